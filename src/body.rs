@@ -1,0 +1,254 @@
+//! Bodies: what the layer answers with, and how it reads what comes in.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+pin_project! {
+    /// The body of a response that went through the layer: whole bytes, or the body of the inner service.
+    pub struct ResponseBody<B>
+    where
+        B: Body,
+    {
+        #[pin]
+        kind: Kind<B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    enum Kind<B>
+    where
+        B: Body,
+    {
+        Whole { bytes: Bytes, trailers: Option<HeaderMap> },
+        Inner { #[pin] body: B },
+        // A body that was read in part: what was read comes first, then the error that ended it, or its rest.
+        Begun { read: VecDeque<Bytes>, error: Option<B::Error>, rest: Pin<Box<B>> },
+    }
+}
+
+impl<B: Body> ResponseBody<B> {
+    pub(crate) fn whole(bytes: Bytes, trailers: Option<HeaderMap>) -> Self {
+        Self { kind: Kind::Whole { bytes, trailers } }
+    }
+
+    pub(crate) fn inner(body: B) -> Self {
+        Self { kind: Kind::Inner { body } }
+    }
+
+    pub(crate) fn begun(read: VecDeque<Bytes>, error: Option<B::Error>, rest: Pin<Box<B>>) -> Self {
+        Self { kind: Kind::Begun { read, error, rest } }
+    }
+}
+
+impl<B: Body> fmt::Debug for ResponseBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            Kind::Whole { .. } => "ResponseBody::Whole",
+            Kind::Inner { .. } => "ResponseBody::Inner",
+            Kind::Begun { .. } => "ResponseBody::Begun",
+        })
+    }
+}
+
+impl<B> Body for ResponseBody<B>
+where
+    B: Body<Data = Bytes>,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        match self.project().kind.project() {
+            KindProj::Inner { body } => body.poll_frame(cx),
+            KindProj::Whole { bytes, trailers } => Poll::Ready(if bytes.is_empty() {
+                trailers.take().map(|trailers| Ok(Frame::trailers(trailers)))
+            } else {
+                Some(Ok(Frame::data(std::mem::take(bytes))))
+            }),
+            KindProj::Begun { read, error, rest } => match (read.pop_front(), error.take()) {
+                (Some(bytes), later) => {
+                    *error = later;
+                    Poll::Ready(Some(Ok(Frame::data(bytes))))
+                }
+                (None, Some(error)) => Poll::Ready(Some(Err(error))),
+                (None, None) => rest.as_mut().poll_frame(cx),
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Inner { body } => body.is_end_stream(),
+            Kind::Whole { bytes, trailers } => bytes.is_empty() && trailers.is_none(),
+            Kind::Begun { read, error, rest } => {
+                read.is_empty() && error.is_none() && rest.is_end_stream()
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Inner { body } => body.size_hint(),
+            Kind::Whole { bytes, .. } => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Begun { read, rest, .. } => {
+                let read: u64 = read.iter().map(|bytes| bytes.len() as u64).sum();
+                let rest = rest.size_hint();
+                let mut hint = SizeHint::new();
+                if let Some(upper) = rest.upper() {
+                    hint.set_upper(read + upper);
+                }
+                hint.set_lower(read + rest.lower());
+                hint
+            }
+        }
+    }
+}
+
+pin_project! {
+    /// The request body for a service that is not built on axum: the layer needs one that can be made `From<Bytes>`.
+    ///
+    /// axum's own body and `Full<Bytes>` can be; hyper's `Incoming` cannot, so it is wrapped before the layer sees it:
+    ///
+    /// ```
+    /// use http::Request;
+    /// use hyper::body::Incoming;
+    /// use tower::ServiceBuilder;
+    /// use tower_idempotency::{IdempotencyLayer, MemoryStore, RequestBody};
+    ///
+    /// let stack = ServiceBuilder::new()
+    ///     .map_request(|request: Request<Incoming>| request.map(RequestBody::new))
+    ///     .layer(IdempotencyLayer::new(MemoryStore::new()));
+    /// # drop(stack);
+    /// ```
+    pub struct RequestBody<B> {
+        #[pin]
+        kind: RequestKind<B>,
+    }
+}
+
+pin_project! {
+    #[project = RequestKindProj]
+    enum RequestKind<B> {
+        Whole { bytes: Bytes },
+        Inner { #[pin] body: B },
+    }
+}
+
+impl<B> RequestBody<B> {
+    /// Wraps a body that comes from the network.
+    pub fn new(body: B) -> Self {
+        Self { kind: RequestKind::Inner { body } }
+    }
+}
+
+impl<B> From<Bytes> for RequestBody<B> {
+    fn from(bytes: Bytes) -> Self {
+        Self { kind: RequestKind::Whole { bytes } }
+    }
+}
+
+impl<B> fmt::Debug for RequestBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            RequestKind::Whole { .. } => "RequestBody::Whole",
+            RequestKind::Inner { .. } => "RequestBody::Inner",
+        })
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        match self.project().kind.project() {
+            RequestKindProj::Inner { body } => body.poll_frame(cx),
+            RequestKindProj::Whole { bytes } if bytes.is_empty() => Poll::Ready(None),
+            RequestKindProj::Whole { bytes } => {
+                Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            RequestKind::Inner { body } => body.is_end_stream(),
+            RequestKind::Whole { bytes } => bytes.is_empty(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            RequestKind::Inner { body } => body.size_hint(),
+            RequestKind::Whole { bytes } => SizeHint::with_exact(bytes.len() as u64),
+        }
+    }
+}
+
+/// Why a request body could not be read whole.
+#[derive(Debug)]
+pub(crate) enum ReadError<E> {
+    TooLarge,
+    Broken(E),
+}
+
+/// Reads a request body of no more than `limit` bytes. A body that comes in one frame is not copied.
+///
+/// # Cancel safety
+///
+/// What was read is lost with the future, as it is when the client hangs up.
+pub(crate) async fn read<B: Body>(body: B, limit: usize) -> Result<Bytes, ReadError<B::Error>> {
+    let mut body = std::pin::pin!(body);
+    if body.size_hint().lower() > limit as u64 {
+        return Err(ReadError::TooLarge);
+    }
+    let mut first = Bytes::new();
+    let mut joined = BytesMut::new();
+    while let Some(frame) = next_frame(body.as_mut()).await {
+        // Trailers of a request are rare, and a body made from bytes cannot carry them.
+        let Ok(mut data) = frame.map_err(ReadError::Broken)?.into_data() else {
+            continue;
+        };
+        if first.len() + joined.len() + data.remaining() > limit {
+            return Err(ReadError::TooLarge);
+        }
+        if first.is_empty() && joined.is_empty() {
+            first = data.copy_to_bytes(data.remaining());
+            if body.is_end_stream() {
+                break;
+            }
+            continue;
+        }
+        if joined.is_empty() {
+            joined.reserve(first.len() + data.remaining() + expected(&body.size_hint(), limit));
+            joined.extend_from_slice(&std::mem::take(&mut first));
+        }
+        joined.put(data);
+    }
+    Ok(if joined.is_empty() { first } else { joined.freeze() })
+}
+
+/// How much more to make room for: what the client announced, for it may not send more than the limit.
+fn expected(rest: &SizeHint, limit: usize) -> usize {
+    usize::try_from(rest.lower()).unwrap_or(limit).min(limit)
+}
+
+pub(crate) async fn next_frame<B: Body>(
+    mut body: Pin<&mut B>,
+) -> Option<Result<Frame<B::Data>, B::Error>> {
+    std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await
+}

@@ -1,0 +1,234 @@
+//! Every setting of the layer, and its default.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, response};
+use http_body::Body;
+
+use crate::body::ResponseBody;
+use crate::fingerprint::Fingerprint;
+use crate::key::{IdempotencyKey, KeyError, Scope, StorageKey};
+use crate::rejection::Rejection;
+
+pub(crate) type ScopeFn = dyn Fn(&Parts) -> Scope + Send + Sync;
+pub(crate) type Classifier = dyn Fn(&response::Parts) -> Class + Send + Sync;
+pub(crate) type Renderer = dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync;
+type KeyParser = fn(&[u8]) -> Result<IdempotencyKey, KeyError>;
+
+#[derive(Clone)]
+pub(crate) struct Config {
+    pub(crate) header: HeaderName,
+    pub(crate) second_header: Option<HeaderName>,
+    pub(crate) parse_key: KeyParser,
+    pub(crate) methods: Vec<Method>,
+    pub(crate) require_key: bool,
+    pub(crate) namespace: String,
+    pub(crate) secret: Option<[u8; 32]>,
+    pub(crate) scope: Option<Arc<ScopeFn>>,
+    pub(crate) fingerprint_headers: Vec<HeaderName>,
+    pub(crate) max_request: usize,
+    pub(crate) max_response: usize,
+    pub(crate) lease: Duration,
+    pub(crate) retention: Duration,
+    pub(crate) store_timeout: Duration,
+    pub(crate) in_flight: InFlight,
+    pub(crate) on_failed: OnFailed,
+    pub(crate) on_abandoned: OnAbandoned,
+    pub(crate) retry_after: Duration,
+    pub(crate) classifier: Arc<Classifier>,
+    pub(crate) renderer: Arc<Renderer>,
+    pub(crate) mark_first: bool,
+    pub(crate) warned: Arc<AtomicBool>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            header: HeaderName::from_static("x-idempotency-key"),
+            second_header: Some(HeaderName::from_static("idempotency-key")),
+            parse_key: IdempotencyKey::parse,
+            methods: vec![Method::POST, Method::PATCH],
+            require_key: false,
+            namespace: String::new(),
+            secret: None,
+            scope: None,
+            fingerprint_headers: Vec::new(),
+            max_request: 1 << 20,
+            max_response: 1 << 20,
+            lease: Duration::from_secs(10),
+            retention: Duration::from_secs(24 * 60 * 60),
+            store_timeout: Duration::from_secs(2),
+            in_flight: InFlight::Reject,
+            on_failed: OnFailed::Rerun,
+            on_abandoned: OnAbandoned::Rerun,
+            retry_after: Duration::from_secs(1),
+            classifier: Arc::new(|response: &response::Parts| Class::of(response.status)),
+            renderer: Arc::new(Rejection::render),
+            mark_first: false,
+            warned: Arc::default(),
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn guards(&self, method: &Method) -> bool {
+        self.methods.contains(method)
+    }
+
+    /// The key of a request, if it has one: in either header, once, or in both and the same.
+    pub(crate) fn key(&self, headers: &HeaderMap) -> Result<Option<IdempotencyKey>, KeyError> {
+        let first = self.key_in(headers, &self.header)?;
+        let second = match &self.second_header {
+            Some(name) => self.key_in(headers, name)?,
+            None => None,
+        };
+        match (first, second) {
+            (Some(first), Some(second)) if first != second => Err(KeyError::Conflicting),
+            (first, second) => Ok(first.or(second)),
+        }
+    }
+
+    fn key_in(
+        &self,
+        headers: &HeaderMap,
+        name: &HeaderName,
+    ) -> Result<Option<IdempotencyKey>, KeyError> {
+        let mut values = headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Ok(None),
+            (Some(value), None) => (self.parse_key)(HeaderValue::as_bytes(value)).map(Some),
+            (Some(_), Some(_)) => Err(KeyError::Repeated),
+        }
+    }
+
+    pub(crate) fn storage_key(&self, parts: &Parts, key: &IdempotencyKey) -> StorageKey {
+        let scope = match &self.scope {
+            Some(scope) => scope(parts),
+            None => Scope::anonymous(),
+        };
+        StorageKey::derive(self.secret.as_ref(), &self.namespace, &scope, key)
+    }
+
+    pub(crate) fn fingerprint(&self, parts: &Parts, body: &[u8]) -> Fingerprint {
+        let path = original_path(parts);
+        Fingerprint::of_request(
+            &parts.method,
+            path,
+            &parts.headers,
+            &self.fingerprint_headers,
+            body,
+        )
+    }
+
+    pub(crate) fn refuse<B: Body>(&self, rejection: Rejection) -> Response<ResponseBody<B>> {
+        let rendered = (self.renderer)(&rejection);
+        let mut response = rendered.map(|bytes| ResponseBody::whole(bytes, None));
+        rejection.finish(&mut response);
+        response
+    }
+
+    /// How long a pending record stays: long enough that a lease which lapsed is still seen to have lapsed.
+    pub(crate) fn pending_retention(&self) -> Duration {
+        self.retention.max(self.lease.saturating_mul(2))
+    }
+}
+
+/// The path and query that the client sent: a nested router strips its prefix from the URI that the layer sees.
+#[cfg(feature = "axum")]
+fn original_path(parts: &Parts) -> &str {
+    let original = parts.extensions.get::<axum::extract::OriginalUri>();
+    path_and_query(original.map_or(&parts.uri, |original| &original.0))
+}
+
+#[cfg(not(feature = "axum"))]
+fn original_path(parts: &Parts) -> &str {
+    path_and_query(&parts.uri)
+}
+
+fn path_and_query(uri: &Uri) -> &str {
+    uri.path_and_query().map_or(uri.path(), PathAndQuery::as_str)
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("header", &self.header)
+            .field("methods", &self.methods)
+            .field("require_key", &self.require_key)
+            .field("lease", &self.lease)
+            .field("retention", &self.retention)
+            .field("store_timeout", &self.store_timeout)
+            .field("in_flight", &self.in_flight)
+            .field("on_failed", &self.on_failed)
+            .field("on_abandoned", &self.on_abandoned)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a request gets whose key is in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum InFlight {
+    /// 409 with `Retry-After`, at once.
+    #[default]
+    Reject,
+    /// The answer of the request that is in flight, if it comes within this bound; else the 409.
+    Wait(Duration),
+}
+
+/// What a request gets whose key stands for a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnFailed {
+    /// The operation runs again. The handler can see that it does.
+    #[default]
+    Rerun,
+    /// The failed answer is replayed. An attempt that left none, a panic for one, is refused with 409.
+    Replay,
+    /// 409, until the record expires.
+    Refuse,
+}
+
+/// What a request gets whose key stands for an attempt that was cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnAbandoned {
+    /// The operation runs again. The handler can see that it does, and ask how far the last attempt got.
+    #[default]
+    Rerun,
+    /// 409, until the record expires.
+    Refuse,
+}
+
+/// What an answer means for the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Class {
+    /// Definitive: it is kept and replayed.
+    Success,
+    /// The attempt ended without a definitive answer.
+    Failed,
+    /// Nothing happened: no record is left, and the client may mend its request under the same key.
+    Forget,
+}
+
+impl Class {
+    /// The default: 2xx, 3xx and 4xx are definitive, 5xx is a failure, and those 4xx that say "not like this, not now"
+    /// are forgotten: 400, 401, 403, 405, 407, 408, 411, 413, 414, 415, 422, 425, 429 and 431. So is 1xx, which is no
+    /// answer yet.
+    pub fn of(status: StatusCode) -> Self {
+        match status.as_u16() {
+            ..200 | 400 | 401 | 403 | 405 | 407 | 408 | 411 | 413..=415 | 422 | 425 | 429 | 431 => {
+                Self::Forget
+            }
+            200..500 => Self::Success,
+            _ => Self::Failed,
+        }
+    }
+}

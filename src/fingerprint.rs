@@ -1,0 +1,71 @@
+//! The [`Fingerprint`]: a digest that says "the same request".
+//!
+//! It covers the method, the path and query that the client sent, the content type, the headers that the layer was
+//! told to add, and every byte of the body. A key that comes back with another fingerprint was used for another
+//! operation, and is refused.
+
+use std::fmt;
+
+use http::{HeaderMap, HeaderName, Method, header};
+
+use crate::digest::Framed;
+
+/// The digest of one request, and the version of the rule that made it.
+///
+/// Two fingerprints are equal only if rule and digest are. The comparison takes the same time wherever they differ.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint {
+    version: u8,
+    digest: blake3::Hash,
+}
+
+impl Fingerprint {
+    /// The rule of [`of_request`](Self::of_request): raw bytes under BLAKE3.
+    const RAW: u8 = 1;
+
+    /// How many bytes [`to_bytes`](Self::to_bytes) makes.
+    pub const LEN: usize = 33;
+
+    /// Digests one request. Every field stands behind its length and lists behind their count, so that no two
+    /// different requests have the same input; a header is framed with its name.
+    pub fn of_request(
+        method: &Method,
+        path_and_query: &str,
+        headers: &HeaderMap,
+        chosen: &[HeaderName],
+        body: &[u8],
+    ) -> Self {
+        let mut framed = Framed::new(None, "fingerprint 1");
+        framed.field(method.as_str().as_bytes());
+        framed.field(path_and_query.as_bytes());
+        for name in [header::CONTENT_TYPE].iter().chain(chosen) {
+            framed.field(name.as_str().as_bytes());
+            framed.count(headers.get_all(name).iter().count());
+            for value in headers.get_all(name) {
+                framed.field(value.as_bytes());
+            }
+        }
+        framed.field(body);
+        Self { version: Self::RAW, digest: framed.finish() }
+    }
+
+    /// Reads back what [`to_bytes`](Self::to_bytes) wrote.
+    pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Self {
+        let [version, digest @ ..] = *bytes;
+        Self { version, digest: blake3::Hash::from_bytes(digest) }
+    }
+
+    /// The version of the rule, then the digest.
+    pub fn to_bytes(self) -> [u8; Self::LEN] {
+        let mut bytes = [self.version; Self::LEN];
+        bytes[1..].copy_from_slice(self.digest.as_bytes());
+        bytes
+    }
+}
+
+/// The version and the first 8 hexadecimal digits.
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fingerprint(v{} {}..)", self.version, &self.digest.to_hex()[..8])
+    }
+}

@@ -1,0 +1,144 @@
+//! Reading and writing the binary frames of records: sizes, header lines, and nothing that trusts what it reads.
+
+use bytes::{Buf, Bytes};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// A stored frame that is cut short, too long, of an unknown version, or damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Malformed;
+
+impl std::fmt::Display for Malformed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the stored record is malformed or of an unknown version")
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// Names that take one byte instead of their text. Positions are part of the format: append, never reorder.
+const KNOWN: [HeaderName; 16] = [
+    header::CONTENT_TYPE,
+    header::LOCATION,
+    header::ETAG,
+    header::CACHE_CONTROL,
+    header::VARY,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LANGUAGE,
+    header::CONTENT_LOCATION,
+    header::LAST_MODIFIED,
+    header::LINK,
+    header::RETRY_AFTER,
+    header::ACCESS_CONTROL_ALLOW_ORIGIN,
+    header::ACCESS_CONTROL_EXPOSE_HEADERS,
+    header::X_CONTENT_TYPE_OPTIONS,
+    header::STRICT_TRANSPORT_SECURITY,
+    header::TRAILER,
+];
+
+pub(crate) struct Writer<'a>(&'a mut Vec<u8>);
+
+impl<'a> Writer<'a> {
+    pub(crate) fn new(frame: &'a mut Vec<u8>) -> Self {
+        Self(frame)
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Writes a number as LEB128.
+    #[allow(clippy::cast_possible_truncation)] // Seven bits at a time is the point.
+    pub(crate) fn number(&mut self, mut number: usize) {
+        while number >= 0x80 {
+            self.0.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        self.0.push(number as u8);
+    }
+
+    pub(crate) fn sized(&mut self, bytes: &[u8]) {
+        self.number(bytes.len());
+        self.bytes(bytes);
+    }
+
+    pub(crate) fn headers(&mut self, headers: &HeaderMap) {
+        self.number(headers.len());
+        for (name, value) in headers {
+            match KNOWN.iter().position(|known| known == name) {
+                Some(position) => self.number(position + 1),
+                None => {
+                    self.number(0);
+                    self.sized(name.as_str().as_bytes());
+                }
+            }
+            self.sized(value.as_bytes());
+        }
+    }
+}
+
+pub(crate) struct Reader(Bytes);
+
+impl Reader {
+    pub(crate) fn new(frame: Bytes) -> Self {
+        Self(frame)
+    }
+
+    pub(crate) fn byte(&mut self) -> Result<u8, Malformed> {
+        self.0.try_get_u8().map_err(|_| Malformed)
+    }
+
+    pub(crate) fn number(&mut self) -> Result<usize, Malformed> {
+        let mut number = 0_usize;
+        for shift in (0..usize::BITS).step_by(7) {
+            let byte = self.byte()?;
+            let bits = usize::from(byte & 0x7f);
+            // Bits that fall out at the top would make two spellings of one number, or a wrong one.
+            if (bits << shift) >> shift != bits {
+                return Err(Malformed);
+            }
+            number |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(Malformed)
+    }
+
+    pub(crate) fn sized(&mut self) -> Result<Bytes, Malformed> {
+        let length = self.number()?;
+        self.take(length)
+    }
+
+    pub(crate) fn take(&mut self, length: usize) -> Result<Bytes, Malformed> {
+        if length > self.0.len() {
+            return Err(Malformed);
+        }
+        Ok(self.0.split_to(length))
+    }
+
+    pub(crate) fn value(&mut self) -> Result<HeaderValue, Malformed> {
+        HeaderValue::from_maybe_shared(self.sized()?).map_err(|_| Malformed)
+    }
+
+    pub(crate) fn headers(&mut self) -> Result<HeaderMap, Malformed> {
+        let lines = self.number()?;
+        // A line takes two bytes at least, so a forged count cannot make this reserve more than the frame is long.
+        if lines > self.0.len() / 2 {
+            return Err(Malformed);
+        }
+        let mut headers = HeaderMap::with_capacity(lines.min(64));
+        for _ in 0..lines {
+            let name = match self.number()? {
+                0 => HeaderName::from_bytes(&self.sized()?).map_err(|_| Malformed)?,
+                known => KNOWN.get(known - 1).ok_or(Malformed)?.clone(),
+            };
+            let value = self.value()?;
+            headers.try_append(name, value).map_err(|_| Malformed)?;
+        }
+        Ok(headers)
+    }
+
+    pub(crate) fn rest(self) -> Bytes {
+        self.0
+    }
+}

@@ -1,0 +1,175 @@
+//! The [`Outcome`]: the answer that is kept for a finished request, and its versioned binary frame.
+//!
+//! Frame, version 1; numbers of variable length are LEB128:
+//!
+//! ```text
+//! version:u8  status:u16be  what is kept:u8  request id?  headers  trailers?  length of the body  body
+//! headers, trailers = count, then per line: name, length of the value, value
+//! name              = number of a known name, or 0, length, bytes
+//! ```
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use crate::frame::{Malformed, Reader, Writer};
+
+/// The answer that is kept for a finished request: everything that a replay needs, and nothing that must not be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The status that the handler gave.
+    pub status: StatusCode,
+    /// The safe headers, repeated ones in their order.
+    pub headers: HeaderMap,
+    /// The request id under which the answer was first given.
+    pub request_id: Option<HeaderValue>,
+    /// The body, or why there is none.
+    pub body: KeptBody,
+}
+
+/// What is kept of the body of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeptBody {
+    /// All of it.
+    Whole {
+        /// The bytes of all frames, joined.
+        bytes: Bytes,
+        /// The trailers that followed them.
+        trailers: Option<HeaderMap>,
+    },
+    /// Nothing; a repeat is refused, for it can neither be replayed nor run again.
+    NotRetained(NotRetained),
+}
+
+/// Why the body of an answer was not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotRetained {
+    /// It was larger than the limit.
+    TooLarge,
+    /// Its length was not known before its end.
+    Streamed,
+    /// The attempt failed, and failures are not replayed here.
+    Failure,
+}
+
+const VERSION: u8 = 1;
+
+/// Bits of the byte that says what is kept. The lower two tell why nothing is.
+mod kept {
+    pub(super) const REASON: u8 = 0b0000_0011;
+    pub(super) const TRAILERS: u8 = 0b0000_0100;
+    pub(super) const REQUEST_ID: u8 = 0b0000_1000;
+    pub(super) const ALL: u8 = REASON | TRAILERS | REQUEST_ID;
+}
+
+impl Outcome {
+    /// The bytes of the body as far as they are kept.
+    pub fn bytes(&self) -> &[u8] {
+        match &self.body {
+            KeptBody::Whole { bytes, .. } => bytes,
+            KeptBody::NotRetained(_) => &[],
+        }
+    }
+
+    /// Writes the frame, body and all.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut frame = Vec::with_capacity(self.size_hint() + self.bytes().len());
+        self.encode_head(&mut frame);
+        frame.extend_from_slice(self.bytes());
+        frame
+    }
+
+    /// Writes the frame without the bytes of the body, for a store that keeps large bodies by themselves.
+    pub(crate) fn encode_head(&self, frame: &mut Vec<u8>) {
+        let (reason, trailers) = match &self.body {
+            KeptBody::Whole { trailers, .. } => (0, trailers.as_ref()),
+            KeptBody::NotRetained(NotRetained::TooLarge) => (1, None),
+            KeptBody::NotRetained(NotRetained::Streamed) => (2, None),
+            KeptBody::NotRetained(NotRetained::Failure) => (3, None),
+        };
+        let mut what = reason;
+        if trailers.is_some() {
+            what |= kept::TRAILERS;
+        }
+        if self.request_id.is_some() {
+            what |= kept::REQUEST_ID;
+        }
+        let mut writer = Writer::new(frame);
+        writer.bytes(&[VERSION]);
+        writer.bytes(&self.status.as_u16().to_be_bytes());
+        writer.bytes(&[what]);
+        if let Some(id) = &self.request_id {
+            writer.sized(id.as_bytes());
+        }
+        writer.headers(&self.headers);
+        if let Some(trailers) = trailers {
+            writer.headers(trailers);
+        }
+        writer.number(self.bytes().len());
+    }
+
+    /// A guess, on the large side, at the length of the frame without the body.
+    pub(crate) fn size_hint(&self) -> usize {
+        64 + 48 * self.headers.len()
+    }
+
+    /// Reads a frame. The body is a slice of `frame`, not a copy.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] if the frame is cut short, too long, of an unknown version, or not a valid answer.
+    pub fn decode(frame: Bytes) -> Result<Self, Malformed> {
+        match Self::decode_head(frame)? {
+            (outcome, 0) => Ok(outcome),
+            _ => Err(Malformed),
+        }
+    }
+
+    /// Reads a frame whose body may be missing; tells how many bytes are then to be supplied to
+    /// [`with_bytes`](Self::with_bytes).
+    pub(crate) fn decode_head(frame: Bytes) -> Result<(Self, usize), Malformed> {
+        let mut reader = Reader::new(frame);
+        if reader.byte()? != VERSION {
+            return Err(Malformed);
+        }
+        let status = u16::from_be_bytes([reader.byte()?, reader.byte()?]);
+        let status = StatusCode::from_u16(status).map_err(|_| Malformed)?;
+        let what = reader.byte()?;
+        if what & !kept::ALL != 0 {
+            return Err(Malformed);
+        }
+        let request_id = match what & kept::REQUEST_ID {
+            0 => None,
+            _ => Some(reader.value()?),
+        };
+        let headers = reader.headers()?;
+        let trailers = match what & kept::TRAILERS {
+            0 => None,
+            _ => Some(reader.headers()?),
+        };
+        let length = reader.number()?;
+        let bytes = reader.rest();
+        let missing = match bytes.len() {
+            present if present == length => 0,
+            0 => length,
+            _ => return Err(Malformed),
+        };
+        let body = match what & kept::REASON {
+            0 => KeptBody::Whole { bytes, trailers },
+            _ if length > 0 || trailers.is_some() => return Err(Malformed),
+            1 => KeptBody::NotRetained(NotRetained::TooLarge),
+            2 => KeptBody::NotRetained(NotRetained::Streamed),
+            _ => KeptBody::NotRetained(NotRetained::Failure),
+        };
+        Ok((Self { status, headers, request_id, body }, missing))
+    }
+
+    /// Puts the bytes in place that stood apart from the frame.
+    #[cfg(feature = "redis")]
+    pub(crate) fn with_bytes(mut self, supplied: Bytes) -> Self {
+        if let KeptBody::Whole { bytes, .. } = &mut self.body {
+            *bytes = supplied;
+        }
+        self
+    }
+}

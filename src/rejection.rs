@@ -1,0 +1,262 @@
+//! Every refusal of the layer: its status, its headers and its problem document (RFC 9457).
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+
+use crate::key::KeyError;
+use crate::store::ErrorKind;
+
+/// Tells clients, whatever they do with a 409 otherwise, that to send the request again is of no use.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// Why the layer answered in place of the handler.
+///
+/// It stands in the extensions of the response, so that layers outside can count and log it. No refusal repeats the
+/// key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// The request has no key, and the layer was told to require one.
+    KeyMissing,
+    /// The value of the key header is not a key.
+    KeyInvalid(KeyError),
+    /// The body of the request could not be read to its end.
+    RequestUnreadable,
+    /// The body of the request is larger than the layer buffers.
+    RequestTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The key was used for another request.
+    KeyReused,
+    /// The first request with this key is still running.
+    InFlight {
+        /// When to ask again.
+        retry_after: Duration,
+    },
+    /// The operation was done, but its answer was not kept: it was too large, or streamed.
+    ResultNotRetained {
+        /// The status of the answer.
+        original_status: StatusCode,
+        /// The `Location` of the answer.
+        location: Option<HeaderValue>,
+    },
+    /// An earlier attempt was cut off, and the layer was told not to run the operation again.
+    OutcomeUnknown,
+    /// An earlier attempt failed, and the layer was told not to run the operation again.
+    AttemptFailed {
+        /// The status of the failed answer, if there was one.
+        original_status: Option<StatusCode>,
+    },
+    /// The store is down, too slow, full, or holds a record that cannot be read.
+    StoreUnavailable {
+        /// What is wrong with it.
+        kind: ErrorKind,
+        /// When to ask again.
+        retry_after: Duration,
+    },
+}
+
+impl Rejection {
+    /// The status of the refusal.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::KeyMissing | Self::KeyInvalid(_) | Self::RequestUnreadable => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::RequestTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::KeyReused
+            | Self::InFlight { .. }
+            | Self::ResultNotRetained { .. }
+            | Self::OutcomeUnknown
+            | Self::AttemptFailed { .. } => StatusCode::CONFLICT,
+            Self::StoreUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The `code` member of the problem document: stable, for programs to act on.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::KeyMissing => "idempotency_key_missing",
+            Self::KeyInvalid(_) => "idempotency_key_invalid",
+            Self::RequestUnreadable => "request_unreadable",
+            Self::RequestTooLarge { .. } => "request_too_large",
+            Self::KeyReused => "idempotency_key_reused",
+            Self::InFlight { .. } => "idempotency_key_in_flight",
+            Self::ResultNotRetained { .. } => "idempotency_result_not_retained",
+            Self::OutcomeUnknown => "idempotency_outcome_unknown",
+            Self::AttemptFailed { .. } => "idempotency_attempt_failed",
+            Self::StoreUnavailable { .. } => "idempotency_store_unavailable",
+        }
+    }
+
+    /// The `title` member: what kind of problem it is.
+    pub fn title(&self) -> &'static str {
+        match self {
+            Self::KeyMissing => "Idempotency key missing",
+            Self::KeyInvalid(_) => "Idempotency key invalid",
+            Self::RequestUnreadable => "Request body unreadable",
+            Self::RequestTooLarge { .. } => "Request body too large",
+            Self::KeyReused => "Idempotency key used for another request",
+            Self::InFlight { .. } => "Request in flight",
+            Self::ResultNotRetained { .. } => "Result not retained",
+            Self::OutcomeUnknown => "Outcome of an earlier attempt unknown",
+            Self::AttemptFailed { .. } => "An earlier attempt failed",
+            Self::StoreUnavailable { .. } => "Idempotency store unavailable",
+        }
+    }
+
+    /// The `type` member: a page that explains the problem.
+    pub fn type_uri(&self) -> String {
+        let variant = match self {
+            Self::KeyMissing => "KeyMissing",
+            Self::KeyInvalid(_) => "KeyInvalid",
+            Self::RequestUnreadable => "RequestUnreadable",
+            Self::RequestTooLarge { .. } => "RequestTooLarge",
+            Self::KeyReused => "KeyReused",
+            Self::InFlight { .. } => "InFlight",
+            Self::ResultNotRetained { .. } => "ResultNotRetained",
+            Self::OutcomeUnknown => "OutcomeUnknown",
+            Self::AttemptFailed { .. } => "AttemptFailed",
+            Self::StoreUnavailable { .. } => "StoreUnavailable",
+        };
+        format!(
+            "https://docs.rs/tower-idempotency/latest/tower_idempotency/enum.Rejection.html#variant.{variant}"
+        )
+    }
+
+    /// When to send the request again, if that may help.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::InFlight { retry_after } | Self::StoreUnavailable { retry_after, .. } => {
+                Some(*retry_after)
+            }
+            _ => None,
+        }
+    }
+
+    /// `Some(false)` if the same request will get the same refusal for as long as the record stands. Clients that
+    /// retry every 409 are told so by `X-Should-Retry`.
+    pub fn should_retry(&self) -> Option<bool> {
+        match self {
+            Self::KeyReused
+            | Self::ResultNotRetained { .. }
+            | Self::OutcomeUnknown
+            | Self::AttemptFailed { .. } => Some(false),
+            _ => None,
+        }
+    }
+
+    /// The status of the answer that the operation first had, where the refusal tells of one.
+    pub fn original_status(&self) -> Option<StatusCode> {
+        match self {
+            Self::ResultNotRetained { original_status, .. } => Some(*original_status),
+            Self::AttemptFailed { original_status } => *original_status,
+            _ => None,
+        }
+    }
+
+    /// The problem document as JSON.
+    pub fn problem(&self) -> serde_json::Value {
+        let mut problem = serde_json::json!({
+            "type": self.type_uri(),
+            "title": self.title(),
+            "status": self.status().as_u16(),
+            "detail": self.to_string(),
+            "code": self.code(),
+        });
+        if let Some(status) = self.original_status() {
+            problem["original_status"] = status.as_u16().into();
+        }
+        problem
+    }
+
+    /// The response that the layer gives by default: `application/problem+json`.
+    pub fn render(&self) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::from(self.problem().to_string()));
+        *response.status_mut() = self.status();
+        response.headers_mut().insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        response
+    }
+
+    /// Adds what every refusal carries however it was rendered: the headers that clients act on, and the refusal
+    /// itself for the layers outside.
+    pub(crate) fn finish<B>(self, response: &mut Response<B>) {
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        if let Some(after) = self.retry_after() {
+            headers.insert(header::RETRY_AFTER, whole_seconds(after).into());
+        }
+        if self.should_retry() == Some(false) {
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
+        self.keep_location(headers);
+        response.extensions_mut().insert(self);
+    }
+
+    fn keep_location(&self, headers: &mut HeaderMap) {
+        if let Self::ResultNotRetained { location: Some(location), .. } = self {
+            headers.insert(header::LOCATION, location.clone());
+        }
+    }
+}
+
+/// `Retry-After` counts in whole seconds; rounded up, for 0 would ask for a retry at once.
+fn whole_seconds(duration: Duration) -> u64 {
+    let up = u64::from(duration.subsec_nanos() > 0);
+    duration.as_secs().saturating_add(up).max(1)
+}
+
+/// The `detail` member: what happened, and what the client can do.
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KeyMissing => f.write_str(
+                "This operation requires an idempotency key. Send one that is new for each operation.",
+            ),
+            Self::KeyInvalid(error) => {
+                let max = crate::key::IdempotencyKey::MAX_LEN;
+                write!(
+                    f,
+                    "Not a key: {error}. A key is 1 to {max} bytes of visible ASCII, sent once."
+                )
+            }
+            Self::RequestUnreadable => {
+                f.write_str("The request body ended before its end. Nothing was done.")
+            }
+            Self::RequestTooLarge { limit } => write!(
+                f,
+                "The request body is larger than {limit} bytes. Nothing was done."
+            ),
+            Self::KeyReused => f.write_str(
+                "This key was used for another request. Use a new key for a new operation, or repeat the first \
+                 request unchanged.",
+            ),
+            Self::InFlight { .. } => {
+                f.write_str("A request with this key is still running. Ask again later.")
+            }
+            Self::ResultNotRetained { original_status, .. } => write!(
+                f,
+                "The operation was done and answered with {}, but its answer was not kept. It is not done again.",
+                original_status.as_u16()
+            ),
+            Self::OutcomeUnknown => f.write_str(
+                "An earlier attempt was cut off, and nobody knows how far it got. It is not done again.",
+            ),
+            Self::AttemptFailed { .. } => {
+                f.write_str("An earlier attempt failed. It is not done again under this key.")
+            }
+            Self::StoreUnavailable { .. } => f.write_str(
+                "The request could not be checked against earlier ones, so nothing was done. Ask again later.",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Rejection {}

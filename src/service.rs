@@ -1,0 +1,94 @@
+//! [`Idempotency`]: guard this request, or pass it through.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use crate::body::ResponseBody;
+use crate::config::Config;
+use crate::flow;
+use crate::future::ResponseFuture;
+use crate::rejection::Rejection;
+use crate::response;
+use crate::store::Store;
+
+/// The service that [`IdempotencyLayer`](crate::IdempotencyLayer) makes.
+///
+/// Its error is that of the inner service: every refusal of its own is a response.
+pub struct Idempotency<S, St> {
+    inner: S,
+    config: Arc<Config>,
+    store: Arc<St>,
+}
+
+impl<S, St> Idempotency<S, St> {
+    pub(crate) fn new(inner: S, config: Arc<Config>, store: Arc<St>) -> Self {
+        Self { inner, config, store }
+    }
+}
+
+impl<S: Clone, St> Clone for Idempotency<S, St> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), Arc::clone(&self.config), Arc::clone(&self.store))
+    }
+}
+
+impl<S: fmt::Debug, St> fmt::Debug for Idempotency<S, St> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Idempotency")
+            .field("inner", &self.inner)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S, St, ReqBody, ResBody> Service<Request<ReqBody>> for Idempotency<S, St>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send + 'static,
+    St: Store,
+    ReqBody: Body + From<Bytes> + Send + 'static,
+    ReqBody::Data: Send,
+    ReqBody::Error: Send,
+    ResBody: Body<Data = Bytes> + Send + 'static,
+    ResBody::Error: Send,
+{
+    type Response = Response<ResponseBody<ResBody>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, ResBody, S::Error>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        if !self.config.guards(request.method()) {
+            return ResponseFuture::pass_through(self.inner.call(request));
+        }
+        // A client that sends the marker must not make the handler, or a log, believe in a replay.
+        request.headers_mut().remove(response::RESULT);
+        let key = match self.config.key(request.headers()) {
+            Ok(Some(key)) => key,
+            Ok(None) if self.config.require_key => return self.refused(Rejection::KeyMissing),
+            Ok(None) => return ResponseFuture::pass_through(self.inner.call(request)),
+            Err(error) => return self.refused(Rejection::KeyInvalid(error)),
+        };
+        // The flow takes the service that was polled ready; the clone waits for its own turn.
+        let clone = self.inner.clone();
+        let ready = std::mem::replace(&mut self.inner, clone);
+        let (config, store) = (Arc::clone(&self.config), Arc::clone(&self.store));
+        ResponseFuture::guarded(flow::guard(ready, request, key, config, store))
+    }
+}
+
+impl<S, St> Idempotency<S, St> {
+    fn refused<F, B: Body, E>(&self, rejection: Rejection) -> ResponseFuture<F, B, E> {
+        ResponseFuture::refused(self.config.refuse(rejection))
+    }
+}

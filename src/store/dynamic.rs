@@ -1,0 +1,144 @@
+//! A store that is chosen at run time.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Lease, Reservation, Reserve, Seen, Settlement, Store, StoreError};
+use crate::outcome::Outcome;
+
+/// Any [`Store`] behind one type, for a service that chooses its store at run time. A clone is the same store.
+///
+/// Each operation costs one allocation more than on the store itself.
+///
+/// ```
+/// use tower_idempotency::store::{DynStore, MemoryStore};
+///
+/// # #[cfg(feature = "redis")]
+/// fn choose(url: Option<&str>) -> Result<DynStore, tower_idempotency::StoreError> {
+///     Ok(match url {
+///         Some(url) => DynStore::new(tower_idempotency::store::RedisStore::open(url)?),
+///         None => DynStore::new(MemoryStore::new()),
+///     })
+/// }
+/// ```
+#[derive(Clone)]
+pub struct DynStore(Arc<dyn Erased>);
+
+impl DynStore {
+    /// Puts `store` behind the common type.
+    pub fn new(store: impl Store) -> Self {
+        Self(Arc::new(store))
+    }
+}
+
+impl fmt::Debug for DynStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DynStore(..)")
+    }
+}
+
+type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// [`Store`] with boxed futures, so that it can stand behind a pointer.
+trait Erased: Send + Sync {
+    fn reserve<'a>(&'a self, request: &'a Reserve) -> Answer<'a, Reservation>;
+    fn complete<'a>(
+        &'a self,
+        lease: &'a Lease,
+        outcome: &'a Outcome,
+        retention: Duration,
+    ) -> Answer<'a, Settlement>;
+    fn fail<'a>(
+        &'a self,
+        lease: &'a Lease,
+        outcome: Option<&'a Outcome>,
+        retention: Duration,
+    ) -> Answer<'a, Settlement>;
+    fn release<'a>(&'a self, lease: &'a Lease) -> Answer<'a, Settlement>;
+    fn renew<'a>(&'a self, lease: &'a Lease) -> Answer<'a, Settlement>;
+    fn changed<'a>(&'a self, seen: &'a Seen, round: u32, bound: Duration) -> Answer<'a, ()>;
+    fn ping(&self) -> Answer<'_, ()>;
+}
+
+impl<T: Store> Erased for T {
+    fn reserve<'a>(&'a self, request: &'a Reserve) -> Answer<'a, Reservation> {
+        Box::pin(Store::reserve(self, request))
+    }
+
+    fn complete<'a>(
+        &'a self,
+        lease: &'a Lease,
+        outcome: &'a Outcome,
+        retention: Duration,
+    ) -> Answer<'a, Settlement> {
+        Box::pin(Store::complete(self, lease, outcome, retention))
+    }
+
+    fn fail<'a>(
+        &'a self,
+        lease: &'a Lease,
+        outcome: Option<&'a Outcome>,
+        retention: Duration,
+    ) -> Answer<'a, Settlement> {
+        Box::pin(Store::fail(self, lease, outcome, retention))
+    }
+
+    fn release<'a>(&'a self, lease: &'a Lease) -> Answer<'a, Settlement> {
+        Box::pin(Store::release(self, lease))
+    }
+
+    fn renew<'a>(&'a self, lease: &'a Lease) -> Answer<'a, Settlement> {
+        Box::pin(Store::renew(self, lease))
+    }
+
+    fn changed<'a>(&'a self, seen: &'a Seen, round: u32, bound: Duration) -> Answer<'a, ()> {
+        Box::pin(Store::changed(self, seen, round, bound))
+    }
+
+    fn ping(&self) -> Answer<'_, ()> {
+        Box::pin(Store::ping(self))
+    }
+}
+
+impl Store for DynStore {
+    async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
+        self.0.reserve(request).await
+    }
+
+    async fn complete(
+        &self,
+        lease: &Lease,
+        outcome: &Outcome,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        self.0.complete(lease, outcome, retention).await
+    }
+
+    async fn fail(
+        &self,
+        lease: &Lease,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        self.0.fail(lease, outcome, retention).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        self.0.release(lease).await
+    }
+
+    async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        self.0.renew(lease).await
+    }
+
+    async fn changed(&self, seen: &Seen, round: u32, bound: Duration) -> Result<(), StoreError> {
+        self.0.changed(seen, round, bound).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.0.ping().await
+    }
+}

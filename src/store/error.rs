@@ -1,0 +1,61 @@
+//! What can go wrong in a store: a kind to act on, and the source to read.
+
+use std::fmt;
+
+/// An error of a store.
+#[derive(Debug)]
+pub struct StoreError {
+    kind: ErrorKind,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What kind of error it is. To a client each of them is a 503.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The store cannot be reached, or said that it cannot serve.
+    Unavailable,
+    /// The store did not answer in time. The operation may have taken effect.
+    Timeout,
+    /// The store is bounded and full of live records, and takes no new key.
+    Full,
+    /// A record is there but cannot be read: damaged, or written by a version that this one does not know.
+    Corrupt,
+}
+
+impl StoreError {
+    /// An error without a source.
+    pub fn new(kind: ErrorKind) -> Self {
+        Self { kind, source: None }
+    }
+
+    /// An error that `source` gave rise to.
+    pub fn with_source(
+        kind: ErrorKind,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { kind, source: Some(source.into()) }
+    }
+
+    /// What kind of error it is.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            ErrorKind::Unavailable => "the idempotency store is unavailable",
+            ErrorKind::Timeout => "the idempotency store did not answer in time",
+            ErrorKind::Full => "the idempotency store is full of live records",
+            ErrorKind::Corrupt => "the idempotency store holds a record that cannot be read",
+        })
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

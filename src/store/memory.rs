@@ -1,0 +1,261 @@
+//! The store for one process: sharded, expiring, bounded, and never forgetting a live record.
+//!
+//! Its clock is tokio's monotonic clock, so that tests may pause it. Expired records are taken away as requests come
+//! in; nothing runs in the background.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{
+    ErrorKind, Lease, Reservation, Reserve, Seen, Settlement, Store, StoreError, Token,
+};
+use crate::key::StorageKey;
+use crate::outcome::Outcome;
+
+mod room;
+mod shard;
+
+use room::Room;
+use shard::{Kept, Shard, Slot};
+
+/// Keeps records in the memory of this process. A clone is the same store.
+///
+/// Records do not survive a restart and are not seen by other processes: for more than one process, take a store
+/// that they share. When full of live records it refuses new keys (503) and forgets none.
+///
+/// ```
+/// use tower_idempotency::{IdempotencyLayer, MemoryStore};
+///
+/// let layer = IdempotencyLayer::new(MemoryStore::new().max_records(50_000));
+/// ```
+#[derive(Clone)]
+pub struct MemoryStore(Arc<Inner>);
+
+struct Inner {
+    shards: Box<[Mutex<Shard>]>,
+    hasher: RandomState,
+    room: Room,
+    tokens: AtomicU64,
+    start: Instant,
+}
+
+impl MemoryStore {
+    /// The default of [`max_records`](Self::max_records).
+    pub const MAX_RECORDS: usize = 1_000_000;
+    /// The default of [`max_bytes`](Self::max_bytes): 512 MiB.
+    pub const MAX_BYTES: usize = 512 << 20;
+
+    /// An empty store with the default limits.
+    pub fn new() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let shards = (cores * 8).next_power_of_two();
+        Self(Arc::new(Inner {
+            shards: (0..shards).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+            room: Room::new(Self::MAX_RECORDS, Self::MAX_BYTES),
+            tokens: AtomicU64::new(1),
+            start: Instant::now(),
+        }))
+    }
+
+    /// Sets how many live records it takes before it refuses new keys. Default: 1,000,000.
+    #[must_use]
+    pub fn max_records(self, records: usize) -> Self {
+        self.0.room.set_max_records(records);
+        self
+    }
+
+    /// Sets how many bytes, records and answers together, it takes before it refuses new keys. Default: 512 MiB.
+    ///
+    /// Answers of operations that run already are always kept, so the store may exceed this by what is in flight.
+    #[must_use]
+    pub fn max_bytes(self, bytes: usize) -> Self {
+        self.0.room.set_max_bytes(bytes);
+        self
+    }
+
+    /// How many records it holds, expired ones that nobody has met yet included.
+    pub fn records(&self) -> usize {
+        self.0.room.records()
+    }
+
+    /// How many bytes those records take, by the store's own estimate.
+    pub fn bytes(&self) -> usize {
+        self.0.room.bytes()
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("records", &self.records())
+            .field("bytes", &self.bytes())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// The store's clock: time since it was made.
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    // The storage key is a digest of what clients send, so they could choose keys that fall together; the shard and
+    // the bucket therefore depend on a secret of this process.
+    #[allow(clippy::cast_possible_truncation)] // Any bits of the hash will do.
+    fn shard(&self, key: &StorageKey) -> MutexGuard<'_, Shard> {
+        let index = self.hasher.hash_one(key) as usize & (self.shards.len() - 1);
+        lock(&self.shards[index])
+    }
+
+    fn number(&self) -> u64 {
+        self.tokens.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Takes expired records out of every shard: the last resort before refusing a new key.
+    fn sweep(&self, now: Duration) {
+        for shard in &self.shards {
+            lock(shard).sweep(now, usize::MAX, &self.room);
+        }
+    }
+
+    fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
+        let now = self.now();
+        match self.try_reserve(request, now) {
+            Err(error) if error.kind() == ErrorKind::Full => {
+                self.sweep(now);
+                self.try_reserve(request, now)
+            }
+            reservation => reservation,
+        }
+    }
+
+    fn try_reserve(&self, request: &Reserve, now: Duration) -> Result<Reservation, StoreError> {
+        let mut shard = self.shard(&request.key);
+        // Two per reservation, so that the shard shrinks faster than it grows.
+        shard.sweep(now, 2, &self.room);
+        let Some(slot) = shard.live(&request.key, now, &self.room) else {
+            self.room.admit()?;
+            let lease = Lease::first(request, token(self.number()));
+            shard.insert(&lease, now);
+            return Ok(Reservation::Acquired(lease));
+        };
+        let found = slot.record(now)?;
+        if !found.yields_to(request) {
+            return Ok(Reservation::Found(found));
+        }
+        let lease = Lease::after(request, token(self.number()), &found);
+        self.room.release_bytes(slot.kept.len());
+        shard.take_over(&lease, now);
+        Ok(Reservation::Acquired(lease))
+    }
+
+    /// Changes the pending record of the lease; `again` knows the record that this very change has made before.
+    fn settle(
+        &self,
+        lease: &Lease,
+        again: impl FnOnce(&Kept) -> bool,
+        change: impl FnOnce(&mut Shard, Duration),
+    ) -> Settlement {
+        let now = self.now();
+        let mut shard = self.shard(&lease.key);
+        match shard.live(&lease.key, now, &self.room) {
+            Some(slot) if slot.token != lease.token => Settlement::LeaseLost,
+            Some(Slot { kept: Kept::Pending { .. }, .. }) => {
+                change(&mut shard, now);
+                Settlement::Applied
+            }
+            Some(slot) if again(&slot.kept) => Settlement::Applied,
+            _ => Settlement::LeaseLost,
+        }
+    }
+
+    fn keep(&self, lease: &Lease, kept: Kept, retention: Duration) -> Settlement {
+        let wanted = std::mem::discriminant(&kept);
+        let again = |kept: &Kept| std::mem::discriminant(kept) == wanted;
+        self.settle(lease, again, |shard, now| {
+            self.room.take_bytes(kept.len());
+            shard.keep(&lease.key, kept, now.saturating_add(retention));
+        })
+    }
+}
+
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    // Nothing under the lock panics but a failed allocation, and the records are whole between statements.
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Counted, not drawn: no other store can know this store's leases.
+fn token(number: u64) -> Token {
+    Token::new(u128::from(number).to_be_bytes())
+}
+
+impl Store for MemoryStore {
+    async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
+        self.0.reserve(request)
+    }
+
+    async fn complete(
+        &self,
+        lease: &Lease,
+        outcome: &Outcome,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        let kept = Kept::Success(frame(outcome));
+        Ok(self.0.keep(lease, kept, retention))
+    }
+
+    async fn fail(
+        &self,
+        lease: &Lease,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        let kept = Kept::Failed(outcome.map(frame));
+        Ok(self.0.keep(lease, kept, retention))
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        let room = &self.0.room;
+        Ok(self.0.settle(lease, |_| false, |shard, _| shard.remove(&lease.key, room)))
+    }
+
+    async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        Ok(self.0.settle(lease, |_| false, |shard, now| shard.renew(lease, now)))
+    }
+
+    async fn changed(&self, seen: &Seen, _round: u32, bound: Duration) -> Result<(), StoreError> {
+        let now = self.0.now();
+        let waiting = match self.0.shard(&seen.key).live(&seen.key, now, &self.0.room) {
+            Some(slot) if slot.token == seen.token => slot.wait(),
+            _ => None,
+        };
+        if let Some((settled, lapses)) = waiting {
+            let bound = bound.min(lapses.saturating_sub(now));
+            let _ = tokio::time::timeout(bound, settled).await;
+        }
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// The frame in an allocation of its own size: a record lives long.
+fn frame(outcome: &Outcome) -> Bytes {
+    outcome.encode().into_boxed_slice().into()
+}

@@ -1,0 +1,192 @@
+//! One shard of the memory store: the records, and the queue in which they expire.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
+
+use super::super::{ErrorKind, Lease, Record, State, StoreError, Token};
+use super::room::Room;
+use crate::fingerprint::Fingerprint;
+use crate::key::StorageKey;
+use crate::outcome::Outcome;
+
+/// Times are the store's: durations since it was made.
+#[derive(Default)]
+pub(super) struct Shard {
+    // Boxed, so that a map that grows by doubling does so in pointers and not in whole records.
+    slots: HashMap<StorageKey, Box<Slot>>,
+    // At least one place for each slot, at or before its expiry. A place is put right when its time comes.
+    expiries: BinaryHeap<Reverse<(Duration, StorageKey)>>,
+}
+
+pub(super) struct Slot {
+    expires: Duration,
+    pub(super) token: Token,
+    attempt: u32,
+    fingerprint: Fingerprint,
+    pub(super) kept: Kept,
+}
+
+/// How the attempt stands, with its answer in a frame.
+pub(super) enum Kept {
+    Pending { lapses: Duration, waiters: Option<Arc<Notify>> },
+    Success(Bytes),
+    Failed(Option<Bytes>),
+}
+
+impl Shard {
+    /// The record of the key, unless it has expired.
+    pub(super) fn live(
+        &mut self,
+        key: &StorageKey,
+        now: Duration,
+        room: &Room,
+    ) -> Option<&mut Slot> {
+        if self.slots.get(key)?.expires <= now {
+            self.remove(key, room);
+            return None;
+        }
+        self.slots.get_mut(key).map(|slot| &mut **slot)
+    }
+
+    pub(super) fn insert(&mut self, lease: &Lease, now: Duration) {
+        let slot = Slot::pending(lease, now);
+        self.queue(slot.expires, lease.key);
+        self.slots.insert(lease.key, Box::new(slot));
+    }
+
+    /// Ends the pending state of a record.
+    pub(super) fn keep(&mut self, key: &StorageKey, kept: Kept, expires: Duration) {
+        self.change(key, |slot| {
+            slot.kept = kept;
+            slot.expires = expires;
+        });
+    }
+
+    /// Makes the record that of the next attempt.
+    pub(super) fn take_over(&mut self, lease: &Lease, now: Duration) {
+        self.change(&lease.key, |slot| *slot = Slot::pending(lease, now));
+    }
+
+    /// Wakes whoever waits for the record to change, and keeps its place in the queue true.
+    fn change(&mut self, key: &StorageKey, change: impl FnOnce(&mut Slot)) {
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        let before = slot.expires;
+        slot.wake();
+        change(slot);
+        let after = slot.expires;
+        if after < before {
+            self.queue(after, *key);
+        }
+    }
+
+    pub(super) fn renew(&mut self, lease: &Lease, now: Duration) {
+        if let Some(slot) = self.slots.get_mut(&lease.key) {
+            slot.renew(lease, now);
+        }
+    }
+
+    pub(super) fn remove(&mut self, key: &StorageKey, room: &Room) {
+        if let Some(slot) = self.slots.remove(key) {
+            slot.wake();
+            room.release(slot.kept.len());
+        }
+    }
+
+    /// Looks at no more than `most` places whose time has come, and takes out what has expired.
+    pub(super) fn sweep(&mut self, now: Duration, most: usize, room: &Room) {
+        for _ in 0..most {
+            let Some(&Reverse((due, key))) = self.expiries.peek() else {
+                return;
+            };
+            if due > now {
+                return;
+            }
+            self.expiries.pop();
+            match self.slots.get(&key) {
+                Some(slot) if slot.expires > now => self.expiries.push(Reverse((slot.expires, key))),
+                Some(_) => self.remove(&key, room),
+                None => {}
+            }
+        }
+    }
+
+    fn queue(&mut self, expires: Duration, key: StorageKey) {
+        self.expiries.push(Reverse((expires, key)));
+        // A key that is reserved and released over and over leaves places behind; they must not add up.
+        if self.expiries.len() > 2 * self.slots.len() + 64 {
+            let places = self.slots.iter().map(|(key, slot)| Reverse((slot.expires, *key)));
+            self.expiries = places.chain([Reverse((expires, key))]).collect();
+        }
+    }
+}
+
+impl Slot {
+    fn pending(lease: &Lease, now: Duration) -> Self {
+        Self {
+            expires: now.saturating_add(lease.retention),
+            token: lease.token,
+            attempt: lease.attempt,
+            fingerprint: lease.fingerprint,
+            kept: Kept::Pending { lapses: now.saturating_add(lease.lease), waiters: None },
+        }
+    }
+
+    fn renew(&mut self, lease: &Lease, now: Duration) {
+        if let Kept::Pending { lapses, .. } = &mut self.kept {
+            *lapses = now.saturating_add(lease.lease);
+            self.expires = now.saturating_add(lease.retention);
+        }
+    }
+
+    pub(super) fn record(&self, now: Duration) -> Result<Record, StoreError> {
+        let state = match &self.kept {
+            Kept::Pending { lapses, .. } => State::Pending { abandoned: *lapses <= now },
+            Kept::Success(frame) => State::Success(outcome(frame)?),
+            Kept::Failed(frame) => State::Failed(frame.as_ref().map(outcome).transpose()?),
+        };
+        Ok(Record {
+            fingerprint: self.fingerprint,
+            attempt: self.attempt,
+            token: self.token,
+            state,
+        })
+    }
+
+    /// For a pending record: what resolves when it is settled, and when its lease lapses.
+    pub(super) fn wait(&mut self) -> Option<(OwnedNotified, Duration)> {
+        let Kept::Pending { lapses, waiters } = &mut self.kept else {
+            return None;
+        };
+        // Made under the lock, it hears of every change from here on, polled or not.
+        let settled = Arc::clone(waiters.get_or_insert_default()).notified_owned();
+        Some((settled, *lapses))
+    }
+
+    fn wake(&self) {
+        if let Kept::Pending { waiters: Some(waiters), .. } = &self.kept {
+            waiters.notify_waiters();
+        }
+    }
+}
+
+impl Kept {
+    /// The length of the answer, in bytes.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Pending { .. } | Self::Failed(None) => 0,
+            Self::Success(frame) | Self::Failed(Some(frame)) => frame.len(),
+        }
+    }
+}
+
+fn outcome(frame: &Bytes) -> Result<Outcome, StoreError> {
+    Outcome::decode(frame.clone()).map_err(|error| StoreError::with_source(ErrorKind::Corrupt, error))
+}

@@ -1,0 +1,311 @@
+//! Where reservations and answers live: the [`Store`] trait, its words, and the stores.
+//!
+//! # Writing a store
+//!
+//! A store keeps one [`Record`] for each [`StorageKey`] and promises five things:
+//!
+//! 1. [`reserve`](Store::reserve) is one atomic operation. Of any number of callers one acquires the key; the others
+//!    are told, whole, what they found. A record that is taken over is replaced in the same step that looked at it.
+//! 2. [`complete`](Store::complete), [`fail`](Store::fail), [`release`](Store::release) and [`renew`](Store::renew)
+//!    apply only while the record is pending under the [`Token`] of the lease. Otherwise they change nothing and say
+//!    [`Settlement::LeaseLost`]. A `complete` or `fail` that reached the store already and is sent again says
+//!    `Applied`. A token is never used twice for a key, even after its record is gone.
+//! 3. Time goes in as durations. The store judges by its own clock when a lease has lapsed or a record has expired.
+//! 4. A live record is never evicted. A store that is full refuses new keys with [`ErrorKind::Full`].
+//! 5. A record that cannot be read is an error ([`ErrorKind::Corrupt`]), never an absent record.
+//!
+//! The suite in [`conformance`] (feature `conformance`) checks all of it. It needs nothing but a way to
+//! make the store and a way to let its clock run:
+//!
+//! ```
+//! # #[cfg(feature = "conformance")]
+//! # async fn run() {
+//! use std::time::Duration;
+//! use tower_idempotency::store::{MemoryStore, conformance};
+//!
+//! // With tokio's clock paused, waiting costs no time.
+//! tokio::time::pause();
+//! conformance::run(&MemoryStore::new(), Duration::from_secs(1)).await;
+//! # }
+//! # #[cfg(feature = "conformance")]
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(run());
+//! ```
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::fingerprint::Fingerprint;
+use crate::key::StorageKey;
+use crate::outcome::Outcome;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod dynamic;
+mod error;
+pub mod memory;
+#[cfg(feature = "redis")]
+mod record;
+#[cfg(feature = "redis")]
+pub mod redis;
+
+pub use dynamic::DynStore;
+pub use error::{ErrorKind, StoreError};
+pub use memory::MemoryStore;
+#[cfg(feature = "redis")]
+pub use redis::RedisStore;
+
+/// Keeps one record for each storage key. See the [module](self) for what an implementation promises.
+///
+/// # Cancel safety
+///
+/// A call that is dropped may or may not have taken effect, as when the connection is lost. What a dropped `reserve`
+/// left behind becomes abandoned when its lease lapses.
+pub trait Store: Send + Sync + 'static {
+    /// Acquires the key for a new attempt, or tells what stands there already.
+    fn reserve(
+        &self,
+        request: &Reserve,
+    ) -> impl Future<Output = Result<Reservation, StoreError>> + Send;
+
+    /// Makes the record `success` and keeps the answer for `retention`.
+    fn complete(
+        &self,
+        lease: &Lease,
+        outcome: &Outcome,
+        retention: Duration,
+    ) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
+
+    /// Makes the record `failed` for `retention`, with the failed answer if there was one.
+    fn fail(
+        &self,
+        lease: &Lease,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
+
+    /// Removes the record: nothing happened, and the key is free again.
+    fn release(
+        &self,
+        lease: &Lease,
+    ) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
+
+    /// Starts the lease and the retention of the pending record anew.
+    fn renew(&self, lease: &Lease)
+    -> impl Future<Output = Result<Settlement, StoreError>> + Send;
+
+    /// Waits until the pending record that `seen` was read from may have changed, or `bound` has passed; then it is
+    /// time to reserve again. A store that cannot wake its waiters waits a moment that grows with `round`, the number
+    /// of waits so far.
+    fn changed(
+        &self,
+        seen: &Seen,
+        round: u32,
+        bound: Duration,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let _ = seen;
+        let pause = Duration::from_millis(10 << round.min(5));
+        async move {
+            tokio::time::sleep(pause.min(bound)).await;
+            Ok(())
+        }
+    }
+
+    /// Succeeds if the store answers, for health checks.
+    fn ping(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// What a caller of [`Store::reserve`] asks for.
+#[derive(Debug, Clone)]
+pub struct Reserve {
+    /// The name of the record.
+    pub key: StorageKey,
+    /// The request that the key stands for.
+    pub fingerprint: Fingerprint,
+    /// How long the attempt is taken to be alive without a sign of life.
+    pub lease: Duration,
+    /// How long the pending record stays, so that an abandoned attempt is known as such. Longer than the lease.
+    pub retention: Duration,
+    /// Whether a `failed` record of the same fingerprint is taken over.
+    pub rerun_failed: bool,
+    /// Whether an abandoned record of the same fingerprint is taken over.
+    pub rerun_abandoned: bool,
+}
+
+/// What [`Store::reserve`] came to.
+#[derive(Debug, Clone)]
+pub enum Reservation {
+    /// The key is the caller's: run the operation and settle the lease.
+    Acquired(Lease),
+    /// Somebody else's record stands there.
+    Found(Record),
+}
+
+/// The right to settle one attempt.
+#[derive(Debug, Clone)]
+pub struct Lease {
+    /// The name of the record.
+    pub key: StorageKey,
+    /// What tells this attempt from every other one for the key.
+    pub token: Token,
+    /// The request that the key stands for.
+    pub fingerprint: Fingerprint,
+    /// 1 for the first attempt since the key was last free.
+    pub attempt: u32,
+    /// What the attempt before this one came to.
+    pub previous: Option<Previous>,
+    /// See [`Reserve::lease`].
+    pub lease: Duration,
+    /// See [`Reserve::retention`].
+    pub retention: Duration,
+}
+
+impl Lease {
+    /// The lease for the first attempt that `request` asks for.
+    pub fn first(request: &Reserve, token: Token) -> Self {
+        Self {
+            key: request.key,
+            token,
+            fingerprint: request.fingerprint,
+            attempt: 1,
+            previous: None,
+            lease: request.lease,
+            retention: request.retention,
+        }
+    }
+
+    /// The lease for the attempt after the one that `found` tells of.
+    pub fn after(request: &Reserve, token: Token, found: &Record) -> Self {
+        let previous = match &found.state {
+            State::Failed(outcome) => {
+                Previous::Failed { status: outcome.as_ref().map(|outcome| outcome.status) }
+            }
+            State::Pending { .. } | State::Success(_) => Previous::Abandoned,
+        };
+        Self {
+            attempt: found.attempt.saturating_add(1),
+            previous: Some(previous),
+            ..Self::first(request, token)
+        }
+    }
+}
+
+/// What the attempt before this one came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Previous {
+    /// It ended without a definitive answer: a panic or an error of the service, or an answer with this status.
+    Failed {
+        /// The status of the answer, if there was one.
+        status: Option<StatusCode>,
+    },
+    /// Its lease lapsed. Nobody knows how far it got: it may have done all of its work.
+    Abandoned,
+}
+
+/// What a store knows of a key.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// The request that the key stands for.
+    pub fingerprint: Fingerprint,
+    /// The number of the attempt that the record tells of.
+    pub attempt: u32,
+    /// The token of that attempt.
+    pub token: Token,
+    /// How that attempt stands.
+    pub state: State,
+}
+
+impl Record {
+    /// Whether `request` may take this record over. The fingerprint comes first: another operation's record is never
+    /// taken over, whatever became of it.
+    pub fn yields_to(&self, request: &Reserve) -> bool {
+        self.fingerprint == request.fingerprint
+            && match self.state {
+                State::Pending { abandoned } => abandoned && request.rerun_abandoned,
+                State::Failed(_) => request.rerun_failed,
+                State::Success(_) => false,
+            }
+    }
+
+    /// The word for the state of the record.
+    pub fn status(&self) -> Status {
+        match self.state {
+            State::Pending { .. } => Status::Pending,
+            State::Success(_) => Status::Success,
+            State::Failed(_) => Status::Failed,
+        }
+    }
+}
+
+/// How an attempt stands, with the answer that was kept of it.
+#[derive(Debug, Clone)]
+pub enum State {
+    /// It runs, or it was cut off.
+    Pending {
+        /// The lease has lapsed, by the clock of the store: it was cut off.
+        abandoned: bool,
+    },
+    /// It ended with a definitive answer.
+    Success(Outcome),
+    /// It ended without one; here is the failed answer, if there was any.
+    Failed(Option<Outcome>),
+}
+
+/// The status of a record, by the words that stores keep and operators see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// The attempt runs, or was cut off.
+    Pending,
+    /// The attempt ended with a definitive answer.
+    Success,
+    /// The attempt ended without one.
+    Failed,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pending => "pending",
+            Self::Success => "success",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+/// What became of a settling write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "a lost lease means that nothing was written"]
+pub enum Settlement {
+    /// The record was changed.
+    Applied,
+    /// The record is no longer this attempt's. Nothing was changed.
+    LeaseLost,
+}
+
+/// Tells one attempt from every other one for the same key, for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Token([u8; 16]);
+
+impl Token {
+    /// Makes a token of the store's own bytes, which must never repeat for a key.
+    pub fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes of the token.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// A pending record that somebody waits for.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    /// The name of the record.
+    pub key: StorageKey,
+    /// The token it had.
+    pub token: Token,
+}
