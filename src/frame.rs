@@ -87,6 +87,13 @@ impl Reader {
         self.0.try_get_u8().map_err(|_| Malformed)
     }
 
+    #[cfg(feature = "redis")]
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let mut array = [0; N];
+        self.0.try_copy_to_slice(&mut array).map_err(|_| Malformed)?;
+        Ok(array)
+    }
+
     pub(crate) fn number(&mut self) -> Result<usize, Malformed> {
         let mut number = 0_usize;
         for shift in (0..usize::BITS).step_by(7) {

@@ -192,6 +192,14 @@ impl StorageKey {
     }
 }
 
+#[cfg(feature = "redis")]
+impl StorageKey {
+    /// Appends all 64 hexadecimal digits, for a name in a store that begins with the digits that logs show.
+    pub(crate) fn push_hex(self, name: &mut Vec<u8>) {
+        name.extend_from_slice(blake3::Hash::from_bytes(self.0).to_hex().as_bytes());
+    }
+}
+
 /// The first 8 hexadecimal digits: enough to find a request again in the logs, too few to be a key.
 impl fmt::Display for StorageKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -50,15 +50,17 @@ pub enum NotRetained {
     Streamed,
     /// The attempt failed, and failures are not replayed here.
     Failure,
+    /// It was kept, but the store has lost it.
+    Lost,
 }
 
 const VERSION: u8 = 1;
 
-/// Bits of the byte that says what is kept. The lower two tell why nothing is.
+/// Bits of the byte that says what is kept. The lower three tell why nothing is.
 mod kept {
-    pub(super) const REASON: u8 = 0b0000_0011;
-    pub(super) const TRAILERS: u8 = 0b0000_0100;
-    pub(super) const REQUEST_ID: u8 = 0b0000_1000;
+    pub(super) const REASON: u8 = 0b0000_0111;
+    pub(super) const TRAILERS: u8 = 0b0000_1000;
+    pub(super) const REQUEST_ID: u8 = 0b0001_0000;
     pub(super) const ALL: u8 = REASON | TRAILERS | REQUEST_ID;
 }
 
@@ -86,6 +88,7 @@ impl Outcome {
             KeptBody::NotRetained(NotRetained::TooLarge) => (1, None),
             KeptBody::NotRetained(NotRetained::Streamed) => (2, None),
             KeptBody::NotRetained(NotRetained::Failure) => (3, None),
+            KeptBody::NotRetained(NotRetained::Lost) => (4, None),
         };
         let mut what = reason;
         if trailers.is_some() {
@@ -159,16 +162,19 @@ impl Outcome {
             _ if length > 0 || trailers.is_some() => return Err(Malformed),
             1 => KeptBody::NotRetained(NotRetained::TooLarge),
             2 => KeptBody::NotRetained(NotRetained::Streamed),
-            _ => KeptBody::NotRetained(NotRetained::Failure),
+            3 => KeptBody::NotRetained(NotRetained::Failure),
+            4 => KeptBody::NotRetained(NotRetained::Lost),
+            _ => return Err(Malformed),
         };
         Ok((Self { status, headers, request_id, body }, missing))
     }
 
-    /// Puts the bytes in place that stood apart from the frame.
+    /// Puts the body in place that stood apart from the frame; `None` if it is gone.
     #[cfg(feature = "redis")]
-    pub(crate) fn with_bytes(mut self, supplied: Bytes) -> Self {
-        if let KeptBody::Whole { bytes, .. } = &mut self.body {
-            *bytes = supplied;
+    pub(crate) fn with_bytes(mut self, supplied: Option<Bytes>) -> Self {
+        match (&mut self.body, supplied) {
+            (KeptBody::Whole { bytes, .. }, Some(supplied)) => *bytes = supplied,
+            (body, _) => *body = KeptBody::NotRetained(NotRetained::Lost),
         }
         self
     }

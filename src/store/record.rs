@@ -1,0 +1,135 @@
+//! The binary frame of a [`Record`], for stores that keep it as one value.
+//!
+//! Frame, version 1. Version, status and token stand first and at fixed places, so that a script can compare all three
+//! without reading the rest:
+//!
+//! ```text
+//! version:u8  status:u8  token:16  fingerprint:33  attempt:u32be  rest
+//! rest of a pending record           lease and retention in milliseconds, LEB128
+//! rest of a success or failed record the frame of the outcome; nothing if there was no answer
+//! ```
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Lease, Record, State, Status, Token};
+use crate::fingerprint::Fingerprint;
+use crate::frame::{Malformed, Reader, Writer};
+use crate::outcome::Outcome;
+
+const VERSION: u8 = 1;
+
+/// How many bytes hold version, status and token.
+pub(super) const HEAD: usize = 18;
+
+/// What a stored frame says, and what must be known beside it to judge it.
+pub(super) struct Stored {
+    /// A pending record is read as not abandoned: whether it is depends on its age.
+    pub(super) record: Record,
+    /// Of a pending record: how long it lives, and how much of that its lease takes.
+    pub(super) pending: Option<Pending>,
+    /// How many bytes of the body are kept elsewhere.
+    pub(super) missing: usize,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Pending {
+    pub(super) lease: Duration,
+    pub(super) retention: Duration,
+}
+
+impl Pending {
+    /// The remaining time in milliseconds at which the lease has lapsed.
+    pub(super) fn lapsed_at(self) -> usize {
+        millis(self.retention).saturating_sub(millis(self.lease))
+    }
+}
+
+/// Version, status and token, as they stand at the start of the frame.
+pub(super) fn head(status: Status, token: &Token) -> [u8; HEAD] {
+    let mut head = [0; HEAD];
+    head[0] = VERSION;
+    head[1] = match status {
+        Status::Pending => b'P',
+        Status::Success => b'S',
+        Status::Failed => b'F',
+    };
+    head[2..].copy_from_slice(token.as_bytes());
+    head
+}
+
+pub(super) fn encode_pending(lease: &Lease) -> Vec<u8> {
+    let mut frame = start(Status::Pending, lease, 20);
+    let mut writer = Writer::new(&mut frame);
+    writer.number(millis(lease.lease));
+    writer.number(millis(lease.retention));
+    frame
+}
+
+/// The record of an attempt that has ended; `inline` says whether the bytes of the body stand in the frame.
+pub(super) fn encode_ended(
+    status: Status,
+    lease: &Lease,
+    outcome: Option<&Outcome>,
+    inline: bool,
+) -> Vec<u8> {
+    let Some(outcome) = outcome else {
+        return start(status, lease, 0);
+    };
+    let body = if inline { outcome.bytes() } else { &[] };
+    let mut frame = start(status, lease, outcome.size_hint() + body.len());
+    outcome.encode_head(&mut frame);
+    frame.extend_from_slice(body);
+    frame
+}
+
+fn start(status: Status, lease: &Lease, room: usize) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(HEAD + Fingerprint::LEN + 4 + room);
+    frame.extend_from_slice(&head(status, &lease.token));
+    frame.extend_from_slice(&lease.fingerprint.to_bytes());
+    frame.extend_from_slice(&lease.attempt.to_be_bytes());
+    frame
+}
+
+/// Milliseconds, which is what servers count in: rounded up, for 0 would mean "at once" or "never".
+pub(super) fn millis(duration: Duration) -> usize {
+    // Some thirty thousand years, within what every server takes.
+    const MOST: u128 = 1_000_000_000_000_000;
+    let up = duration.as_nanos().div_ceil(1_000_000);
+    usize::try_from(up.clamp(1, MOST)).unwrap_or(usize::MAX)
+}
+
+pub(super) fn decode(frame: Bytes) -> Result<Stored, Malformed> {
+    let mut reader = Reader::new(frame);
+    if reader.byte()? != VERSION {
+        return Err(Malformed);
+    }
+    let status = reader.byte()?;
+    let token = Token::new(reader.array()?);
+    let fingerprint = Fingerprint::from_bytes(&reader.array()?);
+    let attempt = u32::from_be_bytes(reader.array()?);
+    let mut pending = None;
+    let mut missing = 0;
+    let mut outcome = |frame: Bytes| {
+        let (outcome, length) = Outcome::decode_head(frame)?;
+        missing = length;
+        Ok(outcome)
+    };
+    let state = match status {
+        b'P' => {
+            let lease = Duration::from_millis(reader.number()? as u64);
+            let retention = Duration::from_millis(reader.number()? as u64);
+            pending = Some(Pending { lease, retention });
+            State::Pending { abandoned: false }
+        }
+        b'S' => State::Success(outcome(reader.rest())?),
+        b'F' => {
+            let rest = reader.rest();
+            State::Failed(if rest.is_empty() { None } else { Some(outcome(rest)?) })
+        }
+        _ => return Err(Malformed),
+    };
+    let record = Record { fingerprint, attempt, token, state };
+    Ok(Stored { record, pending, missing })
+}

@@ -1,0 +1,326 @@
+//! The store for many processes: Redis 6.0 or later, or Valkey.
+//!
+//! A first execution takes two round trips: one to reserve the key, one to complete the record. A replay, a mismatch
+//! and a refusal take one. The replay of an answer too large to stand in its record takes a second one for the body,
+//! and so does the attempt after one that failed or was cut off, to take its record over.
+//!
+//! The lease needs no clock but the server's own. A pending record is written, and renewed, with its whole retention,
+//! so its age is what is gone of that; once older than its lease it is abandoned.
+//!
+//! ```text
+//! <prefix><storage key>           the record: status, token, fingerprint, attempt, answer
+//! {<prefix><storage key>}<token>  the body of a large answer, in the same slot of a cluster
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ::redis::aio::{ConnectionLike, ConnectionManager};
+use ::redis::{Cmd, Pipeline, RedisError, ServerErrorKind};
+use bytes::Bytes;
+
+use super::record::{self, Pending, Stored, millis};
+use super::{
+    ErrorKind, Lease, Record, Reservation, Reserve, Settlement, State, Status, Store, StoreError, Token,
+};
+use crate::key::StorageKey;
+use crate::outcome::Outcome;
+
+mod connect;
+mod script;
+
+use script::Script;
+
+/// Keeps records in Redis, for any number of processes. A clone is the same store.
+///
+/// What it promises holds on one server. Replication is asynchronous: a failover may lose a reservation that was
+/// acknowledged, and an operation can then run a second time.
+///
+/// ```no_run
+/// use tower_idempotency::{IdempotencyLayer, RedisStore};
+///
+/// # async fn set_up() -> Result<(), tower_idempotency::StoreError> {
+/// let layer = IdempotencyLayer::new(RedisStore::open("redis://127.0.0.1:6379")?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct RedisStore<C = ConnectionManager> {
+    connection: C,
+    prefix: Arc<str>,
+    // Found out from the server's first answer, and remembered.
+    before_7: Arc<AtomicBool>,
+}
+
+/// Answers up to this size, in bytes, stand in their record. The body of a larger one is written by itself, in the
+/// same round trip: what passes through a script is copied several times inside the server.
+const INLINE: usize = 2048;
+
+/// A body outlives the record that points to it by this much, so that no record points to nothing.
+const BODY_GRACE: Duration = Duration::from_secs(5);
+
+impl RedisStore {
+    /// Opens a store on one server: `redis://[user:password@]host:port[/db]`. The connection is made with the first
+    /// operation and comes back by itself; while the server is down, operations fail in milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// If the URL is not one of a Redis server.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn open(url: &str) -> Result<Self, StoreError> {
+        connect::open(url).map(Self::with_connection).map_err(store_error)
+    }
+}
+
+impl<C> RedisStore<C> {
+    /// Uses a connection of the caller's own, whose settings then rule how faults show: a multiplexed connection does
+    /// not come back after it was lost, and a [`ConnectionManager`] with its defaults waits for seconds while the
+    /// server is down.
+    pub fn with_connection(connection: C) -> Self {
+        Self { connection, prefix: Arc::from("idempotency:"), before_7: Arc::default() }
+    }
+
+    /// Sets what the names of all records begin with. Default: `idempotency:`. Braces are left out of it: they would
+    /// choose the slot in a cluster.
+    #[must_use]
+    pub fn prefix(mut self, prefix: &str) -> Self {
+        self.prefix = prefix.replace(['{', '}'], "").into();
+        self
+    }
+
+    /// The name of a record ends with the digest whose first digits the logs show.
+    fn name(&self, key: &StorageKey) -> Vec<u8> {
+        let mut name = Vec::with_capacity(self.prefix.len() + 64);
+        name.extend_from_slice(self.prefix.as_bytes());
+        key.push_hex(&mut name);
+        name
+    }
+}
+
+impl<C> fmt::Debug for RedisStore<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> {
+    async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
+        let name = self.name(&request.key);
+        let first = Lease::first(request, fresh_token()?);
+        let mut standing = self.create(&name, &first).await?;
+        loop {
+            let Some(found) = standing.judge()? else {
+                return Ok(Reservation::Acquired(first));
+            };
+            // The command was sent a second time because its first answer was lost.
+            if found.record.token == first.token {
+                return Ok(Reservation::Acquired(first));
+            }
+            if !found.record.yields_to(request) {
+                return self.with_body(&name, found).await.map(Reservation::Found);
+            }
+            let next = Lease::after(request, first.token, &found.record);
+            match self.take_over(&name, &found, &next).await? {
+                None => return Ok(Reservation::Acquired(next)),
+                // The record has changed in between, and is judged anew; or it is gone, and the key is free.
+                Some(Standing { frame: None, .. }) => standing = self.create(&name, &first).await?,
+                Some(changed) => standing = changed,
+            }
+        }
+    }
+
+    async fn complete(
+        &self,
+        lease: &Lease,
+        outcome: &Outcome,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        self.end(Status::Success, lease, Some(outcome), retention).await
+    }
+
+    async fn fail(
+        &self,
+        lease: &Lease,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        self.end(Status::Failed, lease, outcome, retention).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        let head = record::head(Status::Pending, &lease.token);
+        self.settle(&script::RELEASE, None, &[&self.name(&lease.key)], &[&head]).await
+    }
+
+    async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        let head = record::head(Status::Pending, &lease.token);
+        let retention = text(millis(lease.retention));
+        self.settle(&script::RENEW, None, &[&self.name(&lease.key)], &[&head, &retention]).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        ::redis::cmd("PING").exec_async(&mut self.connection.clone()).await.map_err(store_error)
+    }
+}
+
+/// What stands under a name, and for how many more milliseconds.
+struct Standing {
+    frame: Option<Vec<u8>>,
+    left: i64,
+}
+
+/// A record that was found. The body of its answer may still be missing.
+struct Found {
+    record: Record,
+    pending: Option<Pending>,
+    missing: usize,
+}
+
+impl Standing {
+    /// Reads the record, if there is one, and tells by its age whether it is abandoned.
+    fn judge(self) -> Result<Option<Found>, StoreError> {
+        let Some(frame) = self.frame else {
+            return Ok(None);
+        };
+        let Stored { mut record, pending, missing } = record::decode(Bytes::from(frame))
+            .map_err(|malformed| StoreError::with_source(ErrorKind::Corrupt, malformed))?;
+        if let (State::Pending { abandoned }, Some(pending)) = (&mut record.state, pending) {
+            *abandoned = usize::try_from(self.left).is_ok_and(|left| left <= pending.lapsed_at());
+        }
+        Ok(Some(Found { record, pending, missing }))
+    }
+}
+
+impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
+    /// Writes the pending record if the key is free; tells what stands there if it is not.
+    async fn create(&self, name: &[u8], lease: &Lease) -> Result<Standing, StoreError> {
+        let mut connection = self.connection.clone();
+        let pending = record::encode_pending(lease);
+        let retention = text(millis(lease.retention));
+        if !self.before_7.load(Ordering::Relaxed) {
+            let mut pipeline = Pipeline::with_capacity(2);
+            pipeline.cmd("SET").arg(name).arg(&pending).arg("NX").arg("GET").arg("PX").arg(&retention);
+            pipeline.cmd("PTTL").arg(name);
+            match pipeline.query_async(&mut connection).await {
+                Ok((frame, left)) => return Ok(Standing { frame, left }),
+                Err(error) if is_refused(&error) => {}
+                Err(error) => return Err(store_error(error)),
+            }
+        }
+        // A server before 7.0 refuses the command and has done nothing. If it refuses the script too, then it was
+        // not for its age, and the error is the script's.
+        let answer = script::RESERVE.run(&mut connection, None, &[name], &[&pending, &retention]).await;
+        let (frame, left) = answer.map_err(store_error)?;
+        self.before_7.store(true, Ordering::Relaxed);
+        Ok(Standing { frame, left })
+    }
+
+    /// Replaces the record by that of the next attempt, if it still is as it was found; else tells what it is now.
+    async fn take_over(
+        &self,
+        name: &[u8],
+        found: &Found,
+        next: &Lease,
+    ) -> Result<Option<Standing>, StoreError> {
+        let head = record::head(found.record.status(), &found.record.token);
+        let lapsed = found.pending.map_or(Vec::new(), |pending| text(pending.lapsed_at()));
+        let pending = record::encode_pending(next);
+        let retention = text(millis(next.retention));
+        let (taken, frame, left): (bool, Option<Vec<u8>>, i64) = script::TAKE_OVER
+            .run(&mut self.connection.clone(), None, &[name], &[&head, &lapsed, &pending, &retention])
+            .await
+            .map_err(store_error)?;
+        Ok((!taken).then_some(Standing { frame, left }))
+    }
+
+    /// The record whole: the body of a large answer is read from where it is kept.
+    async fn with_body(&self, name: &[u8], found: Found) -> Result<Record, StoreError> {
+        let Found { mut record, missing, .. } = found;
+        if missing == 0 {
+            return Ok(record);
+        }
+        let mut get = ::redis::cmd("GET");
+        get.arg(body_name(name, &record.token));
+        let body: Option<Vec<u8>> =
+            get.query_async(&mut self.connection.clone()).await.map_err(store_error)?;
+        let body = body.filter(|body| body.len() == missing).map(Bytes::from);
+        if body.is_none() {
+            tracing::error!("the body of a kept answer is gone from Redis; is its maxmemory-policy noeviction?");
+        }
+        record.state = match record.state {
+            State::Success(outcome) => State::Success(outcome.with_bytes(body)),
+            State::Failed(outcome) => State::Failed(outcome.map(|outcome| outcome.with_bytes(body))),
+            pending @ State::Pending { .. } => pending,
+        };
+        Ok(record)
+    }
+
+    async fn end(
+        &self,
+        status: Status,
+        lease: &Lease,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        let name = self.name(&lease.key);
+        let head = record::head(Status::Pending, &lease.token);
+        let body = outcome.map_or(&[][..], Outcome::bytes);
+        let inline = body.len() <= INLINE;
+        let ended = record::encode_ended(status, lease, outcome, inline);
+        let args: [&[u8]; 3] = [&head, &ended, &text(millis(retention))];
+        if inline {
+            return self.settle(&script::SETTLE, None, &[&name], &args).await;
+        }
+        let body_name = body_name(&name, &lease.token);
+        let grace = millis(retention.saturating_add(BODY_GRACE));
+        let mut apart = ::redis::cmd("SET");
+        apart.arg(&body_name).arg(body).arg("PX").arg(grace);
+        self.settle(&script::SETTLE, Some(&apart), &[&name, &body_name], &args).await
+    }
+
+    /// Runs a settling script, which answers whether it applied.
+    async fn settle(
+        &self,
+        script: &Script,
+        before: Option<&Cmd>,
+        keys: &[&[u8]],
+        args: &[&[u8]],
+    ) -> Result<Settlement, StoreError> {
+        match script.run(&mut self.connection.clone(), before, keys, args).await {
+            Ok(true) => Ok(Settlement::Applied),
+            Ok(false) => Ok(Settlement::LeaseLost),
+            Err(error) => Err(store_error(error)),
+        }
+    }
+}
+
+/// The name of a body carries the token, so that a late writer cannot replace the winner's.
+fn body_name(record: &[u8], token: &Token) -> Vec<u8> {
+    [b"{", record, b"}", token.as_bytes()].concat()
+}
+
+/// Drawn anew for each reservation, so that not even a copy of a running machine draws the same one.
+fn fresh_token() -> Result<Token, StoreError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| StoreError::with_source(ErrorKind::Unavailable, error))?;
+    Ok(Token::new(bytes))
+}
+
+/// A number as an argument of a command.
+fn text(number: usize) -> Vec<u8> {
+    number.to_string().into_bytes()
+}
+
+fn is_refused(error: &RedisError) -> bool {
+    error.kind() == ::redis::ErrorKind::Server(ServerErrorKind::ResponseError)
+}
+
+fn store_error(error: RedisError) -> StoreError {
+    let kind = if error.is_timeout() { ErrorKind::Timeout } else { ErrorKind::Unavailable };
+    StoreError::with_source(kind, error)
+}

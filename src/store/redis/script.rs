@@ -1,0 +1,65 @@
+//! Scripts, sent by their digest; by their source to a server that does not know them yet.
+
+use std::sync::LazyLock;
+
+use redis::aio::ConnectionLike;
+use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ServerErrorKind};
+
+pub(super) static RESERVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("reserve.lua")));
+pub(super) static TAKE_OVER: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("take_over.lua")));
+pub(super) static SETTLE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("settle.lua")));
+pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("release.lua")));
+pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("renew.lua")));
+
+pub(super) struct Script {
+    source: &'static str,
+    digest: String,
+}
+
+impl Script {
+    fn new(source: &'static str) -> Self {
+        let digest = redis::Script::new(source).get_hash().to_owned();
+        Self { source, digest }
+    }
+
+    /// Runs the script behind the commands of `before`, whose answers are ignored, in one round trip.
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        connection: &mut impl ConnectionLike,
+        before: Option<&Cmd>,
+        keys: &[&[u8]],
+        args: &[&[u8]],
+    ) -> RedisResult<T> {
+        match send(connection, before, &call("EVALSHA", &self.digest, keys, args)).await {
+            // The server was restarted or its scripts were flushed. The source makes it know the script again.
+            Err(error) if is_no_script(&error) => {
+                send(connection, before, &call("EVAL", self.source, keys, args)).await
+            }
+            answer => answer,
+        }
+    }
+}
+
+async fn send<T: FromRedisValue>(
+    connection: &mut impl ConnectionLike,
+    before: Option<&Cmd>,
+    script: &Cmd,
+) -> RedisResult<T> {
+    let Some(before) = before else {
+        return script.query_async(connection).await;
+    };
+    let mut pipeline = Pipeline::with_capacity(2);
+    pipeline.add_command(before.clone()).ignore().add_command(script.clone());
+    let (answer,) = pipeline.query_async(connection).await?;
+    Ok(answer)
+}
+
+fn call(command: &str, script: &str, keys: &[&[u8]], args: &[&[u8]]) -> Cmd {
+    let mut call = redis::cmd(command);
+    call.arg(script).arg(keys.len()).arg(keys).arg(args);
+    call
+}
+
+fn is_no_script(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+}
