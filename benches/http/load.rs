@@ -1,0 +1,125 @@
+//! A closed loop over keep-alive connections: each sends its next request when it has the answer to the last one.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+#[derive(Clone)]
+pub struct Load {
+    pub address: String,
+    pub path: String,
+    pub keys: Keys,
+    pub body: usize,
+    pub connections: usize,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub enum Keys {
+    None,
+    /// A new key for each request.
+    Unique,
+    /// The keys of a pool, over and over: replays, once each was sent before.
+    Pool(u64),
+}
+
+/// How many answers there were, and how long it took.
+pub struct Counted {
+    pub answers: u64,
+    pub elapsed: Duration,
+}
+
+impl Counted {
+    pub fn per_second(&self) -> f64 {
+        self.answers as f64 / self.elapsed.as_secs_f64()
+    }
+}
+
+impl Load {
+    /// Sends requests until `most` were answered or `bound` has passed.
+    pub fn run(&self, nonce: u64, most: u64, bound: Duration) -> Counted {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let start = Instant::now();
+            let end = start + bound;
+            let each = most.div_ceil(self.connections as u64);
+            let loops: Vec<_> = (0..self.connections as u64)
+                .map(|number| tokio::task::spawn_local(self.clone().connection(nonce, number, each, end)))
+                .collect();
+            let mut answers = 0;
+            for task in loops {
+                answers += task.await.unwrap();
+            }
+            Counted { answers, elapsed: start.elapsed() }
+        })
+    }
+
+    async fn connection(self, nonce: u64, number: u64, most: u64, end: Instant) -> u64 {
+        let mut stream = TcpStream::connect(&self.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (mut request, key_at) = self.request();
+        let mut buffer = vec![0; 512 << 10];
+        let mut sent = 0;
+        while sent < most && Instant::now() < end {
+            let of_all = sent * self.connections as u64 + number;
+            let key = match self.keys {
+                Keys::None => None,
+                Keys::Unique => Some(of_all),
+                Keys::Pool(size) => Some(of_all % size),
+            };
+            if let Some(key) = key {
+                let key = format!("{nonce:016x}-{key:019}");
+                request[key_at..key_at + 36].copy_from_slice(key.as_bytes());
+            }
+            stream.write_all(&request).await.unwrap();
+            let status = answer(&mut stream, &mut buffer).await;
+            assert!((200..300).contains(&status), "status {status}");
+            sent += 1;
+        }
+        sent
+    }
+
+    /// The request, and where in it the 36 bytes of the key are.
+    fn request(&self) -> (Vec<u8>, usize) {
+        let start = r#"{"amount":12345,"currency":"EUR","customer_id":"cus_9f8e7d6c5b4a3210","description":""#;
+        let body = format!("{start}{}\"}}", "x".repeat(self.body.saturating_sub(start.len() + 2)));
+        let mut request = format!(
+            "POST {} HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nContent-Type: application/json\r\nContent-Length: {}\r\n",
+            self.path,
+            body.len()
+        );
+        let mut key_at = 0;
+        if self.keys != Keys::None {
+            request += "X-Idempotency-Key: ";
+            key_at = request.len();
+            request += &format!("{:36}\r\n", "");
+        }
+        request += "\r\n";
+        request += &body;
+        (request.into_bytes(), key_at)
+    }
+}
+
+/// Reads one answer whole and gives its status. Answers here always have a length, or no body.
+async fn answer(stream: &mut TcpStream, buffer: &mut [u8]) -> u16 {
+    let mut filled = 0;
+    let mut whole = usize::MAX;
+    while filled < whole {
+        let read = stream.read(&mut buffer[filled..]).await.unwrap();
+        assert!(read > 0, "the server closed the connection");
+        filled += read;
+        if whole == usize::MAX
+            && let Some(head) = buffer[..filled].windows(4).position(|window| window == b"\r\n\r\n")
+        {
+            whole = head + 4 + content_length(&buffer[..head]);
+        }
+    }
+    std::str::from_utf8(&buffer[9..12]).unwrap().parse().unwrap()
+}
+
+fn content_length(head: &[u8]) -> usize {
+    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+    head.lines()
+        .find_map(|line| line.strip_prefix("content-length:"))
+        .map_or(0, |length| length.trim().parse().unwrap())
+}

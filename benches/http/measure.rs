@@ -1,0 +1,228 @@
+//! Starts the servers, sends the load, and prints the ratios.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use super::load::{Keys, Load};
+
+const ROUNDS: usize = 5;
+const BOUND: Duration = Duration::from_secs(2);
+const SERVER_CORE: &str = "0";
+const OTHER_CORE: &str = "1";
+
+/// A child process that ends with its guard.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Process {
+    /// Microseconds on a core, over all threads.
+    fn cpu(&self) -> f64 {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.0.id())).unwrap();
+        let nanoseconds: f64 = tasks
+            .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok())
+            .filter_map(|stat| stat.split(' ').next()?.parse::<f64>().ok())
+            .sum();
+        nanoseconds / 1e3
+    }
+
+    fn resident_bytes(&self) -> f64 {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.0.id())).unwrap();
+        statm.split(' ').nth(1).unwrap().parse::<f64>().unwrap() * 4096.0
+    }
+}
+
+fn pinned(core: &str, program: &str) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", core, program]);
+    command
+}
+
+struct Server {
+    process: Process,
+    address: String,
+}
+
+impl Server {
+    fn start(stack: &str) -> Self {
+        let program = std::env::current_exe().unwrap();
+        let mut child = pinned(SERVER_CORE, program.to_str().unwrap())
+            .args(["--serve", stack])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("taskset, of util-linux, starts the server on a core of its own");
+        let mut address = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut address).unwrap();
+        Self { process: Process(child), address: address.trim().to_owned() }
+    }
+}
+
+struct Redis {
+    process: Process,
+    url: String,
+}
+
+impl Redis {
+    fn start() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+        let child = pinned(OTHER_CORE, "redis-server")
+            .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--dir", "/tmp"])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is installed");
+        let process = Process(child);
+        while std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_err() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Self { process, url: format!("redis://127.0.0.1:{port}") }
+    }
+
+    fn used_memory(&self) -> f64 {
+        let port = self.url.rsplit(':').next().unwrap();
+        let info = Command::new("redis-cli").args(["-p", port, "info", "memory"]).output().unwrap();
+        let info = String::from_utf8(info.stdout).unwrap();
+        let line = info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap();
+        line.trim().parse().unwrap()
+    }
+
+    fn flush(&self) {
+        let port = self.url.rsplit(':').next().unwrap();
+        Command::new("redis-cli").args(["-p", port, "flushall"]).output().unwrap();
+    }
+}
+
+fn nonce() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+/// Requests per second, and microseconds of CPU per request in the server and in Redis.
+struct Figures {
+    rate: f64,
+    server: f64,
+    redis: f64,
+}
+
+fn turn(server: &Server, redis: Option<&Redis>, load: &Load, nonce: u64) -> Figures {
+    let load = Load { address: server.address.clone(), ..load.clone() };
+    load.run(nonce, u64::MAX, BOUND / 8);
+    // The warm-up has used the first keys.
+    let nonce = if load.keys == Keys::Unique { nonce + 1 } else { nonce };
+    let redis_cpu = || redis.map_or(0.0, |redis| redis.process.cpu());
+    let (server_before, redis_before) = (server.process.cpu(), redis_cpu());
+    let counted = load.run(nonce, u64::MAX, BOUND);
+    let answers = counted.answers as f64;
+    Figures {
+        rate: counted.per_second(),
+        server: (server.process.cpu() - server_before) / answers,
+        redis: (redis_cpu() - redis_before) / answers,
+    }
+}
+
+/// Measures bare and guarded in turns and prints the medians.
+fn compare(name: &str, stack: &str, redis: Option<&Redis>, load: &Load) {
+    let bare = Server::start("bare");
+    let guarded = Server::start(stack);
+    let (mut ratios, mut added, mut in_redis) = (vec![], vec![], vec![]);
+    let (mut bare_cpu, mut rates) = (vec![], vec![]);
+    for _ in 0..ROUNDS {
+        if let Some(redis) = redis {
+            redis.flush();
+        }
+        let nonce = nonce();
+        let without = turn(&bare, None, &Load { keys: Keys::None, ..load.clone() }, nonce);
+        let with = turn(&guarded, redis, load, nonce);
+        ratios.push(with.rate / without.rate);
+        added.push(with.server - without.server);
+        bare_cpu.push(without.server);
+        rates.push(with.rate);
+        in_redis.push(with.redis);
+    }
+    println!(
+        "{name:34} {:5.2} {:8.0} {:8.2} {:+8.2} {:8.2}",
+        median(ratios),
+        median(rates),
+        median(bare_cpu),
+        median(added),
+        median(in_redis)
+    );
+}
+
+pub fn all() {
+    let only = std::env::var("ONLY").unwrap_or_default();
+    let load = Load {
+        address: String::new(),
+        path: "/payments".into(),
+        keys: Keys::Unique,
+        body: 200,
+        connections: 64,
+    };
+    // The pool is sent once by the warm-up of each turn.
+    let replays = Load { keys: Keys::Pool(256), ..load.clone() };
+    let with_path = |path: &str| Load { path: path.into(), ..load.clone() };
+    println!("{:34} ratio    req/s  bare µs added µs redis µs", "path");
+    let run = |name: &str, stack: &str, redis: Option<&Redis>, load: &Load| {
+        if name.contains(&only) {
+            compare(name, stack, redis, load);
+        }
+    };
+    let no_key = Load { keys: Keys::None, ..load.clone() };
+    run("no key, an empty from_fn", "from_fn", None, &no_key);
+    run("no key", "memory", None, &no_key);
+    run("memory, first", "memory", None, &load);
+    run("memory, replay", "memory", None, &replays);
+    for (name, body) in [("request of 16 KiB", 16 << 10), ("request of 256 KiB", 256 << 10)] {
+        run(name, "memory", None, &Load { body, ..with_path("/swallow") });
+    }
+    memory_record(&only, &load);
+    if cfg!(feature = "redis") {
+        let redis = Redis::start();
+        run("Redis, first", &redis.url, Some(&redis), &load);
+        run("Redis, replay", &redis.url, Some(&redis), &replays);
+        let large = with_path("/payments?answer=16384");
+        run("Redis, answer of 16 KiB, first", &redis.url, Some(&redis), &large);
+        let large = Load { keys: Keys::Pool(256), ..large };
+        run("Redis, answer of 16 KiB, replay", &redis.url, Some(&redis), &large);
+        redis_record(&only, &redis, &load);
+    }
+}
+
+const RECORDS: u64 = 200_000;
+
+fn fill(stack: &str, load: &Load) -> (Server, f64) {
+    let server = Server::start(stack);
+    let load = Load { address: server.address.clone(), ..load.clone() };
+    load.run(1, 1000, Duration::from_secs(120));
+    let before = server.process.resident_bytes();
+    let counted = load.run(2, RECORDS, Duration::from_secs(120));
+    let after = server.process.resident_bytes();
+    (server, (after - before) / counted.answers as f64)
+}
+
+fn memory_record(only: &str, load: &Load) {
+    if "bytes per record".contains(only) {
+        let (_server, bytes) = fill("memory", load);
+        println!("{:34} {bytes:5.0}", "bytes per record, memory");
+    }
+}
+
+fn redis_record(only: &str, redis: &Redis, load: &Load) {
+    if "bytes per record".contains(only) {
+        redis.flush();
+        let before = redis.used_memory();
+        let (_server, _) = fill(&redis.url, load);
+        let bytes = (redis.used_memory() - before) / (RECORDS + 1000) as f64;
+        println!("{:34} {bytes:5.0}", "bytes per record, Redis");
+    }
+}

@@ -1,0 +1,85 @@
+//! The server under load: one handler, bare or behind the layer.
+
+use std::io::Write;
+
+use axum::body::Bytes;
+use axum::extract::Query;
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::serve::ListenerExt;
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use tower_idempotency::{IdempotencyLayer, MemoryStore, Scope, Store};
+
+#[derive(Deserialize)]
+struct Payment {
+    amount: u64,
+    currency: String,
+    customer_id: String,
+}
+
+#[derive(Serialize)]
+struct Receipt {
+    id: u64,
+    amount: u64,
+    currency: String,
+    customer_id: String,
+    note: String,
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    #[serde(default = "usual_answer")]
+    answer: usize,
+}
+
+/// Bytes of an answer, unless the query asks for another size.
+fn usual_answer() -> usize {
+    300
+}
+
+async fn pay(Query(wanted): Query<Wanted>, Json(payment): Json<Payment>) -> Response {
+    let mut receipt = Receipt {
+        id: payment.amount,
+        amount: payment.amount,
+        currency: payment.currency,
+        customer_id: payment.customer_id,
+        note: String::new(),
+    };
+    let rest = serde_json::to_vec(&receipt).unwrap().len();
+    receipt.note = "n".repeat(wanted.answer.saturating_sub(rest));
+    (StatusCode::CREATED, [(header::LOCATION, "/payments/4f1c2a90")], Json(receipt)).into_response()
+}
+
+/// Takes any body, for the cost of buffering and fingerprint alone.
+async fn swallow(body: Bytes) -> StatusCode {
+    assert!(!body.is_empty());
+    StatusCode::NO_CONTENT
+}
+
+/// Serves until it is killed; the first line of its output is the address.
+pub fn serve(stack: &str) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.unwrap().block_on(async {
+        let bare = Router::new().route("/payments", post(pay)).route("/swallow", post(swallow));
+        let app = match stack {
+            "bare" => bare,
+            "from_fn" => bare.layer(from_fn(|request, next: Next| next.run(request))),
+            "memory" => bare.layer(layer(MemoryStore::new())),
+            #[cfg(feature = "redis")]
+            url => bare.layer(layer(tower_idempotency::RedisStore::open(url).unwrap())),
+            #[cfg(not(feature = "redis"))]
+            other => panic!("unknown stack {other}"),
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        println!("{}", listener.local_addr().unwrap());
+        std::io::stdout().flush().unwrap();
+        axum::serve(listener.tap_io(|tcp| tcp.set_nodelay(true).unwrap()), app).await.unwrap();
+    });
+}
+
+fn layer<S: Store>(store: S) -> IdempotencyLayer<S> {
+    IdempotencyLayer::new(store).scope(|_| Scope::anonymous())
+}
