@@ -1,0 +1,81 @@
+//! A payments server whose `POST /payments` is safe to retry.
+//!
+//! `cargo run --example payments` keeps its records in memory; with `--features redis` and `REDIS_URL` set they are
+//! in Redis, where they outlive the process and are shared by any number of them.
+
+use std::error::Error;
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use axum::http::{StatusCode, header, request::Parts};
+use axum::response::IntoResponse;
+use axum::{Json, Router, routing::post};
+use serde::{Deserialize, Serialize};
+use tower_idempotency::{Attempt, IdempotencyLayer, MemoryStore, Scope, Store};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    match std::env::var("REDIS_URL") {
+        Ok(url) => serve(redis_store(&url)?).await,
+        Err(_) => serve(MemoryStore::new()).await,
+    }
+}
+
+async fn serve(store: impl Store) -> Result<(), Box<dyn Error>> {
+    let layer = IdempotencyLayer::new(store).namespace("payments").scope(caller);
+    let app = Router::new().route("/payments", post(pay)).layer(layer);
+
+    let listen = std::env::args().nth(1).or_else(|| std::env::var("LISTEN").ok());
+    let listener = tokio::net::TcpListener::bind(listen.as_deref().unwrap_or("127.0.0.1:3000")).await?;
+    let url = format!("http://{}/payments", listener.local_addr()?);
+    let order = r#"{"amount":1200,"currency":"EUR","to":"acct_2"}"#;
+    println!("Try this twice:\ncurl -i {url} -H 'X-Idempotency-Key: order-1001' --json '{order}'");
+    axum::serve(listener, app).await?;
+    Ok(())
+}
+
+/// Two callers may use the same key: each has a scope of its own. A real service checks the token before.
+fn caller(parts: &Parts) -> Scope {
+    let credential = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    match credential.and_then(|value| value.strip_prefix("Bearer ")) {
+        Some(token) => Scope::new(token),
+        None => Scope::anonymous(),
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+struct Order {
+    amount: u64,
+    currency: String,
+    to: String,
+    /// Makes the payment take its time, so that a second request can meet the first in flight.
+    #[serde(default, skip_serializing)]
+    delay_ms: u64,
+}
+
+#[derive(Serialize)]
+struct Payment {
+    id: String,
+    #[serde(flatten)]
+    order: Order,
+    attempt: u32,
+}
+
+async fn pay(attempt: Option<Attempt>, Json(order): Json<Order>) -> impl IntoResponse {
+    tokio::time::sleep(Duration::from_millis(order.delay_ms)).await;
+    let id = format!("pay_{:016x}", RandomState::new().hash_one(&order.to));
+    let location = [(header::LOCATION, format!("/payments/{id}"))];
+    let attempt = attempt.map_or(1, |attempt| attempt.number());
+    (StatusCode::CREATED, location, Json(Payment { id, order, attempt }))
+}
+
+#[cfg(feature = "redis")]
+fn redis_store(url: &str) -> Result<impl Store, Box<dyn Error>> {
+    Ok(tower_idempotency::RedisStore::open(url)?)
+}
+
+#[cfg(not(feature = "redis"))]
+fn redis_store(_: &str) -> Result<MemoryStore, Box<dyn Error>> {
+    Err("REDIS_URL is set, but this example was built without Redis: add `--features redis`".into())
+}

@@ -1,0 +1,232 @@
+//! The routes, and the knobs that make a payment slow, large or fail.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use http_body_util::{BodyExt, Full};
+use serde::{Deserialize, Serialize};
+use tower_idempotency::{Attempt, Previous};
+
+use crate::ledger::{Effect, Ledger};
+
+pub(crate) fn routes() -> Router<Arc<Ledger>> {
+    Router::new()
+        .route("/payments", post(pay).get(list))
+        .route("/payments/{id}/refunds", post(refund))
+        .route("/echo", post(echo))
+}
+
+/// The body of a payment or refund.
+#[derive(Deserialize)]
+struct Order {
+    amount: u64,
+    currency: String,
+    to: String,
+    #[serde(default)]
+    sandbox: Knobs,
+}
+
+/// What is to happen on the way. A knob that does not exist is refused: a slip would make a test mean nothing.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Knobs {
+    delay_ms: u64,
+    after_ms: u64,
+    status: Option<u16>,
+    panic: Option<Moment>,
+    bytes: usize,
+    stream: bool,
+    set_cookie: bool,
+}
+
+#[derive(Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Moment {
+    Before,
+    After,
+}
+
+const MOST_BYTES: usize = 64 << 20;
+
+impl Order {
+    fn check(&self) -> Result<StatusCode, &'static str> {
+        if self.amount == 0 {
+            return Err("amount is 0");
+        }
+        if self.currency.len() != 3 || !self.currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            return Err("currency is not three capital letters");
+        }
+        if self.to.is_empty() {
+            return Err("to is empty");
+        }
+        if self.sandbox.bytes > MOST_BYTES {
+            return Err("sandbox.bytes is more than 64 MiB");
+        }
+        match self.sandbox.status.unwrap_or(201) {
+            status @ 200..600 => StatusCode::from_u16(status).map_err(|_| "sandbox.status is no status"),
+            _ => Err("sandbox.status is not from 200 to 599"),
+        }
+    }
+}
+
+async fn pay(
+    State(ledger): State<Arc<Ledger>>,
+    attempt: Option<Attempt>,
+    headers: HeaderMap,
+    Json(order): Json<Order>,
+) -> Response {
+    operate(&ledger, attempt, &headers, order, "/payments", "pay").await
+}
+
+async fn refund(
+    State(ledger): State<Arc<Ledger>>,
+    Path(payment): Path<String>,
+    attempt: Option<Attempt>,
+    headers: HeaderMap,
+    Json(order): Json<Order>,
+) -> Response {
+    operate(&ledger, attempt, &headers, order, &format!("/payments/{payment}/refunds"), "re").await
+}
+
+async fn operate(
+    ledger: &Ledger,
+    attempt: Option<Attempt>,
+    headers: &HeaderMap,
+    order: Order,
+    collection: &str,
+    prefix: &str,
+) -> Response {
+    let status = match order.check() {
+        Ok(status) => status,
+        Err(error) => return refusal(StatusCode::UNPROCESSABLE_ENTITY, error),
+    };
+    let Order { amount, currency, to, sandbox: knobs } = order;
+    tokio::time::sleep(Duration::from_millis(knobs.delay_ms)).await;
+    assert!(knobs.panic != Some(Moment::Before), "the request asked for a panic before the effect");
+
+    let effect = Effect {
+        key: attempt.as_ref().map(|attempt| attempt.key().as_str().into()),
+        scope: bearer(headers).unwrap_or("anonymous").into(),
+        attempt: attempt.as_ref().map_or(1, Attempt::number),
+        id: format!("{prefix}_{}", random()),
+        at: now(),
+    };
+    let done = status.as_u16() < 400;
+    if done && let Err(error) = ledger.append(&effect) {
+        return refusal(StatusCode::INTERNAL_SERVER_ERROR, &format!("the ledger cannot be written: {error}"));
+    }
+    tokio::time::sleep(Duration::from_millis(knobs.after_ms)).await;
+    assert!(knobs.panic != Some(Moment::After), "the request asked for a panic after the effect");
+
+    let (previous, previous_status) = match attempt.and_then(|attempt| attempt.previous()) {
+        None => (None, None),
+        Some(Previous::Failed { status }) => (Some("failed"), status.map(|status| status.as_u16())),
+        Some(_) => (Some("abandoned"), None),
+    };
+    let receipt = Receipt {
+        error: (!done).then_some("the request asked for this status"),
+        id: done.then_some(&effect.id),
+        amount,
+        currency,
+        to,
+        attempt: effect.attempt,
+        previous,
+        previous_status,
+        created_at: done.then_some(effect.at),
+        padding: "x".repeat(knobs.bytes),
+    };
+    let mut response = (status, body(&receipt, status, knobs.stream)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if done && let Ok(location) = format!("{collection}/{}", effect.id).try_into() {
+        headers.insert(header::LOCATION, location);
+    }
+    if knobs.set_cookie
+        && let Ok(cookie) = format!("session={}; HttpOnly", random()).try_into()
+    {
+        headers.insert(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// The answer. One that was asked to fail has no id, for nothing was done.
+#[derive(Serialize)]
+struct Receipt<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a String>,
+    amount: u64,
+    currency: String,
+    to: String,
+    attempt: u32,
+    previous: Option<&'a str>,
+    previous_status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<u64>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    padding: String,
+}
+
+fn body(receipt: &Receipt, status: StatusCode, stream: bool) -> Body {
+    // These have no content, by RFC 9110.
+    if [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED].contains(&status) {
+        return Body::empty();
+    }
+    let bytes = serde_json::to_vec(receipt).unwrap_or_default();
+    if stream {
+        // A body whose frames are mapped does not know its length any more.
+        return Body::new(Full::new(Bytes::from(bytes)).map_frame(|frame| frame));
+    }
+    Body::from(bytes)
+}
+
+async fn echo(headers: HeaderMap, body: Bytes) -> Response {
+    let mut response = Body::from(body).into_response();
+    if let Some(content_type) = headers.get(header::CONTENT_TYPE) {
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type.clone());
+    }
+    response
+}
+
+#[derive(Serialize)]
+struct List {
+    count: usize,
+    payments: Vec<Effect>,
+}
+
+async fn list(State(ledger): State<Arc<Ledger>>) -> Response {
+    match ledger.effects().await {
+        Ok(payments) => Json(List { count: payments.len(), payments }).into_response(),
+        Err(error) => {
+            refusal(StatusCode::INTERNAL_SERVER_ERROR, &format!("the ledger cannot be read: {error}"))
+        }
+    }
+}
+
+fn refusal(status: StatusCode, error: &str) -> Response {
+    (status, Json(serde_json::json!({ "error": error }))).into_response()
+}
+
+/// The token of `Authorization: Bearer …`, taken as it is: the sandbox knows no users.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// 16 hexadecimal digits that no other process sharing the ledger comes up with.
+fn random() -> String {
+    format!("{:016x}", RandomState::new().hash_one(()))
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

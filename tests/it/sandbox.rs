@@ -1,0 +1,11 @@
+//! The sandbox example as a process of its own, over a real socket.
+
+mod arguments;
+mod bad_input;
+mod drain;
+mod knobs;
+#[cfg(feature = "redis")]
+mod redis;
+mod repeats;
+mod routes;
+mod server;

@@ -1,0 +1,103 @@
+use std::process::{Command, Output};
+
+use super::server::program;
+
+fn run(flags: &[&str]) -> Output {
+    Command::new(program()).args(flags).output().unwrap()
+}
+
+#[track_caller]
+fn refused(flags: &[&str], word: &str) -> String {
+    let Output { status, stdout, stderr } = run(flags);
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(2), "{flags:?}: {stderr}");
+    assert!(stdout.is_empty(), "{flags:?}");
+    let first = stderr.lines().next().unwrap();
+    let flag = flags[0].split('=').next().unwrap();
+    assert!(first.starts_with("error: ") && first.contains(flag), "{flags:?}: {first}");
+    assert!(first.contains(word), "{flags:?}: {first}");
+    assert!(stderr.contains("Usage: sandbox"), "{flags:?}");
+    stderr
+}
+
+#[test]
+fn what_this_version_does_not_have_is_refused_by_name() {
+    let later: [&[&str]; 14] = [
+        &["--store", "redis+cluster://127.0.0.1:7000,127.0.0.1:7001"],
+        &["--store", "redis+sentinel://127.0.0.1:26379/primary"],
+        &["--store", "postgres://127.0.0.1/db"],
+        &["--store", "postgres+tx://127.0.0.1/db"],
+        &["--store", "sqlite:records.db"],
+        &["--store", "sqlite+tx:records.db"],
+        &["--on-outage", "open"],
+        &["--profile", "ietf"],
+        &["--profile", "stripe"],
+        &["--keep", "status"],
+        &["--keep", "digest"],
+        &["--encryption-key", "00"],
+        &["--canonical-json"],
+        &["--ignore", "/sent_at"],
+    ];
+    for flags in later {
+        refused(flags, "this version does not have it yet");
+    }
+}
+
+#[test]
+fn a_malformed_value_is_refused() {
+    let malformed: [&[&str]; 20] = [
+        &["--listen", "3000"],
+        &["--listen", "127.0.0.1"],
+        &["--store", "memry"],
+        &["--store", ""],
+        &["--ledger", ""],
+        &["--lease", "10"],
+        &["--lease", "ten"],
+        &["--lease", "-1s"],
+        &["--lease", "1.5s"],
+        &["--retention", "99999999999999999999h"],
+        &["--retention", "9999999999999h"],
+        &["--store-timeout", "s"],
+        &["--in-flight", "wait"],
+        &["--in-flight", "wait:soon"],
+        &["--on-failed", "retry"],
+        &["--on-abandoned", "replay"],
+        &["--max-request", "1MB"],
+        &["--max-request", ""],
+        &["--max-response", "99999999999999GiB"],
+        &["--keep=everything"],
+    ];
+    for flags in malformed {
+        refused(flags, ": ");
+    }
+}
+
+#[test]
+fn an_unknown_flag_and_a_missing_value_are_refused() {
+    refused(&["--nonsense"], "not a flag");
+    refused(&["extra"], "not a flag");
+    refused(&["--lease"], "needs a value");
+    refused(&["--ledger", "--require-key"], "needs a value");
+    refused(&["--require-key=yes"], "takes no value");
+}
+
+#[test]
+fn a_refused_store_url_does_not_show_its_password() {
+    let message = refused(&["--store", "postgres://me:hunter2@127.0.0.1/db"], "postgres://");
+    assert!(!message.contains("hunter2"));
+}
+
+#[test]
+fn help_prints_the_usage() {
+    let Output { status, stdout, .. } = run(&["--help"]);
+    assert_eq!(status.code(), Some(0));
+    assert!(String::from_utf8(stdout).unwrap().starts_with("Usage: sandbox"));
+}
+
+#[test]
+fn a_ledger_that_cannot_be_opened_is_an_error_at_the_start() {
+    let Output { status, stdout, stderr } = run(&["--listen", "127.0.0.1:0", "--ledger", "/"]);
+    assert_eq!(status.code(), Some(1));
+    assert!(stdout.is_empty());
+    assert!(String::from_utf8(stderr).unwrap().contains("ledger"));
+}

@@ -1,0 +1,139 @@
+//! The sandbox with its records in Redis, as two processes and through faults.
+
+use axum::http::StatusCode;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use super::server::{Sandbox, order, order_with, signal};
+use crate::support::redis::RedisServer;
+
+/// Two processes that share a store and a ledger.
+struct Pair {
+    redis: RedisServer,
+    one: Sandbox,
+    other: Sandbox,
+    _directory: TempDir,
+}
+
+impl Pair {
+    async fn start(flags: &[&str]) -> Self {
+        let redis = RedisServer::start();
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = directory.path().join("ledger");
+        let url = redis.url();
+        let flags = [&["--store", &url], flags].concat();
+        let one = Sandbox::start_with(&ledger, &flags).await;
+        let other = Sandbox::start_with(&ledger, &flags).await;
+        Self { redis, one, other, _directory: directory }
+    }
+}
+
+#[tokio::test]
+async fn of_200_concurrent_requests_to_two_processes_one_runs() {
+    let Pair { redis: _redis, one, other, _directory } = Pair::start(&[]).await;
+    let (one, other) = (std::sync::Arc::new(one), std::sync::Arc::new(other));
+    let order = order_with(json!({ "after_ms": 200 }));
+    let mut requests = JoinSet::new();
+    for number in 0..200 {
+        let sandbox = if number % 2 == 0 { one.clone() } else { other.clone() };
+        let order = order.clone();
+        requests.spawn(async move { sandbox.pay("k", &order).await });
+    }
+    let answers = requests.join_all().await;
+    assert_eq!(one.effects().await.len(), 1);
+
+    let first: Vec<_> = answers.iter().filter(|answer| answer.status == 201 && !answer.is_replay()).collect();
+    assert_eq!(first.len(), 1);
+    for answer in &answers {
+        match answer.status {
+            StatusCode::CREATED => assert_eq!(answer.body, first[0].body),
+            _ => answer.refused_for_now(409, "idempotency_key_in_flight"),
+        }
+    }
+    for sandbox in [one, other] {
+        let replay = sandbox.pay("k", &order).await;
+        assert!(replay.is_replay());
+        assert_eq!(replay.body, first[0].body);
+    }
+}
+
+#[tokio::test]
+async fn those_that_wait_in_either_process_get_the_one_answer() {
+    let Pair { redis: _redis, one, other, _directory } = Pair::start(&["--in-flight", "wait:15s"]).await;
+    let (one, other) = (std::sync::Arc::new(one), std::sync::Arc::new(other));
+    let order = order_with(json!({ "after_ms": 200 }));
+    let mut requests = JoinSet::new();
+    for number in 0..50 {
+        let sandbox = if number % 2 == 0 { one.clone() } else { other.clone() };
+        let order = order.clone();
+        requests.spawn(async move { sandbox.pay("k", &order).await });
+    }
+    let answers = requests.join_all().await;
+    assert_eq!(answers.iter().filter(|answer| !answer.is_replay()).count(), 1);
+    for answer in &answers {
+        assert_eq!(answer.status, 201);
+        assert_eq!(answer.body, answers[0].body);
+    }
+    assert_eq!(one.effects().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_process_that_is_killed_leaves_an_attempt_that_the_other_knows_as_abandoned() {
+    let Pair { redis: _redis, one, other, _directory } = Pair::start(&["--lease", "300ms"]).await;
+    let slow = order_with(json!({ "after_ms": 1000 }));
+    let head = one.json("/payments").header("x-idempotency-key", "k");
+    let body = slow.to_string();
+    tokio::select! {
+        _ = one.send(head, body) => panic!("the slow payment ended first"),
+        _ = other.first_effect() => one.signal("KILL"),
+    }
+    let answer = loop {
+        let answer = other.pay("k", &slow).await;
+        if answer.status == 201 {
+            break answer;
+        }
+        answer.refused_for_now(409, "idempotency_key_in_flight");
+    };
+    assert_eq!(answer.json()["attempt"], 2);
+    assert_eq!(answer.json()["previous"], "abandoned");
+    assert_eq!(other.effects().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_is_a_503_and_heals_by_itself() {
+    let Pair { mut redis, one, other, _directory } = Pair::start(&["--store-timeout", "500ms"]).await;
+    assert_eq!(one.pay("before", &order()).await.status, 201);
+    assert_eq!(one.get("/healthz").await.status, 200);
+
+    redis.kill();
+    for sandbox in [&one, &other] {
+        let start = std::time::Instant::now();
+        sandbox.pay("during", &order()).await.refused_for_now(503, "idempotency_store_unavailable");
+        assert!(start.elapsed() < std::time::Duration::from_secs(2));
+        assert_eq!(sandbox.get("/healthz").await.status, 503);
+    }
+    assert_eq!(one.effects().await.len(), 1);
+
+    let port = redis.port();
+    redis.restart();
+    assert_eq!(redis.port(), port);
+    for sandbox in [&one, &other] {
+        let healed = async { while sandbox.get("/healthz").await.status != 200 {} };
+        tokio::time::timeout(std::time::Duration::from_secs(10), healed).await.expect("it does not heal");
+    }
+    assert_eq!(one.pay("after", &order()).await.status, 201);
+    assert!(other.pay("after", &order()).await.is_replay());
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_is_a_503_within_the_store_timeout() {
+    let Pair { redis, one, other: _other, _directory } = Pair::start(&["--store-timeout", "300ms"]).await;
+    assert_eq!(one.pay("before", &order()).await.status, 201);
+    signal(redis.pid(), "STOP");
+    let start = std::time::Instant::now();
+    one.pay("during", &order()).await.refused_for_now(503, "idempotency_store_unavailable");
+    assert!(start.elapsed() < std::time::Duration::from_secs(2));
+    assert_eq!(one.effects().await.len(), 1);
+    signal(redis.pid(), "CONT");
+}

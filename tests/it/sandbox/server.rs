@@ -1,0 +1,232 @@
+//! The sandbox as a process, and a client to it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Request, StatusCode, request};
+use http_body_util::BodyExt;
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// Nothing here takes this long unless it never ends.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running sandbox, which ends with the test.
+pub(crate) struct Sandbox {
+    child: Child,
+    address: SocketAddr,
+    client: Client<HttpConnector, Body>,
+    // Where the ledger is, unless the test brought one.
+    directory: Option<TempDir>,
+}
+
+/// An answer, read to its end.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// The example that was built together with this test.
+pub(crate) fn program() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).unwrap();
+    let program = profile.join("examples").join(format!("sandbox{}", std::env::consts::EXE_SUFFIX));
+    let remedy = "run `cargo build --example sandbox` with the same profile and features, or `cargo test` \
+                  without `--test`, which builds the examples too";
+    assert!(program.exists(), "{} is missing: {remedy}", program.display());
+    // `cargo test --test it` leaves an old example as it is, and the tests would speak of code that is gone.
+    assert!(!is_stale(&program), "{} is older than its source: {remedy}", program.display());
+    program
+}
+
+/// Whether a source that cargo noted for the program is newer than the program.
+fn is_stale(program: &Path) -> bool {
+    let changed = |path: &Path| path.metadata().and_then(|metadata| metadata.modified());
+    let built = changed(program).unwrap();
+    let noted = std::fs::read_to_string(program.with_extension("d")).unwrap_or_default();
+    let sources = noted.replace("\\ ", "\0");
+    sources
+        .split_whitespace()
+        .map(|source| source.replace('\0', " "))
+        .any(|source| changed(Path::new(&source)).is_ok_and(|changed| changed > built))
+}
+
+pub(crate) fn order() -> Value {
+    json!({ "amount": 1200, "currency": "EUR", "to": "acct_2" })
+}
+
+/// An order with knobs.
+pub(crate) fn order_with(knobs: Value) -> Value {
+    let mut order = order();
+    order["sandbox"] = knobs;
+    order
+}
+
+impl Sandbox {
+    /// Starts a sandbox on a free port with a ledger file of its own.
+    pub(crate) async fn start(flags: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut sandbox = Self::start_with(&directory.path().join("ledger"), flags).await;
+        sandbox.directory = Some(directory);
+        sandbox
+    }
+
+    /// Starts a sandbox that writes into this ledger.
+    pub(crate) async fn start_with(ledger: &Path, flags: &[&str]) -> Self {
+        Self::spawn(Command::new(program()).arg("--ledger").arg(ledger).args(flags)).await
+    }
+
+    /// Starts a sandbox that keeps its ledger in memory.
+    pub(crate) async fn start_without_ledger() -> Self {
+        Self::spawn(&mut Command::new(program())).await
+    }
+
+    async fn spawn(command: &mut Command) -> Self {
+        let mut child = command
+            .args(["--listen", "127.0.0.1:0"])
+            .env_remove("RUST_LOG")
+            // Panics are part of the tests; where they come from is known.
+            .env("RUST_BACKTRACE", "0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = lines.next_line().await.unwrap().expect("the sandbox ended without a word");
+        let address = first.strip_prefix("listening on http://").expect(&first).parse().unwrap();
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Self { child, address, client, directory: None }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The head of a request to this sandbox, to add to.
+    pub(crate) fn request(&self, method: &str, path: &str) -> request::Builder {
+        Request::builder().method(method).uri(format!("http://{}{path}", self.address))
+    }
+
+    /// The head of a JSON request.
+    pub(crate) fn json(&self, path: &str) -> request::Builder {
+        self.request("POST", path).header("content-type", "application/json")
+    }
+
+    /// Sends a request whose head was begun by [`Self::request`].
+    pub(crate) async fn send(&self, head: request::Builder, body: impl Into<Body>) -> Answer {
+        let request = head.body(body.into()).unwrap();
+        let exchange = async {
+            let (head, body) = self.client.request(request).await.unwrap().into_parts();
+            let body = body.collect().await.unwrap().to_bytes();
+            Answer { status: head.status, headers: head.headers, body }
+        };
+        tokio::time::timeout(PATIENCE, exchange).await.expect("no answer came")
+    }
+
+    /// Pays under a key.
+    pub(crate) async fn pay(&self, key: &str, order: &Value) -> Answer {
+        self.send(self.json("/payments").header("x-idempotency-key", key), order.to_string()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(self.request("GET", path), Body::empty()).await
+    }
+
+    /// Every effect so far.
+    pub(crate) async fn effects(&self) -> Vec<Value> {
+        let list = self.get("/payments").await.json();
+        let payments = list["payments"].as_array().unwrap().clone();
+        assert_eq!(list["count"], payments.len());
+        payments
+    }
+
+    /// Waits until the ledger has a first line.
+    pub(crate) async fn first_effect(&self) -> Value {
+        let look = async {
+            loop {
+                if let Some(effect) = self.effects().await.pop() {
+                    return effect;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, look).await.expect("nothing was done")
+    }
+
+    /// Sends a signal, by its name without SIG.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.child.id().expect("the sandbox has ended"), name);
+    }
+
+    pub(crate) fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for the process to end.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it does not end").unwrap()
+    }
+}
+
+/// Sends a signal to a process that the test started.
+pub(crate) fn signal(pid: u32, name: &str) {
+    let status = std::process::Command::new("sh")
+        .args(["-c", "kill -s \"$0\" \"$1\"", name, &pid.to_string()])
+        .status();
+    assert!(status.unwrap().success(), "SIG{name} could not be sent");
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn is_replay(&self) -> bool {
+        self.header("x-idempotent-result") == Some("true")
+    }
+
+    /// Asserts that it is this refusal by the layer.
+    #[track_caller]
+    pub(crate) fn refused(&self, status: u16, code: &str) {
+        let body = String::from_utf8_lossy(&self.body);
+        assert_eq!(self.status, status, "{body}");
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{body}");
+        let problem = self.json();
+        assert_eq!(problem["code"], code);
+        assert_eq!(problem["status"], status);
+        for member in ["type", "title", "detail"] {
+            assert!(problem[member].is_string(), "{member} is missing: {body}");
+        }
+    }
+
+    /// Asserts that it is a refusal which says that the same request will never do.
+    #[track_caller]
+    pub(crate) fn refused_for_good(&self, code: &str) {
+        self.refused(409, code);
+        assert_eq!(self.header("x-should-retry"), Some("false"));
+        assert_eq!(self.header("retry-after"), None);
+    }
+
+    /// Asserts that it says when to ask again.
+    #[track_caller]
+    pub(crate) fn refused_for_now(&self, status: u16, code: &str) {
+        self.refused(status, code);
+        let seconds: u64 = self.header("retry-after").expect("no Retry-After").parse().unwrap();
+        assert!(seconds > 0);
+        assert_eq!(self.header("x-should-retry"), None);
+    }
+}

@@ -1,0 +1,2 @@
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
