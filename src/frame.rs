@@ -142,3 +142,6 @@ impl Reader {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -204,3 +204,6 @@ impl fmt::Debug for StorageKey {
         write!(f, "StorageKey({self}..)")
     }
 }
+
+#[cfg(test)]
+mod tests;

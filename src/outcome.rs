@@ -173,3 +173,6 @@ impl Outcome {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;
