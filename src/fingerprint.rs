@@ -69,3 +69,6 @@ impl fmt::Debug for Fingerprint {
         write!(f, "Fingerprint(v{} {}..)", self.version, &self.digest.to_hex()[..8])
     }
 }
+
+#[cfg(test)]
+mod tests;

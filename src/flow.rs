@@ -315,3 +315,6 @@ async fn within<T>(
         Err(elapsed) => Err(StoreError::with_source(ErrorKind::Timeout, elapsed)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -149,3 +149,6 @@ impl Reader {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -212,3 +212,6 @@ impl fmt::Debug for StorageKey {
         write!(f, "StorageKey({self}..)")
     }
 }
+
+#[cfg(test)]
+mod tests;

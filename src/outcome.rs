@@ -179,3 +179,6 @@ impl Outcome {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,3 +21,6 @@ impl IdempotencyKey {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,11 @@
-//! The layer as its users meet it.
+//! The integration tests, in one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[cfg(feature = "axum")]
+mod memory;
+#[cfg(all(feature = "redis", feature = "conformance"))]
+mod redis;
+#[cfg(feature = "redis")]
 mod sandbox;
+#[cfg(feature = "conformance")]
+mod stores;
 mod support;

@@ -190,3 +190,6 @@ impl Kept {
 fn outcome(frame: &Bytes) -> Result<Outcome, StoreError> {
     Outcome::decode(frame.clone()).map_err(|error| StoreError::with_source(ErrorKind::Corrupt, error))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,2 +1,3 @@
+pub(crate) mod proxy;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;

@@ -1,0 +1,137 @@
+use std::collections::HashSet;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use super::Fingerprint;
+
+type Line = (&'static str, &'static str);
+
+/// A request as its fingerprint sees it.
+#[derive(Clone, Copy)]
+struct Seen<'a> {
+    method: &'a Method,
+    path_and_query: &'a str,
+    headers: &'a [Line],
+    chosen: &'a [&'static str],
+    body: &'a [u8],
+}
+
+const PLAIN: Seen<'static> = Seen {
+    method: &Method::POST,
+    path_and_query: "/payments?dry=1",
+    headers: &[("content-type", "application/json")],
+    chosen: &[],
+    body: b"{\"amount\":1200}",
+};
+
+impl Seen<'_> {
+    fn fingerprint(&self) -> Fingerprint {
+        let lines = self
+            .headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let headers: HeaderMap = lines.collect();
+        let chosen: Vec<_> = self.chosen.iter().copied().map(HeaderName::from_static).collect();
+        Fingerprint::of_request(self.method, self.path_and_query, &headers, &chosen, self.body)
+    }
+}
+
+/// Asserts that no two of the requests have the same fingerprint.
+fn assert_distinct(requests: &[Seen<'_>]) {
+    let digests: HashSet<_> = requests.iter().map(|request| request.fingerprint().to_bytes()).collect();
+    assert_eq!(digests.len(), requests.len());
+}
+
+#[test]
+fn the_same_request_has_the_same_fingerprint() {
+    assert_eq!(PLAIN.fingerprint(), PLAIN.fingerprint());
+}
+
+#[test]
+fn everything_that_makes_the_operation_counts() {
+    assert_distinct(&[
+        PLAIN,
+        Seen { method: &Method::PATCH, ..PLAIN },
+        Seen { path_and_query: "/payments", ..PLAIN },
+        Seen { path_and_query: "/payments?", ..PLAIN },
+        Seen { path_and_query: "/payments?dry=2", ..PLAIN },
+        Seen { path_and_query: "/Payments?dry=1", ..PLAIN },
+        Seen { path_and_query: "/v2/payments?dry=1", ..PLAIN },
+        Seen { headers: &[], ..PLAIN },
+        Seen { headers: &[("content-type", "")], ..PLAIN },
+        Seen { headers: &[("content-type", "text/plain")], ..PLAIN },
+        Seen { body: b"", ..PLAIN },
+        Seen { body: b"{\"amount\":1201}", ..PLAIN },
+        Seen { body: b"{\"amount\":1200} ", ..PLAIN },
+        Seen { body: b"{\"amount\":1200}\0", ..PLAIN },
+    ]);
+}
+
+#[test]
+fn only_chosen_headers_count() {
+    let traced = Seen { headers: &[("content-type", "application/json"), ("traceparent", "00-1")], ..PLAIN };
+    assert_eq!(traced.fingerprint(), PLAIN.fingerprint());
+    let chosen = Seen { chosen: &["traceparent"], ..traced };
+    assert_distinct(&[PLAIN, Seen { chosen: &["traceparent"], ..PLAIN }, chosen]);
+}
+
+#[test]
+fn no_header_runs_into_another() {
+    const CHOSEN: &[&str] = &["x-a", "x-ab"];
+    let with = |headers| Seen { headers, chosen: CHOSEN, ..PLAIN };
+    assert_distinct(&[
+        with(&[]),
+        with(&[("x-a", "bc")]),
+        with(&[("x-ab", "c")]),
+        with(&[("x-a", "")]),
+        with(&[("x-a", ""), ("x-a", "")]),
+        with(&[("x-a", "b"), ("x-a", "c")]),
+        with(&[("x-a", "c"), ("x-a", "b")]),
+        with(&[("x-a", "b,c")]),
+        with(&[("x-a", "b"), ("x-ab", "c")]),
+        with(&[("x-a", "b"), ("x-a", "x-ab"), ("x-ab", "c")]),
+    ]);
+    assert_distinct(&[
+        Seen { chosen: &["x-a"], ..PLAIN },
+        Seen { chosen: &["x-ab"], ..PLAIN },
+        Seen { chosen: CHOSEN, ..PLAIN },
+    ]);
+}
+
+#[test]
+fn the_last_byte_of_a_large_body_counts() {
+    let mut body = vec![b'x'; 3 << 20];
+    let one = Seen { body: &body, ..PLAIN }.fingerprint();
+    body[(3 << 20) - 1] = b'y';
+    assert_ne!(Seen { body: &body, ..PLAIN }.fingerprint(), one);
+}
+
+#[test]
+fn a_fingerprint_survives_its_bytes_and_differs_by_version() {
+    let mut bytes = PLAIN.fingerprint().to_bytes();
+    assert_eq!(Fingerprint::from_bytes(&bytes), PLAIN.fingerprint());
+    bytes[0] += 1;
+    assert_ne!(Fingerprint::from_bytes(&bytes), PLAIN.fingerprint());
+}
+
+/// Records keep fingerprints. If this test fails, an upgrade refuses every honest repeat: that takes a new version of
+/// the rule.
+#[test]
+fn the_rule_is_as_it_was_in_version_1() {
+    let hex = |seen: Seen<'_>| {
+        let [version, digest @ ..] = seen.fingerprint().to_bytes();
+        format!("{version} {}", blake3::Hash::from_bytes(digest).to_hex())
+    };
+    let chosen = Seen {
+        headers: &[("content-type", "text/plain"), ("x-a", "1"), ("x-a", "2")],
+        chosen: &["x-a", "x-b"],
+        ..PLAIN
+    };
+    assert_eq!(
+        [hex(PLAIN), hex(chosen)],
+        [
+            "1 c09b58f087689534e2c0a0347eb691ba18084d2e74502b26104e1011a1432caa",
+            "1 1011e60225c03fe1060fe167bae135ffa979c3440bba6aeb19ce9e7e667b86cd",
+        ]
+    );
+}

@@ -1,0 +1,155 @@
+//! What each found record means to a request, as a table.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+use super::{Decision, decide};
+use crate::config::OnFailed;
+use crate::fingerprint::Fingerprint;
+use crate::key::{IdempotencyKey, Scope, StorageKey};
+use crate::outcome::{KeptBody, NotRetained, Outcome};
+use crate::rejection::Rejection;
+use crate::store::{Record, Reserve, State, Token};
+
+const TOKEN: [u8; 16] = [7; 16];
+
+#[test]
+fn another_fingerprint_is_refused_first_whatever_the_state_and_the_policy() {
+    for state in states() {
+        for on_failed in POLICIES {
+            let record = record("another operation", state.clone());
+            let decision = decide(record, &request("an operation"), on_failed);
+            assert!(
+                matches!(decision, Decision::Refuse(Rejection::KeyReused)),
+                "{state:?} under {on_failed:?}: {decision:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_running_attempt_is_in_flight_with_its_key_and_token() {
+    for on_failed in POLICIES {
+        let decision = decided(State::Pending { abandoned: false }, on_failed);
+        let Decision::InFlight(seen) = decision else {
+            panic!("{on_failed:?}: {decision:?}");
+        };
+        assert_eq!((seen.key, seen.token), (request("an operation").key, Token::new(TOKEN)));
+    }
+}
+
+#[test]
+fn an_abandoned_attempt_that_is_not_rerun_has_an_unknown_outcome() {
+    for on_failed in POLICIES {
+        let decision = decided(State::Pending { abandoned: true }, on_failed);
+        assert!(matches!(decision, Decision::Refuse(Rejection::OutcomeUnknown)), "{decision:?}");
+    }
+}
+
+#[test]
+fn a_success_is_replayed_whole() {
+    for on_failed in POLICIES {
+        let decision = decided(State::Success(whole(404)), on_failed);
+        assert!(matches!(&decision, Decision::Replay(kept) if *kept == whole(404)), "{decision:?}");
+    }
+}
+
+#[test]
+fn a_success_whose_body_was_not_kept_is_refused_with_its_status_and_location() {
+    for why in [NotRetained::TooLarge, NotRetained::Streamed, NotRetained::Failure] {
+        for on_failed in POLICIES {
+            let decision = decided(State::Success(without_body(201, why)), on_failed);
+            let Decision::Refuse(Rejection::ResultNotRetained { original_status, location }) = decision
+            else {
+                panic!("{why:?} under {on_failed:?}: {decision:?}");
+            };
+            assert_eq!(original_status, StatusCode::CREATED);
+            assert_eq!(location, Some(HeaderValue::from_static("/payments/1")));
+        }
+    }
+}
+
+#[test]
+fn a_failure_is_replayed_only_by_policy_and_only_if_its_answer_was_kept() {
+    let failed = |outcome: Option<Outcome>| State::Failed(outcome);
+    let unkept = || Some(without_body(500, NotRetained::Failure));
+
+    let decision = decided(failed(Some(whole(500))), OnFailed::Replay);
+    assert!(matches!(&decision, Decision::Replay(kept) if *kept == whole(500)), "{decision:?}");
+
+    let server_error = Some(StatusCode::INTERNAL_SERVER_ERROR);
+    let refused = [
+        (failed(Some(whole(500))), OnFailed::Refuse, server_error),
+        (failed(Some(whole(500))), OnFailed::Rerun, server_error),
+        (failed(unkept()), OnFailed::Replay, server_error),
+        (failed(unkept()), OnFailed::Refuse, server_error),
+        (failed(unkept()), OnFailed::Rerun, server_error),
+        (failed(None), OnFailed::Replay, None),
+        (failed(None), OnFailed::Refuse, None),
+        (failed(None), OnFailed::Rerun, None),
+    ];
+    for (state, on_failed, expected) in refused {
+        let decision = decided(state, on_failed);
+        let Decision::Refuse(Rejection::AttemptFailed { original_status }) = decision else {
+            panic!("{on_failed:?}: {decision:?}");
+        };
+        assert_eq!(original_status, expected, "{on_failed:?}");
+    }
+}
+
+const POLICIES: [OnFailed; 3] = [OnFailed::Rerun, OnFailed::Replay, OnFailed::Refuse];
+
+fn states() -> Vec<State> {
+    vec![
+        State::Pending { abandoned: false },
+        State::Pending { abandoned: true },
+        State::Success(whole(201)),
+        State::Success(without_body(201, NotRetained::Streamed)),
+        State::Failed(Some(whole(500))),
+        State::Failed(Some(without_body(500, NotRetained::Failure))),
+        State::Failed(None),
+    ]
+}
+
+/// The decision on a record of the same operation.
+fn decided(state: State, on_failed: OnFailed) -> Decision {
+    decide(record("an operation", state), &request("an operation"), on_failed)
+}
+
+fn record(operation: &str, state: State) -> Record {
+    Record { fingerprint: fingerprint(operation), attempt: 1, token: Token::new(TOKEN), state }
+}
+
+#[allow(clippy::unwrap_used)]
+fn request(operation: &str) -> Reserve {
+    let key = IdempotencyKey::parse(b"order-1001").unwrap();
+    Reserve {
+        key: StorageKey::derive(None, "tests", &Scope::anonymous(), &key),
+        fingerprint: fingerprint(operation),
+        lease: Duration::from_secs(10),
+        retention: Duration::from_hours(1),
+        rerun_failed: false,
+        rerun_abandoned: false,
+    }
+}
+
+fn fingerprint(operation: &str) -> Fingerprint {
+    Fingerprint::of_request(&Method::POST, "/payments", &HeaderMap::new(), &[], operation.as_bytes())
+}
+
+fn whole(status: u16) -> Outcome {
+    let bytes = bytes::Bytes::from_static(b"the answer");
+    Outcome { body: KeptBody::Whole { bytes, trailers: None }, ..without_body(status, NotRetained::Failure) }
+}
+
+#[allow(clippy::unwrap_used)]
+fn without_body(status: u16, why: NotRetained) -> Outcome {
+    let location = HeaderValue::from_static("/payments/1");
+    Outcome {
+        status: StatusCode::from_u16(status).unwrap(),
+        headers: HeaderMap::from_iter([(header::LOCATION, location)]),
+        request_id: None,
+        body: KeptBody::NotRetained(why),
+    }
+}

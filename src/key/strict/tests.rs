@@ -1,0 +1,51 @@
+use super::super::{IdempotencyKey, KeyError};
+
+fn parsed(value: &[u8]) -> Result<String, KeyError> {
+    IdempotencyKey::parse_strict(value).map(|key| key.as_str().to_owned())
+}
+
+#[test]
+fn a_string_is_the_key_that_the_lenient_rule_reads_too() {
+    for value in [br#""abc""#.as_slice(), br#""a\"b\\c""#, br#""0123-XYZ""#] {
+        assert_eq!(IdempotencyKey::parse_strict(value), IdempotencyKey::parse(value));
+        assert!(parsed(value).is_ok());
+    }
+}
+
+#[test]
+fn parameters_and_outer_spaces_are_no_part_of_the_key() {
+    for value in [br#""abc";version=1"#.as_slice(), br#"  "abc"  "#, br#""abc";a;b="c""#] {
+        assert_eq!(parsed(value).as_deref(), Ok("abc"), "{}", value.escape_ascii());
+    }
+}
+
+#[test]
+fn whatever_is_no_string_is_refused() {
+    let values: [&[u8]; 13] = [
+        b"",
+        b"abc",
+        b"8e03978e-40d5-43e8-bc93-6894a57f9324",
+        b"42",
+        b"4.2",
+        b"?1",
+        b":YWJj:",
+        b"@1659578233",
+        br#"("abc")"#,
+        br#""abc", "def""#,
+        br#""abc"#,
+        br#""a\bc""#,
+        "\"schlüssel\"".as_bytes(),
+    ];
+    for value in values {
+        assert_eq!(parsed(value), Err(KeyError::NotAString), "{}", value.escape_ascii());
+    }
+}
+
+#[test]
+fn the_rules_for_keys_hold_within_the_string() {
+    assert_eq!(parsed(br#""""#), Err(KeyError::Empty));
+    assert_eq!(parsed(br#""a b""#), Err(KeyError::NotVisibleAscii));
+    let quoted = |len| format!("\"{}\"", "k".repeat(len));
+    assert!(parsed(quoted(255).as_bytes()).is_ok());
+    assert_eq!(parsed(quoted(256).as_bytes()), Err(KeyError::TooLong { len: 256 }));
+}

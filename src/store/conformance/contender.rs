@@ -1,0 +1,385 @@
+//! The words in which the checks are written: a [`Contender`] for a key, and what it expects to come about.
+
+use std::fmt;
+use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
+use std::panic::Location;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use tokio::time::Instant;
+
+use super::super::{
+    Lease, Previous, Record, Reservation, Reserve, Seen, Settlement, State, Store, StoreError, Token,
+};
+use crate::fingerprint::Fingerprint;
+use crate::key::{IdempotencyKey, Scope, StorageKey};
+use crate::outcome::{KeptBody, Outcome};
+
+/// One of those who want a key: what it asks for, and of which store.
+///
+/// What it expects is in the name of each method; if something else comes about, the method panics and names the
+/// line of the check that called it.
+pub(super) struct Contender<'a, S> {
+    store: &'a S,
+    unit: Duration,
+    pub(super) request: Reserve,
+}
+
+/// A write that settles a lease.
+#[derive(Clone, Copy)]
+pub(super) enum Write<'a> {
+    Complete(&'a Outcome),
+    Fail(Option<&'a Outcome>),
+    Release,
+    Renew,
+}
+
+impl<'a, S: Store> Contender<'a, S> {
+    /// Wants a key that nobody has used, with a lease that outlasts every check, and takes over nothing.
+    pub(super) fn new(store: &'a S, unit: Duration) -> Self {
+        let request = Reserve {
+            key: fresh_key(),
+            fingerprint: fingerprint("an operation"),
+            lease: unit.mul_f64(20.0),
+            retention: unit.mul_f64(40.0),
+            rerun_failed: false,
+            rerun_abandoned: false,
+        };
+        Self { store, unit, request }
+    }
+
+    /// Another contender for the same key, which asks for something else.
+    fn but(&self, change: impl FnOnce(&mut Reserve)) -> Self {
+        let mut request = self.request.clone();
+        change(&mut request);
+        Self { store: self.store, unit: self.unit, request }
+    }
+
+    pub(super) fn with_lease(&self, units: f64) -> Self {
+        self.but(|request| request.lease = self.unit.mul_f64(units))
+    }
+
+    pub(super) fn with_retention(&self, units: f64) -> Self {
+        self.but(|request| request.retention = self.unit.mul_f64(units))
+    }
+
+    pub(super) fn rerunning_failed(&self) -> Self {
+        self.but(|request| request.rerun_failed = true)
+    }
+
+    pub(super) fn rerunning_abandoned(&self) -> Self {
+        self.but(|request| request.rerun_abandoned = true)
+    }
+
+    pub(super) fn with_another_operation(&self) -> Self {
+        self.but(|request| request.fingerprint = fingerprint("another operation"))
+    }
+
+    /// Lets time pass.
+    pub(super) async fn after(&self, units: f64) -> &Self {
+        tokio::time::sleep(self.unit.mul_f64(units)).await;
+        self
+    }
+
+    pub(super) async fn reserve(&self) -> Reservation {
+        self.store.reserve(&self.request).await.unwrap_or_else(|error| broken("reserve", &error))
+    }
+
+    /// Acquires the key as if nobody ever had it.
+    #[track_caller]
+    pub(super) fn acquires_first(&self) -> impl Future<Output = Lease> + Send {
+        self.acquires(1, None, Location::caller())
+    }
+
+    /// Takes the record over.
+    #[track_caller]
+    pub(super) fn takes_over(&self, attempt: u32, previous: Previous) -> impl Future<Output = Lease> + Send {
+        self.acquires(attempt, Some(previous), Location::caller())
+    }
+
+    async fn acquires(
+        &self,
+        attempt: u32,
+        previous: Option<Previous>,
+        at: &'static Location<'static>,
+    ) -> Lease {
+        let lease = match self.reserve().await {
+            Reservation::Acquired(lease) => lease,
+            Reservation::Found(record) => {
+                panic!("{at}: the key should have been acquired, but there was {}", Told(&record))
+            }
+        };
+        let Reserve { key, fingerprint, lease: time, retention, .. } = &self.request;
+        assert_eq!(lease.attempt, attempt, "{at}: the number of the attempt");
+        assert_eq!(lease.previous, previous, "{at}: what the attempt before came to");
+        assert_eq!(lease.key, *key, "{at}: the key of the lease");
+        assert_eq!(lease.fingerprint, *fingerprint, "{at}: the fingerprint of the lease");
+        assert_eq!(lease.lease, *time, "{at}: the duration of the lease");
+        assert_eq!(lease.retention, *retention, "{at}: the retention of the pending record");
+        lease
+    }
+
+    /// Finds the attempt of `lease` pending and alive.
+    #[track_caller]
+    pub(super) fn finds_running(&self, lease: &Lease) -> impl Future<Output = ()> + Send {
+        self.finds(lease, State::Pending { abandoned: false }, Location::caller())
+    }
+
+    /// Finds the attempt of `lease` pending, with its lease lapsed.
+    #[track_caller]
+    pub(super) fn finds_abandoned(&self, lease: &Lease) -> impl Future<Output = ()> + Send {
+        self.finds(lease, State::Pending { abandoned: true }, Location::caller())
+    }
+
+    /// Finds that the attempt of `lease` succeeded with exactly this outcome.
+    #[track_caller]
+    pub(super) fn finds_success(&self, lease: &Lease, outcome: &Outcome) -> impl Future<Output = ()> + Send {
+        self.finds(lease, State::Success(outcome.clone()), Location::caller())
+    }
+
+    /// Finds that the attempt of `lease` failed with exactly this outcome, or with none.
+    #[track_caller]
+    pub(super) fn finds_failed(
+        &self,
+        lease: &Lease,
+        outcome: Option<&Outcome>,
+    ) -> impl Future<Output = ()> + Send {
+        self.finds(lease, State::Failed(outcome.cloned()), Location::caller())
+    }
+
+    async fn finds(&self, lease: &Lease, state: State, at: &'static Location<'static>) {
+        let Lease { fingerprint, attempt, token, .. } = *lease;
+        let expected = Record { fingerprint, attempt, token, state };
+        let found = match self.reserve().await {
+            Reservation::Found(record) => record,
+            Reservation::Acquired(lease) => panic!(
+                "{at}: there should have been {}, but the key was acquired as attempt {}",
+                Told(&expected),
+                lease.attempt
+            ),
+        };
+        assert!(
+            same(&found, &expected),
+            "{at}: there should have been {}, but there was {}",
+            Told(&expected),
+            Told(&found)
+        );
+    }
+
+    /// Writes; what is finished by it is kept longer than any check lasts.
+    pub(super) async fn writes(&self, lease: &Lease, write: Write<'_>) -> Settlement {
+        self.writes_for(lease, write, self.unit.mul_f64(40.0)).await
+    }
+
+    async fn writes_for(&self, lease: &Lease, write: Write<'_>, retention: Duration) -> Settlement {
+        match write {
+            Write::Complete(outcome) => self.store.complete(lease, outcome, retention).await,
+            Write::Fail(outcome) => self.store.fail(lease, outcome, retention).await,
+            Write::Release => self.store.release(lease).await,
+            Write::Renew => self.store.renew(lease).await,
+        }
+        .unwrap_or_else(|error| broken("settle", &error))
+    }
+
+    /// Writes, and the write is applied.
+    #[track_caller]
+    pub(super) fn applies(&self, lease: &Lease, write: Write<'_>) -> impl Future<Output = ()> + Send {
+        self.applies_by(lease, write, self.unit.mul_f64(40.0), Location::caller())
+    }
+
+    /// Writes for a retention of that many units, and the write is applied.
+    #[track_caller]
+    pub(super) fn applies_for(
+        &self,
+        units: f64,
+        lease: &Lease,
+        write: Write<'_>,
+    ) -> impl Future<Output = ()> + Send {
+        self.applies_by(lease, write, self.unit.mul_f64(units), Location::caller())
+    }
+
+    /// Writes for the shortest retention that there is, and the write is applied.
+    #[track_caller]
+    pub(super) fn applies_for_a_nanosecond(
+        &self,
+        lease: &Lease,
+        write: Write<'_>,
+    ) -> impl Future<Output = ()> + Send {
+        self.applies_by(lease, write, Duration::from_nanos(1), Location::caller())
+    }
+
+    async fn applies_by(
+        &self,
+        lease: &Lease,
+        write: Write<'_>,
+        retention: Duration,
+        at: &'static Location<'static>,
+    ) {
+        let settlement = self.writes_for(lease, write, retention).await;
+        assert_eq!(settlement, Settlement::Applied, "{at}: {write}");
+    }
+
+    /// Writes, and is told that the lease is lost.
+    #[track_caller]
+    pub(super) fn loses(&self, lease: &Lease, write: Write<'_>) -> impl Future<Output = ()> + Send {
+        self.loses_by(lease, write, Location::caller())
+    }
+
+    async fn loses_by(&self, lease: &Lease, write: Write<'_>, at: &'static Location<'static>) {
+        let settlement = self.writes(lease, write).await;
+        assert_eq!(settlement, Settlement::LeaseLost, "{at}: {write}");
+    }
+
+    /// Tries every settling write, with small and large answers, and is told each time that the lease is lost.
+    #[track_caller]
+    pub(super) fn loses_every_write(&self, lease: &Lease) -> impl Future<Output = ()> + Send {
+        let at = Location::caller();
+        async move {
+            let small = answer(201, "of a writer that is too late");
+            let large = large_answer(201, b'L');
+            let writes = [
+                Write::Renew,
+                Write::Complete(&small),
+                Write::Complete(&large),
+                Write::Fail(Some(&small)),
+                Write::Fail(Some(&large)),
+                Write::Fail(None),
+                Write::Release,
+            ];
+            for write in writes {
+                self.loses_by(lease, write, at).await;
+            }
+        }
+    }
+
+    /// Waits for the attempt of `lease` to change, no longer than `units`, and returns within that time and one unit.
+    #[track_caller]
+    pub(super) fn waits(&self, lease: &Lease, round: u32, units: f64) -> impl Future<Output = ()> + Send {
+        let at = Location::caller();
+        let seen = Seen { key: lease.key, token: lease.token };
+        let bound = self.unit.mul_f64(units);
+        async move {
+            let wait = self.store.changed(&seen, round, bound);
+            let Ok(waited) = tokio::time::timeout(bound + self.unit, wait).await else {
+                panic!("{at}: the wait went on after its bound of {bound:?}");
+            };
+            waited.unwrap_or_else(|error| broken("changed", &error));
+        }
+    }
+
+    /// Reserves and waits by turns, as the layer does, until the record is no longer pending, and tells when.
+    pub(super) async fn waits_until_settled(&self, units: f64) -> (Reservation, Instant) {
+        let deadline = Instant::now() + self.unit.mul_f64(units);
+        let mut round = 0;
+        loop {
+            let reservation = self.reserve().await;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let seen = match &reservation {
+                Reservation::Found(Record { state: State::Pending { .. }, token, .. }) if !left.is_zero() => {
+                    Seen { key: self.request.key, token: *token }
+                }
+                _ => return (reservation, Instant::now()),
+            };
+            let waited = self.store.changed(&seen, round, left).await;
+            waited.unwrap_or_else(|error| broken("changed", &error));
+            round += 1;
+        }
+    }
+}
+
+/// An answer with a text for its body.
+pub(super) fn answer(status: u16, body: &'static str) -> Outcome {
+    answer_with(status, Bytes::from_static(body.as_bytes()))
+}
+
+/// An answer that a store may keep in another way than a small one: 200 KiB of one byte.
+pub(super) fn large_answer(status: u16, byte: u8) -> Outcome {
+    answer_with(status, Bytes::from(vec![byte; 200 << 10]))
+}
+
+pub(super) fn answer_with(status: u16, bytes: Bytes) -> Outcome {
+    Outcome {
+        status: StatusCode::from_u16(status).expect("the suite uses valid statuses"),
+        headers: HeaderMap::new(),
+        request_id: None,
+        body: KeptBody::Whole { bytes, trailers: None },
+    }
+}
+
+/// The lease as somebody would have it who knows everything of the attempt but its token.
+pub(super) fn forged(lease: &Lease) -> Lease {
+    let token = Token::new(lease.token.as_bytes().map(|byte| !byte));
+    Lease { token, ..lease.clone() }
+}
+
+/// A key that no other check, run or process has.
+pub(super) fn fresh_key() -> StorageKey {
+    let [a, b] = [(); 2].map(|()| RandomState::new().hash_one(0));
+    let key = IdempotencyKey::parse(format!("{a:016x}{b:016x}").as_bytes());
+    StorageKey::derive(None, "conformance", &Scope::anonymous(), &key.expect("hexadecimal digits are a key"))
+}
+
+fn fingerprint(body: &str) -> Fingerprint {
+    Fingerprint::of_request(&Method::POST, "/conformance", &HeaderMap::new(), &[], body.as_bytes())
+}
+
+fn same(a: &Record, b: &Record) -> bool {
+    let states = match (&a.state, &b.state) {
+        (State::Pending { abandoned: a }, State::Pending { abandoned: b }) => a == b,
+        (State::Success(a), State::Success(b)) => a == b,
+        (State::Failed(a), State::Failed(b)) => a == b,
+        _ => false,
+    };
+    states && (a.fingerprint, a.attempt, a.token) == (b.fingerprint, b.attempt, b.token)
+}
+
+fn broken(operation: &str, error: &StoreError) -> ! {
+    panic!("{operation} should have been answered, but the store says: {error} ({error:?})")
+}
+
+impl fmt::Display for Write<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Complete(outcome) => write!(f, "complete with {} bytes", outcome.bytes().len()),
+            Self::Fail(Some(outcome)) => write!(f, "fail with {} bytes", outcome.bytes().len()),
+            Self::Fail(None) => f.write_str("fail without an answer"),
+            Self::Release => f.write_str("release"),
+            Self::Renew => f.write_str("renew"),
+        }
+    }
+}
+
+/// A record as a message tells of it: bodies can be long, so only their ends are shown.
+struct Told<'a>(&'a Record);
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Record { fingerprint, attempt, token, state } = self.0;
+        match state {
+            State::Pending { abandoned: false } => f.write_str("a pending record")?,
+            State::Pending { abandoned: true } => f.write_str("an abandoned record")?,
+            State::Success(outcome) => write!(f, "a success with {}", ToldOutcome(outcome))?,
+            State::Failed(Some(outcome)) => write!(f, "a failure with {}", ToldOutcome(outcome))?,
+            State::Failed(None) => f.write_str("a failure without an answer")?,
+        }
+        write!(f, " (attempt {attempt}, {fingerprint:?}, {token:?})")
+    }
+}
+
+struct ToldOutcome<'a>(&'a Outcome);
+
+impl fmt::Display for ToldOutcome<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Outcome { status, headers, request_id, body } = self.0;
+        write!(f, "status {status}, {headers:?}, request id {request_id:?}, ")?;
+        match body {
+            KeptBody::NotRetained(why) => write!(f, "no body ({why:?})"),
+            KeptBody::Whole { bytes, trailers } => {
+                let start = bytes.slice(..bytes.len().min(32));
+                write!(f, "{} bytes {start:?}.., trailers {trailers:?}", bytes.len())
+            }
+        }
+    }
+}

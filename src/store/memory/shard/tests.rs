@@ -1,0 +1,70 @@
+use http::{HeaderMap, Method};
+
+use super::super::super::Reserve;
+use super::*;
+use crate::key::{IdempotencyKey, Scope};
+
+/// The queue of expiries is not part of what the store counts, so only here can it be seen to stay small.
+#[test]
+fn places_in_the_queue_do_not_add_up() {
+    let room = Room::new(10, usize::MAX);
+    let mut shard = Shard::default();
+    let bystander = lease("bystander");
+    shard.insert(&bystander, Duration::ZERO);
+
+    let lease = lease("busy");
+    for round in 0..10_000 {
+        let now = Duration::from_millis(round);
+        shard.insert(&lease, now);
+        shard.keep(&lease.key, Kept::Failed(None), now + Duration::from_secs(1));
+        shard.take_over(&lease, now);
+        shard.remove(&lease.key, &room);
+        assert!(shard.expiries.len() <= 2 * shard.slots.len() + 66, "{}", shard.expiries.len());
+    }
+    let places = shard.expiries.iter().filter(|Reverse((_, key))| *key == bystander.key);
+    assert!(places.count() >= 1, "a record lost its place in the queue");
+}
+
+#[test]
+fn a_record_that_ends_sooner_than_it_was_to_is_swept_in_time() {
+    let room = Room::new(10, usize::MAX);
+    let mut shard = Shard::default();
+    let lease = lease("brief");
+    assert!(room.admit().is_ok());
+    shard.insert(&lease, Duration::ZERO);
+    shard.keep(&lease.key, Kept::Failed(None), Duration::from_secs(5));
+
+    shard.sweep(Duration::from_millis(4999), usize::MAX, &room);
+    assert_eq!((shard.slots.len(), room.records()), (1, 1));
+    shard.sweep(Duration::from_secs(5), usize::MAX, &room);
+    assert_eq!((shard.slots.len(), room.records()), (0, 0));
+}
+
+#[test]
+fn a_record_that_ends_later_than_it_was_to_is_not_swept_before() {
+    let room = Room::new(10, usize::MAX);
+    let mut shard = Shard::default();
+    let lease = lease("renewed");
+    assert!(room.admit().is_ok());
+    shard.insert(&lease, Duration::ZERO);
+    shard.renew(&lease, lease.retention / 2);
+
+    shard.sweep(lease.retention, usize::MAX, &room);
+    assert_eq!(shard.slots.len(), 1);
+    shard.sweep(lease.retention * 3 / 2, usize::MAX, &room);
+    assert_eq!((shard.slots.len(), room.records()), (0, 0));
+}
+
+#[allow(clippy::unwrap_used)]
+fn lease(key: &str) -> Lease {
+    let key = IdempotencyKey::parse(key.as_bytes()).unwrap();
+    let request = Reserve {
+        key: StorageKey::derive(None, "tests", &Scope::anonymous(), &key),
+        fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
+        lease: Duration::from_secs(10),
+        retention: Duration::from_mins(1),
+        rerun_failed: false,
+        rerun_abandoned: false,
+    };
+    Lease::first(&request, Token::new([1; 16]))
+}
