@@ -278,8 +278,9 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         }
         let body_name = body_name(&name, &lease.token);
         let grace = millis(retention.saturating_add(BODY_GRACE));
+        // Of two settling writes under one token, only the first one counts, and only its body.
         let mut apart = ::redis::cmd("SET");
-        apart.arg(&body_name).arg(body).arg("PX").arg(grace);
+        apart.arg(&body_name).arg(body).arg("NX").arg("PX").arg(grace);
         self.settle(&script::SETTLE, Some(&apart), &[&name, &body_name], &args).await
     }
 
