@@ -1,6 +1,57 @@
 //! A Tower [`Layer`](tower_layer::Layer) that makes HTTP operations safe to retry.
+//!
+//! A client sends `X-Idempotency-Key` with an operation. The layer fingerprints the request, reserves the key in a
+//! [`Store`], runs the handler once, keeps its answer, and replays it to every repeat with
+//! `X-Idempotent-Result: true`. Another request under the same key gets 409.
+//!
+//! # Quick start
+//!
+//! ```
+//! use axum::{Router, routing::post};
+//! use tower_idempotency::{IdempotencyLayer, MemoryStore, Scope};
+//!
+//! async fn pay() -> &'static str {
+//!     "paid"
+//! }
+//!
+//! let layer = IdempotencyLayer::new(MemoryStore::new())
+//!     .namespace("payments")
+//!     .scope(|parts| match parts.headers.get("authorization") {
+//!         Some(credential) => Scope::new(credential),
+//!         None => Scope::anonymous(),
+//!     });
+//! let app: Router = Router::new().route("/payments", post(pay)).layer(layer);
+//! ```
+//!
+//! # What it guarantees
+//!
+//! - Of any number of concurrent requests with one key, one runs. The others are refused, or wait and get its answer.
+//! - An answer is in the store before the client has it, and a repeat gets it byte for byte.
+//! - A client that hangs up does not stop the handler; the answer is kept.
+//! - An attempt that was cut off is told from one that failed: [`Attempt::previous`] says which, and the policies
+//!   [`OnAbandoned`] and [`OnFailed`] say what follows.
+//! - A handler may run as long as it likes: its lease is renewed. A late writer whose lease was lost changes nothing.
+//! - Nothing that a client sends is a raw key of a store, and no key, body or credential is logged.
+//!
+//! It does not fence the world: an attempt that was cut off from its store but still runs may go on having effects.
+//! Pass the key on to the systems that you call.
+//!
+//! # Where to look
+//!
+//! - [`IdempotencyLayer`] has every setting, its default and an example.
+//! - [`store`] has the stores, what each promises, and the page for authors of stores.
+//! - [`Rejection`] has every refusal.
+//! - [`Attempt`] is what a handler can know.
+//!
+//! # Features
+//!
+//! | feature | default | gives |
+//! |---|---|---|
+//! | `axum` | yes | [`Attempt`] as an extractor; fingerprints over the path that the client sent when routers are nested |
+//! | `redis` | | `RedisStore` |
+//! | `strict-keys` | | keys that must be RFC 9651 Strings |
+//! | `conformance` | | the store contract as runnable checks |
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![forbid(unsafe_code)]
 
 mod attempt;
 mod body;
@@ -34,3 +85,8 @@ pub use service::Idempotency;
 #[cfg(feature = "redis")]
 pub use store::RedisStore;
 pub use store::{ErrorKind, MemoryStore, Previous, Status, Store, StoreError};
+
+/// The code in the README runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
