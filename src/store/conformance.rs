@@ -4,9 +4,12 @@
 //! A check panics when the promise is broken, and says where in the suite and what was found instead. It uses keys
 //! of its own that nobody else has, so checks may run side by side, and against a server that is in use.
 //!
+//! Two promises cannot be tried from the outside and are left to the store's own tests: that a damaged record is an
+//! error, and that a full store refuses new keys.
+//!
 //! All leases, retentions and waits are short multiples of a `unit`, and the suite waits by [`tokio::time::sleep`].
 //! For a store that goes by tokio's clock, pause that clock and take a second. For one with a clock of its own, take
-//! some 50 times the time that one operation needs, and no less than 150 ms; a whole run then lasts about 12 units.
+//! some 50 times the time that one operation needs, and no less than 150 ms; a whole run then lasts about 11 units.
 //!
 //! ```
 //! use std::time::Duration;
@@ -33,6 +36,7 @@ mod fencing;
 mod leases;
 mod takeover;
 mod together;
+mod told;
 mod waiting;
 
 pub use answers::*;

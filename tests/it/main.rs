@@ -1,6 +1,8 @@
 //! The integration tests, in one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[cfg(feature = "conformance")]
+mod faults;
 mod memory;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis;

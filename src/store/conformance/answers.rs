@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::super::Store;
-use super::contender::{Contender, Write, answer, answer_with};
+use super::contender::{Contender, answer, answer_with};
+use super::told::Write;
 use crate::outcome::{KeptBody, NotRetained, Outcome};
 
 /// Every kind of answer that was completed is found as it was given.

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::super::{Lease, Previous, Record, Reservation, Settlement, State, Store};
-use super::contender::{Contender, Write, answer, forged, fresh_key};
+use super::contender::{Contender, answer, forged, fresh_key};
 use super::together;
+use super::told::Write;
 
 /// A store that answers says so.
 pub async fn ping_succeeds<S: Store>(store: &S, _unit: Duration) {

@@ -1,6 +1,5 @@
 //! The words in which the checks are written: a [`Contender`] for a key, and what it expects to come about.
 
-use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::panic::Location;
@@ -13,6 +12,7 @@ use tokio::time::Instant;
 use super::super::{
     Lease, Previous, Record, Reservation, Reserve, Seen, Settlement, State, Store, StoreError, Token,
 };
+use super::told::{Told, Write};
 use crate::fingerprint::Fingerprint;
 use crate::key::{IdempotencyKey, Scope, StorageKey};
 use crate::outcome::{KeptBody, Outcome};
@@ -25,15 +25,6 @@ pub(super) struct Contender<'a, S> {
     store: &'a S,
     unit: Duration,
     pub(super) request: Reserve,
-}
-
-/// A write that settles a lease.
-#[derive(Clone, Copy)]
-pub(super) enum Write<'a> {
-    Complete(&'a Outcome),
-    Fail(Option<&'a Outcome>),
-    Release,
-    Renew,
 }
 
 impl<'a, S: Store> Contender<'a, S> {
@@ -337,49 +328,4 @@ fn same(a: &Record, b: &Record) -> bool {
 
 fn broken(operation: &str, error: &StoreError) -> ! {
     panic!("{operation} should have been answered, but the store says: {error} ({error:?})")
-}
-
-impl fmt::Display for Write<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Complete(outcome) => write!(f, "complete with {} bytes", outcome.bytes().len()),
-            Self::Fail(Some(outcome)) => write!(f, "fail with {} bytes", outcome.bytes().len()),
-            Self::Fail(None) => f.write_str("fail without an answer"),
-            Self::Release => f.write_str("release"),
-            Self::Renew => f.write_str("renew"),
-        }
-    }
-}
-
-/// A record as a message tells of it: bodies can be long, so only their ends are shown.
-struct Told<'a>(&'a Record);
-
-impl fmt::Display for Told<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Record { fingerprint, attempt, token, state } = self.0;
-        match state {
-            State::Pending { abandoned: false } => f.write_str("a pending record")?,
-            State::Pending { abandoned: true } => f.write_str("an abandoned record")?,
-            State::Success(outcome) => write!(f, "a success with {}", ToldOutcome(outcome))?,
-            State::Failed(Some(outcome)) => write!(f, "a failure with {}", ToldOutcome(outcome))?,
-            State::Failed(None) => f.write_str("a failure without an answer")?,
-        }
-        write!(f, " (attempt {attempt}, {fingerprint:?}, {token:?})")
-    }
-}
-
-struct ToldOutcome<'a>(&'a Outcome);
-
-impl fmt::Display for ToldOutcome<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Outcome { status, headers, request_id, body } = self.0;
-        write!(f, "status {status}, {headers:?}, request id {request_id:?}, ")?;
-        match body {
-            KeptBody::NotRetained(why) => write!(f, "no body ({why:?})"),
-            KeptBody::Whole { bytes, trailers } => {
-                let start = bytes.slice(..bytes.len().min(32));
-                write!(f, "{} bytes {start:?}.., trailers {trailers:?}", bytes.len())
-            }
-        }
-    }
 }

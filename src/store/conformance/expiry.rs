@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::super::Store;
-use super::contender::{Contender, Write, answer, large_answer};
+use super::contender::{Contender, answer, large_answer};
 use super::together::{self, Check};
+use super::told::Write;
 
 /// A pending record is there, abandoned, until its retention is over; then the key is free.
 pub async fn a_pending_record_expires<S: Store>(store: &S, unit: Duration) {

@@ -6,7 +6,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::super::{Reservation, Store};
-use super::contender::{Contender, Write, answer, forged, large_answer};
+use super::contender::{Contender, answer, forged, large_answer};
+use super::told::Write;
 
 /// Before its lease lapses an attempt is running, and nobody takes it over; after that it is abandoned.
 pub async fn a_running_attempt_is_not_abandoned_before_its_lease_lapses<S: Store>(store: &S, unit: Duration) {

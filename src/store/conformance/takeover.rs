@@ -6,8 +6,9 @@ use http::StatusCode;
 
 use super::super::{Previous, Store};
 use super::contend::the_only_winner;
-use super::contender::{Contender, Write, answer, large_answer};
+use super::contender::{Contender, answer, large_answer};
 use super::together;
+use super::told::Write;
 
 /// A failed record is found as it is by those who do not rerun failures. One who does takes it over, and the lease
 /// tells what the failed attempt had answered.

@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::{Lease, Previous, Reservation, State, Store};
-use super::contender::{Contender, Write, answer};
+use super::contender::{Contender, answer};
 use super::together;
+use super::told::Write;
 
 /// How many units may pass between a change and the moment when a waiter knows of it.
 const SOON: u32 = 2;

@@ -1,0 +1,60 @@
+//! Records and writes, as the messages of the checks tell of them.
+
+use std::fmt;
+
+use super::super::{Record, State};
+use crate::outcome::{KeptBody, Outcome};
+
+/// A write that settles a lease.
+#[derive(Clone, Copy)]
+pub(super) enum Write<'a> {
+    Complete(&'a Outcome),
+    Fail(Option<&'a Outcome>),
+    Release,
+    Renew,
+}
+
+impl fmt::Display for Write<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Complete(outcome) => write!(f, "complete with {} bytes", outcome.bytes().len()),
+            Self::Fail(Some(outcome)) => write!(f, "fail with {} bytes", outcome.bytes().len()),
+            Self::Fail(None) => f.write_str("fail without an answer"),
+            Self::Release => f.write_str("release"),
+            Self::Renew => f.write_str("renew"),
+        }
+    }
+}
+
+/// A record as a message tells of it: bodies can be long, so only their start is shown.
+pub(super) struct Told<'a>(pub(super) &'a Record);
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Record { fingerprint, attempt, token, state } = self.0;
+        match state {
+            State::Pending { abandoned: false } => f.write_str("a pending record")?,
+            State::Pending { abandoned: true } => f.write_str("an abandoned record")?,
+            State::Success(outcome) => write!(f, "a success with {}", ToldOutcome(outcome))?,
+            State::Failed(Some(outcome)) => write!(f, "a failure with {}", ToldOutcome(outcome))?,
+            State::Failed(None) => f.write_str("a failure without an answer")?,
+        }
+        write!(f, " (attempt {attempt}, {fingerprint:?}, {token:?})")
+    }
+}
+
+struct ToldOutcome<'a>(&'a Outcome);
+
+impl fmt::Display for ToldOutcome<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Outcome { status, headers, request_id, body } = self.0;
+        write!(f, "status {status}, {headers:?}, request id {request_id:?}, ")?;
+        match body {
+            KeptBody::NotRetained(why) => write!(f, "no body ({why:?})"),
+            KeptBody::Whole { bytes, trailers } => {
+                let start = bytes.slice(..bytes.len().min(32));
+                write!(f, "{} bytes {start:?}.., trailers {trailers:?}", bytes.len())
+            }
+        }
+    }
+}

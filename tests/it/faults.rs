@@ -1,0 +1,280 @@
+//! The conformance suite finds the mistakes that stores are known to make.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use http::HeaderMap;
+use tower_idempotency::store::{
+    Lease, MemoryStore, Record, Reservation, Reserve, Seen, Settlement, State, Store, StoreError, Token,
+    conformance,
+};
+use tower_idempotency::{Fingerprint, KeptBody, NotRetained, Outcome, StorageKey};
+
+/// What a store may do wrong.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fault {
+    /// A plain write where a write-if-absent was meant.
+    OverwritesTheWinner,
+    SettlesForAnyToken,
+    RepeatsTokens,
+    ReleasesForAnyToken,
+    RefusesWhatWasSentTwice,
+    RevivesOnRenew,
+    RenewsNothing,
+    RenewsTheLeaseOnly,
+    TakesOverWithoutBeingAsked,
+    TakesOverAnotherOperation,
+    ForgetsTheFingerprint,
+    ForgetsTheAttempts,
+    NeverAbandons,
+    AbandonsAtOnce,
+    CountsInSeconds,
+    TakesMillisecondsForSeconds,
+    TakesZeroForNoEnd,
+    KeepsForEver,
+    TurnsBodiesToText,
+    LosesEmptyBodies,
+    CutsLargeBodies,
+    CollapsesHeaders,
+    LosesTrailers,
+    LosesTheRequestId,
+    MistakesWhyThereIsNoBody,
+    LosesFailedAnswers,
+    SleepsToTheBound,
+    SleepsPastTheBound,
+    WaiterReleases,
+}
+
+use Fault::*;
+
+const FAULTS: [Fault; 29] = [
+    OverwritesTheWinner,
+    SettlesForAnyToken,
+    RepeatsTokens,
+    ReleasesForAnyToken,
+    RefusesWhatWasSentTwice,
+    RevivesOnRenew,
+    RenewsNothing,
+    RenewsTheLeaseOnly,
+    TakesOverWithoutBeingAsked,
+    TakesOverAnotherOperation,
+    ForgetsTheFingerprint,
+    ForgetsTheAttempts,
+    NeverAbandons,
+    AbandonsAtOnce,
+    CountsInSeconds,
+    TakesMillisecondsForSeconds,
+    TakesZeroForNoEnd,
+    KeepsForEver,
+    TurnsBodiesToText,
+    LosesEmptyBodies,
+    CutsLargeBodies,
+    CollapsesHeaders,
+    LosesTrailers,
+    LosesTheRequestId,
+    MistakesWhyThereIsNoBody,
+    LosesFailedAnswers,
+    SleepsToTheBound,
+    SleepsPastTheBound,
+    WaiterReleases,
+];
+
+#[tokio::test(start_paused = true)]
+async fn the_suite_finds_every_fault() {
+    for fault in FAULTS {
+        let store = Faulty { fault, inner: MemoryStore::new(), leases: Mutex::default() };
+        let run = tokio::spawn(async move { conformance::run(&store, Duration::from_secs(1)).await });
+        let found = run.await.expect_err(&format!("the suite should find that a store {fault:?}"));
+        assert!(found.is_panic());
+    }
+}
+
+/// A memory store with one fault.
+struct Faulty {
+    fault: Fault,
+    inner: MemoryStore,
+    /// The latest lease of each key.
+    leases: Mutex<HashMap<StorageKey, Lease>>,
+}
+
+impl Faulty {
+    /// The lease that the store takes this one for.
+    fn understood(&self, lease: &Lease) -> Lease {
+        let leases = self.leases.lock().unwrap();
+        match (self.fault, leases.get(&lease.key)) {
+            (SettlesForAnyToken, Some(current)) => current.clone(),
+            (RepeatsTokens, Some(current)) if *lease.token.as_bytes() == REPEATED => current.clone(),
+            _ => lease.clone(),
+        }
+    }
+
+    fn shown(&self, token: Token) -> Token {
+        if self.fault == RepeatsTokens { Token::new(REPEATED) } else { token }
+    }
+
+    fn time(&self, time: Duration) -> Duration {
+        match self.fault {
+            CountsInSeconds => Duration::from_secs(time.as_secs()),
+            TakesMillisecondsForSeconds => time * 1000,
+            TakesZeroForNoEnd if time < Duration::from_millis(1) => Duration::MAX,
+            KeepsForEver => Duration::MAX,
+            _ => time,
+        }
+    }
+
+    fn kept(&self, outcome: &Outcome) -> Outcome {
+        let mut kept = outcome.clone();
+        match (self.fault, &mut kept.body) {
+            (TurnsBodiesToText, KeptBody::Whole { bytes, .. }) => {
+                *bytes = String::from_utf8_lossy(bytes).into_owned().into();
+            }
+            (LosesEmptyBodies, KeptBody::Whole { bytes, .. }) if bytes.is_empty() => {
+                kept.body = KeptBody::NotRetained(NotRetained::Streamed);
+            }
+            (CutsLargeBodies, KeptBody::Whole { bytes, .. }) => bytes.truncate(1 << 19),
+            (LosesTrailers, KeptBody::Whole { trailers, .. }) => *trailers = None,
+            (MistakesWhyThereIsNoBody, KeptBody::NotRetained(why)) => *why = NotRetained::TooLarge,
+            (CollapsesHeaders, _) => {
+                let lines = outcome.headers.iter().map(|(name, value)| (name.clone(), value.clone()));
+                kept.headers = HeaderMap::new();
+                for (name, value) in lines {
+                    kept.headers.insert(name, value);
+                }
+            }
+            (LosesTheRequestId, _) => kept.request_id = None,
+            _ => {}
+        }
+        kept
+    }
+
+    fn acquired(&self, mut lease: Lease) -> Reservation {
+        self.leases.lock().unwrap().insert(lease.key, lease.clone());
+        lease.token = self.shown(lease.token);
+        if self.fault == ForgetsTheAttempts {
+            lease.attempt = 1;
+        }
+        Reservation::Acquired(lease)
+    }
+
+    fn found(&self, mut record: Record) -> Reservation {
+        record.token = self.shown(record.token);
+        let finished = !matches!(record.state, State::Pending { .. });
+        if self.fault == ForgetsTheFingerprint && finished {
+            record.fingerprint = Fingerprint::from_bytes(&[0; Fingerprint::LEN]);
+        }
+        if let State::Pending { abandoned } = &mut record.state {
+            *abandoned = match self.fault {
+                NeverAbandons => false,
+                AbandonsAtOnce => true,
+                _ => *abandoned,
+            };
+        }
+        Reservation::Found(record)
+    }
+}
+
+const REPEATED: [u8; 16] = [1; 16];
+
+impl Store for Faulty {
+    async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
+        let mut asked = request.clone();
+        asked.lease = self.time(request.lease);
+        asked.retention = self.time(request.retention);
+        if self.fault == TakesOverWithoutBeingAsked {
+            asked.rerun_failed = true;
+            asked.rerun_abandoned = true;
+        }
+        let mut reservation = self.inner.reserve(&asked).await?;
+        if let (TakesOverAnotherOperation, Reservation::Found(record)) = (self.fault, &reservation) {
+            asked.fingerprint = record.fingerprint;
+            reservation = self.inner.reserve(&asked).await?;
+        }
+        Ok(match reservation {
+            Reservation::Found(_) if self.fault == OverwritesTheWinner => {
+                self.acquired(Lease::first(request, Token::new([9; 16])))
+            }
+            Reservation::Found(record) => self.found(record),
+            Reservation::Acquired(lease) => self.acquired(Lease {
+                fingerprint: request.fingerprint,
+                lease: request.lease,
+                retention: request.retention,
+                ..lease
+            }),
+        })
+    }
+
+    async fn complete(
+        &self,
+        lease: &Lease,
+        outcome: &Outcome,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        let lease = self.understood(lease);
+        if self.fault == RefusesWhatWasSentTwice && self.inner.renew(&lease).await? == Settlement::LeaseLost {
+            return Ok(Settlement::LeaseLost);
+        }
+        self.inner.complete(&lease, &self.kept(outcome), self.time(retention)).await
+    }
+
+    async fn fail(
+        &self,
+        lease: &Lease,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        let kept = outcome.filter(|_| self.fault != LosesFailedAnswers).map(|kept| self.kept(kept));
+        self.inner.fail(&self.understood(lease), kept.as_ref(), self.time(retention)).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        let mut lease = self.understood(lease);
+        if self.fault == ReleasesForAnyToken
+            && let Some(current) = self.leases.lock().unwrap().get(&lease.key)
+        {
+            lease = current.clone();
+        }
+        self.inner.release(&lease).await
+    }
+
+    async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        let mut lease = self.understood(lease);
+        lease.lease = self.time(lease.lease);
+        lease.retention = self.time(lease.retention);
+        let renewed = match self.fault {
+            RenewsNothing => return Ok(Settlement::Applied),
+            RenewsTheLeaseOnly => Lease { retention: lease.lease, ..lease.clone() },
+            _ => lease.clone(),
+        };
+        let settlement = self.inner.renew(&renewed).await?;
+        if self.fault == RevivesOnRenew && settlement == Settlement::LeaseLost {
+            let again = Reserve {
+                key: lease.key,
+                fingerprint: lease.fingerprint,
+                lease: lease.lease,
+                retention: lease.retention,
+                rerun_failed: false,
+                rerun_abandoned: false,
+            };
+            self.inner.reserve(&again).await?;
+        }
+        Ok(settlement)
+    }
+
+    async fn changed(&self, seen: &Seen, round: u32, bound: Duration) -> Result<(), StoreError> {
+        match self.fault {
+            SleepsToTheBound => tokio::time::sleep(bound).await,
+            SleepsPastTheBound => tokio::time::sleep(bound * 3).await,
+            _ => self.inner.changed(seen, round, bound).await?,
+        }
+        let lease = self.leases.lock().unwrap().get(&seen.key).cloned();
+        if let (WaiterReleases, Some(lease)) = (self.fault, lease) {
+            let _ = self.inner.release(&lease).await?;
+        }
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
