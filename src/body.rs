@@ -91,9 +91,7 @@ where
         match &self.kind {
             Kind::Inner { body } => body.is_end_stream(),
             Kind::Whole { bytes, trailers } => bytes.is_empty() && trailers.is_none(),
-            Kind::Begun { read, error, rest } => {
-                read.is_empty() && error.is_none() && rest.is_end_stream()
-            }
+            Kind::Begun { read, error, rest } => read.is_empty() && error.is_none() && rest.is_end_stream(),
         }
     }
 
@@ -178,9 +176,7 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
         match self.project().kind.project() {
             RequestKindProj::Inner { body } => body.poll_frame(cx),
             RequestKindProj::Whole { bytes } if bytes.is_empty() => Poll::Ready(None),
-            RequestKindProj::Whole { bytes } => {
-                Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
-            }
+            RequestKindProj::Whole { bytes } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
         }
     }
 
@@ -247,8 +243,6 @@ fn expected(rest: &SizeHint, limit: usize) -> usize {
     usize::try_from(rest.lower()).unwrap_or(limit).min(limit)
 }
 
-pub(crate) async fn next_frame<B: Body>(
-    mut body: Pin<&mut B>,
-) -> Option<Result<Frame<B::Data>, B::Error>> {
+pub(crate) async fn next_frame<B: Body>(mut body: Pin<&mut B>) -> Option<Result<Frame<B::Data>, B::Error>> {
     std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await
 }

@@ -62,7 +62,7 @@ impl Default for Config {
             max_request: 1 << 20,
             max_response: 1 << 20,
             lease: Duration::from_secs(10),
-            retention: Duration::from_secs(24 * 60 * 60),
+            retention: Duration::from_hours(24),
             store_timeout: Duration::from_secs(2),
             in_flight: InFlight::Reject,
             on_failed: OnFailed::Rerun,
@@ -94,11 +94,7 @@ impl Config {
         }
     }
 
-    fn key_in(
-        &self,
-        headers: &HeaderMap,
-        name: &HeaderName,
-    ) -> Result<Option<IdempotencyKey>, KeyError> {
+    fn key_in(&self, headers: &HeaderMap, name: &HeaderName) -> Result<Option<IdempotencyKey>, KeyError> {
         let mut values = headers.get_all(name).iter();
         match (values.next(), values.next()) {
             (None, _) => Ok(None),
@@ -117,13 +113,7 @@ impl Config {
 
     pub(crate) fn fingerprint(&self, parts: &Parts, body: &[u8]) -> Fingerprint {
         let path = original_path(parts);
-        Fingerprint::of_request(
-            &parts.method,
-            path,
-            &parts.headers,
-            &self.fingerprint_headers,
-            body,
-        )
+        Fingerprint::of_request(&parts.method, path, &parts.headers, &self.fingerprint_headers, body)
     }
 
     pub(crate) fn refuse<B: Body>(&self, rejection: Rejection) -> Response<ResponseBody<B>> {

@@ -30,9 +30,7 @@ pub struct MissingAttempt;
 
 impl IntoResponse for MissingAttempt {
     fn into_response(self) -> Response {
-        tracing::error!(
-            "a handler asked for an Attempt on a request that no idempotency layer guards"
-        );
+        tracing::error!("a handler asked for an Attempt on a request that no idempotency layer guards");
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     }
 }
@@ -48,10 +46,7 @@ impl<State: Sync> FromRequestParts<State> for Attempt {
 impl<State: Sync> OptionalFromRequestParts<State> for Attempt {
     type Rejection = Infallible;
 
-    async fn from_request_parts(
-        parts: &mut Parts,
-        _: &State,
-    ) -> Result<Option<Self>, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Option<Self>, Infallible> {
         Ok(parts.extensions.get::<Self>().cloned())
     }
 }

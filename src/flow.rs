@@ -77,19 +77,19 @@ where
             }
             Entry::Refuse(rejection) => return Caught::Answered(config.refuse(rejection)),
         };
-        let held = Held { store: &*store, config: &config, lease: &lease };
+        let attempt = Held { store: &*store, config: &config, lease: &lease };
 
         parts.extensions.insert(Attempt::new(key, lease.attempt, lease.previous));
         let request = Request::from_parts(parts, ReqBody::from(body));
         let call = catch_panic(async move { inner.call(request).await });
-        let (head, body) = match held.renewed_during(call).await {
+        let (head, body) = match attempt.renewed_during(call).await {
             Caught::Answered(answer) => answer.into_parts(),
             Caught::Erred(error) => {
-                held.settle(Settle::Fail(None)).await;
+                attempt.settle(Settle::Fail(None)).await;
                 return Caught::Erred(error);
             }
             Caught::Panicked(panic) => {
-                held.settle(Settle::Fail(None)).await;
+                attempt.settle(Settle::Fail(None)).await;
                 return Caught::Panicked(panic);
             }
         };
@@ -102,7 +102,7 @@ where
         };
         let limit = worth_keeping.then_some(config.max_response);
         let capture = response::capture(head, body, limit);
-        let (mut answer, kept) = held.renewed_during(capture).await;
+        let (mut answer, kept) = attempt.renewed_during(capture).await;
 
         let outcome = kept.map(|body| response::keep(&answer, request_id, body));
         let settle = match (class, outcome) {
@@ -111,7 +111,7 @@ where
             (Class::Failed, Ok(outcome)) => Settle::Fail(Some(outcome)),
             (Class::Success | Class::Failed, Err(BrokenBody)) => Settle::Fail(None),
         };
-        held.settle(settle).await;
+        attempt.settle(settle).await;
 
         if config.mark_first {
             response::mark_first(&mut answer);
@@ -164,6 +164,10 @@ async fn enter<St: Store>(store: &St, reserve: &Reserve, config: &Config) -> Ent
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for a moment, and a box would cost more than the move"
+)]
 enum Decision {
     Replay(Outcome),
     Refuse(Rejection),

@@ -64,12 +64,11 @@ impl<'a> Writer<'a> {
     pub(crate) fn headers(&mut self, headers: &HeaderMap) {
         self.number(headers.len());
         for (name, value) in headers {
-            match KNOWN.iter().position(|known| known == name) {
-                Some(position) => self.number(position + 1),
-                None => {
-                    self.number(0);
-                    self.sized(name.as_str().as_bytes());
-                }
+            if let Some(position) = KNOWN.iter().position(|known| known == name) {
+                self.number(position + 1);
+            } else {
+                self.number(0);
+                self.sized(name.as_str().as_bytes());
             }
             self.sized(value.as_bytes());
         }
@@ -99,8 +98,8 @@ impl Reader {
         for shift in (0..usize::BITS).step_by(7) {
             let byte = self.byte()?;
             let bits = usize::from(byte & 0x7f);
-            // Bits that fall out at the top would make two spellings of one number, or a wrong one.
-            if (bits << shift) >> shift != bits {
+            // One number, one spelling: no bits that fall out at the top, and no zeros to pad it.
+            if (bits << shift) >> shift != bits || (byte == 0 && shift > 0) {
                 return Err(Malformed);
             }
             number |= bits << shift;

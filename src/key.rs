@@ -115,22 +115,14 @@ impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("the idempotency key is empty"),
-            Self::TooLong { len } => write!(
-                f,
-                "the idempotency key has {len} bytes, more than {}",
-                IdempotencyKey::MAX_LEN
-            ),
-            Self::NotVisibleAscii => {
-                f.write_str("the idempotency key has bytes other than visible ASCII")
+            Self::TooLong { len } => {
+                write!(f, "the idempotency key has {len} bytes, more than {}", IdempotencyKey::MAX_LEN)
             }
+            Self::NotVisibleAscii => f.write_str("the idempotency key has bytes other than visible ASCII"),
             Self::Quoting => f.write_str("the quoted idempotency key is not one whole string"),
             Self::NotAString => f.write_str("the idempotency key is not an RFC 9651 String"),
-            Self::Repeated => {
-                f.write_str("the idempotency key header stands in the request more than once")
-            }
-            Self::Conflicting => {
-                f.write_str("two idempotency key headers carry different keys")
-            }
+            Self::Repeated => f.write_str("the idempotency key header stands in the request more than once"),
+            Self::Conflicting => f.write_str("two idempotency key headers carry different keys"),
         }
     }
 }
@@ -173,12 +165,7 @@ pub struct StorageKey([u8; 32]);
 impl StorageKey {
     /// Digests the three parts, each behind its length. With a secret the digest is keyed (BLAKE3's keyed mode),
     /// so that somebody who reads the store cannot try out guesses of scopes and keys.
-    pub fn derive(
-        secret: Option<&[u8; 32]>,
-        namespace: &str,
-        scope: &Scope,
-        key: &IdempotencyKey,
-    ) -> Self {
+    pub fn derive(secret: Option<&[u8; 32]>, namespace: &str, scope: &Scope, key: &IdempotencyKey) -> Self {
         let mut framed = Framed::new(secret, "storage key 1");
         framed.field(namespace.as_bytes());
         framed.field(&scope.0);

@@ -31,7 +31,7 @@ use crate::store::Store;
 ///         Some(credential) => Scope::new(credential),
 ///         None => Scope::anonymous(),
 ///     })
-///     .retention(Duration::from_secs(7 * 24 * 60 * 60))
+///     .retention(Duration::from_hours(7 * 24))
 ///     .in_flight(InFlight::Wait(Duration::from_secs(5)))
 ///     .require_key();
 /// ```
@@ -213,10 +213,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// });
     /// ```
     #[must_use]
-    pub fn classifier(
-        self,
-        classifier: impl Fn(&response::Parts) -> Class + Send + Sync + 'static,
-    ) -> Self {
+    pub fn classifier(self, classifier: impl Fn(&response::Parts) -> Class + Send + Sync + 'static) -> Self {
         self.set(|config| config.classifier = Arc::new(classifier))
     }
 
@@ -232,10 +229,7 @@ impl<St: Store> IdempotencyLayer<St> {
     ///     .renderer(|rejection| Response::new(Bytes::from(rejection.code())));
     /// ```
     #[must_use]
-    pub fn renderer(
-        self,
-        renderer: impl Fn(&Rejection) -> Response<Bytes> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn renderer(self, renderer: impl Fn(&Rejection) -> Response<Bytes> + Send + Sync + 'static) -> Self {
         self.set(|config| config.renderer = Arc::new(renderer))
     }
 

@@ -64,9 +64,7 @@ impl Rejection {
     /// The status of the refusal.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::KeyMissing | Self::KeyInvalid(_) | Self::RequestUnreadable => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::KeyMissing | Self::KeyInvalid(_) | Self::RequestUnreadable => StatusCode::BAD_REQUEST,
             Self::RequestTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::KeyReused
             | Self::InFlight { .. }
@@ -131,9 +129,7 @@ impl Rejection {
     /// When to send the request again, if that may help.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::InFlight { retry_after } | Self::StoreUnavailable { retry_after, .. } => {
-                Some(*retry_after)
-            }
+            Self::InFlight { retry_after } | Self::StoreUnavailable { retry_after, .. } => Some(*retry_after),
             _ => None,
         }
     }
@@ -178,10 +174,9 @@ impl Rejection {
     pub fn render(&self) -> Response<Bytes> {
         let mut response = Response::new(Bytes::from(self.problem().to_string()));
         *response.status_mut() = self.status();
-        response.headers_mut().insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         response
     }
 

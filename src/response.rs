@@ -13,8 +13,7 @@ use crate::outcome::{KeptBody, NotRetained, Outcome};
 /// Tells a replay from a first answer. Ignored and removed on requests.
 pub(crate) const RESULT: HeaderName = HeaderName::from_static("x-idempotent-result");
 /// On a replay, the id of the request that was answered first.
-pub(crate) const ORIGINAL_REQUEST_ID: HeaderName =
-    HeaderName::from_static("x-original-request-id");
+pub(crate) const ORIGINAL_REQUEST_ID: HeaderName = HeaderName::from_static("x-original-request-id");
 /// The id of a request, as tower-http's `request_id` sets it.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -109,11 +108,7 @@ fn join(mut frames: VecDeque<Bytes>, length: usize) -> Bytes {
 }
 
 /// What is kept of an answer: the status, the safe headers in their order, the id, and the body as captured.
-pub(crate) fn keep<B>(
-    response: &Response<B>,
-    request_id: Option<HeaderValue>,
-    body: KeptBody,
-) -> Outcome {
+pub(crate) fn keep<B>(response: &Response<B>, request_id: Option<HeaderValue>, body: KeptBody) -> Outcome {
     let headers = response.headers();
     Outcome {
         status: response.status(),

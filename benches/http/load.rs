@@ -6,16 +6,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 #[derive(Clone)]
-pub struct Load {
-    pub address: String,
-    pub path: String,
-    pub keys: Keys,
-    pub body: usize,
-    pub connections: usize,
+pub(crate) struct Load {
+    pub(crate) address: String,
+    pub(crate) path: String,
+    pub(crate) keys: Keys,
+    pub(crate) body: usize,
+    pub(crate) connections: usize,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-pub enum Keys {
+pub(crate) enum Keys {
     None,
     /// A new key for each request.
     Unique,
@@ -24,20 +24,20 @@ pub enum Keys {
 }
 
 /// How many answers there were, and how long it took.
-pub struct Counted {
-    pub answers: u64,
-    pub elapsed: Duration,
+pub(crate) struct Counted {
+    pub(crate) answers: u64,
+    pub(crate) elapsed: Duration,
 }
 
 impl Counted {
-    pub fn per_second(&self) -> f64 {
+    pub(crate) fn per_second(&self) -> f64 {
         self.answers as f64 / self.elapsed.as_secs_f64()
     }
 }
 
 impl Load {
     /// Sends requests until `most` were answered or `bound` has passed.
-    pub fn run(&self, nonce: u64, most: u64, bound: Duration) -> Counted {
+    pub(crate) fn run(&self, nonce: u64, most: u64, bound: Duration) -> Counted {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         tokio::task::LocalSet::new().block_on(&runtime, async {
             let start = Instant::now();
@@ -81,7 +81,8 @@ impl Load {
 
     /// The request, and where in it the 36 bytes of the key are.
     fn request(&self) -> (Vec<u8>, usize) {
-        let start = r#"{"amount":12345,"currency":"EUR","customer_id":"cus_9f8e7d6c5b4a3210","description":""#;
+        let start =
+            r#"{"amount":12345,"currency":"EUR","customer_id":"cus_9f8e7d6c5b4a3210","description":""#;
         let body = format!("{start}{}\"}}", "x".repeat(self.body.saturating_sub(start.len() + 2)));
         let mut request = format!(
             "POST {} HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nContent-Type: application/json\r\nContent-Length: {}\r\n",
@@ -92,7 +93,8 @@ impl Load {
         if self.keys != Keys::None {
             request += "X-Idempotency-Key: ";
             key_at = request.len();
-            request += &format!("{:36}\r\n", "");
+            request += &" ".repeat(36);
+            request += "\r\n";
         }
         request += "\r\n";
         request += &body;

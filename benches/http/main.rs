@@ -3,6 +3,7 @@
 //! `cargo bench --all-features --bench http` prints them; benches/README.md tells what they mean. Each round measures
 //! the bare handler and the handler behind the layer in turn, and the ratio is taken within the round, because the
 //! speed of a shared machine drifts. The server has one core, everything else another.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_precision_loss)]
 
 mod load;
 mod measure;

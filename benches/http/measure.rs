@@ -99,7 +99,7 @@ impl Redis {
 }
 
 fn nonce() -> u64 {
-    SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64
+    SystemTime::UNIX_EPOCH.elapsed().unwrap().as_micros().try_into().unwrap()
 }
 
 fn median(mut figures: Vec<f64>) -> f64 {
@@ -159,7 +159,7 @@ fn compare(name: &str, stack: &str, redis: Option<&Redis>, load: &Load) {
     );
 }
 
-pub fn all() {
+pub(crate) fn all() {
     let only = std::env::var("ONLY").unwrap_or_default();
     let load = Load {
         address: String::new(),
@@ -203,9 +203,9 @@ const RECORDS: u64 = 200_000;
 fn fill(stack: &str, load: &Load) -> (Server, f64) {
     let server = Server::start(stack);
     let load = Load { address: server.address.clone(), ..load.clone() };
-    load.run(1, 1000, Duration::from_secs(120));
+    load.run(1, 1000, Duration::from_mins(2));
     let before = server.process.resident_bytes();
-    let counted = load.run(2, RECORDS, Duration::from_secs(120));
+    let counted = load.run(2, RECORDS, Duration::from_mins(2));
     let after = server.process.resident_bytes();
     (server, (after - before) / counted.answers as f64)
 }

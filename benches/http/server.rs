@@ -60,7 +60,7 @@ async fn swallow(body: Bytes) -> StatusCode {
 }
 
 /// Serves until it is killed; the first line of its output is the address.
-pub fn serve(stack: &str) {
+pub(crate) fn serve(stack: &str) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     runtime.unwrap().block_on(async {
         let bare = Router::new().route("/payments", post(pay)).route("/swallow", post(swallow));

@@ -12,9 +12,7 @@ impl IdempotencyKey {
     ///
     /// [`KeyError::NotAString`] for anything but a String; then the rules of [`parse`](Self::parse).
     pub fn parse_strict(value: &[u8]) -> Result<Self, KeyError> {
-        let item = Parser::new(value)
-            .parse_item::<Item>()
-            .map_err(|_| KeyError::NotAString)?;
+        let item = Parser::new(value).parse_item::<Item>().map_err(|_| KeyError::NotAString)?;
         match item.bare_item {
             BareItem::String(key) => Self::check(key.as_str().as_bytes()),
             _ => Err(KeyError::NotAString),

@@ -13,9 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{
-    ErrorKind, Lease, Reservation, Reserve, Seen, Settlement, Store, StoreError, Token,
-};
+use super::{ErrorKind, Lease, Reservation, Reserve, Seen, Settlement, Store, StoreError, Token};
 use crate::key::StorageKey;
 use crate::outcome::Outcome;
 

@@ -14,8 +14,8 @@
 //! 4. A live record is never evicted. A store that is full refuses new keys with [`ErrorKind::Full`].
 //! 5. A record that cannot be read is an error ([`ErrorKind::Corrupt`]), never an absent record.
 //!
-//! The suite in [`conformance`] (feature `conformance`) checks all of it. It needs nothing but a way to
-//! make the store and a way to let its clock run:
+//! The suite in `conformance` (a module behind the feature of that name) checks all that can be tried from outside,
+//! which leaves a full store and a damaged record to the store's own tests:
 //!
 //! ```
 //! # #[cfg(feature = "conformance")]
@@ -65,10 +65,7 @@ pub use redis::RedisStore;
 /// left behind becomes abandoned when its lease lapses.
 pub trait Store: Send + Sync + 'static {
     /// Acquires the key for a new attempt, or tells what stands there already.
-    fn reserve(
-        &self,
-        request: &Reserve,
-    ) -> impl Future<Output = Result<Reservation, StoreError>> + Send;
+    fn reserve(&self, request: &Reserve) -> impl Future<Output = Result<Reservation, StoreError>> + Send;
 
     /// Makes the record `success` and keeps the answer for `retention`.
     fn complete(
@@ -87,17 +84,13 @@ pub trait Store: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
 
     /// Removes the record: nothing happened, and the key is free again.
-    fn release(
-        &self,
-        lease: &Lease,
-    ) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
+    fn release(&self, lease: &Lease) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
 
     /// Starts the lease and the retention of the pending record anew.
-    fn renew(&self, lease: &Lease)
-    -> impl Future<Output = Result<Settlement, StoreError>> + Send;
+    fn renew(&self, lease: &Lease) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
 
-    /// Waits until the pending record that `seen` was read from may have changed, or `bound` has passed; then it is
-    /// time to reserve again. A store that cannot wake its waiters waits a moment that grows with `round`, the number
+    /// Waits until the pending record that `seen` was read from may have changed, its lease lapsed included, or `bound`
+    /// has passed; then it is time to reserve again. A store that cannot wake its waiters waits a moment that grows with `round`, the number
     /// of waits so far.
     fn changed(
         &self,
@@ -136,6 +129,10 @@ pub struct Reserve {
 
 /// What [`Store::reserve`] came to.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for a moment, and a box would cost more than the move"
+)]
 pub enum Reservation {
     /// The key is the caller's: run the operation and settle the lease.
     Acquired(Lease),

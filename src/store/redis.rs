@@ -250,7 +250,9 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
             get.query_async(&mut self.connection.clone()).await.map_err(store_error)?;
         let body = body.filter(|body| body.len() == missing).map(Bytes::from);
         if body.is_none() {
-            tracing::error!("the body of a kept answer is gone from Redis; is its maxmemory-policy noeviction?");
+            tracing::error!(
+                "the body of a kept answer is gone from Redis; is its maxmemory-policy noeviction?"
+            );
         }
         record.state = match record.state {
             State::Success(outcome) => State::Success(outcome.with_bytes(body)),

@@ -73,9 +73,7 @@ fn app_with(
         )
         .route(
             "/bytes/{bytes}",
-            post(|axum::extract::Path(bytes): axum::extract::Path<usize>| async move {
-                "x".repeat(bytes)
-            }),
+            post(|axum::extract::Path(bytes): axum::extract::Path<usize>| async move { "x".repeat(bytes) }),
         )
         .route("/pending", post(std::future::pending::<()>))
         .layer(set_up(layer))
@@ -210,7 +208,7 @@ async fn no_client_input_is_a_name_in_redis() {
 async fn every_record_and_every_body_expires() {
     let server = RedisServer::start();
     let store = RedisStore::open(&server.url()).unwrap();
-    let app = app_with(store, |layer| layer.retention(Duration::from_secs(60)));
+    let app = app_with(store, |layer| layer.retention(Duration::from_mins(1)));
     call(&app, "small", "/bytes/10").await;
     call(&app, "large", "/bytes/5000").await;
     call(&app, "failed", "/status/500").await;

@@ -41,12 +41,7 @@ pub(super) enum Kept {
 
 impl Shard {
     /// The record of the key, unless it has expired.
-    pub(super) fn live(
-        &mut self,
-        key: &StorageKey,
-        now: Duration,
-        room: &Room,
-    ) -> Option<&mut Slot> {
+    pub(super) fn live(&mut self, key: &StorageKey, now: Duration, room: &Room) -> Option<&mut Slot> {
         if self.slots.get(key)?.expires <= now {
             self.remove(key, room);
             return None;
@@ -152,12 +147,7 @@ impl Slot {
             Kept::Success(frame) => State::Success(outcome(frame)?),
             Kept::Failed(frame) => State::Failed(frame.as_ref().map(outcome).transpose()?),
         };
-        Ok(Record {
-            fingerprint: self.fingerprint,
-            attempt: self.attempt,
-            token: self.token,
-            state,
-        })
+        Ok(Record { fingerprint: self.fingerprint, attempt: self.attempt, token: self.token, state })
     }
 
     /// For a pending record: what resolves when it is settled, and when its lease lapses.

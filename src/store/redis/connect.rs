@@ -27,9 +27,8 @@ fn info(url: &str) -> RedisResult<ConnectionInfo> {
     let info = url.into_connection_info()?;
     // RESP3 tells the driver at once when the server closes the connection; RESP2 lets the next call find out.
     let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-    let keepalive = TcpKeepalive::new()
-        .with_time(Duration::from_secs(5))
-        .with_interval(Duration::from_secs(1));
+    let keepalive =
+        TcpKeepalive::new().with_time(Duration::from_secs(5)).with_interval(Duration::from_secs(1));
     let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
     // What was sent and is not acknowledged for this long means that the peer is gone.
     #[cfg(target_os = "linux")]
