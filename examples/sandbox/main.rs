@@ -65,7 +65,9 @@ fn misused(problem: &str) -> ExitCode {
 
 #[cfg(feature = "redis")]
 fn open_redis(url: &str) -> Result<tower_idempotency::RedisStore, Box<dyn Error>> {
-    Ok(tower_idempotency::RedisStore::open(url)?)
+    // The source says what is wrong with the URL.
+    tower_idempotency::RedisStore::open(url)
+        .map_err(|error| error.source().map_or_else(|| error.to_string(), ToString::to_string).into())
 }
 
 #[cfg(not(feature = "redis"))]

@@ -45,11 +45,12 @@ fn what_this_version_does_not_have_is_refused_by_name() {
 
 #[test]
 fn a_malformed_value_is_refused() {
-    let malformed: [&[&str]; 20] = [
+    let malformed: [&[&str]; 21] = [
         &["--listen", "3000"],
         &["--listen", "127.0.0.1"],
         &["--store", "memry"],
         &["--store", ""],
+        &["--store", "redis://127.0.0.1:port"],
         &["--ledger", ""],
         &["--lease", "10"],
         &["--lease", "ten"],

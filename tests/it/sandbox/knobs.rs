@@ -56,6 +56,7 @@ async fn a_failure_has_no_effect_and_the_next_attempt_knows_of_it() {
         assert_eq!(receipt["attempt"], attempt);
         if attempt > 1 {
             assert_eq!(receipt["previous"], "failed");
+            assert_eq!(receipt["previous_status"], 503);
         }
     }
     assert!(sandbox.effects().await.is_empty());

@@ -82,10 +82,8 @@ async fn those_that_wait_in_either_process_get_the_one_answer() {
 async fn a_process_that_is_killed_leaves_an_attempt_that_the_other_knows_as_abandoned() {
     let Pair { redis: _redis, one, other, _directory } = Pair::start(&["--lease", "300ms"]).await;
     let slow = order_with(json!({ "after_ms": 1000 }));
-    let head = one.json("/payments").header("x-idempotency-key", "k");
-    let body = slow.to_string();
     tokio::select! {
-        _ = one.send(head, body) => panic!("the slow payment ended first"),
+        _ = one.pay("k", &slow) => panic!("the slow payment ended first"),
         _ = other.first_effect() => one.signal("KILL"),
     }
     let answer = loop {
@@ -98,6 +96,25 @@ async fn a_process_that_is_killed_leaves_an_attempt_that_the_other_knows_as_aban
     assert_eq!(answer.json()["attempt"], 2);
     assert_eq!(answer.json()["previous"], "abandoned");
     assert_eq!(other.effects().await.len(), 2);
+}
+
+#[tokio::test]
+async fn an_abandoned_attempt_is_not_run_again_when_the_flag_says_so() {
+    let flags = ["--lease", "300ms", "--on-abandoned", "refuse"];
+    let Pair { redis: _redis, one, other, _directory } = Pair::start(&flags).await;
+    let slow = order_with(json!({ "after_ms": 60_000 }));
+    tokio::select! {
+        _ = one.pay("k", &slow) => panic!("the slow payment ended first"),
+        _ = other.first_effect() => one.signal("KILL"),
+    }
+    let answer = loop {
+        let answer = other.pay("k", &slow).await;
+        if answer.header("retry-after").is_none() {
+            break answer;
+        }
+    };
+    answer.refused_for_good("idempotency_outcome_unknown");
+    assert_eq!(other.effects().await.len(), 1);
 }
 
 #[tokio::test]
