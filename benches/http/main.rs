@@ -8,6 +8,9 @@
 mod load;
 mod measure;
 mod server;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../support/mod.rs"]
+mod support;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

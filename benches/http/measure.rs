@@ -1,11 +1,11 @@
 //! Starts the servers, sends the load, and prints the ratios.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use super::load::{Keys, Load};
+use super::support::Redis;
 
 const ROUNDS: usize = 5;
 const BOUND: Duration = Duration::from_secs(2);
@@ -23,20 +23,24 @@ impl Drop for Process {
 }
 
 impl Process {
-    /// Microseconds on a core, over all threads.
     fn cpu(&self) -> f64 {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.0.id())).unwrap();
-        let nanoseconds: f64 = tasks
-            .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok())
-            .filter_map(|stat| stat.split(' ').next()?.parse::<f64>().ok())
-            .sum();
-        nanoseconds / 1e3
+        cpu(self.0.id())
     }
 
     fn resident_bytes(&self) -> f64 {
         let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.0.id())).unwrap();
         statm.split(' ').nth(1).unwrap().parse::<f64>().unwrap() * 4096.0
     }
+}
+
+/// Microseconds that a process has had a core, over all its threads.
+fn cpu(process: u32) -> f64 {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let nanoseconds: f64 = tasks
+        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok())
+        .filter_map(|stat| stat.split(' ').next()?.parse::<f64>().ok())
+        .sum();
+    nanoseconds / 1e3
 }
 
 fn pinned(core: &str, program: &str) -> Command {
@@ -64,38 +68,15 @@ impl Server {
     }
 }
 
-struct Redis {
-    process: Process,
-    url: String,
+fn used_memory(redis: &Redis) -> f64 {
+    let info = Command::new("redis-cli").args(["-p", &redis.port, "info", "memory"]).output().unwrap();
+    let info = String::from_utf8(info.stdout).unwrap();
+    let line = info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap();
+    line.trim().parse().unwrap()
 }
 
-impl Redis {
-    fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-        let child = pinned(OTHER_CORE, "redis-server")
-            .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--dir", "/tmp"])
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server is installed");
-        let process = Process(child);
-        while std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_err() {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Self { process, url: format!("redis://127.0.0.1:{port}") }
-    }
-
-    fn used_memory(&self) -> f64 {
-        let port = self.url.rsplit(':').next().unwrap();
-        let info = Command::new("redis-cli").args(["-p", port, "info", "memory"]).output().unwrap();
-        let info = String::from_utf8(info.stdout).unwrap();
-        let line = info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap();
-        line.trim().parse().unwrap()
-    }
-
-    fn flush(&self) {
-        let port = self.url.rsplit(':').next().unwrap();
-        Command::new("redis-cli").args(["-p", port, "flushall"]).output().unwrap();
-    }
+fn flush(redis: &Redis) {
+    Command::new("redis-cli").args(["-p", &redis.port, "flushall"]).output().unwrap();
 }
 
 fn nonce() -> u64 {
@@ -119,7 +100,7 @@ fn turn(server: &Server, redis: Option<&Redis>, load: &Load, nonce: u64) -> Figu
     load.run(nonce, u64::MAX, BOUND / 8);
     // The warm-up has used the first keys.
     let nonce = if load.keys == Keys::Unique { nonce + 1 } else { nonce };
-    let redis_cpu = || redis.map_or(0.0, |redis| redis.process.cpu());
+    let redis_cpu = || redis.map_or(0.0, |redis| cpu(redis.id()));
     let (server_before, redis_before) = (server.process.cpu(), redis_cpu());
     let counted = load.run(nonce, u64::MAX, BOUND);
     let answers = counted.answers as f64;
@@ -138,7 +119,7 @@ fn compare(name: &str, stack: &str, redis: Option<&Redis>, load: &Load) {
     let (mut bare_cpu, mut rates) = (vec![], vec![]);
     for _ in 0..ROUNDS {
         if let Some(redis) = redis {
-            redis.flush();
+            flush(redis);
         }
         let nonce = nonce();
         let without = turn(&bare, None, &Load { keys: Keys::None, ..load.clone() }, nonce);
@@ -187,13 +168,13 @@ pub(crate) fn all() {
     }
     memory_record(&only, &load);
     if cfg!(feature = "redis") {
-        let redis = Redis::start();
-        run("Redis, first", &redis.url, Some(&redis), &load);
-        run("Redis, replay", &redis.url, Some(&redis), &replays);
+        let redis = Redis::start(&["taskset", "-c", OTHER_CORE]);
+        run("Redis, first", &redis.url(), Some(&redis), &load);
+        run("Redis, replay", &redis.url(), Some(&redis), &replays);
         let large = with_path("/payments?answer=16384");
-        run("Redis, answer of 16 KiB, first", &redis.url, Some(&redis), &large);
+        run("Redis, answer of 16 KiB, first", &redis.url(), Some(&redis), &large);
         let large = Load { keys: Keys::Pool(256), ..large };
-        run("Redis, answer of 16 KiB, replay", &redis.url, Some(&redis), &large);
+        run("Redis, answer of 16 KiB, replay", &redis.url(), Some(&redis), &large);
         redis_record(&only, &redis, &load);
     }
 }
@@ -219,10 +200,10 @@ fn memory_record(only: &str, load: &Load) {
 
 fn redis_record(only: &str, redis: &Redis, load: &Load) {
     if "bytes per record".contains(only) {
-        redis.flush();
-        let before = redis.used_memory();
-        let (_server, _) = fill(&redis.url, load);
-        let bytes = (redis.used_memory() - before) / (RECORDS + 1000) as f64;
+        flush(redis);
+        let before = used_memory(redis);
+        let (_server, _) = fill(&redis.url(), load);
+        let bytes = (used_memory(redis) - before) / (RECORDS + 1000) as f64;
         println!("{:34} {bytes:5.0}", "bytes per record, Redis");
     }
 }
