@@ -33,8 +33,7 @@ fn measure(
         bencher.to_async(runtime).iter_batched(
             || (app.clone(), request()),
             |(app, request)| async move {
-                // As a server does, in a task: the guarded flow is then spawned from a worker.
-                let answer = tokio::spawn(app.oneshot(request)).await.unwrap().unwrap();
+                let answer = app.oneshot(request).await.unwrap();
                 assert!(answer.status().is_success());
                 answer
             },
@@ -49,7 +48,8 @@ fn unique() -> Request<Body> {
 }
 
 fn oneshot(criterion: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    // One thread, so that no figure is about waking another one.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut group = criterion.benchmark_group("oneshot");
     measure(&mut group, &runtime, "bare handler", &bare(), || request(None));
 

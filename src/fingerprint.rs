@@ -27,7 +27,8 @@ impl Fingerprint {
     pub const LEN: usize = 33;
 
     /// Digests one request. Every field stands behind its length and lists behind their count, so that no two
-    /// different requests have the same input; a header is framed with its name.
+    /// different requests have the same input; a header is framed with its name, and the body is there by a digest
+    /// of its own.
     pub fn of_request(
         method: &Method,
         path_and_query: &str,
@@ -35,7 +36,7 @@ impl Fingerprint {
         chosen: &[HeaderName],
         body: &[u8],
     ) -> Self {
-        let mut framed = Framed::new(None, "fingerprint 1");
+        let mut framed = Framed::new("fingerprint 1");
         framed.field(method.as_str().as_bytes());
         framed.field(path_and_query.as_bytes());
         for name in [header::CONTENT_TYPE].iter().chain(chosen) {
@@ -45,8 +46,8 @@ impl Fingerprint {
                 framed.field(value.as_bytes());
             }
         }
-        framed.field(body);
-        Self { version: Self::RAW, digest: framed.finish() }
+        framed.field(blake3::hash(body).as_bytes());
+        Self { version: Self::RAW, digest: framed.finish(None) }
     }
 
     /// Reads back what [`to_bytes`](Self::to_bytes) wrote.

@@ -4,12 +4,9 @@
 //! reserve the key, call the handler, capture its answer, settle the record. ARCHITECTURE.md says what a crash at
 //! each of them means.
 
-use std::any::Any;
-use std::future::{Future, pending, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::pin;
+use std::future::Future;
+use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +14,6 @@ use http::{Request, Response};
 use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
-use tracing::Instrument;
 
 use crate::attempt::Attempt;
 use crate::body::{self, ReadError, ResponseBody};
@@ -29,6 +25,7 @@ use crate::response::{self, BrokenBody};
 use crate::store::{
     ErrorKind, Lease, Record, Reservation, Reserve, Seen, Settlement, State, Store, StoreError,
 };
+use crate::task::{self, Caught};
 
 /// Runs the operation once and keeps its answer; or replays the answer that was kept; or refuses.
 pub(crate) async fn guard<S, St, ReqBody, ResBody>(
@@ -81,7 +78,7 @@ where
 
         parts.extensions.insert(Attempt::new(key, lease.attempt, lease.previous));
         let request = Request::from_parts(parts, ReqBody::from(body));
-        let call = catch_panic(async move { inner.call(request).await });
+        let call = task::catch_panic(async move { inner.call(request).await });
         let (head, body) = match attempt.renewed_during(call).await {
             Caught::Answered(answer) => answer.into_parts(),
             Caught::Erred(error) => {
@@ -118,7 +115,7 @@ where
         }
         Caught::Answered(answer)
     };
-    match own_task(operation).await {
+    match task::own_task(operation).await {
         Caught::Answered(answer) => Ok(answer),
         Caught::Erred(error) => Err(error),
         Caught::Panicked(panic) => resume_unwind(panic),
@@ -249,21 +246,12 @@ impl<St: Store> Held<'_, St> {
         }
     }
 
-    /// Waits for a part of the attempt, and renews the lease at every third of it meanwhile.
-    async fn renewed_during<F: Future>(&self, part: F) -> F::Output {
-        let mut part = pin!(part);
-        let mut heartbeat = pin!(self.heartbeat());
-        poll_fn(|cx| {
-            let ended = part.as_mut().poll(cx);
-            if ended.is_pending() {
-                let _ = heartbeat.as_mut().poll(cx);
-            }
-            ended
-        })
-        .await
+    /// Waits for a part of the attempt, and keeps the lease alive meanwhile.
+    fn renewed_during<F: Future>(&self, part: F) -> impl Future<Output = F::Output> {
+        task::beside(part, || self.heartbeat())
     }
 
-    /// Renews the lease until it is lost. Never resolves.
+    /// Renews the lease at every third of it, until it is lost.
     async fn heartbeat(&self) {
         let Self { store, config, lease } = self;
         loop {
@@ -272,41 +260,12 @@ impl<St: Store> Held<'_, St> {
                 Ok(Settlement::Applied) => {}
                 Ok(Settlement::LeaseLost) => {
                     tracing::warn!(key = %lease.key, "the lease was lost while the attempt ran");
-                    return pending().await;
+                    return;
                 }
                 // The next beat may get through before the lease lapses.
                 Err(error) => tracing::warn!(key = %lease.key, %error, "the lease was not renewed"),
             }
         }
-    }
-}
-
-/// How a call ended, so that the caller's task can end in the same way.
-enum Caught<T, E> {
-    Answered(T),
-    Erred(E),
-    Panicked(Box<dyn Any + Send>),
-}
-
-async fn catch_panic<T, E>(call: impl Future<Output = Result<T, E>>) -> Caught<T, E> {
-    let mut call = pin!(call);
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx))) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(Ok(answer))) => Poll::Ready(Caught::Answered(answer)),
-        Ok(Poll::Ready(Err(error))) => Poll::Ready(Caught::Erred(error)),
-        // The future is not polled again, so what the panic left half done stays out of sight.
-        Err(panic) => Poll::Ready(Caught::Panicked(panic)),
-    })
-    .await
-}
-
-/// Runs `operation` to its end, whatever becomes of the caller, in the caller's span.
-async fn own_task<T: Send + 'static>(operation: impl Future<Output = T> + Send + 'static) -> T {
-    match tokio::spawn(operation.in_current_span()).await {
-        Ok(ended) => ended,
-        Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
-        // The runtime is shutting down, and this task with it.
-        Err(_) => pending().await,
     }
 }
 

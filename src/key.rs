@@ -166,11 +166,11 @@ impl StorageKey {
     /// Digests the three parts, each behind its length. With a secret the digest is keyed (BLAKE3's keyed mode),
     /// so that somebody who reads the store cannot try out guesses of scopes and keys.
     pub fn derive(secret: Option<&[u8; 32]>, namespace: &str, scope: &Scope, key: &IdempotencyKey) -> Self {
-        let mut framed = Framed::new(secret, "storage key 1");
+        let mut framed = Framed::new("storage key 1");
         framed.field(namespace.as_bytes());
         framed.field(&scope.0);
         framed.field(key.0.as_bytes());
-        Self(*framed.finish().as_bytes())
+        Self(*framed.finish(secret).as_bytes())
     }
 
     /// The digest, as stores keep it.

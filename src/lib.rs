@@ -70,6 +70,7 @@ mod rejection;
 mod response;
 mod service;
 pub mod store;
+mod task;
 
 pub use attempt::Attempt;
 pub use body::{RequestBody, ResponseBody};

@@ -1,0 +1,105 @@
+//! The futures that the flow is made of. They are written out, not `async fn`s around another future: such a function
+//! keeps its argument twice, and what it adds up to is copied with every guarded request.
+
+use std::any::Any;
+use std::future::{Future, pending};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+use tracing::Instrument;
+
+/// Starts `operation` in a task of its own, in the caller's span. It runs to its end, whatever becomes of the future
+/// that waits for it.
+pub(crate) fn own_task<T: Send + 'static>(
+    operation: impl Future<Output = T> + Send + 'static,
+) -> impl Future<Output = T> + Send {
+    let task = tokio::spawn(operation.in_current_span());
+    async {
+        match task.await {
+            Ok(ended) => ended,
+            Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+            // The runtime is shutting down, and this task with it.
+            Err(_) => pending().await,
+        }
+    }
+}
+
+/// How a call ended, so that the caller's task can end in the same way.
+pub(crate) enum Caught<T, E> {
+    Answered(T),
+    Erred(E),
+    Panicked(Box<dyn Any + Send>),
+}
+
+pin_project! {
+    /// Waits for `call`, and turns a panic of it into a value.
+    pub(crate) struct CatchPanic<F> {
+        #[pin]
+        call: F,
+    }
+}
+
+pub(crate) fn catch_panic<F>(call: F) -> CatchPanic<F> {
+    CatchPanic { call }
+}
+
+impl<T, E, F: Future<Output = Result<T, E>>> Future for CatchPanic<F> {
+    type Output = Caught<T, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let call = self.project().call;
+        // The future is not polled again after a panic, so what that left half done stays out of sight.
+        match catch_unwind(AssertUnwindSafe(|| call.poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(Ok(answer))) => Poll::Ready(Caught::Answered(answer)),
+            Ok(Poll::Ready(Err(error))) => Poll::Ready(Caught::Erred(error)),
+            Err(panic) => Poll::Ready(Caught::Panicked(panic)),
+        }
+    }
+}
+
+pin_project! {
+    /// Waits for `part`, and drives what `make` makes beside it from the first time that there is something to wait
+    /// for: most parts end at once, and cost nothing more.
+    pub(crate) struct Beside<'a, F, M> {
+        #[pin]
+        part: F,
+        make: Option<M>,
+        other: Option<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>,
+    }
+}
+
+pub(crate) fn beside<'a, F, M, O>(part: F, make: M) -> Beside<'a, F, M>
+where
+    M: FnOnce() -> O,
+    O: Future<Output = ()> + Send + 'a,
+{
+    Beside { part, make: Some(make), other: None }
+}
+
+impl<'a, F, M, O> Future for Beside<'a, F, M>
+where
+    F: Future,
+    M: FnOnce() -> O,
+    O: Future<Output = ()> + Send + 'a,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.part.poll(cx) {
+            return Poll::Ready(output);
+        }
+        if let Some(make) = this.make.take() {
+            *this.other = Some(Box::pin(make()));
+        }
+        if let Some(other) = this.other
+            && other.as_mut().poll(cx).is_ready()
+        {
+            *this.other = None;
+        }
+        Poll::Pending
+    }
+}
