@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ::redis::aio::{ConnectionLike, ConnectionManager};
+use ::redis::aio::ConnectionLike;
 use ::redis::{Cmd, Pipeline, RedisError, ServerErrorKind};
 use bytes::Bytes;
 
@@ -28,9 +28,11 @@ use super::{
 use crate::key::StorageKey;
 use crate::outcome::Outcome;
 
-mod connect;
+mod coalesce;
+mod connection;
 mod script;
 
+pub use connection::Connection;
 use script::Script;
 
 /// Keeps records in Redis, for any number of processes. A clone is the same store.
@@ -47,7 +49,7 @@ use script::Script;
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct RedisStore<C = ConnectionManager> {
+pub struct RedisStore<C = Connection> {
     connection: C,
     prefix: Arc<str>,
     // Found out from the server's first answer, and remembered.
@@ -63,23 +65,20 @@ const BODY_GRACE: Duration = Duration::from_secs(5);
 
 impl RedisStore {
     /// Opens a store on one server: `redis://[user:password@]host:port[/db]`. The connection is made with the first
-    /// operation and comes back by itself; while the server is down, operations fail in milliseconds.
+    /// operation and comes back by itself. While the server is down, operations fail as soon as it is known to be; while
+    /// it is silent, within 500 ms.
     ///
     /// # Errors
     ///
     /// If the URL is not one of a Redis server.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime.
     pub fn open(url: &str) -> Result<Self, StoreError> {
-        connect::open(url).map(Self::with_connection).map_err(store_error)
+        Connection::open(url).map(Self::with_connection).map_err(store_error)
     }
 }
 
 impl<C> RedisStore<C> {
     /// Uses a connection of the caller's own, whose settings then rule how faults show: a multiplexed connection does
-    /// not come back after it was lost, and a [`ConnectionManager`] with its defaults waits for seconds while the
+    /// not come back after it was lost, and a `ConnectionManager` with its defaults waits for seconds while the
     /// server is down.
     pub fn with_connection(connection: C) -> Self {
         Self { connection, prefix: Arc::from("idempotency:"), before_7: Arc::default() }
