@@ -130,8 +130,8 @@ fn the_rule_is_as_it_was_in_version_1() {
     assert_eq!(
         [hex(PLAIN), hex(chosen)],
         [
-            "1 c09b58f087689534e2c0a0347eb691ba18084d2e74502b26104e1011a1432caa",
-            "1 1011e60225c03fe1060fe167bae135ffa979c3440bba6aeb19ce9e7e667b86cd",
+            "1 4654c6eb309a5fcfe21ec3bd52276b78d8282aa6c84b544a1098ab6d3ec1669b",
+            "1 402820aa382a87f1c72f95852b8829f59e0eb39ee6a82e3b2d8960663e2244bc",
         ]
     );
 }

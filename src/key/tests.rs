@@ -195,9 +195,9 @@ fn storage_keys_are_as_they_were() {
     assert_eq!(
         keys,
         [
-            "af28f828eaae6d4fc502636e7c3c58727cd201b15e65da3ea00f16ff5ad1c5c7",
-            "ed7b1cebfefb15dbdceba4d9d81bb8ef96f216b8730c0c23050abf15c454260f",
-            "d9e9722fa2e9e015137432121a5ddc13623ab57e51dea2d9579795dd175b0982",
+            "a85276163135b1a72e268a95d6def7d572021ae32a27f84c79b9e6c75041538f",
+            "4f64f76e2ff9f18cbaadd63240a15dd693417bac47dd5705a314e05199d98214",
+            "13e5d8ec1b203ae436bb0117fd35f1f7bca47ddc3276085cb6f4636dd9e39ef4",
         ]
     );
 }

@@ -4,7 +4,7 @@
 //! in; nothing runs in the background.
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,9 +17,11 @@ use super::{ErrorKind, Lease, Reservation, Reserve, Seen, Settlement, Store, Sto
 use crate::key::StorageKey;
 use crate::outcome::Outcome;
 
+mod hash;
 mod room;
 mod shard;
 
+use hash::Secret;
 use room::Room;
 use shard::{Kept, Shard, Slot};
 
@@ -38,7 +40,7 @@ pub struct MemoryStore(Arc<Inner>);
 
 struct Inner {
     shards: Box<[Mutex<Shard>]>,
-    hasher: RandomState,
+    secret: Secret,
     room: Room,
     tokens: AtomicU64,
     start: Instant,
@@ -54,9 +56,10 @@ impl MemoryStore {
     pub fn new() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let shards = (cores * 8).next_power_of_two();
+        let secret = Secret::new();
         Self(Arc::new(Inner {
-            shards: (0..shards).map(|_| Mutex::default()).collect(),
-            hasher: RandomState::new(),
+            shards: (0..shards).map(|_| Mutex::new(Shard::new(secret))).collect(),
+            secret,
             room: Room::new(Self::MAX_RECORDS, Self::MAX_BYTES),
             tokens: AtomicU64::new(1),
             start: Instant::now(),
@@ -111,11 +114,10 @@ impl Inner {
         self.start.elapsed()
     }
 
-    // The storage key is a digest of what clients send, so they could choose keys that fall together; the shard and
-    // the bucket therefore depend on a secret of this process.
     #[allow(clippy::cast_possible_truncation)] // Any bits of the hash will do.
     fn shard(&self, key: &StorageKey) -> MutexGuard<'_, Shard> {
-        let index = self.hasher.hash_one(key) as usize & (self.shards.len() - 1);
+        // Not the lowest bits nor the highest, by which the map of the shard finds the record.
+        let index = (self.secret.hash_one(key) >> 32) as usize & (self.shards.len() - 1);
         lock(&self.shards[index])
     }
 

@@ -10,16 +10,16 @@ use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
 use super::super::{ErrorKind, Lease, Record, State, StoreError, Token};
+use super::hash::Secret;
 use super::room::Room;
 use crate::fingerprint::Fingerprint;
 use crate::key::StorageKey;
 use crate::outcome::Outcome;
 
 /// Times are the store's: durations since it was made.
-#[derive(Default)]
 pub(super) struct Shard {
     // Boxed, so that a map that grows by doubling does so in pointers and not in whole records.
-    slots: HashMap<StorageKey, Box<Slot>>,
+    slots: HashMap<StorageKey, Box<Slot>, Secret>,
     // At least one place for each slot, at or before its expiry. A place is put right when its time comes.
     expiries: BinaryHeap<Reverse<(Duration, StorageKey)>>,
 }
@@ -40,6 +40,10 @@ pub(super) enum Kept {
 }
 
 impl Shard {
+    pub(super) fn new(secret: Secret) -> Self {
+        Self { slots: HashMap::with_hasher(secret), expiries: BinaryHeap::new() }
+    }
+
     /// The record of the key, unless it has expired.
     pub(super) fn live(&mut self, key: &StorageKey, now: Duration, room: &Room) -> Option<&mut Slot> {
         if self.slots.get(key)?.expires <= now {

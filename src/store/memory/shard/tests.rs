@@ -8,7 +8,7 @@ use crate::key::{IdempotencyKey, Scope};
 #[test]
 fn places_in_the_queue_do_not_add_up() {
     let room = Room::new(10, usize::MAX);
-    let mut shard = Shard::default();
+    let mut shard = Shard::new(Secret::new());
     let bystander = lease("bystander");
     shard.insert(&bystander, Duration::ZERO);
 
@@ -28,7 +28,7 @@ fn places_in_the_queue_do_not_add_up() {
 #[test]
 fn a_record_that_ends_sooner_than_it_was_to_is_swept_in_time() {
     let room = Room::new(10, usize::MAX);
-    let mut shard = Shard::default();
+    let mut shard = Shard::new(Secret::new());
     let lease = lease("brief");
     assert!(room.admit().is_ok());
     shard.insert(&lease, Duration::ZERO);
@@ -43,7 +43,7 @@ fn a_record_that_ends_sooner_than_it_was_to_is_swept_in_time() {
 #[test]
 fn a_record_that_ends_later_than_it_was_to_is_not_swept_before() {
     let room = Room::new(10, usize::MAX);
-    let mut shard = Shard::default();
+    let mut shard = Shard::new(Secret::new());
     let lease = lease("renewed");
     assert!(room.admit().is_ok());
     shard.insert(&lease, Duration::ZERO);
