@@ -1,6 +1,7 @@
 //! Bodies: what the layer answers with, and how it reads what comes in.
 
 use std::collections::VecDeque;
+use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,6 +9,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::LengthLimitError;
 use pin_project_lite::pin_project;
 
 pin_project! {
@@ -195,11 +197,27 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
     }
 }
 
+type BoxError = Box<dyn Error + Send + Sync>;
+
 /// Why a request body could not be read whole.
 #[derive(Debug)]
-pub(crate) enum ReadError<E> {
-    TooLarge,
-    Broken(E),
+pub(crate) enum ReadError {
+    TooLarge { limit: Option<usize> },
+    Broken,
+}
+
+impl ReadError {
+    /// A limit set by a layer outside ends the body with an error; it may stand behind those of layers between.
+    fn of(error: BoxError) -> Self {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(&*error);
+        while let Some(error) = cause {
+            if error.is::<LengthLimitError>() {
+                return Self::TooLarge { limit: None };
+            }
+            cause = error.source();
+        }
+        Self::Broken
+    }
 }
 
 /// Reads a request body of no more than `limit` bytes. A body that comes in one frame is not copied.
@@ -207,20 +225,24 @@ pub(crate) enum ReadError<E> {
 /// # Cancel safety
 ///
 /// What was read is lost with the future, as it is when the client hangs up.
-pub(crate) async fn read<B: Body>(body: B, limit: usize) -> Result<Bytes, ReadError<B::Error>> {
+pub(crate) async fn read<B>(body: B, limit: usize) -> Result<Bytes, ReadError>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
     let mut body = std::pin::pin!(body);
     if body.size_hint().lower() > limit as u64 {
-        return Err(ReadError::TooLarge);
+        return Err(ReadError::TooLarge { limit: Some(limit) });
     }
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();
     while let Some(frame) = next_frame(body.as_mut()).await {
         // Trailers of a request are rare, and a body made from bytes cannot carry them.
-        let Ok(mut data) = frame.map_err(ReadError::Broken)?.into_data() else {
+        let Ok(mut data) = frame.map_err(|error| ReadError::of(error.into()))?.into_data() else {
             continue;
         };
         if first.len() + joined.len() + data.remaining() > limit {
-            return Err(ReadError::TooLarge);
+            return Err(ReadError::TooLarge { limit: Some(limit) });
         }
         if first.is_empty() && joined.is_empty() {
             first = data.copy_to_bytes(data.remaining());

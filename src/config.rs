@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, response};
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode, Uri, response};
 use http_body::Body;
 
 use crate::body::ResponseBody;
@@ -95,12 +95,13 @@ impl Config {
     }
 
     fn key_in(&self, headers: &HeaderMap, name: &HeaderName) -> Result<Option<IdempotencyKey>, KeyError> {
-        let mut values = headers.get_all(name).iter();
-        match (values.next(), values.next()) {
-            (None, _) => Ok(None),
-            (Some(value), None) => (self.parse_key)(HeaderValue::as_bytes(value)).map(Some),
-            (Some(_), Some(_)) => Err(KeyError::Repeated),
+        let Some(value) = headers.get(name) else {
+            return Ok(None);
+        };
+        if headers.get_all(name).iter().nth(1).is_some() {
+            return Err(KeyError::Repeated);
         }
+        (self.parse_key)(value.as_bytes()).map(Some)
     }
 
     pub(crate) fn storage_key(&self, parts: &Parts, key: &IdempotencyKey) -> StorageKey {
@@ -121,6 +122,20 @@ impl Config {
         let mut response = rendered.map(|bytes| ResponseBody::whole(bytes, None));
         rejection.finish(&mut response);
         response
+    }
+
+    pub(crate) fn in_flight(&self) -> Rejection {
+        Rejection::InFlight { retry_after: self.retry_after }
+    }
+
+    /// How many bytes of an answer are worth keeping; `None` if it is not to be read at all.
+    pub(crate) fn kept_bytes(&self, class: Class) -> Option<usize> {
+        let worth_keeping = match class {
+            Class::Success => true,
+            Class::Failed => self.on_failed == OnFailed::Replay,
+            Class::Forget => false,
+        };
+        worth_keeping.then_some(self.max_response)
     }
 
     /// How long a pending record stays: long enough that a lease which lapsed is still seen to have lapsed.

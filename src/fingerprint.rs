@@ -27,8 +27,7 @@ impl Fingerprint {
     pub const LEN: usize = 33;
 
     /// Digests one request. Every field stands behind its length and lists behind their count, so that no two
-    /// different requests have the same input; a header is framed with its name, and the body is there by a digest
-    /// of its own.
+    /// different requests have the same input; a header is framed with its name.
     pub fn of_request(
         method: &Method,
         path_and_query: &str,
@@ -46,8 +45,7 @@ impl Fingerprint {
                 framed.field(value.as_bytes());
             }
         }
-        framed.field(blake3::hash(body).as_bytes());
-        Self { version: Self::RAW, digest: framed.finish(None) }
+        Self { version: Self::RAW, digest: framed.finish_behind(body) }
     }
 
     /// Reads back what [`to_bytes`](Self::to_bytes) wrote.

@@ -4,14 +4,16 @@
 //! reserve the key, call the handler, capture its answer, settle the record. ARCHITECTURE.md says what a crash at
 //! each of them means.
 
+use std::error::Error;
 use std::future::Future;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, header};
 use http_body::Body;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tower_service::Service;
 
@@ -41,6 +43,7 @@ where
     S::Error: Send + 'static,
     St: Store,
     ReqBody: Body + From<Bytes> + Send + 'static,
+    ReqBody::Error: Into<Box<dyn Error + Send + Sync>>,
     ResBody: Body<Data = Bytes> + Send + 'static,
     ResBody::Error: Send,
 {
@@ -49,11 +52,8 @@ where
     // Still in the caller's task: a client that hangs up in mid-upload takes this future with it and leaves nothing.
     let body = match body::read(body, config.max_request).await {
         Ok(body) => body,
-        Err(ReadError::TooLarge) => {
-            let limit = config.max_request;
-            return Ok(config.refuse(Rejection::RequestTooLarge { limit }));
-        }
-        Err(ReadError::Broken(_)) => return Ok(config.refuse(Rejection::RequestUnreadable)),
+        Err(ReadError::TooLarge { limit }) => return Ok(config.refuse(Rejection::RequestTooLarge { limit })),
+        Err(ReadError::Broken) => return Ok(config.refuse(Rejection::RequestUnreadable)),
     };
     let request_id = parts.headers.get(response::REQUEST_ID).cloned();
     let reserve = Reserve {
@@ -65,41 +65,36 @@ where
         rerun_abandoned: config.on_abandoned == OnAbandoned::Rerun,
     };
 
-    // From here on in a task of its own: a client that hangs up does not stop what has begun.
+    // From here on in a task of its own: a client that hangs up does not stop what has begun. One that only waits for
+    // another request's answer has begun nothing, and stops waiting.
+    let (_caller, caller_gone) = oneshot::channel();
     let operation = async move {
-        let lease = match enter(&*store, &reserve, &config).await {
-            Entry::Execute(lease) => lease,
-            Entry::Replay(outcome) => {
-                return Caught::Answered(response::replay(outcome, request_id));
-            }
-            Entry::Refuse(rejection) => return Caught::Answered(config.refuse(rejection)),
+        let lease = match admit(&*store, reserve, &config, caller_gone).await {
+            Admitted::Execute(lease) => lease,
+            Admitted::Replay(outcome) => return Caught::Answered(response::replay(outcome, request_id)),
+            Admitted::Refuse(rejection) => return Caught::Answered(config.refuse(rejection)),
         };
-        let attempt = Held { store: &*store, config: &config, lease: &lease };
+        let held = Held { store: &*store, config: &config, lease: &lease };
 
         parts.extensions.insert(Attempt::new(key, lease.attempt, lease.previous));
         let request = Request::from_parts(parts, ReqBody::from(body));
-        let call = task::catch_panic(async move { inner.call(request).await });
-        let (head, body) = match attempt.renewed_during(call).await {
-            Caught::Answered(answer) => answer.into_parts(),
+        let attempt = task::catch_panic(async {
+            let (head, body) = inner.call(request).await?.into_parts();
+            let class = (config.classifier)(&head);
+            let captured = response::capture(head, body, config.kept_bytes(class)).await;
+            Ok((class, captured))
+        });
+        let (class, (mut answer, kept)) = match held.renewed_during(attempt).await {
+            Caught::Answered(answered) => answered,
             Caught::Erred(error) => {
-                attempt.settle(Settle::Fail(None)).await;
+                held.settle(Settle::Fail(None)).await;
                 return Caught::Erred(error);
             }
             Caught::Panicked(panic) => {
-                attempt.settle(Settle::Fail(None)).await;
+                held.settle(Settle::Fail(None)).await;
                 return Caught::Panicked(panic);
             }
         };
-
-        let class = (config.classifier)(&head);
-        let worth_keeping = match class {
-            Class::Success => true,
-            Class::Failed => config.on_failed == OnFailed::Replay,
-            Class::Forget => false,
-        };
-        let limit = worth_keeping.then_some(config.max_response);
-        let capture = response::capture(head, body, limit);
-        let (mut answer, kept) = attempt.renewed_during(capture).await;
 
         let outcome = kept.map(|body| response::keep(&answer, request_id, body));
         let settle = match (class, outcome) {
@@ -108,7 +103,7 @@ where
             (Class::Failed, Ok(outcome)) => Settle::Fail(Some(outcome)),
             (Class::Success | Class::Failed, Err(BrokenBody)) => Settle::Fail(None),
         };
-        attempt.settle(settle).await;
+        held.settle(settle).await;
 
         if config.mark_first {
             response::mark_first(&mut answer);
@@ -123,39 +118,51 @@ where
 }
 
 /// What a reservation entitles the request to.
-enum Entry {
+enum Admitted {
     Execute(Lease),
     Replay(Outcome),
     Refuse(Rejection),
 }
 
-/// Reserves the key; waits, if the layer was told to, while it is in flight.
-async fn enter<St: Store>(store: &St, reserve: &Reserve, config: &Config) -> Entry {
+/// Reserves the key; waits, if the layer was told to, while it is in flight and the caller is there.
+async fn admit<St: Store>(
+    store: &St,
+    mut reserve: Reserve,
+    config: &Config,
+    mut caller_gone: oneshot::Receiver<()>,
+) -> Admitted {
     let bound = match config.in_flight {
         InFlight::Reject => Duration::ZERO,
         InFlight::Wait(bound) => bound,
     };
-    let start = Instant::now();
+    let mut waiting_since = None;
     let mut round = 0;
     loop {
-        let found = match within(config.store_timeout, store.reserve(reserve)).await {
-            Ok(Reservation::Acquired(lease)) => return Entry::Execute(lease),
-            Ok(Reservation::Found(record)) => decide(record, reserve, config.on_failed),
-            Err(error) => return Entry::Refuse(unavailable(&error, reserve, config)),
+        let found = match within(config.store_timeout, store.reserve(&reserve)).await {
+            Ok(Reservation::Acquired(lease)) => return Admitted::Execute(lease),
+            Ok(Reservation::Found(record)) => decide(record, &reserve, config),
+            Err(error) => return Admitted::Refuse(unavailable(&error, &reserve, config)),
         };
         let seen = match found {
-            Decision::Replay(outcome) => return Entry::Replay(outcome),
-            Decision::Refuse(rejection) => return Entry::Refuse(rejection),
+            Decision::Replay(outcome) => return Admitted::Replay(outcome),
+            Decision::Refuse(rejection) => return Admitted::Refuse(rejection),
             Decision::InFlight(seen) => seen,
         };
-        let left = bound.saturating_sub(start.elapsed());
+        let since = *waiting_since.get_or_insert_with(Instant::now);
+        let left = bound.saturating_sub(since.elapsed());
         if left.is_zero() {
-            let retry_after = config.retry_after;
-            return Entry::Refuse(Rejection::InFlight { retry_after });
+            return Admitted::Refuse(config.in_flight());
         }
-        if let Err(error) = store.changed(&seen, round, left).await {
-            return Entry::Refuse(unavailable(&error, reserve, config));
+        // The store keeps to `left`; one that hangs is given as long again as any other operation.
+        let patience = left.saturating_add(config.store_timeout);
+        let changed = within(patience, store.changed(&seen, round, left));
+        match task::unless(&mut caller_gone, changed).await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return Admitted::Refuse(unavailable(&error, &reserve, config)),
+            None => return Admitted::Refuse(config.in_flight()),
         }
+        // If the attempt they waited for has failed, a crowd of waiters must not each run it again.
+        reserve.rerun_failed = false;
         round += 1;
     }
 }
@@ -172,35 +179,37 @@ enum Decision {
 }
 
 /// What a record that was not taken over means for the request. The fingerprint comes first, whatever the state.
-fn decide(found: Record, reserve: &Reserve, on_failed: OnFailed) -> Decision {
+fn decide(found: Record, reserve: &Reserve, config: &Config) -> Decision {
     if found.fingerprint != reserve.fingerprint {
         return Decision::Refuse(Rejection::KeyReused);
     }
     match found.state {
-        State::Pending { abandoned: true } => Decision::Refuse(Rejection::OutcomeUnknown),
         State::Pending { abandoned: false } => {
             Decision::InFlight(Seen { key: reserve.key, token: found.token })
         }
+        State::Pending { abandoned: true } => Decision::Refuse(Rejection::OutcomeUnknown),
         State::Success(Outcome { status, headers, body: KeptBody::NotRetained(_), .. }) => {
             Decision::Refuse(Rejection::ResultNotRetained {
                 original_status: status,
-                location: headers.get(http::header::LOCATION).cloned(),
+                location: headers.get(header::LOCATION).cloned(),
             })
         }
         State::Success(outcome) => Decision::Replay(outcome),
-        State::Failed(Some(outcome @ Outcome { body: KeptBody::Whole { .. }, .. }))
-            if on_failed == OnFailed::Replay =>
-        {
-            Decision::Replay(outcome)
-        }
-        State::Failed(outcome) => Decision::Refuse(Rejection::AttemptFailed {
-            original_status: outcome.map(|outcome| outcome.status),
-        }),
+        State::Failed(outcome) => match (config.on_failed, outcome) {
+            // It failed while this request waited for it; the next one runs it again.
+            (OnFailed::Rerun, _) => Decision::Refuse(config.in_flight()),
+            (OnFailed::Replay, Some(outcome @ Outcome { body: KeptBody::Whole { .. }, .. })) => {
+                Decision::Replay(outcome)
+            }
+            (_, outcome) => Decision::Refuse(Rejection::AttemptFailed {
+                original_status: outcome.map(|outcome| outcome.status),
+            }),
+        },
     }
 }
 
 fn unavailable(error: &StoreError, reserve: &Reserve, config: &Config) -> Rejection {
-    let source = std::error::Error::source(error);
+    let source = Error::source(error);
     tracing::error!(key = %reserve.key, %error, source, "a guarded request was refused");
     Rejection::StoreUnavailable { kind: error.kind(), retry_after: config.retry_after }
 }
@@ -240,7 +249,7 @@ impl<St: Store> Held<'_, St> {
                 tracing::warn!(key = %lease.key, "the lease was lost; the answer was not kept");
             }
             Err(error) => {
-                let source = std::error::Error::source(&error);
+                let source = Error::source(&error);
                 tracing::error!(key = %lease.key, %error, source, "the answer was not kept");
             }
         }
@@ -254,17 +263,22 @@ impl<St: Store> Held<'_, St> {
     /// Renews the lease at every third of it, until it is lost.
     async fn heartbeat(&self) {
         let Self { store, config, lease } = self;
+        let beat = lease.lease / 3;
+        let mut pause = beat;
         loop {
-            tokio::time::sleep(lease.lease / 3).await;
-            match within(config.store_timeout, store.renew(lease)).await {
-                Ok(Settlement::Applied) => {}
+            tokio::time::sleep(pause).await;
+            // A renewal that takes longer than a beat is of no use, and must not keep the next one from being sent.
+            pause = match within(config.store_timeout.min(beat), store.renew(lease)).await {
+                Ok(Settlement::Applied) => beat,
                 Ok(Settlement::LeaseLost) => {
                     tracing::warn!(key = %lease.key, "the lease was lost while the attempt ran");
                     return;
                 }
-                // The next beat may get through before the lease lapses.
-                Err(error) => tracing::warn!(key = %lease.key, %error, "the lease was not renewed"),
-            }
+                Err(error) => {
+                    tracing::warn!(key = %lease.key, %error, "the lease was not renewed");
+                    beat / 4
+                }
+            };
         }
     }
 }
@@ -273,10 +287,7 @@ async fn within<T>(
     bound: Duration,
     operation: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    match tokio::time::timeout(bound, operation).await {
-        Ok(result) => result,
-        Err(elapsed) => Err(StoreError::with_source(ErrorKind::Timeout, elapsed)),
-    }
+    task::within(bound, operation).await.unwrap_or_else(|| Err(StoreError::new(ErrorKind::Timeout)))
 }
 
 #[cfg(test)]

@@ -127,7 +127,7 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.namespace = namespace.into())
     }
 
-    /// Makes the digests of keys depend on a secret, so that somebody who reads the store cannot try out guesses.
+    /// Makes the digests of keys depend on a secret, so that somebody who reads the store cannot try out guesses of keys and scopes; fingerprints stay plain digests.
     /// Default: plain digests. A store whose secret changes knows none of its records any more.
     #[must_use]
     pub fn secret(self, secret: [u8; 32]) -> Self {

@@ -27,8 +27,8 @@ pub enum Rejection {
     RequestUnreadable,
     /// The body of the request is larger than the layer buffers.
     RequestTooLarge {
-        /// The limit in bytes.
-        limit: usize,
+        /// The limit in bytes, if it is this layer's and not that of a layer outside.
+        limit: Option<usize>,
     },
     /// The key was used for another request.
     KeyReused,
@@ -189,6 +189,7 @@ impl Rejection {
             headers.insert(header::RETRY_AFTER, whole_seconds(after).into());
         }
         if self.should_retry() == Some(false) {
+            headers.remove(header::RETRY_AFTER);
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
         self.keep_location(headers);
@@ -225,10 +226,12 @@ impl fmt::Display for Rejection {
             Self::RequestUnreadable => {
                 f.write_str("The request body ended before its end. Nothing was done.")
             }
-            Self::RequestTooLarge { limit } => write!(
-                f,
-                "The request body is larger than {limit} bytes. Nothing was done."
-            ),
+            Self::RequestTooLarge { limit: Some(limit) } => {
+                write!(f, "The request body is larger than {limit} bytes. Nothing was done.")
+            }
+            Self::RequestTooLarge { limit: None } => {
+                f.write_str("The request body is too large. Nothing was done.")
+            }
             Self::KeyReused => f.write_str(
                 "This key was used for another request. Use a new key for a new operation, or repeat the first \
                  request unchanged.",

@@ -119,7 +119,7 @@ pub(crate) fn keep<B>(response: &Response<B>, request_id: Option<HeaderValue>, b
 }
 
 fn safe(headers: &HeaderMap) -> HeaderMap {
-    let mut kept = HeaderMap::with_capacity(headers.len());
+    let mut kept = HeaderMap::with_capacity(headers.keys_len());
     for (name, value) in headers {
         let own = *name == REQUEST_ID || *name == ORIGINAL_REQUEST_ID || NEVER_KEPT.contains(name);
         if !own && !named_by_connection(headers, name) {

@@ -1,5 +1,6 @@
 //! [`Idempotency`]: guard this request, or pass it through.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -55,7 +56,7 @@ where
     St: Store,
     ReqBody: Body + From<Bytes> + Send + 'static,
     ReqBody::Data: Send,
-    ReqBody::Error: Send,
+    ReqBody::Error: Into<Box<dyn Error + Send + Sync>>,
     ResBody: Body<Data = Bytes> + Send + 'static,
     ResBody::Error: Send,
 {

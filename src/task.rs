@@ -2,12 +2,14 @@
 //! keeps its argument twice, and what it adds up to is copied with every guarded request.
 
 use std::any::Any;
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use pin_project_lite::pin_project;
+use tokio::time::Sleep;
 use tracing::Instrument;
 
 /// Starts `operation` in a task of its own, in the caller's span. It runs to its end, whatever becomes of the future
@@ -101,5 +103,50 @@ where
             *this.other = None;
         }
         Poll::Pending
+    }
+}
+
+/// Waits for `operation` unless `end` comes first.
+pub(crate) async fn unless<T>(end: impl Future, operation: impl Future<Output = T>) -> Option<T> {
+    let mut end = pin!(end);
+    let mut operation = pin!(operation);
+    poll_fn(|cx| match operation.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => end.as_mut().poll(cx).map(|_| None),
+    })
+    .await
+}
+
+pin_project! {
+    /// Waits for `operation`, but no longer than `bound` from the first time that there is something to wait for.
+    pub(crate) struct Within<F> {
+        #[pin]
+        operation: F,
+        bound: Duration,
+        #[pin]
+        timer: Option<Sleep>,
+    }
+}
+
+/// [`tokio::time::timeout`] reads the clock for every operation; this one only for those that do not end at once.
+pub(crate) fn within<F>(bound: Duration, operation: F) -> Within<F> {
+    Within { operation, bound, timer: None }
+}
+
+impl<F: Future> Future for Within<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        let mut this = self.project();
+        if let Poll::Ready(output) = this.operation.poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        if this.timer.is_none() {
+            this.timer.set(Some(tokio::time::sleep(*this.bound)));
+        }
+        match this.timer.as_pin_mut() {
+            Some(timer) => timer.poll(cx).map(|()| None),
+            None => Poll::Pending,
+        }
     }
 }

@@ -130,8 +130,8 @@ fn the_rule_is_as_it_was_in_version_1() {
     assert_eq!(
         [hex(PLAIN), hex(chosen)],
         [
-            "1 4654c6eb309a5fcfe21ec3bd52276b78d8282aa6c84b544a1098ab6d3ec1669b",
-            "1 402820aa382a87f1c72f95852b8829f59e0eb39ee6a82e3b2d8960663e2244bc",
+            "1 ab1ab73ebd723e44d723e8f586569b32ee1132c1624d6c359a70f824d8b438c5",
+            "1 1f2b4e697bfa0ff63209650084df6328f69e002680208535d35633bf3db101cf",
         ]
     );
 }

@@ -19,7 +19,7 @@ fn another_fingerprint_is_refused_first_whatever_the_state_and_the_policy() {
     for state in states() {
         for on_failed in POLICIES {
             let record = record("another operation", state.clone());
-            let decision = decide(record, &request("an operation"), on_failed);
+            let decision = decide(record, &request("an operation"), &Config { on_failed, ..Config::default() });
             assert!(
                 matches!(decision, Decision::Refuse(Rejection::KeyReused)),
                 "{state:?} under {on_failed:?}: {decision:?}"
@@ -114,7 +114,7 @@ fn states() -> Vec<State> {
 
 /// The decision on a record of the same operation.
 fn decided(state: State, on_failed: OnFailed) -> Decision {
-    decide(record("an operation", state), &request("an operation"), on_failed)
+    decide(record("an operation", state), &request("an operation"), &Config { on_failed, ..Config::default() })
 }
 
 fn record(operation: &str, state: State) -> Record {

@@ -67,6 +67,7 @@ impl MemoryStore {
     }
 
     /// Sets how many live records it takes before it refuses new keys. Default: 1,000,000.
+    /// It holds for every clone.
     #[must_use]
     pub fn max_records(self, records: usize) -> Self {
         self.0.room.set_max_records(records);
@@ -75,7 +76,7 @@ impl MemoryStore {
 
     /// Sets how many bytes, records and answers together, it takes before it refuses new keys. Default: 512 MiB.
     ///
-    /// Answers of operations that run already are always kept, so the store may exceed this by what is in flight.
+    /// Answers of operations that run already are always kept, so the store may exceed this by what is in flight. It holds for every clone.
     #[must_use]
     pub fn max_bytes(self, bytes: usize) -> Self {
         self.0.room.set_max_bytes(bytes);
@@ -118,7 +119,7 @@ impl Inner {
     fn shard(&self, key: &StorageKey) -> MutexGuard<'_, Shard> {
         // Not the lowest bits nor the highest, by which the map of the shard finds the record.
         let index = (self.secret.hash_one(key) >> 32) as usize & (self.shards.len() - 1);
-        lock(&self.shards[index])
+        hold(&self.shards[index])
     }
 
     fn number(&self) -> u64 {
@@ -128,7 +129,7 @@ impl Inner {
     /// Takes expired records out of every shard: the last resort before refusing a new key.
     fn sweep(&self, now: Duration) {
         for shard in &self.shards {
-            lock(shard).sweep(now, usize::MAX, &self.room);
+            hold(shard).sweep(now, usize::MAX, &self.room);
         }
     }
 
@@ -193,7 +194,7 @@ impl Inner {
     }
 }
 
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+fn hold(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     // Nothing under the lock panics but a failed allocation, and the records are whole between statements.
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
