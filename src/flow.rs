@@ -156,7 +156,9 @@ async fn enter<St: Store>(store: &St, reserve: &Reserve, config: &Config) -> Ent
             let retry_after = config.retry_after;
             return Entry::Refuse(Rejection::InFlight { retry_after });
         }
-        if let Err(error) = store.changed(&seen, round, left).await {
+        // The store keeps to `left`; one that hangs is given as long again as any other operation.
+        let patience = left.saturating_add(config.store_timeout);
+        if let Err(error) = within(patience, store.changed(&seen, round, left)).await {
             return Entry::Refuse(unavailable(&error, reserve, config));
         }
         round += 1;
