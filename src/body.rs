@@ -208,8 +208,8 @@ pub(crate) enum ReadError {
 
 impl ReadError {
     /// A limit set by a layer outside ends the body with an error; it may stand behind those of layers between.
-    fn of(error: BoxError) -> Self {
-        let mut cause: Option<&(dyn Error + 'static)> = Some(&*error);
+    fn of(error: &BoxError) -> Self {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(&**error);
         while let Some(error) = cause {
             if error.is::<LengthLimitError>() {
                 return Self::TooLarge { limit: None };
@@ -238,7 +238,7 @@ where
     let mut joined = BytesMut::new();
     while let Some(frame) = next_frame(body.as_mut()).await {
         // Trailers of a request are rare, and a body made from bytes cannot carry them.
-        let Ok(mut data) = frame.map_err(|error| ReadError::of(error.into()))?.into_data() else {
+        let Ok(mut data) = frame.map_err(|error| ReadError::of(&error.into()))?.into_data() else {
             continue;
         };
         if first.len() + joined.len() + data.remaining() > limit {

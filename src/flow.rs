@@ -74,7 +74,7 @@ where
             Admitted::Replay(outcome) => return Caught::Answered(response::replay(outcome, request_id)),
             Admitted::Refuse(rejection) => return Caught::Answered(config.refuse(rejection)),
         };
-        let held = Held { store: &*store, config: &config, lease: &lease };
+        let record = Held { store: &*store, config: &config, lease: &lease };
 
         parts.extensions.insert(Attempt::new(key, lease.attempt, lease.previous));
         let request = Request::from_parts(parts, ReqBody::from(body));
@@ -84,14 +84,14 @@ where
             let captured = response::capture(head, body, config.kept_bytes(class)).await;
             Ok((class, captured))
         });
-        let (class, (mut answer, kept)) = match held.renewed_during(attempt).await {
+        let (class, (mut answer, kept)) = match record.renewed_during(attempt).await {
             Caught::Answered(answered) => answered,
             Caught::Erred(error) => {
-                held.settle(Settle::Fail(None)).await;
+                record.settle(Settle::Fail(None)).await;
                 return Caught::Erred(error);
             }
             Caught::Panicked(panic) => {
-                held.settle(Settle::Fail(None)).await;
+                record.settle(Settle::Fail(None)).await;
                 return Caught::Panicked(panic);
             }
         };
@@ -103,7 +103,7 @@ where
             (Class::Failed, Ok(outcome)) => Settle::Fail(Some(outcome)),
             (Class::Success | Class::Failed, Err(BrokenBody)) => Settle::Fail(None),
         };
-        held.settle(settle).await;
+        record.settle(settle).await;
 
         if config.mark_first {
             response::mark_first(&mut answer);
@@ -135,7 +135,7 @@ async fn admit<St: Store>(
         InFlight::Reject => Duration::ZERO,
         InFlight::Wait(bound) => bound,
     };
-    let mut waiting_since = None;
+    let mut waiting = None;
     let mut round = 0;
     loop {
         let found = match within(config.store_timeout, store.reserve(&reserve)).await {
@@ -148,7 +148,10 @@ async fn admit<St: Store>(
             Decision::Refuse(rejection) => return Admitted::Refuse(rejection),
             Decision::InFlight(seen) => seen,
         };
-        let since = *waiting_since.get_or_insert_with(Instant::now);
+        let (since, awaited) = *waiting.get_or_insert_with(|| (Instant::now(), seen.token));
+        // When the attempt that a crowd waits for has failed, one of them runs it again. If that fails too, the rest
+        // must not try in turn.
+        reserve.rerun_failed &= seen.token == awaited;
         let left = bound.saturating_sub(since.elapsed());
         if left.is_zero() {
             return Admitted::Refuse(config.in_flight());
@@ -161,8 +164,6 @@ async fn admit<St: Store>(
             Some(Err(error)) => return Admitted::Refuse(unavailable(&error, &reserve, config)),
             None => return Admitted::Refuse(config.in_flight()),
         }
-        // If the attempt they waited for has failed, a crowd of waiters must not each run it again.
-        reserve.rerun_failed = false;
         round += 1;
     }
 }

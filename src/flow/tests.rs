@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::{Decision, decide};
-use crate::config::OnFailed;
+use crate::config::{Config, OnFailed};
 use crate::fingerprint::Fingerprint;
 use crate::key::{IdempotencyKey, Scope, StorageKey};
 use crate::outcome::{KeptBody, NotRetained, Outcome};
@@ -19,7 +19,8 @@ fn another_fingerprint_is_refused_first_whatever_the_state_and_the_policy() {
     for state in states() {
         for on_failed in POLICIES {
             let record = record("another operation", state.clone());
-            let decision = decide(record, &request("an operation"), &Config { on_failed, ..Config::default() });
+            let decision =
+                decide(record, &request("an operation"), &Config { on_failed, ..Config::default() });
             assert!(
                 matches!(decision, Decision::Refuse(Rejection::KeyReused)),
                 "{state:?} under {on_failed:?}: {decision:?}"
@@ -81,13 +82,10 @@ fn a_failure_is_replayed_only_by_policy_and_only_if_its_answer_was_kept() {
     let server_error = Some(StatusCode::INTERNAL_SERVER_ERROR);
     let refused = [
         (failed(Some(whole(500))), OnFailed::Refuse, server_error),
-        (failed(Some(whole(500))), OnFailed::Rerun, server_error),
         (failed(unkept()), OnFailed::Replay, server_error),
         (failed(unkept()), OnFailed::Refuse, server_error),
-        (failed(unkept()), OnFailed::Rerun, server_error),
         (failed(None), OnFailed::Replay, None),
         (failed(None), OnFailed::Refuse, None),
-        (failed(None), OnFailed::Rerun, None),
     ];
     for (state, on_failed, expected) in refused {
         let decision = decided(state, on_failed);
@@ -95,6 +93,15 @@ fn a_failure_is_replayed_only_by_policy_and_only_if_its_answer_was_kept() {
             panic!("{on_failed:?}: {decision:?}");
         };
         assert_eq!(original_status, expected, "{on_failed:?}");
+    }
+}
+
+/// Under this policy the store hands a failed record over. One that it did not hand over failed just now.
+#[test]
+fn a_failure_that_came_in_between_is_to_be_asked_for_again() {
+    for outcome in [Some(whole(500)), Some(without_body(500, NotRetained::Failure)), None] {
+        let decision = decided(State::Failed(outcome), OnFailed::Rerun);
+        assert!(matches!(decision, Decision::Refuse(Rejection::InFlight { .. })), "{decision:?}");
     }
 }
 
@@ -114,7 +121,11 @@ fn states() -> Vec<State> {
 
 /// The decision on a record of the same operation.
 fn decided(state: State, on_failed: OnFailed) -> Decision {
-    decide(record("an operation", state), &request("an operation"), &Config { on_failed, ..Config::default() })
+    decide(
+        record("an operation", state),
+        &request("an operation"),
+        &Config { on_failed, ..Config::default() },
+    )
 }
 
 fn record(operation: &str, state: State) -> Record {

@@ -33,6 +33,7 @@ mod contend;
 mod contender;
 mod expiry;
 mod fencing;
+mod given;
 mod leases;
 mod takeover;
 mod together;

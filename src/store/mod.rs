@@ -35,8 +35,6 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use http::StatusCode;
-
 use crate::fingerprint::Fingerprint;
 use crate::key::StorageKey;
 use crate::outcome::Outcome;
@@ -45,6 +43,7 @@ use crate::outcome::Outcome;
 pub mod conformance;
 mod dynamic;
 mod error;
+mod lease;
 pub mod memory;
 #[cfg(feature = "redis")]
 mod record;
@@ -53,6 +52,7 @@ pub mod redis;
 
 pub use dynamic::DynStore;
 pub use error::{ErrorKind, StoreError};
+pub use lease::{Lease, Previous, Settlement, Token};
 pub use memory::MemoryStore;
 #[cfg(feature = "redis")]
 pub use redis::RedisStore;
@@ -140,68 +140,6 @@ pub enum Reservation {
     Found(Record),
 }
 
-/// The right to settle one attempt.
-#[derive(Debug, Clone)]
-pub struct Lease {
-    /// The name of the record.
-    pub key: StorageKey,
-    /// What tells this attempt from every other one for the key.
-    pub token: Token,
-    /// The request that the key stands for.
-    pub fingerprint: Fingerprint,
-    /// 1 for the first attempt since the key was last free.
-    pub attempt: u32,
-    /// What the attempt before this one came to.
-    pub previous: Option<Previous>,
-    /// See [`Reserve::lease`].
-    pub lease: Duration,
-    /// See [`Reserve::retention`].
-    pub retention: Duration,
-}
-
-impl Lease {
-    /// The lease for the first attempt that `request` asks for.
-    pub fn first(request: &Reserve, token: Token) -> Self {
-        Self {
-            key: request.key,
-            token,
-            fingerprint: request.fingerprint,
-            attempt: 1,
-            previous: None,
-            lease: request.lease,
-            retention: request.retention,
-        }
-    }
-
-    /// The lease for the attempt after the one that `found` tells of.
-    pub fn after(request: &Reserve, token: Token, found: &Record) -> Self {
-        let previous = match &found.state {
-            State::Failed(outcome) => {
-                Previous::Failed { status: outcome.as_ref().map(|outcome| outcome.status) }
-            }
-            State::Pending { .. } | State::Success(_) => Previous::Abandoned,
-        };
-        Self {
-            attempt: found.attempt.saturating_add(1),
-            previous: Some(previous),
-            ..Self::first(request, token)
-        }
-    }
-}
-
-/// What the attempt before this one came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Previous {
-    /// It ended without a definitive answer: a panic or an error of the service, or an answer with this status.
-    Failed {
-        /// The status of the answer, if there was one.
-        status: Option<StatusCode>,
-    },
-    /// Its lease lapsed. Nobody knows how far it got: it may have done all of its work.
-    Abandoned,
-}
-
 /// What a store knows of a key.
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -269,32 +207,6 @@ impl fmt::Display for Status {
             Self::Success => "success",
             Self::Failed => "failed",
         })
-    }
-}
-
-/// What became of a settling write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "a lost lease means that nothing was written"]
-pub enum Settlement {
-    /// The record was changed.
-    Applied,
-    /// The record is no longer this attempt's. Nothing was changed.
-    LeaseLost,
-}
-
-/// Tells one attempt from every other one for the same key, for ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Token([u8; 16]);
-
-impl Token {
-    /// Makes a token of the store's own bytes, which must never repeat for a key.
-    pub fn new(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    /// The bytes of the token.
-    pub fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
     }
 }
 

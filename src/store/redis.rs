@@ -18,10 +18,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::redis::aio::ConnectionLike;
-use ::redis::{Cmd, Pipeline, RedisError, ServerErrorKind};
+use ::redis::{Cmd, Pipeline};
 use bytes::Bytes;
 
-use super::record::{self, Pending, Stored, millis};
+use super::record::{self, millis};
 use super::{
     ErrorKind, Lease, Record, Reservation, Reserve, Settlement, State, Status, Store, StoreError, Token,
 };
@@ -30,10 +30,14 @@ use crate::outcome::Outcome;
 
 mod coalesce;
 mod connection;
+mod error;
 mod script;
+mod standing;
 
 pub use connection::Connection;
-use script::Script;
+use error::{is_refused, store_error};
+use script::{Script, text};
+use standing::{Found, Standing, body_name};
 
 /// Keeps records in Redis, for any number of processes. A clone is the same store.
 ///
@@ -65,8 +69,10 @@ const BODY_GRACE: Duration = Duration::from_secs(5);
 
 impl RedisStore {
     /// Opens a store on one server: `redis://[user:password@]host:port[/db]`. The connection is made with the first
-    /// operation and comes back by itself. While the server is down, operations fail as soon as it is known to be; while
-    /// it is silent, within 500 ms.
+    /// operation and comes back by itself. While the server is down, operations fail as soon as it is known to be, and
+    /// while it is silent, within a second or so; the layer's store timeout holds in any case.
+    ///
+    /// TLS (`rediss://`) needs one of the TLS features of the crate `redis`.
     ///
     /// # Errors
     ///
@@ -112,6 +118,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
         let name = self.name(&request.key);
         let first = Lease::first(request, fresh_token()?);
         let mut standing = self.create(&name, &first).await?;
+        let mut looked_twice = false;
         loop {
             let Some(found) = standing.judge()? else {
                 return Ok(Reservation::Acquired(first));
@@ -121,6 +128,13 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
                 return Ok(Reservation::Acquired(first));
             }
             if !found.record.yields_to(request) {
+                // The owner may have come between the record and its remaining time. Where nobody takes the record
+                // over, and so looks again, a second look tells.
+                if matches!(found.record.state, State::Pending { abandoned: true }) && !looked_twice {
+                    looked_twice = true;
+                    standing = self.create(&name, &first).await?;
+                    continue;
+                }
                 return self.with_body(&name, found).await.map(Reservation::Found);
             }
             let next = Lease::after(request, first.token, &found.record);
@@ -164,34 +178,6 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
 
     async fn ping(&self) -> Result<(), StoreError> {
         ::redis::cmd("PING").exec_async(&mut self.connection.clone()).await.map_err(store_error)
-    }
-}
-
-/// What stands under a name, and for how many more milliseconds.
-struct Standing {
-    frame: Option<Vec<u8>>,
-    left: i64,
-}
-
-/// A record that was found. The body of its answer may still be missing.
-struct Found {
-    record: Record,
-    pending: Option<Pending>,
-    missing: usize,
-}
-
-impl Standing {
-    /// Reads the record, if there is one, and tells by its age whether it is abandoned.
-    fn judge(self) -> Result<Option<Found>, StoreError> {
-        let Some(frame) = self.frame else {
-            return Ok(None);
-        };
-        let Stored { mut record, pending, missing } = record::decode(Bytes::from(frame))
-            .map_err(|malformed| StoreError::with_source(ErrorKind::Corrupt, malformed))?;
-        if let (State::Pending { abandoned }, Some(pending)) = (&mut record.state, pending) {
-            *abandoned = usize::try_from(self.left).is_ok_and(|left| left <= pending.lapsed_at());
-        }
-        Ok(Some(Found { record, pending, missing }))
     }
 }
 
@@ -301,28 +287,9 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     }
 }
 
-/// The name of a body carries the token, so that a late writer cannot replace the winner's.
-fn body_name(record: &[u8], token: &Token) -> Vec<u8> {
-    [b"{", record, b"}", token.as_bytes()].concat()
-}
-
 /// Drawn anew for each reservation, so that not even a copy of a running machine draws the same one.
 fn fresh_token() -> Result<Token, StoreError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| StoreError::with_source(ErrorKind::Unavailable, error))?;
     Ok(Token::new(bytes))
-}
-
-/// A number as an argument of a command.
-fn text(number: usize) -> Vec<u8> {
-    number.to_string().into_bytes()
-}
-
-fn is_refused(error: &RedisError) -> bool {
-    error.kind() == ::redis::ErrorKind::Server(ServerErrorKind::ResponseError)
-}
-
-fn store_error(error: RedisError) -> StoreError {
-    let kind = if error.is_timeout() { ErrorKind::Timeout } else { ErrorKind::Unavailable };
-    StoreError::with_source(kind, error)
 }

@@ -1,8 +1,11 @@
 //! The integration tests, in one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod direction;
 #[cfg(feature = "conformance")]
 mod faults;
+mod http;
+mod layering;
 mod memory;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis;

@@ -9,6 +9,7 @@ use axum::http::{Request, Response, StatusCode};
 use axum::routing::post;
 use http_body_util::BodyExt;
 use redis::{AsyncTypedCommands, Client};
+use tokio::sync::Notify;
 use tower::ServiceExt;
 use tower_idempotency::store::conformance;
 use tower_idempotency::{IdempotencyLayer, OnFailed, RedisStore, Scope, Store};
@@ -54,6 +55,9 @@ async fn before_7(server: &RedisServer) -> Proxy {
     .await
 }
 
+/// Told when the handler of `/pending` runs, which one test asks for.
+static STARTED: Notify = Notify::const_new();
+
 /// A handler that answers by the path: `/status/500`, `/bytes/16384`.
 fn app(store: RedisStore) -> Router {
     app_with(store, |layer| layer)
@@ -75,7 +79,13 @@ fn app_with(
             "/bytes/{bytes}",
             post(|axum::extract::Path(bytes): axum::extract::Path<usize>| async move { "x".repeat(bytes) }),
         )
-        .route("/pending", post(std::future::pending::<()>))
+        .route(
+            "/pending",
+            post(|| async {
+                STARTED.notify_one();
+                std::future::pending::<()>().await;
+            }),
+        )
         .layer(set_up(layer))
 }
 
@@ -127,10 +137,8 @@ async fn a_request_in_flight_is_refused_in_one_round_trip() {
     let app = app(store);
     let (first, key) = (app.clone(), "key");
     let first = tokio::spawn(async move { call(&first, key, "/pending").await });
-    while proxy.round_trips() == 0 {
-        tokio::task::yield_now().await;
-    }
-    // The first reservation is on its way, and the second one goes after it on the same connection.
+    STARTED.notified().await;
+    proxy.round_trips();
     assert_eq!(code(call(&app, key, "/pending").await).await, "idempotency_key_in_flight");
     assert_eq!(proxy.round_trips(), 1, "in flight");
     first.abort();
@@ -316,6 +324,45 @@ async fn with_redis_stopped_every_request_is_refused_in_time() {
     signal(&server, "-CONT");
 
     assert!(is_replay(&call(&app, "before", "/status/201").await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_no_writes_any_more_is_left_for_the_one_behind_the_same_address() {
+    let (before, after) = (RedisServer::start(), RedisServer::start());
+    let proxy = Proxy::start(before.port()).await;
+    let app = app(RedisStore::open(&proxy.url()).unwrap());
+    assert_eq!(call(&app, "before", "/status/201").await.status(), 201);
+
+    let follow = ["REPLICAOF", "127.0.0.1", &after.port().to_string()].map(str::to_owned);
+    let mut demote = redis::cmd(&follow[0]);
+    demote.arg(&follow[1..]).exec_async(&mut connect(&before).await).await.unwrap();
+    proxy.lead_to(after.port());
+    resumes(&app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_fell_silent_is_replaced_even_if_no_request_waits_for_it() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(server.port()).await;
+    // Shorter than the time that the connection gives the server for an answer.
+    let app = app_with(RedisStore::open(&proxy.url()).unwrap(), |layer| {
+        layer.store_timeout(Duration::from_millis(200))
+    });
+    assert_eq!(call(&app, "before", "/status/201").await.status(), 201);
+    proxy.silence();
+    resumes(&app).await;
+}
+
+/// Asks until there is service again.
+async fn resumes(app: &Router) {
+    let start = Instant::now();
+    for number in 0.. {
+        if call(app, &format!("after-{number}"), "/status/201").await.status() == 201 {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(3), "service has not resumed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 fn signal(server: &RedisServer, signal: &str) {

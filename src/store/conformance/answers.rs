@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::super::Store;
-use super::contender::{Contender, answer, answer_with};
+use super::contender::Contender;
+use super::given::{answer, answer_with};
 use super::told::Write;
 use crate::outcome::{KeptBody, NotRetained, Outcome};
 

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::super::{Lease, Previous, Record, Reservation, Settlement, State, Store};
-use super::contender::{Contender, answer, forged, fresh_key};
+use super::contender::Contender;
+use super::given::{answer, forged, fresh_key};
 use super::together;
 use super::told::Write;
 

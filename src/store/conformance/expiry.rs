@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::super::Store;
-use super::contender::{Contender, answer, large_answer};
+use super::contender::Contender;
+use super::given::{answer, large_answer};
 use super::together::{self, Check};
 use super::told::Write;
 

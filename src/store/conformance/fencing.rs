@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::super::{Lease, Previous, Store};
-use super::contender::{Contender, answer, large_answer};
+use super::contender::Contender;
+use super::given::{answer, large_answer};
 use super::told::Write;
 
 /// An attempt that was taken over may wake up and write: it is told that its lease is lost, and the second attempt

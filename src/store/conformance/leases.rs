@@ -6,7 +6,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::super::{Reservation, Store};
-use super::contender::{Contender, answer, forged, large_answer};
+use super::contender::Contender;
+use super::given::{answer, forged, large_answer};
 use super::told::Write;
 
 /// Before its lease lapses an attempt is running, and nobody takes it over; after that it is abandoned.

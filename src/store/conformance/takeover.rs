@@ -6,7 +6,8 @@ use http::StatusCode;
 
 use super::super::{Previous, Store};
 use super::contend::the_only_winner;
-use super::contender::{Contender, answer, large_answer};
+use super::contender::Contender;
+use super::given::{answer, large_answer};
 use super::together;
 use super::told::Write;
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::{Lease, Previous, Reservation, State, Store};
-use super::contender::{Contender, answer};
+use super::contender::Contender;
+use super::given::answer;
 use super::together;
 use super::told::Write;
 

@@ -4,8 +4,7 @@
 //! that is down takes 9.5 s. Here such a call fails as soon as the one attempt to connect has failed, and the next call
 //! makes the next attempt.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -23,24 +22,31 @@ use super::coalesce::Coalesce;
 const CONNECT: Duration = Duration::from_millis(500);
 /// How long the server may take to answer a command.
 const RESPOND: Duration = Duration::from_millis(500);
-/// How many answers in a row may fail to come in time before the connection is given up.
-const SILENT: u32 = 3;
+/// How long a server that was sent commands may say nothing at all before the connection to it is given up.
+const SILENCE: Duration = Duration::from_secs(1);
+/// How long after a failure the next attempt to connect waits; calls in between fail as the last one did.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A connection to one server, shared by its clones, that is made when it is first needed and again after it was lost.
+///
+/// It speaks RESP3, whatever the URL says.
 #[derive(Clone)]
 pub struct Connection(Arc<Inner>);
 
 struct Inner {
     info: ConnectionInfo,
     link: Mutex<Option<Arc<Link>>>,
-    /// Held by the one caller who connects, with what the last attempt came to if it failed.
-    connecting: tokio::sync::Mutex<Option<(Instant, RedisError)>>,
+    /// When the connection last failed, and how.
+    failure: Mutex<Option<(Instant, RedisError)>>,
+    /// Held by the one caller who connects.
+    connecting: tokio::sync::Mutex<()>,
 }
 
 /// One established connection.
 struct Link {
     connection: MultiplexedConnection,
-    timeouts: AtomicU32,
+    /// Since when there are commands without an answer.
+    silent_since: Mutex<Option<Instant>>,
 }
 
 impl Connection {
@@ -51,8 +57,9 @@ impl Connection {
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         Ok(Self(Arc::new(Inner {
             info: info.set_redis_settings(settings),
-            link: Mutex::new(None),
-            connecting: tokio::sync::Mutex::new(None),
+            link: Mutex::default(),
+            failure: Mutex::default(),
+            connecting: tokio::sync::Mutex::default(),
         })))
     }
 
@@ -63,22 +70,18 @@ impl Connection {
             return Ok(link);
         }
         let asked = Instant::now();
-        let mut last_failure = self.0.connecting.lock().await;
+        let _connecting = self.0.connecting.lock().await;
         if let Some(link) = self.0.standing() {
             return Ok(link);
         }
-        if let Some((at, error)) = &*last_failure
-            && *at >= asked
+        if let Some((at, error)) = &*held(&self.0.failure)
+            && (*at >= asked || at.elapsed() < PAUSE)
         {
             return Err(error.clone());
         }
-        match timeout(CONNECT, self.connect()).await.unwrap_or_else(|elapsed| Err(timed_out(elapsed))) {
-            Ok(link) => Ok(link),
-            Err(error) => {
-                *last_failure = Some((Instant::now(), error.clone()));
-                Err(error)
-            }
-        }
+        let connected =
+            timeout(CONNECT, self.connect()).await.unwrap_or_else(|elapsed| Err(timed_out(elapsed)));
+        connected.inspect_err(|error| self.0.note(error))
     }
 
     async fn connect(&self) -> RedisResult<Arc<Link>> {
@@ -110,14 +113,30 @@ impl Connection {
         Ok(link)
     }
 
-    /// Learns from an answer whether the connection is still of use.
-    fn heed<T>(&self, link: &Arc<Link>, answer: &RedisResult<T>) {
-        let Err(error) = answer else {
-            link.timeouts.store(0, Ordering::Relaxed);
-            return;
+    /// The connection for one more command, unless it is one that does not answer any more.
+    async fn link_for_command(&self) -> RedisResult<Arc<Link>> {
+        let link = self.link().await?;
+        if *held(&link.silent_since).get_or_insert_with(Instant::now) + SILENCE > Instant::now() {
+            return Ok(link);
+        }
+        self.0.give_up(&link);
+        self.link().await
+    }
+
+    /// Learns from an answer whether the connection is still of use. Server errors arrive as values here.
+    fn heed<'a>(&self, link: &Arc<Link>, answer: Result<impl IntoIterator<Item = &'a Value>, &RedisError>) {
+        let lost = match answer {
+            Ok(values) => {
+                *held(&link.silent_since) = None;
+                values.into_iter().find_map(|value| match value {
+                    Value::ServerError(error) => Some(RedisError::from(error.clone())).filter(is_lost),
+                    _ => None,
+                })
+            }
+            Err(error) => Some(error.clone()).filter(is_lost),
         };
-        let silent = error.is_timeout() && link.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= SILENT;
-        if silent || is_lost(error) {
+        if let Some(error) = lost {
+            self.0.note(&error);
             self.0.give_up(link);
         }
     }
@@ -125,22 +144,30 @@ impl Connection {
 
 impl Inner {
     fn standing(&self) -> Option<Arc<Link>> {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        held(&self.link).clone()
     }
 
     fn establish(&self, connection: MultiplexedConnection) -> Arc<Link> {
-        let link = Arc::new(Link { connection, timeouts: AtomicU32::new(0) });
-        *self.link.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&link));
+        let link = Arc::new(Link { connection, silent_since: Mutex::default() });
+        *held(&self.link) = Some(Arc::clone(&link));
         link
+    }
+
+    fn note(&self, error: &RedisError) {
+        *held(&self.failure) = Some((Instant::now(), error.clone()));
     }
 
     /// Forgets the connection, unless it was replaced already.
     fn give_up(&self, lost: &Arc<Link>) {
-        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut link = held(&self.link);
         if link.as_ref().is_some_and(|link| Arc::ptr_eq(link, lost)) {
             *link = None;
         }
     }
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The socket is dead, or the server behind it is no longer the one that takes writes.
@@ -168,9 +195,9 @@ fn timed_out(elapsed: tokio::time::error::Elapsed) -> RedisError {
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
-            let link = self.link().await?;
+            let link = self.link_for_command().await?;
             let answer = link.connection.clone().send_packed_command(command).await;
-            self.heed(&link, &answer);
+            self.heed(&link, answer.as_ref().map(std::iter::once));
             answer
         })
     }
@@ -182,9 +209,9 @@ impl ConnectionLike for Connection {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
-            let link = self.link().await?;
+            let link = self.link_for_command().await?;
             let answer = link.connection.clone().send_packed_commands(pipeline, offset, count).await;
-            self.heed(&link, &answer);
+            self.heed(&link, answer.as_ref());
             answer
         })
     }

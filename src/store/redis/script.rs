@@ -63,3 +63,8 @@ fn call(command: &str, script: &str, keys: &[&[u8]], args: &[&[u8]]) -> Cmd {
 fn is_no_script(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
+
+/// A number as an argument of a command.
+pub(super) fn text(number: usize) -> Vec<u8> {
+    number.to_string().into_bytes()
+}

@@ -1,3 +1,149 @@
+//! What the tests share: a server, a client, a ledger of effects, and stores that fail on command.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use tokio::sync::{Semaphore, watch};
+use tower_idempotency::store::{DynStore, MemoryStore};
+use tower_idempotency::{Attempt, IdempotencyLayer, Previous};
+
+mod bodies;
+mod client;
 pub(crate) mod proxy;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
+mod server;
+mod store;
+
+pub(crate) use bodies::{Frames, gated_stream, gated_whole, http2_answer, read_frame};
+pub(crate) use client::{Answer, Call, call, patch, post, send_bytes};
+pub(crate) use server::Server;
+pub(crate) use store::{Fault, Operation, Scripted};
+
+/// The store under every test that does not bring its own. The one place to change in order to run them on another.
+pub(crate) fn store() -> DynStore {
+    DynStore::new(MemoryStore::new())
+}
+
+/// The layer that the tests set up; its store may be any.
+pub(crate) type TestLayer = IdempotencyLayer<DynStore>;
+
+/// A layer with a store and a namespace of its own.
+pub(crate) fn layer() -> TestLayer {
+    layer_over(store())
+}
+
+/// A layer over `store`, in a namespace of its own.
+pub(crate) fn layer_over(store: DynStore) -> TestLayer {
+    static LAYERS: AtomicU32 = AtomicU32::new(0);
+    let number = LAYERS.fetch_add(1, Ordering::Relaxed);
+    IdempotencyLayer::new(store).namespace(format!("test {} {number}", std::process::id()))
+}
+
+/// The ledger of effects: every handler enters the head of its request before anything else.
+#[derive(Clone)]
+pub(crate) struct Effects(Arc<watch::Sender<Vec<Parts>>>);
+
+impl Effects {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(Vec::new())))
+    }
+
+    pub(crate) fn add(&self, head: Parts) {
+        self.0.send_modify(|runs| runs.push(head));
+    }
+
+    /// How often the handler ran.
+    pub(crate) fn count(&self) -> usize {
+        self.0.borrow().len()
+    }
+
+    /// The heads of the requests that reached the handler.
+    pub(crate) fn heads(&self) -> Vec<Parts> {
+        self.0.borrow().clone()
+    }
+
+    /// The number of each attempt, and what the one before it came to. Unguarded runs are left out.
+    pub(crate) fn attempts(&self) -> Vec<(u32, Option<Previous>)> {
+        let heads = self.heads();
+        let attempts = heads.iter().filter_map(|head| head.extensions.get::<Attempt>());
+        attempts.map(|attempt| (attempt.number(), attempt.previous())).collect()
+    }
+
+    /// Waits until the handler has begun `count` times.
+    pub(crate) async fn reached(&self, count: usize) {
+        let mut runs = self.0.subscribe();
+        runs.wait_for(|runs| runs.len() >= count).await.expect("the sender is held by self");
+    }
+}
+
+/// A router that sends every method and path to one handler, which enters its run in `effects` first.
+pub(crate) fn app<F, Fut, R>(effects: &Effects, answer: F) -> Router
+where
+    F: Fn(Request) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = R> + Send + 'static,
+    R: IntoResponse + 'static,
+{
+    Router::new().fallback_service(service(effects, answer))
+}
+
+/// The handler of [`app`] as a service of its own.
+pub(crate) fn service<F, Fut, R>(
+    effects: &Effects,
+    answer: F,
+) -> impl tower::Service<
+    Request,
+    Response = Response,
+    Error = Infallible,
+    Future = impl Future<Output = Result<Response, Infallible>> + Send + 'static,
+> + Clone
++ Send
++ Sync
++ 'static
+where
+    F: Fn(Request) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = R> + Send + 'static,
+    R: IntoResponse + 'static,
+{
+    let effects = effects.clone();
+    tower::service_fn(move |request: Request| {
+        let (head, body) = request.into_parts();
+        effects.add(head.clone());
+        let answer = answer(Request::from_parts(head, body));
+        async move { Ok(answer.await.into_response()) }
+    })
+}
+
+/// A router whose handler answers with the number of its run.
+pub(crate) fn counting(effects: &Effects) -> Router {
+    let ledger = effects.clone();
+    app(effects, move |_| {
+        let run = ledger.count();
+        async move { format!("run {run}") }
+    })
+}
+
+/// A gate that handlers wait at until the test opens it.
+#[derive(Clone)]
+pub(crate) struct Gate(Arc<Semaphore>);
+
+impl Gate {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(0)))
+    }
+
+    /// Lets everybody pass from now on.
+    pub(crate) fn open(&self) {
+        self.0.close();
+    }
+
+    pub(crate) async fn passed(&self) {
+        let _ = self.0.acquire().await;
+    }
+}

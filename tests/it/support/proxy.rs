@@ -1,17 +1,21 @@
-//! A TCP proxy that counts round trips and can change what the client sends.
+//! A TCP proxy that counts round trips, can change what the client sends, lead elsewhere, and fall silent.
 
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Stands before a server until it is dropped.
 pub(crate) struct Proxy {
     address: SocketAddr,
+    port: Arc<AtomicU16>,
     round_trips: Arc<AtomicUsize>,
+    silenced: watch::Sender<()>,
     accepting: JoinHandle<()>,
 }
 
@@ -25,15 +29,36 @@ impl Proxy {
     pub(crate) async fn changing(port: u16, change: fn(&mut [u8])) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let port = Arc::new(AtomicU16::new(port));
         let round_trips = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&round_trips);
+        let silenced = watch::Sender::new(());
+        let (target, counter, silence) = (Arc::clone(&port), Arc::clone(&round_trips), silenced.clone());
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-                tokio::spawn(relay(client, server, change, Arc::clone(&counter)));
+                let server = TcpStream::connect(("127.0.0.1", target.load(Ordering::SeqCst))).await.unwrap();
+                let mut silenced = silence.subscribe();
+                let relay = relay(client, server, change, Arc::clone(&counter));
+                tokio::spawn(async move {
+                    let mut relay = std::pin::pin!(relay);
+                    tokio::select! {
+                        () = &mut relay => {}
+                        // The sockets stay open, and nothing passes through them any more.
+                        _ = silenced.changed() => pending().await,
+                    }
+                });
             }
         });
-        Self { address, round_trips, accepting }
+        Self { address, port, round_trips, silenced, accepting }
+    }
+
+    /// Leads new connections to another port. Those that exist stay where they are.
+    pub(crate) fn lead_to(&self, port: u16) {
+        self.port.store(port, Ordering::SeqCst);
+    }
+
+    /// Passes nothing on any more in the connections that exist, and leaves them open.
+    pub(crate) fn silence(&self) {
+        self.silenced.send_replace(());
     }
 
     pub(crate) fn url(&self) -> String {

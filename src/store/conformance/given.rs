@@ -1,0 +1,47 @@
+//! What the checks work with: answers, keys, fingerprints, and a lease that nobody was given.
+
+use std::hash::{BuildHasher, RandomState};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+
+use super::super::{Lease, Token};
+use crate::fingerprint::Fingerprint;
+use crate::key::{IdempotencyKey, Scope, StorageKey};
+use crate::outcome::{KeptBody, Outcome};
+
+/// An answer with a text for its body.
+pub(super) fn answer(status: u16, body: &'static str) -> Outcome {
+    answer_with(status, Bytes::from_static(body.as_bytes()))
+}
+
+/// An answer that a store may keep in another way than a small one: 200 KiB of one byte.
+pub(super) fn large_answer(status: u16, byte: u8) -> Outcome {
+    answer_with(status, Bytes::from(vec![byte; 200 << 10]))
+}
+
+pub(super) fn answer_with(status: u16, bytes: Bytes) -> Outcome {
+    Outcome {
+        status: StatusCode::from_u16(status).expect("the suite uses valid statuses"),
+        headers: HeaderMap::new(),
+        request_id: None,
+        body: KeptBody::Whole { bytes, trailers: None },
+    }
+}
+
+/// The lease as somebody would have it who knows everything of the attempt but its token.
+pub(super) fn forged(lease: &Lease) -> Lease {
+    let token = Token::new(lease.token.as_bytes().map(|byte| !byte));
+    Lease { token, ..lease.clone() }
+}
+
+/// A key that no other check, run or process has.
+pub(super) fn fresh_key() -> StorageKey {
+    let [a, b] = [(); 2].map(|()| RandomState::new().hash_one(0));
+    let key = IdempotencyKey::parse(format!("{a:016x}{b:016x}").as_bytes());
+    StorageKey::derive(None, "conformance", &Scope::anonymous(), &key.expect("hexadecimal digits are a key"))
+}
+
+pub(super) fn fingerprint(body: &str) -> Fingerprint {
+    Fingerprint::of_request(&Method::POST, "/conformance", &HeaderMap::new(), &[], body.as_bytes())
+}

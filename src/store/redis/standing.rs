@@ -1,0 +1,39 @@
+//! What a look at a record tells.
+
+use bytes::Bytes;
+
+use super::super::record::{self, Pending, Stored};
+use super::super::{ErrorKind, Record, State, StoreError, Token};
+
+/// What stands under a name, and for how many more milliseconds.
+pub(super) struct Standing {
+    pub(super) frame: Option<Vec<u8>>,
+    pub(super) left: i64,
+}
+
+/// A record that was found. The body of its answer may still be missing.
+pub(super) struct Found {
+    pub(super) record: Record,
+    pub(super) pending: Option<Pending>,
+    pub(super) missing: usize,
+}
+
+impl Standing {
+    /// Reads the record, if there is one, and tells by its age whether it is abandoned.
+    pub(super) fn judge(self) -> Result<Option<Found>, StoreError> {
+        let Some(frame) = self.frame else {
+            return Ok(None);
+        };
+        let Stored { mut record, pending, missing } = record::decode(Bytes::from(frame))
+            .map_err(|malformed| StoreError::with_source(ErrorKind::Corrupt, malformed))?;
+        if let (State::Pending { abandoned }, Some(pending)) = (&mut record.state, pending) {
+            *abandoned = usize::try_from(self.left).is_ok_and(|left| left <= pending.lapsed_at());
+        }
+        Ok(Some(Found { record, pending, missing }))
+    }
+}
+
+/// The name of a body carries the token, so that a late writer cannot replace the winner's.
+pub(super) fn body_name(record: &[u8], token: &Token) -> Vec<u8> {
+    [b"{", record, b"}", token.as_bytes()].concat()
+}

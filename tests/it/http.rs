@@ -1,0 +1,13 @@
+//! The contract, row by row, through a socket.
+
+mod fingerprint;
+mod hang_up;
+mod in_flight;
+mod keys;
+mod outage;
+mod refusals;
+mod replay;
+mod request_body;
+mod scope;
+mod status;
+mod unguarded;

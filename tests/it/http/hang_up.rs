@@ -1,0 +1,110 @@
+//! Clients that hang up, and servers that die, in the middle of things.
+
+use std::time::Duration;
+
+use axum::Router;
+use tokio::runtime::Runtime;
+use tower_idempotency::store::DynStore;
+use tower_idempotency::{InFlight, OnAbandoned, Previous};
+
+use crate::support::{
+    Effects, Gate, Operation, Scripted, Server, TestLayer, app, counting, layer, layer_over, post, store,
+};
+
+const WAIT: InFlight = InFlight::Wait(Duration::from_mins(1));
+
+fn gated(effects: &Effects, gate: &Gate) -> Router {
+    let gate = gate.clone();
+    app(effects, move |_| {
+        let gate = gate.clone();
+        async move {
+            gate.passed().await;
+            "done"
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_in_mid_handler_finds_its_answer_later() {
+    let (effects, gate) = (Effects::new(), Gate::new());
+    let store = Scripted::over(store());
+    let layer = layer_over(DynStore::new(store.clone())).in_flight(WAIT);
+    let server = Server::start(gated(&effects, &gate).layer(layer)).await;
+    let call = post("/").key("order-1001").body("amount=1200");
+
+    let first = call.begin(&server, usize::MAX).await;
+    effects.reached(1).await;
+    drop(first);
+    server.ended(1).await;
+    let repeat = call.begin(&server, usize::MAX).await;
+    store.called(Operation::Changed, 1).await;
+    gate.open();
+
+    let answer = call.finish(repeat).await;
+    assert_eq!((answer.status, answer.text(), answer.is_replay()), (200, "done", true));
+    assert_eq!(effects.attempts(), [(1, None)]);
+}
+
+#[tokio::test]
+async fn a_waiter_that_hangs_up_leaves_the_winner_alone() {
+    let (effects, gate) = (Effects::new(), Gate::new());
+    let store = Scripted::over(store());
+    let layer = layer_over(DynStore::new(store.clone())).in_flight(WAIT);
+    let server = Server::start(gated(&effects, &gate).layer(layer)).await;
+    let call = post("/").key("order-1001");
+
+    let running = call.begin(&server, usize::MAX).await;
+    effects.reached(1).await;
+    drop(call.begin(&server, usize::MAX).await);
+    server.ended(1).await;
+    gate.open();
+    let first = call.finish(running).await;
+    first.assert_first(200, "done");
+    call.send(&server).await.assert_replays(&first);
+    assert_eq!(effects.count(), 1);
+}
+
+/// Runs `then` on a second server, after a first one over the same store died while its handler ran.
+fn after_a_crash(layer: TestLayer, effects: &Effects, then: impl AsyncFnOnce(&Server)) {
+    let doomed = Runtime::new().unwrap();
+    doomed.block_on(async {
+        let server = Server::start(gated(effects, &Gate::new()).layer(layer.clone())).await;
+        let connection = post("/").key("order-1001").begin(&server, usize::MAX).await;
+        effects.reached(1).await;
+        drop((server, connection));
+    });
+    doomed.shutdown_background();
+    Runtime::new().unwrap().block_on(async {
+        let server = Server::start(counting(effects).layer(layer)).await;
+        then(&server).await;
+    });
+}
+
+#[test]
+fn an_attempt_that_was_cut_off_is_known_as_abandoned_and_runs_again() {
+    let effects = Effects::new();
+    let layer = layer().lease(Duration::from_millis(60)).in_flight(WAIT);
+    after_a_crash(layer, &effects, async |server| {
+        // Until its lease lapses it is in flight; the request waits for that.
+        let call = post("/").key("order-1001");
+        let second = call.send(server).await;
+        second.assert_first(200, "run 2");
+        call.send(server).await.assert_replays(&second);
+    });
+    assert_eq!(effects.attempts(), [(1, None), (2, Some(Previous::Abandoned))]);
+}
+
+#[test]
+fn an_attempt_that_was_cut_off_is_not_run_again_if_policy_says_so() {
+    let effects = Effects::new();
+    let layer = layer().lease(Duration::from_millis(60)).in_flight(WAIT).on_abandoned(OnAbandoned::Refuse);
+    after_a_crash(layer, &effects, async |server| {
+        for _ in 0..2 {
+            let answer = post("/").key("order-1001").send(server).await;
+            answer.assert_refused(409, "idempotency_outcome_unknown");
+        }
+        let other = post("/other").key("order-1001").send(server).await;
+        other.assert_refused(409, "idempotency_key_reused");
+    });
+    assert_eq!(effects.attempts(), [(1, None)]);
+}

@@ -1,0 +1,83 @@
+//! How refusals look; that each has a whole problem document is asserted wherever one is met.
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+use tower_idempotency::{KeyError, Rejection};
+
+use crate::support::{Effects, Server, counting, layer, post};
+
+#[tokio::test]
+async fn the_renderer_can_be_replaced_but_not_what_clients_act_on() {
+    let effects = Effects::new();
+    let layer = layer().max_request(10).max_response(4).renderer(|rejection| {
+        let text = Bytes::from(format!("sorry: {}", rejection.code()));
+        Response::builder().status(200).header("Content-Type", "text/plain").body(text).unwrap()
+    });
+    let server = Server::start(counting(&effects).layer(layer)).await;
+    let call = post("/").key("order-1001");
+    call.send(&server).await.assert_first(200, "run 1");
+
+    let too_large = post("/").key("order-1002").body("more than ten");
+    let invalid = post("/").key("order 1001");
+    let refusals = [
+        (call.clone(), 409, "idempotency_result_not_retained", Some("false")),
+        (call.body("other"), 409, "idempotency_key_reused", Some("false")),
+        (too_large, 413, "request_too_large", None),
+        (invalid, 400, "idempotency_key_invalid", None),
+    ];
+    for (call, status, code, should_retry) in refusals {
+        let answer = call.send(&server).await;
+        assert_eq!((answer.status, answer.text()), (status, &*format!("sorry: {code}")));
+        assert_eq!(answer.header("content-type"), Some("text/plain"));
+        assert_eq!(answer.header("x-should-retry"), should_retry);
+    }
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
+async fn the_rejection_stands_in_the_extensions_for_the_layers_outside() {
+    let effects = Effects::new();
+    let service = counting(&effects).layer(layer().require_key().max_request(10).max_response(4));
+    let send = async |key: Option<&str>, body: &'static str| {
+        let mut request = Request::post("/");
+        if let Some(key) = key {
+            request = request.header("x-idempotency-key", key);
+        }
+        let response = service.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        (response.status(), response.extensions().get::<Rejection>().cloned())
+    };
+
+    assert_eq!(send(Some("order-1001"), "one").await, (StatusCode::OK, None));
+    let refusals = [
+        (Some("order-1001"), "two", Rejection::KeyReused),
+        (None, "", Rejection::KeyMissing),
+        (Some("order 1001"), "", Rejection::KeyInvalid(KeyError::NotVisibleAscii)),
+        (Some("order-1002"), "more than ten", Rejection::RequestTooLarge { limit: Some(10) }),
+        (
+            Some("order-1001"),
+            "one",
+            Rejection::ResultNotRetained { original_status: StatusCode::OK, location: None },
+        ),
+    ];
+    for (key, body, expected) in refusals {
+        assert_eq!(send(key, body).await, (expected.status(), Some(expected)));
+    }
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
+async fn a_replay_carries_no_rejection() {
+    let effects = Effects::new();
+    let service = counting(&effects).layer(layer());
+    for result in [false, true] {
+        let request = Request::post("/").header("x-idempotency-key", "order-1001").body(Body::empty());
+        let response = service.clone().oneshot(request.unwrap()).await.unwrap();
+        assert!(response.extensions().get::<Rejection>().is_none());
+        assert_eq!(response.headers().contains_key("x-idempotent-result"), result);
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "run 1");
+    }
+    assert_eq!(effects.count(), 1);
+}

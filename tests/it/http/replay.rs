@@ -1,0 +1,342 @@
+//! The repeat of a finished request: the same answer, byte for byte, and nothing that was not meant for it.
+
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+use tower_idempotency::Previous;
+
+use crate::support::{Answer, Effects, Frames, Server, TestLayer, app, counting, http2_answer, layer, post};
+
+/// A server whose handler gives this answer each time.
+async fn answering(
+    effects: &Effects,
+    layer: TestLayer,
+    answer: impl Fn() -> Response<Body> + Clone + Send + Sync + 'static,
+) -> Server {
+    let router = app(effects, move |_| {
+        let answer = answer();
+        async move { answer }
+    });
+    Server::start(router.layer(layer)).await
+}
+
+#[tokio::test]
+async fn a_repeat_gets_the_original_answer_marked_as_a_replay() {
+    let effects = Effects::new();
+    let server = answering(&effects, layer(), || {
+        let response = Response::builder().status(201).header("Location", "/payments/7");
+        response.header("Content-Type", "application/json").body(Body::from("{\"id\":7}")).unwrap()
+    })
+    .await;
+    let call = post("/payments").key("order-1001").body("amount=1200");
+
+    let first = call.send(&server).await;
+    first.assert_first(201, "{\"id\":7}");
+    for _ in 0..3 {
+        let replay = call.send(&server).await;
+        replay.assert_replays(&first);
+        assert_eq!(replay.header("location"), Some("/payments/7"));
+        assert_eq!(replay.header("content-type"), Some("application/json"));
+        assert_eq!(replay.header("content-length"), Some("8"));
+    }
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
+async fn a_replay_is_there_as_soon_as_the_first_answer_is() {
+    let effects = Effects::new();
+    let server = Server::start(counting(&effects).layer(layer())).await;
+    for round in 0..100 {
+        let call = post("/").key(format!("order-{round}"));
+        let first = call.send(&server).await;
+        call.send(&server).await.assert_replays(&first);
+    }
+    assert_eq!(effects.count(), 100);
+}
+
+#[tokio::test]
+async fn first_answers_are_marked_only_if_asked_for() {
+    let effects = Effects::new();
+    let server = Server::start(counting(&effects).layer(layer().mark_first())).await;
+    let call = post("/").key("order-1001");
+    let first = call.send(&server).await;
+    assert_eq!(first.header("x-idempotent-result"), Some("false"));
+    call.send(&server).await.assert_replays(&first);
+    assert_eq!(post("/").send(&server).await.header("x-idempotent-result"), None, "no key, no mark");
+    assert_eq!(effects.count(), 2);
+}
+
+#[tokio::test]
+async fn repeated_headers_are_all_replayed_in_their_order() {
+    let effects = Effects::new();
+    let server = answering(&effects, layer(), || {
+        let response = Response::builder()
+            .header("Link", "</1>; rel=next")
+            .header("X-Other", "between")
+            .header("Link", "</2>; rel=prev")
+            .header("Link", "</1>; rel=next")
+            .header("X-Bytes", HeaderValue::from_bytes(b"caf\xe9").unwrap())
+            .header("X-Empty", "");
+        response.body(Body::empty()).unwrap()
+    })
+    .await;
+    let call = post("/").key("order-1001");
+
+    let first = call.send(&server).await;
+    let replay = call.send(&server).await;
+    replay.assert_replays(&first);
+    assert_eq!(replay.all("link"), ["</1>; rel=next", "</2>; rel=prev", "</1>; rel=next"]);
+    for name in ["x-other", "x-bytes", "x-empty"] {
+        assert_eq!(replay.header(name), first.header(name), "{name}");
+    }
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
+async fn what_belongs_to_one_response_or_one_connection_is_not_replayed() {
+    let effects = Effects::new();
+    let server = answering(&effects, layer(), || {
+        let response = Response::builder()
+            .header("Set-Cookie", "session=of-the-first")
+            .header("Set-Cookie", "more=of-the-first")
+            .header("Date", "Thu, 01 Jan 1970 00:00:00 GMT")
+            .header("Server", "first")
+            .header("WWW-Authenticate", "Basic")
+            .header("Proxy-Authenticate", "Basic")
+            .header("Keep-Alive", "timeout=5")
+            .header("Connection", "close, X-Of-The-Connection")
+            .header("Connection", "x-second-line")
+            .header("X-Of-The-Connection", "1")
+            .header("X-Second-Line", "1")
+            .header("X-Idempotent-Result", "perhaps")
+            .header("X-Kept", "1");
+        response.body(Body::from("done")).unwrap()
+    })
+    .await;
+    let call = post("/").key("order-1001");
+
+    let first = call.send(&server).await;
+    assert_eq!(first.all("set-cookie").len(), 2, "the first answer is the handler's own");
+    assert_eq!(first.header("x-of-the-connection"), Some("1"));
+    // An answer that sets a cookie is guarded like any other.
+    let replay = call.send(&server).await;
+    replay.assert_replays(&first);
+    assert_eq!(replay.header("x-kept"), Some("1"));
+    let gone = ["set-cookie", "server", "www-authenticate", "proxy-authenticate", "keep-alive"];
+    for name in gone.into_iter().chain(["x-of-the-connection", "x-second-line"]) {
+        assert!(replay.all(name).is_empty(), "{name} was replayed");
+    }
+    assert_ne!(replay.header("date"), Some("Thu, 01 Jan 1970 00:00:00 GMT"));
+    assert_eq!(effects.count(), 1);
+}
+
+static LARGE: [u8; 100_000] = [0xff; 100_000];
+
+#[tokio::test]
+async fn the_body_is_replayed_byte_for_byte() {
+    let bodies: [&'static [u8]; 4] = [b"", b"\x00\x01\xfe\xff\x80\r\n\r\n", "żółć".as_bytes(), &LARGE];
+    for body in bodies {
+        let effects = Effects::new();
+        let server = answering(&effects, layer(), move || Response::new(Body::from(body))).await;
+        let call = post("/").key("order-1001");
+
+        let first = call.send(&server).await;
+        assert!(first.body == body);
+        call.send(&server).await.assert_replays(&first);
+        assert_eq!(effects.count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_content_is_replayed_and_not_run_again() {
+    for status in [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED] {
+        let effects = Effects::new();
+        let server = answering(&effects, layer(), move || {
+            Response::builder().status(status).body(Body::empty()).unwrap()
+        })
+        .await;
+        let call = post("/").key("order-1001");
+        let first = call.send(&server).await;
+        assert_eq!(first.status, status.as_u16());
+        call.send(&server).await.assert_replays(&first);
+        assert_eq!(effects.count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn every_frame_of_a_known_length_is_replayed() {
+    let effects = Effects::new();
+    let server = answering(&effects, layer(), || {
+        Response::new(Body::new(Frames::known(&[b"one,", b"", b"two,", b"three"])))
+    })
+    .await;
+    let call = post("/").key("order-1001");
+    let first = call.send(&server).await;
+    first.assert_first(200, "one,two,three");
+    call.send(&server).await.assert_replays(&first);
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
+async fn trailers_are_replayed() {
+    let bodies: [&[&[u8]]; 2] = [&[b"one,", b"two"], &[]];
+    for frames in bodies {
+        let effects = Effects::new();
+        let mut trailers = HeaderMap::new();
+        trailers.append("grpc-status", HeaderValue::from_static("0"));
+        trailers.append("x-checksum", HeaderValue::from_static("a"));
+        trailers.append("x-checksum", HeaderValue::from_static("b"));
+        let sent = trailers.clone();
+        let server = answering(&effects, layer(), move || {
+            Response::new(Body::new(Frames::known(frames).trailers(sent.clone())))
+        })
+        .await;
+
+        for result in [None, Some("true")] {
+            let (head, body) = http2_answer(&server, "order-1001").await;
+            assert_eq!(head.headers.get("x-idempotent-result").map(|value| value.to_str().unwrap()), result);
+            assert_eq!(body.trailers(), Some(&trailers), "{result:?}");
+            assert_eq!(body.to_bytes(), frames.concat());
+        }
+        assert_eq!(effects.count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_replay_tells_the_id_of_its_own_request_and_of_the_original() {
+    let effects = Effects::new();
+    let server = Server::start(counting(&effects).layer(layer())).await;
+    let call = post("/").key("order-1001");
+    let ids = |answer: &Answer| {
+        ["x-request-id", "x-original-request-id"].map(|name| answer.header(name).map(str::to_owned))
+    };
+
+    let first = call.clone().header("X-Request-Id", "first").send(&server).await;
+    assert_eq!(ids(&first), [None, None], "the first answer is the handler's own");
+    let second = call.clone().header("X-Request-Id", "second").send(&server).await;
+    assert_eq!(ids(&second), [Some("second".into()), Some("first".into())]);
+    let without = call.send(&server).await;
+    assert_eq!(ids(&without), [Some("first".into()), Some("first".into())]);
+
+    let never = post("/").key("order-1002");
+    never.send(&server).await;
+    assert_eq!(ids(&never.send(&server).await), [None, None]);
+    let late = never.header("X-Request-Id", "late").send(&server).await;
+    assert_eq!(ids(&late), [Some("late".into()), None]);
+    assert_eq!(effects.count(), 2);
+}
+
+#[tokio::test]
+async fn an_id_that_the_answer_carries_is_the_original_one() {
+    let effects = Effects::new();
+    let server = answering(&effects, layer(), || {
+        let response = Response::builder().header("X-Request-Id", "of-the-handler");
+        response.header("X-Original-Request-Id", "of-another-service").body(Body::empty()).unwrap()
+    })
+    .await;
+    let call = post("/").key("order-1001");
+
+    call.clone().header("X-Request-Id", "first").send(&server).await;
+    let replay = call.header("X-Request-Id", "second").send(&server).await;
+    assert_eq!(replay.header("x-request-id"), Some("second"));
+    assert_eq!(replay.header("x-original-request-id"), Some("of-the-handler"));
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_of_exactly_the_limit_is_kept() {
+    let effects = Effects::new();
+    let server =
+        answering(&effects, layer().max_response(1000), || Response::new(Body::from(vec![b'a'; 1000]))).await;
+    let call = post("/").key("order-1001");
+    let first = call.send(&server).await;
+    call.send(&server).await.assert_replays(&first);
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_kept_reaches_the_client_and_its_operation_is_never_run_again() {
+    let frame: &'static [u8] = &[b'a'; 400];
+    let bodies: [fn(&'static [u8]) -> Body; 5] = [
+        |frame| Body::from([frame, frame, frame].concat()),
+        |frame| Body::new(Frames::known(&[frame, frame, frame])),
+        |frame| Body::new(Frames::unknown(&[frame, frame, frame])),
+        |_| Body::new(Frames::unknown(&[])),
+        |frame| Body::new(Frames::unknown(&[&frame[..1]])),
+    ];
+    for (index, body) in bodies.into_iter().enumerate() {
+        let effects = Effects::new();
+        let server = answering(&effects, layer().max_response(1000), move || {
+            let response = Response::builder().status(201).header("Location", "/payments/7");
+            response.header("Set-Cookie", "a=b").body(body(frame)).unwrap()
+        })
+        .await;
+        let call = post("/").key("order-1001");
+
+        let first = call.send(&server).await;
+        assert_eq!((first.status, first.complete), (201, true));
+        let expected = [1200, 1200, 1200, 0, 1][index];
+        assert!(first.body == vec![b'a'; expected], "body {index} was changed");
+        assert_eq!(first.header("location"), Some("/payments/7"));
+        assert_eq!(first.header("x-idempotent-result"), None);
+        for _ in 0..2 {
+            let repeat = call.send(&server).await;
+            let problem = repeat.assert_refused(409, "idempotency_result_not_retained");
+            assert_eq!(problem["original_status"], 201);
+            assert_eq!(repeat.header("location"), Some("/payments/7"));
+            assert!(repeat.all("set-cookie").is_empty());
+        }
+        assert_eq!(effects.count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_a_location_is_refused_without_one() {
+    let effects = Effects::new();
+    let server =
+        answering(&effects, layer().max_response(1), || Response::new(Body::from("too large"))).await;
+    let call = post("/").key("order-1001");
+    call.send(&server).await.assert_first(200, "too large");
+    let repeat = call.send(&server).await;
+    assert_eq!(repeat.assert_refused(409, "idempotency_result_not_retained")["original_status"], 200);
+    assert_eq!(repeat.header("location"), None);
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_a_failed_attempt_and_breaks_off_for_the_client_too() {
+    let effects = Effects::new();
+    let router = app(&effects, |_| async { Body::new(Frames::known(&[b"half"]).announcing(8).broken()) });
+    let router = router.layer(layer());
+    for _ in 0..2 {
+        let request = Request::post("/").header("x-idempotency-key", "order-1001").body(Body::empty());
+        let mut answer = router.clone().oneshot(request.unwrap()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        let half = answer.body_mut().frame().await.unwrap().unwrap();
+        assert_eq!(half.into_data().unwrap(), "half");
+        assert!(answer.body_mut().frame().await.unwrap().is_err());
+    }
+    let failed = Previous::Failed { status: None };
+    assert_eq!(effects.attempts(), [(1, None), (2, Some(failed))]);
+
+    // Over a socket the client can tell, too, that it has not got all of it.
+    let server = Server::start(router).await;
+    assert!(!post("/").key("order-1002").send(&server).await.complete);
+    assert_eq!(effects.count(), 3);
+}
+
+#[tokio::test]
+async fn a_body_that_is_longer_than_announced_is_handed_on_whole_and_not_kept() {
+    let effects = Effects::new();
+    let router =
+        app(&effects, |_| async { Body::new(Frames::known(&[b"long", b"er, ", b"much"]).announcing(2)) });
+    let router = router.layer(layer().max_response(6));
+    let request =
+        || Request::post("/").header("x-idempotency-key", "order-1001").body(Body::empty()).unwrap();
+
+    let first = router.clone().oneshot(request()).await.unwrap();
+    assert_eq!(first.into_body().collect().await.unwrap().to_bytes(), "longer, much");
+    assert_eq!(router.oneshot(request()).await.unwrap().status(), StatusCode::CONFLICT);
+    assert_eq!(effects.count(), 1);
+}

@@ -1,0 +1,140 @@
+//! A store that fails when told to, and counts what is asked of it.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tower_idempotency::Outcome;
+use tower_idempotency::store::{
+    DynStore, ErrorKind, Lease, Reservation, Reserve, Seen, Settlement, Store, StoreError,
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Reserve,
+    Complete,
+    Fail,
+    Release,
+    Renew,
+    Changed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The operation answers with this kind of error.
+    Error(ErrorKind),
+    /// The operation never answers.
+    Hang,
+    /// The operation takes effect, but its answer is lost.
+    Lost,
+}
+
+/// A store under a script: some of its operations fail, and every call is counted.
+#[derive(Clone)]
+pub(crate) struct Scripted {
+    inner: DynStore,
+    script: Arc<watch::Sender<Script>>,
+}
+
+#[derive(Default)]
+struct Script {
+    faults: Vec<(Operation, Fault)>,
+    calls: Vec<Operation>,
+}
+
+impl Scripted {
+    pub(crate) fn over(inner: DynStore) -> Self {
+        Self { inner, script: Arc::default() }
+    }
+
+    /// Makes an operation fail from now on.
+    pub(crate) fn fault(&self, operation: Operation, fault: Fault) {
+        self.script.send_modify(|script| script.faults.push((operation, fault)));
+    }
+
+    /// Makes every operation work again.
+    pub(crate) fn heal(&self) {
+        self.script.send_modify(|script| script.faults.clear());
+    }
+
+    /// How often an operation was called.
+    pub(crate) fn calls(&self, operation: Operation) -> usize {
+        self.script.borrow().calls(operation)
+    }
+
+    /// Waits until an operation was called `count` times.
+    pub(crate) async fn called(&self, operation: Operation, count: usize) {
+        let mut script = self.script.subscribe();
+        let called = |script: &Script| script.calls(operation) >= count;
+        script.wait_for(called).await.expect("the sender is held by self");
+    }
+
+    async fn run<T>(
+        &self,
+        operation: Operation,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let fault = self.script.borrow().fault(operation);
+        self.script.send_modify(|script| script.calls.push(operation));
+        match fault {
+            None => work.await,
+            Some(Fault::Error(kind)) => Err(StoreError::new(kind)),
+            Some(Fault::Hang) => pending().await,
+            Some(Fault::Lost) => {
+                work.await?;
+                Err(StoreError::with_source(ErrorKind::Timeout, "the answer was lost"))
+            }
+        }
+    }
+}
+
+impl Script {
+    fn calls(&self, operation: Operation) -> usize {
+        self.calls.iter().filter(|call| **call == operation).count()
+    }
+
+    fn fault(&self, operation: Operation) -> Option<Fault> {
+        self.faults.iter().find(|fault| fault.0 == operation).map(|fault| fault.1)
+    }
+}
+
+impl Store for Scripted {
+    async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
+        self.run(Operation::Reserve, self.inner.reserve(request)).await
+    }
+
+    async fn complete(
+        &self,
+        lease: &Lease,
+        outcome: &Outcome,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        self.run(Operation::Complete, self.inner.complete(lease, outcome, retention)).await
+    }
+
+    async fn fail(
+        &self,
+        lease: &Lease,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        self.run(Operation::Fail, self.inner.fail(lease, outcome, retention)).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        self.run(Operation::Release, self.inner.release(lease)).await
+    }
+
+    async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        self.run(Operation::Renew, self.inner.renew(lease)).await
+    }
+
+    async fn changed(&self, seen: &Seen, round: u32, bound: Duration) -> Result<(), StoreError> {
+        self.run(Operation::Changed, self.inner.changed(seen, round, bound)).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.inner.ping().await
+    }
+}
