@@ -24,7 +24,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 async fn serve(store: impl Store) -> Result<(), Box<dyn Error>> {
     let layer = IdempotencyLayer::new(store).namespace("payments").scope(caller);
-    let app = Router::new().route("/payments", post(pay)).layer(layer);
+    let app = Router::new().route("/payments", post(pay)).route_layer(layer);
 
     let listen = std::env::args().nth(1).or_else(|| std::env::var("LISTEN").ok());
     let listener = tokio::net::TcpListener::bind(listen.as_deref().unwrap_or("127.0.0.1:3000")).await?;

@@ -11,7 +11,7 @@
 //!
 //! let app: Router = Router::new()
 //!     .route("/payments", post(pay))
-//!     .layer(IdempotencyLayer::new(MemoryStore::new()));
+//!     .route_layer(IdempotencyLayer::new(MemoryStore::new()));
 //! ```
 
 use std::convert::Infallible;

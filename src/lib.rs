@@ -20,7 +20,7 @@
 //!         Some(credential) => Scope::new(credential),
 //!         None => Scope::anonymous(),
 //!     });
-//! let app: Router = Router::new().route("/payments", post(pay)).layer(layer);
+//! let app: Router = Router::new().route("/payments", post(pay)).route_layer(layer);
 //! ```
 //!
 //! # What it guarantees
