@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime};
 use super::load::{Keys, Load};
 use super::support::Redis;
 
-const ROUNDS: usize = 5;
-const BOUND: Duration = Duration::from_secs(2);
+/// Many short turns: the speed of a shared machine changes within seconds.
+const ROUNDS: usize = 25;
+const BOUND: Duration = Duration::from_millis(400);
 const SERVER_CORE: &str = "0";
 const OTHER_CORE: &str = "1";
 
@@ -68,11 +69,12 @@ impl Server {
     }
 }
 
-fn used_memory(redis: &Redis) -> f64 {
-    let info = Command::new("redis-cli").args(["-p", &redis.port, "info", "memory"]).output().unwrap();
+/// A figure of the server's own.
+fn info(redis: &Redis, figure: &str) -> f64 {
+    let info = Command::new("redis-cli").args(["-p", &redis.port, "info"]).output().unwrap();
     let info = String::from_utf8(info.stdout).unwrap();
-    let line = info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap();
-    line.trim().parse().unwrap()
+    let line = info.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'));
+    line.unwrap().trim().parse().unwrap()
 }
 
 fn flush(redis: &Redis) {
@@ -88,11 +90,12 @@ fn median(mut figures: Vec<f64>) -> f64 {
     figures[figures.len() / 2]
 }
 
-/// Requests per second, and microseconds of CPU per request in the server and in Redis.
+/// Requests per second; per request, the microseconds of CPU in the server and in Redis, and the reads of Redis.
 struct Figures {
     rate: f64,
     server: f64,
     redis: f64,
+    reads: f64,
 }
 
 fn turn(server: &Server, redis: Option<&Redis>, load: &Load, nonce: u64) -> Figures {
@@ -101,6 +104,8 @@ fn turn(server: &Server, redis: Option<&Redis>, load: &Load, nonce: u64) -> Figu
     // The warm-up has used the first keys.
     let nonce = if load.keys == Keys::Unique { nonce + 1 } else { nonce };
     let redis_cpu = || redis.map_or(0.0, |redis| cpu(redis.id()));
+    let redis_reads = || redis.map_or(0.0, |redis| info(redis, "total_reads_processed"));
+    let reads_before = redis_reads();
     let (server_before, redis_before) = (server.process.cpu(), redis_cpu());
     let counted = load.run(nonce, u64::MAX, BOUND);
     let answers = counted.answers as f64;
@@ -108,6 +113,7 @@ fn turn(server: &Server, redis: Option<&Redis>, load: &Load, nonce: u64) -> Figu
         rate: counted.per_second(),
         server: (server.process.cpu() - server_before) / answers,
         redis: (redis_cpu() - redis_before) / answers,
+        reads: (redis_reads() - reads_before) / answers,
     }
 }
 
@@ -115,28 +121,26 @@ fn turn(server: &Server, redis: Option<&Redis>, load: &Load, nonce: u64) -> Figu
 fn compare(name: &str, stack: &str, redis: Option<&Redis>, load: &Load) {
     let bare = Server::start("bare");
     let guarded = Server::start(stack);
-    let (mut ratios, mut added, mut in_redis) = (vec![], vec![], vec![]);
-    let (mut bare_cpu, mut rates) = (vec![], vec![]);
-    for _ in 0..ROUNDS {
-        if let Some(redis) = redis {
-            flush(redis);
-        }
-        let nonce = nonce();
-        let without = turn(&bare, None, &Load { keys: Keys::None, ..load.clone() }, nonce);
-        let with = turn(&guarded, redis, load, nonce);
-        ratios.push(with.rate / without.rate);
-        added.push(with.server - without.server);
-        bare_cpu.push(without.server);
-        rates.push(with.rate);
-        in_redis.push(with.redis);
-    }
+    let rounds: Vec<(Figures, Figures)> = (0..ROUNDS)
+        .map(|_| {
+            if let Some(redis) = redis {
+                flush(redis);
+            }
+            let nonce = nonce();
+            let without = turn(&bare, None, &Load { keys: Keys::None, ..load.clone() }, nonce);
+            (without, turn(&guarded, redis, load, nonce))
+        })
+        .collect();
+    let of_rounds = |figure: fn(&(Figures, Figures)) -> f64| median(rounds.iter().map(figure).collect());
     println!(
-        "{name:34} {:5.2} {:8.0} {:8.2} {:+8.2} {:8.2}",
-        median(ratios),
-        median(rates),
-        median(bare_cpu),
-        median(added),
-        median(in_redis)
+        "{name:34} {:5.2} {:8.0} {:9.2} {:+9.2} {:9.2} {:9.2} {:9.3}",
+        of_rounds(|(without, with)| with.rate / without.rate),
+        of_rounds(|(_, with)| with.rate),
+        of_rounds(|(without, _)| without.server),
+        of_rounds(|(without, with)| with.server - without.server),
+        of_rounds(|(_, with)| with.redis),
+        of_rounds(|(without, with)| with.redis / without.server),
+        of_rounds(|(_, with)| with.reads),
     );
 }
 
@@ -152,7 +156,7 @@ pub(crate) fn all() {
     // The pool is sent once by the warm-up of each turn.
     let replays = Load { keys: Keys::Pool(256), ..load.clone() };
     let with_path = |path: &str| Load { path: path.into(), ..load.clone() };
-    println!("{:34} ratio    req/s  bare µs added µs redis µs", "path");
+    println!("{:34} ratio    req/s   bare µs  added µs  redis µs  of bare    reads", "path");
     let run = |name: &str, stack: &str, redis: Option<&Redis>, load: &Load| {
         if name.contains(&only) {
             compare(name, stack, redis, load);
@@ -201,9 +205,9 @@ fn memory_record(only: &str, load: &Load) {
 fn redis_record(only: &str, redis: &Redis, load: &Load) {
     if "bytes per record".contains(only) {
         flush(redis);
-        let before = used_memory(redis);
+        let before = info(redis, "used_memory");
         let (_server, _) = fill(&redis.url(), load);
-        let bytes = (used_memory(redis) - before) / (RECORDS + 1000) as f64;
+        let bytes = (info(redis, "used_memory") - before) / (RECORDS + 1000) as f64;
         println!("{:34} {bytes:5.0}", "bytes per record, Redis");
     }
 }
