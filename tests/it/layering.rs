@@ -19,7 +19,9 @@ use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
-use tower_idempotency::{Attempt, InFlight, RequestBody};
+#[cfg(feature = "axum")]
+use tower_idempotency::Attempt;
+use tower_idempotency::{InFlight, RequestBody};
 
 use crate::support::{Effects, Gate, Server, app, call, layer, post, service};
 

@@ -125,6 +125,21 @@ async fn a_failure_without_an_answer_to_replay_is_refused() {
 }
 
 #[tokio::test]
+async fn a_failed_answer_is_not_kept_where_failures_run_again() {
+    let effects = Effects::new();
+    let layer = layer();
+    let router = || app(&effects, |_| async { (StatusCode::BAD_GATEWAY, "no bank") });
+    let server = Server::start(router().layer(layer.clone())).await;
+    let replaying = Server::start(router().layer(layer.on_failed(OnFailed::Replay))).await;
+    let call = post("/").key("order-1001");
+
+    call.send(&server).await.assert_first(502, "no bank");
+    let problem = call.send(&replaying).await.assert_refused(409, "idempotency_attempt_failed");
+    assert_eq!(problem["original_status"], 502);
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
 async fn a_failure_may_be_refused() {
     let effects = Effects::new();
     let server = of_path(&effects, layer().on_failed(OnFailed::Refuse)).await;

@@ -16,7 +16,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use super::{Gate, Server};
+use super::{Gate, Server, patiently};
 
 /// A body of several frames. It announces a length only if it was given one.
 pub(crate) struct Frames {
@@ -127,7 +127,7 @@ impl http_body::Body for Gated {
 pub(crate) async fn read_frame(stream: &mut TcpStream, text: &str) {
     let mut seen = Vec::new();
     while !seen.windows(text.len()).any(|window| window == text.as_bytes()) {
-        assert_ne!(stream.read_buf(&mut seen).await.unwrap(), 0, "the server hung up first");
+        assert_ne!(patiently(stream.read_buf(&mut seen)).await.unwrap(), 0, "the server hung up first");
     }
 }
 

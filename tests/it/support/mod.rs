@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
@@ -79,7 +80,7 @@ impl Effects {
     /// Waits until the handler has begun `count` times.
     pub(crate) async fn reached(&self, count: usize) {
         let mut runs = self.0.subscribe();
-        runs.wait_for(|runs| runs.len() >= count).await.expect("the sender is held by self");
+        patiently(runs.wait_for(|runs| runs.len() >= count)).await.expect("self holds the sender");
     }
 }
 
@@ -127,6 +128,12 @@ pub(crate) fn counting(effects: &Effects) -> Router {
         let run = ledger.count();
         async move { format!("run {run}") }
     })
+}
+
+/// Waits for what must happen, but not for ever; far longer than any of it takes.
+pub(crate) async fn patiently<T>(happening: impl Future<Output = T>) -> T {
+    let patience = Duration::from_mins(1);
+    tokio::time::timeout(patience, happening).await.expect("what was waited for did not happen")
 }
 
 /// A gate that handlers wait at until the test opens it.

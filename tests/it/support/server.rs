@@ -14,6 +14,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tower::Service;
 
+use super::patiently;
+
 /// Serves HTTP/1.1 and HTTP/2 without TLS. Dropping it stops it, and cuts every connection.
 pub(crate) struct Server {
     address: SocketAddr,
@@ -64,7 +66,9 @@ impl Server {
     /// Waits until `count` connections have ended on the server's side too.
     pub(crate) async fn ended(&self, count: usize) {
         let mut ended = self.ended.clone();
-        ended.wait_for(|ended| *ended >= count).await.expect("the server runs while its handle lives");
+        patiently(ended.wait_for(|ended| *ended >= count))
+            .await
+            .expect("the server runs while its handle lives");
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tower_idempotency::Outcome;
+
+use super::patiently;
 use tower_idempotency::store::{
     DynStore, ErrorKind, Lease, Reservation, Reserve, Seen, Settlement, Store, StoreError,
 };
@@ -67,7 +69,7 @@ impl Scripted {
     pub(crate) async fn called(&self, operation: Operation, count: usize) {
         let mut script = self.script.subscribe();
         let called = |script: &Script| script.calls(operation) >= count;
-        script.wait_for(called).await.expect("the sender is held by self");
+        patiently(script.wait_for(called)).await.expect("self holds the sender");
     }
 
     async fn run<T>(
