@@ -12,14 +12,17 @@ use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 use tracing::Instrument;
 
-/// Starts `operation` in a task of its own, in the caller's span. It runs to its end, whatever becomes of the future
-/// that waits for it.
+/// Runs `operation` to its end, whatever becomes of the future that waits for it: from the first time that it has to
+/// wait, it is a task of its own, in the caller's span. One that never waits cannot be left halfway, and needs no task.
 pub(crate) fn own_task<T: Send + 'static>(
     operation: impl Future<Output = T> + Send + 'static,
 ) -> impl Future<Output = T> + Send {
-    let task = tokio::spawn(operation.in_current_span());
-    async {
-        match task.await {
+    let mut operation = Box::pin(operation);
+    async move {
+        if let Poll::Ready(ended) = poll_fn(|cx| Poll::Ready(operation.as_mut().poll(cx))).await {
+            return ended;
+        }
+        match tokio::spawn(operation.in_current_span()).await {
             Ok(ended) => ended,
             Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
             // The runtime is shutting down, and this task with it.
