@@ -25,7 +25,7 @@ use crate::outcome::{KeptBody, Outcome};
 use crate::rejection::Rejection;
 use crate::response::{self, BrokenBody};
 use crate::store::{
-    ErrorKind, Lease, Record, Reservation, Reserve, Seen, Settlement, State, Store, StoreError,
+    ErrorKind, Lease, Record, Reservation, Reserve, Seen, Settlement, State, Store, StoreError, Token,
 };
 use crate::task::{self, Caught};
 
@@ -135,11 +135,18 @@ async fn admit<St: Store>(
         InFlight::Reject => Duration::ZERO,
         InFlight::Wait(bound) => bound,
     };
-    let mut waiting = None;
+    let may_rerun = reserve.rerun_failed;
+    let mut waiting: Option<(Instant, Token)> = None;
     let mut round = 0;
     loop {
         let found = match within(config.store_timeout, store.reserve(&reserve)).await {
             Ok(Reservation::Acquired(lease)) => return Admitted::Execute(lease),
+            Ok(Reservation::Found(Record { token, state: State::Failed(_), .. }))
+                if may_rerun && !reserve.rerun_failed && waiting.is_some_and(|(_, seen)| seen == token) =>
+            {
+                reserve.rerun_failed = true;
+                continue;
+            }
             Ok(Reservation::Found(record)) => decide(record, &reserve, config),
             Err(error) => return Admitted::Refuse(unavailable(&error, &reserve, config)),
         };
@@ -148,10 +155,10 @@ async fn admit<St: Store>(
             Decision::Refuse(rejection) => return Admitted::Refuse(rejection),
             Decision::InFlight(seen) => seen,
         };
-        let (since, awaited) = *waiting.get_or_insert_with(|| (Instant::now(), seen.token));
+        let (since, _) = *waiting.get_or_insert_with(|| (Instant::now(), seen.token));
         // When the attempt that a crowd waits for has failed, one of them runs it again. If that fails too, the rest
-        // must not try in turn.
-        reserve.rerun_failed &= seen.token == awaited;
+        // must not try in turn: so they look whose failure it is before they take it over.
+        reserve.rerun_failed = false;
         let left = bound.saturating_sub(since.elapsed());
         if left.is_zero() {
             return Admitted::Refuse(config.in_flight());

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::Router;
+use http::StatusCode;
 use tokio::runtime::Runtime;
 use tower_idempotency::store::DynStore;
 use tower_idempotency::{InFlight, OnAbandoned, Previous};
@@ -62,6 +63,40 @@ async fn a_waiter_that_hangs_up_leaves_the_winner_alone() {
     first.assert_first(200, "done");
     call.send(&server).await.assert_replays(&first);
     assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
+async fn waiters_that_have_hung_up_do_not_run_what_failed() {
+    let (effects, gate) = (Effects::new(), Gate::new());
+    let (ledger, handler_gate) = (effects.clone(), gate.clone());
+    let router = app(&effects, move |_| {
+        let (run, gate) = (ledger.count(), handler_gate.clone());
+        async move {
+            gate.passed().await;
+            (if run == 1 { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK }, format!("run {run}"))
+        }
+    });
+    let store = Scripted::over(store());
+    let layer = layer_over(DynStore::new(store.clone())).in_flight(WAIT);
+    let server = Server::start(router.layer(layer)).await;
+    let call = post("/").key("order-1001");
+
+    let running = call.begin(&server, usize::MAX).await;
+    effects.reached(1).await;
+    let mut waiters = Vec::new();
+    for _ in 0..5 {
+        waiters.push(call.begin(&server, usize::MAX).await);
+    }
+    store.called(Operation::Changed, 5).await;
+    drop(waiters);
+    server.ended(5).await;
+    gate.open();
+    call.finish(running).await.assert_first(500, "run 1");
+    let second = call.send(&server).await;
+    second.assert_first(200, "run 2");
+    call.send(&server).await.assert_replays(&second);
+    let failed = Previous::Failed { status: Some(StatusCode::INTERNAL_SERVER_ERROR) };
+    assert_eq!(effects.attempts(), [(1, None), (2, Some(failed))]);
 }
 
 /// Runs `then` on a second server, after a first one over the same store died while its handler ran.

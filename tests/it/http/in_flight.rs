@@ -19,12 +19,17 @@ const LEASE: Duration = Duration::from_millis(300);
 
 /// A router whose first run waits at the gate and then answers with `status`; later ones answer 200 at once.
 fn first_waits(effects: &Effects, gate: &Gate, status: StatusCode) -> Router {
+    first_waits_then(effects, gate, status, StatusCode::OK)
+}
+
+/// The same with a `later` status of the runs after the first.
+fn first_waits_then(effects: &Effects, gate: &Gate, status: StatusCode, later: StatusCode) -> Router {
     let (ledger, gate) = (effects.clone(), gate.clone());
     app(effects, move |_| {
         let (run, gate) = (ledger.count(), gate.clone());
         async move {
             if run > 1 {
-                return (StatusCode::OK, format!("run {run}"));
+                return (later, format!("run {run}"));
             }
             gate.passed().await;
             (status, "run 1".into())
@@ -56,9 +61,19 @@ async fn a_repeat_in_flight_is_refused_until_the_answer_is_there() {
 /// Starts ten waiters behind a running request, lets it end with `status`, and gives all answers, its own first.
 async fn ten_wait(effects: &Effects, status: StatusCode) -> Vec<Answer> {
     let gate = Gate::new();
+    ten_wait_for(effects, &gate, first_waits(effects, &gate, status), async |_| {}).await
+}
+
+/// The same in front of any router whose first run waits at the gate; `then` comes after the gate was opened.
+async fn ten_wait_for(
+    effects: &Effects,
+    gate: &Gate,
+    router: Router,
+    then: impl AsyncFnOnce(&Scripted),
+) -> Vec<Answer> {
     let store = Scripted::over(store());
     let layer = layer_over(DynStore::new(store.clone())).in_flight(InFlight::Wait(Duration::from_mins(1)));
-    let server = Server::start(first_waits(effects, &gate, status).layer(layer)).await;
+    let server = Server::start(router.layer(layer)).await;
     let call = post("/").key("order-1001");
 
     let running = call.begin(&server, usize::MAX).await;
@@ -70,6 +85,7 @@ async fn ten_wait(effects: &Effects, status: StatusCode) -> Vec<Answer> {
     store.called(Operation::Changed, 10).await;
     assert_eq!(effects.count(), 1);
     gate.open();
+    then(&store).await;
     let mut answers = vec![call.finish(running).await];
     for waiter in waiters {
         answers.push(call.finish(waiter).await);
@@ -102,6 +118,50 @@ async fn one_waiter_runs_when_the_request_it_waited_for_fails_or_leaves_no_recor
         assert!(replays.iter().all(|replay| replay.body == ran[0].body));
         assert_eq!(effects.attempts(), [(1, None), second]);
     }
+}
+
+/// Asserts that of eleven requests one failed, one ran it again and failed too, and the others were refused.
+#[track_caller]
+fn assert_one_ran_again(effects: &Effects, answers: &[Answer]) {
+    let failed = Previous::Failed { status: Some(StatusCode::INTERNAL_SERVER_ERROR) };
+    assert_eq!(effects.attempts(), [(1, None), (2, Some(failed))]);
+    answers[0].assert_first(500, "run 1");
+    let (ran, refused): (Vec<_>, Vec<_>) = answers[1..].iter().partition(|answer| answer.status == 500);
+    assert_eq!((ran.len(), refused.len()), (1, 9));
+    ran[0].assert_first(500, "run 2");
+    for answer in refused {
+        answer.assert_refused(409, "idempotency_key_in_flight");
+    }
+}
+
+#[tokio::test]
+async fn waiters_do_not_run_in_turn_what_fails_again_while_they_wait_for_it() {
+    let (effects, gate, second) = (Effects::new(), Gate::new(), Gate::new());
+    let (ledger, first_gate, second_gate) = (effects.clone(), gate.clone(), second.clone());
+    let router = app(&effects, move |_| {
+        let run = ledger.count();
+        let gate = if run == 1 { first_gate.clone() } else { second_gate.clone() };
+        async move {
+            gate.passed().await;
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("run {run}"))
+        }
+    });
+    let all_wait_again = async |store: &Scripted| {
+        effects.reached(2).await;
+        store.called(Operation::Changed, 10 + 9).await;
+        second.open();
+    };
+    let answers = ten_wait_for(&effects, &gate, router, all_wait_again).await;
+    assert_one_ran_again(&effects, &answers);
+}
+
+#[tokio::test]
+async fn waiters_do_not_run_in_turn_what_fails_again_at_once() {
+    let (effects, gate) = (Effects::new(), Gate::new());
+    let failure = StatusCode::INTERNAL_SERVER_ERROR;
+    let router = first_waits_then(&effects, &gate, failure, failure);
+    let answers = ten_wait_for(&effects, &gate, router, async |_| {}).await;
+    assert_one_ran_again(&effects, &answers);
 }
 
 #[tokio::test]

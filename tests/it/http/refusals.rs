@@ -38,6 +38,24 @@ async fn the_renderer_can_be_replaced_but_not_what_clients_act_on() {
 }
 
 #[tokio::test]
+async fn a_renderer_cannot_ask_for_a_retry_that_is_of_no_use() {
+    let effects = Effects::new();
+    let layer = layer().renderer(|rejection| {
+        let mut response = rejection.render();
+        response.headers_mut().insert("Retry-After", 60.into());
+        response
+    });
+    let server = Server::start(counting(&effects).layer(layer)).await;
+    let call = post("/").key("order-1001");
+    call.send(&server).await.assert_first(200, "run 1");
+
+    let refused = call.body("other").send(&server).await;
+    refused.assert_refused(409, "idempotency_key_reused");
+    assert_eq!(refused.header("retry-after"), None);
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
 async fn the_rejection_stands_in_the_extensions_for_the_layers_outside() {
     let effects = Effects::new();
     let service = counting(&effects).layer(layer().require_key().max_request(10).max_response(4));

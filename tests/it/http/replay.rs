@@ -94,6 +94,30 @@ async fn repeated_headers_are_all_replayed_in_their_order() {
 }
 
 #[tokio::test]
+async fn thirty_thousand_values_of_one_header_are_replayed() {
+    const VALUES: u32 = 30_000;
+    let effects = Effects::new();
+    let service = app(&effects, |_| async {
+        let mut headers = HeaderMap::new();
+        for value in 0..VALUES {
+            headers.append("link", value.into());
+        }
+        (headers, "many")
+    });
+    let service = service.layer(layer());
+    for replayed in [false, true] {
+        let request = Request::post("/").header("x-idempotency-key", "order-1001").body(Body::empty());
+        let response = service.clone().oneshot(request.unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers().contains_key("x-idempotent-result"), replayed);
+        let links = response.headers().get_all("link").iter();
+        assert!(links.eq((0..VALUES).map(HeaderValue::from).collect::<Vec<_>>().iter()));
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "many");
+    }
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
 async fn what_belongs_to_one_response_or_one_connection_is_not_replayed() {
     let effects = Effects::new();
     let server = answering(&effects, layer(), || {

@@ -187,6 +187,47 @@ async fn a_panic_that_nobody_catches_cuts_the_connection_as_it_does_without_the_
 }
 
 #[tokio::test]
+async fn a_panic_of_the_body_is_a_failed_attempt() {
+    let effects = Effects::new();
+    let ledger = effects.clone();
+    let router = app(&effects, move |_| {
+        let first = ledger.count() == 1;
+        async move {
+            if first {
+                return Body::new(Frames::known(&[b"cut "]).announcing(9).panicking());
+            }
+            Body::from("whole")
+        }
+    });
+    let server = Server::start(router.layer(layer())).await;
+    let call = post("/").key("order-1001");
+
+    assert_eq!(call.send(&server).await.status, 0, "no answer");
+    let second = call.send(&server).await;
+    second.assert_first(200, "whole");
+    call.send(&server).await.assert_replays(&second);
+    assert_eq!(effects.attempts(), [(1, None), (2, Some(Previous::Failed { status: None }))]);
+}
+
+#[tokio::test]
+async fn a_panic_of_the_classifier_is_a_failed_attempt() {
+    let effects = Effects::new();
+    let ledger = effects.clone();
+    let layer = layer().classifier(move |_| {
+        assert!(ledger.count() > 1, "the classifier panics, as it was told to");
+        Class::Success
+    });
+    let server = Server::start(counting(&effects).layer(layer)).await;
+    let call = post("/").key("order-1001");
+
+    assert_eq!(call.send(&server).await.status, 0, "no answer");
+    let second = call.send(&server).await;
+    second.assert_first(200, "run 2");
+    call.send(&server).await.assert_replays(&second);
+    assert_eq!(effects.attempts(), [(1, None), (2, Some(Previous::Failed { status: None }))]);
+}
+
+#[tokio::test]
 async fn after_a_panic_there_is_nothing_to_replay_and_policy_may_refuse_to_run_again() {
     for policy in [OnFailed::Refuse, OnFailed::Replay] {
         let effects = Effects::new();

@@ -20,8 +20,9 @@ use super::{Gate, Server, patiently};
 
 /// A body of several frames. It announces a length only if it was given one.
 pub(crate) struct Frames {
-    frames: VecDeque<Result<Frame<Bytes>, std::io::Error>>,
+    queue: VecDeque<Result<Frame<Bytes>, std::io::Error>>,
     length: Option<u64>,
+    panics: bool,
 }
 
 impl Frames {
@@ -34,11 +35,11 @@ impl Frames {
     /// Frames of a length that nobody knows before their end.
     pub(crate) fn unknown(data: &[&[u8]]) -> Self {
         let frames = data.iter().map(|frame| Ok(Frame::data(Bytes::copy_from_slice(frame))));
-        Self { frames: frames.collect(), length: None }
+        Self { queue: frames.collect(), length: None, panics: false }
     }
 
     pub(crate) fn trailers(mut self, trailers: HeaderMap) -> Self {
-        self.frames.push_back(Ok(Frame::trailers(trailers)));
+        self.queue.push_back(Ok(Frame::trailers(trailers)));
         self
     }
 
@@ -50,7 +51,13 @@ impl Frames {
 
     /// Ends in an error.
     pub(crate) fn broken(mut self) -> Self {
-        self.frames.push_back(Err(std::io::Error::other("the source of the body broke")));
+        self.queue.push_back(Err(std::io::Error::other("the source of the body broke")));
+        self
+    }
+
+    /// Panics when it is polled after its last frame.
+    pub(crate) fn panicking(mut self) -> Self {
+        self.panics = true;
         self
     }
 }
@@ -63,7 +70,8 @@ impl http_body::Body for Frames {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
-        let frame = self.frames.pop_front();
+        let frame = self.queue.pop_front();
+        assert!(frame.is_some() || !self.panics, "the body panics, as it was told to");
         if let (Some(Ok(frame)), Some(length)) = (&frame, &mut self.length) {
             *length -= frame.data_ref().map_or(0, |data| data.len() as u64).min(*length);
         }
