@@ -25,7 +25,7 @@ use crate::outcome::{KeptBody, Outcome};
 use crate::rejection::Rejection;
 use crate::response::{self, BrokenBody};
 use crate::store::{
-    ErrorKind, Lease, Record, Reservation, Reserve, Seen, Settlement, State, Store, StoreError, Token,
+    ErrorKind, Lease, Record, Rerun, Reservation, Reserve, Seen, Settlement, State, Store, StoreError,
 };
 use crate::task::{self, Caught};
 
@@ -61,7 +61,7 @@ where
         fingerprint: config.fingerprint(&parts, &body),
         lease: config.lease,
         retention: config.pending_retention(),
-        rerun_failed: config.on_failed == OnFailed::Rerun,
+        rerun_failed: if config.on_failed == OnFailed::Rerun { Rerun::Any } else { Rerun::Never },
         rerun_abandoned: config.on_abandoned == OnAbandoned::Rerun,
     };
 
@@ -135,18 +135,11 @@ async fn admit<St: Store>(
         InFlight::Reject => Duration::ZERO,
         InFlight::Wait(bound) => bound,
     };
-    let may_rerun = reserve.rerun_failed;
-    let mut waiting: Option<(Instant, Token)> = None;
+    let mut waiting_since = None;
     let mut round = 0;
     loop {
         let found = match within(config.store_timeout, store.reserve(&reserve)).await {
             Ok(Reservation::Acquired(lease)) => return Admitted::Execute(lease),
-            Ok(Reservation::Found(Record { token, state: State::Failed(_), .. }))
-                if may_rerun && !reserve.rerun_failed && waiting.is_some_and(|(_, seen)| seen == token) =>
-            {
-                reserve.rerun_failed = true;
-                continue;
-            }
             Ok(Reservation::Found(record)) => decide(record, &reserve, config),
             Err(error) => return Admitted::Refuse(unavailable(&error, &reserve, config)),
         };
@@ -155,10 +148,12 @@ async fn admit<St: Store>(
             Decision::Refuse(rejection) => return Admitted::Refuse(rejection),
             Decision::InFlight(seen) => seen,
         };
-        let (since, _) = *waiting.get_or_insert_with(|| (Instant::now(), seen.token));
-        // When the attempt that a crowd waits for has failed, one of them runs it again. If that fails too, the rest
-        // must not try in turn: so they look whose failure it is before they take it over.
-        reserve.rerun_failed = false;
+        let since = *waiting_since.get_or_insert_with(Instant::now);
+        // When the attempt that a crowd waits for fails, one of them runs it again. If that fails too, the rest do not
+        // try in turn.
+        if reserve.rerun_failed == Rerun::Any {
+            reserve.rerun_failed = Rerun::Only(seen.token);
+        }
         let left = bound.saturating_sub(since.elapsed());
         if left.is_zero() {
             return Admitted::Refuse(config.in_flight());

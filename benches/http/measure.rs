@@ -168,7 +168,7 @@ pub(crate) fn all() {
     run("memory, first", "memory", None, &load);
     run("memory, replay", "memory", None, &replays);
     for (name, body) in [("request of 16 KiB", 16 << 10), ("request of 256 KiB", 256 << 10)] {
-        run(name, "memory", None, &Load { body, ..with_path("/swallow") });
+        run(name, "nothing", None, &Load { body, ..with_path("/swallow") });
     }
     memory_record(&only, &load);
     if cfg!(feature = "redis") {

@@ -1,6 +1,7 @@
 //! The server under load: one handler, bare or behind the layer.
 
 use std::io::Write;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::Query;
@@ -11,7 +12,8 @@ use axum::routing::post;
 use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use tower_idempotency::{IdempotencyLayer, MemoryStore, Scope, Store};
+use tower_idempotency::store::{Lease, Reservation, Reserve, Settlement, Token};
+use tower_idempotency::{IdempotencyLayer, MemoryStore, Outcome, Scope, Store, StoreError};
 
 #[derive(Deserialize)]
 struct Payment {
@@ -67,6 +69,7 @@ pub(crate) fn serve(stack: &str) {
         let app = match stack {
             "bare" => bare,
             "from_fn" => bare.layer(from_fn(|request, next: Next| next.run(request))),
+            "nothing" => bare.layer(layer(Nothing)),
             "memory" => bare.layer(layer(MemoryStore::new())),
             #[cfg(feature = "redis")]
             url => bare.layer(layer(tower_idempotency::RedisStore::open(url).unwrap())),
@@ -78,6 +81,35 @@ pub(crate) fn serve(stack: &str) {
         std::io::stdout().flush().unwrap();
         axum::serve(listener.tap_io(|tcp| tcp.set_nodelay(true).unwrap()), app).await.unwrap();
     });
+}
+
+/// Gives every key to whoever asks and keeps nothing, so that what is left is the cost of buffering and fingerprint.
+struct Nothing;
+
+impl Store for Nothing {
+    async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
+        Ok(Reservation::Acquired(Lease::first(request, Token::new([0; 16]))))
+    }
+
+    async fn complete(&self, _: &Lease, _: &Outcome, _: Duration) -> Result<Settlement, StoreError> {
+        Ok(Settlement::Applied)
+    }
+
+    async fn fail(&self, _: &Lease, _: Option<&Outcome>, _: Duration) -> Result<Settlement, StoreError> {
+        Ok(Settlement::Applied)
+    }
+
+    async fn release(&self, _: &Lease) -> Result<Settlement, StoreError> {
+        Ok(Settlement::Applied)
+    }
+
+    async fn renew(&self, _: &Lease) -> Result<Settlement, StoreError> {
+        Ok(Settlement::Applied)
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 fn layer<S: Store>(store: S) -> IdempotencyLayer<S> {

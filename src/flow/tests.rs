@@ -10,7 +10,7 @@ use crate::fingerprint::Fingerprint;
 use crate::key::{IdempotencyKey, Scope, StorageKey};
 use crate::outcome::{KeptBody, NotRetained, Outcome};
 use crate::rejection::Rejection;
-use crate::store::{Record, Reserve, State, Token};
+use crate::store::{Record, Rerun, Reserve, State, Token};
 
 const TOKEN: [u8; 16] = [7; 16];
 
@@ -140,7 +140,7 @@ fn request(operation: &str) -> Reserve {
         fingerprint: fingerprint(operation),
         lease: Duration::from_secs(10),
         retention: Duration::from_hours(1),
-        rerun_failed: false,
+        rerun_failed: Rerun::Never,
         rerun_abandoned: false,
     }
 }

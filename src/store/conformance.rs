@@ -68,6 +68,7 @@ pub async fn run<S: Store>(store: &S, unit: Duration) {
     a_failure_is_found_byte_for_byte(store, unit).await;
     a_body_of_any_size_is_kept(store, unit).await;
     a_failed_record_is_taken_over_only_when_asked(store, unit).await;
+    only_the_failure_that_was_awaited_is_taken_over(store, unit).await;
     of_many_contenders_one_takes_over_a_failed_record(store, unit).await;
     a_small_answer_leaves_nothing_of_a_large_one(store, unit).await;
     attempts_are_counted(store, unit).await;

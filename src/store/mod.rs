@@ -121,10 +121,21 @@ pub struct Reserve {
     pub lease: Duration,
     /// How long the pending record stays, so that an abandoned attempt is known as such. Longer than the lease.
     pub retention: Duration,
-    /// Whether a `failed` record of the same fingerprint is taken over.
-    pub rerun_failed: bool,
+    /// Which `failed` records of the same fingerprint are taken over.
+    pub rerun_failed: Rerun,
     /// Whether an abandoned record of the same fingerprint is taken over.
     pub rerun_abandoned: bool,
+}
+
+/// Which failed records a reservation takes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rerun {
+    /// None.
+    Never,
+    /// That of one attempt: the one that the caller has waited for.
+    Only(Token),
+    /// Any.
+    Any,
 }
 
 /// What [`Store::reserve`] came to.
@@ -160,7 +171,11 @@ impl Record {
         self.fingerprint == request.fingerprint
             && match self.state {
                 State::Pending { abandoned } => abandoned && request.rerun_abandoned,
-                State::Failed(_) => request.rerun_failed,
+                State::Failed(_) => match request.rerun_failed {
+                    Rerun::Never => false,
+                    Rerun::Only(token) => token == self.token,
+                    Rerun::Any => true,
+                },
                 State::Success(_) => false,
             }
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use tower_idempotency::store::{
-    Lease, MemoryStore, Record, Reservation, Reserve, Seen, Settlement, State, Store, StoreError, Token,
-    conformance,
+    Lease, MemoryStore, Record, Rerun, Reservation, Reserve, Seen, Settlement, State, Store, StoreError,
+    Token, conformance,
 };
 use tower_idempotency::{Fingerprint, KeptBody, NotRetained, Outcome, StorageKey};
 
@@ -182,7 +182,7 @@ impl Store for Faulty {
         asked.lease = self.time(request.lease);
         asked.retention = self.time(request.retention);
         if self.fault == TakesOverWithoutBeingAsked {
-            asked.rerun_failed = true;
+            asked.rerun_failed = Rerun::Any;
             asked.rerun_abandoned = true;
         }
         let mut reservation = self.inner.reserve(&asked).await?;
@@ -253,7 +253,7 @@ impl Store for Faulty {
                 fingerprint: lease.fingerprint,
                 lease: lease.lease,
                 retention: lease.retention,
-                rerun_failed: false,
+                rerun_failed: Rerun::Never,
                 rerun_abandoned: false,
             };
             self.inner.reserve(&again).await?;

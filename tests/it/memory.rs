@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::Barrier;
 use tokio::time::Instant;
 use tower_idempotency::store::{
-    ErrorKind, Lease, MemoryStore, Record, Reservation, Reserve, Seen, Settlement, State, Store,
+    ErrorKind, Lease, MemoryStore, Record, Rerun, Reservation, Reserve, Seen, Settlement, State, Store,
 };
 use tower_idempotency::{Fingerprint, IdempotencyKey, KeptBody, Outcome, Scope, StorageKey};
 
@@ -57,7 +57,7 @@ async fn a_full_store_serves_the_records_it_has() {
     assert_eq!(settlement, Settlement::Applied);
 
     // Taking a record over needs no new place.
-    let again = Reserve { rerun_failed: true, ..request(0) };
+    let again = Reserve { rerun_failed: Rerun::Any, ..request(0) };
     let Reservation::Acquired(lease) = store.reserve(&again).await.unwrap() else {
         panic!("a failed record should be taken over in a full store too");
     };
@@ -129,7 +129,7 @@ async fn one_key_in_endless_use_does_not_grow_the_store() {
     release(&store, &acquire(&store, 0).await).await;
     assert_eq!((store.records(), store.bytes()), (0, 0));
 
-    let failed = Reserve { rerun_failed: true, ..request(1) };
+    let failed = Reserve { rerun_failed: Rerun::Any, ..request(1) };
     for _ in 0..100_000 {
         let lease = acquire(&store, 0).await;
         assert_eq!(store.records(), 1);
@@ -397,7 +397,7 @@ fn request(number: u64) -> Reserve {
         fingerprint: Fingerprint::of_request(&Method::POST, "/orders", &HeaderMap::new(), &[], b"{}"),
         lease: HOUR,
         retention: 2 * HOUR,
-        rerun_failed: false,
+        rerun_failed: Rerun::Never,
         rerun_abandoned: false,
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::{
-    Lease, Previous, Record, Reservation, Reserve, Seen, Settlement, State, Store, StoreError,
+    Lease, Previous, Record, Rerun, Reservation, Reserve, Seen, Settlement, State, Store, StoreError,
 };
 use super::given::{answer, fingerprint, fresh_key, large_answer};
 use super::told::{Told, Write};
@@ -31,7 +31,7 @@ impl<'a, S: Store> Contender<'a, S> {
             fingerprint: fingerprint("an operation"),
             lease: unit.mul_f64(20.0),
             retention: unit.mul_f64(40.0),
-            rerun_failed: false,
+            rerun_failed: Rerun::Never,
             rerun_abandoned: false,
         };
         Self { store, unit, request }
@@ -53,7 +53,11 @@ impl<'a, S: Store> Contender<'a, S> {
     }
 
     pub(super) fn rerunning_failed(&self) -> Self {
-        self.but(|request| request.rerun_failed = true)
+        self.but(|request| request.rerun_failed = Rerun::Any)
+    }
+
+    pub(super) fn rerunning_failure_of(&self, awaited: &Lease) -> Self {
+        self.but(|request| request.rerun_failed = Rerun::Only(awaited.token))
     }
 
     pub(super) fn rerunning_abandoned(&self) -> Self {

@@ -33,6 +33,17 @@ pub async fn a_failed_record_is_taken_over_only_when_asked<S: Store>(store: &S, 
     }
 }
 
+/// Somebody who has waited for one attempt takes over its failure, and not that of the attempt after it.
+pub async fn only_the_failure_that_was_awaited_is_taken_over<S: Store>(store: &S, unit: Duration) {
+    let contender = Contender::new(store, unit);
+    let first = contender.acquires_first().await;
+    contender.applies(&first, Write::Fail(None)).await;
+    let waiter = contender.rerunning_failure_of(&first);
+    let second = waiter.takes_over(2, Previous::Failed { status: None }).await;
+    contender.applies(&second, Write::Fail(None)).await;
+    waiter.finds_failed(&second, None).await;
+}
+
 /// Of 50 contenders at once exactly one takes over a failed record; the others find the new attempt.
 pub async fn of_many_contenders_one_takes_over_a_failed_record<S: Store>(store: &S, unit: Duration) {
     let contender = Contender::new(store, unit).rerunning_failed().rerunning_abandoned();

@@ -1,6 +1,6 @@
 use http::{HeaderMap, Method};
 
-use super::super::super::Reserve;
+use super::super::super::{Rerun, Reserve};
 use super::*;
 use crate::key::{IdempotencyKey, Scope};
 
@@ -63,7 +63,7 @@ fn lease(key: &str) -> Lease {
         fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
         lease: Duration::from_secs(10),
         retention: Duration::from_mins(1),
-        rerun_failed: false,
+        rerun_failed: Rerun::Never,
         rerun_abandoned: false,
     };
     Lease::first(&request, Token::new([1; 16]))
