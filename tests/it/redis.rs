@@ -1,6 +1,5 @@
 //! The Redis store against real servers.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -317,11 +316,11 @@ async fn with_redis_stopped_every_request_is_refused_in_time() {
     let app = app_with(RedisStore::open(&server.url()).unwrap(), |layer| layer.store_timeout(timeout));
     assert_eq!(call(&app, "before", "/status/201").await.status(), 201);
 
-    signal(&server, "-STOP");
+    server.stop();
     let start = Instant::now();
     assert_eq!(call(&app, "during", "/status/201").await.status(), 503);
     assert!(start.elapsed() < timeout + Duration::from_millis(400), "{:?}", start.elapsed());
-    signal(&server, "-CONT");
+    server.resume();
 
     assert!(is_replay(&call(&app, "before", "/status/201").await));
 }
@@ -363,9 +362,4 @@ async fn resumes(app: &Router) {
         assert!(start.elapsed() < Duration::from_secs(3), "service has not resumed");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-fn signal(server: &RedisServer, signal: &str) {
-    let sent = Command::new("kill").args([signal, &server.pid().to_string()]).status().unwrap();
-    assert!(sent.success());
 }

@@ -147,10 +147,10 @@ async fn a_store_that_is_down_is_a_503_and_heals_by_itself() {
 async fn a_store_that_hangs_is_a_503_within_the_store_timeout() {
     let Pair { redis, one, other: _other, _directory } = Pair::start(&["--store-timeout", "300ms"]).await;
     assert_eq!(one.pay("before", &order()).await.status, 201);
-    signal(redis.pid(), "STOP");
+    redis.stop();
     let start = std::time::Instant::now();
     one.pay("during", &order()).await.refused_for_now(503, "idempotency_store_unavailable");
     assert!(start.elapsed() < std::time::Duration::from_secs(2));
     assert_eq!(one.effects().await.len(), 1);
-    signal(redis.pid(), "CONT");
+    redis.resume();
 }

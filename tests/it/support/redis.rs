@@ -38,14 +38,32 @@ impl RedisServer {
         self.port
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+    /// Stops the server where it is: connections stay open, and nothing is answered.
+    pub(crate) fn stop(&self) {
+        self.signal("-STOP", "pause");
+    }
+
+    pub(crate) fn resume(&self) {
+        self.signal("-CONT", "unpause");
+    }
+
+    fn signal(&self, signal: &str, docker: &str) {
+        let sent = if installed() {
+            Command::new("kill").args([signal, &self.child.id().to_string()]).status()
+        } else {
+            Command::new("docker").args([docker, &container(self.port)]).status()
+        };
+        assert!(sent.unwrap().success());
     }
 
     /// Ends the server as a crash would. Its data is lost.
     pub(crate) fn kill(&mut self) {
-        // It fails only if the server has ended already.
-        let _ = self.child.kill();
+        // Both fail only if the server has ended already.
+        if installed() {
+            let _ = self.child.kill();
+        } else {
+            let _ = Command::new("docker").args(["kill", &container(self.port)]).output();
+        }
         self.child.wait().unwrap();
     }
 
@@ -62,18 +80,38 @@ impl Drop for RedisServer {
     }
 }
 
+fn installed() -> bool {
+    Command::new("redis-server").arg("--version").output().is_ok()
+}
+
+/// The name of the container where Redis is not installed.
+fn container(port: u16) -> String {
+    format!("idempotency-test-{port}")
+}
+
+/// The server as it is installed, or a container of the service in docker-compose.yml.
+fn command(port: u16, directory: &Path) -> Command {
+    let mut command;
+    if installed() {
+        command = Command::new("redis-server");
+        command
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
+            .arg(directory);
+    } else {
+        command = Command::new("docker");
+        command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["compose", "run", "--rm", "--name"]);
+        command.args([&container(port), "--publish", &format!("127.0.0.1:{port}:6379"), "redis"]);
+    }
+    command
+}
+
 /// Starts a server and waits until it says that it is ready; `None` if it ended before.
 fn spawn(port: u16, directory: &Path) -> Option<Child> {
-    let mut child = Command::new("redis-server")
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
-        .arg(directory)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| {
+    let mut child =
+        command(port, directory).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap_or_else(|error| {
             panic!(
-                "redis-server cannot be run ({error}). This test starts one of its own: install \
-                 Redis 7 or later so that `redis-server` is in the PATH"
+                "this test starts a Redis server of its own, and there is neither `redis-server` nor `docker` in the \
+                 PATH ({error}): run `scripts/servers`"
             )
         });
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
