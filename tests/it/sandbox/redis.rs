@@ -5,7 +5,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use super::server::{Sandbox, order, order_with, signal};
+use super::server::{Sandbox, order, order_with};
 use crate::support::redis::RedisServer;
 
 /// Two processes that share a store and a ledger.
