@@ -1,8 +1,8 @@
 //! The connection that the store makes for itself.
 //!
 //! The driver's own manager is made for programs that would rather wait than fail: with its defaults a call to a server
-//! that is down takes 9.5 s. Here such a call fails as soon as the one attempt to connect has failed, and the next call
-//! makes the next attempt.
+//! that is down takes 9.5 s. Here such a call fails as soon as the one attempt to connect has failed, and the first call
+//! after a short pause makes the next attempt.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
