@@ -11,9 +11,20 @@ use tower_idempotency::store::{
 };
 use tower_idempotency::{Fingerprint, KeptBody, NotRetained, Outcome, StorageKey};
 
-/// What a store may do wrong.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Fault {
+/// The faults, and the list of all of them.
+macro_rules! faults {
+    ($($(#[$note:meta])* $fault:ident,)+) => {
+        /// What a store may do wrong.
+        #[derive(Debug, Clone, Copy, PartialEq)]
+        enum Fault {
+            $($(#[$note])* $fault,)+
+        }
+
+        const FAULTS: &[Fault] = &[$(Fault::$fault),+];
+    };
+}
+
+faults! {
     /// A plain write where a write-if-absent was meant.
     OverwritesTheWinner,
     SettlesForAnyToken,
@@ -48,41 +59,9 @@ enum Fault {
 
 use Fault::*;
 
-const FAULTS: [Fault; 29] = [
-    OverwritesTheWinner,
-    SettlesForAnyToken,
-    RepeatsTokens,
-    ReleasesForAnyToken,
-    RefusesWhatWasSentTwice,
-    RevivesOnRenew,
-    RenewsNothing,
-    RenewsTheLeaseOnly,
-    TakesOverWithoutBeingAsked,
-    TakesOverAnotherOperation,
-    ForgetsTheFingerprint,
-    ForgetsTheAttempts,
-    NeverAbandons,
-    AbandonsAtOnce,
-    CountsInSeconds,
-    TakesMillisecondsForSeconds,
-    TakesZeroForNoEnd,
-    KeepsForEver,
-    TurnsBodiesToText,
-    LosesEmptyBodies,
-    CutsLargeBodies,
-    CollapsesHeaders,
-    LosesTrailers,
-    LosesTheRequestId,
-    MistakesWhyThereIsNoBody,
-    LosesFailedAnswers,
-    SleepsToTheBound,
-    SleepsPastTheBound,
-    WaiterReleases,
-];
-
 #[tokio::test(start_paused = true)]
 async fn the_suite_finds_every_fault() {
-    for fault in FAULTS {
+    for &fault in FAULTS {
         let store = Faulty { fault, inner: MemoryStore::new(), leases: Mutex::default() };
         let run = tokio::spawn(async move { conformance::run(&store, Duration::from_secs(1)).await });
         let found = run.await.expect_err(&format!("the suite should find that a store {fault:?}"));
