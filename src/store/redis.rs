@@ -17,11 +17,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use ::redis::Pipeline;
 use ::redis::aio::ConnectionLike;
-use ::redis::{Cmd, Pipeline};
 use bytes::Bytes;
 
-use super::record::{self, millis};
+use super::record::{self, Stored, millis};
 use super::{
     ErrorKind, Lease, Record, Reservation, Reserve, Settlement, State, Status, Store, StoreError, Token,
 };
@@ -36,8 +36,8 @@ mod standing;
 
 pub use connection::Connection;
 use error::{is_refused, store_error};
-use script::{Script, text};
-use standing::{Found, Standing, body_name};
+use script::{Before, Script, text};
+use standing::{Standing, body_name};
 
 /// Keeps records in Redis, for any number of processes. A clone is the same store.
 ///
@@ -209,7 +209,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     async fn take_over(
         &self,
         name: &[u8],
-        found: &Found,
+        found: &Stored,
         next: &Lease,
     ) -> Result<Option<Standing>, StoreError> {
         let head = record::head(found.record.status(), &found.record.token);
@@ -224,8 +224,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     }
 
     /// The record whole: the body of a large answer is read from where it is kept.
-    async fn with_body(&self, name: &[u8], found: Found) -> Result<Record, StoreError> {
-        let Found { mut record, missing, .. } = found;
+    async fn with_body(&self, name: &[u8], found: Stored) -> Result<Record, StoreError> {
+        let Stored { mut record, missing, .. } = found;
         if missing == 0 {
             return Ok(record);
         }
@@ -266,8 +266,9 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         let body_name = body_name(&name, &lease.token);
         let grace = millis(retention.saturating_add(BODY_GRACE));
         // Of two settling writes under one token, only the first one counts, and only its body.
-        let mut apart = ::redis::cmd("SET");
-        apart.arg(&body_name).arg(body).arg("NX").arg("PX").arg(grace);
+        let apart = |pipeline: &mut Pipeline| {
+            pipeline.cmd("SET").arg(&body_name).arg(body).arg("NX").arg("PX").arg(grace).ignore();
+        };
         self.settle(&script::SETTLE, Some(&apart), &[&name, &body_name], &args).await
     }
 
@@ -275,7 +276,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     async fn settle(
         &self,
         script: &Script,
-        before: Option<&Cmd>,
+        before: Option<Before<'_>>,
         keys: &[&[u8]],
         args: &[&[u8]],
     ) -> Result<Settlement, StoreError> {

@@ -11,6 +11,9 @@ pub(super) static SETTLE: LazyLock<Script> = LazyLock::new(|| Script::new(includ
 pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("release.lua")));
 pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("renew.lua")));
 
+/// Writes commands whose answers are ignored. They may carry a large body, so they are not copied to get there.
+pub(super) type Before<'a> = &'a (dyn Fn(&mut Pipeline) + Sync);
+
 pub(super) struct Script {
     source: &'static str,
     digest: String,
@@ -22,18 +25,18 @@ impl Script {
         Self { source, digest }
     }
 
-    /// Runs the script behind the commands of `before`, whose answers are ignored, in one round trip.
+    /// Runs the script behind the commands that `before` writes, in one round trip.
     pub(super) async fn run<T: FromRedisValue>(
         &self,
         connection: &mut impl ConnectionLike,
-        before: Option<&Cmd>,
+        before: Option<Before<'_>>,
         keys: &[&[u8]],
         args: &[&[u8]],
     ) -> RedisResult<T> {
-        match send(connection, before, &call("EVALSHA", &self.digest, keys, args)).await {
+        match send(connection, before, call("EVALSHA", &self.digest, keys, args)).await {
             // The server was restarted or its scripts were flushed. The source makes it know the script again.
             Err(error) if is_no_script(&error) => {
-                send(connection, before, &call("EVAL", self.source, keys, args)).await
+                send(connection, before, call("EVAL", self.source, keys, args)).await
             }
             answer => answer,
         }
@@ -42,14 +45,15 @@ impl Script {
 
 async fn send<T: FromRedisValue>(
     connection: &mut impl ConnectionLike,
-    before: Option<&Cmd>,
-    script: &Cmd,
+    before: Option<Before<'_>>,
+    script: Cmd,
 ) -> RedisResult<T> {
     let Some(before) = before else {
         return script.query_async(connection).await;
     };
     let mut pipeline = Pipeline::with_capacity(2);
-    pipeline.add_command(before.clone()).ignore().add_command(script.clone());
+    before(&mut pipeline);
+    pipeline.add_command(script);
     let (answer,) = pipeline.query_async(connection).await?;
     Ok(answer)
 }

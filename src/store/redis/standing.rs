@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::super::record::{self, Pending, Stored};
-use super::super::{ErrorKind, Record, State, StoreError, Token};
+use super::super::record::{self, Stored};
+use super::super::{ErrorKind, State, StoreError, Token};
 
 /// What stands under a name, and for how many more milliseconds.
 pub(super) struct Standing {
@@ -11,25 +11,18 @@ pub(super) struct Standing {
     pub(super) left: i64,
 }
 
-/// A record that was found. The body of its answer may still be missing.
-pub(super) struct Found {
-    pub(super) record: Record,
-    pub(super) pending: Option<Pending>,
-    pub(super) missing: usize,
-}
-
 impl Standing {
     /// Reads the record, if there is one, and tells by its age whether it is abandoned.
-    pub(super) fn judge(self) -> Result<Option<Found>, StoreError> {
+    pub(super) fn judge(self) -> Result<Option<Stored>, StoreError> {
         let Some(frame) = self.frame else {
             return Ok(None);
         };
-        let Stored { mut record, pending, missing } = record::decode(Bytes::from(frame))
+        let mut found = record::decode(Bytes::from(frame))
             .map_err(|malformed| StoreError::with_source(ErrorKind::Corrupt, malformed))?;
-        if let (State::Pending { abandoned }, Some(pending)) = (&mut record.state, pending) {
+        if let (State::Pending { abandoned }, Some(pending)) = (&mut found.record.state, found.pending) {
             *abandoned = usize::try_from(self.left).is_ok_and(|left| left <= pending.lapsed_at());
         }
-        Ok(Some(Found { record, pending, missing }))
+        Ok(Some(found))
     }
 }
 
