@@ -34,6 +34,7 @@ mod contender;
 mod expiry;
 mod fencing;
 mod given;
+mod inspection;
 mod leases;
 mod takeover;
 mod together;
@@ -44,6 +45,7 @@ pub use answers::*;
 pub use contend::*;
 pub use expiry::*;
 pub use fencing::*;
+pub use inspection::*;
 pub use leases::*;
 pub use takeover::*;
 pub use waiting::*;
@@ -77,6 +79,8 @@ pub async fn run<S: Store>(store: &S, unit: Duration) {
     a_settling_write_may_be_sent_twice(store, unit).await;
     a_settled_record_is_not_settled_otherwise(store, unit).await;
     renew_revives_nothing(store, unit).await;
+    to_inspect_a_free_key_reserves_nothing(store, unit).await;
+    an_inspection_tells_the_record_whole(store, unit).await;
     a_writer_whose_key_was_released_and_reserved_anew_changes_nothing(store, unit).await;
     // Its margins are the narrowest, so nothing runs beside it.
     fractions_of_a_unit_are_kept(store, unit).await;
@@ -87,6 +91,7 @@ pub async fn run<S: Store>(store: &S, unit: Duration) {
         an_abandoned_record_is_taken_over_only_when_asked,
         of_many_contenders_one_takes_over_an_abandoned_record,
         an_abandoned_record_of_another_operation_is_never_taken_over,
+        an_inspection_tells_abandoned_from_running,
         renew_extends_lease_and_retention,
         a_stranger_keeps_no_lease_alive,
         a_late_owner_may_still_settle_what_nobody_took_over,

@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Lease, Reservation, Reserve, Seen, Settlement, Store, StoreError};
+use super::{Lease, Record, Reservation, Reserve, Seen, Settlement, Store, StoreError};
+use crate::key::StorageKey;
 use crate::outcome::Outcome;
 
 /// Any [`Store`] behind one type, for a service that chooses its store at run time. A clone is the same store.
@@ -59,6 +60,7 @@ trait Erased: Send + Sync {
     ) -> Answer<'a, Settlement>;
     fn release<'a>(&'a self, lease: &'a Lease) -> Answer<'a, Settlement>;
     fn renew<'a>(&'a self, lease: &'a Lease) -> Answer<'a, Settlement>;
+    fn inspect<'a>(&'a self, key: &'a StorageKey) -> Answer<'a, Option<Record>>;
     fn changed<'a>(&'a self, seen: &'a Seen, round: u32, bound: Duration) -> Answer<'a, ()>;
     fn ping(&self) -> Answer<'_, ()>;
 }
@@ -92,6 +94,10 @@ impl<T: Store> Erased for T {
 
     fn renew<'a>(&'a self, lease: &'a Lease) -> Answer<'a, Settlement> {
         Box::pin(Store::renew(self, lease))
+    }
+
+    fn inspect<'a>(&'a self, key: &'a StorageKey) -> Answer<'a, Option<Record>> {
+        Box::pin(Store::inspect(self, key))
     }
 
     fn changed<'a>(&'a self, seen: &'a Seen, round: u32, bound: Duration) -> Answer<'a, ()> {
@@ -132,6 +138,10 @@ impl Store for DynStore {
 
     async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
         self.0.renew(lease).await
+    }
+
+    async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
+        self.0.inspect(key).await
     }
 
     async fn changed(&self, seen: &Seen, round: u32, bound: Duration) -> Result<(), StoreError> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{ErrorKind, Lease, Reservation, Reserve, Seen, Settlement, Store, StoreError, Token};
+use super::{ErrorKind, Lease, Record, Reservation, Reserve, Seen, Settlement, Store, StoreError, Token};
 use crate::key::StorageKey;
 use crate::outcome::Outcome;
 
@@ -236,6 +236,11 @@ impl Store for MemoryStore {
 
     async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
         Ok(self.0.settle(lease, |_| false, |shard, now| shard.renew(lease, now)))
+    }
+
+    async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
+        let now = self.0.now();
+        self.0.shard(key).live(key, now, &self.0.room).map(|slot| slot.record(now)).transpose()
     }
 
     async fn changed(&self, seen: &Seen, _round: u32, bound: Duration) -> Result<(), StoreError> {

@@ -89,6 +89,11 @@ pub trait Store: Send + Sync + 'static {
     /// Starts the lease and the retention of the pending record anew.
     fn renew(&self, lease: &Lease) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
 
+    /// Tells what stands under a key, and changes nothing. It is for people who look after the service, and for the
+    /// client of an attempt that another one has overtaken: what it tells may be over when it is read, so no write
+    /// may depend on it.
+    fn inspect(&self, key: &StorageKey) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send;
+
     /// Waits until the pending record that `seen` was read from may have changed, its lease lapsed included, or `bound`
     /// has passed; then it is time to reserve again. A store that cannot wake its waiters waits a moment that grows with `round`, the number
     /// of waits so far.

@@ -176,6 +176,17 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
         self.settle(&script::RENEW, None, &[&self.name(&lease.key)], &[&head, &retention]).await
     }
 
+    async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
+        let name = self.name(key);
+        let mut pipeline = Pipeline::with_capacity(2);
+        pipeline.cmd("GET").arg(&name).cmd("PTTL").arg(&name);
+        let (frame, left) = pipeline.query_async(&mut self.connection.clone()).await.map_err(store_error)?;
+        match (Standing { frame, left }).judge()? {
+            Some(found) => self.with_body(&name, found).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         ::redis::cmd("PING").exec_async(&mut self.connection.clone()).await.map_err(store_error)
     }

@@ -55,6 +55,8 @@ faults! {
     SleepsToTheBound,
     SleepsPastTheBound,
     WaiterReleases,
+    ReservesToInspect,
+    InspectsHeadsOnly,
 }
 
 use Fault::*;
@@ -238,6 +240,29 @@ impl Store for Faulty {
             self.inner.reserve(&again).await?;
         }
         Ok(settlement)
+    }
+
+    async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
+        let found = self.inner.inspect(key).await?;
+        match (self.fault, found) {
+            (ReservesToInspect, None) => {
+                let second = Duration::from_secs(1);
+                let again = Reserve {
+                    key: *key,
+                    fingerprint: Fingerprint::from_bytes(&[0; Fingerprint::LEN]),
+                    lease: second,
+                    retention: 2 * second,
+                    rerun_failed: Rerun::Never,
+                    rerun_abandoned: false,
+                };
+                self.inner.reserve(&again).await?;
+                Ok(None)
+            }
+            (InspectsHeadsOnly, Some(Record { state: State::Failed(_), fingerprint, attempt, token })) => {
+                Ok(Some(Record { state: State::Failed(None), fingerprint, attempt, token }))
+            }
+            (_, found) => Ok(found),
+        }
     }
 
     async fn changed(&self, seen: &Seen, round: u32, bound: Duration) -> Result<(), StoreError> {

@@ -74,6 +74,10 @@ impl<'a, S: Store> Contender<'a, S> {
         self
     }
 
+    pub(super) async fn inspects(&self) -> Option<Record> {
+        self.store.inspect(&self.request.key).await.unwrap_or_else(|error| broken("inspect", &error))
+    }
+
     pub(super) async fn reserve(&self) -> Reservation {
         self.store.reserve(&self.request).await.unwrap_or_else(|error| broken("reserve", &error))
     }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tower_idempotency::Outcome;
+use tower_idempotency::{Outcome, StorageKey};
 
 use super::patiently;
 use tower_idempotency::store::{
-    DynStore, ErrorKind, Lease, Reservation, Reserve, Seen, Settlement, Store, StoreError,
+    DynStore, ErrorKind, Lease, Record, Reservation, Reserve, Seen, Settlement, Store, StoreError,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,7 @@ pub(crate) enum Operation {
     Fail,
     Release,
     Renew,
+    Inspect,
     Changed,
 }
 
@@ -130,6 +131,10 @@ impl Store for Scripted {
 
     async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
         self.run(Operation::Renew, self.inner.renew(lease)).await
+    }
+
+    async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
+        self.run(Operation::Inspect, self.inner.inspect(key)).await
     }
 
     async fn changed(&self, seen: &Seen, round: u32, bound: Duration) -> Result<(), StoreError> {
