@@ -1,11 +1,16 @@
 //! What the handler can know of the attempt that it makes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
+
 use crate::key::IdempotencyKey;
 use crate::store::Previous;
 
-/// The attempt in force: its key, its number, and what the attempt before it came to.
+/// The attempt in force: its key, its number, what the attempt before it came to, and whether its lease still stands.
 ///
-/// The layer puts it into the extensions of every guarded request; with the feature `axum` it is an extractor too.
+/// The layer puts it into the extensions of every request with a key; with the feature `axum` it is an extractor too.
 /// A handler that calls another system passes the key on, and asks that system what became of the attempt before it
 /// when there was one:
 ///
@@ -24,16 +29,44 @@ use crate::store::Previous;
 ///     }
 /// }
 /// ```
+///
+/// A handler that takes long can stop before its next step when its lease is lost, for then another attempt may run:
+///
+/// ```
+/// use tower_idempotency::Attempt;
+///
+/// async fn pay(attempt: Attempt) -> Result<&'static str, &'static str> {
+///     tokio::select! {
+///         () = check_the_account() => {}
+///         () = attempt.lease_lost() => return Err("another attempt may have begun"),
+///     }
+///     Ok("charge")
+/// }
+/// # async fn check_the_account() {}
+/// ```
 #[derive(Debug, Clone)]
 pub struct Attempt {
     key: IdempotencyKey,
     number: u32,
     previous: Option<Previous>,
+    lease: Option<Arc<Standing>>,
+}
+
+/// Whether a lease still stands. Once it does not, it never does again.
+#[derive(Debug, Default)]
+struct Standing {
+    lost: AtomicBool,
+    told: Notify,
 }
 
 impl Attempt {
     pub(crate) fn new(key: IdempotencyKey, number: u32, previous: Option<Previous>) -> Self {
-        Self { key, number, previous }
+        Self { key, number, previous, lease: Some(Arc::default()) }
+    }
+
+    /// One that no record guards.
+    pub(crate) fn unguarded(key: IdempotencyKey) -> Self {
+        Self { key, number: 1, previous: None, lease: None }
     }
 
     /// The key that the client sent.
@@ -49,5 +82,40 @@ impl Attempt {
     /// What the attempt before this one came to; `None` for the first.
     pub fn previous(&self) -> Option<Previous> {
         self.previous
+    }
+
+    /// Whether a record guards this attempt. `false` only while the store is down under
+    /// [`OnOutage::OpenRiskingDoubleEffects`](crate::OnOutage): the same request may then run any number of times.
+    pub fn is_guarded(&self) -> bool {
+        self.lease.is_some()
+    }
+
+    /// Whether the lease is lost, or has lapsed because it could not be renewed. Another attempt may then run, or may
+    /// have run; the answer of this one is kept only if none has begun.
+    pub fn has_lost_lease(&self) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.lost.load(Ordering::Acquire))
+    }
+
+    /// Waits until the lease is lost, or has lapsed because it could not be renewed; for ever if that never happens.
+    ///
+    /// # Cancel safety
+    ///
+    /// A wait that is dropped loses nothing.
+    pub async fn lease_lost(&self) {
+        let Some(lease) = &self.lease else {
+            return std::future::pending().await;
+        };
+        // Made before the look, it hears of a loss that comes in between.
+        let told = lease.told.notified();
+        if !lease.lost.load(Ordering::Acquire) {
+            told.await;
+        }
+    }
+
+    pub(crate) fn lose_lease(&self) {
+        if let Some(lease) = &self.lease {
+            lease.lost.store(true, Ordering::Release);
+            lease.told.notify_waiters();
+        }
     }
 }

@@ -15,10 +15,15 @@ use crate::body::ResponseBody;
 use crate::fingerprint::Fingerprint;
 use crate::key::{IdempotencyKey, KeyError, Scope, StorageKey};
 use crate::rejection::Rejection;
+use crate::store::ErrorKind;
+use crate::telemetry;
 
 pub(crate) type ScopeFn = dyn Fn(&Parts) -> Scope + Send + Sync;
 pub(crate) type Classifier = dyn Fn(&response::Parts) -> Class + Send + Sync;
 pub(crate) type Renderer = dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync;
+/// The longest time that is waited for anything; more would overflow clocks.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_hours(365 * 24);
+
 type KeyParser = fn(&[u8]) -> Result<IdempotencyKey, KeyError>;
 
 #[derive(Clone)]
@@ -40,6 +45,7 @@ pub(crate) struct Config {
     pub(crate) in_flight: InFlight,
     pub(crate) on_failed: OnFailed,
     pub(crate) on_abandoned: OnAbandoned,
+    pub(crate) on_outage: OnOutage,
     pub(crate) retry_after: Duration,
     pub(crate) classifier: Arc<Classifier>,
     pub(crate) renderer: Arc<Renderer>,
@@ -67,6 +73,7 @@ impl Default for Config {
             in_flight: InFlight::Reject,
             on_failed: OnFailed::Rerun,
             on_abandoned: OnAbandoned::Rerun,
+            on_outage: OnOutage::Closed,
             retry_after: Duration::from_secs(1),
             classifier: Arc::new(|response: &response::Parts| Class::of(response.status)),
             renderer: Arc::new(Rejection::render),
@@ -118,6 +125,7 @@ impl Config {
     }
 
     pub(crate) fn refuse<B: Body>(&self, rejection: Rejection) -> Response<ResponseBody<B>> {
+        telemetry::request(rejection.code());
         let rendered = (self.renderer)(&rejection);
         let mut response = rendered.map(|bytes| ResponseBody::whole(bytes, None));
         rejection.finish(&mut response);
@@ -126,6 +134,21 @@ impl Config {
 
     pub(crate) fn in_flight(&self) -> Rejection {
         Rejection::InFlight { retry_after: self.retry_after }
+    }
+
+    pub(crate) fn unavailable(&self, kind: ErrorKind) -> Rejection {
+        Rejection::StoreUnavailable { kind, retry_after: self.retry_after }
+    }
+
+    pub(crate) fn shutting_down(&self) -> Rejection {
+        Rejection::ShuttingDown { retry_after: self.retry_after }
+    }
+
+    /// Whether to run an operation although the store failed so. A store that is full, or holds a damaged record, is
+    /// not down: it has said no.
+    pub(crate) fn opens_for(&self, kind: ErrorKind) -> bool {
+        self.on_outage == OnOutage::OpenRiskingDoubleEffects
+            && matches!(kind, ErrorKind::Unavailable | ErrorKind::Timeout)
     }
 
     /// How many bytes of an answer are worth keeping; `None` if it is not to be read at all.
@@ -172,6 +195,7 @@ impl fmt::Debug for Config {
             .field("in_flight", &self.in_flight)
             .field("on_failed", &self.on_failed)
             .field("on_abandoned", &self.on_abandoned)
+            .field("on_outage", &self.on_outage)
             .finish_non_exhaustive()
     }
 }
@@ -209,6 +233,22 @@ pub enum OnAbandoned {
     Rerun,
     /// 409, until the record expires.
     Refuse,
+}
+
+/// What a request gets that comes while the store is down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnOutage {
+    /// 503 with `Retry-After`. Nothing runs while nobody can say what ran before.
+    #[default]
+    Closed,
+    /// The operation runs without a record, and its answer is marked `X-Idempotent-Result: unguarded`.
+    ///
+    /// Every repeat runs it again, and so does a repeat after the outage: for a payment, that is another charge. Choose
+    /// it only where a second effect does less harm than none. It holds for a store that cannot be reached or does not
+    /// answer in time; one that is full, or holds a damaged record, still refuses. The handler can tell by
+    /// [`Attempt::is_guarded`](crate::Attempt::is_guarded).
+    OpenRiskingDoubleEffects,
 }
 
 /// What an answer means for the key.

@@ -10,10 +10,11 @@ use http::request::Parts;
 use http::{HeaderName, Method, Response, response};
 use tower_layer::Layer;
 
-use crate::config::{Class, Config, InFlight, OnAbandoned, OnFailed};
+use crate::config::{Class, Config, InFlight, LONGEST_WAIT, OnAbandoned, OnFailed, OnOutage};
 use crate::key::Scope;
 use crate::rejection::Rejection;
 use crate::service::Idempotency;
+use crate::shared::Shared;
 use crate::store::Store;
 
 /// Makes the operations behind it safe to retry.
@@ -36,14 +37,14 @@ use crate::store::Store;
 ///     .require_key();
 /// ```
 pub struct IdempotencyLayer<St> {
-    config: Arc<Config>,
-    store: Arc<St>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) shared: Arc<Shared<St>>,
 }
 
 impl<St: Store> IdempotencyLayer<St> {
     /// Guards POST and PATCH requests that carry a key, with records in `store`.
     pub fn new(store: St) -> Self {
-        Self { config: Arc::default(), store: Arc::new(store) }
+        Self { config: Arc::default(), shared: Arc::new(Shared::new(store)) }
     }
 
     fn set(mut self, change: impl FnOnce(&mut Config)) -> Self {
@@ -156,10 +157,10 @@ impl<St: Store> IdempotencyLayer<St> {
 
     /// Sets how long an attempt is taken to be alive without a sign of life. It is renewed at each third while the
     /// handler runs, so a handler may take any time; a crash is noticed when it lapses. Default: 10 s. No less than
-    /// 3 ms.
+    /// 3 ms, no more than a year.
     #[must_use]
     pub fn lease(self, lease: Duration) -> Self {
-        self.set(|config| config.lease = lease.max(Duration::from_millis(3)))
+        self.set(|config| config.lease = lease.clamp(Duration::from_millis(3), LONGEST_WAIT))
     }
 
     /// Sets how long an answer is kept after it was given. Default: 24 h. No less than 1 ms.
@@ -190,6 +191,12 @@ impl<St: Store> IdempotencyLayer<St> {
     #[must_use]
     pub fn on_abandoned(self, policy: OnAbandoned) -> Self {
         self.set(|config| config.on_abandoned = policy)
+    }
+
+    /// Sets what a request gets that comes while the store is down. Default: [`OnOutage::Closed`].
+    #[must_use]
+    pub fn on_outage(self, policy: OnOutage) -> Self {
+        self.set(|config| config.on_outage = policy)
     }
 
     /// Sets what `Retry-After` says on a 409 in flight and on a 503, in whole seconds. Default: 1 s.
@@ -242,7 +249,7 @@ impl<St: Store> IdempotencyLayer<St> {
 
 impl<St> Clone for IdempotencyLayer<St> {
     fn clone(&self) -> Self {
-        Self { config: Arc::clone(&self.config), store: Arc::clone(&self.store) }
+        Self { config: Arc::clone(&self.config), shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -262,6 +269,6 @@ impl<S, St: Store> Layer<S> for IdempotencyLayer<St> {
                 "no scope is set: all callers share their idempotency keys, and each can replay the answers of another"
             );
         }
-        Idempotency::new(inner, Arc::clone(&self.config), Arc::clone(&self.store))
+        Idempotency::new(inner, Arc::clone(&self.config), Arc::clone(&self.shared))
     }
 }

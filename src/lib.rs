@@ -49,6 +49,7 @@
 //! |---|---|---|
 //! | `axum` | yes | [`Attempt`] as an extractor; fingerprints over the path that the client sent when routers are nested |
 //! | `redis` | | `RedisStore` |
+//! | `metrics` | | counters through the [`metrics`](https://docs.rs/metrics) facade, named in [`IdempotencyLayer`] |
 //! | `strict-keys` | | keys that must be RFC 9651 Strings |
 //! | `conformance` | | the store contract as runnable checks |
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -65,16 +66,25 @@ mod frame;
 mod future;
 mod key;
 mod layer;
+mod operate;
 mod outcome;
 mod rejection;
 mod response;
+mod running;
 mod service;
+mod shared;
 pub mod store;
 mod task;
+#[cfg(feature = "metrics")]
+mod telemetry;
+#[cfg(not(feature = "metrics"))]
+#[path = "telemetry/off.rs"]
+mod telemetry;
+mod waiting;
 
 pub use attempt::Attempt;
 pub use body::{RequestBody, ResponseBody};
-pub use config::{Class, InFlight, OnAbandoned, OnFailed};
+pub use config::{Class, InFlight, OnAbandoned, OnFailed, OnOutage};
 pub use fingerprint::Fingerprint;
 pub use frame::Malformed;
 pub use future::ResponseFuture;

@@ -51,6 +51,11 @@ pub enum Rejection {
         /// The status of the failed answer, if there was one.
         original_status: Option<StatusCode>,
     },
+    /// The service is about to end, and begins nothing new.
+    ShuttingDown {
+        /// When to ask again.
+        retry_after: Duration,
+    },
     /// The store is down, too slow, full, or holds a record that cannot be read.
     StoreUnavailable {
         /// What is wrong with it.
@@ -71,7 +76,7 @@ impl Rejection {
             | Self::ResultNotRetained { .. }
             | Self::OutcomeUnknown
             | Self::AttemptFailed { .. } => StatusCode::CONFLICT,
-            Self::StoreUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ShuttingDown { .. } | Self::StoreUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -87,6 +92,7 @@ impl Rejection {
             Self::ResultNotRetained { .. } => "idempotency_result_not_retained",
             Self::OutcomeUnknown => "idempotency_outcome_unknown",
             Self::AttemptFailed { .. } => "idempotency_attempt_failed",
+            Self::ShuttingDown { .. } => "idempotency_shutting_down",
             Self::StoreUnavailable { .. } => "idempotency_store_unavailable",
         }
     }
@@ -103,6 +109,7 @@ impl Rejection {
             Self::ResultNotRetained { .. } => "Result not retained",
             Self::OutcomeUnknown => "Outcome of an earlier attempt unknown",
             Self::AttemptFailed { .. } => "An earlier attempt failed",
+            Self::ShuttingDown { .. } => "Service shutting down",
             Self::StoreUnavailable { .. } => "Idempotency store unavailable",
         }
     }
@@ -119,6 +126,7 @@ impl Rejection {
             Self::ResultNotRetained { .. } => "ResultNotRetained",
             Self::OutcomeUnknown => "OutcomeUnknown",
             Self::AttemptFailed { .. } => "AttemptFailed",
+            Self::ShuttingDown { .. } => "ShuttingDown",
             Self::StoreUnavailable { .. } => "StoreUnavailable",
         };
         format!(
@@ -129,7 +137,9 @@ impl Rejection {
     /// When to send the request again, if that may help.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::InFlight { retry_after } | Self::StoreUnavailable { retry_after, .. } => Some(*retry_after),
+            Self::InFlight { retry_after }
+            | Self::ShuttingDown { retry_after }
+            | Self::StoreUnavailable { retry_after, .. } => Some(*retry_after),
             _ => None,
         }
     }
@@ -249,6 +259,9 @@ impl fmt::Display for Rejection {
             ),
             Self::AttemptFailed { .. } => {
                 f.write_str("An earlier attempt failed. It is not done again under this key.")
+            }
+            Self::ShuttingDown { .. } => {
+                f.write_str("This server is shutting down and began nothing. Ask again later.")
             }
             Self::StoreUnavailable { .. } => f.write_str(
                 "The request could not be checked against earlier ones, so nothing was done. Ask again later.",

@@ -162,6 +162,13 @@ pub(crate) fn replay<B: Body>(
     response
 }
 
+/// Passes an answer on that no record guards, and says so.
+pub(crate) fn unguarded<B: Body>(response: Response<B>) -> Response<ResponseBody<B>> {
+    let mut response = response.map(ResponseBody::inner);
+    response.headers_mut().insert(RESULT, HeaderValue::from_static("unguarded"));
+    response
+}
+
 /// Marks a first answer as such, for a layer that was asked to.
 pub(crate) fn mark_first<B>(response: &mut Response<B>) {
     response.headers_mut().insert(RESULT, HeaderValue::from_static("false"));

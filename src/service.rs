@@ -16,6 +16,7 @@ use crate::flow;
 use crate::future::ResponseFuture;
 use crate::rejection::Rejection;
 use crate::response;
+use crate::shared::Shared;
 use crate::store::Store;
 
 /// The service that [`IdempotencyLayer`](crate::IdempotencyLayer) makes.
@@ -24,18 +25,18 @@ use crate::store::Store;
 pub struct Idempotency<S, St> {
     inner: S,
     config: Arc<Config>,
-    store: Arc<St>,
+    shared: Arc<Shared<St>>,
 }
 
 impl<S, St> Idempotency<S, St> {
-    pub(crate) fn new(inner: S, config: Arc<Config>, store: Arc<St>) -> Self {
-        Self { inner, config, store }
+    pub(crate) fn new(inner: S, config: Arc<Config>, shared: Arc<Shared<St>>) -> Self {
+        Self { inner, config, shared }
     }
 }
 
 impl<S: Clone, St> Clone for Idempotency<S, St> {
     fn clone(&self) -> Self {
-        Self::new(self.inner.clone(), Arc::clone(&self.config), Arc::clone(&self.store))
+        Self::new(self.inner.clone(), Arc::clone(&self.config), Arc::clone(&self.shared))
     }
 }
 
@@ -83,8 +84,8 @@ where
         // The flow takes the service that was polled ready; the clone waits for its own turn.
         let clone = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, clone);
-        let (config, store) = (Arc::clone(&self.config), Arc::clone(&self.store));
-        ResponseFuture::guarded(flow::guard(ready, request, key, config, store))
+        let (config, shared) = (Arc::clone(&self.config), Arc::clone(&self.shared));
+        ResponseFuture::guarded(flow::guard(ready, request, key, config, shared))
     }
 }
 

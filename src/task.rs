@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -107,17 +107,6 @@ where
         }
         Poll::Pending
     }
-}
-
-/// Waits for `operation` unless `end` comes first.
-pub(crate) async fn unless<T>(end: impl Future, operation: impl Future<Output = T>) -> Option<T> {
-    let mut end = pin!(end);
-    let mut operation = pin!(operation);
-    poll_fn(|cx| match operation.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => end.as_mut().poll(cx).map(|_| None),
-    })
-    .await
 }
 
 pin_project! {

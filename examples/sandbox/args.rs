@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tower_idempotency::{InFlight, OnAbandoned, OnFailed};
+use tower_idempotency::{InFlight, OnAbandoned, OnFailed, OnOutage};
 
 pub(crate) const USAGE: &str = "\
 Usage: sandbox [flags]
@@ -19,7 +19,7 @@ Usage: sandbox [flags]
   --in-flight reject         reject | wait:5s
   --on-failed rerun          rerun | replay | refuse
   --on-abandoned rerun       rerun | refuse
-  --on-outage closed         closed
+  --on-outage closed         closed | open
   --profile default          default
   --keep full                full
   --require-key              answer 400 to a guarded request without a key
@@ -46,6 +46,7 @@ pub(crate) struct Args {
     pub(crate) in_flight: InFlight,
     pub(crate) on_failed: OnFailed,
     pub(crate) on_abandoned: OnAbandoned,
+    pub(crate) on_outage: OnOutage,
     pub(crate) require_key: bool,
     pub(crate) max_request: usize,
     pub(crate) max_response: usize,
@@ -69,6 +70,7 @@ impl Default for Args {
             in_flight: InFlight::Reject,
             on_failed: OnFailed::Rerun,
             on_abandoned: OnAbandoned::Rerun,
+            on_outage: OnOutage::Closed,
             require_key: false,
             max_request: 1 << 20,
             max_response: 1 << 20,
@@ -155,8 +157,10 @@ impl Args {
             ("--on-abandoned", "refuse") => self.on_abandoned = OnAbandoned::Refuse,
             ("--max-request", _) => self.max_request = size(value)?,
             ("--max-response", _) => self.max_response = size(value)?,
-            ("--on-outage", "closed") | ("--profile", "default") | ("--keep", "full") => {}
-            ("--on-outage", "open") | ("--profile", "ietf" | "stripe") | ("--keep", "status" | "digest") => {
+            ("--on-outage", "closed") => self.on_outage = OnOutage::Closed,
+            ("--on-outage", "open") => self.on_outage = OnOutage::OpenRiskingDoubleEffects,
+            ("--profile", "default") | ("--keep", "full") => {}
+            ("--profile", "ietf" | "stripe") | ("--keep", "status" | "digest") => {
                 return Err(NOT_YET.into());
             }
             _ => return Err("not a value of this flag".into()),

@@ -83,11 +83,15 @@ async fn serve<S: Store + Clone>(store: S, args: &Args) -> Result<(), Box<dyn Er
         .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
     let address = listener.local_addr()?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let asked_to_stop = async move {
+    let guard = layer(store.clone(), args);
+    let app = app(store, guard.clone(), ledger, args);
+    let drained = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        // The door stays open meanwhile: whoever knocks is told to come again, by a 503.
+        guard.shutdown().await;
     };
 
     let mut stdout = io::stdout();
@@ -97,17 +101,16 @@ async fn serve<S: Store + Clone>(store: S, args: &Args) -> Result<(), Box<dyn Er
         // An answer must not wait for more to send along with it.
         let _ = connection.set_nodelay(true);
     });
-    axum::serve(listener, app(store, ledger, args)).with_graceful_shutdown(asked_to_stop).await?;
+    axum::serve(listener, app).with_graceful_shutdown(drained).await?;
     Ok(())
 }
 
-fn app<S: Store + Clone>(store: S, ledger: Ledger, args: &Args) -> Router {
+fn app<S: Store + Clone>(store: S, guard: IdempotencyLayer<S>, ledger: Ledger, args: &Args) -> Router {
     let bound = args.store_timeout;
-    let healthy = store.clone();
     payments::routes()
         // Routes only: a request to nowhere leaves no record of its 404.
-        .route_layer(layer(store, args))
-        .route("/healthz", get(move || health(healthy.clone(), bound)))
+        .route_layer(guard)
+        .route("/healthz", get(move || health(store.clone(), bound)))
         // Both limits are one, or the smaller would hide the other.
         .layer(DefaultBodyLimit::max(args.max_request))
         .layer(CatchPanicLayer::new())
@@ -124,6 +127,7 @@ fn layer<S: Store>(store: S, args: &Args) -> IdempotencyLayer<S> {
         .in_flight(args.in_flight)
         .on_failed(args.on_failed)
         .on_abandoned(args.on_abandoned)
+        .on_outage(args.on_outage)
         .max_request(args.max_request)
         .max_response(args.max_response);
     if args.require_key { layer.require_key() } else { layer }

@@ -5,12 +5,9 @@ use std::time::Duration;
 use axum::Router;
 use http::StatusCode;
 use tokio::runtime::Runtime;
-use tower_idempotency::store::DynStore;
 use tower_idempotency::{InFlight, OnAbandoned, Previous};
 
-use crate::support::{
-    Effects, Gate, Operation, Scripted, Server, TestLayer, app, counting, layer, layer_over, post, store,
-};
+use crate::support::{Arrived, Effects, Gate, Server, TestLayer, app, counting, layer, post};
 
 const WAIT: InFlight = InFlight::Wait(Duration::from_mins(1));
 
@@ -28,8 +25,8 @@ fn gated(effects: &Effects, gate: &Gate) -> Router {
 #[tokio::test]
 async fn a_client_that_hangs_up_in_mid_handler_finds_its_answer_later() {
     let (effects, gate) = (Effects::new(), Gate::new());
-    let store = Scripted::over(store());
-    let layer = layer_over(DynStore::new(store.clone())).in_flight(WAIT);
+    let arrived = Arrived::new();
+    let layer = arrived.counted(layer().in_flight(WAIT));
     let server = Server::start(gated(&effects, &gate).layer(layer)).await;
     let call = post("/").key("order-1001").body("amount=1200");
 
@@ -38,7 +35,7 @@ async fn a_client_that_hangs_up_in_mid_handler_finds_its_answer_later() {
     drop(first);
     server.ended(1).await;
     let repeat = call.begin(&server, usize::MAX).await;
-    store.called(Operation::Changed, 1).await;
+    arrived.reached(2).await;
     gate.open();
 
     let answer = call.finish(repeat).await;
@@ -49,9 +46,7 @@ async fn a_client_that_hangs_up_in_mid_handler_finds_its_answer_later() {
 #[tokio::test]
 async fn a_waiter_that_hangs_up_leaves_the_winner_alone() {
     let (effects, gate) = (Effects::new(), Gate::new());
-    let store = Scripted::over(store());
-    let layer = layer_over(DynStore::new(store.clone())).in_flight(WAIT);
-    let server = Server::start(gated(&effects, &gate).layer(layer)).await;
+    let server = Server::start(gated(&effects, &gate).layer(layer().in_flight(WAIT))).await;
     let call = post("/").key("order-1001");
 
     let running = call.begin(&server, usize::MAX).await;
@@ -76,9 +71,8 @@ async fn waiters_that_have_hung_up_do_not_run_what_failed() {
             (if run == 1 { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK }, format!("run {run}"))
         }
     });
-    let store = Scripted::over(store());
-    let layer = layer_over(DynStore::new(store.clone())).in_flight(WAIT);
-    let server = Server::start(router.layer(layer)).await;
+    let arrived = Arrived::new();
+    let server = Server::start(router.layer(arrived.counted(layer().in_flight(WAIT)))).await;
     let call = post("/").key("order-1001");
 
     let running = call.begin(&server, usize::MAX).await;
@@ -87,7 +81,7 @@ async fn waiters_that_have_hung_up_do_not_run_what_failed() {
     for _ in 0..5 {
         waiters.push(call.begin(&server, usize::MAX).await);
     }
-    store.called(Operation::Changed, 5).await;
+    arrived.reached(6).await;
     drop(waiters);
     server.ended(5).await;
     gate.open();

@@ -11,7 +11,8 @@ use tower_idempotency::store::DynStore;
 use tower_idempotency::{InFlight, Previous};
 
 use crate::support::{
-    Answer, Effects, Gate, Operation, Scripted, Server, app, gated_whole, layer, layer_over, post, store,
+    Answer, Arrived, Effects, Gate, Operation, Scripted, Server, app, gated_whole, layer, layer_over, post,
+    store,
 };
 
 /// Short, but long enough for a busy machine to renew it in time.
@@ -61,7 +62,7 @@ async fn a_repeat_in_flight_is_refused_until_the_answer_is_there() {
 /// Starts ten waiters behind a running request, lets it end with `status`, and gives all answers, its own first.
 async fn ten_wait(effects: &Effects, status: StatusCode) -> Vec<Answer> {
     let gate = Gate::new();
-    ten_wait_for(effects, &gate, first_waits(effects, &gate, status), async |_| {}).await
+    ten_wait_for(effects, &gate, first_waits(effects, &gate, status), async || {}).await
 }
 
 /// The same in front of any router whose first run waits at the gate; `then` comes after the gate was opened.
@@ -69,10 +70,10 @@ async fn ten_wait_for(
     effects: &Effects,
     gate: &Gate,
     router: Router,
-    then: impl AsyncFnOnce(&Scripted),
+    then: impl AsyncFnOnce(),
 ) -> Vec<Answer> {
-    let store = Scripted::over(store());
-    let layer = layer_over(DynStore::new(store.clone())).in_flight(InFlight::Wait(Duration::from_mins(1)));
+    let arrived = Arrived::new();
+    let layer = arrived.counted(layer().in_flight(InFlight::Wait(Duration::from_mins(1))));
     let server = Server::start(router.layer(layer)).await;
     let call = post("/").key("order-1001");
 
@@ -82,10 +83,10 @@ async fn ten_wait_for(
     for _ in 0..10 {
         waiters.push(call.begin(&server, usize::MAX).await);
     }
-    store.called(Operation::Changed, 10).await;
+    arrived.reached(11).await;
     assert_eq!(effects.count(), 1);
     gate.open();
-    then(&store).await;
+    then().await;
     let mut answers = vec![call.finish(running).await];
     for waiter in waiters {
         answers.push(call.finish(waiter).await);
@@ -146,9 +147,8 @@ async fn waiters_do_not_run_in_turn_what_fails_again_while_they_wait_for_it() {
             (StatusCode::INTERNAL_SERVER_ERROR, format!("run {run}"))
         }
     });
-    let all_wait_again = async |store: &Scripted| {
+    let all_wait_again = async || {
         effects.reached(2).await;
-        store.called(Operation::Changed, 10 + 9).await;
         second.open();
     };
     let answers = ten_wait_for(&effects, &gate, router, all_wait_again).await;
@@ -160,7 +160,7 @@ async fn waiters_do_not_run_in_turn_what_fails_again_at_once() {
     let (effects, gate) = (Effects::new(), Gate::new());
     let failure = StatusCode::INTERNAL_SERVER_ERROR;
     let router = first_waits_then(&effects, &gate, failure, failure);
-    let answers = ten_wait_for(&effects, &gate, router, async |_| {}).await;
+    let answers = ten_wait_for(&effects, &gate, router, async || {}).await;
     assert_one_ran_again(&effects, &answers);
 }
 

@@ -2,12 +2,18 @@
 
 use std::time::{Duration, Instant};
 
+use axum::Router;
+use http::StatusCode;
+use http::request::Parts;
 use tower_idempotency::store::{DynStore, ErrorKind, MemoryStore};
-use tower_idempotency::{InFlight, OnFailed, Previous};
+use tower_idempotency::{Attempt, InFlight, OnFailed, OnOutage, Previous};
 
 use crate::support::{
-    Effects, Fault, Gate, Operation, Scripted, Server, TestLayer, app, counting, layer_over, post, store,
+    Effects, Fault, Gate, Operation, Scripted, Server, TestLayer, app, counting, layer_over,
+    layers_of_two_processes, post, store,
 };
+
+const LEASE: Duration = Duration::from_millis(60);
 
 fn scripted() -> (Scripted, TestLayer) {
     let store = Scripted::over(store());
@@ -54,26 +60,44 @@ async fn a_store_that_hangs_is_given_up_on_within_the_store_timeout() {
     assert_eq!(effects.count(), 0);
 }
 
+/// A router whose handler waits at the gate.
+fn gated(effects: &Effects, gate: &Gate) -> Router {
+    let gate = gate.clone();
+    app(effects, move |_| {
+        let gate = gate.clone();
+        async move {
+            gate.passed().await;
+            "done"
+        }
+    })
+}
+
+/// Two servers over one store, as two processes, with a handler that waits at the gate.
+async fn two_servers(
+    effects: &Effects,
+    gate: &Gate,
+    set_up: impl Fn(TestLayer) -> TestLayer,
+) -> (Scripted, Server, Server) {
+    let store = Scripted::over(store());
+    let [one, other] = layers_of_two_processes(&store);
+    let one = Server::start(gated(effects, gate).layer(set_up(one))).await;
+    let other = Server::start(gated(effects, gate).layer(set_up(other))).await;
+    (store, one, other)
+}
+
 #[tokio::test]
 async fn a_waiter_is_not_kept_by_a_store_that_hangs() {
     let (effects, gate) = (Effects::new(), Gate::new());
-    let (store, layer) = scripted();
-    let handler_gate = gate.clone();
-    let router = app(&effects, move |_| {
-        let gate = handler_gate.clone();
-        async move { gate.passed().await }
-    });
     let bound = Duration::from_millis(50);
-    let server =
-        Server::start(router.layer(layer.store_timeout(bound).in_flight(InFlight::Wait(bound)))).await;
+    let set_up = |layer: TestLayer| layer.store_timeout(bound).in_flight(InFlight::Wait(bound));
+    let (store, one, other) = two_servers(&effects, &gate, set_up).await;
     let call = post("/").key("order-1001");
 
-    let running = call.begin(&server, usize::MAX).await;
+    let running = call.begin(&one, usize::MAX).await;
     effects.reached(1).await;
     store.fault(Operation::Changed, Fault::Hang);
     let start = Instant::now();
-    let refused = call.send(&server).await;
-    assert!([409, 503].contains(&refused.status), "{refused:?}");
+    call.send(&other).await.assert_refused(409, "idempotency_key_in_flight");
     assert!(start.elapsed() < Duration::from_secs(20), "it took {:?}", start.elapsed());
     gate.open();
     assert_eq!(call.finish(running).await.status, 200);
@@ -83,42 +107,133 @@ async fn a_waiter_is_not_kept_by_a_store_that_hangs() {
 #[tokio::test]
 async fn a_waiter_is_refused_when_the_store_fails_it() {
     let (effects, gate) = (Effects::new(), Gate::new());
-    let (store, layer) = scripted();
-    let handler_gate = gate.clone();
-    let router = app(&effects, move |_| {
-        let gate = handler_gate.clone();
-        async move { gate.passed().await }
-    });
-    let layer = layer.in_flight(InFlight::Wait(Duration::from_mins(1)));
-    let server = Server::start(router.layer(layer)).await;
+    let wait = |layer: TestLayer| layer.in_flight(InFlight::Wait(Duration::from_mins(1)));
+    let (store, one, other) = two_servers(&effects, &gate, wait).await;
     let call = post("/").key("order-1001");
 
-    let running = call.begin(&server, usize::MAX).await;
+    let running = call.begin(&one, usize::MAX).await;
     effects.reached(1).await;
     store.fault(Operation::Changed, Fault::Error(ErrorKind::Unavailable));
-    call.send(&server).await.assert_refused(503, "idempotency_store_unavailable");
+    call.send(&other).await.assert_refused(503, "idempotency_store_unavailable");
     gate.open();
     let first = call.finish(running).await;
-    call.send(&server).await.assert_replays(&first);
+    call.send(&other).await.assert_replays(&first);
+    assert_eq!(effects.count(), 1);
+}
+
+fn open(layer: TestLayer) -> TestLayer {
+    layer.on_outage(OnOutage::OpenRiskingDoubleEffects)
+}
+
+#[tokio::test]
+async fn an_outage_under_the_open_policy_runs_every_request_and_marks_its_answer() {
+    for kind in [ErrorKind::Unavailable, ErrorKind::Timeout] {
+        let effects = Effects::new();
+        let (store, layer) = scripted();
+        let server = Server::start(counting(&effects).layer(open(layer))).await;
+        let call = post("/").key("order-1001");
+
+        store.fault(Operation::Reserve, Fault::Error(kind));
+        for run in 1..=2 {
+            let answer = call.send(&server).await;
+            assert_eq!((answer.status, answer.text()), (200, &*format!("run {run}")));
+            assert_eq!(answer.header("x-idempotent-result"), Some("unguarded"));
+        }
+        let guarded = |head: &Parts| head.extensions.get::<Attempt>().unwrap().is_guarded();
+        assert!(effects.heads().iter().all(|head| !guarded(head)));
+        store.heal();
+        call.send(&server).await.assert_first(200, "run 3");
+        assert!(guarded(&effects.heads()[2]));
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_says_no_is_no_outage() {
+    for kind in [ErrorKind::Full, ErrorKind::Corrupt] {
+        let effects = Effects::new();
+        let (store, layer) = scripted();
+        let server = Server::start(counting(&effects).layer(open(layer))).await;
+        store.fault(Operation::Reserve, Fault::Error(kind));
+        let refused = post("/").key("order-1001").send(&server).await;
+        refused.assert_refused(503, "idempotency_store_unavailable");
+        assert_eq!(effects.count(), 0, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_known_to_be_in_flight_is_not_run_beside_itself_in_an_outage() {
+    let (effects, gate) = (Effects::new(), Gate::new());
+    let set_up = |layer: TestLayer| open(layer).in_flight(InFlight::Wait(Duration::from_mins(1)));
+    let (store, one, other) = two_servers(&effects, &gate, set_up).await;
+    let call = post("/").key("order-1001");
+
+    let running = call.begin(&one, usize::MAX).await;
+    effects.reached(1).await;
+    let waiting = call.begin(&other, usize::MAX).await;
+    store.called(Operation::Changed, 1).await;
+    store.fault(Operation::Reserve, Fault::Error(ErrorKind::Unavailable));
+    gate.open();
+    call.finish(running).await.assert_first(200, "done");
+    call.finish(waiting).await.assert_refused(503, "idempotency_store_unavailable");
     assert_eq!(effects.count(), 1);
 }
 
 #[tokio::test]
-async fn an_answer_that_could_not_be_kept_reaches_the_client_and_its_key_stays_taken() {
-    let faults = [Fault::Error(ErrorKind::Unavailable), Fault::Hang];
-    for fault in faults {
-        let effects = Effects::new();
-        let (store, layer) = scripted();
-        let layer = layer.store_timeout(Duration::from_millis(50));
-        let server = Server::start(counting(&effects).layer(layer)).await;
-        let call = post("/").key("order-1001");
+async fn an_answer_that_could_not_be_kept_reaches_the_client_and_is_kept_as_soon_as_the_store_can() {
+    let ends = [
+        (Operation::Complete, StatusCode::CREATED),
+        (Operation::Fail, StatusCode::BAD_GATEWAY),
+        (Operation::Release, StatusCode::UNPROCESSABLE_ENTITY),
+    ];
+    for (operation, status) in ends {
+        for fault in [Fault::Error(ErrorKind::Unavailable), Fault::Hang, Fault::Lost] {
+            let effects = Effects::new();
+            let store = Scripted::over(store());
+            let [one, other] = layers_of_two_processes(&store).map(|layer| {
+                let wait = InFlight::Wait(Duration::from_mins(1));
+                layer.store_timeout(Duration::from_millis(50)).in_flight(wait).on_failed(OnFailed::Replay)
+            });
+            let answer = move |_| async move { (status, "done") };
+            let one = Server::start(app(&effects, answer).layer(one)).await;
+            let other = Server::start(app(&effects, answer).layer(other)).await;
+            let call = post("/").key("order-1001");
 
-        store.fault(Operation::Complete, fault);
-        call.send(&server).await.assert_first(200, "run 1");
-        assert_eq!(store.calls(Operation::Release), 0, "the claim is not given up");
-        call.send(&server).await.assert_refused(409, "idempotency_key_in_flight");
-        assert_eq!(effects.count(), 1);
+            store.fault(operation, fault);
+            call.send(&one).await.assert_first(status.as_u16(), "done");
+            // Once more in the background, and more than once.
+            store.called(operation, 3).await;
+            assert_eq!(effects.count(), 1);
+            store.heal();
+            let repeat = call.send(&other).await;
+            assert_eq!((repeat.status, repeat.text()), (status.as_u16(), "done"));
+            assert_eq!(repeat.is_replay(), operation != Operation::Release);
+            let runs = if operation == Operation::Release { vec![(1, None); 2] } else { vec![(1, None)] };
+            assert_eq!(effects.attempts(), runs, "{operation:?} {fault:?}");
+        }
     }
+}
+
+#[tokio::test]
+async fn a_repeated_write_gives_up_for_an_attempt_that_has_taken_the_record_over() {
+    let effects = Effects::new();
+    let store = Scripted::over(store());
+    let [one, other] = layers_of_two_processes(&store)
+        .map(|layer| layer.lease(LEASE).in_flight(InFlight::Wait(Duration::from_mins(1))));
+    let one = Server::start(counting(&effects).layer(one)).await;
+    let other = Server::start(counting(&effects).layer(other)).await;
+    let call = post("/").key("order-1001");
+
+    store.fault(Operation::Complete, Fault::Error(ErrorKind::Unavailable));
+    call.send(&one).await.assert_first(200, "run 1");
+    // Until its lease lapses, the first attempt may still get its answer in; nobody renews it.
+    call.send(&other).await.assert_first(200, "run 2");
+    let before = store.calls(Operation::Complete);
+    store.heal();
+    store.called(Operation::Complete, before + 2).await;
+    let replay = call.send(&one).await;
+    assert!(replay.is_replay());
+    assert_eq!(replay.text(), "run 2");
+    assert_eq!(effects.attempts(), [(1, None), (2, Some(Previous::Abandoned))]);
 }
 
 #[tokio::test]

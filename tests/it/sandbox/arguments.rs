@@ -22,14 +22,13 @@ fn refused(flags: &[&str], word: &str) -> String {
 
 #[test]
 fn what_this_version_does_not_have_is_refused_by_name() {
-    let later: [&[&str]; 14] = [
+    let later: [&[&str]; 13] = [
         &["--store", "redis+cluster://127.0.0.1:7000,127.0.0.1:7001"],
         &["--store", "redis+sentinel://127.0.0.1:26379/primary"],
         &["--store", "postgres://127.0.0.1/db"],
         &["--store", "postgres+tx://127.0.0.1/db"],
         &["--store", "sqlite:records.db"],
         &["--store", "sqlite+tx:records.db"],
-        &["--on-outage", "open"],
         &["--profile", "ietf"],
         &["--profile", "stripe"],
         &["--keep", "status"],

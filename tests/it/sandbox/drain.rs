@@ -1,42 +1,58 @@
-use std::io::ErrorKind;
-
 use serde_json::json;
-use tokio::net::TcpStream;
 
 use super::server::{Sandbox, order, order_with};
 
-/// Waits until the sandbox no longer takes connections.
-async fn closed(sandbox: &Sandbox) {
-    loop {
-        match TcpStream::connect(sandbox.address()).await {
-            Ok(_) => tokio::task::yield_now().await,
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => return,
-            // It was still in the queue when the door was closed.
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
-            Err(error) => panic!("{error}"),
+/// Pays under new keys until the sandbox begins nothing more.
+async fn refused(sandbox: &Sandbox) {
+    for number in 0.. {
+        let answer = sandbox.pay(&format!("new-{number}"), &order()).await;
+        if answer.status != 201 {
+            return answer.refused_for_now(503, "idempotency_shutting_down");
         }
     }
 }
 
 #[tokio::test]
-async fn sigterm_lets_a_running_payment_finish_and_exits_0() {
+async fn sigterm_begins_nothing_new_lets_a_running_payment_finish_and_exits_0() {
     let mut sandbox = Sandbox::start(&[]).await;
     let slow = order_with(json!({ "after_ms": 1000 }));
     let stop = async {
         sandbox.first_effect().await;
         sandbox.signal("TERM");
-        closed(&sandbox).await;
+        refused(&sandbox).await;
+        sandbox.pay("k", &slow).await.refused_for_now(503, "idempotency_shutting_down");
     };
     let mut payment = Box::pin(sandbox.pay("k", &slow));
     tokio::select! {
         biased;
-        _ = &mut payment => panic!("the payment ended before the door was closed"),
+        _ = &mut payment => panic!("the payment ended before others were refused"),
         () = stop => {}
     }
     let answer = payment.await;
     assert_eq!(answer.status, 201);
     assert_eq!(answer.json()["attempt"], 1);
     assert_eq!(sandbox.ended().await.code(), Some(0));
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn sigterm_waits_for_a_payment_whose_client_has_hung_up() {
+    let redis = crate::support::redis::RedisServer::start();
+    let url = redis.url();
+    let flags = ["--store", &url];
+    let mut sandbox = Sandbox::start(&flags).await;
+    let slow = order_with(json!({ "after_ms": 700 }));
+    tokio::select! {
+        _ = sandbox.pay("k", &slow) => panic!("the payment ended before its client hung up"),
+        _ = sandbox.first_effect() => {}
+    }
+    sandbox.signal("TERM");
+    assert_eq!(sandbox.ended().await.code(), Some(0));
+
+    let next = Sandbox::start(&flags).await;
+    let replay = next.pay("k", &slow).await;
+    assert!(replay.is_replay(), "{replay:?}");
+    assert_eq!((replay.status.as_u16(), replay.json()["attempt"].as_u64()), (201, Some(1)));
 }
 
 #[tokio::test]

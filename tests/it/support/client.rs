@@ -201,7 +201,9 @@ impl Answer {
 
     #[track_caller]
     fn assert_advice(&self, code: &str) {
-        let transient = ["idempotency_key_in_flight", "idempotency_store_unavailable"].contains(&code);
+        let transient =
+            ["idempotency_key_in_flight", "idempotency_shutting_down", "idempotency_store_unavailable"]
+                .contains(&code);
         let seconds = self.header("retry-after").map(|after| after.parse::<u64>().unwrap());
         assert_eq!(seconds.is_some_and(|seconds| seconds > 0), transient, "Retry-After: {self:?}");
         let lasting = [

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use tokio::sync::{Semaphore, watch};
 use tower_idempotency::store::{DynStore, MemoryStore};
-use tower_idempotency::{Attempt, IdempotencyLayer, Previous};
+use tower_idempotency::{Attempt, IdempotencyLayer, Previous, Scope};
 
 mod bodies;
 mod client;
@@ -40,11 +40,21 @@ pub(crate) fn layer() -> TestLayer {
     layer_over(store())
 }
 
+/// Two layers over one store and in one namespace, as two processes have them.
+pub(crate) fn layers_of_two_processes(store: &Scripted) -> [TestLayer; 2] {
+    let namespace = namespace();
+    [(); 2].map(|()| IdempotencyLayer::new(DynStore::new(store.clone())).namespace(&namespace))
+}
+
 /// A layer over `store`, in a namespace of its own.
 pub(crate) fn layer_over(store: DynStore) -> TestLayer {
+    IdempotencyLayer::new(store).namespace(namespace())
+}
+
+fn namespace() -> String {
     static LAYERS: AtomicU32 = AtomicU32::new(0);
     let number = LAYERS.fetch_add(1, Ordering::Relaxed);
-    IdempotencyLayer::new(store).namespace(format!("test {} {number}", std::process::id()))
+    format!("test {} {number}", std::process::id())
 }
 
 /// The ledger of effects: every handler enters the head of its request before anything else.
@@ -81,6 +91,32 @@ impl Effects {
     pub(crate) async fn reached(&self, count: usize) {
         let mut runs = self.0.subscribe();
         patiently(runs.wait_for(|runs| runs.len() >= count)).await.expect("self holds the sender");
+    }
+}
+
+/// Counts the requests that have come to the point where they ask for their key, their bodies read. What follows up to
+/// the first wait is one step: on a runtime of one thread, whoever is counted has reserved, or waits in line.
+#[derive(Clone)]
+pub(crate) struct Arrived(Arc<watch::Sender<usize>>);
+
+impl Arrived {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
+    }
+
+    /// The layer with its requests counted.
+    pub(crate) fn counted(&self, layer: TestLayer) -> TestLayer {
+        let arrived = self.clone();
+        layer.scope(move |_| {
+            arrived.0.send_modify(|count| *count += 1);
+            Scope::anonymous()
+        })
+    }
+
+    /// Waits until `count` requests have come.
+    pub(crate) async fn reached(&self, count: usize) {
+        let mut arrived = self.0.subscribe();
+        patiently(arrived.wait_for(|arrived| *arrived >= count)).await.expect("self holds the sender");
     }
 }
 

@@ -1,0 +1,46 @@
+//! What is counted, through the facade `metrics`. No key, scope or path is ever a label.
+
+use metrics::counter;
+
+use crate::store::{ErrorKind, Previous};
+
+/// A guarded request was answered: `executed`, `replayed`, `unguarded`, or the code of a refusal.
+pub(crate) fn request(result: &'static str) {
+    counter!("idempotency_requests_total", "result" => result).increment(1);
+}
+
+/// An attempt began.
+pub(crate) fn attempt(previous: Option<Previous>) {
+    let previous = match previous {
+        None => "none",
+        Some(Previous::Failed { .. }) => "failed",
+        Some(Previous::Abandoned) => "abandoned",
+    };
+    counter!("idempotency_attempts_total", "previous" => previous).increment(1);
+}
+
+/// The end of an attempt was written: `kept`, `lease_lost`, or `repeated` in the background.
+pub(crate) fn settled(operation: &'static str, result: &'static str) {
+    counter!("idempotency_settled_total", "operation" => operation, "result" => result).increment(1);
+}
+
+/// A write that was repeated in the background ended: `kept`, `lease_lost` or `given_up`.
+pub(crate) fn repeated(operation: &'static str, result: &'static str) {
+    counter!("idempotency_repeated_total", "operation" => operation, "result" => result).increment(1);
+}
+
+/// A lease was found lost while its handler ran.
+pub(crate) fn lease_lost() {
+    counter!("idempotency_leases_lost_total").increment(1);
+}
+
+/// An operation of the store failed.
+pub(crate) fn store_error(operation: &'static str, kind: ErrorKind) {
+    let kind = match kind {
+        ErrorKind::Unavailable => "unavailable",
+        ErrorKind::Timeout => "timeout",
+        ErrorKind::Full => "full",
+        ErrorKind::Corrupt => "corrupt",
+    };
+    counter!("idempotency_store_errors_total", "operation" => operation, "kind" => kind).increment(1);
+}

@@ -1,0 +1,144 @@
+//! Attempts that lose their lease while they run.
+
+use std::time::Duration;
+
+use axum::Router;
+use http::StatusCode;
+use tower_idempotency::store::ErrorKind;
+use tower_idempotency::{Attempt, InFlight, Previous};
+
+use crate::support::{
+    Answer, Effects, Fault, Gate, Operation, Scripted, Server, app, layers_of_two_processes, patiently, post,
+    store,
+};
+
+const LEASE: Duration = Duration::from_millis(60);
+
+/// Two servers over one store; the attempts of the first wait until their lease is lost and then at the gate.
+struct Overtaken {
+    store: Scripted,
+    effects: Effects,
+    gate: Gate,
+    one: Server,
+    other: Server,
+}
+
+impl Overtaken {
+    /// The handler of the second server answers with `status`, and waits at `second` before.
+    async fn start(status: StatusCode, second: &Gate) -> Self {
+        let (effects, gate) = (Effects::new(), Gate::new());
+        let store = Scripted::over(store());
+        let [one, other] = layers_of_two_processes(&store)
+            .map(|layer| layer.lease(LEASE).in_flight(InFlight::Wait(Duration::from_mins(1))));
+        let first_gate = gate.clone();
+        let slow = app(&effects, move |request| {
+            let gate = first_gate.clone();
+            async move {
+                let attempt = request.extensions().get::<Attempt>().unwrap();
+                assert!(!attempt.has_lost_lease());
+                patiently(attempt.lease_lost()).await;
+                assert!(attempt.has_lost_lease());
+                patiently(attempt.lease_lost()).await;
+                gate.passed().await;
+                (StatusCode::OK, "first")
+            }
+        });
+        let second = second.clone();
+        let quick = app(&effects, move |_| {
+            let second = second.clone();
+            async move {
+                second.passed().await;
+                (status, "second")
+            }
+        });
+        let serve = |router: Router, layer| Server::start(router.layer(layer));
+        let (one, other) = (serve(slow, one).await, serve(quick, other).await);
+        Self { store, effects, gate, one, other }
+    }
+
+    /// The first attempt begins, cannot renew its lease, and the second one begins; gives the connection of the first.
+    async fn overtake(&self) -> (tokio::net::TcpStream, tokio::net::TcpStream) {
+        self.store.fault(Operation::Renew, Fault::Error(ErrorKind::Unavailable));
+        let call = post("/").key("order-1001");
+        let first = call.begin(&self.one, usize::MAX).await;
+        self.effects.reached(1).await;
+        let second = call.begin(&self.other, usize::MAX).await;
+        self.effects.reached(2).await;
+        self.store.heal();
+        assert_eq!(self.effects.attempts(), [(1, None), (2, Some(Previous::Abandoned))]);
+        (first, second)
+    }
+
+    async fn finish(&self, stream: tokio::net::TcpStream) -> Answer {
+        post("/").key("order-1001").finish(stream).await
+    }
+}
+
+fn opened() -> Gate {
+    let gate = Gate::new();
+    gate.open();
+    gate
+}
+
+#[tokio::test]
+async fn the_handler_is_told_and_the_client_gets_the_answer_of_the_attempt_that_finished() {
+    let overtaken = Overtaken::start(StatusCode::CREATED, &opened()).await;
+    let (first, second) = overtaken.overtake().await;
+    let second = overtaken.finish(second).await;
+    second.assert_first(201, "second");
+    overtaken.gate.open();
+    overtaken.finish(first).await.assert_replays(&second);
+    post("/").key("order-1001").send(&overtaken.one).await.assert_replays(&second);
+}
+
+#[tokio::test]
+async fn its_own_answer_goes_to_the_client_while_the_other_attempt_still_runs_and_is_not_kept() {
+    let gate = Gate::new();
+    let overtaken = Overtaken::start(StatusCode::CREATED, &gate).await;
+    let (first, second) = overtaken.overtake().await;
+    overtaken.gate.open();
+    overtaken.finish(first).await.assert_first(200, "first");
+    gate.open();
+    let second = overtaken.finish(second).await;
+    second.assert_first(201, "second");
+    post("/").key("order-1001").send(&overtaken.one).await.assert_replays(&second);
+}
+
+#[tokio::test]
+async fn its_own_answer_goes_to_the_client_when_the_other_attempt_came_to_nothing() {
+    for status in [StatusCode::BAD_GATEWAY, StatusCode::UNPROCESSABLE_ENTITY] {
+        let overtaken = Overtaken::start(status, &opened()).await;
+        let (first, second) = overtaken.overtake().await;
+        overtaken.finish(second).await.assert_first(status.as_u16(), "second");
+        overtaken.gate.open();
+        overtaken.finish(first).await.assert_first(200, "first");
+    }
+}
+
+#[tokio::test]
+async fn its_own_answer_goes_to_the_client_when_the_store_cannot_tell_of_the_other() {
+    for fault in [Fault::Error(ErrorKind::Unavailable), Fault::Error(ErrorKind::Corrupt)] {
+        let overtaken = Overtaken::start(StatusCode::CREATED, &opened()).await;
+        let (first, second) = overtaken.overtake().await;
+        let second = overtaken.finish(second).await;
+        overtaken.store.fault(Operation::Inspect, fault);
+        overtaken.gate.open();
+        overtaken.finish(first).await.assert_first(200, "first");
+        overtaken.store.heal();
+        post("/").key("order-1001").send(&overtaken.one).await.assert_replays(&second);
+    }
+}
+
+#[tokio::test]
+async fn the_heartbeat_ends_with_the_lease() {
+    let overtaken = Overtaken::start(StatusCode::CREATED, &opened()).await;
+    let (first, second) = overtaken.overtake().await;
+    overtaken.finish(second).await.assert_first(201, "second");
+    // The first attempt hears of its loss by its next renewal, and that is its last.
+    let renewals = overtaken.store.calls(Operation::Renew);
+    overtaken.store.called(Operation::Renew, renewals + 1).await;
+    tokio::time::sleep(3 * LEASE).await;
+    assert_eq!(overtaken.store.calls(Operation::Renew), renewals + 1);
+    overtaken.gate.open();
+    overtaken.finish(first).await;
+}

@@ -1,0 +1,129 @@
+//! Layers that are shut down while requests run.
+
+use std::time::Duration;
+
+use axum::Router;
+use tower_idempotency::store::{DynStore, ErrorKind};
+use tower_idempotency::{InFlight, OnOutage};
+
+use crate::support::{
+    Arrived, Effects, Fault, Gate, Operation, Scripted, Server, app, counting, layer, layer_over, patiently,
+    post, store,
+};
+
+fn gated(effects: &Effects, gate: &Gate) -> Router {
+    let gate = gate.clone();
+    app(effects, move |_| {
+        let gate = gate.clone();
+        async move {
+            gate.passed().await;
+            "done"
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_shutdown_begins_nothing_new_and_waits_for_what_runs() {
+    let (effects, gate) = (Effects::new(), Gate::new());
+    let layer = layer().retry_after(Duration::from_secs(3));
+    let server = Server::start(gated(&effects, &gate).layer(layer.clone())).await;
+    let call = post("/").key("order-1001");
+    let running = call.begin(&server, usize::MAX).await;
+    effects.reached(1).await;
+
+    let mut shutdown = tokio_test::task::spawn(layer.shutdown());
+    assert!(shutdown.poll().is_pending());
+    for key in ["order-1001", "order-1002"] {
+        let refused = post("/").key(key).send(&server).await;
+        refused.assert_refused(503, "idempotency_shutting_down");
+        assert_eq!(refused.header("retry-after"), Some("3"));
+    }
+    assert!(shutdown.poll().is_pending());
+    gate.open();
+    call.finish(running).await.assert_first(200, "done");
+    patiently(shutdown).await;
+    post("/").send(&server).await.assert_first(200, "done");
+    assert_eq!(effects.count(), 2, "the one that ran, and the one without a key");
+}
+
+#[tokio::test]
+async fn a_shutdown_takes_effect_when_it_is_called_and_is_not_undone() {
+    let effects = Effects::new();
+    let layer = layer().on_outage(OnOutage::OpenRiskingDoubleEffects);
+    let server = Server::start(counting(&effects).layer(layer.clone())).await;
+    drop(layer.shutdown());
+    post("/").key("order-1001").send(&server).await.assert_refused(503, "idempotency_shutting_down");
+    patiently(layer.shutdown()).await;
+    post("/").key("order-1001").send(&server).await.assert_refused(503, "idempotency_shutting_down");
+    assert_eq!(effects.count(), 0);
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_for_a_handler_whose_client_has_hung_up() {
+    let (effects, gate) = (Effects::new(), Gate::new());
+    let layer = layer();
+    let server = Server::start(gated(&effects, &gate).layer(layer.clone())).await;
+    let call = post("/").key("order-1001");
+    let running = call.begin(&server, usize::MAX).await;
+    effects.reached(1).await;
+    drop(running);
+    server.ended(1).await;
+
+    let mut shutdown = tokio_test::task::spawn(layer.shutdown());
+    assert!(shutdown.poll().is_pending());
+    gate.open();
+    patiently(shutdown).await;
+}
+
+#[tokio::test]
+async fn those_who_only_wait_for_an_answer_are_refused_at_once() {
+    let (effects, gate, arrived) = (Effects::new(), Gate::new(), Arrived::new());
+    let layer = arrived.counted(layer().in_flight(InFlight::Wait(Duration::from_mins(1))));
+    let server = Server::start(gated(&effects, &gate).layer(layer.clone())).await;
+    let call = post("/").key("order-1001");
+    let running = call.begin(&server, usize::MAX).await;
+    let waiting = call.begin(&server, usize::MAX).await;
+    arrived.reached(2).await;
+
+    let shutdown = layer.shutdown();
+    let (one, other) = (call.finish(running), call.finish(waiting));
+    let mut answers = tokio_test::task::spawn(async { tokio::join!(one, other) });
+    assert!(answers.poll().is_pending());
+    gate.open();
+    let (one, other) = patiently(answers).await;
+    let (refused, first) = if one.status == 503 { (one, other) } else { (other, one) };
+    refused.assert_refused(503, "idempotency_shutting_down");
+    first.assert_first(200, "done");
+    patiently(shutdown).await;
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_for_an_answer_that_is_still_being_written() {
+    let effects = Effects::new();
+    let store = Scripted::over(store());
+    let layer = layer_over(DynStore::new(store.clone()));
+    let server = Server::start(counting(&effects).layer(layer.clone())).await;
+    store.fault(Operation::Complete, Fault::Error(ErrorKind::Unavailable));
+    post("/").key("order-1001").send(&server).await.assert_first(200, "run 1");
+
+    let mut shutdown = tokio_test::task::spawn(layer.shutdown());
+    assert!(shutdown.poll().is_pending());
+    store.heal();
+    patiently(shutdown).await;
+    let calls = store.calls(Operation::Complete);
+    assert!(calls >= 2, "it was written {calls} times");
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_longer_than_the_lease_for_a_store_that_stays_down() {
+    let effects = Effects::new();
+    let store = Scripted::over(store());
+    let layer = layer_over(DynStore::new(store.clone())).lease(Duration::from_millis(60));
+    let server = Server::start(counting(&effects).layer(layer.clone())).await;
+    store.fault(Operation::Complete, Fault::Error(ErrorKind::Unavailable));
+    post("/").key("order-1001").send(&server).await.assert_first(200, "run 1");
+    let started = std::time::Instant::now();
+    patiently(layer.shutdown()).await;
+    assert!(started.elapsed() < Duration::from_secs(20), "it took {:?}", started.elapsed());
+}
