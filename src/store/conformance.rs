@@ -75,6 +75,7 @@ pub async fn run<S: Store>(store: &S, unit: Duration) {
     a_small_answer_leaves_nothing_of_a_large_one(store, unit).await;
     attempts_are_counted(store, unit).await;
     release_frees_the_key(store, unit).await;
+    a_first_attempt_is_not_released_as_a_later_one(store, unit).await;
     tokens_never_repeat(store, unit).await;
     a_settling_write_may_be_sent_twice(store, unit).await;
     a_settled_record_is_not_settled_otherwise(store, unit).await;

@@ -15,7 +15,8 @@ pub struct StoreError {
 pub enum ErrorKind {
     /// The store cannot be reached, or said that it cannot serve.
     Unavailable,
-    /// The store did not answer in time. The operation may have taken effect.
+    /// The store did not answer in time, or not before the connection to it was lost. The operation may have taken
+    /// effect.
     Timeout,
     /// The store is bounded and full of live records, and takes no new key.
     Full,
@@ -44,7 +45,7 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
             ErrorKind::Unavailable => "the idempotency store is unavailable",
-            ErrorKind::Timeout => "the idempotency store did not answer in time",
+            ErrorKind::Timeout => "the idempotency store did not answer",
             ErrorKind::Full => "the idempotency store is full of live records",
             ErrorKind::Corrupt => "the idempotency store holds a record that cannot be read",
         })

@@ -174,7 +174,7 @@ impl Inner {
         let now = self.now();
         let mut shard = self.shard(&lease.key);
         match shard.live(&lease.key, now, &self.room) {
-            Some(slot) if slot.token != lease.token => Settlement::LeaseLost,
+            Some(slot) if !slot.is_of(lease) => Settlement::LeaseLost,
             Some(Slot { kept: Kept::Pending { .. }, .. }) => {
                 change(&mut shard, now);
                 Settlement::Applied

@@ -83,7 +83,9 @@ pub trait Store: Send + Sync + 'static {
         retention: Duration,
     ) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
 
-    /// Removes the record: nothing happened, and the key is free again.
+    /// Removes the record: nothing happened, and the key is free again. Applies only if the record is that of the attempt
+    /// which the lease names by its number: to take a reservation back whose answer was lost must not take the memory
+    /// of the attempts before it along.
     fn release(&self, lease: &Lease) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
 
     /// Starts the lease and the retention of the pending record anew.

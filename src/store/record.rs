@@ -84,7 +84,8 @@ pub(super) fn encode_ended(
     frame
 }
 
-fn start(status: Status, lease: &Lease, room: usize) -> Vec<u8> {
+/// Everything before the rest: what tells one attempt from all others, and room for more.
+pub(super) fn start(status: Status, lease: &Lease, room: usize) -> Vec<u8> {
     let mut frame = Vec::with_capacity(HEAD + Fingerprint::LEN + 4 + room);
     frame.extend_from_slice(&head(status, &lease.token));
     frame.extend_from_slice(&lease.fingerprint.to_bytes());

@@ -33,11 +33,13 @@ mod connection;
 mod error;
 mod script;
 mod standing;
+mod undo;
 
 pub use connection::Connection;
 use error::{is_refused, store_error};
 use script::{Before, Script, text};
 use standing::{Standing, body_name};
+use undo::Undo;
 
 /// Keeps records in Redis, for any number of processes. A clone is the same store.
 ///
@@ -115,8 +117,62 @@ impl<C> fmt::Debug for RedisStore<C> {
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> {
     async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
-        let name = self.name(&request.key);
         let first = Lease::first(request, fresh_token()?);
+        let undo = Undo::of(self, &first);
+        let answer = self.acquire(request, first).await;
+        undo.answered(&answer);
+        answer
+    }
+
+    async fn complete(
+        &self,
+        lease: &Lease,
+        outcome: &Outcome,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        self.end(Status::Success, lease, Some(outcome), retention).await
+    }
+
+    async fn fail(
+        &self,
+        lease: &Lease,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        self.end(Status::Failed, lease, outcome, retention).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        let start = record::start(Status::Pending, lease, 0);
+        self.settle(&script::RELEASE, None, &[&self.name(&lease.key)], &[&start]).await
+    }
+
+    async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        let head = record::head(Status::Pending, &lease.token);
+        let retention = text(millis(lease.retention));
+        self.settle(&script::RENEW, None, &[&self.name(&lease.key)], &[&head, &retention]).await
+    }
+
+    async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
+        let name = self.name(key);
+        let mut pipeline = Pipeline::with_capacity(2);
+        pipeline.cmd("GET").arg(&name).cmd("PTTL").arg(&name);
+        let (frame, left) = pipeline.query_async(&mut self.connection.clone()).await.map_err(store_error)?;
+        match (Standing { frame, left }).judge()? {
+            Some(found) => self.with_body(&name, found).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        ::redis::cmd("PING").exec_async(&mut self.connection.clone()).await.map_err(store_error)
+    }
+}
+
+impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
+    /// Creates the record, or takes over the one that stands there, or tells of it.
+    async fn acquire(&self, request: &Reserve, first: Lease) -> Result<Reservation, StoreError> {
+        let name = self.name(&request.key);
         let mut standing = self.create(&name, &first).await?;
         let mut looked_twice = false;
         loop {
@@ -147,52 +203,6 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
         }
     }
 
-    async fn complete(
-        &self,
-        lease: &Lease,
-        outcome: &Outcome,
-        retention: Duration,
-    ) -> Result<Settlement, StoreError> {
-        self.end(Status::Success, lease, Some(outcome), retention).await
-    }
-
-    async fn fail(
-        &self,
-        lease: &Lease,
-        outcome: Option<&Outcome>,
-        retention: Duration,
-    ) -> Result<Settlement, StoreError> {
-        self.end(Status::Failed, lease, outcome, retention).await
-    }
-
-    async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
-        let head = record::head(Status::Pending, &lease.token);
-        self.settle(&script::RELEASE, None, &[&self.name(&lease.key)], &[&head]).await
-    }
-
-    async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
-        let head = record::head(Status::Pending, &lease.token);
-        let retention = text(millis(lease.retention));
-        self.settle(&script::RENEW, None, &[&self.name(&lease.key)], &[&head, &retention]).await
-    }
-
-    async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
-        let name = self.name(key);
-        let mut pipeline = Pipeline::with_capacity(2);
-        pipeline.cmd("GET").arg(&name).cmd("PTTL").arg(&name);
-        let (frame, left) = pipeline.query_async(&mut self.connection.clone()).await.map_err(store_error)?;
-        match (Standing { frame, left }).judge()? {
-            Some(found) => self.with_body(&name, found).await.map(Some),
-            None => Ok(None),
-        }
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        ::redis::cmd("PING").exec_async(&mut self.connection.clone()).await.map_err(store_error)
-    }
-}
-
-impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     /// Writes the pending record if the key is free; tells what stands there if it is not.
     async fn create(&self, name: &[u8], lease: &Lease) -> Result<Standing, StoreError> {
         let mut connection = self.connection.clone();

@@ -30,6 +30,7 @@ faults! {
     SettlesForAnyToken,
     RepeatsTokens,
     ReleasesForAnyToken,
+    ReleasesForAnyAttempt,
     RefusesWhatWasSentTwice,
     RevivesOnRenew,
     RenewsNothing,
@@ -210,10 +211,13 @@ impl Store for Faulty {
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
         let mut lease = self.understood(lease);
-        if self.fault == ReleasesForAnyToken
+        if matches!(self.fault, ReleasesForAnyToken | ReleasesForAnyAttempt)
             && let Some(current) = self.leases.lock().unwrap().get(&lease.key)
         {
-            lease = current.clone();
+            let same = current.token == lease.token;
+            if same || self.fault == ReleasesForAnyToken {
+                lease = current.clone();
+            }
         }
         self.inner.release(&lease).await
     }

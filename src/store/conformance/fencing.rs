@@ -150,3 +150,18 @@ pub async fn a_settled_record_is_not_settled_otherwise<S: Store>(store: &S, unit
         }
     }
 }
+
+/// Whoever takes a first reservation back whose answer was lost does not remove the record if it was a later attempt
+/// that was reserved: the memory of the attempts before would go with it.
+pub async fn a_first_attempt_is_not_released_as_a_later_one<S: Store>(store: &S, unit: Duration) {
+    let contender = Contender::new(store, unit);
+    let first = contender.acquires_first().await;
+    contender.applies(&first, Write::Fail(None)).await;
+    let again = contender.rerunning_failed();
+    let second = again.takes_over(2, Previous::Failed { status: None }).await;
+
+    let taken_for_the_first = Lease { attempt: 1, previous: None, ..second.clone() };
+    contender.loses(&taken_for_the_first, Write::Release).await;
+    contender.finds_running(&second).await;
+    contender.applies(&second, Write::Release).await;
+}

@@ -138,6 +138,11 @@ impl Slot {
         }
     }
 
+    /// Whether the record is that of the attempt which the lease was given for.
+    pub(super) fn is_of(&self, lease: &Lease) -> bool {
+        (self.token, self.attempt) == (lease.token, lease.attempt)
+    }
+
     fn renew(&mut self, lease: &Lease, now: Duration) {
         if let Kept::Pending { lapses, .. } = &mut self.kept {
             *lapses = now.saturating_add(lease.lease);

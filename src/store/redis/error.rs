@@ -10,6 +10,8 @@ pub(super) fn is_refused(error: &RedisError) -> bool {
 }
 
 pub(super) fn store_error(error: RedisError) -> StoreError {
-    let kind = if error.is_timeout() { ErrorKind::Timeout } else { ErrorKind::Unavailable };
+    // A connection that was refused carried nothing; of one that broke nobody knows what it had carried.
+    let unanswered = error.is_timeout() || (error.is_connection_dropped() && !error.is_connection_refusal());
+    let kind = if unanswered { ErrorKind::Timeout } else { ErrorKind::Unavailable };
     StoreError::with_source(kind, error)
 }
