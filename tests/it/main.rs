@@ -14,3 +14,7 @@ mod sandbox;
 #[cfg(feature = "conformance")]
 mod stores;
 mod support;
+#[cfg(feature = "metrics")]
+mod telemetry;
+#[cfg(feature = "redis")]
+mod waiters;

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use tokio::sync::{Semaphore, watch};
 use tower_idempotency::store::{DynStore, MemoryStore};
-use tower_idempotency::{Attempt, IdempotencyLayer, Previous, Scope};
+use tower_idempotency::{Attempt, IdempotencyLayer, Previous, Scope, Store};
 
 mod bodies;
 mod client;
@@ -41,7 +41,7 @@ pub(crate) fn layer() -> TestLayer {
 }
 
 /// Two layers over one store and in one namespace, as two processes have them.
-pub(crate) fn layers_of_two_processes(store: &Scripted) -> [TestLayer; 2] {
+pub(crate) fn layers_of_two_processes<S: Store + Clone>(store: &S) -> [TestLayer; 2] {
     let namespace = namespace();
     [(); 2].map(|()| IdempotencyLayer::new(DynStore::new(store.clone())).namespace(&namespace))
 }

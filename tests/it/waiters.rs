@@ -1,0 +1,114 @@
+//! What those who wait for an answer cost a store that they share with other processes.
+
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use redis::Client;
+use tokio::task::JoinSet;
+use tower::ServiceExt;
+use tower_idempotency::{InFlight, RedisStore};
+
+use crate::support::redis::RedisServer;
+use crate::support::{Arrived, Effects, Gate, app, layers_of_two_processes, patiently};
+
+const WAITERS: usize = 1000;
+
+/// How often a key was reserved or asked about, by this process or another: each time by one `SET`, as is the answer
+/// that is kept.
+async fn looks(server: &RedisServer) -> u64 {
+    let client = Client::open(server.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let info: String = redis::cmd("INFO").arg("commandstats").query_async(&mut connection).await.unwrap();
+    let calls = info.lines().find_map(|line| line.strip_prefix("cmdstat_set:calls="));
+    calls.map_or(0, |calls| calls.split(',').next().unwrap().parse().unwrap())
+}
+
+async fn pay(router: Router) -> (StatusCode, bool, Vec<u8>) {
+    let request = Request::post("/").header("x-idempotency-key", "order-1001").body(Body::empty()).unwrap();
+    let response = router.oneshot(request).await.unwrap();
+    let replayed = response.headers().contains_key("x-idempotent-result");
+    let status = response.status();
+    (status, replayed, response.into_body().collect().await.unwrap().to_bytes().to_vec())
+}
+
+/// Sends all the requests. A few at a time, for while a thousand are sent at once nobody hears the store's answer, and it
+/// is given up.
+async fn crowd(router: &Router, arrived: &Arrived) -> JoinSet<(StatusCode, bool, Vec<u8>)> {
+    let mut requests = JoinSet::new();
+    for sent in 1..=WAITERS {
+        requests.spawn(pay(router.clone()));
+        if sent % 20 == 0 {
+            arrived.reached(sent).await;
+        }
+    }
+    requests
+}
+
+#[tokio::test]
+async fn a_thousand_waiters_in_another_process_ask_no_more_often_than_one() {
+    let server = RedisServer::start();
+    let (effects, gate, arrived) = (Effects::new(), Gate::new(), Arrived::new());
+    let handler_gate = gate.clone();
+    let router = app(&effects, move |_| {
+        let gate = handler_gate.clone();
+        async move {
+            gate.passed().await;
+            (StatusCode::CREATED, "done")
+        }
+    });
+    // Each has a connection of its own, as two processes have.
+    let [one, _] = layers_of_two_processes(&RedisStore::open(&server.url()).unwrap());
+    let [other, _] = layers_of_two_processes(&RedisStore::open(&server.url()).unwrap());
+    let [one, other] = [one, other]
+        .map(|layer| layer.namespace("payments").in_flight(InFlight::Wait(Duration::from_mins(1))));
+    let other = router.clone().layer(arrived.counted(other));
+    let running = tokio::spawn(pay(router.layer(one)));
+    effects.reached(1).await;
+    let before = looks(&server).await;
+
+    let start = Instant::now();
+    let waiters = crowd(&other, &arrived).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (looked, seconds) = (looks(&server).await - before, start.elapsed().as_secs_f64());
+    // The first pauses are shorter: five looks more.
+    let most = 4.0f64.mul_add(seconds, 6.0);
+    assert!(looked >= 2 && (looked as f64) < most, "{looked} looks in {seconds:.1} s");
+
+    gate.open();
+    let (status, replayed, body) = running.await.unwrap();
+    assert_eq!((status, replayed), (StatusCode::CREATED, false));
+    for answer in patiently(waiters.join_all()).await {
+        assert_eq!(answer, (StatusCode::CREATED, true, body.clone()));
+    }
+    let after = looks(&server).await - before;
+    assert!(after <= looked + 3, "{after} looks in all: the answer was read more than once");
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
+async fn waiters_beside_the_running_request_do_not_ask_at_all() {
+    let server = RedisServer::start();
+    let (effects, gate, arrived) = (Effects::new(), Gate::new(), Arrived::new());
+    let handler_gate = gate.clone();
+    let router = app(&effects, move |_| {
+        let gate = handler_gate.clone();
+        async move {
+            gate.passed().await;
+            (StatusCode::CREATED, "done")
+        }
+    });
+    let [layer, _] = layers_of_two_processes(&RedisStore::open(&server.url()).unwrap());
+    let layer = arrived.counted(layer.in_flight(InFlight::Wait(Duration::from_mins(1))));
+    let router = router.layer(layer);
+    let requests = crowd(&router, &arrived).await;
+    effects.reached(1).await;
+    gate.open();
+    let answers = patiently(requests.join_all()).await;
+    assert_eq!(answers.iter().filter(|(_, replayed, _)| !replayed).count(), 1);
+    assert!(answers.iter().all(|(status, _, body)| *status == 201 && body == b"done"));
+    assert_eq!(looks(&server).await, 2, "one to reserve the key and one to keep the answer");
+    assert_eq!(effects.count(), 1);
+}
