@@ -1,4 +1,4 @@
-//! A private Redis server for one test.
+//! Private Redis servers for one test: one alone, a group under Sentinel, or a cluster.
 
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
@@ -6,6 +6,19 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
+
+// Not every set of features has tests of both.
+#[allow(dead_code)]
+mod cluster;
+#[allow(dead_code)]
+mod node;
+#[allow(dead_code)]
+mod sentinel;
+
+#[allow(unused_imports)]
+pub(crate) use cluster::Cluster;
+#[allow(unused_imports)]
+pub(crate) use sentinel::SentinelGroup;
 
 /// A server that answers from the moment it is made until it is dropped.
 pub(crate) struct RedisServer {
