@@ -11,7 +11,7 @@ pub(crate) const USAGE: &str = "\
 Usage: sandbox [flags]
 
   --listen 127.0.0.1:3000    where to listen; port 0 picks a free one
-  --store memory             memory | redis://HOST:PORT[/DB]
+  --store memory             memory | redis://H:P[/DB] | redis+cluster://H:P,H:P | redis+sentinel://H:P,H:P/NAME
   --ledger PATH              append one JSON line per effect
   --lease 10s                how long an attempt is taken to be alive without a sign of life
   --retention 24h            how long an answer is kept
@@ -184,13 +184,13 @@ pub(crate) fn shown(value: &str) -> String {
 }
 
 fn store(value: &str) -> Result<StoreChoice, String> {
-    let later =
-        ["redis+cluster://", "redis+sentinel://", "postgres://", "postgres+tx://", "sqlite:", "sqlite+tx:"];
+    let redis = ["redis://", "redis+cluster://", "redis+sentinel://"];
+    let later = ["postgres://", "postgres+tx://", "sqlite:", "sqlite+tx:"];
     match value {
         "memory" => Ok(StoreChoice::Memory),
-        _ if value.starts_with("redis://") => Ok(StoreChoice::Redis(value.into())),
+        _ if redis.iter().any(|scheme| value.starts_with(scheme)) => Ok(StoreChoice::Redis(value.into())),
         _ if later.iter().any(|scheme| value.starts_with(scheme)) => Err(NOT_YET.into()),
-        _ => Err("not memory or redis://HOST:PORT[/DB]".into()),
+        _ => Err("not memory or a redis://, redis+cluster:// or redis+sentinel:// URL".into()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The store for many processes: Redis 6.0 or later, or Valkey.
+//! The store for many processes: Redis 6.0 or later, or Valkey; one server, a group under Sentinel, or a cluster.
 //!
 //! A first execution takes two round trips: one to reserve the key, one to complete the record. A replay, a mismatch
 //! and a refusal take one. The replay of an answer too large to stand in its record takes a second one for the body,
@@ -28,12 +28,19 @@ use super::{
 use crate::key::StorageKey;
 use crate::outcome::Outcome;
 
+mod cluster;
 mod coalesce;
 mod connection;
 mod error;
+mod eviction;
+mod open;
 mod script;
+mod sentinel;
+mod server;
+mod slots;
 mod standing;
 mod undo;
+mod url;
 
 pub use connection::Connection;
 use error::{is_refused, store_error};
@@ -43,8 +50,8 @@ use undo::Undo;
 
 /// Keeps records in Redis, for any number of processes. A clone is the same store.
 ///
-/// What it promises holds on one server. Replication is asynchronous: a failover may lose a reservation that was
-/// acknowledged, and an operation can then run a second time.
+/// What it promises holds on one server, or one server for each slot of a cluster. Replication is asynchronous: a
+/// failover may lose a reservation that was acknowledged, and an operation can then run a second time.
 ///
 /// ```no_run
 /// use tower_idempotency::{IdempotencyLayer, RedisStore};
@@ -68,21 +75,6 @@ const INLINE: usize = 2048;
 
 /// A body outlives the record that points to it by this much, so that no record points to nothing.
 const BODY_GRACE: Duration = Duration::from_secs(5);
-
-impl RedisStore {
-    /// Opens a store on one server: `redis://[user:password@]host:port[/db]`. The connection is made with the first
-    /// operation and comes back by itself. While the server is down, operations fail as soon as it is known to be, and
-    /// while it is silent, within a second or so; the layer's store timeout holds in any case.
-    ///
-    /// TLS (`rediss://`) needs one of the TLS features of the crate `redis`.
-    ///
-    /// # Errors
-    ///
-    /// If the URL is not one of a Redis server.
-    pub fn open(url: &str) -> Result<Self, StoreError> {
-        Connection::open(url).map(Self::with_connection).map_err(store_error)
-    }
-}
 
 impl<C> RedisStore<C> {
     /// Uses a connection of the caller's own, whose settings then rule how faults show: a multiplexed connection does

@@ -9,6 +9,12 @@ mod layering;
 mod memory;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis;
+#[cfg(all(feature = "redis", feature = "conformance"))]
+mod redis_cluster;
+#[cfg(all(feature = "redis", feature = "conformance"))]
+mod redis_eviction;
+#[cfg(all(feature = "redis", feature = "conformance"))]
+mod redis_sentinel;
 #[cfg(feature = "redis")]
 mod sandbox;
 #[cfg(feature = "conformance")]

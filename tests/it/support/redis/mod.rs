@@ -14,6 +14,8 @@ mod cluster;
 mod node;
 #[allow(dead_code)]
 mod sentinel;
+#[cfg(feature = "conformance")]
+pub(crate) mod traffic;
 
 #[allow(unused_imports)]
 pub(crate) use cluster::Cluster;

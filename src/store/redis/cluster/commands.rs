@@ -1,0 +1,129 @@
+//! Commands on one name, and how a server of a cluster refuses them.
+
+use redis::{Arg, Cmd, ConnectionAddr, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
+
+use super::super::server::Server;
+use super::super::slots::slot_of;
+
+/// What is sent in one piece to one server: all of it is on names in one slot, which the first one tells.
+#[derive(Clone, Copy)]
+pub(in super::super) enum Commands<'a> {
+    One(&'a Cmd),
+    /// With the number of answers that are left out, and that of those that are not.
+    Many(&'a Pipeline, usize, usize),
+}
+
+impl Commands<'_> {
+    /// `None` if there is no name in them.
+    pub(super) fn slot(&self) -> Option<u16> {
+        match self {
+            Self::One(command) => slot(command),
+            Self::Many(pipeline, ..) => pipeline.cmd_iter().find_map(slot),
+        }
+    }
+
+    /// Sends them; after each announcement that it was sent here by another server, where it was.
+    pub(super) async fn send(&self, server: &Server, asking: bool) -> RedisResult<Vec<Value>> {
+        match *self {
+            Self::One(command) if !asking => server.one(command).await.map(|answer| vec![answer]),
+            Self::Many(pipeline, offset, count) if !asking => server.many(pipeline, offset, count).await,
+            Self::One(command) => announced(server, std::iter::once(command)).await,
+            Self::Many(pipeline, ..) => announced(server, pipeline.cmd_iter()).await,
+        }
+    }
+}
+
+/// `ASKING` counts for the one command behind it, so that each one has its own, and nothing may come between.
+async fn announced<'a>(server: &Server, commands: impl Iterator<Item = &'a Cmd>) -> RedisResult<Vec<Value>> {
+    let mut pipeline = Pipeline::new();
+    for command in commands {
+        pipeline.cmd("ASKING").add_command(command.clone());
+    }
+    let answers = server.many(&pipeline, 0, pipeline.len()).await?;
+    Ok(answers.into_iter().skip(1).step_by(2).collect())
+}
+
+fn slot(command: &Cmd) -> Option<u16> {
+    let arg = |index| match command.args_iter().nth(index) {
+        Some(Arg::Simple(arg)) => Some(arg),
+        _ => None,
+    };
+    // A script's names stand behind it and their number.
+    let name = if matches!(arg(0), Some(b"EVAL" | b"EVALSHA")) { arg(3) } else { arg(1) };
+    name.map(slot_of)
+}
+
+/// Why a server has not carried commands out, or not all of them.
+pub(super) enum Refusal {
+    /// The slot is at another server.
+    Moved(Redirect),
+    /// The slot is on the move, and the record is not here, so it is there if anywhere.
+    Ask(Redirect),
+    /// The slot is on the move, and one of the names is here and the other there.
+    TryAgain,
+    /// No server has the slot, or the server has no majority of the others.
+    Down,
+}
+
+impl Refusal {
+    pub(super) fn find(answers: &RedisResult<Vec<Value>>) -> Option<Self> {
+        match answers {
+            Ok(values) => values.iter().find_map(|value| match value {
+                Value::ServerError(error) => Self::of(&error.clone().into()),
+                _ => None,
+            }),
+            Err(error) => Self::of(error),
+        }
+    }
+
+    fn of(error: &RedisError) -> Option<Self> {
+        let ErrorKind::Server(kind) = error.kind() else {
+            return None;
+        };
+        match kind {
+            ServerErrorKind::Moved => Redirect::of(error).map(Self::Moved),
+            ServerErrorKind::Ask => Redirect::of(error).map(Self::Ask),
+            ServerErrorKind::TryAgain => Some(Self::TryAgain),
+            ServerErrorKind::ClusterDown | ServerErrorKind::MasterDown | ServerErrorKind::ReadOnly => {
+                Some(Self::Down)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Where a server sends its client on to; without a host, it is the server's own.
+pub(super) struct Redirect {
+    host: String,
+    port: u16,
+}
+
+impl Redirect {
+    fn of(error: &RedisError) -> Option<Self> {
+        let (host, port) = error.redirect_node()?.0.rsplit_once(':')?;
+        Some(Self { host: host.to_owned(), port: port.parse().ok()? })
+    }
+
+    pub(super) fn or_at(self, server: &Address) -> Address {
+        let host = if self.host.is_empty() { server.host.clone() } else { self.host };
+        Address { host, port: self.port }
+    }
+}
+
+/// Where one server of a cluster is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Address {
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+impl Address {
+    pub(super) fn of(address: &ConnectionAddr) -> Option<Self> {
+        match address {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+                Some(Self { host: host.clone(), port: *port })
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Whether the server may evict records.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use redis::ErrorKind;
+use redis::aio::MultiplexedConnection;
+
+use super::server::held;
+
+/// Looks once at each server, and warns once for all of them.
+#[derive(Default)]
+pub(super) struct Eviction {
+    seen: Mutex<HashSet<String>>,
+    warned: AtomicBool,
+}
+
+impl Eviction {
+    /// Looks at the server behind a new connection, beside the commands that the connection was made for.
+    pub(super) fn look(self: &Arc<Self>, address: String, connection: MultiplexedConnection) {
+        if held(&self.seen).contains(&address) {
+            return;
+        }
+        let eviction = Arc::clone(self);
+        // Its end is that of one command: an answer, or the time that a server has for one.
+        tokio::spawn(async move { eviction.ask(address, connection).await });
+    }
+
+    async fn ask(&self, address: String, mut connection: MultiplexedConnection) {
+        let account = redis::cmd("INFO").arg("memory").query_async::<String>(&mut connection).await;
+        match account {
+            Ok(account) => {
+                let policy = policy(&account).unwrap_or("unknown");
+                tracing::debug!(server = address, "the maxmemory-policy of Redis is {policy}");
+                if !matches!(policy, "noeviction" | "unknown") && !self.warned.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        server = address,
+                        "Redis may evict records: its maxmemory-policy is {policy}, not noeviction. What is evicted is \
+                         lost, and an operation can then run twice"
+                    );
+                }
+            }
+            // Some servers forbid the question; nothing is known of them.
+            Err(error) if matches!(error.kind(), ErrorKind::Server(_)) => {}
+            // Asked again with the next connection.
+            Err(_) => return,
+        }
+        held(&self.seen).insert(address);
+    }
+}
+
+fn policy(account: &str) -> Option<&str> {
+    account.lines().find_map(|line| line.strip_prefix("maxmemory_policy:")).map(str::trim)
+}

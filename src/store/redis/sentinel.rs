@@ -1,0 +1,155 @@
+//! Where the primary is, by the word of the sentinels.
+
+use std::time::Duration;
+
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
+    ProtocolVersion, RedisConnectionInfo, RedisError, RedisResult,
+};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::server::timed_out;
+
+/// How long the sentinels may take to answer, connecting to them included.
+const ANSWER: Duration = Duration::from_millis(400);
+
+/// The sentinels that watch over one group of servers.
+pub(super) struct Sentinels {
+    watching: Vec<ConnectionInfo>,
+    group: String,
+    /// For the servers of the group.
+    settings: RedisConnectionInfo,
+}
+
+type Address = (String, u16);
+
+impl Sentinels {
+    /// There must be one at least.
+    pub(super) fn new(sentinels: Vec<ConnectionInfo>, group: String, settings: RedisConnectionInfo) -> Self {
+        Self { watching: sentinels, group, settings: settings.set_protocol(ProtocolVersion::RESP3) }
+    }
+
+    #[cfg(test)]
+    pub(super) fn sentinels(&self) -> &[ConnectionInfo] {
+        &self.watching
+    }
+
+    #[cfg(test)]
+    pub(super) fn group(&self) -> &str {
+        &self.group
+    }
+
+    #[cfg(test)]
+    pub(super) fn settings(&self) -> &RedisConnectionInfo {
+        &self.settings
+    }
+
+    pub(super) fn db(&self) -> i64 {
+        self.settings.db()
+    }
+
+    /// Asks all sentinels at once. The address that a majority of them names counts as soon as it is one; without a
+    /// majority in time, the one that most of those who answered have named.
+    pub(super) async fn primary(&self) -> RedisResult<ConnectionInfo> {
+        let mut asked = JoinSet::new();
+        for sentinel in &self.watching {
+            asked.spawn(ask(sentinel.clone(), self.group.clone()));
+        }
+        let mut votes = Votes::default();
+        let counted = timeout(ANSWER, async {
+            while let Some(answer) = asked.join_next().await {
+                match answer {
+                    Ok(Ok(Some(address))) => {
+                        if votes.count(address) * 2 > self.watching.len() {
+                            break;
+                        }
+                    }
+                    Ok(Ok(None)) => votes.failure = Some(unknown()),
+                    Ok(Err(error)) => votes.failure = Some(error),
+                    Err(_) => {}
+                }
+            }
+        });
+        if let Err(elapsed) = counted.await {
+            votes.failure.get_or_insert(timed_out(elapsed));
+        }
+        let (host, port) = votes.winner()?;
+        let like = self.watching.first().map(ConnectionInfo::addr);
+        let info = like_address(like, host, port).into_connection_info()?;
+        Ok(info.set_redis_settings(self.settings.clone()))
+    }
+}
+
+#[derive(Default)]
+struct Votes {
+    named: Vec<(Address, usize)>,
+    failure: Option<RedisError>,
+}
+
+impl Votes {
+    /// Counts one more vote, and tells how many there are now for the same address.
+    fn count(&mut self, address: Address) -> usize {
+        if let Some((_, votes)) = self.named.iter_mut().find(|(named, _)| *named == address) {
+            *votes += 1;
+            return *votes;
+        }
+        self.named.push((address, 1));
+        1
+    }
+
+    fn winner(self) -> RedisResult<Address> {
+        let winner = self.named.into_iter().max_by_key(|(_, votes)| *votes);
+        winner.map(|(address, _)| address).ok_or_else(|| self.failure.unwrap_or_else(unknown))
+    }
+}
+
+fn unknown() -> RedisError {
+    (ErrorKind::Client, "the sentinels know no group of this name").into()
+}
+
+async fn ask(sentinel: ConnectionInfo, group: String) -> RedisResult<Option<Address>> {
+    let config =
+        AsyncConnectionConfig::new().set_connection_timeout(Some(ANSWER)).set_response_timeout(Some(ANSWER));
+    let mut connection =
+        Client::open(sentinel)?.get_multiplexed_async_connection_with_config(&config).await?;
+    redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(group).query_async(&mut connection).await
+}
+
+/// An address that is reached as `like` is: with TLS or without.
+pub(super) fn like_address(like: Option<&ConnectionAddr>, host: String, port: u16) -> ConnectionAddr {
+    match like {
+        Some(ConnectionAddr::TcpTls { insecure, tls_params, .. }) => {
+            ConnectionAddr::TcpTls { host, port, insecure: *insecure, tls_params: tls_params.clone() }
+        }
+        _ => ConnectionAddr::Tcp(host, port),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn address(port: u16) -> Address {
+        ("127.0.0.1".to_owned(), port)
+    }
+
+    #[test]
+    fn the_address_that_most_have_named_wins() {
+        let mut votes = Votes::default();
+        assert_eq!(votes.count(address(1)), 1);
+        assert_eq!(votes.count(address(2)), 1);
+        assert_eq!(votes.count(address(2)), 2);
+        assert_eq!(votes.winner().ok(), Some(address(2)));
+    }
+
+    #[test]
+    fn without_a_vote_the_failure_is_told() {
+        assert!(Votes::default().winner().unwrap_err().to_string().contains("no group of this name"));
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let votes = Votes { failure: Some(refused.into()), ..Votes::default() };
+        assert!(votes.winner().unwrap_err().is_connection_refusal());
+    }
+}

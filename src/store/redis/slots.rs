@@ -1,0 +1,114 @@
+//! Which server of a cluster has which names.
+
+use redis::{ErrorKind, RedisError, RedisResult, Value};
+
+/// The slots that one server has, both ends included.
+pub(super) struct Slots {
+    pub(super) first: u16,
+    pub(super) last: u16,
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+/// The slot of a name: that of what stands in its first braces, if anything does.
+pub(super) fn slot_of(name: &[u8]) -> u16 {
+    let tag = name.iter().position(|byte| *byte == b'{').and_then(|open| {
+        let rest = &name[open + 1..];
+        let close = rest.iter().position(|byte| *byte == b'}')?;
+        (close > 0).then(|| &rest[..close])
+    });
+    crc16(tag.unwrap_or(name)) % 16384
+}
+
+/// CRC-16/XMODEM, bit by bit: a name has less than a hundred bytes.
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |crc, byte| {
+        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc: u16, _| {
+            if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
+        })
+    })
+}
+
+/// Reads the answer to `CLUSTER SLOTS`. A server that does not know its own host is at the one that was asked.
+pub(super) fn read(answer: Value, asked: &str) -> RedisResult<Vec<Slots>> {
+    let Value::Array(ranges) = answer.extract_error()? else {
+        return Err(malformed());
+    };
+    let slots: Option<Vec<_>> = ranges.into_iter().map(|range| read_range(range, asked)).collect();
+    // One that was just added or reset knows of no slots.
+    slots.filter(|slots| !slots.is_empty()).ok_or_else(malformed)
+}
+
+fn read_range(range: Value, asked: &str) -> Option<Slots> {
+    let Value::Array(range) = range else {
+        return None;
+    };
+    let [Value::Int(first), Value::Int(last), Value::Array(primary), ..] = &range[..] else {
+        return None;
+    };
+    let [host, Value::Int(port), ..] = &primary[..] else {
+        return None;
+    };
+    let host = match host {
+        Value::BulkString(host) => std::str::from_utf8(host).ok()?,
+        Value::SimpleString(host) => host,
+        _ => "",
+    };
+    let host = if host.is_empty() { asked } else { host };
+    Some(Slots {
+        first: (*first).try_into().ok()?,
+        last: (*last).try_into().ok()?,
+        host: host.to_owned(),
+        port: (*port).try_into().ok()?,
+    })
+}
+
+fn malformed() -> RedisError {
+    (ErrorKind::UnexpectedReturnType, "the server knows no cluster").into()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn slots_are_those_that_the_specification_gives() {
+        assert_eq!(crc16(b"123456789"), 0x31c3);
+        assert_eq!(slot_of(b"foo"), 12182);
+        assert_eq!(slot_of(b"bar"), 5061);
+        assert_eq!(slot_of(b"{foo}bar"), slot_of(b"foo"));
+        assert_eq!(slot_of(b"a{foo}{bar}"), slot_of(b"foo"));
+        assert_eq!(slot_of(b"{foo"), crc16(b"{foo") % 16384);
+        assert_eq!(slot_of(b"{}foo"), crc16(b"{}foo") % 16384);
+        assert_eq!(slot_of(b""), 0);
+    }
+
+    fn text(text: &str) -> Value {
+        Value::BulkString(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn the_first_server_of_a_range_is_its_primary() {
+        let node = |host, port| Value::Array(vec![host, Value::Int(port), text("id"), Value::Array(vec![])]);
+        let range = |first, last, nodes: [Value; 2]| {
+            Value::Array([Value::Int(first), Value::Int(last)].into_iter().chain(nodes).collect())
+        };
+        let answer = Value::Array(vec![
+            range(0, 5460, [node(text("10.0.0.1"), 7000), node(text("10.0.0.2"), 7001)]),
+            range(5461, 16383, [node(Value::Nil, 7002), node(text("10.0.0.3"), 7003)]),
+        ]);
+        let slots = read(answer, "example.org").unwrap();
+        let told: Vec<_> =
+            slots.iter().map(|slots| (slots.first, slots.last, &*slots.host, slots.port)).collect();
+        assert_eq!(told, [(0, 5460, "10.0.0.1", 7000), (5461, 16383, "example.org", 7002)]);
+    }
+
+    #[test]
+    fn an_answer_that_tells_of_no_slots_is_an_error() {
+        for answer in [Value::Nil, Value::Array(vec![]), Value::Array(vec![Value::Int(1)])] {
+            assert!(read(answer, "example.org").is_err());
+        }
+    }
+}

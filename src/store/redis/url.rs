@@ -1,0 +1,153 @@
+//! What a URL says about where the records are.
+
+use std::fmt;
+
+use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
+
+use super::super::{ErrorKind, StoreError};
+use super::error::store_error;
+use super::sentinel::Sentinels;
+
+/// Where the records are.
+pub(super) enum Target {
+    Server(ConnectionInfo),
+    Sentinel(Sentinels),
+    /// Some servers of the cluster, one at least.
+    Cluster(Vec<ConnectionInfo>),
+}
+
+impl Target {
+    /// Reads a URL of one server, or of a list of them.
+    pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
+        let (scheme, rest) = url.split_once("://").unwrap_or((url, ""));
+        let Some((scheme, kind)) = scheme.split_once('+') else {
+            return Self::server(url);
+        };
+        if !matches!(scheme, "redis" | "rediss") {
+            return Err(wrong("the scheme is not one of Redis"));
+        }
+        let list = List::parse(scheme, rest)?;
+        match kind {
+            "sentinel" => list.sentinel(),
+            "cluster" => list.cluster(),
+            _ => Err(wrong("what follows `redis+` is neither `sentinel` nor `cluster`")),
+        }
+    }
+
+    fn server(url: &str) -> Result<Self, StoreError> {
+        url.into_connection_info().map(resp3).map(Self::Server).map_err(store_error)
+    }
+
+    /// The primary that sentinels name for a group.
+    pub(super) fn sentinel(
+        sentinels: Vec<ConnectionInfo>,
+        group: &str,
+        settings: RedisConnectionInfo,
+    ) -> Result<Self, StoreError> {
+        if sentinels.is_empty() {
+            return Err(wrong("there is no sentinel in the list"));
+        }
+        if group.is_empty() {
+            return Err(wrong("the name that the sentinels know the group by is missing"));
+        }
+        Ok(Self::Sentinel(Sentinels::new(sentinels, group.to_owned(), settings)))
+    }
+
+    /// A cluster, some servers of which are known.
+    pub(super) fn cluster(servers: Vec<ConnectionInfo>) -> Result<Self, StoreError> {
+        if servers.is_empty() {
+            return Err(wrong("there is no server in the list"));
+        }
+        if servers.iter().any(|server| server.redis_settings().db() != 0) {
+            return Err(wrong("a cluster has no database but 0"));
+        }
+        Ok(Self::Cluster(servers.into_iter().map(resp3).collect()))
+    }
+}
+
+/// RESP3 makes the server's messages and the answers to commands two different things.
+fn resp3(info: ConnectionInfo) -> ConnectionInfo {
+    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    info.set_redis_settings(settings)
+}
+
+/// `[user:password@]host:port,host:port[/path]`
+struct List<'a> {
+    scheme: &'a str,
+    /// With the `@` that ends it.
+    credentials: &'a str,
+    hosts: Vec<&'a str>,
+    path: Vec<&'a str>,
+}
+
+impl<'a> List<'a> {
+    fn parse(scheme: &'a str, rest: &'a str) -> Result<Self, StoreError> {
+        if rest.contains(['?', '#']) {
+            return Err(wrong("a `?` or `#` has no meaning here; in a password it is written %3F or %23"));
+        }
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if path.contains('@') {
+            return Err(wrong("a `/` in a password is written %2F"));
+        }
+        let (credentials, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+        let path = if path.is_empty() { Vec::new() } else { path.split('/').collect() };
+        Ok(Self { scheme, credentials, hosts: hosts.split(',').collect(), path })
+    }
+
+    fn servers(&self, credentials: &str, port: u16) -> Result<Vec<ConnectionInfo>, StoreError> {
+        let read = |host: &&str| {
+            // The colons of an IPv6 address stand in brackets.
+            let has_port = host.rsplit(']').next().is_some_and(|end| end.contains(':'));
+            let port = if has_port { String::new() } else { format!(":{port}") };
+            let url = format!("{}://{credentials}{host}{port}", self.scheme);
+            // The driver's error may say more than should be shown.
+            let read = Some(url).filter(|_| !host.is_empty()).and_then(|url| url.into_connection_info().ok());
+            read.ok_or_else(|| {
+                wrong("one of the servers is not HOST:PORT, or the credentials are not percent-encoded")
+            })
+        };
+        self.hosts.iter().map(read).collect()
+    }
+
+    fn sentinel(&self) -> Result<Target, StoreError> {
+        let (group, db) = match self.path[..] {
+            [group] | [group, ""] => (group, 0),
+            [group, db] => (group, db.parse().map_err(|_| wrong("the database is not a number"))?),
+            [] => ("", 0),
+            _ => return Err(wrong("too much follows the name of the group")),
+        };
+        let sentinels = self.servers("", 26379)?;
+        // The credentials are for the servers. Sentinels have their own, if any.
+        let settings = self.servers(self.credentials, 26379)?[0].redis_settings().clone();
+        if db < 0 {
+            return Err(wrong("the database is not a number"));
+        }
+        Target::sentinel(sentinels, group, settings.set_db(db))
+    }
+
+    fn cluster(&self) -> Result<Target, StoreError> {
+        if !matches!(self.path[..], [] | ["" | "0"]) {
+            return Err(wrong("a cluster has no database but 0"));
+        }
+        Target::cluster(self.servers(self.credentials, 6379)?)
+    }
+}
+
+/// What is wrong with a URL or a list. It repeats nothing of it, for there may be a password in it.
+#[derive(Debug)]
+struct Wrong(&'static str);
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Wrong {}
+
+fn wrong(what: &'static str) -> StoreError {
+    StoreError::with_source(ErrorKind::Unavailable, Wrong(what))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+#![allow(clippy::expect_used)]
+
+use std::error::Error;
+
+use redis::ConnectionAddr;
+
+use super::*;
+
+fn refused(url: &str) -> String {
+    let Err(error) = Target::parse(url) else {
+        panic!("{url} was taken");
+    };
+    let source = error.source().expect("it says what is wrong").to_string();
+    assert!(!source.contains("hunter") && !error.to_string().contains("hunter"), "{source}");
+    source
+}
+
+fn addresses(infos: &[ConnectionInfo]) -> Vec<String> {
+    infos.iter().map(|info| info.addr().to_string()).collect()
+}
+
+fn cluster(url: &str) -> Vec<ConnectionInfo> {
+    match Target::parse(url) {
+        Ok(Target::Cluster(servers)) => servers,
+        _ => panic!("{url} is a cluster"),
+    }
+}
+
+fn sentinel(url: &str) -> Sentinels {
+    match Target::parse(url) {
+        Ok(Target::Sentinel(sentinels)) => sentinels,
+        _ => panic!("{url} is of sentinels"),
+    }
+}
+
+#[test]
+fn one_server_is_what_the_driver_takes_for_one() {
+    for url in ["redis://127.0.0.1", "redis://me:secret@127.0.0.1:7000/3", "redis://[::1]:7000"] {
+        assert!(matches!(Target::parse(url), Ok(Target::Server(_))), "{url}");
+    }
+}
+
+#[test]
+fn a_cluster_is_a_list_of_servers_with_the_same_credentials() {
+    let servers = cluster("redis+cluster://me:s%40fe@10.0.0.1:7000,shop.example,[::1]:7002/");
+    assert_eq!(addresses(&servers), ["10.0.0.1:7000", "shop.example:6379", "::1:7002"]);
+    for server in servers {
+        let settings = server.redis_settings();
+        assert_eq!((settings.username(), settings.password()), (Some("me"), Some("s@fe")));
+        assert_eq!(settings.protocol(), ProtocolVersion::RESP3);
+    }
+}
+
+#[test]
+fn credentials_in_a_url_of_sentinels_are_for_the_servers() {
+    let found = sentinel("redis+sentinel://me:secret@10.0.0.1,10.0.0.2:5000/orders/2");
+    assert_eq!(addresses(found.sentinels()), ["10.0.0.1:26379", "10.0.0.2:5000"]);
+    assert!(found.sentinels().iter().all(|sentinel| sentinel.redis_settings().password().is_none()));
+    assert_eq!((found.settings().username(), found.settings().password()), (Some("me"), Some("secret")));
+    assert_eq!((found.group(), found.db()), ("orders", 2));
+    assert_eq!(sentinel("redis+sentinel://10.0.0.1/orders").db(), 0);
+}
+
+#[test]
+fn tls_is_a_matter_of_the_scheme() {
+    // Without a TLS feature the driver has no such thing, and says so with the first connection.
+    let Ok(Target::Cluster(servers)) = Target::parse("rediss+cluster://10.0.0.1:7000") else {
+        return;
+    };
+    assert!(matches!(servers[0].addr(), ConnectionAddr::TcpTls { .. }));
+}
+
+#[test]
+fn a_wrong_url_is_refused_with_a_reason_and_without_its_password() {
+    let wrong = [
+        ("redis+cluster://", "HOST:PORT"),
+        ("redis+cluster://10.0.0.1:7000,,10.0.0.2", "HOST:PORT"),
+        ("redis+cluster://:hunter2@10.0.0.1:port", "HOST:PORT"),
+        ("redis+cluster://:hunter2@10.0.0.1:7000/1", "database"),
+        ("redis+cluster://:hunter2@10.0.0.1:7000/orders", "database"),
+        ("redis+cluster://:hunter2@10.0.0.1:7000?a=b", "`?`"),
+        ("redis+cluster://me:hunter/2@10.0.0.1:7000", "`/`"),
+        ("redis+cluster://me:hunter?2@10.0.0.1:7000", "`?`"),
+        ("redis+sentinel://:hunter2@10.0.0.1:7000", "name"),
+        ("redis+sentinel://:hunter2@10.0.0.1:7000/", "name"),
+        ("redis+sentinel://:hunter2@/orders", "HOST:PORT"),
+        ("redis+sentinel://:hunter2@10.0.0.1/orders/two", "number"),
+        ("redis+sentinel://:hunter2@10.0.0.1/orders/-1", "number"),
+        ("redis+sentinel://:hunter2@10.0.0.1/orders/1/2", "too much"),
+        ("redis+proxy://:hunter2@10.0.0.1", "neither"),
+        ("http+cluster://:hunter2@10.0.0.1", "scheme"),
+        ("redis://:hunter2@127.0.0.1:port", ""),
+        ("http://:hunter2@127.0.0.1", ""),
+        (":hunter2@127.0.0.1", ""),
+        ("", ""),
+    ];
+    for (url, word) in wrong {
+        let reason = refused(url);
+        assert!(reason.contains(word), "{url}: {reason}");
+        assert!(!reason.is_empty());
+    }
+}
+
+#[test]
+fn an_empty_list_is_refused() {
+    assert!(Target::sentinel(Vec::new(), "orders", RedisConnectionInfo::default()).is_err());
+    assert!(Target::cluster(Vec::new()).is_err());
+}

@@ -1,0 +1,266 @@
+//! The Redis store on a cluster.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use tower_idempotency::store::{Reservation, Settlement, conformance};
+use tower_idempotency::{RedisStore, Store};
+
+use crate::support::redis::Cluster;
+use crate::support::redis::traffic::{Account, RETENTION, Runtime, Traffic, answer, execute, kept, request};
+
+/// How long after the loss of a primary there may be failures. The others take a second to find it lost, and its
+/// replica one or two to be elected; the rest is for a machine that has much else to do.
+const HEALED: Duration = Duration::from_secs(10);
+/// How long an operation may take, whatever happens.
+const BOUND: Duration = Duration::from_millis(1500);
+/// A store timeout that is shorter than what the connection itself gives a server for its answer.
+const IMPATIENT: Duration = Duration::from_millis(150);
+
+/// One cluster for all of it, for it is heavy. Each part leaves it whole.
+#[test]
+fn the_store_keeps_the_contract_and_follows_the_slots() {
+    let runtime = Runtime::new("cluster");
+    let mut cluster = Cluster::start();
+    let store = RedisStore::open(&cluster.url()).unwrap();
+
+    runtime.block_on(conformance::run(&store, Duration::from_millis(300)));
+    a_first_execution_is_two_pipelines_of_two_commands(&runtime, &cluster);
+    large_answers_are_kept(&runtime, &store);
+    a_slot_may_move_under_a_record(&runtime, &cluster, &store);
+
+    fails_over(&runtime, &mut cluster, &store, ("killed", BOUND), Cluster::kill_primary);
+    fails_over(&runtime, &mut cluster, &store, ("stopped", BOUND), Cluster::stop_primary);
+    fails_over(&runtime, &mut cluster, &store, ("by-command", BOUND), |cluster| cluster.failover());
+    fails_over(&runtime, &mut cluster, &store, ("impatient", IMPATIENT), Cluster::stop_primary);
+    one_server_is_enough_to_find_the_others(&runtime, &mut cluster);
+    a_cluster_that_is_gone_leaves_nothing_behind(&runtime, &mut cluster, &store);
+    credentials_are_used(&runtime, &cluster);
+}
+
+fn tell<T: redis::FromRedisValue>(port: u16, command: &str) -> T {
+    let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
+    let mut words = command.split(' ');
+    let mut command = redis::cmd(words.next().unwrap());
+    command.arg(words.collect::<Vec<_>>()).query(&mut client.get_connection().unwrap()).unwrap()
+}
+
+/// How often each command was carried out, by all servers together.
+fn commands(cluster: &Cluster) -> BTreeMap<String, u32> {
+    let mut counted = BTreeMap::new();
+    for port in cluster.ports() {
+        for line in tell::<String>(port, "INFO commandstats").lines() {
+            let Some((name, rest)) =
+                line.strip_prefix("cmdstat_").and_then(|line| line.split_once(":calls="))
+            else {
+                continue;
+            };
+            let calls: u32 = rest.split(',').next().unwrap().parse().unwrap();
+            *counted.entry(name.to_owned()).or_default() += calls;
+        }
+    }
+    counted
+}
+
+fn a_first_execution_is_two_pipelines_of_two_commands(runtime: &Runtime, cluster: &Cluster) {
+    let store = RedisStore::open(&cluster.url()).unwrap();
+    // Each server learns the scripts, and whether it may evict.
+    runtime.block_on(async {
+        for number in 0..50 {
+            execute(&store, &format!("warm-up-{number}"), "paid").await.unwrap();
+        }
+    });
+    for port in cluster.ports() {
+        tell::<()>(port, "CONFIG RESETSTAT");
+    }
+    runtime.block_on(execute(&store, "counted", "paid")).unwrap();
+    let counted = commands(cluster);
+    let ours = |name: &str| counted.get(name).copied().unwrap_or_default();
+    // A primary passes on what it did, and its replica counts that too.
+    assert!((1..=2 * 2).contains(&ours("set")), "{counted:?}");
+    assert_eq!((ours("pttl"), ours("evalsha")), (1, 1), "{counted:?}");
+    for command in ["eval", "asking", "cluster|slots", "hello"] {
+        assert_eq!(ours(command), 0, "{command}");
+    }
+}
+
+fn large_answers_are_kept(runtime: &Runtime, store: &RedisStore) {
+    runtime.block_on(async {
+        for number in 0..12 {
+            let (key, body) = (format!("large-{number}"), vec![number; 200 << 10]);
+            execute(store, &key, body.clone()).await.unwrap();
+            assert_eq!(kept(store, &key).await.unwrap().unwrap(), body);
+        }
+    });
+}
+
+/// The name of the record that there is under a fresh key, and the port of the server that has it.
+fn place(cluster: &Cluster, names: impl Fn(u16) -> Vec<String>) -> (String, u16) {
+    let found = cluster.primary_ports().into_iter().find_map(|port| Some((names(port).pop()?, port)));
+    found.expect("the record is there")
+}
+
+fn a_slot_may_move_under_a_record(runtime: &Runtime, cluster: &Cluster, store: &RedisStore) {
+    for port in cluster.primary_ports() {
+        tell::<()>(port, "FLUSHALL");
+    }
+    let reserved = |key: &str| match runtime.block_on(store.reserve(&request(key))).unwrap() {
+        Reservation::Acquired(lease) => lease,
+        Reservation::Found(found) => panic!("{key}: {found:?}"),
+    };
+    let lease = reserved("moving");
+    let (name, from) = place(cluster, |port| tell(port, "KEYS idempotency:*"));
+    let slot: u16 = tell(from, &format!("CLUSTER KEYSLOT {name}"));
+    let to = cluster.primary_ports().into_iter().find(|port| *port != from).unwrap();
+    let id = |port| tell::<String>(port, "CLUSTER MYID");
+
+    tell::<()>(to, &format!("CLUSTER SETSLOT {slot} IMPORTING {}", id(from)));
+    tell::<()>(from, &format!("CLUSTER SETSLOT {slot} MIGRATING {}", id(to)));
+    // The record has not moved yet.
+    assert_eq!(runtime.block_on(store.renew(&lease)).unwrap(), Settlement::Applied);
+    // And now it has, while the slot has not.
+    tell::<()>(from, &format!("MIGRATE 127.0.0.1 {to} {name} 0 1000"));
+    assert_eq!(runtime.block_on(store.renew(&lease)).unwrap(), Settlement::Applied);
+    assert_eq!(runtime.block_on(store.release(&lease)).unwrap(), Settlement::Applied);
+    // A record that is new is made where the slot goes to, and so is its body.
+    let lease = reserved("moving");
+    assert_eq!(place(cluster, |port| tell(port, "KEYS idempotency:*")), (name, to));
+    let large = answer(vec![7; 5000]);
+    let completed = runtime.block_on(store.complete(&lease, &large, RETENTION)).unwrap();
+    assert_eq!(completed, Settlement::Applied);
+    let body = runtime.block_on(kept(store, "moving")).unwrap();
+    assert_eq!(body.as_deref(), Some(large.bytes()));
+
+    for port in cluster.primary_ports() {
+        tell::<()>(port, &format!("CLUSTER SETSLOT {slot} NODE {}", id(to)));
+    }
+    let body = runtime.block_on(kept(store, "moving")).unwrap();
+    assert_eq!(body.as_deref(), Some(large.bytes()), "after the slot has moved");
+}
+
+fn fails_over(
+    runtime: &Runtime,
+    cluster: &mut Cluster,
+    store: &RedisStore,
+    (how, patience): (&str, Duration),
+    end: impl FnOnce(&mut Cluster) -> u16,
+) {
+    let keys: Vec<_> = (0..50).map(|number| format!("{how}-{number}")).collect();
+    runtime.block_on(async {
+        for key in &keys {
+            execute(store, key, key.clone()).await.unwrap();
+        }
+    });
+    // The replicas have it all.
+    cluster.heal();
+
+    let traffic = runtime.block_on(async { Traffic::start(store, patience) });
+    let start = Instant::now();
+    let lost = end(cluster);
+    runtime.block_on(the_other_servers_serve(store, &keys));
+    cluster.moved_from(lost);
+    let moved = start.elapsed();
+    runtime.block_on(async {
+        // All servers have some of these.
+        for key in &keys {
+            while kept(store, key).await.is_err() {
+                assert!(start.elapsed() < HEALED, "{how}: no service");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        // Whatever else were to fail now would be counted.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let Account { calls, failed, healed, slowest } = traffic.since(start).await;
+        eprintln!(
+            "cluster, {how}: moved after {moved:?}, healed after {healed:?}; {failed} of {calls} failed, the slowest took \
+             {slowest:?}"
+        );
+        assert!(healed < HEALED, "{how}: {healed:?}");
+        assert!(slowest < BOUND, "{how}: {slowest:?}");
+        for key in &keys {
+            assert_eq!(kept(store, key).await.unwrap().as_deref(), Some(key.as_bytes()), "{how}");
+        }
+    });
+    cluster.heal();
+}
+
+/// Two thirds of the keys are theirs; of so many, half are certain to be.
+async fn the_other_servers_serve(store: &RedisStore, keys: &[String]) {
+    let asked = keys.iter().map(|key| {
+        let (store, key) = (store.clone(), key.clone());
+        tokio::spawn(async move { kept(&store, &key).await.is_ok() })
+    });
+    let mut served = 0;
+    for asked in asked.collect::<Vec<_>>() {
+        served += usize::from(asked.await.unwrap());
+    }
+    assert!(served * 2 > keys.len(), "{served} of {}", keys.len());
+}
+
+fn one_server_is_enough_to_find_the_others(runtime: &Runtime, cluster: &mut Cluster) {
+    let seed = cluster.primary_ports()[0];
+    let store = RedisStore::cluster([format!("redis://127.0.0.1:{seed}")]).unwrap();
+    runtime.block_on(store.ping()).unwrap();
+    let lost = cluster.kill_primary();
+    assert_eq!(lost, seed);
+    cluster.moved_from(lost);
+    let start = Instant::now();
+    runtime.block_on(async {
+        for number in 0..20 {
+            while execute(&store, &format!("seed-{number}-{}", start.elapsed().as_micros()), "paid")
+                .await
+                .is_err()
+            {
+                assert!(start.elapsed() < Duration::from_secs(2), "the other servers were not found");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    });
+    cluster.heal();
+}
+
+fn a_cluster_that_is_gone_leaves_nothing_behind(
+    runtime: &Runtime,
+    cluster: &mut Cluster,
+    store: &RedisStore,
+) {
+    runtime.block_on(store.ping()).unwrap();
+    cluster.kill_all();
+    let start = Instant::now();
+    // A connection that was lost shows with the next command.
+    while runtime.block_on(store.ping()).is_ok() {
+        assert!(start.elapsed() < Duration::from_secs(2));
+    }
+    runtime.leaves_nothing_behind(store);
+    cluster.heal();
+    let start = Instant::now();
+    runtime.block_on(async {
+        for number in 0..20 {
+            while execute(store, &format!("back-{number}-{}", start.elapsed().as_micros()), "paid")
+                .await
+                .is_err()
+            {
+                assert!(start.elapsed() < Duration::from_secs(2), "service has not resumed");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    });
+}
+
+/// The last part, for what asks the servers without a password is refused afterwards.
+fn credentials_are_used(runtime: &Runtime, cluster: &Cluster) {
+    for port in cluster.ports() {
+        tell::<()>(port, "CONFIG SET masterauth hunter2 requirepass hunter2");
+    }
+    let without = RedisStore::open(&cluster.url()).unwrap();
+    assert!(runtime.block_on(without.ping()).is_err());
+    let with = RedisStore::open(&cluster.url().replace("://", "://:hunter2@")).unwrap();
+    runtime.block_on(async {
+        for number in 0..20 {
+            execute(&with, &format!("password-{number}"), "paid").await.unwrap();
+        }
+    });
+    let wrong = RedisStore::open(&cluster.url().replace("://", "://:hunter3@")).unwrap();
+    let refused = runtime.block_on(wrong.ping()).unwrap_err();
+    assert!(!format!("{refused:?} {refused} {wrong:?}").contains("hunter"), "{refused:?}");
+}

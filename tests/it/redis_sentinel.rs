@@ -1,0 +1,163 @@
+//! The Redis store on a group of servers under Sentinel.
+
+use std::time::{Duration, Instant};
+
+use redis::RedisConnectionInfo;
+use tower_idempotency::store::conformance;
+use tower_idempotency::{RedisStore, Store};
+
+use crate::support::redis::SentinelGroup;
+use crate::support::redis::traffic::{Account, Runtime, Traffic, execute, kept};
+
+/// How long after the loss of a primary there may be failures. The sentinels take half a second to find it lost, and
+/// agree on another within one or two; the rest is for a machine that has much else to do.
+const HEALED: Duration = Duration::from_secs(8);
+/// How long an operation may take, whatever happens.
+const BOUND: Duration = Duration::from_millis(1500);
+/// A store timeout that is shorter than what the connection itself gives a server for its answer.
+const IMPATIENT: Duration = Duration::from_millis(150);
+
+/// One group for all of it, for it is heavy. Each part leaves it whole.
+#[test]
+fn the_store_keeps_the_contract_and_follows_the_primary() {
+    let runtime = Runtime::new("sentinel");
+    let mut group = SentinelGroup::start();
+    let store = RedisStore::open(&group.url()).unwrap();
+
+    runtime.block_on(conformance::run(&store, Duration::from_millis(300)));
+
+    fails_over(&runtime, &mut group, &store, ("killed", BOUND), SentinelGroup::kill_primary);
+    fails_over(&runtime, &mut group, &store, ("stopped", BOUND), SentinelGroup::stop_primary);
+    fails_over(&runtime, &mut group, &store, ("by-command", BOUND), |group| group.failover());
+    fails_over(&runtime, &mut group, &store, ("impatient", IMPATIENT), SentinelGroup::stop_primary);
+    an_idle_connection_to_a_demoted_primary_is_left(&runtime, &mut group);
+    sentinels_that_are_gone_do_not_matter(&runtime, &group);
+    a_group_that_is_gone_leaves_nothing_behind(&runtime, &mut group, &store);
+    credentials_are_used(&runtime, &group);
+}
+
+fn fails_over(
+    runtime: &Runtime,
+    group: &mut SentinelGroup,
+    store: &RedisStore,
+    (how, patience): (&str, Duration),
+    end: impl FnOnce(&mut SentinelGroup) -> u16,
+) {
+    let keys: Vec<_> = (0..50).map(|number| format!("{how}-{number}")).collect();
+    runtime.block_on(async {
+        for key in &keys {
+            execute(store, key, key.clone()).await.unwrap();
+        }
+    });
+    // The replicas have it all.
+    group.heal();
+
+    let traffic = runtime.block_on(async { Traffic::start(store, patience) });
+    let start = Instant::now();
+    let primary = end(group);
+    group.moved_from(primary);
+    let moved = start.elapsed();
+    runtime.block_on(async {
+        while store.ping().await.is_err() {
+            assert!(start.elapsed() < HEALED, "{how}: no service");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // Whatever else were to fail now would be counted.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let Account { calls, failed, healed, slowest } = traffic.since(start).await;
+        eprintln!(
+            "sentinel, {how}: moved after {moved:?}, healed after {healed:?}; {failed} of {calls} failed, the slowest took \
+             {slowest:?}"
+        );
+        assert!(healed < HEALED, "{how}: {healed:?}");
+        assert!(slowest < BOUND, "{how}: {slowest:?}");
+        for key in &keys {
+            assert_eq!(kept(store, key).await.unwrap().as_deref(), Some(key.as_bytes()), "{how}");
+        }
+    });
+    group.heal();
+}
+
+fn an_idle_connection_to_a_demoted_primary_is_left(runtime: &Runtime, group: &mut SentinelGroup) {
+    let store = RedisStore::open(&group.url()).unwrap();
+    runtime.block_on(store.ping()).unwrap();
+    let demoted = group.stop_primary();
+    group.moved_from(demoted);
+    group.heal();
+    let start = Instant::now();
+    runtime.block_on(async {
+        let mut number = 0;
+        while execute(&store, &format!("idle-{number}"), "paid").await.is_err() {
+            number += 1;
+            assert!(start.elapsed() < Duration::from_secs(2), "the demoted server was not left");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+}
+
+fn sentinels_that_are_gone_do_not_matter(runtime: &Runtime, group: &SentinelGroup) {
+    let mut ports = group.sentinel_ports();
+    // Nobody listens at the first, and the second is a server and no sentinel.
+    ports[0] = 1;
+    ports[1] = group.server_ports()[0];
+    let sentinels = ports.iter().map(|port| format!("redis://127.0.0.1:{port}"));
+    let server = RedisConnectionInfo::default();
+    let store = RedisStore::sentinel(sentinels, SentinelGroup::NAME, server.clone()).unwrap();
+    runtime.block_on(store.ping()).unwrap();
+
+    let sentinels = ports.iter().map(|port| format!("redis://127.0.0.1:{port}"));
+    let unknown = RedisStore::sentinel(sentinels, "another", server).unwrap();
+    assert!(runtime.block_on(unknown.ping()).is_err());
+}
+
+fn a_group_that_is_gone_leaves_nothing_behind(
+    runtime: &Runtime,
+    group: &mut SentinelGroup,
+    store: &RedisStore,
+) {
+    runtime.block_on(store.ping()).unwrap();
+    group.kill_all();
+    assert!(runtime.block_on(store.ping()).is_err());
+    runtime.leaves_nothing_behind(store);
+    group.heal();
+    let start = Instant::now();
+    while runtime.block_on(store.ping()).is_err() {
+        assert!(start.elapsed() < Duration::from_secs(2), "service has not resumed");
+    }
+    runtime.block_on(execute(store, "after-all", "paid")).unwrap();
+}
+
+/// The last part, for what asks the servers without a password is refused afterwards.
+fn credentials_are_used(runtime: &Runtime, group: &SentinelGroup) {
+    let tell = |port: &u16, words: &[&str]| {
+        let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
+        let mut connection = client.get_connection().unwrap();
+        redis::cmd(words[0]).arg(&words[1..]).exec(&mut connection).unwrap();
+    };
+    for port in group.sentinel_ports() {
+        tell(&port, &["SENTINEL", "SET", SentinelGroup::NAME, "auth-pass", "hunter2"]);
+    }
+    for port in group.server_ports() {
+        tell(&port, &["CONFIG", "SET", "masterauth", "hunter2", "requirepass", "hunter2"]);
+    }
+    let without = RedisStore::open(&group.url()).unwrap();
+    assert!(runtime.block_on(without.ping()).is_err());
+    let with = RedisStore::open(&group.url().replace("://", "://:hunter2@")).unwrap();
+    runtime.block_on(execute(&with, "with-password", "paid")).unwrap();
+    let wrong = RedisStore::open(&group.url().replace("://", "://:hunter3@")).unwrap();
+    let refused = runtime.block_on(wrong.ping()).unwrap_err();
+    assert!(!format!("{refused:?} {refused} {wrong:?}").contains("hunter"), "{refused:?}");
+
+    for port in group.sentinel_ports() {
+        tell(&port, &["ACL", "SETUSER", "default", "resetpass", ">watch"]);
+    }
+    let sentinels = |password: &str| {
+        let ports = group.sentinel_ports().into_iter();
+        ports.map(|port| format!("redis://{password}127.0.0.1:{port}")).collect::<Vec<_>>()
+    };
+    let server = RedisConnectionInfo::default().set_password("hunter2");
+    let without = RedisStore::sentinel(sentinels(""), SentinelGroup::NAME, server.clone()).unwrap();
+    assert!(runtime.block_on(without.ping()).is_err());
+    let with = RedisStore::sentinel(sentinels(":watch@"), SentinelGroup::NAME, server).unwrap();
+    runtime.block_on(execute(&with, "with-both-passwords", "paid")).unwrap();
+}
