@@ -1,19 +1,25 @@
 //! The Redis store on a cluster.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::time::{Duration, Instant};
 
+use redis::RedisConnectionInfo;
 use tower_idempotency::store::{Reservation, Settlement, conformance};
 use tower_idempotency::{RedisStore, Store};
 
-use crate::support::redis::Cluster;
-use crate::support::redis::traffic::{Account, RETENTION, Runtime, Traffic, answer, execute, kept, request};
+use crate::support::redis::traffic::{
+    Account, RETENTION, Runtime, Traffic, answer, execute, kept, request, served, stored,
+};
+use crate::support::redis::{Cluster, RedisServer, until};
 
 /// How long after the loss of a primary there may be failures. The others take a second to find it lost, and its
 /// replica one or two to be elected; the rest is for a machine that has much else to do.
 const HEALED: Duration = Duration::from_secs(10);
 /// How long an operation may take, whatever happens.
 const BOUND: Duration = Duration::from_millis(1500);
+/// How long it may take to find the servers once the cluster is whole.
+const LEFT: Duration = Duration::from_secs(2);
 /// A store timeout that is shorter than what the connection itself gives a server for its answer.
 const IMPATIENT: Duration = Duration::from_millis(150);
 
@@ -124,7 +130,7 @@ fn a_slot_may_move_under_a_record(runtime: &Runtime, cluster: &Cluster, store: &
     assert_eq!(runtime.block_on(store.release(&lease)).unwrap(), Settlement::Applied);
     // A record that is new is made where the slot goes to, and so is its body.
     let lease = reserved("moving");
-    assert_eq!(place(cluster, |port| tell(port, "KEYS idempotency:*")), (name, to));
+    assert_eq!(place(cluster, |port| tell(port, "KEYS idempotency:*")), (name.clone(), to));
     let large = answer(vec![7; 5000]);
     let completed = runtime.block_on(store.complete(&lease, &large, RETENTION)).unwrap();
     assert_eq!(completed, Settlement::Applied);
@@ -136,6 +142,26 @@ fn a_slot_may_move_under_a_record(runtime: &Runtime, cluster: &Cluster, store: &
     }
     let body = runtime.block_on(kept(store, "moving")).unwrap();
     assert_eq!(body.as_deref(), Some(large.bytes()), "after the slot has moved");
+
+    // It moves back: the record is still here and the body would be there. That waits until both are in one place.
+    tell::<()>(to, "FLUSHALL");
+    let lease = reserved("moving");
+    tell::<()>(from, &format!("CLUSTER SETSLOT {slot} IMPORTING {}", id(to)));
+    tell::<()>(to, &format!("CLUSTER SETSLOT {slot} MIGRATING {}", id(from)));
+    let completing = {
+        let (store, large) = (store.clone(), large.clone());
+        let completing = async move { store.complete(&lease, &large, RETENTION).await };
+        runtime.block_on(async { tokio::spawn(completing) })
+    };
+    until("a body that is there", || tell::<usize>(from, "DBSIZE") == 1);
+    assert!(!completing.is_finished());
+    tell::<()>(to, &format!("MIGRATE 127.0.0.1 {from} {name} 0 1000"));
+    assert_eq!(runtime.block_on(completing).unwrap().unwrap(), Settlement::Applied);
+    for port in cluster.primary_ports() {
+        tell::<()>(port, &format!("CLUSTER SETSLOT {slot} NODE {}", id(from)));
+    }
+    let body = runtime.block_on(kept(store, "moving")).unwrap();
+    assert_eq!(body.as_deref(), Some(large.bytes()), "after the slot has moved back");
 }
 
 fn fails_over(
@@ -145,12 +171,10 @@ fn fails_over(
     (how, patience): (&str, Duration),
     end: impl FnOnce(&mut Cluster) -> u16,
 ) {
-    let keys: Vec<_> = (0..50).map(|number| format!("{how}-{number}")).collect();
-    runtime.block_on(async {
-        for key in &keys {
-            execute(store, key, key.clone()).await.unwrap();
-        }
-    });
+    let mut keys = Vec::new();
+    for number in 0..50 {
+        keys.push(runtime.block_on(stored(store, &format!("{how}-{number}"), HEALED)));
+    }
     // The replicas have it all.
     cluster.heal();
 
@@ -163,10 +187,7 @@ fn fails_over(
     runtime.block_on(async {
         // All servers have some of these.
         for key in &keys {
-            while kept(store, key).await.is_err() {
-                assert!(start.elapsed() < HEALED, "{how}: no service");
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
+            served(HEALED, async || kept(store, key).await).await;
         }
         // Whatever else were to fail now would be counted.
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -178,7 +199,8 @@ fn fails_over(
         assert!(healed < HEALED, "{how}: {healed:?}");
         assert!(slowest < BOUND, "{how}: {slowest:?}");
         for key in &keys {
-            assert_eq!(kept(store, key).await.unwrap().as_deref(), Some(key.as_bytes()), "{how}");
+            let body = served(HEALED, async || kept(store, key).await).await;
+            assert_eq!(body.as_deref(), Some(key.as_bytes()), "{how}");
         }
     });
     cluster.heal();
@@ -204,18 +226,9 @@ fn one_server_is_enough_to_find_the_others(runtime: &Runtime, cluster: &mut Clus
     let lost = cluster.kill_primary();
     assert_eq!(lost, seed);
     cluster.moved_from(lost);
-    let start = Instant::now();
-    runtime.block_on(async {
-        for number in 0..20 {
-            while execute(&store, &format!("seed-{number}-{}", start.elapsed().as_micros()), "paid")
-                .await
-                .is_err()
-            {
-                assert!(start.elapsed() < Duration::from_secs(2), "the other servers were not found");
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        }
-    });
+    for number in 0..20 {
+        runtime.block_on(stored(&store, &format!("seed-{number}"), LEFT));
+    }
     cluster.heal();
 }
 
@@ -233,18 +246,9 @@ fn a_cluster_that_is_gone_leaves_nothing_behind(
     }
     runtime.leaves_nothing_behind(store);
     cluster.heal();
-    let start = Instant::now();
-    runtime.block_on(async {
-        for number in 0..20 {
-            while execute(store, &format!("back-{number}-{}", start.elapsed().as_micros()), "paid")
-                .await
-                .is_err()
-            {
-                assert!(start.elapsed() < Duration::from_secs(2), "service has not resumed");
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        }
-    });
+    for number in 0..20 {
+        runtime.block_on(stored(store, &format!("back-{number}"), LEFT));
+    }
 }
 
 /// The last part, for what asks the servers without a password is refused afterwards.
@@ -263,4 +267,28 @@ fn credentials_are_used(runtime: &Runtime, cluster: &Cluster) {
     let wrong = RedisStore::open(&cluster.url().replace("://", "://:hunter3@")).unwrap();
     let refused = runtime.block_on(wrong.ping()).unwrap_err();
     assert!(!format!("{refused:?} {refused} {wrong:?}").contains("hunter"), "{refused:?}");
+}
+
+#[test]
+fn a_list_that_is_none_is_refused_and_so_is_a_wrong_url() {
+    for url in ["redis+cluster://", "redis+cluster://:hunter2@127.0.0.1:7000/1", "redis+sentinel://127.0.0.1"]
+    {
+        let refused = RedisStore::open(url).unwrap_err();
+        let reason = refused.source().expect("it says what is wrong").to_string();
+        assert!(!reason.is_empty() && !reason.contains("hunter"), "{reason}");
+    }
+    assert!(RedisStore::cluster([] as [&str; 0]).is_err());
+    assert!(RedisStore::cluster(["redis://127.0.0.1:7000/1"]).is_err());
+    assert!(RedisStore::cluster(["127.0.0.1"]).is_err());
+    assert!(RedisStore::sentinel([] as [&str; 0], "orders", RedisConnectionInfo::default()).is_err());
+    assert!(RedisStore::sentinel(["redis://127.0.0.1"], "", RedisConnectionInfo::default()).is_err());
+}
+
+#[test]
+fn a_server_that_is_no_cluster_is_an_error() {
+    let server = RedisServer::start();
+    let runtime = Runtime::new("no cluster");
+    let store = RedisStore::open(&server.url().replace("redis:", "redis+cluster:")).unwrap();
+    let refused = runtime.block_on(store.ping()).unwrap_err();
+    assert!(refused.source().unwrap().to_string().contains("cluster support disabled"), "{refused:?}");
 }

@@ -1,5 +1,6 @@
 //! The Redis store on a group of servers under Sentinel.
 
+use std::error::Error;
 use std::time::{Duration, Instant};
 
 use redis::RedisConnectionInfo;
@@ -7,13 +8,15 @@ use tower_idempotency::store::conformance;
 use tower_idempotency::{RedisStore, Store};
 
 use crate::support::redis::SentinelGroup;
-use crate::support::redis::traffic::{Account, Runtime, Traffic, execute, kept};
+use crate::support::redis::traffic::{Account, Runtime, Traffic, execute, kept, served, stored};
 
-/// How long after the loss of a primary there may be failures. The sentinels take half a second to find it lost, and
+/// How long after the loss of a primary there may be failures. The sentinels take a second to find it lost, and
 /// agree on another within one or two; the rest is for a machine that has much else to do.
 const HEALED: Duration = Duration::from_secs(8);
 /// How long an operation may take, whatever happens.
 const BOUND: Duration = Duration::from_millis(1500);
+/// How long it may take to leave a server once the group is whole.
+const LEFT: Duration = Duration::from_secs(2);
 /// A store timeout that is shorter than what the connection itself gives a server for its answer.
 const IMPATIENT: Duration = Duration::from_millis(150);
 
@@ -31,6 +34,7 @@ fn the_store_keeps_the_contract_and_follows_the_primary() {
     fails_over(&runtime, &mut group, &store, ("by-command", BOUND), |group| group.failover());
     fails_over(&runtime, &mut group, &store, ("impatient", IMPATIENT), SentinelGroup::stop_primary);
     an_idle_connection_to_a_demoted_primary_is_left(&runtime, &mut group);
+    a_server_that_is_named_and_is_no_primary_is_not_used(&runtime, &mut group);
     sentinels_that_are_gone_do_not_matter(&runtime, &group);
     a_group_that_is_gone_leaves_nothing_behind(&runtime, &mut group, &store);
     credentials_are_used(&runtime, &group);
@@ -43,12 +47,10 @@ fn fails_over(
     (how, patience): (&str, Duration),
     end: impl FnOnce(&mut SentinelGroup) -> u16,
 ) {
-    let keys: Vec<_> = (0..50).map(|number| format!("{how}-{number}")).collect();
-    runtime.block_on(async {
-        for key in &keys {
-            execute(store, key, key.clone()).await.unwrap();
-        }
-    });
+    let mut keys = Vec::new();
+    for number in 0..50 {
+        keys.push(runtime.block_on(stored(store, &format!("{how}-{number}"), HEALED)));
+    }
     // The replicas have it all.
     group.heal();
 
@@ -58,10 +60,7 @@ fn fails_over(
     group.moved_from(primary);
     let moved = start.elapsed();
     runtime.block_on(async {
-        while store.ping().await.is_err() {
-            assert!(start.elapsed() < HEALED, "{how}: no service");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        served(HEALED, async || store.ping().await).await;
         // Whatever else were to fail now would be counted.
         tokio::time::sleep(Duration::from_secs(1)).await;
         let Account { calls, failed, healed, slowest } = traffic.since(start).await;
@@ -72,7 +71,8 @@ fn fails_over(
         assert!(healed < HEALED, "{how}: {healed:?}");
         assert!(slowest < BOUND, "{how}: {slowest:?}");
         for key in &keys {
-            assert_eq!(kept(store, key).await.unwrap().as_deref(), Some(key.as_bytes()), "{how}");
+            let body = served(HEALED, async || kept(store, key).await).await;
+            assert_eq!(body.as_deref(), Some(key.as_bytes()), "{how}");
         }
     });
     group.heal();
@@ -84,15 +84,21 @@ fn an_idle_connection_to_a_demoted_primary_is_left(runtime: &Runtime, group: &mu
     let demoted = group.stop_primary();
     group.moved_from(demoted);
     group.heal();
-    let start = Instant::now();
-    runtime.block_on(async {
-        let mut number = 0;
-        while execute(&store, &format!("idle-{number}"), "paid").await.is_err() {
-            number += 1;
-            assert!(start.elapsed() < Duration::from_secs(2), "the demoted server was not left");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
+    runtime.block_on(stored(&store, "idle", LEFT));
+}
+
+/// The sentinels need a moment to learn of what they have not brought about.
+fn a_server_that_is_named_and_is_no_primary_is_not_used(runtime: &Runtime, group: &mut SentinelGroup) {
+    let primary = group.primary_port();
+    let another = group.server_ports().into_iter().find(|port| *port != primary).unwrap();
+    let store = RedisStore::open(&group.url()).unwrap();
+    tell(primary, &["REPLICAOF", "127.0.0.1", &another.to_string()]);
+    // A replica would answer this one.
+    let refused = runtime.block_on(store.ping()).unwrap_err();
+    assert!(refused.source().unwrap().to_string().contains("named a replica"), "{refused:?}");
+    group.moved_from(primary);
+    group.heal();
+    runtime.block_on(stored(&store, "named", LEFT));
 }
 
 fn sentinels_that_are_gone_do_not_matter(runtime: &Runtime, group: &SentinelGroup) {
@@ -103,7 +109,7 @@ fn sentinels_that_are_gone_do_not_matter(runtime: &Runtime, group: &SentinelGrou
     let sentinels = ports.iter().map(|port| format!("redis://127.0.0.1:{port}"));
     let server = RedisConnectionInfo::default();
     let store = RedisStore::sentinel(sentinels, SentinelGroup::NAME, server.clone()).unwrap();
-    runtime.block_on(store.ping()).unwrap();
+    runtime.block_on(stored(&store, "one-sentinel", LEFT));
 
     let sentinels = ports.iter().map(|port| format!("redis://127.0.0.1:{port}"));
     let unknown = RedisStore::sentinel(sentinels, "another", server).unwrap();
@@ -120,25 +126,16 @@ fn a_group_that_is_gone_leaves_nothing_behind(
     assert!(runtime.block_on(store.ping()).is_err());
     runtime.leaves_nothing_behind(store);
     group.heal();
-    let start = Instant::now();
-    while runtime.block_on(store.ping()).is_err() {
-        assert!(start.elapsed() < Duration::from_secs(2), "service has not resumed");
-    }
-    runtime.block_on(execute(store, "after-all", "paid")).unwrap();
+    runtime.block_on(stored(store, "after-all", LEFT));
 }
 
 /// The last part, for what asks the servers without a password is refused afterwards.
 fn credentials_are_used(runtime: &Runtime, group: &SentinelGroup) {
-    let tell = |port: &u16, words: &[&str]| {
-        let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
-        let mut connection = client.get_connection().unwrap();
-        redis::cmd(words[0]).arg(&words[1..]).exec(&mut connection).unwrap();
-    };
     for port in group.sentinel_ports() {
-        tell(&port, &["SENTINEL", "SET", SentinelGroup::NAME, "auth-pass", "hunter2"]);
+        tell(port, &["SENTINEL", "SET", SentinelGroup::NAME, "auth-pass", "hunter2"]);
     }
     for port in group.server_ports() {
-        tell(&port, &["CONFIG", "SET", "masterauth", "hunter2", "requirepass", "hunter2"]);
+        tell(port, &["CONFIG", "SET", "masterauth", "hunter2", "requirepass", "hunter2"]);
     }
     let without = RedisStore::open(&group.url()).unwrap();
     assert!(runtime.block_on(without.ping()).is_err());
@@ -149,7 +146,7 @@ fn credentials_are_used(runtime: &Runtime, group: &SentinelGroup) {
     assert!(!format!("{refused:?} {refused} {wrong:?}").contains("hunter"), "{refused:?}");
 
     for port in group.sentinel_ports() {
-        tell(&port, &["ACL", "SETUSER", "default", "resetpass", ">watch"]);
+        tell(port, &["ACL", "SETUSER", "default", "resetpass", ">watch"]);
     }
     let sentinels = |password: &str| {
         let ports = group.sentinel_ports().into_iter();
@@ -160,4 +157,10 @@ fn credentials_are_used(runtime: &Runtime, group: &SentinelGroup) {
     assert!(runtime.block_on(without.ping()).is_err());
     let with = RedisStore::sentinel(sentinels(":watch@"), SentinelGroup::NAME, server).unwrap();
     runtime.block_on(execute(&with, "with-both-passwords", "paid")).unwrap();
+}
+
+fn tell(port: u16, words: &[&str]) {
+    let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    redis::cmd(words[0]).arg(&words[1..]).exec(&mut connection).unwrap();
 }

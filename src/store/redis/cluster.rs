@@ -6,7 +6,7 @@
 //! reached. Other servers are not held up by that.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ const OVERALL: Duration = Duration::from_secs(1);
 const READ: Duration = Duration::from_millis(500);
 /// How many servers are asked for the map at once.
 const ASKED: usize = 3;
-/// How often a command is sent on.
+/// How often a command is sent on, at a time.
 const HOPS: usize = 16;
 /// How long to wait for the rest of what a command needs, while its slot is on the move.
 const MOVING: Duration = Duration::from_millis(20);
@@ -44,13 +44,14 @@ struct Inner {
     seeds: Vec<ConnectionInfo>,
     eviction: Arc<Eviction>,
     servers: Mutex<HashMap<Address, Server>>,
+    /// In the order of the slots.
     map: Mutex<Arc<Vec<Slots>>>,
     /// A server has refused a command for which the map had named it.
     in_doubt: AtomicBool,
     /// When the map was last read, and what came of it. Held by the one caller who reads.
     reading: tokio::sync::Mutex<Option<(Instant, RedisResult<()>)>>,
     /// Whose turn it is to be asked, when many can be.
-    turn: std::sync::atomic::AtomicUsize,
+    turn: AtomicUsize,
 }
 
 impl Cluster {
@@ -63,7 +64,7 @@ impl Cluster {
             map: Mutex::default(),
             in_doubt: AtomicBool::new(false),
             reading: tokio::sync::Mutex::default(),
-            turn: std::sync::atomic::AtomicUsize::new(0),
+            turn: AtomicUsize::new(0),
         }))
     }
 
@@ -76,7 +77,8 @@ impl Cluster {
         let slot = commands.slot();
         let mut to = self.owner(slot).await?;
         let mut asking = false;
-        for _ in 0..HOPS {
+        let mut hops = 0;
+        while hops < HOPS {
             let server = self.0.server(&to);
             let answers = commands.send(&server, asking).await;
             match Refusal::find(&answers) {
@@ -89,12 +91,15 @@ impl Cluster {
                 Some(Refusal::TryAgain) => {
                     sleep(MOVING).await;
                     (to, asking) = (self.owner(slot).await?, false);
+                    hops = 0;
+                    continue;
                 }
                 Some(Refusal::Down) => {
                     self.0.in_doubt.store(true, Ordering::Relaxed);
                     return answers;
                 }
             }
+            hops += 1;
         }
         Err((ErrorKind::Server(ServerErrorKind::TryAgain), "the slot did not come to rest").into())
     }
@@ -161,7 +166,8 @@ impl Inner {
         let map = Arc::clone(&held(&self.map));
         let address = |slots: &Slots| Address { host: slots.host.clone(), port: slots.port };
         if let Some(slot) = slot {
-            return map.iter().find(|slots| (slots.first..=slots.last).contains(&slot)).map(address);
+            let index = map.partition_point(|slots| slots.last < slot);
+            return map.get(index).filter(|slots| slots.first <= slot).map(address);
         }
         let sound = map.iter().map(address).find(|address| self.server(address).is_sound());
         sound.or_else(|| map.first().map(address))
@@ -213,7 +219,8 @@ impl Inner {
             .unwrap_or_else(|| RedisError::from((ErrorKind::Client, "no server of the cluster to ask"))))
     }
 
-    fn adopt(&self, map: Vec<Slots>) {
+    fn adopt(&self, mut map: Vec<Slots>) {
+        map.sort_unstable_by_key(|slots| slots.first);
         let is_seed = |address: &Address| {
             self.seeds.iter().any(|seed| Address::of(seed.addr()).as_ref() == Some(address))
         };

@@ -82,6 +82,9 @@ struct List<'a> {
 
 impl<'a> List<'a> {
     fn parse(scheme: &'a str, rest: &'a str) -> Result<Self, StoreError> {
+        if scheme == "rediss" && "rediss://localhost".into_connection_info().is_err() {
+            return Err(wrong("TLS needs one of the TLS features of the crate `redis`"));
+        }
         if rest.contains(['?', '#']) {
             return Err(wrong("a `?` or `#` has no meaning here; in a password it is written %3F or %23"));
         }

@@ -20,6 +20,8 @@ pub(crate) mod traffic;
 #[allow(unused_imports)]
 pub(crate) use cluster::Cluster;
 #[allow(unused_imports)]
+pub(crate) use node::until;
+#[allow(unused_imports)]
 pub(crate) use sentinel::SentinelGroup;
 
 /// A server that answers from the moment it is made until it is dropped.

@@ -132,7 +132,7 @@ impl Drop for Node {
 }
 
 /// Waits for what must come, but not for ever.
-pub(super) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < Duration::from_mins(1), "{what}: it did not come to that");

@@ -6,7 +6,7 @@ use super::node::{Mode, Node, until};
 
 const NAME: &str = SentinelGroup::NAME;
 
-/// One primary, two replicas and three sentinels, which take a primary for dead after half a second.
+/// One primary, two replicas and three sentinels, which take a primary for dead after a second.
 pub(crate) struct SentinelGroup {
     servers: Vec<Node>,
     sentinels: Vec<Node>,
@@ -27,7 +27,7 @@ impl SentinelGroup {
         until("replicas in sync", || servers[0].leads(2));
         let watch = format!(
             "sentinel monitor {NAME} 127.0.0.1 {port} 2\n\
-             sentinel down-after-milliseconds {NAME} 500\n\
+             sentinel down-after-milliseconds {NAME} 1000\n\
              sentinel failover-timeout {NAME} 2000\n"
         );
         let sentinels: Vec<_> = (0..3).map(|_| Node::start(Mode::Sentinel, &watch)).collect();

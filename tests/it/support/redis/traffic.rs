@@ -35,6 +35,29 @@ pub(crate) fn answer(body: impl Into<Bytes>) -> Outcome {
     }
 }
 
+/// Tries until there is service; a machine that is very busy can make a group change its primary at any time.
+pub(crate) async fn served<T>(bound: Duration, mut attempt: impl AsyncFnMut() -> Result<T, StoreError>) -> T {
+    let start = Instant::now();
+    loop {
+        match attempt().await {
+            Ok(value) => return value,
+            Err(error) => assert!(start.elapsed() < bound, "no service after {bound:?}: {error:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Executes under keys that begin with `name` until one of them is stored, and tells which.
+pub(crate) async fn stored(store: &RedisStore, name: &str, bound: Duration) -> String {
+    let mut attempt = 0;
+    served(bound, async || {
+        attempt += 1;
+        let key = format!("{name}-{attempt}");
+        execute(store, &key, key.clone()).await.map(|()| key)
+    })
+    .await
+}
+
 /// A first execution: two operations of the store.
 pub(crate) async fn execute(store: &RedisStore, key: &str, body: impl Into<Bytes>) -> Result<(), StoreError> {
     match store.reserve(&request(key)).await? {
