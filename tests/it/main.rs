@@ -3,7 +3,7 @@
 
 mod direction;
 #[cfg(feature = "conformance")]
-mod faults;
+mod faulty_stores;
 mod http;
 mod layering;
 mod memory;

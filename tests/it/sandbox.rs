@@ -8,4 +8,5 @@ mod knobs;
 mod redis;
 mod repeats;
 mod routes;
-mod server;
+
+use crate::support::sandbox as server;

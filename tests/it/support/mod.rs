@@ -19,8 +19,12 @@ mod client;
 pub(crate) mod proxy;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
+#[cfg(feature = "redis")]
+pub(crate) mod sandbox;
 mod server;
 mod store;
+#[cfg(feature = "redis")]
+pub(crate) mod wire;
 
 pub(crate) use bodies::{Frames, gated_stream, gated_whole, http2_answer, read_frame};
 pub(crate) use client::{Answer, Call, call, patch, post, send_bytes};

@@ -29,19 +29,29 @@ pub(crate) struct RedisServer {
     child: Child,
     port: u16,
     directory: TempDir,
+    durable: bool,
 }
 
 impl RedisServer {
     /// Starts a server on a free port.
     pub(crate) fn start() -> Self {
+        Self::start_as(false)
+    }
+
+    /// Starts a server that has written down everything it acknowledges, so that a crash loses nothing.
+    pub(crate) fn start_durable() -> Self {
+        Self::start_as(true)
+    }
+
+    fn start_as(durable: bool) -> Self {
         let directory = tempfile::tempdir().unwrap();
         // Another process may take the port between the look and the start.
         for _ in 0..5 {
             let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
             let port = free.local_addr().unwrap().port();
             drop(free);
-            if let Some(child) = spawn(port, directory.path()) {
-                return Self { child, port, directory };
+            if let Some(child) = spawn(port, directory.path(), durable) {
+                return Self { child, port, directory, durable };
             }
         }
         panic!("redis-server did not start on any of five free ports");
@@ -73,7 +83,7 @@ impl RedisServer {
         assert!(sent.unwrap().success());
     }
 
-    /// Ends the server as a crash would. Its data is lost.
+    /// Ends the server as a crash would. Its data is lost, unless the server is durable.
     pub(crate) fn kill(&mut self) {
         // Both fail only if the server has ended already.
         if installed() {
@@ -87,7 +97,16 @@ impl RedisServer {
     /// Starts the server again on its port, empty; ends it first if it still runs.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        self.child = spawn(self.port, self.directory.path()).expect("redis-server did not start again");
+        // The only thing a durable server leaves there.
+        let _ = std::fs::remove_dir_all(self.directory.path().join("appendonlydir"));
+        self.revive();
+    }
+
+    /// Starts a durable server again on its port, with its data; ends it first if it still runs.
+    pub(crate) fn revive(&mut self) {
+        self.kill();
+        self.child =
+            spawn(self.port, self.directory.path(), self.durable).expect("redis-server did not start again");
     }
 }
 
@@ -107,7 +126,7 @@ fn container(port: u16) -> String {
 }
 
 /// The server as it is installed, or a container of the service in docker-compose.yml.
-fn command(port: u16, directory: &Path) -> Command {
+fn command(port: u16, directory: &Path, durable: bool) -> Command {
     let mut command;
     if installed() {
         command = Command::new("redis-server");
@@ -117,15 +136,20 @@ fn command(port: u16, directory: &Path) -> Command {
     } else {
         command = Command::new("docker");
         command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["compose", "run", "--rm", "--name"]);
-        command.args([&container(port), "--publish", &format!("127.0.0.1:{port}:6379"), "redis"]);
+        command.args([&container(port), "--publish", &format!("127.0.0.1:{port}:6379")]);
+        command.args(["--volume", &format!("{}:/data", directory.display()), "redis"]);
+        command.args(["redis-server", "--save", ""]);
+    }
+    if durable {
+        command.args(["--appendonly", "yes", "--appendfsync", "always"]);
     }
     command
 }
 
 /// Starts a server and waits until it says that it is ready; `None` if it ended before.
-fn spawn(port: u16, directory: &Path) -> Option<Child> {
+fn spawn(port: u16, directory: &Path, durable: bool) -> Option<Child> {
     let mut child =
-        command(port, directory).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap_or_else(|error| {
+        command(port, directory, durable).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap_or_else(|error| {
             panic!(
                 "this test starts a Redis server of its own, and there is neither `redis-server` nor `docker` in the \
                  PATH ({error}): run `scripts/servers`"

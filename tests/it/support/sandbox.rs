@@ -1,5 +1,6 @@
 //! The sandbox as a process, and a client to it.
 
+use std::fs::OpenOptions;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -85,6 +86,12 @@ impl Sandbox {
         Self::spawn(Command::new(program()).arg("--ledger").arg(ledger).args(flags)).await
     }
 
+    /// Starts a sandbox that writes into this ledger, and what it has to say on stderr at the end of this file.
+    pub(crate) async fn start_noting(ledger: &Path, notes: &Path, flags: &[&str]) -> Self {
+        let notes = OpenOptions::new().append(true).create(true).open(notes).unwrap();
+        Self::spawn(Command::new(program()).arg("--ledger").arg(ledger).args(flags).stderr(notes)).await
+    }
+
     /// Starts a sandbox that keeps its ledger in memory.
     pub(crate) async fn start_without_ledger() -> Self {
         Self::spawn(&mut Command::new(program())).await
@@ -164,7 +171,17 @@ impl Sandbox {
 
     /// Sends a signal, by its name without SIG.
     pub(crate) fn signal(&self, name: &str) {
-        signal(self.child.id().expect("the sandbox has ended"), name);
+        signal(self.pid(), name);
+    }
+
+    /// The number of the process, for as long as it runs.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().expect("the sandbox has ended")
+    }
+
+    /// Ends the process as a crash would, and waits until it is gone.
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
     }
 
     pub(crate) fn runs(&mut self) -> bool {
