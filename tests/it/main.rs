@@ -17,6 +17,8 @@ mod redis_eviction;
 mod redis_sentinel;
 #[cfg(feature = "redis")]
 mod sandbox;
+#[cfg(feature = "redis")]
+mod schedules;
 #[cfg(feature = "conformance")]
 mod stores;
 mod support;

@@ -1,0 +1,221 @@
+//! The audit: what clients were told of a key against what was done under it. It does no IO.
+
+use super::history::{Answer, At, Effect, History};
+
+/// What may happen in a schedule.
+#[derive(Debug, Clone)]
+pub(super) struct Rules {
+    /// Whether an attempt that was cut off is run again.
+    pub(super) reruns_abandoned: bool,
+    /// Whether an attempt that failed is refused afterwards.
+    pub(super) refuses_failed: bool,
+    /// Every fault: its beginning and its end.
+    pub(super) faults: Vec<Span>,
+    /// Those after which the store may have forgotten what it had acknowledged.
+    pub(super) losses: Vec<Span>,
+    /// How long after its end a fault still has consequences.
+    pub(super) aftermath: At,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span {
+    pub(super) from: At,
+    pub(super) to: At,
+}
+
+/// What must not happen.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Violation {
+    /// Two effects under one attempt number, and nothing that could have lost the record between them.
+    RanTwice { attempt: u32 },
+    /// A second attempt, where one that was cut off is to be refused.
+    RanAgain { attempt: u32 },
+    /// A second attempt, and no fault that could have cut off the first.
+    RanAgainWithoutFault { attempt: u32 },
+    /// An effect of a handler that fails before it has one.
+    EffectOfFailure,
+    /// A success that tells of no effect in the ledger.
+    AnswerWithoutEffect { id: Option<String> },
+    /// Two answers that tell of one effect in different ways.
+    Differing,
+    /// Two replays that differ, and nothing that could have lost the record between them.
+    DifferingReplays,
+    /// A replay of another attempt than the last.
+    ReplayOfAnEarlierAttempt { attempt: u64, last: u32 },
+    /// Another answer after a replay, and nothing that could have lost the record between them.
+    WentBack { status: u16, code: Option<String> },
+    /// An answer that nothing accounts for.
+    Unexpected { status: u16, code: Option<String> },
+    /// No definitive answer, long after the last fault.
+    Stuck,
+}
+
+/// What the audit of one key comes to, or that of many together.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Verdict {
+    /// Effects beyond the first by an attempt after one that was cut off.
+    pub(super) abandoned: usize,
+    /// Effects beyond the first because the store had lost the record.
+    pub(super) lost: usize,
+    /// Effects beyond the first that nothing accounts for.
+    pub(super) other: usize,
+    /// Keys whose answers differ although they should not.
+    pub(super) differing: usize,
+    /// Keys whose answers differ because there is more than one effect.
+    pub(super) differing_in_doubles: usize,
+    pub(super) stuck: usize,
+    pub(super) violations: Vec<Violation>,
+}
+
+/// Judges one key; `effects` are those under it.
+pub(super) fn audit(history: &History, effects: &[Effect], rules: &Rules) -> Verdict {
+    let mut effects = effects.to_vec();
+    effects.sort_by_key(|effect| effect.at);
+    let audit = Audit { history, effects, rules };
+    let mut verdict = Verdict::default();
+    audit.doubles(&mut verdict);
+    audit.answers(&mut verdict);
+    audit.replays(&mut verdict);
+    if history.is_stuck {
+        verdict.stuck = 1;
+        verdict.violations.push(Violation::Stuck);
+    }
+    verdict
+}
+
+struct Audit<'a> {
+    history: &'a History,
+    effects: Vec<Effect>,
+    rules: &'a Rules,
+}
+
+impl Audit<'_> {
+    /// An effect under an attempt number that was there already means that the record was gone in between; every other
+    /// number means that an attempt before it was cut off. The order tells nothing: a process that was stopped may have
+    /// the effect of attempt 1 after that of attempt 2.
+    fn doubles(&self, verdict: &mut Verdict) {
+        let mut numbers = Vec::new();
+        for effect in &self.effects {
+            if self.history.fails {
+                verdict.violations.push(Violation::EffectOfFailure);
+            }
+            let attempt = effect.attempt;
+            if numbers.contains(&attempt) {
+                if self.is_near(&self.rules.losses, effect.at) {
+                    verdict.lost += 1;
+                } else {
+                    verdict.other += 1;
+                    verdict.violations.push(Violation::RanTwice { attempt });
+                }
+                continue;
+            }
+            let is_double = !numbers.is_empty();
+            numbers.push(attempt);
+            let problem = if attempt > 1 && !self.rules.reruns_abandoned {
+                Some(Violation::RanAgain { attempt })
+            } else if (attempt > 1 || is_double) && !self.is_near(&self.rules.faults, effect.at) {
+                Some(Violation::RanAgainWithoutFault { attempt })
+            } else {
+                None
+            };
+            verdict.abandoned += usize::from(is_double && problem.is_none());
+            verdict.other += usize::from(is_double && problem.is_some());
+            verdict.violations.extend(problem);
+        }
+    }
+
+    fn answers(&self, verdict: &mut Verdict) {
+        let mut successes: Vec<&Answer> = Vec::new();
+        for (heard, answer) in self.history.answers() {
+            if answer.is_success() {
+                successes.push(answer);
+            } else if !answer.is_for_now() && !self.is_expected(answer, heard.ended) {
+                let (status, code) = (answer.status, answer.code());
+                verdict.violations.push(Violation::Unexpected { status, code });
+            }
+        }
+        let mut kinds: Vec<&Answer> = Vec::new();
+        for answer in successes {
+            let id = answer.id();
+            if !self.effects.iter().any(|effect| Some(&effect.id) == id.as_ref()) {
+                verdict.violations.push(Violation::AnswerWithoutEffect { id });
+            }
+            if !kinds.iter().any(|kind| is_same(kind, answer)) {
+                kinds.push(answer);
+            }
+        }
+        let of_one_effect = kinds
+            .iter()
+            .enumerate()
+            .any(|(index, kind)| kinds[..index].iter().any(|other| other.id() == kind.id()));
+        if of_one_effect || (kinds.len() > 1 && self.effects.len() < 2) {
+            verdict.differing = 1;
+            verdict.violations.push(Violation::Differing);
+        } else if kinds.len() > 1 {
+            verdict.differing_in_doubles = 1;
+        }
+    }
+
+    /// A refusal, or the failure of a handler that was told to fail.
+    fn is_expected(&self, answer: &Answer, at: At) -> bool {
+        match (answer.status, answer.code().as_deref()) {
+            (409, Some("idempotency_outcome_unknown")) => {
+                !self.rules.reruns_abandoned && self.is_near(&self.rules.faults, at)
+            }
+            (409, Some("idempotency_attempt_failed")) => self.history.fails && self.rules.refuses_failed,
+            (500, None) => self.history.fails,
+            _ => false,
+        }
+    }
+
+    /// A replay is the end: from then on the record stands, and is replayed, as long as nothing can have lost it.
+    fn replays(&self, verdict: &mut Verdict) {
+        let is_replay = |answer: &Answer| answer.is_replay && answer.is_success();
+        let replays: Vec<_> = self.history.answers().filter(|(_, answer)| is_replay(answer)).collect();
+        let Some((first_heard, first)) = replays.iter().min_by_key(|(heard, _)| heard.ended) else { return };
+        if self.is_near(&self.rules.losses, At::MAX) {
+            return;
+        }
+        if replays.iter().any(|(_, answer)| !is_same(first, answer)) {
+            verdict.violations.push(Violation::DifferingReplays);
+            verdict.differing = 1;
+        }
+        let last = self.effects.iter().map(|effect| effect.attempt).max().unwrap_or_default();
+        if let Some(attempt) = first.attempt().filter(|attempt| *attempt != u64::from(last)) {
+            verdict.violations.push(Violation::ReplayOfAnEarlierAttempt { attempt, last });
+        }
+        let later = self.history.answers().filter(|(heard, _)| heard.begun > first_heard.ended);
+        for (_, answer) in later.filter(|(_, answer)| !is_replay(answer) && answer.status != 503) {
+            let (status, code) = (answer.status, answer.code());
+            verdict.violations.push(Violation::WentBack { status, code });
+        }
+    }
+
+    /// Whether one of these faults, or its aftermath, falls between the first request and `until`.
+    fn is_near(&self, spans: &[Span], until: At) -> bool {
+        let first = self.history.first_sent();
+        spans.iter().any(|span| span.from <= until && span.to + self.rules.aftermath >= first)
+    }
+}
+
+fn is_same(one: &Answer, other: &Answer) -> bool {
+    (one.status, &one.location, &one.body) == (other.status, &other.location, &other.body)
+}
+
+impl Verdict {
+    pub(super) fn doubles(&self) -> usize {
+        self.abandoned + self.lost + self.other
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.abandoned += other.abandoned;
+        self.lost += other.lost;
+        self.other += other.other;
+        self.differing += other.differing;
+        self.differing_in_doubles += other.differing_in_doubles;
+        self.stuck += other.stuck;
+        self.violations.extend(other.violations);
+    }
+}
+
+mod tests;

@@ -1,0 +1,146 @@
+//! The stores that schedules are played on: the servers, and what can be done to them.
+
+use super::plan::StoreFault;
+use crate::support::redis::{Cluster, RedisServer, SentinelGroup};
+use crate::support::wire::{State, Wire};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Redis,
+    Sentinel,
+    Cluster,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 3] = [Self::Redis, Self::Sentinel, Self::Cluster];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Redis => "redis",
+            Self::Sentinel => "sentinel",
+            Self::Cluster => "cluster",
+        }
+    }
+
+    /// What can happen to its servers.
+    pub(super) fn faults(self) -> &'static [StoreFault] {
+        match self {
+            Self::Redis => &[StoreFault::Stop, StoreFault::Crash, StoreFault::Wipe],
+            Self::Sentinel | Self::Cluster => {
+                &[StoreFault::KillPrimary, StoreFault::StopPrimary, StoreFault::Failover]
+            }
+        }
+    }
+
+    /// Whether there is a network of its own between each sandbox and the servers. Groups tell their clients where
+    /// their servers are, and a proxy would be passed by.
+    pub(super) fn has_network(self) -> bool {
+        self == Self::Redis
+    }
+
+    /// How long a fault of its servers lasts, in milliseconds: at least, and at most. Some last long enough for a
+    /// failover, and some do not.
+    pub(super) fn lasts(self) -> (u64, u64) {
+        match self {
+            Self::Redis => (50, 2500),
+            Self::Sentinel | Self::Cluster => (100, 4000),
+        }
+    }
+}
+
+pub(super) enum Stage {
+    Redis(Single),
+    Sentinel(SentinelGroup),
+    Cluster(Cluster),
+}
+
+/// One server, and a network between it and each sandbox.
+pub(super) struct Single {
+    server: RedisServer,
+    wires: Vec<Wire>,
+}
+
+impl Stage {
+    pub(super) async fn start(kind: Kind, sandboxes: usize) -> Self {
+        match kind {
+            Kind::Redis => Self::Redis(Single::start(sandboxes).await),
+            // Servers are started by blocking calls.
+            Kind::Sentinel => Self::Sentinel(tokio::task::block_in_place(SentinelGroup::start)),
+            Kind::Cluster => Self::Cluster(tokio::task::block_in_place(Cluster::start)),
+        }
+    }
+
+    /// What the flag `--store` of a sandbox is.
+    pub(super) fn url(&self, sandbox: usize) -> String {
+        match self {
+            Self::Redis(single) => single.wires[sandbox].url(),
+            Self::Sentinel(group) => group.url(),
+            Self::Cluster(cluster) => cluster.url(),
+        }
+    }
+
+    pub(super) fn set_network(&self, sandbox: usize, state: State) {
+        match self {
+            Self::Redis(single) => single.wires[sandbox].set(state),
+            Self::Sentinel(_) | Self::Cluster(_) => unreachable!("it has no network of its own"),
+        }
+    }
+
+    pub(super) fn inject(&mut self, fault: StoreFault) {
+        match self {
+            Self::Redis(single) => single.inject(fault),
+            Self::Sentinel(group) => {
+                let _ = match fault {
+                    StoreFault::KillPrimary => group.kill_primary(),
+                    StoreFault::StopPrimary => group.stop_primary(),
+                    StoreFault::Failover => group.failover(),
+                    other => unreachable!("a group has no {other:?}"),
+                };
+            }
+            Self::Cluster(cluster) => {
+                let _ = match fault {
+                    StoreFault::KillPrimary => cluster.kill_primary(),
+                    StoreFault::StopPrimary => cluster.stop_primary(),
+                    StoreFault::Failover => cluster.failover(),
+                    other => unreachable!("a cluster has no {other:?}"),
+                };
+            }
+        }
+    }
+
+    pub(super) fn undo(&mut self, fault: StoreFault) {
+        match self {
+            Self::Redis(single) => single.undo(fault),
+            Self::Sentinel(group) => group.heal(),
+            Self::Cluster(cluster) => cluster.heal(),
+        }
+    }
+}
+
+impl Single {
+    async fn start(sandboxes: usize) -> Self {
+        let server = RedisServer::start_durable();
+        let mut wires = Vec::new();
+        for _ in 0..sandboxes {
+            wires.push(Wire::start(server.port()).await);
+        }
+        Self { server, wires }
+    }
+
+    fn inject(&mut self, fault: StoreFault) {
+        match fault {
+            StoreFault::Stop => self.server.stop(),
+            StoreFault::Crash | StoreFault::Wipe => self.server.kill(),
+            other => unreachable!("one server has no {other:?}"),
+        }
+    }
+
+    fn undo(&mut self, fault: StoreFault) {
+        match fault {
+            StoreFault::Stop => self.server.resume(),
+            StoreFault::Crash => self.server.revive(),
+            StoreFault::Wipe => self.server.restart(),
+            other => unreachable!("one server has no {other:?}"),
+        }
+    }
+}
