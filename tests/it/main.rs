@@ -1,6 +1,8 @@
 //! The integration tests, in one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[cfg(all(feature = "redis", target_family = "unix"))]
+mod crash;
 mod direction;
 #[cfg(feature = "conformance")]
 mod faulty_stores;

@@ -2,37 +2,14 @@
 
 use axum::http::StatusCode;
 use serde_json::json;
-use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use super::server::{Sandbox, order, order_with};
-use crate::support::redis::RedisServer;
-
-/// Two processes that share a store and a ledger.
-struct Pair {
-    redis: RedisServer,
-    one: Sandbox,
-    other: Sandbox,
-    _directory: TempDir,
-}
-
-impl Pair {
-    async fn start(flags: &[&str]) -> Self {
-        let redis = RedisServer::start();
-        let directory = tempfile::tempdir().unwrap();
-        let ledger = directory.path().join("ledger");
-        let url = redis.url();
-        let flags = [&["--store", &url], flags].concat();
-        let one = Sandbox::start_with(&ledger, &flags).await;
-        let other = Sandbox::start_with(&ledger, &flags).await;
-        Self { redis, one, other, _directory: directory }
-    }
-}
+use super::server::{order, order_with};
+use crate::support::pair::Pair;
 
 #[tokio::test]
 async fn of_200_concurrent_requests_to_two_processes_one_runs() {
-    let Pair { redis: _redis, one, other, _directory } = Pair::start(&[]).await;
-    let (one, other) = (std::sync::Arc::new(one), std::sync::Arc::new(other));
+    let Pair { redis: _redis, one, other, directory: _directory } = Pair::start(&[]).await;
     let order = order_with(json!({ "after_ms": 200 }));
     let mut requests = JoinSet::new();
     for number in 0..200 {
@@ -60,8 +37,8 @@ async fn of_200_concurrent_requests_to_two_processes_one_runs() {
 
 #[tokio::test]
 async fn those_that_wait_in_either_process_get_the_one_answer() {
-    let Pair { redis: _redis, one, other, _directory } = Pair::start(&["--in-flight", "wait:15s"]).await;
-    let (one, other) = (std::sync::Arc::new(one), std::sync::Arc::new(other));
+    let Pair { redis: _redis, one, other, directory: _directory } =
+        Pair::start(&["--in-flight", "wait:15s"]).await;
     let order = order_with(json!({ "after_ms": 200 }));
     let mut requests = JoinSet::new();
     for number in 0..50 {
@@ -79,47 +56,9 @@ async fn those_that_wait_in_either_process_get_the_one_answer() {
 }
 
 #[tokio::test]
-async fn a_process_that_is_killed_leaves_an_attempt_that_the_other_knows_as_abandoned() {
-    let Pair { redis: _redis, one, other, _directory } = Pair::start(&["--lease", "300ms"]).await;
-    let slow = order_with(json!({ "after_ms": 1000 }));
-    tokio::select! {
-        _ = one.pay("k", &slow) => panic!("the slow payment ended first"),
-        _ = other.first_effect() => one.signal("KILL"),
-    }
-    let answer = loop {
-        let answer = other.pay("k", &slow).await;
-        if answer.status == 201 {
-            break answer;
-        }
-        answer.refused_for_now(409, "idempotency_key_in_flight");
-    };
-    assert_eq!(answer.json()["attempt"], 2);
-    assert_eq!(answer.json()["previous"], "abandoned");
-    assert_eq!(other.effects().await.len(), 2);
-}
-
-#[tokio::test]
-async fn an_abandoned_attempt_is_not_run_again_when_the_flag_says_so() {
-    let flags = ["--lease", "300ms", "--on-abandoned", "refuse"];
-    let Pair { redis: _redis, one, other, _directory } = Pair::start(&flags).await;
-    let slow = order_with(json!({ "after_ms": 60_000 }));
-    tokio::select! {
-        _ = one.pay("k", &slow) => panic!("the slow payment ended first"),
-        _ = other.first_effect() => one.signal("KILL"),
-    }
-    let answer = loop {
-        let answer = other.pay("k", &slow).await;
-        if answer.header("retry-after").is_none() {
-            break answer;
-        }
-    };
-    answer.refused_for_good("idempotency_outcome_unknown");
-    assert_eq!(other.effects().await.len(), 1);
-}
-
-#[tokio::test]
 async fn a_store_that_is_down_is_a_503_and_heals_by_itself() {
-    let Pair { mut redis, one, other, _directory } = Pair::start(&["--store-timeout", "500ms"]).await;
+    let Pair { mut redis, one, other, directory: _directory } =
+        Pair::start(&["--store-timeout", "500ms"]).await;
     assert_eq!(one.pay("before", &order()).await.status, 201);
     assert_eq!(one.get("/healthz").await.status, 200);
 
@@ -145,7 +84,8 @@ async fn a_store_that_is_down_is_a_503_and_heals_by_itself() {
 
 #[tokio::test]
 async fn a_store_that_hangs_is_a_503_within_the_store_timeout() {
-    let Pair { redis, one, other: _other, _directory } = Pair::start(&["--store-timeout", "300ms"]).await;
+    let Pair { redis, one, other: _other, directory: _directory } =
+        Pair::start(&["--store-timeout", "300ms"]).await;
     assert_eq!(one.pay("before", &order()).await.status, 201);
     redis.stop();
     let start = std::time::Instant::now();

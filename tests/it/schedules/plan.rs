@@ -122,7 +122,12 @@ impl Plan {
             .collect();
         let process_faults =
             faults(&mut draw.part("processes"), length, |draw| process_fault(draw, &settings));
-        let store_faults = faults(&mut draw.part("store"), length, |draw| store_fault(draw, kind, &settings));
+        // A server that was emptied forgets every key at once; in most schedules none may be forgotten.
+        let may_wipe = draw.part("wipe").chance(25);
+        let of_server: Vec<_> =
+            kind.faults().iter().copied().filter(|fault| may_wipe || *fault != StoreFault::Wipe).collect();
+        let store_faults =
+            faults(&mut draw.part("store"), length, |draw| store_fault(draw, kind, &of_server, &settings));
         Self { seed, kind, settings, operations, process_faults, store_faults }
     }
 }
@@ -232,14 +237,13 @@ fn process_fault(draw: &mut Draw, settings: &Settings) -> Planned {
     Planned { pause: draw.millis(100, 1200), lasts, fault }
 }
 
-fn store_fault(draw: &mut Draw, kind: Kind, settings: &Settings) -> Planned {
-    let faults = kind.faults();
+fn store_fault(draw: &mut Draw, kind: Kind, of_server: &[StoreFault], settings: &Settings) -> Planned {
     let (fault, lasts) = if kind.has_network() && draw.chance(60) {
         let state = network(draw);
         (Fault::Network(draw.index(settings.sandboxes), state), draw.millis(50, 2500))
     } else {
         let lasts = kind.lasts();
-        (Fault::Store(draw.one_of(faults)), draw.millis(lasts.0, lasts.1))
+        (Fault::Store(draw.one_of(of_server)), draw.millis(lasts.0, lasts.1))
     };
     Planned { pause: draw.millis(100, 1200), lasts, fault }
 }

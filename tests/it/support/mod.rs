@@ -16,6 +16,8 @@ use tower_idempotency::{Attempt, IdempotencyLayer, Previous, Scope, Store};
 
 mod bodies;
 mod client;
+#[cfg(feature = "redis")]
+pub(crate) mod pair;
 pub(crate) mod proxy;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;

@@ -65,6 +65,28 @@ impl RedisServer {
         self.port
     }
 
+    /// The status of each record that it holds: `P`, `S` or `F`.
+    pub(crate) fn statuses(&self) -> Vec<String> {
+        let mut connection = self.connection();
+        let names: Vec<Vec<u8>> = redis::cmd("KEYS").arg("idempotency:*").query(&mut connection).unwrap();
+        let status = |name| redis::cmd("GETRANGE").arg(name).arg(1).arg(1).query(&mut connection).unwrap();
+        names.iter().map(status).collect()
+    }
+
+    /// How many values it holds, of whatever kind.
+    pub(crate) fn size(&self) -> usize {
+        redis::cmd("DBSIZE").query(&mut self.connection()).unwrap()
+    }
+
+    /// Removes every value.
+    pub(crate) fn forget(&self) {
+        redis::cmd("FLUSHALL").exec(&mut self.connection()).unwrap();
+    }
+
+    fn connection(&self) -> redis::Connection {
+        redis::Client::open(self.url()).and_then(|client| client.get_connection()).unwrap()
+    }
+
     /// Stops the server where it is: connections stay open, and nothing is answered.
     pub(crate) fn stop(&self) {
         self.signal("-STOP", "pause");
