@@ -1,7 +1,6 @@
 //! The contract, row by row, through a socket.
 
 mod fingerprint;
-mod hang_up;
 mod in_flight;
 mod keys;
 mod lost_lease;

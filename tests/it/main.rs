@@ -6,6 +6,7 @@ mod crash;
 mod direction;
 #[cfg(feature = "conformance")]
 mod faulty_stores;
+mod hang_up;
 mod http;
 mod layering;
 mod memory;

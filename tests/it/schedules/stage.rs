@@ -50,8 +50,9 @@ impl Kind {
 
 pub(super) enum Stage {
     Redis(Single),
-    Sentinel(SentinelGroup),
-    Cluster(Cluster),
+    /// The group, and the port of the primary that was killed.
+    Sentinel(SentinelGroup, Option<u16>),
+    Cluster(Cluster, Option<u16>),
 }
 
 /// One server, and a network between it and each sandbox.
@@ -65,8 +66,8 @@ impl Stage {
         match kind {
             Kind::Redis => Self::Redis(Single::start(sandboxes).await),
             // Servers are started by blocking calls.
-            Kind::Sentinel => Self::Sentinel(tokio::task::block_in_place(SentinelGroup::start)),
-            Kind::Cluster => Self::Cluster(tokio::task::block_in_place(Cluster::start)),
+            Kind::Sentinel => Self::Sentinel(tokio::task::block_in_place(SentinelGroup::start), None),
+            Kind::Cluster => Self::Cluster(tokio::task::block_in_place(Cluster::start), None),
         }
     }
 
@@ -74,45 +75,48 @@ impl Stage {
     pub(super) fn url(&self, sandbox: usize) -> String {
         match self {
             Self::Redis(single) => single.wires[sandbox].url(),
-            Self::Sentinel(group) => group.url(),
-            Self::Cluster(cluster) => cluster.url(),
+            Self::Sentinel(group, _) => group.url(),
+            Self::Cluster(cluster, _) => cluster.url(),
         }
     }
 
     pub(super) fn set_network(&self, sandbox: usize, state: State) {
         match self {
             Self::Redis(single) => single.wires[sandbox].set(state),
-            Self::Sentinel(_) | Self::Cluster(_) => unreachable!("it has no network of its own"),
+            Self::Sentinel(..) | Self::Cluster(..) => unreachable!("it has no network of its own"),
         }
     }
 
     pub(super) fn inject(&mut self, fault: StoreFault) {
         match self {
             Self::Redis(single) => single.inject(fault),
-            Self::Sentinel(group) => {
-                let _ = match fault {
-                    StoreFault::KillPrimary => group.kill_primary(),
-                    StoreFault::StopPrimary => group.stop_primary(),
-                    StoreFault::Failover => group.failover(),
-                    other => unreachable!("a group has no {other:?}"),
-                };
-            }
-            Self::Cluster(cluster) => {
-                let _ = match fault {
-                    StoreFault::KillPrimary => cluster.kill_primary(),
-                    StoreFault::StopPrimary => cluster.stop_primary(),
-                    StoreFault::Failover => cluster.failover(),
-                    other => unreachable!("a cluster has no {other:?}"),
-                };
-            }
+            Self::Sentinel(group, killed) => match fault {
+                StoreFault::KillPrimary => *killed = Some(group.kill_primary()),
+                StoreFault::StopPrimary => drop(group.stop_primary()),
+                StoreFault::Failover => drop(group.failover()),
+                other => unreachable!("a group has no {other:?}"),
+            },
+            Self::Cluster(cluster, killed) => match fault {
+                StoreFault::KillPrimary => *killed = Some(cluster.kill_primary()),
+                StoreFault::StopPrimary => drop(cluster.stop_primary()),
+                StoreFault::Failover => drop(cluster.failover()),
+                other => unreachable!("a cluster has no {other:?}"),
+            },
         }
     }
 
     pub(super) fn undo(&mut self, fault: StoreFault) {
         match self {
             Self::Redis(single) => single.undo(fault),
-            Self::Sentinel(group) => group.heal(),
-            Self::Cluster(cluster) => cluster.heal(),
+            // Started again before a replica has taken its place, a primary would be empty, and empty its replicas.
+            Self::Sentinel(group, killed) => {
+                killed.take().into_iter().for_each(|port| group.moved_from(port));
+                group.heal();
+            }
+            Self::Cluster(cluster, killed) => {
+                killed.take().into_iter().for_each(|port| cluster.moved_from(port));
+                cluster.heal();
+            }
         }
     }
 }

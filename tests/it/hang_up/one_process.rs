@@ -1,4 +1,4 @@
-//! Clients that hang up, and servers that die, in the middle of things.
+//! Within one process, where each moment can be chosen; and servers that die in the middle of things.
 
 use std::time::Duration;
 
