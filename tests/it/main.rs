@@ -10,6 +10,7 @@ mod hang_up;
 mod http;
 mod layering;
 mod memory;
+mod model;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis;
 #[cfg(all(feature = "redis", feature = "conformance"))]

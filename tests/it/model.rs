@@ -1,0 +1,77 @@
+//! Random sequences of operations on every store, each answer compared with that of a model.
+//!
+//! A case is a list of [`Step`](steps::Step)s. One run of it asks the store and the [`Model`](machine::Model) the same
+//! questions at the same times; the first answer that differs ends it, and the list is made shorter and simpler for as
+//! long as the answers still differ.
+//!
+//! To hold another store to the model, say how it is made and by which clock it lives:
+//! `holds(&Subject::real(move || store.clone()), 500)`.
+
+mod case;
+mod explore;
+mod faulty;
+mod machine;
+mod pace;
+mod steps;
+
+use std::fmt::Write as _;
+
+use tower_idempotency::store::{DynStore, MemoryStore, Store};
+
+use explore::{Difference, Subject};
+use faulty::{FAULTS, Faulty};
+
+#[test]
+fn the_memory_store_answers_as_the_model_does() {
+    holds(&Subject::paused(MemoryStore::new), 2000);
+}
+
+#[test]
+fn a_store_chosen_at_run_time_answers_as_the_model_does() {
+    holds(&Subject::paused(|| DynStore::new(MemoryStore::new())), 500);
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn the_redis_store_answers_as_the_model_does() {
+    let server = crate::support::redis::RedisServer::start();
+    let store = tower_idempotency::RedisStore::open(&server.url()).unwrap();
+    holds(&Subject::real(move || store.clone()), 600);
+}
+
+/// A model test that lets everything pass would pass.
+#[test]
+fn the_model_finds_each_of_these_faults_and_shows_it_in_a_few_steps() {
+    for fault in FAULTS {
+        let subject = Subject::paused(move || Faulty::new(fault)).with_seed(1);
+        let Err(found) = subject.explore(1000) else {
+            panic!("no case tells a store that {fault:?} from the model");
+        };
+        println!("{fault:?}: {found}");
+        assert!(found.steps.len() <= 6, "{fault:?} could be shown in fewer steps:\n{found}");
+    }
+}
+
+/// Shows the sequence that told them apart, when there is one.
+fn holds<S: Store>(subject: &Subject<S>, cases: usize) {
+    let explored = subject.explore(cases).unwrap_or_else(|found| panic!("{found}"));
+    let undecided = explored.undecided;
+    println!("{cases} cases, {undecided} of them cut short; answers: {:#?}", explored.answers);
+    assert!(
+        undecided * 2 <= cases,
+        "{undecided} of {cases} cases could not be judged: the machine is too busy"
+    );
+    for answer in case::ANSWERS {
+        assert!(explored.answers.contains_key(answer), "no case came to the answer {answer:?}");
+    }
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut steps = String::new();
+        for (number, step) in self.steps.iter().enumerate() {
+            writeln!(steps, "  {number}: {step:?}")?;
+        }
+        write!(f, "{}\nafter these steps:\n{steps}", self.why)
+    }
+}

@@ -1,0 +1,113 @@
+//! Stores with faults that only a sequence of steps brings out.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tower_idempotency::store::{
+    Lease, MemoryStore, Rerun, Reservation, Reserve, Settlement, Store, StoreError, Token,
+};
+use tower_idempotency::{Outcome, StorageKey};
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Fault {
+    /// By no more than a millisecond.
+    LapsesTooLate,
+    TakesOverAnyFailureWhereOneWasMeant,
+    RenewsTheLeaseAndNotTheRetention,
+    SettlesForALateWriter,
+}
+
+use Fault::*;
+
+pub(super) const FAULTS: [Fault; 4] = [
+    LapsesTooLate,
+    TakesOverAnyFailureWhereOneWasMeant,
+    RenewsTheLeaseAndNotTheRetention,
+    SettlesForALateWriter,
+];
+
+/// A memory store with one fault.
+pub(super) struct Faulty {
+    fault: Fault,
+    inner: MemoryStore,
+    /// The newest lease of each key.
+    leases: Mutex<HashMap<StorageKey, Lease>>,
+    /// When the record of each attempt was first to expire.
+    expiries: Mutex<HashMap<Token, Instant>>,
+}
+
+impl Faulty {
+    pub(super) fn new(fault: Fault) -> Self {
+        Self { fault, inner: MemoryStore::new(), leases: Mutex::default(), expiries: Mutex::default() }
+    }
+
+    fn lapsing(&self, lease: Duration) -> Duration {
+        let late = if self.fault == LapsesTooLate { Duration::from_millis(1) } else { Duration::ZERO };
+        lease.saturating_add(late)
+    }
+
+    /// The lease that the store takes this one for.
+    fn understood(&self, lease: &Lease) -> Lease {
+        match self.leases.lock().unwrap().get(&lease.key) {
+            Some(newest) if self.fault == SettlesForALateWriter => newest.clone(),
+            _ => lease.clone(),
+        }
+    }
+}
+
+impl Store for Faulty {
+    async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
+        let mut asked = Reserve { lease: self.lapsing(request.lease), ..request.clone() };
+        if let (TakesOverAnyFailureWhereOneWasMeant, Rerun::Only(_)) = (self.fault, request.rerun_failed) {
+            asked.rerun_failed = Rerun::Any;
+        }
+        let mut reservation = self.inner.reserve(&asked).await?;
+        if let Reservation::Acquired(lease) = &mut reservation {
+            lease.lease = request.lease;
+            self.leases.lock().unwrap().insert(lease.key, lease.clone());
+            if let Some(expires) = Instant::now().checked_add(lease.retention) {
+                self.expiries.lock().unwrap().insert(lease.token, expires);
+            }
+        }
+        Ok(reservation)
+    }
+
+    async fn complete(
+        &self,
+        lease: &Lease,
+        outcome: &Outcome,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        self.inner.complete(&self.understood(lease), outcome, retention).await
+    }
+
+    async fn fail(
+        &self,
+        lease: &Lease,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        self.inner.fail(&self.understood(lease), outcome, retention).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        self.inner.release(&self.understood(lease)).await
+    }
+
+    async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        let mut renewed = self.understood(lease);
+        renewed.lease = self.lapsing(renewed.lease);
+        if self.fault == RenewsTheLeaseAndNotTheRetention
+            && let Some(expires) = self.expiries.lock().unwrap().get(&lease.token)
+        {
+            renewed.retention = expires.saturating_duration_since(Instant::now());
+        }
+        self.inner.renew(&renewed).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.inner.ping().await
+    }
+}
