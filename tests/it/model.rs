@@ -10,6 +10,7 @@
 mod case;
 mod explore;
 mod faulty;
+mod given;
 mod machine;
 mod pace;
 mod steps;

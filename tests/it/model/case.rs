@@ -2,19 +2,17 @@
 
 use std::collections::HashSet;
 use std::fmt::Debug;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
 use tower_idempotency::store::{
     Lease, Previous, Record, Rerun, Reservation, Reserve, Settlement, State, Store, Token,
 };
-use tower_idempotency::{Fingerprint, IdempotencyKey, KeptBody, NotRetained, Outcome, Scope, StorageKey};
+use tower_idempotency::{KeptBody, Outcome, StorageKey};
 
+use super::given::{fingerprint, fresh_key, look, outcome};
 use super::machine::{Expected, Given, Model, Undecided};
 use super::pace::Pace;
-use super::steps::{Answer, Ask, Holder, KEYS, RerunFailed, Step, Ticks, Write};
+use super::steps::{Ask, Holder, KEYS, RerunFailed, Step, Ticks, Write};
 
 /// How a run ended.
 pub(super) enum End {
@@ -240,48 +238,6 @@ impl<S: Store> Case<S> {
             Write::Release => (Given::Release, Ticks::FOR_EVER),
             Write::Renew => (Given::Renew, Ticks::FOR_EVER),
         }
-    }
-}
-
-/// Asks for nothing but to see what is there.
-fn look(key: u8) -> Ask {
-    Ask {
-        key,
-        fingerprint: 2,
-        lease: Ticks(1),
-        beyond: Ticks(1),
-        rerun_failed: RerunFailed::Never,
-        rerun_abandoned: false,
-    }
-}
-
-fn fresh_key() -> StorageKey {
-    static KEYS: AtomicU64 = AtomicU64::new(0);
-    let number = KEYS.fetch_add(1, Ordering::Relaxed).to_string();
-    StorageKey::derive(None, "model", &Scope::anonymous(), &IdempotencyKey::parse(number.as_bytes()).unwrap())
-}
-
-fn fingerprint(number: u8) -> Fingerprint {
-    Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], &[number])
-}
-
-fn outcome(answer: Answer, step: usize) -> Outcome {
-    let mut headers = HeaderMap::new();
-    headers.insert("x-step", HeaderValue::from(step));
-    let trailers = answer.adorned.then(|| headers.clone());
-    let body = match answer.bytes {
-        None => KeptBody::NotRetained(NotRetained::Streamed),
-        Some(length) => {
-            let mut bytes = step.to_le_bytes().repeat(length.div_ceil(8));
-            bytes.truncate(length);
-            KeptBody::Whole { bytes: Bytes::from(bytes), trailers }
-        }
-    };
-    Outcome {
-        status: StatusCode::from_u16(answer.status).unwrap(),
-        request_id: answer.adorned.then(|| HeaderValue::from(step)),
-        headers: if answer.adorned { headers } else { HeaderMap::new() },
-        body,
     }
 }
 

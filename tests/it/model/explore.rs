@@ -81,7 +81,7 @@ impl<S: Store> Subject<S> {
                         }
                     }
                     End::Undecided => explored.undecided += 1,
-                    End::Differed(why) => return Err(self.simplest(&mut runner, tree, why)),
+                    End::Differed(why) => return Err(self.simplest(&mut runner, tree, &why)),
                 }
             }
         }
@@ -104,18 +104,41 @@ impl<S: Store> Subject<S> {
         &self,
         runner: &mut TestRunner,
         tree: impl ValueTree<Value = Vec<Step>>,
-        why: String,
+        why: &str,
     ) -> Difference {
         let drawn = tree.current();
-        let alone = runner.run_one(tree, |steps| {
-            match self.runtime.block_on(case::run((self.make)(), self.pace, steps)) {
-                End::Differed(why) => Err(TestCaseError::fail(why)),
-                End::Agreed(_) | End::Undecided => Ok(()),
-            }
+        let alone = runner.run_one(tree, |steps| match self.difference(&steps) {
+            Some(why) => Err(TestCaseError::fail(why)),
+            None => Ok(()),
         });
         match alone {
-            Err(TestError::Fail(why, steps)) => Difference { why: why.message().to_owned(), steps },
+            Err(TestError::Fail(why, steps)) => {
+                self.without_needless_steps(Difference { why: why.message().to_owned(), steps })
+            }
             _ => Difference { why: format!("{why} (and not when run alone)"), steps: drawn },
+        }
+    }
+
+    /// Some steps can be left out only after others were made simpler.
+    fn without_needless_steps(&self, mut found: Difference) -> Difference {
+        let mut step = 0;
+        while step < found.steps.len() {
+            let mut steps = found.steps.clone();
+            steps.remove(step);
+            if let Some(why) = self.difference(&steps) {
+                found = Difference { why, steps };
+                step = 0;
+            } else {
+                step += 1;
+            }
+        }
+        found
+    }
+
+    fn difference(&self, steps: &[Step]) -> Option<String> {
+        match self.runtime.block_on(case::run((self.make)(), self.pace, steps.to_vec())) {
+            End::Differed(why) => Some(why),
+            End::Agreed(_) | End::Undecided => None,
         }
     }
 }

@@ -16,7 +16,7 @@ pub(super) enum Fault {
     LapsesTooLate,
     TakesOverAnyFailureWhereOneWasMeant,
     RenewsTheLeaseAndNotTheRetention,
-    SettlesForALateWriter,
+    SettlesForAnyToken,
 }
 
 use Fault::*;
@@ -25,7 +25,7 @@ pub(super) const FAULTS: [Fault; 4] = [
     LapsesTooLate,
     TakesOverAnyFailureWhereOneWasMeant,
     RenewsTheLeaseAndNotTheRetention,
-    SettlesForALateWriter,
+    SettlesForAnyToken,
 ];
 
 /// A memory store with one fault.
@@ -51,7 +51,7 @@ impl Faulty {
     /// The lease that the store takes this one for.
     fn understood(&self, lease: &Lease) -> Lease {
         match self.leases.lock().unwrap().get(&lease.key) {
-            Some(newest) if self.fault == SettlesForALateWriter => newest.clone(),
+            Some(newest) if self.fault == SettlesForAnyToken => newest.clone(),
             _ => lease.clone(),
         }
     }

@@ -48,7 +48,7 @@ struct Kept {
 /// What a reservation should come to.
 pub(super) enum Expected {
     Acquired { attempt: u32, previous: Option<Previous> },
-    Found(Record),
+    Found(Box<Record>),
 }
 
 /// A settling write as a store gets it.
@@ -89,7 +89,7 @@ impl Model {
             _ => State::Pending { abandoned },
         };
         let Kept { fingerprint, attempt, token, .. } = *kept;
-        Ok(Expected::Found(Record { fingerprint, attempt, token, state }))
+        Ok(Expected::Found(Box::new(Record { fingerprint, attempt, token, state })))
     }
 
     /// A pending record stands there now, whatever did before.

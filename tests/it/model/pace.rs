@@ -30,7 +30,7 @@ impl Pace {
             (Ticks::FOR_EVER, _) => Duration::MAX,
             // Twice a step's length, so that steps fall before, upon and after it.
             (Ticks(ticks), Self::Paused) => Duration::from_millis(2 * u64::from(ticks)),
-            (Ticks(ticks), Self::Real) => TICK * u32::from(ticks) - TICK / 2,
+            (Ticks(ticks), Self::Real) => TICK * u32::from(ticks - 1) + TICK / 2,
         }
     }
 
