@@ -33,6 +33,10 @@ struct Progress {
 
 /// What all in a line are told.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for a moment, and a box would cost more than the move"
+)]
 pub(crate) enum News {
     /// The record is no longer in flight.
     Found(Record),

@@ -12,8 +12,8 @@ use axum::routing::post;
 use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use tower_idempotency::store::{Lease, Reservation, Reserve, Settlement, Token};
-use tower_idempotency::{IdempotencyLayer, MemoryStore, Outcome, Scope, Store, StoreError};
+use tower_idempotency::store::{Lease, Record, Reservation, Reserve, Settlement, Token};
+use tower_idempotency::{IdempotencyLayer, MemoryStore, Outcome, Scope, StorageKey, Store, StoreError};
 
 #[derive(Deserialize)]
 struct Payment {
@@ -105,6 +105,10 @@ impl Store for Nothing {
 
     async fn renew(&self, _: &Lease) -> Result<Settlement, StoreError> {
         Ok(Settlement::Applied)
+    }
+
+    async fn inspect(&self, _: &StorageKey) -> Result<Option<Record>, StoreError> {
+        Ok(None)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -180,9 +180,10 @@ impl<'a, St: Store> Held<'a, St> {
                 }
             };
             telemetry::repeated(settle.word(), ended);
-            match ended {
-                "kept" => tracing::info!(%key, "the answer is kept now"),
-                _ => tracing::error!(%key, ended, "the answer was not kept; a repeat of the request may run again"),
+            if ended == "kept" {
+                tracing::info!(%key, "the answer is kept now");
+            } else {
+                tracing::error!(%key, ended, "the answer was not kept; a repeat of the request may run again");
             }
         });
     }

@@ -19,7 +19,6 @@ use std::time::Duration;
 
 use ::redis::Pipeline;
 use ::redis::aio::ConnectionLike;
-use bytes::Bytes;
 
 use super::record::{self, Stored, millis};
 use super::{
@@ -28,6 +27,7 @@ use super::{
 use crate::key::StorageKey;
 use crate::outcome::Outcome;
 
+mod answer;
 mod cluster;
 mod coalesce;
 mod connection;
@@ -43,9 +43,9 @@ mod undo;
 mod url;
 
 pub use connection::Connection;
-use error::{is_refused, store_error};
+use error::{is_broken, is_refused, store_error};
 use script::{Before, Script, text};
-use standing::{Standing, body_name};
+use standing::Standing;
 use undo::Undo;
 
 /// Keeps records in Redis, for any number of processes. A clone is the same store.
@@ -68,13 +68,6 @@ pub struct RedisStore<C = Connection> {
     // Found out from the server's first answer, and remembered.
     before_7: Arc<AtomicBool>,
 }
-
-/// Answers up to this size, in bytes, stand in their record. The body of a larger one is written by itself, in the
-/// same round trip: what passes through a script is copied several times inside the server.
-const INLINE: usize = 2048;
-
-/// A body outlives the record that points to it by this much, so that no record points to nothing.
-const BODY_GRACE: Duration = Duration::from_secs(5);
 
 impl<C> RedisStore<C> {
     /// Uses a connection of the caller's own, whose settings then rule how faults show: a multiplexed connection does
@@ -204,7 +197,12 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
             let mut pipeline = Pipeline::with_capacity(2);
             pipeline.cmd("SET").arg(name).arg(&pending).arg("NX").arg("GET").arg("PX").arg(&retention);
             pipeline.cmd("PTTL").arg(name);
-            match pipeline.query_async(&mut connection).await {
+            let mut answer = pipeline.query_async(&mut connection).await;
+            // The record may have been created; if so, the second look finds the caller's own token.
+            if answer.as_ref().is_err_and(is_broken) {
+                answer = pipeline.query_async(&mut connection).await;
+            }
+            match answer {
                 Ok((frame, left)) => return Ok(Standing { frame, left }),
                 Err(error) if is_refused(&error) => {}
                 Err(error) => return Err(store_error(error)),
@@ -234,55 +232,6 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
             .await
             .map_err(store_error)?;
         Ok((!taken).then_some(Standing { frame, left }))
-    }
-
-    /// The record whole: the body of a large answer is read from where it is kept.
-    async fn with_body(&self, name: &[u8], found: Stored) -> Result<Record, StoreError> {
-        let Stored { mut record, missing, .. } = found;
-        if missing == 0 {
-            return Ok(record);
-        }
-        let mut get = ::redis::cmd("GET");
-        get.arg(body_name(name, &record.token));
-        let body: Option<Vec<u8>> =
-            get.query_async(&mut self.connection.clone()).await.map_err(store_error)?;
-        let body = body.filter(|body| body.len() == missing).map(Bytes::from);
-        if body.is_none() {
-            tracing::error!(
-                "the body of a kept answer is gone from Redis; is its maxmemory-policy noeviction?"
-            );
-        }
-        record.state = match record.state {
-            State::Success(outcome) => State::Success(outcome.with_bytes(body)),
-            State::Failed(outcome) => State::Failed(outcome.map(|outcome| outcome.with_bytes(body))),
-            pending @ State::Pending { .. } => pending,
-        };
-        Ok(record)
-    }
-
-    async fn end(
-        &self,
-        status: Status,
-        lease: &Lease,
-        outcome: Option<&Outcome>,
-        retention: Duration,
-    ) -> Result<Settlement, StoreError> {
-        let name = self.name(&lease.key);
-        let head = record::head(Status::Pending, &lease.token);
-        let body = outcome.map_or(&[][..], Outcome::bytes);
-        let inline = body.len() <= INLINE;
-        let ended = record::encode_ended(status, lease, outcome, inline);
-        let args: [&[u8]; 3] = [&head, &ended, &text(millis(retention))];
-        if inline {
-            return self.settle(&script::SETTLE, None, &[&name], &args).await;
-        }
-        let body_name = body_name(&name, &lease.token);
-        let grace = millis(retention.saturating_add(BODY_GRACE));
-        // Of two settling writes under one token, only the first one counts, and only its body.
-        let apart = |pipeline: &mut Pipeline| {
-            pipeline.cmd("SET").arg(&body_name).arg(body).arg("NX").arg("PX").arg(grace).ignore();
-        };
-        self.settle(&script::SETTLE, Some(&apart), &[&name, &body_name], &args).await
     }
 
     /// Runs a settling script, which answers whether it applied.

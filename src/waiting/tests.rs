@@ -1,4 +1,5 @@
 //! Lines as those in them see them.
+#![allow(clippy::expect_used)]
 
 use std::sync::Arc;
 

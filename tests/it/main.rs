@@ -20,6 +20,8 @@ mod redis_eviction;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis_sentinel;
 #[cfg(feature = "redis")]
+mod redis_unanswered;
+#[cfg(feature = "redis")]
 mod sandbox;
 #[cfg(feature = "redis")]
 mod schedules;

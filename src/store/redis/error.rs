@@ -11,7 +11,12 @@ pub(super) fn is_refused(error: &RedisError) -> bool {
 
 pub(super) fn store_error(error: RedisError) -> StoreError {
     // A connection that was refused carried nothing; of one that broke nobody knows what it had carried.
-    let unanswered = error.is_timeout() || (error.is_connection_dropped() && !error.is_connection_refusal());
+    let unanswered = error.is_timeout() || is_broken(&error);
     let kind = if unanswered { ErrorKind::Timeout } else { ErrorKind::Unavailable };
     StoreError::with_source(kind, error)
+}
+
+/// The connection broke before the answer came. One that was refused never was one.
+pub(super) fn is_broken(error: &RedisError) -> bool {
+    error.is_connection_dropped() && !error.is_connection_refusal()
 }

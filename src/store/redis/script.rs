@@ -5,10 +5,12 @@ use std::sync::LazyLock;
 use redis::aio::ConnectionLike;
 use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ServerErrorKind};
 
+use super::error::is_broken;
+
 pub(super) static RESERVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("reserve.lua")));
 pub(super) static TAKE_OVER: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("take_over.lua")));
 pub(super) static SETTLE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("settle.lua")));
-pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("release.lua")));
+pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::once(include_str!("release.lua")));
 pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("renew.lua")));
 
 /// Writes commands whose answers are ignored. They may carry a large body, so they are not copied to get there.
@@ -17,12 +19,18 @@ pub(super) type Before<'a> = &'a (dyn Fn(&mut Pipeline) + Sync);
 pub(super) struct Script {
     source: &'static str,
     digest: String,
+    /// Whether it knows its own work when it sees it, and may be sent a second time.
+    knows_itself: bool,
 }
 
 impl Script {
     fn new(source: &'static str) -> Self {
         let digest = redis::Script::new(source).get_hash().to_owned();
-        Self { source, digest }
+        Self { source, digest, knows_itself: true }
+    }
+
+    fn once(source: &'static str) -> Self {
+        Self { knows_itself: false, ..Self::new(source) }
     }
 
     /// Runs the script behind the commands that `before` writes, in one round trip.
@@ -33,7 +41,12 @@ impl Script {
         keys: &[&[u8]],
         args: &[&[u8]],
     ) -> RedisResult<T> {
-        match send(connection, before, call("EVALSHA", &self.digest, keys, args)).await {
+        let by_digest = || call("EVALSHA", &self.digest, keys, args);
+        let mut answer = send(connection, before, by_digest()).await;
+        if self.knows_itself && answer.as_ref().is_err_and(is_broken) {
+            answer = send(connection, before, by_digest()).await;
+        }
+        match answer {
             // The server was restarted or its scripts were flushed. The source makes it know the script again.
             Err(error) if is_no_script(&error) => {
                 send(connection, before, call("EVAL", self.source, keys, args)).await

@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::coalesce::Coalesce;
+use super::error::is_broken;
 use super::eviction::Eviction;
 use super::sentinel::Sentinels;
 
@@ -194,7 +195,10 @@ impl Server {
             Err(error) => Some(error.clone()).filter(is_lost),
         };
         if let Some(error) = lost {
-            self.0.note(&error);
+            // A connection that broke may be replaced at once. A server that will not serve would say so again.
+            if !is_broken(&error) {
+                self.0.note(&error);
+            }
             self.0.give_up(link);
         }
     }

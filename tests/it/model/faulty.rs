@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tower_idempotency::store::{
-    Lease, MemoryStore, Rerun, Reservation, Reserve, Settlement, Store, StoreError, Token,
+    Lease, MemoryStore, Record, Rerun, Reservation, Reserve, Settlement, Store, StoreError, Token,
 };
 use tower_idempotency::{Outcome, StorageKey};
 
@@ -105,6 +105,10 @@ impl Store for Faulty {
             renewed.retention = expires.saturating_duration_since(Instant::now());
         }
         self.inner.renew(&renewed).await
+    }
+
+    async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
+        self.inner.inspect(key).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -1,0 +1,74 @@
+//! Answers, and where their bodies are kept.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use redis::Pipeline;
+use redis::aio::ConnectionLike;
+
+use super::super::record::{self, Stored, millis};
+use super::super::{Lease, Record, Settlement, State, Status, StoreError};
+use super::RedisStore;
+use super::error::store_error;
+use super::script::{self, text};
+use super::standing::body_name;
+use crate::outcome::Outcome;
+
+/// Answers up to this size, in bytes, stand in their record. The body of a larger one is written by itself, in the
+/// same round trip: what passes through a script is copied several times inside the server.
+const INLINE: usize = 2048;
+
+/// A body outlives the record that points to it by this much, so that no record points to nothing.
+const BODY_GRACE: Duration = Duration::from_secs(5);
+
+impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
+    /// Ends the attempt and keeps its answer.
+    pub(super) async fn end(
+        &self,
+        status: Status,
+        lease: &Lease,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        let name = self.name(&lease.key);
+        let head = record::head(Status::Pending, &lease.token);
+        let body = outcome.map_or(&[][..], Outcome::bytes);
+        let inline = body.len() <= INLINE;
+        let ended = record::encode_ended(status, lease, outcome, inline);
+        let args: [&[u8]; 3] = [&head, &ended, &text(millis(retention))];
+        if inline {
+            return self.settle(&script::SETTLE, None, &[&name], &args).await;
+        }
+        let body_name = body_name(&name, &lease.token);
+        let grace = millis(retention.saturating_add(BODY_GRACE));
+        // Of two settling writes under one token, only the first one counts, and only its body.
+        let apart = |pipeline: &mut Pipeline| {
+            pipeline.cmd("SET").arg(&body_name).arg(body).arg("NX").arg("PX").arg(grace).ignore();
+        };
+        self.settle(&script::SETTLE, Some(&apart), &[&name, &body_name], &args).await
+    }
+
+    /// The record whole: the body of a large answer is read from where it is kept.
+    pub(super) async fn with_body(&self, name: &[u8], found: Stored) -> Result<Record, StoreError> {
+        let Stored { mut record, missing, .. } = found;
+        if missing == 0 {
+            return Ok(record);
+        }
+        let mut get = redis::cmd("GET");
+        get.arg(body_name(name, &record.token));
+        let body: Option<Vec<u8>> =
+            get.query_async(&mut self.connection.clone()).await.map_err(store_error)?;
+        let body = body.filter(|body| body.len() == missing).map(Bytes::from);
+        if body.is_none() {
+            tracing::error!(
+                "the body of a kept answer is gone from Redis; is its maxmemory-policy noeviction?"
+            );
+        }
+        record.state = match record.state {
+            State::Success(outcome) => State::Success(outcome.with_bytes(body)),
+            State::Failed(outcome) => State::Failed(outcome.map(|outcome| outcome.with_bytes(body))),
+            pending @ State::Pending { .. } => pending,
+        };
+        Ok(record)
+    }
+}

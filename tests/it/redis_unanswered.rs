@@ -1,0 +1,167 @@
+//! Commands that reached Redis, but whose answers did not come back.
+
+use std::time::Duration;
+
+use http::{HeaderMap, Method, StatusCode};
+use tower_idempotency::store::{ErrorKind, Lease, Record, Rerun, Reservation, Reserve, Settlement, State};
+use tower_idempotency::{
+    Fingerprint, IdempotencyKey, KeptBody, Outcome, Previous, RedisStore, Scope, StorageKey, Store,
+};
+
+use crate::support::patiently;
+use crate::support::redis::RedisServer;
+use crate::support::wire::{State as Network, Way, Wire};
+
+/// A server that is asked through a network that loses answers, and by the side of it.
+struct Apart {
+    _server: RedisServer,
+    wire: Wire,
+    through: RedisStore,
+    beside: RedisStore,
+}
+
+impl Apart {
+    async fn start() -> Self {
+        let server = RedisServer::start();
+        let wire = Wire::start(server.port()).await;
+        let through = RedisStore::open(&wire.url()).unwrap();
+        let beside = RedisStore::open(&server.url()).unwrap();
+        through.ping().await.unwrap();
+        Self { _server: server, wire, through, beside }
+    }
+
+    /// Does something whose first answer is lost, and the connection with it.
+    async fn losing_the_answer<T: Send + 'static>(&self, work: impl AsyncFnOnce(RedisStore) -> T) -> T {
+        let before = self.wire.seen().replies;
+        self.wire.set(Network::Open { requests: Way::Pass, replies: Way::Lose });
+        let heal = async {
+            self.wire.reached(|seen| seen.replies > before).await;
+            self.wire.set(Network::FINE);
+        };
+        tokio::join!(work(self.through.clone()), heal).0
+    }
+
+    async fn standing(&self) -> Option<Record> {
+        self.beside.inspect(&request().key).await.unwrap()
+    }
+}
+
+fn request() -> Reserve {
+    let key = IdempotencyKey::parse(b"order-1001").unwrap();
+    Reserve {
+        key: StorageKey::derive(None, "unanswered", &Scope::anonymous(), &key),
+        fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
+        lease: Duration::from_mins(1),
+        retention: Duration::from_mins(2),
+        rerun_failed: Rerun::Any,
+        rerun_abandoned: true,
+    }
+}
+
+fn outcome(bytes: usize) -> Outcome {
+    let body = KeptBody::Whole { bytes: vec![b'x'; bytes].into(), trailers: None };
+    Outcome { status: StatusCode::CREATED, headers: HeaderMap::new(), request_id: None, body }
+}
+
+#[track_caller]
+fn acquired(reservation: Reservation) -> Lease {
+    match reservation {
+        Reservation::Acquired(lease) => lease,
+        Reservation::Found(record) => panic!("somebody else's record was found: {record:?}"),
+    }
+}
+
+const RETENTION: Duration = Duration::from_mins(1);
+
+#[tokio::test]
+async fn a_reservation_is_known_as_ones_own_and_so_is_the_answer_that_was_kept() {
+    for bytes in [10, 100_000] {
+        let apart = Apart::start().await;
+        let reserved = apart.losing_the_answer(async |store| store.reserve(&request()).await.unwrap()).await;
+        let lease = acquired(reserved);
+        assert_eq!((lease.attempt, lease.previous), (1, None));
+        assert_eq!(apart.standing().await.unwrap().token, lease.token);
+
+        let renewed = apart.losing_the_answer(async |store| store.renew(&lease).await.unwrap()).await;
+        assert_eq!(renewed, Settlement::Applied);
+        let kept = outcome(bytes);
+        let complete = async |store: RedisStore| store.complete(&lease, &kept, RETENTION).await.unwrap();
+        assert_eq!(apart.losing_the_answer(complete).await, Settlement::Applied);
+        assert!(matches!(apart.standing().await.unwrap().state, State::Success(found) if found == kept));
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_was_taken_over_is_known_as_ones_own() {
+    let apart = Apart::start().await;
+    let first = acquired(apart.beside.reserve(&request()).await.unwrap());
+    assert_eq!(apart.beside.fail(&first, None, RETENTION).await.unwrap(), Settlement::Applied);
+
+    // The first answer tells of the failed record; the second one is lost, that of the script which takes it over.
+    let before = apart.wire.seen().replies;
+    let lose_the_second = async {
+        apart.wire.reached(|seen| seen.replies > before).await;
+        apart.wire.set(Network::Open { requests: Way::Pass, replies: Way::Lose });
+        apart.wire.reached(|seen| seen.replies > before + 1).await;
+        apart.wire.set(Network::FINE);
+    };
+    let request = request();
+    let (reserved, ()) = tokio::join!(apart.through.reserve(&request), lose_the_second);
+    let reserved = reserved.unwrap();
+    let second = acquired(reserved);
+    assert_eq!((second.attempt, second.previous), (2, Some(Previous::Failed { status: None })));
+    assert_eq!(apart.standing().await.unwrap().token, second.token);
+}
+
+/// A reservation that reaches the server while its answer does not come in time.
+async fn unanswered(apart: &Apart) {
+    apart.wire.set(Network::Open { requests: Way::Pass, replies: Way::Hold });
+    let error = apart.through.reserve(&request()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+}
+
+#[tokio::test]
+async fn a_first_reservation_that_was_not_answered_is_taken_back() {
+    let apart = Apart::start().await;
+    unanswered(&apart).await;
+    assert!(apart.standing().await.is_some(), "it was made");
+    apart.wire.set(Network::FINE);
+    let free = async {
+        while apart.standing().await.is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    patiently(free).await;
+    assert_eq!(acquired(apart.beside.reserve(&request()).await.unwrap()).attempt, 1);
+}
+
+#[tokio::test]
+async fn one_whose_caller_has_given_up_is_taken_back_too() {
+    let apart = Apart::start().await;
+    apart.wire.set(Network::Open { requests: Way::Pass, replies: Way::Hold });
+    let before = apart.wire.seen().replies;
+    let request = request();
+    tokio::select! {
+        _ = apart.through.reserve(&request) => panic!("the answer is held back"),
+        () = apart.wire.reached(|seen| seen.replies > before) => {}
+    }
+    assert!(apart.standing().await.is_some(), "it was made");
+    apart.wire.set(Network::FINE);
+    let free = async {
+        while apart.standing().await.is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    patiently(free).await;
+}
+
+#[tokio::test]
+async fn a_settled_or_answered_reservation_is_not_taken_back() {
+    let apart = Apart::start().await;
+    let lease = acquired(apart.through.reserve(&request()).await.unwrap());
+    let found = apart.through.reserve(&Reserve { rerun_abandoned: false, ..request() }).await.unwrap();
+    assert!(matches!(found, Reservation::Found(record) if record.token == lease.token));
+    // Longer than the first pause before a reservation is taken back.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(apart.standing().await.unwrap().token, lease.token);
+}
