@@ -8,17 +8,13 @@ use tower_idempotency::store::conformance;
 use tower_idempotency::{RedisStore, Store};
 
 use crate::support::redis::SentinelGroup;
-use crate::support::redis::traffic::{Account, Runtime, Traffic, execute, kept, served, stored};
+use crate::support::redis::traffic::{
+    Account, BACK, BOUND, IMPATIENT, Runtime, Traffic, execute, kept, served, stored,
+};
 
 /// How long after the loss of a primary there may be failures. The sentinels take a second to find it lost, and
 /// agree on another within one or two; the rest is for a machine that has much else to do.
 const HEALED: Duration = Duration::from_secs(8);
-/// How long an operation may take, whatever happens.
-const BOUND: Duration = Duration::from_millis(1500);
-/// How long it may take to leave a server once the group is whole.
-const LEFT: Duration = Duration::from_secs(2);
-/// A store timeout that is shorter than what the connection itself gives a server for its answer.
-const IMPATIENT: Duration = Duration::from_millis(150);
 
 /// One group for all of it, for it is heavy. Each part leaves it whole.
 #[test]
@@ -84,21 +80,29 @@ fn an_idle_connection_to_a_demoted_primary_is_left(runtime: &Runtime, group: &mu
     let demoted = group.stop_primary();
     group.moved_from(demoted);
     group.heal();
-    runtime.block_on(stored(&store, "idle", LEFT));
+    runtime.block_on(stored(&store, "idle", BACK));
 }
 
-/// The sentinels need a moment to learn of what they have not brought about.
+/// The sentinels go on naming a server that was demoted behind their backs, as long as they need more votes for another
+/// one than there are of them.
 fn a_server_that_is_named_and_is_no_primary_is_not_used(runtime: &Runtime, group: &mut SentinelGroup) {
     let primary = group.primary_port();
     let another = group.server_ports().into_iter().find(|port| *port != primary).unwrap();
     let store = RedisStore::open(&group.url()).unwrap();
+    let votes = |needed: &str| {
+        for port in group.sentinel_ports() {
+            tell(port, &["SENTINEL", "SET", SentinelGroup::NAME, "quorum", needed]);
+        }
+    };
+    votes("9");
     tell(primary, &["REPLICAOF", "127.0.0.1", &another.to_string()]);
     // A replica would answer this one.
     let refused = runtime.block_on(store.ping()).unwrap_err();
     assert!(refused.source().unwrap().to_string().contains("named a replica"), "{refused:?}");
+    votes("2");
     group.moved_from(primary);
     group.heal();
-    runtime.block_on(stored(&store, "named", LEFT));
+    runtime.block_on(stored(&store, "named", BACK));
 }
 
 fn sentinels_that_are_gone_do_not_matter(runtime: &Runtime, group: &SentinelGroup) {
@@ -109,7 +113,7 @@ fn sentinels_that_are_gone_do_not_matter(runtime: &Runtime, group: &SentinelGrou
     let sentinels = ports.iter().map(|port| format!("redis://127.0.0.1:{port}"));
     let server = RedisConnectionInfo::default();
     let store = RedisStore::sentinel(sentinels, SentinelGroup::NAME, server.clone()).unwrap();
-    runtime.block_on(stored(&store, "one-sentinel", LEFT));
+    runtime.block_on(stored(&store, "one-sentinel", BACK));
 
     let sentinels = ports.iter().map(|port| format!("redis://127.0.0.1:{port}"));
     let unknown = RedisStore::sentinel(sentinels, "another", server).unwrap();
@@ -126,7 +130,7 @@ fn a_group_that_is_gone_leaves_nothing_behind(
     assert!(runtime.block_on(store.ping()).is_err());
     runtime.leaves_nothing_behind(store);
     group.heal();
-    runtime.block_on(stored(store, "after-all", LEFT));
+    runtime.block_on(stored(store, "after-all", BACK));
 }
 
 /// The last part, for what asks the servers without a password is refused afterwards.
