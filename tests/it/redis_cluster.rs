@@ -25,7 +25,7 @@ fn the_store_keeps_the_contract_and_follows_the_slots() {
     let mut cluster = Cluster::start();
     let store = RedisStore::open(&cluster.url()).unwrap();
 
-    runtime.block_on(conformance::run(&store, Duration::from_millis(300)));
+    runtime.block_on(conformance::run(&store, Duration::from_millis(500)));
     a_first_execution_is_two_pipelines_of_two_commands(&runtime, &cluster);
     large_answers_are_kept(&runtime, &store);
     a_slot_may_move_under_a_record(&runtime, &cluster, &store);
