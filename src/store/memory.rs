@@ -6,8 +6,8 @@
 use std::fmt;
 use std::hash::BuildHasher;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,12 +18,19 @@ use crate::key::StorageKey;
 use crate::outcome::Outcome;
 
 mod hash;
+#[cfg(all(test, idempotency_loom))]
+mod interleavings;
 mod room;
 mod shard;
+#[cfg(not(all(test, idempotency_loom)))]
+mod sync;
 
 use hash::Secret;
+#[cfg(all(test, idempotency_loom))]
+use interleavings::sync;
 use room::Room;
 use shard::{Kept, Shard, Slot};
+use sync::{AtomicU64, Mutex, MutexGuard, OwnedNotified};
 
 /// Keeps records in the memory of this process. A clone is the same store.
 ///
@@ -115,11 +122,14 @@ impl Inner {
         self.start.elapsed()
     }
 
-    #[allow(clippy::cast_possible_truncation)] // Any bits of the hash will do.
     fn shard(&self, key: &StorageKey) -> MutexGuard<'_, Shard> {
+        hold(&self.shards[self.index(key)])
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // Any bits of the hash will do.
+    fn index(&self, key: &StorageKey) -> usize {
         // Not the lowest bits nor the highest, by which the map of the shard finds the record.
-        let index = (self.secret.hash_one(key) >> 32) as usize & (self.shards.len() - 1);
-        hold(&self.shards[index])
+        (self.secret.hash_one(key) >> 32) as usize & (self.shards.len() - 1)
     }
 
     fn number(&self) -> u64 {
@@ -184,6 +194,22 @@ impl Inner {
         }
     }
 
+    fn release(&self, lease: &Lease) -> Settlement {
+        self.settle(lease, |_| false, |shard, _| shard.remove(&lease.key, &self.room))
+    }
+
+    fn renew(&self, lease: &Lease) -> Settlement {
+        self.settle(lease, |_| false, |shard, now| shard.renew(lease, now))
+    }
+
+    /// If the record that was seen is still pending: what resolves when it is settled, and when its lease lapses.
+    fn wait(&self, seen: &Seen, now: Duration) -> Option<(OwnedNotified, Duration)> {
+        match self.shard(&seen.key).live(&seen.key, now, &self.room) {
+            Some(slot) if slot.token == seen.token => slot.wait(),
+            _ => None,
+        }
+    }
+
     fn keep(&self, lease: &Lease, kept: Kept, retention: Duration) -> Settlement {
         let wanted = std::mem::discriminant(&kept);
         let again = |kept: &Kept| std::mem::discriminant(kept) == wanted;
@@ -230,12 +256,11 @@ impl Store for MemoryStore {
     }
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
-        let room = &self.0.room;
-        Ok(self.0.settle(lease, |_| false, |shard, _| shard.remove(&lease.key, room)))
+        Ok(self.0.release(lease))
     }
 
     async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
-        Ok(self.0.settle(lease, |_| false, |shard, now| shard.renew(lease, now)))
+        Ok(self.0.renew(lease))
     }
 
     async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
@@ -245,11 +270,7 @@ impl Store for MemoryStore {
 
     async fn changed(&self, seen: &Seen, _round: u32, bound: Duration) -> Result<(), StoreError> {
         let now = self.0.now();
-        let waiting = match self.0.shard(&seen.key).live(&seen.key, now, &self.0.room) {
-            Some(slot) if slot.token == seen.token => slot.wait(),
-            _ => None,
-        };
-        if let Some((settled, lapses)) = waiting {
+        if let Some((settled, lapses)) = self.0.wait(seen, now) {
             let bound = bound.min(lapses.saturating_sub(now));
             let _ = tokio::time::timeout(bound, settled).await;
         }

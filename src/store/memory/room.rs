@@ -1,12 +1,13 @@
 //! The bounds of the memory store: how many records and bytes there are, over all shards.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::super::{ErrorKind, StoreError};
+use super::sync::AtomicUsize;
 
 /// What a record takes without its answer: slot, key, its place in the map and in the queue of expiries, each with
 /// the slack of a collection that grows by doubling.
-const RECORD: usize = 320;
+pub(super) const RECORD: usize = 320;
 
 /// Counts records and bytes. Relaxed ordering will do: the counters guard no other memory.
 pub(super) struct Room {

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Notify;
-use tokio::sync::futures::OwnedNotified;
 
 use super::super::{ErrorKind, Lease, Record, State, StoreError, Token};
 use super::hash::Secret;
 use super::room::Room;
+use super::sync::{Notify, OwnedNotified};
 use crate::fingerprint::Fingerprint;
 use crate::key::StorageKey;
 use crate::outcome::Outcome;

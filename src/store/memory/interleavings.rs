@@ -1,0 +1,268 @@
+//! Every interleaving of a few threads over the store's own code, by loom: see `.ci/run` for how to run them.
+//!
+//! A lease lapses either at once or in an hour, so that the clock decides nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use loom::future::block_on;
+use loom::thread;
+
+use super::super::{ErrorKind, Lease, Previous, Record, Reservation, Reserve, Seen, Settlement, State};
+use super::Inner;
+use super::shard::Kept;
+
+mod given;
+pub(super) mod sync;
+
+use given::{answer, answers, ask, in_two_shards, many_asks, store};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+#[test]
+fn of_two_contenders_one_acquires() {
+    let ask = ask("key", HOUR);
+    explore(move || {
+        let store = store(1, 10);
+        let other = spawn(&store, &ask, |store, ask| store.reserve(ask).unwrap());
+        let mine = store.reserve(&ask).unwrap();
+        let (lease, found) = winner_and_loser(mine, other.join().unwrap());
+        assert_eq!((lease.attempt, lease.token), (1, found.token));
+        assert!(matches!(found.state, State::Pending { abandoned: false }));
+        assert_eq!(store.room.records(), 1);
+    });
+}
+
+#[test]
+fn of_two_contenders_one_takes_over_a_failed_record() {
+    let ask = ask("key", HOUR);
+    explore(move || {
+        let store = store(1, 10);
+        let first = acquire(&store, &ask);
+        assert_eq!(store.keep(&first, Kept::Failed(Some(answer())), HOUR), Settlement::Applied);
+        let other = spawn(&store, &ask, |store, ask| store.reserve(ask).unwrap());
+        let mine = store.reserve(&ask).unwrap();
+        let (lease, found) = winner_and_loser(mine, other.join().unwrap());
+        assert_eq!((lease.attempt, lease.token), (2, found.token));
+        assert_eq!(answers(&store), 0, "the answer of the failed attempt was let go once");
+    });
+}
+
+#[test]
+fn a_waiter_hears_of_a_completed_record() {
+    explore(completed_under_waiters(1));
+}
+
+/// With up to three preemptions; without a bound it takes too long.
+#[test]
+fn all_waiters_hear_of_a_completed_record() {
+    let mut some = loom::model::Builder::new();
+    some.preemption_bound = Some(3);
+    some.check(completed_under_waiters(2));
+}
+
+fn completed_under_waiters(waiters: usize) -> impl Fn() + Sync + Send + 'static {
+    let ask = ask("key", HOUR);
+    move || {
+        let store = store(1, 10);
+        let lease = acquire(&store, &ask);
+        let waiters: Vec<_> = (0..waiters).map(|_| spawn(&store, &ask, await_the_end)).collect();
+        assert_eq!(store.keep(&lease, Kept::Success(answer()), HOUR), Settlement::Applied);
+        for waiter in waiters {
+            let found = found(waiter.join().unwrap());
+            assert!(matches!(found.state, State::Success(_)));
+        }
+    }
+}
+
+#[test]
+fn a_waiter_hears_of_a_released_record() {
+    let ask = ask("key", HOUR);
+    explore(move || {
+        let store = store(1, 10);
+        let lease = acquire(&store, &ask);
+        let waiter = spawn(&store, &ask, await_the_end);
+        assert_eq!(store.release(&lease), Settlement::Applied);
+        let Reservation::Acquired(next) = waiter.join().unwrap() else {
+            panic!("the key was free");
+        };
+        assert_eq!((next.attempt, next.previous), (1, None));
+        assert_eq!(store.room.records(), 1);
+    });
+}
+
+/// Somebody waits for an attempt, which is then taken over. It is not the new attempt that was waited for.
+#[test]
+fn a_waiter_hears_that_the_record_was_taken_over() {
+    let (lapsed, ask) = (ask("key", Duration::ZERO), ask("key", HOUR));
+    explore(move || {
+        let store = store(1, 10);
+        let lease = acquire(&store, &lapsed);
+        let seen = Seen { key: lease.key, token: lease.token };
+        let waiter = spawn(&store, &ask, move |store, ask| {
+            if let Some((changed, _)) = store.wait(&seen, store.now()) {
+                block_on(changed);
+            }
+            // What was waited for is over: a look finds the next attempt.
+            found(store.reserve(ask).unwrap())
+        });
+        let next = acquire(&store, &ask);
+        assert_eq!(next.previous, Some(Previous::Abandoned));
+        assert_eq!(waiter.join().unwrap().token, next.token);
+    });
+}
+
+#[test]
+fn a_late_settling_write_and_a_take_over_exclude_each_other() {
+    let (lapsed, ask) = (ask("key", Duration::ZERO), ask("key", HOUR));
+    explore(move || {
+        let store = store(1, 10);
+        let late = acquire(&store, &lapsed);
+        let owner = spawn(&store, &late, |store, late| store.keep(late, Kept::Success(answer()), HOUR));
+        let reservation = store.reserve(&ask).unwrap();
+        match (owner.join().unwrap(), reservation) {
+            (Settlement::Applied, Reservation::Found(Record { state: State::Success(_), token, .. })) => {
+                assert_eq!(token, late.token);
+                assert_eq!(answers(&store), answer().len());
+            }
+            (Settlement::LeaseLost, Reservation::Acquired(next)) => {
+                assert_eq!((next.attempt, next.previous), (2, Some(Previous::Abandoned)));
+                assert_eq!(found(store.reserve(&ask).unwrap()).token, next.token);
+                assert_eq!(answers(&store), 0);
+            }
+            (settlement, reservation) => panic!("{settlement:?} and {reservation:?}"),
+        }
+    });
+}
+
+#[test]
+fn a_late_heartbeat_and_a_take_over_exclude_each_other() {
+    let (lapsed, ask) = (ask("key", Duration::ZERO), ask("key", HOUR));
+    explore(move || {
+        let store = store(1, 10);
+        let late = Lease { lease: HOUR, ..acquire(&store, &lapsed) };
+        let owner = spawn(&store, &late, Inner::renew);
+        let reservation = store.reserve(&ask).unwrap();
+        match (owner.join().unwrap(), reservation) {
+            (Settlement::Applied, Reservation::Found(Record { attempt: 1, .. }))
+            | (Settlement::LeaseLost, Reservation::Acquired(Lease { attempt: 2, .. })) => {}
+            (settlement, reservation) => panic!("{settlement:?} and {reservation:?}"),
+        }
+    });
+}
+
+/// The record expires, and its late owner meets it as well as a newcomer: it is counted out once.
+#[test]
+fn an_expired_record_is_counted_out_once() {
+    let (expired, ask) = (Reserve { retention: Duration::ZERO, ..ask("key", HOUR) }, ask("key", HOUR));
+    explore(move || {
+        let store = store(1, 1);
+        let late = acquire(&store, &expired);
+        let owner = spawn(&store, &late, |store, late| store.keep(late, Kept::Success(answer()), HOUR));
+        acquire(&store, &ask);
+        assert_eq!(owner.join().unwrap(), Settlement::LeaseLost);
+        assert_eq!((store.room.records(), answers(&store)), (1, 0));
+    });
+}
+
+/// Each in a shard of its own, so that nothing but the count stands between them.
+#[test]
+fn no_more_records_are_let_in_than_there_is_room_for() {
+    let asks = many_asks();
+    explore(move || {
+        let store = store(2, 1);
+        let [one, two] = in_two_shards(&store, &asks);
+        let other = spawn(&store, &one, |store, one| {
+            let reservation = store.reserve(one);
+            assert!(store.room.records() <= 1);
+            reservation
+        });
+        let mine = store.reserve(&two);
+        assert!(store.room.records() <= 1);
+        match (mine, other.join().unwrap()) {
+            (Ok(Reservation::Acquired(lease)), Err(error))
+            | (Err(error), Ok(Reservation::Acquired(lease))) => {
+                assert_eq!(error.kind(), ErrorKind::Full);
+                assert_eq!(store.room.records(), 1);
+                assert_eq!(store.release(&lease), Settlement::Applied);
+                assert_eq!((store.room.records(), store.room.bytes()), (0, 0));
+            }
+            (mine, other) => panic!("{mine:?} and {other:?}"),
+        }
+    });
+}
+
+/// One thread gives room back while another one asks for it; whatever comes of that, the count is true in the end.
+#[test]
+fn room_that_is_given_back_is_neither_lost_nor_given_twice() {
+    let asks = many_asks();
+    explore(move || {
+        let store = store(2, 1);
+        let [one, two] = in_two_shards(&store, &asks);
+        let lease = acquire(&store, &one);
+        let owner = spawn(&store, &lease, |store, lease| {
+            assert_eq!(store.keep(lease, Kept::Failed(Some(answer())), Duration::ZERO), Settlement::Applied);
+        });
+        let admitted = match store.reserve(&two) {
+            Ok(reservation) => usize::from(matches!(reservation, Reservation::Acquired(_))),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Full);
+                0
+            }
+        };
+        owner.join().unwrap();
+        store.sweep(store.now());
+        assert_eq!((store.room.records(), answers(&store)), (admitted, 0));
+    });
+}
+
+fn explore(threads: impl Fn() + Sync + Send + 'static) {
+    loom::model(threads);
+}
+
+/// Runs on the store, with a copy of what it works with.
+fn spawn<G: Clone + 'static, T: 'static>(
+    store: &Arc<Inner>,
+    given: &G,
+    run: impl FnOnce(&Inner, &G) -> T + 'static,
+) -> thread::JoinHandle<T> {
+    let (store, given) = (Arc::clone(store), given.clone());
+    thread::spawn(move || run(&store, &given))
+}
+
+fn acquire(store: &Inner, ask: &Reserve) -> Lease {
+    match store.reserve(ask).unwrap() {
+        Reservation::Acquired(lease) => lease,
+        Reservation::Found(record) => panic!("{record:?} was in the way"),
+    }
+}
+
+fn found(reservation: Reservation) -> Record {
+    match reservation {
+        Reservation::Found(record) => record,
+        Reservation::Acquired(lease) => panic!("nothing was found: {lease:?}"),
+    }
+}
+
+fn winner_and_loser(one: Reservation, two: Reservation) -> (Lease, Record) {
+    match (one, two) {
+        (Reservation::Acquired(lease), Reservation::Found(record))
+        | (Reservation::Found(record), Reservation::Acquired(lease)) => (lease, record),
+        both => panic!("one should have won: {both:?}"),
+    }
+}
+
+/// Reserves and waits by turns, as the layer does. A wait that nobody ends is a deadlock, which loom reports.
+fn await_the_end(store: &Inner, ask: &Reserve) -> Reservation {
+    loop {
+        match store.reserve(ask).unwrap() {
+            Reservation::Found(Record { state: State::Pending { .. }, token, .. }) => {
+                let seen = Seen { key: ask.key, token };
+                if let Some((settled, _)) = store.wait(&seen, store.now()) {
+                    block_on(settled);
+                }
+            }
+            end => return end,
+        }
+    }
+}

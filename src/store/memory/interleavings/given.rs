@@ -1,0 +1,65 @@
+//! What the threads work with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use tokio::time::Instant;
+
+use super::super::super::{Rerun, Reserve};
+use super::super::room::{RECORD, Room};
+use super::super::shard::Shard;
+use super::super::{Inner, Secret, frame};
+use super::HOUR;
+use super::sync::{AtomicU64, Mutex};
+use crate::fingerprint::Fingerprint;
+use crate::key::{IdempotencyKey, Scope, StorageKey};
+use crate::outcome::{KeptBody, Outcome};
+
+/// A store of so many shards, with room for so many records.
+pub(super) fn store(shards: usize, max_records: usize) -> Arc<Inner> {
+    let secret = Secret::new();
+    Arc::new(Inner {
+        shards: (0..shards).map(|_| Mutex::new(Shard::new(secret))).collect(),
+        secret,
+        room: Room::new(max_records, usize::MAX),
+        tokens: AtomicU64::new(1),
+        start: Instant::now(),
+    })
+}
+
+/// Made before the exploration, for its threads have little room on their stacks.
+pub(super) fn ask(key: &str, lease: Duration) -> Reserve {
+    let key = IdempotencyKey::parse(key.as_bytes()).unwrap();
+    Reserve {
+        key: StorageKey::derive(None, "tests", &Scope::anonymous(), &key),
+        fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
+        lease,
+        retention: HOUR * 2,
+        rerun_failed: Rerun::Any,
+        rerun_abandoned: true,
+    }
+}
+
+pub(super) fn many_asks() -> Vec<Reserve> {
+    (0..64).map(|number| ask(&number.to_string(), HOUR)).collect()
+}
+
+/// The first in the first shard, the second in the second one. Which keys these are is up to the secret of the store.
+pub(super) fn in_two_shards(store: &Inner, asks: &[Reserve]) -> [Reserve; 2] {
+    [0, 1].map(|shard| {
+        let ask = asks.iter().find(|ask| store.index(&ask.key) == shard);
+        ask.expect("64 keys are not all in one of two shards").clone()
+    })
+}
+
+pub(super) fn answer() -> Bytes {
+    let body = KeptBody::Whole { bytes: Bytes::from_static(b"answer"), trailers: None };
+    frame(&Outcome { status: StatusCode::OK, headers: HeaderMap::new(), request_id: None, body })
+}
+
+/// The bytes of all answers that the store counts.
+pub(super) fn answers(store: &Inner) -> usize {
+    store.room.bytes() - RECORD * store.room.records()
+}

@@ -1,0 +1,87 @@
+//! What the threads of the memory store share, in the types that loom follows.
+
+use std::future::Future;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+
+pub(in super::super) use loom::sync::atomic::AtomicU64;
+pub(in super::super) use loom::sync::{Mutex, MutexGuard};
+
+/// Loom's, with the method that it knows by an older name.
+pub(in super::super) struct AtomicUsize(loom::sync::atomic::AtomicUsize);
+
+impl AtomicUsize {
+    pub(in super::super) fn new(number: usize) -> Self {
+        Self(loom::sync::atomic::AtomicUsize::new(number))
+    }
+
+    pub(in super::super) fn try_update(
+        &self,
+        set: Ordering,
+        fetch: Ordering,
+        change: impl FnMut(usize) -> Option<usize>,
+    ) -> Result<usize, usize> {
+        self.0.fetch_update(set, fetch, change)
+    }
+}
+
+impl Deref for AtomicUsize {
+    type Target = loom::sync::atomic::AtomicUsize;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+/// As much of tokio's as the store uses, kept to what tokio promises: whoever waits hears of every call after the one
+/// that made the future, polled or not, and of none before it.
+#[derive(Default)]
+pub(in super::super) struct Notify {
+    calls: AtomicUsize,
+    waiters: Mutex<Vec<Waker>>,
+}
+
+impl Default for AtomicUsize {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
+impl Notify {
+    pub(in super::super) fn notify_waiters(&self) {
+        let mut waiters = self.waiters.lock().expect("no thread of a test panics and goes on");
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let woken = std::mem::take(&mut *waiters);
+        drop(waiters);
+        for waker in woken {
+            waker.wake();
+        }
+    }
+
+    pub(in super::super) fn notified_owned(self: Arc<Self>) -> OwnedNotified {
+        let calls = self.calls.load(Ordering::SeqCst);
+        OwnedNotified { notify: self, calls }
+    }
+}
+
+pub(in super::super) struct OwnedNotified {
+    notify: Arc<Notify>,
+    /// How many there had been when it was made.
+    calls: usize,
+}
+
+impl Future for OwnedNotified {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut waiters = self.notify.waiters.lock().expect("no thread of a test panics and goes on");
+        if self.notify.calls.load(Ordering::SeqCst) != self.calls {
+            return Poll::Ready(());
+        }
+        waiters.push(cx.waker().clone());
+        Poll::Pending
+    }
+}
