@@ -192,6 +192,26 @@ fn no_more_records_are_let_in_than_there_is_room_for() {
     });
 }
 
+/// Two shards count at the same time, and neither takes back what the other one has counted.
+#[test]
+fn the_counts_of_two_shards_add_up() {
+    let asks = many_asks();
+    explore(move || {
+        let store = store(2, 10);
+        let [one, two] = in_two_shards(&store, &asks);
+        let first = acquire(&store, &one);
+        assert_eq!(store.keep(&first, Kept::Failed(Some(answer())), HOUR), Settlement::Applied);
+        let passing = spawn(&store, &one, |store, one| {
+            let second = acquire(store, one);
+            assert_eq!(store.release(&second), Settlement::Applied);
+        });
+        let lease = acquire(&store, &two);
+        assert_eq!(store.keep(&lease, Kept::Success(answer()), HOUR), Settlement::Applied);
+        passing.join().unwrap();
+        assert_eq!((store.room.records(), answers(&store)), (1, answer().len()));
+    });
+}
+
 /// One thread gives room back while another one asks for it; whatever comes of that, the count is true in the end.
 #[test]
 fn room_that_is_given_back_is_neither_lost_nor_given_twice() {
