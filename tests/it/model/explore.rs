@@ -47,7 +47,7 @@ impl<S: Store> Subject<S> {
     /// A store on a clock of its own. Many cases share it, so that waiting costs little.
     pub(super) fn real(make: impl Fn() -> S + 'static) -> Self {
         let runtime = Builder::new_multi_thread().enable_all().build().unwrap();
-        let pace = Pace::Real;
+        let pace = Pace::REAL;
         Self { make: Arc::new(make), pace, runtime, seed: RngSeed::Random, at_once: 200, longest: 25 }
     }
 
@@ -69,10 +69,16 @@ impl<S: Store> Subject<S> {
         });
         let sequences = steps::sequences(self.longest);
         let mut explored = Explored { answers: BTreeMap::new(), undecided: 0 };
+        let mut pace = self.pace;
         for done in (0..cases).step_by(self.at_once) {
             let count = self.at_once.min(cases - done);
             let trees: Vec<_> = (0..count).map(|_| sequences.new_tree(&mut runner).unwrap()).collect();
-            let ends = self.run_all(trees.iter().map(ValueTree::current));
+            let ends = self.run_all(pace, trees.iter().map(ValueTree::current));
+            let undecided = ends.iter().filter(|end| matches!(end, End::Undecided)).count();
+            if undecided * 5 > count {
+                pace = pace.slower();
+            }
+            explored.undecided += undecided;
             for (tree, end) in trees.into_iter().zip(ends) {
                 match end {
                     End::Agreed(answers) => {
@@ -80,18 +86,18 @@ impl<S: Store> Subject<S> {
                             *explored.answers.entry(answer).or_default() += 1;
                         }
                     }
-                    End::Undecided => explored.undecided += 1,
-                    End::Differed(why) => return Err(self.simplest(&mut runner, tree, &why)),
+                    End::Undecided => {}
+                    End::Differed(why) => return Err(self.simplest(&mut runner, pace, tree, &why)),
                 }
             }
         }
         Ok(explored)
     }
 
-    fn run_all(&self, cases: impl Iterator<Item = Vec<Step>>) -> Vec<End> {
+    fn run_all(&self, pace: Pace, cases: impl Iterator<Item = Vec<Step>>) -> Vec<End> {
         self.runtime.block_on(async {
             let runs: Vec<_> =
-                cases.map(|steps| tokio::spawn(case::run((self.make)(), self.pace, steps))).collect();
+                cases.map(|steps| tokio::spawn(case::run((self.make)(), pace, steps))).collect();
             let mut ends = Vec::new();
             for run in runs {
                 ends.push(run.await.unwrap());
@@ -103,29 +109,30 @@ impl<S: Store> Subject<S> {
     fn simplest(
         &self,
         runner: &mut TestRunner,
+        pace: Pace,
         tree: impl ValueTree<Value = Vec<Step>>,
         why: &str,
     ) -> Difference {
         let drawn = tree.current();
-        let alone = runner.run_one(tree, |steps| match self.difference(&steps) {
+        let alone = runner.run_one(tree, |steps| match self.difference(pace, &steps) {
             Some(why) => Err(TestCaseError::fail(why)),
             None => Ok(()),
         });
         match alone {
             Err(TestError::Fail(why, steps)) => {
-                self.without_needless_steps(Difference { why: why.message().to_owned(), steps })
+                self.without_needless_steps(pace, Difference { why: why.message().to_owned(), steps })
             }
             _ => Difference { why: format!("{why} (and not when run alone)"), steps: drawn },
         }
     }
 
     /// Some steps can be left out only after others were made simpler.
-    fn without_needless_steps(&self, mut found: Difference) -> Difference {
+    fn without_needless_steps(&self, pace: Pace, mut found: Difference) -> Difference {
         let mut step = 0;
         while step < found.steps.len() {
             let mut steps = found.steps.clone();
             steps.remove(step);
-            if let Some(why) = self.difference(&steps) {
+            if let Some(why) = self.difference(pace, &steps) {
                 found = Difference { why, steps };
                 step = 0;
             } else {
@@ -135,8 +142,8 @@ impl<S: Store> Subject<S> {
         found
     }
 
-    fn difference(&self, steps: &[Step]) -> Option<String> {
-        match self.runtime.block_on(case::run((self.make)(), self.pace, steps.to_vec())) {
+    fn difference(&self, pace: Pace, steps: &[Step]) -> Option<String> {
+        match self.runtime.block_on(case::run((self.make)(), pace, steps.to_vec())) {
             End::Differed(why) => Some(why),
             End::Agreed(_) | End::Undecided => None,
         }

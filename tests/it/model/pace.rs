@@ -13,16 +13,27 @@ pub(super) enum Pace {
     Paused,
     /// On a real clock: everything ends half a tick away from where the steps are, so that it does not matter when
     /// exactly a step is made.
-    Real,
+    Real { tick: Duration },
 }
 
-/// A tick of the real clock.
+/// A tick of the real clock, and how long it becomes on a machine too busy for that.
 const TICK: Duration = Duration::from_millis(40);
+const LONGEST_TICK: Duration = Duration::from_millis(320);
 
 /// By how much the store's clock, read in whole milliseconds, may be off from ours.
 const SLACK: Duration = Duration::from_millis(2);
 
 impl Pace {
+    pub(super) const REAL: Self = Self::Real { tick: TICK };
+
+    /// The pace to go on at when too many steps came at a time about which nothing can be said.
+    pub(super) fn slower(self) -> Self {
+        match self {
+            Self::Paused => Self::Paused,
+            Self::Real { tick } => Self::Real { tick: LONGEST_TICK.min(tick * 2) },
+        }
+    }
+
     /// What a store is told.
     pub(super) fn duration(self, ticks: Ticks) -> Duration {
         match (ticks, self) {
@@ -30,7 +41,7 @@ impl Pace {
             (Ticks::FOR_EVER, _) => Duration::MAX,
             // Twice a step's length, so that steps fall before, upon and after it.
             (Ticks(ticks), Self::Paused) => Duration::from_millis(2 * u64::from(ticks)),
-            (Ticks(ticks), Self::Real) => TICK * u32::from(ticks - 1) + TICK / 2,
+            (Ticks(ticks), Self::Real { tick }) => tick * u32::from(ticks - 1) + tick / 2,
         }
     }
 
@@ -39,7 +50,7 @@ impl Pace {
         match self {
             Self::Paused => tokio::time::advance(Duration::from_millis(more.into())).await,
             // Not from now on, or delays would add up until they mattered.
-            Self::Real => tokio::time::sleep_until(start + TICK * (passed + more)).await,
+            Self::Real { tick } => tokio::time::sleep_until(start + tick * (passed + more)).await,
         }
     }
 
@@ -47,12 +58,12 @@ impl Pace {
     pub(super) fn when(self, began: Duration, ended: Duration) -> When {
         match self {
             Self::Paused => When { earliest: began, latest: ended },
-            Self::Real => When { earliest: began.saturating_sub(SLACK), latest: ended + SLACK },
+            Self::Real { .. } => When { earliest: began.saturating_sub(SLACK), latest: ended + SLACK },
         }
     }
 
     /// Whether it cannot be told, right after a write, if the shortest time has passed.
     pub(super) fn needs_a_tick_after_the_shortest(self) -> bool {
-        matches!(self, Self::Real)
+        matches!(self, Self::Real { .. })
     }
 }
