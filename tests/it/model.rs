@@ -37,7 +37,7 @@ fn a_store_chosen_at_run_time_answers_as_the_model_does() {
 fn the_redis_store_answers_as_the_model_does() {
     let server = crate::support::redis::RedisServer::start();
     let store = tower_idempotency::RedisStore::open(&server.url()).unwrap();
-    holds(&Subject::real(move || store.clone()), 600);
+    holds(&Subject::real(move || store.clone()), 400);
 }
 
 /// A model test that lets everything pass would pass.
@@ -56,14 +56,11 @@ fn the_model_finds_each_of_these_faults_and_shows_it_in_a_few_steps() {
 /// Shows the sequence that told them apart, when there is one.
 fn holds<S: Store>(subject: &Subject<S>, cases: usize) {
     let explored = subject.explore(cases).unwrap_or_else(|found| panic!("{found}"));
-    let undecided = explored.undecided;
-    println!("{cases} cases, {undecided} of them cut short; answers: {:#?}", explored.answers);
-    assert!(
-        undecided * 2 <= cases,
-        "{undecided} of {cases} cases could not be judged: the machine is too busy"
-    );
+    let explore::Explored { answers, judged, undecided } = explored;
+    println!("{judged} cases, and {undecided} that were cut short; answers: {answers:#?}");
+    assert!(judged >= cases, "{undecided} cases could not be judged: the machine is too busy");
     for answer in case::ANSWERS {
-        assert!(explored.answers.contains_key(answer), "no case came to the answer {answer:?}");
+        assert!(answers.contains_key(answer), "no case came to the answer {answer:?}");
     }
 }
 

@@ -26,6 +26,7 @@ pub(super) struct Subject<S> {
 pub(super) struct Explored {
     /// How often each kind of answer was met.
     pub(super) answers: BTreeMap<Answered, usize>,
+    pub(super) judged: usize,
     /// How many cases ended early, because a step came at a time about which nothing can be said.
     pub(super) undecided: usize,
 }
@@ -48,7 +49,7 @@ impl<S: Store> Subject<S> {
     pub(super) fn real(make: impl Fn() -> S + 'static) -> Self {
         let runtime = Builder::new_multi_thread().enable_all().build().unwrap();
         let pace = Pace::REAL;
-        Self { make: Arc::new(make), pace, runtime, seed: RngSeed::Random, at_once: 200, longest: 25 }
+        Self { make: Arc::new(make), pace, runtime, seed: RngSeed::Random, at_once: 100, longest: 25 }
     }
 
     /// Draws the same cases each time.
@@ -56,7 +57,8 @@ impl<S: Store> Subject<S> {
         Self { seed: RngSeed::Fixed(seed), ..self }
     }
 
-    /// Runs so many cases, or as many as it takes to find a difference.
+    /// Runs until so many cases were judged to their end, or a difference is found, or it is plain that most cases cannot
+    /// be judged.
     pub(super) fn explore(&self, cases: usize) -> Result<Explored, Difference> {
         let mut runner = TestRunner::new(Config {
             failure_persistence: None,
@@ -68,10 +70,10 @@ impl<S: Store> Subject<S> {
             ..Config::default()
         });
         let sequences = steps::sequences(self.longest);
-        let mut explored = Explored { answers: BTreeMap::new(), undecided: 0 };
+        let mut explored = Explored { answers: BTreeMap::new(), judged: 0, undecided: 0 };
         let mut pace = self.pace;
-        for done in (0..cases).step_by(self.at_once) {
-            let count = self.at_once.min(cases - done);
+        while explored.judged < cases && explored.undecided <= cases {
+            let count = self.at_once.min(cases - explored.judged);
             let trees: Vec<_> = (0..count).map(|_| sequences.new_tree(&mut runner).unwrap()).collect();
             let ends = self.run_all(pace, trees.iter().map(ValueTree::current));
             let undecided = ends.iter().filter(|end| matches!(end, End::Undecided)).count();
@@ -79,6 +81,7 @@ impl<S: Store> Subject<S> {
                 pace = pace.slower();
             }
             explored.undecided += undecided;
+            explored.judged += count - undecided;
             for (tree, end) in trees.into_iter().zip(ends) {
                 match end {
                     End::Agreed(answers) => {
