@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tower_idempotency::store::{
     Lease, Previous, Record, Rerun, Reservation, Reserve, Settlement, State, Store, Token,
 };
-use tower_idempotency::{KeptBody, Outcome, StorageKey};
+use tower_idempotency::{ErrorKind, KeptBody, Outcome, StorageKey, StoreError};
 
 use super::given::{fingerprint, fresh_key, look, outcome};
 use super::machine::{Expected, Given, Model, Undecided};
@@ -266,9 +266,13 @@ fn differed(expected: &str, answered: &str) -> Result<(), Stop> {
     Err(Stop::Differed(format!("the model expects {expected}, the store answers {answered}")))
 }
 
+/// A server that a busy machine keeps from answering says nothing about the store.
 #[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
-fn broken(error: tower_idempotency::StoreError) -> Stop {
-    Stop::Differed(format!("the store answers {error} ({error:?})"))
+fn broken(error: StoreError) -> Stop {
+    match error.kind() {
+        ErrorKind::Unavailable => Stop::Undecided,
+        _ => Stop::Differed(format!("the store answers {error} ({error:?})")),
+    }
 }
 
 /// A record in one line: bodies can be long.
