@@ -26,15 +26,37 @@
 //! # What it guarantees
 //!
 //! - Of any number of concurrent requests with one key, one runs. The others are refused, or wait and get its answer.
-//! - An answer is in the store before the client has it, and a repeat gets it byte for byte.
+//! - An answer is in the store before the client has it, and a repeat gets it byte for byte. If the store cannot take it
+//!   at that moment, the client gets its answer all the same, the key stays taken, and the write is repeated until it is
+//!   in the store, another attempt has taken the record over, or the lease lapsed a minute ago.
 //! - A client that hangs up does not stop the handler; the answer is kept.
 //! - An attempt that was cut off is told from one that failed: [`Attempt::previous`] says which, and the policies
 //!   [`OnAbandoned`] and [`OnFailed`] say what follows.
-//! - A handler may run as long as it likes: its lease is renewed. A late writer whose lease was lost changes nothing.
+//! - A handler may run as long as it likes: its lease is renewed. If the lease is lost, [`Attempt::lease_lost`] tells the
+//!   handler, its late answer changes nothing, and its client gets the answer of the attempt that finished, if one has.
+//! - While the store is down nothing runs, unless [`OnOutage`] says otherwise.
+//! - [`IdempotencyLayer::shutdown`] begins nothing new and waits for what runs.
 //! - Nothing that a client sends is a raw key of a store, and no key, body or credential is logged.
 //!
 //! It does not fence the world: an attempt that was cut off from its store but still runs may go on having effects.
 //! Pass the key on to the systems that you call.
+//!
+//! # Watching it
+//!
+//! The layer logs through [`tracing`](https://docs.rs/tracing), with the first digits of the digest of a key, and counts
+//! with the feature `metrics`. [`IdempotencyLayer::inspect`] tells what stands under one key.
+//!
+//! | counter | labels |
+//! |---|---|
+//! | `idempotency_requests_total` | `result`: `executed`, `replayed`, `unguarded`, or the [code](Rejection::code) of a refusal |
+//! | `idempotency_attempts_total` | `previous`: `none`, `failed`, `abandoned` |
+//! | `idempotency_settled_total` | `operation`: `complete`, `fail`, `release`; `result`: `kept`, `lease_lost`, `repeated` (in the background) |
+//! | `idempotency_repeated_total` | `operation` as above; `result`: `kept`, `lease_lost`, `given_up` |
+//! | `idempotency_leases_lost_total` | – |
+//! | `idempotency_store_errors_total` | `operation`: also `reserve`, `renew`, `changed`, `inspect`; `kind`: `unavailable`, `timeout`, `full`, `corrupt` |
+//!
+//! A rising `previous="abandoned"` means processes that die or lose their store; `given_up` and `lease_lost` mean answers
+//! that were given and not kept.
 //!
 //! # Where to look
 //!
@@ -49,7 +71,7 @@
 //! |---|---|---|
 //! | `axum` | yes | [`Attempt`] as an extractor; fingerprints over the path that the client sent when routers are nested |
 //! | `redis` | | `RedisStore` |
-//! | `metrics` | | counters through the [`metrics`](https://docs.rs/metrics) facade, named in [`IdempotencyLayer`] |
+//! | `metrics` | | counters through the [`metrics`](https://docs.rs/metrics) facade |
 //! | `strict-keys` | | keys that must be RFC 9651 Strings |
 //! | `conformance` | | the store contract as runnable checks |
 #![cfg_attr(docsrs, feature(doc_cfg))]

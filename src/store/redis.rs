@@ -11,6 +11,15 @@
 //! <prefix><storage key>           the record: status, token, fingerprint, attempt, answer
 //! {<prefix><storage key>}<token>  the body of a large answer, in the same slot of a cluster
 //! ```
+//!
+//! To look at a record by hand, find it by the digits of the digest that the logs show, and read its second byte:
+//!
+//! ```text
+//! redis-cli --scan --pattern 'idempotency:3fc82ec1*'
+//! redis-cli GETRANGE idempotency:3fc82ec1… 1 1        P pending, S success, F failed
+//! ```
+//!
+//! A pending one that nobody renews is abandoned; [`IdempotencyLayer::inspect`](crate::IdempotencyLayer::inspect) tells.
 
 use std::fmt;
 use std::sync::Arc;
