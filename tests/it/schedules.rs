@@ -31,12 +31,12 @@ struct Figures {
 impl Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { schedules, operations, faults, verdict, .. } = self;
-        let Verdict { abandoned, lost, other, differing, differing_in_doubles, stuck, .. } = verdict;
+        let Verdict { abandoned, told, lost, other, differing, differing_in_doubles, stuck, .. } = verdict;
         let doubles = verdict.doubles();
         write!(
             f,
             "schedules {schedules} · operations {operations} · faults {faults} · doubles {doubles} (abandoned \
-             {abandoned}, lost {lost}, other {other}) · differing {differing} (+{differing_in_doubles} in doubles) \
+             {abandoned}, {told} of them after an answer, lost {lost}, other {other}) · differing {differing} (+{differing_in_doubles} in doubles) \
              · stuck {stuck} · problems {}",
             self.problems
         )

@@ -55,6 +55,8 @@ pub(super) enum Violation {
 pub(super) struct Verdict {
     /// Effects beyond the first by an attempt after one that was cut off.
     pub(super) abandoned: usize,
+    /// Keys run again although a client had been told of the attempt that was taken for cut off.
+    pub(super) told: usize,
     /// Effects beyond the first because the store had lost the record.
     pub(super) lost: usize,
     /// Effects beyond the first that nothing accounts for.
@@ -144,6 +146,9 @@ impl Audit<'_> {
                 kinds.push(answer);
             }
         }
+        let told = |attempt| kinds.iter().any(|answer| answer.attempt().is_some_and(|told| told < attempt));
+        let last = self.effects.iter().map(|effect| effect.attempt).max().unwrap_or_default();
+        verdict.told = usize::from(verdict.abandoned > 0 && told(u64::from(last)));
         let of_one_effect = kinds
             .iter()
             .enumerate()
@@ -209,6 +214,7 @@ impl Verdict {
 
     pub(super) fn add(&mut self, other: Self) {
         self.abandoned += other.abandoned;
+        self.told += other.told;
         self.lost += other.lost;
         self.other += other.other;
         self.differing += other.differing;

@@ -90,7 +90,7 @@ fn a_second_attempt_is_abandoned_whichever_effect_came_first() {
         let heard = vec![success(90, 1, "a"), replay(195, 2, "b")];
         let verdict = audit(&history(heard), &effects, &rules_with_fault(false));
         assert_eq!((verdict.lost, verdict.abandoned, verdict.other), (0, 1, 0));
-        assert_eq!(verdict.differing_in_doubles, 1);
+        assert_eq!((verdict.told, verdict.differing_in_doubles), (1, 1));
         assert_eq!(verdict.violations, []);
     }
 }
