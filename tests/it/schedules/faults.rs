@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use super::audit::Span;
 use super::clients::{Sandboxes, now};
@@ -135,6 +135,21 @@ impl Stage {
             injected.push(Injected { fault: *fault, span: Span { from, to: now() } });
         }
         injected
+    }
+}
+
+/// How late the test's own tasks may come before the machine is taken to be too busy for leases to be renewed in time.
+const LATE: Duration = Duration::from_millis(150);
+
+/// Notes, until it is aborted, when the machine stood still: that cuts an attempt off as well as any fault.
+pub(super) async fn watch(stalls: Arc<Mutex<Vec<Span>>>) {
+    loop {
+        let start = Instant::now();
+        let from = now();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        if start.elapsed() > LATE {
+            stalls.lock().unwrap().push(Span { from, to: now() });
+        }
     }
 }
 

@@ -122,12 +122,14 @@ impl Plan {
             .collect();
         let process_faults =
             faults(&mut draw.part("processes"), length, |draw| process_fault(draw, &settings));
-        // A server that was emptied forgets every key at once; in most schedules none may be forgotten.
-        let may_wipe = draw.part("wipe").chance(25);
-        let of_server: Vec<_> =
-            kind.faults().iter().copied().filter(|fault| may_wipe || *fault != StoreFault::Wipe).collect();
-        let store_faults =
-            faults(&mut draw.part("store"), length, |draw| store_fault(draw, kind, &of_server, &settings));
+        let mut store_faults =
+            faults(&mut draw.part("store"), length, |draw| store_fault(draw, kind, &settings));
+        // A server that was emptied forgets every key at once, so that any key may have a double. It is the end of some
+        // schedules; in the others none may be forgotten.
+        if kind == Kind::Redis && draw.part("wipe").chance(25) {
+            let last = store_faults.last_mut().expect("there is a fault at least");
+            last.fault = Fault::Store(StoreFault::Wipe);
+        }
         Self { seed, kind, settings, operations, process_faults, store_faults }
     }
 }
@@ -210,14 +212,18 @@ impl Sender {
     }
 }
 
-/// One fault after another, until the last operation has begun.
+/// One fault after another, until the last operation has begun. The first third of the time is quiet: there, nothing
+/// but a mistake runs an operation twice. At least one fault.
 fn faults(draw: &mut Draw, length: Duration, mut one: impl FnMut(&mut Draw) -> Planned) -> Vec<Planned> {
     let mut planned = Vec::new();
     let mut at = Duration::ZERO;
     loop {
-        let next = one(draw);
+        let mut next = one(draw);
+        if planned.is_empty() {
+            next.pause += length / 3;
+        }
         at += next.pause + next.lasts;
-        if at > length {
+        if at > length && !planned.is_empty() {
             return planned;
         }
         planned.push(next);
@@ -237,13 +243,13 @@ fn process_fault(draw: &mut Draw, settings: &Settings) -> Planned {
     Planned { pause: draw.millis(100, 1200), lasts, fault }
 }
 
-fn store_fault(draw: &mut Draw, kind: Kind, of_server: &[StoreFault], settings: &Settings) -> Planned {
+fn store_fault(draw: &mut Draw, kind: Kind, settings: &Settings) -> Planned {
     let (fault, lasts) = if kind.has_network() && draw.chance(60) {
         let state = network(draw);
         (Fault::Network(draw.index(settings.sandboxes), state), draw.millis(50, 2500))
     } else {
         let lasts = kind.lasts();
-        (Fault::Store(draw.one_of(of_server)), draw.millis(lasts.0, lasts.1))
+        (Fault::Store(draw.one_of(kind.faults())), draw.millis(lasts.0, lasts.1))
     };
     Planned { pause: draw.millis(100, 1200), lasts, fault }
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::audit::{Rules, Verdict, audit};
 use super::clients::{Payment, Sandboxes, now};
-use super::faults::{Injected, Processes, Starter};
+use super::faults::{Injected, Processes, Starter, watch};
 use super::history::{At, Effect, Heard, History};
 use super::plan::{OnAbandoned, Plan};
 use super::stage::Stage;
@@ -30,11 +30,16 @@ pub(super) struct Result {
 pub(super) async fn run(plan: Plan) -> Result {
     let directory = tempfile::tempdir().unwrap();
     let (ledger, notes) = (directory.path().join("ledger"), directory.path().join("stderr"));
+    let stalls = Arc::default();
+    let watching = tokio::spawn(watch(Arc::clone(&stalls)));
     let (histories, mut faults, mut problems) = play(&plan, &ledger, &notes).await;
+    watching.abort();
     faults.sort_by_key(|injected| injected.span.from);
     problems.extend(panics(&notes));
 
-    let rules = rules(&plan, &faults);
+    let mut rules = rules(&plan, &faults);
+    let stalls = std::mem::take(&mut *stalls.lock().unwrap());
+    rules.faults.extend(&stalls);
     let mut effects = effects(&ledger);
     let mut verdict = Verdict::default();
     let mut report = Vec::new();
@@ -50,6 +55,9 @@ pub(super) async fn run(plan: Plan) -> Result {
     report.extend(problems);
     if !report.is_empty() {
         report.extend(faults.iter().map(|injected| format!("  fault {injected}")));
+        report.extend(
+            stalls.iter().map(|stall| format!("  {} to {}: the machine stood still", stall.from, stall.to)),
+        );
         report.push(format!("  settings {:?}", plan.settings));
         report.push(format!("  the ledger and what the sandboxes noted: {}", directory.keep().display()));
     }

@@ -22,10 +22,10 @@ impl Kind {
         }
     }
 
-    /// What can happen to its servers.
+    /// What can happen to its servers at any time.
     pub(super) fn faults(self) -> &'static [StoreFault] {
         match self {
-            Self::Redis => &[StoreFault::Stop, StoreFault::Crash, StoreFault::Wipe],
+            Self::Redis => &[StoreFault::Stop, StoreFault::Crash],
             Self::Sentinel | Self::Cluster => {
                 &[StoreFault::KillPrimary, StoreFault::StopPrimary, StoreFault::Failover]
             }

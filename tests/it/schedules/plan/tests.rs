@@ -27,6 +27,7 @@ fn twenty_plans_of_250_operations_have_every_fault_of_their_stage_and_100_in_all
         assert!(has(|fault| matches!(fault, Fault::Stop(_))));
         assert!(has(|fault| matches!(fault, Fault::Drain(_))));
         assert_eq!(has(|fault| matches!(fault, Fault::Network(..))), kind.has_network());
+        assert_eq!(has(|fault| *fault == Fault::Store(StoreFault::Wipe)), kind == Kind::Redis);
     }
 }
 
@@ -38,4 +39,17 @@ fn plans_have_senders_of_one_key_together_and_some_that_hang_up_and_handlers_bey
     assert!(any(&|operation| operation.senders.iter().any(|sender| sender.hang_up.is_some())));
     assert!(any(&|operation| operation.takes > plan.settings.lease));
     assert!(any(&|operation| operation.fails) && any(&|operation| !operation.fails));
+}
+
+#[test]
+fn plans_begin_with_a_quiet_time_in_which_handlers_run_beyond_the_lease() {
+    for seed in 1..20 {
+        let plan = Plan::draw(seed, Kind::Redis, OnAbandoned::Rerun, 250);
+        let quiet = PACE * 250 / 3;
+        assert!(plan.process_faults[0].pause >= quiet && plan.store_faults[0].pause >= quiet);
+        let is_long = |operation: &&Operation| operation.takes > plan.settings.lease;
+        assert!(
+            plan.operations.iter().filter(is_long).any(|operation| operation.at + operation.takes < quiet)
+        );
+    }
 }
