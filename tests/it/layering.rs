@@ -21,9 +21,9 @@ use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 #[cfg(feature = "axum")]
 use tower_idempotency::Attempt;
-use tower_idempotency::{InFlight, RequestBody};
+use tower_idempotency::{IdempotencyLayer, InFlight, OnFailed, RequestBody};
 
-use crate::support::{Effects, Gate, Server, app, call, layer, post, service};
+use crate::support::{Effects, Gate, Server, app, call, layer, patiently, post, service, store};
 
 /// A router with one route, whose handler enters its run and answers with the number of it.
 fn payments(effects: &Effects) -> Router {
@@ -418,4 +418,52 @@ async fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
         service.ready().await.unwrap().call(unguarded).await.unwrap();
     }
     assert_eq!(effects.count(), 3 + 5);
+}
+
+#[tokio::test]
+async fn each_route_may_have_a_policy_of_its_own_over_one_store() {
+    let effects = Effects::new();
+    let ours = store();
+    let layer = |policy| IdempotencyLayer::new(ours.clone()).namespace("per route").on_failed(policy);
+    let failing = || service(&effects, |_| async { StatusCode::BAD_GATEWAY });
+    let router = Router::new()
+        .route("/rerun", routing::post_service(failing()).layer(layer(OnFailed::Rerun)))
+        .route("/refuse", routing::post_service(failing()).layer(layer(OnFailed::Refuse)));
+    let server = Server::start(router).await;
+    for (path, second, code) in [("/rerun", 502, None), ("/refuse", 409, Some("idempotency_attempt_failed"))]
+    {
+        let call = post(path).key(format!("order{}", path.replace('/', "-")));
+        assert_eq!(call.send(&server).await.status, 502);
+        let repeat = call.send(&server).await;
+        assert_eq!(repeat.status, second);
+        if let Some(code) = code {
+            repeat.assert_refused(409, code);
+        }
+    }
+    assert_eq!(effects.count(), 3);
+    // One store and one namespace: a key is used up for both routes.
+    post("/refuse").key("order-rerun").send(&server).await.assert_refused(409, "idempotency_key_reused");
+}
+
+#[tokio::test]
+async fn the_handler_runs_in_the_span_of_its_request_also_after_its_client_has_hung_up() {
+    let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry());
+    let (effects, gate) = (Effects::new(), Gate::new());
+    let (sender, mut spans) = tokio::sync::mpsc::unbounded_channel();
+    let handler_gate = gate.clone();
+    let router = app(&effects, move |_| {
+        let (gate, sender) = (handler_gate.clone(), sender.clone());
+        async move {
+            gate.passed().await;
+            let name = tracing::Span::current().metadata().map(tracing::Metadata::name);
+            sender.send(name).unwrap();
+        }
+    });
+    let server = Server::start(router.layer(layer()).layer(TraceLayer::new_for_http())).await;
+    let connection = post("/").key("order-1001").begin(&server, usize::MAX).await;
+    effects.reached(1).await;
+    drop(connection);
+    server.ended(1).await;
+    gate.open();
+    assert_eq!(patiently(spans.recv()).await, Some(Some("request")));
 }
