@@ -17,7 +17,7 @@ use crate::support::proxy::Proxy;
 use crate::support::redis::RedisServer;
 
 /// Long enough that a busy machine keeps up, short enough to wait for.
-const UNIT: Duration = Duration::from_millis(300);
+const UNIT: Duration = Duration::from_millis(500);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_store_keeps_the_contract() {
