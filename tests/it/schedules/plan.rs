@@ -124,9 +124,9 @@ impl Plan {
             faults(&mut draw.part("processes"), length, |draw| process_fault(draw, &settings));
         let mut store_faults =
             faults(&mut draw.part("store"), length, |draw| store_fault(draw, kind, &settings));
-        // A server that was emptied forgets every key at once, so that any key may have a double. It is the end of some
-        // schedules; in the others none may be forgotten.
-        if kind == Kind::Redis && draw.part("wipe").chance(25) {
+        // A server that was emptied forgets every key at once, so that any key may have a double. It is the end of one
+        // schedule in eight; in the others none may be forgotten.
+        if kind == Kind::Redis && seed.is_multiple_of(8) {
             let last = store_faults.last_mut().expect("there is a fault at least");
             last.fault = Fault::Store(StoreFault::Wipe);
         }
