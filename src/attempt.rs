@@ -112,10 +112,13 @@ impl Attempt {
         }
     }
 
-    pub(crate) fn lose_lease(&self) {
-        if let Some(lease) = &self.lease {
-            lease.lost.store(true, Ordering::Release);
-            lease.told.notify_waiters();
-        }
+    /// Tells all who hold this attempt; whether it was news.
+    pub(crate) fn lose_lease(&self) -> bool {
+        let Some(lease) = &self.lease else {
+            return false;
+        };
+        let is_news = !lease.lost.swap(true, Ordering::AcqRel);
+        lease.told.notify_waiters();
+        is_news
     }
 }

@@ -19,7 +19,7 @@ use tower_service::Service;
 use crate::attempt::Attempt;
 use crate::body::{self, ReadError, ResponseBody};
 use crate::config::{Class, Config, InFlight, OnAbandoned, OnFailed};
-use crate::key::{IdempotencyKey, StorageKey};
+use crate::key::IdempotencyKey;
 use crate::rejection::Rejection;
 use crate::response::{self, BrokenBody};
 use crate::shared::Shared;
@@ -29,6 +29,7 @@ use crate::telemetry;
 
 mod admit;
 mod decide;
+mod heartbeat;
 mod held;
 
 use admit::{Admitted, Reserved, admit};
@@ -124,7 +125,7 @@ where
             (Class::Failed, Ok(outcome)) => Settle::Fail(Some(outcome)),
             (Class::Success | Class::Failed, Err(BrokenBody)) => Settle::Fail(None),
         };
-        if let Settled::Lost = record.settle(settle).await
+        if let Settled::Lost(record) = record.settle(settle).await
             && let Some(outcome) = record.overtaken_by().await
         {
             return Caught::Answered(response::replay(outcome, request_id));
@@ -157,10 +158,4 @@ async fn within<T>(
     operation: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
     task::within(bound, operation).await.unwrap_or_else(|| Err(StoreError::new(ErrorKind::Timeout)))
-}
-
-fn store_failed(operation: &'static str, key: &StorageKey, error: &StoreError) {
-    let source = Error::source(error);
-    tracing::warn!(operation, %key, %error, source, "an operation of the store failed");
-    telemetry::store_error(operation, error.kind());
 }

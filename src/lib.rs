@@ -52,7 +52,7 @@
 //! | `idempotency_attempts_total` | `previous`: `none`, `failed`, `abandoned` |
 //! | `idempotency_settled_total` | `operation`: `complete`, `fail`, `release`; `result`: `kept`, `lease_lost`, `repeated` (in the background) |
 //! | `idempotency_repeated_total` | `operation` as above; `result`: `kept`, `lease_lost`, `given_up` |
-//! | `idempotency_leases_lost_total` | – |
+//! | `idempotency_leases_lost_total` | `cause`: `taken` by another attempt, `lapsed` for it could not be renewed |
 //! | `idempotency_store_errors_total` | `operation`: also `reserve`, `renew`, `changed`, `inspect`; `kind`: `unavailable`, `timeout`, `full`, `corrupt` |
 //!
 //! A rising `previous="abandoned"` means processes that die or lose their store; `given_up` and `lease_lost` mean answers

@@ -1,8 +1,13 @@
 //! What all clones of a layer, and all services made of it, have in common.
 
+use std::error::Error;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::key::StorageKey;
 use crate::running::Running;
+use crate::store::StoreError;
+use crate::telemetry;
 use crate::waiting::Lines;
 
 /// The store, who waits for it, and what runs.
@@ -10,10 +15,31 @@ pub(crate) struct Shared<St> {
     pub(crate) store: St,
     pub(crate) lines: Arc<Lines>,
     pub(crate) running: Running,
+    /// Whether the latest word of the store was a failure.
+    failing: AtomicBool,
 }
 
 impl<St> Shared<St> {
     pub(crate) fn new(store: St) -> Self {
-        Self { store, lines: Arc::default(), running: Running::default() }
+        Self { store, lines: Arc::default(), running: Running::default(), failing: AtomicBool::new(false) }
+    }
+
+    /// Counts and logs a failure of the store. In an outage each request fails alike, so only the first failure since
+    /// the store last answered is a warning.
+    pub(crate) fn store_failed(&self, operation: &'static str, key: &StorageKey, error: &StoreError) {
+        telemetry::store_error(operation, error.kind());
+        let source = error.source();
+        if self.failing.swap(true, Ordering::Relaxed) {
+            tracing::debug!(operation, %key, %error, source, "an operation of the store failed");
+        } else {
+            tracing::warn!(operation, %key, %error, source, "an operation of the store failed");
+        }
+    }
+
+    /// Ends an outage, if there was one.
+    pub(crate) fn store_answered(&self) {
+        if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
+            tracing::info!("the store answers again");
+        }
     }
 }

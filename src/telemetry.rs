@@ -29,9 +29,9 @@ pub(crate) fn repeated(operation: &'static str, result: &'static str) {
     counter!("idempotency_repeated_total", "operation" => operation, "result" => result).increment(1);
 }
 
-/// A lease was found lost while its handler ran.
-pub(crate) fn lease_lost() {
-    counter!("idempotency_leases_lost_total").increment(1);
+/// A lease was lost while its handler ran: `taken` by another attempt, or `lapsed` because it could not be renewed.
+pub(crate) fn lease_lost(cause: &'static str) {
+    counter!("idempotency_leases_lost_total", "cause" => cause).increment(1);
 }
 
 /// An operation of the store failed.

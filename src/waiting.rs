@@ -1,13 +1,20 @@
 //! Those who wait for the same answer in this process, so that one of them asks the store for all.
 
 use std::collections::HashMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{OwnedMutexGuard, watch};
+use tokio::time::Instant;
 
 use crate::fingerprint::Fingerprint;
 use crate::key::StorageKey;
-use crate::store::{ErrorKind, Record, Token};
+use crate::store::{ErrorKind, Record, Seen, Token};
+
+/// For so long nobody in a line looks again where somebody has looked, when the turn goes on to the next one.
+const FRESH: Duration = Duration::from_millis(300);
 
 type Name = (StorageKey, [u8; Fingerprint::LEN]);
 
@@ -20,6 +27,8 @@ type Name = (StorageKey, [u8; Fingerprint::LEN]);
 pub(crate) struct Lines(Mutex<HashMap<Name, Arc<Line>>>);
 
 struct Line {
+    /// Changes only under the guard of [`Lines`].
+    places: AtomicUsize,
     turn: Arc<tokio::sync::Mutex<Progress>>,
     news: watch::Sender<Option<News>>,
 }
@@ -29,6 +38,20 @@ struct Line {
 struct Progress {
     round: u32,
     awaited: Option<Token>,
+    looked: Option<(Seen, Instant)>,
+}
+
+/// How the wait for a turn ended.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for a moment, and a box would cost more than the move"
+)]
+pub(crate) enum Turn<I> {
+    /// The one who waited deals with the store now, until it leaves.
+    Mine,
+    News(News),
+    Interrupted(I),
 }
 
 /// What all in a line are told.
@@ -52,12 +75,16 @@ impl Lines {
     /// Takes the last place in the line of a request.
     pub(crate) fn join(self: &Arc<Self>, key: StorageKey, fingerprint: Fingerprint) -> Place {
         let name = (key, fingerprint.to_bytes());
-        let line = Arc::clone(
-            self.held()
-                .entry(name)
-                .or_insert_with(|| Arc::new(Line { turn: Arc::default(), news: watch::Sender::new(None) })),
-        );
-        Place { lines: Arc::clone(self), name, line, turn: None }
+        let mut lines = self.held();
+        let line = lines.entry(name).or_insert_with(|| {
+            Arc::new(Line {
+                places: AtomicUsize::new(0),
+                turn: Arc::default(),
+                news: watch::Sender::new(None),
+            })
+        });
+        line.places.fetch_add(1, Ordering::Relaxed);
+        Place { lines: Arc::clone(self), name, line: Arc::clone(line), turn: None }
     }
 }
 
@@ -70,23 +97,26 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Waits for the turn, unless there are news first. Who has the turn keeps it.
-    ///
-    /// # Cancel safety
-    ///
-    /// A wait that is dropped may be begun again, behind all others.
-    pub(crate) async fn turn(&mut self) -> Option<News> {
-        if self.turn.is_some() {
-            return None;
+    /// Waits for the turn. News that are told before count for more, and so does an interruption; whoever tells news
+    /// leaves afterwards, and the turn is then free too.
+    pub(crate) async fn turn<I>(&mut self, interrupted: impl Future<Output = I>) -> Turn<I> {
+        if let Ok(turn) = Arc::clone(&self.line.turn).try_lock_owned()
+            && self.line.news.borrow().is_none()
+        {
+            self.turn = Some(turn);
+            return Turn::Mine;
         }
         let mut news = self.line.news.subscribe();
         tokio::select! {
-            // Whoever tells news leaves afterwards, so that the turn is free; the news count for more.
             biased;
-            Ok(told) = news.wait_for(Option::is_some) => told.clone(),
+            Ok(told) = news.wait_for(Option::is_some) => match &*told {
+                Some(told) => Turn::News(told.clone()),
+                None => unreachable!("it was waited for"),
+            },
+            interruption = interrupted => Turn::Interrupted(interruption),
             turn = Arc::clone(&self.line.turn).lock_owned() => {
                 self.turn = Some(turn);
-                None
+                Turn::Mine
             }
         }
     }
@@ -96,12 +126,37 @@ impl Place {
         self.turn.as_ref().and_then(|progress| progress.awaited)
     }
 
-    /// Notes that the line waits for an attempt, and tells how often it has waited before.
-    pub(crate) fn waits_for(&mut self, attempt: Token) -> u32 {
+    /// What was in flight a moment ago, if somebody in the line has looked.
+    pub(crate) fn seen(&self) -> Option<Seen> {
+        let (seen, at) = self.turn.as_ref()?.looked?;
+        (at.elapsed() < FRESH).then_some(seen)
+    }
+
+    /// Notes that somebody else's attempt is in flight.
+    pub(crate) fn saw(&mut self, seen: Seen) {
+        if let Some(progress) = &mut self.turn {
+            progress.awaited.get_or_insert(seen.token);
+            progress.looked = Some((seen, Instant::now()));
+        }
+    }
+
+    /// Notes that this place makes an attempt. If it is the first since the key was free, those behind wait for it; if
+    /// it is made in place of a failed one, they still wait for that, and do not make a third.
+    pub(crate) fn makes(&mut self, attempt: Token, is_first: bool) {
+        if let Some(progress) = &mut self.turn {
+            if is_first {
+                progress.awaited = Some(attempt);
+            }
+            progress.awaited.get_or_insert(attempt);
+            progress.looked = None;
+        }
+    }
+
+    /// Tells how often the line has waited for the store before, and counts one more.
+    pub(crate) fn next_round(&mut self) -> u32 {
         let Some(progress) = &mut self.turn else {
             return 0;
         };
-        progress.awaited.get_or_insert(attempt);
         let round = progress.round;
         progress.round = round.saturating_add(1);
         round
@@ -113,9 +168,10 @@ impl Place {
         if lines.get(&self.name).is_some_and(|line| Arc::ptr_eq(line, &self.line)) {
             lines.remove(&self.name);
         }
-        drop(lines);
         // Nobody can join any more; without anybody else there is nobody to tell.
-        if Arc::strong_count(&self.line) > 1 {
+        let others = self.line.places.load(Ordering::Relaxed) > 1;
+        drop(lines);
+        if others {
             self.line.news.send_replace(Some(news()));
         }
     }
@@ -124,8 +180,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut lines = self.lines.held();
-        // Joins are made under the same guard, so the count cannot grow meanwhile: one is the map's and one is ours.
-        let last = Arc::strong_count(&self.line) <= 2;
+        let last = self.line.places.fetch_sub(1, Ordering::Relaxed) == 1;
         if last && lines.get(&self.name).is_some_and(|line| Arc::ptr_eq(line, &self.line)) {
             lines.remove(&self.name);
         }

@@ -7,13 +7,13 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::decide::{Decision, decide};
-use super::{store_failed, within};
+use super::within;
 use crate::config::{Config, InFlight, LONGEST_WAIT};
 use crate::outcome::Outcome;
 use crate::rejection::Rejection;
 use crate::shared::Shared;
-use crate::store::{ErrorKind, Lease, Record, Rerun, Reservation, Reserve, Store};
-use crate::waiting::{News, Place};
+use crate::store::{ErrorKind, Lease, Record, Rerun, Reservation, Reserve, Seen, Store};
+use crate::waiting::{News, Place, Turn};
 
 pub(super) enum Admitted {
     Execute(Reserved),
@@ -77,58 +77,83 @@ async fn wait_in_line<St: Store>(
 ) -> Admitted {
     let mut interrupted = pin!(interrupted);
     let mut place = shared.lines.join(reserve.key, reserve.fingerprint);
+    match place.turn(&mut interrupted).await {
+        Turn::Mine => {}
+        Turn::News(News::Found(record)) => return found(record, &reserve, config),
+        Turn::News(News::Unavailable(kind)) => return Admitted::Refuse(config.unavailable(kind)),
+        Turn::Interrupted(rejection) => return Admitted::Refuse(rejection),
+    }
+    // What the one before has just seen need not be looked at again.
+    let mut seen = place.seen();
     loop {
-        let news = tokio::select! {
-            biased;
-            news = place.turn() => news,
-            rejection = &mut interrupted => return Admitted::Refuse(rejection),
-        };
-        match news {
-            None => {}
-            Some(News::Found(record)) => return found(record, &reserve, config),
-            Some(News::Unavailable(kind)) => return Admitted::Refuse(config.unavailable(kind)),
-        }
-        let awaited = place.awaited();
-        // When the attempt that a crowd waits for fails, one of them runs it again. If that fails too, the rest do not
-        // try in turn.
-        if let (Some(awaited), Rerun::Any) = (awaited, reserve.rerun_failed) {
-            reserve.rerun_failed = Rerun::Only(awaited);
-        }
-        let record = match look(shared, config, &reserve).await {
-            Look::Acquired(lease, since) => {
-                place.waits_for(lease.token);
-                return Admitted::Execute(Reserved { lease, since, place: Some(place) });
-            }
-            Look::Found(record) => record,
-            Look::Failed(kind) => {
-                place.tell(|| News::Unavailable(kind));
-                // What is known to be in flight is not run beside itself, whatever the policy.
-                return match awaited {
-                    None if config.opens_for(kind) => Admitted::Unguarded,
-                    _ => Admitted::Refuse(config.unavailable(kind)),
-                };
-            }
-        };
-        let news = record.clone();
-        let seen = match decide(record, &reserve, config) {
-            Decision::InFlight(seen) => seen,
-            decision => {
-                place.tell(|| News::Found(news));
-                return admitted(decision, config);
-            }
+        let in_flight = match seen.take() {
+            Some(seen) => seen,
+            None => match ask(shared, config, &mut reserve, &mut place).await {
+                Asked::InFlight(seen) => seen,
+                Asked::Acquired(lease, since) => {
+                    return Admitted::Execute(Reserved { lease, since, place: Some(place) });
+                }
+                Asked::Ended(admitted) => return admitted,
+            },
         };
         let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Admitted::Refuse(config.in_flight());
-        }
-        let round = place.waits_for(seen.token);
+        let round = place.next_round();
         tokio::select! {
             biased;
-            changed = shared.store.changed(&seen, round, left) => if let Err(error) = changed {
-                store_failed("changed", &reserve.key, &error);
+            rejection = &mut interrupted => return Admitted::Refuse(rejection),
+            changed = shared.store.changed(&in_flight, round, left) => if let Err(error) = changed {
+                shared.store_failed("changed", &reserve.key, &error);
+                place.tell(|| News::Unavailable(error.kind()));
                 return Admitted::Refuse(config.unavailable(error.kind()));
             },
-            rejection = &mut interrupted => return Admitted::Refuse(rejection),
+        }
+    }
+}
+
+/// What the one who has the turn learns from the store.
+enum Asked {
+    Acquired(Lease, Instant),
+    InFlight(Seen),
+    Ended(Admitted),
+}
+
+/// Asks the store for all in the line, and tells them what is no longer in flight.
+async fn ask<St: Store>(
+    shared: &Shared<St>,
+    config: &Config,
+    reserve: &mut Reserve,
+    place: &mut Place,
+) -> Asked {
+    let awaited = place.awaited();
+    // When the attempt that a crowd waits for fails, one of them runs it again. If that fails too, the rest do not
+    // try in turn.
+    if let (Some(awaited), Rerun::Any) = (awaited, reserve.rerun_failed) {
+        reserve.rerun_failed = Rerun::Only(awaited);
+    }
+    let record = match look(shared, config, reserve).await {
+        Look::Acquired(lease, since) => {
+            place.makes(lease.token, lease.previous.is_none());
+            return Asked::Acquired(lease, since);
+        }
+        Look::Found(record) => record,
+        Look::Failed(kind) => {
+            place.tell(|| News::Unavailable(kind));
+            // What is known to be in flight is not run beside itself, whatever the policy.
+            return Asked::Ended(match awaited {
+                None if config.opens_for(kind) => Admitted::Unguarded,
+                _ => Admitted::Refuse(config.unavailable(kind)),
+            });
+        }
+    };
+    let news = record.clone();
+    match decide(record, reserve, config) {
+        Decision::InFlight(seen) => {
+            place.saw(seen);
+            Asked::InFlight(seen)
+        }
+        decision => {
+            place.tell(|| News::Found(news));
+            Asked::Ended(admitted(decision, config))
         }
     }
 }
@@ -142,11 +167,15 @@ enum Look {
 
 async fn look<St: Store>(shared: &Shared<St>, config: &Config, reserve: &Reserve) -> Look {
     let since = Instant::now();
-    match within(config.store_timeout, shared.store.reserve(reserve)).await {
+    let reservation = within(config.store_timeout, shared.store.reserve(reserve)).await;
+    if reservation.is_ok() {
+        shared.store_answered();
+    }
+    match reservation {
         Ok(Reservation::Acquired(lease)) => Look::Acquired(lease, since),
         Ok(Reservation::Found(record)) => Look::Found(record),
         Err(error) => {
-            store_failed("reserve", &reserve.key, &error);
+            shared.store_failed("reserve", &reserve.key, &error);
             Look::Failed(error.kind())
         }
     }

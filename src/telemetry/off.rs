@@ -10,6 +10,6 @@ pub(crate) fn settled(_: &'static str, _: &'static str) {}
 
 pub(crate) fn repeated(_: &'static str, _: &'static str) {}
 
-pub(crate) fn lease_lost() {}
+pub(crate) fn lease_lost(_: &'static str) {}
 
 pub(crate) fn store_error(_: &'static str, _: ErrorKind) {}

@@ -112,3 +112,37 @@ async fn waiters_beside_the_running_request_do_not_ask_at_all() {
     assert_eq!(looks(&server).await, 2, "one to reserve the key and one to keep the answer");
     assert_eq!(effects.count(), 1);
 }
+
+#[tokio::test]
+async fn waiters_that_come_and_go_ask_no_more_often_than_those_that_stay() {
+    let server = RedisServer::start();
+    let (effects, gate) = (Effects::new(), Gate::new());
+    let handler_gate = gate.clone();
+    let router = app(&effects, move |_| {
+        let gate = handler_gate.clone();
+        async move { gate.passed().await }
+    });
+    let [one, _] = layers_of_two_processes(&RedisStore::open(&server.url()).unwrap());
+    let [other, _] = layers_of_two_processes(&RedisStore::open(&server.url()).unwrap());
+    let brief = InFlight::Wait(Duration::from_millis(500));
+    let [one, other] = [one, other].map(|layer| layer.namespace("payments").in_flight(brief));
+    let running = tokio::spawn(pay(router.clone().layer(one)));
+    effects.reached(1).await;
+    let before = looks(&server).await;
+
+    let other = router.layer(other);
+    let start = Instant::now();
+    let mut waiters = JoinSet::new();
+    while start.elapsed() < Duration::from_secs(3) {
+        waiters.spawn(pay(other.clone()));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let count = waiters.len();
+    let refused = patiently(waiters.join_all()).await;
+    assert!(refused.iter().all(|(status, _, _)| *status == StatusCode::CONFLICT));
+    let (looked, seconds) = (looks(&server).await - before, start.elapsed().as_secs() + 1);
+    assert!(looked <= 6 + 5 * seconds, "{looked} looks of {count} waiters in {seconds} s");
+    gate.open();
+    running.await.unwrap();
+    assert_eq!(effects.count(), 1);
+}

@@ -142,3 +142,43 @@ async fn the_heartbeat_ends_with_the_lease() {
     overtaken.gate.open();
     overtaken.finish(first).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_handler_that_keeps_its_thread_keeps_its_lease() {
+    let effects = Effects::new();
+    let store = Scripted::over(store());
+    let [one, other] = layers_of_two_processes(&store).map(|layer| layer.lease(LEASE));
+    let renewals = store.clone();
+    let slow = app(&effects, move |_| {
+        let store = renewals.clone();
+        async move {
+            tokio::task::yield_now().await;
+            tokio::task::block_in_place(|| {
+                tokio::runtime::Handle::current().block_on(store.called(Operation::Renew, 9));
+            });
+            "done"
+        }
+    });
+    let server = Server::start(slow.clone().layer(one)).await;
+    let beside = Server::start(slow.layer(other)).await;
+    let call = post("/").key("order-1001");
+    let running = call.begin(&server, usize::MAX).await;
+    for _ in 0..2 {
+        store.called(Operation::Renew, 4).await;
+        call.send(&beside).await.assert_refused(409, "idempotency_key_in_flight");
+    }
+    call.finish(running).await.assert_first(200, "done");
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
+async fn those_who_wait_for_it_in_its_process_get_the_answer_of_the_other() {
+    let overtaken = Overtaken::start(StatusCode::CREATED, &opened()).await;
+    let (first, second) = overtaken.overtake().await;
+    let second = overtaken.finish(second).await;
+    second.assert_first(201, "second");
+    // The first attempt still runs, and knows that its lease is lost.
+    post("/").key("order-1001").send(&overtaken.one).await.assert_replays(&second);
+    overtaken.gate.open();
+    overtaken.finish(first).await.assert_replays(&second);
+}

@@ -224,8 +224,8 @@ async fn a_repeated_write_gives_up_for_an_attempt_that_has_taken_the_record_over
     let call = post("/").key("order-1001");
 
     store.fault(Operation::Complete, Fault::Error(ErrorKind::Unavailable));
+    store.fault(Operation::Renew, Fault::Error(ErrorKind::Unavailable));
     call.send(&one).await.assert_first(200, "run 1");
-    // Until its lease lapses, the first attempt may still get its answer in; nobody renews it.
     call.send(&other).await.assert_first(200, "run 2");
     let before = store.calls(Operation::Complete);
     store.heal();
@@ -234,6 +234,30 @@ async fn a_repeated_write_gives_up_for_an_attempt_that_has_taken_the_record_over
     assert!(replay.is_replay());
     assert_eq!(replay.text(), "run 2");
     assert_eq!(effects.attempts(), [(1, None), (2, Some(Previous::Abandoned))]);
+}
+
+#[tokio::test]
+async fn nobody_runs_an_operation_again_while_its_answer_is_still_being_written() {
+    let effects = Effects::new();
+    let store = Scripted::over(store());
+    let [one, other] = layers_of_two_processes(&store).map(|layer| layer.lease(LEASE));
+    let one = Server::start(counting(&effects).layer(one)).await;
+    let other = Server::start(counting(&effects).layer(other)).await;
+    let call = post("/").key("order-1001");
+
+    // As a server that is out of memory: it takes no answer, but renews a lease.
+    store.fault(Operation::Complete, Fault::Error(ErrorKind::Unavailable));
+    let first = call.send(&one).await;
+    first.assert_first(200, "run 1");
+    for leases in 1..=4 {
+        store.called(Operation::Renew, 3 * leases).await;
+        call.send(&other).await.assert_refused(409, "idempotency_key_in_flight");
+    }
+    let before = store.calls(Operation::Complete);
+    store.heal();
+    store.called(Operation::Complete, before + 1).await;
+    call.send(&other).await.assert_replays(&first);
+    assert_eq!(effects.count(), 1);
 }
 
 #[tokio::test]

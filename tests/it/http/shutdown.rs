@@ -7,9 +7,11 @@ use tower_idempotency::store::{DynStore, ErrorKind};
 use tower_idempotency::{InFlight, OnOutage};
 
 use crate::support::{
-    Arrived, Effects, Fault, Gate, Operation, Scripted, Server, app, counting, layer, layer_over, patiently,
-    post, store,
+    Arrived, Effects, Fault, Gate, Operation, Scripted, Server, app, counting, layer, layer_over,
+    layers_of_two_processes, patiently, post, store,
 };
+
+const MINUTE: Duration = Duration::from_mins(1);
 
 fn gated(effects: &Effects, gate: &Gate) -> Router {
     let gate = gate.clone();
@@ -78,7 +80,7 @@ async fn a_shutdown_waits_for_a_handler_whose_client_has_hung_up() {
 #[tokio::test]
 async fn those_who_only_wait_for_an_answer_are_refused_at_once() {
     let (effects, gate, arrived) = (Effects::new(), Gate::new(), Arrived::new());
-    let layer = arrived.counted(layer().in_flight(InFlight::Wait(Duration::from_mins(1))));
+    let layer = arrived.counted(layer().in_flight(InFlight::Wait(MINUTE)));
     let server = Server::start(gated(&effects, &gate).layer(layer.clone())).await;
     let call = post("/").key("order-1001");
     let running = call.begin(&server, usize::MAX).await;
@@ -126,4 +128,33 @@ async fn a_shutdown_does_not_wait_longer_than_the_lease_for_a_store_that_stays_d
     let started = std::time::Instant::now();
     patiently(layer.shutdown()).await;
     assert!(started.elapsed() < Duration::from_secs(20), "it took {:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn nobody_in_a_line_begins_anything_when_its_first_has_left_because_of_the_shutdown() {
+    let (effects, gate, arrived) = (Effects::new(), Gate::new(), Arrived::new());
+    let store = Scripted::over(store());
+    let [one, other] = layers_of_two_processes(&store).map(|layer| layer.in_flight(InFlight::Wait(MINUTE)));
+    let other = arrived.counted(other);
+    let running = Server::start(gated(&effects, &gate).layer(one)).await;
+    let waiting = Server::start(gated(&effects, &gate).layer(other.clone())).await;
+    let call = post("/").key("order-1001");
+    let first = call.begin(&running, usize::MAX).await;
+    effects.reached(1).await;
+    let mut line = Vec::new();
+    for _ in 0..5 {
+        line.push(call.begin(&waiting, usize::MAX).await);
+    }
+    arrived.reached(5).await;
+    store.called(Operation::Changed, 1).await;
+
+    let shutdown = other.shutdown();
+    for waiter in line {
+        call.finish(waiter).await.assert_refused(503, "idempotency_shutting_down");
+    }
+    patiently(shutdown).await;
+    assert_eq!(store.calls(Operation::Reserve), 2, "the running one, and the first of the line");
+    gate.open();
+    call.finish(first).await.assert_first(200, "done");
+    assert_eq!(effects.count(), 1);
 }

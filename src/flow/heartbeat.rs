@@ -1,0 +1,84 @@
+//! The renewals of a lease, in a task of their own: a handler that keeps its thread to itself does not keep them from it.
+
+use std::sync::Arc;
+
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until};
+use tracing::Instrument;
+
+use super::within;
+use crate::attempt::Attempt;
+use crate::config::Config;
+use crate::shared::Shared;
+use crate::store::{Lease, Settlement, Store};
+use crate::telemetry;
+
+/// Renews a lease until it is lost, or this is dropped.
+pub(super) struct Heartbeat(AbortHandle);
+
+impl Heartbeat {
+    /// `since` is when the reservation was sent.
+    pub(super) fn start<St: Store>(
+        shared: &Arc<Shared<St>>,
+        config: &Arc<Config>,
+        attempt: &Attempt,
+        lease: &Lease,
+        since: Instant,
+    ) -> Self {
+        let renewals =
+            renew_until_lost(Arc::clone(shared), Arc::clone(config), attempt.clone(), lease.clone(), since);
+        Self(tokio::spawn(renewals.in_current_span()).abort_handle())
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Renews the lease at every third of it. The handler is told when it has lapsed because the store could not be asked; it
+/// is renewed all the same as soon as that is possible, for nobody may have taken over.
+async fn renew_until_lost<St: Store>(
+    shared: Arc<Shared<St>>,
+    config: Arc<Config>,
+    attempt: Attempt,
+    lease: Lease,
+    mut renewed: Instant,
+) {
+    let beat = lease.lease / 3;
+    let mut next = renewed + beat;
+    loop {
+        let lapses = renewed + lease.lease;
+        sleep_until(if attempt.has_lost_lease() { next } else { next.min(lapses) }).await;
+        let sent = Instant::now();
+        let left = lapses.saturating_duration_since(sent);
+        if left.is_zero() && attempt.lose_lease() {
+            telemetry::lease_lost("lapsed");
+            tracing::warn!(key = %lease.key, "the lease has lapsed while the attempt ran: it could not be renewed");
+        }
+        if sent < next {
+            continue;
+        }
+        // A renewal that takes longer than a beat is of no use, and must not keep the next one from being sent.
+        let most = if left.is_zero() { beat } else { beat.min(left) };
+        next = match within(config.store_timeout.min(most), shared.store.renew(&lease)).await {
+            Ok(Settlement::Applied) => {
+                shared.store_answered();
+                renewed = sent;
+                sent + beat
+            }
+            Ok(Settlement::LeaseLost) => {
+                if attempt.lose_lease() {
+                    telemetry::lease_lost("taken");
+                    tracing::warn!(key = %lease.key, "the lease was lost while the attempt ran");
+                }
+                return;
+            }
+            Err(error) => {
+                shared.store_failed("renew", &lease.key, &error);
+                Instant::now() + beat / 4
+            }
+        };
+    }
+}
