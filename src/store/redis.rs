@@ -52,10 +52,10 @@ mod undo;
 mod url;
 
 pub use connection::Connection;
-use error::{is_broken, is_refused, store_error};
+use error::{is_broken, is_refused, reserve_error, store_error};
 use script::{Before, Script, text};
 use standing::Standing;
-use undo::Undo;
+use undo::{Unanswered, Undo};
 
 /// Keeps records in Redis, for any number of processes. A clone is the same store.
 ///
@@ -76,6 +76,7 @@ pub struct RedisStore<C = Connection> {
     prefix: Arc<str>,
     // Found out from the server's first answer, and remembered.
     before_7: Arc<AtomicBool>,
+    unanswered: Arc<Unanswered>,
 }
 
 impl<C> RedisStore<C> {
@@ -83,7 +84,12 @@ impl<C> RedisStore<C> {
     /// not come back after it was lost, and a `ConnectionManager` with its defaults waits for seconds while the
     /// server is down.
     pub fn with_connection(connection: C) -> Self {
-        Self { connection, prefix: Arc::from("idempotency:"), before_7: Arc::default() }
+        Self {
+            connection,
+            prefix: Arc::from("idempotency:"),
+            before_7: Arc::default(),
+            unanswered: Arc::default(),
+        }
     }
 
     /// Sets what the names of all records begin with. Default: `idempotency:`. Braces are left out of it: they would
@@ -214,7 +220,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
             match answer {
                 Ok((frame, left)) => return Ok(Standing { frame, left }),
                 Err(error) if is_refused(&error) => {}
-                Err(error) => return Err(store_error(error)),
+                Err(error) => return Err(reserve_error(error)),
             }
         }
         // A server before 7.0 refuses the command and has done nothing. If it refuses the script too, then it was

@@ -41,6 +41,10 @@ impl Apart {
         tokio::join!(work(self.through.clone()), heal).0
     }
 
+    async fn is_free(&self) {
+        patiently(async { while self.standing().await.is_some() {} }).await;
+    }
+
     async fn standing(&self) -> Option<Record> {
         self.beside.inspect(&request().key).await.unwrap()
     }
@@ -126,13 +130,35 @@ async fn a_first_reservation_that_was_not_answered_is_taken_back() {
     unanswered(&apart).await;
     assert!(apart.standing().await.is_some(), "it was made");
     apart.wire.set(Network::FINE);
-    let free = async {
-        while apart.standing().await.is_some() {
-            tokio::task::yield_now().await;
-        }
-    };
-    patiently(free).await;
+    apart.is_free().await;
     assert_eq!(acquired(apart.beside.reserve(&request()).await.unwrap()).attempt, 1);
+}
+
+#[tokio::test]
+async fn it_is_taken_back_also_when_its_lease_has_lapsed_meanwhile() {
+    let apart = Apart::start().await;
+    apart.wire.set(Network::Open { requests: Way::Pass, replies: Way::Hold });
+    let brief = Reserve { lease: Duration::from_millis(50), ..request() };
+    assert_eq!(apart.through.reserve(&brief).await.unwrap_err().kind(), ErrorKind::Timeout);
+    let standing = apart.standing().await.unwrap();
+    assert!(matches!(standing.state, State::Pending { abandoned: true }), "{standing:?}");
+    apart.wire.set(Network::FINE);
+    apart.is_free().await;
+}
+
+#[tokio::test]
+async fn one_that_was_made_by_a_user_who_may_not_ask_for_its_age_is_taken_back() {
+    let server = RedisServer::start();
+    let admin = redis::Client::open(server.url()).unwrap();
+    let mut admin = admin.get_multiplexed_async_connection().await.unwrap();
+    let rules = ["SETUSER", "limited", "on", ">secret", "~*", "+@all", "-pttl"];
+    redis::cmd("ACL").arg(&rules[..]).exec_async(&mut admin).await.unwrap();
+    let url = format!("redis://limited:secret@127.0.0.1:{}", server.port());
+    let limited = RedisStore::open(&url).unwrap();
+    let error = limited.reserve(&request()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error:?}");
+    let beside = RedisStore::open(&server.url()).unwrap();
+    patiently(async { while beside.inspect(&request().key).await.unwrap().is_some() {} }).await;
 }
 
 #[tokio::test]
@@ -147,12 +173,7 @@ async fn one_whose_caller_has_given_up_is_taken_back_too() {
     }
     assert!(apart.standing().await.is_some(), "it was made");
     apart.wire.set(Network::FINE);
-    let free = async {
-        while apart.standing().await.is_some() {
-            tokio::task::yield_now().await;
-        }
-    };
-    patiently(free).await;
+    apart.is_free().await;
 }
 
 #[tokio::test]

@@ -18,8 +18,9 @@ use crate::outcome::Outcome;
 /// same round trip: what passes through a script is copied several times inside the server.
 const INLINE: usize = 2048;
 
-/// A body outlives the record that points to it by this much, so that no record points to nothing.
-const BODY_GRACE: Duration = Duration::from_secs(5);
+/// A body outlives the record that points to it by its lease and this much, so that no record points to nothing: the
+/// record may be written later than the body, when the first try carried out only the one.
+const BODY_GRACE: Duration = Duration::from_mins(2);
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     /// Ends the attempt and keeps its answer.
@@ -40,7 +41,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
             return self.settle(&script::SETTLE, None, &[&name], &args).await;
         }
         let body_name = body_name(&name, &lease.token);
-        let grace = millis(retention.saturating_add(BODY_GRACE));
+        let grace = millis(retention.saturating_add(lease.lease).saturating_add(BODY_GRACE));
         // Of two settling writes under one token, only the first one counts, and only its body.
         let apart = |pipeline: &mut Pipeline| {
             pipeline.cmd("SET").arg(&body_name).arg(body).arg("NX").arg("PX").arg(grace).ignore();

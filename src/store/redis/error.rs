@@ -16,6 +16,14 @@ pub(super) fn store_error(error: RedisError) -> StoreError {
     StoreError::with_source(kind, error)
 }
 
+/// What became of a reservation: of its two commands the server may have carried out the first and refused the second, a
+/// user's permission to ask for a time being one reason.
+pub(super) fn reserve_error(error: RedisError) -> StoreError {
+    let stands =
+        error.clone().into_server_errors().is_some_and(|errors| errors.iter().all(|(at, _)| *at > 0));
+    if stands { StoreError::with_source(ErrorKind::Timeout, error) } else { store_error(error) }
+}
+
 /// The connection broke before the answer came. One that was refused never was one.
 pub(super) fn is_broken(error: &RedisError) -> bool {
     error.is_connection_dropped() && !error.is_connection_refusal()
