@@ -246,8 +246,8 @@ pub enum OnOutage {
     ///
     /// Every repeat runs it again, and so does a repeat after the outage: for a payment, that is another charge. Choose
     /// it only where a second effect does less harm than none. It holds for a store that cannot be reached or does not
-    /// answer in time; one that is full, or holds a damaged record, still refuses. The handler can tell by
-    /// [`Attempt::is_guarded`](crate::Attempt::is_guarded).
+    /// answer in time; one that is full, or holds a damaged record, still refuses, and so does the layer for a request that is
+    /// known to be in flight. The handler can tell by [`Attempt::is_guarded`](crate::Attempt::is_guarded).
     OpenRiskingDoubleEffects,
 }
 

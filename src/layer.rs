@@ -156,8 +156,8 @@ impl<St: Store> IdempotencyLayer<St> {
     }
 
     /// Sets how long an attempt is taken to be alive without a sign of life. It is renewed at each third while the
-    /// handler runs, so a handler may take any time; a crash is noticed when it lapses. Default: 10 s. No less than
-    /// 3 ms, no more than a year.
+    /// handler runs, so a handler may take any time, as long as it does not block all threads of the runtime; a crash is
+    /// noticed when it lapses. Default: 10 s. No less than 3 ms, no more than a year.
     #[must_use]
     pub fn lease(self, lease: Duration) -> Self {
         self.set(|config| config.lease = lease.clamp(Duration::from_millis(3), LONGEST_WAIT))
@@ -169,7 +169,8 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.retention = retention.max(Duration::from_millis(1)))
     }
 
-    /// Sets how long each operation of the store may take before the request is answered 503. Default: 2 s.
+    /// Sets how long each operation of the store may take. A reservation that takes longer is answered 503; an answer
+    /// whose write takes longer goes to the client, and is written again in the background. Default: 2 s.
     #[must_use]
     pub fn store_timeout(self, bound: Duration) -> Self {
         self.set(|config| config.store_timeout = bound)

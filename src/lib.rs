@@ -27,8 +27,8 @@
 //!
 //! - Of any number of concurrent requests with one key, one runs. The others are refused, or wait and get its answer.
 //! - An answer is in the store before the client has it, and a repeat gets it byte for byte. If the store cannot take it
-//!   at that moment, the client gets its answer all the same, the key stays taken, and the write is repeated until it is
-//!   in the store, another attempt has taken the record over, or the lease lapsed a minute ago.
+//!   at that moment, the client gets its answer all the same, the lease is renewed, and the write is repeated: until it is
+//!   in the store, or another attempt has taken the record over, but no longer than a minute, or one lease if that is more.
 //! - A client that hangs up does not stop the handler; the answer is kept.
 //! - An attempt that was cut off is told from one that failed: [`Attempt::previous`] says which, and the policies
 //!   [`OnAbandoned`] and [`OnFailed`] say what follows.
@@ -37,6 +37,11 @@
 //! - While the store is down nothing runs, unless [`OnOutage`] says otherwise.
 //! - [`IdempotencyLayer::shutdown`] begins nothing new and waits for what runs.
 //! - Nothing that a client sends is a raw key of a store, and no key, body or credential is logged.
+//!
+//! The renewals need a thread of the runtime: they go on beside a handler that blocks its own
+//! ([`block_in_place`](https://docs.rs/tokio/latest/tokio/task/fn.block_in_place.html)), but not while all are blocked, nor
+//! on a runtime of one thread. And a handler that waits goes on in a task of its own, where the caller's span is in force
+//! but its task-locals are not: a layer that sets some belongs inside of this one.
 //!
 //! It does not fence the world: an attempt that was cut off from its store but still runs may go on having effects.
 //! Pass the key on to the systems that you call.
