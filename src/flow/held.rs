@@ -43,6 +43,10 @@ pub(super) enum Settle {
 }
 
 /// What became of the write that settles the record.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for a moment, and a box would cost more than the move"
+)]
 pub(super) enum Settled<St> {
     /// It is in the store.
     Kept,
@@ -78,7 +82,7 @@ impl<St: Store> Held<St> {
             self.keep_alive();
             self.attempt.lease_lost().await;
             drop(held(&self.place).take());
-            pending().await
+            pending::<()>().await;
         })
     }
 
