@@ -16,6 +16,8 @@ mod redis;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis_cluster;
 #[cfg(all(feature = "redis", feature = "conformance"))]
+mod redis_connection;
+#[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis_eviction;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis_sentinel;

@@ -1,15 +1,19 @@
 //! The Redis store on a group of servers under Sentinel.
 
 use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::RedisConnectionInfo;
 use tower_idempotency::store::conformance;
 use tower_idempotency::{RedisStore, Store};
 
+use crate::support::patiently;
 use crate::support::redis::SentinelGroup;
+use crate::support::redis::fake::{Fake, fine};
 use crate::support::redis::traffic::{
-    Account, BACK, BOUND, IMPATIENT, Runtime, Traffic, execute, kept, served, stored,
+    Account, BACK, BOUND, IMPATIENT, Runtime, Traffic, execute, kept, request, served, stored,
 };
 
 /// How long after the loss of a primary there may be failures. The sentinels take a second to find it lost, and
@@ -161,6 +165,38 @@ fn credentials_are_used(runtime: &Runtime, group: &SentinelGroup) {
     assert!(runtime.block_on(without.ping()).is_err());
     let with = RedisStore::sentinel(sentinels(":watch@"), SentinelGroup::NAME, server).unwrap();
     runtime.block_on(execute(&with, "with-both-passwords", "paid")).unwrap();
+}
+
+#[tokio::test]
+async fn a_primary_that_was_started_again_is_left_for_the_one_that_took_over() {
+    const NOW: Duration = Duration::ZERO;
+    let started_again = Arc::new(AtomicBool::new(false));
+    let as_primary = |words: &[String]| match words[0].as_str() {
+        "ROLE" => "*1\r\n$6\r\nmaster\r\n".to_owned(),
+        _ => fine(words),
+    };
+    let ((before, before_port), (after, after_port)) = (Fake::listener().await, Fake::listener().await);
+    let is_loading = Arc::clone(&started_again);
+    let before = Fake::start(before, move |words| match words[0].as_str() {
+        "SET" | "PTTL" if is_loading.load(Ordering::Relaxed) => {
+            (NOW, "-LOADING Redis is loading the dataset in memory\r\n".to_owned())
+        }
+        _ => (NOW, as_primary(words)),
+    });
+    let after = Fake::start(after, move |words| (NOW, as_primary(words)));
+    let has_moved = Arc::clone(&started_again);
+    let sentinel = Fake::start(Fake::listener().await.0, move |words| {
+        let port = if has_moved.load(Ordering::Relaxed) { after_port } else { before_port }.to_string();
+        let address = format!("*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{port}\r\n", port.len());
+        (NOW, if words[0] == "SENTINEL" { address } else { fine(words) })
+    });
+    let store = RedisStore::open(&format!("{}/orders", sentinel.url().replace("redis:", "redis+sentinel:")));
+    let store = store.unwrap();
+    store.reserve(&request("before")).await.unwrap();
+    assert_eq!((before.seen("SET"), after.seen("SET")), (1, 0));
+    started_again.store(true, Ordering::Relaxed);
+    patiently(served(BACK, async || store.reserve(&request("after")).await)).await;
+    assert_eq!(after.seen("SET"), 1);
 }
 
 fn tell(port: u16, words: &[&str]) {

@@ -117,6 +117,22 @@ async fn a_record_that_was_taken_over_is_known_as_ones_own() {
     assert_eq!(apart.standing().await.unwrap().token, second.token);
 }
 
+#[tokio::test]
+async fn a_write_whose_answer_was_lost_stays_unanswered_though_it_cannot_be_sent_again() {
+    let apart = Apart::start().await;
+    let lease = acquired(apart.through.reserve(&request()).await.unwrap());
+    let before = apart.wire.seen().replies;
+    apart.wire.set(Network::Open { requests: Way::Pass, replies: Way::Lose });
+    let cut = async {
+        apart.wire.reached(|seen| seen.replies > before).await;
+        apart.wire.set(Network::Closed);
+    };
+    let kept = outcome(10);
+    let (completed, ()) = tokio::join!(apart.through.complete(&lease, &kept, RETENTION), cut);
+    assert_eq!(completed.unwrap_err().kind(), ErrorKind::Timeout);
+    assert!(apart.standing().await.is_some());
+}
+
 /// A reservation that reaches the server while its answer does not come in time.
 async fn unanswered(apart: &Apart) {
     apart.wire.set(Network::Open { requests: Way::Pass, replies: Way::Hold });

@@ -2,9 +2,12 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::server::Silence;
 
 /// Lets every task that is ready have its turn before the first byte of a batch is sent.
 ///
@@ -13,12 +16,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// the server. Put off by one turn of the scheduler, they go out in one.
 pub(super) struct Coalesce<T> {
     socket: T,
+    silence: Arc<Silence>,
     put_off: bool,
 }
 
 impl<T> Coalesce<T> {
-    pub(super) fn new(socket: T) -> Self {
-        Self { socket, put_off: false }
+    /// What comes in ends the silence. An answer whose caller has given up is a sign of life too.
+    pub(super) fn new(socket: T, silence: Arc<Silence>) -> Self {
+        Self { socket, silence, put_off: false }
     }
 }
 
@@ -28,7 +33,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for Coalesce<T> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.silence.end();
+        }
+        read
     }
 }
 

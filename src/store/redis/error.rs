@@ -1,6 +1,8 @@
 //! What the driver's errors mean for the store.
 
-use redis::{RedisError, ServerErrorKind};
+use std::io;
+
+use redis::{RedisError, RedisResult, ServerErrorKind};
 
 use super::super::{ErrorKind, StoreError};
 
@@ -27,4 +29,23 @@ pub(super) fn reserve_error(error: RedisError) -> StoreError {
 /// The connection broke before the answer came. One that was refused never was one.
 pub(super) fn is_broken(error: &RedisError) -> bool {
     error.is_connection_dropped() && !error.is_connection_refusal()
+}
+
+/// What went wrong before there was a connection. Nothing was sent, so nothing was carried out.
+pub(super) fn unreached(error: RedisError) -> RedisError {
+    if error.is_timeout() || is_broken(&error) {
+        return io::Error::new(io::ErrorKind::HostUnreachable, error).into();
+    }
+    error
+}
+
+/// What a command came to that was sent a second time because its connection broke.
+pub(super) fn second<T>(first: RedisError, second: RedisResult<T>) -> RedisResult<T> {
+    // That the second one was not sent, or not taken, does not tell what became of the first.
+    second.map_err(|second| if is_refused(&second) || is_no_script(&second) { second } else { first })
+}
+
+/// The server was restarted or its scripts were flushed.
+pub(super) fn is_no_script(error: &RedisError) -> bool {
+    error.kind() == redis::ErrorKind::Server(ServerErrorKind::NoScript)
 }

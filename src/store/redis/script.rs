@@ -3,9 +3,9 @@
 use std::sync::LazyLock;
 
 use redis::aio::ConnectionLike;
-use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ServerErrorKind};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisResult};
 
-use super::error::is_broken;
+use super::error::{is_broken, is_no_script, second};
 
 pub(super) static RESERVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("reserve.lua")));
 pub(super) static TAKE_OVER: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("take_over.lua")));
@@ -43,11 +43,14 @@ impl Script {
     ) -> RedisResult<T> {
         let by_digest = || call("EVALSHA", &self.digest, keys, args);
         let mut answer = send(connection, before, by_digest()).await;
-        if self.knows_itself && answer.as_ref().is_err_and(is_broken) {
-            answer = send(connection, before, by_digest()).await;
+        if self.knows_itself
+            && let Err(broken) = &answer
+            && is_broken(broken)
+        {
+            answer = second(broken.clone(), send(connection, before, by_digest()).await);
         }
         match answer {
-            // The server was restarted or its scripts were flushed. The source makes it know the script again.
+            // The source makes the server know the script again.
             Err(error) if is_no_script(&error) => {
                 send(connection, before, call("EVAL", self.source, keys, args)).await
             }
@@ -75,10 +78,6 @@ fn call(command: &str, script: &str, keys: &[&[u8]], args: &[&[u8]]) -> Cmd {
     let mut call = redis::cmd(command);
     call.arg(script).arg(keys.len()).arg(keys).arg(args);
     call
-}
-
-fn is_no_script(error: &RedisError) -> bool {
-    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
 /// A number as an argument of a command.

@@ -9,7 +9,7 @@ use redis::{
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::server::timed_out;
+use super::server::{tcp_settings, timed_out};
 
 /// How long the sentinels may take to answer, connecting to them included.
 const ANSWER: Duration = Duration::from_millis(400);
@@ -111,8 +111,9 @@ fn unknown() -> RedisError {
 async fn ask(sentinel: ConnectionInfo, group: String) -> RedisResult<Option<Address>> {
     let config =
         AsyncConnectionConfig::new().set_connection_timeout(Some(ANSWER)).set_response_timeout(Some(ANSWER));
-    let mut connection =
-        Client::open(sentinel)?.get_multiplexed_async_connection_with_config(&config).await?;
+    let mut connection = Client::open(sentinel.set_tcp_settings(tcp_settings()))?
+        .get_multiplexed_async_connection_with_config(&config)
+        .await?;
     redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(group).query_async(&mut connection).await
 }
 

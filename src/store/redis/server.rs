@@ -7,28 +7,28 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::io::tcp::socket2::{SockRef, TcpKeepalive};
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, Pipeline, RedisError,
-    RedisResult, ServerErrorKind, Value,
-};
-use tokio::net::TcpStream;
+use redis::{Cmd, ConnectionInfo, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::time::{Instant, timeout};
 
-use super::coalesce::Coalesce;
-use super::error::is_broken;
+use super::error::{is_broken, unreached};
 use super::eviction::Eviction;
 use super::sentinel::Sentinels;
 
+mod link;
+mod silence;
+
+use link::Link;
+pub(super) use link::tcp_settings;
+pub(super) use silence::Silence;
+
 /// How long it may take to connect, the handshake included.
 const CONNECT: Duration = Duration::from_millis(500);
-/// How long the server may take to answer a command.
-const RESPOND: Duration = Duration::from_millis(500);
 /// How long a server that was sent commands may say nothing at all before the connection to it is given up.
 const SILENCE: Duration = Duration::from_secs(1);
 /// How long after a failure the next attempt to connect waits; calls in between fail as the last one did.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
+/// The same after wrong credentials, which do not mend themselves, while each attempt stands in the server's log.
+const REJECTED: Duration = Duration::from_secs(1);
 /// How long a server that was sent commands may say nothing before others are asked whether it still is the one.
 const DOUBT: Duration = Duration::from_millis(250);
 
@@ -42,8 +42,8 @@ struct Inner {
     link: Mutex<Option<Arc<Link>>>,
     /// When the connection last failed, and how.
     failure: Mutex<Option<(Instant, RedisError)>>,
-    /// Held by the one caller who connects.
-    connecting: tokio::sync::Mutex<()>,
+    /// Held by the one attempt to connect.
+    connecting: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Where the server is found.
@@ -54,13 +54,6 @@ pub(super) enum Place {
     Primary(Sentinels),
 }
 
-/// One established connection.
-struct Link {
-    connection: MultiplexedConnection,
-    /// Since when there are commands without an answer.
-    silent_since: Mutex<Option<Instant>>,
-}
-
 impl Server {
     /// Connects nowhere yet.
     pub(super) fn new(place: Place, eviction: Arc<Eviction>) -> Self {
@@ -69,7 +62,7 @@ impl Server {
             eviction,
             link: Mutex::default(),
             failure: Mutex::default(),
-            connecting: tokio::sync::Mutex::default(),
+            connecting: Arc::default(),
         }))
     }
 
@@ -102,9 +95,7 @@ impl Server {
 
     /// Whether there is a connection, and nothing against it so far.
     pub(super) fn is_sound(&self) -> bool {
-        self.0
-            .standing()
-            .is_some_and(|link| held(&link.silent_since).is_none_or(|since| since.elapsed() < DOUBT))
+        self.0.standing().is_some_and(|link| link.silence.lasts() < DOUBT)
     }
 
     /// The connection as it stands, or a new one. Of all who need a new one together, one makes it; if that fails, all
@@ -114,17 +105,24 @@ impl Server {
             return Ok(link);
         }
         let asked = Instant::now();
-        let _connecting = self.0.connecting.lock().await;
+        let connecting = Arc::clone(&self.0.connecting).lock_owned().await;
         if let Some(link) = self.0.standing() {
             return Ok(link);
         }
         if let Some((at, error)) = &*held(&self.0.failure)
-            && (*at >= asked || at.elapsed() < PAUSE)
+            && (*at >= asked || at.elapsed() < pause_after(error))
         {
             return Err(error.clone());
         }
-        let connected = self.connect().await;
-        connected.inspect_err(|error| self.0.note(error))
+        // A caller with less patience than it takes to connect gives up, but the attempt goes on: else there might be
+        // nobody ever who sees one through.
+        let server = self.clone();
+        let attempt = tokio::spawn(async move {
+            let _connecting = connecting;
+            let connected = server.connect().await.map_err(unreached);
+            connected.inspect_err(|error| server.0.note(error))
+        });
+        attempt.await.unwrap_or_else(|ended| Err(unreached(std::io::Error::other(ended).into())))
     }
 
     async fn connect(&self) -> RedisResult<Arc<Link>> {
@@ -134,7 +132,7 @@ impl Server {
                 let info = sentinels.primary().await?;
                 let connected = async {
                     let link = self.connect_to(&info).await?;
-                    confirm_primary(&link).await?;
+                    link.confirm_primary().await?;
                     Ok(link)
                 };
                 (bounded(connected).await?, info.addr().to_string())
@@ -146,36 +144,19 @@ impl Server {
     }
 
     async fn connect_to(&self, info: &ConnectionInfo) -> RedisResult<Arc<Link>> {
-        let config = AsyncConnectionConfig::new()
-            .set_response_timeout(Some(RESPOND))
-            // As many commands as requests may be under way; at the default of 50 they would wait for one another.
-            .set_pipeline_buffer_size(4096);
-        let ConnectionAddr::Tcp(host, port) = info.addr() else {
-            // TLS and Unix sockets are the driver's to set up.
-            let client = Client::open(info.clone())?;
-            return Ok(Link::new(client.get_multiplexed_async_connection_with_config(&config).await?));
-        };
-        let socket = TcpStream::connect((host.as_str(), *port)).await?;
-        set_up(&socket)?;
-        let (connection, driver) =
-            MultiplexedConnection::new_with_config(info.redis_settings(), Coalesce::new(socket), config)
-                .await?;
-        let link = Link::new(connection);
-        let (inner, lost) = (Arc::downgrade(&self.0), Arc::downgrade(&link));
-        tokio::spawn(async move {
-            driver.await;
-            // Known at once, and not only when the next command fails.
-            if let (Some(inner), Some(link)) = (inner.upgrade(), lost.upgrade()) {
-                inner.give_up(&link);
+        let inner = Arc::downgrade(&self.0);
+        let lost = move |link: &Arc<Link>| {
+            if let Some(inner) = inner.upgrade() {
+                inner.give_up(link);
             }
-        });
-        Ok(link)
+        };
+        Link::open(info, lost).await
     }
 
     /// The connection for one more command, unless it is one that does not answer any more.
     async fn link_for_command(&self) -> RedisResult<Arc<Link>> {
         let link = self.link().await?;
-        if *held(&link.silent_since).get_or_insert_with(Instant::now) + SILENCE > Instant::now() {
+        if link.silence.command() < SILENCE {
             return Ok(link);
         }
         self.0.give_up(&link);
@@ -186,13 +167,15 @@ impl Server {
     fn heed<'a>(&self, link: &Arc<Link>, answer: Result<impl IntoIterator<Item = &'a Value>, &RedisError>) {
         let lost = match answer {
             Ok(values) => {
-                *held(&link.silent_since) = None;
+                link.silence.end();
                 values.into_iter().find_map(|value| match value {
-                    Value::ServerError(error) => Some(RedisError::from(error.clone())).filter(is_lost),
+                    Value::ServerError(error) => {
+                        Some(RedisError::from(error.clone())).filter(|error| self.is_lost(error))
+                    }
                     _ => None,
                 })
             }
-            Err(error) => Some(error.clone()).filter(is_lost),
+            Err(error) => Some(error.clone()).filter(|error| self.is_lost(error)),
         };
         if let Some(error) = lost {
             // A connection that broke may be replaced at once. A server that will not serve would say so again.
@@ -200,6 +183,16 @@ impl Server {
                 self.0.note(&error);
             }
             self.0.give_up(link);
+        }
+    }
+
+    /// The socket is dead, or the server behind it is no longer the one that takes writes.
+    fn is_lost(&self, error: &RedisError) -> bool {
+        match error.kind() {
+            ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown) => true,
+            // One that was started again takes a while, and the sentinels may name another one meanwhile.
+            ErrorKind::Server(ServerErrorKind::BusyLoading) => matches!(self.0.place, Place::Primary(_)),
+            _ => error.is_unrecoverable_error() && !error.is_timeout(),
         }
     }
 }
@@ -222,25 +215,6 @@ impl Inner {
     }
 }
 
-impl Link {
-    fn new(connection: MultiplexedConnection) -> Arc<Self> {
-        Arc::new(Self { connection, silent_since: Mutex::default() })
-    }
-}
-
-/// A server that was the primary may not know yet that it is no longer, and the sentinel that named it neither.
-async fn confirm_primary(link: &Link) -> RedisResult<()> {
-    let role: RedisResult<Vec<Value>> = redis::cmd("ROLE").query_async(&mut link.connection.clone()).await;
-    match role {
-        Ok(role) if matches!(role.first(), Some(Value::BulkString(role)) if role != b"master") => {
-            Err((ErrorKind::Server(ServerErrorKind::ReadOnly), "the sentinels named a replica").into())
-        }
-        // A server that does not let itself be asked is believed.
-        Err(error) if !matches!(error.kind(), ErrorKind::Server(_)) => Err(error),
-        _ => Ok(()),
-    }
-}
-
 async fn bounded<T>(connecting: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
     timeout(CONNECT, connecting).await.unwrap_or_else(|elapsed| Err(timed_out(elapsed)))
 }
@@ -249,22 +223,11 @@ pub(super) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The socket is dead, or the server behind it is no longer the one that takes writes.
-fn is_lost(error: &RedisError) -> bool {
-    let demoted = [ServerErrorKind::ReadOnly, ServerErrorKind::MasterDown].map(ErrorKind::Server);
-    demoted.contains(&error.kind()) || (error.is_unrecoverable_error() && !error.is_timeout())
-}
-
-fn set_up(socket: &TcpStream) -> std::io::Result<()> {
-    socket.set_nodelay(true)?;
-    let keepalive =
-        TcpKeepalive::new().with_time(Duration::from_secs(5)).with_interval(Duration::from_secs(1));
-    let socket = SockRef::from(socket);
-    socket.set_tcp_keepalive(&keepalive)?;
-    // What was sent and is not acknowledged for this long was sent to nobody.
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(Duration::from_secs(2)))?;
-    Ok(())
+/// How long the next attempt to connect waits after one that failed like this.
+fn pause_after(error: &RedisError) -> Duration {
+    let rejected = error.kind() == ErrorKind::AuthenticationFailed
+        || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"));
+    if rejected { REJECTED } else { PAUSE }
 }
 
 pub(super) fn timed_out(elapsed: tokio::time::error::Elapsed) -> RedisError {

@@ -10,6 +10,8 @@ use tempfile::TempDir;
 // Not every set of features has tests of both.
 #[allow(dead_code)]
 mod cluster;
+#[cfg(feature = "conformance")]
+pub(crate) mod fake;
 #[allow(dead_code)]
 mod node;
 #[allow(dead_code)]
