@@ -14,6 +14,8 @@ use crate::support::redis::traffic::{
 };
 use crate::support::redis::{Cluster, RedisServer, until};
 
+mod map;
+
 /// How long after the loss of a primary there may be failures. The others take a second to find it lost, and its
 /// replica one or two to be elected; the rest is for a machine that has much else to do.
 const HEALED: Duration = Duration::from_secs(10);

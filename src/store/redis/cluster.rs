@@ -5,31 +5,29 @@
 //! the move, is sent on. The map of the slots is read anew when a server refuses, or falls silent, or cannot be
 //! reached. Other servers are not held up by that.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use redis::{Cmd, ConnectionInfo, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
-use tokio::task::JoinSet;
+use redis::{ConnectionInfo, ErrorKind, RedisResult, ServerErrorKind, Value};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::error::unreached;
 use super::eviction::Eviction;
 use super::sentinel::like_address;
 use super::server::{PAUSE, Place, Server, held, timed_out};
-use super::slots::{self, Slots};
+use super::slots::Slots;
 
 mod commands;
+mod reading;
 
 pub(super) use commands::Commands;
 use commands::{Address, Refusal};
+use reading::Read;
 
 /// How long a command may take in all, on however many servers.
 const OVERALL: Duration = Duration::from_secs(1);
-/// How long the servers may take to tell which slots they have.
-const READ: Duration = Duration::from_millis(500);
-/// How many servers are asked for the map at once.
-const ASKED: usize = 3;
 /// How often a command is sent on, at a time.
 const HOPS: usize = 16;
 /// How long to wait for the rest of what a command needs, while its slot is on the move.
@@ -46,10 +44,10 @@ struct Inner {
     servers: Mutex<HashMap<Address, Server>>,
     /// In the order of the slots.
     map: Mutex<Arc<Vec<Slots>>>,
-    /// A server has refused a command for which the map had named it.
-    in_doubt: AtomicBool,
-    /// When the map was last read, and what came of it. Held by the one caller who reads.
-    reading: tokio::sync::Mutex<Option<(Instant, RedisResult<()>)>>,
+    /// The servers that have refused a command for which the map had named them.
+    in_doubt: Mutex<HashSet<Address>>,
+    /// When the map was last read, and what came of it. Held by the one who reads.
+    reading: Arc<tokio::sync::Mutex<Read>>,
     /// Whose turn it is to be asked, when many can be.
     turn: AtomicUsize,
 }
@@ -62,8 +60,8 @@ impl Cluster {
             eviction,
             servers: Mutex::default(),
             map: Mutex::default(),
-            in_doubt: AtomicBool::new(false),
-            reading: tokio::sync::Mutex::default(),
+            in_doubt: Mutex::default(),
+            reading: Arc::default(),
             turn: AtomicUsize::new(0),
         }))
     }
@@ -83,19 +81,31 @@ impl Cluster {
             let answers = commands.send(&server, asking).await;
             match Refusal::find(&answers) {
                 None => return answers,
-                Some(Refusal::Moved(address)) => {
-                    self.0.in_doubt.store(true, Ordering::Relaxed);
-                    (to, asking) = (address.or_at(&to), false);
+                Some(Refusal::Moved(there)) => {
+                    self.0.doubt(&to);
+                    if let Some(there) = there.seen_from(&to) {
+                        (to, asking) = (there, false);
+                    } else {
+                        (to, asking) = (self.owner_later(slot).await?, false);
+                        continue;
+                    }
                 }
-                Some(Refusal::Ask(address)) => (to, asking) = (address.or_at(&to), true),
+                Some(Refusal::Ask(there)) => {
+                    if let Some(there) = there.seen_from(&to) {
+                        (to, asking) = (there, true);
+                    } else {
+                        self.0.doubt(&to);
+                        (to, asking) = (self.owner_later(slot).await?, false);
+                        continue;
+                    }
+                }
                 Some(Refusal::TryAgain) => {
-                    sleep(MOVING).await;
-                    (to, asking) = (self.owner(slot).await?, false);
+                    (to, asking) = (self.owner_later(slot).await?, false);
                     hops = 0;
                     continue;
                 }
                 Some(Refusal::Down) => {
-                    self.0.in_doubt.store(true, Ordering::Relaxed);
+                    self.0.doubt(&to);
                     return answers;
                 }
             }
@@ -104,22 +114,28 @@ impl Cluster {
         Err((ErrorKind::Server(ServerErrorKind::TryAgain), "the slot did not come to rest").into())
     }
 
+    /// Where a slot is after a while, for one that is on the move or was sent on to nobody knows where.
+    async fn owner_later(&self, slot: Option<u16>) -> RedisResult<Address> {
+        sleep(MOVING).await;
+        self.owner(slot).await
+    }
+
     /// Where a slot is. Whoever has reason to doubt it reads the map first, unless that was just done.
     async fn owner(&self, slot: Option<u16>) -> RedisResult<Address> {
         match self.0.owner(slot) {
             Some(owner) if self.0.server(&owner).is_sound() => {
-                if self.0.in_doubt.load(Ordering::Relaxed)
-                    && let Ok(reading) = self.0.reading.try_lock()
+                if !held(&self.0.in_doubt).is_empty()
+                    && let Ok(reading) = Arc::clone(&self.0.reading).try_lock_owned()
                 {
                     let _ = self.read(Instant::now(), reading).await;
                 }
             }
             known => {
                 let asked = Instant::now();
-                let reading = self.0.reading.lock().await;
+                let reading = Arc::clone(&self.0.reading).lock_owned().await;
                 let read = self.read(asked, reading).await;
                 if known.is_none() {
-                    read?;
+                    read.map_err(unreached)?;
                 }
             }
         }
@@ -128,19 +144,20 @@ impl Cluster {
         })
     }
 
-    async fn read(
-        &self,
-        asked: Instant,
-        mut reading: tokio::sync::MutexGuard<'_, Option<(Instant, RedisResult<()>)>>,
-    ) -> RedisResult<()> {
+    async fn read(&self, asked: Instant, mut reading: tokio::sync::OwnedMutexGuard<Read>) -> RedisResult<()> {
         if let Some((at, read)) = &*reading
             && (*at >= asked || at.elapsed() < PAUSE)
         {
             return read.clone();
         }
-        let read = timeout(READ, self.0.read()).await.unwrap_or_else(|elapsed| Err(timed_out(elapsed)));
-        *reading = Some((Instant::now(), read.clone()));
-        read
+        // A caller with less patience than it takes gives up, but the reading goes on for those behind it.
+        let inner = Arc::clone(&self.0);
+        let read = tokio::spawn(async move {
+            let read = inner.read().await;
+            *reading = Some((Instant::now(), read.clone()));
+            read
+        });
+        read.await.unwrap_or_else(|ended| Err(std::io::Error::other(ended).into()))
     }
 }
 
@@ -173,50 +190,9 @@ impl Inner {
         sound.or_else(|| map.first().map(address))
     }
 
-    /// Whom to ask for the map: those that are known to be there, or else everybody in turn.
-    fn candidates(&self) -> Vec<Address> {
-        let map = Arc::clone(&held(&self.map));
-        let named = map.iter().map(|slots| Address { host: slots.host.clone(), port: slots.port });
-        let mut all: Vec<_> =
-            named.chain(self.seeds.iter().filter_map(|seed| Address::of(seed.addr()))).collect();
-        all.sort_unstable();
-        all.dedup();
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % all.len().max(1);
-        all.rotate_left(turn);
-        let (mut sound, others): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|address| self.server(address).is_sound());
-        if sound.is_empty() {
-            others
-        } else {
-            sound.truncate(ASKED);
-            sound
-        }
-    }
-
-    /// Asks several servers at once for the map; the first one that knows it counts.
-    async fn read(&self) -> RedisResult<()> {
-        let mut asked = JoinSet::new();
-        for address in self.candidates() {
-            let server = self.server(&address);
-            asked.spawn(async move {
-                let mut command = Cmd::new();
-                command.arg("CLUSTER").arg("SLOTS");
-                slots::read(server.one(&command).await?, &address.host)
-            });
-        }
-        let mut failure = None;
-        while let Some(answer) = asked.join_next().await {
-            match answer {
-                Ok(Ok(map)) => {
-                    self.adopt(map);
-                    return Ok(());
-                }
-                Ok(Err(error)) => failure = Some(error),
-                Err(_) => {}
-            }
-        }
-        Err(failure
-            .unwrap_or_else(|| RedisError::from((ErrorKind::Client, "no server of the cluster to ask"))))
+    /// What a server says of the map may be as wrong as its refusal: it is asked last.
+    fn doubt(&self, server: &Address) {
+        held(&self.in_doubt).insert(server.clone());
     }
 
     fn adopt(&self, mut map: Vec<Slots>) {
@@ -230,6 +206,6 @@ impl Inner {
         // The connection to a server that is neither ends with it.
         held(&self.servers).retain(|address, _| is_named(address) || is_seed(address));
         *held(&self.map) = Arc::new(map);
-        self.in_doubt.store(false, Ordering::Relaxed);
+        held(&self.in_doubt).clear();
     }
 }

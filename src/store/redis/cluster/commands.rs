@@ -3,7 +3,7 @@
 use redis::{Arg, Cmd, ConnectionAddr, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 
 use super::super::server::Server;
-use super::super::slots::slot_of;
+use super::super::slots::{host, slot_of};
 
 /// What is sent in one piece to one server: all of it is on names in one slot, which the first one tells.
 #[derive(Clone, Copy)]
@@ -39,8 +39,14 @@ async fn announced<'a>(server: &Server, commands: impl Iterator<Item = &'a Cmd>)
     for command in commands {
         pipeline.cmd("ASKING").add_command(command.clone());
     }
-    let answers = server.many(&pipeline, 0, pipeline.len()).await?;
-    Ok(answers.into_iter().skip(1).step_by(2).collect())
+    let mut answers = server.many(&pipeline, 0, pipeline.len()).await?.into_iter();
+    let mut told = Vec::with_capacity(pipeline.len() / 2);
+    while let (Some(asking), Some(answer)) = (answers.next(), answers.next()) {
+        // A refusal behind a refused announcement is due to that one, and would send the command back and forth.
+        let is_refused = matches!((&asking, &answer), (Value::ServerError(_), Value::ServerError(_)));
+        told.push(if is_refused { asking } else { answer });
+    }
+    Ok(told)
 }
 
 fn slot(command: &Cmd) -> Option<u16> {
@@ -61,7 +67,7 @@ pub(super) enum Refusal {
     Ask(Redirect),
     /// The slot is on the move, and one of the names is here and the other there.
     TryAgain,
-    /// No server has the slot, or the server has no majority of the others.
+    /// No server has the slot, or the server has no majority of the others, or not yet its data.
     Down,
 }
 
@@ -84,9 +90,10 @@ impl Refusal {
             ServerErrorKind::Moved => Redirect::of(error).map(Self::Moved),
             ServerErrorKind::Ask => Redirect::of(error).map(Self::Ask),
             ServerErrorKind::TryAgain => Some(Self::TryAgain),
-            ServerErrorKind::ClusterDown | ServerErrorKind::MasterDown | ServerErrorKind::ReadOnly => {
-                Some(Self::Down)
-            }
+            ServerErrorKind::ClusterDown
+            | ServerErrorKind::MasterDown
+            | ServerErrorKind::ReadOnly
+            | ServerErrorKind::BusyLoading => Some(Self::Down),
             _ => None,
         }
     }
@@ -104,9 +111,10 @@ impl Redirect {
         Some(Self { host: host.to_owned(), port: port.parse().ok()? })
     }
 
-    pub(super) fn or_at(self, server: &Address) -> Address {
-        let host = if self.host.is_empty() { server.host.clone() } else { self.host };
-        Address { host, port: self.port }
+    /// `None` if the server that said it does not know the host by the kind of name that it is to tell.
+    pub(super) fn seen_from(self, server: &Address) -> Option<Address> {
+        let host = host(&self.host, &server.host)?.to_owned();
+        Some(Address { host, port: self.port })
     }
 }
 

@@ -1,0 +1,87 @@
+//! Who is asked for the map of the slots.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use redis::{Cmd, ErrorKind, RedisError, RedisResult};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+use super::super::server::{held, timed_out};
+use super::super::slots::{self, Slots};
+use super::Inner;
+use super::commands::Address;
+
+/// How long the servers may take to tell which slots they have.
+const READ: Duration = Duration::from_millis(500);
+/// How long some may take before others are asked too.
+const TURN: Duration = Duration::from_millis(150);
+/// How many of those who are known to be there are asked at first.
+const ASKED: usize = 3;
+
+/// When the map was read, and what came of it.
+pub(super) type Read = Option<(Instant, RedisResult<()>)>;
+
+impl Inner {
+    /// Asks several servers at once for the map; the first one that knows it counts. If none of them does, others are
+    /// asked: one that is there may have been reset, or never have been in the cluster.
+    pub(super) async fn read(&self) -> RedisResult<()> {
+        let mut asked = JoinSet::new();
+        let read = timeout(READ, self.ask_in_turn(&mut asked)).await;
+        // To cut those off who were not heard yet would leave their servers without a caller for their answer.
+        asked.detach_all();
+        self.adopt(read.unwrap_or_else(|elapsed| Err(timed_out(elapsed)))?);
+        Ok(())
+    }
+
+    async fn ask_in_turn(&self, asked: &mut JoinSet<RedisResult<Vec<Slots>>>) -> RedisResult<Vec<Slots>> {
+        let mut failure = RedisError::from((ErrorKind::Client, "no server of the cluster to ask"));
+        for group in self.candidates().into_iter().filter(|group| !group.is_empty()) {
+            for address in group {
+                let server = self.server(&address);
+                asked.spawn(async move {
+                    let mut command = Cmd::new();
+                    command.arg("CLUSTER").arg("SLOTS");
+                    slots::read(server.one(&command).await?, &address.host)
+                });
+            }
+            if let Ok(Some(map)) = timeout(TURN, first(asked, &mut failure)).await {
+                return Ok(map);
+            }
+        }
+        first(asked, &mut failure).await.ok_or(failure)
+    }
+
+    /// Whom to ask for the map: those that are known to be there, then the others, and those last whose word is in doubt.
+    fn candidates(&self) -> [Vec<Address>; 3] {
+        let map = Arc::clone(&held(&self.map));
+        let named = map.iter().map(|slots| Address { host: slots.host.clone(), port: slots.port });
+        let mut all: Vec<_> =
+            named.chain(self.seeds.iter().filter_map(|seed| Address::of(seed.addr()))).collect();
+        all.sort_unstable();
+        all.dedup();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % all.len().max(1);
+        all.rotate_left(turn);
+        let (in_doubt, all): (Vec<_>, Vec<_>) = {
+            let in_doubt = held(&self.in_doubt);
+            all.into_iter().partition(|address| in_doubt.contains(address))
+        };
+        let (mut sound, mut others): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|address| self.server(address).is_sound());
+        others.extend(sound.drain(ASKED.min(sound.len())..));
+        [sound, others, in_doubt]
+    }
+}
+
+/// The first map that comes; `None` if nobody who was asked knows one.
+async fn first(asked: &mut JoinSet<RedisResult<Vec<Slots>>>, failure: &mut RedisError) -> Option<Vec<Slots>> {
+    while let Some(answer) = asked.join_next().await {
+        match answer {
+            Ok(Ok(map)) => return Some(map),
+            Ok(Err(error)) => *failure = error,
+            Err(_) => {}
+        }
+    }
+    None
+}
