@@ -23,14 +23,19 @@ impl Target {
         let Some((scheme, kind)) = scheme.split_once('+') else {
             return Self::server(url);
         };
-        if !matches!(scheme, "redis" | "rediss") {
-            return Err(wrong("the scheme is not one of Redis"));
+        let is_tls = match scheme {
+            "redis" | "valkey" => false,
+            "rediss" | "valkeys" => true,
+            _ => return Err(wrong("the scheme is not one of Redis")),
+        };
+        if kind == "unix" && !is_tls {
+            return Self::server(url);
         }
         let list = List::parse(scheme, rest)?;
         match kind {
             "sentinel" => list.sentinel(),
             "cluster" => list.cluster(),
-            _ => Err(wrong("what follows `redis+` is neither `sentinel` nor `cluster`")),
+            _ => Err(wrong("what follows the `+` is neither `sentinel` nor `cluster` nor `unix`")),
         }
     }
 
@@ -82,7 +87,7 @@ struct List<'a> {
 
 impl<'a> List<'a> {
     fn parse(scheme: &'a str, rest: &'a str) -> Result<Self, StoreError> {
-        if scheme == "rediss" && "rediss://localhost".into_connection_info().is_err() {
+        if matches!(scheme, "rediss" | "valkeys") && "rediss://localhost".into_connection_info().is_err() {
             return Err(wrong("TLS needs one of the TLS features of the crate `redis`"));
         }
         if rest.contains(['?', '#']) {

@@ -35,9 +35,30 @@ fn sentinel(url: &str) -> Sentinels {
 
 #[test]
 fn one_server_is_what_the_driver_takes_for_one() {
-    for url in ["redis://127.0.0.1", "redis://me:secret@127.0.0.1:7000/3", "redis://[::1]:7000"] {
+    let urls = [
+        "redis://127.0.0.1",
+        "redis://me:secret@127.0.0.1:7000/3",
+        "redis://[::1]:7000",
+        "valkey://127.0.0.1",
+        #[cfg(unix)]
+        "unix:///run/redis.sock",
+        #[cfg(unix)]
+        "redis+unix:///run/redis.sock?db=3",
+        #[cfg(unix)]
+        "valkey+unix:///run/valkey.sock",
+    ];
+    for url in urls {
         assert!(matches!(Target::parse(url), Ok(Target::Server(_))), "{url}");
     }
+}
+
+#[test]
+fn a_list_may_be_one_of_valkey() {
+    assert_eq!(
+        addresses(&cluster("valkey+cluster://10.0.0.1:7000,10.0.0.2")),
+        ["10.0.0.1:7000", "10.0.0.2:6379"]
+    );
+    assert_eq!(addresses(sentinel("valkey+sentinel://10.0.0.1/orders").sentinels()), ["10.0.0.1:26379"]);
 }
 
 #[test]
@@ -64,9 +85,13 @@ fn credentials_in_a_url_of_sentinels_are_for_the_servers() {
 #[test]
 fn tls_is_a_matter_of_the_scheme() {
     // Which of the two is tested depends on the features that other crates ask for.
-    match Target::parse("rediss+cluster://10.0.0.1:7000") {
-        Ok(Target::Cluster(servers)) => assert!(matches!(servers[0].addr(), ConnectionAddr::TcpTls { .. })),
-        _ => assert!(refused("rediss+cluster://:hunter2@10.0.0.1:7000").contains("TLS")),
+    for scheme in ["rediss", "valkeys"] {
+        match Target::parse(&format!("{scheme}+cluster://10.0.0.1:7000")) {
+            Ok(Target::Cluster(servers)) => {
+                assert!(matches!(servers[0].addr(), ConnectionAddr::TcpTls { .. }));
+            }
+            _ => assert!(refused(&format!("{scheme}+cluster://:hunter2@10.0.0.1:7000")).contains("TLS")),
+        }
     }
 }
 
@@ -88,6 +113,7 @@ fn a_wrong_url_is_refused_with_a_reason_and_without_its_password() {
         ("redis+sentinel://:hunter2@10.0.0.1/orders/-1", "number"),
         ("redis+sentinel://:hunter2@10.0.0.1/orders/1/2", "too much"),
         ("redis+proxy://:hunter2@10.0.0.1", "neither"),
+        ("rediss+unix:///run/redis.sock?pass=hunter2", ""),
         ("http+cluster://:hunter2@10.0.0.1", "scheme"),
         ("redis://:hunter2@127.0.0.1:port", ""),
         ("http://:hunter2@127.0.0.1", ""),
