@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
-use tower_idempotency::store::{ErrorKind, Reservation, StoreError};
+use tower_idempotency::store::{ErrorKind, Reservation, StoreError, conformance};
 use tower_idempotency::{RedisStore, Store};
 
 use crate::support::patiently;
 use crate::support::redis::RedisServer;
 use crate::support::redis::fake::{Fake, fine};
-use crate::support::redis::traffic::request;
+use crate::support::redis::traffic::{execute, kept, request};
 
 const NOW: Duration = Duration::ZERO;
 
@@ -93,23 +93,39 @@ async fn wrong_credentials_are_tried_once_a_second() {
     assert_eq!(fake.seen("HELLO"), 1);
 }
 
+fn set_user(server: &RedisServer, rules: &[&str]) {
+    let mut connection = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+    redis::cmd("ACL").arg("SETUSER").arg("shop").arg(rules).exec(&mut connection).unwrap();
+}
+
+/// Those that the documentation of `RedisStore::open` names for one server.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_with_the_rights_that_the_documentation_names_has_all_that_the_store_needs() {
+    let server = RedisServer::start();
+    set_user(&server, &["on", ">hunter2", "~idempotency:*", "~{idempotency:*"]);
+    set_user(&server, &["+ping", "+get", "+getrange", "+set", "+pttl", "+pexpire", "+del", "+unlink"]);
+    set_user(&server, &["+eval", "+evalsha"]);
+    let store = RedisStore::open(&server.url().replace("://", "://shop:hunter2@")).unwrap();
+    store.ping().await.unwrap();
+    for (key, bytes) in [("small", 10), ("large", 100_000)] {
+        execute(&store, key, vec![b'x'; bytes]).await.unwrap();
+        assert_eq!(kept(&store, key).await.unwrap().unwrap().len(), bytes);
+    }
+    conformance::run(&store, Duration::from_millis(500)).await;
+}
+
 #[tokio::test]
 async fn credentials_that_became_right_are_taken_again() {
     let server = RedisServer::start();
-    let client = redis::Client::open(server.url()).unwrap();
-    let user = |rule: &str| {
-        let mut connection = client.get_connection().unwrap();
-        redis::cmd("ACL").arg(&["SETUSER", "shop", "on", "~*", "+@all", rule]).exec(&mut connection).unwrap();
-    };
-    user(">another");
+    set_user(&server, &["on", "~*", "+@all", ">another"]);
     let store = RedisStore::open(&server.url().replace("://", "://shop:hunter2@")).unwrap();
     assert!(store.ping().await.is_err());
-    user(">hunter2");
-    let served = async {
+    set_user(&server, &[">hunter2"]);
+    let taken = async {
         while store.ping().await.is_err() {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    patiently(served).await;
+    patiently(taken).await;
     assert!(matches!(store.reserve(&request("right")).await.unwrap(), Reservation::Acquired(_)));
 }

@@ -26,7 +26,20 @@ impl RedisStore {
     /// names some of its servers, which tell of the others.
     ///
     /// TLS (`rediss://`, `rediss+sentinel://`, `rediss+cluster://`) needs one of the TLS features of the crate
-    /// `redis`.
+    /// `redis`. Where `redis` and `rediss` stand, `valkey` and `valkeys` may too, and a Unix socket is
+    /// `redis+unix:///path` or `unix:///path`.
+    ///
+    /// A user of Redis whose rights are limited needs the names that begin with the [`prefix`](Self::prefix), and
+    /// those that begin with it in braces, for the bodies of large answers (`~idempotency:* ~{idempotency:*`), and
+    /// these commands:
+    ///
+    /// ```text
+    /// +ping +get +getrange +set +pttl +pexpire +del +unlink +eval +evalsha
+    /// +select            for a database other than 0
+    /// +cluster|slots +asking    on a cluster
+    /// +role              under Sentinel, to be sure that a server is the primary
+    /// +info              for the warning about eviction; without it there is none
+    /// ```
     ///
     /// # Errors
     ///
@@ -41,8 +54,14 @@ impl RedisStore {
     /// the credentials that the sentinel itself wants. `server` is what the servers want: credentials, and the number
     /// of a database. They are reached with TLS if the first sentinel is.
     ///
-    /// The sentinels are asked each time that a connection is made. What a majority of them says counts, and the
-    /// server must itself say that it is the primary.
+    /// The sentinels are asked each time that a connection is made. The address that a majority of them names counts;
+    /// if there is no majority within 400 ms, the one that was named most often. The server must itself say that it is
+    /// the primary.
+    ///
+    /// They are not asked while a connection stands. A primary that is cut off from the sentinels and its replicas,
+    /// but not from this process, goes on being used while another one is elected, and what it was told is lost when
+    /// it joins the others again. What prevents that is `min-replicas-to-write 1` on the servers, with a small
+    /// `min-replicas-max-lag`: such a primary then refuses to write.
     ///
     /// ```
     /// use redis::RedisConnectionInfo;
@@ -71,6 +90,8 @@ impl RedisStore {
     ///
     /// Each is a URL (`redis://[user:password@]host:port`) or what else the crate `redis` takes for one. The servers
     /// that they tell of are reached as the first of them is: the same credentials, TLS or none.
+    ///
+    /// [`ping`](crate::Store::ping) asks one server of the cluster, and tells nothing of the others.
     ///
     /// ```
     /// use tower_idempotency::RedisStore;
