@@ -30,6 +30,8 @@ fn the_store_keeps_the_contract_and_follows_the_slots() {
     runtime.block_on(conformance::run(&store, Duration::from_millis(500)));
     a_first_execution_is_two_pipelines_of_two_commands(&runtime, &cluster);
     large_answers_are_kept(&runtime, &store);
+    servers_without_a_name_are_found_by_their_addresses(&runtime, &cluster);
+    the_rights_that_the_documentation_names_are_enough(&runtime, &cluster);
     a_slot_may_move_under_a_record(&runtime, &cluster, &store);
 
     fails_over(&runtime, &mut cluster, &store, ("killed", BOUND), Cluster::kill_primary);
@@ -93,6 +95,37 @@ fn large_answers_are_kept(runtime: &Runtime, store: &RedisStore) {
             let (key, body) = (format!("large-{number}"), vec![number; 200 << 10]);
             execute(store, &key, body.clone()).await.unwrap();
             assert_eq!(kept(store, &key).await.unwrap().unwrap(), body);
+        }
+    });
+}
+
+/// Servers that are to tell names, and have none, tell `?`.
+fn servers_without_a_name_are_found_by_their_addresses(runtime: &Runtime, cluster: &Cluster) {
+    let tell_all = |command: &str| {
+        for port in cluster.ports() {
+            tell::<()>(port, command);
+        }
+    };
+    tell_all("CONFIG SET cluster-preferred-endpoint-type hostname");
+    let store = RedisStore::open(&cluster.url()).unwrap();
+    runtime.block_on(async {
+        for number in 0..20 {
+            execute(&store, &format!("nameless-{number}"), "paid").await.unwrap();
+        }
+    });
+    tell_all("CONFIG SET cluster-preferred-endpoint-type ip");
+}
+
+fn the_rights_that_the_documentation_names_are_enough(runtime: &Runtime, cluster: &Cluster) {
+    let commands =
+        "+ping +get +getrange +set +pttl +pexpire +del +unlink +eval +evalsha +cluster|slots +asking";
+    for port in cluster.ports() {
+        tell::<()>(port, &format!("ACL SETUSER shop on >hunter2 ~idempotency:* ~{{idempotency:* {commands}"));
+    }
+    let store = RedisStore::open(&cluster.url().replace("://", "://shop:hunter2@")).unwrap();
+    runtime.block_on(async {
+        for number in 0..20 {
+            execute(&store, &format!("rights-{number}"), vec![number; 5000]).await.unwrap();
         }
     });
 }

@@ -77,7 +77,8 @@ async fn the_map_is_read_though_no_caller_has_the_patience() {
         _ => (NOW, fine(words)),
     });
     let store = store(&[port]);
-    let served = async { while timeout(Duration::from_millis(50), store.ping()).await.is_err() {} };
+    let served =
+        async { while !matches!(timeout(Duration::from_millis(50), store.ping()).await, Ok(Ok(()))) {} };
     patiently(served).await;
     assert_eq!((slow.seen("HELLO"), slow.seen("CLUSTER")), (1, 1));
 }
