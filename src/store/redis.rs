@@ -52,7 +52,7 @@ mod undo;
 mod url;
 
 pub use connection::Connection;
-use error::{is_broken, is_refused, reserve_error, store_error};
+use error::{is_broken, is_refused, reserve_error, second, store_error};
 use script::{Before, Script, text};
 use standing::Standing;
 use undo::{Unanswered, Undo};
@@ -214,8 +214,10 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
             pipeline.cmd("PTTL").arg(name);
             let mut answer = pipeline.query_async(&mut connection).await;
             // The record may have been created; if so, the second look finds the caller's own token.
-            if answer.as_ref().is_err_and(is_broken) {
-                answer = pipeline.query_async(&mut connection).await;
+            if let Err(broken) = &answer
+                && is_broken(broken)
+            {
+                answer = second(broken.clone(), pipeline.query_async(&mut connection).await);
             }
             match answer {
                 Ok((frame, left)) => return Ok(Standing { frame, left }),

@@ -41,6 +41,17 @@ impl Apart {
         tokio::join!(work(self.through.clone()), heal).0
     }
 
+    /// Does something whose answer is lost, and which then finds no way to the server any more.
+    async fn losing_the_answer_and_the_way<T>(&self, work: impl Future<Output = T>) -> T {
+        let before = self.wire.seen().replies;
+        self.wire.set(Network::Open { requests: Way::Pass, replies: Way::Lose });
+        let cut = async {
+            self.wire.reached(|seen| seen.replies > before).await;
+            self.wire.set(Network::Closed);
+        };
+        tokio::join!(work, cut).0
+    }
+
     async fn is_free(&self) {
         patiently(async { while self.standing().await.is_some() {} }).await;
     }
@@ -121,16 +132,22 @@ async fn a_record_that_was_taken_over_is_known_as_ones_own() {
 async fn a_write_whose_answer_was_lost_stays_unanswered_though_it_cannot_be_sent_again() {
     let apart = Apart::start().await;
     let lease = acquired(apart.through.reserve(&request()).await.unwrap());
-    let before = apart.wire.seen().replies;
-    apart.wire.set(Network::Open { requests: Way::Pass, replies: Way::Lose });
-    let cut = async {
-        apart.wire.reached(|seen| seen.replies > before).await;
-        apart.wire.set(Network::Closed);
-    };
     let kept = outcome(10);
-    let (completed, ()) = tokio::join!(apart.through.complete(&lease, &kept, RETENTION), cut);
+    let complete = apart.through.complete(&lease, &kept, RETENTION);
+    let completed = apart.losing_the_answer_and_the_way(complete).await;
     assert_eq!(completed.unwrap_err().kind(), ErrorKind::Timeout);
     assert!(apart.standing().await.is_some());
+}
+
+#[tokio::test]
+async fn a_reservation_whose_answer_was_lost_is_taken_back_though_it_could_not_be_sent_again() {
+    let apart = Apart::start().await;
+    let request = request();
+    let reserved = apart.losing_the_answer_and_the_way(apart.through.reserve(&request)).await;
+    assert_eq!(reserved.unwrap_err().kind(), ErrorKind::Timeout);
+    assert!(apart.standing().await.is_some(), "it was made");
+    apart.wire.set(Network::FINE);
+    apart.is_free().await;
 }
 
 /// A reservation that reaches the server while its answer does not come in time.
