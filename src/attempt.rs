@@ -55,6 +55,8 @@ pub struct Attempt {
 /// Whether a lease still stands. Once it does not, it never does again.
 #[derive(Debug, Default)]
 struct Standing {
+    /// The attempt has ended and is being written down; what a renewal finds from now on may be that very record.
+    settling: AtomicBool,
     lost: AtomicBool,
     told: Notify,
 }
@@ -110,6 +112,16 @@ impl Attempt {
         if !lease.lost.load(Ordering::Acquire) {
             told.await;
         }
+    }
+
+    pub(crate) fn begin_settling(&self) {
+        if let Some(lease) = &self.lease {
+            lease.settling.store(true, Ordering::Release);
+        }
+    }
+
+    pub(crate) fn is_settling(&self) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.settling.load(Ordering::Acquire))
     }
 
     /// Tells all who hold this attempt; whether it was news.

@@ -15,7 +15,7 @@ use crate::body::ResponseBody;
 use crate::fingerprint::Fingerprint;
 use crate::key::{IdempotencyKey, KeyError, Scope, StorageKey};
 use crate::rejection::Rejection;
-use crate::store::ErrorKind;
+use crate::store::{ErrorKind, Rerun, Reserve};
 use crate::telemetry;
 
 pub(crate) type ScopeFn = dyn Fn(&Parts) -> Scope + Send + Sync;
@@ -111,7 +111,7 @@ impl Config {
         (self.parse_key)(value.as_bytes()).map(Some)
     }
 
-    pub(crate) fn storage_key(&self, parts: &Parts, key: &IdempotencyKey) -> StorageKey {
+    fn storage_key(&self, parts: &Parts, key: &IdempotencyKey) -> StorageKey {
         let scope = match &self.scope {
             Some(scope) => scope(parts),
             None => Scope::anonymous(),
@@ -119,7 +119,20 @@ impl Config {
         StorageKey::derive(self.secret.as_ref(), &self.namespace, &scope, key)
     }
 
-    pub(crate) fn fingerprint(&self, parts: &Parts, body: &[u8]) -> Fingerprint {
+    /// What the layer asks of the store for a request.
+    pub(crate) fn reserve(&self, parts: &Parts, key: &IdempotencyKey, body: &[u8]) -> Reserve {
+        Reserve {
+            key: self.storage_key(parts, key),
+            fingerprint: self.fingerprint(parts, body),
+            lease: self.lease,
+            // Long enough that a lease which lapsed is still seen to have lapsed.
+            retention: self.retention.max(self.lease.saturating_mul(2)),
+            rerun_failed: if self.on_failed == OnFailed::Rerun { Rerun::Any } else { Rerun::Never },
+            rerun_abandoned: self.on_abandoned == OnAbandoned::Rerun,
+        }
+    }
+
+    fn fingerprint(&self, parts: &Parts, body: &[u8]) -> Fingerprint {
         let path = original_path(parts);
         Fingerprint::of_request(&parts.method, path, &parts.headers, &self.fingerprint_headers, body)
     }
@@ -159,11 +172,6 @@ impl Config {
             Class::Forget => false,
         };
         worth_keeping.then_some(self.max_response)
-    }
-
-    /// How long a pending record stays: long enough that a lease which lapsed is still seen to have lapsed.
-    pub(crate) fn pending_retention(&self) -> Duration {
-        self.retention.max(self.lease.saturating_mul(2))
     }
 }
 

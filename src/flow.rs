@@ -18,12 +18,12 @@ use tower_service::Service;
 
 use crate::attempt::Attempt;
 use crate::body::{self, ReadError, ResponseBody};
-use crate::config::{Class, Config, InFlight, OnAbandoned, OnFailed};
+use crate::config::{Class, Config, InFlight};
 use crate::key::IdempotencyKey;
 use crate::rejection::Rejection;
 use crate::response::{self, BrokenBody};
 use crate::shared::Shared;
-use crate::store::{ErrorKind, Lease, Rerun, Reserve, Store, StoreError};
+use crate::store::{ErrorKind, Lease, Store, StoreError};
 use crate::task::{self, Caught};
 use crate::telemetry;
 
@@ -62,14 +62,7 @@ where
         Err(ReadError::Broken) => return Ok(config.refuse(Rejection::RequestUnreadable)),
     };
     let request_id = parts.headers.get(response::REQUEST_ID).cloned();
-    let reserve = Reserve {
-        key: config.storage_key(&parts, &key),
-        fingerprint: config.fingerprint(&parts, &body),
-        lease: config.lease,
-        retention: config.pending_retention(),
-        rerun_failed: if config.on_failed == OnFailed::Rerun { Rerun::Any } else { Rerun::Never },
-        rerun_abandoned: config.on_abandoned == OnAbandoned::Rerun,
-    };
+    let reserve = config.reserve(&parts, &key, &body);
 
     // From here on in a task of its own: a client that hangs up does not stop what has begun. One that only waits for
     // another request's answer has begun nothing, and stops waiting.
@@ -100,13 +93,13 @@ where
         parts.extensions.insert(attempt.clone());
         let record = Held::new(&shared, &config, attempt, reserved);
         let request = Request::from_parts(parts, ReqBody::from(body));
-        let attempt = task::catch_panic(async {
+        let execution = task::catch_panic(async {
             let (head, body) = inner.call(request).await?.into_parts();
             let class = (config.classifier)(&head);
             let captured = response::capture(head, body, config.kept_bytes(class)).await;
             Ok((class, captured))
         });
-        let (class, (mut answer, kept)) = match record.renewed_during(attempt).await {
+        let (class, (mut answer, kept)) = match record.renewed_during(execution).await {
             Caught::Answered(answered) => answered,
             Caught::Erred(error) => {
                 record.settle(Settle::Fail(None)).await;

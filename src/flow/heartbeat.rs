@@ -50,10 +50,11 @@ async fn renew_until_lost<St: Store>(
     let mut next = renewed + beat;
     loop {
         let lapses = renewed + lease.lease;
-        sleep_until(if attempt.has_lost_lease() { next } else { next.min(lapses) }).await;
+        let told = attempt.has_lost_lease() || attempt.is_settling();
+        sleep_until(if told { next } else { next.min(lapses) }).await;
         let sent = Instant::now();
         let left = lapses.saturating_duration_since(sent);
-        if left.is_zero() && attempt.lose_lease() {
+        if left.is_zero() && !attempt.is_settling() && attempt.lose_lease() {
             telemetry::lease_lost("lapsed");
             tracing::warn!(key = %lease.key, "the lease has lapsed while the attempt ran: it could not be renewed");
         }
@@ -69,7 +70,7 @@ async fn renew_until_lost<St: Store>(
                 sent + beat
             }
             Ok(Settlement::LeaseLost) => {
-                if attempt.lose_lease() {
+                if !attempt.is_settling() && attempt.lose_lease() {
                     telemetry::lease_lost("taken");
                     tracing::warn!(key = %lease.key, "the lease was lost while the attempt ran");
                 }

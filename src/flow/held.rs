@@ -97,6 +97,7 @@ impl<St: Store> Held<St> {
     /// answer was earned, the key stays taken, and the write is repeated for as long as it may still apply.
     pub(super) async fn settle(self, settle: Settle) -> Settled<St> {
         let key = &self.lease.key;
+        self.attempt.begin_settling();
         match self.renewed_during(settle.write(&self)).await {
             Ok(Settlement::Applied) => {
                 telemetry::settled(settle.word(), "kept");

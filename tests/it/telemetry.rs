@@ -136,6 +136,27 @@ fn what_goes_wrong_with_the_store_is_counted() {
     );
 }
 
+#[test]
+fn a_renewal_that_finds_the_answer_of_its_own_attempt_is_no_lost_lease() {
+    let counters = counted(async || {
+        let effects = Effects::new();
+        let store = Scripted::over(store());
+        let layer = layer_over(DynStore::new(store.clone())).lease(Duration::from_millis(60));
+        let server = Server::start(counting(&effects).layer(layer)).await;
+        // The answer is in the store, but nobody says so.
+        store.fault(Operation::Complete, Fault::Lost);
+        let call = post("/").key("order-1001");
+        call.send(&server).await;
+        store.called(Operation::Renew, 1).await;
+        let before = store.calls(Operation::Complete);
+        store.heal();
+        store.called(Operation::Complete, before + 1).await;
+        tokio::task::yield_now().await;
+    });
+    assert_eq!(counters.get("idempotency_repeated_total operation=complete result=kept"), Some(&1));
+    assert!(!counters.keys().any(|name| name.contains("leases_lost")), "{counters:?}");
+}
+
 #[tokio::test]
 async fn an_operator_can_tell_running_abandoned_failed_and_finished_apart() {
     let effects = Effects::new();
