@@ -94,3 +94,17 @@ async fn a_store_that_hangs_is_a_503_within_the_store_timeout() {
     assert_eq!(one.effects().await.len(), 1);
     redis.resume();
 }
+
+#[tokio::test]
+async fn while_the_store_is_down_every_payment_runs_unguarded_when_the_flag_says_so() {
+    let Pair { mut redis, one, other, directory: _directory } = Pair::start(&["--on-outage", "open"]).await;
+    assert!(one.pay("k", &order()).await.header("x-idempotent-result").is_none());
+    assert!(other.pay("k", &order()).await.is_replay());
+
+    redis.kill();
+    for sandbox in [&one, &other] {
+        let answer = sandbox.pay("k", &order()).await;
+        assert_eq!((answer.status.as_u16(), answer.header("x-idempotent-result")), (201, Some("unguarded")));
+    }
+    assert_eq!(one.effects().await.len(), 3);
+}
