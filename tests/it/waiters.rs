@@ -12,7 +12,7 @@ use tower::ServiceExt;
 use tower_idempotency::{InFlight, RedisStore};
 
 use crate::support::redis::RedisServer;
-use crate::support::{Arrived, Effects, Gate, app, layers_of_two_processes, patiently};
+use crate::support::{Arrived, Effects, Gate, gated, layers_of_two_processes, patiently};
 
 const WAITERS: usize = 1000;
 
@@ -51,14 +51,7 @@ async fn crowd(router: &Router, arrived: &Arrived) -> JoinSet<(StatusCode, bool,
 async fn a_thousand_waiters_in_another_process_ask_no_more_often_than_one() {
     let server = RedisServer::start();
     let (effects, gate, arrived) = (Effects::new(), Gate::new(), Arrived::new());
-    let handler_gate = gate.clone();
-    let router = app(&effects, move |_| {
-        let gate = handler_gate.clone();
-        async move {
-            gate.passed().await;
-            (StatusCode::CREATED, "done")
-        }
-    });
+    let router = gated(&effects, &gate);
     // Each has a connection of its own, as two processes have.
     let [one, _] = layers_of_two_processes(&RedisStore::open(&server.url()).unwrap());
     let [other, _] = layers_of_two_processes(&RedisStore::open(&server.url()).unwrap());
@@ -79,9 +72,9 @@ async fn a_thousand_waiters_in_another_process_ask_no_more_often_than_one() {
 
     gate.open();
     let (status, replayed, body) = running.await.unwrap();
-    assert_eq!((status, replayed), (StatusCode::CREATED, false));
+    assert_eq!((status, replayed), (StatusCode::OK, false));
     for answer in patiently(waiters.join_all()).await {
-        assert_eq!(answer, (StatusCode::CREATED, true, body.clone()));
+        assert_eq!(answer, (StatusCode::OK, true, body.clone()));
     }
     let after = looks(&server).await - before;
     assert!(after <= looked + 3, "{after} looks in all: the answer was read more than once");
@@ -92,14 +85,7 @@ async fn a_thousand_waiters_in_another_process_ask_no_more_often_than_one() {
 async fn waiters_beside_the_running_request_do_not_ask_at_all() {
     let server = RedisServer::start();
     let (effects, gate, arrived) = (Effects::new(), Gate::new(), Arrived::new());
-    let handler_gate = gate.clone();
-    let router = app(&effects, move |_| {
-        let gate = handler_gate.clone();
-        async move {
-            gate.passed().await;
-            (StatusCode::CREATED, "done")
-        }
-    });
+    let router = gated(&effects, &gate);
     let [layer, _] = layers_of_two_processes(&RedisStore::open(&server.url()).unwrap());
     let layer = arrived.counted(layer.in_flight(InFlight::Wait(Duration::from_mins(1))));
     let router = router.layer(layer);
@@ -108,7 +94,7 @@ async fn waiters_beside_the_running_request_do_not_ask_at_all() {
     gate.open();
     let answers = patiently(requests.join_all()).await;
     assert_eq!(answers.iter().filter(|(_, replayed, _)| !replayed).count(), 1);
-    assert!(answers.iter().all(|(status, _, body)| *status == 201 && body == b"done"));
+    assert!(answers.iter().all(|(status, _, body)| *status == 200 && body == b"done"));
     assert_eq!(looks(&server).await, 2, "one to reserve the key and one to keep the answer");
     assert_eq!(effects.count(), 1);
 }
@@ -117,11 +103,7 @@ async fn waiters_beside_the_running_request_do_not_ask_at_all() {
 async fn waiters_that_come_and_go_ask_no_more_often_than_those_that_stay() {
     let server = RedisServer::start();
     let (effects, gate) = (Effects::new(), Gate::new());
-    let handler_gate = gate.clone();
-    let router = app(&effects, move |_| {
-        let gate = handler_gate.clone();
-        async move { gate.passed().await }
-    });
+    let router = gated(&effects, &gate);
     let [one, _] = layers_of_two_processes(&RedisStore::open(&server.url()).unwrap());
     let [other, _] = layers_of_two_processes(&RedisStore::open(&server.url()).unwrap());
     let brief = InFlight::Wait(Duration::from_millis(500));

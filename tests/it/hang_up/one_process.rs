@@ -2,25 +2,13 @@
 
 use std::time::Duration;
 
-use axum::Router;
 use http::StatusCode;
 use tokio::runtime::Runtime;
 use tower_idempotency::{InFlight, OnAbandoned, Previous};
 
-use crate::support::{Arrived, Effects, Gate, Server, TestLayer, app, counting, layer, post};
+use crate::support::{Arrived, Effects, Gate, Server, TestLayer, app, counting, gated, layer, post};
 
 const WAIT: InFlight = InFlight::Wait(Duration::from_mins(1));
-
-fn gated(effects: &Effects, gate: &Gate) -> Router {
-    let gate = gate.clone();
-    app(effects, move |_| {
-        let gate = gate.clone();
-        async move {
-            gate.passed().await;
-            "done"
-        }
-    })
-}
 
 #[tokio::test]
 async fn a_client_that_hangs_up_in_mid_handler_finds_its_answer_later() {

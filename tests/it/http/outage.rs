@@ -2,14 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use http::StatusCode;
 use http::request::Parts;
 use tower_idempotency::store::{DynStore, ErrorKind, MemoryStore};
 use tower_idempotency::{Attempt, InFlight, OnFailed, OnOutage, Previous};
 
 use crate::support::{
-    Effects, Fault, Gate, Operation, Scripted, Server, TestLayer, app, counting, layer_over,
+    Effects, Fault, Gate, Operation, Scripted, Server, TestLayer, app, counting, gated, layer_over,
     layers_of_two_processes, post, store,
 };
 
@@ -58,18 +57,6 @@ async fn a_store_that_hangs_is_given_up_on_within_the_store_timeout() {
     assert!(start.elapsed() >= Duration::from_millis(50));
     assert!(start.elapsed() < Duration::from_secs(20), "it took {:?}", start.elapsed());
     assert_eq!(effects.count(), 0);
-}
-
-/// A router whose handler waits at the gate.
-fn gated(effects: &Effects, gate: &Gate) -> Router {
-    let gate = gate.clone();
-    app(effects, move |_| {
-        let gate = gate.clone();
-        async move {
-            gate.passed().await;
-            "done"
-        }
-    })
 }
 
 /// Two servers over one store, as two processes, with a handler that waits at the gate.

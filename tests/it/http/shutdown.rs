@@ -2,27 +2,15 @@
 
 use std::time::Duration;
 
-use axum::Router;
 use tower_idempotency::store::{DynStore, ErrorKind};
 use tower_idempotency::{InFlight, OnOutage};
 
 use crate::support::{
-    Arrived, Effects, Fault, Gate, Operation, Scripted, Server, app, counting, layer, layer_over,
+    Arrived, Effects, Fault, Gate, Operation, Scripted, Server, counting, gated, layer, layer_over,
     layers_of_two_processes, patiently, post, store,
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
-
-fn gated(effects: &Effects, gate: &Gate) -> Router {
-    let gate = gate.clone();
-    app(effects, move |_| {
-        let gate = gate.clone();
-        async move {
-            gate.passed().await;
-            "done"
-        }
-    })
-}
 
 #[tokio::test]
 async fn a_shutdown_begins_nothing_new_and_waits_for_what_runs() {

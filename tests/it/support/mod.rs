@@ -163,6 +163,18 @@ where
     })
 }
 
+/// A router whose handler waits at the gate and then answers.
+pub(crate) fn gated(effects: &Effects, gate: &Gate) -> Router {
+    let gate = gate.clone();
+    app(effects, move |_| {
+        let gate = gate.clone();
+        async move {
+            gate.passed().await;
+            "done"
+        }
+    })
+}
+
 /// A router whose handler answers with the number of its run.
 pub(crate) fn counting(effects: &Effects) -> Router {
     let ledger = effects.clone();
