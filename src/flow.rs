@@ -118,7 +118,7 @@ where
             (Class::Failed, Ok(outcome)) => Settle::Fail(Some(outcome)),
             (Class::Success | Class::Failed, Err(BrokenBody)) => Settle::Fail(None),
         };
-        if let Settled::Lost(record) = record.settle(settle).await
+        if let Settled::Lost = record.settle(settle).await
             && let Some(outcome) = record.overtaken_by().await
         {
             return Caught::Answered(response::replay(outcome, request_id));

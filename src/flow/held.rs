@@ -43,17 +43,13 @@ pub(super) enum Settle {
 }
 
 /// What became of the write that settles the record.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives for a moment, and a box would cost more than the move"
-)]
-pub(super) enum Settled<St> {
+pub(super) enum Settled {
     /// It is in the store.
     Kept,
     /// It is not in the store yet, and is repeated in the background.
     NotYet,
     /// Another attempt has taken the record over, or it is gone. Nothing was written.
-    Lost(Held<St>),
+    Lost,
 }
 
 impl<St: Store> Held<St> {
@@ -62,9 +58,10 @@ impl<St: Store> Held<St> {
         config: &Arc<Config>,
         attempt: Attempt,
         reserved: Reserved,
-    ) -> Self {
+    ) -> Arc<Self> {
         let Reserved { lease, since, place } = reserved;
-        Self {
+        // Behind a pointer, for a background task may need it longer than the flow does.
+        Arc::new(Self {
             shared: Arc::clone(shared),
             config: Arc::clone(config),
             attempt,
@@ -72,7 +69,7 @@ impl<St: Store> Held<St> {
             since,
             heartbeat: Mutex::new(None),
             place: Mutex::new(place),
-        }
+        })
     }
 
     /// Waits for a part of the attempt, and keeps the lease alive meanwhile. When it is lost, those who wait for this
@@ -95,10 +92,10 @@ impl<St: Store> Held<St> {
 
     /// Writes the end of the attempt into its record. If the store cannot take it now, the client need not wait: its
     /// answer was earned, the key stays taken, and the write is repeated for as long as it may still apply.
-    pub(super) async fn settle(self, settle: Settle) -> Settled<St> {
+    pub(super) async fn settle(self: &Arc<Self>, settle: Settle) -> Settled {
         let key = &self.lease.key;
         self.attempt.begin_settling();
-        match self.renewed_during(settle.write(&self)).await {
+        match self.renewed_during(settle.write(self)).await {
             Ok(Settlement::Applied) => {
                 telemetry::settled(settle.word(), "kept");
                 if let (Some(place), Settle::Complete(outcome)) = (&*held(&self.place), settle) {
@@ -110,20 +107,19 @@ impl<St: Store> Held<St> {
                 telemetry::settled(settle.word(), "lease_lost");
                 tracing::warn!(%key, "the lease was lost; what the attempt came to is not kept");
                 self.attempt.lose_lease();
-                Settled::Lost(self)
+                Settled::Lost
             }
             Err(error) => {
                 self.shared.store_failed(settle.word(), key, &error);
                 telemetry::settled(settle.word(), "repeated");
-                let shared = Arc::clone(&self.shared);
-                shared.running.spawn(self.settle_later(settle));
+                self.shared.running.spawn(Arc::clone(self).settle_later(settle));
                 Settled::NotYet
             }
         }
     }
 
     /// Repeats the write, and keeps the lease alive meanwhile, so that nobody runs the operation again in between.
-    async fn settle_later(self, settle: Settle) {
+    async fn settle_later(self: Arc<Self>, settle: Settle) {
         drop(held(&self.place).take());
         self.keep_alive();
         let (key, running) = (&self.lease.key, &self.shared.running);
