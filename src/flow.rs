@@ -72,7 +72,8 @@ where
         let Some(_running) = shared.running.enter() else {
             return Caught::Answered(config.refuse(config.shutting_down()));
         };
-        let reserved = match admit(&shared, &config, reserve, caller_gone).await {
+        let (admitted, has_waited) = task::noting(admit(&shared, &config, reserve, caller_gone)).await;
+        let reserved = match admitted {
             Admitted::Execute(reserved) => reserved,
             Admitted::Replay(outcome) => {
                 telemetry::request("replayed");
@@ -92,6 +93,10 @@ where
         let attempt = begin(key, &reserved);
         parts.extensions.insert(attempt.clone());
         let record = Held::new(&shared, &config, attempt, reserved);
+        if has_waited {
+            // Other processes may share the store, and the handler may block its thread from the first.
+            record.keep_alive();
+        }
         let request = Request::from_parts(parts, ReqBody::from(body));
         let execution = task::catch_panic(async {
             let (head, body) = inner.call(request).await?.into_parts();

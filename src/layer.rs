@@ -156,8 +156,8 @@ impl<St: Store> IdempotencyLayer<St> {
     }
 
     /// Sets how long an attempt is taken to be alive without a sign of life. It is renewed at each third while the
-    /// handler runs, so a handler may take any time, as long as it does not block all threads of the runtime; a crash is
-    /// noticed when it lapses. Default: 10 s. No less than 3 ms, no more than a year.
+    /// handler runs, so a handler may take any time, as long as it does not block the runtime's threads; a crash is noticed
+    /// when it lapses. Default: 10 s. No less than 3 ms, no more than a year.
     #[must_use]
     pub fn lease(self, lease: Duration) -> Self {
         self.set(|config| config.lease = lease.clamp(Duration::from_millis(3), LONGEST_WAIT))

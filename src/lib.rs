@@ -38,9 +38,11 @@
 //! - [`IdempotencyLayer::shutdown`] begins nothing new and waits for what runs.
 //! - Nothing that a client sends is a raw key of a store, and no key, body or credential is logged.
 //!
-//! The renewals need a thread of the runtime: they go on beside a handler that blocks its own
-//! ([`block_in_place`](https://docs.rs/tokio/latest/tokio/task/fn.block_in_place.html)), but not while all are blocked, nor
-//! on a runtime of one thread. And a handler that waits goes on in a task of its own, where the caller's span is in force
+//! The renewals need the runtime: a handler that blocks should do so by
+//! [`spawn_blocking`](https://docs.rs/tokio/latest/tokio/task/fn.spawn_blocking.html) or
+//! [`block_in_place`](https://docs.rs/tokio/latest/tokio/task/fn.block_in_place.html). One that blocks a thread outright may stop
+//! the timers of the runtime, and with a store that answers at once (the memory store) one that blocks before its first
+//! await is not renewed at all. And a handler that waits goes on in a task of its own, where the caller's span is in force
 //! but its task-locals are not: a layer that sets some belongs inside of this one.
 //!
 //! It does not fence the world: an attempt that was cut off from its store but still runs may go on having effects.

@@ -31,6 +31,31 @@ pub(crate) fn own_task<T: Send + 'static>(
     }
 }
 
+pin_project! {
+    /// Waits for `operation`, and tells whether it had to wait.
+    pub(crate) struct Noting<F> {
+        #[pin]
+        operation: F,
+        has_waited: bool,
+    }
+}
+
+pub(crate) fn noting<F>(operation: F) -> Noting<F> {
+    Noting { operation, has_waited: false }
+}
+
+impl<F: Future> Future for Noting<F> {
+    type Output = (F::Output, bool);
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let polled = this.operation.poll(cx);
+        let has_waited = *this.has_waited;
+        *this.has_waited = true;
+        polled.map(|output| (output, has_waited))
+    }
+}
+
 /// How a call ended, so that the caller's task can end in the same way.
 pub(crate) enum Caught<T, E> {
     Answered(T),

@@ -84,7 +84,7 @@ impl<St: Store> Held<St> {
     }
 
     /// Begins to renew the lease, from now until this is dropped or the lease is lost.
-    fn keep_alive(&self) {
+    pub(super) fn keep_alive(&self) {
         held(&self.heartbeat).get_or_insert_with(|| {
             Heartbeat::start(&self.shared, &self.config, &self.attempt, &self.lease, self.since)
         });
@@ -107,6 +107,7 @@ impl<St: Store> Held<St> {
                 telemetry::settled(settle.word(), "lease_lost");
                 tracing::warn!(%key, "the lease was lost; what the attempt came to is not kept");
                 self.attempt.lose_lease();
+                drop(held(&self.place).take());
                 Settled::Lost
             }
             Err(error) => {
@@ -132,7 +133,10 @@ impl<St: Store> Held<St> {
                 Ok(Settlement::Applied) => break "kept",
                 // What was to be removed is gone.
                 Ok(Settlement::LeaseLost) if matches!(settle, Settle::Release) => break "kept",
-                Ok(Settlement::LeaseLost) => break "lease_lost",
+                Ok(Settlement::LeaseLost) => {
+                    self.attempt.lose_lease();
+                    break "lease_lost";
+                }
                 Err(error) => self.shared.store_failed(settle.word(), key, &error),
             }
             let patience =

@@ -97,6 +97,8 @@ impl<C> RedisStore<C> {
     #[must_use]
     pub fn prefix(mut self, prefix: &str) -> Self {
         self.prefix = prefix.replace(['{', '}'], "").into();
+        // Reservations are taken back under the name that they were made under.
+        self.unanswered = Arc::default();
         self
     }
 

@@ -365,3 +365,35 @@ async fn resumes(app: &Router) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_handler_that_blocks_from_the_first_keeps_its_lease() {
+    let server = RedisServer::start();
+    let lease = Duration::from_millis(300);
+    let (began, mut begun) = tokio::sync::mpsc::unbounded_channel();
+    let (end, ends) = std::sync::mpsc::channel::<()>();
+    let ends = std::sync::Arc::new(std::sync::Mutex::new(ends));
+    let app = || {
+        let (began, ends) = (began.clone(), ends.clone());
+        let handler = move || async move {
+            tokio::task::block_in_place(|| {
+                began.send(()).unwrap();
+                let _ = ends.lock().unwrap().recv();
+            });
+            "done"
+        };
+        let store = RedisStore::open(&server.url()).unwrap();
+        let layer = IdempotencyLayer::new(store).scope(|_| Scope::anonymous()).lease(lease);
+        Router::new().route("/", post(handler)).layer(layer)
+    };
+    let (one, other) = (app(), app());
+    let running = tokio::spawn(async move { call(&one, "k", "/").await.status() });
+    begun.recv().await.unwrap();
+    let start = Instant::now();
+    while start.elapsed() < 4 * lease {
+        assert_eq!(call(&other, "k", "/").await.status(), StatusCode::CONFLICT);
+    }
+    drop(end);
+    assert_eq!(running.await.unwrap(), StatusCode::OK);
+    assert!(begun.try_recv().is_err(), "it ran once");
+}

@@ -219,3 +219,21 @@ async fn a_settled_or_answered_reservation_is_not_taken_back() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(apart.standing().await.unwrap().token, lease.token);
 }
+
+#[tokio::test]
+async fn each_is_taken_back_under_the_prefix_that_it_was_made_under() {
+    let apart = Apart::start().await;
+    let stores = ["shop1:", "shop2:"].map(|prefix| apart.through.clone().prefix(prefix));
+    apart.wire.set(Network::Open { requests: Way::Pass, replies: Way::Hold });
+    let request = request();
+    let (one, other) = tokio::join!(stores[0].reserve(&request), stores[1].reserve(&request));
+    assert_eq!([one, other].map(|answer| answer.unwrap_err().kind()), [ErrorKind::Timeout; 2]);
+    let beside = ["shop1:", "shop2:"].map(|prefix| apart.beside.clone().prefix(prefix));
+    for store in &beside {
+        assert!(store.inspect(&request.key).await.unwrap().is_some(), "it was made");
+    }
+    apart.wire.set(Network::FINE);
+    for store in &beside {
+        patiently(async { while store.inspect(&request.key).await.unwrap().is_some() {} }).await;
+    }
+}

@@ -5,16 +5,22 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redis::aio::ConnectionLike;
-use tokio::time::{Instant, sleep};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::super::{ErrorKind, Lease, Reservation, Settlement, Store, StoreError};
 use super::RedisStore;
 use super::server::held;
 
-/// The pause before the next try; it doubles up to the longest one while the server cannot be asked.
+/// The pause before the next pass; it doubles up to the longest one while the server cannot be asked.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// How long after the reservation it may still arrive: what is in the buffers of a connection that was given up.
+/// How long one try may take, whatever connection the store was given.
+const TRY: Duration = Duration::from_secs(2);
+/// After so many failures in a row a pass ends: the others would fare no better now.
+const FAILURES: usize = 8;
+/// How long after the server first answers the reservation may still arrive, from the buffers of a connection that was
+/// given up.
 const LATE: Duration = Duration::from_secs(3);
 /// How long it is tried.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -27,8 +33,24 @@ pub(super) struct Unanswered(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<(Lease, Instant)>,
-    is_running: bool,
+    waiting: VecDeque<Entry>,
+    task: Option<JoinHandle<()>>,
+}
+
+struct Entry {
+    first: Lease,
+    since: Instant,
+    /// When the server first said that it knows nothing of the reservation.
+    unknown_since: Option<Instant>,
+}
+
+impl State {
+    fn push(&mut self, entry: Entry) {
+        if self.waiting.len() >= MOST {
+            self.waiting.pop_front();
+        }
+        self.waiting.push_back(entry);
+    }
 }
 
 impl Unanswered {
@@ -39,13 +61,16 @@ impl Unanswered {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
-        let mut state = held(&self.0);
-        if state.waiting.len() == MOST {
-            state.waiting.pop_front();
-        }
-        state.waiting.push_back((first, Instant::now()));
-        if !std::mem::replace(&mut state.is_running, true) {
-            runtime.spawn(Arc::clone(self).run(store));
+        let is_running = {
+            let mut state = held(&self.0);
+            state.push(Entry { first, since: Instant::now(), unknown_since: None });
+            state.task.as_ref().is_some_and(|task| !task.is_finished())
+        };
+        if !is_running {
+            // Outside of the guard: a runtime that is shutting down drops the task at once. That two run for a moment
+            // does no harm.
+            let task = runtime.spawn(Arc::clone(self).run(store));
+            held(&self.0).task = Some(task);
         }
     }
 
@@ -56,30 +81,43 @@ impl Unanswered {
         let mut pause = FIRST_PAUSE;
         loop {
             sleep(pause).await;
-            pause = (2 * pause).min(LONGEST_PAUSE);
-            let mut left = VecDeque::new();
-            loop {
-                let Some((first, since)) = held(&self.0).waiting.pop_front() else { break };
-                match store.release(&first).await {
-                    Ok(Settlement::Applied) => {}
-                    Ok(Settlement::LeaseLost) if since.elapsed() > LATE => {}
-                    Err(_) if since.elapsed() > PATIENCE => {}
-                    Ok(Settlement::LeaseLost) => left.push_back((first, since)),
-                    // The others would fare no better now.
-                    Err(_) => {
-                        left.push_back((first, since));
-                        break;
-                    }
-                }
-            }
+            let failed = self.pass(&store).await;
+            pause = if failed { (2 * pause).min(LONGEST_PAUSE) } else { FIRST_PAUSE };
             let mut state = held(&self.0);
-            left.append(&mut state.waiting);
-            state.waiting = left;
             if state.waiting.is_empty() {
-                state.is_running = false;
+                // Whoever adds one from here on finds no task.
+                state.task = None;
                 return;
             }
         }
+    }
+
+    /// Tries each once; whether that failed for the most part.
+    async fn pass<C>(&self, store: &RedisStore<C>) -> bool
+    where
+        C: ConnectionLike + Clone + Send + Sync + 'static,
+    {
+        let mut failures = 0;
+        let entries = held(&self.0).waiting.len();
+        for _ in 0..entries {
+            let Some(mut entry) = held(&self.0).waiting.pop_front() else { break };
+            let released = timeout(TRY, store.release(&entry.first)).await;
+            let is_over = match released {
+                Ok(Ok(Settlement::Applied)) => true,
+                Ok(Ok(Settlement::LeaseLost)) => {
+                    entry.unknown_since.get_or_insert_with(Instant::now).elapsed() > LATE
+                }
+                Ok(Err(_)) | Err(_) => entry.since.elapsed() > PATIENCE,
+            };
+            failures = if matches!(released, Ok(Ok(_))) { 0 } else { failures + 1 };
+            if !is_over {
+                held(&self.0).push(entry);
+            }
+            if failures == FAILURES {
+                break;
+            }
+        }
+        failures > 0
     }
 }
 
