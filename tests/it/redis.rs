@@ -370,7 +370,7 @@ async fn resumes(app: &Router) {
 async fn a_handler_that_blocks_from_the_first_keeps_its_lease() {
     let server = RedisServer::start();
     let lease = Duration::from_millis(300);
-    let (began, mut begun) = tokio::sync::mpsc::unbounded_channel();
+    let (began, mut runs) = tokio::sync::mpsc::unbounded_channel();
     let (end, ends) = std::sync::mpsc::channel::<()>();
     let ends = std::sync::Arc::new(std::sync::Mutex::new(ends));
     let app = || {
@@ -388,12 +388,12 @@ async fn a_handler_that_blocks_from_the_first_keeps_its_lease() {
     };
     let (one, other) = (app(), app());
     let running = tokio::spawn(async move { call(&one, "k", "/").await.status() });
-    begun.recv().await.unwrap();
+    runs.recv().await.unwrap();
     let start = Instant::now();
     while start.elapsed() < 4 * lease {
         assert_eq!(call(&other, "k", "/").await.status(), StatusCode::CONFLICT);
     }
     drop(end);
     assert_eq!(running.await.unwrap(), StatusCode::OK);
-    assert!(begun.try_recv().is_err(), "it ran once");
+    assert!(runs.try_recv().is_err(), "it ran once");
 }
