@@ -5,10 +5,8 @@
 //! each of them means.
 
 use std::error::Error;
-use std::future::Future;
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -23,7 +21,7 @@ use crate::key::IdempotencyKey;
 use crate::rejection::Rejection;
 use crate::response::{self, BrokenBody};
 use crate::shared::Shared;
-use crate::store::{ErrorKind, Lease, Store, StoreError};
+use crate::store::{Lease, Store};
 use crate::task::{self, Caught};
 use crate::telemetry;
 
@@ -149,11 +147,4 @@ fn begin(key: IdempotencyKey, reserved: &Reserved) -> Attempt {
         tracing::info!(key = %storage_key, attempt, ?previous, "an operation runs again");
     }
     Attempt::new(key, *attempt, *previous)
-}
-
-async fn within<T>(
-    bound: Duration,
-    operation: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    task::within(bound, operation).await.unwrap_or_else(|| Err(StoreError::new(ErrorKind::Timeout)))
 }

@@ -95,6 +95,7 @@ mod frame;
 mod future;
 mod key;
 mod layer;
+mod mutex;
 mod operate;
 mod outcome;
 mod rejection;

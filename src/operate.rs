@@ -4,8 +4,8 @@ use std::future::Future;
 
 use crate::key::{IdempotencyKey, Scope, StorageKey};
 use crate::layer::IdempotencyLayer;
-use crate::store::{ErrorKind, Record, Store, StoreError};
-use crate::task;
+use crate::shared::within;
+use crate::store::{Record, Store, StoreError};
 
 impl<St: Store> IdempotencyLayer<St> {
     /// Begins nothing new from now on, and waits for what runs.
@@ -61,7 +61,6 @@ impl<St: Store> IdempotencyLayer<St> {
     pub async fn inspect(&self, scope: &Scope, key: &IdempotencyKey) -> Result<Option<Record>, StoreError> {
         let config = &self.config;
         let key = StorageKey::derive(config.secret.as_ref(), &config.namespace, scope, key);
-        let inspected = task::within(config.store_timeout, self.shared.store.inspect(&key)).await;
-        inspected.unwrap_or_else(|| Err(StoreError::new(ErrorKind::Timeout)))
+        within(config.store_timeout, self.shared.store.inspect(&key)).await
     }
 }

@@ -1,14 +1,16 @@
 //! What all clones of a layer, and all services made of it, have in common.
 
 use std::error::Error;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::key::StorageKey;
 use crate::running::Running;
-use crate::store::StoreError;
-use crate::telemetry;
+use crate::store::{ErrorKind, StoreError};
 use crate::waiting::Lines;
+use crate::{task, telemetry};
 
 /// The store, who waits for it, and what runs.
 pub(crate) struct Shared<St> {
@@ -42,4 +44,12 @@ impl<St> Shared<St> {
             tracing::info!("the store answers again");
         }
     }
+}
+
+/// Waits for an operation of the store, but no longer than `bound`.
+pub(crate) async fn within<T>(
+    bound: Duration,
+    operation: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    task::within(bound, operation).await.unwrap_or_else(|| Err(StoreError::new(ErrorKind::Timeout)))
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::{OwnedMutexGuard, watch};
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::fingerprint::Fingerprint;
 use crate::key::StorageKey;
+use crate::mutex::held;
 use crate::store::{ErrorKind, Record, Seen, Token};
 
 /// For so long nobody in a line looks again where somebody has looked, when the turn goes on to the next one.
@@ -69,7 +70,7 @@ pub(crate) enum News {
 
 impl Lines {
     fn held(&self) -> MutexGuard<'_, HashMap<Name, Arc<Line>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        held(&self.0)
     }
 
     /// Takes the last place in the line of a request.

@@ -7,11 +7,10 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::decide::{Decision, decide};
-use super::within;
 use crate::config::{Config, InFlight, LONGEST_WAIT};
 use crate::outcome::Outcome;
 use crate::rejection::Rejection;
-use crate::shared::Shared;
+use crate::shared::{Shared, within};
 use crate::store::{ErrorKind, Lease, Record, Rerun, Reservation, Reserve, Seen, Store};
 use crate::waiting::{News, Place, Turn};
 

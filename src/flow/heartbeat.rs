@@ -2,39 +2,30 @@
 
 use std::sync::Arc;
 
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
-use super::within;
 use crate::attempt::Attempt;
 use crate::config::Config;
-use crate::shared::Shared;
+use crate::shared::{Shared, within};
 use crate::store::{Lease, Settlement, Store};
 use crate::telemetry;
 
-/// Renews a lease until it is lost, or this is dropped.
-pub(super) struct Heartbeat(AbortHandle);
+/// Ends the renewals when it is dropped.
+pub(super) type Heartbeat = AbortOnDropHandle<()>;
 
-impl Heartbeat {
-    /// `since` is when the reservation was sent.
-    pub(super) fn start<St: Store>(
-        shared: &Arc<Shared<St>>,
-        config: &Arc<Config>,
-        attempt: &Attempt,
-        lease: &Lease,
-        since: Instant,
-    ) -> Self {
-        let renewals =
-            renew_until_lost(Arc::clone(shared), Arc::clone(config), attempt.clone(), lease.clone(), since);
-        Self(tokio::spawn(renewals.in_current_span()).abort_handle())
-    }
-}
-
-impl Drop for Heartbeat {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+/// Renews a lease until it is lost, or the handle is dropped. `since` is when the reservation was sent.
+pub(super) fn start<St: Store>(
+    shared: &Arc<Shared<St>>,
+    config: &Arc<Config>,
+    attempt: &Attempt,
+    lease: &Lease,
+    since: Instant,
+) -> Heartbeat {
+    let (shared, config) = (Arc::clone(shared), Arc::clone(config));
+    let renewals = renew_until_lost(shared, config, attempt.clone(), lease.clone(), since);
+    AbortOnDropHandle::new(tokio::spawn(renewals.in_current_span()))
 }
 
 /// Renews the lease at every third of it. The handler is told when it has lapsed because the store could not be asked; it

@@ -1,18 +1,18 @@
 //! A lease in hand: it is kept alive while the attempt runs, and settled when it has ended.
 
 use std::future::{Future, pending};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::admit::Reserved;
-use super::heartbeat::Heartbeat;
-use super::within;
+use super::heartbeat::{self, Heartbeat};
 use crate::attempt::Attempt;
 use crate::config::Config;
+use crate::mutex::held;
 use crate::outcome::{KeptBody, Outcome};
-use crate::shared::Shared;
+use crate::shared::{Shared, within};
 use crate::store::{Lease, Record, Settlement, State, Store, StoreError};
 use crate::waiting::{News, Place};
 use crate::{task, telemetry};
@@ -44,10 +44,8 @@ pub(super) enum Settle {
 
 /// What became of the write that settles the record.
 pub(super) enum Settled {
-    /// It is in the store.
+    /// It is in the store, or is repeated in the background until it is.
     Kept,
-    /// It is not in the store yet, and is repeated in the background.
-    NotYet,
     /// Another attempt has taken the record over, or it is gone. Nothing was written.
     Lost,
 }
@@ -86,7 +84,7 @@ impl<St: Store> Held<St> {
     /// Begins to renew the lease, from now until this is dropped or the lease is lost.
     pub(super) fn keep_alive(&self) {
         held(&self.heartbeat).get_or_insert_with(|| {
-            Heartbeat::start(&self.shared, &self.config, &self.attempt, &self.lease, self.since)
+            heartbeat::start(&self.shared, &self.config, &self.attempt, &self.lease, self.since)
         });
     }
 
@@ -114,7 +112,7 @@ impl<St: Store> Held<St> {
                 self.shared.store_failed(settle.word(), key, &error);
                 telemetry::settled(settle.word(), "repeated");
                 self.shared.running.spawn(Arc::clone(self).settle_later(settle));
-                Settled::NotYet
+                Settled::Kept
             }
         }
     }
@@ -194,8 +192,4 @@ impl Settle {
             Self::Release => within(bound, store.release(lease)).await,
         }
     }
-}
-
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

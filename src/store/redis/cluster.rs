@@ -16,8 +16,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::error::unreached;
 use super::eviction::Eviction;
 use super::sentinel::like_address;
-use super::server::{PAUSE, Place, Server, held, timed_out};
+use super::server::{PAUSE, Place, Server, timed_out};
 use super::slots::Slots;
+use crate::mutex::held;
 
 mod commands;
 mod reading;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use redis::ErrorKind;
 use redis::aio::MultiplexedConnection;
 
-use super::server::held;
+use crate::mutex::held;
 
 /// Looks once at each server, and warns once for all of them.
 #[derive(Default)]

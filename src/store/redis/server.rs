@@ -4,7 +4,7 @@
 //! that is down takes 9.5 s. Here such a call fails as soon as the one attempt to connect has failed, and the first call
 //! after a short pause makes the next attempt.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redis::{Cmd, ConnectionInfo, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::error::{is_broken, unreached};
 use super::eviction::Eviction;
 use super::sentinel::Sentinels;
+use crate::mutex::held;
 
 mod link;
 mod silence;
@@ -217,10 +218,6 @@ impl Inner {
 
 async fn bounded<T>(connecting: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
     timeout(CONNECT, connecting).await.unwrap_or_else(|elapsed| Err(timed_out(elapsed)))
-}
-
-pub(super) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How long the next attempt to connect waits after one that failed like this.

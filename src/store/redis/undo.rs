@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::super::{ErrorKind, Lease, Reservation, Settlement, Store, StoreError};
 use super::RedisStore;
-use super::server::held;
+use crate::mutex::held;
 
 /// The pause before the next pass; it doubles up to the longest one while the server cannot be asked.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);

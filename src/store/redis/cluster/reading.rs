@@ -8,10 +8,11 @@ use redis::{Cmd, ErrorKind, RedisError, RedisResult};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::super::server::{held, timed_out};
+use super::super::server::timed_out;
 use super::super::slots::{self, Slots};
 use super::Inner;
 use super::commands::Address;
+use crate::mutex::held;
 
 /// How long the servers may take to tell which slots they have.
 const READ: Duration = Duration::from_millis(500);
