@@ -90,8 +90,26 @@ impl Token {
         Self(bytes)
     }
 
+    /// Drawn anew for each reservation, so that not even a copy of a running machine draws the same one.
+    #[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
+    pub(super) fn random() -> Result<Self, super::StoreError> {
+        let mut bytes = [0; 16];
+        let drawn = getrandom::fill(&mut bytes);
+        drawn.map_err(|error| super::StoreError::with_source(super::ErrorKind::Unavailable, error))?;
+        Ok(Self(bytes))
+    }
+
     /// The bytes of the token.
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
+}
+
+#[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
+/// Milliseconds, which is what servers count in: rounded up, for 0 would mean "at once" or "never".
+pub(super) fn millis(duration: Duration) -> usize {
+    // Some thirty thousand years, within what every server takes.
+    const MOST: u128 = 1_000_000_000_000_000;
+    let up = duration.as_nanos().div_ceil(1_000_000);
+    usize::try_from(up.clamp(1, MOST)).unwrap_or(usize::MAX)
 }

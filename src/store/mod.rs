@@ -49,13 +49,21 @@ pub mod memory;
 mod record;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod table;
+#[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
+mod undo;
 
 pub use dynamic::DynStore;
 pub use error::{ErrorKind, StoreError};
+#[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
+use lease::millis;
 pub use lease::{Lease, Previous, Settlement, Token};
 pub use memory::MemoryStore;
 #[cfg(feature = "redis")]
 pub use redis::RedisStore;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use table::{Identifier, InvalidIdentifier};
 
 /// Keeps one record for each storage key. See the [module](self) for what an implementation promises.
 ///

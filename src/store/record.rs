@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Lease, Record, State, Status, Token};
+use super::{Lease, Record, State, Status, Token, millis};
 use crate::fingerprint::Fingerprint;
 use crate::frame::{Malformed, Reader, Writer};
 use crate::outcome::Outcome;
@@ -91,14 +91,6 @@ pub(super) fn start(status: Status, lease: &Lease, room: usize) -> Vec<u8> {
     frame.extend_from_slice(&lease.fingerprint.to_bytes());
     frame.extend_from_slice(&lease.attempt.to_be_bytes());
     frame
-}
-
-/// Milliseconds, which is what servers count in: rounded up, for 0 would mean "at once" or "never".
-pub(super) fn millis(duration: Duration) -> usize {
-    // Some thirty thousand years, within what every server takes.
-    const MOST: u128 = 1_000_000_000_000_000;
-    let up = duration.as_nanos().div_ceil(1_000_000);
-    usize::try_from(up.clamp(1, MOST)).unwrap_or(usize::MAX)
 }
 
 pub(super) fn decode(frame: Bytes) -> Result<Stored, Malformed> {

@@ -29,9 +29,10 @@ use std::time::Duration;
 use ::redis::Pipeline;
 use ::redis::aio::ConnectionLike;
 
-use super::record::{self, Stored, millis};
+use super::record::{self, Stored};
+use super::undo::{Unanswered, Undo};
 use super::{
-    ErrorKind, Lease, Record, Reservation, Reserve, Settlement, State, Status, Store, StoreError, Token,
+    Lease, Record, Reservation, Reserve, Settlement, State, Status, Store, StoreError, Token, millis,
 };
 use crate::key::StorageKey;
 use crate::outcome::Outcome;
@@ -48,14 +49,12 @@ mod sentinel;
 mod server;
 mod slots;
 mod standing;
-mod undo;
 mod url;
 
 pub use connection::Connection;
 use error::{is_broken, is_refused, reserve_error, second, store_error};
 use script::{Before, Script, text};
 use standing::Standing;
-use undo::{Unanswered, Undo};
 
 /// Keeps records in Redis, for any number of processes. A clone is the same store.
 ///
@@ -119,8 +118,8 @@ impl<C> fmt::Debug for RedisStore<C> {
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> {
     async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
-        let first = Lease::first(request, fresh_token()?);
-        let undo = Undo::of(self, &first);
+        let first = Lease::first(request, Token::random()?);
+        let undo = Undo::of(self.clone(), &self.unanswered, &first);
         let answer = self.acquire(request, first).await;
         undo.answered(&answer);
         answer
@@ -267,11 +266,4 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
             Err(error) => Err(store_error(error)),
         }
     }
-}
-
-/// Drawn anew for each reservation, so that not even a copy of a running machine draws the same one.
-fn fresh_token() -> Result<Token, StoreError> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| StoreError::with_source(ErrorKind::Unavailable, error))?;
-    Ok(Token::new(bytes))
 }

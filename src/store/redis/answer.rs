@@ -6,8 +6,8 @@ use bytes::Bytes;
 use redis::Pipeline;
 use redis::aio::ConnectionLike;
 
-use super::super::record::{self, Stored, millis};
-use super::super::{Lease, Record, Settlement, State, Status, StoreError};
+use super::super::record::{self, Stored};
+use super::super::{Lease, Record, Settlement, State, Status, StoreError, millis};
 use super::RedisStore;
 use super::error::store_error;
 use super::script::{self, text};

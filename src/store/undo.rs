@@ -4,12 +4,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use redis::aio::ConnectionLike;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::{ErrorKind, Lease, Reservation, Settlement, Store, StoreError};
-use super::RedisStore;
+use super::{ErrorKind, Lease, Reservation, Settlement, Store, StoreError};
 use crate::mutex::held;
 
 /// The pause before the next pass; it doubles up to the longest one while the server cannot be asked.
@@ -54,10 +52,7 @@ impl State {
 }
 
 impl Unanswered {
-    fn add<C>(self: &Arc<Self>, store: RedisStore<C>, first: Lease)
-    where
-        C: ConnectionLike + Clone + Send + Sync + 'static,
-    {
+    fn add(self: &Arc<Self>, store: impl Store, first: Lease) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
@@ -74,10 +69,7 @@ impl Unanswered {
         }
     }
 
-    async fn run<C>(self: Arc<Self>, store: RedisStore<C>)
-    where
-        C: ConnectionLike + Clone + Send + Sync + 'static,
-    {
+    async fn run(self: Arc<Self>, store: impl Store) {
         let mut pause = FIRST_PAUSE;
         loop {
             sleep(pause).await;
@@ -93,10 +85,7 @@ impl Unanswered {
     }
 
     /// Tries each once; whether that failed for the most part.
-    async fn pass<C>(&self, store: &RedisStore<C>) -> bool
-    where
-        C: ConnectionLike + Clone + Send + Sync + 'static,
-    {
+    async fn pass(&self, store: &impl Store) -> bool {
         let mut failures = 0;
         let entries = held(&self.0).waiting.len();
         for _ in 0..entries {
@@ -126,28 +115,27 @@ impl Unanswered {
 /// Nobody runs an operation whose reservation was not answered. Left alone, its record would look like an attempt that
 /// was cut off: the key would be taken until the lease lapses, and refused for good where abandoned attempts are not run
 /// again. Only a first attempt is taken back. One that took over from another would take the memory of that one along.
-pub(super) struct Undo<C: ConnectionLike + Clone + Send + Sync + 'static> {
-    unanswered: Option<(RedisStore<C>, Lease)>,
+pub(super) struct Undo<S: Store> {
+    pending: Option<(S, Arc<Unanswered>, Lease)>,
 }
 
-impl<C: ConnectionLike + Clone + Send + Sync + 'static> Undo<C> {
-    pub(super) fn of(store: &RedisStore<C>, first: &Lease) -> Self {
-        Self { unanswered: Some((store.clone(), first.clone())) }
+impl<S: Store> Undo<S> {
+    pub(super) fn of(store: S, unanswered: &Arc<Unanswered>, first: &Lease) -> Self {
+        Self { pending: Some((store, Arc::clone(unanswered), first.clone())) }
     }
 
     /// Hears the answer. A command that was never sent, or was refused, needs no undoing either.
     pub(super) fn answered(mut self, answer: &Result<Reservation, StoreError>) {
         let unknown = answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout);
         if !unknown {
-            self.unanswered = None;
+            self.pending = None;
         }
     }
 }
 
-impl<C: ConnectionLike + Clone + Send + Sync + 'static> Drop for Undo<C> {
+impl<S: Store> Drop for Undo<S> {
     fn drop(&mut self) {
-        if let Some((store, first)) = self.unanswered.take() {
-            let unanswered = Arc::clone(&store.unanswered);
+        if let Some((store, unanswered, first)) = self.pending.take() {
             unanswered.add(store, first);
         }
     }
