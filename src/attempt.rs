@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 
 use crate::key::IdempotencyKey;
-use crate::store::Previous;
+use crate::store::{Lent, OpenTransaction, Previous};
+
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod transaction;
 
 /// The attempt in force: its key, its number, what the attempt before it came to, and whether its lease still stands.
 ///
@@ -50,6 +53,7 @@ pub struct Attempt {
     number: u32,
     previous: Option<Previous>,
     lease: Option<Arc<Standing>>,
+    transaction: Option<Lent>,
 }
 
 /// Whether a lease still stands. Once it does not, it never does again.
@@ -62,13 +66,19 @@ struct Standing {
 }
 
 impl Attempt {
-    pub(crate) fn new(key: IdempotencyKey, number: u32, previous: Option<Previous>) -> Self {
-        Self { key, number, previous, lease: Some(Arc::default()) }
+    pub(crate) fn new(
+        key: IdempotencyKey,
+        number: u32,
+        previous: Option<Previous>,
+        transaction: Option<&OpenTransaction>,
+    ) -> Self {
+        let transaction = transaction.map(OpenTransaction::lent);
+        Self { key, number, previous, lease: Some(Arc::default()), transaction }
     }
 
     /// One that no record guards.
     pub(crate) fn unguarded(key: IdempotencyKey) -> Self {
-        Self { key, number: 1, previous: None, lease: None }
+        Self { key, number: 1, previous: None, lease: None, transaction: None }
     }
 
     /// The key that the client sent.

@@ -46,6 +46,7 @@ pub(crate) struct Config {
     pub(crate) on_failed: OnFailed,
     pub(crate) on_abandoned: OnAbandoned,
     pub(crate) on_outage: OnOutage,
+    pub(crate) retry_conflicts: u32,
     pub(crate) retry_after: Duration,
     pub(crate) classifier: Arc<Classifier>,
     pub(crate) renderer: Arc<Renderer>,
@@ -74,6 +75,7 @@ impl Default for Config {
             on_failed: OnFailed::Rerun,
             on_abandoned: OnAbandoned::Rerun,
             on_outage: OnOutage::Closed,
+            retry_conflicts: 0,
             retry_after: Duration::from_secs(1),
             classifier: Arc::new(|response: &response::Parts| Class::of(response.status)),
             renderer: Arc::new(Rejection::render),
@@ -111,19 +113,21 @@ impl Config {
         (self.parse_key)(value.as_bytes()).map(Some)
     }
 
-    fn storage_key(&self, parts: &Parts, key: &IdempotencyKey) -> StorageKey {
-        let scope = match &self.scope {
-            Some(scope) => scope(parts),
-            None => Scope::anonymous(),
-        };
-        StorageKey::derive(self.secret.as_ref(), &self.namespace, &scope, key)
+    pub(crate) fn storage_key(&self, scope: &Scope, key: &IdempotencyKey) -> StorageKey {
+        StorageKey::derive(self.secret.as_ref(), &self.namespace, scope, key)
     }
 
     /// What the layer asks of the store for a request.
     pub(crate) fn reserve(&self, parts: &Parts, key: &IdempotencyKey, body: &[u8]) -> Reserve {
+        let scope = self.scope.as_ref().map_or_else(Scope::anonymous, |scope| scope(parts));
+        self.reservation(self.storage_key(&scope, key), self.fingerprint(parts, body))
+    }
+
+    /// What the layer asks of the store for any operation.
+    pub(crate) fn reservation(&self, key: StorageKey, fingerprint: Fingerprint) -> Reserve {
         Reserve {
-            key: self.storage_key(parts, key),
-            fingerprint: self.fingerprint(parts, body),
+            key,
+            fingerprint,
             lease: self.lease,
             // Long enough that a lease which lapsed is still seen to have lapsed.
             retention: self.retention.max(self.lease.saturating_mul(2)),
@@ -151,6 +155,14 @@ impl Config {
 
     pub(crate) fn unavailable(&self, kind: ErrorKind) -> Rejection {
         Rejection::StoreUnavailable { kind, retry_after: self.retry_after }
+    }
+
+    /// What a client is told whose operation ran and was not committed.
+    pub(crate) fn not_committed(&self, kind: ErrorKind) -> Rejection {
+        match kind {
+            ErrorKind::TransactionLost => Rejection::TransactionLost,
+            _ => Rejection::CommitUnconfirmed { kind, retry_after: self.retry_after },
+        }
     }
 
     pub(crate) fn shutting_down(&self) -> Rejection {

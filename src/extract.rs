@@ -1,4 +1,4 @@
-//! [`Attempt`] as an extractor for axum handlers.
+//! [`Attempt`] and `Tx` as extractors for axum handlers.
 //!
 //! ```
 //! use axum::{Router, routing::post};
@@ -22,6 +22,9 @@ use http::StatusCode;
 use http::request::Parts;
 
 use crate::attempt::Attempt;
+
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod transaction;
 
 /// The answer when a handler asks for an [`Attempt`] and there is none: 500, for the route was set up wrongly. Either
 /// the layer is missing, or it lets requests without a key pass and the handler should ask for `Option<Attempt>`.

@@ -22,6 +22,8 @@ pub struct Fingerprint {
 impl Fingerprint {
     /// The rule of [`of_request`](Self::of_request): raw bytes under BLAKE3.
     const RAW: u8 = 1;
+    /// The rule of [`of_fields`](Self::of_fields): framed fields under BLAKE3.
+    const FIELDS: u8 = 2;
 
     /// How many bytes [`to_bytes`](Self::to_bytes) makes.
     pub const LEN: usize = 33;
@@ -46,6 +48,23 @@ impl Fingerprint {
             }
         }
         Self { version: Self::RAW, digest: framed.finish_behind(body) }
+    }
+
+    /// Digests what tells one operation from another outside of HTTP: any fields, each behind its length, so that no two
+    /// lists of fields have the same input.
+    ///
+    /// ```
+    /// use tower_idempotency::Fingerprint;
+    ///
+    /// let payout = Fingerprint::of_fields(["payout", "acct_2", "1200"]);
+    /// assert_ne!(payout, Fingerprint::of_fields(["payout", "acct_21", "200"]));
+    /// ```
+    pub fn of_fields<T: AsRef<[u8]>>(fields: impl IntoIterator<Item = T>) -> Self {
+        let mut framed = Framed::new("fingerprint of fields 1");
+        for field in fields {
+            framed.field(field.as_ref());
+        }
+        Self { version: Self::FIELDS, digest: framed.finish(None) }
     }
 
     /// Reads back what [`to_bytes`](Self::to_bytes) wrote.

@@ -1,10 +1,12 @@
 //! One guarded request, top to bottom.
 //!
-//! [`guard`] tells the story. It has five awaits, and each is a place where the process can die: read the body,
-//! reserve the key, call the handler, capture its answer, settle the record. ARCHITECTURE.md says what a crash at
+//! [`guard`] and [`once`] tell the story. It has five awaits, and each is a place where the process can die: read the
+//! body, reserve the key, call the handler, capture its answer, settle the record. ARCHITECTURE.md says what a crash at
 //! each of them means.
 
+use std::any::Any;
 use std::error::Error;
+use std::future::{Future, poll_fn};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
@@ -18,10 +20,11 @@ use crate::attempt::Attempt;
 use crate::body::{self, ReadError, ResponseBody};
 use crate::config::{Class, Config, InFlight};
 use crate::key::IdempotencyKey;
+use crate::outcome::Outcome;
 use crate::rejection::Rejection;
 use crate::response::{self, BrokenBody};
 use crate::shared::Shared;
-use crate::store::{Lease, Store};
+use crate::store::{Conflict, ErrorKind, Lease, Reserve, Store};
 use crate::task::{self, Caught};
 use crate::telemetry;
 
@@ -42,7 +45,7 @@ pub(crate) async fn guard<S, St, ReqBody, ResBody>(
     shared: Arc<Shared<St>>,
 ) -> Result<Response<ResponseBody<ResBody>>, S::Error>
 where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Send + 'static,
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Send + 'static,
     St: Store,
@@ -60,77 +63,55 @@ where
         Err(ReadError::Broken) => return Ok(config.refuse(Rejection::RequestUnreadable)),
     };
     let request_id = parts.headers.get(response::REQUEST_ID).cloned();
-    let reserve = config.reserve(&parts, &key, &body);
+    let mut reserve = config.reserve(&parts, &key, &body);
 
     // From here on in a task of its own: a client that hangs up does not stop what has begun. One that only waits for
     // another request's answer has begun nothing, and stops waiting.
-    let waits = matches!(config.in_flight, InFlight::Wait(_));
-    let (_caller, caller_gone) = waits.then(oneshot::channel).unzip();
+    let (_caller, mut caller_gone) = caller(&config);
     let operation = async move {
-        let Some(_running) = shared.running.enter() else {
-            return Caught::Answered(config.refuse(config.shutting_down()));
-        };
-        let (admitted, has_waited) = task::noting(admit(&shared, &config, reserve, caller_gone)).await;
-        let reserved = match admitted {
-            Admitted::Execute(reserved) => reserved,
-            Admitted::Replay(outcome) => {
-                telemetry::request("replayed");
-                return Caught::Answered(response::replay(outcome, request_id));
-            }
-            Admitted::Refuse(rejection) => return Caught::Answered(config.refuse(rejection)),
-            Admitted::Unguarded => {
-                telemetry::request("unguarded");
-                parts.extensions.insert(Attempt::unguarded(key));
-                let answered = inner.call(Request::from_parts(parts, ReqBody::from(body))).await;
-                return answered
-                    .map_or_else(Caught::Erred, |answer| Caught::Answered(response::unguarded(answer)));
-            }
-        };
-
-        telemetry::request("executed");
-        let attempt = begin(key, &reserved);
-        parts.extensions.insert(attempt.clone());
-        let record = Held::new(&shared, &config, attempt, reserved);
-        if has_waited {
-            // Other processes may share the store, and the handler may block its thread from the first.
-            record.keep_alive();
+        let mut retries = config.retry_conflicts;
+        loop {
+            let again = (retries > 0).then(|| (inner.clone(), parts.clone(), reserve.clone()));
+            let body = body.clone();
+            let call = |attempt: Attempt| async {
+                let is_guarded = attempt.is_guarded();
+                parts.extensions.insert(attempt);
+                let answer = inner.call(Request::from_parts(parts, ReqBody::from(body))).await?;
+                if !is_guarded {
+                    return Ok(Done::unguarded(response::unguarded(answer)));
+                }
+                let (mut head, body) = answer.into_parts();
+                let conflict = head.extensions.remove::<Conflict>().is_some();
+                let class = (config.classifier)(&head);
+                let (answer, kept) = response::capture(head, body, config.kept_bytes(class)).await;
+                let outcome = kept.map(|body| response::keep(&answer, request_id.clone(), body));
+                Ok(Done { answer, class, outcome, conflict })
+            };
+            return match once(&shared, &config, &key, reserve, caller_gone.take(), call).await {
+                Ended::Answered(mut answer) => {
+                    if config.mark_first {
+                        response::mark_first(&mut answer);
+                    }
+                    Caught::Answered(answer)
+                }
+                Ended::Unguarded(answer) => Caught::Answered(answer),
+                Ended::Replayed(outcome) => Caught::Answered(response::replay(outcome, request_id)),
+                Ended::Refused(rejection) => Caught::Answered(config.refuse(rejection)),
+                Ended::Conflict => {
+                    let Some(again) = again else {
+                        return Caught::Answered(config.refuse(config.in_flight()));
+                    };
+                    retries -= 1;
+                    (inner, parts, reserve) = again;
+                    if let Err(error) = poll_fn(|cx| inner.poll_ready(cx)).await {
+                        return Caught::Erred(error);
+                    }
+                    continue;
+                }
+                Ended::Erred(error) => Caught::Erred(error),
+                Ended::Panicked(panic) => Caught::Panicked(panic),
+            };
         }
-        let request = Request::from_parts(parts, ReqBody::from(body));
-        let execution = task::catch_panic(async {
-            let (head, body) = inner.call(request).await?.into_parts();
-            let class = (config.classifier)(&head);
-            let captured = response::capture(head, body, config.kept_bytes(class)).await;
-            Ok((class, captured))
-        });
-        let (class, (mut answer, kept)) = match record.renewed_during(execution).await {
-            Caught::Answered(answered) => answered,
-            Caught::Erred(error) => {
-                record.settle(Settle::Fail(None)).await;
-                return Caught::Erred(error);
-            }
-            Caught::Panicked(panic) => {
-                record.settle(Settle::Fail(None)).await;
-                return Caught::Panicked(panic);
-            }
-        };
-
-        let outcome = kept.map(|body| response::keep(&answer, request_id.clone(), body));
-        let settle = match (class, outcome) {
-            (Class::Forget, _) => Settle::Release,
-            (Class::Success, Ok(outcome)) => Settle::Complete(outcome),
-            (Class::Failed, Ok(outcome)) => Settle::Fail(Some(outcome)),
-            (Class::Success | Class::Failed, Err(BrokenBody)) => Settle::Fail(None),
-        };
-        if let Settled::Lost = record.settle(settle).await
-            && let Some(outcome) = record.overtaken_by().await
-        {
-            return Caught::Answered(response::replay(outcome, request_id));
-        }
-
-        if config.mark_first {
-            response::mark_first(&mut answer);
-        }
-        Caught::Answered(answer)
     };
     match task::own_task(operation).await {
         Caught::Answered(answer) => Ok(answer),
@@ -139,12 +120,118 @@ where
     }
 }
 
+/// Whoever waits for the operation, for as long as it is worth knowing.
+pub(crate) fn caller(config: &Config) -> (Option<oneshot::Sender<()>>, Option<oneshot::Receiver<()>>) {
+    matches!(config.in_flight, InFlight::Wait(_)).then(oneshot::channel).unzip()
+}
+
+/// What came of calling an operation.
+pub(crate) struct Done<T> {
+    pub(crate) answer: T,
+    pub(crate) class: Class,
+    pub(crate) outcome: Result<Outcome, BrokenBody>,
+    /// Another transaction was in the way.
+    pub(crate) conflict: bool,
+}
+
+impl<T> Done<T> {
+    /// Nothing is kept of it.
+    pub(crate) fn unguarded(answer: T) -> Self {
+        Self { answer, class: Class::Forget, outcome: Err(BrokenBody), conflict: false }
+    }
+}
+
+/// How one operation ended for its caller.
+pub(crate) enum Ended<T, E> {
+    Answered(T),
+    Unguarded(T),
+    Replayed(Outcome),
+    Refused(Rejection),
+    Conflict,
+    Erred(E),
+    Panicked(Box<dyn Any + Send>),
+}
+
+/// The protocol around one operation, of whatever kind: reserve the key, run it, settle the record.
+pub(crate) async fn once<St, T, E, F>(
+    shared: &Arc<Shared<St>>,
+    config: &Arc<Config>,
+    key: &IdempotencyKey,
+    reserve: Reserve,
+    caller_gone: Option<oneshot::Receiver<()>>,
+    operation: impl FnOnce(Attempt) -> F,
+) -> Ended<T, E>
+where
+    St: Store,
+    F: Future<Output = Result<Done<T>, E>>,
+{
+    let Some(_running) = shared.running.enter() else {
+        return Ended::Refused(config.shutting_down());
+    };
+    let (admitted, has_waited) = task::noting(admit(shared, config, reserve, caller_gone)).await;
+    let reserved = match admitted {
+        Admitted::Execute(reserved) => reserved,
+        Admitted::Replay(outcome) => {
+            telemetry::request("replayed");
+            return Ended::Replayed(outcome);
+        }
+        Admitted::Refuse(rejection) => return Ended::Refused(rejection),
+        Admitted::Unguarded => {
+            telemetry::request("unguarded");
+            let done = operation(Attempt::unguarded(key.clone())).await;
+            return done.map_or_else(Ended::Erred, |done| Ended::Unguarded(done.answer));
+        }
+    };
+
+    telemetry::request("executed");
+    let attempt = begin(key.clone(), &reserved);
+    let record = Held::new(shared, config, attempt.clone(), reserved);
+    if has_waited {
+        // Other processes may share the store, and the handler may block its thread from the first.
+        record.keep_alive();
+    }
+    let done = match record.renewed_during(task::catch_panic(operation(attempt))).await {
+        Caught::Answered(done) => done,
+        Caught::Erred(error) => {
+            record.settle(Settle::Fail(None)).await;
+            return Ended::Erred(error);
+        }
+        Caught::Panicked(panic) => {
+            record.settle(Settle::Fail(None)).await;
+            return Ended::Panicked(panic);
+        }
+    };
+    if done.conflict && record.is_transaction() {
+        record.settle(Settle::Release).await;
+        return Ended::Conflict;
+    }
+
+    let settle = match (done.class, done.outcome) {
+        (Class::Forget, _) => Settle::Release,
+        (Class::Success, Ok(outcome)) => Settle::Complete(outcome),
+        (Class::Failed, Ok(outcome)) => Settle::Fail(Some(outcome)),
+        (Class::Success | Class::Failed, Err(BrokenBody)) => Settle::Fail(None),
+    };
+    let counts = matches!(settle, Settle::Complete(_));
+    match record.settle(settle).await {
+        Settled::Lost => {
+            if let Some(outcome) = record.overtaken_by().await {
+                return Ended::Replayed(outcome);
+            }
+        }
+        Settled::NotCommitted(ErrorKind::Conflict) => return Ended::Conflict,
+        Settled::NotCommitted(kind) if counts => return Ended::Refused(config.not_committed(kind)),
+        Settled::Kept | Settled::NotCommitted(_) => {}
+    }
+    Ended::Answered(done.answer)
+}
+
 /// What the handler is told of the attempt; an operator is told when it is not the first.
 fn begin(key: IdempotencyKey, reserved: &Reserved) -> Attempt {
-    let Lease { key: storage_key, attempt, previous, .. } = &reserved.lease;
+    let Lease { key: storage_key, attempt, previous, transaction, .. } = &reserved.lease;
     telemetry::attempt(*previous);
     if let Some(previous) = previous {
         tracing::info!(key = %storage_key, attempt, ?previous, "an operation runs again");
     }
-    Attempt::new(key, *attempt, *previous)
+    Attempt::new(key, *attempt, *previous, transaction.as_ref())
 }

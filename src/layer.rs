@@ -200,6 +200,16 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.on_outage = policy)
     }
 
+    /// Sets how many times the handler is called again when another transaction was in the way of its own (a serialization
+    /// failure, a deadlock), each time in a new transaction. Transaction mode only. Default: 0, and the client gets 409
+    /// with `Retry-After`.
+    ///
+    /// The request is copied for it, its extensions included.
+    #[must_use]
+    pub fn retry_conflicts(self, times: u32) -> Self {
+        self.set(|config| config.retry_conflicts = times)
+    }
+
     /// Sets what `Retry-After` says on a 409 in flight and on a 503, in whole seconds. Default: 1 s.
     #[must_use]
     pub fn retry_after(self, after: Duration) -> Self {

@@ -87,6 +87,7 @@ mod attempt;
 mod body;
 mod config;
 mod digest;
+mod execute;
 #[cfg(feature = "axum")]
 pub mod extract;
 mod fingerprint;
@@ -115,6 +116,7 @@ mod waiting;
 pub use attempt::Attempt;
 pub use body::{RequestBody, ResponseBody};
 pub use config::{Class, InFlight, OnAbandoned, OnFailed, OnOutage};
+pub use execute::{ExecuteError, Executed};
 pub use fingerprint::Fingerprint;
 pub use frame::Malformed;
 pub use future::ResponseFuture;
@@ -125,6 +127,8 @@ pub use rejection::Rejection;
 pub use service::Idempotency;
 #[cfg(feature = "redis")]
 pub use store::RedisStore;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use store::Tx;
 pub use store::{ErrorKind, MemoryStore, Previous, Status, Store, StoreError};
 
 /// The code in the README runs as a test.

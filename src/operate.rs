@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::key::{IdempotencyKey, Scope, StorageKey};
+use crate::key::{IdempotencyKey, Scope};
 use crate::layer::IdempotencyLayer;
 use crate::shared::within;
 use crate::store::{Record, Store, StoreError};
@@ -60,7 +60,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// If the store is down, does not answer within the store timeout, or holds a record that cannot be read.
     pub async fn inspect(&self, scope: &Scope, key: &IdempotencyKey) -> Result<Option<Record>, StoreError> {
         let config = &self.config;
-        let key = StorageKey::derive(config.secret.as_ref(), &config.namespace, scope, key);
+        let key = config.storage_key(scope, key);
         within(config.store_timeout, self.shared.store.inspect(&key)).await
     }
 }

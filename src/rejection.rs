@@ -63,6 +63,16 @@ pub enum Rejection {
         /// When to ask again.
         retry_after: Duration,
     },
+    /// Transaction mode: the operation ran, and the store failed while it was to be committed. It was rolled back, or
+    /// nobody can say at the moment whether it was; the same request tells when it is sent again.
+    CommitUnconfirmed {
+        /// What is wrong with the store.
+        kind: ErrorKind,
+        /// When to ask again.
+        retry_after: Duration,
+    },
+    /// Transaction mode: the handler kept the transaction that it was lent, or ended it. A fault of the program.
+    TransactionLost,
 }
 
 impl Rejection {
@@ -76,7 +86,10 @@ impl Rejection {
             | Self::ResultNotRetained { .. }
             | Self::OutcomeUnknown
             | Self::AttemptFailed { .. } => StatusCode::CONFLICT,
-            Self::ShuttingDown { .. } | Self::StoreUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ShuttingDown { .. } | Self::StoreUnavailable { .. } | Self::CommitUnconfirmed { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::TransactionLost => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -94,6 +107,8 @@ impl Rejection {
             Self::AttemptFailed { .. } => "idempotency_attempt_failed",
             Self::ShuttingDown { .. } => "idempotency_shutting_down",
             Self::StoreUnavailable { .. } => "idempotency_store_unavailable",
+            Self::CommitUnconfirmed { .. } => "idempotency_commit_unconfirmed",
+            Self::TransactionLost => "idempotency_transaction_lost",
         }
     }
 
@@ -111,6 +126,8 @@ impl Rejection {
             Self::AttemptFailed { .. } => "An earlier attempt failed",
             Self::ShuttingDown { .. } => "Service shutting down",
             Self::StoreUnavailable { .. } => "Idempotency store unavailable",
+            Self::CommitUnconfirmed { .. } => "Commit unconfirmed",
+            Self::TransactionLost => "Transaction lost",
         }
     }
 
@@ -128,6 +145,8 @@ impl Rejection {
             Self::AttemptFailed { .. } => "AttemptFailed",
             Self::ShuttingDown { .. } => "ShuttingDown",
             Self::StoreUnavailable { .. } => "StoreUnavailable",
+            Self::CommitUnconfirmed { .. } => "CommitUnconfirmed",
+            Self::TransactionLost => "TransactionLost",
         };
         format!(
             "https://docs.rs/tower-idempotency/latest/tower_idempotency/enum.Rejection.html#variant.{variant}"
@@ -139,7 +158,8 @@ impl Rejection {
         match self {
             Self::InFlight { retry_after }
             | Self::ShuttingDown { retry_after }
-            | Self::StoreUnavailable { retry_after, .. } => Some(*retry_after),
+            | Self::StoreUnavailable { retry_after, .. }
+            | Self::CommitUnconfirmed { retry_after, .. } => Some(*retry_after),
             _ => None,
         }
     }
@@ -266,6 +286,13 @@ impl fmt::Display for Rejection {
             Self::StoreUnavailable { .. } => f.write_str(
                 "The request could not be checked against earlier ones, so nothing was done. Ask again later.",
             ),
+            Self::CommitUnconfirmed { .. } => f.write_str(
+                "The operation could not be confirmed: it was done once or not at all. Ask again later with the same \
+                 key, and the answer tells.",
+            ),
+            Self::TransactionLost => {
+                f.write_str("The operation could not be finished because of a fault in this server.")
+            }
         }
     }
 }

@@ -41,6 +41,8 @@ pub(crate) fn store_error(operation: &'static str, kind: ErrorKind) {
         ErrorKind::Timeout => "timeout",
         ErrorKind::Full => "full",
         ErrorKind::Corrupt => "corrupt",
+        ErrorKind::Conflict => "conflict",
+        ErrorKind::TransactionLost => "transaction_lost",
     };
     counter!("idempotency_store_errors_total", "operation" => operation, "kind" => kind).increment(1);
 }

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::mutex::held;
 use crate::outcome::{KeptBody, Outcome};
 use crate::shared::{Shared, within};
-use crate::store::{Lease, Record, Settlement, State, Store, StoreError};
+use crate::store::{ErrorKind, Lease, Record, Settlement, State, Store, StoreError};
 use crate::waiting::{News, Place};
 use crate::{task, telemetry};
 
@@ -48,6 +48,8 @@ pub(super) enum Settled {
     Kept,
     /// Another attempt has taken the record over, or it is gone. Nothing was written.
     Lost,
+    /// The transaction of the attempt was rolled back, or nobody knows whether it was: the answer does not count.
+    NotCommitted(ErrorKind),
 }
 
 impl<St: Store> Held<St> {
@@ -70,6 +72,10 @@ impl<St: Store> Held<St> {
         })
     }
 
+    pub(super) fn is_transaction(&self) -> bool {
+        self.lease.transaction.is_some()
+    }
+
     /// Waits for a part of the attempt, and keeps the lease alive meanwhile. When it is lost, those who wait for this
     /// attempt are let go, for another one may have the answer.
     pub(super) fn renewed_during<F: Future>(&self, part: F) -> impl Future<Output = F::Output> {
@@ -81,8 +87,12 @@ impl<St: Store> Held<St> {
         })
     }
 
-    /// Begins to renew the lease, from now until this is dropped or the lease is lost.
+    /// Begins to renew the lease, from now until this is dropped or the lease is lost. The lease of a transaction does
+    /// not lapse.
     pub(super) fn keep_alive(&self) {
+        if self.is_transaction() {
+            return;
+        }
         held(&self.heartbeat).get_or_insert_with(|| {
             heartbeat::start(&self.shared, &self.config, &self.attempt, &self.lease, self.since)
         });
@@ -107,6 +117,11 @@ impl<St: Store> Held<St> {
                 self.attempt.lose_lease();
                 drop(held(&self.place).take());
                 Settled::Lost
+            }
+            Err(error) if self.is_transaction() => {
+                self.shared.store_failed(settle.word(), key, &error);
+                telemetry::settled(settle.word(), "not_committed");
+                Settled::NotCommitted(error.kind())
             }
             Err(error) => {
                 self.shared.store_failed(settle.word(), key, &error);

@@ -22,6 +22,12 @@ pub enum ErrorKind {
     Full,
     /// A record is there but cannot be read: damaged, or written by a version that this one does not know.
     Corrupt,
+    /// Transaction mode: another transaction was in the way (a serialization failure, a deadlock, the same key from
+    /// elsewhere). This one was rolled back, and may go through when it is tried again.
+    Conflict,
+    /// Transaction mode: the handler still holds the transaction that it was lent, has ended it, or hid that it had
+    /// failed. It cannot be committed.
+    TransactionLost,
 }
 
 impl StoreError {
@@ -48,6 +54,8 @@ impl fmt::Display for StoreError {
             ErrorKind::Timeout => "the idempotency store did not answer",
             ErrorKind::Full => "the idempotency store is full of live records",
             ErrorKind::Corrupt => "the idempotency store holds a record that cannot be read",
+            ErrorKind::Conflict => "another transaction was in the way",
+            ErrorKind::TransactionLost => "the transaction of the attempt cannot be committed",
         })
     }
 }

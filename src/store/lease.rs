@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::{Record, Reserve, State};
+use super::{OpenTransaction, Record, Reserve, State};
 use crate::fingerprint::Fingerprint;
 use crate::key::StorageKey;
 
@@ -25,6 +25,8 @@ pub struct Lease {
     pub lease: Duration,
     /// See [`Reserve::retention`].
     pub retention: Duration,
+    /// The transaction that the attempt runs in, of a store in transaction mode. Such a lease does not lapse.
+    pub transaction: Option<OpenTransaction>,
 }
 
 impl Lease {
@@ -38,6 +40,7 @@ impl Lease {
             previous: None,
             lease: request.lease,
             retention: request.retention,
+            transaction: None,
         }
     }
 

@@ -14,6 +14,9 @@
 //! 4. A live record is never evicted. A store that is full refuses new keys with [`ErrorKind::Full`].
 //! 5. A record that cannot be read is an error ([`ErrorKind::Corrupt`]), never an absent record.
 //!
+//! A store in transaction mode holds an [`OpenTransaction`] in the lease instead of a pending record, and commits it in
+//! `complete`. What it cannot commit it rolls back, and says so by an error: it never says `LeaseLost`.
+//!
 //! The suite in `conformance` (a module behind the feature of that name) checks all that can be tried from outside,
 //! which leaves a full store and a damaged record to the store's own tests:
 //!
@@ -51,6 +54,9 @@ mod record;
 pub mod redis;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod table;
+mod transaction;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod tx;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
 mod undo;
 
@@ -64,6 +70,10 @@ pub use memory::MemoryStore;
 pub use redis::RedisStore;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use table::{Identifier, InvalidIdentifier};
+pub(crate) use transaction::Lent;
+pub use transaction::{Conflict, OpenTransaction};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use tx::{NoTransaction, Tx, TxError};
 
 /// Keeps one record for each storage key. See the [module](self) for what an implementation promises.
 ///

@@ -14,7 +14,7 @@ const ROWS: [&[&str]; 10] = [
     &["flow"],
     &["future", "service"],
     &["layer"],
-    &["operate"],
+    &["execute", "operate"],
     &["extract", "lib"],
 ];
 

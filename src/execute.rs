@@ -1,0 +1,177 @@
+//! [`IdempotencyLayer::execute`]: the same protocol for any operation, outside of HTTP too.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::attempt::Attempt;
+use crate::config::{Class, Config};
+use crate::fingerprint::Fingerprint;
+use crate::flow::{self, Done, Ended};
+use crate::key::{IdempotencyKey, Scope};
+use crate::layer::IdempotencyLayer;
+use crate::outcome::{KeptBody, NotRetained, Outcome};
+use crate::rejection::Rejection;
+use crate::response::BrokenBody;
+use crate::store::Store;
+use crate::task::{self, Caught};
+
+impl<St: Store> IdempotencyLayer<St> {
+    /// Runs an operation once for its key, and gives its result to every repeat: the message of a queue that is delivered
+    /// twice, a job that is started again.
+    ///
+    /// It is the protocol that requests go through, with the settings of this layer as far as they are not about HTTP: store,
+    /// namespace, secret, lease, retention, policies, and [`shutdown`](Self::shutdown). What is kept is the result as JSON, up to
+    /// [`max_response`](Self::max_response) bytes. An operation that gives an error has failed; its error goes to this caller
+    /// alone, and the next call runs it again, unless [`on_failed`](Self::on_failed) says otherwise.
+    ///
+    /// `fingerprint` says what the operation is, so that another one under the same key is refused:
+    /// [`Fingerprint::of_fields`] digests whatever tells two apart.
+    ///
+    /// ```
+    /// use tower_idempotency::{Attempt, Fingerprint, IdempotencyKey, IdempotencyLayer, MemoryStore, Scope};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let payouts = IdempotencyLayer::new(MemoryStore::new()).namespace("payouts");
+    ///
+    /// let key = IdempotencyKey::parse(b"message-1001")?;
+    /// let message = br#"{"to":"acct_2","amount":1200}"#;
+    /// for delivery in 0..2 {
+    ///     let payout = payouts
+    ///         .execute(&Scope::new("acct_1"), &key, Fingerprint::of_fields([message]), |_: Attempt| async {
+    ///             Ok::<_, std::io::Error>("payout_7".to_owned())
+    ///         })
+    ///         .await?;
+    ///     assert_eq!(payout.value, "payout_7");
+    ///     assert_eq!(payout.is_replay, delivery == 1);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// In transaction mode the operation takes its transaction from the attempt
+    /// ([`Attempt::transaction`](Attempt)), and gives it back before it ends. When another transaction was in the
+    /// way, the call is refused as [`Rejection::InFlight`]; call it again.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecuteError`] tells an operation that failed from a call that was refused. A panic of the operation is recorded as a
+    /// failure, and goes on.
+    ///
+    /// # Cancel safety
+    ///
+    /// An operation that has begun runs to its end, and its result is kept, whether or not the future is dropped.
+    pub async fn execute<T, E, F>(
+        &self,
+        scope: &Scope,
+        key: &IdempotencyKey,
+        fingerprint: Fingerprint,
+        operation: impl FnOnce(Attempt) -> F + Send + 'static,
+    ) -> Result<Executed<T>, ExecuteError<E>>
+    where
+        T: Serialize + DeserializeOwned + Send + 'static,
+        E: Send + 'static,
+        F: Future<Output = Result<T, E>> + Send,
+    {
+        let (config, shared) = (Arc::clone(&self.config), Arc::clone(&self.shared));
+        let reserve = config.reservation(config.storage_key(scope, key), fingerprint);
+        let key = key.clone();
+        let (_caller, caller_gone) = flow::caller(&config);
+        let run = async move {
+            let call = |attempt| async {
+                let value = operation(attempt).await?;
+                let (class, outcome) = keep(&value, &config);
+                Ok(Done { answer: value, class, outcome, conflict: false })
+            };
+            match flow::once(&shared, &config, &key, reserve, caller_gone, call).await {
+                Ended::Answered(value) | Ended::Unguarded(value) => {
+                    Caught::Answered(Ok(Executed::first(value)))
+                }
+                Ended::Replayed(outcome) => Caught::Answered(Executed::replay(&outcome)),
+                Ended::Refused(rejection) => Caught::Answered(Err(ExecuteError::Refused(rejection))),
+                Ended::Conflict => Caught::Answered(Err(ExecuteError::Refused(config.in_flight()))),
+                Ended::Erred(error) => Caught::Erred(error),
+                Ended::Panicked(panic) => Caught::Panicked(panic),
+            }
+        };
+        match task::own_task(run).await {
+            Caught::Answered(executed) => executed,
+            Caught::Erred(error) => Err(ExecuteError::Failed(error)),
+            Caught::Panicked(panic) => resume_unwind(panic),
+        }
+    }
+}
+
+/// A result that cannot be written as JSON is no result for those who ask again: the attempt has failed.
+fn keep<T: Serialize>(value: &T, config: &Config) -> (Class, Result<Outcome, BrokenBody>) {
+    let Ok(json) = serde_json::to_vec(value) else {
+        return (Class::Failed, Err(BrokenBody));
+    };
+    let body = if json.len() > config.max_response {
+        KeptBody::NotRetained(NotRetained::TooLarge)
+    } else {
+        KeptBody::Whole { bytes: Bytes::from(json), trailers: None }
+    };
+    let mut headers = HeaderMap::with_capacity(1);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    (Class::Success, Ok(Outcome { status: StatusCode::OK, headers, request_id: None, body }))
+}
+
+/// The result of an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Executed<T> {
+    /// What the operation gave.
+    pub value: T,
+    /// Whether it gave it to an earlier call.
+    pub is_replay: bool,
+}
+
+impl<T: DeserializeOwned> Executed<T> {
+    fn first(value: T) -> Self {
+        Self { value, is_replay: false }
+    }
+
+    fn replay<E>(outcome: &Outcome) -> Result<Self, ExecuteError<E>> {
+        let value = serde_json::from_slice(outcome.bytes()).map_err(ExecuteError::Unreadable)?;
+        Ok(Self { value, is_replay: true })
+    }
+}
+
+/// Why an operation gave no result.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ExecuteError<E> {
+    /// It ran and failed, with this error.
+    Failed(E),
+    /// It was not run, or not committed.
+    Refused(Rejection),
+    /// It ran before, and its result is not of the type that was asked for.
+    Unreadable(serde_json::Error),
+}
+
+impl<E> fmt::Display for ExecuteError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Failed(_) => "the operation failed",
+            Self::Refused(_) => "the operation was refused",
+            Self::Unreadable(_) => "the kept result of the operation is of another type",
+        })
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for ExecuteError<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Failed(error) => Some(error),
+            Self::Refused(rejection) => Some(rejection),
+            Self::Unreadable(error) => Some(error),
+        }
+    }
+}
