@@ -125,6 +125,8 @@ pub use layer::IdempotencyLayer;
 pub use outcome::{KeptBody, NotRetained, Outcome};
 pub use rejection::Rejection;
 pub use service::Idempotency;
+#[cfg(feature = "postgres")]
+pub use store::PostgresStore;
 #[cfg(feature = "redis")]
 pub use store::RedisStore;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

@@ -48,6 +48,8 @@ mod dynamic;
 mod error;
 mod lease;
 pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "redis")]
 mod record;
 #[cfg(feature = "redis")]
@@ -66,6 +68,8 @@ pub use error::{ErrorKind, StoreError};
 use lease::millis;
 pub use lease::{Lease, Previous, Settlement, Token};
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresStore;
 #[cfg(feature = "redis")]
 pub use redis::RedisStore;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

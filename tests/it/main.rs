@@ -11,6 +11,12 @@ mod http;
 mod layering;
 mod memory;
 mod model;
+#[cfg(all(feature = "postgres", feature = "conformance"))]
+mod postgres;
+#[cfg(all(feature = "postgres", feature = "conformance"))]
+mod postgres_faults;
+#[cfg(all(feature = "postgres", feature = "conformance"))]
+mod postgres_table;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis;
 #[cfg(all(feature = "redis", feature = "conformance"))]

@@ -40,6 +40,15 @@ fn the_redis_store_answers_as_the_model_does() {
     holds(&Subject::real(move || store.clone()), 400);
 }
 
+#[cfg(all(feature = "postgres", feature = "conformance"))]
+#[test]
+fn the_postgres_store_answers_as_the_model_does() {
+    let server = crate::support::postgres::PostgresServer::start_migrated();
+    let store = std::sync::OnceLock::new();
+    // A pool lives in the runtime that it was made in.
+    holds(&Subject::real(move || store.get_or_init(|| server.store()).clone()), 400);
+}
+
 /// A model test that lets everything pass would pass.
 #[test]
 fn the_model_finds_each_of_these_faults_and_shows_it_in_a_few_steps() {

@@ -31,6 +31,12 @@ impl Identifier {
         if is_valid { Ok(Self(name)) } else { Err(InvalidIdentifier) }
     }
 
+    /// A name that was checked when it was written.
+    #[cfg(feature = "postgres")]
+    pub(in crate::store) fn known(name: &'static str) -> Self {
+        Self(name.into())
+    }
+
     /// The name, without quotes.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -18,6 +18,8 @@ mod bodies;
 mod client;
 #[cfg(feature = "redis")]
 pub(crate) mod pair;
+#[cfg(all(feature = "postgres", feature = "conformance"))]
+pub(crate) mod postgres;
 pub(crate) mod proxy;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
@@ -25,7 +27,9 @@ pub(crate) mod redis;
 pub(crate) mod sandbox;
 mod server;
 mod store;
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "redis", feature = "postgres"))]
+// Not every set of features has tests of all that it can do.
+#[allow(dead_code)]
 pub(crate) mod wire;
 
 pub(crate) use bodies::{Frames, gated_stream, gated_whole, http2_answer, read_frame};

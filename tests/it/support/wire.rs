@@ -92,6 +92,10 @@ impl Wire {
         format!("redis://{}", self.address)
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     pub(crate) fn set(&self, state: State) {
         self.state.send_replace(state);
     }

@@ -1,0 +1,274 @@
+//! The store for many processes that have a PostgreSQL already: version 13 or later.
+//!
+//! Each operation is one statement and one round trip, and a transaction of its own. A first execution takes two; a replay,
+//! a mismatch and a refusal take one, which writes nothing. All times are judged by the clock of the database.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use tower_idempotency::{IdempotencyLayer, PostgresStore};
+//!
+//! # async fn set_up() -> Result<(), Box<dyn std::error::Error>> {
+//! let pool = sqlx::PgPool::connect("postgres://localhost/shop").await?;
+//! let store = PostgresStore::new(pool);
+//! store.migrate().await?;
+//! tokio::spawn(store.sweep_every(Duration::from_mins(5)));
+//! let layer = IdempotencyLayer::new(store);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The table
+//!
+//! One row for each key, in columns that a person can read; it is found by the first digits of the digest that the logs show:
+//!
+//! ```text
+//! SELECT * FROM idempotency_records WHERE encode(key, 'hex') LIKE '3fc82ec1%';
+//! SELECT status, count(*) FROM idempotency_records WHERE expires_at > now() GROUP BY status;
+//! ```
+//!
+//! A `pending` row whose `lease_until` is over is abandoned. `previous` says what the attempt before this one came to, if this
+//! is not the first: `abandoned`, `failed`, or `failed` and the status that it had answered. An expired row is as if it were
+//! not there; [`sweep_every`](PostgresStore::sweep_every) deletes such rows. [`migrate`](PostgresStore::migrate) makes the
+//! table, and [`migration`](PostgresStore::migration) is the text of it, for those who keep all migrations in one place.
+//!
+//! # The pool
+//!
+//! An operation takes a connection for the time of one round trip, so a few of them serve many requests. What the pool is
+//! told counts:
+//!
+//! - `acquire_timeout` is 30 s by default. The layer gives up sooner, after its own
+//!   [`store_timeout`](crate::IdempotencyLayer::store_timeout), and refuses the request with 503.
+//! - `test_before_acquire` is on by default, and costs a round trip for each operation. The store does not need it: what
+//!   is sent on a connection that turns out to be lost is sent again on one that was tested.
+//! - Behind a pooler that hands out connections by transaction, [`unprepared`](PostgresStore::unprepared) is needed.
+//!
+//! # What it promises
+//!
+//! What was acknowledged survives a crash of the server, with `synchronous_commit` on, as it is by default. With asynchronous
+//! replication a failover may lose a reservation that was acknowledged, and an operation can then run a second time.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::sqlx::PgPool;
+use ::sqlx::postgres::PgRow;
+
+use super::table::Answer;
+use super::undo::{Unanswered, Undo};
+use super::{
+    ErrorKind, Identifier, Lease, Record, Rerun, Reservation, Reserve, Settlement, Status, Store, StoreError,
+    Token, millis,
+};
+use crate::key::StorageKey;
+use crate::outcome::Outcome;
+
+mod connection;
+mod error;
+mod migration;
+mod names;
+mod row;
+mod statement;
+mod sweep;
+
+use connection::Connection;
+use names::{Names, Statements};
+use statement::{Statement, Value};
+
+/// Keeps records in a table of PostgreSQL, for any number of processes. A clone is the same store.
+///
+/// See the [module](self) for the table, the pool and the promises.
+#[derive(Clone)]
+pub struct PostgresStore {
+    pool: PgPool,
+    names: Names,
+    prepared: bool,
+    statements: Arc<Statements>,
+    unanswered: Arc<Unanswered>,
+}
+
+impl PostgresStore {
+    /// Keeps the records in the table `idempotency_records`, where the search path finds it or [`migrate`](Self::migrate)
+    /// has made it.
+    pub fn new(pool: PgPool) -> Self {
+        let names = Names { schema: None, table: Identifier::known("idempotency_records") };
+        let statements = Arc::new(Statements::new(&names, true));
+        Self { pool, names, prepared: true, statements, unanswered: Arc::default() }
+    }
+
+    /// Sets the schema of the table. Default: none, so that the search path decides. [`migrate`](Self::migrate) makes it
+    /// if it is not there.
+    #[must_use]
+    pub fn schema(mut self, schema: Identifier) -> Self {
+        self.names.schema = Some(schema);
+        self.renamed()
+    }
+
+    /// Sets the name of the table. Default: `idempotency_records`.
+    #[must_use]
+    pub fn table(mut self, table: Identifier) -> Self {
+        self.names.table = table;
+        self.renamed()
+    }
+
+    /// Prepares no statements: each is sent as a text with its values in it. Default: each connection prepares a statement
+    /// the first time that it is sent.
+    ///
+    /// This is for poolers that hand out connections by transaction, such as `PgBouncer` with `pool_mode = transaction`,
+    /// before its version 1.21 or without `max_prepared_statements`: a statement that one connection has prepared is not
+    /// there on the next. Such a `PgBouncer` also needs `ignore_startup_parameters = extra_float_digits`.
+    ///
+    /// The text of a statement then holds answers, and the driver logs statements that are slow. Its `ConnectOptions` have
+    /// `disable_statement_logging` for that.
+    #[must_use]
+    pub fn unprepared(mut self) -> Self {
+        self.prepared = false;
+        self.renamed()
+    }
+
+    /// Reservations are taken back from the table where they were made.
+    fn renamed(mut self) -> Self {
+        self.statements = Arc::new(Statements::new(&self.names, self.prepared));
+        self.unanswered = Arc::default();
+        self
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").field("table", &self.names.to_string()).finish_non_exhaustive()
+    }
+}
+
+impl Store for PostgresStore {
+    async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
+        let first = Lease::first(request, Token::random()?);
+        let connection = Connection::take(&self.pool).await?;
+        // From here on it may have been sent.
+        let undo = Undo::of(self.clone(), &self.unanswered, &first);
+        let answer = self.acquire(connection, request, first).await;
+        undo.answered(&answer);
+        answer
+    }
+
+    async fn complete(
+        &self,
+        lease: &Lease,
+        outcome: &Outcome,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        self.end(Status::Success, lease, Some(outcome), retention).await
+    }
+
+    async fn fail(
+        &self,
+        lease: &Lease,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        self.end(Status::Failed, lease, outcome, retention).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        let attempt = Value::Number(Some(lease.attempt.into()));
+        self.settle(&self.statements.release, &[key(&lease.key), token(&lease.token), attempt]).await
+    }
+
+    async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        let [key, token] = [key(&lease.key), token(&lease.token)];
+        self.settle(&self.statements.renew, &[key, token, time(lease.lease), time(lease.retention)]).await
+    }
+
+    async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
+        let row = self.ask(&self.statements.inspect, &[self::key(key)]).await?;
+        row.map(|row| row::found(&row).map(|found| found.record)).transpose()
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.ask(&self.statements.ping, &[]).await.map(drop)
+    }
+}
+
+impl PostgresStore {
+    async fn ask(&self, statement: &Statement, values: &[Value<'_>]) -> Result<Option<PgRow>, StoreError> {
+        Connection::take(&self.pool).await?.ask(&self.pool, statement, values).await
+    }
+
+    /// Creates the record, or takes over the one that stands there, or tells of it.
+    async fn acquire(
+        &self,
+        connection: Connection,
+        request: &Reserve,
+        first: Lease,
+    ) -> Result<Reservation, StoreError> {
+        let fingerprint = request.fingerprint.to_bytes();
+        let rerun_failed = match &request.rerun_failed {
+            Rerun::Never => None,
+            Rerun::Only(token) => Some(&token.as_bytes()[..]),
+            Rerun::Any => Some(&[][..]),
+        };
+        let values = [
+            key(&request.key),
+            token(&first.token),
+            Value::Bytes(Some(&fingerprint)),
+            time(request.lease),
+            time(request.retention),
+            Value::Number(Some(request.rerun_abandoned.into())),
+            Value::Bytes(rerun_failed),
+        ];
+        let row = connection.ask(&self.pool, &self.statements.reserve, &values).await?;
+        // Every reservation ends with a record that stands there.
+        let row = row.ok_or_else(|| StoreError::new(ErrorKind::Corrupt))?;
+        let found = row::found(&row)?;
+        if found.record.token == first.token {
+            let lease = Lease { attempt: found.record.attempt, previous: found.previous, ..first };
+            return Ok(Reservation::Acquired(lease));
+        }
+        Ok(Reservation::Found(found.record))
+    }
+
+    /// Ends the attempt and keeps its answer.
+    async fn end(
+        &self,
+        status: Status,
+        lease: &Lease,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        let status = status.to_string();
+        let answer = outcome.map(Answer::of);
+        let answer = answer.as_ref();
+        let values = [
+            key(&lease.key),
+            token(&lease.token),
+            Value::Text(Some(&status)),
+            time(retention),
+            Value::Number(answer.map(|answer| answer.status.into())),
+            Value::Text(answer.map(|answer| &*answer.headers)),
+            Value::Text(answer.and_then(|answer| answer.trailers.as_deref())),
+            Value::Text(answer.and_then(|answer| answer.request_id.as_deref())),
+            Value::Bytes(answer.and_then(|answer| answer.body.as_deref())),
+            Value::Text(answer.and_then(|answer| answer.missing.as_deref())),
+        ];
+        self.settle(&self.statements.settle, &values).await
+    }
+
+    /// Runs a settling statement, which returns a row if it applied.
+    async fn settle(&self, statement: &Statement, values: &[Value<'_>]) -> Result<Settlement, StoreError> {
+        let row = self.ask(statement, values).await?;
+        Ok(if row.is_some() { Settlement::Applied } else { Settlement::LeaseLost })
+    }
+}
+
+fn key(key: &StorageKey) -> Value<'_> {
+    Value::Bytes(Some(key.as_bytes()))
+}
+
+fn token(token: &Token) -> Value<'_> {
+    Value::Bytes(Some(token.as_bytes()))
+}
+
+/// In milliseconds.
+fn time(duration: Duration) -> Value<'static> {
+    Value::Number(Some(i64::try_from(millis(duration)).unwrap_or(i64::MAX)))
+}

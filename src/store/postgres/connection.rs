@@ -1,0 +1,111 @@
+//! A connection for the time of one statement.
+
+use std::time::Duration;
+
+use ::sqlx::pool::PoolConnection;
+use ::sqlx::postgres::PgRow;
+use ::sqlx::{Connection as _, Error, PgPool, Postgres};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use super::super::StoreError;
+use super::error::{Fate, store_error, unreached};
+use super::statement::{Statement, Value};
+
+/// How long a connection may take on its way back to the pool, where the driver asks the server once more. Without a
+/// bound, one whose network died at that moment would hold its place in the pool until the system gives it up.
+const RETURN: Duration = Duration::from_secs(5);
+
+/// How often a statement is sent again because others were at the same records: a reservation races with those that want the
+/// same key, and finds after each round that one of them has won.
+const CONFLICTS: usize = 5;
+
+/// A connection out of the pool. It goes back only if it is between two statements: a call that is given up half way
+/// would leave an answer in it for the next one.
+pub(super) struct Connection {
+    inner: Option<PoolConnection<Postgres>>,
+    is_whole: bool,
+}
+
+impl Connection {
+    /// Takes one out of the pool, or makes one.
+    pub(super) async fn take(pool: &PgPool) -> Result<Self, StoreError> {
+        Self::of(pool.acquire().await).map_err(unreached)
+    }
+
+    fn of(acquired: Result<PoolConnection<Postgres>, Error>) -> Result<Self, Error> {
+        acquired.map(|inner| Self { inner: Some(inner), is_whole: true })
+    }
+
+    /// Takes one that still leads somewhere: when the server was restarted, all that waited in the pool are lost at once.
+    async fn take_sound(pool: &PgPool) -> Result<Self, Error> {
+        for _ in 0..pool.size() {
+            let mut connection = Self::of(pool.acquire().await)?;
+            let Some(inner) = &mut connection.inner else { break };
+            connection.is_whole = false;
+            if inner.ping().await.is_ok() {
+                connection.is_whole = true;
+                return Ok(connection);
+            }
+        }
+        Self::of(pool.acquire().await)
+    }
+
+    /// Sends a statement, and once more on another connection if this one is lost or of no use any more, provided that
+    /// the statement knows its own work when it sees it.
+    pub(super) async fn ask(
+        mut self,
+        pool: &PgPool,
+        statement: &Statement,
+        values: &[Value<'_>],
+    ) -> Result<Option<PgRow>, StoreError> {
+        let first = match self.send(statement, values).await {
+            Ok(row) => return Ok(row),
+            Err(error) => error,
+        };
+        drop(self);
+        let fate = Fate::of(&first);
+        let is_sent_again = fate == Fate::Stale || (fate == Fate::Lost && statement.knows_itself());
+        if !is_sent_again {
+            return Err(store_error(first));
+        }
+        let second = match Self::take_sound(pool).await {
+            Ok(mut other) => other.send(statement, values).await,
+            Err(error) => {
+                return Err(if fate == Fate::Stale { unreached(error) } else { store_error(first) });
+            }
+        };
+        // That the second one was not taken does not tell what became of the first.
+        second.map_err(|second| store_error(if fate == Fate::Lost { first } else { second }))
+    }
+
+    async fn send(&mut self, statement: &Statement, values: &[Value<'_>]) -> Result<Option<PgRow>, Error> {
+        let Some(inner) = &mut self.inner else {
+            return Err(Error::PoolClosed);
+        };
+        let mut conflicts = 0;
+        loop {
+            self.is_whole = false;
+            let answer = statement.run(inner, values).await;
+            let fate = answer.as_ref().err().map(Fate::of);
+            self.is_whole = !matches!(fate, Some(Fate::Lost | Fate::Stale));
+            if fate != Some(Fate::Conflict) || conflicts == CONFLICTS {
+                return answer;
+            }
+            conflicts += 1;
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let Some(mut inner) = self.inner.take() else {
+            return;
+        };
+        if !self.is_whole {
+            inner.close_on_drop();
+        } else if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(timeout(RETURN, inner.return_to_pool()));
+        }
+    }
+}

@@ -1,0 +1,23 @@
+-- (no table) -> version 1. Applies once; when the table is there, this changes nothing.
+-- One transaction, whether it is sent as one text or run between BEGIN and COMMIT: of many who begin at once, one does it.
+SELECT pg_advisory_xact_lock(8245904316025180273);
+{schema}CREATE TABLE IF NOT EXISTS {records} (
+  key bytea PRIMARY KEY CHECK (length(key) = 32),
+  status text NOT NULL CHECK (status IN ('pending', 'success', 'failed')),
+  attempt bigint NOT NULL CHECK (attempt BETWEEN 1 AND 4294967295),
+  previous text,
+  token bytea NOT NULL CHECK (length(token) = 16),
+  fingerprint bytea NOT NULL,
+  lease_until timestamptz CHECK ((status = 'pending') = (lease_until IS NOT NULL)),
+  created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  expires_at timestamptz NOT NULL,
+  response_status integer,
+  response_headers text,
+  response_trailers text,
+  response_request_id text,
+  response_body bytea,
+  response_missing text
+);
+CREATE INDEX IF NOT EXISTS {index} ON {records} (expires_at);
+COMMENT ON TABLE {records} IS 'tower-idempotency 1';

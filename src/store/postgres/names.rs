@@ -1,0 +1,49 @@
+//! Where the table is, and the statements with its name in them.
+
+use std::fmt;
+
+use super::super::Identifier;
+use super::statement::Statement;
+
+/// The name of the table, in quotes, behind that of its schema if one is set.
+#[derive(Debug, Clone)]
+pub(super) struct Names {
+    pub(super) schema: Option<Identifier>,
+    pub(super) table: Identifier,
+}
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(schema) = &self.schema {
+            write!(f, "{schema}.")?;
+        }
+        self.table.fmt(f)
+    }
+}
+
+/// Every statement of a store, made once.
+pub(super) struct Statements {
+    pub(super) reserve: Statement,
+    pub(super) settle: Statement,
+    pub(super) release: Statement,
+    pub(super) renew: Statement,
+    pub(super) inspect: Statement,
+    pub(super) sweep: Statement,
+    pub(super) ping: Statement,
+}
+
+impl Statements {
+    pub(super) fn new(names: &Names, prepared: bool) -> Self {
+        let records = names.to_string();
+        let read = |source| Statement::new(source, &records, prepared);
+        Self {
+            reserve: read(include_str!("reserve.sql")),
+            settle: read(include_str!("settle.sql")),
+            release: read(include_str!("release.sql")).once(),
+            renew: read(include_str!("renew.sql")),
+            inspect: read(include_str!("inspect.sql")),
+            sweep: read(include_str!("sweep.sql")),
+            ping: read(include_str!("ping.sql")),
+        }
+    }
+}

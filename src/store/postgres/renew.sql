@@ -1,0 +1,9 @@
+-- pending -> pending, its lease and its retention begun anew.
+-- Applies while the record is pending under the caller's token.
+-- $1 key   $2 token   $3 lease in ms   $4 retention in ms
+UPDATE {records} SET
+  lease_until = clock_timestamp() + $3::bigint * interval '1 ms',
+  updated_at = clock_timestamp(),
+  expires_at = clock_timestamp() + $4::bigint * interval '1 ms'
+WHERE key = $1::bytea AND token = $2::bytea AND status = 'pending' AND expires_at > clock_timestamp()
+RETURNING true

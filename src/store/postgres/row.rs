@@ -1,0 +1,128 @@
+//! Rows as they come, in the binary format or in text.
+
+use ::sqlx::postgres::{PgRow, PgValueFormat};
+use ::sqlx::{Decode, Error, Postgres, Row as _, ValueRef as _};
+use http::StatusCode;
+
+use super::super::table::{Answer, Row};
+use super::super::{ErrorKind, Previous, Record, StoreError};
+use super::error::store_error;
+use crate::frame::Malformed;
+
+/// What a row tells: the record, and what the attempt before its own came to.
+pub(super) struct Found {
+    pub(super) record: Record,
+    pub(super) previous: Option<Previous>,
+}
+
+/// # Errors
+///
+/// [`ErrorKind::Corrupt`] if a column holds what this crate does not write there.
+pub(super) fn found(row: &PgRow) -> Result<Found, StoreError> {
+    let columns = columns(row).map_err(store_error)?;
+    let previous: Option<&str> = row.try_get("previous").map_err(store_error)?;
+    let previous = previous.map(read_previous).transpose().map_err(malformed)?;
+    Ok(Found { record: columns.record().map_err(malformed)?, previous })
+}
+
+fn malformed(malformed: Malformed) -> StoreError {
+    StoreError::with_source(ErrorKind::Corrupt, malformed)
+}
+
+fn columns(row: &PgRow) -> Result<Row, Error> {
+    Ok(Row {
+        status: row.try_get("status")?,
+        attempt: row.try_get("attempt")?,
+        token: bytes(row, "token")?.unwrap_or_default(),
+        fingerprint: bytes(row, "fingerprint")?.unwrap_or_default(),
+        lapsed: row.try_get("lapsed")?,
+        answer: answer(row)?,
+    })
+}
+
+fn answer(row: &PgRow) -> Result<Option<Answer>, Error> {
+    let Some(status) = row.try_get("response_status")? else {
+        return Ok(None);
+    };
+    Ok(Some(Answer {
+        status,
+        headers: row.try_get::<Option<_>, _>("response_headers")?.unwrap_or_default(),
+        trailers: row.try_get("response_trailers")?,
+        request_id: row.try_get("response_request_id")?,
+        body: bytes(row, "response_body")?.map(Into::into),
+        missing: row.try_get("response_missing")?,
+    }))
+}
+
+/// `abandoned`, `failed`, or `failed` and the status of the answer, as `reserve.sql` writes it.
+fn read_previous(text: &str) -> Result<Previous, Malformed> {
+    match text.split_once(' ') {
+        None if text == "abandoned" => Ok(Previous::Abandoned),
+        None if text == "failed" => Ok(Previous::Failed { status: None }),
+        Some(("failed", status)) => {
+            let status = StatusCode::from_bytes(status.as_bytes()).map_err(|_| Malformed)?;
+            Ok(Previous::Failed { status: Some(status) })
+        }
+        _ => Err(Malformed),
+    }
+}
+
+/// Bytes in any of their three formats. The driver does not read the older one of text, which `bytea_output` may ask for.
+fn bytes(row: &PgRow, column: &str) -> Result<Option<Vec<u8>>, Error> {
+    let value = row.try_get_raw(column)?;
+    if value.is_null() {
+        return Ok(None);
+    }
+    let raw = value.as_bytes().map_err(Error::Decode)?;
+    match value.format() {
+        PgValueFormat::Text if !raw.starts_with(b"\\x") => {
+            unescape(raw).map(Some).ok_or_else(|| Error::Decode(Malformed.into()))
+        }
+        PgValueFormat::Text | PgValueFormat::Binary => {
+            <Vec<u8> as Decode<Postgres>>::decode(value).map(Some).map_err(Error::Decode)
+        }
+    }
+}
+
+/// A backslash is written as two, and a byte that is not printable as a backslash and three octal digits.
+fn unescape(text: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, tail @ ..] = rest {
+        (rest, _) = match (first, tail) {
+            (b'\\', [b'\\', tail @ ..]) => (tail, bytes.push(b'\\')),
+            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..]) => {
+                (tail, bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0')))
+            }
+            (b'\\', _) => return None,
+            (byte, tail) => (tail, bytes.push(*byte)),
+        };
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn escaped_bytes_are_read_as_they_were() {
+        assert_eq!(unescape(b"a\\\\b\\000\\377c").unwrap(), b"a\\b\0\xffc");
+        for broken in [&b"\\"[..], b"\\4", b"\\40", b"\\400", b"\\x61"] {
+            assert_eq!(unescape(broken), None);
+        }
+    }
+
+    #[test]
+    fn what_the_attempt_before_came_to_is_read_only_if_it_is_written_as_this_crate_does() {
+        assert_eq!(read_previous("abandoned"), Ok(Previous::Abandoned));
+        assert_eq!(read_previous("failed"), Ok(Previous::Failed { status: None }));
+        let status = Some(StatusCode::BAD_GATEWAY);
+        assert_eq!(read_previous("failed 502"), Ok(Previous::Failed { status }));
+        for wrong in ["", "success", "failed ", "failed x", "abandoned 502"] {
+            assert_eq!(read_previous(wrong), Err(Malformed), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Records whose retention is over are deleted.
+
+use std::future::Future;
+use std::time::Duration;
+
+use ::sqlx::Row as _;
+use tokio::time::{sleep, timeout};
+
+use super::super::{ErrorKind, StoreError};
+use super::PostgresStore;
+use super::connection::Connection;
+use super::error::store_error;
+use super::statement::Value;
+
+/// How many records [`PostgresStore::sweep_every`] deletes at a time: few enough that nobody waits for them.
+const BATCH: u32 = 500;
+/// How long one batch may take before its connection is given up.
+const BOUND: Duration = Duration::from_mins(1);
+/// The shortest pause between two rounds.
+const SHORTEST: Duration = Duration::from_millis(10);
+
+impl PostgresStore {
+    /// Deletes expired records, at most `batch` of them, and returns how many there were. A record that is not expired
+    /// is never deleted, nor waited for. Any number of processes may sweep at once: each takes others.
+    ///
+    /// Nothing depends on it but the size of the table: an expired record is as if it were not there.
+    ///
+    /// # Errors
+    ///
+    /// As for every operation of the store; what was deleted before is gone, and the rest is left for the next time.
+    pub async fn sweep(&self, batch: u32) -> Result<u64, StoreError> {
+        let values = [Value::Number(Some(batch.into()))];
+        let connection = Connection::take(&self.pool).await?;
+        let row = connection.ask(&self.pool, &self.statements.sweep, &values).await?;
+        let row = row.ok_or_else(|| StoreError::new(ErrorKind::Corrupt))?;
+        let swept: i64 = row.try_get("swept").map_err(store_error)?;
+        Ok(swept.unsigned_abs())
+    }
+
+    /// Sweeps now and then every `interval`, in small batches, until the pool is closed. It is a future to be spawned,
+    /// in as many processes as there are; one that fails is logged, and goes on the next time.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # fn run(store: tower_idempotency::PostgresStore) {
+    /// tokio::spawn(store.sweep_every(Duration::from_mins(5)));
+    /// # }
+    /// ```
+    pub fn sweep_every(&self, interval: Duration) -> impl Future<Output = ()> + Send + use<> {
+        let store = self.clone();
+        async move {
+            while !store.pool.is_closed() {
+                store.sweep_all().await;
+                sleep(interval.max(SHORTEST)).await;
+            }
+        }
+    }
+
+    async fn sweep_all(&self) {
+        loop {
+            let swept = match timeout(BOUND, self.sweep(BATCH)).await {
+                Ok(swept) => swept,
+                Err(_) => Err(StoreError::new(ErrorKind::Timeout)),
+            };
+            match swept {
+                Ok(swept) if swept >= BATCH.into() => {}
+                Ok(_) => return,
+                Err(error) => {
+                    let source = std::error::Error::source(&error);
+                    tracing::warn!(%error, source, "expired records could not be deleted from PostgreSQL");
+                    return;
+                }
+            }
+        }
+    }
+}

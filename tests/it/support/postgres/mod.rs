@@ -1,0 +1,172 @@
+//! Private PostgreSQL servers for one test, and a pooler before one.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+use tempfile::TempDir;
+use tower_idempotency::PostgresStore;
+
+mod bouncer;
+mod process;
+
+pub(crate) use bouncer::PgBouncer;
+use process::{as_server, children, is_gone, program, signal, spawn, template};
+
+/// A server that answers from the moment it is made until it is dropped.
+pub(crate) struct PostgresServer {
+    child: Child,
+    port: u16,
+    directory: TempDir,
+    settings: Vec<String>,
+}
+
+impl PostgresServer {
+    /// Starts a server on a free port, with an empty database.
+    pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server with these settings beside those that all have.
+    pub(crate) fn start_with(settings: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        as_server(&mut Command::new("true"), Some(directory.path()));
+        let copied = Command::new("cp").arg("-a").arg(template()).arg(directory.path().join("data")).status();
+        assert!(copied.unwrap().success());
+        let settings: Vec<_> = settings.iter().map(ToString::to_string).collect();
+        // Another process may take the port between the look and the start.
+        for _ in 0..5 {
+            let port = free_port();
+            if let Some(child) = run(port, directory.path(), &settings) {
+                return Self { child, port, directory, settings };
+            }
+        }
+        panic!("postgres did not start on any of five free ports");
+    }
+
+    /// Starts a server whose table is there.
+    pub(crate) fn start_migrated() -> Self {
+        let server = Self::start();
+        let migrate = async { server.store().migrate().await.unwrap() };
+        // Not in the runtime of the test, if it has one.
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        std::thread::scope(|scope| scope.spawn(move || runtime().block_on(migrate)).join().unwrap());
+        server
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn url(&self) -> String {
+        url(self.port)
+    }
+
+    /// A pool of its own, as an application has it.
+    pub(crate) fn pool(&self) -> PgPool {
+        pool(self.port, 20)
+    }
+
+    pub(crate) fn store(&self) -> PostgresStore {
+        PostgresStore::new(self.pool())
+    }
+
+    /// Ends all processes of the server as a crash of the machine would. What was committed is there when it starts again.
+    pub(crate) fn kill(&mut self) {
+        let own = self.child.id();
+        // It fails only if the server has ended already.
+        signal("-STOP", &[own]);
+        let children = children(own);
+        signal("-KILL", &children);
+        let _ = self.child.kill();
+        self.child.wait().unwrap();
+        let start = Instant::now();
+        while !children.iter().all(|child| is_gone(*child)) {
+            assert!(start.elapsed() < Duration::from_secs(20), "a process of the server did not end");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Starts the server again on its port, with its data; ends it first if it still runs.
+    pub(crate) fn restart(&mut self) {
+        self.kill();
+        self.child =
+            run(self.port, self.directory.path(), &self.settings).expect("postgres did not start again");
+    }
+
+    /// Stops the server where it is: connections stay open, and nothing is answered.
+    pub(crate) fn stop(&self) {
+        let own = self.child.id();
+        signal("-STOP", &[own]);
+        signal("-STOP", &children(own));
+    }
+
+    pub(crate) fn resume(&self) {
+        let own = self.child.id();
+        signal("-CONT", &children(own));
+        signal("-CONT", &[own]);
+    }
+}
+
+impl Drop for PostgresServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A database at this port, asked for by the one user that there is.
+pub(crate) fn url(port: u16) -> String {
+    format!("postgres://postgres@127.0.0.1:{port}/postgres")
+}
+
+/// A pool of at most so many connections.
+pub(crate) fn pool(port: u16, connections: u32) -> PgPool {
+    PgPoolOptions::new().max_connections(connections).connect_lazy(&url(port)).unwrap()
+}
+
+/// Starts a server and waits until it says that it is ready; `None` if it ended before.
+fn run(port: u16, directory: &Path, settings: &[String]) -> Option<Child> {
+    let mut command = Command::new(program("postgres"));
+    command.arg("-D").arg(directory.join("data")).args(["-p", &port.to_string()]);
+    let sockets = format!("unix_socket_directories={}", directory.display());
+    let common = [
+        "listen_addresses=127.0.0.1",
+        &sockets,
+        // A crash of processes loses nothing that the system was given.
+        "fsync=off",
+        "shared_buffers=16MB",
+        "max_connections=100",
+        "autovacuum=off",
+    ];
+    for setting in common.into_iter().chain(settings.iter().map(String::as_str)) {
+        command.args(["-c", setting]);
+    }
+    as_server(&mut command, None);
+    spawn(command, "ready to accept connections")
+}
+
+/// A port that is free, and lies below those that the system gives to outgoing connections, or one of these could take the
+/// port of a server while it is down.
+fn free_port() -> u16 {
+    const RANGE: std::ops::Range<u16> = 5_500..10_400;
+    static NEXT: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(0);
+    let own = u16::try_from(std::process::id() * 61 % u32::from(RANGE.end - RANGE.start)).unwrap();
+    loop {
+        let next = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let port = RANGE.start + (own + next) % (RANGE.end - RANGE.start);
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Writes a file that the user of the servers may read.
+fn write(directory: &Path, name: &str, text: &str) -> PathBuf {
+    let path = directory.join(name);
+    fs::write(&path, text).unwrap();
+    path
+}
