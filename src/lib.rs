@@ -78,6 +78,7 @@
 //! |---|---|---|
 //! | `axum` | yes | [`Attempt`] as an extractor; fingerprints over the path that the client sent when routers are nested |
 //! | `redis` | | `RedisStore` |
+//! | `sqlite` | | `SqliteStore` |
 //! | `metrics` | | counters through the [`metrics`](https://docs.rs/metrics) facade |
 //! | `strict-keys` | | keys that must be RFC 9651 Strings |
 //! | `conformance` | | the store contract as runnable checks |
@@ -129,6 +130,8 @@ pub use service::Idempotency;
 pub use store::PostgresStore;
 #[cfg(feature = "redis")]
 pub use store::RedisStore;
+#[cfg(feature = "sqlite")]
+pub use store::SqliteStore;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use store::Tx;
 pub use store::{ErrorKind, MemoryStore, Previous, Status, Store, StoreError};

@@ -54,6 +54,8 @@ pub mod postgres;
 mod record;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod table;
 mod transaction;
@@ -72,6 +74,8 @@ pub use memory::MemoryStore;
 pub use postgres::PostgresStore;
 #[cfg(feature = "redis")]
 pub use redis::RedisStore;
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStore;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use table::{Identifier, InvalidIdentifier};
 pub(crate) use transaction::Lent;

@@ -1,0 +1,42 @@
+//! What the driver's errors mean for the store.
+
+use sqlx::error::DatabaseError;
+
+use super::super::{ErrorKind, StoreError};
+
+/// Result codes of SQLite, without what their extended forms add.
+mod code {
+    pub(super) const BUSY: i32 = 5;
+    pub(super) const IO: i32 = 10;
+    pub(super) const CORRUPT: i32 = 11;
+    pub(super) const FULL: i32 = 13;
+    pub(super) const NOT_A_DATABASE: i32 = 26;
+}
+
+pub(super) fn store_error(error: sqlx::Error) -> StoreError {
+    let kind = match &error {
+        sqlx::Error::Database(database) => match code(&**database) {
+            // The write may have reached the file before it went wrong.
+            Some(code::IO) => ErrorKind::Timeout,
+            Some(code::FULL) => ErrorKind::Full,
+            Some(code::CORRUPT | code::NOT_A_DATABASE) => ErrorKind::Corrupt,
+            // Whatever else SQLite refuses it has rolled back.
+            _ => ErrorKind::Unavailable,
+        },
+        // The thread of the connection may have ended in the middle of its work.
+        sqlx::Error::WorkerCrashed => ErrorKind::Timeout,
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => ErrorKind::Corrupt,
+        _ => ErrorKind::Unavailable,
+    };
+    StoreError::with_source(kind, error)
+}
+
+/// Another connection is writing, or makes the file ready.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(code) == Some(code::BUSY)
+}
+
+fn code(error: &dyn DatabaseError) -> Option<i32> {
+    let extended: i32 = error.code()?.parse().ok()?;
+    Some(extended & 0xff)
+}

@@ -1,0 +1,173 @@
+//! The ways to open a store.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::ConnectOptions;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+use super::super::{ErrorKind, Identifier, StoreError};
+use super::SqliteStore;
+use super::error::{is_busy, store_error};
+use super::statements::Statements;
+
+/// The table that records are kept in, unless another one is named.
+const TABLE: &str = "idempotency_records";
+
+/// How long SQLite waits for the write of another process.
+const BUSY: Duration = Duration::from_secs(1);
+
+/// How long an operation waits for its turn among those of this process. Together with the wait for another process this
+/// is less than the layer's store timeout, so that the error tells what was the matter.
+const TURN: Duration = Duration::from_millis(800);
+
+/// How many connections read at the same time.
+const READING: u32 = 4;
+
+/// How long processes that open a new file at the same time wait for one another, and how often they look.
+const OPENING: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(20);
+
+impl SqliteStore {
+    /// Opens a file, and makes it and the table `idempotency_records` where they are not there yet.
+    ///
+    /// The file is kept in WAL mode with `synchronous = FULL`: a reservation or an answer that was acknowledged survives
+    /// the end of the process and the loss of power. It belongs on a disk of this machine, not on a network file system.
+    /// What stands beside it under the same name with `-wal` and `-shm` is part of it. Others than the service should not
+    /// be able to read it: answers are kept in it.
+    ///
+    /// The writes of this process queue for one connection; reads have four others. Where another process writes, SQLite
+    /// waits up to a second for it; together with the queue, an operation is refused as
+    /// [unavailable](ErrorKind::Unavailable) after 1.8 s at most, which is less than the layer's
+    /// [store timeout](crate::IdempotencyLayer::store_timeout).
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be opened, is none of SQLite's, cannot be kept in WAL mode, or holds a table that a later version
+    /// of this crate has made.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::open_with(path.as_ref(), Statements::on_name(TABLE)).await
+    }
+
+    /// Opens a file as [`open`](Self::open) does, with another table: for a file that has a use beside this one.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub async fn open_table(path: impl AsRef<Path>, table: &Identifier) -> Result<Self, StoreError> {
+        Self::open_with(path.as_ref(), Statements::on(table)).await
+    }
+
+    /// Uses a pool of the caller's own, whose settings then rule. The table is not made: see [`migrate`](Self::migrate).
+    ///
+    /// What the store promises needs these settings:
+    ///
+    /// - a file, or one connection in all: each connection to `:memory:` has a database of its own;
+    /// - `busy_timeout` and `acquire_timeout` which together are less than the layer's
+    ///   [store timeout](crate::IdempotencyLayer::store_timeout); the defaults are 5 s and 30 s;
+    /// - `synchronous` at `FULL` or above, if what was acknowledged is to survive the loss of power.
+    ///
+    /// With more than one connection, the journal mode should be WAL: otherwise who reads and who writes wait for one
+    /// another. A pool of one connection is held for as long as any write of the application's own takes.
+    pub fn with_pool(pool: SqlitePool) -> Self {
+        Self::on(pool.clone(), pool, Statements::on_name(TABLE))
+    }
+
+    /// Sets the table that records are kept in, which is made by [`migrate`](Self::migrate). Default:
+    /// `idempotency_records`. `SQLite` takes upper and lower case of a name for the same.
+    #[must_use]
+    pub fn table(self, table: &Identifier) -> Self {
+        Self::on(self.reading, self.writing, Statements::on(table))
+    }
+
+    fn on(reading: SqlitePool, writing: SqlitePool, statements: Statements) -> Self {
+        // Reservations are taken back from the table that they were made in.
+        Self { reading, writing, statements: Arc::new(statements), unanswered: Arc::default() }
+    }
+
+    async fn open_with(path: &Path, statements: Statements) -> Result<Self, StoreError> {
+        let store = match file(path) {
+            Ok(file) => connect(&file).await.map(|(reading, writing)| Self::on(reading, writing, statements)),
+            Err(error) => Err(error),
+        };
+        let store = store.map_err(|error| not_opened(path, error))?;
+        store.migrate().await.map_err(|error| not_opened(path, error))?;
+        Ok(store)
+    }
+}
+
+/// The same file for each connection to come, wherever the process may then be.
+fn file(path: &Path) -> Result<PathBuf, StoreError> {
+    if path == Path::new(":memory:") {
+        return Err(StoreError::with_source(
+            ErrorKind::Unavailable,
+            "each connection would have a database of its own in memory; the memory store is for one process",
+        ));
+    }
+    std::path::absolute(path).map_err(|error| StoreError::with_source(ErrorKind::Unavailable, error))
+}
+
+/// Connects those that read, and the one that writes.
+async fn connect(file: &Path) -> Result<(SqlitePool, SqlitePool), StoreError> {
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .foreign_keys(true)
+        .busy_timeout(BUSY)
+        .synchronous(SqliteSynchronous::Full)
+        .disable_statement_logging();
+    let writing = options.clone().create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
+    let reading = options.pragma("query_only", "ON");
+
+    let until = Instant::now() + OPENING;
+    let writing = loop {
+        match pool(1).connect_with(writing.clone()).await {
+            // Two that change the journal mode of a new file at once do not wait for each other.
+            Err(error) if is_busy(&error) && Instant::now() < until => tokio::time::sleep(LOOK).await,
+            connected => break connected.map_err(store_error)?,
+        }
+    };
+    let mode: String =
+        sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&writing).await.map_err(store_error)?;
+    if mode != "wal" {
+        return Err(StoreError::with_source(ErrorKind::Unavailable, "the file cannot be kept in WAL mode"));
+    }
+    let reading = pool(READING).connect_with(reading).await.map_err(store_error)?;
+    Ok((reading, writing))
+}
+
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(TURN)
+        // A connection to a file does not age, and is tested when it comes back.
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+}
+
+fn not_opened(path: &Path, why: StoreError) -> StoreError {
+    StoreError::with_source(why.kind(), NotOpened { path: path.to_owned(), why })
+}
+
+#[derive(Debug)]
+struct NotOpened {
+    path: PathBuf,
+    why: StoreError,
+}
+
+impl fmt::Display for NotOpened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot open {}", self.path.display())
+    }
+}
+
+impl std::error::Error for NotOpened {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        // The kind of the error stands above already.
+        std::error::Error::source(&self.why)
+    }
+}

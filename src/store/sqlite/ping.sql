@@ -1,0 +1,2 @@
+-- Succeeds if the table can be read.
+SELECT EXISTS (SELECT 1 FROM {records})

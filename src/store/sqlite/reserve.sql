@@ -1,0 +1,25 @@
+-- (no record) -> pending: the first attempt. A record that has expired is none, and is written over.
+-- Applies when the key is free. Otherwise changes nothing.
+-- ?1 key   ?2 token   ?3 fingerprint   ?4 lease   ?5 retention
+INSERT INTO {records} AS old (key, status, attempt, token, fingerprint, lease_until, created_at, updated_at, expires_at)
+VALUES (?1, 'pending', 1, ?2, ?3,
+        coalesce(datetime('now', 'subsec', ?4), '9999-12-31 23:59:59.999'),
+        datetime('now', 'subsec'),
+        datetime('now', 'subsec'),
+        coalesce(datetime('now', 'subsec', ?5), '9999-12-31 23:59:59.999'))
+ON CONFLICT (key) DO UPDATE SET
+    status = excluded.status,
+    attempt = excluded.attempt,
+    token = excluded.token,
+    fingerprint = excluded.fingerprint,
+    lease_until = excluded.lease_until,
+    created_at = excluded.created_at,
+    updated_at = excluded.updated_at,
+    expires_at = excluded.expires_at,
+    response_status = NULL,
+    response_headers = NULL,
+    response_trailers = NULL,
+    response_request_id = NULL,
+    response_missing = NULL,
+    response_body = NULL
+WHERE old.expires_at <= datetime('now', 'subsec')

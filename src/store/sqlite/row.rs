@@ -1,0 +1,46 @@
+//! A record as it comes out of SQLite, and what goes in.
+
+use bytes::Bytes;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::super::table::{Answer, Row};
+use super::super::{ErrorKind, Record, StoreError, millis};
+use super::error::store_error;
+use std::time::Duration;
+
+/// Reads a row of `find.sql`.
+pub(super) fn record(found: &SqliteRow) -> Result<Record, StoreError> {
+    let row = row(found).map_err(store_error)?;
+    row.record().map_err(|malformed| StoreError::with_source(ErrorKind::Corrupt, malformed))
+}
+
+fn row(found: &SqliteRow) -> Result<Row, sqlx::Error> {
+    let status: Option<i32> = found.try_get("response_status")?;
+    Ok(Row {
+        status: found.try_get("status")?,
+        attempt: found.try_get("attempt")?,
+        token: found.try_get("token")?,
+        fingerprint: found.try_get("fingerprint")?,
+        lapsed: found.try_get("lapsed")?,
+        answer: status.map(|status| answer(found, status)).transpose()?,
+    })
+}
+
+fn answer(found: &SqliteRow, status: i32) -> Result<Answer, sqlx::Error> {
+    let body: Option<Vec<u8>> = found.try_get("response_body")?;
+    Ok(Answer {
+        status,
+        headers: found.try_get("response_headers")?,
+        trailers: found.try_get("response_trailers")?,
+        request_id: found.try_get("response_request_id")?,
+        missing: found.try_get("response_missing")?,
+        body: body.map(Bytes::from),
+    })
+}
+
+/// A time from now on, in the words of SQLite.
+pub(super) fn from_now(duration: Duration) -> String {
+    let millis = millis(duration);
+    format!("+{}.{:03} seconds", millis / 1000, millis % 1000)
+}

@@ -1,0 +1,56 @@
+//! The statements of one store, made once; each connection prepares each of them once.
+
+use std::sync::Arc;
+
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+
+use super::super::Identifier;
+
+pub(super) struct Statements {
+    pub(super) find: SqlStr,
+    pub(super) reserve: SqlStr,
+    pub(super) take_over: SqlStr,
+    pub(super) settle: SqlStr,
+    pub(super) settled: SqlStr,
+    pub(super) release: SqlStr,
+    pub(super) renew: SqlStr,
+    pub(super) sweep: SqlStr,
+    pub(super) ping: SqlStr,
+    pub(super) layout: SqlStr,
+    /// Reads the version of the layout.
+    pub(super) version: SqlStr,
+    /// The name of the table that holds the version, without quotes.
+    pub(super) version_table: String,
+}
+
+impl Statements {
+    pub(super) fn on(table: &Identifier) -> Self {
+        Self::on_name(table.as_str())
+    }
+
+    /// The name is in order: that of an [`Identifier`], or the default.
+    pub(super) fn on_name(table: &str) -> Self {
+        let text = |text: &str| -> SqlStr {
+            let text = text
+                .replace("{records}", &format!("\"{table}\""))
+                .replace("{expires_at}", &format!("\"{table}_expires_at\""))
+                .replace("{version}", &format!("\"{table}_version\""));
+            // Shared, so that each use of it is no copy.
+            AssertSqlSafe(Arc::<str>::from(text)).into_sql_str()
+        };
+        Self {
+            find: text(include_str!("find.sql")),
+            reserve: text(include_str!("reserve.sql")),
+            take_over: text(include_str!("take_over.sql")),
+            settle: text(include_str!("settle.sql")),
+            settled: text(include_str!("settled.sql")),
+            release: text(include_str!("release.sql")),
+            renew: text(include_str!("renew.sql")),
+            sweep: text(include_str!("sweep.sql")),
+            ping: text(include_str!("ping.sql")),
+            layout: text(include_str!("layout.sql")),
+            version: text("SELECT version FROM {version}"),
+            version_table: format!("{table}_version"),
+        }
+    }
+}

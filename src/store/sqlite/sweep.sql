@@ -1,0 +1,6 @@
+-- Any record that has expired -> (no record), those that expired first before others.
+-- ?1 how many at most
+DELETE FROM {records}
+WHERE rowid IN (
+    SELECT rowid FROM {records} WHERE expires_at <= datetime('now', 'subsec') ORDER BY expires_at LIMIT ?1
+)

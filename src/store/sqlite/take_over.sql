@@ -1,0 +1,20 @@
+-- failed -> pending, or abandoned -> pending: the next attempt.
+-- Applies while the record is still the one that the caller read (same token and status) and, for a pending one, no
+-- renewal has come in between. Otherwise changes nothing.
+-- ?1 key   ?2 token and ?3 status that it must have   ?4 attempt   ?5 token   ?6 lease   ?7 retention
+UPDATE {records} SET
+    status = 'pending',
+    attempt = ?4,
+    token = ?5,
+    lease_until = coalesce(datetime('now', 'subsec', ?6), '9999-12-31 23:59:59.999'),
+    updated_at = datetime('now', 'subsec'),
+    expires_at = coalesce(datetime('now', 'subsec', ?7), '9999-12-31 23:59:59.999'),
+    response_status = NULL,
+    response_headers = NULL,
+    response_trailers = NULL,
+    response_request_id = NULL,
+    response_missing = NULL,
+    response_body = NULL
+WHERE key = ?1 AND token = ?2 AND status = ?3
+  AND (status = 'failed' OR lease_until <= datetime('now', 'subsec'))
+  AND expires_at > datetime('now', 'subsec')
