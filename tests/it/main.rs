@@ -33,6 +33,8 @@ mod redis_unanswered;
 mod sandbox;
 #[cfg(feature = "redis")]
 mod schedules;
+#[cfg(all(feature = "sqlite", feature = "conformance"))]
+mod sqlite;
 #[cfg(feature = "conformance")]
 mod stores;
 mod support;

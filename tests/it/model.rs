@@ -49,6 +49,25 @@ fn the_postgres_store_answers_as_the_model_does() {
     holds(&Subject::real(move || store.get_or_init(|| server.store()).clone()), 400);
 }
 
+#[cfg(feature = "sqlite")]
+#[test]
+fn the_sqlite_store_answers_as_the_model_does() {
+    use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+
+    let directory = tempfile::tempdir().unwrap();
+    let options = SqliteConnectOptions::new().filename(directory.path().join("records.db"));
+    // A hundred cases at once would wait for the disk, and nothing here is to survive.
+    let options = options.create_if_missing(true).synchronous(SqliteSynchronous::Off);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let pool: SqlitePool = {
+        let _entered = runtime.enter();
+        SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options)
+    };
+    let store = tower_idempotency::SqliteStore::with_pool(pool);
+    runtime.block_on(store.migrate()).unwrap();
+    holds(&Subject::real(move || store.clone()), 400);
+}
+
 /// A model test that lets everything pass would pass.
 #[test]
 fn the_model_finds_each_of_these_faults_and_shows_it_in_a_few_steps() {

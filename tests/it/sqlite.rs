@@ -1,0 +1,9 @@
+//! The SQLite store on real files.
+
+mod contract;
+mod damage;
+mod faults;
+mod given;
+mod layer;
+mod layout;
+mod sweeping;
