@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS {records} (
     updated_at          TEXT NOT NULL,
     expires_at          TEXT NOT NULL,
     response_status     INTEGER CHECK (response_status BETWEEN 100 AND 999),
-    response_headers    TEXT,
+    response_headers    TEXT CHECK ((response_headers IS NULL) = (response_status IS NULL)),
     response_trailers   TEXT,
     response_request_id TEXT,
     response_missing    TEXT,

@@ -1,13 +1,15 @@
 //! A record as it comes out of SQLite, and what goes in.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use sqlx::Row as _;
+use sqlx::error::UnexpectedNullError;
 use sqlx::sqlite::SqliteRow;
 
 use super::super::table::{Answer, Row};
 use super::super::{ErrorKind, Record, StoreError, millis};
 use super::error::store_error;
-use std::time::Duration;
 
 /// Reads a row of `find.sql`.
 pub(super) fn record(found: &SqliteRow) -> Result<Record, StoreError> {
@@ -16,7 +18,9 @@ pub(super) fn record(found: &SqliteRow) -> Result<Record, StoreError> {
 }
 
 fn row(found: &SqliteRow) -> Result<Row, sqlx::Error> {
-    let status: Option<i32> = found.try_get("response_status")?;
+    // As an `i32` the driver would read the lower half of whatever number stands there.
+    let status: Option<i64> = found.try_get("response_status")?;
+    let status = status.map(i32::try_from).transpose().map_err(|error| sqlx::Error::Decode(error.into()))?;
     Ok(Row {
         status: found.try_get("status")?,
         attempt: found.try_get("attempt")?,
@@ -28,10 +32,12 @@ fn row(found: &SqliteRow) -> Result<Row, sqlx::Error> {
 }
 
 fn answer(found: &SqliteRow, status: i32) -> Result<Answer, sqlx::Error> {
+    // As a `String` the driver would read nothing for an empty one.
+    let headers: Option<String> = found.try_get("response_headers")?;
     let body: Option<Vec<u8>> = found.try_get("response_body")?;
     Ok(Answer {
         status,
-        headers: found.try_get("response_headers")?,
+        headers: headers.ok_or_else(|| sqlx::Error::Decode(UnexpectedNullError.into()))?,
         trailers: found.try_get("response_trailers")?,
         request_id: found.try_get("response_request_id")?,
         missing: found.try_get("response_missing")?,

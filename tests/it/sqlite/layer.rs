@@ -39,7 +39,7 @@ async fn answer(State(told): State<Told>, Path(status): Path<u16>) -> (StatusCod
 
 async fn pending(State(told): State<Told>) {
     told.started.notify_one();
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 async fn call(app: &Router, key: &str, path: &str) -> Response<Body> {
