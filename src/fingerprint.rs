@@ -67,6 +67,12 @@ impl Fingerprint {
         Self { version: Self::FIELDS, digest: framed.finish(None) }
     }
 
+    /// That of an operation of which is known only that it is not this one.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn of_another(self) -> Self {
+        Self { version: 0, ..self }
+    }
+
     /// Reads back what [`to_bytes`](Self::to_bytes) wrote.
     pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Self {
         let [version, digest @ ..] = *bytes;

@@ -1,0 +1,149 @@
+//! An open transaction, and where it lies while no `Tx` has it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::{Database, Error, Pool, SqlStr};
+use sqlx_core::transaction::TransactionManager as _;
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use super::super::{ErrorKind, StoreError, Token};
+use super::Claimed;
+
+/// How long a connection may take on its way back to the pool. It still has a rollback to send.
+const RETURN: Duration = Duration::from_secs(5);
+
+/// A transaction on a connection out of the pool. The driver's own type gives a connection back that was left in the middle
+/// of its `BEGIN`, and the next one would find itself in somebody else's transaction; this one closes it.
+pub(in super::super) struct Open<DB: Database> {
+    connection: PoolConnection<DB>,
+    is_over: bool,
+    /// The key is in use in this process for as long as this is.
+    pub(in super::super) claimed: Claimed,
+    /// The record that this attempt takes over, by its token.
+    pub(in super::super) replaces: Option<Token>,
+    /// What tells this transaction from another one on the same connection.
+    pub(in super::super) mark: i64,
+}
+
+impl<DB: Database> Open<DB> {
+    /// Takes a connection, and begins a transaction by a statement of the store's own.
+    pub(in super::super) async fn begin(
+        connection: PoolConnection<DB>,
+        statement: SqlStr,
+        claimed: Claimed,
+    ) -> Result<Self, Error> {
+        let mut open = Self { connection, is_over: false, claimed, replaces: None, mark: 0 };
+        DB::TransactionManager::begin(&mut open.connection, Some(statement)).await?;
+        Ok(open)
+    }
+
+    pub(in super::super) fn connection(&self) -> &DB::Connection {
+        &self.connection
+    }
+
+    pub(in super::super) fn connection_mut(&mut self) -> &mut DB::Connection {
+        &mut self.connection
+    }
+
+    pub(in super::super) async fn commit(mut self) -> Result<(), Error> {
+        // A savepoint that was forgotten would be all that is committed.
+        if DB::TransactionManager::get_transaction_depth(&self.connection) != 1 {
+            return Err(Error::InvalidSavePointStatement);
+        }
+        DB::TransactionManager::commit(&mut self.connection).await?;
+        self.is_over = true;
+        Ok(())
+    }
+
+    /// Rolls back, and gives the connection for what is to be written instead.
+    pub(in super::super) async fn rollback(mut self) -> Result<Self, Error> {
+        while DB::TransactionManager::get_transaction_depth(&self.connection) > 0 {
+            DB::TransactionManager::rollback(&mut self.connection).await?;
+        }
+        self.is_over = true;
+        Ok(self)
+    }
+
+    /// Rolls back on the way to the pool.
+    pub(in super::super) fn cancel(mut self) {
+        while DB::TransactionManager::get_transaction_depth(&self.connection) > 0 {
+            DB::TransactionManager::start_rollback(&mut self.connection);
+        }
+        self.is_over = true;
+    }
+
+    /// What goes on in a connection that is not in a transaction any more: it is closed if that is left half way.
+    pub(in super::super) fn begun(&mut self) {
+        self.is_over = false;
+    }
+
+    pub(in super::super) fn ended(&mut self) {
+        self.is_over = true;
+    }
+}
+
+impl<DB: Database> Drop for Open<DB> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.connection.close_on_drop();
+        } else if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(timeout(RETURN, self.connection.return_to_pool()));
+        }
+    }
+}
+
+/// Where the transaction lies while no `Tx` has it.
+pub(in super::super) struct Slot<DB: Database>(Arc<Mutex<Option<Open<DB>>>>);
+
+impl<DB: Database> Slot<DB> {
+    pub(in super::super) fn new(open: Open<DB>) -> Arc<Self> {
+        Arc::new(Self(Arc::new(Mutex::new(Some(open)))))
+    }
+
+    pub(super) fn open(&self) -> &Arc<Mutex<Option<Open<DB>>>> {
+        &self.0
+    }
+
+    /// Takes it for good, to end it.
+    ///
+    /// # Errors
+    ///
+    /// If the handler has not given it back. It is then rolled back when whoever has it lets go of it.
+    pub(in super::super) fn end(&self) -> Result<Open<DB>, StoreError> {
+        match self.0.try_lock() {
+            Ok(mut open) => open.take().ok_or_else(|| Lost::Ended.into()),
+            Err(_) => Err(Lost::Kept.into()),
+        }
+    }
+}
+
+/// Why the transaction of an attempt cannot be committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Lost {
+    Kept,
+    Ended,
+    Aborted,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kept => "the handler has answered but its `Tx` is still held: a task that goes on has it",
+            Self::Ended => "the handler has ended the transaction: it must send neither COMMIT nor ROLLBACK",
+            Self::Aborted => "a statement of the handler failed, and it answered as if it had not",
+        })
+    }
+}
+
+impl std::error::Error for Lost {}
+
+impl From<Lost> for StoreError {
+    fn from(lost: Lost) -> Self {
+        Self::with_source(ErrorKind::TransactionLost, lost)
+    }
+}
