@@ -126,15 +126,15 @@ pub use layer::IdempotencyLayer;
 pub use outcome::{KeptBody, NotRetained, Outcome};
 pub use rejection::Rejection;
 pub use service::Idempotency;
-#[cfg(feature = "postgres")]
-pub use store::PostgresStore;
 #[cfg(feature = "redis")]
 pub use store::RedisStore;
-#[cfg(feature = "sqlite")]
-pub use store::SqliteStore;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use store::Tx;
 pub use store::{ErrorKind, MemoryStore, Previous, Status, Store, StoreError};
+#[cfg(feature = "postgres")]
+pub use store::{PostgresStore, PostgresTxStore};
+#[cfg(feature = "sqlite")]
+pub use store::{SqliteStore, SqliteTxStore};
 
 /// The code in the README runs as a test.
 #[cfg(doctest)]

@@ -71,11 +71,11 @@ use lease::millis;
 pub use lease::{Lease, Previous, Settlement, Token};
 pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]
-pub use postgres::PostgresStore;
+pub use postgres::{PostgresStore, PostgresTxStore};
 #[cfg(feature = "redis")]
 pub use redis::RedisStore;
 #[cfg(feature = "sqlite")]
-pub use sqlite::SqliteStore;
+pub use sqlite::{SqliteStore, SqliteTxStore};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use table::{Identifier, InvalidIdentifier};
 pub(crate) use transaction::Lent;

@@ -70,10 +70,12 @@ mod names;
 mod row;
 mod statement;
 mod sweep;
+mod transaction;
 
 use connection::Connection;
 use names::{Names, Statements};
 use statement::{Statement, Value};
+pub use transaction::{Isolation, PostgresTxStore};
 
 /// Keeps records in a table of PostgreSQL, for any number of processes. A clone is the same store.
 ///
@@ -236,20 +238,10 @@ impl PostgresStore {
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
         let status = status.to_string();
-        let answer = outcome.map(Answer::of);
-        let answer = answer.as_ref();
-        let values = [
-            key(&lease.key),
-            token(&lease.token),
-            Value::Text(Some(&status)),
-            time(retention),
-            Value::Number(answer.map(|answer| answer.status.into())),
-            Value::Text(answer.map(|answer| &*answer.headers)),
-            Value::Text(answer.and_then(|answer| answer.trailers.as_deref())),
-            Value::Text(answer.and_then(|answer| answer.request_id.as_deref())),
-            Value::Bytes(answer.and_then(|answer| answer.body.as_deref())),
-            Value::Text(answer.and_then(|answer| answer.missing.as_deref())),
-        ];
+        let kept = outcome.map(Answer::of);
+        let [a, b, c, d, e, f] = answer(kept.as_ref());
+        let status = Value::Text(Some(&status));
+        let values = [key(&lease.key), token(&lease.token), status, time(retention), a, b, c, d, e, f];
         self.settle(&self.statements.settle, &values).await
     }
 
@@ -266,6 +258,18 @@ fn key(key: &StorageKey) -> Value<'_> {
 
 fn token(token: &Token) -> Value<'_> {
     Value::Bytes(Some(token.as_bytes()))
+}
+
+/// The columns of an answer, in the order in which statements take them.
+fn answer(answer: Option<&Answer>) -> [Value<'_>; 6] {
+    [
+        Value::Number(answer.map(|answer| answer.status.into())),
+        Value::Text(answer.map(|answer| &*answer.headers)),
+        Value::Text(answer.and_then(|answer| answer.trailers.as_deref())),
+        Value::Text(answer.and_then(|answer| answer.request_id.as_deref())),
+        Value::Bytes(answer.and_then(|answer| answer.body.as_deref())),
+        Value::Text(answer.and_then(|answer| answer.missing.as_deref())),
+    ]
 }
 
 /// In milliseconds.

@@ -45,10 +45,12 @@ mod open;
 mod row;
 mod statements;
 mod sweep;
+mod transaction;
 
 use error::store_error;
 use row::from_now;
 use statements::Statements;
+pub use transaction::SqliteTxStore;
 
 /// Keeps records in a file of SQLite. A clone is the same store.
 ///
@@ -149,36 +151,16 @@ impl SqliteStore {
                 Some(old) if !old.yields_to(request) => return Ok(Reservation::Found(old)),
                 Some(old) => {
                     let next = Lease::after(request, first.token, &old);
-                    let is_acquired = self.take_over(&old, &next).await?;
+                    let is_acquired = self.applies(self.take_over(&old, &next)).await?;
                     (next, is_acquired)
                 }
-                None => (first.clone(), self.create(&first).await?),
+                None => (first.clone(), self.applies(self.create(&first)).await?),
             };
             if is_acquired {
                 return Ok(Reservation::Acquired(lease));
             }
             found = self.find(&request.key).await?;
         }
-    }
-
-    async fn create(&self, first: &Lease) -> Result<bool, StoreError> {
-        let create = fenced(&self.statements.reserve, first)
-            .bind(first.fingerprint.to_bytes().to_vec())
-            .bind(from_now(first.lease))
-            .bind(from_now(first.retention));
-        self.applies(create).await
-    }
-
-    async fn take_over(&self, old: &Record, next: &Lease) -> Result<bool, StoreError> {
-        let take_over = sqlx::query(self.statements.take_over.clone())
-            .bind(&next.key.as_bytes()[..])
-            .bind(&old.token.as_bytes()[..])
-            .bind(old.status().to_string())
-            .bind(next.attempt)
-            .bind(&next.token.as_bytes()[..])
-            .bind(from_now(next.lease))
-            .bind(from_now(next.retention));
-        self.applies(take_over).await
     }
 
     /// Ends the attempt and keeps its answer.
@@ -189,20 +171,7 @@ impl SqliteStore {
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        let answer = outcome.map(Answer::of);
-        let response_status = answer.as_ref().map(|answer| answer.status);
-        let headers = answer.as_ref().map(|answer| answer.headers.clone());
-        let Answer { trailers, request_id, body, missing, .. } = answer.unwrap_or_default();
-        let settle = fenced(&self.statements.settle, lease)
-            .bind(status.to_string())
-            .bind(from_now(retention))
-            .bind(response_status)
-            .bind(headers)
-            .bind(trailers)
-            .bind(request_id)
-            .bind(missing)
-            .bind(body.as_deref());
-        if self.applies(settle).await? {
+        if self.applies(self.settle(status, lease, outcome, retention)).await? {
             return Ok(Settlement::Applied);
         }
         let settled = sqlx::query_scalar(self.statements.settled.clone())
@@ -210,6 +179,49 @@ impl SqliteStore {
             .bind(&lease.token.as_bytes()[..])
             .bind(status.to_string());
         Ok(settlement(settled.fetch_one(&self.reading).await.map_err(store_error)?))
+    }
+
+    /// Makes the record of a first attempt.
+    fn create<'a>(&self, first: &'a Lease) -> Write<'a> {
+        fenced(&self.statements.reserve, first)
+            .bind(first.fingerprint.to_bytes().to_vec())
+            .bind(from_now(first.lease))
+            .bind(from_now(first.retention))
+    }
+
+    /// Puts the record of the next attempt in the place of the old one.
+    fn take_over<'a>(&self, old: &'a Record, next: &'a Lease) -> Write<'a> {
+        sqlx::query(self.statements.take_over.clone())
+            .bind(&next.key.as_bytes()[..])
+            .bind(&old.token.as_bytes()[..])
+            .bind(old.status().to_string())
+            .bind(next.attempt)
+            .bind(&next.token.as_bytes()[..])
+            .bind(from_now(next.lease))
+            .bind(from_now(next.retention))
+    }
+
+    /// Writes the end of an attempt into its record.
+    fn settle<'a>(
+        &self,
+        status: Status,
+        lease: &'a Lease,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> Write<'a> {
+        let answer = outcome.map(Answer::of);
+        let response_status = answer.as_ref().map(|answer| answer.status);
+        let headers = answer.as_ref().map(|answer| answer.headers.clone());
+        let Answer { trailers, request_id, body, missing, .. } = answer.unwrap_or_default();
+        fenced(&self.statements.settle, lease)
+            .bind(status.to_string())
+            .bind(from_now(retention))
+            .bind(response_status)
+            .bind(headers)
+            .bind(trailers)
+            .bind(request_id)
+            .bind(missing)
+            .bind(body.as_deref())
     }
 
     /// Runs a statement that writes one record or none, to its end: with the statement ends the transaction that it is.

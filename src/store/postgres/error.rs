@@ -5,6 +5,7 @@ use std::fmt;
 use ::sqlx::Error;
 use ::sqlx::postgres::{PgDatabaseError, PgSeverity};
 
+use super::super::tx::Lost;
 use super::super::{ErrorKind, StoreError};
 
 /// What became of a statement that came to an error, and of its connection.
@@ -77,6 +78,27 @@ pub(super) fn store_error(error: Error) -> StoreError {
             ),
             _ => StoreError::with_source(ErrorKind::Unavailable, error),
         },
+    }
+}
+
+/// Nothing has run yet, so nothing can have taken effect.
+pub(super) fn not_begun(error: Error) -> StoreError {
+    match Fate::of(&error) {
+        Fate::Lost | Fate::Stale => StoreError::with_source(ErrorKind::Unavailable, error),
+        Fate::Conflict | Fate::Refused => store_error(error),
+    }
+}
+
+/// The server's refusal is final; where there is no answer, nobody knows.
+pub(super) fn not_committed(error: Error) -> StoreError {
+    match Fate::of(&error) {
+        Fate::Conflict => StoreError::with_source(ErrorKind::Conflict, error),
+        // `in_failed_sql_transaction`
+        Fate::Refused if code(&error) == "25P02" => Lost::Aborted.into(),
+        Fate::Refused if error.as_database_error().is_some() => {
+            StoreError::with_source(ErrorKind::TransactionLost, error)
+        }
+        _ => store_error(error),
     }
 }
 

@@ -30,6 +30,9 @@ pub(super) struct Statements {
     pub(super) inspect: Statement,
     pub(super) sweep: Statement,
     pub(super) ping: Statement,
+    pub(super) claim: Statement,
+    pub(super) answer: Statement,
+    pub(super) keep: Statement,
 }
 
 impl Statements {
@@ -44,6 +47,9 @@ impl Statements {
             inspect: read(include_str!("inspect.sql")),
             sweep: read(include_str!("sweep.sql")),
             ping: read(include_str!("ping.sql")),
+            claim: read(include_str!("claim.sql")),
+            answer: read(include_str!("answer.sql")).once(),
+            keep: read(include_str!("keep.sql")).once(),
         }
     }
 }

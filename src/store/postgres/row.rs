@@ -67,6 +67,14 @@ fn read_previous(text: &str) -> Result<Previous, Malformed> {
     }
 }
 
+pub(super) fn write_previous(previous: Previous) -> String {
+    match previous {
+        Previous::Abandoned => "abandoned".into(),
+        Previous::Failed { status: None } => "failed".into(),
+        Previous::Failed { status: Some(status) } => format!("failed {}", status.as_u16()),
+    }
+}
+
 /// Bytes in any of their three formats. The driver does not read the older one of text, which `bytea_output` may ask for.
 fn bytes(row: &PgRow, column: &str) -> Result<Option<Vec<u8>>, Error> {
     let value = row.try_get_raw(column)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{Database, Error, Pool, SqlStr};
+use sqlx::{Database, Error, SqlStr};
 use sqlx_core::transaction::TransactionManager as _;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
@@ -23,7 +23,7 @@ pub(in super::super) struct Open<DB: Database> {
     connection: PoolConnection<DB>,
     is_over: bool,
     /// The key is in use in this process for as long as this is.
-    pub(in super::super) claimed: Claimed,
+    _claimed: Claimed,
     /// The record that this attempt takes over, by its token.
     pub(in super::super) replaces: Option<Token>,
     /// What tells this transaction from another one on the same connection.
@@ -37,9 +37,15 @@ impl<DB: Database> Open<DB> {
         statement: SqlStr,
         claimed: Claimed,
     ) -> Result<Self, Error> {
-        let mut open = Self { connection, is_over: false, claimed, replaces: None, mark: 0 };
+        let mut open = Self { connection, is_over: false, _claimed: claimed, replaces: None, mark: 0 };
         DB::TransactionManager::begin(&mut open.connection, Some(statement)).await?;
         Ok(open)
+    }
+
+    /// Begins another transaction, after the one before was rolled back.
+    pub(in super::super) async fn begin_again(&mut self, statement: SqlStr) -> Result<(), Error> {
+        self.is_over = false;
+        DB::TransactionManager::begin(&mut self.connection, Some(statement)).await
     }
 
     pub(in super::super) fn connection(&self) -> &DB::Connection {
@@ -134,7 +140,9 @@ impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Kept => "the handler has answered but its `Tx` is still held: a task that goes on has it",
-            Self::Ended => "the handler has ended the transaction: it must send neither COMMIT nor ROLLBACK",
+            Self::Ended => {
+                "the transaction has ended before its answer: the handler must send neither COMMIT nor ROLLBACK"
+            }
             Self::Aborted => "a statement of the handler failed, and it answered as if it had not",
         })
     }

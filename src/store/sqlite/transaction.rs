@@ -1,0 +1,225 @@
+//! Transaction mode: the effects of the handler, its key and its answer are committed together or not at all.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::StatusCode;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{SqlStr, Sqlite};
+
+use super::super::tx::{Claims, Lost, Open, Slot};
+use super::super::{
+    ErrorKind, Lease, OpenTransaction, Record, Reservation, Reserve, Settlement, Status, Store, StoreError,
+    Token,
+};
+use super::error::store_error;
+use super::{SqliteStore, Write, row};
+use crate::key::StorageKey;
+use crate::outcome::Outcome;
+
+/// Keeps records in a file of SQLite, and runs each attempt in a transaction of the same file: see
+/// [`SqliteStore::in_transaction`].
+#[derive(Clone)]
+pub struct SqliteTxStore {
+    store: SqliteStore,
+    claims: Claims,
+    commits: fn(StatusCode) -> bool,
+}
+
+impl SqliteStore {
+    /// Turns to transaction mode: each attempt runs in a transaction, in which its handler does its business writes, and
+    /// which commits them together with the key and the answer. There is no lease, and nothing to clean up: an attempt
+    /// that is cut off was never begun.
+    ///
+    /// The handler takes the transaction as [`Tx`](crate::Tx); its tables are in the same file. SQLite has one writer at a
+    /// time, so attempts run one after another, each from `BEGIN IMMEDIATE` to its commit: handlers should be short, and wait
+    /// for nobody else meanwhile. One that has to wait longer for its turn than the pool and `busy_timeout` allow (1.8 s by
+    /// default) is refused with 503.
+    ///
+    /// ```no_run
+    /// use sqlx::Sqlite;
+    /// use tower_idempotency::store::TxError;
+    /// use tower_idempotency::{IdempotencyLayer, SqliteStore, Tx};
+    ///
+    /// async fn order(mut tx: Tx<Sqlite>) -> Result<&'static str, TxError> {
+    ///     sqlx::query("INSERT INTO orders (item) VALUES ('book')").execute(&mut *tx).await?;
+    ///     Ok("ordered")
+    /// }
+    ///
+    /// # async fn set_up() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = SqliteStore::open("shop.db").await?;
+    /// let layer = IdempotencyLayer::new(store.in_transaction()).require_key();
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn in_transaction(self) -> SqliteTxStore {
+        SqliteTxStore { store: self, claims: Claims::default(), commits: |status| status.as_u16() < 400 }
+    }
+}
+
+impl SqliteTxStore {
+    /// Sets which answers commit what the handler wrote. Default: those below 400. Every other definitive answer is kept
+    /// and replayed all the same, but what the handler wrote is rolled back; an answer that is not definitive is never
+    /// committed, whatever this says.
+    #[must_use]
+    pub fn commits(self, commits: fn(StatusCode) -> bool) -> Self {
+        Self { commits, ..self }
+    }
+
+    /// The store without transactions, on the same table: for the sweeper, say.
+    pub fn store(&self) -> &SqliteStore {
+        &self.store
+    }
+}
+
+impl fmt::Debug for SqliteTxStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteTxStore").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+const BEGIN: SqlStr = SqlStr::from_static("BEGIN IMMEDIATE");
+
+impl Store for SqliteTxStore {
+    async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
+        if let Some(found) = self.store.find(&request.key).await?
+            && !found.yields_to(request)
+        {
+            return Ok(Reservation::Found(found));
+        }
+        let first = Lease::first(request, Token::random()?);
+        let claimed = match self.claims.claim(request, first.token) {
+            Ok(claimed) => claimed,
+            Err(running) => return Ok(Reservation::Found(running)),
+        };
+        let connection = self.store.writing.acquire().await.map_err(store_error)?;
+        let mut open = Open::<Sqlite>::begin(connection, BEGIN, claimed).await.map_err(store_error)?;
+        // Nobody else writes from here on.
+        let found = self.standing(&mut open, &request.key).await?;
+        let lease = match &found {
+            Some(found) if !found.yields_to(request) => {
+                open.cancel();
+                return Ok(Reservation::Found(found.clone()));
+            }
+            Some(found) => Lease::after(request, first.token, found),
+            None => first,
+        };
+        self.claim(&mut open, &lease, found.as_ref()).await?;
+        open.replaces = found.map(|found| found.token);
+        Ok(Reservation::Acquired(Lease { transaction: Some(OpenTransaction::new(Slot::new(open))), ..lease }))
+    }
+
+    async fn complete(
+        &self,
+        lease: &Lease,
+        outcome: &Outcome,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        let mut open = end(lease)?;
+        if !(self.commits)(outcome.status) {
+            return self.keep(open, lease, Status::Success, Some(outcome), retention).await;
+        }
+        let settle = self.store.settle(Status::Success, lease, Some(outcome), retention);
+        if !apply(settle, open.connection_mut()).await? {
+            return Err(Lost::Ended.into());
+        }
+        open.commit().await.map_err(not_committed)?;
+        Ok(Settlement::Applied)
+    }
+
+    async fn fail(
+        &self,
+        lease: &Lease,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        self.keep(end(lease)?, lease, Status::Failed, outcome, retention).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        end(lease)?.rollback().await.map_err(not_committed)?;
+        Ok(Settlement::Applied)
+    }
+
+    /// The transaction is all the sign of life that there is.
+    async fn renew(&self, _: &Lease) -> Result<Settlement, StoreError> {
+        Ok(Settlement::Applied)
+    }
+
+    async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
+        self.store.inspect(key).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.store.ping().await
+    }
+}
+
+impl SqliteTxStore {
+    async fn standing(
+        &self,
+        open: &mut Open<Sqlite>,
+        key: &StorageKey,
+    ) -> Result<Option<Record>, StoreError> {
+        let find = sqlx::query(self.store.statements.find.clone()).bind(&key.as_bytes()[..]);
+        let found = find.fetch_optional(open.connection_mut()).await.map_err(store_error)?;
+        found.as_ref().map(row::record).transpose()
+    }
+
+    /// Writes the pending record. It is seen by others only if the handler commits it by itself, and is then abandoned.
+    async fn claim(
+        &self,
+        open: &mut Open<Sqlite>,
+        lease: &Lease,
+        found: Option<&Record>,
+    ) -> Result<(), StoreError> {
+        let lease = Lease { lease: Duration::ZERO, ..lease.clone() };
+        let write = match found {
+            Some(found) => self.store.take_over(found, &lease),
+            None => self.store.create(&lease),
+        };
+        if apply(write, open.connection_mut()).await? {
+            return Ok(());
+        }
+        Err(StoreError::new(ErrorKind::Conflict))
+    }
+
+    /// Rolls back, and writes what is to be remembered of the attempt.
+    async fn keep(
+        &self,
+        open: Open<Sqlite>,
+        lease: &Lease,
+        status: Status,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        let mut open = open.rollback().await.map_err(not_committed)?;
+        open.begin_again(BEGIN).await.map_err(store_error)?;
+        let found = self.standing(&mut open, &lease.key).await?;
+        if found.as_ref().map(|found| found.token) != open.replaces {
+            // Somebody else came in between.
+            return Err(StoreError::new(ErrorKind::Conflict));
+        }
+        self.claim(&mut open, lease, found.as_ref()).await?;
+        apply(self.store.settle(status, lease, outcome, retention), open.connection_mut()).await?;
+        open.commit().await.map_err(store_error)?;
+        Ok(Settlement::Applied)
+    }
+}
+
+fn end(lease: &Lease) -> Result<Open<Sqlite>, StoreError> {
+    let slot = lease.transaction.as_ref().and_then(OpenTransaction::held::<Slot<Sqlite>>);
+    slot.ok_or_else(|| StoreError::from(Lost::Ended))?.end()
+}
+
+async fn apply(write: Write<'_>, connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+    Ok(write.execute(connection).await.map_err(store_error)?.rows_affected() > 0)
+}
+
+/// `SQLITE_ERROR` is all that SQLite says to COMMIT or ROLLBACK where there is no transaction.
+fn not_committed(error: sqlx::Error) -> StoreError {
+    match error.as_database_error().and_then(|error| error.code()).as_deref() {
+        Some("1") => Lost::Ended.into(),
+        _ => store_error(error),
+    }
+}
