@@ -1,0 +1,201 @@
+//! What the PostgreSQL store and transaction mode cost, beside a handler that does only its business write.
+//!
+//! Sixteen clients in a closed loop on a pool of sixteen connections, one server with `fsync` and `synchronous_commit` on.
+//! The kinds of work take turns; ratios are taken within a round, and medians printed.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{PgConnection, PgPool, Postgres};
+use tower_idempotency::store::{PostgresTxStore, Reservation, Reserve};
+use tower_idempotency::{
+    Attempt, Fingerprint, IdempotencyKey, IdempotencyLayer, KeptBody, Outcome, PostgresStore, Scope,
+    StorageKey, Store,
+};
+
+// Tests use more of it.
+#[allow(dead_code, unused_imports)]
+#[path = "../tests/it/support/postgres/mod.rs"]
+mod postgres;
+
+use postgres::PostgresServer;
+
+const CLIENTS: u32 = 16;
+const TURN: Duration = Duration::from_millis(500);
+const ROUNDS: usize = 15;
+/// How many keys are repeated.
+const REPEATED: u64 = 64;
+
+#[tokio::main]
+async fn main() {
+    // Cargo passes flags of its own; nothing here takes any.
+    let server = PostgresServer::start_with(&["fsync=on", "synchronous_commit=on"]);
+    let options = PgPoolOptions::new().max_connections(CLIENTS).test_before_acquire(false);
+    let pool = options.connect(&server.url()).await.unwrap();
+    let bench = Arc::new(Bench::new(pool).await);
+
+    type Work = (&'static str, fn(Arc<Bench>) -> futures::Boxed);
+    let works: [Work; 6] = [
+        ("one INSERT, autocommitted", |bench| Box::pin(async move { bench.insert().await })),
+        ("its own BEGIN, INSERT, COMMIT", |bench| Box::pin(async move { bench.transaction().await })),
+        ("reserve and complete around nothing", |bench| {
+            Box::pin(async move { bench.reserve_and_complete().await })
+        }),
+        ("replay", |bench| Box::pin(async move { bench.replay().await })),
+        ("transaction mode, first", |bench| Box::pin(async move { bench.first().await })),
+        ("transaction mode, replay", |bench| Box::pin(async move { bench.replay_of_transaction().await })),
+    ];
+    let mut rates = vec![Vec::new(); works.len()];
+    for round in 0..=ROUNDS {
+        for (work, rates) in works.iter().zip(&mut rates) {
+            let rate = turn(&bench, work.1).await;
+            // The first round prepares statements.
+            if round > 0 {
+                rates.push(rate);
+            }
+        }
+    }
+    println!("{:38} {:>10} {:>12} {:>12}", "", "per second", "of INSERT", "of its own");
+    for ((name, _), work) in works.iter().zip(&rates) {
+        let ratio = |of: usize| median(work.iter().zip(&rates[of]).map(|(rate, of)| rate / of).collect());
+        println!("{name:38} {:>10.0} {:>12.2} {:>12.2}", median(work.clone()), ratio(0), ratio(1));
+    }
+}
+
+mod futures {
+    use std::pin::Pin;
+
+    pub(crate) type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
+}
+
+/// How often in a second.
+async fn turn<F: Future<Output = ()> + Send + 'static>(bench: &Arc<Bench>, work: fn(Arc<Bench>) -> F) -> f64 {
+    let begun = Instant::now();
+    let done = Arc::new(AtomicU64::new(0));
+    let clients = (0..CLIENTS).map(|_| {
+        let (bench, done) = (Arc::clone(bench), Arc::clone(&done));
+        tokio::spawn(async move {
+            while begun.elapsed() < TURN {
+                work(Arc::clone(&bench)).await;
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+    });
+    for client in clients.collect::<Vec<_>>() {
+        client.await.unwrap();
+    }
+    f64::from(u32::try_from(done.load(Ordering::Relaxed)).unwrap()) / begun.elapsed().as_secs_f64()
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+struct Bench {
+    pool: PgPool,
+    store: PostgresStore,
+    layer: IdempotencyLayer<PostgresTxStore>,
+    number: AtomicU64,
+}
+
+impl Bench {
+    async fn new(pool: PgPool) -> Self {
+        let table = "CREATE TABLE payments (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, amount bigint NOT NULL, \
+                     receiver text NOT NULL, at timestamptz NOT NULL DEFAULT now())";
+        sqlx::query(table).execute(&pool).await.unwrap();
+        let store = PostgresStore::new(pool.clone());
+        store.migrate().await.unwrap();
+        let layer = IdempotencyLayer::new(store.clone().in_transaction());
+        let bench = Self { pool, store, layer, number: AtomicU64::new(REPEATED) };
+        for number in 0..REPEATED {
+            bench.finish(number).await;
+            bench.execute(number).await;
+        }
+        bench
+    }
+
+    fn number(&self) -> u64 {
+        self.number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    async fn insert(&self) {
+        pay(&mut *self.pool.acquire().await.unwrap()).await;
+    }
+
+    async fn transaction(&self) {
+        let mut transaction = self.pool.begin().await.unwrap();
+        pay(&mut transaction).await;
+        transaction.commit().await.unwrap();
+    }
+
+    async fn reserve_and_complete(&self) {
+        self.finish(self.number()).await;
+    }
+
+    async fn finish(&self, number: u64) {
+        match self.store.reserve(&reserve(number)).await.unwrap() {
+            Reservation::Acquired(lease) => {
+                let _ = self.store.complete(&lease, &outcome(), RETENTION).await.unwrap();
+            }
+            Reservation::Found(_) => panic!("the key is new"),
+        }
+    }
+
+    async fn replay(&self) {
+        match self.store.reserve(&reserve(self.number() % REPEATED)).await.unwrap() {
+            Reservation::Found(_) => {}
+            Reservation::Acquired(_) => panic!("the key was answered"),
+        }
+    }
+
+    async fn first(&self) {
+        self.execute(self.number()).await;
+    }
+
+    async fn replay_of_transaction(&self) {
+        assert!(self.execute(self.number() % REPEATED).await, "the key was answered");
+    }
+
+    /// The whole of it, from the key to the answer; whether it was a replay.
+    async fn execute(&self, number: u64) -> bool {
+        let key = IdempotencyKey::parse(format!("transaction-{number}").as_bytes()).unwrap();
+        let pay = |attempt: Attempt| async move {
+            pay(&mut *attempt.transaction::<Postgres>().unwrap()).await;
+            Ok::<_, std::convert::Infallible>("x".repeat(200))
+        };
+        let fingerprint = Fingerprint::of_fields(["pay"]);
+        self.layer.execute(&Scope::anonymous(), &key, fingerprint, pay).await.unwrap().is_replay
+    }
+}
+
+const RETENTION: Duration = Duration::from_hours(24);
+
+async fn pay(connection: &mut PgConnection) {
+    let insert = sqlx::query("INSERT INTO payments (amount, receiver) VALUES ($1, $2)");
+    insert.bind(1200_i64).bind("acct_2").execute(connection).await.unwrap();
+}
+
+fn reserve(number: u64) -> Reserve {
+    let key = IdempotencyKey::parse(format!("lease-{number}").as_bytes()).unwrap();
+    Reserve {
+        key: StorageKey::derive(None, "bench", &Scope::anonymous(), &key),
+        fingerprint: Fingerprint::of_fields(["pay"]),
+        lease: Duration::from_secs(10),
+        retention: RETENTION,
+        rerun_failed: tower_idempotency::store::Rerun::Any,
+        rerun_abandoned: true,
+    }
+}
+
+fn outcome() -> Outcome {
+    let mut headers = http::HeaderMap::new();
+    headers.insert("content-type", http::HeaderValue::from_static("application/json"));
+    let body = KeptBody::Whole { bytes: vec![b'x'; 200].into(), trailers: None };
+    Outcome { status: http::StatusCode::CREATED, headers, request_id: None, body }
+}
