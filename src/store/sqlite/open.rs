@@ -50,7 +50,7 @@ impl SqliteStore {
     /// If the file cannot be opened, is none of SQLite's, cannot be kept in WAL mode, or holds a table that a later version
     /// of this crate has made.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Self::open_with(path.as_ref(), Statements::on_name(TABLE)).await
+        Self::open_with(path.as_ref(), Statements::on(TABLE)).await
     }
 
     /// Opens a file as [`open`](Self::open) does, with another table: for a file that has a use beside this one.
@@ -58,8 +58,8 @@ impl SqliteStore {
     /// # Errors
     ///
     /// As [`open`](Self::open).
-    pub async fn open_table(path: impl AsRef<Path>, table: &Identifier) -> Result<Self, StoreError> {
-        Self::open_with(path.as_ref(), Statements::on(table)).await
+    pub async fn open_table(path: impl AsRef<Path>, table: Identifier) -> Result<Self, StoreError> {
+        Self::open_with(path.as_ref(), Statements::on(table.as_str())).await
     }
 
     /// Uses a pool of the caller's own, whose settings then rule. The table is not made: see [`migrate`](Self::migrate).
@@ -74,14 +74,14 @@ impl SqliteStore {
     /// With more than one connection, the journal mode should be WAL: otherwise who reads and who writes wait for one
     /// another. A pool of one connection is held for as long as any write of the application's own takes.
     pub fn with_pool(pool: SqlitePool) -> Self {
-        Self::on(pool.clone(), pool, Statements::on_name(TABLE))
+        Self::on(pool.clone(), pool, Statements::on(TABLE))
     }
 
     /// Sets the table that records are kept in, which is made by [`migrate`](Self::migrate). Default:
     /// `idempotency_records`. `SQLite` takes upper and lower case of a name for the same.
     #[must_use]
-    pub fn table(self, table: &Identifier) -> Self {
-        Self::on(self.reading, self.writing, Statements::on(table))
+    pub fn table(self, table: Identifier) -> Self {
+        Self::on(self.reading, self.writing, Statements::on(table.as_str()))
     }
 
     fn on(reading: SqlitePool, writing: SqlitePool, statements: Statements) -> Self {

@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
-use super::super::Identifier;
-
 pub(super) struct Statements {
     pub(super) find: SqlStr,
     pub(super) reserve: SqlStr,
@@ -24,12 +22,8 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    pub(super) fn on(table: &Identifier) -> Self {
-        Self::on_name(table.as_str())
-    }
-
-    /// The name is in order: that of an [`Identifier`], or the default.
-    pub(super) fn on_name(table: &str) -> Self {
+    /// The name of the table is in order: that of an `Identifier`, or the default.
+    pub(super) fn on(table: &str) -> Self {
         let text = |text: &str| -> SqlStr {
             let text = text
                 .replace("{records}", &format!("\"{table}\""))

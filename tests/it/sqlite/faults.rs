@@ -67,6 +67,23 @@ async fn a_pool_with_no_connection_left_refuses_in_time() {
 }
 
 #[tokio::test]
+async fn a_file_with_no_room_left_refuses_what_needs_more_and_serves_the_rest() {
+    let file = File::new();
+    let before = file.open().await;
+    let kept = reserve(&before, "kept").await;
+    assert_eq!(before.complete(&kept, &outcome(10), RETENTION).await.unwrap(), Settlement::Applied);
+    let pending = reserve(&before, "pending").await;
+
+    let pool = SqlitePoolOptions::new().connect_with(file.options().pragma("max_page_count", "20")).await;
+    let store = SqliteStore::with_pool(pool.unwrap());
+    let refused = store.complete(&pending, &outcome(1 << 20), RETENTION).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Full);
+    assert!(matches!(store.inspect(&kept.key).await.unwrap().unwrap().state, State::Success(_)));
+    assert_eq!(store.renew(&pending).await.unwrap(), Settlement::Applied);
+    assert_eq!(store.complete(&pending, &outcome(10), RETENTION).await.unwrap(), Settlement::Applied);
+}
+
+#[tokio::test]
 async fn a_reservation_that_is_cut_off_is_taken_back_and_leaves_the_store_usable() {
     let file = File::new();
     let store = file.open().await;

@@ -55,7 +55,7 @@ async fn the_table_can_be_made_by_hand_and_have_another_name() {
     let file = File::new();
     let table = Identifier::new("Orders_idempotency").unwrap();
     let pool = SqlitePool::connect_with(file.options()).await.unwrap();
-    let store = SqliteStore::with_pool(pool.clone()).table(&table);
+    let store = SqliteStore::with_pool(pool.clone()).table(table.clone());
     let unmade = store.ping().await.unwrap_err();
     assert_eq!(unmade.kind(), ErrorKind::Unavailable);
     assert!(reasons(&unmade).contains("Orders_idempotency"), "{}", reasons(&unmade));
@@ -66,7 +66,7 @@ async fn the_table_can_be_made_by_hand_and_have_another_name() {
     let lease = reserve(&store, "one").await;
     let _ = store.complete(&lease, &outcome(10), RETENTION).await.unwrap();
     store.migrate().await.unwrap();
-    let beside = SqliteStore::open_table(file.path(), &table).await.unwrap();
+    let beside = SqliteStore::open_table(file.path(), table).await.unwrap();
     assert!(beside.inspect(&lease.key).await.unwrap().is_some());
     let names = file.run("SELECT name FROM sqlite_schema WHERE name LIKE 'idempotency_records%'").await;
     assert!(names.is_empty(), "a table was made that nobody asked for");
@@ -76,7 +76,7 @@ async fn the_table_can_be_made_by_hand_and_have_another_name() {
 async fn two_tables_in_one_file_are_two_stores() {
     let file = File::new();
     let one = file.open().await;
-    let other = one.clone().table(&Identifier::new("others").unwrap());
+    let other = one.clone().table(Identifier::new("others").unwrap());
     other.migrate().await.unwrap();
     let [first, second] = [reserve(&one, "one").await, reserve(&other, "one").await];
     assert_eq!((first.attempt, second.attempt), (1, 1));
