@@ -1,5 +1,7 @@
 //! What the driver's errors mean for the store.
 
+use std::error::Error as _;
+
 use sqlx::error::DatabaseError;
 
 use super::super::{ErrorKind, StoreError};
@@ -32,8 +34,9 @@ pub(super) fn store_error(error: sqlx::Error) -> StoreError {
 }
 
 /// Another connection is writing, or makes the file ready.
-pub(super) fn is_busy(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(code) == Some(code::BUSY)
+pub(super) fn is_busy(error: &StoreError) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<sqlx::Error>());
+    source.and_then(sqlx::Error::as_database_error).and_then(code) == Some(code::BUSY)
 }
 
 fn code(error: &dyn DatabaseError) -> Option<i32> {

@@ -50,7 +50,7 @@ impl SqliteStore {
     /// If the file cannot be opened, is none of SQLite's, cannot be kept in WAL mode, or holds a table that a later version
     /// of this crate has made.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Self::open_with(path.as_ref(), Statements::on(TABLE)).await
+        Self::open_with(path.as_ref(), TABLE).await
     }
 
     /// Opens a file as [`open`](Self::open) does, with another table: for a file that has a use beside this one.
@@ -59,7 +59,7 @@ impl SqliteStore {
     ///
     /// As [`open`](Self::open).
     pub async fn open_table(path: impl AsRef<Path>, table: Identifier) -> Result<Self, StoreError> {
-        Self::open_with(path.as_ref(), Statements::on(table.as_str())).await
+        Self::open_with(path.as_ref(), table.as_str()).await
     }
 
     /// Uses a pool of the caller's own, whose settings then rule. The table is not made: see [`migrate`](Self::migrate).
@@ -74,28 +74,38 @@ impl SqliteStore {
     /// With more than one connection, the journal mode should be WAL: otherwise who reads and who writes wait for one
     /// another. A pool of one connection is held for as long as any write of the application's own takes.
     pub fn with_pool(pool: SqlitePool) -> Self {
-        Self::on(pool.clone(), pool, Statements::on(TABLE))
+        Self::on(pool.clone(), pool, Arc::new(Statements::on(TABLE)))
     }
 
     /// Sets the table that records are kept in, which is made by [`migrate`](Self::migrate). Default:
     /// `idempotency_records`. `SQLite` takes upper and lower case of a name for the same.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "as the other stores take it")]
     pub fn table(self, table: Identifier) -> Self {
-        Self::on(self.reading, self.writing, Statements::on(table.as_str()))
+        Self::on(self.reading, self.writing, Arc::new(Statements::on(table.as_str())))
     }
 
-    fn on(reading: SqlitePool, writing: SqlitePool, statements: Statements) -> Self {
+    fn on(reading: SqlitePool, writing: SqlitePool, statements: Arc<Statements>) -> Self {
         // Reservations are taken back from the table that they were made in.
-        Self { reading, writing, statements: Arc::new(statements), unanswered: Arc::default() }
+        Self { reading, writing, statements, unanswered: Arc::default() }
     }
 
-    async fn open_with(path: &Path, statements: Statements) -> Result<Self, StoreError> {
-        let store = match file(path) {
-            Ok(file) => connect(&file).await.map(|(reading, writing)| Self::on(reading, writing, statements)),
-            Err(error) => Err(error),
-        };
-        let store = store.map_err(|error| not_opened(path, error))?;
-        store.migrate().await.map_err(|error| not_opened(path, error))?;
+    async fn open_with(path: &Path, table: &str) -> Result<Self, StoreError> {
+        let statements = Arc::new(Statements::on(table));
+        let until = Instant::now() + OPENING;
+        loop {
+            match Self::try_open(path, &statements).await {
+                // Two that change the journal mode of a new file at once do not wait for each other.
+                Err(error) if is_busy(&error) && Instant::now() < until => tokio::time::sleep(LOOK).await,
+                opened => return opened.map_err(|error| not_opened(path, error)),
+            }
+        }
+    }
+
+    async fn try_open(path: &Path, statements: &Arc<Statements>) -> Result<Self, StoreError> {
+        let (reading, writing) = connect(&file(path)?).await?;
+        let store = Self::on(reading, writing, Arc::clone(statements));
+        store.migrate().await?;
         Ok(store)
     }
 }
@@ -122,14 +132,7 @@ async fn connect(file: &Path) -> Result<(SqlitePool, SqlitePool), StoreError> {
     let writing = options.clone().create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
     let reading = options.pragma("query_only", "ON");
 
-    let until = Instant::now() + OPENING;
-    let writing = loop {
-        match pool(1).connect_with(writing.clone()).await {
-            // Two that change the journal mode of a new file at once do not wait for each other.
-            Err(error) if is_busy(&error) && Instant::now() < until => tokio::time::sleep(LOOK).await,
-            connected => break connected.map_err(store_error)?,
-        }
-    };
+    let writing = pool(1).connect_with(writing).await.map_err(store_error)?;
     let mode: String =
         sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&writing).await.map_err(store_error)?;
     if mode != "wal" {
