@@ -1,1 +1,330 @@
+//! The PostgreSQL store while its server is down, silent or cut off.
 
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode};
+use axum::routing::post;
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+use tower::ServiceExt;
+use tower_idempotency::store::{ErrorKind, Record, Reserve, Settlement, State};
+use tower_idempotency::{IdempotencyLayer, PostgresStore, Previous, Scope, Store};
+
+use crate::support::patiently;
+use crate::support::postgres::{PostgresServer, acquired, outcome, pool, request, url};
+use crate::support::proxy::Proxy;
+use crate::support::wire::{State as Network, Way, Wire};
+
+const TIMEOUT: Duration = Duration::from_millis(600);
+/// How much later than that an answer may come on a busy machine.
+const GRACE: Duration = Duration::from_millis(400);
+
+fn app(pool: PgPool) -> Router {
+    let layer = IdempotencyLayer::new(PostgresStore::new(pool)).scope(|_| Scope::anonymous());
+    Router::new().route("/", post(|| async { StatusCode::CREATED })).layer(layer.store_timeout(TIMEOUT))
+}
+
+async fn call(app: &Router, key: &str) -> Response<Body> {
+    let request = Request::post("/").header("x-idempotency-key", key).body(Body::empty());
+    app.clone().oneshot(request.unwrap()).await.unwrap()
+}
+
+fn is_replay(response: &Response<Body>) -> bool {
+    response.headers().get("x-idempotent-result").is_some_and(|marker| marker == "true")
+}
+
+/// Sends as many requests at once, and each is refused in time.
+async fn all_are_refused(app: &Router, round: &str, requests: usize) {
+    let calls = (0..requests).map(|number| {
+        let (app, key) = (app.clone(), format!("{round}-{number}"));
+        tokio::spawn(async move {
+            let start = Instant::now();
+            (call(&app, &key).await, start.elapsed())
+        })
+    });
+    for refused in calls.collect::<Vec<_>>() {
+        let (refused, took) = refused.await.unwrap();
+        assert_eq!(refused.status(), 503);
+        assert!(refused.headers().contains_key("retry-after"));
+        assert!(took < TIMEOUT + GRACE, "{took:?}");
+    }
+}
+
+/// Asks until there is service again.
+async fn resumes(app: &Router) {
+    let start = Instant::now();
+    for number in 0.. {
+        if call(app, &format!("after-{number}")).await.status() == 201 {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(5), "service has not resumed");
+    }
+}
+
+/// Every place in the pool can be had, all at the same time.
+async fn nothing_is_stuck(pool: &PgPool) {
+    let all = patiently(async {
+        let mut all = Vec::new();
+        for _ in 0..pool.options().get_max_connections() {
+            all.push(pool.acquire().await.unwrap());
+        }
+        all
+    });
+    assert_eq!(all.await.len(), pool.options().get_max_connections() as usize);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_server_killed_every_request_is_refused_in_time_and_service_resumes_by_itself() {
+    let mut server = PostgresServer::start_migrated();
+    let pool = pool(server.port(), 5);
+    let app = app(pool.clone());
+    assert_eq!(call(&app, "before").await.status(), 201);
+
+    server.kill();
+    for round in 0..3 {
+        all_are_refused(&app, &round.to_string(), 20).await;
+    }
+    server.restart();
+    resumes(&app).await;
+    assert!(is_replay(&call(&app, "before").await), "what was acknowledged is there");
+    nothing_is_stuck(&pool).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_server_stopped_every_request_is_refused_in_time_and_service_resumes_by_itself() {
+    let server = PostgresServer::start_migrated();
+    let pool = pool(server.port(), 5);
+    let app = app(pool.clone());
+    assert_eq!(call(&app, "before").await.status(), 201);
+
+    server.stop();
+    for round in 0..3 {
+        all_are_refused(&app, &round.to_string(), 20).await;
+    }
+    server.resume();
+    resumes(&app).await;
+    assert!(is_replay(&call(&app, "before").await));
+    nothing_is_stuck(&pool).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_no_connection_left_in_the_pool_a_request_is_refused_in_time_and_leaves_nothing() {
+    let server = PostgresServer::start_migrated();
+    let pool = pool(server.port(), 1);
+    let app = app(pool.clone());
+    let taken = pool.acquire().await.unwrap();
+    all_are_refused(&app, "during", 20).await;
+    drop(taken);
+    assert_eq!(call(&app, "after").await.status(), 201);
+    let rows = "SELECT count(*) FROM idempotency_records";
+    let rows: i64 = sqlx::query_scalar(rows).fetch_one(&pool).await.unwrap();
+    assert_eq!(rows, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_fell_silent_is_given_up() {
+    let server = PostgresServer::start_migrated();
+    let proxy = Proxy::start(server.port()).await;
+    let pool = pool(proxy.port(), 5);
+    let app = app(pool.clone());
+    for round in 0..5 {
+        let calls = (0..5).map(|number| {
+            let (app, key) = (app.clone(), format!("{round}-{number}"));
+            tokio::spawn(async move { call(&app, &key).await.status() })
+        });
+        for served in calls.collect::<Vec<_>>() {
+            assert_eq!(served.await.unwrap(), 201);
+        }
+        // Some of the connections are on their way back to the pool.
+        proxy.silence();
+        resumes(&app).await;
+    }
+    nothing_is_stuck(&pool).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_no_writes_any_more_is_left_for_the_one_behind_the_same_address() {
+    let (before, after) = (PostgresServer::start_migrated(), PostgresServer::start_migrated());
+    let proxy = Proxy::start(before.port()).await;
+    let app = app(pool(proxy.port(), 5));
+    assert_eq!(call(&app, "before").await.status(), 201);
+
+    let demote = "SET default_transaction_read_only = on";
+    for statement in [&format!("ALTER SYSTEM {demote}"), "SELECT pg_reload_conf()"] {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&before.pool()).await.unwrap();
+    }
+    proxy.lead_to(after.port());
+    resumes(&app).await;
+}
+
+/// A pool of connections that are not tested before each use.
+fn untested(port: u16, connections: u32) -> PgPool {
+    let options = PgPoolOptions::new().max_connections(connections).test_before_acquire(false);
+    options.connect_lazy(&url(port)).unwrap()
+}
+
+/// Waits until no connection is in use, nor on its way back.
+async fn rests(pool: &PgPool) {
+    patiently(async {
+        while pool.num_idle() < pool.size() as usize {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_server_was_restarted_the_first_request_is_served() {
+    let mut server = PostgresServer::start_migrated();
+    let pool = untested(server.port(), 5);
+    nothing_is_stuck(&pool).await;
+    rests(&pool).await;
+    assert_eq!(pool.size(), 5);
+    server.restart();
+    assert_eq!(call(&app(pool), "key").await.status(), 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_has_forgotten_its_statements_is_replaced() {
+    let server = PostgresServer::start_migrated();
+    let pool = untested(server.port(), 1);
+    let app = app(pool.clone());
+    assert_eq!(call(&app, "before").await.status(), 201);
+    sqlx::raw_sql("DISCARD ALL").execute(&pool).await.unwrap();
+    assert!(is_replay(&call(&app, "before").await));
+}
+
+/// A server that is asked through a network that loses answers, and by the side of it.
+struct Apart {
+    _server: PostgresServer,
+    wire: Wire,
+    pool: PgPool,
+    through: PostgresStore,
+    beside: PostgresStore,
+}
+
+impl Apart {
+    async fn start() -> Self {
+        let server = PostgresServer::start_migrated();
+        let wire = Wire::start(server.port()).await;
+        let pool = untested(wire.port(), 1);
+        // To prepare a statement would be a round trip of its own, and its answer the one that is lost.
+        let (through, beside) = (PostgresStore::new(pool.clone()).unprepared(), server.store());
+        through.ping().await.unwrap();
+        Self { _server: server, wire, pool, through, beside }
+    }
+
+    /// Does something whose answer is lost, and the connection with it; the network is then as `after`.
+    async fn losing_the_answer<T>(&self, work: impl Future<Output = T>, after: Network) -> T {
+        rests(&self.pool).await;
+        let before = self.wire.seen().replies;
+        self.wire.set(Network::Open { requests: Way::Pass, replies: Way::Lose });
+        let heal = async {
+            self.wire.reached(|seen| seen.replies > before).await;
+            self.wire.set(after);
+        };
+        tokio::join!(work, heal).0
+    }
+
+    async fn standing(&self) -> Option<Record> {
+        self.beside.inspect(&request("key").key).await.unwrap()
+    }
+
+    async fn is_free(&self) {
+        patiently(async { while self.standing().await.is_some() {} }).await;
+    }
+}
+
+const RETENTION: Duration = Duration::from_mins(1);
+
+#[tokio::test]
+async fn a_write_whose_answer_was_lost_is_known_as_ones_own() {
+    for bytes in [10, 100_000] {
+        let apart = Apart::start().await;
+        let (request, fine) = (request("key"), Network::FINE);
+        let reserved = apart.losing_the_answer(apart.through.reserve(&request), fine).await;
+        let lease = acquired(reserved.unwrap());
+        assert_eq!((lease.attempt, lease.previous), (1, None));
+        assert_eq!(apart.standing().await.unwrap().token, lease.token);
+
+        let renewed = apart.losing_the_answer(apart.through.renew(&lease), fine).await;
+        assert_eq!(renewed.unwrap(), Settlement::Applied);
+        let failed = apart.losing_the_answer(apart.through.fail(&lease, None, RETENTION), fine).await;
+        assert_eq!(failed.unwrap(), Settlement::Applied);
+
+        let second = apart.losing_the_answer(apart.through.reserve(&request), fine).await;
+        let second = acquired(second.unwrap());
+        assert_eq!((second.attempt, second.previous), (2, Some(Previous::Failed { status: None })));
+        let kept = outcome(201, bytes);
+        let completed =
+            apart.losing_the_answer(apart.through.complete(&second, &kept, RETENTION), fine).await;
+        assert_eq!(completed.unwrap(), Settlement::Applied);
+        assert!(matches!(apart.standing().await.unwrap().state, State::Success(found) if found == kept));
+    }
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_was_lost_stays_unanswered_if_it_cannot_be_sent_again() {
+    let apart = Apart::start().await;
+    let lease = acquired(apart.through.reserve(&request("key")).await.unwrap());
+    let kept = outcome(201, 10);
+    let complete = apart.through.complete(&lease, &kept, RETENTION);
+    let completed = apart.losing_the_answer(complete, Network::Closed).await;
+    assert_eq!(completed.unwrap_err().kind(), ErrorKind::Timeout);
+    assert!(matches!(apart.standing().await.unwrap().state, State::Success(_)));
+}
+
+#[tokio::test]
+async fn a_release_is_not_sent_twice() {
+    let apart = Apart::start().await;
+    let lease = acquired(apart.through.reserve(&request("key")).await.unwrap());
+    let released = apart.losing_the_answer(apart.through.release(&lease), Network::FINE).await;
+    assert_eq!(released.unwrap_err().kind(), ErrorKind::Timeout);
+    assert!(apart.standing().await.is_none());
+}
+
+#[tokio::test]
+async fn a_reservation_whose_answer_was_lost_is_taken_back_if_it_cannot_be_sent_again() {
+    let apart = Apart::start().await;
+    let request = request("key");
+    let reserved = apart.losing_the_answer(apart.through.reserve(&request), Network::Closed).await;
+    assert_eq!(reserved.unwrap_err().kind(), ErrorKind::Timeout);
+    assert!(apart.standing().await.is_some(), "it was made");
+    apart.wire.set(Network::FINE);
+    apart.is_free().await;
+}
+
+#[tokio::test]
+async fn a_reservation_whose_caller_has_given_up_is_taken_back() {
+    let apart = Apart::start().await;
+    rests(&apart.pool).await;
+    apart.wire.set(Network::Open { requests: Way::Pass, replies: Way::Hold });
+    let before = apart.wire.seen().replies;
+    let request = request("key");
+    tokio::select! {
+        _ = apart.through.reserve(&request) => panic!("the answer is held back"),
+        () = apart.wire.reached(|seen| seen.replies > before) => {}
+    }
+    assert!(apart.standing().await.is_some(), "it was made");
+    apart.wire.set(Network::FINE);
+    apart.is_free().await;
+    assert_eq!(acquired(apart.beside.reserve(&request).await.unwrap()).attempt, 1);
+}
+
+#[tokio::test]
+async fn a_later_attempt_is_not_taken_back_for_it_would_take_the_memory_of_the_first_along() {
+    let apart = Apart::start().await;
+    let first = acquired(apart.through.reserve(&request("key")).await.unwrap());
+    assert_eq!(apart.through.fail(&first, None, RETENTION).await.unwrap(), Settlement::Applied);
+    let brief = Reserve { lease: Duration::from_millis(1), ..request("key") };
+    let reserved = apart.losing_the_answer(apart.through.reserve(&brief), Network::Closed).await;
+    assert_eq!(reserved.unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(apart.standing().await.unwrap().attempt, 2);
+    apart.wire.set(Network::FINE);
+    // Longer than the first pause before a reservation would be taken back.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let third = acquired(apart.beside.reserve(&request("key")).await.unwrap());
+    assert_eq!((third.attempt, third.previous), (3, Some(Previous::Abandoned)));
+}

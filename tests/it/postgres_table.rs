@@ -1,1 +1,240 @@
+//! The table of the PostgreSQL store: how it comes to be there, what is swept from it, and what cannot be read in it.
 
+use std::error::Error;
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, PgPool};
+use tower_idempotency::store::{ErrorKind, Identifier, Reserve, Settlement};
+use tower_idempotency::{PostgresStore, Store};
+
+use crate::support::patiently;
+use crate::support::postgres::{PostgresServer, acquired, outcome, request};
+
+async fn run(pool: &PgPool, sql: &str) {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(pool).await.unwrap();
+}
+
+fn name(name: &str) -> Identifier {
+    Identifier::new(name).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_processes_may_migrate_at_once_and_again() {
+    let server = PostgresServer::start();
+    for _ in 0..2 {
+        let migrate = |_| {
+            let store = server.store().schema(name("Shop")).table(name("records"));
+            tokio::spawn(async move { store.migrate().await })
+        };
+        for migrated in (0..10).map(migrate).collect::<Vec<_>>() {
+            migrated.await.unwrap().unwrap();
+        }
+    }
+    server.store().schema(name("Shop")).table(name("records")).ping().await.unwrap();
+}
+
+/// Everything that the catalogue says of a table, with its name left out.
+async fn description(pool: &PgPool, table: &str) -> Vec<String> {
+    let description = "SELECT format('%s %s %s %s', a.attname, a.atttypid::regtype, a.attnotnull, pg_get_expr(d.adbin, d.adrelid))
+          FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+          WHERE a.attrelid = $1::regclass AND a.attnum > 0
+        UNION ALL SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = $1::regclass
+        UNION ALL SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = $1::regclass
+        UNION ALL SELECT obj_description($1::regclass, 'pg_class')";
+    let lines: Vec<String> = sqlx::query_scalar(description).bind(table).fetch_all(pool).await.unwrap();
+    assert!(lines.len() > 20, "{lines:?}");
+    lines.into_iter().map(|line| line.replace(table, "TABLE")).collect()
+}
+
+#[tokio::test]
+async fn a_migration_run_by_hand_makes_the_same_table() {
+    let server = PostgresServer::start();
+    let pool = server.pool();
+    server.store().table(name("migrated")).migrate().await.unwrap();
+    let by_hand = server.store().table(name("by_hand"));
+    for _ in 0..2 {
+        run(&pool, &by_hand.migration()).await;
+        assert_eq!(description(&pool, "migrated").await, description(&pool, "by_hand").await);
+    }
+    by_hand.migrate().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_user_who_may_make_no_table_gets_by_when_it_is_there() {
+    let server = PostgresServer::start();
+    let pool = server.pool();
+    run(&pool, "CREATE ROLE clerk LOGIN; CREATE SCHEMA shop; GRANT USAGE ON SCHEMA shop TO clerk").await;
+    let clerk = PgPool::connect_lazy(&server.url().replace("postgres@", "clerk@")).unwrap();
+    let clerk = PostgresStore::new(clerk).schema(name("shop"));
+    let refused = clerk.migrate().await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+
+    server.store().schema(name("shop")).migrate().await.unwrap();
+    run(&pool, "GRANT SELECT, INSERT, UPDATE, DELETE ON shop.idempotency_records TO clerk").await;
+    clerk.migrate().await.unwrap();
+    let lease = acquired(clerk.reserve(&request("key")).await.unwrap());
+    assert_eq!(clerk.release(&lease).await.unwrap(), Settlement::Applied);
+    clerk.sweep(10).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_table_of_a_later_version_or_of_somebody_else_is_left_as_it_is() {
+    let server = PostgresServer::start_migrated();
+    let pool = server.pool();
+    run(&pool, "COMMENT ON TABLE idempotency_records IS 'tower-idempotency 2'").await;
+    run(&pool, "CREATE TABLE customers (id bigint)").await;
+    let table = "idempotency_records";
+    let before = description(&pool, table).await;
+    let later = server.store().migrate().await.unwrap_err();
+    let foreign = server.store().table(name("customers")).migrate().await.unwrap_err();
+    assert_eq!(description(&pool, table).await, before);
+    let says = |error: &dyn Error| error.source().unwrap().to_string();
+    assert!(says(&later).contains("\"tower-idempotency 2\""), "{later:?}");
+    assert!(says(&foreign).contains("there is a table of that name"), "{foreign:?}");
+    assert_eq!([later.kind(), foreign.kind()], [ErrorKind::Unavailable; 2]);
+}
+
+#[tokio::test]
+async fn without_its_table_every_operation_says_what_to_do() {
+    let server = PostgresServer::start();
+    for store in [server.store(), server.store().unprepared()] {
+        let failed = [
+            store.reserve(&request("key")).await.map(drop).unwrap_err(),
+            store.inspect(&request("key").key).await.map(drop).unwrap_err(),
+            store.ping().await.unwrap_err(),
+            store.sweep(1).await.map(drop).unwrap_err(),
+        ];
+        for error in failed {
+            assert_eq!(error.kind(), ErrorKind::Unavailable);
+            let why = error.source().unwrap();
+            assert!(why.to_string().contains("`migrate` has not been run"), "{why}");
+            assert!(why.source().is_some(), "the server's own words are kept");
+        }
+        store.migrate().await.unwrap();
+        acquired(store.reserve(&request("key")).await.unwrap());
+        run(&server.pool(), "DROP TABLE idempotency_records").await;
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_an_error_and_stays() {
+    let server = PostgresServer::start_migrated();
+    let pool = server.pool();
+    let success = request("success");
+    let (prepared, text) = (server.store(), server.store().unprepared());
+    let lease = acquired(prepared.reserve(&success).await.unwrap());
+    let completed = prepared.complete(&lease, &outcome(201, 10), Duration::from_mins(1)).await;
+    assert_eq!(completed.unwrap(), Settlement::Applied);
+    let damages = [
+        "fingerprint = 'short'",
+        "response_status = NULL",
+        "response_status = 70000",
+        "response_status = 20",
+        "response_headers = 'no colon'",
+        "response_headers = E'bad name: x\\n'",
+        "response_trailers = 'no colon'",
+        "response_request_id = E'two\\nlines'",
+        "response_request_id = '\u{20ac}'",
+        "response_body = NULL",
+        "response_missing = 'too large'",
+        "response_body = NULL, response_missing = 'a word that nobody knows'",
+        "previous = 'nonsense'",
+        "status = 'pending', lease_until = clock_timestamp()",
+    ];
+    run(&pool, "CREATE TABLE whole AS SELECT * FROM idempotency_records").await;
+    for damage in damages {
+        run(&pool, &format!("UPDATE idempotency_records SET {damage}")).await;
+        let row = "SELECT r::text FROM idempotency_records AS r";
+        let before: String = sqlx::query_scalar(row).fetch_one(&pool).await.unwrap();
+        let careful = Reserve { rerun_abandoned: false, ..success.clone() };
+        for store in [&prepared, &text] {
+            let error = store.reserve(&careful).await.map(drop).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{damage}");
+            let error = store.inspect(&success.key).await.map(drop).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{damage}");
+        }
+        let after: String = sqlx::query_scalar(row).fetch_one(&pool).await.unwrap();
+        assert_eq!(before, after, "it is left for somebody to look at");
+        run(&pool, "DELETE FROM idempotency_records; INSERT INTO idempotency_records SELECT * FROM whole")
+            .await;
+        assert!(prepared.inspect(&success.key).await.unwrap().is_some(), "without the damage it can be read");
+    }
+}
+
+/// Puts in `expired` records that are over, and `live` ones.
+async fn fill(store: &PostgresStore, expired: usize, live: usize) {
+    for number in 0..expired {
+        let brief = Duration::from_nanos(1);
+        let request = request(&format!("expired-{number}"));
+        acquired(store.reserve(&Reserve { lease: brief, retention: brief, ..request }).await.unwrap());
+    }
+    for number in 0..live {
+        acquired(store.reserve(&request(&format!("live-{number}"))).await.unwrap());
+    }
+    // Longer than the retention that was rounded up to a millisecond.
+    tokio::time::sleep(Duration::from_millis(2)).await;
+}
+
+async fn left(pool: &PgPool) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM idempotency_records").fetch_one(pool).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_sweep_deletes_a_batch_of_what_is_expired_and_nothing_else() {
+    let server = PostgresServer::start_migrated();
+    let pool = server.pool();
+    let store = PostgresStore::new(pool.clone());
+    fill(&store, 25, 5).await;
+    for (swept, remain) in [(10, 20), (10, 10), (5, 5), (0, 5)] {
+        assert_eq!(store.sweep(10).await.unwrap(), swept);
+        assert_eq!(left(&pool).await, remain);
+    }
+    for number in 0..5 {
+        assert!(store.inspect(&request(&format!("live-{number}")).key).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sweepers_take_different_records_and_none_waits_for_the_other() {
+    let server = PostgresServer::start_migrated();
+    let pool = server.pool();
+    let store = PostgresStore::new(pool.clone());
+    fill(&store, 20, 0).await;
+    // Another sweeper in the middle of its batch.
+    let mut other = pool.begin().await.unwrap();
+    let held = "SELECT key FROM idempotency_records ORDER BY expires_at LIMIT 8 FOR UPDATE";
+    sqlx::raw_sql(held).execute(&mut *other).await.unwrap();
+    assert_eq!(patiently(store.sweep(100)).await.unwrap(), 12);
+    other.rollback().await.unwrap();
+    assert_eq!(store.sweep(100).await.unwrap(), 8);
+
+    fill(&store, 200, 0).await;
+    let sweep = || {
+        let store = store.clone();
+        tokio::spawn(async move { store.sweep(100).await.unwrap() })
+    };
+    let (one, another) = (sweep(), sweep());
+    assert_eq!((one.await.unwrap(), another.await.unwrap()), (100, 100));
+    assert_eq!(left(&pool).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweeper_goes_on_after_an_error_and_ends_with_the_pool() {
+    let server = PostgresServer::start();
+    let pool = server.pool();
+    let store = PostgresStore::new(server.pool());
+    // There is no table yet.
+    let sweeper = tokio::spawn(store.sweep_every(Duration::from_millis(20)));
+    let beside = PostgresStore::new(pool.clone());
+    beside.migrate().await.unwrap();
+    fill(&beside, 3, 1).await;
+    patiently(async { while left(&pool).await != 1 {} }).await;
+    assert!(!sweeper.is_finished());
+    drop(store);
+    sweeper.abort();
+
+    let closing = server.pool();
+    let sweeper = tokio::spawn(PostgresStore::new(closing.clone()).sweep_every(Duration::from_millis(1)));
+    closing.close().await;
+    patiently(sweeper).await.unwrap();
+}

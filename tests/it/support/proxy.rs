@@ -65,6 +65,11 @@ impl Proxy {
         format!("redis://{}", self.address)
     }
 
+    #[cfg(feature = "postgres")]
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// How many round trips there were since the last look.
     pub(crate) fn round_trips(&self) -> usize {
         self.round_trips.swap(0, Ordering::SeqCst)

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use http::{HeaderMap, Method, StatusCode};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tempfile::TempDir;
-use tower_idempotency::PostgresStore;
+use tower_idempotency::store::{Lease, Rerun, Reservation, Reserve};
+use tower_idempotency::{Fingerprint, IdempotencyKey, KeptBody, Outcome, PostgresStore, Scope, StorageKey};
 
 mod bouncer;
 mod process;
@@ -169,4 +171,31 @@ fn write(directory: &Path, name: &str, text: &str) -> PathBuf {
     let path = directory.join(name);
     fs::write(&path, text).unwrap();
     path
+}
+
+/// What a contender asks for who takes over whatever may be taken over.
+pub(crate) fn request(key: &str) -> Reserve {
+    let parsed = IdempotencyKey::parse(key.as_bytes()).unwrap();
+    Reserve {
+        key: StorageKey::derive(None, "postgres", &Scope::anonymous(), &parsed),
+        fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
+        lease: Duration::from_mins(1),
+        retention: Duration::from_mins(2),
+        rerun_failed: Rerun::Any,
+        rerun_abandoned: true,
+    }
+}
+
+pub(crate) fn outcome(status: u16, bytes: usize) -> Outcome {
+    let body = KeptBody::Whole { bytes: vec![b'x'; bytes].into(), trailers: None };
+    let status = StatusCode::from_u16(status).unwrap();
+    Outcome { status, headers: HeaderMap::new(), request_id: None, body }
+}
+
+#[track_caller]
+pub(crate) fn acquired(reservation: Reservation) -> Lease {
+    match reservation {
+        Reservation::Acquired(lease) => lease,
+        Reservation::Found(record) => panic!("somebody else's record was found: {record:?}"),
+    }
 }
