@@ -35,6 +35,9 @@
 //! - A handler may run as long as it likes: its lease is renewed. If the lease is lost, [`Attempt::lease_lost`] tells the
 //!   handler, its late answer changes nothing, and its client gets the answer of the attempt that finished, if one has.
 //! - While the store is down nothing runs, unless [`OnOutage`] says otherwise.
+//! - In transaction mode (PostgreSQL, SQLite) what the handler writes, the key and the answer are committed together:
+//!   exactly-once effects. See [`guide::exactly_once`].
+//! - [`IdempotencyLayer::execute`] is the same protocol for what is no request: the message of a queue, a job.
 //! - [`IdempotencyLayer::shutdown`] begins nothing new and waits for what runs.
 //! - Nothing that a client sends is a raw key of a store, and no key, body or credential is logged.
 //!
@@ -57,10 +60,10 @@
 //! |---|---|
 //! | `idempotency_requests_total` | `result`: `executed`, `replayed`, `unguarded`, or the [code](Rejection::code) of a refusal |
 //! | `idempotency_attempts_total` | `previous`: `none`, `failed`, `abandoned` |
-//! | `idempotency_settled_total` | `operation`: `complete`, `fail`, `release`; `result`: `kept`, `lease_lost`, `repeated` (in the background) |
+//! | `idempotency_settled_total` | `operation`: `complete`, `fail`, `release`; `result`: `kept`, `lease_lost`, `repeated` (in the background), `not_committed` |
 //! | `idempotency_repeated_total` | `operation` as above; `result`: `kept`, `lease_lost`, `given_up` |
 //! | `idempotency_leases_lost_total` | `cause`: `taken` by another attempt, `lapsed` for it could not be renewed |
-//! | `idempotency_store_errors_total` | `operation`: also `reserve`, `renew`, `changed`, `inspect`; `kind`: `unavailable`, `timeout`, `full`, `corrupt` |
+//! | `idempotency_store_errors_total` | `operation`: also `reserve`, `renew`, `changed`, `inspect`; `kind`: `unavailable`, `timeout`, `full`, `corrupt`, `conflict`, `transaction_lost` |
 //!
 //! A rising `previous="abandoned"` means processes that die or lose their store; `given_up` and `lease_lost` mean answers
 //! that were given and not kept.
@@ -68,6 +71,7 @@
 //! # Where to look
 //!
 //! - [`IdempotencyLayer`] has every setting, its default and an example.
+//! - [`guide`]: which store, exactly-once effects, pools, retention.
 //! - [`store`] has the stores, what each promises, and the page for authors of stores.
 //! - [`Rejection`] has every refusal.
 //! - [`Attempt`] is what a handler can know.
@@ -79,6 +83,8 @@
 //! | `axum` | yes | [`Attempt`] as an extractor; fingerprints over the path that the client sent when routers are nested |
 //! | `redis` | | `RedisStore` |
 //! | `sqlite` | | `SqliteStore` |
+//! | `postgres` | | `PostgresStore`, and transaction mode on it: `Tx<Postgres>` |
+//! | `sqlite` | | `SqliteStore`, and transaction mode on it: `Tx<Sqlite>`; SQLite is compiled in |
 //! | `metrics` | | counters through the [`metrics`](https://docs.rs/metrics) facade |
 //! | `strict-keys` | | keys that must be RFC 9651 Strings |
 //! | `conformance` | | the store contract as runnable checks |
@@ -95,6 +101,7 @@ mod fingerprint;
 mod flow;
 mod frame;
 mod future;
+pub mod guide;
 mod key;
 mod layer;
 mod mutex;

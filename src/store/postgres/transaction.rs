@@ -40,8 +40,8 @@ impl PostgresStore {
     /// up: an attempt that is cut off was never begun.
     ///
     /// The handler takes the transaction as [`Tx`](crate::Tx). The pool must be one for the database that the business
-    /// tables are in. Each attempt holds one connection from the claim to the commit; see the
-    /// [module](super#sizing-the-pool-in-transaction-mode) for what that means for the pool.
+    /// tables are in, and each attempt holds one of its connections from the claim to the commit: see
+    /// [`guide::exactly_once`](crate::guide::exactly_once) and [`guide::pools`](crate::guide::pools).
     ///
     /// ```no_run
     /// use axum::{Router, routing::post};

@@ -34,7 +34,7 @@ impl SqliteStore {
     /// The handler takes the transaction as [`Tx`](crate::Tx); its tables are in the same file. SQLite has one writer at a
     /// time, so attempts run one after another, each from `BEGIN IMMEDIATE` to its commit: handlers should be short, and wait
     /// for nobody else meanwhile. One that has to wait longer for its turn than the pool and `busy_timeout` allow (1.8 s by
-    /// default) is refused with 503.
+    /// default) is refused with 503. See [`guide::exactly_once`](crate::guide::exactly_once).
     ///
     /// ```no_run
     /// use sqlx::Sqlite;
