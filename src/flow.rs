@@ -142,6 +142,10 @@ impl<T> Done<T> {
 }
 
 /// How one operation ended for its caller.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for a moment, and a box would cost more than the move"
+)]
 pub(crate) enum Ended<T, E> {
     Answered(T),
     Unguarded(T),

@@ -29,9 +29,10 @@ impl<State: Sync, DB: Database> FromRequestParts<State> for Tx<DB> {
 impl IntoResponse for TxError {
     fn into_response(self) -> Response {
         let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
-        match Conflict::of(self.get_ref()) {
-            Some(conflict) => drop(response.extensions_mut().insert(conflict)),
-            None => tracing::error!(error = %self.get_ref(), "a statement of a handler failed"),
+        if let Some(conflict) = Conflict::of(self.get_ref()) {
+            response.extensions_mut().insert(conflict);
+        } else {
+            tracing::error!(error = %self.get_ref(), "a statement of a handler failed");
         }
         response
     }

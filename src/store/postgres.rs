@@ -239,9 +239,9 @@ impl PostgresStore {
     ) -> Result<Settlement, StoreError> {
         let status = status.to_string();
         let kept = outcome.map(Answer::of);
-        let [a, b, c, d, e, f] = answer(kept.as_ref());
         let status = Value::Text(Some(&status));
-        let values = [key(&lease.key), token(&lease.token), status, time(retention), a, b, c, d, e, f];
+        let mut values = vec![key(&lease.key), token(&lease.token), status, time(retention)];
+        values.extend(answer(kept.as_ref()));
         self.settle(&self.statements.settle, &values).await
     }
 

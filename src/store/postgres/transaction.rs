@@ -274,23 +274,15 @@ async fn write(
     let replaces = open.replaces;
     let status = status.to_string();
     let answer = outcome.map(Answer::of);
-    let [a, b, c, d, e, f] = super::answer(answer.as_ref());
-    let values = [
-        key(&lease.key),
-        token(&lease.token),
-        Value::Text(Some(&status)),
-        time(retention),
-        a,
-        b,
-        c,
-        d,
-        e,
-        f,
+    let status = Value::Text(Some(&status));
+    let mut values = vec![key(&lease.key), token(&lease.token), status, time(retention)];
+    values.extend(super::answer(answer.as_ref()));
+    values.extend([
         Value::Bytes(Some(&fingerprint)),
         Value::Number(Some(lease.attempt.into())),
         Value::Text(previous.as_deref()),
         Value::Bytes(replaces.as_ref().map(|token| &token.as_bytes()[..])),
         last,
-    ];
+    ]);
     statement.run(open.connection_mut(), &values).await
 }

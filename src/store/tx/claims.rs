@@ -44,8 +44,8 @@ impl Claims {
                 free.insert((request.fingerprint, token));
                 Ok(Claimed { keys: Arc::clone(&self.0), key: request.key })
             }
-            Entry::Occupied(taken) => {
-                let (fingerprint, token) = *taken.get();
+            Entry::Occupied(running) => {
+                let (fingerprint, token) = *running.get();
                 Err(in_flight(fingerprint, token))
             }
         }
@@ -66,8 +66,9 @@ impl Claims {
 
 /// The key is a digest, so any bytes of it do.
 fn place(key: &StorageKey) -> (usize, u64) {
-    let [_, _, a, b, c, d, e, f, g, h, i, j, ..] = *key.as_bytes();
-    (usize::from(u16::from_be_bytes([a, b])) % LATELY, u64::from_be_bytes([c, d, e, f, g, h, i, j]))
+    let part = key.as_bytes().first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
+    let place = key.as_bytes().last_chunk().map_or(0, |last| usize::from(u16::from_be_bytes(*last)));
+    (place % LATELY, part)
 }
 
 /// The record of an attempt that has none yet.

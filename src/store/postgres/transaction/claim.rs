@@ -49,8 +49,8 @@ impl PostgresTxStore {
         framed.field(self.store.names.to_string().as_bytes());
         framed.field(key.as_bytes());
         framed.field(fingerprint);
-        let [a, b, c, d, e, f, g, h, ..] = *framed.finish(None).as_bytes();
-        i64::from_be_bytes([a, b, c, d, e, f, g, h])
+        let digest = framed.finish(None);
+        digest.as_bytes().first_chunk().map_or(0, |first| i64::from_be_bytes(*first))
     }
 }
 
