@@ -97,7 +97,7 @@ fn unescape(text: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let [first, tail @ ..] = rest {
-        (rest, _) = match (first, tail) {
+        (rest, ()) = match (first, tail) {
             (b'\\', [b'\\', tail @ ..]) => (tail, bytes.push(b'\\')),
             (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..]) => {
                 (tail, bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0')))

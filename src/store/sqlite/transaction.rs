@@ -218,7 +218,7 @@ async fn apply(write: Write<'_>, connection: &mut SqliteConnection) -> Result<bo
 
 /// `SQLITE_ERROR` is all that SQLite says to COMMIT or ROLLBACK where there is no transaction.
 fn not_committed(error: sqlx::Error) -> StoreError {
-    match error.as_database_error().and_then(|error| error.code()).as_deref() {
+    match error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {
         Some("1") => Lost::Ended.into(),
         _ => store_error(error),
     }
