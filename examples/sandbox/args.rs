@@ -1,18 +1,25 @@
 //! The flags: what each takes, and a clear refusal of everything else.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tower_idempotency::{InFlight, OnAbandoned, OnFailed, OnOutage};
 
+use crate::ledger::lines::Lines;
+use crate::problem::Problem;
+
 pub(crate) const USAGE: &str = "\
 Usage: sandbox [flags]
 
   --listen 127.0.0.1:3000    where to listen; port 0 picks a free one
   --store memory             memory | redis://H:P[/DB] | redis+cluster://H:P,H:P | redis+sentinel://H:P,H:P/NAME
-  --ledger PATH              append one JSON line per effect
+                             | postgres://… | postgres+tx://… | sqlite:PATH | sqlite+tx:PATH
+                             the +tx stores run each attempt in a transaction, with the table `payments` as ledger;
+                             PostgreSQL is given 16 connections, each of which is one attempt at a time in +tx
+  --ledger PATH              append one JSON line per effect; not in a +tx store
   --lease 10s                how long an attempt is taken to be alive without a sign of life
   --retention 24h            how long an answer is kept
   --store-timeout 2s         how long an operation of the store may take
@@ -52,10 +59,31 @@ pub(crate) struct Args {
     pub(crate) max_response: usize,
 }
 
-/// Where the records are kept.
+/// How many connections the pool of a PostgreSQL store has: the help says so.
+#[cfg(feature = "postgres")]
+pub(crate) const POSTGRES_CONNECTIONS: u32 = 16;
+
+/// Where the records are kept: a URL, or the path of a file.
 pub(crate) enum StoreChoice {
     Memory,
     Redis(String),
+    Postgres(String),
+    PostgresTx(String),
+    Sqlite(String),
+    SqliteTx(String),
+}
+
+/// Without what may follow `://`, for a URL can carry a password.
+impl fmt::Display for StoreChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory"),
+            Self::Redis(url) | Self::Postgres(url) => f.write_str(&shown(url)),
+            Self::PostgresTx(_) => f.write_str("postgres+tx://…"),
+            Self::Sqlite(path) => write!(f, "sqlite:{path}"),
+            Self::SqliteTx(path) => write!(f, "sqlite+tx:{path}"),
+        }
+    }
 }
 
 impl Default for Args {
@@ -112,6 +140,10 @@ impl Command {
                 }
             }
         }
+        if let (StoreChoice::PostgresTx(_) | StoreChoice::SqliteTx(_), Some(_)) = (&args.store, &args.ledger)
+        {
+            return Err(format!("--ledger: the ledger of {} is its table `payments`", args.store));
+        }
         Ok(Self::Serve(args))
     }
 }
@@ -134,6 +166,12 @@ const TAKES_VALUE: [&str; 14] = [
 ];
 
 impl Args {
+    /// Opens the ledger of a store that has none of its own.
+    pub(crate) fn ledger(&self) -> Result<Lines, Problem> {
+        let lines = Lines::open(self.ledger.as_deref());
+        lines.map_err(|error| Problem::failed("the ledger cannot be opened", &error))
+    }
+
     fn set(&mut self, flag: &str, value: &str) -> Result<(), String> {
         match (flag, value) {
             ("--listen", _) => {
@@ -176,7 +214,7 @@ fn not_yet(flag: &str) -> String {
 }
 
 /// The value without what may follow `://`, for a URL can carry a password.
-pub(crate) fn shown(value: &str) -> String {
+fn shown(value: &str) -> String {
     match value.split_once("://") {
         Some((scheme, _)) => format!("{scheme}://…"),
         None => value.into(),
@@ -185,13 +223,25 @@ pub(crate) fn shown(value: &str) -> String {
 
 fn store(value: &str) -> Result<StoreChoice, String> {
     let redis = ["redis://", "redis+cluster://", "redis+sentinel://"];
-    let later = ["postgres://", "postgres+tx://", "sqlite:", "sqlite+tx:"];
-    match value {
-        "memory" => Ok(StoreChoice::Memory),
-        _ if redis.iter().any(|scheme| value.starts_with(scheme)) => Ok(StoreChoice::Redis(value.into())),
-        _ if later.iter().any(|scheme| value.starts_with(scheme)) => Err(NOT_YET.into()),
-        _ => Err("not memory or a redis://, redis+cluster:// or redis+sentinel:// URL".into()),
+    if value == "memory" {
+        Ok(StoreChoice::Memory)
+    } else if redis.iter().any(|scheme| value.starts_with(scheme)) {
+        Ok(StoreChoice::Redis(value.into()))
+    } else if value.starts_with("postgres://") {
+        Ok(StoreChoice::Postgres(value.into()))
+    } else if let Some(rest) = value.strip_prefix("postgres+tx://") {
+        Ok(StoreChoice::PostgresTx(format!("postgres://{rest}")))
+    } else if let Some(path) = value.strip_prefix("sqlite:") {
+        file(path).map(StoreChoice::Sqlite)
+    } else if let Some(path) = value.strip_prefix("sqlite+tx:") {
+        file(path).map(StoreChoice::SqliteTx)
+    } else {
+        Err("not memory, a redis:// or postgres:// URL, or sqlite:PATH; see --help".into())
     }
+}
+
+fn file(path: &str) -> Result<String, String> {
+    if path.is_empty() { Err("not a path".into()) } else { Ok(path.into()) }
 }
 
 fn duration(value: &str) -> Result<Duration, String> {

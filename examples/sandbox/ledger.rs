@@ -1,11 +1,16 @@
-//! The ledger: one line for each effect, the evidence of what really happened.
+//! The ledger: every effect, the evidence of what really happened.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::future::Future;
 
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use tower_idempotency::Attempt;
+
+pub(crate) mod lines;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
+#[cfg(feature = "sqlite")]
+pub(crate) mod sqlite;
 
 /// Something that cannot be taken back, in place of a charge.
 #[derive(Serialize, Deserialize)]
@@ -18,46 +23,21 @@ pub(crate) struct Effect {
     pub(crate) at: u64,
 }
 
-/// Every effect so far, as JSON lines: in a file that several processes may share, or in memory.
-pub(crate) enum Ledger {
-    File { file: File, path: PathBuf },
-    Memory(Mutex<Vec<u8>>),
-}
-
-impl Ledger {
-    pub(crate) fn open(path: Option<&Path>) -> io::Result<Self> {
-        let Some(path) = path else {
-            return Ok(Self::Memory(Mutex::default()));
-        };
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
-        Ok(Self::File { file, path: path.into() })
-    }
-
-    /// Adds one line by one write, so that the lines of several processes never mix. It blocks for as long as the
-    /// kernel copies some hundred bytes, which is less than a hand-over to another thread would take.
-    pub(crate) fn append(&self, effect: &Effect) -> io::Result<()> {
-        let mut line = serde_json::to_vec(effect)?;
-        line.push(b'\n');
-        match self {
-            Self::File { file, .. } => match (&*file).write(&line)? {
-                written if written == line.len() => Ok(()),
-                _ => Err(io::Error::new(io::ErrorKind::WriteZero, "the line was cut")),
-            },
-            Self::Memory(lines) => {
-                lines.lock().unwrap_or_else(PoisonError::into_inner).append(&mut line);
-                Ok(())
-            }
-        }
-    }
+/// Where effects are written. What goes wrong is the answer to the client.
+pub(crate) trait Ledger: Send + Sync + 'static {
+    /// Writes an effect: into the transaction of the attempt, if it runs in one.
+    fn append(
+        &self,
+        effect: &Effect,
+        attempt: Option<&Attempt>,
+    ) -> impl Future<Output = Result<(), Response>> + Send;
 
     /// Reads every effect, those of other processes included.
-    pub(crate) async fn effects(&self) -> io::Result<Vec<Effect>> {
-        let lines = match self {
-            Self::File { path, .. } => tokio::fs::read(path).await?,
-            Self::Memory(lines) => lines.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-        };
-        // A line without its end is still being written by another process.
-        let whole = lines.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
-        whole.map(|line| serde_json::from_slice(line).map_err(io::Error::from)).collect()
-    }
+    fn effects(&self) -> impl Future<Output = Result<Vec<Effect>, Response>> + Send;
+}
+
+/// A number as a column has it, and back; one that does not fit is none that was written.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+fn number<From, To: TryFrom<From> + Default>(number: From) -> To {
+    To::try_from(number).unwrap_or_default()
 }

@@ -16,10 +16,10 @@ use tower_idempotency::{Attempt, Previous};
 
 use crate::ledger::{Effect, Ledger};
 
-pub(crate) fn routes() -> Router<Arc<Ledger>> {
+pub(crate) fn routes<L: Ledger>() -> Router<Arc<L>> {
     Router::new()
-        .route("/payments", post(pay).get(list))
-        .route("/payments/{id}/refunds", post(refund))
+        .route("/payments", post(pay::<L>).get(list::<L>))
+        .route("/payments/{id}/refunds", post(refund::<L>))
         .route("/echo", post(echo))
 }
 
@@ -76,27 +76,27 @@ impl Order {
     }
 }
 
-async fn pay(
-    State(ledger): State<Arc<Ledger>>,
+async fn pay<L: Ledger>(
+    State(ledger): State<Arc<L>>,
     attempt: Option<Attempt>,
     headers: HeaderMap,
     Json(order): Json<Order>,
 ) -> Response {
-    operate(&ledger, attempt, &headers, order, "/payments", "pay").await
+    operate(&*ledger, attempt, &headers, order, "/payments", "pay").await
 }
 
-async fn refund(
-    State(ledger): State<Arc<Ledger>>,
+async fn refund<L: Ledger>(
+    State(ledger): State<Arc<L>>,
     Path(payment): Path<String>,
     attempt: Option<Attempt>,
     headers: HeaderMap,
     Json(order): Json<Order>,
 ) -> Response {
-    operate(&ledger, attempt, &headers, order, &format!("/payments/{payment}/refunds"), "re").await
+    operate(&*ledger, attempt, &headers, order, &format!("/payments/{payment}/refunds"), "re").await
 }
 
 async fn operate(
-    ledger: &Ledger,
+    ledger: &impl Ledger,
     attempt: Option<Attempt>,
     headers: &HeaderMap,
     order: Order,
@@ -119,8 +119,8 @@ async fn operate(
         at: now(),
     };
     let done = status.as_u16() < 400;
-    if done && let Err(error) = ledger.append(&effect) {
-        return refusal(StatusCode::INTERNAL_SERVER_ERROR, &format!("the ledger cannot be written: {error}"));
+    if done && let Err(answer) = ledger.append(&effect, attempt.as_ref()).await {
+        return answer;
     }
     tokio::time::sleep(Duration::from_millis(knobs.after_ms)).await;
     assert!(knobs.panic != Some(Moment::After), "the request asked for a panic after the effect");
@@ -202,16 +202,14 @@ struct List {
     payments: Vec<Effect>,
 }
 
-async fn list(State(ledger): State<Arc<Ledger>>) -> Response {
+async fn list<L: Ledger>(State(ledger): State<Arc<L>>) -> Response {
     match ledger.effects().await {
         Ok(payments) => Json(List { count: payments.len(), payments }).into_response(),
-        Err(error) => {
-            refusal(StatusCode::INTERNAL_SERVER_ERROR, &format!("the ledger cannot be read: {error}"))
-        }
+        Err(answer) => answer,
     }
 }
 
-fn refusal(status: StatusCode, error: &str) -> Response {
+pub(crate) fn refusal(status: StatusCode, error: &str) -> Response {
     (status, Json(serde_json::json!({ "error": error }))).into_response()
 }
 

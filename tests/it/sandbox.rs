@@ -8,5 +8,7 @@ mod knobs;
 mod redis;
 mod repeats;
 mod routes;
+#[cfg(all(feature = "postgres", feature = "sqlite", feature = "conformance"))]
+mod sql;
 
 use crate::support::sandbox as server;

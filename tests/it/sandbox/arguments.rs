@@ -22,11 +22,7 @@ fn refused(flags: &[&str], word: &str) -> String {
 
 #[test]
 fn what_this_version_does_not_have_is_refused_by_name() {
-    let later: [&[&str]; 11] = [
-        &["--store", "postgres://127.0.0.1/db"],
-        &["--store", "postgres+tx://127.0.0.1/db"],
-        &["--store", "sqlite:records.db"],
-        &["--store", "sqlite+tx:records.db"],
+    let later: [&[&str]; 7] = [
         &["--profile", "ietf"],
         &["--profile", "stripe"],
         &["--keep", "status"],
@@ -42,7 +38,7 @@ fn what_this_version_does_not_have_is_refused_by_name() {
 
 #[test]
 fn a_malformed_value_is_refused() {
-    let malformed: [&[&str]; 24] = [
+    let malformed: [&[&str]; 29] = [
         &["--listen", "3000"],
         &["--listen", "127.0.0.1"],
         &["--store", "memry"],
@@ -51,6 +47,11 @@ fn a_malformed_value_is_refused() {
         &["--store", "redis+cluster://127.0.0.1:7000,127.0.0.1:port"],
         &["--store", "redis+cluster://127.0.0.1:7000/1"],
         &["--store", "redis+sentinel://127.0.0.1:26379"],
+        &["--store", "postgres://127.0.0.1:port/db"],
+        &["--store", "postgres+tx://127.0.0.1:port/db"],
+        &["--store", "sqlite"],
+        &["--store", "sqlite:"],
+        &["--store", "sqlite+tx:"],
         &["--ledger", ""],
         &["--lease", "10"],
         &["--lease", "ten"],
@@ -85,12 +86,21 @@ fn an_unknown_flag_and_a_missing_value_are_refused() {
 #[test]
 fn a_refused_store_url_does_not_show_its_password() {
     for url in [
-        "postgres://me:hunter2@127.0.0.1/db",
+        "postgres://me:hunter2@127.0.0.1:port/db",
+        "postgres+tx://me:hunter2@127.0.0.1:port/db",
         "redis+cluster://me:hunter2@127.0.0.1:7000/1",
         "redis+sentinel://me:hunter2@127.0.0.1:26379",
     ] {
         let scheme = url.split_inclusive("://").next().unwrap();
         assert!(!refused(&["--store", url], scheme).contains("hunter2"));
+    }
+}
+
+#[test]
+fn a_ledger_beside_that_of_a_transaction_is_refused() {
+    for store in ["postgres+tx://me:hunter2@127.0.0.1/db", "sqlite+tx:shop.db"] {
+        let told = refused(&["--ledger", "lines", "--store", store], "its table `payments`");
+        assert!(!told.contains("hunter2"));
     }
 }
 
@@ -107,4 +117,24 @@ fn a_ledger_that_cannot_be_opened_is_an_error_at_the_start() {
     assert_eq!(status.code(), Some(1));
     assert!(stdout.is_empty());
     assert!(String::from_utf8(stderr).unwrap().contains("ledger"));
+}
+
+#[test]
+fn a_store_that_cannot_be_reached_is_an_error_at_the_start() {
+    // Nobody listens at port 1.
+    for store in [
+        "postgres://me:hunter2@127.0.0.1:1/db",
+        "postgres+tx://me:hunter2@127.0.0.1:1/db",
+        "sqlite:/no/such/directory/records.db",
+        "sqlite+tx:/no/such/directory/records.db",
+    ] {
+        let Output { status, stdout, stderr } = run(&["--listen", "127.0.0.1:0", "--store", store]);
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(1), "{store}: {stderr}");
+        assert!(stdout.is_empty(), "{store}");
+        let scheme = store.split_inclusive(':').next().unwrap();
+        assert!(stderr.starts_with(&format!("error: --store {scheme}")), "{stderr}");
+        assert!(stderr.contains("refused") || stderr.contains("unable to open"), "{stderr}");
+        assert!(!stderr.contains("hunter2"), "{stderr}");
+    }
 }

@@ -78,7 +78,7 @@ async fn an_echo_is_the_body_byte_for_byte_and_so_is_its_replay() {
 
 #[tokio::test]
 async fn a_sandbox_without_a_ledger_file_lists_its_effects_too() {
-    let sandbox = Sandbox::start_without_ledger().await;
+    let sandbox = Sandbox::start_without_ledger(&[]).await;
     assert_eq!(sandbox.effects().await, [] as [serde_json::Value; 0]);
     assert_eq!(sandbox.pay("memory", &order()).await.status, 201);
     assert_eq!(sandbox.effects().await[0]["key"], "memory");

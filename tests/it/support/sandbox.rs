@@ -92,14 +92,25 @@ impl Sandbox {
         Self::spawn(Command::new(program()).arg("--ledger").arg(ledger).args(flags).stderr(notes)).await
     }
 
-    /// Starts a sandbox that keeps its ledger in memory.
-    pub(crate) async fn start_without_ledger() -> Self {
-        Self::spawn(&mut Command::new(program())).await
+    /// Starts a sandbox that keeps its ledger where it thinks best: in memory, or in the store.
+    pub(crate) async fn start_without_ledger(flags: &[&str]) -> Self {
+        Self::spawn(Command::new(program()).args(flags)).await
+    }
+
+    /// Starts a sandbox without a ledger of its own on this port, and notes what it has to say on stderr. `None` if it
+    /// ended without a word on stdout, as it does while its store is down.
+    pub(crate) async fn start_at(port: u16, notes: &Path, flags: &[&str]) -> Option<Self> {
+        let notes = OpenOptions::new().append(true).create(true).open(notes).unwrap();
+        Self::try_spawn(Command::new(program()).args(flags).stderr(notes), port).await
     }
 
     async fn spawn(command: &mut Command) -> Self {
+        Self::try_spawn(command, 0).await.expect("the sandbox ended without a word")
+    }
+
+    async fn try_spawn(command: &mut Command, port: u16) -> Option<Self> {
         let mut child = command
-            .args(["--listen", "127.0.0.1:0"])
+            .arg(format!("--listen=127.0.0.1:{port}"))
             .env_remove("RUST_LOG")
             // Panics are part of the tests; where they come from is known.
             .env("RUST_BACKTRACE", "0")
@@ -109,10 +120,10 @@ impl Sandbox {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first = lines.next_line().await.unwrap().expect("the sandbox ended without a word");
+        let first = lines.next_line().await.unwrap()?;
         let address = first.strip_prefix("listening on http://").expect(&first).parse().unwrap();
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { child, address, client, directory: None }
+        Some(Self { child, address, client, directory: None })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

@@ -68,6 +68,11 @@ impl PostgresServer {
         url(self.port)
     }
 
+    /// The flag `--store` of a sandbox that runs its attempts in transactions.
+    pub(crate) fn tx_url(&self) -> String {
+        self.url().replacen("postgres://", "postgres+tx://", 1)
+    }
+
     /// A pool of its own, as an application has it.
     pub(crate) fn pool(&self) -> PgPool {
         pool(self.port, 20)
@@ -153,7 +158,7 @@ fn run(port: u16, directory: &Path, settings: &[String]) -> Option<Child> {
 
 /// A port that is free, and lies below those that the system gives to outgoing connections, or one of these could take the
 /// port of a server while it is down.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     const RANGE: std::ops::Range<u16> = 5_500..10_400;
     static NEXT: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(0);
     let own = u16::try_from(std::process::id() * 61 % u32::from(RANGE.end - RANGE.start)).unwrap();

@@ -1,0 +1,9 @@
+-- (no table) -> the ledger. Changes nothing where it is there already.
+CREATE TABLE IF NOT EXISTS payments (
+  number INTEGER PRIMARY KEY,
+  key TEXT,
+  scope TEXT NOT NULL,
+  attempt INTEGER NOT NULL,
+  id TEXT NOT NULL,
+  at INTEGER NOT NULL
+) STRICT;

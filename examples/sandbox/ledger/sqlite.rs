@@ -1,0 +1,67 @@
+//! A row for each effect, in the table `payments` of the file that the records are in.
+
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteRow};
+use sqlx::{Error, Row, Sqlite, SqlitePool};
+use tower_idempotency::Attempt;
+use tower_idempotency::store::TxError;
+
+use super::{Effect, Ledger, number};
+
+const CONNECTIONS: u32 = 4;
+const BUSY: Duration = Duration::from_secs(5);
+
+pub(crate) struct Payments(SqlitePool);
+
+impl Payments {
+    /// Makes the table if it is missing. The store has opened the file before, and made it what it is.
+    pub(crate) async fn open(path: &str) -> Result<Self, Error> {
+        // Those that read, and the few requests that have no transaction to write in.
+        let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY);
+        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?;
+        sqlx::raw_sql(include_str!("create.sqlite.sql")).execute(&pool).await?;
+        Ok(Self(pool))
+    }
+}
+
+impl Ledger for Payments {
+    async fn append(&self, effect: &Effect, attempt: Option<&Attempt>) -> Result<(), Response> {
+        let insert =
+            sqlx::query("INSERT INTO payments (key, scope, attempt, id, at) VALUES ($1, $2, $3, $4, $5)")
+                .bind(effect.key.as_deref())
+                .bind(&effect.scope)
+                .bind(i64::from(effect.attempt))
+                .bind(&effect.id)
+                .bind(number::<_, i64>(effect.at));
+        let written = match attempt.filter(|attempt| attempt.is_guarded()) {
+            Some(attempt) => {
+                let mut tx = attempt.transaction::<Sqlite>().map_err(IntoResponse::into_response)?;
+                insert.execute(&mut *tx).await
+            }
+            None => insert.execute(&self.0).await,
+        };
+        written.map(drop).map_err(refused)
+    }
+
+    async fn effects(&self) -> Result<Vec<Effect>, Response> {
+        let rows = sqlx::query("SELECT key, scope, attempt, id, at FROM payments ORDER BY number");
+        let rows = rows.fetch_all(&self.0).await.map_err(refused)?;
+        rows.iter().map(effect).collect::<Result<_, _>>().map_err(refused)
+    }
+}
+
+fn effect(row: &SqliteRow) -> Result<Effect, Error> {
+    Ok(Effect {
+        key: row.try_get("key")?,
+        scope: row.try_get("scope")?,
+        attempt: number(row.try_get::<i64, _>("attempt")?),
+        id: row.try_get("id")?,
+        at: number(row.try_get::<i64, _>("at")?),
+    })
+}
+
+fn refused(error: Error) -> Response {
+    TxError::from(error).into_response()
+}

@@ -1,0 +1,88 @@
+//! The server around a store and a ledger: it listens, guards, and drains.
+
+use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_idempotency::{IdempotencyLayer, Scope, Store};
+
+use crate::args::Args;
+use crate::ledger::Ledger;
+use crate::payments;
+use crate::problem::Problem;
+
+pub(crate) async fn serve<S: Store + Clone>(
+    store: S,
+    ledger: impl Ledger,
+    args: &Args,
+) -> Result<(), Problem> {
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .map_err(|error| Problem::failed(format!("cannot listen on {}", args.listen), &error))?;
+    let address = listener.local_addr()?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let guard = layer(store.clone(), args);
+    let app = app(store, guard.clone(), ledger, args);
+    let drained = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        // The door stays open meanwhile: whoever knocks is told to come again, by a 503.
+        guard.shutdown().await;
+    };
+
+    let mut stdout = io::stdout();
+    writeln!(stdout, "listening on http://{address}")?;
+    stdout.flush()?;
+    let listener = listener.tap_io(|connection| {
+        // An answer must not wait for more to send along with it.
+        let _ = connection.set_nodelay(true);
+    });
+    axum::serve(listener, app).with_graceful_shutdown(drained).await?;
+    Ok(())
+}
+
+fn app<S: Store + Clone>(store: S, guard: IdempotencyLayer<S>, ledger: impl Ledger, args: &Args) -> Router {
+    let bound = args.store_timeout;
+    payments::routes()
+        // Routes only: a request to nowhere leaves no record of its 404.
+        .route_layer(guard)
+        .route("/healthz", get(move || health(store.clone(), bound)))
+        // Both limits are one, or the smaller would hide the other.
+        .layer(DefaultBodyLimit::max(args.max_request))
+        .layer(CatchPanicLayer::new())
+        .with_state(Arc::new(ledger))
+}
+
+fn layer<S: Store>(store: S, args: &Args) -> IdempotencyLayer<S> {
+    let layer = IdempotencyLayer::new(store)
+        .namespace("sandbox")
+        .scope(|parts| payments::bearer(&parts.headers).map_or_else(Scope::anonymous, Scope::new))
+        .lease(args.lease)
+        .retention(args.retention)
+        .store_timeout(args.store_timeout)
+        .in_flight(args.in_flight)
+        .on_failed(args.on_failed)
+        .on_abandoned(args.on_abandoned)
+        .on_outage(args.on_outage)
+        .max_request(args.max_request)
+        .max_response(args.max_response);
+    if args.require_key { layer.require_key() } else { layer }
+}
+
+async fn health<S: Store>(store: S, bound: Duration) -> (StatusCode, String) {
+    match tokio::time::timeout(bound, store.ping()).await {
+        Ok(Ok(())) => (StatusCode::OK, "ok\n".into()),
+        Ok(Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store did not answer in time\n".into()),
+    }
+}

@@ -1,0 +1,53 @@
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _, PgPool};
+use tokio::time::timeout;
+use tower_idempotency::PostgresStore;
+
+use crate::args::{Args, POSTGRES_CONNECTIONS};
+use crate::ledger::postgres::Payments;
+use crate::problem::Problem;
+use crate::server;
+
+/// How long the server may take to be reached at the start.
+const START: Duration = Duration::from_secs(5);
+const SWEEP: Duration = Duration::from_mins(1);
+
+pub(crate) async fn serve(url: &str, args: &Args) -> Result<(), Problem> {
+    // The store tests a connection when it turns out to be lost, so a look before each operation is not needed.
+    let pool = pool().test_before_acquire(false);
+    let (store, _) = open(pool, url, args).await?;
+    server::serve(store, args.ledger()?, args).await
+}
+
+pub(crate) async fn serve_in_transaction(url: &str, args: &Args) -> Result<(), Problem> {
+    let (store, pool) = open(pool(), url, args).await?;
+    let ledger = Payments::open(pool).await.map_err(|error| unusable(args, &error))?;
+    server::serve(store.in_transaction(), ledger, args).await
+}
+
+fn pool() -> PgPoolOptions {
+    PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS)
+}
+
+async fn open(pool: PgPoolOptions, url: &str, args: &Args) -> Result<(PostgresStore, PgPool), Problem> {
+    let options: PgConnectOptions = url.parse().map_err(|error: sqlx::Error| {
+        let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+        Problem::Misused(format!("--store {}: {why}", args.store))
+    })?;
+    // A pool would try until its patience is over, and not say why it was in vain.
+    let reached = timeout(START, async { options.connect().await?.close().await }).await;
+    let reached = reached.map_err(|_| Problem::Failed(format!("--store {}: no answer", args.store)))?;
+    reached.map_err(|error| unusable(args, &error))?;
+
+    let pool = pool.acquire_timeout(args.store_timeout).connect_lazy_with(options);
+    let store = PostgresStore::new(pool.clone());
+    store.migrate().await.map_err(|error| unusable(args, &error))?;
+    tokio::spawn(store.sweep_every(SWEEP));
+    Ok((store, pool))
+}
+
+fn unusable(args: &Args, error: &dyn std::error::Error) -> Problem {
+    Problem::failed(format_args!("--store {}", args.store), error)
+}
