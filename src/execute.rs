@@ -87,12 +87,24 @@ impl<St: Store> IdempotencyLayer<St> {
         let run = async move {
             let call = |attempt| async {
                 let value = operation(attempt).await?;
-                let (class, outcome) = keep(&value, &config);
-                Ok(Done { answer: value, class, outcome, conflict: false })
+                Ok(match keep(&value, &config) {
+                    Ok(outcome) => Done {
+                        answer: Ok(value),
+                        class: Class::Success,
+                        outcome: Ok(outcome),
+                        conflict: false,
+                    },
+                    Err(error) => Done {
+                        answer: Err(ExecuteError::Unwritable(error)),
+                        class: Class::Failed,
+                        outcome: Err(BrokenBody),
+                        conflict: false,
+                    },
+                })
             };
             match flow::once(&shared, &config, &key, reserve, caller_gone, call).await {
                 Ended::Answered(value) | Ended::Unguarded(value) => {
-                    Caught::Answered(Ok(Executed::first(value)))
+                    Caught::Answered(value.map(Executed::first))
                 }
                 Ended::Replayed(outcome) => Caught::Answered(Executed::replay(&outcome)),
                 Ended::Refused(rejection) => Caught::Answered(Err(ExecuteError::Refused(rejection))),
@@ -109,11 +121,10 @@ impl<St: Store> IdempotencyLayer<St> {
     }
 }
 
-/// A result that cannot be written as JSON is no result for those who ask again: the attempt has failed.
-fn keep<T: Serialize>(value: &T, config: &Config) -> (Class, Result<Outcome, BrokenBody>) {
-    let Ok(json) = serde_json::to_vec(value) else {
-        return (Class::Failed, Err(BrokenBody));
-    };
+/// A result that cannot be written as JSON is no result for those who ask again, so it is none for this caller: the attempt
+/// has failed, and in transaction mode it is rolled back.
+fn keep<T: Serialize>(value: &T, config: &Config) -> Result<Outcome, serde_json::Error> {
+    let json = serde_json::to_vec(value)?;
     let body = if json.len() > config.max_response {
         KeptBody::NotRetained(NotRetained::TooLarge)
     } else {
@@ -121,7 +132,7 @@ fn keep<T: Serialize>(value: &T, config: &Config) -> (Class, Result<Outcome, Bro
     };
     let mut headers = HeaderMap::with_capacity(1);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    (Class::Success, Ok(Outcome { status: StatusCode::OK, headers, request_id: None, body }))
+    Ok(Outcome { status: StatusCode::OK, headers, request_id: None, body })
 }
 
 /// The result of an operation.
@@ -154,6 +165,8 @@ pub enum ExecuteError<E> {
     Refused(Rejection),
     /// It ran before, and its result is not of the type that was asked for.
     Unreadable(serde_json::Error),
+    /// It ran, and its result cannot be written as JSON. The attempt has failed; in transaction mode it is rolled back.
+    Unwritable(serde_json::Error),
 }
 
 impl<E> fmt::Display for ExecuteError<E> {
@@ -161,6 +174,7 @@ impl<E> fmt::Display for ExecuteError<E> {
         f.write_str(match self {
             Self::Failed(_) => "the operation failed",
             Self::Refused(_) => "the operation was refused",
+            Self::Unwritable(_) => "the result of the operation cannot be kept",
             Self::Unreadable(_) => "the kept result of the operation is of another type",
         })
     }
@@ -171,7 +185,7 @@ impl<E: std::error::Error + 'static> std::error::Error for ExecuteError<E> {
         match self {
             Self::Failed(error) => Some(error),
             Self::Refused(rejection) => Some(rejection),
-            Self::Unreadable(error) => Some(error),
+            Self::Unreadable(error) | Self::Unwritable(error) => Some(error),
         }
     }
 }

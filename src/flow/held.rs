@@ -119,7 +119,14 @@ impl<St: Store> Held<St> {
                 Settled::Lost
             }
             Err(error) if self.is_transaction() => {
-                self.shared.store_failed(settle.word(), key, &error);
+                match error.kind() {
+                    ErrorKind::TransactionLost => {
+                        let why = std::error::Error::source(&error);
+                        tracing::error!(%key, why, "the transaction of the attempt is lost: a fault of its handler");
+                    }
+                    ErrorKind::Conflict => tracing::debug!(%key, "the attempt was rolled back: {error}"),
+                    _ => self.shared.store_failed(settle.word(), key, &error),
+                }
                 telemetry::settled(settle.word(), "not_committed");
                 Settled::NotCommitted(error.kind())
             }

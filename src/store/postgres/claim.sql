@@ -1,9 +1,14 @@
 -- Tells what stands under the key that this transaction has tried to claim. Writes nothing.
 -- It is a statement of its own, so that its snapshot is younger than the claim: what the attempt before has committed is
 -- seen. `mark` is when the transaction began, in microseconds, which tells it from any other one on this connection.
--- $1 key
+-- Who has found another request under the key looks again: that one may be ending, and have given back one half of its claim.
+-- $1 key   $2 the number of the key's advisory lock
 SELECT
-  current_setting('idempotency.claim') AS claim,
+  CASE
+    WHEN current_setting('idempotency.claim', true) <> 'another' THEN current_setting('idempotency.claim', true)
+    WHEN pg_try_advisory_xact_lock($2::bigint) THEN 'same'
+    ELSE 'another'
+  END AS claim,
   (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint AS mark,
   r.status, r.attempt, r.previous, r.token, r.fingerprint, coalesce(r.lease_until <= clock_timestamp(), false) AS lapsed,
   r.response_status, r.response_headers, r.response_trailers, r.response_request_id, r.response_body,

@@ -89,12 +89,17 @@ pub(super) fn not_begun(error: Error) -> StoreError {
     }
 }
 
+/// A statement before this one has failed, and so does every one until the transaction is rolled back:
+/// `in_failed_sql_transaction`.
+pub(super) fn is_aborted(error: &Error) -> bool {
+    code(error) == "25P02"
+}
+
 /// The server's refusal is final; where there is no answer, nobody knows.
 pub(super) fn not_committed(error: Error) -> StoreError {
     match Fate::of(&error) {
         Fate::Conflict => StoreError::with_source(ErrorKind::Conflict, error),
-        // `in_failed_sql_transaction`
-        Fate::Refused if code(&error) == "25P02" => Lost::Aborted.into(),
+        Fate::Refused if is_aborted(&error) => Lost::Aborted.into(),
         Fate::Refused if error.as_database_error().is_some() => {
             StoreError::with_source(ErrorKind::TransactionLost, error)
         }

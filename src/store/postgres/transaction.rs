@@ -3,26 +3,25 @@
 use std::fmt;
 use std::time::Duration;
 
-use ::sqlx::postgres::PgRow;
-use ::sqlx::{Postgres, Row as _};
+use ::sqlx::Postgres;
 use http::StatusCode;
 
-use super::super::table::Answer;
-use super::super::tx::{Claims, Lost, Open, Slot, in_flight};
+use super::super::tx::{Claims, Open, Slot, Unclaimed, in_flight};
 use super::super::{
     ErrorKind, Lease, OpenTransaction, Record, Reservation, Reserve, Settlement, Status, Store, StoreError,
     Token,
 };
+use super::PostgresStore;
 use super::error::{not_begun, not_committed, unreached};
-use super::statement::{Statement, Value};
-use super::{PostgresStore, key, row, time, token};
 use crate::key::StorageKey;
 use crate::outcome::Outcome;
 
 mod claim;
+mod settle;
 
 use claim::Claim;
 pub use claim::Isolation;
+use settle::{end, write};
 
 /// Keeps records in a table of PostgreSQL, and runs each attempt in a transaction of the same database: see
 /// [`PostgresStore::in_transaction`].
@@ -105,22 +104,25 @@ impl fmt::Debug for PostgresTxStore {
 
 impl Store for PostgresTxStore {
     async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
-        if self.claims.is_known(&request.key)
-            && let Some(found) = self.store.inspect(&request.key).await?
-            && !found.yields_to(request)
-        {
-            return Ok(Reservation::Found(found));
-        }
         let first = Lease::first(request, Token::random()?);
-        let claimed = match self.claims.claim(request, first.token) {
-            Ok(claimed) => claimed,
-            Err(running) => return Ok(Reservation::Found(running)),
+        let claimed = loop {
+            if self.claims.is_known(&request.key)
+                && let Some(found) = self.store.inspect(&request.key).await?
+                && !found.yields_to(request)
+            {
+                return Ok(Reservation::Found(found));
+            }
+            match self.claims.claim(request, first.token) {
+                Ok(claimed) => break claimed,
+                Err(Unclaimed::Running(running)) => return Ok(Reservation::Found(running)),
+                Err(Unclaimed::Asking(asking)) => asking.over().await,
+            }
         };
         let connection = self.store.pool.acquire().await.map_err(unreached)?;
         let begin = self.begin(request);
         let mut open = Open::<Postgres>::begin(connection, begin, claimed).await.map_err(not_begun)?;
-        let row = self.store.statements.claim.run(open.connection_mut(), &[key(&request.key)]).await;
-        let row = row.map_err(not_begun)?.ok_or_else(|| StoreError::new(ErrorKind::Corrupt))?;
+        let row = self.look(&mut open, &request.key, request.fingerprint).await.map_err(not_begun)?;
+        let row = row.ok_or_else(|| StoreError::new(ErrorKind::Corrupt))?;
         let claim = Claim::read(&row)?;
         let lease = match claim.found {
             Some(found) if !found.yields_to(request) => {
@@ -144,6 +146,7 @@ impl Store for PostgresTxStore {
             }
         };
         open.mark = claim.mark;
+        open.run();
         Ok(Reservation::Acquired(Lease { transaction: Some(OpenTransaction::new(Slot::new(open))), ..lease }))
     }
 
@@ -153,18 +156,21 @@ impl Store for PostgresTxStore {
         outcome: &Outcome,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        let mut open = end(lease)?;
+        let open = end(lease)?;
         if !(self.commits)(outcome.status) {
             let kept = self.keep(open, lease, Status::Success, Some(outcome), retention).await?;
             return if kept { Ok(Settlement::Applied) } else { Err(StoreError::new(ErrorKind::Conflict)) };
         }
-        let mark = Value::Number(Some(open.mark));
+        let mut open = open.without_savepoint()?;
+        let last = [open.mark];
         let answer = &self.store.statements.answer;
-        let written = write(answer, &mut open, lease, Status::Success, Some(outcome), retention, mark).await;
+        let written = write(answer, &mut open, lease, Status::Success, Some(outcome), retention, &last).await;
         match written.map_err(not_committed)? {
             Some(_) => open.commit().await.map_err(not_committed)?,
             None => {
-                self.still_open(open, lease).await?.cancel();
+                // The key is not free in this process before it is in the database.
+                let open = self.still_open(open, lease).await?;
+                open.rollback().await.map_err(not_committed)?;
                 return Err(StoreError::new(ErrorKind::Conflict));
             }
         }
@@ -200,89 +206,4 @@ impl Store for PostgresTxStore {
     async fn ping(&self) -> Result<(), StoreError> {
         self.store.ping().await
     }
-}
-
-impl PostgresTxStore {
-    /// Rolls back, and writes what is to be remembered of the attempt; whether that was possible.
-    async fn keep(
-        &self,
-        open: Open<Postgres>,
-        lease: &Lease,
-        status: Status,
-        outcome: Option<&Outcome>,
-        retention: Duration,
-    ) -> Result<bool, StoreError> {
-        let open = self.still_open(open, lease).await?;
-        self.keep_apart(open, lease, status, outcome, retention).await
-    }
-
-    async fn keep_apart(
-        &self,
-        open: Open<Postgres>,
-        lease: &Lease,
-        status: Status,
-        outcome: Option<&Outcome>,
-        retention: Duration,
-    ) -> Result<bool, StoreError> {
-        let mut open = open.rollback().await.map_err(not_committed)?;
-        open.begun();
-        let lock = Value::Number(Some(self.lock(&lease.key, &[])));
-        let keep = &self.store.statements.keep;
-        let written = write(keep, &mut open, lease, status, outcome, retention, lock).await;
-        let written = written.map_err(not_committed)?;
-        open.ended();
-        Ok(written.is_some())
-    }
-
-    /// # Errors
-    ///
-    /// If the handler has ended the transaction. Nobody can tell its effects then, and the attempt is remembered as
-    /// abandoned.
-    async fn still_open(
-        &self,
-        mut open: Open<Postgres>,
-        lease: &Lease,
-    ) -> Result<Open<Postgres>, StoreError> {
-        let claim = &self.store.statements.claim;
-        match claim.run(open.connection_mut(), &[key(&lease.key)]).await {
-            Ok(Some(row)) if row.try_get("mark").ok() != Some(open.mark) => {
-                self.keep_apart(open, lease, Status::Pending, None, lease.retention).await?;
-                Err(Lost::Ended.into())
-            }
-            // One that a failed statement has aborted answers nothing, and is still the same.
-            _ => Ok(open),
-        }
-    }
-}
-
-fn end(lease: &Lease) -> Result<Open<Postgres>, StoreError> {
-    let slot = lease.transaction.as_ref().and_then(OpenTransaction::held::<Slot<Postgres>>);
-    slot.ok_or_else(|| StoreError::from(Lost::Ended))?.end()
-}
-
-async fn write(
-    statement: &Statement,
-    open: &mut Open<Postgres>,
-    lease: &Lease,
-    status: Status,
-    outcome: Option<&Outcome>,
-    retention: Duration,
-    last: Value<'_>,
-) -> Result<Option<PgRow>, ::sqlx::Error> {
-    let fingerprint = lease.fingerprint.to_bytes();
-    let previous = lease.previous.map(row::write_previous);
-    let replaces = open.replaces;
-    let status = status.to_string();
-    let answer = outcome.map(Answer::of);
-    let status = Value::Text(Some(&status));
-    let mut values = vec![key(&lease.key), token(&lease.token), status, time(retention)];
-    values.extend(super::answer(answer.as_ref()));
-    values.extend([
-        Value::Bytes(Some(&fingerprint)),
-        Value::Number(Some(lease.attempt.into())),
-        Value::Text(previous.as_deref()),
-        Value::Bytes(replaces.as_ref().map(|token| &token.as_bytes()[..])),
-        last,
-    ]);
-    statement.run(open.connection_mut(), &values).await
 }

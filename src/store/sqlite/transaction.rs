@@ -7,7 +7,7 @@ use http::StatusCode;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{SqlStr, Sqlite};
 
-use super::super::tx::{Claims, Lost, Open, Slot};
+use super::super::tx::{Claims, Lost, Open, Slot, Unclaimed};
 use super::super::{
     ErrorKind, Lease, OpenTransaction, Record, Reservation, Reserve, Settlement, Status, Store, StoreError,
     Token,
@@ -80,17 +80,25 @@ impl fmt::Debug for SqliteTxStore {
 
 const BEGIN: SqlStr = SqlStr::from_static("BEGIN IMMEDIATE");
 
+/// It stands after the claim and before the handler, and is gone when the handler ends the transaction.
+const SAVEPOINT: &str = "SAVEPOINT idempotency_attempt";
+const RELEASE: &str = "RELEASE idempotency_attempt";
+const ROLLBACK_TO: &str = "ROLLBACK TO idempotency_attempt";
+
 impl Store for SqliteTxStore {
     async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
-        if let Some(found) = self.store.find(&request.key).await?
-            && !found.yields_to(request)
-        {
-            return Ok(Reservation::Found(found));
-        }
         let first = Lease::first(request, Token::random()?);
-        let claimed = match self.claims.claim(request, first.token) {
-            Ok(claimed) => claimed,
-            Err(running) => return Ok(Reservation::Found(running)),
+        let claimed = loop {
+            if let Some(found) = self.store.find(&request.key).await?
+                && !found.yields_to(request)
+            {
+                return Ok(Reservation::Found(found));
+            }
+            match self.claims.claim(request, first.token) {
+                Ok(claimed) => break claimed,
+                Err(Unclaimed::Running(running)) => return Ok(Reservation::Found(running)),
+                Err(Unclaimed::Asking(asking)) => asking.over().await,
+            }
         };
         let connection = self.store.writing.acquire().await.map_err(store_error)?;
         let mut open = Open::<Sqlite>::begin(connection, BEGIN, claimed).await.map_err(store_error)?;
@@ -105,7 +113,9 @@ impl Store for SqliteTxStore {
             None => first,
         };
         self.claim(&mut open, &lease, found.as_ref()).await?;
+        sqlx::query(SAVEPOINT).execute(open.connection_mut()).await.map_err(store_error)?;
         open.replaces = found.map(|found| found.token);
+        open.run();
         Ok(Reservation::Acquired(Lease { transaction: Some(OpenTransaction::new(Slot::new(open))), ..lease }))
     }
 
@@ -115,15 +125,16 @@ impl Store for SqliteTxStore {
         outcome: &Outcome,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        let mut open = end(lease)?;
+        let open = end(lease)?;
         if !(self.commits)(outcome.status) {
             return self.keep(open, lease, Status::Success, Some(outcome), retention).await;
         }
+        let mut open = self.still_open(open.without_savepoint()?, lease, RELEASE).await?;
         let settle = self.store.settle(Status::Success, lease, Some(outcome), retention);
         if !apply(settle, open.connection_mut()).await? {
             return Err(Lost::Ended.into());
         }
-        open.commit().await.map_err(not_committed)?;
+        open.commit().await.map_err(store_error)?;
         Ok(Settlement::Applied)
     }
 
@@ -137,7 +148,8 @@ impl Store for SqliteTxStore {
     }
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
-        end(lease)?.rollback().await.map_err(not_committed)?;
+        let open = self.still_open(end(lease)?, lease, ROLLBACK_TO).await?;
+        open.rollback().await.map_err(store_error)?;
         Ok(Settlement::Applied)
     }
 
@@ -184,7 +196,7 @@ impl SqliteTxStore {
         Err(StoreError::new(ErrorKind::Conflict))
     }
 
-    /// Rolls back, and writes what is to be remembered of the attempt.
+    /// Rolls the handler's writes back, and writes what is to be remembered of the attempt.
     async fn keep(
         &self,
         open: Open<Sqlite>,
@@ -193,17 +205,51 @@ impl SqliteTxStore {
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        let mut open = open.rollback().await.map_err(not_committed)?;
-        open.begin_again(BEGIN).await.map_err(store_error)?;
-        let found = self.standing(&mut open, &lease.key).await?;
-        if found.as_ref().map(|found| found.token) != open.replaces {
-            // Somebody else came in between.
-            return Err(StoreError::new(ErrorKind::Conflict));
+        let mut open = self.still_open(open, lease, ROLLBACK_TO).await?;
+        if !apply(self.store.settle(status, lease, outcome, retention), open.connection_mut()).await? {
+            return Err(Lost::Ended.into());
         }
-        self.claim(&mut open, lease, found.as_ref()).await?;
-        apply(self.store.settle(status, lease, outcome, retention), open.connection_mut()).await?;
         open.commit().await.map_err(store_error)?;
         Ok(Settlement::Applied)
+    }
+
+    /// Leaves the savepoint that the handler began at.
+    ///
+    /// # Errors
+    ///
+    /// If it is gone: the handler has ended the transaction. Nobody can tell its effects then, and the attempt is
+    /// remembered as abandoned.
+    async fn still_open(
+        &self,
+        mut open: Open<Sqlite>,
+        lease: &Lease,
+        savepoint: &'static str,
+    ) -> Result<Open<Sqlite>, StoreError> {
+        let left = match open.leave_savepoints().await {
+            Ok(()) => sqlx::query(savepoint).execute(open.connection_mut()).await.map(drop),
+            Err(error) => Err(error),
+        };
+        match left {
+            Ok(()) => Ok(open),
+            Err(error) if is_out_of_place(&error) => {
+                self.abandon(open, lease).await?;
+                Err(Lost::Ended.into())
+            }
+            Err(error) => Err(store_error(error)),
+        }
+    }
+
+    async fn abandon(&self, mut open: Open<Sqlite>, lease: &Lease) -> Result<(), StoreError> {
+        // The driver counts a transaction that perhaps is none. If it is one, this changes nothing.
+        let _ = sqlx::query("BEGIN").execute(open.connection_mut()).await;
+        open = open.rollback().await.map_err(store_error)?;
+        open.begin_again(BEGIN).await.map_err(store_error)?;
+        let found = self.standing(&mut open, &lease.key).await?;
+        // Otherwise the handler has committed the claim, or somebody else has come in between.
+        if found.as_ref().map(|found| found.token) == open.replaces {
+            self.claim(&mut open, lease, found.as_ref()).await?;
+        }
+        open.commit().await.map_err(store_error)
     }
 }
 
@@ -216,10 +262,7 @@ async fn apply(write: Write<'_>, connection: &mut SqliteConnection) -> Result<bo
     Ok(write.execute(connection).await.map_err(store_error)?.rows_affected() > 0)
 }
 
-/// `SQLITE_ERROR` is all that SQLite says to COMMIT or ROLLBACK where there is no transaction.
-fn not_committed(error: sqlx::Error) -> StoreError {
-    match error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {
-        Some("1") => Lost::Ended.into(),
-        _ => store_error(error),
-    }
+/// There is no such transaction or savepoint: `SQLITE_ERROR` is all that SQLite says to that.
+fn is_out_of_place(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some("1")
 }

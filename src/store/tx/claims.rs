@@ -5,6 +5,8 @@ use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::watch;
+
 use super::super::{Record, Reserve, State, Token};
 use crate::fingerprint::Fingerprint;
 use crate::key::StorageKey;
@@ -18,35 +20,67 @@ const LATELY: usize = 1024;
 pub(in super::super) struct Claims(Arc<Keys>);
 
 struct Keys {
-    running: Mutex<HashMap<StorageKey, (Fingerprint, Token)>>,
+    taken: Mutex<HashMap<StorageKey, Taken>>,
     /// A part of each key, in a place that the key says; a later one takes the place of an earlier one.
     answered: Box<[AtomicU64]>,
+}
+
+struct Taken {
+    fingerprint: Fingerprint,
+    token: Token,
+    /// Until it is known whether this is an attempt, or finds an answer.
+    asking: Option<watch::Receiver<()>>,
 }
 
 /// One key, until this is dropped.
 pub(in super::super) struct Claimed {
     keys: Arc<Keys>,
     key: StorageKey,
+    /// Dropped with this, or when the attempt begins: then those who wait look again.
+    asking: Option<watch::Sender<()>>,
+}
+
+/// Why a key is not to be had.
+pub(in super::super) enum Unclaimed {
+    /// An attempt runs.
+    Running(Record),
+    /// Somebody is about to learn what stands there. It may be an answer, so nobody is told that an attempt runs.
+    Asking(Asking),
+}
+
+/// Somebody else who is about to learn what stands under a key.
+pub(in super::super) struct Asking(watch::Receiver<()>);
+
+impl Asking {
+    /// Waits until that is known.
+    pub(in super::super) async fn over(mut self) {
+        // Nothing is ever sent: it ends with the sender.
+        let _ = self.0.changed().await;
+    }
 }
 
 impl Default for Claims {
     fn default() -> Self {
         let answered = (0..LATELY).map(|_| AtomicU64::new(0)).collect();
-        Self(Arc::new(Keys { running: Mutex::default(), answered }))
+        Self(Arc::new(Keys { taken: Mutex::default(), answered }))
     }
 }
 
 impl Claims {
-    /// Claims the key of a request among those of this process, or tells of the attempt that runs.
-    pub(in super::super) fn claim(&self, request: &Reserve, token: Token) -> Result<Claimed, Record> {
-        match held(&self.0.running).entry(request.key) {
+    /// Claims the key of a request among those of this process, or tells who has it.
+    pub(in super::super) fn claim(&self, request: &Reserve, token: Token) -> Result<Claimed, Unclaimed> {
+        match held(&self.0.taken).entry(request.key) {
             Entry::Vacant(free) => {
-                free.insert((request.fingerprint, token));
-                Ok(Claimed { keys: Arc::clone(&self.0), key: request.key })
+                let (sender, asking) = watch::channel(());
+                free.insert(Taken { fingerprint: request.fingerprint, token, asking: Some(asking) });
+                Ok(Claimed { keys: Arc::clone(&self.0), key: request.key, asking: Some(sender) })
             }
-            Entry::Occupied(running) => {
-                let (fingerprint, token) = *running.get();
-                Err(in_flight(fingerprint, token))
+            Entry::Occupied(taken) => {
+                let Taken { fingerprint, token, asking } = taken.get();
+                Err(match asking {
+                    Some(asking) => Unclaimed::Asking(Asking(asking.clone())),
+                    None => Unclaimed::Running(in_flight(*fingerprint, *token)),
+                })
             }
         }
     }
@@ -76,8 +110,18 @@ pub(in super::super) fn in_flight(fingerprint: Fingerprint, token: Token) -> Rec
     Record { fingerprint, attempt: 1, token, state: State::Pending { abandoned: false } }
 }
 
+impl Claimed {
+    /// The attempt begins.
+    pub(super) fn run(&mut self) {
+        if let Some(taken) = held(&self.keys.taken).get_mut(&self.key) {
+            taken.asking = None;
+        }
+        self.asking = None;
+    }
+}
+
 impl Drop for Claimed {
     fn drop(&mut self) {
-        held(&self.keys.running).remove(&self.key);
+        held(&self.keys.taken).remove(&self.key);
     }
 }

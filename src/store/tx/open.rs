@@ -23,7 +23,7 @@ pub(in super::super) struct Open<DB: Database> {
     connection: PoolConnection<DB>,
     is_over: bool,
     /// The key is in use in this process for as long as this is.
-    _claimed: Claimed,
+    claimed: Claimed,
     /// The record that this attempt takes over, by its token.
     pub(in super::super) replaces: Option<Token>,
     /// What tells this transaction from another one on the same connection.
@@ -37,7 +37,7 @@ impl<DB: Database> Open<DB> {
         statement: SqlStr,
         claimed: Claimed,
     ) -> Result<Self, Error> {
-        let mut open = Self { connection, is_over: false, _claimed: claimed, replaces: None, mark: 0 };
+        let mut open = Self { connection, is_over: false, claimed, replaces: None, mark: 0 };
         DB::TransactionManager::begin(&mut open.connection, Some(statement)).await?;
         Ok(open)
     }
@@ -56,11 +56,30 @@ impl<DB: Database> Open<DB> {
         &mut self.connection
     }
 
-    pub(in super::super) async fn commit(mut self) -> Result<(), Error> {
-        // A savepoint that was forgotten would be all that is committed.
-        if DB::TransactionManager::get_transaction_depth(&self.connection) != 1 {
-            return Err(Error::InvalidSavePointStatement);
+    /// The attempt begins: those who want the same key need not wait to learn what stands there.
+    pub(in super::super) fn run(&mut self) {
+        self.claimed.run();
+    }
+
+    /// # Errors
+    ///
+    /// If the handler has left a savepoint open: that would be all that is committed.
+    pub(in super::super) fn without_savepoint(self) -> Result<Self, StoreError> {
+        match DB::TransactionManager::get_transaction_depth(&self.connection) {
+            0 | 1 => Ok(self),
+            _ => Err(Lost::Nested.into()),
         }
+    }
+
+    /// Rolls back to the beginning of the savepoints that the handler has left open.
+    pub(in super::super) async fn leave_savepoints(&mut self) -> Result<(), Error> {
+        while DB::TransactionManager::get_transaction_depth(&self.connection) > 1 {
+            DB::TransactionManager::rollback(&mut self.connection).await?;
+        }
+        Ok(())
+    }
+
+    pub(in super::super) async fn commit(mut self) -> Result<(), Error> {
         DB::TransactionManager::commit(&mut self.connection).await?;
         self.is_over = true;
         Ok(())
@@ -134,6 +153,7 @@ pub(in super::super) enum Lost {
     Kept,
     Ended,
     Aborted,
+    Nested,
 }
 
 impl fmt::Display for Lost {
@@ -143,6 +163,7 @@ impl fmt::Display for Lost {
             Self::Ended => {
                 "the transaction has ended before its answer: the handler must send neither COMMIT nor ROLLBACK"
             }
+            Self::Nested => "the handler has begun a savepoint and neither committed it nor rolled it back",
             Self::Aborted => "a statement of the handler failed, and it answered as if it had not",
         })
     }

@@ -1,13 +1,16 @@
 //! How a transaction claims a key, and what it finds.
 
 use ::sqlx::postgres::PgRow;
-use ::sqlx::{AssertSqlSafe, Row as _, SqlSafeStr as _, SqlStr};
+use ::sqlx::{AssertSqlSafe, Postgres, Row as _, SqlSafeStr as _, SqlStr};
 
+use super::super::super::tx::Open;
 use super::super::super::{Record, Reserve, StoreError};
 use super::super::error::store_error;
 use super::super::row;
+use super::super::statement::Value;
 use super::PostgresTxStore;
 use crate::digest::Framed;
+use crate::fingerprint::Fingerprint;
 use crate::key::StorageKey;
 
 /// What the transactions of attempts see of one another, as
@@ -24,27 +27,43 @@ pub enum Isolation {
 }
 
 impl PostgresTxStore {
-    /// Begins a transaction and claims the key in it, in one round trip. The claim is two advisory locks, of the key and of the
-    /// key with the fingerprint: whoever finds the first taken learns from the second whether the same request runs.
+    /// Begins a transaction and claims the key in it, in one round trip. The claim is two advisory locks: of the key with the
+    /// fingerprint, and then of the key. Whoever has the first and finds the second taken knows that another request has
+    /// it, for one that is the same would have the first.
     pub(super) fn begin(&self, request: &Reserve) -> SqlStr {
         let isolation = match self.isolation {
             Isolation::ReadCommitted => "READ COMMITTED",
             Isolation::RepeatableRead => "REPEATABLE READ",
             Isolation::Serializable => "SERIALIZABLE",
         };
-        let of_key = self.lock(&request.key, &[]);
-        let of_request = self.lock(&request.key, &request.fingerprint.to_bytes());
+        let [of_key, of_request] = self.locks(&request.key, request.fingerprint);
         AssertSqlSafe(format!(
             "BEGIN ISOLATION LEVEL {isolation}; SELECT set_config('idempotency.claim', CASE \
-             WHEN pg_try_advisory_xact_lock({of_key}) \
-             THEN CASE WHEN pg_try_advisory_xact_lock({of_request}) THEN 'mine' ELSE 'same' END \
-             WHEN pg_try_advisory_xact_lock_shared({of_request}) THEN 'another' ELSE 'same' END, true)"
+             WHEN NOT pg_try_advisory_xact_lock({of_request}) THEN 'same' \
+             WHEN pg_try_advisory_xact_lock({of_key}) THEN 'mine' ELSE 'another' END, true)"
         ))
         .into_sql_str()
     }
 
+    /// What stands under the key, and which transaction this is.
+    pub(super) async fn look(
+        &self,
+        open: &mut Open<Postgres>,
+        key: &StorageKey,
+        fingerprint: Fingerprint,
+    ) -> Result<Option<PgRow>, ::sqlx::Error> {
+        let [of_key, _] = self.locks(key, fingerprint);
+        let values = [super::super::key(key), Value::Number(Some(of_key))];
+        self.store.statements.claim.run(open.connection_mut(), &values).await
+    }
+
+    /// The numbers of the advisory locks of a key and of a request.
+    pub(super) fn locks(&self, key: &StorageKey, fingerprint: Fingerprint) -> [i64; 2] {
+        [self.lock(key, &[]), self.lock(key, &fingerprint.to_bytes())]
+    }
+
     /// The number of an advisory lock: of this table, so that a key in another one is another key.
-    pub(super) fn lock(&self, key: &StorageKey, fingerprint: &[u8]) -> i64 {
+    fn lock(&self, key: &StorageKey, fingerprint: &[u8]) -> i64 {
         let mut framed = Framed::new("advisory lock 1");
         framed.field(self.store.names.to_string().as_bytes());
         framed.field(key.as_bytes());

@@ -1,0 +1,111 @@
+//! How a transaction ends, and what is remembered of its attempt.
+
+use std::time::Duration;
+
+use ::sqlx::postgres::PgRow;
+use ::sqlx::{Postgres, Row as _};
+
+use super::super::super::table::Answer;
+use super::super::super::tx::{Lost, Open, Slot};
+use super::super::super::{Lease, OpenTransaction, Status, StoreError};
+use super::super::error::{is_aborted, not_committed};
+use super::super::statement::{Statement, Value};
+use super::super::{key, row, time, token};
+use super::PostgresTxStore;
+use crate::outcome::Outcome;
+
+impl PostgresTxStore {
+    /// Rolls back, and writes what is to be remembered of the attempt; whether that was possible.
+    pub(super) async fn keep(
+        &self,
+        open: Open<Postgres>,
+        lease: &Lease,
+        status: Status,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> Result<bool, StoreError> {
+        let open = self.still_open(open, lease).await?;
+        self.keep_apart(open, lease, status, outcome, retention).await
+    }
+
+    async fn keep_apart(
+        &self,
+        open: Open<Postgres>,
+        lease: &Lease,
+        status: Status,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> Result<bool, StoreError> {
+        let mut open = open.rollback().await.map_err(not_committed)?;
+        open.begun();
+        let locks = self.locks(&lease.key, lease.fingerprint);
+        let keep = &self.store.statements.keep;
+        let written = write(keep, &mut open, lease, status, outcome, retention, &locks).await;
+        let written = written.map_err(not_committed)?;
+        open.ended();
+        Ok(written.is_some())
+    }
+
+    /// # Errors
+    ///
+    /// If the handler has ended the transaction. Nobody can tell its effects then, and the attempt is remembered as
+    /// abandoned.
+    pub(super) async fn still_open(
+        &self,
+        mut open: Open<Postgres>,
+        lease: &Lease,
+    ) -> Result<Open<Postgres>, StoreError> {
+        match self.look(&mut open, &lease.key, lease.fingerprint).await {
+            Ok(Some(row)) if row.try_get("mark").ok() == Some(open.mark) => Ok(open),
+            Ok(_) => {
+                self.keep_apart(open, lease, Status::Pending, None, lease.retention).await?;
+                Err(Lost::Ended.into())
+            }
+            // One that a failed statement has aborted answers nothing, and is still the same.
+            Err(error) if is_aborted(&error) => Ok(open),
+            Err(error) => Err(not_committed(error)),
+        }
+    }
+}
+
+/// Takes the transaction back from the handler.
+pub(super) fn end(lease: &Lease) -> Result<Open<Postgres>, StoreError> {
+    let slot = lease.transaction.as_ref().and_then(OpenTransaction::held::<Slot<Postgres>>);
+    slot.ok_or_else(|| StoreError::from(Lost::Ended))?.end()
+}
+
+/// Runs a statement that writes how an attempt has ended.
+pub(super) async fn write(
+    statement: &Statement,
+    open: &mut Open<Postgres>,
+    lease: &Lease,
+    status: Status,
+    outcome: Option<&Outcome>,
+    retention: Duration,
+    last: &[i64],
+) -> Result<Option<PgRow>, ::sqlx::Error> {
+    let fingerprint = lease.fingerprint.to_bytes();
+    let previous = lease.previous.map(row::write_previous);
+    let replaces = open.replaces;
+    let status = status.to_string();
+    let answer = outcome.map(Answer::of);
+    let [a, b, c, d, e, f] = super::super::answer(answer.as_ref());
+    let mut values = vec![
+        key(&lease.key),
+        token(&lease.token),
+        Value::Text(Some(&status)),
+        time(retention),
+        a,
+        b,
+        c,
+        d,
+        e,
+        f,
+        Value::Bytes(Some(&fingerprint)),
+        Value::Number(Some(lease.attempt.into())),
+        Value::Text(previous.as_deref()),
+        Value::Bytes(replaces.as_ref().map(|token| &token.as_bytes()[..])),
+    ];
+    values.extend(last.iter().map(|number| Value::Number(Some(*number))));
+    statement.run(open.connection_mut(), &values).await
+}
