@@ -1,7 +1,8 @@
 //! The store for many processes that have a PostgreSQL already: version 13 or later.
 //!
-//! Each operation is one statement and one round trip, and a transaction of its own. A first execution takes two; a replay,
-//! a mismatch and a refusal take one, which writes nothing. All times are judged by the clock of the database.
+//! Each operation is one statement and one round trip, and a transaction of its own: a first execution takes two, and a
+//! replay, a mismatch and a refusal take one, which writes nothing. Only to take over a record that failed, was abandoned or
+//! has expired takes a second one. All times are judged by the clock of the database.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -26,10 +27,9 @@
 //! SELECT status, count(*) FROM idempotency_records WHERE expires_at > now() GROUP BY status;
 //! ```
 //!
-//! A `pending` row whose `lease_until` is over is abandoned. `previous` says what the attempt before this one came to, if this
-//! is not the first: `abandoned`, `failed`, or `failed` and the status that it had answered. An expired row is as if it were
-//! not there; [`sweep_every`](PostgresStore::sweep_every) deletes such rows. [`migrate`](PostgresStore::migrate) makes the
-//! table, and [`migration`](PostgresStore::migration) is the text of it, for those who keep all migrations in one place.
+//! A `pending` row whose `lease_until` is over is abandoned. An expired row is as if it were not there;
+//! [`sweep_every`](PostgresStore::sweep_every) deletes such rows. [`migrate`](PostgresStore::migrate) makes the table, and
+//! [`migration`](PostgresStore::migration) is the text of it, for those who keep all migrations in one place.
 //!
 //! # The pool
 //!
@@ -56,10 +56,7 @@ use ::sqlx::postgres::PgRow;
 
 use super::table::Answer;
 use super::undo::{Unanswered, Undo};
-use super::{
-    ErrorKind, Identifier, Lease, Record, Rerun, Reservation, Reserve, Settlement, Status, Store, StoreError,
-    Token, millis,
-};
+use super::{Identifier, Lease, Record, Reservation, Reserve, Settlement, Status, Store, StoreError, Token};
 use crate::key::StorageKey;
 use crate::outcome::Outcome;
 
@@ -67,6 +64,7 @@ mod connection;
 mod error;
 mod migration;
 mod names;
+mod reserve;
 mod row;
 mod statement;
 mod sweep;
@@ -173,17 +171,23 @@ impl Store for PostgresStore {
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
         let attempt = Value::Number(Some(lease.attempt.into()));
-        self.settle(&self.statements.release, &[key(&lease.key), token(&lease.token), attempt]).await
+        self.settle(&self.statements.release, &[Value::key(&lease.key), Value::token(&lease.token), attempt])
+            .await
     }
 
     async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
-        let [key, token] = [key(&lease.key), token(&lease.token)];
-        self.settle(&self.statements.renew, &[key, token, time(lease.lease), time(lease.retention)]).await
+        let values = [
+            Value::key(&lease.key),
+            Value::token(&lease.token),
+            Value::time(lease.lease),
+            Value::time(lease.retention),
+        ];
+        self.settle(&self.statements.renew, &values).await
     }
 
     async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
-        let row = self.ask(&self.statements.inspect, &[self::key(key)]).await?;
-        row.map(|row| row::found(&row).map(|found| found.record)).transpose()
+        let row = self.ask(&self.statements.inspect, &[Value::key(key)]).await?;
+        row.as_ref().map(row::record).transpose()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -193,40 +197,8 @@ impl Store for PostgresStore {
 
 impl PostgresStore {
     async fn ask(&self, statement: &Statement, values: &[Value<'_>]) -> Result<Option<PgRow>, StoreError> {
-        Connection::take(&self.pool).await?.ask(&self.pool, statement, values).await
-    }
-
-    /// Creates the record, or takes over the one that stands there, or tells of it.
-    async fn acquire(
-        &self,
-        connection: Connection,
-        request: &Reserve,
-        first: Lease,
-    ) -> Result<Reservation, StoreError> {
-        let fingerprint = request.fingerprint.to_bytes();
-        let rerun_failed = match &request.rerun_failed {
-            Rerun::Never => None,
-            Rerun::Only(token) => Some(&token.as_bytes()[..]),
-            Rerun::Any => Some(&[][..]),
-        };
-        let values = [
-            key(&request.key),
-            token(&first.token),
-            Value::Bytes(Some(&fingerprint)),
-            time(request.lease),
-            time(request.retention),
-            Value::Number(Some(request.rerun_abandoned.into())),
-            Value::Bytes(rerun_failed),
-        ];
-        let row = connection.ask(&self.pool, &self.statements.reserve, &values).await?;
-        // Every reservation ends with a record that stands there.
-        let row = row.ok_or_else(|| StoreError::new(ErrorKind::Corrupt))?;
-        let found = row::found(&row)?;
-        if found.record.token == first.token {
-            let lease = Lease { attempt: found.record.attempt, previous: found.previous, ..first };
-            return Ok(Reservation::Acquired(lease));
-        }
-        Ok(Reservation::Found(found.record))
+        let mut connection = Connection::take(&self.pool).await?;
+        connection.ask(&self.pool, statement, values).await
     }
 
     /// Ends the attempt and keeps its answer.
@@ -238,10 +210,11 @@ impl PostgresStore {
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
         let status = status.to_string();
-        let kept = outcome.map(Answer::of);
+        let answer = outcome.map(Answer::of);
         let status = Value::Text(Some(&status));
-        let mut values = vec![key(&lease.key), token(&lease.token), status, time(retention)];
-        values.extend(answer(kept.as_ref()));
+        let (key, token) = (Value::key(&lease.key), Value::token(&lease.token));
+        let mut values = vec![key, token, status, Value::time(retention)];
+        values.extend(Value::answer(answer.as_ref()));
         self.settle(&self.statements.settle, &values).await
     }
 
@@ -250,29 +223,4 @@ impl PostgresStore {
         let row = self.ask(statement, values).await?;
         Ok(if row.is_some() { Settlement::Applied } else { Settlement::LeaseLost })
     }
-}
-
-fn key(key: &StorageKey) -> Value<'_> {
-    Value::Bytes(Some(key.as_bytes()))
-}
-
-fn token(token: &Token) -> Value<'_> {
-    Value::Bytes(Some(token.as_bytes()))
-}
-
-/// The columns of an answer, in the order in which statements take them.
-fn answer(answer: Option<&Answer>) -> [Value<'_>; 6] {
-    [
-        Value::Number(answer.map(|answer| answer.status.into())),
-        Value::Text(answer.map(|answer| &*answer.headers)),
-        Value::Text(answer.and_then(|answer| answer.trailers.as_deref())),
-        Value::Text(answer.and_then(|answer| answer.request_id.as_deref())),
-        Value::Bytes(answer.and_then(|answer| answer.body.as_deref())),
-        Value::Text(answer.and_then(|answer| answer.missing.as_deref())),
-    ]
-}
-
-/// In milliseconds.
-fn time(duration: Duration) -> Value<'static> {
-    Value::Number(Some(i64::try_from(millis(duration)).unwrap_or(i64::MAX)))
 }

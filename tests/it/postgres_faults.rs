@@ -218,14 +218,21 @@ impl Apart {
 
     /// Does something whose answer is lost, and the connection with it; the network is then as `after`.
     async fn losing_the_answer<T>(&self, work: impl Future<Output = T>, after: Network) -> T {
+        self.losing_answer(1, work, after).await
+    }
+
+    /// The same for one of its answers.
+    async fn losing_answer<T>(&self, number: usize, work: impl Future<Output = T>, after: Network) -> T {
         rests(&self.pool).await;
         let before = self.wire.seen().replies;
-        self.wire.set(Network::Open { requests: Way::Pass, replies: Way::Lose });
-        let heal = async {
-            self.wire.reached(|seen| seen.replies > before).await;
+        let lose = async {
+            self.wire.reached(|seen| seen.replies + 1 >= before + number).await;
+            self.wire.set(Network::Open { requests: Way::Pass, replies: Way::Lose });
+            self.wire.reached(|seen| seen.replies >= before + number).await;
             self.wire.set(after);
         };
-        tokio::join!(work, heal).0
+        // First the network, or the first answer would be there already.
+        tokio::join!(biased; lose, work).1
     }
 
     async fn standing(&self) -> Option<Record> {
@@ -254,7 +261,8 @@ async fn a_write_whose_answer_was_lost_is_known_as_ones_own() {
         let failed = apart.losing_the_answer(apart.through.fail(&lease, None, RETENTION), fine).await;
         assert_eq!(failed.unwrap(), Settlement::Applied);
 
-        let second = apart.losing_the_answer(apart.through.reserve(&request), fine).await;
+        // The first answer tells of the failed record.
+        let second = apart.losing_answer(2, apart.through.reserve(&request), fine).await;
         let second = acquired(second.unwrap());
         assert_eq!((second.attempt, second.previous), (2, Some(Previous::Failed { status: None })));
         let kept = outcome(201, bytes);
@@ -319,7 +327,7 @@ async fn a_later_attempt_is_not_taken_back_for_it_would_take_the_memory_of_the_f
     let first = acquired(apart.through.reserve(&request("key")).await.unwrap());
     assert_eq!(apart.through.fail(&first, None, RETENTION).await.unwrap(), Settlement::Applied);
     let brief = Reserve { lease: Duration::from_millis(1), ..request("key") };
-    let reserved = apart.losing_the_answer(apart.through.reserve(&brief), Network::Closed).await;
+    let reserved = apart.losing_answer(2, apart.through.reserve(&brief), Network::Closed).await;
     assert_eq!(reserved.unwrap_err().kind(), ErrorKind::Timeout);
     assert_eq!(apart.standing().await.unwrap().attempt, 2);
     apart.wire.set(Network::FINE);

@@ -2,24 +2,23 @@
 -- Applies if this still is the transaction that claimed the key, and the record is none or the one that the attempt takes
 -- over. Otherwise it writes nothing and returns nothing, and the transaction must not be committed.
 -- $1 key   $2 token   $3 success or failed   $4 retention in ms   $5 to $10 the columns of the answer   $11 fingerprint
--- $12 attempt   $13 previous   $14 the token of the record that is taken over; null: none   $15 mark; null: any
+-- $12 attempt   $13 the token of the record that is taken over; null: none   $14 mark; null: any
 INSERT INTO {records} AS r (
   key, token, status, created_at, updated_at, expires_at,
   response_status, response_headers, response_trailers, response_request_id, response_body, response_missing,
-  fingerprint, attempt, previous
+  fingerprint, attempt
 )
 SELECT
   $1::bytea, $2::bytea, $3::text, now, now, now + $4::bigint * interval '1 ms',
-  $5::bigint::integer, $6::text, $7::text, $8::text, $9::bytea, $10::text, $11::bytea, $12::bigint, $13::text
+  $5::bigint::integer, $6::text, $7::text, $8::text, $9::bytea, $10::text, $11::bytea, $12::bigint
 FROM (SELECT clock_timestamp() AS now) AS clock
-WHERE (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint = $15::bigint
+WHERE (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint = $14::bigint
 ON CONFLICT (key) DO UPDATE SET
   token = excluded.token, status = excluded.status, lease_until = NULL,
   created_at = CASE WHEN r.expires_at > excluded.updated_at THEN r.created_at ELSE excluded.created_at END,
   updated_at = excluded.updated_at, expires_at = excluded.expires_at, response_status = excluded.response_status,
   response_headers = excluded.response_headers, response_trailers = excluded.response_trailers,
   response_request_id = excluded.response_request_id, response_body = excluded.response_body,
-  response_missing = excluded.response_missing, fingerprint = excluded.fingerprint, attempt = excluded.attempt,
-  previous = excluded.previous
-WHERE r.token = $14::bytea OR r.expires_at <= clock_timestamp()
+  response_missing = excluded.response_missing, fingerprint = excluded.fingerprint, attempt = excluded.attempt
+WHERE r.token = $13::bytea OR r.expires_at <= clock_timestamp()
 RETURNING true

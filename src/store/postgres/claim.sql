@@ -10,7 +10,7 @@ SELECT
     ELSE 'another'
   END AS claim,
   (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint AS mark,
-  r.status, r.attempt, r.previous, r.token, r.fingerprint, coalesce(r.lease_until <= clock_timestamp(), false) AS lapsed,
+  r.status, r.attempt, r.token, r.fingerprint, coalesce(r.lease_until <= clock_timestamp(), false) AS lapsed,
   r.response_status, r.response_headers, r.response_trailers, r.response_request_id, r.response_body,
   r.response_missing
 FROM (VALUES (true)) AS one

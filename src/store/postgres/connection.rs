@@ -54,7 +54,7 @@ impl Connection {
     /// Sends a statement, and once more on another connection if this one is lost or of no use any more, provided that
     /// the statement knows its own work when it sees it.
     pub(super) async fn ask(
-        mut self,
+        &mut self,
         pool: &PgPool,
         statement: &Statement,
         values: &[Value<'_>],
@@ -63,19 +63,21 @@ impl Connection {
             Ok(row) => return Ok(row),
             Err(error) => error,
         };
-        drop(self);
         let fate = Fate::of(&first);
         let is_sent_again = fate == Fate::Stale || (fate == Fate::Lost && statement.knows_itself());
         if !is_sent_again {
             return Err(store_error(first));
         }
-        let second = match Self::take_sound(pool).await {
-            Ok(mut other) => other.send(statement, values).await,
+        // Before another is asked for: the pool may have this one only.
+        self.leave();
+        match Self::take_sound(pool).await {
+            Ok(other) => *self = other,
             Err(error) => {
                 return Err(if fate == Fate::Stale { unreached(error) } else { store_error(first) });
             }
-        };
+        }
         // That the second one was not taken does not tell what became of the first.
+        let second = self.send(statement, values).await;
         second.map_err(|second| store_error(if fate == Fate::Lost { first } else { second }))
     }
 
@@ -95,10 +97,8 @@ impl Connection {
             conflicts += 1;
         }
     }
-}
 
-impl Drop for Connection {
-    fn drop(&mut self) {
+    fn leave(&mut self) {
         let Some(mut inner) = self.inner.take() else {
             return;
         };
@@ -107,5 +107,11 @@ impl Drop for Connection {
         } else if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(timeout(RETURN, inner.return_to_pool()));
         }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.leave();
     }
 }

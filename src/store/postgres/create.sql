@@ -5,7 +5,6 @@ SELECT pg_advisory_xact_lock(8245904316025180273);
   key bytea PRIMARY KEY CHECK (length(key) = 32),
   status text NOT NULL CHECK (status IN ('pending', 'success', 'failed')),
   attempt bigint NOT NULL CHECK (attempt BETWEEN 1 AND 4294967295),
-  previous text,
   token bytea NOT NULL CHECK (length(token) = 16),
   fingerprint bytea NOT NULL,
   lease_until timestamptz CHECK ((status = 'pending') = (lease_until IS NOT NULL)),

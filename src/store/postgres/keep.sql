@@ -1,24 +1,23 @@
 -- (no record), expired, failed, abandoned -> success, failed or pending, when the effects of the attempt were rolled back.
 -- Applies if nobody has claimed the key since, and the record is none or the one that the attempt takes over. A pending one
 -- is made abandoned at once: of an attempt whose effects nobody can tell.
--- $1 to $14 as in answer.sql   $15 the numbers of the advisory locks of the key   $16 and of the request, which comes first
+-- $1 to $13 as in answer.sql   $14 the numbers of the advisory locks of the key   $15 and of the request, which comes first
 INSERT INTO {records} AS r (
   key, token, status, lease_until, created_at, updated_at, expires_at,
   response_status, response_headers, response_trailers, response_request_id, response_body, response_missing,
-  fingerprint, attempt, previous
+  fingerprint, attempt
 )
 SELECT
   $1::bytea, $2::bytea, $3::text, CASE $3::text WHEN 'pending' THEN now END, now, now, now + $4::bigint * interval '1 ms',
-  $5::bigint::integer, $6::text, $7::text, $8::text, $9::bytea, $10::text, $11::bytea, $12::bigint, $13::text
+  $5::bigint::integer, $6::text, $7::text, $8::text, $9::bytea, $10::text, $11::bytea, $12::bigint
 FROM (SELECT clock_timestamp() AS now) AS clock
-WHERE CASE WHEN pg_try_advisory_xact_lock($16::bigint) THEN pg_try_advisory_xact_lock($15::bigint) ELSE false END
+WHERE CASE WHEN pg_try_advisory_xact_lock($15::bigint) THEN pg_try_advisory_xact_lock($14::bigint) ELSE false END
 ON CONFLICT (key) DO UPDATE SET
   token = excluded.token, status = excluded.status, lease_until = excluded.lease_until,
   created_at = CASE WHEN r.expires_at > excluded.updated_at THEN r.created_at ELSE excluded.created_at END,
   updated_at = excluded.updated_at, expires_at = excluded.expires_at, response_status = excluded.response_status,
   response_headers = excluded.response_headers, response_trailers = excluded.response_trailers,
   response_request_id = excluded.response_request_id, response_body = excluded.response_body,
-  response_missing = excluded.response_missing, fingerprint = excluded.fingerprint, attempt = excluded.attempt,
-  previous = excluded.previous
-WHERE r.token = $14::bytea OR r.expires_at <= clock_timestamp()
+  response_missing = excluded.response_missing, fingerprint = excluded.fingerprint, attempt = excluded.attempt
+WHERE r.token = $13::bytea OR r.expires_at <= clock_timestamp()
 RETURNING true

@@ -9,9 +9,9 @@ use super::PostgresStore;
 use super::error::unreached;
 
 /// The comment of a table that this version of the crate can use.
-const VERSION: &str = "tower-idempotency 1";
+const VERSION: &str = concat!(env!("CARGO_PKG_NAME"), " 1");
 /// What the comment of a table of this crate begins with, whatever its version.
-const OURS: &str = "tower-idempotency ";
+const OURS: &str = concat!(env!("CARGO_PKG_NAME"), " ");
 
 impl PostgresStore {
     /// The statements that make the table, to run by hand or with other migrations: exactly what

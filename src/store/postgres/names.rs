@@ -24,6 +24,7 @@ impl fmt::Display for Names {
 /// Every statement of a store, made once.
 pub(super) struct Statements {
     pub(super) reserve: Statement,
+    pub(super) take_over: Statement,
     pub(super) settle: Statement,
     pub(super) release: Statement,
     pub(super) renew: Statement,
@@ -41,6 +42,7 @@ impl Statements {
         let read = |source| Statement::new(source, &records, prepared);
         Self {
             reserve: read(include_str!("reserve.sql")),
+            take_over: read(include_str!("take_over.sql")),
             settle: read(include_str!("settle.sql")),
             release: read(include_str!("release.sql")).once(),
             renew: read(include_str!("renew.sql")),

@@ -2,27 +2,28 @@
 
 use ::sqlx::postgres::{PgRow, PgValueFormat};
 use ::sqlx::{Decode, Error, Postgres, Row as _, ValueRef as _};
-use http::StatusCode;
 
 use super::super::table::{Answer, Row};
-use super::super::{ErrorKind, Previous, Record, StoreError};
+use super::super::{ErrorKind, Record, StoreError, Token};
 use super::error::store_error;
 use crate::frame::Malformed;
 
-/// What a row tells: the record, and what the attempt before its own came to.
-pub(super) struct Found {
-    pub(super) record: Record,
-    pub(super) previous: Option<Previous>,
-}
-
+/// Reads the record in a row.
+///
 /// # Errors
 ///
 /// [`ErrorKind::Corrupt`] if a column holds what this crate does not write there.
-pub(super) fn found(row: &PgRow) -> Result<Found, StoreError> {
-    let columns = columns(row).map_err(store_error)?;
-    let previous: Option<&str> = row.try_get("previous").map_err(store_error)?;
-    let previous = previous.map(read_previous).transpose().map_err(malformed)?;
-    Ok(Found { record: columns.record().map_err(malformed)?, previous })
+pub(super) fn record(row: &PgRow) -> Result<Record, StoreError> {
+    columns(row).map_err(store_error)?.record().map_err(malformed)
+}
+
+/// The token of a record that has expired: all that is read of such a row, for it is as if it were not there.
+pub(super) fn expired(row: &PgRow) -> Result<Option<Token>, StoreError> {
+    if !row.try_get("expired").map_err(store_error)? {
+        return Ok(None);
+    }
+    let token = bytes(row, "token").map_err(store_error)?.unwrap_or_default();
+    token.try_into().map(|token| Some(Token::new(token))).map_err(|_| malformed(Malformed))
 }
 
 fn malformed(malformed: Malformed) -> StoreError {
@@ -52,27 +53,6 @@ fn answer(row: &PgRow) -> Result<Option<Answer>, Error> {
         body: bytes(row, "response_body")?.map(Into::into),
         missing: row.try_get("response_missing")?,
     }))
-}
-
-/// `abandoned`, `failed`, or `failed` and the status of the answer, as `reserve.sql` writes it.
-fn read_previous(text: &str) -> Result<Previous, Malformed> {
-    match text.split_once(' ') {
-        None if text == "abandoned" => Ok(Previous::Abandoned),
-        None if text == "failed" => Ok(Previous::Failed { status: None }),
-        Some(("failed", status)) => {
-            let status = StatusCode::from_bytes(status.as_bytes()).map_err(|_| Malformed)?;
-            Ok(Previous::Failed { status: Some(status) })
-        }
-        _ => Err(Malformed),
-    }
-}
-
-pub(super) fn write_previous(previous: Previous) -> String {
-    match previous {
-        Previous::Abandoned => "abandoned".into(),
-        Previous::Failed { status: None } => "failed".into(),
-        Previous::Failed { status: Some(status) } => format!("failed {}", status.as_u16()),
-    }
 }
 
 /// Bytes in any of their three formats. The driver does not read the older one of text, which `bytea_output` may ask for.
@@ -120,17 +100,6 @@ mod tests {
         assert_eq!(unescape(b"a\\\\b\\000\\377c").unwrap(), b"a\\b\0\xffc");
         for broken in [&b"\\"[..], b"\\4", b"\\40", b"\\400", b"\\x61"] {
             assert_eq!(unescape(broken), None);
-        }
-    }
-
-    #[test]
-    fn what_the_attempt_before_came_to_is_read_only_if_it_is_written_as_this_crate_does() {
-        assert_eq!(read_previous("abandoned"), Ok(Previous::Abandoned));
-        assert_eq!(read_previous("failed"), Ok(Previous::Failed { status: None }));
-        let status = Some(StatusCode::BAD_GATEWAY);
-        assert_eq!(read_previous("failed 502"), Ok(Previous::Failed { status }));
-        for wrong in ["", "success", "failed ", "failed x", "abandoned 502"] {
-            assert_eq!(read_previous(wrong), Err(Malformed), "{wrong}");
         }
     }
 }

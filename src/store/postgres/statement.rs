@@ -2,9 +2,14 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::sqlx::postgres::PgRow;
 use ::sqlx::{AssertSqlSafe, PgConnection};
+
+use super::super::table::Answer;
+use super::super::{Token, millis};
+use crate::key::StorageKey;
 
 /// A statement with the names in their places. It returns one row at most.
 pub(super) struct Statement {
@@ -75,7 +80,32 @@ impl Statement {
     }
 }
 
-impl Value<'_> {
+impl<'a> Value<'a> {
+    pub(super) fn key(key: &'a StorageKey) -> Self {
+        Self::Bytes(Some(key.as_bytes()))
+    }
+
+    pub(super) fn token(token: &'a Token) -> Self {
+        Self::Bytes(Some(token.as_bytes()))
+    }
+
+    /// The columns of an answer, in the order in which statements take them.
+    pub(super) fn answer(answer: Option<&'a Answer>) -> [Self; 6] {
+        [
+            Self::Number(answer.map(|answer| answer.status.into())),
+            Self::Text(answer.map(|answer| &*answer.headers)),
+            Self::Text(answer.and_then(|answer| answer.trailers.as_deref())),
+            Self::Text(answer.and_then(|answer| answer.request_id.as_deref())),
+            Self::Bytes(answer.and_then(|answer| answer.body.as_deref())),
+            Self::Text(answer.and_then(|answer| answer.missing.as_deref())),
+        ]
+    }
+
+    /// In milliseconds.
+    pub(super) fn time(duration: Duration) -> Self {
+        Self::Number(Some(i64::try_from(millis(duration)).unwrap_or(i64::MAX)))
+    }
+
     /// Nothing of a value is ever taken for a part of the statement: it is written in hexadecimal or decimal digits only.
     fn write(self, text: &mut String) {
         match self {

@@ -8,7 +8,6 @@ use tokio::time::{sleep, timeout};
 
 use super::super::{ErrorKind, StoreError};
 use super::PostgresStore;
-use super::connection::Connection;
 use super::error::store_error;
 use super::statement::Value;
 
@@ -30,8 +29,7 @@ impl PostgresStore {
     /// As for every operation of the store; what was deleted before is gone, and the rest is left for the next time.
     pub async fn sweep(&self, batch: u32) -> Result<u64, StoreError> {
         let values = [Value::Number(Some(batch.into()))];
-        let connection = Connection::take(&self.pool).await?;
-        let row = connection.ask(&self.pool, &self.statements.sweep, &values).await?;
+        let row = self.ask(&self.statements.sweep, &values).await?;
         let row = row.ok_or_else(|| StoreError::new(ErrorKind::Corrupt))?;
         let swept: i64 = row.try_get("swept").map_err(store_error)?;
         Ok(swept.unsigned_abs())

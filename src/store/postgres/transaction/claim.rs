@@ -53,7 +53,7 @@ impl PostgresTxStore {
         fingerprint: Fingerprint,
     ) -> Result<Option<PgRow>, ::sqlx::Error> {
         let [of_key, _] = self.locks(key, fingerprint);
-        let values = [super::super::key(key), Value::Number(Some(of_key))];
+        let values = [Value::key(key), Value::Number(Some(of_key))];
         self.store.statements.claim.run(open.connection_mut(), &values).await
     }
 
@@ -86,12 +86,12 @@ impl Claim {
     pub(super) fn read(row: &PgRow) -> Result<Self, StoreError> {
         let claim: &str = row.try_get("claim").map_err(store_error)?;
         let status: Option<&str> = row.try_get("status").map_err(store_error)?;
-        let found = status.map(|_| row::found(row)).transpose()?;
+        let found = status.map(|_| row::record(row)).transpose()?;
         Ok(Self {
             is_mine: claim == "mine",
             is_another: claim == "another",
             mark: row.try_get("mark").map_err(store_error)?,
-            found: found.map(|found| found.record),
+            found,
         })
     }
 }

@@ -10,7 +10,6 @@ use super::super::super::tx::{Lost, Open, Slot};
 use super::super::super::{Lease, OpenTransaction, Status, StoreError};
 use super::super::error::{is_aborted, not_committed};
 use super::super::statement::{Statement, Value};
-use super::super::{key, row, time, token};
 use super::PostgresTxStore;
 use crate::outcome::Outcome;
 
@@ -85,27 +84,18 @@ pub(super) async fn write(
     last: &[i64],
 ) -> Result<Option<PgRow>, ::sqlx::Error> {
     let fingerprint = lease.fingerprint.to_bytes();
-    let previous = lease.previous.map(row::write_previous);
     let replaces = open.replaces;
     let status = status.to_string();
     let answer = outcome.map(Answer::of);
-    let [a, b, c, d, e, f] = super::super::answer(answer.as_ref());
-    let mut values = vec![
-        key(&lease.key),
-        token(&lease.token),
-        Value::Text(Some(&status)),
-        time(retention),
-        a,
-        b,
-        c,
-        d,
-        e,
-        f,
+    let status = Value::Text(Some(&status));
+    let (key, token) = (Value::key(&lease.key), Value::token(&lease.token));
+    let mut values = vec![key, token, status, Value::time(retention)];
+    values.extend(Value::answer(answer.as_ref()));
+    values.extend([
         Value::Bytes(Some(&fingerprint)),
         Value::Number(Some(lease.attempt.into())),
-        Value::Text(previous.as_deref()),
         Value::Bytes(replaces.as_ref().map(|token| &token.as_bytes()[..])),
-    ];
+    ]);
     values.extend(last.iter().map(|number| Value::Number(Some(*number))));
     statement.run(open.connection_mut(), &values).await
 }

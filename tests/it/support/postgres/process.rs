@@ -9,8 +9,8 @@ use std::sync::{Mutex, OnceLock};
 
 /// Runs a program as a user that PostgreSQL takes, for it refuses to run as root; gives the directory to that user.
 pub(super) fn as_server(command: &mut Command, directory: Option<&Path>) {
-    let is_root = || tempfile::tempfile().unwrap().metadata().unwrap().uid() == 0;
     static USER: OnceLock<Option<(u32, u32)>> = OnceLock::new();
+    let is_root = || tempfile::tempfile().unwrap().metadata().unwrap().uid() == 0;
     let number = |option| -> u32 {
         let told = Command::new("id").args([option, "nobody"]).output().unwrap();
         String::from_utf8(told.stdout).unwrap().trim().parse().expect("there is a user `nobody`")
