@@ -2,7 +2,7 @@
 -- Applies if this still is the transaction that claimed the key, and the record is none or the one that the attempt takes
 -- over. Otherwise it writes nothing and returns nothing, and the transaction must not be committed.
 -- $1 key   $2 token   $3 success or failed   $4 retention in ms   $5 to $10 the columns of the answer   $11 fingerprint
--- $12 attempt   $13 the token of the record that is taken over; null: none   $14 mark; null: any
+-- $12 attempt   $13 the token of the record that is taken over; null: none   $14 mark
 INSERT INTO {records} AS r (
   key, token, status, created_at, updated_at, expires_at,
   response_status, response_headers, response_trailers, response_request_id, response_body, response_missing,
