@@ -8,9 +8,13 @@ mod direction;
 mod faulty_stores;
 mod hang_up;
 mod http;
+#[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]
+mod kills;
 mod layering;
 mod memory;
 mod model;
+#[cfg(all(feature = "redis", feature = "postgres", feature = "conformance"))]
+mod orders;
 #[cfg(all(feature = "postgres", feature = "conformance"))]
 mod postgres;
 #[cfg(all(feature = "postgres", feature = "conformance"))]

@@ -2,16 +2,15 @@
 //! then the ledger is audited. `scripts/faults` runs them; its help tells the settings.
 
 use std::fmt::{self, Display};
-use std::str::FromStr;
-use std::time::SystemTime;
 
 use audit::Verdict;
 use plan::{OnAbandoned, Plan};
 use stage::Kind;
 
+use crate::support::random::{any_seed, setting};
+
 mod audit;
 mod clients;
-mod draw;
 mod faults;
 mod history;
 mod plan;
@@ -40,13 +39,6 @@ impl Display for Figures {
              · stuck {stuck} · problems {}",
             self.problems
         )
-    }
-}
-
-fn setting<T: FromStr>(name: &str, default: T) -> T {
-    match std::env::var(name) {
-        Ok(value) => value.parse().unwrap_or_else(|_| panic!("{name} cannot be {value:?}")),
-        Err(_) => default,
     }
 }
 
@@ -112,10 +104,4 @@ impl Figures {
         self.verdict.add(other.verdict);
         self.problems += other.problems;
     }
-}
-
-/// The time, so that every run has schedules of its own.
-fn any_seed() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    since.as_secs()
 }

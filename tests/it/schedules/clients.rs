@@ -11,9 +11,9 @@ use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use tokio::task::JoinSet;
 
-use super::draw::Draw;
 use super::history::{Answer, At, Heard, History, Said};
 use super::plan::{Operation, Sender};
+use crate::support::random::Draw;
 
 /// The sandboxes as clients see them: addresses, behind which a process may or may not be.
 pub(super) struct Sandboxes {

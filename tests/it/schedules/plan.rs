@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::draw::Draw;
 use super::stage::Kind;
+use crate::support::random::Draw;
 use crate::support::wire::{State, Way};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,6 +22,8 @@ pub(crate) mod pair;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 #[cfg(feature = "redis")]
+pub(crate) mod random;
+#[cfg(feature = "redis")]
 pub(crate) mod redis;
 #[cfg(feature = "redis")]
 pub(crate) mod sandbox;

@@ -1,4 +1,4 @@
-//! The sandbox as a process, and a client to it.
+//! The sandbox as a process, and a client to it; the other examples, too.
 
 use std::fs::OpenOptions;
 use std::net::SocketAddr;
@@ -36,12 +36,17 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
-/// The example that was built together with this test.
+/// The sandbox that was built together with this test.
 pub(crate) fn program() -> PathBuf {
+    example("sandbox")
+}
+
+/// An example that was built together with this test.
+pub(crate) fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(Path::parent).unwrap();
-    let program = profile.join("examples").join(format!("sandbox{}", std::env::consts::EXE_SUFFIX));
-    let remedy = "run `cargo build --example sandbox` with the same profile and features, or `cargo test` \
+    let program = profile.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    let remedy = "run `cargo build --examples` with the same profile and features, or `cargo test` \
                   without `--test`, which builds the examples too";
     assert!(program.exists(), "{} is missing: {remedy}", program.display());
     // `cargo test --test it` leaves an old example as it is, and the tests would speak of code that is gone.
@@ -101,16 +106,18 @@ impl Sandbox {
     /// ended without a word on stdout, as it does while its store is down.
     pub(crate) async fn start_at(port: u16, notes: &Path, flags: &[&str]) -> Option<Self> {
         let notes = OpenOptions::new().append(true).create(true).open(notes).unwrap();
-        Self::try_spawn(Command::new(program()).args(flags).stderr(notes), port).await
+        let listen = format!("--listen=127.0.0.1:{port}");
+        Self::run(Command::new(program()).args(flags).arg(listen).stderr(notes)).await
     }
 
     async fn spawn(command: &mut Command) -> Self {
-        Self::try_spawn(command, 0).await.expect("the sandbox ended without a word")
+        let started = Self::run(command.arg("--listen=127.0.0.1:0")).await;
+        started.expect("the sandbox ended without a word")
     }
 
-    async fn try_spawn(command: &mut Command, port: u16) -> Option<Self> {
+    /// Runs a server whose first word is where it listens. `None` if it ends without it.
+    pub(crate) async fn run(command: &mut Command) -> Option<Self> {
         let mut child = command
-            .arg(format!("--listen=127.0.0.1:{port}"))
             .env_remove("RUST_LOG")
             // Panics are part of the tests; where they come from is known.
             .env("RUST_BACKTRACE", "0")

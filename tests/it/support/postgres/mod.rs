@@ -84,8 +84,10 @@ impl PostgresServer {
 
     /// Ends all processes of the server as a crash of the machine would. What was committed is there when it starts again.
     pub(crate) fn kill(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
         let own = self.child.id();
-        // It fails only if the server has ended already.
         signal("-STOP", &[own]);
         let children = children(own);
         signal("-KILL", &children);
