@@ -44,5 +44,7 @@ mod stores;
 mod support;
 #[cfg(feature = "metrics")]
 mod telemetry;
+#[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]
+mod transaction;
 #[cfg(feature = "redis")]
 mod waiters;

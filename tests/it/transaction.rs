@@ -1,0 +1,25 @@
+//! Transaction mode: the business rows, the key and the answer are there together or not at all.
+
+/// The same checks on both databases.
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name::<crate::transaction::given::Pg>().await })*
+        }
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name::<crate::transaction::given::Lite>().await })*
+        }
+    };
+}
+
+mod answers;
+mod conflicts;
+mod duplicates;
+mod ends;
+mod extractor;
+mod faults;
+mod given;
+mod misuse;
+mod pool;
+mod script;
+mod takeover;

@@ -1,0 +1,134 @@
+//! Transactions that are in each other's way: real serialization failures and deadlocks of PostgreSQL.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use sqlx::{Executor, Postgres};
+use tokio::sync::Barrier;
+use tower_idempotency::store::postgres::Isolation;
+use tower_idempotency::store::{Tx, TxError};
+
+use super::given::{Base, Pg};
+use super::script::{Answer, ask, layer, persist};
+
+/// The first attempts of the two handlers meet between their first statement and their second.
+#[derive(Clone)]
+struct Meeting {
+    runs: Arc<AtomicUsize>,
+    barrier: Arc<Barrier>,
+}
+
+impl Meeting {
+    fn new() -> Self {
+        Self { runs: Arc::default(), barrier: Arc::new(Barrier::new(2)) }
+    }
+
+    async fn meet(&self) {
+        if self.runs.fetch_add(1, Ordering::SeqCst) < 2 {
+            self.barrier.wait().await;
+        }
+    }
+}
+
+type Handled = Result<(StatusCode, &'static str), TxError>;
+
+/// Locks the accounts in the order that its request says.
+async fn deadlock(State(meeting): State<Meeting>, mut tx: Tx<Postgres>, body: String) -> Handled {
+    let (first, second) = if body == "a" { ("a", "b") } else { ("b", "a") };
+    let add = "UPDATE accounts SET balance = balance + 1 WHERE name = $1";
+    sqlx::query(add).bind(first).execute(&mut *tx).await?;
+    meeting.meet().await;
+    sqlx::query(add).bind(second).execute(&mut *tx).await?;
+    Ok((StatusCode::CREATED, "done"))
+}
+
+/// Reads what the other one writes, so that no order of the two explains both.
+async fn skew(State(meeting): State<Meeting>, mut tx: Tx<Postgres>, body: String) -> Handled {
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM orders").fetch_one(&mut *tx).await?;
+    meeting.meet().await;
+    sqlx::query("INSERT INTO orders VALUES ($1)").bind(format!("{body}{count}")).execute(&mut *tx).await?;
+    Ok((StatusCode::CREATED, "done"))
+}
+
+async fn both(app: &Router) -> [Answer; 2] {
+    let (a, b) = tokio::join!(ask(app, "a", "a"), ask(app, "b", "b"));
+    [a, b]
+}
+
+fn refused(answers: &[Answer; 2]) -> usize {
+    let refused: Vec<_> = answers.iter().filter(|answer| answer.status != 201).collect();
+    for answer in &refused {
+        answer.is_in_flight();
+    }
+    refused.len()
+}
+
+async fn accounts() -> Pg {
+    let base = Pg::start().await;
+    base.connect()
+        .await
+        .execute(
+            "CREATE TABLE accounts (name text, balance int); INSERT INTO accounts VALUES ('a', 0), ('b', 0)",
+        )
+        .await
+        .unwrap();
+    base
+}
+
+const BALANCES: &str = "SELECT balance::text FROM accounts ORDER BY name";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_loser_of_a_deadlock_is_told_to_come_again_and_then_succeeds() {
+    let base = accounts().await;
+    let router = Router::new().route("/", post(deadlock)).layer(layer(base.tx_store()));
+    let router = router.with_state(Meeting::new());
+    assert_eq!(refused(&both(&router).await), 1);
+    assert_eq!(base.records().await, ["success"]);
+    assert_eq!(base.ask(BALANCES).await, ["1", "1"]);
+    for key in ["a", "b"] {
+        persist(&router, key, key).await;
+    }
+    assert_eq!(base.ask(BALANCES).await, ["2", "2"]);
+    base.at_rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_loser_of_a_deadlock_runs_again_if_asked_for() {
+    let base = accounts().await;
+    let router = Router::new().route("/", post(deadlock)).layer(layer(base.tx_store()).retry_conflicts(3));
+    let router = router.with_state(Meeting::new());
+    assert_eq!(refused(&both(&router).await), 0);
+    assert_eq!(base.ask(BALANCES).await, ["2", "2"]);
+    assert_eq!(base.ask("SELECT attempt::text FROM idempotency_records").await, ["1", "1"]);
+    base.at_rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_cannot_be_serialized_is_told_to_come_again_and_then_succeeds() {
+    let base = Pg::start().await;
+    let store = base.tx_store().isolation(Isolation::Serializable);
+    let router = Router::new().route("/", post(skew)).layer(layer(store)).with_state(Meeting::new());
+    assert_eq!(refused(&both(&router).await), 1);
+    assert_eq!((base.orders().await.len(), base.records().await), (1, vec!["success".to_owned()]));
+    for key in ["a", "b"] {
+        assert_eq!(persist(&router, key, key).await.status, 201);
+    }
+    assert_eq!(base.orders().await.len(), 2);
+    base.at_rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_cannot_be_serialized_runs_again_if_asked_for() {
+    let base = Pg::start().await;
+    let store = base.tx_store().isolation(Isolation::Serializable);
+    let router = Router::new().route("/", post(skew)).layer(layer(store).retry_conflicts(5));
+    let router = router.with_state(Meeting::new());
+    assert_eq!(refused(&both(&router).await), 0);
+    let orders = base.orders().await;
+    assert!(orders == ["a0", "b1"] || orders == ["a1", "b0"], "{orders:?}");
+    base.at_rest().await;
+}

@@ -1,0 +1,77 @@
+//! Handlers that ask for a transaction which is not to be had.
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use axum::routing::post;
+use sqlx::{Postgres, Sqlite};
+use tower::ServiceExt;
+use tower_idempotency::store::{NoTransaction, Tx};
+use tower_idempotency::{Attempt, MemoryStore};
+
+use super::given::{Base, Lite, Pg};
+use super::misuse::Log;
+use super::script::layer;
+
+async fn status(router: Router) -> u16 {
+    let request = Request::post("/").header("x-idempotency-key", "key").body(Body::empty()).unwrap();
+    router.oneshot(request).await.unwrap().status().as_u16()
+}
+
+async fn one(_: Tx<Postgres>) {}
+
+async fn two(_: Tx<Postgres>, _: Tx<Postgres>) {}
+
+async fn other(_: Tx<Sqlite>) {}
+
+#[tokio::test]
+async fn a_transaction_that_is_taken_twice_is_an_error_that_the_log_explains() {
+    let (log, _guard) = Log::start();
+    let base = Pg::start().await;
+    let router = Router::new().route("/", post(two)).layer(layer(base.tx_store()));
+    assert_eq!(status(router).await, 500);
+    log.tells("is taken, and was not given back");
+    base.at_rest().await;
+}
+
+#[tokio::test]
+async fn without_transactions_of_this_database_it_is_an_error_that_the_log_explains() {
+    let (log, _guard) = Log::start();
+    let (pg, lite) = (Pg::start().await, Lite::start().await);
+    let routers = [
+        Router::new().route("/", post(one)),
+        Router::new().route("/", post(one)).layer(layer(MemoryStore::new())),
+        Router::new().route("/", post(one)).layer(layer(pg.server.store())),
+        Router::new().route("/", post(one)).layer(layer(lite.store().await)),
+        Router::new().route("/", post(other)).layer(layer(pg.tx_store())),
+    ];
+    for router in routers {
+        assert_eq!(status(router).await, 500);
+        log.tells("does not run in a transaction of this database");
+    }
+    pg.at_rest().await;
+    lite.at_rest().await;
+}
+
+/// As middleware and handler do, one after the other.
+#[tokio::test]
+async fn a_transaction_that_was_given_back_can_be_taken_again_until_the_attempt_has_ended() {
+    let pg = Pg::start().await;
+    let (sender, mut attempts) = tokio::sync::mpsc::unbounded_channel();
+    let router = Router::new().route(
+        "/",
+        post(async move |attempt: Attempt| {
+            for item in ["book", "pen"] {
+                let mut tx = attempt.transaction::<Postgres>().unwrap();
+                assert_eq!(attempt.transaction::<Postgres>().unwrap_err(), NoTransaction::Taken);
+                Pg::run(&mut tx, format!("INSERT INTO orders VALUES ('{item}')")).await.unwrap();
+            }
+            sender.send(attempt).unwrap();
+        }),
+    );
+    assert_eq!(status(router.layer(layer(pg.tx_store()))).await, 200);
+    assert_eq!(pg.orders().await, ["book", "pen"]);
+    let attempt = attempts.recv().await.unwrap();
+    assert_eq!(attempt.transaction::<Postgres>().unwrap_err(), NoTransaction::Ended);
+    pg.at_rest().await;
+}

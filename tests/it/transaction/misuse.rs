@@ -1,0 +1,210 @@
+//! Handlers that do not give back what they were lent, or end what is not theirs to end.
+
+use std::sync::{Arc, Mutex};
+
+use axum::body::Body;
+use http_body_util::BodyExt;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::given::{Base, Pg};
+use super::script::{Stage, app, ask, layer, send};
+
+/// The lines of the log, while it is there.
+#[derive(Clone, Default)]
+pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// The log of this thread: its test has no others.
+    pub(super) fn start() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    #[track_caller]
+    pub(super) fn tells(&self, word: &str) {
+        let lines = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
+        let told = lines.lines().any(|line| line.contains("ERROR") && line.contains(word));
+        assert!(told, "no error that tells of {word:?}:\n{lines}");
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+mod postgres {
+    use super::Pg;
+
+    #[tokio::test]
+    async fn a_transaction_that_is_not_given_back_is_not_committed() {
+        super::a_transaction_that_is_not_given_back_is_not_committed::<Pg>().await;
+    }
+
+    #[tokio::test]
+    async fn a_savepoint_that_is_forgotten_is_not_committed() {
+        super::a_savepoint_that_is_forgotten_is_not_committed::<Pg>().await;
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_commits_or_rolls_back_is_told_so_and_leaves_an_abandoned_attempt() {
+        super::a_handler_that_commits_or_rolls_back_is_told_so_and_leaves_an_abandoned_attempt::<Pg>().await;
+    }
+}
+
+mod sqlite {
+    use super::super::given::Lite;
+
+    #[tokio::test]
+    async fn a_transaction_that_is_not_given_back_is_not_committed() {
+        super::a_transaction_that_is_not_given_back_is_not_committed::<Lite>().await;
+    }
+
+    #[tokio::test]
+    async fn a_savepoint_that_is_forgotten_is_not_committed() {
+        super::a_savepoint_that_is_forgotten_is_not_committed::<Lite>().await;
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_commits_or_rolls_back_is_told_so_and_leaves_an_abandoned_attempt() {
+        super::a_handler_that_commits_or_rolls_back_is_told_so_and_leaves_an_abandoned_attempt::<Lite>()
+            .await;
+    }
+}
+
+async fn a_transaction_that_is_not_given_back_is_not_committed<B: Base>() {
+    let (log, _guard) = Log::start();
+    let (base, stage) = (B::start().await, Stage::new());
+    let app = app::<B, _>(layer(base.store().await), &stage);
+
+    ask(&app, "leaked", "insert book; leak").await.is_refused(500, "idempotency_transaction_lost");
+    log.tells("a task that goes on has it");
+    stage.entered(1).await;
+    // It is still open, and the key with it.
+    ask(&app, "leaked", "insert book; leak").await.is_in_flight();
+    stage.gate.open();
+    base.at_rest().await;
+
+    let answer = send(&app, "streamed", "insert book; stream").await;
+    assert_eq!(answer.status(), 500);
+    log.tells("a task that goes on has it");
+    let body: Body = answer.into_body();
+    let problem = String::from_utf8(body.collect().await.unwrap().to_bytes().into()).unwrap();
+    assert!(problem.contains("idempotency_transaction_lost"), "{problem}");
+    base.at_rest().await;
+
+    assert!(base.orders().await.is_empty() && base.records().await.is_empty());
+    ask(&app, "leaked", "insert pen").await.is_first(201, "attempt 1");
+    ask(&app, "streamed", "insert pen").await.is_first(201, "attempt 1");
+    base.at_rest().await;
+}
+
+async fn a_savepoint_that_is_forgotten_is_not_committed<B: Base>() {
+    let (log, _guard) = Log::start();
+    let (base, stage) = (B::start().await, Stage::new());
+    let app = app::<B, _>(layer(base.store().await), &stage);
+    for status in [201, 500, 404, 422] {
+        let script = format!("insert book; forget-savepoint; insert pen; status {status}");
+        let answer = ask(&app, &status.to_string(), &script).await;
+        if status == 201 {
+            answer.is_refused(500, "idempotency_transaction_lost");
+            log.tells("has begun a savepoint");
+        } else {
+            answer.is_first(status, "attempt 1");
+        }
+        base.at_rest().await;
+        assert!(base.orders().await.is_empty());
+    }
+    assert_eq!(base.records().await, ["failed", "success"]);
+    ask(&app, "next", "insert book").await.is_first(201, "attempt 1");
+}
+
+async fn a_handler_that_commits_or_rolls_back_is_told_so_and_leaves_an_abandoned_attempt<B: Base>() {
+    let (log, _guard) = Log::start();
+    let (base, stage) = (B::start().await, Stage::new());
+    let app = app::<B, _>(layer(base.store().await), &stage);
+    let mut own = Vec::new();
+    for (end, again) in
+        [("COMMIT", ""), ("ROLLBACK", ""), ("COMMIT", "sql BEGIN; "), ("ROLLBACK", "sql BEGIN; ")]
+    {
+        for status in [201, 404, 422, 500] {
+            let key = format!("{end}{again}{status}").replace([' ', ';'], "");
+            let script = format!("insert {key}; sql {end}; {again}insert late; status {status}");
+            let answer = ask(&app, &key, &script).await;
+            log.tells("must send neither COMMIT nor ROLLBACK");
+            match status {
+                201 | 404 => answer.is_refused(500, "idempotency_transaction_lost"),
+                // It makes no difference to the client, who is not told that anything was done.
+                status => drop(answer.is_first(status, "attempt 1").clone()),
+            }
+            base.at_rest().await;
+            if end == "COMMIT" {
+                own.push(key.clone());
+            }
+            let (late, business): (Vec<_>, Vec<_>) =
+                base.orders().await.into_iter().partition(|item| item == "late");
+            own.sort();
+            assert_eq!(business, own);
+            // What it writes after the end of the transaction it commits itself, statement by statement.
+            base.ask("DELETE FROM orders WHERE item = 'late'").await;
+            assert_eq!(late.len(), usize::from(again.is_empty()));
+            assert_eq!(base.records().await, ["pending"], "{script}");
+            base.ask("DELETE FROM idempotency_records").await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_after_one_that_committed_by_itself_is_told_that_it_was_abandoned() {
+    let (base, stage) = (Pg::start().await, Stage::new());
+    let app = app::<Pg, _>(layer(base.store().await), &stage);
+    let script = "sql INSERT INTO orders SELECT count(*)::text FROM orders; sql COMMIT";
+    ask(&app, "key", script).await.is_refused(500, "idempotency_transaction_lost");
+    ask(&app, "key", script).await.is_refused(500, "idempotency_transaction_lost");
+    let previous = base.ask("SELECT previous FROM idempotency_records").await;
+    assert_eq!(previous, ["abandoned"]);
+}
+
+#[tokio::test]
+async fn a_failed_statement_that_a_handler_hides_is_not_committed_on_postgres() {
+    let (log, _guard) = Log::start();
+    let (base, stage) = (Pg::start().await, Stage::new());
+    let app = app::<Pg, _>(layer(base.store().await), &stage);
+    let script = "insert book; try INSERT INTO nowhere VALUES (1)";
+    ask(&app, "key", script).await.is_refused(500, "idempotency_transaction_lost");
+    log.tells("answered as if it had not");
+    base.at_rest().await;
+    assert!(base.orders().await.is_empty() && base.records().await.is_empty());
+    for status in [404, 422, 500] {
+        let hidden = ask(&app, &status.to_string(), &format!("{script}; status {status}")).await;
+        hidden.is_first(status, "attempt 1");
+    }
+    assert_eq!(base.records().await, ["failed", "success"]);
+    base.at_rest().await;
+}
+
+/// Its connection is never seen again, as that of any guard that is forgotten. Nothing is committed, and others go on.
+#[tokio::test]
+async fn a_transaction_that_is_forgotten_for_ever_is_not_committed() {
+    let (base, stage) = (Pg::start().await, Stage::new());
+    let app = app::<Pg, _>(layer(base.store().await), &stage);
+    ask(&app, "key", "insert book; forget").await.is_refused(500, "idempotency_transaction_lost");
+    ask(&app, "key", "insert book; forget").await.is_in_flight();
+    assert!(base.orders().await.is_empty());
+    ask(&app, "other", "insert pen").await.is_first(201, "attempt 1");
+}
