@@ -115,7 +115,10 @@ impl Store for PostgresTxStore {
             match self.claims.claim(request, first.token) {
                 Ok(claimed) => break claimed,
                 Err(Unclaimed::Running(running)) => return Ok(Reservation::Found(running)),
-                Err(Unclaimed::Asking(asking)) => asking.over().await,
+                Err(Unclaimed::Asking(asking)) => match asking.over().await {
+                    Some(found) if !found.yields_to(request) => return Ok(Reservation::Found(found)),
+                    _ => {}
+                },
             }
         };
         let connection = self.store.pool.acquire().await.map_err(unreached)?;
@@ -127,7 +130,7 @@ impl Store for PostgresTxStore {
         let lease = match claim.found {
             Some(found) if !found.yields_to(request) => {
                 self.claims.answered(&request.key);
-                open.cancel();
+                open.cancel(Some(&found));
                 return Ok(Reservation::Found(found));
             }
             found if claim.is_mine => match found {
@@ -138,11 +141,13 @@ impl Store for PostgresTxStore {
                 None => first,
             },
             _ => {
-                open.cancel();
                 let fingerprint = request.fingerprint;
                 let running = if claim.is_another { fingerprint.of_another() } else { fingerprint };
                 // Nobody knows the token before it is committed; this one is nobody's.
-                return Ok(Reservation::Found(in_flight(running, first.token)));
+                let running = in_flight(running, first.token);
+                // Whose request it is that runs, another one that waits must find out by itself.
+                open.cancel(Some(&running).filter(|_| !claim.is_another));
+                return Ok(Reservation::Found(running));
             }
         };
         open.mark = claim.mark;

@@ -97,7 +97,10 @@ impl Store for SqliteTxStore {
             match self.claims.claim(request, first.token) {
                 Ok(claimed) => break claimed,
                 Err(Unclaimed::Running(running)) => return Ok(Reservation::Found(running)),
-                Err(Unclaimed::Asking(asking)) => asking.over().await,
+                Err(Unclaimed::Asking(asking)) => match asking.over().await {
+                    Some(found) if !found.yields_to(request) => return Ok(Reservation::Found(found)),
+                    _ => {}
+                },
             }
         };
         let connection = self.store.writing.acquire().await.map_err(store_error)?;
@@ -106,7 +109,7 @@ impl Store for SqliteTxStore {
         let found = self.standing(&mut open, &request.key).await?;
         let lease = match &found {
             Some(found) if !found.yields_to(request) => {
-                open.cancel();
+                open.cancel(Some(found));
                 return Ok(Reservation::Found(found.clone()));
             }
             Some(found) => Lease::after(request, first.token, found),

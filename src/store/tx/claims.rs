@@ -29,15 +29,15 @@ struct Taken {
     fingerprint: Fingerprint,
     token: Token,
     /// Until it is known whether this is an attempt, or finds an answer.
-    asking: Option<watch::Receiver<()>>,
+    asking: Option<watch::Receiver<Option<Record>>>,
 }
 
 /// One key, until this is dropped.
 pub(in super::super) struct Claimed {
     keys: Arc<Keys>,
     key: StorageKey,
-    /// Dropped with this, or when the attempt begins: then those who wait look again.
-    asking: Option<watch::Sender<()>>,
+    /// Dropped with this, or when the attempt begins: then those who wait look again, unless they were told.
+    asking: Option<watch::Sender<Option<Record>>>,
 }
 
 /// Why a key is not to be had.
@@ -49,13 +49,14 @@ pub(in super::super) enum Unclaimed {
 }
 
 /// Somebody else who is about to learn what stands under a key.
-pub(in super::super) struct Asking(watch::Receiver<()>);
+pub(in super::super) struct Asking(watch::Receiver<Option<Record>>);
 
 impl Asking {
-    /// Waits until that is known.
-    pub(in super::super) async fn over(mut self) {
-        // Nothing is ever sent: it ends with the sender.
-        let _ = self.0.changed().await;
+    /// Waits until that is known, and gives what there is to tell of it.
+    pub(in super::super) async fn over(mut self) -> Option<Record> {
+        // It ends with the sender, and what was sent before stays.
+        while self.0.changed().await.is_ok() {}
+        self.0.borrow().clone()
     }
 }
 
@@ -71,7 +72,7 @@ impl Claims {
     pub(in super::super) fn claim(&self, request: &Reserve, token: Token) -> Result<Claimed, Unclaimed> {
         match held(&self.0.taken).entry(request.key) {
             Entry::Vacant(free) => {
-                let (sender, asking) = watch::channel(());
+                let (sender, asking) = watch::channel(None);
                 free.insert(Taken { fingerprint: request.fingerprint, token, asking: Some(asking) });
                 Ok(Claimed { keys: Arc::clone(&self.0), key: request.key, asking: Some(sender) })
             }
@@ -111,6 +112,13 @@ pub(in super::super) fn in_flight(fingerprint: Fingerprint, token: Token) -> Rec
 }
 
 impl Claimed {
+    /// Tells those who wait what stands there.
+    pub(super) fn tell(&self, found: &Record) {
+        if let Some(asking) = &self.asking {
+            asking.send_replace(Some(found.clone()));
+        }
+    }
+
     /// The attempt begins.
     pub(super) fn run(&mut self) {
         if let Some(taken) = held(&self.keys.taken).get_mut(&self.key) {

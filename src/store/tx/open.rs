@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::super::{ErrorKind, StoreError, Token};
+use super::super::{ErrorKind, Record, StoreError, Token};
 use super::Claimed;
 
 /// How long a connection may take on its way back to the pool. It still has a rollback to send.
@@ -94,8 +94,11 @@ impl<DB: Database> Open<DB> {
         Ok(self)
     }
 
-    /// Rolls back on the way to the pool.
-    pub(in super::super) fn cancel(mut self) {
+    /// Rolls back on the way to the pool, for there is a record already, which those who wait for the same are told of.
+    pub(in super::super) fn cancel(mut self, found: Option<&Record>) {
+        if let Some(found) = found {
+            self.claimed.tell(found);
+        }
         while DB::TransactionManager::get_transaction_depth(&self.connection) > 0 {
             DB::TransactionManager::start_rollback(&mut self.connection);
         }
