@@ -13,7 +13,7 @@ mod claims;
 mod error;
 mod open;
 
-pub(super) use claims::{Claimed, Claims, Unclaimed, in_flight};
+pub(super) use claims::{Claimed, Claims, Holder, in_flight};
 pub use error::TxError;
 pub(super) use open::{Lost, Open, Slot};
 

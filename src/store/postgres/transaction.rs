@@ -6,7 +6,7 @@ use std::time::Duration;
 use ::sqlx::Postgres;
 use http::StatusCode;
 
-use super::super::tx::{Claims, Open, Slot, Unclaimed, in_flight};
+use super::super::tx::{Claims, Holder, Open, Slot, in_flight};
 use super::super::{
     ErrorKind, Lease, OpenTransaction, Record, Reservation, Reserve, Settlement, Status, Store, StoreError,
     Token,
@@ -113,9 +113,9 @@ impl Store for PostgresTxStore {
                 return Ok(Reservation::Found(found));
             }
             match self.claims.claim(request, first.token) {
-                Ok(claimed) => break claimed,
-                Err(Unclaimed::Running(running)) => return Ok(Reservation::Found(running)),
-                Err(Unclaimed::Asking(asking)) => match asking.over().await {
+                Holder::Caller(claimed) => break claimed,
+                Holder::Running(running) => return Ok(Reservation::Found(running)),
+                Holder::Asking(asking) => match asking.over().await {
                     Some(found) if !found.yields_to(request) => return Ok(Reservation::Found(found)),
                     _ => {}
                 },
@@ -170,15 +170,13 @@ impl Store for PostgresTxStore {
         let last = [open.mark];
         let answer = &self.store.statements.answer;
         let written = write(answer, &mut open, lease, Status::Success, Some(outcome), retention, &last).await;
-        match written.map_err(not_committed)? {
-            Some(_) => open.commit().await.map_err(not_committed)?,
-            None => {
-                // The key is not free in this process before it is in the database.
-                let open = self.still_open(open, lease).await?;
-                open.rollback().await.map_err(not_committed)?;
-                return Err(StoreError::new(ErrorKind::Conflict));
-            }
+        if written.map_err(not_committed)?.is_none() {
+            // The key is not free in this process before it is in the database.
+            let open = self.still_open(open, lease).await?;
+            open.rollback().await.map_err(not_committed)?;
+            return Err(StoreError::new(ErrorKind::Conflict));
         }
+        open.commit().await.map_err(not_committed)?;
         self.claims.answered(&lease.key);
         Ok(Settlement::Applied)
     }

@@ -7,7 +7,7 @@ use http::StatusCode;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{SqlStr, Sqlite};
 
-use super::super::tx::{Claims, Lost, Open, Slot, Unclaimed};
+use super::super::tx::{Claims, Holder, Lost, Open, Slot};
 use super::super::{
     ErrorKind, Lease, OpenTransaction, Record, Reservation, Reserve, Settlement, Status, Store, StoreError,
     Token,
@@ -95,9 +95,9 @@ impl Store for SqliteTxStore {
                 return Ok(Reservation::Found(found));
             }
             match self.claims.claim(request, first.token) {
-                Ok(claimed) => break claimed,
-                Err(Unclaimed::Running(running)) => return Ok(Reservation::Found(running)),
-                Err(Unclaimed::Asking(asking)) => match asking.over().await {
+                Holder::Caller(claimed) => break claimed,
+                Holder::Running(running) => return Ok(Reservation::Found(running)),
+                Holder::Asking(asking) => match asking.over().await {
                     Some(found) if !found.yields_to(request) => return Ok(Reservation::Found(found)),
                     _ => {}
                 },

@@ -40,8 +40,14 @@ pub(in super::super) struct Claimed {
     asking: Option<watch::Sender<Option<Record>>>,
 }
 
-/// Why a key is not to be had.
-pub(in super::super) enum Unclaimed {
+/// Who has a key in this process.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for a moment, and a box would cost more than the move"
+)]
+pub(in super::super) enum Holder {
+    /// The caller, from now on.
+    Caller(Claimed),
     /// An attempt runs.
     Running(Record),
     /// Somebody is about to learn what stands there. It may be an answer, so nobody is told that an attempt runs.
@@ -69,20 +75,17 @@ impl Default for Claims {
 
 impl Claims {
     /// Claims the key of a request among those of this process, or tells who has it.
-    pub(in super::super) fn claim(&self, request: &Reserve, token: Token) -> Result<Claimed, Unclaimed> {
+    pub(in super::super) fn claim(&self, request: &Reserve, token: Token) -> Holder {
         match held(&self.0.taken).entry(request.key) {
             Entry::Vacant(free) => {
                 let (sender, asking) = watch::channel(None);
                 free.insert(Taken { fingerprint: request.fingerprint, token, asking: Some(asking) });
-                Ok(Claimed { keys: Arc::clone(&self.0), key: request.key, asking: Some(sender) })
+                Holder::Caller(Claimed { keys: Arc::clone(&self.0), key: request.key, asking: Some(sender) })
             }
-            Entry::Occupied(taken) => {
-                let Taken { fingerprint, token, asking } = taken.get();
-                Err(match asking {
-                    Some(asking) => Unclaimed::Asking(Asking(asking.clone())),
-                    None => Unclaimed::Running(in_flight(*fingerprint, *token)),
-                })
-            }
+            Entry::Occupied(other) => match other.get() {
+                Taken { asking: Some(asking), .. } => Holder::Asking(Asking(asking.clone())),
+                Taken { fingerprint, token, .. } => Holder::Running(in_flight(*fingerprint, *token)),
+            },
         }
     }
 
