@@ -173,10 +173,6 @@ pub enum Rerun {
 
 /// What [`Store::reserve`] came to.
 #[derive(Debug, Clone)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives for a moment, and a box would cost more than the move"
-)]
 pub enum Reservation {
     /// The key is the caller's: run the operation and settle the lease.
     Acquired(Lease),
