@@ -72,8 +72,10 @@ async fn run(database: Database, servers: usize, plan: Plan) {
     let clients = Arc::new(Clients::new(processes.addresses(), operations, &draw));
 
     let paying = (0..CLIENTS).map(|_| Arc::clone(&clients).pay()).collect::<JoinSet<()>>();
-    let suffered = processes.suffer(kills, restarts, &clients, &mut draw.part("faults")).await;
-    paying.join_all().await;
+    let mut faults = draw.part("faults");
+    // A client that gives up ends both.
+    let (suffered, _) =
+        tokio::join!(processes.suffer(kills, restarts, &clients, &mut faults), paying.join_all());
     clients.ask_all_again().await;
 
     let told = clients.told();

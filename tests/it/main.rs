@@ -35,7 +35,7 @@ mod redis_sentinel;
 mod redis_unanswered;
 #[cfg(feature = "redis")]
 mod sandbox;
-#[cfg(feature = "redis")]
+#[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]
 mod schedules;
 #[cfg(all(feature = "sqlite", feature = "conformance"))]
 mod sqlite;

@@ -196,6 +196,10 @@ fn order(number: usize, draw: &mut Draw) -> Value {
         _ => [0, 0],
     };
     let mut order = order_with(json!({ "delay_ms": delay, "after_ms": after }));
+    if draw.chance(10) {
+        // It takes its time from the commit to the client.
+        order["sandbox"]["bytes"] = 500_000.into();
+    }
     order["amount"] = (number + 1).into();
     order
 }

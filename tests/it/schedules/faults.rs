@@ -29,11 +29,26 @@ pub(super) struct Starter {
     pub(super) notes: PathBuf,
 }
 
+/// How long a store may keep a sandbox from starting.
+const START: Duration = Duration::from_secs(30);
+
 impl Starter {
+    /// Starts a sandbox; again and again while its store is down, if it does not start without one.
     pub(super) async fn start(&self, sandbox: usize) -> Sandbox {
-        let mut flags = vec!["--store", &self.urls[sandbox]];
+        let mut flags = vec!["--store", &self.urls[sandbox], "--ledger", self.ledger.to_str().unwrap()];
         flags.extend(self.flags.iter().map(String::as_str));
-        Sandbox::start_noting(&self.ledger, &self.notes, &flags).await
+        let start = Instant::now();
+        loop {
+            if let Some(started) = Sandbox::start_at(0, &self.notes, &flags).await {
+                return started;
+            }
+            assert!(
+                start.elapsed() < START,
+                "sandbox {sandbox} does not start: see {}",
+                self.notes.display()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 }
 

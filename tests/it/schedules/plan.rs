@@ -86,7 +86,7 @@ pub(super) enum Fault {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StoreFault {
-    /// SIGSTOP, then SIGCONT.
+    /// SIGSTOP, then SIGCONT. For a file: another process writes, and takes its time.
     Stop,
     /// SIGKILL, then a start with its data.
     Crash,

@@ -21,7 +21,7 @@ pub(crate) mod pair;
 #[cfg(all(feature = "postgres", feature = "conformance"))]
 pub(crate) mod postgres;
 pub(crate) mod proxy;
-#[cfg(feature = "redis")]
+#[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]
 pub(crate) mod random;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;

@@ -93,8 +93,8 @@ impl Sandbox {
 
     /// Starts a sandbox that writes into this ledger, and what it has to say on stderr at the end of this file.
     pub(crate) async fn start_noting(ledger: &Path, notes: &Path, flags: &[&str]) -> Self {
-        let notes = OpenOptions::new().append(true).create(true).open(notes).unwrap();
-        Self::spawn(Command::new(program()).arg("--ledger").arg(ledger).args(flags).stderr(notes)).await
+        let flags = [&["--ledger", ledger.to_str().unwrap()], flags].concat();
+        Self::start_at(0, notes, &flags).await.expect("the sandbox ended without a word")
     }
 
     /// Starts a sandbox that keeps its ledger where it thinks best: in memory, or in the store.
@@ -102,8 +102,8 @@ impl Sandbox {
         Self::spawn(Command::new(program()).args(flags)).await
     }
 
-    /// Starts a sandbox without a ledger of its own on this port, and notes what it has to say on stderr. `None` if it
-    /// ended without a word on stdout, as it does while its store is down.
+    /// Starts a sandbox on this port, or on a free one if it is 0, and notes at the end of a file what it has to say on
+    /// stderr. `None` if it ended without a word on stdout, as it does while a database is down.
     pub(crate) async fn start_at(port: u16, notes: &Path, flags: &[&str]) -> Option<Self> {
         let notes = OpenOptions::new().append(true).create(true).open(notes).unwrap();
         let listen = format!("--listen=127.0.0.1:{port}");
