@@ -102,6 +102,12 @@ impl Attempt {
         self.lease.is_some()
     }
 
+    /// The transaction that this attempt runs in, for stores of one's own: those of this crate have
+    /// `Attempt::transaction`. `None` outside of transaction mode, and once the attempt has ended.
+    pub fn open_transaction(&self) -> Option<OpenTransaction> {
+        self.transaction.as_ref().and_then(Lent::open)
+    }
+
     /// Whether the lease is lost, or has lapsed because it could not be renewed. Another attempt may then run, or may
     /// have run; the answer of this one is kept only if none has begun.
     pub fn has_lost_lease(&self) -> bool {

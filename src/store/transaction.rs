@@ -41,8 +41,7 @@ pub(crate) struct Lent(Weak<dyn Any + Send + Sync>);
 
 impl Lent {
     /// `None` if the attempt has ended.
-    #[cfg(any(feature = "postgres", feature = "sqlite"))]
-    pub(super) fn open(&self) -> Option<OpenTransaction> {
+    pub(crate) fn open(&self) -> Option<OpenTransaction> {
         self.0.upgrade().map(OpenTransaction)
     }
 }

@@ -11,9 +11,13 @@ use super::transaction::Lent;
 
 mod claims;
 mod error;
+// Each database needs another part of it.
+#[cfg_attr(not(all(feature = "postgres", feature = "sqlite")), allow(dead_code))]
 mod open;
 
-pub(super) use claims::{Claimed, Claims, Holder, in_flight};
+#[cfg(feature = "postgres")]
+pub(super) use claims::in_flight;
+pub(super) use claims::{Claimed, Claims, Holder};
 pub use error::TxError;
 pub(super) use open::{Lost, Open, Slot};
 

@@ -17,10 +17,12 @@ use crate::key::StorageKey;
 use crate::outcome::Outcome;
 
 mod claim;
+mod lately;
 mod settle;
 
 use claim::Claim;
 pub use claim::Isolation;
+use lately::Lately;
 use settle::{end, write};
 
 /// Keeps records in a table of PostgreSQL, and runs each attempt in a transaction of the same database: see
@@ -29,6 +31,7 @@ use settle::{end, write};
 pub struct PostgresTxStore {
     store: PostgresStore,
     claims: Claims,
+    lately: Lately,
     isolation: Isolation,
     commits: fn(StatusCode) -> bool,
 }
@@ -66,6 +69,7 @@ impl PostgresStore {
         PostgresTxStore {
             store: self,
             claims: Claims::default(),
+            lately: Lately::default(),
             isolation: Isolation::default(),
             commits: |status| status.as_u16() < 400,
         }
@@ -106,7 +110,7 @@ impl Store for PostgresTxStore {
     async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
         let first = Lease::first(request, Token::random()?);
         let claimed = loop {
-            if self.claims.is_known(&request.key)
+            if self.lately.knows(&request.key)
                 && let Some(found) = self.store.inspect(&request.key).await?
                 && !found.yields_to(request)
             {
@@ -129,7 +133,7 @@ impl Store for PostgresTxStore {
         let claim = Claim::read(&row)?;
         let lease = match claim.found {
             Some(found) if !found.yields_to(request) => {
-                self.claims.answered(&request.key);
+                self.lately.answered(&request.key);
                 open.cancel(Some(&found));
                 return Ok(Reservation::Found(found));
             }
@@ -177,7 +181,7 @@ impl Store for PostgresTxStore {
             return Err(StoreError::new(ErrorKind::Conflict));
         }
         open.commit().await.map_err(not_committed)?;
-        self.claims.answered(&lease.key);
+        self.lately.answered(&lease.key);
         Ok(Settlement::Applied)
     }
 

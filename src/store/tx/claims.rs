@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
@@ -12,18 +11,11 @@ use crate::fingerprint::Fingerprint;
 use crate::key::StorageKey;
 use crate::mutex::held;
 
-/// How many keys are remembered that have been answered lately.
-const LATELY: usize = 1024;
-
 /// A clone is the same set of keys.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(in super::super) struct Claims(Arc<Keys>);
 
-struct Keys {
-    taken: Mutex<HashMap<StorageKey, Taken>>,
-    /// A part of each key, in a place that the key says; a later one takes the place of an earlier one.
-    answered: Box<[AtomicU64]>,
-}
+type Keys = Mutex<HashMap<StorageKey, Taken>>;
 
 struct Taken {
     fingerprint: Fingerprint,
@@ -66,17 +58,10 @@ impl Asking {
     }
 }
 
-impl Default for Claims {
-    fn default() -> Self {
-        let answered = (0..LATELY).map(|_| AtomicU64::new(0)).collect();
-        Self(Arc::new(Keys { taken: Mutex::default(), answered }))
-    }
-}
-
 impl Claims {
     /// Claims the key of a request among those of this process, or tells who has it.
     pub(in super::super) fn claim(&self, request: &Reserve, token: Token) -> Holder {
-        match held(&self.0.taken).entry(request.key) {
+        match held(&self.0).entry(request.key) {
             Entry::Vacant(free) => {
                 let (sender, asking) = watch::channel(None);
                 free.insert(Taken { fingerprint: request.fingerprint, token, asking: Some(asking) });
@@ -88,25 +73,6 @@ impl Claims {
             },
         }
     }
-
-    /// Whether the key was answered lately, so that it is worth a look before a transaction is begun. It may be wrong
-    /// either way: it saves time, and decides nothing.
-    pub(in super::super) fn is_known(&self, key: &StorageKey) -> bool {
-        let (place, part) = place(key);
-        self.0.answered[place].load(Ordering::Relaxed) == part
-    }
-
-    pub(in super::super) fn answered(&self, key: &StorageKey) {
-        let (place, part) = place(key);
-        self.0.answered[place].store(part, Ordering::Relaxed);
-    }
-}
-
-/// The key is a digest, so any bytes of it do.
-fn place(key: &StorageKey) -> (usize, u64) {
-    let part = key.as_bytes().first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
-    let place = key.as_bytes().last_chunk().map_or(0, |last| usize::from(u16::from_be_bytes(*last)));
-    (place % LATELY, part)
 }
 
 /// The record of an attempt that has none yet.
@@ -124,7 +90,7 @@ impl Claimed {
 
     /// The attempt begins.
     pub(super) fn run(&mut self) {
-        if let Some(taken) = held(&self.keys.taken).get_mut(&self.key) {
+        if let Some(taken) = held(&self.keys).get_mut(&self.key) {
             taken.asking = None;
         }
         self.asking = None;
@@ -133,6 +99,6 @@ impl Claimed {
 
 impl Drop for Claimed {
     fn drop(&mut self) {
-        held(&self.keys.taken).remove(&self.key);
+        held(&self.keys).remove(&self.key);
     }
 }

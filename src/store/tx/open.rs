@@ -48,6 +48,14 @@ impl<DB: Database> Open<DB> {
         DB::TransactionManager::begin(&mut self.connection, Some(statement)).await
     }
 
+    /// Rolls back to the beginning of the savepoints that the handler has left open.
+    pub(in super::super) async fn leave_savepoints(&mut self) -> Result<(), Error> {
+        while DB::TransactionManager::get_transaction_depth(&self.connection) > 1 {
+            DB::TransactionManager::rollback(&mut self.connection).await?;
+        }
+        Ok(())
+    }
+
     pub(in super::super) fn connection(&self) -> &DB::Connection {
         &self.connection
     }
@@ -69,14 +77,6 @@ impl<DB: Database> Open<DB> {
             0 | 1 => Ok(self),
             _ => Err(Lost::Nested.into()),
         }
-    }
-
-    /// Rolls back to the beginning of the savepoints that the handler has left open.
-    pub(in super::super) async fn leave_savepoints(&mut self) -> Result<(), Error> {
-        while DB::TransactionManager::get_transaction_depth(&self.connection) > 1 {
-            DB::TransactionManager::rollback(&mut self.connection).await?;
-        }
-        Ok(())
     }
 
     pub(in super::super) async fn commit(mut self) -> Result<(), Error> {
