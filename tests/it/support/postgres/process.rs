@@ -33,7 +33,10 @@ pub(super) fn program(name: &str) -> PathBuf {
     let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let mut debian: Vec<_> = debian.filter_map(|version| Some(version.ok()?.path().join("bin"))).collect();
     debian.sort();
-    let places = std::env::split_paths(&path).chain(config).chain(debian.into_iter().rev());
+    let places = std::env::split_paths(&path)
+        .chain(config)
+        .chain([PathBuf::from("/usr/sbin")])
+        .chain(debian.into_iter().rev());
     let found = places.map(|place| place.join(name)).find(|program| program.is_file());
     found.unwrap_or_else(|| {
         panic!("this test starts a server of its own, and there is no `{name}`: run `scripts/servers`")
