@@ -4,6 +4,8 @@
 #[cfg(all(feature = "redis", target_family = "unix"))]
 mod crash;
 mod direction;
+#[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]
+mod execute;
 #[cfg(feature = "conformance")]
 mod faulty_stores;
 mod hang_up;

@@ -18,7 +18,7 @@ mod duplicates;
 mod ends;
 mod extractor;
 mod faults;
-mod given;
+pub(crate) mod given;
 mod misuse;
 mod pool;
 mod script;
