@@ -20,7 +20,6 @@ mod claim;
 mod lately;
 mod settle;
 
-use claim::Claim;
 pub use claim::Isolation;
 use lately::Lately;
 use settle::{end, write};
@@ -134,7 +133,7 @@ impl Store for PostgresTxStore {
         let lease = match claim.found {
             Some(found) if !found.yields_to(request) => {
                 self.lately.answered(&request.key);
-                open.cancel(Some(&found));
+                open.cancel(Some(&found)).await;
                 return Ok(Reservation::Found(found));
             }
             found if claim.is_mine => match found {
@@ -144,13 +143,15 @@ impl Store for PostgresTxStore {
                 }
                 None => first,
             },
-            _ => {
+            found => {
+                // Whose record stands there has the key, whoever looks at it.
+                let is_another = claim.is_another && found.is_none();
                 let fingerprint = request.fingerprint;
-                let running = if claim.is_another { fingerprint.of_another() } else { fingerprint };
+                let running = if is_another { fingerprint.of_another() } else { fingerprint };
                 // Nobody knows the token before it is committed; this one is nobody's.
                 let running = in_flight(running, first.token);
                 // Whose request it is that runs, another one that waits must find out by itself.
-                open.cancel(Some(&running).filter(|_| !claim.is_another));
+                open.cancel(Some(&running).filter(|_| !is_another)).await;
                 return Ok(Reservation::Found(running));
             }
         };

@@ -109,7 +109,7 @@ impl Store for SqliteTxStore {
         let found = self.standing(&mut open, &request.key).await?;
         let lease = match &found {
             Some(found) if !found.yields_to(request) => {
-                open.cancel(Some(found));
+                open.cancel(Some(found)).await;
                 return Ok(Reservation::Found(found.clone()));
             }
             Some(found) => Lease::after(request, first.token, found),

@@ -94,15 +94,15 @@ impl<DB: Database> Open<DB> {
         Ok(self)
     }
 
-    /// Rolls back on the way to the pool, for there is a record already, which those who wait for the same are told of.
-    pub(in super::super) fn cancel(mut self, found: Option<&Record>) {
+    /// Ends a transaction that is of no use, for there is a record or an attempt already. Who comes next would otherwise
+    /// find the key taken by nobody, so it has ended before anybody is told; those of this process who wait are told of
+    /// `found`.
+    pub(in super::super) async fn cancel(self, found: Option<&Record>) {
         if let Some(found) = found {
             self.claimed.tell(found);
         }
-        while DB::TransactionManager::get_transaction_depth(&self.connection) > 0 {
-            DB::TransactionManager::start_rollback(&mut self.connection);
-        }
-        self.is_over = true;
+        // If it cannot be rolled back its connection is closed, and the database does the same.
+        let _ = self.rollback().await;
     }
 
     /// What goes on in a connection that is not in a transaction any more: it is closed if that is left half way.

@@ -199,3 +199,17 @@ async fn processes_that_race_for_a_key_are_never_told_of_another_request() {
     assert!(base.orders().await.is_empty());
     base.at_rest().await;
 }
+
+/// Whoever only looks takes the key for a moment, and is gone from it before its client has the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_leaves_the_key_to_the_next_process_at_once() {
+    let (base, stage) = (Pg::start().await, Stage::new());
+    let one = app::<Pg, _>(layer(base.store().await), &stage);
+    ask(&one, "key", "insert book; status 500").await.is_first(500, "attempt 1");
+    for attempt in 2..40 {
+        let other = app::<Pg, _>(layer(base.store().await), &stage);
+        ask(&other, "key", "insert pen").await.is_refused(409, "idempotency_key_reused");
+        let next = ask(&one, "key", "insert book; status 500").await;
+        next.is_first(500, &format!("attempt {attempt} after Failed {{ status: Some(500) }}"));
+    }
+}
