@@ -41,7 +41,9 @@ async fn open(pool: PgPoolOptions, url: &str, args: &Args) -> Result<(PostgresSt
     let reached = reached.map_err(|_| Problem::Failed(format!("--store {}: no answer", args.store)))?;
     reached.map_err(|error| unusable(args, &error))?;
 
-    let pool = pool.acquire_timeout(args.store_timeout).connect_lazy_with(options);
+    // Who got a connection must have time left to use it: one that is cut off half way is closed, and under load nearly all
+    // would be, so that the pool would never come to itself after an outage.
+    let pool = pool.acquire_timeout(args.store_timeout / 2).connect_lazy_with(options);
     let store = PostgresStore::new(pool.clone());
     store.migrate().await.map_err(|error| unusable(args, &error))?;
     tokio::spawn(store.sweep_every(SWEEP));

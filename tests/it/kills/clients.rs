@@ -20,7 +20,7 @@ use crate::support::sandbox::{Answer, order_with};
 /// A request that is not answered by then is sent again.
 const ANSWER: Duration = Duration::from_secs(5);
 /// A key that has no success by then is stuck.
-const STUCK: Duration = Duration::from_secs(60);
+const STUCK: Duration = Duration::from_mins(1);
 
 pub(super) struct Clients {
     addresses: Vec<SocketAddr>,
