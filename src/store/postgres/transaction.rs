@@ -20,6 +20,7 @@ mod claim;
 mod lately;
 mod settle;
 
+use claim::Claim;
 pub use claim::Isolation;
 use lately::Lately;
 use settle::{end, write};
