@@ -8,7 +8,7 @@ pub(crate) mod redis;
 pub(crate) mod sqlite;
 
 #[cfg(not(all(feature = "postgres", feature = "redis", feature = "sqlite")))]
-mod missing;
+pub(crate) mod missing;
 #[cfg(not(feature = "postgres"))]
 pub(crate) use missing as postgres;
 #[cfg(not(feature = "redis"))]

@@ -55,7 +55,7 @@ async fn every_double_has_a_cause_and_nothing_stays_stuck() {
         other => panic!("FAULTS_ON_ABANDONED cannot be {other:?}"),
     };
     let schedules: u64 = setting("FAULTS_SCHEDULES", 1);
-    let operations: usize = setting("FAULTS_OPERATIONS", 120);
+    let operations: usize = setting("FAULTS_OPERATIONS", 75);
     let seed: u64 = setting("FAULTS_SEED", any_seed());
 
     let mut total = Figures::default();
