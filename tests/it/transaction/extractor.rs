@@ -26,17 +26,17 @@ async fn other(_: Tx<Sqlite>) {}
 
 #[tokio::test]
 async fn a_transaction_that_is_taken_twice_is_an_error_that_the_log_explains() {
-    let (log, _guard) = Log::start();
+    Log::start();
     let base = Pg::start().await;
     let router = Router::new().route("/", post(two)).layer(layer(base.tx_store()));
     assert_eq!(status(router).await, 500);
-    log.tells("is taken, and was not given back");
+    Log::tells("is taken, and was not given back");
     base.at_rest().await;
 }
 
 #[tokio::test]
 async fn without_transactions_of_this_database_it_is_an_error_that_the_log_explains() {
-    let (log, _guard) = Log::start();
+    Log::start();
     let (pg, lite) = (Pg::start().await, Lite::start().await);
     let routers = [
         Router::new().route("/", post(one)),
@@ -47,7 +47,7 @@ async fn without_transactions_of_this_database_it_is_an_error_that_the_log_expla
     ];
     for router in routers {
         assert_eq!(status(router).await, 500);
-        log.tells("does not run in a transaction of this database");
+        Log::tells("does not run in a transaction of this database");
     }
     pg.at_rest().await;
     lite.at_rest().await;

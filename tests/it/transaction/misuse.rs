@@ -1,50 +1,53 @@
 //! Handlers that do not give back what they were lent, or end what is not theirs to end.
 
-use std::sync::{Arc, Mutex};
+use std::cell::RefCell;
+use std::sync::Once;
 
 use axum::body::Body;
 use http_body_util::BodyExt;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing::Level;
 
 use super::given::{Base, Pg};
 use super::script::{Stage, app, ask, layer, send};
 
-/// The lines of the log, while it is there.
-#[derive(Clone, Default)]
-pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
+/// The log of this thread, whose test has no others.
+pub(super) struct Log;
+
+thread_local! {
+    static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 impl Log {
-    /// The log of this thread: its test has no others.
-    pub(super) fn start() -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
-        (log, tracing::subscriber::set_default(subscriber))
+    /// One for all threads: what comes and goes with a test may not be heard of by a line that another test is the first
+    /// to pass.
+    pub(super) fn start() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let writer = || Log;
+            tracing_subscriber::fmt()
+                .with_ansi(false)
+                .with_max_level(Level::ERROR)
+                .with_writer(writer)
+                .init();
+        });
+        tracing::callsite::rebuild_interest_cache();
     }
 
     #[track_caller]
-    pub(super) fn tells(&self, word: &str) {
-        let lines = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
-        let told = lines.lines().any(|line| line.contains("ERROR") && line.contains(word));
-        assert!(told, "no error that tells of {word:?}:\n{lines}");
+    pub(super) fn tells(word: &str) {
+        let lines = String::from_utf8(LINES.take()).unwrap();
+        assert!(lines.lines().any(|line| line.contains(word)), "no error that tells of {word:?}:\n{lines}");
     }
 }
 
 impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        LINES.with_borrow_mut(|lines| lines.extend_from_slice(bytes));
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
     }
 }
 
@@ -88,12 +91,12 @@ mod sqlite {
 }
 
 async fn a_transaction_that_is_not_given_back_is_not_committed<B: Base>() {
-    let (log, _guard) = Log::start();
+    Log::start();
     let (base, stage) = (B::start().await, Stage::new());
     let app = app::<B, _>(layer(base.store().await), &stage);
 
     ask(&app, "leaked", "insert book; leak").await.is_refused(500, "idempotency_transaction_lost");
-    log.tells("a task that goes on has it");
+    Log::tells("a task that goes on has it");
     stage.entered(1).await;
     // It is still open, and the key with it.
     ask(&app, "leaked", "insert book; leak").await.is_in_flight();
@@ -102,7 +105,7 @@ async fn a_transaction_that_is_not_given_back_is_not_committed<B: Base>() {
 
     let answer = send(&app, "streamed", "insert book; stream").await;
     assert_eq!(answer.status(), 500);
-    log.tells("a task that goes on has it");
+    Log::tells("a task that goes on has it");
     let body: Body = answer.into_body();
     let problem = String::from_utf8(body.collect().await.unwrap().to_bytes().into()).unwrap();
     assert!(problem.contains("idempotency_transaction_lost"), "{problem}");
@@ -115,7 +118,7 @@ async fn a_transaction_that_is_not_given_back_is_not_committed<B: Base>() {
 }
 
 async fn a_savepoint_that_is_forgotten_is_not_committed<B: Base>() {
-    let (log, _guard) = Log::start();
+    Log::start();
     let (base, stage) = (B::start().await, Stage::new());
     let app = app::<B, _>(layer(base.store().await), &stage);
     for status in [201, 500, 404, 422] {
@@ -123,7 +126,7 @@ async fn a_savepoint_that_is_forgotten_is_not_committed<B: Base>() {
         let answer = ask(&app, &status.to_string(), &script).await;
         if status == 201 {
             answer.is_refused(500, "idempotency_transaction_lost");
-            log.tells("has begun a savepoint");
+            Log::tells("has begun a savepoint");
         } else {
             answer.is_first(status, "attempt 1");
         }
@@ -135,7 +138,7 @@ async fn a_savepoint_that_is_forgotten_is_not_committed<B: Base>() {
 }
 
 async fn a_handler_that_commits_or_rolls_back_is_told_so_and_leaves_an_abandoned_attempt<B: Base>() {
-    let (log, _guard) = Log::start();
+    Log::start();
     let (base, stage) = (B::start().await, Stage::new());
     let app = app::<B, _>(layer(base.store().await), &stage);
     let mut own = Vec::new();
@@ -146,7 +149,7 @@ async fn a_handler_that_commits_or_rolls_back_is_told_so_and_leaves_an_abandoned
             let key = format!("{end}{again}{status}").replace([' ', ';'], "");
             let script = format!("insert {key}; sql {end}; {again}insert late; status {status}");
             let answer = ask(&app, &key, &script).await;
-            log.tells("must send neither COMMIT nor ROLLBACK");
+            Log::tells("must send neither COMMIT nor ROLLBACK");
             match status {
                 201 | 404 => answer.is_refused(500, "idempotency_transaction_lost"),
                 // It makes no difference to the client, who is not told that anything was done.
@@ -182,12 +185,12 @@ async fn an_attempt_after_one_that_committed_by_itself_is_told_that_it_was_aband
 
 #[tokio::test]
 async fn a_failed_statement_that_a_handler_hides_is_not_committed_on_postgres() {
-    let (log, _guard) = Log::start();
+    Log::start();
     let (base, stage) = (Pg::start().await, Stage::new());
     let app = app::<Pg, _>(layer(base.store().await), &stage);
     let script = "insert book; try INSERT INTO nowhere VALUES (1)";
     ask(&app, "key", script).await.is_refused(500, "idempotency_transaction_lost");
-    log.tells("answered as if it had not");
+    Log::tells("answered as if it had not");
     base.at_rest().await;
     assert!(base.orders().await.is_empty() && base.records().await.is_empty());
     for status in [404, 422, 500] {
