@@ -31,6 +31,8 @@ const ROUNDS: usize = 15;
 /// How many keys are repeated.
 const REPEATED: u64 = 64;
 
+type Work = (&'static str, fn(Arc<Bench>) -> futures::Boxed);
+
 #[tokio::main]
 async fn main() {
     // Cargo passes flags of its own; nothing here takes any.
@@ -39,7 +41,6 @@ async fn main() {
     let pool = options.connect(&server.url()).await.unwrap();
     let bench = Arc::new(Bench::new(pool).await);
 
-    type Work = (&'static str, fn(Arc<Bench>) -> futures::Boxed);
     let works: [Work; 6] = [
         ("one INSERT, autocommitted", |bench| Box::pin(async move { bench.insert().await })),
         ("its own BEGIN, INSERT, COMMIT", |bench| Box::pin(async move { bench.transaction().await })),
@@ -125,7 +126,7 @@ impl Bench {
     }
 
     async fn insert(&self) {
-        pay(&mut *self.pool.acquire().await.unwrap()).await;
+        pay(&mut self.pool.acquire().await.unwrap()).await;
     }
 
     async fn transaction(&self) {
@@ -166,7 +167,7 @@ impl Bench {
     async fn execute(&self, number: u64) -> bool {
         let key = IdempotencyKey::parse(format!("transaction-{number}").as_bytes()).unwrap();
         let pay = |attempt: Attempt| async move {
-            pay(&mut *attempt.transaction::<Postgres>().unwrap()).await;
+            pay(&mut attempt.transaction::<Postgres>().unwrap()).await;
             Ok::<_, std::convert::Infallible>("x".repeat(200))
         };
         let fingerprint = Fingerprint::of_fields(["pay"]);

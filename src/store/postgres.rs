@@ -36,8 +36,7 @@
 //! An operation takes a connection for the time of one round trip, so a few of them serve many requests. What the pool is
 //! told counts:
 //!
-//! - `acquire_timeout` is 30 s by default. The layer gives up sooner, after its own
-//!   [`store_timeout`](crate::IdempotencyLayer::store_timeout), and refuses the request with 503.
+//! - `acquire_timeout` counts only below [that of the store](PostgresStore::acquire_timeout), which is 1 s.
 //! - `test_before_acquire` is on by default, and costs a round trip for each operation. The store does not need it: what
 //!   is sent on a connection that turns out to be lost is sent again on one that was tested.
 //! - Behind a pooler that hands out connections by transaction, [`unprepared`](PostgresStore::unprepared) is needed.
@@ -70,7 +69,7 @@ mod statement;
 mod sweep;
 mod transaction;
 
-use connection::Connection;
+use connection::{Connection, Pool, TURN};
 use names::{Names, Statements};
 use statement::{Statement, Value};
 pub use transaction::{Isolation, PostgresTxStore};
@@ -80,7 +79,7 @@ pub use transaction::{Isolation, PostgresTxStore};
 /// See the [module](self) for the table, the pool and the promises.
 #[derive(Clone)]
 pub struct PostgresStore {
-    pool: PgPool,
+    pool: Pool,
     names: Names,
     prepared: bool,
     statements: Arc<Statements>,
@@ -93,7 +92,13 @@ impl PostgresStore {
     pub fn new(pool: PgPool) -> Self {
         let names = Names { schema: None, table: Identifier::known("idempotency_records") };
         let statements = Arc::new(Statements::new(&names, true));
-        Self { pool, names, prepared: true, statements, unanswered: Arc::default() }
+        Self {
+            pool: Pool { inner: pool, turn: TURN },
+            names,
+            prepared: true,
+            statements,
+            unanswered: Arc::default(),
+        }
     }
 
     /// Sets the schema of the table. Default: none, so that the search path decides. [`migrate`](Self::migrate) makes it
@@ -109,6 +114,16 @@ impl PostgresStore {
     pub fn table(mut self, table: Identifier) -> Self {
         self.names.table = table;
         self.renamed()
+    }
+
+    /// Sets how long an operation waits for a connection of the pool; one that gets none is refused with 503. Default: 1 s.
+    ///
+    /// Let it be no more than half of the layer's [store timeout](crate::IdempotencyLayer::store_timeout), so that who gets
+    /// a connection late has the time to use it.
+    #[must_use]
+    pub fn acquire_timeout(mut self, bound: Duration) -> Self {
+        self.pool.turn = bound;
+        self
     }
 
     /// Prepares no statements: each is sent as a text with its values in it. Default: each connection prepares a statement

@@ -20,6 +20,24 @@ const RETURN: Duration = Duration::from_secs(5);
 /// same key, and finds after each round that one of them has won.
 const CONFLICTS: usize = 5;
 
+/// How long is waited for a connection, unless the store is told otherwise: half of the layer's store timeout.
+pub(super) const TURN: Duration = Duration::from_secs(1);
+
+/// The pool of the application, and how long is waited for a connection of it. Without a bound of its own, a crowd that waits after an
+/// outage would get its connections at the very end of the layer's store timeout, have no time left to use them, and close
+/// them half used; and so would the next.
+#[derive(Clone)]
+pub(super) struct Pool {
+    pub(super) inner: PgPool,
+    pub(super) turn: Duration,
+}
+
+impl Pool {
+    pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>, Error> {
+        timeout(self.turn, self.inner.acquire()).await.unwrap_or(Err(Error::PoolTimedOut))
+    }
+}
+
 /// A connection out of the pool. It goes back only if it is between two statements: a call that is given up half way
 /// would leave an answer in it for the next one.
 pub(super) struct Connection {
@@ -29,7 +47,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Takes one out of the pool, or makes one.
-    pub(super) async fn take(pool: &PgPool) -> Result<Self, StoreError> {
+    pub(super) async fn take(pool: &Pool) -> Result<Self, StoreError> {
         Self::of(pool.acquire().await).map_err(unreached)
     }
 
@@ -38,8 +56,8 @@ impl Connection {
     }
 
     /// Takes one that still leads somewhere: when the server was restarted, all that waited in the pool are lost at once.
-    async fn take_sound(pool: &PgPool) -> Result<Self, Error> {
-        for _ in 0..pool.size() {
+    async fn take_sound(pool: &Pool) -> Result<Self, Error> {
+        for _ in 0..pool.inner.size() {
             let mut connection = Self::of(pool.acquire().await)?;
             let Some(inner) = &mut connection.inner else { break };
             connection.is_whole = false;
@@ -55,7 +73,7 @@ impl Connection {
     /// the statement knows its own work when it sees it.
     pub(super) async fn ask(
         &mut self,
-        pool: &PgPool,
+        pool: &Pool,
         statement: &Statement,
         values: &[Value<'_>],
     ) -> Result<Option<PgRow>, StoreError> {

@@ -34,7 +34,7 @@ impl PostgresStore {
     /// another version of this crate has made, or something else: it is left as it is.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         // By the simple protocol, for it goes through every pooler, and takes several statements as one transaction.
-        let mut connection = self.pool.acquire().await.map_err(unreached)?;
+        let mut connection = self.pool.inner.acquire().await.map_err(unreached)?;
         let look = include_str!("layout.sql").replace("{records}", &self.names.to_string());
         let found =
             ::sqlx::raw_sql(AssertSqlSafe(look)).fetch_one(&mut *connection).await.map_err(unreached)?;

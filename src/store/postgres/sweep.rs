@@ -47,7 +47,7 @@ impl PostgresStore {
     pub fn sweep_every(&self, interval: Duration) -> impl Future<Output = ()> + Send + use<> {
         let store = self.clone();
         async move {
-            while !store.pool.is_closed() {
+            while !store.pool.inner.is_closed() {
                 store.sweep_all().await;
                 sleep(interval.max(SHORTEST)).await;
             }
