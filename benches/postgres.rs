@@ -51,21 +51,60 @@ async fn main() {
         ("transaction mode, first", |bench| Box::pin(async move { bench.first().await })),
         ("transaction mode, replay", |bench| Box::pin(async move { bench.replay_of_transaction().await })),
     ];
-    let mut rates = vec![Vec::new(); works.len()];
+    let mut turns: [Vec<Turn>; 6] = Default::default();
     for round in 0..=ROUNDS {
-        for (work, rates) in works.iter().zip(&mut rates) {
-            let rate = turn(&bench, work.1).await;
+        for (work, turns) in works.iter().zip(&mut turns) {
+            let turn = turn(&bench, work.1).await;
             // The first round prepares statements.
             if round > 0 {
-                rates.push(rate);
+                turns.push(turn);
             }
         }
     }
-    println!("{:38} {:>10} {:>12} {:>12}", "", "per second", "of INSERT", "of its own");
-    for ((name, _), work) in works.iter().zip(&rates) {
-        let ratio = |of: usize| median(work.iter().zip(&rates[of]).map(|(rate, of)| rate / of).collect());
-        println!("{name:38} {:>10.0} {:>12.2} {:>12.2}", median(work.clone()), ratio(0), ratio(1));
+    println!(
+        "{:38} {:>10} {:>10} {:>10} {:>10} {:>10}",
+        "", "per second", "of INSERT", "of its own", "client us", "server us"
+    );
+    for ((name, _), work) in works.iter().zip(&turns) {
+        let of = |figure: fn(&Turn) -> f64| median(work.iter().map(figure).collect());
+        let ratio =
+            |of: usize| median(work.iter().zip(&turns[of]).map(|(turn, of)| turn.rate / of.rate).collect());
+        println!(
+            "{name:38} {:>10.0} {:>10.2} {:>10.2} {:>10.0} {:>10.0}",
+            of(|turn| turn.rate),
+            ratio(0),
+            ratio(1),
+            of(|turn| turn.client),
+            of(|turn| turn.server)
+        );
     }
+}
+
+struct Turn {
+    /// How often in a second.
+    rate: f64,
+    /// CPU time of this process and of the server, in microseconds each time.
+    client: f64,
+    server: f64,
+}
+
+/// The CPU time of this process, and of the processes of all PostgreSQL servers, in microseconds so far.
+fn cpu() -> (f64, f64) {
+    let own = std::process::id().to_string();
+    let (mut client, mut server) = (0.0, 0.0);
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Ok(stat) = std::fs::read_to_string(process.path().join("stat")) else { continue };
+        let Some((name, figures)) = stat.rsplit_once(") ") else { continue };
+        let ticks = figures.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
+        // A tick is 10 ms on Linux.
+        let time = ticks.sum::<f64>() * 10_000.0;
+        if process.file_name() == *own {
+            client += time;
+        } else if name.ends_with("(postgres") {
+            server += time;
+        }
+    }
+    (client, server)
 }
 
 mod futures {
@@ -74,8 +113,11 @@ mod futures {
     pub(crate) type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
-/// How often in a second.
-async fn turn<F: Future<Output = ()> + Send + 'static>(bench: &Arc<Bench>, work: fn(Arc<Bench>) -> F) -> f64 {
+async fn turn<F: Future<Output = ()> + Send + 'static>(
+    bench: &Arc<Bench>,
+    work: fn(Arc<Bench>) -> F,
+) -> Turn {
+    let before = cpu();
     let begun = Instant::now();
     let done = Arc::new(AtomicU64::new(0));
     let clients = (0..CLIENTS).map(|_| {
@@ -90,7 +132,10 @@ async fn turn<F: Future<Output = ()> + Send + 'static>(bench: &Arc<Bench>, work:
     for client in clients.collect::<Vec<_>>() {
         client.await.unwrap();
     }
-    f64::from(u32::try_from(done.load(Ordering::Relaxed)).unwrap()) / begun.elapsed().as_secs_f64()
+    let times = f64::from(u32::try_from(done.load(Ordering::Relaxed)).unwrap());
+    let rate = times / begun.elapsed().as_secs_f64();
+    let after = cpu();
+    Turn { rate, client: (after.0 - before.0) / times, server: (after.1 - before.1) / times }
 }
 
 fn median(mut figures: Vec<f64>) -> f64 {
