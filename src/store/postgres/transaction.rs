@@ -17,12 +17,10 @@ use crate::key::StorageKey;
 use crate::outcome::Outcome;
 
 mod claim;
-mod lately;
 mod settle;
 
 use claim::Claim;
 pub use claim::Isolation;
-use lately::Lately;
 use settle::{end, write};
 
 /// Keeps records in a table of PostgreSQL, and runs each attempt in a transaction of the same database: see
@@ -31,7 +29,6 @@ use settle::{end, write};
 pub struct PostgresTxStore {
     store: PostgresStore,
     claims: Claims,
-    lately: Lately,
     isolation: Isolation,
     commits: fn(StatusCode) -> bool,
 }
@@ -69,7 +66,6 @@ impl PostgresStore {
         PostgresTxStore {
             store: self,
             claims: Claims::default(),
-            lately: Lately::default(),
             isolation: Isolation::default(),
             commits: |status| status.as_u16() < 400,
         }
@@ -110,10 +106,7 @@ impl Store for PostgresTxStore {
     async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
         let first = Lease::first(request, Token::random()?);
         let claimed = loop {
-            if self.lately.knows(&request.key)
-                && let Some(found) = self.store.inspect(&request.key).await?
-                && !found.yields_to(request)
-            {
+            if let Some(found) = self.store.answered_lately(request).await? {
                 return Ok(Reservation::Found(found));
             }
             match self.claims.claim(request, first.token) {
@@ -133,7 +126,7 @@ impl Store for PostgresTxStore {
         let claim = Claim::read(&row)?;
         let lease = match claim.found {
             Some(found) if !found.yields_to(request) => {
-                self.lately.answered(&request.key);
+                self.store.lately.answered(&request.key);
                 open.cancel(Some(&found)).await;
                 return Ok(Reservation::Found(found));
             }
@@ -183,7 +176,7 @@ impl Store for PostgresTxStore {
             return Err(StoreError::new(ErrorKind::Conflict));
         }
         open.commit().await.map_err(not_committed)?;
-        self.lately.answered(&lease.key);
+        self.store.lately.answered(&lease.key);
         Ok(Settlement::Applied)
     }
 

@@ -173,14 +173,14 @@ async fn a_handler_that_commits_or_rolls_back_is_told_so_and_leaves_an_abandoned
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_attempt_after_one_that_committed_by_itself_is_told_that_it_was_abandoned() {
+async fn an_attempt_after_one_that_committed_by_itself_is_the_second() {
     let (base, stage) = (Pg::start().await, Stage::new());
     let app = app::<Pg, _>(layer(base.store().await), &stage);
     let script = "sql INSERT INTO orders SELECT count(*)::text FROM orders; sql COMMIT";
     ask(&app, "key", script).await.is_refused(500, "idempotency_transaction_lost");
     ask(&app, "key", script).await.is_refused(500, "idempotency_transaction_lost");
-    let previous = base.ask("SELECT previous FROM idempotency_records").await;
-    assert_eq!(previous, ["abandoned"]);
+    let attempt = base.ask("SELECT status || ' ' || attempt FROM idempotency_records").await;
+    assert_eq!(attempt, ["pending 2"]);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The keys that were answered lately, which are worth a look before a transaction is begun.
+//! The keys that were answered lately, which are worth a look before anything is tried.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
