@@ -144,6 +144,6 @@ pub use store::{PostgresStore, PostgresTxStore};
 pub use store::{SqliteStore, SqliteTxStore};
 
 /// The code in the README runs as a test.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "postgres"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
