@@ -48,6 +48,8 @@ mod dynamic;
 mod error;
 mod lease;
 pub mod memory;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod pooled;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "redis")]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+use http::StatusCode;
 use sqlx::Database;
 use tokio::sync::{OwnedMappedMutexGuard, OwnedMutexGuard};
 
@@ -17,9 +18,14 @@ mod open;
 
 #[cfg(feature = "postgres")]
 pub(super) use claims::in_flight;
-pub(super) use claims::{Claimed, Claims, Holder};
+pub(super) use claims::{Claimed, Claims};
 pub use error::TxError;
 pub(super) use open::{Lost, Open, Slot};
+
+/// The answers that commit what the handler wrote, unless a store is told otherwise.
+pub(super) fn below_400(status: StatusCode) -> bool {
+    status.as_u16() < 400
+}
 
 /// The open transaction of the attempt, for the handler's business writes: they are committed together with the key and
 /// the answer, or not at all.

@@ -5,16 +5,12 @@ use std::time::Duration;
 use ::sqlx::pool::PoolConnection;
 use ::sqlx::postgres::PgRow;
 use ::sqlx::{Connection as _, Error, PgPool, Postgres};
-use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::super::StoreError;
+use super::super::pooled::Pooled;
 use super::error::{Fate, store_error, unreached};
 use super::statement::{Statement, Value};
-
-/// How long a connection may take on its way back to the pool, where the driver asks the server once more. Without a
-/// bound, one whose network died at that moment would hold its place in the pool until the system gives it up.
-const RETURN: Duration = Duration::from_secs(5);
 
 /// How often a statement is sent again because others were at the same records: a reservation races with those that want the
 /// same key, and finds after each round that one of them has won.
@@ -38,12 +34,9 @@ impl Pool {
     }
 }
 
-/// A connection out of the pool. It goes back only if it is between two statements: a call that is given up half way
-/// would leave an answer in it for the next one.
-pub(super) struct Connection {
-    inner: Option<PoolConnection<Postgres>>,
-    is_whole: bool,
-}
+/// A connection out of the pool, which is whole between two statements: a call that is given up half way leaves an answer
+/// in it for the next one. `None` once it was left.
+pub(super) struct Connection(Option<Pooled<Postgres>>);
 
 impl Connection {
     /// Takes one out of the pool, or makes one.
@@ -52,17 +45,17 @@ impl Connection {
     }
 
     fn of(acquired: Result<PoolConnection<Postgres>, Error>) -> Result<Self, Error> {
-        acquired.map(|inner| Self { inner: Some(inner), is_whole: true })
+        acquired.map(|connection| Self(Some(Pooled::new(connection))))
     }
 
     /// Takes one that still leads somewhere: when the server was restarted, all that waited in the pool are lost at once.
     async fn take_sound(pool: &Pool) -> Result<Self, Error> {
         for _ in 0..pool.inner.size() {
             let mut connection = Self::of(pool.acquire().await)?;
-            let Some(inner) = &mut connection.inner else { break };
-            connection.is_whole = false;
+            let Some(inner) = &mut connection.0 else { break };
+            inner.is_whole = false;
             if inner.ping().await.is_ok() {
-                connection.is_whole = true;
+                inner.is_whole = true;
                 return Ok(connection);
             }
         }
@@ -87,7 +80,7 @@ impl Connection {
             return Err(store_error(first));
         }
         // Before another is asked for: the pool may have this one only.
-        self.leave();
+        self.0 = None;
         match Self::take_sound(pool).await {
             Ok(other) => *self = other,
             Err(error) => {
@@ -100,36 +93,19 @@ impl Connection {
     }
 
     async fn send(&mut self, statement: &Statement, values: &[Value<'_>]) -> Result<Option<PgRow>, Error> {
-        let Some(inner) = &mut self.inner else {
+        let Some(inner) = &mut self.0 else {
             return Err(Error::PoolClosed);
         };
         let mut conflicts = 0;
         loop {
-            self.is_whole = false;
+            inner.is_whole = false;
             let answer = statement.run(inner, values).await;
             let fate = answer.as_ref().err().map(Fate::of);
-            self.is_whole = !matches!(fate, Some(Fate::Lost | Fate::Stale));
+            inner.is_whole = !matches!(fate, Some(Fate::Lost | Fate::Stale));
             if fate != Some(Fate::Conflict) || conflicts == CONFLICTS {
                 return answer;
             }
             conflicts += 1;
         }
-    }
-
-    fn leave(&mut self) {
-        let Some(mut inner) = self.inner.take() else {
-            return;
-        };
-        if !self.is_whole {
-            inner.close_on_drop();
-        } else if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(timeout(RETURN, inner.return_to_pool()));
-        }
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.leave();
     }
 }

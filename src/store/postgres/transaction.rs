@@ -6,7 +6,7 @@ use std::time::Duration;
 use ::sqlx::Postgres;
 use http::StatusCode;
 
-use super::super::tx::{Claims, Holder, Open, Slot, in_flight};
+use super::super::tx::{Claims, Open, Slot, below_400, in_flight};
 use super::super::{
     ErrorKind, Lease, OpenTransaction, Record, Reservation, Reserve, Settlement, Status, Store, StoreError,
     Token,
@@ -21,7 +21,7 @@ mod settle;
 
 use claim::Claim;
 pub use claim::Isolation;
-use settle::{end, write};
+use settle::write;
 
 /// Keeps records in a table of PostgreSQL, and runs each attempt in a transaction of the same database: see
 /// [`PostgresStore::in_transaction`].
@@ -67,7 +67,7 @@ impl PostgresStore {
             store: self,
             claims: Claims::default(),
             isolation: Isolation::default(),
-            commits: |status| status.as_u16() < 400,
+            commits: below_400,
         }
     }
 }
@@ -105,19 +105,12 @@ impl fmt::Debug for PostgresTxStore {
 impl Store for PostgresTxStore {
     async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
         let first = Lease::first(request, Token::random()?);
-        let claimed = loop {
-            if let Some(found) = self.store.answered_lately(request).await? {
-                return Ok(Reservation::Found(found));
-            }
-            match self.claims.claim(request, first.token) {
-                Holder::Caller(claimed) => break claimed,
-                Holder::Running(running) => return Ok(Reservation::Found(running)),
-                Holder::Asking(asking) => match asking.over().await {
-                    Some(found) if !found.yields_to(request) => return Ok(Reservation::Found(found)),
-                    _ => {}
-                },
-            }
-        };
+        // A replay is one read, if it is likely to be one.
+        let claimed =
+            match self.claims.claim(request, first.token, || self.store.answered_lately(request)).await? {
+                Ok(claimed) => claimed,
+                Err(found) => return Ok(Reservation::Found(*found)),
+            };
         let connection = self.store.pool.acquire().await.map_err(unreached)?;
         let begin = self.begin(request);
         let mut open = Open::<Postgres>::begin(connection, begin, claimed).await.map_err(not_begun)?;
@@ -160,7 +153,7 @@ impl Store for PostgresTxStore {
         outcome: &Outcome,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        let open = end(lease)?;
+        let open = Slot::end(lease)?;
         if !(self.commits)(outcome.status) {
             let kept = self.keep(open, lease, Status::Success, Some(outcome), retention).await?;
             return if kept { Ok(Settlement::Applied) } else { Err(StoreError::new(ErrorKind::Conflict)) };
@@ -186,12 +179,12 @@ impl Store for PostgresTxStore {
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        self.keep(end(lease)?, lease, Status::Failed, outcome, retention).await?;
+        self.keep(Slot::end(lease)?, lease, Status::Failed, outcome, retention).await?;
         Ok(Settlement::Applied)
     }
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
-        let open = self.still_open(end(lease)?, lease).await?;
+        let open = self.still_open(Slot::end(lease)?, lease).await?;
         open.rollback().await.map_err(not_committed)?;
         Ok(Settlement::Applied)
     }

@@ -7,7 +7,7 @@ use http::StatusCode;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{SqlStr, Sqlite};
 
-use super::super::tx::{Claims, Holder, Lost, Open, Slot};
+use super::super::tx::{Claims, Lost, Open, Slot, below_400};
 use super::super::{
     ErrorKind, Lease, OpenTransaction, Record, Reservation, Reserve, Settlement, Status, Store, StoreError,
     Token,
@@ -53,7 +53,7 @@ impl SqliteStore {
     /// # }
     /// ```
     pub fn in_transaction(self) -> SqliteTxStore {
-        SqliteTxStore { store: self, claims: Claims::default(), commits: |status| status.as_u16() < 400 }
+        SqliteTxStore { store: self, claims: Claims::default(), commits: below_400 }
     }
 }
 
@@ -88,20 +88,9 @@ const ROLLBACK_TO: &str = "ROLLBACK TO idempotency_attempt";
 impl Store for SqliteTxStore {
     async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
         let first = Lease::first(request, Token::random()?);
-        let claimed = loop {
-            if let Some(found) = self.store.find(&request.key).await?
-                && !found.yields_to(request)
-            {
-                return Ok(Reservation::Found(found));
-            }
-            match self.claims.claim(request, first.token) {
-                Holder::Caller(claimed) => break claimed,
-                Holder::Running(running) => return Ok(Reservation::Found(running)),
-                Holder::Asking(asking) => match asking.over().await {
-                    Some(found) if !found.yields_to(request) => return Ok(Reservation::Found(found)),
-                    _ => {}
-                },
-            }
+        let claimed = match self.claims.claim(request, first.token, || self.store.find(&request.key)).await? {
+            Ok(claimed) => claimed,
+            Err(found) => return Ok(Reservation::Found(*found)),
         };
         let connection = self.store.writing.acquire().await.map_err(store_error)?;
         let mut open = Open::<Sqlite>::begin(connection, BEGIN, claimed).await.map_err(store_error)?;
@@ -128,7 +117,7 @@ impl Store for SqliteTxStore {
         outcome: &Outcome,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        let open = end(lease)?;
+        let open = Slot::end(lease)?;
         if !(self.commits)(outcome.status) {
             return self.keep(open, lease, Status::Success, Some(outcome), retention).await;
         }
@@ -147,11 +136,11 @@ impl Store for SqliteTxStore {
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        self.keep(end(lease)?, lease, Status::Failed, outcome, retention).await
+        self.keep(Slot::end(lease)?, lease, Status::Failed, outcome, retention).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
-        let open = self.still_open(end(lease)?, lease, ROLLBACK_TO).await?;
+        let open = self.still_open(Slot::end(lease)?, lease, ROLLBACK_TO).await?;
         open.rollback().await.map_err(store_error)?;
         Ok(Settlement::Applied)
     }
@@ -254,11 +243,6 @@ impl SqliteTxStore {
         }
         open.commit().await.map_err(store_error)
     }
-}
-
-fn end(lease: &Lease) -> Result<Open<Sqlite>, StoreError> {
-    let slot = lease.transaction.as_ref().and_then(OpenTransaction::held::<Slot<Sqlite>>);
-    slot.ok_or_else(|| StoreError::from(Lost::Ended))?.end()
 }
 
 async fn apply(write: Write<'_>, connection: &mut SqliteConnection) -> Result<bool, StoreError> {

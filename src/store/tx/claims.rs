@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::future::Future;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
-use super::super::{Record, Reserve, State, Token};
+use super::super::{Record, Reserve, State, StoreError, Token};
 use crate::fingerprint::Fingerprint;
 use crate::key::StorageKey;
 use crate::mutex::held;
@@ -32,45 +33,43 @@ pub(in super::super) struct Claimed {
     asking: Option<watch::Sender<Option<Record>>>,
 }
 
-/// Who has a key in this process.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives for a moment, and a box would cost more than the move"
-)]
-pub(in super::super) enum Holder {
-    /// The caller, from now on.
-    Caller(Claimed),
-    /// An attempt runs.
-    Running(Record),
-    /// Somebody is about to learn what stands there. It may be an answer, so nobody is told that an attempt runs.
-    Asking(Asking),
-}
-
-/// Somebody else who is about to learn what stands under a key.
-pub(in super::super) struct Asking(watch::Receiver<Option<Record>>);
-
-impl Asking {
-    /// Waits until that is known, and gives what there is to tell of it.
-    pub(in super::super) async fn over(mut self) -> Option<Record> {
-        // It ends with the sender, and what was sent before stays.
-        while self.0.changed().await.is_ok() {}
-        self.0.borrow().clone()
-    }
-}
-
 impl Claims {
-    /// Claims the key of a request among those of this process, or tells who has it.
-    pub(in super::super) fn claim(&self, request: &Reserve, token: Token) -> Holder {
-        match held(&self.0).entry(request.key) {
-            Entry::Vacant(free) => {
-                let (sender, asking) = watch::channel(None);
-                free.insert(Taken { fingerprint: request.fingerprint, token, asking: Some(asking) });
-                Holder::Caller(Claimed { keys: Arc::clone(&self.0), key: request.key, asking: Some(sender) })
+    /// Claims the key of a request among those of this process; or tells what stands there, if `look` finds that it is
+    /// answered, an attempt runs here, or somebody else has just learnt it.
+    pub(in super::super) async fn claim<F>(
+        &self,
+        request: &Reserve,
+        token: Token,
+        look: impl Fn() -> F,
+    ) -> Result<Result<Claimed, Box<Record>>, StoreError>
+    where
+        F: Future<Output = Result<Option<Record>, StoreError>>,
+    {
+        loop {
+            if let Some(found) = look().await?.filter(|found| !found.yields_to(request)) {
+                return Ok(Err(Box::new(found)));
             }
-            Entry::Occupied(other) => match other.get() {
-                Taken { asking: Some(asking), .. } => Holder::Asking(Asking(asking.clone())),
-                Taken { fingerprint, token, .. } => Holder::Running(in_flight(*fingerprint, *token)),
-            },
+            let mut asking = match held(&self.0).entry(request.key) {
+                Entry::Vacant(free) => {
+                    let (sender, asking) = watch::channel(None);
+                    free.insert(Taken { fingerprint: request.fingerprint, token, asking: Some(asking) });
+                    let keys = Arc::clone(&self.0);
+                    return Ok(Ok(Claimed { keys, key: request.key, asking: Some(sender) }));
+                }
+                Entry::Occupied(other) => match other.get() {
+                    Taken { asking: Some(asking), .. } => asking.clone(),
+                    Taken { fingerprint, token, .. } => {
+                        return Ok(Err(Box::new(in_flight(*fingerprint, *token))));
+                    }
+                },
+            };
+            // It may be about to find an answer, so nobody is told that an attempt runs. It ends with the sender, and what
+            // was sent before stays.
+            while asking.changed().await.is_ok() {}
+            let told = asking.borrow().clone();
+            if let Some(found) = told.filter(|found| !found.yields_to(request)) {
+                return Ok(Err(Box::new(found)));
+            }
         }
     }
 }

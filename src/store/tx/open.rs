@@ -2,26 +2,21 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Database, Error, SqlStr};
 use sqlx_core::transaction::TransactionManager as _;
-use tokio::runtime::Handle;
 use tokio::sync::Mutex;
-use tokio::time::timeout;
 
-use super::super::{ErrorKind, Record, StoreError, Token};
+use super::super::pooled::Pooled;
+use super::super::{ErrorKind, Lease, OpenTransaction, Record, StoreError, Token};
 use super::Claimed;
-
-/// How long a connection may take on its way back to the pool. It still has a rollback to send.
-const RETURN: Duration = Duration::from_secs(5);
 
 /// A transaction on a connection out of the pool. The driver's own type gives a connection back that was left in the middle
 /// of its `BEGIN`, and the next one would find itself in somebody else's transaction; this one closes it.
 pub(in super::super) struct Open<DB: Database> {
-    connection: PoolConnection<DB>,
-    is_over: bool,
+    /// Whole while it is in no transaction.
+    connection: Pooled<DB>,
     /// The key is in use in this process for as long as this is.
     claimed: Claimed,
     /// The record that this attempt takes over, by its token.
@@ -37,14 +32,14 @@ impl<DB: Database> Open<DB> {
         statement: SqlStr,
         claimed: Claimed,
     ) -> Result<Self, Error> {
-        let mut open = Self { connection, is_over: false, claimed, replaces: None, mark: 0 };
-        DB::TransactionManager::begin(&mut open.connection, Some(statement)).await?;
+        let mut open = Self { connection: Pooled::new(connection), claimed, replaces: None, mark: 0 };
+        open.begin_again(statement).await?;
         Ok(open)
     }
 
     /// Begins another transaction, after the one before was rolled back.
     pub(in super::super) async fn begin_again(&mut self, statement: SqlStr) -> Result<(), Error> {
-        self.is_over = false;
+        self.connection.is_whole = false;
         DB::TransactionManager::begin(&mut self.connection, Some(statement)).await
     }
 
@@ -81,7 +76,7 @@ impl<DB: Database> Open<DB> {
 
     pub(in super::super) async fn commit(mut self) -> Result<(), Error> {
         DB::TransactionManager::commit(&mut self.connection).await?;
-        self.is_over = true;
+        self.connection.is_whole = true;
         Ok(())
     }
 
@@ -90,7 +85,7 @@ impl<DB: Database> Open<DB> {
         while DB::TransactionManager::get_transaction_depth(&self.connection) > 0 {
             DB::TransactionManager::rollback(&mut self.connection).await?;
         }
-        self.is_over = true;
+        self.connection.is_whole = true;
         Ok(self)
     }
 
@@ -107,21 +102,11 @@ impl<DB: Database> Open<DB> {
 
     /// What goes on in a connection that is not in a transaction any more: it is closed if that is left half way.
     pub(in super::super) fn begun(&mut self) {
-        self.is_over = false;
+        self.connection.is_whole = false;
     }
 
     pub(in super::super) fn ended(&mut self) {
-        self.is_over = true;
-    }
-}
-
-impl<DB: Database> Drop for Open<DB> {
-    fn drop(&mut self) {
-        if !self.is_over {
-            self.connection.close_on_drop();
-        } else if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(timeout(RETURN, self.connection.return_to_pool()));
-        }
+        self.connection.is_whole = true;
     }
 }
 
@@ -137,13 +122,16 @@ impl<DB: Database> Slot<DB> {
         &self.0
     }
 
-    /// Takes it for good, to end it.
+    /// Takes the transaction of a lease for good, to end it.
     ///
     /// # Errors
     ///
     /// If the handler has not given it back. It is then rolled back when whoever has it lets go of it.
-    pub(in super::super) fn end(&self) -> Result<Open<DB>, StoreError> {
-        match self.0.try_lock() {
+    pub(in super::super) fn end(lease: &Lease) -> Result<Open<DB>, StoreError> {
+        let slot = lease.transaction.as_ref().and_then(OpenTransaction::held::<Self>);
+        let slot = slot.ok_or_else(|| StoreError::from(Lost::Ended))?;
+        let open = slot.0.try_lock();
+        match open {
             Ok(mut open) => open.take().ok_or_else(|| Lost::Ended.into()),
             Err(_) => Err(Lost::Kept.into()),
         }

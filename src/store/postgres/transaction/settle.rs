@@ -6,8 +6,8 @@ use ::sqlx::postgres::PgRow;
 use ::sqlx::{Postgres, Row as _};
 
 use super::super::super::table::Answer;
-use super::super::super::tx::{Lost, Open, Slot};
-use super::super::super::{Lease, OpenTransaction, Status, StoreError};
+use super::super::super::tx::{Lost, Open};
+use super::super::super::{Lease, Status, StoreError};
 use super::super::error::{is_aborted, not_committed};
 use super::super::statement::{Statement, Value};
 use super::PostgresTxStore;
@@ -65,12 +65,6 @@ impl PostgresTxStore {
             Err(error) => Err(not_committed(error)),
         }
     }
-}
-
-/// Takes the transaction back from the handler.
-pub(super) fn end(lease: &Lease) -> Result<Open<Postgres>, StoreError> {
-    let slot = lease.transaction.as_ref().and_then(OpenTransaction::held::<Slot<Postgres>>);
-    slot.ok_or_else(|| StoreError::from(Lost::Ended))?.end()
 }
 
 /// Runs a statement that writes how an attempt has ended.
