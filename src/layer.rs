@@ -3,19 +3,20 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderName, Method, Response, response};
+use http::{HeaderName, Method};
 use tower_layer::Layer;
 
-use crate::config::{Class, Config, InFlight, LONGEST_WAIT, OnAbandoned, OnFailed, OnOutage};
+use crate::config::Config;
 use crate::key::Scope;
-use crate::rejection::Rejection;
 use crate::service::Idempotency;
 use crate::shared::Shared;
 use crate::store::Store;
+
+mod answers;
+mod operation;
+mod policies;
 
 /// Makes the operations behind it safe to retry.
 ///
@@ -135,126 +136,10 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.secret = Some(secret))
     }
 
-    /// Sets headers that are part of what the request is, beside its content type: an `Accept` that chooses between
-    /// two answers, say. Default: none.
-    #[must_use]
-    pub fn fingerprint_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.set(|config| config.fingerprint_headers = names.into_iter().collect())
-    }
-
     /// Sets the largest request body in bytes; above it the answer is 413. Default: 1 MiB.
     #[must_use]
     pub fn max_request(self, bytes: usize) -> Self {
         self.set(|config| config.max_request = bytes)
-    }
-
-    /// Sets the largest answer in bytes whose body is kept. A larger one goes to the client unchanged, and a repeat
-    /// gets 409. Default: 1 MiB.
-    #[must_use]
-    pub fn max_response(self, bytes: usize) -> Self {
-        self.set(|config| config.max_response = bytes)
-    }
-
-    /// Sets how long an attempt is taken to be alive without a sign of life. It is renewed at each third while the
-    /// handler runs, so a handler may take any time, as long as it does not block the runtime's threads; a crash is noticed
-    /// when it lapses. Default: 10 s. No less than 3 ms, no more than a year.
-    #[must_use]
-    pub fn lease(self, lease: Duration) -> Self {
-        self.set(|config| config.lease = lease.clamp(Duration::from_millis(3), LONGEST_WAIT))
-    }
-
-    /// Sets how long an answer is kept after it was given. Default: 24 h. No less than 1 ms.
-    #[must_use]
-    pub fn retention(self, retention: Duration) -> Self {
-        self.set(|config| config.retention = retention.max(Duration::from_millis(1)))
-    }
-
-    /// Sets how long each operation of the store may take. A reservation that takes longer is answered 503; an answer
-    /// whose write takes longer goes to the client, and is written again in the background. Default: 2 s.
-    #[must_use]
-    pub fn store_timeout(self, bound: Duration) -> Self {
-        self.set(|config| config.store_timeout = bound)
-    }
-
-    /// Sets what a request gets whose key is in flight. Default: [`InFlight::Reject`].
-    #[must_use]
-    pub fn in_flight(self, policy: InFlight) -> Self {
-        self.set(|config| config.in_flight = policy)
-    }
-
-    /// Sets what a request gets whose key stands for a failed attempt. Default: [`OnFailed::Rerun`].
-    #[must_use]
-    pub fn on_failed(self, policy: OnFailed) -> Self {
-        self.set(|config| config.on_failed = policy)
-    }
-
-    /// Sets what a request gets whose key stands for an attempt that was cut off. Default: [`OnAbandoned::Rerun`].
-    #[must_use]
-    pub fn on_abandoned(self, policy: OnAbandoned) -> Self {
-        self.set(|config| config.on_abandoned = policy)
-    }
-
-    /// Sets what a request gets that comes while the store is down. Default: [`OnOutage::Closed`].
-    #[must_use]
-    pub fn on_outage(self, policy: OnOutage) -> Self {
-        self.set(|config| config.on_outage = policy)
-    }
-
-    /// Sets how many times the handler is called again when another transaction was in the way of its own (a serialization
-    /// failure, a deadlock), each time in a new transaction. Transaction mode only. Default: 0, and the client gets 409
-    /// with `Retry-After`.
-    ///
-    /// The request is copied for it, its extensions included.
-    #[must_use]
-    pub fn retry_conflicts(self, times: u32) -> Self {
-        self.set(|config| config.retry_conflicts = times)
-    }
-
-    /// Sets what `Retry-After` says on a 409 in flight and on a 503, in whole seconds. Default: 1 s.
-    #[must_use]
-    pub fn retry_after(self, after: Duration) -> Self {
-        self.set(|config| config.retry_after = after)
-    }
-
-    /// Replaces the rule that says which answers are definitive. Default: [`Class::of`] the status.
-    ///
-    /// ```
-    /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
-    /// use tower_idempotency::Class;
-    ///
-    /// // A card that was declined may be tried again under the same key.
-    /// let layer = IdempotencyLayer::new(MemoryStore::new()).classifier(|response| {
-    ///     match response.status.as_u16() {
-    ///         402 => Class::Forget,
-    ///         _ => Class::of(response.status),
-    ///     }
-    /// });
-    /// ```
-    #[must_use]
-    pub fn classifier(self, classifier: impl Fn(&response::Parts) -> Class + Send + Sync + 'static) -> Self {
-        self.set(|config| config.classifier = Arc::new(classifier))
-    }
-
-    /// Replaces how refusals look. Status, `Retry-After`, `X-Should-Retry` and `Location` are set after it, for
-    /// clients act on them. Default: [`Rejection::render`].
-    ///
-    /// ```
-    /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
-    /// use bytes::Bytes;
-    /// use http::Response;
-    ///
-    /// let layer = IdempotencyLayer::new(MemoryStore::new())
-    ///     .renderer(|rejection| Response::new(Bytes::from(rejection.code())));
-    /// ```
-    #[must_use]
-    pub fn renderer(self, renderer: impl Fn(&Rejection) -> Response<Bytes> + Send + Sync + 'static) -> Self {
-        self.set(|config| config.renderer = Arc::new(renderer))
-    }
-
-    /// Adds `X-Idempotent-Result: false` to first answers. Default: only replays are marked.
-    #[must_use]
-    pub fn mark_first(self) -> Self {
-        self.set(|config| config.mark_first = true)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Every refusal of the layer: its status, its headers and its problem document (RFC 9457).
 
-use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use crate::key::KeyError;
 use crate::store::ErrorKind;
+
+mod words;
 
 /// Tells clients, whatever they do with a 409 otherwise, that to send the request again is of no use.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -112,47 +113,6 @@ impl Rejection {
         }
     }
 
-    /// The `title` member: what kind of problem it is.
-    pub fn title(&self) -> &'static str {
-        match self {
-            Self::KeyMissing => "Idempotency key missing",
-            Self::KeyInvalid(_) => "Idempotency key invalid",
-            Self::RequestUnreadable => "Request body unreadable",
-            Self::RequestTooLarge { .. } => "Request body too large",
-            Self::KeyReused => "Idempotency key used for another request",
-            Self::InFlight { .. } => "Request in flight",
-            Self::ResultNotRetained { .. } => "Result not retained",
-            Self::OutcomeUnknown => "Outcome of an earlier attempt unknown",
-            Self::AttemptFailed { .. } => "An earlier attempt failed",
-            Self::ShuttingDown { .. } => "Service shutting down",
-            Self::StoreUnavailable { .. } => "Idempotency store unavailable",
-            Self::CommitUnconfirmed { .. } => "Commit unconfirmed",
-            Self::TransactionLost => "Transaction lost",
-        }
-    }
-
-    /// The `type` member: a page that explains the problem.
-    pub fn type_uri(&self) -> String {
-        let variant = match self {
-            Self::KeyMissing => "KeyMissing",
-            Self::KeyInvalid(_) => "KeyInvalid",
-            Self::RequestUnreadable => "RequestUnreadable",
-            Self::RequestTooLarge { .. } => "RequestTooLarge",
-            Self::KeyReused => "KeyReused",
-            Self::InFlight { .. } => "InFlight",
-            Self::ResultNotRetained { .. } => "ResultNotRetained",
-            Self::OutcomeUnknown => "OutcomeUnknown",
-            Self::AttemptFailed { .. } => "AttemptFailed",
-            Self::ShuttingDown { .. } => "ShuttingDown",
-            Self::StoreUnavailable { .. } => "StoreUnavailable",
-            Self::CommitUnconfirmed { .. } => "CommitUnconfirmed",
-            Self::TransactionLost => "TransactionLost",
-        };
-        format!(
-            "https://docs.rs/tower-idempotency/latest/tower_idempotency/enum.Rejection.html#variant.{variant}"
-        )
-    }
-
     /// When to send the request again, if that may help.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -238,63 +198,3 @@ fn whole_seconds(duration: Duration) -> u64 {
     let up = u64::from(duration.subsec_nanos() > 0);
     duration.as_secs().saturating_add(up).max(1)
 }
-
-/// The `detail` member: what happened, and what the client can do.
-impl fmt::Display for Rejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::KeyMissing => f.write_str(
-                "This operation requires an idempotency key. Send one that is new for each operation.",
-            ),
-            Self::KeyInvalid(error) => {
-                let max = crate::key::IdempotencyKey::MAX_LEN;
-                write!(
-                    f,
-                    "Not a key: {error}. A key is 1 to {max} bytes of visible ASCII, sent once."
-                )
-            }
-            Self::RequestUnreadable => {
-                f.write_str("The request body ended before its end. Nothing was done.")
-            }
-            Self::RequestTooLarge { limit: Some(limit) } => {
-                write!(f, "The request body is larger than {limit} bytes. Nothing was done.")
-            }
-            Self::RequestTooLarge { limit: None } => {
-                f.write_str("The request body is too large. Nothing was done.")
-            }
-            Self::KeyReused => f.write_str(
-                "This key was used for another request. Use a new key for a new operation, or repeat the first \
-                 request unchanged.",
-            ),
-            Self::InFlight { .. } => {
-                f.write_str("A request with this key is still running. Ask again later.")
-            }
-            Self::ResultNotRetained { original_status, .. } => write!(
-                f,
-                "The operation was done and answered with {}, but its answer was not kept. It is not done again.",
-                original_status.as_u16()
-            ),
-            Self::OutcomeUnknown => f.write_str(
-                "An earlier attempt was cut off, and nobody knows how far it got. It is not done again.",
-            ),
-            Self::AttemptFailed { .. } => {
-                f.write_str("An earlier attempt failed. It is not done again under this key.")
-            }
-            Self::ShuttingDown { .. } => {
-                f.write_str("This server is shutting down and began nothing. Ask again later.")
-            }
-            Self::StoreUnavailable { .. } => f.write_str(
-                "The request could not be checked against earlier ones, so nothing was done. Ask again later.",
-            ),
-            Self::CommitUnconfirmed { .. } => f.write_str(
-                "The operation could not be confirmed: it was done once or not at all. Ask again later with the same \
-                 key, and the answer tells.",
-            ),
-            Self::TransactionLost => {
-                f.write_str("The operation could not be finished because of a fault in this server.")
-            }
-        }
-    }
-}
-
-impl std::error::Error for Rejection {}

@@ -1,0 +1,70 @@
+//! How long things take, and what a request gets whose key is taken.
+
+use std::time::Duration;
+
+use super::IdempotencyLayer;
+use crate::config::{InFlight, LONGEST_WAIT, OnAbandoned, OnFailed, OnOutage};
+use crate::store::Store;
+
+impl<St: Store> IdempotencyLayer<St> {
+    /// Sets how long an attempt is taken to be alive without a sign of life. It is renewed at each third while the
+    /// handler runs, so a handler may take any time, as long as it does not block the runtime's threads; a crash is noticed
+    /// when it lapses. Default: 10 s. No less than 3 ms, no more than a year.
+    #[must_use]
+    pub fn lease(self, lease: Duration) -> Self {
+        self.set(|config| config.lease = lease.clamp(Duration::from_millis(3), LONGEST_WAIT))
+    }
+
+    /// Sets how long an answer is kept after it was given. Default: 24 h. No less than 1 ms.
+    #[must_use]
+    pub fn retention(self, retention: Duration) -> Self {
+        self.set(|config| config.retention = retention.max(Duration::from_millis(1)))
+    }
+
+    /// Sets how long each operation of the store may take. A reservation that takes longer is answered 503; an answer
+    /// whose write takes longer goes to the client, and is written again in the background. Default: 2 s.
+    #[must_use]
+    pub fn store_timeout(self, bound: Duration) -> Self {
+        self.set(|config| config.store_timeout = bound)
+    }
+
+    /// Sets what a request gets whose key is in flight. Default: [`InFlight::Reject`].
+    #[must_use]
+    pub fn in_flight(self, policy: InFlight) -> Self {
+        self.set(|config| config.in_flight = policy)
+    }
+
+    /// Sets what a request gets whose key stands for a failed attempt. Default: [`OnFailed::Rerun`].
+    #[must_use]
+    pub fn on_failed(self, policy: OnFailed) -> Self {
+        self.set(|config| config.on_failed = policy)
+    }
+
+    /// Sets what a request gets whose key stands for an attempt that was cut off. Default: [`OnAbandoned::Rerun`].
+    #[must_use]
+    pub fn on_abandoned(self, policy: OnAbandoned) -> Self {
+        self.set(|config| config.on_abandoned = policy)
+    }
+
+    /// Sets what a request gets that comes while the store is down. Default: [`OnOutage::Closed`].
+    #[must_use]
+    pub fn on_outage(self, policy: OnOutage) -> Self {
+        self.set(|config| config.on_outage = policy)
+    }
+
+    /// Sets how many times the handler is called again when another transaction was in the way of its own (a serialization
+    /// failure, a deadlock), each time in a new transaction. Transaction mode only. Default: 0, and the client gets 409
+    /// with `Retry-After`.
+    ///
+    /// The request is copied for it, its extensions included.
+    #[must_use]
+    pub fn retry_conflicts(self, times: u32) -> Self {
+        self.set(|config| config.retry_conflicts = times)
+    }
+
+    /// Sets what `Retry-After` says on a 409 in flight and on a 503, in whole seconds. Default: 1 s.
+    #[must_use]
+    pub fn retry_after(self, after: Duration) -> Self {
+        self.set(|config| config.retry_after = after)
+    }
+}
