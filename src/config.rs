@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, Method, Response, Uri, response};
+use http::{HeaderMap, HeaderName, Method, Response, response};
 use http_body::Body;
 
 use crate::body::ResponseBody;
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, Fingerprinting, Fingerprints, Operation};
 use crate::key::{IdempotencyKey, KeyError, Scope, StorageKey};
 use crate::rejection::Rejection;
 use crate::store::{ErrorKind, Rerun, Reserve};
@@ -40,7 +39,7 @@ pub(crate) struct Config {
     pub(crate) namespace: String,
     pub(crate) secret: Option<[u8; 32]>,
     pub(crate) scope: Option<Arc<ScopeFn>>,
-    pub(crate) fingerprint_headers: Vec<HeaderName>,
+    pub(crate) fingerprinting: Fingerprinting,
     pub(crate) max_request: usize,
     pub(crate) max_response: usize,
     pub(crate) lease: Duration,
@@ -69,7 +68,7 @@ impl Default for Config {
             namespace: String::new(),
             secret: None,
             scope: None,
-            fingerprint_headers: Vec::new(),
+            fingerprinting: Fingerprinting::default(),
             max_request: 1 << 20,
             max_response: 1 << 20,
             lease: Duration::from_secs(10),
@@ -121,10 +120,17 @@ impl Config {
         StorageKey::derive(self.secret.as_ref(), &self.namespace, scope, key)
     }
 
-    /// What the layer asks of the store for a request.
-    pub(crate) fn reserve(&self, parts: &Parts, key: &IdempotencyKey, body: &[u8]) -> Reserve {
+    /// What the layer asks of the store for a request, and the fingerprints of the same request under every other rule by
+    /// which a live record may have been written.
+    pub(crate) fn reserve(
+        &self,
+        parts: &Parts,
+        key: &IdempotencyKey,
+        body: &[u8],
+    ) -> (Reserve, Vec<Fingerprint>) {
         let scope = self.scope.as_ref().map_or_else(Scope::anonymous, |scope| scope(parts));
-        self.reservation(self.storage_key(&scope, key), self.fingerprint(parts, body))
+        let Fingerprints { own, others } = self.fingerprinting.of(&Operation::new(parts, body));
+        (self.reservation(self.storage_key(&scope, key), own), others)
     }
 
     /// What the layer asks of the store for any operation.
@@ -138,11 +144,6 @@ impl Config {
             rerun_failed: if self.on_failed == OnFailed::Rerun { Rerun::Any } else { Rerun::Never },
             rerun_abandoned: self.on_abandoned == OnAbandoned::Rerun,
         }
-    }
-
-    fn fingerprint(&self, parts: &Parts, body: &[u8]) -> Fingerprint {
-        let path = original_path(parts);
-        Fingerprint::of_request(&parts.method, path, &parts.headers, &self.fingerprint_headers, body)
     }
 
     pub(crate) fn refuse<B: Body>(&self, rejection: Rejection) -> Response<ResponseBody<B>> {
@@ -189,22 +190,6 @@ impl Config {
         };
         worth_keeping.then_some(self.max_response)
     }
-}
-
-/// The path and query that the client sent: a nested router strips its prefix from the URI that the layer sees.
-#[cfg(feature = "axum")]
-fn original_path(parts: &Parts) -> &str {
-    let original = parts.extensions.get::<axum::extract::OriginalUri>();
-    path_and_query(original.map_or(&parts.uri, |original| &original.0))
-}
-
-#[cfg(not(feature = "axum"))]
-fn original_path(parts: &Parts) -> &str {
-    path_and_query(&parts.uri)
-}
-
-fn path_and_query(uri: &Uri) -> &str {
-    uri.path_and_query().map_or(uri.path(), PathAndQuery::as_str)
 }
 
 impl fmt::Debug for Config {

@@ -32,11 +32,12 @@ impl Framed {
         }
     }
 
-    /// The digest of `content` with the fields behind it. The length of the content comes last, at a fixed size, so
+    /// The digest of `content` with the fields behind it; keyed as in [`finish`](Self::finish). The length of the content comes last, at a fixed size, so
     /// that nothing can pass from one into the other. Content comes first because BLAKE3 is fastest on long input
     /// that starts where a chunk starts.
-    pub(crate) fn finish_behind(mut self, content: &[u8]) -> blake3::Hash {
+    pub(crate) fn finish_behind(mut self, content: &[u8], secret: Option<&[u8; 32]>) -> blake3::Hash {
         self.0.extend_from_slice(&(content.len() as u64).to_le_bytes());
-        blake3::Hasher::new().update(content).update(&self.0).finalize()
+        let mut hasher = secret.map_or_else(blake3::Hasher::new, blake3::Hasher::new_keyed);
+        hasher.update(content).update(&self.0).finalize()
     }
 }

@@ -1,14 +1,33 @@
 //! The [`Fingerprint`]: a digest that says "the same request".
 //!
-//! It covers the method, the path and query that the client sent, the content type, the headers that the layer was
-//! told to add, and every byte of the body. A key that comes back with another fingerprint was used for another
-//! operation, and is refused.
+//! By default it covers the method, the path and query that the client sent, the content type, the headers that the layer
+//! was told to add, and every byte of the body. A key that comes back with another fingerprint was used for another
+//! operation, and is refused. A [`FingerprintRule`] says otherwise what one operation is, and `CanonicalBody` (feature
+//! `canonical`) is one that is there already: the body by what it says, not by how it is spelled.
 
 use std::fmt;
 
 use http::{HeaderMap, HeaderName, Method, header};
 
 use crate::digest::Framed;
+
+#[cfg(feature = "canonical")]
+mod canonical;
+mod fields;
+mod operation;
+mod pointer;
+mod rule;
+mod scan;
+mod settings;
+
+#[cfg(feature = "canonical")]
+pub use canonical::CanonicalBody;
+pub use fields::Fields;
+pub use operation::Operation;
+pub use pointer::{InvalidPointer, JsonPointer};
+pub use rule::{FingerprintRule, Rule};
+pub(crate) use scan::has_repeated_members;
+pub(crate) use settings::{Fingerprinting, Fingerprints};
 
 /// The digest of one request, and the version of the rule that made it.
 ///
@@ -24,6 +43,17 @@ impl Fingerprint {
     const RAW: u8 = 1;
     /// The rule of [`of_fields`](Self::of_fields): framed fields under BLAKE3.
     const FIELDS: u8 = 2;
+    /// The rules of `CanonicalBody`, one for each kind of body.
+    #[cfg(feature = "canonical")]
+    const JSON: u8 = 3;
+    #[cfg(feature = "canonical")]
+    const FORM: u8 = 4;
+    #[cfg(feature = "canonical")]
+    const MULTIPART: u8 = 5;
+    /// The first and the last version that a rule of the application's own can have.
+    const OWN: (u8, u8) = (64, 127);
+    /// Added to the version of a digest that depends on a secret.
+    const KEYED: u8 = 0x80;
 
     /// How many bytes [`to_bytes`](Self::to_bytes) makes.
     pub const LEN: usize = 33;
@@ -37,6 +67,17 @@ impl Fingerprint {
         chosen: &[HeaderName],
         body: &[u8],
     ) -> Self {
+        Self::raw(method, path_and_query, headers, chosen, body, None)
+    }
+
+    fn raw(
+        method: &Method,
+        path_and_query: &str,
+        headers: &HeaderMap,
+        chosen: &[HeaderName],
+        body: &[u8],
+        secret: Option<&[u8; 32]>,
+    ) -> Self {
         let mut framed = Framed::new("fingerprint 1");
         framed.field(method.as_str().as_bytes());
         framed.field(path_and_query.as_bytes());
@@ -47,7 +88,12 @@ impl Fingerprint {
                 framed.field(value.as_bytes());
             }
         }
-        Self { version: Self::RAW, digest: framed.finish_behind(body) }
+        Self::made(Self::RAW, framed.finish_behind(body, secret), secret)
+    }
+
+    /// A fingerprint whose version says whether the digest is keyed.
+    fn made(version: u8, digest: blake3::Hash, secret: Option<&[u8; 32]>) -> Self {
+        Self { version: if secret.is_some() { version | Self::KEYED } else { version }, digest }
     }
 
     /// Digests what tells one operation from another outside of HTTP: any fields, each behind its length, so that no two

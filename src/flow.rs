@@ -63,7 +63,7 @@ where
         Err(ReadError::Broken) => return Ok(config.refuse(Rejection::RequestUnreadable)),
     };
     let request_id = parts.headers.get(response::REQUEST_ID).cloned();
-    let mut reserve = config.reserve(&parts, &key, &body);
+    let mut reserve = config.reserve(&parts, &key, &body).0;
 
     // From here on in a task of its own: a client that hangs up does not stop what has begun. One that only waits for
     // another request's answer has begun nothing, and stops waiting.

@@ -129,11 +129,19 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.namespace = namespace.into())
     }
 
-    /// Makes the digests of keys depend on a secret, so that somebody who reads the store cannot try out guesses of keys and scopes; fingerprints stay plain digests.
-    /// Default: plain digests. A store whose secret changes knows none of its records any more.
+    /// Makes the digests of keys and the fingerprints of requests depend on a secret, so that somebody who reads the store
+    /// cannot try out guesses of keys, scopes and bodies. Default: plain digests. A store whose secret changes knows none
+    /// of its records any more.
+    ///
+    /// The digests are BLAKE3's keyed ones, a message authentication code in the place of HMAC, and fingerprints are made
+    /// with a key that is derived from the secret for them alone. A [`Fingerprint`](crate::Fingerprint) that the application
+    /// makes itself, for [`execute`](Self::execute), stays as it was made.
     #[must_use]
     pub fn secret(self, secret: [u8; 32]) -> Self {
-        self.set(|config| config.secret = Some(secret))
+        self.set(|config| {
+            config.secret = Some(secret);
+            config.fingerprinting.set_secret(&secret);
+        })
     }
 
     /// Sets the largest request body in bytes; above it the answer is 413. Default: 1 MiB.

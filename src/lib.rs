@@ -87,6 +87,7 @@
 //! | `sqlite` | | `SqliteStore`, and transaction mode on it: `Tx<Sqlite>`; SQLite is compiled in |
 //! | `metrics` | | counters through the [`metrics`](https://docs.rs/metrics) facade |
 //! | `strict-keys` | | keys that must be RFC 9651 Strings |
+//! | `canonical` | | `CanonicalBody`: fingerprints over what a JSON, form or multipart body says |
 //! | `conformance` | | the store contract as runnable checks |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -125,7 +126,9 @@ pub use attempt::Attempt;
 pub use body::{RequestBody, ResponseBody};
 pub use config::{Class, InFlight, OnAbandoned, OnFailed, OnOutage};
 pub use execute::{ExecuteError, Executed};
-pub use fingerprint::Fingerprint;
+#[cfg(feature = "canonical")]
+pub use fingerprint::CanonicalBody;
+pub use fingerprint::{Fields, Fingerprint, FingerprintRule, InvalidPointer, JsonPointer, Operation, Rule};
 pub use frame::Malformed;
 pub use future::ResponseFuture;
 pub use key::{IdempotencyKey, KeyError, Scope, StorageKey};

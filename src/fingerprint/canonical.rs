@@ -1,0 +1,187 @@
+//! [`CanonicalBody`]: the body by what it says, not by how it is spelled.
+
+use std::collections::BTreeSet;
+
+use http::header;
+
+use super::{Fields, Fingerprint, JsonPointer, Operation};
+
+mod form;
+mod json;
+mod multipart;
+mod number;
+
+/// A rule that goes by what the body says: JSON in its canonical form (RFC 8785), a form by its fields, multipart by its
+/// parts. It stands beside the method, the path and query, and the chosen headers; of the content type only the media
+/// type counts, without boundary and charset.
+///
+/// A body in which it cannot be sure of what the handler reads counts by its raw bytes, as without this rule: one that
+/// does not parse, is compressed (`Content-Encoding`) or is of another media type, and each kind has cases of its own.
+///
+/// ```
+/// use tower_idempotency::{CanonicalBody, JsonPointer};
+///
+/// // Neither of the two makes it another operation.
+/// let payment = CanonicalBody::any()
+///     .ignore(JsonPointer::from_static("/nonce"))
+///     .ignore(JsonPointer::from_static("/client/sent_at"));
+///
+/// // Whatever else the body says, it is the same transfer.
+/// let transfer = CanonicalBody::json()
+///     .only([JsonPointer::from_static("/to"), JsonPointer::from_static("/amount")]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CanonicalBody {
+    kinds: Vec<Kind>,
+    ignored: BTreeSet<JsonPointer>,
+    only: Option<BTreeSet<JsonPointer>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Json,
+    Form,
+    Multipart,
+}
+
+impl CanonicalBody {
+    /// Takes JSON (`application/json`, `…+json`) in its canonical form: the order of members, white space, escapes and the
+    /// spelling of numbers do not count.
+    ///
+    /// Raw bytes count where two readers may read two things: a name that stands twice in an object; an integer beyond
+    /// ±2^53, or another number that a double of that size does not hold exactly; a number with more than 17 significant
+    /// digits that a double does not hold; a byte order mark, text that is not UTF-8, half a surrogate pair, more than 127
+    /// levels. Two decimal fractions of 17 digits that are the same double are the same number, as RFC 8785 has it.
+    pub fn json() -> Self {
+        Self::of(vec![Kind::Json])
+    }
+
+    /// Takes a form (`application/x-www-form-urlencoded`) by its fields: their order does not count, but that of several
+    /// values of one field does; nor does how bytes are escaped.
+    ///
+    /// Raw bytes count where the decoded text is not UTF-8, or an escape is not whole.
+    pub fn form() -> Self {
+        Self::of(vec![Kind::Form])
+    }
+
+    /// Takes `multipart/form-data` by its parts, in their order, each with its headers and every byte, as axum's
+    /// extractor reads them. The boundary does not count, nor what stands before the first and after the last.
+    pub fn multipart() -> Self {
+        Self::of(vec![Kind::Multipart])
+    }
+
+    /// Takes each of the three as its own constructor does.
+    pub fn any() -> Self {
+        Self::of(vec![Kind::Json, Kind::Form, Kind::Multipart])
+    }
+
+    fn of(kinds: Vec<Kind>) -> Self {
+        Self { kinds, ignored: BTreeSet::new(), only: None }
+    }
+
+    /// Leaves out what stands at this place: a nonce, a time stamp of the client. There or not makes no difference,
+    /// except that the elements of an array are still counted: the one at `/items/0` may be anything, and `/items/1` stays
+    /// the second. Of a form or multipart `/name` is every field with that name.
+    #[must_use]
+    pub fn ignore(mut self, pointer: JsonPointer) -> Self {
+        self.ignored.insert(pointer);
+        self
+    }
+
+    /// Lets only what stands at these places count; that something is not there counts too. It takes the place of what an
+    /// earlier call said. What is also ignored stays ignored.
+    #[must_use]
+    pub fn only(mut self, pointers: impl IntoIterator<Item = JsonPointer>) -> Self {
+        self.only = Some(pointers.into_iter().collect());
+        self
+    }
+
+    /// Adds what this rule says of an operation, for a [`FingerprintRule`](super::FingerprintRule) that has more to say.
+    /// `false`, with nothing added: raw bytes would count.
+    ///
+    /// ```
+    /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
+    /// use tower_idempotency::CanonicalBody;
+    ///
+    /// #[derive(Clone)]
+    /// struct Account(u64);
+    ///
+    /// let body = CanonicalBody::json();
+    /// let layer = IdempotencyLayer::new(MemoryStore::new()).fingerprint_by(move |operation, fields| {
+    ///     let account = operation.extensions().get::<Account>();
+    ///     fields.add_list(account.map(|account| account.0.to_be_bytes()));
+    ///     body.describe(operation, fields)
+    /// });
+    /// ```
+    pub fn describe(&self, operation: &Operation<'_>, fields: &mut Fields<'_>) -> bool {
+        let (Some(media_type), Some(kind)) = (operation.media_type(), self.kind_of(operation)) else {
+            return false;
+        };
+        let content = match kind {
+            Kind::Json => json::content(operation.body(), self),
+            Kind::Form => form::content(operation.body(), self),
+            Kind::Multipart => multipart::content(operation, self),
+        };
+        let Some(content) = content else {
+            return false;
+        };
+        // The setting is a part of the input, so that what was written under another never has the same fingerprint.
+        fields.add([kind.version()]);
+        fields.add_list(self.ignored.iter().map(JsonPointer::as_str));
+        match &self.only {
+            None => fields.add("all"),
+            Some(only) => fields.add("only").add_list(only.iter().map(JsonPointer::as_str)),
+        };
+        fields.add_target(operation).add_chosen_headers(operation).add(&*media_type);
+        fields.add_list(content);
+        true
+    }
+
+    /// The version of the fingerprint if this rule has something to say of the operation.
+    pub(super) fn version_of(&self, operation: &Operation<'_>) -> Option<u8> {
+        self.kind_of(operation).map(Kind::version)
+    }
+
+    fn kind_of(&self, operation: &Operation<'_>) -> Option<Kind> {
+        if operation.headers().contains_key(header::CONTENT_ENCODING) {
+            return None;
+        }
+        let kind = Kind::of(&operation.media_type()?)?;
+        self.kinds.contains(&kind).then_some(kind)
+    }
+
+    /// Whether a field of a form, or a part of multipart, is left out by its name.
+    fn ignores(&self, name: Option<&str>) -> bool {
+        self.ignored.iter().any(|pointer| pointer.names(name))
+    }
+}
+
+impl Kind {
+    fn of(media_type: &str) -> Option<Self> {
+        match media_type {
+            "application/x-www-form-urlencoded" => Some(Self::Form),
+            "multipart/form-data" => Some(Self::Multipart),
+            "application/json" => Some(Self::Json),
+            suffixed => suffixed.ends_with("+json").then_some(Self::Json),
+        }
+    }
+
+    fn version(self) -> u8 {
+        match self {
+            Self::Json => Fingerprint::JSON,
+            Self::Form => Fingerprint::FORM,
+            Self::Multipart => Fingerprint::MULTIPART,
+        }
+    }
+}
+
+/// What a rule says of a body: fields whose number and order follow from what came before them.
+type Content = Vec<Vec<u8>>;
+
+/// A count as a field of its own.
+fn count(number: usize) -> Vec<u8> {
+    (number as u64).to_le_bytes().to_vec()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! A request as a rule of fingerprints sees it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{Extensions, HeaderMap, Method, Uri, header};
+
+/// A request as a [`FingerprintRule`](super::FingerprintRule) sees it: its head, and the whole body.
+#[derive(Clone, Copy)]
+pub struct Operation<'a> {
+    parts: &'a Parts,
+    body: &'a [u8],
+}
+
+impl<'a> Operation<'a> {
+    /// The operation that a request with this head and this body asks for; a test of a rule makes one so.
+    pub fn new(parts: &'a Parts, body: &'a [u8]) -> Self {
+        Self { parts, body }
+    }
+
+    /// The method.
+    pub fn method(&self) -> &'a Method {
+        &self.parts.method
+    }
+
+    /// The path and query that the client sent, whatever prefix a nested router has stripped (with the feature `axum`).
+    pub fn path_and_query(&self) -> &'a str {
+        original_path(self.parts)
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &'a HeaderMap {
+        &self.parts.headers
+    }
+
+    /// What layers outside of this one have attached to the request: who is authenticated, for example.
+    pub fn extensions(&self) -> &'a Extensions {
+        &self.parts.extensions
+    }
+
+    /// Every byte of the body.
+    pub fn body(&self) -> &'a [u8] {
+        self.body
+    }
+
+    /// The media type in lower case and without its parameters, such as `application/json`. `None` unless there is
+    /// exactly one content type, and it has the form of one.
+    pub fn media_type(&self) -> Option<Cow<'a, str>> {
+        let essence = self.content_type()?.split(';').next()?.trim_matches([' ', '\t']);
+        let (kind, subtype) = essence.split_once('/')?;
+        if kind.is_empty() || subtype.is_empty() {
+            return None;
+        }
+        let is_lower = !essence.bytes().any(|byte| byte.is_ascii_uppercase());
+        Some(if is_lower { essence.into() } else { essence.to_ascii_lowercase().into() })
+    }
+
+    /// The one content type, parameters and all.
+    pub(super) fn content_type(&self) -> Option<&'a str> {
+        let mut values = self.parts.headers.get_all(header::CONTENT_TYPE).iter();
+        match (values.next(), values.next()) {
+            (Some(value), None) => value.to_str().ok(),
+            _ => None,
+        }
+    }
+}
+
+/// The path and query that the client sent: a nested router strips its prefix from the URI that the layer sees.
+#[cfg(feature = "axum")]
+fn original_path(parts: &Parts) -> &str {
+    let original = parts.extensions.get::<axum::extract::OriginalUri>();
+    path_and_query(original.map_or(&parts.uri, |original| &original.0))
+}
+
+#[cfg(not(feature = "axum"))]
+fn original_path(parts: &Parts) -> &str {
+    path_and_query(&parts.uri)
+}
+
+fn path_and_query(uri: &Uri) -> &str {
+    uri.path_and_query().map_or(uri.path(), PathAndQuery::as_str)
+}
+
+/// Shows neither headers nor body, which are the client's.
+impl fmt::Debug for Operation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Operation({} {} bytes)", self.parts.method, self.body.len())
+    }
+}

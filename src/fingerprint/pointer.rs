@@ -1,0 +1,107 @@
+//! A place in a JSON document: [`JsonPointer`].
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde_json::Value;
+
+/// A place in a JSON document, as RFC 6901 writes it: `/items/0/note`; `~1` stands for a slash in a name, `~0` for a
+/// tilde. The empty pointer is the whole document.
+///
+/// ```
+/// use tower_idempotency::JsonPointer;
+///
+/// const NONCE: JsonPointer = JsonPointer::from_static("/meta/nonce");
+/// assert_eq!(JsonPointer::new("/meta/nonce"), Ok(NONCE));
+/// assert!(JsonPointer::new("meta.nonce").is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JsonPointer(Cow<'static, str>);
+
+impl JsonPointer {
+    /// Takes a pointer that is known at run time only.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidPointer`] if it is neither empty nor starts with a slash, or has a tilde with neither 0 nor 1 behind it.
+    pub fn new(pointer: &str) -> Result<Self, InvalidPointer> {
+        if !is_valid(pointer) {
+            return Err(InvalidPointer);
+        }
+        Ok(Self(pointer.to_owned().into()))
+    }
+
+    /// Takes a pointer that stands in the program.
+    ///
+    /// # Panics
+    ///
+    /// If it is not valid: when the program is compiled, if the pointer is a constant.
+    pub const fn from_static(pointer: &'static str) -> Self {
+        assert!(
+            is_valid(pointer),
+            "a JSON pointer is empty or starts with a slash, and a tilde has 0 or 1 behind it"
+        );
+        Self(Cow::Borrowed(pointer))
+    }
+
+    /// The pointer as it is written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What stands at this place.
+    pub(crate) fn look_up<'v>(&self, document: &'v Value) -> Option<&'v Value> {
+        document.pointer(&self.0)
+    }
+
+    /// Whether it is the whole document, or the member of that name at its top.
+    #[cfg(feature = "canonical")]
+    pub(super) fn names(&self, name: Option<&str>) -> bool {
+        match self.0.strip_prefix('/') {
+            None => true,
+            Some(own) => !own.contains('/') && name.is_some_and(|name| Self::unescape(own) == name),
+        }
+    }
+
+    /// The name that one step of a pointer stands for.
+    #[cfg(feature = "canonical")]
+    pub(super) fn unescape(step: &str) -> String {
+        step.replace("~1", "/").replace("~0", "~")
+    }
+}
+
+impl fmt::Display for JsonPointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+const fn is_valid(pointer: &str) -> bool {
+    let bytes = pointer.as_bytes();
+    let mut index = 0;
+    while index < bytes.len() {
+        if index == 0 && bytes[0] != b'/' {
+            return false;
+        }
+        if bytes[index] == b'~' && !matches!(bytes.split_at(index).1, [_, b'0' | b'1', ..]) {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
+
+/// A text that is no JSON pointer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidPointer;
+
+impl fmt::Display for InvalidPointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON pointer is empty or starts with a slash, and a tilde in it has 0 or 1 behind it")
+    }
+}
+
+impl std::error::Error for InvalidPointer {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+//! By which rules the layer fingerprints requests.
+
+use http::HeaderName;
+
+use super::{Fingerprint, Operation, Rule};
+
+/// The settings of the layer. By default raw bytes count, and nothing is keyed.
+#[derive(Clone, Default)]
+pub(crate) struct Fingerprinting {
+    /// The headers that count beside the content type.
+    pub(crate) headers: Vec<HeaderName>,
+    /// `None`: raw bytes.
+    pub(crate) rule: Option<Rule>,
+    /// The rules that were in force before.
+    pub(crate) earlier: Vec<Rule>,
+    key: Option<[u8; 32]>,
+}
+
+/// The fingerprints of one request.
+#[derive(Debug)]
+pub(crate) struct Fingerprints {
+    pub(crate) own: Fingerprint,
+    /// Under every other rule by which a live record of the same request may have been written.
+    pub(crate) others: Vec<Fingerprint>,
+}
+
+impl Fingerprinting {
+    /// Makes fingerprints depend on the secret of the layer. Their key is derived from it for this purpose alone, so that
+    /// neither they nor storage keys say anything of one another.
+    pub(crate) fn set_secret(&mut self, secret: &[u8; 32]) {
+        self.key = Some(blake3::derive_key("tower-idempotency 2026 fingerprints 1", secret));
+    }
+
+    /// The fingerprints of a request.
+    pub(crate) fn of(&self, operation: &Operation<'_>) -> Fingerprints {
+        let key = self.key.as_ref();
+        let by_rule = self.rule.as_ref().and_then(|rule| rule.fingerprint(operation, &self.headers, key));
+        let own = by_rule.unwrap_or_else(|| self.raw(operation, key));
+
+        let mut others = Vec::new();
+        let mut may_be = |other: Fingerprint| {
+            if other != own && !others.contains(&other) {
+                others.push(other);
+            }
+        };
+        if by_rule.is_some() {
+            may_be(self.raw(operation, key));
+        }
+        // Fingerprints were plain digests once, whether or not there was a secret.
+        if key.is_some() {
+            may_be(self.raw(operation, None));
+        }
+        for rule in &self.earlier {
+            // Where it has nothing to say it left the raw fingerprint.
+            if let Some(other) = rule.fingerprint(operation, &self.headers, key) {
+                may_be(other);
+            }
+        }
+        Fingerprints { own, others }
+    }
+
+    fn raw(&self, operation: &Operation<'_>, key: Option<&[u8; 32]>) -> Fingerprint {
+        let (method, path) = (operation.method(), operation.path_and_query());
+        Fingerprint::raw(method, path, operation.headers(), &self.headers, operation.body(), key)
+    }
+}
