@@ -1,5 +1,7 @@
 //! Every setting of the layer, and its default.
 
+use std::any::Any;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -7,22 +9,31 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method, Response, response};
+use http::response::Parts as Head;
+use http::{HeaderName, HeaderValue, Method, Response};
 use http_body::Body;
+use tokio::sync::Semaphore;
 
 use crate::body::ResponseBody;
-use crate::fingerprint::{Fingerprint, Fingerprinting, Fingerprints, Operation};
+use crate::fingerprint::{Fingerprint, Fingerprinting, Fingerprints, JsonPointer, Operation};
 use crate::key::{IdempotencyKey, KeyError, Scope, StorageKey};
-use crate::rejection::Rejection;
-use crate::store::{ErrorKind, Rerun, Reserve};
+use crate::outcome::Outcome;
+use crate::pack::{Of, Packing};
+use crate::rejection::{OnMismatch, Rejection};
+use crate::response::{self, Kept};
+use crate::store::{ErrorKind, Lease, Record, Rerun, Reserve, StoreError};
 use crate::telemetry;
 
+mod keys;
 mod policy;
 
-pub use policy::{Class, InFlight, OnAbandoned, OnFailed, OnOutage};
+pub use policy::{Class, InFlight, OnAbandoned, OnFailed, OnOutage, QuotaExceeded};
 
 pub(crate) type ScopeFn = dyn Fn(&Parts) -> Scope + Send + Sync;
-pub(crate) type Classifier = dyn Fn(&response::Parts) -> Class + Send + Sync;
+pub(crate) type Quota = dyn Fn(&Scope) -> Result<Admission, QuotaExceeded> + Send + Sync;
+/// What a quota gives for an operation, and takes back when it is dropped.
+pub(crate) type Admission = Box<dyn Any + Send + Sync>;
+pub(crate) type Classifier = dyn Fn(&Head) -> Class + Send + Sync;
 pub(crate) type Renderer = dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync;
 /// The longest time that is waited for anything; more would overflow clocks.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_hours(365 * 24);
@@ -31,8 +42,8 @@ type KeyParser = fn(&[u8]) -> Result<IdempotencyKey, KeyError>;
 
 #[derive(Clone)]
 pub(crate) struct Config {
-    pub(crate) header: HeaderName,
-    pub(crate) second_header: Option<HeaderName>,
+    pub(crate) headers: Vec<HeaderName>,
+    pub(crate) key_pointer: Option<JsonPointer>,
     pub(crate) parse_key: KeyParser,
     pub(crate) methods: Vec<Method>,
     pub(crate) require_key: bool,
@@ -49,19 +60,28 @@ pub(crate) struct Config {
     pub(crate) on_failed: OnFailed,
     pub(crate) on_abandoned: OnAbandoned,
     pub(crate) on_outage: OnOutage,
+    pub(crate) on_mismatch: OnMismatch,
     pub(crate) retry_conflicts: u32,
+    pub(crate) in_flight_limit: Option<Arc<Semaphore>>,
+    pub(crate) quota: Option<Arc<Quota>>,
     pub(crate) retry_after: Duration,
     pub(crate) classifier: Arc<Classifier>,
     pub(crate) renderer: Arc<Renderer>,
+    pub(crate) kept: Kept,
+    pub(crate) packing: Packing,
     pub(crate) mark_first: bool,
+    pub(crate) replay_marker: Option<HeaderName>,
     pub(crate) warned: Arc<AtomicBool>,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            header: HeaderName::from_static("x-idempotency-key"),
-            second_header: Some(HeaderName::from_static("idempotency-key")),
+            headers: vec![
+                HeaderName::from_static("x-idempotency-key"),
+                HeaderName::from_static("idempotency-key"),
+            ],
+            key_pointer: None,
             parse_key: IdempotencyKey::parse,
             methods: vec![Method::POST, Method::PATCH],
             require_key: false,
@@ -78,12 +98,41 @@ impl Default for Config {
             on_failed: OnFailed::Rerun,
             on_abandoned: OnAbandoned::Rerun,
             on_outage: OnOutage::Closed,
+            on_mismatch: OnMismatch::Conflict,
             retry_conflicts: 0,
+            in_flight_limit: None,
+            quota: None,
             retry_after: Duration::from_secs(1),
-            classifier: Arc::new(|response: &response::Parts| Class::of(response.status)),
+            classifier: Arc::new(|response: &Head| Class::of(response.status)),
             renderer: Arc::new(Rejection::render),
+            kept: Kept::default(),
+            packing: Packing::default(),
             mark_first: false,
+            replay_marker: None,
             warned: Arc::default(),
+        }
+    }
+}
+
+/// An operation that somebody asks for.
+#[derive(Clone)]
+pub(crate) struct Wanted {
+    pub(crate) key: IdempotencyKey,
+    pub(crate) scope: Scope,
+    pub(crate) reserve: Reserve,
+    /// Its fingerprints under the other rules that a record may have been written under.
+    pub(crate) others: Vec<Fingerprint>,
+}
+
+impl Wanted {
+    /// Whether the record is of this operation, under another rule than the one in force; from then on that one is.
+    pub(crate) fn adopts(&mut self, found: &Record) -> bool {
+        match self.others.iter_mut().find(|other| **other == found.fingerprint) {
+            Some(other) => {
+                std::mem::swap(other, &mut self.reserve.fingerprint);
+                true
+            }
+            None => false,
         }
     }
 }
@@ -93,48 +142,24 @@ impl Config {
         self.methods.contains(method)
     }
 
-    /// The key of a request, if it has one: in either header, once, or in both and the same.
-    pub(crate) fn key(&self, headers: &HeaderMap) -> Result<Option<IdempotencyKey>, KeyError> {
-        let first = self.key_in(headers, &self.header)?;
-        let second = match &self.second_header {
-            Some(name) => self.key_in(headers, name)?,
-            None => None,
-        };
-        match (first, second) {
-            (Some(first), Some(second)) if first != second => Err(KeyError::Conflicting),
-            (first, second) => Ok(first.or(second)),
-        }
-    }
-
-    fn key_in(&self, headers: &HeaderMap, name: &HeaderName) -> Result<Option<IdempotencyKey>, KeyError> {
-        let Some(value) = headers.get(name) else {
-            return Ok(None);
-        };
-        if headers.get_all(name).iter().nth(1).is_some() {
-            return Err(KeyError::Repeated);
-        }
-        (self.parse_key)(value.as_bytes()).map(Some)
-    }
-
     pub(crate) fn storage_key(&self, scope: &Scope, key: &IdempotencyKey) -> StorageKey {
         StorageKey::derive(self.secret.as_ref(), &self.namespace, scope, key)
     }
 
-    /// What the layer asks of the store for a request, and the fingerprints of the same request under every other rule by
-    /// which a live record may have been written.
-    pub(crate) fn reserve(
-        &self,
-        parts: &Parts,
-        key: &IdempotencyKey,
-        body: &[u8],
-    ) -> (Reserve, Vec<Fingerprint>) {
+    /// What the layer asks of the store for a request.
+    pub(crate) fn wanted(&self, parts: &Parts, key: IdempotencyKey, body: &[u8]) -> Wanted {
         let scope = self.scope.as_ref().map_or_else(Scope::anonymous, |scope| scope(parts));
         let Fingerprints { own, others } = self.fingerprinting.of(&Operation::new(parts, body));
-        (self.reservation(self.storage_key(&scope, key), own), others)
+        Wanted { others, ..self.want(scope, key, own) }
     }
 
     /// What the layer asks of the store for any operation.
-    pub(crate) fn reservation(&self, key: StorageKey, fingerprint: Fingerprint) -> Reserve {
+    pub(crate) fn want(&self, scope: Scope, key: IdempotencyKey, fingerprint: Fingerprint) -> Wanted {
+        let reserve = self.reservation(self.storage_key(&scope, &key), fingerprint);
+        Wanted { key, scope, reserve, others: Vec::new() }
+    }
+
+    fn reservation(&self, key: StorageKey, fingerprint: Fingerprint) -> Reserve {
         Reserve {
             key,
             fingerprint,
@@ -154,6 +179,14 @@ impl Config {
         response
     }
 
+    pub(crate) fn replay<B: Body>(
+        &self,
+        outcome: Outcome,
+        request_id: Option<HeaderValue>,
+    ) -> Response<ResponseBody<B>> {
+        response::replay(outcome, request_id, self.replay_marker.as_ref())
+    }
+
     pub(crate) fn in_flight(&self) -> Rejection {
         Rejection::InFlight { retry_after: self.retry_after }
     }
@@ -168,6 +201,10 @@ impl Config {
             ErrorKind::TransactionLost => Rejection::TransactionLost,
             _ => Rejection::CommitUnconfirmed { kind, retry_after: self.retry_after },
         }
+    }
+
+    pub(crate) fn key_reused(&self) -> Rejection {
+        Rejection::KeyReused { status: self.on_mismatch }
     }
 
     pub(crate) fn shutting_down(&self) -> Rejection {
@@ -190,12 +227,27 @@ impl Config {
         };
         worth_keeping.then_some(self.max_response)
     }
+
+    /// What the store is given for an answer.
+    pub(crate) fn pack<'o>(
+        &self,
+        lease: &Lease,
+        outcome: &'o Outcome,
+        is_failure: bool,
+    ) -> Result<Cow<'o, Outcome>, StoreError> {
+        self.packing.pack(&Of { key: lease.key, fingerprint: lease.fingerprint, is_failure }, outcome)
+    }
+
+    /// A record as it came from the store, with its answer made readable.
+    pub(crate) fn unpack(&self, key: &StorageKey, record: Record) -> Result<Record, StoreError> {
+        self.packing.unpack(*key, record, self.max_response)
+    }
 }
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
-            .field("header", &self.header)
+            .field("headers", &self.headers)
             .field("methods", &self.methods)
             .field("require_key", &self.require_key)
             .field("lease", &self.lease)

@@ -18,7 +18,7 @@ use crate::key::{IdempotencyKey, Scope};
 use crate::layer::IdempotencyLayer;
 use crate::outcome::{KeptBody, NotRetained, Outcome};
 use crate::rejection::Rejection;
-use crate::response::BrokenBody;
+use crate::response::{BrokenBody, Keep};
 use crate::store::Store;
 use crate::task::{self, Caught};
 
@@ -81,28 +81,25 @@ impl<St: Store> IdempotencyLayer<St> {
         F: Future<Output = Result<T, E>> + Send,
     {
         let (config, shared) = (Arc::clone(&self.config), Arc::clone(&self.shared));
-        let reserve = config.reservation(config.storage_key(scope, key), fingerprint);
-        let key = key.clone();
+        let wanted = config.want(scope.clone(), key.clone(), fingerprint);
         let (_caller, caller_gone) = flow::caller(&config);
         let run = async move {
             let call = |attempt| async {
                 let value = operation(attempt).await?;
+                let (retention, conflict) = (config.retention, false);
                 Ok(match keep(&value, &config) {
-                    Ok(outcome) => Done {
-                        answer: Ok(value),
-                        class: Class::Success,
-                        outcome: Ok(outcome),
-                        conflict: false,
-                    },
-                    Err(error) => Done {
-                        answer: Err(ExecuteError::Unwritable(error)),
-                        class: Class::Failed,
-                        outcome: Err(BrokenBody),
-                        conflict: false,
-                    },
+                    Ok(outcome) => {
+                        let (answer, class, outcome) = (Ok(value), Class::Success, Ok(outcome));
+                        Done { answer, class, outcome, retention, conflict }
+                    }
+                    Err(error) => {
+                        let answer = Err(ExecuteError::Unwritable(error));
+                        let (class, outcome) = (Class::Failed, Err(BrokenBody));
+                        Done { answer, class, outcome, retention, conflict }
+                    }
                 })
             };
-            match flow::once(&shared, &config, &key, reserve, caller_gone, call).await {
+            match flow::once(&shared, &config, wanted, caller_gone, call).await {
                 Ended::Answered(value) | Ended::Unguarded(value) => {
                     Caught::Answered(value.map(Executed::first))
                 }
@@ -125,7 +122,10 @@ impl<St: Store> IdempotencyLayer<St> {
 /// has failed, and in transaction mode it is rolled back.
 fn keep<T: Serialize>(value: &T, config: &Config) -> Result<Outcome, serde_json::Error> {
     let json = serde_json::to_vec(value)?;
-    let body = if json.len() > config.max_response {
+    let body = if config.kept.keep != Keep::Full {
+        // A repeat needs the value, or it has nothing.
+        KeptBody::NotRetained(NotRetained::Withheld)
+    } else if json.len() > config.max_response {
         KeptBody::NotRetained(NotRetained::TooLarge)
     } else {
         KeptBody::Whole { bytes: Bytes::from(json), trailers: None }

@@ -1,4 +1,4 @@
-//! [`Attempt`] and `Tx` as extractors for axum handlers.
+//! [`Attempt`] and `Tx` as extractors for axum handlers, and [`Verdict`] as a part of their responses.
 //!
 //! ```
 //! use axum::{Router, routing::post};
@@ -17,11 +17,12 @@
 use std::convert::Infallible;
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
 use http::StatusCode;
 use http::request::Parts;
 
 use crate::attempt::Attempt;
+use crate::verdict::Verdict;
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod transaction;
@@ -35,6 +36,15 @@ impl IntoResponse for MissingAttempt {
     fn into_response(self) -> Response {
         tracing::error!("a handler asked for an Attempt on a request that no idempotency layer guards");
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    }
+}
+
+impl IntoResponseParts for Verdict {
+    type Error = Infallible;
+
+    fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Infallible> {
+        response.extensions_mut().insert(self);
+        Ok(response)
     }
 }
 

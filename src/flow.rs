@@ -9,6 +9,7 @@ use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -18,20 +19,22 @@ use tower_service::Service;
 
 use crate::attempt::Attempt;
 use crate::body::{self, ReadError, ResponseBody};
-use crate::config::{Class, Config, InFlight};
+use crate::config::{Class, Config, InFlight, Wanted};
 use crate::key::IdempotencyKey;
 use crate::outcome::Outcome;
 use crate::rejection::Rejection;
 use crate::response::{self, BrokenBody};
 use crate::shared::Shared;
-use crate::store::{Conflict, ErrorKind, Lease, Reserve, Store};
+use crate::store::{Conflict, ErrorKind, Lease, Store};
 use crate::task::{self, Caught};
 use crate::telemetry;
+use crate::verdict::Verdict;
 
 mod admit;
 mod decide;
 mod heartbeat;
 mod held;
+mod limits;
 
 use admit::{Admitted, Reserved, admit};
 use held::{Held, Settle, Settled};
@@ -40,7 +43,7 @@ use held::{Held, Settle, Settled};
 pub(crate) async fn guard<S, St, ReqBody, ResBody>(
     mut inner: S,
     request: Request<ReqBody>,
-    key: IdempotencyKey,
+    key: Option<IdempotencyKey>,
     config: Arc<Config>,
     shared: Arc<Shared<St>>,
 ) -> Result<Response<ResponseBody<ResBody>>, S::Error>
@@ -62,8 +65,17 @@ where
         Err(ReadError::TooLarge { limit }) => return Ok(config.refuse(Rejection::RequestTooLarge { limit })),
         Err(ReadError::Broken) => return Ok(config.refuse(Rejection::RequestUnreadable)),
     };
+    let key = match config.key_of(key, &body) {
+        Ok(Some(key)) => key,
+        Ok(None) if config.require_key => return Ok(config.refuse(Rejection::KeyMissing)),
+        Ok(None) => {
+            let answer = inner.call(Request::from_parts(parts, ReqBody::from(body))).await?;
+            return Ok(answer.map(ResponseBody::inner));
+        }
+        Err(error) => return Ok(config.refuse(Rejection::KeyInvalid(error))),
+    };
     let request_id = parts.headers.get(response::REQUEST_ID).cloned();
-    let mut reserve = config.reserve(&parts, &key, &body).0;
+    let mut wanted = config.wanted(&parts, key, &body);
 
     // From here on in a task of its own: a client that hangs up does not stop what has begun. One that only waits for
     // another request's answer has begun nothing, and stops waiting.
@@ -71,7 +83,7 @@ where
     let operation = async move {
         let mut retries = config.retry_conflicts;
         loop {
-            let again = (retries > 0).then(|| (inner.clone(), parts.clone(), reserve.clone()));
+            let again = (retries > 0).then(|| (inner.clone(), parts.clone(), wanted.clone()));
             let body = body.clone();
             let call = |attempt: Attempt| async {
                 let is_guarded = attempt.is_guarded();
@@ -82,12 +94,15 @@ where
                 }
                 let (mut head, body) = answer.into_parts();
                 let conflict = head.extensions.remove::<Conflict>().is_some();
-                let class = (config.classifier)(&head);
-                let (answer, kept) = response::capture(head, body, config.kept_bytes(class)).await;
-                let outcome = kept.map(|body| response::keep(&answer, request_id.clone(), body));
-                Ok(Done { answer, class, outcome, conflict })
+                let verdict = head.extensions.remove::<Verdict>().unwrap_or_default();
+                let class = verdict.said_class().unwrap_or_else(|| (config.classifier)(&head));
+                let (answer, body) = response::capture(head, body, config.kept_bytes(class)).await;
+                let outcome = body
+                    .map(|body| config.kept.outcome(&answer, request_id.clone(), body, verdict.said_keep()));
+                let retention = verdict.said_retention().unwrap_or(config.retention);
+                Ok(Done { answer, class, outcome, retention, conflict })
             };
-            return match once(&shared, &config, &key, reserve, caller_gone.take(), call).await {
+            return match once(&shared, &config, wanted, caller_gone.take(), call).await {
                 Ended::Answered(mut answer) => {
                     if config.mark_first {
                         response::mark_first(&mut answer);
@@ -95,14 +110,14 @@ where
                     Caught::Answered(answer)
                 }
                 Ended::Unguarded(answer) => Caught::Answered(answer),
-                Ended::Replayed(outcome) => Caught::Answered(response::replay(outcome, request_id)),
+                Ended::Replayed(outcome) => Caught::Answered(config.replay(outcome, request_id)),
                 Ended::Refused(rejection) => Caught::Answered(config.refuse(rejection)),
                 Ended::Conflict => {
                     let Some(again) = again else {
                         return Caught::Answered(config.refuse(config.in_flight()));
                     };
                     retries -= 1;
-                    (inner, parts, reserve) = again;
+                    (inner, parts, wanted) = again;
                     if let Err(error) = poll_fn(|cx| inner.poll_ready(cx)).await {
                         return Caught::Erred(error);
                     }
@@ -130,6 +145,8 @@ pub(crate) struct Done<T> {
     pub(crate) answer: T,
     pub(crate) class: Class,
     pub(crate) outcome: Result<Outcome, BrokenBody>,
+    /// How long it is kept.
+    pub(crate) retention: Duration,
     /// Another transaction was in the way.
     pub(crate) conflict: bool,
 }
@@ -137,7 +154,13 @@ pub(crate) struct Done<T> {
 impl<T> Done<T> {
     /// Nothing is kept of it.
     pub(crate) fn unguarded(answer: T) -> Self {
-        Self { answer, class: Class::Forget, outcome: Err(BrokenBody), conflict: false }
+        Self {
+            answer,
+            class: Class::Forget,
+            outcome: Err(BrokenBody),
+            retention: Duration::ZERO,
+            conflict: false,
+        }
     }
 }
 
@@ -160,8 +183,7 @@ pub(crate) enum Ended<T, E> {
 pub(crate) async fn once<St, T, E, F>(
     shared: &Arc<Shared<St>>,
     config: &Arc<Config>,
-    key: &IdempotencyKey,
-    reserve: Reserve,
+    wanted: Wanted,
     caller_gone: Option<oneshot::Receiver<()>>,
     operation: impl FnOnce(Attempt) -> F,
 ) -> Ended<T, E>
@@ -172,7 +194,8 @@ where
     let Some(_running) = shared.running.enter() else {
         return Ended::Refused(config.shutting_down());
     };
-    let (admitted, has_waited) = task::noting(admit(shared, config, reserve, caller_gone)).await;
+    let key = wanted.key.clone();
+    let (admitted, has_waited) = task::noting(admit(shared, config, wanted, caller_gone)).await;
     let reserved = match admitted {
         Admitted::Execute(reserved) => reserved,
         Admitted::Replay(outcome) => {
@@ -182,13 +205,13 @@ where
         Admitted::Refuse(rejection) => return Ended::Refused(rejection),
         Admitted::Unguarded => {
             telemetry::request("unguarded");
-            let done = operation(Attempt::unguarded(key.clone())).await;
+            let done = operation(Attempt::unguarded(key)).await;
             return done.map_or_else(Ended::Erred, |done| Ended::Unguarded(done.answer));
         }
     };
 
     telemetry::request("executed");
-    let attempt = begin(key.clone(), &reserved);
+    let attempt = begin(key, &reserved);
     let record = Held::new(shared, config, attempt.clone(), reserved);
     if has_waited {
         // Other processes may share the store, and the handler may block its thread from the first.
@@ -197,11 +220,11 @@ where
     let done = match record.renewed_during(task::catch_panic(operation(attempt))).await {
         Caught::Answered(done) => done,
         Caught::Erred(error) => {
-            record.settle(Settle::Fail(None)).await;
+            record.settle(Settle::Fail(None, config.retention)).await;
             return Ended::Erred(error);
         }
         Caught::Panicked(panic) => {
-            record.settle(Settle::Fail(None)).await;
+            record.settle(Settle::Fail(None, config.retention)).await;
             return Ended::Panicked(panic);
         }
     };
@@ -212,11 +235,11 @@ where
 
     let settle = match (done.class, done.outcome) {
         (Class::Forget, _) => Settle::Release,
-        (Class::Success, Ok(outcome)) => Settle::Complete(outcome),
-        (Class::Failed, Ok(outcome)) => Settle::Fail(Some(outcome)),
-        (Class::Success | Class::Failed, Err(BrokenBody)) => Settle::Fail(None),
+        (Class::Success, Ok(outcome)) => Settle::Complete(outcome, done.retention),
+        (Class::Failed, Ok(outcome)) => Settle::Fail(Some(outcome), done.retention),
+        (Class::Success | Class::Failed, Err(BrokenBody)) => Settle::Fail(None, done.retention),
     };
-    let counts = matches!(settle, Settle::Complete(_));
+    let counts = matches!(settle, Settle::Complete(..));
     match record.settle(settle).await {
         Settled::Lost => {
             if let Some(outcome) = record.overtaken_by().await {

@@ -39,13 +39,14 @@ impl IdempotencyKey {
     /// Says why the value cannot be a key. Nothing is trimmed, cut or folded to make it fit.
     pub fn parse(value: &[u8]) -> Result<Self, KeyError> {
         match value {
-            [b'"', inner @ .., b'"'] => Self::check(&unescape(inner)?),
+            [b'"', inner @ .., b'"'] => Self::bare(&unescape(inner)?),
             [b'"', ..] => Err(KeyError::Quoting),
-            bare => Self::check(bare),
+            bare => Self::bare(bare),
         }
     }
 
-    fn check(key: &[u8]) -> Result<Self, KeyError> {
+    /// A key as it is, where quotes are no quotes.
+    pub(crate) fn bare(key: &[u8]) -> Result<Self, KeyError> {
         if key.is_empty() {
             return Err(KeyError::Empty);
         }
@@ -107,8 +108,12 @@ pub enum KeyError {
     NotAString,
     /// The header stands in the request more than once.
     Repeated,
-    /// Both header names are present, with different keys.
+    /// The key stands in several places, headers or the body, and differs between them.
     Conflicting,
+    /// The member of the body that holds the key is not a string.
+    NotText,
+    /// The body holds a member twice, so that nobody can say which key it has.
+    Ambiguous,
 }
 
 impl fmt::Display for KeyError {
@@ -122,7 +127,11 @@ impl fmt::Display for KeyError {
             Self::Quoting => f.write_str("the quoted idempotency key is not one whole string"),
             Self::NotAString => f.write_str("the idempotency key is not an RFC 9651 String"),
             Self::Repeated => f.write_str("the idempotency key header stands in the request more than once"),
-            Self::Conflicting => f.write_str("two idempotency key headers carry different keys"),
+            Self::Conflicting => {
+                f.write_str("the request carries different idempotency keys in different places")
+            }
+            Self::NotText => f.write_str("the idempotency key in the body is not a string"),
+            Self::Ambiguous => f.write_str("the body that carries the idempotency key holds a member twice"),
         }
     }
 }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use http::Method;
 use http::request::Parts;
-use http::{HeaderName, Method};
 use tower_layer::Layer;
 
 use crate::config::Config;
@@ -15,8 +15,11 @@ use crate::shared::Shared;
 use crate::store::Store;
 
 mod answers;
+mod keys;
+mod limits;
 mod operation;
 mod policies;
+mod profiles;
 
 /// Makes the operations behind it safe to retry.
 ///
@@ -51,37 +54,6 @@ impl<St: Store> IdempotencyLayer<St> {
     fn set(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(Arc::make_mut(&mut self.config));
         self
-    }
-
-    /// Sets the one header that carries the key. Default: `X-Idempotency-Key`, with `Idempotency-Key` as a second
-    /// name; this setter takes the second name away.
-    ///
-    /// ```
-    /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
-    /// use http::HeaderName;
-    ///
-    /// let layer = IdempotencyLayer::new(MemoryStore::new())
-    ///     .header(HeaderName::from_static("idempotency-key"));
-    /// ```
-    #[must_use]
-    pub fn header(self, name: HeaderName) -> Self {
-        self.set(|config| {
-            config.header = name;
-            config.second_header = None;
-        })
-    }
-
-    /// Takes RFC 9651 Strings (`"abc"`) only. Default: a bare value is a key too, and the same one.
-    #[cfg(feature = "strict-keys")]
-    #[must_use]
-    pub fn strict_keys(self) -> Self {
-        self.set(|config| config.parse_key = crate::key::IdempotencyKey::parse_strict)
-    }
-
-    /// Answers 400 to a guarded request without a key. Default: it passes through unguarded.
-    #[must_use]
-    pub fn require_key(self) -> Self {
-        self.set(|config| config.require_key = true)
     }
 
     /// Sets which methods are guarded; all others pass through untouched. Default: POST and PATCH.
@@ -142,12 +114,6 @@ impl<St: Store> IdempotencyLayer<St> {
             config.secret = Some(secret);
             config.fingerprinting.set_secret(&secret);
         })
-    }
-
-    /// Sets the largest request body in bytes; above it the answer is 413. Default: 1 MiB.
-    #[must_use]
-    pub fn max_request(self, bytes: usize) -> Self {
-        self.set(|config| config.max_request = bytes)
     }
 }
 

@@ -63,7 +63,7 @@
 //! | `idempotency_settled_total` | `operation`: `complete`, `fail`, `release`; `result`: `kept`, `lease_lost`, `repeated` (in the background), `not_committed` |
 //! | `idempotency_repeated_total` | `operation` as above; `result`: `kept`, `lease_lost`, `given_up` |
 //! | `idempotency_leases_lost_total` | `cause`: `taken` by another attempt, `lapsed` for it could not be renewed |
-//! | `idempotency_store_errors_total` | `operation`: also `reserve`, `renew`, `changed`, `inspect`; `kind`: `unavailable`, `timeout`, `full`, `corrupt`, `conflict`, `transaction_lost` |
+//! | `idempotency_store_errors_total` | `operation`: also `reserve`, `renew`, `changed`, `inspect`; `kind`: `unavailable`, `timeout`, `full`, `corrupt`, `sealed`, `conflict`, `transaction_lost` |
 //!
 //! A rising `previous="abandoned"` means processes that die or lose their store; `given_up` and `lease_lost` mean answers
 //! that were given and not kept.
@@ -108,6 +108,7 @@ mod layer;
 mod mutex;
 mod operate;
 mod outcome;
+mod pack;
 mod rejection;
 mod response;
 mod running;
@@ -120,11 +121,12 @@ mod telemetry;
 #[cfg(not(feature = "metrics"))]
 #[path = "telemetry/off.rs"]
 mod telemetry;
+mod verdict;
 mod waiting;
 
 pub use attempt::Attempt;
 pub use body::{RequestBody, ResponseBody};
-pub use config::{Class, InFlight, OnAbandoned, OnFailed, OnOutage};
+pub use config::{Class, InFlight, OnAbandoned, OnFailed, OnOutage, QuotaExceeded};
 pub use execute::{ExecuteError, Executed};
 #[cfg(feature = "canonical")]
 pub use fingerprint::CanonicalBody;
@@ -134,7 +136,10 @@ pub use future::ResponseFuture;
 pub use key::{IdempotencyKey, KeyError, Scope, StorageKey};
 pub use layer::IdempotencyLayer;
 pub use outcome::{KeptBody, NotRetained, Outcome};
-pub use rejection::Rejection;
+#[cfg(feature = "encryption")]
+pub use pack::EncryptionKeys;
+pub use rejection::{OnMismatch, Rejection};
+pub use response::Keep;
 pub use service::Idempotency;
 #[cfg(feature = "redis")]
 pub use store::RedisStore;
@@ -145,6 +150,8 @@ pub use store::{ErrorKind, MemoryStore, Previous, Status, Store, StoreError};
 pub use store::{PostgresStore, PostgresTxStore};
 #[cfg(feature = "sqlite")]
 pub use store::{SqliteStore, SqliteTxStore};
+
+pub use verdict::Verdict;
 
 /// The code in the README runs as a test.
 #[cfg(all(doctest, feature = "postgres"))]

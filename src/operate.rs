@@ -57,10 +57,12 @@ impl<St: Store> IdempotencyLayer<St> {
     ///
     /// # Errors
     ///
-    /// If the store is down, does not answer within the store timeout, or holds a record that cannot be read.
+    /// If the store is down, does not answer within the store timeout, or holds a record that cannot be read or
+    /// decrypted.
     pub async fn inspect(&self, scope: &Scope, key: &IdempotencyKey) -> Result<Option<Record>, StoreError> {
         let config = &self.config;
         let key = config.storage_key(scope, key);
-        within(config.store_timeout, self.shared.store.inspect(&key)).await
+        let found = within(config.store_timeout, self.shared.store.inspect(&key)).await?;
+        found.map(|record| config.unpack(&key, record)).transpose()
     }
 }

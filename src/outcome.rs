@@ -36,6 +36,11 @@ pub enum KeptBody {
         /// The trailers that followed them.
         trailers: Option<HeaderMap>,
     },
+    /// Nothing, because the layer was told to keep less than all: a repeat gets the status and the headers that were
+    /// kept, and is told that the body was left out.
+    Omitted,
+    /// The answer as the layer has compressed or encrypted it. Only the layer reads it.
+    Packed(Bytes),
     /// Nothing; a repeat is refused, for it can neither be replayed nor run again.
     NotRetained(NotRetained),
 }
@@ -52,25 +57,37 @@ pub enum NotRetained {
     Failure,
     /// It was kept, but the store has lost it.
     Lost,
+    /// The layer was told to keep nothing of it.
+    Withheld,
 }
 
 const VERSION: u8 = 1;
 
-/// Bits of the byte that says what is kept. The lower three tell why nothing is.
+/// Bits of the byte that says what is kept. The lower three tell of the body, or why there is none.
 mod kept {
-    pub(super) const REASON: u8 = 0b0000_0111;
+    pub(super) const BODY: u8 = 0b0000_0111;
     pub(super) const TRAILERS: u8 = 0b0000_1000;
     pub(super) const REQUEST_ID: u8 = 0b0001_0000;
-    pub(super) const ALL: u8 = REASON | TRAILERS | REQUEST_ID;
+    pub(super) const ALL: u8 = BODY | TRAILERS | REQUEST_ID;
 }
 
 impl Outcome {
+    /// One that has a status and a body only.
+    pub(crate) fn bare(status: StatusCode, body: KeptBody) -> Self {
+        Self { status, headers: HeaderMap::new(), request_id: None, body }
+    }
+
     /// The bytes of the body as far as they are kept.
     pub fn bytes(&self) -> &[u8] {
         match &self.body {
-            KeptBody::Whole { bytes, .. } => bytes,
-            KeptBody::NotRetained(_) => &[],
+            KeptBody::Whole { bytes, .. } | KeptBody::Packed(bytes) => bytes,
+            KeptBody::Omitted | KeptBody::NotRetained(_) => &[],
         }
+    }
+
+    /// Whether a repeat gets it: all of it, or what was meant to be kept.
+    pub(crate) fn is_replayable(&self) -> bool {
+        matches!(self.body, KeptBody::Whole { .. } | KeptBody::Omitted)
     }
 
     /// Writes the frame, body and all.
@@ -83,14 +100,17 @@ impl Outcome {
 
     /// Writes the frame without the bytes of the body, for a store that keeps large bodies by themselves.
     pub(crate) fn encode_head(&self, frame: &mut Vec<u8>) {
-        let (reason, trailers) = match &self.body {
+        let (body, trailers) = match &self.body {
             KeptBody::Whole { trailers, .. } => (0, trailers.as_ref()),
             KeptBody::NotRetained(NotRetained::TooLarge) => (1, None),
             KeptBody::NotRetained(NotRetained::Streamed) => (2, None),
             KeptBody::NotRetained(NotRetained::Failure) => (3, None),
             KeptBody::NotRetained(NotRetained::Lost) => (4, None),
+            KeptBody::NotRetained(NotRetained::Withheld) => (5, None),
+            KeptBody::Omitted => (6, None),
+            KeptBody::Packed(_) => (7, None),
         };
-        let mut what = reason;
+        let mut what = body;
         if trailers.is_some() {
             what |= kept::TRAILERS;
         }
@@ -157,13 +177,16 @@ impl Outcome {
             0 => length,
             _ => return Err(Malformed),
         };
-        let body = match what & kept::REASON {
+        let body = match what & kept::BODY {
             0 => KeptBody::Whole { bytes, trailers },
+            7 if trailers.is_none() => KeptBody::Packed(bytes),
             _ if length > 0 || trailers.is_some() => return Err(Malformed),
             1 => KeptBody::NotRetained(NotRetained::TooLarge),
             2 => KeptBody::NotRetained(NotRetained::Streamed),
             3 => KeptBody::NotRetained(NotRetained::Failure),
             4 => KeptBody::NotRetained(NotRetained::Lost),
+            5 => KeptBody::NotRetained(NotRetained::Withheld),
+            6 => KeptBody::Omitted,
             _ => return Err(Malformed),
         };
         Ok((Self { status, headers, request_id, body }, missing))
@@ -173,7 +196,7 @@ impl Outcome {
     #[cfg(feature = "redis")]
     pub(crate) fn with_bytes(mut self, supplied: Option<Bytes>) -> Self {
         match (&mut self.body, supplied) {
-            (KeptBody::Whole { bytes, .. }, Some(supplied)) => *bytes = supplied,
+            (KeptBody::Whole { bytes, .. } | KeptBody::Packed(bytes), Some(supplied)) => *bytes = supplied,
             (body, _) => *body = KeptBody::NotRetained(NotRetained::Lost),
         }
         self

@@ -32,7 +32,10 @@ pub enum Rejection {
         limit: Option<usize>,
     },
     /// The key was used for another request.
-    KeyReused,
+    KeyReused {
+        /// The status that the layer was told to give.
+        status: OnMismatch,
+    },
     /// The first request with this key is still running.
     InFlight {
         /// When to ask again.
@@ -51,6 +54,16 @@ pub enum Rejection {
     AttemptFailed {
         /// The status of the failed answer, if there was one.
         original_status: Option<StatusCode>,
+    },
+    /// As many operations are in flight as the layer was told to have at most.
+    TooManyInFlight {
+        /// When to ask again.
+        retry_after: Duration,
+    },
+    /// The scope of the request has used up its quota.
+    QuotaExceeded {
+        /// When to ask again.
+        retry_after: Duration,
     },
     /// The service is about to end, and begins nothing new.
     ShuttingDown {
@@ -76,20 +89,45 @@ pub enum Rejection {
     TransactionLost,
 }
 
+/// The status that a request gets whose key stands for another request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnMismatch {
+    /// 409, as for every other refusal that a key is the reason of.
+    #[default]
+    Conflict,
+    /// 422, as draft-ietf-httpapi-idempotency-key-header-07 has it.
+    UnprocessableContent,
+    /// 400, as Stripe has it.
+    BadRequest,
+}
+
+impl OnMismatch {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::Conflict => StatusCode::CONFLICT,
+            Self::UnprocessableContent => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
 impl Rejection {
     /// The status of the refusal.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::KeyMissing | Self::KeyInvalid(_) | Self::RequestUnreadable => StatusCode::BAD_REQUEST,
             Self::RequestTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::KeyReused
-            | Self::InFlight { .. }
+            Self::KeyReused { status } => status.status(),
+            Self::QuotaExceeded { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::InFlight { .. }
             | Self::ResultNotRetained { .. }
             | Self::OutcomeUnknown
             | Self::AttemptFailed { .. } => StatusCode::CONFLICT,
-            Self::ShuttingDown { .. } | Self::StoreUnavailable { .. } | Self::CommitUnconfirmed { .. } => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::TooManyInFlight { .. }
+            | Self::ShuttingDown { .. }
+            | Self::StoreUnavailable { .. }
+            | Self::CommitUnconfirmed { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::TransactionLost => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -101,11 +139,13 @@ impl Rejection {
             Self::KeyInvalid(_) => "idempotency_key_invalid",
             Self::RequestUnreadable => "request_unreadable",
             Self::RequestTooLarge { .. } => "request_too_large",
-            Self::KeyReused => "idempotency_key_reused",
+            Self::KeyReused { .. } => "idempotency_key_reused",
             Self::InFlight { .. } => "idempotency_key_in_flight",
             Self::ResultNotRetained { .. } => "idempotency_result_not_retained",
             Self::OutcomeUnknown => "idempotency_outcome_unknown",
             Self::AttemptFailed { .. } => "idempotency_attempt_failed",
+            Self::TooManyInFlight { .. } => "idempotency_too_many_in_flight",
+            Self::QuotaExceeded { .. } => "idempotency_quota_exceeded",
             Self::ShuttingDown { .. } => "idempotency_shutting_down",
             Self::StoreUnavailable { .. } => "idempotency_store_unavailable",
             Self::CommitUnconfirmed { .. } => "idempotency_commit_unconfirmed",
@@ -117,6 +157,8 @@ impl Rejection {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::InFlight { retry_after }
+            | Self::TooManyInFlight { retry_after }
+            | Self::QuotaExceeded { retry_after }
             | Self::ShuttingDown { retry_after }
             | Self::StoreUnavailable { retry_after, .. }
             | Self::CommitUnconfirmed { retry_after, .. } => Some(*retry_after),
@@ -128,7 +170,7 @@ impl Rejection {
     /// retry every 409 are told so by `X-Should-Retry`.
     pub fn should_retry(&self) -> Option<bool> {
         match self {
-            Self::KeyReused
+            Self::KeyReused { .. }
             | Self::ResultNotRetained { .. }
             | Self::OutcomeUnknown
             | Self::AttemptFailed { .. } => Some(false),

@@ -4,36 +4,25 @@ use std::collections::VecDeque;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::response::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+use http::{HeaderName, HeaderValue, Response};
 use http_body::Body;
 
 use crate::body::{ResponseBody, next_frame};
 use crate::outcome::{KeptBody, NotRetained, Outcome};
 
+mod kept;
+
+pub use kept::Keep;
+pub(crate) use kept::Kept;
+
 /// Tells a replay from a first answer. Ignored and removed on requests.
 pub(crate) const RESULT: HeaderName = HeaderName::from_static("x-idempotent-result");
+/// On a replay that has no body although the first answer had one.
+pub(crate) const BODY: HeaderName = HeaderName::from_static("x-idempotent-body");
 /// On a replay, the id of the request that was answered first.
 pub(crate) const ORIGINAL_REQUEST_ID: HeaderName = HeaderName::from_static("x-original-request-id");
 /// The id of a request, as tower-http's `request_id` sets it.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Headers that belong to one response or one connection and not to the answer. RFC 9110, section 7.6.1, names those
-/// of the connection; the others would hand a session, a challenge, or a stale fact to whoever repeats the request.
-const NEVER_KEPT: [HeaderName; 13] = [
-    header::SET_COOKIE,
-    header::DATE,
-    header::SERVER,
-    header::CONTENT_LENGTH,
-    header::WWW_AUTHENTICATE,
-    header::PROXY_AUTHENTICATE,
-    header::CONNECTION,
-    header::TRANSFER_ENCODING,
-    header::TE,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    RESULT,
-];
 
 /// Reads the body of a response if it is worth keeping and within the limit.
 ///
@@ -107,52 +96,28 @@ fn join(mut frames: VecDeque<Bytes>, length: usize) -> Bytes {
     joined.freeze()
 }
 
-/// What is kept of an answer: the status, the safe headers in their order, the id, and the body as captured.
-pub(crate) fn keep<B>(response: &Response<B>, request_id: Option<HeaderValue>, body: KeptBody) -> Outcome {
-    let headers = response.headers();
-    Outcome {
-        status: response.status(),
-        headers: safe(headers),
-        request_id: headers.get(REQUEST_ID).cloned().or(request_id),
-        body,
-    }
-}
-
-fn safe(headers: &HeaderMap) -> HeaderMap {
-    let mut kept = HeaderMap::with_capacity(headers.keys_len());
-    for (name, value) in headers {
-        let own = *name == REQUEST_ID || *name == ORIGINAL_REQUEST_ID || NEVER_KEPT.contains(name);
-        if !own && !named_by_connection(headers, name) {
-            kept.append(name.clone(), value.clone());
-        }
-    }
-    kept
-}
-
-/// Whether `Connection` names the header, which makes it one of the connection and not of the answer.
-fn named_by_connection(headers: &HeaderMap, name: &HeaderName) -> bool {
-    headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|option| option.trim().eq_ignore_ascii_case(name.as_str()))
-}
-
-/// The kept answer, byte for byte, marked as a replay. `request_id` is that of the request which repeats.
+/// The kept answer, byte for byte, marked as a replay, by `marker` too if there is one. `request_id` is that of the request
+/// which repeats.
 pub(crate) fn replay<B: Body>(
     outcome: Outcome,
     request_id: Option<HeaderValue>,
+    marker: Option<&HeaderName>,
 ) -> Response<ResponseBody<B>> {
-    let body = match outcome.body {
-        KeptBody::Whole { bytes, trailers } => ResponseBody::whole(bytes, trailers),
-        KeptBody::NotRetained(_) => ResponseBody::whole(Bytes::new(), None),
+    let (body, is_omitted) = match outcome.body {
+        KeptBody::Whole { bytes, trailers } => (ResponseBody::whole(bytes, trailers), false),
+        _ => (ResponseBody::whole(Bytes::new(), None), true),
     };
     let mut response = Response::new(body);
     *response.status_mut() = outcome.status;
     *response.headers_mut() = outcome.headers;
     let headers = response.headers_mut();
     headers.insert(RESULT, HeaderValue::from_static("true"));
+    if let Some(marker) = marker {
+        headers.insert(marker, HeaderValue::from_static("true"));
+    }
+    if is_omitted {
+        headers.insert(BODY, HeaderValue::from_static("omitted"));
+    }
     if let Some(id) = request_id.or_else(|| outcome.request_id.clone()) {
         headers.insert(REQUEST_ID, id);
     }

@@ -75,8 +75,10 @@ where
         }
         // A client that sends the marker must not make the handler, or a log, believe in a replay.
         request.headers_mut().remove(response::RESULT);
-        let key = match self.config.key(request.headers()) {
-            Ok(Some(key)) => key,
+        let key = match self.config.key_in_head(request.headers()) {
+            Ok(Some(key)) => Some(key),
+            // The flow reads the body, and looks there.
+            Ok(None) if self.config.key_pointer.is_some() => None,
             Ok(None) if self.config.require_key => return self.refused(Rejection::KeyMissing),
             Ok(None) => return ResponseFuture::pass_through(self.inner.call(request)),
             Err(error) => return self.refused(Rejection::KeyInvalid(error)),

@@ -41,6 +41,7 @@ pub(crate) fn store_error(operation: &'static str, kind: ErrorKind) {
         ErrorKind::Timeout => "timeout",
         ErrorKind::Full => "full",
         ErrorKind::Corrupt => "corrupt",
+        ErrorKind::Sealed => "sealed",
         ErrorKind::Conflict => "conflict",
         ErrorKind::TransactionLost => "transaction_lost",
     };

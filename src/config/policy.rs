@@ -55,6 +55,13 @@ pub enum OnOutage {
     OpenRiskingDoubleEffects,
 }
 
+/// What a quota answers that is used up: see [`IdempotencyLayer::quota`](crate::IdempotencyLayer::quota).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuotaExceeded {
+    /// What `Retry-After` says, in whole seconds.
+    pub retry_after: Duration,
+}
+
 /// What an answer means for the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -78,6 +85,25 @@ impl Class {
             }
             200..500 => Self::Success,
             _ => Self::Failed,
+        }
+    }
+
+    /// The rule of [`IdempotencyLayer::ietf`](crate::IdempotencyLayer): every answer from 200 to 499 is definitive, 5xx is a
+    /// failure.
+    pub fn by_ietf(status: StatusCode) -> Self {
+        match status.as_u16() {
+            ..200 => Self::Forget,
+            200..500 => Self::Success,
+            _ => Self::Failed,
+        }
+    }
+
+    /// The rule of [`IdempotencyLayer::stripe`](crate::IdempotencyLayer): as [`by_ietf`](Self::by_ietf), but 400, 401 and 429
+    /// are forgotten.
+    pub fn by_stripe(status: StatusCode) -> Self {
+        match status.as_u16() {
+            400 | 401 | 429 => Self::Forget,
+            _ => Self::by_ietf(status),
         }
     }
 }

@@ -7,11 +7,12 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::decide::{Decision, decide};
-use crate::config::{Config, InFlight, LONGEST_WAIT};
+use super::limits::Permit;
+use crate::config::{Config, InFlight, LONGEST_WAIT, Wanted};
 use crate::outcome::Outcome;
 use crate::rejection::Rejection;
 use crate::shared::{Shared, within};
-use crate::store::{ErrorKind, Lease, Record, Rerun, Reservation, Reserve, Seen, Store};
+use crate::store::{ErrorKind, Lease, Record, Rerun, Reservation, Seen, Store};
 use crate::waiting::{News, Place, Turn};
 
 pub(super) enum Admitted {
@@ -29,19 +30,24 @@ pub(super) struct Reserved {
     pub(super) since: Instant,
     /// Where others in this process wait for the answer.
     pub(super) place: Option<Place>,
+    /// What the limits gave, until the record is settled.
+    pub(super) permit: Permit,
 }
 
 /// Reserves the key; waits, if the layer was told to, while it is in flight and the caller is there.
 pub(super) async fn admit<St: Store>(
     shared: &Shared<St>,
     config: &Config,
-    reserve: Reserve,
+    mut wanted: Wanted,
     caller_gone: Option<oneshot::Receiver<()>>,
 ) -> Admitted {
     let InFlight::Wait(bound) = config.in_flight else {
-        return match look(shared, config, &reserve).await {
-            Look::Acquired(lease, since) => Admitted::Execute(Reserved { lease, since, place: None }),
-            Look::Found(record) => found(record, &reserve, config),
+        return match look(shared, config, &mut wanted).await {
+            Look::Acquired(lease, since, permit) => {
+                Admitted::Execute(Reserved { lease, since, place: None, permit })
+            }
+            Look::Found(record) => found(record, &mut wanted, config),
+            Look::Refused(rejection) => Admitted::Refuse(rejection),
             Look::Failed(kind) if config.opens_for(kind) => Admitted::Unguarded,
             Look::Failed(kind) => Admitted::Refuse(config.unavailable(kind)),
         };
@@ -60,7 +66,7 @@ pub(super) async fn admit<St: Store>(
             () = shared.running.stopping() => config.shutting_down(),
         }
     };
-    wait_in_line(shared, config, reserve, deadline, interrupted).await
+    wait_in_line(shared, config, wanted, deadline, interrupted).await
 }
 
 /// Takes a place behind all in this process who send the same request. The first of them asks the store and runs the
@@ -70,15 +76,16 @@ pub(super) async fn admit<St: Store>(
 async fn wait_in_line<St: Store>(
     shared: &Shared<St>,
     config: &Config,
-    mut reserve: Reserve,
+    mut wanted: Wanted,
     deadline: Instant,
     interrupted: impl Future<Output = Rejection>,
 ) -> Admitted {
     let mut interrupted = pin!(interrupted);
-    let mut place = shared.lines.join(reserve.key, reserve.fingerprint);
+    let key = wanted.reserve.key;
+    let mut place = shared.lines.join(key, wanted.reserve.fingerprint);
     match place.turn(&mut interrupted).await {
         Turn::Mine => {}
-        Turn::News(News::Found(record)) => return found(record, &reserve, config),
+        Turn::News(News::Found(record)) => return found(record, &mut wanted, config),
         Turn::News(News::Unavailable(kind)) => return Admitted::Refuse(config.unavailable(kind)),
         Turn::Interrupted(rejection) => return Admitted::Refuse(rejection),
     }
@@ -87,10 +94,10 @@ async fn wait_in_line<St: Store>(
     loop {
         let in_flight = match seen.take() {
             Some(seen) => seen,
-            None => match ask(shared, config, &mut reserve, &mut place).await {
+            None => match ask(shared, config, &mut wanted, &mut place).await {
                 Asked::InFlight(seen) => seen,
-                Asked::Acquired(lease, since) => {
-                    return Admitted::Execute(Reserved { lease, since, place: Some(place) });
+                Asked::Acquired(lease, since, permit) => {
+                    return Admitted::Execute(Reserved { lease, since, place: Some(place), permit });
                 }
                 Asked::Ended(admitted) => return admitted,
             },
@@ -101,7 +108,7 @@ async fn wait_in_line<St: Store>(
             biased;
             rejection = &mut interrupted => return Admitted::Refuse(rejection),
             changed = shared.store.changed(&in_flight, round, left) => if let Err(error) = changed {
-                shared.store_failed("changed", &reserve.key, &error);
+                shared.store_failed("changed", &key, &error);
                 place.tell(|| News::Unavailable(error.kind()));
                 return Admitted::Refuse(config.unavailable(error.kind()));
             },
@@ -111,7 +118,7 @@ async fn wait_in_line<St: Store>(
 
 /// What the one who has the turn learns from the store.
 enum Asked {
-    Acquired(Lease, Instant),
+    Acquired(Lease, Instant, Permit),
     InFlight(Seen),
     Ended(Admitted),
 }
@@ -120,21 +127,22 @@ enum Asked {
 async fn ask<St: Store>(
     shared: &Shared<St>,
     config: &Config,
-    reserve: &mut Reserve,
+    wanted: &mut Wanted,
     place: &mut Place,
 ) -> Asked {
     let awaited = place.awaited();
     // When the attempt that a crowd waits for fails, one of them runs it again. If that fails too, the rest do not
     // try in turn.
-    if let (Some(awaited), Rerun::Any) = (awaited, reserve.rerun_failed) {
-        reserve.rerun_failed = Rerun::Only(awaited);
+    if let (Some(awaited), Rerun::Any) = (awaited, wanted.reserve.rerun_failed) {
+        wanted.reserve.rerun_failed = Rerun::Only(awaited);
     }
-    let record = match look(shared, config, reserve).await {
-        Look::Acquired(lease, since) => {
+    let record = match look(shared, config, wanted).await {
+        Look::Acquired(lease, since, permit) => {
             place.makes(lease.token, lease.previous.is_none());
-            return Asked::Acquired(lease, since);
+            return Asked::Acquired(lease, since, permit);
         }
         Look::Found(record) => record,
+        Look::Refused(rejection) => return Asked::Ended(Admitted::Refuse(rejection)),
         Look::Failed(kind) => {
             place.tell(|| News::Unavailable(kind));
             // What is known to be in flight is not run beside itself, whatever the policy.
@@ -145,7 +153,7 @@ async fn ask<St: Store>(
         }
     };
     let news = record.clone();
-    match decide(record, reserve, config) {
+    match decide(record, &wanted.reserve, config) {
         Decision::InFlight(seen) => {
             place.saw(seen);
             Asked::InFlight(seen)
@@ -159,29 +167,67 @@ async fn ask<St: Store>(
 
 /// What one look at the store came to.
 enum Look {
-    Acquired(Lease, Instant),
+    Acquired(Lease, Instant, Permit),
     Found(Record),
+    /// A limit is reached, and no record stands there that would answer the request.
+    Refused(Rejection),
     Failed(ErrorKind),
 }
 
-async fn look<St: Store>(shared: &Shared<St>, config: &Config, reserve: &Reserve) -> Look {
-    let since = Instant::now();
-    let reservation = within(config.store_timeout, shared.store.reserve(reserve)).await;
-    if reservation.is_ok() {
-        shared.store_answered();
-    }
-    match reservation {
-        Ok(Reservation::Acquired(lease)) => Look::Acquired(lease, since),
-        Ok(Reservation::Found(record)) => Look::Found(record),
-        Err(error) => {
-            shared.store_failed("reserve", &reserve.key, &error);
-            Look::Failed(error.kind())
+async fn look<St: Store>(shared: &Shared<St>, config: &Config, wanted: &mut Wanted) -> Look {
+    let key = wanted.reserve.key;
+    loop {
+        let permit = match Permit::take(config, &wanted.scope) {
+            Ok(permit) => permit,
+            Err(rejection) => return look_only(shared, config, wanted, rejection).await,
+        };
+        let since = Instant::now();
+        let reservation = within(config.store_timeout, shared.store.reserve(&wanted.reserve)).await;
+        if reservation.is_ok() {
+            shared.store_answered();
+        }
+        let found = match reservation {
+            Ok(Reservation::Acquired(lease)) => return Look::Acquired(lease, since, permit),
+            Ok(Reservation::Found(record)) => config.unpack(&key, record),
+            Err(error) => Err(error),
+        };
+        match found {
+            // It was written under another rule, which told the store that it is of another operation.
+            Ok(record) if wanted.adopts(&record) && record.yields_to(&wanted.reserve) => {}
+            Ok(record) => return Look::Found(record),
+            Err(error) => {
+                shared.store_failed("reserve", &key, &error);
+                return Look::Failed(error.kind());
+            }
         }
     }
 }
 
-fn found(record: Record, reserve: &Reserve, config: &Config) -> Admitted {
-    admitted(decide(record, reserve, config), config)
+/// Looks whether the request has its answer already, for to give that takes no room.
+async fn look_only<St: Store>(
+    shared: &Shared<St>,
+    config: &Config,
+    wanted: &mut Wanted,
+    rejection: Rejection,
+) -> Look {
+    let key = wanted.reserve.key;
+    let inspected = within(config.store_timeout, shared.store.inspect(&key)).await;
+    match inspected.and_then(|found| found.map(|record| config.unpack(&key, record)).transpose()) {
+        Ok(Some(record)) => {
+            wanted.adopts(&record);
+            if record.yields_to(&wanted.reserve) { Look::Refused(rejection) } else { Look::Found(record) }
+        }
+        Ok(None) => Look::Refused(rejection),
+        Err(error) => {
+            shared.store_failed("inspect", &key, &error);
+            Look::Refused(rejection)
+        }
+    }
+}
+
+fn found(record: Record, wanted: &mut Wanted, config: &Config) -> Admitted {
+    wanted.adopts(&record);
+    admitted(decide(record, &wanted.reserve, config), config)
 }
 
 fn admitted(decision: Decision, config: &Config) -> Admitted {

@@ -3,7 +3,7 @@
 use http::header;
 
 use crate::config::{Config, OnFailed};
-use crate::outcome::{KeptBody, Outcome};
+use crate::outcome::Outcome;
 use crate::rejection::Rejection;
 use crate::store::{Record, Reserve, Seen, State};
 
@@ -21,26 +21,22 @@ pub(super) enum Decision {
 /// What a record that was not taken over means for the request. The fingerprint comes first, whatever the state.
 pub(super) fn decide(found: Record, reserve: &Reserve, config: &Config) -> Decision {
     if found.fingerprint != reserve.fingerprint {
-        return Decision::Refuse(Rejection::KeyReused);
+        return Decision::Refuse(config.key_reused());
     }
     match found.state {
         State::Pending { abandoned: false } => {
             Decision::InFlight(Seen { key: reserve.key, token: found.token })
         }
         State::Pending { abandoned: true } => Decision::Refuse(Rejection::OutcomeUnknown),
-        State::Success(Outcome { status, headers, body: KeptBody::NotRetained(_), .. }) => {
-            Decision::Refuse(Rejection::ResultNotRetained {
-                original_status: status,
-                location: headers.get(header::LOCATION).cloned(),
-            })
-        }
-        State::Success(outcome) => Decision::Replay(outcome),
+        State::Success(outcome) if outcome.is_replayable() => Decision::Replay(outcome),
+        State::Success(Outcome { status, headers, .. }) => Decision::Refuse(Rejection::ResultNotRetained {
+            original_status: status,
+            location: headers.get(header::LOCATION).cloned(),
+        }),
         State::Failed(outcome) => match (config.on_failed, outcome) {
             // It failed while this request waited for it; the next one runs it again.
             (OnFailed::Rerun, _) => Decision::Refuse(config.in_flight()),
-            (OnFailed::Replay, Some(outcome @ Outcome { body: KeptBody::Whole { .. }, .. })) => {
-                Decision::Replay(outcome)
-            }
+            (OnFailed::Replay, Some(outcome)) if outcome.is_replayable() => Decision::Replay(outcome),
             (_, outcome) => Decision::Refuse(Rejection::AttemptFailed {
                 original_status: outcome.map(|outcome| outcome.status),
             }),

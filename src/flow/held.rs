@@ -8,10 +8,11 @@ use tokio::time::Instant;
 
 use super::admit::Reserved;
 use super::heartbeat::{self, Heartbeat};
+use super::limits::Permit;
 use crate::attempt::Attempt;
 use crate::config::Config;
 use crate::mutex::held;
-use crate::outcome::{KeptBody, Outcome};
+use crate::outcome::Outcome;
 use crate::shared::{Shared, within};
 use crate::store::{ErrorKind, Lease, Record, Settlement, State, Store, StoreError};
 use crate::waiting::{News, Place};
@@ -33,12 +34,13 @@ pub(super) struct Held<St> {
     since: Instant,
     heartbeat: Mutex<Option<Heartbeat>>,
     place: Mutex<Option<Place>>,
+    _permit: Permit,
 }
 
 /// How the attempt ended, for its record.
 pub(super) enum Settle {
-    Complete(Outcome),
-    Fail(Option<Outcome>),
+    Complete(Outcome, Duration),
+    Fail(Option<Outcome>, Duration),
     Release,
 }
 
@@ -59,7 +61,7 @@ impl<St: Store> Held<St> {
         attempt: Attempt,
         reserved: Reserved,
     ) -> Arc<Self> {
-        let Reserved { lease, since, place } = reserved;
+        let Reserved { lease, since, place, permit } = reserved;
         // Behind a pointer, for a background task may need it longer than the flow does.
         Arc::new(Self {
             shared: Arc::clone(shared),
@@ -69,6 +71,7 @@ impl<St: Store> Held<St> {
             since,
             heartbeat: Mutex::new(None),
             place: Mutex::new(place),
+            _permit: permit,
         })
     }
 
@@ -106,7 +109,7 @@ impl<St: Store> Held<St> {
         match self.renewed_during(settle.write(self)).await {
             Ok(Settlement::Applied) => {
                 telemetry::settled(settle.word(), "kept");
-                if let (Some(place), Settle::Complete(outcome)) = (&*held(&self.place), settle) {
+                if let (Some(place), Settle::Complete(outcome, _)) = (&*held(&self.place), settle) {
                     place.tell(|| News::Found(self.success(outcome)));
                 }
                 Settled::Kept
@@ -177,12 +180,12 @@ impl<St: Store> Held<St> {
     pub(super) async fn overtaken_by(&self) -> Option<Outcome> {
         let Self { shared, config, lease, .. } = self;
         let inspected = within(config.store_timeout, shared.store.inspect(&lease.key)).await;
-        let record =
-            inspected.inspect_err(|error| shared.store_failed("inspect", &lease.key, error)).ok()??;
+        let record = inspected
+            .and_then(|found| found.map(|record| config.unpack(&lease.key, record)).transpose())
+            .inspect_err(|error| shared.store_failed("inspect", &lease.key, error))
+            .ok()??;
         match record.state {
-            State::Success(outcome @ Outcome { body: KeptBody::Whole { .. }, .. })
-                if record.fingerprint == lease.fingerprint =>
-            {
+            State::Success(outcome) if record.fingerprint == lease.fingerprint && outcome.is_replayable() => {
                 Some(outcome)
             }
             _ => None,
@@ -199,18 +202,24 @@ impl Settle {
     /// The word for it, in logs and metrics.
     fn word(&self) -> &'static str {
         match self {
-            Self::Complete(_) => "complete",
-            Self::Fail(_) => "fail",
+            Self::Complete(..) => "complete",
+            Self::Fail(..) => "fail",
             Self::Release => "release",
         }
     }
 
     async fn write<St: Store>(&self, record: &Held<St>) -> Result<Settlement, StoreError> {
         let Held { shared, config, lease, .. } = record;
-        let (store, bound, retention) = (&shared.store, config.store_timeout, config.retention);
+        let (store, bound) = (&shared.store, config.store_timeout);
         match self {
-            Self::Complete(outcome) => within(bound, store.complete(lease, outcome, retention)).await,
-            Self::Fail(outcome) => within(bound, store.fail(lease, outcome.as_ref(), retention)).await,
+            Self::Complete(outcome, retention) => {
+                let packed = config.pack(lease, outcome, false)?;
+                within(bound, store.complete(lease, &packed, *retention)).await
+            }
+            Self::Fail(outcome, retention) => {
+                let packed = outcome.as_ref().map(|outcome| config.pack(lease, outcome, true)).transpose()?;
+                within(bound, store.fail(lease, packed.as_deref(), *retention)).await
+            }
             Self::Release => within(bound, store.release(lease)).await,
         }
     }

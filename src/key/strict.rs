@@ -14,7 +14,7 @@ impl IdempotencyKey {
     pub fn parse_strict(value: &[u8]) -> Result<Self, KeyError> {
         let item = Parser::new(value).parse_item::<Item>().map_err(|_| KeyError::NotAString)?;
         match item.bare_item {
-            BareItem::String(key) => Self::check(key.as_str().as_bytes()),
+            BareItem::String(key) => Self::bare(key.as_str().as_bytes()),
             _ => Err(KeyError::NotAString),
         }
     }

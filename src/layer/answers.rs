@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Response, response};
+use http::{HeaderName, Response, response};
 
 use super::IdempotencyLayer;
 use crate::config::Class;
+#[cfg(feature = "encryption")]
+use crate::pack::EncryptionKeys;
 use crate::rejection::Rejection;
+use crate::response::Keep;
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {
@@ -51,6 +54,84 @@ impl<St: Store> IdempotencyLayer<St> {
     #[must_use]
     pub fn renderer(self, renderer: impl Fn(&Rejection) -> Response<Bytes> + Send + Sync + 'static) -> Self {
         self.set(|config| config.renderer = Arc::new(renderer))
+    }
+
+    /// Sets how much of an answer is kept. Default: [`Keep::Full`]. A handler can say otherwise for one answer by a
+    /// [`Verdict`](crate::Verdict).
+    ///
+    /// ```
+    /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
+    /// use http::header;
+    /// use tower_idempotency::Keep;
+    ///
+    /// // The answer holds a card number. A repeat learns that the card was made, and where it is.
+    /// let layer = IdempotencyLayer::new(MemoryStore::new())
+    ///     .keep(Keep::Status)
+    ///     .keep_headers([header::LOCATION]);
+    /// ```
+    ///
+    /// [`execute`](Self::execute) has no use for a status: with less than [`Keep::Full`] it keeps nothing of a result, and a repeat
+    /// is refused.
+    #[must_use]
+    pub fn keep(self, keep: Keep) -> Self {
+        self.set(|config| config.kept.keep = keep)
+    }
+
+    /// Adds headers to those that are kept: `Set-Cookie`, `Date`, `Server` and `WWW-Authenticate` are not, and with
+    /// [`Keep::Status`] few are. Default: none. Those that frame a message, or belong to one connection (RFC 9110, section
+    /// 7.6.1), are never kept.
+    #[must_use]
+    pub fn keep_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.set(|config| config.kept.also.extend(names))
+    }
+
+    /// Keeps these headers and no others, but for those of [`keep_headers`](Self::keep_headers).
+    #[must_use]
+    pub fn keep_only_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.set(|config| config.kept.only = Some(names.into_iter().collect()))
+    }
+
+    /// Keeps none of these headers, whatever else is said of them. Default: none.
+    #[must_use]
+    pub fn drop_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.set(|config| config.kept.never.extend(names))
+    }
+
+    /// Encrypts answers before they go to the store. Default: they go as they are. See [`EncryptionKeys`] for what
+    /// is encrypted, and how keys are changed.
+    ///
+    /// ```
+    /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
+    /// use tower_idempotency::EncryptionKeys;
+    ///
+    /// # let (key, secret) = ([7; 32], [8; 32]);
+    /// let layer = IdempotencyLayer::new(MemoryStore::new())
+    ///     .encrypt(EncryptionKeys::new(1, key))
+    ///     .secret(secret);
+    /// ```
+    #[cfg(feature = "encryption")]
+    #[must_use]
+    pub fn encrypt(self, keys: EncryptionKeys) -> Self {
+        self.set(|config| config.packing.encryption = Some(keys))
+    }
+
+    /// Compresses (deflate) the bodies of answers of more than this many bytes before they go to the store, where that makes
+    /// them smaller. Default: they go as they are. A kilobyte is a good bound.
+    ///
+    /// A record whose body says that it would become larger than [`max_response`](Self::max_response) is not
+    /// decompressed; its request is refused as one whose answer was not kept. Together with encryption, the length of what is
+    /// stored tells how well the answer compresses: do not use both for an answer that holds a secret beside what
+    /// an attacker can choose.
+    #[cfg(feature = "compression")]
+    #[must_use]
+    pub fn compress_above(self, bytes: usize) -> Self {
+        self.set(|config| config.packing.compress_above = Some(bytes))
+    }
+
+    /// Marks replays by this header too, with the value `true`, beside `X-Idempotent-Result`. Default: none.
+    #[must_use]
+    pub fn replay_marker(self, name: HeaderName) -> Self {
+        self.set(|config| config.replay_marker = Some(name))
     }
 
     /// Adds `X-Idempotent-Result: false` to first answers. Default: only replays are marked.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::IdempotencyLayer;
 use crate::config::{InFlight, LONGEST_WAIT, OnAbandoned, OnFailed, OnOutage};
+use crate::rejection::OnMismatch;
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {
@@ -16,6 +17,21 @@ impl<St: Store> IdempotencyLayer<St> {
     }
 
     /// Sets how long an answer is kept after it was given. Default: 24 h. No less than 1 ms.
+    ///
+    /// Clones share the store and have settings of their own, so each route can have its own retention, and a handler can
+    /// give one answer its own by a [`Verdict`](crate::Verdict):
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use axum::{Router, routing::post};
+    /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
+    /// # async fn pay() {}
+    /// # async fn quote() {}
+    /// let guard = IdempotencyLayer::new(MemoryStore::new());
+    /// let app: Router = Router::new()
+    ///     .route("/payments", post(pay).layer(guard.clone().retention(Duration::from_hours(30 * 24))))
+    ///     .route("/quotes", post(quote).layer(guard.retention(Duration::from_mins(10))));
+    /// ```
     #[must_use]
     pub fn retention(self, retention: Duration) -> Self {
         self.set(|config| config.retention = retention.max(Duration::from_millis(1)))
@@ -50,6 +66,12 @@ impl<St: Store> IdempotencyLayer<St> {
     #[must_use]
     pub fn on_outage(self, policy: OnOutage) -> Self {
         self.set(|config| config.on_outage = policy)
+    }
+
+    /// Sets the status that a request gets whose key stands for another one. Default: [`OnMismatch::Conflict`], 409.
+    #[must_use]
+    pub fn on_mismatch(self, status: OnMismatch) -> Self {
+        self.set(|config| config.on_mismatch = status)
     }
 
     /// Sets how many times the handler is called again when another transaction was in the way of its own (a serialization

@@ -12,11 +12,13 @@ impl Rejection {
             Self::KeyInvalid(_) => "Idempotency key invalid",
             Self::RequestUnreadable => "Request body unreadable",
             Self::RequestTooLarge { .. } => "Request body too large",
-            Self::KeyReused => "Idempotency key used for another request",
+            Self::KeyReused { .. } => "Idempotency key used for another request",
             Self::InFlight { .. } => "Request in flight",
             Self::ResultNotRetained { .. } => "Result not retained",
             Self::OutcomeUnknown => "Outcome of an earlier attempt unknown",
             Self::AttemptFailed { .. } => "An earlier attempt failed",
+            Self::TooManyInFlight { .. } => "Too many operations in flight",
+            Self::QuotaExceeded { .. } => "Quota exceeded",
             Self::ShuttingDown { .. } => "Service shutting down",
             Self::StoreUnavailable { .. } => "Idempotency store unavailable",
             Self::CommitUnconfirmed { .. } => "Commit unconfirmed",
@@ -31,11 +33,13 @@ impl Rejection {
             Self::KeyInvalid(_) => "KeyInvalid",
             Self::RequestUnreadable => "RequestUnreadable",
             Self::RequestTooLarge { .. } => "RequestTooLarge",
-            Self::KeyReused => "KeyReused",
+            Self::KeyReused { .. } => "KeyReused",
             Self::InFlight { .. } => "InFlight",
             Self::ResultNotRetained { .. } => "ResultNotRetained",
             Self::OutcomeUnknown => "OutcomeUnknown",
             Self::AttemptFailed { .. } => "AttemptFailed",
+            Self::TooManyInFlight { .. } => "TooManyInFlight",
+            Self::QuotaExceeded { .. } => "QuotaExceeded",
             Self::ShuttingDown { .. } => "ShuttingDown",
             Self::StoreUnavailable { .. } => "StoreUnavailable",
             Self::CommitUnconfirmed { .. } => "CommitUnconfirmed",
@@ -70,7 +74,7 @@ impl fmt::Display for Rejection {
             Self::RequestTooLarge { limit: None } => {
                 f.write_str("The request body is too large. Nothing was done.")
             }
-            Self::KeyReused => f.write_str(
+            Self::KeyReused { .. } => f.write_str(
                 "This key was used for another request. Use a new key for a new operation, or repeat the first \
                  request unchanged.",
             ),
@@ -87,6 +91,12 @@ impl fmt::Display for Rejection {
             ),
             Self::AttemptFailed { .. } => {
                 f.write_str("An earlier attempt failed. It is not done again under this key.")
+            }
+            Self::TooManyInFlight { .. } => f.write_str(
+                "This server has as many operations in flight as it takes. Nothing was done; ask again later.",
+            ),
+            Self::QuotaExceeded { .. } => {
+                f.write_str("You have used up your quota. Nothing was done; ask again later.")
             }
             Self::ShuttingDown { .. } => {
                 f.write_str("This server is shutting down and began nothing. Ask again later.")

@@ -22,6 +22,9 @@ pub enum ErrorKind {
     Full,
     /// A record is there but cannot be read: damaged, or written by a version that this one does not know.
     Corrupt,
+    /// An answer is there, but encrypted: under a key that this process does not have, or for another record, or it was
+    /// changed since.
+    Sealed,
     /// Transaction mode: another transaction was in the way (a serialization failure, a deadlock, the same key from
     /// elsewhere). This one was rolled back, and may go through when it is tried again.
     Conflict,
@@ -54,6 +57,7 @@ impl fmt::Display for StoreError {
             ErrorKind::Timeout => "the idempotency store did not answer",
             ErrorKind::Full => "the idempotency store is full of live records",
             ErrorKind::Corrupt => "the idempotency store holds a record that cannot be read",
+            ErrorKind::Sealed => "the idempotency store holds an answer that cannot be decrypted",
             ErrorKind::Conflict => "another transaction was in the way",
             ErrorKind::TransactionLost => "the transaction of the attempt cannot be committed",
         })

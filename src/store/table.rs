@@ -11,7 +11,7 @@
 //! | `response_headers`, `response_trailers` | a line `name: value` for each, in their order, bytes beyond ASCII as Latin-1 |
 //! | `response_request_id` | the id of the request that was answered first |
 //! | `response_body` | the body, byte for byte |
-//! | `response_missing` | why there is no body: `too large`, `streamed`, `failure`, `lost` |
+//! | `response_missing` | why there is no body: `too large`, `streamed`, `failure`, `lost`, `withheld`, `omitted`; or `packed`, if the body is compressed or encrypted |
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -74,6 +74,8 @@ impl Answer {
     pub(super) fn of(outcome: &Outcome) -> Self {
         let (body, trailers, missing) = match &outcome.body {
             KeptBody::Whole { bytes, trailers } => (Some(bytes.clone()), trailers.as_ref().map(lines), None),
+            KeptBody::Packed(bytes) => (Some(bytes.clone()), None, Some(PACKED.into())),
+            KeptBody::Omitted => (None, None, Some(OMITTED.into())),
             KeptBody::NotRetained(reason) => (None, None, Some(word(*reason).into())),
         };
         Self {
@@ -87,11 +89,13 @@ impl Answer {
     }
 
     fn outcome(self) -> Result<Outcome, Malformed> {
-        let body = match (self.body, self.missing) {
+        let body = match (self.body, self.missing.as_deref()) {
             (Some(bytes), None) => {
                 KeptBody::Whole { bytes, trailers: self.trailers.as_deref().map(headers).transpose()? }
             }
-            (None, Some(missing)) => KeptBody::NotRetained(reason(&missing)?),
+            (Some(bytes), Some(PACKED)) => KeptBody::Packed(bytes),
+            (None, Some(OMITTED)) => KeptBody::Omitted,
+            (None, Some(missing)) => KeptBody::NotRetained(reason(missing)?),
             _ => return Err(Malformed),
         };
         let status = u16::try_from(self.status).map_err(|_| Malformed)?;
@@ -104,12 +108,16 @@ impl Answer {
     }
 }
 
+const PACKED: &str = "packed";
+const OMITTED: &str = "omitted";
+
 fn word(reason: NotRetained) -> &'static str {
     match reason {
         NotRetained::TooLarge => "too large",
         NotRetained::Streamed => "streamed",
         NotRetained::Failure => "failure",
         NotRetained::Lost => "lost",
+        NotRetained::Withheld => "withheld",
     }
 }
 
@@ -119,6 +127,7 @@ fn reason(word: &str) -> Result<NotRetained, Malformed> {
         "streamed" => NotRetained::Streamed,
         "failure" => NotRetained::Failure,
         "lost" => NotRetained::Lost,
+        "withheld" => NotRetained::Withheld,
         _ => return Err(Malformed),
     })
 }

@@ -22,7 +22,7 @@ fn another_fingerprint_is_refused_first_whatever_the_state_and_the_policy() {
             let decision =
                 decide(record, &request("an operation"), &Config { on_failed, ..Config::default() });
             assert!(
-                matches!(decision, Decision::Refuse(Rejection::KeyReused)),
+                matches!(decision, Decision::Refuse(Rejection::KeyReused { .. })),
                 "{state:?} under {on_failed:?}: {decision:?}"
             );
         }

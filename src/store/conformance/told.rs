@@ -50,6 +50,10 @@ impl fmt::Display for ToldOutcome<'_> {
         let Outcome { status, headers, request_id, body } = self.0;
         write!(f, "status {status}, {headers:?}, request id {request_id:?}, ")?;
         match body {
+            KeptBody::Omitted => f.write_str("the body left out"),
+            KeptBody::Packed(bytes) => {
+                write!(f, "{} packed bytes {:?}..", bytes.len(), bytes.slice(..bytes.len().min(32)))
+            }
             KeptBody::NotRetained(why) => write!(f, "no body ({why:?})"),
             KeptBody::Whole { bytes, trailers } => {
                 let start = bytes.slice(..bytes.len().min(32));

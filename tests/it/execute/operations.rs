@@ -52,7 +52,7 @@ async fn another_operation_under_the_key_is_refused<G: Given>() {
     let layer = given.layer().await;
     execute(&layer, "payout", async |_| Ok(1)).await.unwrap();
     let other = execute::<i32, _>(&layer, "refund", async |_| panic!("it ran")).await.unwrap_err();
-    assert!(matches!(other, ExecuteError::Refused(Rejection::KeyReused)), "{other:?}");
+    assert!(matches!(other, ExecuteError::Refused(Rejection::KeyReused { .. })), "{other:?}");
 }
 
 async fn a_failure_runs_again_and_knows_of_the_one_before<G: Given>() {

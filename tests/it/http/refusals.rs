@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
-use tower_idempotency::{KeyError, Rejection};
+use tower_idempotency::{KeyError, OnMismatch, Rejection};
 
 use crate::support::{Effects, Server, counting, layer, post};
 
@@ -70,7 +70,7 @@ async fn the_rejection_stands_in_the_extensions_for_the_layers_outside() {
 
     assert_eq!(send(Some("order-1001"), "one").await, (StatusCode::OK, None));
     let refusals = [
-        (Some("order-1001"), "two", Rejection::KeyReused),
+        (Some("order-1001"), "two", Rejection::KeyReused { status: OnMismatch::Conflict }),
         (None, "", Rejection::KeyMissing),
         (Some("order 1001"), "", Rejection::KeyInvalid(KeyError::NotVisibleAscii)),
         (Some("order-1002"), "more than ten", Rejection::RequestTooLarge { limit: Some(10) }),

@@ -283,7 +283,9 @@ fn told(record: &Record) -> String {
         State::Success(outcome) | State::Failed(Some(outcome)) => Some(outcome),
     };
     let outcome = outcome.map(|Outcome { status, headers, request_id, body }| match body {
-        KeptBody::NotRetained(why) => format!("{status} {headers:?} {request_id:?} {why:?}"),
+        KeptBody::NotRetained(_) | KeptBody::Omitted | KeptBody::Packed(_) => {
+            format!("{status} {headers:?} {request_id:?} {body:?}")
+        }
         KeptBody::Whole { bytes, trailers } => {
             let start = bytes.slice(..bytes.len().min(8));
             format!("{status} {headers:?} {request_id:?} {} bytes {start:?} {trailers:?}", bytes.len())

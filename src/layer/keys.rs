@@ -1,0 +1,68 @@
+//! Where the key of a request comes from, and what one looks like.
+
+use http::HeaderName;
+
+use super::IdempotencyLayer;
+use crate::fingerprint::JsonPointer;
+use crate::store::Store;
+
+impl<St: Store> IdempotencyLayer<St> {
+    /// Sets the one header that carries the key. Default: `X-Idempotency-Key`, with `Idempotency-Key` as a second
+    /// name; this setter takes the second name away. See also [`headers`](Self::headers).
+    ///
+    /// ```
+    /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
+    /// use http::HeaderName;
+    ///
+    /// let layer = IdempotencyLayer::new(MemoryStore::new())
+    ///     .header(HeaderName::from_static("idempotency-key"));
+    /// ```
+    #[must_use]
+    pub fn header(self, name: HeaderName) -> Self {
+        self.headers([name])
+    }
+
+    /// Sets the headers that may carry the key. One that is there more than once is refused with 400, and so are several
+    /// that differ.
+    #[must_use]
+    pub fn headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.set(|config| config.headers = names.into_iter().collect())
+    }
+
+    /// Takes the key from a member of a JSON body too, as Square's API does: `{"idempotency_key":"…","amount":…}`. Default:
+    /// headers only.
+    ///
+    /// A header still counts; both present and different is a 400. So is a member that is no string, or a body that holds
+    /// any member twice, for parsers differ in which of them they take. A body that is not JSON has no key, nor has one
+    /// without the member, or with null for it. Every request with a guarded method is then read
+    /// into memory, to the limit of [`max_request`](Self::max_request).
+    ///
+    /// There is no setting that takes the key from the path, the query or a cookie. URLs stand in the logs of every proxy and
+    /// in histories, and a key is what it takes to replay an answer; and a browser sends cookies along with requests
+    /// that somebody else wrote.
+    ///
+    /// ```
+    /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
+    /// use tower_idempotency::JsonPointer;
+    ///
+    /// let layer = IdempotencyLayer::new(MemoryStore::new())
+    ///     .key_in_body(JsonPointer::from_static("/idempotency_key"));
+    /// ```
+    #[must_use]
+    pub fn key_in_body(self, pointer: JsonPointer) -> Self {
+        self.set(|config| config.key_pointer = Some(pointer))
+    }
+
+    /// Takes RFC 9651 Strings (`"abc"`) only. Default: a bare value is a key too, and the same one.
+    #[cfg(feature = "strict-keys")]
+    #[must_use]
+    pub fn strict_keys(self) -> Self {
+        self.set(|config| config.parse_key = crate::key::IdempotencyKey::parse_strict)
+    }
+
+    /// Answers 400 to a guarded request without a key. Default: it passes through unguarded.
+    #[must_use]
+    pub fn require_key(self) -> Self {
+        self.set(|config| config.require_key = true)
+    }
+}

@@ -1,0 +1,75 @@
+//! How much the layer takes: of one request, of one answer, and at one time.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::IdempotencyLayer;
+use crate::config::{Admission, QuotaExceeded};
+use crate::key::Scope;
+use crate::store::Store;
+
+impl<St: Store> IdempotencyLayer<St> {
+    /// Sets the largest request body in bytes; above it the answer is 413. Default: 1 MiB.
+    #[must_use]
+    pub fn max_request(self, bytes: usize) -> Self {
+        self.set(|config| config.max_request = bytes)
+    }
+
+    /// Sets how many operations may be in flight at one time, in this process and over all clones of this layer that are
+    /// made after this call. Default: any number. No more than [`Semaphore::MAX_PERMITS`].
+    ///
+    /// Above it a new operation is refused with 503 and `Retry-After`
+    /// ([`Rejection::TooManyInFlight`](crate::Rejection)); a request that has its answer already still gets it. An operation
+    /// is in flight until its record is settled, whether or not its client is still there.
+    #[must_use]
+    pub fn max_in_flight(self, operations: usize) -> Self {
+        let operations = operations.min(Semaphore::MAX_PERMITS);
+        self.set(|config| config.in_flight_limit = Some(Arc::new(Semaphore::new(operations))))
+    }
+
+    /// Asks a quota before an operation begins, with the scope of its request. Default: none.
+    ///
+    /// What the quota gives is held until the record is settled, and then dropped: a count of what one tenant has in flight is a
+    /// guard that counts down. What it refuses is answered with 429 and `Retry-After`
+    /// ([`Rejection::QuotaExceeded`](crate::Rejection)), unless the request has its answer already: that takes no room.
+    /// The quota is asked before the store is, so also for requests that turn out to be repeats, and by one that waits
+    /// each time it looks again.
+    ///
+    /// ```
+    /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
+    /// use std::collections::HashMap;
+    /// use std::sync::{Arc, Mutex};
+    /// use std::time::Duration;
+    /// use tower_idempotency::{QuotaExceeded, Scope};
+    ///
+    /// struct Running(Scope, Arc<Mutex<HashMap<Scope, usize>>>);
+    ///
+    /// impl Drop for Running {
+    ///     fn drop(&mut self) {
+    ///         if let Some(running) = self.1.lock().unwrap().get_mut(&self.0) {
+    ///             *running -= 1;
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let tenants = Arc::new(Mutex::new(HashMap::new()));
+    /// let layer = IdempotencyLayer::new(MemoryStore::new()).quota(move |scope| {
+    ///     let mut running = tenants.lock().unwrap();
+    ///     let running = running.entry(scope.clone()).or_insert(0);
+    ///     if *running == 8 {
+    ///         return Err(QuotaExceeded { retry_after: Duration::from_secs(1) });
+    ///     }
+    ///     *running += 1;
+    ///     Ok(Running(scope.clone(), Arc::clone(&tenants)))
+    /// });
+    /// ```
+    #[must_use]
+    pub fn quota<P: Send + Sync + 'static>(
+        self,
+        quota: impl Fn(&Scope) -> Result<P, QuotaExceeded> + Send + Sync + 'static,
+    ) -> Self {
+        let quota = move |scope: &Scope| quota(scope).map(|given| Box::new(given) as Admission);
+        self.set(|config| config.quota = Some(Arc::new(quota)))
+    }
+}

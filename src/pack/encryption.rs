@@ -1,0 +1,124 @@
+//! Encryption at rest: XChaCha20-Poly1305 under a ring of keys.
+
+use std::fmt;
+
+use bytes::Bytes;
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+
+use crate::store::{ErrorKind, StoreError};
+
+/// Id of the key, then the nonce.
+const ID: usize = 4;
+const NONCE: usize = 24;
+
+/// The keys under which answers are encrypted before a store sees them, by their numbers: one that writes, and any number
+/// of earlier ones that still read.
+///
+/// Encrypted are headers, body, trailers and request id of each answer, with XChaCha20-Poly1305 and a random nonce, bound to
+/// the storage key, the fingerprint, and whether it is a success or a failure: an answer that is moved to another record
+/// cannot be read there. The status stays readable. So do the length of the answer, the storage key and the
+/// fingerprint, which are digests: with [`secret`](crate::IdempotencyLayer::secret) they are keyed, and nobody who reads
+/// the store can try out guesses against them.
+///
+/// A record that cannot be decrypted is answered with 503, and never run again.
+///
+/// To change the key without losing a record, first let every process read the new one, then write it, and forget the
+/// old one when the retention has passed:
+///
+/// ```
+/// use tower_idempotency::EncryptionKeys;
+///
+/// # let (january, february) = ([1; 32], [2; 32]);
+/// let before = EncryptionKeys::new(1, january);
+/// let first = EncryptionKeys::new(1, january).reading(2, february);
+/// let then = EncryptionKeys::new(2, february).reading(1, january);
+/// let at_last = EncryptionKeys::new(2, february);
+/// # drop((before, first, then, at_last));
+/// ```
+#[derive(Clone)]
+pub struct EncryptionKeys {
+    id: u32,
+    cipher: XChaCha20Poly1305,
+    reading: Vec<(u32, XChaCha20Poly1305)>,
+    refuses_plain: bool,
+}
+
+impl EncryptionKeys {
+    /// A ring of one key, which reads and writes. The number names it in the store: give each key a number of its own,
+    /// and never the same number to two keys.
+    pub fn new(id: u32, key: [u8; 32]) -> Self {
+        Self { id, cipher: cipher(key), reading: Vec::new(), refuses_plain: false }
+    }
+
+    /// Adds a key that only reads.
+    #[must_use]
+    pub fn reading(mut self, id: u32, key: [u8; 32]) -> Self {
+        self.reading.push((id, cipher(key)));
+        self
+    }
+
+    /// Takes answers that are not encrypted for damaged: 503. Default: they are replayed, so that encryption can be
+    /// turned on while there are records. Whoever can write into the store can forge them; turn this on when the retention
+    /// has passed.
+    #[must_use]
+    pub fn refuse_plain(mut self) -> Self {
+        self.refuses_plain = true;
+        self
+    }
+
+    pub(super) fn refuses_plain(&self) -> bool {
+        self.refuses_plain
+    }
+
+    pub(super) fn seal(&self, aad: &[u8], frame: &[u8]) -> Result<Bytes, StoreError> {
+        let mut nonce = [0; NONCE];
+        getrandom::fill(&mut nonce)
+            .map_err(|error| StoreError::with_source(ErrorKind::Unavailable, error))?;
+        let sealed = self
+            .cipher
+            .encrypt(&XNonce::from(nonce), Payload { msg: frame, aad })
+            .map_err(|error| StoreError::with_source(ErrorKind::Sealed, error))?;
+        let mut packed = Vec::with_capacity(1 + ID + NONCE + sealed.len());
+        packed.push(b'E');
+        packed.extend_from_slice(&self.id.to_be_bytes());
+        packed.extend_from_slice(&nonce);
+        packed.extend_from_slice(&sealed);
+        Ok(packed.into())
+    }
+
+    pub(super) fn open(&self, aad: &[u8], sealed: &[u8]) -> Result<Bytes, StoreError> {
+        let unreadable = || StoreError::new(ErrorKind::Sealed);
+        let (id, rest) = sealed.split_first_chunk::<ID>().ok_or_else(unreadable)?;
+        let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or_else(unreadable)?;
+        let cipher = self.cipher(u32::from_be_bytes(*id)).ok_or_else(unreadable)?;
+        let opened = cipher.decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad });
+        opened.map(Bytes::from).map_err(|error| StoreError::with_source(ErrorKind::Sealed, error))
+    }
+
+    fn cipher(&self, id: u32) -> Option<&XChaCha20Poly1305> {
+        if id == self.id {
+            return Some(&self.cipher);
+        }
+        self.reading.iter().find(|(reading, _)| *reading == id).map(|(_, cipher)| cipher)
+    }
+}
+
+fn cipher(key: [u8; 32]) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(&Key::from(key))
+}
+
+/// The numbers of the keys, and nothing of the keys.
+impl fmt::Debug for EncryptionKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reading: Vec<_> = self.reading.iter().map(|(id, _)| id).collect();
+        f.debug_struct("EncryptionKeys")
+            .field("id", &self.id)
+            .field("reading", &reading)
+            .field("refuses_plain", &self.refuses_plain)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! What is kept of an answer: all of it, or less, and which of its headers.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+
+use super::{BODY, ORIGINAL_REQUEST_ID, REQUEST_ID, RESULT};
+use crate::outcome::{KeptBody, NotRetained, Outcome};
+
+#[cfg(feature = "repr-digest")]
+mod digest;
+#[cfg(not(feature = "repr-digest"))]
+#[path = "kept/digest/off.rs"]
+mod digest;
+
+/// What is kept of an answer, and so what a repeat gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Keep {
+    /// Status, safe headers, body and trailers: a repeat gets the answer byte for byte.
+    #[default]
+    Full,
+    /// The status, and headers that say nothing of what the answer holds. A repeat gets these with an empty body and
+    /// `X-Idempotent-Body: omitted`, unless the body was empty already.
+    ///
+    /// The headers are `Allow`, `Cache-Control`, `Retry-After`, `Vary`, `Strict-Transport-Security`, `X-Content-Type-Options`
+    /// and the answer to a CORS request (`Access-Control-Allow-Origin`, `-Allow-Credentials`, `-Expose-Headers`). Not `Location` or
+    /// `ETag`, which name and describe what was made; [`keep_headers`](crate::IdempotencyLayer::keep_headers) adds what
+    /// a client needs. The request id is kept, for it is made to be logged.
+    Status,
+    /// As [`Status`](Self::Status), and the SHA-256 digest of the body as `Repr-Digest` (RFC 9530), so that a client
+    /// that has the first answer can tell whether it is this one. Whoever reads the store can try out guesses of a
+    /// short body against it.
+    #[cfg(feature = "repr-digest")]
+    Digest,
+    /// That it was done, and its status. A repeat is refused with 409
+    /// ([`Rejection::ResultNotRetained`](crate::Rejection)).
+    Nothing,
+}
+
+/// Headers of one connection (RFC 9110, section 7.6.1), of one message, and of this layer: a replay has its own, so no
+/// list can have them kept.
+const FRAMING: [HeaderName; 12] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::TE,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    RESULT,
+    BODY,
+    REQUEST_ID,
+    ORIGINAL_REQUEST_ID,
+];
+
+/// Headers of the one response that would hand a session, a challenge or a stale fact to whoever repeats the request.
+const OF_ONE_RESPONSE: [HeaderName; 4] =
+    [header::SET_COOKIE, header::DATE, header::SERVER, header::WWW_AUTHENTICATE];
+
+/// Headers that say how an answer may be used, and nothing of what it holds.
+const SAY_NOTHING: [HeaderName; 9] = [
+    header::ALLOW,
+    header::CACHE_CONTROL,
+    header::RETRY_AFTER,
+    header::VARY,
+    header::STRICT_TRANSPORT_SECURITY,
+    header::X_CONTENT_TYPE_OPTIONS,
+    header::ACCESS_CONTROL_ALLOW_ORIGIN,
+    header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
+    header::ACCESS_CONTROL_EXPOSE_HEADERS,
+];
+
+/// The settings of what is kept.
+#[derive(Clone, Default)]
+pub(crate) struct Kept {
+    pub(crate) keep: Keep,
+    pub(crate) also: Vec<HeaderName>,
+    pub(crate) only: Option<Vec<HeaderName>>,
+    pub(crate) never: Vec<HeaderName>,
+}
+
+impl Kept {
+    /// What goes into the record of an answer whose body was captured as `body`. `said` is the handler's word.
+    pub(crate) fn outcome<B>(
+        &self,
+        response: &Response<B>,
+        request_id: Option<HeaderValue>,
+        body: KeptBody,
+        said: Option<Keep>,
+    ) -> Outcome {
+        let keep = said.unwrap_or(self.keep);
+        let mut headers = self.headers(response.headers(), keep);
+        digest::add(keep, response.headers(), &body, &mut headers);
+        let request_id = response.headers().get(REQUEST_ID).cloned().or(request_id);
+        Outcome { status: response.status(), headers, request_id, body: keep.of(body) }
+    }
+
+    fn headers(&self, headers: &HeaderMap, keep: Keep) -> HeaderMap {
+        let mut kept = HeaderMap::with_capacity(headers.keys_len());
+        for (name, value) in headers {
+            if self.keeps(name, keep) && !named_by_connection(headers, name) {
+                kept.append(name.clone(), value.clone());
+            }
+        }
+        kept
+    }
+
+    fn keeps(&self, name: &HeaderName, keep: Keep) -> bool {
+        if FRAMING.contains(name) || self.never.contains(name) {
+            return false;
+        }
+        if self.also.contains(name) {
+            return true;
+        }
+        match (&self.only, keep) {
+            (Some(only), _) => only.contains(name),
+            (None, Keep::Full) => !OF_ONE_RESPONSE.contains(name),
+            (None, Keep::Nothing) => false,
+            (None, _) => SAY_NOTHING.contains(name),
+        }
+    }
+}
+
+impl Keep {
+    /// What is left of a body that was captured.
+    pub(crate) fn of(self, body: KeptBody) -> KeptBody {
+        match (self, body) {
+            (Self::Full, body) | (_, body @ KeptBody::NotRetained(NotRetained::Failure)) => body,
+            (Self::Nothing, _) => KeptBody::NotRetained(NotRetained::Withheld),
+            // Nothing is left out of nothing.
+            (_, KeptBody::Whole { bytes, trailers: None }) if bytes.is_empty() => {
+                KeptBody::Whole { bytes, trailers: None }
+            }
+            _ => KeptBody::Omitted,
+        }
+    }
+}
+
+/// Whether `Connection` names the header, which makes it one of the connection and not of the answer.
+fn named_by_connection(headers: &HeaderMap, name: &HeaderName) -> bool {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|option| option.trim().eq_ignore_ascii_case(name.as_str()))
+}
