@@ -6,10 +6,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tower_idempotency::{InFlight, OnAbandoned, OnFailed, OnOutage};
+use tower_idempotency::{InFlight, JsonPointer, Keep, OnAbandoned, OnFailed, OnOutage};
 
 use crate::ledger::lines::Lines;
 use crate::problem::Problem;
+
+mod values;
+
+use values::{duration, hex, shown, size, store};
 
 pub(crate) const USAGE: &str = "\
 Usage: sandbox [flags]
@@ -27,11 +31,14 @@ Usage: sandbox [flags]
   --on-failed rerun          rerun | replay | refuse
   --on-abandoned rerun       rerun | refuse
   --on-outage closed         closed | open
-  --profile default          default
-  --keep full                full
+  --profile default          default | ietf | stripe: whose rules to work by; other flags still count
   --require-key              answer 400 to a guarded request without a key
   --max-request 1MiB         the largest request body
   --max-response 1MiB        the largest answer that is kept
+  --keep full                full | status | digest: how much of an answer is kept
+  --encryption-key HEX       encrypt answers before they are stored; 64 hexadecimal digits
+  --canonical-json           JSON bodies that say the same are the same request
+  --ignore /json/pointer     … and what stands there does not count; repeatable, implies --canonical-json
   --help                     print this
 
 Durations are like 300ms, 10s, 5m, 24h; sizes like 300, 64KiB, 1MiB.";
@@ -39,7 +46,7 @@ Durations are like 300ms, 10s, 5m, 24h; sizes like 300, 64KiB, 1MiB.";
 /// What the flags ask for.
 pub(crate) enum Command {
     Help,
-    Serve(Args),
+    Serve(Box<Args>),
 }
 
 /// The settings of the server.
@@ -51,12 +58,25 @@ pub(crate) struct Args {
     pub(crate) retention: Duration,
     pub(crate) store_timeout: Duration,
     pub(crate) in_flight: InFlight,
-    pub(crate) on_failed: OnFailed,
+    /// If it is set: a profile has one of its own.
+    pub(crate) on_failed: Option<OnFailed>,
     pub(crate) on_abandoned: OnAbandoned,
     pub(crate) on_outage: OnOutage,
+    pub(crate) profile: Profile,
     pub(crate) require_key: bool,
     pub(crate) max_request: usize,
     pub(crate) max_response: usize,
+    pub(crate) keep: Keep,
+    pub(crate) encryption_key: Option<[u8; 32]>,
+    pub(crate) canonical_json: bool,
+    pub(crate) ignore: Vec<JsonPointer>,
+}
+
+/// Whose rules the layer works by.
+pub(crate) enum Profile {
+    Default,
+    Ietf,
+    Stripe,
 }
 
 /// How many connections the pool of a PostgreSQL store has: the help says so.
@@ -78,7 +98,7 @@ impl fmt::Display for StoreChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory => f.write_str("memory"),
-            Self::Redis(url) | Self::Postgres(url) => f.write_str(&shown(url)),
+            Self::Redis(url) | Self::Postgres(url) => f.write_str(&shown("--store", url)),
             Self::PostgresTx(_) => f.write_str("postgres+tx://…"),
             Self::Sqlite(path) => write!(f, "sqlite:{path}"),
             Self::SqliteTx(path) => write!(f, "sqlite+tx:{path}"),
@@ -96,12 +116,17 @@ impl Default for Args {
             retention: Duration::from_hours(24),
             store_timeout: Duration::from_secs(2),
             in_flight: InFlight::Reject,
-            on_failed: OnFailed::Rerun,
+            on_failed: None,
             on_abandoned: OnAbandoned::Rerun,
             on_outage: OnOutage::Closed,
+            profile: Profile::Default,
             require_key: false,
             max_request: 1 << 20,
             max_response: 1 << 20,
+            keep: Keep::Full,
+            encryption_key: None,
+            canonical_json: false,
+            ignore: Vec::new(),
         }
     }
 }
@@ -120,11 +145,11 @@ impl Command {
             };
             match flag {
                 "--help" | "-h" => return Ok(Self::Help),
-                "--require-key" if joined.is_some() => {
+                "--require-key" | "--canonical-json" if joined.is_some() => {
                     return Err(format!("{flag} takes no value"));
                 }
                 "--require-key" => args.require_key = true,
-                "--encryption-key" | "--canonical-json" | "--ignore" => return Err(not_yet(flag)),
+                "--canonical-json" => args.canonical_json = true,
                 _ if !TAKES_VALUE.contains(&flag) => return Err(format!("{flag} is not a flag")),
                 _ => {
                     let value = match joined {
@@ -136,7 +161,7 @@ impl Command {
                             .ok_or_else(|| format!("{flag} needs a value"))?,
                     };
                     args.set(flag, &value)
-                        .map_err(|problem| format!("{flag} {}: {problem}", shown(&value)))?;
+                        .map_err(|problem| format!("{flag} {}: {problem}", shown(flag, &value)))?;
                 }
             }
         }
@@ -144,11 +169,11 @@ impl Command {
         {
             return Err(format!("--ledger: the ledger of {} is its table `payments`", args.store));
         }
-        Ok(Self::Serve(args))
+        Ok(Self::Serve(args.into()))
     }
 }
 
-const TAKES_VALUE: [&str; 14] = [
+const TAKES_VALUE: [&str; 16] = [
     "--listen",
     "--store",
     "--ledger",
@@ -163,6 +188,8 @@ const TAKES_VALUE: [&str; 14] = [
     "--keep",
     "--max-request",
     "--max-response",
+    "--encryption-key",
+    "--ignore",
 ];
 
 impl Args {
@@ -188,93 +215,29 @@ impl Args {
                 let bound = value.strip_prefix("wait:").ok_or("not reject or wait:5s")?;
                 self.in_flight = InFlight::Wait(duration(bound)?);
             }
-            ("--on-failed", "rerun") => self.on_failed = OnFailed::Rerun,
-            ("--on-failed", "replay") => self.on_failed = OnFailed::Replay,
-            ("--on-failed", "refuse") => self.on_failed = OnFailed::Refuse,
+            ("--on-failed", "rerun") => self.on_failed = Some(OnFailed::Rerun),
+            ("--on-failed", "replay") => self.on_failed = Some(OnFailed::Replay),
+            ("--on-failed", "refuse") => self.on_failed = Some(OnFailed::Refuse),
             ("--on-abandoned", "rerun") => self.on_abandoned = OnAbandoned::Rerun,
             ("--on-abandoned", "refuse") => self.on_abandoned = OnAbandoned::Refuse,
             ("--max-request", _) => self.max_request = size(value)?,
             ("--max-response", _) => self.max_response = size(value)?,
             ("--on-outage", "closed") => self.on_outage = OnOutage::Closed,
             ("--on-outage", "open") => self.on_outage = OnOutage::OpenRiskingDoubleEffects,
-            ("--profile", "default") | ("--keep", "full") => {}
-            ("--profile", "ietf" | "stripe") | ("--keep", "status" | "digest") => {
-                return Err(NOT_YET.into());
+            ("--profile", "default") => self.profile = Profile::Default,
+            ("--profile", "ietf") => self.profile = Profile::Ietf,
+            ("--profile", "stripe") => self.profile = Profile::Stripe,
+            ("--keep", "full") => self.keep = Keep::Full,
+            ("--keep", "status") => self.keep = Keep::Status,
+            ("--keep", "digest") => self.keep = Keep::Digest,
+            ("--encryption-key", _) => self.encryption_key = Some(hex(value)?),
+            ("--ignore", _) => {
+                let pointer = JsonPointer::new(value).map_err(|error| error.to_string())?;
+                self.ignore.push(pointer);
+                self.canonical_json = true;
             }
             _ => return Err("not a value of this flag".into()),
         }
         Ok(())
     }
-}
-
-const NOT_YET: &str = "this version does not have it yet";
-
-fn not_yet(flag: &str) -> String {
-    format!("{flag}: {NOT_YET}")
-}
-
-/// The value without what may follow `://`, for a URL can carry a password.
-fn shown(value: &str) -> String {
-    match value.split_once("://") {
-        Some((scheme, _)) => format!("{scheme}://…"),
-        None => value.into(),
-    }
-}
-
-fn store(value: &str) -> Result<StoreChoice, String> {
-    let redis = ["redis://", "redis+cluster://", "redis+sentinel://"];
-    if value == "memory" {
-        Ok(StoreChoice::Memory)
-    } else if redis.iter().any(|scheme| value.starts_with(scheme)) {
-        Ok(StoreChoice::Redis(value.into()))
-    } else if value.starts_with("postgres://") {
-        Ok(StoreChoice::Postgres(value.into()))
-    } else if let Some(rest) = value.strip_prefix("postgres+tx://") {
-        Ok(StoreChoice::PostgresTx(format!("postgres://{rest}")))
-    } else if let Some(path) = value.strip_prefix("sqlite:") {
-        file(path).map(StoreChoice::Sqlite)
-    } else if let Some(path) = value.strip_prefix("sqlite+tx:") {
-        file(path).map(StoreChoice::SqliteTx)
-    } else {
-        Err("not memory, a redis:// or postgres:// URL, or sqlite:PATH; see --help".into())
-    }
-}
-
-fn file(path: &str) -> Result<String, String> {
-    if path.is_empty() { Err("not a path".into()) } else { Ok(path.into()) }
-}
-
-fn duration(value: &str) -> Result<Duration, String> {
-    let (number, unit) = number_and_unit(value);
-    let millis = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60 * 1_000,
-        "h" => 60 * 60 * 1_000,
-        _ => return Err("not a duration like 300ms, 10s or 24h".into()),
-    };
-    let number: u64 = number.parse().map_err(|_| "not a duration like 300ms, 10s or 24h")?;
-    // A longer one is a slip of the finger, and would overflow the clocks of stores.
-    let millis = number.checked_mul(millis).filter(|millis| *millis <= LONGEST_MS);
-    millis.map(Duration::from_millis).ok_or_else(|| "longer than ten years".into())
-}
-
-const LONGEST_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
-
-fn size(value: &str) -> Result<usize, String> {
-    let (number, unit) = number_and_unit(value);
-    let unit: usize = match unit {
-        "" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return Err("not a size like 300, 64KiB or 1MiB".into()),
-    };
-    let number: usize = number.parse().map_err(|_| "not a size like 300, 64KiB or 1MiB")?;
-    number.checked_mul(unit).ok_or_else(|| "too large".into())
-}
-
-fn number_and_unit(value: &str) -> (&str, &str) {
-    let end = value.find(|digit: char| !digit.is_ascii_digit()).unwrap_or(value.len());
-    value.split_at(end)
 }

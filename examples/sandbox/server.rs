@@ -12,9 +12,9 @@ use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_idempotency::{IdempotencyLayer, Scope, Store};
+use tower_idempotency::{CanonicalBody, EncryptionKeys, IdempotencyLayer, JsonPointer, Scope, Store};
 
-use crate::args::Args;
+use crate::args::{Args, Profile};
 use crate::ledger::Ledger;
 use crate::payments;
 use crate::problem::Problem;
@@ -64,18 +64,34 @@ fn app<S: Store + Clone>(store: S, guard: IdempotencyLayer<S>, ledger: impl Ledg
 }
 
 fn layer<S: Store>(store: S, args: &Args) -> IdempotencyLayer<S> {
-    let layer = IdempotencyLayer::new(store)
+    let layer = IdempotencyLayer::new(store);
+    let layer = match args.profile {
+        Profile::Default => layer,
+        Profile::Ietf => layer.ietf(),
+        Profile::Stripe => layer.stripe(),
+    };
+    let mut layer = layer
         .namespace("sandbox")
         .scope(|parts| payments::bearer(&parts.headers).map_or_else(Scope::anonymous, Scope::new))
         .lease(args.lease)
         .retention(args.retention)
         .store_timeout(args.store_timeout)
         .in_flight(args.in_flight)
-        .on_failed(args.on_failed)
         .on_abandoned(args.on_abandoned)
         .on_outage(args.on_outage)
         .max_request(args.max_request)
-        .max_response(args.max_response);
+        .max_response(args.max_response)
+        .keep(args.keep);
+    if let Some(policy) = args.on_failed {
+        layer = layer.on_failed(policy);
+    }
+    if let Some(key) = args.encryption_key {
+        layer = layer.encrypt(EncryptionKeys::new(1, key));
+    }
+    if args.canonical_json {
+        let ignoring = |rule: CanonicalBody, pointer: &JsonPointer| rule.ignore(pointer.clone());
+        layer = layer.fingerprint(args.ignore.iter().fold(CanonicalBody::json(), ignoring));
+    }
     if args.require_key { layer.require_key() } else { layer }
 }
 

@@ -21,24 +21,8 @@ fn refused(flags: &[&str], word: &str) -> String {
 }
 
 #[test]
-fn what_this_version_does_not_have_is_refused_by_name() {
-    let later: [&[&str]; 7] = [
-        &["--profile", "ietf"],
-        &["--profile", "stripe"],
-        &["--keep", "status"],
-        &["--keep", "digest"],
-        &["--encryption-key", "00"],
-        &["--canonical-json"],
-        &["--ignore", "/sent_at"],
-    ];
-    for flags in later {
-        refused(flags, "this version does not have it yet");
-    }
-}
-
-#[test]
 fn a_malformed_value_is_refused() {
-    let malformed: [&[&str]; 29] = [
+    let malformed: [&[&str]; 36] = [
         &["--listen", "3000"],
         &["--listen", "127.0.0.1"],
         &["--store", "memry"],
@@ -68,6 +52,13 @@ fn a_malformed_value_is_refused() {
         &["--max-request", ""],
         &["--max-response", "99999999999999GiB"],
         &["--keep=everything"],
+        &["--profile", "square"],
+        &["--encryption-key", "00"],
+        &["--encryption-key", "zz1122334455667788990011223344556677889900112233445566778899001122"],
+        &["--encryption-key", ""],
+        &["--ignore", "sent_at"],
+        &["--ignore", "/a~2"],
+        &["--ignore", "/~"],
     ];
     for flags in malformed {
         refused(flags, ": ");
@@ -81,6 +72,7 @@ fn an_unknown_flag_and_a_missing_value_are_refused() {
     refused(&["--lease"], "needs a value");
     refused(&["--ledger", "--require-key"], "needs a value");
     refused(&["--require-key=yes"], "takes no value");
+    refused(&["--canonical-json=yes"], "takes no value");
 }
 
 #[test]
@@ -94,6 +86,12 @@ fn a_refused_store_url_does_not_show_its_password() {
         let scheme = url.split_inclusive("://").next().unwrap();
         assert!(!refused(&["--store", url], scheme).contains("hunter2"));
     }
+}
+
+#[test]
+fn a_refused_encryption_key_is_not_shown() {
+    let key = "1122334455667788990011223344556677889900112233445566778899001122aa";
+    assert!(!refused(&["--encryption-key", key], "64 hexadecimal digits").contains("11223344"));
 }
 
 #[test]
