@@ -86,6 +86,7 @@
 //! | `postgres` | | `PostgresStore`, and transaction mode on it: `Tx<Postgres>` |
 //! | `sqlite` | | `SqliteStore`, and transaction mode on it: `Tx<Sqlite>`; SQLite is compiled in |
 //! | `metrics` | | counters through the [`metrics`](https://docs.rs/metrics) facade |
+//! | `grpc` | | refusals as gRPC statuses, and answers judged by their `grpc-status`: see [`grpc`] |
 //! | `strict-keys` | | keys that must be RFC 9651 Strings |
 //! | `canonical` | | `CanonicalBody`: fingerprints over what a JSON, form or multipart body says |
 //! | `conformance` | | the store contract as runnable checks |
@@ -102,6 +103,11 @@ mod fingerprint;
 mod flow;
 mod frame;
 mod future;
+#[cfg(feature = "grpc")]
+pub mod grpc;
+#[cfg(not(feature = "grpc"))]
+#[path = "grpc/off.rs"]
+mod grpc;
 pub mod guide;
 mod key;
 mod layer;

@@ -10,7 +10,7 @@ const ROWS: [&[&str]; 10] = [
     &["key", "fingerprint", "outcome"],
     &["store"],
     &["pack", "running", "telemetry", "waiting"],
-    &["attempt", "body", "config", "rejection", "response", "shared", "verdict"],
+    &["attempt", "body", "config", "grpc", "rejection", "response", "shared", "verdict"],
     &["flow"],
     &["future", "service"],
     &["layer"],
@@ -242,11 +242,15 @@ fn statuses_of_refusals_stand_in_one_place_and_so_do_replays() {
     };
     // The extractors' 500 is no refusal: it says that the program was put together wrongly. The status that is kept with
     // the result of an operation outside of HTTP is none either.
+    // The 200 of gRPC says that the call went well; the status of its answer is a code.
     // The conformance suite makes answers of its own to keep.
     // So do the tests under loom.
     let makes_its_own = |source: &Source| source.has_modules(&["conformance", "interleavings"]);
     let named = files_where(|source| constant(source) && !makes_its_own(source));
-    assert_eq!(named, ["execute.rs", "extract.rs", "extract/transaction.rs", "rejection.rs"]);
+    assert_eq!(
+        named,
+        ["execute.rs", "extract.rs", "extract/transaction.rs", "grpc.rs", "grpc/refusal.rs", "rejection.rs"]
+    );
     let making = files_where(|source| source.has_any(&["Response::new(", "Response::builder("]));
     assert_eq!(making, ["rejection.rs", "response.rs"]);
     assert!(sources_of(&["service"])[0].code.contains("type Error = S::Error;"));

@@ -1,0 +1,197 @@
+//! gRPC: refusals as statuses, and answers judged by their `grpc-status`. Needs the feature `grpc`.
+//!
+//! A request is gRPC if its `Content-Type` is `application/grpc`, or that with a suffix such as `+proto`. Nothing is to be
+//! switched on: one layer may guard calls over gRPC and requests over plain HTTP side by side. The key is metadata,
+//! `x-idempotency-key`, and the scope is read from metadata too. The layer knows nothing of tonic, and has no dependency
+//! on it; the example `grpc` shows the whole stack.
+//!
+//! ```
+//! use tower::ServiceBuilder;
+//! use tower_idempotency::{IdempotencyLayer, MemoryStore, RequestBody, Scope};
+//!
+//! let layer = IdempotencyLayer::new(MemoryStore::new())
+//!     .namespace("bank")
+//!     .scope(|parts| match parts.headers.get("authorization") {
+//!         Some(credential) => Scope::new(credential),
+//!         None => Scope::anonymous(),
+//!     });
+//! let stack = ServiceBuilder::new()
+//!     // The body of tonic cannot be made from bytes, so it is wrapped before the layer sees it.
+//!     .map_request(|request: http::Request<tonic::body::Body>| request.map(RequestBody::new))
+//!     .layer(layer)
+//!     .into_inner();
+//! let server = tonic::transport::Server::builder().layer(stack);
+//! # drop(server);
+//! ```
+//!
+//! # Unary calls
+//!
+//! The status of a call comes last, in the trailers, so the layer reads an answer to its end before it gives it to the
+//! client, up to [`max_response`](crate::IdempotencyLayer::max_response). For a unary call that changes nothing. **A streaming
+//! answer would be held back until its end or that limit, and a streaming request until its end**: send such calls without a
+//! key, or lay the layer around the other services only.
+//!
+//! A replay has the metadata, the message and the trailers of the first answer, byte for byte: status, message, details, and
+//! whatever the handler added. `x-idempotent-result: true` stands in its headers, which tonic gives as metadata of the
+//! response, or of the status if there is no response.
+//!
+//! An answer larger than the limit goes to the client whole and is taken for `OK`: a unary call that fails has no message.
+//! A repeat is refused as `ALREADY_EXISTS`.
+//!
+//! # What an answer means for the key
+//!
+//! | class | codes | a repeat |
+//! |---|---|---|
+//! | success | `OK`, `NOT_FOUND`, `ALREADY_EXISTS` | gets the same answer |
+//! | forgotten | `INVALID_ARGUMENT`, `FAILED_PRECONDITION`, `OUT_OF_RANGE`, `UNAUTHENTICATED`, `PERMISSION_DENIED`, `RESOURCE_EXHAUSTED`, `UNIMPLEMENTED` | is a first request: the client mends it, and keeps its key |
+//! | failed | `CANCELLED`, `UNKNOWN`, `DEADLINE_EXCEEDED`, `ABORTED`, `INTERNAL`, `UNAVAILABLE`, `DATA_LOSS`, and no status at all | runs again, unless [`OnFailed`](crate::OnFailed) says otherwise |
+//!
+//! [`Class::of_grpc`] says why. A [`classifier`](crate::IdempotencyLayer::classifier) is asked about answers over plain HTTP
+//! only: it sees the head, which is 200 for nearly every call, and its word would make a success of each failure. An answer to
+//! a gRPC request that has no `grpc-status` and is not 200 comes from a layer or a proxy that does not speak gRPC; it is judged
+//! by the code which clients make of its status,
+//! as [gRPC says](https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md).
+//!
+//! # Refusals
+//!
+//! A refusal is an answer that has trailers only: HTTP status 200, `grpc-status`, `grpc-message`, and in
+//! `grpc-status-details-bin` a `google.rpc.ErrorInfo`, whose `reason` is the [code](Rejection::code) in capitals and whose
+//! `domain` is `tower-idempotency`, and a `google.rpc.RetryInfo` where it says when to ask again. A [`Rejection`] stands in its
+//! extensions, and `retry-after` and `x-should-retry` in its metadata, as over HTTP; a
+//! [`renderer`](crate::IdempotencyLayer::renderer) can add metadata, and has no say in the rest.
+//!
+//! | `reason` | code | the client |
+//! |---|---|---|
+//! | `IDEMPOTENCY_KEY_REUSED` | `ALREADY_EXISTS` | uses a new key for its other request |
+//! | `IDEMPOTENCY_RESULT_NOT_RETAINED` | `ALREADY_EXISTS` | has its effect, and asks for it by other means |
+//! | `IDEMPOTENCY_KEY_IN_FLIGHT` | `ABORTED` | repeats it with the same key, after `retry_delay` |
+//! | `IDEMPOTENCY_OUTCOME_UNKNOWN`, `IDEMPOTENCY_ATTEMPT_FAILED` | `FAILED_PRECONDITION` | must look before it goes on |
+//! | `IDEMPOTENCY_KEY_MISSING`, `IDEMPOTENCY_KEY_INVALID`, `REQUEST_UNREADABLE` | `INVALID_ARGUMENT` | mends the request |
+//! | `REQUEST_TOO_LARGE` | `RESOURCE_EXHAUSTED`, as tonic and others say it of messages | sends less |
+//! | `IDEMPOTENCY_SHUTTING_DOWN`, `IDEMPOTENCY_STORE_UNAVAILABLE`, `IDEMPOTENCY_COMMIT_UNCONFIRMED` | `UNAVAILABLE` | repeats it with the same key, after `retry_delay` |
+//! | `IDEMPOTENCY_TRANSACTION_LOST` | `INTERNAL` | reports it |
+//!
+//! The codes follow the advice in `code.proto`: `UNAVAILABLE` where the client can retry just the call, `ABORTED` where it lost to
+//! a concurrent one, `FAILED_PRECONDITION` where it should not retry until the state was mended. So a client whose
+//! [retry policy](https://github.com/grpc/proposal/blob/master/A6-client-retries.md) has `UNAVAILABLE` and `ABORTED` as
+//! `retryableStatusCodes` retries the right ones, and **its retries carry the same metadata, so the same key**. Each refusal adds
+//! `grpc-retry-pushback-ms` for it: how long to wait, or `-1` where a retry is of no use. The codes of handlers mean the same to
+//! it: it retries `UNAVAILABLE`, and the operation runs again under its key.
+//!
+//! # What to know besides
+//!
+//! - Repeat the bytes, not only the meaning: Protocol Buffers may write the fields of a map in any order, and a message that is
+//!   compressed in one call and not in the next is another one. The retries of gRPC itself send the same bytes.
+//! - A deadline (`grpc-timeout`) and the encodings that a client accepts are no part of the fingerprint. A replay is compressed as
+//!   the first answer was.
+//! - tonic's `Server::timeout` and a client that cancels end the wait, not the handler: the answer is kept for the repeat.
+//! - gRPC-Web is another protocol with trailers in its body: `tonic_web::GrpcWebLayer` belongs outside of this layer, which then
+//!   sees gRPC. In the other order its answers are judged as plain HTTP.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http_body::Body;
+
+use crate::body::ResponseBody;
+use crate::config::{Class, Config};
+use crate::outcome::{KeptBody, NotRetained};
+#[cfg(doc)]
+use crate::rejection::Rejection;
+
+mod code;
+mod details;
+mod refusal;
+
+pub use code::Code;
+
+const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const ESSENCE: &str = "application/grpc";
+
+/// Whether a request or an answer is gRPC, by its `Content-Type`. gRPC-Web is not.
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    content_type(headers).is_some()
+}
+
+/// The `Content-Type` without its parameters, if it is one of gRPC.
+fn content_type(headers: &HeaderMap) -> Option<HeaderValue> {
+    let value = headers.get(header::CONTENT_TYPE)?;
+    let essence = value.to_str().ok()?.split(';').next()?.trim();
+    let (family, suffix) = essence.split_at_checked(ESSENCE.len())?;
+    let is_grpc = family.eq_ignore_ascii_case(ESSENCE) && (suffix.is_empty() || suffix.starts_with('+'));
+    if is_grpc { HeaderValue::from_str(essence).ok() } else { None }
+}
+
+/// How a request is answered.
+#[derive(Clone)]
+pub(crate) struct Protocol {
+    /// What the answer is, if it is gRPC.
+    grpc: Option<HeaderValue>,
+}
+
+impl Protocol {
+    pub(crate) fn of(request: &HeaderMap) -> Self {
+        Self { grpc: content_type(request) }
+    }
+
+    /// The refusal as the client understands it.
+    pub(crate) fn refusal<B: Body>(&self, refusal: Response<ResponseBody<B>>) -> Response<ResponseBody<B>> {
+        match &self.grpc {
+            Some(content_type) => refusal::over_grpc(refusal, content_type),
+            None => refusal,
+        }
+    }
+
+    /// Whether an answer is read although nobody knows how long it will be.
+    pub(crate) fn is_read_to_its_end(&self) -> bool {
+        self.grpc.is_some()
+    }
+
+    /// How many bytes of an answer are to be read: all that may be kept, where the class is known only after them.
+    pub(crate) fn limit(&self, config: &Config, class: Class) -> Option<usize> {
+        if self.grpc.is_some() { Some(config.max_response) } else { config.kept_bytes(class) }
+    }
+
+    /// The class of an answer that was read, and what is kept of it.
+    pub(crate) fn judged<B, E>(
+        &self,
+        config: &Config,
+        answer: &Response<B>,
+        class: Class,
+        kept: Result<KeptBody, E>,
+    ) -> (Class, Result<KeptBody, E>) {
+        if self.grpc.is_none() {
+            return (class, kept);
+        }
+        let class = kept.as_ref().map_or(Class::Failed, |body| class_of(answer, body));
+        let worth_keeping = config.kept_bytes(class).is_some();
+        let kept =
+            kept.map(|body| if worth_keeping { body } else { KeptBody::NotRetained(NotRetained::Failure) });
+        (class, kept)
+    }
+}
+
+fn class_of<B>(answer: &Response<B>, body: &KeptBody) -> Class {
+    let headers = answer.headers();
+    match body {
+        KeptBody::Whole { trailers, .. } if answer.status() == StatusCode::OK => {
+            self::class(headers, trailers.as_ref())
+        }
+        _ if headers.contains_key(STATUS) => self::class(headers, None),
+        KeptBody::NotRetained(_) if answer.status() == StatusCode::OK => Class::Success,
+        // Not an answer of gRPC: what clients make of it says whether anything was done.
+        _ => match answer.status().as_u16() {
+            401 => Class::of_grpc(Code::Unauthenticated),
+            403 => Class::of_grpc(Code::PermissionDenied),
+            404 => Class::of_grpc(Code::Unimplemented),
+            _ => Class::Failed,
+        },
+    }
+}
+
+/// The class of an answer by its status, which stands in the trailers, or in the head if there is nothing else.
+pub(crate) fn class(head: &HeaderMap, trailers: Option<&HeaderMap>) -> Class {
+    let status = head.get(STATUS).or_else(|| trailers?.get(STATUS));
+    status.and_then(|value| Code::parse(value.as_bytes())).map_or(Class::Failed, Class::of_grpc)
+}
+
+#[cfg(test)]
+mod tests;

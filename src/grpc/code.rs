@@ -1,0 +1,95 @@
+//! The codes of gRPC, and what each means for a key.
+
+use crate::config::Class;
+
+/// The code of a gRPC status, with its number.
+///
+/// The list is closed: see [the status codes of gRPC](https://grpc.io/docs/guides/status-codes/).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "gRPC defines them, not this crate")]
+pub enum Code {
+    Ok = 0,
+    Cancelled = 1,
+    Unknown = 2,
+    InvalidArgument = 3,
+    DeadlineExceeded = 4,
+    NotFound = 5,
+    AlreadyExists = 6,
+    PermissionDenied = 7,
+    ResourceExhausted = 8,
+    FailedPrecondition = 9,
+    Aborted = 10,
+    OutOfRange = 11,
+    Unimplemented = 12,
+    Internal = 13,
+    Unavailable = 14,
+    DataLoss = 15,
+    Unauthenticated = 16,
+}
+
+/// Each at the place that its number says.
+const ALL: [Code; 17] = [
+    Code::Ok,
+    Code::Cancelled,
+    Code::Unknown,
+    Code::InvalidArgument,
+    Code::DeadlineExceeded,
+    Code::NotFound,
+    Code::AlreadyExists,
+    Code::PermissionDenied,
+    Code::ResourceExhausted,
+    Code::FailedPrecondition,
+    Code::Aborted,
+    Code::OutOfRange,
+    Code::Unimplemented,
+    Code::Internal,
+    Code::Unavailable,
+    Code::DataLoss,
+    Code::Unauthenticated,
+];
+
+impl Code {
+    /// The number that goes over the wire.
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// Reads the value of `grpc-status`; `None` if it is no number that gRPC defines.
+    pub fn parse(value: &[u8]) -> Option<Self> {
+        if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let number: usize = std::str::from_utf8(value).ok()?.parse().ok()?;
+        ALL.get(number).copied()
+    }
+}
+
+impl Class {
+    /// The default for gRPC: `OK`, `NOT_FOUND` and `ALREADY_EXISTS` are definitive. Forgotten is what says "not like
+    /// this, not now": `INVALID_ARGUMENT`, `FAILED_PRECONDITION`, `OUT_OF_RANGE`, `UNAUTHENTICATED`, `PERMISSION_DENIED`,
+    /// `RESOURCE_EXHAUSTED` and `UNIMPLEMENTED`. All others are failures: nobody can say how far the call got.
+    ///
+    /// It follows [`Class::of`] by the HTTP mapping in
+    /// [`google/rpc/code.proto`](https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto), but for three:
+    /// `CANCELLED` and `ABORTED` ask for a retry where their 499 and 409 would be definitive, and `UNIMPLEMENTED` is
+    /// answered before anything was done, unlike other 5xx.
+    pub fn of_grpc(code: Code) -> Self {
+        match code {
+            Code::Ok | Code::NotFound | Code::AlreadyExists => Self::Success,
+            Code::InvalidArgument
+            | Code::FailedPrecondition
+            | Code::OutOfRange
+            | Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::ResourceExhausted
+            | Code::Unimplemented => Self::Forget,
+            Code::Cancelled
+            | Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Aborted
+            | Code::Internal
+            | Code::Unavailable
+            | Code::DataLoss => Self::Failed,
+        }
+    }
+}

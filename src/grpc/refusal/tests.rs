@@ -1,0 +1,121 @@
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use http::StatusCode;
+use http_body_util::Full;
+use tonic_types::StatusExt;
+
+use super::*;
+use crate::key::KeyError;
+use crate::store::ErrorKind;
+
+/// One refusal of each kind.
+fn every() -> Vec<Rejection> {
+    let (retry_after, kind) = (Duration::from_millis(1_250), ErrorKind::Timeout);
+    vec![
+        Rejection::KeyMissing,
+        Rejection::KeyInvalid(KeyError::Empty),
+        Rejection::RequestUnreadable,
+        Rejection::RequestTooLarge { limit: Some(10) },
+        Rejection::KeyReused,
+        Rejection::InFlight { retry_after },
+        Rejection::ResultNotRetained { original_status: StatusCode::OK, location: None },
+        Rejection::OutcomeUnknown,
+        Rejection::AttemptFailed { original_status: None },
+        Rejection::ShuttingDown { retry_after },
+        Rejection::StoreUnavailable { kind, retry_after },
+        Rejection::CommitUnconfirmed { kind, retry_after },
+        Rejection::TransactionLost,
+    ]
+}
+
+fn over_grpc(rejection: Rejection) -> Response<ResponseBody<Full<Bytes>>> {
+    let mut refusal = rejection.render().map(|bytes| ResponseBody::whole(bytes, None));
+    rejection.finish(&mut refusal);
+    super::over_grpc(refusal, &HeaderValue::from_static("application/grpc+proto"))
+}
+
+#[test]
+fn the_details_of_every_refusal_are_read_by_the_messages_of_google_rpc() {
+    for rejection in every() {
+        let answer = over_grpc(rejection.clone());
+        assert_eq!((answer.status(), answer.body().is_end_stream()), (StatusCode::OK, true));
+        assert_eq!(answer.headers()["content-type"], "application/grpc+proto");
+        assert_eq!(answer.extensions().get(), Some(&rejection));
+
+        let status = tonic::Status::from_header_map(answer.headers()).unwrap();
+        assert_eq!(format!("{:?}", status.code()), format!("{:?}", rejection.grpc_code()));
+        assert_eq!(status.message(), rejection.to_string());
+        let details = status.check_error_details().unwrap();
+        let info = details.error_info().unwrap();
+        assert_eq!((&*info.reason, &*info.domain), (&*rejection.code().to_uppercase(), "tower-idempotency"));
+        assert_eq!(info.metadata["type"], rejection.type_uri());
+        let original = rejection.original_status().map(|status| status.as_str().to_owned());
+        assert_eq!(info.metadata.get("original_status"), original.as_ref());
+        let delay = details.retry_info().map(|info| info.retry_delay.unwrap());
+        assert_eq!(delay, rejection.retry_after(), "to the millisecond");
+    }
+}
+
+#[test]
+fn the_details_repeat_the_code_and_the_message() {
+    use tonic_types::pb;
+    for rejection in every() {
+        let code = rejection.grpc_code();
+        let bytes = details::status(&rejection, code, "the message");
+        let status: pb::Status = prost::Message::decode(&*bytes).unwrap();
+        assert_eq!((status.code, &*status.message), (i32::from(code.number()), "the message"));
+        let again = prost::Message::encode_to_vec(&status);
+        assert_eq!(again, bytes, "written as others write it");
+    }
+}
+
+#[test]
+fn a_retry_is_asked_for_or_advised_against_where_clients_look() {
+    for rejection in every() {
+        let answer = over_grpc(rejection.clone());
+        let said = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let expected = match rejection.grpc_code() {
+            Code::Aborted | Code::Unavailable => Some("1250"),
+            Code::AlreadyExists | Code::FailedPrecondition => Some("-1"),
+            _ => None,
+        };
+        assert_eq!(said("grpc-retry-pushback-ms").as_deref(), expected, "{rejection:?}");
+        assert_eq!(said("retry-after").as_deref(), (expected == Some("1250")).then_some("2"));
+        assert_eq!(said("x-should-retry").as_deref(), (expected == Some("-1")).then_some("false"));
+    }
+}
+
+#[test]
+fn times_beyond_all_bounds_are_cut() {
+    for (retry_after, pushback, seconds) in
+        [(Duration::MAX, "2147483647", 365 * 24 * 3600), (Duration::ZERO, "0", 0)]
+    {
+        let answer = over_grpc(Rejection::InFlight { retry_after });
+        assert_eq!(answer.headers()["grpc-retry-pushback-ms"], pushback);
+        let status = tonic::Status::from_header_map(answer.headers()).unwrap();
+        let delay = status.get_details_retry_info().unwrap().retry_delay.unwrap();
+        assert_eq!(delay.as_secs(), seconds);
+    }
+}
+
+#[test]
+fn what_described_the_body_goes_with_it_and_other_headers_stay() {
+    let rejection = Rejection::KeyReused;
+    let mut refusal = rejection.render().map(|bytes| ResponseBody::<Full<Bytes>>::whole(bytes, None));
+    for (name, value) in [("content-length", "7"), ("content-language", "de"), ("x-team", "payments")] {
+        refusal.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    rejection.finish(&mut refusal);
+    let answer = super::over_grpc(refusal, &HeaderValue::from_static("application/grpc"));
+    assert!(!answer.headers().contains_key("content-length"));
+    assert!(!answer.headers().contains_key("content-language"));
+    assert_eq!(answer.headers()["x-team"], "payments");
+}
+
+#[test]
+fn messages_are_percent_encoded() {
+    assert_eq!(percent_encoded("100 % \"ok\" ~"), "100 %25 \"ok\" ~");
+    assert_eq!(percent_encoded("a\r\nb\u{7f}\u{e9}"), "a%0D%0Ab%7F%C3%A9");
+}
