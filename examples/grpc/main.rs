@@ -1,0 +1,124 @@
+//! A bank over gRPC, on tonic, that makes each transfer once, however often it is sent.
+//!
+//! ```text
+//! cargo run --example grpc --features grpc                  # the bank; the lines below in another terminal
+//!
+//! transfer() { cargo run -q --example grpc --features grpc -- "$@"; }
+//! transfer order-1001 savings 1200    # transfer-1, 8800 cents left
+//! transfer order-1001 savings 1200    # transfer-1, 8800 cents left (replayed)
+//! transfer order-1001 rent 1200       # AlreadyExists, IDEMPOTENCY_KEY_REUSED: the key stands for another transfer
+//! transfer order-1002 nobody 1200     # NotFound; a repeat gets the same, for that is an answer like any other
+//! transfer order-1003 rent 9900       # FailedPrecondition: not that much is left. Nothing was done, so the key is free
+//! transfer order-1003 rent 900        # transfer-2, 7900 cents left
+//! ```
+
+use std::error::Error;
+use std::sync::{Arc, Mutex};
+
+use tonic::body::Body;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Endpoint, Server};
+use tonic::{Request, Response, Status};
+use tonic_types::StatusExt;
+use tower::ServiceBuilder;
+use tower_idempotency::{Attempt, IdempotencyLayer, MemoryStore, RequestBody, Scope};
+
+mod bank;
+
+use bank::{Order, Transfer, Transfers, TransfersServer};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let address = std::env::var("BANK").unwrap_or_else(|_| "127.0.0.1:50051".to_owned());
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    match &arguments[..] {
+        [] => serve(&address).await,
+        [key, to, cents] => transfer(&address, key, Order { to: to.clone(), cents: cents.parse()? }).await,
+        _ => Err("usage: grpc [KEY TO CENTS]".into()),
+    }
+}
+
+async fn serve(address: &str) -> Result<(), Box<dyn Error>> {
+    // A call without a key would be made again by each retry, so it is refused.
+    let layer = IdempotencyLayer::new(MemoryStore::new()).namespace("bank").scope(caller).require_key();
+    let stack = ServiceBuilder::new()
+        // The layer reads the message to compare it, and gives the handler the same bytes again; tonic's own body cannot
+        // be made from bytes, so it is wrapped. What a layer outside of these sees is not changed by it.
+        .map_request(|request: http::Request<Body>| request.map(RequestBody::new))
+        .layer(layer.clone())
+        .into_inner();
+
+    let incoming = TcpIncoming::bind(address.parse()?)?;
+    println!("listening on http://{}", incoming.local_addr()?);
+    let drained = async move {
+        let _ = tokio::signal::ctrl_c().await;
+        layer.shutdown().await;
+    };
+    let bank = Bank { account: Arc::new(Mutex::new(Account { transfers: 0, cents: 10_000 })) };
+    let server = Server::builder().layer(stack).add_service(TransfersServer(bank));
+    Ok(server.serve_with_incoming_shutdown(incoming, drained).await?)
+}
+
+/// Two callers may use the same key: each has a scope of its own. A real service checks the token before.
+fn caller(parts: &http::request::Parts) -> Scope {
+    parts.headers.get("authorization").map_or_else(Scope::anonymous, Scope::new)
+}
+
+#[derive(Clone)]
+struct Bank {
+    account: Arc<Mutex<Account>>,
+}
+
+struct Account {
+    transfers: u32,
+    cents: u64,
+}
+
+impl Transfers for Bank {
+    /// Runs once for each key; a repeat of what it answered never gets here.
+    fn send(&self, order: Request<Order>) -> Result<Response<Transfer>, Status> {
+        if let Some(attempt) = order.extensions().get::<Attempt>() {
+            tracing::info!(attempt = attempt.number(), "a transfer is made");
+        }
+        let Order { to, cents } = order.into_inner();
+        if to == "nobody" {
+            return Err(Status::not_found("there is no such account"));
+        }
+        let mut account = self.account.lock().map_err(|_| Status::internal("the account is damaged"))?;
+        let left = account.cents.checked_sub(cents);
+        account.cents = left.ok_or_else(|| Status::failed_precondition("not that much is left"))?;
+        account.transfers += 1;
+        let id = format!("transfer-{}", account.transfers);
+        Ok(Response::new(Transfer { id, cents_left: account.cents }))
+    }
+}
+
+/// The client: the key is metadata, and each retry of one transfer must carry the same.
+async fn transfer(address: &str, key: &str, order: Order) -> Result<(), Box<dyn Error>> {
+    let channel = Endpoint::from_shared(format!("http://{address}"))?.connect_lazy();
+    let mut request = Request::new(order);
+    request.metadata_mut().insert("x-idempotency-key", key.parse()?);
+    request.metadata_mut().insert("authorization", "Bearer alice".parse()?);
+
+    let answer = bank::send(channel, request).await;
+    let metadata = answer.as_ref().map_or_else(Status::metadata, Response::metadata);
+    let how = if metadata.contains_key("x-idempotent-result") { " (replayed)" } else { "" };
+    match answer {
+        Ok(transfer) => {
+            let Transfer { id, cents_left } = transfer.into_inner();
+            println!("{id}, {cents_left} cents left{how}");
+            Ok(())
+        }
+        Err(status) => {
+            // Which refusal of the layer it is, if it is one, and when to send the same call again.
+            if let Some(info) = status.get_details_error_info() {
+                println!("refused: {}", info.reason);
+            }
+            if let Some(delay) = status.get_details_retry_info().and_then(|info| info.retry_delay) {
+                println!("again with the same key in: {delay:?}");
+            }
+            Err(format!("{:?}: {}{how}", status.code(), status.message()).into())
+        }
+    }
+}

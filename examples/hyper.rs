@@ -1,0 +1,74 @@
+//! Notes that are taken once, by a `service_fn` on hyper: the layer needs no framework.
+//!
+//! ```text
+//! cargo run --example hyper --no-default-features
+//!
+//! note() { curl -i localhost:3000/notes -H 'X-Idempotency-Key: note-1001' -d "$1"; }
+//! note 'buy milk'    # 201, note 1: buy milk
+//! note 'buy milk'    # the same 201, with X-Idempotent-Result: true; no second note
+//! note 'buy rice'    # 409 idempotency_key_reused: the key stands for another note
+//! ```
+
+use std::error::Error;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tower::{ServiceBuilder, service_fn};
+use tower_idempotency::{IdempotencyLayer, MemoryStore, RequestBody, Scope};
+
+static NOTES: AtomicU32 = AtomicU32::new(0);
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let layer = IdempotencyLayer::new(MemoryStore::new()).namespace("notes").scope(caller);
+    let service = ServiceBuilder::new()
+        // The layer reads the body and gives the service the same bytes again; hyper's own body cannot be made from bytes.
+        .map_request(|request: Request<Incoming>| request.map(RequestBody::new))
+        .layer(layer.clone())
+        .service(service_fn(take));
+
+    let listen = std::env::var("LISTEN");
+    let listener = tokio::net::TcpListener::bind(listen.as_deref().unwrap_or("127.0.0.1:3000")).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    let server = Builder::new(TokioExecutor::new());
+    let connections = GracefulShutdown::new();
+    let mut end = std::pin::pin!(tokio::signal::ctrl_c());
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = &mut end => break,
+        };
+        // A client that was gone before it was accepted is no reason to end.
+        let Ok((stream, _)) = accepted else { continue };
+        let service = TowerToHyperService::new(service.clone());
+        let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
+        tokio::spawn(connections.watch(connection));
+    }
+    // Nothing new begins, and what runs is waited for, also where its client has hung up; then the last answers are sent.
+    layer.shutdown().await;
+    connections.shutdown().await;
+    Ok(())
+}
+
+/// Two callers may use the same key: each has a scope of its own. A real service checks the credential before.
+fn caller(parts: &http::request::Parts) -> Scope {
+    parts.headers.get("authorization").map_or_else(Scope::anonymous, Scope::new)
+}
+
+/// Takes a note, once for each key.
+async fn take(request: Request<RequestBody<Incoming>>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    let note = request.into_body().collect().await?.to_bytes();
+    let number = NOTES.fetch_add(1, Ordering::Relaxed) + 1;
+    let answer = format!("note {number}: {}\n", String::from_utf8_lossy(&note));
+    let mut response = Response::new(Full::new(Bytes::from(answer)));
+    *response.status_mut() = StatusCode::CREATED;
+    Ok(response)
+}
