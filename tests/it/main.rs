@@ -8,8 +8,11 @@ mod direction;
 mod execute;
 #[cfg(feature = "conformance")]
 mod faulty_stores;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod hang_up;
 mod http;
+mod hyper;
 #[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]
 mod kills;
 mod layering;

@@ -1,0 +1,9 @@
+//! gRPC through real sockets, mostly with tonic at both ends.
+
+mod bank;
+mod calls;
+mod classes;
+#[cfg(feature = "redis")]
+mod example;
+mod refusals;
+mod wire;

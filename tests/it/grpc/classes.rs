@@ -1,0 +1,111 @@
+//! What the status of a call means for its key.
+
+use tonic::{Code, Status};
+use tower_idempotency::{Class, IdempotencyKey, OnFailed, Previous, Scope};
+
+use super::bank::{assert_first, assert_refused, assert_replays, call, receipt, start};
+use crate::support::{Effects, Server, TestLayer, layer};
+
+/// Starts a server whose first run ends with this code, and every later one well.
+async fn failing_once(layer: TestLayer, effects: &Effects, code: Code) -> Server {
+    let ledger = effects.clone();
+    start(layer, effects, move |_| {
+        let is_first = ledger.count() == 1;
+        async move { if is_first { Err(Status::new(code, "not now")) } else { Ok(receipt("done")) } }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_status_that_leaves_the_outcome_open_is_a_failure_and_the_call_runs_again() {
+    for code in [
+        Code::Unavailable,
+        Code::Aborted,
+        Code::Internal,
+        Code::Unknown,
+        Code::DeadlineExceeded,
+        Code::Cancelled,
+        Code::DataLoss,
+    ] {
+        let effects = Effects::new();
+        let server = failing_once(layer(), &effects, code).await;
+        let status = call("order-1001").send(&server).await.unwrap_err();
+        assert_eq!((status.code(), status.message()), (code, "not now"));
+        assert_first(&call("order-1001").send(&server).await, "done");
+        assert_replays(&call("order-1001").send(&server).await, "done");
+        let [(1, None), (2, Some(Previous::Failed { .. }))] = effects.attempts()[..] else {
+            panic!("{code}: {:?}", effects.attempts());
+        };
+    }
+}
+
+#[tokio::test]
+async fn a_status_that_says_that_nothing_was_done_leaves_no_record() {
+    for code in [
+        Code::InvalidArgument,
+        Code::FailedPrecondition,
+        Code::OutOfRange,
+        Code::Unauthenticated,
+        Code::PermissionDenied,
+        Code::ResourceExhausted,
+        Code::Unimplemented,
+    ] {
+        let effects = Effects::new();
+        let layer = layer();
+        let server = failing_once(layer.clone(), &effects, code).await;
+        assert_eq!(call("order-1001").to("nobody").send(&server).await.unwrap_err().code(), code);
+        let key = IdempotencyKey::parse(b"order-1001").unwrap();
+        assert!(layer.inspect(&Scope::anonymous(), &key).await.unwrap().is_none(), "{code}");
+        assert_first(&call("order-1001").send(&server).await, "done");
+        assert_eq!(effects.attempts(), [(1, None), (1, None)]);
+    }
+}
+
+#[tokio::test]
+async fn a_definitive_status_is_kept() {
+    for code in [Code::NotFound, Code::AlreadyExists] {
+        let effects = Effects::new();
+        let server = failing_once(layer(), &effects, code).await;
+        for _ in 0..2 {
+            assert_eq!(call("order-1001").send(&server).await.unwrap_err().code(), code);
+        }
+        assert_eq!(effects.count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_failure_closes_the_key_where_it_was_told_to() {
+    let effects = Effects::new();
+    let server = failing_once(layer().on_failed(OnFailed::Refuse), &effects, Code::Unavailable).await;
+    assert_eq!(call("order-1001").send(&server).await.unwrap_err().message(), "not now");
+    let repeat = call("order-1001").send(&server).await;
+    assert_refused(&repeat, Code::FailedPrecondition, "IDEMPOTENCY_ATTEMPT_FAILED");
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_has_failed() {
+    let effects = Effects::new();
+    let ledger = effects.clone();
+    let server = start(layer(), &effects, move |_| {
+        let is_first = ledger.count() == 1;
+        async move {
+            assert!(!is_first, "as the test asks");
+            Ok(receipt("done"))
+        }
+    });
+    let server = server.await;
+    assert!(call("order-1001").send(&server).await.is_err());
+    assert_first(&call("order-1001").send(&server).await, "done");
+    assert_eq!(effects.attempts(), [(1, None), (2, Some(Previous::Failed { status: None }))]);
+}
+
+#[tokio::test]
+async fn a_rule_for_answers_over_http_makes_no_success_of_a_failed_call() {
+    let effects = Effects::new();
+    let layer = layer().classifier(|answer| Class::of(answer.status));
+    let server = failing_once(layer, &effects, Code::Unavailable).await;
+    call("order-1001").send(&server).await.unwrap_err();
+    assert_first(&call("order-1001").send(&server).await, "done");
+    assert_eq!(effects.count(), 2);
+}

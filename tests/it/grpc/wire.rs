@@ -1,0 +1,191 @@
+//! Calls as they go over the wire, every header, byte and trailer of them.
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Collected, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+use tower::{ServiceBuilder, service_fn};
+use tower_idempotency::{OnFailed, RequestBody};
+
+use super::bank;
+use crate::support::{Effects, Frames, Server, TestLayer, layer, patiently};
+
+/// The head of an answer, and its body with what followed.
+type Wire = (http::response::Parts, Collected<Bytes>);
+
+/// Sends a message of no bytes.
+async fn send(server: &Server, key: &str, content_type: &str) -> Wire {
+    let stream = TcpStream::connect(server.address()).await.unwrap();
+    let (mut client, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::post(format!("http://{}/bank.Transfers/Send", server.address()))
+        .header("content-type", content_type)
+        .header("te", "trailers")
+        .header("x-idempotency-key", key)
+        .body(Full::new(Bytes::from_static(&[0; 5])))
+        .unwrap();
+    let exchange = async {
+        let (head, body) = client.send_request(request).await.unwrap().into_parts();
+        (head, body.collect().await.unwrap())
+    };
+    patiently(exchange).await
+}
+
+fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+    let line =
+        |(name, value): &(&str, &str)| (name.parse::<http::HeaderName>().unwrap(), value.parse().unwrap());
+    lines.iter().map(line).fold(HeaderMap::new(), |mut headers, (name, value)| {
+        headers.append(name, value);
+        headers
+    })
+}
+
+/// Starts a server whose handler answers with these headers and frames.
+async fn answering(
+    layer: TestLayer,
+    effects: &Effects,
+    head: HeaderMap,
+    frames: impl Fn() -> Frames + Clone + Send + Sync + 'static,
+) -> Server {
+    let effects = effects.clone();
+    let handler = service_fn(move |request: Request<RequestBody<Incoming>>| {
+        effects.add(request.into_parts().0);
+        let mut answer = Response::new(frames());
+        *answer.headers_mut() = head.clone();
+        std::future::ready(Ok::<_, std::io::Error>(answer))
+    });
+    let stack = ServiceBuilder::new()
+        .map_request(|request: Request<Incoming>| request.map(RequestBody::new))
+        .layer(layer);
+    Server::start(stack.service(handler)).await
+}
+
+/// The headers of an answer without those that belong to one answer.
+fn lasting(mut headers: HeaderMap) -> HeaderMap {
+    for name in ["date", "x-idempotent-result"] {
+        headers.remove(name);
+    }
+    headers
+}
+
+#[tokio::test]
+async fn every_header_byte_and_trailer_is_replayed() {
+    let effects = Effects::new();
+    let head = headers(&[
+        ("content-type", "application/grpc+proto"),
+        ("grpc-encoding", "identity"),
+        ("x-account", "acct_2"),
+        ("x-account", "acct_1"),
+        ("x-proof-bin", "AAECAwQ"),
+    ]);
+    let trailers = headers(&[
+        ("grpc-status", "5"),
+        ("grpc-message", "no such account %E2%98%B9"),
+        ("grpc-status-details-bin", "CAUSB25vIHN1Y2g"),
+        ("x-hint", "second"),
+        ("x-hint", "first"),
+        ("x-trace-bin", "/w"),
+        ("x-trace-bin", ""),
+    ]);
+    let sent = trailers.clone();
+    let frames = move || Frames::unknown(&[b"\0\0\0\0\x03a", b"", b"\xffb"]).trailers(sent.clone());
+    let server = answering(layer(), &effects, head.clone(), frames).await;
+
+    let first = send(&server, "order-1001", "application/grpc+proto").await;
+    let replay = send(&server, "order-1001", "application/grpc+proto").await;
+    assert_eq!(replay.0.headers["x-idempotent-result"], "true");
+    for (head_seen, body) in [first, replay] {
+        assert_eq!(head_seen.status, 200);
+        let mut seen = lasting(head_seen.headers);
+        seen.remove("content-length");
+        assert_eq!(seen, head);
+        assert_eq!(body.trailers(), Some(&trailers));
+        assert_eq!(body.to_bytes(), &b"\0\0\0\0\x03a\xffb"[..]);
+    }
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_of_trailers_only_is_replayed_as_one() {
+    let effects = Effects::new();
+    let head = headers(&[
+        ("content-type", "application/grpc"),
+        ("grpc-status", "6"),
+        ("grpc-message", "it is there"),
+        ("x-hint-bin", "AQI"),
+    ]);
+    let server = answering(layer(), &effects, head.clone(), || Frames::known(&[])).await;
+    for _ in 0..2 {
+        let (head_seen, body) = send(&server, "order-1001", "application/grpc").await;
+        let mut seen = lasting(head_seen.headers);
+        seen.remove("content-length");
+        assert_eq!(seen, head);
+        assert!(body.trailers().is_none() && body.to_bytes().is_empty());
+    }
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_without_a_status_or_without_an_end_is_a_failure() {
+    let ok = headers(&[("grpc-status", "0")]);
+    let unreadable = headers(&[("grpc-status", "zero")]);
+    let endings: [fn(HeaderMap) -> Frames; 2] =
+        [|trailers| Frames::unknown(&[b"message"]).trailers(trailers), |_| Frames::unknown(&[b"message"])];
+    for (ending, trailers, runs) in
+        [(endings[0], ok.clone(), 1), (endings[0], unreadable, 2), (endings[1], ok, 2)]
+    {
+        let effects = Effects::new();
+        let head = headers(&[("content-type", "application/grpc")]);
+        let server = answering(layer(), &effects, head, move || ending(trailers.clone())).await;
+        for _ in 0..2 {
+            let (_, body) = send(&server, "order-1001", "application/grpc").await;
+            assert_eq!(body.to_bytes(), "message");
+        }
+        assert_eq!(effects.count(), runs);
+    }
+}
+
+#[tokio::test]
+async fn a_failure_that_is_to_be_replayed_is_kept_with_its_trailers() {
+    let effects = Effects::new();
+    let trailers = headers(&[("grpc-status", "14"), ("grpc-message", "try later")]);
+    let sent = trailers.clone();
+    let head = headers(&[("content-type", "application/grpc")]);
+    let frames = move || Frames::unknown(&[]).trailers(sent.clone());
+    let server = answering(layer().on_failed(OnFailed::Replay), &effects, head, frames).await;
+    for replayed in [false, true] {
+        let (head, body) = send(&server, "order-1001", "application/grpc").await;
+        assert_eq!(head.headers.contains_key("x-idempotent-result"), replayed);
+        assert_eq!(body.trailers(), Some(&trailers));
+    }
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_has_trailers_only_and_the_content_type_of_the_request() {
+    let effects = Effects::new();
+    let server = bank::counting(layer(), &effects).await;
+    for (content_type, expected) in [
+        ("application/grpc", "application/grpc"),
+        ("application/grpc+proto", "application/grpc+proto"),
+        ("application/grpc+json;charset=utf-8", "application/grpc+json"),
+    ] {
+        let (head, body) = send(&server, "order 1001", content_type).await;
+        assert_eq!((head.status.as_u16(), &head.headers["grpc-status"]), (200, &"3".parse().unwrap()));
+        assert_eq!(head.headers.get_all("content-type").iter().collect::<Vec<_>>(), [expected]);
+        assert!(head.headers["grpc-message"].to_str().unwrap().starts_with("Not a key: "));
+        assert!(body.trailers().is_none() && body.to_bytes().is_empty());
+    }
+    // gRPC-Web has its status in its body; whoever translates it stands outside of the layer.
+    for content_type in ["application/grpc-web", "application/grpc-web+proto", "application/json"] {
+        let (head, _) = send(&server, "order 1001", content_type).await;
+        assert_eq!(head.status, 400);
+        assert_eq!(head.headers["content-type"], "application/problem+json");
+        assert!(!head.headers.contains_key("grpc-status"));
+    }
+    assert_eq!(effects.count(), 0);
+}
