@@ -20,6 +20,7 @@ use tower_service::Service;
 use crate::attempt::Attempt;
 use crate::body::{self, ReadError, ResponseBody};
 use crate::config::{Class, Config, InFlight, Wanted};
+use crate::grpc::Protocol;
 use crate::key::IdempotencyKey;
 use crate::outcome::Outcome;
 use crate::rejection::Rejection;
@@ -58,21 +59,24 @@ where
     ResBody::Error: Send,
 {
     let (mut parts, body) = request.into_parts();
+    let protocol = Protocol::of(&parts.headers);
 
     // Still in the caller's task: a client that hangs up in mid-upload takes this future with it and leaves nothing.
     let body = match body::read(body, config.max_request).await {
         Ok(body) => body,
-        Err(ReadError::TooLarge { limit }) => return Ok(config.refuse(Rejection::RequestTooLarge { limit })),
-        Err(ReadError::Broken) => return Ok(config.refuse(Rejection::RequestUnreadable)),
+        Err(ReadError::TooLarge { limit }) => {
+            return Ok(protocol.refuse(&config, Rejection::RequestTooLarge { limit }));
+        }
+        Err(ReadError::Broken) => return Ok(protocol.refuse(&config, Rejection::RequestUnreadable)),
     };
     let key = match config.key_of(key, &body) {
         Ok(Some(key)) => key,
-        Ok(None) if config.require_key => return Ok(config.refuse(Rejection::KeyMissing)),
+        Ok(None) if config.require_key => return Ok(protocol.refuse(&config, Rejection::KeyMissing)),
         Ok(None) => {
             let answer = inner.call(Request::from_parts(parts, ReqBody::from(body))).await?;
             return Ok(answer.map(ResponseBody::inner));
         }
-        Err(error) => return Ok(config.refuse(Rejection::KeyInvalid(error))),
+        Err(error) => return Ok(protocol.refuse(&config, Rejection::KeyInvalid(error))),
     };
     let request_id = parts.headers.get(response::REQUEST_ID).cloned();
     let mut wanted = config.wanted(&parts, key, &body);
@@ -96,9 +100,11 @@ where
                 let conflict = head.extensions.remove::<Conflict>().is_some();
                 let verdict = head.extensions.remove::<Verdict>().unwrap_or_default();
                 let class = verdict.said_class().unwrap_or_else(|| (config.classifier)(&head));
-                let (answer, body) = response::capture(head, body, config.kept_bytes(class)).await;
-                let outcome = body
-                    .map(|body| config.kept.outcome(&answer, request_id.clone(), body, verdict.said_keep()));
+                let (limit, to_its_end) = (protocol.limit(&config, class), protocol.is_read_to_its_end());
+                let (answer, body) = response::capture(head, body, limit, to_its_end).await;
+                let (class, body) = protocol.judged(&config, &answer, verdict.said_class(), class, body);
+                let keep = protocol.keep(verdict.said_keep().unwrap_or(config.kept.keep));
+                let outcome = body.map(|body| config.kept.outcome(&answer, request_id.clone(), body, keep));
                 let retention = verdict.said_retention().unwrap_or(config.retention);
                 Ok(Done { answer, class, outcome, retention, conflict })
             };
@@ -111,10 +117,10 @@ where
                 }
                 Ended::Unguarded(answer) => Caught::Answered(answer),
                 Ended::Replayed(outcome) => Caught::Answered(config.replay(outcome, request_id)),
-                Ended::Refused(rejection) => Caught::Answered(config.refuse(rejection)),
+                Ended::Refused(rejection) => Caught::Answered(protocol.refuse(&config, rejection)),
                 Ended::Conflict => {
                     let Some(again) = again else {
-                        return Caught::Answered(config.refuse(config.in_flight()));
+                        return Caught::Answered(protocol.refuse(&config, config.in_flight()));
                     };
                     retries -= 1;
                     (inner, parts, wanted) = again;

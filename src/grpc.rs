@@ -35,6 +35,9 @@
 //! whatever the handler added. `x-idempotent-result: true` stands in its headers, which tonic gives as metadata of the
 //! response, or of the status if there is no response.
 //!
+//! With less than [`Keep::Full`] nothing is kept of an answer, and a repeat is refused as `ALREADY_EXISTS`: without its trailers
+//! a status would say nothing.
+//!
 //! An answer larger than the limit goes to the client whole and is taken for `OK`: a unary call that fails has no message.
 //! A repeat is refused as `ALREADY_EXISTS`.
 //!
@@ -46,7 +49,7 @@
 //! | forgotten | `INVALID_ARGUMENT`, `FAILED_PRECONDITION`, `OUT_OF_RANGE`, `UNAUTHENTICATED`, `PERMISSION_DENIED`, `RESOURCE_EXHAUSTED`, `UNIMPLEMENTED` | is a first request: the client mends it, and keeps its key |
 //! | failed | `CANCELLED`, `UNKNOWN`, `DEADLINE_EXCEEDED`, `ABORTED`, `INTERNAL`, `UNAVAILABLE`, `DATA_LOSS`, and no status at all | runs again, unless [`OnFailed`](crate::OnFailed) says otherwise |
 //!
-//! [`Class::of_grpc`] says why. A [`classifier`](crate::IdempotencyLayer::classifier) is asked about answers over plain HTTP
+//! [`Class::of_grpc`] says why. A handler's [`Verdict`](crate::Verdict) comes before it. A [`classifier`](crate::IdempotencyLayer::classifier) is asked about answers over plain HTTP
 //! only: it sees the head, which is 200 for nearly every call, and its word would make a success of each failure. An answer to
 //! a gRPC request that has no `grpc-status` and is not 200 comes from a layer or a proxy that does not speak gRPC; it is judged
 //! by the code which clients make of its status,
@@ -68,7 +71,8 @@
 //! | `IDEMPOTENCY_OUTCOME_UNKNOWN`, `IDEMPOTENCY_ATTEMPT_FAILED` | `FAILED_PRECONDITION` | must look before it goes on |
 //! | `IDEMPOTENCY_KEY_MISSING`, `IDEMPOTENCY_KEY_INVALID`, `REQUEST_UNREADABLE` | `INVALID_ARGUMENT` | mends the request |
 //! | `REQUEST_TOO_LARGE` | `RESOURCE_EXHAUSTED`, as tonic and others say it of messages | sends less |
-//! | `IDEMPOTENCY_SHUTTING_DOWN`, `IDEMPOTENCY_STORE_UNAVAILABLE`, `IDEMPOTENCY_COMMIT_UNCONFIRMED` | `UNAVAILABLE` | repeats it with the same key, after `retry_delay` |
+//! | `IDEMPOTENCY_QUOTA_EXCEEDED` | `RESOURCE_EXHAUSTED` | repeats it with the same key, after `retry_delay` |
+//! | `IDEMPOTENCY_TOO_MANY_IN_FLIGHT`, `IDEMPOTENCY_SHUTTING_DOWN`, `IDEMPOTENCY_STORE_UNAVAILABLE`, `IDEMPOTENCY_COMMIT_UNCONFIRMED` | `UNAVAILABLE` | repeats it with the same key, after `retry_delay` |
 //! | `IDEMPOTENCY_TRANSACTION_LOST` | `INTERNAL` | reports it |
 //!
 //! The codes follow the advice in `code.proto`: `UNAVAILABLE` where the client can retry just the call, `ABORTED` where it lost to
@@ -94,8 +98,8 @@ use http_body::Body;
 use crate::body::ResponseBody;
 use crate::config::{Class, Config};
 use crate::outcome::{KeptBody, NotRetained};
-#[cfg(doc)]
 use crate::rejection::Rejection;
+use crate::response::Keep;
 
 mod code;
 mod details;
@@ -133,7 +137,8 @@ impl Protocol {
     }
 
     /// The refusal as the client understands it.
-    pub(crate) fn refusal<B: Body>(&self, refusal: Response<ResponseBody<B>>) -> Response<ResponseBody<B>> {
+    pub(crate) fn refuse<B: Body>(&self, config: &Config, rejection: Rejection) -> Response<ResponseBody<B>> {
+        let refusal = config.refuse(rejection);
         match &self.grpc {
             Some(content_type) => refusal::over_grpc(refusal, content_type),
             None => refusal,
@@ -150,18 +155,28 @@ impl Protocol {
         if self.grpc.is_some() { Some(config.max_response) } else { config.kept_bytes(class) }
     }
 
-    /// The class of an answer that was read, and what is kept of it.
+    /// How much of an answer is kept. Without its trailers it would say nothing, so it is all or nothing.
+    pub(crate) fn keep(&self, keep: Keep) -> Keep {
+        match (&self.grpc, keep) {
+            (Some(_), Keep::Full) | (None, _) => keep,
+            (Some(_), _) => Keep::Nothing,
+        }
+    }
+
+    /// The class of an answer that was read, and what is kept of it. `said` is the handler's word.
     pub(crate) fn judged<B, E>(
         &self,
         config: &Config,
         answer: &Response<B>,
+        said: Option<Class>,
         class: Class,
         kept: Result<KeptBody, E>,
     ) -> (Class, Result<KeptBody, E>) {
         if self.grpc.is_none() {
             return (class, kept);
         }
-        let class = kept.as_ref().map_or(Class::Failed, |body| class_of(answer, body));
+        let by_status = || kept.as_ref().map_or(Class::Failed, |body| class_of(answer, body));
+        let class = said.unwrap_or_else(by_status);
         let worth_keeping = config.kept_bytes(class).is_some();
         let kept =
             kept.map(|body| if worth_keeping { body } else { KeptBody::NotRetained(NotRetained::Failure) });

@@ -27,11 +27,12 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// Reads the body of a response if it is worth keeping and within the limit.
 ///
 /// Gives the response for the client, as the inner service made it, and the body for the record; or the error that
-/// ended the body, which then stands in the response too.
+/// ended the body, which then stands in the response too. A body of unknown length is read only if `to_its_end` says so.
 pub(crate) async fn capture<B>(
     head: Parts,
     body: B,
     limit: Option<usize>,
+    to_its_end: bool,
 ) -> (Response<ResponseBody<B>>, Result<KeptBody, BrokenBody>)
 where
     B: Body<Data = Bytes>,
@@ -39,7 +40,7 @@ where
     let not_retained = match (limit, body.size_hint().exact()) {
         (None, _) => Some(NotRetained::Failure),
         // To wait for the end of a stream would hold the client's answer back.
-        (_, None) => Some(NotRetained::Streamed),
+        (_, None) if !to_its_end => Some(NotRetained::Streamed),
         (Some(limit), Some(length)) if length > limit as u64 => Some(NotRetained::TooLarge),
         _ => None,
     };

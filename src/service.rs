@@ -14,6 +14,7 @@ use crate::body::ResponseBody;
 use crate::config::Config;
 use crate::flow;
 use crate::future::ResponseFuture;
+use crate::grpc::Protocol;
 use crate::rejection::Rejection;
 use crate::response;
 use crate::shared::Shared;
@@ -79,9 +80,9 @@ where
             Ok(Some(key)) => Some(key),
             // The flow reads the body, and looks there.
             Ok(None) if self.config.key_pointer.is_some() => None,
-            Ok(None) if self.config.require_key => return self.refused(Rejection::KeyMissing),
+            Ok(None) if self.config.require_key => return self.refused(&request, Rejection::KeyMissing),
             Ok(None) => return ResponseFuture::pass_through(self.inner.call(request)),
-            Err(error) => return self.refused(Rejection::KeyInvalid(error)),
+            Err(error) => return self.refused(&request, Rejection::KeyInvalid(error)),
         };
         // The flow takes the service that was polled ready; the clone waits for its own turn.
         let clone = self.inner.clone();
@@ -92,7 +93,11 @@ where
 }
 
 impl<S, St> Idempotency<S, St> {
-    fn refused<F, B: Body, E>(&self, rejection: Rejection) -> ResponseFuture<F, B, E> {
-        ResponseFuture::refused(self.config.refuse(rejection))
+    fn refused<R, F, B: Body, E>(
+        &self,
+        request: &Request<R>,
+        rejection: Rejection,
+    ) -> ResponseFuture<F, B, E> {
+        ResponseFuture::refused(Protocol::of(request.headers()).refuse(&self.config, rejection))
     }
 }

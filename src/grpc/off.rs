@@ -1,10 +1,14 @@
 //! Takes every request for plain HTTP: the feature `grpc` is off.
 #![expect(clippy::unused_self, reason = "with the feature it makes a difference")]
 
-use http::HeaderMap;
+use http::{HeaderMap, Response};
+use http_body::Body;
 
+use crate::body::ResponseBody;
 use crate::config::{Class, Config};
 use crate::outcome::KeptBody;
+use crate::rejection::Rejection;
+use crate::response::Keep;
 
 #[derive(Clone)]
 pub(crate) struct Protocol;
@@ -14,8 +18,8 @@ impl Protocol {
         Self
     }
 
-    pub(crate) fn refusal<R>(&self, refusal: R) -> R {
-        refusal
+    pub(crate) fn refuse<B: Body>(&self, config: &Config, rejection: Rejection) -> Response<ResponseBody<B>> {
+        config.refuse(rejection)
     }
 
     pub(crate) fn is_read_to_its_end(&self) -> bool {
@@ -26,10 +30,15 @@ impl Protocol {
         config.kept_bytes(class)
     }
 
+    pub(crate) fn keep(&self, keep: Keep) -> Keep {
+        keep
+    }
+
     pub(crate) fn judged<R, E>(
         &self,
         _: &Config,
         _: &R,
+        _: Option<Class>,
         class: Class,
         kept: Result<KeptBody, E>,
     ) -> (Class, Result<KeptBody, E>) {

@@ -20,13 +20,14 @@ impl Rejection {
     pub fn grpc_code(&self) -> Code {
         match self {
             Self::KeyMissing | Self::KeyInvalid(_) | Self::RequestUnreadable => Code::InvalidArgument,
-            Self::RequestTooLarge { .. } => Code::ResourceExhausted,
-            Self::KeyReused | Self::ResultNotRetained { .. } => Code::AlreadyExists,
+            Self::RequestTooLarge { .. } | Self::QuotaExceeded { .. } => Code::ResourceExhausted,
+            Self::KeyReused { .. } | Self::ResultNotRetained { .. } => Code::AlreadyExists,
             Self::InFlight { .. } => Code::Aborted,
             Self::OutcomeUnknown | Self::AttemptFailed { .. } => Code::FailedPrecondition,
-            Self::ShuttingDown { .. } | Self::StoreUnavailable { .. } | Self::CommitUnconfirmed { .. } => {
-                Code::Unavailable
-            }
+            Self::TooManyInFlight { .. }
+            | Self::ShuttingDown { .. }
+            | Self::StoreUnavailable { .. }
+            | Self::CommitUnconfirmed { .. } => Code::Unavailable,
             Self::TransactionLost => Code::Internal,
         }
     }

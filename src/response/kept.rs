@@ -80,15 +80,14 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// What goes into the record of an answer whose body was captured as `body`. `said` is the handler's word.
+    /// What goes into the record of an answer whose body was captured as `body`.
     pub(crate) fn outcome<B>(
         &self,
         response: &Response<B>,
         request_id: Option<HeaderValue>,
         body: KeptBody,
-        said: Option<Keep>,
+        keep: Keep,
     ) -> Outcome {
-        let keep = said.unwrap_or(self.keep);
         let mut headers = self.headers(response.headers(), keep);
         digest::add(keep, response.headers(), &body, &mut headers);
         let request_id = response.headers().get(REQUEST_ID).cloned().or(request_id);

@@ -8,6 +8,7 @@ use tonic_types::StatusExt;
 
 use super::*;
 use crate::key::KeyError;
+use crate::rejection::OnMismatch;
 use crate::store::ErrorKind;
 
 /// One refusal of each kind.
@@ -18,11 +19,13 @@ fn every() -> Vec<Rejection> {
         Rejection::KeyInvalid(KeyError::Empty),
         Rejection::RequestUnreadable,
         Rejection::RequestTooLarge { limit: Some(10) },
-        Rejection::KeyReused,
+        Rejection::KeyReused { status: OnMismatch::Conflict },
         Rejection::InFlight { retry_after },
         Rejection::ResultNotRetained { original_status: StatusCode::OK, location: None },
         Rejection::OutcomeUnknown,
         Rejection::AttemptFailed { original_status: None },
+        Rejection::TooManyInFlight { retry_after },
+        Rejection::QuotaExceeded { retry_after },
         Rejection::ShuttingDown { retry_after },
         Rejection::StoreUnavailable { kind, retry_after },
         Rejection::CommitUnconfirmed { kind, retry_after },
@@ -102,7 +105,7 @@ fn times_beyond_all_bounds_are_cut() {
 
 #[test]
 fn what_described_the_body_goes_with_it_and_other_headers_stay() {
-    let rejection = Rejection::KeyReused;
+    let rejection = Rejection::KeyReused { status: OnMismatch::Conflict };
     let mut refusal = rejection.render().map(|bytes| ResponseBody::<Full<Bytes>>::whole(bytes, None));
     for (name, value) in [("content-length", "7"), ("content-language", "de"), ("x-team", "payments")] {
         refusal.headers_mut().insert(name, HeaderValue::from_static(value));
