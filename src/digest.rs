@@ -41,3 +41,6 @@ impl Framed {
         hasher.update(content).update(&self.0).finalize()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ pub(crate) struct Fingerprinting {
     pub(crate) rule: Option<Rule>,
     /// The rules that were in force before.
     pub(crate) earlier: Vec<Rule>,
-    key: Option<[u8; 32]>,
+    pub(super) key: Option<[u8; 32]>,
 }
 
 /// The fingerprints of one request.
@@ -64,3 +64,6 @@ impl Fingerprinting {
         Fingerprint::raw(method, path, operation.headers(), &self.headers, operation.body(), key)
     }
 }
+
+#[cfg(test)]
+mod tests;

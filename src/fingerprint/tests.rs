@@ -1,6 +1,10 @@
+#![allow(clippy::unwrap_used)]
+
 use std::collections::HashSet;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 use super::Fingerprint;
 
@@ -134,4 +138,77 @@ fn the_rule_is_as_it_was_in_version_1() {
             "1 1f2b4e697bfa0ff63209650084df6328f69e002680208535d35633bf3db101cf",
         ]
     );
+}
+
+/// A request of few different bytes in few different places.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Small {
+    method: &'static str,
+    path: String,
+    content_type: Vec<String>,
+    chosen: Vec<String>,
+    body: Vec<u8>,
+}
+
+impl Small {
+    fn fingerprint(&self) -> Fingerprint {
+        let mut headers = HeaderMap::new();
+        for (name, values) in [("content-type", &self.content_type), ("x-a", &self.chosen)] {
+            for value in values {
+                headers.append(HeaderName::from_static(name), HeaderValue::try_from(value).unwrap());
+            }
+        }
+        let method = Method::from_bytes(self.method.as_bytes()).unwrap();
+        let chosen = [HeaderName::from_static("x-a")];
+        Fingerprint::of_request(&method, &self.path, &headers, &chosen, &self.body)
+    }
+}
+
+fn small() -> impl Strategy<Value = Small> {
+    let method = prop::sample::select(vec!["PO", "POST", "POSTx-a"]);
+    let lines = || vec("[a,]{0,2}|x-a", 0..3);
+    let body = vec(prop::sample::select(vec![0_u8, 1, 2, b'a', b'/']), 0..4);
+    (method, "/[a/]{0,2}", lines(), lines(), body).prop_map(|(method, path, content_type, chosen, body)| {
+        Small { method, path, content_type, chosen, body }
+    })
+}
+
+/// The request with a byte, or a line, moved from one place to the next.
+fn moved(of: &Small) -> Vec<Small> {
+    let mut all = Vec::new();
+    let mut add = |change: &dyn Fn(&mut Small) -> Option<()>| {
+        let mut other = of.clone();
+        if change(&mut other).is_some() {
+            all.push(other);
+        }
+    };
+    add(&|other| Some(other.body.insert(0, u8::try_from(other.path.pop()?).ok()?)));
+    add(&|other| Some(other.chosen.insert(0, other.content_type.pop()?)));
+    add(&|other| Some(other.content_type.push((!other.chosen.is_empty()).then(|| other.chosen.remove(0))?)));
+    add(&|other| Some(other.chosen.push(String::new())));
+    add(&|other| {
+        let last = other.chosen.pop()?;
+        other.chosen.last_mut().map(|line| line.push_str(&last))
+    });
+    add(&|other| Some(other.body.push(0)));
+    add(&|other| other.body.pop().map(|byte| other.path.push(char::from(byte))));
+    all
+}
+
+proptest! {
+    #[test]
+    fn two_requests_have_one_fingerprint_only_if_they_are_the_same(one in small(), other in small()) {
+        prop_assert_eq!(one.fingerprint() == other.fingerprint(), one == other);
+        for other in moved(&one) {
+            prop_assert_ne!(one.fingerprint(), other.fingerprint(), "{:?} {:?}", one, other);
+        }
+    }
+
+    #[test]
+    fn two_lists_of_fields_have_one_fingerprint_only_if_they_are_the_same(
+        one in vec("[a\\x00\\x01]{0,2}", 0..4),
+        other in vec("[a\\x00\\x01]{0,2}", 0..4),
+    ) {
+        prop_assert_eq!(Fingerprint::of_fields(&one) == Fingerprint::of_fields(&other), one == other);
+    }
 }

@@ -43,3 +43,6 @@ fn parse(body: &[u8]) -> Option<Vec<(String, String)>> {
     let is_clear = |text: &str| !text.contains(char::REPLACEMENT_CHARACTER);
     fields.iter().all(|(name, value)| is_clear(name) && is_clear(value)).then_some(fields)
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,3 +61,6 @@ fn ignore(document: &mut Value, pointer: &JsonPointer) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests;

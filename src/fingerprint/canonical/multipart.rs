@@ -90,3 +90,6 @@ impl Stream for Whole {
         Poll::Ready(self.0.take().map(Ok))
     }
 }
+
+#[cfg(test)]
+mod tests;
