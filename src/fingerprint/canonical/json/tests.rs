@@ -167,6 +167,13 @@ fn only_what_was_chosen_counts_and_whether_it_is_there() {
     assert!(same(&neither, one, r#"{"to":"b","money":{"amount":1}}"#));
 }
 
+#[test]
+fn the_canonical_form_of_a_large_double_is_an_integer_and_has_none_itself() {
+    let form = whole("5.2757975143422126e+20").unwrap();
+    assert_eq!(form, "527579751434221260000");
+    assert_eq!(whole(form), None);
+}
+
 /// Bytes that say at each turn how to spell something.
 struct Whims<'w>(std::iter::Cycle<std::slice::Iter<'w, u8>>);
 
@@ -245,7 +252,9 @@ fn spell_string(string: &str, whims: &mut Whims<'_>, text: &mut String) {
 
 fn values() -> impl Strategy<Value = Value> {
     let exact = 1_i64 << 53;
-    let doubles = any::<f64>().prop_filter("JSON has no others", |double| double.is_finite());
+    // Between these two the canonical form of a double is an integer that is too large to be clear.
+    let is_apt = |double: &f64| double.is_finite() && !(9e15..1e21).contains(&double.abs());
+    let doubles = any::<f64>().prop_filter("no JSON, or an integer", is_apt);
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::Bool),
