@@ -1,6 +1,8 @@
 //! The integration tests, in one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[cfg(feature = "canonical")]
+mod canonical;
 #[cfg(all(feature = "redis", target_family = "unix"))]
 mod crash;
 mod direction;
