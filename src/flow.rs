@@ -100,11 +100,16 @@ where
                 let conflict = head.extensions.remove::<Conflict>().is_some();
                 let verdict = head.extensions.remove::<Verdict>().unwrap_or_default();
                 let class = verdict.said_class().unwrap_or_else(|| (config.classifier)(&head));
+                let protocol = protocol.of_answer(&head.headers);
                 let (limit, to_its_end) = (protocol.limit(&config, class), protocol.is_read_to_its_end());
                 let (answer, body) = response::capture(head, body, limit, to_its_end).await;
-                let (class, body) = protocol.judged(&config, &answer, verdict.said_class(), class, body);
-                let keep = protocol.keep(verdict.said_keep().unwrap_or(config.kept.keep));
-                let outcome = body.map(|body| config.kept.outcome(&answer, request_id.clone(), body, keep));
+                let by_status = protocol.class(&answer, body.as_ref().ok(), class);
+                let class = verdict.said_class().unwrap_or(by_status);
+                let keep = protocol.keep(&config, class, verdict.said_keep().unwrap_or(config.kept.keep));
+                let outcome = body.map(|body| {
+                    let outcome = config.kept.outcome(&answer, request_id.clone(), body, keep);
+                    protocol.kept(&config, class, outcome)
+                });
                 let retention = verdict.said_retention().unwrap_or(config.retention);
                 Ok(Done { answer, class, outcome, retention, conflict })
             };

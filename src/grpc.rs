@@ -28,8 +28,8 @@
 //!
 //! The status of a call comes last, in the trailers, so the layer reads an answer to its end before it gives it to the
 //! client, up to [`max_response`](crate::IdempotencyLayer::max_response). For a unary call that changes nothing. **A streaming
-//! answer would be held back until its end or that limit, and a streaming request until its end**: send such calls without a
-//! key, or lay the layer around the other services only.
+//! answer would be held back until its end or that limit, and a call that streams in both directions would wait for ever**, for a
+//! request is read to its end before it runs: send such calls without a key, or lay the layer around the other services only.
 //!
 //! A replay has the metadata, the message and the trailers of the first answer, byte for byte: status, message, details, and
 //! whatever the handler added. `x-idempotent-result: true` stands in its headers, which tonic gives as metadata of the
@@ -49,17 +49,18 @@
 //! | forgotten | `INVALID_ARGUMENT`, `FAILED_PRECONDITION`, `OUT_OF_RANGE`, `UNAUTHENTICATED`, `PERMISSION_DENIED`, `RESOURCE_EXHAUSTED`, `UNIMPLEMENTED` | is a first request: the client mends it, and keeps its key |
 //! | failed | `CANCELLED`, `UNKNOWN`, `DEADLINE_EXCEEDED`, `ABORTED`, `INTERNAL`, `UNAVAILABLE`, `DATA_LOSS`, and no status at all | runs again, unless [`OnFailed`](crate::OnFailed) says otherwise |
 //!
-//! [`Class::of_grpc`] says why. A handler's [`Verdict`](crate::Verdict) comes before it. A [`classifier`](crate::IdempotencyLayer::classifier) is asked about answers over plain HTTP
-//! only: it sees the head, which is 200 for nearly every call, and its word would make a success of each failure. An answer to
-//! a gRPC request that has no `grpc-status` and is not 200 comes from a layer or a proxy that does not speak gRPC; it is judged
-//! by the code which clients make of its status,
-//! as [gRPC says](https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md).
+//! [`Class::of_grpc`] says why, and a handler's [`Verdict`](crate::Verdict) comes before it. Of a call that failed, [`Attempt::previous`](crate::Attempt::previous) and the record tell the
+//! status that `code.proto` maps its code to: 503 for `UNAVAILABLE`.
+//!
+//! A [`classifier`](crate::IdempotencyLayer::classifier) is not asked about them: it sees the head of an answer, which is 200 for
+//! nearly every call, and a rule that was written for HTTP would make a success of each failure. It is asked about an answer to
+//! a gRPC request that is not gRPC itself: that of a layer which knows only HTTP, for example.
 //!
 //! # Refusals
 //!
 //! A refusal is an answer that has trailers only: HTTP status 200, `grpc-status`, `grpc-message`, and in
 //! `grpc-status-details-bin` a `google.rpc.ErrorInfo`, whose `reason` is the [code](Rejection::code) in capitals and whose
-//! `domain` is `tower-idempotency`, and a `google.rpc.RetryInfo` where it says when to ask again. A [`Rejection`] stands in its
+//! `domain` is `tower-idempotency`, and a `google.rpc.RetryInfo` where it says when to ask again. The [`Rejection`] stands in its
 //! extensions, and `retry-after` and `x-should-retry` in its metadata, as over HTTP; a
 //! [`renderer`](crate::IdempotencyLayer::renderer) can add metadata, and has no say in the rest.
 //!
@@ -70,7 +71,7 @@
 //! | `IDEMPOTENCY_KEY_IN_FLIGHT` | `ABORTED` | repeats it with the same key, after `retry_delay` |
 //! | `IDEMPOTENCY_OUTCOME_UNKNOWN`, `IDEMPOTENCY_ATTEMPT_FAILED` | `FAILED_PRECONDITION` | must look before it goes on |
 //! | `IDEMPOTENCY_KEY_MISSING`, `IDEMPOTENCY_KEY_INVALID`, `REQUEST_UNREADABLE` | `INVALID_ARGUMENT` | mends the request |
-//! | `REQUEST_TOO_LARGE` | `RESOURCE_EXHAUSTED`, as tonic and others say it of messages | sends less |
+//! | `REQUEST_TOO_LARGE` | `RESOURCE_EXHAUSTED`, as gRPC's own servers say it of messages | sends less |
 //! | `IDEMPOTENCY_QUOTA_EXCEEDED` | `RESOURCE_EXHAUSTED` | repeats it with the same key, after `retry_delay` |
 //! | `IDEMPOTENCY_TOO_MANY_IN_FLIGHT`, `IDEMPOTENCY_SHUTTING_DOWN`, `IDEMPOTENCY_STORE_UNAVAILABLE`, `IDEMPOTENCY_COMMIT_UNCONFIRMED` | `UNAVAILABLE` | repeats it with the same key, after `retry_delay` |
 //! | `IDEMPOTENCY_TRANSACTION_LOST` | `INTERNAL` | reports it |
@@ -97,7 +98,7 @@ use http_body::Body;
 
 use crate::body::ResponseBody;
 use crate::config::{Class, Config};
-use crate::outcome::{KeptBody, NotRetained};
+use crate::outcome::{KeptBody, NotRetained, Outcome};
 use crate::rejection::Rejection;
 use crate::response::Keep;
 
@@ -136,6 +137,12 @@ impl Protocol {
         Self { grpc: content_type(request) }
     }
 
+    /// The protocol of the answer: what a client says of its request makes no gRPC of an answer that is not.
+    pub(crate) fn of_answer(&self, answer: &HeaderMap) -> Self {
+        let is_grpc = is_grpc(answer) || answer.contains_key(STATUS);
+        Self { grpc: self.grpc.clone().filter(|_| is_grpc) }
+    }
+
     /// The refusal as the client understands it.
     pub(crate) fn refuse<B: Body>(&self, config: &Config, rejection: Rejection) -> Response<ResponseBody<B>> {
         let refusal = config.refuse(rejection);
@@ -155,57 +162,64 @@ impl Protocol {
         if self.grpc.is_some() { Some(config.max_response) } else { config.kept_bytes(class) }
     }
 
+    /// The class of an answer that was read, unless it broke off.
+    pub(crate) fn class<B>(&self, answer: &Response<B>, body: Option<&KeptBody>, over_http: Class) -> Class {
+        if self.grpc.is_none() {
+            return over_http;
+        }
+        body.map_or(Class::Failed, |body| class_of(answer, body))
+    }
+
     /// How much of an answer is kept. Without its trailers it would say nothing, so it is all or nothing.
-    pub(crate) fn keep(&self, keep: Keep) -> Keep {
-        match (&self.grpc, keep) {
-            (Some(_), Keep::Full) | (None, _) => keep,
-            (Some(_), _) => Keep::Nothing,
+    pub(crate) fn keep(&self, config: &Config, class: Class, keep: Keep) -> Keep {
+        if self.grpc.is_none() || keep == Keep::Full {
+            keep
+        } else if config.kept_bytes(class).is_none() {
+            // Its trailers are to be read once more.
+            Keep::Full
+        } else {
+            Keep::Nothing
         }
     }
 
-    /// The class of an answer that was read, and what is kept of it. `said` is the handler's word.
-    pub(crate) fn judged<B, E>(
-        &self,
-        config: &Config,
-        answer: &Response<B>,
-        said: Option<Class>,
-        class: Class,
-        kept: Result<KeptBody, E>,
-    ) -> (Class, Result<KeptBody, E>) {
-        if self.grpc.is_none() {
-            return (class, kept);
+    /// What is kept of an answer whose class is known. Of a failure that is not to be replayed it is the status alone, as
+    /// HTTP says it, for the handler and operators are told of it.
+    pub(crate) fn kept(&self, config: &Config, class: Class, mut outcome: Outcome) -> Outcome {
+        if self.grpc.is_some() && config.kept_bytes(class).is_none() {
+            outcome.status = over_http(&outcome);
+            outcome.body = KeptBody::NotRetained(NotRetained::Failure);
         }
-        let by_status = || kept.as_ref().map_or(Class::Failed, |body| class_of(answer, body));
-        let class = said.unwrap_or_else(by_status);
-        let worth_keeping = config.kept_bytes(class).is_some();
-        let kept =
-            kept.map(|body| if worth_keeping { body } else { KeptBody::NotRetained(NotRetained::Failure) });
-        (class, kept)
+        outcome
     }
+}
+
+/// The HTTP status that the status of an answer maps to.
+fn over_http(outcome: &Outcome) -> StatusCode {
+    let trailers = match &outcome.body {
+        KeptBody::Whole { trailers, .. } => trailers.as_ref(),
+        _ => None,
+    };
+    code(&outcome.headers, trailers).unwrap_or(Code::Unknown).over_http()
 }
 
 fn class_of<B>(answer: &Response<B>, body: &KeptBody) -> Class {
-    let headers = answer.headers();
+    let head = answer.headers();
     match body {
-        KeptBody::Whole { trailers, .. } if answer.status() == StatusCode::OK => {
-            self::class(headers, trailers.as_ref())
-        }
-        _ if headers.contains_key(STATUS) => self::class(headers, None),
-        KeptBody::NotRetained(_) if answer.status() == StatusCode::OK => Class::Success,
-        // Not an answer of gRPC: what clients make of it says whether anything was done.
-        _ => match answer.status().as_u16() {
-            401 => Class::of_grpc(Code::Unauthenticated),
-            403 => Class::of_grpc(Code::PermissionDenied),
-            404 => Class::of_grpc(Code::Unimplemented),
-            _ => Class::Failed,
-        },
+        KeptBody::Whole { trailers, .. } => class(head, trailers.as_ref()),
+        _ if head.contains_key(STATUS) || answer.status() != StatusCode::OK => class(head, None),
+        _ => Class::Success,
     }
 }
 
-/// The class of an answer by its status, which stands in the trailers, or in the head if there is nothing else.
-pub(crate) fn class(head: &HeaderMap, trailers: Option<&HeaderMap>) -> Class {
-    let status = head.get(STATUS).or_else(|| trailers?.get(STATUS));
-    status.and_then(|value| Code::parse(value.as_bytes())).map_or(Class::Failed, Class::of_grpc)
+/// The class of an answer by its status.
+fn class(head: &HeaderMap, trailers: Option<&HeaderMap>) -> Class {
+    code(head, trailers).map_or(Class::Failed, Class::of_grpc)
+}
+
+/// The code of an answer, which stands in the trailers, or in the head if there is nothing else.
+fn code(head: &HeaderMap, trailers: Option<&HeaderMap>) -> Option<Code> {
+    let status = head.get(STATUS).or_else(|| trailers?.get(STATUS))?;
+    Code::parse(status.as_bytes())
 }
 
 #[cfg(test)]

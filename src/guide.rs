@@ -1,9 +1,18 @@
 //! Guides: how to choose and run what the reference describes.
 //!
+//! - [`one_operation`]: which requests are the same operation, case by case.
+//! - [`what_is_kept`]: what a store holds, and how to have it hold less.
 //! - [`stores`]: which store, and which mode.
 //! - [`exactly_once`]: what transaction mode makes exactly once, and what it cannot.
 //! - [`pools`]: how large a pool, and what happens when it is used up.
 //! - [`retention`]: how long records stay, and who deletes them.
+//! - [`browsers`]: requests from pages of another origin (CORS).
+
+#[doc = include_str!("guide/one_operation.md")]
+pub mod one_operation {}
+
+#[doc = include_str!("guide/what_is_kept.md")]
+pub mod what_is_kept {}
 
 #[doc = include_str!("guide/stores.md")]
 pub mod stores {}
@@ -16,3 +25,6 @@ pub mod pools {}
 
 #[doc = include_str!("guide/retention.md")]
 pub mod retention {}
+
+#[doc = include_str!("guide/browsers.md")]
+pub mod browsers {}

@@ -145,7 +145,7 @@ pub use outcome::{KeptBody, NotRetained, Outcome};
 #[cfg(feature = "encryption")]
 pub use pack::EncryptionKeys;
 pub use rejection::{OnMismatch, Rejection};
-pub use response::Keep;
+pub use response::{Keep, RESPONSE_HEADERS};
 pub use service::Idempotency;
 #[cfg(feature = "redis")]
 pub use store::RedisStore;

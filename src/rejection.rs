@@ -11,7 +11,7 @@ use crate::store::ErrorKind;
 mod words;
 
 /// Tells clients, whatever they do with a 409 otherwise, that to send the request again is of no use.
-const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Why the layer answered in place of the handler.
 ///

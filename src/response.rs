@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::response::Parts;
-use http::{HeaderName, HeaderValue, Response};
+use http::{HeaderName, HeaderValue, Response, header};
 use http_body::Body;
 
 use crate::body::{ResponseBody, next_frame};
 use crate::outcome::{KeptBody, NotRetained, Outcome};
+use crate::rejection::SHOULD_RETRY;
 
 mod kept;
 
@@ -23,6 +24,11 @@ pub(crate) const BODY: HeaderName = HeaderName::from_static("x-idempotent-body")
 pub(crate) const ORIGINAL_REQUEST_ID: HeaderName = HeaderName::from_static("x-original-request-id");
 /// The id of a request, as tower-http's `request_id` sets it.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The headers of answers that a client acts on: those of this layer, `X-Request-Id`, `Retry-After` and `Location`. A browser
+/// shows them to a script of another origin only if they are exposed; [`guide::browsers`](crate::guide::browsers) has the setting.
+pub const RESPONSE_HEADERS: [HeaderName; 7] =
+    [RESULT, BODY, REQUEST_ID, ORIGINAL_REQUEST_ID, SHOULD_RETRY, header::RETRY_AFTER, header::LOCATION];
 
 /// Reads the body of a response if it is worth keeping and within the limit.
 ///

@@ -1,5 +1,7 @@
 //! The codes of gRPC, and what each means for a key.
 
+use http::StatusCode;
+
 use crate::config::Class;
 
 /// The code of a gRPC status, with its number.
@@ -61,6 +63,25 @@ impl Code {
         }
         let number: usize = std::str::from_utf8(value).ok()?.parse().ok()?;
         ALL.get(number).copied()
+    }
+
+    /// The status that `google/rpc/code.proto` maps it to.
+    pub(super) fn over_http(self) -> StatusCode {
+        let status = match self {
+            Self::Ok => 200,
+            Self::InvalidArgument | Self::FailedPrecondition | Self::OutOfRange => 400,
+            Self::Unauthenticated => 401,
+            Self::PermissionDenied => 403,
+            Self::NotFound => 404,
+            Self::AlreadyExists | Self::Aborted => 409,
+            Self::ResourceExhausted => 429,
+            Self::Cancelled => 499,
+            Self::Unknown | Self::Internal | Self::DataLoss => 500,
+            Self::Unimplemented => 501,
+            Self::Unavailable => 503,
+            Self::DeadlineExceeded => 504,
+        };
+        StatusCode::from_u16(status).unwrap_or_default()
     }
 }
 

@@ -6,7 +6,7 @@ use http_body::Body;
 
 use crate::body::ResponseBody;
 use crate::config::{Class, Config};
-use crate::outcome::KeptBody;
+use crate::outcome::{KeptBody, Outcome};
 use crate::rejection::Rejection;
 use crate::response::Keep;
 
@@ -15,6 +15,10 @@ pub(crate) struct Protocol;
 
 impl Protocol {
     pub(crate) fn of(_: &HeaderMap) -> Self {
+        Self
+    }
+
+    pub(crate) fn of_answer(&self, _: &HeaderMap) -> Self {
         Self
     }
 
@@ -30,18 +34,15 @@ impl Protocol {
         config.kept_bytes(class)
     }
 
-    pub(crate) fn keep(&self, keep: Keep) -> Keep {
+    pub(crate) fn class<R>(&self, _: &R, _: Option<&KeptBody>, over_http: Class) -> Class {
+        over_http
+    }
+
+    pub(crate) fn keep(&self, _: &Config, _: Class, keep: Keep) -> Keep {
         keep
     }
 
-    pub(crate) fn judged<R, E>(
-        &self,
-        _: &Config,
-        _: &R,
-        _: Option<Class>,
-        class: Class,
-        kept: Result<KeptBody, E>,
-    ) -> (Class, Result<KeptBody, E>) {
-        (class, kept)
+    pub(crate) fn kept(&self, _: &Config, _: Class, outcome: Outcome) -> Outcome {
+        outcome
     }
 }

@@ -1,11 +1,11 @@
 #![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, StatusCode};
 
-use super::{Code, class, class_of, content_type, is_grpc};
+use super::{Code, Protocol, class, class_of, content_type, is_grpc, over_http};
 use crate::config::Class;
-use crate::outcome::{KeptBody, NotRetained};
+use crate::outcome::{KeptBody, NotRetained, Outcome};
 
 fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
     lines.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
@@ -79,14 +79,13 @@ fn the_status_stands_in_the_trailers_or_in_the_head_and_one_that_cannot_be_read_
 }
 
 #[test]
-fn an_answer_that_is_not_grpc_is_judged_as_clients_read_it() {
-    let whole = || KeptBody::Whole { bytes: Bytes::from_static(b"busy"), trailers: None };
-    let with_status = |status| class_of(&Response::builder().status(status).body(()).unwrap(), &whole());
-    for forgotten in [401, 403, 404] {
-        assert_eq!(with_status(forgotten), Class::Forget, "{forgotten}");
-    }
-    for failed in [200, 201, 302, 400, 409, 429, 500, 502, 503, 504] {
-        assert_eq!(with_status(failed), Class::Failed, "{failed}");
+fn an_answer_is_grpc_if_the_request_and_the_answer_are() {
+    let grpc = headers(&[("content-type", "application/grpc")]);
+    let (json, status) = (headers(&[("content-type", "application/json")]), headers(&[("grpc-status", "0")]));
+    let is_grpc = |request, answer| Protocol::of(request).of_answer(answer).is_read_to_its_end();
+    assert!(is_grpc(&grpc, &grpc) && is_grpc(&grpc, &status));
+    for (request, answer) in [(&grpc, &json), (&grpc, &HeaderMap::new()), (&json, &grpc), (&json, &status)] {
+        assert!(!is_grpc(request, answer), "{request:?} {answer:?}");
     }
 }
 
@@ -98,6 +97,26 @@ fn an_answer_too_large_to_read_is_taken_for_ok_unless_its_head_says_otherwise() 
     *answer.headers_mut() = headers(&[("grpc-status", "14")]);
     assert_eq!(class_of(&answer, &too_large), Class::Failed);
     *answer.headers_mut() = HeaderMap::new();
-    *answer.status_mut() = http::StatusCode::BAD_GATEWAY;
+    *answer.status_mut() = StatusCode::BAD_GATEWAY;
     assert_eq!(class_of(&answer, &too_large), Class::Failed);
+}
+
+#[test]
+fn a_failure_is_recorded_under_the_status_that_its_code_maps_to() {
+    let recorded = |head: &[(&'static str, &str)], trailers: &[(&'static str, &str)]| {
+        let trailers = Some(headers(trailers));
+        over_http(&Outcome {
+            status: StatusCode::OK,
+            headers: headers(head),
+            request_id: None,
+            body: KeptBody::Whole { bytes: Bytes::new(), trailers },
+        })
+        .as_u16()
+    };
+    let mapped = [200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401];
+    for (code, status) in mapped.into_iter().enumerate() {
+        assert_eq!(recorded(&[], &[("grpc-status", &code.to_string())]), status);
+        assert_eq!(recorded(&[("grpc-status", &code.to_string())], &[]), status);
+    }
+    assert_eq!(recorded(&[], &[]), 500, "no status is UNKNOWN");
 }

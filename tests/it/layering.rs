@@ -14,7 +14,6 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use tower::limit::ConcurrencyLimitLayer;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
-use tower_http::cors::CorsLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::timeout::TimeoutLayer;
@@ -211,38 +210,6 @@ async fn a_timeout_outside_answers_the_client_and_does_not_stop_the_handler() {
     let answer = call.finish(repeat).await;
     assert_eq!((answer.status, answer.text(), answer.is_replay()), (200, "done", true));
     assert_eq!(effects.attempts(), [(1, None)]);
-}
-
-#[tokio::test]
-async fn a_preflight_is_not_touched_and_refusals_can_be_read_across_origins() {
-    let stacks: [fn(Router) -> Router; 2] = [
-        |router| router.layer(layer().require_key()).layer(CorsLayer::permissive()),
-        |router| router.layer(CorsLayer::permissive()).layer(layer().require_key()),
-    ];
-    for (stack, readable) in stacks.into_iter().zip([true, false]) {
-        let effects = Effects::new();
-        let server = Server::start(stack(payments(&effects))).await;
-        let preflight = call("OPTIONS", "/payments")
-            .header("Origin", "https://shop.example")
-            .header("Access-Control-Request-Method", "POST")
-            .header("Access-Control-Request-Headers", "x-idempotency-key");
-        for _ in 0..2 {
-            let answer = preflight.send(&server).await;
-            assert_eq!(answer.status, 200);
-            assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
-        }
-        assert_eq!(effects.count(), 0);
-
-        let from_page = |key: &str| post("/payments").key(key).header("Origin", "https://shop.example");
-        let first = from_page("order-1001").send(&server).await;
-        let replay = from_page("order-1001").send(&server).await;
-        replay.assert_replays(&first);
-        assert_eq!(replay.header("access-control-allow-origin"), Some("*"));
-        let refused = from_page("order 1001").send(&server).await;
-        refused.assert_refused(400, "idempotency_key_invalid");
-        assert_eq!(refused.header("access-control-allow-origin").is_some(), readable);
-        assert_eq!(effects.count(), 1);
-    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "canonical")]
 mod canonical;
+mod cors;
 #[cfg(all(feature = "redis", target_family = "unix"))]
 mod crash;
 mod direction;
@@ -20,6 +21,8 @@ mod kills;
 mod layering;
 mod memory;
 mod model;
+#[cfg(feature = "canonical")]
+mod one_operation;
 #[cfg(all(feature = "redis", feature = "postgres", feature = "conformance"))]
 mod orders;
 #[cfg(all(feature = "postgres", feature = "conformance"))]

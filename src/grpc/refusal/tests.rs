@@ -81,6 +81,7 @@ fn a_retry_is_asked_for_or_advised_against_where_clients_look() {
         let said = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
         let expected = match rejection.grpc_code() {
             Code::Aborted | Code::Unavailable => Some("1250"),
+            Code::ResourceExhausted if rejection.retry_after().is_some() => Some("1250"),
             Code::AlreadyExists | Code::FailedPrecondition => Some("-1"),
             _ => None,
         };

@@ -18,14 +18,14 @@ async fn failing_once(layer: TestLayer, effects: &Effects, code: Code) -> Server
 
 #[tokio::test]
 async fn a_status_that_leaves_the_outcome_open_is_a_failure_and_the_call_runs_again() {
-    for code in [
-        Code::Unavailable,
-        Code::Aborted,
-        Code::Internal,
-        Code::Unknown,
-        Code::DeadlineExceeded,
-        Code::Cancelled,
-        Code::DataLoss,
+    for (code, over_http) in [
+        (Code::Unavailable, 503),
+        (Code::Aborted, 409),
+        (Code::Internal, 500),
+        (Code::Unknown, 500),
+        (Code::DeadlineExceeded, 504),
+        (Code::Cancelled, 499),
+        (Code::DataLoss, 500),
     ] {
         let effects = Effects::new();
         let server = failing_once(layer(), &effects, code).await;
@@ -33,9 +33,8 @@ async fn a_status_that_leaves_the_outcome_open_is_a_failure_and_the_call_runs_ag
         assert_eq!((status.code(), status.message()), (code, "not now"));
         assert_first(&call("order-1001").send(&server).await, "done");
         assert_replays(&call("order-1001").send(&server).await, "done");
-        let [(1, None), (2, Some(Previous::Failed { .. }))] = effects.attempts()[..] else {
-            panic!("{code}: {:?}", effects.attempts());
-        };
+        let status = http::StatusCode::from_u16(over_http).ok();
+        assert_eq!(effects.attempts(), [(1, None), (2, Some(Previous::Failed { status }))], "{code}");
     }
 }
 
@@ -79,7 +78,8 @@ async fn a_failure_closes_the_key_where_it_was_told_to() {
     let server = failing_once(layer().on_failed(OnFailed::Refuse), &effects, Code::Unavailable).await;
     assert_eq!(call("order-1001").send(&server).await.unwrap_err().message(), "not now");
     let repeat = call("order-1001").send(&server).await;
-    assert_refused(&repeat, Code::FailedPrecondition, "IDEMPOTENCY_ATTEMPT_FAILED");
+    let details = assert_refused(&repeat, Code::FailedPrecondition, "IDEMPOTENCY_ATTEMPT_FAILED");
+    assert_eq!(details.error_info().unwrap().metadata["original_status"], "503");
     assert_eq!(effects.count(), 1);
 }
 

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
+use http_body::Body;
 use http_body_util::{BodyExt, Collected, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
@@ -13,8 +14,11 @@ use tower_idempotency::{OnFailed, RequestBody};
 use super::bank;
 use crate::support::{Effects, Frames, Server, TestLayer, layer, patiently};
 
-/// The head of an answer, and its body with what followed.
+/// The head of an answer, and its body with what followed. An answer that ended with its head has the mark [`Ended`].
 type Wire = (http::response::Parts, Collected<Bytes>);
+
+#[derive(Clone)]
+struct Ended;
 
 /// Sends a message of no bytes.
 async fn send(server: &Server, key: &str, content_type: &str) -> Wire {
@@ -29,7 +33,10 @@ async fn send(server: &Server, key: &str, content_type: &str) -> Wire {
         .body(Full::new(Bytes::from_static(&[0; 5])))
         .unwrap();
     let exchange = async {
-        let (head, body) = client.send_request(request).await.unwrap().into_parts();
+        let (mut head, body) = client.send_request(request).await.unwrap().into_parts();
+        if body.is_end_stream() {
+            head.extensions.insert(Ended);
+        }
         (head, body.collect().await.unwrap())
     };
     patiently(exchange).await
@@ -121,9 +128,9 @@ async fn an_answer_of_trailers_only_is_replayed_as_one() {
     let server = answering(layer(), &effects, head.clone(), || Frames::known(&[])).await;
     for _ in 0..2 {
         let (head_seen, body) = send(&server, "order-1001", "application/grpc").await;
-        let mut seen = lasting(head_seen.headers);
-        seen.remove("content-length");
-        assert_eq!(seen, head);
+        // A client takes it for one by this, and may retry it only then (gRFC A6).
+        assert!(head_seen.extensions.get::<Ended>().is_some());
+        assert_eq!(lasting(head_seen.headers), head, "no content-length either");
         assert!(body.trailers().is_none() && body.to_bytes().is_empty());
     }
     assert_eq!(effects.count(), 1);
@@ -146,6 +153,28 @@ async fn an_answer_without_a_status_or_without_an_end_is_a_failure() {
             assert_eq!(body.to_bytes(), "message");
         }
         assert_eq!(effects.count(), runs);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_grpc_is_judged_as_one_over_http() {
+    // Of a handler that takes what comes, a limit, an authentication that know nothing of gRPC.
+    for (status, runs, replayed) in [(201, 1, true), (413, 2, false), (401, 2, false), (503, 2, false)] {
+        let effects = Effects::new();
+        let ledger = effects.clone();
+        let handler = service_fn(move |request: Request<RequestBody<Incoming>>| {
+            ledger.add(request.into_parts().0);
+            let answer = Response::builder().status(status).header("content-type", "application/json");
+            std::future::ready(answer.body(Full::new(Bytes::from_static(b"{}"))))
+        });
+        let stack = ServiceBuilder::new()
+            .map_request(|request: Request<Incoming>| request.map(RequestBody::new))
+            .layer(layer());
+        let server = Server::start(stack.service(handler)).await;
+        send(&server, "order-1001", "application/grpc").await;
+        let (head, body) = send(&server, "order-1001", "application/grpc").await;
+        assert_eq!((head.status.as_u16(), body.to_bytes()), (status, Bytes::from_static(b"{}")));
+        assert_eq!((head.headers.contains_key("x-idempotent-result"), effects.count()), (replayed, runs));
     }
 }
 
@@ -175,6 +204,7 @@ async fn a_refusal_has_trailers_only_and_the_content_type_of_the_request() {
         ("application/grpc+json;charset=utf-8", "application/grpc+json"),
     ] {
         let (head, body) = send(&server, "order 1001", content_type).await;
+        assert!(head.extensions.get::<Ended>().is_some() && !head.headers.contains_key("content-length"));
         assert_eq!((head.status.as_u16(), &head.headers["grpc-status"]), (200, &"3".parse().unwrap()));
         assert_eq!(head.headers.get_all("content-type").iter().collect::<Vec<_>>(), [expected]);
         assert!(head.headers["grpc-message"].to_str().unwrap().starts_with("Not a key: "));
