@@ -22,6 +22,8 @@ mod settings;
 
 #[cfg(feature = "canonical")]
 pub use canonical::CanonicalBody;
+#[cfg(fuzzing)]
+pub(crate) use canonical::{canonical, parse};
 pub use fields::Fields;
 pub use operation::Operation;
 pub use pointer::{InvalidPointer, JsonPointer};

@@ -11,6 +11,9 @@ mod json;
 mod multipart;
 mod number;
 
+#[cfg(fuzzing)]
+pub(crate) use json::{canonical, parse};
+
 /// A rule that goes by what the body says: JSON in its canonical form (RFC 8785), a form by its fields, multipart by its
 /// parts. It stands beside the method, the path and query, and the chosen headers; of the content type only the media
 /// type counts, without boundary and charset.

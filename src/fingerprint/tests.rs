@@ -173,25 +173,26 @@ fn small() -> impl Strategy<Value = Small> {
     })
 }
 
-/// The request with a byte, or a line, moved from one place to the next.
+/// The request with a byte, or a line, moved from one place to the next; or with an empty one more.
 fn moved(of: &Small) -> Vec<Small> {
-    let mut all = Vec::new();
-    let mut add = |change: &dyn Fn(&mut Small) -> Option<()>| {
-        let mut other = of.clone();
-        if change(&mut other).is_some() {
-            all.push(other);
-        }
-    };
-    add(&|other| Some(other.body.insert(0, u8::try_from(other.path.pop()?).ok()?)));
-    add(&|other| Some(other.chosen.insert(0, other.content_type.pop()?)));
-    add(&|other| Some(other.content_type.push((!other.chosen.is_empty()).then(|| other.chosen.remove(0))?)));
-    add(&|other| Some(other.chosen.push(String::new())));
-    add(&|other| {
-        let last = other.chosen.pop()?;
-        other.chosen.last_mut().map(|line| line.push_str(&last))
-    });
-    add(&|other| Some(other.body.push(0)));
-    add(&|other| other.body.pop().map(|byte| other.path.push(char::from(byte))));
+    let mut all = vec![of.clone(); 6];
+    if let Some(byte) = all[0].path.pop() {
+        all[0].body.insert(0, u8::try_from(byte).unwrap());
+    }
+    if let Some(line) = all[1].content_type.pop() {
+        all[1].chosen.insert(0, line);
+    }
+    if !all[2].chosen.is_empty() {
+        let line = all[2].chosen.remove(0);
+        all[2].content_type.push(line);
+    }
+    if let [.., _, _] = all[3].chosen[..] {
+        let line = all[3].chosen.pop().unwrap();
+        all[3].chosen.last_mut().unwrap().push_str(&line);
+    }
+    all[4].chosen.push(String::new());
+    all[5].body.push(0);
+    all.retain(|other| other != of);
     all
 }
 

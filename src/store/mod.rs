@@ -46,6 +46,8 @@ use crate::outcome::Outcome;
 pub mod conformance;
 mod dynamic;
 mod error;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod lease;
 pub mod memory;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

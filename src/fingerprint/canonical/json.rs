@@ -26,7 +26,7 @@ pub(super) fn content(body: &[u8], rule: &CanonicalBody) -> Option<Content> {
 }
 
 /// The value that the text stands for; `None` if another reader may take it for another value.
-pub(super) fn parse(text: &[u8]) -> Option<Value> {
+pub(crate) fn parse(text: &[u8]) -> Option<Value> {
     let value: Value = serde_json::from_slice(text).ok()?;
     let is_clear = |token| match token {
         Token::Number(literal) => number::is_clear(literal),
@@ -37,7 +37,7 @@ pub(super) fn parse(text: &[u8]) -> Option<Value> {
 }
 
 /// The canonical form, which is the same for two values only if they are the same.
-pub(super) fn canonical(value: &Value) -> Option<Vec<u8>> {
+pub(crate) fn canonical(value: &Value) -> Option<Vec<u8>> {
     serde_json_canonicalizer::to_vec(value).ok()
 }
 

@@ -1,0 +1,25 @@
+//! Whatever is accepted as a key is one, and all of its spellings are the same key.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tower_idempotency::IdempotencyKey;
+
+fuzz_target!(|value: &[u8]| {
+    let lenient = IdempotencyKey::parse(value);
+    let strict = IdempotencyKey::parse_strict(value);
+    for key in [&lenient, &strict].into_iter().flatten() {
+        let text = key.as_str();
+        assert!((1..=IdempotencyKey::MAX_LEN).contains(&text.len()));
+        assert!(text.bytes().all(|byte| byte.is_ascii_graphic()));
+
+        let quoted = format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+        assert_eq!(IdempotencyKey::parse(quoted.as_bytes()).as_ref(), Ok(key));
+        assert_eq!(IdempotencyKey::parse_strict(quoted.as_bytes()).as_ref(), Ok(key));
+        if !text.starts_with('"') {
+            assert_eq!(IdempotencyKey::parse(text.as_bytes()).as_ref(), Ok(key));
+        }
+    }
+    if let (Ok(lenient), Ok(strict)) = (lenient, strict) {
+        assert_eq!(lenient, strict);
+    }
+});

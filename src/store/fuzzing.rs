@@ -1,0 +1,44 @@
+//! What the fuzz targets reach in the frames of records.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::record::{self, Stored};
+use super::{Lease, State};
+use crate::key::{IdempotencyKey, Scope, StorageKey};
+
+/// More is not made up for a body that is kept elsewhere.
+const MOST: usize = 1 << 16;
+
+/// Reads a frame, and writes what was read.
+#[allow(clippy::unwrap_used)]
+pub fn record_written_again(frame: &[u8]) -> Option<Vec<u8>> {
+    let Stored { record, pending, missing } = record::decode(Bytes::copy_from_slice(frame)).ok()?;
+    let key = IdempotencyKey::parse(b"key").unwrap();
+    let lease = Lease {
+        key: StorageKey::derive(None, "", &Scope::anonymous(), &key),
+        token: record.token,
+        fingerprint: record.fingerprint,
+        attempt: record.attempt,
+        previous: None,
+        lease: pending.map_or(Duration::ZERO, |pending| pending.lease),
+        retention: pending.map_or(Duration::ZERO, |pending| pending.retention),
+        transaction: None,
+    };
+    let status = record.status();
+    let outcome = match record.state {
+        State::Pending { .. } => return Some(record::encode_pending(&lease)),
+        State::Success(outcome) => Some(outcome),
+        State::Failed(outcome) => outcome,
+    };
+    if missing > MOST {
+        return None;
+    }
+    let supplied = (missing > 0).then(|| Bytes::from(vec![0; missing]));
+    let outcome = match supplied {
+        Some(supplied) => outcome.map(|outcome| outcome.with_bytes(Some(supplied))),
+        None => outcome,
+    };
+    Some(record::encode_ended(status, &lease, outcome.as_ref(), missing == 0))
+}
