@@ -14,7 +14,9 @@ fn fields() -> impl Strategy<Value = Vec<Vec<u8>>> {
 
 fn framed(fields: &[Vec<u8>]) -> Framed {
     let mut framed = Framed::new("label");
-    fields.iter().for_each(|field| framed.field(field));
+    for field in fields {
+        framed.field(field);
+    }
     framed
 }
 
