@@ -1,11 +1,39 @@
 //! What the fuzz targets in `fuzz/` reach in the crate. Not there in any other build.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use http::{Request, header};
+use http::{Request, StatusCode, header};
 
+use crate::EncryptionKeys;
 use crate::fingerprint::{CanonicalBody, Fingerprint, Fingerprinting, Operation, canonical, parse};
+use crate::key::{IdempotencyKey, Scope, StorageKey};
+use crate::outcome::{KeptBody, Outcome};
+use crate::pack::{Of, Packing};
+use crate::store::{Record, State, Token};
 
 pub use crate::store::fuzzing::record_written_again;
+
+/// The answer that a store holds in this frame, as a layer with a key reads it, and reads it again after it was written.
+pub fn unpacked_twice(frame: &[u8]) -> Option<(Outcome, Outcome)> {
+    let packing = Packing { compress_above: Some(16), encryption: Some(EncryptionKeys::new(1, [1; 32])) };
+    let key = IdempotencyKey::parse(b"fuzzing").unwrap();
+    let key = StorageKey::derive(None, "", &Scope::anonymous(), &key);
+    let fingerprint = Fingerprint::of_fields([""]);
+    let read = |outcome| {
+        let record = Record { fingerprint, attempt: 1, token: Token::new([0; 16]), state: State::Success(outcome) };
+        match packing.unpack(key, record, LIMIT).ok()?.state {
+            State::Success(outcome) => Some(outcome),
+            state => unreachable!("a success became {state:?}"),
+        }
+    };
+    let once = read(Outcome::bare(StatusCode::OK, KeptBody::Packed(frame.to_vec().into())))?;
+    let of = Of { key, fingerprint, is_failure: false };
+    let packed = packing.pack(&of, &once).unwrap().into_owned();
+    let again = read(packed).unwrap();
+    Some((once, again))
+}
+
+/// The largest body that is unpacked.
+pub const LIMIT: usize = 1 << 16;
 
 pub fn canonical_json(text: &[u8]) -> Option<Vec<u8>> {
     canonical(&parse(text)?)

@@ -70,11 +70,12 @@
 //!
 //! # Where to look
 //!
-//! - [`IdempotencyLayer`] has every setting, its default and an example.
-//! - [`guide`]: which store, exactly-once effects, pools, retention.
+//! - [`IdempotencyLayer`] has every setting, its default and an example, and the profiles `ietf` and
+//!   [`stripe`](IdempotencyLayer::stripe).
+//! - [`guide`]: what one operation is, what is kept, which store, exactly-once effects, pools, retention, browsers.
 //! - [`store`] has the stores, what each promises, and the page for authors of stores.
 //! - [`Rejection`] has every refusal.
-//! - [`Attempt`] is what a handler can know.
+//! - [`Attempt`] is what a handler can know, and [`Verdict`] its word on its own answer.
 //!
 //! # Features
 //!
@@ -82,13 +83,16 @@
 //! |---|---|---|
 //! | `axum` | yes | [`Attempt`] as an extractor; fingerprints over the path that the client sent when routers are nested |
 //! | `redis` | | `RedisStore` |
-//! | `sqlite` | | `SqliteStore` |
 //! | `postgres` | | `PostgresStore`, and transaction mode on it: `Tx<Postgres>` |
 //! | `sqlite` | | `SqliteStore`, and transaction mode on it: `Tx<Sqlite>`; SQLite is compiled in |
 //! | `metrics` | | counters through the [`metrics`](https://docs.rs/metrics) facade |
 //! | `grpc` | | refusals as gRPC statuses, and answers judged by their `grpc-status`: see [`grpc`] |
-//! | `strict-keys` | | keys that must be RFC 9651 Strings |
+//! | `strict-keys` | | keys that must be RFC 9651 Strings; the profile `ietf` |
 //! | `canonical` | | `CanonicalBody`: fingerprints over what a JSON, form or multipart body says |
+//! | `encryption` | | `EncryptionKeys`: answers encrypted at rest (XChaCha20-Poly1305) |
+//! | `compression` | | answers compressed at rest (deflate) |
+//! | `repr-digest` | | `Keep::Digest`: a digest in place of a body (RFC 9530) |
+//! | `grpc` | | gRPC: refusals as statuses, answers judged by theirs |
 //! | `conformance` | | the store contract as runnable checks |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -163,6 +167,6 @@ pub use store::{SqliteStore, SqliteTxStore};
 pub use verdict::Verdict;
 
 /// The code in the README runs as a test.
-#[cfg(all(doctest, feature = "postgres"))]
+#[cfg(all(doctest, feature = "postgres", feature = "canonical", feature = "encryption"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -13,6 +13,11 @@ fuzz_target!(|frame: &[u8]| {
         assert!(again.len() <= frame.len());
         assert_eq!(Outcome::decode(again.into()), Ok(outcome));
     }
+    if let Some((outcome, again)) = fuzzing::unpacked_twice(frame) {
+        // Headers and trailers have room of their own.
+        assert!(outcome.bytes().len() <= fuzzing::LIMIT + (64 << 10));
+        assert_eq!(outcome, again);
+    }
     if let Some(again) = fuzzing::record_written_again(frame) {
         assert!(again.len() <= frame.len());
         assert_eq!(again[..FIXED], frame[..FIXED]);

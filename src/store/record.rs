@@ -113,6 +113,9 @@ pub(super) fn decode(frame: Bytes) -> Result<Stored, Malformed> {
         b'P' => {
             let lease = Duration::from_millis(reader.number()? as u64);
             let retention = Duration::from_millis(reader.number()? as u64);
+            if !reader.rest().is_empty() {
+                return Err(Malformed);
+            }
             pending = Some(Pending { lease, retention });
             State::Pending { abandoned: false }
         }

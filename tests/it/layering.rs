@@ -22,7 +22,7 @@ use tower_http::trace::TraceLayer;
 use tower_idempotency::Attempt;
 use tower_idempotency::{IdempotencyLayer, InFlight, OnFailed, RequestBody};
 
-use crate::support::{Effects, Gate, Server, app, call, layer, patiently, post, service, store};
+use crate::support::{Effects, Gate, Server, app, layer, patiently, post, service, store};
 
 /// A router with one route, whose handler enters its run and answers with the number of it.
 fn payments(effects: &Effects) -> Router {
