@@ -99,7 +99,8 @@ impl CanonicalBody {
         self
     }
 
-    /// Adds what this rule says of an operation, for a [`FingerprintRule`](super::FingerprintRule) that has more to say.
+    /// Adds what this rule says of an operation, its method, path and chosen headers included, for a
+    /// [`FingerprintRule`](super::FingerprintRule) that has more to say.
     /// `false`, with nothing added: raw bytes would count.
     ///
     /// ```
