@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use tokio::sync::oneshot;
 use tower_service::Service;
@@ -96,22 +96,7 @@ where
                 if !is_guarded {
                     return Ok(Done::unguarded(response::unguarded(answer)));
                 }
-                let (mut head, body) = answer.into_parts();
-                let conflict = head.extensions.remove::<Conflict>().is_some();
-                let verdict = head.extensions.remove::<Verdict>().unwrap_or_default();
-                let class = verdict.said_class().unwrap_or_else(|| (config.classifier)(&head));
-                let protocol = protocol.of_answer(&head.headers);
-                let (limit, to_its_end) = (protocol.limit(&config, class), protocol.is_read_to_its_end());
-                let (answer, body) = response::capture(head, body, limit, to_its_end).await;
-                let by_status = protocol.class(&answer, body.as_ref().ok(), class);
-                let class = verdict.said_class().unwrap_or(by_status);
-                let keep = protocol.keep(&config, class, verdict.said_keep().unwrap_or(config.kept.keep));
-                let outcome = body.map(|body| {
-                    let outcome = config.kept.outcome(&answer, request_id.clone(), body, keep);
-                    protocol.kept(&config, class, outcome)
-                });
-                let retention = verdict.said_retention().unwrap_or(config.retention);
-                Ok(Done { answer, class, outcome, retention, conflict })
+                Ok(judge(answer, &config, &protocol, request_id.clone()).await)
             };
             return match once(&shared, &config, wanted, caller_gone.take(), call).await {
                 Ended::Answered(mut answer) => {
@@ -144,6 +129,36 @@ where
         Caught::Erred(error) => Err(error),
         Caught::Panicked(panic) => resume_unwind(panic),
     }
+}
+
+/// The fourth await: what an answer means for the key, and what is kept of it.
+async fn judge<B>(
+    answer: Response<B>,
+    config: &Config,
+    protocol: &Protocol,
+    request_id: Option<HeaderValue>,
+) -> Done<Response<ResponseBody<B>>>
+where
+    B: Body<Data = Bytes>,
+{
+    let (mut head, body) = answer.into_parts();
+    let conflict = head.extensions.remove::<Conflict>().is_some();
+    let verdict = head.extensions.remove::<Verdict>().unwrap_or_default();
+    let protocol = protocol.of_answer(&head.headers);
+    let by_head = verdict.said_class().unwrap_or_else(|| (config.classifier)(&head));
+    let limit = protocol.limit(config, by_head);
+
+    let (answer, body) = response::capture(head, body, limit, protocol.is_read_to_its_end()).await;
+
+    let by_status = protocol.class(&answer, body.as_ref().ok(), by_head);
+    let class = verdict.said_class().unwrap_or(by_status);
+    let keep = protocol.keep(config, class, verdict.said_keep().unwrap_or(config.kept.keep));
+    let outcome = body.map(|body| {
+        let outcome = config.kept.outcome(&answer, request_id, body, keep);
+        protocol.kept(config, class, outcome)
+    });
+    let retention = verdict.said_retention().unwrap_or(config.retention);
+    Done { answer, class, outcome, retention, conflict }
 }
 
 /// Whoever waits for the operation, for as long as it is worth knowing.

@@ -3,10 +3,10 @@
 
 use http::{Request, StatusCode, header};
 
-use crate::EncryptionKeys;
 use crate::fingerprint::{CanonicalBody, Fingerprint, Fingerprinting, Operation, canonical, parse};
 use crate::key::{IdempotencyKey, Scope, StorageKey};
 use crate::outcome::{KeptBody, Outcome};
+use crate::pack::EncryptionKeys;
 use crate::pack::{Of, Packing};
 use crate::store::{Record, State, Token};
 
@@ -19,7 +19,8 @@ pub fn unpacked_twice(frame: &[u8]) -> Option<(Outcome, Outcome)> {
     let key = StorageKey::derive(None, "", &Scope::anonymous(), &key);
     let fingerprint = Fingerprint::of_fields([""]);
     let read = |outcome| {
-        let record = Record { fingerprint, attempt: 1, token: Token::new([0; 16]), state: State::Success(outcome) };
+        let record =
+            Record { fingerprint, attempt: 1, token: Token::new([0; 16]), state: State::Success(outcome) };
         match packing.unpack(key, record, LIMIT).ok()?.state {
             State::Success(outcome) => Some(outcome),
             state => unreachable!("a success became {state:?}"),

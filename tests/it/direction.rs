@@ -244,8 +244,9 @@ fn statuses_of_refusals_stand_in_one_place_and_so_do_replays() {
     // the result of an operation outside of HTTP is none either.
     // The 200 of gRPC says that the call went well; the status of its answer is a code.
     // The conformance suite makes answers of its own to keep.
-    // So do the tests under loom.
-    let makes_its_own = |source: &Source| source.has_modules(&["conformance", "interleavings"]);
+    // So do the tests under loom, those of packing, and the fuzz targets.
+    let making = ["conformance", "interleavings", "given", "fuzzing"];
+    let makes_its_own = |source: &Source| source.has_modules(&making);
     let named = files_where(|source| constant(source) && !makes_its_own(source));
     assert_eq!(
         named,
