@@ -8,6 +8,8 @@ mod knobs;
 mod redis;
 mod repeats;
 mod routes;
+#[cfg(feature = "sqlite")]
+mod settings;
 #[cfg(all(feature = "postgres", feature = "sqlite", feature = "conformance"))]
 mod sql;
 
