@@ -1,7 +1,6 @@
 //! Every setting of the layer, and its default.
 
 use std::any::Any;
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -228,19 +227,20 @@ impl Config {
         worth_keeping.then_some(self.max_response)
     }
 
-    /// What the store is given for an answer.
-    pub(crate) fn pack<'o>(
+    /// What the store is given for an answer, if that is not the answer itself.
+    pub(crate) fn pack(
         &self,
         lease: &Lease,
-        outcome: &'o Outcome,
+        outcome: &Outcome,
         is_failure: bool,
-    ) -> Result<Cow<'o, Outcome>, StoreError> {
+    ) -> Result<Option<Box<Outcome>>, StoreError> {
         self.packing.pack(&Of { key: lease.key, fingerprint: lease.fingerprint, is_failure }, outcome)
     }
 
     /// A record as it came from the store, with its answer made readable.
-    pub(crate) fn unpack(&self, key: &StorageKey, record: Record) -> Result<Record, StoreError> {
-        self.packing.unpack(*key, record, self.max_response)
+    pub(crate) fn unpack(&self, key: &StorageKey, mut record: Record) -> Result<Record, StoreError> {
+        self.packing.unpack(*key, &mut record, self.max_response)?;
+        Ok(record)
     }
 }
 

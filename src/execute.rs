@@ -81,7 +81,7 @@ impl<St: Store> IdempotencyLayer<St> {
         F: Future<Output = Result<T, E>> + Send,
     {
         let (config, shared) = (Arc::clone(&self.config), Arc::clone(&self.shared));
-        let wanted = config.want(scope.clone(), key.clone(), fingerprint);
+        let mut wanted = config.want(scope.clone(), key.clone(), fingerprint);
         let (_caller, caller_gone) = flow::caller(&config);
         let run = async move {
             let call = |attempt| async {
@@ -99,7 +99,7 @@ impl<St: Store> IdempotencyLayer<St> {
                     }
                 })
             };
-            match flow::once(&shared, &config, wanted, caller_gone, call).await {
+            match flow::once(&shared, &config, &mut wanted, caller_gone, call).await {
                 Ended::Answered(value) | Ended::Unguarded(value) => {
                     Caught::Answered(value.map(Executed::first))
                 }

@@ -98,7 +98,7 @@ where
                 }
                 Ok(judge(answer, &config, &protocol, request_id.clone()).await)
             };
-            return match once(&shared, &config, wanted, caller_gone.take(), call).await {
+            return match once(&shared, &config, &mut wanted, caller_gone.take(), call).await {
                 Ended::Answered(mut answer) => {
                     if config.mark_first {
                         response::mark_first(&mut answer);
@@ -209,7 +209,7 @@ pub(crate) enum Ended<T, E> {
 pub(crate) async fn once<St, T, E, F>(
     shared: &Arc<Shared<St>>,
     config: &Arc<Config>,
-    wanted: Wanted,
+    wanted: &mut Wanted,
     caller_gone: Option<oneshot::Receiver<()>>,
     operation: impl FnOnce(Attempt) -> F,
 ) -> Ended<T, E>

@@ -28,7 +28,7 @@ pub fn unpacked_twice(frame: &[u8]) -> Option<(Outcome, Outcome)> {
     };
     let once = read(Outcome::bare(StatusCode::OK, KeptBody::Packed(frame.to_vec().into())))?;
     let of = Of { key, fingerprint, is_failure: false };
-    let packed = packing.pack(&of, &once).unwrap().into_owned();
+    let packed = *packing.pack(&of, &once).unwrap().unwrap();
     let again = read(packed).unwrap();
     Some((once, again))
 }

@@ -11,7 +11,7 @@
 //! Compressed alone, only the body goes in, and status, headers and request id stay readable in the store. Encrypted, all
 //! but the status does.
 
-use std::borrow::Cow;
+use bytes::Bytes;
 
 use crate::fingerprint::Fingerprint;
 use crate::key::StorageKey;
@@ -45,55 +45,58 @@ pub(crate) struct Of {
 }
 
 impl Packing {
-    /// The outcome as the store is to keep it.
+    /// The outcome as the store is to keep it; `None` if that is as it is.
     ///
     /// # Errors
     ///
     /// If the system gives no random bytes.
-    pub(crate) fn pack<'o>(&self, of: &Of, outcome: &'o Outcome) -> Result<Cow<'o, Outcome>, StoreError> {
+    pub(crate) fn pack(&self, of: &Of, outcome: &Outcome) -> Result<Option<Box<Outcome>>, StoreError> {
         let Some(keys) = &self.encryption else {
             let body = || Outcome::bare(outcome.status, outcome.body.clone());
-            return Ok(match self.is_large(outcome).then(|| compression::deflate(&body())).flatten() {
-                Some(frame) => Cow::Owned(Outcome { body: KeptBody::Packed(frame), ..outcome.clone() }),
-                None => Cow::Borrowed(outcome),
-            });
+            let compressed = self.is_large(outcome).then(|| compression::deflate(&body())).flatten();
+            return Ok(compressed
+                .map(|frame| Box::new(Outcome { body: KeptBody::Packed(frame), ..outcome.clone() })));
         };
         let compressed = self.is_large(outcome).then(|| compression::deflate(outcome)).flatten();
         let frame = compressed.map_or_else(|| plain(outcome), Vec::from);
         let sealed = keys.seal(&of.bytes(outcome), &frame)?;
-        Ok(Cow::Owned(Outcome::bare(outcome.status, KeptBody::Packed(sealed))))
+        Ok(Some(Box::new(Outcome::bare(outcome.status, KeptBody::Packed(sealed)))))
     }
 
     fn is_large(&self, outcome: &Outcome) -> bool {
         self.compress_above.is_some_and(|above| outcome.bytes().len() > above)
     }
 
-    /// The record as the layer understands it. An answer whose body would take more than `limit` bytes was kept for
-    /// nothing: it counts as not retained.
+    /// Makes the answer in a record as it was. One whose body would take more than `limit` bytes was kept for nothing: it
+    /// counts as not retained.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Sealed`] if it was encrypted under a key that is not at hand, or for another record, or was changed;
     /// [`ErrorKind::Corrupt`] if it is no frame.
-    pub(crate) fn unpack(&self, key: StorageKey, record: Record, limit: usize) -> Result<Record, StoreError> {
-        let of = |is_failure| Of { key, fingerprint: record.fingerprint, is_failure };
-        let state = match record.state {
-            State::Success(outcome) => State::Success(self.open(&of(false), outcome, limit)?),
-            State::Failed(Some(outcome)) => State::Failed(Some(self.open(&of(true), outcome, limit)?)),
-            state => state,
+    pub(crate) fn unpack(
+        &self,
+        key: StorageKey,
+        record: &mut Record,
+        limit: usize,
+    ) -> Result<(), StoreError> {
+        let fingerprint = record.fingerprint;
+        let (outcome, is_failure) = match &mut record.state {
+            State::Success(outcome) => (outcome, false),
+            State::Failed(Some(outcome)) => (outcome, true),
+            State::Pending { .. } | State::Failed(None) => return Ok(()),
         };
-        Ok(Record { state, ..record })
+        if let KeptBody::Packed(frame) = &outcome.body {
+            *outcome = self.open(&Of { key, fingerprint, is_failure }, outcome, frame, limit)?;
+            return Ok(());
+        }
+        self.check_plain()
     }
 
-    fn open(&self, of: &Of, outcome: Outcome, limit: usize) -> Result<Outcome, StoreError> {
-        let KeptBody::Packed(frame) = &outcome.body else {
-            return self.read_plain(outcome);
-        };
-        let opened = match frame.first() {
-            Some(b'E') => match &self.encryption {
-                Some(keys) => Some(keys.open(&of.bytes(&outcome), &frame[1..])?),
-                None => return Err(StoreError::new(ErrorKind::Sealed)),
-            },
+    fn open(&self, of: &Of, outcome: &Outcome, frame: &Bytes, limit: usize) -> Result<Outcome, StoreError> {
+        let opened = match (frame.first(), &self.encryption) {
+            (Some(b'E'), Some(keys)) => Some(keys.open(&of.bytes(outcome), &frame[1..])?),
+            (Some(b'E'), None) => return Err(StoreError::new(ErrorKind::Sealed)),
             _ => None,
         };
         let is_sealed = opened.is_some();
@@ -104,7 +107,7 @@ impl Packing {
                 Inflated::Whole(frame) => frame,
                 Inflated::TooLarge => {
                     let body = KeptBody::NotRetained(NotRetained::TooLarge);
-                    return Ok(Outcome { body, ..outcome });
+                    return Ok(Outcome { body, ..outcome.clone() });
                 }
             },
             _ => return Err(StoreError::new(ErrorKind::Corrupt)),
@@ -115,14 +118,18 @@ impl Packing {
                 KeptBody::Packed(_) => Err(StoreError::new(ErrorKind::Corrupt)),
                 _ => Ok(inner),
             })?;
-        if is_sealed { Ok(inner) } else { self.read_plain(Outcome { body: inner.body, ..outcome }) }
+        if is_sealed {
+            return Ok(inner);
+        }
+        self.check_plain()?;
+        Ok(Outcome { body: inner.body, ..outcome.clone() })
     }
 
     /// What was written before there was a key is readable, unless the keys say otherwise.
-    fn read_plain(&self, outcome: Outcome) -> Result<Outcome, StoreError> {
+    fn check_plain(&self) -> Result<(), StoreError> {
         match &self.encryption {
             Some(keys) if keys.refuses_plain() => Err(StoreError::new(ErrorKind::Sealed)),
-            _ => Ok(outcome),
+            _ => Ok(()),
         }
     }
 }

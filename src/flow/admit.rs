@@ -38,15 +38,15 @@ pub(super) struct Reserved {
 pub(super) async fn admit<St: Store>(
     shared: &Shared<St>,
     config: &Config,
-    mut wanted: Wanted,
+    wanted: &mut Wanted,
     caller_gone: Option<oneshot::Receiver<()>>,
 ) -> Admitted {
     let InFlight::Wait(bound) = config.in_flight else {
-        return match look(shared, config, &mut wanted).await {
+        return match look(shared, config, wanted).await {
             Look::Acquired(lease, since, permit) => {
                 Admitted::Execute(Reserved { lease, since, place: None, permit })
             }
-            Look::Found(record) => found(record, &mut wanted, config),
+            Look::Found(record) => found(record, wanted, config),
             Look::Refused(rejection) => Admitted::Refuse(rejection),
             Look::Failed(kind) if config.opens_for(kind) => Admitted::Unguarded,
             Look::Failed(kind) => Admitted::Refuse(config.unavailable(kind)),
@@ -76,7 +76,7 @@ pub(super) async fn admit<St: Store>(
 async fn wait_in_line<St: Store>(
     shared: &Shared<St>,
     config: &Config,
-    mut wanted: Wanted,
+    wanted: &mut Wanted,
     deadline: Instant,
     interrupted: impl Future<Output = Rejection>,
 ) -> Admitted {
@@ -85,7 +85,7 @@ async fn wait_in_line<St: Store>(
     let mut place = shared.lines.join(key, wanted.reserve.fingerprint);
     match place.turn(&mut interrupted).await {
         Turn::Mine => {}
-        Turn::News(News::Found(record)) => return found(record, &mut wanted, config),
+        Turn::News(News::Found(record)) => return found(record, wanted, config),
         Turn::News(News::Unavailable(kind)) => return Admitted::Refuse(config.unavailable(kind)),
         Turn::Interrupted(rejection) => return Admitted::Refuse(rejection),
     }
@@ -94,7 +94,7 @@ async fn wait_in_line<St: Store>(
     loop {
         let in_flight = match seen.take() {
             Some(seen) => seen,
-            None => match ask(shared, config, &mut wanted, &mut place).await {
+            None => match ask(shared, config, wanted, &mut place).await {
                 Asked::InFlight(seen) => seen,
                 Asked::Acquired(lease, since, permit) => {
                     return Admitted::Execute(Reserved { lease, since, place: Some(place), permit });

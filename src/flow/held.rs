@@ -214,11 +214,16 @@ impl Settle {
         match self {
             Self::Complete(outcome, retention) => {
                 let packed = config.pack(lease, outcome, false)?;
-                within(bound, store.complete(lease, &packed, *retention)).await
+                let outcome = packed.as_deref().unwrap_or(outcome);
+                within(bound, store.complete(lease, outcome, *retention)).await
             }
             Self::Fail(outcome, retention) => {
-                let packed = outcome.as_ref().map(|outcome| config.pack(lease, outcome, true)).transpose()?;
-                within(bound, store.fail(lease, packed.as_deref(), *retention)).await
+                let packed = match outcome {
+                    Some(outcome) => config.pack(lease, outcome, true)?,
+                    None => None,
+                };
+                let outcome = packed.as_deref().or(outcome.as_ref());
+                within(bound, store.fail(lease, outcome, *retention)).await
             }
             Self::Release => within(bound, store.release(lease)).await,
         }

@@ -38,12 +38,19 @@ fn record(of: &Of, outcome: Outcome) -> Record {
 }
 
 pub(super) fn read(packing: &Packing, of: &Of, outcome: Outcome) -> Result<Outcome, StoreError> {
-    packing.unpack(of.key, record(of, outcome), LIMIT).map(|record| match record.state {
-        State::Success(outcome) | State::Failed(Some(outcome)) => outcome,
+    let mut record = record(of, outcome);
+    packing.unpack(of.key, &mut record, LIMIT)?;
+    match record.state {
+        State::Success(outcome) | State::Failed(Some(outcome)) => Ok(outcome),
         state => panic!("the answer is gone: {state:?}"),
-    })
+    }
 }
 
 pub(super) fn refused(packing: &Packing, of: &Of, outcome: Outcome) -> ErrorKind {
     read(packing, of, outcome).unwrap_err().kind()
+}
+
+/// The outcome as a store is given it.
+pub(super) fn packed(packing: &Packing, of: &Of, outcome: &Outcome) -> Outcome {
+    packing.pack(of, outcome).unwrap().map_or_else(|| outcome.clone(), |packed| *packed)
 }

@@ -6,18 +6,18 @@ use http::StatusCode;
 use crate::frame::Writer;
 use crate::outcome::{KeptBody, NotRetained, Outcome};
 use crate::pack::Packing;
-use crate::pack::given::{BODY, LIMIT, answer, of, read, refused};
+use crate::pack::given::{BODY, LIMIT, answer, of, packed, read, refused};
 use crate::store::ErrorKind;
 
 #[test]
 fn a_compressed_answer_is_smaller_and_keeps_its_headers_readable() {
     let packing = Packing { compress_above: Some(1000), encryption: None };
     let outcome = answer(BODY.repeat(100));
-    let packed = packing.pack(&of(), &outcome).unwrap().into_owned();
-    assert!(packed.bytes().len() * 10 < outcome.bytes().len());
-    assert_eq!((packed.headers, packed.request_id), (outcome.headers, outcome.request_id));
+    let smaller = packed(&packing, &of(), &outcome);
+    assert!(smaller.bytes().len() * 10 < outcome.bytes().len());
+    assert_eq!((smaller.headers, smaller.request_id), (outcome.headers, outcome.request_id));
     let small = answer(BODY);
-    assert_eq!(*packing.pack(&of(), &small).unwrap(), small);
+    assert_eq!(packed(&packing, &of(), &small), small);
 }
 
 #[test]
@@ -26,13 +26,13 @@ fn what_compression_would_make_larger_stays_as_it_is() {
     let noise: Vec<u8> = digests.by_ref().take(4000).collect();
     let outcome = answer(noise);
     let packing = Packing { compress_above: Some(1), encryption: None };
-    assert_eq!(*packing.pack(&of(), &outcome).unwrap(), outcome);
+    assert_eq!(packed(&packing, &of(), &outcome), outcome);
 }
 
 #[test]
 fn an_answer_that_would_become_too_large_counts_as_not_retained() {
     let packing = Packing { compress_above: Some(1), encryption: None };
-    let bomb = packing.pack(&of(), &answer(vec![0; 8 << 20])).unwrap().into_owned();
+    let bomb = packed(&packing, &of(), &answer(vec![0; 8 << 20]));
     assert!(bomb.bytes().len() < 64 << 10);
     let opened = read(&packing, &of(), bomb).unwrap();
     assert_eq!(opened.body, KeptBody::NotRetained(NotRetained::TooLarge));
@@ -41,7 +41,7 @@ fn an_answer_that_would_become_too_large_counts_as_not_retained() {
 #[test]
 fn a_bomb_that_lies_about_its_length_is_not_made() {
     let packing = Packing { compress_above: Some(1), encryption: None };
-    let bomb = packing.pack(&of(), &answer(vec![0; 8 << 20])).unwrap().into_owned();
+    let bomb = packed(&packing, &of(), &answer(vec![0; 8 << 20]));
     // The length stands behind the mark, in four bytes for eight megabytes.
     let deflated = &bomb.bytes()[5..];
     for lie in [0, 1, 5000, LIMIT] {

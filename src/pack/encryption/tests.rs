@@ -6,7 +6,7 @@ use http::StatusCode;
 use super::EncryptionKeys;
 use crate::fingerprint::Fingerprint;
 use crate::outcome::{KeptBody, NotRetained, Outcome};
-use crate::pack::given::{BODY, answer, key, of, read, refused};
+use crate::pack::given::{BODY, answer, key, of, packed, read, refused};
 use crate::pack::{Of, Packing};
 use crate::store::ErrorKind;
 
@@ -26,7 +26,7 @@ fn seen(outcome: &Outcome) -> String {
 #[test]
 fn by_default_answers_go_to_the_store_as_they_are() {
     let outcome = answer(BODY);
-    assert_eq!(*Packing::default().pack(&of(), &outcome).unwrap(), outcome);
+    assert_eq!(packed(&Packing::default(), &of(), &outcome), outcome);
     assert_eq!(read(&Packing::default(), &of(), outcome.clone()).unwrap(), outcome);
 }
 
@@ -49,7 +49,7 @@ fn what_was_packed_comes_out_as_it_was() {
         for is_failure in [false, true] {
             let of = Of { is_failure, ..of() };
             for outcome in bodies.iter().chain(&others) {
-                let packed = packing.pack(&of, outcome).unwrap().into_owned();
+                let packed = packed(packing, &of, outcome);
                 let through_a_store = Outcome::decode(packed.encode().into()).unwrap();
                 assert_eq!(read(packing, &of, through_a_store).unwrap(), *outcome);
             }
@@ -61,7 +61,7 @@ fn what_was_packed_comes_out_as_it_was() {
 fn an_encrypted_answer_shows_its_status_and_nothing_else() {
     for compress_above in [None, Some(10)] {
         let packing = Packing { compress_above, ..encrypting(january()) };
-        let packed = packing.pack(&of(), &answer(BODY)).unwrap().into_owned();
+        let packed = packed(&packing, &of(), &answer(BODY));
         assert_eq!(packed.status, StatusCode::CREATED);
         assert!(packed.headers.is_empty() && packed.request_id.is_none());
         for secret in ["card", "4242", "secret", "request-77"] {
@@ -73,15 +73,15 @@ fn an_encrypted_answer_shows_its_status_and_nothing_else() {
 #[test]
 fn no_two_encryptions_of_an_answer_are_alike() {
     let packing = encrypting(january());
-    let once = packing.pack(&of(), &answer(BODY)).unwrap().into_owned();
-    let again = packing.pack(&of(), &answer(BODY)).unwrap().into_owned();
+    let once = packed(&packing, &of(), &answer(BODY));
+    let again = packed(&packing, &of(), &answer(BODY));
     assert_ne!(once, again);
 }
 
 #[test]
 fn an_answer_is_read_under_its_own_record_only() {
     let packing = encrypting(january());
-    let packed = packing.pack(&of(), &answer(BODY)).unwrap().into_owned();
+    let packed = packed(&packing, &of(), &answer(BODY));
     let elsewhere = [
         Of { key: key("order-1002"), ..of() },
         Of { fingerprint: Fingerprint::of_fields(["another"]), ..of() },
@@ -97,7 +97,7 @@ fn an_answer_is_read_under_its_own_record_only() {
 #[test]
 fn a_changed_answer_is_refused_wherever_it_was_changed() {
     let packing = encrypting(january());
-    let packed = packing.pack(&of(), &answer("ok")).unwrap().into_owned();
+    let packed = packed(&packing, &of(), &answer("ok"));
     for place in 0..packed.bytes().len() {
         let mut bytes = packed.bytes().to_vec();
         bytes[place] ^= 1;
@@ -117,8 +117,8 @@ fn a_key_is_changed_without_losing_a_record() {
     let first = encrypting(january().reading(2, [2; 32]));
     let then = encrypting(EncryptionKeys::new(2, [2; 32]).reading(1, [1; 32]));
     let at_last = encrypting(EncryptionKeys::new(2, [2; 32]));
-    let old = before.pack(&of(), &answer(BODY)).unwrap().into_owned();
-    let new = then.pack(&of(), &answer(BODY)).unwrap().into_owned();
+    let old = packed(&before, &of(), &answer(BODY));
+    let new = packed(&then, &of(), &answer(BODY));
     for ring in [&before, &first, &then] {
         assert_eq!(read(ring, &of(), old.clone()).unwrap(), answer(BODY));
     }
