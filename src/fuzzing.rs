@@ -19,9 +19,10 @@ pub fn unpacked_twice(frame: &[u8]) -> Option<(Outcome, Outcome)> {
     let key = StorageKey::derive(None, "", &Scope::anonymous(), &key);
     let fingerprint = Fingerprint::of_fields([""]);
     let read = |outcome| {
-        let record =
-            Record { fingerprint, attempt: 1, token: Token::new([0; 16]), state: State::Success(outcome) };
-        match packing.unpack(key, record, LIMIT).ok()?.state {
+        let state = State::Success(outcome);
+        let mut record = Record { fingerprint, attempt: 1, token: Token::new([0; 16]), state };
+        packing.unpack(key, &mut record, LIMIT).ok()?;
+        match record.state {
             State::Success(outcome) => Some(outcome),
             state => unreachable!("a success became {state:?}"),
         }
