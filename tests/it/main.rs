@@ -3,6 +3,7 @@
 
 #[cfg(feature = "canonical")]
 mod canonical;
+mod contract;
 mod cors;
 #[cfg(all(feature = "redis", target_family = "unix"))]
 mod crash;
@@ -47,6 +48,7 @@ mod redis_unanswered;
 mod sandbox;
 #[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]
 mod schedules;
+mod settings;
 #[cfg(all(feature = "sqlite", feature = "conformance"))]
 mod sqlite;
 #[cfg(feature = "conformance")]

@@ -156,6 +156,11 @@ impl Answer {
         self.headers.iter().filter(|line| line.0 == name).map(|line| &*line.1).collect()
     }
 
+    /// The name of every header line, in order.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.headers.iter().map(|line| &*line.0).collect()
+    }
+
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("the answer is text")
     }
@@ -201,9 +206,15 @@ impl Answer {
 
     #[track_caller]
     fn assert_advice(&self, code: &str) {
-        let transient =
-            ["idempotency_key_in_flight", "idempotency_shutting_down", "idempotency_store_unavailable"]
-                .contains(&code);
+        let transient = [
+            "idempotency_key_in_flight",
+            "idempotency_too_many_in_flight",
+            "idempotency_quota_exceeded",
+            "idempotency_shutting_down",
+            "idempotency_store_unavailable",
+            "idempotency_commit_unconfirmed",
+        ]
+        .contains(&code);
         let seconds = self.header("retry-after").map(|after| after.parse::<u64>().unwrap());
         assert_eq!(seconds.is_some_and(|seconds| seconds > 0), transient, "Retry-After: {self:?}");
         let lasting = [

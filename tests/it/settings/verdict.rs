@@ -1,0 +1,281 @@
+//! The handler's word on its own answer.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::middleware::from_fn;
+use http::{Request, Response, StatusCode};
+use tower::ServiceExt;
+use tower_idempotency::{Keep, OnFailed, Previous, Verdict};
+
+use crate::support::{Answer, Effects, Server, TestLayer, app, layer, post};
+
+const KEY: &str = "order-1001";
+
+/// A server whose handler says the same each time, its answer numbered.
+async fn saying(effects: &Effects, guard: TestLayer, status: u16, verdict: Verdict) -> Server {
+    let ledger = effects.clone();
+    let router = app(effects, move |_| {
+        let run = ledger.count();
+        async move {
+            let mut response = Response::new(Body::from(format!("run {run}")));
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            response.extensions_mut().insert(verdict);
+            response
+        }
+    });
+    Server::start(router.layer(guard)).await
+}
+
+async fn twice(server: &Server) -> [Answer; 2] {
+    let call = post("/").key(KEY).body("body");
+    [call.send(server).await, call.send(server).await]
+}
+
+#[tokio::test]
+async fn success_is_kept_whatever_the_status() {
+    for status in [200, 302, 400, 401, 422, 429, 500, 503] {
+        let effects = Effects::new();
+        let server = saying(&effects, layer(), status, Verdict::success()).await;
+        let [first, second] = twice(&server).await;
+        first.assert_first(status, "run 1");
+        second.assert_replays(&first);
+        assert_eq!(effects.count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn failed_runs_again_whatever_the_status() {
+    for status in [200, 201, 404, 422] {
+        let effects = Effects::new();
+        let server = saying(&effects, layer(), status, Verdict::failed()).await;
+        let [first, second] = twice(&server).await;
+        first.assert_first(status, "run 1");
+        second.assert_first(status, "run 2");
+        let previous = Previous::Failed { status: Some(StatusCode::from_u16(status).unwrap()) };
+        assert_eq!(effects.attempts(), [(1, None), (2, Some(previous))]);
+    }
+}
+
+#[tokio::test]
+async fn failed_heeds_what_is_to_become_of_failures() {
+    let effects = Effects::new();
+    let server = saying(&effects, layer().on_failed(OnFailed::Replay), 200, Verdict::failed()).await;
+    let [first, second] = twice(&server).await;
+    first.assert_first(200, "run 1");
+    second.assert_replays(&first);
+    let effects = Effects::new();
+    let server = saying(&effects, layer().on_failed(OnFailed::Refuse), 200, Verdict::failed()).await;
+    let [first, second] = twice(&server).await;
+    first.assert_first(200, "run 1");
+    assert_eq!(second.assert_refused(409, "idempotency_attempt_failed")["original_status"], 200);
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
+async fn forget_leaves_the_key_free_whatever_the_status() {
+    for status in [200, 201, 404, 500] {
+        let effects = Effects::new();
+        let server = saying(&effects, layer().on_failed(OnFailed::Refuse), status, Verdict::forget()).await;
+        let [first, second] = twice(&server).await;
+        first.assert_first(status, "run 1");
+        second.assert_first(status, "run 2");
+        // Another request may have the key, for nothing happened.
+        post("/").key(KEY).body("mended").send(&server).await.assert_first(status, "run 3");
+        assert_eq!(effects.attempts(), [(1, None); 3]);
+    }
+}
+
+#[tokio::test]
+async fn new_leaves_the_status_to_say_what_the_answer_means() {
+    for (status, runs) in [(200, 1), (404, 1), (422, 2), (500, 2)] {
+        let effects = Effects::new();
+        let verdict = Verdict::new().retention(Duration::from_mins(1)).keep(Keep::Full);
+        let server = saying(&effects, layer(), status, verdict).await;
+        let [_, second] = twice(&server).await;
+        assert_eq!(second.is_replay(), runs == 1, "{status}");
+        assert_eq!(effects.count(), runs);
+    }
+}
+
+#[tokio::test]
+async fn the_last_word_is_the_only_one() {
+    // `Verdict::success().keep(…)` says both; a verdict in place of another says what it says and no more.
+    let both = Verdict::success().keep(Keep::Status).retention(Duration::from_mins(1));
+    assert_eq!(both, Verdict::success().retention(Duration::from_mins(1)).keep(Keep::Status));
+    assert_ne!(both, Verdict::success());
+    let effects = Effects::new();
+    let server = saying(&effects, layer(), 500, both).await;
+    let [first, second] = twice(&server).await;
+    first.assert_first(500, "run 1");
+    assert_eq!((second.status, second.text(), second.is_replay()), (500, "", true));
+    assert_eq!(second.header("x-idempotent-body"), Some("omitted"));
+}
+
+#[tokio::test]
+async fn the_verdict_does_not_reach_the_layers_outside() {
+    let effects = Effects::new();
+    let router = app(&effects, |_| async {
+        let mut response = Response::new(Body::from("done"));
+        response.extensions_mut().insert(Verdict::success());
+        response
+    });
+    let show = from_fn(async |request: axum::extract::Request, next: axum::middleware::Next| {
+        let mut response = next.run(request).await;
+        let seen = response.extensions().get::<Verdict>().is_some();
+        response
+            .headers_mut()
+            .insert("x-seen", http::HeaderValue::from_static(if seen { "yes" } else { "no" }));
+        response
+    });
+    let server = Server::start(router.layer(layer()).layer(show)).await;
+    for _ in 0..2 {
+        assert_eq!(post("/").key(KEY).send(&server).await.header("x-seen"), Some("no"));
+    }
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
+async fn a_layer_outside_judges_for_itself() {
+    // What the handler tells the layer next to it is not told to one that guards a larger operation.
+    let effects = Effects::new();
+    let inner = layer().header(http::HeaderName::from_static("x-inner-key"));
+    let router = app(&effects, |_| async {
+        let mut response = Response::new(Body::from("done"));
+        response.extensions_mut().insert(Verdict::forget());
+        response
+    });
+    let server = Server::start(router.layer(inner).layer(layer())).await;
+    let call = post("/").key(KEY).header("X-Inner-Key", "inner-1001");
+    let first = call.send(&server).await;
+    first.assert_first(200, "done");
+    call.send(&server).await.assert_replays(&first);
+    assert_eq!(effects.count(), 1);
+}
+
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn as_a_part_of_an_axum_response() {
+    let effects = Effects::new();
+    let forgets = app(&effects, |_| async { (Verdict::forget(), StatusCode::CREATED) });
+    let server = Server::start(forgets.layer(layer())).await;
+    let [first, second] = twice(&server).await;
+    first.assert_first(201, "");
+    second.assert_first(201, "");
+    assert_eq!(effects.attempts(), [(1, None); 2]);
+
+    let effects = Effects::new();
+    let fails = app(&effects, |_| async { (StatusCode::OK, Verdict::failed(), "done") });
+    let server = Server::start(fails.layer(layer())).await;
+    let [first, second] = twice(&server).await;
+    first.assert_first(200, "done");
+    second.assert_first(200, "done");
+    assert_eq!(effects.attempts()[1].1, Some(Previous::Failed { status: Some(StatusCode::OK) }));
+}
+
+/// With tokio's clock paused, by which the memory store judges.
+#[tokio::test(start_paused = true)]
+async fn retention_of_one_answer_comes_before_that_of_the_layer() {
+    let minutes = |minutes: u64| Duration::from_mins(minutes);
+    let cases = [
+        (Verdict::new().retention(minutes(1)), 200, minutes(60), minutes(1)),
+        (Verdict::success().retention(minutes(600)), 500, minutes(60), minutes(600)),
+        (Verdict::new(), 200, minutes(60), minutes(60)),
+        (Verdict::failed().retention(minutes(1)), 200, minutes(60), minutes(1)),
+    ];
+    for (verdict, status, of_layer, expected) in cases {
+        let effects = Effects::new();
+        let guard = layer().retention(of_layer).on_failed(OnFailed::Replay);
+        let router: Router = app(&effects, move |_| async move {
+            let mut response = Response::new(Body::from("done"));
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            response.extensions_mut().insert(verdict);
+            response
+        });
+        let router = router.layer(guard);
+        let ask = async || {
+            let request = Request::post("/").header("x-idempotency-key", KEY).body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            response.headers().contains_key("x-idempotent-result")
+        };
+        assert!(!ask().await);
+        tokio::time::advance(expected - Duration::from_secs(1)).await;
+        assert!(ask().await, "{verdict:?} was gone too early");
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(!ask().await, "{verdict:?} was kept too long");
+        assert_eq!(effects.count(), 2);
+    }
+}
+
+#[cfg(all(feature = "sqlite", feature = "postgres", feature = "redis", feature = "conformance"))]
+mod transaction {
+    use axum::routing::post;
+    use sqlx::Sqlite;
+    use tower_idempotency::store::Tx;
+
+    use super::*;
+    use crate::transaction::given::{Base, Lite};
+    use crate::transaction::script::layer;
+
+    /// A route whose handler inserts a row and then says so.
+    async fn route(base: &Lite, status: u16, verdict: Verdict) -> Server {
+        let handler = async move |mut tx: Tx<Sqlite>| {
+            Lite::run(&mut tx, "INSERT INTO orders VALUES ('book')".into()).await.unwrap();
+            (StatusCode::from_u16(status).unwrap(), verdict, "done")
+        };
+        let router = Router::new().route("/", post(handler));
+        Server::start(router.layer(layer(base.store().await))).await
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn success_commits_whatever_the_status() {
+        for status in [200, 422, 500] {
+            let base = Lite::start().await;
+            let server = route(&base, status, Verdict::success()).await;
+            let [first, second] = twice(&server).await;
+            first.assert_first(status, "done");
+            second.assert_replays(&first);
+            assert_eq!((base.orders().await.len(), base.records().await), (1, vec!["success".to_owned()]));
+            base.at_rest().await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn forget_rolls_back_whatever_the_status() {
+        let base = Lite::start().await;
+        let server = route(&base, 201, Verdict::forget()).await;
+        for answer in twice(&server).await {
+            answer.assert_first(201, "done");
+        }
+        assert!(base.orders().await.is_empty() && base.records().await.is_empty());
+        base.at_rest().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn failed_rolls_back_and_is_remembered() {
+        let base = Lite::start().await;
+        let server = route(&base, 201, Verdict::failed()).await;
+        for answer in twice(&server).await {
+            answer.assert_first(201, "done");
+        }
+        assert!(base.orders().await.is_empty());
+        assert_eq!(base.records().await, ["failed"]);
+        base.at_rest().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn keep_and_retention_are_heeded() {
+        let base = Lite::start().await;
+        let verdict = Verdict::new().keep(Keep::Status).retention(Duration::from_hours(1000));
+        let server = route(&base, 201, verdict).await;
+        let [first, second] = twice(&server).await;
+        first.assert_first(201, "done");
+        assert_eq!((second.status, second.text(), second.is_replay()), (201, "", true));
+        let days =
+            "SELECT CAST(julianday(expires_at) - julianday('now') AS INTEGER) || '' FROM idempotency_records";
+        assert_eq!(base.ask(days).await, ["41"]);
+        assert_eq!(base.orders().await.len(), 1);
+        base.at_rest().await;
+    }
+}
