@@ -24,6 +24,6 @@ macro_rules! over_every_store {
     };
 }
 
-mod given;
+pub(crate) mod given;
 mod operations;
 mod transactions;

@@ -48,6 +48,15 @@ mod redis_unanswered;
 mod sandbox;
 #[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]
 mod schedules;
+#[cfg(all(
+    feature = "encryption",
+    feature = "compression",
+    feature = "redis",
+    feature = "postgres",
+    feature = "sqlite",
+    feature = "conformance"
+))]
+mod secrecy;
 mod settings;
 #[cfg(all(feature = "sqlite", feature = "conformance"))]
 mod sqlite;

@@ -73,6 +73,12 @@ impl PostgresServer {
         self.url().replacen("postgres://", "postgres+tx://", 1)
     }
 
+    /// Where it keeps its files.
+    #[allow(dead_code)]
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// A pool of its own, as an application has it.
     pub(crate) fn pool(&self) -> PgPool {
         pool(self.port, 20)

@@ -85,6 +85,22 @@ impl RedisServer {
         redis::cmd("FLUSHALL").exec(&mut self.connection()).unwrap();
     }
 
+    /// Where it keeps its files.
+    #[cfg(feature = "conformance")]
+    #[allow(dead_code)]
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Writes all values into a file, as they are.
+    #[cfg(feature = "conformance")]
+    #[allow(dead_code)]
+    pub(crate) fn save(&self) {
+        let mut connection = self.connection();
+        redis::cmd("CONFIG").arg(&["SET", "rdbcompression", "no"]).exec(&mut connection).unwrap();
+        redis::cmd("SAVE").exec(&mut connection).unwrap();
+    }
+
     fn connection(&self) -> redis::Connection {
         redis::Client::open(self.url()).and_then(|client| client.get_connection()).unwrap()
     }
