@@ -133,7 +133,8 @@ async fn at_the_limit_a_repeat_waits_for_the_operation_that_takes_the_room() {
     assert_eq!(effects.count(), 1);
 }
 
-/// Whoever waits for an attempt that fails may run it again, in the room that it has left.
+/// Whoever waits for an attempt that fails may run it again, in the room that it has left. On several threads, for the waiter
+/// is woken while the attempt is still being put away.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_room_of_an_attempt_that_failed_is_free_for_whoever_waited_for_it() {
     for round in 0..50 {
@@ -148,8 +149,8 @@ async fn the_room_of_an_attempt_that_failed_is_free_for_whoever_waited_for_it() 
         gate.open();
         assert_eq!(call.finish(running).await.status, 0);
         let repeat = call.finish(repeat).await;
-        assert_ne!(repeat.status, 503, "{}", repeat.text());
-        assert!(effects.count() <= 2);
+        assert_eq!(repeat.status, 0, "it ran again, and panicked again: {repeat:?}");
+        assert_eq!(effects.count(), 2);
     }
 }
 

@@ -318,7 +318,7 @@ async fn an_answer_that_was_moved_to_another_record_is_not_replayed() {
          (SELECT kept.response_body FROM kept WHERE kept.key <> idempotency_records.key)",
         "UPDATE idempotency_records SET response_status = 201",
         "UPDATE idempotency_records SET response_body = substr(response_body, 1, length(response_body) - 1)",
-        "UPDATE idempotency_records SET response_body = response_body || x'00'",
+        "UPDATE idempotency_records SET response_body = CAST(response_body || x'00' AS BLOB)",
         "UPDATE idempotency_records SET response_body = CAST('E' AS BLOB)",
         "UPDATE idempotency_records SET response_body = x''",
     ];
