@@ -33,8 +33,9 @@ pub(super) struct Held<St> {
     lease: Lease,
     since: Instant,
     heartbeat: Mutex<Option<Heartbeat>>,
-    place: Mutex<Option<Place>>,
+    // Given back before the place, or whoever waits there is woken and finds no room.
     _permit: Permit,
+    place: Mutex<Option<Place>>,
 }
 
 /// How the attempt ended, for its record.
@@ -70,8 +71,8 @@ impl<St: Store> Held<St> {
             lease,
             since,
             heartbeat: Mutex::new(None),
-            place: Mutex::new(place),
             _permit: permit,
+            place: Mutex::new(place),
         })
     }
 
