@@ -90,6 +90,9 @@ impl Kept {
     ) -> Outcome {
         let mut headers = self.headers(response.headers(), keep);
         digest::add(keep, response.headers(), &body, &mut headers);
+        for name in &self.never {
+            headers.remove(name);
+        }
         let request_id = response.headers().get(REQUEST_ID).cloned().or(request_id);
         Outcome { status: response.status(), headers, request_id, body: keep.of(body) }
     }
@@ -105,7 +108,7 @@ impl Kept {
     }
 
     fn keeps(&self, name: &HeaderName, keep: Keep) -> bool {
-        if FRAMING.contains(name) || self.never.contains(name) {
+        if FRAMING.contains(name) {
             return false;
         }
         if self.also.contains(name) {
