@@ -12,7 +12,7 @@
 //! | scope | `scope_tells_…`, `scope_and_key_…`, `scope_not_set_…` |
 //! | fingerprint | `fingerprint_covers_…`, `fingerprint_is_never_of_a_partial_body`, `fingerprint_is_that_of_the_original_path_…` |
 //! | inbound marker | `inbound_x_idempotent_result_…` |
-//! | request body | `request_body_is_seen_…`, `request_body_over_the_limit_…`, `request_body_keeps_to_axums_limit_…` |
+//! | request body | `request_body_is_seen_…`, `request_body_over_the_limit_…`, `request_body_keeps_to_axums_default_body_limit` |
 //!
 //! [`answer`]: what a client gets.
 //!

@@ -127,6 +127,21 @@ async fn a_body_without_the_member_is_refused_where_a_key_is_required() {
     post("/").key("b").body("no JSON").send(&server).await.assert_first(200, "run 2");
 }
 
+/// A handler that skips members which it does not know takes such bodies, so they must not pass by as if they had no key.
+#[tokio::test]
+async fn a_body_that_is_json_but_more_than_the_layer_reads_is_refused_and_never_passes() {
+    let effects = Effects::new();
+    let server = start(&effects, in_body()).await;
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    for memo in ["1e999", r#""\ud83d""#, &deep] {
+        let body = format!(r#"{{"idempotency_key":"order-1001","memo":{memo}}}"#);
+        for call in [post("/").body(&body), post("/").key("order-1001").body(&body)] {
+            call.send(&server).await.assert_refused(400, "idempotency_key_invalid");
+        }
+    }
+    assert_eq!(effects.count(), 0);
+}
+
 #[tokio::test]
 async fn a_member_that_is_no_key_is_refused_and_never_passes() {
     let effects = Effects::new();
