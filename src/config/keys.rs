@@ -2,6 +2,7 @@
 //! a cookie, which a browser sends along with what somebody else wrote.
 
 use http::{HeaderMap, HeaderName};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::Config;
@@ -44,7 +45,11 @@ impl Config {
             return Ok(None);
         };
         let Ok(json) = serde_json::from_slice::<Value>(body) else {
-            return Ok(None);
+            // A parser that skips what it does not know reads on where this one gives up, and may find a key.
+            return match serde_json::from_slice::<IgnoredAny>(body) {
+                Ok(IgnoredAny) => Err(KeyError::Unreadable),
+                Err(_) => Ok(None),
+            };
         };
         // Another parser may take the first of two members where this one takes the last.
         if has_repeated_members(body, &json) {

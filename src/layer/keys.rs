@@ -33,8 +33,9 @@ impl<St: Store> IdempotencyLayer<St> {
     /// headers only.
     ///
     /// A header still counts; both present and different is a 400. So is a member that is no string, or a body that holds
-    /// any member twice, for parsers differ in which of them they take. A body that is not JSON has no key, nor has one
-    /// without the member, or with null for it. Every request with a guarded method is then read
+    /// any member twice, for parsers differ in which of them they take, or one that a lenient parser reads and this one does
+    /// not (a number out of range, half a surrogate pair, more than 128 levels). A body that is not JSON has no key, nor has
+    /// one without the member, or with null for it. Every request with a guarded method is then read
     /// into memory, to the limit of [`max_request`](Self::max_request).
     ///
     /// There is no setting that takes the key from the path, the query or a cookie. URLs stand in the logs of every proxy and

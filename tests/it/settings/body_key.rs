@@ -91,11 +91,7 @@ fn without() -> Vec<Vec<u8>> {
         r#"{"idempotency_key":"order-1001"} and more"#,
         "{'idempotency_key':'order-1001'}",
     ];
-    texts
-        .iter()
-        .map(|text| text.as_bytes().to_vec())
-        .chain([b"{\"idempotency_key\":\"\xff\"}".to_vec()])
-        .collect()
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
 
 #[tokio::test]
@@ -133,8 +129,8 @@ async fn a_body_that_is_json_but_more_than_the_layer_reads_is_refused_and_never_
     let effects = Effects::new();
     let server = start(&effects, in_body()).await;
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
-    for memo in ["1e999", r#""\ud83d""#, &deep] {
-        let body = format!(r#"{{"idempotency_key":"order-1001","memo":{memo}}}"#);
+    for memo in [b"1e999".as_slice(), br#""\ud83d""#, b"\"\xff\"", deep.as_bytes()] {
+        let body = [br#"{"idempotency_key":"order-1001","memo":"#, memo, b"}"].concat();
         for call in [post("/").body(&body), post("/").key("order-1001").body(&body)] {
             call.send(&server).await.assert_refused(400, "idempotency_key_invalid");
         }
