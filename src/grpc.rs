@@ -187,6 +187,8 @@ impl Protocol {
     pub(crate) fn kept(&self, config: &Config, class: Class, mut outcome: Outcome) -> Outcome {
         if self.grpc.is_some() && config.kept_bytes(class).is_none() {
             outcome.status = over_http(&outcome);
+            // They were read as if all were kept, and one of them may be a message to the client.
+            outcome.headers = HeaderMap::new();
             outcome.body = KeptBody::NotRetained(NotRetained::Failure);
         }
         outcome

@@ -1,7 +1,9 @@
 //! What the status of a call means for its key.
 
+use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
-use tower_idempotency::{Class, IdempotencyKey, OnFailed, Previous, Scope};
+use tower_idempotency::store::State;
+use tower_idempotency::{Class, IdempotencyKey, Keep, OnFailed, Previous, Scope};
 
 use super::bank::{assert_first, assert_refused, assert_replays, call, receipt, start};
 use crate::support::{Effects, Server, TestLayer, layer};
@@ -108,4 +110,25 @@ async fn a_rule_for_answers_over_http_makes_no_success_of_a_failed_call() {
     call("order-1001").send(&server).await.unwrap_err();
     assert_first(&call("order-1001").send(&server).await, "done");
     assert_eq!(effects.count(), 2);
+}
+
+#[tokio::test]
+async fn of_a_call_that_failed_the_store_gets_the_status_and_nothing_that_the_handler_said() {
+    for keep in [Keep::Full, Keep::Status, Keep::Nothing] {
+        let layer = layer().keep(keep);
+        let server = start(layer.clone(), &Effects::new(), |_| async {
+            let mut metadata = MetadataMap::new();
+            metadata.insert("x-card", "4242424242424242".parse().unwrap());
+            Err(Status::with_metadata(Code::Unavailable, "no answer for 4242424242424242", metadata))
+        })
+        .await;
+        assert_eq!(call("order-1001").send(&server).await.unwrap_err().code(), Code::Unavailable);
+
+        let key = IdempotencyKey::parse(b"order-1001").unwrap();
+        let record = layer.inspect(&Scope::anonymous(), &key).await.unwrap().unwrap();
+        let State::Failed(Some(outcome)) = record.state else {
+            panic!("{:?}", record.state);
+        };
+        assert_eq!((outcome.status.as_u16(), outcome.headers.len(), outcome.bytes()), (503, 0, &b""[..]));
+    }
 }
