@@ -85,7 +85,8 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.kept.also.extend(names))
     }
 
-    /// Keeps these headers and no others, but for those of [`keep_headers`](Self::keep_headers).
+    /// Keeps these headers and no others, but for those of [`keep_headers`](Self::keep_headers). With less than
+    /// [`Keep::Full`] it adds none: of the few that are kept then, these are.
     #[must_use]
     pub fn keep_only_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.set(|config| config.kept.only = Some(names.into_iter().collect()))

@@ -115,10 +115,11 @@ impl Kept {
             return true;
         }
         match (&self.only, keep) {
-            (Some(only), _) => only.contains(name),
+            (Some(only), Keep::Full) => only.contains(name),
             (None, Keep::Full) => !OF_ONE_RESPONSE.contains(name),
-            (None, Keep::Nothing) => false,
-            (None, _) => SAY_NOTHING.contains(name),
+            (_, Keep::Nothing) => false,
+            // A list that was made for whole answers does not bring back what this one is to leave out.
+            (only, _) => SAY_NOTHING.contains(name) && only.as_ref().is_none_or(|only| only.contains(name)),
         }
     }
 }
@@ -147,3 +148,6 @@ fn named_by_connection(headers: &HeaderMap, name: &HeaderName) -> bool {
         .flat_map(|value| value.split(','))
         .any(|option| option.trim().eq_ignore_ascii_case(name.as_str()))
 }
+
+#[cfg(test)]
+mod tests;
