@@ -114,8 +114,8 @@ pub enum KeyError {
     NotText,
     /// The body holds a member twice, so that nobody can say which key it has.
     Ambiguous,
-    /// The body has the form of JSON, but holds what the layer does not read: a number or a character that does not exist,
-    /// or members nested too deeply. A handler that skips these might see a key where the layer sees none.
+    /// The body is JSON of which a part cannot be read (too deep, a number out of range, a string that is not UTF-8), so that
+    /// nobody can say which key another reader finds.
     Unreadable,
 }
 
@@ -136,7 +136,7 @@ impl fmt::Display for KeyError {
             Self::NotText => f.write_str("the idempotency key in the body is not a string"),
             Self::Ambiguous => f.write_str("the body that carries the idempotency key holds a member twice"),
             Self::Unreadable => {
-                f.write_str("the body that may carry the idempotency key cannot be read to its end")
+                f.write_str("the body that may carry the idempotency key cannot be read whole")
             }
         }
     }

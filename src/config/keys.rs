@@ -44,12 +44,12 @@ impl Config {
         let Some(pointer) = &self.key_pointer else {
             return Ok(None);
         };
-        let Ok(json) = serde_json::from_slice::<Value>(body) else {
-            // A parser that skips what it does not know reads on where this one gives up, and may find a key.
-            return match serde_json::from_slice::<IgnoredAny>(body) {
-                Ok(IgnoredAny) => Err(KeyError::Unreadable),
-                Err(_) => Ok(None),
-            };
+        let json = match serde_json::from_slice::<Value>(body) {
+            Ok(json) => json,
+            // It is JSON, and a handler that skips the part which cannot be read (too deep, not a text, a number out of
+            // range) would find a key.
+            Err(_) if serde_json::from_slice::<IgnoredAny>(body).is_ok() => return Err(KeyError::Unreadable),
+            Err(_) => return Ok(None),
         };
         // Another parser may take the first of two members where this one takes the last.
         if has_repeated_members(body, &json) {
@@ -72,3 +72,6 @@ fn agreed(
         (one, other) => Ok(one.or(other)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+#![allow(clippy::unwrap_used)]
+
+use serde::Deserialize;
+
+use super::Config;
+use crate::fingerprint::JsonPointer;
+use crate::key::KeyError;
+
+fn config() -> Config {
+    let pointer = JsonPointer::from_static("/idempotency_key");
+    Config { key_pointer: Some(pointer), ..Config::default() }
+}
+
+/// What a handler asks for; it skips all else.
+#[derive(Deserialize)]
+struct Payment {
+    idempotency_key: Option<String>,
+}
+
+#[test]
+fn a_body_in_which_a_handler_finds_a_key_never_passes_for_one_without() {
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    for other in [b"1e999".as_slice(), br#""\ud800""#, b"\"\xff\"", deep.as_bytes()] {
+        let body = [br#"{"idempotency_key":"order-1001","other":"#, other, b"}"].concat();
+        let payment: Payment = serde_json::from_slice(&body).unwrap();
+        assert_eq!(payment.idempotency_key.as_deref(), Some("order-1001"));
+        let found = config().key_of(None, &body).unwrap_err();
+        assert_eq!(found, KeyError::Unreadable, "{}", String::from_utf8_lossy(&body));
+    }
+}
+
+#[test]
+fn a_body_that_is_no_json_has_no_key() {
+    for body in ["", "amount=1", "{", "{}{}", "\u{feff}{}", "nul"] {
+        assert_eq!(config().key_of(None, body.as_bytes()), Ok(None), "{body}");
+        assert!(serde_json::from_str::<Payment>(body).is_err());
+    }
+    assert_eq!(config().key_of(None, b"\x1f\x8b\x08"), Ok(None));
+}
