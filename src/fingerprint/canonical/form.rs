@@ -5,29 +5,20 @@ use super::{CanonicalBody, Content, count};
 pub(super) fn content(body: &[u8], rule: &CanonicalBody) -> Option<Content> {
     let mut fields = parse(body)?;
     fields.retain(|(name, _)| !rule.ignores(Some(name)));
-    let mut content = Content::new();
-    match &rule.only {
-        None => {
-            // Stable, so that several values of one field keep their order.
-            fields.sort_by(|(one, _), (other, _)| one.cmp(other));
-            add(fields.iter(), &mut content);
-        }
-        Some(only) => {
-            for pointer in only {
-                add(fields.iter().filter(|(name, _)| pointer.names(Some(name))), &mut content);
-            }
-        }
+    if let Some(only) = &rule.only {
+        fields.retain(|(name, _)| only.iter().any(|pointer| pointer.names(Some(name))));
+    }
+    // With `items[][name]` and `items[][price]` some readers begin an item when a name comes again, so which name stands
+    // between which others counts.
+    if !fields.iter().any(|(name, _)| name.contains("[]")) {
+        // Stable, so that several values of one field keep their order.
+        fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+    }
+    let mut content = vec![count(fields.len())];
+    for (name, value) in fields {
+        content.extend([name.into_bytes(), value.into_bytes()]);
     }
     Some(content)
-}
-
-fn add<'f>(fields: impl Iterator<Item = &'f (String, String)>, content: &mut Content) {
-    let fields: Vec<_> = fields.collect();
-    content.push(count(fields.len()));
-    for (name, value) in fields {
-        content.push(name.clone().into());
-        content.push(value.clone().into());
-    }
 }
 
 /// The names and values; `None` if another reader may read others.

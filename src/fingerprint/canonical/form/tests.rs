@@ -32,6 +32,18 @@ fn the_order_of_fields_and_how_bytes_are_escaped_do_not_count() {
 }
 
 #[test]
+fn the_order_counts_where_readers_make_items_of_it() {
+    let one = "item[][to]=acct_2&item[][amount]=1&item[][to]=acct_3&item[][amount]=9";
+    let other = "item[][to]=acct_2&item[][to]=acct_3&item[][amount]=1&item[][amount]=9";
+    let only = ["/item[][to]", "/item[][amount]"].map(pointer);
+    for rule in [CanonicalBody::form(), CanonicalBody::form().only(only)] {
+        assert!(!same(&rule, one, other));
+        assert!(same(&rule, one, &one.replace("[]", "%5B%5D")));
+    }
+    assert!(same(&CanonicalBody::form(), "item[to]=2&item[amount]=1", "item[amount]=1&item[to]=2"));
+}
+
+#[test]
 fn fields_are_ignored_and_chosen_by_their_names() {
     let ignoring = CanonicalBody::form().ignore(pointer("/nonce")).ignore(pointer("/a~1b/0"));
     assert!(same(&ignoring, "nonce=1&a=2&nonce=3", "a=2"));
