@@ -15,8 +15,8 @@ mod number;
 pub(crate) use json::{canonical, parse};
 
 /// A rule that goes by what the body says: JSON in its canonical form (RFC 8785), a form by its fields, multipart by its
-/// parts. It stands beside the method, the path and query, and the chosen headers; of the content type only the media
-/// type counts, without boundary and charset.
+/// parts. It stands beside the method, the path and query, and the chosen headers; of the content type the media type
+/// counts, and its parameters do, but for the boundary and the charset UTF-8.
 ///
 /// A body in which it cannot be sure of what the handler reads counts by its raw bytes, as without this rule: one that
 /// does not parse, is compressed (`Content-Encoding`) or is of another media type, and each kind has cases of its own.
@@ -60,7 +60,7 @@ impl CanonicalBody {
     }
 
     /// Takes a form (`application/x-www-form-urlencoded`) by its fields: their order does not count, but that of several
-    /// values of one field does; nor does how bytes are escaped.
+    /// values of one field does; nor does how bytes are escaped. Where a name holds `[]`, all of the order counts.
     ///
     /// Raw bytes count where the decoded text is not UTF-8, or an escape is not whole.
     pub fn form() -> Self {
@@ -137,6 +137,7 @@ impl CanonicalBody {
             Some(only) => fields.add("only").add_list(only.iter().map(JsonPointer::as_str)),
         };
         fields.add_target(operation).add_chosen_headers(operation).add(&*media_type);
+        fields.add_list(operation.parameters());
         fields.add_list(content);
         true
     }

@@ -57,6 +57,28 @@ impl<'a> Operation<'a> {
         Some(if is_lower { essence.into() } else { essence.to_ascii_lowercase().into() })
     }
 
+    /// The parameters of the one content type that may make another request of the same body: a version, a profile. Not the
+    /// boundary, nor the charset that everybody assumes.
+    #[cfg(feature = "canonical")]
+    pub(super) fn parameters(&self) -> Vec<&'a str> {
+        let mut is_quoted = false;
+        let mut is_escaped = false;
+        let ends = |character: char| {
+            is_quoted ^= character == '"' && !is_escaped;
+            is_escaped = character == '\\' && is_quoted && !is_escaped;
+            character == ';' && !is_quoted
+        };
+        let parameters = self.content_type().unwrap_or_default().split(ends).skip(1);
+        let counts = |parameter: &&str| match parameter.split_once('=') {
+            Some((name, _)) if name.eq_ignore_ascii_case("boundary") => false,
+            Some((name, charset)) if name.eq_ignore_ascii_case("charset") => {
+                !charset.trim_matches('"').eq_ignore_ascii_case("utf-8")
+            }
+            _ => !parameter.is_empty(),
+        };
+        parameters.map(|parameter| parameter.trim_matches([' ', '\t'])).filter(counts).collect()
+    }
+
     /// The one content type, parameters and all.
     pub(super) fn content_type(&self) -> Option<&'a str> {
         let mut values = self.parts.headers.get_all(header::CONTENT_TYPE).iter();

