@@ -142,6 +142,8 @@ where
     B: Body<Data = Bytes>,
 {
     let (mut head, body) = answer.into_parts();
+    // That of a service behind the handler would make a replay of a first answer.
+    head.headers.remove(response::RESULT);
     let conflict = head.extensions.remove::<Conflict>().is_some();
     let verdict = head.extensions.remove::<Verdict>().unwrap_or_default();
     let protocol = protocol.of_answer(&head.headers);

@@ -22,6 +22,9 @@ use crate::response::Keep;
 /// # declined();
 /// ```
 ///
+/// It does not change what transaction mode commits: an answer of 400 and above is kept and replayed if it is a success, but what the
+/// handler wrote is rolled back unless the store's `commits` says otherwise.
+///
 /// With the feature `axum` it is a part of a response: `(Verdict::forget(), StatusCode::PAYMENT_REQUIRED)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Verdict {

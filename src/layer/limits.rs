@@ -21,7 +21,8 @@ impl<St: Store> IdempotencyLayer<St> {
     ///
     /// Above it a new operation is refused with 503 and `Retry-After`
     /// ([`Rejection::TooManyInFlight`](crate::Rejection)); a request that has its answer already still gets it. An operation
-    /// is in flight until its record is settled, whether or not its client is still there.
+    /// is in flight until its record is settled, whether or not its client is still there. In transaction mode what is in flight
+    /// cannot be seen, and its repeat is refused with 503 too.
     #[must_use]
     pub fn max_in_flight(self, operations: usize) -> Self {
         let operations = operations.min(Semaphore::MAX_PERMITS);

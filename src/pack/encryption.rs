@@ -21,7 +21,8 @@ const NONCE: usize = 24;
 /// fingerprint, which are digests: with [`secret`](crate::IdempotencyLayer::secret) they are keyed, and nobody who reads
 /// the store can try out guesses against them.
 ///
-/// A record that cannot be decrypted is answered with 503, and never run again.
+/// An answer that cannot be decrypted is a 503 for its request, which is not run again. A failed attempt that is to run
+/// again ([`OnFailed::Rerun`](crate::OnFailed)) does, for its answer is not asked for.
 ///
 /// To change the key without losing a record, first let every process read the new one, then write it, and forget the
 /// old one when the retention has passed:

@@ -364,3 +364,14 @@ async fn a_body_that_is_longer_than_announced_is_handed_on_whole_and_not_kept() 
     assert_eq!(router.oneshot(request()).await.unwrap().status(), StatusCode::CONFLICT);
     assert_eq!(effects.count(), 1);
 }
+
+#[tokio::test]
+async fn a_marker_that_the_handler_sets_makes_no_replay_of_a_first_answer() {
+    let effects = Effects::new();
+    let app = app(&effects, |_| async { ([("x-idempotent-result", "true")], "from a service behind") });
+    let server = Server::start(app.layer(layer())).await;
+    let first = post("/payments").key("order-1001").send(&server).await;
+    first.assert_first(200, "from a service behind");
+    assert_eq!(first.header("x-idempotent-result"), None);
+    post("/payments").key("order-1001").send(&server).await.assert_replays(&first);
+}
