@@ -90,6 +90,12 @@
 //! - A deadline (`grpc-timeout`) and the encodings that a client accepts are no part of the fingerprint. A replay is compressed as
 //!   the first answer was.
 //! - tonic's `Server::timeout` and a client that cancels end the wait, not the handler: the answer is kept for the repeat.
+//! - In transaction mode what a handler wrote is committed with `NOT_FOUND` and `ALREADY_EXISTS` too: both are definitive, and
+//!   the HTTP status, by which the store decides, is 200. A handler that writes first and then answers so rolls its writes back
+//!   itself, to a savepoint.
+//! - The status of a call without a message stands in its headers: a list of
+//!   [`keep_only_headers`](crate::IdempotencyLayer::keep_only_headers) names `content-type`, `grpc-status`, `grpc-message` and
+//!   `grpc-status-details-bin`.
 //! - gRPC-Web is another protocol with trailers in its body: `tonic_web::GrpcWebLayer` belongs outside of this layer, which then
 //!   sees gRPC. In the other order its answers are judged as plain HTTP.
 
