@@ -231,7 +231,7 @@ where
             return Ended::Replayed(outcome);
         }
         Admitted::Refuse(rejection) => return Ended::Refused(rejection),
-        Admitted::Unguarded => {
+        Admitted::Unguarded(_permit) => {
             telemetry::request("unguarded");
             let done = operation(Attempt::unguarded(key)).await;
             return done.map_or_else(Ended::Erred, |done| Ended::Unguarded(done.answer));

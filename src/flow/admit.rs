@@ -19,8 +19,8 @@ pub(super) enum Admitted {
     Execute(Reserved),
     Replay(Outcome),
     Refuse(Rejection),
-    /// The store cannot be asked, and the layer was told to run the operation all the same.
-    Unguarded,
+    /// The store cannot be asked, and the layer was told to run the operation all the same: within its limits.
+    Unguarded(Permit),
 }
 
 /// A key that was acquired.
@@ -48,8 +48,8 @@ pub(super) async fn admit<St: Store>(
             }
             Look::Found(record) => found(record, wanted, config),
             Look::Refused(rejection) => Admitted::Refuse(rejection),
-            Look::Failed(kind) if config.opens_for(kind) => Admitted::Unguarded,
-            Look::Failed(kind) => Admitted::Refuse(config.unavailable(kind)),
+            Look::Failed(kind, permit) if config.opens_for(kind) => Admitted::Unguarded(permit),
+            Look::Failed(kind, _) => Admitted::Refuse(config.unavailable(kind)),
         };
     };
     let deadline = Instant::now() + bound.min(LONGEST_WAIT);
@@ -143,11 +143,11 @@ async fn ask<St: Store>(
         }
         Look::Found(record) => record,
         Look::Refused(rejection) => return Asked::Ended(Admitted::Refuse(rejection)),
-        Look::Failed(kind) => {
+        Look::Failed(kind, permit) => {
             place.tell(|| News::Unavailable(kind));
             // What is known to be in flight is not run beside itself, whatever the policy.
             return Asked::Ended(match awaited {
-                None if config.opens_for(kind) => Admitted::Unguarded,
+                None if config.opens_for(kind) => Admitted::Unguarded(permit),
                 _ => Admitted::Refuse(config.unavailable(kind)),
             });
         }
@@ -171,7 +171,7 @@ enum Look {
     Found(Record),
     /// A limit is reached, and no record stands there that would answer the request.
     Refused(Rejection),
-    Failed(ErrorKind),
+    Failed(ErrorKind, Permit),
 }
 
 async fn look<St: Store>(shared: &Shared<St>, config: &Config, wanted: &mut Wanted) -> Look {
@@ -197,7 +197,7 @@ async fn look<St: Store>(shared: &Shared<St>, config: &Config, wanted: &mut Want
             Ok(record) => return Look::Found(record),
             Err(error) => {
                 shared.store_failed("reserve", &key, &error);
-                return Look::Failed(error.kind());
+                return Look::Failed(error.kind(), permit);
             }
         }
     }

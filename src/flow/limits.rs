@@ -6,7 +6,7 @@ use crate::config::{Admission, Config};
 use crate::key::Scope;
 use crate::rejection::Rejection;
 
-/// Held from before the reservation until the record is settled.
+/// Held from before the reservation until the record is settled, or an operation without one has ended.
 pub(super) struct Permit {
     _in_flight: Option<OwnedSemaphorePermit>,
     _quota: Option<Admission>,

@@ -135,6 +135,28 @@ async fn an_outage_under_the_open_policy_runs_every_request_and_marks_its_answer
 }
 
 #[tokio::test]
+async fn the_limit_of_what_is_in_flight_holds_in_an_outage_too() {
+    for in_flight in [InFlight::Reject, InFlight::Wait(Duration::from_mins(1))] {
+        let (effects, gate) = (Effects::new(), Gate::new());
+        let (store, layer) = scripted();
+        let layer = open(layer).in_flight(in_flight).max_in_flight(1);
+        let server = Server::start(gated(&effects, &gate).layer(layer)).await;
+        store.fault(Operation::Reserve, Fault::Error(ErrorKind::Unavailable));
+
+        let running = post("/").key("order-1001").begin(&server, usize::MAX).await;
+        effects.reached(1).await;
+        let other = post("/").key("order-1002");
+        let refused = other.send(&server).await;
+        assert_eq!(refused.status, 503);
+        assert!(refused.text().contains("idempotency_too_many_in_flight"), "{refused:?}");
+        gate.open();
+        assert_eq!(post("/").finish(running).await.header("x-idempotent-result"), Some("unguarded"));
+        assert_eq!(other.send(&server).await.status, 200);
+        assert_eq!(effects.count(), 2);
+    }
+}
+
+#[tokio::test]
 async fn a_store_that_says_no_is_no_outage() {
     for kind in [ErrorKind::Full, ErrorKind::Corrupt] {
         let effects = Effects::new();
