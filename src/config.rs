@@ -124,6 +124,11 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
+    /// Whether the record is of this operation, under any of the rules.
+    pub(crate) fn is_of(&self, found: &Record) -> bool {
+        found.fingerprint == self.reserve.fingerprint || self.others.contains(&found.fingerprint)
+    }
+
     /// Whether the record is of this operation, under another rule than the one in force; from then on that one is.
     pub(crate) fn adopts(&mut self, found: &Record) -> bool {
         match self.others.iter_mut().find(|other| **other == found.fingerprint) {

@@ -12,7 +12,7 @@ use crate::config::{Config, InFlight, LONGEST_WAIT, Wanted};
 use crate::outcome::Outcome;
 use crate::rejection::Rejection;
 use crate::shared::{Shared, within};
-use crate::store::{ErrorKind, Lease, Record, Rerun, Reservation, Seen, Store};
+use crate::store::{ErrorKind, Lease, Record, Rerun, Reservation, Seen, Store, StoreError};
 use crate::waiting::{News, Place, Turn};
 
 pub(super) enum Admitted {
@@ -159,7 +159,10 @@ async fn ask<St: Store>(
             Asked::InFlight(seen)
         }
         decision => {
-            place.tell(|| News::Found(news));
+            // Another rule may tell somebody else in the line that it is theirs, and then it is theirs to read.
+            if wanted.is_of(&news) || wanted.others.is_empty() {
+                place.tell(|| News::Found(news));
+            }
             Asked::Ended(admitted(decision, config))
         }
     }
@@ -188,7 +191,7 @@ async fn look<St: Store>(shared: &Shared<St>, config: &Config, wanted: &mut Want
         }
         let found = match reservation {
             Ok(Reservation::Acquired(lease)) => return Look::Acquired(lease, since, permit),
-            Ok(Reservation::Found(record)) => config.unpack(&key, record),
+            Ok(Reservation::Found(record)) => read(record, wanted, config),
             Err(error) => Err(error),
         };
         match found {
@@ -212,7 +215,7 @@ async fn look_only<St: Store>(
 ) -> Look {
     let key = wanted.reserve.key;
     let inspected = within(config.store_timeout, shared.store.inspect(&key)).await;
-    match inspected.and_then(|found| found.map(|record| config.unpack(&key, record)).transpose()) {
+    match inspected.and_then(|found| found.map(|record| read(record, wanted, config)).transpose()) {
         Ok(Some(record)) => {
             wanted.adopts(&record);
             if record.yields_to(&wanted.reserve) { Look::Refused(rejection) } else { Look::Found(record) }
@@ -223,6 +226,11 @@ async fn look_only<St: Store>(
             Look::Refused(rejection)
         }
     }
+}
+
+/// The record with its answer made readable. That of another operation is refused, whatever can be read of it.
+fn read(record: Record, wanted: &Wanted, config: &Config) -> Result<Record, StoreError> {
+    if wanted.is_of(&record) { config.unpack(&wanted.reserve.key, record) } else { Ok(record) }
 }
 
 fn found(record: Record, wanted: &mut Wanted, config: &Config) -> Admitted {

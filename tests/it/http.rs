@@ -9,6 +9,8 @@ mod refusals;
 mod replay;
 mod request_body;
 mod scope;
+#[cfg(feature = "encryption")]
+mod sealed;
 mod shutdown;
 mod status;
 mod unguarded;
