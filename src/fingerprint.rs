@@ -30,7 +30,7 @@ pub use fields::Fields;
 pub use operation::Operation;
 pub use pointer::{InvalidPointer, JsonPointer};
 pub use rule::{FingerprintRule, Rule};
-pub(crate) use scan::has_repeated_members;
+pub(crate) use scan::{has_repeated_members, has_too_many_objects};
 pub(crate) use settings::{Fingerprinting, Fingerprints};
 
 /// The digest of one request, and the version of the rule that made it.

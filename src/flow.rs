@@ -69,7 +69,7 @@ where
         }
         Err(ReadError::Broken) => return Ok(protocol.refuse(&config, Rejection::RequestUnreadable)),
     };
-    let key = match config.key_of(key, &body) {
+    let key = match config.key_of(key, &parts.headers, &body) {
         Ok(Some(key)) => key,
         Ok(None) if config.require_key => return Ok(protocol.refuse(&config, Rejection::KeyMissing)),
         Ok(None) => {
@@ -106,7 +106,9 @@ where
                     Caught::Answered(answer)
                 }
                 Ended::Unguarded(answer) => Caught::Answered(answer),
-                Ended::Replayed(outcome) => Caught::Answered(config.replay(outcome, request_id)),
+                Ended::Replayed(outcome) => {
+                    Caught::Answered(protocol.replayed(config.replay(outcome, request_id)))
+                }
                 Ended::Refused(rejection) => Caught::Answered(protocol.refuse(&config, rejection)),
                 Ended::Conflict => {
                     let Some(again) = again else {
@@ -152,12 +154,12 @@ where
 
     let (answer, body) = response::capture(head, body, limit, protocol.is_read_to_its_end()).await;
 
-    let by_status = protocol.class(&answer, body.as_ref().ok(), by_head);
+    let (by_status, status) = protocol.judged(&answer, body.as_ref().ok(), by_head);
     let class = verdict.said_class().unwrap_or(by_status);
-    let keep = protocol.keep(config, class, verdict.said_keep().unwrap_or(config.kept.keep));
+    let keep = protocol.keep(verdict.said_keep().unwrap_or(config.kept.keep));
     let outcome = body.map(|body| {
         let outcome = config.kept.outcome(&answer, request_id, body, keep);
-        protocol.kept(config, class, outcome)
+        protocol.kept(config, (class, status), outcome)
     });
     let retention = verdict.said_retention().unwrap_or(config.retention);
     Done { answer, class, outcome, retention, conflict }

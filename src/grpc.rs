@@ -49,8 +49,9 @@
 //! | forgotten | `INVALID_ARGUMENT`, `FAILED_PRECONDITION`, `OUT_OF_RANGE`, `UNAUTHENTICATED`, `PERMISSION_DENIED`, `RESOURCE_EXHAUSTED`, `UNIMPLEMENTED` | is a first request: the client mends it, and keeps its key |
 //! | failed | `CANCELLED`, `UNKNOWN`, `DEADLINE_EXCEEDED`, `ABORTED`, `INTERNAL`, `UNAVAILABLE`, `DATA_LOSS`, and no status at all | runs again, unless [`OnFailed`](crate::OnFailed) says otherwise |
 //!
-//! [`Class::of_grpc`] says why, and a handler's [`Verdict`](crate::Verdict) comes before it. Of a call that failed, [`Attempt::previous`](crate::Attempt::previous) and the record tell the
-//! status that `code.proto` maps its code to: 503 for `UNAVAILABLE`.
+//! [`Class::of_grpc`] says why, and a handler's [`Verdict`](crate::Verdict) comes before it. The record of
+//! a call has the status that `code.proto` maps its code to, 404 for `NOT_FOUND` and 503 for `UNAVAILABLE`. By that go
+//! [`Attempt::previous`](crate::Attempt::previous), and what transaction mode commits.
 //!
 //! A [`classifier`](crate::IdempotencyLayer::classifier) is not asked about them: it sees the head of an answer, which is 200 for
 //! nearly every call, and a rule that was written for HTTP would make a success of each failure. It is asked about an answer to
@@ -90,9 +91,6 @@
 //! - A deadline (`grpc-timeout`) and the encodings that a client accepts are no part of the fingerprint. A replay is compressed as
 //!   the first answer was.
 //! - tonic's `Server::timeout` and a client that cancels end the wait, not the handler: the answer is kept for the repeat.
-//! - In transaction mode what a handler wrote is committed with `NOT_FOUND` and `ALREADY_EXISTS` too: both are definitive, and
-//!   the HTTP status, by which the store decides, is 200. A handler that writes first and then answers so rolls its writes back
-//!   itself, to a savepoint.
 //! - The status of a call without a message stands in its headers: a list of
 //!   [`keep_only_headers`](crate::IdempotencyLayer::keep_only_headers) names `content-type`, `grpc-status`, `grpc-message` and
 //!   `grpc-status-details-bin`.
@@ -168,46 +166,65 @@ impl Protocol {
         if self.grpc.is_some() { Some(config.max_response) } else { config.kept_bytes(class) }
     }
 
-    /// The class of an answer that was read, unless it broke off.
-    pub(crate) fn class<B>(&self, answer: &Response<B>, body: Option<&KeptBody>, over_http: Class) -> Class {
-        if self.grpc.is_none() {
-            return over_http;
+    /// What an answer that was read means for the key, and the status of its record; one that broke off has failed. The status
+    /// over HTTP is 200 for nearly every call, and stores go by it.
+    pub(crate) fn judged<B>(
+        &self,
+        answer: &Response<B>,
+        body: Option<&KeptBody>,
+        over_http: Class,
+    ) -> (Class, StatusCode) {
+        match (&self.grpc, body) {
+            (None, _) => (over_http, answer.status()),
+            (Some(_), None) => (Class::Failed, Code::Unknown.over_http()),
+            (Some(_), Some(body)) => {
+                let trailers = match body {
+                    KeptBody::Whole { trailers, .. } => trailers.as_ref(),
+                    _ => None,
+                };
+                let class = class_of(answer, body);
+                let unread = if class == Class::Success { Code::Ok } else { Code::Unknown };
+                (class, code(answer.headers(), trailers).unwrap_or(unread).over_http())
+            }
         }
-        body.map_or(Class::Failed, |body| class_of(answer, body))
     }
 
     /// How much of an answer is kept. Without its trailers it would say nothing, so it is all or nothing.
-    pub(crate) fn keep(&self, config: &Config, class: Class, keep: Keep) -> Keep {
-        if self.grpc.is_none() || keep == Keep::Full {
-            keep
-        } else if config.kept_bytes(class).is_none() {
-            // Its trailers are to be read once more.
-            Keep::Full
-        } else {
-            Keep::Nothing
+    pub(crate) fn keep(&self, keep: Keep) -> Keep {
+        match (&self.grpc, keep) {
+            (Some(_), Keep::Full) | (None, _) => keep,
+            (Some(_), _) => Keep::Nothing,
         }
     }
 
-    /// What is kept of an answer whose class is known. Of a failure that is not to be replayed it is the status alone, as
-    /// HTTP says it, for the handler and operators are told of it.
-    pub(crate) fn kept(&self, config: &Config, class: Class, mut outcome: Outcome) -> Outcome {
-        if self.grpc.is_some() && config.kept_bytes(class).is_none() {
-            outcome.status = over_http(&outcome);
-            // They were read as if all were kept, and one of them may be a message to the client.
-            outcome.headers = HeaderMap::new();
-            outcome.body = KeptBody::NotRetained(NotRetained::Failure);
+    /// What is kept of an answer that was judged. Of a failure that is not to be replayed it is the status alone: its headers may be
+    /// a message to the client.
+    pub(crate) fn kept(
+        &self,
+        config: &Config,
+        (class, status): (Class, StatusCode),
+        mut outcome: Outcome,
+    ) -> Outcome {
+        if self.grpc.is_some() {
+            outcome.status = status;
+            if config.kept_bytes(class).is_none() {
+                outcome.headers = HeaderMap::new();
+                outcome.body = KeptBody::NotRetained(NotRetained::Failure);
+            }
         }
         outcome
     }
-}
 
-/// The HTTP status that the status of an answer maps to.
-fn over_http(outcome: &Outcome) -> StatusCode {
-    let trailers = match &outcome.body {
-        KeptBody::Whole { trailers, .. } => trailers.as_ref(),
-        _ => None,
-    };
-    code(&outcome.headers, trailers).unwrap_or(Code::Unknown).over_http()
+    /// A replay, under the status that the answer had over HTTP and not the one of its record.
+    pub(crate) fn replayed<B: Body>(
+        &self,
+        mut replay: Response<ResponseBody<B>>,
+    ) -> Response<ResponseBody<B>> {
+        if self.of_answer(replay.headers()).grpc.is_some() {
+            *replay.status_mut() = StatusCode::OK;
+        }
+        replay
+    }
 }
 
 fn class_of<B>(answer: &Response<B>, body: &KeptBody) -> Class {

@@ -1,12 +1,12 @@
 //! Where the key of a request comes from: headers, or the body. Never the URL, which stands in logs and histories, and never
 //! a cookie, which a browser sends along with what somebody else wrote.
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, header};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::Config;
-use crate::fingerprint::has_repeated_members;
+use crate::fingerprint::{JsonPointer, has_repeated_members, has_too_many_objects};
 use crate::key::{IdempotencyKey, KeyError};
 
 impl Config {
@@ -33,33 +33,40 @@ impl Config {
     pub(crate) fn key_of(
         &self,
         in_head: Option<IdempotencyKey>,
+        headers: &HeaderMap,
         body: &[u8],
     ) -> Result<Option<IdempotencyKey>, KeyError> {
-        agreed(in_head, self.key_in_body(body)?)
-    }
-
-    /// A body that is not JSON has no key, and neither has one whose member is missing or null. Whatever the content type:
-    /// a handler may not look at it either.
-    fn key_in_body(&self, body: &[u8]) -> Result<Option<IdempotencyKey>, KeyError> {
         let Some(pointer) = &self.key_pointer else {
-            return Ok(None);
+            return Ok(in_head);
         };
-        let json = match serde_json::from_slice::<Value>(body) {
-            Ok(json) => json,
-            // It is JSON, and a handler that skips the part which cannot be read (too deep, not a text, a number out of
-            // range) would find a key.
-            Err(_) if serde_json::from_slice::<IgnoredAny>(body).is_ok() => return Err(KeyError::Unreadable),
-            Err(_) => return Ok(None),
+        // Something further in may decompress it, and find a key.
+        if in_head.is_none() && headers.contains_key(header::CONTENT_ENCODING) {
+            return Err(KeyError::Unreadable);
+        }
+        agreed(in_head, key_at(pointer, body)?)
+    }
+}
+
+/// A body that is not JSON has no key, and neither has one whose member is missing or null. Whatever the content type: a
+/// handler may not look at it either.
+fn key_at(pointer: &JsonPointer, body: &[u8]) -> Result<Option<IdempotencyKey>, KeyError> {
+    let parsed = if has_too_many_objects(body) { None } else { serde_json::from_slice::<Value>(body).ok() };
+    let Some(json) = parsed else {
+        // If it is JSON, a handler that skips the part which cannot be read (too deep, too much, not a text, a number out
+        // of range) would find a key.
+        return match serde_json::from_slice::<IgnoredAny>(body) {
+            Ok(IgnoredAny) => Err(KeyError::Unreadable),
+            Err(_) => Ok(None),
         };
-        // Another parser may take the first of two members where this one takes the last.
-        if has_repeated_members(body, &json) {
-            return Err(KeyError::Ambiguous);
-        }
-        match pointer.look_up(&json) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(key)) => IdempotencyKey::bare(key.as_bytes()).map(Some),
-            Some(_) => Err(KeyError::NotText),
-        }
+    };
+    // Another parser may take the first of two members where this one takes the last.
+    if has_repeated_members(body, &json) {
+        return Err(KeyError::Ambiguous);
+    }
+    match pointer.look_up(&json) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(key)) => IdempotencyKey::bare(key.as_bytes()).map(Some),
+        Some(_) => Err(KeyError::NotText),
     }
 }
 

@@ -54,7 +54,7 @@ impl CanonicalBody {
     /// Raw bytes count where two readers may read two things: a name that stands twice in an object; an integer beyond
     /// ±2^53, or another number that a double of that size does not hold exactly; a number with more than 17 significant
     /// digits that a double does not hold; a byte order mark, text that is not UTF-8, half a surrogate pair, more than 127
-    /// levels. Two decimal fractions of 17 digits that are the same double are the same number, as RFC 8785 has it.
+    /// levels, more than 20,000 objects. Two decimal fractions of 17 digits that are the same double are the same number, as RFC 8785 has it.
     pub fn json() -> Self {
         Self::of(vec![Kind::Json])
     }

@@ -2,6 +2,15 @@
 
 use serde_json::Value;
 
+/// Whether a value of the text would take too much memory: one object of eight bytes takes some six hundred as a value, so
+/// that a body of 1 MiB could take a hundred. Every brace counts, also in strings, so that it is known before anything is read.
+pub(crate) fn has_too_many_objects(text: &[u8]) -> bool {
+    text.iter().filter(|byte| **byte == b'{').nth(MOST_OBJECTS).is_some()
+}
+
+/// The most objects that a text is read with.
+pub(super) const MOST_OBJECTS: usize = 20_000;
+
 /// Whether the text says something that its value does not: a name twice in an object, of which the value has the last
 /// only, or a name that the parser keeps for itself. `text` must be the valid JSON from which `value` was parsed.
 pub(crate) fn has_repeated_members(text: &[u8], value: &Value) -> bool {

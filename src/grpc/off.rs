@@ -1,7 +1,7 @@
 //! Takes every request for plain HTTP: the feature `grpc` is off.
 #![expect(clippy::unused_self, reason = "with the feature it makes a difference")]
 
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, StatusCode};
 use http_body::Body;
 
 use crate::body::ResponseBody;
@@ -34,15 +34,24 @@ impl Protocol {
         config.kept_bytes(class)
     }
 
-    pub(crate) fn class<R>(&self, _: &R, _: Option<&KeptBody>, over_http: Class) -> Class {
-        over_http
+    pub(crate) fn judged<B>(
+        &self,
+        answer: &Response<B>,
+        _: Option<&KeptBody>,
+        over_http: Class,
+    ) -> (Class, StatusCode) {
+        (over_http, answer.status())
     }
 
-    pub(crate) fn keep(&self, _: &Config, _: Class, keep: Keep) -> Keep {
+    pub(crate) fn keep(&self, keep: Keep) -> Keep {
         keep
     }
 
-    pub(crate) fn kept(&self, _: &Config, _: Class, outcome: Outcome) -> Outcome {
+    pub(crate) fn kept(&self, _: &Config, _: (Class, StatusCode), outcome: Outcome) -> Outcome {
         outcome
+    }
+
+    pub(crate) fn replayed<R>(&self, replay: R) -> R {
+        replay
     }
 }

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 
-use super::{Code, Protocol, class, class_of, content_type, is_grpc, over_http};
+use super::{Code, Protocol, class, class_of, content_type, is_grpc};
 use crate::config::Class;
-use crate::outcome::{KeptBody, NotRetained, Outcome};
+use crate::outcome::{KeptBody, NotRetained};
 
 fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
     lines.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
@@ -102,16 +102,13 @@ fn an_answer_too_large_to_read_is_taken_for_ok_unless_its_head_says_otherwise() 
 }
 
 #[test]
-fn a_failure_is_recorded_under_the_status_that_its_code_maps_to() {
+fn a_call_is_recorded_under_the_status_that_its_code_maps_to() {
+    let protocol = Protocol::of(&headers(&[("content-type", "application/grpc")]));
     let recorded = |head: &[(&'static str, &str)], trailers: &[(&'static str, &str)]| {
-        let trailers = Some(headers(trailers));
-        over_http(&Outcome {
-            status: StatusCode::OK,
-            headers: headers(head),
-            request_id: None,
-            body: KeptBody::Whole { bytes: Bytes::new(), trailers },
-        })
-        .as_u16()
+        let mut answer = Response::new(());
+        *answer.headers_mut() = headers(head);
+        let body = KeptBody::Whole { bytes: Bytes::new(), trailers: Some(headers(trailers)) };
+        protocol.judged(&answer, Some(&body), Class::Success).1.as_u16()
     };
     let mapped = [200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401];
     for (code, status) in mapped.into_iter().enumerate() {
@@ -119,4 +116,8 @@ fn a_failure_is_recorded_under_the_status_that_its_code_maps_to() {
         assert_eq!(recorded(&[("grpc-status", &code.to_string())], &[]), status);
     }
     assert_eq!(recorded(&[], &[]), 500, "no status is UNKNOWN");
+    let (unread, broken) = (KeptBody::NotRetained(NotRetained::TooLarge), None);
+    let judged = |body| protocol.judged(&Response::new(()), body, Class::Success);
+    assert_eq!(judged(Some(&unread)), (Class::Success, StatusCode::OK));
+    assert_eq!(judged(broken), (Class::Failed, StatusCode::INTERNAL_SERVER_ERROR));
 }

@@ -32,12 +32,12 @@ impl<St: Store> IdempotencyLayer<St> {
     /// Takes the key from a member of a JSON body too, as Square's API does: `{"idempotency_key":"…","amount":…}`. Default:
     /// headers only.
     ///
-    /// A header still counts; both present and different is a 400. So is a member that is no string, or a body that holds
-    /// any member twice, for parsers differ in which of them they take, or JSON that is more than 127 levels deep, has a number
-    /// out of the range of a double or a string that is not UTF-8. A body that is not JSON has no key, nor has one
-    /// without the member, or with null for it. One that is compressed is not JSON here: decompress it outside of this layer,
-    /// or it passes through unguarded. Every request with a guarded method is then read into memory, to the limit of
-    /// [`max_request`](Self::max_request).
+    /// A header still counts; both present and different is a 400. So is a member that is no string, a body that holds any
+    /// member twice, for parsers differ in which of them they take, and JSON that is more than 127 levels deep, has more than
+    /// 20,000 objects, a number out of the range of a double or a string that is not UTF-8. One that is compressed
+    /// (`Content-Encoding`) is a 400 without a key in its head: decompress it outside of this layer. A body that is not JSON has no
+    /// key, nor has one without the member, or with null for it. Every request with a guarded method is then read into
+    /// memory, to the limit of [`max_request`](Self::max_request).
     ///
     /// There is no setting that takes the key from the path, the query or a cookie. URLs stand in the logs of every proxy and
     /// in histories, and a key is what it takes to replay an answer; and a browser sends cookies along with requests

@@ -6,4 +6,6 @@ mod classes;
 #[cfg(feature = "redis")]
 mod example;
 mod refusals;
+#[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]
+mod transaction;
 mod wire;

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::{CanonicalBody, Content, JsonPointer, count, number};
-use crate::fingerprint::has_repeated_members;
 use crate::fingerprint::scan::{Token, Tokens};
+use crate::fingerprint::{has_repeated_members, has_too_many_objects};
 
 pub(super) fn content(body: &[u8], rule: &CanonicalBody) -> Option<Content> {
     let mut document = parse(body)?;
@@ -27,6 +27,9 @@ pub(super) fn content(body: &[u8], rule: &CanonicalBody) -> Option<Content> {
 
 /// The value that the text stands for; `None` if another reader may take it for another value.
 pub(crate) fn parse(text: &[u8]) -> Option<Value> {
+    if has_too_many_objects(text) {
+        return None;
+    }
     let value: Value = serde_json::from_slice(text).ok()?;
     let is_clear = |token| match token {
         Token::Number(literal) => number::is_clear(literal),

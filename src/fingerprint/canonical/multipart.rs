@@ -19,21 +19,10 @@ struct Part {
 pub(super) fn content(operation: &Operation<'_>, rule: &CanonicalBody) -> Option<Content> {
     let mut parts = parse(operation)?;
     parts.retain(|part| !rule.ignores(part.name.as_deref()));
-    let mut content = Content::new();
-    match &rule.only {
-        None => add(parts.iter(), &mut content),
-        Some(only) => {
-            for pointer in only {
-                add(parts.iter().filter(|part| pointer.names(part.name.as_deref())), &mut content);
-            }
-        }
+    if let Some(only) = &rule.only {
+        parts.retain(|part| only.iter().any(|pointer| pointer.names(part.name.as_deref())));
     }
-    Some(content)
-}
-
-fn add<'p>(parts: impl Iterator<Item = &'p Part>, content: &mut Content) {
-    let parts: Vec<_> = parts.collect();
-    content.push(count(parts.len()));
+    let mut content = vec![count(parts.len())];
     for part in parts {
         // Names, file names and content types all stand in the headers; a handler may read others too.
         let mut headers: Vec<_> = part.headers.iter().collect();
@@ -43,8 +32,9 @@ fn add<'p>(parts: impl Iterator<Item = &'p Part>, content: &mut Content) {
             content.push(name.as_str().into());
             content.push(value.as_bytes().to_vec());
         }
-        content.push(part.bytes.clone());
+        content.push(part.bytes);
     }
+    Some(content)
 }
 
 /// The parts; `None` if it is not multipart, or not whole.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{decoded_len, has_repeated_members};
+use super::{MOST_OBJECTS, decoded_len, has_repeated_members, has_too_many_objects};
 
 fn repeats(text: &str) -> bool {
     has_repeated_members(text.as_bytes(), &serde_json::from_str(text).unwrap())
@@ -61,4 +61,11 @@ fn a_string_is_as_long_as_its_decoded_text() {
         let decoded: String = serde_json::from_str(&format!("\"{text}\"")).unwrap();
         assert_eq!(decoded_len(text.as_bytes()), decoded.len(), "{text}");
     }
+}
+
+#[test]
+fn a_text_with_more_objects_than_it_is_worth_is_known_before_it_is_read() {
+    let objects = |count: usize| format!("[{}{{}}]", "{},".repeat(count - 1));
+    assert!(!has_too_many_objects(objects(MOST_OBJECTS).as_bytes()));
+    assert!(has_too_many_objects(objects(MOST_OBJECTS + 1).as_bytes()));
 }

@@ -85,7 +85,7 @@ fn parts_are_ignored_and_chosen_by_their_names() {
     );
     let only = CanonicalBody::multipart().only([pointer("/scan"), pointer("/to")]);
     let one = said(&[to.clone(), nonce, scan.clone()], &only);
-    assert_eq!(one, said(&[scan.clone(), to.clone()], &only));
+    assert_ne!(one, said(&[scan.clone(), to.clone()], &only), "their order counts");
     assert_ne!(one, said(&[to], &only));
     assert_ne!(one, said(&[scan, part("to", b"acct_3")], &only));
 }
