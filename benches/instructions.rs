@@ -13,7 +13,8 @@ use gungraun::{library_benchmark, library_benchmark_group, main};
 use tokio::runtime::Runtime;
 use tower::ServiceExt;
 use tower_idempotency::{
-    Fingerprint, IdempotencyKey, IdempotencyLayer, KeptBody, MemoryStore, Outcome, Scope, StorageKey,
+    CanonicalBody, EncryptionKeys, Fingerprint, IdempotencyKey, IdempotencyLayer, KeptBody, MemoryStore,
+    Outcome, Scope, StorageKey,
 };
 
 #[allow(dead_code, unreachable_pub)]
@@ -79,7 +80,19 @@ fn after(app: Router, before: Option<&str>, key: Option<&str>) -> (Runtime, Rout
 }
 
 fn guarded() -> Router {
-    bare().layer(IdempotencyLayer::new(MemoryStore::new()).scope(|_| Scope::anonymous()))
+    set_up(|layer| layer)
+}
+
+fn set_up(set: impl FnOnce(IdempotencyLayer<MemoryStore>) -> IdempotencyLayer<MemoryStore>) -> Router {
+    bare().layer(set(IdempotencyLayer::new(MemoryStore::new()).scope(|_| Scope::anonymous())))
+}
+
+fn canonical() -> Router {
+    set_up(|layer| layer.fingerprint(CanonicalBody::json()))
+}
+
+fn encrypted() -> Router {
+    set_up(|layer| layer.encrypt(EncryptionKeys::new(1, [1; 32])))
 }
 
 #[library_benchmark]
@@ -87,6 +100,10 @@ fn guarded() -> Router {
 #[bench::no_key(after(guarded(), None, None))]
 #[bench::memory_first(after(guarded(), Some("before"), Some("key")))]
 #[bench::memory_replay(after(guarded(), Some("key"), Some("key")))]
+#[bench::canonical_first(after(canonical(), Some("before"), Some("key")))]
+#[bench::canonical_replay(after(canonical(), Some("key"), Some("key")))]
+#[bench::encrypted_first(after(encrypted(), Some("before"), Some("key")))]
+#[bench::encrypted_replay(after(encrypted(), Some("key"), Some("key")))]
 fn oneshot(ready: (Runtime, Router, Request<Body>)) -> (Runtime, Router, Response<Body>) {
     let (runtime, app, request) = ready;
     let answer = runtime.block_on(app.clone().oneshot(request)).unwrap();

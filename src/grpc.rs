@@ -123,10 +123,14 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
 /// The `Content-Type` without its parameters, if it is one of gRPC.
 fn content_type(headers: &HeaderMap) -> Option<HeaderValue> {
     let value = headers.get(header::CONTENT_TYPE)?;
+    // Most are not, and that is soon seen.
+    let start = value.as_bytes().get(..ESSENCE.len())?;
+    if !start.eq_ignore_ascii_case(ESSENCE.as_bytes()) {
+        return None;
+    }
     let essence = value.to_str().ok()?.split(';').next()?.trim();
-    let (family, suffix) = essence.split_at_checked(ESSENCE.len())?;
-    let is_grpc = family.eq_ignore_ascii_case(ESSENCE) && (suffix.is_empty() || suffix.starts_with('+'));
-    if is_grpc { HeaderValue::from_str(essence).ok() } else { None }
+    let suffix = &essence[ESSENCE.len()..];
+    if suffix.is_empty() || suffix.starts_with('+') { HeaderValue::from_str(essence).ok() } else { None }
 }
 
 /// How a request is answered.
@@ -143,8 +147,8 @@ impl Protocol {
 
     /// The protocol of the answer: what a client says of its request makes no gRPC of an answer that is not.
     pub(crate) fn of_answer(&self, answer: &HeaderMap) -> Self {
-        let is_grpc = is_grpc(answer) || answer.contains_key(STATUS);
-        Self { grpc: self.grpc.clone().filter(|_| is_grpc) }
+        let is_grpc = || is_grpc(answer) || answer.contains_key(STATUS);
+        Self { grpc: self.grpc.clone().filter(|_| is_grpc()) }
     }
 
     /// The refusal as the client understands it.
