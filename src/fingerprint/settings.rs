@@ -46,10 +46,6 @@ impl Fingerprinting {
         if by_rule.is_some() {
             may_be(self.raw(operation, key));
         }
-        // Fingerprints were plain digests once, whether or not there was a secret.
-        if key.is_some() {
-            may_be(self.raw(operation, None));
-        }
         for rule in &self.earlier {
             // Where it has nothing to say it left the raw fingerprint.
             if let Some(other) = rule.fingerprint(operation, &self.headers, key) {
