@@ -73,13 +73,14 @@ pub(crate) struct Config {
     pub(crate) warned: Arc<AtomicBool>,
 }
 
+/// The headers that bear keys where nobody chose others: the first is this crate's own, the second that of the IETF draft.
+pub(crate) const KEY_HEADERS: [HeaderName; 2] =
+    [HeaderName::from_static("x-idempotency-key"), HeaderName::from_static("idempotency-key")];
+
 impl Default for Config {
     fn default() -> Self {
         Self {
-            headers: vec![
-                HeaderName::from_static("x-idempotency-key"),
-                HeaderName::from_static("idempotency-key"),
-            ],
+            headers: KEY_HEADERS.into(),
             key_pointer: None,
             parse_key: IdempotencyKey::parse,
             methods: vec![Method::POST, Method::PATCH],

@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 use crate::digest::Framed;
 
+#[cfg(feature = "client")]
+mod made;
 #[cfg(feature = "strict-keys")]
 mod strict;
 

@@ -98,6 +98,8 @@
 
 mod attempt;
 mod body;
+#[cfg(feature = "client")]
+pub mod client;
 mod config;
 mod digest;
 mod execute;

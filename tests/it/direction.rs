@@ -14,7 +14,7 @@ const ROWS: [&[&str]; 10] = [
     &["flow"],
     &["future", "service"],
     &["layer"],
-    &["execute", "operate"],
+    &["client", "execute", "operate"],
     &["extract", "fuzzing", "lib"],
 ];
 
@@ -228,7 +228,8 @@ fn only_the_flow_awaits_the_store_and_calls_the_inner_service_for_it() {
     let asks = |source: &Source| operations.iter().any(|operation| source.code.contains(operation));
     let asking = files_where(|source| source.module() != "store" && asks(source));
     assert_eq!(asking, ["flow/admit.rs", "flow/heartbeat.rs", "flow/held.rs"]);
-    let calling = files_where(|source| source.code.contains("inner.call("));
+    // The client side has a service of its own, and no store of records.
+    let calling = files_where(|source| source.module() != "client" && source.code.contains("inner.call("));
     assert_eq!(calling, ["flow.rs", "service.rs"]);
     let service = sources_of(&["service"]);
     assert!(service.iter().all(|source| !source.names("await")), "the service decides, the flow waits");
@@ -252,9 +253,20 @@ fn statuses_of_refusals_stand_in_one_place_and_so_do_replays() {
         named,
         ["execute.rs", "extract.rs", "extract/transaction.rs", "grpc.rs", "grpc/refusal.rs", "rejection.rs"]
     );
-    let making = files_where(|source| source.has_any(&["Response::new(", "Response::builder("]));
+    // The client side hands on the answers of others.
+    let makes = |source: &Source| source.has_any(&["Response::new(", "Response::builder("]);
+    let making = files_where(|source| source.module() != "client" && makes(source));
     assert_eq!(making, ["rejection.rs", "response.rs"]);
     assert!(sources_of(&["service"])[0].code.contains("type Error = S::Error;"));
+}
+
+#[test]
+fn the_client_side_knows_nothing_of_the_layer_and_its_stores() {
+    let server = ["attempt", "flow", "layer", "service", "shared", "store", "waiting"];
+    for source in sources_of(&["client"]) {
+        let named = source.named_modules();
+        assert!(server.iter().all(|module| !named.contains(*module)), "{} names {named:?}", source.file);
+    }
 }
 
 #[test]

@@ -1,0 +1,51 @@
+//! The client side: a key that stays the same until the answer is certain.
+//!
+//! A server that knows keys helps nobody whose client makes a new one for each retry. This is the other half:
+//!
+//! - [`ClientLayer`] gives outgoing requests a key, and repeats them under it, as often as is safe and as long as it makes sense. It goes around
+//!   any Tower client over `http`, hyper-util's for example, or, with the feature `client-reqwest`, into reqwest as a middleware of
+//!   reqwest-middleware.
+//! - [`Operations`] are for what must survive a restart of the client: the key is kept before the first attempt, and dropped when the
+//!   application has written down the answer.
+//! - [`derive`](derive()) makes keys that follow from what they stand for, the same as the SDK for TypeScript.
+//!
+//! What an answer means is one pure function, [`Conclusion::of`], in one table. It knows this crate's server side; of others it knows what they
+//! share with it: the statuses, `Retry-After`, `X-Should-Retry`, and the markers of replays.
+//!
+//! # Which one to use
+//!
+//! | the client | takes |
+//! |---|---|
+//! | may forget the operation when its process dies: the user sees an error and looks | [`ClientLayer`] alone |
+//! | has a job, a message or a row for each operation, and runs it again after a crash | [`Operations`] over [`FileKeys`] or over a table of its own |
+//! | has the same, and an identifier that never changes | that as the key, or [`derive`](derive()) with [`TimeWindow::ALWAYS`] |
+//!
+//! # What is not promised
+//!
+//! The key makes the server do the operation once for as long as it remembers the key: 24 hours by default. A repeat after that is
+//! a new operation, which is why [`Operations::begin`] refuses keys that are older. A server that knows no keys does an operation as often as
+//! it is asked, and nothing in its answers says so: send keys to servers that promise to heed them.
+
+mod attempt;
+mod backoff;
+mod conclusion;
+mod derive;
+mod error;
+mod key_store;
+mod layer;
+mod operation;
+mod policy;
+#[cfg(feature = "client-reqwest")]
+mod reqwest;
+mod retry_after;
+mod service;
+mod settings;
+
+pub use conclusion::Conclusion;
+pub use derive::{TimeWindow, derive};
+pub use error::{Error, ErrorKind};
+pub use key_store::{FileKeys, KeptKey, KeyStore, MemoryKeys};
+pub use layer::ClientLayer;
+pub use operation::{Operation, OperationError, Operations};
+pub use policy::Attempts;
+pub use service::{Client, ClientFuture};

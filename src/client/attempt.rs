@@ -1,0 +1,163 @@
+//! One attempt: the request goes out, and its answer comes in whole, or there is none.
+
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, Request, Response, header};
+use http_body::Body;
+use http_body_util::BodyExt;
+use tokio::time::Instant;
+use tower_service::Service;
+
+use crate::body::ResponseBody;
+use crate::client::conclusion::Conclusion;
+use crate::client::error::{BoxError, Error, ErrorKind};
+use crate::client::retry_after::retry_after;
+use crate::client::settings::Settings;
+use crate::outcome::KeptBody;
+use crate::response::capture;
+
+/// A request that can be sent again: it is the same on every attempt.
+#[derive(Clone)]
+pub(crate) struct Prepared {
+    pub(crate) head: Parts,
+    pub(crate) body: Bytes,
+}
+
+/// An answer, and what it says.
+pub(crate) struct Answer<B: Body> {
+    pub(crate) response: Response<ResponseBody<B>>,
+    pub(crate) conclusion: Conclusion,
+    /// What the answer asks for, however long.
+    pub(crate) retry_after: Option<std::time::Duration>,
+}
+
+/// No answer.
+pub(crate) struct Fault {
+    pub(crate) error: Error,
+    /// Whether another attempt may do better.
+    pub(crate) is_transient: bool,
+}
+
+/// Makes attempts through the inner service, which has to live as long as they do.
+pub(crate) struct Repeatable<'a, S, B> {
+    inner: S,
+    settings: Arc<Settings>,
+    deadline: Instant,
+    of: PhantomData<fn(B) -> &'a ()>,
+}
+
+impl<S, B> Repeatable<'_, S, B> {
+    pub(crate) fn new(inner: S, settings: Arc<Settings>, deadline: Instant) -> Self {
+        Self { inner, settings, deadline, of: PhantomData }
+    }
+}
+
+impl<S: Clone, B> Clone for Repeatable<'_, S, B> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), Arc::clone(&self.settings), self.deadline)
+    }
+}
+
+impl<'a, S, ReqBody, ResBody> Service<Prepared> for Repeatable<'a, S, ReqBody>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'a,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'a,
+    ReqBody: From<Bytes> + Send + 'a,
+    ResBody: Body<Data = Bytes> + Send + 'a,
+    ResBody::Error: Into<BoxError> + Send,
+{
+    type Response = Answer<ResBody>;
+    type Error = Fault;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer<ResBody>, Fault>> + Send + 'a>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        // The inner service is waited for in the attempt, within its bound.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Prepared) -> Self::Future {
+        let next = self.inner.clone();
+        // The service of the first attempt is ready, and may hold a permit for it.
+        let inner = std::mem::replace(&mut self.inner, next);
+        let settings = Arc::clone(&self.settings);
+        let ends = self.deadline.min(later(Instant::now(), settings.attempt_timeout));
+        Box::pin(async move {
+            let attempt = attempt(inner, request, settings.max_response);
+            let failed = match tokio::time::timeout_at(ends, attempt).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(error)) => {
+                    let is_transient = (settings.is_transient)(&*error);
+                    (ErrorKind::Connection, Some(error), is_transient)
+                }
+                Err(_) => (ErrorKind::Timeout, None, true),
+            };
+            let (kind, source, is_transient) = failed;
+            Err(Fault { error: Error::new(kind, 1, source), is_transient })
+        })
+    }
+}
+
+/// A moment as far away as a clock can say.
+pub(crate) fn later(now: Instant, wait: std::time::Duration) -> Instant {
+    const CENTURY: std::time::Duration = std::time::Duration::from_hours(24 * 365 * 100);
+    now + wait.min(CENTURY)
+}
+
+async fn attempt<S, ReqBody, ResBody>(
+    mut inner: S,
+    Prepared { head, body }: Prepared,
+    limit: usize,
+) -> Result<Answer<ResBody>, BoxError>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    S::Error: Into<BoxError>,
+    ReqBody: From<Bytes>,
+    ResBody: Body<Data = Bytes>,
+    ResBody::Error: Into<BoxError>,
+{
+    std::future::poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
+    let response = inner.call(Request::from_parts(head, body.into())).await.map_err(Into::into)?;
+    let (response, body) = whole(response, limit).await?;
+    let conclusion = Conclusion::of(response.status(), response.headers(), &body);
+    let retry_after = retry_after(response.headers(), SystemTime::now());
+    Ok(Answer { response, conclusion, retry_after })
+}
+
+/// Reads the body to its end: an answer that is cut off in its middle is lost. One that is larger than the limit, or a stream of events, is
+/// handed on as it comes.
+async fn whole<B>(response: Response<B>, limit: usize) -> Result<(Response<ResponseBody<B>>, Bytes), BoxError>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let (head, body) = response.into_parts();
+    let limit = (!is_event_stream(&head.headers)).then_some(limit);
+    let (response, kept) = capture(head, body, limit, true).await;
+    match kept {
+        Ok(KeptBody::Whole { bytes, .. }) => Ok((response, bytes)),
+        Ok(_) => Ok((response, Bytes::new())),
+        Err(_) => Err(reason(response.into_body()).await),
+    }
+}
+
+/// The error with which a body ended.
+async fn reason<B>(body: ResponseBody<B>) -> BoxError
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let ended = body.collect().await;
+    ended.err().map_or_else(|| "the answer ended before its end".into(), Into::into)
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    media_type.is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("text/event-stream"))
+}

@@ -1,0 +1,99 @@
+//! What an answer says of the operation: the rules by which keys are kept, dropped and repeated.
+
+use http::{HeaderMap, HeaderName, StatusCode, header};
+use serde_json::Value;
+
+use crate::rejection::SHOULD_RETRY;
+use crate::response::RESULT;
+
+/// What an answer says of the operation that was asked for. [`ClientLayer`](super::ClientLayer) puts it into the extensions of every answer under a
+/// key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conclusion {
+    /// The operation is finished, and this is its answer. The key has served: a new operation takes a new one.
+    Definitive,
+    /// To be repeated, under the same key.
+    Again,
+    /// Not to be repeated as it is, and the key must stay: nothing has happened yet, or nobody knows what did.
+    Open,
+}
+
+use Conclusion::{Again, Definitive, Open};
+
+/// How the answer of a replay is marked by Stripe, and by servers that follow it.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// A problem document that is longer is not read.
+const LONGEST_PROBLEM: usize = 64 << 10;
+
+impl Conclusion {
+    /// Judges an answer by its status, its headers and, where they do not say enough, its body (empty if it is not known).
+    ///
+    /// | the answer | is |
+    /// |---|---|
+    /// | 2xx, 3xx, 404, 410 and other 4xx | definitive |
+    /// | 425, 429, 500, 502, 503, 504 | to be repeated; open, if it is a replay or says `X-Should-Retry: false` |
+    /// | 400, 401, 403, 405, 407, 408, 411, 413, 414, 415, 422, 431 | open: nothing happened, and the mended request goes on under its key. A replay is definitive |
+    /// | other 5xx | open |
+    /// | 409 in flight: `Retry-After`, or the code `idempotency_key_in_flight` | to be repeated |
+    /// | 409 with the code `idempotency_key_reused`, `idempotency_outcome_unknown`, `idempotency_attempt_failed`, or with `X-Should-Retry: false` and no code | open |
+    /// | 409 with the code `idempotency_result_not_retained` | definitive: it was done, but its answer was not kept |
+    /// | any other 409 | definitive: the application's own |
+    /// | anything with `X-Should-Retry: true` | to be repeated |
+    ///
+    /// A replay is marked `X-Idempotent-Result: true` or `Idempotent-Replayed: true`. Codes stand in problem documents (RFC 9457).
+    pub fn of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+        let should_retry = flag(headers, &SHOULD_RETRY);
+        if should_retry == Some(true) {
+            return Again;
+        }
+        let is_replay = is_replay(headers);
+        let may_repeat = should_retry.is_none() && !is_replay;
+        match status.as_u16() {
+            409 => conflict(headers, body, should_retry, is_replay),
+            425 | 429 | 500 | 502 | 503 | 504 if may_repeat => Again,
+            // A replayed 429 or 5xx says the same for ever.
+            425 | 429 | 500..600 => Open,
+            400 | 401 | 403 | 405 | 407 | 408 | 411 | 413 | 414 | 415 | 422 | 431 if !is_replay => Open,
+            _ => Definitive,
+        }
+    }
+}
+
+/// A conflict is in flight, a misused key, or the answer of the application, which alone is definitive.
+fn conflict(headers: &HeaderMap, body: &[u8], should_retry: Option<bool>, is_replay: bool) -> Conclusion {
+    if is_replay {
+        return Definitive;
+    }
+    match code(headers, body).as_deref() {
+        Some("idempotency_result_not_retained") => Definitive,
+        Some("idempotency_key_reused" | "idempotency_outcome_unknown" | "idempotency_attempt_failed") => Open,
+        _ if should_retry.is_some() => Open,
+        Some("idempotency_key_in_flight") => Again,
+        _ if headers.contains_key(header::RETRY_AFTER) => Again,
+        _ => Definitive,
+    }
+}
+
+/// Whether the answer was given before, and is now given again.
+pub(crate) fn is_replay(headers: &HeaderMap) -> bool {
+    [RESULT, REPLAYED].iter().any(|marker| flag(headers, marker) == Some(true))
+}
+
+fn flag(headers: &HeaderMap, name: &HeaderName) -> Option<bool> {
+    let value = headers.get(name)?.as_bytes().trim_ascii();
+    let is = |word: &str| value.eq_ignore_ascii_case(word.as_bytes());
+    if is("true") { Some(true) } else { is("false").then_some(false) }
+}
+
+fn code(headers: &HeaderMap, body: &[u8]) -> Option<String> {
+    let media_type = headers.get(header::CONTENT_TYPE)?.to_str().ok()?.split(';').next()?.trim();
+    if body.len() > LONGEST_PROBLEM || !media_type.eq_ignore_ascii_case("application/problem+json") {
+        return None;
+    }
+    let problem: Value = serde_json::from_slice(body).ok()?;
+    problem["code"].as_str().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! Keys that follow from what they stand for.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use crate::key::IdempotencyKey;
+
+/// Keeps these keys apart from digests made for another purpose or by another version.
+const LABEL: &[u8] = b"tower-idempotency derived key v1\0";
+
+/// Derives the key of an operation from what it is, so that a client that has lost everything comes to the same key again.
+///
+/// Two calls give one key if and only if all four agree: who asks, for what, in which stretch of time, and with what content. Two
+/// honest operations that agree in all of them are one operation to the server: put what tells them apart, an order's number or a line
+/// of a batch, into the action or the content.
+///
+/// A retry that comes when the next [`TimeWindow`] has begun has another key, and is another operation. Where a retry can
+/// be that late, the key belongs into an [`Operation`](super::Operation), or the window is [`TimeWindow::ALWAYS`].
+///
+/// # The construction
+///
+/// Lower-case hexadecimal digits of SHA-256 over the label `tower-idempotency derived key v1` and a zero byte, and behind it four fields, each after
+/// its length in bytes as an unsigned 64-bit big-endian number: `user`, `action`, the window, `content`. The window is 16 bytes: its length and
+/// its index in two such numbers, in milliseconds and in windows since 1970; both are zero for [`TimeWindow::ALWAYS`]. Text counts as its UTF-8 bytes, as it is.
+/// The SDK for TypeScript derives the same, and one file of vectors holds both to it.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use tower_idempotency::client::{TimeWindow, derive};
+///
+/// let today = TimeWindow::containing(SystemTime::now(), Duration::from_secs(24 * 60 * 60));
+/// let key = derive("user-7", "pay invoice 2026-113", today, r#"{"amount":1200}"#);
+/// assert_eq!(key.as_str().len(), 64);
+/// ```
+pub fn derive(
+    user: impl AsRef<[u8]>,
+    action: impl AsRef<[u8]>,
+    window: TimeWindow,
+    content: impl AsRef<[u8]>,
+) -> IdempotencyKey {
+    let window = [window.length.to_be_bytes(), window.index.to_be_bytes()].concat();
+    let mut digest = Sha256::new_with_prefix(LABEL);
+    for field in [user.as_ref(), action.as_ref(), &window, content.as_ref()] {
+        digest.update((field.len() as u64).to_be_bytes());
+        digest.update(field);
+    }
+    IdempotencyKey::made(format!("{:x}", Bytes::copy_from_slice(&digest.finalize())))
+}
+
+/// A stretch of time within which the same wish is the same operation, for [`derive`].
+///
+/// Windows of one length follow each other from 1970-01-01T00:00:00Z on, by the client's clock, whatever its time zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeWindow {
+    /// In milliseconds.
+    length: u64,
+    index: u64,
+}
+
+impl TimeWindow {
+    /// All of time: the same wish is the same operation for ever, or as long as the server remembers it.
+    pub const ALWAYS: Self = Self { length: 0, index: 0 };
+
+    /// The window of this length, in whole milliseconds, in which a moment lies. A length below a millisecond means
+    /// [`ALWAYS`](Self::ALWAYS), and a moment before 1970 lies in the first window.
+    pub fn containing(moment: SystemTime, length: Duration) -> Self {
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let (length, moment) = (millis(length), moment.duration_since(UNIX_EPOCH).unwrap_or_default());
+        let index = millis(moment).checked_div(length);
+        index.map_or(Self::ALWAYS, |index| Self { length, index })
+    }
+}
+
+#[cfg(test)]
+mod tests;

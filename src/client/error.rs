@@ -1,0 +1,78 @@
+//! Why there is no answer.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Why an operation has no answer.
+///
+/// [`is_open`](Self::is_open) tells whether it may have been done all the same. If so it must be repeated under the same key, if at all: with an
+/// [`Operation`](super::Operation), the key is still there.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    attempts: u32,
+    source: Option<BoxError>,
+}
+
+/// What kept the answer away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The connection failed, before the request was sent, or before the answer had come, or in the middle of it.
+    Connection,
+    /// The answer of the last attempt did not come in time.
+    Timeout,
+    /// The body of the request is larger than `max_request`. Nothing was sent.
+    TooLarge,
+    /// The body of the request could not be read to its end. Nothing was sent.
+    Unreadable,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, attempts: u32, source: Option<BoxError>) -> Self {
+        Self { kind, attempts, source }
+    }
+
+    pub(crate) fn count(&mut self, attempts: u32) {
+        self.attempts = attempts;
+    }
+
+    /// What kept the answer of the last attempt away.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// How often the request was sent, or was about to be.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Whether the operation may have been done. Only of one that was never sent is it known that it was not.
+    pub fn is_open(&self) -> bool {
+        matches!(self.kind, ErrorKind::Connection | ErrorKind::Timeout)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let attempts = self.attempts;
+        match self.kind {
+            ErrorKind::Connection => {
+                write!(f, "the connection failed in attempt {attempts}, so that the outcome is unknown")
+            }
+            ErrorKind::Timeout => {
+                write!(f, "attempt {attempts} had no answer in time, so that the outcome is unknown")
+            }
+            ErrorKind::TooLarge => f.write_str("the request is too large to be repeated, and was not sent"),
+            ErrorKind::Unreadable => f.write_str("the request could not be read, and was not sent"),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

@@ -1,0 +1,163 @@
+//! Keys in files, one for each operation.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use super::{KeptKey, KeyStore};
+use crate::digest::Framed;
+use crate::key::IdempotencyKey;
+
+/// Keeps keys in a directory, which any number of processes on one machine may share. They survive a restart of the process and of
+/// the machine: a key is on disk before [`keep`](KeyStore::keep) returns.
+///
+/// Each operation has a file of its own, in JSON, whose name is a digest of the operation's name. Only the owner can read it (on Unix), for who has a key can
+/// read the answer that is kept under it, as far as the server lets him.
+///
+/// The directory must be on a file system that has file locks and keeps what was synced, which some network file systems do not.
+#[derive(Debug, Clone)]
+pub struct FileKeys {
+    directory: Arc<Path>,
+}
+
+/// Ends the names of files that hold a key; all others are passed over.
+const SUFFIX: &str = ".key.json";
+
+impl FileKeys {
+    /// Keeps keys in this directory, which is made if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be made, or is no directory.
+    pub fn open(directory: impl Into<PathBuf>) -> io::Result<Self> {
+        let directory = directory.into();
+        fs::create_dir_all(&directory)?;
+        let keys = Self { directory: directory.into() };
+        // What cannot be written should be known before the first operation.
+        keys.alone()?;
+        Ok(keys)
+    }
+
+    /// Runs `work` while no other process and no other task does. Files and locks block, so it has a thread of its own.
+    async fn alone_in<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let keys = self.clone();
+        let work = move || {
+            let _alone = keys.alone()?;
+            work(&keys)
+        };
+        tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+    }
+
+    /// Waits for all others, until the file is dropped.
+    fn alone(&self) -> io::Result<File> {
+        let file = private(&self.directory.join("lock"), OpenOptions::new().write(true).create(true))?;
+        file.lock()?;
+        Ok(file)
+    }
+
+    fn path(&self, operation: &str) -> PathBuf {
+        let mut name = Framed::new("tower-idempotency client operation v1");
+        name.field(operation.as_bytes());
+        self.directory.join(format!("{}{SUFFIX}", name.finish(None).to_hex()))
+    }
+
+    /// Writes a file that is there whole or not at all, whatever happens.
+    fn write(&self, path: &Path, text: &str) -> io::Result<()> {
+        let unfinished = path.with_extension("unfinished");
+        let mut file = private(&unfinished, OpenOptions::new().write(true).create(true).truncate(true))?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)?;
+        self.sync()
+    }
+
+    /// Makes names survive a power cut too. Windows does so without being asked, and cannot open a directory.
+    fn sync(&self) -> io::Result<()> {
+        if cfg!(unix) { File::open(&*self.directory)?.sync_all() } else { Ok(()) }
+    }
+}
+
+impl KeyStore for FileKeys {
+    async fn keep(&self, new: KeptKey) -> io::Result<KeptKey> {
+        let keep = move |keys: &Self| {
+            let path = keys.path(&new.operation);
+            if let Some(kept) = read(&path)? {
+                return Ok(kept);
+            }
+            keys.write(&path, &encode(&new))?;
+            Ok(new)
+        };
+        self.alone_in(keep).await
+    }
+
+    async fn remove(&self, operation: &str, key: &IdempotencyKey) -> io::Result<()> {
+        let (path, key) = (self.path(operation), key.clone());
+        let remove = move |keys: &Self| match read(&path)? {
+            Some(kept) if kept.key == key => {
+                fs::remove_file(&path)?;
+                keys.sync()
+            }
+            _ => Ok(()),
+        };
+        self.alone_in(remove).await
+    }
+
+    async fn all(&self) -> io::Result<Vec<KeptKey>> {
+        let all = |keys: &Self| {
+            let mut all = Vec::new();
+            for file in fs::read_dir(&keys.directory)? {
+                let path = file?.path();
+                if path.to_string_lossy().ends_with(SUFFIX) {
+                    all.extend(read(&path)?);
+                }
+            }
+            Ok(all)
+        };
+        self.alone_in(all).await
+    }
+}
+
+/// Opens a file that only its owner can read.
+fn private(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options.open(path)
+}
+
+/// What stands in a file; `None` if there is none. One that cannot be understood is an error: without its key the
+/// operation would be done a second time.
+fn read(path: &Path) -> io::Result<Option<KeptKey>> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let damaged = || io::Error::new(io::ErrorKind::InvalidData, format!("{} holds no key", path.display()));
+    decode(&text).ok_or_else(damaged).map(Some)
+}
+
+fn encode(kept: &KeptKey) -> String {
+    let since = kept.created_at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let created_at_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    json!({ "operation": kept.operation, "key": kept.key.as_str(), "created_at_ms": created_at_ms })
+        .to_string()
+}
+
+fn decode(text: &[u8]) -> Option<KeptKey> {
+    let kept: Value = serde_json::from_slice(text).ok()?;
+    let operation = kept["operation"].as_str()?.to_owned();
+    let key = IdempotencyKey::bare(kept["key"].as_str()?.as_bytes()).ok()?;
+    let created_at =
+        SystemTime::checked_add(&UNIX_EPOCH, Duration::from_millis(kept["created_at_ms"].as_u64()?))?;
+    Some(KeptKey { operation, key, created_at })
+}
+
+#[cfg(test)]
+mod tests;

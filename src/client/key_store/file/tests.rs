@@ -1,0 +1,115 @@
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashSet;
+
+use tempfile::TempDir;
+
+use super::*;
+
+fn kept(operation: &str, key: &str) -> KeptKey {
+    let key = IdempotencyKey::bare(key.as_bytes()).unwrap();
+    // Files know milliseconds.
+    let created_at = UNIX_EPOCH + Duration::from_millis(1_790_000_000_123);
+    KeptKey { operation: operation.into(), key, created_at }
+}
+
+fn store() -> (TempDir, FileKeys) {
+    let directory = tempfile::tempdir().unwrap();
+    let keys = FileKeys::open(directory.path().join("deep/keys")).unwrap();
+    (directory, keys)
+}
+
+#[tokio::test]
+async fn the_first_key_of_an_operation_stays_whatever_comes_after_it() {
+    let (_directory, keys) = store();
+    assert_eq!(keys.keep(kept("a", "first")).await.unwrap(), kept("a", "first"));
+    let again = FileKeys::open(&*keys.directory).unwrap();
+    assert_eq!(again.keep(kept("a", "second")).await.unwrap(), kept("a", "first"));
+    assert_eq!(again.keep(kept("b", "second")).await.unwrap(), kept("b", "second"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_at_once_all_get_one_key() {
+    let (_directory, keys) = store();
+    let begun: Vec<_> = (0..40)
+        .map(|index| {
+            let keys = FileKeys::open(&*keys.directory).unwrap();
+            tokio::spawn(async move { keys.keep(kept("a", &format!("key-{index}"))).await.unwrap() })
+        })
+        .collect();
+    let mut got = HashSet::new();
+    for begun in begun {
+        got.insert(begun.await.unwrap().key);
+    }
+    assert_eq!(got.len(), 1);
+}
+
+#[tokio::test]
+async fn a_key_is_removed_only_by_who_names_it() {
+    let (_directory, keys) = store();
+    keys.keep(kept("a", "first")).await.unwrap();
+    keys.remove("a", &kept("a", "second").key).await.unwrap();
+    assert_eq!(keys.all().await.unwrap(), [kept("a", "first")]);
+    keys.remove("a", &kept("a", "first").key).await.unwrap();
+    assert_eq!(keys.all().await.unwrap(), []);
+    keys.remove("a", &kept("a", "first").key).await.unwrap();
+    assert_eq!(keys.keep(kept("a", "second")).await.unwrap(), kept("a", "second"));
+}
+
+#[tokio::test]
+async fn names_of_every_kind_are_kept_apart() {
+    let (_directory, keys) = store();
+    let long = "x".repeat(10_000);
+    let names =
+        ["", ".", "..", "../../etc/passwd", "a/b", "a\\b", "A", "a", "a\0b", "ä", "a\u{308}", "CON", &long];
+    for (index, name) in names.iter().enumerate() {
+        keys.keep(kept(name, &index.to_string())).await.unwrap();
+    }
+    let mut all: Vec<_> = keys.all().await.unwrap().into_iter().map(|kept| kept.operation).collect();
+    let mut expected = names.map(str::to_owned);
+    all.sort();
+    expected.sort();
+    assert_eq!(all, expected);
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_an_error_and_not_a_new_key() {
+    let (_directory, keys) = store();
+    keys.keep(kept("a", "first")).await.unwrap();
+    let path = keys.path("a");
+    let whole = fs::read_to_string(&path).unwrap();
+    for damage in ["", "{", "{}", &whole[..whole.len() / 2], &whole.replace("first", "fi rst"), "null"] {
+        fs::write(&path, damage).unwrap();
+        let error = keys.keep(kept("a", "second")).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{damage:?}");
+        assert!(!error.to_string().contains("first"), "{error}");
+        assert_eq!(keys.all().await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+}
+
+#[tokio::test]
+async fn what_a_crash_left_half_written_is_passed_over() {
+    let (_directory, keys) = store();
+    let unfinished = keys.path("a").with_extension("unfinished");
+    fs::write(&unfinished, r#"{"operation":"a","key":"fi"#).unwrap();
+    assert_eq!(keys.all().await.unwrap(), []);
+    assert_eq!(keys.keep(kept("a", "second")).await.unwrap(), kept("a", "second"));
+    assert!(!unfinished.exists());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn only_the_owner_can_read_keys() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let (_directory, keys) = store();
+    keys.keep(kept("a", "first")).await.unwrap();
+    let mode = fs::metadata(keys.path("a")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0, "{mode:o}");
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_made_is_an_error_at_once() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    assert!(FileKeys::open(file.path().join("keys")).is_err());
+}

@@ -1,0 +1,141 @@
+//! The same for reqwest: [`ClientLayer`] as a middleware of reqwest-middleware.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::Extensions;
+use http::request::Parts;
+use reqwest::{Body, Request, Response, ResponseBuilderExt};
+use reqwest_middleware::{Error, Middleware, Next};
+use tower_service::Service;
+
+use crate::body::read;
+use crate::client::attempt::{Answer, Fault, Prepared};
+use crate::client::layer::ClientLayer;
+use crate::client::service::{repeat, unsent};
+use crate::client::settings::Settings;
+use crate::key::IdempotencyKey;
+use crate::mutex::held;
+
+/// Repeats what goes through reqwest as the layer does through Tower. Middleware that comes before it sees one request for each operation, middleware that comes after it one for each
+/// attempt.
+///
+/// An error is a [`client::Error`](crate::client::Error) in [`Error::Middleware`]. The key of an
+/// [`Operation`](crate::client::Operation) goes along as an extension of the request:
+///
+/// ```
+/// use reqwest_middleware::ClientBuilder;
+/// use tower_idempotency::client::{ClientLayer, Conclusion, Operations, MemoryKeys};
+///
+/// # async fn pay() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = ClientBuilder::new(reqwest::Client::new()).with(ClientLayer::new()).build();
+///
+/// let mut operation = Operations::new(MemoryKeys::new()).begin("invoice 113").await?;
+/// let request = client.post("http://127.0.0.1:3000/payments").body("{}");
+/// let answer = request.with_extension(operation.key().clone()).send().await?;
+/// operation.conclude(answer.extensions().get().copied().unwrap_or(Conclusion::Open));
+/// operation.finish().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[async_trait]
+impl Middleware for ClientLayer {
+    async fn handle(
+        &self,
+        mut request: Request,
+        extensions: &mut Extensions,
+        next: Next<'_>,
+    ) -> Result<Response, Error> {
+        let mut head = head(&request, extensions)?;
+        if !self.settings.guards(&head) {
+            return next.run(request, extensions).await;
+        }
+        let body = request.body_mut().take();
+        let has_body = body.is_some();
+        let body = read(body.unwrap_or_default(), self.settings.max_request).await;
+        let body = body.map_err(|error| Error::middleware(unsent(&error)))?;
+        self.settings.mark(&mut head, &body);
+        let shared = Arc::new(Mutex::new(std::mem::take(extensions)));
+        let through =
+            Through { next, template: Arc::new(request), has_body, extensions: Arc::clone(&shared) };
+        let answer = repeated(through, Prepared { head, body }, Arc::clone(&self.settings)).await;
+        *extensions = std::mem::take(&mut *held(&shared));
+        match answer {
+            Ok(answer) => Ok(answer.response.map(Body::wrap).into()),
+            Err(fault) => Err(Error::middleware(fault.error)),
+        }
+    }
+}
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Boxed where its lifetime has a name: in the future of `handle` the compiler cannot see that it is `Send`.
+fn repeated(
+    through: Through<'_>,
+    request: Prepared,
+    settings: Arc<Settings>,
+) -> Boxed<'_, Result<Answer<Body>, Fault>> {
+    Box::pin(repeat(through, request, settings))
+}
+
+/// The request as the settings look at it.
+fn head(request: &Request, extensions: &Extensions) -> Result<Parts, Error> {
+    let head = http::Request::builder().method(request.method()).uri(request.url().as_str()).body(());
+    let (mut head, ()) = head.map_err(Error::middleware)?.into_parts();
+    head.headers.clone_from(request.headers());
+    if let Some(key) = extensions.get::<IdempotencyKey>() {
+        head.extensions.insert(key.clone());
+    }
+    Ok(head)
+}
+
+/// The middleware that comes after this one, and reqwest behind it.
+#[derive(Clone)]
+struct Through<'a> {
+    next: Next<'a>,
+    /// The request without its body: its address, version and time limit.
+    template: Arc<Request>,
+    has_body: bool,
+    /// What middleware has to tell each other goes from attempt to attempt.
+    extensions: Arc<Mutex<Extensions>>,
+}
+
+impl<'a> Service<http::Request<Bytes>> for Through<'a> {
+    type Response = http::Response<Body>;
+    type Error = Error;
+    type Future = Boxed<'a, Result<http::Response<Body>, Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, prepared: http::Request<Bytes>) -> Self::Future {
+        let through = self.clone();
+        Box::pin(async move {
+            let (head, body) = prepared.into_parts();
+            let template = &through.template;
+            // One without a body can always be cloned.
+            let afresh = || Request::new(template.method().clone(), template.url().clone());
+            let mut request = template.try_clone().unwrap_or_else(afresh);
+            *request.headers_mut() = head.headers;
+            *request.body_mut() = through.has_body.then(|| body.into());
+            let mut extensions = held(&through.extensions).clone();
+            let response = through.next.run(request, &mut extensions).await;
+            *held(&through.extensions) = extensions;
+            response.map(located)
+        })
+    }
+}
+
+/// The response with its address, which would be lost on the way to `http` and back.
+fn located(response: Response) -> http::Response<Body> {
+    let url = response.url().clone();
+    let (mut head, body) = http::Response::from(response).into_parts();
+    if let Ok(address) = http::Response::builder().url(url).body(()) {
+        head.extensions.extend(address.into_parts().0.extensions);
+    }
+    http::Response::from_parts(head, body)
+}

@@ -1,0 +1,169 @@
+//! [`Client`]: send this request under a key, or pass it on.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+use tower::retry::Retry;
+use tower_service::Service;
+
+use crate::body::{ReadError, ResponseBody, read};
+use crate::client::attempt::{Answer, Fault, Prepared, Repeatable, later};
+use crate::client::error::{BoxError, Error, ErrorKind};
+use crate::client::policy::Attempted;
+use crate::client::settings::Settings;
+
+/// The service that [`ClientLayer`](super::ClientLayer) makes.
+///
+/// Its answers have a [`Conclusion`](super::Conclusion) and the number of [`Attempts`](super::Attempts) in their extensions if the request went
+/// out under a key. An answer that asks to be repeated is given too, when there is no time or budget left for it; only
+/// where the last attempt had none there is an [`Error`].
+///
+/// # Cancel safety
+///
+/// Dropped, the future ends the attempt. Its outcome is then unknown, as if the connection had failed.
+#[derive(Clone)]
+pub struct Client<S> {
+    inner: S,
+    settings: Arc<Settings>,
+}
+
+impl<S> Client<S> {
+    pub(crate) fn new(inner: S, settings: Arc<Settings>) -> Self {
+        Self { inner, settings }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Client<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("inner", &self.inner).field("settings", &self.settings).finish()
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Client<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+    ReqBody: Body + From<Bytes> + Send + 'static,
+    ReqBody::Data: Send,
+    ReqBody::Error: Into<BoxError>,
+    ResBody: Body<Data = Bytes> + Send + 'static,
+    ResBody::Error: Into<BoxError> + Send,
+{
+    type Response = Response<ResponseBody<ResBody>>;
+    type Error = Error;
+    type Future = ClientFuture<S::Future, ResBody>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx).map_err(failed)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let (mut head, body) = request.into_parts();
+        if !self.settings.guards(&head) {
+            let call = self.inner.call(Request::from_parts(head, body));
+            return ClientFuture { kind: Kind::PassThrough { call } };
+        }
+        let next = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, next);
+        let settings = Arc::clone(&self.settings);
+        let operation = async move {
+            let body = read(body, settings.max_request).await.map_err(|error| unsent(&error))?;
+            settings.mark(&mut head, &body);
+            match repeat(inner, Prepared { head, body }, settings).await {
+                Ok(answer) => Ok(answer.response),
+                Err(fault) => Err(fault.error),
+            }
+        };
+        ClientFuture { kind: Kind::Repeated { operation: Box::pin(operation) } }
+    }
+}
+
+/// Sends a request until its answer is certain, as often as the settings allow.
+pub(crate) fn repeat<'a, S, ReqBody, ResBody>(
+    inner: S,
+    request: Prepared,
+    settings: Arc<Settings>,
+) -> impl Future<Output = Result<Answer<ResBody>, Fault>> + Send + 'a
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'a,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'a,
+    ReqBody: From<Bytes> + Send + 'a,
+    ResBody: Body<Data = Bytes> + Send + 'a,
+    ResBody::Error: Into<BoxError> + Send,
+{
+    let deadline = later(Instant::now(), settings.total_timeout);
+    let attempts = Repeatable::new(inner, Arc::clone(&settings), deadline);
+    Retry::new(Attempted::new(settings, deadline), attempts).call(request)
+}
+
+/// Why a request cannot be sent more than once, and therefore is not sent at all.
+pub(crate) fn unsent(error: &ReadError) -> Error {
+    let kind = match error {
+        ReadError::TooLarge { .. } => ErrorKind::TooLarge,
+        ReadError::Broken => ErrorKind::Unreadable,
+    };
+    Error::new(kind, 0, None)
+}
+
+fn failed(error: impl Into<BoxError>) -> Error {
+    Error::new(ErrorKind::Connection, 1, Some(error.into()))
+}
+
+type Operation<B> = Pin<Box<dyn Future<Output = Result<Response<ResponseBody<B>>, Error>> + Send>>;
+
+pin_project! {
+    /// The future of a [`Client`]: unboxed for a request that has no key, and needs none.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ClientFuture<F, B>
+    where
+        B: Body,
+    {
+        #[pin]
+        kind: Kind<F, B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    enum Kind<F, B>
+    where
+        B: Body,
+    {
+        PassThrough { #[pin] call: F },
+        Repeated { operation: Operation<B> },
+    }
+}
+
+impl<F, B, E> Future for ClientFuture<F, B>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body,
+    E: Into<BoxError>,
+{
+    type Output = Result<Response<ResponseBody<B>>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().kind.project() {
+            KindProj::PassThrough { call } => {
+                let answer = ready!(call.poll(cx)).map_err(failed)?;
+                Poll::Ready(Ok(answer.map(ResponseBody::inner)))
+            }
+            KindProj::Repeated { operation } => operation.as_mut().poll(cx),
+        }
+    }
+}
+
+impl<F, B: Body> fmt::Debug for ClientFuture<F, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientFuture").finish_non_exhaustive()
+    }
+}
