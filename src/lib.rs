@@ -75,6 +75,7 @@
 //! - [`guide`]: what one operation is, what is kept, which store, exactly-once effects, pools, retention, browsers.
 //! - [`store`] has the stores, what each promises, and the page for authors of stores.
 //! - [`Rejection`] has every refusal.
+//! - `client` (feature `client`): the other half, keys that stay the same until the answer is certain.
 //! - [`Attempt`] is what a handler can know, and [`Verdict`] its word on its own answer.
 //!
 //! # Features
@@ -92,7 +93,8 @@
 //! | `encryption` | | `EncryptionKeys`: answers encrypted at rest (XChaCha20-Poly1305) |
 //! | `compression` | | answers compressed at rest (deflate) |
 //! | `repr-digest` | | `Keep::Digest`: a digest in place of a body (RFC 9530) |
-//! | `grpc` | | gRPC: refusals as statuses, answers judged by theirs |
+//! | `client` | | keys on outgoing requests, safe repeats, operations that survive a restart: see `client` |
+//! | `client-reqwest` | | the same as a middleware of reqwest-middleware |
 //! | `conformance` | | the store contract as runnable checks |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -169,6 +171,6 @@ pub use store::{SqliteStore, SqliteTxStore};
 pub use verdict::Verdict;
 
 /// The code in the README runs as a test.
-#[cfg(all(doctest, feature = "postgres", feature = "canonical", feature = "encryption"))]
+#[cfg(all(doctest, feature = "postgres", feature = "canonical", feature = "encryption", feature = "client"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
