@@ -9,8 +9,8 @@
 //!   application has written down the answer.
 //! - [`derive`](derive()) makes keys that follow from what they stand for, the same as the SDK for TypeScript.
 //!
-//! What an answer means is one pure function, [`Conclusion::of`], in one table. It knows this crate's server side; of others it knows what they
-//! share with it: the statuses, `Retry-After`, `X-Should-Retry`, and the markers of replays.
+//! What an answer means is one pure function, [`Conclusion::of`], in one table. It knows this crate's server side; of
+//! others it knows what they share with it: the statuses, `Retry-After`, `X-Should-Retry`, and the markers of replays.
 //!
 //! # Which one to use
 //!
@@ -22,9 +22,10 @@
 //!
 //! # What is not promised
 //!
-//! The key makes the server do the operation once for as long as it remembers the key: 24 hours by default. A repeat after that is
-//! a new operation, which is why [`Operations::begin`] refuses keys that are older. A server that knows no keys does an operation as often as
-//! it is asked, and nothing in its answers says so: send keys to servers that promise to heed them.
+//! The key makes the server do the operation once for as long as it remembers the key: 24 hours by default. A repeat
+//! after that is a new operation, which is why [`Operations::begin`] refuses keys that are older. A server that knows no
+//! keys does an operation as often as it is asked, and nothing in its answers says so: send keys to servers that promise
+//! to heed them.
 
 mod attempt;
 mod backoff;

@@ -130,8 +130,8 @@ where
     Ok(Answer { response, conclusion, retry_after })
 }
 
-/// Reads the body to its end: an answer that is cut off in its middle is lost. One that is larger than the limit, or a stream of events, is
-/// handed on as it comes.
+/// Reads the body to its end: an answer that is cut off in its middle is lost. One that is larger than the limit, or a
+/// stream of events, is handed on as it comes.
 async fn whole<B>(response: Response<B>, limit: usize) -> Result<(Response<ResponseBody<B>>, Bytes), BoxError>
 where
     B: Body<Data = Bytes>,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Exponential, with full jitter: before the n-th repeat a random time between nothing and `base` doubled n - 1 times, or `most`. Clients
-/// whose requests were lost together do not come again together.
+/// Exponential, with full jitter: before the n-th repeat a random time between nothing and `base` doubled n - 1 times, or
+/// `most`. Clients whose requests were lost together do not come again together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Backoff {
     pub(crate) base: Duration,

@@ -6,8 +6,8 @@ use serde_json::Value;
 use crate::rejection::SHOULD_RETRY;
 use crate::response::RESULT;
 
-/// What an answer says of the operation that was asked for. [`ClientLayer`](super::ClientLayer) puts it into the extensions of every answer under a
-/// key.
+/// What an answer says of the operation that was asked for. [`ClientLayer`](super::ClientLayer) puts it into the
+/// extensions of every answer under a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conclusion {
     /// The operation is finished, and this is its answer. The key has served: a new operation takes a new one.
@@ -27,7 +27,8 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const LONGEST_PROBLEM: usize = 64 << 10;
 
 impl Conclusion {
-    /// Judges an answer by its status, its headers and, where they do not say enough, its body (empty if it is not known).
+    /// Judges an answer by its status, its headers and, where they do not say enough, its body (empty if it is not
+    /// known).
     ///
     /// | the answer | is |
     /// |---|---|
@@ -41,7 +42,8 @@ impl Conclusion {
     /// | any other 409 | definitive: the application's own |
     /// | anything with `X-Should-Retry: true` | to be repeated |
     ///
-    /// A replay is marked `X-Idempotent-Result: true` or `Idempotent-Replayed: true`. Codes stand in problem documents (RFC 9457).
+    /// A replay is marked `X-Idempotent-Result: true` or `Idempotent-Replayed: true`. Codes stand in problem documents
+    /// (RFC 9457).
     pub fn of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         let should_retry = flag(headers, &SHOULD_RETRY);
         if should_retry == Some(true) {

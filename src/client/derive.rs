@@ -10,21 +10,23 @@ use crate::key::IdempotencyKey;
 /// Keeps these keys apart from digests made for another purpose or by another version.
 const LABEL: &[u8] = b"tower-idempotency derived key v1\0";
 
-/// Derives the key of an operation from what it is, so that a client that has lost everything comes to the same key again.
+/// Derives the key of an operation from what it is, so that a client that has lost everything comes to the same key
+/// again.
 ///
-/// Two calls give one key if and only if all four agree: who asks, for what, in which stretch of time, and with what content. Two
-/// honest operations that agree in all of them are one operation to the server: put what tells them apart, an order's number or a line
-/// of a batch, into the action or the content.
+/// Two calls give one key if and only if all four agree: who asks, for what, in which stretch of time, and with what
+/// content. Two honest operations that agree in all of them are one operation to the server: put what tells them apart,
+/// an order's number or a line of a batch, into the action or the content.
 ///
 /// A retry that comes when the next [`TimeWindow`] has begun has another key, and is another operation. Where a retry can
 /// be that late, the key belongs into an [`Operation`](super::Operation), or the window is [`TimeWindow::ALWAYS`].
 ///
 /// # The construction
 ///
-/// Lower-case hexadecimal digits of SHA-256 over the label `tower-idempotency derived key v1` and a zero byte, and behind it four fields, each after
-/// its length in bytes as an unsigned 64-bit big-endian number: `user`, `action`, the window, `content`. The window is 16 bytes: its length and
-/// its index in two such numbers, in milliseconds and in windows since 1970; both are zero for [`TimeWindow::ALWAYS`]. Text counts as its UTF-8 bytes, as it is.
-/// The SDK for TypeScript derives the same, and one file of vectors holds both to it.
+/// Lower-case hexadecimal digits of SHA-256 over the label `tower-idempotency derived key v1` and a zero byte, and behind
+/// it four fields, each after its length in bytes as an unsigned 64-bit big-endian number: `user`, `action`, the window,
+/// `content`. The window is 16 bytes: its length and its index in two such numbers, in milliseconds and in windows since
+/// 1970; both are zero for [`TimeWindow::ALWAYS`]. Text counts as its UTF-8 bytes, as it is. The SDK for TypeScript
+/// derives the same, and one file of vectors holds both to it.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -49,7 +51,7 @@ pub fn derive(
     IdempotencyKey::made(format!("{:x}", Bytes::copy_from_slice(&digest.finalize())))
 }
 
-/// A stretch of time within which the same wish is the same operation, for [`derive`].
+/// A stretch of time within which the same wish is the same operation, for [`derive`](derive()).
 ///
 /// Windows of one length follow each other from 1970-01-01T00:00:00Z on, by the client's clock, whatever its time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

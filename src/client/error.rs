@@ -7,8 +7,8 @@ pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Why an operation has no answer.
 ///
-/// [`is_open`](Self::is_open) tells whether it may have been done all the same. If so it must be repeated under the same key, if at all: with an
-/// [`Operation`](super::Operation), the key is still there.
+/// [`is_open`](Self::is_open) tells whether it may have been done all the same. If so it must be repeated under the same
+/// key, if at all: with an [`Operation`](super::Operation), the key is still there.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,

@@ -36,8 +36,8 @@ use crate::key::IdempotencyKey;
 /// # }
 /// ```
 ///
-/// A process that dies anywhere in between begins the same operation again after its restart, by the same name, and comes to the same key: the
-/// server runs it once. [`pending`](Self::pending) lists what is left over.
+/// A process that dies anywhere in between begins the same operation again after its restart, by the same name, and comes
+/// to the same key: the server runs it once. [`pending`](Self::pending) lists what is left over.
 #[derive(Debug)]
 pub struct Operations<K> {
     keys: Arc<K>,
@@ -56,17 +56,19 @@ impl<K: KeyStore> Operations<K> {
         Self { keys: Arc::new(keys), retention: Duration::from_hours(24) }
     }
 
-    /// Sets how long the server remembers a key, as its operator says. Default: 24 h, which is the server side's default here, and Stripe's shortest. An older key
-    /// would be taken for a new one, so that the operation could be done twice.
+    /// Sets how long the server remembers a key, as its operator says. Default: 24 h, which is the server side's default
+    /// here, and Stripe's shortest. An older key would be taken for a new one, so that the operation could be done twice.
     #[must_use]
     pub fn retention(mut self, retention: Duration) -> Self {
         self.retention = retention;
         self
     }
 
-    /// Begins the operation of this name, under a new key, or takes it up again under the one that it has. The key is kept before this returns.
+    /// Begins the operation of this name, under a new key, or takes it up again under the one that it has. The key is
+    /// kept before this returns.
     ///
-    /// The name stands for what is to be done, once and for ever: `invoice 113`, `payout 2026-11 of seller 7`. Two that mean different things must not share one.
+    /// The name stands for what is to be done, once and for ever: `invoice 113`, `payout 2026-11 of seller 7`. Two that
+    /// mean different things must not share one.
     ///
     /// # Errors
     ///
@@ -75,7 +77,8 @@ impl<K: KeyStore> Operations<K> {
         self.begin_under(operation, fresh_key()).await
     }
 
-    /// As [`begin`](Self::begin), but a new operation gets this key, for example a [derived](super::derive()) one. An operation that has begun goes on under its own.
+    /// As [`begin`](Self::begin), but a new operation gets this key, for example a [derived](super::derive()) one. An
+    /// operation that has begun goes on under its own.
     ///
     /// # Errors
     ///
@@ -141,8 +144,8 @@ impl<K: KeyStore> Operation<K> {
         self.is_resumed
     }
 
-    /// Sends a request under the key of this operation, through a stack that has a [`ClientLayer`](super::ClientLayer), and notes what its answer says. The request must be
-    /// the same each time: the server refuses another one.
+    /// Sends a request under the key of this operation, through a stack that has a [`ClientLayer`](super::ClientLayer),
+    /// and notes what its answer says. The request must be the same each time: the server refuses another one.
     ///
     /// # Errors
     ///
@@ -164,7 +167,8 @@ impl<K: KeyStore> Operation<K> {
         Ok(answer)
     }
 
-    /// Puts the key into a request, for clients that are no Tower service. [`conclude`](Self::conclude) then has to be told of the answer.
+    /// Puts the key into a request, for clients that are no Tower service. [`conclude`](Self::conclude) then has to be
+    /// told of the answer.
     pub fn mark<B>(&self, request: &mut Request<B>) {
         let [header, other] = KEY_HEADERS;
         request.headers_mut().remove(other);
@@ -188,8 +192,8 @@ impl<K: KeyStore> Operation<K> {
         self.conclusion
     }
 
-    /// Drops the key if the answer was definitive, and tells whether it was. Call it when the application has written down what came
-    /// of the operation: after it, the same name is a new operation.
+    /// Drops the key if the answer was definitive, and tells whether it was. Call it when the application has written
+    /// down what came of the operation: after it, the same name is a new operation.
     ///
     /// # Errors
     ///
@@ -218,8 +222,8 @@ impl<K: KeyStore> Operation<K> {
 pub enum OperationError {
     /// It is not certain that the key is kept.
     Store(io::Error),
-    /// The operation began so long ago that the server may have forgotten its key. What became of it has to be found out; then
-    /// [`Operations::forget`] makes room for a new one.
+    /// The operation began so long ago that the server may have forgotten its key. What became of it has to be found out;
+    /// then [`Operations::forget`] makes room for a new one.
     Expired {
         /// When the operation began, by the client's clock.
         created_at: SystemTime,

@@ -20,8 +20,8 @@ use crate::client::settings::Settings;
 use crate::key::IdempotencyKey;
 use crate::mutex::held;
 
-/// Repeats what goes through reqwest as the layer does through Tower. Middleware that comes before it sees one request for each operation, middleware that comes after it one for each
-/// attempt.
+/// Repeats what goes through reqwest as the layer does through Tower. Middleware that comes before it sees one request
+/// for each operation, middleware that comes after it one for each attempt.
 ///
 /// An error is a [`client::Error`](crate::client::Error) in [`Error::Middleware`]. The key of an
 /// [`Operation`](crate::client::Operation) goes along as an extension of the request:

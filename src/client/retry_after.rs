@@ -4,8 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderValue, header};
 
-/// How long an answer asks to wait: seconds, or the time until a date. The date is judged by the answer's own `Date` where there is one, so
-/// that a client whose clock is wrong waits no longer than others. `None` if it asks for nothing that can be understood.
+/// How long an answer asks to wait: seconds, or the time until a date. The date is judged by the answer's own `Date`
+/// where there is one, so that a client whose clock is wrong waits no longer than others. `None` if it asks for nothing
+/// that can be understood.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let asked = text(headers.get(header::RETRY_AFTER)?)?;
     if !asked.is_empty() && asked.bytes().all(|byte| byte.is_ascii_digit()) {

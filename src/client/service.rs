@@ -21,9 +21,9 @@ use crate::client::settings::Settings;
 
 /// The service that [`ClientLayer`](super::ClientLayer) makes.
 ///
-/// Its answers have a [`Conclusion`](super::Conclusion) and the number of [`Attempts`](super::Attempts) in their extensions if the request went
-/// out under a key. An answer that asks to be repeated is given too, when there is no time or budget left for it; only
-/// where the last attempt had none there is an [`Error`].
+/// Its answers have a [`Conclusion`](super::Conclusion) and the number of [`Attempts`](super::Attempts) in their
+/// extensions if the request went out under a key. An answer that asks to be repeated is given too, when there is no time
+/// or budget left for it; only where the last attempt had none there is an [`Error`].
 ///
 /// # Cancel safety
 ///

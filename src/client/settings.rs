@@ -105,7 +105,8 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// A key that nobody has used: a UUID of version 7 (RFC 9562), whose first half is the time, so that keys sort by their age in the server's store and its logs.
+/// A key that nobody has used: a UUID of version 7 (RFC 9562), whose first half is the time, so that keys sort by their
+/// age in the server's store and its logs.
 pub(crate) fn fresh_key() -> IdempotencyKey {
     IdempotencyKey::made(Uuid::now_v7().to_string())
 }

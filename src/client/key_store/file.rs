@@ -12,13 +12,14 @@ use super::{KeptKey, KeyStore};
 use crate::digest::Framed;
 use crate::key::IdempotencyKey;
 
-/// Keeps keys in a directory, which any number of processes on one machine may share. They survive a restart of the process and of
-/// the machine: a key is on disk before [`keep`](KeyStore::keep) returns.
+/// Keeps keys in a directory, which any number of processes on one machine may share. They survive a restart of the
+/// process and of the machine: a key is on disk before [`keep`](KeyStore::keep) returns.
 ///
-/// Each operation has a file of its own, in JSON, whose name is a digest of the operation's name. Only the owner can read it (on Unix), for who has a key can
-/// read the answer that is kept under it, as far as the server lets him.
+/// Each operation has a file of its own, in JSON, whose name is a digest of the operation's name. Only the owner can read
+/// it (on Unix), for who has a key can read the answer that is kept under it, as far as the server lets him.
 ///
-/// The directory must be on a file system that has file locks and keeps what was synced, which some network file systems do not.
+/// The directory must be on a file system that has file locks and keeps what was synced, which some network file systems
+/// do not.
 #[derive(Debug, Clone)]
 pub struct FileKeys {
     directory: Arc<Path>,
