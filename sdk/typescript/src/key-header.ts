@@ -1,0 +1,14 @@
+import type { Repeatable } from "./request.js";
+
+/** The key that headers bear, under the client's own name for it or one of the two that servers know; or `null`. */
+export function keyIn(headers: Headers, header: string): string | null {
+  return headers.get(header) ?? headers.get("X-Idempotency-Key") ?? headers.get("Idempotency-Key");
+}
+
+/** The request with a key. One that it bears already stays as it is. */
+export function withKey(request: Repeatable, header: string, key: string): Repeatable {
+  if (keyIn(request.headers, header) !== null) return request;
+  const headers = new Headers(request.headers);
+  headers.set(header, key);
+  return { ...request, headers };
+}

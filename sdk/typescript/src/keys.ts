@@ -1,0 +1,50 @@
+import type { Clock } from "./clock.js";
+import { KeyExpiredError } from "./errors.js";
+import { parseId, type Identity } from "./identity.js";
+import type { ClientSettings } from "./options.js";
+import type { KeyRecord } from "./storage/types.js";
+import { uuidv7 } from "./uuidv7.js";
+
+/**
+ * The key of an operation: the one that is kept, or a new one, which is kept from now on.
+ *
+ * @throws KeyExpiredError if the kept one is of a named operation and older than the server remembers keys.
+ */
+export async function keyFor(identity: Identity, client: ClientSettings, linger: number): Promise<string> {
+  const { storage, clock, retention } = client;
+  const now = clock.now();
+  const fresh: KeyRecord = { operation: identity.id, key: uuidv7(now), createdAt: now };
+  // Between a removal and the next try, another tab can be faster; but not for ever.
+  for (let tries = 0; tries < 5; tries++) {
+    const kept = await storage.putIfAbsent(fresh);
+    if (kept.key === fresh.key) break;
+    const expired = isExpired(kept, retention, clock);
+    if (!isSpent(kept, linger, clock)) {
+      if (!expired) return kept.key;
+      if (identity.named) throw new KeyExpiredError(identity.label, kept.key, new Date(kept.createdAt));
+    }
+    await storage.remove(kept.operation, kept.key);
+  }
+  return fresh.key;
+}
+
+/** Removes what nobody will ask for again: settled keys, and those of unnamed operations that are too old. */
+export async function sweep(client: ClientSettings, linger: number): Promise<void> {
+  for (const record of await client.storage.list()) {
+    const of = parseId(client.scope, record.operation);
+    const stale = of && !of.named && isExpired(record, client.retention, client.clock);
+    if (stale || (of && isSpent(record, linger, client.clock))) await client.storage.remove(record.operation, record.key);
+  }
+}
+
+/** Whether the key has served, and its answer is no longer given to the same operation. */
+function isSpent(record: KeyRecord, linger: number, clock: Clock): boolean {
+  if (record.settledAt === undefined) return false;
+  const age = clock.now() - record.settledAt;
+  // An answer from the future tells of a clock that was set back, not of a double click.
+  return age >= linger || age < 0;
+}
+
+function isExpired(record: KeyRecord, retention: number, clock: Clock): boolean {
+  return clock.now() - record.createdAt > retention;
+}

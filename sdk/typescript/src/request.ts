@@ -1,0 +1,50 @@
+import { withSteadyBoundary } from "./multipart.js";
+
+/** A request that can be sent any number of times, always with the same bytes. */
+export interface Repeatable {
+  method: string;
+  /** Absolute. */
+  url: string;
+  headers: Headers;
+  /** `null`: no body at all, which is not the same as an empty one. */
+  body: Uint8Array<ArrayBuffer> | null;
+  /** The rest of what `fetch` was told: credentials, mode, keepalive and the like. */
+  rest: RequestInit;
+}
+
+/**
+ * Takes a request out of the arguments of `fetch`, at once, so that what the caller changes or reads later makes no difference. The body is
+ * read by the function that is returned.
+ *
+ * @throws TypeError as `fetch` would, and for the mode `no-cors`, in which no key can be sent.
+ */
+export function take(input: RequestInfo | URL, init: RequestInit): () => Promise<Repeatable> {
+  const given = input instanceof Request ? input : undefined;
+  const formData = init.body == null ? given !== undefined : init.body instanceof FormData;
+  // The signals stay with the callers: the body that one of them brought may serve others too.
+  const request = new Request(input, { ...init, signal: null, duplex: "half" } as RequestInit);
+  if (request.mode === "no-cors") throw new TypeError("an idempotency key cannot be sent in the mode no-cors");
+  const { method, url } = request;
+
+  return async () => {
+    const headers = new Headers(request.headers);
+    const bytes = new Uint8Array(await request.arrayBuffer());
+    const bodiless = method === "GET" || method === "HEAD" || (bytes.byteLength === 0 && !headers.has("content-type"));
+    const { body, type } = await withSteadyBoundary(bytes, formData ? headers.get("content-type") : null);
+    if (type !== null) headers.set("content-type", type);
+    return { method, url, headers, body: bodiless ? null : body, rest: { ...(given && settingsOf(given)), ...init } };
+  };
+}
+
+/** Sends a request once. */
+export function send(request: Repeatable, fetcher: typeof fetch, signal: AbortSignal): Promise<Response> {
+  const { method, url, headers, body, rest } = request;
+  return fetcher(url, { ...rest, method, headers, body, signal });
+}
+
+function settingsOf(request: Request): RequestInit {
+  const { cache, credentials, integrity, keepalive, mode, redirect, referrer, referrerPolicy } = request;
+  const settings: RequestInit = { cache, credentials, integrity, keepalive, redirect, referrer, referrerPolicy };
+  // A request that navigates cannot be made by scripts.
+  return mode === "navigate" ? settings : { ...settings, mode };
+}

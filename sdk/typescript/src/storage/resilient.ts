@@ -1,0 +1,58 @@
+import { memoryStorage } from "./memory.js";
+import { within } from "./within.js";
+import type { KeyStorage } from "./types.js";
+
+/** A storage that never fails: what the real one no longer takes is held in memory. */
+export interface ResilientStorage extends KeyStorage {
+  /** Why the real storage is no longer used; `undefined` while it is. */
+  readonly trouble: { error: unknown } | undefined;
+}
+
+/**
+ * Wraps a storage. From its first failure on (an error, or two seconds without an answer) memory serves, and knows the keys that this page has
+ * under way: an operation that has begun keeps its key. The real storage comes back into use with the next page load.
+ */
+export function resilient(storage: KeyStorage): ResilientStorage {
+  const memory = memoryStorage();
+  let trouble: { error: unknown } | undefined;
+
+  const tried = async <T>(real: () => Promise<T>, fallback: () => Promise<T>): Promise<T> => {
+    if (!trouble) {
+      try {
+        return await within(LONGEST, real());
+      } catch (error) {
+        trouble ??= { error };
+      }
+    }
+    return fallback();
+  };
+
+  return {
+    get trouble() {
+      return trouble;
+    },
+    async putIfAbsent(record) {
+      const kept = await tried(
+        () => storage.putIfAbsent(record),
+        () => memory.putIfAbsent(record),
+      );
+      const known = await memory.get(kept.operation);
+      if (known && known.key !== kept.key) await memory.remove(known.operation, known.key);
+      await memory.putIfAbsent(kept);
+      return kept;
+    },
+    get: (operation) => tried(() => storage.get(operation), () => memory.get(operation)),
+    async settle(operation, key, settledAt) {
+      await memory.settle(operation, key, settledAt);
+      await tried(() => storage.settle(operation, key, settledAt), async () => {});
+    },
+    async remove(operation, key) {
+      await memory.remove(operation, key);
+      await tried(() => storage.remove(operation, key), async () => {});
+    },
+    list: () => tried(() => storage.list(), () => memory.list()),
+  };
+}
+
+/** In milliseconds. */
+const LONGEST = 2_000;

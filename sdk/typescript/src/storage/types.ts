@@ -1,0 +1,35 @@
+/** What is kept of an operation: nothing of its request, and no secret. */
+export interface KeyRecord {
+  /** What stands for the operation, unique in a storage. */
+  operation: string;
+  /** The idempotency key. */
+  key: string;
+  /** When the key was made, in milliseconds since 1970. */
+  createdAt: number;
+  /** When the definitive answer came, in milliseconds since 1970. Absent: its outcome is not certain. */
+  settledAt?: number;
+}
+
+/**
+ * Where keys are kept until their answers are certain. A method that rejects, or that takes longer than two seconds, makes the client go on with memory.
+ */
+export interface KeyStorage {
+  /** Stores the record unless there is one of its operation, in one atomic step, and resolves with the one that is stored then. */
+  putIfAbsent(record: KeyRecord): Promise<KeyRecord>;
+  /** The record of an operation. */
+  get(operation: string): Promise<KeyRecord | undefined>;
+  /** Marks the record as settled if it has this key and is not marked yet; else changes nothing. */
+  settle(operation: string, key: string, settledAt: number): Promise<void>;
+  /** Removes the record if it has this key; else changes nothing. */
+  remove(operation: string, key: string): Promise<void>;
+  /** All records. */
+  list(): Promise<KeyRecord[]>;
+}
+
+/** Whether a value that was read has the form of a record. */
+export function isKeyRecord(value: unknown): value is KeyRecord {
+  if (typeof value !== "object" || value === null) return false;
+  const { operation, key, createdAt, settledAt } = value as Record<string, unknown>;
+  const typed = typeof operation === "string" && typeof key === "string" && typeof createdAt === "number";
+  return typed && (settledAt === undefined || typeof settledAt === "number");
+}
