@@ -1,0 +1,65 @@
+import { describe, expect, test } from "vitest";
+import { conclude, isReplay, type Conclusion } from "../src/index.js";
+
+const PROBLEM = { "content-type": "application/problem+json" };
+const NO = { "x-should-retry": "false" };
+const YES = { "x-should-retry": "true" };
+const REPLAY = { "x-idempotent-result": "true" };
+const STRIPE = { "idempotent-replayed": "true" };
+const AFTER = { "retry-after": "1" };
+const code = (name: string): string => JSON.stringify({ code: name });
+
+const TEMPORARY = [425, 429, 500, 502, 503, 504];
+const NOTHING_HAPPENED = [400, 401, 403, 405, 407, 408, 411, 413, 414, 415, 422, 431];
+
+const ROWS: [string, number, Record<string, string>, string | undefined, Conclusion][] = [
+  ...[200, 201, 204, 301, 304, 402, 404, 406, 410, 412, 418, 426, 428, 451].map((status): (typeof ROWS)[number] => ["is done", status, {}, undefined, "definitive"]),
+  ...TEMPORARY.flatMap((status): typeof ROWS => [
+    ["passes", status, {}, undefined, "again"],
+    ["passes, it says", status, YES, undefined, "again"],
+    ["does not pass, it says", status, NO, undefined, "open"],
+    ["says the same for ever", status, REPLAY, undefined, "open"],
+    ["says the same for ever", status, STRIPE, undefined, "open"],
+  ]),
+  ...NOTHING_HAPPENED.flatMap((status): typeof ROWS => [
+    ["leaves the key to the mended request", status, {}, undefined, "open"],
+    ["was kept", status, REPLAY, undefined, "definitive"],
+    ["asks for a repeat", status, YES, undefined, "again"],
+  ]),
+  ...[501, 505, 507, 599].map((status): (typeof ROWS)[number] => ["tells nothing", status, {}, undefined, "open"]),
+  ["is in flight by its code", 409, PROBLEM, code("idempotency_key_in_flight"), "again"],
+  ["is in flight by its header", 409, AFTER, undefined, "again"],
+  ["is not to be repeated", 409, { ...PROBLEM, ...NO }, code("idempotency_key_in_flight"), "open"],
+  ["is not to be repeated, whatever it asks", 409, { ...AFTER, ...NO }, undefined, "open"],
+  ["is a replay", 409, { ...REPLAY, ...AFTER }, undefined, "definitive"],
+  ["was done without a kept answer", 409, { ...PROBLEM, ...NO }, code("idempotency_result_not_retained"), "definitive"],
+  ["misuses the key", 409, { ...PROBLEM, ...NO }, code("idempotency_key_reused"), "open"],
+  ["misuses the key", 409, PROBLEM, code("idempotency_key_reused"), "open"],
+  ["misuses the key", 422, { ...PROBLEM, ...NO }, code("idempotency_key_reused"), "open"],
+  ["misuses the key", 400, PROBLEM, code("idempotency_key_reused"), "open"],
+  ["does not know", 409, PROBLEM, code("idempotency_outcome_unknown"), "open"],
+  ["failed", 409, PROBLEM, code("idempotency_attempt_failed"), "open"],
+  ["is the application's own", 409, {}, undefined, "definitive"],
+  ["is the application's own by its code", 409, PROBLEM, code("out_of_stock"), "definitive"],
+  ["has a code in a body of another type", 409, { "content-type": "application/json" }, code("idempotency_key_in_flight"), "definitive"],
+  ["has parameters and another case", 409, { "content-type": "Application/Problem+JSON; charset=utf-8" }, code("idempotency_key_in_flight"), "again"],
+  ["has a body that is cut off", 409, PROBLEM, '{"code":"idempotency_key_in', "definitive"],
+  ["has a body that is no object", 409, PROBLEM, "null", "definitive"],
+  ["has a code that is no text", 409, PROBLEM, '{"code":7}', "definitive"],
+  ["has a body that is too long", 409, PROBLEM, JSON.stringify({ code: "idempotency_key_in_flight", pad: "x".repeat(65_536) }), "definitive"],
+  ["has a body that is too long in bytes", 409, PROBLEM, JSON.stringify({ code: "idempotency_key_in_flight", pad: "ü".repeat(40_000) }), "definitive"],
+  ["says yes in capitals", 404, { "x-should-retry": "TRUE" }, undefined, "again"],
+  ["says no in capitals", 503, { "x-should-retry": "False" }, undefined, "open"],
+  ["says something else", 503, { "x-should-retry": "maybe" }, undefined, "again"],
+  ["is marked as no replay", 422, { "x-idempotent-result": "false" }, undefined, "open"],
+];
+
+describe("an answer", () => {
+  test.each(ROWS)("that %s: %i %j", (_, status, headers, body, conclusion) => {
+    expect(conclude(status, new Headers(headers), body)).toBe(conclusion);
+  });
+
+  test("is a replay by either marker", () => {
+    expect([REPLAY, STRIPE, {}, { "x-idempotent-result": "false" }].map((headers) => isReplay(new Response("", { headers })))).toEqual([true, true, false, false]);
+  });
+});

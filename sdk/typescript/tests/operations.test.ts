@@ -1,0 +1,291 @@
+import { describe, expect, test } from "vitest";
+import { createIdempotentFetch, KeyExpiredError, memoryStorage, OperationMismatchError, type ClientOptions, type KeyStorage } from "../src/index.js";
+import { eventually, gate, noting, scripted } from "./support/scripted.js";
+
+const URL_ = "https://shop.test/payments";
+const HOUR = 3_600_000;
+
+/** A client whose requests wait until they are let through. */
+function held(options: ClientOptions = {}): { script: ReturnType<typeof scripted>; pass: () => void; call: ReturnType<typeof createIdempotentFetch>; pay: (init?: object) => Promise<Response> } {
+  const { opened, open } = gate();
+  const script = scripted(async () => {
+    await opened;
+    return new Response("paid", { status: 201, headers: { "x-request-id": "r1" } });
+  });
+  const call = createIdempotentFetch({ fetch: script.fetch, storage: memoryStorage(), ...options });
+  return { script, call, pass: () => open(), pay: (init = {}) => call(URL_, { method: "POST", body: "1200", ...init }) };
+}
+
+describe("the same operation", () => {
+  test("is one request while it is under way, and all callers have an answer of their own", async () => {
+    const { script, pay, pass } = held();
+    const notes = [noting(), noting(), noting()];
+    const calls = notes.map(({ hook }) => pay({ onProgress: hook }));
+    const count = (type: string): number => notes.flatMap(({ types }) => types()).filter((one) => one === type).length;
+    await eventually(() => script.sent.length === 1 && count("joined") === 2);
+    pass();
+    const answers = await Promise.all(calls);
+    expect(await Promise.all(answers.map((answer) => answer.text()))).toEqual(["paid", "paid", "paid"]);
+    expect(answers.map((answer) => answer.headers.get("x-request-id"))).toEqual(["r1", "r1", "r1"]);
+    expect(script.sent.length).toBe(1);
+    expect([count("answer"), count("settled")]).toEqual([3, 3]);
+  });
+
+  test.each<[string, object, object]>([
+    ["body", {}, { body: "1300" }],
+    ["method", {}, { method: "PATCH" }],
+    ["content type", {}, { headers: { "content-type": "text/x" } }],
+    ["credentials", { headers: { authorization: "Bearer a" } }, { headers: { authorization: "Bearer b" } }],
+    ["key", { key: "a" }, { key: "b" }],
+    ["name", { operation: "a" }, { operation: "b" }],
+  ])("is another one with another %s", async (_, one, other) => {
+    const { script, pay, pass } = held();
+    pass();
+    await Promise.all([pay(one), pay(other)]);
+    expect(script.sent.length).toBe(2);
+    expect(new Set(script.keys()).size).toBe(2);
+  });
+
+  test("is not another one with another fragment", async () => {
+    const { script, call, pass } = held();
+    const calls = [call(`${URL_}#a`, { method: "POST" }), call(`${URL_}#b`, { method: "POST" })];
+    await eventually(() => script.sent.length === 1);
+    pass();
+    await Promise.all(calls);
+    expect(script.sent.length).toBe(1);
+  });
+
+  test("is refused with another request under its name while it is under way", async () => {
+    const { script, pay, pass } = held();
+    const first = pay({ operation: "order 7" });
+    await eventually(() => script.sent.length === 1);
+    await expect(pay({ operation: "order 7", body: "1300" })).rejects.toThrow(OperationMismatchError);
+    pass();
+    expect((await first).status).toBe(201);
+    expect(script.sent.length).toBe(1);
+  });
+
+  test("takes what the caller gave at the time of the call", async () => {
+    const { script, pay, pass } = held();
+    const body = new Uint8Array([1, 2, 3]);
+    const headers = new Headers({ "x-a": "1" });
+    const call = pay({ body, headers });
+    body.fill(9);
+    headers.set("x-a", "2");
+    pass();
+    await call;
+    expect([...script.sent[0]!.body!]).toEqual([1, 2, 3]);
+    expect(script.sent[0]!.headers.get("x-a")).toBe("1");
+  });
+});
+
+describe("a caller that aborts", () => {
+  test("leaves alone, with its own reason", async () => {
+    const { script, pay, pass } = held();
+    const abort = new AbortController();
+    const { hook, types } = noting();
+    const gone = pay({ signal: abort.signal, onProgress: hook });
+    const stays = pay({ onProgress: hook });
+    await eventually(() => script.sent.length === 1 && types().includes("joined"));
+    abort.abort("changed my mind");
+    await expect(gone).rejects.toBe("changed my mind");
+    expect(script.sent[0]!.signal.aborted).toBe(false);
+    pass();
+    expect((await stays).status).toBe(201);
+  });
+
+  test("aborts the request when it is the last, and the key stays", async () => {
+    const { script, pay, call, pass } = held();
+    const aborts = [new AbortController(), new AbortController()];
+    const calls = aborts.map(({ signal }) => pay({ signal }).catch((reason: unknown) => reason));
+    await eventually(() => script.sent.length === 1);
+    aborts.forEach((abort) => abort.abort("gone"));
+    expect(await Promise.all(calls)).toEqual(["gone", "gone"]);
+    expect(script.sent[0]!.signal.aborted).toBe(true);
+    expect((await call.pending()).map(({ key }) => key)).toEqual(script.keys());
+    pass();
+    expect((await pay()).status).toBe(201);
+    expect(new Set(script.keys()).size).toBe(1);
+  });
+
+  test("before the call sends nothing", async () => {
+    const { script, pay } = held();
+    await expect(pay({ signal: AbortSignal.abort("early") })).rejects.toBe("early");
+    expect(script.sent.length).toBe(0);
+  });
+
+  test("in a wait is heard at once", async () => {
+    const script = scripted(new Response("", { status: 503, headers: { "retry-after": "30" } }));
+    const abort = new AbortController();
+    const call = createIdempotentFetch({ fetch: script.fetch });
+    const onProgress = ({ type }: { type: string }): void => void (type === "retry" && abort.abort("enough"));
+    await expect(call(URL_, { method: "POST", signal: abort.signal, onProgress })).rejects.toBe("enough");
+    expect(script.sent.length).toBe(1);
+  });
+});
+
+describe("a page that was closed in mid-request", () => {
+  test("goes on under the same key when it comes back", async () => {
+    const storage = memoryStorage();
+    const before = held({ storage });
+    void before.pay();
+    await eventually(() => before.script.sent.length === 1);
+    const after = held({ storage });
+    after.pass();
+    await after.pay();
+    expect(after.script.keys()).toEqual(before.script.keys());
+    expect(await after.call.pending()).toEqual([]);
+  });
+
+  test("has stored its key before the request left", async () => {
+    const storage = memoryStorage();
+    const stored: number[] = [];
+    const fetcher = (async () => (stored.push((await storage.list()).length), new Response(""))) as typeof fetch;
+    await createIdempotentFetch({ storage, fetch: fetcher })(URL_, { method: "POST" });
+    expect(stored).toEqual([1]);
+  });
+
+  test("shares keys within a scope, and not beyond", async () => {
+    const storage = memoryStorage();
+    const [a, b, again] = [held({ storage, scope: "a" }), held({ storage, scope: "b" }), held({ storage, scope: "a" })];
+    for (const { pay } of [a, b, again]) void pay({ operation: "order 7" });
+    await eventually(() => [a, b, again].every(({ script }) => script.sent.length === 1));
+    expect(again.script.keys()).toEqual(a.script.keys());
+    expect(b.script.keys()).not.toEqual(a.script.keys());
+    expect((await b.call.pending()).length).toBe(1);
+  });
+
+  test("leaves nothing of an unnamed request in the storage", async () => {
+    const storage = memoryStorage();
+    const { pay, script } = held({ storage });
+    void pay({ body: "card 4242", headers: { authorization: "Bearer secret" } });
+    await eventually(() => script.sent.length === 1);
+    const [record] = await storage.list();
+    expect(record!.operation).toMatch(/^request:0::sha256:[0-9a-f]{64}$/);
+    expect(Object.keys(record!).sort()).toEqual(["createdAt", "key", "operation"]);
+  });
+});
+
+describe("a key that is older than the server remembers", () => {
+  const old = async (storage: KeyStorage, init: object): Promise<string> => {
+    const failing = createIdempotentFetch({ storage, fetch: scripted(new Response("", { status: 422 })).fetch, clock: { now: () => Date.now() - 25 * HOUR } });
+    await failing(URL_, { method: "POST", body: "1200", ...init });
+    return (await failing.pending())[0]!.key;
+  };
+
+  test("is replaced if the operation has no name", async () => {
+    const storage = memoryStorage();
+    const key = await old(storage, {});
+    const { pay, pass, script } = held({ storage });
+    pass();
+    await pay();
+    expect(script.keys()[0]).not.toBe(key);
+  });
+
+  test("stops a named operation until that is forgotten", async () => {
+    const storage = memoryStorage();
+    const key = await old(storage, { operation: "order 7" });
+    const { pay, pass, script, call } = held({ storage });
+    pass();
+    const error = await pay({ operation: "order 7" }).catch((error: unknown) => error);
+    expect(error).toBeInstanceOf(KeyExpiredError);
+    expect(error).toMatchObject({ operation: "order 7", key });
+    expect(script.sent.length).toBe(0);
+    await call.forget("order 7");
+    expect((await pay({ operation: "order 7" })).status).toBe(201);
+  });
+
+  test("is swept away with time if the operation has no name", async () => {
+    const storage = memoryStorage();
+    await old(storage, {});
+    await old(storage, { operation: "order 7" }).catch(() => {});
+    const { pay, pass } = held({ storage });
+    pass();
+    await pay({ body: "another" });
+    await eventually(async () => (await storage.list()).length === 1);
+    expect((await storage.list())[0]!.operation).toBe("named:0::order 7");
+  });
+});
+
+describe("an operation that is pending", () => {
+  test("can be forgotten as it is listed, named or not", async () => {
+    const script = scripted(new Response("", { status: 422 }));
+    const call = createIdempotentFetch({ fetch: script.fetch, storage: memoryStorage() });
+    await call(URL_, { method: "POST" });
+    await call(URL_, { method: "POST", operation: "order 7" });
+    const pending = await call.pending();
+    expect(pending.map(({ named }) => named)).toEqual([false, true]);
+    expect(pending[0]!.createdAt).toBeInstanceOf(Date);
+    for (const { operation } of pending) await call.forget(operation);
+    expect(await call.pending()).toEqual([]);
+  });
+});
+
+describe("an answer that lingers", () => {
+  test("serves the second click of a double click, and then no more", async () => {
+    const { script, pay, pass } = held({ linger: 50 });
+    pass();
+    expect(await (await pay()).text()).toBe("paid");
+    expect(await (await pay()).text()).toBe("paid");
+    expect(script.sent.length).toBe(1);
+    await eventually(async () => (await pay(), script.sent.length === 2));
+    expect(new Set(script.keys()).size).toBe(2);
+  });
+
+  test("gives another tab the same key, and is pending nowhere", async () => {
+    const storage = memoryStorage();
+    const [one, other] = [held({ storage, linger: HOUR }), held({ storage, linger: HOUR })];
+    one.pass();
+    other.pass();
+    await one.pay();
+    expect(await one.call.pending()).toEqual([]);
+    await other.pay();
+    expect(other.script.keys()).toEqual(one.script.keys());
+  });
+
+  test("is over for a tab that comes later", async () => {
+    const storage = memoryStorage();
+    let now = 1_000_000;
+    const clock = { now: () => now };
+    const [one, other] = [held({ storage, linger: HOUR, clock }), held({ storage, linger: HOUR, clock })];
+    one.pass();
+    other.pass();
+    await one.pay();
+    now += HOUR;
+    await other.pay();
+    expect(other.script.keys()).not.toEqual(one.script.keys());
+  });
+
+  test("does not serve another request under its name", async () => {
+    const { script, pay, pass } = held({ linger: HOUR });
+    pass();
+    await pay({ operation: "basket" });
+    await pay({ operation: "basket", body: "1300" });
+    expect(new Set(script.keys()).size).toBe(2);
+  });
+
+  test("does not linger if it is not definitive", async () => {
+    const script = scripted(new Response("", { status: 422 }), new Response("", { status: 201 }));
+    const call = createIdempotentFetch({ fetch: script.fetch, linger: HOUR, storage: memoryStorage() });
+    expect((await call(URL_, { method: "POST" })).status).toBe(422);
+    expect((await call(URL_, { method: "POST" })).status).toBe(201);
+  });
+});
+
+describe("an answer that is copied", () => {
+  test.each([204, 205, 304])("has no body where it may have none: %i", async (status) => {
+    const call = createIdempotentFetch({ fetch: scripted(() => new Response(null, { status })).fetch });
+    const answer = await call(URL_, { method: "POST" });
+    expect([answer.status, answer.body]).toEqual([status, null]);
+  });
+
+  test("keeps its address through clones", async () => {
+    const from = Object.defineProperties(new Response("x"), { url: { value: "https://shop.test/moved" }, redirected: { value: true } });
+    const call = createIdempotentFetch({ fetch: (async () => from) as typeof fetch });
+    const answer = await call(URL_, { method: "POST" });
+    const clone = answer.clone();
+    expect([answer.url, answer.redirected, clone.url]).toEqual(["https://shop.test/moved", true, "https://shop.test/moved"]);
+    expect(await clone.text()).toBe("x");
+    expect(await answer.text()).toBe("x");
+  });
+});

@@ -1,0 +1,89 @@
+import { describe, expect, test } from "vitest";
+import { waitBefore } from "../src/backoff.js";
+import { retryAfter } from "../src/retry-after.js";
+import { RetryBudget } from "../src/index.js";
+import { handClock } from "./support/scripted.js";
+
+const NOON = Date.UTC(2026, 10, 23, 12);
+const LATER = "Mon, 23 Nov 2026 12:01:30 GMT";
+const asked = (value: string, date?: string): number | undefined => retryAfter(new Headers({ "retry-after": value, ...(date === undefined ? {} : { date }) }), NOON);
+
+describe("Retry-After", () => {
+  test("is read as seconds, whatever their number", () => {
+    expect([asked("0"), asked(" 120 "), asked("9".repeat(400))]).toEqual([0, 120_000, Infinity]);
+  });
+
+  test("is read in the three forms of a date", () => {
+    for (const date of [LATER, "Monday, 23-Nov-26 12:01:30 GMT", "Mon Nov 23 12:01:30 2026"]) expect(asked(date), date).toBe(90_000);
+    expect(asked("Tue Dec  1 12:00:00 2026")).toBe(8 * 86_400_000);
+  });
+
+  test("is judged by the answer's own date before the clock", () => {
+    expect(asked(LATER, "Mon, 23 Nov 2026 12:01:00 GMT")).toBe(30_000);
+    expect(asked(LATER, "yesterday")).toBe(90_000);
+  });
+
+  test("that is past asks for no time", () => {
+    expect(asked("Mon, 23 Nov 2026 11:00:00 GMT")).toBe(0);
+  });
+
+  test.each(["", "soon", "-1", "+5", "1.5", "1e3", "0x10", "10 s", "٣", "1, 2", "2026-11-23", "Mon, 31 Feb 2026 12:00:00 GMT", "Mon, 23 Nov 2026 25:00:00 GMT"])(
+    "that cannot be understood asks for nothing: %j",
+    (value) => {
+      const headers = { get: (name: string) => (name === "retry-after" ? value : null) } as unknown as Headers;
+      expect(retryAfter(headers, NOON)).toBeUndefined();
+    },
+  );
+});
+
+describe("a wait", () => {
+  const settings = { baseDelay: 100, maxDelay: 5_000, maxRetryAfter: 30_000 };
+
+  test("lies between nothing and a bound that doubles up to the longest", () => {
+    const most = (repeat: number): number => waitBefore(repeat, settings, handClock(1));
+    expect([1, 2, 3, 4, 5, 6, 7, 8, 2_000].map(most)).toEqual([100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000]);
+    expect(waitBefore(5, settings, handClock(0))).toBe(0);
+    expect(waitBefore(5, settings, handClock(0.25))).toBe(400);
+  });
+
+  test("is what the answer asks for, bounded, and up to 100 ms more", () => {
+    const after = (seconds: string, random: number): number => waitBefore(1, settings, handClock(random), new Headers({ "retry-after": seconds }));
+    expect([after("2", 0), after("2", 1), after("3600", 0), after("3600", 1), after("0", 0.5)]).toEqual([2_000, 2_100, 30_000, 30_100, 50]);
+  });
+
+  test("is random where the answer asks for something unreadable", () => {
+    expect(waitBefore(1, settings, handClock(0.5), new Headers({ "retry-after": "soon" }))).toBe(50);
+  });
+});
+
+describe("a budget", () => {
+  test("has its reserve, and a repeat for every five calls", () => {
+    const budget = new RetryBudget({ perSecond: 1, now: () => 0 });
+    for (let call = 0; call < 25; call++) budget.deposit();
+    const taken = Array.from({ length: 20 }, () => budget.withdraw()).filter(Boolean).length;
+    expect(taken).toBe(10 + 5);
+  });
+
+  test("forgets after ten seconds what was earned and what was taken", () => {
+    let now = 0;
+    const budget = new RetryBudget({ perSecond: 0, share: 1, now: () => now });
+    budget.deposit();
+    now = 9_999;
+    expect(budget.withdraw()).toBe(true);
+    expect(budget.withdraw()).toBe(false);
+    budget.deposit();
+    // The repeat that was taken still counts, and eats what was earned since.
+    now = 10_000;
+    expect(budget.withdraw()).toBe(false);
+    now = 20_000;
+    budget.deposit();
+    expect(budget.withdraw()).toBe(true);
+  });
+
+  test("holds no more than a few numbers, however long it serves", () => {
+    let now = 0;
+    const budget = new RetryBudget({ perSecond: 0, share: 0.001, now: () => now });
+    for (; now < 1_000_000; now += 1_000) budget.deposit();
+    expect(budget.withdraw()).toBe(false);
+  });
+});
