@@ -177,8 +177,9 @@ function take(input, init) {
 }
 function send(request, fetcher, signal) {
   const { method, url, headers, body, rest } = request;
-  return fetcher(url, { ...rest, method, headers, body, signal });
+  return fetcher(url, { ...rest, method, headers, body: body && IN_NODE ? new Blob([body]) : body, signal });
 }
+var IN_NODE = typeof document === "undefined" && "process" in globalThis;
 function settingsOf(request) {
   const { cache, credentials, integrity, keepalive, mode, redirect, referrer, referrerPolicy } = request;
   const settings = { cache, credentials, integrity, keepalive, redirect, referrer, referrerPolicy };

@@ -39,8 +39,11 @@ export function take(input: RequestInfo | URL, init: RequestInit): () => Promise
 /** Sends a request once. */
 export function send(request: Repeatable, fetcher: typeof fetch, signal: AbortSignal): Promise<Response> {
   const { method, url, headers, body, rest } = request;
-  return fetcher(url, { ...rest, method, headers, body, signal });
+  return fetcher(url, { ...rest, method, headers, body: body && IN_NODE ? new Blob([body]) : body, signal });
 }
+
+/** Node 20 detaches bytes that it sends, and cannot send them again to where a 307 or 308 points; a blob it can. */
+const IN_NODE = typeof document === "undefined" && "process" in globalThis;
 
 function settingsOf(request: Request): RequestInit {
   const { cache, credentials, integrity, keepalive, mode, redirect, referrer, referrerPolicy } = request;

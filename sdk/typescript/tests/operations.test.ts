@@ -48,8 +48,9 @@ describe("the same operation", () => {
 
   test("is not another one with another fragment", async () => {
     const { script, call, pass } = held();
-    const calls = [call(`${URL_}#a`, { method: "POST" }), call(`${URL_}#b`, { method: "POST" })];
-    await eventually(() => script.sent.length === 1);
+    const { hook, types } = noting();
+    const calls = ["#a", "#b"].map((fragment) => call(URL_ + fragment, { method: "POST", onProgress: hook }));
+    await eventually(() => script.sent.length === 1 && types().includes("joined"));
     pass();
     await Promise.all(calls);
     expect(script.sent.length).toBe(1);

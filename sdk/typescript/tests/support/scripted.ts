@@ -17,7 +17,8 @@ type Step = Response | Error | ((sent: Sent) => Response | Promise<Response>);
 export function scripted(...steps: Step[]): { fetch: typeof fetch; sent: Sent[]; keys(): (string | null)[] } {
   const sent: Sent[] = [];
   const fetcher = async (input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> => {
-    const request = { url: String(input), method: init.method ?? "GET", headers: new Headers(init.headers), body: init.body as Uint8Array | null, signal: init.signal!, init };
+    const body = init.body instanceof Blob ? new Uint8Array(await init.body.arrayBuffer()) : null;
+    const request = { url: String(input), method: init.method ?? "GET", headers: new Headers(init.headers), body, signal: init.signal!, init };
     sent.push(request);
     const step = steps[Math.min(sent.length, steps.length) - 1]!;
     if (step instanceof Error) throw step;
