@@ -234,12 +234,13 @@ function withKey(request, header, key) {
 async function identify(request, scope, name, ownKey) {
   const { method, headers } = request;
   const url = request.url.split("#", 1)[0];
-  const said = [method, url, headers.get("content-type") ?? "", request.body ?? "", ownKey === void 0 ? "" : `=${ownKey}`];
+  const credentials = ["authorization", "cookie"].map((header) => headers.get(header) ?? "");
+  const what = [method, url, headers.get("content-type") ?? "", request.body ?? "", ownKey === void 0 ? "" : `=${ownKey}`];
+  const said = [...what, ...credentials];
   if (name !== void 0) {
     return { id: namedId(scope, name), label: name, named: true, fingerprint: await digestOf("tower-idempotency request v1", said) };
   }
-  const credentials = ["authorization", "cookie"].map((header) => headers.get(header) ?? "");
-  const label = `sha256:${await digestOf("tower-idempotency operation v1", [scope, ...said, ...credentials])}`;
+  const label = `sha256:${await digestOf("tower-idempotency operation v1", [scope, ...said])}`;
   return { id: unnamedId(scope, label), label, named: false, fingerprint: label };
 }
 function namedId(scope, name) {
@@ -847,8 +848,7 @@ var Operations = class {
     const flight = new Flight(identity, (deserted) => this.#end(deserted));
     this.#flights.set(identity.id, flight);
     const response = flight.join(signal, call.onProgress);
-    const ready = before ? this.#forget(identity.id) : Promise.resolve();
-    ready.then(() => this.#run(flight, request, ownKey, call)).catch((error) => {
+    this.#run(flight, request, ownKey, call).catch((error) => {
       this.#end(flight);
       flight.fail(error);
     });

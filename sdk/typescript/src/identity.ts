@@ -16,12 +16,13 @@ export interface Identity {
 export async function identify(request: Repeatable, scope: string, name: string | undefined, ownKey: string | undefined): Promise<Identity> {
   const { method, headers } = request;
   const url = request.url.split("#", 1)[0]!;
-  const said = [method, url, headers.get("content-type") ?? "", request.body ?? "", ownKey === undefined ? "" : `=${ownKey}`];
+  const credentials = ["authorization", "cookie"].map((header) => headers.get(header) ?? "");
+  const what = [method, url, headers.get("content-type") ?? "", request.body ?? "", ownKey === undefined ? "" : `=${ownKey}`];
+  const said = [...what, ...credentials];
   if (name !== undefined) {
     return { id: namedId(scope, name), label: name, named: true, fingerprint: await digestOf("tower-idempotency request v1", said) };
   }
-  const credentials = ["authorization", "cookie"].map((header) => headers.get(header) ?? "");
-  const label = `sha256:${await digestOf("tower-idempotency operation v1", [scope, ...said, ...credentials])}`;
+  const label = `sha256:${await digestOf("tower-idempotency operation v1", [scope, ...said])}`;
   return { id: unnamedId(scope, label), label, named: false, fingerprint: label };
 }
 

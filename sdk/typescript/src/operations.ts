@@ -38,9 +38,9 @@ export class Operations {
     const flight = new Flight(identity, (deserted) => this.#end(deserted));
     this.#flights.set(identity.id, flight);
     const response = flight.join(signal, call.onProgress);
-    // Another request under a name whose last answer is certain is a new operation.
-    const ready = before ? this.#forget(identity.id) : Promise.resolve();
-    ready.then(() => this.#run(flight, request, ownKey, call)).catch((error: unknown) => {
+    // Another request under a name whose answer lingers goes out under its key, and the server refuses it: a changed amount, or a new
+    // credential, in the second click of a double click must not make a second payment.
+    this.#run(flight, request, ownKey, call).catch((error: unknown) => {
       this.#end(flight);
       flight.fail(error);
     });

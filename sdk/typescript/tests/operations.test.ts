@@ -257,12 +257,13 @@ describe("an answer that lingers", () => {
     expect(other.script.keys()).not.toEqual(one.script.keys());
   });
 
-  test("does not serve another request under its name", async () => {
+  test.each([{ body: "1300" }, { headers: { authorization: "Bearer other" } }])("does not serve %o under its name, which goes out under the same key", async (other) => {
     const { script, pay, pass } = held({ linger: HOUR });
     pass();
     await pay({ operation: "basket" });
-    await pay({ operation: "basket", body: "1300" });
-    expect(new Set(script.keys()).size).toBe(2);
+    await pay({ operation: "basket", ...other });
+    expect(script.sent.length).toBe(2);
+    expect(new Set(script.keys()).size).toBe(1);
   });
 
   test("does not linger if it is not definitive", async () => {
