@@ -35,8 +35,13 @@ impl FileKeys {
     ///
     /// If it cannot be made, or is no directory.
     pub fn open(directory: impl Into<PathBuf>) -> io::Result<Self> {
-        let directory = directory.into();
+        let directory = std::path::absolute(directory.into())?;
+        let made: Vec<_> = directory.ancestors().take_while(|path| !path.exists()).collect();
         fs::create_dir_all(&directory)?;
+        // A power cut would take a directory with all its keys if its own name were not on disk.
+        for parent in made.iter().filter_map(|path| path.parent()) {
+            sync(parent)?;
+        }
         let keys = Self { directory: directory.into() };
         // What cannot be written should be known before the first operation.
         keys.alone()?;
@@ -76,12 +81,7 @@ impl FileKeys {
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&unfinished, path)?;
-        self.sync()
-    }
-
-    /// Makes names survive a power cut too. Windows does so without being asked, and cannot open a directory.
-    fn sync(&self) -> io::Result<()> {
-        if cfg!(unix) { File::open(&*self.directory)?.sync_all() } else { Ok(()) }
+        sync(&self.directory)
     }
 }
 
@@ -90,6 +90,8 @@ impl KeyStore for FileKeys {
         let keep = move |keys: &Self| {
             let path = keys.path(&new.operation);
             if let Some(kept) = read(&path)? {
+                // Who kept it may have died before its name was on disk.
+                sync(&keys.directory)?;
                 return Ok(kept);
             }
             keys.write(&path, &encode(&new))?;
@@ -103,7 +105,7 @@ impl KeyStore for FileKeys {
         let remove = move |keys: &Self| match read(&path)? {
             Some(kept) if kept.key == key => {
                 fs::remove_file(&path)?;
-                keys.sync()
+                sync(&keys.directory)
             }
             _ => Ok(()),
         };
@@ -130,6 +132,11 @@ fn private(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
     options.open(path)
+}
+
+/// Makes the names in a directory survive a power cut. Windows does so without being asked, and cannot open a directory.
+fn sync(directory: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
 /// What stands in a file; `None` if there is none. One that cannot be understood is an error: without its key the
