@@ -19,6 +19,7 @@ use crate::client::conclusion::Conclusion;
 use crate::client::error::{BoxError, Error, ErrorKind};
 use crate::client::retry_after::retry_after;
 use crate::client::settings::Settings;
+use crate::key::IdempotencyKey;
 use crate::outcome::KeptBody;
 use crate::response::capture;
 
@@ -27,6 +28,8 @@ use crate::response::capture;
 pub(crate) struct Prepared {
     pub(crate) head: Parts,
     pub(crate) body: Bytes,
+    /// The key, if it can be read.
+    pub(crate) key: Option<IdempotencyKey>,
 }
 
 /// An answer, and what it says.
@@ -112,7 +115,7 @@ pub(crate) fn later(now: Instant, wait: std::time::Duration) -> Instant {
 
 async fn attempt<S, ReqBody, ResBody>(
     mut inner: S,
-    Prepared { head, body }: Prepared,
+    Prepared { head, body, .. }: Prepared,
     limit: usize,
 ) -> Result<Answer<ResBody>, BoxError>
 where
@@ -125,14 +128,21 @@ where
     std::future::poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
     let response = inner.call(Request::from_parts(head, body.into())).await.map_err(Into::into)?;
     let (response, body) = whole(response, limit).await?;
-    let conclusion = Conclusion::of(response.status(), response.headers(), &body);
+    let (status, headers) = (response.status(), response.headers());
+    let conclusion = match body {
+        Some(body) => Conclusion::of(status, headers, &body),
+        None => Conclusion::of_unread(status, headers),
+    };
     let retry_after = retry_after(response.headers(), SystemTime::now());
     Ok(Answer { response, conclusion, retry_after })
 }
 
 /// Reads the body to its end: an answer that is cut off in its middle is lost. One that is larger than the limit, or a
-/// stream of events, is handed on as it comes.
-async fn whole<B>(response: Response<B>, limit: usize) -> Result<(Response<ResponseBody<B>>, Bytes), BoxError>
+/// stream of events, is handed on as it comes, and its body is not known.
+async fn whole<B>(
+    response: Response<B>,
+    limit: usize,
+) -> Result<(Response<ResponseBody<B>>, Option<Bytes>), BoxError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
@@ -141,8 +151,8 @@ where
     let limit = (!is_event_stream(&head.headers)).then_some(limit);
     let (response, kept) = capture(head, body, limit, true).await;
     match kept {
-        Ok(KeptBody::Whole { bytes, .. }) => Ok((response, bytes)),
-        Ok(_) => Ok((response, Bytes::new())),
+        Ok(KeptBody::Whole { bytes, .. }) => Ok((response, Some(bytes))),
+        Ok(_) => Ok((response, None)),
         Err(_) => Err(reason(response.into_body()).await),
     }
 }

@@ -60,6 +60,14 @@ impl Conclusion {
             _ => Definitive,
         }
     }
+
+    /// Judges an answer whose body was not read. A conflict whose problem document is unknown may be in flight: to take it for
+    /// definitive would drop a key that is needed.
+    pub(crate) fn of_unread(status: StatusCode, headers: &HeaderMap) -> Self {
+        let conclusion = Self::of(status, headers, &[]);
+        let is_unknown = status.as_u16() == 409 && is_problem(headers) && !is_replay(headers);
+        if is_unknown && conclusion == Definitive { Open } else { conclusion }
+    }
 }
 
 /// A conflict is in flight, a misused key, or the answer of the application, which alone is definitive.
@@ -89,12 +97,17 @@ fn flag(headers: &HeaderMap, name: &HeaderName) -> Option<bool> {
 }
 
 fn code(headers: &HeaderMap, body: &[u8]) -> Option<String> {
-    let media_type = headers.get(header::CONTENT_TYPE)?.to_str().ok()?.split(';').next()?.trim();
-    if body.len() > LONGEST_PROBLEM || !media_type.eq_ignore_ascii_case("application/problem+json") {
+    if body.len() > LONGEST_PROBLEM || !is_problem(headers) {
         return None;
     }
     let problem: Value = serde_json::from_slice(body).ok()?;
     problem["code"].as_str().map(str::to_owned)
+}
+
+fn is_problem(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = content_type.and_then(|value| value.split(';').next()).map(str::trim);
+    media_type.is_some_and(|name| name.eq_ignore_ascii_case("application/problem+json"))
 }
 
 #[cfg(test)]

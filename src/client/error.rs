@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::key::IdempotencyKey;
+
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Why an operation has no answer.
@@ -13,6 +15,7 @@ pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 pub struct Error {
     kind: ErrorKind,
     attempts: u32,
+    key: Option<IdempotencyKey>,
     source: Option<BoxError>,
 }
 
@@ -32,11 +35,12 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, attempts: u32, source: Option<BoxError>) -> Self {
-        Self { kind, attempts, source }
+        Self { kind, attempts, key: None, source }
     }
 
-    pub(crate) fn count(&mut self, attempts: u32) {
+    pub(crate) fn tell(&mut self, attempts: u32, key: Option<&IdempotencyKey>) {
         self.attempts = attempts;
+        self.key = key.cloned();
     }
 
     /// What kept the answer of the last attempt away.
@@ -47,6 +51,12 @@ impl Error {
     /// How often the request was sent, or was about to be.
     pub fn attempts(&self) -> u32 {
         self.attempts
+    }
+
+    /// The key under which the request was sent, so that the caller can go on under it, or ask what became of the operation. `None` if nothing was sent, if
+    /// the request had no key, or if its key is none that this crate can read.
+    pub fn key(&self) -> Option<&IdempotencyKey> {
+        self.key.as_ref()
     }
 
     /// Whether the operation may have been done. Only of one that was never sent is it known that it was not.

@@ -6,12 +6,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use tower_service::Service;
 
 use crate::client::conclusion::Conclusion;
 use crate::client::key_store::{KeptKey, KeyStore};
-use crate::client::settings::fresh_key;
+use crate::client::settings::{fresh_key, value};
 use crate::config::KEY_HEADERS;
 use crate::key::IdempotencyKey;
 
@@ -162,7 +162,7 @@ impl<K: KeyStore> Operation<K> {
         std::future::poll_fn(|cx| client.poll_ready(cx)).await?;
         let answer = client.call(request).await?;
         // Without the layer in the stack the body is not known, so that fewer answers are definitive.
-        let judged = || Conclusion::of(answer.status(), answer.headers(), &[]);
+        let judged = || Conclusion::of_unread(answer.status(), answer.headers());
         self.conclude(answer.extensions().get().copied().unwrap_or_else(judged));
         Ok(answer)
     }
@@ -172,10 +172,7 @@ impl<K: KeyStore> Operation<K> {
     pub fn mark<B>(&self, request: &mut Request<B>) {
         let [header, other] = KEY_HEADERS;
         request.headers_mut().remove(other);
-        if let Ok(mut value) = HeaderValue::try_from(self.kept.key.as_str()) {
-            value.set_sensitive(true);
-            request.headers_mut().insert(header, value);
-        }
+        request.headers_mut().insert(header, value(&self.kept.key, false));
         // A layer writes it anew in its own form.
         request.extensions_mut().insert(self.kept.key.clone());
     }

@@ -47,7 +47,7 @@ impl Attempted {
 impl<B: Body> Policy<Prepared, Answer<B>, Fault> for Attempted {
     type Future = Sleep;
 
-    fn retry(&mut self, _: &mut Prepared, result: &mut Result<Answer<B>, Fault>) -> Option<Sleep> {
+    fn retry(&mut self, request: &mut Prepared, result: &mut Result<Answer<B>, Fault>) -> Option<Sleep> {
         self.count += 1;
         let (is_open, asked) = match result {
             Ok(answer) => {
@@ -56,7 +56,7 @@ impl<B: Body> Policy<Prepared, Answer<B>, Fault> for Attempted {
                 (answer.conclusion == Conclusion::Again, answer.retry_after)
             }
             Err(fault) => {
-                fault.error.count(self.count);
+                fault.error.tell(self.count, request.key.as_ref());
                 (fault.is_transient, None)
             }
         };

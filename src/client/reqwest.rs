@@ -57,11 +57,11 @@ impl Middleware for ClientLayer {
         let has_body = body.is_some();
         let body = read(body.unwrap_or_default(), self.settings.max_request).await;
         let body = body.map_err(|error| Error::middleware(unsent(&error)))?;
-        self.settings.mark(&mut head, &body);
+        let key = self.settings.mark(&mut head, &body);
         let shared = Arc::new(Mutex::new(std::mem::take(extensions)));
         let through =
             Through { next, template: Arc::new(request), has_body, extensions: Arc::clone(&shared) };
-        let answer = repeated(through, Prepared { head, body }, Arc::clone(&self.settings)).await;
+        let answer = repeated(through, Prepared { head, body, key }, Arc::clone(&self.settings)).await;
         *extensions = std::mem::take(&mut *held(&shared));
         match answer {
             Ok(answer) => Ok(answer.response.map(Body::wrap).into()),

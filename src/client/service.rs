@@ -76,8 +76,8 @@ where
         let settings = Arc::clone(&self.settings);
         let operation = async move {
             let body = read(body, settings.max_request).await.map_err(|error| unsent(&error))?;
-            settings.mark(&mut head, &body);
-            match repeat(inner, Prepared { head, body }, settings).await {
+            let key = settings.mark(&mut head, &body);
+            match repeat(inner, Prepared { head, body, key }, settings).await {
                 Ok(answer) => Ok(answer.response),
                 Err(fault) => Err(fault.error),
             }

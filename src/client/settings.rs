@@ -70,28 +70,32 @@ impl Settings {
             || KEY_HEADERS.iter().any(has_header)
     }
 
-    /// Gives a request its key: that of its [`Operation`](super::Operation), or the one that it has, or a new one.
-    pub(crate) fn mark(&self, request: &mut Parts, body: &Bytes) {
+    /// Gives a request its key: that of its [`Operation`](super::Operation), or the one that it has, or a new one. Tells which one it is, if it can
+    /// be read.
+    pub(crate) fn mark(&self, request: &mut Parts, body: &Bytes) -> Option<IdempotencyKey> {
         let operations = request.extensions.get::<IdempotencyKey>().cloned();
         if operations.is_none() && self.has_key(request) {
-            return;
+            let value = |name: &HeaderName| request.headers.get(name);
+            let value = value(&self.header).or_else(|| KEY_HEADERS.iter().find_map(value))?;
+            return IdempotencyKey::parse(value.as_bytes()).ok();
         }
         let key = operations.unwrap_or_else(|| (self.make_key)(request, body));
         // Two different keys would be refused.
         for header in &KEY_HEADERS {
             request.headers.remove(header);
         }
-        request.headers.insert(self.header.clone(), self.value(&key));
+        request.headers.insert(self.header.clone(), value(&key, self.is_quoted));
+        Some(key)
     }
+}
 
-    /// The key as a header has it. Keys are visible ASCII, so that none is left out.
-    fn value(&self, key: &IdempotencyKey) -> HeaderValue {
-        let text = if self.is_quoted { key.quoted() } else { key.as_str().to_owned() };
-        let mut value = HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""));
-        // HTTP/2 then does not keep it in its tables, and `Debug` does not show it.
-        value.set_sensitive(true);
-        value
-    }
+/// The key as a header has it. Keys are visible ASCII, so that none is left out.
+pub(crate) fn value(key: &IdempotencyKey, is_quoted: bool) -> HeaderValue {
+    let text = HeaderValue::try_from(key.written(is_quoted));
+    let mut value = text.unwrap_or_else(|_| HeaderValue::from_static(""));
+    // HTTP/2 then does not keep it in its tables, and `Debug` does not show it.
+    value.set_sensitive(true);
+    value
 }
 
 impl fmt::Debug for Settings {

@@ -8,8 +8,14 @@ impl IdempotencyKey {
         Self(key.into())
     }
 
+    /// The key as a header has it: bare or quoted. A bare one that begins with a quote would be read as another key, or as none.
+    pub(crate) fn written(&self, is_quoted: bool) -> String {
+        let needs_quotes = is_quoted || self.as_str().starts_with('"');
+        if needs_quotes { self.quoted() } else { self.as_str().to_owned() }
+    }
+
     /// The key as an RFC 9651 String, quotes and all.
-    pub(crate) fn quoted(&self) -> String {
+    fn quoted(&self) -> String {
         let escaped = self.as_str().replace('\\', r"\\").replace('"', "\\\"");
         format!("\"{escaped}\"")
     }
@@ -25,6 +31,19 @@ mod tests {
         for key in ["order-1001", r#"a"b"#, r"c:\\d\e", "~", r#""""#] {
             let key = IdempotencyKey::bare(key.as_bytes()).unwrap();
             assert_eq!(IdempotencyKey::parse(key.quoted().as_bytes()).unwrap(), key);
+        }
+    }
+
+    #[test]
+    fn a_written_key_is_read_as_the_key_and_has_quotes_only_where_it_needs_them() {
+        for key in ["order-1001", r#"a"b""#, r"", r#""""#, r#""abc""#, r#"""#] {
+            let key = IdempotencyKey::bare(key.as_bytes()).unwrap();
+            for is_quoted in [false, true] {
+                let written = key.written(is_quoted);
+                assert_eq!(IdempotencyKey::parse(written.as_bytes()).unwrap(), key);
+                let is_bare = written == key.as_str();
+                assert_eq!(is_bare, !is_quoted && !key.as_str().starts_with('"'), "{written}");
+            }
         }
     }
 }
