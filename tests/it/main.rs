@@ -3,6 +3,8 @@
 
 #[cfg(feature = "canonical")]
 mod canonical;
+#[cfg(feature = "client")]
+mod client;
 mod contract;
 mod cors;
 #[cfg(all(feature = "redis", target_family = "unix"))]

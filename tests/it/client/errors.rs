@@ -1,0 +1,134 @@
+use std::error::Error as _;
+use std::io;
+
+use axum::body::{Body, Bytes};
+use http::Request;
+use http_body_util::{Full, Limited};
+use tower::Layer;
+use tower_idempotency::IdempotencyKey;
+use tower_idempotency::client::{Error, ErrorKind, MemoryKeys, Operations};
+
+use super::{Canned, Turn, ask, connections, post, quick};
+use crate::support::Frames;
+
+fn streamed(body: Body) -> Request<Body> {
+    Request::post("/").body(body).unwrap()
+}
+
+#[tokio::test]
+async fn the_cause_of_a_lost_answer_is_told() {
+    let canned = Canned::ever(Turn::Fail);
+    let layer = quick().max_attempts(2.try_into().unwrap());
+    let error = ask(layer.clone(), canned, post("/")).await.unwrap_err();
+    let source = error.source().unwrap().downcast_ref::<io::Error>().unwrap();
+    assert_eq!(source.to_string(), "the script says so");
+    assert_eq!((error.kind(), error.attempts(), error.is_open()), (ErrorKind::Connection, 2, true));
+
+    // Nobody listens at port 1: hyper-util's own error is there to be asked.
+    let error = ask(layer, connections(), post("http://127.0.0.1:1/")).await.unwrap_err();
+    let source = error.source().unwrap().downcast_ref::<hyper_util::client::legacy::Error>();
+    assert!(source.unwrap().is_connect());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_too_large_is_not_sent() {
+    let canned = Canned::turns([]);
+    let layer = || quick().max_request(4);
+    let bodies = [
+        Body::from("order"),
+        Body::new(Frames::unknown(&[b"or", b"de", b"r"])),
+        Body::new(Limited::new(Full::new(Bytes::from("order")), 2)),
+    ];
+    for body in bodies {
+        let error = ask(layer(), canned.clone(), streamed(body)).await.unwrap_err();
+        assert_eq!((error.kind(), error.attempts(), error.is_open()), (ErrorKind::TooLarge, 0, false));
+    }
+    assert_eq!(canned.count(), 0);
+    ask(layer(), canned.clone(), streamed(Body::from("orde"))).await.unwrap().assert_done("done", 1);
+    ask(layer(), canned.clone(), streamed(Body::new(Frames::unknown(&[b"or", b"de"])))).await.unwrap();
+    assert_eq!(canned.asked()[1].body, "orde");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_cannot_be_read_is_not_sent() {
+    let canned = Canned::turns([]);
+    let broken = Body::new(Frames::unknown(&[b"ord"]).broken());
+    let error = ask(quick(), canned.clone(), streamed(broken)).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts(), error.is_open()), (ErrorKind::Unreadable, 0, false));
+    assert_eq!(canned.count(), 0);
+}
+
+#[tokio::test]
+async fn errors_that_never_get_better_are_given_at_once() {
+    let canned = Canned::ever(Turn::Fail);
+    let layer = quick().retry_errors(|error| !error.is::<io::Error>());
+    let error = ask(layer.clone(), canned.clone(), post("/")).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts(), canned.count()), (ErrorKind::Connection, 1, 1));
+    // What is no io::Error is repeated still.
+    let refused = layer.max_attempts(3.try_into().unwrap());
+    let error = ask(refused, connections(), post("http://127.0.0.1:1/")).await.unwrap_err();
+    assert_eq!(error.attempts(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_out_is_repeated_whatever_is_said_of_errors() {
+    let canned = Canned::turns([Turn::Hang]);
+    let layer = quick().retry_errors(|_| false);
+    ask(layer, canned, post("/")).await.unwrap().assert_done("done", 2);
+}
+
+#[tokio::test]
+async fn what_bears_no_key_fails_with_an_error_that_knows_of_one_attempt() {
+    let canned = Canned::ever(Turn::Fail);
+    let get = Request::get("/").body(Full::<Bytes>::default()).unwrap();
+    let error = ask(quick(), canned.clone(), get).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts(), canned.count()), (ErrorKind::Connection, 1, 1));
+    assert!(error.source().is_some());
+}
+
+#[tokio::test]
+async fn no_key_stands_in_what_is_logged() {
+    const KEY: &str = "a-key-that-nobody-should-see";
+    let key = IdempotencyKey::parse(KEY.as_bytes()).unwrap();
+    let operations = Operations::new(MemoryKeys::new());
+    let operation = operations.begin_under("a", key.clone()).await.unwrap();
+    let layer = quick().max_attempts(2.try_into().unwrap()).keys(move |_, _| key.clone());
+    let error = ask(layer.clone(), Canned::ever(Turn::Fail), post("/")).await.unwrap_err();
+    let mut request = post("/");
+    operation.mark(&mut request);
+    let client = layer.layer(tower::service_fn(|request: Request<Full<Bytes>>| async move {
+        Ok::<_, io::Error>(http::Response::new(Full::new(Bytes::from(format!("{request:?}")))))
+    }));
+    let said = [
+        format!("{error} {error:?}"),
+        format!("{layer:?}"),
+        format!("{operation:?} {:?} {:?}", operation.kept(), operation.key()),
+        format!("{request:?}"),
+        format!("{operations:?} {:?}", operations.pending().await.unwrap()),
+        String::from_utf8(ask(layer, client, post("/")).await.unwrap().body.to_vec()).unwrap(),
+    ];
+    for said in said {
+        assert!(!said.contains(KEY), "{said}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_has_the_key_under_which_the_operation_can_be_asked_about() {
+    let layer = || quick().max_attempts(1.try_into().unwrap());
+    let canned = Canned::ever(Turn::Fail);
+    let error: Error = ask(layer(), canned.clone(), post("/")).await.unwrap_err();
+    assert_eq!(error.key().unwrap().as_str(), canned.asked()[0].key());
+
+    for value in ["mine", "\"mine\""] {
+        let mut request = post("/");
+        request.headers_mut().insert("idempotency-key", value.parse().unwrap());
+        let error = ask(layer(), Canned::ever(Turn::Hang), request).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert_eq!(error.key().unwrap().as_str(), "mine");
+    }
+    // What was never sent has none, nor has what bears none.
+    let unsent = ask(layer().max_request(1), canned.clone(), post("/")).await.unwrap_err();
+    assert!(unsent.key().is_none());
+    let get = Request::get("/").body(Full::<Bytes>::default()).unwrap();
+    assert!(ask(layer(), canned, get).await.unwrap_err().key().is_none());
+}

@@ -1,0 +1,250 @@
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::body::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use tempfile::TempDir;
+use tower::{Layer, service_fn};
+use tower_idempotency::IdempotencyKey;
+use tower_idempotency::client::{
+    ClientLayer, Conclusion, FileKeys, KeptKey, KeyStore, MemoryKeys, Operation, OperationError, Operations,
+};
+
+use super::{Canned, Turn, connections, post, quick};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+fn directory() -> (TempDir, Operations<FileKeys>) {
+    let directory = tempfile::tempdir().unwrap();
+    let operations = over(&directory);
+    (directory, operations)
+}
+
+/// The operations of a process that starts now.
+fn over(directory: &TempDir) -> Operations<FileKeys> {
+    Operations::new(FileKeys::open(directory.path()).unwrap())
+}
+
+async fn send<K: KeyStore>(operation: &mut Operation<K>, canned: &Canned) -> Option<u16> {
+    let layer = quick().max_attempts(2.try_into().unwrap());
+    let answer = operation.send(&mut layer.layer(canned.clone()), post("/")).await;
+    answer.ok().map(|answer| answer.status().as_u16())
+}
+
+async fn names<K: KeyStore>(operations: &Operations<K>) -> Vec<String> {
+    let mut names: Vec<_> =
+        operations.pending().await.unwrap().into_iter().map(|kept| kept.operation).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn the_key_is_on_disk_before_the_first_byte_leaves() {
+    let (directory, operations) = directory();
+    let keys = directory.path().to_owned();
+    let mut operation = operations.begin("payout 1").await.unwrap();
+    let server = service_fn(move |request: Request<Full<Bytes>>| {
+        let key = request.headers()["x-idempotency-key"].to_str().unwrap().to_owned();
+        let files = std::fs::read_dir(&keys).unwrap().map(|file| file.unwrap().path());
+        let kept = files.filter(|path| std::fs::read_to_string(path).unwrap().contains(&key)).count();
+        async move { Ok::<_, io::Error>(Response::new(Full::new(Bytes::from(kept.to_string())))) }
+    });
+    let answer = operation.send(&mut ClientLayer::new().layer(server), post("/")).await.unwrap();
+    let body = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+    assert_eq!(body, "1");
+}
+
+#[tokio::test]
+async fn after_a_restart_the_same_name_has_the_same_key_until_it_is_finished() {
+    let (directory, operations) = directory();
+    let first = operations.begin("payout 1").await.unwrap();
+    assert!(!first.is_resumed());
+    assert_ne!(first.key(), operations.begin("payout 2").await.unwrap().key());
+
+    let mut second = over(&directory).begin("payout 1").await.unwrap();
+    assert!(second.is_resumed());
+    assert_eq!(second.key(), first.key());
+    assert_eq!(names(&operations).await, ["payout 1", "payout 2"]);
+
+    let canned = Canned::turns([]);
+    assert_eq!(send(&mut second, &canned).await, Some(201));
+    assert_eq!(canned.asked()[0].key(), first.key().as_str());
+    // The answer alone drops nothing: the application has not written it down.
+    assert_eq!(names(&operations).await, ["payout 1", "payout 2"]);
+    assert!(second.finish().await.unwrap());
+    assert_eq!(names(&over(&directory)).await, ["payout 2"]);
+
+    let next = operations.begin("payout 1").await.unwrap();
+    assert!(!next.is_resumed());
+    assert_ne!(next.key(), first.key());
+    // One that was left behind drops no key but its own.
+    first.forget().await.unwrap();
+    assert_eq!(names(&operations).await, ["payout 1", "payout 2"]);
+}
+
+#[tokio::test]
+async fn a_key_stays_through_everything_that_is_not_definitive() {
+    let turns = [
+        (Turn::status(422), Some(Conclusion::Open)),
+        (Turn::answer(409, &[("x-should-retry", "false")], ""), Some(Conclusion::Open)),
+        (Turn::answer(503, &[("x-idempotent-result", "true")], ""), Some(Conclusion::Open)),
+        (Turn::status(503), Some(Conclusion::Again)),
+        (Turn::answer(409, &[("retry-after", "0")], ""), Some(Conclusion::Again)),
+        (Turn::Fail, None),
+    ];
+    let (directory, _) = directory();
+    let key = over(&directory).begin("payout 1").await.unwrap().key().clone();
+    for (turn, conclusion) in turns {
+        let operations = over(&directory);
+        let mut operation = operations.begin("payout 1").await.unwrap();
+        send(&mut operation, &Canned::ever(turn)).await;
+        assert_eq!(operation.conclusion(), conclusion);
+        assert_eq!(operation.key(), &key);
+        assert!(!operation.finish().await.unwrap());
+        assert_eq!(names(&operations).await, ["payout 1"]);
+    }
+    // Dropped without a word, it stays too.
+    drop(over(&directory).begin("payout 1").await.unwrap());
+    let mut operation = over(&directory).begin("payout 1").await.unwrap();
+    assert_eq!(send(&mut operation, &Canned::turns([])).await, Some(201));
+    assert!(operation.finish().await.unwrap());
+    assert_eq!(names(&over(&directory)).await, [] as [String; 0]);
+}
+
+#[tokio::test]
+async fn what_was_definitive_stays_so() {
+    let operations = Operations::new(MemoryKeys::new());
+    let mut operation = operations.begin("payout 1").await.unwrap();
+    send(&mut operation, &Canned::turns([])).await;
+    send(&mut operation, &Canned::ever(Turn::status(503))).await;
+    assert_eq!(operation.conclusion(), Some(Conclusion::Definitive));
+    assert!(operation.finish().await.unwrap());
+}
+
+#[tokio::test]
+async fn an_operation_that_is_too_old_does_not_begin_until_it_is_forgotten() {
+    let keys = MemoryKeys::new();
+    let now = SystemTime::now();
+    for (name, age) in [("young", 23 * HOUR), ("old", 24 * HOUR), ("older", 240 * HOUR)] {
+        let key = IdempotencyKey::parse(name.as_bytes()).unwrap();
+        keys.keep(KeptKey { operation: name.into(), key, created_at: now - age }).await.unwrap();
+    }
+    let operations = Operations::new(keys);
+    assert!(operations.begin("young").await.unwrap().is_resumed());
+    for name in ["old", "older"] {
+        for _ in 0..2 {
+            let error = operations.begin(name).await.unwrap_err();
+            let OperationError::Expired { created_at } = error else { panic!("{error:?}") };
+            assert!(created_at <= now - 24 * HOUR);
+        }
+    }
+    assert_eq!(names(&operations).await, ["old", "older", "young"]);
+    let old = operations.pending().await.unwrap().into_iter().find(|kept| kept.operation == "old").unwrap();
+    operations.forget(&old).await.unwrap();
+    let operation = operations.begin("old").await.unwrap();
+    assert!(!operation.is_resumed());
+    assert_ne!(operation.key(), &old.key);
+    // The retention is the server's to say.
+    assert!(operations.clone().retention(1000 * HOUR).begin("older").await.unwrap().is_resumed());
+    assert!(operations.retention(HOUR).begin("young").await.is_err());
+}
+
+#[tokio::test]
+async fn a_key_of_ones_own_is_kept_and_the_one_that_was_there_first_wins() {
+    let key = |text: &str| IdempotencyKey::parse(text.as_bytes()).unwrap();
+    let (directory, operations) = directory();
+    let first = operations.begin_under("payout 1", key("mine")).await.unwrap();
+    assert_eq!((first.key().as_str(), first.is_resumed()), ("mine", false));
+    let second = over(&directory).begin_under("payout 1", key("other")).await.unwrap();
+    assert_eq!((second.key().as_str(), second.is_resumed()), ("mine", true));
+    assert!(over(&directory).begin("payout 1").await.unwrap().is_resumed());
+    // The same key is no sign that nothing was sent.
+    assert!(over(&directory).begin_under("payout 1", key("mine")).await.unwrap().is_resumed());
+}
+
+/// A table that keeps what it is given, and does not say so while it is down.
+#[derive(Debug, Clone, Default)]
+struct Table {
+    inner: MemoryKeys,
+    is_down: bool,
+}
+
+impl KeyStore for Table {
+    async fn keep(&self, new: KeptKey) -> io::Result<KeptKey> {
+        let kept = self.inner.keep(new).await?;
+        if self.is_down { Err(io::Error::other("the table is gone")) } else { Ok(kept) }
+    }
+
+    async fn remove(&self, operation: &str, key: &IdempotencyKey) -> io::Result<()> {
+        if self.is_down { Err(io::Error::other("gone")) } else { self.inner.remove(operation, key).await }
+    }
+
+    async fn all(&self) -> io::Result<Vec<KeptKey>> {
+        self.inner.all().await
+    }
+}
+
+#[tokio::test]
+async fn without_certainty_that_the_key_is_kept_nothing_begins() {
+    let up = Table::default();
+    let down = Operations::new(Table { is_down: true, ..up.clone() });
+    let error = down.begin("payout 1").await.unwrap_err();
+    assert!(matches!(error, OperationError::Store(_)), "{error:?}");
+    assert!(std::error::Error::source(&error).is_some());
+    // What it kept all the same is taken up by whoever comes next.
+    let kept = up.inner.all().await.unwrap().remove(0);
+    let operation = Operations::new(up.clone()).begin("payout 1").await.unwrap();
+    assert_eq!((operation.key(), operation.is_resumed()), (&kept.key, true));
+    assert!(down.forget(operation.kept()).await.is_err());
+    assert_eq!(up.inner.all().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn marked_requests_go_without_the_layer_too() {
+    let canned = Canned::turns([Turn::status(503)]);
+    let (_server, uri) = canned.serve().await;
+    let operations = Operations::new(MemoryKeys::new());
+    let mut operation = operations.begin("payout 1").await.unwrap();
+    let mut client = connections();
+    let mut request = post(&uri);
+    request.headers_mut().insert("idempotency-key", "other".parse().unwrap());
+    assert_eq!(operation.send(&mut client, request).await.unwrap().status(), 503);
+    assert_eq!(operation.conclusion(), Some(Conclusion::Again));
+    assert_eq!(operation.send(&mut client, post(&uri)).await.unwrap().status(), 201);
+    assert_eq!(operation.conclusion(), Some(Conclusion::Definitive));
+    assert!(canned.asked().iter().all(|asked| asked.key() == operation.key().as_str()));
+    assert!(operation.finish().await.unwrap());
+}
+
+#[tokio::test]
+async fn without_the_layer_a_conflict_with_a_document_is_not_definitive() {
+    let problem = [("content-type", "application/problem+json")];
+    let canned = Canned::turns([
+        Turn::answer(409, &problem, r#"{"code":"idempotency_key_in_flight"}"#),
+        Turn::answer(409, &[], "out of stock"),
+    ]);
+    let mut operation = Operations::new(MemoryKeys::new()).begin("payout 1").await.unwrap();
+    let mut client = canned.clone();
+    operation.send(&mut client, post("/")).await.unwrap();
+    assert_eq!(operation.conclusion(), Some(Conclusion::Open));
+    operation.send(&mut client, post("/")).await.unwrap();
+    assert_eq!(operation.conclusion(), Some(Conclusion::Definitive));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_who_begin_at_once_all_have_one_key_and_one_is_not_resumed() {
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let mut beginning = tokio::task::JoinSet::new();
+    for _ in 0..24 {
+        let directory = Arc::clone(&directory);
+        beginning.spawn(async move {
+            let operation = over(&directory).begin("payout 1").await.unwrap();
+            (operation.key().as_str().to_owned(), operation.is_resumed())
+        });
+    }
+    let begun = beginning.join_all().await;
+    assert!(begun.iter().all(|(key, _)| *key == begun[0].0));
+    assert_eq!(begun.iter().filter(|(_, is_resumed)| !is_resumed).count(), 1);
+}

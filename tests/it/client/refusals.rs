@@ -1,0 +1,191 @@
+//! What the real layer says to a client that is its other half.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::{Request, StatusCode};
+use tower_idempotency::client::Conclusion::{self, Definitive, Open};
+use tower_idempotency::client::{MemoryKeys, Operations};
+use tower_idempotency::store::ErrorKind;
+use tower_idempotency::{OnAbandoned, OnFailed};
+
+use super::{Answered, ask, connections, patient, quick};
+use crate::support::{
+    Effects, Fault, Gate, Operation, Scripted, Server, app, counting, gated, layer, layer_over, store,
+};
+
+fn order(key: &str, body: &'static str) -> Request<Body> {
+    Request::post("/orders").header("x-idempotency-key", key).body(Body::from(body)).unwrap()
+}
+
+async fn asked(server: &Router, key: &str, body: &'static str) -> Answered {
+    ask(quick(), server.clone(), order(key, body)).await.unwrap()
+}
+
+#[track_caller]
+fn assert_refused(answer: &Answered, status: u16, code: &str, conclusion: Conclusion) {
+    let problem: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!((answer.status.as_u16(), problem["code"].as_str()), (status, Some(code)));
+    assert_eq!((answer.conclusion, answer.attempts), (Some(conclusion), Some(1)), "{answer:?}");
+}
+
+#[tokio::test]
+async fn another_request_under_the_key_is_refused_once_and_leaves_it_open() {
+    let effects = Effects::new();
+    let server: Router = counting(&effects).layer(layer());
+    assert_eq!(asked(&server, "k", "one").await.conclusion, Some(Definitive));
+    assert_refused(&asked(&server, "k", "two").await, 409, "idempotency_key_reused", Open);
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
+async fn in_flight_is_asked_again_until_it_is_finished_and_then_replayed() {
+    let (effects, gate) = (Effects::new(), Gate::new());
+    let server = Server::start(gated(&effects, &gate).layer(layer())).await;
+    let uri = format!("http://{}/", server.address());
+    let operation = Operations::new(MemoryKeys::new()).begin("a").await.unwrap();
+    let layer = quick().max_retry_after(Duration::ZERO).attempt_timeout(Duration::from_millis(200));
+    let mut request = super::post(uri);
+    operation.mark(&mut request);
+    // The first attempt is given up while the handler runs; those after it find it in flight.
+    let asking = ask(layer, connections(), request);
+    let opening = async {
+        effects.reached(1).await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        gate.open();
+    };
+    let (answer, ()) = tokio::join!(asking, opening);
+    let answer = answer.unwrap();
+    assert_eq!((answer.status.as_u16(), &*answer.body), (200, &b"done"[..]));
+    assert_eq!(answer.headers["x-idempotent-result"], "true");
+    assert_eq!(answer.conclusion, Some(Definitive));
+    assert!(answer.attempts.unwrap() > 2, "{answer:?}");
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_that_a_layer_asks_for_is_waited_for() {
+    let (effects, gate) = (Effects::new(), Gate::new());
+    let server: Router = gated(&effects, &gate).layer(layer().retry_after(Duration::from_secs(7)));
+    let first = tokio::spawn(ask(patient(), server.clone(), order("k", "one")));
+    effects.reached(1).await;
+    let began = tokio::time::Instant::now();
+    let second = tokio::spawn(ask(patient(), server, order("k", "one")));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    gate.open();
+    assert_eq!(first.await.unwrap().unwrap().attempts, Some(1));
+    assert_eq!(second.await.unwrap().unwrap().attempts, Some(2));
+    let waited = began.elapsed();
+    assert!((7_000..=7_110).contains(&waited.as_millis()), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_was_cut_off_leaves_the_key_open_where_it_is_not_run_again() {
+    let scripted = Scripted::over(store());
+    scripted.fault(Operation::Renew, Fault::Error(ErrorKind::Timeout));
+    let guard = layer_over(tower_idempotency::store::DynStore::new(scripted.clone()));
+    let (effects, gate) = (Effects::new(), Gate::new());
+    let lease = Duration::from_secs(5);
+    let server: Router = gated(&effects, &gate).layer(guard.lease(lease).on_abandoned(OnAbandoned::Refuse));
+    let cut_off = tokio::spawn(ask(quick(), server.clone(), order("k", "one")));
+    effects.reached(1).await;
+    cut_off.abort();
+    tokio::time::sleep(lease * 2).await;
+    assert_refused(&asked(&server, "k", "one").await, 409, "idempotency_outcome_unknown", Open);
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
+async fn a_failed_attempt_runs_again_or_leaves_the_key_open_as_the_layer_says() {
+    let failing = |effects: &Effects| {
+        let ledger = effects.clone();
+        app(effects, move |_| {
+            let status = if ledger.count() < 3 { StatusCode::BAD_GATEWAY } else { StatusCode::CREATED };
+            async move { (status, "done") }
+        })
+    };
+    let effects = Effects::new();
+    let server = failing(&effects).layer(layer());
+    asked(&server, "k", "one").await.assert_done("done", 3);
+
+    let effects = Effects::new();
+    let server = failing(&effects).layer(layer().on_failed(OnFailed::Refuse));
+    let answer = asked(&server, "k", "one").await;
+    // The 502 itself is repeated; its repeat is refused.
+    assert_eq!((answer.status.as_u16(), answer.conclusion, answer.attempts), (409, Some(Open), Some(2)));
+    assert_eq!(effects.count(), 1);
+
+    let effects = Effects::new();
+    let server = failing(&effects).layer(layer().on_failed(OnFailed::Replay));
+    let answer = asked(&server, "k", "one").await;
+    assert_eq!((answer.status.as_u16(), answer.conclusion, answer.attempts), (502, Some(Open), Some(2)));
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_was_not_kept_ends_the_operation_all_the_same() {
+    let effects = Effects::new();
+    let server: Router =
+        app(&effects, |_| async { (StatusCode::CREATED, "a long answer") }).layer(layer().max_response(4));
+    assert_eq!(asked(&server, "k", "one").await.body, "a long answer");
+    assert_refused(&asked(&server, "k", "one").await, 409, "idempotency_result_not_retained", Definitive);
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_was_mended_goes_on_under_its_key() {
+    let effects = Effects::new();
+    let ledger = effects.clone();
+    let server: Router = app(&effects, move |_| {
+        let status = if ledger.count() == 1 { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::CREATED };
+        async move { (status, "done") }
+    })
+    .layer(layer());
+    let answer = asked(&server, "k", "wrong").await;
+    assert_eq!((answer.status.as_u16(), answer.conclusion, answer.attempts), (422, Some(Open), Some(1)));
+    asked(&server, "k", "right").await.assert_done("done", 1);
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_for_a_while_is_waited_for() {
+    let scripted = Scripted::over(store());
+    scripted.fault(Operation::Reserve, Fault::Error(ErrorKind::Unavailable));
+    let effects = Effects::new();
+    let server: Router =
+        counting(&effects).layer(layer_over(tower_idempotency::store::DynStore::new(scripted.clone())));
+    let client = quick().max_retry_after(Duration::ZERO);
+    let healing = async {
+        scripted.called(Operation::Reserve, 3).await;
+        scripted.heal();
+    };
+    let (answer, ()) = tokio::join!(ask(client, server, order("k", "one")), healing);
+    let answer = answer.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.conclusion), (200, Some(Definitive)));
+    assert!(answer.attempts.unwrap() > 3);
+    assert_eq!(effects.count(), 1);
+}
+
+#[cfg(feature = "strict-keys")]
+#[tokio::test]
+async fn the_ietf_profile_takes_quoted_keys_and_its_422_leaves_the_key_open() {
+    let effects = Effects::new();
+    let server: Router = counting(&effects).layer(layer().ietf());
+    let client = || quick().header(http::HeaderName::from_static("idempotency-key")).quoted();
+    let operation = Operations::new(MemoryKeys::new()).begin("a").await.unwrap();
+    let request = |body: &'static str| {
+        let mut request = Request::post("/orders").body(Body::from(body)).unwrap();
+        operation.mark(&mut request);
+        request
+    };
+    let first = ask(client(), server.clone(), request("one")).await.unwrap();
+    assert_eq!((first.status.as_u16(), first.conclusion), (200, Some(Definitive)));
+    let replay = ask(client(), server.clone(), request("one")).await.unwrap();
+    assert_eq!(
+        (&replay.headers["x-idempotent-result"], &replay.body),
+        (&"true".parse().unwrap(), &first.body)
+    );
+    let other = ask(client(), server, request("two")).await.unwrap();
+    assert_refused(&other, 422, "idempotency_key_reused", Open);
+    assert_eq!(effects.count(), 1);
+}

@@ -1,0 +1,192 @@
+//! How long is waited, and when it is enough. The clock is paused, and the service in the same process.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+use tower::retry::budget::TpsBudget;
+use tower_idempotency::client::{ClientLayer, Conclusion, ErrorKind};
+
+use super::{Answered, Canned, Turn, ask, patient, post};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn in_flight(retry_after: &str) -> Turn {
+    Turn::answer(409, &[("retry-after", retry_after)], "")
+}
+
+async fn asked(layer: ClientLayer, canned: &Canned) -> Answered {
+    ask(layer, canned.clone(), post("/")).await.unwrap()
+}
+
+/// Asserts that a wait is this long, and up to 100 ms longer. A clock in whole milliseconds adds one.
+#[track_caller]
+fn assert_about(waited: Duration, asked: Duration) {
+    assert!(waited >= asked && waited <= asked + Duration::from_millis(102), "{waited:?} for {asked:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_is_asked_for_is_waited_for_in_seconds_and_as_a_date() {
+    let ten_seconds_later =
+        [("date", "Mon, 23 Nov 2026 12:00:00 GMT"), ("retry-after", "Mon, 23 Nov 2026 12:00:10 GMT")];
+    let canned = Canned::turns([
+        in_flight("3"),
+        Turn::answer(503, &[("retry-after", "5")], ""),
+        Turn::answer(429, &ten_seconds_later, ""),
+        Turn::answer(429, &[("retry-after", "Mon, 23 Nov 1998 12:00:10 GMT")], ""),
+    ]);
+    asked(patient(), &canned).await.assert_done("done", 5);
+    let waits = canned.waits();
+    for (wait, seconds) in waits.iter().zip([3, 5, 10, 0]) {
+        assert_about(*wait, SECOND * seconds);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_date_without_a_date_of_the_answer_is_judged_by_the_clock() {
+    let later = httpdate::fmt_http_date(SystemTime::now() + 8 * SECOND);
+    let canned = Canned::turns([in_flight(&later)]);
+    asked(patient(), &canned).await.assert_done("done", 2);
+    // The date knows whole seconds, and the clock goes on meanwhile.
+    let wait = canned.waits()[0];
+    assert!(wait > 5 * SECOND && wait <= 9 * SECOND, "{wait:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_for_is_bounded() {
+    let canned = Canned::turns([in_flight("86400"), in_flight("99999999999999999999999")]);
+    asked(patient().total_timeout(SECOND * 600), &canned).await.assert_done("done", 3);
+    for wait in canned.waits() {
+        assert_about(wait, SECOND * 30);
+    }
+
+    let canned = Canned::turns([in_flight("30")]);
+    asked(patient().max_retry_after(2 * SECOND), &canned).await.assert_done("done", 2);
+    assert_about(canned.waits()[0], 2 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_would_end_too_late_is_not_begun() {
+    let canned = Canned::turns([in_flight("20"), in_flight("25"), in_flight("21")]);
+    let began = Instant::now();
+    let answer = asked(patient(), &canned).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.conclusion, answer.attempts),
+        (409, Some(Conclusion::Again), Some(3))
+    );
+    assert!(began.elapsed() < 46 * SECOND, "it is known at once: {:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_cannot_be_read_is_no_value() {
+    for value in ["soon", "-1", "1.5", ""] {
+        let canned = Canned::turns([Turn::answer(503, &[("retry-after", value)], "")]);
+        asked(patient(), &canned).await.assert_done("done", 2);
+        assert!(canned.waits()[0] <= Duration::from_millis(102), "{value:?}: {:?}", canned.waits());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_grow_up_to_their_ceiling_and_differ() {
+    let mut longest = [Duration::ZERO; 9];
+    for _ in 0..40 {
+        let canned = Canned::turns(vec![Turn::status(503); 9]);
+        asked(patient(), &canned).await.assert_done("done", 10);
+        for ((wait, most), longest) in
+            canned.waits().iter().zip([100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000]).zip(&mut longest)
+        {
+            assert!(*wait <= Duration::from_millis(most + 2), "{wait:?} of {most}");
+            *longest = (*longest).max(*wait);
+        }
+    }
+    // All of 40 are below half of their ceiling once in 10^12 runs.
+    assert!(
+        longest[0] > Duration::from_millis(50) && longest[8] > Duration::from_millis(2500),
+        "{longest:?}"
+    );
+    assert!(longest[0] != longest[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn backoff_can_be_set() {
+    let canned = Canned::turns(vec![Turn::Fail; 5]);
+    asked(patient().backoff(SECOND, 2 * SECOND), &canned).await.assert_done("done", 6);
+    let waits = canned.waits();
+    assert!(waits[0] <= SECOND + Duration::from_millis(2), "{waits:?}");
+    assert!(waits.iter().all(|wait| *wait <= 2 * SECOND + Duration::from_millis(2)), "{waits:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_of_it_ends_with_the_last_answer_when_the_time_is_over() {
+    let canned = Canned::ever(Turn::status(503));
+    let began = Instant::now();
+    let answer = asked(patient(), &canned).await;
+    assert_eq!((answer.status.as_u16(), answer.conclusion), (503, Some(Conclusion::Again)));
+    assert_eq!(answer.attempts.unwrap() as usize, canned.count());
+    assert!(canned.count() > 10, "{}", canned.count());
+    assert!(began.elapsed() <= 60 * SECOND, "{:?}", began.elapsed());
+    assert!(began.elapsed() >= 50 * SECOND, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_server_is_asked_again_after_each_bound_and_the_last_attempt_is_cut_to_what_is_left() {
+    let canned = Canned::ever(Turn::Hang);
+    let began = Instant::now();
+    let layer = patient().attempt_timeout(10 * SECOND).total_timeout(25 * SECOND);
+    let error = ask(layer, canned.clone(), post("/")).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts(), error.is_open()), (ErrorKind::Timeout, 3, true));
+    assert_eq!(canned.count(), 3);
+    assert_eq!(canned.ended(), 3, "what was given up is dropped");
+    assert!((25_000..=25_002).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+
+    let canned = Canned::turns([Turn::Hang, Turn::done().after(11 * SECOND), Turn::done().after(9 * SECOND)]);
+    asked(patient(), &canned).await.assert_done("done", 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bounds_without_end_do_not_overflow() {
+    let layer = patient().attempt_timeout(Duration::MAX).total_timeout(Duration::MAX);
+    let layer = layer.max_retry_after(Duration::MAX);
+    let canned = Canned::turns([in_flight("86400"), Turn::Fail, Turn::done().after(SECOND * 100_000)]);
+    asked(layer, &canned).await.assert_done("done", 3);
+    assert_about(canned.waits()[0], SECOND * 86400);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_number_of_attempts_can_be_set() {
+    for most in [1, 2, 5] {
+        let canned = Canned::ever(Turn::status(503));
+        let answer = asked(patient().max_attempts(most.try_into().unwrap()), &canned).await;
+        assert_eq!((answer.attempts, canned.count()), (Some(most), most as usize));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_budget_there_is_one_attempt_and_its_answer_or_its_error() {
+    let layer = || ClientLayer::new().budget(TpsBudget::new(10 * SECOND, 0, 0.0));
+    let canned = Canned::turns([Turn::status(503)]);
+    let answer = asked(layer(), &canned).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.conclusion, answer.attempts),
+        (503, Some(Conclusion::Again), Some(1))
+    );
+    let canned = Canned::turns([Turn::Fail]);
+    let error = ask(layer(), canned.clone(), post("/")).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts(), canned.count()), (ErrorKind::Connection, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_budget_is_one_for_all_clones_and_bounds_what_an_outage_costs() {
+    // Ten repeats in ten seconds.
+    let layer = ClientLayer::new().budget(TpsBudget::new(10 * SECOND, 1, 0.0)).total_timeout(9 * SECOND);
+    let canned = Canned::ever(Turn::status(503));
+    let mut operations = tokio::task::JoinSet::new();
+    for _ in 0..30 {
+        operations.spawn(ask(layer.clone(), canned.clone(), post("/")));
+    }
+    for answer in operations.join_all().await {
+        assert_eq!(answer.unwrap().status, 503);
+    }
+    assert_eq!(canned.count(), 30 + 10);
+    // Answers that are certain draw on nothing.
+    asked(layer, &Canned::turns([])).await.assert_done("done", 1);
+}
