@@ -61,8 +61,8 @@ impl Conclusion {
         }
     }
 
-    /// Judges an answer whose body was not read. A conflict whose problem document is unknown may be in flight: to take it for
-    /// definitive would drop a key that is needed.
+    /// Judges an answer whose body was not read. A conflict whose problem document is unknown may be in flight: to take
+    /// it for definitive would drop a key that is needed.
     pub(crate) fn of_unread(status: StatusCode, headers: &HeaderMap) -> Self {
         let conclusion = Self::of(status, headers, &[]);
         let is_unknown = status.as_u16() == 409 && is_problem(headers) && !is_replay(headers);

@@ -53,8 +53,8 @@ impl Error {
         self.attempts
     }
 
-    /// The key under which the request was sent, so that the caller can go on under it, or ask what became of the operation. `None` if nothing was sent, if
-    /// the request had no key, or if its key is none that this crate can read.
+    /// The key under which the request was sent, so that the caller can go on under it, or ask what became of the
+    /// operation. `None` if nothing was sent, if the request had no key, or if its key is none that this crate can read.
     pub fn key(&self) -> Option<&IdempotencyKey> {
         self.key.as_ref()
     }

@@ -32,15 +32,18 @@ impl fmt::Debug for KeptKey {
     }
 }
 
-/// Keeps keys from before the first attempt until the answer is certain: [`FileKeys`] through a restart, [`MemoryKeys`] not.
+/// Keeps keys from before the first attempt until the answer is certain: [`FileKeys`] through a restart, [`MemoryKeys`]
+/// not.
 ///
-/// A table of one's own database is the best place, if the operation comes from there: one row for each operation, unique by its name.
+/// A table of one's own database is the best place, if the operation comes from there: one row for each operation, unique
+/// by its name.
 pub trait KeyStore: Send + Sync + 'static {
     /// Keeps `new`, unless a key is kept for the operation already, and gives the one that is kept then.
     ///
     /// A `new` that was kept comes back as it is, its time not rounded: by that an operation is known not to be resumed.
     ///
-    /// It is one step: of several callers at once, in whatever process, all get one key. When it returns, the key survives what the store is to survive.
+    /// It is one step: of several callers at once, in whatever process, all get one key. When it returns, the key
+    /// survives what the store is to survive.
     ///
     /// # Errors
     ///

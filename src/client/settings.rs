@@ -70,8 +70,8 @@ impl Settings {
             || KEY_HEADERS.iter().any(has_header)
     }
 
-    /// Gives a request its key: that of its [`Operation`](super::Operation), or the one that it has, or a new one. Tells which one it is, if it can
-    /// be read.
+    /// Gives a request its key: that of its [`Operation`](super::Operation), or the one that it has, or a new one. Tells
+    /// which one it is, if it can be read.
     pub(crate) fn mark(&self, request: &mut Parts, body: &Bytes) -> Option<IdempotencyKey> {
         let operations = request.extensions.get::<IdempotencyKey>().cloned();
         if operations.is_none() && self.has_key(request) {
