@@ -18,6 +18,8 @@ mod waiting;
 mod killed;
 #[cfg(feature = "redis")]
 mod lossy;
+#[cfg(all(feature = "redis", unix))]
+mod recipe;
 
 use std::time::Duration;
 
