@@ -1,7 +1,7 @@
 //! A payments server with knobs, to try every behaviour of the layer against: by hand, from tests, under load.
 //!
-//! `cargo run --release --all-features --example sandbox -- --help` lists the flags. It runs on Unix, for it drains
-//! on SIGTERM.
+//! `cargo run --release --all-features --example sandbox -- --help` lists the flags. A browser finds a page at `/`,
+//! where ten clicks are one payment. It runs on Unix, for it drains on SIGTERM.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -15,6 +15,7 @@ use problem::Problem;
 
 mod args;
 mod ledger;
+mod page;
 mod payments;
 mod problem;
 mod server;

@@ -16,8 +16,8 @@ use tower_idempotency::{CanonicalBody, EncryptionKeys, IdempotencyLayer, JsonPoi
 
 use crate::args::{Args, Profile};
 use crate::ledger::Ledger;
-use crate::payments;
 use crate::problem::Problem;
+use crate::{page, payments};
 
 pub(crate) async fn serve<S: Store + Clone>(
     store: S,
@@ -57,6 +57,7 @@ fn app<S: Store + Clone>(store: S, guard: IdempotencyLayer<S>, ledger: impl Ledg
         // Routes only: a request to nowhere leaves no record of its 404.
         .route_layer(guard)
         .route("/healthz", get(move || health(store.clone(), bound)))
+        .merge(page::routes())
         // Both limits are one, or the smaller would hide the other.
         .layer(DefaultBodyLimit::max(args.max_request))
         .layer(CatchPanicLayer::new())

@@ -4,6 +4,7 @@ mod arguments;
 mod bad_input;
 mod drain;
 mod knobs;
+mod page;
 #[cfg(feature = "redis")]
 mod redis;
 mod repeats;
