@@ -101,9 +101,8 @@ export function showAttempts(attempts, order) {
     result.firstChild.setAttribute("aria-hidden", "true");
     return row(`attempt ${attempt.key} ${attempt.count}`, attempt.order === order.number ? "own" : "", [
       time(attempt.at),
-      document.createTextNode(attempt.order),
+      document.createTextNode(`${attempt.order}, ${attempt.count}`),
       key(attempt.key),
-      document.createTextNode(String(attempt.count)),
       result,
     ]);
   });

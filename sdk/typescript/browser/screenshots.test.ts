@@ -1,8 +1,9 @@
 import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { afterEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { BrowserContextOptions } from "playwright-core";
 import { Browser } from "./support/browser.js";
+import { endsWithTheTest } from "./support/ending.js";
 import { Sandbox } from "./support/sandbox.js";
 import { Shop } from "./support/shop.js";
 
@@ -15,17 +16,10 @@ const LOOKS: Record<string, BrowserContextOptions> = {
   "narrow dark": { colorScheme: "dark", viewport: { width: 390, height: 844 } },
 };
 
-let end: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const close of end.reverse()) await close();
-  end = [];
-});
-
 for (const [look, options] of Object.entries(LOOKS)) {
   test(`the page can be looked at: ${look}`, async () => {
-    const sandbox = await Sandbox.start();
-    const browser = new Browser({ ...options, reducedMotion: "reduce" });
-    end = [() => sandbox.end(), () => browser.end()];
+    const sandbox = endsWithTheTest(await Sandbox.start());
+    const browser = endsWithTheTest(new Browser({ ...options, reducedMotion: "reduce" }));
     mkdirSync(PLACE, { recursive: true });
     const page = await browser.open(sandbox.address);
     const shop = new Shop(page);
@@ -61,6 +55,7 @@ for (const [look, options] of Object.entries(LOOKS)) {
     await shop.pay.click();
     await take("4-mistakes");
 
+    expect(sandbox.effects()).toHaveLength(3);
     const width = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
     expect(width, "nothing is cut off at the side").toBeLessThanOrEqual(0);
     expect(browser.complaints).toEqual([]);

@@ -1,0 +1,121 @@
+import { expect, test } from "vitest";
+import { Browser } from "./support/browser.js";
+import { endsWithTheTest } from "./support/ending.js";
+import { Proxy } from "./support/proxy.js";
+import { Sandbox } from "./support/sandbox.js";
+import { Shop } from "./support/shop.js";
+
+/** Clicks Pay on a slow server, and gives the key once the request has left. */
+async function payAndGetKey(shop: Shop, time: "2 seconds" | "5 seconds" = "2 seconds"): Promise<string> {
+  await shop.serverTakes(time);
+  const left = shop.page.waitForRequest((request) => request.method() === "POST");
+  await shop.click(1);
+  const key = (await left).headers()["x-idempotency-key"];
+  expect(key).toBeTruthy();
+  return key ?? "";
+}
+
+/** The one effect there is. */
+function onlyEffect(sandbox: Sandbox) {
+  const effects = sandbox.effects();
+  expect(effects).toHaveLength(1);
+  return effects[0];
+}
+
+test("a reload in mid-request goes on with the same key, and says so", async () => {
+  const sandbox = endsWithTheTest(await Sandbox.start());
+  const browser = endsWithTheTest(new Browser());
+  const shop = new Shop(await browser.open(sandbox.address));
+  const key = await payAndGetKey(shop);
+  await shop.page.reload();
+  await shop.showsStatus("It was taken up again with its key");
+  const id = await shop.isPaid();
+  expect(onlyEffect(sandbox)).toMatchObject({ id, key });
+  expect((await shop.results())[0]).toContain("no answer: the page was left");
+});
+
+test("a page that is closed in mid-request goes on when it is opened again", async () => {
+  const sandbox = endsWithTheTest(await Sandbox.start());
+  const browser = endsWithTheTest(new Browser());
+  const first = new Shop(await browser.open(sandbox.address));
+  // A browser without a page would end.
+  await browser.open("about:blank");
+  const key = await payAndGetKey(first);
+  await first.page.close();
+  const again = new Shop(await browser.open(sandbox.address));
+  await again.showsStatus("It was taken up again with its key");
+  const id = await again.isPaid();
+  expect(onlyEffect(sandbox)).toMatchObject({ id, key });
+});
+
+test("a browser that is closed in mid-request goes on when it is started again", async () => {
+  const sandbox = endsWithTheTest(await Sandbox.start());
+  const browser = endsWithTheTest(new Browser());
+  const key = await payAndGetKey(new Shop(await browser.open(sandbox.address)), "5 seconds");
+  await browser.close();
+  const again = new Shop(await browser.open(sandbox.address));
+  await again.showsStatus("It was taken up again with its key");
+  const id = await again.isPaid();
+  expect(onlyEffect(sandbox)).toMatchObject({ id, key });
+});
+
+test("answers that a network loses are asked for again under the same key", async () => {
+  const sandbox = endsWithTheTest(await Sandbox.start());
+  const proxy = endsWithTheTest(await Proxy.before(sandbox.port));
+  const browser = endsWithTheTest(new Browser());
+  const shop = new Shop(await browser.open(proxy.address));
+  proxy.lose(3);
+  await shop.pay.dblclick();
+  const id = await shop.isPaid();
+  expect(proxy.lost).toBe(3);
+  const results = await shop.results();
+  expect(results).toHaveLength(4);
+  for (const lost of results.slice(0, 3)) expect(lost).toContain("lost: the connection broke");
+  expect(results[3]).toContain("201 replayed");
+  expect(onlyEffect(sandbox)).toMatchObject({ id, key: await shop.key() });
+});
+
+test("a server killed before it paid, and started again, pays once", async () => {
+  const sandbox = endsWithTheTest(await Sandbox.start("--store", "sqlite:DIRECTORY/store", "--lease", "1s"));
+  const browser = endsWithTheTest(new Browser());
+  const shop = new Shop(await browser.open(sandbox.address));
+  const key = await payAndGetKey(shop);
+  await sandbox.kill();
+  expect(sandbox.effects()).toEqual([]);
+  await shop.attempts.filter({ hasText: "lost: the connection broke" }).first().waitFor();
+  await sandbox.again();
+  const id = await shop.isPaid();
+  expect(onlyEffect(sandbox)).toMatchObject({ id, key });
+});
+
+test("a server killed after it paid replays its answer when it is started again", async () => {
+  const sandbox = endsWithTheTest(await Sandbox.start("--store", "sqlite:DIRECTORY/store", "--lease", "1s"));
+  const proxy = endsWithTheTest(await Proxy.before(sandbox.port));
+  const browser = endsWithTheTest(new Browser());
+  const shop = new Shop(await browser.open(proxy.address));
+  proxy.lose(Infinity);
+  await shop.pay.click();
+  await shop.attempts.filter({ hasText: "lost: the connection broke" }).first().waitFor();
+  await sandbox.kill();
+  const paid = onlyEffect(sandbox);
+  proxy.lose(0);
+  await sandbox.again();
+  expect(await shop.isPaid()).toBe(paid?.id);
+  expect((await shop.results()).at(-1)).toContain("201 replayed");
+  expect(onlyEffect(sandbox)).toEqual(paid);
+});
+
+test("two tabs that pay one order at once pay it once", async () => {
+  const sandbox = endsWithTheTest(await Sandbox.start());
+  const browser = endsWithTheTest(new Browser());
+  const one = new Shop(await browser.open(sandbox.address));
+  await one.serverTakes("2 seconds");
+  const other = new Shop(await browser.open(sandbox.address));
+  await Promise.all([one.click(3), other.click(3)]);
+  const ids = await Promise.all([one.isPaid(), other.isPaid()]);
+  const effect = onlyEffect(sandbox);
+  expect(ids).toEqual([effect?.id, effect?.id]);
+  // Each tab has asked, and has an answer of its own.
+  for (const shop of [one, other]) await shop.showsStatus("The same answer was given 6 times.");
+  expect(new Set([await one.key(), await other.key()])).toEqual(new Set([effect?.key]));
+});
