@@ -18,6 +18,8 @@ let number = orders.lastOrder().number;
 let ledger = [];
 /** What there is to say of an order while it is under way, by its number. */
 const says = new Map();
+/** That an order was taken up again, by its number: told until the next click. */
+const notes = new Map();
 /** How many clicks wait for an answer, by the number of the order. */
 const waiting = new Map();
 
@@ -26,7 +28,7 @@ function render() {
   number = order.number;
   view.showOrder(order);
   view.showCounter(order, ledger.filter(({ key }) => key !== null && key === order.key).length);
-  view.showStatus(order.stage === "paid" ? paid(order) : (says.get(number) ?? resting(order)));
+  view.showStatus(order.stage === "paid" ? paid(order, notes.get(number)) : (says.get(number) ?? resting(order)));
   view.showLedger(ledger, order);
   view.showAttempts(orders.attempts(), order);
 }
@@ -36,16 +38,17 @@ function click() {
   const order = orders.order(number);
   if (order.stage === "draft" && !view.showMistakes(orders.mistakes(order))) return;
   orders.update(number, ({ clicks }) => ({ clicks: clicks + 1, stage: order.stage === "paid" ? "paid" : "sent" }));
+  notes.delete(number);
   // Known to be paid: to ask under a new key now would be to pay again.
   if (order.stage === "paid" && Date.now() - order.paidAt > LINGER - MARGIN) render();
   else pay(number);
 }
 
 /** Sends an order, or joins the request that is under way for it. */
-async function pay(number, note) {
+async function pay(number) {
   const order = orders.order(number);
   waiting.set(number, (waiting.get(number) ?? 0) + 1);
-  says.set(number, busy(order, waiting.get(number), note ?? says.get(number)?.note));
+  says.set(number, busy(order, waiting.get(number), notes.get(number)));
   render();
   try {
     const answer = await client("/payments", {
@@ -83,7 +86,7 @@ async function judge(number, answer) {
 
 /** What the client tells on the way. Callers who share a request may all be told. */
 function progress(number, event) {
-  const note = says.get(number)?.note;
+  const note = notes.get(number);
   if (event.type === "attempt") orders.attemptBegins(number, event.key, tab);
   if (event.type === "answer" || event.type === "error") orders.attemptEnds(event.key, tab, resultOf(event));
   if (event.type === "retry") says.set(number, retrying(event, note));
@@ -119,7 +122,9 @@ async function readLedger() {
 async function takeUp() {
   for (const { operation, key } of await client.pending()) {
     const order = orders.order(operation);
-    if (order?.stage === "sent" && !waiting.get(operation)) pay(operation, takenUp(operation, key));
+    if (order?.stage !== "sent" || waiting.get(operation)) continue;
+    notes.set(operation, takenUp(operation, key));
+    pay(operation);
   }
 }
 

@@ -27,13 +27,14 @@ export function retrying({ delay }, note) {
 }
 
 /** An order that is paid. */
-export function paid(order) {
+export function paid(order, takenUp) {
   const { answers, payments = [] } = order;
   if (payments.length > 1) {
     return { tone: "refused", title: `Paid ${payments.length} times!`, detail: payments.join(", ") };
   }
   const detail = `${priceOf(order)} to ${order.to.trim()}${payments.map((id) => `, payment ${id}`)}.`;
-  const note = answers > 1 ? `The same answer was given ${answers} times.` : "Click again: it stays one payment.";
+  const count = answers > 1 ? `The same answer was given ${answers} times.` : "Click again: it stays one payment.";
+  const note = takenUp ? `${takenUp} ${count}` : count;
   return { tone: "done", title: "Paid, once.", detail, note };
 }
 

@@ -6,6 +6,7 @@ export class Proxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #toLose = 0;
+  #inTheMiddle = false;
   /** How many answers to a POST were lost. */
   lost = 0;
 
@@ -23,9 +24,16 @@ export class Proxy {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/`;
   }
 
-  /** Loses the answers to the next POSTs. */
+  /** Loses the answers to the next POSTs, of which not a byte comes through. */
   lose(answers: number): void {
     this.#toLose = answers;
+    this.#inTheMiddle = false;
+  }
+
+  /** Cuts the answers to the next POSTs short of their last byte. */
+  cut(answers: number): void {
+    this.#toLose = answers;
+    this.#inTheMiddle = true;
   }
 
   async end(): Promise<void> {
@@ -51,7 +59,8 @@ export class Proxy {
       if (!isPost || this.#toLose === 0) return void client.write(bytes);
       this.#toLose -= 1;
       this.lost += 1;
-      cut();
+      if (this.#inTheMiddle) client.write(bytes.subarray(0, -1), cut);
+      else cut();
     });
   }
 }
