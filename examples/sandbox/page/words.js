@@ -74,8 +74,8 @@ export function resultOf({ type, status, conclusion, replayed, error }) {
 
 function lost(error) {
   const cause = error instanceof LostAnswer ? error : error?.cause;
-  if (cause instanceof LostAnswer) return "lost: the answer got lost";
-  return error?.name === "TimeoutError" ? "lost: no answer in time" : "lost: the connection broke";
+  if (cause instanceof LostAnswer) return "answer lost";
+  return error?.name === "TimeoutError" ? "lost: no answer in time" : "lost: connection broke";
 }
 
 function sentence(words) {
