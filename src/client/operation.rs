@@ -190,7 +190,9 @@ impl<K: KeyStore> Operation<K> {
     }
 
     /// Drops the key if the answer was definitive, and tells whether it was. Call it when the application has written
-    /// down what came of the operation: after it, the same name is a new operation.
+    /// down what came of the operation: after it, the same name is a new operation. An answer larger than
+    /// [`max_response`](super::ClientLayer::max_response), or a stream of events, counts before its end has come: it
+    /// must have been read by then.
     ///
     /// # Errors
     ///

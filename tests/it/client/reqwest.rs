@@ -1,11 +1,11 @@
 //! The layer as a middleware of reqwest-middleware.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::Extensions;
+use http::{Extensions, Version};
 use reqwest::{Body, Request, Response};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next, Result};
 use tower_idempotency::client::{
@@ -148,6 +148,30 @@ async fn the_time_limit_of_a_request_holds_for_each_attempt() {
     let request = client(quick()).post(&uri).timeout(Duration::from_millis(150)).body("order");
     let answer = request.send().await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.extensions().get()), (201, Some(&Attempts(3))));
+}
+
+/// Answers in place of the network, first with 503, and notes the version and the time limit of each request.
+#[derive(Clone, Default)]
+struct Noting(Arc<Mutex<Vec<(Version, Option<Duration>)>>>);
+
+#[async_trait]
+impl Middleware for Noting {
+    async fn handle(&self, request: Request, _: &mut Extensions, _: Next<'_>) -> Result<Response> {
+        let mut noted = self.0.lock().unwrap();
+        noted.push((request.version(), request.timeout().copied()));
+        let status = if noted.len() == 1 { 503 } else { 201 };
+        Ok(http::Response::builder().status(status).body("").unwrap().into())
+    }
+}
+
+#[tokio::test]
+async fn each_attempt_has_the_version_and_the_time_limit_of_the_request() {
+    let noting = Noting::default();
+    let client = ClientBuilder::new(reqwest::Client::new()).with(quick()).with(noting.clone()).build();
+    let limit = Duration::from_secs(7);
+    let request = client.post("http://127.0.0.1:1/").version(Version::HTTP_10).timeout(limit).body("order");
+    assert_eq!(request.send().await.unwrap().status(), 201);
+    assert_eq!(*noting.0.lock().unwrap(), [(Version::HTTP_10, Some(limit)); 2]);
 }
 
 #[tokio::test]

@@ -89,6 +89,9 @@ async fn a_buffer_below_or_above_the_client_does_no_harm() {
     assert_eq!(client.oneshot(post("/")).await.unwrap().status(), 201);
 }
 
+fn assert_send_and_static<T: Send + 'static>() {}
+fn assert_sync<T: Sync>() {}
+
 #[tokio::test]
 async fn it_can_be_boxed_and_sent_to_another_task() {
     type Boxed = BoxCloneService<Request<Full<Bytes>>, Response<ResponseBody<Full<Bytes>>>, Error>;
@@ -97,8 +100,6 @@ async fn it_can_be_boxed_and_sent_to_another_task() {
     let answer = tokio::spawn(client.oneshot(post("/"))).await.unwrap().unwrap();
     assert_eq!(answer.status(), 201);
 
-    fn assert_send_and_static<T: Send + 'static>() {}
-    fn assert_sync<T: Sync>() {}
     assert_send_and_static::<Client<Canned>>();
     assert_send_and_static::<ClientFuture<<Canned as Service<Request<Full<Bytes>>>>::Future, Full<Bytes>>>();
     assert_send_and_static::<Error>();
