@@ -150,9 +150,11 @@ async fn the_time_limit_of_a_request_holds_for_each_attempt() {
     assert_eq!((answer.status().as_u16(), answer.extensions().get()), (201, Some(&Attempts(3))));
 }
 
+type Noted = (Version, Option<Duration>);
+
 /// Answers in place of the network, first with 503, and notes the version and the time limit of each request.
 #[derive(Clone, Default)]
-struct Noting(Arc<Mutex<Vec<(Version, Option<Duration>)>>>);
+struct Noting(Arc<Mutex<Vec<Noted>>>);
 
 #[async_trait]
 impl Middleware for Noting {

@@ -113,3 +113,13 @@ async fn a_directory_that_cannot_be_made_is_an_error_at_once() {
     let file = tempfile::NamedTempFile::new().unwrap();
     assert!(FileKeys::open(file.path().join("keys")).is_err());
 }
+
+#[tokio::test]
+async fn a_directory_stays_where_it_is_when_the_process_goes_elsewhere() {
+    let directory = tempfile::tempdir_in(".").unwrap();
+    let relative = Path::new(directory.path().file_name().unwrap()).join("keys");
+    let keys = FileKeys::open(&relative).unwrap();
+    keys.keep(kept("a", "first")).await.unwrap();
+    assert!(keys.directory.is_absolute());
+    assert_eq!(FileKeys::open(&relative).unwrap().all().await.unwrap(), [kept("a", "first")]);
+}
