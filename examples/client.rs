@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tower::Layer;
-use tower_idempotency::client::{ClientLayer, Conclusion, FileKeys, Operations};
+use tower_idempotency::client::{ClientLayer, FileKeys, Operations};
 
 const USAGE: &str = "usage: client ORDER AMOUNT [BODY]
 
@@ -32,8 +32,12 @@ async fn main() -> ExitCode {
     };
     let body = args.next().unwrap_or_else(|| body(amount));
     match pay(&order, body).await {
-        Ok(Conclusion::Definitive) => ExitCode::SUCCESS,
-        Ok(_) => {
+        Ok(Paid::Yes) => ExitCode::SUCCESS,
+        Ok(Paid::No) => {
+            eprintln!("refused: it will not be paid");
+            ExitCode::from(3)
+        }
+        Ok(Paid::Unknown) => {
             eprintln!("not certain yet: run it again");
             ExitCode::FAILURE
         }
@@ -44,11 +48,17 @@ async fn main() -> ExitCode {
     }
 }
 
+enum Paid {
+    Yes,
+    No,
+    Unknown,
+}
+
 fn body(amount: u64) -> String {
     format!(r#"{{"amount":{amount},"currency":"EUR","to":"acct_2"}}"#)
 }
 
-async fn pay(order: &str, body: String) -> Result<Conclusion, Box<dyn Error>> {
+async fn pay(order: &str, body: String) -> Result<Paid, Box<dyn Error>> {
     let connections = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
     let mut client = ClientLayer::new().layer(connections);
     let operations = Operations::new(FileKeys::open(variable("KEYS", "keys"))?);
@@ -61,13 +71,17 @@ async fn pay(order: &str, body: String) -> Result<Conclusion, Box<dyn Error>> {
         .header("content-type", "application/json")
         .body(Full::from(body))?;
     let answer = payment.send(&mut client, request).await?;
-    let (status, conclusion) = (answer.status(), payment.conclusion());
+    let status = answer.status();
     let text = answer.into_body().collect().await?.to_bytes();
 
     // An application writes down here what came of it, and only then lets go of the key.
     println!("{status} {}", String::from_utf8_lossy(&text));
-    payment.finish().await?;
-    Ok(conclusion.unwrap_or(Conclusion::Open))
+    let is_certain = payment.finish().await?;
+    Ok(match status.is_success() {
+        _ if !is_certain => Paid::Unknown,
+        true => Paid::Yes,
+        false => Paid::No,
+    })
 }
 
 fn variable(name: &str, default: &str) -> String {

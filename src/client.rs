@@ -26,6 +26,8 @@
 //! after that is a new operation, which is why [`Operations::begin`] refuses keys that are older. A server that knows no
 //! keys does an operation as often as it is asked, and nothing in its answers says so: send keys to servers that promise
 //! to heed them.
+//!
+//! gRPC is judged by its HTTP status, which is 200 for its failures too: repeat those by what its own client says.
 
 mod attempt;
 mod backoff;

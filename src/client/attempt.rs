@@ -30,6 +30,8 @@ pub(crate) struct Prepared {
     pub(crate) body: Bytes,
     /// The key, if it can be read.
     pub(crate) key: Option<IdempotencyKey>,
+    /// When the last attempt has to be over.
+    pub(crate) deadline: Instant,
 }
 
 /// An answer, and what it says.

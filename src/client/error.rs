@@ -29,8 +29,11 @@ pub enum ErrorKind {
     Timeout,
     /// The body of the request is larger than `max_request`. Nothing was sent.
     TooLarge,
-    /// The body of the request could not be read to its end. Nothing was sent.
+    /// The body of the request could not be read to its end, or not in `total_timeout`. Nothing was sent.
     Unreadable,
+    /// The key of the [`Operation`](super::Operation) is so old that the server may have forgotten it. Nothing was sent
+    /// this time.
+    Expired,
 }
 
 impl Error {
@@ -59,9 +62,9 @@ impl Error {
         self.key.as_ref()
     }
 
-    /// Whether the operation may have been done. Only of one that was never sent is it known that it was not.
+    /// Whether the operation may have been done, by this call or, if its key has expired, by an earlier one.
     pub fn is_open(&self) -> bool {
-        matches!(self.kind, ErrorKind::Connection | ErrorKind::Timeout)
+        matches!(self.kind, ErrorKind::Connection | ErrorKind::Timeout | ErrorKind::Expired)
     }
 }
 
@@ -77,6 +80,9 @@ impl fmt::Display for Error {
             }
             ErrorKind::TooLarge => f.write_str("the request is too large to be repeated, and was not sent"),
             ErrorKind::Unreadable => f.write_str("the request could not be read, and was not sent"),
+            ErrorKind::Expired => f.write_str(
+                "the server may have forgotten the key of the operation, which was not sent again",
+            ),
         }
     }
 }

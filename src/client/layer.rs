@@ -115,7 +115,8 @@ impl ClientLayer {
         self.set(|settings| settings.attempt_timeout = bound)
     }
 
-    /// Bounds all attempts and the waits between them. Default: 60 s. Should be well below the server's retention, after
+    /// Bounds all attempts and the waits between them, and before them the time that the request's own body takes.
+    /// Default: 60 s. Should be well below the server's retention, after
     /// which a key is a new one.
     pub fn total_timeout(self, bound: Duration) -> Self {
         self.set(|settings| settings.total_timeout = bound)

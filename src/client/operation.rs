@@ -11,6 +11,7 @@ use tower_service::Service;
 
 use crate::client::conclusion::Conclusion;
 use crate::client::key_store::{KeptKey, KeyStore};
+use crate::client::service::GoodUntil;
 use crate::client::settings::{fresh_key, value};
 use crate::config::KEY_HEADERS;
 use crate::key::IdempotencyKey;
@@ -91,13 +92,13 @@ impl<K: KeyStore> Operations<K> {
         let new = KeptKey { operation: operation.into(), key, created_at: SystemTime::now() };
         let kept = self.keys.keep(new.clone()).await.map_err(OperationError::Store)?;
         let is_resumed = kept != new;
-        let operation = Operation { keys: Arc::clone(&self.keys), kept, is_resumed, conclusion: None };
-        // A clock that was set back makes a key look younger, never older than it is; then the server's word counts.
-        let age = new.created_at.duration_since(operation.kept.created_at).unwrap_or_default();
-        if age >= self.retention {
-            return Err(OperationError::Expired { created_at: operation.kept.created_at });
+        let good_until = kept.created_at.checked_add(self.retention);
+        // Of a key from the future nobody knows how old it is; clocks that are set right move by less.
+        let is_from_now_on = kept.created_at <= new.created_at + Duration::from_mins(5);
+        if !is_from_now_on || good_until.is_some_and(|end| end <= new.created_at) {
+            return Err(OperationError::Expired { created_at: kept.created_at });
         }
-        Ok(operation)
+        Ok(Operation { keys: Arc::clone(&self.keys), kept, good_until, is_resumed, conclusion: None })
     }
 
     /// The operations whose answer is not certain, in no order.
@@ -124,6 +125,7 @@ impl<K: KeyStore> Operations<K> {
 pub struct Operation<K> {
     keys: Arc<K>,
     kept: KeptKey,
+    good_until: Option<SystemTime>,
     is_resumed: bool,
     conclusion: Option<Conclusion>,
 }
@@ -175,6 +177,8 @@ impl<K: KeyStore> Operation<K> {
         request.headers_mut().insert(header, value(&self.kept.key, false));
         // A layer writes it anew in its own form.
         request.extensions_mut().insert(self.kept.key.clone());
+        // It also sends nothing any more when the server may have forgotten the key.
+        self.good_until.map(|end| request.extensions_mut().insert(GoodUntil(end)));
     }
 
     /// Notes what an answer says. One that is definitive stays so, whatever comes after it.

@@ -51,8 +51,11 @@ impl<B: Body> Policy<Prepared, Answer<B>, Fault> for Attempted {
         self.count += 1;
         let (is_open, asked) = match result {
             Ok(answer) => {
-                answer.response.extensions_mut().insert(Attempts(self.count));
-                answer.response.extensions_mut().insert(answer.conclusion);
+                let extensions = answer.response.extensions_mut();
+                extensions.insert(Attempts(self.count));
+                extensions.insert(answer.conclusion);
+                // So that a caller whose answer is not definitive can go on under it.
+                request.key.clone().map(|key| extensions.insert(key));
                 (answer.conclusion == Conclusion::Again, answer.retry_after)
             }
             Err(fault) => {

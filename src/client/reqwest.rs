@@ -12,10 +12,9 @@ use reqwest::{Body, Request, Response, ResponseBuilderExt};
 use reqwest_middleware::{Error, Middleware, Next};
 use tower_service::Service;
 
-use crate::body::read;
 use crate::client::attempt::{Answer, Fault, Prepared};
 use crate::client::layer::ClientLayer;
-use crate::client::service::{repeat, unsent};
+use crate::client::service::{prepare, repeat};
 use crate::client::settings::Settings;
 use crate::key::IdempotencyKey;
 use crate::mutex::held;
@@ -49,19 +48,18 @@ impl Middleware for ClientLayer {
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> Result<Response, Error> {
-        let mut head = head(&request, extensions)?;
+        let head = head(&request, extensions)?;
         if !self.settings.guards(&head) {
             return next.run(request, extensions).await;
         }
         let body = request.body_mut().take();
         let has_body = body.is_some();
-        let body = read(body.unwrap_or_default(), self.settings.max_request).await;
-        let body = body.map_err(|error| Error::middleware(unsent(&error)))?;
-        let key = self.settings.mark(&mut head, &body);
+        let prepared = prepare(head, body.unwrap_or_default(), &self.settings).await;
+        let prepared = prepared.map_err(Error::middleware)?;
         let shared = Arc::new(Mutex::new(std::mem::take(extensions)));
         let through =
             Through { next, template: Arc::new(request), has_body, extensions: Arc::clone(&shared) };
-        let answer = repeated(through, Prepared { head, body, key }, Arc::clone(&self.settings)).await;
+        let answer = repeated(through, prepared, Arc::clone(&self.settings)).await;
         *extensions = std::mem::take(&mut *held(&shared));
         match answer {
             Ok(answer) => Ok(answer.response.map(Body::wrap).into()),

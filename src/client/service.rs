@@ -4,8 +4,10 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -21,8 +23,8 @@ use crate::client::settings::Settings;
 
 /// The service that [`ClientLayer`](super::ClientLayer) makes.
 ///
-/// Its answers have a [`Conclusion`](super::Conclusion) and the number of [`Attempts`](super::Attempts) in their
-/// extensions if the request went out under a key. An answer that asks to be repeated is given too, when there is no time
+/// Its answers have a [`Conclusion`](super::Conclusion), the number of [`Attempts`](super::Attempts) and the
+/// [`IdempotencyKey`](crate::IdempotencyKey) in their extensions if the request went out under a key. An answer that asks to be repeated is given too, when there is no time
 /// or budget left for it; only where the last attempt had none there is an [`Error`].
 ///
 /// # Cancel safety
@@ -66,7 +68,7 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let (mut head, body) = request.into_parts();
+        let (head, body) = request.into_parts();
         if !self.settings.guards(&head) {
             let call = self.inner.call(Request::from_parts(head, body));
             return ClientFuture { kind: Kind::PassThrough { call } };
@@ -75,9 +77,8 @@ where
         let inner = std::mem::replace(&mut self.inner, next);
         let settings = Arc::clone(&self.settings);
         let operation = async move {
-            let body = read(body, settings.max_request).await.map_err(|error| unsent(&error))?;
-            let key = settings.mark(&mut head, &body);
-            match repeat(inner, Prepared { head, body, key }, settings).await {
+            let prepared = prepare(head, body, &settings).await?;
+            match repeat(inner, prepared, settings).await {
                 Ok(answer) => Ok(answer.response),
                 Err(fault) => Err(fault.error),
             }
@@ -85,6 +86,36 @@ where
         ClientFuture { kind: Kind::Repeated { operation: Box::pin(operation) } }
     }
 }
+
+/// Reads the body of a request, gives it its key, and sets the end of its time.
+pub(crate) async fn prepare<B>(mut head: Parts, body: B, settings: &Settings) -> Result<Prepared, Error>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    let unsent = |kind| Error::new(kind, 0, None);
+    let body = tokio::time::timeout(settings.total_timeout, read(body, settings.max_request)).await;
+    let body = body.map_err(|_| unsent(ErrorKind::Unreadable))?.map_err(|error| match error {
+        ReadError::TooLarge { .. } => unsent(ErrorKind::TooLarge),
+        ReadError::Broken => unsent(ErrorKind::Unreadable),
+    })?;
+    let key = settings.mark(&mut head, &body);
+    let time = match head.extensions.get::<GoodUntil>() {
+        Some(GoodUntil(end)) => end.duration_since(SystemTime::now()).unwrap_or_default(),
+        None => Duration::MAX,
+    };
+    if time.is_zero() {
+        let mut expired = unsent(ErrorKind::Expired);
+        expired.tell(0, key.as_ref());
+        return Err(expired);
+    }
+    let deadline = later(Instant::now(), time.min(settings.total_timeout));
+    Ok(Prepared { head, body, key, deadline })
+}
+
+/// In the extensions of a request: when the server may forget its key, by the client's clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GoodUntil(pub(crate) SystemTime);
 
 /// Sends a request until its answer is certain, as often as the settings allow.
 pub(crate) fn repeat<'a, S, ReqBody, ResBody>(
@@ -100,18 +131,9 @@ where
     ResBody: Body<Data = Bytes> + Send + 'a,
     ResBody::Error: Into<BoxError> + Send,
 {
-    let deadline = later(Instant::now(), settings.total_timeout);
+    let deadline = request.deadline;
     let attempts = Repeatable::new(inner, Arc::clone(&settings), deadline);
     Retry::new(Attempted::new(settings, deadline), attempts).call(request)
-}
-
-/// Why a request cannot be sent more than once, and therefore is not sent at all.
-pub(crate) fn unsent(error: &ReadError) -> Error {
-    let kind = match error {
-        ReadError::TooLarge { .. } => ErrorKind::TooLarge,
-        ReadError::Broken => ErrorKind::Unreadable,
-    };
-    Error::new(kind, 0, None)
 }
 
 fn failed(error: impl Into<BoxError>) -> Error {

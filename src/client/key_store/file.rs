@@ -18,6 +18,8 @@ use crate::key::IdempotencyKey;
 /// Each operation has a file of its own, in JSON, whose name is a digest of the operation's name. Only the owner can read
 /// it (on Unix), for who has a key can read the answer that is kept under it, as far as the server lets him.
 ///
+/// Beside them stands an empty file `lock`, which must stay while any process may use the directory.
+///
 /// The directory must be on a file system that has file locks and keeps what was synced, which some network file systems
 /// do not.
 #[derive(Debug, Clone)]

@@ -4,12 +4,13 @@ use std::io;
 use axum::body::{Body, Bytes};
 use http::Request;
 use http_body_util::{Full, Limited};
-use tower::Layer;
+use tokio::time::Instant;
+use tower::{Layer, ServiceExt};
 use tower_idempotency::IdempotencyKey;
 use tower_idempotency::client::{Error, ErrorKind, MemoryKeys, Operations};
 
 use super::{Canned, Turn, ask, connections, post, quick};
-use crate::support::Frames;
+use crate::support::{Frames, Gate, gated_stream};
 
 fn streamed(body: Body) -> Request<Body> {
     Request::post("/").body(body).unwrap()
@@ -131,4 +132,23 @@ async fn the_error_has_the_key_under_which_the_operation_can_be_asked_about() {
     assert!(unsent.key().is_none());
     let get = Request::get("/").body(Full::<Bytes>::default()).unwrap();
     assert!(ask(layer(), canned, get).await.unwrap_err().key().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_whose_body_never_ends_is_given_up_and_not_sent() {
+    let canned = Canned::turns([]);
+    let endless = gated_stream("or", "der", Gate::new());
+    let begun = Instant::now();
+    let error = ask(quick(), canned.clone(), streamed(endless)).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts(), error.is_open()), (ErrorKind::Unreadable, 0, false));
+    assert_eq!(begun.elapsed().as_secs(), 60);
+    assert_eq!(canned.count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_not_definitive_tells_the_key_to_go_on_under() {
+    let canned = Canned::turns([Turn::status(422)]);
+    let answer = quick().layer(canned.clone()).oneshot(post("/")).await.unwrap();
+    let key = answer.extensions().get::<IdempotencyKey>().unwrap();
+    assert_eq!(canned.asked()[0].head.headers["x-idempotency-key"], key.as_str());
 }

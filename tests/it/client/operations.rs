@@ -9,7 +9,8 @@ use tempfile::TempDir;
 use tower::{Layer, service_fn};
 use tower_idempotency::IdempotencyKey;
 use tower_idempotency::client::{
-    ClientLayer, Conclusion, FileKeys, KeptKey, KeyStore, MemoryKeys, Operation, OperationError, Operations,
+    ClientLayer, Conclusion, ErrorKind, FileKeys, KeptKey, KeyStore, MemoryKeys, Operation, OperationError,
+    Operations,
 };
 
 use super::{Canned, Turn, connections, post, quick};
@@ -247,4 +248,36 @@ async fn of_many_who_begin_at_once_all_have_one_key_and_one_is_not_resumed() {
     let begun = beginning.join_all().await;
     assert!(begun.iter().all(|(key, _)| *key == begun[0].0));
     assert_eq!(begun.iter().filter(|(_, is_resumed)| !is_resumed).count(), 1);
+}
+
+#[tokio::test]
+async fn an_operation_that_is_held_until_its_key_is_too_old_is_not_sent_again() {
+    let operations = Operations::new(MemoryKeys::new()).retention(Duration::from_millis(200));
+    let mut operation = operations.begin("payout 1").await.unwrap();
+    let silent = Canned::ever(Turn::Hang);
+    let mut client = quick().layer(silent.clone());
+
+    // The first call ends when the key does, long before its own minute.
+    let error = operation.send(&mut client, post("/")).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts(), error.is_open()), (ErrorKind::Timeout, 1, true));
+    let error = operation.send(&mut client, post("/")).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts(), error.is_open()), (ErrorKind::Expired, 0, true));
+    assert_eq!(error.key(), Some(operation.key()));
+    assert_eq!(silent.count(), 1);
+    assert!(!operation.finish().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_key_from_the_future_has_no_age_that_can_be_trusted() {
+    let keys = MemoryKeys::new();
+    let of = |name: &str, ahead: Duration| KeptKey {
+        operation: name.into(),
+        key: IdempotencyKey::parse(name.as_bytes()).unwrap(),
+        created_at: SystemTime::now() + ahead,
+    };
+    keys.keep(of("far", HOUR)).await.unwrap();
+    keys.keep(of("near", Duration::from_mins(1))).await.unwrap();
+    let operations = Operations::new(keys);
+    assert!(matches!(operations.begin("far").await, Err(OperationError::Expired { .. })));
+    assert!(operations.begin("near").await.unwrap().is_resumed());
 }

@@ -97,8 +97,8 @@ async fn an_answer_that_is_not_certain_leaves_the_key_and_fails() {
     let url = format!("http://{}", sandbox.address());
     let key = place.path().join("order.key");
 
-    let refused = pay(place.path(), &url, "order", &json!({ "amount": 0 })).await;
-    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let invalid = pay(place.path(), &url, "order", &json!({ "amount": 0 })).await;
+    assert_eq!(invalid.status.code(), Some(1), "{invalid:?}");
     let kept = fs::read_to_string(&key).unwrap();
 
     // The mended order goes on under its key, and another one under the same name is told so.
