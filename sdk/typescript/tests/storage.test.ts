@@ -166,6 +166,29 @@ describe("a storage that fails", () => {
     expect((await call.pending()).length).toBe(1);
   });
 
+  test("for a moment does not keep what has served for the next page", async () => {
+    const memory = memoryStorage();
+    const storage: KeyStorage = { ...memory, list: async () => Promise.reject(new Error("not now")) };
+    const script = scripted(new Response("", { status: 422 }), new Response("", { status: 201 }));
+    const call = createIdempotentFetch({ storage, fetch: script.fetch });
+    await call("https://shop.test/", pay);
+    await call.pending();
+    await call("https://shop.test/", pay);
+    expect(new Set(script.keys()).size).toBe(1);
+    expect(await memory.list()).toEqual([]);
+  });
+
+  test("for a moment has what lingers marked for the next page", async () => {
+    const memory = memoryStorage();
+    const storage: KeyStorage = { ...memory, list: async () => Promise.reject(new Error("not now")) };
+    const script = scripted(new Response("", { status: 422 }), new Response("", { status: 201 }));
+    const call = createIdempotentFetch({ storage, fetch: script.fetch, linger: 60_000 });
+    await call("https://shop.test/", pay);
+    await call.pending();
+    await call("https://shop.test/", pay);
+    expect(await memory.list()).toMatchObject([{ settledAt: expect.any(Number) }]);
+  });
+
   test("by never answering costs two seconds, once", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     try {

@@ -26,6 +26,10 @@ export function resilient(storage: KeyStorage): ResilientStorage {
     }
     return fallback();
   };
+  /** Nobody waits for a storage in trouble; but what it does take, the next page load must not find as under way. */
+  const hint = async (real: () => Promise<unknown>): Promise<void> => {
+    if (trouble) new Promise((resolve) => resolve(real())).catch(() => {});
+  };
 
   return {
     get trouble() {
@@ -44,11 +48,13 @@ export function resilient(storage: KeyStorage): ResilientStorage {
     get: (operation) => tried(() => storage.get(operation), () => memory.get(operation)),
     async settle(operation, key, settledAt) {
       await memory.settle(operation, key, settledAt);
-      await tried(() => storage.settle(operation, key, settledAt), async () => {});
+      const real = (): Promise<void> => storage.settle(operation, key, settledAt);
+      await tried(real, () => hint(real));
     },
     async remove(operation, key) {
       await memory.remove(operation, key);
-      await tried(() => storage.remove(operation, key), async () => {});
+      const real = (): Promise<void> => storage.remove(operation, key);
+      await tried(real, () => hint(real));
     },
     list: () => tried(() => storage.list(), () => memory.list()),
   };
