@@ -16,6 +16,8 @@ export class Answer {
 
   /** Reads an answer: it counts when its body is there, unless it is a stream of events, or opaque. */
   static async read(response: Response): Promise<Answer> {
+    // What `Response.error()` makes, which some replacements of `fetch` resolve with, is no answer of the server's.
+    if (response.type === "error") throw new TypeError("the request failed");
     const type = response.headers.get("content-type")?.split(";")[0]?.trim().toLowerCase();
     const whole = type !== "text/event-stream" && response.status >= 200 && response.status <= 599;
     return new Answer(response, whole ? new Uint8Array(await response.arrayBuffer()) : undefined);

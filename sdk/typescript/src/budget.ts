@@ -11,10 +11,13 @@ export class RetryBudget {
   /**
    * @param options `share`: repeats per call, default 0.2. `perSecond`: repeats besides, per second, default 10.
    * `now`: milliseconds, for tests.
+   *
+   * @throws RangeError if one of them is negative or no number.
    */
   constructor(options: { share?: number; perSecond?: number; now?: () => number } = {}) {
     this.#share = options.share ?? 0.2;
     this.#reserve = (options.perSecond ?? 10) * WINDOW;
+    if (!(this.#share >= 0 && this.#reserve >= 0)) throw new RangeError("a budget is made of numbers from 0 on");
     this.#now = options.now ?? (() => performance.now());
   }
 

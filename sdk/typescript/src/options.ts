@@ -72,8 +72,13 @@ export interface ClientSettings {
   call(init: CallOptions): CallSettings;
 }
 
-/** Completes the options of a client. */
+/**
+ * Completes the options of a client.
+ *
+ * @throws RangeError if a time or a number is negative or no number: no bound would ever be reached.
+ */
 export function clientSettings(options: ClientOptions = {}): ClientSettings {
+  check(options);
   return {
     header: options.header ?? "X-Idempotency-Key",
     methods: new Set((options.methods ?? ["POST", "PATCH"]).map((method) => method.toUpperCase())),
@@ -84,6 +89,7 @@ export function clientSettings(options: ClientOptions = {}): ClientSettings {
     fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
     clock: clockFrom(options.clock),
     call: (init) => {
+      check(init);
       const linger = typeof document === "undefined" ? 0 : 1_000;
       return { ...CALL_DEFAULTS, linger, ...given(options), ...given(init), operation: init.operation, key: init.key } as CallSettings;
     },
@@ -98,6 +104,14 @@ const CALL_DEFAULTS = {
   baseDelay: 100,
   maxDelay: 5_000,
 };
+
+/** Refuses what is not from 0 on: comparisons with `NaN` are never true, and what they bound would never end. */
+function check(options: ClientOptions): void {
+  for (const name of [...Object.keys(CALL_DEFAULTS), "linger", "retention"] as (keyof ClientOptions)[]) {
+    const value = options[name];
+    if (value !== undefined && !(typeof value === "number" && value >= 0)) throw new RangeError(`${name} is a number from 0 on`);
+  }
+}
 
 /** The options of a call that are set, and nothing else of the object. */
 function given(options: CallOptions): Partial<CallSettings> {

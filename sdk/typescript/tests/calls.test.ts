@@ -98,6 +98,24 @@ describe("a call", () => {
     expect(script.sent.every(({ signal }) => signal.aborted)).toBe(true);
   });
 
+  test("takes an error that comes as a response for none", async () => {
+    const script = scripted(() => Response.error(), new Response("", { status: 201 }));
+    expect((await client(script).pay()).status).toBe(201);
+    expect(script.sent.length).toBe(2);
+    expect(new Set(script.keys()).size).toBe(1);
+  });
+
+  const bounds = ["attemptTimeout", "totalTimeout", "maxAttempts", "maxRetryAfter", "baseDelay", "maxDelay", "linger"];
+  test.each(bounds)("is not made with a bound that would never be reached: %s", async (name) => {
+    const script = scripted(new Response(""));
+    for (const value of [NaN, -1, null, "5"]) {
+      await expect(client(script).pay({ [name]: value }), String(value)).rejects.toThrow(RangeError);
+      expect(() => createIdempotentFetch({ [name]: value }), String(value)).toThrow(RangeError);
+    }
+    expect(script.sent.length).toBe(0);
+    expect(() => createIdempotentFetch({ retention: NaN })).toThrow(RangeError);
+  });
+
   test("is not disturbed by a hook that throws or rejects", async () => {
     const { pay } = client(scripted(new Response("", { status: 201 })));
     const thrown = (): never => {

@@ -80,6 +80,10 @@ describe("a budget", () => {
     expect(budget.withdraw()).toBe(true);
   });
 
+  test.each([{ share: NaN }, { perSecond: NaN }, { share: -1 }, { perSecond: -1 }])("is not made of what would never be used up: %o", (options) => {
+    expect(() => new RetryBudget(options)).toThrow(RangeError);
+  });
+
   test("holds no more than a few numbers, however long it serves", () => {
     let now = 0;
     const budget = new RetryBudget({ perSecond: 0, share: 0.001, now: () => now });
