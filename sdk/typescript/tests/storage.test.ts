@@ -124,6 +124,33 @@ describe("the default storage", () => {
     expect(shared.length).toBe(1);
   });
 
+  test.each([
+    [1_000, "IndexedDB"],
+    [Infinity, "localStorage"],
+  ])("waits for an IndexedDB that wakes up after %s ms, and takes %s", async (delay, place) => {
+    const shared = items();
+    const factory = globalThis.indexedDB;
+    const open = factory.open.bind(factory);
+    vi.spyOn(factory, "open").mockImplementation((...args) => {
+      let real: IDBOpenDBRequest;
+      const late = { get result() { return real.result; } } as IDBOpenDBRequest;
+      const wake = (): void => {
+        real = open(...args);
+        const { onupgradeneeded, onsuccess } = late;
+        Object.assign(real, { onupgradeneeded, onsuccess });
+      };
+      if (delay !== Infinity) setTimeout(wake, delay);
+      return late;
+    });
+    vi.stubGlobal("document", {});
+    vi.stubGlobal("localStorage", shared);
+    const script = scripted(new Response("", { status: 422 }));
+    await createIdempotentFetch({ fetch: script.fetch })("https://shop.test/", { method: "POST" });
+    vi.restoreAllMocks();
+    const kept = place === "localStorage" ? await localStorageStorage().list() : await indexedDbStorage().list();
+    expect(kept.map(({ key }) => key)).toEqual(script.keys());
+  });
+
   test("is memory where nothing else serves", async () => {
     vi.stubGlobal("indexedDB", broken);
     vi.stubGlobal("document", {});

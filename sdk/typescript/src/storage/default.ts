@@ -22,21 +22,30 @@ export function defaultStorage(): KeyStorage {
 }
 
 async function choose(): Promise<KeyStorage> {
-  const candidates: KeyStorage[] = [];
-  if (typeof globalThis.indexedDB !== "undefined") candidates.push(indexedDbStorage());
+  if (typeof globalThis.indexedDB !== "undefined") {
+    const storage = indexedDbStorage();
+    if (await works(storage, SLOW_START)) return storage;
+  }
   // Node has a `localStorage` of its own that no two processes should share, and that complains when it is looked at.
-  if (typeof document !== "undefined") candidates.push(localStorageStorage());
-  for (const candidate of candidates) if (await works(candidate)) return candidate;
+  if (typeof document !== "undefined") {
+    const storage = localStorageStorage();
+    if (await works(storage, QUICK_START)) return storage;
+  }
   return memoryStorage();
 }
 
-/** Whether a storage takes a record and gives it back. */
-async function works(storage: KeyStorage): Promise<boolean> {
+/**
+ * How long each storage may take for its trial, in milliseconds. A cold IndexedDB is slow, and a page that took another one for it would not find
+ * its keys there. Together they are shorter than the bound of one operation, so that a storage that hangs does not make the client give up the
+ * others too.
+ */
+const [SLOW_START, QUICK_START] = [1_500, 300];
+
+/** Whether a storage takes a record and gives it back, and does so in time. */
+async function works(storage: KeyStorage, limit: number): Promise<boolean> {
   const probe = { operation: "probe", key: uuidv7(), createdAt: Date.now() };
   try {
-    // Shorter than the bound of one operation, so that a storage that hangs does not make the client give up the others too.
-    await within(400, storage.putIfAbsent(probe));
-    await within(400, storage.remove(probe.operation, probe.key));
+    await within(limit, storage.putIfAbsent(probe).then(() => storage.remove(probe.operation, probe.key)));
     return true;
   } catch {
     return false;
