@@ -10,12 +10,12 @@ const MOST_ATTEMPTS = 100;
 /** Without the letters and digits that are taken for one another. */
 const LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/** Stands in where the browser keeps nothing. */
+/** Stands in where the browser keeps nothing: then it is newer than what may be there. */
 let memory = null;
 
 function read() {
   try {
-    const state = JSON.parse(localStorage.getItem(PLACE) ?? memory);
+    const state = JSON.parse(memory ?? localStorage.getItem(PLACE));
     if (state?.orders && Array.isArray(state.attempts)) return state;
   } catch {
     // What cannot be read is as good as nothing.
@@ -31,11 +31,13 @@ function change(edit) {
   done.sort((one, other) => other.at - one.at);
   for (const order of done.slice(MOST_DONE)) delete state.orders[order.number];
   state.attempts.splice(0, state.attempts.length - MOST_ATTEMPTS);
-  memory = JSON.stringify(state);
+  const text = JSON.stringify(state);
   try {
-    localStorage.setItem(PLACE, memory);
+    localStorage.setItem(PLACE, text);
+    memory = null;
   } catch {
     // It lasts as long as the page then.
+    memory = text;
   }
   return result;
 }

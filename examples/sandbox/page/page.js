@@ -39,8 +39,9 @@ function click() {
   if (order.stage === "draft" && !view.showMistakes(orders.mistakes(order))) return;
   orders.update(number, ({ clicks }) => ({ clicks: clicks + 1, stage: order.stage === "paid" ? "paid" : "sent" }));
   notes.delete(number);
-  // Known to be paid: to ask under a new key now would be to pay again.
-  if (order.stage === "paid" && Date.now() - order.paidAt > LINGER - MARGIN) render();
+  // Known to be paid: to ask under a new key now would be to pay again. So it would if the clock was set back.
+  const age = Date.now() - order.paidAt;
+  if (order.stage === "paid" && !(age >= 0 && age < LINGER - MARGIN)) render();
   else pay(number);
 }
 
