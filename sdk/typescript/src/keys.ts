@@ -6,26 +6,29 @@ import type { KeyRecord } from "./storage/types.js";
 import { uuidv7 } from "./uuidv7.js";
 
 /**
- * The key of an operation: the one that is kept, or a new one, which is kept from now on.
+ * The key of an operation: the one that is kept; else `unsure`, the one that this client has used without learning what came of it; else a
+ * new one. It is kept from now on.
  *
  * @throws KeyExpiredError if the kept one is of a named operation and older than the server remembers keys.
  */
-export async function keyFor(identity: Identity, client: ClientSettings, linger: number): Promise<string> {
+export async function keyFor(identity: Identity, client: ClientSettings, linger: number, unsure: KeyRecord | undefined): Promise<KeyRecord> {
   const { storage, clock, retention } = client;
   const now = clock.now();
-  const fresh: KeyRecord = { operation: identity.id, key: uuidv7(now), createdAt: now };
+  const mine = unsure && !isExpired(unsure, retention, clock) ? unsure : undefined;
+  if (unsure && !mine && identity.named) throw expiry(identity, unsure);
+  const fresh: KeyRecord = mine ?? { operation: identity.id, key: uuidv7(now), createdAt: now };
   // Between a removal and the next try, another tab can be faster; but not for ever.
   for (let tries = 0; tries < 5; tries++) {
     const kept = await storage.putIfAbsent(fresh);
     if (kept.key === fresh.key) break;
     const expired = isExpired(kept, retention, clock);
     if (!isSpent(kept, linger, clock)) {
-      if (!expired) return kept.key;
-      if (identity.named) throw new KeyExpiredError(identity.label, kept.key, new Date(kept.createdAt));
+      if (!expired) return kept;
+      if (identity.named) throw expiry(identity, kept);
     }
     await storage.remove(kept.operation, kept.key);
   }
-  return fresh.key;
+  return fresh;
 }
 
 /** Removes what nobody will ask for again: settled keys, and those of unnamed operations that are too old. */
@@ -45,6 +48,11 @@ function isSpent(record: KeyRecord, linger: number, clock: Clock): boolean {
   return age >= linger || age < 0;
 }
 
-function isExpired(record: KeyRecord, retention: number, clock: Clock): boolean {
-  return clock.now() - record.createdAt > retention;
+/** Whether the server may have forgotten the key. */
+export function isExpired(record: KeyRecord, retention: number, clock: Clock): boolean {
+  return clock.now() - record.createdAt >= retention;
+}
+
+function expiry(identity: Identity, { key, createdAt }: KeyRecord): KeyExpiredError {
+  return new KeyExpiredError(identity.label, key, new Date(createdAt));
 }

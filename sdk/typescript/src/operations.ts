@@ -4,10 +4,11 @@ import { tell } from "./events.js";
 import { Flight } from "./flight.js";
 import { namedId, parseId, unnamedId, type Identity } from "./identity.js";
 import { withKey } from "./key-header.js";
-import { keyFor, sweep } from "./keys.js";
+import { isExpired, keyFor, sweep } from "./keys.js";
 import type { CallSettings, ClientSettings } from "./options.js";
 import { repeat } from "./repeat.js";
 import type { Repeatable } from "./request.js";
+import type { KeyRecord } from "./storage/types.js";
 
 /** An operation of which nobody knows yet how it ended. */
 export interface PendingOperation {
@@ -22,6 +23,8 @@ export interface PendingOperation {
 /** All operations of one client: those under way, and those whose keys are kept. */
 export class Operations {
   readonly #flights = new Map<string, Flight>();
+  /** Keys under which this client has sent what it had no answer to. Another tab that had one may have removed them from the storage. */
+  readonly #unsure = new Map<string, KeyRecord>();
   #lastSweep = -Infinity;
 
   constructor(readonly client: ClientSettings) {}
@@ -63,6 +66,7 @@ export class Operations {
     for (const id of [namedId(scope, label), unnamedId(scope, label)]) {
       const flight = this.#flights.get(id);
       if (flight && !flight.isUnderWay) this.#end(flight);
+      this.#unsure.delete(id);
       await this.#forget(id);
     }
   }
@@ -70,13 +74,16 @@ export class Operations {
   async #run(flight: Flight, request: Repeatable, ownKey: string | undefined, call: CallSettings): Promise<void> {
     const { client } = this;
     const { id, label: operation } = flight.identity;
-    const key = ownKey ?? (await keyFor(flight.identity, client, call.linger));
+    const record = ownKey === undefined ? await keyFor(flight.identity, client, call.linger, this.#unsure.get(id)) : undefined;
+    const key = ownKey ?? record!.key;
     const { trouble } = client.storage;
     if (trouble) flight.tell({ type: "storage-unavailable", operation, error: trouble.error });
     flight.signal.throwIfAborted();
 
+    if (record) this.#unsure.set(id, record);
     const about = { operation, key, tell: flight.tell.bind(flight) };
     const answer = await repeat(withKey(request, client.header, key), client, call, about, flight.signal);
+    if (record && answer.conclusion !== "again") this.#unsure.delete(id);
     if (answer.conclusion === "definitive") {
       if (ownKey === undefined) await this.#settle(id, key, call.linger);
       flight.tell({ type: "settled", operation, key });
@@ -113,6 +120,8 @@ export class Operations {
     if (now - this.#lastSweep < SWEEP_INTERVAL) return;
     this.#lastSweep = now;
     sweep(this.client, linger).catch(() => {});
+    const { scope, retention, clock } = this.client;
+    for (const [id, record] of this.#unsure) if (!parseId(scope, id)?.named && isExpired(record, retention, clock)) this.#unsure.delete(id);
   }
 }
 

@@ -125,6 +125,69 @@ describe("a caller that aborts", () => {
   });
 });
 
+describe("an operation of two tabs", () => {
+  const LOST = new TypeError("fetch failed");
+
+  test.each([{}, { operation: "order 7" }])("keeps its key in the tab that had no answer, though the other had one: %o", async (init) => {
+    const storage = memoryStorage();
+    const other = held({ storage });
+    const script = scripted(async () => {
+      // The answer of this tab is lost, after the other had its own.
+      other.pass();
+      await other.pay(init);
+      throw LOST;
+    }, new Response("", { status: 201 }));
+    const call = createIdempotentFetch({ storage, fetch: script.fetch, maxAttempts: 1 });
+    const pay = (): Promise<Response> => call(URL_, { method: "POST", body: "1200", ...init });
+    await expect(pay()).rejects.toMatchObject({ name: "OutcomeUnknownError" });
+    expect(await storage.list()).toEqual([]);
+    expect((await pay()).status).toBe(201);
+    expect(new Set([...script.keys(), ...other.script.keys()]).size).toBe(1);
+    // It has served now.
+    await pay();
+    expect(new Set(script.keys()).size).toBe(2);
+  });
+
+  test("keeps its key in the tab that had no answer while that of the other lingers", async () => {
+    const storage = memoryStorage();
+    let now = 1_000_000;
+    const options = { storage, linger: HOUR, clock: { now: () => now, elapsed: () => 0 } };
+    const other = held(options);
+    other.pass();
+    await other.pay();
+    const script = scripted(LOST, new Response("", { status: 201 }));
+    const call = createIdempotentFetch({ ...options, fetch: script.fetch, maxAttempts: 1 });
+    await expect(call(URL_, { method: "POST", body: "1200" })).rejects.toMatchObject({ name: "OutcomeUnknownError" });
+    now += HOUR;
+    await call(URL_, { method: "POST", body: "1200" });
+    expect(new Set([...script.keys(), ...other.script.keys()]).size).toBe(1);
+  });
+
+  test("is forgotten in the tab that had no answer when it is told to", async () => {
+    const storage = memoryStorage();
+    const script = scripted(LOST, new Response("", { status: 201 }));
+    const call = createIdempotentFetch({ storage, fetch: script.fetch, maxAttempts: 1 });
+    await call(URL_, { method: "POST", operation: "order 7" }).catch(() => {});
+    await call.forget("order 7");
+    await call(URL_, { method: "POST", operation: "order 7" });
+    expect(new Set(script.keys()).size).toBe(2);
+  });
+
+  test("is too old to go on with when its server may have forgotten it", async () => {
+    const storage = memoryStorage();
+    let now = 1_000_000;
+    const script = scripted(LOST);
+    const call = createIdempotentFetch({ storage, fetch: script.fetch, maxAttempts: 1, clock: { now: () => now } });
+    const pay = (): Promise<Response> => call(URL_, { method: "POST", operation: "order 7" });
+    await pay().catch(() => {});
+    const { operation, key } = (await storage.list())[0]!;
+    await storage.remove(operation, key);
+    now += 24 * HOUR;
+    await expect(pay()).rejects.toMatchObject({ name: "KeyExpiredError", key });
+    expect(script.sent.length).toBe(1);
+  });
+});
+
 describe("a page that was closed in mid-request", () => {
   test("goes on under the same key when it comes back", async () => {
     const storage = memoryStorage();
@@ -181,6 +244,19 @@ describe("a key that is older than the server remembers", () => {
     pass();
     await pay();
     expect(script.keys()[0]).not.toBe(key);
+  });
+
+  test("is too old as soon as the server may forget it", async () => {
+    const storage = memoryStorage();
+    let now = 1_000_000;
+    const script = scripted(new Response("", { status: 422 }));
+    const call = createIdempotentFetch({ storage, fetch: script.fetch, clock: { now: () => now } });
+    const pay = (): Promise<Response> => call(URL_, { method: "POST", operation: "order 7" });
+    await pay();
+    now += 24 * HOUR - 1;
+    await pay();
+    now += 1;
+    await expect(pay()).rejects.toThrow(KeyExpiredError);
   });
 
   test("stops a named operation until that is forgotten", async () => {
