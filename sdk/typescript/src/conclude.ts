@@ -73,7 +73,9 @@ function conflict(headers: Headers, body: string | undefined, shouldRetry: boole
 }
 
 function flag(headers: Headers, name: string): boolean | undefined {
-  const value = headers.get(name)?.trim().toLowerCase();
+  // A header that a server and its proxy both set says it twice.
+  const values = new Set(headers.get(name)?.toLowerCase().split(",").map((one) => one.trim()));
+  const value = values.size === 1 ? [...values][0] : undefined;
   return value === "true" ? true : value === "false" ? false : undefined;
 }
 

@@ -63,3 +63,12 @@ describe("an answer", () => {
     expect([REPLAY, STRIPE, {}, { "x-idempotent-result": "false" }].map((headers) => isReplay(new Response("", { headers })))).toEqual([true, true, false, false]);
   });
 });
+
+test("a flag that is said twice is said, and one that contradicts itself is not", () => {
+  const twice = (name: string, one: string, other: string): Headers => new Headers([[name, one], [name, other]]);
+  expect(conclude(503, twice("x-should-retry", "false", "False"))).toBe("open");
+  expect(conclude(200, twice("x-should-retry", "true", "true"))).toBe("again");
+  expect(conclude(200, twice("x-should-retry", "true", "false"))).toBe("definitive");
+  expect(conclude(409, twice("x-idempotent-result", "true", "true"))).toBe("definitive");
+  expect(conclude(500, twice("idempotent-replayed", "true", "true"))).toBe("open");
+});
