@@ -30,7 +30,8 @@ export type ProgressHook = (event: ProgressEvent) => void;
 export function tell(hook: ProgressHook | undefined, event: ProgressEvent): void {
   try {
     const result: unknown = hook?.(event);
-    if (result instanceof Promise) result.catch(() => {});
+    // Promises of another realm are promises too.
+    if (result) Promise.resolve(result).catch(() => {});
   } catch {
     // The call is worth more than what its observer made of it.
   }

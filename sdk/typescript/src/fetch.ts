@@ -4,6 +4,7 @@ import { identify } from "./identity.js";
 import { clientSettings, type CallOptions, type CallSettings, type ClientOptions } from "./options.js";
 import { Operations, type PendingOperation } from "./operations.js";
 import { take } from "./request.js";
+import { isKey } from "./storage/types.js";
 
 /** What `fetch` takes, and the options of one call. */
 export interface IdempotentInit extends RequestInit, CallOptions {}
@@ -34,6 +35,8 @@ export function createIdempotentFetch(defaults: ClientOptions = {}): IdempotentF
     const bearing = keyHeader(input, init, client.header);
     if (bearing === null && !client.methods.has(methodOf(input, init))) return client.fetch(input, init);
 
+    // Servers may take an empty one for none, and each attempt for another operation.
+    if (bearing === "") throw new TypeError("the header for the idempotency key is empty");
     const signal = (init.signal === undefined && input instanceof Request ? input.signal : init.signal) ?? undefined;
     signal?.throwIfAborted();
     const settings = client.call(init);
@@ -67,7 +70,7 @@ function keyHeader(input: RequestInfo | URL, init: RequestInit, header: string):
 
 async function keyOf({ key }: CallSettings): Promise<string | undefined> {
   const made = typeof key === "function" ? await key() : key;
-  if (made !== undefined && !/^[\x21-\x7e]{1,255}$/.test(made)) {
+  if (made !== undefined && !isKey(made)) {
     throw new TypeError("an idempotency key is from 1 to 255 visible ASCII characters");
   }
   return made;

@@ -1,4 +1,5 @@
-import { describe, expect, test } from "vitest";
+import { runInNewContext } from "node:vm";
+import { describe, expect, test, vi } from "vitest";
 import { createIdempotentFetch, memoryStorage, OutcomeUnknownError, RetryBudget, type ClientOptions } from "../src/index.js";
 import { ATTEMPT, handClock, noting, problem, scripted } from "./support/scripted.js";
 
@@ -125,6 +126,17 @@ describe("a call", () => {
     expect((await pay({ onProgress: async () => thrown() })).status).toBe(201);
   });
 
+  test("is not disturbed by a hook of another realm that rejects", async () => {
+    const { pay } = client(scripted(new Response("", { status: 201 })));
+    const unhandled = vi.fn();
+    process.on("unhandledRejection", unhandled);
+    await pay({ onProgress: runInNewContext("async () => { throw new Error('hook'); }") });
+    // Node tells of them when all microtasks are done.
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off("unhandledRejection", unhandled);
+    expect(unhandled).not.toHaveBeenCalled();
+  });
+
   test("hands on a stream of events as it comes", async () => {
     const body = new ReadableStream({ start: (stream) => stream.enqueue(new TextEncoder().encode("data: 1\n\n")) });
     const { pay } = client(scripted(() => new Response(body, { headers: { "content-type": "text/event-stream" } })));
@@ -165,6 +177,12 @@ describe("a request", () => {
   test.each(["", "a b", "ü", "x".repeat(256)])("is not sent with a key that no server takes: %j", async (key) => {
     const script = scripted(new Response(""));
     await expect(client(script).pay({ key })).rejects.toThrow(TypeError);
+    expect(script.sent.length).toBe(0);
+  });
+
+  test.each(["X-Idempotency-Key", "Idempotency-Key"])("is not sent with a header for a key that has none: %s", async (name) => {
+    const script = scripted(new Response(""));
+    await expect(client(script).pay({ headers: { [name]: "" } })).rejects.toThrow(TypeError);
     expect(script.sent.length).toBe(0);
   });
 

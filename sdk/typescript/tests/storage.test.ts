@@ -66,7 +66,7 @@ describe.each(storages)("a storage in %s", (_, make) => {
 describe("localStorage", () => {
   test("takes what it cannot read for nothing, and other people's items for none of its business", async () => {
     const shared = items();
-    for (const text of ["", "{", "null", "7", '{"operation":"o"}', '{"operation":"other","key":"k","createdAt":1}']) {
+    for (const text of ["", "{", "null", "7", '{"operation":"o"}', '{"operation":"other","key":"k","createdAt":1}', '{"operation":"o","key":"","createdAt":1}', '{"operation":"o","key":"a\\nb","createdAt":1}', '{"operation":"o","key":"k","createdAt":1e999}']) {
       shared.setItem("t:o", text);
       const storage = localStorageStorage("t:", shared);
       expect(await storage.get("o"), text).toBeUndefined();
@@ -178,6 +178,19 @@ describe("a storage that fails", () => {
     for (let times = 0; times < 3; times++) expect((await call("https://shop.test/", pay)).status).toBe(201);
     expect(new Set(script.keys()).size).toBe(3);
     expect(types().filter((type) => type === "storage-unavailable").length).toBe(method === "remove" ? 2 : 3);
+  });
+
+  const unsettled = { operation: "named:0::order 7", key: "served", createdAt: Date.now(), settledAt: null };
+  const wrong: unknown[] = [undefined, unsettled, null, {}, "k", { operation: "another", key: "k", createdAt: Date.now() }];
+  test.each(wrong)("by giving what is no record of the operation lends no key to it: %o", async (given) => {
+    const storage = { ...memoryStorage(), putIfAbsent: async () => given, get: async () => given, list: async () => [given] } as KeyStorage;
+    const script = scripted(new Response("", { status: 201 }));
+    const { hook, types } = noting();
+    const call = createIdempotentFetch({ storage, fetch: script.fetch, onProgress: hook });
+    expect((await call("https://shop.test/", { ...pay, operation: "order 7" })).status).toBe(201);
+    expect(script.keys()[0]).toMatch(/^[0-9a-f-]{36}$/);
+    expect(types()[0]).toBe("storage-unavailable");
+    expect(await call.pending()).toEqual([]);
   });
 
   test("in mid-way does not change the key of an operation that has begun", async () => {

@@ -1,6 +1,6 @@
 import { memoryStorage } from "./memory.js";
 import { within } from "./within.js";
-import type { KeyStorage } from "./types.js";
+import { isKeyRecord, type KeyRecord, type KeyStorage } from "./types.js";
 
 /** A storage that never fails: what the real one no longer takes is held in memory. */
 export interface ResilientStorage extends KeyStorage {
@@ -37,7 +37,7 @@ export function resilient(storage: KeyStorage): ResilientStorage {
     },
     async putIfAbsent(record) {
       const kept = await tried(
-        () => storage.putIfAbsent(record),
+        async () => recordOf(record.operation, await storage.putIfAbsent(record)),
         () => memory.putIfAbsent(record),
       );
       const known = await memory.get(kept.operation);
@@ -45,7 +45,14 @@ export function resilient(storage: KeyStorage): ResilientStorage {
       await memory.putIfAbsent(kept);
       return kept;
     },
-    get: (operation) => tried(() => storage.get(operation), () => memory.get(operation)),
+    get: (operation) =>
+      tried(
+        async () => {
+          const kept = await storage.get(operation);
+          return kept == null ? undefined : recordOf(operation, kept);
+        },
+        () => memory.get(operation),
+      ),
     async settle(operation, key, settledAt) {
       await memory.settle(operation, key, settledAt);
       const real = (): Promise<void> => storage.settle(operation, key, settledAt);
@@ -56,8 +63,18 @@ export function resilient(storage: KeyStorage): ResilientStorage {
       const real = (): Promise<void> => storage.remove(operation, key);
       await tried(real, () => hint(real));
     },
-    list: () => tried(() => storage.list(), () => memory.list()),
+    list: () =>
+      tried(
+        async () => Array.from(await storage.list()).filter(isKeyRecord),
+        () => memory.list(),
+      ),
   };
+}
+
+/** What a storage gave, if it is a record of this operation: another one's key would bring another one's answer. */
+function recordOf(operation: string, given: unknown): KeyRecord {
+  if (isKeyRecord(given) && given.operation === operation) return given;
+  throw new TypeError("the storage gave something that is no record of the operation");
 }
 
 /** In milliseconds. */

@@ -26,10 +26,15 @@ export interface KeyStorage {
   list(): Promise<KeyRecord[]>;
 }
 
+/** What can be a key: from 1 to 255 visible ASCII characters. */
+export function isKey(value: unknown): value is string {
+  return typeof value === "string" && /^[\x21-\x7e]{1,255}$/.test(value);
+}
+
 /** Whether a value that was read has the form of a record. */
 export function isKeyRecord(value: unknown): value is KeyRecord {
   if (typeof value !== "object" || value === null) return false;
   const { operation, key, createdAt, settledAt } = value as Record<string, unknown>;
-  const typed = typeof operation === "string" && typeof key === "string" && typeof createdAt === "number";
-  return typed && (settledAt === undefined || typeof settledAt === "number");
+  const typed = typeof operation === "string" && isKey(key) && Number.isFinite(createdAt);
+  return typed && (settledAt === undefined || Number.isFinite(settledAt));
 }
