@@ -88,7 +88,7 @@ export function attemptBegins(number, key, tab) {
     const order = orders[number];
     if (!order) return;
     order.requests += 1;
-    order.key = key;
+    if (!(order.keys ??= []).includes(key)) order.keys.push(key);
     attempts.push({ order: number, key, tab, count: order.requests, at: Date.now(), result: null });
   });
 }
@@ -110,6 +110,11 @@ export function pageLeaves(tab, result) {
 
 function isOpen(attempt, key, tab) {
   return attempt.key === key && attempt.tab === tab && attempt.result === null;
+}
+
+/** Whether a payment was made for an order: under any key that it ever had, or a second payment would not be seen. */
+export function isFor(payment, { keys = [] }) {
+  return keys.includes(payment.key);
 }
 
 /** The requests, the latest first. */

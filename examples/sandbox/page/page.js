@@ -27,7 +27,7 @@ function render() {
   const order = orders.order(number) ?? orders.newOrder();
   number = order.number;
   view.showOrder(order);
-  view.showCounter(order, ledger.filter(({ key }) => key !== null && key === order.key).length);
+  view.showCounter(order, ledger.filter((payment) => orders.isFor(payment, order)).length);
   view.showStatus(order.stage === "paid" ? paid(order, notes.get(number)) : (says.get(number) ?? resting(order)));
   view.showLedger(ledger, order);
   view.showAttempts(orders.attempts(), order);

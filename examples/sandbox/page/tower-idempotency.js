@@ -38,7 +38,8 @@ function conflict(headers, body, shouldRetry, replay) {
   return code === "idempotency_key_in_flight" || headers.has("retry-after") ? "again" : "definitive";
 }
 function flag(headers, name) {
-  const value = headers.get(name)?.trim().toLowerCase();
+  const values = new Set(headers.get(name)?.toLowerCase().split(",").map((one) => one.trim()));
+  const value = values.size === 1 ? [...values][0] : void 0;
   return value === "true" ? true : value === "false" ? false : void 0;
 }
 function codeOf(headers, body) {
@@ -67,6 +68,7 @@ var Answer = class _Answer {
   }
   /** Reads an answer: it counts when its body is there, unless it is a stream of events, or opaque. */
   static async read(response) {
+    if (response.type === "error") throw new TypeError("the request failed");
     const type = response.headers.get("content-type")?.split(";")[0]?.trim().toLowerCase();
     const whole = type !== "text/event-stream" && response.status >= 200 && response.status <= 599;
     return new _Answer(response, whole ? new Uint8Array(await response.arrayBuffer()) : void 0);
@@ -268,10 +270,13 @@ var RetryBudget = class {
   /**
    * @param options `share`: repeats per call, default 0.2. `perSecond`: repeats besides, per second, default 10.
    * `now`: milliseconds, for tests.
+   *
+   * @throws RangeError if one of them is negative or no number.
    */
   constructor(options = {}) {
     this.#share = options.share ?? 0.2;
     this.#reserve = (options.perSecond ?? 10) * WINDOW;
+    if (!(this.#share >= 0 && this.#reserve >= 0)) throw new RangeError("a budget is made of numbers from 0 on");
     this.#now = options.now ?? (() => performance.now());
   }
   /** Notes a call, which earns its share of a repeat. */
@@ -328,11 +333,14 @@ function clockFrom(given2 = {}) {
 }
 
 // src/storage/types.ts
+function isKey(value) {
+  return typeof value === "string" && /^[\x21-\x7e]{1,255}$/.test(value);
+}
 function isKeyRecord(value) {
   if (typeof value !== "object" || value === null) return false;
   const { operation, key, createdAt, settledAt } = value;
-  const typed = typeof operation === "string" && typeof key === "string" && typeof createdAt === "number";
-  return typed && (settledAt === void 0 || typeof settledAt === "number");
+  const typed = typeof operation === "string" && isKey(key) && Number.isFinite(createdAt);
+  return typed && (settledAt === void 0 || Number.isFinite(settledAt));
 }
 
 // src/storage/indexed-db.ts
@@ -524,17 +532,21 @@ function defaultStorage() {
   };
 }
 async function choose() {
-  const candidates = [];
-  if (typeof globalThis.indexedDB !== "undefined") candidates.push(indexedDbStorage());
-  if (typeof document !== "undefined") candidates.push(localStorageStorage());
-  for (const candidate of candidates) if (await works(candidate)) return candidate;
+  if (typeof globalThis.indexedDB !== "undefined") {
+    const storage = indexedDbStorage();
+    if (await works(storage, SLOW_START)) return storage;
+  }
+  if (typeof document !== "undefined") {
+    const storage = localStorageStorage();
+    if (await works(storage, QUICK_START)) return storage;
+  }
   return memoryStorage();
 }
-async function works(storage) {
+var [SLOW_START, QUICK_START] = [1500, 300];
+async function works(storage, limit) {
   const probe = { operation: "probe", key: uuidv7(), createdAt: Date.now() };
   try {
-    await within(400, storage.putIfAbsent(probe));
-    await within(400, storage.remove(probe.operation, probe.key));
+    await within(limit, storage.putIfAbsent(probe).then(() => storage.remove(probe.operation, probe.key)));
     return true;
   } catch {
     return false;
@@ -555,13 +567,17 @@ function resilient(storage) {
     }
     return fallback();
   };
+  const hint = async (real) => {
+    if (trouble) new Promise((resolve) => resolve(real())).catch(() => {
+    });
+  };
   return {
     get trouble() {
       return trouble;
     },
     async putIfAbsent(record) {
       const kept = await tried(
-        () => storage.putIfAbsent(record),
+        async () => recordOf(record.operation, await storage.putIfAbsent(record)),
         () => memory.putIfAbsent(record)
       );
       const known = await memory.get(kept.operation);
@@ -569,24 +585,38 @@ function resilient(storage) {
       await memory.putIfAbsent(kept);
       return kept;
     },
-    get: (operation) => tried(() => storage.get(operation), () => memory.get(operation)),
+    get: (operation) => tried(
+      async () => {
+        const kept = await storage.get(operation);
+        return kept == null ? void 0 : recordOf(operation, kept);
+      },
+      () => memory.get(operation)
+    ),
     async settle(operation, key, settledAt) {
       await memory.settle(operation, key, settledAt);
-      await tried(() => storage.settle(operation, key, settledAt), async () => {
-      });
+      const real = () => storage.settle(operation, key, settledAt);
+      await tried(real, () => hint(real));
     },
     async remove(operation, key) {
       await memory.remove(operation, key);
-      await tried(() => storage.remove(operation, key), async () => {
-      });
+      const real = () => storage.remove(operation, key);
+      await tried(real, () => hint(real));
     },
-    list: () => tried(() => storage.list(), () => memory.list())
+    list: () => tried(
+      async () => Array.from(await storage.list()).filter(isKeyRecord),
+      () => memory.list()
+    )
   };
+}
+function recordOf(operation, given2) {
+  if (isKeyRecord(given2) && given2.operation === operation) return given2;
+  throw new TypeError("the storage gave something that is no record of the operation");
 }
 var LONGEST = 2e3;
 
 // src/options.ts
 function clientSettings(options = {}) {
+  check(options);
   return {
     header: options.header ?? "X-Idempotency-Key",
     methods: new Set((options.methods ?? ["POST", "PATCH"]).map((method) => method.toUpperCase())),
@@ -597,6 +627,7 @@ function clientSettings(options = {}) {
     fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
     clock: clockFrom(options.clock),
     call: (init) => {
+      check(init);
       const linger = typeof document === "undefined" ? 0 : 1e3;
       return { ...CALL_DEFAULTS, linger, ...given(options), ...given(init), operation: init.operation, key: init.key };
     }
@@ -610,6 +641,12 @@ var CALL_DEFAULTS = {
   baseDelay: 100,
   maxDelay: 5e3
 };
+function check(options) {
+  for (const name of [...Object.keys(CALL_DEFAULTS), "linger", "retention"]) {
+    const value = options[name];
+    if (value !== void 0 && !(typeof value === "number" && value >= 0)) throw new RangeError(`${name} is a number from 0 on`);
+  }
+}
 function given(options) {
   const names = [...Object.keys(CALL_DEFAULTS), "linger", "onProgress"];
   return Object.fromEntries(names.flatMap((name) => options[name] === void 0 ? [] : [[name, options[name]]]));
@@ -655,7 +692,7 @@ var OperationMismatchError = class extends TypeError {
 function tell(hook, event) {
   try {
     const result = hook?.(event);
-    if (result instanceof Promise) result.catch(() => {
+    if (result) Promise.resolve(result).catch(() => {
     });
   } catch {
   }
@@ -720,21 +757,23 @@ var Flight = class {
 };
 
 // src/keys.ts
-async function keyFor(identity, client, linger) {
+async function keyFor(identity, client, linger, unsure) {
   const { storage, clock, retention } = client;
   const now = clock.now();
-  const fresh = { operation: identity.id, key: uuidv7(now), createdAt: now };
+  const mine = unsure && !isExpired(unsure, retention, clock) ? unsure : void 0;
+  if (unsure && !mine && identity.named) throw expiry(identity, unsure);
+  const fresh = mine ?? { operation: identity.id, key: uuidv7(now), createdAt: now };
   for (let tries = 0; tries < 5; tries++) {
     const kept = await storage.putIfAbsent(fresh);
     if (kept.key === fresh.key) break;
     const expired = isExpired(kept, retention, clock);
     if (!isSpent(kept, linger, clock)) {
-      if (!expired) return kept.key;
-      if (identity.named) throw new KeyExpiredError(identity.label, kept.key, new Date(kept.createdAt));
+      if (!expired) return kept;
+      if (identity.named) throw expiry(identity, kept);
     }
     await storage.remove(kept.operation, kept.key);
   }
-  return fresh.key;
+  return fresh;
 }
 async function sweep(client, linger) {
   for (const record of await client.storage.list()) {
@@ -749,7 +788,10 @@ function isSpent(record, linger, clock) {
   return age >= linger || age < 0;
 }
 function isExpired(record, retention, clock) {
-  return clock.now() - record.createdAt > retention;
+  return clock.now() - record.createdAt >= retention;
+}
+function expiry(identity, { key, createdAt }) {
+  return new KeyExpiredError(identity.label, key, new Date(createdAt));
 }
 
 // src/retry-after.ts
@@ -836,6 +878,8 @@ var Operations = class {
   }
   client;
   #flights = /* @__PURE__ */ new Map();
+  /** Keys under which this client has sent what it had no answer to. Another tab that had one may have removed them from the storage. */
+  #unsure = /* @__PURE__ */ new Map();
   #lastSweep = -Infinity;
   /** Has an operation done, or joins it if it is under way or was answered a moment ago. */
   perform(request, identity, ownKey, call, signal) {
@@ -869,18 +913,22 @@ var Operations = class {
     for (const id of [namedId(scope, label), unnamedId(scope, label)]) {
       const flight = this.#flights.get(id);
       if (flight && !flight.isUnderWay) this.#end(flight);
+      this.#unsure.delete(id);
       await this.#forget(id);
     }
   }
   async #run(flight, request, ownKey, call) {
     const { client } = this;
     const { id, label: operation } = flight.identity;
-    const key = ownKey ?? await keyFor(flight.identity, client, call.linger);
+    const record = ownKey === void 0 ? await keyFor(flight.identity, client, call.linger, this.#unsure.get(id)) : void 0;
+    const key = ownKey ?? record.key;
     const { trouble } = client.storage;
     if (trouble) flight.tell({ type: "storage-unavailable", operation, error: trouble.error });
     flight.signal.throwIfAborted();
+    if (record) this.#unsure.set(id, record);
     const about = { operation, key, tell: flight.tell.bind(flight) };
     const answer = await repeat(withKey(request, client.header, key), client, call, about, flight.signal);
+    if (record && answer.conclusion !== "again") this.#unsure.delete(id);
     if (answer.conclusion === "definitive") {
       if (ownKey === void 0) await this.#settle(id, key, call.linger);
       flight.tell({ type: "settled", operation, key });
@@ -913,6 +961,8 @@ var Operations = class {
     this.#lastSweep = now;
     sweep(this.client, linger).catch(() => {
     });
+    const { scope, retention, clock } = this.client;
+    for (const [id, record] of this.#unsure) if (!parseId(scope, id)?.named && isExpired(record, retention, clock)) this.#unsure.delete(id);
   }
 };
 var SWEEP_INTERVAL = 10 * 60 * 1e3;
@@ -928,6 +978,7 @@ function createIdempotentFetch(defaults = {}) {
   const call = async (input, init = {}) => {
     const bearing = keyHeader(input, init, client.header);
     if (bearing === null && !client.methods.has(methodOf(input, init))) return client.fetch(input, init);
+    if (bearing === "") throw new TypeError("the header for the idempotency key is empty");
     const signal = (init.signal === void 0 && input instanceof Request ? input.signal : init.signal) ?? void 0;
     signal?.throwIfAborted();
     const settings = client.call(init);
@@ -955,7 +1006,7 @@ function keyHeader(input, init, header) {
 }
 async function keyOf({ key }) {
   const made = typeof key === "function" ? await key() : key;
-  if (made !== void 0 && !/^[\x21-\x7e]{1,255}$/.test(made)) {
+  if (made !== void 0 && !isKey(made)) {
     throw new TypeError("an idempotency key is from 1 to 255 visible ASCII characters");
   }
   return made;

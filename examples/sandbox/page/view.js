@@ -1,5 +1,7 @@
 // What the page shows. What comes from a server goes in as text, never as markup.
 
+import { isFor } from "/page/orders.js";
+
 const MOST_LINES = 12;
 const seen = new Set();
 
@@ -73,7 +75,7 @@ export function showStatus({ tone, title, detail, note = "" }) {
 export function showLedger(payments, order) {
   const latest = payments.slice(-MOST_LINES).reverse();
   const rows = latest.map((payment) => {
-    const own = payment.key !== null && payment.key === order.key;
+    const own = isFor(payment, order);
     return row(`ledger ${payment.id}`, own ? "own" : "", [
       time(payment.at),
       code(payment.id),

@@ -64,3 +64,19 @@ test("a clock that was set back does not make a second payment of a paid order",
   const second = await shop.isPaid();
   expect(sandbox.effects().map(({ id }) => id)).toEqual([first, second]);
 });
+
+test("an order that was paid twice, because its key was thrown away, is shown as paid twice", async () => {
+  const { sandbox, shop } = await open(() => {});
+  await shop.click(1);
+  await shop.isPaid();
+  await shop.page.evaluate(
+    () => new Promise((resolve, reject) => Object.assign(indexedDB.deleteDatabase("tower-idempotency"), { onsuccess: resolve, onerror: reject })),
+  );
+  await shop.page.reload();
+  await shop.isPaid();
+  await shop.click(1);
+  await shop.showsStatus("Paid 2 times!");
+  expect(sandbox.effects()).toHaveLength(2);
+  await shop.counts("2 clicks", "2 requests", "2 payments");
+  expect(await shop.ledger.filter({ hasText: "this order" }).count()).toBe(2);
+});
