@@ -812,9 +812,10 @@ function httpDate(text) {
   let year = Number(parts["year"]);
   if (parts["year"].length === 2) year += year < 70 ? 2e3 : 1900;
   const date = new Date(Date.UTC(year, month, day, hour, minute, second));
-  const real = date.getUTCDate() === day && date.getUTCMonth() === month && hour < 24 && minute < 60 && second < 60;
+  const real = date.getTime() >= 0 && DAYS[date.getUTCDay()] === text.slice(0, 3) && date.getUTCDate() === day && date.getUTCMonth() === month && hour < 24 && minute < 60 && second < 60;
   return real ? date.getTime() : void 0;
 }
+var DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 var MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 var MONTH = `(?<month>${MONTHS.join("|")})`;
 var TIME = "(?<hour>\\d\\d):(?<minute>\\d\\d):(?<second>\\d\\d)";

@@ -23,11 +23,12 @@ function httpDate(text: string): number | undefined {
   let year = Number(parts["year"]);
   if (parts["year"]!.length === 2) year += year < 70 ? 2000 : 1900;
   const date = new Date(Date.UTC(year, month, day, hour, minute, second));
-  // The 31st of February is no date, and neither is the 25th hour.
-  const real = date.getUTCDate() === day && date.getUTCMonth() === month && hour < 24 && minute < 60 && second < 60;
+  // The 31st of February is no date, and neither is the 25th hour, nor a Sunday that was a Monday: the Rust client reads the same.
+  const real = date.getTime() >= 0 && DAYS[date.getUTCDay()] === text.slice(0, 3) && date.getUTCDate() === day && date.getUTCMonth() === month && hour < 24 && minute < 60 && second < 60;
   return real ? date.getTime() : undefined;
 }
 
+const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const MONTH = `(?<month>${MONTHS.join("|")})`;
 const TIME = "(?<hour>\\d\\d):(?<minute>\\d\\d):(?<second>\\d\\d)";
