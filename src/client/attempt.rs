@@ -171,5 +171,6 @@ where
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    media_type.is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("text/event-stream"))
+    let media_type = media_type.and_then(|value| value.split(';').next()).map(str::trim);
+    media_type.is_some_and(|name| name.eq_ignore_ascii_case("text/event-stream"))
 }

@@ -31,6 +31,8 @@ pub enum ErrorKind {
     TooLarge,
     /// The body of the request could not be read to its end, or not in `total_timeout`. Nothing was sent.
     Unreadable,
+    /// The header for the key is empty. Nothing was sent.
+    Key,
     /// The key of the [`Operation`](super::Operation) is so old that the server may have forgotten it. Nothing was sent
     /// this time.
     Expired,
@@ -80,6 +82,7 @@ impl fmt::Display for Error {
             }
             ErrorKind::TooLarge => f.write_str("the request is too large to be repeated, and was not sent"),
             ErrorKind::Unreadable => f.write_str("the request could not be read, and was not sent"),
+            ErrorKind::Key => f.write_str("the key of the request is empty, and it was not sent"),
             ErrorKind::Expired => f.write_str(
                 "the server may have forgotten the key of the operation, which was not sent again",
             ),

@@ -100,6 +100,7 @@ where
         ReadError::Broken => unsent(ErrorKind::Unreadable),
     })?;
     let key = settings.mark(&mut head, &body);
+    let key = key.map_err(|error| Error::new(ErrorKind::Key, 0, Some(error.into())))?;
     let time = match head.extensions.get::<GoodUntil>() {
         Some(GoodUntil(end)) => end.duration_since(SystemTime::now()).unwrap_or_default(),
         None => Duration::MAX,

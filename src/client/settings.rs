@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::client::backoff::Backoff;
 use crate::config::KEY_HEADERS;
-use crate::key::IdempotencyKey;
+use crate::key::{IdempotencyKey, KeyError};
 
 pub(crate) type MakeKey = dyn Fn(&Parts, &Bytes) -> IdempotencyKey + Send + Sync;
 pub(crate) type JudgeError = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
@@ -72,12 +72,20 @@ impl Settings {
 
     /// Gives a request its key: that of its [`Operation`](super::Operation), or the one that it has, or a new one. Tells
     /// which one it is, if it can be read.
-    pub(crate) fn mark(&self, request: &mut Parts, body: &Bytes) -> Option<IdempotencyKey> {
+    ///
+    /// # Errors
+    ///
+    /// An empty key protects nothing.
+    pub(crate) fn mark(&self, request: &mut Parts, body: &Bytes) -> Result<Option<IdempotencyKey>, KeyError> {
         let operations = request.extensions.get::<IdempotencyKey>().cloned();
         if operations.is_none() && self.has_key(request) {
             let value = |name: &HeaderName| request.headers.get(name);
-            let value = value(&self.header).or_else(|| KEY_HEADERS.iter().find_map(value))?;
-            return IdempotencyKey::parse(value.as_bytes()).ok();
+            let value = value(&self.header).or_else(|| KEY_HEADERS.iter().find_map(value));
+            return match value.map(|value| IdempotencyKey::parse(value.as_bytes())) {
+                Some(Err(KeyError::Empty)) => Err(KeyError::Empty),
+                // A server may know keys that this crate does not.
+                key => Ok(key.and_then(Result::ok)),
+            };
         }
         let key = operations.unwrap_or_else(|| (self.make_key)(request, body));
         // Two different keys would be refused.
@@ -85,7 +93,7 @@ impl Settings {
             request.headers.remove(header);
         }
         request.headers.insert(self.header.clone(), value(&key, self.is_quoted));
-        Some(key)
+        Ok(Some(key))
     }
 }
 

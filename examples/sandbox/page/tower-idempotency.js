@@ -785,11 +785,12 @@ async function sweep(client, linger) {
 function isSpent(record, linger, clock) {
   if (record.settledAt === void 0) return false;
   const age = clock.now() - record.settledAt;
-  return age >= linger || age < 0;
+  return age >= linger || age < -CLOCK_SLACK;
 }
 function isExpired(record, retention, clock) {
   return clock.now() - record.createdAt >= retention;
 }
+var CLOCK_SLACK = 5 * 6e4;
 function expiry(identity, { key, createdAt }) {
   return new KeyExpiredError(identity.label, key, new Date(createdAt));
 }
@@ -826,11 +827,10 @@ var ASCTIME = new RegExp(`^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) ${MONTH} (?<day>[ \\d
 // src/backoff.ts
 function waitBefore(repeat2, settings, clock, headers) {
   const asked = headers && retryAfter(headers, clock.now());
-  if (asked !== void 0) return Math.min(asked, settings.maxRetryAfter) + clock.random() * SPREAD;
+  if (asked !== void 0) return Math.min(asked, settings.maxRetryAfter) + clock.random() * Math.min(settings.baseDelay, settings.maxDelay);
   const ceiling = settings.baseDelay * 2 ** Math.min(repeat2 - 1, 30);
   return clock.random() * Math.min(settings.maxDelay, ceiling);
 }
-var SPREAD = 100;
 
 // src/repeat.ts
 async function repeat(request, client, call, about, signal) {

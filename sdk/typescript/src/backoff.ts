@@ -14,10 +14,8 @@ export interface Backoff {
  */
 export function waitBefore(repeat: number, settings: Backoff, clock: Clock, headers?: Headers): number {
   const asked = headers && retryAfter(headers, clock.now());
-  if (asked !== undefined) return Math.min(asked, settings.maxRetryAfter) + clock.random() * SPREAD;
+  if (asked !== undefined) return Math.min(asked, settings.maxRetryAfter) + clock.random() * Math.min(settings.baseDelay, settings.maxDelay);
   // Beyond 2^30 the bound has long been reached, and the number stays finite.
   const ceiling = settings.baseDelay * 2 ** Math.min(repeat - 1, 30);
   return clock.random() * Math.min(settings.maxDelay, ceiling);
 }
-
-const SPREAD = 100;

@@ -44,14 +44,17 @@ export async function sweep(client: ClientSettings, linger: number): Promise<voi
 function isSpent(record: KeyRecord, linger: number, clock: Clock): boolean {
   if (record.settledAt === undefined) return false;
   const age = clock.now() - record.settledAt;
-  // An answer from the future tells of a clock that was set back, not of a double click.
-  return age >= linger || age < 0;
+  // An answer from well in the future tells of a clock that was set back, not of a double click.
+  return age >= linger || age < -CLOCK_SLACK;
 }
 
 /** Whether the server may have forgotten the key. */
 export function isExpired(record: KeyRecord, retention: number, clock: Clock): boolean {
   return clock.now() - record.createdAt >= retention;
 }
+
+/** By how much clocks that are set right may move, in milliseconds. */
+const CLOCK_SLACK = 5 * 60_000;
 
 function expiry(identity: Identity, { key, createdAt }: KeyRecord): KeyExpiredError {
   return new KeyExpiredError(identity.label, key, new Date(createdAt));

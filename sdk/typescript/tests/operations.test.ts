@@ -333,6 +333,21 @@ describe("an answer that lingers", () => {
     expect(other.script.keys()).not.toEqual(one.script.keys());
   });
 
+  test("lasts though the clock is set right meanwhile, but not though it is set back by hours", async () => {
+    const storage = memoryStorage();
+    let now = 100 * HOUR;
+    const clock = { now: () => now };
+    const tabs = [1, 2, 3].map(() => held({ storage, linger: HOUR, clock }));
+    for (const { pass } of tabs) pass();
+    await tabs[0]!.pay();
+    now -= 60_000;
+    await tabs[1]!.pay();
+    expect(tabs[1]!.script.keys()).toEqual(tabs[0]!.script.keys());
+    now -= HOUR;
+    await tabs[2]!.pay();
+    expect(tabs[2]!.script.keys()).not.toEqual(tabs[0]!.script.keys());
+  });
+
   test.each([{ body: "1300" }, { headers: { authorization: "Bearer other" } }])("does not serve %o under its name, which goes out under the same key", async (other) => {
     const { script, pay, pass } = held({ linger: HOUR });
     pass();

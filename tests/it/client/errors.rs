@@ -135,6 +135,18 @@ async fn the_error_has_the_key_under_which_the_operation_can_be_asked_about() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_with_an_empty_key_is_not_sent() {
+    let canned = Canned::turns([]);
+    for (name, value) in [("x-idempotency-key", ""), ("idempotency-key", "\"\"")] {
+        let mut request = post("/");
+        request.headers_mut().insert(name, value.parse().unwrap());
+        let error = ask(quick(), canned.clone(), request).await.unwrap_err();
+        assert_eq!((error.kind(), error.attempts(), error.is_open()), (ErrorKind::Key, 0, false));
+    }
+    assert_eq!(canned.count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_whose_body_never_ends_is_given_up_and_not_sent() {
     let canned = Canned::turns([]);
     let endless = gated_stream("or", "der", Gate::new());
