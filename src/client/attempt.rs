@@ -4,18 +4,18 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, Request, Response, header};
+use http::{Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
 use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::body::ResponseBody;
-use crate::client::conclusion::Conclusion;
+use crate::client::conclusion::{Conclusion, has_media_type};
 use crate::client::error::{BoxError, Error, ErrorKind};
 use crate::client::retry_after::retry_after;
 use crate::client::settings::Settings;
@@ -39,7 +39,7 @@ pub(crate) struct Answer<B: Body> {
     pub(crate) response: Response<ResponseBody<B>>,
     pub(crate) conclusion: Conclusion,
     /// What the answer asks for, however long.
-    pub(crate) retry_after: Option<std::time::Duration>,
+    pub(crate) retry_after: Option<Duration>,
 }
 
 /// No answer.
@@ -53,19 +53,18 @@ pub(crate) struct Fault {
 pub(crate) struct Repeatable<'a, S, B> {
     inner: S,
     settings: Arc<Settings>,
-    deadline: Instant,
     of: PhantomData<fn(B) -> &'a ()>,
 }
 
 impl<S, B> Repeatable<'_, S, B> {
-    pub(crate) fn new(inner: S, settings: Arc<Settings>, deadline: Instant) -> Self {
-        Self { inner, settings, deadline, of: PhantomData }
+    pub(crate) fn new(inner: S, settings: Arc<Settings>) -> Self {
+        Self { inner, settings, of: PhantomData }
     }
 }
 
 impl<S: Clone, B> Clone for Repeatable<'_, S, B> {
     fn clone(&self) -> Self {
-        Self::new(self.inner.clone(), Arc::clone(&self.settings), self.deadline)
+        Self::new(self.inner.clone(), Arc::clone(&self.settings))
     }
 }
 
@@ -92,10 +91,10 @@ where
         // The service of the first attempt is ready, and may hold a permit for it.
         let inner = std::mem::replace(&mut self.inner, next);
         let settings = Arc::clone(&self.settings);
-        let ends = self.deadline.min(later(Instant::now(), settings.attempt_timeout));
+        let ends = request.deadline.min(later(Instant::now(), settings.attempt_timeout));
         Box::pin(async move {
             let attempt = attempt(inner, request, settings.max_response);
-            let failed = match tokio::time::timeout_at(ends, attempt).await {
+            let (kind, source, is_transient) = match tokio::time::timeout_at(ends, attempt).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) => {
                     let is_transient = (settings.is_transient)(&*error);
@@ -103,15 +102,14 @@ where
                 }
                 Err(_) => (ErrorKind::Timeout, None, true),
             };
-            let (kind, source, is_transient) = failed;
             Err(Fault { error: Error::new(kind, 1, source), is_transient })
         })
     }
 }
 
 /// A moment as far away as a clock can say.
-pub(crate) fn later(now: Instant, wait: std::time::Duration) -> Instant {
-    const CENTURY: std::time::Duration = std::time::Duration::from_hours(24 * 365 * 100);
+pub(crate) fn later(now: Instant, wait: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_hours(24 * 365 * 100);
     now + wait.min(CENTURY)
 }
 
@@ -150,7 +148,7 @@ where
     B::Error: Into<BoxError>,
 {
     let (head, body) = response.into_parts();
-    let limit = (!is_event_stream(&head.headers)).then_some(limit);
+    let limit = (!has_media_type(&head.headers, "text/event-stream")).then_some(limit);
     let (response, kept) = capture(head, body, limit, true).await;
     match kept {
         Ok(KeptBody::Whole { bytes, .. }) => Ok((response, Some(bytes))),
@@ -167,10 +165,4 @@ where
 {
     let ended = body.collect().await;
     ended.err().map_or_else(|| "the answer ended before its end".into(), Into::into)
-}
-
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media_type = media_type.and_then(|value| value.split(';').next()).map(str::trim);
-    media_type.is_some_and(|name| name.eq_ignore_ascii_case("text/event-stream"))
 }

@@ -105,9 +105,14 @@ fn code(headers: &HeaderMap, body: &[u8]) -> Option<String> {
 }
 
 fn is_problem(headers: &HeaderMap) -> bool {
+    has_media_type(headers, "application/problem+json")
+}
+
+/// Whether this is the media type of the body, whatever its parameters.
+pub(crate) fn has_media_type(headers: &HeaderMap, name: &str) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media_type = content_type.and_then(|value| value.split(';').next()).map(str::trim);
-    media_type.is_some_and(|name| name.eq_ignore_ascii_case("application/problem+json"))
+    media_type.is_some_and(|media_type| media_type.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

@@ -16,7 +16,6 @@ use crate::client::settings::Settings;
 #[derive(Clone)]
 pub(crate) struct Attempted {
     settings: Arc<Settings>,
-    deadline: Instant,
     count: u32,
 }
 
@@ -25,19 +24,19 @@ pub(crate) struct Attempted {
 pub struct Attempts(pub u32);
 
 impl Attempted {
-    pub(crate) fn new(settings: Arc<Settings>, deadline: Instant) -> Self {
+    pub(crate) fn new(settings: Arc<Settings>) -> Self {
         settings.budget.deposit();
-        Self { settings, deadline, count: 0 }
+        Self { settings, count: 0 }
     }
 
     /// How long to wait before the next attempt. `None`: there is none.
-    fn next(&self, asked: Option<Duration>) -> Option<Duration> {
+    fn next(&self, asked: Option<Duration>, deadline: Instant) -> Option<Duration> {
         let settings = &*self.settings;
         let wait = match asked {
             Some(asked) => asked.min(settings.max_retry_after).saturating_add(settings.backoff.spread()),
             None => settings.backoff.wait(self.count),
         };
-        let is_in_time = later(Instant::now(), wait) < self.deadline;
+        let is_in_time = later(Instant::now(), wait) < deadline;
         // The budget comes last: what is not made costs nothing.
         let may = self.count < settings.max_attempts && is_in_time && settings.budget.withdraw();
         may.then_some(wait)
@@ -63,7 +62,7 @@ impl<B: Body> Policy<Prepared, Answer<B>, Fault> for Attempted {
                 (fault.is_transient, None)
             }
         };
-        let wait = is_open.then(|| self.next(asked)).flatten();
+        let wait = is_open.then(|| self.next(asked, request.deadline)).flatten();
         tell(self.count, result, wait);
         wait.map(tokio::time::sleep)
     }

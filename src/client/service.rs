@@ -24,8 +24,9 @@ use crate::client::settings::Settings;
 /// The service that [`ClientLayer`](super::ClientLayer) makes.
 ///
 /// Its answers have a [`Conclusion`](super::Conclusion), the number of [`Attempts`](super::Attempts) and the
-/// [`IdempotencyKey`](crate::IdempotencyKey) in their extensions if the request went out under a key. An answer that asks to be repeated is given too, when there is no time
-/// or budget left for it; only where the last attempt had none there is an [`Error`].
+/// [`IdempotencyKey`](crate::IdempotencyKey) in their extensions if the request went out under a key. An answer that asks
+/// to be repeated is given too, when there is no time or budget left for it; only where the last attempt had none there
+/// is an [`Error`].
 ///
 /// # Cancel safety
 ///
@@ -132,9 +133,8 @@ where
     ResBody: Body<Data = Bytes> + Send + 'a,
     ResBody::Error: Into<BoxError> + Send,
 {
-    let deadline = request.deadline;
-    let attempts = Repeatable::new(inner, Arc::clone(&settings), deadline);
-    Retry::new(Attempted::new(settings, deadline), attempts).call(request)
+    let attempts = Repeatable::new(inner, Arc::clone(&settings));
+    Retry::new(Attempted::new(settings), attempts).call(request)
 }
 
 fn failed(error: impl Into<BoxError>) -> Error {

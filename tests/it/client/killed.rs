@@ -68,6 +68,15 @@ impl Client {
     }
 }
 
+/// Starts the job again, which goes on with its operation, pays once, and lets go of its key.
+async fn assert_resumes(job: &Job, port: u16, sandbox: &Sandbox) {
+    let mut again = job.start(port);
+    assert_eq!(again.line().await, "resuming order-1001");
+    again.assert_pays().await;
+    assert_eq!(sandbox.effects().await.len(), 1);
+    assert_eq!(kept(&job.keys()), 0);
+}
+
 fn kept(keys: &Path) -> usize {
     let names = std::fs::read_dir(keys).unwrap().map(|file| file.unwrap().file_name());
     names.filter(|name| name != "lock").count()
@@ -85,11 +94,7 @@ async fn killed_before_the_effect_it_goes_on_with_the_same_operation() {
     assert_eq!(sandbox.effects().await, [] as [Value; 0]);
     assert_eq!(kept(&job.keys()), 1);
 
-    let mut again = job.start(wire.port());
-    assert_eq!(again.line().await, "resuming order-1001");
-    again.assert_pays().await;
-    assert_eq!(sandbox.effects().await.len(), 1);
-    assert_eq!(kept(&job.keys()), 0);
+    assert_resumes(&job, wire.port(), &sandbox).await;
 }
 
 #[tokio::test]
@@ -121,11 +126,7 @@ async fn killed_when_the_answer_is_on_its_way_it_gets_it_again() {
     client.kill().await;
     wire.set(State::FINE);
 
-    let mut again = job.start(wire.port());
-    assert_eq!(again.line().await, "resuming order-1001");
-    again.assert_pays().await;
-    assert_eq!(sandbox.effects().await.len(), 1);
-    assert_eq!(kept(&job.keys()), 0);
+    assert_resumes(&job, wire.port(), &sandbox).await;
 }
 
 #[tokio::test]
@@ -140,12 +141,7 @@ async fn killed_while_the_server_is_down_it_pays_when_it_is_up() {
     assert_eq!(kept(&job.keys()), 1);
     wire.set(State::FINE);
 
-    let mut again = job.start(wire.port());
-    assert_eq!(again.line().await, "resuming order-1001");
-    again.assert_pays().await;
-    let effects = sandbox.effects().await;
-    assert_eq!(effects.len(), 1);
-    assert_eq!(kept(&job.keys()), 0);
+    assert_resumes(&job, wire.port(), &sandbox).await;
 
     // Finished is finished: the same name is a new operation then.
     let mut next = job.start(wire.port());
