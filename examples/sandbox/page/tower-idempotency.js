@@ -18,7 +18,10 @@ function isReplayMarked(headers) {
   return flag(headers, "x-idempotent-result") === true || flag(headers, "idempotent-replayed") === true;
 }
 function isProblem(headers) {
-  return headers.get("content-type")?.split(";")[0]?.trim().toLowerCase() === "application/problem+json";
+  return mediaType(headers) === "application/problem+json";
+}
+function mediaType(headers) {
+  return headers.get("content-type")?.split(";")[0]?.trim().toLowerCase();
 }
 var TEMPORARY = /* @__PURE__ */ new Set([425, 429, 500, 502, 503, 504]);
 var NOTHING_HAPPENED = /* @__PURE__ */ new Set([400, 401, 403, 405, 407, 408, 411, 413, 414, 415, 422, 431]);
@@ -63,14 +66,13 @@ var Answer = class _Answer {
   constructor(response, bytes) {
     this.#response = response;
     this.#bytes = bytes;
-    const problem = bytes && bytes.byteLength <= LONGEST_PROBLEM2 && isProblem(response.headers);
+    const problem = bytes && bytes.byteLength <= LONGEST_PROBLEM && isProblem(response.headers);
     this.conclusion = conclude(response.status, response.headers, problem ? new TextDecoder().decode(bytes) : void 0);
   }
   /** Reads an answer: it counts when its body is there, unless it is a stream of events, or opaque. */
   static async read(response) {
     if (response.type === "error") throw new TypeError("the request failed");
-    const type = response.headers.get("content-type")?.split(";")[0]?.trim().toLowerCase();
-    const whole = type !== "text/event-stream" && response.status >= 200 && response.status <= 599;
+    const whole = mediaType(response.headers) !== "text/event-stream" && response.status >= 200 && response.status <= 599;
     return new _Answer(response, whole ? new Uint8Array(await response.arrayBuffer()) : void 0);
   }
   get status() {
@@ -104,7 +106,6 @@ var Answer = class _Answer {
     return Object.defineProperties(copy, { url: { value: url }, redirected: { value: redirected }, type: { value: type }, clone });
   }
 };
-var LONGEST_PROBLEM2 = 64 * 1024;
 
 // src/digest.ts
 async function digestOf(label, fields) {
@@ -968,7 +969,7 @@ var Operations = class {
 };
 var SWEEP_INTERVAL = 10 * 60 * 1e3;
 function later(milliseconds, step) {
-  const timer = setTimeout(step, Math.min(milliseconds, 2 ** 31 - 1));
+  const timer = setTimeout(step, Math.min(milliseconds, LONGEST_TIMER));
   if (typeof timer === "object" && timer !== null && "unref" in timer) timer.unref();
 }
 

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { Browser } from "./support/browser.js";
 import { endsWithTheTest } from "./support/ending.js";
-import { Sandbox } from "./support/sandbox.js";
+import { Sandbox } from "../tests/support/sandbox.js";
 import { Shop } from "./support/shop.js";
 
 async function open(): Promise<{ sandbox: Sandbox; browser: Browser; shop: Shop }> {

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { Browser } from "./support/browser.js";
 import { endsWithTheTest } from "./support/ending.js";
 import { Proxy } from "./support/proxy.js";
-import { Sandbox } from "./support/sandbox.js";
+import { Sandbox } from "../tests/support/sandbox.js";
 import { Shop } from "./support/shop.js";
 
 /** Clicks Pay on a slow server, and gives the key once the request has left. */

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import type { BrowserContextOptions } from "playwright-core";
 import { Browser } from "./support/browser.js";
 import { endsWithTheTest } from "./support/ending.js";
-import { Sandbox } from "./support/sandbox.js";
+import { Sandbox } from "../tests/support/sandbox.js";
 import { Shop } from "./support/shop.js";
 
 const PLACE = fileURLToPath(new URL("../../../target/screenshots/", import.meta.url));

@@ -1,4 +1,4 @@
-import { conclude, isProblem, isReplayMarked, type Conclusion } from "./conclude.js";
+import { conclude, isProblem, isReplayMarked, LONGEST_PROBLEM, mediaType, type Conclusion } from "./conclude.js";
 
 /** An answer that was read whole, or that is handed on as it comes, and what it means. */
 export class Answer {
@@ -18,8 +18,7 @@ export class Answer {
   static async read(response: Response): Promise<Answer> {
     // What `Response.error()` makes, which some replacements of `fetch` resolve with, is no answer of the server's.
     if (response.type === "error") throw new TypeError("the request failed");
-    const type = response.headers.get("content-type")?.split(";")[0]?.trim().toLowerCase();
-    const whole = type !== "text/event-stream" && response.status >= 200 && response.status <= 599;
+    const whole = mediaType(response.headers) !== "text/event-stream" && response.status >= 200 && response.status <= 599;
     return new Answer(response, whole ? new Uint8Array(await response.arrayBuffer()) : undefined);
   }
 
@@ -60,5 +59,3 @@ export class Answer {
     return Object.defineProperties(copy, { url: { value: url }, redirected: { value: redirected }, type: { value: type }, clone });
   }
 }
-
-const LONGEST_PROBLEM = 64 * 1024;

@@ -48,13 +48,18 @@ export function isReplayMarked(headers: Headers): boolean {
 
 /** Whether an answer can need its body to be judged: it is a problem document. */
 export function isProblem(headers: Headers): boolean {
-  return headers.get("content-type")?.split(";")[0]?.trim().toLowerCase() === "application/problem+json";
+  return mediaType(headers) === "application/problem+json";
+}
+
+/** The media type of a body, in lower case and without its parameters. */
+export function mediaType(headers: Headers): string | undefined {
+  return headers.get("content-type")?.split(";")[0]?.trim().toLowerCase();
 }
 
 const TEMPORARY = new Set([425, 429, 500, 502, 503, 504]);
 const NOTHING_HAPPENED = new Set([400, 401, 403, 405, 407, 408, 411, 413, 414, 415, 422, 431]);
 /** A problem document with more bytes is not read. */
-const LONGEST_PROBLEM = 64 * 1024;
+export const LONGEST_PROBLEM = 64 * 1024;
 
 /** A conflict is in flight, a misused key, or the answer of the application, which alone is definitive. */
 function conflict(headers: Headers, body: string | undefined, shouldRetry: boolean | undefined, replay: boolean): Conclusion {

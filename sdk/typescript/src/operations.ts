@@ -1,4 +1,5 @@
 import type { Answer } from "./answer.js";
+import { LONGEST_TIMER } from "./clock.js";
 import { OperationMismatchError } from "./errors.js";
 import { tell } from "./events.js";
 import { Flight } from "./flight.js";
@@ -130,6 +131,6 @@ const SWEEP_INTERVAL = 10 * 60 * 1000;
 
 /** Does something after so many milliseconds, if the process still runs then. */
 function later(milliseconds: number, step: () => void): void {
-  const timer: unknown = setTimeout(step, Math.min(milliseconds, 2 ** 31 - 1));
+  const timer: unknown = setTimeout(step, Math.min(milliseconds, LONGEST_TIMER));
   if (typeof timer === "object" && timer !== null && "unref" in timer) (timer as { unref(): void }).unref();
 }

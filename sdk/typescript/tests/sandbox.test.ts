@@ -1,11 +1,8 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createIdempotentFetch, isReplay, memoryStorage, RetryBudget } from "../src/index.js";
 import { lossyProxy, type Fate } from "./support/lossy-proxy.js";
 import { noting } from "./support/scripted.js";
-import { sandboxIsThere, startSandbox } from "./support/sandbox.js";
+import { Sandbox, sandboxIsThere } from "./support/sandbox.js";
 
 const payment = (sandbox: object = {}): RequestInit => ({
   method: "POST",
@@ -14,49 +11,43 @@ const payment = (sandbox: object = {}): RequestInit => ({
 });
 
 describe.skipIf(!sandboxIsThere())("against the sandbox", () => {
-  const directory = mkdtempSync(join(tmpdir(), "idempotency-"));
-  const ledger = join(directory, "ledger.jsonl");
-  const effects = (): { key: string }[] => readFileSync(ledger, "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line) as { key: string });
-  let sandbox: Awaited<ReturnType<typeof startSandbox>>;
+  let sandbox: Sandbox;
 
   beforeAll(async () => {
-    sandbox = await startSandbox("--ledger", ledger);
+    sandbox = await Sandbox.start();
   });
-  afterAll(async () => {
-    await sandbox.stop();
-    rmSync(directory, { recursive: true });
-  });
+  afterAll(() => sandbox.end());
 
   test("ten clicks become one payment", async () => {
-    const before = effects().length;
+    const before = sandbox.effects().length;
     const pay = createIdempotentFetch({ linger: 10_000 });
-    const answers = await Promise.all(Array.from({ length: 10 }, () => pay(`${sandbox.url}/payments`, payment({ delay_ms: 50 }))));
+    const answers = await Promise.all(Array.from({ length: 10 }, () => pay(`${sandbox.address}payments`, payment({ delay_ms: 50 }))));
     expect(new Set(await Promise.all(answers.map((answer) => answer.text()))).size).toBe(1);
-    expect(effects().length).toBe(before + 1);
+    expect(sandbox.effects().length).toBe(before + 1);
   });
 
   test("two tabs that come together make one payment, and the later gets the replay", async () => {
-    const before = effects().length;
+    const before = sandbox.effects().length;
     const storage = memoryStorage();
     const { hook, types } = noting();
     const tabs = [1, 2].map(() => createIdempotentFetch({ storage, onProgress: hook, linger: 10_000 }));
-    const answers = await Promise.all(tabs.map((pay) => pay(`${sandbox.url}/payments`, payment({ delay_ms: 300 }))));
+    const answers = await Promise.all(tabs.map((pay) => pay(`${sandbox.address}payments`, payment({ delay_ms: 300 }))));
     expect(answers.map(isReplay).sort()).toEqual([false, true]);
     expect(types()).toContain("retry");
-    expect(effects().length).toBe(before + 1);
+    expect(sandbox.effects().length).toBe(before + 1);
   });
 
   test("a key used for another request is left open, at once", async () => {
     const pay = createIdempotentFetch();
-    await pay(`${sandbox.url}/payments`, { ...payment(), key: "mine" });
+    await pay(`${sandbox.address}payments`, { ...payment(), key: "mine" });
     const { hook, events } = noting();
-    const answer = await pay(`${sandbox.url}/payments`, { ...payment(), key: "mine", body: JSON.stringify({ amount: 1, currency: "EUR", to: "a" }), onProgress: hook });
+    const answer = await pay(`${sandbox.address}payments`, { ...payment(), key: "mine", body: JSON.stringify({ amount: 1, currency: "EUR", to: "a" }), onProgress: hook });
     expect(answer.status).toBe(409);
     expect(events.map((event) => ("conclusion" in event ? event.conclusion : event.type))).toEqual(["attempt", "open"]);
   });
 
   test("a thousand operations are done once each, though a third of the answers is lost", { timeout: 240_000 }, async () => {
-    const before = effects().length;
+    const before = sandbox.effects().length;
     const fate = (): Fate => {
       const chance = Math.random();
       return chance < 0.2 ? "lost" : chance < 0.3 ? "cut" : { delay: chance < 0.6 ? Math.random() * 300 : 0 };
@@ -79,7 +70,7 @@ describe.skipIf(!sandboxIsThere())("against the sandbox", () => {
     const seconds = ((performance.now() - begun) / 1_000).toFixed(1);
     console.log(`1,000 operations took ${attempts} attempts in ${seconds} s; answers: ${JSON.stringify(proxy.counts)}`);
     expect([...statuses]).toEqual([[201, 1_000]]);
-    const made = effects().slice(before);
+    const made = sandbox.effects().slice(before);
     expect([made.length, new Set(made.map(({ key }) => key)).size]).toEqual([1_000, 1_000]);
     expect(attempts).toBeGreaterThan(1_200);
     expect(await pay.pending()).toEqual([]);
