@@ -42,6 +42,7 @@ pub(crate) fn store_error(operation: &'static str, kind: ErrorKind) {
         ErrorKind::Full => "full",
         ErrorKind::Corrupt => "corrupt",
         ErrorKind::Sealed => "sealed",
+        ErrorKind::Rejected => "rejected",
         ErrorKind::Conflict => "conflict",
         ErrorKind::TransactionLost => "transaction_lost",
     };

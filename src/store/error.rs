@@ -25,6 +25,9 @@ pub enum ErrorKind {
     /// An answer is there, but encrypted: under a key that this process does not have, or for another record, or it was
     /// changed since.
     Sealed,
+    /// The store rejects this write and would reject it again: a missing permission, a value that is too large, characters
+    /// that the database cannot store. The layer then stores the response without its body.
+    Rejected,
     /// Transaction mode: another transaction was in the way (a serialization failure, a deadlock, the same key from
     /// elsewhere). This one was rolled back, and may go through when it is tried again.
     Conflict,
@@ -58,6 +61,7 @@ impl fmt::Display for StoreError {
             ErrorKind::Full => "the idempotency store is full of live records",
             ErrorKind::Corrupt => "the idempotency store holds a record that cannot be read",
             ErrorKind::Sealed => "the idempotency store holds an answer that cannot be decrypted",
+            ErrorKind::Rejected => "the idempotency store rejects this write",
             ErrorKind::Conflict => "another transaction was in the way",
             ErrorKind::TransactionLost => "the transaction of the attempt cannot be committed",
         })

@@ -7,6 +7,7 @@ use http::StatusCode;
 use super::{OpenTransaction, Record, Reserve, State};
 use crate::fingerprint::Fingerprint;
 use crate::key::StorageKey;
+use crate::outcome::{KeptBody, NotRetained, Outcome};
 
 /// The right to settle one attempt.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub struct Lease {
     pub attempt: u32,
     /// What the attempt before this one came to.
     pub previous: Option<Previous>,
+    /// The token of the record that this attempt took over; `None` for the first attempt.
+    pub replaces: Option<Token>,
     /// See [`Reserve::lease`].
     pub lease: Duration,
     /// See [`Reserve::retention`].
@@ -38,6 +41,7 @@ impl Lease {
             fingerprint: request.fingerprint,
             attempt: 1,
             previous: None,
+            replaces: None,
             lease: request.lease,
             retention: request.retention,
             transaction: None,
@@ -55,8 +59,30 @@ impl Lease {
         Self {
             attempt: found.attempt.saturating_add(1),
             previous: Some(previous),
+            replaces: Some(found.token),
             ..Self::first(request, token)
         }
+    }
+
+    /// The record that [`Store::release`](super::Store::release) leaves: the one that this attempt took over, with the
+    /// number of this attempt. `None` for the first attempt: the key is free again.
+    ///
+    /// A failed record keeps the status of its response, and not the response: a failure that is taken over is not
+    /// replayed. An abandoned record is a pending one whose lease has lapsed already.
+    pub fn put_back(&self) -> Option<Record> {
+        let state = match self.previous? {
+            Previous::Failed { status } => State::Failed(
+                status.map(|status| Outcome::bare(status, KeptBody::NotRetained(NotRetained::Failure))),
+            ),
+            Previous::Abandoned => State::Pending { abandoned: true },
+        };
+        Some(Record { fingerprint: self.fingerprint, attempt: self.attempt, token: self.replaces?, state })
+    }
+
+    /// The lease of a reservation whose operation never began: released, it leaves exactly what it found.
+    #[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
+    pub(super) fn never_begun(self) -> Self {
+        Self { attempt: self.attempt.saturating_sub(1), ..self }
     }
 }
 

@@ -10,7 +10,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{ErrorKind, Lease, Record, Reservation, Reserve, Seen, Settlement, Store, StoreError, Token};
@@ -29,7 +28,7 @@ use hash::Secret;
 #[cfg(all(test, idempotency_loom))]
 use interleavings::sync;
 use room::Room;
-use shard::{Kept, Shard, Slot};
+use shard::{Kept, Shard, Slot, frame};
 use sync::{AtomicU64, Mutex, MutexGuard, OwnedNotified};
 
 /// Keeps records in the memory of this process. A clone is the same store.
@@ -161,7 +160,7 @@ impl Inner {
         let Some(slot) = shard.live(&request.key, now, &self.room) else {
             self.room.admit()?;
             let lease = Lease::first(request, token(self.number()));
-            shard.insert(&lease, now);
+            shard.insert(&lease.key, Slot::pending(&lease, now));
             return Ok(Reservation::Acquired(lease));
         };
         let found = slot.record(now)?;
@@ -170,36 +169,36 @@ impl Inner {
         }
         let lease = Lease::after(request, token(self.number()), &found);
         self.room.release_bytes(slot.kept.len());
-        shard.take_over(&lease, now);
+        shard.replace(&lease.key, Slot::pending(&lease, now));
         Ok(Reservation::Acquired(lease))
     }
 
-    /// Changes the pending record of the lease; `again` knows the record that this very change has made before.
-    fn settle(
-        &self,
-        lease: &Lease,
-        again: impl FnOnce(&Kept) -> bool,
-        change: impl FnOnce(&mut Shard, Duration),
-    ) -> Settlement {
+    /// Changes the record of the lease while it is pending.
+    fn change(&self, lease: &Lease, change: impl FnOnce(&mut Shard, Duration)) -> Settlement {
         let now = self.now();
         let mut shard = self.shard(&lease.key);
         match shard.live(&lease.key, now, &self.room) {
-            Some(slot) if !slot.is_of(lease) => Settlement::LeaseLost,
-            Some(Slot { kept: Kept::Pending { .. }, .. }) => {
+            Some(slot) if slot.is_pending_under(lease) => {
                 change(&mut shard, now);
                 Settlement::Applied
             }
-            Some(slot) if again(&slot.kept) => Settlement::Applied,
             _ => Settlement::LeaseLost,
         }
     }
 
     fn release(&self, lease: &Lease) -> Settlement {
-        self.settle(lease, |_| false, |shard, _| shard.remove(&lease.key, &self.room))
+        self.change(lease, |shard, now| match lease.put_back() {
+            None => shard.remove(&lease.key, &self.room),
+            Some(before) => {
+                let slot = Slot::put_back(lease, before, now);
+                self.room.take_bytes(slot.kept.len());
+                shard.replace(&lease.key, slot);
+            }
+        })
     }
 
     fn renew(&self, lease: &Lease) -> Settlement {
-        self.settle(lease, |_| false, |shard, now| shard.renew(lease, now))
+        self.change(lease, |shard, now| shard.renew(lease, now))
     }
 
     /// If the record that was seen is still pending: what resolves when it is settled, and when its lease lapses.
@@ -211,12 +210,31 @@ impl Inner {
     }
 
     fn keep(&self, lease: &Lease, kept: Kept, retention: Duration) -> Settlement {
-        let wanted = std::mem::discriminant(&kept);
-        let again = |kept: &Kept| std::mem::discriminant(kept) == wanted;
-        self.settle(lease, again, |shard, now| {
-            self.room.take_bytes(kept.len());
-            shard.keep(&lease.key, kept, now.saturating_add(retention));
-        })
+        let now = self.now();
+        let expires = now.saturating_add(retention);
+        let mut shard = self.shard(&lease.key);
+        match shard.live(&lease.key, now, &self.room) {
+            // The record is gone and the key is free. The operation has run, so the limits do not count.
+            None => {
+                self.room.admit_over();
+                self.room.take_bytes(kept.len());
+                shard.insert(&lease.key, Slot { kept, expires, ..Slot::pending(lease, now) });
+                Settlement::Applied
+            }
+            Some(slot) if slot.is_pending_under(lease) => {
+                self.room.take_bytes(kept.len());
+                shard.keep(&lease.key, kept, expires);
+                Settlement::Applied
+            }
+            // The same write, sent a second time.
+            Some(slot)
+                if slot.token == lease.token
+                    && std::mem::discriminant(&slot.kept) == std::mem::discriminant(&kept) =>
+            {
+                Settlement::Applied
+            }
+            Some(_) => Settlement::LeaseLost,
+        }
     }
 }
 
@@ -280,9 +298,4 @@ impl Store for MemoryStore {
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
     }
-}
-
-/// The frame in an allocation of its own size: a record lives long.
-fn frame(outcome: &Outcome) -> Bytes {
-    outcome.encode().into_boxed_slice().into()
 }

@@ -10,6 +10,13 @@
 //!    apply only while the record is pending under the [`Token`] of the lease. Otherwise they change nothing and say
 //!    [`Settlement::LeaseLost`]. A `complete` or `fail` that reached the store already and is sent again says
 //!    `Applied`. A token is never used twice for a key, even after its record is gone.
+//!
+//!    There is one exception: `complete` and `fail` also write a record that is gone, if the key is free. The record
+//!    may have expired, or the store may have lost it, while the response is in hand. `renew` and `release` never
+//!    create a record.
+//!
+//!    A `release` deletes the record of a first attempt only. For a later attempt it puts back the record that the
+//!    attempt took over ([`Lease::put_back`]), because an earlier attempt may have had an effect.
 //! 3. Time goes in as durations. The store judges by its own clock when a lease has lapsed or a record has expired.
 //! 4. A live record is never evicted. A store that is full refuses new keys with [`ErrorKind::Full`].
 //! 5. A record that cannot be read is an error ([`ErrorKind::Corrupt`]), never an absent record.
@@ -97,7 +104,8 @@ pub trait Store: Send + Sync + 'static {
     /// Acquires the key for a new attempt, or tells what stands there already.
     fn reserve(&self, request: &Reserve) -> impl Future<Output = Result<Reservation, StoreError>> + Send;
 
-    /// Makes the record `success` and keeps the answer for `retention`.
+    /// Makes the record `success` and stores the response for `retention`. Writes the record if it is gone and the key is
+    /// free.
     fn complete(
         &self,
         lease: &Lease,
@@ -105,7 +113,8 @@ pub trait Store: Send + Sync + 'static {
         retention: Duration,
     ) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
 
-    /// Makes the record `failed` for `retention`, with the failed answer if there was one.
+    /// Makes the record `failed` for `retention`, with the failed response if there was one. Writes the record if it is
+    /// gone and the key is free.
     fn fail(
         &self,
         lease: &Lease,
@@ -113,9 +122,9 @@ pub trait Store: Send + Sync + 'static {
         retention: Duration,
     ) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
 
-    /// Removes the record: nothing happened, and the key is free again. Applies only if the record is that of the attempt
-    /// which the lease names by its number: to take a reservation back whose answer was lost must not take the memory
-    /// of the attempts before it along.
+    /// Ends an attempt in which nothing happened. After a first attempt the record is deleted and the key is free. After a
+    /// later one the record becomes what [`Lease::put_back`] says: what it was before, with the token that it had then
+    /// and the number of this attempt.
     fn release(&self, lease: &Lease) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
 
     /// Starts the lease and the retention of the pending record anew.

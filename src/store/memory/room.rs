@@ -58,6 +58,11 @@ impl Room {
         }
     }
 
+    /// Counts one more record in, whether or not there is room for it.
+    pub(super) fn admit_over(&self) {
+        self.records.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts a record out, and its answer.
     pub(super) fn release(&self, answer: usize) {
         self.records.fetch_sub(1, Ordering::Relaxed);

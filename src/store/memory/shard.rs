@@ -24,10 +24,10 @@ pub(super) struct Shard {
 }
 
 pub(super) struct Slot {
-    expires: Duration,
+    pub(super) expires: Duration,
     pub(super) token: Token,
-    attempt: u32,
-    fingerprint: Fingerprint,
+    pub(super) attempt: u32,
+    pub(super) fingerprint: Fingerprint,
     pub(super) kept: Kept,
 }
 
@@ -52,10 +52,9 @@ impl Shard {
         self.slots.get_mut(key).map(|slot| &mut **slot)
     }
 
-    pub(super) fn insert(&mut self, lease: &Lease, now: Duration) {
-        let slot = Slot::pending(lease, now);
-        self.queue(slot.expires, lease.key);
-        self.slots.insert(lease.key, Box::new(slot));
+    pub(super) fn insert(&mut self, key: &StorageKey, slot: Slot) {
+        self.queue(slot.expires, *key);
+        self.slots.insert(*key, Box::new(slot));
     }
 
     /// Ends the pending state of a record.
@@ -66,9 +65,9 @@ impl Shard {
         });
     }
 
-    /// Makes the record that of the next attempt.
-    pub(super) fn take_over(&mut self, lease: &Lease, now: Duration) {
-        self.change(&lease.key, |slot| *slot = Slot::pending(lease, now));
+    /// Makes the record that of another attempt.
+    pub(super) fn replace(&mut self, key: &StorageKey, by: Slot) {
+        self.change(key, |slot| *slot = by);
     }
 
     /// Wakes whoever waits for the record to change, and keeps its place in the queue true.
@@ -127,7 +126,7 @@ impl Shard {
 }
 
 impl Slot {
-    fn pending(lease: &Lease, now: Duration) -> Self {
+    pub(super) fn pending(lease: &Lease, now: Duration) -> Self {
         Self {
             expires: now.saturating_add(lease.retention),
             token: lease.token,
@@ -137,9 +136,18 @@ impl Slot {
         }
     }
 
-    /// Whether the record is that of the attempt which the lease was given for.
-    pub(super) fn is_of(&self, lease: &Lease) -> bool {
-        (self.token, self.attempt) == (lease.token, lease.attempt)
+    /// What an attempt that is released leaves in the place of its record.
+    pub(super) fn put_back(lease: &Lease, before: Record, now: Duration) -> Self {
+        let Record { token, attempt, state, .. } = before;
+        let kept = match state {
+            State::Failed(outcome) => Kept::Failed(outcome.as_ref().map(frame)),
+            State::Pending { .. } | State::Success(_) => Kept::Pending { lapses: now, waiters: None },
+        };
+        Self { token, attempt, kept, ..Self::pending(lease, now) }
+    }
+
+    pub(super) fn is_pending_under(&self, lease: &Lease) -> bool {
+        self.token == lease.token && matches!(self.kept, Kept::Pending { .. })
     }
 
     fn renew(&mut self, lease: &Lease, now: Duration) {
@@ -183,6 +191,11 @@ impl Kept {
             Self::Success(frame) | Self::Failed(Some(frame)) => frame.len(),
         }
     }
+}
+
+/// The frame in an allocation of its own size: a record lives long.
+pub(super) fn frame(outcome: &Outcome) -> Bytes {
+    outcome.encode().into_boxed_slice().into()
 }
 
 fn outcome(frame: &Bytes) -> Result<Outcome, StoreError> {

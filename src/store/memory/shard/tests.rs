@@ -10,14 +10,14 @@ fn places_in_the_queue_do_not_add_up() {
     let room = Room::new(10, usize::MAX);
     let mut shard = Shard::new(Secret::new());
     let bystander = lease("bystander");
-    shard.insert(&bystander, Duration::ZERO);
+    shard.insert(&bystander.key, Slot::pending(&bystander, Duration::ZERO));
 
     let lease = lease("busy");
     for round in 0..10_000 {
         let now = Duration::from_millis(round);
-        shard.insert(&lease, now);
+        shard.insert(&lease.key, Slot::pending(&lease, now));
         shard.keep(&lease.key, Kept::Failed(None), now + Duration::from_secs(1));
-        shard.take_over(&lease, now);
+        shard.replace(&lease.key, Slot::pending(&lease, now));
         shard.remove(&lease.key, &room);
         assert!(shard.expiries.len() <= 2 * shard.slots.len() + 66, "{}", shard.expiries.len());
     }
@@ -31,7 +31,7 @@ fn a_record_that_ends_sooner_than_it_was_to_is_swept_in_time() {
     let mut shard = Shard::new(Secret::new());
     let lease = lease("brief");
     assert!(room.admit().is_ok());
-    shard.insert(&lease, Duration::ZERO);
+    shard.insert(&lease.key, Slot::pending(&lease, Duration::ZERO));
     shard.keep(&lease.key, Kept::Failed(None), Duration::from_secs(5));
 
     shard.sweep(Duration::from_millis(4999), usize::MAX, &room);
@@ -46,7 +46,7 @@ fn a_record_that_ends_later_than_it_was_to_is_not_swept_before() {
     let mut shard = Shard::new(Secret::new());
     let lease = lease("renewed");
     assert!(room.admit().is_ok());
-    shard.insert(&lease, Duration::ZERO);
+    shard.insert(&lease.key, Slot::pending(&lease, Duration::ZERO));
     shard.renew(&lease, lease.retention / 2);
 
     shard.sweep(lease.retention, usize::MAX, &room);
