@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-use crate::key::IdempotencyKey;
-use crate::store::{Lent, OpenTransaction, Previous};
+use crate::key::{IdempotencyKey, StorageKey};
+use crate::store::{Lease, Lent, OpenTransaction, Previous, Record, Token};
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod transaction;
@@ -52,8 +52,16 @@ pub struct Attempt {
     key: IdempotencyKey,
     number: u32,
     previous: Option<Previous>,
-    lease: Option<Arc<Standing>>,
+    guard: Option<Guard>,
     transaction: Option<Lent>,
+}
+
+/// The record that guards an attempt.
+#[derive(Debug, Clone)]
+struct Guard {
+    record: StorageKey,
+    token: Token,
+    lease: Arc<Standing>,
 }
 
 /// Whether a lease still stands. Once it does not, it never does again.
@@ -66,19 +74,19 @@ struct Standing {
 }
 
 impl Attempt {
-    pub(crate) fn new(
-        key: IdempotencyKey,
-        number: u32,
-        previous: Option<Previous>,
-        transaction: Option<&OpenTransaction>,
-    ) -> Self {
-        let transaction = transaction.map(OpenTransaction::lent);
-        Self { key, number, previous, lease: Some(Arc::default()), transaction }
+    pub(crate) fn new(key: IdempotencyKey, lease: &Lease) -> Self {
+        Self {
+            key,
+            number: lease.attempt,
+            previous: lease.previous,
+            guard: Some(Guard { record: lease.key, token: lease.token, lease: Arc::default() }),
+            transaction: lease.transaction.as_ref().map(OpenTransaction::lent),
+        }
     }
 
     /// One that no record guards.
     pub(crate) fn unguarded(key: IdempotencyKey) -> Self {
-        Self { key, number: 1, previous: None, lease: None, transaction: None }
+        Self { key, number: 1, previous: None, guard: None, transaction: None }
     }
 
     /// The key that the client sent.
@@ -96,10 +104,24 @@ impl Attempt {
         self.previous
     }
 
+    /// Whether an earlier attempt under this key may have had an effect: it was cut off, panicked, errored, timed out or
+    /// gave a 5xx, and no attempt since gave a definitive response.
+    ///
+    /// Ask the systems that the handler calls what was done already, and only then do the rest. [`previous`](Self::previous)
+    /// does not answer this question: it tells of the last attempt only, and an attempt before that one may have had the
+    /// effect.
+    ///
+    /// In transaction mode an attempt that failed has left nothing in the database. Calls to other systems are still in
+    /// doubt.
+    pub fn is_in_doubt(&self) -> bool {
+        // A first attempt in which nothing happened leaves no record, so the next one is a first attempt again.
+        self.number > 1
+    }
+
     /// Whether a record guards this attempt. `false` only while the store is down under
     /// [`OnOutage::OpenRiskingDoubleEffects`](crate::OnOutage): the same request may then run any number of times.
     pub fn is_guarded(&self) -> bool {
-        self.lease.is_some()
+        self.guard.is_some()
     }
 
     /// The transaction that this attempt runs in, for stores of one's own: those of this crate have
@@ -111,7 +133,7 @@ impl Attempt {
     /// Whether the lease is lost, or has lapsed because it could not be renewed. Another attempt may then run, or may
     /// have run; the answer of this one is kept only if none has begun.
     pub fn has_lost_lease(&self) -> bool {
-        self.lease.as_ref().is_some_and(|lease| lease.lost.load(Ordering::Acquire))
+        self.standing().is_some_and(|lease| lease.lost.load(Ordering::Acquire))
     }
 
     /// Waits until the lease is lost, or has lapsed because it could not be renewed; for ever if that never happens.
@@ -120,7 +142,7 @@ impl Attempt {
     ///
     /// A wait that is dropped loses nothing.
     pub async fn lease_lost(&self) {
-        let Some(lease) = &self.lease else {
+        let Some(lease) = self.standing() else {
             return std::future::pending().await;
         };
         // Made before the look, it hears of a loss that comes in between.
@@ -130,19 +152,33 @@ impl Attempt {
         }
     }
 
+    /// Whether a record under this key guards the attempt.
+    pub(crate) fn guards(&self, key: &StorageKey) -> bool {
+        self.guard.as_ref().is_some_and(|guard| guard.record == *key)
+    }
+
+    /// Whether this is the record that guards the attempt. Tokens do not repeat, so it is in the same store.
+    pub(crate) fn is_of(&self, record: &Record) -> bool {
+        self.guard.as_ref().is_some_and(|guard| guard.token == record.token)
+    }
+
+    fn standing(&self) -> Option<&Standing> {
+        self.guard.as_ref().map(|guard| &*guard.lease)
+    }
+
     pub(crate) fn begin_settling(&self) {
-        if let Some(lease) = &self.lease {
+        if let Some(lease) = self.standing() {
             lease.settling.store(true, Ordering::Release);
         }
     }
 
     pub(crate) fn is_settling(&self) -> bool {
-        self.lease.as_ref().is_some_and(|lease| lease.settling.load(Ordering::Acquire))
+        self.standing().is_some_and(|lease| lease.settling.load(Ordering::Acquire))
     }
 
     /// Tells all who hold this attempt; whether it was news.
     pub(crate) fn lose_lease(&self) -> bool {
-        let Some(lease) = &self.lease else {
+        let Some(lease) = self.standing() else {
             return false;
         };
         let is_news = !lease.lost.swap(true, Ordering::AcqRel);

@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue, Method, Response};
 use http_body::Body;
 use tokio::sync::Semaphore;
 
+use crate::attempt::Attempt;
 use crate::body::ResponseBody;
 use crate::fingerprint::{Fingerprint, Fingerprinting, Fingerprints, JsonPointer, Operation};
 use crate::key::{IdempotencyKey, KeyError, Scope, StorageKey};
@@ -29,9 +30,9 @@ mod policy;
 pub use policy::{Class, InFlight, OnAbandoned, OnFailed, OnOutage, QuotaExceeded};
 
 pub(crate) type ScopeFn = dyn Fn(&Parts) -> Scope + Send + Sync;
-pub(crate) type Quota = dyn Fn(&Scope) -> Result<Admission, QuotaExceeded> + Send + Sync;
+pub(crate) type Quota = dyn Fn(&Scope) -> Result<QuotaGuard, QuotaExceeded> + Send + Sync;
 /// What a quota gives for an operation, and takes back when it is dropped.
-pub(crate) type Admission = Box<dyn Any + Send + Sync>;
+pub(crate) type QuotaGuard = Box<dyn Any + Send + Sync>;
 pub(crate) type Classifier = dyn Fn(&Head) -> Class + Send + Sync;
 pub(crate) type Renderer = dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync;
 /// The longest time that is waited for anything; more would overflow clocks.
@@ -122,6 +123,8 @@ pub(crate) struct Wanted {
     pub(crate) reserve: Reserve,
     /// Its fingerprints under the other rules that a record may have been written under.
     pub(crate) others: Vec<Fingerprint>,
+    /// The attempt that a layer outside makes under the same storage key.
+    pub(crate) outer: Option<Attempt>,
 }
 
 impl Wanted {
@@ -155,13 +158,15 @@ impl Config {
     pub(crate) fn wanted(&self, parts: &Parts, key: IdempotencyKey, body: &[u8]) -> Wanted {
         let scope = self.scope.as_ref().map_or_else(Scope::anonymous, |scope| scope(parts));
         let Fingerprints { own, others } = self.fingerprinting.of(&Operation::new(parts, body));
-        Wanted { others, ..self.want(scope, key, own) }
+        let wanted = self.want(scope, key, own);
+        let outer = parts.extensions.get::<Attempt>().filter(|outer| outer.guards(&wanted.reserve.key));
+        Wanted { others, outer: outer.cloned(), ..wanted }
     }
 
     /// What the layer asks of the store for any operation.
     pub(crate) fn want(&self, scope: Scope, key: IdempotencyKey, fingerprint: Fingerprint) -> Wanted {
         let reserve = self.reservation(self.storage_key(&scope, &key), fingerprint);
-        Wanted { key, scope, reserve, others: Vec::new() }
+        Wanted { key, scope, reserve, others: Vec::new(), outer: None }
     }
 
     fn reservation(&self, key: StorageKey, fingerprint: Fingerprint) -> Reserve {

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::attempt::Attempt;
 use crate::config::{Class, Config};
 use crate::fingerprint::Fingerprint;
-use crate::flow::{self, Done, Ended};
+use crate::flow::{self, Done, Ended, Failure, Run};
 use crate::key::{IdempotencyKey, Scope};
 use crate::layer::IdempotencyLayer;
 use crate::outcome::{KeptBody, NotRetained, Outcome};
@@ -84,8 +84,8 @@ impl<St: Store> IdempotencyLayer<St> {
         let mut wanted = config.want(scope.clone(), key.clone(), fingerprint);
         let (_caller, caller_gone) = flow::caller(&config);
         let run = async move {
-            let call = |attempt| async {
-                let value = operation(attempt).await?;
+            let call = |run: Run| async {
+                let value = operation(run.attempt).await.map_err(Failure::Erred)?;
                 let (retention, conflict) = (config.retention, false);
                 Ok(match keep(&value, &config) {
                     Ok(outcome) => {
@@ -100,7 +100,7 @@ impl<St: Store> IdempotencyLayer<St> {
                 })
             };
             match flow::once(&shared, &config, &mut wanted, caller_gone, call).await {
-                Ended::Answered(value) | Ended::Unguarded(value) => {
+                Ended::Answered(value) | Ended::Unrecorded(value) => {
                     Caught::Answered(value.map(Executed::first))
                 }
                 Ended::Replayed(outcome) => Caught::Answered(Executed::replay(&outcome)),

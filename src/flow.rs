@@ -1,46 +1,42 @@
 //! One guarded request, top to bottom.
 //!
-//! [`guard`] and [`once`] tell the story. It has five awaits, and each is a place where the process can die: read the
-//! body, reserve the key, call the handler, capture its answer, settle the record. ARCHITECTURE.md says what a crash at
+//! [`guard`] and [`once`](once()) tell the story. It has five awaits, and each is a place where the process can die: read the
+//! body, reserve the key, call the handler, capture its response, settle the record. ARCHITECTURE.md says what a crash at
 //! each of them means.
 
-use std::any::Any;
 use std::error::Error;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
-use tokio::sync::oneshot;
 use tower_service::Service;
 
-use crate::attempt::Attempt;
 use crate::body::{self, ReadError, ResponseBody};
-use crate::config::{Class, Config, InFlight, Wanted};
+use crate::config::{Config, Wanted};
 use crate::grpc::Protocol;
 use crate::key::IdempotencyKey;
-use crate::outcome::Outcome;
 use crate::rejection::Rejection;
-use crate::response::{self, BrokenBody};
+use crate::response;
 use crate::shared::Shared;
-use crate::store::{Conflict, ErrorKind, Lease, Store};
+use crate::store::{Conflict, Store};
 use crate::task::{self, Caught};
-use crate::telemetry;
 use crate::verdict::Verdict;
 
-mod admit;
+mod admission;
 mod decide;
-mod heartbeat;
-mod held;
+mod lease;
 mod limits;
+mod once;
+mod settle;
 
-use admit::{Admitted, Reserved, admit};
-use held::{Held, Settle, Settled};
+use once::GuardedBy;
+pub(crate) use once::{Done, Ended, Failure, Run, caller, once};
 
-/// Runs the operation once and keeps its answer; or replays the answer that was kept; or refuses.
+/// Runs the operation once and stores its response; or replays the response that is stored; or rejects.
 pub(crate) async fn guard<S, St, ReqBody, ResBody>(
     mut inner: S,
     request: Request<ReqBody>,
@@ -62,78 +58,102 @@ where
     let protocol = Protocol::of(&parts.headers);
 
     // Still in the caller's task: a client that hangs up in mid-upload takes this future with it and leaves nothing.
-    let body = match body::read(body, config.max_request).await {
-        Ok(body) => body,
-        Err(ReadError::TooLarge { limit }) => {
-            return Ok(protocol.refuse(&config, Rejection::RequestTooLarge { limit }));
-        }
-        Err(ReadError::Broken) => return Ok(protocol.refuse(&config, Rejection::RequestUnreadable)),
+    let Prepared { body, wanted } = match prepare(&parts, body, key, &config).await {
+        Ok(prepared) => prepared,
+        Err(rejection) => return Ok(protocol.refuse(&config, rejection)),
     };
-    let key = match config.key_of(key, &parts.headers, &body) {
-        Ok(Some(key)) => key,
-        Ok(None) if config.require_key => return Ok(protocol.refuse(&config, Rejection::KeyMissing)),
-        Ok(None) => {
-            let answer = inner.call(Request::from_parts(parts, ReqBody::from(body))).await?;
-            return Ok(answer.map(ResponseBody::inner));
-        }
-        Err(error) => return Ok(protocol.refuse(&config, Rejection::KeyInvalid(error))),
+    let Some(mut wanted) = wanted else {
+        ready(&mut inner).await?;
+        let response = inner.call(Request::from_parts(parts, ReqBody::from(body))).await?;
+        return Ok(response.map(ResponseBody::inner));
     };
     let request_id = parts.headers.get(response::REQUEST_ID).cloned();
-    let mut wanted = config.wanted(&parts, key, &body);
 
     // From here on in a task of its own: a client that hangs up does not stop what has begun. One that only waits for
-    // another request's answer has begun nothing, and stops waiting.
+    // another request's response has begun nothing, and stops waiting.
     let (_caller, mut caller_gone) = caller(&config);
     let operation = async move {
         let mut retries = config.retry_conflicts;
         loop {
             let again = (retries > 0).then(|| (inner.clone(), parts.clone(), wanted.clone()));
-            let body = body.clone();
-            let call = |attempt: Attempt| async {
-                let is_guarded = attempt.is_guarded();
-                parts.extensions.insert(attempt);
-                let answer = inner.call(Request::from_parts(parts, ReqBody::from(body))).await?;
-                if !is_guarded {
-                    return Ok(Done::unguarded(response::unguarded(answer)));
-                }
-                Ok(judge(answer, &config, &protocol, request_id.clone()).await)
-            };
-            return match once(&shared, &config, &mut wanted, caller_gone.take(), call).await {
-                Ended::Answered(mut answer) => {
-                    if config.mark_first {
-                        response::mark_first(&mut answer);
-                    }
-                    Caught::Answered(answer)
-                }
-                Ended::Unguarded(answer) => Caught::Answered(answer),
-                Ended::Replayed(outcome) => {
-                    Caught::Answered(protocol.replayed(config.replay(outcome, request_id)))
-                }
-                Ended::Refused(rejection) => Caught::Answered(protocol.refuse(&config, rejection)),
-                Ended::Conflict => {
-                    let Some(again) = again else {
-                        return Caught::Answered(protocol.refuse(&config, config.in_flight()));
-                    };
+            let request = Request::from_parts(parts, ReqBody::from(body.clone()));
+            let attempt = |run| call(run, inner, request, &config, &protocol, request_id.as_ref());
+            match (once(&shared, &config, &mut wanted, caller_gone.take(), attempt).await, again) {
+                (Ended::Conflict, Some(again)) => {
                     retries -= 1;
                     (inner, parts, wanted) = again;
-                    if let Err(error) = poll_fn(|cx| inner.poll_ready(cx)).await {
-                        return Caught::Erred(error);
-                    }
-                    continue;
                 }
-                Ended::Erred(error) => Caught::Erred(error),
-                Ended::Panicked(panic) => Caught::Panicked(panic),
-            };
+                (ended, _) => return ended.into_response(&config, &protocol, request_id),
+            }
         }
     };
     match task::own_task(operation).await {
-        Caught::Answered(answer) => Ok(answer),
+        Caught::Answered(response) => Ok(response),
         Caught::Erred(error) => Err(error),
         Caught::Panicked(panic) => resume_unwind(panic),
     }
 }
 
-/// The fourth await: what an answer means for the key, and what is kept of it.
+/// A request that was read.
+struct Prepared {
+    body: Bytes,
+    /// `None` if the request has no key and needs none.
+    wanted: Option<Wanted>,
+}
+
+/// The first await: reads the body, and says which operation the request asks for.
+async fn prepare<B>(
+    parts: &Parts,
+    body: B,
+    key: Option<IdempotencyKey>,
+    config: &Config,
+) -> Result<Prepared, Rejection>
+where
+    B: Body,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let body = match body::read(body, config.max_request).await {
+        Ok(body) => body,
+        Err(ReadError::TooLarge { limit }) => return Err(Rejection::RequestTooLarge { limit }),
+        Err(ReadError::Broken) => return Err(Rejection::RequestUnreadable),
+    };
+    let key = config.key_of(key, &parts.headers, &body).map_err(Rejection::KeyInvalid)?;
+    if key.is_none() && config.require_key {
+        return Err(Rejection::KeyMissing);
+    }
+    let wanted = key.map(|key| config.wanted(parts, key, &body));
+    Ok(Prepared { body, wanted })
+}
+
+/// The third and the fourth await: calls the handler, and captures its response.
+async fn call<S, ReqBody, ResBody>(
+    Run { attempt, guarded_by }: Run,
+    mut inner: S,
+    mut request: Request<ReqBody>,
+    config: &Config,
+    protocol: &Protocol,
+    request_id: Option<&HeaderValue>,
+) -> Result<Done<Response<ResponseBody<ResBody>>>, Failure<S::Error>>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ResBody: Body<Data = Bytes>,
+{
+    // A request that waits, is replayed or is rejected does not get here, so it takes no capacity of what stands inside.
+    ready(&mut inner).await.map_err(Failure::NotBegun)?;
+    request.extensions_mut().insert(attempt);
+    let response = inner.call(request).await.map_err(Failure::Erred)?;
+    Ok(match guarded_by {
+        GuardedBy::ItsRecord => judge(response, config, protocol, request_id.cloned()).await,
+        GuardedBy::Nothing => Done::unrecorded(response::unguarded(response)),
+        GuardedBy::OuterLayer => Done::unrecorded(response.map(ResponseBody::inner)),
+    })
+}
+
+async fn ready<S: Service<R>, R>(service: &mut S) -> Result<(), S::Error> {
+    poll_fn(|cx| service.poll_ready(cx)).await
+}
+
+/// What a response means for the key, and what is stored of it.
 async fn judge<B>(
     answer: Response<B>,
     config: &Config,
@@ -165,130 +185,26 @@ where
     Done { answer, class, outcome, retention, conflict }
 }
 
-/// Whoever waits for the operation, for as long as it is worth knowing.
-pub(crate) fn caller(config: &Config) -> (Option<oneshot::Sender<()>>, Option<oneshot::Receiver<()>>) {
-    matches!(config.in_flight, InFlight::Wait(_)).then(oneshot::channel).unzip()
-}
-
-/// What came of calling an operation.
-pub(crate) struct Done<T> {
-    pub(crate) answer: T,
-    pub(crate) class: Class,
-    pub(crate) outcome: Result<Outcome, BrokenBody>,
-    /// How long it is kept.
-    pub(crate) retention: Duration,
-    /// Another transaction was in the way.
-    pub(crate) conflict: bool,
-}
-
-impl<T> Done<T> {
-    /// Nothing is kept of it.
-    pub(crate) fn unguarded(answer: T) -> Self {
-        Self {
-            answer,
-            class: Class::Forget,
-            outcome: Err(BrokenBody),
-            retention: Duration::ZERO,
-            conflict: false,
-        }
-    }
-}
-
-/// How one operation ended for its caller.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives for a moment, and a box would cost more than the move"
-)]
-pub(crate) enum Ended<T, E> {
-    Answered(T),
-    Unguarded(T),
-    Replayed(Outcome),
-    Refused(Rejection),
-    Conflict,
-    Erred(E),
-    Panicked(Box<dyn Any + Send>),
-}
-
-/// The protocol around one operation, of whatever kind: reserve the key, run it, settle the record.
-pub(crate) async fn once<St, T, E, F>(
-    shared: &Arc<Shared<St>>,
-    config: &Arc<Config>,
-    wanted: &mut Wanted,
-    caller_gone: Option<oneshot::Receiver<()>>,
-    operation: impl FnOnce(Attempt) -> F,
-) -> Ended<T, E>
-where
-    St: Store,
-    F: Future<Output = Result<Done<T>, E>>,
-{
-    let Some(_running) = shared.running.enter() else {
-        return Ended::Refused(config.shutting_down());
-    };
-    let key = wanted.key.clone();
-    let (admitted, has_waited) = task::noting(admit(shared, config, wanted, caller_gone)).await;
-    let reserved = match admitted {
-        Admitted::Execute(reserved) => reserved,
-        Admitted::Replay(outcome) => {
-            telemetry::request("replayed");
-            return Ended::Replayed(outcome);
-        }
-        Admitted::Refuse(rejection) => return Ended::Refused(rejection),
-        Admitted::Unguarded(_permit) => {
-            telemetry::request("unguarded");
-            let done = operation(Attempt::unguarded(key)).await;
-            return done.map_or_else(Ended::Erred, |done| Ended::Unguarded(done.answer));
-        }
-    };
-
-    telemetry::request("executed");
-    let attempt = begin(key, &reserved);
-    let record = Held::new(shared, config, attempt.clone(), reserved);
-    if has_waited {
-        // Other processes may share the store, and the handler may block its thread from the first.
-        record.keep_alive();
-    }
-    let done = match record.renewed_during(task::catch_panic(operation(attempt))).await {
-        Caught::Answered(done) => done,
-        Caught::Erred(error) => {
-            record.settle(Settle::Fail(None, config.retention)).await;
-            return Ended::Erred(error);
-        }
-        Caught::Panicked(panic) => {
-            record.settle(Settle::Fail(None, config.retention)).await;
-            return Ended::Panicked(panic);
-        }
-    };
-    if done.conflict && record.is_transaction() {
-        record.settle(Settle::Release).await;
-        return Ended::Conflict;
-    }
-
-    let settle = match (done.class, done.outcome) {
-        (Class::Forget, _) => Settle::Release,
-        (Class::Success, Ok(outcome)) => Settle::Complete(outcome, done.retention),
-        (Class::Failed, Ok(outcome)) => Settle::Fail(Some(outcome), done.retention),
-        (Class::Success | Class::Failed, Err(BrokenBody)) => Settle::Fail(None, done.retention),
-    };
-    let counts = matches!(settle, Settle::Complete(..));
-    match record.settle(settle).await {
-        Settled::Lost => {
-            if let Some(outcome) = record.overtaken_by().await {
-                return Ended::Replayed(outcome);
+impl<B: Body, E> Ended<Response<ResponseBody<B>>, E> {
+    fn into_response(
+        self,
+        config: &Config,
+        protocol: &Protocol,
+        request_id: Option<HeaderValue>,
+    ) -> Caught<Response<ResponseBody<B>>, E> {
+        Caught::Answered(match self {
+            Self::Answered(mut response) => {
+                if config.mark_first {
+                    response::mark_first(&mut response);
+                }
+                response
             }
-        }
-        Settled::NotCommitted(ErrorKind::Conflict) => return Ended::Conflict,
-        Settled::NotCommitted(kind) if counts => return Ended::Refused(config.not_committed(kind)),
-        Settled::Kept | Settled::NotCommitted(_) => {}
+            Self::Unrecorded(response) => response,
+            Self::Replayed(outcome) => protocol.replayed(config.replay(outcome, request_id)),
+            Self::Refused(rejection) => protocol.refuse(config, rejection),
+            Self::Conflict => protocol.refuse(config, config.in_flight()),
+            Self::Erred(error) => return Caught::Erred(error),
+            Self::Panicked(panic) => return Caught::Panicked(panic),
+        })
     }
-    Ended::Answered(done.answer)
-}
-
-/// What the handler is told of the attempt; an operator is told when it is not the first.
-fn begin(key: IdempotencyKey, reserved: &Reserved) -> Attempt {
-    let Lease { key: storage_key, attempt, previous, transaction, .. } = &reserved.lease;
-    telemetry::attempt(*previous);
-    if let Some(previous) = previous {
-        tracing::info!(key = %storage_key, attempt, ?previous, "an operation runs again");
-    }
-    Attempt::new(key, *attempt, *previous, transaction.as_ref())
 }

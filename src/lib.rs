@@ -127,6 +127,7 @@ mod operate;
 mod outcome;
 mod pack;
 mod rejection;
+mod renewals;
 mod response;
 mod running;
 mod service;

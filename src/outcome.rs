@@ -59,13 +59,15 @@ pub enum NotRetained {
     Lost,
     /// The layer was told to keep nothing of it.
     Withheld,
+    /// The store rejected it.
+    Rejected,
 }
 
 const VERSION: u8 = 1;
 
-/// Bits of the byte that says what is kept. The lower three tell of the body, or why there is none.
+/// Bits of the byte that says what is kept. The lower three and the sixth tell of the body, or why there is none.
 mod kept {
-    pub(super) const BODY: u8 = 0b0000_0111;
+    pub(super) const BODY: u8 = 0b0010_0111;
     pub(super) const TRAILERS: u8 = 0b0000_1000;
     pub(super) const REQUEST_ID: u8 = 0b0001_0000;
     pub(super) const ALL: u8 = BODY | TRAILERS | REQUEST_ID;
@@ -109,6 +111,7 @@ impl Outcome {
             KeptBody::NotRetained(NotRetained::Withheld) => (5, None),
             KeptBody::Omitted => (6, None),
             KeptBody::Packed(_) => (7, None),
+            KeptBody::NotRetained(NotRetained::Rejected) => (0x20, None),
         };
         let mut what = body;
         if trailers.is_some() {
@@ -187,6 +190,7 @@ impl Outcome {
             4 => KeptBody::NotRetained(NotRetained::Lost),
             5 => KeptBody::NotRetained(NotRetained::Withheld),
             6 => KeptBody::Omitted,
+            0x20 => KeptBody::NotRetained(NotRetained::Rejected),
             _ => return Err(Malformed),
         };
         Ok((Self { status, headers, request_id, body }, missing))

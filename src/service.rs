@@ -64,15 +64,17 @@ where
 {
     type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future, ResBody, S::Error>;
+    type Future = ResponseFuture<S, ReqBody, ResBody>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
+    /// Always ready. The inner service is waited for in the future, and only by a request that is handed to it: readiness
+    /// can be a place under a limit, which a replay or a rejection must not take.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         if !self.config.guards(request.method()) {
-            return ResponseFuture::pass_through(self.inner.call(request));
+            return ResponseFuture::pass_through(self.inner.clone(), request);
         }
         // A client that sends the marker must not make the handler, or a log, believe in a replay.
         request.headers_mut().remove(response::RESULT);
@@ -81,23 +83,20 @@ where
             // The flow reads the body, and looks there.
             Ok(None) if self.config.key_pointer.is_some() => None,
             Ok(None) if self.config.require_key => return self.refused(&request, Rejection::KeyMissing),
-            Ok(None) => return ResponseFuture::pass_through(self.inner.call(request)),
+            Ok(None) => return ResponseFuture::pass_through(self.inner.clone(), request),
             Err(error) => return self.refused(&request, Rejection::KeyInvalid(error)),
         };
-        // The flow takes the service that was polled ready; the clone waits for its own turn.
-        let clone = self.inner.clone();
-        let ready = std::mem::replace(&mut self.inner, clone);
-        let (config, shared) = (Arc::clone(&self.config), Arc::clone(&self.shared));
-        ResponseFuture::guarded(flow::guard(ready, request, key, config, shared))
+        let (inner, config, shared) =
+            (self.inner.clone(), Arc::clone(&self.config), Arc::clone(&self.shared));
+        ResponseFuture::guarded(flow::guard(inner, request, key, config, shared))
     }
 }
 
 impl<S, St> Idempotency<S, St> {
-    fn refused<R, F, B: Body, E>(
-        &self,
-        request: &Request<R>,
-        rejection: Rejection,
-    ) -> ResponseFuture<F, B, E> {
+    fn refused<R, B: Body>(&self, request: &Request<R>, rejection: Rejection) -> ResponseFuture<S, R, B>
+    where
+        S: Service<Request<R>>,
+    {
         ResponseFuture::refused(Protocol::of(request.headers()).refuse(&self.config, rejection))
     }
 }

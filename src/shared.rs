@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::key::StorageKey;
+use crate::renewals::Renewals;
 use crate::running::Running;
 use crate::store::{ErrorKind, StoreError};
 use crate::waiting::Lines;
@@ -17,13 +18,20 @@ pub(crate) struct Shared<St> {
     pub(crate) store: St,
     pub(crate) lines: Arc<Lines>,
     pub(crate) running: Running,
+    pub(crate) renewals: Renewals,
     /// Whether the latest word of the store was a failure.
     failing: AtomicBool,
 }
 
 impl<St> Shared<St> {
     pub(crate) fn new(store: St) -> Self {
-        Self { store, lines: Arc::default(), running: Running::default(), failing: AtomicBool::new(false) }
+        Self {
+            store,
+            lines: Arc::default(),
+            running: Running::default(),
+            renewals: Renewals::default(),
+            failing: AtomicBool::new(false),
+        }
     }
 
     /// Counts and logs a failure of the store. In an outage each request fails alike, so only the first failure since

@@ -31,31 +31,6 @@ pub(crate) fn own_task<T: Send + 'static>(
     }
 }
 
-pin_project! {
-    /// Waits for `operation`, and tells whether it had to wait.
-    pub(crate) struct Noting<F> {
-        #[pin]
-        operation: F,
-        has_waited: bool,
-    }
-}
-
-pub(crate) fn noting<F>(operation: F) -> Noting<F> {
-    Noting { operation, has_waited: false }
-}
-
-impl<F: Future> Future for Noting<F> {
-    type Output = (F::Output, bool);
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let polled = this.operation.poll(cx);
-        let has_waited = *this.has_waited;
-        *this.has_waited = true;
-        polled.map(|output| (output, has_waited))
-    }
-}
-
 /// How a call ended, so that the caller's task can end in the same way.
 pub(crate) enum Caught<T, E> {
     Answered(T),
@@ -87,50 +62,6 @@ impl<T, E, F: Future<Output = Result<T, E>>> Future for CatchPanic<F> {
             Ok(Poll::Ready(Err(error))) => Poll::Ready(Caught::Erred(error)),
             Err(panic) => Poll::Ready(Caught::Panicked(panic)),
         }
-    }
-}
-
-pin_project! {
-    /// Waits for `part`, and drives what `make` makes beside it from the first time that there is something to wait
-    /// for: most parts end at once, and cost nothing more.
-    pub(crate) struct Beside<'a, F, M> {
-        #[pin]
-        part: F,
-        make: Option<M>,
-        other: Option<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>,
-    }
-}
-
-pub(crate) fn beside<'a, F, M, O>(part: F, make: M) -> Beside<'a, F, M>
-where
-    M: FnOnce() -> O,
-    O: Future<Output = ()> + Send + 'a,
-{
-    Beside { part, make: Some(make), other: None }
-}
-
-impl<'a, F, M, O> Future for Beside<'a, F, M>
-where
-    F: Future,
-    M: FnOnce() -> O,
-    O: Future<Output = ()> + Send + 'a,
-{
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        if let Poll::Ready(output) = this.part.poll(cx) {
-            return Poll::Ready(output);
-        }
-        if let Some(make) = this.make.take() {
-            *this.other = Some(Box::pin(make()));
-        }
-        if let Some(other) = this.other
-            && other.as_mut().poll(cx).is_ready()
-        {
-            *this.other = None;
-        }
-        Poll::Pending
     }
 }
 

@@ -1,6 +1,7 @@
 //! Those who wait for the same answer in this process, so that one of them asks the store for all.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -175,6 +176,12 @@ impl Place {
         if others {
             self.line.news.send_replace(Some(news()));
         }
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Place")
     }
 }
 

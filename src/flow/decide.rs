@@ -2,42 +2,32 @@
 
 use http::header;
 
+use super::admission::Admission;
 use crate::config::{Config, OnFailed};
 use crate::outcome::Outcome;
 use crate::rejection::Rejection;
 use crate::store::{Record, Reserve, Seen, State};
 
-#[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives for a moment, and a box would cost more than the move"
-)]
-pub(super) enum Decision {
-    Replay(Outcome),
-    Refuse(Rejection),
-    InFlight(Seen),
-}
-
 /// What a record that was not taken over means for the request. The fingerprint comes first, whatever the state.
-pub(super) fn decide(found: Record, reserve: &Reserve, config: &Config) -> Decision {
+pub(super) fn decide(found: Record, reserve: &Reserve, config: &Config) -> Admission {
     if found.fingerprint != reserve.fingerprint {
-        return Decision::Refuse(config.key_reused());
+        return Admission::Reject(config.key_reused());
     }
     match found.state {
         State::Pending { abandoned: false } => {
-            Decision::InFlight(Seen { key: reserve.key, token: found.token })
+            Admission::InFlight(Seen { key: reserve.key, token: found.token })
         }
-        State::Pending { abandoned: true } => Decision::Refuse(Rejection::OutcomeUnknown),
-        State::Success(outcome) if outcome.is_replayable() => Decision::Replay(outcome),
-        State::Success(Outcome { status, headers, .. }) => Decision::Refuse(Rejection::ResultNotRetained {
+        State::Pending { abandoned: true } => Admission::Reject(Rejection::OutcomeUnknown),
+        State::Success(outcome) if outcome.is_replayable() => Admission::Replay(outcome),
+        State::Success(Outcome { status, headers, .. }) => Admission::Reject(Rejection::ResultNotRetained {
             original_status: status,
             location: headers.get(header::LOCATION).cloned(),
         }),
         State::Failed(outcome) => match (config.on_failed, outcome) {
             // It failed while this request waited for it; the next one runs it again.
-            (OnFailed::Rerun, _) => Decision::Refuse(config.in_flight()),
-            (OnFailed::Replay, Some(outcome)) if outcome.is_replayable() => Decision::Replay(outcome),
-            (_, outcome) => Decision::Refuse(Rejection::AttemptFailed {
+            (OnFailed::Rerun, _) => Admission::Reject(config.in_flight()),
+            (OnFailed::Replay, Some(outcome)) if outcome.is_replayable() => Admission::Replay(outcome),
+            (_, outcome) => Admission::Reject(Rejection::AttemptFailed {
                 original_status: outcome.map(|outcome| outcome.status),
             }),
         },

@@ -2,14 +2,15 @@
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::config::{Admission, Config};
+use crate::config::{Config, QuotaGuard};
 use crate::key::Scope;
 use crate::rejection::Rejection;
 
+#[derive(Debug)]
 /// Held from before the reservation until the record is settled, or an operation without one has ended.
 pub(super) struct Permit {
     _in_flight: Option<OwnedSemaphorePermit>,
-    _quota: Option<Admission>,
+    _quota: Option<QuotaGuard>,
 }
 
 impl Permit {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::IdempotencyLayer;
-use crate::config::{Admission, QuotaExceeded};
+use crate::config::{QuotaExceeded, QuotaGuard};
 use crate::key::Scope;
 use crate::store::Store;
 
@@ -70,7 +70,7 @@ impl<St: Store> IdempotencyLayer<St> {
         self,
         quota: impl Fn(&Scope) -> Result<P, QuotaExceeded> + Send + Sync + 'static,
     ) -> Self {
-        let quota = move |scope: &Scope| quota(scope).map(|given| Box::new(given) as Admission);
+        let quota = move |scope: &Scope| quota(scope).map(|given| Box::new(given) as QuotaGuard);
         self.set(|config| config.quota = Some(Arc::new(quota)))
     }
 }

@@ -48,6 +48,7 @@ struct Inner {
     shards: Box<[Mutex<Shard>]>,
     secret: Secret,
     room: Room,
+    id: u64,
     tokens: AtomicU64,
     start: Instant,
 }
@@ -67,6 +68,7 @@ impl MemoryStore {
             shards: (0..shards).map(|_| Mutex::new(Shard::new(secret))).collect(),
             secret,
             room: Room::new(Self::MAX_RECORDS, Self::MAX_BYTES),
+            id: STORES.fetch_add(1, Ordering::Relaxed),
             tokens: AtomicU64::new(1),
             start: Instant::now(),
         }))
@@ -131,8 +133,10 @@ impl Inner {
         (self.secret.hash_one(key) >> 32) as usize & (self.shards.len() - 1)
     }
 
-    fn number(&self) -> u64 {
-        self.tokens.fetch_add(1, Ordering::Relaxed)
+    /// Counted, not drawn: no other process can know this store's leases.
+    fn token(&self) -> Token {
+        let number = self.tokens.fetch_add(1, Ordering::Relaxed);
+        Token::new((u128::from(self.id) << 64 | u128::from(number)).to_be_bytes())
     }
 
     /// Takes expired records out of every shard: the last resort before refusing a new key.
@@ -159,7 +163,7 @@ impl Inner {
         shard.sweep(now, 2, &self.room);
         let Some(slot) = shard.live(&request.key, now, &self.room) else {
             self.room.admit()?;
-            let lease = Lease::first(request, token(self.number()));
+            let lease = Lease::first(request, self.token());
             shard.insert(&lease.key, Slot::pending(&lease, now));
             return Ok(Reservation::Acquired(lease));
         };
@@ -167,7 +171,7 @@ impl Inner {
         if !found.yields_to(request) {
             return Ok(Reservation::Found(found));
         }
-        let lease = Lease::after(request, token(self.number()), &found);
+        let lease = Lease::after(request, self.token(), &found);
         self.room.release_bytes(slot.kept.len());
         shard.replace(&lease.key, Slot::pending(&lease, now));
         Ok(Reservation::Acquired(lease))
@@ -243,10 +247,8 @@ fn hold(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Counted, not drawn: no other store can know this store's leases.
-fn token(number: u64) -> Token {
-    Token::new(u128::from(number).to_be_bytes())
-}
+/// Tells the stores of this process apart, so that no two have a token in common.
+static STORES: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
 
 impl Store for MemoryStore {
     async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {

@@ -9,7 +9,7 @@ const ROWS: [&[&str]; 10] = [
     &["digest", "frame", "guide", "mutex", "task"],
     &["key", "fingerprint", "outcome"],
     &["store"],
-    &["pack", "running", "telemetry", "waiting"],
+    &["pack", "renewals", "running", "telemetry", "waiting"],
     &["attempt", "body", "config", "grpc", "rejection", "response", "shared", "verdict"],
     &["flow"],
     &["future", "service"],
@@ -227,10 +227,10 @@ fn only_the_flow_awaits_the_store_and_calls_the_inner_service_for_it() {
     let operations = operations.map(|operation| format!("store.{operation}("));
     let asks = |source: &Source| operations.iter().any(|operation| source.code.contains(operation));
     let asking = files_where(|source| source.module() != "store" && asks(source));
-    assert_eq!(asking, ["flow/admit.rs", "flow/heartbeat.rs", "flow/held.rs"]);
+    assert_eq!(asking, ["flow/admission.rs", "flow/lease.rs", "flow/settle.rs"]);
     // The client side has a service of its own, and no store of records.
     let calling = files_where(|source| source.module() != "client" && source.code.contains("inner.call("));
-    assert_eq!(calling, ["flow.rs", "service.rs"]);
+    assert_eq!(calling, ["flow.rs", "future.rs"]);
     let service = sources_of(&["service"]);
     assert!(service.iter().all(|source| !source.names("await")), "the service decides, the flow waits");
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
-use super::{Decision, decide};
+use super::{Admission, decide};
 use crate::config::{Config, OnFailed};
 use crate::fingerprint::Fingerprint;
 use crate::key::{IdempotencyKey, Scope, StorageKey};
@@ -22,7 +22,7 @@ fn another_fingerprint_is_refused_first_whatever_the_state_and_the_policy() {
             let decision =
                 decide(record, &request("an operation"), &Config { on_failed, ..Config::default() });
             assert!(
-                matches!(decision, Decision::Refuse(Rejection::KeyReused { .. })),
+                matches!(decision, Admission::Reject(Rejection::KeyReused { .. })),
                 "{state:?} under {on_failed:?}: {decision:?}"
             );
         }
@@ -33,7 +33,7 @@ fn another_fingerprint_is_refused_first_whatever_the_state_and_the_policy() {
 fn a_running_attempt_is_in_flight_with_its_key_and_token() {
     for on_failed in POLICIES {
         let decision = decided(State::Pending { abandoned: false }, on_failed);
-        let Decision::InFlight(seen) = decision else {
+        let Admission::InFlight(seen) = decision else {
             panic!("{on_failed:?}: {decision:?}");
         };
         assert_eq!((seen.key, seen.token), (request("an operation").key, Token::new(TOKEN)));
@@ -44,7 +44,7 @@ fn a_running_attempt_is_in_flight_with_its_key_and_token() {
 fn an_abandoned_attempt_that_is_not_rerun_has_an_unknown_outcome() {
     for on_failed in POLICIES {
         let decision = decided(State::Pending { abandoned: true }, on_failed);
-        assert!(matches!(decision, Decision::Refuse(Rejection::OutcomeUnknown)), "{decision:?}");
+        assert!(matches!(decision, Admission::Reject(Rejection::OutcomeUnknown)), "{decision:?}");
     }
 }
 
@@ -52,7 +52,7 @@ fn an_abandoned_attempt_that_is_not_rerun_has_an_unknown_outcome() {
 fn a_success_is_replayed_whole() {
     for on_failed in POLICIES {
         let decision = decided(State::Success(whole(404)), on_failed);
-        assert!(matches!(&decision, Decision::Replay(kept) if *kept == whole(404)), "{decision:?}");
+        assert!(matches!(&decision, Admission::Replay(kept) if *kept == whole(404)), "{decision:?}");
     }
 }
 
@@ -61,7 +61,7 @@ fn a_success_whose_body_was_not_kept_is_refused_with_its_status_and_location() {
     for why in [NotRetained::TooLarge, NotRetained::Streamed, NotRetained::Failure] {
         for on_failed in POLICIES {
             let decision = decided(State::Success(without_body(201, why)), on_failed);
-            let Decision::Refuse(Rejection::ResultNotRetained { original_status, location }) = decision
+            let Admission::Reject(Rejection::ResultNotRetained { original_status, location }) = decision
             else {
                 panic!("{why:?} under {on_failed:?}: {decision:?}");
             };
@@ -77,7 +77,7 @@ fn a_failure_is_replayed_only_by_policy_and_only_if_its_answer_was_kept() {
     let unkept = || Some(without_body(500, NotRetained::Failure));
 
     let decision = decided(failed(Some(whole(500))), OnFailed::Replay);
-    assert!(matches!(&decision, Decision::Replay(kept) if *kept == whole(500)), "{decision:?}");
+    assert!(matches!(&decision, Admission::Replay(kept) if *kept == whole(500)), "{decision:?}");
 
     let server_error = Some(StatusCode::INTERNAL_SERVER_ERROR);
     let refused = [
@@ -89,7 +89,7 @@ fn a_failure_is_replayed_only_by_policy_and_only_if_its_answer_was_kept() {
     ];
     for (state, on_failed, expected) in refused {
         let decision = decided(state, on_failed);
-        let Decision::Refuse(Rejection::AttemptFailed { original_status }) = decision else {
+        let Admission::Reject(Rejection::AttemptFailed { original_status }) = decision else {
             panic!("{on_failed:?}: {decision:?}");
         };
         assert_eq!(original_status, expected, "{on_failed:?}");
@@ -101,7 +101,7 @@ fn a_failure_is_replayed_only_by_policy_and_only_if_its_answer_was_kept() {
 fn a_failure_that_came_in_between_is_to_be_asked_for_again() {
     for outcome in [Some(whole(500)), Some(without_body(500, NotRetained::Failure)), None] {
         let decision = decided(State::Failed(outcome), OnFailed::Rerun);
-        assert!(matches!(decision, Decision::Refuse(Rejection::InFlight { .. })), "{decision:?}");
+        assert!(matches!(decision, Admission::Reject(Rejection::InFlight { .. })), "{decision:?}");
     }
 }
 
@@ -120,7 +120,7 @@ fn states() -> Vec<State> {
 }
 
 /// The decision on a record of the same operation.
-fn decided(state: State, on_failed: OnFailed) -> Decision {
+fn decided(state: State, on_failed: OnFailed) -> Admission {
     decide(
         record("an operation", state),
         &request("an operation"),

@@ -24,6 +24,7 @@ pub(super) fn store(shards: usize, max_records: usize) -> Arc<Inner> {
         shards: (0..shards).map(|_| Mutex::new(Shard::new(secret))).collect(),
         secret,
         room: Room::new(max_records, usize::MAX),
+        id: 0,
         tokens: AtomicU64::new(1),
         start: Instant::now(),
     })

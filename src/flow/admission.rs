@@ -6,29 +6,42 @@ use std::pin::pin;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::decide::{Decision, decide};
+use super::decide::decide;
 use super::limits::Permit;
+use crate::attempt::Attempt;
 use crate::config::{Config, InFlight, LONGEST_WAIT, Wanted};
 use crate::outcome::Outcome;
 use crate::rejection::Rejection;
 use crate::shared::{Shared, within};
-use crate::store::{ErrorKind, Lease, Record, Rerun, Reservation, Seen, Store, StoreError};
+use crate::store::{Lease, Record, Rerun, Reservation, Seen, Store, StoreError};
 use crate::waiting::{News, Place, Turn};
 
-pub(super) enum Admitted {
-    Execute(Reserved),
+/// What a request may do.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for a moment, and a box would cost more than the move"
+)]
+pub(super) enum Admission {
+    /// The key is the request's: run the operation.
+    Run(Reserved),
     Replay(Outcome),
-    Refuse(Rejection),
+    /// The same request is running elsewhere.
+    InFlight(Seen),
+    Reject(Rejection),
     /// The store cannot be asked, and the layer was told to run the operation all the same: within its limits.
     Unguarded(Permit),
+    /// A layer outside guards the operation already: this is its attempt.
+    Nested(Attempt),
 }
 
 /// A key that was acquired.
+#[derive(Debug)]
 pub(super) struct Reserved {
     pub(super) lease: Lease,
     /// Before the store was asked: the lease lapses there no sooner than by this reckoning.
     pub(super) since: Instant,
-    /// Where others in this process wait for the answer.
+    /// Where others in this process wait for the response.
     pub(super) place: Option<Place>,
     /// What the limits gave, until the record is settled.
     pub(super) permit: Permit,
@@ -40,17 +53,16 @@ pub(super) async fn admit<St: Store>(
     config: &Config,
     wanted: &mut Wanted,
     caller_gone: Option<oneshot::Receiver<()>>,
-) -> Admitted {
-    let InFlight::Wait(bound) = config.in_flight else {
-        return match look(shared, config, wanted).await {
-            Look::Acquired(lease, since, permit) => {
-                Admitted::Execute(Reserved { lease, since, place: None, permit })
-            }
-            Look::Found(record) => found(record, wanted, config),
-            Look::Refused(rejection) => Admitted::Refuse(rejection),
-            Look::Failed(kind, permit) if config.opens_for(kind) => Admitted::Unguarded(permit),
-            Look::Failed(kind, _) => Admitted::Refuse(config.unavailable(kind)),
-        };
+) -> Admission {
+    let bound = match config.in_flight {
+        // The layer outside stands in the line itself, so that this one would wait for its own end there.
+        InFlight::Wait(bound) if wanted.outer.is_none() => bound,
+        InFlight::Wait(_) | InFlight::Reject => {
+            return match reserve(shared, config, wanted, None).await {
+                Admission::InFlight(_) => Admission::Reject(config.in_flight()),
+                admission => admission,
+            };
+        }
     };
     let deadline = Instant::now() + bound.min(LONGEST_WAIT);
     let interrupted = async {
@@ -79,169 +91,155 @@ async fn wait_in_line<St: Store>(
     wanted: &mut Wanted,
     deadline: Instant,
     interrupted: impl Future<Output = Rejection>,
-) -> Admitted {
+) -> Admission {
     let mut interrupted = pin!(interrupted);
     let key = wanted.reserve.key;
     let mut place = shared.lines.join(key, wanted.reserve.fingerprint);
     match place.turn(&mut interrupted).await {
         Turn::Mine => {}
-        Turn::News(News::Found(record)) => return found(record, wanted, config),
-        Turn::News(News::Unavailable(kind)) => return Admitted::Refuse(config.unavailable(kind)),
-        Turn::Interrupted(rejection) => return Admitted::Refuse(rejection),
+        Turn::News(News::Found(record)) => {
+            return match found(record, wanted, config) {
+                Admission::InFlight(_) => Admission::Reject(config.in_flight()),
+                admission => admission,
+            };
+        }
+        Turn::News(News::Unavailable(kind)) => return Admission::Reject(config.unavailable(kind)),
+        Turn::Interrupted(rejection) => return Admission::Reject(rejection),
     }
     // What the one before has just seen need not be looked at again.
     let mut seen = place.seen();
     loop {
         let in_flight = match seen.take() {
             Some(seen) => seen,
-            None => match ask(shared, config, wanted, &mut place).await {
-                Asked::InFlight(seen) => seen,
-                Asked::Acquired(lease, since, permit) => {
-                    return Admitted::Execute(Reserved { lease, since, place: Some(place), permit });
+            None => match reserve(shared, config, wanted, Some(&mut place)).await {
+                Admission::InFlight(seen) => seen,
+                Admission::Run(reserved) => {
+                    return Admission::Run(Reserved { place: Some(place), ..reserved });
                 }
-                Asked::Ended(admitted) => return admitted,
+                admission => return admission,
             },
         };
         let left = deadline.saturating_duration_since(Instant::now());
         let round = place.next_round();
         tokio::select! {
             biased;
-            rejection = &mut interrupted => return Admitted::Refuse(rejection),
+            rejection = &mut interrupted => return Admission::Reject(rejection),
             changed = shared.store.changed(&in_flight, round, left) => if let Err(error) = changed {
                 shared.store_failed("changed", &key, &error);
                 place.tell(|| News::Unavailable(error.kind()));
-                return Admitted::Refuse(config.unavailable(error.kind()));
+                return Admission::Reject(config.unavailable(error.kind()));
             },
         }
     }
 }
 
-/// What the one who has the turn learns from the store.
-enum Asked {
-    Acquired(Lease, Instant, Permit),
-    InFlight(Seen),
-    Ended(Admitted),
-}
-
-/// Asks the store for all in the line, and tells them what is no longer in flight.
-async fn ask<St: Store>(
+/// Asks the store. Whoever does so for a line tells the others in it what is no longer in flight.
+async fn reserve<St: Store>(
     shared: &Shared<St>,
     config: &Config,
     wanted: &mut Wanted,
-    place: &mut Place,
-) -> Asked {
-    let awaited = place.awaited();
+    mut place: Option<&mut Place>,
+) -> Admission {
+    let awaited = place.as_ref().and_then(|place| place.awaited());
     // When the attempt that a crowd waits for fails, one of them runs it again. If that fails too, the rest do not
     // try in turn.
     if let (Some(awaited), Rerun::Any) = (awaited, wanted.reserve.rerun_failed) {
         wanted.reserve.rerun_failed = Rerun::Only(awaited);
     }
-    let record = match look(shared, config, wanted).await {
-        Look::Acquired(lease, since, permit) => {
-            place.makes(lease.token, lease.previous.is_none());
-            return Asked::Acquired(lease, since, permit);
-        }
-        Look::Found(record) => record,
-        Look::Refused(rejection) => return Asked::Ended(Admitted::Refuse(rejection)),
-        Look::Failed(kind, permit) => {
-            place.tell(|| News::Unavailable(kind));
-            // What is known to be in flight is not run beside itself, whatever the policy.
-            return Asked::Ended(match awaited {
-                None if config.opens_for(kind) => Admitted::Unguarded(permit),
-                _ => Admitted::Refuse(config.unavailable(kind)),
-            });
-        }
-    };
-    let news = record.clone();
-    match decide(record, &wanted.reserve, config) {
-        Decision::InFlight(seen) => {
-            place.saw(seen);
-            Asked::InFlight(seen)
-        }
-        decision => {
-            // Another rule may tell somebody else in the line that it is theirs, and then it is theirs to read.
-            if wanted.is_of(&news) || wanted.others.is_empty() {
-                place.tell(|| News::Found(news));
-            }
-            Asked::Ended(admitted(decision, config))
-        }
-    }
-}
-
-/// What one look at the store came to.
-enum Look {
-    Acquired(Lease, Instant, Permit),
-    Found(Record),
-    /// A limit is reached, and no record stands there that would answer the request.
-    Refused(Rejection),
-    Failed(ErrorKind, Permit),
-}
-
-async fn look<St: Store>(shared: &Shared<St>, config: &Config, wanted: &mut Wanted) -> Look {
     let key = wanted.reserve.key;
     loop {
         let permit = match Permit::take(config, &wanted.scope) {
             Ok(permit) => permit,
-            Err(rejection) => return look_only(shared, config, wanted, rejection).await,
+            Err(rejection) => return at_limit(shared, config, wanted, place, rejection).await,
         };
         let since = Instant::now();
         let reservation = within(config.store_timeout, shared.store.reserve(&wanted.reserve)).await;
         if reservation.is_ok() {
             shared.store_answered();
         }
-        let found = match reservation {
-            Ok(Reservation::Acquired(lease)) => return Look::Acquired(lease, since, permit),
+        let record = match reservation {
+            Ok(Reservation::Acquired(lease)) => {
+                if let Some(place) = place {
+                    place.makes(lease.token, lease.previous.is_none());
+                }
+                return Admission::Run(Reserved { lease, since, place: None, permit });
+            }
             Ok(Reservation::Found(record)) => read(record, wanted, config),
             Err(error) => Err(error),
         };
-        match found {
+        match record {
             // It was written under another rule, which told the store that it is of another operation.
             Ok(record) if wanted.adopts(&record) && record.yields_to(&wanted.reserve) => {}
-            Ok(record) => return Look::Found(record),
+            Ok(record) => return told(record, wanted, config, place),
             Err(error) => {
                 shared.store_failed("reserve", &key, &error);
-                return Look::Failed(error.kind(), permit);
+                let kind = error.kind();
+                if let Some(place) = &mut place {
+                    place.tell(|| News::Unavailable(kind));
+                }
+                // What is known to be in flight is not run beside itself, whatever the policy.
+                return if awaited.is_none() && config.opens_for(kind) {
+                    Admission::Unguarded(permit)
+                } else {
+                    Admission::Reject(config.unavailable(kind))
+                };
             }
         }
     }
 }
 
-/// Looks whether the request has its answer already, for to give that takes no room.
-async fn look_only<St: Store>(
+/// Looks whether the request has its response already, because a replay needs no capacity.
+async fn at_limit<St: Store>(
     shared: &Shared<St>,
     config: &Config,
     wanted: &mut Wanted,
+    place: Option<&mut Place>,
     rejection: Rejection,
-) -> Look {
+) -> Admission {
     let key = wanted.reserve.key;
     let inspected = within(config.store_timeout, shared.store.inspect(&key)).await;
     match inspected.and_then(|found| found.map(|record| read(record, wanted, config)).transpose()) {
         Ok(Some(record)) => {
             wanted.adopts(&record);
-            if record.yields_to(&wanted.reserve) { Look::Refused(rejection) } else { Look::Found(record) }
+            if record.yields_to(&wanted.reserve) {
+                return Admission::Reject(rejection);
+            }
+            told(record, wanted, config, place)
         }
-        Ok(None) => Look::Refused(rejection),
+        Ok(None) => Admission::Reject(rejection),
         Err(error) => {
             shared.store_failed("inspect", &key, &error);
-            Look::Refused(rejection)
+            Admission::Reject(rejection)
         }
     }
 }
 
-/// The record with its answer made readable. That of another operation is refused, whatever can be read of it.
+/// The record with its response made readable. That of another operation is rejected, whatever can be read of it.
 fn read(record: Record, wanted: &Wanted, config: &Config) -> Result<Record, StoreError> {
     if wanted.is_of(&record) { config.unpack(&wanted.reserve.key, record) } else { Ok(record) }
 }
 
-fn found(record: Record, wanted: &mut Wanted, config: &Config) -> Admitted {
-    wanted.adopts(&record);
-    admitted(decide(record, &wanted.reserve, config), config)
+/// What the record means, after the others in the line were told of it.
+fn told(record: Record, wanted: &mut Wanted, config: &Config, place: Option<&mut Place>) -> Admission {
+    let Some(place) = place else {
+        return found(record, wanted, config);
+    };
+    let news = record.clone();
+    let admission = found(record, wanted, config);
+    match &admission {
+        Admission::InFlight(seen) => place.saw(*seen),
+        Admission::Nested(_) => {}
+        // Another rule may tell somebody else in the line that it is theirs, and then it is theirs to read.
+        _ if wanted.is_of(&news) || wanted.others.is_empty() => place.tell(|| News::Found(news)),
+        _ => {}
+    }
+    admission
 }
 
-fn admitted(decision: Decision, config: &Config) -> Admitted {
-    match decision {
-        Decision::Replay(outcome) => Admitted::Replay(outcome),
-        Decision::Refuse(rejection) => Admitted::Refuse(rejection),
-        Decision::InFlight(_) => Admitted::Refuse(config.in_flight()),
+fn found(record: Record, wanted: &mut Wanted, config: &Config) -> Admission {
+    if let Some(outer) = wanted.outer.as_ref().filter(|outer| outer.is_of(&record)) {
+        return Admission::Nested(outer.clone());
     }
+    wanted.adopts(&record);
+    decide(record, &wanted.reserve, config)
 }

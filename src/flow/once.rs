@@ -1,0 +1,187 @@
+//! The protocol around one operation, of whatever kind.
+
+use std::any::Any;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::admission::{Admission, admit};
+use super::lease::HeldLease;
+use super::settle::{Settle, Settled};
+use crate::attempt::Attempt;
+use crate::config::{Class, Config, InFlight, Wanted};
+use crate::key::IdempotencyKey;
+use crate::outcome::Outcome;
+use crate::rejection::Rejection;
+use crate::response::BrokenBody;
+use crate::shared::Shared;
+use crate::store::{ErrorKind, Lease, Store};
+use crate::task::{self, Caught};
+use crate::telemetry;
+
+/// Tells the operation when its caller has gone, for as long as it is worth knowing.
+pub(crate) fn caller(config: &Config) -> (Option<oneshot::Sender<()>>, Option<oneshot::Receiver<()>>) {
+    matches!(config.in_flight, InFlight::Wait(_)).then(oneshot::channel).unzip()
+}
+
+/// A run of the operation.
+pub(crate) struct Run {
+    pub(crate) attempt: Attempt,
+    pub(super) guarded_by: GuardedBy,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum GuardedBy {
+    ItsRecord,
+    /// The store is down.
+    Nothing,
+    OuterLayer,
+}
+
+/// What came of calling an operation.
+pub(crate) struct Done<T> {
+    pub(crate) answer: T,
+    pub(crate) class: Class,
+    pub(crate) outcome: Result<Outcome, BrokenBody>,
+    /// How long it is kept.
+    pub(crate) retention: Duration,
+    /// Another transaction was in the way.
+    pub(crate) conflict: bool,
+}
+
+/// Why an operation gave nothing.
+pub(crate) enum Failure<E> {
+    /// It was not called: the inner service did not become ready.
+    NotBegun(E),
+    Erred(E),
+}
+
+impl<T> Done<T> {
+    /// Nothing is stored of it.
+    pub(crate) fn unrecorded(answer: T) -> Self {
+        Self {
+            answer,
+            class: Class::Forget,
+            outcome: Err(BrokenBody),
+            retention: Duration::ZERO,
+            conflict: false,
+        }
+    }
+
+    /// How the record of the attempt ends, and what its caller gets.
+    fn settled(self) -> (Settle, T) {
+        let settle = match (self.class, self.outcome) {
+            (Class::Forget, _) => Settle::Release,
+            (Class::Success, Ok(outcome)) => Settle::Complete(outcome, self.retention),
+            (Class::Failed, Ok(outcome)) => Settle::Fail(Some(outcome), self.retention),
+            (Class::Success | Class::Failed, Err(BrokenBody)) => Settle::Fail(None, self.retention),
+        };
+        (settle, self.answer)
+    }
+}
+
+/// How one operation ended for its caller.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for a moment, and a box would cost more than the move"
+)]
+pub(crate) enum Ended<T, E> {
+    Answered(T),
+    /// No record of this layer guards it.
+    Unrecorded(T),
+    Replayed(Outcome),
+    Refused(Rejection),
+    Conflict,
+    Erred(E),
+    Panicked(Box<dyn Any + Send>),
+}
+
+/// The protocol around one operation, of whatever kind: reserve the key, run it, settle the record.
+pub(crate) async fn once<St, T, E, F>(
+    shared: &Arc<Shared<St>>,
+    config: &Arc<Config>,
+    wanted: &mut Wanted,
+    caller_gone: Option<oneshot::Receiver<()>>,
+    operation: impl FnOnce(Run) -> F,
+) -> Ended<T, E>
+where
+    St: Store,
+    F: Future<Output = Result<Done<T>, Failure<E>>>,
+{
+    let Some(_running) = shared.running.enter() else {
+        return Ended::Refused(config.shutting_down());
+    };
+    let key = wanted.key.clone();
+    let reserved = match admit(shared, config, wanted, caller_gone).await {
+        Admission::Run(reserved) => reserved,
+        Admission::Replay(outcome) => {
+            telemetry::request("replayed");
+            return Ended::Replayed(outcome);
+        }
+        Admission::Reject(rejection) => return Ended::Refused(rejection),
+        Admission::InFlight(_) => return Ended::Refused(config.in_flight()),
+        Admission::Unguarded(_permit) => {
+            telemetry::request("unguarded");
+            let run = Run { attempt: Attempt::unguarded(key), guarded_by: GuardedBy::Nothing };
+            return Ended::unrecorded(operation(run).await);
+        }
+        Admission::Nested(attempt) => {
+            let run = Run { attempt, guarded_by: GuardedBy::OuterLayer };
+            return Ended::unrecorded(operation(run).await);
+        }
+    };
+
+    telemetry::request("executed");
+    let attempt = begin(key, &reserved.lease);
+    let lease = HeldLease::new(shared, config, attempt.clone(), reserved);
+    let run = Run { attempt, guarded_by: GuardedBy::ItsRecord };
+    let done = match task::catch_panic(operation(run)).await {
+        Caught::Answered(done) => done,
+        Caught::Erred(Failure::NotBegun(error)) => {
+            lease.settle(Settle::Release).await;
+            return Ended::Erred(error);
+        }
+        Caught::Erred(Failure::Erred(error)) => {
+            lease.settle(Settle::Fail(None, config.retention)).await;
+            return Ended::Erred(error);
+        }
+        Caught::Panicked(panic) => {
+            lease.settle(Settle::Fail(None, config.retention)).await;
+            return Ended::Panicked(panic);
+        }
+    };
+    if done.conflict && lease.is_transaction() {
+        lease.settle(Settle::Release).await;
+        return Ended::Conflict;
+    }
+    let (settle, answer) = done.settled();
+    let counts = matches!(settle, Settle::Complete(..));
+    match lease.settle(settle).await {
+        Settled::Lost(Some(outcome)) => Ended::Replayed(outcome),
+        Settled::NotCommitted(ErrorKind::Conflict) => Ended::Conflict,
+        Settled::NotCommitted(kind) if counts => Ended::Refused(config.not_committed(kind)),
+        Settled::Stored | Settled::Lost(None) | Settled::NotCommitted(_) => Ended::Answered(answer),
+    }
+}
+
+impl<T, E> Ended<T, E> {
+    fn unrecorded(ended: Result<Done<T>, Failure<E>>) -> Self {
+        match ended {
+            Ok(done) => Self::Unrecorded(done.answer),
+            Err(Failure::NotBegun(error) | Failure::Erred(error)) => Self::Erred(error),
+        }
+    }
+}
+
+/// What the handler is told of the attempt; an operator is told when it is not the first.
+fn begin(key: IdempotencyKey, lease: &Lease) -> Attempt {
+    telemetry::attempt(lease.previous);
+    let attempt = Attempt::new(key, lease);
+    if let Some(previous) = lease.previous {
+        let (key, number, in_doubt) = (&lease.key, lease.attempt, attempt.is_in_doubt());
+        tracing::info!(%key, attempt = number, ?previous, in_doubt, "an operation runs again");
+    }
+    attempt
+}

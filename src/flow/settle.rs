@@ -1,0 +1,87 @@
+//! How an attempt ended, and what is written of it.
+
+use std::time::Duration;
+
+use http::{HeaderMap, header};
+
+use crate::config::Config;
+use crate::outcome::{KeptBody, NotRetained, Outcome};
+use crate::shared::within;
+use crate::store::{ErrorKind, Lease, Settlement, Store, StoreError};
+
+/// How the attempt ended, for its record.
+pub(super) enum Settle {
+    Complete(Outcome, Duration),
+    Fail(Option<Outcome>, Duration),
+    /// Nothing happened.
+    Release,
+}
+
+/// What one write of it came to.
+pub(super) enum Written {
+    Applied,
+    LeaseLost,
+    Failed(ErrorKind),
+}
+
+/// What became of the record.
+pub(super) enum Settled {
+    /// The end of the attempt is in the store, or is written in the background until it is.
+    Stored,
+    /// Another attempt has taken the record over, and nothing was written. This is its response, if it has one.
+    Lost(Option<Outcome>),
+    /// The transaction of the attempt was rolled back, or nobody knows whether it was: the response does not count.
+    NotCommitted(ErrorKind),
+}
+
+impl Settle {
+    /// The word for it, in logs and metrics.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Complete(..) => "complete",
+            Self::Fail(..) => "fail",
+            Self::Release => "release",
+        }
+    }
+
+    /// The same end of the attempt with as little of its response as a record needs; `None` if it has none.
+    pub(super) fn without_body(&self) -> Option<Self> {
+        let bare = |outcome: &Outcome| {
+            let mut headers = HeaderMap::new();
+            headers
+                .extend(outcome.headers.get(header::LOCATION).map(|value| (header::LOCATION, value.clone())));
+            let body = KeptBody::NotRetained(NotRetained::Rejected);
+            Outcome { status: outcome.status, headers, request_id: None, body }
+        };
+        match self {
+            Self::Complete(outcome, retention) => Some(Self::Complete(bare(outcome), *retention)),
+            Self::Fail(Some(outcome), retention) => Some(Self::Fail(Some(bare(outcome)), *retention)),
+            Self::Fail(None, _) | Self::Release => None,
+        }
+    }
+
+    pub(super) async fn write<St: Store>(
+        &self,
+        store: &St,
+        config: &Config,
+        lease: &Lease,
+    ) -> Result<Settlement, StoreError> {
+        let bound = config.store_timeout;
+        match self {
+            Self::Complete(outcome, retention) => {
+                let packed = config.pack(lease, outcome, false)?;
+                let outcome = packed.as_deref().unwrap_or(outcome);
+                within(bound, store.complete(lease, outcome, *retention)).await
+            }
+            Self::Fail(outcome, retention) => {
+                let packed = match outcome {
+                    Some(outcome) => config.pack(lease, outcome, true)?,
+                    None => None,
+                };
+                let outcome = packed.as_deref().or(outcome.as_ref());
+                within(bound, store.fail(lease, outcome, *retention)).await
+            }
+            Self::Release => within(bound, store.release(lease)).await,
+        }
+    }
+}
