@@ -172,7 +172,8 @@ where
     let by_head = verdict.said_class().unwrap_or_else(|| (config.classifier)(&head));
     let limit = protocol.limit(config, by_head);
 
-    let (answer, body) = response::capture(head, body, limit, protocol.is_read_to_its_end()).await;
+    let (answer, body) =
+        response::capture(head, body, limit, protocol.is_read_to_its_end(), config.capture_timeout).await;
 
     let (by_status, status) = protocol.judged(&answer, body.as_ref().ok(), by_head);
     let class = verdict.said_class().unwrap_or(by_status);

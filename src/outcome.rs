@@ -61,6 +61,8 @@ pub enum NotRetained {
     Withheld,
     /// The store rejected it.
     Rejected,
+    /// It did not end in time.
+    Stalled,
 }
 
 const VERSION: u8 = 1;
@@ -112,6 +114,7 @@ impl Outcome {
             KeptBody::Omitted => (6, None),
             KeptBody::Packed(_) => (7, None),
             KeptBody::NotRetained(NotRetained::Rejected) => (0x20, None),
+            KeptBody::NotRetained(NotRetained::Stalled) => (0x21, None),
         };
         let mut what = body;
         if trailers.is_some() {
@@ -191,6 +194,7 @@ impl Outcome {
             5 => KeptBody::NotRetained(NotRetained::Withheld),
             6 => KeptBody::Omitted,
             0x20 => KeptBody::NotRetained(NotRetained::Rejected),
+            0x21 => KeptBody::NotRetained(NotRetained::Stalled),
             _ => return Err(Malformed),
         };
         Ok((Self { status, headers, request_id, body }, missing))

@@ -1,15 +1,18 @@
 //! From a response to the [`Outcome`] that is kept of it, and back. Replays are built here and nowhere else.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::response::Parts;
-use http::{HeaderName, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use http_body::Body;
 
 use crate::body::{ResponseBody, next_frame};
 use crate::outcome::{KeptBody, NotRetained, Outcome};
 use crate::rejection::SHOULD_RETRY;
+use crate::task;
 
 mod kept;
 
@@ -33,12 +36,14 @@ pub const RESPONSE_HEADERS: [HeaderName; 7] =
 /// Reads the body of a response if it is worth keeping and within the limit.
 ///
 /// Gives the response for the client, as the inner service made it, and the body for the record; or the error that
-/// ended the body, which then stands in the response too. A body of unknown length is read only if `to_its_end` says so.
+/// ended the body, which then stands in the response too. A body of unknown length is read only if `to_its_end` says so, and
+/// none for longer than `bound`.
 pub(crate) async fn capture<B>(
     head: Parts,
     body: B,
     limit: Option<usize>,
     to_its_end: bool,
+    bound: Duration,
 ) -> (Response<ResponseBody<B>>, Result<KeptBody, BrokenBody>)
 where
     B: Body<Data = Bytes>,
@@ -52,7 +57,7 @@ where
     };
     let (body, kept) = match not_retained {
         Some(reason) => (ResponseBody::inner(body), Ok(KeptBody::NotRetained(reason))),
-        None => collect(body, limit.unwrap_or(0)).await,
+        None => collect(body, limit.unwrap_or(0), bound).await,
     };
     (Response::from_parts(head, body), kept)
 }
@@ -60,36 +65,61 @@ where
 /// The body of the response ended with an error before its end.
 pub(crate) struct BrokenBody;
 
-async fn collect<B>(body: B, limit: usize) -> (ResponseBody<B>, Result<KeptBody, BrokenBody>)
+async fn collect<B>(body: B, limit: usize, bound: Duration) -> (ResponseBody<B>, Result<KeptBody, BrokenBody>)
 where
     B: Body<Data = Bytes>,
 {
     // Boxed, because a body may have to be handed on after it was polled.
     let mut body = Box::pin(body);
-    let mut read = VecDeque::new();
-    let mut length = 0;
-    let mut trailers = None;
-    while let Some(frame) = next_frame(body.as_mut()).await {
-        let frame = match frame {
-            Ok(frame) => frame,
-            Err(error) => return (ResponseBody::begun(read, Some(error), body), Err(BrokenBody)),
-        };
-        match frame.into_data() {
-            Ok(data) => {
-                length += data.len();
-                read.push_back(data);
-            }
-            Err(frame) => trailers = frame.into_trailers().ok(),
+    let mut read = Read::default();
+    let ended = task::within(bound, read.all(body.as_mut(), limit)).await;
+    let not_retained = match ended {
+        Some(Ok(End::Whole)) => {
+            let bytes = join(read.frames, read.length);
+            let whole = ResponseBody::whole(bytes.clone(), read.trailers.clone());
+            return (whole, Ok(KeptBody::Whole { bytes, trailers: read.trailers }));
         }
+        Some(Err(error)) => return (ResponseBody::begun(read.frames, Some(error), body), Err(BrokenBody)),
         // The announced length was wrong.
-        if length > limit {
-            let kept = KeptBody::NotRetained(NotRetained::TooLarge);
-            return (ResponseBody::begun(read, None, body), Ok(kept));
+        Some(Ok(End::AtLimit)) => NotRetained::TooLarge,
+        None => NotRetained::Stalled,
+    };
+    (ResponseBody::begun(read.frames, None, body), Ok(KeptBody::NotRetained(not_retained)))
+}
+
+/// What was read of a body.
+#[derive(Default)]
+struct Read {
+    frames: VecDeque<Bytes>,
+    length: usize,
+    trailers: Option<HeaderMap>,
+}
+
+enum End {
+    Whole,
+    AtLimit,
+}
+
+impl Read {
+    async fn all<B: Body<Data = Bytes>>(
+        &mut self,
+        mut body: Pin<&mut B>,
+        limit: usize,
+    ) -> Result<End, B::Error> {
+        while let Some(frame) = next_frame(body.as_mut()).await {
+            match frame?.into_data() {
+                Ok(data) => {
+                    self.length += data.len();
+                    self.frames.push_back(data);
+                }
+                Err(frame) => self.trailers = frame.into_trailers().ok(),
+            }
+            if self.length > limit {
+                return Ok(End::AtLimit);
+            }
         }
+        Ok(End::Whole)
     }
-    let bytes = join(read, length);
-    let whole = ResponseBody::whole(bytes.clone(), trailers.clone());
-    (whole, Ok(KeptBody::Whole { bytes, trailers }))
 }
 
 fn join(mut frames: VecDeque<Bytes>, length: usize) -> Bytes {

@@ -149,7 +149,8 @@ where
 {
     let (head, body) = response.into_parts();
     let limit = (!has_media_type(&head.headers, "text/event-stream")).then_some(limit);
-    let (response, kept) = capture(head, body, limit, true).await;
+    // The attempt as a whole has a bound.
+    let (response, kept) = capture(head, body, limit, true, Duration::MAX).await;
     match kept {
         Ok(KeptBody::Whole { bytes, .. }) => Ok((response, Some(bytes))),
         Ok(_) => Ok((response, None)),

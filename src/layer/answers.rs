@@ -1,6 +1,7 @@
 //! What is kept of answers, and how the layer's own look.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, Response, response};
@@ -19,6 +20,16 @@ impl<St: Store> IdempotencyLayer<St> {
     #[must_use]
     pub fn max_response(self, bytes: usize) -> Self {
         self.set(|config| config.max_response = bytes)
+    }
+
+    /// Sets how long the layer waits for the end of a response body before it stores the response without it. Default: 10 s.
+    ///
+    /// The client gets its response when the body was read, so that the retry of a client that has it finds it stored. A body
+    /// that stalls would hold up the client, the key and [`shutdown`](Self::shutdown). After this time the response goes to
+    /// the client as it comes, the record says that it was not retained, and a retry gets 409.
+    #[must_use]
+    pub fn capture_timeout(self, bound: Duration) -> Self {
+        self.set(|config| config.capture_timeout = bound)
     }
 
     /// Replaces the rule that says which answers are definitive. Default: [`Class::of`] the status.

@@ -222,6 +222,16 @@ impl Record {
             }
     }
 
+    /// Whether an attempt may have had an effect and none has given a definitive response: the attempt that the record tells
+    /// of was cut off or failed, or it runs after one that was or did.
+    pub fn is_in_doubt(&self) -> bool {
+        match self.state {
+            State::Pending { abandoned } => abandoned || self.attempt > 1,
+            State::Failed(_) => true,
+            State::Success(_) => false,
+        }
+    }
+
     /// The word for the state of the record.
     pub fn status(&self) -> Status {
         match self.state {

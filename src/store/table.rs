@@ -11,7 +11,7 @@
 //! | `response_headers`, `response_trailers` | a line `name: value` for each, in their order, bytes beyond ASCII as Latin-1 |
 //! | `response_request_id` | the id of the request that was answered first |
 //! | `response_body` | the body, byte for byte |
-//! | `response_missing` | why there is no body: `too large`, `streamed`, `failure`, `lost`, `withheld`, `rejected`, `omitted`; or `packed`, if the body is compressed or encrypted |
+//! | `response_missing` | why there is no body: `too large`, `streamed`, `failure`, `lost`, `withheld`, `rejected`, `stalled`, `omitted`; or `packed`, if the body is compressed or encrypted |
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -119,6 +119,7 @@ fn word(reason: NotRetained) -> &'static str {
         NotRetained::Lost => "lost",
         NotRetained::Withheld => "withheld",
         NotRetained::Rejected => "rejected",
+        NotRetained::Stalled => "stalled",
     }
 }
 
@@ -130,6 +131,7 @@ fn reason(word: &str) -> Result<NotRetained, Malformed> {
         "lost" => NotRetained::Lost,
         "withheld" => NotRetained::Withheld,
         "rejected" => NotRetained::Rejected,
+        "stalled" => NotRetained::Stalled,
         _ => return Err(Malformed),
     })
 }

@@ -1,9 +1,12 @@
 //! The contract, row by row, through a socket.
 
+mod blocking;
+mod capacity;
 mod fingerprint;
 mod in_flight;
 mod keys;
 mod lost_lease;
+mod nested;
 mod outage;
 mod refusals;
 mod replay;
@@ -12,5 +15,6 @@ mod scope;
 #[cfg(feature = "encryption")]
 mod sealed;
 mod shutdown;
+mod stalled;
 mod status;
 mod unguarded;

@@ -1,7 +1,7 @@
 //! The layer among others: routers, middleware on both sides, limits, and services without axum.
 
 use std::convert::Infallible;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request};
@@ -12,7 +12,6 @@ use bytes::Bytes;
 use http::{HeaderName, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use tower::limit::ConcurrencyLimitLayer;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
@@ -312,38 +311,6 @@ async fn a_service_of_hyper_without_axum_is_guarded() {
 
 fn request(key: &str) -> Request {
     Request::post("/").header("x-idempotency-key", key).body(axum::body::Body::empty()).unwrap()
-}
-
-fn is_ready<S: Service<Request>>(service: &mut S) -> bool {
-    service.poll_ready(&mut Context::from_waker(Waker::noop())).is_ready()
-}
-
-#[tokio::test]
-async fn back_pressure_of_the_inner_service_is_passed_on() {
-    let (effects, gate) = (Effects::new(), Gate::new());
-    let handler_gate = gate.clone();
-    let handler = service(&effects, move |_| {
-        let gate = handler_gate.clone();
-        async move { gate.passed().await }
-    });
-    let stack = ServiceBuilder::new().layer(layer()).layer(ConcurrencyLimitLayer::new(1)).service(handler);
-    let (mut one, mut two) = (stack.clone(), stack);
-
-    assert!(is_ready(&mut one));
-    assert!(!is_ready(&mut two), "the only place is reserved");
-    let running = tokio::spawn(one.call(request("order-1001")));
-    effects.reached(1).await;
-    assert!(!is_ready(&mut two), "the only place is taken");
-    assert!(!is_ready(&mut one), "the service kept no place for itself");
-    drop(one);
-    gate.open();
-    assert_eq!(running.await.unwrap().unwrap().status(), StatusCode::OK);
-
-    // Replays and refusals give the place back as well.
-    for key in ["order-1001", "order 1001", "order-1001", "order-1002"] {
-        two.ready().await.unwrap().call(request(key)).await.unwrap();
-    }
-    assert_eq!(effects.count(), 2);
 }
 
 /// A service that insists on being polled ready before each call.

@@ -83,6 +83,7 @@ fn answers_of_every_kind() -> Vec<Outcome> {
         unkept(NotRetained::Failure),
         unkept(NotRetained::Withheld),
         unkept(NotRetained::Rejected),
+        unkept(NotRetained::Stalled),
         Outcome { body: KeptBody::Omitted, ..unkept(NotRetained::Failure) },
         Outcome { body: KeptBody::Packed(Bytes::from_static(b"E\0\xff")), ..bare(StatusCode::CREATED) },
         Outcome { body: KeptBody::Packed(noise(5000)), ..bare(StatusCode::CREATED) },

@@ -1,0 +1,86 @@
+//! A layer inside of another one.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::post_service;
+use http::StatusCode;
+use tower_idempotency::{IdempotencyKey, InFlight, Scope};
+
+use crate::support::{Effects, Server, TestLayer, app, layer, layers_of_two_processes, post, service, store};
+
+fn waiting(layer: TestLayer) -> TestLayer {
+    layer.in_flight(InFlight::Wait(Duration::from_mins(1)))
+}
+
+/// Two requests: the handler runs once, and the second one is a replay.
+async fn guards_once(router: Router) {
+    let effects_of_route = "/cards";
+    let server = Server::start(router).await;
+    let call = post(effects_of_route).key("order-1001");
+    let first = call.send(&server).await;
+    first.assert_first(201, "done");
+    call.send(&server).await.assert_replays(&first);
+    post(effects_of_route)
+        .key("order-1001")
+        .body("other")
+        .send(&server)
+        .await
+        .assert_refused(409, "idempotency_key_reused");
+}
+
+fn handler(effects: &Effects) -> axum::routing::MethodRouter {
+    post_service(service(effects, |_| async { (StatusCode::CREATED, "done") }))
+}
+
+#[tokio::test]
+async fn a_route_may_have_settings_of_its_own_inside_of_the_same_layer() {
+    for both in [layer(), waiting(layer())] {
+        let effects = Effects::new();
+        let cards = handler(&effects).layer(both.clone().retention(Duration::from_hours(1)));
+        guards_once(Router::new().route("/cards", cards).route_layer(both)).await;
+        assert_eq!(effects.attempts(), [(1, None)]);
+    }
+}
+
+#[tokio::test]
+async fn two_layers_that_share_a_store_and_a_namespace_guard_an_operation_once() {
+    for settings in [|layer| layer, waiting] {
+        let effects = Effects::new();
+        let [outer, inner] = layers_of_two_processes(&store()).map(settings);
+        guards_once(Router::new().route("/cards", handler(&effects).layer(inner)).route_layer(outer)).await;
+        assert_eq!(effects.attempts(), [(1, None)]);
+    }
+}
+
+#[tokio::test]
+async fn the_inner_layer_may_know_the_operation_by_another_fingerprint() {
+    let effects = Effects::new();
+    let outer = layer();
+    let inner = outer.clone().fingerprint_headers([http::header::USER_AGENT]);
+    guards_once(Router::new().route("/cards", handler(&effects).layer(inner)).route_layer(outer)).await;
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
+async fn two_layers_with_a_store_or_a_namespace_each_guard_it_twice() {
+    let key = IdempotencyKey::parse(b"order-1001").unwrap();
+    let same_name = [(); 2].map(|()| layer().namespace("of both"));
+    let same_store = layers_of_two_processes(&store());
+    let same_store = same_store.map(|layer| layer.namespace(format!("{}", rand_name())));
+    for [outer, inner] in [same_name, same_store] {
+        let effects = Effects::new();
+        let app = app(&effects, |_| async { (StatusCode::CREATED, "done") });
+        guards_once(app.layer(inner.clone()).layer(outer.clone())).await;
+        assert_eq!(effects.attempts(), [(1, None)]);
+        for layer in [outer, inner] {
+            assert!(layer.inspect(&Scope::anonymous(), &key).await.unwrap().is_some());
+        }
+    }
+}
+
+fn rand_name() -> u32 {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NAMES: AtomicU32 = AtomicU32::new(0);
+    NAMES.fetch_add(1, Ordering::Relaxed)
+}
