@@ -224,7 +224,8 @@ async fn teach(apart: &Apart) {
 /// Takes the record over. The reply to that is lost, and the way to the server with it.
 async fn take_over_unanswered(apart: &Apart, request: &Reserve) {
     let before = apart.wire.seen().replies;
-    // The first reply tells of the record; the second one is that of the script which takes it over.
+    // The first reply tells of the record; the second one is that of the script which takes it
+    // over.
     let lose_the_second = async {
         apart.wire.reached(|seen| seen.replies > before).await;
         apart.wire.set(Network::Open { requests: Way::Pass, replies: Way::Lose });
@@ -275,6 +276,54 @@ async fn an_abandoned_record_whose_take_over_was_not_answered_is_abandoned_again
     // Its owner may be late and not gone.
     assert_eq!(apart.beside.renew(&first).await.unwrap(), Settlement::Applied);
     assert_eq!(apart.beside.release(&first).await.unwrap(), Settlement::Applied);
+}
+
+/// Reserves, and does something else between the look at the record and the command that takes it over.
+async fn reserve_with_a_delay(apart: &Apart, between: impl Future<Output = ()>) -> Reservation {
+    let before = apart.wire.seen();
+    let delay = async {
+        apart.wire.reached(|seen| seen.replies > before.replies).await;
+        apart.wire.set(Network::Open { requests: Way::Hold, replies: Way::Pass });
+        apart.wire.reached(|seen| seen.requests > before.requests + 1).await;
+        between.await;
+        apart.wire.set(Network::FINE);
+    };
+    let request = request();
+    tokio::join!(apart.through.reserve(&request), delay).0.unwrap()
+}
+
+#[tokio::test]
+async fn a_failed_record_that_was_taken_over_and_put_back_in_between_is_judged_anew() {
+    let apart = Apart::start().await;
+    teach(&apart).await;
+    let first = acquired(apart.beside.reserve(&request()).await.unwrap());
+    assert_eq!(apart.beside.fail(&first, None, RETENTION).await.unwrap(), Settlement::Applied);
+    let reserved = reserve_with_a_delay(&apart, async {
+        let second = acquired(apart.beside.reserve(&request()).await.unwrap());
+        assert_eq!(apart.beside.release(&second).await.unwrap(), Settlement::Applied);
+    });
+    assert_eq!(acquired(reserved.await).attempt, 3, "no number is given twice");
+}
+
+#[tokio::test]
+async fn an_abandoned_record_that_was_put_back_and_renewed_in_between_is_not_taken_over() {
+    let apart = Apart::start().await;
+    teach(&apart).await;
+    let brief = Reserve { lease: Duration::from_millis(1), ..request() };
+    let late = acquired(apart.beside.reserve(&brief).await.unwrap());
+    let abandoned = |record: &Record| matches!(record.state, State::Pending { abandoned: true });
+    patiently(async { while !abandoned(&apart.standing().await.unwrap()) {} }).await;
+    let second = acquired(apart.beside.reserve(&request()).await.unwrap());
+    assert_eq!(apart.beside.release(&second).await.unwrap(), Settlement::Applied);
+
+    let renewed = Lease { lease: Duration::from_mins(1), ..late.clone() };
+    let reserved = reserve_with_a_delay(&apart, async {
+        assert_eq!(apart.beside.renew(&renewed).await.unwrap(), Settlement::Applied);
+    });
+    match reserved.await {
+        Reservation::Found(record) => assert_eq!(record.token, late.token),
+        Reservation::Acquired(lease) => panic!("the attempt runs, but was taken over by {lease:?}"),
+    }
 }
 
 #[tokio::test]

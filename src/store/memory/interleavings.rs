@@ -194,8 +194,8 @@ fn a_late_heartbeat_and_a_take_over_exclude_each_other() {
     });
 }
 
-/// The record expires, and its late owner meets it as well as a newcomer: one of them has the key then, and the expired
-/// record is counted out once.
+/// The record expires, and its late owner meets it as well as a newcomer: one of them has the key
+/// then, and the expired record is counted out once.
 #[test]
 fn an_expired_record_is_counted_out_once() {
     let (expired, ask) = (Reserve { retention: Duration::ZERO, ..ask("key", HOUR) }, ask("key", HOUR));

@@ -21,8 +21,9 @@ const INLINE: usize = 2048;
 /// record may be written later than the body, when the first try carried out only the one.
 const BODY_GRACE: Duration = Duration::from_mins(2);
 
-/// The lowest limit, in bytes, that a server can have for one value (`proto-max-bulk-len`). A server cuts the connection
-/// on a longer value, mostly before its reply is read. So does a network, but then no other command succeeds.
+/// The lowest limit, in bytes, that a server can have for one value (`proto-max-bulk-len`). A
+/// server cuts the connection on a longer value, mostly before its reply is read. So does a
+/// network, but then no other command succeeds.
 const LEAST_LIMIT: usize = 1 << 20;
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
@@ -87,8 +88,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         };
         Ok(record)
     }
-    /// The name of a body. It contains the token, so that a late writer cannot replace the winner's, and in braces the
-    /// name of the record, so that both are in one slot of a cluster.
+    /// The name of a body. It contains the token, so that a late writer cannot replace the
+    /// winner's, and in braces the name of the record, so that both are in one slot of a cluster.
     fn body_name(&self, record: &[u8], token: &Token) -> Vec<u8> {
         [self.prefix.as_bytes(), b"body:{", record, b"}", token.as_bytes()].concat()
     }

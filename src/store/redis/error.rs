@@ -18,7 +18,8 @@ pub(super) fn store_error(error: RedisError) -> StoreError {
     StoreError::with_source(kind, error)
 }
 
-/// What became of a settling write. In a pipeline, the body, the script or both may have been rejected.
+/// What became of a settling write. In a pipeline, the body, the script or both may have been
+/// rejected.
 pub(super) fn write_error(error: RedisError) -> StoreError {
     let is_rejected = error
         .clone()
@@ -33,7 +34,8 @@ fn is_final(error: &ServerError) -> bool {
         "NOPERM" | "WRONGTYPE" => true,
         "ERR" => {
             let details = error.details().unwrap_or_default();
-            // Before 7.0, an error inside a script has this code too, a momentary one such as OOM included.
+            // Before 7.0, an error inside a script has this code too, a momentary one such as OOM
+            // included.
             !details.starts_with("Error running script") && !details.starts_with("max number of clients")
         }
         _ => false,

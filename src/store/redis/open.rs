@@ -29,8 +29,8 @@ impl RedisStore {
     /// `redis`. Where `redis` and `rediss` stand, `valkey` and `valkeys` may too, and a Unix socket is
     /// `redis+unix:///path` or `unix:///path`.
     ///
-    /// A user of Redis with limited rights needs the names that begin with the [`prefix`](Self::prefix)
-    /// (`~idempotency:*`), and these commands:
+    /// A user of Redis with limited rights needs the names that begin with the
+    /// [`prefix`](Self::prefix) (`~idempotency:*`), and these commands:
     ///
     /// ```text
     /// +ping +get +getrange +set +pttl +del +unlink +eval +evalsha
