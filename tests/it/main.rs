@@ -64,6 +64,8 @@ mod schedules;
 ))]
 mod secrecy;
 mod settings;
+#[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]
+mod sql;
 #[cfg(all(feature = "sqlite", feature = "conformance"))]
 mod sqlite;
 #[cfg(feature = "conformance")]
