@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use crate::key::KeyError;
 use crate::store::ErrorKind;
 
+mod spec;
 mod words;
 
 /// Tells clients, whatever they do with a 409 otherwise, that to send the request again is of no use.
@@ -115,42 +116,12 @@ impl OnMismatch {
 impl Rejection {
     /// The status of the refusal.
     pub fn status(&self) -> StatusCode {
-        match self {
-            Self::KeyMissing | Self::KeyInvalid(_) | Self::RequestUnreadable => StatusCode::BAD_REQUEST,
-            Self::RequestTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::KeyReused { status } => status.status(),
-            Self::QuotaExceeded { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::InFlight { .. }
-            | Self::ResultNotRetained { .. }
-            | Self::OutcomeUnknown
-            | Self::AttemptFailed { .. } => StatusCode::CONFLICT,
-            Self::TooManyInFlight { .. }
-            | Self::ShuttingDown { .. }
-            | Self::StoreUnavailable { .. }
-            | Self::CommitUnconfirmed { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::TransactionLost => StatusCode::INTERNAL_SERVER_ERROR,
-        }
+        self.spec().status
     }
 
     /// The `code` member of the problem document: stable, for programs to act on.
     pub fn code(&self) -> &'static str {
-        match self {
-            Self::KeyMissing => "idempotency_key_missing",
-            Self::KeyInvalid(_) => "idempotency_key_invalid",
-            Self::RequestUnreadable => "request_unreadable",
-            Self::RequestTooLarge { .. } => "request_too_large",
-            Self::KeyReused { .. } => "idempotency_key_reused",
-            Self::InFlight { .. } => "idempotency_key_in_flight",
-            Self::ResultNotRetained { .. } => "idempotency_result_not_retained",
-            Self::OutcomeUnknown => "idempotency_outcome_unknown",
-            Self::AttemptFailed { .. } => "idempotency_attempt_failed",
-            Self::TooManyInFlight { .. } => "idempotency_too_many_in_flight",
-            Self::QuotaExceeded { .. } => "idempotency_quota_exceeded",
-            Self::ShuttingDown { .. } => "idempotency_shutting_down",
-            Self::StoreUnavailable { .. } => "idempotency_store_unavailable",
-            Self::CommitUnconfirmed { .. } => "idempotency_commit_unconfirmed",
-            Self::TransactionLost => "idempotency_transaction_lost",
-        }
+        self.spec().code
     }
 
     /// When to send the request again, if that may help.
@@ -169,13 +140,7 @@ impl Rejection {
     /// `Some(false)` if the same request will get the same refusal for as long as the record stands. Clients that
     /// retry every 409 are told so by `X-Should-Retry`.
     pub fn should_retry(&self) -> Option<bool> {
-        match self {
-            Self::KeyReused { .. }
-            | Self::ResultNotRetained { .. }
-            | Self::OutcomeUnknown
-            | Self::AttemptFailed { .. } => Some(false),
-            _ => None,
-        }
+        self.spec().should_retry
     }
 
     /// The status of the answer that the operation first had, where the refusal tells of one.

@@ -65,6 +65,11 @@ impl Code {
         ALL.get(number).copied()
     }
 
+    /// The code with this number.
+    pub(super) fn of(number: u8) -> Self {
+        ALL.get(usize::from(number)).copied().unwrap_or(Self::Unknown)
+    }
+
     /// The status that `google/rpc/code.proto` maps it to.
     pub(super) fn over_http(self) -> StatusCode {
         let status = match self {

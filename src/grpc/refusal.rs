@@ -18,18 +18,7 @@ const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 impl Rejection {
     /// The code of the refusal when the request is gRPC; [`grpc`](crate::grpc) says why.
     pub fn grpc_code(&self) -> Code {
-        match self {
-            Self::KeyMissing | Self::KeyInvalid(_) | Self::RequestUnreadable => Code::InvalidArgument,
-            Self::RequestTooLarge { .. } | Self::QuotaExceeded { .. } => Code::ResourceExhausted,
-            Self::KeyReused { .. } | Self::ResultNotRetained { .. } => Code::AlreadyExists,
-            Self::InFlight { .. } => Code::Aborted,
-            Self::OutcomeUnknown | Self::AttemptFailed { .. } => Code::FailedPrecondition,
-            Self::TooManyInFlight { .. }
-            | Self::ShuttingDown { .. }
-            | Self::StoreUnavailable { .. }
-            | Self::CommitUnconfirmed { .. } => Code::Unavailable,
-            Self::TransactionLost => Code::Internal,
-        }
+        Code::of(self.spec().grpc)
     }
 }
 
