@@ -103,7 +103,7 @@ impl Default for Config {
             in_flight_limit: None,
             quota: None,
             retry_after: Duration::from_secs(1),
-            classifier: Arc::new(|response: &Head| Class::of(response.status)),
+            classifier: Arc::new(Class::of_head),
             renderer: Arc::new(Rejection::render),
             kept: Kept::default(),
             packing: Packing::default(),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use tokio::sync::oneshot;
 use tower_service::Service;
@@ -26,19 +26,20 @@ use crate::outcome::Outcome;
 use crate::rejection::Rejection;
 use crate::response::{self, BrokenBody};
 use crate::shared::Shared;
-use crate::store::{Conflict, ErrorKind, Lease, Store};
+use crate::store::{ErrorKind, Lease, Store};
 use crate::task::{self, Caught};
 use crate::telemetry;
-use crate::verdict::Verdict;
 
 mod admit;
 mod decide;
 mod heartbeat;
 mod held;
+mod judge;
 mod limits;
 
 use admit::{Admitted, Reserved, admit};
 use held::{Held, Settle, Settled};
+use judge::judge;
 
 /// Runs the operation once and keeps its answer; or replays the answer that was kept; or refuses.
 pub(crate) async fn guard<S, St, ReqBody, ResBody>(
@@ -131,38 +132,6 @@ where
         Caught::Erred(error) => Err(error),
         Caught::Panicked(panic) => resume_unwind(panic),
     }
-}
-
-/// The fourth await: what an answer means for the key, and what is kept of it.
-async fn judge<B>(
-    answer: Response<B>,
-    config: &Config,
-    protocol: &Protocol,
-    request_id: Option<HeaderValue>,
-) -> Done<Response<ResponseBody<B>>>
-where
-    B: Body<Data = Bytes>,
-{
-    let (mut head, body) = answer.into_parts();
-    // That of a service behind the handler would make a replay of a first answer.
-    head.headers.remove(response::RESULT);
-    let conflict = head.extensions.remove::<Conflict>().is_some();
-    let verdict = head.extensions.remove::<Verdict>().unwrap_or_default();
-    let protocol = protocol.of_answer(&head.headers);
-    let by_head = verdict.said_class().unwrap_or_else(|| (config.classifier)(&head));
-    let limit = protocol.limit(config, by_head);
-
-    let (answer, body) = response::capture(head, body, limit, protocol.is_read_to_its_end()).await;
-
-    let (by_status, status) = protocol.judged(&answer, body.as_ref().ok(), by_head);
-    let class = verdict.said_class().unwrap_or(by_status);
-    let keep = protocol.keep(verdict.said_keep().unwrap_or(config.kept.keep));
-    let outcome = body.map(|body| {
-        let outcome = config.kept.outcome(&answer, request_id, body, keep);
-        protocol.kept(config, (class, status), outcome)
-    });
-    let retention = verdict.said_retention().unwrap_or(config.retention);
-    Done { answer, class, outcome, retention, conflict }
 }
 
 /// Whoever waits for the operation, for as long as it is worth knowing.

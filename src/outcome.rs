@@ -45,6 +45,19 @@ pub enum KeptBody {
     NotRetained(NotRetained),
 }
 
+impl KeptBody {
+    /// What is left of the body under a limit. `None` is for a response whose body is not stored.
+    pub(crate) fn within(self, limit: Option<usize>) -> Self {
+        match (limit, self) {
+            (None, _) => Self::NotRetained(NotRetained::Failure),
+            (Some(limit), Self::Whole { bytes, .. }) if bytes.len() > limit => {
+                Self::NotRetained(NotRetained::TooLarge)
+            }
+            (Some(_), body) => body,
+        }
+    }
+}
+
 /// Why the body of an answer was not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -5,19 +5,52 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
+use crate::headers::flag;
 use crate::key::KeyError;
 use crate::store::ErrorKind;
 
+mod elsewhere;
+#[cfg(test)]
+pub(crate) mod given;
 mod spec;
 mod words;
+
+pub(crate) use elsewhere::{LONGEST_PROBLEM, Recognized, may_be_rejection};
+#[cfg(feature = "client")]
+pub(crate) use elsewhere::{code, is_problem};
+
+/// The media type of a problem document (RFC 9457).
+const PROBLEM: &str = "application/problem+json";
 
 /// Tells clients, whatever they do with a 409 otherwise, that to send the request again is of no use.
 pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
+/// Whether a response says that the same request may go well later. `X-Should-Retry` decides, and
+/// without it `Retry-After` does.
+pub(crate) fn asks_again(headers: &HeaderMap) -> bool {
+    flag(headers, &SHOULD_RETRY).unwrap_or_else(|| headers.contains_key(header::RETRY_AFTER))
+}
+
 /// Why the layer answered in place of the handler.
 ///
-/// It stands in the extensions of the response, so that layers outside can count and log it. No refusal repeats the
-/// key.
+/// It is in the extensions of the response, so that layers outside can count and log it. No rejection
+/// contains the key.
+///
+/// # Layers inside of a layer
+///
+/// A layer never stores the rejection of another one as the result of its own operation. It recognizes
+/// a rejection by:
+///
+/// - the `Rejection` in the extensions of the response,
+/// - `application/problem+json` with a status from 400 on, and one of these [codes](Self::code),
+/// - over gRPC, an `ErrorInfo` of the domain `tower-idempotency`.
+///
+/// The record is then as it was before the attempt. Two kinds are `failed`, because their operation had
+/// begun: [`CommitUnconfirmed`](Self::CommitUnconfirmed) and [`TransactionLost`](Self::TransactionLost).
+/// This comes before a [`Verdict`](crate::Verdict) and before a classifier.
+///
+/// A [renderer](crate::IdempotencyLayer::renderer) that changes the content type or the code hides a
+/// rejection from a layer in another process. So does a compression of the response in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rejection {
@@ -171,9 +204,7 @@ impl Rejection {
     pub fn render(&self) -> Response<Bytes> {
         let mut response = Response::new(Bytes::from(self.problem().to_string()));
         *response.status_mut() = self.status();
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
         response
     }
 

@@ -17,6 +17,8 @@ pub(crate) struct Spec {
     pub(crate) grpc: u8,
     /// `Some(false)` if no retry can change the response while the record stands.
     pub(crate) should_retry: Option<bool>,
+    /// Whether the operation had begun, so that it may have had an effect.
+    pub(crate) had_begun: bool,
 }
 
 const INVALID_ARGUMENT: u8 = 3;
@@ -34,6 +36,7 @@ const KEY_MISSING: Spec = Spec {
     status: StatusCode::BAD_REQUEST,
     grpc: INVALID_ARGUMENT,
     should_retry: None,
+    had_begun: false,
 };
 
 const KEY_INVALID: Spec = Spec {
@@ -43,6 +46,7 @@ const KEY_INVALID: Spec = Spec {
     status: StatusCode::BAD_REQUEST,
     grpc: INVALID_ARGUMENT,
     should_retry: None,
+    had_begun: false,
 };
 
 const REQUEST_UNREADABLE: Spec = Spec {
@@ -52,6 +56,7 @@ const REQUEST_UNREADABLE: Spec = Spec {
     status: StatusCode::BAD_REQUEST,
     grpc: INVALID_ARGUMENT,
     should_retry: None,
+    had_begun: false,
 };
 
 const REQUEST_TOO_LARGE: Spec = Spec {
@@ -61,6 +66,7 @@ const REQUEST_TOO_LARGE: Spec = Spec {
     status: StatusCode::PAYLOAD_TOO_LARGE,
     grpc: RESOURCE_EXHAUSTED,
     should_retry: None,
+    had_begun: false,
 };
 
 /// Its status is the layer's choice: see [`OnMismatch`](super::OnMismatch).
@@ -71,6 +77,7 @@ const KEY_REUSED: Spec = Spec {
     status: StatusCode::CONFLICT,
     grpc: ALREADY_EXISTS,
     should_retry: Some(false),
+    had_begun: false,
 };
 
 const IN_FLIGHT: Spec = Spec {
@@ -80,6 +87,7 @@ const IN_FLIGHT: Spec = Spec {
     status: StatusCode::CONFLICT,
     grpc: ABORTED,
     should_retry: None,
+    had_begun: false,
 };
 
 const RESULT_NOT_RETAINED: Spec = Spec {
@@ -89,6 +97,7 @@ const RESULT_NOT_RETAINED: Spec = Spec {
     status: StatusCode::CONFLICT,
     grpc: ALREADY_EXISTS,
     should_retry: Some(false),
+    had_begun: false,
 };
 
 const OUTCOME_UNKNOWN: Spec = Spec {
@@ -98,6 +107,7 @@ const OUTCOME_UNKNOWN: Spec = Spec {
     status: StatusCode::CONFLICT,
     grpc: FAILED_PRECONDITION,
     should_retry: Some(false),
+    had_begun: false,
 };
 
 const ATTEMPT_FAILED: Spec = Spec {
@@ -107,6 +117,7 @@ const ATTEMPT_FAILED: Spec = Spec {
     status: StatusCode::CONFLICT,
     grpc: FAILED_PRECONDITION,
     should_retry: Some(false),
+    had_begun: false,
 };
 
 const TOO_MANY_IN_FLIGHT: Spec = Spec {
@@ -116,6 +127,7 @@ const TOO_MANY_IN_FLIGHT: Spec = Spec {
     status: StatusCode::SERVICE_UNAVAILABLE,
     grpc: UNAVAILABLE,
     should_retry: None,
+    had_begun: false,
 };
 
 const QUOTA_EXCEEDED: Spec = Spec {
@@ -125,6 +137,7 @@ const QUOTA_EXCEEDED: Spec = Spec {
     status: StatusCode::TOO_MANY_REQUESTS,
     grpc: RESOURCE_EXHAUSTED,
     should_retry: None,
+    had_begun: false,
 };
 
 const SHUTTING_DOWN: Spec = Spec {
@@ -134,6 +147,7 @@ const SHUTTING_DOWN: Spec = Spec {
     status: StatusCode::SERVICE_UNAVAILABLE,
     grpc: UNAVAILABLE,
     should_retry: None,
+    had_begun: false,
 };
 
 const STORE_UNAVAILABLE: Spec = Spec {
@@ -143,6 +157,7 @@ const STORE_UNAVAILABLE: Spec = Spec {
     status: StatusCode::SERVICE_UNAVAILABLE,
     grpc: UNAVAILABLE,
     should_retry: None,
+    had_begun: false,
 };
 
 const COMMIT_UNCONFIRMED: Spec = Spec {
@@ -152,6 +167,7 @@ const COMMIT_UNCONFIRMED: Spec = Spec {
     status: StatusCode::SERVICE_UNAVAILABLE,
     grpc: UNAVAILABLE,
     should_retry: None,
+    had_begun: true,
 };
 
 const TRANSACTION_LOST: Spec = Spec {
@@ -161,7 +177,27 @@ const TRANSACTION_LOST: Spec = Spec {
     status: StatusCode::INTERNAL_SERVER_ERROR,
     grpc: INTERNAL,
     should_retry: None,
+    had_begun: true,
 };
+
+/// All of them, for those who meet one by its code.
+pub(super) const ALL: [Spec; 15] = [
+    KEY_MISSING,
+    KEY_INVALID,
+    REQUEST_UNREADABLE,
+    REQUEST_TOO_LARGE,
+    KEY_REUSED,
+    IN_FLIGHT,
+    RESULT_NOT_RETAINED,
+    OUTCOME_UNKNOWN,
+    ATTEMPT_FAILED,
+    TOO_MANY_IN_FLIGHT,
+    QUOTA_EXCEEDED,
+    SHUTTING_DOWN,
+    STORE_UNAVAILABLE,
+    COMMIT_UNCONFIRMED,
+    TRANSACTION_LOST,
+];
 
 impl Rejection {
     /// What is fixed about this kind.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules from the bottom up. Each may name those of its own row and of the rows before it.
 const ROWS: [&[&str]; 10] = [
-    &["digest", "frame", "guide", "mutex", "task"],
+    &["digest", "frame", "guide", "headers", "mutex", "task"],
     &["key", "fingerprint", "outcome"],
     &["store"],
     &["pack", "running", "telemetry", "waiting"],
