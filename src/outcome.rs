@@ -20,7 +20,7 @@ pub struct Outcome {
     pub status: StatusCode,
     /// The safe headers, repeated ones in their order.
     pub headers: HeaderMap,
-    /// The request id under which the answer was first given.
+    /// The request id under which the answer was first given, if it is visible ASCII of at most 128 bytes.
     pub request_id: Option<HeaderValue>,
     /// The body, or why there is none.
     pub body: KeptBody,

@@ -101,7 +101,7 @@ impl Class {
     ///
     /// | code | mapped to | here | because |
     /// |---|---|---|---|
-    /// | `CANCELLED` | 499, success | failed | the call was cut off, and nobody can say how far it got |
+    /// | `CANCELLED` | 499, success | failed | the call was cut off, and it is unknown how far it got |
     /// | `ABORTED` | 409, success | failed | it asks for a retry of the whole operation, where a plain 409 is a result |
     /// | `UNIMPLEMENTED` | 501, failed | forgotten | no handler ran |
     ///

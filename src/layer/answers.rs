@@ -83,7 +83,7 @@ impl<St: Store> IdempotencyLayer<St> {
 
     /// Adds headers to those that are kept: `Set-Cookie`, `Date`, `Server` and `WWW-Authenticate` are not, and with
     /// [`Keep::Status`] few are. Default: none. Those that frame a message, or belong to one connection (RFC 9110, section
-    /// 7.6.1), are never kept.
+    /// 7.6.1), are never kept, and neither is `X-Should-Retry`.
     #[must_use]
     pub fn keep_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.set(|config| config.kept.also.extend(names))
