@@ -63,7 +63,7 @@ where
     let protocol = Protocol::of(&parts.headers);
 
     // Still in the caller's task: a client that hangs up in mid-upload takes this future with it and leaves nothing.
-    let body = match body::read(body, config.max_request).await {
+    let body = match body::read_or_drain(body, config.max_request, &parts).await {
         Ok(body) => body,
         Err(ReadError::TooLarge { limit }) => {
             return Ok(protocol.refuse(&config, Rejection::RequestTooLarge { limit }));

@@ -10,7 +10,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use crate::body::ResponseBody;
+use crate::body::{self, ResponseBody};
 use crate::config::Config;
 use crate::flow;
 use crate::future::ResponseFuture;
@@ -80,9 +80,9 @@ where
             Ok(Some(key)) => Some(key),
             // The flow reads the body, and looks there.
             Ok(None) if self.config.key_pointer.is_some() => None,
-            Ok(None) if self.config.require_key => return self.refused(&request, Rejection::KeyMissing),
+            Ok(None) if self.config.require_key => return self.refused(request, Rejection::KeyMissing),
             Ok(None) => return ResponseFuture::pass_through(self.inner.call(request)),
-            Err(error) => return self.refused(&request, Rejection::KeyInvalid(error)),
+            Err(error) => return self.refused(request, Rejection::KeyInvalid(error)),
         };
         // The flow takes the service that was polled ready; the clone waits for its own turn.
         let clone = self.inner.clone();
@@ -93,11 +93,19 @@ where
 }
 
 impl<S, St> Idempotency<S, St> {
-    fn refused<R, F, B: Body, E>(
-        &self,
-        request: &Request<R>,
-        rejection: Rejection,
-    ) -> ResponseFuture<F, B, E> {
-        ResponseFuture::refused(Protocol::of(request.headers()).refuse(&self.config, rejection))
+    /// A rejection that is given before the body of the request was read.
+    fn refused<R, F, B, E>(&self, request: Request<R>, rejection: Rejection) -> ResponseFuture<F, B, E>
+    where
+        R: Body + Send + 'static,
+        B: Body + Send + 'static,
+        B::Error: Send,
+        E: Send + 'static,
+    {
+        let (head, body) = request.into_parts();
+        let response = Protocol::of(&head.headers).refuse(&self.config, rejection);
+        if body::is_to_be_drained(&body, &head) {
+            return ResponseFuture::guarded(body::after_draining(body, Ok(response)));
+        }
+        ResponseFuture::refused(response)
     }
 }
