@@ -72,6 +72,7 @@ where
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         if !self.config.guards(request.method()) {
+            self.config.passes_through(request.method(), request.headers());
             return ResponseFuture::pass_through(self.inner.call(request));
         }
         // A client that sends the marker must not make the handler, or a log, believe in a replay.
