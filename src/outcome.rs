@@ -20,7 +20,7 @@ pub struct Outcome {
     pub status: StatusCode,
     /// The safe headers, repeated ones in their order.
     pub headers: HeaderMap,
-    /// The request id under which the answer was first given.
+    /// The request id under which the answer was first given, if it is visible ASCII of at most 128 bytes.
     pub request_id: Option<HeaderValue>,
     /// The body, or why there is none.
     pub body: KeptBody,
@@ -43,6 +43,19 @@ pub enum KeptBody {
     Packed(Bytes),
     /// Nothing; a repeat is refused, for it can neither be replayed nor run again.
     NotRetained(NotRetained),
+}
+
+impl KeptBody {
+    /// What is left of the body under a limit. `None` is for a response whose body is not stored.
+    pub(crate) fn within(self, limit: Option<usize>) -> Self {
+        match (limit, self) {
+            (None, _) => Self::NotRetained(NotRetained::Failure),
+            (Some(limit), Self::Whole { bytes, .. }) if bytes.len() > limit => {
+                Self::NotRetained(NotRetained::TooLarge)
+            }
+            (Some(_), body) => body,
+        }
+    }
 }
 
 /// Why the body of an answer was not kept.
