@@ -77,8 +77,8 @@ where
         let mut retries = config.retry_conflicts;
         loop {
             let again = (retries > 0).then(|| (inner.clone(), parts.clone(), wanted.clone()));
-            let request = Request::from_parts(parts, ReqBody::from(body.clone()));
-            let attempt = |run| call(run, inner, request, &config, &protocol, request_id.as_ref());
+            let body = body.clone();
+            let attempt = |run| call(run, inner, parts, body, &config, &protocol, request_id.as_ref());
             match (once(&shared, &config, &mut wanted, caller_gone.take(), attempt).await, again) {
                 (Ended::Conflict, Some(again)) => {
                     retries -= 1;
@@ -130,18 +130,21 @@ where
 async fn call<S, ReqBody, ResBody>(
     Run { attempt, guarded_by }: Run,
     mut inner: S,
-    mut request: Request<ReqBody>,
+    mut parts: Parts,
+    body: Bytes,
     config: &Config,
     protocol: &Protocol,
     request_id: Option<&HeaderValue>,
 ) -> Result<Done<Response<ResponseBody<ResBody>>>, Failure<S::Error>>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ReqBody: From<Bytes>,
     ResBody: Body<Data = Bytes>,
 {
     // A request that waits, is replayed or is rejected does not get here, so it takes no capacity of what stands inside.
     ready(&mut inner).await.map_err(Failure::NotBegun)?;
-    request.extensions_mut().insert(attempt);
+    parts.extensions.insert(attempt);
+    let request = Request::from_parts(parts, ReqBody::from(body));
     let response = inner.call(request).await.map_err(Failure::Erred)?;
     Ok(match guarded_by {
         GuardedBy::ItsRecord => judge(response, config, protocol, request_id.cloned()).await,
