@@ -50,17 +50,17 @@ impl IdempotencyKey {
 
     /// A key as it is, where quotes are no quotes.
     pub(crate) fn bare(key: &[u8]) -> Result<Self, KeyError> {
-        Self::of_bytes(key, u8::is_ascii_graphic)
+        Self::of_bytes(key, |byte| byte.is_ascii_graphic())
     }
 
-    fn of_bytes(key: &[u8], is_allowed: fn(&u8) -> bool) -> Result<Self, KeyError> {
+    fn of_bytes(key: &[u8], is_allowed: fn(u8) -> bool) -> Result<Self, KeyError> {
         if key.is_empty() {
             return Err(KeyError::Empty);
         }
         if key.len() > Self::MAX_LEN {
             return Err(KeyError::TooLong { len: key.len() });
         }
-        if !key.iter().all(is_allowed) {
+        if !key.iter().copied().all(is_allowed) {
             return Err(KeyError::NotVisibleAscii);
         }
         let key = std::str::from_utf8(key).map_err(|_| KeyError::NotVisibleAscii)?;
@@ -75,7 +75,7 @@ impl IdempotencyKey {
 
 /// Whether an RFC 9651 String may contain the byte: visible ASCII or a space.
 #[cfg(any(feature = "strict-keys", feature = "client"))]
-fn is_of_string(byte: &u8) -> bool {
+fn is_of_string(byte: u8) -> bool {
     matches!(byte, b' '..=b'~')
 }
 
