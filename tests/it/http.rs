@@ -1,6 +1,8 @@
 //! The contract, row by row, through a socket.
 
+mod early;
 mod fingerprint;
+mod gateway;
 mod in_flight;
 mod keys;
 mod lost_lease;
