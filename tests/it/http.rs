@@ -2,7 +2,9 @@
 
 mod blocking;
 mod capacity;
+mod early;
 mod fingerprint;
+mod gateway;
 mod in_flight;
 mod keys;
 mod lost_lease;

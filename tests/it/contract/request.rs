@@ -153,6 +153,11 @@ async fn strict_mode_takes_a_string_of_rfc_9651_only() {
         assert_eq!(refused(&answer, 400, "idempotency_key_invalid"), [None; 3], "{value}");
     }
     assert_eq!(effects.count(), 1);
+
+    let spaced = post("/").key("\"foo bar\"");
+    let first = spaced.send(&server).await;
+    first.assert_first(200, "run 2");
+    spaced.send(&server).await.assert_replays(&first);
 }
 
 #[tokio::test]
@@ -279,25 +284,84 @@ impl Write for Log {
     }
 }
 
+impl Log {
+    /// Gathers the warnings of this thread while the guard lives.
+    fn warnings() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_max_level(tracing::Level::WARN)
+            .with_writer(move || writer.clone())
+            .finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        // Another test may be the first to pass a line, and then nobody has asked for it.
+        tracing::callsite::rebuild_interest_cache();
+        (log, guard)
+    }
+
+    /// The lines that contain a text.
+    fn lines(&self, text: &str) -> Vec<String> {
+        let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        log.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
+    }
+}
+
+/// On one thread, whose log is its own.
+#[tokio::test]
+async fn guarded_methods_log_a_key_on_another_once_per_layer_and_method() {
+    let (log, _guard) = Log::warnings();
+    let logged = || log.lines("is not guarded").len();
+    let effects = Effects::new();
+    let guard = layer();
+    let server = Server::start(counting(&effects).layer(guard.clone())).await;
+    for method in ["PUT", "DELETE", "GET", "HEAD", "OPTIONS", "QUERY"] {
+        let before = logged();
+        call(method, "/").send(&server).await;
+        assert_eq!(logged(), before, "{method} without a key");
+        for name in ["X-Idempotency-Key", "Idempotency-Key"] {
+            let answer = call(method, "/").header(name, "s3cr3t-key").send(&server).await;
+            assert_eq!((answer.status, answer.is_replay()), (200, false));
+            assert_eq!(logged(), before + 1, "{method}");
+        }
+        assert!(log.lines("is not guarded")[before].contains(&format!("method={method}")));
+    }
+    // A client cannot make the set grow, and a clone knows what the layer has logged.
+    let clone = Server::start(counting(&effects).layer(guard.clone().require_key())).await;
+    for method in ["BREW", "REPORT", "QUERY", "PUT"] {
+        call(method, "/").key(KEY).send(&clone).await;
+    }
+    assert_eq!(logged(), 6);
+    // Each layer has its own, with the header and the methods that it was told.
+    let other = layer().methods([Method::PUT]).header(HeaderName::from_static("x-request-key"));
+    let server = Server::start(counting(&effects).layer(other)).await;
+    call("PUT", "/").header("X-Request-Key", KEY).send(&server).await;
+    post("/").key(KEY).send(&server).await;
+    assert_eq!(logged(), 6);
+    post("/").header("X-Request-Key", KEY).send(&server).await;
+    assert_eq!(logged(), 7);
+    assert!(log.lines("s3cr3t").is_empty(), "no key is logged");
+}
+
+#[cfg(feature = "strict-keys")]
+#[tokio::test]
+async fn profiles_read_either_header() {
+    for guard in [layer().ietf(), layer().stripe()] {
+        let effects = Effects::new();
+        let server = Server::start(counting(&effects).layer(guard)).await;
+        let first = post("/").header("X-Idempotency-Key", "\"order-1001\"").send(&server).await;
+        post("/").header("Idempotency-Key", "\"order-1001\"").send(&server).await.assert_replays(&first);
+        assert_eq!(effects.count(), 1);
+    }
+}
+
 /// On one thread, whose log is its own.
 #[tokio::test]
 async fn scope_not_set_is_warned_of_once_at_start() {
     let effects = Effects::new();
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_max_level(tracing::Level::WARN)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    let warnings = || {
-        let lines = log.0.lock().unwrap().clone();
-        String::from_utf8(lines).unwrap().matches("no scope is set").count()
-    };
+    let (log, _guard) = Log::warnings();
+    let warnings = || log.lines("no scope is set").len();
 
-    // Another test may be the first to pass this line, and then nobody has asked for it.
-    tracing::callsite::rebuild_interest_cache();
     let router = Router::new().nest("/a", counting(&effects)).nest("/b", counting(&effects));
     let router = router.layer(layer());
     assert_eq!(warnings(), 1, "one for all routes");
