@@ -1,8 +1,6 @@
 //! Section 1: the request.
 
 use std::collections::HashSet;
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::to_bytes;
@@ -13,7 +11,7 @@ use http::{HeaderName, Method, header};
 use tower_idempotency::{Attempt, Scope, StorageKey};
 
 use super::{KEY, record_of, refused};
-use crate::support::{Call, Effects, Server, app, call, counting, layer, patch, post};
+use crate::support::{Call, Effects, Log, Server, app, call, counting, layer, patch, post};
 
 const BAD_KEYS: [&[u8]; 9] = [
     b"",
@@ -269,42 +267,6 @@ async fn scope_and_key_are_framed_digests_that_nothing_folds_or_collides_in() {
         [None, Some(&[7; 32])].map(|secret| StorageKey::derive(secret, "payments", &scope, &key));
     assert!(!raw(&plain) && !raw(&keyed));
     assert_ne!(plain.as_bytes(), keyed.as_bytes());
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    /// Gathers the warnings of this thread while the guard lives.
-    fn warnings() -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_max_level(tracing::Level::WARN)
-            .with_writer(move || writer.clone())
-            .finish();
-        let guard = tracing::subscriber::set_default(subscriber);
-        // Another test may be the first to pass a line, and then nobody has asked for it.
-        tracing::callsite::rebuild_interest_cache();
-        (log, guard)
-    }
-
-    /// The lines that contain a text.
-    fn lines(&self, text: &str) -> Vec<String> {
-        let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        log.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
-    }
 }
 
 /// On one thread, whose log is its own.
