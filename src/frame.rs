@@ -35,6 +35,9 @@ const KNOWN: [HeaderName; 16] = [
     header::TRAILER,
 ];
 
+/// Added to the number of a name if the value is sensitive. Still one byte, because there are fewer names than this.
+const SENSITIVE: usize = 0x40;
+
 pub(crate) struct Writer<'a>(&'a mut Vec<u8>);
 
 impl<'a> Writer<'a> {
@@ -64,10 +67,9 @@ impl<'a> Writer<'a> {
     pub(crate) fn headers(&mut self, headers: &HeaderMap) {
         self.number(headers.len());
         for (name, value) in headers {
-            if let Some(position) = KNOWN.iter().position(|known| known == name) {
-                self.number(position + 1);
-            } else {
-                self.number(0);
+            let known = KNOWN.iter().position(|known| known == name).map_or(0, |position| position + 1);
+            self.number(if value.is_sensitive() { known | SENSITIVE } else { known });
+            if known == 0 {
                 self.sized(name.as_str().as_bytes());
             }
             self.sized(value.as_bytes());
@@ -134,11 +136,13 @@ impl Reader {
         }
         let mut headers = HeaderMap::with_capacity(lines.min(64));
         for _ in 0..lines {
-            let name = match self.number()? {
+            let number = self.number()?;
+            let name = match number & !SENSITIVE {
                 0 => HeaderName::from_bytes(&self.sized()?).map_err(|_| Malformed)?,
                 known => KNOWN.get(known - 1).ok_or(Malformed)?.clone(),
             };
-            let value = self.value()?;
+            let mut value = self.value()?;
+            value.set_sensitive(number & SENSITIVE != 0);
             headers.try_append(name, value).map_err(|_| Malformed)?;
         }
         Ok(headers)

@@ -5,7 +5,7 @@
 //! ```text
 //! version:u8  status:u16be  what is kept:u8  request id?  headers  trailers?  length of the body  body
 //! headers, trailers = count, then per line: name, length of the value, value
-//! name              = number of a known name, or 0, length, bytes
+//! name              = number of a known name, or 0, length, bytes; the number + 64 if the value is sensitive
 //! ```
 
 use bytes::Bytes;
@@ -72,7 +72,9 @@ mod kept {
     pub(super) const BODY: u8 = 0b0010_0111;
     pub(super) const TRAILERS: u8 = 0b0000_1000;
     pub(super) const REQUEST_ID: u8 = 0b0001_0000;
-    pub(super) const ALL: u8 = BODY | TRAILERS | REQUEST_ID;
+    /// The request id is sensitive.
+    pub(super) const SENSITIVE_ID: u8 = 0b0010_0000;
+    pub(super) const ALL: u8 = BODY | TRAILERS | REQUEST_ID | SENSITIVE_ID;
 }
 
 impl Outcome {
@@ -120,8 +122,11 @@ impl Outcome {
         if trailers.is_some() {
             what |= kept::TRAILERS;
         }
-        if self.request_id.is_some() {
+        if let Some(id) = &self.request_id {
             what |= kept::REQUEST_ID;
+            if id.is_sensitive() {
+                what |= kept::SENSITIVE_ID;
+            }
         }
         let mut writer = Writer::new(frame);
         writer.bytes(&[VERSION]);
@@ -167,9 +172,14 @@ impl Outcome {
         if what & !kept::ALL != 0 {
             return Err(Malformed);
         }
-        let request_id = match what & kept::REQUEST_ID {
-            0 => None,
-            _ => Some(reader.value()?),
+        let request_id = match (what & kept::REQUEST_ID, what & kept::SENSITIVE_ID) {
+            (0, 0) => None,
+            (0, _) => return Err(Malformed),
+            (_, sensitive) => {
+                let mut id = reader.value()?;
+                id.set_sensitive(sensitive != 0);
+                Some(id)
+            }
         };
         let headers = reader.headers()?;
         let trailers = match what & kept::TRAILERS {

@@ -17,10 +17,22 @@ fn names() -> impl Strategy<Value = HeaderName> {
 }
 
 fn values() -> impl Strategy<Value = HeaderValue> {
-    vec(any::<u8>(), 0..60).prop_map(|mut bytes| {
+    (vec(any::<u8>(), 0..60), any::<bool>()).prop_map(|(mut bytes, is_sensitive)| {
         bytes.retain(|byte| matches!(byte, b'\t' | 0x20..=0x7e | 0x80..));
-        HeaderValue::from_bytes(&bytes).unwrap()
+        let mut value = HeaderValue::from_bytes(&bytes).unwrap();
+        value.set_sensitive(is_sensitive);
+        value
     })
+}
+
+/// Which of its values are sensitive, in their order: what the comparison of two values leaves out.
+fn sensitive(outcome: &Outcome) -> Vec<bool> {
+    let trailers = match &outcome.body {
+        KeptBody::Whole { trailers: Some(trailers), .. } => trailers.clone(),
+        _ => HeaderMap::new(),
+    };
+    let values = outcome.headers.values().chain(&outcome.request_id).chain(trailers.values());
+    values.map(HeaderValue::is_sensitive).collect()
 }
 
 fn headers() -> impl Strategy<Value = HeaderMap> {
@@ -48,8 +60,9 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
 proptest! {
     #[test]
     fn what_was_written_is_read(outcome in outcomes()) {
-        let frame = Bytes::from(outcome.encode());
-        prop_assert_eq!(Outcome::decode(frame), Ok(outcome));
+        let read = Outcome::decode(outcome.encode().into()).unwrap();
+        prop_assert_eq!(sensitive(&read), sensitive(&outcome));
+        prop_assert_eq!(read, outcome);
     }
 
     #[test]
@@ -146,6 +159,21 @@ const KNOWN: [&str; 16] = [
 ];
 
 #[test]
+fn a_sensitive_value_takes_no_byte_more() {
+    let value = || {
+        let mut value = HeaderValue::from_static("a");
+        value.set_sensitive(true);
+        value
+    };
+    let mut outcome = Outcome { request_id: Some(value()), ..empty() };
+    outcome.headers.insert("location", value());
+    outcome.headers.insert("x-own", value());
+    let frame = "01 00c8 30  01 61  02  42 01 61  40 05 782d6f776e 01 61  00";
+    assert_eq!(hex(&outcome.encode()), frame.replace(' ', ""));
+    assert_eq!(sensitive(&Outcome::decode(unhex(frame)).unwrap()), [true; 3]);
+}
+
+#[test]
 fn the_reasons_for_keeping_no_body_are_as_they_were_in_version_1() {
     let frames = [
         (NotRetained::TooLarge, "01 00c8 01 00 00"),
@@ -167,7 +195,8 @@ fn frames_that_lie_are_refused() {
         ("no version", ""),
         ("a status of two digits", "01 0063 00 00 00"),
         ("a status of four digits", "01 03e8 00 00 00"),
-        ("an unknown bit", "01 00c8 10 00 00"),
+        ("an unknown bit", "01 00c8 40 00 00"),
+        ("a sensitive request id that is not there", "01 00c8 20 00 00"),
         ("the highest bit", "01 00c8 80 00 00"),
         ("a body though none was kept", "01 00c8 01 00 01 41"),
         ("trailers though no body was kept", "01 00c8 05 00 00 00"),

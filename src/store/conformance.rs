@@ -34,8 +34,10 @@ mod contender;
 mod expiry;
 mod fencing;
 mod given;
+mod gone;
 mod inspection;
 mod leases;
+mod release;
 mod takeover;
 mod together;
 mod told;
@@ -45,8 +47,10 @@ pub use answers::*;
 pub use contend::*;
 pub use expiry::*;
 pub use fencing::*;
+pub use gone::*;
 pub use inspection::*;
 pub use leases::*;
+pub use release::*;
 pub use takeover::*;
 pub use waiting::*;
 
@@ -75,14 +79,15 @@ pub async fn run<S: Store>(store: &S, unit: Duration) {
     a_small_answer_leaves_nothing_of_a_large_one(store, unit).await;
     attempts_are_counted(store, unit).await;
     release_frees_the_key(store, unit).await;
-    a_first_attempt_is_not_released_as_a_later_one(store, unit).await;
+    a_released_attempt_leaves_the_failure_that_it_took_over(store, unit).await;
     tokens_never_repeat(store, unit).await;
     a_settling_write_may_be_sent_twice(store, unit).await;
     a_settled_record_is_not_settled_otherwise(store, unit).await;
     renew_revives_nothing(store, unit).await;
     to_inspect_a_free_key_reserves_nothing(store, unit).await;
     an_inspection_tells_the_record_whole(store, unit).await;
-    a_writer_whose_key_was_released_and_reserved_anew_changes_nothing(store, unit).await;
+    a_response_is_stored_though_the_record_was_released(store, unit).await;
+    nothing_is_stored_where_another_attempt_holds_the_key(store, unit).await;
     // Its margins are the narrowest, so nothing runs beside it.
     fractions_of_a_unit_are_kept(store, unit).await;
 
@@ -99,7 +104,13 @@ pub async fn run<S: Store>(store: &S, unit: Duration) {
         a_late_owner_may_still_renew_what_nobody_took_over,
         a_late_writer_changes_nothing,
         a_late_writer_does_not_disturb_a_finished_record,
-        a_writer_whose_record_expired_changes_nothing,
+        a_released_attempt_leaves_the_abandoned_record_that_it_took_over,
+        a_failure_that_was_put_back_expires,
+        a_reservation_that_never_began_leaves_what_it_found,
+        the_late_owner_of_a_record_that_was_put_back_may_settle_and_renew,
+        a_response_is_stored_though_the_record_expired,
+        a_response_is_stored_again_after_it_expired,
+        a_writer_whose_record_expired_disturbs_no_newcomer,
         a_dropped_reserve_holds_the_key_no_longer_than_its_lease,
         a_pending_record_expires,
         a_success_expires,
@@ -110,6 +121,7 @@ pub async fn run<S: Store>(store: &S, unit: Duration) {
         a_waiter_learns_soon_that_the_record_was_completed,
         a_waiter_learns_soon_that_the_record_failed,
         a_waiter_learns_soon_that_the_key_was_released,
+        a_waiter_learns_soon_that_a_later_attempt_was_released,
         a_change_before_the_wait_is_not_missed,
         a_wait_ends_by_its_bound,
         many_waiters_all_learn_of_the_change,

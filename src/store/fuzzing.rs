@@ -14,7 +14,7 @@ const MOST: usize = 1 << 16;
 /// Reads a frame, and writes what was read.
 #[allow(clippy::unwrap_used)]
 pub fn record_written_again(frame: &[u8]) -> Option<Vec<u8>> {
-    let Stored { record, pending, missing } = record::decode(Bytes::copy_from_slice(frame)).ok()?;
+    let Stored { record, pending, missing, .. } = record::decode(Bytes::copy_from_slice(frame)).ok()?;
     let key = IdempotencyKey::parse(b"key").unwrap();
     let lease = Lease {
         key: StorageKey::derive(None, "", &Scope::anonymous(), &key),
@@ -22,13 +22,14 @@ pub fn record_written_again(frame: &[u8]) -> Option<Vec<u8>> {
         fingerprint: record.fingerprint,
         attempt: record.attempt,
         previous: None,
-        lease: pending.map_or(Duration::ZERO, |pending| pending.lease),
-        retention: pending.map_or(Duration::ZERO, |pending| pending.retention),
+        replaces: None,
+        lease: Duration::ZERO,
+        retention: Duration::ZERO,
         transaction: None,
     };
     let status = record.status();
     let outcome = match record.state {
-        State::Pending { .. } => return Some(record::encode_pending(&lease)),
+        State::Pending { .. } => return Some(record::encode_pending(&lease, pending?)),
         State::Success(outcome) => Some(outcome),
         State::Failed(outcome) => outcome,
     };

@@ -80,7 +80,7 @@ impl Lease {
     }
 
     /// The lease of a reservation whose operation never began: released, it leaves exactly what it found.
-    #[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
+    #[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]
     pub(super) fn never_begun(self) -> Self {
         Self { attempt: self.attempt.saturating_sub(1), ..self }
     }

@@ -1,8 +1,8 @@
 //! The store for many processes that have a PostgreSQL already: version 13 or later.
 //!
 //! Each operation is one statement and one round trip, and a transaction of its own: a first execution takes two, and a
-//! replay, a mismatch and a refusal take one, which writes nothing. Only to take over a record that failed, was abandoned or
-//! has expired takes a second one. All times are judged by the clock of the database.
+//! replay, a mismatch and a refusal take one, which writes nothing. A second one is needed to take over a
+//! record that failed, was abandoned or has expired, and to complete a record that is gone. All times are judged by the clock of the database.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -27,9 +27,15 @@
 //! SELECT status, count(*) FROM idempotency_records WHERE expires_at > now() GROUP BY status;
 //! ```
 //!
+//! Headers and trailers are the bytes of lines `name: value`. In a database in UTF8 or LATIN1,
+//! `convert_from(response_headers, 'LATIN1')` shows them; in others, `encode(response_headers, 'escape')` does.
+//!
 //! A `pending` row whose `lease_until` is over is abandoned. An expired row is as if it were not there;
 //! [`sweep_every`](PostgresStore::sweep_every) deletes such rows. [`migrate`](PostgresStore::migrate) makes the table, and
 //! [`migration`](PostgresStore::migration) is the text of it, for those who keep all migrations in one place.
+//!
+//! Layout 1, in which the headers were text, is rejected by `migrate`. No release of this crate has made it: drop such a
+//! table, or use another one.
 //!
 //! # The pool
 //!
@@ -170,8 +176,8 @@ impl Store for PostgresStore {
         let first = Lease::first(request, Token::random()?);
         let connection = Connection::take(&self.pool).await?;
         // From here on it may have been sent.
-        let undo = Undo::of(self.clone(), &self.unanswered, &first);
-        let answer = self.acquire(connection, request, first).await;
+        let mut undo = Undo::of(self.clone(), &self.unanswered, &first);
+        let answer = self.acquire(connection, request, first, &mut undo).await;
         undo.answered(&answer);
         if let Ok(Reservation::Found(Record { state: State::Success(_), .. })) = &answer {
             self.lately.answered(&request.key);
@@ -200,9 +206,18 @@ impl Store for PostgresStore {
     }
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
-        let attempt = Value::Number(Some(lease.attempt.into()));
-        self.settle(&self.statements.release, &[Value::key(&lease.key), Value::token(&lease.token), attempt])
-            .await
+        let Some(before) = lease.put_back() else {
+            let values = [Value::key(&lease.key), Value::token(&lease.token)];
+            return self.settle(&self.statements.release, &values).await;
+        };
+        let status = before.status().to_string();
+        let response = match &before.state {
+            State::Failed(outcome) => outcome.as_ref().map(Answer::of),
+            State::Pending { .. } | State::Success(_) => None,
+        };
+        let mut values = ended(lease, &status, lease.retention, response.as_ref());
+        values.extend([Value::Number(Some(before.attempt.into())), Value::token(&before.token)]);
+        self.settle(&self.statements.put_back, &values).await
     }
 
     async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
@@ -239,7 +254,7 @@ impl PostgresStore {
         connection.ask(&self.pool, statement, values).await
     }
 
-    /// Ends the attempt and keeps its answer.
+    /// Ends the attempt and stores its response. If the record is gone, it is written anew.
     async fn end(
         &self,
         status: Status,
@@ -248,17 +263,37 @@ impl PostgresStore {
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
         let status = status.to_string();
-        let answer = outcome.map(Answer::of);
-        let status = Value::Text(Some(&status));
-        let (key, token) = (Value::key(&lease.key), Value::token(&lease.token));
-        let mut values = vec![key, token, status, Value::time(retention)];
-        values.extend(Value::answer(answer.as_ref()));
-        self.settle(&self.statements.settle, &values).await
+        let response = outcome.map(Answer::of);
+        let mut values = ended(lease, &status, retention, response.as_ref());
+        let mut connection = Connection::take(&self.pool).await?;
+        if connection.ask(&self.pool, &self.statements.settle, &values).await?.is_some() {
+            return Ok(Settlement::Applied);
+        }
+        let fingerprint = lease.fingerprint.to_bytes();
+        values.extend([Value::Bytes(Some(&fingerprint)), Value::Number(Some(lease.attempt.into()))]);
+        let row = connection.ask(&self.pool, &self.statements.write_anew, &values).await?;
+        Ok(settlement(row.is_some()))
     }
 
     /// Runs a settling statement, which returns a row if it applied.
     async fn settle(&self, statement: &Statement, values: &[Value<'_>]) -> Result<Settlement, StoreError> {
-        let row = self.ask(statement, values).await?;
-        Ok(if row.is_some() { Settlement::Applied } else { Settlement::LeaseLost })
+        Ok(settlement(self.ask(statement, values).await?.is_some()))
     }
+}
+
+fn settlement(is_applied: bool) -> Settlement {
+    if is_applied { Settlement::Applied } else { Settlement::LeaseLost }
+}
+
+/// The first ten values of every statement that writes how an attempt has ended.
+fn ended<'a>(
+    lease: &'a Lease,
+    status: &'a str,
+    retention: Duration,
+    response: Option<&'a Answer>,
+) -> Vec<Value<'a>> {
+    let (key, token) = (Value::key(&lease.key), Value::token(&lease.token));
+    let mut values = vec![key, token, Value::Text(Some(status)), Value::time(retention)];
+    values.extend(Value::answer(response));
+    values
 }

@@ -8,8 +8,8 @@
 //! rest of a pending record           lease and retention in milliseconds, LEB128
 //! rest of a success or failed record the frame of the outcome; nothing if there was no answer
 //! ```
-
-use std::time::Duration;
+//!
+//! A lease of 0 belongs to an abandoned record that a later attempt took over and put back.
 
 use bytes::Bytes;
 
@@ -22,27 +22,42 @@ const VERSION: u8 = 1;
 
 /// How many bytes hold version, status and token.
 pub(super) const HEAD: usize = 18;
+/// How many bytes stand before the rest.
+pub(super) const START: usize = HEAD + Fingerprint::LEN + 4;
 
 /// What a stored frame says, and what must be known beside it to judge it.
 pub(super) struct Stored {
     /// A pending record is read as not abandoned: whether it is depends on its age.
     pub(super) record: Record,
+    /// The bytes that change when the record is taken over, put back or settled: all of a pending record, and
+    /// [`START`] of another one.
+    pub(super) identity: Bytes,
     /// Of a pending record: how long it lives, and how much of that its lease takes.
     pub(super) pending: Option<Pending>,
     /// How many bytes of the body are kept elsewhere.
     pub(super) missing: usize,
 }
 
+/// Times in milliseconds.
 #[derive(Clone, Copy)]
 pub(super) struct Pending {
-    pub(super) lease: Duration,
-    pub(super) retention: Duration,
+    lease: usize,
+    retention: usize,
 }
 
 impl Pending {
+    pub(super) fn running(lease: &Lease) -> Self {
+        Self { lease: millis(lease.lease), retention: millis(lease.retention) }
+    }
+
+    /// The lease has lapsed already; the retention begins.
+    pub(super) fn abandoned(lease: &Lease) -> Self {
+        Self { lease: 0, ..Self::running(lease) }
+    }
+
     /// The remaining time in milliseconds at which the lease has lapsed.
     pub(super) fn lapsed_at(self) -> usize {
-        millis(self.retention).saturating_sub(millis(self.lease))
+        self.retention.saturating_sub(self.lease)
     }
 }
 
@@ -59,12 +74,22 @@ pub(super) fn head(status: Status, token: &Token) -> [u8; HEAD] {
     head
 }
 
-pub(super) fn encode_pending(lease: &Lease) -> Vec<u8> {
+pub(super) fn encode_pending(lease: &Lease, pending: Pending) -> Vec<u8> {
     let mut frame = start(Status::Pending, lease, 20);
     let mut writer = Writer::new(&mut frame);
-    writer.number(millis(lease.lease));
-    writer.number(millis(lease.retention));
+    writer.number(pending.lease);
+    writer.number(pending.retention);
     frame
+}
+
+/// The record that a released attempt puts back, with its body in the frame.
+pub(super) fn encode_put_back(lease: &Lease, before: &Record) -> Vec<u8> {
+    let lease = Lease { token: before.token, attempt: before.attempt, ..lease.clone() };
+    match &before.state {
+        State::Pending { .. } => encode_pending(&lease, Pending::abandoned(&lease)),
+        State::Success(outcome) => encode_ended(Status::Success, &lease, Some(outcome), true),
+        State::Failed(outcome) => encode_ended(Status::Failed, &lease, outcome.as_ref(), true),
+    }
 }
 
 /// The record of an attempt that has ended; `inline` says whether the bytes of the body stand in the frame.
@@ -84,9 +109,9 @@ pub(super) fn encode_ended(
     frame
 }
 
-/// Everything before the rest: what tells one attempt from all others, and room for more.
-pub(super) fn start(status: Status, lease: &Lease, room: usize) -> Vec<u8> {
-    let mut frame = Vec::with_capacity(HEAD + Fingerprint::LEN + 4 + room);
+/// Everything before the rest, and room for more.
+fn start(status: Status, lease: &Lease, room: usize) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(START + room);
     frame.extend_from_slice(&head(status, &lease.token));
     frame.extend_from_slice(&lease.fingerprint.to_bytes());
     frame.extend_from_slice(&lease.attempt.to_be_bytes());
@@ -94,7 +119,7 @@ pub(super) fn start(status: Status, lease: &Lease, room: usize) -> Vec<u8> {
 }
 
 pub(super) fn decode(frame: Bytes) -> Result<Stored, Malformed> {
-    let mut reader = Reader::new(frame);
+    let mut reader = Reader::new(frame.clone());
     if reader.byte()? != VERSION {
         return Err(Malformed);
     }
@@ -111,8 +136,7 @@ pub(super) fn decode(frame: Bytes) -> Result<Stored, Malformed> {
     };
     let state = match status {
         b'P' => {
-            let lease = Duration::from_millis(reader.number()? as u64);
-            let retention = Duration::from_millis(reader.number()? as u64);
+            let (lease, retention) = (reader.number()?, reader.number()?);
             if !reader.rest().is_empty() {
                 return Err(Malformed);
             }
@@ -127,5 +151,6 @@ pub(super) fn decode(frame: Bytes) -> Result<Stored, Malformed> {
         _ => return Err(Malformed),
     };
     let record = Record { fingerprint, attempt, token, state };
-    Ok(Stored { record, pending, missing })
+    let identity = if pending.is_some() { frame } else { frame.slice(..START) };
+    Ok(Stored { record, identity, pending, missing })
 }

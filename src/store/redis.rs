@@ -8,8 +8,8 @@
 //! so its age is what is gone of that; once older than its lease it is abandoned.
 //!
 //! ```text
-//! <prefix><storage key>           the record: status, token, fingerprint, attempt, answer
-//! {<prefix><storage key>}<token>  the body of a large answer, in the same slot of a cluster
+//! <prefix><storage key>                       the record: status, token, fingerprint, attempt, response
+//! <prefix>body:{<prefix><storage key>}<token> the body of a large response, in the same slot of a cluster
 //! ```
 //!
 //! To look at a record by hand, find it by the digits of the digest that the logs show, and read its second byte:
@@ -29,7 +29,7 @@ use std::time::Duration;
 use ::redis::Pipeline;
 use ::redis::aio::ConnectionLike;
 
-use super::record::{self, Stored};
+use super::record::{self, HEAD, Pending, START, Stored};
 use super::undo::{Unanswered, Undo};
 use super::{
     Lease, Record, Reservation, Reserve, Settlement, State, Status, Store, StoreError, Token, millis,
@@ -52,8 +52,8 @@ mod standing;
 mod url;
 
 pub use connection::Connection;
-use error::{is_broken, is_refused, reserve_error, second, store_error};
-use script::{Before, Script, text};
+use error::{is_broken, is_refused, reserve_error, second, store_error, write_error};
+use script::{Script, text};
 use standing::Standing;
 
 /// Keeps records in Redis, for any number of processes. A clone is the same store.
@@ -119,8 +119,8 @@ impl<C> fmt::Debug for RedisStore<C> {
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> {
     async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
         let first = Lease::first(request, Token::random()?);
-        let undo = Undo::of(self.clone(), &self.unanswered, &first);
-        let answer = self.acquire(request, first).await;
+        let mut undo = Undo::of(self.clone(), &self.unanswered, &first);
+        let answer = self.acquire(request, first, &mut undo).await;
         undo.answered(&answer);
         answer
     }
@@ -144,14 +144,15 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
     }
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
-        let start = record::start(Status::Pending, lease, 0);
-        self.settle(&script::RELEASE, None, &[&self.name(&lease.key)], &[&start]).await
+        let head = record::head(Status::Pending, &lease.token);
+        let before = lease.put_back().map_or(Vec::new(), |before| record::encode_put_back(lease, &before));
+        self.settle(&script::RELEASE, lease, &[&head, &before, &text(millis(lease.retention))]).await
     }
 
     async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
-        let head = record::head(Status::Pending, &lease.token);
-        let retention = text(millis(lease.retention));
-        self.settle(&script::RENEW, None, &[&self.name(&lease.key)], &[&head, &retention]).await
+        let pending = record::encode_pending(lease, Pending::running(lease));
+        let (head, times) = (&pending[..HEAD], &pending[START..]);
+        self.settle(&script::RENEW, lease, &[head, times, &text(millis(lease.retention))]).await
     }
 
     async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
@@ -172,7 +173,12 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     /// Creates the record, or takes over the one that stands there, or tells of it.
-    async fn acquire(&self, request: &Reserve, first: Lease) -> Result<Reservation, StoreError> {
+    async fn acquire(
+        &self,
+        request: &Reserve,
+        first: Lease,
+        undo: &mut Undo<Self>,
+    ) -> Result<Reservation, StoreError> {
         let name = self.name(&request.key);
         let mut standing = self.create(&name, &first).await?;
         let mut looked_twice = false;
@@ -195,10 +201,14 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
                 return self.with_body(&name, found).await.map(Reservation::Found);
             }
             let next = Lease::after(request, first.token, &found.record);
+            undo.sends(&next);
             match self.take_over(&name, &found, &next).await? {
                 None => return Ok(Reservation::Acquired(next)),
                 // The record has changed in between, and is judged anew; or it is gone, and the key is free.
-                Some(Standing { frame: None, .. }) => standing = self.create(&name, &first).await?,
+                Some(Standing { frame: None, .. }) => {
+                    undo.sends(&first);
+                    standing = self.create(&name, &first).await?;
+                }
                 Some(changed) => standing = changed,
             }
         }
@@ -207,7 +217,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     /// Writes the pending record if the key is free; tells what stands there if it is not.
     async fn create(&self, name: &[u8], lease: &Lease) -> Result<Standing, StoreError> {
         let mut connection = self.connection.clone();
-        let pending = record::encode_pending(lease);
+        let pending = record::encode_pending(lease, Pending::running(lease));
         let retention = text(millis(lease.retention));
         if !self.before_7.load(Ordering::Relaxed) {
             let mut pipeline = Pipeline::with_capacity(2);
@@ -241,29 +251,28 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         found: &Stored,
         next: &Lease,
     ) -> Result<Option<Standing>, StoreError> {
-        let head = record::head(found.record.status(), &found.record.token);
         let lapsed = found.pending.map_or(Vec::new(), |pending| text(pending.lapsed_at()));
-        let pending = record::encode_pending(next);
+        let pending = record::encode_pending(next, Pending::running(next));
         let retention = text(millis(next.retention));
         let (taken, frame, left): (bool, Option<Vec<u8>>, i64) = script::TAKE_OVER
-            .run(&mut self.connection.clone(), None, &[name], &[&head, &lapsed, &pending, &retention])
+            .run(
+                &mut self.connection.clone(),
+                None,
+                &[name],
+                &[&found.identity, &lapsed, &pending, &retention],
+            )
             .await
             .map_err(store_error)?;
         Ok((!taken).then_some(Standing { frame, left }))
     }
 
     /// Runs a settling script, which answers whether it applied.
-    async fn settle(
-        &self,
-        script: &Script,
-        before: Option<Before<'_>>,
-        keys: &[&[u8]],
-        args: &[&[u8]],
-    ) -> Result<Settlement, StoreError> {
-        match script.run(&mut self.connection.clone(), before, keys, args).await {
+    async fn settle(&self, script: &Script, lease: &Lease, args: &[&[u8]]) -> Result<Settlement, StoreError> {
+        let name = self.name(&lease.key);
+        match script.run(&mut self.connection.clone(), None, &[&name], args).await {
             Ok(true) => Ok(Settlement::Applied),
             Ok(false) => Ok(Settlement::LeaseLost),
-            Err(error) => Err(store_error(error)),
+            Err(error) => Err(write_error(error)),
         }
     }
 }

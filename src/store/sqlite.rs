@@ -22,8 +22,10 @@
 #![doc = include_str!("sqlite/layout.sql")]
 //! ```
 //!
-//! Headers and trailers are lines `name: value`. What expires goes when the key comes again, or by
-//! [`sweep_every`](SqliteStore::sweep_every).
+//! Headers and trailers are the bytes of lines `name: value`, which `CAST(response_headers AS TEXT)` shows. What expires goes
+//! when the key comes again, or by [`sweep_every`](SqliteStore::sweep_every).
+//!
+//! Layout 1 stored headers as text. No release of this crate has made it: drop such a table, or use another one.
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,7 +37,7 @@ use sqlx::{SqlStr, Sqlite};
 
 use super::table::Answer;
 use super::undo::{Unanswered, Undo};
-use super::{Lease, Record, Reservation, Reserve, Settlement, Status, Store, StoreError, Token};
+use super::{Lease, Record, Reservation, Reserve, Settlement, State, Status, Store, StoreError, Token};
 use crate::key::StorageKey;
 use crate::outcome::Outcome;
 
@@ -85,8 +87,8 @@ impl Store for SqliteStore {
             found => found,
         };
         let first = Lease::first(request, Token::random()?);
-        let undo = Undo::of(self.clone(), &self.unanswered, &first);
-        let answer = self.acquire(request, first, found).await;
+        let mut undo = Undo::of(self.clone(), &self.unanswered, &first);
+        let answer = self.acquire(request, first, found, &mut undo).await;
         undo.answered(&answer);
         answer
     }
@@ -110,8 +112,16 @@ impl Store for SqliteStore {
     }
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
-        let release = fenced(&self.statements.release, lease).bind(lease.attempt);
-        Ok(settlement(self.applies(release).await?))
+        let Some(before) = lease.put_back() else {
+            return Ok(settlement(self.applies(fenced(&self.statements.release, lease)).await?));
+        };
+        let outcome = match &before.state {
+            State::Failed(outcome) => outcome.as_ref(),
+            State::Pending { .. } | State::Success(_) => None,
+        };
+        let put_back = ended(&self.statements.put_back, before.status(), lease, outcome, lease.retention);
+        let put_back = put_back.bind(before.attempt).bind(&before.token.as_bytes()[..]);
+        Ok(settlement(self.applies(put_back).await?))
     }
 
     async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
@@ -145,16 +155,21 @@ impl SqliteStore {
         request: &Reserve,
         first: Lease,
         mut found: Option<Record>,
+        undo: &mut Undo<Self>,
     ) -> Result<Reservation, StoreError> {
         loop {
             let (lease, is_acquired) = match found {
                 Some(old) if !old.yields_to(request) => return Ok(Reservation::Found(old)),
                 Some(old) => {
                     let next = Lease::after(request, first.token, &old);
+                    undo.sends(&next);
                     let is_acquired = self.applies(self.take_over(&old, &next)).await?;
                     (next, is_acquired)
                 }
-                None => (first.clone(), self.applies(self.create(&first)).await?),
+                None => {
+                    undo.sends(&first);
+                    (first.clone(), self.applies(self.create(&first)).await?)
+                }
             };
             if is_acquired {
                 return Ok(Reservation::Acquired(lease));
@@ -163,7 +178,7 @@ impl SqliteStore {
         }
     }
 
-    /// Ends the attempt and keeps its answer.
+    /// Ends the attempt and stores its response. If the record is gone, it is written anew.
     async fn end(
         &self,
         status: Status,
@@ -178,7 +193,13 @@ impl SqliteStore {
             .bind(&lease.key.as_bytes()[..])
             .bind(&lease.token.as_bytes()[..])
             .bind(status.to_string());
-        Ok(settlement(settled.fetch_one(&self.reading).await.map_err(store_error)?))
+        if settled.fetch_one(&self.reading).await.map_err(store_error)? {
+            return Ok(Settlement::Applied);
+        }
+        let write_anew = ended(&self.statements.write_anew, status, lease, outcome, retention)
+            .bind(lease.fingerprint.to_bytes().to_vec())
+            .bind(lease.attempt);
+        Ok(settlement(self.applies(write_anew).await?))
     }
 
     /// Makes the record of a first attempt.
@@ -199,6 +220,7 @@ impl SqliteStore {
             .bind(&next.token.as_bytes()[..])
             .bind(from_now(next.lease))
             .bind(from_now(next.retention))
+            .bind(old.attempt)
     }
 
     /// Writes the end of an attempt into its record.
@@ -209,19 +231,7 @@ impl SqliteStore {
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Write<'a> {
-        let answer = outcome.map(Answer::of);
-        let response_status = answer.as_ref().map(|answer| answer.status);
-        let headers = answer.as_ref().map(|answer| answer.headers.clone());
-        let Answer { trailers, request_id, body, missing, .. } = answer.unwrap_or_default();
-        fenced(&self.statements.settle, lease)
-            .bind(status.to_string())
-            .bind(from_now(retention))
-            .bind(response_status)
-            .bind(headers)
-            .bind(trailers)
-            .bind(request_id)
-            .bind(missing)
-            .bind(body.as_deref())
+        ended(&self.statements.settle, status, lease, outcome, retention)
     }
 
     /// Runs a statement that writes one record or none, to its end: with the statement ends the transaction that it is.
@@ -236,6 +246,29 @@ type Write<'a> = Query<'a, Sqlite, SqliteArguments>;
 /// A statement whose first arguments are the key and the token of a lease.
 fn fenced<'a>(statement: &SqlStr, lease: &'a Lease) -> Write<'a> {
     sqlx::query(statement.clone()).bind(&lease.key.as_bytes()[..]).bind(&lease.token.as_bytes()[..])
+}
+
+/// A statement whose first ten arguments tell how an attempt has ended.
+fn ended<'a>(
+    statement: &SqlStr,
+    status: Status,
+    lease: &'a Lease,
+    outcome: Option<&Outcome>,
+    retention: Duration,
+) -> Write<'a> {
+    let response = outcome.map(Answer::of);
+    let response_status = response.as_ref().map(|response| response.status);
+    let headers = response.as_ref().map(|response| response.headers.clone());
+    let Answer { trailers, request_id, body, missing, .. } = response.unwrap_or_default();
+    fenced(statement, lease)
+        .bind(status.to_string())
+        .bind(from_now(retention))
+        .bind(response_status)
+        .bind(headers.as_deref())
+        .bind(trailers.as_deref())
+        .bind(request_id)
+        .bind(missing)
+        .bind(body.as_deref())
 }
 
 fn settlement(applied: bool) -> Settlement {

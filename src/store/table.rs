@@ -7,13 +7,24 @@
 //! | `attempt`, `token`, `fingerprint` | of the attempt that the row tells of |
 //! | `lease_until` | while it is pending: when it becomes abandoned |
 //! | `created_at`, `updated_at`, `expires_at` | by the clock of the database |
-//! | `response_status` | the answer: its status |
-//! | `response_headers`, `response_trailers` | a line `name: value` for each, in their order, bytes beyond ASCII as Latin-1 |
-//! | `response_request_id` | the id of the request that was answered first |
+//! | `response_status` | the response: its status |
+//! | `response_headers`, `response_trailers` | the bytes of a line `name: value` for each, in their order |
+//! | `response_request_id` | the id of the first request: visible ASCII, at most 128 characters |
 //! | `response_body` | the body, byte for byte |
 //! | `response_missing` | why there is no body: `too large`, `streamed`, `failure`, `lost`, `withheld`, `rejected`, `stalled`, `omitted`; or `packed`, if the body is compressed or encrypted |
+//!
+//! Header values are stored byte for byte, so no encoding of a database can reject or change them. A database shows such
+//! bytes as text on request:
+//!
+//! ```text
+//! SELECT convert_from(response_headers, 'LATIN1') FROM idempotency_records   -- PostgreSQL, in UTF8 or LATIN1
+//! SELECT CAST(response_headers AS TEXT) FROM idempotency_records             -- SQLite
+//! ```
+//!
+//! A value that is sensitive ([`HeaderValue::is_sensitive`]) is stored with `(sensitive) ` in front of its line, or in
+//! front of the request id.
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::{Record, State, Token};
@@ -41,8 +52,8 @@ pub(super) struct Row {
 #[derive(Default)]
 pub(super) struct Answer {
     pub(super) status: i32,
-    pub(super) headers: String,
-    pub(super) trailers: Option<String>,
+    pub(super) headers: Bytes,
+    pub(super) trailers: Option<Bytes>,
     pub(super) request_id: Option<String>,
     pub(super) body: Option<Bytes>,
     pub(super) missing: Option<String>,
@@ -82,7 +93,7 @@ impl Answer {
             status: outcome.status.as_u16().into(),
             headers: lines(&outcome.headers),
             trailers,
-            request_id: outcome.request_id.as_ref().map(text),
+            request_id: outcome.request_id.as_ref().and_then(written_id),
             body,
             missing,
         }
@@ -91,7 +102,7 @@ impl Answer {
     fn outcome(self) -> Result<Outcome, Malformed> {
         let body = match (self.body, self.missing.as_deref()) {
             (Some(bytes), None) => {
-                KeptBody::Whole { bytes, trailers: self.trailers.as_deref().map(headers).transpose()? }
+                KeptBody::Whole { bytes, trailers: self.trailers.map(headers).transpose()? }
             }
             (Some(bytes), Some(PACKED)) => KeptBody::Packed(bytes),
             (None, Some(OMITTED)) => KeptBody::Omitted,
@@ -101,8 +112,8 @@ impl Answer {
         let status = u16::try_from(self.status).map_err(|_| Malformed)?;
         Ok(Outcome {
             status: StatusCode::from_u16(status).map_err(|_| Malformed)?,
-            headers: headers(&self.headers)?,
-            request_id: self.request_id.as_deref().map(value).transpose()?,
+            headers: headers(self.headers)?,
+            request_id: self.request_id.as_deref().map(read_id).transpose()?,
             body,
         })
     }
@@ -136,36 +147,65 @@ fn reason(word: &str) -> Result<NotRetained, Malformed> {
     })
 }
 
-fn lines(headers: &HeaderMap) -> String {
-    let mut lines = String::new();
+/// In front of what is sensitive. Neither a name nor a request id begins with it, because it has a space in it.
+const SENSITIVE: &str = "(sensitive) ";
+
+fn lines(headers: &HeaderMap) -> Bytes {
+    let mut lines = Vec::new();
     for (name, value) in headers {
-        lines.push_str(name.as_str());
-        lines.push_str(": ");
-        lines.extend(value.as_bytes().iter().copied().map(char::from));
-        lines.push('\n');
+        if value.is_sensitive() {
+            lines.extend_from_slice(SENSITIVE.as_bytes());
+        }
+        lines.extend_from_slice(name.as_str().as_bytes());
+        lines.extend_from_slice(b": ");
+        lines.extend_from_slice(value.as_bytes());
+        lines.push(b'\n');
     }
-    lines
+    lines.into()
 }
 
-/// No value of a header has an end of line in it, so the lines are as they were written.
-fn headers(lines: &str) -> Result<HeaderMap, Malformed> {
+/// No value of a header contains the end of a line, so the lines are as they were written.
+fn headers(mut lines: Bytes) -> Result<HeaderMap, Malformed> {
     let mut headers = HeaderMap::new();
-    for line in lines.split_terminator('\n') {
-        let (name, text) = line.split_once(": ").ok_or(Malformed)?;
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Malformed)?;
-        headers.try_append(name, value(text)?).map_err(|_| Malformed)?;
+    while !lines.is_empty() {
+        let end = lines.iter().position(|byte| *byte == b'\n').ok_or(Malformed)?;
+        let mut line = lines.split_to(end + 1);
+        line.truncate(end);
+        let is_sensitive = line.starts_with(SENSITIVE.as_bytes());
+        if is_sensitive {
+            line.advance(SENSITIVE.len());
+        }
+        let colon = line.windows(2).position(|pair| pair == b": ").ok_or(Malformed)?;
+        let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| Malformed)?;
+        let mut value = HeaderValue::from_maybe_shared(line.slice(colon + 2..)).map_err(|_| Malformed)?;
+        value.set_sensitive(is_sensitive);
+        headers.try_append(name, value).map_err(|_| Malformed)?;
     }
     Ok(headers)
 }
 
-/// Each byte as the character of that number, which is Latin-1.
-fn text(value: &HeaderValue) -> String {
-    value.as_bytes().iter().copied().map(char::from).collect()
+/// The most bytes of a request id.
+const LONGEST_ID: usize = 128;
+
+/// Whether it can be stored as text, in a database of any encoding.
+fn is_id(bytes: &[u8]) -> bool {
+    bytes.len() <= LONGEST_ID && bytes.iter().all(u8::is_ascii_graphic)
 }
 
-fn value(text: &str) -> Result<HeaderValue, Malformed> {
-    let bytes: Option<Vec<u8>> = text.chars().map(|char| u8::try_from(char).ok()).collect();
-    HeaderValue::from_maybe_shared(Bytes::from(bytes.ok_or(Malformed)?)).map_err(|_| Malformed)
+/// `None` for an id that the layer does not store.
+fn written_id(id: &HeaderValue) -> Option<String> {
+    let text = id.to_str().ok().filter(|text| is_id(text.as_bytes()))?;
+    Some(if id.is_sensitive() { format!("{SENSITIVE}{text}") } else { text.to_owned() })
+}
+
+fn read_id(text: &str) -> Result<HeaderValue, Malformed> {
+    let (id, is_sensitive) = text.strip_prefix(SENSITIVE).map_or((text, false), |id| (id, true));
+    if !is_id(id.as_bytes()) {
+        return Err(Malformed);
+    }
+    let mut id = HeaderValue::from_str(id).map_err(|_| Malformed)?;
+    id.set_sensitive(is_sensitive);
+    Ok(id)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Reservations whose answer was lost are taken back.
+//! Reservations whose reply was lost are undone.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_mins(10);
 /// How many reservations are remembered; in a crowd beyond that, the oldest are left to lapse.
 const MOST: usize = 10_000;
 
-/// The reservations of one store that are to be taken back, by one task for all, which runs while there are any.
+/// The reservations of one store that are to be undone, by one task for all, which runs while there are any.
 #[derive(Default)]
 pub(super) struct Unanswered(Mutex<State>);
 
@@ -36,7 +36,7 @@ struct State {
 }
 
 struct Entry {
-    first: Lease,
+    lease: Lease,
     since: Instant,
     /// When the server first said that it knows nothing of the reservation.
     unknown_since: Option<Instant>,
@@ -52,13 +52,13 @@ impl State {
 }
 
 impl Unanswered {
-    fn add(self: &Arc<Self>, store: impl Store, first: Lease) {
+    fn add(self: &Arc<Self>, store: impl Store, lease: Lease) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
         let is_running = {
             let mut state = held(&self.0);
-            state.push(Entry { first, since: Instant::now(), unknown_since: None });
+            state.push(Entry { lease, since: Instant::now(), unknown_since: None });
             state.task.as_ref().is_some_and(|task| !task.is_finished())
         };
         if !is_running {
@@ -90,7 +90,7 @@ impl Unanswered {
         let entries = held(&self.0).waiting.len();
         for _ in 0..entries {
             let Some(mut entry) = held(&self.0).waiting.pop_front() else { break };
-            let released = timeout(TRY, store.release(&entry.first)).await;
+            let released = timeout(TRY, store.release(&entry.lease)).await;
             let is_over = match released {
                 Ok(Ok(Settlement::Applied)) => true,
                 Ok(Ok(Settlement::LeaseLost)) => {
@@ -110,11 +110,11 @@ impl Unanswered {
     }
 }
 
-/// Takes a reservation back unless its answer comes.
+/// Undoes a reservation unless its reply comes.
 ///
-/// Nobody runs an operation whose reservation was not answered. Left alone, its record would look like an attempt that
-/// was cut off: the key would be taken until the lease lapses, and refused for good where abandoned attempts are not run
-/// again. Only a first attempt is taken back. One that took over from another would take the memory of that one along.
+/// No operation runs under a reservation without a reply. Its record would still look like an attempt that was cut
+/// off: the key is taken until the lease lapses, and for good where abandoned attempts are not run again. So the
+/// reservation is released as one that never began ([`Lease::never_begun`]): what it found is put back.
 pub(super) struct Undo<S: Store> {
     pending: Option<(S, Arc<Unanswered>, Lease)>,
 }
@@ -124,7 +124,15 @@ impl<S: Store> Undo<S> {
         Self { pending: Some((store, Arc::clone(unanswered), first.clone())) }
     }
 
-    /// Hears the answer. A command that was never sent, or was refused, needs no undoing either.
+    /// Notes the lease that the next command writes, before that command is sent. Every command before it has had
+    /// its reply, and did not apply.
+    pub(super) fn sends(&mut self, lease: &Lease) {
+        if let Some((.., sent)) = &mut self.pending {
+            *sent = lease.clone();
+        }
+    }
+
+    /// Hears the reply. A command that was never sent, or was rejected, needs no undoing either.
     pub(super) fn answered(mut self, answer: &Result<Reservation, StoreError>) {
         let unknown = answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout);
         if !unknown {
@@ -135,8 +143,8 @@ impl<S: Store> Undo<S> {
 
 impl<S: Store> Drop for Undo<S> {
     fn drop(&mut self) {
-        if let Some((store, unanswered, first)) = self.pending.take() {
-            unanswered.add(store, first);
+        if let Some((store, unanswered, sent)) = self.pending.take() {
+            unanswered.add(store, sent.never_begun());
         }
     }
 }

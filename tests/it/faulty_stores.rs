@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use tower_idempotency::store::{
-    Lease, MemoryStore, Record, Rerun, Reservation, Reserve, Seen, Settlement, State, Store, StoreError,
-    Token, conformance,
+    Lease, MemoryStore, Previous, Record, Rerun, Reservation, Reserve, Seen, Settlement, State, Store,
+    StoreError, Token, conformance,
 };
 use tower_idempotency::{Fingerprint, KeptBody, NotRetained, Outcome, StorageKey};
 
@@ -30,7 +30,22 @@ faults! {
     SettlesForAnyToken,
     RepeatsTokens,
     ReleasesForAnyToken,
-    ReleasesForAnyAttempt,
+    ReleasesOnlyUnderTheSameNumber,
+    DeletesOnEveryRelease,
+    ForgetsTheTokenItReplaces,
+    PutsBackUnderTheReleasedToken,
+    PutsBackWithoutTheNumber,
+    PutsBackWithoutTheStatus,
+    PutsBackAFailureForAnAbandonedRecord,
+    PutsBackRunning,
+    PutsBackForTooShort,
+    PutsBackWhatIsGone,
+    CountsWhatNeverBegan,
+    RenewsForTheReleasedLease,
+    CompletesNothingThatIsGone,
+    FailsNothingThatIsGone,
+    ForgetsTheNumberOfWhatIsGone,
+    StoresOverAnotherAttempt,
     RefusesWhatWasSentTwice,
     RevivesOnRenew,
     RenewsNothing,
@@ -133,10 +148,54 @@ impl Faulty {
     fn acquired(&self, mut lease: Lease) -> Reservation {
         self.leases.lock().unwrap().insert(lease.key, lease.clone());
         lease.token = self.shown(lease.token);
-        if self.fault == ForgetsTheAttempts {
-            lease.attempt = 1;
+        match self.fault {
+            ForgetsTheAttempts => lease.attempt = 1,
+            ForgetsTheTokenItReplaces => lease.replaces = None,
+            _ => {}
         }
         Reservation::Acquired(lease)
+    }
+
+    fn latest(&self, key: &StorageKey) -> Option<Lease> {
+        self.leases.lock().unwrap().get(key).cloned()
+    }
+
+    /// The lease as the fault releases it.
+    fn released(&self, lease: Lease) -> Lease {
+        let latest = self.latest(&lease.key).unwrap_or_else(|| lease.clone());
+        let is_later = lease.previous.is_some();
+        match self.fault {
+            ReleasesForAnyToken => latest,
+            DeletesOnEveryRelease => Lease { previous: None, replaces: None, ..lease },
+            PutsBackUnderTheReleasedToken if is_later => Lease { replaces: Some(lease.token), ..lease },
+            PutsBackWithoutTheNumber => Lease { attempt: 1, ..lease },
+            PutsBackWithoutTheStatus if lease.previous != Some(Previous::Abandoned) => {
+                Lease { previous: lease.previous.map(|_| Previous::Failed { status: None }), ..lease }
+            }
+            PutsBackAFailureForAnAbandonedRecord => {
+                Lease { previous: lease.previous.map(|_| Previous::Failed { status: None }), ..lease }
+            }
+            PutsBackForTooShort => Lease { retention: lease.retention - lease.lease, ..lease },
+            CountsWhatNeverBegan if latest.token == lease.token => Lease { attempt: latest.attempt, ..lease },
+            _ => lease,
+        }
+    }
+
+    /// The lease as the fault stores a response under it; `None` if it does not.
+    async fn storing(&self, lease: &Lease, nothing: Fault) -> Result<Option<Lease>, StoreError> {
+        let lease = self.understood(lease);
+        let is_gone = self.inner.inspect(&lease.key).await?.is_none();
+        Ok(match self.fault {
+            fault if is_gone && fault == nothing => None,
+            ForgetsTheNumberOfWhatIsGone if is_gone => Some(Lease { attempt: 1, ..lease }),
+            StoresOverAnotherAttempt => {
+                if let Some(latest) = self.latest(&lease.key).filter(|latest| latest.token != lease.token) {
+                    let _ = self.inner.release(&Lease { previous: None, ..latest }).await?;
+                }
+                Some(lease)
+            }
+            _ => Some(lease),
+        })
     }
 
     fn found(&self, mut record: Record) -> Reservation {
@@ -192,7 +251,9 @@ impl Store for Faulty {
         outcome: &Outcome,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        let lease = self.understood(lease);
+        let Some(lease) = self.storing(lease, CompletesNothingThatIsGone).await? else {
+            return Ok(Settlement::LeaseLost);
+        };
         if self.fault == RefusesWhatWasSentTwice && self.inner.renew(&lease).await? == Settlement::LeaseLost {
             return Ok(Settlement::LeaseLost);
         }
@@ -205,21 +266,33 @@ impl Store for Faulty {
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
+        let Some(lease) = self.storing(lease, FailsNothingThatIsGone).await? else {
+            return Ok(Settlement::LeaseLost);
+        };
         let kept = outcome.filter(|_| self.fault != LosesFailedAnswers).map(|kept| self.kept(kept));
-        self.inner.fail(&self.understood(lease), kept.as_ref(), self.time(retention)).await
+        self.inner.fail(&lease, kept.as_ref(), self.time(retention)).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
-        let mut lease = self.understood(lease);
-        if matches!(self.fault, ReleasesForAnyToken | ReleasesForAnyAttempt)
-            && let Some(current) = self.leases.lock().unwrap().get(&lease.key)
+        let lease = self.released(self.understood(lease));
+        let latest = self.latest(&lease.key);
+        if self.fault == ReleasesOnlyUnderTheSameNumber
+            && latest.is_some_and(|latest| latest.attempt != lease.attempt)
         {
-            let same = current.token == lease.token;
-            if same || self.fault == ReleasesForAnyToken {
-                lease = current.clone();
-            }
+            return Ok(Settlement::LeaseLost);
         }
-        self.inner.release(&lease).await
+        let settlement = self.inner.release(&lease).await?;
+        let before = lease.replaces.map(|token| Lease { token, ..lease.clone() });
+        match (self.fault, before) {
+            (PutsBackRunning, Some(before)) if settlement == Settlement::Applied => {
+                let _ = self.inner.renew(&before).await?;
+            }
+            (PutsBackWhatIsGone, Some(before)) if self.inner.inspect(&lease.key).await?.is_none() => {
+                let _ = self.inner.fail(&before, None, lease.retention).await?;
+            }
+            _ => {}
+        }
+        Ok(settlement)
     }
 
     async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
@@ -229,6 +302,10 @@ impl Store for Faulty {
         let renewed = match self.fault {
             RenewsNothing => return Ok(Settlement::Applied),
             RenewsTheLeaseOnly => Lease { retention: lease.lease, ..lease.clone() },
+            RenewsForTheReleasedLease => {
+                let latest = self.latest(&lease.key).map_or(lease.lease, |latest| latest.lease);
+                Lease { lease: latest, ..lease.clone() }
+            }
             _ => lease.clone(),
         };
         let settlement = self.inner.renew(&renewed).await?;
@@ -275,8 +352,7 @@ impl Store for Faulty {
             SleepsPastTheBound => tokio::time::sleep(bound * 3).await,
             _ => self.inner.changed(seen, round, bound).await?,
         }
-        let lease = self.leases.lock().unwrap().get(&seen.key).cloned();
-        if let (WaiterReleases, Some(lease)) = (self.fault, lease) {
+        if let (WaiterReleases, Some(lease)) = (self.fault, self.latest(&seen.key)) {
             let _ = self.inner.release(&lease).await?;
         }
         Ok(())

@@ -81,7 +81,7 @@ async fn a_user_who_may_make_no_table_gets_by_when_it_is_there() {
 async fn a_table_of_a_later_version_or_of_somebody_else_is_left_as_it_is() {
     let server = PostgresServer::start_migrated();
     let pool = server.pool();
-    run(&pool, "COMMENT ON TABLE idempotency_records IS 'tower-idempotency 2'").await;
+    run(&pool, "COMMENT ON TABLE idempotency_records IS 'tower-idempotency 3'").await;
     run(&pool, "CREATE TABLE customers (id bigint)").await;
     let table = "idempotency_records";
     let before = description(&pool, table).await;
@@ -89,7 +89,7 @@ async fn a_table_of_a_later_version_or_of_somebody_else_is_left_as_it_is() {
     let foreign = server.store().table(name("customers")).migrate().await.unwrap_err();
     assert_eq!(description(&pool, table).await, before);
     let says = |error: &dyn Error| error.source().unwrap().to_string();
-    assert!(says(&later).contains("\"tower-idempotency 2\""), "{later:?}");
+    assert!(says(&later).contains("that of \"tower-idempotency 3\""), "{later:?}");
     assert!(says(&foreign).contains("there is a table of that name"), "{foreign:?}");
     assert_eq!([later.kind(), foreign.kind()], [ErrorKind::Unavailable; 2]);
 }

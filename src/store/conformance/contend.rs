@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::super::{Lease, Previous, Record, Reservation, Settlement, State, Store};
+use super::super::{Lease, Record, Reservation, Settlement, State, Store};
 use super::contender::Contender;
-use super::given::{answer, forged, fresh_key};
+use super::given::{answer, forged};
 use super::together;
 use super::told::Write;
 
@@ -75,7 +75,7 @@ pub async fn a_loser_settles_nothing<S: Store>(store: &S, unit: Duration) {
     third.finds_success(&lease, &kept).await;
 }
 
-/// A lease is good for its own key only, and settles no record where there is none.
+/// A lease is good for its own key only: it does not settle, renew or release the record of another one.
 pub async fn a_lease_settles_no_other_key<S: Store>(store: &S, unit: Duration) {
     let contender = Contender::new(store, unit);
     let lease = contender.acquires_first().await;
@@ -84,11 +84,6 @@ pub async fn a_lease_settles_no_other_key<S: Store>(store: &S, unit: Duration) {
 
     neighbour.loses_every_write(&Lease { key: of_the_neighbour.key, ..lease.clone() }).await;
     neighbour.finds_running(&of_the_neighbour).await;
-
-    let mut nobody = Contender::new(store, unit);
-    nobody.request.key = fresh_key();
-    nobody.loses_every_write(&Lease { key: nobody.request.key, ..lease.clone() }).await;
-    nobody.acquires_first().await;
     contender.finds_running(&lease).await;
 }
 
@@ -113,23 +108,6 @@ pub async fn another_operation_is_told_whatever_the_state<S: Store>(store: &S, u
             }
         }
     }
-}
-
-/// After a release the key is free for anybody, another operation included, and the count starts anew.
-pub async fn release_frees_the_key<S: Store>(store: &S, unit: Duration) {
-    let contender = Contender::new(store, unit);
-    let first = contender.acquires_first().await;
-    contender.applies(&first, Write::Release).await;
-
-    let other = contender.with_another_operation();
-    let second = other.acquires_first().await;
-    assert_ne!(first.token, second.token, "a token was used twice");
-    other.applies(&second, Write::Fail(None)).await;
-    let third = other.rerunning_failed();
-    let third = third.takes_over(2, Previous::Failed { status: None }).await;
-    other.applies(&third, Write::Release).await;
-
-    contender.acquires_first().await;
 }
 
 /// However often a key is reserved and released, each attempt has a token of its own.

@@ -64,6 +64,18 @@ impl<'a, S: Store> Contender<'a, S> {
         self.but(|request| request.rerun_abandoned = true)
     }
 
+    pub(super) fn but_rerunning_nothing(&self) -> Self {
+        self.but(|request| {
+            request.rerun_failed = Rerun::Never;
+            request.rerun_abandoned = false;
+        })
+    }
+
+    /// Wants the key of `other`.
+    pub(super) fn for_the_key_of(&self, other: &Self) -> Self {
+        self.but(|request| request.key = other.request.key)
+    }
+
     pub(super) fn with_another_operation(&self) -> Self {
         self.but(|request| request.fingerprint = fingerprint("another operation"))
     }
@@ -109,6 +121,12 @@ impl<'a, S: Store> Contender<'a, S> {
         let Reserve { key, fingerprint, lease: time, retention, .. } = &self.request;
         assert_eq!(lease.attempt, attempt, "{at}: the number of the attempt");
         assert_eq!(lease.previous, previous, "{at}: what the attempt before came to");
+        let replaces = lease.replaces.is_some();
+        assert_eq!(
+            replaces,
+            previous.is_some(),
+            "{at}: whether the lease has the token of the record before"
+        );
         assert_eq!(lease.key, *key, "{at}: the key of the lease");
         assert_eq!(lease.fingerprint, *fingerprint, "{at}: the fingerprint of the lease");
         assert_eq!(lease.lease, *time, "{at}: the duration of the lease");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::{Lease, Previous, Store};
+use super::super::{Previous, Store};
 use super::contender::Contender;
 use super::given::{answer, large_answer};
 use super::told::Write;
@@ -37,7 +37,6 @@ pub async fn a_late_writer_does_not_disturb_a_finished_record<S: Store>(store: &
         Write::Fail(Some(&small)),
         Write::Fail(Some(&large)),
         Write::Fail(None),
-        Write::Release,
     ];
     let mut attempts = Vec::new();
     for end in ends {
@@ -56,45 +55,25 @@ pub async fn a_late_writer_does_not_disturb_a_finished_record<S: Store>(store: &
         match end {
             Write::Complete(outcome) => second.finds_success(&lease, outcome).await,
             Write::Fail(outcome) => second.finds_failed(&lease, outcome).await,
-            Write::Release | Write::Renew => {
-                second.acquires_first().await;
-            }
+            Write::Release | Write::Renew => {}
         }
     }
 }
 
-/// A writer whose record has expired brings nothing back, and does not touch the record that stands there now.
-pub async fn a_writer_whose_record_expired_changes_nothing<S: Store>(store: &S, unit: Duration) {
+/// A writer whose record has expired does not touch the record that another attempt has there now.
+pub async fn a_writer_whose_record_expired_disturbs_no_newcomer<S: Store>(store: &S, unit: Duration) {
     let brief = Contender::new(store, unit).with_lease(1.0).with_retention(2.0);
     let late = brief.acquires_first().await;
 
-    brief.after(3.0).await.loses_every_write(&late).await;
-    changes_nothing_for_a_newcomer(&brief, &late).await;
-}
-
-/// A writer whose key was released and then reserved by somebody else does not touch the record that stands there now.
-pub async fn a_writer_whose_key_was_released_and_reserved_anew_changes_nothing<S: Store>(
-    store: &S,
-    unit: Duration,
-) {
-    let hasty = Contender::new(store, unit);
-    let late = hasty.acquires_first().await;
-    hasty.applies(&late, Write::Release).await;
-
-    hasty.loses_every_write(&late).await;
-    changes_nothing_for_a_newcomer(&hasty, &late).await;
-}
-
-async fn changes_nothing_for_a_newcomer<S: Store>(gone: &Contender<'_, S>, late: &Lease) {
-    let newcomer = gone.with_lease(20.0).with_retention(40.0);
-    let lease = newcomer.acquires_first().await;
+    let newcomer = brief.with_lease(20.0).with_retention(40.0);
+    let lease = newcomer.after(3.0).await.acquires_first().await;
     assert_ne!(late.token, lease.token, "a token was used twice");
-    gone.loses_every_write(late).await;
+    brief.loses_every_write(&late).await;
     newcomer.finds_running(&lease).await;
 
     let kept = large_answer(201, b'N');
     newcomer.applies(&lease, Write::Complete(&kept)).await;
-    gone.loses_every_write(late).await;
+    brief.loses_every_write(&late).await;
     newcomer.finds_success(&lease, &kept).await;
 }
 
@@ -149,19 +128,4 @@ pub async fn a_settled_record_is_not_settled_otherwise<S: Store>(store: &S, unit
             contender.finds_failed(&lease, kept).await;
         }
     }
-}
-
-/// Whoever takes a first reservation back whose answer was lost does not remove the record if it was a later attempt
-/// that was reserved: the memory of the attempts before would go with it.
-pub async fn a_first_attempt_is_not_released_as_a_later_one<S: Store>(store: &S, unit: Duration) {
-    let contender = Contender::new(store, unit);
-    let first = contender.acquires_first().await;
-    contender.applies(&first, Write::Fail(None)).await;
-    let again = contender.rerunning_failed();
-    let second = again.takes_over(2, Previous::Failed { status: None }).await;
-
-    let taken_for_the_first = Lease { attempt: 1, previous: None, ..second.clone() };
-    contender.loses(&taken_for_the_first, Write::Release).await;
-    contender.finds_running(&second).await;
-    contender.applies(&second, Write::Release).await;
 }

@@ -37,11 +37,31 @@ pub async fn a_waiter_learns_soon_that_the_key_was_released<S: Store>(store: &S,
     assert!(acquired, "a waiter should acquire the key that was released, not {learned:?}");
 }
 
+/// Somebody who waits for a later attempt finds soon after its release what that attempt had taken over.
+pub async fn a_waiter_learns_soon_that_a_later_attempt_was_released<S: Store>(store: &S, unit: Duration) {
+    let contender = Contender::new(store, unit);
+    let first = contender.acquires_first().await;
+    contender.applies(&first, Write::Fail(None)).await;
+    let later = contender.rerunning_failed().takes_over(2, Previous::Failed { status: None }).await;
+    let learned = waits_until_settled_by(&contender, &later, Write::Release, unit).await;
+    let failed = matches!(found(learned), State::Failed(None));
+    assert!(failed, "a waiter should find the failure that was put back");
+}
+
 async fn waits_while_settled_by<S: Store>(store: &S, unit: Duration, end: Write<'_>) -> Reservation {
     let owner = Contender::new(store, unit);
     let lease = owner.acquires_first().await;
+    waits_until_settled_by(&owner, &lease, end, unit).await
+}
+
+async fn waits_until_settled_by<S: Store>(
+    owner: &Contender<'_, S>,
+    lease: &Lease,
+    end: Write<'_>,
+    unit: Duration,
+) -> Reservation {
     let settle = async {
-        owner.after(1.0).await.applies(&lease, end).await;
+        owner.after(1.0).await.applies(lease, end).await;
         Instant::now()
     };
     let ((learned, when), settled) = tokio::join!(owner.waits_until_settled(10.0), settle);

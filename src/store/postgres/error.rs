@@ -69,6 +69,7 @@ pub(super) fn store_error(error: Error) -> StoreError {
         | Error::RowNotFound => StoreError::with_source(ErrorKind::Corrupt, error),
         error => match code(&error) {
             "53100" => StoreError::with_source(ErrorKind::Full, error),
+            code if is_rejection(code) => StoreError::with_source(ErrorKind::Rejected, error),
             "42P01" => {
                 explained("the table of the records is missing: `migrate` has not been run here", error)
             }
@@ -79,6 +80,16 @@ pub(super) fn store_error(error: Error) -> StoreError {
             _ => StoreError::with_source(ErrorKind::Unavailable, error),
         },
     }
+}
+
+/// What the server would reject again: the data (class 22), a constraint (23), a limit of its program (54).
+fn is_rejection(code: &str) -> bool {
+    ["22", "23", "54"].iter().any(|class| code.starts_with(class))
+}
+
+/// Others were at the same records.
+pub(super) fn is_conflict(error: &Error) -> bool {
+    Fate::of(error) == Fate::Conflict
 }
 
 /// Nothing has run yet, so nothing can have taken effect.
@@ -105,6 +116,11 @@ pub(super) fn not_committed(error: Error) -> StoreError {
         }
         _ => store_error(error),
     }
+}
+
+/// As [`not_committed`], for a write of the store's own: a rejection of it is not a fault of the handler.
+pub(super) fn not_written(error: Error) -> StoreError {
+    if is_rejection(code(&error)) { store_error(error) } else { not_committed(error) }
 }
 
 fn explained(why: &'static str, source: Error) -> StoreError {

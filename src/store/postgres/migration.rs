@@ -9,7 +9,7 @@ use super::PostgresStore;
 use super::error::unreached;
 
 /// The comment of a table that this version of the crate can use.
-const VERSION: &str = concat!(env!("CARGO_PKG_NAME"), " 1");
+const VERSION: &str = concat!(env!("CARGO_PKG_NAME"), " 2");
 /// What the comment of a table of this crate begins with, whatever its version.
 const OURS: &str = concat!(env!("CARGO_PKG_NAME"), " ");
 
@@ -66,7 +66,11 @@ impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OtherVersion(says) => {
-                write!(f, "the table of the records is that of {says:?}, and this process knows {VERSION:?}")
+                write!(
+                    f,
+                    "the table of the records is that of {says:?}, and this process knows {VERSION:?}: \
+                     use the version of the crate that made it, drop it, or use another table"
+                )
             }
             Self::NotOurs => write!(f, "there is a table of that name without the comment {VERSION:?}"),
         }

@@ -26,7 +26,9 @@ pub(super) struct Statements {
     pub(super) reserve: Statement,
     pub(super) take_over: Statement,
     pub(super) settle: Statement,
+    pub(super) write_anew: Statement,
     pub(super) release: Statement,
+    pub(super) put_back: Statement,
     pub(super) renew: Statement,
     pub(super) inspect: Statement,
     pub(super) sweep: Statement,
@@ -34,6 +36,7 @@ pub(super) struct Statements {
     pub(super) claim: Statement,
     pub(super) answer: Statement,
     pub(super) keep: Statement,
+    pub(super) count: Statement,
 }
 
 impl Statements {
@@ -44,7 +47,9 @@ impl Statements {
             reserve: read(include_str!("reserve.sql")),
             take_over: read(include_str!("take_over.sql")),
             settle: read(include_str!("settle.sql")),
+            write_anew: read(include_str!("write_anew.sql")),
             release: read(include_str!("release.sql")).once(),
+            put_back: read(include_str!("put_back.sql")).once(),
             renew: read(include_str!("renew.sql")),
             inspect: read(include_str!("inspect.sql")),
             sweep: read(include_str!("sweep.sql")),
@@ -52,6 +57,7 @@ impl Statements {
             claim: read(include_str!("claim.sql")),
             answer: read(include_str!("answer.sql")).once(),
             keep: read(include_str!("keep.sql")).once(),
+            count: read(include_str!("count.sql")).once(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A reservation: one statement, and a second one to take over what it found.
 
+use super::super::undo::Undo;
 use super::super::{ErrorKind, Lease, Reservation, Reserve, Status, StoreError, Token};
 use super::connection::Connection;
 use super::statement::Value;
@@ -12,15 +13,17 @@ impl PostgresStore {
         mut connection: Connection,
         request: &Reserve,
         first: Lease,
+        undo: &mut Undo<Self>,
     ) -> Result<Reservation, StoreError> {
         loop {
+            undo.sends(&first);
             let fingerprint = first.fingerprint.to_bytes();
             let values = wanted(&first, &fingerprint);
             let row = connection.ask(&self.pool, &self.statements.reserve, &values).await?;
             // Whatever came of it, there is a row.
             let row = row.ok_or_else(|| StoreError::new(ErrorKind::Corrupt))?;
-            let (next, found, state) = if let Some(token) = row::expired(&row)? {
-                (first.clone(), token, "expired")
+            let (next, found) = if let Some(token) = row::expired(&row)? {
+                (first.clone(), Found { token, state: "expired", attempt: None })
             } else {
                 let record = row::record(&row)?;
                 if record.token == first.token {
@@ -30,9 +33,11 @@ impl PostgresStore {
                     return Ok(Reservation::Found(record));
                 }
                 let state = if record.status() == Status::Failed { "failed" } else { "abandoned" };
-                (Lease::after(request, first.token, &record), record.token, state)
+                let found = Found { token: record.token, state, attempt: Some(record.attempt.into()) };
+                (Lease::after(request, first.token, &record), found)
             };
-            if self.take_over(&mut connection, &next, &found, state).await? {
+            undo.sends(&next);
+            if self.take_over(&mut connection, &next, &found).await? {
                 return Ok(Reservation::Acquired(next));
             }
             // The record has changed in between, and is judged anew; or it is gone, and the key is free.
@@ -44,17 +49,25 @@ impl PostgresStore {
         &self,
         connection: &mut Connection,
         next: &Lease,
-        found: &Token,
-        state: &str,
+        found: &Found,
     ) -> Result<bool, StoreError> {
         let fingerprint = next.fingerprint.to_bytes();
         let [key, token, fingerprint, lease, retention] = wanted(next, &fingerprint);
         let attempt = Value::Number(Some(next.attempt.into()));
-        let seen = [Value::token(found), Value::Text(Some(state))];
-        let values = [key, token, fingerprint, lease, retention, attempt, seen[0], seen[1]];
+        let [seen, state, last] =
+            [Value::token(&found.token), Value::Text(Some(found.state)), Value::Number(found.attempt)];
+        let values = [key, token, fingerprint, lease, retention, attempt, seen, state, last];
         let row = connection.ask(&self.pool, &self.statements.take_over, &values).await?;
         Ok(row.is_some())
     }
+}
+
+/// What tells the record that was found from the one that stands there when it is taken over.
+struct Found {
+    token: Token,
+    state: &'static str,
+    /// A released attempt puts its record back under the old token, with a higher number.
+    attempt: Option<i64>,
 }
 
 /// What a pending record is made of.

@@ -47,8 +47,8 @@ fn answer(row: &PgRow) -> Result<Option<Answer>, Error> {
     };
     Ok(Some(Answer {
         status,
-        headers: row.try_get::<Option<_>, _>("response_headers")?.unwrap_or_default(),
-        trailers: row.try_get("response_trailers")?,
+        headers: bytes(row, "response_headers")?.unwrap_or_default().into(),
+        trailers: bytes(row, "response_trailers")?.map(Into::into),
         request_id: row.try_get("response_request_id")?,
         body: bytes(row, "response_body")?.map(Into::into),
         missing: row.try_get("response_missing")?,

@@ -11,8 +11,8 @@ UPDATE {records} SET
   expires_at = CASE status
     WHEN 'pending' THEN clock_timestamp() + $4::bigint * interval '1 ms' ELSE expires_at END,
   response_status = CASE status WHEN 'pending' THEN $5::bigint::integer ELSE response_status END,
-  response_headers = CASE status WHEN 'pending' THEN $6::text ELSE response_headers END,
-  response_trailers = CASE status WHEN 'pending' THEN $7::text ELSE response_trailers END,
+  response_headers = CASE status WHEN 'pending' THEN $6::bytea ELSE response_headers END,
+  response_trailers = CASE status WHEN 'pending' THEN $7::bytea ELSE response_trailers END,
   response_request_id = CASE status WHEN 'pending' THEN $8::text ELSE response_request_id END,
   response_body = CASE status WHEN 'pending' THEN $9::bytea ELSE response_body END,
   response_missing = CASE status WHEN 'pending' THEN $10::text ELSE response_missing END

@@ -93,8 +93,8 @@ impl<'a> Value<'a> {
     pub(super) fn answer(answer: Option<&'a Answer>) -> [Self; 6] {
         [
             Self::Number(answer.map(|answer| answer.status.into())),
-            Self::Text(answer.map(|answer| &*answer.headers)),
-            Self::Text(answer.and_then(|answer| answer.trailers.as_deref())),
+            Self::Bytes(answer.map(|answer| &*answer.headers)),
+            Self::Bytes(answer.and_then(|answer| answer.trailers.as_deref())),
             Self::Text(answer.and_then(|answer| answer.request_id.as_deref())),
             Self::Bytes(answer.and_then(|answer| answer.body.as_deref())),
             Self::Text(answer.and_then(|answer| answer.missing.as_deref())),

@@ -12,7 +12,7 @@ use super::super::{
     Token,
 };
 use super::PostgresStore;
-use super::error::{not_begun, not_committed, unreached};
+use super::error::{not_begun, not_committed, not_written, unreached};
 use crate::key::StorageKey;
 use crate::outcome::Outcome;
 
@@ -124,10 +124,7 @@ impl Store for PostgresTxStore {
                 return Ok(Reservation::Found(found));
             }
             found if claim.is_mine => match found {
-                Some(found) => {
-                    open.replaces = Some(found.token);
-                    Lease::after(request, first.token, &found)
-                }
+                Some(found) => Lease::after(request, first.token, &found),
                 None => first,
             },
             found => {
@@ -162,11 +159,18 @@ impl Store for PostgresTxStore {
         let last = [open.mark];
         let answer = &self.store.statements.answer;
         let written = write(answer, &mut open, lease, Status::Success, Some(outcome), retention, &last).await;
-        if written.map_err(not_committed)?.is_none() {
+        let failed = match written {
+            Ok(Some(_)) => None,
+            Ok(None) => {
+                open = self.still_open(open, lease).await?;
+                Some(StoreError::new(ErrorKind::Conflict))
+            }
+            Err(error) => Some(not_written(error)),
+        };
+        if let Some(error) = failed {
             // The key is not free in this process before it is in the database.
-            let open = self.still_open(open, lease).await?;
-            open.rollback().await.map_err(not_committed)?;
-            return Err(StoreError::new(ErrorKind::Conflict));
+            open.cancel(None).await;
+            return Err(error);
         }
         open.commit().await.map_err(not_committed)?;
         self.store.lately.answered(&lease.key);
@@ -185,7 +189,7 @@ impl Store for PostgresTxStore {
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
         let open = self.still_open(Slot::end(lease)?, lease).await?;
-        open.rollback().await.map_err(not_committed)?;
+        self.undo(open, lease).await?;
         Ok(Settlement::Applied)
     }
 

@@ -7,11 +7,10 @@ use redis::Pipeline;
 use redis::aio::ConnectionLike;
 
 use super::super::record::{self, Stored};
-use super::super::{Lease, Record, Settlement, State, Status, StoreError, millis};
+use super::super::{Lease, Record, Settlement, State, Status, StoreError, Token, millis};
 use super::RedisStore;
-use super::error::store_error;
-use super::script::{self, text};
-use super::standing::body_name;
+use super::error::{store_error, write_error};
+use super::script::{self, Before, text};
 use crate::outcome::Outcome;
 
 /// Answers up to this size, in bytes, stand in their record. The body of a larger one is written by itself, in the
@@ -36,17 +35,26 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         let body = outcome.map_or(&[][..], Outcome::bytes);
         let inline = body.len() <= INLINE;
         let ended = record::encode_ended(status, lease, outcome, inline);
-        let args: [&[u8]; 3] = [&head, &ended, &text(millis(retention))];
-        if inline {
-            return self.settle(&script::SETTLE, None, &[&name], &args).await;
-        }
-        let body_name = body_name(&name, &lease.token);
+        let retention_left = text(millis(retention));
+        let body_name = self.body_name(&name, &lease.token);
         let grace = millis(retention.saturating_add(lease.lease).saturating_add(BODY_GRACE));
         // Of two settling writes under one token, only the first one counts, and only its body.
         let apart = |pipeline: &mut Pipeline| {
             pipeline.cmd("SET").arg(&body_name).arg(body).arg("NX").arg("PX").arg(grace).ignore();
         };
-        self.settle(&script::SETTLE, Some(&apart), &[&name, &body_name], &args).await
+        let before: Option<Before<'_>> = if inline { None } else { Some(&apart) };
+        let names: [&[u8]; 2] = [&name, &body_name];
+        let names = if inline { &names[..1] } else { &names };
+        let mut body_was_removed: &[u8] = b"";
+        loop {
+            let args: [&[u8]; 4] = [&head, &ended, &retention_left, body_was_removed];
+            let written = script::SETTLE.run(&mut self.connection.clone(), before, names, &args).await;
+            match written.map_err(write_error)? {
+                0_u8 => return Ok(Settlement::LeaseLost),
+                1 => return Ok(Settlement::Applied),
+                _ => body_was_removed = b"1",
+            }
+        }
     }
 
     /// The record whole: the body of a large answer is read from where it is kept.
@@ -56,7 +64,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
             return Ok(record);
         }
         let mut get = redis::cmd("GET");
-        get.arg(body_name(name, &record.token));
+        get.arg(self.body_name(name, &record.token));
         let body: Option<Vec<u8>> =
             get.query_async(&mut self.connection.clone()).await.map_err(store_error)?;
         let body = body.filter(|body| body.len() == missing).map(Bytes::from);
@@ -71,5 +79,10 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
             pending @ State::Pending { .. } => pending,
         };
         Ok(record)
+    }
+    /// The name of a body. It contains the token, so that a late writer cannot replace the winner's, and in braces the
+    /// name of the record, so that both are in one slot of a cluster.
+    fn body_name(&self, record: &[u8], token: &Token) -> Vec<u8> {
+        [self.prefix.as_bytes(), b"body:{", record, b"}", token.as_bytes()].concat()
     }
 }

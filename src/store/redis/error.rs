@@ -2,7 +2,7 @@
 
 use std::io;
 
-use redis::{RedisError, RedisResult, ServerErrorKind};
+use redis::{RedisError, RedisResult, ServerError, ServerErrorKind};
 
 use super::super::{ErrorKind, StoreError};
 
@@ -16,6 +16,28 @@ pub(super) fn store_error(error: RedisError) -> StoreError {
     let unanswered = error.is_timeout() || is_broken(&error);
     let kind = if unanswered { ErrorKind::Timeout } else { ErrorKind::Unavailable };
     StoreError::with_source(kind, error)
+}
+
+/// What became of a settling write. In a pipeline, the body, the script or both may have been rejected.
+pub(super) fn write_error(error: RedisError) -> StoreError {
+    let is_rejected = error
+        .clone()
+        .into_server_errors()
+        .is_some_and(|errors| errors.iter().any(|(_, error)| is_final(error)));
+    if is_rejected { StoreError::with_source(ErrorKind::Rejected, error) } else { store_error(error) }
+}
+
+/// Whether the server would reject the same command again.
+fn is_final(error: &ServerError) -> bool {
+    match error.code() {
+        "NOPERM" | "WRONGTYPE" => true,
+        "ERR" => {
+            let details = error.details().unwrap_or_default();
+            // Before 7.0, an error inside a script has this code too, a momentary one such as OOM included.
+            !details.starts_with("Error running script") && !details.starts_with("max number of clients")
+        }
+        _ => false,
+    }
 }
 
 /// What became of a reservation: of its two commands the server may have carried out the first and refused the second, a

@@ -1,15 +1,28 @@
--- pending -> success, or pending -> failed.
--- Applies while the record is pending under the caller's token. Otherwise changes nothing and returns 0; a body that
--- was written beside the record is taken back, unless the record is the caller's, for then it may be its own.
--- KEYS[1] record   KEYS[2] body, if it is kept apart   ARGV[1] the pending status and token it must have
--- ARGV[2] the new record   ARGV[3] its retention in ms
-local head = redis.call('GETRANGE', KEYS[1], 0, 17)
+-- pending -> success or failed; (no record) -> success or failed, when the record is gone and the key is free.
+-- Applies while the record is pending under the caller's token, or there is none. Otherwise changes nothing and
+-- returns 0; a body that was written beside the record is removed, unless the record is the caller's, because then it
+-- may be its own. Returns 2 if the body must be written anew: the caller sends everything again.
+-- KEYS[1] record   KEYS[2] body, if it is stored apart   ARGV[1] the pending status and token the record must have
+-- ARGV[2] the new record   ARGV[3] its retention in ms   ARGV[4] not empty: the body was removed before
+local start = redis.call('GETRANGE', KEYS[1], 0, 54)
+local head = string.sub(start, 1, 18)
 if head == ARGV[1] then
-  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+  -- The number of the attempt stays: it is a higher one after a later attempt was released.
+  local record = string.sub(ARGV[2], 1, 51) .. string.sub(start, 52) .. string.sub(ARGV[2], 56)
+  redis.call('SET', KEYS[1], record, 'PX', ARGV[3])
   return 1
 end
--- The caller's own write, sent a second time because the first answer was lost.
+-- The caller's own write, sent a second time because the first reply was lost.
 if head == string.sub(ARGV[2], 1, 18) then
+  return 1
+end
+if head == '' then
+  -- The body may be that of an earlier write under this token, whose record has expired.
+  if KEYS[2] and ARGV[4] == '' then
+    redis.call('UNLINK', KEYS[2])
+    return 2
+  end
+  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
   return 1
 end
 if KEYS[2] and string.sub(head, 3) ~= string.sub(ARGV[1], 3) then

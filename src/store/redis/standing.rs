@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::super::record::{self, Stored};
-use super::super::{ErrorKind, State, StoreError, Token};
+use super::super::{ErrorKind, State, StoreError};
 
 /// What stands under a name, and for how many more milliseconds.
 pub(super) struct Standing {
@@ -24,9 +24,4 @@ impl Standing {
         }
         Ok(Some(found))
     }
-}
-
-/// The name of a body carries the token, so that a late writer cannot replace the winner's.
-pub(super) fn body_name(record: &[u8], token: &Token) -> Vec<u8> {
-    [b"{", record, b"}", token.as_bytes()].concat()
 }

@@ -1,20 +1,21 @@
 -- failed -> pending, or abandoned -> pending: the next attempt.
--- Applies while the record is still the one that the caller read (same status and token) and, for a pending one, no
--- renewal has come in between. Otherwise returns the record and its remaining time, and changes nothing.
--- KEYS[1] record   ARGV[1] status and token it must have   ARGV[2] the remaining time in ms at which its lease has
--- lapsed; empty for a failed record   ARGV[3] the new pending record   ARGV[4] its retention in ms
+-- Applies while the record is still the one that the caller read and, for a pending one, no renewal has come in between.
+-- The token alone does not tell: an attempt that is released puts a record back under the token that it had before.
+-- Otherwise returns the record and its remaining time, and changes nothing.
+-- KEYS[1] record   ARGV[1] what it must begin with: all of a pending record, and all before the rest of a failed one
+-- ARGV[2] the remaining time in ms at which its lease has lapsed; empty for a failed record
+-- ARGV[3] the new pending record   ARGV[4] its retention in ms
 local found = redis.call('GET', KEYS[1])
 if not found then
   return {0, false, -2}
 end
-local head = string.sub(found, 1, 18)
 local left = redis.call('PTTL', KEYS[1])
-if head == ARGV[1] and (ARGV[2] == '' or (left >= 0 and left <= tonumber(ARGV[2]))) then
+if string.sub(found, 1, #ARGV[1]) == ARGV[1] and (ARGV[2] == '' or (left >= 0 and left <= tonumber(ARGV[2]))) then
   redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
   return {1, false, -2}
 end
--- The caller's own write, sent a second time because the first answer was lost.
-if head == string.sub(ARGV[3], 1, 18) then
+-- The caller's own write, sent a second time because the first reply was lost.
+if string.sub(found, 1, 18) == string.sub(ARGV[3], 1, 18) then
   return {1, false, -2}
 end
 return {0, found, left}

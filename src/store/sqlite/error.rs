@@ -12,6 +12,9 @@ mod code {
     pub(super) const IO: i32 = 10;
     pub(super) const CORRUPT: i32 = 11;
     pub(super) const FULL: i32 = 13;
+    pub(super) const TOO_BIG: i32 = 18;
+    pub(super) const CONSTRAINT: i32 = 19;
+    pub(super) const MISMATCH: i32 = 20;
     pub(super) const NOT_A_DATABASE: i32 = 26;
 }
 
@@ -22,6 +25,7 @@ pub(super) fn store_error(error: sqlx::Error) -> StoreError {
             Some(code::IO) => ErrorKind::Timeout,
             Some(code::FULL) => ErrorKind::Full,
             Some(code::CORRUPT | code::NOT_A_DATABASE) => ErrorKind::Corrupt,
+            Some(code::TOO_BIG | code::CONSTRAINT | code::MISMATCH) => ErrorKind::Rejected,
             // Whatever else SQLite refuses it has rolled back.
             _ => ErrorKind::Unavailable,
         },
@@ -31,6 +35,15 @@ pub(super) fn store_error(error: sqlx::Error) -> StoreError {
         _ => ErrorKind::Unavailable,
     };
     StoreError::with_source(kind, error)
+}
+
+/// At the commit, a constraint that is violated is one of the handler's tables: those of the records are never deferred.
+pub(super) fn not_committed(error: sqlx::Error) -> StoreError {
+    let source = error.as_database_error().and_then(code);
+    if source == Some(code::CONSTRAINT) {
+        return StoreError::with_source(ErrorKind::TransactionLost, error);
+    }
+    store_error(error)
 }
 
 /// Another connection is writing, or makes the file ready.

@@ -10,7 +10,7 @@ use super::error::store_error;
 use super::statements::Statements;
 
 /// The version of the layout that this crate reads and writes.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 impl SqliteStore {
     /// Makes the table, if it is not there yet. Any number of processes may do so at the same time, as often as they like.
@@ -19,8 +19,8 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Corrupt`] if a later version of this crate has made the table; what this one would write there could be
-    /// misread. It is left as it is.
+    /// [`ErrorKind::Corrupt`] if another version of this crate has made the table, with another layout. It is left as it
+    /// is. See the [module](super) for what to do with an older one.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let mut connection = self.reading.acquire().await.map_err(store_error)?;
         let version = version(&mut connection, &self.statements).await?;
@@ -73,7 +73,11 @@ struct UnknownVersion(i64);
 impl fmt::Display for UnknownVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(version) = self;
-        write!(f, "the table has version {version} of its layout, and this crate knows version {VERSION}")
+        write!(
+            f,
+            "the table has version {version} of its layout, and this crate knows version {VERSION}: \
+             use the version of the crate that made it, drop it, or use another table"
+        )
     }
 }
 

@@ -1,4 +1,4 @@
--- (no table) -> the table of the records, version 1 of its layout. Changes nothing where it is there already.
+-- (no table) -> the table of the records, version 2 of its layout. Changes nothing where it is there already.
 CREATE TABLE IF NOT EXISTS {records} (
     key                 BLOB NOT NULL PRIMARY KEY CHECK (length(key) = 32),
     status              TEXT NOT NULL CHECK (status IN ('pending', 'success', 'failed')),
@@ -10,8 +10,8 @@ CREATE TABLE IF NOT EXISTS {records} (
     updated_at          TEXT NOT NULL,
     expires_at          TEXT NOT NULL,
     response_status     INTEGER CHECK (response_status BETWEEN 100 AND 999),
-    response_headers    TEXT CHECK ((response_headers IS NULL) = (response_status IS NULL)),
-    response_trailers   TEXT,
+    response_headers    BLOB CHECK ((response_headers IS NULL) = (response_status IS NULL)),
+    response_trailers   BLOB,
     response_request_id TEXT,
     response_missing    TEXT,
     response_body       BLOB,
@@ -19,4 +19,4 @@ CREATE TABLE IF NOT EXISTS {records} (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS {expires_at} ON {records} (expires_at);
 CREATE TABLE IF NOT EXISTS {version} (version INTEGER NOT NULL) STRICT;
-INSERT INTO {version} (version) SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM {version});
+INSERT INTO {version} (version) SELECT 2 WHERE NOT EXISTS (SELECT 1 FROM {version});

@@ -32,13 +32,13 @@ fn row(found: &SqliteRow) -> Result<Row, sqlx::Error> {
 }
 
 fn answer(found: &SqliteRow, status: i32) -> Result<Answer, sqlx::Error> {
-    // As a `String` the driver would read nothing for an empty one.
-    let headers: Option<String> = found.try_get("response_headers")?;
+    let headers: Option<Vec<u8>> = found.try_get("response_headers")?;
+    let trailers: Option<Vec<u8>> = found.try_get("response_trailers")?;
     let body: Option<Vec<u8>> = found.try_get("response_body")?;
     Ok(Answer {
         status,
-        headers: headers.ok_or_else(|| sqlx::Error::Decode(UnexpectedNullError.into()))?,
-        trailers: found.try_get("response_trailers")?,
+        headers: headers.ok_or_else(|| sqlx::Error::Decode(UnexpectedNullError.into()))?.into(),
+        trailers: trailers.map(Bytes::from),
         request_id: found.try_get("response_request_id")?,
         missing: found.try_get("response_missing")?,
         body: body.map(Bytes::from),

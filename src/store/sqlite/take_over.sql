@@ -1,7 +1,7 @@
 -- failed -> pending, or abandoned -> pending: the next attempt.
--- Applies while the record is still the one that the caller read (same token and status) and, for a pending one, no
--- renewal has come in between. Otherwise changes nothing.
--- ?1 key   ?2 token and ?3 status that it must have   ?4 attempt   ?5 token   ?6 lease   ?7 retention
+-- Applies while the record is still the one that the caller read (same token, status and attempt) and, for a pending one,
+-- no renewal has come in between. Otherwise changes nothing.
+-- ?1 key   ?2 token, ?3 status and ?8 attempt that it must have   ?4 attempt   ?5 token   ?6 lease   ?7 retention
 UPDATE {records} SET
     status = 'pending',
     attempt = ?4,
@@ -15,6 +15,6 @@ UPDATE {records} SET
     response_request_id = NULL,
     response_missing = NULL,
     response_body = NULL
-WHERE key = ?1 AND token = ?2 AND status = ?3
+WHERE key = ?1 AND token = ?2 AND status = ?3 AND attempt = ?8
   AND (status = 'failed' OR lease_until <= datetime('now', 'subsec'))
   AND expires_at > datetime('now', 'subsec')

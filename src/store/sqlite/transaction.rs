@@ -12,7 +12,7 @@ use super::super::{
     ErrorKind, Lease, OpenTransaction, Record, Reservation, Reserve, Settlement, Status, Store, StoreError,
     Token,
 };
-use super::error::store_error;
+use super::error::{not_committed, store_error};
 use super::{SqliteStore, Write, row};
 use crate::key::StorageKey;
 use crate::outcome::Outcome;
@@ -106,7 +106,6 @@ impl Store for SqliteTxStore {
         };
         self.claim(&mut open, &lease, found.as_ref()).await?;
         sqlx::query(SAVEPOINT).execute(open.connection_mut()).await.map_err(store_error)?;
-        open.replaces = found.map(|found| found.token);
         open.run();
         Ok(Reservation::Acquired(Lease { transaction: Some(OpenTransaction::new(Slot::new(open))), ..lease }))
     }
@@ -123,10 +122,16 @@ impl Store for SqliteTxStore {
         }
         let mut open = self.still_open(open.without_savepoint()?, lease, RELEASE).await?;
         let settle = self.store.settle(Status::Success, lease, Some(outcome), retention);
-        if !apply(settle, open.connection_mut()).await? {
-            return Err(Lost::Ended.into());
+        let failed = match apply(settle, open.connection_mut()).await {
+            Ok(true) => None,
+            Ok(false) => Some(Lost::Ended.into()),
+            Err(error) => Some(error),
+        };
+        if let Some(error) = failed {
+            open.cancel(None).await;
+            return Err(error);
         }
-        open.commit().await.map_err(store_error)?;
+        open.commit().await.map_err(not_committed)?;
         Ok(Settlement::Applied)
     }
 
@@ -141,7 +146,13 @@ impl Store for SqliteTxStore {
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
         let open = self.still_open(Slot::end(lease)?, lease, ROLLBACK_TO).await?;
-        open.rollback().await.map_err(store_error)?;
+        let mut open = open.rollback().await.map_err(store_error)?;
+        // The number of an attempt after the first goes on in the record that it would have taken over.
+        if let Some(replaces) = &lease.replaces {
+            let count = sqlx::query(self.store.statements.count.clone());
+            let count = count.bind(&lease.key.as_bytes()[..]).bind(&replaces.as_bytes()[..]);
+            apply(count.bind(lease.attempt), open.connection_mut()).await?;
+        }
         Ok(Settlement::Applied)
     }
 
@@ -238,7 +249,7 @@ impl SqliteTxStore {
         open.begin_again(BEGIN).await.map_err(store_error)?;
         let found = self.standing(&mut open, &lease.key).await?;
         // Otherwise the handler has committed the claim, or somebody else has come in between.
-        if found.as_ref().map(|found| found.token) == open.replaces {
+        if found.as_ref().map(|found| found.token) == lease.replaces {
             self.claim(&mut open, lease, found.as_ref()).await?;
         }
         open.commit().await.map_err(store_error)

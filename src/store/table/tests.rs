@@ -1,5 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
 
 fn every_outcome() -> Vec<Outcome> {
@@ -20,7 +23,7 @@ fn every_outcome() -> Vec<Outcome> {
     let outcome = |body| Outcome {
         status: StatusCode::CREATED,
         headers: headers.clone(),
-        request_id: Some(HeaderValue::from_bytes(b"r\xfc").unwrap()),
+        request_id: Some(HeaderValue::from_static("r-1")),
         body,
     };
     bodies.map(outcome).into()
@@ -50,7 +53,74 @@ fn every_answer_comes_back_as_it_was() {
 #[test]
 fn headers_are_lines_that_a_person_can_read() {
     let answer = Answer::of(&every_outcome()[0]);
-    assert_eq!(answer.headers, "content-type: application/json\nx-one: a: b, c\nx-one: \nx-beyond: ÿ ä\t~\n");
+    let lines = b"content-type: application/json\nx-one: a: b, c\nx-one: \nx-beyond: \xff \xe4\t~\n";
+    assert_eq!(answer.headers, &lines[..]);
+}
+
+/// An outcome with these headers, and with the first of their values as its request id.
+fn with(headers: HeaderMap) -> Outcome {
+    let trailers = Some(headers.clone());
+    let request_id = headers.values().next().cloned();
+    let body = KeptBody::Whole { bytes: Bytes::new(), trailers };
+    Outcome { status: StatusCode::OK, headers, request_id, body }
+}
+
+fn values() -> impl Strategy<Value = HeaderValue> {
+    let bytes = prop_oneof![vec(any::<u8>(), 0..20), vec(0x21..=0x7e_u8, 0..20)];
+    (bytes, any::<bool>()).prop_map(|(mut bytes, is_sensitive)| {
+        bytes.retain(|byte| matches!(byte, b'\t' | 0x20..=0x7e | 0x80..));
+        let mut value = HeaderValue::from_bytes(&bytes).unwrap();
+        value.set_sensitive(is_sensitive);
+        value
+    })
+}
+
+fn sensitive(headers: &HeaderMap) -> Vec<bool> {
+    headers.values().map(HeaderValue::is_sensitive).collect()
+}
+
+proptest! {
+    #[test]
+    fn header_bytes_are_read_as_they_were_written(lines in vec(("[a-z][a-z0-9-]{0,9}", values()), 0..6)) {
+        let lines = lines.into_iter().map(|(name, value)| (HeaderName::try_from(name).unwrap(), value));
+        let outcome = with(lines.collect());
+        let read = Answer::of(&outcome).outcome().unwrap();
+        prop_assert_eq!(sensitive(&read.headers), sensitive(&outcome.headers));
+        let id = outcome.request_id.as_ref().filter(|id| id.as_bytes().iter().all(u8::is_ascii_graphic));
+        prop_assert_eq!(read.request_id.as_ref(), id);
+        prop_assert_eq!(read.request_id.as_ref().map(HeaderValue::is_sensitive), id.map(HeaderValue::is_sensitive));
+        let KeptBody::Whole { trailers: Some(trailers), .. } = &read.body else { panic!("no trailers") };
+        prop_assert_eq!(sensitive(trailers), sensitive(&outcome.headers));
+        prop_assert_eq!(trailers, &outcome.headers);
+        prop_assert_eq!(&read.headers, &outcome.headers);
+    }
+
+    #[test]
+    fn no_lines_make_reading_panic(lines in vec(any::<u8>(), 0..60)) {
+        let _ = headers(lines.into());
+    }
+}
+
+#[test]
+fn a_sensitive_value_is_marked_where_a_person_sees_it() {
+    let mut token = HeaderValue::from_static("t");
+    token.set_sensitive(true);
+    let answer = Answer::of(&with(HeaderMap::from_iter([(HeaderName::from_static("x-token"), token)])));
+    assert_eq!(answer.headers, "(sensitive) x-token: t\n");
+    assert_eq!(answer.trailers.unwrap(), "(sensitive) x-token: t\n");
+    assert_eq!(answer.request_id.unwrap(), "(sensitive) t");
+}
+
+#[test]
+fn a_request_id_that_a_database_could_reject_is_not_stored() {
+    let longest = "r".repeat(128);
+    for (id, is_stored) in
+        [(longest.as_bytes(), true), (&[b'r'; 129], false), (b"caf\xe9", false), (b"a b", false)]
+    {
+        let outcome =
+            Outcome { request_id: Some(HeaderValue::from_bytes(id).unwrap()), ..with(HeaderMap::new()) };
+        assert_eq!(Answer::of(&outcome).request_id.is_some(), is_stored, "{id:?}");
+    }
 }
 
 #[test]
@@ -63,7 +133,7 @@ fn a_lapsed_pending_row_is_abandoned_and_a_failed_one_needs_no_answer() {
 #[test]
 fn what_is_never_written_is_malformed() {
     let whole = || Answer::of(&every_outcome()[0]);
-    let damaged: [fn(&mut Row); 14] = [
+    let damaged: [fn(&mut Row); 16] = [
         |row| row.status = "done".into(),
         |row| row.status = "pending".into(),
         |row| row.answer = None,
@@ -74,7 +144,9 @@ fn what_is_never_written_is_malformed() {
         |row| row.answer.as_mut().unwrap().status = 1000,
         |row| row.answer.as_mut().unwrap().headers = "no colon".into(),
         |row| row.answer.as_mut().unwrap().headers = "a b: c\n".into(),
-        |row| row.answer.as_mut().unwrap().headers = "name: \u{100}\n".into(),
+        |row| row.answer.as_mut().unwrap().headers = "name: \0\n".into(),
+        |row| row.answer.as_mut().unwrap().request_id = Some("caf\u{e9}".into()),
+        |row| row.answer.as_mut().unwrap().request_id = Some("r".repeat(129)),
         |row| row.answer.as_mut().unwrap().body = None,
         |row| row.answer.as_mut().unwrap().missing = Some("lost".into()),
         |row| {

@@ -9,7 +9,7 @@ use sqlx_core::transaction::TransactionManager as _;
 use tokio::sync::Mutex;
 
 use super::super::pooled::Pooled;
-use super::super::{ErrorKind, Lease, OpenTransaction, Record, StoreError, Token};
+use super::super::{ErrorKind, Lease, OpenTransaction, Record, StoreError};
 use super::Claimed;
 
 /// A transaction on a connection out of the pool. The driver's own type gives a connection back that was left in the middle
@@ -19,8 +19,6 @@ pub(in super::super) struct Open<DB: Database> {
     connection: Pooled<DB>,
     /// The key is in use in this process for as long as this is.
     claimed: Claimed,
-    /// The record that this attempt takes over, by its token.
-    pub(in super::super) replaces: Option<Token>,
     /// What tells this transaction from another one on the same connection.
     pub(in super::super) mark: i64,
 }
@@ -32,7 +30,7 @@ impl<DB: Database> Open<DB> {
         statement: SqlStr,
         claimed: Claimed,
     ) -> Result<Self, Error> {
-        let mut open = Self { connection: Pooled::new(connection), claimed, replaces: None, mark: 0 };
+        let mut open = Self { connection: Pooled::new(connection), claimed, mark: 0 };
         open.begin_again(statement).await?;
         Ok(open)
     }
@@ -126,17 +124,30 @@ impl<DB: Database> Slot<DB> {
     ///
     /// # Errors
     ///
-    /// If the handler has not given it back. It is then rolled back when whoever has it lets go of it.
+    /// If the handler has not given it back. It is then rolled back when the handler lets go of it. Or if the store has
+    /// ended it already: a response that was rejected is not stored by a second try either.
     pub(in super::super) fn end(lease: &Lease) -> Result<Open<DB>, StoreError> {
         let slot = lease.transaction.as_ref().and_then(OpenTransaction::held::<Self>);
         let slot = slot.ok_or_else(|| StoreError::from(Lost::Ended))?;
         let open = slot.0.try_lock();
         match open {
-            Ok(mut open) => open.take().ok_or_else(|| Lost::Ended.into()),
+            Ok(mut open) => open.take().ok_or_else(|| StoreError::with_source(ErrorKind::Rejected, IsOver)),
             Err(_) => Err(Lost::Kept.into()),
         }
     }
 }
+
+/// The store has ended the transaction of the attempt before.
+#[derive(Debug)]
+struct IsOver;
+
+impl fmt::Display for IsOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the transaction of the attempt is over")
+    }
+}
+
+impl std::error::Error for IsOver {}
 
 /// Why the transaction of an attempt cannot be committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

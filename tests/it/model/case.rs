@@ -4,13 +4,11 @@ use std::collections::HashSet;
 use std::fmt::Debug;
 
 use tokio::time::Instant;
-use tower_idempotency::store::{
-    Lease, Previous, Record, Rerun, Reservation, Reserve, Settlement, State, Store, Token,
-};
+use tower_idempotency::store::{Lease, Previous, Record, Rerun, Reservation, Reserve, State, Store, Token};
 use tower_idempotency::{ErrorKind, KeptBody, Outcome, StorageKey, StoreError};
 
 use super::given::{fingerprint, fresh_key, look, outcome};
-use super::machine::{Expected, Given, Model, Undecided};
+use super::machine::{Expected, Given, Model, Settled, Undecided};
 use super::pace::Pace;
 use super::steps::{Ask, Holder, KEYS, RerunFailed, Step, Ticks, Write};
 
@@ -27,7 +25,7 @@ pub(super) enum End {
 pub(super) type Answered = &'static str;
 
 /// Every kind that a sequence may meet.
-pub(super) const ANSWERS: [Answered; 9] = [
+pub(super) const ANSWERS: [Answered; 11] = [
     "acquired",
     "took over a failed record",
     "took over an abandoned record",
@@ -36,6 +34,8 @@ pub(super) const ANSWERS: [Answered; 9] = [
     "found success",
     "found failed",
     "applied",
+    "wrote a record that was gone",
+    "put back what was taken over",
     "lease lost",
 ];
 
@@ -176,10 +176,12 @@ impl<S: Store> Case<S> {
         let now = self.pace.when(began, self.start.elapsed());
         let expected = self.model.settle(lease, write, now)?;
         self.answers.push(match expected {
-            Settlement::Applied => "applied",
-            Settlement::LeaseLost => "lease lost",
+            Settled::Applied => "applied",
+            Settled::Wrote => "wrote a record that was gone",
+            Settled::PutBack => "put back what was taken over",
+            Settled::LeaseLost => "lease lost",
         });
-        same("settlement", &expected, &settlement.map_err(broken)?)
+        same("settlement", &expected.settlement(), &settlement.map_err(broken)?)
     }
 
     async fn pass(&mut self, ticks: u32) {

@@ -17,15 +17,21 @@ pub(super) enum Fault {
     TakesOverAnyFailureWhereOneWasMeant,
     RenewsTheLeaseAndNotTheRetention,
     SettlesForAnyToken,
+    DeletesOnEveryRelease,
+    PutsBackWithoutTheNumber,
+    ForgetsWhatIsGone,
 }
 
 use Fault::*;
 
-pub(super) const FAULTS: [Fault; 4] = [
+pub(super) const FAULTS: [Fault; 7] = [
     LapsesTooLate,
     TakesOverAnyFailureWhereOneWasMeant,
     RenewsTheLeaseAndNotTheRetention,
     SettlesForAnyToken,
+    DeletesOnEveryRelease,
+    PutsBackWithoutTheNumber,
+    ForgetsWhatIsGone,
 ];
 
 /// A memory store with one fault.
@@ -80,6 +86,9 @@ impl Store for Faulty {
         outcome: &Outcome,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
+        if self.fault == ForgetsWhatIsGone && self.inner.inspect(&lease.key).await?.is_none() {
+            return Ok(Settlement::LeaseLost);
+        }
         self.inner.complete(&self.understood(lease), outcome, retention).await
     }
 
@@ -93,7 +102,13 @@ impl Store for Faulty {
     }
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
-        self.inner.release(&self.understood(lease)).await
+        let lease = self.understood(lease);
+        let released = match self.fault {
+            DeletesOnEveryRelease => Lease { previous: None, ..lease },
+            PutsBackWithoutTheNumber => Lease { attempt: 1, ..lease },
+            _ => lease,
+        };
+        self.inner.release(&released).await
     }
 
     async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use http::HeaderMap;
 use tower_idempotency::store::{Lease, Previous, Record, Rerun, Reserve, Settlement, State, Status, Token};
-use tower_idempotency::{Fingerprint, Outcome, StorageKey};
+use tower_idempotency::{Fingerprint, KeptBody, NotRetained, Outcome, StorageKey};
 
 /// A time that is known to lie between two, counted from the start of the case. Exact where they are equal.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +18,8 @@ pub(super) struct When {
 pub(super) struct Undecided;
 
 impl When {
+    const BEFORE: Self = Self { earliest: Duration::ZERO, latest: Duration::ZERO };
+
     fn after(self, time: Duration) -> Self {
         Self { earliest: self.earliest.saturating_add(time), latest: self.latest.saturating_add(time) }
     }
@@ -49,6 +52,17 @@ struct Kept {
 pub(super) enum Expected {
     Acquired { attempt: u32, previous: Option<Previous> },
     Found(Box<Record>),
+}
+
+/// What a settling write should come to.
+#[derive(Clone, Copy)]
+pub(super) enum Settled {
+    Applied,
+    /// The record was gone.
+    Wrote,
+    /// The record that was taken over is there again.
+    PutBack,
+    LeaseLost,
 }
 
 /// A settling write as a store gets it.
@@ -92,9 +106,57 @@ impl Model {
         Ok(Expected::Found(Box::new(Record { fingerprint, attempt, token, state })))
     }
 
-    /// A pending record stands there now, whatever did before.
+    /// A pending record is there now, whatever was there before.
     pub(super) fn acquired(&mut self, lease: &Lease, now: When) {
-        let kept = Kept {
+        self.0.insert(lease.key, Kept::pending(lease, now));
+    }
+
+    /// Makes the write, and says what it should come to.
+    pub(super) fn settle(&mut self, lease: &Lease, write: &Given, now: When) -> Result<Settled, Undecided> {
+        let kept = match self.0.get(&lease.key) {
+            Some(kept) if !kept.expires.has_come(now)? => Some(kept),
+            _ => None,
+        };
+        let attempt = match kept {
+            Some(kept) if kept.token != lease.token => return Ok(Settled::LeaseLost),
+            Some(Kept { status: Status::Pending, attempt, .. }) => *attempt,
+            // It was sent a second time; what was stored the first time stays.
+            Some(Kept { status, .. }) if Some(*status) == write.status() => return Ok(Settled::Applied),
+            Some(_) => return Ok(Settled::LeaseLost),
+            // The record is gone.
+            None if write.status().is_some() => lease.attempt,
+            None => return Ok(Settled::LeaseLost),
+        };
+        let is_gone = kept.is_none();
+        let pending = Kept { attempt, ..Kept::pending(lease, now) };
+        let written = match write {
+            Given::Complete(outcome, retention) => {
+                let (status, outcome) = (Status::Success, Some(outcome.clone()));
+                Some(Kept { status, outcome, expires: now.after(*retention), ..pending })
+            }
+            Given::Fail(outcome, retention) => {
+                let (status, outcome) = (Status::Failed, outcome.clone());
+                Some(Kept { status, outcome, expires: now.after(*retention), ..pending })
+            }
+            Given::Renew => Some(pending),
+            Given::Release => Kept::put_back(lease, now),
+        };
+        let is_put_back = written.is_some() && matches!(write, Given::Release);
+        match written {
+            Some(written) => self.0.insert(lease.key, written),
+            None => self.0.remove(&lease.key),
+        };
+        Ok(match (is_gone, is_put_back) {
+            (true, _) => Settled::Wrote,
+            (_, true) => Settled::PutBack,
+            _ => Settled::Applied,
+        })
+    }
+}
+
+impl Kept {
+    fn pending(lease: &Lease, now: When) -> Self {
+        Self {
             fingerprint: lease.fingerprint,
             attempt: lease.attempt,
             token: lease.token,
@@ -102,45 +164,39 @@ impl Model {
             outcome: None,
             lapses: now.after(lease.lease),
             expires: now.after(lease.retention),
-        };
-        self.0.insert(lease.key, kept);
+        }
     }
 
-    /// Makes the write, and says what should be answered.
-    pub(super) fn settle(
-        &mut self,
-        lease: &Lease,
-        write: &Given,
-        now: When,
-    ) -> Result<Settlement, Undecided> {
-        let Some(kept) = self.0.get_mut(&lease.key).filter(|kept| kept.token == lease.token) else {
-            return Ok(Settlement::LeaseLost);
-        };
-        if kept.expires.has_come(now)? {
-            return Ok(Settlement::LeaseLost);
+    /// What a released attempt leaves; `None` after the first one.
+    fn put_back(lease: &Lease, now: When) -> Option<Self> {
+        let released = Self { token: lease.replaces?, ..Self::pending(lease, now) };
+        Some(match lease.previous? {
+            Previous::Failed { status } => {
+                let body = KeptBody::NotRetained(NotRetained::Failure);
+                let bare = |status| Outcome { status, headers: HeaderMap::new(), request_id: None, body };
+                Self { status: Status::Failed, outcome: status.map(bare), ..released }
+            }
+            _ => Self { lapses: When::BEFORE, ..released },
+        })
+    }
+}
+
+impl Given {
+    /// The status of the record that it stores a response in.
+    fn status(&self) -> Option<Status> {
+        match self {
+            Self::Complete(..) => Some(Status::Success),
+            Self::Fail(..) => Some(Status::Failed),
+            Self::Release | Self::Renew => None,
         }
-        let (status, outcome, retention) = match (kept.status, write) {
-            (Status::Pending, Given::Complete(outcome, retention)) => {
-                (Status::Success, Some(outcome), *retention)
-            }
-            (Status::Pending, Given::Fail(outcome, retention)) => {
-                (Status::Failed, outcome.as_ref(), *retention)
-            }
-            (Status::Pending, Given::Renew) => (Status::Pending, None, lease.retention),
-            (Status::Pending, Given::Release) => {
-                self.0.remove(&lease.key);
-                return Ok(Settlement::Applied);
-            }
-            // It was sent a second time; what was kept the first time stays.
-            (Status::Success, Given::Complete(..)) | (Status::Failed, Given::Fail(..)) => {
-                return Ok(Settlement::Applied);
-            }
-            _ => return Ok(Settlement::LeaseLost),
-        };
-        kept.status = status;
-        kept.outcome = outcome.cloned();
-        kept.lapses = now.after(lease.lease);
-        kept.expires = now.after(retention);
-        Ok(Settlement::Applied)
+    }
+}
+
+impl Settled {
+    pub(super) fn settlement(self) -> Settlement {
+        match self {
+            Self::Applied | Self::Wrote | Self::PutBack => Settlement::Applied,
+            Self::LeaseLost => Settlement::LeaseLost,
+        }
     }
 }

@@ -21,12 +21,13 @@ async fn a_damaged_row_is_an_error_and_stays_for_somebody_to_look_at() {
         "response_status = 42",
         "response_status = 4294967497",
         "response_headers = NULL",
-        "response_headers = 'no colon'",
-        "response_headers = CAST(x'ff3a20ff0a' AS TEXT)",
+        "response_headers = CAST('no colon' AS BLOB)",
+        "response_headers = x'ff3a20ff0a'",
         "response_body = NULL",
         "response_missing = 'eaten', response_body = NULL",
         "response_missing = 'lost'",
-        "response_trailers = '\u{100}: a'",
+        "response_trailers = CAST('\u{100}: a' AS BLOB)",
+        "response_request_id = '\u{e9}'",
     ];
     for (number, damage) in damages.into_iter().enumerate() {
         let name = format!("key-{number}");

@@ -131,7 +131,8 @@ async fn no_client_input_is_a_name_in_the_file_and_a_person_can_read_the_rest() 
     assert_eq!(rows[0].get::<Vec<u8>, _>("key").len(), 32);
     assert_eq!(text("status"), "success");
     assert_eq!(rows[0].get::<i64, _>("response_status"), 201);
-    assert_eq!(text("response_headers"), "content-type: text/plain; charset=utf-8\n");
+    let headers = rows[0].get::<Vec<u8>, _>("response_headers");
+    assert_eq!(headers, b"content-type: text/plain; charset=utf-8\n");
     assert_eq!(rows[0].get::<Vec<u8>, _>("response_body"), b"run 1");
     for column in ["created_at", "updated_at", "expires_at"] {
         let time = text(column);

@@ -86,13 +86,13 @@ async fn two_tables_in_one_file_are_two_stores() {
 async fn a_table_of_a_later_version_is_refused_and_left_as_it_is() {
     let file = File::new();
     let store = file.open().await;
-    file.run("UPDATE idempotency_records_version SET version = 2").await;
+    file.run("UPDATE idempotency_records_version SET version = 3").await;
     for error in [store.migrate().await.unwrap_err(), SqliteStore::open(file.path()).await.unwrap_err()] {
         assert_eq!(error.kind(), ErrorKind::Corrupt);
-        assert!(reasons(&error).contains("version 2"), "{}", reasons(&error));
+        assert!(reasons(&error).contains("has version 3"), "{}", reasons(&error));
     }
     let version = file.run("SELECT version FROM idempotency_records_version").await;
-    assert_eq!(version[0].get::<i64, _>(0), 2);
+    assert_eq!(version[0].get::<i64, _>(0), 3);
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ use ::sqlx::{Postgres, Row as _};
 use super::super::super::table::Answer;
 use super::super::super::tx::{Lost, Open};
 use super::super::super::{Lease, Status, StoreError};
-use super::super::error::{is_aborted, not_committed};
+use super::super::ended;
+use super::super::error::{is_aborted, is_conflict, not_committed, not_written};
 use super::super::statement::{Statement, Value};
 use super::PostgresTxStore;
 use crate::outcome::Outcome;
@@ -40,9 +41,27 @@ impl PostgresTxStore {
         let locks = self.locks(&lease.key, lease.fingerprint);
         let keep = &self.store.statements.keep;
         let written = write(keep, &mut open, lease, status, outcome, retention, &locks).await;
-        let written = written.map_err(not_committed)?;
+        let written = written.map_err(not_written)?;
         open.ended();
         Ok(written.is_some())
+    }
+
+    /// Rolls back. The number of an attempt after the first goes on in the record that it would have taken over.
+    pub(super) async fn undo(&self, open: Open<Postgres>, lease: &Lease) -> Result<(), StoreError> {
+        let mut open = open.rollback().await.map_err(not_committed)?;
+        let Some(replaces) = &lease.replaces else { return Ok(()) };
+        open.begun();
+        let values =
+            [Value::key(&lease.key), Value::token(replaces), Value::Number(Some(lease.attempt.into()))];
+        let counted = self.store.statements.count.run(open.connection_mut(), &values).await;
+        match counted {
+            Ok(_) => {}
+            // Another attempt has taken the record over meanwhile, and has the number.
+            Err(error) if is_conflict(&error) => {}
+            Err(error) => return Err(not_written(error)),
+        }
+        open.ended();
+        Ok(())
     }
 
     /// # Errors
@@ -78,17 +97,13 @@ pub(super) async fn write(
     last: &[i64],
 ) -> Result<Option<PgRow>, ::sqlx::Error> {
     let fingerprint = lease.fingerprint.to_bytes();
-    let replaces = open.replaces;
     let status = status.to_string();
-    let answer = outcome.map(Answer::of);
-    let status = Value::Text(Some(&status));
-    let (key, token) = (Value::key(&lease.key), Value::token(&lease.token));
-    let mut values = vec![key, token, status, Value::time(retention)];
-    values.extend(Value::answer(answer.as_ref()));
+    let response = outcome.map(Answer::of);
+    let mut values = ended(lease, &status, retention, response.as_ref());
     values.extend([
         Value::Bytes(Some(&fingerprint)),
         Value::Number(Some(lease.attempt.into())),
-        Value::Bytes(replaces.as_ref().map(|token| &token.as_bytes()[..])),
+        Value::Bytes(lease.replaces.as_ref().map(|token| &token.as_bytes()[..])),
     ]);
     values.extend(last.iter().map(|number| Value::Number(Some(*number))));
     statement.run(open.connection_mut(), &values).await

@@ -1,0 +1,8 @@
+-- failed -> failed, or abandoned -> abandoned, after an attempt in a transaction that was rolled back: only the number of
+-- the attempt goes on.
+-- Applies while the record is the one that the attempt would have taken over.
+-- $1 key   $2 token of that record   $3 number of the attempt
+UPDATE {records} SET attempt = $3::bigint
+WHERE key = $1::bytea AND token = $2::bytea AND attempt < $3::bigint AND status IN ('failed', 'pending')
+  AND expires_at > clock_timestamp()
+RETURNING true
