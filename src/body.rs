@@ -12,6 +12,10 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::LengthLimitError;
 use pin_project_lite::pin_project;
 
+mod drain;
+
+pub(crate) use drain::{after_draining, is_to_be_drained, read_or_drain};
+
 pin_project! {
     /// The body of a response that went through the layer: whole bytes, or the body of the inner service.
     pub struct ResponseBody<B>
@@ -225,12 +229,11 @@ impl ReadError {
 /// # Cancel safety
 ///
 /// What was read is lost with the future, as it is when the client hangs up.
-pub(crate) async fn read<B>(body: B, limit: usize) -> Result<Bytes, ReadError>
+pub(crate) async fn read<B>(mut body: Pin<&mut B>, limit: usize) -> Result<Bytes, ReadError>
 where
     B: Body,
     B::Error: Into<BoxError>,
 {
-    let mut body = std::pin::pin!(body);
     if body.size_hint().lower() > limit as u64 {
         return Err(ReadError::TooLarge { limit: Some(limit) });
     }

@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,8 +25,10 @@ use crate::telemetry;
 
 mod keys;
 mod policy;
+mod warned;
 
 pub use policy::{Class, InFlight, OnAbandoned, OnFailed, OnOutage, QuotaExceeded};
+use warned::Warned;
 
 pub(crate) type ScopeFn = dyn Fn(&Parts) -> Scope + Send + Sync;
 pub(crate) type Quota = dyn Fn(&Scope) -> Result<QuotaGuard, QuotaExceeded> + Send + Sync;
@@ -72,7 +73,7 @@ pub(crate) struct Config {
     pub(crate) packing: Packing,
     pub(crate) mark_first: bool,
     pub(crate) replay_marker: Option<HeaderName>,
-    pub(crate) warned: Arc<AtomicBool>,
+    pub(crate) warned: Arc<Warned>,
 }
 
 /// The headers that bear keys where nobody chose others: the first is this crate's own, the second that of the IETF draft.
@@ -106,7 +107,7 @@ impl Default for Config {
             in_flight_limit: None,
             quota: None,
             retry_after: Duration::from_secs(1),
-            classifier: Arc::new(|response: &Head| Class::of(response.status)),
+            classifier: Arc::new(Class::of_head),
             renderer: Arc::new(Rejection::render),
             kept: Kept::default(),
             packing: Packing::default(),

@@ -22,17 +22,18 @@ use crate::key::IdempotencyKey;
 use crate::rejection::Rejection;
 use crate::response;
 use crate::shared::Shared;
-use crate::store::{Conflict, Store};
+use crate::store::Store;
 use crate::task::{self, Caught};
-use crate::verdict::Verdict;
 
 mod admission;
 mod decide;
+mod judge;
 mod lease;
 mod limits;
 mod once;
 mod settle;
 
+use judge::judge;
 use once::GuardedBy;
 pub(crate) use once::{Done, Ended, Failure, Run, caller, once};
 
@@ -76,8 +77,8 @@ where
         let mut retries = config.retry_conflicts;
         loop {
             let again = (retries > 0).then(|| (inner.clone(), parts.clone(), wanted.clone()));
-            let request = Request::from_parts(parts, ReqBody::from(body.clone()));
-            let attempt = |run| call(run, inner, request, &config, &protocol, request_id.as_ref());
+            let body = body.clone();
+            let attempt = |run| call(run, inner, parts, body, &config, &protocol, request_id.as_ref());
             match (once(&shared, &config, &mut wanted, caller_gone.take(), attempt).await, again) {
                 (Ended::Conflict, Some(again)) => {
                     retries -= 1;
@@ -112,7 +113,7 @@ where
     B: Body,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let body = match body::read(body, config.max_request).await {
+    let body = match body::read_or_drain(body, config.max_request, parts).await {
         Ok(body) => body,
         Err(ReadError::TooLarge { limit }) => return Err(Rejection::RequestTooLarge { limit }),
         Err(ReadError::Broken) => return Err(Rejection::RequestUnreadable),
@@ -129,18 +130,21 @@ where
 async fn call<S, ReqBody, ResBody>(
     Run { attempt, guarded_by }: Run,
     mut inner: S,
-    mut request: Request<ReqBody>,
+    mut parts: Parts,
+    body: Bytes,
     config: &Config,
     protocol: &Protocol,
     request_id: Option<&HeaderValue>,
 ) -> Result<Done<Response<ResponseBody<ResBody>>>, Failure<S::Error>>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ReqBody: From<Bytes>,
     ResBody: Body<Data = Bytes>,
 {
     // A request that waits, is replayed or is rejected does not get here, so it takes no capacity of what stands inside.
     ready(&mut inner).await.map_err(Failure::NotBegun)?;
-    request.extensions_mut().insert(attempt);
+    parts.extensions.insert(attempt);
+    let request = Request::from_parts(parts, ReqBody::from(body));
     let response = inner.call(request).await.map_err(Failure::Erred)?;
     Ok(match guarded_by {
         GuardedBy::ItsRecord => judge(response, config, protocol, request_id.cloned()).await,
@@ -151,39 +155,6 @@ where
 
 async fn ready<S: Service<R>, R>(service: &mut S) -> Result<(), S::Error> {
     poll_fn(|cx| service.poll_ready(cx)).await
-}
-
-/// What a response means for the key, and what is stored of it.
-async fn judge<B>(
-    answer: Response<B>,
-    config: &Config,
-    protocol: &Protocol,
-    request_id: Option<HeaderValue>,
-) -> Done<Response<ResponseBody<B>>>
-where
-    B: Body<Data = Bytes>,
-{
-    let (mut head, body) = answer.into_parts();
-    // That of a service behind the handler would make a replay of a first answer.
-    head.headers.remove(response::RESULT);
-    let conflict = head.extensions.remove::<Conflict>().is_some();
-    let verdict = head.extensions.remove::<Verdict>().unwrap_or_default();
-    let protocol = protocol.of_answer(&head.headers);
-    let by_head = verdict.said_class().unwrap_or_else(|| (config.classifier)(&head));
-    let limit = protocol.limit(config, by_head);
-
-    let (answer, body) =
-        response::capture(head, body, limit, protocol.is_read_to_its_end(), config.capture_timeout).await;
-
-    let (by_status, status) = protocol.judged(&answer, body.as_ref().ok(), by_head);
-    let class = verdict.said_class().unwrap_or(by_status);
-    let keep = protocol.keep(verdict.said_keep().unwrap_or(config.kept.keep));
-    let outcome = body.map(|body| {
-        let outcome = config.kept.outcome(&answer, request_id, body, keep);
-        protocol.kept(config, (class, status), outcome)
-    });
-    let retention = verdict.said_retention().unwrap_or(config.retention);
-    Done { answer, class, outcome, retention, conflict }
 }
 
 impl<B: Body, E> Ended<Response<ResponseBody<B>>, E> {

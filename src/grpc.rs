@@ -43,13 +43,17 @@
 //!
 //! # What an answer means for the key
 //!
-//! | class | codes | a repeat |
+//! | class | codes | a retry |
 //! |---|---|---|
-//! | success | `OK`, `NOT_FOUND`, `ALREADY_EXISTS` | gets the same answer |
-//! | forgotten | `INVALID_ARGUMENT`, `FAILED_PRECONDITION`, `OUT_OF_RANGE`, `UNAUTHENTICATED`, `PERMISSION_DENIED`, `RESOURCE_EXHAUSTED`, `UNIMPLEMENTED` | is a first request: the client mends it, and keeps its key |
-//! | failed | `CANCELLED`, `UNKNOWN`, `DEADLINE_EXCEEDED`, `ABORTED`, `INTERNAL`, `UNAVAILABLE`, `DATA_LOSS`, and no status at all | runs again, unless [`OnFailed`](crate::OnFailed) says otherwise |
+//! | success | `OK`, `NOT_FOUND`, `ALREADY_EXISTS` | gets the same response |
+//! | forgotten | `INVALID_ARGUMENT`, `FAILED_PRECONDITION`, `OUT_OF_RANGE`, `UNAUTHENTICATED`, `PERMISSION_DENIED`, `RESOURCE_EXHAUSTED`, `UNIMPLEMENTED`, and an `ABORTED` that says when to retry | runs as if this call had not been: the client changes its request and keeps its key |
+//! | failed | `CANCELLED`, `UNKNOWN`, `DEADLINE_EXCEEDED`, any other `ABORTED`, `INTERNAL`, `UNAVAILABLE`, `DATA_LOSS`, and no status at all | runs again, unless [`OnFailed`](crate::OnFailed) says otherwise |
 //!
-//! [`Class::of_grpc`] says why, and a handler's [`Verdict`](crate::Verdict) comes before it. The record of
+//! An `ABORTED` says when to retry by `grpc-retry-pushback-ms` of 0 and more, by `retry-after`, or by a
+//! `google.rpc.RetryInfo`. A negative pushback says that it is of no use.
+//!
+//! [`Class::of_grpc`] says why, and a handler's [`Verdict`](crate::Verdict) comes before it. Before both comes a
+//! [`Rejection`] of another layer, which is never stored. The record of
 //! a call has the status that `code.proto` maps its code to, 404 for `NOT_FOUND` and 503 for `UNAVAILABLE`. By that go
 //! [`Attempt::previous`](crate::Attempt::previous), and what transaction mode commits.
 //!
@@ -103,16 +107,22 @@ use http_body::Body;
 use crate::body::ResponseBody;
 use crate::config::{Class, Config};
 use crate::outcome::{KeptBody, NotRetained, Outcome};
-use crate::rejection::Rejection;
+use crate::rejection::{Recognized, Rejection};
 use crate::response::Keep;
 
 mod code;
 mod details;
+mod metadata;
 mod refusal;
 
 pub use code::Code;
+use metadata::Metadata;
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
+/// What the retries of gRPC's own clients heed (gRFC A6): milliseconds to wait, or less than 0 for no
+/// retry at all.
+const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 const ESSENCE: &str = "application/grpc";
 
 /// Whether a request or an answer is gRPC, by its `Content-Type`. gRPC-Web is not.
@@ -186,9 +196,13 @@ impl Protocol {
                     KeptBody::Whole { trailers, .. } => trailers.as_ref(),
                     _ => None,
                 };
-                let class = class_of(answer, body);
-                let unread = if class == Class::Success { Code::Ok } else { Code::Unknown };
-                (class, code(answer.headers(), trailers).unwrap_or(unread).over_http())
+                let metadata = Metadata::of(answer, trailers);
+                let is_unread = !matches!(body, KeptBody::Whole { .. }) && !metadata.has_status();
+                // Its status is in trailers that were not read. A unary call that fails has no message.
+                if is_unread && answer.status() == StatusCode::OK {
+                    return (Class::Success, Code::Ok.over_http());
+                }
+                (metadata.class(), metadata.code().unwrap_or(Code::Unknown).over_http())
             }
         }
     }
@@ -201,19 +215,27 @@ impl Protocol {
         }
     }
 
-    /// What is kept of an answer that was judged. Of a failure that is not to be replayed it is the status alone: its headers may be
-    /// a message to the client.
-    pub(crate) fn kept(
-        &self,
-        config: &Config,
-        (class, status): (Class, StatusCode),
-        mut outcome: Outcome,
-    ) -> Outcome {
+    /// The rejection of another layer that a response tells of, if it does.
+    pub(crate) fn rejection<B>(&self, answer: &Response<B>, body: &KeptBody) -> Option<Recognized> {
+        let KeptBody::Whole { bytes, trailers } = body else {
+            return None;
+        };
+        if self.grpc.is_none() {
+            return Recognized::in_problem(answer.status(), answer.headers(), bytes);
+        }
+        let reason = Metadata::of(answer, trailers.as_ref()).details().reason?;
+        let code = std::str::from_utf8(&reason).ok()?.to_ascii_lowercase();
+        // A reason that only a later version knows may tell of an operation that had begun.
+        Some(Recognized::by_code(&code).unwrap_or(Recognized { had_begun: true }))
+    }
+
+    /// What is stored of a response that was judged. Of a failure that is not to be replayed it is the
+    /// status alone, because its headers may be a message to the client.
+    pub(crate) fn kept(&self, status: StatusCode, mut outcome: Outcome) -> Outcome {
         if self.grpc.is_some() {
             outcome.status = status;
-            if config.kept_bytes(class).is_none() {
+            if outcome.body == KeptBody::NotRetained(NotRetained::Failure) {
                 outcome.headers = HeaderMap::new();
-                outcome.body = KeptBody::NotRetained(NotRetained::Failure);
             }
         }
         outcome
@@ -229,26 +251,6 @@ impl Protocol {
         }
         replay
     }
-}
-
-fn class_of<B>(answer: &Response<B>, body: &KeptBody) -> Class {
-    let head = answer.headers();
-    match body {
-        KeptBody::Whole { trailers, .. } => class(head, trailers.as_ref()),
-        _ if head.contains_key(STATUS) || answer.status() != StatusCode::OK => class(head, None),
-        _ => Class::Success,
-    }
-}
-
-/// The class of an answer by its status.
-fn class(head: &HeaderMap, trailers: Option<&HeaderMap>) -> Class {
-    code(head, trailers).map_or(Class::Failed, Class::of_grpc)
-}
-
-/// The code of an answer, which stands in the trailers, or in the head if there is nothing else.
-fn code(head: &HeaderMap, trailers: Option<&HeaderMap>) -> Option<Code> {
-    let status = head.get(STATUS).or_else(|| trailers?.get(STATUS))?;
-    Code::parse(status.as_bytes())
 }
 
 #[cfg(test)]

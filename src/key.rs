@@ -24,7 +24,8 @@ mod made;
 #[cfg(feature = "strict-keys")]
 mod strict;
 
-/// The key that the client chose for one operation: 1 to 255 bytes of visible ASCII, quotes taken off.
+/// The key that the client chose for one operation: 1 to 255 bytes of visible ASCII, quotes taken off. In
+/// strict mode (`IdempotencyKey::parse_strict`) it may contain spaces too.
 ///
 /// `Debug` tells the length only: keys are the client's secret and stay out of logs.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -49,13 +50,17 @@ impl IdempotencyKey {
 
     /// A key as it is, where quotes are no quotes.
     pub(crate) fn bare(key: &[u8]) -> Result<Self, KeyError> {
+        Self::of_bytes(key, |byte| byte.is_ascii_graphic())
+    }
+
+    fn of_bytes(key: &[u8], is_allowed: fn(u8) -> bool) -> Result<Self, KeyError> {
         if key.is_empty() {
             return Err(KeyError::Empty);
         }
         if key.len() > Self::MAX_LEN {
             return Err(KeyError::TooLong { len: key.len() });
         }
-        if !key.iter().all(u8::is_ascii_graphic) {
+        if !key.iter().copied().all(is_allowed) {
             return Err(KeyError::NotVisibleAscii);
         }
         let key = std::str::from_utf8(key).map_err(|_| KeyError::NotVisibleAscii)?;
@@ -66,6 +71,12 @@ impl IdempotencyKey {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether an RFC 9651 String may contain the byte: visible ASCII or a space.
+#[cfg(any(feature = "strict-keys", feature = "client"))]
+fn is_of_string(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~')
 }
 
 /// Takes the escapes of an RFC 9651 String away: only `\"` and `\\` exist.
@@ -102,7 +113,8 @@ pub enum KeyError {
         /// How many bytes it has.
         len: usize,
     },
-    /// A byte is not visible ASCII (0x21 to 0x7E): a space, a control byte, or a byte beyond ASCII.
+    /// A byte is not visible ASCII (0x21 to 0x7E): a space, a control byte, or a byte beyond ASCII. In strict
+    /// mode a space is part of the key, and anything else is [`NotAString`](Self::NotAString).
     NotVisibleAscii,
     /// The value starts with a quote but is not one whole RFC 9651 String.
     Quoting,

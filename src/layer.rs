@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use http::Method;
 use http::request::Parts;
@@ -57,6 +56,9 @@ impl<St: Store> IdempotencyLayer<St> {
     }
 
     /// Sets which methods are guarded; all others pass through untouched. Default: POST and PATCH.
+    ///
+    /// A key on a method that is not guarded has no effect. The layer and its clones log it once for each
+    /// method. All methods that RFC 9110 and RFC 5789 do not define count as one.
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
@@ -134,7 +136,7 @@ impl<S, St: Store> Layer<S> for IdempotencyLayer<St> {
 
     fn layer(&self, inner: S) -> Self::Service {
         // A router lays the layer around each of its routes; one warning will do.
-        if self.config.scope.is_none() && !self.config.warned.swap(true, Ordering::Relaxed) {
+        if self.config.scope.is_none() && self.config.warned.is_first_without_scope() {
             tracing::warn!(
                 "no scope is set: all callers share their idempotency keys, and each can replay the answers of another"
             );

@@ -120,6 +120,7 @@ pub mod grpc;
 #[path = "grpc/off.rs"]
 mod grpc;
 pub mod guide;
+mod headers;
 mod key;
 mod layer;
 mod mutex;

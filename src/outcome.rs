@@ -20,7 +20,7 @@ pub struct Outcome {
     pub status: StatusCode,
     /// The safe headers, repeated ones in their order.
     pub headers: HeaderMap,
-    /// The request id under which the answer was first given.
+    /// The request id under which the answer was first given, if it is visible ASCII of at most 128 bytes.
     pub request_id: Option<HeaderValue>,
     /// The body, or why there is none.
     pub body: KeptBody,
@@ -45,6 +45,19 @@ pub enum KeptBody {
     NotRetained(NotRetained),
 }
 
+impl KeptBody {
+    /// What is left of the body under a limit. `None` is for a response whose body is not stored.
+    pub(crate) fn within(self, limit: Option<usize>) -> Self {
+        match (limit, self) {
+            (None, _) => Self::NotRetained(NotRetained::Failure),
+            (Some(limit), Self::Whole { bytes, .. }) if bytes.len() > limit => {
+                Self::NotRetained(NotRetained::TooLarge)
+            }
+            (Some(_), body) => body,
+        }
+    }
+}
+
 /// Why the body of an answer was not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -67,14 +80,49 @@ pub enum NotRetained {
 
 const VERSION: u8 = 1;
 
-/// Bits of the byte that says what is kept. The lower three and the sixth tell of the body, or why there is none.
+/// The byte that says what is stored: the kind of body in its lower half, and flags.
 mod kept {
-    pub(super) const BODY: u8 = 0b0010_0111;
-    pub(super) const TRAILERS: u8 = 0b0000_1000;
-    pub(super) const REQUEST_ID: u8 = 0b0001_0000;
+    pub(super) const BODY: u8 = 0b0000_1111;
+    pub(super) const TRAILERS: u8 = 0b0001_0000;
+    pub(super) const REQUEST_ID: u8 = 0b0010_0000;
     /// The request id is sensitive.
-    pub(super) const SENSITIVE_ID: u8 = 0b0010_0000;
+    pub(super) const SENSITIVE_ID: u8 = 0b0100_0000;
     pub(super) const ALL: u8 = BODY | TRAILERS | REQUEST_ID | SENSITIVE_ID;
+
+    pub(super) const WHOLE: u8 = 0;
+    pub(super) const OMITTED: u8 = 6;
+    pub(super) const PACKED: u8 = 7;
+}
+
+impl NotRetained {
+    /// Each with the kind of body that it is in a frame, and its word in a table.
+    const ALL: [(Self, u8, &'static str); 7] = [
+        (Self::TooLarge, 1, "too large"),
+        (Self::Streamed, 2, "streamed"),
+        (Self::Failure, 3, "failure"),
+        (Self::Lost, 4, "lost"),
+        (Self::Withheld, 5, "withheld"),
+        (Self::Rejected, 8, "rejected"),
+        (Self::Stalled, 9, "stalled"),
+    ];
+
+    fn kind(self) -> u8 {
+        Self::ALL.iter().find(|(reason, ..)| *reason == self).map_or(kept::BODY, |(_, kind, _)| *kind)
+    }
+
+    fn of_kind(kind: u8) -> Result<Self, Malformed> {
+        Self::ALL.iter().find(|(_, known, _)| *known == kind).map(|(reason, ..)| *reason).ok_or(Malformed)
+    }
+
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(reason, ..)| *reason == self).map_or("", |(.., word)| *word)
+    }
+
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn of_word(word: &str) -> Result<Self, Malformed> {
+        Self::ALL.iter().find(|(.., known)| *known == word).map(|(reason, ..)| *reason).ok_or(Malformed)
+    }
 }
 
 impl Outcome {
@@ -107,16 +155,10 @@ impl Outcome {
     /// Writes the frame without the bytes of the body, for a store that keeps large bodies by themselves.
     pub(crate) fn encode_head(&self, frame: &mut Vec<u8>) {
         let (body, trailers) = match &self.body {
-            KeptBody::Whole { trailers, .. } => (0, trailers.as_ref()),
-            KeptBody::NotRetained(NotRetained::TooLarge) => (1, None),
-            KeptBody::NotRetained(NotRetained::Streamed) => (2, None),
-            KeptBody::NotRetained(NotRetained::Failure) => (3, None),
-            KeptBody::NotRetained(NotRetained::Lost) => (4, None),
-            KeptBody::NotRetained(NotRetained::Withheld) => (5, None),
-            KeptBody::Omitted => (6, None),
-            KeptBody::Packed(_) => (7, None),
-            KeptBody::NotRetained(NotRetained::Rejected) => (0x20, None),
-            KeptBody::NotRetained(NotRetained::Stalled) => (0x21, None),
+            KeptBody::Whole { trailers, .. } => (kept::WHOLE, trailers.as_ref()),
+            KeptBody::Omitted => (kept::OMITTED, None),
+            KeptBody::Packed(_) => (kept::PACKED, None),
+            KeptBody::NotRetained(reason) => (reason.kind(), None),
         };
         let mut what = body;
         if trailers.is_some() {
@@ -194,18 +236,11 @@ impl Outcome {
             _ => return Err(Malformed),
         };
         let body = match what & kept::BODY {
-            0 => KeptBody::Whole { bytes, trailers },
-            7 if trailers.is_none() => KeptBody::Packed(bytes),
+            kept::WHOLE => KeptBody::Whole { bytes, trailers },
+            kept::PACKED if trailers.is_none() => KeptBody::Packed(bytes),
             _ if length > 0 || trailers.is_some() => return Err(Malformed),
-            1 => KeptBody::NotRetained(NotRetained::TooLarge),
-            2 => KeptBody::NotRetained(NotRetained::Streamed),
-            3 => KeptBody::NotRetained(NotRetained::Failure),
-            4 => KeptBody::NotRetained(NotRetained::Lost),
-            5 => KeptBody::NotRetained(NotRetained::Withheld),
-            6 => KeptBody::Omitted,
-            0x20 => KeptBody::NotRetained(NotRetained::Rejected),
-            0x21 => KeptBody::NotRetained(NotRetained::Stalled),
-            _ => return Err(Malformed),
+            kept::OMITTED => KeptBody::Omitted,
+            kind => KeptBody::NotRetained(NotRetained::of_kind(kind)?),
         };
         Ok((Self { status, headers, request_id, body }, missing))
     }

@@ -5,18 +5,52 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
+use crate::headers::flag;
 use crate::key::KeyError;
 use crate::store::ErrorKind;
 
+mod elsewhere;
+#[cfg(test)]
+pub(crate) mod given;
+mod spec;
 mod words;
+
+pub(crate) use elsewhere::{LONGEST_PROBLEM, Recognized, may_be_rejection};
+#[cfg(feature = "client")]
+pub(crate) use elsewhere::{code, is_problem};
+
+/// The media type of a problem document (RFC 9457).
+const PROBLEM: &str = "application/problem+json";
 
 /// Tells clients, whatever they do with a 409 otherwise, that to send the request again is of no use.
 pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
+/// Whether a response says that the same request may go well later. `X-Should-Retry` decides, and
+/// without it `Retry-After` does.
+pub(crate) fn asks_again(headers: &HeaderMap) -> bool {
+    flag(headers, &SHOULD_RETRY).unwrap_or_else(|| headers.contains_key(header::RETRY_AFTER))
+}
+
 /// Why the layer answered in place of the handler.
 ///
-/// It stands in the extensions of the response, so that layers outside can count and log it. No refusal repeats the
-/// key.
+/// It is in the extensions of the response, so that layers outside can count and log it. No rejection
+/// contains the key.
+///
+/// # Layers inside of a layer
+///
+/// A layer never stores the rejection of another one as the result of its own operation. It recognizes
+/// a rejection by:
+///
+/// - the `Rejection` in the extensions of the response,
+/// - `application/problem+json` with a status from 400 on, and one of these [codes](Self::code),
+/// - over gRPC, an `ErrorInfo` of the domain `tower-idempotency`.
+///
+/// The record is then as it was before the attempt. Two kinds are `failed`, because their operation had
+/// begun: [`CommitUnconfirmed`](Self::CommitUnconfirmed) and [`TransactionLost`](Self::TransactionLost).
+/// This comes before a [`Verdict`](crate::Verdict) and before a classifier.
+///
+/// A [renderer](crate::IdempotencyLayer::renderer) that changes the content type or the code hides a
+/// rejection from a layer in another process. So does a compression of the response in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rejection {
@@ -115,42 +149,12 @@ impl OnMismatch {
 impl Rejection {
     /// The status of the refusal.
     pub fn status(&self) -> StatusCode {
-        match self {
-            Self::KeyMissing | Self::KeyInvalid(_) | Self::RequestUnreadable => StatusCode::BAD_REQUEST,
-            Self::RequestTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::KeyReused { status } => status.status(),
-            Self::QuotaExceeded { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::InFlight { .. }
-            | Self::ResultNotRetained { .. }
-            | Self::OutcomeUnknown
-            | Self::AttemptFailed { .. } => StatusCode::CONFLICT,
-            Self::TooManyInFlight { .. }
-            | Self::ShuttingDown { .. }
-            | Self::StoreUnavailable { .. }
-            | Self::CommitUnconfirmed { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::TransactionLost => StatusCode::INTERNAL_SERVER_ERROR,
-        }
+        self.spec().status
     }
 
     /// The `code` member of the problem document: stable, for programs to act on.
     pub fn code(&self) -> &'static str {
-        match self {
-            Self::KeyMissing => "idempotency_key_missing",
-            Self::KeyInvalid(_) => "idempotency_key_invalid",
-            Self::RequestUnreadable => "request_unreadable",
-            Self::RequestTooLarge { .. } => "request_too_large",
-            Self::KeyReused { .. } => "idempotency_key_reused",
-            Self::InFlight { .. } => "idempotency_key_in_flight",
-            Self::ResultNotRetained { .. } => "idempotency_result_not_retained",
-            Self::OutcomeUnknown => "idempotency_outcome_unknown",
-            Self::AttemptFailed { .. } => "idempotency_attempt_failed",
-            Self::TooManyInFlight { .. } => "idempotency_too_many_in_flight",
-            Self::QuotaExceeded { .. } => "idempotency_quota_exceeded",
-            Self::ShuttingDown { .. } => "idempotency_shutting_down",
-            Self::StoreUnavailable { .. } => "idempotency_store_unavailable",
-            Self::CommitUnconfirmed { .. } => "idempotency_commit_unconfirmed",
-            Self::TransactionLost => "idempotency_transaction_lost",
-        }
+        self.spec().code
     }
 
     /// When to send the request again, if that may help.
@@ -169,13 +173,7 @@ impl Rejection {
     /// `Some(false)` if the same request will get the same refusal for as long as the record stands. Clients that
     /// retry every 409 are told so by `X-Should-Retry`.
     pub fn should_retry(&self) -> Option<bool> {
-        match self {
-            Self::KeyReused { .. }
-            | Self::ResultNotRetained { .. }
-            | Self::OutcomeUnknown
-            | Self::AttemptFailed { .. } => Some(false),
-            _ => None,
-        }
+        self.spec().should_retry
     }
 
     /// The status of the answer that the operation first had, where the refusal tells of one.
@@ -206,9 +204,7 @@ impl Rejection {
     pub fn render(&self) -> Response<Bytes> {
         let mut response = Response::new(Bytes::from(self.problem().to_string()));
         *response.status_mut() = self.status();
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
         response
     }
 

@@ -10,7 +10,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use crate::body::ResponseBody;
+use crate::body::{self, ResponseBody};
 use crate::config::Config;
 use crate::flow;
 use crate::future::ResponseFuture;
@@ -74,6 +74,7 @@ where
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         if !self.config.guards(request.method()) {
+            self.config.passes_through(request.method(), request.headers());
             return ResponseFuture::pass_through(self.inner.clone(), request);
         }
         // A client that sends the marker must not make the handler, or a log, believe in a replay.
@@ -82,9 +83,9 @@ where
             Ok(Some(key)) => Some(key),
             // The flow reads the body, and looks there.
             Ok(None) if self.config.key_pointer.is_some() => None,
-            Ok(None) if self.config.require_key => return self.refused(&request, Rejection::KeyMissing),
+            Ok(None) if self.config.require_key => return self.refused(request, Rejection::KeyMissing),
             Ok(None) => return ResponseFuture::pass_through(self.inner.clone(), request),
-            Err(error) => return self.refused(&request, Rejection::KeyInvalid(error)),
+            Err(error) => return self.refused(request, Rejection::KeyInvalid(error)),
         };
         let (inner, config, shared) =
             (self.inner.clone(), Arc::clone(&self.config), Arc::clone(&self.shared));
@@ -93,10 +94,20 @@ where
 }
 
 impl<S, St> Idempotency<S, St> {
-    fn refused<R, B: Body>(&self, request: &Request<R>, rejection: Rejection) -> ResponseFuture<S, R, B>
+    /// A rejection that is given before the body of the request was read.
+    fn refused<R, B>(&self, request: Request<R>, rejection: Rejection) -> ResponseFuture<S, R, B>
     where
         S: Service<Request<R>>,
+        R: Body + Send + 'static,
+        B: Body + Send + 'static,
+        B::Error: Send,
+        S::Error: Send + 'static,
     {
-        ResponseFuture::refused(Protocol::of(request.headers()).refuse(&self.config, rejection))
+        let (head, body) = request.into_parts();
+        let response = Protocol::of(&head.headers).refuse(&self.config, rejection);
+        if body::is_to_be_drained(&body, &head) {
+            return ResponseFuture::guarded(body::after_draining(body, Ok(response)));
+        }
+        ResponseFuture::refused(response)
     }
 }

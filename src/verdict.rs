@@ -22,6 +22,8 @@ use crate::response::Keep;
 /// # declined();
 /// ```
 ///
+/// It has no say in the [`Rejection`](crate::Rejection) of another layer, which is never stored.
+///
 /// It does not change what transaction mode commits: an answer of 400 and above is kept and replayed if it is a success, but what the
 /// handler wrote is rolled back unless the store's `commits` says otherwise.
 ///
@@ -49,7 +51,8 @@ impl Verdict {
         Self { class: Some(Class::Failed), ..Self::new() }
     }
 
-    /// Nothing happened: no record is left. In transaction mode the attempt is rolled back.
+    /// Nothing happened: the record is as it was before the attempt, so after a first attempt there is none. In
+    /// transaction mode the attempt is rolled back.
     pub fn forget() -> Self {
         Self { class: Some(Class::Forget), ..Self::new() }
     }

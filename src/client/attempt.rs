@@ -15,10 +15,11 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::body::ResponseBody;
-use crate::client::conclusion::{Conclusion, has_media_type};
+use crate::client::conclusion::Conclusion;
 use crate::client::error::{BoxError, Error, ErrorKind};
 use crate::client::retry_after::retry_after;
 use crate::client::settings::Settings;
+use crate::headers::has_media_type;
 use crate::key::IdempotencyKey;
 use crate::outcome::KeptBody;
 use crate::response::capture;

@@ -1,9 +1,9 @@
 //! What an answer says of the operation: the rules by which keys are kept, dropped and repeated.
 
 use http::{HeaderMap, HeaderName, StatusCode, header};
-use serde_json::Value;
 
-use crate::rejection::SHOULD_RETRY;
+use crate::headers::flag;
+use crate::rejection::{SHOULD_RETRY, code, is_problem};
 use crate::response::RESULT;
 
 /// What an answer says of the operation that was asked for. [`ClientLayer`](super::ClientLayer) puts it into the
@@ -22,9 +22,6 @@ use Conclusion::{Again, Definitive, Open};
 
 /// How the answer of a replay is marked by Stripe, and by servers that follow it.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-
-/// A problem document that is longer is not read.
-const LONGEST_PROBLEM: usize = 64 << 10;
 
 impl Conclusion {
     /// Judges an answer by its status, its headers and, where they do not say enough, its body (empty if it is not
@@ -75,7 +72,8 @@ fn conflict(headers: &HeaderMap, body: &[u8], should_retry: Option<bool>, is_rep
     if is_replay {
         return Definitive;
     }
-    match code(headers, body).as_deref() {
+    let code = if is_problem(headers) { code(body) } else { None };
+    match code.as_deref() {
         Some("idempotency_result_not_retained") => Definitive,
         Some("idempotency_key_reused" | "idempotency_outcome_unknown" | "idempotency_attempt_failed") => Open,
         _ if should_retry.is_some() => Open,
@@ -88,31 +86,6 @@ fn conflict(headers: &HeaderMap, body: &[u8], should_retry: Option<bool>, is_rep
 /// Whether the answer was given before, and is now given again.
 pub(crate) fn is_replay(headers: &HeaderMap) -> bool {
     [RESULT, REPLAYED].iter().any(|marker| flag(headers, marker) == Some(true))
-}
-
-fn flag(headers: &HeaderMap, name: &HeaderName) -> Option<bool> {
-    let value = headers.get(name)?.as_bytes().trim_ascii();
-    let is = |word: &str| value.eq_ignore_ascii_case(word.as_bytes());
-    if is("true") { Some(true) } else { is("false").then_some(false) }
-}
-
-fn code(headers: &HeaderMap, body: &[u8]) -> Option<String> {
-    if body.len() > LONGEST_PROBLEM || !is_problem(headers) {
-        return None;
-    }
-    let problem: Value = serde_json::from_slice(body).ok()?;
-    problem["code"].as_str().map(str::to_owned)
-}
-
-fn is_problem(headers: &HeaderMap) -> bool {
-    has_media_type(headers, "application/problem+json")
-}
-
-/// Whether this is the media type of the body, whatever its parameters.
-pub(crate) fn has_media_type(headers: &HeaderMap, name: &str) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media_type = content_type.and_then(|value| value.split(';').next()).map(str::trim);
-    media_type.is_some_and(|media_type| media_type.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

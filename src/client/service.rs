@@ -1,7 +1,7 @@
 //! [`Client`]: send this request under a key, or pass it on.
 
 use std::fmt;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
@@ -95,7 +95,7 @@ where
     B::Error: Into<BoxError>,
 {
     let unsent = |kind| Error::new(kind, 0, None);
-    let body = tokio::time::timeout(settings.total_timeout, read(body, settings.max_request)).await;
+    let body = tokio::time::timeout(settings.total_timeout, read(pin!(body), settings.max_request)).await;
     let body = body.map_err(|_| unsent(ErrorKind::Unreadable))?.map_err(|error| match error {
         ReadError::TooLarge { .. } => unsent(ErrorKind::TooLarge),
         ReadError::Broken => unsent(ErrorKind::Unreadable),

@@ -97,7 +97,7 @@ impl Settings {
     }
 }
 
-/// The key as a header has it. Keys are visible ASCII, so that none is left out.
+/// The key as a header has it. Keys are visible ASCII and spaces, so that none is left out.
 pub(crate) fn value(key: &IdempotencyKey, is_quoted: bool) -> HeaderValue {
     let text = HeaderValue::try_from(key.written(is_quoted));
     let mut value = text.unwrap_or_else(|_| HeaderValue::from_static(""));

@@ -1,7 +1,7 @@
 //! Where the key of a request comes from: headers, or the body. Never the URL, which stands in logs and histories, and never
 //! a cookie, which a browser sends along with what somebody else wrote.
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, Method, header};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
@@ -17,6 +17,19 @@ impl Config {
             found = agreed(found, self.key_in(headers, name)?)?;
         }
         Ok(found)
+    }
+
+    /// Logs a key on a method that is not guarded, once for each method: its client takes the request
+    /// for one that is safe to retry.
+    pub(crate) fn passes_through(&self, method: &Method, headers: &HeaderMap) {
+        let has_key = || self.headers.iter().any(|name| headers.contains_key(name));
+        if !self.warned.has_method(method) && has_key() && self.warned.is_first_with_method(method) {
+            tracing::warn!(
+                %method,
+                "a request with an idempotency key passed through unguarded, because its method is not guarded: a \
+                 retry runs again; add the method by `IdempotencyLayer::methods`, or send no key with it"
+            );
+        }
     }
 
     fn key_in(&self, headers: &HeaderMap, name: &HeaderName) -> Result<Option<IdempotencyKey>, KeyError> {

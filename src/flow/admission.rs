@@ -18,10 +18,6 @@ use crate::waiting::{News, Place, Turn};
 
 /// What a request may do.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives for a moment, and a box would cost more than the move"
-)]
 pub(super) enum Admission {
     /// The key is the request's: run the operation.
     Run(Reserved),

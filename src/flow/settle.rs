@@ -25,6 +25,10 @@ pub(super) enum Written {
 }
 
 /// What became of the record.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for a moment, and a box would cost more than the move"
+)]
 pub(super) enum Settled {
     /// The end of the attempt is in the store, or is written in the background until it is.
     Stored,

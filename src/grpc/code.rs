@@ -65,6 +65,11 @@ impl Code {
         ALL.get(number).copied()
     }
 
+    /// The code with this number.
+    pub(super) fn of(number: u8) -> Self {
+        ALL.get(usize::from(number)).copied().unwrap_or(Self::Unknown)
+    }
+
     /// The status that `google/rpc/code.proto` maps it to.
     pub(super) fn over_http(self) -> StatusCode {
         let status = match self {
@@ -90,10 +95,20 @@ impl Class {
     /// this, not now": `INVALID_ARGUMENT`, `FAILED_PRECONDITION`, `OUT_OF_RANGE`, `UNAUTHENTICATED`, `PERMISSION_DENIED`,
     /// `RESOURCE_EXHAUSTED` and `UNIMPLEMENTED`. All others are failures: nobody can say how far the call got.
     ///
-    /// It follows [`Class::of`] by the HTTP mapping in
-    /// [`google/rpc/code.proto`](https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto), but for three:
-    /// `CANCELLED` and `ABORTED` ask for a retry where their 499 and 409 would be definitive, and `UNIMPLEMENTED` is
-    /// answered before anything was done, unlike other 5xx.
+    /// It agrees with [`Class::of`] by the HTTP mapping in
+    /// [`google/rpc/code.proto`](https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto),
+    /// but for three:
+    ///
+    /// | code | mapped to | here | because |
+    /// |---|---|---|---|
+    /// | `CANCELLED` | 499, success | failed | the call was cut off, and it is unknown how far it got |
+    /// | `ABORTED` | 409, success | failed | it asks for a retry of the whole operation, where a plain 409 is a result |
+    /// | `UNIMPLEMENTED` | 501, failed | forgotten | no handler ran |
+    ///
+    /// `FAILED_PRECONDITION` is mapped to 400 and means what 412 means. Both are forgotten.
+    ///
+    /// The layer reads more than the code: an `ABORTED` that says when to retry is forgotten, as a 409 that
+    /// does so.
     pub fn of_grpc(code: Code) -> Self {
         match code {
             Code::Ok | Code::NotFound | Code::AlreadyExists => Self::Success,

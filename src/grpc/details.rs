@@ -1,21 +1,26 @@
-//! The details of a refusal, in the messages that `google/rpc/status.proto` and `error_details.proto` define.
+//! The details of a status, in the messages that `google/rpc/status.proto` and
+//! `error_details.proto` define: those of a rejection are written here, and those of any response read.
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::Code;
 use crate::config::LONGEST_WAIT;
-use crate::frame::Writer;
+use crate::frame::{Reader, Writer};
 use crate::rejection::Rejection;
 
 /// Who gives the reasons: they are unique within it.
 const DOMAIN: &str = "tower-idempotency";
+const ERROR_INFO: &str = "google.rpc.ErrorInfo";
+const RETRY_INFO: &str = "google.rpc.RetryInfo";
 
 /// A `google.rpc.Status` with the code, the message, an `ErrorInfo`, and a `RetryInfo` if it says when to ask again.
 pub(super) fn status(rejection: &Rejection, code: Code, message: &str) -> Vec<u8> {
     let mut status = Message::new().number(1, u64::from(code.number())).bytes(2, message.as_bytes());
-    status = status.message(3, &any("google.rpc.ErrorInfo", &error_info(rejection)));
+    status = status.message(3, &any(ERROR_INFO, &error_info(rejection)));
     if let Some(after) = rejection.retry_after() {
-        status = status.message(3, &any("google.rpc.RetryInfo", &retry_info(after)));
+        status = status.message(3, &any(RETRY_INFO, &retry_info(after)));
     }
     status.0
 }
@@ -46,6 +51,52 @@ fn retry_info(after: Duration) -> Message {
 fn any(name: &str, message: &Message) -> Message {
     let type_url = format!("type.googleapis.com/{name}");
     Message::new().bytes(1, type_url.as_bytes()).message(2, message)
+}
+
+/// What the details of a status say, as far as this crate reads them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    /// The reason of a rejection of this crate.
+    pub(super) reason: Option<Bytes>,
+    /// Whether they say when to retry.
+    pub(super) has_retry_info: bool,
+}
+
+/// Reads a `google.rpc.Status`. What is damaged or unknown says nothing.
+pub(super) fn read(status: Bytes) -> Told {
+    let mut told = Told::default();
+    for detail in fields(status, 3) {
+        let type_url = field(&detail, 1);
+        let value = field(&detail, 2);
+        if type_url.ends_with(RETRY_INFO.as_bytes()) {
+            told.has_retry_info = true;
+        } else if type_url.ends_with(ERROR_INFO.as_bytes()) && field(&value, 2) == DOMAIN {
+            told.reason = Some(field(&value, 1));
+        }
+    }
+    told
+}
+
+/// The last field with this number, as parsers of Protocol Buffers take it; empty if there is none.
+fn field(message: &Bytes, number: usize) -> Bytes {
+    fields(message.clone(), number).last().unwrap_or_default()
+}
+
+/// The fields with this number that have a length. A damaged field is the last one read.
+fn fields(message: Bytes, number: usize) -> impl Iterator<Item = Bytes> {
+    let mut reader = Reader::new(message);
+    let all = std::iter::from_fn(move || {
+        let tag = reader.number().ok()?;
+        let value = match tag & 7 {
+            0 => reader.number().map(|_| Bytes::new()),
+            1 => reader.take(8),
+            2 => reader.sized(),
+            5 => reader.take(4),
+            _ => return None,
+        };
+        Some((tag, value.ok()?))
+    });
+    all.filter_map(move |(tag, value)| (tag == number << 3 | 2).then_some(value))
 }
 
 /// The bytes of a message of Protocol Buffers, written field by field.

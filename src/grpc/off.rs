@@ -7,7 +7,7 @@ use http_body::Body;
 use crate::body::ResponseBody;
 use crate::config::{Class, Config};
 use crate::outcome::{KeptBody, Outcome};
-use crate::rejection::Rejection;
+use crate::rejection::{Recognized, Rejection};
 use crate::response::Keep;
 
 #[derive(Clone)]
@@ -47,7 +47,14 @@ impl Protocol {
         keep
     }
 
-    pub(crate) fn kept(&self, _: &Config, _: (Class, StatusCode), outcome: Outcome) -> Outcome {
+    pub(crate) fn rejection<B>(&self, answer: &Response<B>, body: &KeptBody) -> Option<Recognized> {
+        let KeptBody::Whole { bytes, .. } = body else {
+            return None;
+        };
+        Recognized::in_problem(answer.status(), answer.headers(), bytes)
+    }
+
+    pub(crate) fn kept(&self, _: StatusCode, outcome: Outcome) -> Outcome {
         outcome
     }
 

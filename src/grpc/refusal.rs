@@ -6,30 +6,16 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::Body;
 
-use super::{Code, STATUS, details};
+use super::{Code, DETAILS, PUSHBACK, STATUS, details};
 use crate::body::ResponseBody;
 use crate::rejection::Rejection;
 
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
-const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
-/// What the retries of gRPC's own clients heed (gRFC A6): milliseconds to wait, or less than 0 for no retry at all.
-const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
 impl Rejection {
     /// The code of the refusal when the request is gRPC; [`grpc`](crate::grpc) says why.
     pub fn grpc_code(&self) -> Code {
-        match self {
-            Self::KeyMissing | Self::KeyInvalid(_) | Self::RequestUnreadable => Code::InvalidArgument,
-            Self::RequestTooLarge { .. } | Self::QuotaExceeded { .. } => Code::ResourceExhausted,
-            Self::KeyReused { .. } | Self::ResultNotRetained { .. } => Code::AlreadyExists,
-            Self::InFlight { .. } => Code::Aborted,
-            Self::OutcomeUnknown | Self::AttemptFailed { .. } => Code::FailedPrecondition,
-            Self::TooManyInFlight { .. }
-            | Self::ShuttingDown { .. }
-            | Self::StoreUnavailable { .. }
-            | Self::CommitUnconfirmed { .. } => Code::Unavailable,
-            Self::TransactionLost => Code::Internal,
-        }
+        Code::of(self.spec().grpc)
     }
 }
 

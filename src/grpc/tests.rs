@@ -3,9 +3,17 @@
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 
-use super::{Code, Protocol, class, class_of, content_type, is_grpc};
+use super::metadata::Metadata;
+use super::{Code, Protocol, content_type, is_grpc};
 use crate::config::Class;
 use crate::outcome::{KeptBody, NotRetained};
+
+/// The class of a response to a gRPC request, by its head and its trailers.
+fn class(head: &HeaderMap, trailers: Option<&HeaderMap>) -> Class {
+    let mut answer = Response::new(());
+    *answer.headers_mut() = head.clone();
+    Metadata::of(&answer, trailers).class()
+}
 
 fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
     lines.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
@@ -68,6 +76,50 @@ fn every_code_has_its_class() {
 }
 
 #[test]
+fn a_code_means_what_its_status_over_http_means_but_for_three() {
+    let differs = |number: &u8| {
+        let code = Code::parse(number.to_string().as_bytes()).unwrap();
+        Class::of_grpc(code) != Class::of(code.over_http())
+    };
+    let codes = [Code::Cancelled, Code::Aborted, Code::Unimplemented];
+    assert_eq!((0..17).filter(differs).collect::<Vec<_>>(), codes.map(Code::number));
+    // The one that gRPC uses for a precondition, and that of HTTP.
+    assert_eq!(Class::of_grpc(Code::FailedPrecondition), Class::of(StatusCode::PRECONDITION_FAILED));
+}
+
+#[test]
+fn a_call_that_was_aborted_is_forgotten_if_it_says_when_to_retry() {
+    use tonic_types::{ErrorDetails, StatusExt};
+    let details = |details| tonic::Status::with_error_details(tonic::Code::Aborted, "", details);
+    let bin = |status: tonic::Status| {
+        let engine = base64::engine::general_purpose::STANDARD;
+        base64::Engine::encode(&engine, status.details())
+    };
+    let with_retry = bin(details(ErrorDetails::with_retry_info(Some(std::time::Duration::from_secs(1)))));
+    let without = bin(details(ErrorDetails::with_error_info("IDEMPOTENCY", "elsewhere", [])));
+    let cases: [(&[(&'static str, &str)], Class); 11] = [
+        (&[], Class::Failed),
+        (&[("grpc-retry-pushback-ms", "0")], Class::Forget),
+        (&[("grpc-retry-pushback-ms", "1250")], Class::Forget),
+        (&[("grpc-retry-pushback-ms", "-1"), ("retry-after", "1")], Class::Failed),
+        (&[("grpc-retry-pushback-ms", "soon"), ("retry-after", "1")], Class::Failed),
+        (&[("retry-after", "1")], Class::Forget),
+        (&[("x-should-retry", "true")], Class::Forget),
+        (&[("x-should-retry", "false"), ("retry-after", "1")], Class::Failed),
+        (&[("grpc-status-details-bin", &with_retry)], Class::Forget),
+        (&[("grpc-status-details-bin", with_retry.trim_end_matches('='))], Class::Forget),
+        (&[("grpc-status-details-bin", &without)], Class::Failed),
+    ];
+    for (lines, expected) in cases {
+        let aborted = headers(&[&[("grpc-status", "10")], lines].concat());
+        assert_eq!(class(&aborted, None), expected, "{lines:?}");
+        assert_eq!(class(&HeaderMap::new(), Some(&aborted)), expected, "{lines:?}");
+        let unavailable = headers(&[&[("grpc-status", "14")], lines].concat());
+        assert_eq!(class(&unavailable, None), Class::Failed, "{lines:?}");
+    }
+}
+
+#[test]
 fn the_status_stands_in_the_trailers_or_in_the_head_and_one_that_cannot_be_read_is_a_failure() {
     let (none, ok) = (HeaderMap::new(), headers(&[("grpc-status", "0")]));
     assert_eq!(class(&none, Some(&ok)), Class::Success);
@@ -92,13 +144,17 @@ fn an_answer_is_grpc_if_the_request_and_the_answer_are() {
 #[test]
 fn an_answer_too_large_to_read_is_taken_for_ok_unless_its_head_says_otherwise() {
     let too_large = KeptBody::NotRetained(NotRetained::TooLarge);
+    let protocol = Protocol::of(&headers(&[("content-type", "application/grpc")]));
+    let class_of = |answer: &Response<()>| protocol.judged(answer, Some(&too_large), Class::Success).0;
     let mut answer = Response::new(());
-    assert_eq!(class_of(&answer, &too_large), Class::Success);
-    *answer.headers_mut() = headers(&[("grpc-status", "14")]);
-    assert_eq!(class_of(&answer, &too_large), Class::Failed);
+    assert_eq!(class_of(&answer), Class::Success);
+    for status in ["14", "what?"] {
+        *answer.headers_mut() = headers(&[("grpc-status", status)]);
+        assert_eq!(class_of(&answer), Class::Failed);
+    }
     *answer.headers_mut() = HeaderMap::new();
     *answer.status_mut() = StatusCode::BAD_GATEWAY;
-    assert_eq!(class_of(&answer, &too_large), Class::Failed);
+    assert_eq!(class_of(&answer), Class::Failed);
 }
 
 #[test]

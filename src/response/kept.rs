@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 
 use super::{BODY, ORIGINAL_REQUEST_ID, REQUEST_ID, RESULT};
 use crate::outcome::{KeptBody, NotRetained, Outcome};
+use crate::rejection::SHOULD_RETRY;
 
 #[cfg(feature = "repr-digest")]
 mod digest;
@@ -24,7 +25,7 @@ pub enum Keep {
     /// The headers are `Allow`, `Cache-Control`, `Retry-After`, `Vary`, `Strict-Transport-Security`, `X-Content-Type-Options`
     /// and the answer to a CORS request (`Access-Control-Allow-Origin`, `-Allow-Credentials`, `-Expose-Headers`). Not `Location` or
     /// `ETag`, which name and describe what was made; [`keep_headers`](crate::IdempotencyLayer::keep_headers) adds what
-    /// a client needs. The request id is kept, for it is made to be logged.
+    /// a client needs. The request id is stored, because it is made to be logged, if it is visible ASCII of at most 128 bytes.
     Status,
     /// As [`Status`](Self::Status), and the SHA-256 digest of the body as `Repr-Digest` (RFC 9530), so that a client
     /// that has the first answer can tell whether it is this one. Whoever reads the store can try out guesses of a
@@ -36,9 +37,9 @@ pub enum Keep {
     Nothing,
 }
 
-/// Headers of one connection (RFC 9110, section 7.6.1), of one message, and of this layer: a replay has its own, so no
-/// list can have them kept.
-const FRAMING: [HeaderName; 12] = [
+/// Headers of one connection (RFC 9110, section 7.6.1), of one message, and of this layer. No list can
+/// have them stored, because a replay has its own. `X-Should-Retry` is about the moment.
+const FRAMING: [HeaderName; 13] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
     header::TRANSFER_ENCODING,
@@ -51,6 +52,7 @@ const FRAMING: [HeaderName; 12] = [
     BODY,
     REQUEST_ID,
     ORIGINAL_REQUEST_ID,
+    SHOULD_RETRY,
 ];
 
 /// Headers of the one response that would hand a session, a challenge or a stale fact to whoever repeats the request.
@@ -93,7 +95,7 @@ impl Kept {
         for name in &self.never {
             headers.remove(name);
         }
-        let request_id = response.headers().get(REQUEST_ID).cloned().or(request_id);
+        let request_id = response.headers().get(REQUEST_ID).cloned().or(request_id).filter(is_storable_id);
         Outcome { status: response.status(), headers, request_id, body: keep.of(body) }
     }
 
@@ -137,6 +139,15 @@ impl Keep {
             _ => KeptBody::Omitted,
         }
     }
+}
+
+/// The longest request id that is stored, in bytes: several times the length of a UUID or of a trace id.
+const LONGEST_REQUEST_ID: usize = 128;
+
+/// Whether a request id is stored. The client may have chosen it, so it must not fill the store, and
+/// stores that take text must be able to take it.
+fn is_storable_id(id: &HeaderValue) -> bool {
+    (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
 }
 
 /// Whether `Connection` names the header, which makes it one of the connection and not of the answer.

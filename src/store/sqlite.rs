@@ -196,9 +196,7 @@ impl SqliteStore {
         if settled.fetch_one(&self.reading).await.map_err(store_error)? {
             return Ok(Settlement::Applied);
         }
-        let write_anew = ended(&self.statements.write_anew, status, lease, outcome, retention)
-            .bind(lease.fingerprint.to_bytes().to_vec())
-            .bind(lease.attempt);
+        let write_anew = self.write_anew(status, lease, outcome, retention);
         Ok(settlement(self.applies(write_anew).await?))
     }
 
@@ -232,6 +230,19 @@ impl SqliteStore {
         retention: Duration,
     ) -> Write<'a> {
         ended(&self.statements.settle, status, lease, outcome, retention)
+    }
+
+    /// Writes the end of an attempt whose record is gone.
+    fn write_anew<'a>(
+        &self,
+        status: Status,
+        lease: &'a Lease,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> Write<'a> {
+        ended(&self.statements.write_anew, status, lease, outcome, retention)
+            .bind(lease.fingerprint.to_bytes().to_vec())
+            .bind(lease.attempt)
     }
 
     /// Runs a statement that writes one record or none, to its end: with the statement ends the transaction that it is.

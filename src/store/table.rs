@@ -87,7 +87,7 @@ impl Answer {
             KeptBody::Whole { bytes, trailers } => (Some(bytes.clone()), trailers.as_ref().map(lines), None),
             KeptBody::Packed(bytes) => (Some(bytes.clone()), None, Some(PACKED.into())),
             KeptBody::Omitted => (None, None, Some(OMITTED.into())),
-            KeptBody::NotRetained(reason) => (None, None, Some(word(*reason).into())),
+            KeptBody::NotRetained(reason) => (None, None, Some(reason.word().into())),
         };
         Self {
             status: outcome.status.as_u16().into(),
@@ -106,7 +106,7 @@ impl Answer {
             }
             (Some(bytes), Some(PACKED)) => KeptBody::Packed(bytes),
             (None, Some(OMITTED)) => KeptBody::Omitted,
-            (None, Some(missing)) => KeptBody::NotRetained(reason(missing)?),
+            (None, Some(missing)) => KeptBody::NotRetained(NotRetained::of_word(missing)?),
             _ => return Err(Malformed),
         };
         let status = u16::try_from(self.status).map_err(|_| Malformed)?;
@@ -121,31 +121,6 @@ impl Answer {
 
 const PACKED: &str = "packed";
 const OMITTED: &str = "omitted";
-
-fn word(reason: NotRetained) -> &'static str {
-    match reason {
-        NotRetained::TooLarge => "too large",
-        NotRetained::Streamed => "streamed",
-        NotRetained::Failure => "failure",
-        NotRetained::Lost => "lost",
-        NotRetained::Withheld => "withheld",
-        NotRetained::Rejected => "rejected",
-        NotRetained::Stalled => "stalled",
-    }
-}
-
-fn reason(word: &str) -> Result<NotRetained, Malformed> {
-    Ok(match word {
-        "too large" => NotRetained::TooLarge,
-        "streamed" => NotRetained::Streamed,
-        "failure" => NotRetained::Failure,
-        "lost" => NotRetained::Lost,
-        "withheld" => NotRetained::Withheld,
-        "rejected" => NotRetained::Rejected,
-        "stalled" => NotRetained::Stalled,
-        _ => return Err(Malformed),
-    })
-}
 
 /// In front of what is sensitive. Neither a name nor a request id begins with it, because it has a space in it.
 const SENSITIVE: &str = "(sensitive) ";

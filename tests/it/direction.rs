@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules from the bottom up. Each may name those of its own row and of the rows before it.
 const ROWS: [&[&str]; 10] = [
-    &["digest", "frame", "guide", "mutex", "task"],
+    &["digest", "frame", "guide", "headers", "mutex", "task"],
     &["key", "fingerprint", "outcome"],
     &["store"],
     &["pack", "renewals", "running", "telemetry", "waiting"],
@@ -251,7 +251,15 @@ fn statuses_of_refusals_stand_in_one_place_and_so_do_replays() {
     let named = files_where(|source| constant(source) && !makes_its_own(source));
     assert_eq!(
         named,
-        ["execute.rs", "extract.rs", "extract/transaction.rs", "grpc.rs", "grpc/refusal.rs", "rejection.rs"]
+        [
+            "execute.rs",
+            "extract.rs",
+            "extract/transaction.rs",
+            "grpc.rs",
+            "grpc/refusal.rs",
+            "rejection.rs",
+            "rejection/spec.rs"
+        ]
     );
     // The client side hands on the answers of others.
     let makes = |source: &Source| source.has_any(&["Response::new(", "Response::builder("]);

@@ -148,7 +148,8 @@ async fn one_key_in_endless_use_does_not_grow_the_store() {
     };
     assert!(store.bytes() < once, "the answer that was replaced should no longer count");
     release(&store, &lease).await;
-    assert_eq!((store.records(), store.bytes()), (0, 0));
+    assert_eq!(store.records(), 1, "a later attempt puts back what it took over");
+    assert!(store.bytes() <= once, "without its answer");
 }
 
 #[tokio::test(start_paused = true)]

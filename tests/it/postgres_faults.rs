@@ -1,5 +1,7 @@
 //! The PostgreSQL store while its server is down, silent or cut off.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -10,7 +12,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tower::ServiceExt;
 use tower_idempotency::store::{ErrorKind, Record, Reserve, Settlement, State};
-use tower_idempotency::{IdempotencyLayer, PostgresStore, Previous, Scope, Store};
+use tower_idempotency::{Attempt, IdempotencyLayer, OnAbandoned, PostgresStore, Previous, Scope, Store};
 
 use crate::support::patiently;
 use crate::support::postgres::{PostgresServer, acquired, outcome, pool, request, url};
@@ -322,17 +324,115 @@ async fn a_reservation_whose_caller_has_given_up_is_taken_back() {
 }
 
 #[tokio::test]
-async fn a_later_attempt_is_not_taken_back_for_it_would_take_the_memory_of_the_first_along() {
+async fn a_take_over_whose_reply_was_lost_leaves_the_record_that_it_found() {
+    let apart = Apart::start().await;
+    let refusing = Reserve { rerun_abandoned: false, ..request("key") };
+    let first = acquired(apart.through.reserve(&refusing).await.unwrap());
+    let failure = outcome(502, 10);
+    assert_eq!(apart.through.fail(&first, Some(&failure), RETENTION).await.unwrap(), Settlement::Applied);
+    let reserved = apart.losing_answer(2, apart.through.reserve(&refusing), Network::Closed).await;
+    assert_eq!(reserved.unwrap_err().kind(), ErrorKind::Timeout);
+    assert_ne!(apart.standing().await.unwrap().token, first.token, "it was taken over");
+    apart.wire.set(Network::FINE);
+    patiently(async { while apart.standing().await.unwrap().token != first.token {} }).await;
+    assert_eq!(apart.standing().await.unwrap().attempt, 1);
+    let second = acquired(apart.beside.reserve(&refusing).await.unwrap());
+    let previous = Previous::Failed { status: Some(StatusCode::BAD_GATEWAY) };
+    assert_eq!((second.attempt, second.previous), (2, Some(previous)));
+}
+
+#[tokio::test]
+async fn a_take_over_whose_reply_was_lost_leaves_an_abandoned_record_abandoned() {
+    let apart = Apart::start().await;
+    let brief = Reserve { lease: Duration::from_millis(1), ..request("key") };
+    let first = acquired(apart.beside.reserve(&brief).await.unwrap());
+    // Longer than its lease.
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let reserved = apart.losing_answer(2, apart.through.reserve(&request("key")), Network::Closed).await;
+    assert_eq!(reserved.unwrap_err().kind(), ErrorKind::Timeout);
+    assert_ne!(apart.standing().await.unwrap().token, first.token, "it was taken over");
+    apart.wire.set(Network::FINE);
+    patiently(async { while apart.standing().await.unwrap().token != first.token {} }).await;
+    let second = acquired(apart.beside.reserve(&request("key")).await.unwrap());
+    assert_eq!((second.attempt, second.previous), (2, Some(Previous::Abandoned)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_after_a_take_over_without_a_reply_is_not_told_that_the_outcome_is_unknown() {
+    let apart = Apart::start().await;
+    let runs = Arc::new(AtomicUsize::new(0));
+    let handler = async |attempt: Attempt| {
+        let status = if attempt.number() == 1 { StatusCode::BAD_GATEWAY } else { StatusCode::CREATED };
+        (status, format!("attempt {} after {:?}", attempt.number(), attempt.previous()))
+    };
+    let counted = {
+        let runs = Arc::clone(&runs);
+        move |attempt: Attempt| {
+            runs.fetch_add(1, Ordering::SeqCst);
+            handler(attempt)
+        }
+    };
+    let layer = IdempotencyLayer::new(apart.through.clone()).scope(|_| Scope::anonymous());
+    let layer = layer.on_abandoned(OnAbandoned::Refuse).store_timeout(Duration::from_secs(5));
+    let app = Router::new().route("/", post(counted)).layer(layer);
+    assert_eq!(call(&app, "key").await.status(), 502);
+    assert_eq!(apart.losing_answer(2, call(&app, "key"), Network::Closed).await.status(), 503);
+    apart.wire.set(Network::FINE);
+    let mut retried = call(&app, "key").await;
+    patiently(async {
+        while retried.status() != StatusCode::CREATED {
+            retried = call(&app, "key").await;
+        }
+    })
+    .await;
+    let text = axum::body::to_bytes(retried.into_body(), 1000).await.unwrap();
+    assert_eq!(text, "attempt 2 after Some(Failed { status: Some(502) })");
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_record_that_was_put_back_since_it_was_found_is_judged_anew() {
+    let apart = Apart::start().await;
+    let request = request("key");
+    let first = acquired(apart.beside.reserve(&request).await.unwrap());
+    assert_eq!(apart.beside.fail(&first, None, RETENTION).await.unwrap(), Settlement::Applied);
+    rests(&apart.pool).await;
+    let before = apart.wire.seen().replies;
+    apart.wire.set(Network::Open { requests: Way::Pass, replies: Way::Hold });
+    // It has found attempt 1 when attempt 2 begins and is released.
+    let between = async {
+        apart.wire.reached(|seen| seen.replies > before).await;
+        let second = acquired(apart.beside.reserve(&request).await.unwrap());
+        assert_eq!(apart.beside.release(&second).await.unwrap(), Settlement::Applied);
+        apart.wire.set(Network::FINE);
+        second.attempt
+    };
+    let (reserved, second) = tokio::join!(apart.through.reserve(&request), between);
+    assert_eq!((second, acquired(reserved.unwrap()).attempt), (2, 3));
+}
+
+#[tokio::test]
+async fn a_response_that_was_written_anew_and_whose_reply_was_lost_is_known_as_ones_own() {
+    let apart = Apart::start().await;
+    let lease = acquired(apart.through.reserve(&request("key")).await.unwrap());
+    sqlx::raw_sql("DELETE FROM idempotency_records").execute(&apart.pool).await.unwrap();
+    let kept = outcome(201, 10);
+    // The first reply says that there is no record.
+    let complete = apart.through.complete(&lease, &kept, RETENTION);
+    let completed = apart.losing_answer(2, complete, Network::FINE).await;
+    assert_eq!(completed.unwrap(), Settlement::Applied);
+    assert!(matches!(apart.standing().await.unwrap().state, State::Success(found) if found == kept));
+}
+
+#[tokio::test]
+async fn a_release_of_a_later_attempt_is_not_sent_twice() {
     let apart = Apart::start().await;
     let first = acquired(apart.through.reserve(&request("key")).await.unwrap());
     assert_eq!(apart.through.fail(&first, None, RETENTION).await.unwrap(), Settlement::Applied);
-    let brief = Reserve { lease: Duration::from_millis(1), ..request("key") };
-    let reserved = apart.losing_answer(2, apart.through.reserve(&brief), Network::Closed).await;
-    assert_eq!(reserved.unwrap_err().kind(), ErrorKind::Timeout);
-    assert_eq!(apart.standing().await.unwrap().attempt, 2);
-    apart.wire.set(Network::FINE);
-    // Longer than the first pause before a reservation would be taken back.
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let third = acquired(apart.beside.reserve(&request("key")).await.unwrap());
-    assert_eq!((third.attempt, third.previous), (3, Some(Previous::Abandoned)));
+    let second = acquired(apart.through.reserve(&request("key")).await.unwrap());
+    let released = apart.losing_the_answer(apart.through.release(&second), Network::FINE).await;
+    assert_eq!(released.unwrap_err().kind(), ErrorKind::Timeout);
+    let left = apart.standing().await.unwrap();
+    assert_eq!((left.attempt, left.token), (2, first.token));
+    assert_eq!(apart.through.release(&second).await.unwrap(), Settlement::LeaseLost);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, PgPool};
 use tower_idempotency::store::{ErrorKind, Identifier, Reserve, Settlement};
-use tower_idempotency::{PostgresStore, Store};
+use tower_idempotency::{KeptBody, Outcome, PostgresStore, Store};
 
 use crate::support::patiently;
 use crate::support::postgres::{PostgresServer, acquired, outcome, request};
@@ -78,20 +78,24 @@ async fn a_user_who_may_make_no_table_gets_by_when_it_is_there() {
 }
 
 #[tokio::test]
-async fn a_table_of_a_later_version_or_of_somebody_else_is_left_as_it_is() {
+async fn a_table_of_another_version_or_of_somebody_else_is_left_as_it_is() {
     let server = PostgresServer::start_migrated();
     let pool = server.pool();
-    run(&pool, "COMMENT ON TABLE idempotency_records IS 'tower-idempotency 3'").await;
     run(&pool, "CREATE TABLE customers (id bigint)").await;
-    let table = "idempotency_records";
-    let before = description(&pool, table).await;
-    let later = server.store().migrate().await.unwrap_err();
-    let foreign = server.store().table(name("customers")).migrate().await.unwrap_err();
-    assert_eq!(description(&pool, table).await, before);
     let says = |error: &dyn Error| error.source().unwrap().to_string();
-    assert!(says(&later).contains("that of \"tower-idempotency 3\""), "{later:?}");
+    let table = "idempotency_records";
+    for version in [1, 3] {
+        run(&pool, &format!("COMMENT ON TABLE {table} IS 'tower-idempotency {version}'")).await;
+        let before = description(&pool, table).await;
+        let other = server.store().migrate().await.unwrap_err();
+        assert_eq!(description(&pool, table).await, before);
+        assert!(says(&other).contains(&format!("that of \"tower-idempotency {version}\"")), "{other:?}");
+        assert!(says(&other).contains("drop it, or use another table"), "{other:?}");
+        assert_eq!(other.kind(), ErrorKind::Unavailable);
+    }
+    let foreign = server.store().table(name("customers")).migrate().await.unwrap_err();
     assert!(says(&foreign).contains("there is a table of that name"), "{foreign:?}");
-    assert_eq!([later.kind(), foreign.kind()], [ErrorKind::Unavailable; 2]);
+    assert_eq!(foreign.kind(), ErrorKind::Unavailable);
 }
 
 #[tokio::test]
@@ -160,6 +164,34 @@ async fn a_row_that_cannot_be_read_is_an_error_and_stays() {
         run(&pool, "DELETE FROM idempotency_records; INSERT INTO idempotency_records SELECT * FROM whole")
             .await;
         assert!(prepared.inspect(&success.key).await.unwrap().is_some(), "without the damage it can be read");
+    }
+}
+
+#[tokio::test]
+async fn what_the_server_would_reject_again_is_told_as_rejected() {
+    let server = PostgresServer::start_migrated();
+    // Class 23, 22 and 54: a constraint, data that cannot be stored, a limit of the program.
+    let rejecting = "
+        ALTER TABLE idempotency_records ADD CHECK (octet_length(response_body) <> 23);
+        CREATE FUNCTION reject() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF octet_length(NEW.response_body) = 22 THEN RAISE SQLSTATE '22P05'; END IF;
+            IF octet_length(NEW.response_body) = 54 THEN RAISE SQLSTATE '54000'; END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER reject BEFORE UPDATE ON idempotency_records FOR EACH ROW EXECUTE FUNCTION reject()";
+    run(&server.pool(), rejecting).await;
+    for store in [server.store(), server.store().unprepared()] {
+        for bytes in [22, 23, 54] {
+            let lease = acquired(store.reserve(&request("key")).await.unwrap());
+            let rejected = store.complete(&lease, &outcome(201, bytes), Duration::from_mins(1)).await;
+            assert_eq!(rejected.unwrap_err().kind(), ErrorKind::Rejected, "{bytes}");
+            let rejected = store.fail(&lease, Some(&outcome(500, bytes)), Duration::from_mins(1)).await;
+            assert_eq!(rejected.unwrap_err().kind(), ErrorKind::Rejected, "{bytes}");
+            let without_body = Outcome { body: KeptBody::Omitted, ..outcome(201, 0) };
+            let completed = store.complete(&lease, &without_body, Duration::from_mins(1)).await;
+            assert_eq!(completed.unwrap(), Settlement::Applied);
+            run(&server.pool(), "DELETE FROM idempotency_records").await;
+        }
     }
 }
 

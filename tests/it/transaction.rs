@@ -21,5 +21,5 @@ mod faults;
 pub(crate) mod given;
 mod misuse;
 mod pool;
-mod script;
+pub(crate) mod script;
 mod takeover;

@@ -163,7 +163,7 @@ fn encode(kept: &KeptKey) -> String {
 fn decode(text: &[u8]) -> Option<KeptKey> {
     let kept: Value = serde_json::from_slice(text).ok()?;
     let operation = kept["operation"].as_str()?.to_owned();
-    let key = IdempotencyKey::bare(kept["key"].as_str()?.as_bytes()).ok()?;
+    let key = IdempotencyKey::stored(kept["key"].as_str()?).ok()?;
     let created_at =
         SystemTime::checked_add(&UNIX_EPOCH, Duration::from_millis(kept["created_at_ms"].as_u64()?))?;
     Some(KeptKey { operation, key, created_at })

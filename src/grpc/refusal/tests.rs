@@ -6,31 +6,15 @@ use http::StatusCode;
 use http_body_util::Full;
 use tonic_types::StatusExt;
 
+use super::super::Protocol;
+use super::super::details::Told;
 use super::*;
-use crate::key::KeyError;
-use crate::rejection::OnMismatch;
-use crate::store::ErrorKind;
+use crate::outcome::KeptBody;
+use crate::rejection::given::every;
+use crate::rejection::{OnMismatch, Recognized};
 
-/// One refusal of each kind.
-fn every() -> Vec<Rejection> {
-    let (retry_after, kind) = (Duration::from_millis(1_250), ErrorKind::Timeout);
-    vec![
-        Rejection::KeyMissing,
-        Rejection::KeyInvalid(KeyError::Empty),
-        Rejection::RequestUnreadable,
-        Rejection::RequestTooLarge { limit: Some(10) },
-        Rejection::KeyReused { status: OnMismatch::Conflict },
-        Rejection::InFlight { retry_after },
-        Rejection::ResultNotRetained { original_status: StatusCode::OK, location: None },
-        Rejection::OutcomeUnknown,
-        Rejection::AttemptFailed { original_status: None },
-        Rejection::TooManyInFlight { retry_after },
-        Rejection::QuotaExceeded { retry_after },
-        Rejection::ShuttingDown { retry_after },
-        Rejection::StoreUnavailable { kind, retry_after },
-        Rejection::CommitUnconfirmed { kind, retry_after },
-        Rejection::TransactionLost,
-    ]
+fn grpc() -> HeaderMap {
+    HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"))])
 }
 
 fn over_grpc(rejection: Rejection) -> Response<ResponseBody<Full<Bytes>>> {
@@ -72,6 +56,53 @@ fn the_details_repeat_the_code_and_the_message() {
         let again = prost::Message::encode_to_vec(&status);
         assert_eq!(again, bytes, "written as others write it");
     }
+}
+
+#[test]
+fn every_refusal_is_recognized_by_its_details() {
+    let protocol = Protocol::of(&grpc());
+    let nothing = KeptBody::Whole { bytes: Bytes::new(), trailers: None };
+    for rejection in every() {
+        let had_begun = matches!(rejection, Rejection::CommitUnconfirmed { .. } | Rejection::TransactionLost);
+        let expected = Some(Recognized { had_begun });
+        let answer = over_grpc(rejection);
+        assert_eq!(protocol.rejection(&answer, &nothing), expected);
+        // As a service passes on what it was told.
+        let details = HeaderMap::from_iter([(DETAILS, answer.headers()[DETAILS].clone())]);
+        let in_trailers = KeptBody::Whole { bytes: Bytes::new(), trailers: Some(details) };
+        assert_eq!(protocol.rejection(&Response::new(()), &in_trailers), expected);
+    }
+}
+
+#[test]
+fn details_of_others_are_no_rejection_and_damaged_ones_say_nothing() {
+    use tonic_types::ErrorDetails;
+    let told = |details| {
+        let status = tonic::Status::with_error_details(tonic::Code::Aborted, "message", details);
+        details::read(Bytes::copy_from_slice(status.details()))
+    };
+    let of = |domain| ErrorDetails::with_error_info("IDEMPOTENCY_KEY_IN_FLIGHT", domain, []);
+    assert_eq!(told(of("tower-idempotency")).reason.unwrap(), "IDEMPOTENCY_KEY_IN_FLIGHT");
+    assert_eq!(told(of("bank.example")), Told::default());
+    assert_eq!(told(ErrorDetails::new()), Told::default());
+    let whole = details::status(&Rejection::KeyMissing, Code::InvalidArgument, "message");
+    for length in 0..whole.len() {
+        let cut = details::read(Bytes::copy_from_slice(&whole[..length]));
+        assert_eq!(cut, Told::default(), "{length}");
+    }
+}
+
+#[test]
+fn a_reason_that_only_a_later_version_knows_may_tell_of_an_operation_that_had_begun() {
+    use tonic_types::ErrorDetails;
+    let later = ErrorDetails::with_error_info("IDEMPOTENCY_NEW", "tower-idempotency", []);
+    let status = tonic::Status::with_error_details(tonic::Code::Aborted, "message", later);
+    let details = HeaderValue::from_str(&STANDARD_NO_PAD.encode(status.details())).unwrap();
+    let mut answer = Response::new(());
+    answer.headers_mut().insert(DETAILS, details);
+    let nothing = KeptBody::Whole { bytes: Bytes::new(), trailers: None };
+    let recognized = Protocol::of(&grpc()).rejection(&answer, &nothing);
+    assert_eq!(recognized, Some(Recognized { had_begun: true }));
 }
 
 #[test]

@@ -121,8 +121,7 @@ impl Store for SqliteTxStore {
             return self.keep(open, lease, Status::Success, Some(outcome), retention).await;
         }
         let mut open = self.still_open(open.without_savepoint()?, lease, RELEASE).await?;
-        let settle = self.store.settle(Status::Success, lease, Some(outcome), retention);
-        let failed = match apply(settle, open.connection_mut()).await {
+        let failed = match self.settle(&mut open, lease, Status::Success, Some(outcome), retention).await {
             Ok(true) => None,
             Ok(false) => Some(Lost::Ended.into()),
             Err(error) => Some(error),
@@ -199,6 +198,23 @@ impl SqliteTxStore {
         Err(StoreError::new(ErrorKind::Conflict))
     }
 
+    /// Writes the end of the attempt into its record, also if its retention is over; whether the record is the attempt's.
+    async fn settle(
+        &self,
+        open: &mut Open<Sqlite>,
+        lease: &Lease,
+        status: Status,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> Result<bool, StoreError> {
+        let settle = self.store.settle(status, lease, outcome, retention);
+        if apply(settle, open.connection_mut()).await? {
+            return Ok(true);
+        }
+        let write_anew = self.store.write_anew(status, lease, outcome, retention);
+        apply(write_anew, open.connection_mut()).await
+    }
+
     /// Rolls the handler's writes back, and writes what is to be remembered of the attempt.
     async fn keep(
         &self,
@@ -209,7 +225,7 @@ impl SqliteTxStore {
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
         let mut open = self.still_open(open, lease, ROLLBACK_TO).await?;
-        if !apply(self.store.settle(status, lease, outcome, retention), open.connection_mut()).await? {
+        if !self.settle(&mut open, lease, status, outcome, retention).await? {
             return Err(Lost::Ended.into());
         }
         open.commit().await.map_err(store_error)?;

@@ -1,8 +1,8 @@
 //! A record that cannot be read is an error, never an absent record.
 
 use sqlx::Executor;
-use tower_idempotency::Store;
-use tower_idempotency::store::{ErrorKind, StoreError};
+use tower_idempotency::store::{ErrorKind, Settlement, StoreError};
+use tower_idempotency::{KeptBody, Outcome, Store};
 
 use super::given::{File, RETENTION, outcome, request, reserve};
 
@@ -88,4 +88,20 @@ async fn a_damaged_file_is_an_error_of_its_own_kind() {
         Err(error) => error,
     };
     assert_eq!(error.kind(), ErrorKind::Corrupt);
+}
+
+#[tokio::test]
+async fn what_sqlite_would_reject_again_is_told_as_rejected() {
+    let file = File::new();
+    let store = file.open().await;
+    file.run(
+        "CREATE TRIGGER rejecting BEFORE UPDATE ON idempotency_records WHEN length(NEW.response_body) > 100 \
+         BEGIN SELECT RAISE(ABORT, 'too much'); END",
+    )
+    .await;
+    let lease = reserve(&store, "key").await;
+    let rejected = store.complete(&lease, &outcome(101), RETENTION).await.unwrap_err();
+    assert_eq!(rejected.kind(), ErrorKind::Rejected);
+    let without_body = Outcome { body: KeptBody::Omitted, ..outcome(0) };
+    assert_eq!(store.complete(&lease, &without_body, RETENTION).await.unwrap(), Settlement::Applied);
 }

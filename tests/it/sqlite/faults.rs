@@ -7,10 +7,10 @@ use sqlx::Row;
 use sqlx::sqlite::SqlitePoolOptions;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
-use tower_idempotency::store::{ErrorKind, Settlement, State};
-use tower_idempotency::{SqliteStore, Store};
+use tower_idempotency::store::{ErrorKind, Reserve, Settlement, State};
+use tower_idempotency::{Previous, SqliteStore, Store};
 
-use super::given::{File, RETENTION, key, outcome, request, reserve, writing};
+use super::given::{File, RETENTION, acquired, key, outcome, request, reserve, writing};
 use crate::support::patiently;
 
 #[tokio::test]
@@ -110,6 +110,39 @@ async fn a_reservation_that_is_cut_off_is_taken_back_and_leaves_the_store_usable
     .await;
     assert_eq!([0, 1].map(|row| told[row].get::<String, _>(0)), ["made", "gone"]);
     assert_eq!(reserve(&store, "cut").await.attempt, 1);
+}
+
+#[tokio::test]
+async fn a_take_over_that_is_cut_off_leaves_the_record_that_it_found() {
+    let file = File::new();
+    let store = file.open().await;
+    let first = reserve(&store, "cut").await;
+    assert_eq!(store.fail(&first, Some(&outcome(10)), RETENTION).await.unwrap(), Settlement::Applied);
+    for told in [
+        "CREATE TABLE told (attempt INTEGER)",
+        "CREATE TRIGGER telling AFTER UPDATE ON idempotency_records \
+         BEGIN INSERT INTO told VALUES (NEW.attempt); END",
+    ] {
+        file.run(told).await;
+    }
+    let refusing = Reserve { rerun_abandoned: false, ..request("cut") };
+    let writer = writing(&file).await;
+    // Long enough that it waits for the writer, and not so long that it gives up.
+    let cut = tokio::time::timeout(Duration::from_millis(500), store.reserve(&refusing)).await;
+    assert!(cut.is_err());
+    drop(writer);
+    // The statement is carried out in the end, and then undone.
+    let mut told = Vec::new();
+    patiently(async {
+        while told.len() < 2 {
+            told = file.run("SELECT attempt FROM told ORDER BY rowid").await;
+        }
+    })
+    .await;
+    assert_eq!([0, 1].map(|row| told[row].get::<i64, _>(0)), [2, 1]);
+    let second = acquired(store.reserve(&refusing).await.unwrap());
+    let previous = Previous::Failed { status: Some(http::StatusCode::CREATED) };
+    assert_eq!((second.attempt, second.previous), (2, Some(previous)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

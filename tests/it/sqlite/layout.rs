@@ -83,16 +83,20 @@ async fn two_tables_in_one_file_are_two_stores() {
 }
 
 #[tokio::test]
-async fn a_table_of_a_later_version_is_refused_and_left_as_it_is() {
+async fn a_table_of_another_version_is_refused_and_left_as_it_is() {
     let file = File::new();
     let store = file.open().await;
-    file.run("UPDATE idempotency_records_version SET version = 3").await;
-    for error in [store.migrate().await.unwrap_err(), SqliteStore::open(file.path()).await.unwrap_err()] {
-        assert_eq!(error.kind(), ErrorKind::Corrupt);
-        assert!(reasons(&error).contains("has version 3"), "{}", reasons(&error));
+    for other in [1, 3] {
+        file.run(&format!("UPDATE idempotency_records_version SET version = {other}")).await;
+        for error in [store.migrate().await.unwrap_err(), SqliteStore::open(file.path()).await.unwrap_err()] {
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+            let reasons = reasons(&error);
+            assert!(reasons.contains(&format!("has version {other}")), "{reasons}");
+            assert!(reasons.contains("drop it, or use another table"), "{reasons}");
+        }
+        let version = file.run("SELECT version FROM idempotency_records_version").await;
+        assert_eq!(version[0].get::<i64, _>(0), other);
     }
-    let version = file.run("SELECT version FROM idempotency_records_version").await;
-    assert_eq!(version[0].get::<i64, _>(0), 3);
 }
 
 #[tokio::test]

@@ -65,6 +65,11 @@ mod postgres {
     }
 
     #[tokio::test]
+    async fn a_constraint_that_fails_at_the_commit_is_told_as_the_handlers() {
+        super::a_constraint_that_fails_at_the_commit_is_told_as_the_handlers::<Pg>().await;
+    }
+
+    #[tokio::test]
     async fn a_handler_that_commits_or_rolls_back_is_told_so_and_leaves_an_abandoned_attempt() {
         super::a_handler_that_commits_or_rolls_back_is_told_so_and_leaves_an_abandoned_attempt::<Pg>().await;
     }
@@ -81,6 +86,11 @@ mod sqlite {
     #[tokio::test]
     async fn a_savepoint_that_is_forgotten_is_not_committed() {
         super::a_savepoint_that_is_forgotten_is_not_committed::<Lite>().await;
+    }
+
+    #[tokio::test]
+    async fn a_constraint_that_fails_at_the_commit_is_told_as_the_handlers() {
+        super::a_constraint_that_fails_at_the_commit_is_told_as_the_handlers::<Lite>().await;
     }
 
     #[tokio::test]
@@ -135,6 +145,20 @@ async fn a_savepoint_that_is_forgotten_is_not_committed<B: Base>() {
     }
     assert_eq!(base.records().await, ["failed", "success"]);
     ask(&app, "next", "insert book").await.is_first(201, "attempt 1");
+}
+
+async fn a_constraint_that_fails_at_the_commit_is_told_as_the_handlers<B: Base>() {
+    Log::start();
+    let (base, stage) = (B::start().await, Stage::new());
+    base.ask("CREATE TABLE shops (id integer PRIMARY KEY)").await;
+    let shelves = "CREATE TABLE shelves (shop integer REFERENCES shops (id) DEFERRABLE INITIALLY DEFERRED)";
+    base.ask(shelves).await;
+    let app = app::<B, _>(layer(base.store().await), &stage);
+    let script = "insert book; sql INSERT INTO shelves VALUES (1)";
+    ask(&app, "key", script).await.is_refused(500, "idempotency_transaction_lost");
+    Log::tells("a fault of its handler");
+    base.at_rest().await;
+    assert!(base.orders().await.is_empty() && base.records().await.is_empty());
 }
 
 async fn a_handler_that_commits_or_rolls_back_is_told_so_and_leaves_an_abandoned_attempt<B: Base>() {

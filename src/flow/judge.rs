@@ -1,0 +1,60 @@
+//! The fourth await: what a response means for its key, and what is stored of it.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response};
+use http_body::Body;
+
+use super::once::Done;
+use crate::body::ResponseBody;
+use crate::config::{Class, Config};
+use crate::grpc::Protocol;
+use crate::outcome::{KeptBody, NotRetained, Outcome};
+use crate::rejection::{LONGEST_PROBLEM, Recognized, may_be_rejection};
+use crate::response;
+use crate::store::Conflict;
+use crate::verdict::Verdict;
+
+/// Judges a response of the inner service, and captures what is to be stored of it.
+///
+/// The first of these that applies says what it means: a rejection by another layer of this crate, the
+/// handler's [`Verdict`], the classifier (over gRPC the status of the call).
+pub(super) async fn judge<B>(
+    answer: Response<B>,
+    config: &Config,
+    protocol: &Protocol,
+    request_id: Option<HeaderValue>,
+) -> Done<Response<ResponseBody<B>>>
+where
+    B: Body<Data = Bytes>,
+{
+    let (mut head, body) = answer.into_parts();
+    // That of a service behind the handler would make a replay of a first answer.
+    head.headers.remove(response::RESULT);
+    let conflict = head.extensions.remove::<Conflict>().is_some();
+    let verdict = head.extensions.remove::<Verdict>().unwrap_or_default();
+    let protocol = protocol.of_answer(&head.headers);
+    // What another layer of this crate has rejected is no response of the handler.
+    let rejected = Recognized::in_extensions(&head);
+    let said = rejected.map(Class::of_rejection).or(verdict.said_class());
+    let by_head = said.unwrap_or_else(|| (config.classifier)(&head));
+    let may_be_rejection = rejected.is_none() && may_be_rejection(head.status, &head.headers);
+    let needed = may_be_rejection.then_some(LONGEST_PROBLEM);
+    let limit = protocol.limit(config, by_head).max(needed);
+    let to_its_end = may_be_rejection || protocol.is_read_to_its_end();
+
+    let (answer, body) = response::capture(head, body, limit, to_its_end, config.capture_timeout).await;
+
+    let (by_status, status) = protocol.judged(&answer, body.as_ref().ok(), by_head);
+    let rejected = rejected.or_else(|| protocol.rejection(&answer, body.as_ref().ok()?));
+    let class = rejected.map(Class::of_rejection).or(said).unwrap_or(by_status);
+    let keep = protocol.keep(verdict.said_keep().unwrap_or(config.kept.keep));
+    let outcome = body.map(|body| {
+        if rejected.is_some() {
+            return Outcome::bare(status, KeptBody::NotRetained(NotRetained::Failure));
+        }
+        let body = body.within(config.kept_bytes(class));
+        protocol.kept(status, config.kept.outcome(&answer, request_id, body, keep))
+    });
+    let retention = verdict.said_retention().unwrap_or(config.retention);
+    Done { answer, class, outcome, retention, conflict }
+}
