@@ -3,6 +3,7 @@
 mod blocking;
 mod capacity;
 mod fingerprint;
+mod gone;
 mod in_flight;
 mod keys;
 mod lost_lease;
