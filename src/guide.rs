@@ -7,6 +7,7 @@
 //! - [`exactly_once`]: what transaction mode makes exactly once, and what it cannot.
 //! - [`pools`]: how large a pool, and what happens when it is used up.
 //! - [`retention`]: how long records stay, and who deletes them.
+//! - [`statuses`]: what each status of a response means, and what the next request sees.
 //! - [`browsers`]: requests from pages of another origin (CORS).
 
 #[doc = include_str!("guide/one_operation.md")]
@@ -26,6 +27,9 @@ pub mod pools {}
 
 #[doc = include_str!("guide/retention.md")]
 pub mod retention {}
+
+#[doc = include_str!("guide/statuses.md")]
+pub mod statuses {}
 
 #[doc = include_str!("guide/browsers.md")]
 pub mod browsers {}

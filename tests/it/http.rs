@@ -5,6 +5,7 @@ mod capacity;
 mod early;
 mod fingerprint;
 mod gateway;
+mod gone;
 mod in_flight;
 mod keys;
 mod lost_lease;

@@ -11,6 +11,8 @@ mod cors;
 mod crash;
 mod direction;
 #[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]
+mod earlier_attempts;
+#[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]
 mod execute;
 #[cfg(feature = "conformance")]
 mod faulty_stores;
@@ -68,6 +70,7 @@ mod settings;
 mod sql;
 #[cfg(all(feature = "sqlite", feature = "conformance"))]
 mod sqlite;
+mod statuses;
 #[cfg(feature = "conformance")]
 mod stores;
 mod support;

@@ -1,0 +1,313 @@
+//! What may have happened is never forgotten: what an attempt after the first is told, and what it
+//! cannot erase, on every store that leases.
+
+use std::convert::Infallible;
+use std::future::{pending, ready};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{Request, Response, StatusCode};
+use tokio::sync::Notify;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_http::timeout::TimeoutLayer;
+use tower_idempotency::store::{DynStore, State};
+use tower_idempotency::{
+    Attempt, ExecuteError, IdempotencyKey, IdempotencyLayer, Previous, Rejection, Scope, Verdict,
+};
+
+use crate::execute::given::{Given, execute};
+use crate::support::{Fault, Operation, Scripted, TestLayer, patiently};
+
+macro_rules! on_every_store_that_leases {
+    ($($name:ident)*) => {
+        mod memory {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name::<crate::execute::given::Memory>().await })*
+        }
+        mod redis {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name::<crate::execute::given::Redis>().await })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name::<crate::execute::given::Leasing<crate::transaction::given::Pg>>().await })*
+        }
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name::<crate::execute::given::Leasing<crate::transaction::given::Lite>>().await })*
+        }
+    };
+}
+
+on_every_store_that_leases! {
+    an_attempt_in_which_nothing_happened_does_not_erase_an_abandoned_one
+    an_attempt_in_which_nothing_happened_does_not_erase_a_failed_one
+    an_operation_stays_in_doubt_when_a_later_attempt_fails
+    a_panic_after_the_effect_leaves_the_operation_in_doubt
+    a_timeout_inside_leaves_the_operation_in_doubt
+    a_handler_that_forgets_its_attempt_does_not_erase_an_abandoned_one
+    a_failed_execution_does_not_erase_an_abandoned_one
+    an_execution_that_is_abandoned_is_bound_to_its_fingerprint
+}
+
+const KEY: &str = "order-1001";
+const AMOUNT: &str = "1200";
+const OTHER_AMOUNT: &str = "9900";
+
+/// What an attempt is told: its number, what the one before came to, and whether it is in doubt.
+type Told = (u32, Option<Previous>, bool);
+
+fn failed(status: u16) -> Option<Previous> {
+    Some(Previous::Failed { status: StatusCode::from_u16(status).ok() })
+}
+
+/// A store, and a layer over it.
+struct Stage<G> {
+    _given: G,
+    store: DynStore,
+    layer: TestLayer,
+}
+
+impl<G: Given> Stage<G> {
+    async fn start() -> Self {
+        let given = G::start().await;
+        let store = given.store().await;
+        let layer = Self::layer(store.clone());
+        Self { _given: given, store, layer }
+    }
+
+    fn layer(store: DynStore) -> TestLayer {
+        IdempotencyLayer::new(store).namespace("earlier attempts").store_timeout(Duration::from_secs(10))
+    }
+
+    /// A layer whose attempts cannot renew their leases, as those of a process that was killed.
+    fn dying(&self) -> TestLayer {
+        let store = Scripted::over(self.store.clone());
+        store.fault(Operation::Renew, Fault::Hang);
+        Self::layer(DynStore::new(store)).lease(Duration::from_millis(100))
+    }
+
+    /// Begins an attempt that never ends; its lease has lapsed when this is ready.
+    async fn abandon(&self, content_type: &str) {
+        let (layer, begun) = (self.dying(), Arc::new(Notify::new()));
+        let begins = Arc::clone(&begun);
+        let hang = move |_: Request<Body>| {
+            begins.notify_one();
+            pending::<Result<Response<Body>, Infallible>>()
+        };
+        tokio::select! {
+            _ = layer.layer(service_fn(hang)).oneshot(request(content_type, AMOUNT)) => panic!("it ended"),
+            () = patiently(begun.notified()) => {}
+        }
+        self.lapsed(&Scope::anonymous(), KEY).await;
+    }
+
+    async fn lapsed(&self, scope: &Scope, key: &str) {
+        let key = IdempotencyKey::parse(key.as_bytes()).unwrap();
+        let lapsed = async {
+            // No store tells that a lease has lapsed, but for one who asks.
+            while !matches!(self.state(scope, &key).await, Some(State::Pending { abandoned: true })) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        patiently(lapsed).await;
+    }
+
+    async fn state(&self, scope: &Scope, key: &IdempotencyKey) -> Option<State> {
+        self.layer.inspect(scope, key).await.unwrap().map(|record| record.state)
+    }
+
+    /// Sends the operation to a handler that gives this response; tells the status, and what the handler was told.
+    async fn send(&self, response: fn() -> Response<Body>) -> (u16, Told) {
+        self.send_as("text/plain", response).await
+    }
+
+    async fn send_as(&self, content_type: &str, response: fn() -> Response<Body>) -> (u16, Told) {
+        let handler = service_fn(move |request: Request<Body>| {
+            let mut response = response();
+            response.extensions_mut().insert(told(&request));
+            ready(Ok::<_, Infallible>(response))
+        });
+        let response = self.layer.layer(handler).oneshot(request(content_type, AMOUNT)).await.unwrap();
+        let told = response.extensions().get().copied();
+        (response.status().as_u16(), told.expect("the handler ran"))
+    }
+
+    /// Asserts that another operation under the key is rejected.
+    async fn is_bound(&self, content_type: &str) {
+        let handler = service_fn(async |_: Request<Body>| -> Result<Response<Body>, Infallible> {
+            panic!("another operation ran under the key")
+        });
+        let rejected = self.layer.layer(handler).oneshot(request(content_type, OTHER_AMOUNT)).await.unwrap();
+        let rejection = rejected.extensions().get::<Rejection>();
+        assert!(matches!(rejection, Some(Rejection::KeyReused { .. })), "{rejected:?}");
+    }
+}
+
+fn request(content_type: &str, amount: &'static str) -> Request<Body> {
+    let request = Request::post("/payments").header("x-idempotency-key", KEY);
+    request.header("content-type", content_type).body(Body::from(amount)).unwrap()
+}
+
+fn told(request: &Request<Body>) -> Told {
+    let attempt = request.extensions().get::<Attempt>().unwrap();
+    (attempt.number(), attempt.previous(), attempt.is_in_doubt())
+}
+
+fn status(status: u16) -> Response<Body> {
+    Response::builder().status(status).body(Body::empty()).unwrap()
+}
+
+async fn an_attempt_in_which_nothing_happened_does_not_erase_an_abandoned_one<G: Given>() {
+    let answers: [fn() -> Response<Body>; 2] = [|| status(429), || status(401)];
+    for answer in answers {
+        let stage = Stage::<G>::start().await;
+        stage.abandon("text/plain").await;
+        for attempt in 2..=4 {
+            stage.is_bound("text/plain").await;
+            let (_, told) = stage.send(answer).await;
+            assert_eq!(told, (attempt, Some(Previous::Abandoned), true));
+        }
+        stage.is_bound("text/plain").await;
+        assert_eq!(stage.send(|| status(201)).await, (201, (5, Some(Previous::Abandoned), true)));
+        stage.is_bound("text/plain").await;
+    }
+}
+
+async fn an_attempt_in_which_nothing_happened_does_not_erase_a_failed_one<G: Given>() {
+    let stage = Stage::<G>::start().await;
+    assert_eq!(stage.send(|| status(503)).await, (503, (1, None, false)));
+    stage.is_bound("text/plain").await;
+    for attempt in 2..=3 {
+        assert_eq!(stage.send(|| status(429)).await, (429, (attempt, failed(503), true)));
+        stage.is_bound("text/plain").await;
+    }
+    assert_eq!(stage.send(|| status(201)).await, (201, (4, failed(503), true)));
+    stage.is_bound("text/plain").await;
+}
+
+async fn an_operation_stays_in_doubt_when_a_later_attempt_fails<G: Given>() {
+    let stage = Stage::<G>::start().await;
+    stage.abandon("text/plain").await;
+    assert_eq!(stage.send(|| status(503)).await, (503, (2, Some(Previous::Abandoned), true)));
+    // The last attempt does not tell of the one that may have had the effect.
+    assert_eq!(stage.send(|| status(429)).await, (429, (3, failed(503), true)));
+    assert_eq!(stage.send(|| status(201)).await, (201, (4, failed(503), true)));
+}
+
+async fn a_panic_after_the_effect_leaves_the_operation_in_doubt<G: Given>() {
+    let stage = Stage::<G>::start().await;
+    let handler = service_fn(async |_: Request<Body>| -> Result<Response<Body>, Infallible> {
+        panic!("as it was told to")
+    });
+    let service = stage.layer.layer(handler);
+    let panicked = tokio::spawn(service.oneshot(request("text/plain", AMOUNT))).await;
+    assert!(panicked.is_err_and(|error| error.is_panic()), "the panic goes on");
+    stage.is_bound("text/plain").await;
+    let nothing_known = Some(Previous::Failed { status: None });
+    assert_eq!(stage.send(|| status(429)).await, (429, (2, nothing_known, true)));
+    assert_eq!(stage.send(|| status(201)).await, (201, (3, nothing_known, true)));
+}
+
+async fn a_timeout_inside_leaves_the_operation_in_doubt<G: Given>() {
+    for code in [StatusCode::GATEWAY_TIMEOUT, StatusCode::REQUEST_TIMEOUT] {
+        let stage = Stage::<G>::start().await;
+        let (tell, mut was_told) = tokio::sync::mpsc::unbounded_channel();
+        // Its effect is there before it is cut off.
+        let handler = service_fn(move |request: Request<Body>| {
+            tell.send(told(&request)).unwrap();
+            pending::<Result<Response<Body>, Infallible>>()
+        });
+        let timeout = TimeoutLayer::with_status_code(code, Duration::from_millis(5));
+        let service = stage.layer.layer(timeout.layer(handler));
+        for expected in [(1, None, false), (2, failed(code.as_u16()), true), (3, failed(code.as_u16()), true)]
+        {
+            let response = service.clone().oneshot(request("text/plain", AMOUNT)).await.unwrap();
+            assert_eq!((response.status(), was_told.recv().await.unwrap()), (code, expected));
+            stage.is_bound("text/plain").await;
+        }
+    }
+}
+
+async fn a_handler_that_forgets_its_attempt_does_not_erase_an_abandoned_one<G: Given>() {
+    let forgets = || {
+        let mut response = status(402);
+        response.extensions_mut().insert(Verdict::forget());
+        response
+    };
+    let stage = Stage::<G>::start().await;
+    stage.abandon("text/plain").await;
+    for attempt in 2..=3 {
+        assert_eq!(stage.send(forgets).await, (402, (attempt, Some(Previous::Abandoned), true)));
+        stage.is_bound("text/plain").await;
+    }
+}
+
+/// Begins an execution that never ends; its lease has lapsed when this is ready.
+async fn abandon_execution<G: Given>(stage: &Stage<G>) {
+    let (layer, begun) = (stage.dying(), Arc::new(Notify::new()));
+    let begins = Arc::clone(&begun);
+    let hang = async move |_| {
+        begins.notify_one();
+        pending::<Result<u32, String>>().await
+    };
+    tokio::select! {
+        _ = execute(&layer, "payout", hang) => panic!("it ended"),
+        () = patiently(begun.notified()) => {}
+    }
+    stage.lapsed(&Scope::new("account"), "message").await;
+}
+
+async fn a_failed_execution_does_not_erase_an_abandoned_one<G: Given>() {
+    let stage = Stage::<G>::start().await;
+    abandon_execution(&stage).await;
+    let erring = execute::<u32, _>(&stage.layer, "payout", async |attempt: Attempt| {
+        assert_eq!((attempt.number(), attempt.previous()), (2, Some(Previous::Abandoned)));
+        assert!(attempt.is_in_doubt());
+        Err("no".to_owned())
+    });
+    assert!(matches!(erring.await, Err(ExecuteError::Failed(_))));
+    let third = execute(&stage.layer, "payout", async |attempt: Attempt| {
+        assert_eq!(attempt.previous(), Some(Previous::Failed { status: None }));
+        assert!(attempt.is_in_doubt());
+        Ok(attempt.number())
+    });
+    assert_eq!(third.await.unwrap().value, 3);
+}
+
+async fn an_execution_that_is_abandoned_is_bound_to_its_fingerprint<G: Given>() {
+    let stage = Stage::<G>::start().await;
+    abandon_execution(&stage).await;
+    let ran = execute::<u32, _>(&stage.layer, "refund", async |_: Attempt| {
+        panic!("another operation ran under the key")
+    });
+    let rejected = ran.await.unwrap_err();
+    assert!(matches!(rejected, ExecuteError::Refused(Rejection::KeyReused { .. })), "{rejected:?}");
+}
+
+#[cfg(feature = "grpc")]
+mod grpc {
+    use super::{Body, Given, Previous, Response, Stage};
+
+    const GRPC: &str = "application/grpc";
+
+    on_every_store_that_leases! {
+        a_call_in_which_nothing_happened_does_not_erase_an_abandoned_one
+    }
+
+    fn code(code: &'static str) -> Response<Body> {
+        let response = Response::builder().header("content-type", GRPC).header("grpc-status", code);
+        response.body(Body::empty()).unwrap()
+    }
+
+    async fn a_call_in_which_nothing_happened_does_not_erase_an_abandoned_one<G: Given>() {
+        let resource_exhausted_and_unauthenticated: [fn() -> Response<Body>; 2] =
+            [|| code("8"), || code("16")];
+        for answer in resource_exhausted_and_unauthenticated {
+            let stage = Stage::<G>::start().await;
+            stage.abandon(GRPC).await;
+            for attempt in 2..=3 {
+                let (_, told) = stage.send_as(GRPC, answer).await;
+                assert_eq!(told, (attempt, Some(Previous::Abandoned), true));
+                stage.is_bound(GRPC).await;
+            }
+        }
+    }
+}
