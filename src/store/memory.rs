@@ -218,7 +218,7 @@ impl Inner {
             None => {
                 self.room.admit_over();
                 self.room.take_bytes(kept.len());
-                shard.insert(&lease.key, Slot { kept, expires, ..Slot::pending(lease, now) });
+                shard.insert(&lease.key, Slot { expires, kept, ..Slot::pending(lease, now) });
                 Settlement::Applied
             }
             Some(slot) if slot.is_pending_under(lease) => {

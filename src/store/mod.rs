@@ -122,9 +122,11 @@ pub trait Store: Send + Sync + 'static {
         retention: Duration,
     ) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
 
-    /// Ends an attempt in which nothing happened. After a first attempt the record is deleted and the key is free. After a
-    /// later one the record becomes what [`Lease::put_back`] says: what it was before, with the token that it had then
-    /// and the number of this attempt.
+    /// Ends an attempt in which nothing happened. After a first attempt the record is deleted and
+    /// the key is free. After a later one the record becomes what [`Lease::put_back`] says: what it
+    /// was before, with the token that it had then and the number of this attempt. It stays for
+    /// [`Lease::retention`]. Its owner from then may be late: a `complete` or `fail` under that
+    /// token then leaves the number as it is.
     fn release(&self, lease: &Lease) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
 
     /// Starts the lease and the retention of the pending record anew.

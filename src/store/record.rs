@@ -29,8 +29,8 @@ pub(super) const START: usize = HEAD + Fingerprint::LEN + 4;
 pub(super) struct Stored {
     /// A pending record is read as not abandoned: whether it is depends on its age.
     pub(super) record: Record,
-    /// The bytes that change when the record is taken over, put back or settled: all of a pending record, and
-    /// [`START`] of another one.
+    /// The bytes that change when the record is taken over, put back or settled: all of a pending
+    /// record, and [`START`] of another one.
     pub(super) identity: Bytes,
     /// Of a pending record: how long it lives, and how much of that its lease takes.
     pub(super) pending: Option<Pending>,

@@ -4,8 +4,12 @@
 //! and a refusal take one. The replay of an answer too large to stand in its record takes a second one for the body,
 //! and so does the attempt after one that failed or was cut off, to take its record over.
 //!
-//! The lease needs no clock but the server's own. A pending record is written, and renewed, with its whole retention,
-//! so its age is what is gone of that; once older than its lease it is abandoned.
+//! The lease needs no clock but the server's own. A pending record is written, and renewed, with
+//! its whole retention, so its age is what is gone of that; once older than its lease it is
+//! abandoned. An abandoned record that a released attempt puts back has a lease of 0.
+//!
+//! A large response whose record is gone takes one more round trip, because a body of an earlier
+//! write may still be there.
 //!
 //! ```text
 //! <prefix><storage key>                       the record: status, token, fingerprint, attempt, response

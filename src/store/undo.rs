@@ -25,7 +25,8 @@ const PATIENCE: Duration = Duration::from_mins(10);
 /// How many reservations are remembered; in a crowd beyond that, the oldest are left to lapse.
 const MOST: usize = 10_000;
 
-/// The reservations of one store that are to be undone, by one task for all, which runs while there are any.
+/// The reservations of one store that are to be undone, by one task for all, which runs while there
+/// are any.
 #[derive(Default)]
 pub(super) struct Unanswered(Mutex<State>);
 
@@ -112,9 +113,10 @@ impl Unanswered {
 
 /// Undoes a reservation unless its reply comes.
 ///
-/// No operation runs under a reservation without a reply. Its record would still look like an attempt that was cut
-/// off: the key is taken until the lease lapses, and for good where abandoned attempts are not run again. So the
-/// reservation is released as one that never began ([`Lease::never_begun`]): what it found is put back.
+/// No operation runs under a reservation without a reply. Its record would still look like an
+/// attempt that was cut off: the key is taken until the lease lapses, and for good where abandoned
+/// attempts are not run again. So the reservation is released as one that never began
+/// ([`Lease::never_begun`]): what it found is put back.
 pub(super) struct Undo<S: Store> {
     pending: Option<(S, Arc<Unanswered>, Lease)>,
 }
@@ -124,8 +126,8 @@ impl<S: Store> Undo<S> {
         Self { pending: Some((store, Arc::clone(unanswered), first.clone())) }
     }
 
-    /// Notes the lease that the next command writes, before that command is sent. Every command before it has had
-    /// its reply, and did not apply.
+    /// Notes the lease that the next command writes, before that command is sent. Every command
+    /// before it has had its reply, and did not apply.
     pub(super) fn sends(&mut self, lease: &Lease) {
         if let Some((.., sent)) = &mut self.pending {
             *sent = lease.clone();

@@ -172,10 +172,10 @@ impl Faulty {
             PutsBackWithoutTheStatus if lease.previous != Some(Previous::Abandoned) => {
                 Lease { previous: lease.previous.map(|_| Previous::Failed { status: None }), ..lease }
             }
-            PutsBackAFailureForAnAbandonedRecord => {
-                Lease { previous: lease.previous.map(|_| Previous::Failed { status: None }), ..lease }
+            PutsBackAFailureForAnAbandonedRecord if lease.previous == Some(Previous::Abandoned) => {
+                Lease { previous: Some(Previous::Failed { status: None }), ..lease }
             }
-            PutsBackForTooShort => Lease { retention: lease.retention - lease.lease, ..lease },
+            PutsBackForTooShort => Lease { retention: lease.retention.saturating_sub(lease.lease), ..lease },
             CountsWhatNeverBegan if latest.token == lease.token => Lease { attempt: latest.attempt, ..lease },
             _ => lease,
         }

@@ -42,6 +42,10 @@ mod redis_cluster;
 mod redis_connection;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis_eviction;
+#[cfg(feature = "redis")]
+mod redis_gone;
+#[cfg(feature = "redis")]
+mod redis_rejected;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis_sentinel;
 #[cfg(feature = "redis")]

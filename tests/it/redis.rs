@@ -204,7 +204,8 @@ async fn no_client_input_is_a_name_in_redis() {
     let record = names.iter().find(|name| name.starts_with(b"shop1:")).expect("braces are left out");
     assert_eq!(record.len(), "shop1:".len() + 64);
     let body = names.iter().find(|name| *name != record).unwrap();
-    assert!(body.starts_with(&[b"{", record.as_slice(), b"}"].concat()), "one slot for both");
+    let name = [b"shop1:body:{", record.as_slice(), b"}"].concat();
+    assert!(body.starts_with(&name), "one slot for both, and names that begin with the prefix");
     for name in &names {
         let name = String::from_utf8_lossy(name).into_owned();
         assert!(!name.contains("client") && !name.contains("space"), "{name}");
@@ -225,7 +226,7 @@ async fn every_record_and_every_body_expires() {
     for name in names {
         let left: i64 = redis::cmd("PTTL").arg(&name).query_async(&mut connection).await.unwrap();
         // A body outlives its record by a lease and two minutes.
-        let most = if name.starts_with(b"{") { 190_000 } else { 60_000 };
+        let most = if name.starts_with(b"idempotency:body:") { 190_000 } else { 60_000 };
         assert!((most - 10_000..=most).contains(&left), "{left} ms left");
     }
 }
@@ -271,7 +272,7 @@ async fn an_answer_whose_body_was_lost_is_refused_and_not_run_again() {
     let app = app(RedisStore::open(&server.url()).unwrap());
     call(&app, "key", "/bytes/5000").await;
     let mut connection = connect(&server).await;
-    let bodies: Vec<Vec<u8>> = redis::cmd("KEYS").arg("{*").query_async(&mut connection).await.unwrap();
+    let bodies: Vec<Vec<u8>> = redis::cmd("KEYS").arg("*:body:*").query_async(&mut connection).await.unwrap();
     connection.del(&bodies).await.unwrap();
     assert_eq!(code(call(&app, "key", "/bytes/5000").await).await, "idempotency_result_not_retained");
 }

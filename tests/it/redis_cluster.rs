@@ -117,10 +117,9 @@ fn servers_without_a_name_are_found_by_their_addresses(runtime: &Runtime, cluste
 }
 
 fn the_rights_that_the_documentation_names_are_enough(runtime: &Runtime, cluster: &Cluster) {
-    let commands =
-        "+ping +get +getrange +set +pttl +pexpire +del +unlink +eval +evalsha +cluster|slots +asking";
+    let commands = "+ping +get +getrange +set +pttl +del +unlink +eval +evalsha +cluster|slots +asking";
     for port in cluster.ports() {
-        tell::<()>(port, &format!("ACL SETUSER shop on >hunter2 ~idempotency:* ~{{idempotency:* {commands}"));
+        tell::<()>(port, &format!("ACL SETUSER shop on >hunter2 ~idempotency:* {commands}"));
     }
     let store = RedisStore::open(&cluster.url().replace("://", "://shop:hunter2@")).unwrap();
     runtime.block_on(async {

@@ -209,6 +209,123 @@ async fn one_whose_caller_has_given_up_is_taken_back_too() {
     apart.is_free().await;
 }
 
+/// Teaches the server the script that takes a record over, and leaves no record.
+async fn teach(apart: &Apart) {
+    let first = acquired(apart.beside.reserve(&request()).await.unwrap());
+    assert_eq!(apart.beside.fail(&first, None, RETENTION).await.unwrap(), Settlement::Applied);
+    let second = acquired(apart.beside.reserve(&request()).await.unwrap());
+    for lease in [second, first] {
+        let first = Lease { previous: None, replaces: None, ..lease };
+        let _ = apart.beside.release(&first).await.unwrap();
+    }
+    assert!(apart.standing().await.is_none());
+}
+
+/// Takes the record over. The reply to that is lost, and the way to the server with it.
+async fn take_over_unanswered(apart: &Apart, request: &Reserve) {
+    let before = apart.wire.seen().replies;
+    // The first reply tells of the record; the second one is that of the script which takes it
+    // over.
+    let lose_the_second = async {
+        apart.wire.reached(|seen| seen.replies > before).await;
+        apart.wire.set(Network::Open { requests: Way::Pass, replies: Way::Lose });
+        apart.wire.reached(|seen| seen.replies > before + 1).await;
+        apart.wire.set(Network::Closed);
+    };
+    let (reserved, ()) = tokio::join!(apart.through.reserve(request), lose_the_second);
+    assert_eq!(reserved.unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(apart.standing().await.unwrap().attempt, 2, "it was taken over");
+    apart.wire.set(Network::FINE);
+}
+
+#[tokio::test]
+async fn a_failed_record_whose_take_over_was_not_answered_is_put_back_and_its_operation_runs_again() {
+    let apart = Apart::start().await;
+    teach(&apart).await;
+    let first = acquired(apart.beside.reserve(&request()).await.unwrap());
+    let failure = Outcome { status: StatusCode::SERVICE_UNAVAILABLE, ..outcome(100_000) };
+    assert_eq!(apart.beside.fail(&first, Some(&failure), RETENTION).await.unwrap(), Settlement::Applied);
+
+    // Abandoned attempts do not run again, and the lease of the one that never began lapses soon.
+    let request = Reserve { rerun_abandoned: false, lease: Duration::from_millis(1), ..request() };
+    take_over_unanswered(&apart, &request).await;
+    patiently(async { while apart.standing().await.unwrap().token != first.token {} }).await;
+    let record = apart.standing().await.unwrap();
+    assert!(matches!(record.state, State::Failed(Some(_))), "{record:?}");
+    assert_eq!(record.attempt, 1);
+
+    let second = acquired(apart.beside.reserve(&request).await.unwrap());
+    let previous = Previous::Failed { status: Some(failure.status) };
+    assert_eq!((second.attempt, second.previous), (2, Some(previous)));
+}
+
+#[tokio::test]
+async fn an_abandoned_record_whose_take_over_was_not_answered_is_abandoned_again() {
+    let apart = Apart::start().await;
+    teach(&apart).await;
+    let brief = Reserve { lease: Duration::from_millis(1), ..request() };
+    let first = acquired(apart.beside.reserve(&brief).await.unwrap());
+    let abandoned = |record: &Record| matches!(record.state, State::Pending { abandoned: true });
+    patiently(async { while !abandoned(&apart.standing().await.unwrap()) {} }).await;
+
+    take_over_unanswered(&apart, &request()).await;
+    patiently(async { while apart.standing().await.unwrap().token != first.token {} }).await;
+    let record = apart.standing().await.unwrap();
+    assert!(abandoned(&record), "{record:?}");
+    assert_eq!(record.attempt, 1);
+    // Its owner may be late and not gone.
+    assert_eq!(apart.beside.renew(&first).await.unwrap(), Settlement::Applied);
+    assert_eq!(apart.beside.release(&first).await.unwrap(), Settlement::Applied);
+}
+
+/// Reserves, and does something else between the look at the record and the command that takes it over.
+async fn reserve_with_a_delay(apart: &Apart, between: impl Future<Output = ()>) -> Reservation {
+    let before = apart.wire.seen();
+    let delay = async {
+        apart.wire.reached(|seen| seen.replies > before.replies).await;
+        apart.wire.set(Network::Open { requests: Way::Hold, replies: Way::Pass });
+        apart.wire.reached(|seen| seen.requests > before.requests + 1).await;
+        between.await;
+        apart.wire.set(Network::FINE);
+    };
+    let request = request();
+    tokio::join!(apart.through.reserve(&request), delay).0.unwrap()
+}
+
+#[tokio::test]
+async fn a_failed_record_that_was_taken_over_and_put_back_in_between_is_judged_anew() {
+    let apart = Apart::start().await;
+    teach(&apart).await;
+    let first = acquired(apart.beside.reserve(&request()).await.unwrap());
+    assert_eq!(apart.beside.fail(&first, None, RETENTION).await.unwrap(), Settlement::Applied);
+    let reserved = reserve_with_a_delay(&apart, async {
+        let second = acquired(apart.beside.reserve(&request()).await.unwrap());
+        assert_eq!(apart.beside.release(&second).await.unwrap(), Settlement::Applied);
+    });
+    assert_eq!(acquired(reserved.await).attempt, 3, "no number is given twice");
+}
+
+#[tokio::test]
+async fn an_abandoned_record_that_was_put_back_and_renewed_in_between_is_not_taken_over() {
+    let apart = Apart::start().await;
+    teach(&apart).await;
+    let brief = Reserve { lease: Duration::from_millis(1), ..request() };
+    let late = acquired(apart.beside.reserve(&brief).await.unwrap());
+    let abandoned = |record: &Record| matches!(record.state, State::Pending { abandoned: true });
+    patiently(async { while !abandoned(&apart.standing().await.unwrap()) {} }).await;
+    let second = acquired(apart.beside.reserve(&request()).await.unwrap());
+    assert_eq!(apart.beside.release(&second).await.unwrap(), Settlement::Applied);
+
+    let renewed = Lease { lease: Duration::from_mins(1), ..late.clone() };
+    let reserved = reserve_with_a_delay(&apart, async {
+        assert_eq!(apart.beside.renew(&renewed).await.unwrap(), Settlement::Applied);
+    });
+    match reserved.await {
+        Reservation::Found(record) => assert_eq!(record.token, late.token),
+        Reservation::Acquired(lease) => panic!("the attempt runs, but was taken over by {lease:?}"),
+    }
+}
+
 #[tokio::test]
 async fn a_settled_or_answered_reservation_is_not_taken_back() {
     let apart = Apart::start().await;

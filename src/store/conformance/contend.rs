@@ -75,7 +75,8 @@ pub async fn a_loser_settles_nothing<S: Store>(store: &S, unit: Duration) {
     third.finds_success(&lease, &kept).await;
 }
 
-/// A lease is good for its own key only: it does not settle, renew or release the record of another one.
+/// A lease is good for its own key only: it does not settle, renew or release the record of another
+/// one.
 pub async fn a_lease_settles_no_other_key<S: Store>(store: &S, unit: Duration) {
     let contender = Contender::new(store, unit);
     let lease = contender.acquires_first().await;

@@ -1,4 +1,5 @@
-//! A response is stored also when the record is gone, if the key is free. Nothing else brings a record back.
+//! A response is stored also when the record is gone, if the key is free. Nothing else brings a
+//! record back.
 
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use super::given::{answer, large_answer};
 use super::told::Write;
 use crate::outcome::Outcome;
 
-/// After the record of a first attempt was released, its owner may still complete or fail it. A renewal or a second
-/// release writes nothing.
+/// After the record of a first attempt was released, its owner may still complete or fail it. A
+/// renewal or a second release writes nothing.
 pub async fn a_response_is_stored_though_the_record_was_released<S: Store>(store: &S, unit: Duration) {
     let (small, large) = (answer(201, "small"), large_answer(201, b'L'));
     for write in responses(&small, &large) {
@@ -20,7 +21,8 @@ pub async fn a_response_is_stored_though_the_record_was_released<S: Store>(store
     }
 }
 
-/// The same after the record has expired, also for a later attempt: its number and its fingerprint stay.
+/// The same after the record has expired, also for a later attempt: its number and its fingerprint
+/// stay.
 pub async fn a_response_is_stored_though_the_record_expired<S: Store>(store: &S, unit: Duration) {
     let (small, large) = (answer(201, "small"), large_answer(201, b'L'));
     let mut attempts = Vec::new();
@@ -39,7 +41,8 @@ pub async fn a_response_is_stored_though_the_record_expired<S: Store>(store: &S,
     }
 }
 
-/// A response that was stored and has expired is stored again when it is sent again, as it is then sent.
+/// A response that was stored and has expired is stored again when it is sent again, as it is then
+/// sent.
 pub async fn a_response_is_stored_again_after_it_expired<S: Store>(store: &S, unit: Duration) {
     let outcomes = [answer(201, "first"), large_answer(201, b'1')];
     let others = [answer(202, "other"), large_answer(202, b'2')];

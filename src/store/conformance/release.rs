@@ -8,8 +8,8 @@ use super::given::{answer, large_answer};
 use super::told::Write;
 use crate::outcome::{KeptBody, NotRetained, Outcome};
 
-/// After the release of a first attempt the key is free for any caller, another operation included. The count starts
-/// anew.
+/// After the release of a first attempt the key is free for any caller, another operation included.
+/// The count starts anew.
 pub async fn release_frees_the_key<S: Store>(store: &S, unit: Duration) {
     let contender = Contender::new(store, unit);
     let first = contender.acquires_first().await;
@@ -22,8 +22,8 @@ pub async fn release_frees_the_key<S: Store>(store: &S, unit: Duration) {
     contender.acquires_first().await;
 }
 
-/// A later attempt that is released leaves the failed record that it took over, under its token and with its status.
-/// The numbers go on, and the key stays bound to its operation.
+/// A later attempt that is released leaves the failed record that it took over, under its token and
+/// with its status. The numbers go on, and the key stays bound to its operation.
 pub async fn a_released_attempt_leaves_the_failure_that_it_took_over<S: Store>(store: &S, unit: Duration) {
     for outcome in [Some(answer(500, "it broke")), Some(large_answer(503, b'F')), None] {
         let outcome = outcome.as_ref();
@@ -51,8 +51,9 @@ pub async fn a_released_attempt_leaves_the_failure_that_it_took_over<S: Store>(s
     }
 }
 
-/// A later attempt that is released leaves the abandoned record that it took over, which is abandoned at once and stays
-/// for a retention. The numbers go on, and the key stays bound to its operation.
+/// A later attempt that is released leaves the abandoned record that it took over, which is
+/// abandoned at once and stays for a retention. The numbers go on, and the key stays bound to its
+/// operation.
 pub async fn a_released_attempt_leaves_the_abandoned_record_that_it_took_over<S: Store>(
     store: &S,
     unit: Duration,
@@ -91,8 +92,8 @@ pub async fn a_failure_that_was_put_back_expires<S: Store>(store: &S, unit: Dura
     looking.after(2.0).await.acquires_first().await;
 }
 
-/// A reservation whose reply was lost never begins, and is released with the number of the attempt before it. That
-/// leaves exactly what it found.
+/// A reservation whose reply was lost never begins, and is released with the number of the attempt
+/// before it. That leaves exactly what it found.
 pub async fn a_reservation_that_never_began_leaves_what_it_found<S: Store>(store: &S, unit: Duration) {
     let contender = Contender::new(store, unit).rerunning_failed().rerunning_abandoned();
     let lost = contender.acquires_first().await;
@@ -119,8 +120,8 @@ pub async fn a_reservation_that_never_began_leaves_what_it_found<S: Store>(store
     contender.takes_over(3, previous).await;
 }
 
-/// After a release, the token of the attempt that was taken over is the current one again. Its late owner may settle or
-/// renew, with its own lease in full. The number of the record stays.
+/// After a release, the token of the attempt that was taken over is the current one again. Its late
+/// owner may settle or renew, with its own lease in full. The number of the record stays.
 pub async fn the_late_owner_of_a_record_that_was_put_back_may_settle_and_renew<S: Store>(
     store: &S,
     unit: Duration,

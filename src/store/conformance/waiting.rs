@@ -37,7 +37,8 @@ pub async fn a_waiter_learns_soon_that_the_key_was_released<S: Store>(store: &S,
     assert!(acquired, "a waiter should acquire the key that was released, not {learned:?}");
 }
 
-/// Somebody who waits for a later attempt finds soon after its release what that attempt had taken over.
+/// A caller that waits for a later attempt finds what that attempt had taken over soon after its
+/// release.
 pub async fn a_waiter_learns_soon_that_a_later_attempt_was_released<S: Store>(store: &S, unit: Duration) {
     let contender = Contender::new(store, unit);
     let first = contender.acquires_first().await;

@@ -15,7 +15,7 @@ use super::shard::Kept;
 mod given;
 pub(super) mod sync;
 
-use given::{answer, answers, ask, in_two_shards, many_asks, store};
+use given::{answer, answers, ask, in_two_shards, many_asks, store, without_body};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -91,6 +91,49 @@ fn a_waiter_hears_of_a_released_record() {
     });
 }
 
+/// A later attempt is released, and the failed record is there again, for the waiter to take over.
+#[test]
+fn a_waiter_hears_of_a_record_that_was_put_back() {
+    let ask = ask("key", HOUR);
+    explore(move || {
+        let store = store(1, 10);
+        let first = acquire(&store, &ask);
+        assert_eq!(store.keep(&first, Kept::Failed(Some(answer())), HOUR), Settlement::Applied);
+        let second = acquire(&store, &ask);
+        let waiter = spawn(&store, &ask, await_the_end);
+        assert_eq!(store.release(&second), Settlement::Applied);
+        let Reservation::Acquired(third) = waiter.join().unwrap() else {
+            panic!("the failed record was there");
+        };
+        assert_eq!((third.attempt, third.replaces), (3, Some(first.token)));
+        assert_eq!((store.room.records(), answers(&store)), (1, 0));
+    });
+}
+
+/// The record of a late owner is put back while that owner writes: it comes too early or in time.
+#[test]
+fn a_late_settling_write_and_a_put_back_exclude_each_other() {
+    let (lapsed, ask) = (ask("key", Duration::ZERO), ask("key", HOUR));
+    explore(move || {
+        let store = store(1, 10);
+        let late = acquire(&store, &lapsed);
+        let next = acquire(&store, &ask);
+        let owner = spawn(&store, &late, |store, late| store.keep(late, Kept::Success(answer()), HOUR));
+        assert_eq!(store.release(&next), Settlement::Applied);
+        let (settlement, bytes) = (owner.join().unwrap(), answers(&store));
+        match (settlement, store.reserve(&ask).unwrap()) {
+            (Settlement::Applied, Reservation::Found(Record { state: State::Success(_), token, .. })) => {
+                assert_eq!((token, bytes), (late.token, answer().len()));
+            }
+            (Settlement::LeaseLost, Reservation::Acquired(third)) => {
+                assert_eq!((third.attempt, third.replaces), (3, Some(late.token)));
+                assert_eq!(bytes, 0);
+            }
+            (settlement, reservation) => panic!("{settlement:?} and {reservation:?}"),
+        }
+    });
+}
+
 /// Somebody waits for an attempt, which is then taken over. It is not the new attempt that was waited for.
 #[test]
 fn a_waiter_hears_that_the_record_was_taken_over() {
@@ -151,7 +194,8 @@ fn a_late_heartbeat_and_a_take_over_exclude_each_other() {
     });
 }
 
-/// The record expires, and its late owner meets it as well as a newcomer: it is counted out once.
+/// The record expires, and its late owner meets it as well as a newcomer: one of them has the key
+/// then, and the expired record is counted out once.
 #[test]
 fn an_expired_record_is_counted_out_once() {
     let (expired, ask) = (Reserve { retention: Duration::ZERO, ..ask("key", HOUR) }, ask("key", HOUR));
@@ -159,9 +203,15 @@ fn an_expired_record_is_counted_out_once() {
         let store = store(1, 1);
         let late = acquire(&store, &expired);
         let owner = spawn(&store, &late, |store, late| store.keep(late, Kept::Success(answer()), HOUR));
-        acquire(&store, &ask);
-        assert_eq!(owner.join().unwrap(), Settlement::LeaseLost);
-        assert_eq!((store.room.records(), answers(&store)), (1, 0));
+        let reservation = store.reserve(&ask);
+        let bytes = match (owner.join().unwrap(), reservation.unwrap()) {
+            (Settlement::LeaseLost, Reservation::Acquired(Lease { attempt: 1, .. })) => 0,
+            (Settlement::Applied, Reservation::Found(Record { state: State::Success(_), .. })) => {
+                answer().len()
+            }
+            (settlement, reservation) => panic!("{settlement:?} and {reservation:?}"),
+        };
+        assert_eq!((store.room.records(), answers(&store)), (1, bytes));
     });
 }
 
@@ -208,7 +258,7 @@ fn the_counts_of_two_shards_add_up() {
         let lease = acquire(&store, &two);
         assert_eq!(store.keep(&lease, Kept::Success(answer()), HOUR), Settlement::Applied);
         passing.join().unwrap();
-        assert_eq!((store.room.records(), answers(&store)), (1, answer().len()));
+        assert_eq!((store.room.records(), answers(&store)), (2, answer().len() + without_body().len()));
     });
 }
 

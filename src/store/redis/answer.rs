@@ -7,9 +7,9 @@ use redis::Pipeline;
 use redis::aio::ConnectionLike;
 
 use super::super::record::{self, Stored};
-use super::super::{Lease, Record, Settlement, State, Status, StoreError, Token, millis};
+use super::super::{ErrorKind, Lease, Record, Settlement, State, Status, Store, StoreError, Token, millis};
 use super::RedisStore;
-use super::error::{store_error, write_error};
+use super::error::{is_broken, store_error, write_error};
 use super::script::{self, Before, text};
 use crate::outcome::Outcome;
 
@@ -20,6 +20,11 @@ const INLINE: usize = 2048;
 /// A body outlives the record that points to it by its lease and this much, so that no record points to nothing: the
 /// record may be written later than the body, when the first try carried out only the one.
 const BODY_GRACE: Duration = Duration::from_mins(2);
+
+/// The lowest limit, in bytes, that a server can have for one value (`proto-max-bulk-len`). A
+/// server cuts the connection on a longer value, mostly before its reply is read. So does a
+/// network, but then no other command succeeds.
+const LEAST_LIMIT: usize = 1 << 20;
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     /// Ends the attempt and keeps its answer.
@@ -35,7 +40,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         let body = outcome.map_or(&[][..], Outcome::bytes);
         let inline = body.len() <= INLINE;
         let ended = record::encode_ended(status, lease, outcome, inline);
-        let retention_left = text(millis(retention));
+        let ttl = text(millis(retention));
         let body_name = self.body_name(&name, &lease.token);
         let grace = millis(retention.saturating_add(lease.lease).saturating_add(BODY_GRACE));
         // Of two settling writes under one token, only the first one counts, and only its body.
@@ -47,12 +52,15 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         let names = if inline { &names[..1] } else { &names };
         let mut body_was_removed: &[u8] = b"";
         loop {
-            let args: [&[u8]; 4] = [&head, &ended, &retention_left, body_was_removed];
-            let written = script::SETTLE.run(&mut self.connection.clone(), before, names, &args).await;
-            match written.map_err(write_error)? {
-                0_u8 => return Ok(Settlement::LeaseLost),
-                1 => return Ok(Settlement::Applied),
-                _ => body_was_removed = b"1",
+            let args: [&[u8]; 4] = [&head, &ended, &ttl, body_was_removed];
+            match script::SETTLE.run(&mut self.connection.clone(), before, names, &args).await {
+                Ok(0_u8) => return Ok(Settlement::LeaseLost),
+                Ok(1) => return Ok(Settlement::Applied),
+                Ok(_) => body_was_removed = b"1",
+                Err(error) if is_broken(&error) && body.len() >= LEAST_LIMIT && self.ping().await.is_ok() => {
+                    return Err(StoreError::with_source(ErrorKind::Rejected, error));
+                }
+                Err(error) => return Err(write_error(error)),
             }
         }
     }
@@ -80,8 +88,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         };
         Ok(record)
     }
-    /// The name of a body. It contains the token, so that a late writer cannot replace the winner's, and in braces the
-    /// name of the record, so that both are in one slot of a cluster.
+    /// The name of a body. It contains the token, so that a late writer cannot replace the
+    /// winner's, and in braces the name of the record, so that both are in one slot of a cluster.
     fn body_name(&self, record: &[u8], token: &Token) -> Vec<u8> {
         [self.prefix.as_bytes(), b"body:{", record, b"}", token.as_bytes()].concat()
     }

@@ -18,7 +18,8 @@ pub(super) fn store_error(error: RedisError) -> StoreError {
     StoreError::with_source(kind, error)
 }
 
-/// What became of a settling write. In a pipeline, the body, the script or both may have been rejected.
+/// What became of a settling write. In a pipeline, the body, the script or both may have been
+/// rejected.
 pub(super) fn write_error(error: RedisError) -> StoreError {
     let is_rejected = error
         .clone()
@@ -33,7 +34,8 @@ fn is_final(error: &ServerError) -> bool {
         "NOPERM" | "WRONGTYPE" => true,
         "ERR" => {
             let details = error.details().unwrap_or_default();
-            // Before 7.0, an error inside a script has this code too, a momentary one such as OOM included.
+            // Before 7.0, an error inside a script has this code too, a momentary one such as OOM
+            // included.
             !details.starts_with("Error running script") && !details.starts_with("max number of clients")
         }
         _ => false,
@@ -70,4 +72,62 @@ pub(super) fn second<T>(first: RedisError, second: RedisResult<T>) -> RedisResul
 /// The server was restarted or its scripts were flushed.
 pub(super) fn is_no_script(error: &RedisError) -> bool {
     error.kind() == redis::ErrorKind::Server(ServerErrorKind::NoScript)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use redis::{Value, parse_redis_value};
+
+    use super::*;
+
+    fn kind_of(reply: &str) -> ErrorKind {
+        let reply = parse_redis_value(format!("-{reply}\r\n").as_bytes()).unwrap();
+        let Value::ServerError(error) = reply else { panic!("{reply:?}") };
+        write_error(error.into()).kind()
+    }
+
+    #[test]
+    fn a_write_that_would_be_rejected_again_is_rejected_for_good() {
+        for reply in [
+            "NOPERM No permissions to access a key",
+            "WRONGTYPE Operation against a key holding the wrong kind of value",
+            "WRONGTYPE Operation against a key holding the wrong kind of value script: 1f, on @user_script:6.",
+            "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+            "ERR Protocol error: invalid bulk length",
+            "ERR unknown command 'EVALSHA', with args beginning with:",
+            "ERR ACL failure in script: The user executing the script can't run this command or subcommand",
+        ] {
+            assert_eq!(kind_of(reply), ErrorKind::Rejected, "{reply}");
+        }
+    }
+
+    #[test]
+    fn a_write_that_may_go_through_later_is_not() {
+        for reply in [
+            "LOADING Redis is loading the dataset in memory",
+            "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+            "TRYAGAIN Multiple keys request during rehashing of slot",
+            "CLUSTERDOWN The cluster is down",
+            "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+            "READONLY You can't write against a read only replica.",
+            "MOVED 3999 127.0.0.1:6381",
+            "ASK 3999 127.0.0.1:6381",
+            "OOM command not allowed when used memory > 'maxmemory'.",
+            "NOREPLICAS Not enough good replicas to write.",
+            "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+            "NOAUTH Authentication required.",
+            "WRONGPASS invalid username-password pair or user is disabled.",
+            "EXECABORT Transaction discarded because of previous errors.",
+            "NOSCRIPT No matching script.",
+            "UNKILLABLE Sorry the script already executed write commands against the dataset.",
+            "ERR max number of clients reached",
+            "ERR Error running script (call to f_1f): @user_script:6: -READONLY You can't write against a read only replica.",
+            "ERR Error running script (call to f_1f): @user_script:6: -OOM command not allowed when used memory > 'maxmemory'.",
+            "upstream failure",
+        ] {
+            assert_eq!(kind_of(reply), ErrorKind::Unavailable, "{reply}");
+        }
+    }
 }

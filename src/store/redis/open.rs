@@ -29,12 +29,11 @@ impl RedisStore {
     /// `redis`. Where `redis` and `rediss` stand, `valkey` and `valkeys` may too, and a Unix socket is
     /// `redis+unix:///path` or `unix:///path`.
     ///
-    /// A user of Redis whose rights are limited needs the names that begin with the [`prefix`](Self::prefix), and
-    /// those that begin with it in braces, for the bodies of large answers (`~idempotency:* ~{idempotency:*`), and
-    /// these commands:
+    /// A user of Redis with limited rights needs the names that begin with the
+    /// [`prefix`](Self::prefix) (`~idempotency:*`), and these commands:
     ///
     /// ```text
-    /// +ping +get +getrange +set +pttl +pexpire +del +unlink +eval +evalsha
+    /// +ping +get +getrange +set +pttl +del +unlink +eval +evalsha
     /// +select            for a database other than 0
     /// +cluster|slots +asking    on a cluster
     /// +role              under Sentinel, to be sure that a server is the primary

@@ -1,9 +1,11 @@
--- pending -> success or failed; (no record) -> success or failed, when the record is gone and the key is free.
--- Applies while the record is pending under the caller's token, or there is none. Otherwise changes nothing and
--- returns 0; a body that was written beside the record is removed, unless the record is the caller's, because then it
--- may be its own. Returns 2 if the body must be written anew: the caller sends everything again.
--- KEYS[1] record   KEYS[2] body, if it is stored apart   ARGV[1] the pending status and token the record must have
--- ARGV[2] the new record   ARGV[3] its retention in ms   ARGV[4] not empty: the body was removed before
+-- pending -> success or failed; (no record) -> success or failed.
+-- Applies while the record is pending under the caller's token, or there is none. Otherwise changes
+-- nothing and returns 0; a body that was written beside the record is removed, unless the record is
+-- the caller's, because then it may be its own. Returns 2 if the body must be written anew: the
+-- caller sends everything again.
+-- KEYS[1] record   KEYS[2] body, if it is stored apart
+-- ARGV[1] the pending status and token that the record must have   ARGV[2] the new record
+-- ARGV[3] its retention in ms   ARGV[4] not empty: the body was removed before
 local start = redis.call('GETRANGE', KEYS[1], 0, 54)
 local head = string.sub(start, 1, 18)
 if head == ARGV[1] then

@@ -122,10 +122,8 @@ impl Model {
             Some(Kept { status: Status::Pending, attempt, .. }) => *attempt,
             // It was sent a second time; what was stored the first time stays.
             Some(Kept { status, .. }) if Some(*status) == write.status() => return Ok(Settled::Applied),
-            Some(_) => return Ok(Settled::LeaseLost),
-            // The record is gone.
             None if write.status().is_some() => lease.attempt,
-            None => return Ok(Settled::LeaseLost),
+            _ => return Ok(Settled::LeaseLost),
         };
         let is_gone = kept.is_none();
         let pending = Kept { attempt, ..Kept::pending(lease, now) };

@@ -15,7 +15,7 @@ use super::HOUR;
 use super::sync::{AtomicU64, Mutex};
 use crate::fingerprint::Fingerprint;
 use crate::key::{IdempotencyKey, Scope, StorageKey};
-use crate::outcome::{KeptBody, Outcome};
+use crate::outcome::{KeptBody, NotRetained, Outcome};
 
 /// A store of so many shards, with room for so many records.
 pub(super) fn store(shards: usize, max_records: usize) -> Arc<Inner> {
@@ -57,6 +57,11 @@ pub(super) fn in_two_shards(store: &Inner, asks: &[Reserve]) -> [Reserve; 2] {
 pub(super) fn answer() -> Bytes {
     let body = KeptBody::Whole { bytes: Bytes::from_static(b"answer"), trailers: None };
     frame(&Outcome { status: StatusCode::OK, headers: HeaderMap::new(), request_id: None, body })
+}
+
+/// What is left of [`answer`] when its record is put back.
+pub(super) fn without_body() -> Bytes {
+    frame(&Outcome::bare(StatusCode::OK, KeptBody::NotRetained(NotRetained::Failure)))
 }
 
 /// The bytes of all answers that the store counts.

@@ -70,7 +70,8 @@ impl RedisServer {
     /// The status of each record that it holds: `P`, `S` or `F`.
     pub(crate) fn statuses(&self) -> Vec<String> {
         let mut connection = self.connection();
-        let names: Vec<Vec<u8>> = redis::cmd("KEYS").arg("idempotency:*").query(&mut connection).unwrap();
+        let names: Vec<Vec<u8>> =
+            redis::cmd("KEYS").arg("idempotency:[0-9a-f][0-9a-f]*").query(&mut connection).unwrap();
         let status = |name| redis::cmd("GETRANGE").arg(name).arg(1).arg(1).query(&mut connection).unwrap();
         names.iter().map(status).collect()
     }

@@ -1,0 +1,105 @@
+//! Records that Redis has lost while their operations ran.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::post;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use tokio::sync::Semaphore;
+use tower::ServiceExt;
+use tower_idempotency::store::{Lease, Rerun, Reservation, Reserve, Settlement, State};
+use tower_idempotency::{
+    Fingerprint, IdempotencyKey, IdempotencyLayer, KeptBody, Outcome, RedisStore, Scope, StorageKey, Store,
+};
+
+use crate::support::redis::RedisServer;
+use crate::support::{Gate, patiently};
+
+#[tokio::test]
+async fn a_response_is_stored_though_the_server_was_flushed_while_the_handler_ran() {
+    for bytes in [10, 5_000] {
+        let server = RedisServer::start();
+        let store = RedisStore::open(&server.url()).unwrap();
+        let (runs, entered, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)), Gate::new());
+        let handler = {
+            let (runs, entered, gate) = (Arc::clone(&runs), Arc::clone(&entered), gate.clone());
+            move || async move {
+                runs.fetch_add(1, Ordering::SeqCst);
+                entered.add_permits(1);
+                gate.passed().await;
+                (StatusCode::CREATED, "x".repeat(bytes))
+            }
+        };
+        let layer = IdempotencyLayer::new(store).scope(|_| Scope::anonymous());
+        let app = Router::new().route("/", post(handler)).layer(layer);
+
+        let first = tokio::spawn(call(app.clone()));
+        patiently(entered.acquire()).await.unwrap().forget();
+        server.forget();
+        assert_eq!(server.size(), 0);
+        gate.open();
+        assert_eq!(whole(first.await.unwrap()).await, (StatusCode::CREATED, bytes, false));
+
+        assert_eq!(whole(call(app).await).await, (StatusCode::CREATED, bytes, true));
+        assert_eq!(runs.load(Ordering::SeqCst), 1);
+    }
+}
+
+async fn call(app: Router) -> Response<Body> {
+    let request = Request::post("/").header("idempotency-key", "order-1001").body(Body::empty());
+    app.oneshot(request.unwrap()).await.unwrap()
+}
+
+/// Status, length, and whether it was a replay.
+async fn whole(response: Response<Body>) -> (StatusCode, usize, bool) {
+    let is_replay = response.headers().get("x-idempotent-result").is_some_and(|marker| marker == "true");
+    let status = response.status();
+    (status, response.into_body().collect().await.unwrap().to_bytes().len(), is_replay)
+}
+
+fn outcome(status: StatusCode, byte: u8) -> Outcome {
+    let body = KeptBody::Whole { bytes: vec![byte; 5_000].into(), trailers: None };
+    Outcome { status, headers: HeaderMap::new(), request_id: None, body }
+}
+
+async fn acquire(store: &RedisStore) -> Lease {
+    let key = IdempotencyKey::parse(b"order-1001").unwrap();
+    let request = Reserve {
+        key: StorageKey::derive(None, "gone", &Scope::anonymous(), &key),
+        fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
+        lease: Duration::from_mins(1),
+        retention: Duration::from_mins(2),
+        rerun_failed: Rerun::Any,
+        rerun_abandoned: true,
+    };
+    match store.reserve(&request).await.unwrap() {
+        Reservation::Acquired(lease) => lease,
+        Reservation::Found(record) => panic!("{record:?} was in the way"),
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_outlived_its_record_gives_way_to_that_of_the_next_write() {
+    let server = RedisServer::start();
+    let store = RedisStore::open(&server.url()).unwrap();
+    let lease = acquire(&store).await;
+    let first = outcome(StatusCode::CREATED, b'1');
+    let settled = store.complete(&lease, &first, Duration::from_millis(1)).await.unwrap();
+    assert_eq!(settled, Settlement::Applied);
+    patiently(async { while store.inspect(&lease.key).await.unwrap().is_some() {} }).await;
+    assert_eq!(server.size(), 1, "the body of the first write");
+
+    let (second, retention) = (outcome(StatusCode::ACCEPTED, b'2'), Duration::from_hours(2));
+    assert_eq!(store.complete(&lease, &second, retention).await.unwrap(), Settlement::Applied);
+    let record = store.inspect(&lease.key).await.unwrap().unwrap();
+    assert!(matches!(record.state, State::Success(found) if found == second));
+
+    let mut connection = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+    let bodies: Vec<Vec<u8>> = redis::cmd("KEYS").arg("idempotency:body:*").query(&mut connection).unwrap();
+    let left: u128 = redis::cmd("PTTL").arg(&bodies).query(&mut connection).unwrap();
+    assert!(left > retention.as_millis(), "the body outlives its record, but has {left} ms left");
+}

@@ -1,0 +1,165 @@
+//! What Redis rejects for good, and what it rejects for the moment.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::post;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+use tower_idempotency::store::{ErrorKind, Lease, Rerun, Reservation, Reserve, Settlement, State};
+use tower_idempotency::{
+    Fingerprint, IdempotencyKey, IdempotencyLayer, KeptBody, NotRetained, Outcome, RedisStore, Scope,
+    StorageKey, Store,
+};
+
+use crate::support::redis::RedisServer;
+
+const RETENTION: Duration = Duration::from_mins(1);
+
+fn request(key: &str) -> Reserve {
+    let key = IdempotencyKey::parse(key.as_bytes()).unwrap();
+    Reserve {
+        key: StorageKey::derive(None, "rejected", &Scope::anonymous(), &key),
+        fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
+        lease: Duration::from_mins(1),
+        retention: Duration::from_mins(2),
+        rerun_failed: Rerun::Any,
+        rerun_abandoned: true,
+    }
+}
+
+async fn acquire(store: &RedisStore, key: &str) -> Lease {
+    match store.reserve(&request(key)).await.unwrap() {
+        Reservation::Acquired(lease) => lease,
+        Reservation::Found(record) => panic!("{record:?} was in the way"),
+    }
+}
+
+fn outcome(bytes: usize) -> Outcome {
+    let body = KeptBody::Whole { bytes: vec![b'x'; bytes].into(), trailers: None };
+    Outcome { status: StatusCode::CREATED, headers: HeaderMap::new(), request_id: None, body }
+}
+
+fn not_retained() -> Outcome {
+    Outcome { body: KeptBody::NotRetained(NotRetained::TooLarge), ..outcome(0) }
+}
+
+fn tell(server: &RedisServer, words: &str) {
+    let mut connection = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+    let mut words = words.split(' ');
+    redis::cmd(words.next().unwrap()).arg(words.collect::<Vec<_>>()).exec(&mut connection).unwrap();
+}
+
+/// A store whose user may use these names.
+fn limited_to(server: &RedisServer, names: &str) -> RedisStore {
+    tell(server, &format!("ACL SETUSER limited on >secret {names} +@all"));
+    RedisStore::open(&server.url().replace("://", "://limited:secret@")).unwrap()
+}
+
+#[tokio::test]
+async fn a_body_that_the_user_may_not_write_is_rejected_and_the_record_can_be_written_without_it() {
+    let server = RedisServer::start();
+    // The names of records, and not those of bodies.
+    let store = limited_to(&server, "~idempotency:[0-9a-f][0-9a-f]*");
+    for known in [false, true] {
+        let small = acquire(&store, &format!("small-{known}")).await;
+        let large = acquire(&store, &format!("large-{known}")).await;
+        if known {
+            assert_eq!(store.complete(&small, &outcome(10), RETENTION).await.unwrap(), Settlement::Applied);
+        }
+        for _ in 0..2 {
+            let rejected = store.complete(&large, &outcome(5_000), RETENTION).await.unwrap_err();
+            assert_eq!(rejected.kind(), ErrorKind::Rejected, "{rejected:?}");
+            let rejected = store.fail(&large, Some(&outcome(5_000)), RETENTION).await.unwrap_err();
+            assert_eq!(rejected.kind(), ErrorKind::Rejected, "{rejected:?}");
+        }
+        let without = not_retained();
+        assert_eq!(store.complete(&large, &without, RETENTION).await.unwrap(), Settlement::Applied);
+        let record = store.inspect(&large.key).await.unwrap().unwrap();
+        assert!(matches!(record.state, State::Success(found) if found == without));
+    }
+}
+
+#[tokio::test]
+async fn a_user_of_the_prefix_stores_large_responses_too_and_a_retry_is_a_replay() {
+    let server = RedisServer::start();
+    let store = limited_to(&server, "~idempotency:*");
+    let runs = Arc::new(AtomicUsize::new(0));
+    let handler = {
+        let runs = Arc::clone(&runs);
+        move || {
+            runs.fetch_add(1, Ordering::SeqCst);
+            std::future::ready((StatusCode::CREATED, "x".repeat(5_000)))
+        }
+    };
+    let layer = IdempotencyLayer::new(store).scope(|_| Scope::anonymous());
+    let app = Router::new().route("/", post(handler)).layer(layer);
+    for _ in 0..2 {
+        let request = Request::post("/").header("idempotency-key", "order-1001").body(Body::empty());
+        let response = app.clone().oneshot(request.unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::CREATED);
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes().len(), 5_000);
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_response_is_rejected_where_a_value_of_another_type_is() {
+    let server = RedisServer::start();
+    let store = RedisStore::open(&server.url()).unwrap();
+    let lease = acquire(&store, "list").await;
+    let mut connection = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+    let names: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut connection).unwrap();
+    server.forget();
+    tell(&server, &format!("RPUSH {} item", names[0]));
+    for bytes in [10, 5_000] {
+        let rejected = store.complete(&lease, &outcome(bytes), RETENTION).await.unwrap_err();
+        assert_eq!(rejected.kind(), ErrorKind::Rejected, "{rejected:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_longer_than_the_server_takes_is_rejected() {
+    let server = RedisServer::start();
+    tell(&server, "CONFIG SET proto-max-bulk-len 1048576");
+    let store = RedisStore::open(&server.url()).unwrap();
+    let lease = acquire(&store, "long").await;
+    let rejected = store.complete(&lease, &outcome(1_048_577), RETENTION).await.unwrap_err();
+    assert_eq!(rejected.kind(), ErrorKind::Rejected, "{rejected:?}");
+    let settled = store.complete(&lease, &not_retained(), RETENTION).await.unwrap();
+    assert_eq!(settled, Settlement::Applied);
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_writes_for_the_moment_rejects_nothing_for_good() {
+    let server = RedisServer::start();
+    let store = RedisStore::open(&server.url()).unwrap();
+    let moments = [
+        ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
+        ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
+        ("CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0"),
+    ];
+    for (begin, end) in moments {
+        for bytes in [10, 5_000] {
+            let lease = acquire(&store, &format!("{begin} {bytes}").replace(' ', "-")).await;
+            tell(&server, begin);
+            let failed = store.complete(&lease, &outcome(bytes), RETENTION).await.unwrap_err();
+            assert_eq!(failed.kind(), ErrorKind::Unavailable, "{begin}: {failed:?}");
+            tell(&server, end);
+            let settled = crate::support::patiently(async {
+                loop {
+                    if let Ok(settled) = store.complete(&lease, &outcome(bytes), RETENTION).await {
+                        break settled;
+                    }
+                }
+            });
+            assert_eq!(settled.await, Settlement::Applied);
+            let record = store.inspect(&lease.key).await.unwrap().unwrap();
+            assert!(matches!(record.state, State::Success(found) if found == outcome(bytes)), "{begin}");
+        }
+    }
+}
