@@ -125,12 +125,15 @@ impl Attempt {
     /// does not answer this question: it tells of the last attempt only, and an attempt before that one may have had the
     /// effect.
     ///
+    /// An attempt without a record ([`is_guarded`](Self::is_guarded) is `false`) does not know of earlier ones, so it is in
+    /// doubt too.
+    ///
     /// In transaction mode an attempt that failed has left nothing in the database. Calls to other
     /// systems are still in doubt. An attempt that was cut off there leaves no record: the next one
     /// is a first attempt, and not in doubt.
     pub fn is_in_doubt(&self) -> bool {
         // A first attempt in which nothing happened leaves no record, so the next one is a first attempt again.
-        self.number > 1
+        self.number > 1 || !self.is_guarded()
     }
 
     /// Whether a record guards this attempt. `false` only while the store is down under

@@ -1,7 +1,6 @@
 //! Guides: how to choose and run what the reference describes.
 //!
 //! - [`one_operation`]: which requests are the same operation, case by case.
-//! - [`statuses`]: what each status means for the key, over HTTP and gRPC.
 //! - [`what_is_kept`]: what a store holds, and how to have it hold less.
 //! - [`stores`]: which store, and which mode.
 //! - [`exactly_once`]: what transaction mode makes exactly once, and what it cannot.

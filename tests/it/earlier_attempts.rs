@@ -54,6 +54,7 @@ const OTHER_AMOUNT: &str = "9900";
 /// What an attempt is told: its number, what the one before came to, and whether it is in doubt.
 type Told = (u32, Option<Previous>, bool);
 
+#[expect(clippy::unnecessary_wraps, reason = "the attempt has an option")]
 fn failed(status: u16) -> Option<Previous> {
     Some(Previous::Failed { status: StatusCode::from_u16(status).ok() })
 }
