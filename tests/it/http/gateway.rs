@@ -222,6 +222,13 @@ async fn a_layer_further_in_is_recognized_by_the_rejection_in_the_extensions() {
     call.clone().header("X-Inner-Key", "a-key, a-key").send(&server).await.assert_first(400, "sorry");
     let first = call.header("X-Inner-Key", "inner-1001").send(&server).await;
     first.assert_first(200, "run 1");
+    // Its 409 would otherwise be definitive.
+    let reused = post("/").key("order-1002").header("X-Inner-Key", "inner-1001").body("another request");
+    for _ in 0..2 {
+        let response = reused.send(&server).await;
+        assert_eq!((response.status, response.text(), response.is_replay()), (409, "sorry", false));
+    }
+    assert_eq!(effects.count(), 1);
 }
 
 #[tokio::test]
