@@ -17,13 +17,18 @@ mod transaction;
 /// The layer puts it into the extensions of every request with a key. With the feature `axum` it is
 /// an extractor too.
 ///
-/// A handler that calls another system passes the key on. It asks that system first whenever
-/// [`is_in_doubt`](Self::is_in_doubt) says so, because an earlier attempt may have had its effect
-/// there:
+/// A handler that calls another system gives it a key made of the operation, the account and the
+/// client's key. Two accounts may choose the same key, and the provider sees one merchant: with the
+/// raw key, Bob's retry would find Alice's receipt.
+///
+/// The handler asks that system first whenever [`is_in_doubt`](Self::is_in_doubt) says so, because
+/// an earlier attempt may have had its effect there:
 ///
 /// ```
 /// use http::StatusCode;
 /// use tower_idempotency::Attempt;
+///
+/// struct Account(u64);
 ///
 /// trait Provider {
 ///     /// The receipt of the charge under this key, if there is one.
@@ -31,15 +36,19 @@ mod transaction;
 ///     async fn charge(&self, key: &str) -> Result<String, StatusCode>;
 /// }
 ///
-/// async fn pay(attempt: &Attempt, provider: impl Provider) -> Result<String, StatusCode> {
-///     let key = attempt.key().as_str();
+/// async fn pay(
+///     account: &Account,
+///     attempt: &Attempt,
+///     provider: impl Provider,
+/// ) -> Result<String, StatusCode> {
+///     let key = format!("payments/{}/{}", account.0, attempt.key().as_str());
 ///     // If the provider cannot be asked, this attempt ends with a 503, and the next one asks.
 ///     if attempt.is_in_doubt()
-///         && let Some(receipt) = provider.find(key).await?
+///         && let Some(receipt) = provider.find(&key).await?
 ///     {
 ///         return Ok(receipt);
 ///     }
-///     provider.charge(key).await
+///     provider.charge(&key).await
 /// }
 /// ```
 ///
@@ -100,7 +109,7 @@ impl Attempt {
         Self { key, number: 1, previous: None, guard: None, transaction: None }
     }
 
-    /// The key that the client sent.
+    /// The key that the client sent. Two accounts may send the same one.
     pub fn key(&self) -> &IdempotencyKey {
         &self.key
     }

@@ -86,7 +86,8 @@
 //! task-locals are not. A layer that sets task-locals belongs inside of this one.
 //!
 //! The lease fences the record, not the world: an attempt that was cut off from its store but still
-//! runs may go on having effects. Pass the key on to the systems that you call.
+//! runs may go on having effects. Give the systems that you call a key made of the operation, the
+//! account and the client's key.
 //!
 //! # Watching it
 //!
