@@ -8,9 +8,14 @@ use crate::rejection::OnMismatch;
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {
-    /// Sets how long an attempt is taken to be alive without a sign of life. It is renewed at each third while the
-    /// handler runs, so a handler may take any time, as long as it does not block the runtime's threads; a crash is noticed
-    /// when it lapses. Default: 10 s. No less than 3 ms, no more than a year.
+    /// Sets how long an attempt counts as alive without a sign of life. Default: 10 s. No less than
+    /// 3 ms, no more than a year.
+    ///
+    /// The lease is renewed at each third while the handler runs, so a handler may take any time. A
+    /// crash is noticed when the lease lapses.
+    ///
+    /// A handler that blocks its thread keeps its lease while another worker is free; on a
+    /// current-thread runtime it does not.
     #[must_use]
     pub fn lease(self, lease: Duration) -> Self {
         self.set(|config| config.lease = lease.clamp(Duration::from_millis(3), LONGEST_WAIT))
