@@ -23,8 +23,11 @@ impl<St: Store> IdempotencyLayer<St> {
 
     /// Sets how long an answer is kept after it was given. Default: 24 h. No less than 1 ms.
     ///
-    /// Clones share the store and have settings of their own, so each route can have its own retention, and a handler can
-    /// give one answer its own by a [`Verdict`](crate::Verdict):
+    /// Clones share the store and have settings of their own, so each route can have its own retention.
+    /// A handler can give one response its own by a [`Verdict`](crate::Verdict).
+    ///
+    /// Clones share the key space too: a key that was used on two routes is a mismatch. Give each route
+    /// its own [`namespace`](Self::namespace):
     ///
     /// ```
     /// # use std::time::Duration;
@@ -33,10 +36,16 @@ impl<St: Store> IdempotencyLayer<St> {
     /// # async fn pay() {}
     /// # async fn quote() {}
     /// let guard = IdempotencyLayer::new(MemoryStore::new());
+    /// let payments = guard.clone().namespace("payments").retention(Duration::from_hours(30 * 24));
+    /// let quotes = guard.namespace("quotes").retention(Duration::from_mins(10));
     /// let app: Router = Router::new()
-    ///     .route("/payments", post(pay).layer(guard.clone().retention(Duration::from_hours(30 * 24))))
-    ///     .route("/quotes", post(quote).layer(guard.retention(Duration::from_mins(10))));
+    ///     .route("/payments", post(pay).layer(payments))
+    ///     .route("/quotes", post(quote).layer(quotes));
     /// ```
+    ///
+    /// On a route, `.layer(a).layer(b)` makes b the outer one, while
+    /// `ServiceBuilder::new().layer(a).layer(b)` makes a the outer one. For a route with its own
+    /// `TimeoutLayer` inside, use `ServiceBuilder::new().layer(guard).layer(timeout)`.
     #[must_use]
     pub fn retention(self, retention: Duration) -> Self {
         self.set(|config| config.retention = retention.max(Duration::from_millis(1)))
