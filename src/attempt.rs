@@ -127,17 +127,17 @@ impl Attempt {
         self.previous
     }
 
-    /// Whether an earlier attempt under this key may have had an effect, and no attempt since gave a
-    /// definitive response. An attempt puts the operation in doubt if it
+    /// Whether an earlier attempt under this key may have had an effect, and no attempt since gave
+    /// a definitive response. An attempt puts the operation in doubt if it
     ///
     /// - was cut off, panicked or returned an error,
-    /// - gave a failed response: 408, a 5xx but 511, or what
+    /// - gave a failed response: 408, a 5xx other than 511, or what
     ///   [`Verdict::failed`](crate::Verdict::failed) or a
     ///   [`classifier`](crate::IdempotencyLayer::classifier) calls failed.
     ///
     /// Ask the systems that the handler calls what was done already, and only then do the rest.
-    /// [`previous`](Self::previous) does not answer this question: it tells of the last attempt only,
-    /// and an attempt before that one may have had the effect.
+    /// [`previous`](Self::previous) does not answer this question: it tells of the last attempt
+    /// only, and an attempt before that one may have had the effect.
     ///
     /// An attempt without a record ([`is_guarded`](Self::is_guarded) is `false`) does not know of
     /// earlier ones, so it is in doubt too.
@@ -163,8 +163,8 @@ impl Attempt {
     }
 
     /// Whether the lease is lost, or has lapsed because it could not be renewed. Another attempt
-    /// may then run, or may have run. The late response is stored only if no other attempt holds the
-    /// key.
+    /// may then run, or may have run. The late response is stored only if no other attempt holds
+    /// the key.
     pub fn has_lost_lease(&self) -> bool {
         self.standing().is_some_and(|lease| lease.lost.load(Ordering::Acquire))
     }

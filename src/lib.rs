@@ -65,8 +65,8 @@
 //!   [`Attempt::previous`] says how the last one ended, and the policies [`OnAbandoned`] and
 //!   [`OnFailed`] say what follows.
 //! - A handler may run for any time, because its lease is renewed. If the lease is lost,
-//!   [`Attempt::lease_lost`] tells the handler. The late response is stored only if no other attempt
-//!   holds the key. If another attempt has finished, the client gets that response.
+//!   [`Attempt::lease_lost`] tells the handler. The late response is stored only if no other
+//!   attempt holds the key. If another attempt has finished, the client gets that response.
 //! - A duplicate, a replay or a rejection takes no capacity of the services inside of the layer.
 //! - While the store is down nothing runs, unless [`OnOutage`] says otherwise.
 //! - In transaction mode (PostgreSQL, SQLite) what the handler writes, the key and the response are
@@ -81,8 +81,9 @@
 //! [`spawn_blocking`](https://docs.rs/tokio/latest/tokio/task/fn.spawn_blocking.html) for such
 //! work.
 //!
-//! The operation runs in a task of its own from the first time that it waits. The caller's span is in
-//! force there, but its task-locals are not. A layer that sets task-locals belongs inside of this one.
+//! The operation runs in a task of its own from the first time that it waits. The caller's span is
+//! in force there, but its task-locals are not. A layer that sets task-locals belongs inside of
+//! this one.
 //!
 //! The lease fences the record, not the world: an attempt that was cut off from its store but still
 //! runs may go on having effects. Give the systems that you call a key made of the operation, the
@@ -104,8 +105,8 @@
 //!
 //! A rising `previous="abandoned"` means processes that die or lose their store. `given_up` and
 //! `lease_lost` mean responses that were given and not stored. `rejected` means responses that were
-//! stored without their body; in transaction mode they were rolled back, and the client got 503. The
-//! log names the store and the remedy.
+//! stored without their body; in transaction mode they were rolled back, and the client got 503.
+//! The log names the store and the remedy.
 //!
 //! # Where to look
 //!

@@ -55,8 +55,8 @@ impl Verdict {
     /// Nothing happened: the record is as it was before the attempt, so after a first attempt there is none. In
     /// transaction mode the attempt is rolled back.
     ///
-    /// While the operation is in doubt, the record stays bound to its fingerprint, and another request
-    /// is a mismatch. See [`Class::Forget`].
+    /// While the operation is in doubt, the record stays bound to its fingerprint, and another
+    /// request is a mismatch. See [`Class::Forget`].
     pub fn forget() -> Self {
         Self { class: Some(Class::Forget), ..Self::new() }
     }

@@ -16,8 +16,8 @@ pub enum InFlight {
     Reject,
     /// The response of the request that is in flight, if it comes within this bound; else the 409.
     ///
-    /// A `TimeoutLayer` inside of the layer does not bound the wait, because the waiting request does
-    /// not reach it.
+    /// A `TimeoutLayer` inside of the layer does not bound the wait, because the waiting request
+    /// does not reach it.
     Wait(Duration),
 }
 
@@ -91,11 +91,11 @@ pub enum Class {
     Failed,
     /// Nothing happened. The record is then as it was before the attempt.
     ///
-    /// After a first attempt there is no record: the client may change its request and send it under
-    /// the same key.
+    /// After a first attempt there is no record: the client may change its request and send it
+    /// under the same key.
     ///
-    /// While the operation is in doubt, the record stays bound to its fingerprint, and another request
-    /// is a mismatch. The client must then look what was done, and must not take a new key.
+    /// While the operation is in doubt, the record stays bound to its fingerprint, and another
+    /// request is a mismatch. The client must then look what was done, and must not take a new key.
     Forget,
 }
 

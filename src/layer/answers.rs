@@ -29,8 +29,8 @@ impl<St: Store> IdempotencyLayer<St> {
     /// After this time the response goes to the client as it comes, the record says that it was not
     /// retained, and a retry gets 409.
     ///
-    /// Raise it where a body takes longer than that to produce. Lower it where a body that stalls must
-    /// not hold up the client, the key and [`shutdown`](Self::shutdown) for so long.
+    /// Raise it where a body takes longer than that to produce. Lower it where a body that stalls
+    /// must not hold up the client, the key and [`shutdown`](Self::shutdown) for so long.
     #[must_use]
     pub fn capture_timeout(self, bound: Duration) -> Self {
         self.set(|config| config.capture_timeout = bound)
@@ -46,8 +46,8 @@ impl<St: Store> IdempotencyLayer<St> {
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
     /// use tower_idempotency::Class;
     ///
-    /// // After a first attempt that was declined, the client may try another card under the same key.
-    /// // While the operation is in doubt, another request is a mismatch.
+    /// // After a first attempt that was declined, the client may try another card under the same
+    /// // key. While the operation is in doubt, another request is a mismatch.
     /// let layer = IdempotencyLayer::new(MemoryStore::new()).classifier(|head| {
     ///     match head.status.as_u16() {
     ///         402 => Class::Forget,

@@ -23,11 +23,11 @@ impl<St: Store> IdempotencyLayer<St> {
 
     /// Sets how long an answer is kept after it was given. Default: 24 h. No less than 1 ms.
     ///
-    /// Clones share the store and have settings of their own, so each route can have its own retention.
-    /// A handler can give one response its own by a [`Verdict`](crate::Verdict).
+    /// Clones share the store and have settings of their own, so each route can have its own
+    /// retention. A handler can give one response its own by a [`Verdict`](crate::Verdict).
     ///
-    /// Clones share the key space too: a key that was used on two routes is a mismatch. Give each route
-    /// its own [`namespace`](Self::namespace):
+    /// Clones share the key space too: a key that was used on two routes is a mismatch. Give each
+    /// route its own [`namespace`](Self::namespace):
     ///
     /// ```
     /// # use std::time::Duration;
