@@ -17,13 +17,18 @@ mod transaction;
 /// The layer puts it into the extensions of every request with a key. With the feature `axum` it is
 /// an extractor too.
 ///
-/// A handler that calls another system passes the key on. It asks that system first whenever
-/// [`is_in_doubt`](Self::is_in_doubt) says so, because an earlier attempt may have had its effect
-/// there:
+/// A handler that calls another system gives it a key made of the operation, the account and the
+/// client's key. Two accounts may choose the same key, and the provider sees one merchant: with the
+/// raw key, Bob's retry would find Alice's receipt.
+///
+/// The handler asks that system first whenever [`is_in_doubt`](Self::is_in_doubt) says so, because
+/// an earlier attempt may have had its effect there:
 ///
 /// ```
 /// use http::StatusCode;
 /// use tower_idempotency::Attempt;
+///
+/// struct Account(u64);
 ///
 /// trait Provider {
 ///     /// The receipt of the charge under this key, if there is one.
@@ -31,15 +36,19 @@ mod transaction;
 ///     async fn charge(&self, key: &str) -> Result<String, StatusCode>;
 /// }
 ///
-/// async fn pay(attempt: &Attempt, provider: impl Provider) -> Result<String, StatusCode> {
-///     let key = attempt.key().as_str();
+/// async fn pay(
+///     account: &Account,
+///     attempt: &Attempt,
+///     provider: impl Provider,
+/// ) -> Result<String, StatusCode> {
+///     let key = format!("payments/{}/{}", account.0, attempt.key().as_str());
 ///     // If the provider cannot be asked, this attempt ends with a 503, and the next one asks.
 ///     if attempt.is_in_doubt()
-///         && let Some(receipt) = provider.find(key).await?
+///         && let Some(receipt) = provider.find(&key).await?
 ///     {
 ///         return Ok(receipt);
 ///     }
-///     provider.charge(key).await
+///     provider.charge(&key).await
 /// }
 /// ```
 ///
@@ -100,7 +109,7 @@ impl Attempt {
         Self { key, number: 1, previous: None, guard: None, transaction: None }
     }
 
-    /// The key that the client sent.
+    /// The key that the client sent. Two accounts may send the same one.
     pub fn key(&self) -> &IdempotencyKey {
         &self.key
     }
@@ -118,15 +127,20 @@ impl Attempt {
         self.previous
     }
 
-    /// Whether an earlier attempt under this key may have had an effect: it was cut off, panicked, errored, timed out or
-    /// gave a 5xx, and no attempt since gave a definitive response.
+    /// Whether an earlier attempt under this key may have had an effect, and no attempt since gave
+    /// a definitive response. An attempt puts the operation in doubt if it
     ///
-    /// Ask the systems that the handler calls what was done already, and only then do the rest. [`previous`](Self::previous)
-    /// does not answer this question: it tells of the last attempt only, and an attempt before that one may have had the
-    /// effect.
+    /// - was cut off, panicked or returned an error,
+    /// - gave a failed response: 408, a 5xx other than 511, or what
+    ///   [`Verdict::failed`](crate::Verdict::failed) or a
+    ///   [`classifier`](crate::IdempotencyLayer::classifier) calls failed.
     ///
-    /// An attempt without a record ([`is_guarded`](Self::is_guarded) is `false`) does not know of earlier ones, so it is in
-    /// doubt too.
+    /// Ask the systems that the handler calls what was done already, and only then do the rest.
+    /// [`previous`](Self::previous) does not answer this question: it tells of the last attempt
+    /// only, and an attempt before that one may have had the effect.
+    ///
+    /// An attempt without a record ([`is_guarded`](Self::is_guarded) is `false`) does not know of
+    /// earlier ones, so it is in doubt too.
     ///
     /// In transaction mode an attempt that failed has left nothing in the database. Calls to other
     /// systems are still in doubt. An attempt that was cut off there leaves no record: the next one
@@ -149,7 +163,8 @@ impl Attempt {
     }
 
     /// Whether the lease is lost, or has lapsed because it could not be renewed. Another attempt
-    /// may then run, or may have run; the response of this one is stored only if none has begun.
+    /// may then run, or may have run. The late response is stored only if no other attempt holds
+    /// the key.
     pub fn has_lost_lease(&self) -> bool {
         self.standing().is_some_and(|lease| lease.lost.load(Ordering::Acquire))
     }

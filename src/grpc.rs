@@ -65,11 +65,11 @@
 //! | class | codes | a retry |
 //! |---|---|---|
 //! | success | `OK`, `NOT_FOUND`, `ALREADY_EXISTS` | gets the same response |
-//! | forgotten | `INVALID_ARGUMENT`, `FAILED_PRECONDITION`, `OUT_OF_RANGE`, `UNAUTHENTICATED`, `PERMISSION_DENIED`, `RESOURCE_EXHAUSTED`, `UNIMPLEMENTED`, and an `ABORTED` that says when to retry | runs as if this call had not been: the client changes its request and keeps its key |
+//! | forgotten | `INVALID_ARGUMENT`, `FAILED_PRECONDITION`, `OUT_OF_RANGE`, `UNAUTHENTICATED`, `PERMISSION_DENIED`, `RESOURCE_EXHAUSTED`, `UNIMPLEMENTED`, and an `ABORTED` that says when to retry | after a first attempt: runs as if this call had not been, and the client may change its request and keep its key. While the operation is in doubt: runs in doubt, and another request is `ALREADY_EXISTS`; the client must look first, and take no new key |
 //! | failed | `CANCELLED`, `UNKNOWN`, `DEADLINE_EXCEEDED`, any other `ABORTED`, `INTERNAL`, `UNAVAILABLE`, `DATA_LOSS`, and no status at all | runs again, unless [`OnFailed`](crate::OnFailed) says otherwise |
 //!
 //! An `ABORTED` says when to retry by `grpc-retry-pushback-ms` of 0 and more, by `retry-after`, or by a
-//! `google.rpc.RetryInfo`. A negative pushback says that it is of no use.
+//! `google.rpc.RetryInfo`. A negative pushback says that a retry is of no use.
 //!
 //! [`Class::of_grpc`] says why, and a handler's [`Verdict`](crate::Verdict) comes before it. Before both comes a
 //! [`Rejection`] of another layer, which is never stored. The record of
@@ -90,7 +90,7 @@
 //!
 //! | `reason` | code | the client |
 //! |---|---|---|
-//! | `IDEMPOTENCY_KEY_REUSED` | `ALREADY_EXISTS` | uses a new key for its other request |
+//! | `IDEMPOTENCY_KEY_REUSED` | `ALREADY_EXISTS` | uses a new key for another operation; looks first if it has changed the request of this one |
 //! | `IDEMPOTENCY_RESULT_NOT_RETAINED` | `ALREADY_EXISTS` | has its effect, and asks for it by other means |
 //! | `IDEMPOTENCY_KEY_IN_FLIGHT` | `ABORTED` | repeats it with the same key, after `retry_delay` |
 //! | `IDEMPOTENCY_OUTCOME_UNKNOWN`, `IDEMPOTENCY_ATTEMPT_FAILED` | `FAILED_PRECONDITION` | must look before it goes on |

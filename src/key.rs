@@ -67,7 +67,8 @@ impl IdempotencyKey {
         Ok(Self(key.into()))
     }
 
-    /// The key as text, for example to pass it on to a payment provider.
+    /// The key as text, for example as a part of a payment provider's key. Two accounts may choose
+    /// the same key, so the account belongs into that key too.
     pub fn as_str(&self) -> &str {
         &self.0
     }

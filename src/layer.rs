@@ -103,8 +103,11 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.scope = Some(Arc::new(scope)))
     }
 
-    /// Sets a name that keeps the keys of this layer apart from those of other services in the same store.
-    /// Default: empty.
+    /// Sets a name that separates the keys of this layer from those of other layers in the same
+    /// store. Default: empty.
+    ///
+    /// Clones of a layer share the key space, so a key that was used on one route is a mismatch on
+    /// another. Give each route its own namespace.
     #[must_use]
     pub fn namespace(self, namespace: impl Into<String>) -> Self {
         self.set(|config| config.namespace = namespace.into())

@@ -65,8 +65,8 @@
 //!   [`Attempt::previous`] says how the last one ended, and the policies [`OnAbandoned`] and
 //!   [`OnFailed`] say what follows.
 //! - A handler may run for any time, because its lease is renewed. If the lease is lost,
-//!   [`Attempt::lease_lost`] tells the handler. Its late response changes nothing, and its client
-//!   gets the response of the attempt that finished, if one has.
+//!   [`Attempt::lease_lost`] tells the handler. The late response is stored only if no other
+//!   attempt holds the key. If another attempt has finished, the client gets that response.
 //! - A duplicate, a replay or a rejection takes no capacity of the services inside of the layer.
 //! - While the store is down nothing runs, unless [`OnOutage`] says otherwise.
 //! - In transaction mode (PostgreSQL, SQLite) what the handler writes, the key and the response are
@@ -76,17 +76,18 @@
 //! - [`IdempotencyLayer::shutdown`] begins nothing new and waits for what runs.
 //! - Nothing that a client sends is a raw key of a store, and no key, body or credential is logged.
 //!
-//! A handler that blocks its thread keeps its lease as long as another worker of the runtime is
-//! free. On a current-thread runtime there is none, and a handler that blocks for longer than the
-//! lease loses it. Use
+//! A handler that blocks its thread keeps its lease while another worker is free; on a
+//! current-thread runtime it does not. Use
 //! [`spawn_blocking`](https://docs.rs/tokio/latest/tokio/task/fn.spawn_blocking.html) for such
 //! work.
 //!
-//! A handler that waits goes on in a task of its own, where the caller's span is in force but its
-//! task-locals are not. A layer that sets task-locals belongs inside of this one.
+//! The operation runs in a task of its own from the first time that it waits. The caller's span is
+//! in force there, but its task-locals are not. A layer that sets task-locals belongs inside of
+//! this one.
 //!
 //! The lease fences the record, not the world: an attempt that was cut off from its store but still
-//! runs may go on having effects. Pass the key on to the systems that you call.
+//! runs may go on having effects. Give the systems that you call a key made of the operation, the
+//! account and the client's key.
 //!
 //! # Watching it
 //!
@@ -104,7 +105,8 @@
 //!
 //! A rising `previous="abandoned"` means processes that die or lose their store. `given_up` and
 //! `lease_lost` mean responses that were given and not stored. `rejected` means responses that were
-//! stored without their body: the log names the store and the remedy.
+//! stored without their body; in transaction mode they were rolled back, and the client got 503.
+//! The log names the store and the remedy.
 //!
 //! # Where to look
 //!

@@ -8,7 +8,8 @@ use crate::shared::within;
 use crate::store::{Record, Store, StoreError};
 
 impl<St: Store> IdempotencyLayer<St> {
-    /// Begins nothing new from now on, and waits for what runs.
+    /// Begins nothing new from now on, and waits for what runs. It covers all clones of the layer,
+    /// those with other settings too.
     ///
     /// Every guarded request that comes after the call, or waits for another one's answer, is refused with 503 and
     /// `Retry-After` ([`Rejection::ShuttingDown`](crate::Rejection)); those without a key still pass through. The future

@@ -75,7 +75,8 @@ pub enum Rejection {
         /// When to ask again.
         retry_after: Duration,
     },
-    /// The operation was done, but its answer was not kept: it was too large, or streamed.
+    /// The operation was done, but its response was not stored: it was too large, streamed,
+    /// stalled, rejected by the store, or withheld ([`Keep::Nothing`](crate::Keep::Nothing)).
     ResultNotRetained {
         /// The status of the answer.
         original_status: StatusCode,

@@ -12,7 +12,8 @@ use crate::response::Keep;
 /// use http::{Response, StatusCode};
 /// use tower_idempotency::Verdict;
 ///
-/// // The card was declined before anything was charged: the client may try another one under the same key.
+/// // The card was declined before anything was charged. After a first attempt the client may try
+/// // another card under the same key.
 /// fn declined() -> Response<String> {
 ///     let mut response = Response::new("card declined".to_owned());
 ///     *response.status_mut() = StatusCode::PAYMENT_REQUIRED;
@@ -53,6 +54,9 @@ impl Verdict {
 
     /// Nothing happened: the record is as it was before the attempt, so after a first attempt there is none. In
     /// transaction mode the attempt is rolled back.
+    ///
+    /// While the operation is in doubt, the record stays bound to its fingerprint, and another
+    /// request is a mismatch. See [`Class::Forget`].
     pub fn forget() -> Self {
         Self { class: Some(Class::Forget), ..Self::new() }
     }

@@ -31,7 +31,7 @@ impl Conclusion {
     /// |---|---|
     /// | 2xx, 3xx, 404, 410 and other 4xx | definitive |
     /// | 425, 429, 500, 502, 503, 504 | to be repeated; open, if it is a replay or says `X-Should-Retry: false` |
-    /// | 400, 401, 403, 405, 407, 408, 411, 413, 414, 415, 422, 431 | open: nothing happened, and the mended request goes on under its key. A replay is definitive |
+    /// | 400, 401, 403, 405, 407, 408, 411, 413, 414, 415, 422, 431 | open: nothing happened in this attempt. After a first attempt the mended request may go on under its key. While the operation is in doubt it is a mismatch: look first, and take no new key. A replay is definitive |
     /// | other 5xx | open |
     /// | 409 in flight: `Retry-After`, or the code `idempotency_key_in_flight` | to be repeated |
     /// | 409 with the code `idempotency_key_reused`, `idempotency_outcome_unknown`, `idempotency_attempt_failed`, or with `X-Should-Retry: false` and no code | open |

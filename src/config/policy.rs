@@ -14,7 +14,10 @@ pub enum InFlight {
     /// 409 with `Retry-After`, at once.
     #[default]
     Reject,
-    /// The answer of the request that is in flight, if it comes within this bound; else the 409.
+    /// The response of the request that is in flight, if it comes within this bound; else the 409.
+    ///
+    /// A `TimeoutLayer` inside of the layer does not bound the wait, because the waiting request
+    /// does not reach it.
     Wait(Duration),
 }
 
@@ -22,7 +25,8 @@ pub enum InFlight {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnFailed {
-    /// The operation runs again. The handler can see that it does.
+    /// The operation runs again. The handler sees it by
+    /// [`Attempt::is_in_doubt`](crate::Attempt::is_in_doubt), and asks the provider what was done.
     #[default]
     Rerun,
     /// The failed answer is replayed. An attempt that left none, a panic for one, is refused with 409.
@@ -35,7 +39,8 @@ pub enum OnFailed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnAbandoned {
-    /// The operation runs again. The handler can see that it does, and ask how far the last attempt got.
+    /// The operation runs again. The handler sees it by
+    /// [`Attempt::is_in_doubt`](crate::Attempt::is_in_doubt), and asks the provider what was done.
     #[default]
     Rerun,
     /// 409, until the record expires.
@@ -84,9 +89,13 @@ pub enum Class {
     Success,
     /// The attempt ended without a definitive response.
     Failed,
-    /// Nothing happened. The client may change its request and send it under the same key.
+    /// Nothing happened. The record is then as it was before the attempt.
     ///
-    /// The record is then as it was before the attempt: after a first attempt there is none.
+    /// After a first attempt there is no record: the client may change its request and send it
+    /// under the same key.
+    ///
+    /// While the operation is in doubt, the record stays bound to its fingerprint, and another
+    /// request is a mismatch. The client must then look what was done, and must not take a new key.
     Forget,
 }
 

@@ -22,11 +22,15 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.max_response = bytes)
     }
 
-    /// Sets how long the layer waits for the end of a response body before it stores the response without it. Default: 10 s.
+    /// Sets how long the layer waits for the end of a response body before it stores the response
+    /// without it. Default: 10 s.
     ///
-    /// The client gets its response when the body was read, so that the retry of a client that has it finds it stored. A body
-    /// that stalls would hold up the client, the key and [`shutdown`](Self::shutdown). After this time the response goes to
-    /// the client as it comes, the record says that it was not retained, and a retry gets 409.
+    /// The client gets the response after the layer has read the body. So a retry finds it stored.
+    /// After this time the response goes to the client as it comes, the record says that it was not
+    /// retained, and a retry gets 409.
+    ///
+    /// Raise it where a body takes longer than that to produce. Lower it where a body that stalls
+    /// must not hold up the client, the key and [`shutdown`](Self::shutdown) for so long.
     #[must_use]
     pub fn capture_timeout(self, bound: Duration) -> Self {
         self.set(|config| config.capture_timeout = bound)
@@ -42,7 +46,8 @@ impl<St: Store> IdempotencyLayer<St> {
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
     /// use tower_idempotency::Class;
     ///
-    /// // A card that was declined may be tried again under the same key.
+    /// // After a first attempt that was declined, the client may try another card under the same
+    /// // key. While the operation is in doubt, another request is a mismatch.
     /// let layer = IdempotencyLayer::new(MemoryStore::new()).classifier(|head| {
     ///     match head.status.as_u16() {
     ///         402 => Class::Forget,

@@ -56,7 +56,8 @@ impl<St: Store> IdempotencyLayer<St> {
     }
 
     /// Takes RFC 9651 Strings (`"abc"`) only. Every String of 1 to 255 characters is a key, spaces
-    /// included. Default: a bare value is a key too, and the same one; a space is not part of a key.
+    /// included. Default: a bare value is a key too, and the same one. A value with a space is then
+    /// rejected with 400.
     #[cfg(feature = "strict-keys")]
     #[must_use]
     pub fn strict_keys(self) -> Self {

@@ -10,7 +10,10 @@ use crate::key::Scope;
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {
-    /// Sets the largest request body in bytes; above it the answer is 413. Default: 1 MiB.
+    /// Sets the largest request body in bytes; above it the response is 413. Default: 1 MiB.
+    ///
+    /// Over HTTP/1.1 the layer first reads and drops the rest of the body, up to 16 MiB or for 5 s.
+    /// A client that sends more may see a broken connection in place of the 413.
     #[must_use]
     pub fn max_request(self, bytes: usize) -> Self {
         self.set(|config| config.max_request = bytes)

@@ -8,9 +8,14 @@ use crate::rejection::OnMismatch;
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {
-    /// Sets how long an attempt is taken to be alive without a sign of life. It is renewed at each third while the
-    /// handler runs, so a handler may take any time, as long as it does not block the runtime's threads; a crash is noticed
-    /// when it lapses. Default: 10 s. No less than 3 ms, no more than a year.
+    /// Sets how long an attempt counts as alive without a sign of life. Default: 10 s. No less than
+    /// 3 ms, no more than a year.
+    ///
+    /// The lease is renewed at each third while the handler runs, so a handler may take any time. A
+    /// crash is noticed when the lease lapses.
+    ///
+    /// A handler that blocks its thread keeps its lease while another worker is free; on a
+    /// current-thread runtime it does not.
     #[must_use]
     pub fn lease(self, lease: Duration) -> Self {
         self.set(|config| config.lease = lease.clamp(Duration::from_millis(3), LONGEST_WAIT))
@@ -18,8 +23,11 @@ impl<St: Store> IdempotencyLayer<St> {
 
     /// Sets how long an answer is kept after it was given. Default: 24 h. No less than 1 ms.
     ///
-    /// Clones share the store and have settings of their own, so each route can have its own retention, and a handler can
-    /// give one answer its own by a [`Verdict`](crate::Verdict):
+    /// Clones share the store and have settings of their own, so each route can have its own
+    /// retention. A handler can give one response its own by a [`Verdict`](crate::Verdict).
+    ///
+    /// Clones share the key space too: a key that was used on two routes is a mismatch. Give each
+    /// route its own [`namespace`](Self::namespace):
     ///
     /// ```
     /// # use std::time::Duration;
@@ -28,10 +36,16 @@ impl<St: Store> IdempotencyLayer<St> {
     /// # async fn pay() {}
     /// # async fn quote() {}
     /// let guard = IdempotencyLayer::new(MemoryStore::new());
+    /// let payments = guard.clone().namespace("payments").retention(Duration::from_hours(30 * 24));
+    /// let quotes = guard.namespace("quotes").retention(Duration::from_mins(10));
     /// let app: Router = Router::new()
-    ///     .route("/payments", post(pay).layer(guard.clone().retention(Duration::from_hours(30 * 24))))
-    ///     .route("/quotes", post(quote).layer(guard.retention(Duration::from_mins(10))));
+    ///     .route("/payments", post(pay).layer(payments))
+    ///     .route("/quotes", post(quote).layer(quotes));
     /// ```
+    ///
+    /// On a route, `.layer(a).layer(b)` makes b the outer one, while
+    /// `ServiceBuilder::new().layer(a).layer(b)` makes a the outer one. For a route with its own
+    /// `TimeoutLayer` inside, use `ServiceBuilder::new().layer(guard).layer(timeout)`.
     #[must_use]
     pub fn retention(self, retention: Duration) -> Self {
         self.set(|config| config.retention = retention.max(Duration::from_millis(1)))

@@ -98,8 +98,9 @@ pub use tx::{NoTransaction, Tx, TxError};
 ///
 /// # Cancel safety
 ///
-/// A call that is dropped may or may not have taken effect, as when the connection is lost. What a dropped `reserve`
-/// left behind becomes abandoned when its lease lapses.
+/// A call that is dropped may or may not have taken effect, as when the connection is lost. The
+/// stores of this crate undo a dropped `reserve`: they release it as never begun. What was not
+/// undone becomes abandoned when its lease lapses.
 pub trait Store: Send + Sync + 'static {
     /// Acquires the key for a new attempt, or tells what stands there already.
     fn reserve(&self, request: &Reserve) -> impl Future<Output = Result<Reservation, StoreError>> + Send;
