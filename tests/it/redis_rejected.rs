@@ -118,7 +118,7 @@ async fn a_response_whose_body_is_rejected_is_stored_without_it_at_once_and_the_
     assert_eq!(runs.load(Ordering::SeqCst), 1);
     let lines = log.lines("the store rejects the response");
     assert!(
-        matches!(&lines[..], [line] if line.contains("RedisStore") && line.contains("NOPERM")),
+        matches!(&lines[..], [line] if line.contains("RedisStore") && line.contains("NoPerm")),
         "{lines:?}"
     );
 }

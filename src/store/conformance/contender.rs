@@ -4,22 +4,22 @@ use std::future::Future;
 use std::panic::Location;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::super::{
-    Lease, Previous, Record, Rerun, Reservation, Reserve, Seen, Settlement, State, Store, StoreError,
+    Lease, Previous, Record, Rerun, Reservation, Reserve, Settlement, State, Store, StoreError,
 };
 use super::given::{answer, fingerprint, fresh_key, large_answer};
 use super::told::{Told, Write};
 use crate::outcome::Outcome;
+
+mod waits;
 
 /// One of those who want a key: what it asks for, and of which store.
 ///
 /// What it expects is in the name of each method; if something else comes about, the method panics and names the
 /// line of the check that called it.
 pub(super) struct Contender<'a, S> {
-    store: &'a S,
-    unit: Duration,
+    pub(super) store: &'a S,
+    pub(super) unit: Duration,
     pub(super) request: Reserve,
 }
 
@@ -264,40 +264,6 @@ impl<'a, S: Store> Contender<'a, S> {
             for write in writes {
                 self.loses_by(lease, write, at).await;
             }
-        }
-    }
-
-    /// Waits for the attempt of `lease` to change, no longer than `units`, and returns within that time and one unit.
-    #[track_caller]
-    pub(super) fn waits(&self, lease: &Lease, round: u32, units: f64) -> impl Future<Output = ()> + Send {
-        let at = Location::caller();
-        let seen = Seen { key: lease.key, token: lease.token };
-        let bound = self.unit.mul_f64(units);
-        async move {
-            let wait = self.store.changed(&seen, round, bound);
-            let Ok(waited) = tokio::time::timeout(bound + self.unit, wait).await else {
-                panic!("{at}: the wait went on after its bound of {bound:?}");
-            };
-            waited.unwrap_or_else(|error| broken("changed", &error));
-        }
-    }
-
-    /// Reserves and waits by turns, as the layer does, until the record is no longer pending, and tells when.
-    pub(super) async fn waits_until_settled(&self, units: f64) -> (Reservation, Instant) {
-        let deadline = Instant::now() + self.unit.mul_f64(units);
-        let mut round = 0;
-        loop {
-            let reservation = self.reserve().await;
-            let left = deadline.saturating_duration_since(Instant::now());
-            let seen = match &reservation {
-                Reservation::Found(Record { state: State::Pending { .. }, token, .. }) if !left.is_zero() => {
-                    Seen { key: self.request.key, token: *token }
-                }
-                _ => return (reservation, Instant::now()),
-            };
-            let waited = self.store.changed(&seen, round, left).await;
-            waited.unwrap_or_else(|error| broken("changed", &error));
-            round += 1;
         }
     }
 }

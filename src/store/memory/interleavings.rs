@@ -2,11 +2,9 @@
 //!
 //! A lease lapses either at once or in an hour, so that the clock decides nothing.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use loom::future::block_on;
-use loom::thread;
 
 use super::super::{ErrorKind, Lease, Previous, Record, Reservation, Reserve, Seen, Settlement, State};
 use super::Inner;
@@ -14,8 +12,10 @@ use super::shard::Kept;
 
 mod given;
 pub(super) mod sync;
+mod threads;
 
 use given::{answer, answers, ask, in_two_shards, many_asks, store, without_body};
+use threads::{acquire, await_the_end, explore, found, spawn, winner_and_loser};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -284,55 +284,4 @@ fn room_that_is_given_back_is_neither_lost_nor_given_twice() {
         store.sweep(store.now());
         assert_eq!((store.room.records(), answers(&store)), (admitted, 0));
     });
-}
-
-fn explore(threads: impl Fn() + Sync + Send + 'static) {
-    loom::model(threads);
-}
-
-/// Runs on the store, with a copy of what it works with.
-fn spawn<G: Clone + 'static, T: 'static>(
-    store: &Arc<Inner>,
-    given: &G,
-    run: impl FnOnce(&Inner, &G) -> T + 'static,
-) -> thread::JoinHandle<T> {
-    let (store, given) = (Arc::clone(store), given.clone());
-    thread::spawn(move || run(&store, &given))
-}
-
-fn acquire(store: &Inner, ask: &Reserve) -> Lease {
-    match store.reserve(ask).unwrap() {
-        Reservation::Acquired(lease) => lease,
-        Reservation::Found(record) => panic!("{record:?} was in the way"),
-    }
-}
-
-fn found(reservation: Reservation) -> Record {
-    match reservation {
-        Reservation::Found(record) => record,
-        Reservation::Acquired(lease) => panic!("nothing was found: {lease:?}"),
-    }
-}
-
-fn winner_and_loser(one: Reservation, two: Reservation) -> (Lease, Record) {
-    match (one, two) {
-        (Reservation::Acquired(lease), Reservation::Found(record))
-        | (Reservation::Found(record), Reservation::Acquired(lease)) => (lease, record),
-        both => panic!("one should have won: {both:?}"),
-    }
-}
-
-/// Reserves and waits by turns, as the layer does. A wait that nobody ends is a deadlock, which loom reports.
-fn await_the_end(store: &Inner, ask: &Reserve) -> Reservation {
-    loop {
-        match store.reserve(ask).unwrap() {
-            Reservation::Found(Record { state: State::Pending { .. }, token, .. }) => {
-                let seen = Seen { key: ask.key, token };
-                if let Some((settled, _)) = store.wait(&seen, store.now()) {
-                    block_on(settled);
-                }
-            }
-            end => return end,
-        }
-    }
 }
