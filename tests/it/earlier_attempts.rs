@@ -104,7 +104,7 @@ impl<G: Given> Stage<G> {
     async fn lapsed(&self, scope: &Scope, key: &str) {
         let key = IdempotencyKey::parse(key.as_bytes()).unwrap();
         let lapsed = async {
-            // No store tells that a lease has lapsed, but for one who asks.
+            // A store tells that a lease has lapsed only when it is asked.
             while !matches!(self.state(scope, &key).await, Some(State::Pending { abandoned: true })) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
