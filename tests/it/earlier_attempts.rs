@@ -158,13 +158,13 @@ fn status(status: u16) -> Response<Body> {
 }
 
 async fn an_attempt_in_which_nothing_happened_does_not_erase_an_abandoned_one<G: Given>() {
-    let answers: [fn() -> Response<Body>; 2] = [|| status(429), || status(401)];
-    for answer in answers {
+    let responses: [fn() -> Response<Body>; 2] = [|| status(429), || status(401)];
+    for response in responses {
         let stage = Stage::<G>::start().await;
         stage.abandon("text/plain").await;
         for attempt in 2..=4 {
             stage.is_bound("text/plain").await;
-            let (_, told) = stage.send(answer).await;
+            let (_, told) = stage.send(response).await;
             assert_eq!(told, (attempt, Some(Previous::Abandoned), true));
         }
         stage.is_bound("text/plain").await;
@@ -336,11 +336,11 @@ mod grpc {
     async fn a_call_in_which_nothing_happened_does_not_erase_an_abandoned_one<G: Given>() {
         let resource_exhausted_and_unauthenticated: [fn() -> Response<Body>; 2] =
             [|| code("8"), || code("16")];
-        for answer in resource_exhausted_and_unauthenticated {
+        for response in resource_exhausted_and_unauthenticated {
             let stage = Stage::<G>::start().await;
             stage.abandon(GRPC).await;
             for attempt in 2..=3 {
-                let (_, told) = stage.send_as(GRPC, answer).await;
+                let (_, told) = stage.send_as(GRPC, response).await;
                 assert_eq!(told, (attempt, Some(Previous::Abandoned), true));
                 stage.is_bound(GRPC).await;
             }
