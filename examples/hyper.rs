@@ -3,7 +3,8 @@
 //! ```text
 //! cargo run --example hyper --no-default-features
 //!
-//! note() { curl -i localhost:3000/notes -H 'X-Idempotency-Key: note-1001' -d "$1"; }
+//! token='Authorization: Bearer token-of-alice'
+//! note() { curl -i localhost:3000/notes -H "$token" -H 'X-Idempotency-Key: note-1001' -d "$1"; }
 //! note 'buy milk'    # 201, note 1: buy milk
 //! note 'buy milk'    # the same 201, with X-Idempotent-Result: true; no second note
 //! note 'buy rice'    # 409 idempotency_key_reused: the key stands for another note
@@ -14,13 +15,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Either, Empty, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tower::{ServiceBuilder, service_fn};
+use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_idempotency::{IdempotencyLayer, MemoryStore, RequestBody, Scope};
 
 static NOTES: AtomicU32 = AtomicU32::new(0);
@@ -28,12 +29,13 @@ static NOTES: AtomicU32 = AtomicU32::new(0);
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let layer = IdempotencyLayer::new(MemoryStore::new()).namespace("notes").scope(caller);
-    let service = ServiceBuilder::new()
+    let layer = IdempotencyLayer::new(MemoryStore::new()).namespace("notes").scope(scope);
+    let guarded = ServiceBuilder::new()
         // The layer reads the body and gives the service the same bytes again; hyper's own body cannot be made from bytes.
         .map_request(|request: Request<Incoming>| request.map(RequestBody::new))
         .layer(layer.clone())
         .service(service_fn(take));
+    let service = service_fn(move |request| authenticate(guarded.clone(), request));
 
     let listen = std::env::var("LISTEN");
     let listener = tokio::net::TcpListener::bind(listen.as_deref().unwrap_or("127.0.0.1:3000")).await?;
@@ -58,9 +60,44 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Two callers may use the same key: each has a scope of its own. A real service checks the credential before.
-fn caller(parts: &http::request::Parts) -> Scope {
-    parts.headers.get("authorization").map_or_else(Scope::anonymous, Scope::new)
+/// The account that sends a request, after its token was verified.
+#[derive(Clone, Copy)]
+struct Account(u32);
+
+/// The tokens of all accounts. A client that refreshes its token stays the same account.
+const TOKENS: [(&str, Account); 3] = [
+    ("Bearer token-of-alice", Account(1)),
+    ("Bearer new-token-of-alice", Account(1)),
+    ("Bearer token-of-bob", Account(2)),
+];
+
+/// Stands outside of the layer, and rejects a request without the token of an account.
+async fn authenticate<S, B>(
+    guarded: S,
+    mut request: Request<Incoming>,
+) -> Result<Response<Either<B, Empty<Bytes>>>, S::Error>
+where
+    S: Service<Request<Incoming>, Response = Response<B>>,
+{
+    let credential = request.headers().get("authorization");
+    let Some((_, account)) =
+        TOKENS.into_iter().find(|(token, _)| credential.is_some_and(|sent| sent == *token))
+    else {
+        let mut rejection = Response::new(Either::Right(Empty::new()));
+        *rejection.status_mut() = StatusCode::UNAUTHORIZED;
+        return Ok(rejection);
+    };
+    request.extensions_mut().insert(account);
+    Ok(guarded.oneshot(request).await?.map(Either::Left))
+}
+
+/// Two accounts may use the same key: each has a scope of its own. No request without an account
+/// gets here.
+fn scope(parts: &http::request::Parts) -> Scope {
+    match parts.extensions.get::<Account>() {
+        Some(Account(id)) => Scope::new(id.to_be_bytes()),
+        None => Scope::anonymous(),
+    }
 }
 
 /// Takes a note, once for each key.

@@ -4,10 +4,13 @@
 //! ```text
 //! DATABASE_URL=postgres://localhost/shop cargo run --example orders --features postgres
 //!
-//! order() { curl -i localhost:3000/orders -H 'X-Idempotency-Key: order-1001' --json "$1"; }
+//! token='Authorization: Bearer token-of-alice'
+//! order() { curl -i localhost:3000/orders -H "$token" -H 'X-Idempotency-Key: order-1001' --json "$1"; }
 //! order '{"item":"book","quantity":2}'    # 201, and ten books are now eight
 //! order '{"item":"book","quantity":2}'    # the same 201, with X-Idempotent-Result: true; still eight
 //! order '{"item":"book","quantity":3}'    # 409 idempotency_key_reused: the key stands for another order
+//! token='Authorization: Bearer new-token-of-alice'
+//! order '{"item":"book","quantity":2}'    # the same 201: the token is new, the account is the same
 //!
 //! psql postgres://localhost/shop -c 'SELECT * FROM orders' -c 'SELECT * FROM stock'
 //! ```
@@ -15,7 +18,9 @@
 use std::error::Error;
 use std::time::Duration;
 
+use axum::extract::Request;
 use axum::http::{StatusCode, header, request::Parts};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing::post};
 use serde::Deserialize;
@@ -36,8 +41,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let store = PostgresStore::new(pool);
     store.migrate().await?;
     tokio::spawn(store.sweep_every(Duration::from_mins(5)));
-    let layer = IdempotencyLayer::new(store.in_transaction()).namespace("orders").scope(caller).require_key();
-    let app = Router::new().route("/orders", post(place)).route_layer(layer.clone());
+    let layer = IdempotencyLayer::new(store.in_transaction()).namespace("orders").scope(scope).require_key();
+    // The layer that is added last is the outermost: a request is authenticated before the layer
+    // sees it.
+    let app = Router::new()
+        .route("/orders", post(place))
+        .route_layer(layer.clone())
+        .route_layer(from_fn(authenticate));
 
     let listen = std::env::var("LISTEN");
     let listener = tokio::net::TcpListener::bind(listen.as_deref().unwrap_or("127.0.0.1:3000")).await?;
@@ -50,9 +60,36 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Two callers may use the same key: each has a scope of its own. A real service checks the token before.
-fn caller(parts: &Parts) -> Scope {
-    parts.headers.get(header::AUTHORIZATION).map_or_else(Scope::anonymous, Scope::new)
+/// The account that sends a request, after its token was verified.
+#[derive(Clone, Copy)]
+struct Account(u32);
+
+/// The tokens of all accounts. A client that refreshes its token stays the same account.
+const TOKENS: [(&str, Account); 3] = [
+    ("Bearer token-of-alice", Account(1)),
+    ("Bearer new-token-of-alice", Account(1)),
+    ("Bearer token-of-bob", Account(2)),
+];
+
+/// Rejects a request without the token of an account.
+async fn authenticate(mut request: Request, next: Next) -> Response {
+    let credential = request.headers().get(header::AUTHORIZATION);
+    let Some((_, account)) =
+        TOKENS.into_iter().find(|(token, _)| credential.is_some_and(|sent| sent == *token))
+    else {
+        return StatusCode::UNAUTHORIZED.into_response();
+    };
+    request.extensions_mut().insert(account);
+    next.run(request).await
+}
+
+/// Two accounts may use the same key: each has a scope of its own. No request without an account
+/// gets here.
+fn scope(parts: &Parts) -> Scope {
+    match parts.extensions.get::<Account>() {
+        Some(Account(id)) => Scope::new(id.to_be_bytes()),
+        None => Scope::anonymous(),
+    }
 }
 
 /// Two tables of the shop, beside that of the store, which [`PostgresStore::migrate`] makes.

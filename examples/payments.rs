@@ -7,8 +7,10 @@ use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+use axum::extract::Request;
 use axum::http::{StatusCode, header, request::Parts};
-use axum::response::IntoResponse;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing::post};
 use serde::{Deserialize, Serialize};
 use tower_idempotency::{Attempt, IdempotencyLayer, MemoryStore, Scope, Store};
@@ -23,8 +25,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn serve(store: impl Store) -> Result<(), Box<dyn Error>> {
-    let layer = IdempotencyLayer::new(store).namespace("payments").scope(caller);
-    let app = Router::new().route("/payments", post(pay)).route_layer(layer);
+    let layer = IdempotencyLayer::new(store).namespace("payments").scope(scope);
+    // The layer that is added last is the outermost: a request is authenticated before the layer
+    // sees it.
+    let app =
+        Router::new().route("/payments", post(pay)).route_layer(layer).route_layer(from_fn(authenticate));
 
     let listen = std::env::args().nth(1).or_else(|| std::env::var("LISTEN").ok());
     let listener = tokio::net::TcpListener::bind(listen.as_deref().unwrap_or("127.0.0.1:3000")).await?;
@@ -35,11 +40,33 @@ async fn serve(store: impl Store) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Two callers may use the same key: each has a scope of its own. A real service checks the token before.
-fn caller(parts: &Parts) -> Scope {
-    let credential = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    match credential.and_then(|value| value.strip_prefix("Bearer ")) {
-        Some(token) => Scope::new(token),
+/// The account that sends a request, after its token was verified.
+#[derive(Clone, Copy)]
+struct Account(u32);
+
+/// The tokens of all accounts. A client that refreshes its token stays the same account.
+const TOKENS: [(&str, Account); 3] = [
+    ("Bearer token-of-alice", Account(1)),
+    ("Bearer new-token-of-alice", Account(1)),
+    ("Bearer token-of-bob", Account(2)),
+];
+
+/// Rejects a token that no account has. A request without one is anonymous on purpose, so that curl
+/// is enough to try this server.
+async fn authenticate(mut request: Request, next: Next) -> Response {
+    if let Some(credential) = request.headers().get(header::AUTHORIZATION) {
+        let Some((_, account)) = TOKENS.into_iter().find(|(token, _)| credential == *token) else {
+            return StatusCode::UNAUTHORIZED.into_response();
+        };
+        request.extensions_mut().insert(account);
+    }
+    next.run(request).await
+}
+
+/// Two accounts may use the same key: each has a scope of its own.
+fn scope(parts: &Parts) -> Scope {
+    match parts.extensions.get::<Account>() {
+        Some(Account(id)) => Scope::new(id.to_be_bytes()),
         None => Scope::anonymous(),
     }
 }

@@ -11,29 +11,40 @@ use crate::store::{Lease, Lent, OpenTransaction, Previous, Record, Token};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod transaction;
 
-/// The attempt in force: its key, its number, what the attempt before it came to, and whether its lease still stands.
+/// The attempt in force: its key, its number, how the attempt before it ended, and whether its
+/// lease still stands.
 ///
-/// The layer puts it into the extensions of every request with a key; with the feature `axum` it is an extractor too.
-/// A handler that calls another system passes the key on, and asks that system what became of the attempt before it
-/// when there was one:
+/// The layer puts it into the extensions of every request with a key. With the feature `axum` it is
+/// an extractor too.
+///
+/// A handler that calls another system passes the key on. It asks that system first whenever
+/// [`is_in_doubt`](Self::is_in_doubt) says so, because an earlier attempt may have had its effect
+/// there:
 ///
 /// ```
-/// use http::Request;
-/// use tower_idempotency::{Attempt, Previous};
+/// use http::StatusCode;
+/// use tower_idempotency::Attempt;
 ///
-/// async fn pay(request: Request<String>) -> String {
-///     let Some(attempt) = request.extensions().get::<Attempt>() else {
-///         return "this request carries no key".into();
-///     };
-///     match attempt.previous() {
-///         None => format!("charge under {}", attempt.key().as_str()),
-///         Some(Previous::Abandoned) => "ask the provider whether it was charged".into(),
-///         Some(_) => format!("attempt {}", attempt.number()),
+/// trait Provider {
+///     /// The receipt of the charge under this key, if there is one.
+///     async fn find(&self, key: &str) -> Result<Option<String>, StatusCode>;
+///     async fn charge(&self, key: &str) -> Result<String, StatusCode>;
+/// }
+///
+/// async fn pay(attempt: &Attempt, provider: impl Provider) -> Result<String, StatusCode> {
+///     let key = attempt.key().as_str();
+///     // If the provider cannot be asked, this attempt ends with a 503, and the next one asks.
+///     if attempt.is_in_doubt()
+///         && let Some(receipt) = provider.find(key).await?
+///     {
+///         return Ok(receipt);
 ///     }
+///     provider.charge(key).await
 /// }
 /// ```
 ///
-/// A handler that takes long can stop before its next step when its lease is lost, for then another attempt may run:
+/// A handler that takes long can stop before its next step when its lease is lost, because another
+/// attempt may run then:
 ///
 /// ```
 /// use tower_idempotency::Attempt;
@@ -99,7 +110,10 @@ impl Attempt {
         self.number
     }
 
-    /// What the attempt before this one came to; `None` for the first.
+    /// How the attempt before this one ended; `None` for the first.
+    ///
+    /// It is for logs and for policies of your own. To decide whether to ask other systems, use
+    /// [`is_in_doubt`](Self::is_in_doubt): an attempt before the last one may have had the effect.
     pub fn previous(&self) -> Option<Previous> {
         self.previous
     }
@@ -111,11 +125,15 @@ impl Attempt {
     /// does not answer this question: it tells of the last attempt only, and an attempt before that one may have had the
     /// effect.
     ///
-    /// In transaction mode an attempt that failed has left nothing in the database. Calls to other systems are still in
-    /// doubt.
+    /// An attempt without a record ([`is_guarded`](Self::is_guarded) is `false`) does not know of earlier ones, so it is in
+    /// doubt too.
+    ///
+    /// In transaction mode an attempt that failed has left nothing in the database. Calls to other
+    /// systems are still in doubt. An attempt that was cut off there leaves no record: the next one
+    /// is a first attempt, and not in doubt.
     pub fn is_in_doubt(&self) -> bool {
         // A first attempt in which nothing happened leaves no record, so the next one is a first attempt again.
-        self.number > 1
+        self.number > 1 || !self.is_guarded()
     }
 
     /// Whether a record guards this attempt. `false` only while the store is down under
@@ -130,8 +148,8 @@ impl Attempt {
         self.transaction.as_ref().and_then(Lent::open)
     }
 
-    /// Whether the lease is lost, or has lapsed because it could not be renewed. Another attempt may then run, or may
-    /// have run; the answer of this one is kept only if none has begun.
+    /// Whether the lease is lost, or has lapsed because it could not be renewed. Another attempt
+    /// may then run, or may have run; the response of this one is stored only if none has begun.
     pub fn has_lost_lease(&self) -> bool {
         self.standing().is_some_and(|lease| lease.lost.load(Ordering::Acquire))
     }

@@ -1,21 +1,40 @@
 //! gRPC: refusals as statuses, and answers judged by their `grpc-status`. Needs the feature `grpc`.
 //!
-//! A request is gRPC if its `Content-Type` is `application/grpc`, or that with a suffix such as `+proto`. Nothing is to be
-//! switched on: one layer may guard calls over gRPC and requests over plain HTTP side by side. The key is metadata,
-//! `x-idempotency-key`, and the scope is read from metadata too. The layer knows nothing of tonic, and has no dependency
-//! on it; the example `grpc` shows the whole stack.
+//! A request is gRPC if its `Content-Type` is `application/grpc`, or that with a suffix such as
+//! `+proto`. Nothing is to be switched on: one layer may guard calls over gRPC and requests over
+//! plain HTTP side by side. The key is metadata, `x-idempotency-key`. The layer knows nothing of
+//! tonic, and has no dependency on it; the example `grpc` shows the whole stack.
+//!
+//! The scope is a verified account, which the authentication outside of the layer puts into the
+//! extensions. It is not the credential: a refreshed token would make a retry a new operation, and
+//! so a second payment. The credential is also a secret.
 //!
 //! ```
+//! use tonic::service::InterceptorLayer;
+//! use tonic::{Request, Status};
 //! use tower::ServiceBuilder;
 //! use tower_idempotency::{IdempotencyLayer, MemoryStore, RequestBody, Scope};
 //!
+//! #[derive(Clone)]
+//! struct Account(u64);
+//!
+//! /// Verifies the token, and says whose it is. A real service has more than one account.
+//! fn authenticate(mut call: Request<()>) -> Result<Request<()>, Status> {
+//!     if call.metadata().get("authorization").is_none_or(|token| token != "Bearer token-of-alice") {
+//!         return Err(Status::unauthenticated("no account has this token"));
+//!     }
+//!     call.extensions_mut().insert(Account(1));
+//!     Ok(call)
+//! }
+//!
 //! let layer = IdempotencyLayer::new(MemoryStore::new())
 //!     .namespace("bank")
-//!     .scope(|parts| match parts.headers.get("authorization") {
-//!         Some(credential) => Scope::new(credential),
+//!     .scope(|parts| match parts.extensions.get::<Account>() {
+//!         Some(Account(id)) => Scope::new(id.to_be_bytes()),
 //!         None => Scope::anonymous(),
 //!     });
 //! let stack = ServiceBuilder::new()
+//!     .layer(InterceptorLayer::new(authenticate))
 //!     // The body of tonic cannot be made from bytes, so it is wrapped before the layer sees it.
 //!     .map_request(|request: http::Request<tonic::body::Body>| request.map(RequestBody::new))
 //!     .layer(layer)

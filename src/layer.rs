@@ -29,10 +29,14 @@ mod profiles;
 /// use std::time::Duration;
 /// use tower_idempotency::{IdempotencyLayer, InFlight, MemoryStore, Scope};
 ///
+/// /// The authentication outside of the layer puts it into the extensions of the request.
+/// #[derive(Clone)]
+/// struct Account(u64);
+///
 /// let layer = IdempotencyLayer::new(MemoryStore::new())
 ///     .namespace("payments")
-///     .scope(|parts| match parts.headers.get("authorization") {
-///         Some(credential) => Scope::new(credential),
+///     .scope(|parts| match parts.extensions.get::<Account>() {
+///         Some(Account(id)) => Scope::new(id.to_be_bytes()),
 ///         None => Scope::anonymous(),
 ///     })
 ///     .retention(Duration::from_hours(7 * 24))
@@ -71,11 +75,13 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.methods = methods.into_iter().collect())
     }
 
-    /// Sets whose key it is, from the head of the request. Default: all callers share one scope, and a warning is
-    /// logged once, for any of them could replay the answers of another whose key it guesses.
+    /// Sets whose key it is, from the head of the request. Default: all callers share one scope,
+    /// and a warning is logged once, because each of them could replay the responses of another
+    /// whose key it guesses.
     ///
-    /// Authenticate outside of this layer, so that what the function reads was checked: an extension that the
-    /// authentication set, or a credential which it verified.
+    /// Authenticate outside of this layer, and read the account that the authentication put into
+    /// the extensions. Do not read the credential: a refreshed token would make a retry a new
+    /// operation, and so a second payment. The credential is also a secret.
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
@@ -84,6 +90,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// #[derive(Clone)]
     /// struct Account(u64);
     ///
+    /// // The authentication has rejected a request without an account.
     /// let layer = IdempotencyLayer::new(MemoryStore::new()).scope(|parts| {
     ///     match parts.extensions.get::<Account>() {
     ///         Some(Account(id)) => Scope::new(id.to_be_bytes()),

@@ -1,55 +1,92 @@
 //! A Tower [`Layer`](tower_layer::Layer) that makes HTTP operations safe to retry.
 //!
-//! A client sends `X-Idempotency-Key` with an operation. The layer fingerprints the request, reserves the key in a
-//! [`Store`], runs the handler once, keeps its answer, and replays it to every repeat with
-//! `X-Idempotent-Result: true`. Another request under the same key gets 409.
+//! A client sends `X-Idempotency-Key` with an operation. The layer fingerprints the request,
+//! reserves the key in a [`Store`], runs the handler once, stores its response, and replays it to
+//! every retry with `X-Idempotent-Result: true`. Another request under the same key gets 409.
 //!
 //! # Quick start
 //!
 //! ```
+//! use axum::extract::Request;
+//! use axum::http::{StatusCode, header::AUTHORIZATION};
+//! use axum::middleware::{Next, from_fn};
+//! use axum::response::{IntoResponse, Response};
 //! use axum::{Router, routing::post};
 //! use tower_idempotency::{IdempotencyLayer, MemoryStore, Scope};
+//!
+//! #[derive(Clone)]
+//! struct Account(u64);
 //!
 //! async fn pay() -> &'static str {
 //!     "paid"
 //! }
 //!
+//! /// Verifies the token, and says whose it is. A real service has more than one account.
+//! async fn authenticate(mut request: Request, next: Next) -> Response {
+//!     if request.headers().get(AUTHORIZATION).is_none_or(|token| token != "Bearer token-of-alice") {
+//!         return StatusCode::UNAUTHORIZED.into_response();
+//!     }
+//!     request.extensions_mut().insert(Account(1));
+//!     next.run(request).await
+//! }
+//!
 //! let layer = IdempotencyLayer::new(MemoryStore::new())
 //!     .namespace("payments")
-//!     .scope(|parts| match parts.headers.get("authorization") {
-//!         Some(credential) => Scope::new(credential),
+//!     .scope(|parts| match parts.extensions.get::<Account>() {
+//!         Some(Account(id)) => Scope::new(id.to_be_bytes()),
 //!         None => Scope::anonymous(),
 //!     });
-//! let app: Router = Router::new().route("/payments", post(pay)).route_layer(layer);
+//! // The layer that is added last is the outermost, so `authenticate` runs first.
+//! let app: Router = Router::new()
+//!     .route("/payments", post(pay))
+//!     .route_layer(layer)
+//!     .route_layer(from_fn(authenticate));
 //! ```
+//!
+//! The scope is a verified account, not the credential. A refreshed token would make a retry a new
+//! operation, and so a second payment. The credential is also a secret, so only the authentication
+//! should read it.
 //!
 //! # What it guarantees
 //!
-//! - Of any number of concurrent requests with one key, one runs. The others are refused, or wait and get its answer.
-//! - An answer is in the store before the client has it, and a repeat gets it byte for byte. If the store cannot take it
-//!   at that moment, the client gets its answer all the same, the lease is renewed, and the write is repeated: until it is
-//!   in the store, or another attempt has taken the record over, but no longer than a minute, or one lease if that is more.
-//! - A client that hangs up does not stop the handler; the answer is kept.
-//! - An attempt that was cut off is told from one that failed: [`Attempt::previous`] says which, and the policies
-//!   [`OnAbandoned`] and [`OnFailed`] say what follows.
-//! - A handler may run as long as it likes: its lease is renewed. If the lease is lost, [`Attempt::lease_lost`] tells the
-//!   handler, its late answer changes nothing, and its client gets the answer of the attempt that finished, if one has.
+//! - Of any number of concurrent requests with one key, one runs. The others are rejected, or wait
+//!   and get its response.
+//! - A response is in the store before the client has it, and a retry gets it byte for byte. If the
+//!   store cannot take it at that moment, the client gets its response all the same. The lease is
+//!   renewed and the write is retried until it applies, another attempt takes over, or a minute has
+//!   passed (or one lease if that is longer).
+//! - A response is also stored if its record is gone, because it expired or the store was emptied,
+//!   while the key is free.
+//! - A response that the store rejects for good is stored without its body. A retry then gets 409
+//!   and does not run.
+//! - A client that hangs up does not stop the handler, and the response is stored.
+//! - What may have happened is never forgotten. [`Attempt::is_in_doubt`] says whether an earlier
+//!   attempt under the key may have had an effect, whatever the attempts since have said.
+//!   [`Attempt::previous`] says how the last one ended, and the policies [`OnAbandoned`] and
+//!   [`OnFailed`] say what follows.
+//! - A handler may run for any time, because its lease is renewed. If the lease is lost,
+//!   [`Attempt::lease_lost`] tells the handler. Its late response changes nothing, and its client
+//!   gets the response of the attempt that finished, if one has.
+//! - A duplicate, a replay or a rejection takes no capacity of the services inside of the layer.
 //! - While the store is down nothing runs, unless [`OnOutage`] says otherwise.
-//! - In transaction mode (PostgreSQL, SQLite) what the handler writes, the key and the answer are committed together:
-//!   exactly-once effects. See [`guide::exactly_once`].
-//! - [`IdempotencyLayer::execute`] is the same protocol for what is no request: the message of a queue, a job.
+//! - In transaction mode (PostgreSQL, SQLite) what the handler writes, the key and the response are
+//!   committed together: exactly-once effects. See [`guide::exactly_once`].
+//! - [`IdempotencyLayer::execute`] is the same protocol for work that is not an HTTP request: the
+//!   message of a queue, a job.
 //! - [`IdempotencyLayer::shutdown`] begins nothing new and waits for what runs.
 //! - Nothing that a client sends is a raw key of a store, and no key, body or credential is logged.
 //!
-//! The renewals need the runtime: a handler that blocks should do so by
-//! [`spawn_blocking`](https://docs.rs/tokio/latest/tokio/task/fn.spawn_blocking.html) or
-//! [`block_in_place`](https://docs.rs/tokio/latest/tokio/task/fn.block_in_place.html). One that blocks a thread outright may stop
-//! the timers of the runtime, and with a store that answers at once (the memory store) one that blocks before its first
-//! await is not renewed at all. And a handler that waits goes on in a task of its own, where the caller's span is in force
-//! but its task-locals are not: a layer that sets some belongs inside of this one.
+//! A handler that blocks its thread keeps its lease as long as another worker of the runtime is
+//! free. On a current-thread runtime there is none, and a handler that blocks for longer than the
+//! lease loses it. Use
+//! [`spawn_blocking`](https://docs.rs/tokio/latest/tokio/task/fn.spawn_blocking.html) for such
+//! work.
 //!
-//! It does not fence the world: an attempt that was cut off from its store but still runs may go on having effects.
-//! Pass the key on to the systems that you call.
+//! A handler that waits goes on in a task of its own, where the caller's span is in force but its
+//! task-locals are not. A layer that sets task-locals belongs inside of this one.
+//!
+//! The lease fences the record, not the world: an attempt that was cut off from its store but still
+//! runs may go on having effects. Pass the key on to the systems that you call.
 //!
 //! # Watching it
 //!
@@ -63,20 +100,22 @@
 //! | `idempotency_settled_total` | `operation`: `complete`, `fail`, `release`; `result`: `kept`, `lease_lost`, `repeated` (in the background), `not_committed` |
 //! | `idempotency_repeated_total` | `operation` as above; `result`: `kept`, `lease_lost`, `given_up` |
 //! | `idempotency_leases_lost_total` | `cause`: `taken` by another attempt, `lapsed` for it could not be renewed |
-//! | `idempotency_store_errors_total` | `operation`: also `reserve`, `renew`, `changed`, `inspect`; `kind`: `unavailable`, `timeout`, `full`, `corrupt`, `sealed`, `conflict`, `transaction_lost` |
+//! | `idempotency_store_errors_total` | `operation`: also `reserve`, `renew`, `changed`, `inspect`; `kind`: `unavailable`, `timeout`, `full`, `corrupt`, `sealed`, `rejected`, `conflict`, `transaction_lost` |
 //!
-//! A rising `previous="abandoned"` means processes that die or lose their store; `given_up` and `lease_lost` mean answers
-//! that were given and not kept.
+//! A rising `previous="abandoned"` means processes that die or lose their store. `given_up` and
+//! `lease_lost` mean responses that were given and not stored. `rejected` means responses that were
+//! stored without their body: the log names the store and the remedy.
 //!
 //! # Where to look
 //!
 //! - [`IdempotencyLayer`] has every setting, its default and an example, and the profiles `ietf` and
 //!   [`stripe`](IdempotencyLayer::stripe).
-//! - [`guide`]: what one operation is, what is kept, which store, exactly-once effects, pools, retention, browsers.
+//! - [`guide`]: what one operation is, what each status means, what is stored, which store,
+//!   exactly-once effects, pools, retention, browsers.
 //! - [`store`] has the stores, what each promises, and the page for authors of stores.
-//! - [`Rejection`] has every refusal.
+//! - [`Rejection`] has every rejection.
 //! - `client` (feature `client`): the other half, keys that stay the same until the answer is certain.
-//! - [`Attempt`] is what a handler can know, and [`Verdict`] its word on its own answer.
+//! - [`Attempt`] is what a handler can know, and [`Verdict`] its word on its own response.
 //!
 //! # Features
 //!

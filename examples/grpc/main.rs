@@ -16,6 +16,7 @@ use std::error::Error;
 use std::sync::{Arc, Mutex};
 
 use tonic::body::Body;
+use tonic::service::InterceptorLayer;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Endpoint, Server};
 use tonic::{Request, Response, Status};
@@ -40,9 +41,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn serve(address: &str) -> Result<(), Box<dyn Error>> {
-    // A call without a key would be made again by each retry, so it is refused.
-    let layer = IdempotencyLayer::new(MemoryStore::new()).namespace("bank").scope(caller).require_key();
+    // A call without a key would be made again by each retry, so it is rejected.
+    let layer = IdempotencyLayer::new(MemoryStore::new()).namespace("bank").scope(scope).require_key();
     let stack = ServiceBuilder::new()
+        .layer(InterceptorLayer::new(authenticate))
         // The layer reads the message to compare it, and gives the handler the same bytes again; tonic's own body cannot
         // be made from bytes, so it is wrapped. What a layer outside of these sees is not changed by it.
         .map_request(|request: http::Request<Body>| request.map(RequestBody::new))
@@ -55,28 +57,52 @@ async fn serve(address: &str) -> Result<(), Box<dyn Error>> {
         let _ = tokio::signal::ctrl_c().await;
         layer.shutdown().await;
     };
-    let bank = Bank { account: Arc::new(Mutex::new(Account { transfers: 0, cents: 10_000 })) };
+    let bank = Bank { ledger: Arc::new(Mutex::new(Ledger { transfers: 0, cents: 10_000 })) };
     let server = Server::builder().layer(stack).add_service(TransfersServer(bank));
     Ok(server.serve_with_incoming_shutdown(incoming, drained).await?)
 }
 
-/// Two callers may use the same key: each has a scope of its own. A real service checks the token before.
-fn caller(parts: &http::request::Parts) -> Scope {
-    parts.headers.get("authorization").map_or_else(Scope::anonymous, Scope::new)
+/// The account that makes a call, after its token was verified.
+#[derive(Clone, Copy)]
+struct Account(u32);
+
+/// The tokens of all accounts. A client that refreshes its token stays the same account.
+const TOKENS: [(&str, Account); 3] = [
+    ("Bearer token-of-alice", Account(1)),
+    ("Bearer new-token-of-alice", Account(1)),
+    ("Bearer token-of-bob", Account(2)),
+];
+
+/// Stands outside of the layer, and rejects a call without the token of an account.
+fn authenticate(mut call: Request<()>) -> Result<Request<()>, Status> {
+    let credential = call.metadata().get("authorization");
+    let account = TOKENS.into_iter().find(|(token, _)| credential.is_some_and(|sent| sent == *token));
+    let (_, account) = account.ok_or_else(|| Status::unauthenticated("no account has this token"))?;
+    call.extensions_mut().insert(account);
+    Ok(call)
+}
+
+/// Two accounts may use the same key: each has a scope of its own. No call without an account gets
+/// here.
+fn scope(parts: &http::request::Parts) -> Scope {
+    match parts.extensions.get::<Account>() {
+        Some(Account(id)) => Scope::new(id.to_be_bytes()),
+        None => Scope::anonymous(),
+    }
 }
 
 #[derive(Clone)]
 struct Bank {
-    account: Arc<Mutex<Account>>,
+    ledger: Arc<Mutex<Ledger>>,
 }
 
-struct Account {
+struct Ledger {
     transfers: u32,
     cents: u64,
 }
 
 impl Transfers for Bank {
-    /// Runs once for each key; a repeat of what it answered never gets here.
+    /// Runs once for each key; a retry of a call that has its response never gets here.
     fn send(&self, order: Request<Order>) -> Result<Response<Transfer>, Status> {
         if let Some(attempt) = order.extensions().get::<Attempt>() {
             tracing::info!(attempt = attempt.number(), "a transfer is made");
@@ -85,12 +111,12 @@ impl Transfers for Bank {
         if to == "nobody" {
             return Err(Status::not_found("there is no such account"));
         }
-        let mut account = self.account.lock().map_err(|_| Status::internal("the account is damaged"))?;
-        let left = account.cents.checked_sub(cents);
-        account.cents = left.ok_or_else(|| Status::failed_precondition("not that much is left"))?;
-        account.transfers += 1;
-        let id = format!("transfer-{}", account.transfers);
-        Ok(Response::new(Transfer { id, cents_left: account.cents }))
+        let mut ledger = self.ledger.lock().map_err(|_| Status::internal("the ledger is damaged"))?;
+        let left = ledger.cents.checked_sub(cents);
+        ledger.cents = left.ok_or_else(|| Status::failed_precondition("not that much is left"))?;
+        ledger.transfers += 1;
+        let id = format!("transfer-{}", ledger.transfers);
+        Ok(Response::new(Transfer { id, cents_left: ledger.cents }))
     }
 }
 
@@ -99,7 +125,7 @@ async fn transfer(address: &str, key: &str, order: Order) -> Result<(), Box<dyn 
     let channel = Endpoint::from_shared(format!("http://{address}"))?.connect_lazy();
     let mut request = Request::new(order);
     request.metadata_mut().insert("x-idempotency-key", key.parse()?);
-    request.metadata_mut().insert("authorization", "Bearer alice".parse()?);
+    request.metadata_mut().insert("authorization", "Bearer token-of-alice".parse()?);
 
     let answer = bank::send(channel, request).await;
     let metadata = answer.as_ref().map_or_else(Status::metadata, Response::metadata);

@@ -166,7 +166,8 @@ impl<St: Store> LiveLease<St> {
         self.attempt.lose_lease()
     }
 
-    /// Writes the end of the attempt once. What the store rejects for good is written without its body.
+    /// Writes the end of the attempt once. What the store rejects for good is written without its body; in a transaction,
+    /// everything was rolled back with it.
     async fn write_once(&self, settle: &Settle) -> Written {
         let Self { shared, config, lease, .. } = self;
         let (key, word) = (&lease.key, settle.word());
@@ -174,6 +175,7 @@ impl<St: Store> LiveLease<St> {
         let mut written = settle.write(&shared.store, config, lease).await;
         if let Err(error) = &written
             && error.kind() == ErrorKind::Rejected
+            && !self.is_transaction()
             && let Some(less) = settle.without_body()
         {
             tell_rejected::<St>(key, error);

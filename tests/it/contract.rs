@@ -7,7 +7,8 @@
 //! | header | `header_is_…`, `header_both_present_…`, `header_never_the_url_…` |
 //! | value | `value_is_…`, `value_that_is_no_key_…` |
 //! | strict mode | `strict_mode_…` |
-//! | guarded methods | `guarded_methods_are_…`, `guarded_methods_leave_others_…` |
+//! | guarded methods | `guarded_methods_are_…`, `guarded_methods_leave_others_…`, `guarded_methods_log_a_key_on_another_…` |
+//! | profiles | `profiles_read_either_header` |
 //! | no key | `no_key_passes_…`, `no_key_is_400_…` |
 //! | scope | `scope_tells_…`, `scope_and_key_…`, `scope_not_set_…` |
 //! | fingerprint | `fingerprint_covers_…`, `fingerprint_is_never_of_a_partial_body`, `fingerprint_is_that_of_the_original_path_…` |
@@ -38,7 +39,9 @@
 //! |---|---|
 //! | `pending`, then `success` or `failed` | `pending_becomes_success_…`, `pending_becomes_failed_…` |
 //! | by default | `by_default_…` |
-//! | the IETF profile | `the_ietf_profile_keeps_every_4xx` |
+//! | a 409 that says "ask again" | `a_conflict_that_says_ask_again_leaves_no_record` |
+//! | the IETF profile | `the_ietf_profile_keeps_the_other_4xx` |
+//! | a rejection of the layer's own | [`http::gateway`](crate::http) |
 //! | a classifier, a handler | `a_classifier_replaces_this`, `a_handler_overrides_it_for_one_response` |
 //! | abandoned | `a_pending_record_whose_lease_has_lapsed_is_abandoned` |
 //! | `failed`: the next request | `failed_runs_again_by_default`, `failed_is_replayed_…`, `failed_is_refused_…` |

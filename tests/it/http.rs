@@ -2,7 +2,9 @@
 
 mod blocking;
 mod capacity;
+mod early;
 mod fingerprint;
+mod gateway;
 mod gone;
 mod in_flight;
 mod keys;

@@ -22,7 +22,12 @@ impl Shop {
     }
 
     async fn order(&self, key: &str, order: &Value) -> Answer {
+        self.order_as("token-of-alice", key, order).await
+    }
+
+    async fn order_as(&self, token: &str, key: &str, order: &Value) -> Answer {
         let head = self.example.json("/orders").header("x-idempotency-key", key);
+        let head = head.header("authorization", format!("Bearer {token}"));
         self.example.send(head, order.to_string()).await
     }
 
@@ -53,6 +58,22 @@ async fn an_order_is_placed_once_and_replayed_and_another_one_under_its_key_is_r
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refreshed_token_is_the_same_account_and_an_unknown_one_is_rejected() {
+    let shop = Shop::open().await;
+    let two = json!({ "item": "book", "quantity": 2 });
+    for (token, replayed) in
+        [("token-of-alice", false), ("new-token-of-alice", true), ("token-of-bob", false)]
+    {
+        let response = shop.order_as(token, "order-1001", &two).await;
+        assert_eq!((response.status.as_u16(), response.is_replay()), (201, replayed), "{token}");
+    }
+    assert_eq!(shop.order_as("token-of-nobody", "order-1001", &two).await.status, 401);
+    let without_token = shop.example.json("/orders").header("x-idempotency-key", "order-1001");
+    assert_eq!(shop.example.send(without_token, two.to_string()).await.status, 401);
+    assert_eq!(shop.books().await, (2, 6));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_order_of_more_than_is_left_leaves_no_trace_but_its_answer() {
     let shop = Shop::open().await;
     for replayed in [false, true] {
@@ -65,7 +86,7 @@ async fn an_order_of_more_than_is_left_leaves_no_trace_but_its_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_needs_a_key_and_sigint_ends_the_shop() {
     let mut shop = Shop::open().await;
-    let head = shop.example.json("/orders");
+    let head = shop.example.json("/orders").header("authorization", "Bearer token-of-alice");
     let order = json!({ "item": "book", "quantity": 1 }).to_string();
     shop.example.send(head, order).await.refused(400, "idempotency_key_missing");
     assert_eq!(shop.books().await, (0, 10));

@@ -200,7 +200,7 @@ async fn a_connection_that_has_forgotten_its_statements_is_replaced() {
 
 /// A server that is asked through a network that loses answers, and by the side of it.
 struct Apart {
-    _server: PostgresServer,
+    server: PostgresServer,
     wire: Wire,
     pool: PgPool,
     through: PostgresStore,
@@ -215,7 +215,7 @@ impl Apart {
         // To prepare a statement would be a round trip of its own, and its answer the one that is lost.
         let (through, beside) = (PostgresStore::new(pool.clone()).unprepared(), server.store());
         through.ping().await.unwrap();
-        Self { _server: server, wire, pool, through, beside }
+        Self { server, wire, pool, through, beside }
     }
 
     /// Does something whose answer is lost, and the connection with it; the network is then as `after`.
@@ -357,7 +357,7 @@ async fn a_take_over_whose_reply_was_lost_leaves_an_abandoned_record_abandoned()
     assert_eq!((second.attempt, second.previous), (2, Some(Previous::Abandoned)));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_retry_after_a_take_over_without_a_reply_is_not_told_that_the_outcome_is_unknown() {
     let apart = Apart::start().await;
     let runs = Arc::new(AtomicUsize::new(0));
@@ -377,6 +377,9 @@ async fn a_retry_after_a_take_over_without_a_reply_is_not_told_that_the_outcome_
     let app = Router::new().route("/", post(counted)).layer(layer);
     assert_eq!(call(&app, "key").await.status(), 502);
     assert_eq!(apart.losing_answer(2, call(&app, "key"), Network::Closed).await.status(), 503);
+    let taken_over = "SELECT attempt FROM idempotency_records WHERE status = 'pending'";
+    let taken_over: Vec<i64> = sqlx::query_scalar(taken_over).fetch_all(&apart.server.pool()).await.unwrap();
+    assert_eq!(taken_over, [2]);
     apart.wire.set(Network::FINE);
     let mut retried = call(&app, "key").await;
     patiently(async {

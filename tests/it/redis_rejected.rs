@@ -16,6 +16,7 @@ use tower_idempotency::{
     StorageKey, Store,
 };
 
+use crate::support::Log;
 use crate::support::redis::RedisServer;
 
 const RETENTION: Duration = Duration::from_mins(1);
@@ -82,6 +83,44 @@ async fn a_body_that_the_user_may_not_write_is_rejected_and_the_record_can_be_wr
         let record = store.inspect(&large.key).await.unwrap().unwrap();
         assert!(matches!(record.state, State::Success(found) if found == without));
     }
+}
+
+/// On one thread, whose log is its own.
+#[tokio::test]
+async fn a_response_whose_body_is_rejected_is_stored_without_it_at_once_and_the_log_says_what_to_do() {
+    let (log, _guard) = Log::warnings();
+    let server = RedisServer::start();
+    let store = limited_to(&server, "~idempotency:[0-9a-f][0-9a-f]*");
+    let runs = Arc::new(AtomicUsize::new(0));
+    let handler = {
+        let runs = Arc::clone(&runs);
+        move || {
+            runs.fetch_add(1, Ordering::SeqCst);
+            std::future::ready((StatusCode::CREATED, [("location", "/payments/1")], "x".repeat(5_000)))
+        }
+    };
+    let layer = IdempotencyLayer::new(store).scope(|_| Scope::anonymous());
+    let app = Router::new().route("/", post(handler)).layer(layer);
+    let call = async || {
+        let request = Request::post("/").header("idempotency-key", "order-1001").body(Body::empty());
+        app.clone().oneshot(request.unwrap()).await.unwrap()
+    };
+    let first = call().await;
+    assert_eq!(first.status(), StatusCode::CREATED);
+    assert_eq!(first.into_body().collect().await.unwrap().to_bytes().len(), 5_000);
+    let retry = call().await;
+    assert_eq!(
+        (retry.status(), &retry.headers()["location"]),
+        (StatusCode::CONFLICT, &"/payments/1".parse().unwrap())
+    );
+    let problem = retry.into_body().collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&problem).contains("idempotency_result_not_retained"));
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+    let lines = log.lines("the store rejects the response");
+    assert!(
+        matches!(&lines[..], [line] if line.contains("RedisStore") && line.contains("NOPERM")),
+        "{lines:?}"
+    );
 }
 
 #[tokio::test]

@@ -381,11 +381,12 @@ fn with_headers() -> Response<Body> {
         .header("Date", "Thu, 01 Jan 1970 00:00:00 GMT")
         .header("WWW-Authenticate", "Basic")
         .header("Server", "first")
+        .header("X-Should-Retry", "true")
         .header("X-Kept", "1");
     response.body(Body::from("done")).unwrap()
 }
 
-const NEVER: [&str; 9] = [
+const NEVER: [&str; 10] = [
     "set-cookie",
     "x-of-the-connection",
     "keep-alive",
@@ -395,6 +396,7 @@ const NEVER: [&str; 9] = [
     "www-authenticate",
     "server",
     "transfer-encoding",
+    "x-should-retry",
 ];
 
 #[tokio::test]
@@ -425,7 +427,9 @@ async fn never_stored_or_replayed_are_cookies_and_headers_of_one_connection_or_a
 #[tokio::test]
 async fn never_stored_or_replayed_can_be_changed_by_an_allow_or_a_deny_list() {
     let effects = Effects::new();
-    let allowing = layer().keep_headers([header::SET_COOKIE]).drop_headers(["x-kept".parse().unwrap()]);
+    let allowing = layer()
+        .keep_headers([header::SET_COOKIE, "x-should-retry".parse().unwrap()])
+        .drop_headers(["x-kept".parse().unwrap()]);
     let server = Server::start(answering(&effects, with_headers).layer(allowing)).await;
     let first = post("/").key(KEY).send(&server).await;
     let replay = post("/").key(KEY).send(&server).await;
@@ -433,6 +437,7 @@ async fn never_stored_or_replayed_can_be_changed_by_an_allow_or_a_deny_list() {
     assert_eq!(replay.header("set-cookie"), Some("session=of-the-first"));
     assert_eq!(replay.header("x-kept"), None);
     assert_eq!(replay.header("server"), None);
+    assert_eq!(replay.header("x-should-retry"), None, "no list can have it stored");
     assert_eq!(effects.count(), 1);
 }
 

@@ -10,7 +10,10 @@ use super::{CutOff, KEY, answering, by_path, record_of, refused};
 use crate::support::{Effects, Gate, Server, TestLayer, app, gated, layer, post};
 
 /// The statuses that leave no record.
-const NOTHING_HAPPENED: [u16; 14] = [400, 401, 403, 405, 407, 408, 411, 413, 414, 415, 422, 425, 429, 431];
+const NOTHING_HAPPENED: [u16; 24] = [
+    307, 308, 400, 401, 403, 405, 406, 407, 411, 412, 413, 414, 415, 417, 421, 422, 423, 424, 425, 426, 428,
+    429, 431, 511,
+];
 
 /// A layer whose clone tells what stands in its store, and a server behind it.
 async fn watched(router: Router, guard: TestLayer) -> (Server, TestLayer) {
@@ -83,7 +86,7 @@ async fn by_default_2xx_3xx_and_4xx_are_success() {
     let effects = Effects::new();
     let (server, guard) = watched(by_path(&effects), layer()).await;
     let mut runs = 0;
-    for status in (200..500).filter(|status| !NOTHING_HAPPENED.contains(status)) {
+    for status in (200..500).filter(|status| *status != 408 && !NOTHING_HAPPENED.contains(status)) {
         let (key, call) = (format!("order-{status}"), post(&format!("/{status}")));
         let first = call.clone().key(&key).send(&server).await;
         assert_eq!((first.status, first.is_replay()), (status, false));
@@ -112,10 +115,10 @@ async fn by_default_those_that_say_nothing_happened_leave_no_record() {
 }
 
 #[tokio::test]
-async fn by_default_5xx_is_failed() {
+async fn by_default_408_and_5xx_are_failed() {
     let effects = Effects::new();
     let (server, guard) = watched(by_path(&effects), layer()).await;
-    for status in 500..600 {
+    for status in (500..600).filter(|status| *status != 511).chain([408]) {
         let key = format!("order-{status}");
         let first = post(&format!("/{status}")).key(&key).send(&server).await;
         assert_eq!((first.status, first.is_replay()), (status, false));
@@ -126,10 +129,10 @@ async fn by_default_5xx_is_failed() {
 
 #[cfg(feature = "strict-keys")]
 #[tokio::test]
-async fn the_ietf_profile_keeps_every_4xx() {
+async fn the_ietf_profile_keeps_the_other_4xx() {
     let effects = Effects::new();
     let (server, guard) = watched(by_path(&effects), layer().ietf()).await;
-    for (index, status) in (400..500).enumerate() {
+    for (index, status) in (400..500).filter(|status| *status != 408).enumerate() {
         let key = format!("order-{status}");
         let call = post(&format!("/{status}")).header("Idempotency-Key", format!("\"{key}\""));
         let first = call.send(&server).await;
@@ -137,6 +140,28 @@ async fn the_ietf_profile_keeps_every_4xx() {
         assert_eq!(word(&guard, &key).await.unwrap(), "success", "{status}");
         call.send(&server).await.assert_replays(&first);
         assert_eq!(effects.count(), index + 1);
+    }
+    for (status, expected) in [(307, None), (308, None), (511, None), (408, Some("failed"))] {
+        let key = format!("order-{status}");
+        let call = post(&format!("/{status}")).header("Idempotency-Key", format!("\"{key}\""));
+        assert_eq!(call.send(&server).await.status, status);
+        assert_eq!(word(&guard, &key).await.as_deref(), expected, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_conflict_that_says_ask_again_leaves_no_record() {
+    for name in ["Retry-After", "X-Should-Retry"] {
+        let effects = Effects::new();
+        let value = if name == "Retry-After" { "1" } else { "true" };
+        let answer =
+            move || Response::builder().status(409).header(name, value).body(Body::from("busy")).unwrap();
+        let (server, guard) = watched(answering(&effects, answer), layer()).await;
+        for _ in 0..2 {
+            post("/").key(KEY).send(&server).await.assert_first(409, "busy");
+            assert_eq!(word(&guard, KEY).await, None);
+        }
+        assert_eq!(effects.attempts(), [(1, None), (1, None)]);
     }
 }
 

@@ -1,8 +1,6 @@
 //! Section 1: the request.
 
 use std::collections::HashSet;
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::to_bytes;
@@ -13,7 +11,7 @@ use http::{HeaderName, Method, header};
 use tower_idempotency::{Attempt, Scope, StorageKey};
 
 use super::{KEY, record_of, refused};
-use crate::support::{Call, Effects, Server, app, call, counting, layer, patch, post};
+use crate::support::{Call, Effects, Log, Server, app, call, counting, layer, patch, post};
 
 const BAD_KEYS: [&[u8]; 9] = [
     b"",
@@ -153,6 +151,11 @@ async fn strict_mode_takes_a_string_of_rfc_9651_only() {
         assert_eq!(refused(&answer, 400, "idempotency_key_invalid"), [None; 3], "{value}");
     }
     assert_eq!(effects.count(), 1);
+
+    let spaced = post("/").key("\"foo bar\"");
+    let first = spaced.send(&server).await;
+    first.assert_first(200, "run 2");
+    spaced.send(&server).await.assert_replays(&first);
 }
 
 #[tokio::test]
@@ -266,16 +269,51 @@ async fn scope_and_key_are_framed_digests_that_nothing_folds_or_collides_in() {
     assert_ne!(plain.as_bytes(), keyed.as_bytes());
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+/// On one thread, whose log is its own.
+#[tokio::test]
+async fn guarded_methods_log_a_key_on_another_once_per_layer_and_method() {
+    let (log, _guard) = Log::warnings();
+    let logged = || log.lines("is not guarded").len();
+    let effects = Effects::new();
+    let guard = layer();
+    let server = Server::start(counting(&effects).layer(guard.clone())).await;
+    for method in ["PUT", "DELETE", "GET", "HEAD", "OPTIONS", "QUERY"] {
+        let before = logged();
+        call(method, "/").send(&server).await;
+        assert_eq!(logged(), before, "{method} without a key");
+        for name in ["X-Idempotency-Key", "Idempotency-Key"] {
+            let answer = call(method, "/").header(name, "s3cr3t-key").send(&server).await;
+            assert_eq!((answer.status, answer.is_replay()), (200, false));
+            assert_eq!(logged(), before + 1, "{method}");
+        }
+        assert!(log.lines("is not guarded")[before].contains(&format!("method={method}")));
     }
+    // A client cannot make the set grow, and a clone knows what the layer has logged.
+    let clone = Server::start(counting(&effects).layer(guard.clone().require_key())).await;
+    for method in ["BREW", "REPORT", "QUERY", "PUT"] {
+        call(method, "/").key(KEY).send(&clone).await;
+    }
+    assert_eq!(logged(), 6);
+    // Each layer has its own, with the header and the methods that it was told.
+    let other = layer().methods([Method::PUT]).header(HeaderName::from_static("x-request-key"));
+    let server = Server::start(counting(&effects).layer(other)).await;
+    call("PUT", "/").header("X-Request-Key", KEY).send(&server).await;
+    post("/").key(KEY).send(&server).await;
+    assert_eq!(logged(), 6);
+    post("/").header("X-Request-Key", KEY).send(&server).await;
+    assert_eq!(logged(), 7);
+    assert!(log.lines("s3cr3t").is_empty(), "no key is logged");
+}
 
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
+#[cfg(feature = "strict-keys")]
+#[tokio::test]
+async fn profiles_read_either_header() {
+    for guard in [layer().ietf(), layer().stripe()] {
+        let effects = Effects::new();
+        let server = Server::start(counting(&effects).layer(guard)).await;
+        let first = post("/").header("X-Idempotency-Key", "\"order-1001\"").send(&server).await;
+        post("/").header("Idempotency-Key", "\"order-1001\"").send(&server).await.assert_replays(&first);
+        assert_eq!(effects.count(), 1);
     }
 }
 
@@ -283,21 +321,9 @@ impl Write for Log {
 #[tokio::test]
 async fn scope_not_set_is_warned_of_once_at_start() {
     let effects = Effects::new();
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_max_level(tracing::Level::WARN)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    let warnings = || {
-        let lines = log.0.lock().unwrap().clone();
-        String::from_utf8(lines).unwrap().matches("no scope is set").count()
-    };
+    let (log, _guard) = Log::warnings();
+    let warnings = || log.lines("no scope is set").len();
 
-    // Another test may be the first to pass this line, and then nobody has asked for it.
-    tracing::callsite::rebuild_interest_cache();
     let router = Router::new().nest("/a", counting(&effects)).nest("/b", counting(&effects));
     let router = router.layer(layer());
     assert_eq!(warnings(), 1, "one for all routes");

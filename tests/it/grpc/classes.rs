@@ -1,9 +1,12 @@
 //! What the status of a call means for its key.
 
+use std::time::Duration;
+
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
 use tower_idempotency::store::State;
-use tower_idempotency::{Class, IdempotencyKey, Keep, OnFailed, Previous, Scope};
+use tower_idempotency::{Class, IdempotencyKey, Keep, OnFailed, Previous, Scope, Status as RecordStatus};
 
 use super::bank::{assert_first, assert_refused, assert_replays, call, receipt, start};
 use crate::support::{Effects, Server, TestLayer, layer};
@@ -59,6 +62,58 @@ async fn a_status_that_says_that_nothing_was_done_leaves_no_record() {
         assert!(layer.inspect(&Scope::anonymous(), &key).await.unwrap().is_none(), "{code}");
         assert_first(&call("order-1001").send(&server).await, "done");
         assert_eq!(effects.attempts(), [(1, None), (1, None)]);
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_was_aborted_and_says_when_to_retry_leaves_no_record() {
+    let says_when: [fn() -> Status; 2] = [
+        || {
+            let mut status = Status::aborted("not now");
+            status.metadata_mut().insert("grpc-retry-pushback-ms", "100".parse().unwrap());
+            status
+        },
+        || {
+            let delay = ErrorDetails::with_retry_info(Some(Duration::from_millis(100)));
+            Status::with_error_details(Code::Aborted, "not now", delay)
+        },
+    ];
+    for aborted in says_when {
+        let effects = Effects::new();
+        let layer = layer();
+        let server = start(layer.clone(), &effects, move |_| async move { Err(aborted()) }).await;
+        for _ in 0..2 {
+            assert_eq!(call("order-1001").send(&server).await.unwrap_err().code(), Code::Aborted);
+            let key = IdempotencyKey::parse(b"order-1001").unwrap();
+            assert!(layer.inspect(&Scope::anonymous(), &key).await.unwrap().is_none());
+        }
+        assert_eq!(effects.attempts(), [(1, None), (1, None)]);
+    }
+}
+
+#[tokio::test]
+async fn the_rejection_of_a_service_behind_this_one_is_not_the_result_of_the_call() {
+    for (code, reason, expected) in [
+        (Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED", None),
+        (Code::AlreadyExists, "IDEMPOTENCY_RESULT_NOT_RETAINED", None),
+        (Code::Aborted, "IDEMPOTENCY_KEY_IN_FLIGHT", None),
+        (Code::Unavailable, "IDEMPOTENCY_STORE_UNAVAILABLE", None),
+        (Code::Unavailable, "IDEMPOTENCY_SHUTTING_DOWN", None),
+        (Code::Unavailable, "IDEMPOTENCY_COMMIT_UNCONFIRMED", Some(RecordStatus::Failed)),
+        (Code::Internal, "IDEMPOTENCY_TRANSACTION_LOST", Some(RecordStatus::Failed)),
+    ] {
+        let effects = Effects::new();
+        // Neither policy nor limit makes one of it.
+        let layer = layer().on_failed(OnFailed::Replay).max_response(1);
+        let server = start(layer.clone(), &effects, move |_| async move {
+            let details = ErrorDetails::with_error_info(reason, "tower-idempotency", []);
+            Err(Status::with_error_details(code, "as the service behind it said", details))
+        });
+        let server = server.await;
+        assert_eq!(call("order-1001").send(&server).await.unwrap_err().code(), code);
+        let key = IdempotencyKey::parse(b"order-1001").unwrap();
+        let record = layer.inspect(&Scope::anonymous(), &key).await.unwrap();
+        assert_eq!(record.map(|record| record.status()), expected, "{reason}");
     }
 }
 

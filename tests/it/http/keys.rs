@@ -215,3 +215,23 @@ async fn strict_mode_takes_strings_only() {
     }
     assert_eq!(effects.count(), 1);
 }
+
+#[cfg(feature = "strict-keys")]
+#[tokio::test]
+async fn strict_mode_takes_every_string_of_1_to_255_characters_spaces_included() {
+    let effects = Effects::new();
+    let server = Server::start(counting(&effects).layer(layer().strict_keys())).await;
+    let spaces = " ".repeat(255);
+    for (index, key) in ["foo bar", " ", " foo  bar ", &spaces].into_iter().enumerate() {
+        let call = post("/").key(format!("\"{key}\""));
+        let first = call.send(&server).await;
+        first.assert_first(200, &format!("run {}", index + 1));
+        call.send(&server).await.assert_replays(&first);
+        let seen = effects.heads()[index].extensions.get::<tower_idempotency::Attempt>().cloned().unwrap();
+        assert_eq!(seen.key().as_str(), key);
+    }
+    let too_long = post("/").key(format!("\"{}\"", " ".repeat(256))).send(&server).await;
+    too_long.assert_refused(400, "idempotency_key_invalid");
+    post("/").key("foo bar").send(&server).await.assert_refused(400, "idempotency_key_invalid");
+    assert_eq!(effects.count(), 4);
+}

@@ -128,6 +128,8 @@ async fn an_outage_under_the_open_policy_runs_every_request_and_marks_its_answer
         }
         let guarded = |head: &Parts| head.extensions.get::<Attempt>().unwrap().is_guarded();
         assert!(effects.heads().iter().all(|head| !guarded(head)));
+        let in_doubt = |head: &Parts| head.extensions.get::<Attempt>().unwrap().is_in_doubt();
+        assert!(effects.heads().iter().all(in_doubt), "it does not know of earlier attempts");
         store.heal();
         call.send(&server).await.assert_first(200, "run 3");
         assert!(guarded(&effects.heads()[2]));

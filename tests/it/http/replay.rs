@@ -252,6 +252,50 @@ async fn a_replay_tells_the_id_of_its_own_request_and_of_the_original() {
 }
 
 #[tokio::test]
+async fn a_request_id_is_stored_only_if_it_is_visible_ascii_of_128_bytes_at_most() {
+    let effects = Effects::new();
+    let server = Server::start(counting(&effects).layer(layer())).await;
+    let longest = "i".repeat(128);
+    let ids: [(&[u8], bool); 6] = [
+        (longest.as_bytes(), true),
+        (&[b'i'; 129], false),
+        (&[b'i'; 8_000], false),
+        (b"caf\xe9", false),
+        (b"two words", false),
+        (b"", false),
+    ];
+    for (index, (id, is_stored)) in ids.into_iter().enumerate() {
+        let call = post("/").key(format!("order-{index}"));
+        let first = call.clone().header("X-Request-Id", id).send(&server).await;
+        let replay = call.send(&server).await;
+        replay.assert_replays(&first);
+        let expected = is_stored.then_some(&*longest);
+        assert_eq!(replay.header("x-original-request-id"), expected, "{}", id.escape_ascii());
+        assert_eq!(replay.header("x-request-id"), expected);
+        // The handler sees it as it came.
+        assert_eq!(effects.heads()[index].headers["x-request-id"].as_bytes(), id);
+    }
+}
+
+#[tokio::test]
+async fn a_response_with_an_id_that_is_not_stored_goes_to_the_client_unchanged() {
+    let effects = Effects::new();
+    let id = "i".repeat(129);
+    let sent = id.clone();
+    let server = answering(&effects, layer(), move || {
+        Response::builder().header("X-Request-Id", &sent).body(Body::from("done")).unwrap()
+    })
+    .await;
+    let first = post("/").key("order-1001").send(&server).await;
+    first.assert_first(200, "done");
+    assert_eq!(first.header("x-request-id"), Some(&*id));
+    let replay = post("/").key("order-1001").send(&server).await;
+    replay.assert_replays(&first);
+    assert_eq!((replay.header("x-request-id"), replay.header("x-original-request-id")), (None, None));
+    assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
 async fn an_id_that_the_answer_carries_is_the_original_one() {
     let effects = Effects::new();
     let server = answering(&effects, layer(), || {

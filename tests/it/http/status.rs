@@ -11,7 +11,10 @@ use tower_idempotency::{Class, OnFailed, Previous};
 use crate::support::{Effects, Frames, Server, TestLayer, app, counting, layer, post};
 
 /// The statuses after which a key is free: nothing happened.
-const FORGOTTEN: [u16; 14] = [400, 401, 403, 405, 407, 408, 411, 413, 414, 415, 422, 425, 429, 431];
+const FORGOTTEN: [u16; 24] = [
+    307, 308, 400, 401, 403, 405, 406, 407, 411, 412, 413, 414, 415, 417, 421, 422, 423, 424, 425, 426, 428,
+    429, 431, 511,
+];
 
 fn panics() -> StatusCode {
     panic!("the handler panics, as it was told to");
@@ -30,7 +33,7 @@ async fn of_path(effects: &Effects, layer: TestLayer) -> Server {
 async fn definitive_answers_are_replayed() {
     let effects = Effects::new();
     let server = of_path(&effects, layer()).await;
-    let definitive = (200..500).filter(|status| !FORGOTTEN.contains(status));
+    let definitive = (200..500).filter(|status| *status != 408 && !FORGOTTEN.contains(status));
     for (index, status) in definitive.enumerate() {
         let call = post(&format!("/{status}")).key(format!("order-{status}"));
         let first = call.send(&server).await;
@@ -59,11 +62,54 @@ async fn an_answer_that_says_nothing_happened_leaves_the_key_for_a_mended_reques
     assert!(effects.attempts().iter().all(|attempt| *attempt == (1, None)), "no record, no attempt");
 }
 
+/// A server whose handler answers 409 with the headers in the path: `/retry-after=1/x-should-retry=true`.
+async fn conflicting(effects: &Effects, layer: TestLayer) -> Server {
+    let router = app(effects, |request| async move {
+        let mut response = Response::builder().status(409);
+        for line in request.uri().path().split('/').filter(|line| !line.is_empty()) {
+            let (name, value) = line.split_once('=').unwrap();
+            response = response.header(name, value);
+        }
+        response.body(Body::from("not now")).unwrap()
+    });
+    Server::start(router.layer(layer)).await
+}
+
+#[tokio::test]
+async fn a_conflict_is_definitive_unless_it_says_ask_again() {
+    let mut rules = vec![layer(), layer().classifier(Class::by_ietf), layer().stripe()];
+    // A classifier of one's own replaces this too.
+    rules.push(layer().classifier(|head| Class::of(head.status)));
+    let last = rules.len() - 1;
+    for (index, layer) in rules.into_iter().enumerate() {
+        let effects = Effects::new();
+        let server = conflicting(&effects, layer).await;
+        for (path, asks_again) in [
+            ("/", false),
+            ("/retry-after=1", true),
+            ("/retry-after=Wed, 21 Oct 2026 07:28:00 GMT".replace(' ', "%20").as_str(), true),
+            ("/x-should-retry=true", true),
+            ("/x-should-retry=TRUE", true),
+            ("/x-should-retry=false", false),
+            ("/x-should-retry=perhaps", false),
+            ("/retry-after=1/x-should-retry=false", false),
+        ] {
+            let before = effects.count();
+            let call = post(path).key(path);
+            call.send(&server).await.assert_first(409, "not now");
+            let second = call.send(&server).await;
+            assert_eq!(second.is_replay(), !asks_again || index == last, "{path}, rule {index}");
+            let runs = effects.attempts()[before..].to_vec();
+            assert!(runs.iter().all(|attempt| *attempt == (1, None)), "no record, no attempt: {runs:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_failed_attempt_runs_again_and_knows_of_the_one_before() {
     let effects = Effects::new();
     let server = of_path(&effects, layer()).await;
-    for status in [500, 501, 502, 503, 504, 511, 599] {
+    for status in [408, 500, 501, 502, 503, 504, 599] {
         let before = effects.count();
         let call = post(&format!("/{status}")).key(format!("order-{status}"));
         for _ in 0..3 {

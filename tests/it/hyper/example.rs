@@ -9,21 +9,24 @@ async fn start() -> Sandbox {
     Sandbox::run(command.env("LISTEN", "127.0.0.1:0")).await.expect("the example ended without a word")
 }
 
-async fn note(notes: &Sandbox, caller: &str, text: &'static str) -> Answer {
+async fn note(notes: &Sandbox, token: &str, text: &'static str) -> Answer {
     let head = notes.request("POST", "/notes").header("x-idempotency-key", "note-1001");
-    notes.send(head.header("authorization", caller), text).await
+    notes.send(head.header("authorization", format!("Bearer {token}")), text).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_note_is_taken_once_and_replayed_and_another_one_under_its_key_is_refused() {
     let mut notes = start().await;
-    for replayed in [false, true] {
-        let answer = note(&notes, "alice", "buy milk").await;
+    for (replayed, token) in
+        [(false, "token-of-alice"), (true, "token-of-alice"), (true, "new-token-of-alice")]
+    {
+        let answer = note(&notes, token, "buy milk").await;
         assert_eq!((answer.status.as_u16(), answer.is_replay()), (201, replayed));
         assert_eq!(answer.body, "note 1: buy milk\n");
     }
-    note(&notes, "alice", "buy rice").await.refused_for_good("idempotency_key_reused");
-    assert_eq!(note(&notes, "bob", "buy rice").await.body, "note 2: buy rice\n");
+    note(&notes, "token-of-alice", "buy rice").await.refused_for_good("idempotency_key_reused");
+    assert_eq!(note(&notes, "token-of-nobody", "buy rice").await.status, 401);
+    assert_eq!(note(&notes, "token-of-bob", "buy rice").await.body, "note 2: buy rice\n");
     notes.signal("INT");
     assert_eq!(notes.ended().await.code(), Some(0));
 }

@@ -16,6 +16,7 @@ use tower_idempotency::{Attempt, IdempotencyLayer, Previous, Scope, Store};
 
 mod bodies;
 mod client;
+mod log;
 #[cfg(all(feature = "client", feature = "redis"))]
 pub(crate) mod lossy;
 #[cfg(feature = "redis")]
@@ -40,6 +41,7 @@ pub(crate) mod wire;
 
 pub(crate) use bodies::{Frames, gated_stream, gated_whole, http2_answer, read_frame};
 pub(crate) use client::{Answer, Call, call, patch, post, send_bytes};
+pub(crate) use log::Log;
 pub(crate) use server::Server;
 pub(crate) use store::{Fault, Operation, Scripted};
 
