@@ -70,7 +70,8 @@ pub struct QuotaExceeded {
     pub retry_after: Duration,
 }
 
-/// What a response means for the key.
+/// What a response means for the key. The guide [`statuses`](crate::guide::statuses) has every status,
+/// the reason, and what the next request sees.
 ///
 /// | function | reads | used by |
 /// |---|---|---|

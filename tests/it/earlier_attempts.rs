@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::{Request, Response, StatusCode};
+use sqlx::Postgres;
 use tokio::sync::Notify;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::timeout::TimeoutLayer;
@@ -18,6 +19,7 @@ use tower_idempotency::{
 
 use crate::execute::given::{Given, execute};
 use crate::support::{Fault, Operation, Scripted, TestLayer, patiently};
+use crate::transaction::given::{Base, Pg};
 
 macro_rules! on_every_store_that_leases {
     ($($name:ident)*) => {
@@ -54,9 +56,8 @@ const OTHER_AMOUNT: &str = "9900";
 /// What an attempt is told: its number, what the one before came to, and whether it is in doubt.
 type Told = (u32, Option<Previous>, bool);
 
-#[expect(clippy::unnecessary_wraps, reason = "the attempt has an option")]
-fn failed(status: u16) -> Option<Previous> {
-    Some(Previous::Failed { status: StatusCode::from_u16(status).ok() })
+fn failed(status: u16) -> Previous {
+    Previous::Failed { status: StatusCode::from_u16(status).ok() }
 }
 
 /// A store, and a layer over it.
@@ -103,7 +104,7 @@ impl<G: Given> Stage<G> {
     async fn lapsed(&self, scope: &Scope, key: &str) {
         let key = IdempotencyKey::parse(key.as_bytes()).unwrap();
         let lapsed = async {
-            // No store tells that a lease has lapsed, but for one who asks.
+            // A store tells that a lease has lapsed only when it is asked.
             while !matches!(self.state(scope, &key).await, Some(State::Pending { abandoned: true })) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
@@ -157,13 +158,13 @@ fn status(status: u16) -> Response<Body> {
 }
 
 async fn an_attempt_in_which_nothing_happened_does_not_erase_an_abandoned_one<G: Given>() {
-    let answers: [fn() -> Response<Body>; 2] = [|| status(429), || status(401)];
-    for answer in answers {
+    let responses: [fn() -> Response<Body>; 2] = [|| status(429), || status(401)];
+    for response in responses {
         let stage = Stage::<G>::start().await;
         stage.abandon("text/plain").await;
         for attempt in 2..=4 {
             stage.is_bound("text/plain").await;
-            let (_, told) = stage.send(answer).await;
+            let (_, told) = stage.send(response).await;
             assert_eq!(told, (attempt, Some(Previous::Abandoned), true));
         }
         stage.is_bound("text/plain").await;
@@ -177,10 +178,10 @@ async fn an_attempt_in_which_nothing_happened_does_not_erase_a_failed_one<G: Giv
     assert_eq!(stage.send(|| status(503)).await, (503, (1, None, false)));
     stage.is_bound("text/plain").await;
     for attempt in 2..=3 {
-        assert_eq!(stage.send(|| status(429)).await, (429, (attempt, failed(503), true)));
+        assert_eq!(stage.send(|| status(429)).await, (429, (attempt, Some(failed(503)), true)));
         stage.is_bound("text/plain").await;
     }
-    assert_eq!(stage.send(|| status(201)).await, (201, (4, failed(503), true)));
+    assert_eq!(stage.send(|| status(201)).await, (201, (4, Some(failed(503)), true)));
     stage.is_bound("text/plain").await;
 }
 
@@ -189,8 +190,8 @@ async fn an_operation_stays_in_doubt_when_a_later_attempt_fails<G: Given>() {
     stage.abandon("text/plain").await;
     assert_eq!(stage.send(|| status(503)).await, (503, (2, Some(Previous::Abandoned), true)));
     // The last attempt does not tell of the one that may have had the effect.
-    assert_eq!(stage.send(|| status(429)).await, (429, (3, failed(503), true)));
-    assert_eq!(stage.send(|| status(201)).await, (201, (4, failed(503), true)));
+    assert_eq!(stage.send(|| status(429)).await, (429, (3, Some(failed(503)), true)));
+    assert_eq!(stage.send(|| status(201)).await, (201, (4, Some(failed(503)), true)));
 }
 
 async fn a_panic_after_the_effect_leaves_the_operation_in_doubt<G: Given>() {
@@ -218,7 +219,8 @@ async fn a_timeout_inside_leaves_the_operation_in_doubt<G: Given>() {
         });
         let timeout = TimeoutLayer::with_status_code(code, Duration::from_millis(5));
         let service = stage.layer.layer(timeout.layer(handler));
-        for expected in [(1, None, false), (2, failed(code.as_u16()), true), (3, failed(code.as_u16()), true)]
+        for expected in
+            [(1, None, false), (2, Some(failed(code.as_u16())), true), (3, Some(failed(code.as_u16())), true)]
         {
             let response = service.clone().oneshot(request("text/plain", AMOUNT)).await.unwrap();
             assert_eq!((response.status(), was_told.recv().await.unwrap()), (code, expected));
@@ -283,6 +285,39 @@ async fn an_execution_that_is_abandoned_is_bound_to_its_fingerprint<G: Given>() 
     assert!(matches!(rejected, ExecuteError::Refused(Rejection::KeyReused { .. })), "{rejected:?}");
 }
 
+/// The only way in which an execution says that nothing happened.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_execution_that_a_conflict_rolls_back_does_not_erase_a_failed_one_on_postgres() {
+    let base = <Pg as Base>::start().await;
+    let statements = [
+        "CREATE FUNCTION in_the_way() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN RAISE SQLSTATE '40001'; END $$",
+        "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON orders DEFERRABLE INITIALLY DEFERRED \
+         FOR EACH ROW EXECUTE FUNCTION in_the_way()",
+    ];
+    for statement in statements {
+        base.ask(statement).await;
+    }
+    let layer = Given::layer(&base).await;
+    let erring = execute::<u32, _>(&layer, "payout", async |_| Err("no".to_owned())).await;
+    assert!(matches!(erring, Err(ExecuteError::Failed(_))), "{erring:?}");
+    for _ in 0..2 {
+        let conflicting = execute(&layer, "payout", async |attempt: Attempt| {
+            assert_eq!(attempt.previous(), Some(Previous::Failed { status: None }));
+            assert!(attempt.is_in_doubt());
+            let mut tx = attempt.transaction::<Postgres>().unwrap();
+            Pg::run(&mut tx, "INSERT INTO orders VALUES ('book')".into()).await.unwrap();
+            Ok(attempt.number())
+        });
+        let rejected = conflicting.await.unwrap_err();
+        assert!(matches!(rejected, ExecuteError::Refused(Rejection::InFlight { .. })), "{rejected:?}");
+        let other = execute::<u32, _>(&layer, "refund", async |_| panic!("it ran")).await.unwrap_err();
+        assert!(matches!(other, ExecuteError::Refused(Rejection::KeyReused { .. })), "{other:?}");
+    }
+    assert!(base.orders().await.is_empty());
+    base.at_rest().await;
+}
+
 #[cfg(feature = "grpc")]
 mod grpc {
     use super::{Body, Given, Previous, Response, Stage};
@@ -301,11 +336,11 @@ mod grpc {
     async fn a_call_in_which_nothing_happened_does_not_erase_an_abandoned_one<G: Given>() {
         let resource_exhausted_and_unauthenticated: [fn() -> Response<Body>; 2] =
             [|| code("8"), || code("16")];
-        for answer in resource_exhausted_and_unauthenticated {
+        for response in resource_exhausted_and_unauthenticated {
             let stage = Stage::<G>::start().await;
             stage.abandon(GRPC).await;
             for attempt in 2..=3 {
-                let (_, told) = stage.send_as(GRPC, answer).await;
+                let (_, told) = stage.send_as(GRPC, response).await;
                 assert_eq!(told, (attempt, Some(Previous::Abandoned), true));
                 stage.is_bound(GRPC).await;
             }

@@ -67,12 +67,12 @@ mod stores {
 /// What the record of a first attempt with this status says.
 async fn meaning(layer: &TestLayer, status: u16) -> Meaning {
     let name = format!("order-{status}");
-    let answer = service_fn(move |_: Request<Body>| {
+    let handler = service_fn(move |_: Request<Body>| {
         std::future::ready(Response::builder().status(status).body(Body::empty()))
     });
     // A String of RFC 9651, which every profile reads.
     let request = Request::post("/").header("idempotency-key", format!("\"{name}\"")).body(Body::empty());
-    layer.layer(answer).oneshot(request.unwrap()).await.unwrap();
+    layer.layer(handler).oneshot(request.unwrap()).await.unwrap();
     let key = IdempotencyKey::parse(name.as_bytes()).unwrap();
     match layer.inspect(&Scope::anonymous(), &key).await.unwrap().map(|record| record.status()) {
         None => Meaning::Forgotten,
