@@ -1,12 +1,12 @@
 //! What the handler can know of the attempt that it makes.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use tokio::sync::Notify;
 
 use crate::key::{IdempotencyKey, StorageKey};
-use crate::store::{Lease, Lent, OpenTransaction, Previous, Record, Token};
+use crate::store::{Lease, Lent, OpenTransaction, Previous, Record, State, Token};
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod transaction;
@@ -81,6 +81,8 @@ pub struct Attempt {
 struct Guard {
     record: StorageKey,
     token: Token,
+    /// The layer that makes the attempt: see `Shared::id`.
+    layer: Weak<()>,
     lease: Arc<Standing>,
 }
 
@@ -94,12 +96,17 @@ struct Standing {
 }
 
 impl Attempt {
-    pub(crate) fn new(key: IdempotencyKey, lease: &Lease) -> Self {
+    pub(crate) fn new(key: IdempotencyKey, lease: &Lease, layer: &Arc<()>) -> Self {
         Self {
             key,
             number: lease.attempt,
             previous: lease.previous,
-            guard: Some(Guard { record: lease.key, token: lease.token, lease: Arc::default() }),
+            guard: Some(Guard {
+                record: lease.key,
+                token: lease.token,
+                layer: Arc::downgrade(layer),
+                lease: Arc::default(),
+            }),
             transaction: lease.transaction.as_ref().map(OpenTransaction::lent),
         }
     }
@@ -185,14 +192,20 @@ impl Attempt {
         }
     }
 
-    /// Whether a record under this key guards the attempt.
-    pub(crate) fn guards(&self, key: &StorageKey) -> bool {
-        self.guard.as_ref().is_some_and(|guard| guard.record == *key)
+    /// Whether the attempt runs, and a record under this key guards it.
+    pub(crate) fn runs_under(&self, key: &StorageKey) -> bool {
+        self.guard.as_ref().is_some_and(|guard| guard.record == *key) && !self.is_settling()
     }
 
-    /// Whether this is the record that guards the attempt. Tokens do not repeat, so it is in the same store.
+    /// Whether this layer, or a clone of it, makes the attempt.
+    pub(crate) fn is_of_layer(&self, id: &Arc<()>) -> bool {
+        self.guard.as_ref().is_some_and(|guard| std::ptr::eq(guard.layer.as_ptr(), Arc::as_ptr(id)))
+    }
+
+    /// Whether this is the pending record that guards the attempt. Tokens do not repeat, so it is in the same store.
     pub(crate) fn is_of(&self, record: &Record) -> bool {
-        self.guard.as_ref().is_some_and(|guard| guard.token == record.token)
+        let is_pending = matches!(record.state, State::Pending { .. });
+        is_pending && self.guard.as_ref().is_some_and(|guard| guard.token == record.token)
     }
 
     fn standing(&self) -> Option<&Standing> {

@@ -162,7 +162,7 @@ impl Config {
         let scope = self.scope.as_ref().map_or_else(Scope::anonymous, |scope| scope(parts));
         let Fingerprints { own, others } = self.fingerprinting.of(&Operation::new(parts, body));
         let wanted = self.want(scope, key, own);
-        let outer = parts.extensions.get::<Attempt>().filter(|outer| outer.guards(&wanted.reserve.key));
+        let outer = parts.extensions.get::<Attempt>().filter(|outer| outer.runs_under(&wanted.reserve.key));
         Wanted { others, outer: outer.cloned(), ..wanted }
     }
 

@@ -21,6 +21,7 @@ use crate::grpc::Protocol;
 use crate::key::IdempotencyKey;
 use crate::rejection::Rejection;
 use crate::response;
+use crate::running::Running;
 use crate::shared::Shared;
 use crate::store::Store;
 use crate::task::{self, Caught};
@@ -33,6 +34,7 @@ mod limits;
 mod once;
 mod settle;
 
+use admission::is_nested;
 use judge::judge;
 use once::GuardedBy;
 pub(crate) use once::{Done, Ended, Failure, Run, caller, once};
@@ -63,10 +65,14 @@ where
         Ok(prepared) => prepared,
         Err(rejection) => return Ok(protocol.refuse(&config, rejection)),
     };
-    let Some(mut wanted) = wanted else {
-        ready(&mut inner).await?;
-        let response = inner.call(Request::from_parts(parts, ReqBody::from(body))).await?;
-        return Ok(response.map(ResponseBody::inner));
+    let mut wanted = match wanted {
+        Some(wanted) if !is_nested(&shared, &config, &wanted).await => wanted,
+        // Without a key it is not guarded; with one, a layer outside guards it, and it ends with its caller.
+        _ => {
+            ready(&mut inner).await?;
+            let response = inner.call(Request::from_parts(parts, ReqBody::from(body))).await?;
+            return Ok(response.map(ResponseBody::inner));
+        }
     };
     let request_id = parts.headers.get(response::REQUEST_ID).cloned();
 
@@ -77,8 +83,9 @@ where
         let mut retries = config.retry_conflicts;
         loop {
             let again = (retries > 0).then(|| (inner.clone(), parts.clone(), wanted.clone()));
-            let body = body.clone();
-            let attempt = |run| call(run, inner, parts, body, &config, &protocol, request_id.as_ref());
+            let request = Request::from_parts(parts, body.clone());
+            let running = &shared.running;
+            let attempt = |run| call(run, inner, request, running, &config, &protocol, request_id.as_ref());
             match (once(&shared, &config, &mut wanted, caller_gone.take(), attempt).await, again) {
                 (Ended::Conflict, Some(again)) => {
                     retries -= 1;
@@ -130,8 +137,8 @@ where
 async fn call<S, ReqBody, ResBody>(
     Run { attempt, guarded_by }: Run,
     mut inner: S,
-    mut parts: Parts,
-    body: Bytes,
+    mut request: Request<Bytes>,
+    running: &Running,
     config: &Config,
     protocol: &Protocol,
     request_id: Option<&HeaderValue>,
@@ -142,10 +149,13 @@ where
     ResBody: Body<Data = Bytes>,
 {
     // A request that waits, is replayed or is rejected does not get here, so it takes no capacity of what stands inside.
-    ready(&mut inner).await.map_err(Failure::NotBegun)?;
-    parts.extensions.insert(attempt);
-    let request = Request::from_parts(parts, ReqBody::from(body));
-    let response = inner.call(request).await.map_err(Failure::Erred)?;
+    tokio::select! {
+        biased;
+        ready = ready(&mut inner) => ready.map_err(Failure::NotBegun)?,
+        () = running.stopping() => return Err(Failure::ShutDown),
+    }
+    request.extensions_mut().insert(attempt);
+    let response = inner.call(request.map(ReqBody::from)).await.map_err(Failure::Erred)?;
     Ok(match guarded_by {
         GuardedBy::ItsRecord => judge(response, config, protocol, request_id.cloned()).await,
         GuardedBy::Nothing => Done::unrecorded(response::unguarded(response)),

@@ -19,6 +19,8 @@ pub(crate) struct Shared<St> {
     pub(crate) lines: Arc<Lines>,
     pub(crate) running: Running,
     pub(crate) renewals: Renewals,
+    /// Tells the clones of one layer from other layers.
+    pub(crate) id: Arc<()>,
     /// Whether the latest word of the store was a failure.
     failing: AtomicBool,
 }
@@ -30,6 +32,7 @@ impl<St> Shared<St> {
             lines: Arc::default(),
             running: Running::default(),
             renewals: Renewals::default(),
+            id: Arc::default(),
             failing: AtomicBool::new(false),
         }
     }

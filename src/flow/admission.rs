@@ -43,6 +43,19 @@ pub(super) struct Reserved {
     pub(super) permit: Permit,
 }
 
+/// Whether a layer outside guards the operation already, in the same store. It is then a part of that attempt, and ends
+/// with it.
+pub(super) async fn is_nested<St: Store>(shared: &Shared<St>, config: &Config, wanted: &Wanted) -> bool {
+    let Some(outer) = &wanted.outer else {
+        return false;
+    };
+    if outer.is_of_layer(&shared.id) {
+        return true;
+    }
+    let inspected = within(config.store_timeout, shared.store.inspect(&wanted.reserve.key)).await;
+    matches!(inspected, Ok(Some(record)) if outer.is_of(&record))
+}
+
 /// Reserves the key; waits, if the layer was told to, while it is in flight and the caller is there.
 pub(super) async fn admit<St: Store>(
     shared: &Shared<St>,
@@ -174,10 +187,12 @@ async fn reserve<St: Store>(
                     place.tell(|| News::Unavailable(kind));
                 }
                 // What is known to be in flight is not run beside itself, whatever the policy.
-                return if awaited.is_none() && config.opens_for(kind) {
-                    Admission::Unguarded(permit)
-                } else {
-                    Admission::Reject(config.unavailable(kind))
+                if awaited.is_some() || !config.opens_for(kind) {
+                    return Admission::Reject(config.unavailable(kind));
+                }
+                return match &wanted.outer {
+                    Some(outer) => Admission::Nested(outer.clone()),
+                    None => Admission::Unguarded(permit),
                 };
             }
         }

@@ -16,8 +16,8 @@ use crate::verdict::Verdict;
 
 /// Judges a response of the inner service, and captures what is to be stored of it.
 ///
-/// The first of these that applies says what it means: a rejection by another layer of this crate, the
-/// handler's [`Verdict`], the classifier (over gRPC the status of the call).
+/// The first of these that applies says what it means: a [`Verdict`] that the attempt failed, a rejection by another layer of
+/// this crate, any other verdict of the handler, the classifier (over gRPC the status of the call).
 pub(super) async fn judge<B>(
     answer: Response<B>,
     config: &Config,
@@ -34,8 +34,10 @@ where
     let verdict = head.extensions.remove::<Verdict>().unwrap_or_default();
     let protocol = protocol.of_answer(&head.headers);
     // What another layer of this crate has rejected is no response of the handler.
-    let rejected = Recognized::in_extensions(&head);
-    let said = rejected.map(Class::of_rejection).or(verdict.said_class());
+    let rejected = Recognized::in_extensions(&head, protocol.is_read_to_its_end());
+    // The handler knows best that it had an effect before.
+    let failed = verdict.said_class().filter(|class| *class == Class::Failed);
+    let said = failed.or(rejected.map(Class::of_rejection)).or(verdict.said_class());
     let by_head = said.unwrap_or_else(|| (config.classifier)(&head));
     let may_be_rejection = rejected.is_none() && may_be_rejection(head.status, &head.headers);
     let needed = may_be_rejection.then_some(LONGEST_PROBLEM);
@@ -46,7 +48,7 @@ where
 
     let (by_status, status) = protocol.judged(&answer, body.as_ref().ok(), by_head);
     let rejected = rejected.or_else(|| protocol.rejection(&answer, body.as_ref().ok()?));
-    let class = rejected.map(Class::of_rejection).or(said).unwrap_or(by_status);
+    let class = failed.or(rejected.map(Class::of_rejection)).or(said).unwrap_or(by_status);
     let keep = protocol.keep(verdict.said_keep().unwrap_or(config.kept.keep));
     let outcome = body.map(|body| {
         if rejected.is_some() {

@@ -55,6 +55,8 @@ pub(crate) struct Done<T> {
 pub(crate) enum Failure<E> {
     /// It was not called: the inner service did not become ready.
     NotBegun(E),
+    /// It was not called: the shutdown began while it waited until the inner service was ready.
+    ShutDown,
     Erred(E),
 }
 
@@ -125,16 +127,16 @@ where
         Admission::Unguarded(_permit) => {
             telemetry::request("unguarded");
             let run = Run { attempt: Attempt::unguarded(key), guarded_by: GuardedBy::Nothing };
-            return Ended::unrecorded(operation(run).await);
+            return Ended::unrecorded(operation(run).await, config);
         }
         Admission::Nested(attempt) => {
             let run = Run { attempt, guarded_by: GuardedBy::OuterLayer };
-            return Ended::unrecorded(operation(run).await);
+            return Ended::unrecorded(operation(run).await, config);
         }
     };
 
     telemetry::request("executed");
-    let attempt = begin(key, &reserved.lease);
+    let attempt = begin(key, &reserved.lease, &shared.id);
     let lease = HeldLease::new(shared, config, attempt.clone(), reserved);
     let run = Run { attempt, guarded_by: GuardedBy::ItsRecord };
     let done = match task::catch_panic(operation(run)).await {
@@ -142,6 +144,10 @@ where
         Caught::Erred(Failure::NotBegun(error)) => {
             lease.settle(Settle::Release).await;
             return Ended::Erred(error);
+        }
+        Caught::Erred(Failure::ShutDown) => {
+            lease.settle(Settle::Release).await;
+            return Ended::Refused(config.shutting_down());
         }
         Caught::Erred(Failure::Erred(error)) => {
             lease.settle(Settle::Fail(None, config.retention)).await;
@@ -167,8 +173,9 @@ where
 }
 
 impl<T, E> Ended<T, E> {
-    fn unrecorded(ended: Result<Done<T>, Failure<E>>) -> Self {
+    fn unrecorded(ended: Result<Done<T>, Failure<E>>, config: &Config) -> Self {
         match ended {
+            Err(Failure::ShutDown) => Self::Refused(config.shutting_down()),
             Ok(done) => Self::Unrecorded(done.answer),
             Err(Failure::NotBegun(error) | Failure::Erred(error)) => Self::Erred(error),
         }
@@ -176,9 +183,9 @@ impl<T, E> Ended<T, E> {
 }
 
 /// What the handler is told of the attempt; an operator is told when it is not the first.
-fn begin(key: IdempotencyKey, lease: &Lease) -> Attempt {
+fn begin(key: IdempotencyKey, lease: &Lease, layer: &Arc<()>) -> Attempt {
     telemetry::attempt(lease.previous);
-    let attempt = Attempt::new(key, lease);
+    let attempt = Attempt::new(key, lease, layer);
     if let Some(previous) = lease.previous {
         let (key, number, in_doubt) = (&lease.key, lease.attempt, attempt.is_in_doubt());
         tracing::info!(%key, attempt = number, ?previous, in_doubt, "an operation runs again");

@@ -20,14 +20,20 @@ pub(crate) struct Recognized {
 }
 
 impl Recognized {
-    /// By the typed rejection that a layer in this process has left.
-    pub(crate) fn in_extensions(head: &Parts) -> Option<Self> {
-        head.extensions.get::<Rejection>().map(|rejection| Self::by(&rejection.spec()))
+    /// By the typed rejection that a layer in this process has left. A handler that gives a status of its own has mapped it
+    /// to something else.
+    pub(crate) fn in_extensions(head: &Parts, is_grpc: bool) -> Option<Self> {
+        let rejection = head.extensions.get::<Rejection>()?;
+        (is_grpc || rejection.status() == head.status).then(|| Self::by(&rejection.spec()))
     }
 
-    /// By the problem document of a response.
+    /// By the problem document of a response, if its status is one that the code has.
     pub(crate) fn in_problem(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Self> {
-        if may_be_rejection(status, headers) { Self::by_code(&code(body)?) } else { None }
+        if !may_be_rejection(status, headers) {
+            return None;
+        }
+        let code = code(body)?;
+        ALL.iter().find(|spec| spec.code == code && spec.has(status)).map(Self::by)
     }
 
     /// By the code of a problem document.

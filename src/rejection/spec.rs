@@ -181,6 +181,13 @@ const TRANSACTION_LOST: Spec = Spec {
 };
 
 /// All of them, for those who meet one by its code.
+impl Spec {
+    /// Whether a response with this code has this status, under whatever [`OnMismatch`](super::OnMismatch).
+    pub(super) fn has(&self, status: StatusCode) -> bool {
+        status == self.status || self.code == KEY_REUSED.code && matches!(status.as_u16(), 400 | 422)
+    }
+}
+
 pub(super) const ALL: [Spec; 15] = [
     KEY_MISSING,
     KEY_INVALID,

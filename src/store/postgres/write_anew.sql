@@ -1,6 +1,7 @@
 -- (no record), or expired -> success or failed: the record of the attempt is gone, and its response is in hand.
--- Applies if the key is free. A record that is what it is to become already, under the same token, is the caller's own
--- write, sent a second time because the first reply was lost. It counts as applied.
+-- Applies if the key is free, or the record is pending under the caller's token: a later attempt may just have put it
+-- back. A record that is what it is to become already, under the same token, is the caller's own write, sent a second time
+-- because the first reply was lost. It counts as applied.
 -- $1 key   $2 token   $3 success or failed   $4 retention in ms   $5 to $10 the columns of the response
 -- $11 fingerprint   $12 attempt
 INSERT INTO {records} AS r (
@@ -17,6 +18,7 @@ ON CONFLICT (key) DO UPDATE SET
   updated_at = excluded.updated_at, expires_at = excluded.expires_at, response_status = excluded.response_status,
   response_headers = excluded.response_headers, response_trailers = excluded.response_trailers,
   response_request_id = excluded.response_request_id, response_body = excluded.response_body,
-  response_missing = excluded.response_missing, fingerprint = excluded.fingerprint, attempt = excluded.attempt
-WHERE r.expires_at <= clock_timestamp() OR r.token = excluded.token AND r.status = excluded.status
+  response_missing = excluded.response_missing, fingerprint = excluded.fingerprint,
+  attempt = CASE r.token WHEN excluded.token THEN r.attempt ELSE excluded.attempt END
+WHERE r.expires_at <= clock_timestamp() OR r.token = excluded.token AND r.status IN ('pending', excluded.status)
 RETURNING true

@@ -144,7 +144,7 @@ fn rejected(effects: &Effects, (code, status): (&'static str, u16), verdict: Ver
 }
 
 #[tokio::test]
-async fn no_classifier_and_no_verdict_makes_a_result_of_a_rejection() {
+async fn no_classifier_and_no_verdict_makes_a_result_of_a_rejection_but_a_handler_may_say_that_it_failed() {
     type Guard = fn() -> TestLayer;
     let guards: [(Guard, Verdict); 5] = [
         (layer, Verdict::new()),
@@ -163,7 +163,7 @@ async fn no_classifier_and_no_verdict_makes_a_result_of_a_rejection() {
             assert_eq!((response.status, response.is_replay(), response.complete), (status, false, true));
             assert!(response.text().contains(code), "the client gets it whole");
             let had_begun = matches!(code, "idempotency_commit_unconfirmed" | "idempotency_transaction_lost");
-            let expected = had_begun.then_some(Status::Failed);
+            let expected = (had_begun || verdict == Verdict::failed()).then_some(Status::Failed);
             assert_eq!(status_of(&guard).await, expected, "guard {index}, {code}");
         }
     }
