@@ -1,8 +1,9 @@
 //! The store for many processes that have a PostgreSQL already: version 13 or later.
 //!
-//! Each operation is one statement and one round trip, and a transaction of its own: a first execution takes two, and a
-//! replay, a mismatch and a refusal take one, which writes nothing. A second one is needed to take over a
-//! record that failed, was abandoned or has expired, and to complete a record that is gone. All times are judged by the clock of the database.
+//! Each operation is one statement and one round trip, and a transaction of its own: a first
+//! execution takes two, and a replay, a mismatch and a refusal take one, which writes nothing. A
+//! second one is needed to take over a record that failed, was abandoned or has expired, and to
+//! complete a record that is gone. All times are judged by the clock of the database.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -28,14 +29,15 @@
 //! ```
 //!
 //! Headers and trailers are the bytes of lines `name: value`. In a database in UTF8 or LATIN1,
-//! `convert_from(response_headers, 'LATIN1')` shows them; in others, `encode(response_headers, 'escape')` does.
+//! `convert_from(response_headers, 'LATIN1')` shows them. In others,
+//! `encode(response_headers, 'escape')` does.
 //!
 //! A `pending` row whose `lease_until` is over is abandoned. An expired row is as if it were not there;
 //! [`sweep_every`](PostgresStore::sweep_every) deletes such rows. [`migrate`](PostgresStore::migrate) makes the table, and
 //! [`migration`](PostgresStore::migration) is the text of it, for those who keep all migrations in one place.
 //!
-//! Layout 1, in which the headers were text, is rejected by `migrate`. No release of this crate has made it: drop such a
-//! table, or use another one.
+//! Layout 1, in which the headers were text, is rejected by `migrate`. No release of this crate has
+//! made it: drop such a table, or use another one.
 //!
 //! # The pool
 //!

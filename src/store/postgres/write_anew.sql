@@ -1,8 +1,10 @@
--- (no record), or expired -> success or failed: the record of the attempt is gone, and its response is in hand.
--- Applies if the key is free. A record that is what it is to become already, under the same token, is the caller's own
--- write, sent a second time because the first reply was lost. It counts as applied.
--- $1 key   $2 token   $3 success or failed   $4 retention in ms   $5 to $10 the columns of the response
--- $11 fingerprint   $12 attempt
+-- (no record), or expired -> success or failed: the record of the attempt is gone, and its response
+-- is in hand.
+-- Applies if the key is free. A record that is what it is to become already, under the same token,
+-- is the caller's own write, sent a second time because the first reply was lost. It counts as
+-- applied.
+-- $1 key   $2 token   $3 success or failed   $4 retention in ms
+-- $5 to $10 the columns of the response   $11 fingerprint   $12 attempt
 INSERT INTO {records} AS r (
   key, token, status, created_at, updated_at, expires_at,
   response_status, response_headers, response_trailers, response_request_id, response_body, response_missing,

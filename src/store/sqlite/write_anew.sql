@@ -1,7 +1,9 @@
--- (no record), or expired -> success or failed: the record of the attempt is gone, and its response is in hand.
--- Applies if the key is free. A record that is what it is to become already, under the same token, is the caller's own
--- write, sent a second time. Otherwise changes nothing.
--- ?1 key   ?2 token   ?3 success or failed   ?4 retention   ?5 to ?10 the response   ?11 fingerprint   ?12 attempt
+-- (no record), or expired -> success or failed: the record of the attempt is gone, and its response
+-- is in hand.
+-- Applies if the key is free. A record that is what it is to become already, under the same token,
+-- is the caller's own write, sent a second time. Otherwise changes nothing.
+-- ?1 key   ?2 token   ?3 success or failed   ?4 retention   ?5 to ?10 the response
+-- ?11 fingerprint   ?12 attempt
 INSERT INTO {records} AS old (
     key, token, status, created_at, updated_at, expires_at, response_status, response_headers, response_trailers,
     response_request_id, response_missing, response_body, fingerprint, attempt

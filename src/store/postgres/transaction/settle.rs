@@ -46,7 +46,8 @@ impl PostgresTxStore {
         Ok(written.is_some())
     }
 
-    /// Rolls back. The number of an attempt after the first goes on in the record that it would have taken over.
+    /// Rolls back. The number of an attempt after the first goes on in the record that it would
+    /// have taken over.
     pub(super) async fn undo(&self, open: Open<Postgres>, lease: &Lease) -> Result<(), StoreError> {
         let mut open = open.rollback().await.map_err(not_committed)?;
         let Some(replaces) = &lease.replaces else { return Ok(()) };
