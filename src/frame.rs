@@ -35,7 +35,8 @@ const KNOWN: [HeaderName; 16] = [
     header::TRAILER,
 ];
 
-/// Added to the number of a name if the value is sensitive. Still one byte, because there are fewer names than this.
+/// Added to the number of a name if the value is sensitive. Still one byte, because there are fewer
+/// names than this.
 const SENSITIVE: usize = 0x40;
 
 pub(crate) struct Writer<'a>(&'a mut Vec<u8>);

@@ -1,8 +1,9 @@
 //! The store for many processes that have a PostgreSQL already: version 13 or later.
 //!
-//! Each operation is one statement and one round trip, and a transaction of its own: a first execution takes two, and a
-//! replay, a mismatch and a refusal take one, which writes nothing. A second one is needed to take over a
-//! record that failed, was abandoned or has expired, and to complete a record that is gone. All times are judged by the clock of the database.
+//! Each operation is one statement and one round trip, and a transaction of its own: a first
+//! execution takes two, and a replay, a mismatch and a refusal take one, which writes nothing. A
+//! second one is needed to take over a record that failed, was abandoned or has expired, and to
+//! complete a record that is gone. All times are judged by the clock of the database.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -28,14 +29,15 @@
 //! ```
 //!
 //! Headers and trailers are the bytes of lines `name: value`. In a database in UTF8 or LATIN1,
-//! `convert_from(response_headers, 'LATIN1')` shows them; in others, `encode(response_headers, 'escape')` does.
+//! `convert_from(response_headers, 'LATIN1')` shows them. In others,
+//! `encode(response_headers, 'escape')` does.
 //!
 //! A `pending` row whose `lease_until` is over is abandoned. An expired row is as if it were not there;
 //! [`sweep_every`](PostgresStore::sweep_every) deletes such rows. [`migrate`](PostgresStore::migrate) makes the table, and
 //! [`migration`](PostgresStore::migration) is the text of it, for those who keep all migrations in one place.
 //!
-//! Layout 1, in which the headers were text, is rejected by `migrate`. No release of this crate has made it: drop such a
-//! table, or use another one.
+//! Layout 1, in which the headers were text, is rejected by `migrate`. No release of this crate has
+//! made it: drop such a table, or use another one.
 //!
 //! # The pool
 //!
@@ -59,7 +61,6 @@ use std::time::Duration;
 use ::sqlx::PgPool;
 use ::sqlx::postgres::PgRow;
 
-use super::table::Answer;
 use super::undo::{Unanswered, Undo};
 use super::{
     Identifier, Lease, Record, Reservation, Reserve, Settlement, State, Status, Store, StoreError, Token,
@@ -74,6 +75,7 @@ mod migration;
 mod names;
 mod reserve;
 mod row;
+mod settle;
 mod statement;
 mod sweep;
 mod transaction;
@@ -206,18 +208,7 @@ impl Store for PostgresStore {
     }
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
-        let Some(before) = lease.put_back() else {
-            let values = [Value::key(&lease.key), Value::token(&lease.token)];
-            return self.settle(&self.statements.release, &values).await;
-        };
-        let status = before.status().to_string();
-        let response = match &before.state {
-            State::Failed(outcome) => outcome.as_ref().map(Answer::of),
-            State::Pending { .. } | State::Success(_) => None,
-        };
-        let mut values = ended(lease, &status, lease.retention, response.as_ref());
-        values.extend([Value::Number(Some(before.attempt.into())), Value::token(&before.token)]);
-        self.settle(&self.statements.put_back, &values).await
+        self.leave(lease).await
     }
 
     async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
@@ -253,47 +244,4 @@ impl PostgresStore {
         let mut connection = Connection::take(&self.pool).await?;
         connection.ask(&self.pool, statement, values).await
     }
-
-    /// Ends the attempt and stores its response. If the record is gone, it is written anew.
-    async fn end(
-        &self,
-        status: Status,
-        lease: &Lease,
-        outcome: Option<&Outcome>,
-        retention: Duration,
-    ) -> Result<Settlement, StoreError> {
-        let status = status.to_string();
-        let response = outcome.map(Answer::of);
-        let mut values = ended(lease, &status, retention, response.as_ref());
-        let mut connection = Connection::take(&self.pool).await?;
-        if connection.ask(&self.pool, &self.statements.settle, &values).await?.is_some() {
-            return Ok(Settlement::Applied);
-        }
-        let fingerprint = lease.fingerprint.to_bytes();
-        values.extend([Value::Bytes(Some(&fingerprint)), Value::Number(Some(lease.attempt.into()))]);
-        let row = connection.ask(&self.pool, &self.statements.write_anew, &values).await?;
-        Ok(settlement(row.is_some()))
-    }
-
-    /// Runs a settling statement, which returns a row if it applied.
-    async fn settle(&self, statement: &Statement, values: &[Value<'_>]) -> Result<Settlement, StoreError> {
-        Ok(settlement(self.ask(statement, values).await?.is_some()))
-    }
-}
-
-fn settlement(is_applied: bool) -> Settlement {
-    if is_applied { Settlement::Applied } else { Settlement::LeaseLost }
-}
-
-/// The first ten values of every statement that writes how an attempt has ended.
-fn ended<'a>(
-    lease: &'a Lease,
-    status: &'a str,
-    retention: Duration,
-    response: Option<&'a Answer>,
-) -> Vec<Value<'a>> {
-    let (key, token) = (Value::key(&lease.key), Value::token(&lease.token));
-    let mut values = vec![key, token, Value::Text(Some(status)), Value::time(retention)];
-    values.extend(Value::answer(response));
-    values
 }

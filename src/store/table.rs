@@ -13,16 +13,16 @@
 //! | `response_body` | the body, byte for byte |
 //! | `response_missing` | why there is no body: `too large`, `streamed`, `failure`, `lost`, `withheld`, `rejected`, `stalled`, `omitted`; or `packed`, if the body is compressed or encrypted |
 //!
-//! Header values are stored byte for byte, so no encoding of a database can reject or change them. A database shows such
-//! bytes as text on request:
+//! Header values are stored byte for byte, so no encoding of a database can reject or change them.
+//! A database shows such bytes as text on request:
 //!
 //! ```text
 //! SELECT convert_from(response_headers, 'LATIN1') FROM idempotency_records   -- PostgreSQL, in UTF8 or LATIN1
 //! SELECT CAST(response_headers AS TEXT) FROM idempotency_records             -- SQLite
 //! ```
 //!
-//! A value that is sensitive ([`HeaderValue::is_sensitive`]) is stored with `(sensitive) ` in front of its line, or in
-//! front of the request id.
+//! A value that is sensitive ([`HeaderValue::is_sensitive`]) is stored with `(sensitive) ` in front
+//! of its line, or in front of the request id.
 
 use bytes::{Buf as _, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -122,7 +122,8 @@ impl Answer {
 const PACKED: &str = "packed";
 const OMITTED: &str = "omitted";
 
-/// In front of what is sensitive. Neither a name nor a request id begins with it, because it has a space in it.
+/// In front of what is sensitive. Neither a name nor a request id begins with it, because it has a
+/// space in it.
 const SENSITIVE: &str = "(sensitive) ";
 
 fn lines(headers: &HeaderMap) -> Bytes {

@@ -1,4 +1,5 @@
-//! The rules of records in both databases, in lease mode and in transaction mode, through the whole layer.
+//! The rules of records in both databases, in lease mode and in transaction mode, through the whole
+//! layer.
 
 use std::time::Duration;
 
@@ -19,8 +20,8 @@ use crate::support::{Frames, patiently};
 use crate::transaction::given::{Base, Lite, Pg};
 use crate::transaction::script::{Answer, Stage, ask, asking, layer};
 
-/// Answers with the status that the body names for the number of the attempt: `503 429 201`. After `wait` in the body,
-/// the last of them waits at the gate.
+/// Answers with the status that the body names for the number of the attempt: `503 429 201`. After
+/// `wait` in the body, the last of them waits at the gate.
 async fn run(State(stage): State<Stage>, attempt: Attempt, script: String) -> (StatusCode, String) {
     let statuses: Vec<u16> = script.split(' ').filter_map(|word| word.parse().ok()).collect();
     let number = attempt.number() as usize;

@@ -82,7 +82,8 @@ pub(super) fn store_error(error: Error) -> StoreError {
     }
 }
 
-/// What the server would reject again: the data (class 22), a constraint (23), a limit of its program (54).
+/// What the server would reject again: the data (class 22), a constraint (23), a limit of its
+/// program (54).
 fn is_rejection(code: &str) -> bool {
     ["22", "23", "54"].iter().any(|class| code.starts_with(class))
 }
@@ -118,7 +119,8 @@ pub(super) fn not_committed(error: Error) -> StoreError {
     }
 }
 
-/// As [`not_committed`], for a write of the store's own: a rejection of it is not a fault of the handler.
+/// As [`not_committed`], for a write of the store's own: a rejection of it is not a fault of the
+/// handler.
 pub(super) fn not_written(error: Error) -> StoreError {
     if is_rejection(code(&error)) { store_error(error) } else { not_committed(error) }
 }

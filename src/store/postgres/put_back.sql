@@ -1,7 +1,8 @@
--- pending -> failed, or pending -> abandoned: nothing happened, and the record becomes what it was before this attempt
--- took it over. An abandoned one is pending, and its lease has lapsed already.
+-- pending -> failed, or pending -> abandoned: nothing happened, and the record becomes what it was
+-- before this attempt took it over. An abandoned one is pending, and its lease has lapsed already.
 -- Applies while the record is pending under the caller's token.
--- $1 key   $2 token   $3 failed or pending   $4 retention in ms   $5 to $10 the columns of the response   $11 attempt
+-- $1 key   $2 token   $3 failed or pending   $4 retention in ms
+-- $5 to $10 the columns of the response   $11 attempt
 -- $12 the token of the record that was taken over
 UPDATE {records} SET
   status = $3::text,

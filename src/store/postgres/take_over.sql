@@ -1,7 +1,9 @@
--- expired -> pending: the first attempt. failed -> pending, or abandoned -> pending: the next attempt.
--- Applies while the row is still the one that the caller was told of: the same token and attempt, in the same state. One
--- that was taken over, renewed, settled or put back since is judged by its newest version, and stays. Under the caller's
--- own token it is the caller's own write, sent a second time because the first reply was lost.
+-- expired -> pending: the first attempt. failed -> pending, or abandoned -> pending: the next
+-- attempt.
+-- Applies while the row is still the one that the caller was told of: the same token and attempt,
+-- in the same state. One that was taken over, renewed, settled or put back since is judged by its
+-- newest version, and stays. Under the caller's own token it is the caller's own write, sent a
+-- second time because the first reply was lost.
 -- $1 key   $2 token drawn by the caller   $3 fingerprint   $4 lease in ms   $5 retention in ms
 -- $6 number of the attempt   $7 the token that was found   $8 the state that was found: expired, failed or abandoned
 -- $9 the attempt that was found; null if the record has expired

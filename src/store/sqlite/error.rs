@@ -37,7 +37,8 @@ pub(super) fn store_error(error: sqlx::Error) -> StoreError {
     StoreError::with_source(kind, error)
 }
 
-/// At the commit, a constraint that is violated is one of the handler's tables: those of the records are never deferred.
+/// At the commit, a constraint that is violated is one of the handler's tables: those of the
+/// records are never deferred.
 pub(super) fn not_committed(error: sqlx::Error) -> StoreError {
     let source = error.as_database_error().and_then(code);
     if source == Some(code::CONSTRAINT) {

@@ -19,8 +19,8 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Corrupt`] if another version of this crate has made the table, with another layout. It is left as it
-    /// is. See the [module](super) for what to do with an older one.
+    /// [`ErrorKind::Corrupt`] if another version of this crate has made the table, with another
+    /// layout. It is left as it is. See the [module](super) for what to do with an older one.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let mut connection = self.reading.acquire().await.map_err(store_error)?;
         let version = version(&mut connection, &self.statements).await?;

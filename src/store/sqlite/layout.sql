@@ -1,4 +1,5 @@
--- (no table) -> the table of the records, version 2 of its layout. Changes nothing where it is there already.
+-- (no table) -> the table of the records, version 2 of its layout. Changes nothing where it is
+-- there already.
 CREATE TABLE IF NOT EXISTS {records} (
     key                 BLOB NOT NULL PRIMARY KEY CHECK (length(key) = 32),
     status              TEXT NOT NULL CHECK (status IN ('pending', 'success', 'failed')),

@@ -1,7 +1,8 @@
 -- failed -> pending, or abandoned -> pending: the next attempt.
--- Applies while the record is still the one that the caller read (same token, status and attempt) and, for a pending one,
--- no renewal has come in between. Otherwise changes nothing.
--- ?1 key   ?2 token, ?3 status and ?8 attempt that it must have   ?4 attempt   ?5 token   ?6 lease   ?7 retention
+-- Applies while the record is still the one that the caller read (same token, status and attempt)
+-- and, for a pending one, no renewal has come in between. Otherwise changes nothing.
+-- ?1 key   ?2 token, ?3 status and ?8 attempt that it must have   ?4 attempt   ?5 token   ?6 lease
+-- ?7 retention
 UPDATE {records} SET
     status = 'pending',
     attempt = ?4,

@@ -146,7 +146,8 @@ impl Store for SqliteTxStore {
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
         let open = self.still_open(Slot::end(lease)?, lease, ROLLBACK_TO).await?;
         let mut open = open.rollback().await.map_err(store_error)?;
-        // The number of an attempt after the first goes on in the record that it would have taken over.
+        // The number of an attempt after the first goes on in the record that it would have taken
+        // over.
         if let Some(replaces) = &lease.replaces {
             let count = sqlx::query(self.store.statements.count.clone());
             let count = count.bind(&lease.key.as_bytes()[..]).bind(&replaces.as_bytes()[..]);
@@ -198,7 +199,8 @@ impl SqliteTxStore {
         Err(StoreError::new(ErrorKind::Conflict))
     }
 
-    /// Writes the end of the attempt into its record, also if its retention is over; whether the record is the attempt's.
+    /// Writes the end of the attempt into its record, also if its retention is over; whether the
+    /// record is the attempt's.
     async fn settle(
         &self,
         open: &mut Open<Sqlite>,

@@ -124,8 +124,9 @@ impl<DB: Database> Slot<DB> {
     ///
     /// # Errors
     ///
-    /// If the handler has not given it back. It is then rolled back when the handler lets go of it. Or if the store has
-    /// ended it already: a response that was rejected is not stored by a second try either.
+    /// If the handler has not given it back. It is then rolled back when the handler lets go of it.
+    /// Or if the store has ended it already: a response that was rejected is not stored by a second
+    /// try either.
     pub(in super::super) fn end(lease: &Lease) -> Result<Open<DB>, StoreError> {
         let slot = lease.transaction.as_ref().and_then(OpenTransaction::held::<Self>);
         let slot = slot.ok_or_else(|| StoreError::from(Lost::Ended))?;

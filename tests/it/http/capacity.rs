@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use tower::limit::{ConcurrencyLimitLayer, GlobalConcurrencyLimitLayer};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
-use tower_idempotency::InFlight;
+use tower_idempotency::{IdempotencyKey, InFlight, Scope};
 
 use crate::support::{Arrived, Effects, Gate, Server, app, layer, patiently, post, service};
 
@@ -108,6 +108,28 @@ async fn what_runs_waits_for_a_place_guarded_or_not() {
     quick.finish(waiting).await.assert_first(201, "done");
     unguarded.finish(passing).await.assert_first(201, "done");
     assert_eq!(effects.count(), 3);
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_the_wait_for_a_place_and_the_operation_never_began() {
+    let (effects, gate, arrived) = (Effects::new(), Gate::new(), Arrived::new());
+    let layer = arrived.counted(layer());
+    let stack = ServiceBuilder::new().layer(layer.clone()).layer(ConcurrencyLimitLayer::new(1));
+    let server = serve(stack.service(slow_or_quick(&effects, &gate))).await;
+    let slow = post("/slow").key("order-1001");
+    let running = slow.begin(&server, usize::MAX).await;
+    effects.reached(1).await;
+    let waits = post("/quick").key("order-1002");
+    let waiting = waits.begin(&server, usize::MAX).await;
+    arrived.reached(2).await;
+    let shutdown = layer.shutdown();
+    waits.finish(waiting).await.assert_refused(503, "idempotency_shutting_down");
+    gate.open();
+    slow.finish(running).await.assert_first(201, "done");
+    patiently(shutdown).await;
+    assert_eq!(effects.count(), 1);
+    let key = IdempotencyKey::parse(b"order-1002").unwrap();
+    assert!(layer.inspect(&Scope::anonymous(), &key).await.unwrap().is_none());
 }
 
 /// A service that fails to become ready until it is healed.

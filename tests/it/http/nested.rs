@@ -5,9 +5,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::post_service;
 use http::StatusCode;
-use tower_idempotency::{IdempotencyKey, InFlight, Scope};
+use tower_http::timeout::TimeoutLayer;
+use tower_idempotency::{Attempt, IdempotencyKey, InFlight, Scope};
 
-use crate::support::{Effects, Server, TestLayer, app, layer, layers_of_two_processes, post, service, store};
+use crate::support::{
+    Effects, Server, TestLayer, app, layer, layers_of_two_processes, patiently, post, service, store,
+};
 
 fn waiting(layer: TestLayer) -> TestLayer {
     layer.in_flight(InFlight::Wait(Duration::from_mins(1)))
@@ -76,6 +79,47 @@ async fn two_layers_with_a_store_or_a_namespace_each_guard_it_twice() {
         for layer in [outer, inner] {
             assert!(layer.inspect(&Scope::anonymous(), &key).await.unwrap().is_some());
         }
+    }
+}
+
+#[tokio::test]
+async fn a_nested_request_takes_no_second_place_under_a_limit() {
+    for both in [layer(), waiting(layer())] {
+        let effects = Effects::new();
+        let both = both.max_in_flight(1);
+        let app = app(&effects, |_| async { (StatusCode::CREATED, "done") });
+        guards_once(app.layer(both.clone()).layer(both)).await;
+        assert_eq!(effects.attempts(), [(1, None)]);
+    }
+}
+
+/// A handler that a timeout has cut off must not go on, or it has its effect beside the next attempt.
+#[tokio::test]
+async fn a_nested_request_ends_with_its_caller() {
+    let same_store = layers_of_two_processes(&store());
+    let same_layer = layer();
+    for [outer, inner] in [[same_layer.clone(), same_layer], same_store] {
+        let effects = Effects::new();
+        let (dropped, mut is_dropped) = tokio::sync::mpsc::unbounded_channel::<()>();
+        let router = app(&effects, move |request| {
+            let dropped = dropped.clone();
+            async move {
+                if request.extensions().get::<Attempt>().unwrap().number() == 1 {
+                    let _held = dropped;
+                    std::future::pending::<()>().await;
+                }
+                (StatusCode::CREATED, "done")
+            }
+        });
+        let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_millis(50));
+        let server = Server::start(router.layer(inner).layer(timeout).layer(outer)).await;
+        let call = post("/cards").key("order-1001");
+        assert_eq!(call.send(&server).await.status, 504);
+        assert_eq!(is_dropped.try_recv(), Err(tokio::sync::mpsc::error::TryRecvError::Empty));
+        call.send(&server).await.assert_first(201, "done");
+        drop(server);
+        assert_eq!(patiently(is_dropped.recv()).await, None, "the first handler is gone");
+        assert_eq!(effects.attempts().len(), 2);
     }
 }
 

@@ -8,8 +8,8 @@ use ::sqlx::{Postgres, Row as _};
 use super::super::super::table::Answer;
 use super::super::super::tx::{Lost, Open};
 use super::super::super::{Lease, Status, StoreError};
-use super::super::ended;
 use super::super::error::{is_aborted, is_conflict, not_committed, not_written};
+use super::super::settle::ended;
 use super::super::statement::{Statement, Value};
 use super::PostgresTxStore;
 use crate::outcome::Outcome;
@@ -46,7 +46,8 @@ impl PostgresTxStore {
         Ok(written.is_some())
     }
 
-    /// Rolls back. The number of an attempt after the first goes on in the record that it would have taken over.
+    /// Rolls back. The number of an attempt after the first goes on in the record that it would
+    /// have taken over.
     pub(super) async fn undo(&self, open: Open<Postgres>, lease: &Lease) -> Result<(), StoreError> {
         let mut open = open.rollback().await.map_err(not_committed)?;
         let Some(replaces) = &lease.replaces else { return Ok(()) };
