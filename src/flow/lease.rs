@@ -194,7 +194,7 @@ impl<St: Store> LiveLease<St> {
                 match error.kind() {
                     ErrorKind::TransactionLost => tracing::error!(
                         %key, source = error.source(),
-                        "transaction lost: it is rolled back; the handler must give it back and not end it"
+                        "the transaction of the attempt is lost and rolled back: a fault of its handler"
                     ),
                     ErrorKind::Conflict => tracing::debug!(%key, "the attempt was rolled back: {error}"),
                     _ => shared.store_failed(word, key, &error),

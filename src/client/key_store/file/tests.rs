@@ -78,7 +78,8 @@ async fn a_damaged_file_is_an_error_and_not_a_new_key() {
     keys.keep(kept("a", "first")).await.unwrap();
     let path = keys.path("a");
     let whole = fs::read_to_string(&path).unwrap();
-    for damage in ["", "{", "{}", &whole[..whole.len() / 2], &whole.replace("first", "fi rst"), "null"] {
+    for damage in ["", "{", "{}", &whole[..whole.len() / 2], &whole.replace("first", "fi\\u0007rst"), "null"]
+    {
         fs::write(&path, damage).unwrap();
         let error = keys.keep(kept("a", "second")).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{damage:?}");
