@@ -245,7 +245,7 @@ impl Protocol {
         let reason = Metadata::of(answer, trailers.as_ref()).details().reason?;
         let code = std::str::from_utf8(&reason).ok()?.to_ascii_lowercase();
         // A reason that only a later version knows may tell of an operation that had begun.
-        Some(Recognized::by_code(&code).unwrap_or(Recognized { had_begun: true }))
+        Some(Recognized::by_code(&code, |_| true).unwrap_or(Recognized { had_begun: true }))
     }
 
     /// What is stored of a response that was judged. Of a failure that is not to be replayed it is the

@@ -23,7 +23,8 @@ use crate::response::Keep;
 /// # declined();
 /// ```
 ///
-/// It has no say in the [`Rejection`](crate::Rejection) of another layer, which is never stored.
+/// The [`Rejection`](crate::Rejection) of another layer is never stored, whatever the verdict. Only
+/// [`failed`](Self::failed) counts for more: the handler had an effect before it was rejected elsewhere.
 ///
 /// It does not change what transaction mode commits: an answer of 400 and above is kept and replayed if it is a success, but what the
 /// handler wrote is rolled back unless the store's `commits` says otherwise.

@@ -32,13 +32,12 @@ impl Recognized {
         if !may_be_rejection(status, headers) {
             return None;
         }
-        let code = code(body)?;
-        ALL.iter().find(|spec| spec.code == code && spec.has(status)).map(Self::by)
+        Self::by_code(&code(body)?, |spec| spec.has(status))
     }
 
-    /// By the code of a problem document.
-    pub(crate) fn by_code(code: &str) -> Option<Self> {
-        ALL.iter().find(|spec| spec.code == code).map(Self::by)
+    /// By its code, if what is fixed about it agrees with the response.
+    pub(crate) fn by_code(code: &str, agrees: impl Fn(&Spec) -> bool) -> Option<Self> {
+        ALL.iter().find(|spec| spec.code == code && agrees(spec)).map(Self::by)
     }
 
     fn by(spec: &Spec) -> Self {

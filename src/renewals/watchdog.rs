@@ -33,7 +33,11 @@ static WATCHDOG: LazyLock<Watchdog> = LazyLock::new(|| {
 
 /// Looks after the leases of a queue until it is dropped.
 pub(super) fn watch(queue: &Arc<Queue>) {
-    held(&WATCHDOG.watched).queues.push(Arc::downgrade(queue));
+    let queues = &mut held(&WATCHDOG.watched).queues;
+    // It comes again where a runtime has ended.
+    if !queues.iter().any(|watched| watched.as_ptr() == Arc::as_ptr(queue)) {
+        queues.push(Arc::downgrade(queue));
+    }
 }
 
 /// Has the thread look again, because a lease is due earlier than before.
