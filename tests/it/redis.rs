@@ -201,8 +201,8 @@ async fn no_client_input_is_a_name_in_redis() {
     let names: Vec<Vec<u8>> =
         redis::cmd("KEYS").arg("*").query_async(&mut connect(&server).await).await.unwrap();
     assert_eq!(names.len(), 2, "a record and a body");
-    let record = names.iter().find(|name| name.starts_with(b"shop1:")).expect("braces are left out");
-    assert_eq!(record.len(), "shop1:".len() + 64);
+    let is_record = |name: &&Vec<u8>| name.starts_with(b"shop1:") && name.len() == "shop1:".len() + 64;
+    let record = names.iter().find(is_record).expect("braces are left out");
     let body = names.iter().find(|name| *name != record).unwrap();
     let name = [b"shop1:body:{", record.as_slice(), b"}"].concat();
     assert!(body.starts_with(&name), "one slot for both, and names that begin with the prefix");
