@@ -15,7 +15,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// `Retry-After` ([`Rejection::ShuttingDown`](crate::Rejection)); those without a key still pass through. The future
     /// is ready when every attempt has ended and is settled: those whose clients have hung up too, and answers that are
     /// still being written. An operation that waits for capacity of the inner service has not begun: its record is released
-    /// and its client gets the 503. The shutdown has no bound of its own, for a handler may take any time; put a
+    /// and its client gets the 503. The shutdown has no bound of its own, because a handler may take any time; put a
     /// [`timeout`](tokio::time::timeout) around it. To drop the future does not undo the shutdown.
     ///
     /// Call it before the server closes its door, so that clients learn from a 503 that they should ask elsewhere:

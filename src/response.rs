@@ -36,8 +36,8 @@ pub const RESPONSE_HEADERS: [HeaderName; 7] =
 /// Reads the body of a response if it is worth keeping and within the limit.
 ///
 /// Gives the response for the client, as the inner service made it, and the body for the record; or the error that
-/// ended the body, which then stands in the response too. A body of unknown length is read only if `to_its_end` says so, and
-/// none for longer than `bound`.
+/// ended the body, which the response then contains too. A body of unknown length is read only if `to_its_end` says so. No
+/// body is read for longer than `bound`.
 pub(crate) async fn capture<B>(
     head: Parts,
     body: B,

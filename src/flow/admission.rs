@@ -64,7 +64,7 @@ pub(super) async fn admit<St: Store>(
     caller_gone: Option<oneshot::Receiver<()>>,
 ) -> Admission {
     let bound = match config.in_flight {
-        // The layer outside stands in the line itself, so that this one would wait for its own end there.
+        // The layer outside has the first place in the line, so this one would wait for its own end there.
         InFlight::Wait(bound) if wanted.outer.is_none() => bound,
         InFlight::Wait(_) | InFlight::Reject => {
             return match reserve(shared, config, wanted, None).await {
@@ -142,7 +142,7 @@ async fn wait_in_line<St: Store>(
     }
 }
 
-/// Asks the store. Whoever does so for a line tells the others in it what is no longer in flight.
+/// Asks the store. A request that does so for a line tells the others in it what is no longer in flight.
 async fn reserve<St: Store>(
     shared: &Shared<St>,
     config: &Config,
@@ -230,7 +230,7 @@ fn read(record: Record, wanted: &Wanted, config: &Config) -> Result<Record, Stor
     if wanted.is_of(&record) { config.unpack(&wanted.reserve.key, record) } else { Ok(record) }
 }
 
-/// What the record means, after the others in the line were told of it.
+/// Tells the others in the line about the record, and says what it means.
 fn told(record: Record, wanted: &mut Wanted, config: &Config, place: Option<&mut Place>) -> Admission {
     let Some(place) = place else {
         return found(record, wanted, config);
@@ -240,7 +240,7 @@ fn told(record: Record, wanted: &mut Wanted, config: &Config, place: Option<&mut
     match &admission {
         Admission::InFlight(seen) => place.saw(*seen),
         Admission::Nested(_) => {}
-        // Another rule may tell somebody else in the line that it is theirs, and then it is theirs to read.
+        // By another rule the record may be that of a waiter, which then reads it itself.
         _ if wanted.is_of(&news) || wanted.others.is_empty() => place.tell(|| News::Found(news)),
         _ => {}
     }

@@ -35,7 +35,7 @@ const PERSISTENCE: Duration = Duration::from_mins(1);
 /// The lease of an attempt that runs. Dropping it ends the renewals.
 pub(super) struct HeldLease<St> {
     live: Arc<LiveLease<St>>,
-    // Given back before the place, or whoever waits there is woken and finds no capacity.
+    // Given back before the place. Otherwise a waiter in the line wakes up and finds no capacity.
     _permit: Permit,
     _place: LeavesPlace<St>,
 }
@@ -269,7 +269,7 @@ impl<St: Store> LiveLease<St> {
         }
     }
 
-    /// The handler is told of a lapse at once, whenever the next renewal is.
+    /// When to look at the lease again: the handler learns of a lapse at once, and not at the next renewal.
     fn next_look(&self, next: Instant, lapses: Instant) -> Instant {
         let is_told = self.attempt.has_lost_lease() || self.attempt.is_settling();
         if is_told { next } else { next.min(lapses) }

@@ -182,7 +182,7 @@ impl<T, E> Ended<T, E> {
     }
 }
 
-/// What the handler is told of the attempt; an operator is told when it is not the first.
+/// Makes the [`Attempt`] that the handler sees, and logs it if it is not the first.
 fn begin(key: IdempotencyKey, lease: &Lease, layer: &Arc<()>) -> Attempt {
     telemetry::attempt(lease.previous);
     let attempt = Attempt::new(key, lease, layer);

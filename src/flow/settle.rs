@@ -34,7 +34,7 @@ pub(super) enum Settled {
     Stored,
     /// Another attempt has taken the record over, and nothing was written. This is its response, if it has one.
     Lost(Option<Outcome>),
-    /// The transaction of the attempt was rolled back, or nobody knows whether it was: the response does not count.
+    /// The transaction of the attempt was rolled back, or its commit is unconfirmed: the response does not count.
     NotCommitted(ErrorKind),
 }
 
