@@ -26,6 +26,8 @@ mod kills;
 mod layering;
 mod memory;
 mod model;
+#[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]
+mod nested;
 #[cfg(feature = "canonical")]
 mod one_operation;
 #[cfg(all(feature = "redis", feature = "postgres", feature = "conformance"))]
