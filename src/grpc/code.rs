@@ -97,7 +97,7 @@ impl Class {
     ///
     /// It agrees with [`Class::of`] by the HTTP mapping in
     /// [`google/rpc/code.proto`](https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto),
-    /// but for three:
+    /// except for three:
     ///
     /// | code | mapped to | here | because |
     /// |---|---|---|---|

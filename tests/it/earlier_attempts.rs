@@ -18,27 +18,11 @@ use tower_idempotency::{
 };
 
 use crate::execute::given::{Given, execute};
+use crate::execute::over_every_store_that_leases;
 use crate::support::{Fault, Operation, Scripted, TestLayer, patiently};
 use crate::transaction::given::{Base, Pg};
 
-macro_rules! on_every_store_that_leases {
-    ($($name:ident)*) => {
-        mod memory {
-            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name::<crate::execute::given::Memory>().await })*
-        }
-        mod redis {
-            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name::<crate::execute::given::Redis>().await })*
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name::<crate::execute::given::Leasing<crate::transaction::given::Pg>>().await })*
-        }
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name::<crate::execute::given::Leasing<crate::transaction::given::Lite>>().await })*
-        }
-    };
-}
-
-on_every_store_that_leases! {
+over_every_store_that_leases! {
     an_attempt_in_which_nothing_happened_does_not_erase_an_abandoned_one
     an_attempt_in_which_nothing_happened_does_not_erase_a_failed_one
     an_operation_stays_in_doubt_when_a_later_attempt_fails
@@ -324,7 +308,7 @@ mod grpc {
 
     const GRPC: &str = "application/grpc";
 
-    on_every_store_that_leases! {
+    crate::execute::over_every_store_that_leases! {
         a_call_in_which_nothing_happened_does_not_erase_an_abandoned_one
     }
 

@@ -1,7 +1,7 @@
 //! The protocol around any operation, over every store.
 
-/// The same checks over each store.
-macro_rules! over_every_store {
+/// The same checks over each store that leases.
+macro_rules! over_every_store_that_leases {
     ($($name:ident)*) => {
         mod memory {
             $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name::<crate::execute::given::Memory>().await })*
@@ -15,6 +15,13 @@ macro_rules! over_every_store {
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name::<crate::execute::given::Leasing<crate::transaction::given::Lite>>().await })*
         }
+    };
+}
+
+/// The same checks over each store, in both modes.
+macro_rules! over_every_store {
+    ($($name:ident)*) => {
+        crate::execute::over_every_store_that_leases! { $($name)* }
         mod postgres_in_transaction {
             $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name::<crate::transaction::given::Pg>().await })*
         }
@@ -23,6 +30,8 @@ macro_rules! over_every_store {
         }
     };
 }
+
+pub(crate) use {over_every_store, over_every_store_that_leases};
 
 pub(crate) mod given;
 mod operations;

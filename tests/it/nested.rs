@@ -13,26 +13,9 @@ use tower_idempotency::store::DynStore;
 use tower_idempotency::{IdempotencyLayer, InFlight, Scope};
 
 use crate::execute::given::Given;
+use crate::execute::over_every_store;
 
-macro_rules! on_every_store {
-    ($($module:ident: $given:ty,)*) => { $(
-        mod $module {
-            #[tokio::test(flavor = "multi_thread")]
-            async fn a_nested_layer_passes_the_request_through() {
-                super::a_nested_layer_passes_the_request_through::<$given>().await;
-            }
-        }
-    )* };
-}
-
-on_every_store! {
-    memory: crate::execute::given::Memory,
-    redis: crate::execute::given::Redis,
-    postgres: crate::execute::given::Leasing<crate::transaction::given::Pg>,
-    sqlite: crate::execute::given::Leasing<crate::transaction::given::Lite>,
-    postgres_tx: crate::transaction::given::Pg,
-    sqlite_tx: crate::transaction::given::Lite,
-}
+over_every_store! { a_nested_layer_passes_the_request_through }
 
 fn layer(store: &DynStore, in_flight: InFlight) -> IdempotencyLayer<DynStore> {
     let layer = IdempotencyLayer::new(store.clone()).namespace("nested").in_flight(in_flight);

@@ -91,7 +91,7 @@ fn a_waiter_hears_of_a_released_record() {
     });
 }
 
-/// A later attempt is released, and the failed record is there again, for the waiter to take over.
+/// A later attempt is released. The failed record is there again, and the waiter takes it over.
 #[test]
 fn a_waiter_hears_of_a_record_that_was_put_back() {
     let ask = ask("key", HOUR);

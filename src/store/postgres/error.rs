@@ -119,8 +119,7 @@ pub(super) fn not_committed(error: Error) -> StoreError {
     }
 }
 
-/// As [`not_committed`], for a write of the store's own: a rejection of it is not a fault of the
-/// handler.
+/// As [`not_committed`], where the store itself has sent the write: the handler did not cause its rejection.
 pub(super) fn not_written(error: Error) -> StoreError {
     if is_rejection(code(&error)) { store_error(error) } else { not_committed(error) }
 }

@@ -62,7 +62,7 @@ impl PostgresStore {
     }
 }
 
-/// What tells the record that was found from the one that stands there when it is taken over.
+/// Identifies the record that was found. A take-over applies only while it is still the same.
 struct Found {
     token: Token,
     state: &'static str,

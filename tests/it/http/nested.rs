@@ -18,13 +18,12 @@ fn waiting(layer: TestLayer) -> TestLayer {
 
 /// Two requests: the handler runs once, and the second one is a replay.
 async fn guards_once(router: Router) {
-    let effects_of_route = "/cards";
     let server = Server::start(router).await;
-    let call = post(effects_of_route).key("order-1001");
+    let call = post("/cards").key("order-1001");
     let first = call.send(&server).await;
     first.assert_first(201, "done");
     call.send(&server).await.assert_replays(&first);
-    post(effects_of_route)
+    post("/cards")
         .key("order-1001")
         .body("other")
         .send(&server)
@@ -69,8 +68,8 @@ async fn the_inner_layer_may_know_the_operation_by_another_fingerprint() {
 async fn two_layers_with_a_store_or_a_namespace_each_guard_it_twice() {
     let key = IdempotencyKey::parse(b"order-1001").unwrap();
     let same_name = [(); 2].map(|()| layer().namespace("of both"));
-    let same_store = layers_of_two_processes(&store());
-    let same_store = same_store.map(|layer| layer.namespace(format!("{}", rand_name())));
+    let [outer, inner] = layers_of_two_processes(&store());
+    let same_store = [outer.namespace("of the outer one"), inner.namespace("of the inner one")];
     for [outer, inner] in [same_name, same_store] {
         let effects = Effects::new();
         let app = app(&effects, |_| async { (StatusCode::CREATED, "done") });
@@ -121,10 +120,4 @@ async fn a_nested_request_ends_with_its_caller() {
         assert_eq!(patiently(is_dropped.recv()).await, None, "the first handler is gone");
         assert_eq!(effects.attempts().len(), 2);
     }
-}
-
-fn rand_name() -> u32 {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static NAMES: AtomicU32 = AtomicU32::new(0);
-    NAMES.fetch_add(1, Ordering::Relaxed)
 }

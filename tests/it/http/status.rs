@@ -78,7 +78,7 @@ async fn conflicting(effects: &Effects, layer: TestLayer) -> Server {
 #[tokio::test]
 async fn a_conflict_is_definitive_unless_it_says_ask_again() {
     let mut rules = vec![layer(), layer().classifier(Class::by_ietf), layer().stripe()];
-    // A classifier of one's own replaces this too.
+    // A custom classifier replaces this too.
     rules.push(layer().classifier(|head| Class::of(head.status)));
     let last = rules.len() - 1;
     for (index, layer) in rules.into_iter().enumerate() {

@@ -27,7 +27,7 @@ impl Log {
             .with_writer(move || writer.clone())
             .finish();
         let guard = tracing::subscriber::set_default(subscriber);
-        // Another test may be the first to pass a line, and then nobody has asked for it.
+        // Another test may pass a line first, while no subscriber listens for it.
         tracing::callsite::rebuild_interest_cache();
         (log, guard)
     }
