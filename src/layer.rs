@@ -151,6 +151,7 @@ impl<S, St: Store> Layer<S> for IdempotencyLayer<St> {
                 "no scope is set: all callers share their idempotency keys, and each can replay the answers of another"
             );
         }
+        self.shared.store.set_timeout(self.config.store_timeout);
         Idempotency::new(inner, Arc::clone(&self.config), Arc::clone(&self.shared))
     }
 }

@@ -62,6 +62,7 @@ trait Erased: Send + Sync {
     fn renew<'a>(&'a self, lease: &'a Lease) -> Answer<'a, Settlement>;
     fn inspect<'a>(&'a self, key: &'a StorageKey) -> Answer<'a, Option<Record>>;
     fn changed<'a>(&'a self, seen: &'a Seen, round: u32, bound: Duration) -> Answer<'a, ()>;
+    fn set_timeout(&self, timeout: Duration);
     fn ping(&self) -> Answer<'_, ()>;
 }
 
@@ -102,6 +103,10 @@ impl<T: Store> Erased for T {
 
     fn changed<'a>(&'a self, seen: &'a Seen, round: u32, bound: Duration) -> Answer<'a, ()> {
         Box::pin(Store::changed(self, seen, round, bound))
+    }
+
+    fn set_timeout(&self, timeout: Duration) {
+        Store::set_timeout(self, timeout);
     }
 
     fn ping(&self) -> Answer<'_, ()> {
@@ -146,6 +151,10 @@ impl Store for DynStore {
 
     async fn changed(&self, seen: &Seen, round: u32, bound: Duration) -> Result<(), StoreError> {
         self.0.changed(seen, round, bound).await
+    }
+
+    fn set_timeout(&self, timeout: Duration) {
+        self.0.set_timeout(timeout);
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -69,6 +69,8 @@ pub mod redis;
 pub mod sqlite;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod table;
+#[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
+mod timeout;
 mod transaction;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod tx;
@@ -153,6 +155,16 @@ pub trait Store: Send + Sync + 'static {
             tokio::time::sleep(pause.min(bound)).await;
             Ok(())
         }
+    }
+
+    /// Tells the store how long callers wait for one operation. A layer passes its
+    /// [`store_timeout`](crate::IdempotencyLayer::store_timeout) before its first operation.
+    ///
+    /// A store that waits for a server, a connection or a lock should give up shortly before, so that its error says what
+    /// it waited for. It should not give up much earlier: the layer's setting would then mean nothing. Several layers can
+    /// share a store; the longest time counts. Default: does nothing.
+    fn set_timeout(&self, timeout: Duration) {
+        let _ = timeout;
     }
 
     /// Succeeds if the store answers, for health checks.

@@ -44,7 +44,8 @@
 //! An operation takes a connection for the time of one round trip, so a few of them serve many requests. What the pool is
 //! told counts:
 //!
-//! - `acquire_timeout` counts only below [that of the store](PostgresStore::acquire_timeout), which is 1 s.
+//! - `acquire_timeout` counts only below [that of the store](PostgresStore::acquire_timeout), which is half of the layer's
+//!   store timeout.
 //! - `test_before_acquire` is on by default, and costs a round trip for each operation. The store does not need it: what
 //!   is sent on a connection that turns out to be lost is sent again on one that was tested.
 //! - Behind a pooler that hands out connections by transaction, [`unprepared`](PostgresStore::unprepared) is needed.
@@ -61,6 +62,7 @@ use std::time::Duration;
 use ::sqlx::PgPool;
 use ::sqlx::postgres::PgRow;
 
+use super::timeout::Timeout;
 use super::undo::{Unanswered, Undo};
 use super::{
     Identifier, Lease, Record, Reservation, Reserve, Settlement, State, Status, Store, StoreError, Token,
@@ -80,7 +82,7 @@ mod statement;
 mod sweep;
 mod transaction;
 
-use connection::{Connection, Pool, TURN};
+use connection::{Connection, Pool};
 use lately::Lately;
 use names::{Names, Statements};
 use statement::{Statement, Value};
@@ -106,7 +108,7 @@ impl PostgresStore {
         let names = Names { schema: None, table: Identifier::known("idempotency_records") };
         let statements = Arc::new(Statements::new(&names, true));
         Self {
-            pool: Pool { inner: pool, turn: TURN },
+            pool: Pool { inner: pool, turn: None, timeout: Timeout::default() },
             names,
             prepared: true,
             statements,
@@ -130,13 +132,11 @@ impl PostgresStore {
         self.renamed()
     }
 
-    /// Sets how long an operation waits for a connection of the pool; one that gets none is refused with 503. Default: 1 s.
-    ///
-    /// Let it be no more than half of the layer's [store timeout](crate::IdempotencyLayer::store_timeout), so that who gets
-    /// a connection late has the time to use it.
+    /// Sets how long an operation waits for a connection of the pool; then it is rejected with 503. Default: half of the
+    /// layer's [store timeout](crate::IdempotencyLayer::store_timeout), which leaves a late connection the time to be used.
     #[must_use]
     pub fn acquire_timeout(mut self, bound: Duration) -> Self {
-        self.pool.turn = bound;
+        self.pool.turn = Some(bound);
         self
     }
 
@@ -224,6 +224,10 @@ impl Store for PostgresStore {
     async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
         let row = self.ask(&self.statements.inspect, &[Value::key(key)]).await?;
         row.as_ref().map(row::record).transpose()
+    }
+
+    fn set_timeout(&self, timeout: Duration) {
+        self.pool.timeout.raise(timeout);
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::super::StoreError;
 use super::super::pooled::Pooled;
+use super::super::timeout::Timeout;
 use super::error::{Fate, store_error, unreached};
 use super::statement::{Statement, Value};
 
@@ -16,21 +17,21 @@ use super::statement::{Statement, Value};
 /// same key, and finds after each round that one of them has won.
 const CONFLICTS: usize = 5;
 
-/// How long is waited for a connection, unless the store is told otherwise: half of the layer's store timeout.
-pub(super) const TURN: Duration = Duration::from_secs(1);
-
 /// The pool of the application, and how long is waited for a connection of it. Without a bound of its own, a crowd that waits after an
 /// outage would get its connections at the very end of the layer's store timeout, have no time left to use them, and close
 /// them half used; and so would the next.
 #[derive(Clone)]
 pub(super) struct Pool {
     pub(super) inner: PgPool,
-    pub(super) turn: Duration,
+    /// `None`: half of the store timeout.
+    pub(super) turn: Option<Duration>,
+    pub(super) timeout: Timeout,
 }
 
 impl Pool {
     pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>, Error> {
-        timeout(self.turn, self.inner.acquire()).await.unwrap_or(Err(Error::PoolTimedOut))
+        let turn = self.turn.unwrap_or_else(|| self.timeout.get() / 2);
+        timeout(turn, self.inner.acquire()).await.unwrap_or(Err(Error::PoolTimedOut))
     }
 }
 

@@ -202,6 +202,10 @@ impl Store for PostgresTxStore {
         self.store.inspect(key).await
     }
 
+    fn set_timeout(&self, timeout: Duration) {
+        self.store.set_timeout(timeout);
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         self.store.ping().await
     }
