@@ -27,6 +27,7 @@ use crate::store::Store;
 use crate::task::{self, Caught};
 
 mod admission;
+mod beat;
 mod decide;
 mod judge;
 mod lease;

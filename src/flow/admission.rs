@@ -4,8 +4,9 @@ use std::future::{Future, pending};
 use std::pin::pin;
 
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
+use super::beat::missed_beat;
 use super::decide::decide;
 use super::limits::Permit;
 use crate::attempt::Attempt;
@@ -13,7 +14,7 @@ use crate::config::{Config, InFlight, LONGEST_WAIT, Wanted};
 use crate::outcome::Outcome;
 use crate::rejection::Rejection;
 use crate::shared::{Shared, within};
-use crate::store::{Lease, Record, Rerun, Reservation, Seen, Store, StoreError};
+use crate::store::{Lease, Record, Rerun, Reservation, Reserve, Seen, State, Store, StoreError};
 use crate::waiting::{News, Place, Turn};
 
 /// What a request may do.
@@ -156,13 +157,16 @@ async fn reserve<St: Store>(
         wanted.reserve.rerun_failed = Rerun::Only(awaited);
     }
     let key = wanted.reserve.key;
+    let mut has_missed_beat = false;
     loop {
         let permit = match Permit::take(config, &wanted.scope) {
             Ok(permit) => permit,
             Err(rejection) => return at_limit(shared, config, wanted, place, rejection).await,
         };
         let since = Instant::now();
-        let reservation = within(config.store_timeout, shared.store.reserve(&wanted.reserve)).await;
+        let rerun_abandoned = wanted.reserve.rerun_abandoned && has_missed_beat;
+        let request = Reserve { rerun_abandoned, ..wanted.reserve.clone() };
+        let reservation = within(config.store_timeout, shared.store.reserve(&request)).await;
         if reservation.is_ok() {
             shared.store_answered();
         }
@@ -177,6 +181,15 @@ async fn reserve<St: Store>(
             Err(error) => Err(error),
         };
         match record {
+            // The clock of the store may have stepped forward while the attempt runs.
+            Ok(record) if !has_missed_beat && wanted.is_of(&record) && looks_abandoned(&record) => {
+                has_missed_beat = true;
+                drop(permit);
+                tokio::select! {
+                    () = sleep(missed_beat(wanted.reserve.lease)) => {}
+                    () = shared.running.stopping() => return Admission::Reject(config.shutting_down()),
+                }
+            }
             // It was written under another rule, which told the store that it is of another operation.
             Ok(record) if wanted.adopts(&record) && record.yields_to(&wanted.reserve) => {}
             Ok(record) => return told(record, wanted, config, place),
@@ -197,6 +210,10 @@ async fn reserve<St: Store>(
             }
         }
     }
+}
+
+fn looks_abandoned(record: &Record) -> bool {
+    matches!(record.state, State::Pending { abandoned: true })
 }
 
 /// Looks whether the request has its response already, because a replay needs no capacity.

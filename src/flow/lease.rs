@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
 use super::admission::Reserved;
+use super::beat::beat;
 use super::limits::Permit;
 use super::settle::{Settle, Settled, Written};
 use crate::attempt::Attempt;
@@ -76,7 +77,7 @@ impl<St: Store> HeldLease<St> {
         reserved: Reserved,
     ) -> Self {
         let Reserved { lease, since, place, permit } = reserved;
-        let next = since + lease.lease / 3;
+        let next = since + beat(lease.lease);
         let live = Arc::new(LiveLease {
             shared: Arc::clone(shared),
             config: Arc::clone(config),
@@ -234,7 +235,7 @@ impl<St: Store> LiveLease<St> {
     async fn renew_now(&self) -> Option<Instant> {
         let Self { shared, config, attempt, lease, .. } = self;
         let Renewed { since, next } = *held(&self.renewed);
-        let (beat, lapses, now) = (lease.lease / 3, since + lease.lease, Instant::now());
+        let (beat, lapses, now) = (beat(lease.lease), since + lease.lease, Instant::now());
         let left = lapses.saturating_duration_since(now);
         let is_settling = attempt.is_settling();
         if left.is_zero() && !is_settling && self.lose_lease() {

@@ -14,6 +14,10 @@ impl<St: Store> IdempotencyLayer<St> {
     /// The lease is renewed at each third while the handler runs, so a handler may take any time. A
     /// crash is noticed when the lease lapses.
     ///
+    /// The next request then waits for one missed renewal, a third of the lease, and looks again.
+    /// The reason: a store judges leases by its own clock, and a clock may step forward. What remains:
+    /// a step beyond the retention makes the record expire while its attempt runs.
+    ///
     /// A handler that blocks its thread keeps its lease while another worker is free; on a
     /// current-thread runtime it does not.
     #[must_use]
@@ -51,8 +55,10 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.retention = retention.max(Duration::from_millis(1)))
     }
 
-    /// Sets how long each operation of the store may take. A reservation that takes longer is answered 503; an answer
-    /// whose write takes longer goes to the client, and is written again in the background. Default: 2 s.
+    /// Sets how long each operation of the store may take. A reservation that takes longer is rejected with 503. A
+    /// response whose write takes longer goes to the client, and its write is retried in the background. Default: 2 s.
+    ///
+    /// The stores of this crate wait this long for a server, a connection or a lock, too.
     #[must_use]
     pub fn store_timeout(self, bound: Duration) -> Self {
         self.set(|config| config.store_timeout = bound)

@@ -157,12 +157,10 @@ pub trait Store: Send + Sync + 'static {
         }
     }
 
-    /// Tells the store how long callers wait for one operation. A layer passes its
-    /// [`store_timeout`](crate::IdempotencyLayer::store_timeout) before its first operation.
+    /// Passes the layer's [`store_timeout`](crate::IdempotencyLayer::store_timeout), before its first operation.
     ///
-    /// A store that waits for a server, a connection or a lock should give up shortly before, so that its error says what
-    /// it waited for. It should not give up much earlier: the layer's setting would then mean nothing. Several layers can
-    /// share a store; the longest time counts. Default: does nothing.
+    /// A store that waits for a server, a connection or a lock gives up shortly before, so that its error tells the cause.
+    /// Of several layers that share a store, the longest time counts. Default: does nothing.
     fn set_timeout(&self, timeout: Duration) {
         let _ = timeout;
     }

@@ -5,6 +5,8 @@
 mod canonical;
 #[cfg(feature = "client")]
 mod client;
+#[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]
+mod clock;
 mod contract;
 mod cors;
 #[cfg(all(feature = "redis", target_family = "unix"))]

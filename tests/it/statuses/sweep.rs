@@ -71,7 +71,8 @@ pub(super) async fn sweep(store: DynStore, cases: Vec<Case>, afters: &'static [A
         }
     })
     .await;
-    let layer = layer(store.clone());
+    // Each take-over waits for a beat of this lease.
+    let layer = layer(store.clone()).lease(Duration::from_millis(60));
     abreast(&cases, afters, move |key, case, after| {
         let keyed = Keyed { store: store.clone(), layer: layer.clone(), key, case };
         async move { keyed.holds(after).await }

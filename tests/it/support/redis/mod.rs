@@ -67,13 +67,24 @@ impl RedisServer {
         self.port
     }
 
+    /// The names of the records that it holds.
+    pub(crate) fn names(&self) -> Vec<Vec<u8>> {
+        redis::cmd("KEYS").arg("idempotency:[0-9a-f][0-9a-f]*").query(&mut self.connection()).unwrap()
+    }
+
     /// The status of each record that it holds: `P`, `S` or `F`.
     pub(crate) fn statuses(&self) -> Vec<String> {
         let mut connection = self.connection();
-        let names: Vec<Vec<u8>> =
-            redis::cmd("KEYS").arg("idempotency:[0-9a-f][0-9a-f]*").query(&mut connection).unwrap();
         let status = |name| redis::cmd("GETRANGE").arg(name).arg(1).arg(1).query(&mut connection).unwrap();
-        names.iter().map(status).collect()
+        self.names().iter().map(status).collect()
+    }
+
+    /// Makes a record as old as if its clock had stepped forward.
+    pub(crate) fn age(&self, name: &[u8], step: std::time::Duration) {
+        let mut connection = self.connection();
+        let left: i64 = redis::cmd("PTTL").arg(name).query(&mut connection).unwrap();
+        let step = i64::try_from(step.as_millis()).unwrap();
+        redis::cmd("PEXPIRE").arg(name).arg(left - step).exec(&mut connection).unwrap();
     }
 
     /// How many values it holds, of whatever kind.
