@@ -14,6 +14,7 @@ mod cluster;
 pub(crate) mod fake;
 #[allow(dead_code)]
 mod node;
+mod program;
 #[allow(dead_code)]
 mod sentinel;
 #[cfg(feature = "conformance")]
@@ -23,6 +24,7 @@ pub(crate) mod traffic;
 pub(crate) use cluster::Cluster;
 #[allow(unused_imports)]
 pub(crate) use node::until;
+use program::program;
 #[allow(unused_imports)]
 pub(crate) use sentinel::SentinelGroup;
 
@@ -138,8 +140,9 @@ impl RedisServer {
     /// Starts the server again on its port, empty; ends it first if it still runs.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        // The only thing a durable server leaves there.
+        // The only thing a durable server leaves there: a folder since 7.0, a file before.
         let _ = std::fs::remove_dir_all(self.directory.path().join("appendonlydir"));
+        let _ = std::fs::remove_file(self.directory.path().join("appendonly.aof"));
         self.revive();
     }
 
@@ -158,7 +161,7 @@ impl Drop for RedisServer {
 }
 
 fn installed() -> bool {
-    Command::new("redis-server").arg("--version").output().is_ok()
+    program().is_some()
 }
 
 /// The name of the container where Redis is not installed.
@@ -169,8 +172,8 @@ fn container(port: u16) -> String {
 /// The server as it is installed, or a container of the service in docker-compose.yml.
 fn command(port: u16, directory: &Path, durable: bool) -> Command {
     let mut command;
-    if installed() {
-        command = Command::new("redis-server");
+    if let Some(program) = program() {
+        command = Command::new(program);
         command
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
             .arg(directory);

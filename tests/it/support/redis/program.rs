@@ -1,0 +1,40 @@
+//! Which server the tests of Redis run against.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+
+/// `6.2` and `valkey-9.1` are the servers that `scripts/servers` fetches. Without this variable, it
+/// is the `redis-server` in the PATH.
+const VARIABLE: &str = "IDEMPOTENCY_TEST_REDIS";
+
+/// The program of the server. `None` if Redis is not installed: a container runs it then.
+pub(super) fn program() -> Option<&'static Path> {
+    static PROGRAM: LazyLock<Option<PathBuf>> = LazyLock::new(choose);
+    PROGRAM.as_deref()
+}
+
+fn choose() -> Option<PathBuf> {
+    let program = match env::var(VARIABLE).as_deref() {
+        Err(_) | Ok("") => {
+            let installed = PathBuf::from("redis-server");
+            return runs(&installed).then_some(installed);
+        }
+        Ok("6.2") => "redis-6.2/redis-server",
+        Ok("valkey-9.1") => "valkey-9.1/valkey-server",
+        Ok(other) => panic!("{VARIABLE} is {other:?}; it can be 6.2, valkey-9.1, or not set"),
+    };
+    // The tests are a program in a folder of the target directory.
+    let tests = env::current_exe().unwrap();
+    let fetched = tests.ancestors().map(|folder| folder.join("servers").join(program));
+    let fetched = fetched.into_iter().find(|fetched| runs(fetched));
+    Some(fetched.unwrap_or_else(|| {
+        panic!("{VARIABLE} asks for {program}, which is not there or does not run: run `scripts/servers`")
+    }))
+}
+
+fn runs(program: &Path) -> bool {
+    let output = Stdio::null();
+    Command::new(program).arg("--version").stdout(output).status().is_ok_and(|status| status.success())
+}
