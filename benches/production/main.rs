@@ -8,13 +8,25 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+mod demoted;
+mod each_redis;
+mod no_writes;
+#[path = "../../tests/it/support/proxy.rs"]
+#[allow(dead_code)]
+mod proxy;
+#[path = "../../tests/it/support/redis/mod.rs"]
+#[allow(dead_code)]
+mod redis;
+
 #[tokio::main]
 async fn main() {
     // Cargo adds a flag of its own.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.split_first() {
-        None => println!("cases: none yet"),
+        None => println!("cases: demoted, no_writes"),
+        Some((&"demoted", arguments)) => demoted::run(arguments).await,
+        Some((&"no_writes", arguments)) => no_writes::run(arguments).await,
         Some((case, _)) => panic!("there is no case {case:?}"),
     }
 }

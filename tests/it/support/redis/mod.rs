@@ -24,6 +24,8 @@ pub(crate) mod traffic;
 pub(crate) use cluster::Cluster;
 #[allow(unused_imports)]
 pub(crate) use node::until;
+#[allow(unused_imports)]
+pub(crate) use program::is_before_7;
 use program::program;
 #[allow(unused_imports)]
 pub(crate) use sentinel::SentinelGroup;
@@ -88,8 +90,15 @@ impl RedisServer {
         redis::cmd("FLUSHALL").exec(&mut self.connection()).unwrap();
     }
 
+    /// Sends one command, its words parted by spaces.
+    #[allow(dead_code)]
+    pub(crate) fn tell<T: redis::FromRedisValue>(&self, command: &str) -> T {
+        let mut words = command.split(' ');
+        let mut command = redis::cmd(words.next().unwrap());
+        command.arg(words.collect::<Vec<_>>()).query(&mut self.connection()).unwrap()
+    }
+
     /// Where it keeps its files.
-    #[cfg(feature = "conformance")]
     #[allow(dead_code)]
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()

@@ -15,6 +15,19 @@ pub(super) fn program() -> Option<&'static Path> {
     PROGRAM.as_deref()
 }
 
+/// Whether a script makes reservations: before 7.0, `SET` takes not both `NX` and `GET`.
+pub(crate) fn is_before_7() -> bool {
+    static IS_BEFORE_7: LazyLock<bool> = LazyLock::new(|| {
+        // The container is a later one.
+        let Some(program) = program() else { return false };
+        let told = Command::new(program).arg("--version").output().unwrap().stdout;
+        let told = String::from_utf8(told).unwrap();
+        let major = told.split_once("v=").and_then(|(_, version)| version.split('.').next()?.parse().ok());
+        major.is_some_and(|major: u32| major < 7)
+    });
+    *IS_BEFORE_7
+}
+
 fn choose() -> Option<PathBuf> {
     let program = match env::var(VARIABLE).as_deref() {
         Err(_) | Ok("") => {
