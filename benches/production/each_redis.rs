@@ -9,7 +9,7 @@ const VARIABLE: &str = "IDEMPOTENCY_TEST_REDIS";
 
 /// Runs the case in a process of its own for each server.
 pub(crate) fn run(case: &str) {
-    for server in ["6.2", "", "valkey-9.1"] {
+    for server in ["redis-6.2", "", "valkey-9.1"] {
         let mut process = Command::new(std::env::current_exe().unwrap());
         let status = process.args([case, "here"]).env(VARIABLE, server).status().unwrap();
         assert!(status.success(), "{case} on {server:?}");

@@ -290,7 +290,8 @@ fn a_cluster_that_is_gone_leaves_nothing_behind(
 /// The last part, for what asks the servers without a password is refused afterwards.
 fn credentials_are_used(runtime: &Runtime, cluster: &Cluster) {
     for port in cluster.ports() {
-        tell::<()>(port, "CONFIG SET masterauth hunter2 requirepass hunter2");
+        tell::<()>(port, "CONFIG SET masterauth hunter2");
+        tell::<()>(port, "CONFIG SET requirepass hunter2");
     }
     let without = RedisStore::open(&cluster.url()).unwrap();
     assert!(runtime.block_on(without.ping()).is_err());

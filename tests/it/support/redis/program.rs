@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-/// `6.2` and `valkey-9.1` are the servers that `scripts/servers` fetches. Without this variable, it
+/// `redis-6.2` and `valkey-9.1` are the servers that `scripts/servers` fetches. Without this variable, it
 /// is the `redis-server` in the PATH.
 const VARIABLE: &str = "IDEMPOTENCY_TEST_REDIS";
 
@@ -34,9 +34,9 @@ fn choose() -> Option<PathBuf> {
             let installed = PathBuf::from("redis-server");
             return runs(&installed).then_some(installed);
         }
-        Ok("6.2") => "redis-6.2/redis-server",
+        Ok("redis-6.2") => "redis-6.2/redis-server",
         Ok("valkey-9.1") => "valkey-9.1/valkey-server",
-        Ok(other) => panic!("{VARIABLE} is {other:?}; it can be 6.2, valkey-9.1, or not set"),
+        Ok(other) => panic!("{VARIABLE} is {other:?}; it can be redis-6.2, valkey-9.1, or not set"),
     };
     // The tests are a program in a folder of the target directory.
     let tests = env::current_exe().unwrap();
