@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_idempotency::{IdempotencyLayer, RedisStore};
 
-use crate::servers::RedisServer;
+use crate::redis::RedisServer;
 
 const ATTEMPTS: usize = 100;
 const LEASE: Duration = Duration::from_secs(2);

@@ -9,11 +9,20 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod clock;
+mod demoted;
+mod each_redis;
+mod no_writes;
 
-// Tests use more of it.
+// Tests use more of these.
+#[allow(dead_code, unused_imports)]
+#[path = "../../tests/it/support/postgres/mod.rs"]
+mod postgres;
+#[allow(dead_code)]
+#[path = "../../tests/it/support/proxy.rs"]
+mod proxy;
 #[allow(dead_code, unused_imports)]
 #[path = "../../tests/it/support/redis/mod.rs"]
-mod servers;
+mod redis;
 
 #[tokio::main]
 async fn main() {
@@ -21,8 +30,10 @@ async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.split_first() {
-        None => println!("cases: clock"),
+        None => println!("cases: clock, demoted, no_writes"),
         Some((&"clock", _)) => clock::run().await,
+        Some((&"demoted", arguments)) => demoted::run(arguments).await,
+        Some((&"no_writes", arguments)) => no_writes::run(arguments).await,
         Some((case, _)) => panic!("there is no case {case:?}"),
     }
 }

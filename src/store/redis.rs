@@ -30,8 +30,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ::redis::Pipeline;
 use ::redis::aio::ConnectionLike;
+use ::redis::{Pipeline, RedisResult};
 
 use super::record::{self, HEAD, Pending, START, Stored};
 use super::undo::{Unanswered, Undo};
@@ -49,6 +49,7 @@ mod error;
 mod eviction;
 mod open;
 mod script;
+mod script_error;
 mod sentinel;
 mod server;
 mod slots;
@@ -56,7 +57,7 @@ mod standing;
 mod url;
 
 pub use connection::Connection;
-use error::{is_broken, is_refused, reserve_error, second, store_error, write_error};
+use error::{is_broken, is_refused, reserve_error, second, store_error, takes_no_writes, write_error};
 use script::{Script, text};
 use standing::Standing;
 
@@ -161,10 +162,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
 
     async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
         let name = self.name(key);
-        let mut pipeline = Pipeline::with_capacity(2);
-        pipeline.cmd("GET").arg(&name).cmd("PTTL").arg(&name);
-        let (frame, left) = pipeline.query_async(&mut self.connection.clone()).await.map_err(store_error)?;
-        match (Standing { frame, left }).judge()? {
+        match self.look(&name).await.map_err(store_error)?.judge()? {
             Some(found) => self.with_body(&name, found).await.map(Some),
             None => Ok(None),
         }
@@ -218,8 +216,27 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         }
     }
 
-    /// Writes the pending record if the key is free; tells what stands there if it is not.
+    /// Reads what stands under a name.
+    async fn look(&self, name: &[u8]) -> RedisResult<Standing> {
+        let mut pipeline = Pipeline::with_capacity(2);
+        pipeline.cmd("GET").arg(name).cmd("PTTL").arg(name);
+        let (frame, left) = pipeline.query_async(&mut self.connection.clone()).await?;
+        Ok(Standing { frame, left })
+    }
+
+    /// Writes the pending record if the key is free; tells what stands there if it is not. A server
+    /// that takes no writes rejects the command either way, and is asked once more without one.
     async fn create(&self, name: &[u8], lease: &Lease) -> Result<Standing, StoreError> {
+        match self.try_create(name, lease).await {
+            Err(error) if takes_no_writes(&error) => match self.look(name).await {
+                Ok(found @ Standing { frame: Some(_), .. }) => Ok(found),
+                _ => Err(store_error(error)),
+            },
+            created => created.map_err(reserve_error),
+        }
+    }
+
+    async fn try_create(&self, name: &[u8], lease: &Lease) -> RedisResult<Standing> {
         let mut connection = self.connection.clone();
         let pending = record::encode_pending(lease, Pending::running(lease));
         let retention = text(millis(lease.retention));
@@ -237,13 +254,13 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
             match answer {
                 Ok((frame, left)) => return Ok(Standing { frame, left }),
                 Err(error) if is_refused(&error) => {}
-                Err(error) => return Err(reserve_error(error)),
+                Err(error) => return Err(error),
             }
         }
         // A server before 7.0 refuses the command and has done nothing. If it refuses the script too, then it was
         // not for its age, and the error is the script's.
-        let answer = script::RESERVE.run(&mut connection, None, &[name], &[&pending, &retention]).await;
-        let (frame, left) = answer.map_err(store_error)?;
+        let (frame, left) =
+            script::RESERVE.run(&mut connection, None, &[name], &[&pending, &retention]).await?;
         self.before_7.store(true, Ordering::Relaxed);
         Ok(Standing { frame, left })
     }

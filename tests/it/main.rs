@@ -46,10 +46,14 @@ mod redis;
 mod redis_cluster;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis_connection;
+#[cfg(feature = "redis")]
+mod redis_demoted;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis_eviction;
 #[cfg(feature = "redis")]
 mod redis_gone;
+#[cfg(all(feature = "redis", feature = "conformance"))]
+mod redis_no_writes;
 #[cfg(feature = "redis")]
 mod redis_rejected;
 #[cfg(all(feature = "redis", feature = "conformance"))]

@@ -26,32 +26,11 @@ async fn the_store_keeps_the_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_keeps_the_contract_on_a_server_before_7_0() {
-    let server = RedisServer::start();
-    let proxy = before_7(&server).await;
-    conformance::run(&RedisStore::open(&proxy.url()).unwrap(), UNIT).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn the_store_keeps_the_contract_on_a_connection_of_the_callers_own() {
     let server = RedisServer::start();
     let client = Client::open(server.url()).unwrap();
     let connection = client.get_multiplexed_async_connection().await.unwrap();
     conformance::run(&RedisStore::with_connection(connection), UNIT).await;
-}
-
-/// A server before 7.0 refuses `SET` with both `NX` and `GET` as a syntax error. So does a later one if one of the
-/// words is misspelt on the way.
-async fn before_7(server: &RedisServer) -> Proxy {
-    Proxy::changing(server.port(), |sent| {
-        let words = b"$2\r\nNX\r\n$3\r\nGET\r\n";
-        for at in 0..sent.len().saturating_sub(words.len() - 1) {
-            if sent[at..].starts_with(words) {
-                sent[at + 12..at + 15].copy_from_slice(b"GXT");
-            }
-        }
-    })
-    .await
 }
 
 /// Told when the handler of `/pending` runs, which one test asks for.
@@ -326,20 +305,6 @@ async fn with_redis_stopped_every_request_is_refused_in_time() {
     server.resume();
 
     assert!(is_replay(&call(&app, "before", "/status/201").await));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_takes_no_writes_any_more_is_left_for_the_one_behind_the_same_address() {
-    let (before, after) = (RedisServer::start(), RedisServer::start());
-    let proxy = Proxy::start(before.port()).await;
-    let app = app(RedisStore::open(&proxy.url()).unwrap());
-    assert_eq!(call(&app, "before", "/status/201").await.status(), 201);
-
-    let follow = ["REPLICAOF", "127.0.0.1", &after.port().to_string()].map(str::to_owned);
-    let mut demote = redis::cmd(&follow[0]);
-    demote.arg(&follow[1..]).exec_async(&mut connect(&before).await).await.unwrap();
-    proxy.lead_to(after.port());
-    resumes(&app).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

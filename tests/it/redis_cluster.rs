@@ -8,6 +8,7 @@ use redis::RedisConnectionInfo;
 use tower_idempotency::store::{Reservation, Settlement, conformance};
 use tower_idempotency::{RedisStore, Store};
 
+use crate::support::redis::is_before_7;
 use crate::support::redis::traffic::{
     Account, BACK, BOUND, IMPATIENT, RETENTION, Runtime, Traffic, answer, execute, kept, request, served,
     stored,
@@ -83,7 +84,9 @@ fn a_first_execution_is_two_pipelines_of_two_commands(runtime: &Runtime, cluster
     let ours = |name: &str| counted.get(name).copied().unwrap_or_default();
     // A primary passes on what it did, and its replica counts that too.
     assert!((1..=2 * 2).contains(&ours("set")), "{counted:?}");
-    assert_eq!((ours("pttl"), ours("evalsha")), (1, 1), "{counted:?}");
+    // Before 7.0 a script reserves, which asks for the time only of a record that is there.
+    let reserved = if is_before_7() { (0, 2) } else { (1, 1) };
+    assert_eq!((ours("pttl"), ours("evalsha")), reserved, "{counted:?}");
     for command in ["eval", "asking", "cluster|slots", "hello"] {
         assert_eq!(ours(command), 0, "{command}");
     }
@@ -99,8 +102,11 @@ fn large_answers_are_kept(runtime: &Runtime, store: &RedisStore) {
     });
 }
 
-/// Servers that are to tell names, and have none, tell `?`.
+/// Servers that are to tell names, and have none, tell `?`. Before 7.0 there are no names.
 fn servers_without_a_name_are_found_by_their_addresses(runtime: &Runtime, cluster: &Cluster) {
+    if is_before_7() {
+        return;
+    }
     let tell_all = |command: &str| {
         for port in cluster.ports() {
             tell::<()>(port, command);
@@ -117,7 +123,8 @@ fn servers_without_a_name_are_found_by_their_addresses(runtime: &Runtime, cluste
 }
 
 fn the_rights_that_the_documentation_names_are_enough(runtime: &Runtime, cluster: &Cluster) {
-    let commands = "+ping +get +getrange +set +pttl +del +unlink +eval +evalsha +cluster|slots +asking";
+    let commands =
+        "+ping +get +getrange +set +pttl +pexpire +del +unlink +eval +evalsha +cluster|slots +asking";
     for port in cluster.ports() {
         tell::<()>(port, &format!("ACL SETUSER shop on >hunter2 ~idempotency:* {commands}"));
     }
@@ -283,7 +290,8 @@ fn a_cluster_that_is_gone_leaves_nothing_behind(
 /// The last part, for what asks the servers without a password is refused afterwards.
 fn credentials_are_used(runtime: &Runtime, cluster: &Cluster) {
     for port in cluster.ports() {
-        tell::<()>(port, "CONFIG SET masterauth hunter2 requirepass hunter2");
+        tell::<()>(port, "CONFIG SET masterauth hunter2");
+        tell::<()>(port, "CONFIG SET requirepass hunter2");
     }
     let without = RedisStore::open(&cluster.url()).unwrap();
     assert!(runtime.block_on(without.ping()).is_err());

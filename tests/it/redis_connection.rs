@@ -104,7 +104,7 @@ fn set_user(server: &RedisServer, rules: &[&str]) {
 async fn a_user_with_the_rights_that_the_documentation_names_has_all_that_the_store_needs() {
     let server = RedisServer::start();
     set_user(&server, &["on", ">hunter2", "~idempotency:*"]);
-    set_user(&server, &["+ping", "+get", "+getrange", "+set", "+pttl", "+del", "+unlink"]);
+    set_user(&server, &["+ping", "+get", "+getrange", "+set", "+pttl", "+pexpire", "+del", "+unlink"]);
     set_user(&server, &["+eval", "+evalsha"]);
     let store = RedisStore::open(&server.url().replace("://", "://shop:hunter2@")).unwrap();
     store.ping().await.unwrap();

@@ -10,11 +10,11 @@ use tower_idempotency::store::conformance;
 use tower_idempotency::{RedisStore, Store};
 
 use crate::support::patiently;
-use crate::support::redis::SentinelGroup;
 use crate::support::redis::fake::{Fake, fine};
 use crate::support::redis::traffic::{
     Account, BACK, BOUND, IMPATIENT, Runtime, Traffic, execute, kept, request, served, stored,
 };
+use crate::support::redis::{SentinelGroup, is_before_7};
 
 /// How long after the loss of a primary there may be failures. The sentinels take a second to find it lost, and
 /// agree on another within one or two; the rest is for a machine that has much else to do.
@@ -104,7 +104,12 @@ fn a_server_that_is_named_and_is_no_primary_is_not_used(runtime: &Runtime, group
     let refused = runtime.block_on(store.ping()).unwrap_err();
     assert!(refused.source().unwrap().to_string().contains("named a replica"), "{refused:?}");
     votes("2");
-    group.moved_from(primary);
+    if is_before_7() {
+        // The sentinels take so long to find out that both replicas have been cut off too long to be promoted.
+        tell(primary, &["REPLICAOF", "NO", "ONE"]);
+    } else {
+        group.moved_from(primary);
+    }
     group.heal();
     runtime.block_on(stored(&store, "named", BACK));
 }
@@ -143,7 +148,8 @@ fn credentials_are_used(runtime: &Runtime, group: &SentinelGroup) {
         tell(port, &["SENTINEL", "SET", SentinelGroup::NAME, "auth-pass", "hunter2"]);
     }
     for port in group.server_ports() {
-        tell(port, &["CONFIG", "SET", "masterauth", "hunter2", "requirepass", "hunter2"]);
+        tell(port, &["CONFIG", "SET", "masterauth", "hunter2"]);
+        tell(port, &["CONFIG", "SET", "requirepass", "hunter2"]);
     }
     let without = RedisStore::open(&group.url()).unwrap();
     assert!(runtime.block_on(without.ping()).is_err());

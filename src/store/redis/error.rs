@@ -5,26 +5,47 @@ use std::io;
 use redis::{RedisError, RedisResult, ServerError, ServerErrorKind};
 
 use super::super::{ErrorKind, StoreError};
+use super::script_error;
+
+/// What the server said: for each command of a pipeline that it rejected, its place and the error. A
+/// connection of the caller's own gives the errors of scripts as the server words them.
+fn rejections(error: &RedisError) -> Vec<(usize, ServerError)> {
+    let errors = error.clone().into_server_errors();
+    let errors = errors.iter().flat_map(|errors| errors.iter());
+    errors.map(|(at, error)| (*at, script_error::inner(error).unwrap_or_else(|| error.clone()))).collect()
+}
 
 /// The server understood the command and would not have it.
 pub(super) fn is_refused(error: &RedisError) -> bool {
-    error.kind() == redis::ErrorKind::Server(ServerErrorKind::ResponseError)
+    rejections(error).first().is_some_and(|(_, error)| error.kind() == Some(ServerErrorKind::ResponseError))
+}
+
+/// The server serves what it has, and takes no writes for now: it is at `maxmemory`, has too few
+/// replicas (`min-replicas-to-write`), or cannot write to its disk.
+///
+/// A replica and a server that is loading its data are others: what they have may be out of date or
+/// incomplete.
+pub(super) fn takes_no_writes(error: &RedisError) -> bool {
+    let errors = rejections(error);
+    errors.first().is_some_and(|(_, error)| matches!(error.code(), "OOM" | "NOREPLICAS" | "MISCONF"))
 }
 
 pub(super) fn store_error(error: RedisError) -> StoreError {
     // A connection that was refused carried nothing; of one that broke nobody knows what it had carried.
-    let unanswered = error.is_timeout() || is_broken(&error);
-    let kind = if unanswered { ErrorKind::Timeout } else { ErrorKind::Unavailable };
+    let kind = if error.is_timeout() || is_broken(&error) {
+        ErrorKind::Timeout
+    } else if rejections(&error).iter().any(|(_, error)| error.code() == "OOM") {
+        ErrorKind::Full
+    } else {
+        ErrorKind::Unavailable
+    };
     StoreError::with_source(kind, error)
 }
 
 /// What became of a settling write. In a pipeline, the body, the script or both may have been
 /// rejected.
 pub(super) fn write_error(error: RedisError) -> StoreError {
-    let is_rejected = error
-        .clone()
-        .into_server_errors()
-        .is_some_and(|errors| errors.iter().any(|(_, error)| is_final(error)));
+    let is_rejected = rejections(&error).iter().any(|(_, error)| is_final(error));
     if is_rejected { StoreError::with_source(ErrorKind::Rejected, error) } else { store_error(error) }
 }
 
@@ -34,9 +55,7 @@ fn is_final(error: &ServerError) -> bool {
         "NOPERM" | "WRONGTYPE" => true,
         "ERR" => {
             let details = error.details().unwrap_or_default();
-            // Before 7.0, an error inside a script has this code too, a momentary one such as OOM
-            // included.
-            !details.starts_with("Error running script") && !details.starts_with("max number of clients")
+            !details.starts_with("max number of clients") && !details.starts_with("Script killed by user")
         }
         _ => false,
     }
@@ -45,8 +64,8 @@ fn is_final(error: &ServerError) -> bool {
 /// What became of a reservation: of its two commands the server may have carried out the first and refused the second, a
 /// user's permission to ask for a time being one reason.
 pub(super) fn reserve_error(error: RedisError) -> StoreError {
-    let stands =
-        error.clone().into_server_errors().is_some_and(|errors| errors.iter().all(|(at, _)| *at > 0));
+    let errors = rejections(&error);
+    let stands = !errors.is_empty() && errors.iter().all(|(at, _)| *at > 0);
     if stands { StoreError::with_source(ErrorKind::Timeout, error) } else { store_error(error) }
 }
 
@@ -98,6 +117,8 @@ mod tests {
             "ERR Protocol error: invalid bulk length",
             "ERR unknown command 'EVALSHA', with args beginning with:",
             "ERR ACL failure in script: The user executing the script can't run this command or subcommand",
+            "ERR Error running script (call to f_1f): @user_script:2: @user_script: 2: The user executing the script can't run this command or subcommand",
+            "ERR Error running script (call to f_1f): @user_script:2: WRONGTYPE Operation against a key holding the wrong kind of value",
         ] {
             assert_eq!(kind_of(reply), ErrorKind::Rejected, "{reply}");
         }
@@ -114,7 +135,6 @@ mod tests {
             "READONLY You can't write against a read only replica.",
             "MOVED 3999 127.0.0.1:6381",
             "ASK 3999 127.0.0.1:6381",
-            "OOM command not allowed when used memory > 'maxmemory'.",
             "NOREPLICAS Not enough good replicas to write.",
             "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
             "NOAUTH Authentication required.",
@@ -123,11 +143,23 @@ mod tests {
             "NOSCRIPT No matching script.",
             "UNKILLABLE Sorry the script already executed write commands against the dataset.",
             "ERR max number of clients reached",
-            "ERR Error running script (call to f_1f): @user_script:6: -READONLY You can't write against a read only replica.",
-            "ERR Error running script (call to f_1f): @user_script:6: -OOM command not allowed when used memory > 'maxmemory'.",
+            "ERR Script killed by user with SCRIPT KILL. script: 1f, on @user_script:6.",
+            "ERR Error running script (call to f_1f): @user_script:6: @user_script: 6: -READONLY You can't write against a read only replica.",
+            "ERR Error running script (call to f_1f): @user_script:6: Script killed by user with SCRIPT KILL...",
             "upstream failure",
         ] {
             assert_eq!(kind_of(reply), ErrorKind::Unavailable, "{reply}");
+        }
+    }
+
+    #[test]
+    fn a_server_without_memory_is_full() {
+        for reply in [
+            "OOM command not allowed when used memory > 'maxmemory'.",
+            "OOM command not allowed when used memory > 'maxmemory'. script: 1f, on @user_script:6.",
+            "ERR Error running script (call to f_1f): @user_script:6: @user_script: 6: -OOM command not allowed.",
+        ] {
+            assert_eq!(kind_of(reply), ErrorKind::Full, "{reply}");
         }
     }
 }

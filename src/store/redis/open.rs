@@ -33,7 +33,7 @@ impl RedisStore {
     /// [`prefix`](Self::prefix) (`~idempotency:*`), and these commands:
     ///
     /// ```text
-    /// +ping +get +getrange +set +pttl +del +unlink +eval +evalsha
+    /// +ping +get +getrange +set +pttl +pexpire +del +unlink +eval +evalsha
     /// +select            for a database other than 0
     /// +cluster|slots +asking    on a cluster
     /// +role              under Sentinel, to be sure that a server is the primary

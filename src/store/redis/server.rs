@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::error::{is_broken, unreached};
 use super::eviction::Eviction;
+use super::script_error::unwrapped;
 use super::sentinel::Sentinels;
 use crate::mutex::held;
 
@@ -69,7 +70,7 @@ impl Server {
 
     pub(super) async fn one(&self, command: &Cmd) -> RedisResult<Value> {
         let link = self.link_for_command().await?;
-        let answer = link.connection.clone().send_packed_command(command).await;
+        let answer = link.connection.clone().send_packed_command(command).await.map(unwrapped);
         self.heed(&link, answer.as_ref().map(std::iter::once));
         answer
     }
@@ -81,7 +82,8 @@ impl Server {
         count: usize,
     ) -> RedisResult<Vec<Value>> {
         let link = self.link_for_command().await?;
-        let answer = link.connection.clone().send_packed_commands(pipeline, offset, count).await;
+        let answers = link.connection.clone().send_packed_commands(pipeline, offset, count).await;
+        let answer = answers.map(|answers| answers.into_iter().map(unwrapped).collect::<Vec<_>>());
         self.heed(&link, answer.as_ref());
         answer
     }

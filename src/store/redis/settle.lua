@@ -6,12 +6,26 @@
 -- KEYS[1] record   KEYS[2] body, if it is stored apart
 -- ARGV[1] the pending status and token that the record must have   ARGV[2] the new record
 -- ARGV[3] its retention in ms   ARGV[4] not empty: the body was removed before
+
+-- At maxmemory a script may go on writing if its first write takes no memory. What is done is
+-- recorded all the same. Not with a body apart, which the server has rejected.
+local function write(record)
+  local written = redis.pcall('SET', KEYS[1], record, 'PX', ARGV[3])
+  if not written.err then
+    return
+  end
+  if not KEYS[2] and string.find(written.err, 'OOM ', 1, true) then
+    redis.call('DEL', KEYS[1])
+  end
+  redis.call('SET', KEYS[1], record, 'PX', ARGV[3])
+end
+
 local start = redis.call('GETRANGE', KEYS[1], 0, 54)
 local head = string.sub(start, 1, 18)
 if head == ARGV[1] then
   -- The number of the attempt stays: it is a higher one after a later attempt was released.
   local record = string.sub(ARGV[2], 1, 51) .. string.sub(start, 52) .. string.sub(ARGV[2], 56)
-  redis.call('SET', KEYS[1], record, 'PX', ARGV[3])
+  write(record)
   return 1
 end
 -- The caller's own write, sent a second time because the first reply was lost.
@@ -24,7 +38,7 @@ if head == '' then
     redis.call('UNLINK', KEYS[2])
     return 2
   end
-  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+  write(ARGV[2])
   return 1
 end
 if KEYS[2] and string.sub(head, 3) ~= string.sub(ARGV[1], 3) then

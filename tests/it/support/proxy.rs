@@ -1,4 +1,4 @@
-//! A TCP proxy that counts round trips, can change what the client sends, lead elsewhere, and fall silent.
+//! A TCP proxy that counts round trips, and can lead elsewhere and fall silent.
 
 use std::future::pending;
 use std::net::SocketAddr;
@@ -22,11 +22,6 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Passes everything on as it is.
     pub(crate) async fn start(port: u16) -> Self {
-        Self::changing(port, |_| {}).await
-    }
-
-    /// Passes on what the client sends after `change` has seen it.
-    pub(crate) async fn changing(port: u16, change: fn(&mut [u8])) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let port = Arc::new(AtomicU16::new(port));
@@ -37,7 +32,7 @@ impl Proxy {
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(("127.0.0.1", target.load(Ordering::SeqCst))).await.unwrap();
                 let mut silenced = silence.subscribe();
-                let relay = relay(client, server, change, Arc::clone(&counter));
+                let relay = relay(client, server, Arc::clone(&counter));
                 tokio::spawn(async move {
                     let mut relay = std::pin::pin!(relay);
                     tokio::select! {
@@ -83,12 +78,7 @@ impl Drop for Proxy {
 }
 
 /// A round trip begins whenever the client sends after the server did: what it sends before that is one pipeline.
-async fn relay(
-    mut client: TcpStream,
-    mut server: TcpStream,
-    change: fn(&mut [u8]),
-    round_trips: Arc<AtomicUsize>,
-) {
+async fn relay(mut client: TcpStream, mut server: TcpStream, round_trips: Arc<AtomicUsize>) {
     let (mut sent, mut answered) = (vec![0; 1 << 20], vec![0; 1 << 20]);
     let mut clients_turn = true;
     loop {
@@ -98,7 +88,6 @@ async fn relay(
                     if std::mem::take(&mut clients_turn) {
                         round_trips.fetch_add(1, Ordering::SeqCst);
                     }
-                    change(&mut sent[..length]);
                     server.write_all(&sent[..length]).await.unwrap();
                 }
                 _ => return,

@@ -14,8 +14,10 @@ impl Cluster {
                              cluster-replica-validity-factor 0\ncluster-allow-replica-migration no\n\
                              repl-diskless-sync-delay 0\n";
         let nodes: Vec<_> = (0..6).map(|_| Node::start(Mode::Server, configuration)).collect();
-        for (index, slots) in ["0 5460", "5461 10922", "10923 16383"].iter().enumerate() {
-            nodes[index].ask::<()>(&format!("CLUSTER ADDSLOTSRANGE {slots}")).unwrap();
+        for (node, slots) in nodes.iter().zip([0..=5460, 5461..=10922, 10923..=16383]) {
+            // Before 7.0 there is no command that takes a range.
+            let slots: Vec<_> = slots.map(|slot: u16| slot.to_string()).collect();
+            node.ask::<()>(&format!("CLUSTER ADDSLOTS {}", slots.join(" "))).unwrap();
         }
         for (index, node) in nodes.iter().enumerate() {
             node.ask::<()>(&format!("CLUSTER SET-CONFIG-EPOCH {}", index + 1)).unwrap();

@@ -14,6 +14,7 @@ mod cluster;
 pub(crate) mod fake;
 #[allow(dead_code)]
 mod node;
+mod program;
 #[allow(dead_code)]
 mod sentinel;
 #[cfg(feature = "conformance")]
@@ -23,6 +24,9 @@ pub(crate) mod traffic;
 pub(crate) use cluster::Cluster;
 #[allow(unused_imports)]
 pub(crate) use node::until;
+#[allow(unused_imports)]
+pub(crate) use program::is_before_7;
+use program::program;
 #[allow(unused_imports)]
 pub(crate) use sentinel::SentinelGroup;
 
@@ -97,8 +101,15 @@ impl RedisServer {
         redis::cmd("FLUSHALL").exec(&mut self.connection()).unwrap();
     }
 
+    /// Sends one command, its words parted by spaces.
+    #[allow(dead_code)]
+    pub(crate) fn tell<T: redis::FromRedisValue>(&self, command: &str) -> T {
+        let mut words = command.split(' ');
+        let mut command = redis::cmd(words.next().unwrap());
+        command.arg(words.collect::<Vec<_>>()).query(&mut self.connection()).unwrap()
+    }
+
     /// Where it keeps its files.
-    #[cfg(feature = "conformance")]
     #[allow(dead_code)]
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
@@ -149,8 +160,9 @@ impl RedisServer {
     /// Starts the server again on its port, empty; ends it first if it still runs.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        // The only thing a durable server leaves there.
+        // The only thing a durable server leaves there: a folder since 7.0, a file before.
         let _ = std::fs::remove_dir_all(self.directory.path().join("appendonlydir"));
+        let _ = std::fs::remove_file(self.directory.path().join("appendonly.aof"));
         self.revive();
     }
 
@@ -169,7 +181,7 @@ impl Drop for RedisServer {
 }
 
 fn installed() -> bool {
-    Command::new("redis-server").arg("--version").output().is_ok()
+    program().is_some()
 }
 
 /// The name of the container where Redis is not installed.
@@ -180,8 +192,8 @@ fn container(port: u16) -> String {
 /// The server as it is installed, or a container of the service in docker-compose.yml.
 fn command(port: u16, directory: &Path, durable: bool) -> Command {
     let mut command;
-    if installed() {
-        command = Command::new("redis-server");
+    if let Some(program) = program() {
+        command = Command::new(program);
         command
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
             .arg(directory);

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use redis::{Client, FromRedisValue, RedisResult};
 use tempfile::TempDir;
 
+use super::program::program;
+
 /// A `redis-server` with a directory and a port of its own, ended when it is dropped.
 pub(super) struct Node {
     port: u16,
@@ -158,7 +160,8 @@ fn free_port() -> u16 {
 
 /// Starts a server and waits until it says that it is ready; `None` if it ended before.
 fn spawn(mode: Mode, directory: &TempDir, arguments: &[&str]) -> Option<Child> {
-    let mut command = Command::new("redis-server");
+    // Without it there is an error to tell of.
+    let mut command = Command::new(program().unwrap_or("redis-server".as_ref()));
     command.arg(directory.path().join("redis.conf")).args(arguments);
     let ready = match mode {
         Mode::Server => "Ready to accept connections",

@@ -1,0 +1,27 @@
+//! A case on each of the servers that the tests of Redis run against.
+
+use std::process::Command;
+
+use crate::redis::RedisServer;
+
+/// What chooses the server; one process runs against one of them.
+const VARIABLE: &str = "IDEMPOTENCY_TEST_REDIS";
+
+/// Runs the case in a process of its own for each server.
+pub(crate) fn run(case: &str) {
+    for server in ["redis-6.2", "", "valkey-9.1"] {
+        let mut process = Command::new(std::env::current_exe().unwrap());
+        let status = process.args([case, "here"]).env(VARIABLE, server).status().unwrap();
+        assert!(status.success(), "{case} on {server:?}");
+    }
+}
+
+/// Name and version, as the server tells them.
+pub(crate) fn version(server: &RedisServer) -> String {
+    let account = server.tell::<String>("INFO server");
+    let field = |name: &str| account.lines().find_map(|line| line.strip_prefix(name));
+    match field("valkey_version:") {
+        Some(version) => format!("Valkey {version}"),
+        None => format!("Redis {}", field("redis_version:").unwrap()),
+    }
+}

@@ -1,0 +1,54 @@
+//! What a server that takes no writes goes on doing.
+
+use tower_idempotency::store::{Lease, Reservation, Settlement};
+use tower_idempotency::{RedisStore, Store};
+
+use crate::each_redis;
+use crate::redis::RedisServer;
+use crate::redis::traffic::{RETENTION, answer, execute, kept, request};
+
+const KEYS: usize = 100;
+
+pub(crate) async fn run(arguments: &[&str]) {
+    if arguments != ["here"] {
+        println!("| server | cause | replays | in flight | renewals | responses stored | new operations |");
+        println!("|---|---|---|---|---|---|---|");
+        return each_redis::run("no_writes");
+    }
+    for (cause, command) in
+        [("maxmemory", "CONFIG SET maxmemory 1"), ("NOREPLICAS", "CONFIG SET min-replicas-to-write 1")]
+    {
+        let server = RedisServer::start();
+        let store = RedisStore::open(&server.url()).unwrap();
+        let mut running = Vec::new();
+        for number in 0..KEYS {
+            execute(&store, &format!("done-{number}"), "paid").await.unwrap();
+            running.push(acquire(&store, &format!("running-{number}")).await);
+        }
+        server.tell::<()>(command);
+
+        let [mut replayed, mut in_flight, mut renewed, mut stored, mut begun] = [0; 5];
+        for (number, lease) in running.iter().enumerate() {
+            let found = kept(&store, &format!("done-{number}")).await;
+            replayed += usize::from(found.is_ok_and(|body| body.is_some()));
+            let found = store.reserve(&request(&format!("running-{number}"))).await;
+            in_flight += usize::from(matches!(found, Ok(Reservation::Found(_))));
+            renewed += usize::from(applied(&store.renew(lease).await));
+            stored += usize::from(applied(&store.complete(lease, &answer("paid"), RETENTION).await));
+            begun += usize::from(store.reserve(&request(&format!("new-{number}"))).await.is_ok());
+        }
+        let counts = [replayed, in_flight, renewed, stored, begun].map(|count| format!("{count} of {KEYS}"));
+        println!("| {} | {cause} | {} |", each_redis::version(&server), counts.join(" | "));
+    }
+}
+
+async fn acquire(store: &RedisStore, key: &str) -> Lease {
+    match store.reserve(&request(key)).await.unwrap() {
+        Reservation::Acquired(lease) => lease,
+        Reservation::Found(record) => panic!("{record:?} was in the way"),
+    }
+}
+
+fn applied<E>(settled: &Result<Settlement, E>) -> bool {
+    matches!(settled, Ok(Settlement::Applied))
+}
