@@ -8,13 +8,23 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+mod bodies;
+mod patience;
+
+// Tests use more of it.
+#[allow(dead_code, unused_imports)]
+#[path = "../../tests/it/support/redis/mod.rs"]
+mod servers;
+
 #[tokio::main]
 async fn main() {
     // Cargo adds a flag of its own.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.split_first() {
-        None => println!("cases: none yet"),
+        None => println!("cases: bodies, patience"),
+        Some((&"bodies", rest)) => bodies::run(rest).await,
+        Some((&"patience", rest)) => patience::run(rest).await,
         Some((case, _)) => panic!("there is no case {case:?}"),
     }
 }
