@@ -41,6 +41,8 @@ mod postgres_table;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis;
 #[cfg(all(feature = "redis", feature = "conformance"))]
+mod redis_bodies;
+#[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis_cluster;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis_connection;
@@ -48,6 +50,8 @@ mod redis_connection;
 mod redis_eviction;
 #[cfg(feature = "redis")]
 mod redis_gone;
+#[cfg(all(feature = "redis", feature = "conformance"))]
+mod redis_patience;
 #[cfg(feature = "redis")]
 mod redis_rejected;
 #[cfg(all(feature = "redis", feature = "conformance"))]
