@@ -4,6 +4,9 @@
 //! and a refusal take one. The replay of an answer too large to stand in its record takes a second one for the body,
 //! and so does the attempt after one that failed or was cut off, to take its record over.
 //!
+//! Large bodies pass through a connection of their own, 4 MiB at a time, and callers who read the
+//! same body at the same time share one read. So no other command waits behind a body.
+//!
 //! The lease needs no clock but the server's own. A pending record is written, and renewed, with
 //! its whole retention, so its age is what is gone of that; once older than its lease it is
 //! abandoned. An abandoned record that a released attempt puts back has a lease of 0.

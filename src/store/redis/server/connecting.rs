@@ -1,8 +1,9 @@
 //! One attempt to connect, for all who need a connection.
 //!
-//! It has as long as the callers wait. A server may be slow, or the first packets to it may be lost,
-//! or it may be the wrong one by now. So the attempt is made again beside itself while it takes, and
-//! sentinels are asked again. The first connection that comes to stand is used.
+//! It has as long as the callers wait. The server may be slow, the first packets to it may be lost, or
+//! another server may have taken its place. So every half a second a second attempt is made anew
+//! beside the first one, and sentinels are asked again. The first connection that is established is
+//! used. When sentinels name another server, the attempts to reach the former one end.
 
 use std::future::pending;
 use std::pin::Pin;
@@ -16,10 +17,10 @@ use super::link::Link;
 use super::{Place, Server, within};
 use crate::mutex::held;
 
-/// The shortest time that an attempt has. It goes on for later callers when those that wait now have
-/// no patience for a handshake.
+/// The shortest time that an attempt has. Callers who wait for less than a handshake takes would
+/// otherwise never get a connection.
 const CONNECT: Duration = Duration::from_millis(500);
-/// How long an attempt goes on alone.
+/// How long an attempt goes on before a second one is made beside it.
 const ALONE: Duration = Duration::from_millis(500);
 
 type Connecting<'a> = Pin<Box<dyn Future<Output = RedisResult<Arc<Link>>> + Send + 'a>>;
