@@ -8,10 +8,12 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+mod bodies;
 mod clock;
 mod demoted;
 mod each_redis;
 mod no_writes;
+mod patience;
 
 // Tests use more of these.
 #[allow(dead_code, unused_imports)]
@@ -30,10 +32,12 @@ async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.split_first() {
-        None => println!("cases: clock, demoted, no_writes"),
+        None => println!("cases: bodies, clock, demoted, no_writes, patience"),
+        Some((&"bodies", arguments)) => bodies::run(arguments).await,
         Some((&"clock", _)) => clock::run().await,
         Some((&"demoted", arguments)) => demoted::run(arguments).await,
         Some((&"no_writes", arguments)) => no_writes::run(arguments).await,
+        Some((&"patience", arguments)) => patience::run(arguments).await,
         Some((case, _)) => panic!("there is no case {case:?}"),
     }
 }

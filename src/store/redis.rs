@@ -4,6 +4,9 @@
 //! and a refusal take one. The replay of an answer too large to stand in its record takes a second one for the body,
 //! and so does the attempt after one that failed or was cut off, to take its record over.
 //!
+//! Large bodies pass through a connection of their own, 4 MiB at a time, and callers who read the
+//! same body at the same time share one read. So no other command waits behind a body.
+//!
 //! The lease needs no clock but the server's own. A pending record is written, and renewed, with
 //! its whole retention, so its age is what is gone of that; once older than its lease it is
 //! abandoned. An abandoned record that a released attempt puts back has a lease of 0.
@@ -34,6 +37,7 @@ use ::redis::aio::ConnectionLike;
 use ::redis::{Pipeline, RedisResult};
 
 use super::record::{self, HEAD, Pending, START, Stored};
+use super::timeout::Timeout;
 use super::undo::{Unanswered, Undo};
 use super::{
     Lease, Record, Reservation, Reserve, Settlement, State, Status, Store, StoreError, Token, millis,
@@ -42,6 +46,7 @@ use crate::key::StorageKey;
 use crate::outcome::Outcome;
 
 mod answer;
+mod bodies;
 mod cluster;
 mod coalesce;
 mod connection;
@@ -56,6 +61,7 @@ mod slots;
 mod standing;
 mod url;
 
+use bodies::Bodies;
 pub use connection::Connection;
 use error::{is_broken, is_refused, reserve_error, second, store_error, takes_no_writes, write_error};
 use script::{Script, text};
@@ -77,6 +83,8 @@ use standing::Standing;
 #[derive(Clone)]
 pub struct RedisStore<C = Connection> {
     connection: C,
+    bodies: Bodies<C>,
+    timeout: Timeout,
     prefix: Arc<str>,
     // Found out from the server's first answer, and remembered.
     before_7: Arc<AtomicBool>,
@@ -84,25 +92,13 @@ pub struct RedisStore<C = Connection> {
 }
 
 impl<C> RedisStore<C> {
-    /// Uses a connection of the caller's own, whose settings then rule how faults show: a multiplexed connection does
-    /// not come back after it was lost, and a `ConnectionManager` with its defaults waits for seconds while the
-    /// server is down.
-    pub fn with_connection(connection: C) -> Self {
-        Self {
-            connection,
-            prefix: Arc::from("idempotency:"),
-            before_7: Arc::default(),
-            unanswered: Arc::default(),
-        }
-    }
-
     /// Sets what the names of all records begin with. Default: `idempotency:`. Braces are left out of it: they would
     /// choose the slot in a cluster.
     #[must_use]
     pub fn prefix(mut self, prefix: &str) -> Self {
         self.prefix = prefix.replace(['{', '}'], "").into();
         // Reservations are taken back under the name that they were made under.
-        self.unanswered = Arc::default();
+        self.unanswered = Arc::new(self.timeout.clone().into());
         self
     }
 
@@ -166,6 +162,10 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
             Some(found) => self.with_body(&name, found).await.map(Some),
             None => Ok(None),
         }
+    }
+
+    fn set_timeout(&self, timeout: Duration) {
+        self.timeout.raise(timeout);
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -7,13 +7,15 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::timeout::Timeout;
 use super::{ErrorKind, Lease, Reservation, Settlement, Store, StoreError};
 use crate::mutex::held;
 
 /// The pause before the next pass; it doubles up to the longest one while the server cannot be asked.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// How long one try may take, whatever connection the store was given.
+/// The shortest time that one try has, whatever connection the store was given. It has as long as
+/// the callers of the store wait.
 const TRY: Duration = Duration::from_secs(2);
 /// After so many failures in a row a pass ends: the others would fare no better now.
 const FAILURES: usize = 8;
@@ -28,7 +30,10 @@ const MOST: usize = 10_000;
 /// The reservations of one store that are to be undone, by one task for all, which runs while there
 /// are any.
 #[derive(Default)]
-pub(super) struct Unanswered(Mutex<State>);
+pub(super) struct Unanswered {
+    state: Mutex<State>,
+    timeout: Timeout,
+}
 
 #[derive(Default)]
 struct State {
@@ -52,13 +57,20 @@ impl State {
     }
 }
 
+/// None yet, for a store whose callers wait this long.
+impl From<Timeout> for Unanswered {
+    fn from(timeout: Timeout) -> Self {
+        Self { state: Mutex::default(), timeout }
+    }
+}
+
 impl Unanswered {
     fn add(self: &Arc<Self>, store: impl Store, lease: Lease) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
         let is_running = {
-            let mut state = held(&self.0);
+            let mut state = held(&self.state);
             state.push(Entry { lease, since: Instant::now(), unknown_since: None });
             state.task.as_ref().is_some_and(|task| !task.is_finished())
         };
@@ -66,7 +78,7 @@ impl Unanswered {
             // Outside of the guard: a runtime that is shutting down drops the task at once. That two run for a moment
             // does no harm.
             let task = runtime.spawn(Arc::clone(self).run(store));
-            held(&self.0).task = Some(task);
+            held(&self.state).task = Some(task);
         }
     }
 
@@ -76,7 +88,7 @@ impl Unanswered {
             sleep(pause).await;
             let failed = self.pass(&store).await;
             pause = if failed { (2 * pause).min(LONGEST_PAUSE) } else { FIRST_PAUSE };
-            let mut state = held(&self.0);
+            let mut state = held(&self.state);
             if state.waiting.is_empty() {
                 // Whoever adds one from here on finds no task.
                 state.task = None;
@@ -88,10 +100,10 @@ impl Unanswered {
     /// Tries each once; whether that failed for the most part.
     async fn pass(&self, store: &impl Store) -> bool {
         let mut failures = 0;
-        let entries = held(&self.0).waiting.len();
+        let entries = held(&self.state).waiting.len();
         for _ in 0..entries {
-            let Some(mut entry) = held(&self.0).waiting.pop_front() else { break };
-            let released = timeout(TRY, store.release(&entry.lease)).await;
+            let Some(mut entry) = held(&self.state).waiting.pop_front() else { break };
+            let released = timeout(self.timeout.get().max(TRY), store.release(&entry.lease)).await;
             let is_over = match released {
                 Ok(Ok(Settlement::Applied)) => true,
                 Ok(Ok(Settlement::LeaseLost)) => {
@@ -101,7 +113,7 @@ impl Unanswered {
             };
             failures = if matches!(released, Ok(Ok(_))) { 0 } else { failures + 1 };
             if !is_over {
-                held(&self.0).push(entry);
+                held(&self.state).push(entry);
             }
             if failures == FAILURES {
                 break;

@@ -43,6 +43,8 @@ mod postgres_table;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis;
 #[cfg(all(feature = "redis", feature = "conformance"))]
+mod redis_bodies;
+#[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis_cluster;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis_connection;
@@ -54,6 +56,8 @@ mod redis_eviction;
 mod redis_gone;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis_no_writes;
+#[cfg(all(feature = "redis", feature = "conformance"))]
+mod redis_patience;
 #[cfg(feature = "redis")]
 mod redis_rejected;
 #[cfg(all(feature = "redis", feature = "conformance"))]

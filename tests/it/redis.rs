@@ -89,6 +89,8 @@ async fn counted() -> (RedisServer, Proxy, RedisStore) {
     let store = RedisStore::open(&proxy.url()).unwrap();
     let app = app_with(store.clone(), |layer| layer.namespace("warm-up"));
     call(&app, "a", "/status/201").await;
+    // Bodies have a connection of their own.
+    call(&app, "b", "/bytes/5000").await;
     proxy.round_trips();
     (server, proxy, store)
 }

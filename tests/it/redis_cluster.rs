@@ -10,8 +10,8 @@ use tower_idempotency::{RedisStore, Store};
 
 use crate::support::redis::is_before_7;
 use crate::support::redis::traffic::{
-    Account, BACK, BOUND, IMPATIENT, RETENTION, Runtime, Traffic, answer, execute, kept, request, served,
-    stored,
+    Account, BACK, BOUND, IMPATIENT, PATIENT, RETENTION, Runtime, Traffic, answer, execute, kept, request,
+    served, stored,
 };
 use crate::support::redis::{Cluster, RedisServer, until};
 
@@ -35,9 +35,9 @@ fn the_store_keeps_the_contract_and_follows_the_slots() {
     the_rights_that_the_documentation_names_are_enough(&runtime, &cluster);
     a_slot_may_move_under_a_record(&runtime, &cluster, &store);
 
-    fails_over(&runtime, &mut cluster, &store, ("killed", BOUND), Cluster::kill_primary);
-    fails_over(&runtime, &mut cluster, &store, ("stopped", BOUND), Cluster::stop_primary);
-    fails_over(&runtime, &mut cluster, &store, ("by-command", BOUND), |cluster| cluster.failover());
+    fails_over(&runtime, &mut cluster, &store, ("killed", PATIENT), Cluster::kill_primary);
+    fails_over(&runtime, &mut cluster, &store, ("stopped", PATIENT), Cluster::stop_primary);
+    fails_over(&runtime, &mut cluster, &store, ("by-command", PATIENT), |cluster| cluster.failover());
     fails_over(&runtime, &mut cluster, &store, ("impatient", IMPATIENT), Cluster::stop_primary);
     one_server_is_enough_to_find_the_others(&runtime, &mut cluster);
     a_cluster_that_is_gone_leaves_nothing_behind(&runtime, &mut cluster, &store);

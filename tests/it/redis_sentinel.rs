@@ -12,7 +12,7 @@ use tower_idempotency::{RedisStore, Store};
 use crate::support::patiently;
 use crate::support::redis::fake::{Fake, fine};
 use crate::support::redis::traffic::{
-    Account, BACK, BOUND, IMPATIENT, Runtime, Traffic, execute, kept, request, served, stored,
+    Account, BACK, BOUND, IMPATIENT, PATIENT, Runtime, Traffic, execute, kept, request, served, stored,
 };
 use crate::support::redis::{SentinelGroup, is_before_7};
 
@@ -29,9 +29,9 @@ fn the_store_keeps_the_contract_and_follows_the_primary() {
 
     runtime.block_on(conformance::run(&store, Duration::from_millis(500)));
 
-    fails_over(&runtime, &mut group, &store, ("killed", BOUND), SentinelGroup::kill_primary);
-    fails_over(&runtime, &mut group, &store, ("stopped", BOUND), SentinelGroup::stop_primary);
-    fails_over(&runtime, &mut group, &store, ("by-command", BOUND), |group| group.failover());
+    fails_over(&runtime, &mut group, &store, ("killed", PATIENT), SentinelGroup::kill_primary);
+    fails_over(&runtime, &mut group, &store, ("stopped", PATIENT), SentinelGroup::stop_primary);
+    fails_over(&runtime, &mut group, &store, ("by-command", PATIENT), |group| group.failover());
     fails_over(&runtime, &mut group, &store, ("impatient", IMPATIENT), SentinelGroup::stop_primary);
     an_idle_connection_to_a_demoted_primary_is_left(&runtime, &mut group);
     a_server_that_is_named_and_is_no_primary_is_not_used(&runtime, &mut group);

@@ -104,10 +104,19 @@ async fn a_reservation_is_known_as_ones_own_and_so_is_the_answer_that_was_kept()
         let renewed = apart.losing_the_answer(async |store| store.renew(&lease).await.unwrap()).await;
         assert_eq!(renewed, Settlement::Applied);
         let kept = outcome(bytes);
+        connect_for_bodies(&apart.through).await;
         let complete = async |store: RedisStore| store.complete(&lease, &kept, RETENTION).await.unwrap();
         assert_eq!(apart.losing_the_answer(complete).await, Settlement::Applied);
         assert!(matches!(apart.standing().await.unwrap().state, State::Success(found) if found == kept));
     }
+}
+
+/// Bodies have a connection of their own, and its handshake has replies too.
+async fn connect_for_bodies(store: &RedisStore) {
+    let key = IdempotencyKey::parse(b"another").unwrap();
+    let key = StorageKey::derive(None, "unanswered", &Scope::anonymous(), &key);
+    let lease = acquired(store.reserve(&Reserve { key, ..request() }).await.unwrap());
+    assert_eq!(store.complete(&lease, &outcome(5000), RETENTION).await.unwrap(), Settlement::Applied);
 }
 
 #[tokio::test]

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use redis::Pipeline;
 use redis::aio::ConnectionLike;
 
 use super::super::record::{self, Stored};
-use super::super::{ErrorKind, Lease, Record, Settlement, State, Status, Store, StoreError, Token, millis};
+use super::super::{ErrorKind, Lease, Record, Settlement, State, Status, StoreError, Token, millis};
 use super::RedisStore;
-use super::error::{is_broken, store_error, write_error};
-use super::script::{self, Before, text};
+use super::error::{is_broken, write_error};
+use super::script::{self, text};
 use crate::outcome::Outcome;
 
 /// Answers up to this size, in bytes, stand in their record. The body of a larger one is written by itself, in the
@@ -27,7 +26,7 @@ const BODY_GRACE: Duration = Duration::from_mins(2);
 const LEAST_LIMIT: usize = 1 << 20;
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
-    /// Ends the attempt and keeps its answer.
+    /// Ends the attempt and stores its response.
     pub(super) async fn end(
         &self,
         status: Status,
@@ -47,17 +46,23 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         let apart = |pipeline: &mut Pipeline| {
             pipeline.cmd("SET").arg(&body_name).arg(body).arg("NX").arg("PX").arg(grace).ignore();
         };
-        let before: Option<Before<'_>> = if inline { None } else { Some(&apart) };
-        let names: [&[u8]; 2] = [&name, &body_name];
-        let names = if inline { &names[..1] } else { &names };
+        if inline {
+            return self.settle(&script::SETTLE, lease, &[&head, &ended, &ttl, b""]).await;
+        }
+        let mut turn = self.bodies.turn(body.len()).await?;
         let mut body_was_removed: &[u8] = b"";
         loop {
             let args: [&[u8]; 4] = [&head, &ended, &ttl, body_was_removed];
-            match script::SETTLE.run(&mut self.connection.clone(), before, names, &args).await {
+            let names: [&[u8]; 2] = [&name, &body_name];
+            match script::SETTLE.run(&mut turn.connection, Some(&apart), &names, &args).await {
                 Ok(0_u8) => return Ok(Settlement::LeaseLost),
                 Ok(1) => return Ok(Settlement::Applied),
                 Ok(_) => body_was_removed = b"1",
-                Err(error) if is_broken(&error) && body.len() >= LEAST_LIMIT && self.ping().await.is_ok() => {
+                Err(error)
+                    if is_broken(&error)
+                        && body.len() >= LEAST_LIMIT
+                        && redis::cmd("PING").exec_async(&mut turn.connection).await.is_ok() =>
+                {
                     return Err(StoreError::with_source(ErrorKind::Rejected, error));
                 }
                 Err(error) => return Err(write_error(error)),
@@ -71,11 +76,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         if missing == 0 {
             return Ok(record);
         }
-        let mut get = redis::cmd("GET");
-        get.arg(self.body_name(name, &record.token));
-        let body: Option<Vec<u8>> =
-            get.query_async(&mut self.connection.clone()).await.map_err(store_error)?;
-        let body = body.filter(|body| body.len() == missing).map(Bytes::from);
+        let body = self.bodies.read(self.body_name(name, &record.token), missing).await?;
+        let body = body.filter(|body| body.len() == missing);
         if body.is_none() {
             tracing::error!(
                 "the body of a kept answer is gone from Redis; is its maxmemory-policy noeviction?"
@@ -88,6 +90,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         };
         Ok(record)
     }
+
     /// The name of a body. It contains the token, so that a late writer cannot replace the
     /// winner's, and in braces the name of the record, so that both are in one slot of a cluster.
     fn body_name(&self, record: &[u8], token: &Token) -> Vec<u8> {

@@ -14,9 +14,8 @@ use redis::{ConnectionInfo, ErrorKind, RedisResult, ServerErrorKind, Value};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::unreached;
-use super::eviction::Eviction;
 use super::sentinel::like_address;
-use super::server::{PAUSE, Place, Server, timed_out};
+use super::server::{PAUSE, Place, Server, Setting};
 use super::slots::Slots;
 use crate::mutex::held;
 
@@ -27,12 +26,12 @@ pub(super) use commands::Commands;
 use commands::{Address, Refusal};
 use reading::Read;
 
-/// How long a command may take in all, on however many servers.
-const OVERALL: Duration = Duration::from_secs(1);
 /// How often a command is sent on, at a time.
 const HOPS: usize = 16;
 /// How long to wait for the rest of what a command needs, while its slot is on the move.
 const MOVING: Duration = Duration::from_millis(20);
+/// How long a server may take to be connected to before the map is read again.
+const REACH: Duration = Duration::from_millis(500);
 
 /// The servers of a cluster, shared by all clones.
 #[derive(Clone)]
@@ -41,7 +40,7 @@ pub(super) struct Cluster(Arc<Inner>);
 struct Inner {
     /// Never empty. How the first one is reached, every other one is too.
     seeds: Vec<ConnectionInfo>,
-    eviction: Arc<Eviction>,
+    setting: Setting,
     servers: Mutex<HashMap<Address, Server>>,
     /// In the order of the slots.
     map: Mutex<Arc<Vec<Slots>>>,
@@ -55,10 +54,10 @@ struct Inner {
 
 impl Cluster {
     /// Connects nowhere yet.
-    pub(super) fn new(seeds: Vec<ConnectionInfo>, eviction: Arc<Eviction>) -> Self {
+    pub(super) fn new(seeds: Vec<ConnectionInfo>, setting: Setting) -> Self {
         Self(Arc::new(Inner {
             seeds,
-            eviction,
+            setting,
             servers: Mutex::default(),
             map: Mutex::default(),
             in_doubt: Mutex::default(),
@@ -69,12 +68,12 @@ impl Cluster {
 
     /// Sends commands on one name to the server that has it.
     pub(super) async fn send(&self, commands: Commands<'_>) -> RedisResult<Vec<Value>> {
-        timeout(OVERALL, self.route(commands)).await.unwrap_or_else(|elapsed| Err(timed_out(elapsed)))
+        self.0.setting.in_time(self.route(commands)).await
     }
 
     async fn route(&self, commands: Commands<'_>) -> RedisResult<Vec<Value>> {
         let slot = commands.slot();
-        let mut to = self.owner(slot).await?;
+        let mut to = self.0.setting.to_reach(self.reach(slot)).await?;
         let mut asking = false;
         let mut hops = 0;
         while hops < HOPS {
@@ -113,6 +112,17 @@ impl Cluster {
             hops += 1;
         }
         Err((ErrorKind::Server(ServerErrorKind::TryAgain), "the slot did not come to rest").into())
+    }
+
+    /// Where a slot is, once a command can be sent there. While the server cannot be reached, the map
+    /// may come to name another one.
+    async fn reach(&self, slot: Option<u16>) -> RedisResult<Address> {
+        loop {
+            let owner = self.owner(slot).await?;
+            if let Ok(reached) = timeout(REACH, self.0.server(&owner).reach()).await {
+                return reached.map(|()| owner);
+            }
+        }
     }
 
     /// Where a slot is after a while, for one that is on the move or was sent on to nobody knows where.
@@ -174,7 +184,7 @@ impl Inner {
             let address = like_address(Some(like.addr()), address.host.clone(), address.port);
             like.clone().set_addr(address)
         });
-        let server = Server::new(Place::Fixed(info), Arc::clone(&self.eviction));
+        let server = Server::new(Place::Fixed(info), self.setting.clone());
         servers.insert(address.clone(), server.clone());
         server
     }

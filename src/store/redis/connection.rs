@@ -5,16 +5,22 @@ use std::sync::Arc;
 use redis::aio::ConnectionLike;
 use redis::{Cmd, Pipeline, RedisFuture, Value};
 
+use super::super::timeout::Timeout;
 use super::cluster::{Cluster, Commands};
 use super::eviction::Eviction;
-use super::server::{Place, Server};
+use super::server::{Place, Server, Setting};
 use super::url::Target;
 
-/// The connection that the store makes for itself: to one server, to the primary that sentinels name, or to a cluster.
+/// The connection that the store makes for itself: to one server, to the primary that sentinels
+/// name, or to a cluster.
 ///
-/// Its clones share it. It is made when it is first needed, and again after it was lost; it speaks RESP3.
+/// Its clones share it. It is made when it is first needed, and again after it was lost. A command
+/// may take as long as the layer's [store timeout](crate::IdempotencyLayer::store_timeout).
 #[derive(Clone)]
-pub struct Connection(Reach);
+pub struct Connection {
+    reach: Reach,
+    target: Arc<Target>,
+}
 
 #[derive(Clone)]
 enum Reach {
@@ -23,21 +29,32 @@ enum Reach {
 }
 
 impl Connection {
-    /// Connects nowhere yet.
-    pub(super) fn to(target: Target) -> Self {
-        let eviction = Arc::<Eviction>::default();
-        Self(match target {
-            Target::Server(info) => Reach::Server(Server::new(Place::Fixed(info), eviction)),
-            Target::Sentinel(sentinels) => Reach::Server(Server::new(Place::Primary(sentinels), eviction)),
-            Target::Cluster(seeds) => Reach::Cluster(Cluster::new(seeds, eviction)),
-        })
+    /// Two connections to the same servers. They connect nowhere yet.
+    pub(super) fn pair(target: Target, timeout: &Timeout) -> [Self; 2] {
+        let setting = Setting { timeout: timeout.clone(), eviction: Arc::<Eviction>::default() };
+        let target = Arc::new(target);
+        [(); 2].map(|()| Self { reach: Reach::to(&target, setting.clone()), target: Arc::clone(&target) })
+    }
+
+    pub(super) fn target(&self) -> &Target {
+        &self.target
+    }
+}
+
+impl Reach {
+    fn to(target: &Target, setting: Setting) -> Self {
+        match target.clone() {
+            Target::Server(info) => Self::Server(Server::new(Place::Fixed(info), setting)),
+            Target::Sentinel(sentinels) => Self::Server(Server::new(Place::Primary(sentinels), setting)),
+            Target::Cluster(seeds) => Self::Cluster(Cluster::new(seeds, setting)),
+        }
     }
 }
 
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
-            match &self.0 {
+            match &self.reach {
                 Reach::Server(server) => server.one(command).await,
                 Reach::Cluster(cluster) => {
                     let mut answers = cluster.send(Commands::One(command)).await?;
@@ -54,7 +71,7 @@ impl ConnectionLike for Connection {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
-            match &self.0 {
+            match &self.reach {
                 Reach::Server(server) => server.many(pipeline, offset, count).await,
                 Reach::Cluster(cluster) => cluster.send(Commands::Many(pipeline, offset, count)).await,
             }
@@ -62,7 +79,7 @@ impl ConnectionLike for Connection {
     }
 
     fn get_db(&self) -> i64 {
-        match &self.0 {
+        match &self.reach {
             Reach::Server(server) => server.db(),
             Reach::Cluster(_) => 0,
         }

@@ -3,9 +3,11 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use redis::ErrorKind;
 use redis::aio::MultiplexedConnection;
+use tokio::time::timeout;
 
 use crate::mutex::held;
 
@@ -17,14 +19,19 @@ pub(super) struct Eviction {
 }
 
 impl Eviction {
-    /// Looks at the server behind a new connection, beside the commands that the connection was made for.
-    pub(super) fn look(self: &Arc<Self>, address: String, connection: MultiplexedConnection) {
+    /// Looks at the server behind a new connection, beside the commands that the connection was
+    /// made for. The server may take as long as `bound`.
+    pub(super) fn look(
+        self: &Arc<Self>,
+        address: String,
+        connection: MultiplexedConnection,
+        bound: Duration,
+    ) {
         if held(&self.seen).contains(&address) {
             return;
         }
         let eviction = Arc::clone(self);
-        // Its end is that of one command: an answer, or the time that a server has for one.
-        tokio::spawn(async move { eviction.ask(address, connection).await });
+        tokio::spawn(async move { timeout(bound, eviction.ask(address, connection)).await });
     }
 
     async fn ask(&self, address: String, mut connection: MultiplexedConnection) {

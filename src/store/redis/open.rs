@@ -1,25 +1,62 @@
 //! The ways to open a store.
 
-use ::redis::{IntoConnectionInfo, RedisConnectionInfo};
+use std::sync::Arc;
+
+use ::redis::{IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
 use super::super::StoreError;
+use super::super::timeout::Timeout;
 use super::error::store_error;
 use super::url::Target;
-use super::{Connection, RedisStore};
+use super::{Bodies, Connection, RedisStore};
+
+impl<C: Clone> RedisStore<C> {
+    /// Uses a connection of the caller's own, whose settings then rule how faults show: a multiplexed connection does
+    /// not come back after it was lost, and a `ConnectionManager` with its defaults waits for seconds while the
+    /// server is down.
+    ///
+    /// Large bodies pass through this connection too, so a small command may wait behind one. A store that was
+    /// [opened](RedisStore::open) has a second connection for them.
+    pub fn with_connection(connection: C) -> Self {
+        Self::on(connection.clone(), connection, Timeout::default())
+    }
+}
+
+impl<C> RedisStore<C> {
+    fn on(connection: C, bodies: C, timeout: Timeout) -> Self {
+        Self {
+            connection,
+            bodies: Bodies::on(bodies, timeout.clone()),
+            prefix: Arc::from("idempotency:"),
+            before_7: Arc::default(),
+            unanswered: Arc::new(timeout.clone().into()),
+            timeout,
+        }
+    }
+}
 
 impl RedisStore {
     /// Opens a store on one server, on a group of servers under Sentinel, or on a cluster:
     ///
     /// ```text
-    /// redis://[user:password@]host:port[/db]
-    /// redis+sentinel://[user:password@]host:port,host:port[,…]/name[/db]
-    /// redis+cluster://[user:password@]host:port[,host:port…]
+    /// redis://[user:password@]host:port[/db][?protocol=resp2]
+    /// redis+sentinel://[user:password@]host:port,host:port[,…]/name[/db][?protocol=resp2]
+    /// redis+cluster://[user:password@]host:port[,host:port…][?protocol=resp2]
     /// ```
     ///
-    /// The connection is made with the first operation and comes back by itself: to the server, to whichever one the
-    /// sentinels then name as the primary, to the servers that then have the slots. While a server is down,
-    /// operations fail as soon as it is known to be, and while it is silent, within a second or so; the layer's store
-    /// timeout holds in any case.
+    /// There are two connections to each server: one for large bodies, and one for all else, which
+    /// never waits behind a body. They are made when they are first needed and come back by
+    /// themselves: to the server, to whichever one the sentinels then name as the primary, to the
+    /// servers that then have the slots.
+    ///
+    /// While a server is down, operations fail as soon as it is known to be. While it is slow or
+    /// silent, they fail after the layer's
+    /// [store timeout](crate::IdempotencyLayer::store_timeout), or after 2 s without a layer.
+    /// A server that has said nothing for a second gets a new connection; the commands that wait on
+    /// the old one go on waiting.
+    ///
+    /// The protocol is RESP3, unless the URL says `?protocol=resp2`, for servers and proxies that do
+    /// not know it.
     ///
     /// A URL with sentinels lists these; the name is the one that they know the group by, and the credentials are for
     /// the servers. For sentinels that want credentials too there is [`sentinel`](Self::sentinel). A URL of a cluster
@@ -53,9 +90,10 @@ impl RedisStore {
     /// the credentials that the sentinel itself wants. `server` is what the servers want: credentials, and the number
     /// of a database. They are reached with TLS if the first sentinel is.
     ///
-    /// The sentinels are asked each time that a connection is made. The address that a majority of them names counts;
-    /// if there is no majority within 400 ms, the one that was named most often. The server must itself say that it is
-    /// the primary.
+    /// The sentinels are asked each time that a connection is made, and again every half a second while
+    /// that takes. The address that a majority of them names counts. If there is no majority within
+    /// 400 ms, the one that was named most often counts, or the first that is named after that. The
+    /// server must itself say that it is the primary.
     ///
     /// They are not asked while a connection stands. A primary that is cut off from the sentinels and its replicas,
     /// but not from this process, goes on being used while another one is elected, and what it was told is lost when
@@ -82,7 +120,7 @@ impl RedisStore {
     ) -> Result<Self, StoreError> {
         let sentinels: Result<Vec<_>, _> =
             sentinels.into_iter().map(IntoConnectionInfo::into_connection_info).collect();
-        Target::sentinel(sentinels.map_err(store_error)?, name, server).map(Self::to)
+        Target::sentinel(sentinels.map_err(store_error)?, name, server).map(Self::by_default)
     }
 
     /// Opens a store on a cluster, some servers of which are known.
@@ -105,10 +143,28 @@ impl RedisStore {
     pub fn cluster<S: IntoConnectionInfo>(servers: impl IntoIterator<Item = S>) -> Result<Self, StoreError> {
         let servers: Result<Vec<_>, _> =
             servers.into_iter().map(IntoConnectionInfo::into_connection_info).collect();
-        Target::cluster(servers.map_err(store_error)?).map(Self::to)
+        Target::cluster(servers.map_err(store_error)?).map(Self::by_default)
+    }
+
+    /// Sets the version of the protocol that the servers are spoken to in. Default: what the URL
+    /// that was [opened](Self::open) says, else RESP3.
+    ///
+    /// This is for servers and proxies that do not know RESP3, behind [`sentinel`](Self::sentinel) or
+    /// [`cluster`](Self::cluster): what these are given does not tell RESP2 from a protocol that was
+    /// not set, so they use RESP3. Sentinels themselves are asked as their own URLs say.
+    #[must_use]
+    pub fn protocol(self, protocol: ProtocolVersion) -> Self {
+        let target = self.connection.target().clone().speaking(protocol);
+        Self { prefix: self.prefix, ..Self::to(target) }
+    }
+
+    fn by_default(target: Target) -> Self {
+        Self::to(target.speaking(ProtocolVersion::RESP3))
     }
 
     fn to(target: Target) -> Self {
-        Self::with_connection(Connection::to(target))
+        let timeout = Timeout::default();
+        let [records, bodies] = Connection::pair(target, &timeout);
+        Self::on(records, bodies, timeout)
     }
 }

@@ -9,12 +9,13 @@ use redis::{
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::server::{tcp_settings, timed_out};
+use super::server::tcp_settings;
 
-/// How long the sentinels may take to answer, connecting to them included.
-const ANSWER: Duration = Duration::from_millis(400);
+/// How long a majority is waited for.
+const MAJORITY: Duration = Duration::from_millis(400);
 
 /// The sentinels that watch over one group of servers.
+#[derive(Clone)]
 pub(super) struct Sentinels {
     watching: Vec<ConnectionInfo>,
     group: String,
@@ -27,7 +28,12 @@ type Address = (String, u16);
 impl Sentinels {
     /// There must be one at least.
     pub(super) fn new(sentinels: Vec<ConnectionInfo>, group: String, settings: RedisConnectionInfo) -> Self {
-        Self { watching: sentinels, group, settings: settings.set_protocol(ProtocolVersion::RESP3) }
+        Self { watching: sentinels, group, settings }
+    }
+
+    /// The same group, and this version of the protocol for its servers.
+    pub(super) fn speaking(self, protocol: ProtocolVersion) -> Self {
+        Self { settings: self.settings.set_protocol(protocol), ..self }
     }
 
     #[cfg(test)]
@@ -49,30 +55,19 @@ impl Sentinels {
         self.settings.db()
     }
 
-    /// Asks all sentinels at once. The address that a majority of them names counts as soon as it is one; without a
-    /// majority in time, the one that most of those who answered have named.
+    /// Asks all sentinels at once. The address that a majority of them names counts as soon as it is
+    /// one. Without a majority in time, the one that was named most often counts, or the first that
+    /// is named. The caller limits the time.
     pub(super) async fn primary(&self) -> RedisResult<ConnectionInfo> {
         let mut asked = JoinSet::new();
         for sentinel in &self.watching {
             asked.spawn(ask(sentinel.clone(), self.group.clone()));
         }
         let mut votes = Votes::default();
-        let counted = timeout(ANSWER, async {
-            while let Some(answer) = asked.join_next().await {
-                match answer {
-                    Ok(Ok(Some(address))) => {
-                        if votes.count(address) * 2 > self.watching.len() {
-                            break;
-                        }
-                    }
-                    Ok(Ok(None)) => votes.failure = Some(unknown()),
-                    Ok(Err(error)) => votes.failure = Some(error),
-                    Err(_) => {}
-                }
-            }
-        });
-        if let Err(elapsed) = counted.await {
-            votes.failure.get_or_insert(timed_out(elapsed));
+        let majority = self.watching.len() / 2 + 1;
+        let _ = timeout(MAJORITY, votes.count_until(majority, &mut asked)).await;
+        if votes.named.is_empty() {
+            votes.count_until(1, &mut asked).await;
         }
         let (host, port) = votes.winner()?;
         let like = self.watching.first().map(ConnectionInfo::addr);
@@ -88,6 +83,22 @@ struct Votes {
 }
 
 impl Votes {
+    /// Counts votes until one address has so many, or all sentinels have replied.
+    async fn count_until(&mut self, enough: usize, asked: &mut JoinSet<RedisResult<Option<Address>>>) {
+        while let Some(reply) = asked.join_next().await {
+            match reply {
+                Ok(Ok(Some(address))) => {
+                    if self.count(address) >= enough {
+                        return;
+                    }
+                }
+                Ok(Ok(None)) => self.failure = Some(unknown()),
+                Ok(Err(error)) => self.failure = Some(error),
+                Err(_) => {}
+            }
+        }
+    }
+
     /// Counts one more vote, and tells how many there are now for the same address.
     fn count(&mut self, address: Address) -> usize {
         if let Some((_, votes)) = self.named.iter_mut().find(|(named, _)| *named == address) {
@@ -109,8 +120,8 @@ fn unknown() -> RedisError {
 }
 
 async fn ask(sentinel: ConnectionInfo, group: String) -> RedisResult<Option<Address>> {
-    let config =
-        AsyncConnectionConfig::new().set_connection_timeout(Some(ANSWER)).set_response_timeout(Some(ANSWER));
+    // Who asks sets the limit.
+    let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
     let mut connection = Client::open(sentinel.set_tcp_settings(tcp_settings()))?
         .get_multiplexed_async_connection_with_config(&config)
         .await?;

@@ -2,7 +2,7 @@
 //!
 //! The driver's own manager is made for programs that would rather wait than fail: with its defaults a call to a server
 //! that is down takes 9.5 s. Here such a call fails as soon as the one attempt to connect has failed, and the first call
-//! after a short pause makes the next attempt.
+//! after a short pause makes the next attempt. A server that is slow or silent has as long as the callers wait.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,12 +10,14 @@ use std::time::Duration;
 use redis::{Cmd, ConnectionInfo, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::time::{Instant, timeout};
 
+use super::super::timeout::Timeout;
 use super::error::{is_broken, unreached};
 use super::eviction::Eviction;
 use super::script_error::unwrapped;
 use super::sentinel::Sentinels;
 use crate::mutex::held;
 
+mod connecting;
 mod link;
 mod silence;
 
@@ -23,9 +25,8 @@ use link::Link;
 pub(super) use link::tcp_settings;
 pub(super) use silence::Silence;
 
-/// How long it may take to connect, the handshake included.
-const CONNECT: Duration = Duration::from_millis(500);
-/// How long a server that was sent commands may say nothing at all before the connection to it is given up.
+/// How long a server that was sent commands may say nothing at all before the next command gets a
+/// new connection. The commands that wait on the old one go on waiting.
 const SILENCE: Duration = Duration::from_secs(1);
 /// How long after a failure the next attempt to connect waits; calls in between fail as the last one did.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
@@ -40,12 +41,39 @@ pub(super) struct Server(Arc<Inner>);
 
 struct Inner {
     place: Place,
-    eviction: Arc<Eviction>,
+    setting: Setting,
     link: Mutex<Option<Arc<Link>>>,
     /// When the connection last failed, and how.
     failure: Mutex<Option<(Instant, RedisError)>>,
     /// Held by the one attempt to connect.
     connecting: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// What all connections of a store have in common.
+#[derive(Clone)]
+pub(super) struct Setting {
+    /// How long the callers wait.
+    pub(super) timeout: Timeout,
+    pub(super) eviction: Arc<Eviction>,
+}
+
+impl Setting {
+    /// Runs what must be over when the callers wait no longer.
+    pub(super) async fn in_time<T>(&self, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+        within(self.timeout.get(), work).await
+    }
+
+    /// Runs what comes before anything is sent. It ends shortly before the callers wait no longer, so
+    /// that they hear that nothing was sent.
+    pub(super) async fn to_reach<T>(&self, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+        let timeout = self.timeout.get();
+        within(timeout - timeout / 16, work).await.map_err(unreached)
+    }
+}
+
+pub(super) async fn within<T>(bound: Duration, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    let elapsed = |elapsed| Err(std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed).into());
+    timeout(bound, work).await.unwrap_or_else(elapsed)
 }
 
 /// Where the server is found.
@@ -58,10 +86,10 @@ pub(super) enum Place {
 
 impl Server {
     /// Connects nowhere yet.
-    pub(super) fn new(place: Place, eviction: Arc<Eviction>) -> Self {
+    pub(super) fn new(place: Place, setting: Setting) -> Self {
         Self(Arc::new(Inner {
             place,
-            eviction,
+            setting,
             link: Mutex::default(),
             failure: Mutex::default(),
             connecting: Arc::default(),
@@ -69,10 +97,13 @@ impl Server {
     }
 
     pub(super) async fn one(&self, command: &Cmd) -> RedisResult<Value> {
-        let link = self.link_for_command().await?;
-        let answer = link.connection.clone().send_packed_command(command).await.map(unwrapped);
-        self.heed(&link, answer.as_ref().map(std::iter::once));
-        answer
+        let send = async {
+            let link = self.link_for_command().await?;
+            let answer = link.connection.clone().send_packed_command(command).await.map(unwrapped);
+            self.heed(&link, answer.as_ref().map(std::iter::once));
+            answer
+        };
+        self.0.setting.in_time(send).await
     }
 
     pub(super) async fn many(
@@ -81,11 +112,19 @@ impl Server {
         offset: usize,
         count: usize,
     ) -> RedisResult<Vec<Value>> {
-        let link = self.link_for_command().await?;
-        let answers = link.connection.clone().send_packed_commands(pipeline, offset, count).await;
-        let answer = answers.map(|answers| answers.into_iter().map(unwrapped).collect::<Vec<_>>());
-        self.heed(&link, answer.as_ref());
-        answer
+        let send = async {
+            let link = self.link_for_command().await?;
+            let answers = link.connection.clone().send_packed_commands(pipeline, offset, count).await;
+            let answer = answers.map(|answers| answers.into_iter().map(unwrapped).collect::<Vec<_>>());
+            self.heed(&link, answer.as_ref());
+            answer
+        };
+        self.0.setting.in_time(send).await
+    }
+
+    /// Returns when a command can be sent, or it is known that none can.
+    pub(super) async fn reach(&self) -> RedisResult<()> {
+        self.sound_link().await.map(drop)
     }
 
     /// The number of the database in use.
@@ -128,38 +167,17 @@ impl Server {
         attempt.await.unwrap_or_else(|ended| Err(unreached(std::io::Error::other(ended).into())))
     }
 
-    async fn connect(&self) -> RedisResult<Arc<Link>> {
-        let (link, address) = match &self.0.place {
-            Place::Fixed(info) => (bounded(self.connect_to(info)).await?, info.addr().to_string()),
-            Place::Primary(sentinels) => {
-                let info = sentinels.primary().await?;
-                let connected = async {
-                    let link = self.connect_to(&info).await?;
-                    link.confirm_primary().await?;
-                    Ok(link)
-                };
-                (bounded(connected).await?, info.addr().to_string())
-            }
-        };
-        *held(&self.0.link) = Some(Arc::clone(&link));
-        self.0.eviction.look(address, link.connection.clone());
+    /// The connection for one more command.
+    async fn link_for_command(&self) -> RedisResult<Arc<Link>> {
+        let link = self.0.setting.to_reach(self.sound_link()).await?;
+        link.silence.command();
         Ok(link)
     }
 
-    async fn connect_to(&self, info: &ConnectionInfo) -> RedisResult<Arc<Link>> {
-        let inner = Arc::downgrade(&self.0);
-        let lost = move |link: &Arc<Link>| {
-            if let Some(inner) = inner.upgrade() {
-                inner.give_up(link);
-            }
-        };
-        Link::open(info, lost).await
-    }
-
-    /// The connection for one more command, unless it is one that does not answer any more.
-    async fn link_for_command(&self) -> RedisResult<Arc<Link>> {
+    /// The connection as it stands, unless the server behind it has been silent for too long.
+    async fn sound_link(&self) -> RedisResult<Arc<Link>> {
         let link = self.link().await?;
-        if link.silence.command() < SILENCE {
+        if link.silence.lasts() < SILENCE {
             return Ok(link);
         }
         self.0.give_up(&link);
@@ -218,17 +236,9 @@ impl Inner {
     }
 }
 
-async fn bounded<T>(connecting: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-    timeout(CONNECT, connecting).await.unwrap_or_else(|elapsed| Err(timed_out(elapsed)))
-}
-
 /// How long the next attempt to connect waits after one that failed like this.
 fn pause_after(error: &RedisError) -> Duration {
     let rejected = error.kind() == ErrorKind::AuthenticationFailed
         || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"));
     if rejected { REJECTED } else { PAUSE }
-}
-
-pub(super) fn timed_out(elapsed: tokio::time::error::Elapsed) -> RedisError {
-    std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed).into()
 }

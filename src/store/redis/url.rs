@@ -9,6 +9,7 @@ use super::error::store_error;
 use super::sentinel::Sentinels;
 
 /// Where the records are.
+#[derive(Clone)]
 pub(super) enum Target {
     Server(ConnectionInfo),
     Sentinel(Sentinels),
@@ -17,7 +18,8 @@ pub(super) enum Target {
 }
 
 impl Target {
-    /// Reads a URL of one server, or of a list of them.
+    /// Reads a URL of one server, or of a list of them. RESP3 is used unless the URL says which
+    /// protocol: with it, a server's messages and its replies are two different things.
     pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
         let (scheme, rest) = url.split_once("://").unwrap_or((url, ""));
         let Some((scheme, kind)) = scheme.split_once('+') else {
@@ -32,15 +34,33 @@ impl Target {
             return Self::server(url);
         }
         let list = List::parse(scheme, rest)?;
-        match kind {
+        let target = match kind {
             "sentinel" => list.sentinel(),
             "cluster" => list.cluster(),
             _ => Err(wrong("what follows the `+` is neither `sentinel` nor `cluster` nor `unix`")),
-        }
+        };
+        target.map(|target| target.speaking(list.protocol))
     }
 
     fn server(url: &str) -> Result<Self, StoreError> {
-        url.into_connection_info().map(resp3).map(Self::Server).map_err(store_error)
+        let target = url.into_connection_info().map(Self::Server).map_err(store_error)?;
+        // What the driver reads does not tell RESP2 from a URL that says nothing.
+        let query = url.split_once('?').map_or("", |(_, query)| query);
+        let is_said = query.split('&').any(|pair| pair.starts_with("protocol="));
+        Ok(if is_said { target } else { target.speaking(ProtocolVersion::RESP3) })
+    }
+
+    /// The same servers, and this version of the protocol.
+    pub(super) fn speaking(self, protocol: ProtocolVersion) -> Self {
+        let speaking = |info: ConnectionInfo| {
+            let settings = info.redis_settings().clone().set_protocol(protocol);
+            info.set_redis_settings(settings)
+        };
+        match self {
+            Self::Server(info) => Self::Server(speaking(info)),
+            Self::Sentinel(sentinels) => Self::Sentinel(sentinels.speaking(protocol)),
+            Self::Cluster(seeds) => Self::Cluster(seeds.into_iter().map(speaking).collect()),
+        }
     }
 
     /// The primary that sentinels name for a group.
@@ -66,23 +86,18 @@ impl Target {
         if servers.iter().any(|server| server.redis_settings().db() != 0) {
             return Err(wrong("a cluster has no database but 0"));
         }
-        Ok(Self::Cluster(servers.into_iter().map(resp3).collect()))
+        Ok(Self::Cluster(servers))
     }
 }
 
-/// RESP3 makes the server's messages and the answers to commands two different things.
-fn resp3(info: ConnectionInfo) -> ConnectionInfo {
-    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-    info.set_redis_settings(settings)
-}
-
-/// `[user:password@]host:port,host:port[/path]`
+/// `[user:password@]host:port,host:port[/path][?protocol=…]`
 struct List<'a> {
     scheme: &'a str,
     /// With the `@` that ends it.
     credentials: &'a str,
     hosts: Vec<&'a str>,
     path: Vec<&'a str>,
+    protocol: ProtocolVersion,
 }
 
 impl<'a> List<'a> {
@@ -90,8 +105,16 @@ impl<'a> List<'a> {
         if matches!(scheme, "rediss" | "valkeys") && "rediss://localhost".into_connection_info().is_err() {
             return Err(wrong("TLS needs one of the TLS features of the crate `redis`"));
         }
+        let (rest, protocol) = match rest.split_once("?protocol=") {
+            None => (rest, ProtocolVersion::RESP3),
+            Some((rest, "resp2" | "2")) => (rest, ProtocolVersion::RESP2),
+            Some((rest, "resp3" | "3")) => (rest, ProtocolVersion::RESP3),
+            Some(_) => return Err(wrong("the protocol is neither `resp2` nor `resp3`")),
+        };
         if rest.contains(['?', '#']) {
-            return Err(wrong("a `?` or `#` has no meaning here; in a password it is written %3F or %23"));
+            return Err(wrong(
+                "only `?protocol=` has a meaning here; in a password, `?` and `#` are written %3F and %23",
+            ));
         }
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         if path.contains('@') {
@@ -99,7 +122,7 @@ impl<'a> List<'a> {
         }
         let (credentials, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
         let path = if path.is_empty() { Vec::new() } else { path.split('/').collect() };
-        Ok(Self { scheme, credentials, hosts: hosts.split(',').collect(), path })
+        Ok(Self { scheme, credentials, hosts: hosts.split(',').collect(), path, protocol })
     }
 
     fn servers(&self, credentials: &str, port: u16) -> Result<Vec<ConnectionInfo>, StoreError> {

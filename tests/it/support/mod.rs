@@ -19,6 +19,10 @@ mod client;
 mod log;
 #[cfg(all(feature = "client", feature = "redis"))]
 pub(crate) mod lossy;
+#[cfg(all(feature = "redis", feature = "conformance"))]
+// A benchmark uses the rest of it.
+#[allow(dead_code)]
+pub(crate) mod narrow;
 #[cfg(feature = "redis")]
 pub(crate) mod pair;
 #[cfg(all(feature = "postgres", feature = "conformance"))]

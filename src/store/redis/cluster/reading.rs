@@ -8,13 +8,13 @@ use redis::{Cmd, ErrorKind, RedisError, RedisResult};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::super::server::timed_out;
+use super::super::server::within;
 use super::super::slots::{self, Slots};
 use super::Inner;
 use super::commands::Address;
 use crate::mutex::held;
 
-/// How long the servers may take to tell which slots they have.
+/// How long the servers may take to tell which slots they have before they are asked again.
 const READ: Duration = Duration::from_millis(500);
 /// How long some may take before others are asked too.
 const TURN: Duration = Duration::from_millis(150);
@@ -29,11 +29,21 @@ impl Inner {
     /// asked: one that is there may have been reset, or never have been in the cluster.
     pub(super) async fn read(&self) -> RedisResult<()> {
         let mut asked = JoinSet::new();
-        let read = timeout(READ, self.ask_in_turn(&mut asked)).await;
+        let read = within(self.setting.timeout.get(), self.ask_until_told(&mut asked)).await;
         // To cut those off who were not heard yet would leave their servers without a caller for their answer.
         asked.detach_all();
-        self.adopt(read.unwrap_or_else(|elapsed| Err(timed_out(elapsed)))?);
+        self.adopt(read?);
         Ok(())
+    }
+
+    /// A server that is slow has as long as the callers wait. One that is asked again may by then have
+    /// a new connection.
+    async fn ask_until_told(&self, asked: &mut JoinSet<RedisResult<Vec<Slots>>>) -> RedisResult<Vec<Slots>> {
+        loop {
+            if let Ok(told) = timeout(READ, self.ask_in_turn(asked)).await {
+                return told;
+            }
+        }
     }
 
     async fn ask_in_turn(&self, asked: &mut JoinSet<RedisResult<Vec<Slots>>>) -> RedisResult<Vec<Slots>> {

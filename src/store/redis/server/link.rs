@@ -18,8 +18,6 @@ use tokio::task::JoinSet;
 use super::super::coalesce::Coalesce;
 use super::Silence;
 
-/// How long the server may take to answer a command.
-const RESPOND: Duration = Duration::from_millis(500);
 /// What was sent and is not acknowledged for this long was sent to nobody.
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
@@ -38,7 +36,9 @@ impl Link {
         lost: impl FnOnce(&Arc<Self>) + Send + 'static,
     ) -> RedisResult<Arc<Self>> {
         let config = AsyncConnectionConfig::new()
-            .set_response_timeout(Some(RESPOND))
+            // The callers set the limits.
+            .set_connection_timeout(None)
+            .set_response_timeout(None)
             // As many commands as requests may be under way; at the default of 50 they would wait for one another.
             .set_pipeline_buffer_size(4096);
         let silence = Arc::<Silence>::default();

@@ -12,9 +12,9 @@ use crate::mutex::held;
 pub(in super::super) struct Silence(Mutex<Option<Instant>>);
 
 impl Silence {
-    /// Notes that a command is about to be sent; tells how long the server has been silent.
-    pub(super) fn command(&self) -> Duration {
-        held(&self.0).get_or_insert_with(Instant::now).elapsed()
+    /// Notes that a command is about to be sent.
+    pub(super) fn command(&self) {
+        held(&self.0).get_or_insert_with(Instant::now);
     }
 
     /// Notes that the server has said something.

@@ -73,6 +73,38 @@ fn a_cluster_is_a_list_of_servers_with_the_same_credentials() {
 }
 
 #[test]
+fn the_protocol_is_resp3_unless_the_url_says_another() {
+    let protocol = |url: &str| match Target::parse(url) {
+        Ok(Target::Server(info)) => info.redis_settings().protocol(),
+        Ok(Target::Cluster(servers)) => servers[0].redis_settings().protocol(),
+        Ok(Target::Sentinel(sentinels)) => sentinels.settings().protocol(),
+        Err(error) => panic!("{url}: {error:?}"),
+    };
+    let urls = [
+        "redis://127.0.0.1",
+        "redis://127.0.0.1/3",
+        #[cfg(unix)]
+        "unix:///run/redis.sock",
+        "redis+cluster://10.0.0.1:7000,10.0.0.2",
+        "redis+sentinel://me:secret@10.0.0.1/orders/2",
+    ];
+    for url in urls {
+        assert_eq!(protocol(url), ProtocolVersion::RESP3, "{url}");
+        for (said, read) in [
+            ("resp2", ProtocolVersion::RESP2),
+            ("2", ProtocolVersion::RESP2),
+            ("resp3", ProtocolVersion::RESP3),
+            ("3", ProtocolVersion::RESP3),
+        ] {
+            assert_eq!(protocol(&format!("{url}?protocol={said}")), read, "{url} {said}");
+        }
+        assert!(!refused(&format!("{url}?protocol=hunter2")).is_empty());
+    }
+    #[cfg(unix)]
+    assert_eq!(protocol("redis+unix:///run/redis.sock?db=3&protocol=resp2"), ProtocolVersion::RESP2);
+}
+
+#[test]
 fn credentials_in_a_url_of_sentinels_are_for_the_servers() {
     let found = sentinel("redis+sentinel://me:secret@10.0.0.1,10.0.0.2:5000/orders/2");
     assert_eq!(addresses(found.sentinels()), ["10.0.0.1:26379", "10.0.0.2:5000"]);
@@ -104,6 +136,8 @@ fn a_wrong_url_is_refused_with_a_reason_and_without_its_password() {
         ("redis+cluster://:hunter2@10.0.0.1:7000/1", "database"),
         ("redis+cluster://:hunter2@10.0.0.1:7000/orders", "database"),
         ("redis+cluster://:hunter2@10.0.0.1:7000?a=b", "`?`"),
+        ("redis+cluster://:hunter2@10.0.0.1:7000?a=b?protocol=resp2", "`?`"),
+        ("redis+cluster://:hunter2@10.0.0.1:7000?protocol=resp4", "neither `resp2`"),
         ("redis+cluster://me:hunter/2@10.0.0.1:7000", "`/`"),
         ("redis+cluster://me:hunter?2@10.0.0.1:7000", "`?`"),
         ("redis+sentinel://:hunter2@10.0.0.1:7000", "name"),

@@ -13,9 +13,11 @@ use tower_idempotency::{Fingerprint, IdempotencyKey, KeptBody, Outcome, RedisSto
 
 /// As long as any of the tests takes.
 pub(crate) const RETENTION: Duration = Duration::from_mins(10);
-/// How long an operation may take, whatever happens: a second by itself, and as much for a machine that has much else
-/// to do.
-pub(crate) const BOUND: Duration = Duration::from_secs(2);
+/// How long callers wait for an operation: the store timeout of a layer, unless it is set.
+pub(crate) const PATIENT: Duration = Duration::from_secs(2);
+/// How long an operation may take, whatever happens: the time that its callers wait, and as much for
+/// a machine that has much else to do.
+pub(crate) const BOUND: Duration = Duration::from_secs(4);
 /// A store timeout that is shorter than what the connection itself gives a server for its answer.
 pub(crate) const IMPATIENT: Duration = Duration::from_millis(150);
 /// How long it may take to be back once the servers are.

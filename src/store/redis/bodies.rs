@@ -1,0 +1,104 @@
+//! Large bodies, apart from the small commands.
+//!
+//! On one connection a small command waits until each body before it has passed. So large bodies
+//! have a connection of their own, and only so many bytes of them are in transfer at a time: two
+//! connections may share one network link, and a body that no caller waits for any more must not
+//! take its time.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use redis::RedisResult;
+use redis::aio::ConnectionLike;
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+use super::super::timeout::Timeout;
+use super::super::{ErrorKind, StoreError};
+use super::error::store_error;
+use crate::mutex::held;
+
+/// How many KiB may be in transfer at a time. A larger body passes alone.
+const IN_TRANSFER: u32 = 4 << 10;
+
+/// The connection for large bodies. Its clones share it, and what is in transfer.
+#[derive(Clone)]
+pub(super) struct Bodies<C> {
+    connection: C,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    capacity: Semaphore,
+    /// The bodies that are being read. A body never changes, so one read serves all callers.
+    reads: Mutex<HashMap<Vec<u8>, Arc<OnceCell<Bytes>>>>,
+    timeout: Timeout,
+}
+
+/// The part of the connection that one transfer has.
+pub(super) struct Turn<'a, C> {
+    pub(super) connection: C,
+    _capacity: SemaphorePermit<'a>,
+}
+
+impl<C> Bodies<C> {
+    pub(super) fn on(connection: C, timeout: Timeout) -> Self {
+        let capacity = Semaphore::new(IN_TRANSFER as usize);
+        Self { connection, shared: Arc::new(Shared { capacity, reads: Mutex::default(), timeout }) }
+    }
+}
+
+impl<C: ConnectionLike + Clone + Send + Sync> Bodies<C> {
+    /// Waits until a body of this size may pass.
+    pub(super) async fn turn(&self, bytes: usize) -> Result<Turn<'_, C>, StoreError> {
+        let size = u32::try_from(bytes.div_ceil(1024)).unwrap_or(IN_TRANSFER).clamp(1, IN_TRANSFER);
+        let capacity = timeout(self.shared.timeout.get(), self.shared.capacity.acquire_many(size));
+        match capacity.await {
+            Ok(Ok(capacity)) => Ok(Turn { connection: self.connection.clone(), _capacity: capacity }),
+            Ok(Err(closed)) => Err(StoreError::with_source(ErrorKind::Unavailable, closed)),
+            Err(elapsed) => Err(StoreError::with_source(ErrorKind::Unavailable, elapsed)),
+        }
+    }
+
+    /// Reads the body of this name and size; `None` if there is none. Callers who read it at the
+    /// same time share one read. If the caller whose read it is gives up, another one reads.
+    pub(super) async fn read(&self, name: Vec<u8>, bytes: usize) -> Result<Option<Bytes>, StoreError> {
+        let reading = Reading::join(&self.shared, name);
+        let read = reading.body.get_or_try_init(async || {
+            let mut turn = self.turn(bytes).await.map_err(Some)?;
+            let found: RedisResult<Option<Vec<u8>>> =
+                redis::cmd("GET").arg(&reading.name).query_async(&mut turn.connection).await;
+            found.map_err(|error| Some(store_error(error)))?.map(Bytes::from).ok_or(None)
+        });
+        match read.await {
+            Ok(body) => Ok(Some(body.clone())),
+            Err(None) => Ok(None),
+            Err(Some(error)) => Err(error),
+        }
+    }
+}
+
+/// One caller of those that read a body.
+struct Reading<'a> {
+    shared: &'a Shared,
+    name: Vec<u8>,
+    body: Arc<OnceCell<Bytes>>,
+}
+
+impl<'a> Reading<'a> {
+    fn join(shared: &'a Shared, name: Vec<u8>) -> Self {
+        let body = Arc::clone(held(&shared.reads).entry(name.clone()).or_default());
+        Self { shared, name, body }
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        let mut reads = held(&self.shared.reads);
+        // The other one is in the map.
+        if Arc::strong_count(&self.body) == 2 {
+            reads.remove(&self.name);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! One attempt to connect, for all who need a connection.
+//!
+//! It has as long as the callers wait. The server may be slow, the first packets to it may be lost, or
+//! another server may have taken its place. So every half a second a second attempt is made anew
+//! beside the first one, and sentinels are asked again. The first connection that is established is
+//! used. When sentinels name another server, the attempts to reach the former one end.
+
+use std::future::pending;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{ConnectionInfo, RedisResult};
+use tokio::time::sleep;
+
+use super::link::Link;
+use super::{Place, Server, within};
+use crate::mutex::held;
+
+/// The shortest time that an attempt has. Callers who wait for less than a handshake takes would
+/// otherwise never get a connection.
+const CONNECT: Duration = Duration::from_millis(500);
+/// How long an attempt goes on before a second one is made beside it.
+const ALONE: Duration = Duration::from_millis(500);
+
+type Connecting<'a> = Pin<Box<dyn Future<Output = RedisResult<Arc<Link>>> + Send + 'a>>;
+
+impl Server {
+    /// Connects, and puts the connection in place.
+    pub(super) async fn connect(&self) -> RedisResult<Arc<Link>> {
+        within(self.0.setting.timeout.get().max(CONNECT), self.first_to_connect()).await
+    }
+
+    async fn first_to_connect(&self) -> RedisResult<Arc<Link>> {
+        let mut named = self.find().await?;
+        let mut first = self.connect_to(named.clone());
+        let mut beside: Connecting<'_> = Box::pin(pending());
+        let mut look = Box::pin(self.find_again());
+        loop {
+            tokio::select! {
+                connected = &mut first => return connected,
+                connected = &mut beside => match connected {
+                    Ok(link) => return Ok(link),
+                    // The next one may do better.
+                    Err(_) => beside = Box::pin(pending()),
+                },
+                found = &mut look => {
+                    match found {
+                        Ok(found) if found.addr() == named.addr() => beside = self.connect_to(found),
+                        Ok(another) => {
+                            named = another;
+                            first = self.connect_to(named.clone());
+                            beside = Box::pin(pending());
+                        }
+                        Err(_) => {}
+                    }
+                    look = Box::pin(self.find_again());
+                }
+            }
+        }
+    }
+
+    /// Where the server is.
+    async fn find(&self) -> RedisResult<ConnectionInfo> {
+        match &self.0.place {
+            Place::Fixed(info) => Ok(info.clone()),
+            Place::Primary(sentinels) => sentinels.primary().await,
+        }
+    }
+
+    async fn find_again(&self) -> RedisResult<ConnectionInfo> {
+        sleep(ALONE).await;
+        self.find().await
+    }
+
+    fn connect_to(&self, info: ConnectionInfo) -> Connecting<'_> {
+        Box::pin(async move {
+            let inner = Arc::downgrade(&self.0);
+            let lost = move |link: &Arc<Link>| {
+                if let Some(inner) = inner.upgrade() {
+                    inner.give_up(link);
+                }
+            };
+            let link = Link::open(&info, lost).await?;
+            if matches!(self.0.place, Place::Primary(_)) {
+                link.confirm_primary().await?;
+            }
+            *held(&self.0.link) = Some(Arc::clone(&link));
+            let setting = &self.0.setting;
+            setting.eviction.look(info.addr().to_string(), link.connection.clone(), setting.timeout.get());
+            Ok(link)
+        })
+    }
+}
