@@ -183,7 +183,6 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     ) -> Result<Reservation, StoreError> {
         let name = self.name(&request.key);
         let mut standing = self.create(&name, &first).await?;
-        let mut looked_twice = false;
         loop {
             let Some(found) = standing.judge()? else {
                 return Ok(Reservation::Acquired(first));
@@ -193,13 +192,6 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
                 return Ok(Reservation::Acquired(first));
             }
             if !found.record.yields_to(request) {
-                // The owner may have come between the record and its remaining time. Where nobody takes the record
-                // over, and so looks again, a second look tells.
-                if matches!(found.record.state, State::Pending { abandoned: true }) && !looked_twice {
-                    looked_twice = true;
-                    standing = self.create(&name, &first).await?;
-                    continue;
-                }
                 return self.with_body(&name, found).await.map(Reservation::Found);
             }
             let next = Lease::after(request, first.token, &found.record);
