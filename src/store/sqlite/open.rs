@@ -10,6 +10,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
+use super::super::timeout::Timeout;
 use super::super::{ErrorKind, Identifier, StoreError};
 use super::SqliteStore;
 use super::error::{is_busy, store_error};
@@ -18,12 +19,12 @@ use super::statements::Statements;
 /// The table that records are kept in, unless another one is named.
 const TABLE: &str = "idempotency_records";
 
-/// How long SQLite waits for the write of another process.
-const BUSY: Duration = Duration::from_secs(1);
+/// How long SQLite waits for the write of another process: not at all, because the store itself sends again what got
+/// BUSY, until the store timeout.
+const BUSY: Duration = Duration::ZERO;
 
-/// How long an operation waits for its turn among those of this process. Together with the wait for another process this
-/// is less than the layer's store timeout, so that the error tells what was the matter.
-const TURN: Duration = Duration::from_millis(800);
+/// How long the pool lets an operation wait for its turn: longer than the store does.
+const TURN: Duration = Duration::from_hours(24);
 
 /// How many connections read at the same time.
 const READING: u32 = 4;
@@ -82,12 +83,13 @@ impl SqliteStore {
     #[must_use]
     #[expect(clippy::needless_pass_by_value, reason = "as the other stores take it")]
     pub fn table(self, table: Identifier) -> Self {
-        Self::on(self.reading, self.writing, Arc::new(Statements::on(table.as_str())))
+        let statements = Arc::new(Statements::on(table.as_str()));
+        Self { timeout: self.timeout, ..Self::on(self.reading, self.writing, statements) }
     }
 
     fn on(reading: SqlitePool, writing: SqlitePool, statements: Arc<Statements>) -> Self {
         // Reservations are taken back from the table that they were made in.
-        Self { reading, writing, statements, unanswered: Arc::default() }
+        Self { reading, writing, statements, unanswered: Arc::default(), timeout: Timeout::default() }
     }
 
     async fn open_with(path: &Path, table: &str) -> Result<Self, StoreError> {

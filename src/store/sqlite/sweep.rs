@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::super::StoreError;
 use super::SqliteStore;
-use super::error::store_error;
+use super::wait::LONGEST_PAUSE;
+use super::write::send;
 
 /// How many records go at once: few enough that no other write waits for long.
 const BATCH: u32 = 500;
@@ -20,8 +21,9 @@ impl SqliteStore {
     ///
     /// As any write.
     pub async fn sweep(&self, batch: u32) -> Result<u64, StoreError> {
-        let swept = sqlx::query(self.statements.sweep.clone()).bind(batch).execute(&self.writing).await;
-        Ok(swept.map_err(store_error)?.rows_affected())
+        let wait = self.wait();
+        let mut connection = wait.connection(&self.writing).await?;
+        send(&mut connection, &wait, sqlx::query(self.statements.sweep.clone()).bind(batch)).await
     }
 
     /// Sweeps for ever: all that has expired, in small batches, then again after `interval`. Errors are logged, and do not
@@ -53,8 +55,8 @@ impl SqliteStore {
 
     async fn sweep_all(&self) -> Result<(), StoreError> {
         while self.sweep(BATCH).await? == u64::from(BATCH) {
-            // Those who wait for their turn to write have it in between.
-            tokio::task::yield_now().await;
+            // A writer of this process gets its turn in between, and one of another process tries at least once.
+            tokio::time::sleep(2 * LONGEST_PAUSE).await;
         }
         Ok(())
     }

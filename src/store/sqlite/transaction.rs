@@ -12,8 +12,10 @@ use super::super::{
     ErrorKind, Lease, OpenTransaction, Record, Reservation, Reserve, Settlement, Status, Store, StoreError,
     Token,
 };
-use super::error::{not_committed, store_error};
-use super::{SqliteStore, Write, row};
+use super::error::{is_busy, not_committed, store_error};
+use super::wait::Wait;
+use super::write::{Statement, send};
+use super::{SqliteStore, row};
 use crate::key::StorageKey;
 use crate::outcome::Outcome;
 
@@ -87,13 +89,15 @@ const ROLLBACK_TO: &str = "ROLLBACK TO idempotency_attempt";
 
 impl Store for SqliteTxStore {
     async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
-        let first = Lease::first(request, Token::random()?);
-        let claimed = match self.claims.claim(request, first.token, || self.store.find(&request.key)).await? {
+        let (wait, first) = (self.store.wait(), Lease::first(request, Token::random()?));
+        let find = || self.store.find(&wait, &request.key);
+        let claimed = match self.claims.claim(request, first.token, find).await? {
             Ok(claimed) => claimed,
             Err(found) => return Ok(Reservation::Found(*found)),
         };
-        let connection = self.store.writing.acquire().await.map_err(store_error)?;
-        let mut open = Open::<Sqlite>::begin(connection, BEGIN, claimed).await.map_err(store_error)?;
+        let connection = wait.connection(&self.store.writing).await?;
+        let mut open = Open::<Sqlite>::idle(connection, claimed);
+        begin(&mut open, &wait).await?;
         // Nobody else writes from here on.
         let found = self.standing(&mut open, &request.key).await?;
         let lease = match &found {
@@ -130,7 +134,7 @@ impl Store for SqliteTxStore {
             open.cancel(None).await;
             return Err(error);
         }
-        open.commit().await.map_err(not_committed)?;
+        commit(open, &self.store.wait()).await?;
         Ok(Settlement::Applied)
     }
 
@@ -151,7 +155,7 @@ impl Store for SqliteTxStore {
         if let Some(replaces) = &lease.replaces {
             let count = sqlx::query(self.store.statements.count.clone());
             let count = count.bind(&lease.key.as_bytes()[..]).bind(&replaces.as_bytes()[..]);
-            apply(count.bind(lease.attempt), open.connection_mut()).await?;
+            send(open.connection_mut(), &self.store.wait(), count.bind(lease.attempt)).await?;
         }
         Ok(Settlement::Applied)
     }
@@ -163,6 +167,10 @@ impl Store for SqliteTxStore {
 
     async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
         self.store.inspect(key).await
+    }
+
+    fn set_timeout(&self, timeout: Duration) {
+        self.store.set_timeout(timeout);
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -230,7 +238,7 @@ impl SqliteTxStore {
         if !self.settle(&mut open, lease, status, outcome, retention).await? {
             return Err(Lost::Ended.into());
         }
-        open.commit().await.map_err(store_error)?;
+        commit(open, &self.store.wait()).await?;
         Ok(Settlement::Applied)
     }
 
@@ -264,17 +272,38 @@ impl SqliteTxStore {
         // The driver counts a transaction that perhaps is none. If it is one, this changes nothing.
         let _ = sqlx::query("BEGIN").execute(open.connection_mut()).await;
         open = open.rollback().await.map_err(store_error)?;
-        open.begin_again(BEGIN).await.map_err(store_error)?;
+        let wait = self.store.wait();
+        begin(&mut open, &wait).await?;
         let found = self.standing(&mut open, &lease.key).await?;
         // Otherwise the handler has committed the claim, or somebody else has come in between.
         if found.as_ref().map(|found| found.token) == lease.replaces {
             self.claim(&mut open, lease, found.as_ref()).await?;
         }
-        open.commit().await.map_err(store_error)
+        commit(open, &wait).await
     }
 }
 
-async fn apply(write: Write<'_>, connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+/// Begins the transaction when no other process writes.
+async fn begin(open: &mut Open<Sqlite>, wait: &Wait) -> Result<(), StoreError> {
+    while let Err(error) = open.begin_again(BEGIN).await.map_err(store_error) {
+        if is_busy(&error) {
+            // Nothing was begun: if the wait is cut off, the connection is whole.
+            open.ended();
+        }
+        wait.pause(error).await?;
+    }
+    Ok(())
+}
+
+/// Commits the transaction. A `COMMIT` that got BUSY leaves it open: without WAL mode, it waits for those who read.
+async fn commit(mut open: Open<Sqlite>, wait: &Wait) -> Result<(), StoreError> {
+    while let Err(error) = open.commit().await.map_err(not_committed) {
+        wait.pause(error).await?;
+    }
+    Ok(())
+}
+
+async fn apply(write: Statement<'_>, connection: &mut SqliteConnection) -> Result<bool, StoreError> {
     Ok(write.execute(connection).await.map_err(store_error)?.rows_affected() > 0)
 }
 
