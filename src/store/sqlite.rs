@@ -31,6 +31,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Sqlite;
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 
 use super::timeout::Timeout;
@@ -44,6 +46,7 @@ mod layout;
 mod open;
 mod row;
 mod statements;
+mod streak;
 mod sweep;
 mod transaction;
 mod wait;
@@ -51,9 +54,10 @@ mod write;
 
 use row::from_now;
 use statements::Statements;
+use streak::Streak;
 pub use transaction::SqliteTxStore;
 use wait::Wait;
-use write::{Statement, applies, ask, ended, fenced};
+use write::{Statement, ask, ended, fenced, send};
 
 /// Keeps records in a file of SQLite. A clone is the same store.
 ///
@@ -73,6 +77,7 @@ pub struct SqliteStore {
     statements: Arc<Statements>,
     unanswered: Arc<Unanswered>,
     timeout: Timeout,
+    streak: Arc<Streak>,
 }
 
 impl fmt::Debug for SqliteStore {
@@ -214,7 +219,21 @@ impl SqliteStore {
     /// Runs a statement that writes, to its end: with the statement ends the transaction that it is. Tells whether it
     /// changed a record.
     async fn write(&self, wait: &Wait, write: Statement<'_>) -> Result<bool, StoreError> {
-        applies(&mut *wait.connection(&self.writing).await?, wait, write).await
+        Ok(self.send(wait, write).await? > 0)
+    }
+
+    async fn send(&self, wait: &Wait, write: Statement<'_>) -> Result<u64, StoreError> {
+        let mut connection = self.turn(wait).await?;
+        let written = send(&mut connection, wait, write).await?;
+        self.streak.taken();
+        Ok(written)
+    }
+
+    /// Takes the connection that writes. Other processes have had their turn.
+    async fn turn(&self, wait: &Wait) -> Result<PoolConnection<Sqlite>, StoreError> {
+        let connection = wait.connection(&self.writing).await?;
+        self.streak.leave_gap().await;
+        Ok(connection)
     }
 
     async fn read(&self, wait: &Wait, read: Statement<'_>) -> Result<Option<SqliteRow>, StoreError> {

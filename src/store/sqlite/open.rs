@@ -15,6 +15,7 @@ use super::super::{ErrorKind, Identifier, StoreError};
 use super::SqliteStore;
 use super::error::{is_busy, store_error};
 use super::statements::Statements;
+use super::streak::Streak;
 
 /// The table that records are kept in, unless another one is named.
 const TABLE: &str = "idempotency_records";
@@ -84,12 +85,20 @@ impl SqliteStore {
     #[expect(clippy::needless_pass_by_value, reason = "as the other stores take it")]
     pub fn table(self, table: Identifier) -> Self {
         let statements = Arc::new(Statements::on(table.as_str()));
-        Self { timeout: self.timeout, ..Self::on(self.reading, self.writing, statements) }
+        let Self { timeout, streak, .. } = self;
+        Self { timeout, streak, ..Self::on(self.reading, self.writing, statements) }
     }
 
     fn on(reading: SqlitePool, writing: SqlitePool, statements: Arc<Statements>) -> Self {
         // Reservations are taken back from the table that they were made in.
-        Self { reading, writing, statements, unanswered: Arc::default(), timeout: Timeout::default() }
+        Self {
+            reading,
+            writing,
+            statements,
+            unanswered: Arc::default(),
+            timeout: Timeout::default(),
+            streak: Arc::new(Streak::new()),
+        }
     }
 
     async fn open_with(path: &Path, table: &str) -> Result<Self, StoreError> {

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use super::super::StoreError;
 use super::SqliteStore;
-use super::wait::LONGEST_PAUSE;
-use super::write::send;
 
 /// How many records go at once: few enough that no other write waits for long.
 const BATCH: u32 = 500;
@@ -21,9 +19,7 @@ impl SqliteStore {
     ///
     /// As any write.
     pub async fn sweep(&self, batch: u32) -> Result<u64, StoreError> {
-        let wait = self.wait();
-        let mut connection = wait.connection(&self.writing).await?;
-        send(&mut connection, &wait, sqlx::query(self.statements.sweep.clone()).bind(batch)).await
+        self.send(&self.wait(), sqlx::query(self.statements.sweep.clone()).bind(batch)).await
     }
 
     /// Sweeps for ever: all that has expired, in small batches, then again after `interval`. Errors are logged, and do not
@@ -55,8 +51,8 @@ impl SqliteStore {
 
     async fn sweep_all(&self) -> Result<(), StoreError> {
         while self.sweep(BATCH).await? == u64::from(BATCH) {
-            // A writer of this process gets its turn in between, and one of another process tries at least once.
-            tokio::time::sleep(2 * LONGEST_PAUSE).await;
+            // Those who wait for their turn to write have it in between.
+            tokio::task::yield_now().await;
         }
         Ok(())
     }

@@ -95,9 +95,9 @@ impl Store for SqliteTxStore {
             Ok(claimed) => claimed,
             Err(found) => return Ok(Reservation::Found(*found)),
         };
-        let connection = wait.connection(&self.store.writing).await?;
+        let connection = self.store.turn(&wait).await?;
         let mut open = Open::<Sqlite>::idle(connection, claimed);
-        begin(&mut open, &wait).await?;
+        self.begin(&mut open, &wait).await?;
         // Nobody else writes from here on.
         let found = self.standing(&mut open, &request.key).await?;
         let lease = match &found {
@@ -134,7 +134,7 @@ impl Store for SqliteTxStore {
             open.cancel(None).await;
             return Err(error);
         }
-        commit(open, &self.store.wait()).await?;
+        self.commit(open, &self.store.wait()).await?;
         Ok(Settlement::Applied)
     }
 
@@ -157,6 +157,7 @@ impl Store for SqliteTxStore {
             let count = count.bind(&lease.key.as_bytes()[..]).bind(&replaces.as_bytes()[..]);
             send(open.connection_mut(), &self.store.wait(), count.bind(lease.attempt)).await?;
         }
+        self.store.streak.freed();
         Ok(Settlement::Applied)
     }
 
@@ -238,7 +239,7 @@ impl SqliteTxStore {
         if !self.settle(&mut open, lease, status, outcome, retention).await? {
             return Err(Lost::Ended.into());
         }
-        commit(open, &self.store.wait()).await?;
+        self.commit(open, &self.store.wait()).await?;
         Ok(Settlement::Applied)
     }
 
@@ -273,34 +274,36 @@ impl SqliteTxStore {
         let _ = sqlx::query("BEGIN").execute(open.connection_mut()).await;
         open = open.rollback().await.map_err(store_error)?;
         let wait = self.store.wait();
-        begin(&mut open, &wait).await?;
+        self.begin(&mut open, &wait).await?;
         let found = self.standing(&mut open, &lease.key).await?;
         // Otherwise the handler has committed the claim, or somebody else has come in between.
         if found.as_ref().map(|found| found.token) == lease.replaces {
             self.claim(&mut open, lease, found.as_ref()).await?;
         }
-        commit(open, &wait).await
+        self.commit(open, &wait).await
     }
-}
 
-/// Begins the transaction when no other process writes.
-async fn begin(open: &mut Open<Sqlite>, wait: &Wait) -> Result<(), StoreError> {
-    while let Err(error) = open.begin_again(BEGIN).await.map_err(store_error) {
-        if is_busy(&error) {
-            // Nothing was begun: if the wait is cut off, the connection is whole.
-            open.ended();
+    /// Begins the transaction when no other process writes.
+    async fn begin(&self, open: &mut Open<Sqlite>, wait: &Wait) -> Result<(), StoreError> {
+        while let Err(error) = open.begin_again(BEGIN).await.map_err(store_error) {
+            if is_busy(&error) {
+                // Nothing was begun: if the wait is cut off, the connection is whole.
+                open.ended();
+            }
+            wait.pause(error).await?;
         }
-        wait.pause(error).await?;
+        self.store.streak.taken();
+        Ok(())
     }
-    Ok(())
-}
 
-/// Commits the transaction. A `COMMIT` that got BUSY leaves it open: without WAL mode, it waits for those who read.
-async fn commit(mut open: Open<Sqlite>, wait: &Wait) -> Result<(), StoreError> {
-    while let Err(error) = open.commit().await.map_err(not_committed) {
-        wait.pause(error).await?;
+    /// Commits the transaction. A `COMMIT` that got BUSY leaves it open: without WAL mode, it waits for those who read.
+    async fn commit(&self, mut open: Open<Sqlite>, wait: &Wait) -> Result<(), StoreError> {
+        while let Err(error) = open.commit().await.map_err(not_committed) {
+            wait.pause(error).await?;
+        }
+        self.store.streak.freed();
+        Ok(())
     }
-    Ok(())
 }
 
 async fn apply(write: Statement<'_>, connection: &mut SqliteConnection) -> Result<bool, StoreError> {

@@ -17,15 +17,6 @@ use crate::outcome::Outcome;
 /// A statement with its values.
 pub(super) type Statement<'a> = Query<'a, Sqlite, SqliteArguments>;
 
-/// Whether a statement that writes changed a record; see [`send`].
-pub(super) async fn applies(
-    connection: &mut SqliteConnection,
-    wait: &Wait,
-    write: Statement<'_>,
-) -> Result<bool, StoreError> {
-    Ok(send(connection, wait, write).await? > 0)
-}
-
 /// Sends a statement that writes, again and again while the file is busy. Tells how many rows it changed.
 ///
 /// A statement that got BUSY was not carried out. Outside of a transaction it was rolled back; within one, do not use
