@@ -16,7 +16,7 @@ async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.split_first() {
-        None => println!("cases: sqlite [SECONDS] [CLIENTS...]"),
+        None => println!("cases: sqlite [SECONDS]"),
         Some((&"sqlite", rest)) => sqlite::run(rest).await,
         Some((case, _)) => panic!("there is no case {case:?}"),
     }

@@ -1,7 +1,7 @@
-//! Two processes on one file of SQLite in transaction mode: `sqlite [SECONDS] [CLIENTS...]`.
+//! Two processes on one file of SQLite in transaction mode: `sqlite [SECONDS]`.
 //!
-//! Each process has CLIENTS clients (8, then 16) in a closed loop for SECONDS (60). A request has a new key, and its
-//! handler inserts one row and takes 5 ms. So the file is never free for long: one process has it, or the other.
+//! Each process has clients in a closed loop for SECONDS (60). A request has a new key, and its handler inserts one row
+//! and takes some milliseconds. So the file is never free for long: one process has it, or the other.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -20,37 +20,37 @@ use tower_idempotency::store::{Tx, TxError};
 use tower_idempotency::{IdempotencyLayer, Scope, SqliteStore};
 
 const PROCESSES: usize = 2;
-const HANDLER: Duration = Duration::from_millis(5);
+
+/// The clients of each process, and how many milliseconds a handler takes.
+const ROWS: [(usize, u64); 3] = [(8, 5), (16, 5), (4, 100)];
 
 /// The first argument of a process that the benchmark starts.
 const CLIENTS: &str = "clients";
 
 pub(crate) async fn run(arguments: &[&str]) {
     match arguments {
-        [CLIENTS, path, clients, seconds] => {
-            be_clients(path, clients.parse().unwrap(), seconds.parse().unwrap()).await;
+        [CLIENTS, path, clients, handler, seconds] => {
+            let seconds = seconds.parse().unwrap();
+            be_clients(path, clients.parse().unwrap(), handler.parse().unwrap(), seconds).await;
         }
-        [] => table(60, &[8, 16]).await,
-        [seconds] => table(seconds.parse().unwrap(), &[8, 16]).await,
-        [seconds, clients @ ..] => {
-            let clients: Vec<_> = clients.iter().map(|clients| clients.parse().unwrap()).collect();
-            table(seconds.parse().unwrap(), &clients).await;
-        }
+        [] => table(60).await,
+        [seconds] => table(seconds.parse().unwrap()).await,
+        _ => panic!("sqlite [SECONDS]"),
     }
 }
 
-async fn table(seconds: u64, crowds: &[usize]) {
-    println!("{PROCESSES} processes on one file, transaction mode, handlers of 5 ms, {seconds} s");
+async fn table(seconds: u64) {
+    println!("{PROCESSES} processes on one file, transaction mode, {seconds} s");
     println!(
-        "{:9} {:>7} {:>7} {:>7} {:>7} {:>8} {:>8} {:>8} {:>18}",
-        "clients", "201", "503", "other", "503 %", "p50 ms", "p99 ms", "max ms", "one row per key"
+        "{:9} {:>7} {:>7} {:>7} {:>7} {:>7} {:>8} {:>8} {:>8} {:>18}",
+        "clients", "handler", "201", "503", "other", "503 %", "p50 ms", "p99 ms", "max ms", "one row per key"
     );
-    for clients in crowds {
-        row(*clients, seconds).await;
+    for (clients, handler) in ROWS {
+        row(clients, handler, seconds).await;
     }
 }
 
-async fn row(clients: usize, seconds: u64) {
+async fn row(clients: usize, handler: u64, seconds: u64) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("shop.db");
     drop(SqliteStore::open(&path).await.unwrap());
@@ -59,7 +59,7 @@ async fn row(clients: usize, seconds: u64) {
 
     let mut processes = Vec::new();
     for _ in 0..PROCESSES {
-        processes.push(Process::start(path.to_str().unwrap(), clients, seconds).await);
+        processes.push(Process::start(path.to_str().unwrap(), clients, handler, seconds).await);
     }
     for process in &mut processes {
         process.go().await;
@@ -77,8 +77,9 @@ async fn row(clients: usize, seconds: u64) {
     let (rows, keys) = rows.fetch_one(&mut beside).await.unwrap();
     let is_sound = rows == keys && rows as usize == all.created;
     println!(
-        "{:9} {:>7} {:>7} {:>7} {:>7.2} {:>8.1} {:>8.1} {:>8.1} {:>18}",
+        "{:9} {:>7} {:>7} {:>7} {:>7} {:>7.2} {:>8.1} {:>8.1} {:>8.1} {:>18}",
         format!("{clients} + {clients}"),
+        format!("{handler} ms"),
         all.created,
         all.unavailable,
         all.other,
@@ -122,9 +123,10 @@ struct Process(Child);
 
 impl Process {
     /// Starts one, and waits until it has opened the file.
-    async fn start(path: &str, clients: usize, seconds: u64) -> Self {
+    async fn start(path: &str, clients: usize, handler: u64, seconds: u64) -> Self {
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["sqlite", CLIENTS, path, &clients.to_string(), &seconds.to_string()])
+            .args(["sqlite", CLIENTS, path])
+            .args([clients.to_string(), handler.to_string(), seconds.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -155,9 +157,10 @@ impl Process {
 }
 
 /// Sends requests until the time is over, and then prints the status and the microseconds of each.
-async fn be_clients(path: &str, clients: usize, seconds: u64) {
+async fn be_clients(path: &str, clients: usize, handler: u64, seconds: u64) {
     let store = SqliteStore::open(path).await.unwrap().in_transaction();
     let layer = IdempotencyLayer::new(store).scope(|_| Scope::anonymous()).require_key();
+    let order = move |tx, item| order(tx, item, Duration::from_millis(handler));
     let app = Router::new().route("/", post(order)).layer(layer);
     println!();
     let mut go = String::new();
@@ -186,8 +189,8 @@ async fn be_client(app: Router, client: usize, end: Instant) -> Vec<(StatusCode,
     told
 }
 
-async fn order(mut tx: Tx<Sqlite>, item: String) -> Result<StatusCode, TxError> {
+async fn order(mut tx: Tx<Sqlite>, item: String, takes: Duration) -> Result<StatusCode, TxError> {
     sqlx::query("INSERT INTO orders (item) VALUES (?1)").bind(item).execute(&mut *tx).await?;
-    tokio::time::sleep(HANDLER).await;
+    tokio::time::sleep(takes).await;
     Ok(StatusCode::CREATED)
 }

@@ -10,14 +10,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::wait::LONGEST_PAUSE;
 use crate::mutex::held;
 
 /// How long a process takes the file again and again before it leaves it free, if no transaction is longer.
 const LONGEST: Duration = Duration::from_millis(100);
 
-/// How long it then leaves the file free.
-const GAP: Duration = Duration::from_millis(2 * LONGEST_PAUSE.as_millis() as u64);
+/// How long it then leaves the file free: long enough for a process whose pauses are late.
+const GAP: Duration = Duration::from_millis(6);
 
 /// How long this process has had the file without a gap.
 pub(super) struct Streak(Mutex<Held>);

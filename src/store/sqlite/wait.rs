@@ -18,7 +18,7 @@ use super::error::{is_busy, store_error};
 
 /// The shortest and the longest pause before a statement is sent again.
 const SHORTEST_PAUSE: Duration = Duration::from_micros(500);
-pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 
 /// How much earlier than its caller an operation gives up, so that its error says what it waited for: a tenth of the
 /// time, but no more than this.
