@@ -3,6 +3,9 @@
 //! Each process has clients in a closed loop for SECONDS (60). A request has a new key, and its handler inserts one row
 //! and takes some milliseconds. So the file is never free for long: one process has it, or the other.
 
+// Figures to be read.
+#![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
+
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 //! The embedded store: a file of SQLite, which survives a restart and may be shared by the processes of one machine.
 //!
 //! A first execution takes two writes, one to reserve the key and one to complete the record, each of which is on the
-//! disk when it is acknowledged. A replay, a mismatch and a refusal write nothing, and wait for nobody who does.
+//! disk when it is acknowledged. A replay, a mismatch and a refusal write nothing, and wait for no writer.
 //!
 //! SQLite has one writer at a time, so the writes of all keys queue; how many there are in a second is for the disk to
 //! say. Each operation is one statement, so that one which is cut off leaves no transaction behind.
@@ -241,9 +241,7 @@ impl SqliteStore {
 
     async fn send(&self, wait: &Wait, write: Statement<'_>) -> Result<u64, StoreError> {
         let mut connection = self.turn(wait).await?;
-        let written = send(&mut connection, wait, write).await?;
-        self.streak.taken();
-        Ok(written)
+        send(&mut connection, wait, &self.streak, write).await
     }
 
     /// Takes the connection that writes. Other processes have had their turn.

@@ -36,7 +36,7 @@ impl Streak {
     pub(super) async fn leave_gap(&self) {
         let left = {
             let held = held(&self.0);
-            let is_long = held.until - held.since >= LONGEST;
+            let is_long = held.until.saturating_duration_since(held.since) >= LONGEST;
             GAP.checked_sub(held.until.elapsed()).filter(|_| is_long)
         };
         if let Some(left) = left {
@@ -44,17 +44,69 @@ impl Streak {
         }
     }
 
-    /// This process has the file from now on.
-    pub(super) fn taken(&self) {
-        let (now, mut held) = (Instant::now(), held(&self.0));
-        if now - held.until >= GAP {
-            held.since = now;
+    /// This process has had the file since then.
+    pub(super) fn taken(&self, since: Instant) {
+        let mut held = held(&self.0);
+        if since.saturating_duration_since(held.until) >= GAP {
+            held.since = since;
         }
-        held.until = now;
+        held.until = Instant::now();
     }
 
     /// The file is free again.
     pub(super) fn freed(&self) {
         held(&self.0).until = Instant::now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn pause_after(streak: &Streak) -> Duration {
+        let begun = Instant::now();
+        streak.leave_gap().await;
+        begun.elapsed()
+    }
+
+    /// Writes of so many milliseconds, without a break.
+    async fn write(streak: &Streak, writes: u32, millis: u64) {
+        for _ in 0..writes {
+            let begun = Instant::now();
+            sleep(Duration::from_millis(millis)).await;
+            streak.taken(begun);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gap_comes_after_a_streak_of_short_writes_or_one_that_is_long() {
+        let streak = Streak::new();
+        for (writes, millis) in [(50, 2), (10, 10), (1, 100)] {
+            write(&streak, writes, millis).await;
+            assert_eq!(pause_after(&streak).await, GAP, "{writes} writes of {millis} ms");
+            assert_eq!(pause_after(&streak).await, Duration::ZERO);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_rests_by_itself_leaves_no_gap() {
+        let streak = Streak::new();
+        for _ in 0..20 {
+            write(&streak, 5, 10).await;
+            assert_eq!(pause_after(&streak).await, Duration::ZERO);
+            sleep(GAP).await;
+        }
+        write(&streak, 20, 10).await;
+        sleep(GAP / 3).await;
+        assert_eq!(pause_after(&streak).await, GAP / 3 * 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_transaction_counts_until_it_is_over() {
+        let streak = Streak::new();
+        streak.taken(Instant::now());
+        sleep(LONGEST).await;
+        streak.freed();
+        assert_eq!(pause_after(&streak).await, GAP);
     }
 }

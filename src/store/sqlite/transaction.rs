@@ -150,7 +150,8 @@ impl Store for SqliteTxStore {
         if let Some(replaces) = &lease.replaces {
             let count = sqlx::query(self.store.statements.count.clone());
             let count = count.bind(&lease.key.as_bytes()[..]).bind(&replaces.as_bytes()[..]);
-            send(open.connection_mut(), &self.store.wait(), count.bind(lease.attempt)).await?;
+            let count = count.bind(lease.attempt);
+            send(open.connection_mut(), &self.store.wait(), &self.store.streak, count).await?;
         }
         self.store.streak.freed();
         Ok(Settlement::Applied)

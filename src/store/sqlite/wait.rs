@@ -16,9 +16,9 @@ use super::super::timeout::Timeout;
 use super::super::{ErrorKind, StoreError};
 use super::error::{is_busy, store_error};
 
-/// The shortest and the longest pause before a statement is sent again.
-const SHORTEST_PAUSE: Duration = Duration::from_micros(500);
-const LONGEST_PAUSE: Duration = Duration::from_millis(2);
+/// The shortest pause before a statement is sent again, and up to how much is added to it.
+const PAUSE: Duration = Duration::from_micros(500);
+const JITTER: Duration = Duration::from_micros(1500);
 
 /// How much earlier than its caller an operation gives up, so that its error says what it waited for: a tenth of the
 /// time, but no more than this.
@@ -35,7 +35,7 @@ impl Wait {
     /// Begins now, and ends shortly before the caller gives up.
     pub(super) fn within(timeout: &Timeout) -> Self {
         let timeout = timeout.get();
-        let bound = timeout - EARLIER.min(timeout / 10);
+        let bound = timeout.saturating_sub(EARLIER.min(timeout / 10));
         Self { until: Instant::now() + bound, bound }
     }
 
@@ -78,7 +78,7 @@ impl Wait {
 fn pause() -> Duration {
     // Without randomness two processes may meet again and again, but not for long: neither is as punctual as that.
     let random = f64::from(getrandom::u32().unwrap_or(0)) / f64::from(u32::MAX);
-    SHORTEST_PAUSE + (LONGEST_PAUSE - SHORTEST_PAUSE).mul_f64(random)
+    PAUSE + JITTER.mul_f64(random)
 }
 
 #[derive(Debug)]

@@ -5,12 +5,14 @@ use std::time::Duration;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Execute as _, SqlStr, Sqlite};
+use tokio::time::Instant;
 
 use super::super::table::Answer;
 use super::super::{Lease, Record, Status, StoreError};
 use super::SqliteStore;
 use super::error::store_error;
 use super::row::from_now;
+use super::streak::Streak;
 use super::wait::Wait;
 use crate::outcome::Outcome;
 
@@ -24,13 +26,18 @@ pub(super) type Statement<'a> = Query<'a, Sqlite, SqliteArguments>;
 pub(super) async fn send(
     connection: &mut SqliteConnection,
     wait: &Wait,
+    streak: &Streak,
     write: Statement<'_>,
 ) -> Result<u64, StoreError> {
     let (statement, values) = parts(write)?;
     loop {
+        let begun = Instant::now();
         let write = sqlx::query_with(statement.clone(), values.clone()).execute(&mut *connection).await;
         match write.map_err(store_error) {
-            Ok(written) => return Ok(written.rows_affected()),
+            Ok(written) => {
+                streak.taken(begun);
+                return Ok(written.rows_affected());
+            }
             Err(error) => wait.pause(error).await?,
         }
     }

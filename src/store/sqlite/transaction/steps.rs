@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{SqlStr, Sqlite};
+use tokio::time::Instant;
 
 use super::super::super::tx::{Lost, Open};
 use super::super::super::{ErrorKind, Lease, Record, Settlement, Status, StoreError};
@@ -135,7 +136,7 @@ impl SqliteTxStore {
             }
             wait.pause(error).await?;
         }
-        self.store.streak.taken();
+        self.store.streak.taken(Instant::now());
         Ok(())
     }
 
