@@ -1,5 +1,6 @@
 //! The SQLite store on real files.
 
+mod busy;
 mod contract;
 mod damage;
 mod faults;

@@ -1,6 +1,7 @@
 //! What the driver's errors mean for the store.
 
-use std::error::Error as _;
+use std::error::Error;
+use std::iter::successors;
 
 use sqlx::error::DatabaseError;
 
@@ -47,10 +48,13 @@ pub(super) fn not_committed(error: sqlx::Error) -> StoreError {
     store_error(error)
 }
 
-/// Another connection is writing, or makes the file ready.
+/// Another connection writes, or makes the file ready. What was sent was not carried out.
 pub(super) fn is_busy(error: &StoreError) -> bool {
-    let source = error.source().and_then(|source| source.downcast_ref::<sqlx::Error>());
-    source.and_then(sqlx::Error::as_database_error).and_then(code) == Some(code::BUSY)
+    successors(error.source(), |error| (**error).source())
+        .find_map(|error| error.downcast_ref::<sqlx::Error>())
+        .and_then(sqlx::Error::as_database_error)
+        .and_then(code)
+        == Some(code::BUSY)
 }
 
 fn code(error: &dyn DatabaseError) -> Option<i32> {

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use sqlx::SqliteConnection;
+use sqlx::{Connection as _, SqliteConnection};
 
 use super::super::{ErrorKind, StoreError};
 use super::SqliteStore;
 use super::error::store_error;
 use super::statements::Statements;
+use super::wait::Wait;
 
 /// The version of the layout that this crate reads and writes.
 const VERSION: i64 = 2;
@@ -22,14 +23,24 @@ impl SqliteStore {
     /// [`ErrorKind::Corrupt`] if another version of this crate has made the table, with another
     /// layout. It is left as it is. See the [module](super) for what to do with an older one.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let mut connection = self.reading.acquire().await.map_err(store_error)?;
+        let wait = self.wait();
+        // What got BUSY was not carried out, or is rolled back.
+        while let Err(error) = self.try_migrate(&wait).await {
+            wait.pause(error).await?;
+        }
+        Ok(())
+    }
+
+    async fn try_migrate(&self, wait: &Wait) -> Result<(), StoreError> {
+        let mut connection = wait.connection(&self.reading).await?;
         let version = version(&mut connection, &self.statements).await?;
         drop(connection);
         if let Some(version) = version {
             return known(version);
         }
+        let mut connection = wait.connection(&self.writing).await?;
         // One after another: whoever comes second finds it done.
-        let mut transaction = self.writing.begin_with("BEGIN IMMEDIATE").await.map_err(store_error)?;
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(store_error)?;
         let layout = self.statements.layout.clone();
         sqlx::raw_sql(layout).execute(&mut *transaction).await.map_err(store_error)?;
         if let Some(version) = self::version(&mut transaction, &self.statements).await? {

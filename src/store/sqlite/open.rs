@@ -10,20 +10,22 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
+use super::super::timeout::Timeout;
 use super::super::{ErrorKind, Identifier, StoreError};
 use super::SqliteStore;
 use super::error::{is_busy, store_error};
 use super::statements::Statements;
+use super::streak::Streak;
 
 /// The table that records are kept in, unless another one is named.
 const TABLE: &str = "idempotency_records";
 
-/// How long SQLite waits for the write of another process.
-const BUSY: Duration = Duration::from_secs(1);
+/// How long SQLite waits for the write of another process: not at all, because the store itself sends again what got
+/// BUSY, until the store timeout.
+const BUSY: Duration = Duration::ZERO;
 
-/// How long an operation waits for its turn among those of this process. Together with the wait for another process this
-/// is less than the layer's store timeout, so that the error tells what was the matter.
-const TURN: Duration = Duration::from_millis(800);
+/// How long the pool lets an operation wait for its turn: longer than the store does.
+const TURN: Duration = Duration::from_hours(24);
 
 /// How many connections read at the same time.
 const READING: u32 = 4;
@@ -40,10 +42,11 @@ impl SqliteStore {
     /// What stands beside it under the same name with `-wal` and `-shm` is part of it. Others than the service should not
     /// be able to read it: answers are kept in it.
     ///
-    /// The writes of this process queue for one connection; reads have four others. Where another process writes, SQLite
-    /// waits up to a second for it; together with the queue, an operation is refused as
-    /// [unavailable](ErrorKind::Unavailable) after 1.8 s at most, which is less than the layer's
-    /// [store timeout](crate::IdempotencyLayer::store_timeout).
+    /// The writes of this process queue for one connection; reads have four others. An operation waits for its turn, and
+    /// for other processes, until shortly before the layer's
+    /// [store timeout](crate::IdempotencyLayer::store_timeout): a tenth of it earlier, or 100 ms if that is less. It is
+    /// then rejected as [unavailable](ErrorKind::Unavailable), and the error says what it waited for. The
+    /// [module](super) says how processes take turns.
     ///
     /// # Errors
     ///
@@ -67,12 +70,18 @@ impl SqliteStore {
     /// What the store promises needs these settings:
     ///
     /// - a file, or one connection in all: each connection to `:memory:` has a database of its own;
-    /// - `busy_timeout` and `acquire_timeout` which together are less than the layer's
-    ///   [store timeout](crate::IdempotencyLayer::store_timeout); the defaults are 5 s and 30 s;
+    /// - a short `busy_timeout`, `Duration::ZERO` is best: the store itself sends again what got BUSY, until shortly before
+    ///   the layer's [store timeout](crate::IdempotencyLayer::store_timeout). With the default of 5 s the statement waits in
+    ///   SQLite, and an operation that the layer has given up holds its connection until then;
+    /// - an `acquire_timeout` that is not shorter than the store timeout, or operations give up earlier; the default is 30 s;
     /// - `synchronous` at `FULL` or above, if what was acknowledged is to survive the loss of power.
     ///
-    /// With more than one connection, the journal mode should be WAL: otherwise who reads and who writes wait for one
-    /// another. A pool of one connection is held for as long as any write of the application's own takes.
+    /// With more than one connection, the journal mode should be WAL: otherwise readers and writers wait for one another.
+    /// Writes on several connections do not queue, but try in random order.
+    ///
+    /// A pool of one connection is held for as long as any write of the application's own takes, and in transaction mode
+    /// for as long as an attempt runs. Duplicates of that attempt get their 409 without a connection; a replay of another
+    /// key, and a health check, wait for the connection. They get 503 if the store timeout passes first.
     pub fn with_pool(pool: SqlitePool) -> Self {
         Self::on(pool.clone(), pool, Arc::new(Statements::on(TABLE)))
     }
@@ -82,12 +91,21 @@ impl SqliteStore {
     #[must_use]
     #[expect(clippy::needless_pass_by_value, reason = "as the other stores take it")]
     pub fn table(self, table: Identifier) -> Self {
-        Self::on(self.reading, self.writing, Arc::new(Statements::on(table.as_str())))
+        let statements = Arc::new(Statements::on(table.as_str()));
+        let Self { timeout, streak, .. } = self;
+        Self { timeout, streak, ..Self::on(self.reading, self.writing, statements) }
     }
 
     fn on(reading: SqlitePool, writing: SqlitePool, statements: Arc<Statements>) -> Self {
         // Reservations are taken back from the table that they were made in.
-        Self { reading, writing, statements, unanswered: Arc::default() }
+        Self {
+            reading,
+            writing,
+            statements,
+            unanswered: Arc::default(),
+            timeout: Timeout::default(),
+            streak: Arc::new(Streak::new()),
+        }
     }
 
     async fn open_with(path: &Path, table: &str) -> Result<Self, StoreError> {

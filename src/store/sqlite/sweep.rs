@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::super::StoreError;
 use super::SqliteStore;
-use super::error::store_error;
 
 /// How many records go at once: few enough that no other write waits for long.
 const BATCH: u32 = 500;
@@ -20,8 +19,7 @@ impl SqliteStore {
     ///
     /// As any write.
     pub async fn sweep(&self, batch: u32) -> Result<u64, StoreError> {
-        let swept = sqlx::query(self.statements.sweep.clone()).bind(batch).execute(&self.writing).await;
-        Ok(swept.map_err(store_error)?.rows_affected())
+        self.send(&self.wait(), sqlx::query(self.statements.sweep.clone()).bind(batch)).await
     }
 
     /// Sweeps for ever: all that has expired, in small batches, then again after `interval`. Errors are logged, and do not

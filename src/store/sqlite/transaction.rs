@@ -4,18 +4,21 @@ use std::fmt;
 use std::time::Duration;
 
 use http::StatusCode;
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{SqlStr, Sqlite};
+use sqlx::Sqlite;
 
 use super::super::tx::{Claims, Lost, Open, Slot, below_400};
 use super::super::{
-    ErrorKind, Lease, OpenTransaction, Record, Reservation, Reserve, Settlement, Status, Store, StoreError,
-    Token,
+    Lease, OpenTransaction, Record, Reservation, Reserve, Settlement, Status, Store, StoreError, Token,
 };
-use super::error::{not_committed, store_error};
-use super::{SqliteStore, Write, row};
+use super::SqliteStore;
+use super::error::store_error;
+use super::write::send;
 use crate::key::StorageKey;
 use crate::outcome::Outcome;
+
+mod steps;
+
+use steps::{RELEASE, ROLLBACK_TO, SAVEPOINT};
 
 /// Keeps records in a file of SQLite, and runs each attempt in a transaction of the same file: see
 /// [`SqliteStore::in_transaction`].
@@ -32,9 +35,10 @@ impl SqliteStore {
     /// that is cut off was never begun.
     ///
     /// The handler takes the transaction as [`Tx`](crate::Tx); its tables are in the same file. SQLite has one writer at a
-    /// time, so attempts run one after another, each from `BEGIN IMMEDIATE` to its commit: handlers should be short, and wait
-    /// for nobody else meanwhile. One that has to wait longer for its turn than the pool and `busy_timeout` allow (1.8 s by
-    /// default) is refused with 503. See [`guide::exactly_once`](crate::guide::exactly_once).
+    /// time, so attempts run one after another, each from `BEGIN IMMEDIATE` to its commit: handlers should be short, and
+    /// should not call other systems meanwhile. An attempt that has to wait longer for its turn than the layer's
+    /// [store timeout](crate::IdempotencyLayer::store_timeout) is rejected with 503; a longer timeout lets a longer queue
+    /// through. See [`guide::exactly_once`](crate::guide::exactly_once) and [`guide::pools`](crate::guide::pools).
     ///
     /// ```no_run
     /// use sqlx::Sqlite;
@@ -78,22 +82,17 @@ impl fmt::Debug for SqliteTxStore {
     }
 }
 
-const BEGIN: SqlStr = SqlStr::from_static("BEGIN IMMEDIATE");
-
-/// It stands after the claim and before the handler, and is gone when the handler ends the transaction.
-const SAVEPOINT: &str = "SAVEPOINT idempotency_attempt";
-const RELEASE: &str = "RELEASE idempotency_attempt";
-const ROLLBACK_TO: &str = "ROLLBACK TO idempotency_attempt";
-
 impl Store for SqliteTxStore {
     async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
-        let first = Lease::first(request, Token::random()?);
-        let claimed = match self.claims.claim(request, first.token, || self.store.find(&request.key)).await? {
+        let (wait, first) = (self.store.wait(), Lease::first(request, Token::random()?));
+        let find = || self.store.find(&wait, &request.key);
+        let claimed = match self.claims.claim(request, first.token, find).await? {
             Ok(claimed) => claimed,
             Err(found) => return Ok(Reservation::Found(*found)),
         };
-        let connection = self.store.writing.acquire().await.map_err(store_error)?;
-        let mut open = Open::<Sqlite>::begin(connection, BEGIN, claimed).await.map_err(store_error)?;
+        let connection = self.store.turn(&wait).await?;
+        let mut open = Open::<Sqlite>::idle(connection, claimed);
+        self.begin(&mut open, &wait).await?;
         // Nobody else writes from here on.
         let found = self.standing(&mut open, &request.key).await?;
         let lease = match &found {
@@ -130,7 +129,7 @@ impl Store for SqliteTxStore {
             open.cancel(None).await;
             return Err(error);
         }
-        open.commit().await.map_err(not_committed)?;
+        self.commit(open, &self.store.wait()).await?;
         Ok(Settlement::Applied)
     }
 
@@ -151,8 +150,10 @@ impl Store for SqliteTxStore {
         if let Some(replaces) = &lease.replaces {
             let count = sqlx::query(self.store.statements.count.clone());
             let count = count.bind(&lease.key.as_bytes()[..]).bind(&replaces.as_bytes()[..]);
-            apply(count.bind(lease.attempt), open.connection_mut()).await?;
+            let count = count.bind(lease.attempt);
+            send(open.connection_mut(), &self.store.wait(), &self.store.streak, count).await?;
         }
+        self.store.streak.freed();
         Ok(Settlement::Applied)
     }
 
@@ -165,120 +166,11 @@ impl Store for SqliteTxStore {
         self.store.inspect(key).await
     }
 
+    fn set_timeout(&self, timeout: Duration) {
+        self.store.set_timeout(timeout);
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         self.store.ping().await
     }
-}
-
-impl SqliteTxStore {
-    async fn standing(
-        &self,
-        open: &mut Open<Sqlite>,
-        key: &StorageKey,
-    ) -> Result<Option<Record>, StoreError> {
-        let find = sqlx::query(self.store.statements.find.clone()).bind(&key.as_bytes()[..]);
-        let found = find.fetch_optional(open.connection_mut()).await.map_err(store_error)?;
-        found.as_ref().map(row::record).transpose()
-    }
-
-    /// Writes the pending record. It is seen by others only if the handler commits it by itself, and is then abandoned.
-    async fn claim(
-        &self,
-        open: &mut Open<Sqlite>,
-        lease: &Lease,
-        found: Option<&Record>,
-    ) -> Result<(), StoreError> {
-        let lease = Lease { lease: Duration::ZERO, ..lease.clone() };
-        let write = match found {
-            Some(found) => self.store.take_over(found, &lease),
-            None => self.store.create(&lease),
-        };
-        if apply(write, open.connection_mut()).await? {
-            return Ok(());
-        }
-        Err(StoreError::new(ErrorKind::Conflict))
-    }
-
-    /// Writes the end of the attempt into its record, also if its retention is over; whether the
-    /// record is the attempt's.
-    async fn settle(
-        &self,
-        open: &mut Open<Sqlite>,
-        lease: &Lease,
-        status: Status,
-        outcome: Option<&Outcome>,
-        retention: Duration,
-    ) -> Result<bool, StoreError> {
-        let settle = self.store.settle(status, lease, outcome, retention);
-        if apply(settle, open.connection_mut()).await? {
-            return Ok(true);
-        }
-        let write_anew = self.store.write_anew(status, lease, outcome, retention);
-        apply(write_anew, open.connection_mut()).await
-    }
-
-    /// Rolls the handler's writes back, and writes what is to be remembered of the attempt.
-    async fn keep(
-        &self,
-        open: Open<Sqlite>,
-        lease: &Lease,
-        status: Status,
-        outcome: Option<&Outcome>,
-        retention: Duration,
-    ) -> Result<Settlement, StoreError> {
-        let mut open = self.still_open(open, lease, ROLLBACK_TO).await?;
-        if !self.settle(&mut open, lease, status, outcome, retention).await? {
-            return Err(Lost::Ended.into());
-        }
-        open.commit().await.map_err(store_error)?;
-        Ok(Settlement::Applied)
-    }
-
-    /// Leaves the savepoint that the handler began at.
-    ///
-    /// # Errors
-    ///
-    /// If it is gone: the handler has ended the transaction. Nobody can tell its effects then, and the attempt is
-    /// remembered as abandoned.
-    async fn still_open(
-        &self,
-        mut open: Open<Sqlite>,
-        lease: &Lease,
-        savepoint: &'static str,
-    ) -> Result<Open<Sqlite>, StoreError> {
-        let left = match open.leave_savepoints().await {
-            Ok(()) => sqlx::query(savepoint).execute(open.connection_mut()).await.map(drop),
-            Err(error) => Err(error),
-        };
-        match left {
-            Ok(()) => Ok(open),
-            Err(error) if is_out_of_place(&error) => {
-                self.abandon(open, lease).await?;
-                Err(Lost::Ended.into())
-            }
-            Err(error) => Err(store_error(error)),
-        }
-    }
-
-    async fn abandon(&self, mut open: Open<Sqlite>, lease: &Lease) -> Result<(), StoreError> {
-        // The driver counts a transaction that perhaps is none. If it is one, this changes nothing.
-        let _ = sqlx::query("BEGIN").execute(open.connection_mut()).await;
-        open = open.rollback().await.map_err(store_error)?;
-        open.begin_again(BEGIN).await.map_err(store_error)?;
-        let found = self.standing(&mut open, &lease.key).await?;
-        // Otherwise the handler has committed the claim, or somebody else has come in between.
-        if found.as_ref().map(|found| found.token) == lease.replaces {
-            self.claim(&mut open, lease, found.as_ref()).await?;
-        }
-        open.commit().await.map_err(store_error)
-    }
-}
-
-async fn apply(write: Write<'_>, connection: &mut SqliteConnection) -> Result<bool, StoreError> {
-    Ok(write.execute(connection).await.map_err(store_error)?.rows_affected() > 0)
-}
-
-/// There is no such transaction or savepoint: `SQLITE_ERROR` is all that SQLite says to that.
-fn is_out_of_place(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some("1")
 }

@@ -34,8 +34,10 @@ pub(in super::super) struct Claimed {
 }
 
 impl Claims {
-    /// Claims the key of a request among those of this process; or tells what stands there, if `look` finds that it is
-    /// answered, an attempt runs here, or somebody else has just learnt it.
+    /// Claims the key of a request among those of this process; or tells what stands there: an attempt that runs here, what
+    /// another request here has just learnt, or what `look` finds.
+    ///
+    /// What this process knows comes first, because `look` takes a connection, and an attempt may hold the only one.
     pub(in super::super) async fn claim<F>(
         &self,
         request: &Reserve,
@@ -46,29 +48,35 @@ impl Claims {
         F: Future<Output = Result<Option<Record>, StoreError>>,
     {
         loop {
+            if let Some(found) = self.known(request).await {
+                return Ok(Err(Box::new(found)));
+            }
             if let Some(found) = look().await?.filter(|found| !found.yields_to(request)) {
                 return Ok(Err(Box::new(found)));
             }
-            let mut asking = match held(&self.0).entry(request.key) {
-                Entry::Vacant(free) => {
-                    let (sender, asking) = watch::channel(None);
-                    free.insert(Taken { fingerprint: request.fingerprint, token, asking: Some(asking) });
-                    let keys = Arc::clone(&self.0);
-                    return Ok(Ok(Claimed { keys, key: request.key, asking: Some(sender) }));
-                }
-                Entry::Occupied(other) => match other.get() {
-                    Taken { asking: Some(asking), .. } => asking.clone(),
-                    Taken { fingerprint, token, .. } => {
-                        return Ok(Err(Box::new(in_flight(*fingerprint, *token))));
-                    }
-                },
+            // Another request may have come first meanwhile.
+            if let Entry::Vacant(free) = held(&self.0).entry(request.key) {
+                let (sender, asking) = watch::channel(None);
+                free.insert(Taken { fingerprint: request.fingerprint, token, asking: Some(asking) });
+                let keys = Arc::clone(&self.0);
+                return Ok(Ok(Claimed { keys, key: request.key, asking: Some(sender) }));
+            }
+        }
+    }
+
+    /// What this process knows of the key by itself. Waits for a request that is asking the database.
+    async fn known(&self, request: &Reserve) -> Option<Record> {
+        loop {
+            let mut asking = match held(&self.0).get(&request.key)? {
+                Taken { asking: Some(asking), .. } => asking.clone(),
+                Taken { fingerprint, token, .. } => return Some(in_flight(*fingerprint, *token)),
             };
             // It may be about to find an answer, so nobody is told that an attempt runs. It ends with the sender, and what
             // was sent before stays.
             while asking.changed().await.is_ok() {}
             let told = asking.borrow().clone();
             if let Some(found) = told.filter(|found| !found.yields_to(request)) {
-                return Ok(Err(Box::new(found)));
+                return Some(found);
             }
         }
     }

@@ -30,9 +30,14 @@ impl<DB: Database> Open<DB> {
         statement: SqlStr,
         claimed: Claimed,
     ) -> Result<Self, Error> {
-        let mut open = Self { connection: Pooled::new(connection), claimed, mark: 0 };
+        let mut open = Self::idle(connection, claimed);
         open.begin_again(statement).await?;
         Ok(open)
+    }
+
+    /// Takes a connection for a transaction that is still to be begun.
+    pub(in super::super) fn idle(connection: PoolConnection<DB>, claimed: Claimed) -> Self {
+        Self { connection: Pooled::new(connection), claimed, mark: 0 }
     }
 
     /// Begins another transaction, after the one before was rolled back.
@@ -72,7 +77,8 @@ impl<DB: Database> Open<DB> {
         }
     }
 
-    pub(in super::super) async fn commit(mut self) -> Result<(), Error> {
+    /// Commits. After an error the transaction may still be open.
+    pub(in super::super) async fn commit(&mut self) -> Result<(), Error> {
         DB::TransactionManager::commit(&mut self.connection).await?;
         self.connection.is_whole = true;
         Ok(())

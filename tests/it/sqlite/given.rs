@@ -42,6 +42,11 @@ impl File {
         self.options().connect().await.unwrap()
     }
 
+    /// The same, which waits for others no longer than this.
+    pub(super) async fn connect_with(&self, busy_timeout: Duration) -> SqliteConnection {
+        self.options().busy_timeout(busy_timeout).connect().await.unwrap()
+    }
+
     /// Runs one statement beside the store; tells the rows that it gives.
     pub(super) async fn run(&self, statement: &str) -> Vec<SqliteRow> {
         self.connect().await.fetch_all(AssertSqlSafe(statement.to_owned())).await.unwrap()

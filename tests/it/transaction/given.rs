@@ -3,16 +3,16 @@
 use std::future::Future;
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Database, Executor, PgConnection, Postgres, Sqlite, SqliteConnection,
 };
 use tempfile::TempDir;
 use tower_idempotency::store::PostgresTxStore;
-use tower_idempotency::{SqliteStore, Store};
+use tower_idempotency::{PostgresStore, SqliteStore, Store};
 
 use crate::support::patiently;
-use crate::support::postgres::PostgresServer;
+use crate::support::postgres::{PostgresServer, pool};
 
 /// A database that a test has to itself.
 pub(crate) trait Base: Send + Sync + Sized + 'static {
@@ -23,6 +23,9 @@ pub(crate) trait Base: Send + Sync + Sized + 'static {
 
     /// A store with connections of its own, as another process has it.
     async fn store(&self) -> Self::Store;
+
+    /// A store with one connection in all.
+    async fn store_of_one(&self) -> Self::Store;
 
     /// A store on the same table that leases.
     async fn leasing(&self) -> impl Store + Clone;
@@ -100,6 +103,10 @@ impl Base for Pg {
         self.tx_store()
     }
 
+    async fn store_of_one(&self) -> PostgresTxStore {
+        PostgresStore::new(pool(self.server.port(), 1)).in_transaction()
+    }
+
     async fn leasing(&self) -> impl Store + Clone {
         self.server.store()
     }
@@ -167,6 +174,13 @@ impl Base for Lite {
 
     async fn store(&self) -> Self::Store {
         self.open().await.in_transaction()
+    }
+
+    async fn store_of_one(&self) -> Self::Store {
+        let options = SqliteConnectOptions::new().filename(self.directory.path().join("shop.db"));
+        let options = options.busy_timeout(Duration::ZERO);
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+        SqliteStore::with_pool(pool).in_transaction()
     }
 
     async fn leasing(&self) -> impl Store + Clone {

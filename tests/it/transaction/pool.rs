@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use tower_idempotency::PostgresStore;
+use tower_idempotency::{InFlight, PostgresStore};
 
 use super::given::{Base, Pg};
-use super::script::{Stage, app, ask, layer, persist};
+use super::script::{Stage, app, ask, asking, layer, persist};
 use crate::support::postgres::pool;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,6 +40,41 @@ async fn a_pool_that_is_used_up_refuses_in_time_and_goes_on_afterwards() {
         assert_eq!(persist(&app, &key, &format!("insert {key}; wait")).await.status, 201);
     }
     assert_eq!((base.orders().await.len(), stage.runs()), (20, 20));
+    base.at_rest().await;
+}
+
+on_both! {
+    a_duplicate_of_an_attempt_that_has_the_only_connection_is_told_without_one
+}
+
+async fn a_duplicate_of_an_attempt_that_has_the_only_connection_is_told_without_one<B: Base>() {
+    let (base, stage) = (B::start().await, Stage::new());
+    let store = base.store_of_one().await;
+    let one = app::<B, _>(layer(store.clone()), &stage);
+    let waiting = InFlight::Wait(Duration::from_secs(30));
+    let other = app::<B, _>(layer(store.clone()).in_flight(waiting), &stage);
+    // A key that the process has known before looks like that of a replay.
+    ask(&one, "key", "insert pen").await.is_first(201, "attempt 1");
+    base.expire().await;
+
+    let first = asking(&one, "key", "insert book; wait");
+    stage.entered(1).await;
+    let begun = Instant::now();
+    for _ in 0..3 {
+        ask(&one, "key", "insert book; wait").await.is_in_flight();
+        ask(&one, "key", "insert pen").await.is_refused(409, "idempotency_key_reused");
+    }
+    // Less than one wait for the connection.
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    let duplicates: Vec<_> = (0..3).map(|_| asking(&other, "key", "insert book; wait")).collect();
+    stage.gate.open();
+    let first = first.await.unwrap();
+    first.is_first(201, "attempt 1");
+    for duplicate in duplicates {
+        duplicate.await.unwrap().replays(&first);
+    }
+    ask(&one, "key", "insert book; wait").await.replays(&first);
+    assert_eq!((stage.runs(), base.orders().await), (2, vec!["book".into(), "pen".into()]));
     base.at_rest().await;
 }
 
