@@ -70,6 +70,7 @@ use super::{
 use crate::key::StorageKey;
 use crate::outcome::Outcome;
 
+mod cancel;
 mod connection;
 mod error;
 mod lately;

@@ -93,6 +93,11 @@ pub(super) fn is_conflict(error: &Error) -> bool {
     Fate::of(error) == Fate::Conflict
 }
 
+/// The server has replied, and the connection is sound.
+pub(super) fn is_reply(error: &Error) -> bool {
+    error.as_database_error().is_some() && Fate::of(error) != Fate::Lost
+}
+
 /// Nothing has run yet, so nothing can have taken effect.
 pub(super) fn not_begun(error: Error) -> StoreError {
     match Fate::of(&error) {
