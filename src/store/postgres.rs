@@ -84,6 +84,7 @@ mod sweep;
 mod transaction;
 
 use connection::{Connection, Pool};
+use error::takes_no_writes;
 use lately::Lately;
 use names::{Names, Statements};
 use statement::{Statement, Value};
@@ -180,7 +181,10 @@ impl Store for PostgresStore {
         let connection = Connection::take(&self.pool).await?;
         // From here on it may have been sent.
         let mut undo = Undo::of(self.clone(), &self.unanswered, &first);
-        let answer = self.acquire(connection, request, first, &mut undo).await;
+        let answer = match self.acquire(connection, request, first, &mut undo).await {
+            Err(error) if takes_no_writes(&error) => self.stored(request, error).await,
+            answer => answer,
+        };
         undo.answered(&answer);
         if let Ok(Reservation::Found(Record { state: State::Success(_), .. })) = &answer {
             self.lately.answered(&request.key);

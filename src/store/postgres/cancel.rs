@@ -14,6 +14,8 @@ use super::statement::{Statement, Value};
 /// How long it may take to connect and to cancel one statement.
 const BOUND: Duration = Duration::from_secs(1);
 
+const HELD: &str = "its connection is in use until the server replies, 30 s at most";
+
 /// Cancels over one connection outside the pool, one statement after another. The connection is
 /// closed when no other statement waits for it. All connections of the pool may be in use by the
 /// statements that are to be cancelled.
@@ -59,9 +61,9 @@ impl Canceller {
             }
             Ok(Err(error)) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "a statement that a handler left running could not be cancelled");
+                tracing::warn!(error, "statement of a handler not cancelled: {HELD}");
             }
-            Err(_) => tracing::warn!("a statement that a handler left running was not cancelled in time"),
+            Err(_) => tracing::warn!("statement of a handler not cancelled in time: {HELD}"),
         }
     }
 
