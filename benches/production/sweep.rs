@@ -69,8 +69,7 @@ async fn postgres(records: u32) -> Vec<Instant> {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     sweeper.abort();
-    let moments = moments.lock().unwrap().clone();
-    moments
+    moments.lock().unwrap().clone()
 }
 
 async fn sqlite(records: u32) -> Vec<Instant> {

@@ -356,7 +356,7 @@ async fn a_sweeper_reads_nothing_again_that_an_open_snapshot_holds() {
     sweeping.close().await;
     let read =
         "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'idempotency_records_expires_at'";
-    let mut seen = 0;
+    let mut seen = 0_i64;
     patiently(async {
         while seen < 5_000 {
             seen = sqlx::query_scalar(read).fetch_one(&pool).await.unwrap();

@@ -40,9 +40,8 @@ fn app(store: impl Store) -> Router {
 /// Locks a row until it is dropped or committed.
 async fn lock(base: &Pg) -> PgConnection {
     let mut holder = base.connect().await;
-    let row =
-        "INSERT INTO orders VALUES ('locked'); BEGIN; SELECT FROM orders WHERE item = 'locked' FOR UPDATE";
-    holder.execute(row).await.unwrap();
+    holder.execute("INSERT INTO orders VALUES ('locked')").await.unwrap();
+    holder.execute("BEGIN; SELECT FROM orders WHERE item = 'locked' FOR UPDATE").await.unwrap();
     holder
 }
 

@@ -131,11 +131,11 @@ async fn pay(State(pool): State<PgPool>, headers: HeaderMap) -> StatusCode {
         }
         transaction.commit().await
     });
-    status(paid.await)
+    status(&paid.await)
 }
 
 async fn pay_in_transaction(mut tx: Tx<Postgres>, headers: HeaderMap) -> StatusCode {
-    status(timeout(LIMIT, insert(&mut tx, key(&headers))).await)
+    status(&timeout(LIMIT, insert(&mut tx, key(&headers))).await)
 }
 
 fn key(headers: &HeaderMap) -> &str {
@@ -149,7 +149,7 @@ async fn insert(connection: &mut PgConnection, key: &str) -> Result<(), sqlx::Er
     payment.execute(connection).await.map(drop)
 }
 
-fn status<E>(paid: Result<Result<(), sqlx::Error>, E>) -> StatusCode {
+fn status<E>(paid: &Result<Result<(), sqlx::Error>, E>) -> StatusCode {
     match paid {
         Ok(Ok(())) => StatusCode::CREATED,
         Ok(Err(_)) => StatusCode::INTERNAL_SERVER_ERROR,
