@@ -39,6 +39,9 @@
 //! Layout 1, in which the headers were text, is rejected by `migrate`. No release of this crate has
 //! made it: drop such a table, or use another one.
 //!
+//! The role of the service needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on the table, and no other
+//! privilege. The role that runs `migrate` must be able to create it.
+//!
 //! # The pool
 //!
 //! An operation takes a connection for the time of one round trip, so a few of them serve many requests. What the pool is
@@ -48,9 +51,15 @@
 //!   store timeout.
 //! - `test_before_acquire` is on by default, and costs a round trip for each operation. The store does not need it: what
 //!   is sent on a connection that turns out to be lost is sent again on one that was tested.
+//! - A statement that waits for a lock holds its connection until the server replies, at most 30 s.
+//!   The connections of a process never exceed the pool by more than 2:
+//!   [`guide::pools`](crate::guide::pools) has the bounds.
 //! - Behind a pooler that hands out connections by transaction, [`unprepared`](PostgresStore::unprepared) is needed.
 //!
 //! # What it promises
+//!
+//! A server that takes no writes (a standby, `default_transaction_read_only`) still serves what is
+//! stored: replays, mismatches and keys in flight. New operations get 503.
 //!
 //! What was acknowledged survives a crash of the server, with `synchronous_commit` on, as it is by default. With asynchronous
 //! replication a failover may lose a reservation that was acknowledged, and an operation can then run a second time.
@@ -70,6 +79,7 @@ use super::{
 use crate::key::StorageKey;
 use crate::outcome::Outcome;
 
+mod cancel;
 mod connection;
 mod error;
 mod lately;
@@ -83,6 +93,7 @@ mod sweep;
 mod transaction;
 
 use connection::{Connection, Pool};
+use error::takes_no_writes;
 use lately::Lately;
 use names::{Names, Statements};
 use statement::{Statement, Value};
@@ -179,7 +190,10 @@ impl Store for PostgresStore {
         let connection = Connection::take(&self.pool).await?;
         // From here on it may have been sent.
         let mut undo = Undo::of(self.clone(), &self.unanswered, &first);
-        let answer = self.acquire(connection, request, first, &mut undo).await;
+        let answer = match self.acquire(connection, request, first, &mut undo).await {
+            Err(error) if takes_no_writes(&error) => self.stored(request, error).await,
+            answer => answer,
+        };
         undo.answered(&answer);
         if let Ok(Reservation::Found(Record { state: State::Success(_), .. })) = &answer {
             self.lately.answered(&request.key);

@@ -39,9 +39,7 @@ use ::redis::{Pipeline, RedisResult};
 use super::record::{self, HEAD, Pending, START, Stored};
 use super::timeout::Timeout;
 use super::undo::{Unanswered, Undo};
-use super::{
-    Lease, Record, Reservation, Reserve, Settlement, State, Status, Store, StoreError, Token, millis,
-};
+use super::{Lease, Record, Reservation, Reserve, Settlement, Status, Store, StoreError, Token, millis};
 use crate::key::StorageKey;
 use crate::outcome::Outcome;
 

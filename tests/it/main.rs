@@ -39,6 +39,8 @@ mod postgres;
 #[cfg(all(feature = "postgres", feature = "conformance"))]
 mod postgres_faults;
 #[cfg(all(feature = "postgres", feature = "conformance"))]
+mod postgres_locks;
+#[cfg(all(feature = "postgres", feature = "conformance"))]
 mod postgres_table;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis;

@@ -19,6 +19,7 @@ mod ends;
 mod extractor;
 mod faults;
 pub(crate) mod given;
+mod locked;
 mod misuse;
 mod pool;
 pub(crate) mod script;

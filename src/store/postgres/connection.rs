@@ -8,7 +8,7 @@ use ::sqlx::{Connection as _, Error, PgPool, Postgres};
 use tokio::time::timeout;
 
 use super::super::StoreError;
-use super::super::pooled::Pooled;
+use super::super::pooled::{Condition, Pooled};
 use super::super::timeout::Timeout;
 use super::error::{Fate, store_error, unreached};
 use super::statement::{Statement, Value};
@@ -35,8 +35,8 @@ impl Pool {
     }
 }
 
-/// A connection out of the pool, which is whole between two statements: a call that is given up half way leaves an answer
-/// in it for the next one. `None` once it was left.
+/// A connection out of the pool, which is whole between two statements: a call that is given up half way leaves a reply
+/// in it, which is read before the next one has it. `None` once it was left.
 pub(super) struct Connection(Option<Pooled<Postgres>>);
 
 impl Connection {
@@ -54,9 +54,9 @@ impl Connection {
         for _ in 0..pool.inner.size() {
             let mut connection = Self::of(pool.acquire().await)?;
             let Some(inner) = &mut connection.0 else { break };
-            inner.is_whole = false;
+            inner.condition = Condition::Spent;
             if inner.ping().await.is_ok() {
-                inner.is_whole = true;
+                inner.condition = Condition::Whole;
                 return Ok(connection);
             }
         }
@@ -99,10 +99,11 @@ impl Connection {
         };
         let mut conflicts = 0;
         loop {
-            inner.is_whole = false;
+            inner.condition = Condition::Asked;
             let answer = statement.run(inner, values).await;
             let fate = answer.as_ref().err().map(Fate::of);
-            inner.is_whole = !matches!(fate, Some(Fate::Lost | Fate::Stale));
+            let is_spent = matches!(fate, Some(Fate::Lost | Fate::Stale));
+            inner.condition = if is_spent { Condition::Spent } else { Condition::Whole };
             if fate != Some(Fate::Conflict) || conflicts == CONFLICTS {
                 return answer;
             }

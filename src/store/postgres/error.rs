@@ -82,6 +82,14 @@ pub(super) fn store_error(error: Error) -> StoreError {
     }
 }
 
+/// The server takes no writes, and may still read: it is read-only, has no room (class 53) or cannot write its files (58),
+/// or the role may only read.
+pub(super) fn takes_no_writes(error: &StoreError) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Error>());
+    let code = source.map_or("", code);
+    matches!(code, "25006" | "42501") || ["53", "58"].iter().any(|class| code.starts_with(class))
+}
+
 /// What the server would reject again: the data (class 22), a constraint (23), a limit of its
 /// program (54).
 fn is_rejection(code: &str) -> bool {
@@ -91,6 +99,11 @@ fn is_rejection(code: &str) -> bool {
 /// Others were at the same records.
 pub(super) fn is_conflict(error: &Error) -> bool {
     Fate::of(error) == Fate::Conflict
+}
+
+/// The server has replied, and the connection is sound.
+pub(super) fn is_reply(error: &Error) -> bool {
+    error.as_database_error().is_some() && Fate::of(error) != Fate::Lost
 }
 
 /// Nothing has run yet, so nothing can have taken effect.

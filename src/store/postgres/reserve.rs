@@ -1,7 +1,7 @@
 //! A reservation: one statement, and a second one to take over what it found.
 
 use super::super::undo::Undo;
-use super::super::{ErrorKind, Lease, Reservation, Reserve, Status, StoreError, Token};
+use super::super::{ErrorKind, Lease, Reservation, Reserve, Status, Store as _, StoreError, Token};
 use super::connection::Connection;
 use super::statement::Value;
 use super::{PostgresStore, row};
@@ -41,6 +41,18 @@ impl PostgresStore {
                 return Ok(Reservation::Acquired(next));
             }
             // The record has changed in between, and is judged anew; or it is gone, and the key is free.
+        }
+    }
+
+    /// Serves what is stored also when the server takes no writes: it is read-only, or its disk is full.
+    pub(super) async fn stored(
+        &self,
+        request: &Reserve,
+        rejected: StoreError,
+    ) -> Result<Reservation, StoreError> {
+        match self.inspect(&request.key).await {
+            Ok(Some(found)) if !found.yields_to(request) => Ok(Reservation::Found(found)),
+            Ok(_) | Err(_) => Err(rejected),
         }
     }
 

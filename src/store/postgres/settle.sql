@@ -3,13 +3,20 @@
 -- same token, stays as it is: that is the caller's own write, sent a second time because the first answer was lost. It
 -- counts as applied, so the record is written as it is. Both are judged by its newest version, not by the snapshot, for the
 -- first one may be on its way still.
+-- `expires_at` is in an index. An update that leaves it as it is can take place within the page, and needs no new entry in
+-- any index (HOT). So a pending record gets 1.6 % more than its retention, and here it stays as it is if that lies between
+-- the retention and that much more.
 -- $1 key   $2 token   $3 success or failed   $4 retention in ms   $5 and the following: the columns of the answer
 UPDATE {records} SET
   status = $3::text,
   lease_until = NULL,
   updated_at = CASE status WHEN 'pending' THEN clock_timestamp() ELSE updated_at END,
-  expires_at = CASE status
-    WHEN 'pending' THEN clock_timestamp() + $4::bigint * interval '1 ms' ELSE expires_at END,
+  expires_at = CASE
+    WHEN status <> 'pending' THEN expires_at
+    WHEN expires_at BETWEEN clock_timestamp() + $4::bigint * interval '1 ms'
+      AND clock_timestamp() + $4::bigint * interval '1.016 ms' THEN expires_at
+    ELSE clock_timestamp() + $4::bigint * interval '1 ms'
+  END,
   response_status = CASE status WHEN 'pending' THEN $5::bigint::integer ELSE response_status END,
   response_headers = CASE status WHEN 'pending' THEN $6::bytea ELSE response_headers END,
   response_trailers = CASE status WHEN 'pending' THEN $7::bytea ELSE response_trailers END,

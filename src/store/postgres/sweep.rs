@@ -18,6 +18,13 @@ const BOUND: Duration = Duration::from_mins(1);
 /// The shortest pause between two rounds.
 const SHORTEST: Duration = Duration::from_millis(10);
 
+/// One batch.
+struct Swept {
+    number: u64,
+    /// The youngest `expires_at` among them, in microseconds.
+    last: Option<i64>,
+}
+
 impl PostgresStore {
     /// Deletes expired records, at most `batch` of them, and returns how many there were. A record that is not expired
     /// is never deleted, nor waited for. Any number of processes may sweep at once: each takes others.
@@ -28,11 +35,16 @@ impl PostgresStore {
     ///
     /// As for every operation of the store; what was deleted before is gone, and the rest is left for the next time.
     pub async fn sweep(&self, batch: u32) -> Result<u64, StoreError> {
-        let values = [Value::Number(Some(batch.into()))];
+        Ok(self.sweep_after(batch, None).await?.number)
+    }
+
+    async fn sweep_after(&self, batch: u32, last: Option<i64>) -> Result<Swept, StoreError> {
+        let values = [Value::Number(Some(batch.into())), Value::Number(last)];
         let row = self.ask(&self.statements.sweep, &values).await?;
         let row = row.ok_or_else(|| StoreError::new(ErrorKind::Corrupt))?;
-        let swept: i64 = row.try_get("swept").map_err(store_error)?;
-        Ok(swept.unsigned_abs())
+        let number: i64 = row.try_get("swept").map_err(store_error)?;
+        let last = row.try_get("last").map_err(store_error)?;
+        Ok(Swept { number: number.unsigned_abs(), last })
     }
 
     /// Sweeps now and then every `interval`, in small batches, until the pool is closed. It is a future to be spawned,
@@ -55,13 +67,14 @@ impl PostgresStore {
     }
 
     async fn sweep_all(&self) {
+        let mut last = None;
         loop {
-            let swept = match timeout(BOUND, self.sweep(BATCH)).await {
+            let swept = match timeout(BOUND, self.sweep_after(BATCH, last)).await {
                 Ok(swept) => swept,
                 Err(_) => Err(StoreError::new(ErrorKind::Timeout)),
             };
             match swept {
-                Ok(swept) if swept >= BATCH.into() => {}
+                Ok(swept) if swept.number >= BATCH.into() => last = swept.last,
                 Ok(_) => return,
                 Err(error) => {
                     let source = std::error::Error::source(&error);

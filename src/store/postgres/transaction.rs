@@ -1,6 +1,7 @@
 //! Transaction mode: the effects of the handler, its key and its answer are committed together or not at all.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::sqlx::Postgres;
@@ -12,6 +13,7 @@ use super::super::{
     Token,
 };
 use super::PostgresStore;
+use super::cancel::Canceller;
 use super::error::{not_begun, not_committed, not_written, unreached};
 use crate::key::StorageKey;
 use crate::outcome::Outcome;
@@ -29,6 +31,7 @@ use settle::write;
 pub struct PostgresTxStore {
     store: PostgresStore,
     claims: Claims,
+    canceller: Arc<Canceller>,
     isolation: Isolation,
     commits: fn(StatusCode) -> bool,
 }
@@ -66,6 +69,7 @@ impl PostgresStore {
         PostgresTxStore {
             store: self,
             claims: Claims::default(),
+            canceller: Canceller::new(),
             isolation: Isolation::default(),
             commits: below_400,
         }
@@ -114,7 +118,13 @@ impl Store for PostgresTxStore {
         let connection = self.store.pool.acquire().await.map_err(unreached)?;
         let begin = self.begin(request);
         let mut open = Open::<Postgres>::begin(connection, begin, claimed).await.map_err(not_begun)?;
-        let row = self.look(&mut open, &request.key, request.fingerprint).await.map_err(not_begun)?;
+        let row = match self.look(&mut open, &request.key, request.fingerprint).await {
+            Ok(row) => row,
+            Err(error) => {
+                open.cancel(None).await;
+                return Err(not_begun(error));
+            }
+        };
         let row = row.ok_or_else(|| StoreError::new(ErrorKind::Corrupt))?;
         let claim = Claim::read(&row)?;
         let lease = match claim.found {
@@ -139,7 +149,8 @@ impl Store for PostgresTxStore {
                 return Ok(Reservation::Found(running));
             }
         };
-        open.mark = claim.mark;
+        open.mark = claim.running.mark;
+        open.cancel_by(self.canceller.of(&self.store.pool.inner, claim.running));
         open.run();
         Ok(Reservation::Acquired(Lease { transaction: Some(OpenTransaction::new(Slot::new(open))), ..lease }))
     }

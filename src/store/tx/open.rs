@@ -8,14 +8,14 @@ use sqlx::{Database, Error, SqlStr};
 use sqlx_core::transaction::TransactionManager as _;
 use tokio::sync::Mutex;
 
-use super::super::pooled::Pooled;
+use super::super::pooled::{Cancel, Condition, Pooled};
 use super::super::{ErrorKind, Lease, OpenTransaction, Record, StoreError};
 use super::Claimed;
 
 /// A transaction on a connection out of the pool. The driver's own type gives a connection back that was left in the middle
 /// of its `BEGIN`, and the next one would find itself in somebody else's transaction; this one closes it.
 pub(in super::super) struct Open<DB: Database> {
-    /// Whole while it is in no transaction.
+    /// Spent while it is in a transaction: the server ends that one with the connection.
     connection: Pooled<DB>,
     /// The key is in use in this process for as long as this is.
     claimed: Claimed,
@@ -42,7 +42,7 @@ impl<DB: Database> Open<DB> {
 
     /// Begins another transaction, after the one before was rolled back.
     pub(in super::super) async fn begin_again(&mut self, statement: SqlStr) -> Result<(), Error> {
-        self.connection.is_whole = false;
+        self.connection.condition = Condition::Spent;
         DB::TransactionManager::begin(&mut self.connection, Some(statement)).await
     }
 
@@ -79,9 +79,21 @@ impl<DB: Database> Open<DB> {
 
     /// Commits. After an error the transaction may still be open.
     pub(in super::super) async fn commit(&mut self) -> Result<(), Error> {
+        // A commit that waits for a replica would be reported as done if it were cancelled.
+        self.connection.cancel = None;
         DB::TransactionManager::commit(&mut self.connection).await?;
-        self.connection.is_whole = true;
+        self.connection.condition = Condition::Whole;
         Ok(())
+    }
+
+    /// Sets how a statement of this transaction is cancelled once its attempt has ended.
+    pub(in super::super) fn cancel_by(&mut self, cancel: Cancel) {
+        self.connection.cancel = Some(cancel);
+    }
+
+    /// What cancels a statement that the handler has left running.
+    pub(in super::super) fn cancel_of_handler(&self) -> Option<Cancel> {
+        self.connection.cancel.clone()
     }
 
     /// Rolls back, and gives the connection for what is to be written instead.
@@ -89,7 +101,8 @@ impl<DB: Database> Open<DB> {
         while DB::TransactionManager::get_transaction_depth(&self.connection) > 0 {
             DB::TransactionManager::rollback(&mut self.connection).await?;
         }
-        self.connection.is_whole = true;
+        self.connection.cancel = None;
+        self.connection.condition = Condition::Whole;
         Ok(self)
     }
 
@@ -104,13 +117,13 @@ impl<DB: Database> Open<DB> {
         let _ = self.rollback().await;
     }
 
-    /// What goes on in a connection that is not in a transaction any more: it is closed if that is left half way.
+    /// A statement is sent on a connection that is in no transaction any more.
     pub(in super::super) fn begun(&mut self) {
-        self.connection.is_whole = false;
+        self.connection.condition = Condition::Asked;
     }
 
     pub(in super::super) fn ended(&mut self) {
-        self.connection.is_whole = true;
+        self.connection.condition = Condition::Whole;
     }
 }
 

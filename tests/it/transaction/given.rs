@@ -68,6 +68,13 @@ pub(crate) struct Pg {
 }
 
 impl Pg {
+    pub(crate) async fn start_with(settings: &[&str]) -> Self {
+        let pg = Self { server: PostgresServer::start_with(settings) };
+        pg.server.store().migrate().await.unwrap();
+        pg.ask("CREATE TABLE orders (item text NOT NULL)").await;
+        pg
+    }
+
     pub(crate) fn tx_store(&self) -> PostgresTxStore {
         self.server.store().in_transaction()
     }
@@ -93,10 +100,7 @@ impl Base for Pg {
     type Store = PostgresTxStore;
 
     async fn start() -> Self {
-        let pg = Self { server: PostgresServer::start() };
-        pg.server.store().migrate().await.unwrap();
-        pg.ask("CREATE TABLE orders (item text NOT NULL)").await;
-        pg
+        Self::start_with(&[]).await
     }
 
     async fn store(&self) -> PostgresTxStore {

@@ -4,7 +4,8 @@ use ::sqlx::postgres::PgRow;
 use ::sqlx::{AssertSqlSafe, Postgres, Row as _, SqlSafeStr as _, SqlStr};
 
 use super::super::super::tx::Open;
-use super::super::super::{Record, Reserve, StoreError};
+use super::super::super::{Record, Reserve, StoreError, millis};
+use super::super::cancel::Running;
 use super::super::error::store_error;
 use super::super::row;
 use super::super::statement::Value;
@@ -37,10 +38,13 @@ impl PostgresTxStore {
             Isolation::Serializable => "SERIALIZABLE",
         };
         let [of_key, of_request] = self.locks(&request.key, request.fingerprint);
+        let patience = millis(self.store.pool.timeout.get() * 3 / 4).max(1);
         AssertSqlSafe(format!(
             "BEGIN ISOLATION LEVEL {isolation}; SELECT set_config('idempotency.claim', CASE \
              WHEN NOT pg_try_advisory_xact_lock({of_request}) THEN 'same' \
-             WHEN pg_try_advisory_xact_lock({of_key}) THEN 'mine' ELSE 'another' END, true)"
+             WHEN pg_try_advisory_xact_lock({of_key}) THEN 'mine' ELSE 'another' END, true), \
+             set_config('idempotency.lock_timeout', current_setting('lock_timeout'), true), \
+             set_config('lock_timeout', '{patience}', true)"
         ))
         .into_sql_str()
     }
@@ -78,7 +82,7 @@ pub(super) struct Claim {
     pub(super) is_mine: bool,
     /// Another request runs under the key.
     pub(super) is_another: bool,
-    pub(super) mark: i64,
+    pub(super) running: Running,
     pub(super) found: Option<Record>,
 }
 
@@ -90,7 +94,10 @@ impl Claim {
         Ok(Self {
             is_mine: claim == "mine",
             is_another: claim == "another",
-            mark: row.try_get("mark").map_err(store_error)?,
+            running: Running {
+                backend: row.try_get("backend").map_err(store_error)?,
+                mark: row.try_get("mark").map_err(store_error)?,
+            },
             found,
         })
     }

@@ -5,14 +5,18 @@ use std::time::Duration;
 use ::sqlx::postgres::PgRow;
 use ::sqlx::{Postgres, Row as _};
 
+use super::super::super::pooled::cancelling;
 use super::super::super::table::Answer;
 use super::super::super::tx::{Lost, Open};
 use super::super::super::{Lease, Status, StoreError};
-use super::super::error::{is_aborted, is_conflict, not_committed, not_written};
+use super::super::error::{is_aborted, is_conflict, is_reply, not_committed, not_written};
 use super::super::settle::ended;
 use super::super::statement::{Statement, Value};
 use super::PostgresTxStore;
 use crate::outcome::Outcome;
+
+/// How many errors of the handler's own statements are read before its transaction is given up.
+const ERRORS: usize = 8;
 
 impl PostgresTxStore {
     /// Rolls back, and writes what is to be remembered of the attempt; whether that was possible.
@@ -74,7 +78,8 @@ impl PostgresTxStore {
         mut open: Open<Postgres>,
         lease: &Lease,
     ) -> Result<Open<Postgres>, StoreError> {
-        match self.look(&mut open, &lease.key, lease.fingerprint).await {
+        let cancel = open.cancel_of_handler();
+        match cancelling(cancel.as_ref(), self.look_past(&mut open, lease)).await {
             Ok(Some(row)) if row.try_get("mark").ok() == Some(open.mark) => Ok(open),
             Ok(_) => {
                 self.keep_apart(open, lease, Status::Pending, None, lease.retention).await?;
@@ -83,6 +88,23 @@ impl PostgresTxStore {
             // One that a failed statement has aborted answers nothing, and is still the same.
             Err(error) if is_aborted(&error) => Ok(open),
             Err(error) => Err(not_committed(error)),
+        }
+    }
+}
+
+impl PostgresTxStore {
+    /// Looks at the claim, past the errors of statements that the handler has not waited for.
+    async fn look_past(
+        &self,
+        open: &mut Open<Postgres>,
+        lease: &Lease,
+    ) -> Result<Option<PgRow>, ::sqlx::Error> {
+        let mut errors = 0;
+        loop {
+            match self.look(open, &lease.key, lease.fingerprint).await {
+                Err(error) if errors < ERRORS && is_reply(&error) && !is_aborted(&error) => errors += 1,
+                looked => return looked,
+            }
         }
     }
 }

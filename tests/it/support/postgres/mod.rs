@@ -14,6 +14,7 @@ use tower_idempotency::store::{Lease, Rerun, Reservation, Reserve};
 use tower_idempotency::{Fingerprint, IdempotencyKey, KeptBody, Outcome, PostgresStore, Scope, StorageKey};
 
 mod bouncer;
+pub(crate) mod crowd;
 mod process;
 
 pub(crate) use bouncer::PgBouncer;
