@@ -1,10 +1,11 @@
 //! An open transaction, and where it lies while no `Tx` has it.
 
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{Database, Error, SqlStr};
+use sqlx::{Connection as _, Database, Error, SqlStr};
 use sqlx_core::transaction::TransactionManager as _;
 use tokio::sync::Mutex;
 
@@ -38,7 +39,9 @@ impl<DB: Database> Open<DB> {
     /// Begins another transaction, after the one before was rolled back.
     pub(in super::super) async fn begin_again(&mut self, statement: SqlStr) -> Result<(), Error> {
         self.connection.is_whole = false;
-        DB::TransactionManager::begin(&mut self.connection, Some(statement)).await
+        // The driver's guard would roll back when it is dropped. The depth that it has counted stays.
+        mem::forget(self.connection.begin_with(statement).await?);
+        Ok(())
     }
 
     /// Rolls back to the beginning of the savepoints that the handler has left open.
@@ -80,7 +83,7 @@ impl<DB: Database> Open<DB> {
 
     /// Rolls back, and gives the connection for what is to be written instead.
     pub(in super::super) async fn rollback(mut self) -> Result<Self, Error> {
-        while DB::TransactionManager::get_transaction_depth(&self.connection) > 0 {
+        while self.connection.is_in_transaction() {
             DB::TransactionManager::rollback(&mut self.connection).await?;
         }
         self.connection.is_whole = true;
