@@ -20,7 +20,8 @@ mod open;
 pub(super) use claims::in_flight;
 pub(super) use claims::{Claimed, Claims};
 pub use error::TxError;
-pub(super) use open::{Lost, Open, Slot};
+pub(super) use error::{Explained, lost};
+pub(super) use open::{Lost, Mark, Open, Slot};
 
 /// The answers that commit what the handler wrote, unless a store is told otherwise.
 pub(super) fn below_400(status: StatusCode) -> bool {

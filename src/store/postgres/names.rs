@@ -21,6 +21,10 @@ impl fmt::Display for Names {
     }
 }
 
+/// The read of a record that counts for no serializable transaction, whatever the default isolation is. One round trip.
+const READ_APART: &str =
+    concat!("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;\n", include_str!("inspect.sql"), ";\nCOMMIT");
+
 /// Every statement of a store, made once.
 pub(super) struct Statements {
     pub(super) reserve: Statement,
@@ -33,7 +37,9 @@ pub(super) struct Statements {
     pub(super) inspect: Statement,
     pub(super) sweep: Statement,
     pub(super) ping: Statement,
+    pub(super) read_apart: Statement,
     pub(super) claim: Statement,
+    pub(super) mark: Statement,
     pub(super) answer: Statement,
     pub(super) keep: Statement,
     pub(super) count: Statement,
@@ -54,7 +60,9 @@ impl Statements {
             inspect: read(include_str!("inspect.sql")),
             sweep: read(include_str!("sweep.sql")),
             ping: read(include_str!("ping.sql")),
+            read_apart: Statement::new(READ_APART, &records, false),
             claim: read(include_str!("claim.sql")),
+            mark: read(include_str!("mark.sql")),
             answer: read(include_str!("answer.sql")).once(),
             keep: read(include_str!("keep.sql")).once(),
             count: read(include_str!("count.sql")).once(),

@@ -63,6 +63,16 @@ impl Statement {
         query.fetch_optional(connection).await
     }
 
+    /// Runs several statements in one round trip and waits for the last of them.
+    pub(super) async fn run_batch(
+        &self,
+        connection: &mut PgConnection,
+        values: &[Value<'_>],
+    ) -> Result<Option<PgRow>, ::sqlx::Error> {
+        let mut rows = ::sqlx::raw_sql(AssertSqlSafe(self.text(values))).fetch_all(connection).await?;
+        Ok(rows.pop())
+    }
+
     /// The statement with the values written into it, for the simple protocol.
     pub(super) fn text(&self, values: &[Value<'_>]) -> String {
         let mut parts = self.sql.split('$');

@@ -20,8 +20,15 @@ pub(in super::super) struct Open<DB: Database> {
     connection: Pooled<DB>,
     /// The key is in use in this process for as long as this is.
     claimed: Claimed,
-    /// What tells this transaction from another one on the same connection.
-    pub(in super::super) mark: i64,
+    pub(in super::super) mark: Mark,
+}
+
+/// What tells a transaction from another one on the same connection, and its table from another one of the same name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in super::super) struct Mark {
+    /// When it began, in microseconds.
+    pub(in super::super) began: i64,
+    pub(in super::super) records: i64,
 }
 
 impl<DB: Database> Open<DB> {
@@ -31,9 +38,14 @@ impl<DB: Database> Open<DB> {
         statement: SqlStr,
         claimed: Claimed,
     ) -> Result<Self, Error> {
-        let mut open = Self { connection: Pooled::new(connection), claimed, mark: 0 };
+        let mut open = Self::idle(connection, claimed);
         open.begin_again(statement).await?;
         Ok(open)
+    }
+
+    /// Takes a connection, and begins nothing yet.
+    pub(in super::super) fn idle(connection: PoolConnection<DB>, claimed: Claimed) -> Self {
+        Self { connection: Pooled::new(connection), claimed, mark: Mark::default() }
     }
 
     /// Begins another transaction, after the one before was rolled back.
@@ -160,6 +172,7 @@ pub(in super::super) enum Lost {
     Ended,
     Aborted,
     Nested,
+    Moved,
 }
 
 impl fmt::Display for Lost {
@@ -170,6 +183,9 @@ impl fmt::Display for Lost {
                 "the transaction has ended before its answer: the handler must send neither COMMIT nor ROLLBACK"
             }
             Self::Nested => "the handler has begun a savepoint and neither committed it nor rolled it back",
+            Self::Moved => {
+                "the handler has changed `search_path`, which leads to other records: give the store its schema"
+            }
             Self::Aborted => "a statement of the handler failed, and it answered as if it had not",
         })
     }

@@ -65,6 +65,14 @@ pub(crate) struct Pg {
 }
 
 impl Pg {
+    /// The same on a server with settings of its own.
+    pub(crate) async fn on(server: PostgresServer) -> Self {
+        let pg = Self { server };
+        pg.server.store().migrate().await.unwrap();
+        pg.ask("CREATE TABLE orders (item text NOT NULL)").await;
+        pg
+    }
+
     pub(crate) fn tx_store(&self) -> PostgresTxStore {
         self.server.store().in_transaction()
     }
@@ -90,10 +98,7 @@ impl Base for Pg {
     type Store = PostgresTxStore;
 
     async fn start() -> Self {
-        let pg = Self { server: PostgresServer::start() };
-        pg.server.store().migrate().await.unwrap();
-        pg.ask("CREATE TABLE orders (item text NOT NULL)").await;
-        pg
+        Self::on(PostgresServer::start()).await
     }
 
     async fn store(&self) -> PostgresTxStore {
