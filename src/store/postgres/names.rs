@@ -21,10 +21,6 @@ impl fmt::Display for Names {
     }
 }
 
-/// The read of a record that counts for no serializable transaction, whatever the default isolation is. One round trip.
-const READ_APART: &str =
-    concat!("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;\n", include_str!("inspect.sql"), ";\nCOMMIT");
-
 /// Every statement of a store, made once.
 pub(super) struct Statements {
     pub(super) reserve: Statement,
@@ -37,7 +33,6 @@ pub(super) struct Statements {
     pub(super) inspect: Statement,
     pub(super) sweep: Statement,
     pub(super) ping: Statement,
-    pub(super) read_apart: Statement,
     pub(super) claim: Statement,
     pub(super) mark: Statement,
     pub(super) answer: Statement,
@@ -60,7 +55,6 @@ impl Statements {
             inspect: read(include_str!("inspect.sql")),
             sweep: read(include_str!("sweep.sql")),
             ping: read(include_str!("ping.sql")),
-            read_apart: Statement::new(READ_APART, &records, false),
             claim: read(include_str!("claim.sql")),
             mark: read(include_str!("mark.sql")),
             answer: read(include_str!("answer.sql")).once(),

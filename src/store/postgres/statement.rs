@@ -63,13 +63,15 @@ impl Statement {
         query.fetch_optional(connection).await
     }
 
-    /// Runs several statements in one round trip and waits for the last of them.
-    pub(super) async fn run_batch(
+    /// Runs the statement as read committed, whatever the default isolation is. It then counts for no serializable
+    /// transaction. The server takes what comes in one text as one transaction, which an error ends.
+    pub(super) async fn run_read_committed(
         &self,
         connection: &mut PgConnection,
         values: &[Value<'_>],
     ) -> Result<Option<PgRow>, ::sqlx::Error> {
-        let mut rows = ::sqlx::raw_sql(AssertSqlSafe(self.text(values))).fetch_all(connection).await?;
+        let text = format!("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; {}", self.text(values));
+        let mut rows = ::sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(connection).await?;
         Ok(rows.pop())
     }
 

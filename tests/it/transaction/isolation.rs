@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use sqlx::Postgres;
+use tokio::task::JoinSet;
 use tower_idempotency::PostgresStore;
 use tower_idempotency::store::postgres::Isolation;
 use tower_idempotency::store::{Identifier, PostgresTxStore, Tx, TxError};
@@ -56,6 +57,23 @@ async fn distinct_keys_do_not_conflict_where_the_server_is_serializable_by_defau
 async fn distinct_keys_do_not_conflict_in_repeatable_read_transactions() {
     let base = Pg::start().await;
     attempts_on_distinct_keys_at_once(&base, base.tx_store().isolation(Isolation::RepeatableRead)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn distinct_keys_do_not_conflict_in_lease_mode_where_the_server_is_serializable_by_default() {
+    let base = strict().await;
+    let router = Router::new().route("/", post(async || "done")).layer(layer(base.server.store()));
+    let mut clients = JoinSet::new();
+    for client in 0..16 {
+        let router = router.clone();
+        clients.spawn(async move {
+            for request in 0..25 {
+                ask(&router, &format!("{client}-{request}"), "").await.is_first(200, "done");
+            }
+        });
+    }
+    clients.join_all().await;
+    assert_eq!(base.records().await.len(), 400);
 }
 
 /// Reads what the other one writes, so that no order of the two explains both.

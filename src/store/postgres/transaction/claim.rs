@@ -54,13 +54,8 @@ impl PostgresTxStore {
         request: &Reserve,
     ) -> Result<(Open<Postgres>, Claim), StoreError> {
         open.begun();
-        let read = self
-            .store
-            .statements
-            .read_apart
-            .run_batch(open.connection_mut(), &[Value::key(&request.key)])
-            .await;
-        let read = read.map_err(not_begun)?;
+        let (inspect, values) = (&self.store.statements.inspect, [Value::key(&request.key)]);
+        let read = inspect.run_read_committed(open.connection_mut(), &values).await.map_err(not_begun)?;
         open.ended();
         let read = read.map(|row| row::record(&row)).transpose()?;
         let read = match read {
@@ -94,7 +89,7 @@ impl PostgresTxStore {
     ///
     /// Both are locks of the table itself, however its name was written, so a key in another table is another key.
     fn begin(&self, request: &Reserve) -> SqlStr {
-        let [of_key, of_request] = self.locks(&request.key, request.fingerprint);
+        let [of_key, of_request] = locks(&request.key, request.fingerprint);
         let (clause, records) = (self.isolated.clause(), &self.store.names);
         AssertSqlSafe(format!(
             "BEGIN{clause}; SELECT set_config('idempotency.claim', CASE \
@@ -112,15 +107,15 @@ impl PostgresTxStore {
         key: &StorageKey,
         fingerprint: Fingerprint,
     ) -> Result<Option<PgRow>, ::sqlx::Error> {
-        let [of_key, _] = self.locks(key, fingerprint);
+        let [of_key, _] = locks(key, fingerprint);
         let values = [Value::key(key), Value::Number(Some(of_key))];
         self.store.statements.claim.run(open.connection_mut(), &values).await
     }
+}
 
-    /// The numbers of the advisory locks of a key and of a request. The server adds the table.
-    pub(super) fn locks(&self, key: &StorageKey, fingerprint: Fingerprint) -> [i64; 2] {
-        [lock(key, &[]), lock(key, &fingerprint.to_bytes())]
-    }
+/// The numbers of the advisory locks of a key and of a request. The server adds the table.
+pub(super) fn locks(key: &StorageKey, fingerprint: Fingerprint) -> [i64; 2] {
+    [lock(key, &[]), lock(key, &fingerprint.to_bytes())]
 }
 
 fn lock(key: &StorageKey, fingerprint: &[u8]) -> i64 {

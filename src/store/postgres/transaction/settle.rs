@@ -12,7 +12,7 @@ use super::super::error::{is_aborted, is_conflict, not_ended, not_written, store
 use super::super::settle::ended;
 use super::super::statement::{Statement, Value};
 use super::PostgresTxStore;
-use super::claim::mark;
+use super::claim::{locks, mark};
 use crate::outcome::Outcome;
 
 impl PostgresTxStore {
@@ -39,7 +39,7 @@ impl PostgresTxStore {
     ) -> Result<bool, StoreError> {
         let mut open = open.rollback().await.map_err(not_ended)?;
         open.begun();
-        let locks = self.locks(&lease.key, lease.fingerprint);
+        let locks = locks(&lease.key, lease.fingerprint);
         let keep = &self.store.statements.keep;
         let written = write(keep, &mut open, lease, status, outcome, retention, &locks).await;
         let written = written.map_err(not_ended)?;
