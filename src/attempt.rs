@@ -86,12 +86,14 @@ struct Guard {
     lease: Arc<Standing>,
 }
 
-/// Whether a lease still stands. Once it does not, it never does again.
+/// Whether a lease still stands (once it does not, it never does again), and what the operation said of it.
 #[derive(Debug, Default)]
 struct Standing {
     /// The attempt has ended and is being written down; what a renewal finds from now on may be that very record.
     settling: AtomicBool,
     lost: AtomicBool,
+    /// The operation said that another transaction was in its way.
+    conflict: AtomicBool,
     told: Notify,
 }
 
@@ -190,6 +192,47 @@ impl Attempt {
         if !lease.lost.load(Ordering::Acquire) {
             told.await;
         }
+    }
+
+    /// Says that another transaction was in the way of this attempt: a serialization failure or a deadlock. Call it before
+    /// the handler or the operation returns. Any clone of the attempt will do.
+    ///
+    /// In transaction mode the attempt is then rolled back and not recorded, whatever it returns, unless it panics. The
+    /// client gets 409 in flight with `Retry-After`, or the attempt runs again:
+    /// [`retry_conflicts`](crate::IdempotencyLayer::retry_conflicts). Outside of transaction mode it means nothing.
+    ///
+    /// It is for errors that the layer does not read. The layer reads `sqlx::Error`, `TxError`,
+    /// [`Conflict`](crate::store::Conflict), and a `Box<dyn Error + Send + Sync>` with one of them among its sources.
+    ///
+    /// ```
+    /// # #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    /// # mod example {
+    /// use tower_idempotency::Attempt;
+    /// use tower_idempotency::store::Conflict;
+    ///
+    /// enum PayoutError {
+    ///     Declined,
+    ///     Database(sqlx::Error),
+    /// }
+    ///
+    /// fn tell(attempt: &Attempt, error: PayoutError) -> PayoutError {
+    ///     if let PayoutError::Database(error) = &error
+    ///         && Conflict::of(error).is_some()
+    ///     {
+    ///         attempt.report_conflict();
+    ///     }
+    ///     error
+    /// }
+    /// # }
+    /// ```
+    pub fn report_conflict(&self) {
+        if let Some(lease) = self.standing() {
+            lease.conflict.store(true, Ordering::Release);
+        }
+    }
+
+    pub(crate) fn has_conflict(&self) -> bool {
+        self.standing().is_some_and(|lease| lease.conflict.load(Ordering::Acquire))
     }
 
     /// Whether the attempt runs, and a record under this key guards it.

@@ -57,8 +57,36 @@ impl<St: Store> IdempotencyLayer<St> {
     /// ```
     ///
     /// In transaction mode the operation takes its transaction from the attempt
-    /// ([`Attempt::transaction`](Attempt)), and gives it back before it ends. When another transaction was in the
-    /// way, the call is refused as [`Rejection::InFlight`]; call it again.
+    /// ([`Attempt::transaction`](Attempt)), and gives it back before it ends.
+    ///
+    /// # Conflicts
+    ///
+    /// Another transaction may be in the way of the operation: a serialization failure or a deadlock. Everything is then
+    /// rolled back and nothing is recorded. The operation runs again, as often as
+    /// [`retry_conflicts`](Self::retry_conflicts) says. After that the call is rejected as [`Rejection::InFlight`]; call it
+    /// again.
+    ///
+    /// The layer finds the conflict at the commit, and in an error of the type `sqlx::Error`,
+    /// [`TxError`](crate::store), [`Conflict`](crate::store::Conflict) or `Box<dyn Error + Send + Sync>`. An operation with
+    /// another type of error calls [`Attempt::report_conflict`].
+    ///
+    /// Because the operation may run again, it does not give away what it has captured. It clones that for each run:
+    ///
+    /// ```
+    /// # use tower_idempotency::{Attempt, Fingerprint, IdempotencyKey, IdempotencyLayer, MemoryStore, Scope};
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let payouts = IdempotencyLayer::new(MemoryStore::new());
+    /// # let (scope, key) = (Scope::anonymous(), IdempotencyKey::parse(b"message-1001")?);
+    /// # let fingerprint = Fingerprint::of_fields([b"message"]);
+    /// let account = "acct_2".to_owned();
+    /// let operation = move |_: Attempt| {
+    ///     let account = account.clone();
+    ///     async move { Ok::<_, std::io::Error>(format!("paid out to {account}")) }
+    /// };
+    /// let payout = payouts.execute(&scope, &key, fingerprint, operation).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -73,7 +101,7 @@ impl<St: Store> IdempotencyLayer<St> {
         scope: &Scope,
         key: &IdempotencyKey,
         fingerprint: Fingerprint,
-        operation: impl FnOnce(Attempt) -> F + Send + 'static,
+        mut operation: impl FnMut(Attempt) -> F + Send + 'static,
     ) -> Result<Executed<T>, ExecuteError<E>>
     where
         T: Serialize + DeserializeOwned + Send + 'static,
@@ -83,24 +111,25 @@ impl<St: Store> IdempotencyLayer<St> {
         let (config, shared) = (Arc::clone(&self.config), Arc::clone(&self.shared));
         shared.store.set_timeout(config.store_timeout);
         let mut wanted = config.want(scope.clone(), key.clone(), fingerprint);
-        let (_caller, caller_gone) = flow::caller(&config);
+        let (_caller, mut caller_gone) = flow::caller(&config);
         let run = async move {
-            let call = |run: Run| async {
-                let value = operation(run.attempt).await.map_err(Failure::Erred)?;
-                let (retention, conflict) = (config.retention, false);
-                Ok(match keep(&value, &config) {
-                    Ok(outcome) => {
-                        let (answer, class, outcome) = (Ok(value), Class::Success, Ok(outcome));
-                        Done { answer, class, outcome, retention, conflict }
+            let mut retries = config.retry_conflicts;
+            let ended = loop {
+                let again = (retries > 0).then(|| wanted.clone());
+                let (operation, config) = (&mut operation, &config);
+                let call = move |run: Run| async move {
+                    let value = operation(run.attempt).await.map_err(Failure::Erred)?;
+                    Ok(done(value, config))
+                };
+                match (flow::once(&shared, config, &mut wanted, caller_gone.take(), call).await, again) {
+                    (Ended::Conflict, Some(again)) => {
+                        retries -= 1;
+                        wanted = again;
                     }
-                    Err(error) => {
-                        let answer = Err(ExecuteError::Unwritable(error));
-                        let (class, outcome) = (Class::Failed, Err(BrokenBody));
-                        Done { answer, class, outcome, retention, conflict }
-                    }
-                })
+                    (ended, _) => break ended,
+                }
             };
-            match flow::once(&shared, &config, &mut wanted, caller_gone, call).await {
+            match ended {
                 Ended::Answered(value) | Ended::Unrecorded(value) => {
                     Caught::Answered(value.map(Executed::first))
                 }
@@ -119,8 +148,17 @@ impl<St: Store> IdempotencyLayer<St> {
     }
 }
 
-/// A result that cannot be written as JSON is no result for those who ask again, so it is none for this caller: the attempt
-/// has failed, and in transaction mode it is rolled back.
+/// A result that cannot be written as JSON could not be replayed, so this caller gets none either: the attempt has failed,
+/// and in transaction mode it is rolled back.
+fn done<T: Serialize, E>(value: T, config: &Config) -> Done<Result<T, ExecuteError<E>>> {
+    let (retention, conflict) = (config.retention, false);
+    let (answer, class, outcome) = match keep(&value, config) {
+        Ok(outcome) => (Ok(value), Class::Success, Ok(outcome)),
+        Err(error) => (Err(ExecuteError::Unwritable(error)), Class::Failed, Err(BrokenBody)),
+    };
+    Done { answer, class, outcome, retention, conflict }
+}
+
 fn keep<T: Serialize>(value: &T, config: &Config) -> Result<Outcome, serde_json::Error> {
     let json = serde_json::to_vec(value)?;
     let body = if config.kept.keep != Keep::Full {

@@ -120,7 +120,8 @@ pub enum Rejection {
         /// When to ask again.
         retry_after: Duration,
     },
-    /// Transaction mode: the handler kept the transaction that it was lent, or ended it. A fault of the program.
+    /// Transaction mode: the handler kept the transaction that it was lent, ended it, or left it so that it cannot be
+    /// committed, by a deferred constraint or a role. A fault of the program. It was rolled back, and the log says why.
     TransactionLost,
 }
 

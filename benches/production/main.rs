@@ -15,6 +15,7 @@ mod each_redis;
 mod locks;
 mod no_writes;
 mod patience;
+mod serializable;
 mod sqlite;
 mod sweep;
 mod table;
@@ -36,13 +37,16 @@ async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.split_first() {
-        None => println!("cases: bodies, clock, demoted, locks, no_writes, patience, sqlite, sweep, table"),
+        None => println!(
+            "cases: bodies, clock, demoted, locks, no_writes, patience, serializable, sqlite, sweep, table"
+        ),
         Some((&"bodies", arguments)) => bodies::run(arguments).await,
         Some((&"clock", _)) => clock::run().await,
         Some((&"demoted", arguments)) => demoted::run(arguments).await,
         Some((&"locks", arguments)) => locks::run(arguments).await,
         Some((&"no_writes", arguments)) => no_writes::run(arguments).await,
         Some((&"patience", arguments)) => patience::run(arguments).await,
+        Some((&"serializable", arguments)) => serializable::run(arguments).await,
         Some((&"sqlite", arguments)) => sqlite::run(arguments).await,
         Some((&"sweep", arguments)) => sweep::run(arguments).await,
         Some((&"table", arguments)) => table::run(arguments).await,

@@ -97,6 +97,11 @@ impl<St: Store> HeldLease<St> {
         self.live.is_transaction()
     }
 
+    /// Whether the operation said that another transaction was in the way.
+    pub(super) fn has_conflict(&self) -> bool {
+        self.live.attempt.has_conflict()
+    }
+
     /// Writes the end of the attempt into its record. If the store cannot take it now, the client need not wait: its
     /// response was earned, the key stays taken, and the write is retried for as long as it may still apply.
     pub(super) async fn settle(self, settle: Settle) -> Settled {
@@ -195,7 +200,7 @@ impl<St: Store> LiveLease<St> {
                 match error.kind() {
                     ErrorKind::TransactionLost => tracing::error!(
                         %key, source = error.source(),
-                        "the transaction of the attempt is lost and rolled back: a fault of its handler"
+                        "attempt rolled back: its handler left a transaction that cannot be committed"
                     ),
                     ErrorKind::Conflict => tracing::debug!(%key, "the attempt was rolled back: {error}"),
                     _ => shared.store_failed(word, key, &error),

@@ -17,7 +17,7 @@ use crate::outcome::Outcome;
 use crate::rejection::Rejection;
 use crate::response::BrokenBody;
 use crate::shared::Shared;
-use crate::store::{ErrorKind, Lease, Store};
+use crate::store::{Conflict, ErrorKind, Lease, Store};
 use crate::task::{self, Caught};
 use crate::telemetry;
 
@@ -110,6 +110,7 @@ pub(crate) async fn once<St, T, E, F>(
 ) -> Ended<T, E>
 where
     St: Store,
+    E: 'static,
     F: Future<Output = Result<Done<T>, Failure<E>>>,
 {
     let Some(_running) = shared.running.enter() else {
@@ -139,7 +140,12 @@ where
     let attempt = begin(key, &reserved.lease, &shared.id);
     let lease = HeldLease::new(shared, config, attempt.clone(), reserved);
     let run = Run { attempt, guarded_by: GuardedBy::ItsRecord };
-    let done = match task::catch_panic(operation(run)).await {
+    let ended = task::catch_panic(operation(run)).await;
+    if lease.is_transaction() && is_conflict(&ended, lease.has_conflict()) {
+        lease.settle(Settle::Release).await;
+        return Ended::Conflict;
+    }
+    let done = match ended {
         Caught::Answered(done) => done,
         Caught::Erred(Failure::NotBegun(error)) => {
             lease.settle(Settle::Release).await;
@@ -158,10 +164,6 @@ where
             return Ended::Panicked(panic);
         }
     };
-    if done.conflict && lease.is_transaction() {
-        lease.settle(Settle::Release).await;
-        return Ended::Conflict;
-    }
     let (settle, answer) = done.settled();
     let counts = matches!(settle, Settle::Complete(..));
     match lease.settle(settle).await {
@@ -169,6 +171,15 @@ where
         Settled::NotCommitted(ErrorKind::Conflict) => Ended::Conflict,
         Settled::NotCommitted(kind) if counts => Ended::Refused(config.not_committed(kind)),
         Settled::Stored | Settled::Lost(None) | Settled::NotCommitted(_) => Ended::Answered(answer),
+    }
+}
+
+/// Whether another transaction was in the way of the operation, as it has reported or its response or its error says.
+fn is_conflict<T, E: 'static>(ended: &Caught<Done<T>, Failure<E>>, is_reported: bool) -> bool {
+    match ended {
+        Caught::Answered(done) => is_reported || done.conflict,
+        Caught::Erred(Failure::Erred(error)) => is_reported || Conflict::caused(error),
+        Caught::Erred(Failure::NotBegun(_) | Failure::ShutDown) | Caught::Panicked(_) => false,
     }
 }
 

@@ -94,11 +94,14 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.on_mismatch = status)
     }
 
-    /// Sets how many times the handler is called again when another transaction was in the way of its own (a serialization
-    /// failure, a deadlock), each time in a new transaction. Transaction mode only. Default: 0, and the client gets 409
-    /// with `Retry-After`.
+    /// Sets how many times the handler, or the operation of [`execute`](Self::execute), is called again when another
+    /// transaction was in the way of its own (a serialization failure, a deadlock), each time in a new transaction.
+    /// Transaction mode only. Default: 0, and the client gets 409 with `Retry-After`.
     ///
     /// The request is copied for it, its extensions included.
+    ///
+    /// [`guide::exactly_once`](crate::guide::exactly_once#conflicts) lists where the layer finds a conflict.
+    /// [`Attempt::report_conflict`](crate::Attempt::report_conflict) tells it of others.
     #[must_use]
     pub fn retry_conflicts(self, times: u32) -> Self {
         self.set(|config| config.retry_conflicts = times)

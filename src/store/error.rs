@@ -31,8 +31,9 @@ pub enum ErrorKind {
     /// Transaction mode: another transaction was in the way (a serialization failure, a deadlock, the same key from
     /// elsewhere). This one was rolled back, and may go through when it is tried again.
     Conflict,
-    /// Transaction mode: the handler still holds the transaction that it was lent, has ended it, or hid that it had
-    /// failed. It cannot be committed.
+    /// Transaction mode: the handler still holds the transaction that it was lent, has ended it, hid that it had failed,
+    /// violated a deferred constraint, or left settings under which the response cannot be stored. It cannot be
+    /// committed, and was rolled back.
     TransactionLost,
 }
 

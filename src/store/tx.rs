@@ -16,11 +16,12 @@ mod error;
 #[cfg_attr(not(all(feature = "postgres", feature = "sqlite")), allow(dead_code))]
 mod open;
 
-#[cfg(feature = "postgres")]
-pub(super) use claims::in_flight;
 pub(super) use claims::{Claimed, Claims};
 pub use error::TxError;
+pub(super) use error::lost;
 pub(super) use open::{Lost, Open, Slot};
+#[cfg(feature = "postgres")]
+pub(super) use {claims::in_flight, error::Explained, open::Mark};
 
 /// The answers that commit what the handler wrote, unless a store is told otherwise.
 pub(super) fn below_400(status: StatusCode) -> bool {
@@ -32,8 +33,11 @@ pub(super) fn below_400(status: StatusCode) -> bool {
 ///
 /// It is used as sqlx's own `Transaction` is, by `&mut *tx`, savepoints included. The handler does not end it: it is
 /// committed if the answer is kept as a success below 400, and rolled back if not. A `Tx` that is still held when the
-/// handler has answered, by a task that goes on for one, cannot be committed: the client gets 500, and the log says why. So
-/// it is when the handler sends `COMMIT` or `ROLLBACK` itself.
+/// handler has answered, by a task that goes on for one, cannot be committed: the client gets 500, and the log says why. The
+/// same happens when the handler sends `COMMIT` or `ROLLBACK` itself.
+///
+/// What the handler sets for the transaction (a role, a search path, timeouts) also applies to the write of the response: see
+/// [`guide::exactly_once`](crate::guide::exactly_once#what-a-handler-should-leave-alone).
 ///
 /// With the feature `axum` it is an extractor; elsewhere it comes from
 /// [`Attempt::transaction`](crate::Attempt::transaction).

@@ -33,6 +33,7 @@ macro_rules! over_every_store {
 
 pub(crate) use {over_every_store, over_every_store_that_leases};
 
+mod conflicts;
 pub(crate) mod given;
 mod operations;
 mod transactions;

@@ -1,8 +1,9 @@
 -- (no record), expired, failed, abandoned -> success, in the transaction of the attempt.
--- Applies if this still is the transaction that claimed the key, and the record is none or the one that the attempt takes
--- over. Otherwise it writes nothing and returns nothing, and the transaction must not be committed.
+-- Applies if this still is the transaction that claimed the key, if the name still leads to the table in which it did, and
+-- if the record is none or the one that the attempt takes over. Otherwise it writes nothing and returns nothing, and the transaction must not be committed.
 -- $1 key   $2 token   $3 success or failed   $4 retention in ms   $5 to $10 the columns of the answer   $11 fingerprint
 -- $12 attempt   $13 the token of the record that is taken over; null: none   $14 mark
+-- $15 records
 INSERT INTO {records} AS r (
   key, token, status, created_at, updated_at, expires_at,
   response_status, response_headers, response_trailers, response_request_id, response_body, response_missing,
@@ -13,6 +14,7 @@ SELECT
   $5::bigint::integer, $6::bytea, $7::bytea, $8::text, $9::bytea, $10::text, $11::bytea, $12::bigint
 FROM (SELECT clock_timestamp() AS now) AS clock
 WHERE (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint = $14::bigint
+  AND '{records}'::regclass::oid::bigint = $15::bigint
 ON CONFLICT (key) DO UPDATE SET
   token = excluded.token, status = excluded.status, lease_until = NULL,
   created_at = CASE WHEN r.expires_at > excluded.updated_at THEN r.created_at ELSE excluded.created_at END,

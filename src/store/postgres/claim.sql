@@ -1,21 +1,33 @@
 -- Tells what stands under the key that this transaction has tried to claim. Writes nothing.
 -- It is a statement of its own, so that its snapshot is younger than the claim: what the attempt before has committed is
 -- seen. `mark` is when the transaction began, in microseconds, which tells it from any other one on this connection.
--- Who has found another request under the key looks again: that one may be ending, and have given back one half of its claim.
 -- `backend` is where it runs. The transaction began with a lock timeout of the store's own, so that this look ends when
 -- the table is locked; from here on the one that was set before counts.
--- $1 key   $2 the number of the key's advisory lock
+-- `records` is the table that the name leads to.
+-- A serializable transaction reads no record here: the lock that it would leave behind on an index page makes it conflict
+-- with every new key on that page. The store reads the record before such a transaction begins. OFFSET keeps the condition
+-- in the subquery, where it is judged before the index is opened; as a condition of the join it would be judged after.
+-- A transaction that has found another request under the key looks again: that request may be ending, and have given back
+-- one half of its claim.
+-- $1 key   $2 the number of the key's advisory lock in its table
 SELECT
   CASE
     WHEN current_setting('idempotency.claim', true) <> 'another' THEN current_setting('idempotency.claim', true)
-    WHEN pg_try_advisory_xact_lock($2::bigint) THEN 'same'
+    WHEN pg_try_advisory_xact_lock($2::bigint # ('{records}'::regclass::oid::bigint << 32)) THEN 'same'
     ELSE 'another'
   END AS claim,
   (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint AS mark, pg_backend_pid() AS backend,
+  '{records}'::regclass::oid::bigint AS records,
   CASE WHEN current_setting('idempotency.lock_timeout', true) <> ''
     THEN set_config('lock_timeout', current_setting('idempotency.lock_timeout', true), true) END,
+  current_setting('transaction_isolation') = 'serializable' AS serializable,
+  current_setting('transaction_read_only') = 'on' AS read_only,
   r.status, r.attempt, r.token, r.fingerprint, coalesce(r.lease_until <= clock_timestamp(), false) AS lapsed,
   r.response_status, r.response_headers, r.response_trailers, r.response_request_id, r.response_body,
   r.response_missing
 FROM (VALUES (true)) AS one
-LEFT JOIN {records} AS r ON r.key = $1::bytea AND r.expires_at > clock_timestamp()
+LEFT JOIN (
+  SELECT * FROM {records}
+  WHERE key = $1::bytea AND expires_at > clock_timestamp() AND current_setting('transaction_isolation') <> 'serializable'
+  OFFSET 0
+) AS r ON true

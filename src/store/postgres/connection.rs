@@ -100,7 +100,11 @@ impl Connection {
         let mut conflicts = 0;
         loop {
             inner.condition = Condition::Asked;
-            let answer = statement.run(inner, values).await;
+            // With a default isolation that is serializable, new keys on one page of the index conflict.
+            let answer = match conflicts {
+                0 => statement.run(inner, values).await,
+                _ => statement.run_read_committed(inner, values).await,
+            };
             let fate = answer.as_ref().err().map(Fate::of);
             let is_spent = matches!(fate, Some(Fate::Lost | Fate::Stale));
             inner.condition = if is_spent { Condition::Spent } else { Condition::Whole };

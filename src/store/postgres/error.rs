@@ -5,7 +5,7 @@ use std::fmt;
 use ::sqlx::Error;
 use ::sqlx::postgres::{PgDatabaseError, PgSeverity};
 
-use super::super::tx::Lost;
+use super::super::tx::{Explained, Lost, lost};
 use super::super::{ErrorKind, StoreError};
 
 /// What became of a statement that came to an error, and of its connection.
@@ -70,7 +70,7 @@ pub(super) fn store_error(error: Error) -> StoreError {
         error => match code(&error) {
             "53100" => StoreError::with_source(ErrorKind::Full, error),
             code if is_rejection(code) => StoreError::with_source(ErrorKind::Rejected, error),
-            "42P01" => {
+            "42P01" | "3F000" => {
                 explained("the table of the records is missing: `migrate` has not been run here", error)
             }
             "26000" | "42P05" => explained(
@@ -114,17 +114,24 @@ pub(super) fn not_begun(error: Error) -> StoreError {
     }
 }
 
-/// A statement before this one has failed, and so does every one until the transaction is rolled back:
-/// `in_failed_sql_transaction`.
+/// The transaction takes no statement any more until it is rolled back: a statement of the handler has failed before
+/// (`in_failed_sql_transaction`), or this one was cancelled.
 pub(super) fn is_aborted(error: &Error) -> bool {
-    code(error) == "25P02"
+    matches!(code(error), "25P02" | QUERY_CANCELED | LOCK_NOT_AVAILABLE)
 }
 
-/// The server's refusal is final; where there is no answer, nobody knows.
-pub(super) fn not_committed(error: Error) -> StoreError {
+/// A statement was ended by `statement_timeout`, by a cancel request or by the operator.
+const QUERY_CANCELED: &str = "57014";
+/// A statement was ended by `lock_timeout`.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+/// What came of a `ROLLBACK`, or of a statement after it. A rejection by the server is final; where there is no reply, the
+/// outcome is not known.
+pub(super) fn not_ended(error: Error) -> StoreError {
     match Fate::of(&error) {
         Fate::Conflict => StoreError::with_source(ErrorKind::Conflict, error),
-        Fate::Refused if is_aborted(&error) => Lost::Aborted.into(),
+        Fate::Refused if code(&error) == "25P02" => Lost::Aborted.into(),
+        Fate::Refused if is_timeout(&error) || is_rejection(code(&error)) => store_error(error),
         Fate::Refused if error.as_database_error().is_some() => {
             StoreError::with_source(ErrorKind::TransactionLost, error)
         }
@@ -132,30 +139,56 @@ pub(super) fn not_committed(error: Error) -> StoreError {
     }
 }
 
-/// As [`not_committed`], where the store itself has sent the write: the handler did not cause its rejection.
-pub(super) fn not_written(error: Error) -> StoreError {
-    if is_rejection(code(&error)) { store_error(error) } else { not_committed(error) }
+/// What came of the `COMMIT`. The server checks deferred constraints there.
+pub(super) fn not_committed(error: Error) -> StoreError {
+    if Fate::of(&error) != Fate::Refused || error.as_database_error().is_none() || is_timeout(&error) {
+        return not_ended(error);
+    }
+    lost(
+        "a deferred constraint or trigger failed at COMMIT: `SET CONSTRAINTS ALL IMMEDIATE` before the handler \
+         returns lets it respond with a 4xx",
+        error,
+    )
 }
+
+/// What came of the write of the response, which runs as the handler has left its transaction: under its role, its search
+/// path and its timeouts.
+pub(super) fn not_written(error: Error) -> StoreError {
+    let why = match code(&error) {
+        "42501" => {
+            "the role of the transaction may not write the records: `RESET ROLE` before the handler returns, or grant \
+             SELECT, INSERT and UPDATE to the role"
+        }
+        "42P01" | "3F000" => {
+            "the handler has changed `search_path`, and the records are not on it: give the store its schema"
+        }
+        "25006" => "the handler has made its transaction read only, so the response cannot be stored in it",
+        _ => return not_ended(error),
+    };
+    lost(why, error)
+}
+
+/// The server was too slow, or was told to stop. It has rolled back, and a retry may go through.
+fn is_timeout(error: &Error) -> bool {
+    matches!(code(error), QUERY_CANCELED | LOCK_NOT_AVAILABLE)
+}
+
+/// The server takes no writes, so an attempt is not begun.
+pub(super) fn read_only() -> StoreError {
+    StoreError::with_source(ErrorKind::Unavailable, ReadOnly)
+}
+
+#[derive(Debug)]
+struct ReadOnly;
+
+impl fmt::Display for ReadOnly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the server takes no writes: it is a standby, or `default_transaction_read_only` is on")
+    }
+}
+
+impl std::error::Error for ReadOnly {}
 
 fn explained(why: &'static str, source: Error) -> StoreError {
     StoreError::with_source(ErrorKind::Unavailable, Explained { why, source })
-}
-
-/// An error whose own words do not tell what to do about it.
-#[derive(Debug)]
-struct Explained {
-    why: &'static str,
-    source: Error,
-}
-
-impl fmt::Display for Explained {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.why)
-    }
-}
-
-impl std::error::Error for Explained {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
-    }
 }

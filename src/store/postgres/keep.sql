@@ -1,7 +1,8 @@
 -- (no record), expired, failed, abandoned -> success, failed or pending, when the effects of the attempt were rolled back.
--- Applies if nobody has claimed the key since, and the record is none or the one that the attempt takes over. A pending one
+-- Applies if no attempt has claimed the key since, and the record is none or the one that the attempt takes over. A pending one
 -- is made abandoned at once: of an attempt whose effects nobody can tell.
--- $1 to $13 as in answer.sql   $14 the numbers of the advisory locks of the key   $15 and of the request, which comes first
+-- $1 to $13 as in answer.sql   $14 the numbers of the advisory locks of the key   $15 and of the request, which comes first.
+-- Both are numbers in this table, as in claim.sql.
 INSERT INTO {records} AS r (
   key, token, status, lease_until, created_at, updated_at, expires_at,
   response_status, response_headers, response_trailers, response_request_id, response_body, response_missing,
@@ -10,8 +11,10 @@ INSERT INTO {records} AS r (
 SELECT
   $1::bytea, $2::bytea, $3::text, CASE $3::text WHEN 'pending' THEN now END, now, now, now + $4::bigint * interval '1 ms',
   $5::bigint::integer, $6::bytea, $7::bytea, $8::text, $9::bytea, $10::text, $11::bytea, $12::bigint
-FROM (SELECT clock_timestamp() AS now) AS clock
-WHERE CASE WHEN pg_try_advisory_xact_lock($15::bigint) THEN pg_try_advisory_xact_lock($14::bigint) ELSE false END
+FROM (SELECT clock_timestamp() AS now, '{records}'::regclass::oid::bigint << 32 AS records) AS clock
+WHERE CASE
+  WHEN pg_try_advisory_xact_lock($15::bigint # records) THEN pg_try_advisory_xact_lock($14::bigint # records) ELSE false
+END
 ON CONFLICT (key) DO UPDATE SET
   token = excluded.token, status = excluded.status, lease_until = excluded.lease_until,
   created_at = CASE WHEN r.expires_at > excluded.updated_at THEN r.created_at ELSE excluded.created_at END,

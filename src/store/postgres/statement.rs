@@ -63,6 +63,18 @@ impl Statement {
         query.fetch_optional(connection).await
     }
 
+    /// Runs the statement as read committed, whatever the default isolation is. It then counts for no serializable
+    /// transaction. The server takes what comes in one text as one transaction, which an error ends.
+    pub(super) async fn run_read_committed(
+        &self,
+        connection: &mut PgConnection,
+        values: &[Value<'_>],
+    ) -> Result<Option<PgRow>, ::sqlx::Error> {
+        let text = format!("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; {}", self.text(values));
+        let mut rows = ::sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(connection).await?;
+        Ok(rows.pop())
+    }
+
     /// The statement with the values written into it, for the simple protocol.
     pub(super) fn text(&self, values: &[Value<'_>]) -> String {
         let mut parts = self.sql.split('$');

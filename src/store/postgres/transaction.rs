@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::sqlx::Postgres;
 use http::StatusCode;
 
 use super::super::tx::{Claims, Open, Slot, below_400, in_flight};
@@ -14,15 +13,17 @@ use super::super::{
 };
 use super::PostgresStore;
 use super::cancel::Canceller;
-use super::error::{not_begun, not_committed, not_written, unreached};
+use super::error::{not_committed, not_written, read_only, unreached};
 use crate::key::StorageKey;
 use crate::outcome::Outcome;
 
 mod claim;
+mod isolation;
 mod settle;
 
 use claim::Claim;
-pub use claim::Isolation;
+use isolation::Isolated;
+pub use isolation::Isolation;
 use settle::write;
 
 /// Keeps records in a table of PostgreSQL, and runs each attempt in a transaction of the same database: see
@@ -32,7 +33,7 @@ pub struct PostgresTxStore {
     store: PostgresStore,
     claims: Claims,
     canceller: Arc<Canceller>,
-    isolation: Isolation,
+    isolated: Isolated,
     commits: fn(StatusCode) -> bool,
 }
 
@@ -70,20 +71,32 @@ impl PostgresStore {
             store: self,
             claims: Claims::default(),
             canceller: Canceller::new(),
-            isolation: Isolation::default(),
+            isolated: Isolated::default(),
             commits: below_400,
         }
     }
 }
 
 impl PostgresTxStore {
-    /// Sets the isolation of the transactions. Default: read committed.
+    /// Sets the isolation of the transactions. Default: none is asked for, so `default_transaction_isolation` of the
+    /// server, the database, the role or the connection applies, which is read committed if nothing sets it.
     ///
-    /// With the others, of concurrent duplicates in several processes a second one may begin before it is rolled back: effects in the
-    /// database are still exactly once, calls to other systems are not.
+    /// Under repeatable read and serializable, effects in the database are exactly once too, but a handler may run in vain:
+    ///
+    /// - Under repeatable read, a duplicate in another process begins if the first attempt commits between the snapshot of
+    ///   the duplicate and its claim.
+    /// - Under serializable, it begins if the first attempt commits between the look for the record, which comes before the
+    ///   `BEGIN`, and the claim: one round trip. The look inside of the transaction would make unrelated keys conflict.
+    ///
+    /// Such a duplicate is rolled back when it writes its response, and its client gets 409 with `Retry-After`, or the
+    /// stored response under [`retry_conflicts`](crate::IdempotencyLayer::retry_conflicts). Its calls to other systems were
+    /// made twice. Under read committed a duplicate never begins.
+    ///
+    /// A serializable attempt costs one more round trip. If the server's default is serializable, the store learns it from
+    /// its first transaction, and begins that one again.
     #[must_use]
     pub fn isolation(self, isolation: Isolation) -> Self {
-        Self { isolation, ..self }
+        Self { isolated: Isolated::by(isolation), ..self }
     }
 
     /// Sets which answers commit what the handler wrote. Default: those below 400. Every other definitive answer is kept
@@ -116,41 +129,32 @@ impl Store for PostgresTxStore {
                 Err(found) => return Ok(Reservation::Found(*found)),
             };
         let connection = self.store.pool.acquire().await.map_err(unreached)?;
-        let begin = self.begin(request);
-        let mut open = Open::<Postgres>::begin(connection, begin, claimed).await.map_err(not_begun)?;
-        let row = match self.look(&mut open, &request.key, request.fingerprint).await {
-            Ok(row) => row,
-            Err(error) => {
+        let (mut open, claim) = self.claim(Open::idle(connection, claimed), request).await?;
+        let lease = match claim {
+            Claim::Mine(Some(found)) => Lease::after(request, first.token, &found),
+            Claim::Mine(None) => first,
+            Claim::ReadOnly => {
                 open.cancel(None).await;
-                return Err(not_begun(error));
+                return Err(read_only());
             }
-        };
-        let row = row.ok_or_else(|| StoreError::new(ErrorKind::Corrupt))?;
-        let claim = Claim::read(&row)?;
-        let lease = match claim.found {
-            Some(found) if !found.yields_to(request) => {
+            Claim::Found(found) => {
                 self.store.lately.answered(&request.key);
                 open.cancel(Some(&found)).await;
                 return Ok(Reservation::Found(found));
             }
-            found if claim.is_mine => match found {
-                Some(found) => Lease::after(request, first.token, &found),
-                None => first,
-            },
-            found => {
-                // Whose record stands there has the key, whoever looks at it.
-                let is_another = claim.is_another && found.is_none();
-                let fingerprint = request.fingerprint;
-                let running = if is_another { fingerprint.of_another() } else { fingerprint };
-                // Nobody knows the token before it is committed; this one is nobody's.
-                let running = in_flight(running, first.token);
-                // Whose request it is that runs, another one that waits must find out by itself.
-                open.cancel(Some(&running).filter(|_| !is_another)).await;
+            // The token is not known before it is committed. This one belongs to no attempt.
+            Claim::SameRuns => {
+                let running = in_flight(request.fingerprint, first.token);
+                open.cancel(Some(&running)).await;
+                return Ok(Reservation::Found(running));
+            }
+            // A waiter must query again: the running request may be its own.
+            Claim::OtherRuns => {
+                let running = in_flight(request.fingerprint.of_another(), first.token);
+                open.cancel(None).await;
                 return Ok(Reservation::Found(running));
             }
         };
-        open.mark = claim.running.mark;
-        open.cancel_by(self.canceller.of(&self.store.pool.inner, claim.running));
         open.run();
         Ok(Reservation::Acquired(Lease { transaction: Some(OpenTransaction::new(Slot::new(open))), ..lease }))
     }
@@ -167,21 +171,16 @@ impl Store for PostgresTxStore {
             return if kept { Ok(Settlement::Applied) } else { Err(StoreError::new(ErrorKind::Conflict)) };
         }
         let mut open = open.without_savepoint()?;
-        let last = [open.mark];
+        let last = [open.mark.began, open.mark.records];
         let answer = &self.store.statements.answer;
-        let written = write(answer, &mut open, lease, Status::Success, Some(outcome), retention, &last).await;
-        let failed = match written {
-            Ok(Some(_)) => None,
-            Ok(None) => {
-                open = self.still_open(open, lease).await?;
-                Some(StoreError::new(ErrorKind::Conflict))
+        match write(answer, &mut open, lease, Status::Success, Some(outcome), retention, &last).await {
+            Ok(Some(_)) => {}
+            Ok(None) => return Err(self.unwritten(open, lease).await?),
+            Err(error) => {
+                // The key is not free in this process before it is in the database.
+                open.cancel(None).await;
+                return Err(not_written(error));
             }
-            Err(error) => Some(not_written(error)),
-        };
-        if let Some(error) = failed {
-            // The key is not free in this process before it is in the database.
-            open.cancel(None).await;
-            return Err(error);
         }
         open.commit().await.map_err(not_committed)?;
         self.store.lately.answered(&lease.key);

@@ -5,6 +5,7 @@ use std::iter::successors;
 
 use sqlx::error::DatabaseError;
 
+use super::super::tx::lost;
 use super::super::{ErrorKind, StoreError};
 
 /// Result codes of SQLite, without what their extended forms add.
@@ -41,11 +42,14 @@ pub(super) fn store_error(error: sqlx::Error) -> StoreError {
 /// At the commit, a constraint that is violated is one of the handler's tables: those of the
 /// records are never deferred.
 pub(super) fn not_committed(error: sqlx::Error) -> StoreError {
-    let source = error.as_database_error().and_then(code);
-    if source == Some(code::CONSTRAINT) {
-        return StoreError::with_source(ErrorKind::TransactionLost, error);
+    if error.as_database_error().and_then(code) != Some(code::CONSTRAINT) {
+        return store_error(error);
     }
-    store_error(error)
+    lost(
+        "a deferred foreign key was violated at COMMIT: `PRAGMA foreign_key_check` before the handler returns lets it \
+         respond with a 4xx",
+        error,
+    )
 }
 
 /// Another connection writes, or makes the file ready. What was sent was not carried out.

@@ -3,13 +3,24 @@
 use std::fmt;
 
 use super::super::transaction::Conflict;
+use super::super::{ErrorKind, StoreError};
+
+const SQLITE_BUSY: u32 = 5;
 
 impl Conflict {
     /// Whether an error says that another transaction was in the way: a serialization failure (40001) or a deadlock (40P01)
-    /// of PostgreSQL, `SQLITE_BUSY` or `SQLITE_BUSY_SNAPSHOT`.
+    /// of PostgreSQL, or `SQLITE_BUSY` with any of its extended codes, such as `SQLITE_BUSY_SNAPSHOT`.
+    ///
+    /// A statement that a timeout has ended is not a conflict (`lock_timeout`, 55P03; `statement_timeout` or a cancel
+    /// request, 57014): the same lock may be held for long. It is an error like any other, and the attempt fails.
     pub fn of(error: &sqlx::Error) -> Option<Self> {
-        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-        matches!(code.as_deref(), Some("40001" | "40P01" | "5" | "517")).then_some(Self)
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code)?;
+        // A SQLSTATE has five characters; a code of SQLite is a number below 10,000.
+        let is_conflict = match code.len() {
+            5 => matches!(&*code, "40001" | "40P01"),
+            _ => code.parse::<u32>().is_ok_and(|code| code & 0xff == SQLITE_BUSY),
+        };
+        is_conflict.then_some(Self)
     }
 }
 
@@ -51,4 +62,28 @@ impl std::error::Error for TxError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.0)
     }
+}
+
+/// An error whose own words do not tell what to do about it.
+#[derive(Debug)]
+pub(in super::super) struct Explained {
+    pub(in super::super) why: &'static str,
+    pub(in super::super) source: sqlx::Error,
+}
+
+impl fmt::Display for Explained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.why)
+    }
+}
+
+impl std::error::Error for Explained {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// The database rejected what the handler left: its transaction was rolled back.
+pub(in super::super) fn lost(why: &'static str, source: sqlx::Error) -> StoreError {
+    StoreError::with_source(ErrorKind::TransactionLost, Explained { why, source })
 }

@@ -1,10 +1,11 @@
 //! An open transaction, and where it lies while no `Tx` has it.
 
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{Database, Error, SqlStr};
+use sqlx::{Connection as _, Database, Error, SqlStr};
 use sqlx_core::transaction::TransactionManager as _;
 use tokio::sync::Mutex;
 
@@ -19,31 +20,29 @@ pub(in super::super) struct Open<DB: Database> {
     connection: Pooled<DB>,
     /// The key is in use in this process for as long as this is.
     claimed: Claimed,
-    /// What tells this transaction from another one on the same connection.
-    pub(in super::super) mark: i64,
+    pub(in super::super) mark: Mark,
+}
+
+/// What tells a transaction from another one on the same connection, and its table from another one of the same name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in super::super) struct Mark {
+    /// When it began, in microseconds.
+    pub(in super::super) began: i64,
+    pub(in super::super) records: i64,
 }
 
 impl<DB: Database> Open<DB> {
-    /// Takes a connection, and begins a transaction by a statement of the store's own.
-    pub(in super::super) async fn begin(
-        connection: PoolConnection<DB>,
-        statement: SqlStr,
-        claimed: Claimed,
-    ) -> Result<Self, Error> {
-        let mut open = Self::idle(connection, claimed);
-        open.begin_again(statement).await?;
-        Ok(open)
-    }
-
     /// Takes a connection for a transaction that is still to be begun.
     pub(in super::super) fn idle(connection: PoolConnection<DB>, claimed: Claimed) -> Self {
-        Self { connection: Pooled::new(connection), claimed, mark: 0 }
+        Self { connection: Pooled::new(connection), claimed, mark: Mark::default() }
     }
 
     /// Begins another transaction, after the one before was rolled back.
     pub(in super::super) async fn begin_again(&mut self, statement: SqlStr) -> Result<(), Error> {
         self.connection.condition = Condition::Spent;
-        DB::TransactionManager::begin(&mut self.connection, Some(statement)).await
+        // The driver's guard would roll back when it is dropped. The depth that it has counted stays.
+        mem::forget(self.connection.begin_with(statement).await?);
+        Ok(())
     }
 
     /// Rolls back to the beginning of the savepoints that the handler has left open.
@@ -98,7 +97,7 @@ impl<DB: Database> Open<DB> {
 
     /// Rolls back, and gives the connection for what is to be written instead.
     pub(in super::super) async fn rollback(mut self) -> Result<Self, Error> {
-        while DB::TransactionManager::get_transaction_depth(&self.connection) > 0 {
+        while self.connection.is_in_transaction() {
             DB::TransactionManager::rollback(&mut self.connection).await?;
         }
         self.connection.cancel = None;
@@ -176,6 +175,7 @@ pub(in super::super) enum Lost {
     Ended,
     Aborted,
     Nested,
+    Moved,
 }
 
 impl fmt::Display for Lost {
@@ -186,6 +186,9 @@ impl fmt::Display for Lost {
                 "the transaction has ended before its answer: the handler must send neither COMMIT nor ROLLBACK"
             }
             Self::Nested => "the handler has begun a savepoint and neither committed it nor rolled it back",
+            Self::Moved => {
+                "the handler has changed `search_path`, which leads to other records: give the store its schema"
+            }
             Self::Aborted => "a statement of the handler failed, and it answered as if it had not",
         })
     }

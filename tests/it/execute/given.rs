@@ -82,7 +82,7 @@ impl Given for Lite {
     }
 }
 
-/// Runs an operation under the key `message`; `what` says what it is.
+/// Runs an operation under the key `message`; `what` says what it is. It runs once at most.
 pub(crate) async fn execute<T, F>(
     layer: &IdempotencyLayer<DynStore>,
     what: &str,
@@ -94,5 +94,7 @@ where
 {
     let key = IdempotencyKey::parse(b"message").unwrap();
     let fingerprint = Fingerprint::of_fields([what.as_bytes()]);
-    layer.execute(&Scope::new("account"), &key, fingerprint, operation).await
+    let mut operation = Some(operation);
+    let once = move |attempt| (operation.take().expect("it runs once"))(attempt);
+    layer.execute(&Scope::new("account"), &key, fingerprint, once).await
 }

@@ -69,7 +69,12 @@ pub(crate) struct Pg {
 
 impl Pg {
     pub(crate) async fn start_with(settings: &[&str]) -> Self {
-        let pg = Self { server: PostgresServer::start_with(settings) };
+        Self::on(PostgresServer::start_with(settings)).await
+    }
+
+    /// The same on a server with settings of its own.
+    pub(crate) async fn on(server: PostgresServer) -> Self {
+        let pg = Self { server };
         pg.server.store().migrate().await.unwrap();
         pg.ask("CREATE TABLE orders (item text NOT NULL)").await;
         pg
@@ -100,7 +105,7 @@ impl Base for Pg {
     type Store = PostgresTxStore;
 
     async fn start() -> Self {
-        Self::start_with(&[]).await
+        Self::on(PostgresServer::start()).await
     }
 
     async fn store(&self) -> PostgresTxStore {

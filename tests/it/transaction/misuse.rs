@@ -156,7 +156,7 @@ async fn a_constraint_that_fails_at_the_commit_is_told_as_the_handlers<B: Base>(
     let app = app::<B, _>(layer(base.store().await), &stage);
     let script = "insert book; sql INSERT INTO shelves VALUES (1)";
     ask(&app, "key", script).await.is_refused(500, "idempotency_transaction_lost");
-    Log::tells("a fault of its handler");
+    Log::tells("before the handler returns");
     base.at_rest().await;
     assert!(base.orders().await.is_empty() && base.records().await.is_empty());
 }

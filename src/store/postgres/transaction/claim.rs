@@ -3,10 +3,10 @@
 use ::sqlx::postgres::PgRow;
 use ::sqlx::{AssertSqlSafe, Postgres, Row as _, SqlSafeStr as _, SqlStr};
 
-use super::super::super::tx::Open;
-use super::super::super::{Record, Reserve, StoreError, millis};
+use super::super::super::tx::{Mark, Open};
+use super::super::super::{ErrorKind, Record, Reserve, StoreError, millis};
 use super::super::cancel::Running;
-use super::super::error::store_error;
+use super::super::error::{not_begun, store_error};
 use super::super::row;
 use super::super::statement::Value;
 use super::PostgresTxStore;
@@ -14,37 +14,100 @@ use crate::digest::Framed;
 use crate::fingerprint::Fingerprint;
 use crate::key::StorageKey;
 
-/// What the transactions of attempts see of one another, as
-/// [PostgreSQL](https://www.postgresql.org/docs/current/transaction-iso.html) describes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Isolation {
-    /// The default of PostgreSQL, and of this store.
-    #[default]
-    ReadCommitted,
-    /// One snapshot for the whole of an attempt.
-    RepeatableRead,
-    /// As if attempts ran one after another.
-    Serializable,
+/// What a transaction that has tried to claim a key found.
+pub(super) enum Claim {
+    /// The key is its own. The record is the one that the attempt takes over, if there is one.
+    Mine(Option<Record>),
+    /// The same request runs elsewhere.
+    SameRuns,
+    /// Another request runs under the key. Its fingerprint is not known.
+    OtherRuns,
+    Found(Record),
+    /// The key is free, but the server takes no writes: the response could not be stored.
+    ReadOnly,
 }
 
 impl PostgresTxStore {
-    /// Begins a transaction and claims the key in it, in one round trip. The claim is two advisory locks: of the key with the
-    /// fingerprint, and then of the key. Whoever has the first and finds the second taken knows that another request has
-    /// it, for one that is the same would have the first.
-    pub(super) fn begin(&self, request: &Reserve) -> SqlStr {
-        let isolation = match self.isolation {
-            Isolation::ReadCommitted => "READ COMMITTED",
-            Isolation::RepeatableRead => "REPEATABLE READ",
-            Isolation::Serializable => "SERIALIZABLE",
+    /// Begins the transaction of an attempt and claims the key in it.
+    ///
+    /// A serializable one must not read the record: see claim.sql. The record is read first then. The server's default may
+    /// be serializable too. That is known after the first transaction, which is rolled back.
+    pub(super) async fn claim(
+        &self,
+        open: Open<Postgres>,
+        request: &Reserve,
+    ) -> Result<(Open<Postgres>, Claim), StoreError> {
+        if self.isolated.is_serializable() {
+            return self.read_and_claim(open, request).await;
+        }
+        let (open, looked) = self.begin_and_look(open, request).await?;
+        if !looked.is_serializable {
+            return Ok((open, looked.claim(request)));
+        }
+        let open = open.rollback().await.map_err(not_begun)?;
+        self.read_and_claim(open, request).await
+    }
+
+    /// The record that is read may have changed when the transaction begins. `answer.sql` and `keep.sql` judge it again.
+    async fn read_and_claim(
+        &self,
+        mut open: Open<Postgres>,
+        request: &Reserve,
+    ) -> Result<(Open<Postgres>, Claim), StoreError> {
+        open.begun();
+        let (inspect, values) = (&self.store.statements.inspect, [Value::key(&request.key)]);
+        let read = inspect.run_read_committed(open.connection_mut(), &values).await.map_err(not_begun)?;
+        open.ended();
+        let read = read.map(|row| row::record(&row)).transpose()?;
+        let read = match read {
+            Some(found) if !found.yields_to(request) => return Ok((open, Claim::Found(found))),
+            read => read,
         };
-        let [of_key, of_request] = self.locks(&request.key, request.fingerprint);
+        let (open, mut looked) = self.begin_and_look(open, request).await?;
+        if looked.is_serializable {
+            looked.found = read;
+        }
+        Ok((open, looked.claim(request)))
+    }
+
+    async fn begin_and_look(
+        &self,
+        mut open: Open<Postgres>,
+        request: &Reserve,
+    ) -> Result<(Open<Postgres>, Looked), StoreError> {
+        open.begin_again(self.begin(request)).await.map_err(not_begun)?;
+        let row = match self.look(&mut open, &request.key, request.fingerprint).await {
+            Ok(row) => row,
+            Err(error) => {
+                open.cancel(None).await;
+                return Err(not_begun(error));
+            }
+        };
+        let row = row.ok_or_else(|| StoreError::new(ErrorKind::Corrupt))?;
+        let looked = Looked::read(&row)?;
+        self.isolated.learn(looked.is_serializable);
+        open.mark = looked.mark;
+        let running = Running { backend: looked.backend, mark: looked.mark.began };
+        open.cancel_by(self.canceller.of(&self.store.pool.inner, running));
+        Ok((open, looked))
+    }
+
+    /// Begins a transaction and claims the key in it, in one round trip. The claim is two advisory locks: of the key with the
+    /// fingerprint, and then of the key. A transaction that gets the first and finds the second taken knows that another
+    /// request has it, because the same request would have the first.
+    ///
+    /// Both are locks of the table itself, however its name was written, so a key in another table is another key.
+    fn begin(&self, request: &Reserve) -> SqlStr {
+        let [of_key, of_request] = locks(&request.key, request.fingerprint);
+        let (clause, records) = (self.isolated.clause(), &self.store.names);
         let patience = millis(self.store.pool.timeout.get() * 3 / 4).max(1);
         AssertSqlSafe(format!(
-            "BEGIN ISOLATION LEVEL {isolation}; SELECT set_config('idempotency.claim', CASE \
-             WHEN NOT pg_try_advisory_xact_lock({of_request}) THEN 'same' \
-             WHEN pg_try_advisory_xact_lock({of_key}) THEN 'mine' ELSE 'another' END, true), \
+            "BEGIN{clause}; SELECT set_config('idempotency.claim', CASE \
+             WHEN NOT pg_try_advisory_xact_lock('{of_request}'::bigint # records) THEN 'same' \
+             WHEN pg_try_advisory_xact_lock('{of_key}'::bigint # records) THEN 'mine' ELSE 'another' END, true), \
              set_config('idempotency.lock_timeout', current_setting('lock_timeout'), true), \
-             set_config('lock_timeout', '{patience}', true)"
+             set_config('lock_timeout', '{patience}', true) \
+             FROM (SELECT '{records}'::regclass::oid::bigint << 32 AS records) AS one"
         ))
         .into_sql_str()
     }
@@ -56,49 +119,61 @@ impl PostgresTxStore {
         key: &StorageKey,
         fingerprint: Fingerprint,
     ) -> Result<Option<PgRow>, ::sqlx::Error> {
-        let [of_key, _] = self.locks(key, fingerprint);
+        let [of_key, _] = locks(key, fingerprint);
         let values = [Value::key(key), Value::Number(Some(of_key))];
         self.store.statements.claim.run(open.connection_mut(), &values).await
     }
-
-    /// The numbers of the advisory locks of a key and of a request.
-    pub(super) fn locks(&self, key: &StorageKey, fingerprint: Fingerprint) -> [i64; 2] {
-        [self.lock(key, &[]), self.lock(key, &fingerprint.to_bytes())]
-    }
-
-    /// The number of an advisory lock: of this table, so that a key in another one is another key.
-    fn lock(&self, key: &StorageKey, fingerprint: &[u8]) -> i64 {
-        let mut framed = Framed::new("advisory lock 1");
-        framed.field(self.store.names.to_string().as_bytes());
-        framed.field(key.as_bytes());
-        framed.field(fingerprint);
-        let digest = framed.finish(None);
-        digest.as_bytes().first_chunk().map_or(0, |first| i64::from_be_bytes(*first))
-    }
 }
 
-/// What a transaction that has tried to claim a key found.
-pub(super) struct Claim {
-    pub(super) is_mine: bool,
-    /// Another request runs under the key.
-    pub(super) is_another: bool,
-    pub(super) running: Running,
-    pub(super) found: Option<Record>,
+/// The numbers of the advisory locks of a key and of a request. The server adds the table.
+pub(super) fn locks(key: &StorageKey, fingerprint: Fingerprint) -> [i64; 2] {
+    [lock(key, &[]), lock(key, &fingerprint.to_bytes())]
 }
 
-impl Claim {
-    pub(super) fn read(row: &PgRow) -> Result<Self, StoreError> {
-        let claim: &str = row.try_get("claim").map_err(store_error)?;
+fn lock(key: &StorageKey, fingerprint: &[u8]) -> i64 {
+    let mut framed = Framed::new("advisory lock 2");
+    framed.field(key.as_bytes());
+    framed.field(fingerprint);
+    let digest = framed.finish(None);
+    digest.as_bytes().first_chunk().map_or(0, |first| i64::from_be_bytes(*first))
+}
+
+/// What `claim.sql` tells.
+struct Looked {
+    claim: String,
+    backend: i32,
+    mark: Mark,
+    is_serializable: bool,
+    is_read_only: bool,
+    found: Option<Record>,
+}
+
+impl Looked {
+    fn read(row: &PgRow) -> Result<Self, StoreError> {
         let status: Option<&str> = row.try_get("status").map_err(store_error)?;
-        let found = status.map(|_| row::record(row)).transpose()?;
         Ok(Self {
-            is_mine: claim == "mine",
-            is_another: claim == "another",
-            running: Running {
-                backend: row.try_get("backend").map_err(store_error)?,
-                mark: row.try_get("mark").map_err(store_error)?,
-            },
-            found,
+            claim: row.try_get("claim").map_err(store_error)?,
+            backend: row.try_get("backend").map_err(store_error)?,
+            mark: mark(row).map_err(store_error)?,
+            is_serializable: row.try_get("serializable").map_err(store_error)?,
+            is_read_only: row.try_get("read_only").map_err(store_error)?,
+            found: status.map(|_| row::record(row)).transpose()?,
         })
     }
+
+    fn claim(self, request: &Reserve) -> Claim {
+        match (self.found, &*self.claim) {
+            (Some(found), _) if !found.yields_to(request) => Claim::Found(found),
+            (_, "mine") if self.is_read_only => Claim::ReadOnly,
+            (found, "mine") => Claim::Mine(found),
+            (None, "another") => Claim::OtherRuns,
+            // The record under the key belongs to the same request.
+            _ => Claim::SameRuns,
+        }
+    }
+}
+
+/// Which transaction this is, and which table the name of the records leads to.
+pub(super) fn mark(row: &PgRow) -> Result<Mark, ::sqlx::Error> {
+    Ok(Mark { began: row.try_get("mark")?, records: row.try_get("records")? })
 }

@@ -8,11 +8,12 @@ use ::sqlx::{Postgres, Row as _};
 use super::super::super::pooled::cancelling;
 use super::super::super::table::Answer;
 use super::super::super::tx::{Lost, Open};
-use super::super::super::{Lease, Status, StoreError};
-use super::super::error::{is_aborted, is_conflict, is_reply, not_committed, not_written};
+use super::super::super::{ErrorKind, Lease, Status, StoreError};
+use super::super::error::{is_aborted, is_conflict, is_reply, not_ended, not_written, store_error};
 use super::super::settle::ended;
 use super::super::statement::{Statement, Value};
 use super::PostgresTxStore;
+use super::claim::{locks, mark};
 use crate::outcome::Outcome;
 
 /// How many errors of the handler's own statements are read before its transaction is given up.
@@ -40,12 +41,12 @@ impl PostgresTxStore {
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Result<bool, StoreError> {
-        let mut open = open.rollback().await.map_err(not_committed)?;
+        let mut open = open.rollback().await.map_err(not_ended)?;
         open.begun();
-        let locks = self.locks(&lease.key, lease.fingerprint);
+        let locks = locks(&lease.key, lease.fingerprint);
         let keep = &self.store.statements.keep;
         let written = write(keep, &mut open, lease, status, outcome, retention, &locks).await;
-        let written = written.map_err(not_written)?;
+        let written = written.map_err(not_ended)?;
         open.ended();
         Ok(written.is_some())
     }
@@ -53,7 +54,7 @@ impl PostgresTxStore {
     /// Rolls back. The number of an attempt after the first goes on in the record that it would
     /// have taken over.
     pub(super) async fn undo(&self, open: Open<Postgres>, lease: &Lease) -> Result<(), StoreError> {
-        let mut open = open.rollback().await.map_err(not_committed)?;
+        let mut open = open.rollback().await.map_err(not_ended)?;
         let Some(replaces) = &lease.replaces else { return Ok(()) };
         open.begun();
         let values =
@@ -63,7 +64,7 @@ impl PostgresTxStore {
             Ok(_) => {}
             // Another attempt has taken the record over meanwhile, and has the number.
             Err(error) if is_conflict(&error) => {}
-            Err(error) => return Err(not_written(error)),
+            Err(error) => return Err(not_ended(error)),
         }
         open.ended();
         Ok(())
@@ -79,31 +80,45 @@ impl PostgresTxStore {
         lease: &Lease,
     ) -> Result<Open<Postgres>, StoreError> {
         let cancel = open.cancel_of_handler();
-        match cancelling(cancel.as_ref(), self.look_past(&mut open, lease)).await {
-            Ok(Some(row)) if row.try_get("mark").ok() == Some(open.mark) => Ok(open),
-            Ok(_) => {
-                self.keep_apart(open, lease, Status::Pending, None, lease.retention).await?;
-                Err(Lost::Ended.into())
-            }
-            // One that a failed statement has aborted answers nothing, and is still the same.
+        match cancelling(cancel.as_ref(), self.mark_past_errors(&mut open)).await {
+            Ok(Some(row)) if row.try_get("mark").ok() == Some(open.mark.began) => Ok(open),
+            Ok(_) => Err(self.was_ended(open, lease).await?),
+            // A transaction that a failed statement has aborted tells nothing, and is still the same.
             Err(error) if is_aborted(&error) => Ok(open),
-            Err(error) => Err(not_committed(error)),
+            Err(error) => Err(not_ended(error)),
         }
     }
-}
 
-impl PostgresTxStore {
-    /// Looks at the claim, past the errors of statements that the handler has not waited for.
-    async fn look_past(
+    /// Tells why the response was not written, and rolls back.
+    pub(super) async fn unwritten(
         &self,
-        open: &mut Open<Postgres>,
+        mut open: Open<Postgres>,
         lease: &Lease,
-    ) -> Result<Option<PgRow>, ::sqlx::Error> {
+    ) -> Result<StoreError, StoreError> {
+        let row = self.look(&mut open, &lease.key, lease.fingerprint).await.map_err(not_written)?;
+        let found = row.as_ref().map(mark).transpose().map_err(store_error)?.unwrap_or_default();
+        if found.began != open.mark.began {
+            return self.was_ended(open, lease).await;
+        }
+        let is_moved = found.records != open.mark.records;
+        // The key is not free in this process before it is in the database.
+        open.cancel(None).await;
+        Ok(if is_moved { Lost::Moved.into() } else { StoreError::new(ErrorKind::Conflict) })
+    }
+
+    /// Remembers an attempt whose handler has ended its transaction.
+    async fn was_ended(&self, open: Open<Postgres>, lease: &Lease) -> Result<StoreError, StoreError> {
+        self.keep_apart(open, lease, Status::Pending, None, lease.retention).await?;
+        Ok(Lost::Ended.into())
+    }
+
+    /// Reads the mark, past the errors of statements that the handler has not waited for.
+    async fn mark_past_errors(&self, open: &mut Open<Postgres>) -> Result<Option<PgRow>, ::sqlx::Error> {
         let mut errors = 0;
         loop {
-            match self.look(open, &lease.key, lease.fingerprint).await {
+            match self.store.statements.mark.run(open.connection_mut(), &[]).await {
                 Err(error) if errors < ERRORS && is_reply(&error) && !is_aborted(&error) => errors += 1,
-                looked => return looked,
+                marked => return marked,
             }
         }
     }
