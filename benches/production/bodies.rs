@@ -43,7 +43,7 @@ pub(crate) async fn run(arguments: &[&str]) {
     );
     for (name, keys) in [("of one response of 1 MiB", 1), ("of as many responses of 1 MiB", retries)] {
         let server = RedisServer::start();
-        let link = Narrow::carrying(server.port(), f64::from(rate) * MIB as f64).await;
+        let link = Narrow::carrying(server.port(), f64::from(rate) * 1_048_576.0).await;
         let direct = RedisStore::open(&server.url()).unwrap();
         for key in 0..keys {
             assert_eq!(call(direct.clone(), large(key)).await.0, StatusCode::OK);

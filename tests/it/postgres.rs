@@ -221,7 +221,7 @@ async fn a_record_is_a_row_that_a_person_can_read() {
     call(&app, "failing", "/status/503").await;
 
     let rows = "SELECT status, attempt, response_status, response_headers, response_body,
-            expires_at - updated_at BETWEEN '23:59:59' AND '24:00:01' AS is_kept_for_a_day, r::text AS whole
+            expires_at - updated_at BETWEEN '23:59:59' AND '24:23:03' AS is_kept_for_a_day, r::text AS whole
         FROM idempotency_records AS r ORDER BY created_at";
     let rows = sqlx::query(rows).fetch_all(&server.pool()).await.unwrap();
     let [success, failed] = &rows[..] else { panic!("{} rows", rows.len()) };

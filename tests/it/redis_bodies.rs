@@ -16,7 +16,7 @@ const CARRIED: usize = 256 << 10;
 const BODY: usize = 1 << 20;
 
 struct Stage {
-    _server: RedisServer,
+    server: RedisServer,
     link: Narrow,
     store: RedisStore,
     direct: RedisStore,
@@ -28,7 +28,7 @@ async fn stage() -> Stage {
     let link = Narrow::holding_after(server.port(), CARRIED).await;
     let (store, direct) = (RedisStore::open(&link.url()).unwrap(), RedisStore::open(&server.url()).unwrap());
     store.set_timeout(Duration::from_mins(1));
-    Stage { _server: server, link, store, direct }
+    Stage { server, link, store, direct }
 }
 
 /// Payments that begin while bodies are held in the link, and those of the bodies that are waited for.
@@ -141,7 +141,7 @@ async fn small_ones_pass_meanwhile(stage: &Stage) {
 
 /// How many bodies were read.
 fn gets(stage: &Stage) -> usize {
-    let client = redis::Client::open(stage._server.url()).unwrap();
+    let client = redis::Client::open(stage.server.url()).unwrap();
     let stats: String =
         redis::cmd("INFO").arg("commandstats").query(&mut client.get_connection().unwrap()).unwrap();
     let gets = stats.lines().find_map(|line| line.strip_prefix("cmdstat_get:calls="));

@@ -149,7 +149,7 @@ async fn a_command_goes_on_waiting_when_the_next_one_gets_a_new_connection() {
         };
         patiently(async {
             while servers[0].seen("SET") == 0 {
-                sleep(Duration::from_millis(5)).await
+                sleep(Duration::from_millis(5)).await;
             }
         })
         .await;
@@ -181,7 +181,7 @@ async fn an_attempt_to_connect_to_a_dead_primary_is_left_when_the_sentinels_name
     let waiting = tokio::spawn(async move { store.reserve(&request("waits")).await });
     patiently(async {
         while dead.seen("HELLO") == 0 {
-            sleep(Duration::from_millis(5)).await
+            sleep(Duration::from_millis(5)).await;
         }
     })
     .await;
@@ -208,7 +208,7 @@ async fn a_command_that_waits_for_a_connection_to_a_dead_server_goes_where_the_m
     let waiting = tokio::spawn(async move { store.reserve(&request("waits")).await });
     patiently(async {
         while dead.seen("HELLO") == 0 {
-            sleep(Duration::from_millis(5)).await
+            sleep(Duration::from_millis(5)).await;
         }
     })
     .await;

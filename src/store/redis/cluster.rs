@@ -31,7 +31,7 @@ const HOPS: usize = 16;
 /// How long to wait for the rest of what a command needs, while its slot is on the move.
 const MOVING: Duration = Duration::from_millis(20);
 /// How long a server may take to be connected to before the map is read again.
-const REACH: Duration = Duration::from_millis(500);
+const REACH: Duration = Duration::from_millis(200);
 
 /// The servers of a cluster, shared by all clones.
 #[derive(Clone)]

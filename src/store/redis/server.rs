@@ -67,7 +67,7 @@ impl Setting {
     /// that they hear that nothing was sent.
     pub(super) async fn to_reach<T>(&self, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
         let timeout = self.timeout.get();
-        within(timeout - timeout / 16, work).await.map_err(unreached)
+        within(timeout / 16 * 15, work).await.map_err(unreached)
     }
 }
 

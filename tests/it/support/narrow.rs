@@ -11,6 +11,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
+/// What waits in the link, in time. A sleeper who wakes up late has lost nothing up to this.
+const QUEUE: Duration = Duration::from_millis(5);
+
 /// What the link carries in one direction.
 #[derive(Clone)]
 enum Limit {
@@ -101,16 +104,13 @@ impl Limit {
     async fn passed(&mut self, length: usize, carried: usize) {
         match self {
             Self::Rate { per_second, free } => {
-                let takes = Duration::from_secs_f64(length as f64 / *per_second);
+                let takes = Duration::from_secs_f64(f64::from(u32::try_from(length).unwrap()) / *per_second);
                 let free = {
                     let mut free = free.lock().unwrap();
-                    *free = (*free).max(Instant::now()) + takes;
+                    *free = (*free).max(Instant::now() - QUEUE) + takes;
                     *free
                 };
-                // The clock of the runtime counts milliseconds. So much waits in the link.
-                if free.saturating_duration_since(Instant::now()) > Duration::from_millis(1) {
-                    sleep_until(free).await;
-                }
+                sleep_until(free).await;
             }
             Self::Most { bytes, is_wide } => {
                 if carried > *bytes {

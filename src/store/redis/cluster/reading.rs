@@ -14,8 +14,10 @@ use super::Inner;
 use super::commands::Address;
 use crate::mutex::held;
 
-/// How long the servers may take to tell which slots they have before they are asked again.
-const READ: Duration = Duration::from_millis(500);
+/// How long the servers may take to tell which slots they have before they are asked again. Longer
+/// than a server may be silent, so that the question goes over a new connection: on the old one,
+/// commands would wait behind each more question.
+const READ: Duration = Duration::from_millis(1100);
 /// How long some may take before others are asked too.
 const TURN: Duration = Duration::from_millis(150);
 /// How many of those who are known to be there are asked at first.

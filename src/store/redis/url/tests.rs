@@ -98,7 +98,7 @@ fn the_protocol_is_resp3_unless_the_url_says_another() {
         ] {
             assert_eq!(protocol(&format!("{url}?protocol={said}")), read, "{url} {said}");
         }
-        assert!(!refused(&format!("{url}?protocol=hunter2")).is_empty());
+        assert!(!refused(&format!("{url}?protocol=resp4")).is_empty());
     }
     #[cfg(unix)]
     assert_eq!(protocol("redis+unix:///run/redis.sock?db=3&protocol=resp2"), ProtocolVersion::RESP2);
