@@ -18,7 +18,8 @@ pub enum ErrorKind {
     /// The store did not answer in time, or not before the connection to it was lost. The operation may have taken
     /// effect.
     Timeout,
-    /// The store is bounded and full of live records, and takes no new key.
+    /// The store has reached its bound, or its server the limit of its memory or disk. It takes no new key, and serves
+    /// those that it has.
     Full,
     /// A record is there but cannot be read: damaged, or written by a version that this one does not know.
     Corrupt,
@@ -59,7 +60,7 @@ impl fmt::Display for StoreError {
         f.write_str(match self.kind {
             ErrorKind::Unavailable => "the idempotency store is unavailable",
             ErrorKind::Timeout => "the idempotency store did not answer",
-            ErrorKind::Full => "the idempotency store is full of live records",
+            ErrorKind::Full => "the idempotency store is full",
             ErrorKind::Corrupt => "the idempotency store holds a record that cannot be read",
             ErrorKind::Sealed => "the idempotency store holds an answer that cannot be decrypted",
             ErrorKind::Rejected => "the idempotency store rejects this write",

@@ -1,4 +1,5 @@
 //! The store for many processes: Redis 6.0 or later, or Valkey; one server, a group under Sentinel, or a cluster.
+//! It is tested on Redis 6.2, Redis 7.0 and Valkey 9.1.
 //!
 //! A first execution takes two round trips: one to reserve the key, one to complete the record. A replay, a mismatch
 //! and a refusal take one. The replay of an answer too large to stand in its record takes a second one for the body,
@@ -13,6 +14,19 @@
 //!
 //! A large response whose record is gone takes one more round trip, because a body of an earlier
 //! write may still be there.
+//!
+//! # A server that takes no writes
+//!
+//! | error | cause | new operation | what is stored | running attempt |
+//! |---|---|---|---|---|
+//! | `OOM` | `maxmemory` | [`Full`](super::ErrorKind::Full) | served | renewed; a response up to 2 KiB is stored, a larger one is retried |
+//! | `NOREPLICAS` | `min-replicas-to-write` | [`Unavailable`](super::ErrorKind::Unavailable) | served | renewals and writes are retried |
+//! | `MISCONF` | its disk | `Unavailable` | served | renewals and writes are retried |
+//! | `READONLY`, `MASTERDOWN` | it is a replica now | `Unavailable` | not served | the connection is replaced, and writes are retried |
+//!
+//! To look for a record is a write, so a server that takes none rejects it. A second command, which
+//! only reads, then finds what is stored. A failed or abandoned attempt that is to run again is a
+//! new operation.
 //!
 //! ```text
 //! <prefix><storage key>                       the record: status, token, fingerprint, attempt, response
@@ -30,11 +44,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ::redis::aio::ConnectionLike;
-use ::redis::{Pipeline, RedisResult};
 
 use super::record::{self, HEAD, Pending, START, Stored};
 use super::timeout::Timeout;
@@ -48,6 +61,7 @@ mod bodies;
 mod cluster;
 mod coalesce;
 mod connection;
+mod create;
 mod error;
 mod eviction;
 mod open;
@@ -61,11 +75,15 @@ mod url;
 
 use bodies::Bodies;
 pub use connection::Connection;
-use error::{is_broken, is_refused, reserve_error, second, store_error, takes_no_writes, write_error};
+use error::{store_error, write_error};
 use script::{Script, text};
 use standing::Standing;
 
 /// Keeps records in Redis, for any number of processes. A clone is the same store.
+///
+/// At `maxmemory` new keys are rejected, and what is stored is replayed. A response over 2 KiB is
+/// then retried in the background for a minute, or for its lease if that is longer, and after that
+/// it is lost. Leave memory free for the responses of the operations that run at the same time.
 ///
 /// What it promises holds on one server, or one server for each slot of a cluster. Replication is asynchronous: a
 /// failover may lose a reservation that was acknowledged, and an operation can then run a second time.
@@ -204,55 +222,6 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
                 Some(changed) => standing = changed,
             }
         }
-    }
-
-    /// Reads what stands under a name.
-    async fn look(&self, name: &[u8]) -> RedisResult<Standing> {
-        let mut pipeline = Pipeline::with_capacity(2);
-        pipeline.cmd("GET").arg(name).cmd("PTTL").arg(name);
-        let (frame, left) = pipeline.query_async(&mut self.connection.clone()).await?;
-        Ok(Standing { frame, left })
-    }
-
-    /// Writes the pending record if the key is free; tells what stands there if it is not. A server
-    /// that takes no writes rejects the command either way, and is asked once more without one.
-    async fn create(&self, name: &[u8], lease: &Lease) -> Result<Standing, StoreError> {
-        match self.try_create(name, lease).await {
-            Err(error) if takes_no_writes(&error) => match self.look(name).await {
-                Ok(found @ Standing { frame: Some(_), .. }) => Ok(found),
-                _ => Err(store_error(error)),
-            },
-            created => created.map_err(reserve_error),
-        }
-    }
-
-    async fn try_create(&self, name: &[u8], lease: &Lease) -> RedisResult<Standing> {
-        let mut connection = self.connection.clone();
-        let pending = record::encode_pending(lease, Pending::running(lease));
-        let retention = text(millis(lease.retention));
-        if !self.before_7.load(Ordering::Relaxed) {
-            let mut pipeline = Pipeline::with_capacity(2);
-            pipeline.cmd("SET").arg(name).arg(&pending).arg("NX").arg("GET").arg("PX").arg(&retention);
-            pipeline.cmd("PTTL").arg(name);
-            let mut answer = pipeline.query_async(&mut connection).await;
-            // The record may have been created; if so, the second look finds the caller's own token.
-            if let Err(broken) = &answer
-                && is_broken(broken)
-            {
-                answer = second(broken.clone(), pipeline.query_async(&mut connection).await);
-            }
-            match answer {
-                Ok((frame, left)) => return Ok(Standing { frame, left }),
-                Err(error) if is_refused(&error) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        // A server before 7.0 refuses the command and has done nothing. If it refuses the script too, then it was
-        // not for its age, and the error is the script's.
-        let (frame, left) =
-            script::RESERVE.run(&mut connection, None, &[name], &[&pending, &retention]).await?;
-        self.before_7.store(true, Ordering::Relaxed);
-        Ok(Standing { frame, left })
     }
 
     /// Replaces the record by that of the next attempt, if it still is as it was found; else tells what it is now.

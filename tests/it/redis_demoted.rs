@@ -91,7 +91,7 @@ impl Work {
 
 async fn call(app: &Router, key: &str) -> StatusCode {
     let request = Request::post("/").header("idempotency-key", key).body(Body::empty());
-    app.clone().oneshot(request.unwrap()).await.unwrap().status()
+    patiently(app.clone().oneshot(request.unwrap())).await.unwrap().status()
 }
 
 #[tokio::test(flavor = "multi_thread")]

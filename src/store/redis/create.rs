@@ -1,0 +1,64 @@
+//! How a record is created, and how one that is there is found.
+
+use std::sync::atomic::Ordering;
+
+use redis::aio::ConnectionLike;
+use redis::{Pipeline, RedisResult};
+
+use super::super::record::{self, Pending};
+use super::super::{Lease, StoreError, millis};
+use super::RedisStore;
+use super::error::{is_broken, is_refused, reserve_error, second, store_error, takes_no_writes};
+use super::script::{self, text};
+use super::standing::Standing;
+
+impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
+    /// Reads what stands under a name.
+    pub(super) async fn look(&self, name: &[u8]) -> RedisResult<Standing> {
+        let mut pipeline = Pipeline::with_capacity(2);
+        pipeline.cmd("GET").arg(name).cmd("PTTL").arg(name);
+        let (frame, left) = pipeline.query_async(&mut self.connection.clone()).await?;
+        Ok(Standing { frame, left })
+    }
+
+    /// Writes the pending record if the key is free; tells what stands there if it is not. A server
+    /// that takes no writes rejects the command either way, and is asked once more without one.
+    pub(super) async fn create(&self, name: &[u8], lease: &Lease) -> Result<Standing, StoreError> {
+        match self.try_create(name, lease).await {
+            Err(error) if takes_no_writes(&error) => match self.look(name).await {
+                Ok(found @ Standing { frame: Some(_), .. }) => Ok(found),
+                _ => Err(store_error(error)),
+            },
+            created => created.map_err(reserve_error),
+        }
+    }
+
+    async fn try_create(&self, name: &[u8], lease: &Lease) -> RedisResult<Standing> {
+        let mut connection = self.connection.clone();
+        let pending = record::encode_pending(lease, Pending::running(lease));
+        let retention = text(millis(lease.retention));
+        if !self.before_7.load(Ordering::Relaxed) {
+            let mut pipeline = Pipeline::with_capacity(2);
+            pipeline.cmd("SET").arg(name).arg(&pending).arg("NX").arg("GET").arg("PX").arg(&retention);
+            pipeline.cmd("PTTL").arg(name);
+            let mut answer = pipeline.query_async(&mut connection).await;
+            // The record may have been created; if so, the second look finds the caller's own token.
+            if let Err(broken) = &answer
+                && is_broken(broken)
+            {
+                answer = second(broken.clone(), pipeline.query_async(&mut connection).await);
+            }
+            match answer {
+                Ok((frame, left)) => return Ok(Standing { frame, left }),
+                Err(error) if is_refused(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // A server before 7.0 refuses the command and has done nothing. If it refuses the script too, then it was
+        // not for its age, and the error is the script's.
+        let (frame, left) =
+            script::RESERVE.run(&mut connection, None, &[name], &[&pending, &retention]).await?;
+        self.before_7.store(true, Ordering::Relaxed);
+        Ok(Standing { frame, left })
+    }
+}
