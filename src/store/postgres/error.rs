@@ -117,7 +117,12 @@ pub(super) fn not_begun(error: Error) -> StoreError {
 /// The transaction takes no statement any more until it is rolled back: a statement of the handler has failed before
 /// (`in_failed_sql_transaction`), or this one was cancelled.
 pub(super) fn is_aborted(error: &Error) -> bool {
-    matches!(code(error), "25P02" | QUERY_CANCELED | LOCK_NOT_AVAILABLE)
+    is_failed_before(error) || matches!(code(error), QUERY_CANCELED | LOCK_NOT_AVAILABLE)
+}
+
+/// The statement was not run, because one before it has failed.
+pub(super) fn is_failed_before(error: &Error) -> bool {
+    code(error) == "25P02"
 }
 
 /// A statement was ended by `statement_timeout`, by a cancel request or by the operator.
@@ -130,7 +135,7 @@ const LOCK_NOT_AVAILABLE: &str = "55P03";
 pub(super) fn not_ended(error: Error) -> StoreError {
     match Fate::of(&error) {
         Fate::Conflict => StoreError::with_source(ErrorKind::Conflict, error),
-        Fate::Refused if code(&error) == "25P02" => Lost::Aborted.into(),
+        Fate::Refused if is_failed_before(&error) => Lost::Aborted.into(),
         Fate::Refused if is_timeout(&error) || is_rejection(code(&error)) => store_error(error),
         Fate::Refused if error.as_database_error().is_some() => {
             StoreError::with_source(ErrorKind::TransactionLost, error)

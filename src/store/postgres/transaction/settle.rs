@@ -9,7 +9,9 @@ use super::super::super::pooled::cancelling;
 use super::super::super::table::Answer;
 use super::super::super::tx::{Lost, Open};
 use super::super::super::{ErrorKind, Lease, Status, StoreError};
-use super::super::error::{is_aborted, is_conflict, is_reply, not_ended, not_written, store_error};
+use super::super::error::{
+    is_aborted, is_conflict, is_failed_before, is_reply, not_ended, not_written, store_error,
+};
 use super::super::settle::ended;
 use super::super::statement::{Statement, Value};
 use super::PostgresTxStore;
@@ -117,7 +119,7 @@ impl PostgresTxStore {
         let mut errors = 0;
         loop {
             match self.store.statements.mark.run(open.connection_mut(), &[]).await {
-                Err(error) if errors < ERRORS && is_reply(&error) && !is_aborted(&error) => errors += 1,
+                Err(error) if errors < ERRORS && is_reply(&error) && !is_failed_before(&error) => errors += 1,
                 marked => return marked,
             }
         }
