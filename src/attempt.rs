@@ -86,7 +86,8 @@ struct Guard {
     lease: Arc<Standing>,
 }
 
-/// Whether a lease still stands (once it does not, it never does again), and what the operation said of it.
+/// Whether a lease still stands (once it does not, it never does again), and what the operation
+/// said of it.
 #[derive(Debug, Default)]
 struct Standing {
     /// The attempt has ended and is being written down; what a renewal finds from now on may be that very record.
@@ -194,15 +195,18 @@ impl Attempt {
         }
     }
 
-    /// Says that another transaction was in the way of this attempt: a serialization failure or a deadlock. Call it before
-    /// the handler or the operation returns. Any clone of the attempt will do.
+    /// Says that another transaction was in the way of this attempt: a serialization failure or a
+    /// deadlock. Call it before the handler or the operation returns. Any clone of the attempt will
+    /// do.
     ///
-    /// In transaction mode the attempt is then rolled back and not recorded, whatever it returns, unless it panics. The
-    /// client gets 409 in flight with `Retry-After`, or the attempt runs again:
-    /// [`retry_conflicts`](crate::IdempotencyLayer::retry_conflicts). Outside of transaction mode it means nothing.
+    /// In transaction mode the attempt is then rolled back and not recorded, whatever it returns,
+    /// unless it panics. The client gets 409 in flight with `Retry-After`, or the attempt runs
+    /// again: [`retry_conflicts`](crate::IdempotencyLayer::retry_conflicts). Outside of transaction
+    /// mode it means nothing.
     ///
     /// It is for errors that the layer does not read. The layer reads `sqlx::Error`, `TxError`,
-    /// [`Conflict`](crate::store::Conflict), and a `Box<dyn Error + Send + Sync>` with one of them among its sources.
+    /// [`Conflict`](crate::store::Conflict), and a `Box<dyn Error + Send + Sync>` with one of them
+    /// among its sources.
     ///
     /// ```
     /// # #[cfg(any(feature = "postgres", feature = "sqlite"))]

@@ -61,16 +61,23 @@ impl<St: Store> IdempotencyLayer<St> {
     ///
     /// # Conflicts
     ///
-    /// Another transaction may be in the way of the operation: a serialization failure or a deadlock. Everything is then
-    /// rolled back and nothing is recorded. The operation runs again, as often as
-    /// [`retry_conflicts`](Self::retry_conflicts) says. After that the call is rejected as [`Rejection::InFlight`]; call it
-    /// again.
+    /// There are conflicts in transaction mode only. In lease mode a deadlock is an error like any
+    /// other: the attempt has failed, and the next call runs the operation again.
+    ///
+    /// Another transaction may be in the way of the operation: a serialization failure or a
+    /// deadlock. Everything is then rolled back and nothing is recorded. The operation runs again,
+    /// as often as [`retry_conflicts`](Self::retry_conflicts) says. After that the call is rejected
+    /// as [`Rejection::InFlight`]; call it again.
     ///
     /// The layer finds the conflict at the commit, and in an error of the type `sqlx::Error`,
-    /// [`TxError`](crate::store), [`Conflict`](crate::store::Conflict) or `Box<dyn Error + Send + Sync>`. An operation with
-    /// another type of error calls [`Attempt::report_conflict`].
+    /// [`TxError`](crate::store) or [`Conflict`](crate::store::Conflict). It also finds it in a
+    /// `Box<dyn Error + Send + Sync>` that has one of them among its sources.
     ///
-    /// Because the operation may run again, it does not give away what it has captured. It clones that for each run:
+    /// An error enum of your own, also with `#[from] sqlx::Error`, is not read: call
+    /// [`Attempt::report_conflict`].
+    ///
+    /// Because the operation may run again, it does not give away what it has captured. It clones
+    /// that for each run:
     ///
     /// ```
     /// # use tower_idempotency::{Attempt, Fingerprint, IdempotencyKey, IdempotencyLayer, MemoryStore, Scope};
@@ -148,8 +155,8 @@ impl<St: Store> IdempotencyLayer<St> {
     }
 }
 
-/// A result that cannot be written as JSON could not be replayed, so this caller gets none either: the attempt has failed,
-/// and in transaction mode it is rolled back.
+/// A result that cannot be written as JSON could not be replayed, so this caller gets none either:
+/// the attempt has failed, and in transaction mode it is rolled back.
 fn done<T: Serialize, E>(value: T, config: &Config) -> Done<Result<T, ExecuteError<E>>> {
     let (retention, conflict) = (config.retention, false);
     let (answer, class, outcome) = match keep(&value, config) {

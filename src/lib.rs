@@ -106,7 +106,8 @@
 //! A rising `previous="abandoned"` means processes that die or lose their store. `given_up` and
 //! `lease_lost` mean responses that were given and not stored. `rejected` means responses that were
 //! stored without their body; in transaction mode they were rolled back, and the client got 503.
-//! The log names the store and the remedy.
+//! The log names the store and the remedy. A missing permission on PostgreSQL is `unavailable`. In
+//! transaction mode it is `transaction_lost` if only the permission to write is missing.
 //!
 //! # Where to look
 //!

@@ -120,8 +120,9 @@ pub enum Rejection {
         /// When to ask again.
         retry_after: Duration,
     },
-    /// Transaction mode: the handler kept the transaction that it was lent, ended it, or left it so that it cannot be
-    /// committed, by a deferred constraint or a role. A fault of the program. It was rolled back, and the log says why.
+    /// Transaction mode: the handler kept the transaction that it was lent, ended it, or left it so
+    /// that it cannot be committed, by a deferred constraint or a role. It was rolled back, and the
+    /// log says why.
     TransactionLost,
 }
 

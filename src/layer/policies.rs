@@ -15,8 +15,8 @@ impl<St: Store> IdempotencyLayer<St> {
     /// crash is noticed when the lease lapses.
     ///
     /// The next request then waits for one missed renewal, a third of the lease, and looks again.
-    /// The reason: a store judges leases by its own clock, and a clock may step forward. What remains:
-    /// a step beyond the retention makes the record expire while its attempt runs.
+    /// The reason: a store judges leases by its own clock, and a clock may step forward. What
+    /// remains: a step beyond the retention makes the record expire while its attempt runs.
     ///
     /// A handler that blocks its thread keeps its lease while another worker is free; on a
     /// current-thread runtime it does not.
@@ -55,10 +55,22 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.retention = retention.max(Duration::from_millis(1)))
     }
 
-    /// Sets how long each operation of the store may take. A reservation that takes longer is rejected with 503. A
-    /// response whose write takes longer goes to the client, and its write is retried in the background. Default: 2 s.
+    /// Sets how long each operation of the store may take. Default: 2 s.
     ///
-    /// The stores of this crate wait this long for a server, a connection or a lock, too.
+    /// A reservation that takes longer is rejected with 503. A response whose write takes longer
+    /// goes to the client, and its write is retried in the background.
+    ///
+    /// In transaction mode the client gets 503 `idempotency_commit_unconfirmed` instead, and the
+    /// store rolls back unless it is already committing.
+    ///
+    /// The stores of this crate wait within this time:
+    ///
+    /// - Redis: all of it.
+    /// - PostgreSQL: half for a connection, three quarters for the lock of a claim in transaction
+    ///   mode, all of it for the whole operation.
+    /// - SQLite: up to 100 ms less.
+    ///
+    /// Layers that share a store share the longest value for these waits.
     #[must_use]
     pub fn store_timeout(self, bound: Duration) -> Self {
         self.set(|config| config.store_timeout = bound)
@@ -94,14 +106,16 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.on_mismatch = status)
     }
 
-    /// Sets how many times the handler, or the operation of [`execute`](Self::execute), is called again when another
-    /// transaction was in the way of its own (a serialization failure, a deadlock), each time in a new transaction.
+    /// Sets how many times the handler, or the operation of [`execute`](Self::execute), is called
+    /// again after a conflict. Another transaction was then in the way of its own: a serialization
+    /// failure or a deadlock. Each call has a new transaction.
+    ///
     /// Transaction mode only. Default: 0, and the client gets 409 with `Retry-After`.
     ///
     /// The request is copied for it, its extensions included.
     ///
-    /// [`guide::exactly_once`](crate::guide::exactly_once#conflicts) lists where the layer finds a conflict.
-    /// [`Attempt::report_conflict`](crate::Attempt::report_conflict) tells it of others.
+    /// [`guide::exactly_once`](crate::guide::exactly_once#conflicts) lists where the layer finds a
+    /// conflict. [`Attempt::report_conflict`](crate::Attempt::report_conflict) tells it of others.
     #[must_use]
     pub fn retry_conflicts(self, times: u32) -> Self {
         self.set(|config| config.retry_conflicts = times)

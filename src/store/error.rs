@@ -18,23 +18,24 @@ pub enum ErrorKind {
     /// The store did not answer in time, or not before the connection to it was lost. The operation may have taken
     /// effect.
     Timeout,
-    /// The store has reached its bound, or its server the limit of its memory or disk. It takes no new key, and serves
-    /// those that it has.
+    /// The store has reached its bound, or its server the limit of its memory or disk. It takes no
+    /// new key, and serves those that it has.
     Full,
     /// A record is there but cannot be read: damaged, or written by a version that this one does not know.
     Corrupt,
     /// An answer is there, but encrypted: under a key that this process does not have, or for another record, or it was
     /// changed since.
     Sealed,
-    /// The store rejects this write and would reject it again: a missing permission, a value that is too large, characters
-    /// that the database cannot store. The layer then stores the response without its body.
+    /// The store rejects this write and would reject it again: a value that is too large,
+    /// characters that the database cannot store, in Redis a missing permission. The layer then
+    /// stores the response without its body.
     Rejected,
     /// Transaction mode: another transaction was in the way (a serialization failure, a deadlock, the same key from
     /// elsewhere). This one was rolled back, and may go through when it is tried again.
     Conflict,
-    /// Transaction mode: the handler still holds the transaction that it was lent, has ended it, hid that it had failed,
-    /// violated a deferred constraint, or left settings under which the response cannot be stored. It cannot be
-    /// committed, and was rolled back.
+    /// Transaction mode: the transaction of the attempt cannot be committed, and was rolled back.
+    /// The handler still holds it, has ended it, or hid that it had failed. Or the handler violated
+    /// a deferred constraint, or left settings under which the response cannot be stored.
     TransactionLost,
 }
 

@@ -39,22 +39,27 @@
 //! Layout 1, in which the headers were text, is rejected by `migrate`. No release of this crate has
 //! made it: drop such a table, or use another one.
 //!
-//! The role of the service needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on the table, and no other
-//! privilege. The role that runs `migrate` must be able to create it.
+//! The role of the service needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on the table, and
+//! `USAGE` on its schema. The role that runs `migrate` needs `CREATE` on the schema, and on the
+//! database if it makes the schema.
 //!
 //! # The pool
 //!
-//! An operation takes a connection for the time of one round trip, so a few of them serve many requests. What the pool is
-//! told counts:
+//! An operation takes a connection for the time of one round trip, so a few of them serve many
+//! requests. What the pool is told counts:
 //!
-//! - `acquire_timeout` counts only below [that of the store](PostgresStore::acquire_timeout), which is half of the layer's
-//!   store timeout.
-//! - `test_before_acquire` is on by default, and costs a round trip for each operation. The store does not need it: what
-//!   is sent on a connection that turns out to be lost is sent again on one that was tested.
+//! - `acquire_timeout` counts only below [that of the store](PostgresStore::acquire_timeout), which
+//!   is half of the layer's store timeout.
+//! - `test_before_acquire` is on by default, and costs a round trip for each operation. The store
+//!   does not need it: what is sent on a connection that turns out to be lost is sent again on one
+//!   that was tested.
 //! - A statement that waits for a lock holds its connection until the server replies, at most 30 s.
-//!   The connections of a process never exceed the pool by more than 2:
-//!   [`guide::pools`](crate::guide::pools) has the bounds.
-//! - Behind a pooler that hands out connections by transaction, [`unprepared`](PostgresStore::unprepared) is needed.
+//!   Within 30 s of a lock, and in transaction mode for the handler's statements, a process has at
+//!   most 2 connections more than its pool. In lease mode a longer lock adds up to one pool every
+//!   30 s unless `lock_timeout` is set: see [`guide::pools`](crate::guide::pools#locks).
+//! - Behind a pooler that hands out connections by transaction,
+//!   [`unprepared`](PostgresStore::unprepared) is needed before `PgBouncer` 1.21 or without
+//!   `max_prepared_statements`.
 //!
 //! # What it promises
 //!
@@ -143,8 +148,9 @@ impl PostgresStore {
         self.renamed()
     }
 
-    /// Sets how long an operation waits for a connection of the pool; then it is rejected with 503. Default: half of the
-    /// layer's [store timeout](crate::IdempotencyLayer::store_timeout), which leaves a late connection the time to be used.
+    /// Sets how long an operation waits for a connection of the pool; then it is rejected with 503.
+    /// Default: half of the layer's [store timeout](crate::IdempotencyLayer::store_timeout), which
+    /// leaves a late connection the time to be used.
     #[must_use]
     pub fn acquire_timeout(mut self, bound: Duration) -> Self {
         self.pool.turn = Some(bound);

@@ -5,8 +5,8 @@
 //! and a refusal take one. The replay of an answer too large to stand in its record takes a second one for the body,
 //! and so does the attempt after one that failed or was cut off, to take its record over.
 //!
-//! Large bodies pass through a connection of their own, 4 MiB at a time, and callers who read the
-//! same body at the same time share one read. So no other command waits behind a body.
+//! Large bodies pass through a connection of their own, 4 MiB at a time. Callers that read the same
+//! body at the same time share one read. So no other command waits behind a body.
 //!
 //! The lease needs no clock but the server's own. A pending record is written, and renewed, with
 //! its whole retention, so its age is what is gone of that; once older than its lease it is
@@ -24,9 +24,10 @@
 //! | `MISCONF` | its disk | `Unavailable` | served | renewals and writes are retried |
 //! | `READONLY`, `MASTERDOWN` | it is a replica now | `Unavailable` | not served | the connection is replaced, and writes are retried |
 //!
-//! To look for a record is a write, so a server that takes none rejects it. A second command, which
-//! only reads, then finds what is stored. A failed or abandoned attempt that is to run again is a
-//! new operation.
+//! Looking for a record writes, so a server that takes no writes rejects it. A second command,
+//! which only reads, then finds what is stored. A failed or abandoned attempt that is to run again
+//! is a new operation. A demoted primary is left within 1 s; until then requests, replays included,
+//! get 503.
 //!
 //! ```text
 //! <prefix><storage key>                       the record: status, token, fingerprint, attempt, response
@@ -81,9 +82,12 @@ use standing::Standing;
 
 /// Keeps records in Redis, for any number of processes. A clone is the same store.
 ///
-/// At `maxmemory` new keys are rejected, and what is stored is replayed. A response over 2 KiB is
-/// then retried in the background for a minute, or for its lease if that is longer, and after that
-/// it is lost. Leave memory free for the responses of the operations that run at the same time.
+/// At `maxmemory` new keys are rejected, and what is stored is replayed. The write of a response
+/// over 2 KiB is then retried in the background for a minute, or for its lease if that is longer.
+/// After that the attempt counts as abandoned. Once memory is free, a retry runs the handler again,
+/// in doubt: a payment may be made twice.
+///
+/// Leave memory free for the responses of the operations that run at the same time.
 ///
 /// What it promises holds on one server, or one server for each slot of a cluster. Replication is asynchronous: a
 /// failover may lose a reservation that was acknowledged, and an operation can then run a second time.

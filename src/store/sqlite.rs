@@ -1,30 +1,38 @@
-//! The embedded store: a file of SQLite, which survives a restart and may be shared by the processes of one machine.
+//! The embedded store: a file of SQLite, which survives a restart and may be shared by the
+//! processes of one machine.
 //!
-//! A first execution takes two writes, one to reserve the key and one to complete the record, each of which is on the
-//! disk when it is acknowledged. A replay, a mismatch and a refusal write nothing, and wait for no writer.
+//! A first execution takes two writes, one to reserve the key and one to complete the record, each
+//! of which is on the disk when it is acknowledged. A replay, a mismatch and a refusal write
+//! nothing, and wait for no writer.
 //!
-//! SQLite has one writer at a time, so the writes of all keys queue; how many there are in a second is for the disk to
-//! say. Each operation is one statement, so that one which is cut off leaves no transaction behind.
+//! SQLite has one writer at a time, so the writes of all keys queue; how many there are in a second
+//! is for the disk to say. Each operation is one statement, so that one which is cut off leaves no
+//! transaction behind.
 //!
 //! # Several processes
 //!
-//! Within a process, writes run in the order in which they came. Between processes SQLite has no order: a statement that
-//! finds the file taken gets `SQLITE_BUSY`. The store then sends it again after a random pause of 0.5 to 2 ms, until shortly
-//! before the layer's [store timeout](crate::IdempotencyLayer::store_timeout). That is safe because a statement that got
-//! BUSY was not carried out. It covers `BEGIN IMMEDIATE`, `COMMIT`, each statement of lease mode, the sweeper and
-//! [`migrate`](SqliteStore::migrate), and reads, which wait for a process that recovers the file after a crash.
+//! Within a process, writes run in the order in which they came. Between processes SQLite has no
+//! order: a statement that finds the file taken gets `SQLITE_BUSY`. The store then sends it again
+//! after a random pause of 0.5 to 2 ms, until shortly before the layer's
+//! [store timeout](crate::IdempotencyLayer::store_timeout). That is safe because a statement that
+//! got BUSY was not carried out. It covers `BEGIN IMMEDIATE`, `COMMIT`, each statement of lease
+//! mode, the sweeper and [`migrate`](SqliteStore::migrate). It covers reads too, which wait for a
+//! process that recovers the file after a crash.
 //!
-//! A process that writes without a break leaves the file free for 6 ms after each 100 ms, or after each transaction that
-//! takes longer. So an operation that is first in its process waits for the file for some 100 ms, or one transaction, for
-//! each other process. The gaps cost a busy process up to 6 % of its writes.
+//! A process that writes without a break leaves the file free for 6 ms after each 100 ms, or after
+//! each transaction that takes longer. So an operation that is first in its process waits for the
+//! file for some 100 ms, or one transaction, for each other process. The gaps cost a busy process
+//! up to 6 % of its writes.
 //!
-//! Other programs that hold the right to write (`VACUUM`, a long transaction, `wal_checkpoint(TRUNCATE)` while a reader is
-//! slow) are waited for in the same way. An automatic checkpoint does not stop anyone.
+//! Other programs that hold the right to write (`VACUUM`, a long transaction,
+//! `wal_checkpoint(TRUNCATE)` while a reader is slow) are waited for in the same way. An automatic
+//! checkpoint does not stop anyone.
 //!
 //! # Times and records
 //!
-//! Times are those of the machine's clock, in UTC and in milliseconds. A clock that is set forward ends leases and
-//! retentions early, by as much; one that is set back, late.
+//! Times are those of the machine's clock, in UTC and in milliseconds. A step forward beyond a
+//! lease is caught by the wait for a missed renewal; retentions end early by as much. After a step
+//! back, crashes are noticed later, and records stay longer.
 //!
 //! To look at a record by hand, find it by the digits of the digest that the logs show:
 //!
@@ -233,8 +241,8 @@ impl SqliteStore {
         Ok(settlement(self.write(&self.wait(), write).await?))
     }
 
-    /// Runs a statement that writes, to its end: with the statement ends the transaction that it is. Tells whether it
-    /// changed a record.
+    /// Runs a statement that writes, to its end: with the statement ends the transaction that it
+    /// is. Tells whether it changed a record.
     async fn write(&self, wait: &Wait, write: Statement<'_>) -> Result<bool, StoreError> {
         Ok(self.send(wait, write).await? > 0)
     }

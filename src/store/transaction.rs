@@ -57,13 +57,16 @@ impl fmt::Debug for Lent {
     }
 }
 
-/// Another transaction was in the way of this one, and the same request may go through when it is sent again.
+/// Another transaction was in the way of this one, and the same request may go through when it is
+/// sent again.
 ///
-/// It is put into the extensions of a response, or returned as an error. The layer then rolls back, and the client gets 409
-/// in flight with `Retry-After` in place of the response; or the handler is called again, if the layer was
-/// [told to](crate::IdempotencyLayer::retry_conflicts). It means nothing outside of transaction mode.
+/// It is put into the extensions of a response, or returned as an error. The layer then rolls back,
+/// and the client gets 409 in flight with `Retry-After` in place of the response; or the handler is
+/// called again, if the layer was [told to](crate::IdempotencyLayer::retry_conflicts). It means
+/// nothing outside of transaction mode.
 ///
-/// A handler or an operation that can do neither calls [`Attempt::report_conflict`](crate::Attempt::report_conflict).
+/// A handler or an operation that can do neither calls
+/// [`Attempt::report_conflict`](crate::Attempt::report_conflict).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conflict;
 

@@ -31,12 +31,14 @@ pub(super) fn below_400(status: StatusCode) -> bool {
 /// The open transaction of the attempt, for the handler's business writes: they are committed together with the key and
 /// the answer, or not at all.
 ///
-/// It is used as sqlx's own `Transaction` is, by `&mut *tx`, savepoints included. The handler does not end it: it is
-/// committed if the answer is kept as a success below 400, and rolled back if not. A `Tx` that is still held when the
-/// handler has answered, by a task that goes on for one, cannot be committed: the client gets 500, and the log says why. The
-/// same happens when the handler sends `COMMIT` or `ROLLBACK` itself.
+/// It is used as sqlx's own `Transaction` is, by `&mut *tx`, savepoints included. The handler does
+/// not end it: it is committed if the answer is kept as a success below 400, and rolled back if
+/// not. A `Tx` that is still held when the handler has answered, by a task that goes on for one,
+/// cannot be committed: the client gets 500, and the log says why. The same happens when the
+/// handler sends `COMMIT` or `ROLLBACK` itself.
 ///
-/// What the handler sets for the transaction (a role, a search path, timeouts) also applies to the write of the response: see
+/// What the handler sets for the transaction (a role, a search path, timeouts) also applies to the
+/// write of the response: see
 /// [`guide::exactly_once`](crate::guide::exactly_once#what-a-handler-should-leave-alone).
 ///
 /// With the feature `axum` it is an extractor; elsewhere it comes from

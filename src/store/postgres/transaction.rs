@@ -78,22 +78,26 @@ impl PostgresStore {
 }
 
 impl PostgresTxStore {
-    /// Sets the isolation of the transactions. Default: none is asked for, so `default_transaction_isolation` of the
-    /// server, the database, the role or the connection applies, which is read committed if nothing sets it.
+    /// Sets the isolation of the transactions. Default: none is asked for, so
+    /// `default_transaction_isolation` of the server, the database, the role or the connection
+    /// applies, which is read committed if nothing sets it.
     ///
-    /// Under repeatable read and serializable, effects in the database are exactly once too, but a handler may run in vain:
+    /// Under repeatable read and serializable, effects in the database are exactly once too. But a
+    /// handler may run in vain:
     ///
-    /// - Under repeatable read, a duplicate in another process begins if the first attempt commits between the snapshot of
-    ///   the duplicate and its claim.
-    /// - Under serializable, it begins if the first attempt commits between the look for the record, which comes before the
-    ///   `BEGIN`, and the claim: one round trip. The look inside of the transaction would make unrelated keys conflict.
+    /// - Under repeatable read, a duplicate in another process begins if the first attempt commits
+    ///   between the snapshot of the duplicate and its claim.
+    /// - Under serializable, it begins if the first attempt commits between the look for the
+    ///   record, which comes before the `BEGIN`, and the claim: one round trip. The look inside of
+    ///   the transaction would make unrelated keys conflict.
     ///
-    /// Such a duplicate is rolled back when it writes its response, and its client gets 409 with `Retry-After`, or the
-    /// stored response under [`retry_conflicts`](crate::IdempotencyLayer::retry_conflicts). Its calls to other systems were
-    /// made twice. Under read committed a duplicate never begins.
+    /// Such a duplicate is rolled back when it writes its response, and its client gets 409 with
+    /// `Retry-After`, or the stored response under
+    /// [`retry_conflicts`](crate::IdempotencyLayer::retry_conflicts). Its calls to other systems
+    /// were made twice. Under read committed a duplicate never begins.
     ///
-    /// A serializable attempt costs one more round trip. If the server's default is serializable, the store learns it from
-    /// its first transaction, and begins that one again.
+    /// A serializable attempt costs one more round trip. If the server's default is serializable,
+    /// the store learns it from its first transaction, and begins that one again.
     #[must_use]
     pub fn isolation(self, isolation: Isolation) -> Self {
         Self { isolated: Isolated::by(isolation), ..self }

@@ -11,12 +11,12 @@ use super::url::Target;
 use super::{Bodies, Connection, RedisStore};
 
 impl<C: Clone> RedisStore<C> {
-    /// Uses a connection of the caller's own, whose settings then rule how faults show: a multiplexed connection does
-    /// not come back after it was lost, and a `ConnectionManager` with its defaults waits for seconds while the
-    /// server is down.
+    /// Uses a connection of the caller's own, whose settings then rule how faults show: a
+    /// multiplexed connection does not come back after it was lost, and a `ConnectionManager` with
+    /// its defaults waits for seconds while the server is down.
     ///
-    /// Large bodies pass through this connection too, so a small command may wait behind one. A store that was
-    /// [opened](RedisStore::open) has a second connection for them.
+    /// Large bodies pass through this connection too, so a small command may wait behind one. A
+    /// store that was [opened](RedisStore::open) has a second connection for them.
     pub fn with_connection(connection: C) -> Self {
         Self::on(connection.clone(), connection, Timeout::default())
     }
@@ -55,8 +55,8 @@ impl RedisStore {
     /// A server that has said nothing for a second gets a new connection; the commands that wait on
     /// the old one go on waiting.
     ///
-    /// The protocol is RESP3, unless the URL says `?protocol=resp2`, for servers and proxies that do
-    /// not know it.
+    /// The protocol is RESP3, unless the URL says `?protocol=resp2`, for servers and proxies that
+    /// do not know it.
     ///
     /// A URL with sentinels lists these; the name is the one that they know the group by, and the credentials are for
     /// the servers. For sentinels that want credentials too there is [`sentinel`](Self::sentinel). A URL of a cluster
@@ -90,10 +90,10 @@ impl RedisStore {
     /// the credentials that the sentinel itself wants. `server` is what the servers want: credentials, and the number
     /// of a database. They are reached with TLS if the first sentinel is.
     ///
-    /// The sentinels are asked each time that a connection is made, and again every half a second while
-    /// that takes. The address that a majority of them names counts. If there is no majority within
-    /// 400 ms, the one that was named most often counts, or the first that is named after that. The
-    /// server must itself say that it is the primary.
+    /// The sentinels are asked each time that a connection is made, and again every half a second
+    /// while that takes. The address that a majority of them names counts. If there is no majority
+    /// within 400 ms, the one that was named most often counts, or the first that is named after
+    /// that. The server must itself say that it is the primary.
     ///
     /// They are not asked while a connection stands. A primary that is cut off from the sentinels and its replicas,
     /// but not from this process, goes on being used while another one is elected, and what it was told is lost when
@@ -149,9 +149,9 @@ impl RedisStore {
     /// Sets the version of the protocol that the servers are spoken to in. Default: what the URL
     /// that was [opened](Self::open) says, else RESP3.
     ///
-    /// This is for servers and proxies that do not know RESP3, behind [`sentinel`](Self::sentinel) or
-    /// [`cluster`](Self::cluster): what these are given does not tell RESP2 from a protocol that was
-    /// not set, so they use RESP3. Sentinels themselves are asked as their own URLs say.
+    /// This is for servers and proxies that do not know RESP3, behind [`sentinel`](Self::sentinel)
+    /// or [`cluster`](Self::cluster): what these are given does not tell RESP2 from a protocol that
+    /// was not set, so they use RESP3. Sentinels themselves are asked as their own URLs say.
     #[must_use]
     pub fn protocol(self, protocol: ProtocolVersion) -> Self {
         let target = self.connection.target().clone().speaking(protocol);

@@ -20,8 +20,8 @@ use super::streak::Streak;
 /// The table that records are kept in, unless another one is named.
 const TABLE: &str = "idempotency_records";
 
-/// How long SQLite waits for the write of another process: not at all, because the store itself sends again what got
-/// BUSY, until the store timeout.
+/// How long SQLite waits for the write of another process: not at all, because the store itself
+/// sends again what got BUSY, until the store timeout.
 const BUSY: Duration = Duration::ZERO;
 
 /// How long the pool lets an operation wait for its turn: longer than the store does.
@@ -42,11 +42,11 @@ impl SqliteStore {
     /// What stands beside it under the same name with `-wal` and `-shm` is part of it. Others than the service should not
     /// be able to read it: answers are kept in it.
     ///
-    /// The writes of this process queue for one connection; reads have four others. An operation waits for its turn, and
-    /// for other processes, until shortly before the layer's
-    /// [store timeout](crate::IdempotencyLayer::store_timeout): a tenth of it earlier, or 100 ms if that is less. It is
-    /// then rejected as [unavailable](ErrorKind::Unavailable), and the error says what it waited for. The
-    /// [module](super) says how processes take turns.
+    /// The writes of this process queue for one connection; reads have four others. An operation
+    /// waits for its turn, and for other processes, until shortly before the layer's
+    /// [store timeout](crate::IdempotencyLayer::store_timeout): a tenth of it earlier, or 100 ms if
+    /// that is less. It is then rejected as [unavailable](ErrorKind::Unavailable), and the error
+    /// says what it waited for. The [module](super) says how processes take turns.
     ///
     /// # Errors
     ///
@@ -65,23 +65,29 @@ impl SqliteStore {
         Self::open_with(path.as_ref(), table.as_str()).await
     }
 
-    /// Uses a pool of the caller's own, whose settings then rule. The table is not made: see [`migrate`](Self::migrate).
+    /// Uses a pool of the caller's own, whose settings then rule. The table is not made: see
+    /// [`migrate`](Self::migrate).
     ///
     /// What the store promises needs these settings:
     ///
     /// - a file, or one connection in all: each connection to `:memory:` has a database of its own;
-    /// - a short `busy_timeout`, `Duration::ZERO` is best: the store itself sends again what got BUSY, until shortly before
-    ///   the layer's [store timeout](crate::IdempotencyLayer::store_timeout). With the default of 5 s the statement waits in
-    ///   SQLite, and an operation that the layer has given up holds its connection until then;
-    /// - an `acquire_timeout` that is not shorter than the store timeout, or operations give up earlier; the default is 30 s;
-    /// - `synchronous` at `FULL` or above, if what was acknowledged is to survive the loss of power.
+    /// - a short `busy_timeout`, `Duration::ZERO` is best: the store itself sends again what got
+    ///   BUSY, until shortly before the layer's
+    ///   [store timeout](crate::IdempotencyLayer::store_timeout). With the default of 5 s the
+    ///   statement waits in SQLite, and an operation that the layer has given up holds its
+    ///   connection until then;
+    /// - an `acquire_timeout` that is not shorter than the store timeout, or operations give up
+    ///   earlier; the default is 30 s;
+    /// - `synchronous` at `FULL` or above, if what was acknowledged is to survive the loss of
+    ///   power.
     ///
-    /// With more than one connection, the journal mode should be WAL: otherwise readers and writers wait for one another.
-    /// Writes on several connections do not queue, but try in random order.
+    /// With more than one connection, the journal mode should be WAL: otherwise readers and writers
+    /// wait for one another. Writes on several connections do not queue, but try in random order.
     ///
-    /// A pool of one connection is held for as long as any write of the application's own takes, and in transaction mode
-    /// for as long as an attempt runs. Duplicates of that attempt get their 409 without a connection; a replay of another
-    /// key, and a health check, wait for the connection. They get 503 if the store timeout passes first.
+    /// A pool of one connection is held for as long as any write of the application's own takes. In
+    /// transaction mode it is held for as long as an attempt runs. Duplicates of that attempt get
+    /// their 409 without a connection. A replay of another key, and a health check, wait for the
+    /// connection. They get 503 if the store timeout passes first.
     pub fn with_pool(pool: SqlitePool) -> Self {
         Self::on(pool.clone(), pool, Arc::new(Statements::on(TABLE)))
     }
