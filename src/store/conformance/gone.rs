@@ -22,7 +22,7 @@ pub async fn a_response_is_stored_though_the_record_was_released<S: Store>(store
 }
 
 /// The same after the record has expired, also for a later attempt: its number and its fingerprint
-/// stay.
+/// stay. What a later attempt has put back counts no more either.
 pub async fn a_response_is_stored_though_the_record_expired<S: Store>(store: &S, unit: Duration) {
     let (small, large) = (answer(201, "small"), large_answer(201, b'L'));
     let mut attempts = Vec::new();
@@ -34,6 +34,12 @@ pub async fn a_response_is_stored_though_the_record_expired<S: Store>(store: &S,
         owner.applies(&first, Write::Fail(None)).await;
         let second = owner.takes_over(2, Previous::Failed { status: None }).await;
         attempts.push((second, owner, write));
+        let owner = Contender::new(store, unit).with_lease(1.0).with_retention(2.0).rerunning_failed();
+        let first = owner.acquires_first().await;
+        owner.applies(&first, Write::Fail(None)).await;
+        let second = owner.takes_over(2, Previous::Failed { status: None }).await;
+        owner.applies(&second, Write::Release).await;
+        attempts.push((first, owner, write));
     }
     tokio::time::sleep(unit * 3).await;
     for (lease, owner, write) in attempts {

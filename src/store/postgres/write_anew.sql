@@ -19,6 +19,7 @@ ON CONFLICT (key) DO UPDATE SET
   response_headers = excluded.response_headers, response_trailers = excluded.response_trailers,
   response_request_id = excluded.response_request_id, response_body = excluded.response_body,
   response_missing = excluded.response_missing, fingerprint = excluded.fingerprint,
-  attempt = CASE r.token WHEN excluded.token THEN r.attempt ELSE excluded.attempt END
+  attempt = CASE WHEN r.token = excluded.token AND r.expires_at > clock_timestamp()
+    THEN r.attempt ELSE excluded.attempt END
 WHERE r.expires_at <= clock_timestamp() OR r.token = excluded.token AND r.status IN ('pending', excluded.status)
 RETURNING true

@@ -25,6 +25,7 @@ ON CONFLICT (key) DO UPDATE SET
     response_missing = excluded.response_missing,
     response_body = excluded.response_body,
     fingerprint = excluded.fingerprint,
-    attempt = CASE old.token WHEN excluded.token THEN old.attempt ELSE excluded.attempt END
+    attempt = CASE WHEN old.token = excluded.token AND old.expires_at > datetime('now', 'subsec')
+        THEN old.attempt ELSE excluded.attempt END
 WHERE old.expires_at <= datetime('now', 'subsec')
   OR old.token = excluded.token AND old.status IN ('pending', excluded.status)

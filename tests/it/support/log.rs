@@ -1,7 +1,14 @@
 //! What is logged.
 
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
+
+use tracing::Dispatch;
+use tracing::subscriber::NoSubscriber;
+
+/// While a process has one subscriber, `tracing` asks that of the thread which passes a line first, and remembers its reply
+/// for all threads. With two it asks all of them.
+static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
 
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
@@ -19,6 +26,7 @@ impl Write for Log {
 impl Log {
     /// Gathers the warnings of this thread while the guard lives.
     pub(crate) fn warnings() -> (Self, tracing::subscriber::DefaultGuard) {
+        LazyLock::force(&SECOND);
         let log = Self::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt()
