@@ -164,6 +164,7 @@ mod grpc;
 pub mod guide;
 mod headers;
 mod key;
+mod lapsed;
 mod layer;
 mod mutex;
 mod operate;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::key::StorageKey;
+use crate::lapsed::Lapsed;
 use crate::renewals::Renewals;
 use crate::running::Running;
 use crate::store::{ErrorKind, StoreError};
@@ -19,6 +20,7 @@ pub(crate) struct Shared<St> {
     pub(crate) lines: Arc<Lines>,
     pub(crate) running: Running,
     pub(crate) renewals: Renewals,
+    pub(crate) lapsed: Lapsed,
     /// Tells the clones of one layer from other layers.
     pub(crate) id: Arc<()>,
     /// Whether the latest word of the store was a failure.
@@ -32,6 +34,7 @@ impl<St> Shared<St> {
             lines: Arc::default(),
             running: Running::default(),
             renewals: Renewals::default(),
+            lapsed: Lapsed::default(),
             id: Arc::default(),
             failing: AtomicBool::new(false),
         }

@@ -4,7 +4,7 @@ use std::future::{Future, pending};
 use std::pin::pin;
 
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use super::beat::missed_beat;
 use super::decide::decide;
@@ -25,6 +25,8 @@ pub(super) enum Admission {
     Replay(Outcome),
     /// The same request is running elsewhere.
     InFlight(Seen),
+    /// The lease of an earlier attempt looks lapsed. Until then it is watched for a renewal.
+    LooksAbandoned(Instant),
     Reject(Rejection),
     /// The store cannot be asked, and the layer was told to run the operation all the same: within its limits.
     Unguarded(Permit),
@@ -68,10 +70,7 @@ pub(super) async fn admit<St: Store>(
         // The layer outside has the first place in the line, so this one would wait for its own end there.
         InFlight::Wait(bound) if wanted.outer.is_none() => bound,
         InFlight::Wait(_) | InFlight::Reject => {
-            return match reserve(shared, config, wanted, None).await {
-                Admission::InFlight(_) => Admission::Reject(config.in_flight()),
-                admission => admission,
-            };
+            return admit_at_once(shared, config, wanted).await;
         }
     };
     let deadline = Instant::now() + bound.min(LONGEST_WAIT);
@@ -89,6 +88,21 @@ pub(super) async fn admit<St: Store>(
         }
     };
     wait_in_line(shared, config, wanted, deadline, interrupted).await
+}
+
+/// Reserves the key, or tells at once why not. Only a lease that looks lapsed is waited for.
+async fn admit_at_once<St: Store>(shared: &Shared<St>, config: &Config, wanted: &mut Wanted) -> Admission {
+    let mut has_missed_renewal = false;
+    loop {
+        match reserve(shared, config, wanted, None, has_missed_renewal).await {
+            Admission::InFlight(_) => return Admission::Reject(config.in_flight()),
+            Admission::LooksAbandoned(until) => tokio::select! {
+                () = sleep_until(until) => has_missed_renewal = true,
+                () = shared.running.stopping() => return Admission::Reject(config.shutting_down()),
+            },
+            admission => return admission,
+        }
+    }
 }
 
 /// Takes a place behind all in this process who send the same request. The first of them asks the store and runs the
@@ -118,11 +132,23 @@ async fn wait_in_line<St: Store>(
     }
     // What the one before has just seen need not be looked at again.
     let mut seen = place.seen();
+    let mut has_missed_renewal = false;
     loop {
         let in_flight = match seen.take() {
             Some(seen) => seen,
-            None => match reserve(shared, config, wanted, Some(&mut place)).await {
-                Admission::InFlight(seen) => seen,
+            None => match reserve(shared, config, wanted, Some(&mut place), has_missed_renewal).await {
+                Admission::InFlight(seen) => {
+                    has_missed_renewal = false;
+                    seen
+                }
+                Admission::LooksAbandoned(until) => tokio::select! {
+                    biased;
+                    rejection = &mut interrupted => return Admission::Reject(rejection),
+                    () = sleep_until(until) => {
+                        has_missed_renewal = true;
+                        continue;
+                    }
+                },
                 Admission::Run(reserved) => {
                     return Admission::Run(Reserved { place: Some(place), ..reserved });
                 }
@@ -149,6 +175,7 @@ async fn reserve<St: Store>(
     config: &Config,
     wanted: &mut Wanted,
     mut place: Option<&mut Place>,
+    has_missed_renewal: bool,
 ) -> Admission {
     let awaited = place.as_ref().and_then(|place| place.awaited());
     // When the attempt that a crowd waits for fails, one of them runs it again. If that fails too, the rest do not
@@ -157,14 +184,13 @@ async fn reserve<St: Store>(
         wanted.reserve.rerun_failed = Rerun::Only(awaited);
     }
     let key = wanted.reserve.key;
-    let mut has_missed_beat = false;
     loop {
         let permit = match Permit::take(config, &wanted.scope) {
             Ok(permit) => permit,
             Err(rejection) => return at_limit(shared, config, wanted, place, rejection).await,
         };
         let since = Instant::now();
-        let rerun_abandoned = wanted.reserve.rerun_abandoned && has_missed_beat;
+        let rerun_abandoned = wanted.reserve.rerun_abandoned && has_missed_renewal;
         let request = Reserve { rerun_abandoned, ..wanted.reserve.clone() };
         let reservation = within(config.store_timeout, shared.store.reserve(&request)).await;
         if reservation.is_ok() {
@@ -182,17 +208,18 @@ async fn reserve<St: Store>(
         };
         match record {
             // The clock of the store may have stepped forward while the attempt runs.
-            Ok(record) if !has_missed_beat && wanted.is_of(&record) && looks_abandoned(&record) => {
-                has_missed_beat = true;
-                drop(permit);
-                tokio::select! {
-                    () = sleep(missed_beat(wanted.reserve.lease)) => {}
-                    () = shared.running.stopping() => return Admission::Reject(config.shutting_down()),
-                }
+            Ok(record) if !has_missed_renewal && wanted.is_of(&record) && looks_abandoned(&record) => {
+                let since = shared.lapsed.since(&key, &record.token);
+                return Admission::LooksAbandoned(since + missed_beat(wanted.reserve.lease));
             }
             // It was written under another rule, which told the store that it is of another operation.
             Ok(record) if wanted.adopts(&record) && record.yields_to(&wanted.reserve) => {}
-            Ok(record) => return told(record, wanted, config, place),
+            Ok(record) => {
+                if matches!(record.state, State::Pending { abandoned: false }) {
+                    shared.lapsed.renewed(&record.token);
+                }
+                return told(record, wanted, config, place);
+            }
             Err(error) => {
                 shared.store_failed("reserve", &key, &error);
                 let kind = error.kind();

@@ -124,7 +124,7 @@ where
             return Ended::Replayed(outcome);
         }
         Admission::Reject(rejection) => return Ended::Refused(rejection),
-        Admission::InFlight(_) => return Ended::Refused(config.in_flight()),
+        Admission::InFlight(_) | Admission::LooksAbandoned(_) => return Ended::Refused(config.in_flight()),
         Admission::Unguarded(_permit) => {
             telemetry::request("unguarded");
             let run = Run { attempt: Attempt::unguarded(key), guarded_by: GuardedBy::Nothing };

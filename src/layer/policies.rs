@@ -15,8 +15,9 @@ impl<St: Store> IdempotencyLayer<St> {
     /// crash is noticed when the lease lapses.
     ///
     /// The next request then waits for one missed renewal, a third of the lease, and looks again.
-    /// The reason: a store judges leases by its own clock, and a clock may step forward. What
-    /// remains: a step beyond the retention makes the record expire while its attempt runs.
+    /// [`InFlight::Wait`] limits this wait too; a retry goes on where the request stopped waiting.
+    /// The reason: a store judges leases by its own clock, and a clock may step forward. What remains:
+    /// a step beyond the retention makes the record expire while its attempt runs.
     ///
     /// A handler that blocks its thread keeps its lease while another worker is free; on a
     /// current-thread runtime it does not.

@@ -52,11 +52,14 @@ pub(super) struct Pooled<DB: Database> {
     pub(super) condition: Condition,
     /// How a statement is cancelled that nothing depends on any more.
     pub(super) cancel: Option<Cancel>,
+    /// A handler may drop its `Tx` on a thread that is not one of the runtime.
+    runtime: Option<Handle>,
 }
 
 impl<DB: Database> Pooled<DB> {
     pub(super) fn new(connection: PoolConnection<DB>) -> Self {
-        Self { connection: Some(connection), condition: Condition::Whole, cancel: None }
+        let runtime = Handle::try_current().ok();
+        Self { connection: Some(connection), condition: Condition::Whole, cancel: None, runtime }
     }
 }
 
@@ -79,8 +82,9 @@ impl<DB: Database> DerefMut for Pooled<DB> {
 impl<DB: Database> Drop for Pooled<DB> {
     fn drop(&mut self) {
         let Some(mut connection) = self.connection.take() else { return };
-        let runtime = Handle::try_current().ok();
-        match (self.condition, runtime) {
+        let runtime = self.runtime.take();
+        let _entered = runtime.as_ref().map(Handle::enter);
+        match (self.condition, &runtime) {
             (Condition::Whole, Some(runtime)) => {
                 runtime.spawn(timeout(RETURN, connection.return_to_pool()));
             }

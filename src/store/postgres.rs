@@ -123,12 +123,13 @@ impl PostgresStore {
     pub fn new(pool: PgPool) -> Self {
         let names = Names { schema: None, table: Identifier::known("idempotency_records") };
         let statements = Arc::new(Statements::new(&names, true));
+        let timeout = Timeout::default();
         Self {
-            pool: Pool { inner: pool, turn: None, timeout: Timeout::default() },
+            unanswered: Arc::new(timeout.clone().into()),
+            pool: Pool { inner: pool, turn: None, timeout },
             names,
             prepared: true,
             statements,
-            unanswered: Arc::default(),
             lately: Lately::default(),
         }
     }
@@ -175,7 +176,7 @@ impl PostgresStore {
     /// Reservations are taken back from the table where they were made.
     fn renamed(mut self) -> Self {
         self.statements = Arc::new(Statements::new(&self.names, self.prepared));
-        self.unanswered = Arc::default();
+        self.unanswered = Arc::new(self.pool.timeout.clone().into());
         self.lately = Lately::default();
         self
     }

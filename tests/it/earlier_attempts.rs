@@ -14,7 +14,8 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_http::timeout::TimeoutLayer;
 use tower_idempotency::store::{DynStore, State};
 use tower_idempotency::{
-    Attempt, ExecuteError, IdempotencyKey, IdempotencyLayer, Previous, Rejection, Scope, Verdict,
+    Attempt, ExecuteError, IdempotencyKey, IdempotencyLayer, InFlight, OnAbandoned, Previous, Rejection,
+    Scope, Verdict,
 };
 
 use crate::execute::given::{Given, execute};
@@ -30,6 +31,8 @@ over_every_store_that_leases! {
     a_timeout_inside_leaves_the_operation_in_doubt
     a_handler_that_forgets_its_attempt_does_not_erase_an_abandoned_one
     a_failed_execution_does_not_erase_an_abandoned_one
+    a_wait_for_a_missed_renewal_ends_in_time_and_the_next_request_goes_on_with_it
+    an_abandoned_attempt_that_is_not_to_run_again_is_waited_for_once
     an_execution_that_is_abandoned_is_bound_to_its_fingerprint
 }
 
@@ -330,4 +333,38 @@ mod grpc {
             }
         }
     }
+}
+
+/// A third of it, and a bit more, is what a request waits for a missed renewal.
+const LEASE: Duration = Duration::from_secs(3);
+
+async fn timed(layer: &TestLayer) -> (u16, Duration) {
+    let handler = service_fn(|_: Request<Body>| ready(Ok::<_, Infallible>(Response::new(Body::empty()))));
+    let begun = tokio::time::Instant::now();
+    let response = layer.layer(handler).oneshot(request("text/plain", AMOUNT)).await.unwrap();
+    (response.status().as_u16(), begun.elapsed())
+}
+
+async fn a_wait_for_a_missed_renewal_ends_in_time_and_the_next_request_goes_on_with_it<G: Given>() {
+    let stage = Stage::<G>::start().await;
+    stage.abandon("text/plain").await;
+    let layer = stage.layer.clone().lease(LEASE).in_flight(InFlight::Wait(Duration::from_millis(50)));
+    let (first, took) = timed(&layer).await;
+    assert_eq!(first, 409);
+    assert!(took < LEASE / 3, "{took:?}");
+    // No one of these requests waits long enough by itself.
+    let runs = async { while timed(&layer).await.0 == 409 {} };
+    patiently(runs).await;
+}
+
+async fn an_abandoned_attempt_that_is_not_to_run_again_is_waited_for_once<G: Given>() {
+    let stage = Stage::<G>::start().await;
+    stage.abandon("text/plain").await;
+    let layer = stage.layer.clone().lease(LEASE).on_abandoned(OnAbandoned::Refuse);
+    let (first, took) = timed(&layer).await;
+    assert_eq!(first, 409);
+    assert!(took > LEASE / 3, "{took:?}");
+    let (second, took) = timed(&layer).await;
+    assert_eq!(second, 409);
+    assert!(took < LEASE / 3, "{took:?}");
 }

@@ -103,7 +103,7 @@ impl Connection {
             // With a default isolation that is serializable, new keys on one page of the index conflict.
             let answer = match conflicts {
                 0 => statement.run(inner, values).await,
-                _ => statement.run_read_committed(inner, values).await,
+                _ => statement.run_read_committed(inner, None, values).await,
             };
             let fate = answer.as_ref().err().map(Fate::of);
             let is_spent = matches!(fate, Some(Fate::Lost | Fate::Stale));

@@ -64,13 +64,17 @@ impl Statement {
     }
 
     /// Runs the statement as read committed, whatever the default isolation is. It then counts for no serializable
-    /// transaction. The server takes what comes in one text as one transaction, which an error ends.
+    /// transaction. It may wait for locks for so many milliseconds, or as the session says. The server takes what comes
+    /// in one text as one transaction, which an error ends.
     pub(super) async fn run_read_committed(
         &self,
         connection: &mut PgConnection,
+        lock_timeout: Option<usize>,
         values: &[Value<'_>],
     ) -> Result<Option<PgRow>, ::sqlx::Error> {
-        let text = format!("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; {}", self.text(values));
+        let wait = lock_timeout.map(|millis| format!("SET LOCAL lock_timeout = {millis}; "));
+        let (wait, statement) = (wait.unwrap_or_default(), self.text(values));
+        let text = format!("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; {wait}{statement}");
         let mut rows = ::sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(connection).await?;
         Ok(rows.pop())
     }

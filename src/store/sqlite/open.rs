@@ -89,7 +89,7 @@ impl SqliteStore {
     /// their 409 without a connection. A replay of another key, and a health check, wait for the
     /// connection. They get 503 if the store timeout passes first.
     pub fn with_pool(pool: SqlitePool) -> Self {
-        Self::on(pool.clone(), pool, Arc::new(Statements::on(TABLE)))
+        Self::on(pool.clone(), pool, Arc::new(Statements::on(TABLE)), Timeout::default())
     }
 
     /// Sets the table that records are kept in, which is made by [`migrate`](Self::migrate). Default:
@@ -99,17 +99,17 @@ impl SqliteStore {
     pub fn table(self, table: Identifier) -> Self {
         let statements = Arc::new(Statements::on(table.as_str()));
         let Self { timeout, streak, .. } = self;
-        Self { timeout, streak, ..Self::on(self.reading, self.writing, statements) }
+        Self { streak, ..Self::on(self.reading, self.writing, statements, timeout) }
     }
 
-    fn on(reading: SqlitePool, writing: SqlitePool, statements: Arc<Statements>) -> Self {
+    fn on(reading: SqlitePool, writing: SqlitePool, statements: Arc<Statements>, timeout: Timeout) -> Self {
         // Reservations are taken back from the table that they were made in.
         Self {
             reading,
             writing,
             statements,
-            unanswered: Arc::default(),
-            timeout: Timeout::default(),
+            unanswered: Arc::new(timeout.clone().into()),
+            timeout,
             streak: Arc::new(Streak::new()),
         }
     }
@@ -128,7 +128,7 @@ impl SqliteStore {
 
     async fn try_open(path: &Path, statements: &Arc<Statements>) -> Result<Self, StoreError> {
         let (reading, writing) = connect(&file(path)?).await?;
-        let store = Self::on(reading, writing, Arc::clone(statements));
+        let store = Self::on(reading, writing, Arc::clone(statements), Timeout::default());
         store.migrate().await?;
         Ok(store)
     }

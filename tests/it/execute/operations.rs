@@ -22,6 +22,7 @@ over_every_store! {
     a_result_of_another_type_is_an_error
     a_result_that_cannot_be_written_is_an_error_for_its_caller_too
     a_shutdown_refuses
+    every_store_timeout_is_taken
 }
 
 fn first<T>(value: T) -> Executed<T> {
@@ -170,4 +171,17 @@ async fn a_shutdown_refuses<G: Given>() {
     patiently(layer.shutdown()).await;
     let refused = execute::<i32, _>(&layer, "payout", async |_| panic!("it ran")).await.unwrap_err();
     assert!(matches!(refused, ExecuteError::Refused(Rejection::ShuttingDown { .. })), "{refused:?}");
+}
+
+async fn every_store_timeout_is_taken<G: Given>() {
+    for timeout in [Duration::ZERO, Duration::from_millis(1), Duration::from_hours(40 * 24), Duration::MAX] {
+        let given = G::start().await;
+        let layer = given.layer().await.store_timeout(timeout);
+        let executed = patiently(execute(&layer, "payout", async |_| Ok(7))).await;
+        match executed {
+            Ok(executed) => assert_eq!(executed, first(7)),
+            // A store that has no time rejects.
+            Err(error) => assert!(timeout < Duration::from_secs(1), "{timeout:?}: {error:?}"),
+        }
+    }
 }

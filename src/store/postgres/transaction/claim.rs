@@ -1,5 +1,7 @@
 //! How a transaction claims a key, and what it finds.
 
+use std::time::Duration;
+
 use ::sqlx::postgres::PgRow;
 use ::sqlx::{AssertSqlSafe, Postgres, Row as _, SqlSafeStr as _, SqlStr};
 
@@ -56,7 +58,9 @@ impl PostgresTxStore {
     ) -> Result<(Open<Postgres>, Claim), StoreError> {
         open.begun();
         let (inspect, values) = (&self.store.statements.inspect, [Value::key(&request.key)]);
-        let read = inspect.run_read_committed(open.connection_mut(), &values).await.map_err(not_begun)?;
+        let patience = Some(patience(self.store.pool.timeout.get()));
+        let read = inspect.run_read_committed(open.connection_mut(), patience, &values).await;
+        let read = read.map_err(not_begun)?;
         open.ended();
         let read = read.map(|row| row::record(&row)).transpose()?;
         let read = match read {
@@ -100,7 +104,7 @@ impl PostgresTxStore {
     fn begin(&self, request: &Reserve) -> SqlStr {
         let [of_key, of_request] = locks(&request.key, request.fingerprint);
         let (clause, records) = (self.isolated.clause(), &self.store.names);
-        let patience = millis(self.store.pool.timeout.get() * 3 / 4).max(1);
+        let patience = patience(self.store.pool.timeout.get());
         AssertSqlSafe(format!(
             "BEGIN{clause}; SELECT set_config('idempotency.claim', CASE \
              WHEN NOT pg_try_advisory_xact_lock('{of_request}'::bigint # records) THEN 'same' \
@@ -128,6 +132,12 @@ impl PostgresTxStore {
 /// The numbers of the advisory locks of a key and of a request. The server adds the table.
 pub(super) fn locks(key: &StorageKey, fingerprint: Fingerprint) -> [i64; 2] {
     [lock(key, &[]), lock(key, &fingerprint.to_bytes())]
+}
+
+/// How long the claim waits for a lock, in milliseconds. The server's setting has a range.
+fn patience(timeout: Duration) -> usize {
+    const LONGEST: usize = i32::MAX as usize;
+    millis(timeout / 4 * 3).clamp(1, LONGEST)
 }
 
 fn lock(key: &StorageKey, fingerprint: &[u8]) -> i64 {

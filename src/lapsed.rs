@@ -1,0 +1,83 @@
+//! Since when leases look lapsed, as far as this process has seen.
+
+use std::sync::Mutex;
+
+use tokio::time::Instant;
+
+use crate::key::StorageKey;
+use crate::mutex::held;
+use crate::store::Token;
+
+/// How many leases are remembered.
+const LEASES: usize = 1024;
+
+/// When a lease was first seen to have lapsed. A renewal that is missed after that shows that its attempt was cut off.
+///
+/// A later request goes on where an earlier one stopped waiting. Each lease has a place that its token says, and a later
+/// one may take that place: the next request then waits anew.
+pub(crate) struct Lapsed(Mutex<Vec<Option<Seen>>>);
+
+struct Seen {
+    key: StorageKey,
+    token: Token,
+    since: Instant,
+}
+
+impl Default for Lapsed {
+    fn default() -> Self {
+        Self(Mutex::new((0..LEASES).map(|_| None).collect()))
+    }
+}
+
+impl Lapsed {
+    /// Tells since when a lease looks lapsed, and remembers it if this is the first look.
+    pub(crate) fn since(&self, key: &StorageKey, token: &Token) -> Instant {
+        let mut leases = held(&self.0);
+        let place = &mut leases[place(token)];
+        match place {
+            Some(seen) if seen.token == *token && seen.key == *key => seen.since,
+            _ => {
+                let since = Instant::now();
+                *place = Some(Seen { key: *key, token: *token, since });
+                since
+            }
+        }
+    }
+
+    /// Forgets a lease that was renewed.
+    pub(crate) fn renewed(&self, token: &Token) {
+        let mut leases = held(&self.0);
+        let place = &mut leases[place(token)];
+        if place.as_ref().is_some_and(|seen| seen.token == *token) {
+            *place = None;
+        }
+    }
+}
+
+/// Tokens are drawn, or counted.
+fn place(token: &Token) -> usize {
+    let bytes = token.as_bytes();
+    bytes.iter().fold(0, |place: usize, byte| place.wrapping_mul(31).wrapping_add(usize::from(*byte)))
+        % LEASES
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::key::{IdempotencyKey, Scope};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_is_remembered_until_it_is_renewed() {
+        let key = IdempotencyKey::parse(b"key").expect("a key");
+        let key = StorageKey::derive(None, "", &Scope::anonymous(), &key);
+        let (lapsed, token) = (Lapsed::default(), Token::new([7; 16]));
+        let first = lapsed.since(&key, &token);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(lapsed.since(&key, &token), first);
+        assert_ne!(lapsed.since(&key, &Token::new([8; 16])), first);
+        lapsed.renewed(&token);
+        assert_ne!(lapsed.since(&key, &token), first);
+    }
+}
