@@ -63,6 +63,8 @@ fn place(token: &Token) -> usize {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use std::time::Duration;
 
     use super::*;
@@ -70,7 +72,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lease_is_remembered_until_it_is_renewed() {
-        let key = IdempotencyKey::parse(b"key").expect("a key");
+        let key = IdempotencyKey::parse(b"key").unwrap();
         let key = StorageKey::derive(None, "", &Scope::anonymous(), &key);
         let (lapsed, token) = (Lapsed::default(), Token::new([7; 16]));
         let first = lapsed.since(&key, &token);
