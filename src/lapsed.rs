@@ -15,6 +15,9 @@ const LEASES: usize = 1024;
 ///
 /// A later request goes on where an earlier one stopped waiting. Each lease has a place that its token says, and a later
 /// one may take that place: the next request then waits anew.
+///
+/// It takes no memory before the first lapse.
+#[derive(Default)]
 pub(crate) struct Lapsed(Mutex<Vec<Option<Seen>>>);
 
 struct Seen {
@@ -23,16 +26,13 @@ struct Seen {
     since: Instant,
 }
 
-impl Default for Lapsed {
-    fn default() -> Self {
-        Self(Mutex::new((0..LEASES).map(|_| None).collect()))
-    }
-}
-
 impl Lapsed {
     /// Tells since when a lease looks lapsed, and remembers it if this is the first look.
     pub(crate) fn since(&self, key: &StorageKey, token: &Token) -> Instant {
         let mut leases = held(&self.0);
+        if leases.is_empty() {
+            leases.resize_with(LEASES, || None);
+        }
         let place = &mut leases[place(token)];
         match place {
             Some(seen) if seen.token == *token && seen.key == *key => seen.since,
@@ -47,8 +47,9 @@ impl Lapsed {
     /// Forgets a lease that was renewed.
     pub(crate) fn renewed(&self, token: &Token) {
         let mut leases = held(&self.0);
-        let place = &mut leases[place(token)];
-        if place.as_ref().is_some_and(|seen| seen.token == *token) {
+        if let Some(place) = leases.get_mut(place(token))
+            && place.as_ref().is_some_and(|seen| seen.token == *token)
+        {
             *place = None;
         }
     }
