@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, PgPool};
-use tower_idempotency::store::{ErrorKind, Identifier, Reserve, Settlement};
+use tower_idempotency::store::{ErrorKind, Identifier, Lease, Reserve, Settlement};
 use tower_idempotency::{KeptBody, Outcome, PostgresStore, Store};
 
 use crate::support::patiently;
@@ -116,18 +116,25 @@ async fn left_of(pool: &PgPool) -> (i64, String) {
     sqlx::query_as(left).fetch_one(pool).await.unwrap()
 }
 
-#[tokio::test]
-async fn a_renewal_and_a_completion_leave_the_end_of_the_retention_where_it_is_late_enough() {
+const HOUR: Duration = Duration::from_hours(1);
+
+/// A record whose retention is an hour.
+async fn reserved_for_an_hour() -> (PostgresServer, PgPool, PostgresStore, Lease) {
     let server = PostgresServer::start_migrated();
     let pool = server.pool();
     let store = PostgresStore::new(pool.clone());
-    let hour = Duration::from_hours(1);
-    let request = Reserve { retention: hour, ..request("key") };
+    let request = Reserve { retention: HOUR, ..request("key") };
     let lease = acquired(store.reserve(&request).await.unwrap());
+    (server, pool, store, lease)
+}
+
+#[tokio::test]
+async fn a_renewal_and_a_completion_leave_the_end_of_the_retention_where_it_is_late_enough() {
+    let (_server, pool, store, lease) = reserved_for_an_hour().await;
     let (_, reserved) = left_of(&pool).await;
     let _ = store.renew(&lease).await.unwrap();
     assert_eq!(left_of(&pool).await.1, reserved);
-    let _ = store.complete(&lease, &outcome(201, 200), hour).await.unwrap();
+    let _ = store.complete(&lease, &outcome(201, 200), HOUR).await.unwrap();
     let (left, completed) = left_of(&pool).await;
     assert_eq!(completed, reserved);
     assert!((3_600_000..=3_657_600).contains(&left), "{left}");
@@ -152,17 +159,12 @@ async fn a_completion_with_another_retention_moves_the_end_to_it() {
 
 #[tokio::test]
 async fn a_retention_that_has_half_passed_begins_anew_with_a_renewal_or_a_completion() {
-    let server = PostgresServer::start_migrated();
-    let pool = server.pool();
-    let store = PostgresStore::new(pool.clone());
-    let hour = Duration::from_hours(1);
-    let request = Reserve { retention: hour, ..request("key") };
-    let lease = acquired(store.reserve(&request).await.unwrap());
+    let (_server, pool, store, lease) = reserved_for_an_hour().await;
     let pass = "UPDATE idempotency_records SET expires_at = clock_timestamp() + interval '30 min'";
     for ends in [false, true] {
         run(&pool, pass).await;
         if ends {
-            let _ = store.complete(&lease, &outcome(201, 200), hour).await.unwrap();
+            let _ = store.complete(&lease, &outcome(201, 200), HOUR).await.unwrap();
         } else {
             let _ = store.renew(&lease).await.unwrap();
         }

@@ -86,6 +86,16 @@ async fn pay(url: &str, store_timeout: Duration) -> (StatusCode, Duration) {
     (status, start.elapsed())
 }
 
+/// Waits until a connection to the server is being made.
+async fn is_greeted(server: &Fake) {
+    let greeted = async {
+        while server.seen("HELLO") == 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    patiently(greeted).await;
+}
+
 #[tokio::test]
 async fn a_server_that_takes_longer_than_a_second_is_waited_for_as_long_as_the_layer_says() {
     let mut cases = Vec::new();
@@ -179,12 +189,7 @@ async fn an_attempt_to_connect_to_a_dead_primary_is_left_when_the_sentinels_name
     let store = RedisStore::open(&orders(&sentinel)).unwrap();
     store.set_timeout(FOREVER);
     let waiting = tokio::spawn(async move { store.reserve(&request("waits")).await });
-    patiently(async {
-        while dead.seen("HELLO") == 0 {
-            sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    is_greeted(&dead).await;
     has_moved.store(true, Ordering::Relaxed);
     assert!(patiently(waiting).await.unwrap().is_ok());
 }
@@ -206,12 +211,7 @@ async fn a_command_that_waits_for_a_connection_to_a_dead_server_goes_where_the_m
     let store = RedisStore::cluster([heir.url()]).unwrap();
     store.set_timeout(FOREVER);
     let waiting = tokio::spawn(async move { store.reserve(&request("waits")).await });
-    patiently(async {
-        while dead.seen("HELLO") == 0 {
-            sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    is_greeted(&dead).await;
     assert_eq!(heir.seen("SET"), 0);
     has_moved.store(true, Ordering::Relaxed);
     assert!(patiently(waiting).await.unwrap().is_ok());
