@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The layer's own default, for a store that is used without a layer.
+/// The default of the layer. It counts for a store without a layer, too.
 const DEFAULT: Duration = Duration::from_secs(2);
 
 /// The longest time that a caller waits for one operation ([`Store::set_timeout`](super::Store::set_timeout)).

@@ -57,7 +57,7 @@ impl State {
     }
 }
 
-/// None yet, for a store whose callers wait this long.
+/// Begins without reservations. The callers of the store wait this long.
 impl From<Timeout> for Unanswered {
     fn from(timeout: Timeout) -> Self {
         Self { state: Mutex::default(), timeout }

@@ -83,7 +83,7 @@ impl PostgresTxStore {
     /// applies, which is read committed if nothing sets it.
     ///
     /// Under repeatable read and serializable, effects in the database are exactly once too. But a
-    /// handler may run in vain:
+    /// handler may run and be rolled back:
     ///
     /// - Under repeatable read, a duplicate in another process begins if the first attempt commits
     ///   between the snapshot of the duplicate and its claim.

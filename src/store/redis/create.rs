@@ -13,7 +13,7 @@ use super::script::{self, text};
 use super::standing::Standing;
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
-    /// Reads what stands under a name.
+    /// Reads the record of a name.
     pub(super) async fn look(&self, name: &[u8]) -> RedisResult<Standing> {
         let mut pipeline = Pipeline::with_capacity(2);
         pipeline.cmd("GET").arg(name).cmd("PTTL").arg(name);
@@ -21,8 +21,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         Ok(Standing { frame, left })
     }
 
-    /// Writes the pending record if the key is free; tells what stands there if it is not. A server
-    /// that takes no writes rejects the command either way, and is asked once more without one.
+    /// Writes the pending record if the key is free, and returns the existing record if it is not. A
+    /// server that takes no writes rejects the command either way. It is then asked without a write.
     pub(super) async fn create(&self, name: &[u8], lease: &Lease) -> Result<Standing, StoreError> {
         match self.try_create(name, lease).await {
             Err(error) if takes_no_writes(&error) => match self.look(name).await {

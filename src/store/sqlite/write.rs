@@ -43,8 +43,8 @@ pub(super) async fn send(
     }
 }
 
-/// Sends a statement that reads one row at most, again and again while the file is busy: a reader waits for no writer,
-/// but for a process that recovers or closes the file.
+/// Sends a statement that reads one row at most, again and again while the file is busy. A reader does not wait for
+/// a writer. It waits while a process recovers or closes the file.
 pub(super) async fn ask(
     connection: &mut SqliteConnection,
     wait: &Wait,

@@ -34,8 +34,8 @@ pub(in super::super) struct Claimed {
 }
 
 impl Claims {
-    /// Claims the key of a request among those of this process; or tells what stands there: an attempt that runs here, what
-    /// another request here has just learnt, or what `look` finds.
+    /// Claims the key of a request among those of this process, or returns the record under it:
+    /// an attempt that runs here, what another request here has just learnt, or what `look` finds.
     ///
     /// What this process knows comes first, because `look` takes a connection, and an attempt may hold the only one.
     pub(in super::super) async fn claim<F>(

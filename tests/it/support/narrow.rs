@@ -1,4 +1,4 @@
-//! A TCP proxy that stands for a narrow network link.
+//! A TCP proxy that is as slow as a narrow network link.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

@@ -74,7 +74,7 @@ impl PostgresTxStore {
 
     /// # Errors
     ///
-    /// If the handler has ended the transaction. Nobody can tell its effects then, and the attempt is remembered as
+    /// If the handler has ended the transaction. Its effects are unknown then, and the attempt is recorded as
     /// abandoned.
     pub(super) async fn still_open(
         &self,

@@ -91,8 +91,8 @@ impl SqliteTxStore {
     ///
     /// # Errors
     ///
-    /// If it is gone: the handler has ended the transaction. Nobody can tell its effects then, and the attempt is
-    /// remembered as abandoned.
+    /// If it is gone, the handler has ended the transaction. Its effects are unknown then, and the attempt is
+    /// recorded as abandoned.
     pub(super) async fn still_open(
         &self,
         mut open: Open<Sqlite>,
@@ -120,7 +120,7 @@ impl SqliteTxStore {
         let wait = self.store.wait();
         self.begin(&mut open, &wait).await?;
         let found = self.standing(&mut open, &lease.key).await?;
-        // Otherwise the handler has committed the claim, or somebody else has come in between.
+        // Otherwise the handler has committed the claim, or another request has come in between.
         if found.as_ref().map(|found| found.token) == lease.replaces {
             self.claim(&mut open, lease, found.as_ref()).await?;
         }
