@@ -231,6 +231,7 @@ fn reserve(number: u64) -> Reserve {
     let key = IdempotencyKey::parse(format!("lease-{number}").as_bytes()).unwrap();
     Reserve {
         key: StorageKey::derive(None, "bench", &Scope::anonymous(), &key),
+        scope: tower_idempotency::ScopeDigest::UNSET,
         fingerprint: Fingerprint::of_fields(["pay"]),
         lease: Duration::from_secs(10),
         retention: RETENTION,

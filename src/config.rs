@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use crate::attempt::Attempt;
 use crate::body::ResponseBody;
 use crate::fingerprint::{Fingerprint, Fingerprinting, Fingerprints, JsonPointer, Operation};
-use crate::key::{IdempotencyKey, KeyError, Scope, StorageKey};
+use crate::key::{IdempotencyKey, KeyError, Scope, ScopeDigest, StorageKey};
 use crate::outcome::Outcome;
 use crate::pack::{Of, Packing};
 use crate::rejection::{OnMismatch, Rejection};
@@ -161,20 +161,24 @@ impl Config {
     pub(crate) fn wanted(&self, parts: &Parts, key: IdempotencyKey, body: &[u8]) -> Wanted {
         let scope = self.scope.as_ref().map_or_else(Scope::anonymous, |scope| scope(parts));
         let Fingerprints { own, others } = self.fingerprinting.of(&Operation::new(parts, body));
-        let wanted = self.want(scope, key, own);
+        let mut wanted = self.want(scope, key, own);
+        if self.scope.is_none() {
+            wanted.reserve.scope = ScopeDigest::UNSET;
+        }
         let outer = parts.extensions.get::<Attempt>().filter(|outer| outer.runs_under(&wanted.reserve.key));
         Wanted { others, outer: outer.cloned(), ..wanted }
     }
 
     /// What the layer asks of the store for any operation.
     pub(crate) fn want(&self, scope: Scope, key: IdempotencyKey, fingerprint: Fingerprint) -> Wanted {
-        let reserve = self.reservation(self.storage_key(&scope, &key), fingerprint);
+        let reserve = self.reservation(self.storage_key(&scope, &key), &scope, fingerprint);
         Wanted { key, scope, reserve, others: Vec::new(), outer: None }
     }
 
-    fn reservation(&self, key: StorageKey, fingerprint: Fingerprint) -> Reserve {
+    fn reservation(&self, key: StorageKey, scope: &Scope, fingerprint: Fingerprint) -> Reserve {
         Reserve {
             key,
+            scope: ScopeDigest::of(self.secret.as_ref(), scope),
             fingerprint,
             lease: self.lease,
             // Long enough that a lease which lapsed is still seen to have lapsed.
@@ -204,8 +208,13 @@ impl Config {
         Rejection::InFlight { retry_after: self.retry_after }
     }
 
-    pub(crate) fn unavailable(&self, kind: ErrorKind) -> Rejection {
-        Rejection::StoreUnavailable { kind, retry_after: self.retry_after }
+    /// What a request gets whose key the store has not reserved. The store may say when to ask again.
+    pub(crate) fn not_reserved(&self, kind: ErrorKind, retry_after: Option<Duration>) -> Rejection {
+        let retry_after = retry_after.unwrap_or(self.retry_after);
+        match kind {
+            ErrorKind::ScopeFull => Rejection::QuotaExceeded { retry_after },
+            _ => Rejection::StoreUnavailable { kind, retry_after },
+        }
     }
 
     /// What a client is told whose operation ran and was not committed.
@@ -224,11 +233,10 @@ impl Config {
         Rejection::ShuttingDown { retry_after: self.retry_after }
     }
 
-    /// Whether to run an operation although the store failed so. A store that is full, or holds a damaged record, is
-    /// not down: it has said no.
+    /// Whether to run an operation although the store failed. A store that is full, damaged or not set
+    /// up is not down: it has replied, so nothing opens. Otherwise anyone who fills it opens it.
     pub(crate) fn opens_for(&self, kind: ErrorKind) -> bool {
-        self.on_outage == OnOutage::OpenRiskingDoubleEffects
-            && matches!(kind, ErrorKind::Unavailable | ErrorKind::Timeout)
+        self.on_outage == OnOutage::OpenRiskingDoubleEffects && kind.is_outage()
     }
 
     /// How many bytes of an answer are worth keeping; `None` if it is not to be read at all.

@@ -21,8 +21,11 @@ use crate::digest::Framed;
 
 #[cfg(feature = "client")]
 mod made;
+mod scope;
 #[cfg(feature = "strict-keys")]
 mod strict;
+
+pub use scope::{Scope, ScopeDigest};
 
 /// The key that the client chose for one operation: 1 to 255 bytes of visible ASCII, quotes taken off. In
 /// strict mode (`IdempotencyKey::parse_strict`) it may contain spaces too.
@@ -159,33 +162,6 @@ impl fmt::Display for KeyError {
 
 impl std::error::Error for KeyError {}
 
-/// Whose keys these are: a tenant, a principal, an account. The same key in two scopes is two operations.
-///
-/// Only a digest of it reaches a store. `Debug` shows nothing of it, for it is often a credential.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Scope(Vec<u8>);
-
-impl Scope {
-    /// A scope of its own for each distinct value, an empty one included.
-    pub fn new(principal: impl AsRef<[u8]>) -> Self {
-        let mut bytes = vec![1];
-        bytes.extend_from_slice(principal.as_ref());
-        Self(bytes)
-    }
-
-    /// The one scope that all callers without an identity share. They can replay one another's answers when they
-    /// guess a key, so give it only to operations whose answers are no secret.
-    pub fn anonymous() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl fmt::Debug for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Scope(..)")
-    }
-}
-
 /// The name of a record in a store: a digest of namespace, scope and key.
 ///
 /// No client input is ever a raw store key, nothing collides by a delimiter, and no key is case-folded.
@@ -198,7 +174,7 @@ impl StorageKey {
     pub fn derive(secret: Option<&[u8; 32]>, namespace: &str, scope: &Scope, key: &IdempotencyKey) -> Self {
         let mut framed = Framed::new("storage key 1");
         framed.field(namespace.as_bytes());
-        framed.field(&scope.0);
+        framed.field(scope.as_bytes());
         framed.field(key.0.as_bytes());
         Self(*framed.finish(secret).as_bytes())
     }

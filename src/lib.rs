@@ -195,7 +195,7 @@ pub use fingerprint::CanonicalBody;
 pub use fingerprint::{Fields, Fingerprint, FingerprintRule, InvalidPointer, JsonPointer, Operation, Rule};
 pub use frame::Malformed;
 pub use future::ResponseFuture;
-pub use key::{IdempotencyKey, KeyError, Scope, StorageKey};
+pub use key::{IdempotencyKey, KeyError, Scope, ScopeDigest, StorageKey};
 pub use layer::IdempotencyLayer;
 pub use outcome::{KeptBody, NotRetained, Outcome};
 #[cfg(feature = "encryption")]

@@ -1,13 +1,17 @@
 //! What all clones of a layer, and all services made of it, have in common.
 
+use std::any::type_name;
 use std::error::Error;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::key::StorageKey;
 use crate::lapsed::Lapsed;
+use crate::mutex::held;
 use crate::renewals::Renewals;
 use crate::running::Running;
 use crate::store::{ErrorKind, StoreError};
@@ -25,6 +29,8 @@ pub(crate) struct Shared<St> {
     pub(crate) id: Arc<()>,
     /// Whether the latest word of the store was a failure.
     failing: AtomicBool,
+    rejecting: Seldom,
+    losing_bodies: Seldom,
 }
 
 impl<St> Shared<St> {
@@ -37,19 +43,38 @@ impl<St> Shared<St> {
             lapsed: Lapsed::default(),
             id: Arc::default(),
             failing: AtomicBool::new(false),
+            rejecting: Seldom::default(),
+            losing_bodies: Seldom::default(),
         }
     }
 
     /// Counts and logs a failure of the store. In an outage each request fails alike, so only the first failure since
-    /// the store last answered is a warning.
+    /// the store last replied is a warning. A store that rejects requests replies to others at the same time: of these
+    /// failures one in a while is a warning, because a client can cause any number of them.
     pub(crate) fn store_failed(&self, operation: &'static str, key: &StorageKey, error: &StoreError) {
         telemetry::store_error(operation, error.kind());
         let source = error.source();
-        if self.failing.swap(true, Ordering::Relaxed) {
+        let is_news = match error.kind().is_outage() {
+            true => !self.failing.swap(true, Ordering::Relaxed),
+            false => self.rejecting.is_due(),
+        };
+        if !is_news {
             tracing::debug!(operation, %key, %error, source, "an operation of the store failed");
         } else {
             tracing::warn!(operation, %key, %error, source, "an operation of the store failed");
         }
+    }
+
+    /// Logs that the store does not take a response, which is stored without its body then.
+    pub(crate) fn response_rejected(&self, key: &StorageKey, error: &StoreError) {
+        if !self.losing_bodies.is_due() {
+            return;
+        }
+        tracing::error!(
+            %key, %error, store = type_name::<St>(), source = error.source(),
+            "the store rejects the response: it is stored without its body, and a retry gets 409; check the permissions \
+             and limits of the store"
+        );
     }
 
     /// Ends an outage, if there was one.
@@ -57,6 +82,24 @@ impl<St> Shared<St> {
         if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
             tracing::info!("the store answers again");
         }
+    }
+}
+
+/// Something that clients can cause at any rate is logged once in this time.
+const SELDOM: Duration = Duration::from_secs(10);
+
+/// Says when it is time to log again.
+#[derive(Default)]
+struct Seldom(Mutex<Option<Instant>>);
+
+impl Seldom {
+    fn is_due(&self) -> bool {
+        let (mut last, now) = (held(&self.0), Instant::now());
+        let is_due = last.is_none_or(|last| now.duration_since(last) >= SELDOM);
+        if is_due {
+            *last = Some(now);
+        }
+        is_due
     }
 }
 

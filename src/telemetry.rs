@@ -40,6 +40,8 @@ pub(crate) fn store_error(operation: &'static str, kind: ErrorKind) {
         ErrorKind::Unavailable => "unavailable",
         ErrorKind::Timeout => "timeout",
         ErrorKind::Full => "full",
+        ErrorKind::ScopeFull => "scope_full",
+        ErrorKind::Configuration => "configuration",
         ErrorKind::Corrupt => "corrupt",
         ErrorKind::Sealed => "sealed",
         ErrorKind::Rejected => "rejected",

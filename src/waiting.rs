@@ -65,8 +65,8 @@ pub(crate) enum Turn<I> {
 pub(crate) enum News {
     /// The record is no longer in flight.
     Found(Record),
-    /// The store could not be asked.
-    Unavailable(ErrorKind),
+    /// The store could not be asked, or has rejected the reservation; and when it may be asked again.
+    Unavailable(ErrorKind, Option<Duration>),
 }
 
 impl Lines {

@@ -127,7 +127,9 @@ async fn wait_in_line<St: Store>(
                 admission => admission,
             };
         }
-        Turn::News(News::Unavailable(kind)) => return Admission::Reject(config.unavailable(kind)),
+        Turn::News(News::Unavailable(kind, after)) => {
+            return Admission::Reject(config.not_reserved(kind, after));
+        }
         Turn::Interrupted(rejection) => return Admission::Reject(rejection),
     }
     // What the one before has just seen need not be looked at again.
@@ -162,8 +164,7 @@ async fn wait_in_line<St: Store>(
             rejection = &mut interrupted => return Admission::Reject(rejection),
             changed = shared.store.changed(&in_flight, round, left) => if let Err(error) = changed {
                 shared.store_failed("changed", &key, &error);
-                place.tell(|| News::Unavailable(error.kind()));
-                return Admission::Reject(config.unavailable(error.kind()));
+                return failed(&error, config, Some(&mut place));
             },
         }
     }
@@ -174,7 +175,7 @@ async fn reserve<St: Store>(
     shared: &Shared<St>,
     config: &Config,
     wanted: &mut Wanted,
-    mut place: Option<&mut Place>,
+    place: Option<&mut Place>,
     has_missed_renewal: bool,
 ) -> Admission {
     let awaited = place.as_ref().and_then(|place| place.awaited());
@@ -222,13 +223,10 @@ async fn reserve<St: Store>(
             }
             Err(error) => {
                 shared.store_failed("reserve", &key, &error);
-                let kind = error.kind();
-                if let Some(place) = &mut place {
-                    place.tell(|| News::Unavailable(kind));
-                }
+                let rejected = failed(&error, config, place);
                 // What is known to be in flight is not run beside itself, whatever the policy.
-                if awaited.is_some() || !config.opens_for(kind) {
-                    return Admission::Reject(config.unavailable(kind));
+                if awaited.is_some() || !config.opens_for(error.kind()) {
+                    return rejected;
                 }
                 return match &wanted.outer {
                     Some(outer) => Admission::Nested(outer.clone()),
@@ -237,6 +235,15 @@ async fn reserve<St: Store>(
             }
         }
     }
+}
+
+/// What a request gets when the store has failed, and all who wait in the line with it.
+fn failed(error: &StoreError, config: &Config, place: Option<&mut Place>) -> Admission {
+    let (kind, after) = (error.kind(), error.said_retry_after());
+    if let Some(place) = place {
+        place.tell(|| News::Unavailable(kind, after));
+    }
+    Admission::Reject(config.not_reserved(kind, after))
 }
 
 fn looks_abandoned(record: &Record) -> bool {

@@ -1,6 +1,5 @@
 //! A lease in hand: it is renewed while the attempt runs, and settled when it has ended.
 
-use std::any::type_name;
 use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
@@ -16,12 +15,11 @@ use super::limits::Permit;
 use super::settle::{Settle, Settled, Written};
 use crate::attempt::Attempt;
 use crate::config::Config;
-use crate::key::StorageKey;
 use crate::mutex::held;
 use crate::outcome::Outcome;
 use crate::renewals::Renew;
 use crate::shared::{Shared, within};
-use crate::store::{ErrorKind, Lease, Record, Settlement, State, Store, StoreError};
+use crate::store::{ErrorKind, Lease, Record, Settlement, State, Store};
 use crate::telemetry;
 use crate::waiting::{News, Place};
 
@@ -120,9 +118,11 @@ impl<St: Store> HeldLease<St> {
             }
             Written::LeaseLost => Settled::Lost(self.live.overtaken_by().await),
             Written::Failed(kind) if self.is_transaction() => Settled::NotCommitted(kind),
-            Written::Failed(_) => {
+            Written::Failed(kind) => {
                 let shared = Arc::clone(&self.live.shared);
-                shared.running.spawn(self.settle_later(settle));
+                // A full store has no place for the body later either, and until then it takes memory here.
+                let less = kind.rejects_response().then(|| settle.without_body()).flatten();
+                shared.running.spawn(self.settle_later(less.unwrap_or(settle)));
                 Settled::Stored
             }
         }
@@ -134,6 +134,7 @@ impl<St: Store> HeldLease<St> {
         drop(held(place).take());
         let begun = Instant::now();
         let mut pause = FIRST_PAUSE;
+        let mut patience = PERSISTENCE.max(lease.lease);
         let ended = loop {
             tokio::time::sleep(pause).await;
             pause = (2 * pause).min(LONGEST_PAUSE);
@@ -142,10 +143,13 @@ impl<St: Store> HeldLease<St> {
                 // What was to be released is gone.
                 Written::LeaseLost if matches!(settle, Settle::Release) => break "kept",
                 Written::LeaseLost => break "lease_lost",
+                // Without a record the operation would run again, and a full store may be full for long.
+                Written::Failed(ErrorKind::Full | ErrorKind::ScopeFull) => patience = lease.retention,
                 Written::Failed(_) => {}
             }
-            let is_stopping = shared.running.is_stopping();
-            let patience = if is_stopping { lease.lease } else { PERSISTENCE.max(lease.lease) };
+            if shared.running.is_stopping() {
+                patience = lease.lease;
+            }
             if begun.elapsed() >= patience {
                 break "given_up";
             }
@@ -180,11 +184,11 @@ impl<St: Store> LiveLease<St> {
         self.attempt.begin_settling();
         let mut written = settle.write(&shared.store, config, lease).await;
         if let Err(error) = &written
-            && error.kind() == ErrorKind::Rejected
+            && error.kind().rejects_response()
             && !self.is_transaction()
             && let Some(less) = settle.without_body()
         {
-            tell_rejected::<St>(key, error);
+            shared.response_rejected(key, error);
             written = less.write(&shared.store, config, lease).await;
         }
         match written {
@@ -280,14 +284,6 @@ impl<St: Store> LiveLease<St> {
         let is_told = self.attempt.has_lost_lease() || self.attempt.is_settling();
         if is_told { next } else { next.min(lapses) }
     }
-}
-
-fn tell_rejected<St>(key: &StorageKey, error: &StoreError) {
-    tracing::error!(
-        %key, store = type_name::<St>(), source = error.source(),
-        "the store rejects the response: it is stored without its body, and a retry gets 409; check the permissions \
-         and limits of the store"
-    );
 }
 
 impl<St: Store> Renew for LiveLease<St> {

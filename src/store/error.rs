@@ -1,15 +1,18 @@
 //! What can go wrong in a store: a kind to act on, and the source to read.
 
 use std::fmt;
+use std::time::Duration;
 
 /// An error of a store.
 #[derive(Debug)]
 pub struct StoreError {
     kind: ErrorKind,
+    retry_after: Option<Duration>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-/// What kind of error it is. To a client each of them is a 503.
+/// What kind of error it is. To a client each of them is a 503, except
+/// [`ScopeFull`](Self::ScopeFull), which is a 429.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -21,6 +24,12 @@ pub enum ErrorKind {
     /// The store has reached its bound, or its server the limit of its memory or disk. It takes no
     /// new key, and serves those that it has.
     Full,
+    /// The scope of the request has used up its share of the store. The store takes no new key for
+    /// it, and serves those that it has.
+    ScopeFull,
+    /// The store can be reached, but it is not set up for the layer: a permission or a table is
+    /// missing, or the credentials are wrong. An operator must mend it.
+    Configuration,
     /// A record is there but cannot be read: damaged, or written by a version that this one does not know.
     Corrupt,
     /// An answer is there, but encrypted: under a key that this process does not have, or for another record, or it was
@@ -39,15 +48,40 @@ pub enum ErrorKind {
     TransactionLost,
 }
 
+impl ErrorKind {
+    /// Whether the store is down: it cannot be reached, or did not reply in time. Every other kind is
+    /// a reply, so the store would reject the same request again.
+    pub(crate) fn is_outage(self) -> bool {
+        matches!(self, Self::Unavailable | Self::Timeout)
+    }
+
+    /// Whether the store rejects the response of an attempt, and may accept one without a body.
+    pub(crate) fn rejects_response(self) -> bool {
+        matches!(self, Self::Rejected | Self::Full | Self::ScopeFull | Self::Configuration | Self::Corrupt)
+    }
+}
+
 impl StoreError {
     /// An error without a source.
     pub fn new(kind: ErrorKind) -> Self {
-        Self { kind, source: None }
+        Self { kind, retry_after: None, source: None }
     }
 
     /// An error that `source` gave rise to.
     pub fn with_source(kind: ErrorKind, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { kind, source: Some(source.into()) }
+        Self { kind, retry_after: None, source: Some(source.into()) }
+    }
+
+    /// Says when the store may accept the request, for `Retry-After`. Default: the layer's own
+    /// [`retry_after`](crate::IdempotencyLayer::retry_after).
+    #[must_use]
+    pub fn retry_after(self, after: Duration) -> Self {
+        Self { retry_after: Some(after), ..self }
+    }
+
+    /// When the store may accept the request, if it knows.
+    pub(crate) fn said_retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// What kind of error it is.
@@ -62,6 +96,8 @@ impl fmt::Display for StoreError {
             ErrorKind::Unavailable => "the idempotency store is unavailable",
             ErrorKind::Timeout => "the idempotency store did not answer",
             ErrorKind::Full => "the idempotency store is full",
+            ErrorKind::ScopeFull => "the scope has used up its share of the idempotency store",
+            ErrorKind::Configuration => "the idempotency store is not set up for the layer",
             ErrorKind::Corrupt => "the idempotency store holds a record that cannot be read",
             ErrorKind::Sealed => "the idempotency store holds an answer that cannot be decrypted",
             ErrorKind::Rejected => "the idempotency store rejects this write",

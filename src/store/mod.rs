@@ -65,6 +65,7 @@ pub mod postgres;
 mod record;
 #[cfg(feature = "redis")]
 pub mod redis;
+mod reserve;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -87,6 +88,7 @@ pub use memory::MemoryStore;
 pub use postgres::{PostgresStore, PostgresTxStore};
 #[cfg(feature = "redis")]
 pub use redis::RedisStore;
+pub use reserve::{Rerun, Reservation, Reserve, Seen};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteStore, SqliteTxStore};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -167,43 +169,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// Succeeds if the store answers, for health checks.
     fn ping(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
-}
-
-/// What a caller of [`Store::reserve`] asks for.
-#[derive(Debug, Clone)]
-pub struct Reserve {
-    /// The name of the record.
-    pub key: StorageKey,
-    /// The request that the key stands for.
-    pub fingerprint: Fingerprint,
-    /// How long the attempt is taken to be alive without a sign of life.
-    pub lease: Duration,
-    /// How long the pending record stays, so that an abandoned attempt is known as such. Longer than the lease.
-    pub retention: Duration,
-    /// Which `failed` records of the same fingerprint are taken over.
-    pub rerun_failed: Rerun,
-    /// Whether an abandoned record of the same fingerprint is taken over.
-    pub rerun_abandoned: bool,
-}
-
-/// Which failed records a reservation takes over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rerun {
-    /// None.
-    Never,
-    /// That of one attempt: the one that the caller has waited for.
-    Only(Token),
-    /// Any.
-    Any,
-}
-
-/// What [`Store::reserve`] came to.
-#[derive(Debug, Clone)]
-pub enum Reservation {
-    /// The key is the caller's: run the operation and settle the lease.
-    Acquired(Lease),
-    /// Somebody else's record stands there.
-    Found(Record),
 }
 
 /// What a store knows of a key.
@@ -288,13 +253,4 @@ impl fmt::Display for Status {
             Self::Failed => "failed",
         })
     }
-}
-
-/// A pending record that somebody waits for.
-#[derive(Debug, Clone, Copy)]
-pub struct Seen {
-    /// The name of the record.
-    pub key: StorageKey,
-    /// The token it had.
-    pub token: Token,
 }

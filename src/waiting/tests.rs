@@ -67,12 +67,12 @@ async fn all_hear_the_news_and_whoever_comes_later_begins_anew() {
         })
         .collect();
     yield_now().await;
-    first.tell(|| News::Unavailable(ErrorKind::Timeout));
+    first.tell(|| News::Unavailable(ErrorKind::Timeout, None));
     let late = takes_turn(joined(&lines)).await;
     drop(first);
     for waiter in waiting {
         let heard = waiter.await.expect("the waiter hears");
-        assert!(matches!(heard, Turn::News(News::Unavailable(ErrorKind::Timeout))), "{heard:?}");
+        assert!(matches!(heard, Turn::News(News::Unavailable(ErrorKind::Timeout, None))), "{heard:?}");
     }
     assert_eq!(lines_left(&lines), 1, "the late one's");
     drop(late);
@@ -84,7 +84,7 @@ async fn one_who_joined_before_the_news_hears_them_also_when_the_turn_is_free() 
     let lines = Arc::new(Lines::default());
     let first = takes_turn(joined(&lines)).await;
     let mut second = joined(&lines);
-    first.tell(|| News::Unavailable(ErrorKind::Timeout));
+    first.tell(|| News::Unavailable(ErrorKind::Timeout, None));
     drop(first);
     assert!(matches!(turn(&mut second).await, Turn::News(_)));
 }

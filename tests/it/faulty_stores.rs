@@ -312,6 +312,7 @@ impl Store for Faulty {
         if self.fault == RevivesOnRenew && settlement == Settlement::LeaseLost {
             let again = Reserve {
                 key: lease.key,
+                scope: tower_idempotency::ScopeDigest::UNSET,
                 fingerprint: lease.fingerprint,
                 lease: lease.lease,
                 retention: lease.retention,
@@ -330,6 +331,7 @@ impl Store for Faulty {
                 let second = Duration::from_secs(1);
                 let again = Reserve {
                     key: *key,
+                    scope: tower_idempotency::ScopeDigest::UNSET,
                     fingerprint: Fingerprint::from_bytes(&[0; Fingerprint::LEN]),
                     lease: second,
                     retention: 2 * second,

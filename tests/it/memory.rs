@@ -395,6 +395,7 @@ fn request(number: u64) -> Reserve {
     let key = IdempotencyKey::parse(format!("order-{number}").as_bytes()).unwrap();
     Reserve {
         key: StorageKey::derive(None, "tests", &Scope::anonymous(), &key),
+        scope: tower_idempotency::ScopeDigest::UNSET,
         fingerprint: Fingerprint::of_request(&Method::POST, "/orders", &HeaderMap::new(), &[], b"{}"),
         lease: HOUR,
         retention: 2 * HOUR,

@@ -70,6 +70,7 @@ async fn acquire(store: &RedisStore) -> Lease {
     let key = IdempotencyKey::parse(b"order-1001").unwrap();
     let request = Reserve {
         key: StorageKey::derive(None, "gone", &Scope::anonymous(), &key),
+        scope: tower_idempotency::ScopeDigest::UNSET,
         fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
         lease: Duration::from_mins(1),
         retention: Duration::from_mins(2),

@@ -27,6 +27,7 @@ fn request(key: &str) -> Reserve {
     let key = IdempotencyKey::parse(key.as_bytes()).unwrap();
     Reserve {
         key: StorageKey::derive(None, "rejected", &Scope::anonymous(), &key),
+        scope: tower_idempotency::ScopeDigest::UNSET,
         fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
         lease: Duration::from_mins(1),
         retention: Duration::from_mins(2),

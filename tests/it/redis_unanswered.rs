@@ -69,6 +69,7 @@ fn request() -> Reserve {
     let key = IdempotencyKey::parse(b"order-1001").unwrap();
     Reserve {
         key: StorageKey::derive(None, "unanswered", &Scope::anonymous(), &key),
+        scope: tower_idempotency::ScopeDigest::UNSET,
         fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
         lease: Duration::from_mins(1),
         retention: Duration::from_mins(2),

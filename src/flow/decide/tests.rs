@@ -137,6 +137,7 @@ fn request(operation: &str) -> Reserve {
     let key = IdempotencyKey::parse(b"order-1001").unwrap();
     Reserve {
         key: StorageKey::derive(None, "tests", &Scope::anonymous(), &key),
+        scope: crate::key::ScopeDigest::UNSET,
         fingerprint: fingerprint(operation),
         lease: Duration::from_secs(10),
         retention: Duration::from_hours(1),

@@ -28,6 +28,7 @@ impl<'a, S: Store> Contender<'a, S> {
     pub(super) fn new(store: &'a S, unit: Duration) -> Self {
         let request = Reserve {
             key: fresh_key(),
+            scope: crate::key::ScopeDigest::UNSET,
             fingerprint: fingerprint("an operation"),
             lease: unit.mul_f64(20.0),
             retention: unit.mul_f64(40.0),

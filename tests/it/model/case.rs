@@ -199,6 +199,7 @@ impl<S: Store> Case<S> {
     fn request(&self, ask: &Ask) -> Reserve {
         Reserve {
             key: self.keys[usize::from(ask.key)],
+            scope: tower_idempotency::ScopeDigest::UNSET,
             fingerprint: fingerprint(ask.fingerprint),
             lease: self.pace.duration(ask.lease),
             retention: self.pace.duration(ask.lease.plus(ask.beyond)),

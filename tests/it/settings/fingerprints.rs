@@ -154,6 +154,7 @@ async fn abandon(change: &Change, fingerprint: Fingerprint) {
     let key = IdempotencyKey::parse(KEY.as_bytes()).unwrap();
     let reserve = Reserve {
         key: StorageKey::derive(None, change.what, &Scope::anonymous(), &key),
+        scope: tower_idempotency::ScopeDigest::UNSET,
         fingerprint,
         lease: Duration::from_millis(5),
         retention: Duration::from_mins(10),

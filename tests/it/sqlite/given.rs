@@ -74,6 +74,7 @@ pub(super) fn key(name: &str) -> StorageKey {
 pub(super) fn request(name: &str) -> Reserve {
     Reserve {
         key: key(name),
+        scope: tower_idempotency::ScopeDigest::UNSET,
         fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
         lease: Duration::from_mins(1),
         retention: Duration::from_mins(2),

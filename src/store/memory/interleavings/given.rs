@@ -35,6 +35,7 @@ pub(super) fn ask(key: &str, lease: Duration) -> Reserve {
     let key = IdempotencyKey::parse(key.as_bytes()).unwrap();
     Reserve {
         key: StorageKey::derive(None, "tests", &Scope::anonymous(), &key),
+        scope: crate::key::ScopeDigest::UNSET,
         fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
         lease,
         retention: HOUR * 2,

@@ -60,6 +60,7 @@ fn lease(key: &str) -> Lease {
     let key = IdempotencyKey::parse(key.as_bytes()).unwrap();
     let request = Reserve {
         key: StorageKey::derive(None, "tests", &Scope::anonymous(), &key),
+        scope: crate::key::ScopeDigest::UNSET,
         fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
         lease: Duration::from_secs(10),
         retention: Duration::from_mins(1),

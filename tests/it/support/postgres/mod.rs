@@ -192,6 +192,7 @@ pub(crate) fn request(key: &str) -> Reserve {
     let parsed = IdempotencyKey::parse(key.as_bytes()).unwrap();
     Reserve {
         key: StorageKey::derive(None, "postgres", &Scope::anonymous(), &parsed),
+        scope: tower_idempotency::ScopeDigest::UNSET,
         fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
         lease: Duration::from_mins(1),
         retention: Duration::from_mins(2),

@@ -27,6 +27,7 @@ pub(crate) fn request(key: &str) -> Reserve {
     let parsed = IdempotencyKey::parse(key.as_bytes()).unwrap();
     Reserve {
         key: StorageKey::derive(None, "traffic", &Scope::anonymous(), &parsed),
+        scope: tower_idempotency::ScopeDigest::UNSET,
         fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], key.as_bytes()),
         lease: Duration::from_secs(30),
         retention: RETENTION,

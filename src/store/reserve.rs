@@ -1,0 +1,55 @@
+//! What a caller asks a store for, and what comes of it.
+
+use std::time::Duration;
+
+use super::{Lease, Record, Token};
+use crate::fingerprint::Fingerprint;
+use crate::key::{ScopeDigest, StorageKey};
+
+/// What a caller of [`Store::reserve`] asks for.
+#[derive(Debug, Clone)]
+pub struct Reserve {
+    /// The name of the record.
+    pub key: StorageKey,
+    /// Whose key it is, for a store that limits what one scope takes.
+    pub scope: ScopeDigest,
+    /// The request that the key stands for.
+    pub fingerprint: Fingerprint,
+    /// How long the attempt is taken to be alive without a sign of life.
+    pub lease: Duration,
+    /// How long the pending record stays, so that an abandoned attempt is known as such. Longer than the lease.
+    pub retention: Duration,
+    /// Which `failed` records of the same fingerprint are taken over.
+    pub rerun_failed: Rerun,
+    /// Whether an abandoned record of the same fingerprint is taken over.
+    pub rerun_abandoned: bool,
+}
+
+/// Which failed records a reservation takes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rerun {
+    /// None.
+    Never,
+    /// That of one attempt: the one that the caller has waited for.
+    Only(Token),
+    /// Any.
+    Any,
+}
+
+/// What [`Store::reserve`] came to.
+#[derive(Debug, Clone)]
+pub enum Reservation {
+    /// The key is the caller's: run the operation and settle the lease.
+    Acquired(Lease),
+    /// Somebody else's record stands there.
+    Found(Record),
+}
+
+/// A pending record that a request waits for.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    /// The name of the record.
+    pub key: StorageKey,
+    /// The token it had.
+    pub token: Token,
+}
