@@ -6,10 +6,14 @@ use std::sync::{Arc, Weak};
 use tokio::sync::Notify;
 
 use crate::key::{IdempotencyKey, StorageKey};
+use crate::secret::SecretKey;
 use crate::store::{Lease, Lent, OpenTransaction, Previous, Record, State, Token};
 
+mod downstream;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod transaction;
+
+use downstream::Downstream;
 
 /// The attempt in force: its key, its number, how the attempt before it ended, and whether its
 /// lease still stands.
@@ -17,9 +21,9 @@ mod transaction;
 /// The layer puts it into the extensions of every request with a key. With the feature `axum` it is
 /// an extractor too.
 ///
-/// A handler that calls another system gives it a key made of the operation, the account and the
-/// client's key. Two accounts may choose the same key, and the provider sees one merchant: with the
-/// raw key, Bob's retry would find Alice's receipt.
+/// A handler that calls another system gives it a [`downstream_key`](Self::downstream_key), and not
+/// the client's key. Two tenants may choose the same key, and the provider sees one merchant: with
+/// the client's key, Bob's retry would find Alice's receipt.
 ///
 /// The handler asks that system first whenever [`is_in_doubt`](Self::is_in_doubt) says so, because
 /// an earlier attempt may have had its effect there:
@@ -28,20 +32,14 @@ mod transaction;
 /// use http::StatusCode;
 /// use tower_idempotency::Attempt;
 ///
-/// struct Account(u64);
-///
 /// trait Provider {
 ///     /// The receipt of the charge under this key, if there is one.
 ///     async fn find(&self, key: &str) -> Result<Option<String>, StatusCode>;
 ///     async fn charge(&self, key: &str) -> Result<String, StatusCode>;
 /// }
 ///
-/// async fn pay(
-///     account: &Account,
-///     attempt: &Attempt,
-///     provider: impl Provider,
-/// ) -> Result<String, StatusCode> {
-///     let key = format!("payments/{}/{}", account.0, attempt.key().as_str());
+/// async fn pay(attempt: &Attempt, provider: impl Provider) -> Result<String, StatusCode> {
+///     let key = attempt.downstream_key("charge");
 ///     // If the provider cannot be asked, this attempt ends with a 503, and the next one asks.
 ///     if attempt.is_in_doubt()
 ///         && let Some(receipt) = provider.find(&key).await?
@@ -70,6 +68,7 @@ mod transaction;
 #[derive(Debug, Clone)]
 pub struct Attempt {
     key: IdempotencyKey,
+    downstream: Downstream,
     number: u32,
     previous: Option<Previous>,
     guard: Option<Guard>,
@@ -79,7 +78,6 @@ pub struct Attempt {
 /// The record that guards an attempt.
 #[derive(Debug, Clone)]
 struct Guard {
-    record: StorageKey,
     token: Token,
     /// The layer that makes the attempt: see `Shared::id`.
     layer: Weak<()>,
@@ -99,27 +97,64 @@ struct Standing {
 }
 
 impl Attempt {
-    pub(crate) fn new(key: IdempotencyKey, lease: &Lease, layer: &Arc<()>) -> Self {
+    pub(crate) fn new(
+        key: IdempotencyKey,
+        lease: &Lease,
+        layer: &Arc<()>,
+        secret: Option<Arc<SecretKey>>,
+    ) -> Self {
         Self {
             key,
+            downstream: Downstream { operation: lease.key, secret },
             number: lease.attempt,
             previous: lease.previous,
-            guard: Some(Guard {
-                record: lease.key,
-                token: lease.token,
-                layer: Arc::downgrade(layer),
-                lease: Arc::default(),
-            }),
+            guard: Some(Guard { token: lease.token, layer: Arc::downgrade(layer), lease: Arc::default() }),
             transaction: lease.transaction.as_ref().map(OpenTransaction::lent),
         }
     }
 
     /// One that no record guards.
-    pub(crate) fn unguarded(key: IdempotencyKey) -> Self {
-        Self { key, number: 1, previous: None, guard: None, transaction: None }
+    pub(crate) fn unguarded(
+        key: IdempotencyKey,
+        operation: StorageKey,
+        secret: Option<Arc<SecretKey>>,
+    ) -> Self {
+        let downstream = Downstream { operation, secret };
+        Self { key, downstream, number: 1, previous: None, guard: None, transaction: None }
     }
 
-    /// The key that the client sent. Two accounts may send the same one.
+    /// The idempotency key for another system that the handler calls, such as a payment provider.
+    ///
+    /// It is the same in each attempt of an operation, so the other system recognizes a retry. It
+    /// differs for each purpose: a handler that charges and then pays out takes two.
+    ///
+    /// Use it, and not the client's [`key`](Self::key). Two tenants may send the same key, and the
+    /// other system sees one merchant. The second tenant would "pay" with the charge of the first.
+    ///
+    /// The key is 36 characters in the form of a UUID of version 8 (RFC 9562). Its 122 bits are a
+    /// BLAKE3 digest of namespace, scope, key and purpose. With [`secret`](crate::IdempotencyLayer::secret)
+    /// the digest is keyed, and a reader of the store cannot compute it.
+    ///
+    /// It changes with the namespace, the scope and the secret. So change none of them while
+    /// operations are in doubt.
+    ///
+    /// It does not depend on the content of the request. After a response that means "nothing
+    /// happened", a client may send a changed request under its key. If the other system compares
+    /// requests too, put what may change into the purpose, such as the number of the card.
+    ///
+    /// ```
+    /// use tower_idempotency::Attempt;
+    ///
+    /// fn charge_key(attempt: &Attempt) -> String {
+    ///     attempt.downstream_key("charge")
+    /// }
+    /// ```
+    pub fn downstream_key(&self, purpose: &str) -> String {
+        self.downstream.key(purpose)
+    }
+
+    /// The key that the client sent, for logs of your own. Two tenants may send the same one: give
+    /// other systems a [`downstream_key`](Self::downstream_key).
     pub fn key(&self) -> &IdempotencyKey {
         &self.key
     }
@@ -241,7 +276,7 @@ impl Attempt {
 
     /// Whether the attempt runs, and a record under this key guards it.
     pub(crate) fn runs_under(&self, key: &StorageKey) -> bool {
-        self.guard.as_ref().is_some_and(|guard| guard.record == *key) && !self.is_settling()
+        self.guard.is_some() && self.downstream.operation == *key && !self.is_settling()
     }
 
     /// Whether this layer, or a clone of it, makes the attempt.

@@ -20,6 +20,7 @@ use crate::outcome::Outcome;
 use crate::pack::{Of, Packing};
 use crate::rejection::{OnMismatch, Rejection};
 use crate::response::{self, Kept};
+use crate::secret::SecretKey;
 use crate::store::{ErrorKind, Lease, Record, Rerun, Reserve, StoreError};
 use crate::telemetry;
 
@@ -49,7 +50,9 @@ pub(crate) struct Config {
     pub(crate) methods: Vec<Method>,
     pub(crate) require_key: bool,
     pub(crate) namespace: String,
-    pub(crate) secret: Option<[u8; 32]>,
+    pub(crate) secret: Option<Arc<SecretKey>>,
+    /// Keys the keys for other systems; derived from the secret.
+    pub(crate) downstream: Option<Arc<SecretKey>>,
     pub(crate) scope: Option<Arc<ScopeFn>>,
     pub(crate) fingerprinting: Fingerprinting,
     pub(crate) max_request: usize,
@@ -90,6 +93,7 @@ impl Default for Config {
             require_key: false,
             namespace: String::new(),
             secret: None,
+            downstream: None,
             scope: None,
             fingerprinting: Fingerprinting::default(),
             max_request: 1 << 20,
@@ -154,7 +158,11 @@ impl Config {
     }
 
     pub(crate) fn storage_key(&self, scope: &Scope, key: &IdempotencyKey) -> StorageKey {
-        StorageKey::derive(self.secret.as_ref(), &self.namespace, scope, key)
+        StorageKey::derive(self.secret_bytes(), &self.namespace, scope, key)
+    }
+
+    fn secret_bytes(&self) -> Option<&[u8; 32]> {
+        self.secret.as_ref().map(|secret| &***secret)
     }
 
     /// What the layer asks of the store for a request.
@@ -178,7 +186,7 @@ impl Config {
     fn reservation(&self, key: StorageKey, scope: &Scope, fingerprint: Fingerprint) -> Reserve {
         Reserve {
             key,
-            scope: ScopeDigest::of(self.secret.as_ref(), scope),
+            scope: ScopeDigest::of(self.secret_bytes(), scope),
             fingerprint,
             lease: self.lease,
             // Long enough that a lease which lapsed is still seen to have lapsed.

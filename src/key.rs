@@ -70,8 +70,8 @@ impl IdempotencyKey {
         Ok(Self(key.into()))
     }
 
-    /// The key as text, for example as a part of a payment provider's key. Two accounts may choose
-    /// the same key, so the account belongs into that key too.
+    /// The key as text. Do not give it to other systems, because two tenants may choose the same key:
+    /// use [`Attempt::downstream_key`](crate::Attempt::downstream_key).
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -9,6 +9,7 @@ use tower_layer::Layer;
 
 use crate::config::Config;
 use crate::key::Scope;
+use crate::secret::SecretKey;
 use crate::service::Idempotency;
 use crate::shared::Shared;
 use crate::store::Store;
@@ -120,11 +121,16 @@ impl<St: Store> IdempotencyLayer<St> {
     /// The digests are BLAKE3's keyed ones, a message authentication code in the place of HMAC, and fingerprints are made
     /// with a key that is derived from the secret for them alone. A [`Fingerprint`](crate::Fingerprint) that the application
     /// makes itself, for [`execute`](Self::execute), stays as it was made.
+    ///
+    /// [`Attempt::downstream_key`](crate::Attempt::downstream_key) depends on the secret too. A retry
+    /// that comes after a change of the secret has another one, and its provider charges again.
     #[must_use]
     pub fn secret(self, secret: [u8; 32]) -> Self {
         self.set(|config| {
-            config.secret = Some(secret);
+            let secret = SecretKey::new(secret);
             config.fingerprinting.set_secret(&secret);
+            config.downstream = Some(Arc::new(secret.derive("tower-idempotency 2026 downstream keys 1")));
+            config.secret = Some(Arc::new(secret));
         })
     }
 }

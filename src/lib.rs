@@ -86,8 +86,7 @@
 //! this one.
 //!
 //! The lease fences the record, not the world: an attempt that was cut off from its store but still
-//! runs may go on having effects. Give the systems that you call a key made of the operation, the
-//! account and the client's key.
+//! runs may go on having effects. Give the systems that you call [`Attempt::downstream_key`].
 //!
 //! # Watching it
 //!
@@ -174,6 +173,7 @@ mod rejection;
 mod renewals;
 mod response;
 mod running;
+mod secret;
 mod service;
 mod shared;
 pub mod store;

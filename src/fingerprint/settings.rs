@@ -1,8 +1,11 @@
 //! By which rules the layer fingerprints requests.
 
+use std::sync::Arc;
+
 use http::HeaderName;
 
 use super::{Fingerprint, Operation, Rule};
+use crate::secret::SecretKey;
 
 /// The settings of the layer. By default raw bytes count, and nothing is keyed.
 #[derive(Clone, Default)]
@@ -13,7 +16,7 @@ pub(crate) struct Fingerprinting {
     pub(crate) rule: Option<Rule>,
     /// The rules that were in force before.
     pub(crate) earlier: Vec<Rule>,
-    pub(super) key: Option<[u8; 32]>,
+    pub(super) key: Option<Arc<SecretKey>>,
 }
 
 /// The fingerprints of one request.
@@ -27,13 +30,13 @@ pub(crate) struct Fingerprints {
 impl Fingerprinting {
     /// Makes fingerprints depend on the secret of the layer. Their key is derived from it for this purpose alone, so that
     /// neither they nor storage keys say anything of one another.
-    pub(crate) fn set_secret(&mut self, secret: &[u8; 32]) {
-        self.key = Some(blake3::derive_key("tower-idempotency 2026 fingerprints 1", secret));
+    pub(crate) fn set_secret(&mut self, secret: &SecretKey) {
+        self.key = Some(Arc::new(secret.derive("tower-idempotency 2026 fingerprints 1")));
     }
 
     /// The fingerprints of a request.
     pub(crate) fn of(&self, operation: &Operation<'_>) -> Fingerprints {
-        let key = self.key.as_ref();
+        let key = self.key.as_ref().map(|key| &***key);
         let by_rule = self.rule.as_ref().and_then(|rule| rule.fingerprint(operation, &self.headers, key));
         let own = by_rule.unwrap_or_else(|| self.raw(operation, key));
 

@@ -116,7 +116,7 @@ where
     let Some(_running) = shared.running.enter() else {
         return Ended::Refused(config.shutting_down());
     };
-    let key = wanted.key.clone();
+    let (key, record) = (wanted.key.clone(), wanted.reserve.key);
     let reserved = match admit(shared, config, wanted, caller_gone).await {
         Admission::Run(reserved) => reserved,
         Admission::Replay(outcome) => {
@@ -127,7 +127,10 @@ where
         Admission::InFlight(_) | Admission::LooksAbandoned(_) => return Ended::Refused(config.in_flight()),
         Admission::Unguarded(_permit) => {
             telemetry::request("unguarded");
-            let run = Run { attempt: Attempt::unguarded(key), guarded_by: GuardedBy::Nothing };
+            let run = Run {
+                attempt: Attempt::unguarded(key, record, config.downstream.clone()),
+                guarded_by: GuardedBy::Nothing,
+            };
             return Ended::unrecorded(operation(run).await, config);
         }
         Admission::Nested(attempt) => {
@@ -137,7 +140,7 @@ where
     };
 
     telemetry::request("executed");
-    let attempt = begin(key, &reserved.lease, &shared.id);
+    let attempt = begin(key, &reserved.lease, &shared.id, config);
     let lease = HeldLease::new(shared, config, attempt.clone(), reserved);
     let run = Run { attempt, guarded_by: GuardedBy::ItsRecord };
     let ended = task::catch_panic(operation(run)).await;
@@ -194,9 +197,9 @@ impl<T, E> Ended<T, E> {
 }
 
 /// Makes the [`Attempt`] that the handler sees, and logs it if it is not the first.
-fn begin(key: IdempotencyKey, lease: &Lease, layer: &Arc<()>) -> Attempt {
+fn begin(key: IdempotencyKey, lease: &Lease, layer: &Arc<()>, config: &Config) -> Attempt {
     telemetry::attempt(lease.previous);
-    let attempt = Attempt::new(key, lease, layer);
+    let attempt = Attempt::new(key, lease, layer, config.downstream.clone());
     if let Some(previous) = lease.previous {
         let (key, number, in_doubt) = (&lease.key, lease.attempt, attempt.is_in_doubt());
         tracing::info!(%key, attempt = number, ?previous, in_doubt, "an operation runs again");

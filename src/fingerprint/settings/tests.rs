@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::{Fingerprinting, Fingerprints};
 use crate::fingerprint::{Fields, Fingerprint, FingerprintRule, Operation, Rule};
+use crate::secret::SecretKey;
 
 const SECRET: &[u8; 32] = &[7; 32];
 
@@ -21,7 +22,7 @@ fn settings(rule: Option<Rule>) -> Fingerprinting {
 }
 
 fn keyed(mut settings: Fingerprinting) -> Fingerprinting {
-    settings.set_secret(SECRET);
+    settings.set_secret(&SecretKey::new(*SECRET));
     settings
 }
 
@@ -115,13 +116,14 @@ fn a_secret_keys_every_fingerprint() {
     assert_eq!((default.own, default.others), (with.others[0], Vec::new()));
 
     let mut other_secret = settings(None);
-    other_secret.set_secret(&[8; 32]);
+    other_secret.set_secret(&SecretKey::new([8; 32]));
     assert_ne!(of(&other_secret, b"body").own, of(&keyed(settings(None)), b"body").own);
 }
 
 #[test]
 fn the_key_of_fingerprints_is_not_the_secret_itself() {
-    assert_ne!(keyed(settings(None)).key, Some(*SECRET));
+    let key = keyed(settings(None)).key.unwrap();
+    assert_ne!(**key, *SECRET);
 }
 
 fn steps() -> impl Strategy<Value = Vec<Vec<String>>> {

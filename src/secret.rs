@@ -1,0 +1,36 @@
+//! The secret of a layer, and the keys that are derived from it. The memory is wiped when it is freed.
+
+use std::fmt;
+use std::ops::Deref;
+
+use zeroize::{Zeroize, Zeroizing};
+
+/// 32 bytes that no log shows.
+pub(crate) struct SecretKey(Zeroizing<[u8; 32]>);
+
+impl SecretKey {
+    pub(crate) fn new(mut secret: [u8; 32]) -> Self {
+        let kept = Self(Zeroizing::new(secret));
+        secret.zeroize();
+        kept
+    }
+
+    /// A key for one purpose alone, so that what is made with it says nothing about the rest.
+    pub(crate) fn derive(&self, purpose: &'static str) -> Self {
+        Self(Zeroizing::new(blake3::derive_key(purpose, &self[..])))
+    }
+}
+
+impl Deref for SecretKey {
+    type Target = [u8; 32];
+
+    fn deref(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey(..)")
+    }
+}
