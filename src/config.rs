@@ -24,10 +24,12 @@ use crate::secret::SecretKey;
 use crate::store::{ErrorKind, Lease, Record, Rerun, Reserve, StoreError};
 use crate::telemetry;
 
+mod holding;
 mod keys;
 mod policy;
 mod warned;
 
+use holding::Holding;
 pub use policy::{Class, InFlight, OnAbandoned, OnFailed, OnOutage, QuotaExceeded};
 use warned::Warned;
 
@@ -69,6 +71,7 @@ pub(crate) struct Config {
     pub(crate) retry_conflicts: u32,
     pub(crate) in_flight_limit: Option<Arc<Semaphore>>,
     pub(crate) quota: Option<Arc<Quota>>,
+    pub(crate) holding: Holding,
     pub(crate) retry_after: Duration,
     pub(crate) classifier: Arc<Classifier>,
     pub(crate) renderer: Arc<Renderer>,
@@ -110,6 +113,7 @@ impl Default for Config {
             retry_conflicts: 0,
             in_flight_limit: None,
             quota: None,
+            holding: Holding::default(),
             retry_after: Duration::from_secs(1),
             classifier: Arc::new(Class::of_head),
             renderer: Arc::new(Rejection::render),
@@ -132,6 +136,8 @@ pub(crate) struct Wanted {
     pub(crate) others: Vec<Fingerprint>,
     /// The attempt that a layer outside makes under the same storage key.
     pub(crate) outer: Option<Attempt>,
+    /// How many bytes it holds while it waits.
+    pub(crate) bytes: usize,
 }
 
 impl Wanted {
@@ -174,13 +180,13 @@ impl Config {
             wanted.reserve.scope = ScopeDigest::UNSET;
         }
         let outer = parts.extensions.get::<Attempt>().filter(|outer| outer.runs_under(&wanted.reserve.key));
-        Wanted { others, outer: outer.cloned(), ..wanted }
+        Wanted { others, outer: outer.cloned(), bytes: body.len(), ..wanted }
     }
 
     /// What the layer asks of the store for any operation.
     pub(crate) fn want(&self, scope: Scope, key: IdempotencyKey, fingerprint: Fingerprint) -> Wanted {
         let reserve = self.reservation(self.storage_key(&scope, &key), &scope, fingerprint);
-        Wanted { key, scope, reserve, others: Vec::new(), outer: None }
+        Wanted { key, scope, reserve, others: Vec::new(), outer: None, bytes: 0 }
     }
 
     fn reservation(&self, key: StorageKey, scope: &Scope, fingerprint: Fingerprint) -> Reserve {

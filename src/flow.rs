@@ -32,6 +32,7 @@ mod decide;
 mod judge;
 mod lease;
 mod limits;
+mod line;
 mod once;
 mod settle;
 
@@ -62,7 +63,7 @@ where
     let protocol = Protocol::of(&parts.headers);
 
     // Still in the caller's task: a client that hangs up in mid-upload takes this future with it and leaves nothing.
-    let Prepared { body, wanted } = match prepare(&parts, body, key, &config).await {
+    let Prepared { mut body, wanted } = match prepare(&parts, body, key, &config).await {
         Ok(prepared) => prepared,
         Err(rejection) => return Ok(protocol.refuse(&config, rejection)),
     };
@@ -83,14 +84,14 @@ where
     let operation = async move {
         let mut retries = config.retry_conflicts;
         loop {
-            let again = (retries > 0).then(|| (inner.clone(), parts.clone(), wanted.clone()));
-            let request = Request::from_parts(parts, body.clone());
+            let again = (retries > 0).then(|| (inner.clone(), parts.clone(), body.clone(), wanted.clone()));
+            let request = Request::from_parts(parts, body);
             let running = &shared.running;
             let attempt = |run| call(run, inner, request, running, &config, &protocol, request_id.as_ref());
             match (once(&shared, &config, &mut wanted, caller_gone.take(), attempt).await, again) {
                 (Ended::Conflict, Some(again)) => {
                     retries -= 1;
-                    (inner, parts, wanted) = again;
+                    (inner, parts, body, wanted) = again;
                 }
                 (ended, _) => return ended.into_response(&config, &protocol, request_id),
             }

@@ -99,6 +99,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Whether the turn can be had without a wait.
+    pub(crate) fn is_first(&self) -> bool {
+        self.line.turn.try_lock().is_ok()
+    }
+
     /// Waits for the turn. News that are told before count for more, and so does an interruption; whoever tells news
     /// leaves afterwards, and the turn is then free too.
     pub(crate) async fn turn<I>(&mut self, interrupted: impl Future<Output = I>) -> Turn<I> {

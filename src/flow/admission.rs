@@ -1,21 +1,17 @@
 //! The second await: what a reservation entitles the request to.
 
-use std::future::{Future, pending};
-use std::pin::pin;
-
-use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::beat::missed_beat;
 use super::decide::decide;
 use super::limits::Permit;
 use crate::attempt::Attempt;
-use crate::config::{Config, InFlight, LONGEST_WAIT, Wanted};
+use crate::config::{Config, Wanted};
 use crate::outcome::Outcome;
 use crate::rejection::Rejection;
 use crate::shared::{Shared, within};
 use crate::store::{Lease, Record, Rerun, Reservation, Reserve, Seen, State, Store, StoreError};
-use crate::waiting::{News, Place, Turn};
+use crate::waiting::{News, Place};
 
 /// What a request may do.
 #[derive(Debug)]
@@ -59,119 +55,8 @@ pub(super) async fn is_nested<St: Store>(shared: &Shared<St>, config: &Config, w
     matches!(inspected, Ok(Some(record)) if outer.is_of(&record))
 }
 
-/// Reserves the key; waits, if the layer was told to, while it is in flight and the caller is there.
-pub(super) async fn admit<St: Store>(
-    shared: &Shared<St>,
-    config: &Config,
-    wanted: &mut Wanted,
-    caller_gone: Option<oneshot::Receiver<()>>,
-) -> Admission {
-    let bound = match config.in_flight {
-        // The layer outside has the first place in the line, so this one would wait for its own end there.
-        InFlight::Wait(bound) if wanted.outer.is_none() => bound,
-        InFlight::Wait(_) | InFlight::Reject => {
-            return admit_at_once(shared, config, wanted).await;
-        }
-    };
-    let deadline = Instant::now() + bound.min(LONGEST_WAIT);
-    let interrupted = async {
-        let gone = async {
-            match caller_gone {
-                Some(gone) => drop(gone.await),
-                None => pending().await,
-            }
-        };
-        tokio::select! {
-            () = tokio::time::sleep_until(deadline) => config.in_flight(),
-            () = gone => config.in_flight(),
-            () = shared.running.stopping() => config.shutting_down(),
-        }
-    };
-    wait_in_line(shared, config, wanted, deadline, interrupted).await
-}
-
-/// Reserves the key, or tells at once why not. Only a lease that looks lapsed is waited for.
-async fn admit_at_once<St: Store>(shared: &Shared<St>, config: &Config, wanted: &mut Wanted) -> Admission {
-    let mut has_missed_renewal = false;
-    loop {
-        match reserve(shared, config, wanted, None, has_missed_renewal).await {
-            Admission::InFlight(_) => return Admission::Reject(config.in_flight()),
-            Admission::LooksAbandoned(until) => tokio::select! {
-                () = sleep_until(until) => has_missed_renewal = true,
-                () = shared.running.stopping() => return Admission::Reject(config.shutting_down()),
-            },
-            admission => return admission,
-        }
-    }
-}
-
-/// Takes a place behind all in this process who send the same request. The first of them asks the store and runs the
-/// operation, or waits for another process that does; the others wait for what it learns.
-///
-/// It can be interrupted while it waits, and at no other point: a reservation that was begun is waited for.
-async fn wait_in_line<St: Store>(
-    shared: &Shared<St>,
-    config: &Config,
-    wanted: &mut Wanted,
-    deadline: Instant,
-    interrupted: impl Future<Output = Rejection>,
-) -> Admission {
-    let mut interrupted = pin!(interrupted);
-    let key = wanted.reserve.key;
-    let mut place = shared.lines.join(key, wanted.reserve.fingerprint);
-    match place.turn(&mut interrupted).await {
-        Turn::Mine => {}
-        Turn::News(News::Found(record)) => {
-            return match found(record, wanted, config) {
-                Admission::InFlight(_) => Admission::Reject(config.in_flight()),
-                admission => admission,
-            };
-        }
-        Turn::News(News::Unavailable(kind, after)) => {
-            return Admission::Reject(config.not_reserved(kind, after));
-        }
-        Turn::Interrupted(rejection) => return Admission::Reject(rejection),
-    }
-    // What the one before has just seen need not be looked at again.
-    let mut seen = place.seen();
-    let mut has_missed_renewal = false;
-    loop {
-        let in_flight = match seen.take() {
-            Some(seen) => seen,
-            None => match reserve(shared, config, wanted, Some(&mut place), has_missed_renewal).await {
-                Admission::InFlight(seen) => {
-                    has_missed_renewal = false;
-                    seen
-                }
-                Admission::LooksAbandoned(until) => tokio::select! {
-                    biased;
-                    rejection = &mut interrupted => return Admission::Reject(rejection),
-                    () = sleep_until(until) => {
-                        has_missed_renewal = true;
-                        continue;
-                    }
-                },
-                Admission::Run(reserved) => {
-                    return Admission::Run(Reserved { place: Some(place), ..reserved });
-                }
-                admission => return admission,
-            },
-        };
-        let left = deadline.saturating_duration_since(Instant::now());
-        let round = place.next_round();
-        tokio::select! {
-            biased;
-            rejection = &mut interrupted => return Admission::Reject(rejection),
-            changed = shared.store.changed(&in_flight, round, left) => if let Err(error) = changed {
-                shared.store_failed("changed", &key, &error);
-                return failed(&error, config, Some(&mut place));
-            },
-        }
-    }
-}
-
 /// Asks the store. A request that does so for a line tells the others in it what is no longer in flight.
-async fn reserve<St: Store>(
+pub(super) async fn reserve<St: Store>(
     shared: &Shared<St>,
     config: &Config,
     wanted: &mut Wanted,
@@ -238,7 +123,7 @@ async fn reserve<St: Store>(
 }
 
 /// What a request gets when the store has failed, and all who wait in the line with it.
-fn failed(error: &StoreError, config: &Config, place: Option<&mut Place>) -> Admission {
+pub(super) fn failed(error: &StoreError, config: &Config, place: Option<&mut Place>) -> Admission {
     let (kind, after) = (error.kind(), error.said_retry_after());
     if let Some(place) = place {
         place.tell(|| News::Unavailable(kind, after));
@@ -298,7 +183,7 @@ fn told(record: Record, wanted: &mut Wanted, config: &Config, place: Option<&mut
     admission
 }
 
-fn found(record: Record, wanted: &mut Wanted, config: &Config) -> Admission {
+pub(super) fn found(record: Record, wanted: &mut Wanted, config: &Config) -> Admission {
     if let Some(outer) = wanted.outer.as_ref().filter(|outer| outer.is_of(&record)) {
         return Admission::Nested(outer.clone());
     }

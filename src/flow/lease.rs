@@ -27,8 +27,7 @@ use crate::waiting::{News, Place};
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long a write is retried, if the lease is not longer. Until another attempt takes the record over it still applies,
-/// and while the store is down none can.
+/// How long a write is retried, if the lease is not longer.
 const PERSISTENCE: Duration = Duration::from_mins(1);
 
 /// The lease of an attempt that runs. Dropping it ends the renewals.
@@ -120,18 +119,27 @@ impl<St: Store> HeldLease<St> {
             Written::Failed(kind) if self.is_transaction() => Settled::NotCommitted(kind),
             Written::Failed(kind) => {
                 let shared = Arc::clone(&self.live.shared);
-                // A full store has no place for the body later either, and until then it takes memory here.
-                let less = kind.rejects_response().then(|| settle.without_body()).flatten();
-                shared.running.spawn(self.settle_later(less.unwrap_or(settle)));
+                shared.running.spawn(self.settle_later(settle, kind));
                 Settled::Stored
             }
         }
     }
 
     /// Retries the write. The lease is renewed meanwhile, so that the operation does not run again in between.
-    async fn settle_later(self, settle: Settle) {
-        let LiveLease { shared, lease, place, .. } = &*self.live;
+    ///
+    /// The body of the response is given up if the store rejects it, or if the writes that are retried
+    /// hold as many bytes as they may.
+    async fn settle_later(self, mut settle: Settle, failure: ErrorKind) {
+        let LiveLease { shared, config, lease, place, .. } = &*self.live;
         drop(held(place).take());
+        let bytes = config.holding.bytes(settle.bytes());
+        if (bytes.is_none() || failure.rejects_response())
+            && let Some(less) = settle.without_body()
+        {
+            tracing::warn!(key = %lease.key, "response body given up: a retry of the client gets 409");
+            settle = less;
+            drop(bytes);
+        }
         let begun = Instant::now();
         let mut pause = FIRST_PAUSE;
         let mut patience = PERSISTENCE.max(lease.lease);

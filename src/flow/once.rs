@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::admission::{Admission, admit};
+use super::admission::Admission;
 use super::lease::HeldLease;
+use super::line::admit;
 use super::settle::{Settle, Settled};
 use crate::attempt::Attempt;
 use crate::config::{Class, Config, InFlight, Wanted};

@@ -48,6 +48,14 @@ impl Settle {
         }
     }
 
+    /// How many bytes of a response it holds.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Complete(outcome, _) | Self::Fail(Some(outcome), _) => outcome.bytes().len(),
+            Self::Fail(None, _) | Self::Release => 0,
+        }
+    }
+
     /// The same end of the attempt with as little of its response as a record needs; `None` if it has none.
     pub(super) fn without_body(&self) -> Option<Self> {
         let bare = |outcome: &Outcome| {

@@ -83,6 +83,30 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.in_flight = policy)
     }
 
+    /// Sets how many requests may wait at one time, in this process and over all clones of this layer
+    /// that are made after this call. Default: 1,000.
+    ///
+    /// A request waits for the response of another one under [`InFlight::Wait`], or for a missed
+    /// renewal (see [`lease`](Self::lease)). Above the limit it gets the 409 of [`InFlight::Reject`]
+    /// at once.
+    #[must_use]
+    pub fn max_waiting(self, requests: usize) -> Self {
+        self.set(|config| config.holding.set_max_waiting(requests))
+    }
+
+    /// Sets how many bytes may be held at one time, in this process and over all clones of this layer
+    /// that are made after this call: for the bodies of requests that wait, and for responses whose
+    /// write is retried. Default: 64 MiB.
+    ///
+    /// Above the limit a request does not wait and gets the 409 of [`InFlight::Reject`]. A response is
+    /// stored without its body: a retry gets 409 `idempotency_result_not_retained`.
+    ///
+    /// Requests that run are not counted: [`max_in_flight`](Self::max_in_flight) bounds them.
+    #[must_use]
+    pub fn max_held_bytes(self, bytes: usize) -> Self {
+        self.set(|config| config.holding.set_max_bytes(bytes))
+    }
+
     /// Sets what a request gets whose key stands for a failed attempt. Default: [`OnFailed::Rerun`].
     #[must_use]
     pub fn on_failed(self, policy: OnFailed) -> Self {

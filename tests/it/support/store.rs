@@ -27,6 +27,8 @@ pub(crate) enum Operation {
 pub(crate) enum Fault {
     /// The operation answers with this kind of error.
     Error(ErrorKind),
+    /// The operation answers with this kind of error if it is to store a body.
+    Body(ErrorKind),
     /// The operation never answers.
     Hang,
     /// The operation takes effect, but its answer is lost.
@@ -82,7 +84,7 @@ impl Scripted {
         self.script.send_modify(|script| script.calls.push(operation));
         match fault {
             None => work.await,
-            Some(Fault::Error(kind)) => Err(StoreError::new(kind)),
+            Some(Fault::Error(kind) | Fault::Body(kind)) => Err(StoreError::new(kind)),
             Some(Fault::Hang) => pending().await,
             Some(Fault::Lost) => {
                 work.await?;
@@ -95,6 +97,10 @@ impl Scripted {
 impl Script {
     fn calls(&self, operation: Operation) -> usize {
         self.calls.iter().filter(|call| **call == operation).count()
+    }
+
+    fn rejects_bodies(&self, operation: Operation) -> bool {
+        matches!(self.fault(operation), Some(Fault::Body(_)))
     }
 
     fn fault(&self, operation: Operation) -> Option<Fault> {
@@ -113,7 +119,12 @@ impl Store for Scripted {
         outcome: &Outcome,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        self.run(Operation::Complete, self.inner.complete(lease, outcome, retention)).await
+        let work = self.inner.complete(lease, outcome, retention);
+        if outcome.bytes().is_empty() && self.script.borrow().rejects_bodies(Operation::Complete) {
+            self.script.send_modify(|script| script.calls.push(Operation::Complete));
+            return work.await;
+        }
+        self.run(Operation::Complete, work).await
     }
 
     async fn fail(
