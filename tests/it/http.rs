@@ -2,6 +2,7 @@
 
 mod blocking;
 mod capacity;
+mod downstream;
 mod early;
 mod fingerprint;
 mod gateway;
