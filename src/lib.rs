@@ -54,11 +54,12 @@
 //! - A response is in the store before the client has it, and a retry gets it byte for byte. If the
 //!   store cannot take it at that moment, the client gets its response all the same. The lease is
 //!   renewed and the write is retried until it applies, another attempt takes over, or a minute has
-//!   passed (or one lease if that is longer).
+//!   passed (or one lease if that is longer). In a full store it is retried until the retention has
+//!   passed.
 //! - A response is also stored if its record is gone, because it expired or the store was emptied,
 //!   while the key is free.
-//! - A response that the store rejects for good is stored without its body. A retry then gets 409
-//!   and does not run.
+//! - A response that the store rejects, because it is too large or the store is full, is stored at
+//!   once without its body. A retry then gets 409 and does not run.
 //! - A client that hangs up does not stop the handler, and the response is stored.
 //! - What may have happened is never forgotten. [`Attempt::is_in_doubt`] says whether an earlier
 //!   attempt under the key may have had an effect, whatever the attempts since have said.
@@ -100,13 +101,15 @@
 //! | `idempotency_settled_total` | `operation`: `complete`, `fail`, `release`; `result`: `kept`, `lease_lost`, `repeated` (in the background), `not_committed` |
 //! | `idempotency_repeated_total` | `operation` as above; `result`: `kept`, `lease_lost`, `given_up` |
 //! | `idempotency_leases_lost_total` | `cause`: `taken` by another attempt, `lapsed` for it could not be renewed |
-//! | `idempotency_store_errors_total` | `operation`: also `reserve`, `renew`, `changed`, `inspect`; `kind`: `unavailable`, `timeout`, `full`, `corrupt`, `sealed`, `rejected`, `conflict`, `transaction_lost` |
+//! | `idempotency_store_errors_total` | `operation`: also `reserve`, `renew`, `changed`, `inspect`; `kind`: `unavailable`, `timeout`, `full`, `scope_full`, `configuration`, `corrupt`, `sealed`, `rejected`, `conflict`, `transaction_lost` |
 //!
 //! A rising `previous="abandoned"` means processes that die or lose their store. `given_up` and
 //! `lease_lost` mean responses that were given and not stored. `rejected` means responses that were
 //! stored without their body; in transaction mode they were rolled back, and the client got 503.
-//! The log names the store and the remedy. A missing permission on PostgreSQL is `unavailable`. In
-//! transaction mode it is `transaction_lost` if only the permission to write is missing.
+//! `full` and `scope_full` mean the same for a store without space, or a scope without a share of it.
+//! `configuration` means a permission or a table that an operator must add. In transaction mode it is
+//! `transaction_lost` if only the permission to write is missing. The log names the store and the
+//! remedy.
 //!
 //! # Where to look
 //!

@@ -56,10 +56,13 @@ pub enum OnOutage {
     Closed,
     /// The operation runs without a record, and its answer is marked `X-Idempotent-Result: unguarded`.
     ///
-    /// Every repeat runs it again, and so does a repeat after the outage: for a payment, that is another charge. Choose
-    /// it only where a second effect does less harm than none. It holds for a store that cannot be reached or does not
-    /// answer in time; one that is full, or holds a damaged record, still refuses, and so does the layer for a request that is
-    /// known to be in flight. The handler can tell by [`Attempt::is_guarded`](crate::Attempt::is_guarded).
+    /// Every retry runs it again, also one after the outage: for a payment, that is another charge.
+    /// Choose it only where a second effect does less harm than none.
+    ///
+    /// It applies to a store that cannot be reached or does not reply in time. A store that replies and
+    /// rejects is not down: one that is full, damaged or not set up opens nothing, because a client
+    /// can fill a store. A request that is known to be in flight is rejected too. The handler can tell
+    /// by [`Attempt::is_guarded`](crate::Attempt::is_guarded).
     OpenRiskingDoubleEffects,
 }
 
