@@ -56,10 +56,15 @@ pub enum OnOutage {
     Closed,
     /// The operation runs without a record, and its answer is marked `X-Idempotent-Result: unguarded`.
     ///
-    /// Every repeat runs it again, and so does a repeat after the outage: for a payment, that is another charge. Choose
-    /// it only where a second effect does less harm than none. It holds for a store that cannot be reached or does not
-    /// answer in time; one that is full, or holds a damaged record, still refuses, and so does the layer for a request that is
-    /// known to be in flight. The handler can tell by [`Attempt::is_guarded`](crate::Attempt::is_guarded).
+    /// Every retry runs it again, and so does a retry after the outage: for a payment, that is another
+    /// charge. Choose it only where a second effect does less harm than none. The handler can tell by
+    /// [`Attempt::is_guarded`](crate::Attempt::is_guarded).
+    ///
+    /// It opens for a store that cannot be reached, or does not reply in time. It does not open for a
+    /// store that rejects the request: one that is full, not set up, or has a damaged record. It does
+    /// not open either for a key that is known to have a record.
+    ///
+    /// Clients who make the store slower than its timeout open the layer too. Limit their rate.
     OpenRiskingDoubleEffects,
 }
 
