@@ -98,7 +98,10 @@ async fn a_response_that_a_full_disk_does_not_take_is_not_retained_and_does_not_
     let (app, runs) = app(server.store());
     assert_eq!(pay(&app, "order-1001", 900_000).await.0, 201);
     for _ in 0..2 {
-        assert_eq!(pay(&app, "order-1001", 900_000).await, (409, "idempotency_result_not_retained".to_owned()));
+        assert_eq!(
+            pay(&app, "order-1001", 900_000).await,
+            (409, "idempotency_result_not_retained".to_owned())
+        );
     }
     assert_eq!(runs.load(Ordering::SeqCst), 1);
 }
@@ -113,7 +116,10 @@ async fn in_transaction_mode_nothing_is_left_of_an_attempt_that_a_full_disk_does
     fail_with(&pool, "53100", "octet_length(NEW.response_body) > 1000").await;
     let (app, _) = app(server.store().in_transaction());
     for _ in 0..2 {
-        assert_eq!(pay(&app, "order-1001", 900_000).await, (503, "idempotency_commit_unconfirmed".to_owned()));
+        assert_eq!(
+            pay(&app, "order-1001", 900_000).await,
+            (503, "idempotency_commit_unconfirmed".to_owned())
+        );
         assert_eq!(orders().await, 0);
     }
     run(&pool, "DROP TRIGGER failing ON idempotency_records").await;
@@ -125,8 +131,11 @@ async fn in_transaction_mode_nothing_is_left_of_an_attempt_that_a_full_disk_does
 async fn a_server_that_is_not_set_up_opens_nothing() {
     let server = PostgresServer::start();
     let pool = server.pool();
-    run(&pool, "CREATE ROLE clerk LOGIN; CREATE ROLE stranger LOGIN; CREATE DATABASE closed").await;
-    run(&pool, "REVOKE CONNECT ON DATABASE closed FROM PUBLIC").await;
+    for statement in
+        ["CREATE ROLE clerk LOGIN", "CREATE DATABASE closed", "REVOKE CONNECT ON DATABASE closed FROM PUBLIC"]
+    {
+        run(&pool, statement).await;
+    }
     let at = |url: String| PostgresStore::new(PgPool::connect_lazy(&url).unwrap());
     let url = server.url();
     let database = url.rsplit('/').next().unwrap();

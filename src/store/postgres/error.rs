@@ -78,8 +78,12 @@ fn kind(code: &str) -> Option<ErrorKind> {
 fn advice(code: &str) -> Option<&'static str> {
     Some(match code {
         "42P01" | "3F000" => "the table of the records is missing: `migrate` has not been run here",
-        "42501" => "the role may not use the database, the schema or the table of the records: grant it what it needs",
-        "26000" | "42P05" => "a prepared statement did not stay with its connection: a pooler between needs `unprepared`",
+        "42501" => {
+            "the role may not use the database, the schema or the table of the records: grant it what it needs"
+        }
+        "26000" | "42P05" => {
+            "a prepared statement did not stay with its connection: a pooler between needs `unprepared`"
+        }
         "3D000" => "the database does not exist",
         code if code.starts_with("28") => "the server rejects the credentials",
         _ => return None,

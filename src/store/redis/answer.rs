@@ -26,7 +26,8 @@ const BODY_GRACE: Duration = Duration::from_mins(2);
 const LEAST_LIMIT: usize = 1 << 20;
 
 /// The script found no body beside the record.
-const BODY_IS_GONE: &str = "the body of the response was evicted at once: is the maxmemory-policy noeviction?";
+const BODY_IS_GONE: &str =
+    "the body of the response was evicted at once: is the maxmemory-policy noeviction?";
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     /// Ends the attempt and stores its response.

@@ -263,8 +263,10 @@ mod tests {
 
     #[test]
     fn what_is_logged_quotes_neither_a_command_nor_a_record() {
-        let refused = store_error(error("ERR unknown command `SET`, with args beginning with: `name`, `card 4111`"));
-        let mistyped = store_error((DriverError::UnexpectedReturnType, "not an int", "card 4111".to_owned()).into());
+        let refused =
+            store_error(error("ERR unknown command `SET`, with args beginning with: `name`, `card 4111`"));
+        let mistyped =
+            store_error((DriverError::UnexpectedReturnType, "not an int", "card 4111".to_owned()).into());
         for error in [refused, mistyped] {
             let source = error::Error::source(&error).unwrap();
             assert!(!source.to_string().is_empty());

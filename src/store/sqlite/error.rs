@@ -76,7 +76,9 @@ fn advice(error: &dyn DatabaseError) -> Option<&'static str> {
         }
         code::ERROR if error.message().contains("column") => "the table of the records has other columns",
         code::READ_ONLY => "the file or its directory takes no writes: check their permissions",
-        code::CANNOT_OPEN => "the file cannot be opened: check its path, its permissions and the limit of open files",
+        code::CANNOT_OPEN => {
+            "the file cannot be opened: check its path, its permissions and the limit of open files"
+        }
         _ => return None,
     })
 }

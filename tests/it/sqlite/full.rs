@@ -39,7 +39,10 @@ fn app(store: impl Store) -> (Router, Arc<AtomicUsize>) {
 async fn pay(app: &Router, key: &str, bytes: usize) -> (u16, String) {
     let request = Request::post("/").header("idempotency-key", key).body(Body::from(bytes.to_string()));
     let response = patiently(app.clone().oneshot(request.unwrap())).await.unwrap();
-    assert_ne!(response.headers().get("x-idempotent-result").map(|result| result.as_bytes()), Some(&b"unguarded"[..]));
+    assert_ne!(
+        response.headers().get("x-idempotent-result").map(|result| result.as_bytes()),
+        Some(&b"unguarded"[..])
+    );
     let status = response.status().as_u16();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let problem: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
@@ -67,7 +70,10 @@ async fn at_a_full_file_a_large_response_is_not_retained_and_a_new_key_opens_not
     let (app, runs) = app(store.clone());
     assert_eq!(pay(&app, "order-1001", 900_000).await.0, 201);
     for _ in 0..2 {
-        assert_eq!(pay(&app, "order-1001", 900_000).await, (409, "idempotency_result_not_retained".to_owned()));
+        assert_eq!(
+            pay(&app, "order-1001", 900_000).await,
+            (409, "idempotency_result_not_retained".to_owned())
+        );
     }
     assert_eq!(runs.load(Ordering::SeqCst), 1);
     // Now the file is filled by what still fits.
@@ -89,7 +95,10 @@ async fn in_transaction_mode_nothing_is_left_of_an_attempt_that_does_not_fit() {
     let store = SqliteStore::with_pool(limited(&file, 4).await).in_transaction();
     let (app, runs) = app(store);
     for run in 1..=2 {
-        assert_eq!(pay(&app, "order-1001", 900_000).await, (503, "idempotency_commit_unconfirmed".to_owned()));
+        assert_eq!(
+            pay(&app, "order-1001", 900_000).await,
+            (503, "idempotency_commit_unconfirmed".to_owned())
+        );
         assert_eq!(runs.load(Ordering::SeqCst), run);
         assert!(file.run("SELECT * FROM orders").await.is_empty());
     }

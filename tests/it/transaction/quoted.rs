@@ -48,7 +48,10 @@ async fn the_error_of_a_statement_in_postgres_is_logged_by_its_code_constraint_a
     pg.ask("ALTER TABLE orders ADD CONSTRAINT once UNIQUE (item)").await;
     let raise = format!("DO $$ BEGIN RAISE EXCEPTION 'the card is {CARD}' USING ERRCODE = '23514'; END $$");
     for (statement, told) in [
-        (format!("INSERT INTO orders VALUES ('{CARD}'), ('{CARD}')"), "SQLSTATE 23505, constraint once, table orders"),
+        (
+            format!("INSERT INTO orders VALUES ('{CARD}'), ('{CARD}')"),
+            "SQLSTATE 23505, constraint once, table orders",
+        ),
         (format!("SELECT '{CARD}'::uuid"), "SQLSTATE 22P02"),
         (raise, "SQLSTATE 23514"),
     ] {
