@@ -249,8 +249,8 @@ impl Config {
 
     /// Whether to run an operation although the store failed. A store that is full, damaged or not set
     /// up is not down: it has replied, so nothing opens. Otherwise anyone who fills it opens it.
-    pub(crate) fn opens_for(&self, kind: ErrorKind) -> bool {
-        self.on_outage == OnOutage::OpenRiskingDoubleEffects && kind.is_outage()
+    pub(crate) fn opens_for(&self, error: &StoreError) -> bool {
+        self.on_outage == OnOutage::OpenRiskingDoubleEffects && error.may_open()
     }
 
     /// How many bytes of an answer are worth keeping; `None` if it is not to be read at all.

@@ -1,18 +1,23 @@
 //! What a server that takes no writes goes on doing.
 
-use tower_idempotency::store::{Lease, Reservation, Settlement};
-use tower_idempotency::{RedisStore, Store};
+use tower_idempotency::store::{ErrorKind, Lease, Reservation, Settlement};
+use tower_idempotency::{KeptBody, NotRetained, Outcome, RedisStore, Store};
 
 use crate::each_redis;
 use crate::redis::RedisServer;
 use crate::redis::traffic::{RETENTION, answer, execute, kept, request};
 
 const KEYS: usize = 100;
+/// It passes by itself, beside its record.
+const LARGE: usize = 900_000;
 
 pub(crate) async fn run(arguments: &[&str]) {
     if arguments != ["here"] {
-        println!("| server | cause | replays | in flight | renewals | responses stored | new operations |");
-        println!("|---|---|---|---|---|---|---|");
+        println!(
+            "| server | cause | replays | in flight | renewals | responses stored | 900 kB responses stored without \
+             their body | new operations |"
+        );
+        println!("|---|---|---|---|---|---|---|---|");
         return each_redis::run("no_writes");
     }
     for (cause, command) in
@@ -20,24 +25,32 @@ pub(crate) async fn run(arguments: &[&str]) {
     {
         let server = RedisServer::start();
         let store = RedisStore::open(&server.url()).unwrap();
-        let mut running = Vec::new();
+        let (mut running, mut large) = (Vec::new(), Vec::new());
+        let body = answer(vec![b'x'; LARGE]);
         for number in 0..KEYS {
             execute(&store, &format!("done-{number}"), "paid").await.unwrap();
             running.push(acquire(&store, &format!("running-{number}")).await);
+            large.push(acquire(&store, &format!("large-{number}")).await);
         }
         server.tell::<()>(command);
 
-        let [mut replayed, mut in_flight, mut renewed, mut stored, mut begun] = [0; 5];
-        for (number, lease) in running.iter().enumerate() {
+        let [mut replayed, mut in_flight, mut renewed, mut stored, mut bare, mut begun] = [0; 6];
+        for (number, (lease, large)) in running.iter().zip(&large).enumerate() {
             let found = kept(&store, &format!("done-{number}")).await;
             replayed += usize::from(found.is_ok_and(|body| body.is_some()));
             let found = store.reserve(&request(&format!("running-{number}"))).await;
             in_flight += usize::from(matches!(found, Ok(Reservation::Found(_))));
             renewed += usize::from(applied(&store.renew(lease).await));
             stored += usize::from(applied(&store.complete(lease, &answer("paid"), RETENTION).await));
+            // As the layer does.
+            let rejected = store.complete(large, &body, RETENTION).await;
+            if rejected.is_err_and(|error| error.kind() == ErrorKind::Full) {
+                bare += usize::from(applied(&store.complete(large, &not_retained(), RETENTION).await));
+            }
             begun += usize::from(store.reserve(&request(&format!("new-{number}"))).await.is_ok());
         }
-        let counts = [replayed, in_flight, renewed, stored, begun].map(|count| format!("{count} of {KEYS}"));
+        let counts =
+            [replayed, in_flight, renewed, stored, bare, begun].map(|count| format!("{count} of {KEYS}"));
         println!("| {} | {cause} | {} |", each_redis::version(&server), counts.join(" | "));
     }
 }
@@ -47,6 +60,10 @@ async fn acquire(store: &RedisStore, key: &str) -> Lease {
         Reservation::Acquired(lease) => lease,
         Reservation::Found(record) => panic!("{record:?} was in the way"),
     }
+}
+
+fn not_retained() -> Outcome {
+    Outcome { body: KeptBody::NotRetained(NotRetained::Rejected), ..answer("") }
 }
 
 fn applied<E>(settled: &Result<Settlement, E>) -> bool {

@@ -56,13 +56,15 @@ pub enum OnOutage {
     Closed,
     /// The operation runs without a record, and its answer is marked `X-Idempotent-Result: unguarded`.
     ///
-    /// Every retry runs it again, also one after the outage: for a payment, that is another charge.
-    /// Choose it only where a second effect does less harm than none.
+    /// Every retry runs it again, and so does a retry after the outage: for a payment, that is another
+    /// charge. Choose it only where a second effect does less harm than none. The handler can tell by
+    /// [`Attempt::is_guarded`](crate::Attempt::is_guarded).
     ///
-    /// It applies to a store that cannot be reached or does not reply in time. A store that replies and
-    /// rejects is not down: one that is full, damaged or not set up opens nothing, because a client
-    /// can fill a store. A request that is known to be in flight is rejected too. The handler can tell
-    /// by [`Attempt::is_guarded`](crate::Attempt::is_guarded).
+    /// It opens for a store that cannot be reached, or does not reply in time. It does not open for a
+    /// store that rejects the request: one that is full, not set up, or has a damaged record. It does
+    /// not open either for a key that is known to have a record.
+    ///
+    /// Clients who make the store slower than its timeout open the layer too. Limit their rate.
     OpenRiskingDoubleEffects,
 }
 

@@ -32,7 +32,7 @@ impl IntoResponse for TxError {
         if let Some(conflict) = Conflict::of(self.get_ref()) {
             response.extensions_mut().insert(conflict);
         } else {
-            tracing::error!(error = %self.get_ref(), "a statement of a handler failed");
+            tracing::error!(error = %self, "a statement of a handler failed");
         }
         response
     }

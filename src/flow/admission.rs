@@ -110,7 +110,7 @@ pub(super) async fn reserve<St: Store>(
                 shared.store_failed("reserve", &key, &error);
                 let rejected = failed(&error, config, place);
                 // What is known to be in flight is not run beside itself, whatever the policy.
-                if awaited.is_some() || !config.opens_for(error.kind()) {
+                if awaited.is_some() || !config.opens_for(&error) {
                     return rejected;
                 }
                 return match &wanted.outer {

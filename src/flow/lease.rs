@@ -214,7 +214,9 @@ impl<St: Store> LiveLease<St> {
                         %key, source = error.source(),
                         "attempt rolled back: its handler left a transaction that cannot be committed"
                     ),
-                    ErrorKind::Conflict => tracing::debug!(%key, "the attempt was rolled back: {error}"),
+                    ErrorKind::Conflict if self.is_transaction() => {
+                        tracing::debug!(%key, "the attempt was rolled back: {error}");
+                    }
                     _ => shared.store_failed(word, key, &error),
                 }
                 Written::Failed(error.kind())

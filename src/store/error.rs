@@ -8,39 +8,45 @@ use std::time::Duration;
 pub struct StoreError {
     kind: ErrorKind,
     retry_after: Option<Duration>,
+    is_of_taken_key: bool,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 /// What kind of error it is. To a client each of them is a 503, except
 /// [`ScopeFull`](Self::ScopeFull), which is a 429.
+///
+/// Only [`Unavailable`](Self::Unavailable) and [`Timeout`](Self::Timeout) are an outage. They open a
+/// layer that is set to [`OpenRiskingDoubleEffects`](crate::OnOutage::OpenRiskingDoubleEffects), so a
+/// store must not return them for what clients can cause by what they send or store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The store cannot be reached, or said that it cannot serve.
+    /// The store cannot be reached, or said that it cannot serve for now.
     Unavailable,
-    /// The store did not answer in time, or not before the connection to it was lost. The operation may have taken
-    /// effect.
+    /// The store did not reply in time, or not before the connection to it was lost. The operation may
+    /// have taken effect.
     Timeout,
     /// The store has reached its bound, or its server the limit of its memory or disk. It takes no
-    /// new key, and serves those that it has.
+    /// new key, and serves those that it has. The layer stores a response without its body then.
     Full,
     /// The scope of the request has used up its share of the store. The store takes no new key for
     /// it, and serves those that it has.
     ScopeFull,
     /// The store can be reached, but it is not set up for the layer: a permission or a table is
-    /// missing, or the credentials are wrong. An operator must mend it.
+    /// missing, the credentials are wrong, or a command is forbidden. An operator must mend it.
     Configuration,
-    /// A record is there but cannot be read: damaged, or written by a version that this one does not know.
+    /// A record is there but cannot be read: it is damaged, another version has written it, or its name
+    /// has another use.
     Corrupt,
-    /// An answer is there, but encrypted: under a key that this process does not have, or for another record, or it was
-    /// changed since.
+    /// A response is there, but encrypted: under a key that this process does not have, or for another
+    /// record, or it was changed since.
     Sealed,
-    /// The store rejects this write and would reject it again: a value that is too large,
-    /// characters that the database cannot store, in Redis a missing permission. The layer then
-    /// stores the response without its body.
+    /// The store rejects this operation and would reject it again: a value is too large, or the database
+    /// cannot store its characters. The layer then stores the response without its body.
     Rejected,
-    /// Transaction mode: another transaction was in the way (a serialization failure, a deadlock, the same key from
-    /// elsewhere). This one was rolled back, and may go through when it is tried again.
+    /// Another transaction was in the way: a serialization failure, a deadlock, or the same key from
+    /// elsewhere. Nothing was written, and the operation may go through when it is tried again. In
+    /// transaction mode, the attempt was rolled back.
     Conflict,
     /// Transaction mode: the transaction of the attempt cannot be committed, and was rolled back.
     /// The handler still holds it, has ended it, or hid that it had failed. Or the handler violated
@@ -64,12 +70,12 @@ impl ErrorKind {
 impl StoreError {
     /// An error without a source.
     pub fn new(kind: ErrorKind) -> Self {
-        Self { kind, retry_after: None, source: None }
+        Self { kind, retry_after: None, is_of_taken_key: false, source: None }
     }
 
     /// An error that `source` gave rise to.
     pub fn with_source(kind: ErrorKind, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { kind, retry_after: None, source: Some(source.into()) }
+        Self { kind, retry_after: None, is_of_taken_key: false, source: Some(source.into()) }
     }
 
     /// Says when the store may accept the request, for `Retry-After`. Default: the layer's own
@@ -84,6 +90,18 @@ impl StoreError {
         self.retry_after
     }
 
+    /// Says that the key has a record, which the store could not return whole. No request runs then,
+    /// even if the layer opens in an outage: the operation has run, or runs now.
+    #[must_use]
+    pub fn key_is_taken(self) -> Self {
+        Self { is_of_taken_key: true, ..self }
+    }
+
+    /// Whether a layer that opens in an outage may run the operation without a record.
+    pub(crate) fn may_open(&self) -> bool {
+        self.kind.is_outage() && !self.is_of_taken_key
+    }
+
     /// What kind of error it is.
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -94,13 +112,13 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
             ErrorKind::Unavailable => "the idempotency store is unavailable",
-            ErrorKind::Timeout => "the idempotency store did not answer",
+            ErrorKind::Timeout => "the idempotency store did not reply",
             ErrorKind::Full => "the idempotency store is full",
             ErrorKind::ScopeFull => "the scope has used up its share of the idempotency store",
             ErrorKind::Configuration => "the idempotency store is not set up for the layer",
             ErrorKind::Corrupt => "the idempotency store holds a record that cannot be read",
-            ErrorKind::Sealed => "the idempotency store holds an answer that cannot be decrypted",
-            ErrorKind::Rejected => "the idempotency store rejects this write",
+            ErrorKind::Sealed => "the idempotency store holds a response that cannot be decrypted",
+            ErrorKind::Rejected => "the idempotency store rejects this operation",
             ErrorKind::Conflict => "another transaction was in the way",
             ErrorKind::TransactionLost => "the transaction of the attempt cannot be committed",
         })

@@ -66,6 +66,8 @@ mod record;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod reserve;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod sql_error;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

@@ -19,10 +19,20 @@
 //!
 //! | error | cause | new operation | what is stored | running attempt |
 //! |---|---|---|---|---|
-//! | `OOM` | `maxmemory` | [`Full`](super::ErrorKind::Full) | served | renewed; a response up to 2 KiB is stored, a larger one is retried |
+//! | `OOM` | `maxmemory` | [`Full`](super::ErrorKind::Full) | served | renewed; a response up to 2 KiB is stored, a larger one is stored without its body at once |
+//! | `MISCONF` | its disk | `Full` | served | renewals are retried, and writes without the body |
 //! | `NOREPLICAS` | `min-replicas-to-write` | [`Unavailable`](super::ErrorKind::Unavailable) | served | renewals and writes are retried |
-//! | `MISCONF` | its disk | `Unavailable` | served | renewals and writes are retried |
 //! | `READONLY`, `MASTERDOWN` | it is a replica now | `Unavailable` | not served | the connection is replaced, and writes are retried |
+//!
+//! Only an outage opens a layer that is set to
+//! [`OpenRiskingDoubleEffects`](crate::OnOutage::OpenRiskingDoubleEffects). `OOM` and `MISCONF` do not,
+//! because clients can fill the memory and the disk. These errors do not either:
+//!
+//! | error | kind |
+//! |---|---|
+//! | `WRONGTYPE` | [`Corrupt`](super::ErrorKind::Corrupt): the name of a record has another use |
+//! | `NOPERM`, `NOAUTH`, `WRONGPASS`, an unknown command | [`Configuration`](super::ErrorKind::Configuration) |
+//! | any other `ERR` | [`Rejected`](super::ErrorKind::Rejected) |
 //!
 //! Looking for a record writes, so a server that takes no writes rejects it. A second command,
 //! which only reads, then finds what is stored. A failed or abandoned attempt that is to run again
@@ -49,11 +59,14 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ::redis::aio::ConnectionLike;
+use tokio::time::{Instant, timeout_at};
 
 use super::record::{self, HEAD, Pending, START, Stored};
 use super::timeout::Timeout;
 use super::undo::{Unanswered, Undo};
-use super::{Lease, Record, Reservation, Reserve, Settlement, Status, Store, StoreError, Token, millis};
+use super::{
+    ErrorKind, Lease, Record, Reservation, Reserve, Settlement, Status, Store, StoreError, Token, millis,
+};
 use crate::key::StorageKey;
 use crate::outcome::Outcome;
 
@@ -76,18 +89,18 @@ mod url;
 
 use bodies::Bodies;
 pub use connection::Connection;
-use error::{store_error, write_error};
+use error::store_error;
 use script::{Script, text};
 use standing::Standing;
 
 /// Keeps records in Redis, for any number of processes. A clone is the same store.
 ///
-/// At `maxmemory` new keys are rejected, and what is stored is replayed. The write of a response
-/// over 2 KiB is then retried in the background for a minute, or for its lease if that is longer.
-/// After that the attempt counts as abandoned. Once memory is free, a retry runs the handler again,
-/// in doubt: a payment may be made twice.
+/// At `maxmemory` new keys are rejected, and what is stored is replayed. A response over 2 KiB is then
+/// stored without its body, at once: a retry gets 409 `idempotency_result_not_retained`, and does not
+/// run.
 ///
-/// Leave memory free for the responses of the operations that run at the same time.
+/// Leave memory free for the responses of the operations that run at the same time, and those
+/// responses are stored whole.
 ///
 /// What it promises holds on one server, or one server for each slot of a cluster. Replication is asynchronous: a
 /// failover may lose a reservation that was acknowledged, and an operation can then run a second time.
@@ -201,8 +214,9 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         first: Lease,
         undo: &mut Undo<Self>,
     ) -> Result<Reservation, StoreError> {
+        let begun = Instant::now();
         let name = self.name(&request.key);
-        let mut standing = self.create(&name, &first).await?;
+        let mut standing = self.create(&name, &first, undo).await?;
         loop {
             let Some(found) = standing.judge()? else {
                 return Ok(Reservation::Acquired(first));
@@ -212,7 +226,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
                 return Ok(Reservation::Acquired(first));
             }
             if !found.record.yields_to(request) {
-                return self.with_body(&name, found).await.map(Reservation::Found);
+                return self.found(&name, found, begun).await;
             }
             let next = Lease::after(request, first.token, &found.record);
             undo.sends(&next);
@@ -221,11 +235,20 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
                 // The record has changed in between, and is judged anew; or it is gone, and the key is free.
                 Some(Standing { frame: None, .. }) => {
                     undo.sends(&first);
-                    standing = self.create(&name, &first).await?;
+                    standing = self.create(&name, &first, undo).await?;
                 }
                 Some(changed) => standing = changed,
             }
         }
+    }
+
+    /// The record that was found, whole. The caller learns that there is one before it gives up: clients
+    /// that ask for large bodies can hold up a body, and the operation must not run because of that.
+    async fn found(&self, name: &[u8], found: Stored, begun: Instant) -> Result<Reservation, StoreError> {
+        let until = begun + self.timeout.get() / 16 * 15;
+        let record = timeout_at(until, self.with_body(name, found)).await;
+        let record = record.unwrap_or_else(|late| Err(StoreError::with_source(ErrorKind::Timeout, late)));
+        record.map(Reservation::Found).map_err(StoreError::key_is_taken)
     }
 
     /// Replaces the record by that of the next attempt, if it still is as it was found; else tells what it is now.
@@ -256,7 +279,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         match script.run(&mut self.connection.clone(), None, &[&name], args).await {
             Ok(true) => Ok(Settlement::Applied),
             Ok(false) => Ok(Settlement::LeaseLost),
-            Err(error) => Err(write_error(error)),
+            Err(error) => Err(store_error(error)),
         }
     }
 }

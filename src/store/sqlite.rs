@@ -67,6 +67,7 @@ use crate::key::StorageKey;
 use crate::outcome::Outcome;
 
 mod error;
+mod file;
 mod layout;
 mod open;
 mod row;

@@ -18,10 +18,10 @@ mod open;
 
 pub(super) use claims::{Claimed, Claims};
 pub use error::TxError;
-pub(super) use error::lost;
+pub(super) use error::{Explained, lost};
 pub(super) use open::{Lost, Open, Slot};
 #[cfg(feature = "postgres")]
-pub(super) use {claims::in_flight, error::Explained, open::Mark};
+pub(super) use {claims::in_flight, open::Mark};
 
 /// The answers that commit what the handler wrote, unless a store is told otherwise.
 pub(super) fn below_400(status: StatusCode) -> bool {

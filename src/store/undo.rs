@@ -131,11 +131,12 @@ impl Unanswered {
 /// ([`Lease::never_begun`]): what it found is put back.
 pub(super) struct Undo<S: Store> {
     pending: Option<(S, Arc<Unanswered>, Lease)>,
+    may_stand: bool,
 }
 
 impl<S: Store> Undo<S> {
     pub(super) fn of(store: S, unanswered: &Arc<Unanswered>, first: &Lease) -> Self {
-        Self { pending: Some((store, Arc::clone(unanswered), first.clone())) }
+        Self { pending: Some((store, Arc::clone(unanswered), first.clone())), may_stand: false }
     }
 
     /// Notes the lease that the next command writes, before that command is sent. Every command
@@ -146,9 +147,16 @@ impl<S: Store> Undo<S> {
         }
     }
 
+    /// Notes that the reservation may stand, although the store returns another error than a timeout.
+    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
+    pub(super) fn may_stand(&mut self) {
+        self.may_stand = true;
+    }
+
     /// Hears the reply. A command that was never sent, or was rejected, needs no undoing either.
     pub(super) fn answered(mut self, answer: &Result<Reservation, StoreError>) {
-        let unknown = answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout);
+        let is_timeout = |error: &StoreError| error.kind() == ErrorKind::Timeout;
+        let unknown = self.may_stand || answer.as_ref().is_err_and(is_timeout);
         if !unknown {
             self.pending = None;
         }

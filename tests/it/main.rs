@@ -37,6 +37,8 @@ mod orders;
 #[cfg(all(feature = "postgres", feature = "conformance"))]
 mod postgres;
 #[cfg(all(feature = "postgres", feature = "conformance"))]
+mod postgres_errors;
+#[cfg(all(feature = "postgres", feature = "conformance"))]
 mod postgres_faults;
 #[cfg(all(feature = "postgres", feature = "conformance"))]
 mod postgres_locks;
@@ -54,6 +56,8 @@ mod redis_connection;
 mod redis_demoted;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis_eviction;
+#[cfg(all(feature = "redis", feature = "conformance"))]
+mod redis_full;
 #[cfg(feature = "redis")]
 mod redis_gone;
 #[cfg(all(feature = "redis", feature = "conformance"))]

@@ -68,7 +68,7 @@ async fn a_user_who_may_make_no_table_gets_by_when_it_is_there() {
     let clerk = PgPool::connect_lazy(&server.url().replace("postgres@", "clerk@")).unwrap();
     let clerk = PostgresStore::new(clerk).schema(name("shop"));
     let refused = clerk.migrate().await.unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    assert_eq!(refused.kind(), ErrorKind::Configuration);
 
     server.store().schema(name("shop")).migrate().await.unwrap();
     run(&pool, "GRANT SELECT, INSERT, UPDATE, DELETE ON shop.idempotency_records TO clerk").await;
@@ -187,11 +187,11 @@ async fn a_table_of_another_version_or_of_somebody_else_is_left_as_it_is() {
         assert_eq!(description(&pool, table).await, before);
         assert!(says(&other).contains(&format!("that of \"tower-idempotency {version}\"")), "{other:?}");
         assert!(says(&other).contains("drop it, or use another table"), "{other:?}");
-        assert_eq!(other.kind(), ErrorKind::Unavailable);
+        assert_eq!(other.kind(), ErrorKind::Configuration);
     }
     let foreign = server.store().table(name("customers")).migrate().await.unwrap_err();
     assert!(says(&foreign).contains("there is a table of that name"), "{foreign:?}");
-    assert_eq!(foreign.kind(), ErrorKind::Unavailable);
+    assert_eq!(foreign.kind(), ErrorKind::Configuration);
 }
 
 #[tokio::test]
@@ -205,10 +205,10 @@ async fn without_its_table_every_operation_says_what_to_do() {
             store.sweep(1).await.map(drop).unwrap_err(),
         ];
         for error in failed {
-            assert_eq!(error.kind(), ErrorKind::Unavailable);
+            assert_eq!(error.kind(), ErrorKind::Configuration);
             let why = error.source().unwrap();
             assert!(why.to_string().contains("`migrate` has not been run"), "{why}");
-            assert!(why.source().is_some(), "the server's own words are kept");
+            assert_eq!(why.source().unwrap().to_string(), "SQLSTATE 42P01");
         }
         store.migrate().await.unwrap();
         acquired(store.reserve(&request("key")).await.unwrap());

@@ -53,7 +53,7 @@ impl Cause {
     }
 
     fn kind(self) -> ErrorKind {
-        if self == Self::Memory { ErrorKind::Full } else { ErrorKind::Unavailable }
+        if self == Self::Replicas { ErrorKind::Unavailable } else { ErrorKind::Full }
     }
 }
 

@@ -77,9 +77,9 @@ async fn a_body_that_the_user_may_not_write_is_rejected_and_the_record_can_be_wr
         }
         for _ in 0..2 {
             let rejected = store.complete(&large, &outcome(5_000), RETENTION).await.unwrap_err();
-            assert_eq!(rejected.kind(), ErrorKind::Rejected, "{rejected:?}");
+            assert_eq!(rejected.kind(), ErrorKind::Configuration, "{rejected:?}");
             let rejected = store.fail(&large, Some(&outcome(5_000)), RETENTION).await.unwrap_err();
-            assert_eq!(rejected.kind(), ErrorKind::Rejected, "{rejected:?}");
+            assert_eq!(rejected.kind(), ErrorKind::Configuration, "{rejected:?}");
         }
         let without = not_retained();
         assert_eq!(store.complete(&large, &without, RETENTION).await.unwrap(), Settlement::Applied);
@@ -147,21 +147,6 @@ async fn a_user_of_the_prefix_stores_large_responses_too_and_a_retry_is_a_replay
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes().len(), 5_000);
     }
     assert_eq!(runs.load(Ordering::SeqCst), 1);
-}
-
-#[tokio::test]
-async fn a_response_is_rejected_where_a_value_of_another_type_is() {
-    let server = RedisServer::start();
-    let store = RedisStore::open(&server.url()).unwrap();
-    let lease = acquire(&store, "list").await;
-    let mut connection = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
-    let names: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut connection).unwrap();
-    server.forget();
-    tell(&server, &format!("RPUSH {} item", names[0]));
-    for bytes in [10, 5_000] {
-        let rejected = store.complete(&lease, &outcome(bytes), RETENTION).await.unwrap_err();
-        assert_eq!(rejected.kind(), ErrorKind::Rejected, "{rejected:?}");
-    }
 }
 
 #[tokio::test]

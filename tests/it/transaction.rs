@@ -23,6 +23,7 @@ mod isolation;
 mod locked;
 mod misuse;
 mod pool;
+mod quoted;
 pub(crate) mod script;
 mod session;
 mod takeover;

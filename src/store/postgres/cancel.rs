@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::super::pooled::Cancel;
+use super::super::sql_error::SqlError;
 use super::statement::{Statement, Value};
 
 /// How long it may take to connect and to cancel one statement.
@@ -60,8 +61,8 @@ impl Canceller {
                 let _ = timeout(BOUND, connection.close()).await;
             }
             Ok(Err(error)) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "statement of a handler not cancelled: {HELD}");
+                let error = SqlError(error);
+                tracing::warn!(%error, "statement of a handler not cancelled: {HELD}");
             }
             Err(_) => tracing::warn!("statement of a handler not cancelled in time: {HELD}"),
         }

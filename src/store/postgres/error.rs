@@ -1,10 +1,13 @@
 //! What the driver's errors mean for the store.
 
+use std::error::Error as _;
 use std::fmt;
+use std::iter::successors;
 
 use ::sqlx::Error;
 use ::sqlx::postgres::{PgDatabaseError, PgSeverity};
 
+use super::super::sql_error::SqlError;
 use super::super::tx::{Explained, Lost, lost};
 use super::super::{ErrorKind, StoreError};
 
@@ -52,48 +55,79 @@ fn code(error: &Error) -> &str {
     server.map_or("", PgDatabaseError::code)
 }
 
+/// What an error of the server means by its SQLSTATE, whether it comes from a statement or while a
+/// connection is made. `None`: it tells nothing of what was sent. Then it is an outage, which may open a
+/// layer, so clients must not be able to bring it about.
+fn kind(code: &str) -> Option<ErrorKind> {
+    Some(match code {
+        // `disk_full`, `out_of_memory`, `configuration_limit_exceeded` and `io_error`: clients can fill a disk.
+        "53100" | "53200" | "53400" | "58030" => ErrorKind::Full,
+        "40001" | "40P01" => ErrorKind::Conflict,
+        _ => match code.get(..2)? {
+            // The data, a constraint, a limit of the server's program: it would reject the same again.
+            "22" | "23" | "54" => ErrorKind::Rejected,
+            // A feature, a prepared statement, the credentials, the database, the schema, and what a
+            // statement names or the role may use: the statements of the store are always the same.
+            "0A" | "26" | "28" | "3D" | "3F" | "42" => ErrorKind::Configuration,
+            _ => return None,
+        },
+    })
+}
+
+/// What to do about an error that only an operator can mend.
+fn advice(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "42P01" | "3F000" => "the table of the records is missing: `migrate` has not been run here",
+        "42501" => {
+            "the role may not use the database, the schema or the table of the records: grant it what it needs"
+        }
+        "26000" | "42P05" => {
+            "a prepared statement did not stay with its connection: a pooler between needs `unprepared`"
+        }
+        "3D000" => "the database does not exist",
+        code if code.starts_with("28") => "the server rejects the credentials",
+        _ => return None,
+    })
+}
+
+fn with_kind(kind: ErrorKind, error: Error) -> StoreError {
+    match advice(code(&error)) {
+        Some(why) => StoreError::with_source(kind, Explained { why, source: SqlError(error) }),
+        None => StoreError::with_source(kind, SqlError(error)),
+    }
+}
+
 /// What went wrong before there was a connection. Nothing was sent, so nothing was carried out.
 pub(super) fn unreached(error: Error) -> StoreError {
-    StoreError::with_source(ErrorKind::Unavailable, error)
+    let kind = match error {
+        Error::Configuration(_) => ErrorKind::Configuration,
+        _ => kind(code(&error)).unwrap_or(ErrorKind::Unavailable),
+    };
+    with_kind(kind, error)
 }
 
 pub(super) fn store_error(error: Error) -> StoreError {
     if Fate::of(&error) == Fate::Lost {
-        return StoreError::with_source(ErrorKind::Timeout, error);
+        return StoreError::with_source(ErrorKind::Timeout, SqlError(error));
     }
     match error {
         Error::Decode(_)
         | Error::ColumnDecode { .. }
         | Error::ColumnNotFound(_)
         | Error::ColumnIndexOutOfBounds { .. }
-        | Error::RowNotFound => StoreError::with_source(ErrorKind::Corrupt, error),
-        error => match code(&error) {
-            "53100" => StoreError::with_source(ErrorKind::Full, error),
-            code if is_rejection(code) => StoreError::with_source(ErrorKind::Rejected, error),
-            "42P01" | "3F000" => {
-                explained("the table of the records is missing: `migrate` has not been run here", error)
-            }
-            "26000" | "42P05" => explained(
-                "a prepared statement did not stay with its connection: a pooler between needs `unprepared`",
-                error,
-            ),
-            _ => StoreError::with_source(ErrorKind::Unavailable, error),
-        },
+        | Error::RowNotFound => StoreError::with_source(ErrorKind::Corrupt, SqlError(error)),
+        Error::Encode(_) => StoreError::with_source(ErrorKind::Rejected, SqlError(error)),
+        error => unreached(error),
     }
 }
 
 /// The server takes no writes, and may still read: it is read-only, has no room (class 53) or cannot write its files (58),
 /// or the role may only read.
 pub(super) fn takes_no_writes(error: &StoreError) -> bool {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Error>());
-    let code = source.map_or("", code);
+    let sources = successors(error.source(), |&error| error.source());
+    let source = sources.into_iter().find_map(|error| error.downcast_ref::<SqlError>());
+    let code = source.map_or("", |error| code(&error.0));
     matches!(code, "25006" | "42501") || ["53", "58"].iter().any(|class| code.starts_with(class))
-}
-
-/// What the server would reject again: the data (class 22), a constraint (23), a limit of its
-/// program (54).
-fn is_rejection(code: &str) -> bool {
-    ["22", "23", "54"].iter().any(|class| code.starts_with(class))
 }
 
 /// Others were at the same records.
@@ -109,7 +143,7 @@ pub(super) fn is_reply(error: &Error) -> bool {
 /// Nothing has run yet, so nothing can have taken effect.
 pub(super) fn not_begun(error: Error) -> StoreError {
     match Fate::of(&error) {
-        Fate::Lost | Fate::Stale => StoreError::with_source(ErrorKind::Unavailable, error),
+        Fate::Lost | Fate::Stale => unreached(error),
         Fate::Conflict | Fate::Refused => store_error(error),
     }
 }
@@ -134,11 +168,11 @@ const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// outcome is not known.
 pub(super) fn not_ended(error: Error) -> StoreError {
     match Fate::of(&error) {
-        Fate::Conflict => StoreError::with_source(ErrorKind::Conflict, error),
         Fate::Refused if is_failed_before(&error) => Lost::Aborted.into(),
-        Fate::Refused if is_timeout(&error) || is_rejection(code(&error)) => store_error(error),
+        Fate::Refused if is_full(&error) || is_timeout(&error) => store_error(error),
+        Fate::Refused if kind(code(&error)) == Some(ErrorKind::Rejected) => store_error(error),
         Fate::Refused if error.as_database_error().is_some() => {
-            StoreError::with_source(ErrorKind::TransactionLost, error)
+            StoreError::with_source(ErrorKind::TransactionLost, SqlError(error))
         }
         _ => store_error(error),
     }
@@ -146,7 +180,8 @@ pub(super) fn not_ended(error: Error) -> StoreError {
 
 /// What came of the `COMMIT`. The server checks deferred constraints there.
 pub(super) fn not_committed(error: Error) -> StoreError {
-    if Fate::of(&error) != Fate::Refused || error.as_database_error().is_none() || is_timeout(&error) {
+    let is_check = Fate::of(&error) == Fate::Refused && error.as_database_error().is_some();
+    if !is_check || is_timeout(&error) || is_full(&error) {
         return not_ended(error);
     }
     lost(
@@ -173,6 +208,11 @@ pub(super) fn not_written(error: Error) -> StoreError {
     lost(why, error)
 }
 
+/// The server has no memory or disk left.
+fn is_full(error: &Error) -> bool {
+    kind(code(error)) == Some(ErrorKind::Full)
+}
+
 /// The server was too slow, or was told to stop. It has rolled back, and a retry may go through.
 fn is_timeout(error: &Error) -> bool {
     matches!(code(error), QUERY_CANCELED | LOCK_NOT_AVAILABLE)
@@ -193,7 +233,3 @@ impl fmt::Display for ReadOnly {
 }
 
 impl std::error::Error for ReadOnly {}
-
-fn explained(why: &'static str, source: Error) -> StoreError {
-    StoreError::with_source(ErrorKind::Unavailable, Explained { why, source })
-}

@@ -30,8 +30,9 @@ impl PostgresStore {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unavailable`] if the server cannot be reached or refuses, or if there is a table of that name that
-    /// another version of this crate has made, or something else: it is left as it is.
+    /// [`ErrorKind::Unavailable`] if the server cannot be reached. [`ErrorKind::Configuration`] if the role
+    /// may not make the table, or if something else has its name, such as a table that another version
+    /// of this crate has made: it is left as it is.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         // By the simple protocol, for it goes through every pooler, and takes several statements as one transaction.
         let mut connection = self.pool.inner.acquire().await.map_err(unreached)?;
@@ -52,7 +53,7 @@ fn check(says: String) -> Result<(), StoreError> {
         return Ok(());
     }
     let why = if says.starts_with(OURS) { Unusable::OtherVersion(says) } else { Unusable::NotOurs };
-    Err(StoreError::with_source(ErrorKind::Unavailable, why))
+    Err(StoreError::with_source(ErrorKind::Configuration, why))
 }
 
 /// Why a table that is there is not used.

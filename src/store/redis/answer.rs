@@ -8,7 +8,7 @@ use redis::aio::ConnectionLike;
 use super::super::record::{self, Stored};
 use super::super::{ErrorKind, Lease, Record, Settlement, State, Status, StoreError, Token, millis};
 use super::RedisStore;
-use super::error::{is_broken, write_error};
+use super::error::{is_broken, rejected, store_error};
 use super::script::{self, text};
 use crate::outcome::Outcome;
 
@@ -24,6 +24,10 @@ const BODY_GRACE: Duration = Duration::from_mins(2);
 /// server cuts the connection on a longer value, mostly before its reply is read. So does a
 /// network, but then no other command succeeds.
 const LEAST_LIMIT: usize = 1 << 20;
+
+/// The script found no body beside the record.
+const BODY_IS_GONE: &str =
+    "the body of the response was evicted at once: is the maxmemory-policy noeviction?";
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     /// Ends the attempt and stores its response.
@@ -57,15 +61,16 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
             match script::SETTLE.run(&mut turn.connection, Some(&apart), &names, &args).await {
                 Ok(0_u8) => return Ok(Settlement::LeaseLost),
                 Ok(1) => return Ok(Settlement::Applied),
-                Ok(_) => body_was_removed = b"1",
+                Ok(2) => body_was_removed = b"1",
+                Ok(_) => return Err(StoreError::with_source(ErrorKind::Full, BODY_IS_GONE)),
                 Err(error)
                     if is_broken(&error)
                         && body.len() >= LEAST_LIMIT
                         && redis::cmd("PING").exec_async(&mut turn.connection).await.is_ok() =>
                 {
-                    return Err(StoreError::with_source(ErrorKind::Rejected, error));
+                    return Err(rejected(error));
                 }
-                Err(error) => return Err(write_error(error)),
+                Err(error) => return Err(store_error(error)),
             }
         }
     }

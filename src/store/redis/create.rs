@@ -6,9 +6,10 @@ use redis::aio::ConnectionLike;
 use redis::{Pipeline, RedisResult};
 
 use super::super::record::{self, Pending};
+use super::super::undo::Undo;
 use super::super::{Lease, StoreError, millis};
 use super::RedisStore;
-use super::error::{is_broken, is_refused, reserve_error, second, store_error, takes_no_writes};
+use super::error::{is_broken, is_refused, may_have_created, second, store_error, takes_no_writes};
 use super::script::{self, text};
 use super::standing::Standing;
 
@@ -23,13 +24,22 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
 
     /// Writes the pending record if the key is free, and returns the existing record if it is not. A
     /// server that takes no writes rejects the command either way. It is then asked without a write.
-    pub(super) async fn create(&self, name: &[u8], lease: &Lease) -> Result<Standing, StoreError> {
+    pub(super) async fn create(
+        &self,
+        name: &[u8],
+        lease: &Lease,
+        undo: &mut Undo<Self>,
+    ) -> Result<Standing, StoreError> {
         match self.try_create(name, lease).await {
             Err(error) if takes_no_writes(&error) => match self.look(name).await {
                 Ok(found @ Standing { frame: Some(_), .. }) => Ok(found),
                 _ => Err(store_error(error)),
             },
-            created => created.map_err(reserve_error),
+            Err(error) if may_have_created(&error) => {
+                undo.may_stand();
+                Err(store_error(error))
+            }
+            created => created.map_err(store_error),
         }
     }
 

@@ -1,8 +1,8 @@
 //! What the driver's errors mean for the store.
 
-use std::io;
+use std::{error, fmt, io};
 
-use redis::{RedisError, RedisResult, ServerError, ServerErrorKind};
+use redis::{ErrorKind as DriverError, RedisError, RedisResult, ServerError, ServerErrorKind};
 
 use super::super::{ErrorKind, StoreError};
 use super::script_error;
@@ -30,44 +30,97 @@ pub(super) fn takes_no_writes(error: &RedisError) -> bool {
     errors.first().is_some_and(|(_, error)| matches!(error.code(), "OOM" | "NOREPLICAS" | "MISCONF"))
 }
 
+/// An error means the same in every operation.
 pub(super) fn store_error(error: RedisError) -> StoreError {
-    // A connection that was refused carried nothing; of one that broke nobody knows what it had carried.
-    let kind = if error.is_timeout() || is_broken(&error) {
-        ErrorKind::Timeout
-    } else if rejections(&error).iter().any(|(_, error)| error.code() == "OOM") {
-        ErrorKind::Full
-    } else {
-        ErrorKind::Unavailable
-    };
-    StoreError::with_source(kind, error)
+    StoreError::with_source(kind(&error), Unquoted(error))
 }
 
-/// What became of a settling write. In a pipeline, the body, the script or both may have been
-/// rejected.
-pub(super) fn write_error(error: RedisError) -> StoreError {
-    let is_rejected = rejections(&error).iter().any(|(_, error)| is_final(error));
-    if is_rejected { StoreError::with_source(ErrorKind::Rejected, error) } else { store_error(error) }
+/// The server rejects what was sent, and would reject it again.
+pub(super) fn rejected(error: RedisError) -> StoreError {
+    StoreError::with_source(ErrorKind::Rejected, Unquoted(error))
 }
 
-/// Whether the server would reject the same command again.
-fn is_final(error: &ServerError) -> bool {
-    match error.code() {
-        "NOPERM" | "WRONGTYPE" => true,
-        "ERR" => {
-            let details = error.details().unwrap_or_default();
-            !details.starts_with("max number of clients") && !details.starts_with("Script killed by user")
+fn kind(error: &RedisError) -> ErrorKind {
+    // A refused connection carried nothing. What a broken one has carried is unknown.
+    if error.is_timeout() || is_broken(error) {
+        return ErrorKind::Timeout;
+    }
+    match error.kind() {
+        DriverError::AuthenticationFailed
+        | DriverError::InvalidClientConfig
+        | DriverError::RESP3NotSupported => ErrorKind::Configuration,
+        // The reply is not what these commands return.
+        DriverError::UnexpectedReturnType => ErrorKind::Corrupt,
+        // The driver gives the reply to `SELECT` in words of its own.
+        DriverError::Server(ServerErrorKind::ResponseError) if rejections(error).is_empty() => {
+            ErrorKind::Configuration
         }
-        _ => false,
+        _ => {
+            // Of a pipeline, what says most: an outage would be all that is left to say.
+            let mut kinds = rejections(error).into_iter().map(|(_, error)| kind_of_reply(&error));
+            kinds.find(|kind| !kind.is_outage()).unwrap_or(ErrorKind::Unavailable)
+        }
     }
 }
 
-/// What became of a reservation: of its two commands the server may have carried out the first and refused the second, a
-/// user's permission to ask for a time being one reason.
-pub(super) fn reserve_error(error: RedisError) -> StoreError {
-    let errors = rejections(&error);
-    let stands = !errors.is_empty() && errors.iter().all(|(at, _)| *at > 0);
-    if stands { StoreError::with_source(ErrorKind::Timeout, error) } else { store_error(error) }
+/// What an error of the server means. The codes that are not here tell of a server that cannot serve
+/// for now. Clients of the layer cannot bring these about, so they may open it.
+fn kind_of_reply(error: &ServerError) -> ErrorKind {
+    match error.code() {
+        // Both its memory and its disk can be filled by clients.
+        "OOM" | "MISCONF" => ErrorKind::Full,
+        "WRONGTYPE" => ErrorKind::Corrupt,
+        "NOPERM" | "NOAUTH" | "WRONGPASS" => ErrorKind::Configuration,
+        "ERR" => match error.details().unwrap_or_default() {
+            text if text.starts_with("max number of clients") => ErrorKind::Unavailable,
+            text if text.starts_with("Script killed by user") => ErrorKind::Unavailable,
+            text if FORBIDDEN.iter().any(|words| text.contains(words)) => ErrorKind::Configuration,
+            _ => ErrorKind::Rejected,
+        },
+        _ => ErrorKind::Unavailable,
+    }
 }
+
+/// What servers of different versions say of a command that they do not know, or that the user may not
+/// use in a script. Such an error has no code of its own.
+const FORBIDDEN: [&str; 6] = [
+    "nknown command",
+    "nknown subcommand",
+    "nknown Redis command",
+    "ACL failure in script",
+    "user executing the script",
+    "cluster support disabled",
+];
+
+/// Whether the first of the two commands of a reservation may have been carried out, and only the second
+/// one was rejected: the user may not ask for a time, for example.
+pub(super) fn may_have_created(error: &RedisError) -> bool {
+    let errors = rejections(error);
+    !errors.is_empty() && errors.iter().all(|(at, _)| *at > 0)
+}
+
+/// An error without what it can quote of a command or a record.
+struct Unquoted(RedisError);
+
+impl fmt::Display for Unquoted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // It quotes the reply.
+        if matches!(self.0.kind(), DriverError::UnexpectedReturnType | DriverError::Parse) {
+            return f.write_str(self.0.category());
+        }
+        let text = self.0.to_string();
+        // An unknown command is quoted with its arguments: a `SET` has the response among them.
+        f.write_str(text.split(", with args beginning with").next().unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Unquoted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl error::Error for Unquoted {}
 
 /// The connection broke before the answer came. One that was refused never was one.
 pub(super) fn is_broken(error: &RedisError) -> bool {
@@ -101,65 +154,123 @@ mod tests {
 
     use super::*;
 
-    fn kind_of(reply: &str) -> ErrorKind {
+    fn error(reply: &str) -> RedisError {
         let reply = parse_redis_value(format!("-{reply}\r\n").as_bytes()).unwrap();
         let Value::ServerError(error) = reply else { panic!("{reply:?}") };
-        write_error(error.into()).kind()
+        error.into()
     }
 
-    #[test]
-    fn a_write_that_would_be_rejected_again_is_rejected_for_good() {
-        for reply in [
-            "NOPERM No permissions to access a key",
-            "WRONGTYPE Operation against a key holding the wrong kind of value",
-            "WRONGTYPE Operation against a key holding the wrong kind of value script: 1f, on @user_script:6.",
-            "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
-            "ERR Protocol error: invalid bulk length",
-            "ERR unknown command 'EVALSHA', with args beginning with:",
-            "ERR ACL failure in script: The user executing the script can't run this command or subcommand",
-            "ERR Error running script (call to f_1f): @user_script:2: @user_script: 2: The user executing the script can't run this command or subcommand",
-            "ERR Error running script (call to f_1f): @user_script:2: WRONGTYPE Operation against a key holding the wrong kind of value",
-        ] {
-            assert_eq!(kind_of(reply), ErrorKind::Rejected, "{reply}");
+    #[track_caller]
+    fn all_are(kind: ErrorKind, replies: &[&str]) {
+        for reply in replies {
+            assert_eq!(store_error(error(reply)).kind(), kind, "{reply}");
         }
     }
 
     #[test]
-    fn a_write_that_may_go_through_later_is_not() {
-        for reply in [
-            "LOADING Redis is loading the dataset in memory",
-            "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
-            "TRYAGAIN Multiple keys request during rehashing of slot",
-            "CLUSTERDOWN The cluster is down",
-            "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
-            "READONLY You can't write against a read only replica.",
-            "MOVED 3999 127.0.0.1:6381",
-            "ASK 3999 127.0.0.1:6381",
-            "NOREPLICAS Not enough good replicas to write.",
-            "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
-            "NOAUTH Authentication required.",
-            "WRONGPASS invalid username-password pair or user is disabled.",
-            "EXECABORT Transaction discarded because of previous errors.",
-            "NOSCRIPT No matching script.",
-            "UNKILLABLE Sorry the script already executed write commands against the dataset.",
-            "ERR max number of clients reached",
-            "ERR Script killed by user with SCRIPT KILL. script: 1f, on @user_script:6.",
-            "ERR Error running script (call to f_1f): @user_script:6: @user_script: 6: -READONLY You can't write against a read only replica.",
-            "ERR Error running script (call to f_1f): @user_script:6: Script killed by user with SCRIPT KILL...",
-            "upstream failure",
-        ] {
-            assert_eq!(kind_of(reply), ErrorKind::Unavailable, "{reply}");
+    fn a_command_that_would_be_rejected_again_is_rejected_for_good() {
+        all_are(
+            ErrorKind::Rejected,
+            &[
+                "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+                "ERR Protocol error: invalid bulk length",
+                "ERR syntax error",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_a_damaged_record() {
+        let call = "ERR Error running script (call to f_1f): @user_script:2:";
+        all_are(
+            ErrorKind::Corrupt,
+            &[
+                "WRONGTYPE Operation against a key holding the wrong kind of value",
+                "WRONGTYPE Operation against a key holding the wrong kind of value script: 1f, on @user_script:6.",
+                &format!("{call} WRONGTYPE Operation against a key holding the wrong kind of value"),
+            ],
+        );
+    }
+
+    #[test]
+    fn what_an_operator_must_mend_is_configuration() {
+        let call = "ERR Error running script (call to f_1f): @user_script:2: @user_script: 2:";
+        all_are(
+            ErrorKind::Configuration,
+            &[
+                "NOPERM No permissions to access a key",
+                "NOAUTH Authentication required.",
+                "WRONGPASS invalid username-password pair or user is disabled.",
+                "ERR unknown command 'EVALSHA', with args beginning with:",
+                "ERR Unknown Redis command called from script script: 1f, on @user_script:1.",
+                "ERR Unknown command called from script script: on @user_script:1.",
+                "ERR ACL failure in script: User u has no permissions to run the 'set' command script: on @user_script:1.",
+                "ERR ACL failure in script: No permissions to access a key script: on @user_script:1.",
+                "ERR The user executing the script can't run this command or subcommand script: 1f, on @user_script:1.",
+                "ERR This instance has cluster support disabled",
+                &format!("{call} The user executing the script can't run this command or subcommand"),
+                &format!("{call} Unknown Redis command called from Lua script"),
+            ],
+        );
+        let failed = [
+            (DriverError::AuthenticationFailed, "Password authentication failed"),
+            (DriverError::InvalidClientConfig, "no such scheme"),
+            (ServerErrorKind::ResponseError.into(), "Redis server refused to switch database"),
+        ];
+        for failed in failed {
+            assert_eq!(store_error(failed.into()).kind(), ErrorKind::Configuration, "{failed:?}");
         }
     }
 
     #[test]
-    fn a_server_without_memory_is_full() {
-        for reply in [
-            "OOM command not allowed when used memory > 'maxmemory'.",
-            "OOM command not allowed when used memory > 'maxmemory'. script: 1f, on @user_script:6.",
-            "ERR Error running script (call to f_1f): @user_script:6: @user_script: 6: -OOM command not allowed.",
-        ] {
-            assert_eq!(kind_of(reply), ErrorKind::Full, "{reply}");
+    fn a_server_that_cannot_serve_for_now_is_unavailable() {
+        all_are(
+            ErrorKind::Unavailable,
+            &[
+                "LOADING Redis is loading the dataset in memory",
+                "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+                "TRYAGAIN Multiple keys request during rehashing of slot",
+                "CLUSTERDOWN The cluster is down",
+                "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+                "READONLY You can't write against a read only replica.",
+                "MOVED 3999 127.0.0.1:6381",
+                "ASK 3999 127.0.0.1:6381",
+                "NOREPLICAS Not enough good replicas to write.",
+                "EXECABORT Transaction discarded because of previous errors.",
+                "NOSCRIPT No matching script.",
+                "UNKILLABLE Sorry the script already executed write commands against the dataset.",
+                "ERR max number of clients reached",
+                "ERR Script killed by user with SCRIPT KILL. script: 1f, on @user_script:6.",
+                "ERR Error running script (call to f_1f): @user_script:6: @user_script: 6: -READONLY You can't write against a read only replica.",
+                "ERR Error running script (call to f_1f): @user_script:6: Script killed by user with SCRIPT KILL...",
+                "upstream failure",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_server_without_memory_or_disk_is_full() {
+        all_are(
+            ErrorKind::Full,
+            &[
+                "OOM command not allowed when used memory > 'maxmemory'.",
+                "OOM command not allowed when used memory > 'maxmemory'. script: 1f, on @user_script:6.",
+                "ERR Error running script (call to f_1f): @user_script:6: @user_script: 6: -OOM command not allowed.",
+                "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_logged_quotes_neither_a_command_nor_a_record() {
+        let refused =
+            store_error(error("ERR unknown command `SET`, with args beginning with: `name`, `card 4111`"));
+        let mistyped =
+            store_error((DriverError::UnexpectedReturnType, "not an int", "card 4111".to_owned()).into());
+        for error in [refused, mistyped] {
+            let source = error::Error::source(&error).unwrap();
+            assert!(!source.to_string().is_empty());
+            assert!(!format!("{error} {error:?} {source} {source:?}").contains("4111"), "{error:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 -- pending -> pending, its lease and its retention begun anew: the age of a record is read from its
 -- remaining time. Both times are written again if they differ: a record that was put back has a
--- lease of 0. Otherwise only the remaining time changes, which a server at maxmemory allows too.
+-- lease of 0. Otherwise only the remaining time changes.
 -- Applies while the record is pending under the caller's token. Otherwise changes nothing and
 -- returns 0.
 -- KEYS[1] record   ARGV[1] the pending status and token it must have
@@ -14,6 +14,8 @@ local renewed = string.sub(found, 1, 55) .. ARGV[2]
 if renewed == found then
   redis.call('PEXPIRE', KEYS[1], ARGV[3])
 else
+  -- At maxmemory a script may go on writing if its first write takes no memory.
+  redis.call('DEL', KEYS[1])
   redis.call('SET', KEYS[1], renewed, 'PX', ARGV[3])
 end
 return 1

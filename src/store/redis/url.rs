@@ -177,7 +177,7 @@ impl fmt::Display for Wrong {
 impl std::error::Error for Wrong {}
 
 fn wrong(what: &'static str) -> StoreError {
-    StoreError::with_source(ErrorKind::Unavailable, Wrong(what))
+    StoreError::with_source(ErrorKind::Configuration, Wrong(what))
 }
 
 #[cfg(test)]

@@ -12,10 +12,10 @@ use sqlx::sqlite::{
 
 use super::super::timeout::Timeout;
 use super::super::{ErrorKind, Identifier, StoreError};
-use super::SqliteStore;
 use super::error::{is_busy, store_error};
 use super::statements::Statements;
 use super::streak::Streak;
+use super::{SqliteStore, file};
 
 /// The table that records are kept in, unless another one is named.
 const TABLE: &str = "idempotency_records";
@@ -39,8 +39,11 @@ impl SqliteStore {
     ///
     /// The file is kept in WAL mode with `synchronous = FULL`: a reservation or an answer that was acknowledged survives
     /// the end of the process and the loss of power. It belongs on a disk of this machine, not on a network file system.
-    /// What stands beside it under the same name with `-wal` and `-shm` is part of it. Others than the service should not
-    /// be able to read it: answers are kept in it.
+    /// What stands beside it under the same name with `-wal` and `-shm` is part of it.
+    ///
+    /// The file contains responses. On Unix a new one has mode 0600, whatever the umask is, and so have
+    /// the two beside it: only the user of the service can read them. A file that is there keeps its
+    /// mode. A warning is logged if users outside its group can read or write it.
     ///
     /// The writes of this process queue for one connection; reads have four others. An operation
     /// waits for its turn, and for other processes, until shortly before the layer's
@@ -127,22 +130,14 @@ impl SqliteStore {
     }
 
     async fn try_open(path: &Path, statements: &Arc<Statements>) -> Result<Self, StoreError> {
-        let (reading, writing) = connect(&file(path)?).await?;
+        let file = file::absolute(path)?;
+        file::create(&file)?;
+        let (reading, writing) = connect(&file).await?;
+        file::warn_if_others_read(&file);
         let store = Self::on(reading, writing, Arc::clone(statements), Timeout::default());
         store.migrate().await?;
         Ok(store)
     }
-}
-
-/// The same file for each connection to come, wherever the process may then be.
-fn file(path: &Path) -> Result<PathBuf, StoreError> {
-    if path == Path::new(":memory:") {
-        return Err(StoreError::with_source(
-            ErrorKind::Unavailable,
-            "each connection would have a database of its own in memory; the memory store is for one process",
-        ));
-    }
-    std::path::absolute(path).map_err(|error| StoreError::with_source(ErrorKind::Unavailable, error))
 }
 
 /// Connects those that read, and the one that writes.
@@ -160,7 +155,7 @@ async fn connect(file: &Path) -> Result<(SqlitePool, SqlitePool), StoreError> {
     let mode: String =
         sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&writing).await.map_err(store_error)?;
     if mode != "wal" {
-        return Err(StoreError::with_source(ErrorKind::Unavailable, "the file cannot be kept in WAL mode"));
+        return Err(StoreError::with_source(ErrorKind::Configuration, "the file cannot be kept in WAL mode"));
     }
     let reading = pool(READING).connect_with(reading).await.map_err(store_error)?;
     Ok((reading, writing))

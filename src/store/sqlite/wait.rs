@@ -12,6 +12,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::super::sql_error::SqlError;
 use super::super::timeout::Timeout;
 use super::super::{ErrorKind, StoreError};
 use super::error::{is_busy, store_error};
@@ -43,7 +44,7 @@ impl Wait {
     pub(super) async fn connection(&self, pool: &SqlitePool) -> Result<PoolConnection<Sqlite>, StoreError> {
         loop {
             let Ok(acquired) = timeout_at(self.until, pool.acquire()).await else {
-                return Err(self.over(Missing::Connection, sqlx::Error::PoolTimedOut.into()));
+                return Err(self.over(Missing::Connection, SqlError(sqlx::Error::PoolTimedOut).into()));
             };
             // To open one, the file is read.
             match acquired.map_err(store_error) {

@@ -15,5 +15,6 @@ pub(super) fn as_error(any: &dyn Any) -> Option<&(dyn Error + 'static)> {
 }
 
 pub(super) fn is_conflict(error: &(dyn Error + 'static)) -> bool {
-    error.downcast_ref().and_then(Conflict::of).is_some()
+    let of_handler = error.downcast_ref().map(TxError::get_ref);
+    of_handler.or_else(|| error.downcast_ref()).and_then(Conflict::of).is_some()
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::super::sql_error::SqlError;
 use super::super::transaction::Conflict;
 use super::super::{ErrorKind, StoreError};
 
@@ -24,8 +25,11 @@ impl Conflict {
     }
 }
 
-/// An error of the database, as the answer of a handler: a [`Conflict`] if it is one, and else 500. What went wrong goes to the log,
-/// not to the client.
+/// An error of the database, as the response of a handler: a [`Conflict`] if it is one, and else 500.
+/// The client is not told what went wrong.
+///
+/// It shows, and logs, the code of the error, the constraint and the table. The text of the database can
+/// quote what a client has sent. [`get_ref`](Self::get_ref) has it, and no source of this error does.
 ///
 /// ```
 /// use sqlx::Postgres;
@@ -37,38 +41,34 @@ impl Conflict {
 /// }
 /// ```
 #[derive(Debug)]
-pub struct TxError(sqlx::Error);
+pub struct TxError(SqlError);
 
 impl TxError {
-    /// The error of the database.
+    /// The error of the database, whose text can quote a value.
     pub fn get_ref(&self) -> &sqlx::Error {
-        &self.0
+        &self.0.0
     }
 }
 
 impl From<sqlx::Error> for TxError {
     fn from(error: sqlx::Error) -> Self {
-        Self(error)
+        Self(SqlError(error))
     }
 }
 
 impl fmt::Display for TxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a statement in the transaction of the attempt failed")
+        write!(f, "a statement in the transaction of the attempt failed: {}", self.0)
     }
 }
 
-impl std::error::Error for TxError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
-    }
-}
+impl std::error::Error for TxError {}
 
 /// An error whose own words do not tell what to do about it.
 #[derive(Debug)]
 pub(in super::super) struct Explained {
     pub(in super::super) why: &'static str,
-    pub(in super::super) source: sqlx::Error,
+    pub(in super::super) source: SqlError,
 }
 
 impl fmt::Display for Explained {
@@ -85,5 +85,5 @@ impl std::error::Error for Explained {
 
 /// The database rejected what the handler left: its transaction was rolled back.
 pub(in super::super) fn lost(why: &'static str, source: sqlx::Error) -> StoreError {
-    StoreError::with_source(ErrorKind::TransactionLost, Explained { why, source })
+    StoreError::with_source(ErrorKind::TransactionLost, Explained { why, source: SqlError(source) })
 }

@@ -159,8 +159,16 @@ async fn the_limit_of_what_is_in_flight_holds_in_an_outage_too() {
 }
 
 #[tokio::test]
-async fn a_store_that_says_no_is_no_outage() {
-    for kind in [ErrorKind::Full, ErrorKind::Corrupt] {
+async fn a_store_that_rejects_a_request_is_not_an_outage() {
+    let kinds = [
+        ErrorKind::Full,
+        ErrorKind::Configuration,
+        ErrorKind::Corrupt,
+        ErrorKind::Sealed,
+        ErrorKind::Rejected,
+        ErrorKind::Conflict,
+    ];
+    for kind in kinds {
         let effects = Effects::new();
         let (store, layer) = scripted();
         let server = Server::start(counting(&effects).layer(open(layer))).await;
