@@ -18,6 +18,7 @@ use crate::fingerprint::{Fingerprint, Fingerprinting, Fingerprints, JsonPointer,
 use crate::key::{IdempotencyKey, KeyError, Scope, ScopeDigest, StorageKey};
 use crate::outcome::Outcome;
 use crate::pack::{Of, Packing};
+use crate::quota::NewKeys;
 use crate::rejection::{OnMismatch, Rejection};
 use crate::response::{self, Kept};
 use crate::store::{ErrorKind, Lease, Record, Rerun, Reserve, StoreError};
@@ -66,6 +67,7 @@ pub(crate) struct Config {
     pub(crate) retry_conflicts: u32,
     pub(crate) in_flight_limit: Option<Arc<Semaphore>>,
     pub(crate) quota: Option<Arc<Quota>>,
+    pub(crate) new_keys: Option<Arc<NewKeys>>,
     pub(crate) retry_after: Duration,
     pub(crate) classifier: Arc<Classifier>,
     pub(crate) renderer: Arc<Renderer>,
@@ -106,6 +108,7 @@ impl Default for Config {
             retry_conflicts: 0,
             in_flight_limit: None,
             quota: None,
+            new_keys: None,
             retry_after: Duration::from_secs(1),
             classifier: Arc::new(Class::of_head),
             renderer: Arc::new(Rejection::render),
@@ -128,6 +131,8 @@ pub(crate) struct Wanted {
     pub(crate) others: Vec<Fingerprint>,
     /// The attempt that a layer outside makes under the same storage key.
     pub(crate) outer: Option<Attempt>,
+    /// Whether the key counts already as a new one of its scope.
+    pub(crate) is_counted: bool,
 }
 
 impl Wanted {
@@ -172,7 +177,7 @@ impl Config {
     /// What the layer asks of the store for any operation.
     pub(crate) fn want(&self, scope: Scope, key: IdempotencyKey, fingerprint: Fingerprint) -> Wanted {
         let reserve = self.reservation(self.storage_key(&scope, &key), &scope, fingerprint);
-        Wanted { key, scope, reserve, others: Vec::new(), outer: None }
+        Wanted { key, scope, reserve, others: Vec::new(), outer: None, is_counted: false }
     }
 
     fn reservation(&self, key: StorageKey, scope: &Scope, fingerprint: Fingerprint) -> Reserve {

@@ -91,6 +91,7 @@ where
                 (Ended::Conflict, Some(again)) => {
                     retries -= 1;
                     (inner, parts, wanted) = again;
+                    wanted.is_counted = true;
                 }
                 (ended, _) => return ended.into_response(&config, &protocol, request_id),
             }

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::beat::missed_beat;
 use super::decide::decide;
-use super::limits::Permit;
+use super::limits::{OverLimit, Permit};
 use crate::attempt::Attempt;
 use crate::config::{Config, InFlight, LONGEST_WAIT, Wanted};
 use crate::outcome::Outcome;
@@ -186,9 +186,10 @@ async fn reserve<St: Store>(
     }
     let key = wanted.reserve.key;
     loop {
-        let permit = match Permit::take(config, &wanted.scope) {
+        let permit = match Permit::take(config, wanted, awaited.is_some()) {
             Ok(permit) => permit,
-            Err(rejection) => return at_limit(shared, config, wanted, place, rejection).await,
+            Err(OverLimit { rejection, may_look: false }) => return Admission::Reject(rejection),
+            Err(over) => return at_limit(shared, config, wanted, place, over.rejection).await,
         };
         let since = Instant::now();
         let rerun_abandoned = wanted.reserve.rerun_abandoned && has_missed_renewal;

@@ -176,20 +176,22 @@ impl<St: Store> LiveLease<St> {
         self.attempt.lose_lease()
     }
 
-    /// Writes the end of the attempt once. What the store rejects for good is written without its body; in a transaction,
-    /// everything was rolled back with it.
+    /// Writes the end of the attempt once. What the store rejects for good is written without its body, and if need be
+    /// without its `Location`; in a transaction, everything was rolled back with it.
     async fn write_once(&self, settle: &Settle) -> Written {
         let Self { shared, config, lease, .. } = self;
         let (key, word) = (&lease.key, settle.word());
         self.attempt.begin_settling();
         let mut written = settle.write(&shared.store, config, lease).await;
-        if let Err(error) = &written
-            && error.kind().rejects_response()
-            && !self.is_transaction()
-            && let Some(less) = settle.without_body()
-        {
-            shared.response_rejected(key, error);
-            written = less.write(&shared.store, config, lease).await;
+        for smaller in [Settle::without_body, Settle::without_headers] {
+            if let Err(error) = &written
+                && error.kind().rejects_response()
+                && !self.is_transaction()
+                && let Some(less) = smaller(settle)
+            {
+                shared.response_rejected(key, error);
+                written = less.write(&shared.store, config, lease).await;
+            }
         }
         match written {
             Ok(Settlement::Applied) => Written::Applied,

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use http::{HeaderMap, Method, StatusCode};
 use proptest::prelude::*;
 
-use super::super::{Rerun, Reservation};
+use super::super::{ErrorKind, Rerun, Reservation};
 use super::*;
 use crate::fingerprint::Fingerprint;
 use crate::key::{IdempotencyKey, Scope, ScopeDigest};
@@ -131,4 +131,167 @@ async fn a_flood_of_scopes_leaves_nothing() {
     tokio::time::advance(30 * MINUTE).await;
     store.0.sweep(store.0.now());
     assert_eq!((store.records(), store.bytes(), store.0.room.shares.len()), (0, 0, 0));
+}
+
+// Shares
+
+fn tenant(name: &str) -> ScopeDigest {
+    ScopeDigest::of(None, &Scope::new(name))
+}
+
+fn of(scope: ScopeDigest, number: usize) -> Reserve {
+    let key = IdempotencyKey::parse(format!("order-{number}").as_bytes()).unwrap();
+    let scope_name = Scope::new(format!("{scope:?}"));
+    Reserve { scope, key: StorageKey::derive(None, "", &scope_name, &key), ..ask(0, MINUTE) }
+}
+
+async fn acquire(store: &MemoryStore, request: &Reserve) -> Lease {
+    match store.reserve(request).await.unwrap() {
+        Reservation::Acquired(lease) => lease,
+        Reservation::Found(record) => panic!("{record:?} was in the way"),
+    }
+}
+
+/// Why a new key is rejected, and when it is worth another request.
+async fn rejected(store: &MemoryStore, request: &Reserve) -> (ErrorKind, Option<Duration>) {
+    let error = store.reserve(request).await.unwrap_err();
+    (error.kind(), error.said_retry_after())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scope_above_its_share_is_rejected_until_its_next_record_expires() {
+    let store = MemoryStore::new().max_records(30);
+    let (alice, bob) = (tenant("alice"), tenant("bob"));
+    // One of them expires sooner, and a release leaves a stale place in the queue.
+    let released = acquire(&store, &of(alice, 9)).await;
+    let _ = store.release(&released).await.unwrap();
+    tokio::time::advance(10 * MINUTE).await;
+    for number in 0..3 {
+        let lease = acquire(&store, &of(alice, number)).await;
+        let retention = if number == 1 { 7 * MINUTE } else { 60 * MINUTE };
+        let _ = store.complete(&lease, &answer(10), retention).await.unwrap();
+    }
+    let next = Some(7 * MINUTE);
+    assert_eq!(rejected(&store, &of(alice, 4)).await, (ErrorKind::ScopeFull, next));
+    acquire(&store, &of(bob, 4)).await;
+    // What it has is served.
+    assert!(matches!(store.reserve(&of(alice, 0)).await.unwrap(), Reservation::Found(_)));
+
+    tokio::time::advance(7 * MINUTE - Duration::from_millis(300)).await;
+    let soon = Some(Duration::from_secs(1));
+    assert_eq!(rejected(&store, &of(alice, 4)).await, (ErrorKind::ScopeFull, soon));
+    tokio::time::advance(Duration::from_millis(300)).await;
+    acquire(&store, &of(alice, 4)).await;
+    assert_eq!(rejected(&store, &of(alice, 5)).await, (ErrorKind::ScopeFull, Some(20 * MINUTE)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_store_tells_when_its_next_record_expires() {
+    let store = MemoryStore::new().max_records(40);
+    for number in 0..40 {
+        let lease = acquire(&store, &of(ScopeDigest::UNSET, number)).await;
+        let retention = if number == 37 { 7 * MINUTE } else { 60 * MINUTE };
+        let _ = store.complete(&lease, &answer(10), retention).await.unwrap();
+    }
+    let full = rejected(&store, &of(tenant("alice"), 0)).await;
+    assert_eq!(full, (ErrorKind::Full, Some(7 * MINUTE)));
+    tokio::time::advance(7 * MINUTE).await;
+    acquire(&store, &of(tenant("alice"), 0)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_has_to_fit_into_the_share_of_its_scope() {
+    let store = MemoryStore::new().max_bytes(100 << 10);
+    let (alice, bob) = (tenant("alice"), tenant("bob"));
+    let leases = [acquire(&store, &of(alice, 0)).await, acquire(&store, &of(alice, 1)).await];
+    let _ = store.complete(&leases[0], &answer(6 << 10), MINUTE).await.unwrap();
+    let error = store.complete(&leases[1], &answer(6 << 10), MINUTE).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ScopeFull);
+    let error = store.fail(&leases[1], Some(&answer(6 << 10)), MINUTE).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ScopeFull);
+    let bob = acquire(&store, &of(bob, 0)).await;
+    assert_eq!(store.complete(&bob, &answer(6 << 10), MINUTE).await.unwrap(), Settlement::Applied);
+    // The record before has expired, and nothing has met it since.
+    tokio::time::advance(MINUTE).await;
+    let settled = store.complete(&leases[1], &answer(6 << 10), MINUTE).await.unwrap();
+    assert_eq!(settled, Settlement::Applied);
+}
+
+/// The limits have rejected every new key by then, and the operation has run.
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_gone_is_written_over_the_limits_but_its_body_is_not() {
+    let store = MemoryStore::new().max_records(10);
+    let alice = tenant("alice");
+    let brief = Reserve { retention: MINUTE, ..of(alice, 0) };
+    let lease = acquire(&store, &brief).await;
+    tokio::time::advance(MINUTE).await;
+    acquire(&store, &of(alice, 1)).await;
+    let store = store.max_bytes(10 * room::RECORD);
+    let error = store.complete(&lease, &answer(1000), MINUTE).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ScopeFull);
+    assert_eq!(store.complete(&lease, &answer(10), MINUTE).await.unwrap(), Settlement::Applied);
+    assert_eq!((store.records(), store.bytes()), (2, 2 * room::RECORD));
+    tokio::time::advance(60 * MINUTE).await;
+    store.0.sweep(store.0.now());
+    assert_eq!((store.records(), store.bytes(), store.0.room.shares.len()), (0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_that_are_not_told_apart_may_use_the_whole_store() {
+    let store = MemoryStore::new().max_records(100);
+    for number in 0..100 {
+        acquire(&store, &of(ScopeDigest::UNSET, number)).await;
+    }
+    assert_eq!(store.0.room.shares.len(), 0);
+    assert_eq!(rejected(&store, &of(ScopeDigest::UNSET, 100)).await.0, ErrorKind::Full);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_shares_are_those_that_were_set() {
+    let used = async |store: &MemoryStore, scope| {
+        let mut used = 0;
+        while store.reserve(&of(scope, used)).await.is_ok() {
+            used += 1;
+        }
+        used
+    };
+    let store = MemoryStore::new().max_records(1000);
+    assert_eq!(used(&store, tenant("alice")).await, 100);
+    assert_eq!(used(&store, ScopeDigest::ANONYMOUS).await, 10);
+    let store = MemoryStore::new().max_records(1000).scope_share(25).anonymous_share(5);
+    assert_eq!(used(&store, tenant("alice")).await, 250);
+    assert_eq!(used(&store, ScopeDigest::ANONYMOUS).await, 50);
+    for (percent, records) in [(0, 1), (100, 20), (255, 20)] {
+        let store = MemoryStore::new().max_records(20).scope_share(percent);
+        assert_eq!(used(&store, tenant("alice")).await, records);
+    }
+    let store = MemoryStore::new().max_records(usize::MAX).max_bytes(usize::MAX);
+    assert!(acquire(&store, &of(tenant("alice"), 0)).await.attempt == 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_anonymous_record_stays_ten_minutes_and_never_less_than_two_leases() {
+    let store = MemoryStore::new();
+    let lives = async |lease: Duration, keeps: bool| {
+        let request = Reserve { lease, retention: 600 * MINUTE, ..of(ScopeDigest::ANONYMOUS, 0) };
+        let acquired = acquire(&store, &request).await;
+        if keeps {
+            let _ = store.complete(&acquired, &answer(10), 600 * MINUTE).await.unwrap();
+        }
+        let start = Instant::now();
+        while store.inspect(&request.key).await.unwrap().is_some() {
+            tokio::time::advance(MINUTE).await;
+        }
+        start.elapsed()
+    };
+    for keeps in [false, true] {
+        assert_eq!(lives(MINUTE, keeps).await, 10 * MINUTE);
+        assert_eq!(lives(20 * MINUTE, keeps).await, 40 * MINUTE);
+    }
+    let _ = store.clone().anonymous_retention(30 * MINUTE);
+    assert_eq!(lives(MINUTE, true).await, 30 * MINUTE);
+    let request = Reserve { retention: 600 * MINUTE, ..of(tenant("alice"), 0) };
+    acquire(&store, &request).await;
+    tokio::time::advance(599 * MINUTE).await;
+    assert!(store.inspect(&request.key).await.unwrap().is_some());
 }
