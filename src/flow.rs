@@ -32,11 +32,12 @@ mod decide;
 mod judge;
 mod lease;
 mod limits;
+mod nested;
 mod once;
 mod settle;
 
-use admission::is_nested;
 use judge::judge;
+use nested::is_nested;
 use once::GuardedBy;
 pub(crate) use once::{Done, Ended, Failure, Run, caller, once};
 

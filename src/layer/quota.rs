@@ -24,12 +24,13 @@ impl<St: Store> IdempotencyLayer<St> {
     /// for each key of its quota, at the same rate. Above that, every request of it gets 429, and
     /// the store is not asked.
     ///
-    /// A key whose operation leaves no record, for example after a 400, is new again.
+    /// A key whose operation leaves no record is new again: after a 400, for example, and in
+    /// transaction mode after a failure.
     ///
     /// The count is in this process. Clones of the layer that are made after this call share it.
     ///
-    /// Without a [`scope`](Self::scope) function the layer does not tell callers apart, so the quota
-    /// has no effect.
+    /// Without a [`scope`](Self::scope) function the layer does not tell callers apart, so the
+    /// quota has no effect.
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore, Scope};

@@ -61,7 +61,7 @@ fn scopes_that_are_idle_are_forgotten() {
     }
     let sizes = || (keys.keys.len(), keys.looks.len(), held(&keys.waiting).until.len());
     assert_eq!(sizes(), (1000, 1000, 1000));
-    clock.advance(61 * SECOND);
+    clock.advance(90 * SECOND);
     assert!(keys.take(tenant(1)).is_ok());
     assert_eq!(sizes(), (1, 0, 0));
 }

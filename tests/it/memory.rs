@@ -176,7 +176,7 @@ async fn one_key_in_endless_use_does_not_grow_the_store() {
         let Reservation::Acquired(lease) = store.reserve(&failed).await.unwrap() else {
             panic!("a failed record should be taken over");
         };
-        let _ = store.fail(&lease, Some(&outcome(100)), HOUR).await.unwrap();
+        let _ = store.fail(&lease, Some(&outcome(1000)), HOUR).await.unwrap();
     }
     let once = store.bytes();
     let Reservation::Acquired(lease) = store.reserve(&failed).await.unwrap() else {

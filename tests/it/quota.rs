@@ -101,6 +101,28 @@ async fn an_operation_outside_of_http_counts_too<G: Given>() {
     assert!(!run("acct_2", 0).await.unwrap().is_replay);
 }
 
+/// An attempt that failed in an exhausted scope may run again, and only that.
+async fn a_retry_of_a_failed_attempt_is_run_above_the_quota<G: Given>() {
+    let (given, effects) = (G::start().await, Effects::new());
+    let server = Server::start(stage(&effects).layer(limited(given.layer().await, 1))).await;
+    by("alice", "/mended", "order-1001").send(&server).await.assert_first(500, "");
+    for _ in 0..2 {
+        is_exceeded(&by("alice", "/mended", "order-1002").send(&server).await, 60);
+    }
+    let mended = by("alice", "/mended", "order-1001").send(&server).await;
+    mended.assert_first(200, "");
+    by("alice", "/mended", "order-1001").send(&server).await.assert_replays(&mended);
+    assert_eq!(effects.count(), 2);
+}
+
+/// In transaction mode a failure is rolled back, so its key is new again.
+mod leasing {
+    use super::a_retry_of_a_failed_attempt_is_run_above_the_quota;
+    use crate::execute::over_every_store_that_leases;
+
+    over_every_store_that_leases! { a_retry_of_a_failed_attempt_is_run_above_the_quota }
+}
+
 fn memory() -> DynStore {
     DynStore::new(MemoryStore::new())
 }

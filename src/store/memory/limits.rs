@@ -51,8 +51,8 @@ impl Limits {
         }
     }
 
-    /// How long a record stays. A pending one needs twice its lease, so that an abandoned attempt is
-    /// known as such.
+    /// How long a record stays. A pending one needs twice its lease, so that an abandoned attempt
+    /// is known as such.
     pub(super) fn retention(&self, scope: ScopeDigest, lease: Duration, retention: Duration) -> Duration {
         if scope != ScopeDigest::ANONYMOUS {
             return retention;
@@ -127,8 +127,8 @@ impl MemoryStore {
         self
     }
 
-    /// Sets how much of the store [`Scope::anonymous`](crate::Scope::anonymous) may use, in percent.
-    /// Default: 1, at least 1, and at most 100. All clones share the limit.
+    /// Sets how much of the store [`Scope::anonymous`](crate::Scope::anonymous) may use, in
+    /// percent. Default: 1, at least 1, and at most 100. All clones share the limit.
     ///
     /// All callers without an identity use this share together. Raise it if most callers have none.
     #[must_use]

@@ -1,4 +1,5 @@
-//! The capacity of the memory store: how many records and bytes there are, in all and of each scope.
+//! The capacity of the memory store: how many records and bytes there are, in all and of each
+//! scope.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,8 +16,8 @@ use crate::key::ScopeDigest;
 /// [`SPARE`].
 pub(super) const RECORD: usize = 352 + SPARE;
 
-/// What a response may take that is counted already. One without its body fits, so it is stored also
-/// when the store is full.
+/// What a response may take that is counted already. One without its body fits, so it is stored
+/// when the store is full, too.
 const SPARE: usize = 224;
 
 /// What one record counts for: whose it is, until when, and how much.
@@ -34,8 +35,8 @@ impl Claim {
     }
 }
 
-/// Counts records and bytes. Relaxed ordering is enough, because the counters guard no other memory.
-/// A share is locked after a shard, and never before one.
+/// Counts records and bytes. Relaxed ordering is enough, because the counters guard no other
+/// memory. A share is locked after a shard, and never before one.
 pub(super) struct Room {
     records: AtomicUsize,
     bytes: AtomicUsize,
@@ -73,8 +74,8 @@ impl Room {
         Ok(())
     }
 
-    /// Counts the record of an operation in that has run, and whose record is gone. It is let in over
-    /// the limits, but its response has to fit.
+    /// Counts a record in whose operation has run, and which was gone. It is let in over the
+    /// limits, but its response has to fit.
     pub(super) fn admit_late(&self, new: &Claim) -> Result<(), StoreError> {
         let share = self.shares.of(new.scope);
         if new.bytes > RECORD {
