@@ -84,7 +84,7 @@ fn guarded() -> Router {
 }
 
 fn set_up(set: impl FnOnce(IdempotencyLayer<MemoryStore>) -> IdempotencyLayer<MemoryStore>) -> Router {
-    bare().layer(set(IdempotencyLayer::new(MemoryStore::new()).scope(|_| Scope::anonymous())))
+    bare().layer(set(IdempotencyLayer::new(MemoryStore::new()).scope(|_| Scope::new("bench"))))
 }
 
 fn canonical() -> Router {

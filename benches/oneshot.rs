@@ -19,7 +19,7 @@ mod support;
 use support::{bare, request};
 
 fn layer<S: Store>(store: S) -> IdempotencyLayer<S> {
-    IdempotencyLayer::new(store).scope(|_| Scope::anonymous())
+    IdempotencyLayer::new(store).scope(|_| Scope::new("bench"))
 }
 
 fn measure(
@@ -54,7 +54,8 @@ fn oneshot(criterion: &mut Criterion) {
     measure(&mut group, &runtime, "bare handler", &bare(), || request(None));
 
     // Room for every first execution of a run.
-    let memory = bare().layer(layer(MemoryStore::new().max_records(usize::MAX).max_bytes(usize::MAX)));
+    let store = MemoryStore::new().max_records(usize::MAX).max_bytes(usize::MAX);
+    let memory = bare().layer(layer(store));
     measure(&mut group, &runtime, "memory, no key", &memory, || request(None));
     measure(&mut group, &runtime, "memory, first", &memory, unique);
     measure(&mut group, &runtime, "memory, replay", &memory, || request(Some("replay")));

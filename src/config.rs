@@ -18,6 +18,7 @@ use crate::fingerprint::{Fingerprint, Fingerprinting, Fingerprints, JsonPointer,
 use crate::key::{IdempotencyKey, KeyError, Scope, ScopeDigest, StorageKey};
 use crate::outcome::Outcome;
 use crate::pack::{Of, Packing};
+use crate::quota::NewKeys;
 use crate::rejection::{OnMismatch, Rejection};
 use crate::response::{self, Kept};
 use crate::secret::SecretKey;
@@ -27,10 +28,12 @@ use crate::telemetry;
 mod holding;
 mod keys;
 mod policy;
+mod wanted;
 mod warned;
 
 use holding::Holding;
 pub use policy::{Class, InFlight, OnAbandoned, OnFailed, OnOutage, QuotaExceeded};
+pub(crate) use wanted::Wanted;
 use warned::Warned;
 
 pub(crate) type ScopeFn = dyn Fn(&Parts) -> Scope + Send + Sync;
@@ -72,6 +75,7 @@ pub(crate) struct Config {
     pub(crate) in_flight_limit: Option<Arc<Semaphore>>,
     pub(crate) quota: Option<Arc<Quota>>,
     pub(crate) holding: Holding,
+    pub(crate) new_keys: Option<Arc<NewKeys>>,
     pub(crate) retry_after: Duration,
     pub(crate) classifier: Arc<Classifier>,
     pub(crate) renderer: Arc<Renderer>,
@@ -114,6 +118,7 @@ impl Default for Config {
             in_flight_limit: None,
             quota: None,
             holding: Holding::default(),
+            new_keys: None,
             retry_after: Duration::from_secs(1),
             classifier: Arc::new(Class::of_head),
             renderer: Arc::new(Rejection::render),
@@ -122,38 +127,6 @@ impl Default for Config {
             mark_first: false,
             replay_marker: None,
             warned: Arc::default(),
-        }
-    }
-}
-
-/// An operation that somebody asks for.
-#[derive(Clone)]
-pub(crate) struct Wanted {
-    pub(crate) key: IdempotencyKey,
-    pub(crate) scope: Scope,
-    pub(crate) reserve: Reserve,
-    /// Its fingerprints under the other rules that a record may have been written under.
-    pub(crate) others: Vec<Fingerprint>,
-    /// The attempt that a layer outside makes under the same storage key.
-    pub(crate) outer: Option<Attempt>,
-    /// How many bytes it holds while it waits.
-    pub(crate) bytes: usize,
-}
-
-impl Wanted {
-    /// Whether the record is of this operation, under any of the rules.
-    pub(crate) fn is_of(&self, found: &Record) -> bool {
-        found.fingerprint == self.reserve.fingerprint || self.others.contains(&found.fingerprint)
-    }
-
-    /// Whether the record is of this operation, under another rule than the one in force; from then on that one is.
-    pub(crate) fn adopts(&mut self, found: &Record) -> bool {
-        match self.others.iter_mut().find(|other| **other == found.fingerprint) {
-            Some(other) => {
-                std::mem::swap(other, &mut self.reserve.fingerprint);
-                true
-            }
-            None => false,
         }
     }
 }
@@ -186,7 +159,7 @@ impl Config {
     /// What the layer asks of the store for any operation.
     pub(crate) fn want(&self, scope: Scope, key: IdempotencyKey, fingerprint: Fingerprint) -> Wanted {
         let reserve = self.reservation(self.storage_key(&scope, &key), &scope, fingerprint);
-        Wanted { key, scope, reserve, others: Vec::new(), outer: None, bytes: 0 }
+        Wanted { key, scope, reserve, others: Vec::new(), outer: None, bytes: 0, is_counted: false }
     }
 
     fn reservation(&self, key: StorageKey, scope: &Scope, fingerprint: Fingerprint) -> Reserve {

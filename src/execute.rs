@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::attempt::Attempt;
-use crate::config::{Class, Config};
+use crate::config::{Class, Config, Wanted};
 use crate::fingerprint::Fingerprint;
 use crate::flow::{self, Done, Ended, Failure, Run};
 use crate::key::{IdempotencyKey, Scope};
@@ -131,7 +131,7 @@ impl<St: Store> IdempotencyLayer<St> {
                 match (flow::once(&shared, config, &mut wanted, caller_gone.take(), call).await, again) {
                     (Ended::Conflict, Some(again)) => {
                         retries -= 1;
-                        wanted = again;
+                        wanted = Wanted { is_counted: true, ..again };
                     }
                     (ended, _) => break ended,
                 }

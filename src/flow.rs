@@ -33,11 +33,12 @@ mod judge;
 mod lease;
 mod limits;
 mod line;
+mod nested;
 mod once;
 mod settle;
 
-use admission::is_nested;
 use judge::judge;
+use nested::is_nested;
 use once::GuardedBy;
 pub(crate) use once::{Done, Ended, Failure, Run, caller, once};
 
@@ -92,6 +93,7 @@ where
                 (Ended::Conflict, Some(again)) => {
                     retries -= 1;
                     (inner, parts, body, wanted) = again;
+                    wanted.is_counted = true;
                 }
                 (ended, _) => return ended.into_response(&config, &protocol, request_id),
             }

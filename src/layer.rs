@@ -20,6 +20,8 @@ mod limits;
 mod operation;
 mod policies;
 mod profiles;
+#[cfg(feature = "quota")]
+mod quota;
 
 /// Makes the operations behind it safe to retry.
 ///
@@ -156,6 +158,11 @@ impl<S, St: Store> Layer<S> for IdempotencyLayer<St> {
             tracing::warn!(
                 "no scope is set: all callers share their idempotency keys, and each can replay the answers of another"
             );
+            if self.config.new_keys.is_some() {
+                tracing::warn!(
+                    "no scope is set: new_keys_per_minute has no effect, because callers are not told apart"
+                );
+            }
         }
         self.shared.store.set_timeout(self.config.store_timeout);
         Idempotency::new(inner, Arc::clone(&self.config), Arc::clone(&self.shared))

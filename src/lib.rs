@@ -137,6 +137,7 @@
 //! | `encryption` | | `EncryptionKeys`: answers encrypted at rest (XChaCha20-Poly1305) |
 //! | `compression` | | answers compressed at rest (deflate) |
 //! | `repr-digest` | | `Keep::Digest`: a digest in place of a body (RFC 9530) |
+//! | `quota` | | `IdempotencyLayer::new_keys_per_minute`: a quota of new keys for each scope |
 //! | `client` | | keys on outgoing requests, safe repeats, operations that survive a restart: see `client` |
 //! | `client-reqwest` | | the same as a middleware of reqwest-middleware |
 //! | `conformance` | | the store contract as runnable checks |
@@ -172,6 +173,11 @@ mod mutex;
 mod operate;
 mod outcome;
 mod pack;
+#[cfg(feature = "quota")]
+mod quota;
+#[cfg(not(feature = "quota"))]
+#[path = "quota/off.rs"]
+mod quota;
 mod rejection;
 mod renewals;
 mod response;

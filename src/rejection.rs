@@ -95,7 +95,8 @@ pub enum Rejection {
         /// When to ask again.
         retry_after: Duration,
     },
-    /// The scope of the request has used up its quota.
+    /// The scope of the request has used up its quota: that of new keys, one of the application's,
+    /// or its share of the store.
     QuotaExceeded {
         /// When to ask again.
         retry_after: Duration,

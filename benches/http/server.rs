@@ -70,7 +70,8 @@ pub(crate) fn serve(stack: &str) {
             "bare" => bare,
             "from_fn" => bare.layer(from_fn(|request, next: Next| next.run(request))),
             "nothing" => bare.layer(layer(Nothing)),
-            "memory" => bare.layer(layer(MemoryStore::new())),
+            // All of the load is one scope.
+            "memory" => bare.layer(layer(MemoryStore::new().scope_share(100))),
             #[cfg(feature = "redis")]
             url => bare.layer(layer(tower_idempotency::RedisStore::open(url).unwrap())),
             #[cfg(not(feature = "redis"))]
@@ -117,5 +118,5 @@ impl Store for Nothing {
 }
 
 fn layer<S: Store>(store: S) -> IdempotencyLayer<S> {
-    IdempotencyLayer::new(store).scope(|_| Scope::anonymous())
+    IdempotencyLayer::new(store).scope(|_| Scope::new("bench"))
 }

@@ -42,7 +42,11 @@ async fn main() -> ExitCode {
 
 async fn serve(args: &Args) -> Result<(), Problem> {
     match &args.store {
-        StoreChoice::Memory => server::serve(MemoryStore::new(), args.ledger()?, args).await,
+        StoreChoice::Memory => {
+            // A load generator is one scope, and has a tenth of it.
+            let store = MemoryStore::new().max_records(10_000_000).max_bytes(5 << 30);
+            server::serve(store, args.ledger()?, args).await
+        }
         StoreChoice::Redis(url) => stores::redis::serve(url, args).await,
         StoreChoice::Postgres(url) => stores::postgres::serve(url, args).await,
         StoreChoice::PostgresTx(url) => stores::postgres::serve_in_transaction(url, args).await,

@@ -68,11 +68,28 @@ pub enum OnOutage {
     OpenRiskingDoubleEffects,
 }
 
-/// What a quota answers that is used up: see [`IdempotencyLayer::quota`](crate::IdempotencyLayer::quota).
+/// What a quota says that is used up: see [`IdempotencyLayer::quota`](crate::IdempotencyLayer::quota).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct QuotaExceeded {
     /// What `Retry-After` says, in whole seconds.
     pub retry_after: Duration,
+    pub(crate) may_look: bool,
+}
+
+impl QuotaExceeded {
+    /// The store is asked once whether the request has its response already, and only a new key is
+    /// rejected.
+    pub fn new(retry_after: Duration) -> Self {
+        Self { retry_after, may_look: true }
+    }
+
+    /// Rejects the request without a look into the store, also if it is a retry that could be
+    /// replayed. Use it for a scope that sends far more than its quota, because each look is a query.
+    #[must_use]
+    pub fn without_look(self) -> Self {
+        Self { may_look: false, ..self }
+    }
 }
 
 /// What a response means for the key. The guide [`statuses`](crate::guide::statuses) has every status,

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::beat::missed_beat;
 use super::decide::decide;
-use super::limits::Permit;
+use super::limits::{Looked, Permit, exhausted, look};
 use crate::attempt::Attempt;
 use crate::config::{Config, Wanted};
 use crate::outcome::Outcome;
@@ -42,25 +42,12 @@ pub(super) struct Reserved {
     pub(super) permit: Permit,
 }
 
-/// Whether a layer outside guards the operation already, in the same store. It is then a part of that attempt, and ends
-/// with it.
-pub(super) async fn is_nested<St: Store>(shared: &Shared<St>, config: &Config, wanted: &Wanted) -> bool {
-    let Some(outer) = &wanted.outer else {
-        return false;
-    };
-    if outer.is_of_layer(&shared.id) {
-        return true;
-    }
-    let inspected = within(config.store_timeout, shared.store.inspect(&wanted.reserve.key)).await;
-    matches!(inspected, Ok(Some(record)) if outer.is_of(&record))
-}
-
 /// Asks the store. A request that does so for a line tells the others in it what is no longer in flight.
 pub(super) async fn reserve<St: Store>(
     shared: &Shared<St>,
     config: &Config,
     wanted: &mut Wanted,
-    place: Option<&mut Place>,
+    mut place: Option<&mut Place>,
     has_missed_renewal: bool,
 ) -> Admission {
     let awaited = place.as_ref().and_then(|place| place.awaited());
@@ -71,9 +58,20 @@ pub(super) async fn reserve<St: Store>(
     }
     let key = wanted.reserve.key;
     loop {
+        if let Some(over) = exhausted(config, wanted, awaited.is_some()) {
+            match look(shared, config, wanted, place.as_deref_mut(), &over).await {
+                Looked::Told(admission) => return admission,
+                // It is not a new key.
+                Looked::MayRerun => {}
+                Looked::Nothing => return Admission::Reject(over.rejection),
+            }
+        }
         let permit = match Permit::take(config, &wanted.scope) {
             Ok(permit) => permit,
-            Err(rejection) => return at_limit(shared, config, wanted, place, rejection).await,
+            Err(over) => match look(shared, config, wanted, place, &over).await {
+                Looked::Told(admission) => return admission,
+                Looked::MayRerun | Looked::Nothing => return Admission::Reject(over.rejection),
+            },
         };
         let since = Instant::now();
         let rerun_abandoned = wanted.reserve.rerun_abandoned && has_missed_renewal;
@@ -135,39 +133,18 @@ fn looks_abandoned(record: &Record) -> bool {
     matches!(record.state, State::Pending { abandoned: true })
 }
 
-/// Looks whether the request has its response already, because a replay needs no capacity.
-async fn at_limit<St: Store>(
-    shared: &Shared<St>,
-    config: &Config,
-    wanted: &mut Wanted,
-    place: Option<&mut Place>,
-    rejection: Rejection,
-) -> Admission {
-    let key = wanted.reserve.key;
-    let inspected = within(config.store_timeout, shared.store.inspect(&key)).await;
-    match inspected.and_then(|found| found.map(|record| read(record, wanted, config)).transpose()) {
-        Ok(Some(record)) => {
-            wanted.adopts(&record);
-            if record.yields_to(&wanted.reserve) {
-                return Admission::Reject(rejection);
-            }
-            told(record, wanted, config, place)
-        }
-        Ok(None) => Admission::Reject(rejection),
-        Err(error) => {
-            shared.store_failed("inspect", &key, &error);
-            Admission::Reject(rejection)
-        }
-    }
-}
-
 /// The record with its response made readable. That of another operation is rejected, whatever can be read of it.
-fn read(record: Record, wanted: &Wanted, config: &Config) -> Result<Record, StoreError> {
+pub(super) fn read(record: Record, wanted: &Wanted, config: &Config) -> Result<Record, StoreError> {
     if wanted.is_of(&record) { config.unpack(&wanted.reserve.key, record) } else { Ok(record) }
 }
 
 /// Tells the others in the line about the record, and says what it means.
-fn told(record: Record, wanted: &mut Wanted, config: &Config, place: Option<&mut Place>) -> Admission {
+pub(super) fn told(
+    record: Record,
+    wanted: &mut Wanted,
+    config: &Config,
+    place: Option<&mut Place>,
+) -> Admission {
     let Some(place) = place else {
         return found(record, wanted, config);
     };

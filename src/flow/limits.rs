@@ -2,9 +2,13 @@
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::config::{Config, QuotaGuard};
+use super::admission::{Admission, read, told};
+use crate::config::{Config, QuotaGuard, Wanted};
 use crate::key::Scope;
 use crate::rejection::Rejection;
+use crate::shared::{Shared, within};
+use crate::store::{Lease, Store};
+use crate::waiting::Place;
 
 #[derive(Debug)]
 /// Held from before the reservation until the record is settled, or an operation without one has ended.
@@ -13,18 +17,89 @@ pub(super) struct Permit {
     _quota: Option<QuotaGuard>,
 }
 
+/// Why an operation may not begin now.
+pub(super) struct OverLimit {
+    pub(super) rejection: Rejection,
+    /// Whether the store may be asked for a response that the request has already.
+    pub(super) may_look: bool,
+}
+
 impl Permit {
-    pub(super) fn take(config: &Config, scope: &Scope) -> Result<Self, Rejection> {
+    pub(super) fn take(config: &Config, scope: &Scope) -> Result<Self, OverLimit> {
         let in_flight = match &config.in_flight_limit {
             None => None,
             Some(limit) => match limit.clone().try_acquire_owned() {
                 Ok(permit) => Some(permit),
-                Err(_) => return Err(Rejection::TooManyInFlight { retry_after: config.retry_after }),
+                Err(_) => {
+                    let rejection = Rejection::TooManyInFlight { retry_after: config.retry_after };
+                    return Err(OverLimit { rejection, may_look: true });
+                }
             },
         };
         let quota = config.quota.as_ref().map(|quota| quota(scope)).transpose();
-        let quota =
-            quota.map_err(|exceeded| Rejection::QuotaExceeded { retry_after: exceeded.retry_after })?;
+        let quota = quota.map_err(|exceeded| OverLimit {
+            rejection: Rejection::QuotaExceeded { retry_after: exceeded.retry_after },
+            may_look: exceeded.may_look,
+        })?;
         Ok(Self { _in_flight: in_flight, _quota: quota })
+    }
+}
+
+/// Whether the scope is known to have no new key left. A request that `is_waiting` has been looked up
+/// before, and is not limited in that.
+pub(super) fn exhausted(config: &Config, wanted: &Wanted, is_waiting: bool) -> Option<OverLimit> {
+    let scope = wanted.reserve.scope;
+    let keys = config.new_keys.as_ref().filter(|_| !wanted.is_counted)?;
+    let rejection = Rejection::QuotaExceeded { retry_after: keys.wait(scope)? };
+    Some(OverLimit { rejection, may_look: is_waiting || keys.may_look(scope) })
+}
+
+/// What a look into the store tells of a request above a limit.
+pub(super) enum Looked {
+    /// It takes no capacity: it has its response already, or is rejected for another reason.
+    Told(Admission),
+    /// The key is that of an attempt that failed or was cut off.
+    MayRerun,
+    Nothing,
+}
+
+/// Looks whether the request has its response already, because a replay needs no capacity.
+pub(super) async fn look<St: Store>(
+    shared: &Shared<St>,
+    config: &Config,
+    wanted: &mut Wanted,
+    place: Option<&mut Place>,
+    over: &OverLimit,
+) -> Looked {
+    if !over.may_look {
+        return Looked::Nothing;
+    }
+    let key = wanted.reserve.key;
+    let inspected = within(config.store_timeout, shared.store.inspect(&key)).await;
+    match inspected.and_then(|found| found.map(|record| read(record, wanted, config)).transpose()) {
+        Ok(Some(record)) => {
+            wanted.adopts(&record);
+            if record.yields_to(&wanted.reserve) {
+                return Looked::MayRerun;
+            }
+            Looked::Told(told(record, wanted, config, place))
+        }
+        Ok(None) => Looked::Nothing,
+        Err(error) => {
+            shared.store_failed("inspect", &key, &error);
+            Looked::Nothing
+        }
+    }
+}
+
+/// Counts a key that is new, once for each request.
+pub(super) fn count_key(config: &Config, wanted: &Wanted, lease: &Lease) -> Result<(), Rejection> {
+    let is_new = lease.attempt == 1 && lease.previous.is_none() && !wanted.is_counted;
+    match &config.new_keys {
+        Some(keys) if is_new => {
+            let taken = keys.take(lease.scope);
+            taken.map_err(|retry_after| Rejection::QuotaExceeded { retry_after })
+        }
+        _ => Ok(()),
     }
 }

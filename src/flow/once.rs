@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::admission::Admission;
 use super::lease::HeldLease;
+use super::limits::count_key;
 use super::line::admit;
 use super::settle::{Settle, Settled};
 use crate::attempt::Attempt;
@@ -140,6 +141,11 @@ where
         }
     };
 
+    if let Err(rejection) = count_key(config, wanted, &reserved.lease) {
+        let attempt = Attempt::new(key, &reserved.lease, &shared.id, None);
+        HeldLease::new(shared, config, attempt, reserved).settle(Settle::Release).await;
+        return Ended::Refused(rejection);
+    }
     telemetry::request("executed");
     let attempt = begin(key, &reserved.lease, &shared.id, config);
     let lease = HeldLease::new(shared, config, attempt.clone(), reserved);

@@ -56,12 +56,23 @@ impl Settle {
         }
     }
 
-    /// The same end of the attempt with as little of its response as a record needs; `None` if it has none.
+    /// The same end of the attempt with the status and the `Location` of its response only; `None`
+    /// if it has no response.
     pub(super) fn without_body(&self) -> Option<Self> {
+        self.with_headers(|outcome| {
+            let location = outcome.headers.get(header::LOCATION);
+            location.map(|value| (header::LOCATION, value.clone())).into_iter().collect()
+        })
+    }
+
+    /// The same end of the attempt with the status only: a `Location` may be long.
+    pub(super) fn without_headers(&self) -> Option<Self> {
+        self.with_headers(|_| HeaderMap::new())
+    }
+
+    fn with_headers(&self, headers: impl Fn(&Outcome) -> HeaderMap) -> Option<Self> {
         let bare = |outcome: &Outcome| {
-            let mut headers = HeaderMap::new();
-            headers
-                .extend(outcome.headers.get(header::LOCATION).map(|value| (header::LOCATION, value.clone())));
+            let headers = headers(outcome);
             let body = KeptBody::NotRetained(NotRetained::Rejected);
             Outcome { status: outcome.status, headers, request_id: None, body }
         };

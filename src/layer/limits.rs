@@ -35,10 +35,16 @@ impl<St: Store> IdempotencyLayer<St> {
     /// Asks a quota before an operation begins, with the scope of its request. Default: none.
     ///
     /// What the quota gives is held until the record is settled, and then dropped: a count of what one tenant has in flight is a
-    /// guard that counts down. What it refuses is answered with 429 and `Retry-After`
-    /// ([`Rejection::QuotaExceeded`](crate::Rejection)), unless the request has its answer already: that takes no room.
-    /// The quota is asked before the store is, so also for requests that turn out to be repeats, and by one that waits
-    /// each time it looks again.
+    /// guard that counts down. What it rejects gets 429 and `Retry-After`
+    /// ([`Rejection::QuotaExceeded`](crate::Rejection)).
+    ///
+    /// The quota is asked before the store is, so also for requests that turn out to be retries, and by one that waits
+    /// each time it looks again. A rejected request is looked up in the store once: if it has its
+    /// response already it gets that, because a replay takes no capacity. So a scope above its quota
+    /// still costs one query for each request. Bound that by
+    /// [`QuotaExceeded::without_look`](crate::QuotaExceeded::without_look).
+    ///
+    /// A quota for new keys alone is `new_keys_per_minute` (feature `quota`), which bounds these looks itself.
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
@@ -62,7 +68,7 @@ impl<St: Store> IdempotencyLayer<St> {
     ///     let mut running = tenants.lock().unwrap();
     ///     let running = running.entry(scope.clone()).or_insert(0);
     ///     if *running == 8 {
-    ///         return Err(QuotaExceeded { retry_after: Duration::from_secs(1) });
+    ///         return Err(QuotaExceeded::new(Duration::from_secs(1)));
     ///     }
     ///     *running += 1;
     ///     Ok(Running(scope.clone(), Arc::clone(&tenants)))

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::record::{self, Stored};
 use super::{Lease, State};
-use crate::key::{IdempotencyKey, Scope, StorageKey};
+use crate::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
 
 /// More is not made up for a body that is kept elsewhere.
 const MOST: usize = 1 << 16;
@@ -18,6 +18,7 @@ pub fn record_written_again(frame: &[u8]) -> Option<Vec<u8>> {
     let key = IdempotencyKey::parse(b"key").unwrap();
     let lease = Lease {
         key: StorageKey::derive(None, "", &Scope::anonymous(), &key),
+        scope: ScopeDigest::UNSET,
         token: record.token,
         fingerprint: record.fingerprint,
         attempt: record.attempt,

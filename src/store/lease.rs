@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::{OpenTransaction, Record, Reserve, State};
 use crate::fingerprint::Fingerprint;
-use crate::key::StorageKey;
+use crate::key::{ScopeDigest, StorageKey};
 use crate::outcome::{KeptBody, NotRetained, Outcome};
 
 /// The right to settle one attempt.
@@ -14,6 +14,8 @@ use crate::outcome::{KeptBody, NotRetained, Outcome};
 pub struct Lease {
     /// The name of the record.
     pub key: StorageKey,
+    /// See [`Reserve::scope`].
+    pub scope: ScopeDigest,
     /// What tells this attempt from every other one for the key.
     pub token: Token,
     /// The request that the key stands for.
@@ -37,6 +39,7 @@ impl Lease {
     pub fn first(request: &Reserve, token: Token) -> Self {
         Self {
             key: request.key,
+            scope: request.scope,
             token,
             fingerprint: request.fingerprint,
             attempt: 1,

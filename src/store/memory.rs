@@ -1,5 +1,7 @@
 //! The store for one process: sharded, expiring, bounded, and never forgetting a live record.
 //!
+//! Each scope has a share of it, so that one caller does not lock the others out.
+//!
 //! Its clock is tokio's monotonic clock, so that tests may pause it. Expired records are taken away as requests come
 //! in; nothing runs in the background.
 
@@ -19,15 +21,20 @@ use crate::outcome::Outcome;
 mod hash;
 #[cfg(all(test, idempotency_loom))]
 mod interleavings;
+mod limits;
 mod room;
 mod shard;
+mod share;
 #[cfg(not(all(test, idempotency_loom)))]
 mod sync;
+#[cfg(test)]
+mod tests;
 mod transitions;
 
 use hash::Secret;
 #[cfg(all(test, idempotency_loom))]
 use interleavings::sync;
+use limits::Limits;
 use room::Room;
 use shard::{Kept, Shard, frame};
 use sync::{AtomicU64, Mutex, MutexGuard};
@@ -35,7 +42,24 @@ use sync::{AtomicU64, Mutex, MutexGuard};
 /// Keeps records in the memory of this process. A clone is the same store.
 ///
 /// Records do not survive a restart and are not seen by other processes: for more than one process, take a store
-/// that they share. When full of live records it refuses new keys (503) and forgets none.
+/// that they share. When full of live records it rejects new keys and evicts none.
+///
+/// # Limits
+///
+/// | limit | default | a new key above it |
+/// |---|---|---|
+/// | [`max_records`](Self::max_records) and [`max_bytes`](Self::max_bytes) | 1,000,000 and 512 MiB | 503 |
+/// | [`scope_share`](Self::scope_share) of them | 10 % | 429 |
+/// | [`anonymous_share`](Self::anonymous_share) of them | 1 % | 429 |
+///
+/// `Retry-After` says when the next record of the store, or of the scope, expires. A response above a
+/// limit is stored without its body.
+///
+/// Records of [`Scope::anonymous`](crate::Scope::anonymous) stay for at most
+/// [10 minutes](Self::anonymous_retention).
+///
+/// A layer without a [`scope`](crate::IdempotencyLayer::scope) function does not tell its callers
+/// apart. They have no share, and may use the whole store.
 ///
 /// ```
 /// use tower_idempotency::{IdempotencyLayer, MemoryStore};
@@ -55,11 +79,6 @@ struct Inner {
 }
 
 impl MemoryStore {
-    /// The default of [`max_records`](Self::max_records).
-    pub const MAX_RECORDS: usize = 1_000_000;
-    /// The default of [`max_bytes`](Self::max_bytes): 512 MiB.
-    pub const MAX_BYTES: usize = 512 << 20;
-
     /// An empty store with the default limits.
     pub fn new() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
@@ -68,28 +87,11 @@ impl MemoryStore {
         Self(Arc::new(Inner {
             shards: (0..shards).map(|_| Mutex::new(Shard::new(secret))).collect(),
             secret,
-            room: Room::new(Self::MAX_RECORDS, Self::MAX_BYTES),
+            room: Room::new(shards, secret, Limits::new(Self::MAX_RECORDS, Self::MAX_BYTES)),
             id: STORES.fetch_add(1, Ordering::Relaxed),
             tokens: AtomicU64::new(1),
             start: Instant::now(),
         }))
-    }
-
-    /// Sets how many live records it takes before it refuses new keys. Default: 1,000,000.
-    /// It holds for every clone.
-    #[must_use]
-    pub fn max_records(self, records: usize) -> Self {
-        self.0.room.set_max_records(records);
-        self
-    }
-
-    /// Sets how many bytes, records and answers together, it takes before it refuses new keys. Default: 512 MiB.
-    ///
-    /// Answers of operations that run already are always kept, so the store may exceed this by what is in flight. It holds for every clone.
-    #[must_use]
-    pub fn max_bytes(self, bytes: usize) -> Self {
-        self.0.room.set_max_bytes(bytes);
-        self
     }
 
     /// How many records it holds, expired ones that nobody has met yet included.
@@ -97,7 +99,8 @@ impl MemoryStore {
         self.0.room.records()
     }
 
-    /// How many bytes those records take, by the store's own estimate.
+    /// How many bytes those records take, by the store's own estimate: 576 for a record, which includes
+    /// the first 224 of its response.
     pub fn bytes(&self) -> usize {
         self.0.room.bytes()
     }
@@ -140,17 +143,22 @@ impl Inner {
         Token::new((u128::from(self.id) << 64 | u128::from(number)).to_be_bytes())
     }
 
-    /// Takes expired records out of every shard: the last resort before refusing a new key.
+    /// Takes expired records out of every shard: the last resort before a rejection.
     fn sweep(&self, now: Duration) {
         for shard in &self.shards {
             hold(shard).sweep(now, usize::MAX, &self.room);
         }
     }
+
+    /// When the next record of the store expires.
+    fn next_expiry(&self) -> Option<Duration> {
+        self.shards.iter().filter_map(|shard| hold(shard).next_expiry()).min()
+    }
 }
 
-fn hold(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing under the lock panics but a failed allocation, and the records are whole between statements.
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Tells the stores of this process apart, so that no two have a token in common.
@@ -168,7 +176,7 @@ impl Store for MemoryStore {
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
         let kept = Kept::Success(frame(outcome));
-        Ok(self.0.keep(lease, kept, retention))
+        self.0.keep(lease, &kept, retention)
     }
 
     async fn fail(
@@ -178,15 +186,15 @@ impl Store for MemoryStore {
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
         let kept = Kept::Failed(outcome.map(frame));
-        Ok(self.0.keep(lease, kept, retention))
+        self.0.keep(lease, &kept, retention)
     }
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
-        Ok(self.0.release(lease))
+        self.0.release(lease)
     }
 
     async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
-        Ok(self.0.renew(lease))
+        self.0.renew(lease)
     }
 
     async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {

@@ -18,7 +18,11 @@
 //!    A `release` deletes the record of a first attempt only. For a later attempt it puts back the record that the
 //!    attempt took over ([`Lease::put_back`]), because an earlier attempt may have had an effect.
 //! 3. Time goes in as durations. The store judges by its own clock when a lease has lapsed or a record has expired.
-//! 4. A live record is never evicted. A store that is full refuses new keys with [`ErrorKind::Full`].
+//! 4. A live record is never evicted. A store that is full rejects new keys with
+//!    [`ErrorKind::Full`].
+//!
+//!    A store with a limit gives each [scope](Reserve::scope) a share of it, and rejects a new key
+//!    above the share with [`ErrorKind::ScopeFull`], so that one caller does not lock the others out.
 //! 5. A record that cannot be read is an error ([`ErrorKind::Corrupt`]), never an absent record.
 //!
 //! A store in transaction mode holds an [`OpenTransaction`] in the lease instead of a pending record, and commits it in

@@ -9,7 +9,7 @@ const ROWS: [&[&str]; 10] = [
     &["digest", "frame", "guide", "headers", "mutex", "secret", "task"],
     &["key", "fingerprint", "outcome"],
     &["store"],
-    &["lapsed", "pack", "renewals", "running", "telemetry", "waiting"],
+    &["lapsed", "pack", "quota", "renewals", "running", "telemetry", "waiting"],
     &["attempt", "body", "config", "grpc", "rejection", "response", "shared", "verdict"],
     &["flow"],
     &["future", "service"],

@@ -44,6 +44,14 @@ mod postgres_faults;
 mod postgres_locks;
 #[cfg(all(feature = "postgres", feature = "conformance"))]
 mod postgres_table;
+#[cfg(all(
+    feature = "quota",
+    feature = "redis",
+    feature = "postgres",
+    feature = "sqlite",
+    feature = "conformance"
+))]
+mod quota;
 #[cfg(all(feature = "redis", feature = "conformance"))]
 mod redis;
 #[cfg(all(feature = "redis", feature = "conformance"))]
@@ -84,6 +92,7 @@ mod schedules;
 ))]
 mod secrecy;
 mod settings;
+mod shares;
 #[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]
 mod sql;
 #[cfg(all(feature = "sqlite", feature = "conformance"))]

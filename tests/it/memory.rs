@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tower_idempotency::store::{
     ErrorKind, Lease, MemoryStore, Record, Rerun, Reservation, Reserve, Seen, Settlement, State, Store,
 };
-use tower_idempotency::{Fingerprint, IdempotencyKey, KeptBody, Outcome, Scope, StorageKey};
+use tower_idempotency::{Fingerprint, IdempotencyKey, KeptBody, NotRetained, Outcome, Scope, StorageKey};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -94,7 +94,12 @@ async fn the_bound_in_bytes_is_exact() {
         store.bytes()
     };
     let outcome = outcome(5000);
-    let answer = outcome.encode().len();
+    let answer = {
+        let store = MemoryStore::new();
+        complete(&store, &acquire(&store, 0).await, &outcome, HOUR).await;
+        store.bytes() - record
+    };
+    assert!((5000..=outcome.encode().len()).contains(&(answer + 224)), "{answer}");
 
     for (spare, fits) in [(0, true), (1, true), (-1, false)] {
         let store = MemoryStore::new();
@@ -111,16 +116,47 @@ async fn the_bound_in_bytes_is_exact() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_is_kept_even_if_it_takes_the_store_over_its_bound() {
-    let store = MemoryStore::new().max_bytes(4096);
+async fn a_response_that_does_not_fit_is_rejected_and_one_without_its_body_is_not() {
+    let store = MemoryStore::new();
+    let record = {
+        acquire(&store, 0).await;
+        store.bytes()
+    };
+    let store = MemoryStore::new().max_bytes(record);
     let lease = acquire(&store, 0).await;
-    let large = outcome(1 << 20);
-    complete(&store, &lease, &large, HOUR).await;
-    assert_success(&find(&store, 0).await, &large);
+    for large in [outcome(1 << 20), outcome(300)] {
+        let rejected = store.complete(&lease, &large, HOUR).await;
+        assert_eq!(rejected.unwrap_err().kind(), ErrorKind::Full);
+        let rejected = store.fail(&lease, Some(&large), HOUR).await;
+        assert_eq!(rejected.unwrap_err().kind(), ErrorKind::Full);
+        assert!(matches!(find(&store, 0).await.state, State::Pending { abandoned: false }));
+    }
+    let bare = Outcome { body: KeptBody::NotRetained(NotRetained::Rejected), ..outcome(0) };
+    complete(&store, &lease, &bare, HOUR).await;
+    assert_success(&find(&store, 0).await, &bare);
     assert_full(&store, 1).await;
 
     tokio::time::advance(HOUR).await;
     acquire(&store, 1).await;
+}
+
+/// Each of many attempts that run at once may still store a response.
+#[tokio::test(start_paused = true)]
+async fn what_is_in_flight_does_not_take_the_store_above_its_limit() {
+    const MOST: usize = 16 << 20;
+    let store = MemoryStore::new().max_bytes(MOST);
+    let mut whole = 0;
+    for lease in acquire_all(&store, 0..512).await {
+        match store.complete(&lease, &outcome(1 << 20), HOUR).await {
+            Ok(settlement) => {
+                assert_eq!(settlement, Settlement::Applied);
+                whole += 1;
+            }
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Full),
+        }
+        assert!(store.bytes() <= MOST, "{}", store.bytes());
+    }
+    assert_eq!(whole, 15, "512 records take some of it");
 }
 
 #[tokio::test(start_paused = true)]
@@ -140,7 +176,7 @@ async fn one_key_in_endless_use_does_not_grow_the_store() {
         let Reservation::Acquired(lease) = store.reserve(&failed).await.unwrap() else {
             panic!("a failed record should be taken over");
         };
-        let _ = store.fail(&lease, Some(&outcome(100)), HOUR).await.unwrap();
+        let _ = store.fail(&lease, Some(&outcome(1000)), HOUR).await.unwrap();
     }
     let once = store.bytes();
     let Reservation::Acquired(lease) = store.reserve(&failed).await.unwrap() else {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::{
     Lease, Previous, Record, Rerun, Reservation, Reserve, Settlement, State, Store, StoreError,
 };
-use super::given::{answer, fingerprint, fresh_key, large_answer};
+use super::given::{answer, fingerprint, fresh_key, large_answer, scope};
 use super::told::{Told, Write};
 use crate::outcome::Outcome;
 
@@ -28,7 +28,7 @@ impl<'a, S: Store> Contender<'a, S> {
     pub(super) fn new(store: &'a S, unit: Duration) -> Self {
         let request = Reserve {
             key: fresh_key(),
-            scope: crate::key::ScopeDigest::UNSET,
+            scope: scope(),
             fingerprint: fingerprint("an operation"),
             lease: unit.mul_f64(20.0),
             retention: unit.mul_f64(40.0),

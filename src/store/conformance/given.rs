@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::super::{Lease, Token};
 use crate::fingerprint::Fingerprint;
-use crate::key::{IdempotencyKey, Scope, StorageKey};
+use crate::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
 use crate::outcome::{KeptBody, Outcome};
 
 /// An answer with a text for its body.
@@ -40,6 +40,11 @@ pub(super) fn fresh_key() -> StorageKey {
     let [a, b] = [(); 2].map(|()| RandomState::new().hash_one(0));
     let key = IdempotencyKey::parse(format!("{a:016x}{b:016x}").as_bytes());
     StorageKey::derive(None, "conformance", &Scope::anonymous(), &key.expect("hexadecimal digits are a key"))
+}
+
+/// A scope that a store with limits gives a share.
+pub(super) fn scope() -> ScopeDigest {
+    ScopeDigest::of(None, &Scope::new("conformance"))
 }
 
 pub(super) fn fingerprint(body: &str) -> Fingerprint {

@@ -11,10 +11,11 @@ use super::Inner;
 use super::shard::Kept;
 
 mod given;
+mod shares;
 pub(super) mod sync;
 mod threads;
 
-use given::{answer, answers, ask, in_two_shards, many_asks, store, without_body};
+use given::{answer, answers, ask, counted, in_two_shards, many_asks, store, without_body};
 use threads::{acquire, await_the_end, explore, found, spawn, winner_and_loser};
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -39,7 +40,7 @@ fn of_two_contenders_one_takes_over_a_failed_record() {
     explore(move || {
         let store = store(1, 10);
         let first = acquire(&store, &ask);
-        assert_eq!(store.keep(&first, Kept::Failed(Some(answer())), HOUR), Settlement::Applied);
+        assert_eq!(store.keep(&first, &Kept::Failed(Some(answer())), HOUR).unwrap(), Settlement::Applied);
         let other = spawn(&store, &ask, |store, ask| store.reserve(ask).unwrap());
         let mine = store.reserve(&ask).unwrap();
         let (lease, found) = winner_and_loser(mine, other.join().unwrap());
@@ -67,7 +68,7 @@ fn completed_under_waiters(waiters: usize) -> impl Fn() + Sync + Send + 'static 
         let store = store(1, 10);
         let lease = acquire(&store, &ask);
         let waiters: Vec<_> = (0..waiters).map(|_| spawn(&store, &ask, await_the_end)).collect();
-        assert_eq!(store.keep(&lease, Kept::Success(answer()), HOUR), Settlement::Applied);
+        assert_eq!(store.keep(&lease, &Kept::Success(answer()), HOUR).unwrap(), Settlement::Applied);
         for waiter in waiters {
             let found = found(waiter.join().unwrap());
             assert!(matches!(found.state, State::Success(_)));
@@ -82,7 +83,7 @@ fn a_waiter_hears_of_a_released_record() {
         let store = store(1, 10);
         let lease = acquire(&store, &ask);
         let waiter = spawn(&store, &ask, await_the_end);
-        assert_eq!(store.release(&lease), Settlement::Applied);
+        assert_eq!(store.release(&lease).unwrap(), Settlement::Applied);
         let Reservation::Acquired(next) = waiter.join().unwrap() else {
             panic!("the key was free");
         };
@@ -98,10 +99,10 @@ fn a_waiter_hears_of_a_record_that_was_put_back() {
     explore(move || {
         let store = store(1, 10);
         let first = acquire(&store, &ask);
-        assert_eq!(store.keep(&first, Kept::Failed(Some(answer())), HOUR), Settlement::Applied);
+        assert_eq!(store.keep(&first, &Kept::Failed(Some(answer())), HOUR).unwrap(), Settlement::Applied);
         let second = acquire(&store, &ask);
         let waiter = spawn(&store, &ask, await_the_end);
-        assert_eq!(store.release(&second), Settlement::Applied);
+        assert_eq!(store.release(&second).unwrap(), Settlement::Applied);
         let Reservation::Acquired(third) = waiter.join().unwrap() else {
             panic!("the failed record was there");
         };
@@ -118,12 +119,13 @@ fn a_late_settling_write_and_a_put_back_exclude_each_other() {
         let store = store(1, 10);
         let late = acquire(&store, &lapsed);
         let next = acquire(&store, &ask);
-        let owner = spawn(&store, &late, |store, late| store.keep(late, Kept::Success(answer()), HOUR));
-        assert_eq!(store.release(&next), Settlement::Applied);
+        let owner =
+            spawn(&store, &late, |store, late| store.keep(late, &Kept::Success(answer()), HOUR).unwrap());
+        assert_eq!(store.release(&next).unwrap(), Settlement::Applied);
         let (settlement, bytes) = (owner.join().unwrap(), answers(&store));
         match (settlement, store.reserve(&ask).unwrap()) {
             (Settlement::Applied, Reservation::Found(Record { state: State::Success(_), token, .. })) => {
-                assert_eq!((token, bytes), (late.token, answer().len()));
+                assert_eq!((token, bytes), (late.token, counted(&answer())));
             }
             (Settlement::LeaseLost, Reservation::Acquired(third)) => {
                 assert_eq!((third.attempt, third.replaces), (3, Some(late.token)));
@@ -161,12 +163,13 @@ fn a_late_settling_write_and_a_take_over_exclude_each_other() {
     explore(move || {
         let store = store(1, 10);
         let late = acquire(&store, &lapsed);
-        let owner = spawn(&store, &late, |store, late| store.keep(late, Kept::Success(answer()), HOUR));
+        let owner =
+            spawn(&store, &late, |store, late| store.keep(late, &Kept::Success(answer()), HOUR).unwrap());
         let reservation = store.reserve(&ask).unwrap();
         match (owner.join().unwrap(), reservation) {
             (Settlement::Applied, Reservation::Found(Record { state: State::Success(_), token, .. })) => {
                 assert_eq!(token, late.token);
-                assert_eq!(answers(&store), answer().len());
+                assert_eq!(answers(&store), counted(&answer()));
             }
             (Settlement::LeaseLost, Reservation::Acquired(next)) => {
                 assert_eq!((next.attempt, next.previous), (2, Some(Previous::Abandoned)));
@@ -184,7 +187,7 @@ fn a_late_heartbeat_and_a_take_over_exclude_each_other() {
     explore(move || {
         let store = store(1, 10);
         let late = Lease { lease: HOUR, ..acquire(&store, &lapsed) };
-        let owner = spawn(&store, &late, Inner::renew);
+        let owner = spawn(&store, &late, |store, late| store.renew(late).unwrap());
         let reservation = store.reserve(&ask).unwrap();
         match (owner.join().unwrap(), reservation) {
             (Settlement::Applied, Reservation::Found(Record { attempt: 1, .. }))
@@ -202,12 +205,13 @@ fn an_expired_record_is_counted_out_once() {
     explore(move || {
         let store = store(1, 1);
         let late = acquire(&store, &expired);
-        let owner = spawn(&store, &late, |store, late| store.keep(late, Kept::Success(answer()), HOUR));
+        let owner =
+            spawn(&store, &late, |store, late| store.keep(late, &Kept::Success(answer()), HOUR).unwrap());
         let reservation = store.reserve(&ask);
         let bytes = match (owner.join().unwrap(), reservation.unwrap()) {
             (Settlement::LeaseLost, Reservation::Acquired(Lease { attempt: 1, .. })) => 0,
             (Settlement::Applied, Reservation::Found(Record { state: State::Success(_), .. })) => {
-                answer().len()
+                counted(&answer())
             }
             (settlement, reservation) => panic!("{settlement:?} and {reservation:?}"),
         };
@@ -234,7 +238,7 @@ fn no_more_records_are_let_in_than_there_is_room_for() {
             | (Err(error), Ok(Reservation::Acquired(lease))) => {
                 assert_eq!(error.kind(), ErrorKind::Full);
                 assert_eq!(store.room.records(), 1);
-                assert_eq!(store.release(&lease), Settlement::Applied);
+                assert_eq!(store.release(&lease).unwrap(), Settlement::Applied);
                 assert_eq!((store.room.records(), store.room.bytes()), (0, 0));
             }
             (mine, other) => panic!("{mine:?} and {other:?}"),
@@ -250,15 +254,18 @@ fn the_counts_of_two_shards_add_up() {
         let store = store(2, 10);
         let [one, two] = in_two_shards(&store, &asks);
         let first = acquire(&store, &one);
-        assert_eq!(store.keep(&first, Kept::Failed(Some(answer())), HOUR), Settlement::Applied);
+        assert_eq!(store.keep(&first, &Kept::Failed(Some(answer())), HOUR).unwrap(), Settlement::Applied);
         let passing = spawn(&store, &one, |store, one| {
             let second = acquire(store, one);
-            assert_eq!(store.release(&second), Settlement::Applied);
+            assert_eq!(store.release(&second).unwrap(), Settlement::Applied);
         });
         let lease = acquire(&store, &two);
-        assert_eq!(store.keep(&lease, Kept::Success(answer()), HOUR), Settlement::Applied);
+        assert_eq!(store.keep(&lease, &Kept::Success(answer()), HOUR).unwrap(), Settlement::Applied);
         passing.join().unwrap();
-        assert_eq!((store.room.records(), answers(&store)), (2, answer().len() + without_body().len()));
+        assert_eq!(
+            (store.room.records(), answers(&store)),
+            (2, counted(&answer()) + counted(&without_body()))
+        );
     });
 }
 
@@ -271,7 +278,10 @@ fn room_that_is_given_back_is_neither_lost_nor_given_twice() {
         let [one, two] = in_two_shards(&store, &asks);
         let lease = acquire(&store, &one);
         let owner = spawn(&store, &lease, |store, lease| {
-            assert_eq!(store.keep(lease, Kept::Failed(Some(answer())), Duration::ZERO), Settlement::Applied);
+            assert_eq!(
+                store.keep(lease, &Kept::Failed(Some(answer())), Duration::ZERO).unwrap(),
+                Settlement::Applied
+            );
         });
         let admitted = match store.reserve(&two) {
             Ok(reservation) => usize::from(matches!(reservation, Reservation::Acquired(_))),

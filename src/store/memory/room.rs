@@ -1,38 +1,58 @@
-//! The bounds of the memory store: how many records and bytes there are, over all shards.
+//! The capacity of the memory store: how many records and bytes there are, in all and of each
+//! scope.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::super::{ErrorKind, StoreError};
+use super::hash::Secret;
+use super::limits::{Limit, Limits};
+use super::share::{HeldShare, Shares};
 use super::sync::AtomicUsize;
+use crate::key::ScopeDigest;
 
-/// What a record takes without its answer: slot, key, its place in the map and in the queue of expiries, each with
-/// the slack of a collection that grows by doubling.
-pub(super) const RECORD: usize = 320;
+/// What every record counts for: slot, key, its place in the map, in the queue of expiries and in
+/// the share of its scope, each with the slack of a collection that grows by doubling; and
+/// [`SPARE`].
+pub(super) const RECORD: usize = 352 + SPARE;
 
-/// Counts records and bytes. Relaxed ordering will do: the counters guard no other memory.
+/// What a response may take that is counted already. One without its body fits, so it is stored
+/// when the store is full, too.
+const SPARE: usize = 224;
+
+/// What one record counts for: whose it is, until when, and how much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Claim {
+    pub(super) scope: ScopeDigest,
+    pub(super) expires: Duration,
+    pub(super) bytes: usize,
+}
+
+impl Claim {
+    /// The bytes of a record with a response of so many bytes.
+    pub(super) fn bytes(response: usize) -> usize {
+        RECORD + response.saturating_sub(SPARE)
+    }
+}
+
+/// Counts records and bytes. Relaxed ordering is enough, because the counters guard no other
+/// memory. A share is locked after a shard, and never before one.
 pub(super) struct Room {
     records: AtomicUsize,
-    answers: AtomicUsize,
-    max_records: AtomicUsize,
-    max_bytes: AtomicUsize,
+    bytes: AtomicUsize,
+    pub(super) shares: Shares,
+    pub(super) limits: Limits,
 }
 
 impl Room {
-    pub(super) fn new(max_records: usize, max_bytes: usize) -> Self {
+    /// `parts` is a power of two.
+    pub(super) fn new(parts: usize, secret: Secret, limits: Limits) -> Self {
         Self {
             records: AtomicUsize::new(0),
-            answers: AtomicUsize::new(0),
-            max_records: AtomicUsize::new(max_records),
-            max_bytes: AtomicUsize::new(max_bytes),
+            bytes: AtomicUsize::new(0),
+            shares: Shares::new(parts, secret),
+            limits,
         }
-    }
-
-    pub(super) fn set_max_records(&self, records: usize) {
-        self.max_records.store(records, Ordering::Relaxed);
-    }
-
-    pub(super) fn set_max_bytes(&self, bytes: usize) {
-        self.max_bytes.store(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn records(&self) -> usize {
@@ -40,44 +60,93 @@ impl Room {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        bytes(self.records(), self.answers.load(Ordering::Relaxed))
+        self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Counts one more record in, if there is room for it.
-    pub(super) fn admit(&self) -> Result<(), StoreError> {
-        let max_records = self.max_records.load(Ordering::Relaxed);
-        let max_bytes = self.max_bytes.load(Ordering::Relaxed);
-        let answers = self.answers.load(Ordering::Relaxed);
-        let admitted = self.records.try_update(Ordering::Relaxed, Ordering::Relaxed, |records| {
-            let fits = records < max_records && bytes(records + 1, answers) <= max_bytes;
-            fits.then_some(records + 1)
-        });
-        match admitted {
-            Ok(_) => Ok(()),
-            Err(_) => Err(StoreError::new(ErrorKind::Full)),
+    /// Counts a new record in, if it fits into the share of its scope and into the store.
+    pub(super) fn admit(&self, new: &Claim) -> Result<(), StoreError> {
+        let share = self.shares.of(new.scope);
+        self.check(share.as_ref(), 1, new.bytes)?;
+        let limit = self.limits.of_store();
+        take(&self.records, 1, limit.records)?;
+        take(&self.bytes, new.bytes, limit.bytes).inspect_err(|_| give_back(&self.records, 1))?;
+        add(share, new);
+        Ok(())
+    }
+
+    /// Counts a record in whose operation has run, and which was gone. It is let in over the
+    /// limits, but its response has to fit.
+    pub(super) fn admit_late(&self, new: &Claim) -> Result<(), StoreError> {
+        let share = self.shares.of(new.scope);
+        if new.bytes > RECORD {
+            self.check(share.as_ref(), 0, new.bytes)?;
+            take(&self.bytes, new.bytes, self.limits.of_store().bytes)?;
+        } else {
+            self.bytes.fetch_add(new.bytes, Ordering::Relaxed);
+        }
+        self.records.fetch_add(1, Ordering::Relaxed);
+        add(share, new);
+        Ok(())
+    }
+
+    /// Counts a record anew that changes. It can fail only if the record grows.
+    pub(super) fn replace(&self, before: &Claim, after: &Claim) -> Result<(), StoreError> {
+        if before == after {
+            return Ok(());
+        }
+        let share = self.shares.of(before.scope);
+        match after.bytes.checked_sub(before.bytes) {
+            Some(0) => {}
+            Some(more) => {
+                self.check(share.as_ref(), 0, more)?;
+                take(&self.bytes, more, self.limits.of_store().bytes)?;
+            }
+            None => give_back(&self.bytes, before.bytes - after.bytes),
+        }
+        if let Some(mut share) = share {
+            share.replace(before, after);
+        }
+        Ok(())
+    }
+
+    /// Counts a record out.
+    pub(super) fn release(&self, old: &Claim) {
+        let share = self.shares.of(old.scope);
+        give_back(&self.records, 1);
+        give_back(&self.bytes, old.bytes);
+        if let Some(mut share) = share {
+            share.remove(old);
         }
     }
 
-    /// Counts one more record in, whether or not there is room for it.
-    pub(super) fn admit_over(&self) {
-        self.records.fetch_add(1, Ordering::Relaxed);
+    fn check(&self, share: Option<&HeldShare<'_>>, records: usize, bytes: usize) -> Result<(), StoreError> {
+        match share {
+            Some(share) if !share.fits(records, bytes, &self.limit_of(share)) => {
+                Err(StoreError::new(ErrorKind::ScopeFull))
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// Counts a record out, and its answer.
-    pub(super) fn release(&self, answer: usize) {
-        self.records.fetch_sub(1, Ordering::Relaxed);
-        self.release_bytes(answer);
-    }
-
-    pub(super) fn take_bytes(&self, answer: usize) {
-        self.answers.fetch_add(answer, Ordering::Relaxed);
-    }
-
-    pub(super) fn release_bytes(&self, answer: usize) {
-        self.answers.fetch_sub(answer, Ordering::Relaxed);
+    fn limit_of(&self, share: &HeldShare<'_>) -> Limit {
+        self.limits.of_scope(share.scope())
     }
 }
 
-fn bytes(records: usize, answers: usize) -> usize {
-    records.saturating_mul(RECORD).saturating_add(answers)
+fn add(share: Option<HeldShare<'_>>, claim: &Claim) {
+    if let Some(mut share) = share {
+        share.add(claim);
+    }
+}
+
+fn take(counter: &AtomicUsize, more: usize, limit: usize) -> Result<(), StoreError> {
+    let fits = |count: usize| count.checked_add(more).filter(|sum| *sum <= limit);
+    match counter.try_update(Ordering::Relaxed, Ordering::Relaxed, fits) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(StoreError::new(ErrorKind::Full)),
+    }
+}
+
+fn give_back(counter: &AtomicUsize, less: usize) {
+    counter.fetch_sub(less, Ordering::Relaxed);
 }

@@ -9,10 +9,10 @@ use bytes::Bytes;
 
 use super::super::{ErrorKind, Lease, Record, State, StoreError, Token};
 use super::hash::Secret;
-use super::room::Room;
+use super::room::{Claim, Room};
 use super::sync::{Notify, OwnedNotified};
 use crate::fingerprint::Fingerprint;
-use crate::key::StorageKey;
+use crate::key::{ScopeDigest, StorageKey};
 use crate::outcome::Outcome;
 
 /// Times are the store's: durations since it was made.
@@ -24,6 +24,8 @@ pub(super) struct Shard {
 }
 
 pub(super) struct Slot {
+    /// The share that the record counts in, from its first attempt on.
+    pub(super) scope: ScopeDigest,
     pub(super) expires: Duration,
     pub(super) token: Token,
     pub(super) attempt: u32,
@@ -32,6 +34,7 @@ pub(super) struct Slot {
 }
 
 /// How the attempt stands, with its answer in a frame.
+#[derive(Clone)]
 pub(super) enum Kept {
     Pending { lapses: Duration, waiters: Option<Arc<Notify>> },
     Success(Bytes),
@@ -84,16 +87,10 @@ impl Shard {
         }
     }
 
-    pub(super) fn renew(&mut self, lease: &Lease, now: Duration) {
-        if let Some(slot) = self.slots.get_mut(&lease.key) {
-            slot.renew(lease, now);
-        }
-    }
-
     pub(super) fn remove(&mut self, key: &StorageKey, room: &Room) {
         if let Some(slot) = self.slots.remove(key) {
             slot.wake();
-            room.release(slot.kept.len());
+            room.release(&slot.claim());
         }
     }
 
@@ -115,6 +112,29 @@ impl Shard {
         }
     }
 
+    pub(super) fn renew(&mut self, lease: &Lease, now: Duration) {
+        if let Some(slot) = self.slots.get_mut(&lease.key) {
+            slot.renew(lease, now);
+        }
+    }
+
+    /// When the next record expires. A look puts no more than a few places right, so under many stale
+    /// ones it may tell too early a time.
+    pub(super) fn next_expiry(&mut self) -> Option<Duration> {
+        for _ in 0..16 {
+            let &Reverse((due, key)) = self.expiries.peek()?;
+            let expires = self.slots.get(&key).map(|slot| slot.expires);
+            if expires == Some(due) {
+                return expires;
+            }
+            self.expiries.pop();
+            if let Some(expires) = expires.filter(|expires| *expires > due) {
+                self.expiries.push(Reverse((expires, key)));
+            }
+        }
+        self.expiries.peek().map(|Reverse((due, _))| *due)
+    }
+
     fn queue(&mut self, expires: Duration, key: StorageKey) {
         self.expiries.push(Reverse((expires, key)));
         // A key that is reserved and released over and over leaves places behind; they must not add up.
@@ -128,6 +148,7 @@ impl Shard {
 impl Slot {
     pub(super) fn pending(lease: &Lease, now: Duration) -> Self {
         Self {
+            scope: lease.scope,
             expires: now.saturating_add(lease.retention),
             token: lease.token,
             attempt: lease.attempt,
@@ -144,6 +165,11 @@ impl Slot {
             State::Pending { .. } | State::Success(_) => Kept::Pending { lapses: now, waiters: None },
         };
         Self { token, attempt, kept, ..Self::pending(lease, now) }
+    }
+
+    pub(super) fn claim(&self) -> Claim {
+        let Self { scope, expires, .. } = *self;
+        Claim { scope, expires, bytes: Claim::bytes(self.kept.len()) }
     }
 
     pub(super) fn is_pending_under(&self, lease: &Lease) -> bool {

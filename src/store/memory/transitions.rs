@@ -6,20 +6,15 @@ use super::super::{ErrorKind, Lease, Reservation, Reserve, Seen, Settlement, Sto
 use super::Inner;
 #[cfg(all(test, idempotency_loom))]
 use super::interleavings::sync::OwnedNotified;
+use super::room::Claim;
 use super::shard::{Kept, Shard, Slot};
 #[cfg(not(all(test, idempotency_loom)))]
 use super::sync::OwnedNotified;
+use crate::key::ScopeDigest;
 
 impl Inner {
     pub(super) fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
-        let now = self.now();
-        match self.try_reserve(request, now) {
-            Err(error) if error.kind() == ErrorKind::Full => {
-                self.sweep(now);
-                self.try_reserve(request, now)
-            }
-            reservation => reservation,
-        }
+        self.swept_if_full(request.scope, |now| self.try_reserve(request, now))
     }
 
     fn try_reserve(&self, request: &Reserve, now: Duration) -> Result<Reservation, StoreError> {
@@ -27,47 +22,97 @@ impl Inner {
         // Two per reservation, so that the shard shrinks faster than it grows.
         shard.sweep(now, 2, &self.room);
         let Some(slot) = shard.live(&request.key, now, &self.room) else {
-            self.room.admit()?;
-            let lease = Lease::first(request, self.token());
-            shard.insert(&lease.key, Slot::pending(&lease, now));
+            let lease = self.limited(Lease::first(request, self.token()));
+            let slot = Slot::pending(&lease, now);
+            self.room.admit(&slot.claim())?;
+            shard.insert(&lease.key, slot);
             return Ok(Reservation::Acquired(lease));
         };
         let found = slot.record(now)?;
         if !found.yields_to(request) {
             return Ok(Reservation::Found(found));
         }
-        let lease = Lease::after(request, self.token(), &found);
-        self.room.release_bytes(slot.kept.len());
-        shard.replace(&lease.key, Slot::pending(&lease, now));
+        let lease = self.limited(Lease::after(request, self.token(), &found));
+        let by = Slot { scope: slot.scope, ..Slot::pending(&lease, now) };
+        self.room.replace(&slot.claim(), &by.claim())?;
+        shard.replace(&lease.key, by);
         Ok(Reservation::Acquired(lease))
     }
 
+    /// The lease with the retention that the limits leave.
+    fn limited(&self, lease: Lease) -> Lease {
+        let retention = self.room.limits.retention(lease.scope, lease.lease, lease.retention);
+        Lease { retention, ..lease }
+    }
+
+    /// Takes a step. If there is no capacity for it, takes it again without the expired records.
+    fn swept_if_full<T>(
+        &self,
+        scope: ScopeDigest,
+        step: impl Fn(Duration) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let now = self.now();
+        match step(now) {
+            Err(error) if is_full(&error) => {
+                self.sweep(now);
+                step(now).map_err(|error| self.told_when(error, scope, now))
+            }
+            result => result,
+        }
+    }
+
+    /// Tells a caller for whom there is no capacity when the next record expires.
+    fn told_when(&self, error: StoreError, scope: ScopeDigest, now: Duration) -> StoreError {
+        let next = match error.kind() {
+            ErrorKind::ScopeFull => self.room.shares.of(scope).and_then(|share| share.next_expiry()),
+            ErrorKind::Full => self.next_expiry(),
+            _ => None,
+        };
+        match next {
+            Some(next) => error.retry_after(next.saturating_sub(now).max(SOONEST)),
+            None => error,
+        }
+    }
+
     /// Changes the record of the lease while it is pending.
-    fn change(&self, lease: &Lease, change: impl FnOnce(&mut Shard, Duration)) -> Settlement {
+    fn change(
+        &self,
+        lease: &Lease,
+        change: impl FnOnce(&mut Shard, &Claim, Duration) -> Result<(), StoreError>,
+    ) -> Result<Settlement, StoreError> {
         let now = self.now();
         let mut shard = self.shard(&lease.key);
         match shard.live(&lease.key, now, &self.room) {
             Some(slot) if slot.is_pending_under(lease) => {
-                change(&mut shard, now);
-                Settlement::Applied
+                let before = slot.claim();
+                change(&mut shard, &before, now)?;
+                Ok(Settlement::Applied)
             }
-            _ => Settlement::LeaseLost,
+            _ => Ok(Settlement::LeaseLost),
         }
     }
 
-    pub(super) fn release(&self, lease: &Lease) -> Settlement {
-        self.change(lease, |shard, now| match lease.put_back() {
-            None => shard.remove(&lease.key, &self.room),
-            Some(before) => {
-                let slot = Slot::put_back(lease, before, now);
-                self.room.take_bytes(slot.kept.len());
-                shard.replace(&lease.key, slot);
+    pub(super) fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        self.change(lease, |shard, before, now| {
+            match lease.put_back() {
+                None => shard.remove(&lease.key, &self.room),
+                Some(record) => {
+                    let by = Slot { scope: before.scope, ..Slot::put_back(lease, record, now) };
+                    self.room.replace(before, &by.claim())?;
+                    shard.replace(&lease.key, by);
+                }
             }
+            Ok(())
         })
     }
 
-    pub(super) fn renew(&self, lease: &Lease) -> Settlement {
-        self.change(lease, |shard, now| shard.renew(lease, now))
+    pub(super) fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        self.change(lease, |shard, before, now| {
+            let after = Claim { expires: now.saturating_add(lease.retention), ..*before };
+            self.room.replace(before, &after)?;
+            shard.renew(lease, now);
+            Ok(())
+        })
     }
 
     /// If the record that was seen is still pending: what resolves when it is settled, and when its lease lapses.
@@ -78,31 +123,55 @@ impl Inner {
         }
     }
 
-    pub(super) fn keep(&self, lease: &Lease, kept: Kept, retention: Duration) -> Settlement {
-        let now = self.now();
+    pub(super) fn keep(
+        &self,
+        lease: &Lease,
+        kept: &Kept,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        let retention = self.room.limits.retention(lease.scope, lease.lease, retention);
+        self.swept_if_full(lease.scope, |now| self.try_keep(lease, kept, retention, now))
+    }
+
+    fn try_keep(
+        &self,
+        lease: &Lease,
+        kept: &Kept,
+        retention: Duration,
+        now: Duration,
+    ) -> Result<Settlement, StoreError> {
         let expires = now.saturating_add(retention);
         let mut shard = self.shard(&lease.key);
         match shard.live(&lease.key, now, &self.room) {
-            // The record is gone and the key is free. The operation has run, so the limits do not count.
+            // The record is gone and the key is free.
             None => {
-                self.room.admit_over();
-                self.room.take_bytes(kept.len());
-                shard.insert(&lease.key, Slot { expires, kept, ..Slot::pending(lease, now) });
-                Settlement::Applied
+                let slot = Slot { expires, kept: kept.clone(), ..Slot::pending(lease, now) };
+                self.room.admit_late(&slot.claim())?;
+                shard.insert(&lease.key, slot);
+                Ok(Settlement::Applied)
             }
             Some(slot) if slot.is_pending_under(lease) => {
-                self.room.take_bytes(kept.len());
-                shard.keep(&lease.key, kept, expires);
-                Settlement::Applied
+                let before = slot.claim();
+                let after = Claim { expires, bytes: Claim::bytes(kept.len()), ..before };
+                self.room.replace(&before, &after)?;
+                shard.keep(&lease.key, kept.clone(), expires);
+                Ok(Settlement::Applied)
             }
             // The same write, sent a second time.
             Some(slot)
                 if slot.token == lease.token
-                    && std::mem::discriminant(&slot.kept) == std::mem::discriminant(&kept) =>
+                    && std::mem::discriminant(&slot.kept) == std::mem::discriminant(kept) =>
             {
-                Settlement::Applied
+                Ok(Settlement::Applied)
             }
-            Some(_) => Settlement::LeaseLost,
+            Some(_) => Ok(Settlement::LeaseLost),
         }
     }
+}
+
+/// What `Retry-After` says at least.
+const SOONEST: Duration = Duration::from_secs(1);
+
+fn is_full(error: &StoreError) -> bool {
+    matches!(error.kind(), ErrorKind::Full | ErrorKind::ScopeFull)
 }

@@ -298,7 +298,7 @@ impl Tenants {
                 if taken {
                     Ok(Running(scope.clone(), tenants.clone()))
                 } else {
-                    Err(QuotaExceeded { retry_after: Duration::from_millis(4200) })
+                    Err(QuotaExceeded::new(Duration::from_millis(4200)))
                 }
             },
         )
@@ -400,6 +400,23 @@ async fn a_quota_is_not_asked_for_what_is_not_guarded() {
     assert_eq!(*tenants.asked.lock().unwrap(), 0);
     is_exceeded(&by("alice", "/200", "order-1001").send(&server).await);
     assert_eq!(effects.count(), 1);
+}
+
+#[tokio::test]
+async fn a_quota_that_says_so_is_exceeded_without_a_look_into_the_store() {
+    for (exceeded, looks) in [
+        (QuotaExceeded::new(Duration::from_secs(5)), 3),
+        (QuotaExceeded::new(Duration::from_secs(5)).without_look(), 0),
+    ] {
+        let (effects, gate, scripted) = (Effects::new(), Gate::new(), Scripted::over(store()));
+        let guard = layer_over(DynStore::new(scripted.clone())).quota(move |_| Err::<(), _>(exceeded));
+        let server = start(&effects, &gate, guard).await;
+        for _ in 0..3 {
+            is_exceeded(&of("/200", "order-1001").send(&server).await);
+        }
+        assert_eq!((scripted.calls(Operation::Inspect), scripted.calls(Operation::Reserve)), (looks, 0));
+        assert_eq!(effects.count(), 0);
+    }
 }
 
 #[tokio::test]

@@ -8,14 +8,20 @@ use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
 
 use super::super::super::{Rerun, Reserve};
-use super::super::room::{RECORD, Room};
+use super::super::limits::Limits;
+use super::super::room::{Claim, RECORD, Room};
 use super::super::shard::Shard;
 use super::super::{Inner, Secret, frame};
 use super::HOUR;
 use super::sync::{AtomicU64, Mutex};
 use crate::fingerprint::Fingerprint;
-use crate::key::{IdempotencyKey, Scope, StorageKey};
+use crate::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
 use crate::outcome::{KeptBody, NotRetained, Outcome};
+
+/// A scope with a share. [`ask`] asks for one without.
+pub(super) fn scope() -> ScopeDigest {
+    ScopeDigest::of(None, &Scope::new("tenant"))
+}
 
 /// A store of so many shards, with room for so many records.
 pub(super) fn store(shards: usize, max_records: usize) -> Arc<Inner> {
@@ -23,7 +29,7 @@ pub(super) fn store(shards: usize, max_records: usize) -> Arc<Inner> {
     Arc::new(Inner {
         shards: (0..shards).map(|_| Mutex::new(Shard::new(secret))).collect(),
         secret,
-        room: Room::new(max_records, usize::MAX),
+        room: Room::new(shards, secret, Limits::new(max_records, usize::MAX)),
         id: 0,
         tokens: AtomicU64::new(1),
         start: Instant::now(),
@@ -35,7 +41,7 @@ pub(super) fn ask(key: &str, lease: Duration) -> Reserve {
     let key = IdempotencyKey::parse(key.as_bytes()).unwrap();
     Reserve {
         key: StorageKey::derive(None, "tests", &Scope::anonymous(), &key),
-        scope: crate::key::ScopeDigest::UNSET,
+        scope: ScopeDigest::UNSET,
         fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
         lease,
         retention: HOUR * 2,
@@ -57,7 +63,7 @@ pub(super) fn in_two_shards(store: &Inner, asks: &[Reserve]) -> [Reserve; 2] {
 }
 
 pub(super) fn answer() -> Bytes {
-    let body = KeptBody::Whole { bytes: Bytes::from_static(b"answer"), trailers: None };
+    let body = KeptBody::Whole { bytes: Bytes::from(vec![b'a'; 500]), trailers: None };
     frame(&Outcome { status: StatusCode::OK, headers: HeaderMap::new(), request_id: None, body })
 }
 
@@ -69,4 +75,9 @@ pub(super) fn without_body() -> Bytes {
 /// The bytes of all answers that the store counts.
 pub(super) fn answers(store: &Inner) -> usize {
     store.room.bytes() - RECORD * store.room.records()
+}
+
+/// What an answer counts for beside its record.
+pub(super) fn counted(answer: &Bytes) -> usize {
+    Claim::bytes(answer.len()) - RECORD
 }

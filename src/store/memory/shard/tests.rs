@@ -1,14 +1,16 @@
 use http::{HeaderMap, Method};
 
 use super::super::super::{Rerun, Reserve};
+use super::super::limits::Limits;
 use super::*;
 use crate::key::{IdempotencyKey, Scope};
 
 /// The queue of expiries is not part of what the store counts, so only here can it be seen to stay small.
 #[test]
 fn places_in_the_queue_do_not_add_up() {
-    let room = Room::new(10, usize::MAX);
-    let mut shard = Shard::new(Secret::new());
+    let secret = Secret::new();
+    let room = Room::new(1, secret, Limits::new(10, usize::MAX));
+    let mut shard = Shard::new(secret);
     let bystander = lease("bystander");
     shard.insert(&bystander.key, Slot::pending(&bystander, Duration::ZERO));
 
@@ -27,11 +29,13 @@ fn places_in_the_queue_do_not_add_up() {
 
 #[test]
 fn a_record_that_ends_sooner_than_it_was_to_is_swept_in_time() {
-    let room = Room::new(10, usize::MAX);
-    let mut shard = Shard::new(Secret::new());
+    let secret = Secret::new();
+    let room = Room::new(1, secret, Limits::new(10, usize::MAX));
+    let mut shard = Shard::new(secret);
     let lease = lease("brief");
-    assert!(room.admit().is_ok());
-    shard.insert(&lease.key, Slot::pending(&lease, Duration::ZERO));
+    let slot = Slot::pending(&lease, Duration::ZERO);
+    assert!(room.admit(&slot.claim()).is_ok());
+    shard.insert(&lease.key, slot);
     shard.keep(&lease.key, Kept::Failed(None), Duration::from_secs(5));
 
     shard.sweep(Duration::from_millis(4999), usize::MAX, &room);
@@ -42,11 +46,13 @@ fn a_record_that_ends_sooner_than_it_was_to_is_swept_in_time() {
 
 #[test]
 fn a_record_that_ends_later_than_it_was_to_is_not_swept_before() {
-    let room = Room::new(10, usize::MAX);
-    let mut shard = Shard::new(Secret::new());
+    let secret = Secret::new();
+    let room = Room::new(1, secret, Limits::new(10, usize::MAX));
+    let mut shard = Shard::new(secret);
     let lease = lease("renewed");
-    assert!(room.admit().is_ok());
-    shard.insert(&lease.key, Slot::pending(&lease, Duration::ZERO));
+    let slot = Slot::pending(&lease, Duration::ZERO);
+    assert!(room.admit(&slot.claim()).is_ok());
+    shard.insert(&lease.key, slot);
     shard.renew(&lease, lease.retention / 2);
 
     shard.sweep(lease.retention, usize::MAX, &room);

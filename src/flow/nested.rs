@@ -1,0 +1,18 @@
+//! A layer inside of another one.
+
+use crate::config::{Config, Wanted};
+use crate::shared::{Shared, within};
+use crate::store::Store;
+
+/// Whether a layer outside guards the operation already, in the same store. It is then a part of that attempt, and ends
+/// with it.
+pub(super) async fn is_nested<St: Store>(shared: &Shared<St>, config: &Config, wanted: &Wanted) -> bool {
+    let Some(outer) = &wanted.outer else {
+        return false;
+    };
+    if outer.is_of_layer(&shared.id) {
+        return true;
+    }
+    let inspected = within(config.store_timeout, shared.store.inspect(&wanted.reserve.key)).await;
+    matches!(inspected, Ok(Some(record)) if outer.is_of(&record))
+}

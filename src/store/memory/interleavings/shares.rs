@@ -1,0 +1,54 @@
+//! What the threads count in the shares of scopes.
+
+use super::super::super::{ErrorKind, Reservation, Reserve, Settlement};
+use super::super::Inner;
+use super::super::shard::Kept;
+use super::HOUR;
+use super::given::{answer, answers, counted, in_two_shards, many_asks, scope, store};
+use super::threads::{acquire, explore, spawn};
+
+/// Two keys of one scope, each in a shard of its own, and capacity for one of them.
+#[test]
+fn no_more_records_of_a_scope_are_let_in_than_its_share_takes() {
+    let scope = scope();
+    let asks: Vec<_> = many_asks().into_iter().map(|ask| Reserve { scope, ..ask }).collect();
+    explore(move || {
+        // A tenth of it is one record.
+        let store = store(2, 10);
+        let [one, two] = in_two_shards(&store, &asks);
+        let other = spawn(&store, &one, Inner::reserve);
+        let mine = store.reserve(&two);
+        match (mine, other.join().unwrap()) {
+            (Ok(Reservation::Acquired(lease)), Err(error))
+            | (Err(error), Ok(Reservation::Acquired(lease))) => {
+                assert_eq!(error.kind(), ErrorKind::ScopeFull);
+                assert_eq!((store.room.records(), store.room.shares.len()), (1, 1));
+                assert_eq!(store.release(&lease).unwrap(), Settlement::Applied);
+                assert_eq!((store.room.records(), store.room.bytes(), store.room.shares.len()), (0, 0, 0));
+            }
+            (mine, other) => panic!("{mine:?} and {other:?}"),
+        }
+    });
+}
+
+/// The last record of a scope goes while another one comes.
+#[test]
+fn a_share_that_ends_does_not_take_a_new_record_along() {
+    let scope = scope();
+    let asks: Vec<_> = many_asks().into_iter().map(|ask| Reserve { scope, ..ask }).collect();
+    explore(move || {
+        let store = store(2, 100);
+        let [one, two] = in_two_shards(&store, &asks);
+        let first = acquire(&store, &one);
+        let owner = spawn(&store, &first, |store, first| {
+            assert_eq!(store.release(first).unwrap(), Settlement::Applied);
+        });
+        let second = acquire(&store, &two);
+        assert_eq!(store.keep(&second, &Kept::Success(answer()), HOUR).unwrap(), Settlement::Applied);
+        owner.join().unwrap();
+        assert_eq!((store.room.records(), answers(&store)), (1, counted(&answer())));
+        assert_eq!(store.room.shares.len(), 1);
+        let expires = store.room.shares.of(scope).and_then(|share| share.next_expiry());
+        assert!(expires.is_some_and(|expires| expires > HOUR / 2), "{expires:?}");
+    });
+}

@@ -1,0 +1,138 @@
+//! What each scope uses of the memory store. A scope without records is not in the map.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
+use std::time::Duration;
+
+use super::hash::Secret;
+use super::hold;
+use super::limits::Limit;
+use super::room::Claim;
+use super::sync::{Mutex, MutexGuard};
+use crate::key::ScopeDigest;
+
+/// In parts, so that scopes seldom wait for one another.
+pub(super) struct Shares {
+    parts: Box<[Mutex<Part>]>,
+    secret: Secret,
+}
+
+type Part = HashMap<ScopeDigest, Share, Secret>;
+
+#[derive(Default)]
+struct Share {
+    records: usize,
+    bytes: usize,
+    expiries: Expiries,
+}
+
+/// The share of one scope, locked.
+pub(super) struct HeldShare<'a> {
+    part: MutexGuard<'a, Part>,
+    scope: ScopeDigest,
+}
+
+impl Shares {
+    pub(super) fn new(parts: usize, secret: Secret) -> Self {
+        Self { parts: (0..parts).map(|_| Mutex::new(HashMap::with_hasher(secret))).collect(), secret }
+    }
+
+    /// `None` for callers that are not told apart.
+    #[allow(clippy::cast_possible_truncation)] // Any bits of the hash will do.
+    pub(super) fn of(&self, scope: ScopeDigest) -> Option<HeldShare<'_>> {
+        if scope == ScopeDigest::UNSET {
+            return None;
+        }
+        let index = (self.secret.hash_one(scope) >> 32) as usize & (self.parts.len() - 1);
+        Some(HeldShare { part: hold(&self.parts[index]), scope })
+    }
+
+    /// How many scopes there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.parts.iter().map(|part| hold(part).len()).sum()
+    }
+}
+
+impl HeldShare<'_> {
+    pub(super) fn scope(&self) -> ScopeDigest {
+        self.scope
+    }
+
+    pub(super) fn fits(&self, records: usize, bytes: usize, limit: &Limit) -> bool {
+        let (used_records, used_bytes) =
+            self.part.get(&self.scope).map_or((0, 0), |share| (share.records, share.bytes));
+        used_records.saturating_add(records) <= limit.records
+            && used_bytes.saturating_add(bytes) <= limit.bytes
+    }
+
+    pub(super) fn add(&mut self, claim: &Claim) {
+        let share = self.part.entry(self.scope).or_default();
+        share.records += 1;
+        share.bytes += claim.bytes;
+        share.expiries.add(claim.expires);
+    }
+
+    pub(super) fn replace(&mut self, before: &Claim, after: &Claim) {
+        if let Some(share) = self.part.get_mut(&self.scope) {
+            share.bytes = share.bytes - before.bytes + after.bytes;
+            share.expiries.remove(before.expires);
+            share.expiries.add(after.expires);
+        }
+    }
+
+    pub(super) fn remove(&mut self, claim: &Claim) {
+        if let Some(share) = self.part.get_mut(&self.scope) {
+            share.records -= 1;
+            share.bytes -= claim.bytes;
+            share.expiries.remove(claim.expires);
+            if share.records == 0 {
+                self.part.remove(&self.scope);
+            }
+        }
+    }
+
+    /// When the next record of the scope expires, rounded up to a second.
+    pub(super) fn next_expiry(&self) -> Option<Duration> {
+        self.part.get(&self.scope)?.expiries.first()
+    }
+}
+
+/// How many records expire in which second, in order. Most records are added at the end and removed
+/// at the front, which costs the same however many there are.
+#[derive(Default)]
+struct Expiries(VecDeque<(u32, u32)>);
+
+impl Expiries {
+    fn add(&mut self, expires: Duration) {
+        let second = second(expires);
+        match self.find(second) {
+            Ok(index) => self.0[index].1 += 1,
+            Err(index) => self.0.insert(index, (second, 1)),
+        }
+    }
+
+    fn remove(&mut self, expires: Duration) {
+        let Ok(index) = self.find(second(expires)) else {
+            return;
+        };
+        self.0[index].1 -= 1;
+        if self.0[index].1 == 0 {
+            self.0.remove(index);
+        }
+    }
+
+    fn first(&self) -> Option<Duration> {
+        self.0.front().map(|(second, _)| Duration::from_secs((*second).into()))
+    }
+
+    fn find(&self, second: u32) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&second, |(second, _)| *second)
+    }
+}
+
+/// Rounded up. No process lives to the last one.
+fn second(expires: Duration) -> u32 {
+    let up = u64::from(expires.subsec_nanos() > 0);
+    u32::try_from(expires.as_secs().saturating_add(up)).unwrap_or(u32::MAX)
+}
