@@ -22,6 +22,8 @@ mod profiles;
 
 /// Makes the operations behind it safe to retry.
 ///
+/// Where it belongs among other layers: see [`body_timeout`](Self::body_timeout).
+///
 /// Set it up by setters, each of which takes a valid value: nothing can fail later. A clone, and each service made of
 /// it, shares the store.
 ///

@@ -21,3 +21,4 @@ mod shutdown;
 mod stalled;
 mod status;
 mod unguarded;
+mod uploads;

@@ -76,6 +76,7 @@ fn more_than_a_status((name, row): (String, Row)) -> Vec<Case> {
         "a rejection of this crate" => [
             Rejection::KeyMissing,
             Rejection::RequestTooLarge { limit: None },
+            Rejection::RequestTimeout,
             Rejection::InFlight { retry_after: now },
             Rejection::OutcomeUnknown,
             Rejection::AttemptFailed { original_status: None },
