@@ -15,12 +15,13 @@ use tokio::sync::Semaphore;
 use crate::attempt::Attempt;
 use crate::body::ResponseBody;
 use crate::fingerprint::{Fingerprint, Fingerprinting, Fingerprints, JsonPointer, Operation};
+use crate::frame::Malformed;
 use crate::key::{IdempotencyKey, KeyError, Scope, ScopeDigest, StorageKey};
 use crate::outcome::Outcome;
 use crate::pack::{Of, Packing};
 use crate::rejection::{OnMismatch, Rejection};
 use crate::response::{self, Kept};
-use crate::store::{ErrorKind, Lease, Record, Rerun, Reserve, StoreError};
+use crate::store::{ErrorKind, Lease, Record, Rerun, Reserve, State, StoreError};
 use crate::telemetry;
 
 mod keys;
@@ -203,7 +204,7 @@ impl Config {
         outcome: Outcome,
         request_id: Option<HeaderValue>,
     ) -> Response<ResponseBody<B>> {
-        response::replay(outcome, request_id, self.replay_marker.as_ref())
+        response::replay(outcome, request_id, &self.kept, self.replay_marker.as_ref())
     }
 
     pub(crate) fn in_flight(&self) -> Rejection {
@@ -261,9 +262,16 @@ impl Config {
         self.packing.pack(&Of { key: lease.key, fingerprint: lease.fingerprint, is_failure }, outcome)
     }
 
-    /// A record as it came from the store, with its answer made readable.
+    /// A record as it came from the store, with its response made readable, and without what this
+    /// layer would not have stored.
     pub(crate) fn unpack(&self, key: &StorageKey, mut record: Record) -> Result<Record, StoreError> {
         self.packing.unpack(*key, &mut record, self.max_response)?;
+        if let State::Success(outcome) | State::Failed(Some(outcome)) = &mut record.state {
+            if !outcome.has_final_status() {
+                return Err(StoreError::with_source(ErrorKind::Corrupt, Malformed));
+            }
+            self.kept.clean(outcome);
+        }
         Ok(record)
     }
 }

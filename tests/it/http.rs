@@ -4,6 +4,7 @@ mod blocking;
 mod capacity;
 mod early;
 mod fingerprint;
+mod forged;
 mod gateway;
 mod gone;
 mod in_flight;
