@@ -61,6 +61,21 @@ impl<St: Store> IdempotencyLayer<St> {
         self
     }
 
+    /// What the store is told before its first operation, and the application with it.
+    pub(crate) fn prepare_store(&self) {
+        let config = &self.config;
+        self.shared.store.set_timeout(config.store_timeout);
+        if config.namespace.is_empty()
+            && self.shared.store.is_shared()
+            && config.warned.is_first_without_namespace()
+        {
+            tracing::warn!(
+                "no namespace is set and the store is shared: another service on this store replays the responses of \
+                 this one; set `IdempotencyLayer::namespace`"
+            );
+        }
+    }
+
     /// Sets which methods are guarded; all others pass through untouched. Default: POST and PATCH.
     ///
     /// A key on a method that is not guarded has no effect. The layer and its clones log it once for each
@@ -108,6 +123,10 @@ impl<St: Store> IdempotencyLayer<St> {
     /// Sets a name that separates the keys of this layer from those of other layers in the same
     /// store. Default: empty.
     ///
+    /// Set one wherever the store is shared. Otherwise a second service on the same store replays the
+    /// responses of this one under equal keys and scopes. A layer without a namespace on such a store
+    /// logs one warning.
+    ///
     /// Clones of a layer share the key space, so a key that was used on one route is a mismatch on
     /// another. Give each route its own namespace.
     #[must_use]
@@ -153,7 +172,7 @@ impl<S, St: Store> Layer<S> for IdempotencyLayer<St> {
                 "no scope is set: all callers share their idempotency keys, and each can replay the answers of another"
             );
         }
-        self.shared.store.set_timeout(self.config.store_timeout);
+        self.prepare_store();
         Idempotency::new(inner, Arc::clone(&self.config), Arc::clone(&self.shared))
     }
 }
