@@ -12,23 +12,24 @@ use http::{HeaderName, HeaderValue, Method, Response};
 use http_body::Body;
 use tokio::sync::Semaphore;
 
-use crate::attempt::Attempt;
 use crate::body::ResponseBody;
-use crate::fingerprint::{Fingerprint, Fingerprinting, Fingerprints, JsonPointer, Operation};
+use crate::fingerprint::{Fingerprinting, JsonPointer};
 use crate::frame::Malformed;
-use crate::key::{IdempotencyKey, KeyError, Scope, ScopeDigest, StorageKey};
+use crate::key::{IdempotencyKey, KeyError, Scope, StorageKey};
 use crate::outcome::Outcome;
 use crate::pack::{Of, Packing};
 use crate::rejection::{OnMismatch, Rejection};
 use crate::response::{self, Kept};
-use crate::store::{ErrorKind, Lease, Record, Rerun, Reserve, State, StoreError};
+use crate::store::{ErrorKind, Lease, Record, State, StoreError};
 use crate::telemetry;
 
 mod keys;
 mod policy;
+mod wanted;
 mod warned;
 
 pub use policy::{Class, InFlight, OnAbandoned, OnFailed, OnOutage, QuotaExceeded};
+pub(crate) use wanted::Wanted;
 use warned::Warned;
 
 pub(crate) type ScopeFn = dyn Fn(&Parts) -> Scope + Send + Sync;
@@ -52,6 +53,7 @@ pub(crate) struct Config {
     pub(crate) namespace: String,
     pub(crate) secret: Option<[u8; 32]>,
     pub(crate) scope: Option<Arc<ScopeFn>>,
+    pub(crate) host_in_scope: bool,
     pub(crate) fingerprinting: Fingerprinting,
     pub(crate) max_request: usize,
     pub(crate) body_timeout: Duration,
@@ -93,6 +95,7 @@ impl Default for Config {
             namespace: String::new(),
             secret: None,
             scope: None,
+            host_in_scope: false,
             fingerprinting: Fingerprinting::default(),
             max_request: 1 << 20,
             body_timeout: Duration::from_secs(30),
@@ -121,74 +124,9 @@ impl Default for Config {
     }
 }
 
-/// An operation that somebody asks for.
-#[derive(Clone)]
-pub(crate) struct Wanted {
-    pub(crate) key: IdempotencyKey,
-    pub(crate) scope: Scope,
-    pub(crate) reserve: Reserve,
-    /// Its fingerprints under the other rules that a record may have been written under.
-    pub(crate) others: Vec<Fingerprint>,
-    /// The attempt that a layer outside makes under the same storage key.
-    pub(crate) outer: Option<Attempt>,
-}
-
-impl Wanted {
-    /// Whether the record is of this operation, under any of the rules.
-    pub(crate) fn is_of(&self, found: &Record) -> bool {
-        found.fingerprint == self.reserve.fingerprint || self.others.contains(&found.fingerprint)
-    }
-
-    /// Whether the record is of this operation, under another rule than the one in force; from then on that one is.
-    pub(crate) fn adopts(&mut self, found: &Record) -> bool {
-        match self.others.iter_mut().find(|other| **other == found.fingerprint) {
-            Some(other) => {
-                std::mem::swap(other, &mut self.reserve.fingerprint);
-                true
-            }
-            None => false,
-        }
-    }
-}
-
 impl Config {
     pub(crate) fn guards(&self, method: &Method) -> bool {
         self.methods.contains(method)
-    }
-
-    pub(crate) fn storage_key(&self, scope: &Scope, key: &IdempotencyKey) -> StorageKey {
-        StorageKey::derive(self.secret.as_ref(), &self.namespace, scope, key)
-    }
-
-    /// What the layer asks of the store for a request.
-    pub(crate) fn wanted(&self, parts: &Parts, key: IdempotencyKey, body: &[u8]) -> Wanted {
-        let scope = self.scope.as_ref().map_or_else(Scope::anonymous, |scope| scope(parts));
-        let Fingerprints { own, others } = self.fingerprinting.of(&Operation::new(parts, body));
-        let mut wanted = self.want(scope, key, own);
-        if self.scope.is_none() {
-            wanted.reserve.scope = ScopeDigest::UNSET;
-        }
-        let outer = parts.extensions.get::<Attempt>().filter(|outer| outer.runs_under(&wanted.reserve.key));
-        Wanted { others, outer: outer.cloned(), ..wanted }
-    }
-
-    /// What the layer asks of the store for any operation.
-    pub(crate) fn want(&self, scope: Scope, key: IdempotencyKey, fingerprint: Fingerprint) -> Wanted {
-        let reserve = self.reservation(self.storage_key(&scope, &key), &scope, fingerprint);
-        Wanted { key, scope, reserve, others: Vec::new(), outer: None }
-    }
-
-    fn reservation(&self, key: StorageKey, scope: &Scope, fingerprint: Fingerprint) -> Reserve {
-        Reserve {
-            key,
-            scope: ScopeDigest::of(self.secret.as_ref(), scope),
-            fingerprint,
-            lease: self.lease,
-            // Long enough that a lease which lapsed is still seen to have lapsed.
-            retention: self.retention.max(self.lease.saturating_mul(2)),
-            rerun_failed: if self.on_failed == OnFailed::Rerun { Rerun::Any } else { Rerun::Never },
-            rerun_abandoned: self.on_abandoned == OnAbandoned::Rerun,
-        }
     }
 
     pub(crate) fn refuse<B: Body>(&self, rejection: Rejection) -> Response<ResponseBody<B>> {

@@ -120,6 +120,37 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.scope = Some(Arc::new(scope)))
     }
 
+    /// Adds the host of the request to the scope: the authority of its target (absolute form, HTTP/2), or
+    /// else its `Host`, in lower case. Default: the host does not count.
+    ///
+    /// Use it where one service has a host for each tenant and user ids repeat from tenant to tenant.
+    /// Without it, user 7 of one tenant gets the response of user 7 of another under the same key. A
+    /// scope that contains the tenant does the same and depends on no header.
+    ///
+    /// A proxy must pass the host of the client on. One that writes its own host there makes all hosts
+    /// one; one that writes a host for each backend makes a retry a new operation, and so a second
+    /// payment.
+    ///
+    /// The client chooses the host. Reject the hosts that the service does not have, outside of this
+    /// layer. To [`inspect`](Self::inspect) a key, name the host by [`Scope::on_host`].
+    ///
+    /// ```
+    /// # use tower_idempotency::{IdempotencyLayer, MemoryStore, Scope};
+    /// #[derive(Clone)]
+    /// struct User(u64);
+    ///
+    /// let layer = IdempotencyLayer::new(MemoryStore::new())
+    ///     .scope(|parts| match parts.extensions.get::<User>() {
+    ///         Some(User(id)) => Scope::new(id.to_be_bytes()),
+    ///         None => Scope::anonymous(),
+    ///     })
+    ///     .host_in_scope();
+    /// ```
+    #[must_use]
+    pub fn host_in_scope(self) -> Self {
+        self.set(|config| config.host_in_scope = true)
+    }
+
     /// Sets a name that separates the keys of this layer from those of other layers in the same
     /// store. Default: empty.
     ///
