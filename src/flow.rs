@@ -36,6 +36,8 @@ mod once;
 mod settle;
 
 use admission::is_nested;
+#[cfg(fuzzing)]
+pub(crate) use decide::decided;
 use judge::judge;
 use once::GuardedBy;
 pub(crate) use once::{Done, Ended, Failure, Run, caller, once};
