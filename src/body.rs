@@ -5,12 +5,15 @@ use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::LengthLimitError;
 use pin_project_lite::pin_project;
+
+use crate::task;
 
 mod drain;
 
@@ -206,8 +209,12 @@ type BoxError = Box<dyn Error + Send + Sync>;
 /// Why a request body could not be read whole.
 #[derive(Debug)]
 pub(crate) enum ReadError {
-    TooLarge { limit: Option<usize> },
+    TooLarge {
+        limit: Option<usize>,
+    },
     Broken,
+    /// It made no progress in time.
+    Stalled,
 }
 
 impl ReadError {
@@ -224,12 +231,17 @@ impl ReadError {
     }
 }
 
-/// Reads a request body of no more than `limit` bytes. A body that comes in one frame is not copied.
+/// Reads a request body of no more than `limit` bytes, and waits no longer than `patience` for each
+/// part of it. A body that comes in one frame is not copied.
 ///
 /// # Cancel safety
 ///
 /// What was read is lost with the future, as it is when the client hangs up.
-pub(crate) async fn read<B>(mut body: Pin<&mut B>, limit: usize) -> Result<Bytes, ReadError>
+pub(crate) async fn read<B>(
+    mut body: Pin<&mut B>,
+    limit: usize,
+    patience: Duration,
+) -> Result<Bytes, ReadError>
 where
     B: Body,
     B::Error: Into<BoxError>,
@@ -239,11 +251,10 @@ where
     }
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();
-    while let Some(frame) = next_frame(body.as_mut()).await {
-        // Trailers of a request are rare, and a body made from bytes cannot carry them.
-        let Ok(mut data) = frame.map_err(|error| ReadError::of(&error.into()))?.into_data() else {
-            continue;
-        };
+    loop {
+        let next = task::within(patience, next_data(body.as_mut())).await.ok_or(ReadError::Stalled)?;
+        let Some(data) = next else { break };
+        let mut data = data.map_err(|error| ReadError::of(&error.into()))?;
         if first.len() + joined.len() + data.remaining() > limit {
             return Err(ReadError::TooLarge { limit: Some(limit) });
         }
@@ -261,6 +272,18 @@ where
         joined.put(data);
     }
     Ok(if joined.is_empty() { first } else { joined.freeze() })
+}
+
+/// The next bytes of a body. A frame without any is no progress, and trailers of a request are dropped:
+/// a body made from bytes cannot have them.
+async fn next_data<B: Body>(mut body: Pin<&mut B>) -> Option<Result<B::Data, B::Error>> {
+    loop {
+        match next_frame(body.as_mut()).await?.map(Frame::into_data) {
+            Ok(Ok(data)) if data.has_remaining() => return Some(Ok(data)),
+            Ok(_) => {}
+            Err(error) => return Some(Err(error)),
+        }
+    }
 }
 
 /// How much more to make room for: what the client announced, for it may not send more than the limit.

@@ -12,17 +12,17 @@ use http::{HeaderName, HeaderValue, Method, Response};
 use http_body::Body;
 use tokio::sync::Semaphore;
 
-use crate::attempt::Attempt;
 use crate::body::ResponseBody;
-use crate::fingerprint::{Fingerprint, Fingerprinting, Fingerprints, JsonPointer, Operation};
-use crate::key::{IdempotencyKey, KeyError, Scope, ScopeDigest, StorageKey};
+use crate::fingerprint::{Fingerprinting, JsonPointer};
+use crate::frame::Malformed;
+use crate::key::{IdempotencyKey, KeyError, Scope, StorageKey};
 use crate::outcome::Outcome;
 use crate::pack::{Of, Packing};
 use crate::quota::NewKeys;
 use crate::rejection::{OnMismatch, Rejection};
 use crate::response::{self, Kept};
 use crate::secret::SecretKey;
-use crate::store::{ErrorKind, Lease, Record, Rerun, Reserve, StoreError};
+use crate::store::{ErrorKind, Lease, Record, State, StoreError};
 use crate::telemetry;
 
 mod holding;
@@ -59,8 +59,10 @@ pub(crate) struct Config {
     /// Keys the keys for other systems; derived from the secret.
     pub(crate) downstream: Option<Arc<SecretKey>>,
     pub(crate) scope: Option<Arc<ScopeFn>>,
+    pub(crate) host_in_scope: bool,
     pub(crate) fingerprinting: Fingerprinting,
     pub(crate) max_request: usize,
+    pub(crate) body_timeout: Duration,
     pub(crate) max_response: usize,
     pub(crate) capture_timeout: Duration,
     pub(crate) lease: Duration,
@@ -102,8 +104,10 @@ impl Default for Config {
             secret: None,
             downstream: None,
             scope: None,
+            host_in_scope: false,
             fingerprinting: Fingerprinting::default(),
             max_request: 1 << 20,
+            body_timeout: Duration::from_secs(30),
             max_response: 1 << 20,
             capture_timeout: Duration::from_secs(10),
             lease: Duration::from_secs(10),
@@ -136,43 +140,8 @@ impl Config {
         self.methods.contains(method)
     }
 
-    pub(crate) fn storage_key(&self, scope: &Scope, key: &IdempotencyKey) -> StorageKey {
-        StorageKey::derive(self.secret_bytes(), &self.namespace, scope, key)
-    }
-
-    fn secret_bytes(&self) -> Option<&[u8; 32]> {
+    pub(crate) fn secret_bytes(&self) -> Option<&[u8; 32]> {
         self.secret.as_ref().map(|secret| &***secret)
-    }
-
-    /// What the layer asks of the store for a request.
-    pub(crate) fn wanted(&self, parts: &Parts, key: IdempotencyKey, body: &[u8]) -> Wanted {
-        let scope = self.scope.as_ref().map_or_else(Scope::anonymous, |scope| scope(parts));
-        let Fingerprints { own, others } = self.fingerprinting.of(&Operation::new(parts, body));
-        let mut wanted = self.want(scope, key, own);
-        if self.scope.is_none() {
-            wanted.reserve.scope = ScopeDigest::UNSET;
-        }
-        let outer = parts.extensions.get::<Attempt>().filter(|outer| outer.runs_under(&wanted.reserve.key));
-        Wanted { others, outer: outer.cloned(), bytes: body.len(), ..wanted }
-    }
-
-    /// What the layer asks of the store for any operation.
-    pub(crate) fn want(&self, scope: Scope, key: IdempotencyKey, fingerprint: Fingerprint) -> Wanted {
-        let reserve = self.reservation(self.storage_key(&scope, &key), &scope, fingerprint);
-        Wanted { key, scope, reserve, others: Vec::new(), outer: None, bytes: 0, is_counted: false }
-    }
-
-    fn reservation(&self, key: StorageKey, scope: &Scope, fingerprint: Fingerprint) -> Reserve {
-        Reserve {
-            key,
-            scope: ScopeDigest::of(self.secret_bytes(), scope),
-            fingerprint,
-            lease: self.lease,
-            // Long enough that a lease which lapsed is still seen to have lapsed.
-            retention: self.retention.max(self.lease.saturating_mul(2)),
-            rerun_failed: if self.on_failed == OnFailed::Rerun { Rerun::Any } else { Rerun::Never },
-            rerun_abandoned: self.on_abandoned == OnAbandoned::Rerun,
-        }
     }
 
     pub(crate) fn refuse<B: Body>(&self, rejection: Rejection) -> Response<ResponseBody<B>> {
@@ -188,7 +157,7 @@ impl Config {
         outcome: Outcome,
         request_id: Option<HeaderValue>,
     ) -> Response<ResponseBody<B>> {
-        response::replay(outcome, request_id, self.replay_marker.as_ref())
+        response::replay(outcome, request_id, &self.kept, self.replay_marker.as_ref())
     }
 
     pub(crate) fn in_flight(&self) -> Rejection {
@@ -246,9 +215,16 @@ impl Config {
         self.packing.pack(&Of { key: lease.key, fingerprint: lease.fingerprint, is_failure }, outcome)
     }
 
-    /// A record as it came from the store, with its answer made readable.
+    /// A record as it came from the store, with its response made readable, and without what this
+    /// layer would not have stored.
     pub(crate) fn unpack(&self, key: &StorageKey, mut record: Record) -> Result<Record, StoreError> {
         self.packing.unpack(*key, &mut record, self.max_response)?;
+        if let State::Success(outcome) | State::Failed(Some(outcome)) = &mut record.state {
+            if !outcome.has_final_status() {
+                return Err(StoreError::with_source(ErrorKind::Corrupt, Malformed));
+            }
+            self.kept.clean(outcome);
+        }
         Ok(record)
     }
 }

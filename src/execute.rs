@@ -116,7 +116,7 @@ impl<St: Store> IdempotencyLayer<St> {
         F: Future<Output = Result<T, E>> + Send,
     {
         let (config, shared) = (Arc::clone(&self.config), Arc::clone(&self.shared));
-        shared.store.set_timeout(config.store_timeout);
+        self.prepare_store();
         let mut wanted = config.want(scope.clone(), key.clone(), fingerprint);
         let (_caller, mut caller_gone) = flow::caller(&config);
         let run = async move {

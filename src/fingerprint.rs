@@ -1,7 +1,7 @@
 //! The [`Fingerprint`]: a digest that says "the same request".
 //!
-//! By default it covers the method, the path and query that the client sent, the content type, the headers that the layer
-//! was told to add, and every byte of the body. A key that comes back with another fingerprint was used for another
+//! By default it covers the method, the path and query that the client sent, the content type, the
+//! content encoding, the headers that the layer was told to add, and every byte of the body. A key that comes back with another fingerprint was used for another
 //! operation, and is refused. A [`FingerprintRule`] says otherwise what one operation is, and `CanonicalBody` (feature
 //! `canonical`) is one that is there already: the body by what it says, not by how it is spelled.
 
@@ -85,7 +85,7 @@ impl Fingerprint {
         let mut framed = Framed::new("fingerprint 1");
         framed.field(method.as_str().as_bytes());
         framed.field(path_and_query.as_bytes());
-        for name in [header::CONTENT_TYPE].iter().chain(chosen) {
+        for name in [header::CONTENT_TYPE, header::CONTENT_ENCODING].iter().chain(chosen) {
             framed.field(name.as_str().as_bytes());
             framed.count(headers.get_all(name).iter().count());
             for value in headers.get_all(name) {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, Version, header};
 use http_body::Body;
 use tower_service::Service;
 
@@ -37,6 +37,8 @@ mod nested;
 mod once;
 mod settle;
 
+#[cfg(fuzzing)]
+pub(crate) use decide::decided;
 use judge::judge;
 use nested::is_nested;
 use once::GuardedBy;
@@ -66,7 +68,15 @@ where
     // Still in the caller's task: a client that hangs up in mid-upload takes this future with it and leaves nothing.
     let Prepared { mut body, wanted } = match prepare(&parts, body, key, &config).await {
         Ok(prepared) => prepared,
-        Err(rejection) => return Ok(protocol.refuse(&config, rejection)),
+        Err(rejection) => {
+            // The client still sends, so no other request can come on its connection.
+            let is_last = rejection == Rejection::RequestTimeout && parts.version <= Version::HTTP_11;
+            let mut response = protocol.refuse(&config, rejection);
+            if is_last {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            return Ok(response);
+        }
     };
     let mut wanted = match wanted {
         Some(wanted) if !is_nested(&shared, &config, &wanted).await => wanted,
@@ -124,10 +134,11 @@ where
     B: Body,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let body = match body::read_or_drain(body, config.max_request, parts).await {
+    let body = match body::read_or_drain(body, config.max_request, config.body_timeout, parts).await {
         Ok(body) => body,
         Err(ReadError::TooLarge { limit }) => return Err(Rejection::RequestTooLarge { limit }),
         Err(ReadError::Broken) => return Err(Rejection::RequestUnreadable),
+        Err(ReadError::Stalled) => return Err(Rejection::RequestTimeout),
     };
     let key = config.key_of(key, &parts.headers, &body).map_err(Rejection::KeyInvalid)?;
     if key.is_none() && config.require_key {

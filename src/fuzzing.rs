@@ -1,13 +1,18 @@
 //! What the fuzz targets in `fuzz/` reach in the crate. Not there in any other build.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use http::{Request, StatusCode, header};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::Empty;
 
+use crate::body::ResponseBody;
+use crate::config::{Config, OnFailed};
 use crate::fingerprint::{CanonicalBody, Fingerprint, Fingerprinting, Operation, canonical, parse};
 use crate::key::{IdempotencyKey, Scope, StorageKey};
 use crate::outcome::{KeptBody, Outcome};
 use crate::pack::EncryptionKeys;
 use crate::pack::{Of, Packing};
+use crate::store::fuzzing::record_of;
 use crate::store::{Record, State, Token};
 
 pub use crate::store::fuzzing::record_written_again;
@@ -36,6 +41,25 @@ pub fn unpacked_twice(frame: &[u8]) -> Option<(Outcome, Outcome)> {
 
 /// The largest body that is unpacked.
 pub const LIMIT: usize = 1 << 16;
+
+/// The response that a client gets if a store contains this frame, and the body that it should have.
+pub fn response_of_record(frame: &[u8]) -> Option<(Response<ResponseBody<Empty<Bytes>>>, Bytes)> {
+    let config = Config { on_failed: OnFailed::Replay, max_response: LIMIT, ..Config::default() };
+    let key = config.storage_key(&Scope::anonymous(), &IdempotencyKey::parse(b"fuzzing").unwrap());
+    let record = config.unpack(&key, record_of(frame)?).ok()?;
+    let reserve =
+        config.want(Scope::anonymous(), IdempotencyKey::parse(b"fuzzing").unwrap(), record.fingerprint);
+    Some(match crate::flow::decided(record, &reserve.reserve, &config)? {
+        Ok(outcome) => {
+            let body = Bytes::copy_from_slice(outcome.bytes());
+            (config.replay(outcome, None), body)
+        }
+        Err(rejection) => {
+            let body = rejection.render().into_body();
+            (config.refuse(rejection), body)
+        }
+    })
+}
 
 pub fn canonical_json(text: &[u8]) -> Option<Vec<u8>> {
     canonical(&parse(text)?)

@@ -25,6 +25,8 @@ mod quota;
 
 /// Makes the operations behind it safe to retry.
 ///
+/// Where it belongs among other layers: see [`body_timeout`](Self::body_timeout).
+///
 /// Set it up by setters, each of which takes a valid value: nothing can fail later. A clone, and each service made of
 /// it, shares the store.
 ///
@@ -60,6 +62,21 @@ impl<St: Store> IdempotencyLayer<St> {
     fn set(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(Arc::make_mut(&mut self.config));
         self
+    }
+
+    /// What the store is told before its first operation, and the application with it.
+    pub(crate) fn prepare_store(&self) {
+        let config = &self.config;
+        self.shared.store.set_timeout(config.store_timeout);
+        if config.namespace.is_empty()
+            && self.shared.store.is_shared()
+            && config.warned.is_first_without_namespace()
+        {
+            tracing::warn!(
+                "no namespace is set and the store is shared: another service on this store replays the responses of \
+                 this one; set `IdempotencyLayer::namespace`"
+            );
+        }
     }
 
     /// Sets which methods are guarded; all others pass through untouched. Default: POST and PATCH.
@@ -106,8 +123,43 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.scope = Some(Arc::new(scope)))
     }
 
+    /// Adds the host of the request to the scope: the authority of its target (absolute form, HTTP/2), or
+    /// else its `Host`, in lower case. Default: the host does not count.
+    ///
+    /// Use it where one service has a host for each tenant and user ids repeat from tenant to tenant.
+    /// Without it, user 7 of one tenant gets the response of user 7 of another under the same key. A
+    /// scope that contains the tenant does the same and depends on no header.
+    ///
+    /// A proxy must pass the host of the client on. One that writes its own host there makes all hosts
+    /// one; one that writes a host for each backend makes a retry a new operation, and so a second
+    /// payment.
+    ///
+    /// The client chooses the host. Reject the hosts that the service does not have, outside of this
+    /// layer. To [`inspect`](Self::inspect) a key, name the host by [`Scope::on_host`].
+    ///
+    /// ```
+    /// # use tower_idempotency::{IdempotencyLayer, MemoryStore, Scope};
+    /// #[derive(Clone)]
+    /// struct User(u64);
+    ///
+    /// let layer = IdempotencyLayer::new(MemoryStore::new())
+    ///     .scope(|parts| match parts.extensions.get::<User>() {
+    ///         Some(User(id)) => Scope::new(id.to_be_bytes()),
+    ///         None => Scope::anonymous(),
+    ///     })
+    ///     .host_in_scope();
+    /// ```
+    #[must_use]
+    pub fn host_in_scope(self) -> Self {
+        self.set(|config| config.host_in_scope = true)
+    }
+
     /// Sets a name that separates the keys of this layer from those of other layers in the same
     /// store. Default: empty.
+    ///
+    /// Set one wherever the store is shared. Otherwise a second service on the same store replays the
+    /// responses of this one under equal keys and scopes. A layer without a namespace on such a store
+    /// logs one warning.
     ///
     /// Clones of a layer share the key space, so a key that was used on one route is a mismatch on
     /// another. Give each route its own namespace.
@@ -164,7 +216,7 @@ impl<S, St: Store> Layer<S> for IdempotencyLayer<St> {
                 );
             }
         }
-        self.shared.store.set_timeout(self.config.store_timeout);
+        self.prepare_store();
         Idempotency::new(inner, Arc::clone(&self.config), Arc::clone(&self.shared))
     }
 }

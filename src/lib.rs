@@ -208,7 +208,7 @@ pub use key::{IdempotencyKey, KeyError, Scope, ScopeDigest, StorageKey};
 pub use layer::IdempotencyLayer;
 pub use outcome::{KeptBody, NotRetained, Outcome};
 #[cfg(feature = "encryption")]
-pub use pack::EncryptionKeys;
+pub use pack::{EncryptionKeys, RepeatedKeyId};
 pub use rejection::{OnMismatch, Rejection};
 pub use response::{Keep, RESPONSE_HEADERS};
 pub use service::Idempotency;

@@ -8,13 +8,17 @@
 //! name              = number of a known name, or 0, length, bytes; the number + 64 if the value is sensitive
 //! ```
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::frame::{Malformed, Reader, Writer};
 
 /// The answer that is kept for a finished request: everything that a replay needs, and nothing that must not be kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// `Debug` shows the status, the number of headers and the length of the body, and nothing else.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// The status that the handler gave.
     pub status: StatusCode,
@@ -27,7 +31,9 @@ pub struct Outcome {
 }
 
 /// What is kept of the body of an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// `Debug` shows lengths only.
+#[derive(Clone, PartialEq, Eq)]
 pub enum KeptBody {
     /// All of it.
     Whole {
@@ -144,6 +150,12 @@ impl Outcome {
         matches!(self.body, KeptBody::Whole { .. } | KeptBody::Omitted)
     }
 
+    /// Whether the status is one of a final response. Only such a status is stored and replayed: 1xx is
+    /// interim, and above 599 there is no class (RFC 9110, section 15).
+    pub(crate) fn has_final_status(&self) -> bool {
+        (200..600).contains(&self.status.as_u16())
+    }
+
     /// Writes the frame, body and all.
     pub fn encode(&self) -> Vec<u8> {
         let mut frame = Vec::with_capacity(self.size_hint() + self.bytes().len());
@@ -253,6 +265,31 @@ impl Outcome {
             (body, _) => *body = KeptBody::NotRetained(NotRetained::Lost),
         }
         self
+    }
+}
+
+/// A response contains secrets, and a log is the wrong place for them.
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outcome")
+            .field("status", &self.status)
+            .field("headers", &self.headers.len())
+            .field("body", &self.body)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for KeptBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole { bytes, trailers } => {
+                let trailers = trailers.as_ref().map_or(0, HeaderMap::len);
+                write!(f, "Whole({} bytes, {trailers} trailers)", bytes.len())
+            }
+            Self::Omitted => f.write_str("Omitted"),
+            Self::Packed(bytes) => write!(f, "Packed({} bytes)", bytes.len()),
+            Self::NotRetained(reason) => write!(f, "NotRetained({reason:?})"),
+        }
     }
 }
 

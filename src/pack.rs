@@ -28,6 +28,8 @@ mod given;
 use compression::Inflated;
 #[cfg_attr(not(feature = "encryption"), allow(unreachable_pub))] // Nothing to export then.
 pub use encryption::EncryptionKeys;
+#[cfg(feature = "encryption")]
+pub use encryption::RepeatedKeyId;
 
 /// How answers are packed. By default they are not.
 #[derive(Clone, Default)]
@@ -90,6 +92,11 @@ impl Packing {
             *outcome = self.open(&Of { key, fingerprint, is_failure }, outcome, frame, limit)?;
             return Ok(());
         }
+        // A record that a release has put back tells the status of a failure and nothing else.
+        if is_failure && outcome.body == KeptBody::NotRetained(NotRetained::Failure) {
+            *outcome = Outcome::bare(outcome.status, KeptBody::NotRetained(NotRetained::Failure));
+            return Ok(());
+        }
         self.check_plain()
     }
 
@@ -125,10 +132,10 @@ impl Packing {
         Ok(Outcome { body: inner.body, ..outcome.clone() })
     }
 
-    /// What was written before there was a key is readable, unless the keys say otherwise.
+    /// What was written before there was a key is readable only if the keys say so.
     fn check_plain(&self) -> Result<(), StoreError> {
         match &self.encryption {
-            Some(keys) if keys.refuses_plain() => Err(StoreError::new(ErrorKind::Sealed)),
+            Some(keys) if !keys.accepts_plain() => Err(StoreError::new(ErrorKind::Sealed)),
             _ => Ok(()),
         }
     }

@@ -65,6 +65,10 @@ pub enum Rejection {
         /// The limit in bytes, if it is this layer's and not that of a layer outside.
         limit: Option<usize>,
     },
+    /// The body of the request made no progress for the
+    /// [`body_timeout`](crate::IdempotencyLayer::body_timeout). Nothing was done. Over HTTP/1.1 the
+    /// connection is closed.
+    RequestTimeout,
     /// The key was used for another request.
     KeyReused {
         /// The status that the layer was told to give.
@@ -174,8 +178,9 @@ impl Rejection {
         }
     }
 
-    /// `Some(false)` if the same request will get the same refusal for as long as the record stands. Clients that
-    /// retry every 409 are told so by `X-Should-Retry`.
+    /// `Some(false)` if the same request will get the same rejection while the record exists, and
+    /// `Some(true)` if a retry is safe and useful although its status does not say so. The client reads
+    /// it in `X-Should-Retry`.
     pub fn should_retry(&self) -> Option<bool> {
         self.spec().should_retry
     }
@@ -220,9 +225,15 @@ impl Rejection {
         if let Some(after) = self.retry_after() {
             headers.insert(header::RETRY_AFTER, whole_seconds(after).into());
         }
-        if self.should_retry() == Some(false) {
-            headers.remove(header::RETRY_AFTER);
-            headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        match self.should_retry() {
+            Some(false) => {
+                headers.remove(header::RETRY_AFTER);
+                headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+            }
+            Some(true) => {
+                headers.insert(SHOULD_RETRY, HeaderValue::from_static("true"));
+            }
+            None => {}
         }
         self.keep_location(headers);
         response.extensions_mut().insert(self);

@@ -14,6 +14,7 @@ use crate::outcome::{KeptBody, NotRetained, Outcome};
 use crate::rejection::SHOULD_RETRY;
 use crate::task;
 
+mod fields;
 mod kept;
 
 pub use kept::Keep;
@@ -133,11 +134,12 @@ fn join(mut frames: VecDeque<Bytes>, length: usize) -> Bytes {
     joined.freeze()
 }
 
-/// The kept answer, byte for byte, marked as a replay, by `marker` too if there is one. `request_id` is that of the request
-/// which repeats.
+/// The stored response, byte for byte, marked as a replay, by `marker` too if there is one.
+/// `request_id` is that of the retry. `kept` says whether a cache may store a replay.
 pub(crate) fn replay<B: Body>(
     outcome: Outcome,
     request_id: Option<HeaderValue>,
+    kept: &Kept,
     marker: Option<&HeaderName>,
 ) -> Response<ResponseBody<B>> {
     let (body, is_omitted) = match outcome.body {
@@ -148,6 +150,7 @@ pub(crate) fn replay<B: Body>(
     *response.status_mut() = outcome.status;
     *response.headers_mut() = outcome.headers;
     let headers = response.headers_mut();
+    kept.forbid_caching(headers);
     headers.insert(RESULT, HeaderValue::from_static("true"));
     if let Some(marker) = marker {
         headers.insert(marker, HeaderValue::from_static("true"));

@@ -33,7 +33,12 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// # Cancel safety
 ///
 /// As [`read`].
-pub(crate) async fn read_or_drain<B>(body: B, limit: usize, head: &Parts) -> Result<Bytes, ReadError>
+pub(crate) async fn read_or_drain<B>(
+    body: B,
+    limit: usize,
+    patience: Duration,
+    head: &Parts,
+) -> Result<Bytes, ReadError>
 where
     B: Body,
     B::Error: Into<BoxError>,
@@ -41,7 +46,7 @@ where
     let mut body = pin!(body);
     // A client that waits for "100 Continue" sends once the body was polled, and not before.
     let is_unread = body.size_hint().lower() > limit as u64;
-    let read = read(body.as_mut(), limit).await;
+    let read = read(body.as_mut(), limit, patience).await;
     let is_over_limit = matches!(read, Err(ReadError::TooLarge { limit: Some(_) }));
     if is_over_limit && may_drain(&*body, head, is_unread) {
         // Boxed, because every guarded request would otherwise be as large as this future.

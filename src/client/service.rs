@@ -95,10 +95,14 @@ where
     B::Error: Into<BoxError>,
 {
     let unsent = |kind| Error::new(kind, 0, None);
-    let body = tokio::time::timeout(settings.total_timeout, read(pin!(body), settings.max_request)).await;
+    let body = tokio::time::timeout(
+        settings.total_timeout,
+        read(pin!(body), settings.max_request, settings.total_timeout),
+    )
+    .await;
     let body = body.map_err(|_| unsent(ErrorKind::Unreadable))?.map_err(|error| match error {
         ReadError::TooLarge { .. } => unsent(ErrorKind::TooLarge),
-        ReadError::Broken => unsent(ErrorKind::Unreadable),
+        ReadError::Broken | ReadError::Stalled => unsent(ErrorKind::Unreadable),
     })?;
     let key = settings.mark(&mut head, &body);
     let key = key.map_err(|error| Error::new(ErrorKind::Key, 0, Some(error.into())))?;

@@ -1,9 +1,13 @@
-//! An operation that a caller asks for.
+//! What the layer asks of the store: the operation that a request asks for.
 
+use http::header;
+use http::request::Parts;
+
+use super::{Config, OnAbandoned, OnFailed};
 use crate::attempt::Attempt;
-use crate::fingerprint::Fingerprint;
-use crate::key::{IdempotencyKey, Scope};
-use crate::store::{Record, Reserve};
+use crate::fingerprint::{Fingerprint, Fingerprints, Operation};
+use crate::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
+use crate::store::{Record, Rerun, Reserve};
 
 /// An operation that a caller asks for.
 #[derive(Clone)]
@@ -37,4 +41,58 @@ impl Wanted {
             None => false,
         }
     }
+}
+
+impl Config {
+    pub(crate) fn storage_key(&self, scope: &Scope, key: &IdempotencyKey) -> StorageKey {
+        StorageKey::derive(self.secret_bytes(), &self.namespace, scope, key)
+    }
+
+    /// What the layer asks of the store for a request.
+    pub(crate) fn wanted(&self, parts: &Parts, key: IdempotencyKey, body: &[u8]) -> Wanted {
+        let scope = self.scope.as_ref().map_or_else(Scope::anonymous, |scope| scope(parts));
+        let scope = if self.host_in_scope { scope.on_hosts(&hosts(parts)) } else { scope };
+        let Fingerprints { own, others } = self.fingerprinting.of(&Operation::new(parts, body));
+        let mut wanted = self.want(scope, key, own);
+        if self.scope.is_none() {
+            wanted.reserve.scope = ScopeDigest::UNSET;
+        }
+        let outer = parts.extensions.get::<Attempt>().filter(|outer| outer.runs_under(&wanted.reserve.key));
+        Wanted { others, outer: outer.cloned(), bytes: body.len(), ..wanted }
+    }
+
+    /// What the layer asks of the store for any operation.
+    pub(crate) fn want(&self, scope: Scope, key: IdempotencyKey, fingerprint: Fingerprint) -> Wanted {
+        let reserve = self.reservation(self.storage_key(&scope, &key), &scope, fingerprint);
+        Wanted { key, scope, reserve, others: Vec::new(), outer: None, bytes: 0, is_counted: false }
+    }
+
+    fn reservation(&self, key: StorageKey, scope: &Scope, fingerprint: Fingerprint) -> Reserve {
+        Reserve {
+            key,
+            scope: ScopeDigest::of(self.secret_bytes(), scope),
+            fingerprint,
+            lease: self.lease,
+            // Long enough that a lease which lapsed is still seen to have lapsed.
+            retention: self.retention.max(self.lease.saturating_mul(2)),
+            rerun_failed: if self.on_failed == OnFailed::Rerun { Rerun::Any } else { Rerun::Never },
+            rerun_abandoned: self.on_abandoned == OnAbandoned::Rerun,
+        }
+    }
+}
+
+/// The host that a request is for: the authority of its target (the absolute form, or `:authority` in
+/// HTTP/2), or else its `Host` (RFC 9112, section 3.3). Several `Host` headers are all taken.
+fn hosts(parts: &Parts) -> Vec<Vec<u8>> {
+    let of_authority = |authority: &[u8]| match authority.iter().rposition(|byte| *byte == b'@') {
+        Some(at) => authority[at + 1..].to_ascii_lowercase(),
+        None => authority.to_ascii_lowercase(),
+    };
+    if let Some(authority) = parts.uri.authority() {
+        return vec![of_authority(authority.as_str().as_bytes())];
+    }
+    let headers = parts.headers.get_all(header::HOST);
+    let mut hosts: Vec<_> = headers.iter().map(|host| of_authority(host.as_bytes())).collect();
+    hosts.dedup();
+    hosts
 }

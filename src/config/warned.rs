@@ -8,6 +8,7 @@ use http::Method;
 #[derive(Debug, Default)]
 pub(crate) struct Warned {
     scope: AtomicBool,
+    namespace: AtomicBool,
     /// A bit for each method.
     methods: AtomicU16,
 }
@@ -16,6 +17,11 @@ impl Warned {
     /// Whether this is the first time that a layer without a scope is used.
     pub(crate) fn is_first_without_scope(&self) -> bool {
         !self.scope.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether this is the first time that a layer without a namespace is used on a shared store.
+    pub(crate) fn is_first_without_namespace(&self) -> bool {
+        !self.namespace.swap(true, Ordering::Relaxed)
     }
 
     /// Whether a key was met on this method before.

@@ -34,5 +34,19 @@ pub(super) fn decide(found: Record, reserve: &Reserve, config: &Config) -> Admis
     }
 }
 
+/// The response to a record that was found, for the fuzz targets: a replay or a rejection.
+#[cfg(fuzzing)]
+pub(crate) fn decided(
+    record: Record,
+    reserve: &Reserve,
+    config: &Config,
+) -> Option<Result<Outcome, Rejection>> {
+    match decide(record, reserve, config) {
+        Admission::Replay(outcome) => Some(Ok(outcome)),
+        Admission::Reject(rejection) => Some(Err(rejection)),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use crate::config::{Class, Config};
 use crate::grpc::Protocol;
 use crate::outcome::{KeptBody, NotRetained, Outcome};
 use crate::rejection::{LONGEST_PROBLEM, Recognized, may_be_rejection};
-use crate::response;
+use crate::response::{self, BrokenBody};
 use crate::store::Conflict;
 use crate::verdict::Verdict;
 
@@ -50,12 +50,14 @@ where
     let rejected = rejected.or_else(|| protocol.rejection(&answer, body.as_ref().ok()?));
     let class = failed.or(rejected.map(Class::of_rejection)).or(said).unwrap_or(by_status);
     let keep = protocol.keep(verdict.said_keep().unwrap_or(config.kept.keep));
-    let outcome = body.map(|body| {
+    let outcome = body.and_then(|body| {
         if rejected.is_some() {
-            return Outcome::bare(status, KeptBody::NotRetained(NotRetained::Failure));
+            return Ok(Outcome::bare(status, KeptBody::NotRetained(NotRetained::Failure)));
         }
         let body = body.within(config.kept_bytes(class));
-        protocol.kept(status, config.kept.outcome(&answer, request_id, body, keep))
+        let outcome = protocol.kept(status, config.kept.outcome(&answer, request_id, body, keep));
+        // A replay of such a status would be no HTTP response: the attempt has failed, without one.
+        if outcome.has_final_status() { Ok(outcome) } else { Err(BrokenBody) }
     });
     let retention = verdict.said_retention().unwrap_or(config.retention);
     Done { answer, class, outcome, retention, conflict }

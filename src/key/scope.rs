@@ -3,19 +3,23 @@
 use std::fmt;
 
 use crate::digest::Framed;
+use crate::frame::Writer;
 
 /// Whose keys these are: a tenant, a principal, an account. The same key in two scopes is two operations.
 ///
 /// Only a digest of it reaches a store. `Debug` shows nothing of it, because it is often a credential.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Scope(Vec<u8>);
+pub struct Scope {
+    bytes: Vec<u8>,
+    is_anonymous: bool,
+}
 
 impl Scope {
     /// A scope of its own for each distinct value, an empty one included.
     pub fn new(principal: impl AsRef<[u8]>) -> Self {
         let mut bytes = vec![1];
         bytes.extend_from_slice(principal.as_ref());
-        Self(bytes)
+        Self { bytes, is_anonymous: false }
     }
 
     /// The one scope that all callers without an identity share.
@@ -23,11 +27,32 @@ impl Scope {
     /// Each of them can replay the response of another whose key it guesses. Use it only for
     /// operations whose responses are not secret.
     pub fn anonymous() -> Self {
-        Self(Vec::new())
+        Self { bytes: Vec::new(), is_anonymous: true }
+    }
+
+    /// The same caller on one host of several, as a layer with
+    /// [`host_in_scope`](crate::IdempotencyLayer::host_in_scope) has it. Use it to
+    /// [`inspect`](crate::IdempotencyLayer::inspect) a key. The host is as the client sends it, with a port
+    /// where the client sends one; case does not count.
+    #[must_use]
+    pub fn on_host(self, host: &str) -> Self {
+        self.on_hosts(&[host.to_ascii_lowercase().into_bytes()])
+    }
+
+    /// The same for all hosts that a request names. No list of them reads as another one.
+    pub(crate) fn on_hosts(self, hosts: &[Vec<u8>]) -> Self {
+        let mut bytes = vec![2];
+        let mut writer = Writer::new(&mut bytes);
+        writer.number(hosts.len());
+        for host in hosts {
+            writer.sized(host);
+        }
+        writer.bytes(&self.bytes);
+        Self { bytes, ..self }
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 }
 
@@ -43,7 +68,7 @@ impl fmt::Debug for Scope {
 pub struct ScopeDigest([u8; 16]);
 
 impl ScopeDigest {
-    /// [`Scope::anonymous`].
+    /// [`Scope::anonymous`], whatever the host: a caller without an identity may name any host.
     pub const ANONYMOUS: Self = Self([0; 16]);
 
     /// All requests of a layer without a [`scope`](crate::IdempotencyLayer::scope): the callers are
@@ -53,7 +78,7 @@ impl ScopeDigest {
     /// Digests a scope. With a secret the digest is keyed, so that a reader of the store cannot try
     /// out guesses.
     pub fn of(secret: Option<&[u8; 32]>, scope: &Scope) -> Self {
-        if scope.as_bytes().is_empty() {
+        if scope.is_anonymous {
             return Self::ANONYMOUS;
         }
         let mut framed = Framed::new("scope 1");

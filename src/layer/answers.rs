@@ -97,9 +97,22 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.kept.keep = keep)
     }
 
-    /// Adds headers to those that are kept: `Set-Cookie`, `Date`, `Server` and `WWW-Authenticate` are not, and with
-    /// [`Keep::Status`] few are. Default: none. Those that frame a message, or belong to one connection (RFC 9110, section
-    /// 7.6.1), are never kept, and neither is `X-Should-Retry`.
+    /// Stores and replays these headers also. Default: none. By default these are not stored, and with
+    /// [`Keep::Status`] few are:
+    ///
+    /// - `Set-Cookie`, `Set-Cookie2`, `Date`, `Age`, `Server`, `Alt-Svc` and `Clear-Site-Data`
+    /// - `WWW-Authenticate`, `Authorization`, `Proxy-Authorization`, `Authentication-Info` and
+    ///   `Proxy-Authentication-Info`
+    /// - `DPoP-Nonce`, `Replay-Nonce`, `X-CSRF-Token`, `X-XSRF-Token`, `X-Auth-Token`, `X-Access-Token`,
+    ///   `X-Refresh-Token` and `X-Session-Token`
+    ///
+    /// A name here also leaves `Cache-Control`, `Expires`, `Pragma`, `CDN-Cache-Control` and
+    /// `Surrogate-Control` of a replay as they were stored. Otherwise a replay has
+    /// `Cache-Control: no-store` in their place: see
+    /// [`what_is_kept`](crate::guide::what_is_kept#caches).
+    ///
+    /// No list adds headers that frame a message or belong to one connection (RFC 9110, section 7.6.1), or
+    /// `X-Should-Retry`. A trailer is never added.
     #[must_use]
     pub fn keep_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.set(|config| config.kept.also.extend(names))
@@ -112,7 +125,7 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.kept.only = Some(names.into_iter().collect()))
     }
 
-    /// Keeps none of these headers, whatever else is said of them. Default: none.
+    /// Stores none of these headers, nor trailers of these names, whatever other lists say. Default: none.
     #[must_use]
     pub fn drop_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.set(|config| config.kept.never.extend(names))

@@ -65,6 +65,9 @@ impl<St: Store> IdempotencyLayer<St> {
     }
 
     /// Answers 400 to a guarded request without a key. Default: it passes through unguarded.
+    ///
+    /// A request that passes through takes capacity inside before its body has come. See the order of
+    /// layers at [`body_timeout`](Self::body_timeout).
     #[must_use]
     pub fn require_key(self) -> Self {
         self.set(|config| config.require_key = true)

@@ -1,6 +1,7 @@
 //! How much the layer takes: of one request, of one answer, and at one time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -17,6 +18,53 @@ impl<St: Store> IdempotencyLayer<St> {
     #[must_use]
     pub fn max_request(self, bytes: usize) -> Self {
         self.set(|config| config.max_request = bytes)
+    }
+
+    /// Sets how long the layer waits for the next bytes of a request body. Default: 30 s. After this time
+    /// the response is 408 ([`Rejection::RequestTimeout`](crate::Rejection)), nothing was done, and the
+    /// connection is closed over HTTP/1.1.
+    ///
+    /// A body that makes progress is not cut off, however long it takes. Lower it where clients are near,
+    /// and raise it for clients on bad networks.
+    ///
+    /// # The order of layers
+    ///
+    /// The layer reads the whole body of a request with a key before it asks the inner service for
+    /// capacity. So an upload that never ends holds nothing inside: no permit of a
+    /// `ConcurrencyLimit`, no place in a buffer, no operation in flight.
+    ///
+    /// A request that passes through is not read. It takes its permit inside at once, and its handler
+    /// reads the body as it comes. So four uploads without a key that never end hold all of
+    /// `ConcurrencyLimit(4)`. These requests pass through: those without a key, and those with a method
+    /// that is not guarded.
+    ///
+    /// - Put a layer that limits the time of a body outside of this one, for example
+    ///   `RequestBodyTimeoutLayer` of tower-http. It covers the requests that pass through.
+    /// - Set [`require_key`](Self::require_key) where every guarded operation needs a key. A request
+    ///   without a key is then rejected before anything inside is asked.
+    /// - Limit the connections, or the rate of one client, outside of this layer. The bodies that are
+    ///   being read take up to [`max_request`](Self::max_request) bytes each.
+    /// - Put limits on what the handlers use, such as connections of a database, inside of this layer.
+    ///   Replays and rejections take none of it.
+    ///
+    /// ```
+    /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
+    /// use std::time::Duration;
+    /// use tower::ServiceBuilder;
+    /// use tower::limit::ConcurrencyLimitLayer;
+    ///
+    /// let stack = ServiceBuilder::new()
+    ///     .layer(
+    ///         IdempotencyLayer::new(MemoryStore::new())
+    ///             .body_timeout(Duration::from_secs(10))
+    ///             .require_key(),
+    ///     )
+    ///     .layer(ConcurrencyLimitLayer::new(4));
+    /// # drop(stack);
+    /// ```
+    #[must_use]
+    pub fn body_timeout(self, patience: Duration) -> Self {
+        self.set(|config| config.body_timeout = patience)
     }
 
     /// Sets how many operations may be in flight at one time, in this process and over all clones of this layer that are

@@ -9,7 +9,7 @@ use crate::store::Store;
 impl<St: Store> IdempotencyLayer<St> {
     /// Sets the rule that says which requests are the same operation: a `CanonicalBody`, or a
     /// [`FingerprintRule`](crate::FingerprintRule) of one's own. Default: the method, the path and query, the content
-    /// type and every byte of the body.
+    /// type, the content encoding and every byte of the body.
     ///
     /// Records that were written by raw bytes are still compared so. Where another rule was in force, name it by
     /// [`fingerprint_before`](Self::fingerprint_before), or each honest repeat of a request from before the change is
@@ -61,7 +61,8 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.fingerprinting.earlier.push(rule))
     }
 
-    /// Sets headers that are part of what the request is, beside its content type: an `Accept` that chooses between
+    /// Sets headers that are part of what the request is, beside its content type and
+    /// content encoding: an `Accept` that chooses between
     /// two answers, say. Default: none.
     #[must_use]
     pub fn fingerprint_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {

@@ -6,7 +6,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{KeptBody, NotRetained, Outcome};
+use crate::fingerprint::Fingerprint;
 use crate::frame::Malformed;
+use crate::store::{Record, Reservation, State, Token};
 
 fn names() -> impl Strategy<Value = HeaderName> {
     let known = prop::sample::select(vec!["content-type", "location", "link", "trailer"]);
@@ -274,4 +276,31 @@ fn unhex(text: &str) -> Bytes {
     let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b' ').collect();
     let pairs = digits.chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
     pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+}
+
+#[test]
+fn debug_shows_nothing_of_what_a_response_contains() {
+    let lines = [("x-name", "secret-header"), ("location", "/secret-location")];
+    let headers: HeaderMap = lines
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+        .into_iter()
+        .collect();
+    let bytes = Bytes::from_static(b"secret-body");
+    let whole = KeptBody::Whole { bytes: bytes.clone(), trailers: Some(headers.clone()) };
+    let request_id = Some(HeaderValue::from_static("secret-id"));
+    let outcome = Outcome { status: StatusCode::CREATED, headers, request_id, body: whole };
+    assert_eq!(
+        format!("{outcome:?}"),
+        "Outcome { status: 201, headers: 2, body: Whole(11 bytes, 2 trailers), .. }"
+    );
+    assert_eq!(format!("{:?}", KeptBody::Packed(bytes)), "Packed(11 bytes)");
+    let record = Record {
+        fingerprint: Fingerprint::of_fields(["one"]),
+        attempt: 1,
+        token: Token::new([0; 16]),
+        state: State::Success(outcome),
+    };
+    for shown in [format!("{record:?}"), format!("{:#?}", Reservation::Found(record))] {
+        assert!(!shown.contains("secret") && shown.contains("201"), "{shown}");
+    }
 }

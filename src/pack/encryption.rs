@@ -4,7 +4,8 @@ use std::fmt;
 
 use bytes::Bytes;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use zeroize::Zeroizing;
 
 use crate::store::{ErrorKind, StoreError};
 
@@ -32,44 +33,59 @@ const NONCE: usize = 24;
 ///
 /// # let (january, february) = ([1; 32], [2; 32]);
 /// let before = EncryptionKeys::new(1, january);
-/// let first = EncryptionKeys::new(1, january).reading(2, february);
-/// let then = EncryptionKeys::new(2, february).reading(1, january);
+/// let first = EncryptionKeys::new(1, january).reading(2, february)?;
+/// let then = EncryptionKeys::new(2, february).reading(1, january)?;
 /// let at_last = EncryptionKeys::new(2, february);
 /// # drop((before, first, then, at_last));
+/// # Ok::<(), tower_idempotency::RepeatedKeyId>(())
 /// ```
+///
+/// A record that is not encrypted is rejected: [`accept_plain`](Self::accept_plain) is for the time in
+/// which encryption is turned on.
 #[derive(Clone)]
 pub struct EncryptionKeys {
     id: u32,
     cipher: XChaCha20Poly1305,
     reading: Vec<(u32, XChaCha20Poly1305)>,
-    refuses_plain: bool,
+    accepts_plain: bool,
 }
 
 impl EncryptionKeys {
     /// A ring of one key, which reads and writes. The number names it in the store: give each key a number of its own,
     /// and never the same number to two keys.
     pub fn new(id: u32, key: [u8; 32]) -> Self {
-        Self { id, cipher: cipher(key), reading: Vec::new(), refuses_plain: false }
+        Self { id, cipher: cipher(key), reading: Vec::new(), accepts_plain: false }
     }
 
     /// Adds a key that only reads.
-    #[must_use]
-    pub fn reading(mut self, id: u32, key: [u8; 32]) -> Self {
-        self.reading.push((id, cipher(key)));
-        self
+    ///
+    /// # Errors
+    ///
+    /// If the ring has a key of this number already: what was encrypted under the second one could not be
+    /// read.
+    pub fn reading(mut self, id: u32, key: [u8; 32]) -> Result<Self, RepeatedKeyId> {
+        let cipher = cipher(key);
+        if self.cipher(id).is_some() {
+            return Err(RepeatedKeyId { id });
+        }
+        self.reading.push((id, cipher));
+        Ok(self)
     }
 
-    /// Takes answers that are not encrypted for damaged: 503. Default: they are replayed, so that encryption can be
-    /// turned on while there are records. Whoever can write into the store can forge them; turn this on when the retention
-    /// has passed.
+    /// Replays responses that are not encrypted. Default: they are rejected with 503 and the error
+    /// [`Sealed`](ErrorKind::Sealed), and are not run again.
+    ///
+    /// Use it while encryption is turned on for a store that has records, and take it away when the
+    /// retention has passed.
+    ///
+    /// With it, anyone who can write into the store can forge a response, and the layer replays it.
     #[must_use]
-    pub fn refuse_plain(mut self) -> Self {
-        self.refuses_plain = true;
-        self
+    pub fn accept_plain(self) -> Self {
+        Self { accepts_plain: true, ..self }
     }
 
-    pub(super) fn refuses_plain(&self) -> bool {
-        self.refuses_plain
+    pub(super) fn accepts_plain(&self) -> bool {
+        self.accepts_plain
     }
 
     pub(super) fn seal(&self, aad: &[u8], frame: &[u8]) -> Result<Bytes, StoreError> {
@@ -105,9 +121,25 @@ impl EncryptionKeys {
     }
 }
 
+/// The cipher wipes its own copy of the key when it is dropped.
 fn cipher(key: [u8; 32]) -> XChaCha20Poly1305 {
-    XChaCha20Poly1305::new(&Key::from(key))
+    let key = Zeroizing::new(key);
+    XChaCha20Poly1305::new((&*key).into())
 }
+
+/// A ring of keys has two keys of one number. See [`EncryptionKeys::reading`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RepeatedKeyId {
+    id: u32,
+}
+
+impl fmt::Display for RepeatedKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the ring of encryption keys has a key with the number {} already", self.id)
+    }
+}
+
+impl std::error::Error for RepeatedKeyId {}
 
 /// The numbers of the keys, and nothing of the keys.
 impl fmt::Debug for EncryptionKeys {
@@ -116,7 +148,7 @@ impl fmt::Debug for EncryptionKeys {
         f.debug_struct("EncryptionKeys")
             .field("id", &self.id)
             .field("reading", &reading)
-            .field("refuses_plain", &self.refuses_plain)
+            .field("accepts_plain", &self.accepts_plain)
             .finish_non_exhaustive()
     }
 }

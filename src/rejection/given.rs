@@ -9,13 +9,14 @@ use crate::key::KeyError;
 use crate::store::ErrorKind;
 
 /// One rejection of each kind.
-pub(crate) fn every() -> [Rejection; 15] {
+pub(crate) fn every() -> [Rejection; 16] {
     let (retry_after, kind) = (Duration::from_millis(1_250), ErrorKind::Timeout);
     [
         Rejection::KeyMissing,
         Rejection::KeyInvalid(KeyError::Empty),
         Rejection::RequestUnreadable,
         Rejection::RequestTooLarge { limit: Some(10) },
+        Rejection::RequestTimeout,
         Rejection::KeyReused { status: OnMismatch::Conflict },
         Rejection::InFlight { retry_after },
         Rejection::ResultNotRetained { original_status: StatusCode::OK, location: None },

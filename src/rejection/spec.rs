@@ -15,7 +15,8 @@ pub(crate) struct Spec {
     /// The number of the gRPC code. This module cannot name `grpc::Code`, because `grpc` names this module.
     #[cfg_attr(not(feature = "grpc"), expect(dead_code, reason = "only gRPC reads it"))]
     pub(crate) grpc: u8,
-    /// `Some(false)` if no retry can change the response while the record stands.
+    /// `Some(false)` if no retry can change the response while the record exists, `Some(true)` if a retry
+    /// is safe although the status does not say so.
     pub(crate) should_retry: Option<bool>,
     /// Whether the operation had begun, so that it may have had an effect.
     pub(crate) had_begun: bool,
@@ -66,6 +67,17 @@ const REQUEST_TOO_LARGE: Spec = Spec {
     status: StatusCode::PAYLOAD_TOO_LARGE,
     grpc: RESOURCE_EXHAUSTED,
     should_retry: None,
+    had_begun: false,
+};
+
+/// A client does not retry a 408 of an operation that may have begun. This one never began.
+const REQUEST_TIMEOUT: Spec = Spec {
+    variant: "RequestTimeout",
+    code: "request_timeout",
+    title: "Request body too slow",
+    status: StatusCode::REQUEST_TIMEOUT,
+    grpc: UNAVAILABLE,
+    should_retry: Some(true),
     had_begun: false,
 };
 
@@ -188,11 +200,12 @@ impl Spec {
     }
 }
 
-pub(super) const ALL: [Spec; 15] = [
+pub(super) const ALL: [Spec; 16] = [
     KEY_MISSING,
     KEY_INVALID,
     REQUEST_UNREADABLE,
     REQUEST_TOO_LARGE,
+    REQUEST_TIMEOUT,
     KEY_REUSED,
     IN_FLIGHT,
     RESULT_NOT_RETAINED,
@@ -214,6 +227,7 @@ impl Rejection {
             Self::KeyInvalid(_) => KEY_INVALID,
             Self::RequestUnreadable => REQUEST_UNREADABLE,
             Self::RequestTooLarge { .. } => REQUEST_TOO_LARGE,
+            Self::RequestTimeout => REQUEST_TIMEOUT,
             Self::KeyReused { status } => Spec { status: status.status(), ..KEY_REUSED },
             Self::InFlight { .. } => IN_FLIGHT,
             Self::ResultNotRetained { .. } => RESULT_NOT_RETAINED,

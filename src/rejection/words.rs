@@ -42,6 +42,9 @@ impl fmt::Display for Rejection {
             Self::RequestTooLarge { limit: None } => {
                 f.write_str("The request body is too large. Nothing was done.")
             }
+            Self::RequestTimeout => f.write_str(
+                "The request body stopped coming. Nothing was done; send the request again with the same key.",
+            ),
             Self::KeyReused { .. } => f.write_str(
                 "This key was used for another request. Use a new key for a new operation, or repeat the first \
                  request unchanged.",

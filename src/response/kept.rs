@@ -2,9 +2,9 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 
-use super::{BODY, ORIGINAL_REQUEST_ID, REQUEST_ID, RESULT};
+use super::REQUEST_ID;
+use super::fields::{Lists, is_storable_id, named_by_connection};
 use crate::outcome::{KeptBody, NotRetained, Outcome};
-use crate::rejection::SHOULD_RETRY;
 
 #[cfg(feature = "repr-digest")]
 mod digest;
@@ -36,28 +36,6 @@ pub enum Keep {
     /// ([`Rejection::ResultNotRetained`](crate::Rejection)).
     Nothing,
 }
-
-/// Headers of one connection (RFC 9110, section 7.6.1), of one message, and of this layer. No list can
-/// have them stored, because a replay has its own. `X-Should-Retry` is about the moment.
-const FRAMING: [HeaderName; 13] = [
-    header::CONNECTION,
-    header::CONTENT_LENGTH,
-    header::TRANSFER_ENCODING,
-    header::TE,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    RESULT,
-    BODY,
-    REQUEST_ID,
-    ORIGINAL_REQUEST_ID,
-    SHOULD_RETRY,
-];
-
-/// Headers of the one response that would hand a session, a challenge or a stale fact to whoever repeats the request.
-const OF_ONE_RESPONSE: [HeaderName; 4] =
-    [header::SET_COOKIE, header::DATE, header::SERVER, header::WWW_AUTHENTICATE];
 
 /// Headers that say how an answer may be used, and nothing of what it holds.
 const SAY_NOTHING: [HeaderName; 9] = [
@@ -96,13 +74,31 @@ impl Kept {
             headers.remove(name);
         }
         let request_id = response.headers().get(REQUEST_ID).cloned().or(request_id).filter(is_storable_id);
-        Outcome { status: response.status(), headers, request_id, body: keep.of(body) }
+        let mut body = keep.of(body);
+        self.lists().clean_trailers(&mut body);
+        Outcome { status: response.status(), headers, request_id, body }
+    }
+
+    /// Takes out of a record what this layer would not have stored.
+    pub(crate) fn clean(&self, outcome: &mut Outcome) {
+        self.lists().clean(outcome);
+    }
+
+    /// Has no cache take a replay for a new response, unless the application has named the headers that say so.
+    pub(super) fn forbid_caching(&self, headers: &mut HeaderMap) {
+        self.lists().forbid_caching(headers);
+    }
+
+    fn lists(&self) -> Lists<'_> {
+        let only = self.only.as_deref().unwrap_or_default();
+        Lists { also: &self.also, only, never: &self.never }
     }
 
     fn headers(&self, headers: &HeaderMap, keep: Keep) -> HeaderMap {
         let mut kept = HeaderMap::with_capacity(headers.keys_len());
         for (name, value) in headers {
-            if self.keeps(name, keep) && !named_by_connection(headers, name) {
+            let is_named = || named_by_connection(headers).any(|one| one.eq_ignore_ascii_case(name.as_str()));
+            if self.keeps(name, keep) && !is_named() {
                 kept.append(name.clone(), value.clone());
             }
         }
@@ -110,7 +106,7 @@ impl Kept {
     }
 
     fn keeps(&self, name: &HeaderName, keep: Keep) -> bool {
-        if FRAMING.contains(name) {
+        if !self.lists().allow(name) {
             return false;
         }
         if self.also.contains(name) {
@@ -118,7 +114,7 @@ impl Kept {
         }
         match (&self.only, keep) {
             (Some(only), Keep::Full) => only.contains(name),
-            (None, Keep::Full) => !OF_ONE_RESPONSE.contains(name),
+            (None, Keep::Full) => true,
             (_, Keep::Nothing) => false,
             // A list that was made for whole answers does not bring back what this one is to leave out.
             (only, _) => SAY_NOTHING.contains(name) && only.as_ref().is_none_or(|only| only.contains(name)),
@@ -139,25 +135,6 @@ impl Keep {
             _ => KeptBody::Omitted,
         }
     }
-}
-
-/// The longest request id that is stored, in bytes: several times the length of a UUID or of a trace id.
-const LONGEST_REQUEST_ID: usize = 128;
-
-/// Whether a request id is stored. The client may have chosen it, so it must not fill the store, and
-/// stores that take text must be able to take it.
-fn is_storable_id(id: &HeaderValue) -> bool {
-    (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
-}
-
-/// Whether `Connection` names the header, which makes it one of the connection and not of the answer.
-fn named_by_connection(headers: &HeaderMap, name: &HeaderName) -> bool {
-    headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|option| option.trim().eq_ignore_ascii_case(name.as_str()))
 }
 
 #[cfg(test)]

@@ -63,6 +63,7 @@ trait Erased: Send + Sync {
     fn inspect<'a>(&'a self, key: &'a StorageKey) -> Answer<'a, Option<Record>>;
     fn changed<'a>(&'a self, seen: &'a Seen, round: u32, bound: Duration) -> Answer<'a, ()>;
     fn set_timeout(&self, timeout: Duration);
+    fn is_shared(&self) -> bool;
     fn ping(&self) -> Answer<'_, ()>;
 }
 
@@ -107,6 +108,10 @@ impl<T: Store> Erased for T {
 
     fn set_timeout(&self, timeout: Duration) {
         Store::set_timeout(self, timeout);
+    }
+
+    fn is_shared(&self) -> bool {
+        Store::is_shared(self)
     }
 
     fn ping(&self) -> Answer<'_, ()> {
@@ -155,6 +160,10 @@ impl Store for DynStore {
 
     fn set_timeout(&self, timeout: Duration) {
         self.0.set_timeout(timeout);
+    }
+
+    fn is_shared(&self) -> bool {
+        self.0.is_shared()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

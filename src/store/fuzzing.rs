@@ -5,11 +5,24 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::record::{self, Stored};
-use super::{Lease, State};
+use super::{Lease, Record, State};
 use crate::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
 
 /// More is not made up for a body that is kept elsewhere.
 const MOST: usize = 1 << 16;
+
+/// The record that the Redis store reads in a frame. A body that is stored apart is made up, or lost if
+/// it is too long.
+pub(crate) fn record_of(frame: &[u8]) -> Option<Record> {
+    let Stored { mut record, missing, .. } = record::decode(Bytes::copy_from_slice(frame)).ok()?;
+    if missing > 0
+        && let State::Success(outcome) | State::Failed(Some(outcome)) = &mut record.state
+    {
+        let supplied = (missing <= MOST).then(|| Bytes::from(vec![b'a'; missing]));
+        *outcome = outcome.clone().with_bytes(supplied);
+    }
+    Some(record)
+}
 
 /// Reads a frame, and writes what was read.
 #[allow(clippy::unwrap_used)]

@@ -211,6 +211,10 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
     }

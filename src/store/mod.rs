@@ -173,6 +173,15 @@ pub trait Store: Send + Sync + 'static {
         let _ = timeout;
     }
 
+    /// Whether other processes and services may use the same records. Default: `true`.
+    ///
+    /// A layer without a [`namespace`](crate::IdempotencyLayer::namespace) on a shared store logs a
+    /// warning. Return `false` from a store that lives and ends with its process, and forward the call
+    /// in a store that wraps another one.
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     /// Succeeds if the store answers, for health checks.
     fn ping(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
 }

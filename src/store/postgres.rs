@@ -14,7 +14,7 @@
 //! let store = PostgresStore::new(pool);
 //! store.migrate().await?;
 //! tokio::spawn(store.sweep_every(Duration::from_mins(5)));
-//! let layer = IdempotencyLayer::new(store);
+//! let layer = IdempotencyLayer::new(store).namespace("payments");
 //! # Ok(())
 //! # }
 //! ```

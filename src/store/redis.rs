@@ -109,7 +109,8 @@ use standing::Standing;
 /// use tower_idempotency::{IdempotencyLayer, RedisStore};
 ///
 /// # async fn set_up() -> Result<(), tower_idempotency::StoreError> {
-/// let layer = IdempotencyLayer::new(RedisStore::open("redis://127.0.0.1:6379")?);
+/// let store = RedisStore::open("redis://127.0.0.1:6379")?;
+/// let layer = IdempotencyLayer::new(store).namespace("payments");
 /// # Ok(())
 /// # }
 /// ```

@@ -91,7 +91,7 @@ use write::{Statement, ask, ended, fenced, send};
 /// use tower_idempotency::{IdempotencyLayer, SqliteStore};
 ///
 /// # async fn set_up() -> Result<(), tower_idempotency::StoreError> {
-/// let layer = IdempotencyLayer::new(SqliteStore::open("idempotency.db").await?);
+/// let layer = IdempotencyLayer::new(SqliteStore::open("idempotency.db").await?).namespace("payments");
 /// # Ok(())
 /// # }
 /// ```

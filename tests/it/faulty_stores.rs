@@ -360,6 +360,10 @@ impl Store for Faulty {
         Ok(())
     }
 
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
     }

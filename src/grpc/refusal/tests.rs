@@ -111,6 +111,7 @@ fn a_retry_is_asked_for_or_advised_against_where_clients_look() {
         let answer = over_grpc(rejection.clone());
         let said = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
         let expected = match rejection.grpc_code() {
+            _ if rejection == Rejection::RequestTimeout => None,
             Code::Aborted | Code::Unavailable => Some("1250"),
             Code::ResourceExhausted if rejection.retry_after().is_some() => Some("1250"),
             Code::AlreadyExists | Code::FailedPrecondition => Some("-1"),
@@ -118,7 +119,11 @@ fn a_retry_is_asked_for_or_advised_against_where_clients_look() {
         };
         assert_eq!(said("grpc-retry-pushback-ms").as_deref(), expected, "{rejection:?}");
         assert_eq!(said("retry-after").as_deref(), (expected == Some("1250")).then_some("2"));
-        assert_eq!(said("x-should-retry").as_deref(), (expected == Some("-1")).then_some("false"));
+        let should_retry = match rejection {
+            Rejection::RequestTimeout => Some("true"),
+            _ => (expected == Some("-1")).then_some("false"),
+        };
+        assert_eq!(said("x-should-retry").as_deref(), should_retry);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::store::StoreError;
 pub struct EncryptionKeys(Infallible);
 
 impl EncryptionKeys {
-    pub(super) fn refuses_plain(&self) -> bool {
+    pub(super) fn accepts_plain(&self) -> bool {
         match self.0 {}
     }
 

@@ -36,7 +36,7 @@ fn what_was_packed_comes_out_as_it_was() {
         Packing { compress_above: Some(10), encryption: None },
         encrypting(january()),
         Packing { compress_above: Some(10), encryption: Some(january()) },
-        Packing { compress_above: Some(10), encryption: Some(january().refuse_plain()) },
+        Packing { compress_above: Some(10), encryption: Some(january().accept_plain()) },
     ];
     let bodies = ["", "short", BODY, &BODY.repeat(1000)].map(|body| answer(body.to_owned()));
     let without = |body| Outcome::bare(StatusCode::OK, body);
@@ -114,8 +114,8 @@ fn a_changed_answer_is_refused_wherever_it_was_changed() {
 #[test]
 fn a_key_is_changed_without_losing_a_record() {
     let before = encrypting(january());
-    let first = encrypting(january().reading(2, [2; 32]));
-    let then = encrypting(EncryptionKeys::new(2, [2; 32]).reading(1, [1; 32]));
+    let first = encrypting(january().reading(2, [2; 32]).unwrap());
+    let then = encrypting(EncryptionKeys::new(2, [2; 32]).reading(1, [1; 32]).unwrap());
     let at_last = encrypting(EncryptionKeys::new(2, [2; 32]));
     let old = packed(&before, &of(), &answer(BODY));
     let new = packed(&then, &of(), &answer(BODY));
@@ -132,15 +132,40 @@ fn a_key_is_changed_without_losing_a_record() {
 }
 
 #[test]
-fn plain_answers_are_read_until_they_are_refused() {
+fn plain_responses_are_rejected_unless_the_keys_accept_them() {
     let plain = answer(BODY);
-    assert_eq!(read(&encrypting(january()), &of(), plain.clone()).unwrap(), plain);
-    let strict = encrypting(january().refuse_plain());
-    assert_eq!(refused(&strict, &of(), plain), ErrorKind::Sealed);
+    assert_eq!(refused(&encrypting(january()), &of(), plain.clone()), ErrorKind::Sealed);
+    let migrating = encrypting(january().accept_plain());
+    assert_eq!(read(&migrating, &of(), plain.clone()).unwrap(), plain);
+}
+
+/// A release puts the record of a failed attempt back, and no store can encrypt.
+#[test]
+fn the_status_of_a_failure_that_was_put_back_is_read_without_its_headers() {
+    let of = Of { is_failure: true, ..of() };
+    let body = KeptBody::NotRetained(NotRetained::Failure);
+    let put_back = Outcome::bare(StatusCode::BAD_GATEWAY, body.clone());
+    let forged = Outcome { headers: answer(BODY).headers, ..put_back.clone() };
+    assert_eq!(read(&encrypting(january()), &of, forged).unwrap(), put_back);
+    for reason in [NotRetained::TooLarge, NotRetained::Lost, NotRetained::Withheld] {
+        let claimed = Outcome { body: KeptBody::NotRetained(reason), ..put_back.clone() };
+        assert_eq!(refused(&encrypting(january()), &of, claimed), ErrorKind::Sealed);
+    }
+    let success = Of { is_failure: false, ..of };
+    assert_eq!(refused(&encrypting(january()), &success, put_back), ErrorKind::Sealed);
+}
+
+#[test]
+fn a_number_that_the_ring_has_already_is_an_error_when_it_is_built() {
+    let twice = january().reading(1, [2; 32]).unwrap_err();
+    assert_eq!(twice.to_string(), "the ring of encryption keys has a key with the number 1 already");
+    let ring = january().reading(2, [2; 32]).unwrap();
+    assert!(ring.clone().reading(2, [2; 32]).is_err());
+    assert!(ring.reading(3, [2; 32]).is_ok());
 }
 
 #[test]
 fn debug_shows_no_key() {
-    let shown = format!("{:?}", january().reading(2, [222; 32]));
-    assert_eq!(shown, "EncryptionKeys { id: 1, reading: [2], refuses_plain: false, .. }");
+    let shown = format!("{:?}", january().reading(2, [222; 32]).unwrap());
+    assert_eq!(shown, "EncryptionKeys { id: 1, reading: [2], accepts_plain: false, .. }");
 }

@@ -61,7 +61,7 @@ impl PostgresStore {
     /// let pool = PgPool::connect("postgres://localhost/shop").await?;
     /// let store = PostgresStore::new(pool);
     /// store.migrate().await?;
-    /// let layer = IdempotencyLayer::new(store.in_transaction()).require_key();
+    /// let layer = IdempotencyLayer::new(store.in_transaction()).namespace("payments").require_key();
     /// let app: Router = Router::new().route("/orders", post(order)).route_layer(layer);
     /// # Ok(())
     /// # }

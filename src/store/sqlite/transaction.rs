@@ -52,7 +52,7 @@ impl SqliteStore {
     ///
     /// # async fn set_up() -> Result<(), Box<dyn std::error::Error>> {
     /// let store = SqliteStore::open("shop.db").await?;
-    /// let layer = IdempotencyLayer::new(store.in_transaction()).require_key();
+    /// let layer = IdempotencyLayer::new(store.in_transaction()).namespace("payments").require_key();
     /// # Ok(())
     /// # }
     /// ```

@@ -11,7 +11,7 @@ fn payment() -> Call {
     post("/payments?currency=EUR&to=acct_2").key("order-1001")
 }
 
-/// The payment with another method, path, query, content type or body.
+/// The payment with another method, path, query, content type, content encoding or body.
 fn others() -> Vec<(&'static str, Call)> {
     let json = |call: Call| call.header("Content-Type", "application/json").body("amount=1200");
     let to = |path: &str| json(post(path).key("order-1001"));
@@ -25,6 +25,7 @@ fn others() -> Vec<(&'static str, Call)> {
         ("no query", to("/payments")),
         ("content type", payment().header("Content-Type", "text/plain").body("amount=1200")),
         ("no content type", payment().body("amount=1200")),
+        ("content encoding", json(payment().header("Content-Encoding", "gzip"))),
         ("body", payment().header("Content-Type", "application/json").body("amount=1300")),
         ("longer body", payment().header("Content-Type", "application/json").body("amount=12000")),
         ("empty body", payment().header("Content-Type", "application/json")),

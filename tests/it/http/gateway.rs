@@ -109,11 +109,12 @@ async fn the_rejection_of_a_service_is_passed_on_each_time_and_leaves_no_record(
 }
 
 /// Every code of a rejection, with its status.
-const CODES: [(&str, u16); 15] = [
+const CODES: [(&str, u16); 16] = [
     ("idempotency_key_missing", 400),
     ("idempotency_key_invalid", 400),
     ("request_unreadable", 400),
     ("request_too_large", 413),
+    ("request_timeout", 408),
     ("idempotency_key_reused", 422),
     ("idempotency_key_in_flight", 409),
     ("idempotency_result_not_retained", 409),

@@ -1,7 +1,7 @@
 //! The repeat of a finished request: the same answer, byte for byte, and nothing that was not meant for it.
 
 use axum::body::Body;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 use tower_idempotency::Previous;
@@ -152,6 +152,180 @@ async fn what_belongs_to_one_response_or_one_connection_is_not_replayed() {
         assert!(replay.all(name).is_empty(), "{name} was replayed");
     }
     assert_ne!(replay.header("date"), Some("Thu, 01 Jan 1970 00:00:00 GMT"));
+    assert_eq!(effects.count(), 1);
+}
+
+/// Headers of one response. A list may name them; nothing else has them replayed.
+const OF_ONE_RESPONSE: [&str; 20] = [
+    "set-cookie",
+    "set-cookie2",
+    "date",
+    "age",
+    "server",
+    "alt-svc",
+    "clear-site-data",
+    "www-authenticate",
+    "authorization",
+    "proxy-authorization",
+    "authentication-info",
+    "proxy-authentication-info",
+    "dpop-nonce",
+    "replay-nonce",
+    "x-access-token",
+    "x-auth-token",
+    "x-refresh-token",
+    "x-session-token",
+    "x-csrf-token",
+    "x-xsrf-token",
+];
+
+fn with_headers(names: &'static [&'static str]) -> Response<Body> {
+    let mut response = Response::new(Body::from("done"));
+    for name in names {
+        response.headers_mut().insert(*name, HeaderValue::from_static("of the first"));
+    }
+    response
+}
+
+#[tokio::test]
+async fn tokens_challenges_and_stale_facts_are_replayed_only_if_a_list_names_them() {
+    let named = || OF_ONE_RESPONSE.map(HeaderName::from_static);
+    let guards = [
+        (layer(), false),
+        (layer().keep_headers(named()), true),
+        (layer().keep_only_headers(named()), true),
+        (layer().keep_headers(named()).drop_headers(named()), false),
+    ];
+    for (guard, is_replayed) in guards {
+        let effects = Effects::new();
+        let server = answering(&effects, guard, || with_headers(&OF_ONE_RESPONSE)).await;
+        let call = post("/").key("order-1001");
+        let first = call.send(&server).await;
+        let replay = call.send(&server).await;
+        replay.assert_replays(&first);
+        for name in OF_ONE_RESPONSE {
+            assert_eq!(first.all(name), ["of the first"], "the first response is the handler's own");
+            assert_eq!(replay.all(name) == ["of the first"], is_replayed, "{name} of {replay:?}");
+        }
+        assert_eq!(effects.count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn no_list_has_advice_on_retries_or_framing_replayed() {
+    let names = ["x-should-retry", "keep-alive", "x-request-id", "x-idempotent-body"];
+    let effects = Effects::new();
+    let guard = layer().keep_headers(names.map(HeaderName::from_static));
+    let server = answering(&effects, guard, || {
+        let mut response = with_headers(&["x-should-retry", "keep-alive", "x-idempotent-body"]);
+        response.headers_mut().insert("x-should-retry", HeaderValue::from_static("true"));
+        response
+    })
+    .await;
+    let call = post("/").key("order-1001");
+    let first = call.send(&server).await;
+    let replay = call.send(&server).await;
+    replay.assert_replays(&first);
+    for name in names {
+        assert_eq!(replay.header(name), None);
+    }
+    assert_eq!(effects.count(), 1);
+}
+
+type Lines = &'static [(&'static str, &'static str)];
+
+fn with_lines(lines: Lines) -> Response<Body> {
+    let mut response = Response::new(Body::from("done"));
+    for (name, value) in lines {
+        response.headers_mut().append(*name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// The first response had its time; a replay has a new `Date`.
+#[tokio::test]
+async fn no_cache_takes_a_replay_for_a_new_response() {
+    const FRESHNESS: [&str; 5] =
+        ["cache-control", "expires", "pragma", "cdn-cache-control", "surrogate-control"];
+    const TOMORROW: &str = "Sat, 28 Nov 2026 12:00:00 GMT";
+    let cases: [(Lines, Lines); 9] = [
+        (&[("cache-control", "public, max-age=3600")], &[("cache-control", "no-store")]),
+        (&[("expires", TOMORROW)], &[("cache-control", "no-store")]),
+        (&[("expires", TOMORROW), ("pragma", "x")], &[("cache-control", "no-store")]),
+        (
+            &[("cache-control", "no-store"), ("cdn-cache-control", "max-age=3600")],
+            &[("cache-control", "no-store")],
+        ),
+        (&[("surrogate-control", "max-age=3600")], &[("cache-control", "no-store")]),
+        (&[("cache-control", "max-age=1"), ("cache-control", "public")], &[("cache-control", "no-store")]),
+        // What says so already stays byte for byte, and nothing is added to what says nothing.
+        (&[("cache-control", "private, No-Store")], &[("cache-control", "private, No-Store")]),
+        (
+            &[("cache-control", "no-store"), ("pragma", "no-cache")],
+            &[("cache-control", "no-store"), ("pragma", "no-cache")],
+        ),
+        (&[], &[]),
+    ];
+    for (given, expected) in cases {
+        let effects = Effects::new();
+        let server = answering(&effects, layer(), move || with_lines(given)).await;
+        let call = post("/").key("order-1001");
+        let first = call.send(&server).await;
+        let replay = call.send(&server).await;
+        replay.assert_replays(&first);
+        for name in FRESHNESS {
+            let values = |lines: Lines| -> Vec<_> {
+                lines.iter().filter(|line| line.0 == name).map(|line| line.1).collect()
+            };
+            assert_eq!(first.all(name), values(given));
+            assert_eq!(replay.all(name), values(expected), "{name} of {given:?}");
+        }
+        assert_eq!(effects.count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn cache_control_is_replayed_as_it_was_if_a_list_names_it() {
+    let effects = Effects::new();
+    let guard = layer().keep_headers([header::CACHE_CONTROL]);
+    let lines: Lines = &[("cache-control", "private, max-age=60")];
+    let server = answering(&effects, guard, move || with_lines(lines)).await;
+    let call = post("/").key("order-1001");
+    let first = call.send(&server).await;
+    let replay = call.send(&server).await;
+    replay.assert_replays(&first);
+    assert_eq!(replay.all("cache-control"), ["private, max-age=60"]);
+}
+
+#[tokio::test]
+async fn trailers_that_frame_route_or_authenticate_are_not_replayed() {
+    let effects = Effects::new();
+    let sent = [
+        "set-cookie",
+        "authorization",
+        "host",
+        "content-encoding",
+        "content-type",
+        "x-should-retry",
+        "x-request-id",
+        "cache-control",
+        "x-dropped",
+        "content-digest",
+        "x-checksum",
+    ];
+    let guard = layer().drop_headers([HeaderName::from_static("x-dropped")]);
+    let server = answering(&effects, guard, move || {
+        let lines = sent.map(|name| (HeaderName::from_static(name), HeaderValue::from_static("1")));
+        let trailers = HeaderMap::from_iter(lines);
+        Response::new(Body::new(Frames::known(&[b"done"]).trailers(trailers)))
+    })
+    .await;
+    let (_, first) = http2_answer(&server, "order-1001").await;
+    assert_eq!(first.trailers().unwrap().len(), sent.len(), "the first response is the handler's own");
+    let (head, replay) = http2_answer(&server, "order-1001").await;
+    assert_eq!(head.headers["x-idempotent-result"], "true");
+    let names: Vec<_> = replay.trailers().unwrap().keys().map(HeaderName::as_str).collect();
+    assert_eq!(names, ["content-digest", "x-checksum"]);
     assert_eq!(effects.count(), 1);
 }
 

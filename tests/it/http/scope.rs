@@ -1,8 +1,17 @@
 //! Whose key it is.
 
-use tower_idempotency::Scope;
+use std::time::Duration;
 
-use crate::support::{Effects, Server, counting, layer, layer_over, post, store};
+use axum::Router;
+use axum::body::Body;
+use http::Request;
+use tower::ServiceExt;
+use tower_idempotency::store::{DynStore, Lease, Record, Reservation, Reserve, Settlement};
+use tower_idempotency::{
+    Fingerprint, IdempotencyKey, IdempotencyLayer, Outcome, Scope, StorageKey, Store, StoreError,
+};
+
+use crate::support::{Effects, Log, Server, counting, layer, layer_over, post, store};
 
 fn by_credential(parts: &http::request::Parts) -> Scope {
     parts.headers.get("authorization").map_or_else(Scope::anonymous, Scope::new)
@@ -58,4 +67,153 @@ async fn namespaces_and_secrets_keep_services_apart_in_one_store() {
         post("/").key("order-1001").send(&server).await.assert_replays(&first);
     }
     assert_eq!(effects.count(), 5);
+}
+
+fn by_user(parts: &http::request::Parts) -> Scope {
+    parts.headers.get("x-user").map_or_else(Scope::anonymous, Scope::new)
+}
+
+/// A request as a server gets it: with this target, and these values of `Host`.
+fn to(target: &str, hosts: &[&str]) -> Request<Body> {
+    let mut request = Request::post(target).header("x-idempotency-key", "order-1001").header("x-user", "7");
+    for host in hosts {
+        request = request.header("host", *host);
+    }
+    request.body(Body::empty()).unwrap()
+}
+
+async fn is_replay(router: &Router, request: Request<Body>) -> bool {
+    let response = router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    response.headers().contains_key("x-idempotent-result")
+}
+
+#[tokio::test]
+async fn with_the_host_in_the_scope_users_of_two_hosts_are_told_apart() {
+    let effects = Effects::new();
+    let router = counting(&effects).layer(layer().scope(by_user).host_in_scope());
+    let new: [(&str, &[&str]); 7] = [
+        ("/", &["one.example"]),
+        ("/", &["two.example"]),
+        ("/", &["one.example:8443"]),
+        ("/", &["one.example", "two.example"]),
+        ("/", &["two.example", "one.example"]),
+        ("/", &["one.exampletwo.example"]),
+        ("/", &[]),
+    ];
+    for (target, hosts) in new {
+        assert!(!is_replay(&router, to(target, hosts)).await, "{target} {hosts:?}");
+    }
+    let known: [(&str, &[&str]); 9] = [
+        ("/", &["one.example"]),
+        ("/", &["ONE.Example"]),
+        ("/", &["one.example", "one.example"]),
+        ("/", &["one.example", "two.example"]),
+        ("/", &["two.example", "one.example"]),
+        // The target decides (RFC 9112, section 3.2.2), as `:authority` does over HTTP/2.
+        ("http://one.example/", &["two.example"]),
+        ("http://user@One.example/", &[]),
+        ("http://one.example:8443/", &["one.example"]),
+        ("/", &[]),
+    ];
+    for (target, hosts) in known {
+        assert!(is_replay(&router, to(target, hosts)).await, "{target} {hosts:?}");
+    }
+    assert_eq!(effects.count(), new.len());
+}
+
+#[tokio::test]
+async fn without_that_option_the_host_does_not_count() {
+    let effects = Effects::new();
+    let router = counting(&effects).layer(layer().scope(by_user));
+    assert!(!is_replay(&router, to("/", &["one.example"])).await);
+    assert!(is_replay(&router, to("http://two.example/", &["three.example"])).await);
+}
+
+#[tokio::test]
+async fn a_key_is_inspected_on_its_host() {
+    let effects = Effects::new();
+    let guard = layer().scope(by_user).host_in_scope();
+    let router = counting(&effects).layer(guard.clone());
+    is_replay(&router, to("/", &["One.example"])).await;
+    let key = IdempotencyKey::parse(b"order-1001").unwrap();
+    let user = || Scope::new("7");
+    for (scope, is_there) in
+        [(user().on_host("one.EXAMPLE"), true), (user().on_host("two.example"), false), (user(), false)]
+    {
+        assert_eq!(guard.inspect(&scope, &key).await.unwrap().is_some(), is_there);
+    }
+}
+
+/// A store that other processes may use too.
+struct Shared(DynStore);
+
+impl Store for Shared {
+    async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
+        self.0.reserve(request).await
+    }
+
+    async fn complete(
+        &self,
+        lease: &Lease,
+        outcome: &Outcome,
+        time: Duration,
+    ) -> Result<Settlement, StoreError> {
+        self.0.complete(lease, outcome, time).await
+    }
+
+    async fn fail(
+        &self,
+        lease: &Lease,
+        outcome: Option<&Outcome>,
+        time: Duration,
+    ) -> Result<Settlement, StoreError> {
+        self.0.fail(lease, outcome, time).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        self.0.release(lease).await
+    }
+
+    async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        self.0.renew(lease).await
+    }
+
+    async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
+        self.0.inspect(key).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.0.ping().await
+    }
+}
+
+/// On one thread, whose log is its own.
+#[tokio::test]
+async fn a_shared_store_without_a_namespace_is_warned_of_once() {
+    let (log, _guard) = Log::warnings();
+    let warnings = || log.lines("no namespace is set").len();
+    let shared = || DynStore::new(Shared(store()));
+    assert!(shared().is_shared() && !store().is_shared());
+
+    let named = layer_over(shared());
+    let alone = IdempotencyLayer::new(store());
+    for guard in [&named, &alone] {
+        let _ = counting(&Effects::new()).layer(guard.clone());
+    }
+    assert_eq!(warnings(), 0, "one has a namespace, and the other a store of its own");
+
+    let nameless = IdempotencyLayer::new(shared());
+    let server = Server::start(counting(&Effects::new()).layer(nameless.clone())).await;
+    assert_eq!(warnings(), 1);
+    post("/").key("order-1001").send(&server).await;
+    let _ = counting(&Effects::new()).layer(nameless);
+    assert_eq!(warnings(), 1, "one for all routes and requests");
+
+    let key = IdempotencyKey::parse(b"message-1001").unwrap();
+    let operation = |_| async { Ok::<_, std::io::Error>(()) };
+    let nameless = IdempotencyLayer::new(shared());
+    let fingerprint = Fingerprint::of_fields(["payout"]);
+    nameless.execute(&Scope::anonymous(), &key, fingerprint, operation).await.unwrap();
+    assert_eq!(warnings(), 2, "an operation outside of HTTP shares the store too");
 }

@@ -126,6 +126,10 @@ impl Store for Faulty {
         self.inner.inspect(key).await
     }
 
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         self.inner.ping().await
     }

@@ -16,8 +16,8 @@ pub(super) struct Case {
     /// The content type of the request.
     pub(super) content_type: &'static str,
     pub(super) gives: Gives,
-    /// The status of the record.
-    pub(super) recorded: StatusCode,
+    /// The status of the record, if it has a response.
+    pub(super) recorded: Option<StatusCode>,
     pub(super) row: Row,
 }
 
@@ -34,8 +34,7 @@ const TEXT: &str = "text/plain";
 
 /// Every row of every table.
 pub(super) fn all() -> Vec<Case> {
-    let mut cases: Vec<_> =
-        table::over_http().into_iter().map(|(status, row)| by_status(status, row)).collect();
+    let mut cases = over_http();
     cases.extend(table::more_than_a_status().into_iter().flat_map(more_than_a_status));
     #[cfg(feature = "grpc")]
     cases.extend(table::over_grpc().into_iter().flat_map(grpc::by_code));
@@ -45,8 +44,7 @@ pub(super) fn all() -> Vec<Case> {
 /// Responses over HTTP to gRPC requests: they are judged by the table of HTTP, and no store can tell.
 #[cfg(feature = "grpc")]
 pub(super) fn not_grpc() -> Vec<Case> {
-    let mut cases: Vec<_> =
-        table::over_http().into_iter().map(|(status, row)| by_status(status, row)).collect();
+    let mut cases = over_http();
     for case in &mut cases {
         case.content_type = grpc::GRPC;
         case.name += " to a gRPC request";
@@ -54,12 +52,24 @@ pub(super) fn not_grpc() -> Vec<Case> {
     cases
 }
 
+/// Every status of HTTP, and the first and the last one beyond.
+fn over_http() -> Vec<Case> {
+    let rows = table::over_http().into_iter().filter(|(status, _)| *status <= 600 || *status == 999);
+    rows.map(|(status, row)| by_status(status, row)).collect()
+}
+
 fn by_status(status: u16, row: Row) -> Case {
     let status = StatusCode::from_u16(status).unwrap();
     let headers = headers(&[("content-type", TEXT), ("x-of", status.as_str())]);
     let body = format!("a {status}").into();
     let gives = Gives { status, headers, body, trailers: None, rejection: None };
-    Case { name: status.to_string(), content_type: TEXT, gives, recorded: status, row }
+    Case {
+        name: status.to_string(),
+        content_type: TEXT,
+        gives,
+        recorded: (status.as_u16() < 600).then_some(status),
+        row,
+    }
 }
 
 fn more_than_a_status((name, row): (String, Row)) -> Vec<Case> {
@@ -76,6 +86,7 @@ fn more_than_a_status((name, row): (String, Row)) -> Vec<Case> {
         "a rejection of this crate" => [
             Rejection::KeyMissing,
             Rejection::RequestTooLarge { limit: None },
+            Rejection::RequestTimeout,
             Rejection::InFlight { retry_after: now },
             Rejection::OutcomeUnknown,
             Rejection::AttemptFailed { original_status: None },
@@ -143,7 +154,7 @@ mod grpc {
 
     /// Every way in which a response has the code.
     pub(super) fn by_code((name, (status, row)): (String, (u16, Row))) -> Vec<Case> {
-        let recorded = StatusCode::from_u16(status).unwrap();
+        let recorded = Some(StatusCode::from_u16(status).unwrap());
         let told: Vec<HeaderMap> = match &*name {
             "none" => vec![HeaderMap::new()],
             "any other number" => ["17", "4294967296", "-1", "", "zero"].map(code).to_vec(),

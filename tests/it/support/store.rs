@@ -152,6 +152,10 @@ impl Store for Scripted {
         self.run(Operation::Changed, self.inner.changed(seen, round, bound)).await
     }
 
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         self.inner.ping().await
     }
