@@ -127,10 +127,12 @@ impl Packing {
 
     /// What was written before there was a key is readable, unless the keys say otherwise.
     fn check_plain(&self) -> Result<(), StoreError> {
-        match &self.encryption {
-            Some(keys) if keys.refuses_plain() => Err(StoreError::new(ErrorKind::Sealed)),
-            _ => Ok(()),
-        }
+        if self.accepts_plain() { Ok(()) } else { Err(StoreError::new(ErrorKind::Sealed)) }
+    }
+
+    /// Whether a record that is not encrypted is replayed.
+    pub(crate) fn accepts_plain(&self) -> bool {
+        self.encryption.as_ref().is_none_or(|keys| !keys.refuses_plain())
     }
 }
 
