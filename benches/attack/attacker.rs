@@ -1,6 +1,7 @@
-//! The attacker: any number of lanes on one thread, so that it leaves the rest of the machine alone.
+//! The attacker: any number of lanes on one thread, so that the server has the other cores.
 
 use std::future::Future;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub(crate) fn start<F: Future<Output = Tally> + Send + 'static>(
     lane: impl Fn(usize, Instant) -> F + Send + 'static,
 ) -> Attack {
     Attack(thread::spawn(move || {
+        give_way();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let until = Instant::now() + time;
@@ -40,6 +42,13 @@ impl Attack {
     pub(crate) async fn end(self) -> Tally {
         tokio::task::spawn_blocking(|| self.0.join().unwrap()).await.unwrap()
     }
+}
+
+/// Gives this thread a low priority on Linux, because a real attacker has a machine of its own.
+fn give_way() {
+    let Ok(thread) = std::fs::read_link("/proc/thread-self") else { return };
+    let Some(id) = thread.file_name() else { return };
+    let _ = Command::new("renice").args(["-n", "10", "-p"]).arg(id).output();
 }
 
 /// The token of a lane: every second one has none.

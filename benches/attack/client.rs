@@ -1,4 +1,4 @@
-//! One kept-alive connection, and what comes back on it.
+//! One connection that stays open, and the replies on it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -29,7 +29,8 @@ pub(crate) struct Payment {
     pub(crate) body: Bytes,
 }
 
-/// A status, with the code of a rejection: `201`, `503 idempotency_store_unavailable`, `no response`.
+/// A status with the code of a rejection, or why there is none: `201`, `409 idempotency_key_reused`,
+/// `no response`.
 pub(crate) type Reply = String;
 
 pub(crate) const SERVED: &str = "201";

@@ -1,4 +1,5 @@
-//! The attacker fills a Redis with little memory. What the honest tenant does, it does at most once.
+//! The attacker fills a Redis with little memory. Each payment of the honest tenant has at most one
+//! effect.
 //!
 //! The store cannot take new keys then, so rejections and latency do not count here. The honest
 //! tenant sends each payment three times. Then it retries those that are in flight until they are

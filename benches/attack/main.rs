@@ -1,4 +1,4 @@
-//! Attacks a running sandbox, and prints what an honest second tenant suffers.
+//! Attacks a running sandbox, and prints the rejections and the latency of a second, honest tenant.
 //!
 //! ```sh
 //! cargo bench --all-features --bench attack -- CASE [SECONDS]
@@ -7,10 +7,10 @@
 //! Without a case, this lists them; `all` runs each. An attack lasts 30 s by default. With
 //! `--profile dev` before the `--`, the sandbox is built sooner and is slower.
 //!
-//! The honest tenant sends 20 payments a second, each with a fresh key, on one connection that stays
-//! open. The attacker has another token, or none, and one thread. A case holds if no payment of the
-//! honest tenant is rejected, its p99 is at most 50 ms above that without an attack, and no key has
-//! more than one effect.
+//! The honest tenant sends 20 payments a second, each with a fresh key, on one connection that
+//! stays open. The attacker has another token, or none, and one thread. A case holds if no payment
+//! of the honest tenant is rejected, its p99 is at most 50 ms above that without an attack, and no
+//! key has more than one effect. The case `full` holds if no key has more than one effect.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 

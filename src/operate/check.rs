@@ -1,4 +1,4 @@
-//! What a layer can see of the checklist for production.
+//! The checklist for production, as far as a layer can see it.
 
 use std::any::type_name;
 use std::fmt;
@@ -10,8 +10,8 @@ use crate::response::Keep;
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {
-    /// Goes through the [checklist for production](crate::guide::threat_model#checklist-for-production),
-    /// as far as the layer can see it. It asks no store and shows no secret.
+    /// Goes through the [checklist for production], as far as the layer can see it. It does not ask the
+    /// store, and it shows no secret.
     ///
     /// ```
     /// use tower_idempotency::{CheckResult, IdempotencyLayer, MemoryStore, Scope};
@@ -38,9 +38,11 @@ impl<St: Store> IdempotencyLayer<St> {
     ///
     /// ```text
     /// ok    scope: set
-    /// OPEN  secret: not set; a reader of the store can try out guesses of keys, scopes and bodies: set `secret`
-    /// look  authentication: look yourself; else the scope is what a caller claims: put it outside of the layer
+    /// OPEN  max_in_flight: not set; a flood takes any amount of memory: set `max_in_flight`
+    /// look  rate limit: look yourself; any caller can fill the store: put one outside of the layer
     /// ```
+    ///
+    /// [checklist for production]: crate::guide::threat_model#checklist-for-production
     pub fn check(&self) -> Checklist {
         let config = &*self.config;
         let is_shared = is_shared::<St>();
@@ -57,7 +59,7 @@ impl<St: Store> IdempotencyLayer<St> {
             quota(config),
             store(is_shared),
             look("authentication", "else the scope is what a caller claims", "put it outside of the layer"),
-            look("rate limit", "any caller can cost time and fill the store", "put one outside of the layer"),
+            look("rate limit", "any caller can fill the store", "put one outside of the layer"),
             look_at_store(is_shared, "store of its own", WRITERS, "let no other service write into it"),
             look_at_store(
                 is_shared,
@@ -232,7 +234,7 @@ fn retention(config: &Config) -> CheckItem {
 }
 
 fn max_in_flight(config: &Config) -> CheckItem {
-    let why = "a flood of requests takes any amount of memory and connections";
+    let why = "a flood takes any amount of memory";
     set("max_in_flight", config.in_flight_limit.is_some(), why, "set `max_in_flight`")
 }
 
