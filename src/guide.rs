@@ -7,6 +7,7 @@
 //! - [`pools`]: how large a pool, and what happens when it is used up.
 //! - [`retention`]: how long records stay, and who deletes them.
 //! - [`statuses`]: what each status of a response means, and what the next request sees.
+//! - [`threat_model`]: who may attack, what stops each, and a checklist for production.
 //! - [`browsers`]: requests from pages of another origin (CORS).
 
 #[doc = include_str!("guide/one_operation.md")]
@@ -32,3 +33,6 @@ pub mod statuses {}
 
 #[doc = include_str!("guide/browsers.md")]
 pub mod browsers {}
+
+#[doc = include_str!("guide/threat_model.md")]
+pub mod threat_model {}

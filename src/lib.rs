@@ -116,7 +116,8 @@
 //! - [`IdempotencyLayer`] has every setting, its default and an example, and the profiles `ietf` and
 //!   [`stripe`](IdempotencyLayer::stripe).
 //! - [`guide`]: what one operation is, what each status means, what is stored, which store,
-//!   exactly-once effects, pools, retention, browsers.
+//!   exactly-once effects, pools, retention, browsers, threats and a checklist for production.
+//! - [`IdempotencyLayer::check`] prints that checklist for a layer.
 //! - [`store`] has the stores, what each promises, and the page for authors of stores.
 //! - [`Rejection`] has every rejection.
 //! - `client` (feature `client`): the other half, keys that stay the same until the answer is certain.
@@ -206,6 +207,7 @@ pub use frame::Malformed;
 pub use future::ResponseFuture;
 pub use key::{IdempotencyKey, KeyError, Scope, ScopeDigest, StorageKey};
 pub use layer::IdempotencyLayer;
+pub use operate::{CheckItem, CheckResult, Checklist};
 pub use outcome::{KeptBody, NotRetained, Outcome};
 #[cfg(feature = "encryption")]
 pub use pack::{EncryptionKeys, RepeatedKeyId};

@@ -1,4 +1,4 @@
-//! What the people who run a service do with a layer: end it, and look after a key.
+//! What the people who run a service do with a layer: end it, look after a key, and check its settings.
 
 use std::future::Future;
 
@@ -6,6 +6,10 @@ use crate::key::{IdempotencyKey, Scope};
 use crate::layer::IdempotencyLayer;
 use crate::shared::within;
 use crate::store::{Record, Store, StoreError};
+
+mod check;
+
+pub use check::{CheckItem, CheckResult, Checklist};
 
 impl<St: Store> IdempotencyLayer<St> {
     /// Begins nothing new from now on, and waits for what runs. It covers all clones of the layer,

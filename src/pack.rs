@@ -134,10 +134,12 @@ impl Packing {
 
     /// What was written before there was a key is readable only if the keys say so.
     fn check_plain(&self) -> Result<(), StoreError> {
-        match &self.encryption {
-            Some(keys) if !keys.accepts_plain() => Err(StoreError::new(ErrorKind::Sealed)),
-            _ => Ok(()),
-        }
+        if self.accepts_plain() { Ok(()) } else { Err(StoreError::new(ErrorKind::Sealed)) }
+    }
+
+    /// Whether a record that is not encrypted is replayed.
+    pub(crate) fn accepts_plain(&self) -> bool {
+        self.encryption.as_ref().is_none_or(EncryptionKeys::accepts_plain)
     }
 }
 

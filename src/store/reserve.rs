@@ -6,7 +6,7 @@ use super::{Lease, Record, Token};
 use crate::fingerprint::Fingerprint;
 use crate::key::{ScopeDigest, StorageKey};
 
-/// What a caller of [`Store::reserve`] asks for.
+/// What a caller of [`Store::reserve`](super::Store::reserve) asks for.
 #[derive(Debug, Clone)]
 pub struct Reserve {
     /// The name of the record.
@@ -36,7 +36,7 @@ pub enum Rerun {
     Any,
 }
 
-/// What [`Store::reserve`] came to.
+/// What [`Store::reserve`](super::Store::reserve) came to.
 #[derive(Debug, Clone)]
 pub enum Reservation {
     /// The key is the caller's: run the operation and settle the lease.

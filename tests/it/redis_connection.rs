@@ -115,6 +115,32 @@ async fn a_user_with_the_rights_that_the_documentation_names_has_all_that_the_st
     conformance::run(&store, Duration::from_millis(500)).await;
 }
 
+/// The command in the guide, as it is copied.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_access_rule_of_the_guide_is_enough_for_the_store_and_for_nothing_else() {
+    let guide = include_str!("../../src/guide/threat_model.md");
+    let rule = guide.split_once("ACL SETUSER payments ").unwrap().1.split("```").next().unwrap();
+    let rule = rule.replace("PASSWORD", "hunter2");
+    let server = RedisServer::start();
+    set_user(&server, &rule.split_whitespace().collect::<Vec<_>>());
+    let url = server.url().replace("://", "://shop:hunter2@");
+    let store = RedisStore::open(&url).unwrap();
+    for (key, bytes) in [("small", 10), ("large", 100_000)] {
+        execute(&store, key, vec![b'x'; bytes]).await.unwrap();
+        assert_eq!(kept(&store, key).await.unwrap().unwrap().len(), bytes);
+    }
+    conformance::run(&store, Duration::from_millis(500)).await;
+    let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
+    let rejected =
+        ["GET other", "SET other 1", "FLUSHALL", "KEYS *", "CONFIG SET maxmemory 1", "PUBLISH other 1"];
+    for command in rejected {
+        let mut words = command.split(' ');
+        let mut command = redis::cmd(words.next().unwrap());
+        let error = command.arg(words.collect::<Vec<_>>()).exec(&mut connection).unwrap_err();
+        assert_eq!(error.code(), Some("NOPERM"), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn credentials_that_became_right_are_taken_again() {
     let server = RedisServer::start();

@@ -1,0 +1,274 @@
+//! The checklist for production, as far as a layer can see it.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::config::{Config, OnOutage};
+use crate::layer::IdempotencyLayer;
+use crate::response::Keep;
+use crate::store::Store;
+
+impl<St: Store> IdempotencyLayer<St> {
+    /// Goes through the [checklist for production], as far as the layer can see it. It does not ask the
+    /// store, and it shows no secret.
+    ///
+    /// ```
+    /// use tower_idempotency::{CheckResult, IdempotencyLayer, MemoryStore, Scope};
+    ///
+    /// #[derive(Clone)]
+    /// struct Account(u64);
+    ///
+    /// let layer = IdempotencyLayer::new(MemoryStore::new())
+    ///     .namespace("payments")
+    ///     .scope(|parts| match parts.extensions.get::<Account>() {
+    ///         Some(Account(id)) => Scope::new(id.to_be_bytes()),
+    ///         None => Scope::anonymous(),
+    ///     })
+    ///     .require_key();
+    /// let checklist = layer.check();
+    /// println!("{checklist}");
+    ///
+    /// let open: Vec<_> = checklist.open().map(|item| item.name).collect();
+    /// assert!(!open.contains(&"scope"));
+    /// assert!(open.contains(&"secret"));
+    /// ```
+    ///
+    /// The output has one line for each item:
+    ///
+    /// ```text
+    /// ok    scope: set
+    /// OPEN  max_in_flight: not set; a flood takes any amount of memory: set `max_in_flight`
+    /// look  rate limit: look yourself; any caller can fill the store: put one outside of the layer
+    /// ```
+    ///
+    /// [checklist for production]: crate::guide::threat_model#checklist-for-production
+    pub fn check(&self) -> Checklist {
+        let config = &*self.config;
+        let is_shared = self.shared.store.is_shared();
+        Checklist(vec![
+            scope(config),
+            namespace(config, is_shared),
+            require_key(config),
+            secret(config),
+            encryption(config),
+            on_outage(config),
+            store_timeout(config),
+            retention(config),
+            max_in_flight(config),
+            quota(config),
+            store(is_shared),
+            look("authentication", "else the scope is what a caller claims", "put it outside of the layer"),
+            look("rate limit", "any caller can fill the store", "put one outside of the layer"),
+            look_at_store(is_shared, "store of its own", WRITERS, "let no other service write into it"),
+            look_at_store(
+                is_shared,
+                "permissions",
+                WRITERS,
+                "limit the user to the names and commands of the guide",
+            ),
+            look_at_store(is_shared, "TLS", EAVESDROPPERS, "use `rediss://` or `sslmode=verify-full`"),
+            look_at_store(is_shared, "eviction", EVICTION, "set `maxmemory-policy noeviction` on Redis"),
+        ])
+    }
+}
+
+/// What [`IdempotencyLayer::check`] found. [`Display`](fmt::Display) prints one line for each item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checklist(Vec<CheckItem>);
+
+impl Checklist {
+    /// Every item, in the order of the guide.
+    pub fn iter(&self) -> std::slice::Iter<'_, CheckItem> {
+        self.0.iter()
+    }
+
+    /// The items that the layer can see and that are not as they should be in production.
+    pub fn open(&self) -> impl Iterator<Item = &CheckItem> {
+        self.iter().filter(|item| item.result == CheckResult::Open)
+    }
+}
+
+impl IntoIterator for Checklist {
+    type Item = CheckItem;
+    type IntoIter = std::vec::IntoIter<CheckItem>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Checklist {
+    type Item = &'a CheckItem;
+    type IntoIter = std::slice::Iter<'a, CheckItem>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl fmt::Display for Checklist {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, item) in self.iter().enumerate() {
+            let end = if index == 0 { "" } else { "\n" };
+            write!(f, "{end}{item}")?;
+        }
+        Ok(())
+    }
+}
+
+/// One item of a [`Checklist`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CheckItem {
+    /// The name of the item in the guide.
+    pub name: &'static str,
+    /// Whether it is as it should be.
+    pub result: CheckResult,
+    /// What the layer found.
+    pub found: String,
+    /// Why it matters.
+    pub why: &'static str,
+    /// What to do about it.
+    pub remedy: &'static str,
+}
+
+impl fmt::Display for CheckItem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, result, found, why, remedy } = self;
+        match result {
+            CheckResult::Passed => write!(f, "ok    {name}: {found}"),
+            CheckResult::Open => write!(f, "OPEN  {name}: {found}; {why}: {remedy}"),
+            CheckResult::Unseen => write!(f, "look  {name}: {found}; {why}: {remedy}"),
+        }
+    }
+}
+
+/// The result of one item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CheckResult {
+    /// As it should be in production.
+    Passed,
+    /// Not as it should be in production.
+    Open,
+    /// The layer cannot see it. Look yourself.
+    Unseen,
+}
+
+/// A typical client gives up after this time. The store must have given up before.
+const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Clients retry for at least this long, by hand and from queues.
+const SHORTEST_RETENTION: Duration = Duration::from_hours(24);
+
+const WRITERS: &str = "a writer of the store can delete a record, and so cause a second effect";
+const EAVESDROPPERS: &str = "a reader of the network sees responses and the password of the store";
+const EVICTION: &str = "an evicted record lets its operation run again";
+
+fn scope(config: &Config) -> CheckItem {
+    let why = "all callers share their keys, and each can replay the responses of another";
+    set("scope", config.scope.is_some(), why, "set `scope`")
+}
+
+fn namespace(config: &Config, is_shared: bool) -> CheckItem {
+    let why = "another service on this store can replay the responses of this one";
+    let is_fine = !is_shared || !config.namespace.is_empty();
+    let found = match config.namespace.as_str() {
+        "" if is_shared => "not set".into(),
+        "" => "not set, and the store belongs to this process".into(),
+        name => format!("{name:?}"),
+    };
+    item("namespace", is_fine, found, why, "set `namespace`")
+}
+
+fn require_key(config: &Config) -> CheckItem {
+    let why = "a client that forgets its key gets no protection";
+    set("require_key", config.require_key, why, "call `require_key`")
+}
+
+fn secret(config: &Config) -> CheckItem {
+    let why = "a reader of the store can try out guesses of keys, scopes and bodies";
+    set("secret", config.secret.is_some(), why, "set `secret`")
+}
+
+fn encryption(config: &Config) -> CheckItem {
+    let why = "a reader of the store sees the responses, and a writer can forge them";
+    let (is_fine, found) = match &config.packing.encryption {
+        Some(_) if config.packing.accepts_plain() => (false, "on, and plain records are accepted"),
+        Some(_) => (true, "on"),
+        None if config.kept.keep == Keep::Full => (false, "off, and responses are stored whole"),
+        None => (true, "off, and responses are stored without their bodies"),
+    };
+    let remedy = "set `encrypt`, and reject plain records when the retention has passed";
+    item("encryption", is_fine, found.into(), why, remedy)
+}
+
+fn on_outage(config: &Config) -> CheckItem {
+    let is_closed = config.on_outage == OnOutage::Closed;
+    let why = "while the store is down, each retry has another effect";
+    item("on_outage", is_closed, format!("{:?}", config.on_outage), why, "set `OnOutage::Closed`")
+}
+
+fn store_timeout(config: &Config) -> CheckItem {
+    let why = "the client gives up before it learns that the store is down";
+    let is_short = config.store_timeout < CLIENT_PATIENCE;
+    item(
+        "store_timeout",
+        is_short,
+        format!("{:?}", config.store_timeout),
+        why,
+        "set `store_timeout` to a few seconds",
+    )
+}
+
+fn retention(config: &Config) -> CheckItem {
+    let why = "a retry that comes later runs again";
+    let is_long = config.retention >= SHORTEST_RETENTION;
+    item("retention", is_long, format!("{:?}", config.retention), why, "set `retention` to 24 hours or more")
+}
+
+fn max_in_flight(config: &Config) -> CheckItem {
+    let why = "a flood takes any amount of memory";
+    set("max_in_flight", config.in_flight_limit.is_some(), why, "set `max_in_flight`")
+}
+
+fn quota(config: &Config) -> CheckItem {
+    let why = "one tenant can take the capacity of all others";
+    let is_set = config.quota.is_some() || config.new_keys.is_some();
+    set("quota", is_set, why, "set `quota` or `new_keys_per_minute`")
+}
+
+fn store(is_shared: bool) -> CheckItem {
+    let found = if is_shared { "outside of this process" } else { "in the memory of this process" };
+    let why = "a restart forgets all keys, and other processes do not see them";
+    item("store", is_shared, found.into(), why, "use Redis, PostgreSQL or SQLite")
+}
+
+fn set(name: &'static str, is_set: bool, why: &'static str, remedy: &'static str) -> CheckItem {
+    item(name, is_set, if is_set { "set" } else { "not set" }.into(), why, remedy)
+}
+
+fn item(
+    name: &'static str,
+    is_fine: bool,
+    found: String,
+    why: &'static str,
+    remedy: &'static str,
+) -> CheckItem {
+    let result = if is_fine { CheckResult::Passed } else { CheckResult::Open };
+    CheckItem { name, result, found, why, remedy }
+}
+
+fn look(name: &'static str, why: &'static str, remedy: &'static str) -> CheckItem {
+    CheckItem { name, result: CheckResult::Unseen, found: "look yourself".into(), why, remedy }
+}
+
+fn look_at_store(is_shared: bool, name: &'static str, why: &'static str, remedy: &'static str) -> CheckItem {
+    if is_shared {
+        return look(name, why, remedy);
+    }
+    item(name, true, "the store is in the memory of this process".into(), why, remedy)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use super::{CheckResult, Checklist};
+use crate::config::OnOutage;
+use crate::key::Scope;
+use crate::layer::IdempotencyLayer;
+use crate::store::MemoryStore;
+
+const GUIDE: &str = include_str!("../../guide/threat_model.md");
+
+fn bare() -> IdempotencyLayer<MemoryStore> {
+    IdempotencyLayer::new(MemoryStore::new())
+}
+
+fn result(checklist: &Checklist, name: &str) -> CheckResult {
+    checklist.iter().find(|item| item.name == name).unwrap().result
+}
+
+#[test]
+fn the_checklist_of_the_guide_has_the_items_of_the_layer_in_their_order() {
+    let (_, checklist) = GUIDE.split_once("# Checklist for production").unwrap();
+    let in_guide: Vec<_> = checklist
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name))
+        .collect();
+    let printed: Vec<_> = bare().check().into_iter().map(|item| item.name).collect();
+    assert_eq!(in_guide, printed);
+}
+
+#[test]
+fn each_setting_closes_its_item() {
+    let before = bare().on_outage(OnOutage::OpenRiskingDoubleEffects).retention(Duration::from_hours(1));
+    let before = before.store_timeout(Duration::from_secs(30));
+    let after = before
+        .clone()
+        .scope(|_| Scope::new("acct_1"))
+        .namespace("payments")
+        .require_key()
+        .secret([7; 32])
+        .on_outage(OnOutage::Closed)
+        .store_timeout(Duration::from_secs(2))
+        .retention(Duration::from_hours(24))
+        .max_in_flight(100)
+        .quota(|_| Ok(()));
+    let (before, after) = (before.check(), after.check());
+    let changed = ["scope", "require_key", "secret", "on_outage", "store_timeout", "retention"];
+    for name in changed.into_iter().chain(["max_in_flight", "quota"]) {
+        assert_eq!(result(&before, name), CheckResult::Open, "{name}");
+        assert_eq!(result(&after, name), CheckResult::Passed, "{name}");
+    }
+    // The memory of a process forgets at a restart, and no other service shares it.
+    assert_eq!(result(&after, "store"), CheckResult::Open);
+    assert_eq!(result(&before, "namespace"), CheckResult::Passed);
+    assert_eq!(result(&after, "TLS"), CheckResult::Passed);
+    assert_eq!(result(&after, "authentication"), CheckResult::Unseen);
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn a_namespace_is_asked_for_where_other_services_use_the_store_too() {
+    let layer = IdempotencyLayer::new(crate::store::RedisStore::open("redis://127.0.0.1:1").unwrap());
+    assert_eq!(result(&layer.check(), "namespace"), CheckResult::Open);
+    assert_eq!(result(&layer.check(), "store"), CheckResult::Passed);
+    assert_eq!(result(&layer.check(), "TLS"), CheckResult::Unseen);
+    assert_eq!(result(&layer.namespace("payments").check(), "namespace"), CheckResult::Passed);
+}
+
+#[cfg(feature = "encryption")]
+#[test]
+fn encryption_closes_its_item_when_plain_records_are_rejected() {
+    use crate::pack::EncryptionKeys;
+    use crate::response::Keep;
+
+    let keys = EncryptionKeys::new(1, [9; 32]);
+    let of = |layer: IdempotencyLayer<MemoryStore>| result(&layer.check(), "encryption");
+    assert_eq!(of(bare()), CheckResult::Open);
+    assert_eq!(of(bare().encrypt(keys.clone())), CheckResult::Passed);
+    assert_eq!(of(bare().encrypt(keys.accept_plain())), CheckResult::Open);
+    assert_eq!(of(bare().keep(Keep::Status)), CheckResult::Passed);
+}
+
+#[test]
+fn no_secret_is_printed() {
+    let layer = bare().secret([0xab; 32]);
+    #[cfg(feature = "encryption")]
+    let layer = layer.encrypt(crate::pack::EncryptionKeys::new(1, [0xab; 32]));
+    let checklist = layer.check();
+    let printed = format!("{checklist}\n{checklist:?}").to_lowercase();
+    assert!(
+        !printed.contains("ab, ab") && !printed.contains("abab") && !printed.contains("171"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn one_line_is_printed_for_each_item() {
+    let checklist = bare().check();
+    let printed = checklist.to_string();
+    assert_eq!(printed.lines().count(), checklist.iter().count());
+    for (line, item) in printed.lines().zip(&checklist) {
+        assert!(line.contains(item.name), "{line}");
+    }
+    assert!(printed.starts_with("OPEN  scope: not set; all callers share"), "{printed}");
+}
