@@ -62,13 +62,13 @@ async fn the_error_of_a_statement_in_postgres_is_logged_by_its_code_constraint_a
 
 #[tokio::test]
 async fn the_error_of_a_statement_in_sqlite_is_logged_by_its_code() {
-    let lite = Lite::start().await;
-    lite.ask(&format!(
+    let base = Lite::start().await;
+    base.ask(&format!(
         "CREATE TRIGGER quoting BEFORE INSERT ON orders BEGIN SELECT RAISE(ABORT, 'not {CARD}'); END"
     ))
     .await;
     let statement = format!("INSERT INTO orders VALUES ('{CARD}')");
-    let lines = logged::<Lite>(lite.store().await, statement).await;
+    let lines = logged::<Lite>(base.store().await, statement).await;
     assert!(matches!(&lines[..], [line] if line.contains("SQLite: constraint violated (1811)")), "{lines:?}");
 }
 
