@@ -37,7 +37,7 @@ impl Conclusion {
     /// | 409 with the code `idempotency_key_reused`, `idempotency_outcome_unknown`, `idempotency_attempt_failed`, or with `X-Should-Retry: false` and no code | open |
     /// | 409 with the code `idempotency_result_not_retained` | definitive: it was done, but its answer was not kept |
     /// | any other 409 | definitive: the application's own |
-    /// | anything with `X-Should-Retry: true` | to be repeated |
+    /// | anything with `X-Should-Retry: true`, such as a 408 with the code `request_timeout` | to be repeated |
     ///
     /// A replay is marked `X-Idempotent-Result: true` or `Idempotent-Replayed: true`. Codes stand in problem documents
     /// (RFC 9457).

@@ -20,7 +20,7 @@ export type Conclusion = "definitive" | "again" | "open";
  * | 409 with the code `idempotency_key_reused`, `idempotency_outcome_unknown`, `idempotency_attempt_failed`, or with `X-Should-Retry: false` and no code | open |
  * | 409 with the code `idempotency_result_not_retained` | definitive: it was done, but its answer was not kept |
  * | any other 409 | definitive: the application's own |
- * | anything with `X-Should-Retry: true` | again |
+ * | anything with `X-Should-Retry: true`, such as a 408 with the code `request_timeout` | again |
  *
  * A replay is marked `X-Idempotent-Result: true` or `Idempotent-Replayed: true`. Codes stand in problem documents (RFC 9457).
  */

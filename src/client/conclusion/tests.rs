@@ -36,7 +36,7 @@ fn a_bare_status_is_judged_by_itself() {
 
 #[test]
 fn should_retry_true_is_obeyed_whatever_the_status() {
-    for status in [200, 400, 404, 409, 422, 500, 501, 503] {
+    for status in [200, 400, 404, 408, 409, 422, 500, 501, 503] {
         assert_eq!(judged(status, &[ALWAYS], ""), Again, "{status}");
         assert_eq!(judged(status, &[ALWAYS, REPLAY], &problem("idempotency_key_reused")), Again, "{status}");
         assert_eq!(judged(status, &[("x-should-retry", " TRUE ")], ""), Again, "{status}");
