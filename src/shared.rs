@@ -54,8 +54,12 @@ impl<St> Shared<St> {
     pub(crate) fn store_failed(&self, operation: &'static str, key: &StorageKey, error: &StoreError) {
         telemetry::store_error(operation, error.kind());
         let source = error.source();
-        let is_outage = error.kind().is_outage();
-        if is_outage && !self.failing.swap(true, Ordering::Relaxed) || !is_outage && self.rejecting.is_due() {
+        let is_news = if error.kind().is_outage() {
+            !self.failing.swap(true, Ordering::Relaxed)
+        } else {
+            self.rejecting.is_due()
+        };
+        if is_news {
             tracing::warn!(operation, %key, %error, source, "an operation of the store failed");
         } else {
             tracing::debug!(operation, %key, %error, source, "an operation of the store failed");
