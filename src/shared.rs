@@ -54,14 +54,15 @@ impl<St> Shared<St> {
     pub(crate) fn store_failed(&self, operation: &'static str, key: &StorageKey, error: &StoreError) {
         telemetry::store_error(operation, error.kind());
         let source = error.source();
-        let is_news = match error.kind().is_outage() {
-            true => !self.failing.swap(true, Ordering::Relaxed),
-            false => self.rejecting.is_due(),
-        };
-        if !is_news {
-            tracing::debug!(operation, %key, %error, source, "an operation of the store failed");
+        let is_news = if error.kind().is_outage() {
+            !self.failing.swap(true, Ordering::Relaxed)
         } else {
+            self.rejecting.is_due()
+        };
+        if is_news {
             tracing::warn!(operation, %key, %error, source, "an operation of the store failed");
+        } else {
+            tracing::debug!(operation, %key, %error, source, "an operation of the store failed");
         }
     }
 
