@@ -28,13 +28,13 @@ impl Permit {
     pub(super) fn take(config: &Config, scope: &Scope) -> Result<Self, OverLimit> {
         let in_flight = match &config.in_flight_limit {
             None => None,
-            Some(limit) => match limit.clone().try_acquire_owned() {
-                Ok(permit) => Some(permit),
-                Err(_) => {
+            Some(limit) => {
+                let Ok(permit) = limit.clone().try_acquire_owned() else {
                     let rejection = Rejection::TooManyInFlight { retry_after: config.retry_after };
                     return Err(OverLimit { rejection, may_look: true });
-                }
-            },
+                };
+                Some(permit)
+            }
         };
         let quota = config.quota.as_ref().map(|quota| quota(scope)).transpose();
         let quota = quota.map_err(|exceeded| OverLimit {
@@ -55,6 +55,10 @@ pub(super) fn exhausted(config: &Config, wanted: &Wanted, is_waiting: bool) -> O
 }
 
 /// What a look into the store tells of a request above a limit.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for a moment, and a box would cost more than the move"
+)]
 pub(super) enum Looked {
     /// It takes no capacity: it has its response already, or is rejected for another reason.
     Told(Admission),

@@ -72,9 +72,9 @@ async fn a_flood_of_anonymous_responses_does_not_lock_a_tenant_out() {
     let (flooded, ()) = tokio::join!(flood(&server, None, 512), pays(&server, 50));
     pays_on(&server).await;
 
-    let (served, rejected): (Vec<_>, Vec<_>) = flooded.iter().partition(|answer| answer.status == 201);
-    assert!(served.iter().all(|answer| answer.body.len() == LARGE));
-    assert!(served.len() > 100 && rejected.len() > 100, "{} and {}", served.len(), rejected.len());
+    let (accepted, rejected): (Vec<_>, Vec<_>) = flooded.iter().partition(|answer| answer.status == 201);
+    assert!(accepted.iter().all(|answer| answer.body.len() == LARGE));
+    assert!(accepted.len() > 100 && rejected.len() > 100, "{} and {}", accepted.len(), rejected.len());
     for answer in rejected {
         answer.assert_refused(429, "idempotency_quota_exceeded");
         let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();

@@ -124,7 +124,7 @@ async fn a_flood_of_scopes_leaves_nothing() {
         let scope = ScopeDigest::of(None, &Scope::new(number.to_be_bytes()));
         let key = IdempotencyKey::parse(format!("order-{number}").as_bytes()).unwrap();
         let key = StorageKey::derive(None, "tests", &Scope::anonymous(), &key);
-        let reservation = store.reserve(&Reserve { scope, key, ..ask(0, MINUTE) }).await.unwrap();
+        let reservation = store.reserve(&Reserve { key, scope, ..ask(0, MINUTE) }).await.unwrap();
         assert!(matches!(reservation, Reservation::Acquired(_)));
     }
     assert_eq!(store.0.room.shares.len(), 20_000);
@@ -142,7 +142,7 @@ fn tenant(name: &str) -> ScopeDigest {
 fn of(scope: ScopeDigest, number: usize) -> Reserve {
     let key = IdempotencyKey::parse(format!("order-{number}").as_bytes()).unwrap();
     let scope_name = Scope::new(format!("{scope:?}"));
-    Reserve { scope, key: StorageKey::derive(None, "", &scope_name, &key), ..ask(0, MINUTE) }
+    Reserve { key: StorageKey::derive(None, "", &scope_name, &key), scope, ..ask(0, MINUTE) }
 }
 
 async fn acquire(store: &MemoryStore, request: &Reserve) -> Lease {
@@ -177,7 +177,7 @@ async fn a_scope_above_its_share_is_rejected_until_its_next_record_expires() {
     // What it has is served.
     assert!(matches!(store.reserve(&of(alice, 0)).await.unwrap(), Reservation::Found(_)));
 
-    tokio::time::advance(7 * MINUTE - Duration::from_millis(300)).await;
+    tokio::time::advance(Duration::from_millis(7 * 60_000 - 300)).await;
     let soon = Some(Duration::from_secs(1));
     assert_eq!(rejected(&store, &of(alice, 4)).await, (ErrorKind::ScopeFull, soon));
     tokio::time::advance(Duration::from_millis(300)).await;
