@@ -24,6 +24,16 @@ impl Framed {
         Writer::new(&mut self.0).number(fields);
     }
 
+    /// Adds a count that is known only once what it counts was added; gives its place for [`set_count`](Self::set_count).
+    pub(crate) fn count_later(&mut self) -> usize {
+        self.field(&[0; size_of::<u64>()]);
+        self.0.len() - size_of::<u64>()
+    }
+
+    pub(crate) fn set_count(&mut self, place: usize, fields: usize) {
+        self.0[place..][..size_of::<u64>()].copy_from_slice(&(fields as u64).to_le_bytes());
+    }
+
     /// The digest; a keyed one (BLAKE3's keyed mode) if there is a secret.
     pub(crate) fn finish(self, secret: Option<&[u8; 32]>) -> blake3::Hash {
         match secret {

@@ -132,8 +132,8 @@ pub enum KeyError {
     NotText,
     /// The body holds a member twice, so that nobody can say which key it has.
     Ambiguous,
-    /// The body is JSON of which a part is not read (too deep, too many objects, a number out of range, a string that is not
-    /// UTF-8), or it is compressed, so that nobody can say which key another reader finds.
+    /// The body is JSON of which a part is not read (too deep, more than 20,000 values, a number out of range, a string that
+    /// is not UTF-8), or it is compressed. Another reader may find a key in it.
     Unreadable,
 }
 

@@ -2,11 +2,9 @@
 //! a cookie, which a browser sends along with what somebody else wrote.
 
 use http::{HeaderMap, HeaderName, Method, header};
-use serde::de::IgnoredAny;
-use serde_json::Value;
 
 use super::Config;
-use crate::fingerprint::{JsonPointer, has_repeated_members, has_too_many_objects};
+use crate::fingerprint::{Document, Flaw, JsonPointer, Value};
 use crate::key::{IdempotencyKey, KeyError};
 
 impl Config {
@@ -63,20 +61,15 @@ impl Config {
 /// A body that is not JSON has no key, and neither has one whose member is missing or null. Whatever the content type: a
 /// handler may not look at it either.
 fn key_at(pointer: &JsonPointer, body: &[u8]) -> Result<Option<IdempotencyKey>, KeyError> {
-    let parsed = if has_too_many_objects(body) { None } else { serde_json::from_slice::<Value>(body).ok() };
-    let Some(json) = parsed else {
-        // If it is JSON, a handler that skips the part which cannot be read (too deep, too much, not a text, a number out
-        // of range) would find a key.
-        return match serde_json::from_slice::<IgnoredAny>(body) {
-            Ok(IgnoredAny) => Err(KeyError::Unreadable),
-            Err(_) => Ok(None),
-        };
+    let document = match Document::parse(body) {
+        Ok(document) => document,
+        Err(Flaw::NotJson) => return Ok(None),
+        // Another parser may take the first of two members where this one takes the last.
+        Err(Flaw::Repeated) => return Err(KeyError::Ambiguous),
+        // A handler that skips the part which is not read would find a key.
+        Err(Flaw::Unreadable) => return Err(KeyError::Unreadable),
     };
-    // Another parser may take the first of two members where this one takes the last.
-    if has_repeated_members(body, &json) {
-        return Err(KeyError::Ambiguous);
-    }
-    match pointer.look_up(&json) {
+    match document.look_up(pointer) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(key)) => IdempotencyKey::bare(key.as_bytes()).map(Some),
         Some(_) => Err(KeyError::NotText),

@@ -28,9 +28,10 @@ impl<'a> Fields<'a> {
     /// Adds a list whose length varies from one operation to another, so that it cannot run into what follows it. A field
     /// that may be absent is a list of at most one.
     pub fn add_list<T: AsRef<[u8]>>(&mut self, list: impl IntoIterator<Item = T>) -> &mut Self {
-        let list: Vec<_> = list.into_iter().collect();
-        self.add((list.len() as u64).to_le_bytes());
-        list.iter().fold(self, |fields, field| fields.add(field))
+        let place = self.framed.count_later();
+        let count = list.into_iter().map(|field| self.framed.field(field.as_ref())).count();
+        self.framed.set_count(place, count);
+        self
     }
 
     /// Adds the method, and the path and query that the client sent.

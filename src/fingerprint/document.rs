@@ -1,0 +1,228 @@
+//! A JSON text as the values in it, in little memory.
+//!
+//! `serde_json` says what is JSON and decodes strings. Its own `Value` would not do: an object of eight bytes takes some
+//! six hundred in it, a repeated name is dropped, the text of a number is lost. Features that any other crate of the
+//! program asks for (`raw_value`, `arbitrary_precision`) also give some names in it another meaning.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use serde::de::IgnoredAny;
+
+use super::{JsonPointer, MOST_VALUES};
+
+/// The most arrays and objects that contain one another.
+const LEVELS: usize = 127;
+
+/// Every value of a text. The values of an array or object are neighbours; those of an object are sorted by name.
+pub(crate) struct Document<'t> {
+    /// The last one is the whole document.
+    pub(super) nodes: Vec<Node<'t>>,
+}
+
+pub(crate) struct Node<'t> {
+    /// The name of a member of an object.
+    pub(super) name: Cow<'t, str>,
+    pub(crate) value: Value<'t>,
+}
+
+pub(crate) enum Value<'t> {
+    Null,
+    Bool(bool),
+    /// As it is written.
+    Number(&'t str),
+    String(Cow<'t, str>),
+    Array(Range<usize>),
+    Object(Range<usize>),
+    /// A member that a rule has taken out.
+    #[cfg(feature = "canonical")]
+    Removed,
+}
+
+/// Why a text is not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    NotJson,
+    /// A name is twice in an object. Readers differ in which of the two they take.
+    Repeated,
+    /// The text is JSON, but too much, too deep, not UTF-8, or with a number that no double holds. Another reader may
+    /// skip that part.
+    Unreadable,
+}
+
+impl<'t> Document<'t> {
+    pub(crate) fn parse(text: &'t [u8]) -> Result<Self, Flaw> {
+        let IgnoredAny = serde_json::from_slice(text).map_err(|_| Flaw::NotJson)?;
+        let text = str::from_utf8(text).map_err(|_| Flaw::Unreadable)?;
+        let mut reader = Reader { text, at: 0, open: Vec::new(), closed: Vec::new() };
+        let first = reader.next();
+        let value = reader.value(first, LEVELS)?;
+        let mut nodes = reader.closed;
+        nodes.push(Node { name: Cow::Borrowed(""), value });
+        Ok(Self { nodes })
+    }
+
+    #[cfg(feature = "canonical")]
+    pub(super) fn whole(&self) -> &Value<'t> {
+        self.nodes.last().map_or(&Value::Null, |node| &node.value)
+    }
+
+    /// The value at this place.
+    pub(crate) fn look_up(&self, pointer: &JsonPointer) -> Option<&Value<'t>> {
+        self.place_of(pointer.steps()).map(|place| &self.nodes[place].value)
+    }
+
+    /// The index of the node to which these steps lead.
+    pub(super) fn place_of<'s>(&self, mut steps: impl Iterator<Item = Cow<'s, str>>) -> Option<usize> {
+        let root = self.nodes.len().checked_sub(1)?;
+        let place = steps.try_fold(root, |place, step| match &self.nodes[place].value {
+            Value::Array(elements) => elements.clone().nth(index(&step)?),
+            Value::Object(members) => {
+                let found = self.nodes[members.clone()].binary_search_by(|node| order(&node.name, &step));
+                Some(members.start + found.ok()?)
+            }
+            _ => None,
+        })?;
+        #[cfg(feature = "canonical")]
+        if matches!(self.nodes[place].value, Value::Removed) {
+            return None;
+        }
+        Some(place)
+    }
+}
+
+/// The place in an array that a step of a pointer names, as RFC 6901 has it.
+fn index(step: &str) -> Option<usize> {
+    let is_padded = step.len() > 1 && step.starts_with('0');
+    if is_padded || step.starts_with('+') { None } else { step.parse().ok() }
+}
+
+/// The order of two names in UTF-16, which RFC 8785 asks for. It is that of their bytes, except that characters beyond
+/// U+FFFF come before U+E000.
+fn order(one: &str, other: &str) -> Ordering {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    // In steps of 16, because a client can send many names that differ late.
+    let (blocks, _) = one.as_chunks::<16>();
+    let (other_blocks, _) = other.as_chunks::<16>();
+    let shared = 16 * blocks.iter().zip(other_blocks).take_while(|(one, other)| one == other).count();
+    let (one, other) = (&one[shared..], &other[shared..]);
+    match one.iter().zip(other).find(|(one, other)| one != other) {
+        Some((one @ 0xee.., other @ 0xee..)) => (*one < 0xf0).cmp(&(*other < 0xf0)).then(one.cmp(other)),
+        Some((one, other)) => one.cmp(other),
+        None => one.len().cmp(&other.len()),
+    }
+}
+
+/// Reads a text that is known to be JSON.
+struct Reader<'t> {
+    text: &'t str,
+    at: usize,
+    /// The values of arrays and objects that have not ended.
+    open: Vec<Node<'t>>,
+    closed: Vec<Node<'t>>,
+}
+
+impl<'t> Reader<'t> {
+    /// Takes the next byte that is not white space; zero at the end.
+    fn next(&mut self) -> u8 {
+        loop {
+            let byte = self.text.as_bytes().get(self.at).copied().unwrap_or_default();
+            self.at += 1;
+            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return byte;
+            }
+        }
+    }
+
+    /// Reads the rest of a value whose first byte was taken.
+    fn value(&mut self, first: u8, levels: usize) -> Result<Value<'t>, Flaw> {
+        match first {
+            b'"' => self.string().map(Value::String),
+            b'[' => self.children(b']', levels).map(Value::Array),
+            b'{' => self.children(b'}', levels).map(Value::Object),
+            b'n' => Ok(self.skip(3, Value::Null)),
+            b't' => Ok(self.skip(3, Value::Bool(true))),
+            b'f' => Ok(self.skip(4, Value::Bool(false))),
+            _ => self.number().map(Value::Number),
+        }
+    }
+
+    fn skip(&mut self, bytes: usize, value: Value<'t>) -> Value<'t> {
+        self.at += bytes;
+        value
+    }
+
+    fn children(&mut self, end: u8, levels: usize) -> Result<Range<usize>, Flaw> {
+        let levels = levels.checked_sub(1).ok_or(Flaw::Unreadable)?;
+        let from = self.open.len();
+        let mut next = self.next();
+        while next != end {
+            let mut name = Cow::Borrowed("");
+            if end == b'}' {
+                name = self.string()?;
+                // A colon.
+                self.next();
+                next = self.next();
+            }
+            let value = self.value(next, levels)?;
+            // The whole document counts too.
+            if self.open.len() + self.closed.len() + 1 >= MOST_VALUES {
+                return Err(Flaw::Unreadable);
+            }
+            self.open.push(Node { name, value });
+            next = self.next();
+            if next == b',' {
+                next = self.next();
+            }
+        }
+        let children = &mut self.open[from..];
+        if end == b'}' {
+            children.sort_unstable_by(|one, other| order(&one.name, &other.name));
+            if children.windows(2).any(|pair| pair[0].name == pair[1].name) {
+                return Err(Flaw::Repeated);
+            }
+        }
+        let first = self.closed.len();
+        self.closed.extend(self.open.drain(from..));
+        Ok(first..self.closed.len())
+    }
+
+    /// Reads a string whose opening quote was taken.
+    fn string(&mut self) -> Result<Cow<'t, str>, Flaw> {
+        let from = self.at;
+        let mut is_plain = true;
+        loop {
+            let byte = self.text.as_bytes().get(self.at).ok_or(Flaw::Unreadable)?;
+            self.at += 1;
+            match byte {
+                b'"' => break,
+                b'\\' => {
+                    is_plain = false;
+                    self.at += 1;
+                }
+                _ => {}
+            }
+        }
+        if is_plain {
+            return self.text.get(from..self.at - 1).map(Cow::Borrowed).ok_or(Flaw::Unreadable);
+        }
+        let quoted = self.text.get(from - 1..self.at).ok_or(Flaw::Unreadable)?;
+        serde_json::from_str(quoted).map(Cow::Owned).map_err(|_| Flaw::Unreadable)
+    }
+
+    /// Reads a number whose first byte was taken.
+    fn number(&mut self) -> Result<&'t str, Flaw> {
+        let from = self.at - 1;
+        let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+        while self.text.as_bytes().get(self.at).is_some_and(is_part) {
+            self.at += 1;
+        }
+        let literal = self.text.get(from..self.at).ok_or(Flaw::Unreadable)?;
+        let is_finite = literal.parse().is_ok_and(f64::is_finite);
+        if is_finite { Ok(literal) } else { Err(Flaw::Unreadable) }
+    }
+}
+
+#[cfg(test)]
+mod tests;
