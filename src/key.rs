@@ -132,7 +132,7 @@ pub enum KeyError {
     NotText,
     /// The body holds a member twice, so that nobody can say which key it has.
     Ambiguous,
-    /// The body is JSON of which a part is not read (too deep, more than 20,000 values, a number out of range, a string that
+    /// The body is JSON of which a part is not read (too deep, more than 10,000 values, a number out of range, a string that
     /// is not UTF-8), or it is compressed. Another reader may find a key in it.
     Unreadable,
 }

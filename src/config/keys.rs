@@ -2,6 +2,7 @@
 //! a cookie, which a browser sends along with what somebody else wrote.
 
 use http::{HeaderMap, HeaderName, Method, header};
+use serde::de::IgnoredAny;
 
 use super::Config;
 use crate::fingerprint::{Document, Flaw, JsonPointer, Value};
@@ -63,7 +64,7 @@ impl Config {
 fn key_at(pointer: &JsonPointer, body: &[u8]) -> Result<Option<IdempotencyKey>, KeyError> {
     let document = match Document::parse(body) {
         Ok(document) => document,
-        Err(Flaw::NotJson) => return Ok(None),
+        Err(_) if serde_json::from_slice::<IgnoredAny>(body).is_err() => return Ok(None),
         // Another parser may take the first of two members where this one takes the last.
         Err(Flaw::Repeated) => return Err(KeyError::Ambiguous),
         // A handler that skips the part which is not read would find a key.

@@ -23,7 +23,7 @@ pub(crate) use json::{canonical, parse};
 ///
 /// # Large bodies
 ///
-/// The raw bytes also count where a body has more than 20,000 pieces. The layer stops reading at this budget, so that no
+/// The raw bytes also count where a body has more than 10,000 pieces. The layer stops reading at this budget, so that no
 /// body within the default limit of 1 MiB takes more than 8 MiB of memory or 10 ms of a worker. These are the pieces:
 ///
 /// - JSON: each value, nested ones included. A member of an object and its name are one piece.
@@ -70,7 +70,7 @@ impl CanonicalBody {
     /// - a number with more than 17 significant digits that a double does not hold;
     /// - a byte order mark, text that is not UTF-8, half a surrogate pair, more than 127 levels.
     ///
-    /// They also count with more than 20,000 values. Two decimal fractions of 17 digits that are the same double are the
+    /// They also count with more than 10,000 values. Two decimal fractions of 17 digits that are the same double are the
     /// same number, as RFC 8785 has it.
     pub fn json() -> Self {
         Self::of(vec![Kind::Json])
@@ -79,7 +79,7 @@ impl CanonicalBody {
     /// Takes a form (`application/x-www-form-urlencoded`) by its fields: their order does not count, but that of several
     /// values of one field does; nor does how bytes are escaped. Where a name holds `[]`, all of the order counts.
     ///
-    /// Raw bytes count where the decoded text is not UTF-8, an escape is not whole, or there are more than 20,000 fields.
+    /// Raw bytes count where the decoded text is not UTF-8, an escape is not whole, or there are more than 10,000 fields.
     pub fn form() -> Self {
         Self::of(vec![Kind::Form])
     }
@@ -87,7 +87,7 @@ impl CanonicalBody {
     /// Takes `multipart/form-data` by its parts, in their order, each with its headers and every byte, as axum's
     /// extractor reads them. The boundary does not count, nor what stands before the first and after the last.
     ///
-    /// Raw bytes count with more than some 2,000 parts, each header making it fewer: see [`CanonicalBody`].
+    /// Raw bytes count with more than some 1,000 parts, each header making it fewer: see [`CanonicalBody`].
     pub fn multipart() -> Self {
         Self::of(vec![Kind::Multipart])
     }

@@ -1,19 +1,20 @@
 //! A JSON text as the values in it, in little memory.
 //!
-//! `serde_json` says what is JSON and decodes strings. Its own `Value` would not do: an object of eight bytes takes some
-//! six hundred in it, a repeated name is dropped, the text of a number is lost. Features that any other crate of the
-//! program asks for (`raw_value`, `arbitrary_precision`) also give some names in it another meaning.
+//! The `Value` of `serde_json` would not do: an object of eight bytes takes some six hundred in it, a repeated name is
+//! dropped, the text of a number is lost. Features that any other crate of the program asks for (`raw_value`,
+//! `arbitrary_precision`) also give some names another meaning, for a visitor of our own too. One pass over the text is
+//! also several times as fast. Tests compare it with `serde_json` on texts that are JSON and texts that are not.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use serde::de::IgnoredAny;
-
 use super::{JsonPointer, MOST_VALUES};
 
 /// The most arrays and objects that contain one another.
 const LEVELS: usize = 127;
+/// The most bytes of a number. No double needs as many, and a longer one would be slow to read.
+const LONGEST_NUMBER: usize = 2048;
 
 /// Every value of a text. The values of an array or object are neighbours; those of an object are sorted by name.
 pub(crate) struct Document<'t> {
@@ -43,21 +44,22 @@ pub(crate) enum Value<'t> {
 /// Why a text is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flaw {
-    NotJson,
     /// A name is twice in an object. Readers differ in which of the two they take.
     Repeated,
-    /// The text is JSON, but too much, too deep, not UTF-8, or with a number that no double holds. Another reader may
-    /// skip that part.
+    /// The text is not JSON, too much, too deep, not UTF-8, or has a number that no double holds. Another reader may skip
+    /// that part.
     Unreadable,
 }
 
 impl<'t> Document<'t> {
     pub(crate) fn parse(text: &'t [u8]) -> Result<Self, Flaw> {
-        let IgnoredAny = serde_json::from_slice(text).map_err(|_| Flaw::NotJson)?;
         let text = str::from_utf8(text).map_err(|_| Flaw::Unreadable)?;
         let mut reader = Reader { text, at: 0, open: Vec::new(), closed: Vec::new() };
         let first = reader.next();
         let value = reader.value(first, LEVELS)?;
+        if reader.next() != END || reader.at <= text.len() {
+            return Err(Flaw::Unreadable);
+        }
         let mut nodes = reader.closed;
         nodes.push(Node { name: Cow::Borrowed(""), value });
         Ok(Self { nodes })
@@ -114,7 +116,9 @@ fn order(one: &str, other: &str) -> Ordering {
     }
 }
 
-/// Reads a text that is known to be JSON.
+/// What is taken behind the end of a text. In a text it is not JSON.
+const END: u8 = 0;
+
 struct Reader<'t> {
     text: &'t str,
     at: usize,
@@ -124,11 +128,17 @@ struct Reader<'t> {
 }
 
 impl<'t> Reader<'t> {
-    /// Takes the next byte that is not white space; zero at the end.
+    /// Takes the next byte.
+    fn byte(&mut self) -> u8 {
+        let byte = self.text.as_bytes().get(self.at).copied().unwrap_or(END);
+        self.at += 1;
+        byte
+    }
+
+    /// Takes the next byte that is not white space.
     fn next(&mut self) -> u8 {
         loop {
-            let byte = self.text.as_bytes().get(self.at).copied().unwrap_or_default();
-            self.at += 1;
+            let byte = self.byte();
             if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
                 return byte;
             }
@@ -141,16 +151,17 @@ impl<'t> Reader<'t> {
             b'"' => self.string().map(Value::String),
             b'[' => self.children(b']', levels).map(Value::Array),
             b'{' => self.children(b'}', levels).map(Value::Object),
-            b'n' => Ok(self.skip(3, Value::Null)),
-            b't' => Ok(self.skip(3, Value::Bool(true))),
-            b'f' => Ok(self.skip(4, Value::Bool(false))),
+            b'n' => self.rest("ull", Value::Null),
+            b't' => self.rest("rue", Value::Bool(true)),
+            b'f' => self.rest("alse", Value::Bool(false)),
             _ => self.number().map(Value::Number),
         }
     }
 
-    fn skip(&mut self, bytes: usize, value: Value<'t>) -> Value<'t> {
-        self.at += bytes;
-        value
+    fn rest(&mut self, rest: &str, value: Value<'t>) -> Result<Value<'t>, Flaw> {
+        let is_there = self.text.as_bytes()[self.at..].starts_with(rest.as_bytes());
+        self.at += rest.len();
+        if is_there { Ok(value) } else { Err(Flaw::Unreadable) }
     }
 
     fn children(&mut self, end: u8, levels: usize) -> Result<Range<usize>, Flaw> {
@@ -160,9 +171,10 @@ impl<'t> Reader<'t> {
         while next != end {
             let mut name = Cow::Borrowed("");
             if end == b'}' {
-                name = self.string()?;
-                // A colon.
-                self.next();
+                name = if next == b'"' { self.string()? } else { return Err(Flaw::Unreadable) };
+                if self.next() != b':' {
+                    return Err(Flaw::Unreadable);
+                }
                 next = self.next();
             }
             let value = self.value(next, levels)?;
@@ -172,8 +184,11 @@ impl<'t> Reader<'t> {
             }
             self.open.push(Node { name, value });
             next = self.next();
-            if next == b',' {
-                next = self.next();
+            // A comma has a value behind it.
+            let is_last = next != b',';
+            next = if is_last { next } else { self.next() };
+            if is_last != (next == end) {
+                return Err(Flaw::Unreadable);
             }
         }
         let children = &mut self.open[from..];
@@ -193,22 +208,18 @@ impl<'t> Reader<'t> {
         let from = self.at;
         let mut is_plain = true;
         loop {
-            let byte = self.text.as_bytes().get(self.at).ok_or(Flaw::Unreadable)?;
-            self.at += 1;
-            match byte {
+            match self.byte() {
                 b'"' => break,
                 b'\\' => {
                     is_plain = false;
                     self.at += 1;
                 }
+                ..b' ' => return Err(Flaw::Unreadable),
                 _ => {}
             }
         }
-        if is_plain {
-            return self.text.get(from..self.at - 1).map(Cow::Borrowed).ok_or(Flaw::Unreadable);
-        }
-        let quoted = self.text.get(from - 1..self.at).ok_or(Flaw::Unreadable)?;
-        serde_json::from_str(quoted).map(Cow::Owned).map_err(|_| Flaw::Unreadable)
+        let raw = self.text.get(from..self.at - 1).ok_or(Flaw::Unreadable)?;
+        if is_plain { Ok(Cow::Borrowed(raw)) } else { decoded(raw).map(Cow::Owned).ok_or(Flaw::Unreadable) }
     }
 
     /// Reads a number whose first byte was taken.
@@ -219,9 +230,76 @@ impl<'t> Reader<'t> {
             self.at += 1;
         }
         let literal = self.text.get(from..self.at).ok_or(Flaw::Unreadable)?;
-        let is_finite = literal.parse().is_ok_and(f64::is_finite);
+        let is_read = is_number(literal.as_bytes()) && literal.len() <= LONGEST_NUMBER;
+        let is_finite = is_read && literal.parse().is_ok_and(f64::is_finite);
         if is_finite { Ok(literal) } else { Err(Flaw::Unreadable) }
     }
+}
+
+/// Whether it is a number of JSON, with nothing behind it.
+fn is_number(literal: &[u8]) -> bool {
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let mut rest = literal.strip_prefix(b"-").unwrap_or(literal);
+    let whole = digits(rest);
+    if whole == 0 || (whole > 1 && rest[0] == b'0') {
+        return false;
+    }
+    rest = &rest[whole..];
+    if let [b'.', fraction @ ..] = rest {
+        rest = &fraction[digits(fraction)..];
+        if rest.len() == fraction.len() {
+            return false;
+        }
+    }
+    if let [b'e' | b'E', b'+' | b'-', exponent @ ..] | [b'e' | b'E', exponent @ ..] = rest {
+        rest = &exponent[digits(exponent)..];
+        return rest.is_empty() && !exponent.is_empty();
+    }
+    rest.is_empty()
+}
+
+/// A string without its escapes; `None` if one is not valid, or half a surrogate pair.
+fn decoded(raw: &str) -> Option<String> {
+    let mut text = Vec::with_capacity(raw.len());
+    let mut rest = raw.as_bytes();
+    while let [first, behind @ ..] = rest {
+        rest = behind;
+        if *first != b'\\' {
+            text.push(*first);
+            continue;
+        }
+        let (escape, behind) = rest.split_first()?;
+        rest = behind;
+        match escape {
+            b'"' | b'\\' | b'/' => text.push(*escape),
+            b'b' => text.push(8),
+            b'f' => text.push(12),
+            b'n' => text.push(b'\n'),
+            b'r' => text.push(b'\r'),
+            b't' => text.push(b'\t'),
+            b'u' => {
+                let (mut unit, behind) = unit(rest)?;
+                rest = behind;
+                if let 0xd800..0xdc00 = unit {
+                    let (low, behind) = self::unit(rest.strip_prefix(b"\\u")?)?;
+                    rest = behind;
+                    let low = low.checked_sub(0xdc00).filter(|low| *low < 0x400)?;
+                    unit = 0x10000 + ((unit - 0xd800) << 10) + low;
+                }
+                let mut bytes = [0; 4];
+                text.extend_from_slice(char::from_u32(unit)?.encode_utf8(&mut bytes).as_bytes());
+            }
+            _ => return None,
+        }
+    }
+    String::from_utf8(text).ok()
+}
+
+/// Four hexadecimal digits, and what is behind them.
+fn unit(text: &[u8]) -> Option<(u32, &[u8])> {
+    let (digits, behind) = text.split_first_chunk::<4>()?;
+    let digit = |unit: u32, digit: &u8| Some(unit << 4 | char::from(*digit).to_digit(16)?);
+    Some((digits.iter().try_fold(0, digit)?, behind))
 }
 
 #[cfg(test)]

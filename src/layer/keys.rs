@@ -37,11 +37,11 @@ impl<St: Store> IdempotencyLayer<St> {
     /// - the header and the body have different keys;
     /// - the member is not a string;
     /// - the body has a name twice in an object, because parsers differ in which member they take;
-    /// - the body is JSON that the layer does not read to its end: more than 127 levels, more than 20,000 values (each
+    /// - the body is JSON that the layer does not read to its end: more than 127 levels, more than 10,000 values (each
     ///   value counts, nested ones included), a number out of the range of a double, a string that is not UTF-8;
     /// - the body is compressed (`Content-Encoding`) and no header has a key: decompress it outside of this layer.
     ///
-    /// The budget of 20,000 values bounds what a hostile body costs: at most 8 MiB of memory and 10 ms of a worker at the
+    /// The budget of 10,000 values bounds what a hostile body costs: at most 8 MiB of memory and 10 ms of a worker at the
     /// default limit of 1 MiB. A header with a key does not lift it, because the body may have another one. If your API
     /// takes larger batches, take the key from a header on that route.
     ///

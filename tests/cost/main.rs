@@ -23,8 +23,8 @@ use forms::{Form, LIMIT, forms, layers};
 const MOST_BYTES: u64 = 8 << 20;
 /// The most memory that is taken in all, which bounds how often bytes are copied.
 const MOST_BYTES_IN_ALL: u64 = 24 << 20;
-/// The most allocations: a few for each of the 20,000 pieces that are read.
-const MOST_ALLOCATIONS: u64 = 100_000;
+/// The most allocations: some five for each of the 10,000 pieces that are read, and two settings that read them.
+const MOST_ALLOCATIONS: u64 = 200_000;
 
 /// One thread, because allocations are counted for each.
 fn runtime() -> Runtime {

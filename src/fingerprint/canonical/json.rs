@@ -51,7 +51,7 @@ fn write(document: &Document<'_>, value: &Value<'_>, form: &mut Vec<u8>) -> Opti
             let mut digits = ryu_js::Buffer::new();
             form.extend_from_slice(digits.format_finite(literal.parse::<f64>().ok()?).as_bytes());
         }
-        Value::String(string) => write_string(string, form)?,
+        Value::String(string) => write_string(string, form),
         Value::Array(elements) => {
             form.push(b'[');
             for (index, element) in document.nodes[elements.clone()].iter().enumerate() {
@@ -66,7 +66,7 @@ fn write(document: &Document<'_>, value: &Value<'_>, form: &mut Vec<u8>) -> Opti
             let left = left.filter(|member| !matches!(member.value, Value::Removed));
             for (index, member) in left.enumerate() {
                 form.extend_from_slice(if index > 0 { b"," } else { b"" });
-                write_string(&member.name, form)?;
+                write_string(&member.name, form);
                 form.push(b':');
                 write(document, &member.value, form)?;
             }
@@ -76,9 +76,31 @@ fn write(document: &Document<'_>, value: &Value<'_>, form: &mut Vec<u8>) -> Opti
     Some(())
 }
 
-/// RFC 8785 escapes what `serde_json` escapes, and in the same way.
-fn write_string(string: &str, form: &mut Vec<u8>) -> Option<()> {
-    serde_json::to_writer(form, string).ok()
+/// Escapes what RFC 8785 asks for, and nothing else.
+fn write_string(string: &str, form: &mut Vec<u8>) {
+    form.push(b'"');
+    for byte in string.bytes() {
+        let short = match byte {
+            b'"' | b'\\' => byte,
+            8 => b'b',
+            12 => b'f',
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            ..b' ' => {
+                form.extend_from_slice(b"\\u00");
+                form.push(b'0' + (byte >> 4));
+                form.push(b"0123456789abcdef"[usize::from(byte & 0xf)]);
+                continue;
+            }
+            _ => {
+                form.push(byte);
+                continue;
+            }
+        };
+        form.extend_from_slice(&[b'\\', short]);
+    }
+    form.push(b'"');
 }
 
 /// Takes a member out. An element of an array gives way to `null` instead, for its neighbours to keep their places. That

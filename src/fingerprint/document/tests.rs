@@ -79,7 +79,7 @@ fn a_name_that_the_parser_keeps_for_itself_is_a_name() {
 }
 
 #[test]
-fn what_another_reader_may_skip_is_unreadable_and_what_is_not_json_is_not() {
+fn what_another_reader_may_skip_is_unreadable_and_so_is_what_is_not_json() {
     let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
     for text in
         [b"[1e999]".as_slice(), br#"["\ud800"]"#, br#"{"\udc00":1}"#, b"\"\xff\"", deep(128).as_bytes()]
@@ -87,8 +87,57 @@ fn what_another_reader_may_skip_is_unreadable_and_what_is_not_json_is_not() {
         assert_eq!(flaw(text), Some(Flaw::Unreadable), "{}", String::from_utf8_lossy(text));
     }
     assert_eq!(flaw(deep(127)), None);
-    for text in ["", " ", "{", "[1,]", "{}{}", "\u{feff}{}", "nul", "[01]", "\"\n\""] {
-        assert_eq!(flaw(text), Some(Flaw::NotJson), "{text}");
+    let number = |bytes: usize| format!("0.{}", "0".repeat(bytes - 2));
+    assert_eq!([flaw(number(2048)), flaw(number(2049))], [None, Some(Flaw::Unreadable)]);
+    for text in [
+        "",
+        " ",
+        "{",
+        "[",
+        "[1,]",
+        "[,1]",
+        "[1 2]",
+        "[1,",
+        "{}{}",
+        "{} 0",
+        "{}\0",
+        "\0",
+        "\u{feff}{}",
+        "nul",
+        "nulll",
+        "tru",
+        "[01]",
+        "-",
+        "1.",
+        ".1",
+        "1e",
+        "1e+",
+        "+1",
+        "1.e1",
+        "--1",
+        "1-1",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\" 1}",
+        "{\"a\":1,}",
+        "{,}",
+        "{a:1}",
+        "[1}",
+        "{\"a\":1]",
+        "\"",
+        "\"\n\"",
+        "\"\0\"",
+        "\"\\",
+        "\"\\\"",
+        "\"\\x\"",
+        "\"\\u12\"",
+        "\"\\u+123\"",
+        "\"\\ud83d\\n\"",
+        "\"\\ud83d\\u0061\"",
+        "'a'",
+    ] {
+        assert_eq!(flaw(text), Some(Flaw::Unreadable), "{text}");
+        assert!(serde_json::from_str::<Json>(text).is_err(), "{text}");
     }
 }
 
@@ -197,9 +246,35 @@ proptest! {
         let parsed = serde_json::from_str::<Json>(&text);
         match Document::parse(text.as_bytes()) {
             Ok(document) => prop_assert_eq!(at(&document, ""), Some(parsed.unwrap())),
-            Err(Flaw::Repeated) => prop_assert!(parsed.is_ok() || text.contains("1e999") || text.contains("\\ud8")),
-            Err(_) => prop_assert!(parsed.is_err()),
+            // What is behind the repeated name was not read.
+            Err(Flaw::Repeated) => prop_assert!(text.matches("\"a\"").count() + text.matches("61").count() > 1),
+            Err(Flaw::Unreadable) => prop_assert!(parsed.is_err()),
         }
+    }
+
+    #[test]
+    fn a_text_that_was_damaged_is_taken_only_if_serde_json_takes_it(
+        value in values(),
+        place: prop::sample::Index,
+        other in prop::sample::select(b"\"\\{}[],:-+.eEu0159ntf \n\0".to_vec()),
+    ) {
+        let mut text = value.to_string().into_bytes();
+        let place = place.index(text.len());
+        text[place] = other;
+        if let Ok(document) = Document::parse(&text) {
+            prop_assert_eq!(at(&document, ""), Some(serde_json::from_slice::<Json>(&text).unwrap()));
+        } else if let Ok(parsed) = serde_json::from_slice::<Json>(&text) {
+            let is_repeated = Document::parse(&text).err() == Some(Flaw::Repeated);
+            prop_assert!(is_repeated, "{} is {}", String::from_utf8_lossy(&text), parsed);
+        }
+    }
+
+    #[test]
+    fn escapes_are_decoded_as_serde_json_does(units in prop::collection::vec(any::<u16>(), 0..6), short: bool) {
+        let escaped: String = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
+        let text = format!("\"é{escaped}{}\"", if short { "\\b\\f\\n\\r\\t\\/\\\\\\\"" } else { "" });
+        let document = Document::parse(text.as_bytes());
+        prop_assert_eq!(document.ok().and_then(|document| at(&document, "")), serde_json::from_str(&text).ok());
     }
 
     #[test]
