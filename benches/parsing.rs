@@ -1,11 +1,13 @@
-//! What a request of 1 MiB costs by its form: milliseconds of one worker, and memory at the peak, body included.
+//! What a request of 1 MiB costs by its form: milliseconds of one worker, and memory at the peak,
+//! body included.
 //!
 //! ```sh
 //! cargo bench --all-features --bench parsing [-- a part of a form's name]
 //! ```
 //!
-//! Each request is new to its layer, and its handler does nothing. The time is that of the fastest of 15 runs, because what
-//! else runs on the machine disturbs the others. The limits are 8 MiB and 10 ms; the test target `cost` asserts the first.
+//! Each request is new to its layer, and its handler does nothing. The time is that of the fastest
+//! of 15 runs, because what else runs on the machine disturbs the others. The limits are 8 MiB and
+//! 10 ms; the test target `cost` asserts the first.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::convert::Infallible;

@@ -264,8 +264,8 @@ where
     Ok(if joined.is_empty() { first } else { joined.freeze() })
 }
 
-/// How much more memory to take at once: what the client announced, but not much more than it has sent, because it may
-/// send nothing else.
+/// How much more memory to take at once: what the client announced, but not much more than it has
+/// sent, because it may send nothing else.
 fn expected(rest: &SizeHint, received: usize) -> usize {
     let most = received.max(64 << 10);
     usize::try_from(rest.lower()).map_or(most, |announced| announced.min(most))

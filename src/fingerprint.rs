@@ -31,8 +31,8 @@ pub use pointer::{InvalidPointer, JsonPointer};
 pub use rule::{FingerprintRule, Rule};
 pub(crate) use settings::{Fingerprinting, Fingerprints};
 
-/// The most pieces of a body that are read: values of JSON, fields of a form, and what parts of multipart count for. They
-/// cost more than its bytes do.
+/// The most pieces of a body that are read: values of JSON, fields of a form, and what parts of
+/// multipart count for. They cost more than the bytes of a body do.
 pub(crate) const MOST_VALUES: usize = 10_000;
 
 /// The digest of one request, and the version of the rule that made it.

@@ -1,5 +1,5 @@
-//! Where the key of a request comes from: headers, or the body. Never the URL, which stands in logs and histories, and never
-//! a cookie, which a browser sends along with what somebody else wrote.
+//! Where the key of a request comes from: headers, or the body. Never the URL, which stands in logs
+//! and histories, and never a cookie, which a browser sends along with what somebody else wrote.
 
 use http::{HeaderMap, HeaderName, Method, header};
 use serde::de::IgnoredAny;
@@ -9,7 +9,8 @@ use crate::fingerprint::{Document, Flaw, JsonPointer, Value};
 use crate::key::{IdempotencyKey, KeyError};
 
 impl Config {
-    /// The key in the head of a request, if it has one: in one header, once, or in several and the same.
+    /// The key in the head of a request, if it has one: in one header, once, or in several and the
+    /// same.
     pub(crate) fn key_in_head(&self, headers: &HeaderMap) -> Result<Option<IdempotencyKey>, KeyError> {
         let mut found = None;
         for name in &self.headers {
@@ -18,8 +19,8 @@ impl Config {
         Ok(found)
     }
 
-    /// Logs a key on a method that is not guarded, once for each method: its client takes the request
-    /// for one that is safe to retry.
+    /// Logs a key on a method that is not guarded, once for each method: its client takes the
+    /// request for one that is safe to retry.
     pub(crate) fn passes_through(&self, method: &Method, headers: &HeaderMap) {
         let has_key = || self.headers.iter().any(|name| headers.contains_key(name));
         if !self.warned.has_method(method) && has_key() && self.warned.is_first_with_method(method) {
@@ -59,8 +60,8 @@ impl Config {
     }
 }
 
-/// A body that is not JSON has no key, and neither has one whose member is missing or null. Whatever the content type: a
-/// handler may not look at it either.
+/// A body that is not JSON has no key, and neither has one whose member is missing or null.
+/// Whatever the content type: a handler may not look at it either.
 fn key_at(pointer: &JsonPointer, body: &[u8]) -> Result<Option<IdempotencyKey>, KeyError> {
     let document = match Document::parse(body) {
         Ok(document) => document,

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// A place in a JSON document, as RFC 6901 writes it: `/items/0/note`; `~1` stands for a slash in a name, `~0` for a
-/// tilde. The empty pointer is the whole document.
+/// A place in a JSON document, as RFC 6901 writes it: `/items/0/note`; `~1` stands for a slash in a
+/// name, `~0` for a tilde. The empty pointer is the whole document.
 ///
 /// ```
 /// use tower_idempotency::JsonPointer;
@@ -23,7 +23,8 @@ impl JsonPointer {
     ///
     /// # Errors
     ///
-    /// [`InvalidPointer`] if it is neither empty nor starts with a slash, or has a tilde with neither 0 nor 1 behind it.
+    /// [`InvalidPointer`] if it is neither empty nor starts with a slash, or has a tilde with
+    /// neither 0 nor 1 behind it.
     pub fn new(pointer: &str) -> Result<Self, InvalidPointer> {
         if !is_valid(pointer) {
             return Err(InvalidPointer);

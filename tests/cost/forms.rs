@@ -1,4 +1,5 @@
-//! Requests of 1 MiB in the forms that cost most: many small pieces, deep ones, long ones, and as many as are still read.
+//! Requests of 1 MiB in the forms that cost most: many small pieces, deep ones, long ones, and as
+//! many as are still read.
 
 use std::convert::Infallible;
 use std::fmt::Write;

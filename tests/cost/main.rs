@@ -1,4 +1,5 @@
-//! What a request costs by its form: no body within the limit takes more than a few times its size, whatever is in it.
+//! What a request costs by its form: no body within the limit takes more than a few times its size,
+//! whatever is in it.
 #![cfg(feature = "canonical")]
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -23,7 +24,8 @@ use forms::{Form, LIMIT, forms, layers};
 const MOST_BYTES: u64 = 8 << 20;
 /// The most memory that is taken in all, which bounds how often bytes are copied.
 const MOST_BYTES_IN_ALL: u64 = 24 << 20;
-/// The most allocations: some five for each of the 10,000 pieces that are read, and two settings that read them.
+/// The most allocations: some five for each of the 10,000 pieces that are read, and two settings
+/// that read them.
 const MOST_ALLOCATIONS: u64 = 200_000;
 
 /// One thread, because allocations are counted for each.

@@ -13,8 +13,8 @@ pub(super) fn content(body: &[u8], rule: &CanonicalBody) -> Option<Content> {
         let only = Names::of(only);
         fields.retain(|(name, _)| only.have(Some(name)));
     }
-    // With `items[][name]` and `items[][price]` some readers begin an item when a name comes again, so which name stands
-    // between which others counts.
+    // With `items[][name]` and `items[][price]` some readers begin an item when a name comes again,
+    // so which name stands between which others counts.
     if !fields.iter().any(|(name, _)| name.contains("[]")) {
         // Stable, so that several values of one field keep their order.
         fields.sort_by(|(one, _), (other, _)| one.cmp(other));

@@ -78,33 +78,33 @@ fn write(document: &Document<'_>, value: &Value<'_>, form: &mut Vec<u8>) -> Opti
 
 /// Escapes what RFC 8785 asks for, and nothing else.
 fn write_string(string: &str, form: &mut Vec<u8>) {
+    let needs_escape = |byte: &u8| matches!(byte, b'"' | b'\\' | ..b' ');
+    let mut rest = string.as_bytes();
     form.push(b'"');
-    for byte in string.bytes() {
-        let short = match byte {
-            b'"' | b'\\' => byte,
-            8 => b'b',
-            12 => b'f',
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            ..b' ' => {
-                form.extend_from_slice(b"\\u00");
-                form.push(b'0' + (byte >> 4));
-                form.push(b"0123456789abcdef"[usize::from(byte & 0xf)]);
-                continue;
-            }
+    while let Some(place) = rest.iter().position(needs_escape) {
+        let byte = rest[place];
+        form.extend_from_slice(&rest[..place]);
+        rest = &rest[place + 1..];
+        match byte {
+            8 => form.extend_from_slice(b"\\b"),
+            12 => form.extend_from_slice(b"\\f"),
+            b'\n' => form.extend_from_slice(b"\\n"),
+            b'\r' => form.extend_from_slice(b"\\r"),
+            b'\t' => form.extend_from_slice(b"\\t"),
+            b'"' | b'\\' => form.extend_from_slice(&[b'\\', byte]),
             _ => {
-                form.push(byte);
-                continue;
+                let last = b"0123456789abcdef"[usize::from(byte & 0xf)];
+                form.extend_from_slice(&[b'\\', b'u', b'0', b'0', b'0' + (byte >> 4), last]);
             }
-        };
-        form.extend_from_slice(&[b'\\', short]);
+        }
     }
+    form.extend_from_slice(rest);
     form.push(b'"');
 }
 
-/// Takes a member out. An element of an array gives way to `null` instead, for its neighbours to keep their places. That
-/// no real value there can be mistaken for it needs no mark of its own: at this place nothing real is ever left.
+/// Takes a member out. An element of an array gives way to `null` instead, for its neighbours to
+/// keep their places. That no real value there can be mistaken for it needs no mark of its own: at
+/// this place nothing real is ever left.
 fn ignore(document: &mut Document<'_>, pointer: &JsonPointer) {
     let Some(place) = document.place_of(pointer.steps()) else {
         return;

@@ -14,10 +14,12 @@ use crate::fingerprint::pointer::Names;
 
 /// What one part counts for beside its headers: to read one takes as long as some ten values.
 const PART: usize = 10;
-/// The most bytes from a boundary to the end of the headers behind it. Readers take their time with a long header.
+/// The most bytes from a boundary to the end of the headers behind it. Readers take their time with
+/// a long header.
 const LONGEST_HEAD: usize = 16 << 10;
 
-/// The parts, each with its headers and its bytes; `None` if it is not multipart, not whole, or too much.
+/// The parts, each with its headers and its bytes; `None` if it is not multipart, not whole, or too
+/// much.
 pub(super) fn content(operation: &Operation<'_>, rule: &CanonicalBody) -> Option<Content> {
     let content_type = operation.content_type()?;
     // Of two boundaries, which one a reader takes is its own affair.

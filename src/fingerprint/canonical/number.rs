@@ -1,13 +1,13 @@
-//! Which numbers of a JSON text mean the same to a reader that takes them for doubles, as RFC 8785 does, and to one that
-//! does not.
+//! Which numbers of a JSON text mean the same to a reader that takes them for doubles, as RFC 8785
+//! does, and to one that does not.
 
 /// From here on a double does not hold every integer.
 const EXACT: u64 = 1 << 53;
 /// So many significant digits tell any double from its neighbours.
 const DIGITS: usize = 17;
 
-/// Whether the double that the literal stands for says what the literal says. A fraction may be as much beside it as 17
-/// digits can tell, for that is how programs write their doubles.
+/// Whether the double that the literal stands for says what the literal says. A fraction may be as
+/// much beside it as 17 digits can tell, for that is how programs write their doubles.
 pub(super) fn is_clear(literal: &str) -> bool {
     if !literal.contains(['.', 'e', 'E']) {
         return literal.parse().is_ok_and(|integer: i64| integer.unsigned_abs() <= EXACT);
@@ -27,7 +27,8 @@ pub(super) fn is_clear(literal: &str) -> bool {
     double.is_finite() && Decimal::of(shortest.format_finite(double)) == Some(written)
 }
 
-/// What a literal stands for, without its sign: digits without zeros at either end, and the power of ten of the last.
+/// What a literal stands for, without its sign: digits without zeros at either end, and the power
+/// of ten of the last.
 struct Decimal<'l> {
     whole: &'l str,
     fraction: &'l str,

@@ -68,7 +68,8 @@ fn a_name_that_is_in_two_objects_is_not_repeated() {
     }
 }
 
-/// The parser takes these names for something else if any crate in the program asks for a feature of it.
+/// The parser takes these names for something else if any crate in the program asks for a feature
+/// of it.
 #[test]
 fn a_name_that_the_parser_keeps_for_itself_is_a_name() {
     for name in ["$serde_json::private::RawValue", "$serde_json::private::Number"] {
