@@ -266,7 +266,8 @@ where
             continue;
         }
         if joined.is_empty() {
-            joined.reserve(first.len() + data.remaining() + expected(&body.size_hint(), limit));
+            let received = first.len() + data.remaining();
+            joined.reserve(received + expected(&body.size_hint(), received));
             joined.extend_from_slice(&std::mem::take(&mut first));
         }
         joined.put(data);
@@ -286,9 +287,11 @@ async fn next_data<B: Body>(mut body: Pin<&mut B>) -> Option<Result<B::Data, B::
     }
 }
 
-/// How much more to make room for: what the client announced, for it may not send more than the limit.
-fn expected(rest: &SizeHint, limit: usize) -> usize {
-    usize::try_from(rest.lower()).unwrap_or(limit).min(limit)
+/// How much more memory to take at once: what the client announced, but not much more than it has
+/// sent, because it may send nothing else.
+fn expected(rest: &SizeHint, received: usize) -> usize {
+    let most = received.max(64 << 10);
+    usize::try_from(rest.lower()).map_or(most, |announced| announced.min(most))
 }
 
 pub(crate) async fn next_frame<B: Body>(mut body: Pin<&mut B>) -> Option<Result<Frame<B::Data>, B::Error>> {

@@ -1,4 +1,5 @@
-//! The one way in which this crate digests several values: each behind its length, under a label for its purpose.
+//! The one way in which this crate digests several values: each behind its length, under a label
+//! for its purpose.
 
 use crate::frame::Writer;
 
@@ -6,10 +7,11 @@ use crate::frame::Writer;
 pub(crate) struct Framed(Vec<u8>);
 
 impl Framed {
-    /// Starts a digest whose label keeps it apart from digests made for another purpose or by another version.
+    /// Starts a digest whose label keeps it apart from digests made for another purpose or by
+    /// another version.
     pub(crate) fn new(label: &'static str) -> Self {
-        // Room for a usual request: collecting the fields first and digesting them in one go takes a third fewer
-        // instructions, for a storage key, than a hasher that takes them one by one.
+        // Room for a usual request: collecting the fields first and digesting them in one go takes
+        // a third fewer instructions, for a storage key, than a hasher that takes them one by one.
         let mut framed = Self(Vec::with_capacity(256));
         framed.field(label.as_bytes());
         framed
@@ -19,9 +21,21 @@ impl Framed {
         Writer::new(&mut self.0).sized(value);
     }
 
-    /// Adds how many fields follow, where that number varies, so that a list cannot run into what stands after it.
+    /// Adds how many fields follow, where that number varies, so that a list cannot run into what
+    /// stands after it.
     pub(crate) fn count(&mut self, fields: usize) {
         Writer::new(&mut self.0).number(fields);
+    }
+
+    /// Adds a count that is known only once what it counts was added; gives its place for
+    /// [`set_count`](Self::set_count).
+    pub(crate) fn count_later(&mut self) -> usize {
+        self.field(&[0; size_of::<u64>()]);
+        self.0.len() - size_of::<u64>()
+    }
+
+    pub(crate) fn set_count(&mut self, place: usize, fields: usize) {
+        self.0[place..][..size_of::<u64>()].copy_from_slice(&(fields as u64).to_le_bytes());
     }
 
     /// The digest; a keyed one (BLAKE3's keyed mode) if there is a secret.
@@ -32,9 +46,10 @@ impl Framed {
         }
     }
 
-    /// The digest of `content` with the fields behind it; keyed as in [`finish`](Self::finish). The length of the content comes last, at a fixed size, so
-    /// that nothing can pass from one into the other. Content comes first because BLAKE3 is fastest on long input
-    /// that starts where a chunk starts.
+    /// The digest of `content` with the fields behind it; keyed as in [`finish`](Self::finish). The
+    /// length of the content comes last, at a fixed size, so that nothing can pass from one into
+    /// the other. Content comes first because BLAKE3 is fastest on long input that starts where a
+    /// chunk starts.
     pub(crate) fn finish_behind(mut self, content: &[u8], secret: Option<&[u8; 32]>) -> blake3::Hash {
         self.0.extend_from_slice(&(content.len() as u64).to_le_bytes());
         let mut hasher = secret.map_or_else(blake3::Hasher::new, blake3::Hasher::new_keyed);

@@ -13,25 +13,27 @@ use crate::digest::Framed;
 
 #[cfg(feature = "canonical")]
 mod canonical;
+mod document;
 mod fields;
 mod operation;
 mod pointer;
 mod rule;
-// Only canonical JSON looks at the numbers.
-#[cfg_attr(not(feature = "canonical"), allow(dead_code))]
-mod scan;
 mod settings;
 
 #[cfg(feature = "canonical")]
 pub use canonical::CanonicalBody;
 #[cfg(fuzzing)]
 pub(crate) use canonical::{canonical, parse};
+pub(crate) use document::{Document, Flaw, Value};
 pub use fields::Fields;
 pub use operation::Operation;
 pub use pointer::{InvalidPointer, JsonPointer};
 pub use rule::{FingerprintRule, Rule};
-pub(crate) use scan::{has_repeated_members, has_too_many_objects};
 pub(crate) use settings::{Fingerprinting, Fingerprints};
+
+/// The most pieces of a body that are read: values of JSON, fields of a form, and what parts of
+/// multipart count for. They cost more than the bytes of a body do.
+pub(crate) const MOST_VALUES: usize = 10_000;
 
 /// The digest of one request, and the version of the rule that made it.
 ///
@@ -115,6 +117,11 @@ impl Fingerprint {
             framed.field(field.as_ref());
         }
         Self { version: Self::FIELDS, digest: framed.finish(None) }
+    }
+
+    /// Whether it is the digest of raw bytes, and not that of a rule.
+    pub(crate) fn is_raw(self) -> bool {
+        self.version & !Self::KEYED == Self::RAW
     }
 
     /// That of an operation of which is known only that it is not this one.

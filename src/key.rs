@@ -1,5 +1,5 @@
-//! What the client sent (the [`IdempotencyKey`]), whose it is (the [`Scope`]), and the name under which stores
-//! know both (the [`StorageKey`]).
+//! What the client sent (the [`IdempotencyKey`]), whose it is (the [`Scope`]), and the name under
+//! which stores know both (the [`StorageKey`]).
 //!
 //! ```
 //! use tower_idempotency::{IdempotencyKey, Scope, StorageKey};
@@ -27,8 +27,8 @@ mod strict;
 
 pub use scope::{Scope, ScopeDigest};
 
-/// The key that the client chose for one operation: 1 to 255 bytes of visible ASCII, quotes taken off. In
-/// strict mode (`IdempotencyKey::parse_strict`) it may contain spaces too.
+/// The key that the client chose for one operation: 1 to 255 bytes of visible ASCII, quotes taken
+/// off. In strict mode (`IdempotencyKey::parse_strict`) it may contain spaces too.
 ///
 /// `Debug` tells the length only: keys are the client's secret and stay out of logs.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -38,7 +38,8 @@ impl IdempotencyKey {
     /// The longest key, in bytes, without its quotes.
     pub const MAX_LEN: usize = 255;
 
-    /// Parses the value of the header, bare (`abc`) or as a quoted RFC 9651 String (`"abc"`): both are one key.
+    /// Parses the value of the header, bare (`abc`) or as a quoted RFC 9651 String (`"abc"`): both
+    /// are one key.
     ///
     /// # Errors
     ///
@@ -117,8 +118,9 @@ pub enum KeyError {
         /// How many bytes it has.
         len: usize,
     },
-    /// A byte is not visible ASCII (0x21 to 0x7E): a space, a control byte, or a byte beyond ASCII. In strict
-    /// mode a space is part of the key, and anything else is [`NotAString`](Self::NotAString).
+    /// A byte is not visible ASCII (0x21 to 0x7E): a space, a control byte, or a byte beyond ASCII.
+    /// In strict mode a space is part of the key, and anything else is
+    /// [`NotAString`](Self::NotAString).
     NotVisibleAscii,
     /// The value starts with a quote but is not one whole RFC 9651 String.
     Quoting,
@@ -132,8 +134,9 @@ pub enum KeyError {
     NotText,
     /// The body holds a member twice, so that nobody can say which key it has.
     Ambiguous,
-    /// The body is JSON of which a part is not read (too deep, too many objects, a number out of range, a string that is not
-    /// UTF-8), or it is compressed, so that nobody can say which key another reader finds.
+    /// The body is JSON of which a part is not read (too deep, more than 10,000 values, a number
+    /// out of range, a string that is not UTF-8), or it is compressed. Another reader may find a
+    /// key in it.
     Unreadable,
 }
 
@@ -164,13 +167,14 @@ impl std::error::Error for KeyError {}
 
 /// The name of a record in a store: a digest of namespace, scope and key.
 ///
-/// No client input is ever a raw store key, nothing collides by a delimiter, and no key is case-folded.
+/// No client input is ever a raw store key, nothing collides by a delimiter, and no key is
+/// case-folded.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StorageKey([u8; 32]);
 
 impl StorageKey {
-    /// Digests the three parts, each behind its length. With a secret the digest is keyed (BLAKE3's keyed mode),
-    /// so that somebody who reads the store cannot try out guesses of scopes and keys.
+    /// Digests the three parts, each behind its length. With a secret the digest is keyed (BLAKE3's
+    /// keyed mode), so that somebody who reads the store cannot try out guesses of scopes and keys.
     pub fn derive(secret: Option<&[u8; 32]>, namespace: &str, scope: &Scope, key: &IdempotencyKey) -> Self {
         let mut framed = Framed::new("storage key 1");
         framed.field(namespace.as_bytes());
@@ -187,7 +191,8 @@ impl StorageKey {
 
 #[cfg(feature = "redis")]
 impl StorageKey {
-    /// Appends all 64 hexadecimal digits, for a name in a store that begins with the digits that logs show.
+    /// Appends all 64 hexadecimal digits, for a name in a store that begins with the digits that
+    /// logs show.
     pub(crate) fn push_hex(self, name: &mut Vec<u8>) {
         name.extend_from_slice(blake3::Hash::from_bytes(self.0).to_hex().as_bytes());
     }

@@ -1,16 +1,16 @@
-//! Where the key of a request comes from: headers, or the body. Never the URL, which stands in logs and histories, and never
-//! a cookie, which a browser sends along with what somebody else wrote.
+//! Where the key of a request comes from: headers, or the body. Never the URL, which stands in logs
+//! and histories, and never a cookie, which a browser sends along with what somebody else wrote.
 
 use http::{HeaderMap, HeaderName, Method, header};
 use serde::de::IgnoredAny;
-use serde_json::Value;
 
 use super::Config;
-use crate::fingerprint::{JsonPointer, has_repeated_members, has_too_many_objects};
+use crate::fingerprint::{Document, Flaw, JsonPointer, Value};
 use crate::key::{IdempotencyKey, KeyError};
 
 impl Config {
-    /// The key in the head of a request, if it has one: in one header, once, or in several and the same.
+    /// The key in the head of a request, if it has one: in one header, once, or in several and the
+    /// same.
     pub(crate) fn key_in_head(&self, headers: &HeaderMap) -> Result<Option<IdempotencyKey>, KeyError> {
         let mut found = None;
         for name in &self.headers {
@@ -19,8 +19,8 @@ impl Config {
         Ok(found)
     }
 
-    /// Logs a key on a method that is not guarded, once for each method: its client takes the request
-    /// for one that is safe to retry.
+    /// Logs a key on a method that is not guarded, once for each method: its client takes the
+    /// request for one that is safe to retry.
     pub(crate) fn passes_through(&self, method: &Method, headers: &HeaderMap) {
         let has_key = || self.headers.iter().any(|name| headers.contains_key(name));
         if !self.warned.has_method(method) && has_key() && self.warned.is_first_with_method(method) {
@@ -60,23 +60,18 @@ impl Config {
     }
 }
 
-/// A body that is not JSON has no key, and neither has one whose member is missing or null. Whatever the content type: a
-/// handler may not look at it either.
+/// A body that is not JSON has no key, and neither has one whose member is missing or null.
+/// Whatever the content type: a handler may not look at it either.
 fn key_at(pointer: &JsonPointer, body: &[u8]) -> Result<Option<IdempotencyKey>, KeyError> {
-    let parsed = if has_too_many_objects(body) { None } else { serde_json::from_slice::<Value>(body).ok() };
-    let Some(json) = parsed else {
-        // If it is JSON, a handler that skips the part which cannot be read (too deep, too much, not a text, a number out
-        // of range) would find a key.
-        return match serde_json::from_slice::<IgnoredAny>(body) {
-            Ok(IgnoredAny) => Err(KeyError::Unreadable),
-            Err(_) => Ok(None),
-        };
+    let document = match Document::parse(body) {
+        Ok(document) => document,
+        Err(_) if serde_json::from_slice::<IgnoredAny>(body).is_err() => return Ok(None),
+        // Another parser may take the first of two members where this one takes the last.
+        Err(Flaw::Repeated) => return Err(KeyError::Ambiguous),
+        // A handler that skips the part which is not read would find a key.
+        Err(Flaw::Unreadable) => return Err(KeyError::Unreadable),
     };
-    // Another parser may take the first of two members where this one takes the last.
-    if has_repeated_members(body, &json) {
-        return Err(KeyError::Ambiguous);
-    }
-    match pointer.look_up(&json) {
+    match document.look_up(pointer) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(key)) => IdempotencyKey::bare(key.as_bytes()).map(Some),
         Some(_) => Err(KeyError::NotText),

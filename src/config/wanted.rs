@@ -53,6 +53,13 @@ impl Config {
         let scope = self.scope.as_ref().map_or_else(Scope::anonymous, |scope| scope(parts));
         let scope = if self.host_in_scope { scope.on_hosts(&hosts(parts)) } else { scope };
         let Fingerprints { own, others } = self.fingerprinting.of(&Operation::new(parts, body));
+        if self.fingerprinting.rule.is_some() && own.is_raw() {
+            tracing::debug!(
+                bytes = body.len(),
+                "the raw bytes of a request count, because the fingerprint rule does not apply to it (its body may be \
+                 malformed, ambiguous or over the budget): a retry with other bytes will be a mismatch"
+            );
+        }
         let mut wanted = self.want(scope, key, own);
         if self.scope.is_none() {
             wanted.reserve.scope = ScopeDigest::UNSET;

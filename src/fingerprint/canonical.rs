@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use http::header;
 
-use super::{Fields, Fingerprint, JsonPointer, Operation};
+use super::{Fields, Fingerprint, JsonPointer, MOST_VALUES, Operation};
 
 mod form;
 mod json;
@@ -14,12 +14,29 @@ mod number;
 #[cfg(fuzzing)]
 pub(crate) use json::{canonical, parse};
 
-/// A rule that goes by what the body says: JSON in its canonical form (RFC 8785), a form by its fields, multipart by its
-/// parts. It stands beside the method, the path and query, and the chosen headers; of the content type the media type
-/// counts, and its parameters do, but for the boundary and the charset UTF-8.
+/// A rule that goes by what the body says: JSON in its canonical form (RFC 8785), a form by its
+/// fields, multipart by its parts. It stands beside the method, the path and query, and the chosen
+/// headers; of the content type the media type counts, and its parameters do, but for the boundary
+/// and the charset UTF-8.
 ///
-/// A body in which it cannot be sure of what the handler reads counts by its raw bytes, as without this rule: one that
-/// does not parse, is compressed (`Content-Encoding`) or is of another media type, and each kind has cases of its own.
+/// The raw bytes of a body count, as without this rule, where it cannot be sure of what the handler
+/// reads: the body does not parse, is compressed (`Content-Encoding`) or is of another media type.
+/// Each kind has cases of its own.
+///
+/// # Large bodies
+///
+/// The raw bytes also count where a body has more than 10,000 pieces. The layer stops reading at
+/// this budget, so that no body within the default limit of 1 MiB takes more than 8 MiB of memory
+/// or 10 ms of a worker. These are the pieces:
+///
+/// - JSON: each value, nested ones included. A member of an object and its name are one piece.
+/// - A form: each field, including an empty one between two `&`.
+/// - Multipart: each header, and ten for each part. A part whose head is longer than 16 KiB is over
+///   the budget too.
+///
+/// A retry of such a body must have the same bytes, and [`ignore`](Self::ignore) and
+/// [`only`](Self::only) have no effect. The layer logs this at the level `debug`. If your API takes
+/// larger batches, put the nonce into a header.
 ///
 /// ```
 /// use tower_idempotency::{CanonicalBody, JsonPointer};
@@ -48,27 +65,39 @@ enum Kind {
 }
 
 impl CanonicalBody {
-    /// Takes JSON (`application/json`, `…+json`) in its canonical form: the order of members, white space, escapes and the
-    /// spelling of numbers do not count.
+    /// Takes JSON (`application/json`, `…+json`) in its canonical form: the order of members, white
+    /// space, escapes and the spelling of numbers do not count.
     ///
-    /// Raw bytes count where two readers may read two things: a name that stands twice in an object; an integer beyond
-    /// ±2^53, or another number that a double of that size does not hold exactly; a number with more than 17 significant
-    /// digits that a double does not hold; a byte order mark, text that is not UTF-8, half a surrogate pair, more than 127
-    /// levels, more than 20,000 objects. Two decimal fractions of 17 digits that are the same double are the same number, as RFC 8785 has it.
+    /// Raw bytes count where two readers may read two things:
+    ///
+    /// - a name that is twice in an object;
+    /// - an integer beyond ±2^53, or another number that a double of that size does not hold
+    ///   exactly;
+    /// - a number with more than 17 significant digits that a double does not hold;
+    /// - a byte order mark, text that is not UTF-8, half a surrogate pair, more than 127 levels.
+    ///
+    /// They also count with more than 10,000 values. Two decimal fractions of 17 digits that are
+    /// the same double are the same number, as RFC 8785 has it.
     pub fn json() -> Self {
         Self::of(vec![Kind::Json])
     }
 
-    /// Takes a form (`application/x-www-form-urlencoded`) by its fields: their order does not count, but that of several
-    /// values of one field does; nor does how bytes are escaped. Where a name holds `[]`, all of the order counts.
+    /// Takes a form (`application/x-www-form-urlencoded`) by its fields: their order does not
+    /// count, but that of several values of one field does; nor does how bytes are escaped. Where a
+    /// name holds `[]`, all of the order counts.
     ///
-    /// Raw bytes count where the decoded text is not UTF-8, or an escape is not whole.
+    /// Raw bytes count where the decoded text is not UTF-8, an escape is not whole, or there are
+    /// more than 10,000 fields.
     pub fn form() -> Self {
         Self::of(vec![Kind::Form])
     }
 
-    /// Takes `multipart/form-data` by its parts, in their order, each with its headers and every byte, as axum's
-    /// extractor reads them. The boundary does not count, nor what stands before the first and after the last.
+    /// Takes `multipart/form-data` by its parts, in their order, each with its headers and every
+    /// byte, as axum's extractor reads them. The boundary does not count, nor what stands before
+    /// the first and after the last.
+    ///
+    /// Raw bytes count with more than some 1,000 parts, each header making it fewer: see
+    /// [`CanonicalBody`].
     pub fn multipart() -> Self {
         Self::of(vec![Kind::Multipart])
     }
@@ -82,26 +111,27 @@ impl CanonicalBody {
         Self { kinds, ignored: BTreeSet::new(), only: None }
     }
 
-    /// Leaves out what stands at this place: a nonce, a time stamp of the client. There or not makes no difference,
-    /// except that the elements of an array are still counted: the one at `/items/0` may be anything, and `/items/1` stays
-    /// the second. Of a form or multipart `/name` is every field with that name.
+    /// Leaves out what stands at this place: a nonce, a time stamp of the client. There or not
+    /// makes no difference, except that the elements of an array are still counted: the one at
+    /// `/items/0` may be anything, and `/items/1` stays the second. Of a form or multipart `/name`
+    /// is every field with that name.
     #[must_use]
     pub fn ignore(mut self, pointer: JsonPointer) -> Self {
         self.ignored.insert(pointer);
         self
     }
 
-    /// Lets only what stands at these places count; that something is not there counts too. It takes the place of what an
-    /// earlier call said. What is also ignored stays ignored.
+    /// Lets only what stands at these places count; that something is not there counts too. It
+    /// takes the place of what an earlier call said. What is also ignored stays ignored.
     #[must_use]
     pub fn only(mut self, pointers: impl IntoIterator<Item = JsonPointer>) -> Self {
         self.only = Some(pointers.into_iter().collect());
         self
     }
 
-    /// Adds what this rule says of an operation, its method, path and chosen headers included, for a
-    /// [`FingerprintRule`](super::FingerprintRule) that has more to say.
-    /// `false`, with nothing added: raw bytes would count.
+    /// Adds what this rule says of an operation, its method, path and chosen headers included, for
+    /// a [`FingerprintRule`](super::FingerprintRule) that has more to say. `false`, with nothing
+    /// added: raw bytes would count.
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
@@ -129,7 +159,8 @@ impl CanonicalBody {
         let Some(content) = content else {
             return false;
         };
-        // The setting is a part of the input, so that what was written under another never has the same fingerprint.
+        // The setting is a part of the input, so that what was written under another never has the
+        // same fingerprint.
         fields.add([kind.version()]);
         fields.add_list(self.ignored.iter().map(JsonPointer::as_str));
         match &self.only {
@@ -138,7 +169,7 @@ impl CanonicalBody {
         };
         fields.add_target(operation).add_chosen_headers(operation).add(&*media_type);
         fields.add_list(operation.parameters());
-        fields.add_list(content);
+        fields.add_list(content.fields());
         true
     }
 
@@ -153,11 +184,6 @@ impl CanonicalBody {
         }
         let kind = Kind::of(&operation.media_type()?)?;
         self.kinds.contains(&kind).then_some(kind)
-    }
-
-    /// Whether a field of a form, or a part of multipart, is left out by its name.
-    fn ignores(&self, name: Option<&str>) -> bool {
-        self.ignored.iter().any(|pointer| pointer.names(name))
     }
 }
 
@@ -180,12 +206,42 @@ impl Kind {
     }
 }
 
-/// What a rule says of a body: fields whose number and order follow from what came before them.
-type Content = Vec<Vec<u8>>;
+/// What a rule says of a body: fields whose number and order follow from what came before them. All
+/// are in one buffer, because there can be many small ones.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Content {
+    bytes: Vec<u8>,
+    /// Where each field ends.
+    ends: Vec<usize>,
+}
 
-/// A count as a field of its own.
-fn count(number: usize) -> Vec<u8> {
-    (number as u64).to_le_bytes().to_vec()
+impl Content {
+    fn push(&mut self, field: &[u8]) {
+        self.bytes.extend_from_slice(field);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// Adds a count as a field of its own.
+    fn count(&mut self, number: usize) {
+        self.push(&(number as u64).to_le_bytes());
+    }
+
+    /// Sets the first field, which is a count.
+    fn set_first(&mut self, number: usize) {
+        self.bytes[..8].copy_from_slice(&(number as u64).to_le_bytes());
+    }
+
+    /// Adds what `write` appends as one field.
+    fn write(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Option<()>) -> Option<()> {
+        write(&mut self.bytes)?;
+        self.ends.push(self.bytes.len());
+        Some(())
+    }
+
+    fn fields(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
+    }
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use http::HeaderName;
 use super::Operation;
 use crate::digest::Framed;
 
-/// Takes what a rule says of an operation. Each field is framed, so that no two different lists of fields have the same
-/// digest input: neither `["ab", "c"]` and `["a", "bc"]`, nor a field that is absent and one that is empty.
+/// Takes what a rule says of an operation. Each field is framed, so that no two different lists of
+/// fields have the same digest input: neither `["ab", "c"]` and `["a", "bc"]`, nor a field that is
+/// absent and one that is empty.
 pub struct Fields<'a> {
     framed: Framed,
     chosen: &'a [HeaderName],
@@ -25,12 +26,17 @@ impl<'a> Fields<'a> {
         self
     }
 
-    /// Adds a list whose length varies from one operation to another, so that it cannot run into what follows it. A field
-    /// that may be absent is a list of at most one.
+    /// Adds a list whose length varies from one operation to another, so that it cannot run into
+    /// what follows it. A field that may be absent is a list of at most one.
     pub fn add_list<T: AsRef<[u8]>>(&mut self, list: impl IntoIterator<Item = T>) -> &mut Self {
-        let list: Vec<_> = list.into_iter().collect();
-        self.add((list.len() as u64).to_le_bytes());
-        list.iter().fold(self, |fields, field| fields.add(field))
+        let place = self.framed.count_later();
+        let mut count = 0;
+        for field in list {
+            self.add(field);
+            count += 1;
+        }
+        self.framed.set_count(place, count);
+        self
     }
 
     /// Adds the method, and the path and query that the client sent.
@@ -43,7 +49,8 @@ impl<'a> Fields<'a> {
         self.add(name).add_list(operation.headers().get_all(name))
     }
 
-    /// Adds the headers that [`fingerprint_headers`](crate::IdempotencyLayer::fingerprint_headers) chose.
+    /// Adds the headers that [`fingerprint_headers`](crate::IdempotencyLayer::fingerprint_headers)
+    /// chose.
     pub fn add_chosen_headers(&mut self, operation: &Operation<'_>) -> &mut Self {
         self.add((self.chosen.len() as u64).to_le_bytes());
         self.chosen.iter().fold(self, |fields, name| fields.add_header(operation, name))

@@ -1,12 +1,12 @@
 //! A place in a JSON document: [`JsonPointer`].
 
 use std::borrow::Cow;
+#[cfg(feature = "canonical")]
+use std::collections::BTreeSet;
 use std::fmt;
 
-use serde_json::Value;
-
-/// A place in a JSON document, as RFC 6901 writes it: `/items/0/note`; `~1` stands for a slash in a name, `~0` for a
-/// tilde. The empty pointer is the whole document.
+/// A place in a JSON document, as RFC 6901 writes it: `/items/0/note`; `~1` stands for a slash in a
+/// name, `~0` for a tilde. The empty pointer is the whole document.
 ///
 /// ```
 /// use tower_idempotency::JsonPointer;
@@ -23,7 +23,8 @@ impl JsonPointer {
     ///
     /// # Errors
     ///
-    /// [`InvalidPointer`] if it is neither empty nor starts with a slash, or has a tilde with neither 0 nor 1 behind it.
+    /// [`InvalidPointer`] if it is neither empty nor starts with a slash, or has a tilde with
+    /// neither 0 nor 1 behind it.
     pub fn new(pointer: &str) -> Result<Self, InvalidPointer> {
         if !is_valid(pointer) {
             return Err(InvalidPointer);
@@ -49,24 +50,46 @@ impl JsonPointer {
         &self.0
     }
 
-    /// What stands at this place.
-    pub(crate) fn look_up<'v>(&self, document: &'v Value) -> Option<&'v Value> {
-        document.pointer(&self.0)
+    /// The names and indices that lead to this place, from the top.
+    pub(super) fn steps(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        self.0.split('/').skip(1).map(unescaped)
     }
 
-    /// Whether it is the whole document, or the member of that name at its top.
+    /// The place that contains this one.
     #[cfg(feature = "canonical")]
-    pub(super) fn names(&self, name: Option<&str>) -> bool {
-        match self.0.strip_prefix('/') {
-            None => true,
-            Some(own) => !own.contains('/') && name.is_some_and(|name| Self::unescape(own) == name),
+    pub(super) fn parent(&self) -> Option<Self> {
+        let (parent, _) = self.0.rsplit_once('/')?;
+        Some(Self(parent.to_owned().into()))
+    }
+}
+
+/// The name that one step of a pointer stands for.
+fn unescaped(step: &str) -> Cow<'_, str> {
+    if step.contains('~') { step.replace("~1", "/").replace("~0", "~").into() } else { step.into() }
+}
+
+/// The fields of a form, or the parts of multipart, that some pointers name: members at the top.
+#[cfg(feature = "canonical")]
+pub(super) struct Names<'p> {
+    /// One of the pointers is the whole document.
+    has_all: bool,
+    names: BTreeSet<Cow<'p, str>>,
+}
+
+#[cfg(feature = "canonical")]
+impl<'p> Names<'p> {
+    pub(super) fn of(pointers: &'p BTreeSet<JsonPointer>) -> Self {
+        let name = |pointer: &'p JsonPointer| {
+            pointer.0.strip_prefix('/').filter(|own| !own.contains('/')).map(unescaped)
+        };
+        Self {
+            has_all: pointers.iter().any(|pointer| pointer.0.is_empty()),
+            names: pointers.iter().filter_map(name).collect(),
         }
     }
 
-    /// The name that one step of a pointer stands for.
-    #[cfg(feature = "canonical")]
-    pub(super) fn unescape(step: &str) -> String {
-        step.replace("~1", "/").replace("~0", "~")
+    pub(super) fn have(&self, name: Option<&str>) -> bool {
+        self.has_all || name.is_some_and(|name| self.names.contains(name))
     }
 }
 

@@ -7,8 +7,9 @@ use crate::fingerprint::JsonPointer;
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {
-    /// Sets the one header that carries the key. Default: `X-Idempotency-Key`, with `Idempotency-Key` as a second
-    /// name; this setter takes the second name away. See also [`headers`](Self::headers).
+    /// Sets the one header that carries the key. Default: `X-Idempotency-Key`, with
+    /// `Idempotency-Key` as a second name; this setter takes the second name away. See also
+    /// [`headers`](Self::headers).
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
@@ -22,26 +23,39 @@ impl<St: Store> IdempotencyLayer<St> {
         self.headers([name])
     }
 
-    /// Sets the headers that may carry the key. One that is there more than once is refused with 400, and so are several
-    /// that differ.
+    /// Sets the headers that may carry the key. One that is there more than once is refused with
+    /// 400, and so are several that differ.
     #[must_use]
     pub fn headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.set(|config| config.headers = names.into_iter().collect())
     }
 
-    /// Takes the key from a member of a JSON body too, as Square's API does: `{"idempotency_key":"…","amount":…}`. Default:
-    /// headers only.
+    /// Takes the key from a member of a JSON body too, as Square's API does:
+    /// `{"idempotency_key":"…","amount":…}`. Default: headers only.
     ///
-    /// A header still counts; both present and different is a 400. So is a member that is no string, a body that holds any
-    /// member twice, for parsers differ in which of them they take, and JSON that is more than 127 levels deep, has more than
-    /// 20,000 objects, a number out of the range of a double or a string that is not UTF-8. One that is compressed
-    /// (`Content-Encoding`) is a 400 without a key in its head: decompress it outside of this layer. A body that is not JSON has no
-    /// key, nor has one without the member, or with null for it. Every request with a guarded method is then read into
-    /// memory, to the limit of [`max_request`](Self::max_request).
+    /// A header still counts. These requests are rejected with 400:
     ///
-    /// There is no setting that takes the key from the path, the query or a cookie. URLs stand in the logs of every proxy and
-    /// in histories, and a key is what it takes to replay an answer; and a browser sends cookies along with requests
-    /// that somebody else wrote.
+    /// - the header and the body have different keys;
+    /// - the member is not a string;
+    /// - the body has a name twice in an object, because parsers differ in which member they take;
+    /// - the body is JSON that the layer does not read to its end: more than 127 levels, more than
+    ///   10,000 values (each value counts, nested ones included), a number out of the range of a
+    ///   double, a string that is not UTF-8;
+    /// - the body is compressed (`Content-Encoding`) and no header has a key: decompress it outside
+    ///   of this layer.
+    ///
+    /// The budget of 10,000 values bounds what a hostile body costs: at most 8 MiB of memory and 10
+    /// ms of a worker at the default limit of 1 MiB. A header with a key does not lift it, because
+    /// the body may have another one. If your API takes larger batches, take the key from a header
+    /// on that route.
+    ///
+    /// A body that is not JSON has no key, nor has one without the member, or with null for it.
+    /// Every request with a guarded method is then read into memory, to the limit of
+    /// [`max_request`](Self::max_request).
+    ///
+    /// There is no setting that takes the key from the path, the query or a cookie. URLs stand in
+    /// the logs of every proxy and in histories, and a key is what it takes to replay an answer;
+    /// and a browser sends cookies along with requests that somebody else wrote.
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};

@@ -6,67 +6,95 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use futures_core::Stream;
 use http::HeaderMap;
-use multer::Multipart;
+use memchr::memmem;
+use multer::{Field, Multipart};
 
-use super::{CanonicalBody, Content, Operation, count};
+use super::{CanonicalBody, Content, MOST_VALUES, Operation};
+use crate::fingerprint::pointer::Names;
 
-struct Part {
-    name: Option<String>,
-    headers: HeaderMap,
-    bytes: Vec<u8>,
-}
+/// What one part counts for beside its headers: to read one takes as long as some ten values.
+const PART: usize = 10;
+/// The most bytes from a boundary to the end of the headers behind it. Readers take their time with
+/// a long header.
+const LONGEST_HEAD: usize = 16 << 10;
 
+/// The parts, each with its headers and its bytes; `None` if it is not multipart, not whole, or too
+/// much.
 pub(super) fn content(operation: &Operation<'_>, rule: &CanonicalBody) -> Option<Content> {
-    let mut parts = parse(operation)?;
-    parts.retain(|part| !rule.ignores(part.name.as_deref()));
-    if let Some(only) = &rule.only {
-        parts.retain(|part| only.iter().any(|pointer| pointer.names(part.name.as_deref())));
-    }
-    let mut content = vec![count(parts.len())];
-    for part in parts {
-        // Names, file names and content types all stand in the headers; a handler may read others too.
-        let mut headers: Vec<_> = part.headers.iter().collect();
-        headers.sort_by_key(|(name, _)| name.as_str());
-        content.push(count(headers.len()));
-        for (name, value) in headers {
-            content.push(name.as_str().into());
-            content.push(value.as_bytes().to_vec());
-        }
-        content.push(part.bytes);
-    }
-    Some(content)
-}
-
-/// The parts; `None` if it is not multipart, or not whole.
-fn parse(operation: &Operation<'_>) -> Option<Vec<Part>> {
     let content_type = operation.content_type()?;
     // Of two boundaries, which one a reader takes is its own affair.
     if content_type.to_ascii_lowercase().matches("boundary=").count() != 1 {
         return None;
     }
     let boundary = multer::parse_boundary(content_type).ok()?;
+    if !is_within_budget(operation.body(), &boundary) {
+        return None;
+    }
+    let (ignored, only) = (Names::of(&rule.ignored), rule.only.as_ref().map(Names::of));
     let whole = Whole(Some(Bytes::copy_from_slice(operation.body())));
     let mut multipart = Multipart::new(whole, boundary);
     // All of the body is there, so nothing here ever has to wait.
     let mut cx = Context::from_waker(Waker::noop());
-    let mut parts = Vec::new();
+    let mut content = Content::default();
+    content.count(0);
+    let mut parts = 0;
+    let mut left = MOST_VALUES;
     loop {
         let Poll::Ready(Ok(next)) = multipart.poll_next_field(&mut cx) else {
             return None;
         };
         let Some(mut field) = next else {
-            return Some(parts);
+            break;
         };
-        let mut bytes = Vec::new();
-        loop {
-            match Pin::new(&mut field).poll_next(&mut cx) {
-                Poll::Ready(Some(Ok(chunk))) => bytes.extend_from_slice(&chunk),
-                Poll::Ready(None) => break,
-                Poll::Ready(Some(Err(_))) | Poll::Pending => return None,
-            }
+        left = left.checked_sub(PART + field.headers().len())?;
+        let name = field.name();
+        let counts = !ignored.have(name) && only.as_ref().is_none_or(|only| only.have(name));
+        if counts {
+            parts += 1;
+            add_headers(field.headers(), &mut content);
         }
-        let name = field.name().map(str::to_owned);
-        parts.push(Part { name, headers: field.headers().clone(), bytes });
+        let bytes = read(&mut field, &mut cx)?;
+        if counts {
+            content.push(&bytes);
+        }
+    }
+    content.set_first(parts);
+    Some(content)
+}
+
+/// Names, file names and content types are all in the headers; a handler may read others too.
+fn add_headers(headers: &HeaderMap, content: &mut Content) {
+    let mut headers: Vec<_> = headers.iter().collect();
+    headers.sort_by_key(|(name, _)| name.as_str());
+    content.count(headers.len());
+    for (name, value) in headers {
+        content.push(name.as_str().as_bytes());
+        content.push(value.as_bytes());
+    }
+}
+/// Whether there are few enough parts, each with a short head.
+fn is_within_budget(body: &[u8], boundary: &str) -> bool {
+    let delimiter = format!("--{boundary}");
+    let is_short = |place: usize| {
+        let behind = &body[place + delimiter.len()..];
+        let head = &behind[..behind.len().min(LONGEST_HEAD)];
+        head.starts_with(b"--") || memmem::find(head, b"\r\n\r\n").is_some()
+    };
+    let mut places = memmem::find_iter(body, &delimiter);
+    // The last one closes the body.
+    let are_short = places.by_ref().take(MOST_VALUES / PART + 1).all(is_short);
+    are_short && places.next().is_none()
+}
+
+/// Every byte of a part.
+fn read(field: &mut Field<'_>, cx: &mut Context<'_>) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    loop {
+        match Pin::new(&mut *field).poll_next(cx) {
+            Poll::Ready(Some(Ok(chunk))) => bytes.extend_from_slice(&chunk),
+            Poll::Ready(None) => return Some(bytes),
+            Poll::Ready(Some(Err(_))) | Poll::Pending => return None,
+        }
     }
 }
 

@@ -1,55 +1,75 @@
-//! Which numbers of a JSON text mean the same to a reader that takes them for doubles, as RFC 8785 does, and to one that
-//! does not.
+//! Which numbers of a JSON text mean the same to a reader that takes them for doubles, as RFC 8785
+//! does, and to one that does not.
 
 /// From here on a double does not hold every integer.
 const EXACT: u64 = 1 << 53;
 /// So many significant digits tell any double from its neighbours.
 const DIGITS: usize = 17;
 
-/// Whether the double that the literal stands for says what the literal says. A fraction may be as much beside it as 17
-/// digits can tell, for that is how programs write their doubles.
-pub(super) fn is_clear(literal: &[u8]) -> bool {
-    let Ok(literal) = str::from_utf8(literal) else {
-        return false;
-    };
+/// Whether the double that the literal stands for says what the literal says. A fraction may be as
+/// much beside it as 17 digits can tell, for that is how programs write their doubles.
+pub(super) fn is_clear(literal: &str) -> bool {
     if !literal.contains(['.', 'e', 'E']) {
         return literal.parse().is_ok_and(|integer: i64| integer.unsigned_abs() <= EXACT);
     }
     let Ok(double) = literal.parse::<f64>() else {
         return false;
     };
-    if !double.is_finite() {
-        return false;
-    }
-    let (Some(written), Some(shortest)) = (Decimal::of(literal), Decimal::of(&format!("{double:e}"))) else {
+    let Some(written) = Decimal::of(literal) else {
         return false;
     };
     #[expect(clippy::cast_precision_loss, reason = "2^53 is a double")]
     let is_fine = double.is_normal() && double.abs() < EXACT as f64;
-    written == shortest || (is_fine && written.digits.len() <= DIGITS)
+    if is_fine && written.length() <= DIGITS {
+        return true;
+    }
+    let mut shortest = ryu_js::Buffer::new();
+    double.is_finite() && Decimal::of(shortest.format_finite(double)) == Some(written)
 }
 
-/// What a literal stands for, without its sign: digits without zeros at either end, and the power of ten of the last.
-#[derive(PartialEq, Eq)]
-struct Decimal {
-    digits: String,
+/// What a literal stands for, without its sign: digits without zeros at either end, and the power
+/// of ten of the last.
+struct Decimal<'l> {
+    whole: &'l str,
+    fraction: &'l str,
     exponent: i64,
 }
 
-impl Decimal {
-    fn of(literal: &str) -> Option<Self> {
+impl<'l> Decimal<'l> {
+    fn of(literal: &'l str) -> Option<Self> {
         let (mantissa, exponent) = literal.split_once(['e', 'E']).unwrap_or((literal, "0"));
         let exponent: i64 = exponent.parse().ok()?;
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let all = [whole.trim_start_matches('-'), fraction].concat();
-        let kept = all.trim_end_matches('0');
-        let digits = kept.trim_start_matches('0').to_owned();
-        if digits.is_empty() {
-            return Some(Self { digits, exponent: 0 });
-        }
+        let mut whole = whole.trim_start_matches('-').trim_start_matches('0');
+        let mut fraction = fraction.trim_end_matches('0');
         let behind = i64::try_from(fraction.len()).ok()?;
-        let zeros = i64::try_from(all.len() - kept.len()).ok()?;
-        Some(Self { digits, exponent: exponent.checked_sub(behind)?.checked_add(zeros)? })
+        if whole.is_empty() {
+            fraction = fraction.trim_start_matches('0');
+        }
+        let mut zeros = 0;
+        if fraction.is_empty() {
+            let all = whole.len();
+            whole = whole.trim_end_matches('0');
+            zeros = i64::try_from(all - whole.len()).ok()?;
+        }
+        if whole.is_empty() && fraction.is_empty() {
+            return Some(Self { whole, fraction, exponent: 0 });
+        }
+        Some(Self { whole, fraction, exponent: exponent.checked_sub(behind)?.checked_add(zeros)? })
+    }
+
+    fn length(&self) -> usize {
+        self.whole.len() + self.fraction.len()
+    }
+
+    fn digits(&self) -> impl Iterator<Item = u8> {
+        self.whole.bytes().chain(self.fraction.bytes())
+    }
+}
+
+impl PartialEq for Decimal<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.exponent == other.exponent && self.digits().eq(other.digits())
     }
 }
 

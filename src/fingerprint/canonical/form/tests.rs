@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::content;
+use super::{MOST_VALUES, content};
 use crate::fingerprint::{CanonicalBody, JsonPointer};
 
 fn same(rule: &CanonicalBody, one: &str, other: &str) -> bool {
@@ -64,6 +64,15 @@ fn what_two_readers_may_decode_differently_counts_by_its_bytes() {
     }
     assert_eq!(content(b"a=\xff", &CanonicalBody::form()), None);
     assert!(content("a=é&b=%C3%A9".as_bytes(), &CanonicalBody::form()).is_some());
+}
+
+#[test]
+fn more_fields_than_the_budget_count_by_their_bytes() {
+    for unit in ["a", "a=1", ""] {
+        let form = |fields: usize| vec![unit; fields].join("&");
+        assert!(content(form(MOST_VALUES).as_bytes(), &CanonicalBody::form()).is_some(), "{unit}");
+        assert_eq!(content(form(MOST_VALUES + 1).as_bytes(), &CanonicalBody::form()), None, "{unit}");
+    }
 }
 
 fn fields() -> impl Strategy<Value = Vec<(String, String)>> {

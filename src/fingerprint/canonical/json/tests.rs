@@ -295,6 +295,14 @@ fn changed(value: &mut Value, whims: &mut Whims<'_>) {
     }
 }
 
+#[test]
+fn strings_are_escaped_as_serde_json_does() {
+    let all: String =
+        (0..0x100).chain([0x2028, 0xd7ff, 0xe000, 0xffff, 0x10000]).filter_map(char::from_u32).collect();
+    let text = serde_json::to_string(&all).unwrap();
+    assert_eq!(whole(&text), Some(text));
+}
+
 proptest! {
     #[test]
     fn every_spelling_of_a_value_is_the_same_and_another_value_is_not(

@@ -4,7 +4,7 @@ use http::Request;
 use http::header::CONTENT_TYPE;
 use proptest::prelude::*;
 
-use super::{Content, content};
+use super::{Content, LONGEST_HEAD, MOST_VALUES, PART, content};
 use crate::fingerprint::{CanonicalBody, JsonPointer, Operation};
 
 /// Header lines, then the bytes.
@@ -108,6 +108,24 @@ fn what_is_not_whole_counts_by_its_bytes() {
     }
     let unnamed = b"--XX\r\nno header\r\n\r\n--XX--\r\n";
     assert_eq!(read("multipart/form-data; boundary=XX", unnamed, &rule), None);
+}
+
+#[test]
+fn more_parts_or_headers_than_the_budget_count_by_their_bytes() {
+    let rule = CanonicalBody::multipart();
+    let is_read =
+        |parts: &[Part]| read("multipart/form-data; boundary=XX", &body(parts, "XX"), &rule).is_some();
+    let most = MOST_VALUES / (PART + 1);
+    assert!(is_read(&vec![part("a", b""); most]));
+    assert!(!is_read(&vec![part("a", b""); most + 1]));
+    let headers = (0..30).map(|index| format!("x-{index}: 1")).collect::<Vec<_>>();
+    let most = MOST_VALUES / (PART + 30);
+    assert!(is_read(&vec![(headers.clone(), Vec::new()); most]));
+    assert!(!is_read(&vec![(headers, Vec::new()); most + 1]));
+    let long = |bytes: usize| [(vec![format!("x: {}", "a".repeat(bytes))], Vec::new())];
+    assert!(is_read(&long(LONGEST_HEAD - 10)));
+    assert!(!is_read(&long(LONGEST_HEAD)));
+    assert!(is_read(&[part("a", &vec![b'a'; 4 * LONGEST_HEAD])]), "the bytes of a part are not its head");
 }
 
 fn parts() -> impl Strategy<Value = Vec<Part>> {

@@ -3,7 +3,7 @@ use super::is_clear;
 #[test]
 fn an_integer_up_to_2_to_the_53_is_clear_and_none_beyond() {
     for literal in ["0", "-0", "1", "-17", "9007199254740991", "9007199254740992", "-9007199254740992"] {
-        assert!(is_clear(literal.as_bytes()), "{literal}");
+        assert!(is_clear(literal), "{literal}");
     }
     for literal in [
         "9007199254740993",
@@ -14,14 +14,14 @@ fn an_integer_up_to_2_to_the_53_is_clear_and_none_beyond() {
         "-9223372036854775808",
         "1000000000000000000000",
     ] {
-        assert!(!is_clear(literal.as_bytes()), "{literal}");
+        assert!(!is_clear(literal), "{literal}");
     }
 }
 
 #[test]
 fn a_large_number_is_clear_if_a_double_holds_what_is_written() {
     for literal in ["1E30", "1e+30", "-1.5e300", "9007199254740992.0", "1.0e16", "9007199254740994e0"] {
-        assert!(is_clear(literal.as_bytes()), "{literal}");
+        assert!(is_clear(literal), "{literal}");
     }
     for literal in [
         "9007199254740993.0",
@@ -32,7 +32,7 @@ fn a_large_number_is_clear_if_a_double_holds_what_is_written() {
         "-1e99999999999999999999",
         "100000000000000000000000000000000001e-1",
     ] {
-        assert!(!is_clear(literal.as_bytes()), "{literal}");
+        assert!(!is_clear(literal), "{literal}");
     }
 }
 
@@ -51,7 +51,7 @@ fn a_fraction_is_clear_up_to_17_digits_or_if_it_is_the_shortest_form() {
         "5e-324",
         "2.2250738585072014e-308",
     ] {
-        assert!(is_clear(literal.as_bytes()), "{literal}");
+        assert!(is_clear(literal), "{literal}");
     }
     for literal in [
         "0.100000000000000005",
@@ -61,6 +61,6 @@ fn a_fraction_is_clear_up_to_17_digits_or_if_it_is_the_shortest_form() {
         "-1e-325",
         "7e-324",
     ] {
-        assert!(!is_clear(literal.as_bytes()), "{literal}");
+        assert!(!is_clear(literal), "{literal}");
     }
 }
