@@ -77,9 +77,10 @@ impl Body for Frames {
 }
 
 type Layer = IdempotencyLayer<MemoryStore>;
+type MakeLayer = fn() -> Layer;
 
 /// The settings that make the layer look into a body.
-pub(crate) fn layers() -> Vec<(&'static str, fn() -> Layer)> {
+pub(crate) fn layers() -> Vec<(&'static str, MakeLayer)> {
     fn plain() -> Layer {
         IdempotencyLayer::new(MemoryStore::new())
     }
@@ -107,7 +108,7 @@ pub(crate) fn forms() -> Vec<Form> {
 }
 
 fn raw() -> Vec<Form> {
-    let parameters: String = (0..1300).map(|index| format!(";a{index}")).collect();
+    let parameters = (0..1300).map(|index| format!(";a{index}")).collect::<Vec<_>>().concat();
     let mut bytes = Form::new("one-byte frames", "text/plain", vec![b'a'; LIMIT]);
     bytes.frame = 1;
     let mut target = Form::new("a query of 60 KiB", JSON, list("0", LIMIT));
@@ -214,7 +215,7 @@ fn multipart() -> Vec<Form> {
         let count = count.min((LIMIT - end.len()) / part.len());
         Form::new(name, &with(boundary), part.repeat(count) + &end)
     };
-    let headers: String = (0..31).map(|index| format!("h{index}:\r\n")).collect();
+    let headers = (0..31).map(|index| format!("h{index}:\r\n")).collect::<Vec<_>>().concat();
     let named = "content-disposition:form-data;name=a\r\n\r\n";
     let long_head =
         |bytes: usize| format!("content-disposition:form-data;{}\r\n\r\n", "name".repeat((bytes - 80) / 4));

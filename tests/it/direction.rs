@@ -227,7 +227,7 @@ fn only_the_flow_awaits_the_store_and_calls_the_inner_service_for_it() {
     let operations = operations.map(|operation| format!("store.{operation}("));
     let asks = |source: &Source| operations.iter().any(|operation| source.code.contains(operation));
     let asking = files_where(|source| source.module() != "store" && asks(source));
-    assert_eq!(asking, ["flow/admission.rs", "flow/lease.rs", "flow/settle.rs"]);
+    assert_eq!(asking, ["flow/admission.rs", "flow/lease.rs", "flow/line.rs", "flow/settle.rs"]);
     // The client side has a service of its own, and no store of records.
     let calling = files_where(|source| source.module() != "client" && source.code.contains("inner.call("));
     assert_eq!(calling, ["flow.rs", "future.rs"]);
