@@ -209,7 +209,7 @@ async fn one_that_was_made_by_a_user_who_may_not_ask_for_its_age_is_taken_back()
         return;
     }
     let error = reserved.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Timeout, "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::Configuration, "{error:?}");
     let beside = RedisStore::open(&server.url()).unwrap();
     patiently(async { while beside.inspect(&request().key).await.unwrap().is_some() {} }).await;
 }
