@@ -110,7 +110,7 @@ pub enum Rejection {
         /// When to ask again.
         retry_after: Duration,
     },
-    /// The store is down, too slow, full, or holds a record that cannot be read.
+    /// The store is down, too slow, full or not set up, or has a record that cannot be read.
     StoreUnavailable {
         /// What is wrong with it.
         kind: ErrorKind,

@@ -3,7 +3,7 @@
 //!
 //! The store cannot take new keys then, so rejections and latency do not count here. The honest
 //! tenant sends each payment three times. Then it retries those that are in flight until they are
-//! not, because a response that cannot be stored is retried for a minute.
+//! not, because the write of a response may be retried.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::tally::Tally;
 
 /// Nearly the largest response that is stored.
 const LARGE: usize = 900_000;
-/// Longer than any write is retried, and a lease.
+/// Longer than a write to a store that does not reply is retried, and longer than a lease.
 const PATIENCE: Duration = Duration::from_secs(100);
 
 pub(crate) async fn run(time: Duration) {
