@@ -114,12 +114,16 @@ impl Attempt {
     /// BLAKE3 digest of namespace, scope, key and purpose. With [`secret`](crate::IdempotencyLayer::secret)
     /// the digest is keyed, and a reader of the store cannot compute it.
     ///
-    /// It changes with the namespace, the scope and the secret. So change none of them while
-    /// operations are in doubt.
+    /// It changes with the namespace, the scope and the secret. So change none of them while records
+    /// are live.
     ///
     /// It does not depend on the content of the request. After a response that means "nothing
     /// happened", a client may send a changed request under its key. If the other system compares
-    /// requests too, put what may change into the purpose, such as the number of the card.
+    /// requests too, put what may change into the purpose, such as the id of the payment method. Put
+    /// no secret into it: without `secret` the digest is not keyed, and the other system gets it.
+    ///
+    /// A client that uses its key again after the retention gets the same downstream key, and so the
+    /// old charge: keys must not be reused.
     ///
     /// ```
     /// use tower_idempotency::Attempt;

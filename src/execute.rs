@@ -56,6 +56,11 @@ impl<St: Store> IdempotencyLayer<St> {
     /// # }
     /// ```
     ///
+    /// Do not use [`Scope::anonymous`] here. The memory store forgets its records after 10 minutes, so
+    /// a message that comes again later runs a second time. All anonymous operations also share 1 % of
+    /// that store. A scope that is named has 10 %: raise
+    /// [`scope_share`](crate::MemoryStore::scope_share) if there is only one.
+    ///
     /// In transaction mode the operation takes its transaction from the attempt
     /// ([`Attempt::transaction`](Attempt)), and gives it back before it ends.
     ///
@@ -83,7 +88,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// # use tower_idempotency::{Attempt, Fingerprint, IdempotencyKey, IdempotencyLayer, MemoryStore, Scope};
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
     /// # let payouts = IdempotencyLayer::new(MemoryStore::new());
-    /// # let (scope, key) = (Scope::anonymous(), IdempotencyKey::parse(b"message-1001")?);
+    /// # let (scope, key) = (Scope::new("payouts"), IdempotencyKey::parse(b"message-1001")?);
     /// # let fingerprint = Fingerprint::of_fields([b"message"]);
     /// let account = "acct_2".to_owned();
     /// let operation = move |_: Attempt| {

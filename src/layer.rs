@@ -103,6 +103,10 @@ impl<St: Store> IdempotencyLayer<St> {
     /// the extensions. Do not read the credential: a refreshed token would make a retry a new
     /// operation, and so a second payment. The credential is also a secret.
     ///
+    /// Set it before the first request. After a change, the first setting included, no live record is
+    /// found and each retry is a new operation: see
+    /// [`threat_model`](crate::guide::threat_model#a-change-of-scope-namespace-or-secret).
+    ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
     /// use tower_idempotency::Scope;
@@ -163,14 +167,23 @@ impl<St: Store> IdempotencyLayer<St> {
     ///
     /// Clones of a layer share the key space, so a key that was used on one route is a mismatch on
     /// another. Give each route its own namespace.
+    ///
+    /// Set it before the first request. After a change, the first setting included, no live record is
+    /// found and each retry is a new operation: see
+    /// [`threat_model`](crate::guide::threat_model#a-change-of-scope-namespace-or-secret).
     #[must_use]
     pub fn namespace(self, namespace: impl Into<String>) -> Self {
         self.set(|config| config.namespace = namespace.into())
     }
 
-    /// Makes the digests of keys and the fingerprints of requests depend on a secret, so that somebody who reads the store
-    /// cannot try out guesses of keys, scopes and bodies. Default: plain digests. A store whose secret changes knows none
-    /// of its records any more.
+    /// Makes the digests of keys and the fingerprints of requests depend on a secret, so that a
+    /// reader of the store cannot try out guesses of keys, scopes and bodies. Default: plain
+    /// digests.
+    ///
+    /// Set it before the first request. After a change, the first setting included, no live record is
+    /// found and each retry is a new operation. Reject requests until the retention has passed, or use
+    /// a new service: see
+    /// [`threat_model`](crate::guide::threat_model#a-change-of-scope-namespace-or-secret).
     ///
     /// The digests are BLAKE3's keyed ones, a message authentication code in the place of HMAC, and fingerprints are made
     /// with a key that is derived from the secret for them alone. A [`Fingerprint`](crate::Fingerprint) that the application

@@ -55,11 +55,14 @@
 //!   store cannot take it at that moment, the client gets its response all the same. The lease is
 //!   renewed and the write is retried until it applies, another attempt takes over, or a minute has
 //!   passed (or one lease if that is longer). In a full store it is retried until the retention has
-//!   passed.
+//!   passed, or for one lease during a shutdown.
 //! - A response is also stored if its record is gone, because it expired or the store was emptied,
 //!   while the key is free.
 //! - A response that the store rejects, because it is too large or the store is full, is stored at
 //!   once without its body. A retry then gets 409 and does not run.
+//! - With a full disk (PostgreSQL, SQLite, Redis) no response can be stored. No retry runs while it is
+//!   full: each gets 409 or 503. If the process ends before there is space, the operation runs again,
+//!   in doubt.
 //! - A client that hangs up does not stop the handler, and the response is stored.
 //! - What may have happened is never forgotten. [`Attempt::is_in_doubt`] says whether an earlier
 //!   attempt under the key may have had an effect, whatever the attempts since have said.
@@ -117,7 +120,7 @@
 //!   [`stripe`](IdempotencyLayer::stripe).
 //! - [`guide`]: what one operation is, what each status means, what is stored, which store,
 //!   exactly-once effects, pools, retention, browsers, threats and a checklist for production.
-//! - [`IdempotencyLayer::check`] prints that checklist for a layer.
+//! - [`IdempotencyLayer::check`] returns that checklist for a layer: print it at start.
 //! - [`store`] has the stores, what each promises, and the page for authors of stores.
 //! - [`Rejection`] has every rejection.
 //! - `client` (feature `client`): the other half, keys that stay the same until the answer is certain.

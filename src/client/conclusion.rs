@@ -30,17 +30,17 @@ impl Conclusion {
     /// | the answer | is |
     /// |---|---|
     /// | 2xx, 3xx, 404, 410 and other 4xx | definitive |
-    /// | 425, 429, 500, 502, 503, 504 | to be repeated; open, if it is a replay or says `X-Should-Retry: false` |
+    /// | 425, 429, 500, 502, 503, 504 | to be retried; open, if it is a replay or says `X-Should-Retry: false` |
     /// | 400, 401, 403, 405, 407, 408, 411, 413, 414, 415, 422, 431 | open: nothing happened in this attempt. After a first attempt the mended request may go on under its key. While the operation is in doubt it is a mismatch: look first, and take no new key. A replay is definitive |
     /// | other 5xx | open |
-    /// | 409 in flight: `Retry-After`, or the code `idempotency_key_in_flight` | to be repeated |
+    /// | 409 in flight: `Retry-After`, or the code `idempotency_key_in_flight` | to be retried |
     /// | 409 with the code `idempotency_key_reused`, `idempotency_outcome_unknown`, `idempotency_attempt_failed`, or with `X-Should-Retry: false` and no code | open |
     /// | 409 with the code `idempotency_result_not_retained` | definitive: it was done, but its answer was not kept |
     /// | any other 409 | definitive: the application's own |
-    /// | anything with `X-Should-Retry: true`, such as a 408 with the code `request_timeout` | to be repeated |
+    /// | anything with `X-Should-Retry: true`, such as a 408 with the code `request_timeout` | to be retried |
     ///
-    /// A replay is marked `X-Idempotent-Result: true` or `Idempotent-Replayed: true`. Codes stand in problem documents
-    /// (RFC 9457).
+    /// A replay is marked `X-Idempotent-Result: true` or `Idempotent-Replayed: true`. Problem
+    /// documents contain the codes (RFC 9457).
     pub fn of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         let should_retry = flag(headers, &SHOULD_RETRY);
         if should_retry == Some(true) {

@@ -16,6 +16,11 @@ pub enum InFlight {
     Reject,
     /// The response of the request that is in flight, if it comes within this bound; else the 409.
     ///
+    /// Two limits count for the requests that wait. By default 1,000 may wait
+    /// ([`max_waiting`](crate::IdempotencyLayer::max_waiting)), or fewer if their bodies take more than
+    /// 64 MiB ([`max_held_bytes`](crate::IdempotencyLayer::max_held_bytes)). The others get the 409 at
+    /// once.
+    ///
     /// A `TimeoutLayer` inside of the layer does not bound the wait, because the waiting request
     /// does not reach it.
     Wait(Duration),

@@ -26,8 +26,8 @@ pub(crate) use json::{canonical, parse};
 /// # Large bodies
 ///
 /// The raw bytes also count where a body has more than 10,000 pieces. The layer stops reading at
-/// this budget, so that no body within the default limit of 1 MiB takes more than 8 MiB of memory
-/// or 10 ms of a worker. These are the pieces:
+/// this budget. So no body within the default limit of 1 MiB takes more than 8 MiB of memory or 10
+/// ms of a worker. These are the pieces:
 ///
 /// - JSON: each value, nested ones included. A member of an object and its name are one piece.
 /// - A form: each field, including an empty one between two `&`.

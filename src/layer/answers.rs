@@ -97,8 +97,8 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.kept.keep = keep)
     }
 
-    /// Stores and replays these headers also. Default: none. By default these are not stored, and with
-    /// [`Keep::Status`] few are:
+    /// Stores and replays these headers also. Default: none. [`Keep::Status`] stores few headers at
+    /// all, and this list adds to them. By default these headers are not stored:
     ///
     /// - `Set-Cookie`, `Set-Cookie2`, `Date`, `Age`, `Server`, `Alt-Svc` and `Clear-Site-Data`
     /// - `WWW-Authenticate`, `Authorization`, `Proxy-Authorization`, `Authentication-Info` and
@@ -118,8 +118,12 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.kept.also.extend(names))
     }
 
-    /// Keeps these headers and no others, but for those of [`keep_headers`](Self::keep_headers). With less than
-    /// [`Keep::Full`] it adds none: of the few that are kept then, these are.
+    /// Stores these headers and no others, except those of [`keep_headers`](Self::keep_headers).
+    /// Default: all that may be stored. With less than [`Keep::Full`] this list adds none: of the few
+    /// headers that are stored then, it selects.
+    ///
+    /// A cookie, a credential or a cache header that is named here is stored and replayed as it is. A
+    /// cache header also turns the `no-store` of replays off, as in `keep_headers`.
     #[must_use]
     pub fn keep_only_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.set(|config| config.kept.only = Some(names.into_iter().collect()))

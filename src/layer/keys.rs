@@ -46,16 +46,16 @@ impl<St: Store> IdempotencyLayer<St> {
     ///
     /// The budget of 10,000 values bounds what a hostile body costs: at most 8 MiB of memory and 10
     /// ms of a worker at the default limit of 1 MiB. A header with a key does not lift it, because
-    /// the body may have another one. If your API takes larger batches, take the key from a header
-    /// on that route.
+    /// the body may have another one. For larger batches, use a layer without `key_in_body` on that
+    /// route.
     ///
     /// A body that is not JSON has no key, nor has one without the member, or with null for it.
     /// Every request with a guarded method is then read into memory, to the limit of
     /// [`max_request`](Self::max_request).
     ///
-    /// There is no setting that takes the key from the path, the query or a cookie. URLs stand in
-    /// the logs of every proxy and in histories, and a key is what it takes to replay an answer;
-    /// and a browser sends cookies along with requests that somebody else wrote.
+    /// There is no setting that takes the key from the path, the query or a cookie. Proxies log
+    /// URLs, browsers store them in their history, and a key is what it takes to replay a response.
+    /// A browser also sends cookies with requests that another site wrote.
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};

@@ -38,8 +38,10 @@ impl<St: Store> IdempotencyLayer<St> {
     /// `ConcurrencyLimit(4)`. These requests pass through: those without a key, and those with a method
     /// that is not guarded.
     ///
-    /// - Put a layer that limits the time of a body outside of this one, for example
+    /// - Put a layer that limits the pauses of a body outside of this one, for example
     ///   `RequestBodyTimeoutLayer` of tower-http. It covers the requests that pass through.
+    /// - Limit the total time of a connection in the server or proxy. No layer here ends a body that
+    ///   comes byte by byte.
     /// - Set [`require_key`](Self::require_key) where every guarded operation needs a key. A request
     ///   without a key is then rejected before anything inside is asked.
     /// - Limit the connections, or the rate of one client, outside of this layer. The bodies that are
@@ -86,10 +88,10 @@ impl<St: Store> IdempotencyLayer<St> {
     /// guard that counts down. What it rejects gets 429 and `Retry-After`
     /// ([`Rejection::QuotaExceeded`](crate::Rejection)).
     ///
-    /// The quota is asked before the store is, so also for requests that turn out to be retries, and by one that waits
-    /// each time it looks again. A rejected request is looked up in the store once: if it has its
-    /// response already it gets that, because a replay takes no capacity. So a scope above its quota
-    /// still costs one query for each request. Bound that by
+    /// The quota is asked before the store. So retries take from it, and a waiting request takes
+    /// each time that it looks again. A rejected request is looked up in the store once: if it has
+    /// its response already it gets that, because a replay takes no capacity. So a scope above its
+    /// quota still costs one query for each request. Bound that by
     /// [`QuotaExceeded::without_look`](crate::QuotaExceeded::without_look).
     ///
     /// A quota for new keys alone is `new_keys_per_minute` (feature `quota`), which bounds these looks itself.

@@ -95,8 +95,8 @@ impl<St: Store> IdempotencyLayer<St> {
     }
 
     /// Sets how many bytes may be held at one time, in this process and over all clones of this layer
-    /// that are made after this call: for the bodies of requests that wait, and for responses whose
-    /// write is retried. Default: 64 MiB.
+    /// that are made after this call. Default: 64 MiB. These count: the bodies of requests that wait,
+    /// and responses whose write is retried.
     ///
     /// Above the limit a request does not wait and gets the 409 of [`InFlight::Reject`]. A response is
     /// stored without its body: a retry gets 409 `idempotency_result_not_retained`.

@@ -15,19 +15,20 @@ impl<St: Store> IdempotencyLayer<St> {
     /// A new key above the quota gets 429 with `Retry-After`, and its operation does not run
     /// ([`Rejection::QuotaExceeded`](crate::Rejection)).
     ///
-    /// Only new keys count. These never do, and are served above the quota too:
+    /// Only new keys count. These do not, and above the quota they are served as long as the layer
+    /// may look into the store:
     ///
     /// - a replay, a mismatch, and a duplicate of a request in flight,
     /// - a retry of an attempt that failed or was cut off.
     ///
-    /// To tell them apart the layer has to look into the store. An exhausted scope gets ten looks
-    /// for each key of its quota, at the same rate. Above that, every request of it gets 429, and
-    /// the store is not asked.
+    /// An exhausted scope gets ten looks for each key of its quota, at the same rate. Above that,
+    /// every request of it gets 429, a replay too, and the store is not asked.
     ///
     /// A key whose operation leaves no record is new again: after a 400, for example, and in
     /// transaction mode after a failure.
     ///
-    /// The count is in this process. Clones of the layer that are made after this call share it.
+    /// The count is in this process, so N processes allow N times as many. Clones of the layer that
+    /// are made after this call share it. All anonymous callers share one quota.
     ///
     /// Without a [`scope`](Self::scope) function the layer does not tell callers apart, so the
     /// quota has no effect.

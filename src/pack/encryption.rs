@@ -25,8 +25,9 @@ const NONCE: usize = 24;
 /// An answer that cannot be decrypted is a 503 for its request, which is not run again. A failed attempt that is to run
 /// again ([`OnFailed::Rerun`](crate::OnFailed)) does, for its answer is not asked for.
 ///
-/// To change the key without losing a record, first let every process read the new one, then write it, and forget the
-/// old one when the retention has passed:
+/// To change the key without losing a record, first let every process read the new one, then write
+/// it. Forget the old one when the last process that writes it has ended and one retention has passed
+/// since (the longest of any [`Verdict`](crate::Verdict); on PostgreSQL up to 1.6 % more):
 ///
 /// ```
 /// use tower_idempotency::EncryptionKeys;
@@ -75,8 +76,10 @@ impl EncryptionKeys {
     /// Replays responses that are not encrypted. Default: they are rejected with 503 and the error
     /// [`Sealed`](ErrorKind::Sealed), and are not run again.
     ///
-    /// Use it while encryption is turned on for a store that has records, and take it away when the
-    /// retention has passed.
+    /// Use it while encryption is turned on for a store that has records. Remove it one retention after
+    /// the last process without the key has ended. The longest retention of any
+    /// [`Verdict`](crate::Verdict) counts, and PostgreSQL adds up to 1.6 %. Until that process has
+    /// ended, it gives 503 for encrypted records.
     ///
     /// With it, anyone who can write into the store can forge a response, and the layer replays it.
     #[must_use]

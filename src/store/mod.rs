@@ -21,8 +21,8 @@
 //! 4. A live record is never evicted. A store that is full rejects new keys with
 //!    [`ErrorKind::Full`].
 //!
-//!    A store with a limit gives each [scope](Reserve::scope) a share of it, and rejects a new key
-//!    above the share with [`ErrorKind::ScopeFull`], so that one caller does not lock the others out.
+//!    A store with a limit gives each [scope](Reserve::scope) a share of it. It rejects a new key
+//!    above the share with [`ErrorKind::ScopeFull`], so one caller does not lock the others out.
 //! 5. A record that cannot be read is an error ([`ErrorKind::Corrupt`]), never an absent record.
 //!
 //! A store in transaction mode holds an [`OpenTransaction`] in the lease instead of a pending record, and commits it in

@@ -63,8 +63,8 @@
 //!
 //! # What it promises
 //!
-//! A server that takes no writes (a standby, `default_transaction_read_only`) still serves what is
-//! stored: replays, mismatches and keys in flight. New operations get 503.
+//! A server that takes no writes (a standby, `default_transaction_read_only`, a full disk) still
+//! serves what is stored: replays, mismatches and keys in flight. New operations get 503.
 //!
 //! What was acknowledged survives a crash of the server, with `synchronous_commit` on, as it is by default. With asynchronous
 //! replication a failover may lose a reservation that was acknowledged, and an operation can then run a second time.

@@ -28,6 +28,12 @@
 //! `wal_checkpoint(TRUNCATE)` while a reader is slow) are waited for in the same way. An automatic
 //! checkpoint does not stop anyone.
 //!
+//! # A full disk
+//!
+//! When the disk is full, what is stored is served, and a new key gets 503. A response cannot be
+//! stored, and its write is retried. If the process ends before there is space, the operation runs
+//! again, in doubt.
+//!
 //! # Times and records
 //!
 //! Times are those of the machine's clock, in UTC and in milliseconds. A step forward beyond a

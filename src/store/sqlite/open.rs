@@ -39,7 +39,7 @@ impl SqliteStore {
     ///
     /// The file is kept in WAL mode with `synchronous = FULL`: a reservation or an answer that was acknowledged survives
     /// the end of the process and the loss of power. It belongs on a disk of this machine, not on a network file system.
-    /// What stands beside it under the same name with `-wal` and `-shm` is part of it.
+    /// The two files with the same name and `-wal` or `-shm` at its end are part of it.
     ///
     /// The file contains responses. On Unix a new one has mode 0600, whatever the umask is, and so have
     /// the two beside it: only the user of the service can read them. A file that is there keeps its
