@@ -22,6 +22,7 @@ use http::StatusCode;
 use http::request::Parts;
 
 use crate::attempt::Attempt;
+use crate::seldom::Seldom;
 use crate::verdict::Verdict;
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -34,7 +35,10 @@ pub struct MissingAttempt;
 
 impl IntoResponse for MissingAttempt {
     fn into_response(self) -> Response {
-        tracing::error!("a handler asked for an Attempt on a request that no idempotency layer guards");
+        static LOGGED: Seldom = Seldom::new();
+        if LOGGED.is_due() {
+            tracing::error!("a handler asked for an Attempt on a request that no idempotency layer guards");
+        }
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     }
 }

@@ -127,8 +127,9 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.scope = Some(Arc::new(scope)))
     }
 
-    /// Adds the host of the request to the scope: the authority of its target (absolute form, HTTP/2), or
-    /// else its `Host`, in lower case. Default: the host does not count.
+    /// Adds the host of the request to the scope, in lower case: the authority of its target (absolute
+    /// form, HTTP/2) and its `Host`. A request in which the two differ has a scope of its own, because
+    /// an application may read either. Default: the host does not count.
     ///
     /// Use it where one service has a host for each tenant and user ids repeat from tenant to tenant.
     /// Without it, user 7 of one tenant gets the response of user 7 of another under the same key. A
@@ -139,7 +140,8 @@ impl<St: Store> IdempotencyLayer<St> {
     /// payment.
     ///
     /// The client chooses the host. Reject the hosts that the service does not have, outside of this
-    /// layer. To [`inspect`](Self::inspect) a key, name the host by [`Scope::on_host`].
+    /// layer. Otherwise a caller takes a share of the store and a quota for each host that it makes up.
+    /// Ports and trailing dots do not count for these. To [`inspect`](Self::inspect) a key, name the host by [`Scope::on_host`].
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore, Scope};

@@ -187,6 +187,7 @@ mod renewals;
 mod response;
 mod running;
 mod secret;
+mod seldom;
 mod service;
 mod shared;
 pub mod store;

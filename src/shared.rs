@@ -3,17 +3,15 @@
 use std::any::type_name;
 use std::error::Error;
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-use tokio::time::Instant;
 
 use crate::key::StorageKey;
 use crate::lapsed::Lapsed;
-use crate::mutex::held;
 use crate::renewals::Renewals;
 use crate::running::Running;
+use crate::seldom::Seldom;
 use crate::store::{ErrorKind, StoreError};
 use crate::waiting::Lines;
 use crate::{task, telemetry};
@@ -83,24 +81,6 @@ impl<St> Shared<St> {
         if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
             tracing::info!("the store answers again");
         }
-    }
-}
-
-/// Something that clients can cause at any rate is logged once in this time.
-const SELDOM: Duration = Duration::from_secs(10);
-
-/// Says when it is time to log again.
-#[derive(Default)]
-struct Seldom(Mutex<Option<Instant>>);
-
-impl Seldom {
-    fn is_due(&self) -> bool {
-        let (mut last, now) = (held(&self.0), Instant::now());
-        let is_due = last.is_none_or(|last| now.duration_since(last) >= SELDOM);
-        if is_due {
-            *last = Some(now);
-        }
-        is_due
     }
 }
 

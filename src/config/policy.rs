@@ -69,7 +69,9 @@ pub enum OnOutage {
     /// store that rejects the request: one that is full, not set up, or has a damaged record. It does
     /// not open either for a key that is known to have a record.
     ///
-    /// Clients who make the store slower than its timeout open the layer too. Limit their rate.
+    /// It never opens for SQLite or in transaction mode, because one slow request can make these stores
+    /// slower than their timeout. Clients who make another store that slow open the layer: limit their
+    /// rate, and give the store a pool of its own.
     OpenRiskingDoubleEffects,
 }
 

@@ -51,7 +51,6 @@ impl Config {
     /// What the layer asks of the store for a request.
     pub(crate) fn wanted(&self, parts: &Parts, key: IdempotencyKey, body: &[u8]) -> Wanted {
         let scope = self.scope.as_ref().map_or_else(Scope::anonymous, |scope| scope(parts));
-        let scope = if self.host_in_scope { scope.on_hosts(&hosts(parts)) } else { scope };
         let Fingerprints { own, others } = self.fingerprinting.of(&Operation::new(parts, body));
         if self.fingerprinting.rule.is_some() && own.is_raw() {
             tracing::debug!(
@@ -60,7 +59,16 @@ impl Config {
                  malformed, ambiguous or over the budget): a retry with other bytes will be a mismatch"
             );
         }
-        let mut wanted = self.want(scope, key, own);
+        let mut wanted = if self.host_in_scope {
+            let hosts = hosts(parts);
+            // What limits a caller must not contain what the caller can vary.
+            let counted = scope.clone().on_hosts(&without_ports(&hosts));
+            let mut wanted = self.want(counted, key, own);
+            wanted.reserve.key = self.storage_key(&scope.on_hosts(&hosts), &wanted.key);
+            wanted
+        } else {
+            self.want(scope, key, own)
+        };
         if self.scope.is_none() {
             wanted.reserve.scope = ScopeDigest::UNSET;
         }
@@ -88,18 +96,55 @@ impl Config {
     }
 }
 
-/// The host that a request is for: the authority of its target (the absolute form, or `:authority` in
-/// HTTP/2), or else its `Host` (RFC 9112, section 3.3). Several `Host` headers are all taken.
+/// The hosts that a request names: the authority of its target (the absolute form, or `:authority` in
+/// HTTP/2), and every `Host`. One that is named several times counts once.
+///
+/// RFC 9112, section 3.2.2, has the authority win over `Host`. An application may read either, so a
+/// request in which they differ is of neither of the two hosts.
 fn hosts(parts: &Parts) -> Vec<Vec<u8>> {
-    let of_authority = |authority: &[u8]| match authority.iter().rposition(|byte| *byte == b'@') {
-        Some(at) => authority[at + 1..].to_ascii_lowercase(),
-        None => authority.to_ascii_lowercase(),
-    };
-    if let Some(authority) = parts.uri.authority() {
-        return vec![of_authority(authority.as_str().as_bytes())];
-    }
-    let headers = parts.headers.get_all(header::HOST);
-    let mut hosts: Vec<_> = headers.iter().map(|host| of_authority(host.as_bytes())).collect();
+    let authority = parts.uri.authority().map(|authority| {
+        let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+        host.to_ascii_lowercase().into_bytes()
+    });
+    let headers = parts.headers.get_all(header::HOST).iter().map(|host| host.as_bytes().to_ascii_lowercase());
+    let mut hosts: Vec<_> = authority.into_iter().chain(headers).collect();
     hosts.dedup();
     hosts
+}
+
+/// The same hosts without their ports and trailing dots.
+fn without_ports(hosts: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut names: Vec<_> = hosts.iter().map(|host| name(host).to_vec()).collect();
+    names.dedup();
+    names
+}
+
+fn name(host: &[u8]) -> &[u8] {
+    let host = match host.iter().rposition(|byte| *byte == b':') {
+        Some(colon) if host[colon + 1..].iter().all(u8::is_ascii_digit) => &host[..colon],
+        _ => host,
+    };
+    let end = host.iter().rposition(|byte| *byte != b'.').map_or(0, |last| last + 1);
+    &host[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_counted_without_its_port_and_trailing_dots() {
+        for (host, counted) in [
+            ("a.example", "a.example"),
+            ("a.example:8080", "a.example"),
+            ("a.example:", "a.example"),
+            ("a.example.:1", "a.example"),
+            ("a.example..", "a.example"),
+            ("[::1]:80", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("...", ""),
+        ] {
+            assert_eq!(name(host.as_bytes()), counted.as_bytes(), "{host}");
+        }
+    }
 }

@@ -108,7 +108,7 @@ pub(super) async fn reserve<St: Store>(
                 shared.store_failed("reserve", &key, &error);
                 let rejected = failed(&error, config, place);
                 // What is known to be in flight is not run beside itself, whatever the policy.
-                if awaited.is_some() || !config.opens_for(&error) {
+                if awaited.is_some() || !config.opens_for(&error) || !shared.store.opens_in_outage() {
                     return rejected;
                 }
                 return match &wanted.outer {

@@ -1,6 +1,6 @@
 //! What a record that was found means for the request.
 
-use http::header;
+use http::{HeaderValue, header};
 
 use super::admission::Admission;
 use crate::config::{Config, OnFailed};
@@ -21,7 +21,7 @@ pub(super) fn decide(found: Record, reserve: &Reserve, config: &Config) -> Admis
         State::Success(outcome) if outcome.is_replayable() => Admission::Replay(outcome),
         State::Success(Outcome { status, headers, .. }) => Admission::Reject(Rejection::ResultNotRetained {
             original_status: status,
-            location: headers.get(header::LOCATION).cloned(),
+            location: headers.get(header::LOCATION).cloned().map(secret),
         }),
         State::Failed(outcome) => match (config.on_failed, outcome) {
             // It failed while this request waited for it; the next one runs it again.
@@ -35,6 +35,12 @@ pub(super) fn decide(found: Record, reserve: &Reserve, config: &Config) -> Admis
 }
 
 /// The response to a record that was found, for the fuzz targets: a replay or a rejection.
+/// A `Location` can contain a signature, which `Debug` of a rejection must not show.
+fn secret(mut location: HeaderValue) -> HeaderValue {
+    location.set_sensitive(true);
+    location
+}
+
 #[cfg(fuzzing)]
 pub(crate) fn decided(
     record: Record,

@@ -47,7 +47,7 @@ pub(super) async fn admit<St: Store>(
 /// Reserves the key, or tells at once why not. Only a lease that looks lapsed is waited for.
 async fn admit_at_once<St: Store>(shared: &Shared<St>, config: &Config, wanted: &mut Wanted) -> Admission {
     let mut has_missed_renewal = false;
-    let mut seat = config.holding.seat(wanted.bytes);
+    let mut seat = config.holding.seat(wanted.reserve.scope, wanted.bytes);
     loop {
         match reserve(shared, config, wanted, None, has_missed_renewal).await {
             Admission::InFlight(_) => return Admission::Reject(config.in_flight()),
@@ -77,7 +77,7 @@ async fn wait_in_line<St: Store>(
     let mut interrupted = pin!(interrupted);
     let key = wanted.reserve.key;
     let mut place = shared.lines.join(key, wanted.reserve.fingerprint);
-    let mut seat = config.holding.seat(wanted.bytes);
+    let mut seat = config.holding.seat(wanted.reserve.scope, wanted.bytes);
     if !place.is_first() && !seat.take() {
         return Admission::Reject(config.in_flight());
     }

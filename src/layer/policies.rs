@@ -88,15 +88,16 @@ impl<St: Store> IdempotencyLayer<St> {
     ///
     /// A request waits for the response of another one under [`InFlight::Wait`], or for a missed
     /// renewal (see [`lease`](Self::lease)). Above the limit it gets the 409 of [`InFlight::Reject`]
-    /// at once.
+    /// at once. One scope may have a tenth of them.
     #[must_use]
     pub fn max_waiting(self, requests: usize) -> Self {
         self.set(|config| config.holding.set_max_waiting(requests))
     }
 
     /// Sets how many bytes may be held at one time, in this process and over all clones of this layer
-    /// that are made after this call. Default: 64 MiB. These count: the bodies of requests that wait,
-    /// and responses whose write is retried.
+    /// that are made after this call. Default: 64 MiB. It counts for the bodies of requests that wait,
+    /// and once more for responses whose write is retried. One scope may have a tenth of each, or one
+    /// body that is larger.
     ///
     /// Above the limit a request does not wait and gets the 409 of [`InFlight::Reject`]. A response is
     /// stored without its body: a retry gets 409 `idempotency_result_not_retained`.

@@ -56,8 +56,10 @@ impl<St: Store> IdempotencyLayer<St> {
             retention(config),
             max_in_flight(config),
             quota(config),
+            new_keys(config, is_shared),
             store(is_shared),
             look("authentication", "else the scope is what a caller claims", "put it outside of the layer"),
+            look("host", TENANTS, "set `host_in_scope`, or put the tenant into the scope"),
             look("rate limit", "any caller can fill the store", "put one outside of the layer"),
             look_at_store(is_shared, "store of its own", WRITERS, "let no other service write into it"),
             look_at_store(
@@ -68,6 +70,8 @@ impl<St: Store> IdempotencyLayer<St> {
             ),
             look_at_store(is_shared, "TLS", EAVESDROPPERS, "use `rediss://` or `sslmode=verify-full`"),
             look_at_store(is_shared, "eviction", EVICTION, "set `maxmemory-policy noeviction` on Redis"),
+            look_at_store(is_shared, "replicas", FAILOVER, "set `min-replicas-to-write` on Redis"),
+            look_at_store(is_shared, "sweep", EXPIRED, "run `sweep_every` on PostgreSQL and SQLite"),
         ])
     }
 }
@@ -163,6 +167,9 @@ const SHORTEST_RETENTION: Duration = Duration::from_hours(24);
 
 const WRITERS: &str = "a writer of the store can delete a record, and so cause a second effect";
 const EAVESDROPPERS: &str = "a reader of the network sees responses and the password of the store";
+const TENANTS: &str = "user ids that repeat from host to host share their keys";
+const FAILOVER: &str = "a failover can lose the latest reservations, and their operations run again";
+const EXPIRED: &str = "expired rows fill the disk";
 const EVICTION: &str = "an evicted record lets its operation run again";
 
 fn scope(config: &Config) -> CheckItem {
@@ -197,7 +204,7 @@ fn encryption(config: &Config) -> CheckItem {
         Some(_) if config.packing.accepts_plain() => (false, "on, and plain records are accepted"),
         Some(_) => (true, "on"),
         None if config.kept.keep == Keep::Full => (false, "off, and responses are stored whole"),
-        None => (true, "off, and responses are stored without their bodies"),
+        None => (false, "off; responses are stored without their bodies, but a forged one is replayed"),
     };
     let remedy = "set `encrypt`, and reject plain records when the retention has passed";
     item("encryption", is_fine, found.into(), why, remedy)
@@ -234,8 +241,18 @@ fn max_in_flight(config: &Config) -> CheckItem {
 
 fn quota(config: &Config) -> CheckItem {
     let why = "one tenant can take the capacity of all others";
-    let is_set = config.quota.is_some() || config.new_keys.is_some();
-    set("quota", is_set, why, "set `quota` or `new_keys_per_minute`")
+    set("quota", config.quota.is_some(), why, "set `quota`")
+}
+
+fn new_keys(config: &Config, is_shared: bool) -> CheckItem {
+    let why = "one tenant can fill the store";
+    let (is_fine, found) = match (config.new_keys.is_some(), config.scope.is_some()) {
+        (true, true) => (true, "limited"),
+        (true, false) => (false, "limited, but without `scope` the limit has no effect"),
+        (false, true) if !is_shared => (true, "not limited; each scope has a share of the memory store"),
+        (false, _) => (false, "not limited"),
+    };
+    item("new keys", is_fine, found.into(), why, "set `new_keys_per_minute` and `scope`")
 }
 
 fn store(is_shared: bool) -> CheckItem {

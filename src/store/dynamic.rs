@@ -64,6 +64,7 @@ trait Erased: Send + Sync {
     fn changed<'a>(&'a self, seen: &'a Seen, round: u32, bound: Duration) -> Answer<'a, ()>;
     fn set_timeout(&self, timeout: Duration);
     fn is_shared(&self) -> bool;
+    fn opens_in_outage(&self) -> bool;
     fn ping(&self) -> Answer<'_, ()>;
 }
 
@@ -112,6 +113,10 @@ impl<T: Store> Erased for T {
 
     fn is_shared(&self) -> bool {
         Store::is_shared(self)
+    }
+
+    fn opens_in_outage(&self) -> bool {
+        Store::opens_in_outage(self)
     }
 
     fn ping(&self) -> Answer<'_, ()> {
@@ -164,6 +169,10 @@ impl Store for DynStore {
 
     fn is_shared(&self) -> bool {
         self.0.is_shared()
+    }
+
+    fn opens_in_outage(&self) -> bool {
+        self.0.opens_in_outage()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

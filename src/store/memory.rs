@@ -121,6 +121,9 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
+/// How many records one request takes out at most: some milliseconds.
+const MOST_SWEPT: usize = 8192;
+
 impl Inner {
     /// The store's clock: time since it was made.
     fn now(&self) -> Duration {
@@ -143,10 +146,13 @@ impl Inner {
         Token::new((u128::from(self.id) << 64 | u128::from(number)).to_be_bytes())
     }
 
-    /// Takes expired records out of every shard: the last resort before a rejection.
-    fn sweep(&self, now: Duration) {
-        for shard in &self.shards {
-            hold(shard).sweep(now, usize::MAX, &self.room);
+    /// Takes expired records out of the shards, that of the key first: the last resort before a
+    /// rejection. One request does not pay for all that has expired. The next one goes on.
+    fn sweep(&self, key: &StorageKey, now: Duration) {
+        let (from, to) = self.shards.split_at(self.index(key));
+        let mut left = MOST_SWEPT;
+        for shard in to.iter().chain(from) {
+            left -= hold(shard).sweep(now, left, &self.room);
         }
     }
 

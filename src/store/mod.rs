@@ -182,6 +182,16 @@ pub trait Store: Send + Sync + 'static {
         true
     }
 
+    /// Whether a layer may run operations without a record while this store is down, if it is set to
+    /// [`OpenRiskingDoubleEffects`](crate::OnOutage::OpenRiskingDoubleEffects). Default: `true`.
+    ///
+    /// Say `false` if requests that take long can make the store slower than its timeout: a store that
+    /// holds a connection or a lock for as long as a handler runs. One such request would open the layer
+    /// for all.
+    fn opens_in_outage(&self) -> bool {
+        true
+    }
+
     /// Succeeds if the store answers, for health checks.
     fn ping(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
 }

@@ -176,6 +176,11 @@ impl Store for SqliteStore {
         self.timeout.raise(timeout);
     }
 
+    // Another process, or a handler of the application, may hold the one right to write for long.
+    fn opens_in_outage(&self) -> bool {
+        false
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         self.read(&self.wait(), sqlx::query(self.statements.ping.clone())).await.map(drop)
     }

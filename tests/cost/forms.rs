@@ -172,6 +172,8 @@ fn most_json() -> Vec<Form> {
         in_list("{\"\\u0061\":\"\\u0061\"}", 2),
         in_list("1.2345678901234567e-300", 1),
         in_list("1.00000000000000000000000000000000e300", 1),
+        // Beside the middle of two doubles.
+        in_list("1.0000000000018358492e300", 1),
         in_list(&format!("\"{}\"", "\\n".repeat(each / 2 - 2)), 1),
         in_list(&format!("\"{}\"", "\\u00e9".repeat(each / 6 - 1)), 1),
         members("short names", &|index| format!("\"{index}\":0")),

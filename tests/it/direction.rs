@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules from the bottom up. Each may name those of its own row and of the rows before it.
 const ROWS: [&[&str]; 10] = [
-    &["digest", "frame", "guide", "headers", "mutex", "secret", "task"],
+    &["digest", "frame", "guide", "headers", "mutex", "secret", "seldom", "task"],
     &["key", "fingerprint", "outcome"],
     &["store"],
     &["lapsed", "pack", "quota", "renewals", "running", "telemetry", "waiting"],

@@ -364,6 +364,10 @@ impl Store for Faulty {
         self.inner.is_shared()
     }
 
+    fn opens_in_outage(&self) -> bool {
+        self.inner.opens_in_outage()
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
     }

@@ -12,15 +12,16 @@ pub(super) fn is_clear(literal: &str) -> bool {
     if !literal.contains(['.', 'e', 'E']) {
         return literal.parse().is_ok_and(|integer: i64| integer.unsigned_abs() <= EXACT);
     }
-    let Ok(double) = literal.parse::<f64>() else {
+    // Before the number is parsed, because one with many digits can take a long time.
+    let Some(written) = Decimal::of(literal).filter(|written| written.length() <= DIGITS) else {
         return false;
     };
-    let Some(written) = Decimal::of(literal) else {
+    let Ok(double) = literal.parse::<f64>() else {
         return false;
     };
     #[expect(clippy::cast_precision_loss, reason = "2^53 is a double")]
     let is_fine = double.is_normal() && double.abs() < EXACT as f64;
-    if is_fine && written.length() <= DIGITS {
+    if is_fine {
         return true;
     }
     let mut shortest = ryu_js::Buffer::new();

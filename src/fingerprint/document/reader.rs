@@ -139,8 +139,7 @@ impl<'t> Reader<'t> {
         }
         let literal = self.text.get(from..self.at).ok_or(Flaw::Unreadable)?;
         let is_read = is_number(literal.as_bytes()) && literal.len() <= LONGEST_NUMBER;
-        let is_finite = is_read && literal.parse().is_ok_and(f64::is_finite);
-        if is_finite { Ok(literal) } else { Err(Flaw::Unreadable) }
+        if is_read && is_finite(literal) { Ok(literal) } else { Err(Flaw::Unreadable) }
     }
 }
 
@@ -164,6 +163,36 @@ fn is_number(literal: &[u8]) -> bool {
         return rest.is_empty() && !exponent.is_empty();
     }
     rest.is_empty()
+}
+
+/// So many significant digits are always parsed in a short time.
+const FAST_DIGITS: usize = 19;
+/// The power of ten of the largest double.
+const LARGEST: i64 = 308;
+
+/// Whether a double holds the number, rounded. A number of many digits is judged by its power of ten,
+/// because one beside the middle of two doubles takes long to parse. At the largest power it is not
+/// read.
+fn is_finite(number: &str) -> bool {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let whole = whole.trim_start_matches(['-', '0']);
+    let zeros = fraction.len() - fraction.trim_start_matches('0').len();
+    let leading = if whole.is_empty() { zeros } else { 0 };
+    if whole.len() + fraction.len() - leading <= FAST_DIGITS {
+        return number.parse().is_ok_and(f64::is_finite);
+    }
+    // Of a number below 1, the zeros behind the point.
+    let power = match i64::try_from(if whole.is_empty() { leading + 1 } else { whole.len() }) {
+        Ok(below) if whole.is_empty() => -below,
+        Ok(digits) => digits - 1,
+        Err(_) => return false,
+    };
+    match exponent.parse::<i64>() {
+        Ok(exponent) => exponent.saturating_add(power) < LARGEST,
+        // Too long for a number of its own.
+        Err(_) => exponent.starts_with('-'),
+    }
 }
 
 /// A string without its escapes; `None` if one is not valid, or half a surrogate pair.
@@ -208,4 +237,35 @@ fn unit(text: &[u8]) -> Option<(u32, &[u8])> {
     let (digits, behind) = text.split_first_chunk::<4>()?;
     let digit = |unit: u32, digit: &u8| Some(unit << 4 | char::from(*digit).to_digit(16)?);
     Some((digits.iter().try_fold(0, digit)?, behind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_of_many_digits_is_judged_by_its_power_of_ten() {
+        let digits = "1.0000000000018358492000000001";
+        for (number, is_read) in [
+            (format!("{digits}e300"), true),
+            (format!("{digits}e307"), true),
+            (format!("{digits}e308"), false),
+            (format!("{digits}e99999999999999999999"), false),
+            (format!("{digits}e-99999999999999999999"), true),
+            (format!("-{digits}e-400"), true),
+            (format!("{}.5", "9".repeat(308)), true),
+            (format!("{}.5", "9".repeat(309)), false),
+            (format!("{}1e310", "9".repeat(20)), false),
+            (format!("0.{}{}e320", "0".repeat(20), "12".repeat(15)), true),
+            (format!("0.{}{}e340", "0".repeat(20), "12".repeat(15)), false),
+            ("0.00000000000000000000000000".into(), true),
+            ("1.7976931348623157e308".into(), true),
+            ("1.8e308".into(), false),
+        ] {
+            assert_eq!(is_finite(&number), is_read, "{number}");
+            if is_read {
+                assert!(number.parse().is_ok_and(f64::is_finite), "{number}");
+            }
+        }
+    }
 }

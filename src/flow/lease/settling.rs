@@ -56,7 +56,7 @@ impl<St: Store> HeldLease<St> {
     async fn settle_later(self, mut settle: Settle, failure: ErrorKind) {
         let LiveLease { shared, config, lease, place, .. } = &*self.live;
         drop(held(place).take());
-        let bytes = config.holding.bytes(settle.bytes());
+        let bytes = config.holding.retried(lease.scope, settle.bytes());
         if (bytes.is_none() || failure.rejects_response())
             && let Some(less) = settle.without_body()
         {

@@ -94,14 +94,15 @@ impl Shard {
         }
     }
 
-    /// Looks at no more than `most` places whose time has come, and takes out what has expired.
-    pub(super) fn sweep(&mut self, now: Duration, most: usize, room: &Room) {
-        for _ in 0..most {
+    /// Looks at no more than `most` places whose time has come, and takes out what has expired. Gives
+    /// the number of places.
+    pub(super) fn sweep(&mut self, now: Duration, most: usize, room: &Room) -> usize {
+        for looked in 0..most {
             let Some(&Reverse((due, key))) = self.expiries.peek() else {
-                return;
+                return looked;
             };
             if due > now {
-                return;
+                return looked;
             }
             self.expiries.pop();
             match self.slots.get(&key) {
@@ -110,6 +111,7 @@ impl Shard {
                 None => {}
             }
         }
+        most
     }
 
     pub(super) fn renew(&mut self, lease: &Lease, now: Duration) {

@@ -10,11 +10,11 @@ use super::room::Claim;
 use super::shard::{Kept, Shard, Slot};
 #[cfg(not(all(test, idempotency_loom)))]
 use super::sync::OwnedNotified;
-use crate::key::ScopeDigest;
+use crate::key::{ScopeDigest, StorageKey};
 
 impl Inner {
     pub(super) fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
-        self.swept_if_full(request.scope, |now| self.try_reserve(request, now))
+        self.swept_if_full(&request.key, request.scope, |now| self.try_reserve(request, now))
     }
 
     fn try_reserve(&self, request: &Reserve, now: Duration) -> Result<Reservation, StoreError> {
@@ -48,13 +48,14 @@ impl Inner {
     /// Takes a step. If there is no capacity for it, takes it again without the expired records.
     fn swept_if_full<T>(
         &self,
+        key: &StorageKey,
         scope: ScopeDigest,
         step: impl Fn(Duration) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let now = self.now();
         match step(now) {
             Err(error) if is_full(&error) => {
-                self.sweep(now);
+                self.sweep(key, now);
                 step(now).map_err(|error| self.told_when(error, scope, now))
             }
             result => result,
@@ -130,7 +131,7 @@ impl Inner {
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
         let retention = self.room.limits.retention(lease.scope, lease.lease, retention);
-        self.swept_if_full(lease.scope, |now| self.try_keep(lease, kept, retention, now))
+        self.swept_if_full(&lease.key, lease.scope, |now| self.try_keep(lease, kept, retention, now))
     }
 
     fn try_keep(

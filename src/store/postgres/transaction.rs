@@ -220,6 +220,11 @@ impl Store for PostgresTxStore {
         self.store.set_timeout(timeout);
     }
 
+    // Handlers hold the connections that a reservation waits for.
+    fn opens_in_outage(&self) -> bool {
+        false
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         self.store.ping().await
     }

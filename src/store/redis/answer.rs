@@ -11,6 +11,7 @@ use super::RedisStore;
 use super::error::{is_broken, rejected, store_error};
 use super::script::{self, text};
 use crate::outcome::Outcome;
+use crate::seldom::Seldom;
 
 /// Answers up to this size, in bytes, stand in their record. The body of a larger one is written by itself, in the
 /// same round trip: what passes through a script is copied several times inside the server.
@@ -83,9 +84,10 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         }
         let body = self.bodies.read(self.body_name(name, &record.token), missing).await?;
         let body = body.filter(|body| body.len() == missing);
-        if body.is_none() {
+        static LOST: Seldom = Seldom::new();
+        if body.is_none() && LOST.is_due() {
             tracing::error!(
-                "the body of a kept answer is gone from Redis; is its maxmemory-policy noeviction?"
+                "the body of a stored response is gone from Redis: a retry gets 409; is the maxmemory-policy noeviction?"
             );
         }
         record.state = match record.state {

@@ -29,6 +29,7 @@ impl<C> RedisStore<C> {
             bodies: Bodies::on(bodies, timeout.clone()),
             prefix: Arc::from("idempotency:"),
             before_7: Arc::default(),
+            runs_scripts: Arc::default(),
             unanswered: Arc::new(timeout.clone().into()),
             timeout,
         }

@@ -170,6 +170,11 @@ impl Store for SqliteTxStore {
         self.store.set_timeout(timeout);
     }
 
+    // Handlers hold what a reservation waits for.
+    fn opens_in_outage(&self) -> bool {
+        false
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         self.store.ping().await
     }

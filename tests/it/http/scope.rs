@@ -1,5 +1,7 @@
 //! Whose key it is.
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -92,7 +94,7 @@ async fn is_replay(router: &Router, request: Request<Body>) -> bool {
 async fn with_the_host_in_the_scope_users_of_two_hosts_are_told_apart() {
     let effects = Effects::new();
     let router = counting(&effects).layer(layer().scope(by_user).host_in_scope());
-    let new: [(&str, &[&str]); 7] = [
+    let new: [(&str, &[&str]); 9] = [
         ("/", &["one.example"]),
         ("/", &["two.example"]),
         ("/", &["one.example:8443"]),
@@ -100,26 +102,45 @@ async fn with_the_host_in_the_scope_users_of_two_hosts_are_told_apart() {
         ("/", &["two.example", "one.example"]),
         ("/", &["one.exampletwo.example"]),
         ("/", &[]),
+        // An application may read either of the two, so the request is of neither.
+        ("http://one.example/", &["three.example"]),
+        ("http://one.example:8443/", &["one.example"]),
     ];
     for (target, hosts) in new {
         assert!(!is_replay(&router, to(target, hosts)).await, "{target} {hosts:?}");
     }
-    let known: [(&str, &[&str]); 9] = [
+    let known: [(&str, &[&str]); 10] = [
         ("/", &["one.example"]),
         ("/", &["ONE.Example"]),
         ("/", &["one.example", "one.example"]),
         ("/", &["one.example", "two.example"]),
         ("/", &["two.example", "one.example"]),
-        // The target decides (RFC 9112, section 3.2.2), as `:authority` does over HTTP/2.
-        ("http://one.example/", &["two.example"]),
+        // `:authority` over HTTP/2 is in the target, too.
+        ("http://one.example/", &["one.example"]),
         ("http://user@One.example/", &[]),
-        ("http://one.example:8443/", &["one.example"]),
+        ("http://one.example:8443/", &[]),
+        ("http://one.example/", &["three.example"]),
         ("/", &[]),
     ];
     for (target, hosts) in known {
         assert!(is_replay(&router, to(target, hosts)).await, "{target} {hosts:?}");
     }
     assert_eq!(effects.count(), new.len());
+}
+
+#[tokio::test]
+async fn a_caller_has_one_quota_whatever_port_it_names() {
+    let (effects, seen) = (Effects::new(), Arc::new(Mutex::new(HashSet::new())));
+    let scopes = Arc::clone(&seen);
+    let guard = layer().scope(by_user).host_in_scope().quota(move |scope| {
+        scopes.lock().unwrap().insert(scope.clone());
+        Ok(())
+    });
+    let router = counting(&effects).layer(guard);
+    for host in ["one.example", "one.example:1", "one.example:2", "ONE.example.", "one.example.:3"] {
+        assert!(!is_replay(&router, to("/", &[host])).await, "{host}");
+    }
+    assert_eq!(seen.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]

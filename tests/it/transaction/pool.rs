@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use tower_idempotency::{InFlight, PostgresStore};
+use tower_idempotency::{InFlight, OnOutage, PostgresStore};
 
 use super::given::{Base, Pg};
 use super::script::{Stage, app, ask, asking, layer, persist};
@@ -44,7 +44,24 @@ async fn a_pool_that_is_used_up_refuses_in_time_and_goes_on_afterwards() {
 }
 
 on_both! {
+    a_slow_attempt_does_not_open_the_layer_for_other_keys
     a_duplicate_of_an_attempt_that_has_the_only_connection_is_told_without_one
+}
+
+async fn a_slow_attempt_does_not_open_the_layer_for_other_keys<B: Base>() {
+    let (base, stage) = (B::start().await, Stage::new());
+    let layer = layer(base.store_of_one().await)
+        .store_timeout(Duration::from_millis(300))
+        .on_outage(OnOutage::OpenRiskingDoubleEffects);
+    let app = app::<B, _>(layer, &stage);
+    let slow = asking(&app, "slow", "insert book; wait");
+    stage.entered(1).await;
+    for _ in 0..2 {
+        ask(&app, "other", "insert pen").await.is_refused(503, "idempotency_store_unavailable");
+    }
+    assert_eq!(stage.runs(), 1);
+    stage.gate.open();
+    slow.await.unwrap().is_first(201, "attempt 1");
 }
 
 async fn a_duplicate_of_an_attempt_that_has_the_only_connection_is_told_without_one<B: Base>() {
