@@ -26,6 +26,9 @@ const BODY_GRACE: Duration = Duration::from_mins(2);
 /// network, but then no other command succeeds.
 const LEAST_LIMIT: usize = 1 << 20;
 
+/// A client can retry a request whose body is lost at any rate.
+static LOST_BODY: Seldom = Seldom::new();
+
 /// The script found no body beside the record.
 const BODY_IS_GONE: &str =
     "the body of the response was evicted at once: is the maxmemory-policy noeviction?";
@@ -84,8 +87,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         }
         let body = self.bodies.read(self.body_name(name, &record.token), missing).await?;
         let body = body.filter(|body| body.len() == missing);
-        static LOST: Seldom = Seldom::new();
-        if body.is_none() && LOST.is_due() {
+        if body.is_none() && LOST_BODY.is_due() {
             tracing::error!(
                 "the body of a stored response is gone from Redis: a retry gets 409; is the maxmemory-policy noeviction?"
             );
