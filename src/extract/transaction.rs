@@ -7,16 +7,12 @@ use http::request::Parts;
 use sqlx::Database;
 
 use crate::attempt::Attempt;
-use crate::seldom::Seldom;
 use crate::store::{Conflict, NoTransaction, Tx, TxError};
 
 /// 500: the route was set up wrongly, or two parts of the handler ask for the transaction. The log says which.
 impl IntoResponse for NoTransaction {
     fn into_response(self) -> Response {
-        static LOGGED: Seldom = Seldom::new();
-        if LOGGED.is_due() {
-            tracing::error!(reason = %self, "a handler asked for the transaction of its attempt in vain");
-        }
+        tracing::error!(reason = %self, "a handler asked for the transaction of its attempt in vain");
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     }
 }

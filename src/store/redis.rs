@@ -122,8 +122,6 @@ pub struct RedisStore<C = Connection> {
     prefix: Arc<str>,
     // Found out from the server's first answer, and remembered.
     before_7: Arc<AtomicBool>,
-    /// The user may run scripts.
-    runs_scripts: Arc<AtomicBool>,
     unanswered: Arc<Unanswered>,
 }
 

@@ -18,7 +18,7 @@ use tower_idempotency::{
 
 use crate::support::patiently;
 use crate::support::redis::traffic::{RETENTION, answer, request};
-use crate::support::redis::{Cluster, RedisServer, SentinelGroup};
+use crate::support::redis::{Cluster, RedisServer, SentinelGroup, is_before_7, until};
 
 /// As large as in the attack: it passes by itself, and does not fit.
 const LARGE: usize = 900_000;
@@ -315,18 +315,22 @@ async fn a_name_with_another_use_opens_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_without_the_rights_opens_nothing() {
     for rules in [
-        // It may reserve a key, and not end an attempt.
-        "~idempotency:* +@all -eval -evalsha",
         "~idempotency:* +@all -set -eval -evalsha",
         "~idempotency:* +@all -@write",
         "~other:* +@all",
         "~idempotency:*",
+        "~idempotency:* +@all -pttl",
     ] {
+        if rules.ends_with("-pttl") && is_before_7() {
+            // A script makes the record there, and does not ask for its time.
+            continue;
+        }
         let server = RedisServer::start();
         server.tell::<()>(&format!("ACL SETUSER limited on >secret {rules}"));
         let store = RedisStore::open(&server.url().replace("://", "://limited:secret@")).unwrap();
         opens_nothing(store, ErrorKind::Configuration).await;
-        assert_eq!(server.size(), 0);
+        // Where the record was written, and only its time cannot be asked for, it is removed.
+        until("no record", || server.size() == 0);
     }
 }
 

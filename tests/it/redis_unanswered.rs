@@ -78,12 +78,6 @@ fn request() -> Reserve {
     }
 }
 
-fn another_key() -> Reserve {
-    let key = IdempotencyKey::parse(b"order-1002").unwrap();
-    let key = StorageKey::derive(None, "unanswered", &Scope::anonymous(), &key);
-    Reserve { key, ..request() }
-}
-
 fn outcome(bytes: usize) -> Outcome {
     let body = KeptBody::Whole { bytes: vec![b'x'; bytes].into(), trailers: None };
     Outcome { status: StatusCode::CREATED, headers: HeaderMap::new(), request_id: None, body }
@@ -208,9 +202,6 @@ async fn one_that_was_made_by_a_user_who_may_not_ask_for_its_age_is_taken_back()
     redis::cmd("ACL").arg(&rules[..]).exec_async(&mut admin).await.unwrap();
     let url = format!("redis://limited:secret@127.0.0.1:{}", server.port());
     let limited = RedisStore::open(&url).unwrap();
-    // The first reservation is a script.
-    let first = limited.reserve(&another_key()).await;
-    assert!(matches!(first, Ok(Reservation::Acquired(_))), "{first:?}");
     let reserved = limited.reserve(&request()).await;
     if is_before_7() {
         // The script that reserves does not ask.

@@ -55,8 +55,12 @@ async fn a_thousand_waiters_in_another_process_ask_no_more_often_than_one() {
     // Each has a connection of its own, as two processes have.
     let [one, _] = layers_of_two_processes(&RedisStore::open(&server.url()).unwrap());
     let [other, _] = layers_of_two_processes(&RedisStore::open(&server.url()).unwrap());
-    let [one, other] = [one, other]
-        .map(|layer| layer.namespace("payments").in_flight(InFlight::Wait(Duration::from_mins(1))));
+    let [one, other] = [one, other].map(|layer| {
+        layer
+            .namespace("payments")
+            .in_flight(InFlight::Wait(Duration::from_mins(1)))
+            .max_waiting(10 * WAITERS)
+    });
     let other = router.clone().layer(arrived.counted(other));
     let running = tokio::spawn(pay(router.layer(one)));
     effects.reached(1).await;
@@ -87,7 +91,8 @@ async fn waiters_beside_the_running_request_do_not_ask_at_all() {
     let (effects, gate, arrived) = (Effects::new(), Gate::new(), Arrived::new());
     let router = gated(&effects, &gate);
     let [layer, _] = layers_of_two_processes(&RedisStore::open(&server.url()).unwrap());
-    let layer = arrived.counted(layer.in_flight(InFlight::Wait(Duration::from_mins(1))));
+    let layer =
+        arrived.counted(layer.in_flight(InFlight::Wait(Duration::from_mins(1))).max_waiting(10 * WAITERS));
     let router = router.layer(layer);
     let requests = crowd(&router, &arrived).await;
     effects.reached(1).await;

@@ -47,8 +47,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         let mut connection = self.connection.clone();
         let pending = record::encode_pending(lease, Pending::running(lease));
         let retention = text(millis(lease.retention));
-        let runs_scripts = self.runs_scripts.load(Ordering::Relaxed);
-        if runs_scripts && !self.before_7.load(Ordering::Relaxed) {
+        if !self.before_7.load(Ordering::Relaxed) {
             let mut pipeline = Pipeline::with_capacity(2);
             pipeline.cmd("SET").arg(name).arg(&pending).arg("NX").arg("GET").arg("PX").arg(&retention);
             pipeline.cmd("PTTL").arg(name);
@@ -65,17 +64,11 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
                 Err(error) => return Err(error),
             }
         }
-        // A server before 7.0 rejects the command and has done nothing. If it rejects the script too,
-        // then the reason was not its age, and the error is the script's.
-        //
-        // The first reservation is a script on any server, because the end of each attempt is one: a user
-        // who may run none could begin operations, and not end them.
+        // A server before 7.0 refuses the command and has done nothing. If it refuses the script too, then it was
+        // not for its age, and the error is the script's.
         let (frame, left) =
             script::RESERVE.run(&mut connection, None, &[name], &[&pending, &retention]).await?;
-        if runs_scripts {
-            self.before_7.store(true, Ordering::Relaxed);
-        }
-        self.runs_scripts.store(true, Ordering::Relaxed);
+        self.before_7.store(true, Ordering::Relaxed);
         Ok(Standing { frame, left })
     }
 }

@@ -29,7 +29,6 @@ impl<C> RedisStore<C> {
             bodies: Bodies::on(bodies, timeout.clone()),
             prefix: Arc::from("idempotency:"),
             before_7: Arc::default(),
-            runs_scripts: Arc::default(),
             unanswered: Arc::new(timeout.clone().into()),
             timeout,
         }
@@ -77,6 +76,9 @@ impl RedisStore {
     /// +role              under Sentinel, to be sure that a server is the primary
     /// +info              for the warning about eviction; without it there is none
     /// ```
+    ///
+    /// A user without `+eval` and `+evalsha` can begin operations and not end them: each runs once, and
+    /// its retries get 503. Once the permission is there, a retry runs it again, in doubt.
     ///
     /// # Errors
     ///
