@@ -141,7 +141,7 @@ impl<St: Store> IdempotencyLayer<St> {
     ///
     /// The client chooses the host. Reject the hosts that the service does not have, outside of this
     /// layer. Otherwise a caller takes a share of the store and a quota for each host that it makes up.
-    /// Ports and trailing dots do not count for these. To [`inspect`](Self::inspect) a key, name the host by [`Scope::on_host`].
+    /// Ports and trailing dots do not count for these, and requests that name several hosts count together. To [`inspect`](Self::inspect) a key, name the host by [`Scope::on_host`].
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore, Scope};

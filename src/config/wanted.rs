@@ -112,11 +112,12 @@ fn hosts(parts: &Parts) -> Vec<Vec<u8>> {
     hosts
 }
 
-/// The same hosts without their ports and trailing dots.
+/// The host by which a caller is counted: without its port and trailing dots. Requests that name
+/// several are counted together, because a caller can name any number.
 fn without_ports(hosts: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut names: Vec<_> = hosts.iter().map(|host| name(host).to_vec()).collect();
     names.dedup();
-    names
+    if names.len() == 1 { names } else { Vec::new() }
 }
 
 fn name(host: &[u8]) -> &[u8] {

@@ -31,7 +31,7 @@ pub(crate) use json::{canonical, parse};
 ///
 /// - JSON: each value, nested ones included. A member of an object and its name are one piece.
 /// - A form: each field, including an empty one between two `&`.
-/// - Multipart: each header, and ten for each part. A part whose head is longer than 16 KiB is over
+/// - Multipart: each header, and ten for each part. A part whose head is longer than 8 KiB is over
 ///   the budget too.
 ///
 /// A retry of such a body must have the same bytes, and [`ignore`](Self::ignore) and
@@ -93,11 +93,11 @@ impl CanonicalBody {
     }
 
     /// Takes `multipart/form-data` by its parts, in their order, each with its headers and every
-    /// byte, as axum's extractor reads them. The boundary does not count, nor what stands before
-    /// the first and after the last.
+    /// byte, as axum's extractor reads them. The boundary does not count.
     ///
-    /// Raw bytes count with more than some 1,000 parts, each header making it fewer: see
-    /// [`CanonicalBody`].
+    /// Raw bytes count if anything but white space is before the first part or after the last one,
+    /// because other readers may find parts there. They also count with more than some 1,000 parts,
+    /// each header making it fewer: see [`CanonicalBody`].
     pub fn multipart() -> Self {
         Self::of(vec![Kind::Multipart])
     }

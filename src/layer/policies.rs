@@ -88,7 +88,7 @@ impl<St: Store> IdempotencyLayer<St> {
     ///
     /// A request waits for the response of another one under [`InFlight::Wait`], or for a missed
     /// renewal (see [`lease`](Self::lease)). Above the limit it gets the 409 of [`InFlight::Reject`]
-    /// at once. One scope may have a tenth of them.
+    /// at once. One scope may have a tenth of them, and at least one.
     #[must_use]
     pub fn max_waiting(self, requests: usize) -> Self {
         self.set(|config| config.holding.set_max_waiting(requests))

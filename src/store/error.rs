@@ -8,7 +8,7 @@ use std::time::Duration;
 pub struct StoreError {
     kind: ErrorKind,
     retry_after: Option<Duration>,
-    is_of_taken_key: bool,
+    stays_closed: bool,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -70,12 +70,12 @@ impl ErrorKind {
 impl StoreError {
     /// An error without a source.
     pub fn new(kind: ErrorKind) -> Self {
-        Self { kind, retry_after: None, is_of_taken_key: false, source: None }
+        Self { kind, retry_after: None, stays_closed: false, source: None }
     }
 
     /// An error that `source` gave rise to.
     pub fn with_source(kind: ErrorKind, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { kind, retry_after: None, is_of_taken_key: false, source: Some(source.into()) }
+        Self { kind, retry_after: None, stays_closed: false, source: Some(source.into()) }
     }
 
     /// Says when the store may accept the request, for `Retry-After`. Default: the layer's own
@@ -90,16 +90,20 @@ impl StoreError {
         self.retry_after
     }
 
-    /// Says that the key has a record, which the store could not return whole. No request runs then,
-    /// even if the layer opens in an outage: the operation has run, or runs now.
+    /// Says that this error never opens a layer, not even one that is set to
+    /// [`OpenRiskingDoubleEffects`](crate::OnOutage::OpenRiskingDoubleEffects). A store says so if
+    ///
+    /// - the key has a record that could not be returned whole: the operation has run, or runs now,
+    /// - the server has replied, and clients may be the cause: a lock, a statement that was cancelled,
+    ///   a pool that is used up.
     #[must_use]
-    pub fn key_is_taken(self) -> Self {
-        Self { is_of_taken_key: true, ..self }
+    pub fn stays_closed(self) -> Self {
+        Self { stays_closed: true, ..self }
     }
 
     /// Whether a layer that opens in an outage may run the operation without a record.
     pub(crate) fn may_open(&self) -> bool {
-        self.kind.is_outage() && !self.is_of_taken_key
+        self.kind.is_outage() && !self.stays_closed
     }
 
     /// What kind of error it is.

@@ -126,7 +126,7 @@ impl PostgresStore {
         let timeout = Timeout::default();
         Self {
             unanswered: Arc::new(timeout.clone().into()),
-            pool: Pool { inner: pool, turn: None, timeout },
+            pool: Pool { inner: pool, turn: None, timeout, replied: Arc::default() },
             names,
             prepared: true,
             statements,

@@ -249,7 +249,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         let until = begun + self.timeout.get() / 16 * 15;
         let record = timeout_at(until, self.with_body(name, found)).await;
         let record = record.unwrap_or_else(|late| Err(StoreError::with_source(ErrorKind::Timeout, late)));
-        record.map(Reservation::Found).map_err(StoreError::key_is_taken)
+        record.map(Reservation::Found).map_err(StoreError::stays_closed)
     }
 
     /// Replaces the record by that of the next attempt, if it still is as it was found; else tells what it is now.

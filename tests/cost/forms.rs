@@ -174,6 +174,7 @@ fn most_json() -> Vec<Form> {
         in_list("1.00000000000000000000000000000000e300", 1),
         // Beside the middle of two doubles.
         in_list("1.0000000000018358492e300", 1),
+        in_list("1.085367852217395200000e-300", 1),
         in_list(&format!("\"{}\"", "\\n".repeat(each / 2 - 2)), 1),
         in_list(&format!("\"{}\"", "\\u00e9".repeat(each / 6 - 1)), 1),
         members("short names", &|index| format!("\"{index}\":0")),

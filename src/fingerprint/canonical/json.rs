@@ -49,7 +49,7 @@ fn write(document: &Document<'_>, value: &Value<'_>, form: &mut Vec<u8>) -> Opti
         // As ECMAScript writes it.
         Value::Number(literal) => {
             let mut digits = ryu_js::Buffer::new();
-            form.extend_from_slice(digits.format_finite(literal.parse::<f64>().ok()?).as_bytes());
+            form.extend_from_slice(digits.format_finite(number::double(literal)?).as_bytes());
         }
         Value::String(string) => write_string(string, form),
         Value::Array(elements) => {

@@ -16,14 +16,16 @@ use crate::fingerprint::pointer::Names;
 const PART: usize = 10;
 /// The most bytes from a boundary to the end of the headers behind it. Readers take their time with
 /// a long header.
-const LONGEST_HEAD: usize = 16 << 10;
+const LONGEST_HEAD: usize = 8 << 10;
 
 /// The parts, each with its headers and its bytes; `None` if it is not multipart, not whole, or too
 /// much.
 pub(super) fn content(operation: &Operation<'_>, rule: &CanonicalBody) -> Option<Content> {
     let content_type = operation.content_type()?;
     // Of two boundaries, which one a reader takes is its own affair.
-    if content_type.to_ascii_lowercase().matches("boundary=").count() != 1 {
+    let lower = content_type.to_ascii_lowercase();
+    // RFC 2231 has another spelling, `boundary*=`, which some readers know.
+    if lower.matches("boundary=").count() != 1 || lower.contains("boundary*") {
         return None;
     }
     let boundary = multer::parse_boundary(content_type).ok()?;
@@ -75,6 +77,13 @@ fn add_headers(headers: &HeaderMap, content: &mut Content) {
 /// Whether there are few enough parts, each with a short head.
 fn is_within_budget(body: &[u8], boundary: &str) -> bool {
     let delimiter = format!("--{boundary}");
+    // Readers differ in what they take for a part before the first delimiter and after the last one.
+    let end =
+        memmem::find(body, format!("{delimiter}--").as_bytes()).map(|place| place + delimiter.len() + 2);
+    let ends = end.is_some_and(|end| body[end..].iter().all(u8::is_ascii_whitespace));
+    if !body.starts_with(delimiter.as_bytes()) || !ends {
+        return false;
+    }
     let is_short = |place: usize| {
         let behind = &body[place + delimiter.len()..];
         let head = &behind[..behind.len().min(LONGEST_HEAD)];

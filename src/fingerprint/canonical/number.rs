@@ -1,10 +1,18 @@
 //! Which numbers of a JSON text mean the same to a reader that takes them for doubles, as RFC 8785
 //! does, and to one that does not.
 
+use std::io::Write;
+
 /// From here on a double does not hold every integer.
 const EXACT: u64 = 1 << 53;
 /// So many significant digits tell any double from its neighbours.
 const DIGITS: usize = 17;
+
+/// The double that a clear literal stands for.
+pub(super) fn double(literal: &str) -> Option<f64> {
+    let double = Decimal::of(literal)?.double()?;
+    Some(if literal.starts_with('-') { -double } else { double })
+}
 
 /// Whether the double that the literal stands for says what the literal says. A fraction may be as
 /// much beside it as 17 digits can tell, for that is how programs write their doubles.
@@ -12,11 +20,10 @@ pub(super) fn is_clear(literal: &str) -> bool {
     if !literal.contains(['.', 'e', 'E']) {
         return literal.parse().is_ok_and(|integer: i64| integer.unsigned_abs() <= EXACT);
     }
-    // Before the number is parsed, because one with many digits can take a long time.
-    let Some(written) = Decimal::of(literal).filter(|written| written.length() <= DIGITS) else {
+    let Some(written) = Decimal::of(literal) else {
         return false;
     };
-    let Ok(double) = literal.parse::<f64>() else {
+    let Some(double) = written.double() else {
         return false;
     };
     #[expect(clippy::cast_precision_loss, reason = "2^53 is a double")]
@@ -57,6 +64,26 @@ impl<'l> Decimal<'l> {
             return Some(Self { whole, fraction, exponent: 0 });
         }
         Some(Self { whole, fraction, exponent: exponent.checked_sub(behind)?.checked_add(zeros)? })
+    }
+
+    /// The double without its sign; `None` if there are too many digits for an exact one. Zeros at the
+    /// end of a literal are not parsed: it would take a long time beside the middle of two doubles.
+    fn double(&self) -> Option<f64> {
+        let mut text = [0; DIGITS + 24];
+        let length = self.length();
+        if length > DIGITS {
+            return None;
+        }
+        if length == 0 {
+            return Some(0.0);
+        }
+        for (place, digit) in text.iter_mut().zip(self.digits()) {
+            *place = digit;
+        }
+        let mut rest = &mut text[length..];
+        write!(rest, "e{}", self.exponent).ok()?;
+        let left = rest.len();
+        str::from_utf8(&text[..DIGITS + 24 - left]).ok()?.parse().ok()
     }
 
     fn length(&self) -> usize {

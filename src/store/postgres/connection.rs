@@ -1,6 +1,7 @@
 //! A connection for the time of one statement.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use ::sqlx::pool::PoolConnection;
 use ::sqlx::postgres::PgRow;
@@ -12,6 +13,7 @@ use super::super::pooled::{Condition, Pooled};
 use super::super::timeout::Timeout;
 use super::error::{Fate, store_error, unreached};
 use super::statement::{Statement, Value};
+use crate::mutex::held;
 
 /// How often a statement is sent again because others were at the same records: a reservation races with those that want the
 /// same key, and finds after each round that one of them has won.
@@ -26,12 +28,26 @@ pub(super) struct Pool {
     /// `None`: half of the store timeout.
     pub(super) turn: Option<Duration>,
     pub(super) timeout: Timeout,
+    /// When the server last replied.
+    pub(super) replied: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Pool {
     pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>, Error> {
         let turn = self.turn.unwrap_or_else(|| self.timeout.get() / 2);
         timeout(turn, self.inner.acquire()).await.unwrap_or(Err(Error::PoolTimedOut))
+    }
+
+    fn has_replied(&self) {
+        *held(&self.replied) = Some(Instant::now());
+    }
+
+    /// What it means that no connection was to be had. If the server replies to others, clients have
+    /// used the pool up.
+    fn not_acquired(&self, error: Error) -> StoreError {
+        let is_used_up = matches!(error, Error::PoolTimedOut)
+            && held(&self.replied).is_some_and(|replied| replied.elapsed() < self.timeout.get());
+        if is_used_up { unreached(error).stays_closed() } else { unreached(error) }
     }
 }
 
@@ -42,7 +58,7 @@ pub(super) struct Connection(Option<Pooled<Postgres>>);
 impl Connection {
     /// Takes one out of the pool, or makes one.
     pub(super) async fn take(pool: &Pool) -> Result<Self, StoreError> {
-        Self::of(pool.acquire().await).map_err(unreached)
+        Self::of(pool.acquire().await).map_err(|error| pool.not_acquired(error))
     }
 
     fn of(acquired: Result<PoolConnection<Postgres>, Error>) -> Result<Self, Error> {
@@ -72,7 +88,10 @@ impl Connection {
         values: &[Value<'_>],
     ) -> Result<Option<PgRow>, StoreError> {
         let first = match self.send(statement, values).await {
-            Ok(row) => return Ok(row),
+            Ok(row) => {
+                pool.has_replied();
+                return Ok(row);
+            }
             Err(error) => error,
         };
         let fate = Fate::of(&first);

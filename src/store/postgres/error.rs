@@ -90,11 +90,18 @@ fn advice(code: &str) -> Option<&'static str> {
     })
 }
 
+/// `lock_not_available`, `query_canceled` and `too_many_connections`: the server replies, and clients may be
+/// the cause. Another request with the same key holds a lock until its reservation is committed.
+const OF_A_LIVE_SERVER: [&str; 3] = [LOCK_NOT_AVAILABLE, QUERY_CANCELED, "53300"];
+
 fn with_kind(kind: ErrorKind, error: Error) -> StoreError {
-    match advice(code(&error)) {
+    let code = code(&error);
+    let stays_closed = OF_A_LIVE_SERVER.contains(&code);
+    let error = match advice(code) {
         Some(why) => StoreError::with_source(kind, Explained { why, source: SqlError(error) }),
         None => StoreError::with_source(kind, SqlError(error)),
-    }
+    };
+    if stays_closed { error.stays_closed() } else { error }
 }
 
 /// What went wrong before there was a connection. Nothing was sent, so nothing was carried out.

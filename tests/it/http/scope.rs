@@ -141,6 +141,11 @@ async fn a_caller_has_one_quota_whatever_port_it_names() {
         assert!(!is_replay(&router, to("/", &[host])).await, "{host}");
     }
     assert_eq!(seen.lock().unwrap().len(), 1);
+    for hosts in [["one.example", "two.example"], ["two.example", "one.example"], ["one.example", "x"]] {
+        assert!(!is_replay(&router, to("/", &hosts)).await, "{hosts:?}");
+        assert!(!is_replay(&router, to(&format!("http://{}/", hosts[0]), &["y", hosts[1]])).await);
+    }
+    assert_eq!(seen.lock().unwrap().len(), 2, "all that name several are counted together");
 }
 
 #[tokio::test]

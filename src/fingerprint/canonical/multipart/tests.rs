@@ -40,15 +40,27 @@ fn said(parts: &[Part], rule: &CanonicalBody) -> Content {
 }
 
 #[test]
-fn the_boundary_and_what_stands_around_the_parts_do_not_count() {
+fn the_boundary_does_not_count_and_bytes_around_the_parts_count_raw() {
     let parts = [part("to", b"acct_2"), file("scan", "a.png", "image/png", b"\0\r\n\r\n--X\xff")];
     let rule = CanonicalBody::multipart();
     let one = said(&parts, &rule);
     let other = body(&parts, "----WebKitFormBoundary7MA4");
     let content_type = "Multipart/Form-Data; charset=utf-8; boundary=\"----WebKitFormBoundary7MA4\"";
     assert_eq!(read(content_type, &other, &rule), Some(one.clone()));
-    let around = [b"preamble\r\n", &other[..], b"epilogue"].concat();
-    assert_eq!(read(content_type, &around, &rule), Some(one));
+    let blank = [&other[..], b"\r\n"].concat();
+    assert_eq!(read(content_type, &blank, &rule), Some(one));
+    // Another reader finds parts there.
+    let delimiter = "------WebKitFormBoundary7MA4";
+    for around in [
+        [b"preamble\r\n", &other[..]].concat(),
+        [&other[..], b"epilogue"].concat(),
+        [format!("xx{delimiter}--\r\n").as_bytes(), &other[..]].concat(),
+        [format!("{delimiter}--x\r\n").as_bytes(), &other[..]].concat(),
+    ] {
+        assert_eq!(read(content_type, &around, &rule), None);
+    }
+    let twice = format!("{content_type}; boundary*=XX");
+    assert_eq!(read(&twice, &other, &rule), None);
 }
 
 #[test]
