@@ -1,5 +1,5 @@
 //! Where the key of a request comes from: headers, or the body. Never the URL, which stands in logs
-//! and histories, and never a cookie, which a browser sends along with what somebody else wrote.
+//! and histories, and never a cookie, which a browser sends along with requests of another page.
 
 use http::{HeaderMap, HeaderName, Method, header};
 use serde::de::IgnoredAny;

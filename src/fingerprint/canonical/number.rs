@@ -8,14 +8,14 @@ const EXACT: u64 = 1 << 53;
 /// So many significant digits tell any double from its neighbours.
 const DIGITS: usize = 17;
 
-/// The double that a clear literal stands for.
+/// The double of a clear literal.
 pub(super) fn double(literal: &str) -> Option<f64> {
     let double = Decimal::of(literal)?.double()?;
     Some(if literal.starts_with('-') { -double } else { double })
 }
 
-/// Whether the double that the literal stands for says what the literal says. A fraction may be as
-/// much beside it as 17 digits can tell, for that is how programs write their doubles.
+/// Whether the double of the literal says what the literal says. A fraction may differ from it by as much
+/// as 17 digits can tell, because programs write their doubles so.
 pub(super) fn is_clear(literal: &str) -> bool {
     if !literal.contains(['.', 'e', 'E']) {
         return literal.parse().is_ok_and(|integer: i64| integer.unsigned_abs() <= EXACT);
