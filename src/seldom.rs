@@ -9,7 +9,6 @@ use crate::mutex::held;
 const SELDOM: Duration = Duration::from_secs(10);
 
 /// Says when it is time to log again.
-#[derive(Default)]
 pub(crate) struct Seldom(Mutex<Option<Instant>>);
 
 impl Seldom {

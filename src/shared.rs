@@ -41,8 +41,8 @@ impl<St> Shared<St> {
             lapsed: Lapsed::default(),
             id: Arc::default(),
             failing: AtomicBool::new(false),
-            rejecting: Seldom::default(),
-            losing_bodies: Seldom::default(),
+            rejecting: Seldom::new(),
+            losing_bodies: Seldom::new(),
         }
     }
 

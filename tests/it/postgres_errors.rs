@@ -4,16 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
-use axum::body::Body;
 use axum::routing::post;
-use http::{Request, StatusCode};
-use http_body_util::BodyExt;
+use http::StatusCode;
 use sqlx::{AssertSqlSafe, PgPool, Postgres};
-use tower::ServiceExt;
 use tower_idempotency::store::{ErrorKind, TxError};
 use tower_idempotency::{Attempt, IdempotencyLayer, OnOutage, PostgresStore, Scope, Store};
 
-use crate::support::patiently;
+use crate::support::paying::{pay, unavailable};
 use crate::support::postgres::{PostgresServer, request};
 
 /// A layer that opens in an outage, and counts its runs. The body says how large a response is.
@@ -31,21 +28,6 @@ fn app(store: impl Store) -> (Router, Arc<AtomicUsize>) {
         .scope(|_| Scope::anonymous())
         .on_outage(OnOutage::OpenRiskingDoubleEffects);
     (Router::new().route("/", post(handler)).layer(layer), runs)
-}
-
-/// The status of a response, and the code of its problem document.
-async fn pay(app: &Router, key: &str, bytes: usize) -> (u16, String) {
-    let request = Request::post("/").header("idempotency-key", key).body(Body::from(bytes.to_string()));
-    let response = patiently(app.clone().oneshot(request.unwrap())).await.unwrap();
-    let status = response.status().as_u16();
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    let problem: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
-    let code = problem.and_then(|problem| problem["code"].as_str().map(str::to_owned));
-    (status, code.unwrap_or_default())
-}
-
-fn unavailable() -> (u16, String) {
-    (503, "idempotency_store_unavailable".to_owned())
 }
 
 async fn run(pool: &PgPool, statements: &str) {

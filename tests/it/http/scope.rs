@@ -2,18 +2,15 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use http::Request;
 use tower::ServiceExt;
-use tower_idempotency::store::{DynStore, Lease, Record, Reservation, Reserve, Settlement};
-use tower_idempotency::{
-    Fingerprint, IdempotencyKey, IdempotencyLayer, Outcome, Scope, StorageKey, Store, StoreError,
-};
+use tower_idempotency::store::DynStore;
+use tower_idempotency::{Fingerprint, IdempotencyKey, IdempotencyLayer, Scope, Store};
 
-use crate::support::{Effects, Log, Server, counting, layer, layer_over, post, store};
+use crate::support::{Effects, Log, Scripted, Server, counting, layer, layer_over, post, store};
 
 fn by_credential(parts: &http::request::Parts) -> Scope {
     parts.headers.get("authorization").map_or_else(Scope::anonymous, Scope::new)
@@ -171,55 +168,12 @@ async fn a_key_is_inspected_on_its_host() {
     }
 }
 
-/// A store that other processes may use too.
-struct Shared(DynStore);
-
-impl Store for Shared {
-    async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
-        self.0.reserve(request).await
-    }
-
-    async fn complete(
-        &self,
-        lease: &Lease,
-        outcome: &Outcome,
-        time: Duration,
-    ) -> Result<Settlement, StoreError> {
-        self.0.complete(lease, outcome, time).await
-    }
-
-    async fn fail(
-        &self,
-        lease: &Lease,
-        outcome: Option<&Outcome>,
-        time: Duration,
-    ) -> Result<Settlement, StoreError> {
-        self.0.fail(lease, outcome, time).await
-    }
-
-    async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
-        self.0.release(lease).await
-    }
-
-    async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
-        self.0.renew(lease).await
-    }
-
-    async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
-        self.0.inspect(key).await
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.0.ping().await
-    }
-}
-
 /// On one thread, whose log is its own.
 #[tokio::test]
 async fn a_shared_store_without_a_namespace_is_warned_of_once() {
     let (log, _guard) = Log::warnings();
     let warnings = || log.lines("no namespace is set").len();
-    let shared = || DynStore::new(Shared(store()));
+    let shared = || DynStore::new(Scripted::over(store()).shared());
     assert!(shared().is_shared() && !store().is_shared());
 
     let named = layer_over(shared());

@@ -39,6 +39,7 @@ pub(crate) enum Fault {
 #[derive(Clone)]
 pub(crate) struct Scripted {
     inner: DynStore,
+    is_shared: bool,
     script: Arc<watch::Sender<Script>>,
 }
 
@@ -50,7 +51,12 @@ struct Script {
 
 impl Scripted {
     pub(crate) fn over(inner: DynStore) -> Self {
-        Self { inner, script: Arc::default() }
+        Self { is_shared: inner.is_shared(), inner, script: Arc::default() }
+    }
+
+    /// As if other processes used it too.
+    pub(crate) fn shared(self) -> Self {
+        Self { is_shared: true, ..self }
     }
 
     /// Makes an operation fail from now on.
@@ -153,7 +159,7 @@ impl Store for Scripted {
     }
 
     fn is_shared(&self) -> bool {
-        self.inner.is_shared()
+        self.is_shared
     }
 
     fn opens_in_outage(&self) -> bool {
