@@ -7,7 +7,6 @@ use std::time::Duration;
 use loom::future::block_on;
 
 use super::super::{ErrorKind, Lease, Previous, Record, Reservation, Reserve, Seen, Settlement, State};
-use super::Inner;
 use super::shard::Kept;
 
 mod given;
@@ -291,7 +290,7 @@ fn room_that_is_given_back_is_neither_lost_nor_given_twice() {
             }
         };
         owner.join().unwrap();
-        store.sweep(store.now());
+        store.sweep(&one.key, store.now());
         assert_eq!((store.room.records(), answers(&store)), (admitted, 0));
     });
 }
