@@ -232,7 +232,7 @@ fn multipart() -> Vec<Form> {
         parts("multipart, a long boundary", &long, usize::MAX, named),
         parts("multipart, one part", "x", 1, &format!("{named}{}", "a".repeat(LIMIT - 100))),
         parts("multipart, one long head", "x", 1, &long_head(LIMIT - 100)),
-        parts("multipart, heads of 16 KiB", "x", usize::MAX, &long_head(16 << 10)),
+        parts("multipart, heads of 8 KiB", "x", usize::MAX, &long_head(8 << 10)),
         Form::new("multipart, boundaries that almost begin", &with(&long), begun + "\r\n--" + &long + "--"),
         Form::new("multipart, dashes", &with(&long), "-".repeat(LIMIT)),
         Form::new("multipart, white space", &with("x"), format!("--x{}", " ".repeat(LIMIT - 3))),
