@@ -10,8 +10,8 @@ impl Framed {
     /// Starts a digest whose label keeps it apart from digests made for another purpose or by
     /// another version.
     pub(crate) fn new(label: &'static str) -> Self {
-        // Room for a usual request: collecting the fields first and digesting them in one go takes
-        // a third fewer instructions, for a storage key, than a hasher that takes them one by one.
+        // Enough for a usual request. The fields are collected first and digested in one go: for a storage
+        // key this takes a third fewer instructions than to hash them one by one.
         let mut framed = Self(Vec::with_capacity(256));
         framed.field(label.as_bytes());
         framed

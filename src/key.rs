@@ -174,7 +174,7 @@ pub struct StorageKey([u8; 32]);
 
 impl StorageKey {
     /// Digests the three parts, each behind its length. With a secret the digest is keyed (BLAKE3's
-    /// keyed mode), so that somebody who reads the store cannot try out guesses of scopes and keys.
+    /// keyed mode), so that a reader of the store cannot try out guesses of scopes and keys.
     pub fn derive(secret: Option<&[u8; 32]>, namespace: &str, scope: &Scope, key: &IdempotencyKey) -> Self {
         let mut framed = Framed::new("storage key 1");
         framed.field(namespace.as_bytes());
@@ -191,7 +191,7 @@ impl StorageKey {
 
 #[cfg(feature = "redis")]
 impl StorageKey {
-    /// Appends all 64 hexadecimal digits, for a name in a store that begins with the digits that
+    /// Appends all 64 hexadecimal digits. A name in a store then begins with the digits that
     /// logs show.
     pub(crate) fn push_hex(self, name: &mut Vec<u8>) {
         name.extend_from_slice(blake3::Hash::from_bytes(self.0).to_hex().as_bytes());

@@ -1,4 +1,4 @@
-//! Where the key of a request comes from: headers, or the body. Never the URL, which stands in logs
+//! Where the key of a request comes from: headers, or the body. Never the URL, which is written into logs
 //! and histories, and never a cookie, which a browser sends along with requests of another page.
 
 use http::{HeaderMap, HeaderName, Method, header};

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// A place in a JSON document, as RFC 6901 writes it: `/items/0/note`; `~1` stands for a slash in a
+/// A place in a JSON document, as RFC 6901 writes it: `/items/0/note`; `~1` means a slash in a
 /// name, `~0` for a tilde. The empty pointer is the whole document.
 ///
 /// ```
@@ -63,7 +63,7 @@ impl JsonPointer {
     }
 }
 
-/// The name that one step of a pointer stands for.
+/// The name that one step of a pointer means.
 fn unescaped(step: &str) -> Cow<'_, str> {
     if step.contains('~') { step.replace("~1", "/").replace("~0", "~").into() } else { step.into() }
 }

@@ -34,7 +34,7 @@ pub(super) fn decide(found: Record, reserve: &Reserve, config: &Config) -> Admis
     }
 }
 
-/// The response to a record that was found, for the fuzz targets: a replay or a rejection.
+/// The response to a record that was found: a replay or a rejection. The fuzz targets use it.
 /// A `Location` can contain a signature, which `Debug` of a rejection must not show.
 fn secret(mut location: HeaderValue) -> HeaderValue {
     location.set_sensitive(true);

@@ -71,8 +71,8 @@ impl ScopeDigest {
     /// [`Scope::anonymous`], whatever the host: a caller without an identity may name any host.
     pub const ANONYMOUS: Self = Self([0; 16]);
 
-    /// All requests of a layer without a [`scope`](crate::IdempotencyLayer::scope): the callers are
-    /// not told apart, so limits for one scope do not apply to them.
+    /// All requests of a layer without a [`scope`](crate::IdempotencyLayer::scope). Its callers are not
+    /// distinguished, so limits of one scope do not apply to them.
     pub const UNSET: Self = Self([0xff; 16]);
 
     /// Digests a scope. With a secret the digest is keyed, so that a reader of the store cannot try

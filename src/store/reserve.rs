@@ -11,9 +11,9 @@ use crate::key::{ScopeDigest, StorageKey};
 pub struct Reserve {
     /// The name of the record.
     pub key: StorageKey,
-    /// Whose key it is, for a store that limits what one scope takes.
+    /// The scope of the key. A store may limit what one scope takes.
     pub scope: ScopeDigest,
-    /// The request that the key stands for.
+    /// The request that the key is bound to.
     pub fingerprint: Fingerprint,
     /// How long the attempt is taken to be alive without a sign of life.
     pub lease: Duration,
@@ -41,7 +41,7 @@ pub enum Rerun {
 pub enum Reservation {
     /// The key is the caller's: run the operation and settle the lease.
     Acquired(Lease),
-    /// Somebody else's record stands there.
+    /// The record of another attempt was found.
     Found(Record),
 }
 

@@ -23,7 +23,7 @@ pub(super) fn content(body: &[u8], rule: &CanonicalBody) -> Option<Content> {
     Some(content)
 }
 
-/// The document that the text stands for; `None` if another reader may take it for another one.
+/// The document in the text; `None` if another reader may read another one.
 pub(crate) fn parse(text: &[u8]) -> Option<Document<'_>> {
     let document = Document::parse(text).ok()?;
     let is_clear = |value: &Value<'_>| match value {
@@ -102,9 +102,8 @@ fn write_string(string: &str, form: &mut Vec<u8>) {
     form.push(b'"');
 }
 
-/// Takes a member out. An element of an array gives way to `null` instead, for its neighbours to
-/// keep their places. That no real value there can be mistaken for it needs no mark of its own: at
-/// this place nothing real is ever left.
+/// Takes a member out. An element of an array becomes `null` instead, so that its neighbours keep their
+/// places. No real value can be mistaken for it, because no real value is left at this place.
 fn ignore(document: &mut Document<'_>, pointer: &JsonPointer) {
     let Some(place) = document.place_of(pointer.steps()) else {
         return;

@@ -35,8 +35,8 @@ pub(super) fn is_clear(literal: &str) -> bool {
     double.is_finite() && Decimal::of(shortest.format_finite(double)) == Some(written)
 }
 
-/// What a literal stands for, without its sign: digits without zeros at either end, and the power
-/// of ten of the last.
+/// The value of a literal without its sign: digits without zeros at either end, and the power of ten
+/// of the last.
 struct Decimal<'l> {
     whole: &'l str,
     fraction: &'l str,

@@ -37,7 +37,7 @@ impl Shares {
         Self { parts: (0..parts).map(|_| Mutex::new(HashMap::with_hasher(secret))).collect(), secret }
     }
 
-    /// `None` for callers that are not told apart.
+    /// `None` if the callers are not distinguished.
     #[allow(clippy::cast_possible_truncation)] // Any bits of the hash will do.
     pub(super) fn of(&self, scope: ScopeDigest) -> Option<HeldShare<'_>> {
         if scope == ScopeDigest::UNSET {

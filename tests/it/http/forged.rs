@@ -1,78 +1,16 @@
 //! Records that this version would not have written: forged ones, and those of an earlier version.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use tower_idempotency::store::{
-    DynStore, Lease, Record, Reservation, Reserve, Seen, Settlement, Store, StoreError,
+use tower_idempotency::store::DynStore;
+use tower_idempotency::{KeptBody, NotRetained, OnFailed, OnOutage, Outcome};
+
+use crate::support::{
+    Effects, Scripted, Server, TestLayer, app, counting, http2_answer, layer_over, post, store,
 };
-use tower_idempotency::{KeptBody, NotRetained, OnFailed, OnOutage, Outcome, StorageKey};
 
-use crate::support::{Effects, Server, TestLayer, app, counting, http2_answer, layer_over, post, store};
-
-type Forge = dyn Fn(&mut Outcome) + Send + Sync;
-
-/// A store whose records were changed by another writer.
-struct Forged {
-    inner: DynStore,
-    forge: Arc<Forge>,
-}
-
-impl Forged {
-    fn of(&self, outcome: &Outcome) -> Outcome {
-        let mut forged = outcome.clone();
-        (self.forge)(&mut forged);
-        forged
-    }
-}
-
-impl Store for Forged {
-    async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
-        self.inner.reserve(request).await
-    }
-
-    async fn complete(
-        &self,
-        lease: &Lease,
-        outcome: &Outcome,
-        retention: Duration,
-    ) -> Result<Settlement, StoreError> {
-        self.inner.complete(lease, &self.of(outcome), retention).await
-    }
-
-    async fn fail(
-        &self,
-        lease: &Lease,
-        outcome: Option<&Outcome>,
-        retention: Duration,
-    ) -> Result<Settlement, StoreError> {
-        self.inner.fail(lease, outcome.map(|outcome| self.of(outcome)).as_ref(), retention).await
-    }
-
-    async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
-        self.inner.release(lease).await
-    }
-
-    async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
-        self.inner.renew(lease).await
-    }
-
-    async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
-        self.inner.inspect(key).await
-    }
-
-    async fn changed(&self, seen: &Seen, round: u32, bound: Duration) -> Result<(), StoreError> {
-        self.inner.changed(seen, round, bound).await
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.inner.ping().await
-    }
-}
-
+/// A layer over a store whose records were changed by another writer.
 fn forged(forge: impl Fn(&mut Outcome) + Send + Sync + 'static) -> TestLayer {
-    layer_over(DynStore::new(Forged { inner: store(), forge: Arc::new(forge) }))
+    layer_over(DynStore::new(Scripted::over(store()).storing(forge)))
 }
 
 fn lines(lines: &[(&'static str, &'static str)]) -> HeaderMap {

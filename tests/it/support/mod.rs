@@ -25,9 +25,7 @@ pub(crate) mod lossy;
 pub(crate) mod narrow;
 #[cfg(feature = "redis")]
 pub(crate) mod pair;
-#[cfg(all(feature = "postgres", feature = "sqlite"))]
-// A benchmark uses the rest of it.
-#[allow(dead_code)]
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) mod paying;
 #[cfg(all(feature = "postgres", feature = "conformance"))]
 pub(crate) mod postgres;

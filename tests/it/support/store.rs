@@ -35,11 +35,15 @@ pub(crate) enum Fault {
     Lost,
 }
 
+type Forge = dyn Fn(&mut Outcome) + Send + Sync;
+
 /// A store under a script: some of its operations fail, and every call is counted.
 #[derive(Clone)]
 pub(crate) struct Scripted {
     inner: DynStore,
     is_shared: bool,
+    /// What another writer makes of a response.
+    forge: Option<Arc<Forge>>,
     script: Arc<watch::Sender<Script>>,
 }
 
@@ -51,7 +55,20 @@ struct Script {
 
 impl Scripted {
     pub(crate) fn over(inner: DynStore) -> Self {
-        Self { is_shared: inner.is_shared(), inner, script: Arc::default() }
+        Self { is_shared: inner.is_shared(), inner, forge: None, script: Arc::default() }
+    }
+
+    /// Changes each response before it is stored, as another writer of the store would.
+    pub(crate) fn storing(self, forge: impl Fn(&mut Outcome) + Send + Sync + 'static) -> Self {
+        Self { forge: Some(Arc::new(forge)), ..self }
+    }
+
+    fn stored(&self, outcome: &Outcome) -> Outcome {
+        let mut stored = outcome.clone();
+        if let Some(forge) = &self.forge {
+            forge(&mut stored);
+        }
+        stored
     }
 
     /// As if other processes used it too.
@@ -125,6 +142,7 @@ impl Store for Scripted {
         outcome: &Outcome,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
+        let outcome = &self.stored(outcome);
         let work = self.inner.complete(lease, outcome, retention);
         if outcome.bytes().is_empty() && self.script.borrow().rejects_bodies(Operation::Complete) {
             self.script.send_modify(|script| script.calls.push(Operation::Complete));
@@ -139,7 +157,8 @@ impl Store for Scripted {
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        self.run(Operation::Fail, self.inner.fail(lease, outcome, retention)).await
+        let outcome = outcome.map(|outcome| self.stored(outcome));
+        self.run(Operation::Fail, self.inner.fail(lease, outcome.as_ref(), retention)).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
