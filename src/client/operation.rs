@@ -170,7 +170,7 @@ impl<K: KeyStore> Operation<K> {
         self.is_resumed
     }
 
-    /// What the last response said; a final one stays. `None` if there was no response.
+    /// What the last attempt said. `None` if it had no response, or if there was none.
     pub fn disposition(&self) -> Option<Disposition> {
         self.history.last()
     }
@@ -244,7 +244,7 @@ impl<K: KeyStore> Operation<K> {
         self.history.failed();
     }
 
-    /// Drops the key if the outcome is final, and tells whether it is. Call it when the application has
+    /// Drops the key if the last attempt was final, and tells whether it was. Call it when the application has
     /// written the outcome down: from then on, the same name is a new operation.
     ///
     /// A response larger than [`max_response`](super::ClientLayer::max_response), or a stream of events,

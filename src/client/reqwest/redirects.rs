@@ -59,6 +59,10 @@ fn is_stopped(response: &Response) -> bool {
 
 /// Whether requests for both go to the same resource. The rest of a URL is not sent.
 fn is_same(one: &Url, other: &Url) -> bool {
+    // reqwest gives this host to a response that middleware made without an address.
+    if other.host_str() == Some("no.url.provided.local") {
+        return true;
+    }
     let authority = |url: &Url| (url.host_str().map(str::to_owned), url.port_or_known_default());
     one.scheme() == other.scheme()
         && authority(one) == authority(other)
