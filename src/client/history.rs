@@ -87,7 +87,8 @@ impl History {
     }
 }
 
-/// An attempt that has begun. Dropped before its response is noted, it is lost, whatever the reason.
+/// An attempt that has begun. Dropped before its response is noted, it is lost, whatever the
+/// reason.
 pub(crate) struct Attempting(Option<Arc<History>>);
 
 impl Attempting {

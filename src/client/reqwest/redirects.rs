@@ -11,8 +11,8 @@ tokio::task_local! {
     static SEEN: Cell<usize>;
 }
 
-/// Makes redirects visible to a [`ClientLayer`](crate::client::ClientLayer), and follows them as `policy`
-/// says. Every client that goes with the layer needs it:
+/// Makes redirects visible to a [`ClientLayer`](crate::client::ClientLayer), and follows them as
+/// `policy` says. Every client that goes with the layer needs it:
 ///
 /// ```
 /// use reqwest::redirect::Policy;
@@ -23,9 +23,9 @@ tokio::task_local! {
 /// ```
 ///
 /// The end of a redirect is never taken for the outcome of an operation: a login page says 200 too.
-/// Without this policy the layer sees only redirects to another address. A POST that is redirected to
-/// its own address, and fetched there with GET, would look like one that succeeded. `Policy::none()` is
-/// safe without it.
+/// Without this policy the layer sees only redirects to another address. A POST that is redirected
+/// to its own address, and fetched there with GET, would look like one that succeeded.
+/// `Policy::none()` is safe without it.
 pub fn observed_redirects(policy: Policy) -> Policy {
     Policy::custom(move |attempt| {
         // Requests that do not go through the layer are not observed.
