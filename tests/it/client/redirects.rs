@@ -92,11 +92,12 @@ async fn a_client_that_follows_redirects_by_itself_can_say_so() {
         response.extensions_mut().insert(Redirected);
         Ok::<_, std::convert::Infallible>(response)
     });
-    let response = quick().layer(follower.clone()).oneshot(post("/")).await.unwrap();
+    let response = quick().layer(follower).oneshot(post("/")).await.unwrap();
     assert_eq!(response.report().map(Report::disposition), Some(Disposition::Unknown));
     // Without the layer, too.
     let mut operation = begin().await;
-    operation.send(&mut follower.clone(), post("/")).await.unwrap();
+    let mut follower = follower;
+    operation.send(&mut follower, post("/")).await.unwrap();
     assert_eq!(operation.disposition(), Some(Disposition::Unknown));
 }
 
