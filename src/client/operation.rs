@@ -202,7 +202,7 @@ impl<K: KeyStore> Operation<K> {
     {
         std::future::poll_fn(|cx| client.poll_ready(cx)).await?;
         self.mark(&mut request);
-        let mut response = client.call(request).await.inspect_err(|_| self.history.failed())?;
+        let mut response = client.call(request).await.inspect_err(|_| self.failed())?;
         if response.extensions().get::<Report>().is_none() {
             let is_redirected = response.extensions().get::<Redirected>().is_some();
             let report =
