@@ -1,7 +1,5 @@
 //! Operations that outlive the process that began them.
 
-use std::error::Error;
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,6 +16,10 @@ use crate::client::report::Report;
 use crate::client::settings::{Bound, RETENTION, fresh_key, value};
 use crate::config::KEY_HEADERS;
 use crate::key::IdempotencyKey;
+
+mod error;
+
+pub use error::OperationError;
 
 /// Begins operations, and takes up those that an earlier process left behind.
 ///
@@ -276,48 +278,5 @@ impl<K: KeyStore> Operation<K> {
     /// If it may be stored still.
     pub async fn forget(self) -> io::Result<()> {
         self.keys.remove(&self.stored.operation, &self.stored.key).await
-    }
-}
-
-/// Why an operation cannot begin. Nothing must be sent.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum OperationError {
-    /// It is not certain that the key is stored.
-    Store(io::Error),
-    /// The operation began so long ago that the server may have forgotten its key. What became of
-    /// it has to be found out. Then [`Operations::forget`] makes way for a new key.
-    Expired {
-        /// When the key was made, by the client's clock.
-        created_at: SystemTime,
-    },
-    /// The key is dated more than five minutes ahead of the clock, so its age is not known: the
-    /// clock was fast when the key was made, or it is slow now.
-    ClockBehind {
-        /// When the key was made, by the client's clock.
-        created_at: SystemTime,
-    },
-}
-
-impl fmt::Display for OperationError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Store(_) => "the key of the operation cannot be stored",
-            Self::Expired { .. } => {
-                "the operation began so long ago that the server may have forgotten its key"
-            }
-            Self::ClockBehind { .. } => {
-                "the key of the operation is dated more than five minutes ahead of the clock"
-            }
-        })
-    }
-}
-
-impl Error for OperationError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Store(source) => Some(source),
-            Self::Expired { .. } | Self::ClockBehind { .. } => None,
-        }
     }
 }
