@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tower::Layer;
-use tower_idempotency::client::{ClientLayer, FileKeys, Operations};
+use tower_idempotency::client::{ClientLayer, FileKeyStore, Operations};
 
 const USAGE: &str = "usage: client ORDER AMOUNT [BODY]
 
@@ -61,7 +61,7 @@ fn body(amount: u64) -> String {
 async fn pay(order: &str, body: String) -> Result<Paid, Box<dyn Error>> {
     let connections = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
     let mut client = ClientLayer::new().layer(connections);
-    let operations = Operations::new(FileKeys::open(variable("KEYS", "keys"))?);
+    let operations = Operations::new(FileKeyStore::open(variable("KEYS", "keys"))?);
 
     // From here on the key is on disk.
     let mut payment = operations.begin(format!("pay {order}")).await?;

@@ -7,9 +7,9 @@
 //!   reqwest-middleware.
 //! - [`Operations`] are for what must survive a restart of the client: the key is kept before the first attempt, and dropped when the
 //!   application has written down the answer.
-//! - [`derive`](derive()) makes keys that follow from what they stand for, the same as the SDK for TypeScript.
+//! - [`derive_key`] makes keys that follow from what they stand for, the same as the SDK for TypeScript.
 //!
-//! What an answer means is one pure function, [`Conclusion::of`], in one table. It knows this crate's server side; of
+//! What an answer means is one pure function, [`Disposition::of`], in one table. It knows this crate's server side; of
 //! others it knows what they share with it: the statuses, `Retry-After`, `X-Should-Retry`, and the markers of replays.
 //!
 //! # Which one to use
@@ -17,8 +17,8 @@
 //! | the client | takes |
 //! |---|---|
 //! | may forget the operation when its process dies: the user sees an error and looks | [`ClientLayer`] alone |
-//! | has a job, a message or a row for each operation, and runs it again after a crash | [`Operations`] over [`FileKeys`] or over a table of its own |
-//! | has the same, and an identifier that never changes | that as the key, or [`derive`](derive()) with [`TimeWindow::ALWAYS`] |
+//! | has a job, a message or a row for each operation, and runs it again after a crash | [`Operations`] over [`FileKeyStore`] or over a table of its own |
+//! | has the same, and an identifier that never changes | that as the key, or [`derive_key`] with [`TimeWindow::ALWAYS`] |
 //!
 //! # What is not promised
 //!
@@ -31,8 +31,8 @@
 
 mod attempt;
 mod backoff;
-mod conclusion;
 mod derive;
+mod disposition;
 mod error;
 mod key_store;
 mod layer;
@@ -44,10 +44,10 @@ mod retry_after;
 mod service;
 mod settings;
 
-pub use conclusion::Conclusion;
-pub use derive::{TimeWindow, derive};
+pub use derive::{TimeWindow, derive_key};
+pub use disposition::Disposition;
 pub use error::{Error, ErrorKind};
-pub use key_store::{FileKeys, KeptKey, KeyStore, MemoryKeys};
+pub use key_store::{FileKeyStore, KeyStore, MemoryKeyStore, StoredKey};
 pub use layer::ClientLayer;
 pub use operation::{Operation, OperationError, Operations};
 pub use policy::Attempts;

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::body::ResponseBody;
-use crate::client::conclusion::Conclusion;
+use crate::client::disposition::Disposition;
 use crate::client::error::{BoxError, Error, ErrorKind};
 use crate::client::retry_after::retry_after;
 use crate::client::settings::Settings;
@@ -38,7 +38,7 @@ pub(crate) struct Prepared {
 /// An answer, and what it says.
 pub(crate) struct Answer<B: Body> {
     pub(crate) response: Response<ResponseBody<B>>,
-    pub(crate) conclusion: Conclusion,
+    pub(crate) disposition: Disposition,
     /// What the answer asks for, however long.
     pub(crate) retry_after: Option<Duration>,
 }
@@ -130,12 +130,12 @@ where
     let response = inner.call(Request::from_parts(head, body.into())).await.map_err(Into::into)?;
     let (response, body) = whole(response, limit).await?;
     let (status, headers) = (response.status(), response.headers());
-    let conclusion = match body {
-        Some(body) => Conclusion::of(status, headers, &body),
-        None => Conclusion::of_unread(status, headers),
+    let disposition = match body {
+        Some(body) => Disposition::of(status, headers, &body),
+        None => Disposition::of_unread(status, headers),
     };
     let retry_after = retry_after(response.headers(), SystemTime::now());
-    Ok(Answer { response, conclusion, retry_after })
+    Ok(Answer { response, disposition, retry_after })
 }
 
 /// Reads the body to its end: an answer that is cut off in its middle is lost. One that is larger than the limit, or a

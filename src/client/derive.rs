@@ -30,13 +30,13 @@ const LABEL: &[u8] = b"tower-idempotency derived key v1\0";
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
-/// use tower_idempotency::client::{TimeWindow, derive};
+/// use tower_idempotency::client::{TimeWindow, derive_key};
 ///
 /// let today = TimeWindow::containing(SystemTime::now(), Duration::from_secs(24 * 60 * 60));
-/// let key = derive("user-7", "pay invoice 2026-113", today, r#"{"amount":1200}"#);
+/// let key = derive_key("user-7", "pay invoice 2026-113", today, r#"{"amount":1200}"#);
 /// assert_eq!(key.as_str().len(), 64);
 /// ```
-pub fn derive(
+pub fn derive_key(
     user: impl AsRef<[u8]>,
     action: impl AsRef<[u8]>,
     window: TimeWindow,
@@ -51,7 +51,7 @@ pub fn derive(
     IdempotencyKey::made(format!("{:x}", Bytes::copy_from_slice(&digest.finalize())))
 }
 
-/// A stretch of time within which the same wish is the same operation, for [`derive`](derive()).
+/// A stretch of time within which the same wish is the same operation, for [`derive_key`].
 ///
 /// Windows of one length follow each other from 1970-01-01T00:00:00Z on, by the client's clock, whatever its time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

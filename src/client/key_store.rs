@@ -9,12 +9,12 @@ use crate::key::IdempotencyKey;
 mod file;
 mod memory;
 
-pub use file::FileKeys;
-pub use memory::MemoryKeys;
+pub use file::FileKeyStore;
+pub use memory::MemoryKeyStore;
 
 /// A key, and the operation that it stands for. Nothing of the request is kept with it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct KeptKey {
+pub struct StoredKey {
     /// The name that the application gave the operation.
     pub operation: String,
     /// The key that every attempt of it bears.
@@ -23,16 +23,16 @@ pub struct KeptKey {
     pub created_at: SystemTime,
 }
 
-impl fmt::Debug for KeptKey {
+impl fmt::Debug for StoredKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeptKey")
+        f.debug_struct("StoredKey")
             .field("operation", &self.operation)
             .field("created_at", &self.created_at)
             .finish_non_exhaustive()
     }
 }
 
-/// Keeps keys from before the first attempt until the answer is certain: [`FileKeys`] through a restart, [`MemoryKeys`]
+/// Keeps keys from before the first attempt until the answer is certain: [`FileKeyStore`] through a restart, [`MemoryKeyStore`]
 /// not.
 ///
 /// A table of one's own database is the best place, if the operation comes from there: one row for each operation, unique
@@ -48,7 +48,7 @@ pub trait KeyStore: Send + Sync + 'static {
     /// # Errors
     ///
     /// If it is not certain that the key is kept. Nothing is sent then.
-    fn keep(&self, new: KeptKey) -> impl Future<Output = io::Result<KeptKey>> + Send;
+    fn put_if_absent(&self, new: StoredKey) -> impl Future<Output = io::Result<StoredKey>> + Send;
 
     /// Drops the key of an operation, if it is still this one.
     ///
@@ -62,5 +62,5 @@ pub trait KeyStore: Send + Sync + 'static {
     /// # Errors
     ///
     /// If they cannot be read.
-    fn all(&self) -> impl Future<Output = io::Result<Vec<KeptKey>>> + Send;
+    fn list(&self) -> impl Future<Output = io::Result<Vec<StoredKey>>> + Send;
 }

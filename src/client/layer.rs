@@ -19,7 +19,7 @@ use crate::key::IdempotencyKey;
 ///
 /// A POST or PATCH gets a key, unless it has one; every attempt has the same key and the same bytes. Every other request
 /// goes through untouched, once, unless it bears a key. Which answers are repeated is what
-/// [`Conclusion::of`](super::Conclusion::of) says; an attempt without an answer is repeated too, and so is one whose
+/// [`Disposition::of`](super::Disposition::of) says; an attempt without an answer is repeated too, and so is one whose
 /// answer was cut off in its middle: answers are read whole before they count.
 ///
 /// The inner client must not repeat requests by itself beyond what was never sent, and need not bound their time.
@@ -30,7 +30,7 @@ use crate::key::IdempotencyKey;
 /// use http_body_util::Full;
 /// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 /// use tower::{Layer, ServiceExt};
-/// use tower_idempotency::client::{ClientLayer, Conclusion};
+/// use tower_idempotency::client::{ClientLayer, Disposition};
 ///
 /// # async fn pay() -> Result<(), Box<dyn std::error::Error>> {
 /// let connections = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
@@ -41,7 +41,7 @@ use crate::key::IdempotencyKey;
 ///     .header("content-type", "application/json")
 ///     .body(body)?;
 /// let answer = client.oneshot(request).await?;
-/// assert_eq!(answer.extensions().get(), Some(&Conclusion::Definitive));
+/// assert_eq!(answer.extensions().get(), Some(&Disposition::Final));
 /// # Ok(())
 /// # }
 /// ```
@@ -72,7 +72,7 @@ impl ClientLayer {
 
     /// Sends keys as RFC 9651 Strings, in quotes, as the IETF draft has them. Default: bare. Keys that a request has
     /// already stay as they are.
-    pub fn quoted(self) -> Self {
+    pub fn structured_field(self) -> Self {
         self.set(|settings| settings.is_quoted = true)
     }
 
@@ -81,19 +81,19 @@ impl ClientLayer {
         self.set(|settings| settings.methods = methods.into_iter().collect())
     }
 
-    /// Makes keys by a function of one's own, for example with [`derive`](super::derive()). It is called once for an
+    /// Makes keys by a function of one's own, for example with [`derive_key`](super::derive_key). It is called once for an
     /// operation, not for each attempt. Default: a UUID of version 7.
     ///
     /// ```
     /// use std::time::{Duration, SystemTime};
-    /// use tower_idempotency::client::{ClientLayer, TimeWindow, derive};
+    /// use tower_idempotency::client::{ClientLayer, TimeWindow, derive_key};
     ///
-    /// let layer = ClientLayer::new().keys(|head, body| {
+    /// let layer = ClientLayer::new().key_with(|head, body| {
     ///     let hour = TimeWindow::containing(SystemTime::now(), Duration::from_hours(1));
-    ///     derive("till-4", head.uri.path(), hour, body)
+    ///     derive_key("till-4", head.uri.path(), hour, body)
     /// });
     /// ```
-    pub fn keys(self, make: impl Fn(&Parts, &Bytes) -> IdempotencyKey + Send + Sync + 'static) -> Self {
+    pub fn key_with(self, make: impl Fn(&Parts, &Bytes) -> IdempotencyKey + Send + Sync + 'static) -> Self {
         self.set(|settings| settings.make_key = Arc::new(make))
     }
 
@@ -148,7 +148,7 @@ impl ClientLayer {
 
     /// Tells which errors of the inner client are worth another attempt. Default: all of them. An address that is not one
     /// never gets better; which error says so is known to the inner client only.
-    pub fn retry_errors(
+    pub fn retry_if(
         self,
         is_transient: impl Fn(&(dyn Error + 'static)) -> bool + Send + Sync + 'static,
     ) -> Self {

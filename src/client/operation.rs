@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 use http::{Request, Response};
 use tower_service::Service;
 
-use crate::client::conclusion::Conclusion;
-use crate::client::key_store::{KeptKey, KeyStore};
+use crate::client::disposition::Disposition;
+use crate::client::key_store::{KeyStore, StoredKey};
 use crate::client::service::GoodUntil;
 use crate::client::settings::{fresh_key, value};
 use crate::config::KEY_HEADERS;
@@ -21,12 +21,12 @@ use crate::key::IdempotencyKey;
 /// ```
 /// use bytes::Bytes;
 /// use http_body_util::Full;
-/// use tower_idempotency::client::{Client, FileKeys, Operations};
+/// use tower_idempotency::client::{Client, FileKeyStore, Operations};
 /// # use hyper_util::client::legacy::{self, connect::HttpConnector};
 /// # type Connections = legacy::Client<HttpConnector, Full<Bytes>>;
 ///
 /// # async fn pay(mut client: Client<Connections>) -> Result<(), Box<dyn std::error::Error>> {
-/// let operations = Operations::new(FileKeys::open("/var/lib/payouts/keys")?);
+/// let operations = Operations::new(FileKeyStore::open("/var/lib/payouts/keys")?);
 ///
 /// let mut payout = operations.begin("payout 2026-11 of seller 7").await?;
 /// let request = http::Request::post("https://bank.example/payouts").body(Full::from("…"))?;
@@ -75,22 +75,22 @@ impl<K: KeyStore> Operations<K> {
     ///
     /// If the key cannot be kept, or if it is so old that the server may have forgotten it. Nothing must be sent then.
     pub async fn begin(&self, operation: impl Into<String>) -> Result<Operation<K>, OperationError> {
-        self.begin_under(operation, fresh_key()).await
+        self.begin_with_key(operation, fresh_key()).await
     }
 
-    /// As [`begin`](Self::begin), but a new operation gets this key, for example a [derived](super::derive()) one. An
+    /// As [`begin`](Self::begin), but a new operation gets this key, for example a [derived](super::derive_key) one. An
     /// operation that has begun goes on under its own.
     ///
     /// # Errors
     ///
     /// As those of [`begin`](Self::begin).
-    pub async fn begin_under(
+    pub async fn begin_with_key(
         &self,
         operation: impl Into<String>,
         key: IdempotencyKey,
     ) -> Result<Operation<K>, OperationError> {
-        let new = KeptKey { operation: operation.into(), key, created_at: SystemTime::now() };
-        let kept = self.keys.keep(new.clone()).await.map_err(OperationError::Store)?;
+        let new = StoredKey { operation: operation.into(), key, created_at: SystemTime::now() };
+        let kept = self.keys.put_if_absent(new.clone()).await.map_err(OperationError::Store)?;
         let is_resumed = kept != new;
         let good_until = kept.created_at.checked_add(self.retention);
         // Of a key from the future nobody knows how old it is; clocks that are set right move by less.
@@ -98,7 +98,7 @@ impl<K: KeyStore> Operations<K> {
         if !is_from_now_on || good_until.is_some_and(|end| end <= new.created_at) {
             return Err(OperationError::Expired { created_at: kept.created_at });
         }
-        Ok(Operation { keys: Arc::clone(&self.keys), kept, good_until, is_resumed, conclusion: None })
+        Ok(Operation { keys: Arc::clone(&self.keys), kept, good_until, is_resumed, disposition: None })
     }
 
     /// The operations whose answer is not certain, in no order.
@@ -106,8 +106,8 @@ impl<K: KeyStore> Operations<K> {
     /// # Errors
     ///
     /// If they cannot be read.
-    pub async fn pending(&self) -> io::Result<Vec<KeptKey>> {
-        self.keys.all().await
+    pub async fn pending(&self) -> io::Result<Vec<StoredKey>> {
+        self.keys.list().await
     }
 
     /// Drops a key without an answer, because the application has learnt by other means what became of the operation.
@@ -115,7 +115,7 @@ impl<K: KeyStore> Operations<K> {
     /// # Errors
     ///
     /// If it may be kept still.
-    pub async fn forget(&self, kept: &KeptKey) -> io::Result<()> {
+    pub async fn forget(&self, kept: &StoredKey) -> io::Result<()> {
         self.keys.remove(&kept.operation, &kept.key).await
     }
 }
@@ -124,10 +124,10 @@ impl<K: KeyStore> Operations<K> {
 #[derive(Debug)]
 pub struct Operation<K> {
     keys: Arc<K>,
-    kept: KeptKey,
+    kept: StoredKey,
     good_until: Option<SystemTime>,
     is_resumed: bool,
-    conclusion: Option<Conclusion>,
+    disposition: Option<Disposition>,
 }
 
 impl<K: KeyStore> Operation<K> {
@@ -137,7 +137,7 @@ impl<K: KeyStore> Operation<K> {
     }
 
     /// The name of the operation, and since when it has its key.
-    pub fn kept(&self) -> &KeptKey {
+    pub fn stored(&self) -> &StoredKey {
         &self.kept
     }
 
@@ -164,12 +164,12 @@ impl<K: KeyStore> Operation<K> {
         std::future::poll_fn(|cx| client.poll_ready(cx)).await?;
         let answer = client.call(request).await?;
         // Without the layer in the stack the body is not known, so that fewer answers are definitive.
-        let judged = || Conclusion::of_unread(answer.status(), answer.headers());
-        self.conclude(answer.extensions().get().copied().unwrap_or_else(judged));
+        let judged = || Disposition::of_unread(answer.status(), answer.headers());
+        self.note(answer.extensions().get().copied().unwrap_or_else(judged));
         Ok(answer)
     }
 
-    /// Puts the key into a request, for clients that are no Tower service. [`conclude`](Self::conclude) then has to be
+    /// Puts the key into a request, for clients that are no Tower service. [`note`](Self::note) then has to be
     /// told of the answer.
     pub fn mark<B>(&self, request: &mut Request<B>) {
         let [header, other] = KEY_HEADERS;
@@ -182,15 +182,15 @@ impl<K: KeyStore> Operation<K> {
     }
 
     /// Notes what an answer says. One that is definitive stays so, whatever comes after it.
-    pub fn conclude(&mut self, conclusion: Conclusion) {
-        if self.conclusion != Some(Conclusion::Definitive) {
-            self.conclusion = Some(conclusion);
+    pub fn note(&mut self, disposition: Disposition) {
+        if self.disposition != Some(Disposition::Final) {
+            self.disposition = Some(disposition);
         }
     }
 
     /// What the last answer said. `None` if there was none.
-    pub fn conclusion(&self) -> Option<Conclusion> {
-        self.conclusion
+    pub fn disposition(&self) -> Option<Disposition> {
+        self.disposition
     }
 
     /// Drops the key if the answer was definitive, and tells whether it was. Call it when the application has written
@@ -202,7 +202,7 @@ impl<K: KeyStore> Operation<K> {
     ///
     /// If the key may be kept still. It does no harm: the same name then gets the same answer again.
     pub async fn finish(self) -> io::Result<bool> {
-        let is_certain = self.conclusion == Some(Conclusion::Definitive);
+        let is_certain = self.disposition == Some(Disposition::Final);
         if is_certain {
             self.keys.remove(&self.kept.operation, &self.kept.key).await?;
         }

@@ -8,7 +8,7 @@ use tokio::time::{Instant, Sleep};
 use tower::retry::Policy;
 
 use crate::client::attempt::{Answer, Fault, Prepared, later};
-use crate::client::conclusion::Conclusion;
+use crate::client::disposition::Disposition;
 use crate::client::error::Error;
 use crate::client::settings::Settings;
 
@@ -52,10 +52,10 @@ impl<B: Body> Policy<Prepared, Answer<B>, Fault> for Attempted {
             Ok(answer) => {
                 let extensions = answer.response.extensions_mut();
                 extensions.insert(Attempts(self.count));
-                extensions.insert(answer.conclusion);
+                extensions.insert(answer.disposition);
                 // So that a caller whose answer is not definitive can go on under it.
                 request.key.clone().map(|key| extensions.insert(key));
-                (answer.conclusion == Conclusion::Again, answer.retry_after)
+                (answer.disposition == Disposition::Retry, answer.retry_after)
             }
             Err(fault) => {
                 fault.error.tell(self.count, request.key.as_ref());

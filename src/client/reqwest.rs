@@ -27,15 +27,15 @@ use crate::mutex::held;
 ///
 /// ```
 /// use reqwest_middleware::ClientBuilder;
-/// use tower_idempotency::client::{ClientLayer, Conclusion, Operations, MemoryKeys};
+/// use tower_idempotency::client::{ClientLayer, Disposition, Operations, MemoryKeyStore};
 ///
 /// # async fn pay() -> Result<(), Box<dyn std::error::Error>> {
 /// let client = ClientBuilder::new(reqwest::Client::new()).with(ClientLayer::new()).build();
 ///
-/// let mut operation = Operations::new(MemoryKeys::new()).begin("invoice 113").await?;
+/// let mut operation = Operations::new(MemoryKeyStore::new()).begin("invoice 113").await?;
 /// let request = client.post("http://127.0.0.1:3000/payments").body("{}");
 /// let answer = request.with_extension(operation.key().clone()).send().await?;
-/// operation.conclude(answer.extensions().get().copied().unwrap_or(Conclusion::Open));
+/// operation.note(answer.extensions().get().copied().unwrap_or(Disposition::Unknown));
 /// operation.finish().await?;
 /// # Ok(())
 /// # }

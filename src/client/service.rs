@@ -23,7 +23,7 @@ use crate::client::settings::Settings;
 
 /// The service that [`ClientLayer`](super::ClientLayer) makes.
 ///
-/// Its answers have a [`Conclusion`](super::Conclusion), the number of [`Attempts`](super::Attempts) and the
+/// Its answers have a [`Disposition`](super::Disposition), the number of [`Attempts`](super::Attempts) and the
 /// [`IdempotencyKey`](crate::IdempotencyKey) in their extensions if the request went out under a key. An answer that asks
 /// to be repeated is given too, when there is no time or budget left for it; only where the last attempt had none there
 /// is an [`Error`].

@@ -1,7 +1,7 @@
 //! The client side: over real sockets, against servers that answer by script and against the layer itself.
 
 mod canned;
-mod conclusions;
+
 mod errors;
 mod keys;
 mod lost_answers;
@@ -10,6 +10,7 @@ mod refusals;
 #[cfg(feature = "client-reqwest")]
 mod reqwest;
 mod services;
+mod table;
 mod transports;
 mod waiting;
 
@@ -30,7 +31,7 @@ use hyper_util::client::legacy::{self, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use tower::retry::budget::TpsBudget;
 use tower::{Layer, Service, ServiceExt};
-use tower_idempotency::client::{Attempts, ClientLayer, Conclusion, Error};
+use tower_idempotency::client::{Attempts, ClientLayer, Disposition, Error};
 
 use crate::support::patiently;
 use canned::{Canned, Turn};
@@ -61,7 +62,7 @@ struct Answered {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
-    conclusion: Option<Conclusion>,
+    disposition: Option<Disposition>,
     attempts: Option<u32>,
 }
 
@@ -70,8 +71,8 @@ impl Answered {
     #[track_caller]
     fn assert_done(&self, body: &str, attempts: u32) {
         assert_eq!((self.status.as_u16(), &*self.body), (201, body.as_bytes()), "{self:?}");
-        let said = (self.conclusion, self.attempts);
-        assert_eq!(said, (Some(Conclusion::Definitive), Some(attempts)), "{self:?}");
+        let said = (self.disposition, self.attempts);
+        assert_eq!(said, (Some(Disposition::Final), Some(attempts)), "{self:?}");
     }
 }
 
@@ -86,6 +87,6 @@ where
     let (head, body) = layer.layer(inner).oneshot(request).await?.into_parts();
     let body = patiently(body.collect()).await.unwrap().to_bytes();
     let attempts = head.extensions.get().map(|Attempts(count)| *count);
-    let conclusion = head.extensions.get().copied();
-    Ok(Answered { status: head.status, headers: head.headers, body, conclusion, attempts })
+    let disposition = head.extensions.get().copied();
+    Ok(Answered { status: head.status, headers: head.headers, body, disposition, attempts })
 }

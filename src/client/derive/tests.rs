@@ -35,7 +35,7 @@ fn the_vectors_come_out_right() {
             Some(digits) => bytes(digits),
             None => text("payload_utf8").into(),
         };
-        let key = derive(text("user"), text("action"), window, content);
+        let key = derive_key(text("user"), text("action"), window, content);
         assert_eq!(key.as_str(), text("key"), "{}", text("name"));
     }
 }
@@ -76,7 +76,7 @@ proptest! {
             .iter()
             .map(|(user, action, length, at, content)| {
                 let window = TimeWindow::containing(moment(*at), Duration::from_millis(*length));
-                (derive(user, action, window, content), (user, action, window.length, window.index, content))
+                (derive_key(user, action, window, content), (user, action, window.length, window.index, content))
             })
             .collect();
         let of_keys: HashSet<_> = keys.iter().map(|(key, _)| key).collect();

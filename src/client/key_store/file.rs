@@ -8,12 +8,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::{KeptKey, KeyStore};
+use super::{KeyStore, StoredKey};
 use crate::digest::Framed;
 use crate::key::IdempotencyKey;
 
 /// Keeps keys in a directory, which any number of processes on one machine may share. They survive a restart of the
-/// process and of the machine: a key is on disk before [`keep`](KeyStore::keep) returns.
+/// process and of the machine: a key is on disk before [`put_if_absent`](KeyStore::put_if_absent) returns.
 ///
 /// Each operation has a file of its own, in JSON, whose name is a digest of the operation's name. Only the owner can read
 /// it (on Unix), for who has a key can read the answer that is kept under it, as far as the server lets him.
@@ -23,14 +23,14 @@ use crate::key::IdempotencyKey;
 /// The directory must be on a file system that has file locks and keeps what was synced, which some network file systems
 /// do not.
 #[derive(Debug, Clone)]
-pub struct FileKeys {
+pub struct FileKeyStore {
     directory: Arc<Path>,
 }
 
 /// Ends the names of files that hold a key; all others are passed over.
 const SUFFIX: &str = ".key.json";
 
-impl FileKeys {
+impl FileKeyStore {
     /// Keeps keys in this directory, which is made if it does not exist.
     ///
     /// # Errors
@@ -87,8 +87,8 @@ impl FileKeys {
     }
 }
 
-impl KeyStore for FileKeys {
-    async fn keep(&self, new: KeptKey) -> io::Result<KeptKey> {
+impl KeyStore for FileKeyStore {
+    async fn put_if_absent(&self, new: StoredKey) -> io::Result<StoredKey> {
         let keep = move |keys: &Self| {
             let path = keys.path(&new.operation);
             if let Some(kept) = read(&path)? {
@@ -114,7 +114,7 @@ impl KeyStore for FileKeys {
         self.alone_in(remove).await
     }
 
-    async fn all(&self) -> io::Result<Vec<KeptKey>> {
+    async fn list(&self) -> io::Result<Vec<StoredKey>> {
         let all = |keys: &Self| {
             let mut all = Vec::new();
             for file in fs::read_dir(&keys.directory)? {
@@ -143,7 +143,7 @@ fn sync(directory: &Path) -> io::Result<()> {
 
 /// What stands in a file; `None` if there is none. One that cannot be understood is an error: without its key the
 /// operation would be done a second time.
-fn read(path: &Path) -> io::Result<Option<KeptKey>> {
+fn read(path: &Path) -> io::Result<Option<StoredKey>> {
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -153,20 +153,20 @@ fn read(path: &Path) -> io::Result<Option<KeptKey>> {
     decode(&text).ok_or_else(damaged).map(Some)
 }
 
-fn encode(kept: &KeptKey) -> String {
+fn encode(kept: &StoredKey) -> String {
     let since = kept.created_at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let created_at_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
     json!({ "operation": kept.operation, "key": kept.key.as_str(), "created_at_ms": created_at_ms })
         .to_string()
 }
 
-fn decode(text: &[u8]) -> Option<KeptKey> {
+fn decode(text: &[u8]) -> Option<StoredKey> {
     let kept: Value = serde_json::from_slice(text).ok()?;
     let operation = kept["operation"].as_str()?.to_owned();
     let key = IdempotencyKey::stored(kept["key"].as_str()?).ok()?;
     let created_at =
         SystemTime::checked_add(&UNIX_EPOCH, Duration::from_millis(kept["created_at_ms"].as_u64()?))?;
-    Some(KeptKey { operation, key, created_at })
+    Some(StoredKey { operation, key, created_at })
 }
 
 #[cfg(test)]

@@ -5,25 +5,25 @@ use std::collections::hash_map::Entry;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use super::{KeptKey, KeyStore};
+use super::{KeyStore, StoredKey};
 use crate::key::IdempotencyKey;
 use crate::mutex::held;
 
 /// Keeps keys in memory, for tests and for operations that end with the process. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct MemoryKeys {
-    kept: Arc<Mutex<HashMap<String, KeptKey>>>,
+pub struct MemoryKeyStore {
+    kept: Arc<Mutex<HashMap<String, StoredKey>>>,
 }
 
-impl MemoryKeys {
+impl MemoryKeyStore {
     /// Keeps nothing yet.
     pub fn new() -> Self {
         Self::default()
     }
 }
 
-impl KeyStore for MemoryKeys {
-    async fn keep(&self, new: KeptKey) -> io::Result<KeptKey> {
+impl KeyStore for MemoryKeyStore {
+    async fn put_if_absent(&self, new: StoredKey) -> io::Result<StoredKey> {
         Ok(held(&self.kept).entry(new.operation.clone()).or_insert(new).clone())
     }
 
@@ -36,7 +36,7 @@ impl KeyStore for MemoryKeys {
         Ok(())
     }
 
-    async fn all(&self) -> io::Result<Vec<KeptKey>> {
+    async fn list(&self) -> io::Result<Vec<StoredKey>> {
         Ok(held(&self.kept).values().cloned().collect())
     }
 }

@@ -7,7 +7,7 @@ use http_body_util::{Full, Limited};
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt};
 use tower_idempotency::IdempotencyKey;
-use tower_idempotency::client::{Error, ErrorKind, MemoryKeys, Operations};
+use tower_idempotency::client::{Error, ErrorKind, MemoryKeyStore, Operations};
 
 use super::{Canned, Turn, ask, connections, post, quick};
 use crate::support::{Frames, Gate, gated_stream};
@@ -62,7 +62,7 @@ async fn a_request_that_cannot_be_read_is_not_sent() {
 #[tokio::test]
 async fn errors_that_never_get_better_are_given_at_once() {
     let canned = Canned::ever(Turn::Fail);
-    let layer = quick().retry_errors(|error| !error.is::<io::Error>());
+    let layer = quick().retry_if(|error| !error.is::<io::Error>());
     let error = ask(layer.clone(), canned.clone(), post("/")).await.unwrap_err();
     assert_eq!((error.kind(), error.attempts(), canned.count()), (ErrorKind::Connection, 1, 1));
     // What is no io::Error is repeated still.
@@ -74,7 +74,7 @@ async fn errors_that_never_get_better_are_given_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_time_out_is_repeated_whatever_is_said_of_errors() {
     let canned = Canned::turns([Turn::Hang]);
-    let layer = quick().retry_errors(|_| false);
+    let layer = quick().retry_if(|_| false);
     ask(layer, canned, post("/")).await.unwrap().assert_done("done", 2);
 }
 
@@ -91,9 +91,9 @@ async fn what_bears_no_key_fails_with_an_error_that_knows_of_one_attempt() {
 async fn no_key_stands_in_what_is_logged() {
     const KEY: &str = "a-key-that-nobody-should-see";
     let key = IdempotencyKey::parse(KEY.as_bytes()).unwrap();
-    let operations = Operations::new(MemoryKeys::new());
-    let operation = operations.begin_under("a", key.clone()).await.unwrap();
-    let layer = quick().max_attempts(2.try_into().unwrap()).keys(move |_, _| key.clone());
+    let operations = Operations::new(MemoryKeyStore::new());
+    let operation = operations.begin_with_key("a", key.clone()).await.unwrap();
+    let layer = quick().max_attempts(2.try_into().unwrap()).key_with(move |_, _| key.clone());
     let error = ask(layer.clone(), Canned::ever(Turn::Fail), post("/")).await.unwrap_err();
     let mut request = post("/");
     operation.mark(&mut request);
@@ -103,7 +103,7 @@ async fn no_key_stands_in_what_is_logged() {
     let said = [
         format!("{error} {error:?}"),
         format!("{layer:?}"),
-        format!("{operation:?} {:?} {:?}", operation.kept(), operation.key()),
+        format!("{operation:?} {:?} {:?}", operation.stored(), operation.key()),
         format!("{request:?}"),
         format!("{operations:?} {:?}", operations.pending().await.unwrap()),
         String::from_utf8(ask(layer, client, post("/")).await.unwrap().body.to_vec()).unwrap(),

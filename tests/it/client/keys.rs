@@ -6,7 +6,7 @@ use http::{HeaderName, Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use tower::service_fn;
 use tower_idempotency::IdempotencyKey;
-use tower_idempotency::client::{ClientLayer, MemoryKeys, Operations};
+use tower_idempotency::client::{ClientLayer, MemoryKeyStore, Operations};
 
 use super::{Canned, Turn, ask, connections, post, quick};
 use crate::support::{Gate, gated_stream, patiently};
@@ -35,7 +35,7 @@ async fn other_methods_get_no_key_and_pass_once_whatever_their_answer() {
         let (_server, uri) = canned.serve().await;
         let answer = ask(quick(), connections(), request(method, &uri)).await.unwrap();
         assert_eq!(
-            (answer.status.as_u16(), answer.conclusion, answer.attempts),
+            (answer.status.as_u16(), answer.disposition, answer.attempts),
             (503, None, None),
             "{method}"
         );
@@ -78,7 +78,7 @@ async fn every_attempt_has_the_same_key_and_bytes_and_every_operation_a_key_of_i
 
 #[tokio::test]
 async fn a_key_that_is_there_is_used_as_it_is_whatever_the_method() {
-    let layer = || quick().header(HeaderName::from_static("x-order-key")).quoted();
+    let layer = || quick().header(HeaderName::from_static("x-order-key")).structured_field();
     for method in ["POST", "GET", "DELETE"] {
         for name in ["x-idempotency-key", "idempotency-key", "x-order-key"] {
             for value in ["mine", "\"mine\""] {
@@ -97,9 +97,10 @@ async fn a_key_that_is_there_is_used_as_it_is_whatever_the_method() {
 #[tokio::test]
 async fn the_header_the_quotes_and_the_methods_can_be_chosen() {
     let canned = Canned::turns([]);
-    let layer = || quick().methods([Method::PUT]).keys(|_, _| IdempotencyKey::parse(br#""a\"b""#).unwrap());
+    let layer =
+        || quick().methods([Method::PUT]).key_with(|_, _| IdempotencyKey::parse(br#""a\"b""#).unwrap());
     ask(layer(), canned.clone(), request("PUT", "/")).await.unwrap();
-    let of_the_draft = layer().header(HeaderName::from_static("idempotency-key")).quoted();
+    let of_the_draft = layer().header(HeaderName::from_static("idempotency-key")).structured_field();
     ask(of_the_draft, canned.clone(), request("PUT", "/")).await.unwrap();
     ask(layer(), canned.clone(), request("POST", "/")).await.unwrap();
     let asked = canned.asked();
@@ -112,7 +113,7 @@ async fn the_header_the_quotes_and_the_methods_can_be_chosen() {
 async fn a_key_function_is_called_once_for_an_operation_and_sees_all_of_it() {
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&calls);
-    let layer = quick().keys(move |head, body| {
+    let layer = quick().key_with(move |head, body| {
         assert_eq!((head.uri.path(), &body[..]), ("/orders", &b"order"[..]));
         assert_eq!(head.headers["x-tenant"], "seven");
         let call = counter.fetch_add(1, Ordering::SeqCst);
@@ -131,14 +132,14 @@ async fn a_key_function_is_called_once_for_an_operation_and_sees_all_of_it() {
 
 #[tokio::test]
 async fn the_key_of_an_operation_wins_and_there_are_never_two() {
-    let operation = Operations::new(MemoryKeys::new()).begin("a").await.unwrap();
+    let operation = Operations::new(MemoryKeyStore::new()).begin("a").await.unwrap();
     let key = operation.key().as_str();
     let headers =
         [&[][..], &["x-idempotency-key"], &["idempotency-key"], &["x-idempotency-key", "idempotency-key"]];
     let layers: [(ClientLayer, &str, String); 2] = [
         (quick(), "x-idempotency-key", key.to_owned()),
         (
-            quick().header(HeaderName::from_static("x-order-key")).quoted(),
+            quick().header(HeaderName::from_static("x-order-key")).structured_field(),
             "x-order-key",
             format!("\"{key}\""),
         ),
@@ -166,12 +167,12 @@ async fn a_key_that_begins_with_a_quote_comes_through_as_that_key() {
     for text in [r#""""#, r#""abc""#, r#""abc"#, r#""\"#] {
         let quoted = format!("\"{}\"", text.replace('\\', r"\\").replace('"', r#"\""#));
         let key = IdempotencyKey::parse(quoted.as_bytes()).unwrap();
-        let operations = Operations::new(MemoryKeys::new());
-        let operation = operations.begin_under("a", key.clone()).await.unwrap();
+        let operations = Operations::new(MemoryKeyStore::new());
+        let operation = operations.begin_with_key("a", key.clone()).await.unwrap();
         let canned = Canned::turns([]);
         let (through, mut marked) = (post("/"), post("/"));
         let made = key.clone();
-        ask(quick().keys(move |_, _| made.clone()), canned.clone(), through).await.unwrap();
+        ask(quick().key_with(move |_, _| made.clone()), canned.clone(), through).await.unwrap();
         operation.mark(&mut marked);
         let sent = marked.headers()["x-idempotency-key"].as_bytes();
         assert_eq!(IdempotencyKey::parse(sent).unwrap(), key, "{text}");

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tower::{Layer, ServiceExt};
-use tower_idempotency::client::{Attempts, Conclusion, ErrorKind};
+use tower_idempotency::client::{Attempts, Disposition, ErrorKind};
 
 use super::{Answered, ask, connections, post, quick};
 use crate::support::patiently;
@@ -114,7 +114,7 @@ async fn a_server_that_is_not_up_yet_is_waited_for() {
     let uri = format!("http://{}/orders", socket.local_addr().unwrap());
     let refused = Arc::new(tokio::sync::Semaphore::new(0));
     let noted = Arc::clone(&refused);
-    let layer = quick().retry_errors(move |_| {
+    let layer = quick().retry_if(move |_| {
         noted.add_permits(1);
         true
     });
@@ -144,7 +144,7 @@ async fn assert_handed_on(text: &'static str, begins: &str) {
     let client = quick().max_response(8).layer(connections());
     let answer = patiently(client.oneshot(post(server.uri()))).await.unwrap();
     assert_eq!(answer.extensions().get(), Some(&Attempts(1)));
-    assert_eq!(answer.extensions().get(), Some(&Conclusion::Definitive));
+    assert_eq!(answer.extensions().get(), Some(&Disposition::Final));
     let mut body = answer.into_body();
     let mut read = Vec::new();
     let error = loop {

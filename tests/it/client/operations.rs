@@ -9,23 +9,23 @@ use tempfile::TempDir;
 use tower::{Layer, service_fn};
 use tower_idempotency::IdempotencyKey;
 use tower_idempotency::client::{
-    ClientLayer, Conclusion, ErrorKind, FileKeys, KeptKey, KeyStore, MemoryKeys, Operation, OperationError,
-    Operations,
+    ClientLayer, Disposition, ErrorKind, FileKeyStore, KeyStore, MemoryKeyStore, Operation, OperationError,
+    Operations, StoredKey,
 };
 
 use super::{Canned, Turn, connections, post, quick};
 
 const HOUR: Duration = Duration::from_hours(1);
 
-fn directory() -> (TempDir, Operations<FileKeys>) {
+fn directory() -> (TempDir, Operations<FileKeyStore>) {
     let directory = tempfile::tempdir().unwrap();
     let operations = over(&directory);
     (directory, operations)
 }
 
 /// The operations of a process that starts now.
-fn over(directory: &TempDir) -> Operations<FileKeys> {
-    Operations::new(FileKeys::open(directory.path()).unwrap())
+fn over(directory: &TempDir) -> Operations<FileKeyStore> {
+    Operations::new(FileKeyStore::open(directory.path()).unwrap())
 }
 
 async fn send<K: KeyStore>(operation: &mut Operation<K>, canned: &Canned) -> Option<u16> {
@@ -88,20 +88,20 @@ async fn after_a_restart_the_same_name_has_the_same_key_until_it_is_finished() {
 #[tokio::test]
 async fn a_key_stays_through_everything_that_is_not_definitive() {
     let turns = [
-        (Turn::status(422), Some(Conclusion::Open)),
-        (Turn::answer(409, &[("x-should-retry", "false")], ""), Some(Conclusion::Open)),
-        (Turn::answer(503, &[("x-idempotent-result", "true")], ""), Some(Conclusion::Open)),
-        (Turn::status(503), Some(Conclusion::Again)),
-        (Turn::answer(409, &[("retry-after", "0")], ""), Some(Conclusion::Again)),
+        (Turn::status(422), Some(Disposition::Unknown)),
+        (Turn::answer(409, &[("x-should-retry", "false")], ""), Some(Disposition::Unknown)),
+        (Turn::answer(503, &[("x-idempotent-result", "true")], ""), Some(Disposition::Unknown)),
+        (Turn::status(503), Some(Disposition::Retry)),
+        (Turn::answer(409, &[("retry-after", "0")], ""), Some(Disposition::Retry)),
         (Turn::Fail, None),
     ];
     let (directory, _) = directory();
     let key = over(&directory).begin("payout 1").await.unwrap().key().clone();
-    for (turn, conclusion) in turns {
+    for (turn, disposition) in turns {
         let operations = over(&directory);
         let mut operation = operations.begin("payout 1").await.unwrap();
         send(&mut operation, &Canned::ever(turn)).await;
-        assert_eq!(operation.conclusion(), conclusion);
+        assert_eq!(operation.disposition(), disposition);
         assert_eq!(operation.key(), &key);
         assert!(!operation.finish().await.unwrap());
         assert_eq!(names(&operations).await, ["payout 1"]);
@@ -116,21 +116,21 @@ async fn a_key_stays_through_everything_that_is_not_definitive() {
 
 #[tokio::test]
 async fn what_was_definitive_stays_so() {
-    let operations = Operations::new(MemoryKeys::new());
+    let operations = Operations::new(MemoryKeyStore::new());
     let mut operation = operations.begin("payout 1").await.unwrap();
     send(&mut operation, &Canned::turns([])).await;
     send(&mut operation, &Canned::ever(Turn::status(503))).await;
-    assert_eq!(operation.conclusion(), Some(Conclusion::Definitive));
+    assert_eq!(operation.disposition(), Some(Disposition::Final));
     assert!(operation.finish().await.unwrap());
 }
 
 #[tokio::test]
 async fn an_operation_that_is_too_old_does_not_begin_until_it_is_forgotten() {
-    let keys = MemoryKeys::new();
+    let keys = MemoryKeyStore::new();
     let now = SystemTime::now();
     for (name, age) in [("young", 23 * HOUR), ("old", 24 * HOUR), ("older", 240 * HOUR)] {
         let key = IdempotencyKey::parse(name.as_bytes()).unwrap();
-        keys.keep(KeptKey { operation: name.into(), key, created_at: now - age }).await.unwrap();
+        keys.put_if_absent(StoredKey { operation: name.into(), key, created_at: now - age }).await.unwrap();
     }
     let operations = Operations::new(keys);
     assert!(operations.begin("young").await.unwrap().is_resumed());
@@ -156,25 +156,25 @@ async fn an_operation_that_is_too_old_does_not_begin_until_it_is_forgotten() {
 async fn a_key_of_ones_own_is_kept_and_the_one_that_was_there_first_wins() {
     let key = |text: &str| IdempotencyKey::parse(text.as_bytes()).unwrap();
     let (directory, operations) = directory();
-    let first = operations.begin_under("payout 1", key("mine")).await.unwrap();
+    let first = operations.begin_with_key("payout 1", key("mine")).await.unwrap();
     assert_eq!((first.key().as_str(), first.is_resumed()), ("mine", false));
-    let second = over(&directory).begin_under("payout 1", key("other")).await.unwrap();
+    let second = over(&directory).begin_with_key("payout 1", key("other")).await.unwrap();
     assert_eq!((second.key().as_str(), second.is_resumed()), ("mine", true));
     assert!(over(&directory).begin("payout 1").await.unwrap().is_resumed());
     // The same key is no sign that nothing was sent.
-    assert!(over(&directory).begin_under("payout 1", key("mine")).await.unwrap().is_resumed());
+    assert!(over(&directory).begin_with_key("payout 1", key("mine")).await.unwrap().is_resumed());
 }
 
 /// A table that keeps what it is given, and does not say so while it is down.
 #[derive(Debug, Clone, Default)]
 struct Table {
-    inner: MemoryKeys,
+    inner: MemoryKeyStore,
     is_down: bool,
 }
 
 impl KeyStore for Table {
-    async fn keep(&self, new: KeptKey) -> io::Result<KeptKey> {
-        let kept = self.inner.keep(new).await?;
+    async fn put_if_absent(&self, new: StoredKey) -> io::Result<StoredKey> {
+        let kept = self.inner.put_if_absent(new).await?;
         if self.is_down { Err(io::Error::other("the table is gone")) } else { Ok(kept) }
     }
 
@@ -182,8 +182,8 @@ impl KeyStore for Table {
         if self.is_down { Err(io::Error::other("gone")) } else { self.inner.remove(operation, key).await }
     }
 
-    async fn all(&self) -> io::Result<Vec<KeptKey>> {
-        self.inner.all().await
+    async fn list(&self) -> io::Result<Vec<StoredKey>> {
+        self.inner.list().await
     }
 }
 
@@ -195,26 +195,26 @@ async fn without_certainty_that_the_key_is_kept_nothing_begins() {
     assert!(matches!(error, OperationError::Store(_)), "{error:?}");
     assert!(std::error::Error::source(&error).is_some());
     // What it kept all the same is taken up by whoever comes next.
-    let kept = up.inner.all().await.unwrap().remove(0);
+    let kept = up.inner.list().await.unwrap().remove(0);
     let operation = Operations::new(up.clone()).begin("payout 1").await.unwrap();
     assert_eq!((operation.key(), operation.is_resumed()), (&kept.key, true));
-    assert!(down.forget(operation.kept()).await.is_err());
-    assert_eq!(up.inner.all().await.unwrap().len(), 1);
+    assert!(down.forget(operation.stored()).await.is_err());
+    assert_eq!(up.inner.list().await.unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn marked_requests_go_without_the_layer_too() {
     let canned = Canned::turns([Turn::status(503)]);
     let (_server, uri) = canned.serve().await;
-    let operations = Operations::new(MemoryKeys::new());
+    let operations = Operations::new(MemoryKeyStore::new());
     let mut operation = operations.begin("payout 1").await.unwrap();
     let mut client = connections();
     let mut request = post(&uri);
     request.headers_mut().insert("idempotency-key", "other".parse().unwrap());
     assert_eq!(operation.send(&mut client, request).await.unwrap().status(), 503);
-    assert_eq!(operation.conclusion(), Some(Conclusion::Again));
+    assert_eq!(operation.disposition(), Some(Disposition::Retry));
     assert_eq!(operation.send(&mut client, post(&uri)).await.unwrap().status(), 201);
-    assert_eq!(operation.conclusion(), Some(Conclusion::Definitive));
+    assert_eq!(operation.disposition(), Some(Disposition::Final));
     assert!(canned.asked().iter().all(|asked| asked.key() == operation.key().as_str()));
     assert!(operation.finish().await.unwrap());
 }
@@ -226,12 +226,12 @@ async fn without_the_layer_a_conflict_with_a_document_is_not_definitive() {
         Turn::answer(409, &problem, r#"{"code":"idempotency_key_in_flight"}"#),
         Turn::answer(409, &[], "out of stock"),
     ]);
-    let mut operation = Operations::new(MemoryKeys::new()).begin("payout 1").await.unwrap();
+    let mut operation = Operations::new(MemoryKeyStore::new()).begin("payout 1").await.unwrap();
     let mut client = canned.clone();
     operation.send(&mut client, post("/")).await.unwrap();
-    assert_eq!(operation.conclusion(), Some(Conclusion::Open));
+    assert_eq!(operation.disposition(), Some(Disposition::Unknown));
     operation.send(&mut client, post("/")).await.unwrap();
-    assert_eq!(operation.conclusion(), Some(Conclusion::Definitive));
+    assert_eq!(operation.disposition(), Some(Disposition::Final));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -252,7 +252,7 @@ async fn of_many_who_begin_at_once_all_have_one_key_and_one_is_not_resumed() {
 
 #[tokio::test]
 async fn an_operation_that_is_held_until_its_key_is_too_old_is_not_sent_again() {
-    let operations = Operations::new(MemoryKeys::new()).retention(Duration::from_millis(200));
+    let operations = Operations::new(MemoryKeyStore::new()).retention(Duration::from_millis(200));
     let mut operation = operations.begin("payout 1").await.unwrap();
     let silent = Canned::ever(Turn::Hang);
     let mut client = quick().layer(silent.clone());
@@ -269,14 +269,14 @@ async fn an_operation_that_is_held_until_its_key_is_too_old_is_not_sent_again() 
 
 #[tokio::test]
 async fn a_key_from_the_future_has_no_age_that_can_be_trusted() {
-    let keys = MemoryKeys::new();
-    let of = |name: &str, ahead: Duration| KeptKey {
+    let keys = MemoryKeyStore::new();
+    let of = |name: &str, ahead: Duration| StoredKey {
         operation: name.into(),
         key: IdempotencyKey::parse(name.as_bytes()).unwrap(),
         created_at: SystemTime::now() + ahead,
     };
-    keys.keep(of("far", HOUR)).await.unwrap();
-    keys.keep(of("near", Duration::from_mins(1))).await.unwrap();
+    keys.put_if_absent(of("far", HOUR)).await.unwrap();
+    keys.put_if_absent(of("near", Duration::from_mins(1))).await.unwrap();
     let operations = Operations::new(keys);
     assert!(matches!(operations.begin("far").await, Err(OperationError::Expired { .. })));
     assert!(operations.begin("near").await.unwrap().is_resumed());

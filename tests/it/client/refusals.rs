@@ -5,8 +5,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode};
-use tower_idempotency::client::Conclusion::{self, Definitive, Open};
-use tower_idempotency::client::{MemoryKeys, Operations};
+use tower_idempotency::client::Disposition::{self, Final, Unknown};
+use tower_idempotency::client::{MemoryKeyStore, Operations};
 use tower_idempotency::store::ErrorKind;
 use tower_idempotency::{OnAbandoned, OnFailed};
 
@@ -24,18 +24,18 @@ async fn asked(server: &Router, key: &str, body: &'static str) -> Answered {
 }
 
 #[track_caller]
-fn assert_refused(answer: &Answered, status: u16, code: &str, conclusion: Conclusion) {
+fn assert_refused(answer: &Answered, status: u16, code: &str, disposition: Disposition) {
     let problem: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!((answer.status.as_u16(), problem["code"].as_str()), (status, Some(code)));
-    assert_eq!((answer.conclusion, answer.attempts), (Some(conclusion), Some(1)), "{answer:?}");
+    assert_eq!((answer.disposition, answer.attempts), (Some(disposition), Some(1)), "{answer:?}");
 }
 
 #[tokio::test]
 async fn another_request_under_the_key_is_refused_once_and_leaves_it_open() {
     let effects = Effects::new();
     let server: Router = counting(&effects).layer(layer());
-    assert_eq!(asked(&server, "k", "one").await.conclusion, Some(Definitive));
-    assert_refused(&asked(&server, "k", "two").await, 409, "idempotency_key_reused", Open);
+    assert_eq!(asked(&server, "k", "one").await.disposition, Some(Final));
+    assert_refused(&asked(&server, "k", "two").await, 409, "idempotency_key_reused", Unknown);
     assert_eq!(effects.count(), 1);
 }
 
@@ -44,7 +44,7 @@ async fn in_flight_is_asked_again_until_it_is_finished_and_then_replayed() {
     let (effects, gate) = (Effects::new(), Gate::new());
     let server = Server::start(gated(&effects, &gate).layer(layer())).await;
     let uri = format!("http://{}/", server.address());
-    let operation = Operations::new(MemoryKeys::new()).begin("a").await.unwrap();
+    let operation = Operations::new(MemoryKeyStore::new()).begin("a").await.unwrap();
     let layer = quick().max_retry_after(Duration::ZERO).attempt_timeout(Duration::from_millis(200));
     let mut request = super::post(uri);
     operation.mark(&mut request);
@@ -59,7 +59,7 @@ async fn in_flight_is_asked_again_until_it_is_finished_and_then_replayed() {
     let answer = answer.unwrap();
     assert_eq!((answer.status.as_u16(), &*answer.body), (200, &b"done"[..]));
     assert_eq!(answer.headers["x-idempotent-result"], "true");
-    assert_eq!(answer.conclusion, Some(Definitive));
+    assert_eq!(answer.disposition, Some(Final));
     assert!(answer.attempts.unwrap() > 2, "{answer:?}");
     assert_eq!(effects.count(), 1);
 }
@@ -92,7 +92,7 @@ async fn an_attempt_that_was_cut_off_leaves_the_key_open_where_it_is_not_run_aga
     effects.reached(1).await;
     cut_off.abort();
     tokio::time::sleep(lease * 2).await;
-    assert_refused(&asked(&server, "k", "one").await, 409, "idempotency_outcome_unknown", Open);
+    assert_refused(&asked(&server, "k", "one").await, 409, "idempotency_outcome_unknown", Unknown);
     assert_eq!(effects.count(), 1);
 }
 
@@ -113,13 +113,13 @@ async fn a_failed_attempt_runs_again_or_leaves_the_key_open_as_the_layer_says() 
     let server = failing(&effects).layer(layer().on_failed(OnFailed::Refuse));
     let answer = asked(&server, "k", "one").await;
     // The 502 itself is repeated; its repeat is refused.
-    assert_eq!((answer.status.as_u16(), answer.conclusion, answer.attempts), (409, Some(Open), Some(2)));
+    assert_eq!((answer.status.as_u16(), answer.disposition, answer.attempts), (409, Some(Unknown), Some(2)));
     assert_eq!(effects.count(), 1);
 
     let effects = Effects::new();
     let server = failing(&effects).layer(layer().on_failed(OnFailed::Replay));
     let answer = asked(&server, "k", "one").await;
-    assert_eq!((answer.status.as_u16(), answer.conclusion, answer.attempts), (502, Some(Open), Some(2)));
+    assert_eq!((answer.status.as_u16(), answer.disposition, answer.attempts), (502, Some(Unknown), Some(2)));
     assert_eq!(effects.count(), 1);
 }
 
@@ -129,7 +129,7 @@ async fn an_answer_that_was_not_kept_ends_the_operation_all_the_same() {
     let server: Router =
         app(&effects, |_| async { (StatusCode::CREATED, "a long answer") }).layer(layer().max_response(4));
     assert_eq!(asked(&server, "k", "one").await.body, "a long answer");
-    assert_refused(&asked(&server, "k", "one").await, 409, "idempotency_result_not_retained", Definitive);
+    assert_refused(&asked(&server, "k", "one").await, 409, "idempotency_result_not_retained", Final);
     assert_eq!(effects.count(), 1);
 }
 
@@ -143,7 +143,7 @@ async fn a_request_that_was_mended_goes_on_under_its_key() {
     })
     .layer(layer());
     let answer = asked(&server, "k", "wrong").await;
-    assert_eq!((answer.status.as_u16(), answer.conclusion, answer.attempts), (422, Some(Open), Some(1)));
+    assert_eq!((answer.status.as_u16(), answer.disposition, answer.attempts), (422, Some(Unknown), Some(1)));
     asked(&server, "k", "right").await.assert_done("done", 1);
 }
 
@@ -161,7 +161,7 @@ async fn a_store_that_is_down_for_a_while_is_waited_for() {
     };
     let (answer, ()) = tokio::join!(ask(client, server, order("k", "one")), healing);
     let answer = answer.unwrap();
-    assert_eq!((answer.status.as_u16(), answer.conclusion), (200, Some(Definitive)));
+    assert_eq!((answer.status.as_u16(), answer.disposition), (200, Some(Final)));
     assert!(answer.attempts.unwrap() > 3);
     assert_eq!(effects.count(), 1);
 }
@@ -171,21 +171,21 @@ async fn a_store_that_is_down_for_a_while_is_waited_for() {
 async fn the_ietf_profile_takes_quoted_keys_and_its_422_leaves_the_key_open() {
     let effects = Effects::new();
     let server: Router = counting(&effects).layer(layer().ietf());
-    let client = || quick().header(http::HeaderName::from_static("idempotency-key")).quoted();
-    let operation = Operations::new(MemoryKeys::new()).begin("a").await.unwrap();
+    let client = || quick().header(http::HeaderName::from_static("idempotency-key")).structured_field();
+    let operation = Operations::new(MemoryKeyStore::new()).begin("a").await.unwrap();
     let request = |body: &'static str| {
         let mut request = Request::post("/orders").body(Body::from(body)).unwrap();
         operation.mark(&mut request);
         request
     };
     let first = ask(client(), server.clone(), request("one")).await.unwrap();
-    assert_eq!((first.status.as_u16(), first.conclusion), (200, Some(Definitive)));
+    assert_eq!((first.status.as_u16(), first.disposition), (200, Some(Final)));
     let replay = ask(client(), server.clone(), request("one")).await.unwrap();
     assert_eq!(
         (&replay.headers["x-idempotent-result"], &replay.body),
         (&"true".parse().unwrap(), &first.body)
     );
     let other = ask(client(), server, request("two")).await.unwrap();
-    assert_refused(&other, 422, "idempotency_key_reused", Open);
+    assert_refused(&other, 422, "idempotency_key_reused", Unknown);
     assert_eq!(effects.count(), 1);
 }

@@ -9,7 +9,7 @@ use http::{Extensions, Version};
 use reqwest::{Body, Request, Response};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next, Result};
 use tower_idempotency::client::{
-    Attempts, ClientLayer, Conclusion, Error, ErrorKind, MemoryKeys, Operations,
+    Attempts, ClientLayer, Disposition, Error, ErrorKind, MemoryKeyStore, Operations,
 };
 
 use super::{Canned, Turn, quick};
@@ -63,7 +63,7 @@ async fn operations_are_repeated_as_they_are_through_tower() {
     assert_eq!(answer.url().as_str(), uri);
     assert_eq!(answer.content_length(), Some(4));
     assert_eq!(answer.extensions().get(), Some(&Attempts(4)));
-    assert_eq!(answer.extensions().get(), Some(&Conclusion::Definitive));
+    assert_eq!(answer.extensions().get(), Some(&Disposition::Final));
     assert_eq!(answer.text().await.unwrap(), "done");
     let asked = canned.asked();
     assert_eq!(asked.len(), 4);
@@ -91,7 +91,7 @@ async fn the_last_answer_is_given_when_there_is_no_more_time() {
     let canned = Canned::ever(Turn::answer(503, &[], "busy"));
     let (_server, uri) = canned.serve().await;
     let answer = client(quick().max_attempts(3.try_into().unwrap())).post(&uri).send().await.unwrap();
-    assert_eq!((answer.status().as_u16(), answer.extensions().get()), (503, Some(&Conclusion::Again)));
+    assert_eq!((answer.status().as_u16(), answer.extensions().get()), (503, Some(&Disposition::Retry)));
     assert_eq!(answer.text().await.unwrap(), "busy");
     assert_eq!(canned.count(), 3);
 }
@@ -207,11 +207,11 @@ async fn middleware_before_it_sees_the_operation_and_middleware_after_it_each_at
 async fn the_key_of_an_operation_goes_along_as_an_extension() {
     let canned = Canned::turns([Turn::status(503)]);
     let (_server, uri) = canned.serve().await;
-    let operations = Operations::new(MemoryKeys::new());
+    let operations = Operations::new(MemoryKeyStore::new());
     let mut operation = operations.begin("payout 1").await.unwrap();
     let request = client(quick()).post(&uri).header("idempotency-key", "other").body("order");
     let answer = request.with_extension(operation.key().clone()).send().await.unwrap();
-    operation.conclude(answer.extensions().get().copied().unwrap());
+    operation.note(answer.extensions().get().copied().unwrap());
     assert!(canned.asked().iter().all(|asked| asked.key() == operation.key().as_str()));
     assert!(operation.finish().await.unwrap());
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 use tower::retry::budget::TpsBudget;
-use tower_idempotency::client::{ClientLayer, Conclusion, ErrorKind};
+use tower_idempotency::client::{ClientLayer, Disposition, ErrorKind};
 
 use super::{Answered, Canned, Turn, ask, patient, post};
 
@@ -70,8 +70,8 @@ async fn a_wait_that_would_end_too_late_is_not_begun() {
     let began = Instant::now();
     let answer = asked(patient(), &canned).await;
     assert_eq!(
-        (answer.status.as_u16(), answer.conclusion, answer.attempts),
-        (409, Some(Conclusion::Again), Some(3))
+        (answer.status.as_u16(), answer.disposition, answer.attempts),
+        (409, Some(Disposition::Retry), Some(3))
     );
     assert!(began.elapsed() < 46 * SECOND, "it is known at once: {:?}", began.elapsed());
 }
@@ -120,7 +120,7 @@ async fn all_of_it_ends_with_the_last_answer_when_the_time_is_over() {
     let canned = Canned::ever(Turn::status(503));
     let began = Instant::now();
     let answer = asked(patient(), &canned).await;
-    assert_eq!((answer.status.as_u16(), answer.conclusion), (503, Some(Conclusion::Again)));
+    assert_eq!((answer.status.as_u16(), answer.disposition), (503, Some(Disposition::Retry)));
     assert_eq!(answer.attempts.unwrap() as usize, canned.count());
     assert!(canned.count() > 10, "{}", canned.count());
     assert!(began.elapsed() <= 60 * SECOND, "{:?}", began.elapsed());
@@ -166,8 +166,8 @@ async fn without_budget_there_is_one_attempt_and_its_answer_or_its_error() {
     let canned = Canned::turns([Turn::status(503)]);
     let answer = asked(layer(), &canned).await;
     assert_eq!(
-        (answer.status.as_u16(), answer.conclusion, answer.attempts),
-        (503, Some(Conclusion::Again), Some(1))
+        (answer.status.as_u16(), answer.disposition, answer.attempts),
+        (503, Some(Disposition::Retry), Some(1))
     );
     let canned = Canned::turns([Turn::Fail]);
     let error = ask(layer(), canned.clone(), post("/")).await.unwrap_err();

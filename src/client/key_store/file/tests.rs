@@ -6,26 +6,26 @@ use tempfile::TempDir;
 
 use super::*;
 
-fn kept(operation: &str, key: &str) -> KeptKey {
+fn kept(operation: &str, key: &str) -> StoredKey {
     let key = IdempotencyKey::bare(key.as_bytes()).unwrap();
     // Files know milliseconds.
     let created_at = UNIX_EPOCH + Duration::from_millis(1_790_000_000_123);
-    KeptKey { operation: operation.into(), key, created_at }
+    StoredKey { operation: operation.into(), key, created_at }
 }
 
-fn store() -> (TempDir, FileKeys) {
+fn store() -> (TempDir, FileKeyStore) {
     let directory = tempfile::tempdir().unwrap();
-    let keys = FileKeys::open(directory.path().join("deep/keys")).unwrap();
+    let keys = FileKeyStore::open(directory.path().join("deep/keys")).unwrap();
     (directory, keys)
 }
 
 #[tokio::test]
 async fn the_first_key_of_an_operation_stays_whatever_comes_after_it() {
     let (_directory, keys) = store();
-    assert_eq!(keys.keep(kept("a", "first")).await.unwrap(), kept("a", "first"));
-    let again = FileKeys::open(&*keys.directory).unwrap();
-    assert_eq!(again.keep(kept("a", "second")).await.unwrap(), kept("a", "first"));
-    assert_eq!(again.keep(kept("b", "second")).await.unwrap(), kept("b", "second"));
+    assert_eq!(keys.put_if_absent(kept("a", "first")).await.unwrap(), kept("a", "first"));
+    let again = FileKeyStore::open(&*keys.directory).unwrap();
+    assert_eq!(again.put_if_absent(kept("a", "second")).await.unwrap(), kept("a", "first"));
+    assert_eq!(again.put_if_absent(kept("b", "second")).await.unwrap(), kept("b", "second"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -33,8 +33,8 @@ async fn of_many_at_once_all_get_one_key() {
     let (_directory, keys) = store();
     let begun: Vec<_> = (0..40)
         .map(|index| {
-            let keys = FileKeys::open(&*keys.directory).unwrap();
-            tokio::spawn(async move { keys.keep(kept("a", &format!("key-{index}"))).await.unwrap() })
+            let keys = FileKeyStore::open(&*keys.directory).unwrap();
+            tokio::spawn(async move { keys.put_if_absent(kept("a", &format!("key-{index}"))).await.unwrap() })
         })
         .collect();
     let mut got = HashSet::new();
@@ -47,13 +47,13 @@ async fn of_many_at_once_all_get_one_key() {
 #[tokio::test]
 async fn a_key_is_removed_only_by_who_names_it() {
     let (_directory, keys) = store();
-    keys.keep(kept("a", "first")).await.unwrap();
+    keys.put_if_absent(kept("a", "first")).await.unwrap();
     keys.remove("a", &kept("a", "second").key).await.unwrap();
-    assert_eq!(keys.all().await.unwrap(), [kept("a", "first")]);
+    assert_eq!(keys.list().await.unwrap(), [kept("a", "first")]);
     keys.remove("a", &kept("a", "first").key).await.unwrap();
-    assert_eq!(keys.all().await.unwrap(), []);
+    assert_eq!(keys.list().await.unwrap(), []);
     keys.remove("a", &kept("a", "first").key).await.unwrap();
-    assert_eq!(keys.keep(kept("a", "second")).await.unwrap(), kept("a", "second"));
+    assert_eq!(keys.put_if_absent(kept("a", "second")).await.unwrap(), kept("a", "second"));
 }
 
 #[tokio::test]
@@ -63,9 +63,9 @@ async fn names_of_every_kind_are_kept_apart() {
     let names =
         ["", ".", "..", "../../etc/passwd", "a/b", "a\\b", "A", "a", "a\0b", "ä", "a\u{308}", "CON", &long];
     for (index, name) in names.iter().enumerate() {
-        keys.keep(kept(name, &index.to_string())).await.unwrap();
+        keys.put_if_absent(kept(name, &index.to_string())).await.unwrap();
     }
-    let mut all: Vec<_> = keys.all().await.unwrap().into_iter().map(|kept| kept.operation).collect();
+    let mut all: Vec<_> = keys.list().await.unwrap().into_iter().map(|kept| kept.operation).collect();
     let mut expected = names.map(str::to_owned);
     all.sort();
     expected.sort();
@@ -75,16 +75,16 @@ async fn names_of_every_kind_are_kept_apart() {
 #[tokio::test]
 async fn a_damaged_file_is_an_error_and_not_a_new_key() {
     let (_directory, keys) = store();
-    keys.keep(kept("a", "first")).await.unwrap();
+    keys.put_if_absent(kept("a", "first")).await.unwrap();
     let path = keys.path("a");
     let whole = fs::read_to_string(&path).unwrap();
     for damage in ["", "{", "{}", &whole[..whole.len() / 2], &whole.replace("first", "fi\\u0007rst"), "null"]
     {
         fs::write(&path, damage).unwrap();
-        let error = keys.keep(kept("a", "second")).await.unwrap_err();
+        let error = keys.put_if_absent(kept("a", "second")).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{damage:?}");
         assert!(!error.to_string().contains("first"), "{error}");
-        assert_eq!(keys.all().await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(keys.list().await.unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }
 
@@ -93,8 +93,8 @@ async fn what_a_crash_left_half_written_is_passed_over() {
     let (_directory, keys) = store();
     let unfinished = keys.path("a").with_extension("unfinished");
     fs::write(&unfinished, r#"{"operation":"a","key":"fi"#).unwrap();
-    assert_eq!(keys.all().await.unwrap(), []);
-    assert_eq!(keys.keep(kept("a", "second")).await.unwrap(), kept("a", "second"));
+    assert_eq!(keys.list().await.unwrap(), []);
+    assert_eq!(keys.put_if_absent(kept("a", "second")).await.unwrap(), kept("a", "second"));
     assert!(!unfinished.exists());
 }
 
@@ -104,7 +104,7 @@ async fn only_the_owner_can_read_keys() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let (_directory, keys) = store();
-    keys.keep(kept("a", "first")).await.unwrap();
+    keys.put_if_absent(kept("a", "first")).await.unwrap();
     let mode = fs::metadata(keys.path("a")).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0, "{mode:o}");
 }
@@ -112,15 +112,15 @@ async fn only_the_owner_can_read_keys() {
 #[tokio::test]
 async fn a_directory_that_cannot_be_made_is_an_error_at_once() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    assert!(FileKeys::open(file.path().join("keys")).is_err());
+    assert!(FileKeyStore::open(file.path().join("keys")).is_err());
 }
 
 #[tokio::test]
 async fn a_directory_stays_where_it_is_when_the_process_goes_elsewhere() {
     let directory = tempfile::tempdir_in(".").unwrap();
     let relative = Path::new(directory.path().file_name().unwrap()).join("keys");
-    let keys = FileKeys::open(&relative).unwrap();
-    keys.keep(kept("a", "first")).await.unwrap();
+    let keys = FileKeyStore::open(&relative).unwrap();
+    keys.put_if_absent(kept("a", "first")).await.unwrap();
     assert!(keys.directory.is_absolute());
-    assert_eq!(FileKeys::open(&relative).unwrap().all().await.unwrap(), [kept("a", "first")]);
+    assert_eq!(FileKeyStore::open(&relative).unwrap().list().await.unwrap(), [kept("a", "first")]);
 }

@@ -9,21 +9,21 @@ use crate::response::RESULT;
 /// What an answer says of the operation that was asked for. [`ClientLayer`](super::ClientLayer) puts it into the
 /// extensions of every answer under a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Conclusion {
+pub enum Disposition {
     /// The operation is finished, and this is its answer. The key has served: a new operation takes a new one.
-    Definitive,
+    Final,
     /// To be repeated, under the same key.
-    Again,
+    Retry,
     /// Not to be repeated as it is, and the key must stay: nothing has happened yet, or nobody knows what did.
-    Open,
+    Unknown,
 }
 
-use Conclusion::{Again, Definitive, Open};
+use Disposition::{Final, Retry, Unknown};
 
 /// How the answer of a replay is marked by Stripe, and by servers that follow it.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-impl Conclusion {
+impl Disposition {
     /// Judges an answer by its status, its headers and, where they do not say enough, its body (empty if it is not
     /// known).
     ///
@@ -44,42 +44,44 @@ impl Conclusion {
     pub fn of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         let should_retry = flag(headers, &SHOULD_RETRY);
         if should_retry == Some(true) {
-            return Again;
+            return Retry;
         }
         let is_replay = is_replay(headers);
         let may_repeat = should_retry.is_none() && !is_replay;
         match status.as_u16() {
             409 => conflict(headers, body, should_retry, is_replay),
-            425 | 429 | 500 | 502 | 503 | 504 if may_repeat => Again,
+            425 | 429 | 500 | 502 | 503 | 504 if may_repeat => Retry,
             // A replayed 429 or 5xx says the same for ever.
-            425 | 429 | 500..600 => Open,
-            400 | 401 | 403 | 405 | 407 | 408 | 411 | 413 | 414 | 415 | 422 | 431 if !is_replay => Open,
-            _ => Definitive,
+            425 | 429 | 500..600 => Unknown,
+            400 | 401 | 403 | 405 | 407 | 408 | 411 | 413 | 414 | 415 | 422 | 431 if !is_replay => Unknown,
+            _ => Final,
         }
     }
 
     /// Judges an answer whose body was not read. A conflict whose problem document is unknown may be in flight: to take
     /// it for definitive would drop a key that is needed.
     pub(crate) fn of_unread(status: StatusCode, headers: &HeaderMap) -> Self {
-        let conclusion = Self::of(status, headers, &[]);
+        let disposition = Self::of(status, headers, &[]);
         let is_unknown = status.as_u16() == 409 && is_problem(headers) && !is_replay(headers);
-        if is_unknown && conclusion == Definitive { Open } else { conclusion }
+        if is_unknown && disposition == Final { Unknown } else { disposition }
     }
 }
 
 /// A conflict is in flight, a misused key, or the answer of the application, which alone is definitive.
-fn conflict(headers: &HeaderMap, body: &[u8], should_retry: Option<bool>, is_replay: bool) -> Conclusion {
+fn conflict(headers: &HeaderMap, body: &[u8], should_retry: Option<bool>, is_replay: bool) -> Disposition {
     if is_replay {
-        return Definitive;
+        return Final;
     }
     let code = if is_problem(headers) { code(body) } else { None };
     match code.as_deref() {
-        Some("idempotency_result_not_retained") => Definitive,
-        Some("idempotency_key_reused" | "idempotency_outcome_unknown" | "idempotency_attempt_failed") => Open,
-        _ if should_retry.is_some() => Open,
-        Some("idempotency_key_in_flight") => Again,
-        _ if headers.contains_key(header::RETRY_AFTER) => Again,
-        _ => Definitive,
+        Some("idempotency_result_not_retained") => Final,
+        Some("idempotency_key_reused" | "idempotency_outcome_unknown" | "idempotency_attempt_failed") => {
+            Unknown
+        }
+        _ if should_retry.is_some() => Unknown,
+        Some("idempotency_key_in_flight") => Retry,
+        _ if headers.contains_key(header::RETRY_AFTER) => Retry,
+        _ => Final,
     }
 }
 
