@@ -18,15 +18,14 @@ sync
 [[ $(cat "$order.key") =~ ^([0-9a-f]{32})\ ([0-9]{1,12})$ ]] || fail "$order.key contains no key"
 key=${BASH_REMATCH[1]} since=${BASH_REMATCH[2]}
 
-values() { # The different values of a header, each on a line.
-  tr -d ' \t\r' <"$head" | tr '[:upper:]' '[:lower:]' | sed -nE "s/^$1://p" | tr , '\n' | sort -u
-}
+values() { sed -nE "s/^$1://p" <<<"$headers" | tr , '\n' | sort -u; }
 nothing_happened() { # Whether a response says that its attempt had no effect.
   [[ $status =~ ^(40[013567]|41[1-57]|42[1-689]|431|511)$ ]]
 }
 
 judge() { # The rules of the other clients, in their order. Here, a redirect is never final.
-  local should after marks replay=- code=- document=
+  local headers should after marks replay=- code=- document=
+  headers=$(tr -d ' \t\r' <"$head" | tr '[:upper:]' '[:lower:]')
   should=$(values '(x|stripe)-should-retry') after=$(values retry-after)
   marks=" $(values x-idempotent-result) $(values idempotent-replayed) "
   [[ $marks == *' true '* ]] && replay=replay

@@ -21,6 +21,8 @@ mod killed;
 mod lossy;
 #[cfg(all(feature = "redis", unix))]
 mod recipe;
+#[cfg(feature = "redis")]
+mod walk;
 
 use std::time::Duration;
 
