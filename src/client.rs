@@ -29,15 +29,20 @@
 //!
 //! gRPC is judged by its HTTP status, which is 200 for its failures too: repeat those by what its own client says.
 
+mod age;
 mod attempt;
 mod backoff;
 mod derive;
 mod disposition;
 mod error;
+mod history;
 mod key_store;
 mod layer;
 mod operation;
 mod policy;
+mod profile;
+mod redirects;
+mod report;
 #[cfg(feature = "client-reqwest")]
 mod reqwest;
 mod retry_after;
@@ -45,10 +50,14 @@ mod service;
 mod settings;
 
 pub use derive::{TimeWindow, derive_key};
-pub use disposition::Disposition;
+pub use disposition::{Disposition, Reply};
 pub use error::{Error, ErrorKind};
 pub use key_store::{FileKeyStore, KeyStore, MemoryKeyStore, StoredKey};
 pub use layer::ClientLayer;
 pub use operation::{Operation, OperationError, Operations};
-pub use policy::Attempts;
+pub use profile::Profile;
+pub use redirects::{MarkRedirects, MarkedFuture, MarkedRedirects, Redirected};
+pub use report::{Report, Reported};
+#[cfg(feature = "client-reqwest")]
+pub use reqwest::observed_redirects;
 pub use service::{Client, ClientFuture};

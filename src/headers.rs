@@ -9,9 +9,49 @@ pub(crate) fn has_media_type(headers: &HeaderMap, name: &str) -> bool {
     media_type.is_some_and(|media_type| media_type.eq_ignore_ascii_case(name))
 }
 
-/// The value of a header that says `true` or `false`; `None` if it says something else.
+/// The value of a header that says `true` or `false`. A header that is repeated, or that is a list,
+/// counts only if all its values agree. `None` if it says something else.
 pub(crate) fn flag(headers: &HeaderMap, name: &HeaderName) -> Option<bool> {
-    let value = headers.get(name)?.as_bytes().trim_ascii();
-    let is = |word: &str| value.eq_ignore_ascii_case(word.as_bytes());
+    let lists = headers.get_all(name).iter();
+    let mut words = lists.flat_map(|list| list.as_bytes().split(|byte| *byte == b',')).map(word);
+    let first = words.next()??;
+    words.all(|word| word == Some(first)).then_some(first)
+}
+
+fn word(bytes: &[u8]) -> Option<bool> {
+    let is = |word: &str| bytes.trim_ascii().eq_ignore_ascii_case(word.as_bytes());
     if is("true") { Some(true) } else { is("false").then_some(false) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_values_of_a_flag_must_agree() {
+        let flagged = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("x-flag", value.parse().unwrap());
+            }
+            flag(&headers, &HeaderName::from_static("x-flag"))
+        };
+        for values in [&["true"][..], &[" TRUE "], &["true, True"], &["true", "true"]] {
+            assert_eq!(flagged(values), Some(true), "{values:?}");
+        }
+        assert_eq!(flagged(&["false,false", "False"]), Some(false));
+        for values in [
+            &[][..],
+            &[""],
+            &["1"],
+            &["truefalse"],
+            &["true", "false"],
+            &["false, true"],
+            &["true", "maybe"],
+            &["true,"],
+        ] {
+            assert_eq!(flagged(values), None, "{values:?}");
+        }
+    }
 }

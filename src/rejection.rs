@@ -15,9 +15,9 @@ pub(crate) mod given;
 mod spec;
 mod words;
 
-pub(crate) use elsewhere::{LONGEST_PROBLEM, Recognized, may_be_rejection};
 #[cfg(feature = "client")]
-pub(crate) use elsewhere::{code, is_problem};
+pub(crate) use elsewhere::is_problem;
+pub(crate) use elsewhere::{LONGEST_PROBLEM, Recognized, may_be_rejection};
 
 /// The media type of a problem document (RFC 9457).
 const PROBLEM: &str = "application/problem+json";

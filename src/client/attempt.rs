@@ -1,5 +1,6 @@
-//! One attempt: the request goes out, and its answer comes in whole, or there is none.
+//! One attempt: the request goes out, and its response comes in whole, or there is none.
 
+use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,44 +11,54 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
-use http_body_util::BodyExt;
 use tokio::time::Instant;
 use tower_service::Service;
 
-use crate::body::ResponseBody;
-use crate::client::disposition::Disposition;
+use crate::body::{ResponseBody, next_frame};
+use crate::client::disposition::{Disposition, Reply};
 use crate::client::error::{BoxError, Error, ErrorKind};
+use crate::client::history::Attempting;
+use crate::client::redirects::{FirstHop, Redirected};
 use crate::client::retry_after::retry_after;
-use crate::client::settings::Settings;
+use crate::client::settings::{Marked, Settings};
 use crate::headers::has_media_type;
-use crate::key::IdempotencyKey;
-use crate::outcome::KeptBody;
-use crate::response::capture;
 
 /// A request that can be sent again: it is the same on every attempt.
 #[derive(Clone)]
 pub(crate) struct Prepared {
     pub(crate) head: Parts,
     pub(crate) body: Bytes,
-    /// The key, if it can be read.
-    pub(crate) key: Option<IdempotencyKey>,
+    pub(crate) marked: Arc<Marked>,
     /// When the last attempt has to be over.
     pub(crate) deadline: Instant,
 }
 
-/// An answer, and what it says.
+/// A response, and what it says.
 pub(crate) struct Answer<B: Body> {
     pub(crate) response: Response<ResponseBody<B>>,
     pub(crate) disposition: Disposition,
-    /// What the answer asks for, however long.
+    /// What the response asks for, however long.
     pub(crate) retry_after: Option<Duration>,
 }
 
-/// No answer.
+/// No response.
 pub(crate) struct Fault {
     pub(crate) error: Error,
     /// Whether another attempt may do better.
     pub(crate) is_transient: bool,
+    /// Whether the attempt was made at all.
+    pub(crate) is_attempt: bool,
+}
+
+impl Fault {
+    fn permanent(error: Error) -> Self {
+        Self { error, is_transient: false, is_attempt: true }
+    }
+
+    /// The attempt is not made.
+    pub(crate) fn unsent(kind: ErrorKind) -> Self {
+        Self { is_attempt: false, ..Self::permanent(Error::new(kind, None)) }
+    }
 }
 
 /// Makes attempts through the inner service, which has to live as long as they do.
@@ -92,18 +103,12 @@ where
         // The service of the first attempt is ready, and may hold a permit for it.
         let inner = std::mem::replace(&mut self.inner, next);
         let settings = Arc::clone(&self.settings);
-        let ends = request.deadline.min(later(Instant::now(), settings.attempt_timeout));
         Box::pin(async move {
-            let attempt = attempt(inner, request, settings.max_response);
-            let (kind, source, is_transient) = match tokio::time::timeout_at(ends, attempt).await {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(error)) => {
-                    let is_transient = (settings.is_transient)(&*error);
-                    (ErrorKind::Connection, Some(error), is_transient)
-                }
-                Err(_) => (ErrorKind::Timeout, None, true),
-            };
-            Err(Fault { error: Error::new(kind, 1, source), is_transient })
+            // The machine may have been suspended since the attempt before.
+            match request.marked.age.check(SystemTime::now()) {
+                Ok(()) => attempt(inner, request, &settings).await,
+                Err(untimely) => Err(Fault::unsent(untimely.into())),
+            }
         })
     }
 }
@@ -116,9 +121,9 @@ pub(crate) fn later(now: Instant, wait: Duration) -> Instant {
 
 async fn attempt<S, ReqBody, ResBody>(
     mut inner: S,
-    Prepared { head, body, .. }: Prepared,
-    limit: usize,
-) -> Result<Answer<ResBody>, BoxError>
+    Prepared { mut head, body, marked, deadline }: Prepared,
+    settings: &Settings,
+) -> Result<Answer<ResBody>, Fault>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
     S::Error: Into<BoxError>,
@@ -126,45 +131,117 @@ where
     ResBody: Body<Data = Bytes>,
     ResBody::Error: Into<BoxError>,
 {
-    std::future::poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
-    let response = inner.call(Request::from_parts(head, body.into())).await.map_err(Into::into)?;
-    let (response, body) = whole(response, limit).await?;
-    let (status, headers) = (response.status(), response.headers());
-    let disposition = match body {
-        Some(body) => Disposition::of(status, headers, &body),
-        None => Disposition::of_unread(status, headers),
+    let pace = Pace { stretch: settings.attempt_timeout, deadline, settings };
+    let first = pace.stretch.saturating_add(upload_time(body.len()));
+    head.extensions.insert(FirstHop::default());
+    let call = async {
+        std::future::poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
+        let attempting = Attempting::new(Arc::clone(&marked.history));
+        let response = inner.call(Request::from_parts(head, body.into())).await.map_err(Into::into)?;
+        Ok((response, attempting))
     };
+    let (response, attempting) = pace.within(first, call).await?;
+    let (response, body) = whole(response, settings.max_response, &pace).await?;
+
+    let is_redirected = response.extensions().get::<Redirected>().is_some();
+    let reply = Reply::new(response.status(), response.headers());
+    let reply = reply.profile(settings.profile).redirected(is_redirected);
+    let reply = body.as_deref().map_or(reply, |body| reply.body(body));
+    let disposition = attempting.ended(reply);
+    if reply.rejects_key() {
+        return Err(Fault::permanent(Error::not_understood(marked.form.clone())));
+    }
     let retry_after = retry_after(response.headers(), SystemTime::now());
     Ok(Answer { response, disposition, retry_after })
 }
 
-/// Reads the body to its end: an answer that is cut off in its middle is lost. One that is larger than the limit, or a
-/// stream of events, is handed on as it comes, and its body is not known.
+/// The time that a request's body may take on a slow connection: an upload cannot be observed.
+fn upload_time(length: usize) -> Duration {
+    const BYTES_IN_A_SECOND: u64 = 16 << 10;
+    Duration::from_millis((length as u64).saturating_mul(1000) / BYTES_IN_A_SECOND)
+}
+
+/// How long an attempt may take.
+struct Pace<'a> {
+    /// From one sign of progress to the next.
+    stretch: Duration,
+    /// All of it.
+    deadline: Instant,
+    settings: &'a Settings,
+}
+
+impl Pace<'_> {
+    async fn within<T>(
+        &self,
+        stretch: Duration,
+        work: impl Future<Output = Result<T, BoxError>>,
+    ) -> Result<T, Fault> {
+        let end = self.deadline.min(later(Instant::now(), stretch));
+        let (kind, source, is_transient) = match tokio::time::timeout_at(end, work).await {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(error)) => {
+                let is_transient = (self.settings.is_transient)(&*error);
+                (ErrorKind::Connection, Some(error), is_transient)
+            }
+            Err(_) => (ErrorKind::Timeout, None, true),
+        };
+        Err(Fault { error: Error::new(kind, source), is_transient, is_attempt: true })
+    }
+}
+
+/// Reads the body to its end: a response that is cut off in its middle is lost. One that is larger
+/// than the limit, or a stream of events, is handed on as it comes, and its body is not known.
 async fn whole<B>(
     response: Response<B>,
     limit: usize,
-) -> Result<(Response<ResponseBody<B>>, Option<Bytes>), BoxError>
+    pace: &Pace<'_>,
+) -> Result<(Response<ResponseBody<B>>, Option<Bytes>), Fault>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
     let (head, body) = response.into_parts();
-    let limit = (!has_media_type(&head.headers, "text/event-stream")).then_some(limit);
-    // The attempt as a whole has a bound.
-    let (response, kept) = capture(head, body, limit, true, Duration::MAX).await;
-    match kept {
-        Ok(KeptBody::Whole { bytes, .. }) => Ok((response, Some(bytes))),
-        Ok(_) => Ok((response, None)),
-        Err(_) => Err(reason(response.into_body()).await),
+    if has_media_type(&head.headers, "text/event-stream") || body.size_hint().lower() > limit as u64 {
+        return Ok((Response::from_parts(head, ResponseBody::inner(body)), None));
     }
+    // Boxed, because a body may have to be handed on after it was polled.
+    let mut body = Box::pin(body);
+    let (mut read, mut length, mut trailers) = (VecDeque::new(), 0, None);
+    loop {
+        let next = async { next_frame(body.as_mut()).await.transpose().map_err(Into::into) };
+        let Some(frame) = pace.within(pace.stretch, next).await? else { break };
+        match frame.into_data() {
+            Ok(data) => {
+                length += data.len();
+                read.push_back(data);
+            }
+            Err(frame) => trailers = frame.into_trailers().ok(),
+        }
+        if length > limit {
+            return Ok((Response::from_parts(head, ResponseBody::begun(read, None, body)), None));
+        }
+    }
+    let bytes = joined(read);
+    let response = Response::from_parts(head, ResponseBody::whole(bytes.clone(), trailers));
+    Ok((response, Some(bytes)))
 }
 
-/// The error with which a body ended.
-async fn reason<B>(body: ResponseBody<B>) -> BoxError
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
-    let ended = body.collect().await;
-    ended.err().map_or_else(|| "the answer ended before its end".into(), Into::into)
+fn joined(mut frames: VecDeque<Bytes>) -> Bytes {
+    if frames.len() > 1 {
+        return frames.make_contiguous().concat().into();
+    }
+    // Nothing to copy.
+    frames.pop_front().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_of_1_mib_may_take_a_minute() {
+        let time = upload_time(1 << 20);
+        assert_eq!(time, Duration::from_secs(64));
+        assert_eq!(upload_time(5), Duration::ZERO);
+    }
 }

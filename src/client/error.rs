@@ -1,92 +1,157 @@
-//! Why there is no answer.
+//! Why there is no response.
 
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::client::age::Untimely;
+use crate::client::disposition::Disposition;
+use crate::client::profile::KeyForm;
+use crate::client::report::{Report, Reported};
 use crate::key::IdempotencyKey;
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// Why an operation has no answer.
+/// Why an operation has no response that can be used.
 ///
-/// [`is_open`](Self::is_open) tells whether it may have been done all the same. If so it must be repeated under the same
-/// key, if at all: with an [`Operation`](super::Operation), the key is still there.
+/// [`is_open`](Self::is_open) tells whether it may have been done all the same. If so, it must be
+/// retried under the same key, if at all. With an [`Operation`](super::Operation), the key is still
+/// there.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
-    attempts: u32,
-    key: Option<IdempotencyKey>,
+    report: Report,
+    is_open: bool,
+    form: Option<KeyForm>,
     source: Option<BoxError>,
 }
 
-/// What kept the answer away.
+/// The kinds of [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The connection failed, before the request was sent, or before the answer had come, or in the middle of it.
+    /// The connection failed: before the request was sent, before the response came, or in the
+    /// middle of the response.
     Connection,
-    /// The answer of the last attempt did not come in time.
+    /// The last attempt made no progress in time.
     Timeout,
     /// The body of the request is larger than `max_request`. Nothing was sent.
     TooLarge,
-    /// The body of the request could not be read to its end, or not in `total_timeout`. Nothing was sent.
+    /// The body of the request could not be read to its end, or not in `total_timeout`. Nothing was
+    /// sent.
     Unreadable,
     /// The header for the key is empty. Nothing was sent.
     Key,
-    /// The key of the [`Operation`](super::Operation) is so old that the server may have forgotten it. Nothing was sent
-    /// this time.
+    /// The server may have forgotten the key, so the attempt that was due was not made.
     Expired,
+    /// The key is dated more than five minutes ahead of the clock, so its age is not known. The
+    /// attempt that was due was not made.
+    ClockBehind,
+    /// The server did not understand the key as it was sent: the client is set up for another kind of
+    /// server. The message names the header, the form and the [`Profile`](super::Profile) to set.
+    KeyNotUnderstood,
+}
+
+impl From<Untimely> for ErrorKind {
+    fn from(untimely: Untimely) -> Self {
+        match untimely {
+            Untimely::Expired => Self::Expired,
+            Untimely::ClockBehind => Self::ClockBehind,
+        }
+    }
 }
 
 impl Error {
-    pub(crate) fn new(kind: ErrorKind, attempts: u32, source: Option<BoxError>) -> Self {
-        Self { kind, attempts, key: None, source }
+    pub(crate) fn new(kind: ErrorKind, source: Option<BoxError>) -> Self {
+        let report = Report::new(Disposition::Unknown, None, 0);
+        Self { kind, report, is_open: false, form: None, source }
     }
 
-    pub(crate) fn tell(&mut self, attempts: u32, key: Option<&IdempotencyKey>) {
-        self.attempts = attempts;
-        self.key = key.cloned();
+    pub(crate) fn not_understood(form: KeyForm) -> Self {
+        Self { form: Some(form), ..Self::new(ErrorKind::KeyNotUnderstood, None) }
     }
 
-    /// What kept the answer of the last attempt away.
+    /// Of a request without a key, which was sent once.
+    pub(crate) fn unguarded(source: BoxError) -> Self {
+        let mut error = Self::new(ErrorKind::Connection, Some(source));
+        error.tell(1, None, true);
+        error
+    }
+
+    pub(crate) fn tell(&mut self, attempts: u32, key: Option<&IdempotencyKey>, is_open: bool) {
+        self.report = Report::new(Disposition::Unknown, key.cloned(), attempts);
+        self.is_open = is_open;
+    }
+
+    /// What kept the response of the last attempt away.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// How often the request was sent, or was about to be.
+    /// How many attempts were made. An attempt counts even if its connection failed.
     pub fn attempts(&self) -> u32 {
-        self.attempts
+        self.report.attempts()
     }
 
-    /// The key under which the request was sent, so that the caller can go on under it, or ask what became of the
-    /// operation. `None` if nothing was sent, if the request had no key, or if its key is none that this crate can read.
+    /// The key of the operation, so that the caller can go on under it, or ask what became of the
+    /// operation. `None` if the request has no key yet, or one that this crate cannot read.
     pub fn key(&self) -> Option<&IdempotencyKey> {
-        self.key.as_ref()
+        self.report.key()
     }
 
-    /// Whether the operation may have been done, by this call or, if its key has expired, by an earlier one.
+    /// Whether the operation may have been done, by this call or by an earlier one under the key.
     pub fn is_open(&self) -> bool {
-        matches!(self.kind, ErrorKind::Connection | ErrorKind::Timeout | ErrorKind::Expired)
+        self.is_open
+    }
+}
+
+impl Reported for Error {
+    fn report(&self) -> Option<&Report> {
+        Some(&self.report)
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let attempts = self.attempts;
+        let attempts = self.attempts();
         match self.kind {
             ErrorKind::Connection => {
-                write!(f, "the connection failed in attempt {attempts}, so that the outcome is unknown")
+                write!(f, "the connection failed in attempt {attempts}, so the outcome is unknown")
             }
             ErrorKind::Timeout => {
-                write!(f, "attempt {attempts} had no answer in time, so that the outcome is unknown")
+                write!(f, "attempt {attempts} made no progress in time, so the outcome is unknown")
             }
-            ErrorKind::TooLarge => f.write_str("the request is too large to be repeated, and was not sent"),
+            ErrorKind::TooLarge => f.write_str("the request is too large to be retried, and was not sent"),
             ErrorKind::Unreadable => f.write_str("the request could not be read, and was not sent"),
             ErrorKind::Key => f.write_str("the key of the request is empty, and it was not sent"),
-            ErrorKind::Expired => f.write_str(
-                "the server may have forgotten the key of the operation, which was not sent again",
+            ErrorKind::Expired => write!(
+                f,
+                "the server may have forgotten the key, so the request was not sent after attempt {attempts}"
             ),
+            ErrorKind::ClockBehind => f.write_str(
+                "the key is dated more than five minutes ahead of the clock, so the request was not sent",
+            ),
+            ErrorKind::KeyNotUnderstood => self.write_form(f),
         }
+    }
+}
+
+impl Error {
+    fn write_form(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the server did not understand the key")?;
+        let Some(form) = &self.form else { return Ok(()) };
+        let style = |is_quoted| if is_quoted { "in quotes" } else { "bare" };
+        write!(
+            f,
+            ", which was sent in the header {}, {}; set the profile of the server:",
+            form.header,
+            style(form.is_quoted)
+        )?;
+        for (index, profile) in form.others().enumerate() {
+            let separator = if index == 0 { " " } else { ", or " };
+            let (header, style) = (profile.header(), style(profile.is_quoted()));
+            write!(f, "{separator}Profile::{profile:?} ({header}, {style})")?;
+        }
+        Ok(())
     }
 }
 

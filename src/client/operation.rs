@@ -6,13 +6,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::{Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use tower_service::Service;
 
-use crate::client::disposition::Disposition;
+use crate::client::age::{Age, Untimely};
+use crate::client::disposition::{Disposition, Reply};
+use crate::client::history::History;
 use crate::client::key_store::{KeyStore, StoredKey};
-use crate::client::service::GoodUntil;
-use crate::client::settings::{fresh_key, value};
+use crate::client::redirects::Redirected;
+use crate::client::report::Report;
+use crate::client::settings::{Bound, RETENTION, fresh_key, value};
 use crate::config::KEY_HEADERS;
 use crate::key::IdempotencyKey;
 
@@ -30,15 +33,15 @@ use crate::key::IdempotencyKey;
 ///
 /// let mut payout = operations.begin("payout 2026-11 of seller 7").await?;
 /// let request = http::Request::post("https://bank.example/payouts").body(Full::from("…"))?;
-/// let answer = payout.send(&mut client, request).await?;
-/// // Write down that it was done, and only then:
-/// payout.finish().await?;
+/// let response = payout.send(&mut client, request).await?;
+/// // Write down what came of it, and only then:
+/// let is_final = payout.finish().await?;
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// A process that dies anywhere in between begins the same operation again after its restart, by the same name, and comes
-/// to the same key: the server runs it once. [`pending`](Self::pending) lists what is left over.
+/// A process that dies in between begins the same operation again after its restart, by the same name,
+/// and comes to the same key: the server runs it once. [`pending`](Self::pending) lists what is left over.
 #[derive(Debug)]
 pub struct Operations<K> {
     keys: Arc<K>,
@@ -52,34 +55,40 @@ impl<K> Clone for Operations<K> {
 }
 
 impl<K: KeyStore> Operations<K> {
-    /// Keeps the keys of operations in this store.
+    /// Stores the keys of operations in this store.
     pub fn new(keys: K) -> Self {
-        Self { keys: Arc::new(keys), retention: Duration::from_hours(24) }
+        Self { keys: Arc::new(keys), retention: RETENTION }
     }
 
-    /// Sets how long the server remembers a key, as its operator says. Default: 24 h, which is the server side's default
-    /// here, and Stripe's shortest. An older key would be taken for a new one, so that the operation could be done twice.
+    /// Sets how long the server remembers a key, as its operator says. Default: 24 h, the default of
+    /// this crate's server side and Stripe's shortest. The server takes an older key for a new one, and
+    /// could do the operation a second time, so an older key is not sent.
     #[must_use]
     pub fn retention(mut self, retention: Duration) -> Self {
         self.retention = retention;
         self
     }
 
-    /// Begins the operation of this name, under a new key, or takes it up again under the one that it has. The key is
-    /// kept before this returns.
+    /// Begins the operation of this name under a new key, or takes it up again under the key that it
+    /// has. The key is stored before this returns.
     ///
-    /// The name stands for what is to be done, once and for ever: `invoice 113`, `payout 2026-11 of seller 7`. Two that
-    /// mean different things must not share one.
+    /// The name stands for what is to be done, once: `invoice 113`, `payout 2026-11 of seller 7`. Two
+    /// operations that mean different things must not share a name. The name keeps its key until
+    /// [`finish`](Operation::finish), also after a final response: the server then replays it.
     ///
     /// # Errors
     ///
-    /// If the key cannot be kept, or if it is so old that the server may have forgotten it. Nothing must be sent then.
+    /// If the key cannot be stored, if it is so old that the server may have forgotten it, or if it is
+    /// dated more than five minutes ahead of the clock. Nothing must be sent then.
     pub async fn begin(&self, operation: impl Into<String>) -> Result<Operation<K>, OperationError> {
-        self.begin_with_key(operation, fresh_key()).await
+        self.begin_as(operation.into(), fresh_key(), History::clear()).await
     }
 
-    /// As [`begin`](Self::begin), but a new operation gets this key, for example a [derived](super::derive_key) one. An
-    /// operation that has begun goes on under its own.
+    /// As [`begin`](Self::begin), but a new operation gets this key, for example a
+    /// [derived](super::derive_key) one. An operation that has begun goes on under its own.
+    ///
+    /// The key may have been sent before, so the operation is in doubt from the start: a 4xx is final
+    /// only if it is a replay.
     ///
     /// # Errors
     ///
@@ -89,19 +98,30 @@ impl<K: KeyStore> Operations<K> {
         operation: impl Into<String>,
         key: IdempotencyKey,
     ) -> Result<Operation<K>, OperationError> {
-        let new = StoredKey { operation: operation.into(), key, created_at: SystemTime::now() };
-        let kept = self.keys.put_if_absent(new.clone()).await.map_err(OperationError::Store)?;
-        let is_resumed = kept != new;
-        let good_until = kept.created_at.checked_add(self.retention);
-        // Of a key from the future nobody knows how old it is; clocks that are set right move by less.
-        let is_from_now_on = kept.created_at <= new.created_at + Duration::from_mins(5);
-        if !is_from_now_on || good_until.is_some_and(|end| end <= new.created_at) {
-            return Err(OperationError::Expired { created_at: kept.created_at });
-        }
-        Ok(Operation { keys: Arc::clone(&self.keys), kept, good_until, is_resumed, disposition: None })
+        self.begin_as(operation.into(), key, History::not_known()).await
     }
 
-    /// The operations whose answer is not certain, in no order.
+    async fn begin_as(
+        &self,
+        operation: String,
+        key: IdempotencyKey,
+        history: Arc<History>,
+    ) -> Result<Operation<K>, OperationError> {
+        let new = StoredKey { operation, key, created_at: SystemTime::now() };
+        let stored = self.keys.put_if_absent(new.clone()).await.map_err(OperationError::Store)?;
+        let created_at = stored.created_at;
+        let age = Age { created_at, retention: self.retention };
+        age.check(SystemTime::now()).map_err(|untimely| match untimely {
+            Untimely::Expired => OperationError::Expired { created_at },
+            Untimely::ClockBehind => OperationError::ClockBehind { created_at },
+        })?;
+        let is_resumed = stored != new;
+        // What an earlier process did under the key is not known.
+        let history = if is_resumed { History::not_known() } else { history };
+        Ok(Operation { keys: Arc::clone(&self.keys), stored, age, is_resumed, history })
+    }
+
+    /// The operations that have a key, in no order: their outcome is not known, or they are not finished.
     ///
     /// # Errors
     ///
@@ -110,44 +130,59 @@ impl<K: KeyStore> Operations<K> {
         self.keys.list().await
     }
 
-    /// Drops a key without an answer, because the application has learnt by other means what became of the operation.
+    /// Drops a key without a final response, because the application has learnt by other means what
+    /// became of the operation.
     ///
     /// # Errors
     ///
-    /// If it may be kept still.
-    pub async fn forget(&self, kept: &StoredKey) -> io::Result<()> {
-        self.keys.remove(&kept.operation, &kept.key).await
+    /// If it may be stored still.
+    pub async fn forget(&self, stored: &StoredKey) -> io::Result<()> {
+        self.keys.remove(&stored.operation, &stored.key).await
     }
 }
 
-/// An operation with a key that is kept until the answer is certain.
+/// An operation with a key that stays stored until the application finishes it.
+///
+/// Requests go out with [`send`](Self::send), or with `send_reqwest` (feature `client-reqwest`). Both
+/// bind the request to the operation: the layer knows its key, its age and what happened before.
 #[derive(Debug)]
 pub struct Operation<K> {
     keys: Arc<K>,
-    kept: StoredKey,
-    good_until: Option<SystemTime>,
+    stored: StoredKey,
+    age: Age,
     is_resumed: bool,
-    disposition: Option<Disposition>,
+    history: Arc<History>,
 }
 
 impl<K: KeyStore> Operation<K> {
     /// The key of every attempt.
     pub fn key(&self) -> &IdempotencyKey {
-        &self.kept.key
+        &self.stored.key
     }
 
-    /// The name of the operation, and since when it has its key.
+    /// The name of the operation, its key, and when the key was made.
     pub fn stored(&self) -> &StoredKey {
-        &self.kept
+        &self.stored
     }
 
-    /// Whether the key was kept already: the operation may have been tried before.
+    /// Whether the key was stored already: the operation may have been tried before.
     pub fn is_resumed(&self) -> bool {
         self.is_resumed
     }
 
-    /// Sends a request under the key of this operation, through a stack that has a [`ClientLayer`](super::ClientLayer),
-    /// and notes what its answer says. The request must be the same each time: the server refuses another one.
+    /// What the last response said; a final one stays. `None` if there was no response.
+    pub fn disposition(&self) -> Option<Disposition> {
+        self.history.last()
+    }
+
+    /// Sends a request under the key of this operation, through a Tower stack that has a
+    /// [`ClientLayer`](super::ClientLayer), and notes what its response says.
+    ///
+    /// The request must be the same each time, because the server rejects another one. After a response
+    /// that says that nothing happened (such as 400 or 422), the mended request goes on under the key.
+    ///
+    /// Without the layer in the stack there are no retries, and 4xx with a problem document are never
+    /// final, because their bodies are not read.
     ///
     /// # Errors
     ///
@@ -160,62 +195,80 @@ impl<K: KeyStore> Operation<K> {
     where
         S: Service<Request<B>, Response = Response<R>>,
     {
-        self.mark(&mut request);
         std::future::poll_fn(|cx| client.poll_ready(cx)).await?;
-        let answer = client.call(request).await?;
-        // Without the layer in the stack the body is not known, so that fewer answers are definitive.
-        let judged = || Disposition::of_unread(answer.status(), answer.headers());
-        self.note(answer.extensions().get().copied().unwrap_or_else(judged));
-        Ok(answer)
+        self.mark(&mut request);
+        let mut response = client.call(request).await.inspect_err(|_| self.history.failed())?;
+        if response.extensions().get::<Report>().is_none() {
+            let is_redirected = response.extensions().get::<Redirected>().is_some();
+            let report =
+                self.judge(Reply::new(response.status(), response.headers()).redirected(is_redirected));
+            response.extensions_mut().insert(report);
+        }
+        Ok(response)
     }
 
-    /// Puts the key into a request, for clients that are no Tower service. [`note`](Self::note) then has to be
-    /// told of the answer.
+    /// Puts the key into a request, for clients that [`send`](Self::send) cannot use. Each request that
+    /// was marked needs a [`note`](Self::note) of its response; without one it counts as lost.
     pub fn mark<B>(&self, request: &mut Request<B>) {
-        let [header, other] = KEY_HEADERS;
+        let [_, other] = KEY_HEADERS;
         request.headers_mut().remove(other);
-        request.headers_mut().insert(header, value(&self.kept.key, false));
-        // A layer writes it anew in its own form.
-        request.extensions_mut().insert(self.kept.key.clone());
-        // It also sends nothing any more when the server may have forgotten the key.
-        self.good_until.map(|end| request.extensions_mut().insert(GoodUntil(end)));
+        let (header, value) = self.header();
+        request.headers_mut().insert(header, value);
+        // A layer writes the key anew in its own form.
+        request.extensions_mut().insert(self.bound());
     }
 
-    /// Notes what an answer says. One that is definitive stays so, whatever comes after it.
-    pub fn note(&mut self, disposition: Disposition) {
-        if self.disposition != Some(Disposition::Final) {
-            self.disposition = Some(disposition);
-        }
+    /// Judges a response in the light of what happened before, and notes what it says. It is for
+    /// responses that did not come through a [`ClientLayer`](super::ClientLayer), which notes them itself.
+    pub fn note(&mut self, reply: Reply<'_>) -> Disposition {
+        self.history.note(reply)
     }
 
-    /// What the last answer said. `None` if there was none.
-    pub fn disposition(&self) -> Option<Disposition> {
-        self.disposition
+    /// Notes a response that came without the layer.
+    pub(crate) fn judge(&mut self, reply: Reply<'_>) -> Report {
+        Report::new(self.note(reply), Some(self.key().clone()), 1)
     }
 
-    /// Drops the key if the answer was definitive, and tells whether it was. Call it when the application has written
-    /// down what came of the operation: after it, the same name is a new operation. An answer larger than
-    /// [`max_response`](super::ClientLayer::max_response), or a stream of events, counts before its end has come: it
-    /// must have been read by then.
+    pub(crate) fn header(&self) -> (HeaderName, HeaderValue) {
+        let [header, _] = KEY_HEADERS;
+        (header, value(&self.stored.key, false))
+    }
+
+    /// What binds a request to this operation. It must be sent now.
+    pub(crate) fn bound(&self) -> Bound {
+        self.history.mark();
+        Bound { key: self.stored.key.clone(), age: self.age, history: Arc::clone(&self.history) }
+    }
+
+    pub(crate) fn failed(&self) {
+        self.history.failed();
+    }
+
+    /// Drops the key if the outcome is final, and tells whether it is. Call it when the application has
+    /// written the outcome down: from then on, the same name is a new operation.
+    ///
+    /// A response larger than [`max_response`](super::ClientLayer::max_response), or a stream of events,
+    /// counts before its end has come: it must have been read by then.
     ///
     /// # Errors
     ///
-    /// If the key may be kept still. It does no harm: the same name then gets the same answer again.
+    /// If the key may be stored still. It does no harm: the same name then gets the same response again.
     pub async fn finish(self) -> io::Result<bool> {
-        let is_certain = self.disposition == Some(Disposition::Final);
-        if is_certain {
-            self.keys.remove(&self.kept.operation, &self.kept.key).await?;
+        let is_final = self.disposition() == Some(Disposition::Final);
+        if is_final {
+            self.forget().await?;
         }
-        Ok(is_certain)
+        Ok(is_final)
     }
 
-    /// Drops the key whatever the answer, because the application has learnt by other means what became of the operation.
+    /// Drops the key whatever the outcome, because the application has learnt by other means what became
+    /// of the operation.
     ///
     /// # Errors
     ///
-    /// If it may be kept still.
+    /// If it may be stored still.
     pub async fn forget(self) -> io::Result<()> {
-        self.keys.remove(&self.kept.operation, &self.kept.key).await
+        self.keys.remove(&self.stored.operation, &self.stored.key).await
     }
 }
 
@@ -223,12 +276,18 @@ impl<K: KeyStore> Operation<K> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum OperationError {
-    /// It is not certain that the key is kept.
+    /// It is not certain that the key is stored.
     Store(io::Error),
-    /// The operation began so long ago that the server may have forgotten its key. What became of it has to be found out;
-    /// then [`Operations::forget`] makes room for a new one.
+    /// The operation began so long ago that the server may have forgotten its key. What became of it has
+    /// to be found out. Then [`Operations::forget`] makes way for a new key.
     Expired {
-        /// When the operation began, by the client's clock.
+        /// When the key was made, by the client's clock.
+        created_at: SystemTime,
+    },
+    /// The key is dated more than five minutes ahead of the clock, so its age is not known: the clock
+    /// was fast when the key was made, or it is slow now.
+    ClockBehind {
+        /// When the key was made, by the client's clock.
         created_at: SystemTime,
     },
 }
@@ -236,9 +295,12 @@ pub enum OperationError {
 impl fmt::Display for OperationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Store(_) => "the key of the operation cannot be kept",
+            Self::Store(_) => "the key of the operation cannot be stored",
             Self::Expired { .. } => {
                 "the operation began so long ago that the server may have forgotten its key"
+            }
+            Self::ClockBehind { .. } => {
+                "the key of the operation is dated more than five minutes ahead of the clock"
             }
         })
     }
@@ -248,7 +310,7 @@ impl Error for OperationError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Store(source) => Some(source),
-            Self::Expired { .. } => None,
+            Self::Expired { .. } | Self::ClockBehind { .. } => None,
         }
     }
 }

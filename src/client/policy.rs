@@ -7,9 +7,10 @@ use http_body::Body;
 use tokio::time::{Instant, Sleep};
 use tower::retry::Policy;
 
-use crate::client::attempt::{Answer, Fault, Prepared, later};
+use crate::client::attempt::{Answer, Fault, Prepared};
 use crate::client::disposition::Disposition;
-use crate::client::error::Error;
+use crate::client::error::{Error, ErrorKind};
+use crate::client::report::Report;
 use crate::client::settings::Settings;
 
 /// The attempts of one operation.
@@ -19,10 +20,6 @@ pub(crate) struct Attempted {
     count: u32,
 }
 
-/// How many attempts an answer took. In the extensions of every answer under a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Attempts(pub u32);
-
 impl Attempted {
     pub(crate) fn new(settings: Arc<Settings>) -> Self {
         settings.budget.deposit();
@@ -30,16 +27,29 @@ impl Attempted {
     }
 
     /// How long to wait before the next attempt. `None`: there is none.
-    fn next(&self, asked: Option<Duration>, deadline: Instant) -> Option<Duration> {
+    fn next(&self, asked: Duration, deadline: Instant) -> Option<Duration> {
         let settings = &*self.settings;
-        let wait = match asked {
-            Some(asked) => asked.min(settings.max_retry_after).saturating_add(settings.backoff.spread()),
-            None => settings.backoff.wait(self.count),
-        };
-        let is_in_time = later(Instant::now(), wait) < deadline;
-        // The budget comes last: what is not made costs nothing.
+        let left = deadline.saturating_duration_since(Instant::now());
+        let backoff = settings.backoff.wait(self.count);
+        let bounded = asked.min(settings.max_retry_after);
+        // All clients are asked for the same wait.
+        let spread = || bounded.saturating_add(settings.backoff.spread());
+        let wait = if bounded > backoff { spread() } else { backoff };
+        let is_in_time = asked <= left && wait < left;
+        // The budget comes last: an attempt that is not made costs nothing.
         let may = self.count < settings.max_attempts && is_in_time && settings.budget.withdraw();
         may.then_some(wait)
+    }
+
+    fn report<B: Body>(&self, request: &Prepared, result: &mut Result<Answer<B>, Fault>) {
+        let key = request.marked.key.as_ref();
+        match result {
+            Ok(answer) => {
+                let report = Report::new(answer.disposition, key.cloned(), self.count);
+                answer.response.extensions_mut().insert(report);
+            }
+            Err(fault) => fault.error.tell(self.count, key, request.marked.history.is_in_doubt()),
+        }
     }
 }
 
@@ -47,22 +57,17 @@ impl<B: Body> Policy<Prepared, Answer<B>, Fault> for Attempted {
     type Future = Sleep;
 
     fn retry(&mut self, request: &mut Prepared, result: &mut Result<Answer<B>, Fault>) -> Option<Sleep> {
-        self.count += 1;
-        let (is_open, asked) = match result {
-            Ok(answer) => {
-                let extensions = answer.response.extensions_mut();
-                extensions.insert(Attempts(self.count));
-                extensions.insert(answer.disposition);
-                // So that a caller whose answer is not definitive can go on under it.
-                request.key.clone().map(|key| extensions.insert(key));
-                (answer.disposition == Disposition::Retry, answer.retry_after)
-            }
-            Err(fault) => {
-                fault.error.tell(self.count, request.key.as_ref());
-                (fault.is_transient, None)
-            }
+        let (is_attempt, is_open, asked) = match result {
+            Ok(answer) => (true, answer.disposition == Disposition::Retry, answer.retry_after),
+            Err(fault) => (fault.is_attempt, fault.is_transient, None),
         };
-        let wait = is_open.then(|| self.next(asked, request.deadline)).flatten();
+        self.count += u32::from(is_attempt);
+        let mut wait = is_open.then(|| self.next(asked.unwrap_or_default(), request.deadline)).flatten();
+        if wait.is_some_and(|wait| request.marked.age.ends_within(wait)) {
+            *result = Err(Fault::unsent(ErrorKind::Expired));
+            wait = None;
+        }
+        self.report(request, result);
         tell(self.count, result, wait);
         wait.map(tokio::time::sleep)
     }

@@ -9,34 +9,48 @@ use bytes::Bytes;
 use http::Extensions;
 use http::request::Parts;
 use reqwest::{Body, Request, Response, ResponseBuilderExt};
-use reqwest_middleware::{Error, Middleware, Next};
+use reqwest_middleware::{Error, Middleware, Next, RequestBuilder};
 use tower_service::Service;
 
+use crate::client;
 use crate::client::attempt::{Answer, Fault, Prepared};
+use crate::client::disposition::Reply;
+use crate::client::key_store::KeyStore;
 use crate::client::layer::ClientLayer;
+use crate::client::operation::Operation;
+use crate::client::redirects::Redirected;
+use crate::client::report::{Report, Reported};
 use crate::client::service::{prepare, repeat};
-use crate::client::settings::Settings;
-use crate::key::IdempotencyKey;
+use crate::client::settings::{Bound, Settings};
+use crate::config::KEY_HEADERS;
 use crate::mutex::held;
 
-/// Repeats what goes through reqwest as the layer does through Tower. Middleware that comes before it sees one request
-/// for each operation, middleware that comes after it one for each attempt.
+mod redirects;
+
+use redirects::observe;
+pub use redirects::observed_redirects;
+
+/// Retries what goes through reqwest as the layer does through Tower. Middleware that comes before it
+/// sees one request for each operation, middleware that comes after it one for each attempt.
 ///
-/// An error is a [`client::Error`](crate::client::Error) in [`Error::Middleware`]. The key of an
-/// [`Operation`](crate::client::Operation) goes along as an extension of the request:
+/// An error is a [`client::Error`](crate::client::Error) in [`Error::Middleware`]. The
+/// [`Report`](crate::client::Report) of a response or an error is what
+/// [`Reported`](crate::client::Reported) gets. reqwest follows redirects by itself, so the client needs
+/// [`observed_redirects`].
 ///
 /// ```
 /// use reqwest_middleware::ClientBuilder;
-/// use tower_idempotency::client::{ClientLayer, Disposition, Operations, MemoryKeyStore};
+/// use tower_idempotency::client::{ClientLayer, MemoryKeyStore, Operations, observed_redirects};
 ///
 /// # async fn pay() -> Result<(), Box<dyn std::error::Error>> {
-/// let client = ClientBuilder::new(reqwest::Client::new()).with(ClientLayer::new()).build();
+/// let client = reqwest::Client::builder().redirect(observed_redirects(Default::default())).build()?;
+/// let client = ClientBuilder::new(client).with(ClientLayer::new()).build();
 ///
 /// let mut operation = Operations::new(MemoryKeyStore::new()).begin("invoice 113").await?;
 /// let request = client.post("http://127.0.0.1:3000/payments").body("{}");
-/// let answer = request.with_extension(operation.key().clone()).send().await?;
-/// operation.note(answer.extensions().get().copied().unwrap_or(Disposition::Unknown));
-/// operation.finish().await?;
+/// let response = operation.send_reqwest(request).await?;
+/// // Write down what came of it, and only then:
+/// let is_final = operation.finish().await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -84,8 +98,8 @@ fn head(request: &Request, extensions: &Extensions) -> Result<Parts, Error> {
     let head = http::Request::builder().method(request.method()).uri(request.url().as_str()).body(());
     let (mut head, ()) = head.map_err(Error::middleware)?.into_parts();
     head.headers.clone_from(request.headers());
-    if let Some(key) = extensions.get::<IdempotencyKey>() {
-        head.extensions.insert(key.clone());
+    if let Some(bound) = extensions.get::<Bound>() {
+        head.extensions.insert(bound.clone());
     }
     Ok(head)
 }
@@ -121,19 +135,69 @@ impl<'a> Service<http::Request<Bytes>> for Through<'a> {
             *request.headers_mut() = head.headers;
             *request.body_mut() = through.has_body.then(|| body.into());
             let mut extensions = held(&through.extensions).clone();
-            let response = through.next.run(request, &mut extensions).await;
+            let sent = through.next.run(request, &mut extensions);
+            let (response, is_redirected) = observe(template.url(), sent).await;
             *held(&through.extensions) = extensions;
-            response.map(located)
+            response.map(|response| located(response, is_redirected))
         })
     }
 }
 
 /// The response with its address, which would be lost on the way to `http` and back.
-fn located(response: Response) -> http::Response<Body> {
+fn located(response: Response, is_redirected: bool) -> http::Response<Body> {
     let url = response.url().clone();
     let (mut head, body) = http::Response::from(response).into_parts();
     if let Ok(address) = http::Response::builder().url(url).body(()) {
         head.extensions.extend(address.into_parts().0.extensions);
     }
+    if is_redirected {
+        head.extensions.insert(Redirected);
+    }
     http::Response::from_parts(head, body)
+}
+
+impl<K: KeyStore> Operation<K> {
+    /// Sends a request under the key of this operation through reqwest, and notes what its response says.
+    /// The client must have a [`ClientLayer`] as its middleware, as [`send`](Self::send) needs one.
+    ///
+    /// # Errors
+    ///
+    /// Those of the client. The key stays.
+    pub async fn send_reqwest(&mut self, mut request: RequestBuilder) -> Result<Response, Error> {
+        let mut extensions = std::mem::take(request.extensions());
+        let (client, request) = request.build_split();
+        let mut request = request?;
+        let [_, other] = KEY_HEADERS;
+        request.headers_mut().remove(other);
+        let (header, value) = self.header();
+        request.headers_mut().insert(header, value);
+        extensions.insert(self.bound());
+        let url = request.url().clone();
+        let sent = client.execute_with_extensions(request, &mut extensions);
+        let (response, is_redirected) = observe(&url, sent).await;
+        let mut response = response.inspect_err(|_| self.failed())?;
+        if response.report().is_none() {
+            let reply = Reply::new(response.status(), response.headers()).redirected(is_redirected);
+            let report = self.judge(reply);
+            response.extensions_mut().insert(report);
+        }
+        Ok(response)
+    }
+}
+
+impl Reported for Response {
+    fn report(&self) -> Option<&Report> {
+        self.extensions().get()
+    }
+}
+
+impl Reported for Error {
+    fn report(&self) -> Option<&Report> {
+        match self {
+            Error::Middleware(error) => {
+                error.chain().find_map(|error| error.downcast_ref::<client::Error>()?.report())
+            }
+            Error::Reqwest(_) => None,
+        }
+    }
 }

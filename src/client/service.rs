@@ -4,7 +4,6 @@ use std::fmt;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -19,14 +18,14 @@ use crate::body::{ReadError, ResponseBody, read};
 use crate::client::attempt::{Answer, Fault, Prepared, Repeatable, later};
 use crate::client::error::{BoxError, Error, ErrorKind};
 use crate::client::policy::Attempted;
-use crate::client::settings::Settings;
+use crate::client::settings::{Bound, Settings};
 
 /// The service that [`ClientLayer`](super::ClientLayer) makes.
 ///
-/// Its answers have a [`Disposition`](super::Disposition), the number of [`Attempts`](super::Attempts) and the
-/// [`IdempotencyKey`](crate::IdempotencyKey) in their extensions if the request went out under a key. An answer that asks
-/// to be repeated is given too, when there is no time or budget left for it; only where the last attempt had none there
-/// is an [`Error`].
+/// Each response to a request with a key has a [`Report`](super::Report), which
+/// [`Reported::report`](super::Reported::report) gets. A response that asks for a retry is given to the
+/// caller when there is no time, attempt or budget left. If the last attempt had no response, there is
+/// an [`Error`].
 ///
 /// # Cancel safety
 ///
@@ -94,36 +93,31 @@ where
     B: Body,
     B::Error: Into<BoxError>,
 {
-    let unsent = |kind| Error::new(kind, 0, None);
-    let body = tokio::time::timeout(
-        settings.total_timeout,
-        read(pin!(body), settings.max_request, settings.total_timeout),
-    )
-    .await;
+    let bound = head.extensions.get::<Bound>().cloned();
+    if let Some(bound) = &bound {
+        bound.history.take_over();
+    }
+    let unsent = |kind| {
+        let mut error = Error::new(kind, None);
+        if let Some(bound) = &bound {
+            error.tell(0, Some(&bound.key), bound.history.is_in_doubt());
+        }
+        error
+    };
+    let body = pin!(body);
+    let reading = read(body, settings.max_request, settings.total_timeout);
+    let body = tokio::time::timeout(settings.total_timeout, reading).await;
     let body = body.map_err(|_| unsent(ErrorKind::Unreadable))?.map_err(|error| match error {
         ReadError::TooLarge { .. } => unsent(ErrorKind::TooLarge),
         ReadError::Broken | ReadError::Stalled => unsent(ErrorKind::Unreadable),
     })?;
-    let key = settings.mark(&mut head, &body);
-    let key = key.map_err(|error| Error::new(ErrorKind::Key, 0, Some(error.into())))?;
-    let time = match head.extensions.get::<GoodUntil>() {
-        Some(GoodUntil(end)) => end.duration_since(SystemTime::now()).unwrap_or_default(),
-        None => Duration::MAX,
-    };
-    if time.is_zero() {
-        let mut expired = unsent(ErrorKind::Expired);
-        expired.tell(0, key.as_ref());
-        return Err(expired);
-    }
-    let deadline = later(Instant::now(), time.min(settings.total_timeout));
-    Ok(Prepared { head, body, key, deadline })
+    let marked = settings.mark(&mut head, &body);
+    let marked = marked.map_err(|error| Error::new(ErrorKind::Key, Some(error.into())))?;
+    let deadline = later(Instant::now(), settings.total_timeout);
+    Ok(Prepared { head, body, marked: Arc::new(marked), deadline })
 }
 
-/// In the extensions of a request: when the server may forget its key, by the client's clock.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct GoodUntil(pub(crate) SystemTime);
-
-/// Sends a request until its answer is certain, as often as the settings allow.
+/// Sends a request until its response settles it, as often as the settings allow.
 pub(crate) fn repeat<'a, S, ReqBody, ResBody>(
     inner: S,
     request: Prepared,
@@ -142,7 +136,7 @@ where
 }
 
 fn failed(error: impl Into<BoxError>) -> Error {
-    Error::new(ErrorKind::Connection, 1, Some(error.into()))
+    Error::unguarded(error.into())
 }
 
 type Operation<B> = Pin<Box<dyn Future<Output = Result<Response<ResponseBody<B>>, Error>> + Send>>;

@@ -11,21 +11,30 @@ use http::{HeaderName, HeaderValue, Method};
 use tower::retry::budget::{Budget, TpsBudget};
 use uuid::Uuid;
 
+use crate::client::age::Age;
 use crate::client::backoff::Backoff;
+use crate::client::history::History;
+use crate::client::profile::{KeyForm, Profile};
 use crate::config::KEY_HEADERS;
 use crate::key::{IdempotencyKey, KeyError};
 
 pub(crate) type MakeKey = dyn Fn(&Parts, &Bytes) -> IdempotencyKey + Send + Sync;
 pub(crate) type JudgeError = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
 
+/// Stripe's shortest, and the default of this crate's server side.
+pub(crate) const RETENTION: Duration = Duration::from_hours(24);
+
 /// What all clones of a layer, and all services made of it, have in common.
 #[derive(Clone)]
 pub(crate) struct Settings {
+    pub(crate) profile: Profile,
     pub(crate) header: HeaderName,
     pub(crate) is_quoted: bool,
     pub(crate) methods: Vec<Method>,
-    pub(crate) make_key: Arc<MakeKey>,
+    /// `None`: a fresh key for each operation.
+    pub(crate) make_key: Option<Arc<MakeKey>>,
     pub(crate) is_transient: Arc<JudgeError>,
+    pub(crate) retention: Duration,
     pub(crate) max_request: usize,
     pub(crate) max_response: usize,
     pub(crate) attempt_timeout: Duration,
@@ -38,13 +47,15 @@ pub(crate) struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let [header, _] = KEY_HEADERS;
+        let profile = Profile::Default;
         Self {
-            header,
-            is_quoted: false,
-            methods: vec![Method::POST, Method::PATCH],
-            make_key: Arc::new(|_, _| fresh_key()),
+            profile,
+            header: profile.header(),
+            is_quoted: profile.is_quoted(),
+            methods: profile.methods(),
+            make_key: None,
             is_transient: Arc::new(|_| true),
+            retention: RETENTION,
             max_request: 1 << 20,
             max_response: 1 << 20,
             attempt_timeout: Duration::from_secs(10),
@@ -57,43 +68,73 @@ impl Default for Settings {
     }
 }
 
+/// In the extensions of a request, binds it to its [`Operation`](super::Operation).
+#[derive(Debug, Clone)]
+pub(crate) struct Bound {
+    pub(crate) key: IdempotencyKey,
+    pub(crate) age: Age,
+    pub(crate) history: Arc<History>,
+}
+
+/// The key that a request goes out under, and what is known about it.
+pub(crate) struct Marked {
+    /// `None` if this crate cannot read it.
+    pub(crate) key: Option<IdempotencyKey>,
+    pub(crate) form: KeyForm,
+    pub(crate) age: Age,
+    pub(crate) history: Arc<History>,
+}
+
 impl Settings {
     /// Whether a request is the client's business: by its method, or because it has a key already.
     pub(crate) fn guards(&self, request: &Parts) -> bool {
-        self.methods.contains(&request.method) || self.has_key(request)
+        let is_bound = request.extensions.get::<Bound>().is_some();
+        self.methods.contains(&request.method) || is_bound || self.sent_in(request).is_some()
     }
 
-    fn has_key(&self, request: &Parts) -> bool {
-        let has_header = |name: &HeaderName| request.headers.contains_key(name);
-        request.extensions.get::<IdempotencyKey>().is_some()
-            || has_header(&self.header)
-            || KEY_HEADERS.iter().any(has_header)
+    /// The header of a request that contains its key.
+    fn sent_in<'a>(&self, request: &'a Parts) -> Option<(HeaderName, &'a HeaderValue)> {
+        let names = [self.header.clone()].into_iter().chain(KEY_HEADERS);
+        names.into_iter().find_map(|name| request.headers.get(&name).map(|value| (name, value)))
     }
 
-    /// Gives a request its key: that of its [`Operation`](super::Operation), or the one that it has, or a new one. Tells
-    /// which one it is, if it can be read.
+    /// Gives a request its key: that of its [`Operation`](super::Operation), the one that it has, or a
+    /// new one.
     ///
     /// # Errors
     ///
     /// An empty key protects nothing.
-    pub(crate) fn mark(&self, request: &mut Parts, body: &Bytes) -> Result<Option<IdempotencyKey>, KeyError> {
-        let operations = request.extensions.get::<IdempotencyKey>().cloned();
-        if operations.is_none() && self.has_key(request) {
-            let value = |name: &HeaderName| request.headers.get(name);
-            let value = value(&self.header).or_else(|| KEY_HEADERS.iter().find_map(value));
-            return match value.map(|value| IdempotencyKey::parse(value.as_bytes())) {
-                Some(Err(KeyError::Empty)) => Err(KeyError::Empty),
-                // A server may know keys that this crate does not.
-                key => Ok(key.and_then(Result::ok)),
-            };
+    pub(crate) fn mark(&self, request: &mut Parts, body: &Bytes) -> Result<Marked, KeyError> {
+        if let Some(Bound { key, age, history }) = request.extensions.get().cloned() {
+            let form = self.write(request, &key);
+            return Ok(Marked { key: Some(key), form, age, history });
         }
-        let key = operations.unwrap_or_else(|| (self.make_key)(request, body));
-        // Two different keys would be refused.
+        let age = Age::from_now_on(self.retention);
+        if let Some((header, value)) = self.sent_in(request) {
+            let key = match IdempotencyKey::parse(value.as_bytes()) {
+                Err(KeyError::Empty) => return Err(KeyError::Empty),
+                // A server may know keys that this crate does not.
+                key => key.ok(),
+            };
+            let form = KeyForm { header, is_quoted: value.as_bytes().starts_with(b"\"") };
+            return Ok(Marked { key, form, age, history: History::not_known() });
+        }
+        let (key, history) = match &self.make_key {
+            // The application may derive the same key again after it has lost everything.
+            Some(make) => (make(request, body), History::not_known()),
+            None => (fresh_key(), History::clear()),
+        };
+        let form = self.write(request, &key);
+        Ok(Marked { key: Some(key), form, age, history })
+    }
+
+    fn write(&self, request: &mut Parts, key: &IdempotencyKey) -> KeyForm {
+        // Two different keys would be rejected.
         for header in &KEY_HEADERS {
             request.headers.remove(header);
         }
-        request.headers.insert(self.header.clone(), value(&key, self.is_quoted));
-        Ok(Some(key))
+        request.headers.insert(self.header.clone(), value(key, self.is_quoted));
+        KeyForm { header: self.header.clone(), is_quoted: self.is_quoted }
     }
 }
 
@@ -109,6 +150,7 @@ pub(crate) fn value(key: &IdempotencyKey, is_quoted: bool) -> HeaderValue {
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
+            .field("profile", &self.profile)
             .field("header", &self.header)
             .field("methods", &self.methods)
             .field("attempt_timeout", &self.attempt_timeout)
@@ -117,8 +159,8 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// A key that nobody has used: a UUID of version 7 (RFC 9562), whose first half is the time, so that keys sort by their
-/// age in the server's store and its logs.
+/// A key that has never been used: a UUID of version 7 (RFC 9562), whose first half is the time, so
+/// that keys sort by their age in the server's store and its logs.
 pub(crate) fn fresh_key() -> IdempotencyKey {
     IdempotencyKey::made(Uuid::now_v7().to_string())
 }

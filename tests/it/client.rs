@@ -33,7 +33,7 @@ use hyper_util::client::legacy::{self, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use tower::retry::budget::TpsBudget;
 use tower::{Layer, Service, ServiceExt};
-use tower_idempotency::client::{Attempts, ClientLayer, Disposition, Error};
+use tower_idempotency::client::{ClientLayer, Disposition, Error, Report};
 
 use crate::support::patiently;
 use canned::{Canned, Turn};
@@ -88,7 +88,8 @@ where
 {
     let (head, body) = layer.layer(inner).oneshot(request).await?.into_parts();
     let body = patiently(body.collect()).await.unwrap().to_bytes();
-    let attempts = head.extensions.get().map(|Attempts(count)| *count);
-    let disposition = head.extensions.get().copied();
+    let report = head.extensions.get();
+    let attempts = report.map(Report::attempts);
+    let disposition = report.map(Report::disposition);
     Ok(Answered { status: head.status, headers: head.headers, body, disposition, attempts })
 }

@@ -1,123 +1,140 @@
 #![allow(clippy::unwrap_used)]
 
-use http::HeaderValue;
-
 use super::*;
 
-const PROBLEM: (&str, &str) = ("content-type", "application/problem+json");
-const RETRY_AFTER: (&str, &str) = ("retry-after", "1");
-const NEVER: (&str, &str) = ("x-should-retry", "false");
-const ALWAYS: (&str, &str) = ("x-should-retry", "true");
-const REPLAY: (&str, &str) = ("x-idempotent-result", "true");
-const STRIPES_REPLAY: (&str, &str) = ("idempotent-replayed", "true");
+/// The table that the SDK for TypeScript reads too.
+const TABLE: &str = include_str!("../../../tests/vectors/dispositions.json");
 
-fn judged(status: u16, headers: &[(&'static str, &str)], body: &str) -> Disposition {
-    let headers = headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
-    Disposition::of(StatusCode::from_u16(status).unwrap(), &headers.collect(), body.as_bytes())
+/// One combination of a row.
+#[derive(Debug)]
+#[allow(dead_code)] // `what` is printed.
+struct Case {
+    what: String,
+    status: u16,
+    headers: HeaderMap,
+    body: Option<String>,
+    is_redirected: bool,
+    is_in_doubt: bool,
+    profile: Profile,
+    is: Disposition,
 }
 
-fn problem(code: &str) -> String {
-    format!(r#"{{"type":"about:blank","status":409,"code":"{code}"}}"#)
-}
-
-#[test]
-fn a_bare_status_is_judged_by_itself() {
-    let again = [425, 429, 500, 502, 503, 504];
-    let open = [400, 401, 403, 405, 407, 408, 411, 413, 414, 415, 422, 431];
-    for status in 100..600 {
-        let expected = match status {
-            _ if again.contains(&status) => Retry,
-            _ if open.contains(&status) || status >= 500 => Unknown,
-            _ => Final,
-        };
-        assert_eq!(judged(status, &[], ""), expected, "{status}");
+fn texts(value: &Value) -> Vec<Option<String>> {
+    match value {
+        Value::Array(values) => values.iter().flat_map(texts).collect(),
+        value => vec![value.as_str().map(str::to_owned)],
     }
 }
 
-#[test]
-fn should_retry_true_is_obeyed_whatever_the_status() {
-    for status in [200, 400, 404, 408, 409, 422, 500, 501, 503] {
-        assert_eq!(judged(status, &[ALWAYS], ""), Retry, "{status}");
-        assert_eq!(judged(status, &[ALWAYS, REPLAY], &problem("idempotency_key_reused")), Retry, "{status}");
-        assert_eq!(judged(status, &[("x-should-retry", " TRUE ")], ""), Retry, "{status}");
-    }
-}
-
-#[test]
-fn should_retry_false_is_obeyed_and_leaves_the_key_where_nothing_is_certain() {
-    for status in [409, 425, 429, 500, 502, 503, 504] {
-        assert_eq!(judged(status, &[NEVER], ""), Unknown, "{status}");
-        assert_eq!(judged(status, &[NEVER, RETRY_AFTER], ""), Unknown, "{status}");
-    }
-    assert_eq!(judged(404, &[NEVER], ""), Final);
-    assert_eq!(judged(201, &[NEVER], ""), Final);
-}
-
-#[test]
-fn another_word_about_retries_is_none() {
-    for word in ["", "no", "1", "truefalse"] {
-        assert_eq!(judged(503, &[("x-should-retry", word)], ""), Retry, "{word:?}");
-        assert_eq!(judged(404, &[("x-should-retry", word)], ""), Final, "{word:?}");
-    }
-}
-
-#[test]
-fn a_conflict_in_flight_is_repeated() {
-    assert_eq!(judged(409, &[RETRY_AFTER], ""), Retry);
-    assert_eq!(judged(409, &[PROBLEM], &problem("idempotency_key_in_flight")), Retry);
-    let with_charset = ("content-type", "Application/Problem+JSON; charset=utf-8");
-    assert_eq!(judged(409, &[with_charset], &problem("idempotency_key_in_flight")), Retry);
-}
-
-#[test]
-fn a_misused_key_is_not_repeated_even_if_the_header_that_says_so_was_lost() {
-    for code in ["idempotency_key_reused", "idempotency_outcome_unknown", "idempotency_attempt_failed"] {
-        for headers in [&[PROBLEM][..], &[PROBLEM, NEVER], &[PROBLEM, RETRY_AFTER]] {
-            assert_eq!(judged(409, headers, &problem(code)), Unknown, "{code} {headers:?}");
+/// Every combination of the lists of a row.
+fn cases_of(row: &Value) -> Vec<Case> {
+    let headers = row["headers"].as_object().into_iter().flatten();
+    let headers =
+        headers.map(|(name, value)| (name.parse().unwrap(), value.as_str().unwrap().parse().unwrap()));
+    let headers: HeaderMap = headers.collect();
+    let doubts = match row["before"].as_str().unwrap() {
+        "any" => vec![false, true],
+        "clear" => vec![false],
+        "doubt" => vec![true],
+        other => panic!("{other}"),
+    };
+    let mut cases = Vec::new();
+    for status in row["status"].as_array().unwrap() {
+        for code in texts(&row["code"]) {
+            for is_in_doubt in doubts.clone() {
+                let mut headers = headers.clone();
+                let body = code.as_ref().map(|code| {
+                    headers.insert("content-type", "application/problem+json".parse().unwrap());
+                    format!(r#"{{"code":"{code}"}}"#)
+                });
+                let said = match row.get("body") {
+                    None => Some(String::new()),
+                    Some(body) => body.as_str().map(str::to_owned),
+                };
+                cases.push(Case {
+                    what: row["what"].as_str().unwrap().to_owned(),
+                    status: u16::try_from(status.as_u64().unwrap()).unwrap(),
+                    headers,
+                    body: body.or(said),
+                    is_redirected: row["redirected"].as_bool().unwrap_or(false),
+                    is_in_doubt,
+                    profile: match row["profile"].as_str() {
+                        None | Some("default") => Profile::Default,
+                        Some("ietf") => Profile::Ietf,
+                        Some("stripe") => Profile::Stripe,
+                        Some(other) => panic!("{other}"),
+                    },
+                    is: match row["is"].as_str().unwrap() {
+                        "final" => Final,
+                        "retry" => Retry,
+                        "unknown" => Unknown,
+                        other => panic!("{other}"),
+                    },
+                });
+            }
         }
     }
-    assert_eq!(judged(422, &[PROBLEM, NEVER], &problem("idempotency_key_reused")), Unknown);
-    assert_eq!(judged(400, &[PROBLEM, NEVER], &problem("idempotency_key_reused")), Unknown);
+    cases
+}
+
+fn judged(case: &Case) -> Disposition {
+    let reply = Reply::new(case.status, &case.headers).redirected(case.is_redirected);
+    let reply = reply.in_doubt(case.is_in_doubt).profile(case.profile);
+    case.body.as_ref().map_or(reply, |body| reply.body(body.as_bytes())).disposition()
 }
 
 #[test]
-fn an_operation_whose_answer_was_not_kept_is_done() {
-    assert_eq!(judged(409, &[PROBLEM, NEVER], &problem("idempotency_result_not_retained")), Final);
+fn every_row_of_the_table_is_judged_as_it_says() {
+    let table: Value = serde_json::from_str(TABLE).unwrap();
+    let cases: Vec<_> = table["rows"].as_array().unwrap().iter().flat_map(cases_of).collect();
+    assert!(cases.len() > 500, "{}", cases.len());
+    let wrong: Vec<_> = cases.iter().filter(|case| judged(case) != case.is).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
-fn a_conflict_of_the_application_is_its_answer() {
-    assert_eq!(judged(409, &[], "out of stock"), Final);
-    assert_eq!(judged(409, &[PROBLEM], &problem("out_of_stock")), Final);
-    assert_eq!(judged(409, &[REPLAY, RETRY_AFTER], ""), Final);
-    // A code counts in a problem document only: this body is the application's.
-    let json = ("content-type", "application/json");
-    assert_eq!(judged(409, &[json], &problem("idempotency_key_in_flight")), Final);
-}
-
-#[test]
-fn a_replay_never_changes_so_it_is_not_repeated() {
-    for replay in [REPLAY, STRIPES_REPLAY] {
-        for status in [425, 429, 500, 502, 503, 504] {
-            assert_eq!(judged(status, &[replay], ""), Unknown, "{status}");
-        }
-        for status in [200, 400, 402, 404, 409, 422] {
-            assert_eq!(judged(status, &[replay], ""), Final, "{status}");
-        }
+fn an_attempt_begins_doubt_unless_it_was_final_or_had_no_effect() {
+    let begins = |status: u16, is_redirected| {
+        let headers = HeaderMap::new();
+        Reply::new(status, &headers).body(b"").redirected(is_redirected).begins_doubt()
+    };
+    for status in [0, 408, 500, 501, 502, 503, 504, 520, 599] {
+        assert!(begins(status, false), "{status}");
     }
-    for marker in ["false", "unguarded"] {
-        assert_eq!(judged(500, &[("x-idempotent-result", marker)], ""), Retry, "{marker}");
+    for status in [200, 201, 303, 307, 400, 401, 403, 404, 421, 422, 425, 429, 431, 511] {
+        assert!(!begins(status, false), "{status}");
+        assert!(begins(status, true), "{status}");
     }
+    // A conflict may be another attempt of the same operation.
+    let headers: HeaderMap = [(header::RETRY_AFTER, "1".parse().unwrap())].into_iter().collect();
+    assert!(Reply::new(409_u16, &headers).body(b"").begins_doubt());
 }
 
 #[test]
-fn a_problem_that_cannot_be_read_is_none() {
-    let long = format!(r#"{{"code":"idempotency_key_in_flight","detail":"{}"}}"#, "x".repeat(64 << 10));
-    for body in ["", "{", "[]", "null", r#"{"code":7}"#, r#"["idempotency_key_in_flight"]"#, &long] {
-        assert_eq!(judged(409, &[PROBLEM], body), Final, "{body:.40}");
-        assert_eq!(judged(409, &[PROBLEM, RETRY_AFTER], body), Retry, "{body:.40}");
+fn a_problem_document_counts_up_to_64_kib() {
+    let headers: HeaderMap =
+        [(header::CONTENT_TYPE, "application/problem+json".parse().unwrap())].into_iter().collect();
+    let padded = |length: usize| {
+        let text = r#"{"code":"idempotency_key_in_flight","detail":""}"#;
+        text.replace(r#""}"#, &format!(r#"{}"}}"#, "x".repeat(length - text.len())))
+    };
+    let judged = |body: &str| Reply::new(409_u16, &headers).body(body.as_bytes()).disposition();
+    assert_eq!(judged(&padded(64 << 10)), Retry);
+    assert_eq!(judged(&padded((64 << 10) + 1)), Unknown);
+}
+
+#[test]
+fn a_key_is_not_understood_only_where_a_rejection_says_so() {
+    let headers: HeaderMap =
+        [(header::CONTENT_TYPE, "application/problem+json".parse().unwrap())].into_iter().collect();
+    let rejects = |status: u16, code: &str| {
+        let body = format!(r#"{{"code":"{code}"}}"#);
+        Reply::new(status, &headers).body(body.as_bytes()).rejects_key()
+    };
+    for code in ["idempotency_key_missing", "idempotency_key_invalid"] {
+        assert!(rejects(400, code) && rejects(422, code), "{code}");
+        assert!(!rejects(200, code) && !rejects(429, code) && !rejects(503, code), "{code}");
     }
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_bytes(b"\xff").unwrap());
-    assert_eq!(Disposition::of(StatusCode::CONFLICT, &headers, b""), Final);
+    assert!(!rejects(400, "idempotency_key_reused"));
+    assert!(!rejects(400, "amount_missing"));
 }

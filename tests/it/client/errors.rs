@@ -7,7 +7,7 @@ use http_body_util::{Full, Limited};
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt};
 use tower_idempotency::IdempotencyKey;
-use tower_idempotency::client::{Error, ErrorKind, MemoryKeyStore, Operations};
+use tower_idempotency::client::{Error, ErrorKind, MemoryKeyStore, Operations, Reported};
 
 use super::{Canned, Turn, ask, connections, post, quick};
 use crate::support::{Frames, Gate, gated_stream};
@@ -161,6 +161,6 @@ async fn a_request_whose_body_never_ends_is_given_up_and_not_sent() {
 async fn an_answer_that_is_not_definitive_tells_the_key_to_go_on_under() {
     let canned = Canned::turns([Turn::status(422)]);
     let answer = quick().layer(canned.clone()).oneshot(post("/")).await.unwrap();
-    let key = answer.extensions().get::<IdempotencyKey>().unwrap();
+    let key = answer.report().unwrap().key().unwrap();
     assert_eq!(canned.asked()[0].head.headers["x-idempotency-key"], key.as_str());
 }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tower::{Layer, ServiceExt};
-use tower_idempotency::client::{Attempts, Disposition, ErrorKind};
+use tower_idempotency::client::{Disposition, ErrorKind, Reported};
 
 use super::{Answered, ask, connections, post, quick};
 use crate::support::patiently;
@@ -143,8 +143,8 @@ async fn assert_handed_on(text: &'static str, begins: &str) {
     let server = Raw::start(&[Cut::Close(text)]).await;
     let client = quick().max_response(8).layer(connections());
     let answer = patiently(client.oneshot(post(server.uri()))).await.unwrap();
-    assert_eq!(answer.extensions().get(), Some(&Attempts(1)));
-    assert_eq!(answer.extensions().get(), Some(&Disposition::Final));
+    let report = answer.report().unwrap();
+    assert_eq!((report.disposition(), report.attempts()), (Disposition::Final, 1));
     let mut body = answer.into_body();
     let mut read = Vec::new();
     let error = loop {

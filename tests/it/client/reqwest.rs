@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::{Extensions, Version};
+use reqwest::redirect::Policy;
 use reqwest::{Body, Request, Response};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next, Result};
 use tower_idempotency::client::{
-    Attempts, ClientLayer, Disposition, Error, ErrorKind, MemoryKeyStore, Operations,
+    ClientLayer, Disposition, Error, ErrorKind, MemoryKeyStore, Operations, Report, Reported,
+    observed_redirects,
 };
 
 use super::{Canned, Turn, quick};
@@ -45,7 +47,13 @@ impl Counter {
 }
 
 fn client(layer: ClientLayer) -> ClientWithMiddleware {
-    ClientBuilder::new(reqwest::Client::new()).with(layer).build()
+    let client = reqwest::Client::builder().redirect(observed_redirects(Policy::default()));
+    ClientBuilder::new(client.build().unwrap()).with(layer).build()
+}
+
+/// What the client says of a result.
+fn said(result: &impl Reported) -> Option<(Disposition, u32)> {
+    result.report().map(|report| (report.disposition(), report.attempts()))
 }
 
 fn downcast(error: &reqwest_middleware::Error) -> &Error {
@@ -62,8 +70,7 @@ async fn operations_are_repeated_as_they_are_through_tower() {
     assert_eq!(answer.status(), 201);
     assert_eq!(answer.url().as_str(), uri);
     assert_eq!(answer.content_length(), Some(4));
-    assert_eq!(answer.extensions().get(), Some(&Attempts(4)));
-    assert_eq!(answer.extensions().get(), Some(&Disposition::Final));
+    assert_eq!(said(&answer), Some((Disposition::Final, 4)));
     assert_eq!(answer.text().await.unwrap(), "done");
     let asked = canned.asked();
     assert_eq!(asked.len(), 4);
@@ -79,7 +86,7 @@ async fn what_bears_no_key_passes_once() {
     let canned = Canned::ever(Turn::status(503));
     let (_server, uri) = canned.serve().await;
     let answer = client(quick()).put(&uri).body("order").send().await.unwrap();
-    assert_eq!((answer.status().as_u16(), answer.extensions().get::<Attempts>()), (503, None));
+    assert_eq!((answer.status().as_u16(), said(&answer)), (503, None));
     assert_eq!((canned.count(), canned.asked()[0].keys()), (1, vec![]));
     // Its errors are those of reqwest.
     let error = client(quick()).get("http://127.0.0.1:1/").send().await.unwrap_err();
@@ -91,7 +98,7 @@ async fn the_last_answer_is_given_when_there_is_no_more_time() {
     let canned = Canned::ever(Turn::answer(503, &[], "busy"));
     let (_server, uri) = canned.serve().await;
     let answer = client(quick().max_attempts(3.try_into().unwrap())).post(&uri).send().await.unwrap();
-    assert_eq!((answer.status().as_u16(), answer.extensions().get()), (503, Some(&Disposition::Retry)));
+    assert_eq!((answer.status().as_u16(), said(&answer)), (503, Some((Disposition::Retry, 3))));
     assert_eq!(answer.text().await.unwrap(), "busy");
     assert_eq!(canned.count(), 3);
 }
@@ -147,7 +154,7 @@ async fn the_time_limit_of_a_request_holds_for_each_attempt() {
     let (_server, uri) = canned.serve().await;
     let request = client(quick()).post(&uri).timeout(Duration::from_millis(150)).body("order");
     let answer = request.send().await.unwrap();
-    assert_eq!((answer.status().as_u16(), answer.extensions().get()), (201, Some(&Attempts(3))));
+    assert_eq!((answer.status().as_u16(), said(&answer)), (201, Some((Disposition::Final, 3))));
 }
 
 type Noted = (Version, Option<Duration>);
@@ -204,14 +211,14 @@ async fn middleware_before_it_sees_the_operation_and_middleware_after_it_each_at
 }
 
 #[tokio::test]
-async fn the_key_of_an_operation_goes_along_as_an_extension() {
+async fn a_request_of_an_operation_is_bound_to_it() {
     let canned = Canned::turns([Turn::status(503)]);
     let (_server, uri) = canned.serve().await;
     let operations = Operations::new(MemoryKeyStore::new());
     let mut operation = operations.begin("payout 1").await.unwrap();
     let request = client(quick()).post(&uri).header("idempotency-key", "other").body("order");
-    let answer = request.with_extension(operation.key().clone()).send().await.unwrap();
-    operation.note(answer.extensions().get().copied().unwrap());
+    let answer = operation.send_reqwest(request).await.unwrap();
+    assert_eq!(answer.report().and_then(Report::key), Some(operation.key()));
     assert!(canned.asked().iter().all(|asked| asked.key() == operation.key().as_str()));
     assert!(operation.finish().await.unwrap());
 }

@@ -1,0 +1,108 @@
+//! What happened under a key so far: it decides how the next response is judged.
+
+use std::sync::{Arc, Mutex};
+
+use crate::client::disposition::{Disposition, Reply};
+use crate::mutex::held;
+
+/// The attempts under one key, whether they belong to one call or to several calls of an
+/// [`Operation`](super::Operation).
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// An attempt may have had an effect that no response told of.
+    is_in_doubt: bool,
+    /// A marked request may be under way without the layer.
+    is_marked: bool,
+    last: Option<Disposition>,
+}
+
+impl State {
+    fn lost(&mut self) {
+        self.is_in_doubt = true;
+        self.is_marked = false;
+    }
+}
+
+impl History {
+    /// Of a key that nothing was sent under.
+    pub(crate) fn clear() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Of a key that others may have used: an earlier process, or the application by itself.
+    pub(crate) fn not_known() -> Arc<Self> {
+        let history = Self::default();
+        held(&history.state).is_in_doubt = true;
+        Arc::new(history)
+    }
+
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        held(&self.state).is_in_doubt
+    }
+
+    /// What the last response said. A final one stays.
+    pub(crate) fn last(&self) -> Option<Disposition> {
+        held(&self.state).last
+    }
+
+    /// A request is about to leave. If the one before it has no response by now, it is lost.
+    pub(crate) fn mark(&self) {
+        let state = &mut *held(&self.state);
+        state.is_in_doubt |= state.is_marked;
+        state.is_marked = true;
+    }
+
+    /// The layer has the marked request, and notes its attempts itself.
+    pub(crate) fn take_over(&self) {
+        held(&self.state).is_marked = false;
+    }
+
+    /// The marked request ended without a response, if the layer has not noted it.
+    pub(crate) fn failed(&self) {
+        let state = &mut *held(&self.state);
+        if state.is_marked {
+            state.lost();
+        }
+    }
+
+    pub(crate) fn note(&self, reply: Reply<'_>) -> Disposition {
+        let state = &mut *held(&self.state);
+        let reply = reply.in_doubt(state.is_in_doubt);
+        let disposition = reply.disposition();
+        state.is_marked = false;
+        state.is_in_doubt = match disposition {
+            Disposition::Final => false,
+            Disposition::Retry | Disposition::Unknown => state.is_in_doubt || reply.begins_doubt(),
+        };
+        if state.last != Some(Disposition::Final) {
+            state.last = Some(disposition);
+        }
+        disposition
+    }
+}
+
+/// An attempt that has begun. Dropped before its response is noted, it is lost, whatever the reason.
+pub(crate) struct Attempting(Option<Arc<History>>);
+
+impl Attempting {
+    pub(crate) fn new(history: Arc<History>) -> Self {
+        Self(Some(history))
+    }
+
+    pub(crate) fn ended(mut self, reply: Reply<'_>) -> Disposition {
+        self.0.take().map_or(Disposition::Unknown, |history| history.note(reply))
+    }
+}
+
+impl Drop for Attempting {
+    fn drop(&mut self) {
+        if let Some(history) = &self.0 {
+            held(&history.state).lost();
+        }
+    }
+}

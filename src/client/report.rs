@@ -1,0 +1,89 @@
+//! [`Report`]: what a result means, for responses and errors alike.
+
+use std::error::Error as StdError;
+
+use http::Response;
+
+use crate::client::disposition::Disposition;
+use crate::client::error::Error;
+use crate::key::IdempotencyKey;
+
+/// What the client knows about an operation when it hands over a result. [`Reported`] gets it from any
+/// response or error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    disposition: Disposition,
+    key: Option<IdempotencyKey>,
+    attempts: u32,
+}
+
+impl Report {
+    pub(crate) fn new(disposition: Disposition, key: Option<IdempotencyKey>, attempts: u32) -> Self {
+        Self { disposition, key, attempts }
+    }
+
+    /// What the result means. An error always means [`Disposition::Unknown`].
+    pub fn disposition(&self) -> Disposition {
+        self.disposition
+    }
+
+    /// The key of the operation, so that the caller can go on under it or ask what became of it.
+    /// `None` if the request has no key, or one that this crate cannot read.
+    pub fn key(&self) -> Option<&IdempotencyKey> {
+        self.key.as_ref()
+    }
+
+    /// How many attempts were made. An attempt counts even if its connection failed.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+}
+
+/// A result that can say what it means: a response, an error, or a `Result` of both.
+///
+/// ```
+/// use tower_idempotency::client::{Disposition, Reported};
+///
+/// /// Whether the application can write the outcome down.
+/// fn is_settled(result: &impl Reported) -> bool {
+///     result.report().is_some_and(|report| report.disposition() == Disposition::Final)
+/// }
+/// ```
+pub trait Reported {
+    /// The report. `None` if the result does not come from this client, or not from a request with a key.
+    fn report(&self) -> Option<&Report>;
+}
+
+impl<B> Reported for Response<B> {
+    fn report(&self) -> Option<&Report> {
+        self.extensions().get()
+    }
+}
+
+/// Also finds the report of an error that other services wrap, as `tower::buffer` does.
+impl Reported for Box<dyn StdError + Send + Sync> {
+    fn report(&self) -> Option<&Report> {
+        find(&**self)
+    }
+}
+
+impl<T: Reported, E: Reported> Reported for Result<T, E> {
+    fn report(&self) -> Option<&Report> {
+        match self {
+            Ok(response) => response.report(),
+            Err(error) => error.report(),
+        }
+    }
+}
+
+/// Finds the report in an error or in its causes.
+pub(crate) fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Report> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<Error>() {
+            return error.report();
+        }
+        cause = error.source();
+    }
+    None
+}
