@@ -21,7 +21,7 @@ mod killed;
 mod lossy;
 #[cfg(all(feature = "redis", unix))]
 mod recipe;
-#[cfg(feature = "redis")]
+#[cfg(all(feature = "redis", feature = "client-reqwest"))]
 mod walk;
 
 use std::time::Duration;

@@ -12,12 +12,17 @@ use std::time::Duration;
 use axum::body::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
+use reqwest::redirect::Policy;
+use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use tokio::process::Command;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tower::Layer;
 use tower_idempotency::IdempotencyKey;
-use tower_idempotency::client::{Client, Disposition, FileKeyStore, KeyStore, Operations, StoredKey};
+use tower_idempotency::client::{
+    Client, Disposition, FileKeyStore, KeyStore, Operation, Operations, Report, Reported, StoredKey,
+    observed_redirects,
+};
 
 use super::super::{Connections, connections, quick};
 use crate::support::random::{Draw, setting};
@@ -94,7 +99,9 @@ async fn pays_its_part() {
 
 struct Payer {
     operations: Operations<Unreliable>,
-    client: Client<Connections>,
+    hyper: Client<Connections>,
+    /// It follows redirects.
+    reqwest: ClientWithMiddleware,
     url: String,
     journal: Journal,
     in_storm: bool,
@@ -115,9 +122,11 @@ impl Payer {
             Some(_) => quick().attempt_timeout(ATTEMPT).max_attempts(NonZeroU32::new(4).unwrap()),
             None => quick(),
         };
+        let reqwest = reqwest::Client::builder().redirect(observed_redirects(Policy::default()));
         Self {
             operations: Operations::new(Unreliable { inner, draw: Mutex::new(draw) }),
-            client: layer.layer(connections()),
+            hyper: layer.layer(connections()),
+            reqwest: ClientBuilder::new(reqwest.build().unwrap()).with(layer).build(),
             url: part.url.clone(),
             journal: Journal::open(&part.place.join("journal")),
             in_storm: storm.is_some(),
@@ -140,22 +149,44 @@ impl Payer {
             return None;
         }
         let mut operation = begun.unwrap();
-        let request = Request::post(&self.url).body(Full::new(Bytes::from(name.to_owned()))).unwrap();
-        let response = operation.send(&mut self.client.clone(), request).await;
-        if operation.disposition() != Some(Disposition::Final) {
+        let (report, response) = self.send(&mut operation, name).await;
+        assert_eq!(report.key(), Some(operation.key()), "{name}");
+        if report.disposition() != Disposition::Final {
             return None;
         }
-        let (head, body) = response.unwrap().into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        let is_paid = head.status == StatusCode::CREATED;
+        let (status, body) = response.expect("an error is never final");
+        let is_paid = status == StatusCode::CREATED;
         if is_paid {
             self.journal.write(name, std::str::from_utf8(&body).unwrap());
         }
         match operation.finish().await {
-            Ok(is_final) => assert!(is_final, "{name}: {}", head.status),
+            Ok(is_final) => assert!(is_final, "{name}: {status}"),
             Err(error) => assert!(self.in_storm, "{name}: {error}"),
         }
         Some(if is_paid { Paid::Yes } else { Paid::No })
+    }
+
+    /// Sends the operation by one of the two clients, and asks what came of it.
+    async fn send(
+        &self,
+        operation: &mut Operation<Unreliable>,
+        name: &str,
+    ) -> (Report, Option<(StatusCode, Bytes)>) {
+        const ASKED: &str = "every response and every error says what it means";
+        if name.ends_with(['1', '3', '5', '7', '9']) {
+            let request = self.reqwest.post(&self.url).body(name.to_owned());
+            let result = operation.send_reqwest(request).await;
+            let report = result.report().expect(ASKED).clone();
+            let Ok(response) = result else { return (report, None) };
+            let status = response.status();
+            return (report, Some((status, response.bytes().await.unwrap())));
+        }
+        let request = Request::post(&self.url).body(Full::new(Bytes::from(name.to_owned()))).unwrap();
+        let result = operation.send(&mut self.hyper.clone(), request).await;
+        let report = result.report().expect(ASKED).clone();
+        let Ok(response) = result else { return (report, None) };
+        let status = response.status();
+        (report, Some((status, response.into_body().collect().await.unwrap().to_bytes())))
     }
 }
 
