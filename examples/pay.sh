@@ -9,8 +9,8 @@ fail() { echo "order $order: $*" >&2 && exit 1; }
 [ -e "$order.ended" ] && cat "$order.ended" >&2 && exit 3
 
 # Key and time are on disk before the first attempt. Of two scripts at once, one makes them.
-new=$(mktemp "$order.key.XXXXXX") && head=$new.head answer=$new.answer || exit 1
-trap 'rm -f "$new" "$head" "$answer"' EXIT
+new=$(mktemp "$order.key.XXXXXX") && head=$new.head response=$new.response || exit 1
+trap 'rm -f "$new" "$head" "$response"' EXIT
 echo "$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n') $(date +%s)" >"$new"
 doubt=yes # An order that was begun before may have been paid.
 ln "$new" "$order.key" 2>/dev/null && doubt=no
@@ -30,7 +30,7 @@ judge() { # The rules of the other clients, in their order. Here, a redirect is 
   marks=" $(values x-idempotent-result) $(values idempotent-replayed) "
   [[ $marks == *' true '* ]] && replay=replay
   if [[ $status == [45]* && $(values content-type) == application/problem+json* ]]; then
-    document=$(head -c 65536 "$answer" | tr -cd '[:graph:]')
+    document=$(head -c 65536 "$response" | tr -cd '[:graph:]')
     [[ $document =~ \"code\":\"([^\"]*)\" ]] && code=${BASH_REMATCH[1]}
     [[ $document == "{"*"}" ]] || code=idempotency_unread
   fi
@@ -60,8 +60,8 @@ for most in 0 1 2 4 8 16 30 30; do
   now=$(date +%s) verdict=retry status=none pause=0
   ((since <= now + 300)) || fail "its key is from the future: set the clock right"
   ((now + 10 < since + 10#$retention)) || fail "the server may have forgotten its key: look into it"
-  : >"$answer" # A response without a body writes none.
-  if code=$(curl -sS --no-location --max-time 10 -D "$head" -o "$answer" -w '%{http_code}' "$url" \
+  : >"$response" # A response without a body writes none.
+  if code=$(curl -sS --no-location -m 10 -D "$head" -o "$response" -w '%{http_code}' "$url" \
     -H "X-Idempotency-Key: $key" -H 'Content-Type: application/json' --data-raw "$body"); then
     status=$code && judge
   fi
@@ -70,7 +70,7 @@ for most in 0 1 2 4 8 16 30 30; do
 done
 
 case $verdict:$status in
-  final:2??) mv "$answer" "$order.paid" && cat "$order.paid" ;;
-  final:*) mv "$answer" "$order.ended" && cat "$order.ended" >&2 && exit 3 ;;
-  *) cat "$answer" >&2 && fail "not known to be paid ($status): run it again, or look into it" ;;
+  final:2??) mv "$response" "$order.paid" && cat "$order.paid" ;;
+  final:*) mv "$response" "$order.ended" && cat "$order.ended" >&2 && exit 3 ;;
+  *) cat "$response" >&2 && fail "not known to be paid ($status): run it again, or look into it" ;;
 esac

@@ -1,5 +1,5 @@
-//! A random walk. Processes pay by name, and are killed in mid-operation. Their store of keys fails, and so does the
-//! network: it loses, cuts and delays, and load balancers answer for the server.
+//! A random walk. Processes pay by name, and are killed in mid-operation. Their store of keys fails, and
+//! so does the network: it loses, cuts and delays, and load balancers respond for the server.
 //!
 //! `WALK_OPERATIONS` is how many names there are, and `WALK_SEED` chooses what happens to them.
 

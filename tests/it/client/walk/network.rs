@@ -1,4 +1,5 @@
-//! What is between the processes and the server: connections that break, and load balancers that answer for it.
+//! What is between the processes and the server: connections that break, and load balancers that
+//! respond for it.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -73,7 +73,7 @@ async fn pays_its_part() {
     let stored = payer.stored().await;
     let (places, mut payments) = (Arc::new(Semaphore::new(AT_ONCE)), JoinSet::new());
     for name in part.names.map(Part::name) {
-        // One that is known to be paid, and whose key is left, is asked for once more in calm weather.
+        // A name that is paid, and whose key is left, is sent once more in calm weather.
         if known.contains_key(&name) && !stored.contains(&name) {
             continue;
         }
