@@ -1,33 +1,86 @@
-//! The client side: a key that stays the same until the answer is certain.
+//! The client side: a key that stays the same until the operation is settled.
 //!
-//! A server that knows keys helps nobody whose client makes a new one for each retry. This is the other half:
+//! A server that knows keys is of no use to a client that makes a new key for each retry. This
+//! module is the other half:
 //!
-//! - [`ClientLayer`] gives outgoing requests a key, and repeats them under it, as often as is safe and as long as it makes sense. It goes around
-//!   any Tower client over `http`, hyper-util's for example, or, with the feature `client-reqwest`, into reqwest as a middleware of
-//!   reqwest-middleware.
-//! - [`Operations`] are for what must survive a restart of the client: the key is kept before the first attempt, and dropped when the
-//!   application has written down the answer.
-//! - [`derive_key`] makes keys that follow from what they stand for, the same as the SDK for TypeScript.
-//!
-//! What an answer means is one pure function, [`Disposition::of`], in one table. It knows this crate's server side; of
-//! others it knows what they share with it: the statuses, `Retry-After`, `X-Should-Retry`, and the markers of replays.
+//! - [`ClientLayer`] gives outgoing requests a key, and retries them under it. It goes around any
+//!   Tower client over `http`, for example that of hyper-util. With the feature `client-reqwest` it
+//!   is also a middleware of reqwest-middleware.
+//! - [`Operations`] are for what must survive a restart of the client. The key is stored before the
+//!   first attempt, and dropped when the application has written the outcome down.
+//! - [`derive_key`] makes a key from the operation itself, the same as the SDK for TypeScript.
+//! - [`Reported`] tells what any result means, a response or an error: its [`Disposition`], the
+//!   key, and the number of attempts.
 //!
 //! # Which one to use
 //!
 //! | the client | takes |
 //! |---|---|
 //! | may forget the operation when its process dies: the user sees an error and looks | [`ClientLayer`] alone |
-//! | has a job, a message or a row for each operation, and runs it again after a crash | [`Operations`] over [`FileKeyStore`] or over a table of its own |
+//! | has a job, a message or a row for each operation, and runs it again after a crash | [`Operations`] over [`FileKeyStore`], or over a table of its own database |
 //! | has the same, and an identifier that never changes | that as the key, or [`derive_key`] with [`TimeWindow::ALWAYS`] |
+//!
+//! # What a disposition means to the application
+//!
+//! | disposition | what happened | what to do |
+//! |---|---|---|
+//! | [`Final`](Disposition::Final) | The operation is over. A 2xx did it; another status is the server's decision against it. | Write it down, then [`finish`](Operation::finish). |
+//! | [`Retry`](Disposition::Retry) | The server asks for a retry, and there is no time, attempt or budget left. | Send the same request later, under the same key. |
+//! | [`Unknown`](Disposition::Unknown) | Either nothing happened (400, 401, 422 and others), or the outcome is not known. Each error means this too. | Mend the request, or log in, or look. Then go on under the same key. |
+//!
+//! [`Reply::disposition`] has the rules in one table, and `tests/vectors/dispositions.json` has its
+//! rows, which the SDK for TypeScript reads too.
+//!
+//! The history of a key counts. An attempt that ended without a response, or with a 5xx, may have
+//! had an effect: the operation is **in doubt**. A 404 after it may come from a load balancer. So
+//! while the operation is in doubt, only a 2xx that was not redirected, or a replay, is final. A
+//! key is in doubt from the start if the layer does not know its history: it was stored by an
+//! earlier process, came in a header, or was not made by the layer.
+//!
+//! # Named operations
+//!
+//! [`Operations::begin`] gives a name its key. The name keeps the key after a final response too:
+//! the same name sends the same key, and the server replays its response. Only
+//! [`Operation::finish`] drops it, if the last attempt was final, and [`Operation::forget`] drops
+//! it whatever the outcome. A process that dies between the response and the note of it gets the
+//! response again.
+//!
+//! # Profiles
+//!
+//! [`ClientLayer::profile`] sets what kind of server it is: header, form of the key, methods, and
+//! the responses that the server stores. With [`Profile::Ietf`] and [`Profile::Stripe`] the server
+//! stores most 4xx. A stored 422 is final, so call `finish` and send the mended request under a new
+//! key. Sent under the old key, the mended request is rejected (`idempotency_key_reused`), which is
+//! unknown. Then send the first request again to see its response, and `finish`.
+//!
+//! A server that does not understand the key as it is sent leads to an error of the kind
+//! [`KeyNotUnderstood`](ErrorKind::KeyNotUnderstood), which names the profile to set.
+//!
+//! # Redirects
+//!
+//! The end of a redirect is never taken for the outcome, because a login page says 200 too. The
+//! layer does not follow redirects itself. A client below it that does so must say so:
+//!
+//! | the client | needs |
+//! |---|---|
+//! | reqwest | `observed_redirects` as its redirect policy, or `Policy::none()` |
+//! | a Tower stack with `FollowRedirect` of tower-http | [`MarkRedirects`] inside it |
+//! | another one that follows redirects | the extension [`Redirected`] in the response |
 //!
 //! # What is not promised
 //!
-//! The key makes the server do the operation once for as long as it remembers the key: 24 hours by default. A repeat
-//! after that is a new operation, which is why [`Operations::begin`] refuses keys that are older. A server that knows no
-//! keys does an operation as often as it is asked, and nothing in its answers says so: send keys to servers that promise
-//! to heed them.
+//! The key makes the server do the operation once for as long as it remembers the key: 24 hours by
+//! default. A retry after that is a new operation, so the client does not send a key that is older
+//! ([`ClientLayer::retention`], [`Operations::retention`]). It looks at the wall clock before each
+//! attempt. A key that comes in a header is dated by its call.
 //!
-//! gRPC is judged by its HTTP status, which is 200 for its failures too: repeat those by what its own client says.
+//! A server that does not know keys does an operation as often as it is asked, and its responses do
+//! not say so. Send keys to servers that promise to honor them.
+//!
+//! Redirects that the layer cannot see look like a plain response.
+//!
+//! gRPC is judged by its HTTP status, which is 200 for its failures too. Retry those by what a gRPC
+//! client says.
 
 mod age;
 mod attempt;

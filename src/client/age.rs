@@ -1,4 +1,5 @@
-//! How old a key is, by the wall clock: a monotonic clock stands still while the machine is suspended.
+//! How old a key is, by the wall clock: a monotonic clock stands still while the machine is
+//! suspended.
 
 use std::time::{Duration, SystemTime};
 

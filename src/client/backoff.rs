@@ -1,9 +1,10 @@
-//! How long to wait before a repeat.
+//! How long to wait before a retry.
 
 use std::time::Duration;
 
-/// Exponential, with full jitter: before the n-th repeat a random time between nothing and `base` doubled n - 1 times, or
-/// `most`. Clients whose requests were lost together do not come again together.
+/// Exponential, with full jitter: before the n-th retry a random time between nothing and `base`
+/// doubled n - 1 times, or `most`. Clients whose requests were lost together do not come again
+/// together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Backoff {
     pub(crate) base: Duration,
@@ -11,15 +12,15 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// The longest wait before the n-th repeat, n counted from 1.
-    pub(crate) fn ceiling(self, repeat: u32) -> Duration {
-        let doubled = 1_u32.checked_shl(repeat.saturating_sub(1)).unwrap_or(u32::MAX);
+    /// The longest wait before the n-th retry, n counted from 1.
+    pub(crate) fn ceiling(self, retry: u32) -> Duration {
+        let doubled = 1_u32.checked_shl(retry.saturating_sub(1)).unwrap_or(u32::MAX);
         self.base.saturating_mul(doubled).min(self.most)
     }
 
-    /// A wait before the n-th repeat.
-    pub(crate) fn wait(self, repeat: u32) -> Duration {
-        jitter(self.ceiling(repeat))
+    /// A wait before the n-th retry.
+    pub(crate) fn wait(self, retry: u32) -> Duration {
+        jitter(self.ceiling(retry))
     }
 
     /// Some time to add to a wait that the server asked for: it asked all its clients for the same.
@@ -43,10 +44,10 @@ mod tests {
 
     #[test]
     fn ceilings_double_up_to_the_longest_wait() {
-        let ceilings: Vec<_> = (1..=8).map(|repeat| BACKOFF.ceiling(repeat).as_millis()).collect();
+        let ceilings: Vec<_> = (1..=8).map(|retry| BACKOFF.ceiling(retry).as_millis()).collect();
         assert_eq!(ceilings, [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
-        for repeat in [32, 33, 64, u32::MAX] {
-            assert_eq!(BACKOFF.ceiling(repeat), BACKOFF.most);
+        for retry in [32, 33, 64, u32::MAX] {
+            assert_eq!(BACKOFF.ceiling(retry), BACKOFF.most);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Keys that follow from what they stand for.
+//! Keys that are made from the operation itself.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,26 +7,30 @@ use sha2::{Digest, Sha256};
 
 use crate::key::IdempotencyKey;
 
-/// Keeps these keys apart from digests made for another purpose or by another version.
+/// Separates these keys from digests made for another purpose or by another version.
 const LABEL: &[u8] = b"tower-idempotency derived key v1\0";
 
-/// Derives the key of an operation from what it is, so that a client that has lost everything comes to the same key
-/// again.
+/// Derives the key of an operation from the operation itself, so that a client that has lost
+/// everything comes to the same key again.
 ///
-/// Two calls give one key if and only if all four agree: who asks, for what, in which stretch of time, and with what
-/// content. Two honest operations that agree in all of them are one operation to the server: put what tells them apart,
-/// an order's number or a line of a batch, into the action or the content.
+/// Two calls return one key if and only if all four arguments agree: who asks, for what, in which
+/// stretch of time, and with what content. To the server, two operations that agree in all of them
+/// are one. Put what distinguishes them, such as an order's number or a line of a batch, into the
+/// action or the content.
 ///
-/// A retry that comes when the next [`TimeWindow`] has begun has another key, and is another operation. Where a retry can
-/// be that late, the key belongs into an [`Operation`](super::Operation), or the window is [`TimeWindow::ALWAYS`].
+/// A retry that comes when the next [`TimeWindow`] has begun has another key, and is another
+/// operation. Where a retry can be that late, use an [`Operation`](super::Operation), or
+/// [`TimeWindow::ALWAYS`].
 ///
 /// # The construction
 ///
-/// Lower-case hexadecimal digits of SHA-256 over the label `tower-idempotency derived key v1` and a zero byte, and behind
-/// it four fields, each after its length in bytes as an unsigned 64-bit big-endian number: `user`, `action`, the window,
-/// `content`. The window is 16 bytes: its length and its index in two such numbers, in milliseconds and in windows since
-/// 1970; both are zero for [`TimeWindow::ALWAYS`]. Text counts as its UTF-8 bytes, as it is. The SDK for TypeScript
-/// derives the same, and one file of vectors holds both to it.
+/// The key is lower-case hexadecimal SHA-256 over the label `tower-idempotency derived key v1`, a
+/// zero byte and four fields: `user`, `action`, the window, `content`. Each field comes after its
+/// length in bytes, an unsigned 64-bit big-endian number. Text counts as its UTF-8 bytes, as it is.
+///
+/// The window is 16 bytes: its length in milliseconds and its index since 1970, each as such a
+/// number. Both are zero for [`TimeWindow::ALWAYS`]. The SDK for TypeScript derives the same keys,
+/// and one file of vectors tests both.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -51,9 +55,10 @@ pub fn derive_key(
     IdempotencyKey::made(format!("{:x}", Bytes::copy_from_slice(&digest.finalize())))
 }
 
-/// A stretch of time within which the same wish is the same operation, for [`derive_key`].
+/// A stretch of time within which the same request is the same operation, for [`derive_key`].
 ///
-/// Windows of one length follow each other from 1970-01-01T00:00:00Z on, by the client's clock, whatever its time zone.
+/// Windows of one length follow each other from 1970-01-01T00:00:00Z on, by the client's clock,
+/// whatever its time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeWindow {
     /// In milliseconds.
@@ -62,11 +67,11 @@ pub struct TimeWindow {
 }
 
 impl TimeWindow {
-    /// All of time: the same wish is the same operation for ever, or as long as the server remembers it.
+    /// All of time: the same request is the same operation for as long as the server remembers it.
     pub const ALWAYS: Self = Self { length: 0, index: 0 };
 
-    /// The window of this length, in whole milliseconds, in which a moment lies. A length below a millisecond means
-    /// [`ALWAYS`](Self::ALWAYS), and a moment before 1970 lies in the first window.
+    /// The window of this length, in whole milliseconds, that contains a moment. A length below a
+    /// millisecond means [`ALWAYS`](Self::ALWAYS), and a moment before 1970 is in the first window.
     pub fn containing(moment: SystemTime, length: Duration) -> Self {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let (length, moment) = (millis(length), moment.duration_since(UNIX_EPOCH).unwrap_or_default());

@@ -16,8 +16,9 @@ pub enum Disposition {
     /// The same request can be sent again under the same key. A response with this disposition
     /// reaches the application only when there is no time, attempt or budget left.
     Retry,
-    /// The response does not settle the operation, so its key must stay: either nothing happened and
-    /// the mended request goes on under the key, or the outcome cannot be known from this response.
+    /// The response does not settle the operation, so its key must stay: either nothing happened
+    /// and the mended request goes on under the key, or the outcome cannot be known from this
+    /// response.
     Unknown,
 }
 
@@ -28,8 +29,8 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// Says by Stripe's servers whether a retry makes sense.
 const STRIPE_SHOULD_RETRY: HeaderName = HeaderName::from_static("stripe-should-retry");
 
-/// A response as it is judged. [`ClientLayer`](super::ClientLayer) judges every response under a key
-/// this way; other clients can do it themselves.
+/// A response as it is judged. [`ClientLayer`](super::ClientLayer) judges every response under a
+/// key this way; other clients can do it themselves.
 ///
 /// ```
 /// use http::{HeaderMap, StatusCode};
@@ -104,7 +105,8 @@ impl<'a> Reply<'a> {
     /// | a status whose response the server does not store, by [`Profile`] | unknown |
     /// | other 3xx and 4xx | final |
     ///
-    /// Where a row says retry by code, `Retry-After` or status, `X-Should-Retry: false` makes it unknown.
+    /// Where a row says retry by code, `Retry-After` or status, `X-Should-Retry: false` makes it
+    /// unknown.
     pub fn disposition(&self) -> Disposition {
         if self.is_from_elsewhere() {
             return Unknown;

@@ -46,8 +46,9 @@ pub enum ErrorKind {
     /// The key is dated more than five minutes ahead of the clock, so its age is not known. The
     /// attempt that was due was not made.
     ClockBehind,
-    /// The server did not understand the key as it was sent: the client is set up for another kind of
-    /// server. The message names the header, the form and the [`Profile`](super::Profile) to set.
+    /// The server did not understand the key as it was sent: the client is set up for another kind
+    /// of server. The message names the header, the form and the [`Profile`](super::Profile) to
+    /// set.
     KeyNotUnderstood,
 }
 

@@ -18,13 +18,13 @@ struct State {
     is_in_doubt: bool,
     /// A marked request may be under way without the layer.
     is_marked: bool,
+    /// What the last attempt said. `None` if it had no response.
     last: Option<Disposition>,
 }
 
 impl State {
     fn lost(&mut self) {
-        self.is_in_doubt = true;
-        self.is_marked = false;
+        *self = Self { is_in_doubt: true, is_marked: false, last: None };
     }
 }
 
@@ -45,15 +45,18 @@ impl History {
         held(&self.state).is_in_doubt
     }
 
-    /// What the last response said. A final one stays.
+    /// What the last attempt said. `None` if it had no response, or has none yet.
     pub(crate) fn last(&self) -> Option<Disposition> {
-        held(&self.state).last
+        let state = held(&self.state);
+        state.last.filter(|_| !state.is_marked)
     }
 
     /// A request is about to leave. If the one before it has no response by now, it is lost.
     pub(crate) fn mark(&self) {
         let state = &mut *held(&self.state);
-        state.is_in_doubt |= state.is_marked;
+        if state.is_marked {
+            state.lost();
+        }
         state.is_marked = true;
     }
 
@@ -79,14 +82,13 @@ impl History {
             Disposition::Final => false,
             Disposition::Retry | Disposition::Unknown => state.is_in_doubt || reply.begins_doubt(),
         };
-        if state.last != Some(Disposition::Final) {
-            state.last = Some(disposition);
-        }
+        state.last = Some(disposition);
         disposition
     }
 }
 
-/// An attempt that has begun. Dropped before its response is noted, it is lost, whatever the reason.
+/// An attempt that has begun. Dropped before its response is noted, it is lost, whatever the
+/// reason.
 pub(crate) struct Attempting(Option<Arc<History>>);
 
 impl Attempting {

@@ -1,4 +1,4 @@
-//! Where the keys of operations are kept while their answer is uncertain.
+//! Where the keys of operations are stored until the operations are finished.
 
 use std::fmt;
 use std::io;
@@ -12,14 +12,14 @@ mod memory;
 pub use file::FileKeyStore;
 pub use memory::MemoryKeyStore;
 
-/// A key, and the operation that it stands for. Nothing of the request is kept with it.
+/// A key, and the operation that it stands for. Nothing of the request is stored with it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredKey {
     /// The name that the application gave the operation.
     pub operation: String,
-    /// The key that every attempt of it bears.
+    /// The key of every attempt.
     pub key: IdempotencyKey,
-    /// When the key was first kept, by the client's clock.
+    /// When the key was made, by the client's clock.
     pub created_at: SystemTime,
 }
 
@@ -32,32 +32,33 @@ impl fmt::Debug for StoredKey {
     }
 }
 
-/// Keeps keys from before the first attempt until the answer is certain: [`FileKeyStore`] through a restart, [`MemoryKeyStore`]
-/// not.
+/// Stores keys from before the first attempt until the operation is finished. Keys in a
+/// [`FileKeyStore`] survive a restart, those in a [`MemoryKeyStore`] do not.
 ///
-/// A table of one's own database is the best place, if the operation comes from there: one row for each operation, unique
-/// by its name.
+/// A table in the application's database is the best place if the operation comes from there: one
+/// row for each operation, unique by its name.
 pub trait KeyStore: Send + Sync + 'static {
-    /// Keeps `new`, unless a key is kept for the operation already, and gives the one that is kept then.
+    /// Stores `new`, unless a key is stored for the operation already, and returns the stored one.
     ///
-    /// A `new` that was kept comes back as it is, its time not rounded: by that an operation is known not to be resumed.
+    /// If `new` was stored it comes back unchanged, its time not rounded: this is how a new
+    /// operation differs from a resumed one.
     ///
-    /// It is one step: of several callers at once, in whatever process, all get one key. When it returns, the key
-    /// survives what the store is to survive.
+    /// It is one step: all concurrent callers, in whatever process, get one key. When it returns,
+    /// the key survives what the store is made to survive.
     ///
     /// # Errors
     ///
-    /// If it is not certain that the key is kept. Nothing is sent then.
+    /// If it is not certain that the key is stored. Nothing is sent then.
     fn put_if_absent(&self, new: StoredKey) -> impl Future<Output = io::Result<StoredKey>> + Send;
 
     /// Drops the key of an operation, if it is still this one.
     ///
     /// # Errors
     ///
-    /// If it may be kept still.
+    /// If it may be stored still.
     fn remove(&self, operation: &str, key: &IdempotencyKey) -> impl Future<Output = io::Result<()>> + Send;
 
-    /// All keys that are kept, in no order.
+    /// All stored keys, in no order.
     ///
     /// # Errors
     ///

@@ -40,8 +40,9 @@ use crate::key::IdempotencyKey;
 /// # }
 /// ```
 ///
-/// A process that dies in between begins the same operation again after its restart, by the same name,
-/// and comes to the same key: the server runs it once. [`pending`](Self::pending) lists what is left over.
+/// A process that dies in between begins the same operation again after its restart, by the same
+/// name, and comes to the same key: the server runs it once. [`pending`](Self::pending) lists what
+/// is left over.
 #[derive(Debug)]
 pub struct Operations<K> {
     keys: Arc<K>,
@@ -60,26 +61,27 @@ impl<K: KeyStore> Operations<K> {
         Self { keys: Arc::new(keys), retention: RETENTION }
     }
 
-    /// Sets how long the server remembers a key, as its operator says. Default: 24 h, the default of
-    /// this crate's server side and Stripe's shortest. The server takes an older key for a new one, and
-    /// could do the operation a second time, so an older key is not sent.
+    /// Sets how long the server remembers a key, as its operator says. Default: 24 h, the default
+    /// of this crate's server side and Stripe's shortest. The server takes an older key for a new
+    /// one, and could do the operation a second time, so an older key is not sent.
     #[must_use]
     pub fn retention(mut self, retention: Duration) -> Self {
         self.retention = retention;
         self
     }
 
-    /// Begins the operation of this name under a new key, or takes it up again under the key that it
-    /// has. The key is stored before this returns.
+    /// Begins the operation of this name under a new key, or takes it up again under the key that
+    /// it has. The key is stored before this returns.
     ///
-    /// The name stands for what is to be done, once: `invoice 113`, `payout 2026-11 of seller 7`. Two
-    /// operations that mean different things must not share a name. The name keeps its key until
-    /// [`finish`](Operation::finish), also after a final response: the server then replays it.
+    /// The name stands for what is to be done, once: `invoice 113`, `payout 2026-11 of seller 7`.
+    /// Two operations that mean different things must not share a name. The name keeps its key
+    /// until [`finish`](Operation::finish), also after a final response: the server then replays
+    /// it.
     ///
     /// # Errors
     ///
-    /// If the key cannot be stored, if it is so old that the server may have forgotten it, or if it is
-    /// dated more than five minutes ahead of the clock. Nothing must be sent then.
+    /// If the key cannot be stored, if it is so old that the server may have forgotten it, or if it
+    /// is dated more than five minutes ahead of the clock. Nothing must be sent then.
     pub async fn begin(&self, operation: impl Into<String>) -> Result<Operation<K>, OperationError> {
         self.begin_as(operation.into(), fresh_key(), History::clear()).await
     }
@@ -87,8 +89,8 @@ impl<K: KeyStore> Operations<K> {
     /// As [`begin`](Self::begin), but a new operation gets this key, for example a
     /// [derived](super::derive_key) one. An operation that has begun goes on under its own.
     ///
-    /// The key may have been sent before, so the operation is in doubt from the start: a 4xx is final
-    /// only if it is a replay.
+    /// The key may have been sent before, so the operation is in doubt from the start: a 4xx is
+    /// final only if it is a replay.
     ///
     /// # Errors
     ///
@@ -121,7 +123,8 @@ impl<K: KeyStore> Operations<K> {
         Ok(Operation { keys: Arc::clone(&self.keys), stored, age, is_resumed, history })
     }
 
-    /// The operations that have a key, in no order: their outcome is not known, or they are not finished.
+    /// The operations that have a key, in no order: their outcome is not known, or they are not
+    /// finished.
     ///
     /// # Errors
     ///
@@ -143,8 +146,9 @@ impl<K: KeyStore> Operations<K> {
 
 /// An operation with a key that stays stored until the application finishes it.
 ///
-/// Requests go out with [`send`](Self::send), or with `send_reqwest` (feature `client-reqwest`). Both
-/// bind the request to the operation: the layer knows its key, its age and what happened before.
+/// Requests go out with [`send`](Self::send), or with `send_reqwest` (feature `client-reqwest`).
+/// Both bind the request to the operation: the layer knows its key, its age and what happened
+/// before.
 #[derive(Debug)]
 pub struct Operation<K> {
     keys: Arc<K>,
@@ -170,7 +174,7 @@ impl<K: KeyStore> Operation<K> {
         self.is_resumed
     }
 
-    /// What the last response said; a final one stays. `None` if there was no response.
+    /// What the last attempt said. `None` if it had no response, or if there was none.
     pub fn disposition(&self) -> Option<Disposition> {
         self.history.last()
     }
@@ -178,11 +182,12 @@ impl<K: KeyStore> Operation<K> {
     /// Sends a request under the key of this operation, through a Tower stack that has a
     /// [`ClientLayer`](super::ClientLayer), and notes what its response says.
     ///
-    /// The request must be the same each time, because the server rejects another one. After a response
-    /// that says that nothing happened (such as 400 or 422), the mended request goes on under the key.
+    /// The request must be the same each time, because the server rejects another one. After a
+    /// response that says that nothing happened (such as 400 or 422), the mended request goes on
+    /// under the key.
     ///
-    /// Without the layer in the stack there are no retries, and 4xx with a problem document are never
-    /// final, because their bodies are not read.
+    /// Without the layer in the stack there are no retries, and 4xx with a problem document are
+    /// never final, because their bodies are not read.
     ///
     /// # Errors
     ///
@@ -207,8 +212,8 @@ impl<K: KeyStore> Operation<K> {
         Ok(response)
     }
 
-    /// Puts the key into a request, for clients that [`send`](Self::send) cannot use. Each request that
-    /// was marked needs a [`note`](Self::note) of its response; without one it counts as lost.
+    /// Puts the key into a request, for clients that [`send`](Self::send) cannot use. Each request
+    /// that was marked needs a [`note`](Self::note) of its response; without one it counts as lost.
     pub fn mark<B>(&self, request: &mut Request<B>) {
         let [_, other] = KEY_HEADERS;
         request.headers_mut().remove(other);
@@ -219,7 +224,8 @@ impl<K: KeyStore> Operation<K> {
     }
 
     /// Judges a response in the light of what happened before, and notes what it says. It is for
-    /// responses that did not come through a [`ClientLayer`](super::ClientLayer), which notes them itself.
+    /// responses that did not come through a [`ClientLayer`](super::ClientLayer), which notes them
+    /// itself.
     pub fn note(&mut self, reply: Reply<'_>) -> Disposition {
         self.history.note(reply)
     }
@@ -244,15 +250,16 @@ impl<K: KeyStore> Operation<K> {
         self.history.failed();
     }
 
-    /// Drops the key if the outcome is final, and tells whether it is. Call it when the application has
-    /// written the outcome down: from then on, the same name is a new operation.
+    /// Drops the key if the last attempt was final, and tells whether it was. Call it when the
+    /// application has written the outcome down: from then on, the same name is a new operation.
     ///
-    /// A response larger than [`max_response`](super::ClientLayer::max_response), or a stream of events,
-    /// counts before its end has come: it must have been read by then.
+    /// A response larger than [`max_response`](super::ClientLayer::max_response), or a stream of
+    /// events, counts before its end has come: it must have been read by then.
     ///
     /// # Errors
     ///
-    /// If the key may be stored still. It does no harm: the same name then gets the same response again.
+    /// If the key may be stored still. It does no harm: the same name then gets the same response
+    /// again.
     pub async fn finish(self) -> io::Result<bool> {
         let is_final = self.disposition() == Some(Disposition::Final);
         if is_final {
@@ -261,8 +268,8 @@ impl<K: KeyStore> Operation<K> {
         Ok(is_final)
     }
 
-    /// Drops the key whatever the outcome, because the application has learnt by other means what became
-    /// of the operation.
+    /// Drops the key whatever the outcome, because the application has learnt by other means what
+    /// became of the operation.
     ///
     /// # Errors
     ///
@@ -278,14 +285,14 @@ impl<K: KeyStore> Operation<K> {
 pub enum OperationError {
     /// It is not certain that the key is stored.
     Store(io::Error),
-    /// The operation began so long ago that the server may have forgotten its key. What became of it has
-    /// to be found out. Then [`Operations::forget`] makes way for a new key.
+    /// The operation began so long ago that the server may have forgotten its key. What became of
+    /// it has to be found out. Then [`Operations::forget`] makes way for a new key.
     Expired {
         /// When the key was made, by the client's clock.
         created_at: SystemTime,
     },
-    /// The key is dated more than five minutes ahead of the clock, so its age is not known: the clock
-    /// was fast when the key was made, or it is slow now.
+    /// The key is dated more than five minutes ahead of the clock, so its age is not known: the
+    /// clock was fast when the key was made, or it is slow now.
     ClockBehind {
         /// When the key was made, by the client's clock.
         created_at: SystemTime,

@@ -1,4 +1,5 @@
-//! Redirects that were followed between the layer and the network: what comes at their end says nothing about the operation.
+//! Redirects that were followed between the layer and the network: what comes at their end says
+//! nothing about the operation.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -38,7 +39,8 @@ pub struct Redirected;
 /// # drop(client);
 /// ```
 ///
-/// Without it, a POST that is redirected to a login page which says 200 looks like one that succeeded.
+/// Without it, a POST that is redirected to a login page which says 200 looks like one that
+/// succeeded.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MarkRedirects;
 

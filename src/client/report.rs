@@ -8,8 +8,8 @@ use crate::client::disposition::Disposition;
 use crate::client::error::Error;
 use crate::key::IdempotencyKey;
 
-/// What the client knows about an operation when it hands over a result. [`Reported`] gets it from any
-/// response or error.
+/// What the client knows about an operation when it hands over a result. [`Reported`] gets it from
+/// any response or error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     disposition: Disposition,
@@ -50,7 +50,8 @@ impl Report {
 /// }
 /// ```
 pub trait Reported {
-    /// The report. `None` if the result does not come from this client, or not from a request with a key.
+    /// The report. `None` if the result does not come from this client, or not from a request with
+    /// a key.
     fn report(&self) -> Option<&Report>;
 }
 

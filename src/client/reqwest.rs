@@ -30,13 +30,13 @@ mod redirects;
 use redirects::observe;
 pub use redirects::observed_redirects;
 
-/// Retries what goes through reqwest as the layer does through Tower. Middleware that comes before it
-/// sees one request for each operation, middleware that comes after it one for each attempt.
+/// Retries what goes through reqwest as the layer does through Tower. Middleware that comes before
+/// it sees one request for each operation, middleware that comes after it one for each attempt.
 ///
 /// An error is a [`client::Error`](crate::client::Error) in [`Error::Middleware`]. The
 /// [`Report`](crate::client::Report) of a response or an error is what
-/// [`Reported`](crate::client::Reported) gets. reqwest follows redirects by itself, so the client needs
-/// [`observed_redirects`].
+/// [`Reported`](crate::client::Reported) gets. reqwest follows redirects by itself, so the client
+/// needs [`observed_redirects`].
 ///
 /// ```
 /// use reqwest_middleware::ClientBuilder;
@@ -84,7 +84,8 @@ impl Middleware for ClientLayer {
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Boxed where its lifetime has a name: in the future of `handle` the compiler cannot see that it is `Send`.
+/// Boxed where its lifetime has a name: in the future of `handle` the compiler cannot see that it
+/// is `Send`.
 fn repeated(
     through: Through<'_>,
     request: Prepared,
@@ -157,8 +158,9 @@ fn located(response: Response, is_redirected: bool) -> http::Response<Body> {
 }
 
 impl<K: KeyStore> Operation<K> {
-    /// Sends a request under the key of this operation through reqwest, and notes what its response says.
-    /// The client must have a [`ClientLayer`] as its middleware, as [`send`](Self::send) needs one.
+    /// Sends a request under the key of this operation through reqwest, and notes what its response
+    /// says. The client must have a [`ClientLayer`] as its middleware, as [`send`](Self::send)
+    /// needs one.
     ///
     /// # Errors
     ///

@@ -4,9 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderValue, header};
 
-/// How long an answer asks to wait: seconds, or the time until a date. The date is judged by the answer's own `Date`
-/// where there is one, so that a client whose clock is wrong waits no longer than others. `None` if it asks for nothing
-/// that can be understood.
+/// How long a response asks to wait: seconds, or the time until a date. The date is judged by the
+/// response's own `Date` where there is one, so that a client whose clock is wrong waits no longer
+/// than others. `None` if nothing in it can be understood.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let asked = text(headers.get(header::RETRY_AFTER)?)?;
     if !asked.is_empty() && asked.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_is_judged_by_the_date_of_the_answer_before_the_clock() {
+    fn a_date_is_judged_by_the_date_of_the_response_before_the_clock() {
         assert_eq!(asked(&[("retry-after", LATER)], NOON), Some(Duration::from_secs(90)));
         assert_eq!(asked(&[("retry-after", NOON)], LATER), Some(Duration::ZERO));
         let told = [("retry-after", LATER), ("date", NOON)];

@@ -23,13 +23,14 @@ use crate::client::settings::{Bound, Settings};
 /// The service that [`ClientLayer`](super::ClientLayer) makes.
 ///
 /// Each response to a request with a key has a [`Report`](super::Report), which
-/// [`Reported::report`](super::Reported::report) gets. A response that asks for a retry is given to the
-/// caller when there is no time, attempt or budget left. If the last attempt had no response, there is
-/// an [`Error`].
+/// [`Reported::report`](super::Reported::report) gets. A response that asks for a retry is given to
+/// the caller when there is no time, attempt or budget left. If the last attempt had no response,
+/// there is an [`Error`].
 ///
 /// # Cancel safety
 ///
-/// Dropped, the future ends the attempt. Its outcome is then unknown, as if the connection had failed.
+/// Dropped, the future ends the attempt. Its outcome is then unknown, as if the connection had
+/// failed.
 #[derive(Clone)]
 pub struct Client<S> {
     inner: S,

@@ -98,8 +98,8 @@ impl Settings {
         names.into_iter().find_map(|name| request.headers.get(&name).map(|value| (name, value)))
     }
 
-    /// Gives a request its key: that of its [`Operation`](super::Operation), the one that it has, or a
-    /// new one.
+    /// Gives a request its key: that of its [`Operation`](super::Operation), the one that it has,
+    /// or a new one.
     ///
     /// # Errors
     ///

@@ -3,13 +3,19 @@
 mod canned;
 
 mod errors;
+mod histories;
 mod keys;
 mod lost_answers;
 mod operations;
+mod profiles;
+mod redirects;
 mod refusals;
+mod reports;
 #[cfg(feature = "client-reqwest")]
 mod reqwest;
+mod retention;
 mod services;
+#[cfg(feature = "client-reqwest")]
 mod table;
 mod transports;
 mod waiting;

@@ -87,7 +87,7 @@ fn judged(case: &Case) -> Disposition {
 fn every_row_of_the_table_is_judged_as_it_says() {
     let table: Value = serde_json::from_str(TABLE).unwrap();
     let cases: Vec<_> = table["rows"].as_array().unwrap().iter().flat_map(cases_of).collect();
-    assert!(cases.len() > 500, "{}", cases.len());
+    assert!(cases.len() > 400, "{}", cases.len());
     let wrong: Vec<_> = cases.iter().filter(|case| judged(case) != case.is).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -12,16 +12,18 @@ use super::{KeyStore, StoredKey};
 use crate::digest::Framed;
 use crate::key::IdempotencyKey;
 
-/// Keeps keys in a directory, which any number of processes on one machine may share. They survive a restart of the
-/// process and of the machine: a key is on disk before [`put_if_absent`](KeyStore::put_if_absent) returns.
+/// Stores keys in a directory, which any number of processes on one machine may share. They survive
+/// a restart of the process and of the machine: a key is on disk before
+/// [`put_if_absent`](KeyStore::put_if_absent) returns.
 ///
-/// Each operation has a file of its own, in JSON, whose name is a digest of the operation's name. Only the owner can read
-/// it (on Unix), for who has a key can read the answer that is kept under it, as far as the server lets him.
+/// Each operation has its own file, in JSON, whose name is a digest of the operation's name. Only
+/// the owner can read it (on Unix), because a key gives access to the response that the server
+/// stores.
 ///
-/// Beside them stands an empty file `lock`, which must stay while any process may use the directory.
+/// An empty file `lock` beside them must stay while any process may use the directory.
 ///
-/// The directory must be on a file system that has file locks and keeps what was synced, which some network file systems
-/// do not.
+/// The directory must be on a file system that has file locks and stores what was synced. Some
+/// network file systems do not.
 #[derive(Debug, Clone)]
 pub struct FileKeyStore {
     directory: Arc<Path>,
@@ -31,7 +33,7 @@ pub struct FileKeyStore {
 const SUFFIX: &str = ".key.json";
 
 impl FileKeyStore {
-    /// Keeps keys in this directory, which is made if it does not exist.
+    /// Stores keys in this directory, which is made if it does not exist.
     ///
     /// # Errors
     ///
@@ -50,7 +52,8 @@ impl FileKeyStore {
         Ok(keys)
     }
 
-    /// Runs `work` while no other process and no other task does. Files and locks block, so it has a thread of its own.
+    /// Runs `work` while no other process and no other task does. Files and locks block, so it runs
+    /// on its own thread.
     async fn alone_in<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> io::Result<T> + Send + 'static,
@@ -92,7 +95,7 @@ impl KeyStore for FileKeyStore {
         let keep = move |keys: &Self| {
             let path = keys.path(&new.operation);
             if let Some(kept) = read(&path)? {
-                // Who kept it may have died before its name was on disk.
+                // The process that stored it may have died before its name was on disk.
                 sync(&keys.directory)?;
                 return Ok(kept);
             }
@@ -136,13 +139,14 @@ fn private(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     options.open(path)
 }
 
-/// Makes the names in a directory survive a power cut. Windows does so without being asked, and cannot open a directory.
+/// Makes the names in a directory survive a power cut. Windows does so by itself, and cannot open a
+/// directory.
 fn sync(directory: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
-/// What stands in a file; `None` if there is none. One that cannot be understood is an error: without its key the
-/// operation would be done a second time.
+/// The content of a file; `None` if it does not exist. One that cannot be understood is an error:
+/// without its key the operation would be done a second time.
 fn read(path: &Path) -> io::Result<Option<StoredKey>> {
     let text = match fs::read(path) {
         Ok(text) => text,

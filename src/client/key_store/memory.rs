@@ -9,14 +9,15 @@ use super::{KeyStore, StoredKey};
 use crate::key::IdempotencyKey;
 use crate::mutex::held;
 
-/// Keeps keys in memory, for tests and for operations that end with the process. Clones share them.
+/// Stores keys in memory, for tests and for operations that end with the process. Clones share
+/// them.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryKeyStore {
     kept: Arc<Mutex<HashMap<String, StoredKey>>>,
 }
 
 impl MemoryKeyStore {
-    /// Keeps nothing yet.
+    /// Stores nothing yet.
     pub fn new() -> Self {
         Self::default()
     }

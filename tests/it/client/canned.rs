@@ -12,12 +12,15 @@ use std::time::Duration;
 use axum::body::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Either, Full};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tower::Service;
 
-use crate::support::{Server, patiently};
+use crate::support::{Frames, Server, patiently};
+
+/// The body of an answer.
+pub(super) type Played = Either<Full<Bytes>, Frames>;
 
 /// What comes of one request.
 #[derive(Debug, Clone)]
@@ -25,6 +28,8 @@ pub(super) enum Turn {
     Answer(u16, Vec<(String, String)>, Bytes),
     /// The connection is cut.
     Fail,
+    /// The response begins like that of an operation that was done, and breaks off.
+    Cut,
     /// Nothing comes.
     Hang,
     /// The same, but later.
@@ -159,7 +164,7 @@ where
     B::Data: Send,
     B::Error: std::fmt::Debug + Send,
 {
-    type Response = Response<Full<Bytes>>;
+    type Response = Response<Played>;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
 
@@ -182,9 +187,13 @@ where
                         for (name, value) in headers {
                             answer = answer.header(name, value);
                         }
-                        return Ok(answer.body(Full::new(body)).unwrap());
+                        return Ok(answer.body(Either::Left(Full::new(body))).unwrap());
                     }
                     Turn::Fail => return Err(io::Error::other("the script says so")),
+                    Turn::Cut => {
+                        let body = Frames::known(&[b"do"]).announcing(4).broken();
+                        return Ok(Response::builder().status(201).body(Either::Right(body)).unwrap());
+                    }
                     Turn::Hang => match pending::<Infallible>().await {},
                     Turn::After(wait, then) => {
                         tokio::time::sleep(wait).await;

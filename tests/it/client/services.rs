@@ -14,6 +14,7 @@ use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 use tower_idempotency::ResponseBody;
 use tower_idempotency::client::{Client, ClientFuture, ClientLayer, Error, ErrorKind};
 
+use super::canned::Played;
 use super::{Canned, Turn, ask, patient, post, quick};
 use crate::support::patiently;
 
@@ -94,14 +95,14 @@ fn assert_sync<T: Sync>() {}
 
 #[tokio::test]
 async fn it_can_be_boxed_and_sent_to_another_task() {
-    type Boxed = BoxCloneService<Request<Full<Bytes>>, Response<ResponseBody<Full<Bytes>>>, Error>;
+    type Boxed = BoxCloneService<Request<Full<Bytes>>, Response<ResponseBody<Played>>, Error>;
     let canned = Canned::turns([Turn::status(503)]);
     let client: Boxed = ServiceBuilder::new().boxed_clone().layer(quick()).service(canned);
     let answer = tokio::spawn(client.oneshot(post("/"))).await.unwrap().unwrap();
     assert_eq!(answer.status(), 201);
 
     assert_send_and_static::<Client<Canned>>();
-    assert_send_and_static::<ClientFuture<<Canned as Service<Request<Full<Bytes>>>>::Future, Full<Bytes>>>();
+    assert_send_and_static::<ClientFuture<<Canned as Service<Request<Full<Bytes>>>>::Future, Played>>();
     assert_send_and_static::<Error>();
     assert_sync::<ClientLayer>();
     assert_sync::<Error>();
@@ -125,7 +126,7 @@ struct Once {
 }
 
 impl Service<Request<Full<Bytes>>> for Once {
-    type Response = Response<Full<Bytes>>;
+    type Response = Response<Played>;
     type Error = std::io::Error;
     type Future = <Canned as Service<Request<Full<Bytes>>>>::Future;
 
