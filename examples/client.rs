@@ -1,4 +1,5 @@
-//! Pays an order, and survives being killed while it does: run it again with the same order, and it goes on where it was.
+//! Pays an order once, however often it is run and killed: run it again with the same order, and it
+//! goes on where it was.
 //!
 //! ```sh
 //! cargo run --example payments
@@ -6,82 +7,157 @@
 //! ```
 
 use std::error::Error;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
 use tower::Layer;
-use tower_idempotency::client::{ClientLayer, FileKeyStore, Operations};
+use tower_idempotency::client::{ClientLayer, Disposition, FileKeyStore, Operations};
 
 const USAGE: &str = "usage: client ORDER AMOUNT [BODY]
 
+ORDER         a name of letters, digits, dots, underscores and hyphens
 PAYMENTS_URL  where to pay, http://127.0.0.1:3000/payments if it is not set
-KEYS          the directory for keys, ./keys if it is not set
+KEYS          the directory for keys and outcomes, ./keys if it is not set
 BODY          what to send in place of a payment of AMOUNT";
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
-    let (Some(order), Some(amount)) = (args.next(), args.next().and_then(|amount| amount.parse().ok()))
-    else {
+    let order = args.next().filter(|order| is_file_name(order));
+    let amount = args.next().and_then(|amount| amount.parse().ok());
+    let (Some(order), Some(amount)) = (order, amount) else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
     let body = args.next().unwrap_or_else(|| body(amount));
     match pay(&order, body).await {
-        Ok(Paid::Yes) => ExitCode::SUCCESS,
-        Ok(Paid::No) => {
-            eprintln!("refused: it will not be paid");
+        Ok(Some(Outcome::Paid)) => ExitCode::SUCCESS,
+        Ok(Some(Outcome::Rejected)) => {
+            eprintln!("rejected: it will not be paid");
             ExitCode::from(3)
         }
-        Ok(Paid::Unknown) => {
-            eprintln!("not certain yet: run it again");
+        Ok(None) => {
+            eprintln!("not certain yet: run it again with the same order, or look into it");
             ExitCode::FAILURE
         }
         Err(error) => {
-            eprintln!("{error}: run it again");
+            eprintln!("{error}: run it again with the same order, or look into it");
             ExitCode::FAILURE
         }
     }
 }
 
-enum Paid {
-    Yes,
-    No,
-    Unknown,
+fn is_file_name(order: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    order.bytes().all(is_plain) && !order.is_empty()
 }
 
 fn body(amount: u64) -> String {
     format!(r#"{{"amount":{amount},"currency":"EUR","to":"acct_2"}}"#)
 }
 
-async fn pay(order: &str, body: String) -> Result<Paid, Box<dyn Error>> {
+/// Gives the outcome, or `None` if it is not certain.
+async fn pay(order: &str, body: String) -> Result<Option<Outcome>, Box<dyn Error>> {
     let connections = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
     let mut client = ClientLayer::new().layer(connections);
-    let operations = Operations::new(FileKeyStore::open(variable("KEYS", "keys"))?);
+    let directory = PathBuf::from(variable("KEYS", "keys"));
+    let operations = Operations::new(FileKeyStore::open(&directory)?);
 
     // From here on the key is on disk.
-    let mut payment = operations.begin(format!("pay {order}")).await?;
+    let begun = operations.begin(format!("pay {order}")).await;
+    // This comes second, because another process may have written the outcome and dropped its key
+    // just before: then this key is a new one.
+    if let Some((outcome, response)) = Outcome::read(&directory, order)? {
+        println!("{response}");
+        if let Ok(payment) = begun {
+            payment.forget().await?;
+        }
+        return Ok(Some(outcome));
+    }
+    let mut payment = begun?;
     println!("{} {order}", if payment.is_resumed() { "resuming" } else { "paying" });
 
     let request = Request::post(variable("PAYMENTS_URL", "http://127.0.0.1:3000/payments"))
         .header("content-type", "application/json")
         .body(Full::from(body))?;
-    let answer = payment.send(&mut client, request).await?;
-    let status = answer.status();
-    let text = answer.into_body().collect().await?.to_bytes();
+    let response = payment.send(&mut client, request).await?;
+    let status = response.status();
+    let body = response.into_body().collect().await?.to_bytes();
+    let response = format!("{status} {}", String::from_utf8_lossy(&body));
+    println!("{response}");
 
-    // An application writes down here what came of it, and only then lets go of the key.
-    println!("{status} {}", String::from_utf8_lossy(&text));
-    let is_certain = payment.finish().await?;
-    Ok(match status.is_success() {
-        _ if !is_certain => Paid::Unknown,
-        true => Paid::Yes,
-        false => Paid::No,
-    })
+    let is_final = payment.disposition() == Some(Disposition::Final);
+    let Some(outcome) = Outcome::of(status, &body).filter(|_| is_final) else { return Ok(None) };
+    // First the outcome is written down, and only then the key is dropped.
+    let path = outcome.write(&directory, order, &response)?;
+    println!("written to {}", path.display());
+    payment.finish().await?;
+    Ok(Some(outcome))
+}
+
+#[derive(Clone, Copy)]
+enum Outcome {
+    Paid,
+    Rejected,
+}
+
+impl Outcome {
+    /// What a final response says of the payment. A redirect says nothing of it.
+    fn of(status: StatusCode, body: &[u8]) -> Option<Self> {
+        let problem: Value = serde_json::from_slice(body).unwrap_or_default();
+        let status = match problem["code"].as_str() {
+            // It was done or rejected earlier, and that response was not stored.
+            Some("idempotency_result_not_retained") => problem["original_status"].as_u64()?,
+            _ => status.as_u16().into(),
+        };
+        match status {
+            200..300 => Some(Self::Paid),
+            400..500 => Some(Self::Rejected),
+            _ => None,
+        }
+    }
+
+    fn path(self, directory: &Path, order: &str) -> PathBuf {
+        let suffix = match self {
+            Self::Paid => "paid",
+            Self::Rejected => "rejected",
+        };
+        directory.join(format!("{order}.{suffix}"))
+    }
+
+    /// The outcome that an earlier run wrote down, and the response that said so.
+    fn read(directory: &Path, order: &str) -> io::Result<Option<(Self, String)>> {
+        for outcome in [Self::Paid, Self::Rejected] {
+            match fs::read_to_string(outcome.path(directory, order)) {
+                Ok(response) => return Ok(Some((outcome, response))),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes a file that is there whole or not at all, after a power cut too.
+    fn write(self, directory: &Path, order: &str, response: &str) -> io::Result<PathBuf> {
+        let path = self.path(directory, order);
+        let unfinished = directory.join(format!("{order}.{}.unfinished", std::process::id()));
+        let mut file = File::create(&unfinished)?;
+        file.write_all(response.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(unfinished, &path)?;
+        if cfg!(unix) {
+            File::open(directory)?.sync_all()?;
+        }
+        Ok(path)
+    }
 }
 
 fn variable(name: &str, default: &str) -> String {

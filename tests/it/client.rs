@@ -27,6 +27,8 @@ mod killed;
 mod lossy;
 #[cfg(all(feature = "redis", unix))]
 mod recipe;
+#[cfg(all(feature = "redis", feature = "client-reqwest"))]
+mod walk;
 
 use std::time::Duration;
 

@@ -125,8 +125,8 @@ impl Shared {
     }
 }
 
-/// Reads a request or an answer to its end. `None` if the connection ends before it.
-async fn message(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
+/// Reads a request or a response to its end. `None` if the connection ends before it.
+pub(crate) async fn message(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
     loop {
         if let Some(length) = length(buffer)
             && buffer.len() >= length
