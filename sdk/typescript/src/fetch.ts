@@ -2,7 +2,8 @@ import { until } from "./attempt.js";
 import { keyIn } from "./key-header.js";
 import { identify } from "./identity.js";
 import { clientSettings, type CallOptions, type CallSettings, type ClientOptions, type FetchInit, type FetchInput, type FetchLike } from "./options.js";
-import { operationsOf, type PendingOperation } from "./operations.js";
+import { operationsOf } from "./operations.js";
+import type { PendingOperation } from "./outcome.js";
 import { take } from "./request.js";
 import { isKey } from "./storage/types.js";
 
@@ -53,7 +54,7 @@ export function createIdempotentFetch(defaults: ClientOptions = {}): IdempotentF
   const call = async (input: FetchInput, init: IdempotentInit = {}): Promise<Response> => {
     const from = input instanceof Request ? input : undefined;
     const given = keyIn(new Headers(init.headers ?? from?.headers), client.header);
-    if (given === null && !client.methods.includes((init.method ?? from?.method ?? "GET").toUpperCase())) return client.fetch(input, init);
+    if (given === null && !client.methods.some((method) => method.toUpperCase() === (init.method ?? from?.method)?.toUpperCase())) return client.fetch(input, init);
 
     // Servers may take an empty one for none, and each attempt for another operation.
     if (given === "") throw new TypeError(NOT_A_KEY);

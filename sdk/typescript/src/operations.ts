@@ -7,22 +7,12 @@ import { idOf, labelIn, type Identity } from "./identity.js";
 import { withKey } from "./key-header.js";
 import { expired, isOver, newKey, resumed, staleness, type Known } from "./keys.js";
 import type { CallSettings, ClientSettings } from "./options.js";
-import { note, type Outcome } from "./outcome.js";
+import { note, type Outcome, type PendingOperation } from "./outcome.js";
 import type { Reply } from "./reply.js";
 import type { Repeatable } from "./request.js";
 import { retry } from "./retry.js";
 import { ask } from "./storage/ask.js";
 import { isKeyRecord, recordOf, type KeyRecord } from "./storage/types.js";
-
-/** An operation whose outcome is not certain. */
-export interface PendingOperation {
-  /** Its name, or `sha256:` and a digest. */
-  operation: string;
-  /** Whether `operation` is a name that the application gave. */
-  named: boolean;
-  key: string;
-  createdAt: Date;
-}
 
 /** All operations of one client: those in flight, and those whose keys are stored. */
 export interface Operations {
@@ -34,7 +24,7 @@ export interface Operations {
 }
 
 export function operationsOf(client: ClientSettings): Operations {
-  const { storage, clock, user, maxRequest, risk } = client;
+  const { storage, clock, user, maxRequest } = client;
   const flights = new Map<string, Flight>();
   /** What this client knows about keys that it has used. Another tab may have removed them from the storage meanwhile. */
   const allKnown = new Map<string, Known>();
@@ -65,7 +55,7 @@ export function operationsOf(client: ClientSettings): Operations {
   const load = async (flight: Flight, call: CallSettings, deadline: number): Promise<Known> => {
     const { signal, identity: { id, label: operation, named } } = flight;
     const waiting = (error: unknown, delay: number): void => flight.tell({ type: "storage-waiting", delay, error });
-    const patience = named && !risk ? { clock, call, deadline, signal, waiting } : undefined;
+    const patience = named && !client.riskSecondEffectWithoutStorage ? { clock, call, deadline, signal, waiting } : undefined;
     const before = allKnown.get(id);
     const mine = before && isUsable(before, named) ? before : undefined;
     const fresh = mine && !mine.final ? mine : newKey(id, client);
