@@ -259,8 +259,8 @@ var RetryBudget = class {
   /** Seconds, and what each of them adds. */
   #recent = [];
   /**
-   * @param options `share`: retries per call, default 0.2. `perSecond`: retries besides, per second, default 10.
-   * `now`: milliseconds, for tests.
+   * @param options `share`: retries per call, default 0.2. `perSecond`: retries besides, per
+   * second, default 10. `now`: milliseconds, for tests.
    *
    * @throws RangeError if one of them is negative or not a number.
    */
@@ -317,7 +317,7 @@ function isNetworkError(error) {
 }
 var MESSAGES = /^(fetch failed|failed to fetch|load failed|(a )?network|the (network|internet) connection|error sending request)/i;
 var CODES = /^(Connection|FailedToOpen|E(CONN|TIMEDOUT|PIPE|NOTFOUND|AI_AGAIN))/;
-var PERMANENT = /bad port|scheme|redirect|CERT|ALTNAME|UNABLE_TO|INVALID/i;
+var PERMANENT = /bad port|scheme|redirect|CERT|ALTNAME|UNABLE_TO|ERR_INVALID/i;
 
 // src/storage/types.ts
 function storageOver(records) {
@@ -726,9 +726,10 @@ async function retry(request, client, call, flight, known, deadline) {
 async function ask(step, patience) {
   const asked = [];
   for (let number = 1; ; number++) {
+    const left = patience ? patience.deadline - patience.clock.elapsed() : LONGEST;
     let timer;
     const late = new Promise((_, reject) => {
-      timer = setTimeout(() => reject(new DOMException("the storage took too long", "TimeoutError")), LONGEST);
+      timer = setTimeout(() => reject(new DOMException("the storage took too long", "TimeoutError")), Math.min(LONGEST, left));
     });
     asked.push((async () => step())());
     try {

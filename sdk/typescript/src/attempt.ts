@@ -5,7 +5,10 @@ import { send, type Repeatable } from "./request.js";
 /** How an attempt ended: with a reply, or an error. `again`: another attempt may get the reply. */
 export type End = { reply: Reply } | { error: unknown; again: boolean };
 
-/** Makes one attempt, until the deadline at most. Where it ends without a response, what the server did is not known. */
+/**
+ * Makes one attempt, until the deadline at most. Where it ends without a response, what the server
+ * did is not known.
+ */
 export async function attempt(request: Repeatable, { clock, fetch }: ClientSettings, call: CallSettings, deadline: number, signal: AbortSignal): Promise<End> {
   const connection = new AbortController();
   const done = new AbortController();
@@ -44,7 +47,10 @@ export async function attempt(request: Repeatable, { clock, fetch }: ClientSetti
   }
 }
 
-/** Runs a step, but no longer than until the signal is aborted: then rejects with its reason, whatever the step does. */
+/**
+ * Runs a step, but no longer than until the signal is aborted: then rejects with its reason,
+ * whatever the step does.
+ */
 export function until<T>(signal: AbortSignal | undefined, step: () => Promise<T>): Promise<T> {
   if (!signal) return step();
   return new Promise((resolve, reject) => {

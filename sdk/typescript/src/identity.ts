@@ -17,8 +17,9 @@ export interface Identity {
 let calls = 0;
 
 /**
- * Says which operation a request is. In pages, credentials are not part of it: a token that was renewed does not make a new operation. Outside of
- * pages one process serves many users, and a call without a name is an operation of its own.
+ * Says which operation a request is. In pages, credentials are not part of it: a token that was
+ * renewed does not make a new operation. Outside of pages one process serves many users, and a call
+ * without a name is an operation of its own.
  */
 export async function identify(request: Repeatable, user: string, name: string | undefined, ownKey: string | undefined): Promise<Identity> {
   const { method, headers } = request;
@@ -38,7 +39,10 @@ export function idOf(named: boolean, user: string, label: string): string {
   return `${named ? "named" : "request"}:${user.length}:${user}:${label}`;
 }
 
-/** The label in what stands for an operation; `undefined` if it is of another user, or of the other kind. */
+/**
+ * The label in what stands for an operation; `undefined` if it is of another user, or of the other
+ * kind.
+ */
 export function labelIn(id: string, named: boolean, user: string): string | undefined {
   const prefix = idOf(named, user, "");
   return id.startsWith(prefix) ? id.slice(prefix.length) : undefined;

@@ -1,6 +1,6 @@
 /**
- * A `fetch` whose POSTs are safe to retry: one idempotency key per operation, stored until the outcome is certain, across retries, double
- * clicks, tabs and reloads.
+ * A `fetch` whose POSTs are safe to retry: one idempotency key per operation, stored until the
+ * outcome is certain, across retries, double clicks, tabs and reloads.
  *
  * @packageDocumentation
  */

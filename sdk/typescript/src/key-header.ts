@@ -1,7 +1,10 @@
 import type { ClientSettings } from "./options.js";
 import type { Repeatable } from "./request.js";
 
-/** The key that headers carry, under the client's own name for it or one of the two that servers know; or `null`. */
+/**
+ * The key that headers carry, under the client's own name for it or one of the two that servers
+ * know; or `null`.
+ */
 export function keyIn(headers: Headers, header: string): string | null {
   return headers.get(header) ?? headers.get("X-Idempotency-Key") ?? headers.get("Idempotency-Key");
 }

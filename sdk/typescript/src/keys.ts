@@ -22,12 +22,18 @@ export function resumed(record: KeyRecord): Known {
   return { record, inDoubt: true, final: record.settledAt !== undefined };
 }
 
-/** Whether an expired key makes room for a new one. That of a named operation without a final response does not. */
+/**
+ * Whether an expired key makes room for a new one. That of a named operation without a final
+ * response does not.
+ */
 export function isOver({ record, final }: Known, named: boolean, client: ClientSettings): boolean {
   return (final || !named) && staleness(record, client) === "retention";
 }
 
-/** Why a key must not be sent any more: the server may have forgotten it, or its age cannot be known. */
+/**
+ * Why a key must not be sent any more: the server may have forgotten it, or its age cannot be
+ * known.
+ */
 export function staleness({ createdAt }: KeyRecord, { clock, retention }: ClientSettings): "retention" | "clock" | undefined {
   const age = clock.now() - createdAt;
   return age >= retention ? "retention" : age < -CLOCK_SLACK ? "clock" : undefined;

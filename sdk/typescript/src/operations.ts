@@ -26,7 +26,10 @@ export interface Operations {
 export function operationsOf(client: ClientSettings): Operations {
   const { storage, clock, user, maxRequest } = client;
   const flights = new Map<string, Flight>();
-  /** What this client knows about keys that it has used. Another tab may have removed them from the storage meanwhile. */
+  /**
+   * What this client knows about keys that it has used. Another tab may have removed them from the
+   * storage meanwhile.
+   */
   const allKnown = new Map<string, Known>();
   /** Keys of unnamed operations that have served. The storage may fail to remove them. */
   const gone = new Set<string>();
@@ -40,7 +43,9 @@ export function operationsOf(client: ClientSettings): Operations {
     ask(step).catch((cause: unknown) => {
       throw storageError(operation, cause);
     });
-  /** Removes the key of an unnamed operation. Where that fails, the next call or a sweep removes it. */
+  /**
+   * Removes the key of an unnamed operation. Where that fails, the next call or a sweep removes it.
+   */
   const remove = ({ operation, key }: KeyRecord): Promise<unknown> => {
     gone.add(key);
     return ask(() => storage.remove(operation, key)).then(() => gone.delete(key), ignore);
@@ -48,9 +53,10 @@ export function operationsOf(client: ClientSettings): Operations {
   const isUsable = (known: Known, named: boolean): boolean => !gone.has(known.record.key) && !isOver(known, named, client);
 
   /**
-   * The key of an operation: the stored one, else the one that this client has used without a final response, else a new one. It is stored from now
-   * on. The history of a key that another page or process stored is not known: it is in doubt. Nothing has been sent yet, so that waiting for
-   * the storage costs little.
+   * The key of an operation: the stored one, else the one that this client has used without a final
+   * response, else a new one. It is stored from now on. The history of a key that another page or
+   * process stored is not known: it is in doubt. Nothing has been sent yet, so that waiting for the
+   * storage costs little.
    */
   const load = async (flight: Flight, call: CallSettings, deadline: number): Promise<Known> => {
     const { signal, identity: { id, label: operation, named } } = flight;

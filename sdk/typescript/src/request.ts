@@ -14,8 +14,8 @@ export interface Repeatable {
 }
 
 /**
- * Takes a request out of the arguments of `fetch`, at once, so that what the caller changes or reads later makes no difference. The body is
- * read by the function that is returned.
+ * Takes a request out of the arguments of `fetch`, at once, so that what the caller changes or
+ * reads later makes no difference. The body is read by the function that is returned.
  *
  * @throws TypeError as `fetch` would, and for the mode `no-cors`, in which no key can be sent.
  */
@@ -43,7 +43,10 @@ export function send(request: Repeatable, fetcher: FetchLike, signal: AbortSigna
   return fetcher(url, { ...rest, method, headers, body: body && IN_NODE ? new Blob([body]) : body, signal });
 }
 
-/** Node 20 detaches bytes that it sends, and cannot send them again to where a 307 or 308 points; a blob it can. */
+/**
+ * Node 20 detaches bytes that it sends, and cannot send them again to where a 307 or 308 points; a
+ * blob it can.
+ */
 const IN_NODE = typeof document === "undefined" && "process" in globalThis;
 
 /** What a request was told besides. A request that navigates cannot be made by scripts. */

@@ -11,11 +11,12 @@ import type { Repeatable } from "./request.js";
 import { retryAfter } from "./retry-after.js";
 
 /**
- * Sends a request, which has its key, until a response says that it need not be sent again, or a bound is reached. The last response is the
- * result then, whatever it says.
+ * Sends a request, which has its key, until a response says that it need not be sent again, or a
+ * bound is reached. The last response is the result then, whatever it says.
  *
- * @throws OutcomeUnknownError if a bound is reached and the last attempt had no response; KeyExpiredError if the key is too old for the first;
- * KeyNotUnderstoodError; what `fetch` threw, if that is not retried; the signal's reason if that is aborted.
+ * @throws OutcomeUnknownError if a bound is reached and the last attempt had no response;
+ * KeyExpiredError if the key is too old for the first; KeyNotUnderstoodError; what `fetch` threw,
+ * if that is not retried; the signal's reason if that is aborted.
  */
 export async function retry(request: Repeatable, client: ClientSettings, call: CallSettings, flight: Flight, known: Known, deadline: number): Promise<[Reply, Disposition]> {
   const { clock, budget, profile } = client;

@@ -1,7 +1,8 @@
 import { changed, storageOver, type KeyStorage, type Records } from "./types.js";
 
 /**
- * Stores keys in IndexedDB. What must be atomic is one transaction, so that all tabs of an origin agree on one key.
+ * Stores keys in IndexedDB. What must be atomic is one transaction, so that all tabs of an origin
+ * agree on one key.
  *
  * @param name of the database; default `tower-idempotency`.
  */
@@ -13,7 +14,10 @@ export function indexedDbStorage(name?: string): KeyStorage {
 export function indexedDbRecords(name = "tower-idempotency"): Records & { open(): Promise<unknown> } {
   let connection: Promise<IDBDatabase> | undefined;
 
-  /** The open database. One that failed, that was closed, or that does not come in two seconds is opened again. */
+  /**
+   * The open database. One that failed, that was closed, or that does not come in two seconds is
+   * opened again.
+   */
   const database = (): Promise<IDBDatabase> => {
     if (connection) return connection;
     const gone = (): void => void (connection === opening && (connection = undefined));
@@ -49,7 +53,10 @@ export function indexedDbRecords(name = "tower-idempotency"): Records & { open()
       reading.onsuccess = () => (result = use(reading.result, keys));
     });
   };
-  /** Runs a transaction; once more, on a new connection, if it fails: the browser may have closed the old one. */
+  /**
+   * Runs a transaction; once more, on a new connection, if it fails: the browser may have closed
+   * the old one.
+   */
   const run: typeof once = (step, use) =>
     once(step, use).catch(() => {
       connection?.then((old) => old.close(), () => {});
