@@ -1,6 +1,6 @@
 import type { CallSettings, ClientSettings } from "./options.js";
 import { bytesOf, isReadWhole, responseFor, type Reply } from "./reply.js";
-import { send, type Repeatable } from "./request.js";
+import { send, type Outgoing } from "./request.js";
 
 /** How an attempt ended: with a reply, or an error. `again`: another attempt may get the reply. */
 export type End = { reply: Reply } | { error: unknown; again: boolean };
@@ -9,7 +9,7 @@ export type End = { reply: Reply } | { error: unknown; again: boolean };
  * Makes one attempt, until the deadline at most. Where it ends without a response, what the server
  * did is not known.
  */
-export async function attempt(request: Repeatable, { clock, fetch }: ClientSettings, call: CallSettings, deadline: number, signal: AbortSignal): Promise<End> {
+export async function attempt(request: Outgoing, { clock, fetch }: ClientSettings, call: CallSettings, deadline: number, signal: AbortSignal): Promise<End> {
   const connection = new AbortController();
   const done = new AbortController();
   const stop = (): void => connection.abort(signal.reason);

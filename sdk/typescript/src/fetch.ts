@@ -38,8 +38,8 @@ export interface IdempotentFetch {
    */
   pending(): Promise<PendingOperation[]>;
   /**
-   * Ends a named operation whose last response was final: its key is dropped, and the name stands
-   * for a new operation. `false`: there is no such response, and nothing is changed.
+   * Ends a named operation whose last response was final: its key is dropped, and the next
+   * call under the name is a new operation. `false`: there is no such response, and nothing is changed.
    *
    * A server that stores rejections (`stripe`, `ietf`) rejects a mended request with
    * `idempotency_key_reused` until then. Send the first request again to see its response, then

@@ -9,7 +9,7 @@ import { expired, isOver, newKey, resumed, staleness, type Known } from "./keys.
 import type { CallSettings, ClientSettings } from "./options.js";
 import { note, type Outcome, type PendingOperation } from "./outcome.js";
 import type { Reply } from "./reply.js";
-import type { Repeatable } from "./request.js";
+import type { Outgoing } from "./request.js";
 import { retry } from "./retry.js";
 import { ask } from "./storage/ask.js";
 import { isKeyRecord, recordOf, type KeyRecord } from "./storage/types.js";
@@ -17,7 +17,7 @@ import { isKeyRecord, recordOf, type KeyRecord } from "./storage/types.js";
 /** All operations of one client: those in flight, and those whose keys are stored. */
 export interface Operations {
   /** Has an operation done, or joins it if it is in flight or had its response a moment ago. */
-  perform(request: Repeatable, identity: Identity, ownKey: string | undefined, call: CallSettings, signal: AbortSignal | undefined): Promise<Response>;
+  perform(request: Outgoing, identity: Identity, ownKey: string | undefined, call: CallSettings, signal: AbortSignal | undefined): Promise<Response>;
   pending(): Promise<PendingOperation[]>;
   finish(name: string): Promise<boolean>;
   forget(label: string): Promise<void>;
@@ -105,7 +105,7 @@ export function operationsOf(client: ClientSettings): Operations {
     return true;
   };
 
-  const run = async (flight: Flight, request: Repeatable, ownKey: string | undefined, call: CallSettings): Promise<[Reply, Outcome]> => {
+  const run = async (flight: Flight, request: Outgoing, ownKey: string | undefined, call: CallSettings): Promise<[Reply, Outcome]> => {
     const { id, label: operation, named, shared } = flight.identity;
     const deadline = clock.elapsed() + call.totalTimeout;
     const length = request.body?.byteLength ?? 0;

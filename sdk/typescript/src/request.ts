@@ -2,7 +2,7 @@ import type { FetchInit, FetchInput, FetchLike } from "./options.js";
 import { withSteadyBoundary } from "./multipart.js";
 
 /** A request that can be sent any number of times, always with the same bytes. */
-export interface Repeatable {
+export interface Outgoing {
   method: string;
   /** Absolute. */
   url: string;
@@ -19,7 +19,7 @@ export interface Repeatable {
  *
  * @throws TypeError as `fetch` would, and for the mode `no-cors`, in which no key can be sent.
  */
-export function take(input: FetchInput, init: FetchInit): () => Promise<Repeatable> {
+export function take(input: FetchInput, init: FetchInit): () => Promise<Outgoing> {
   const given = input instanceof Request ? input : undefined;
   const formData = init.body == null ? given !== undefined : init.body instanceof FormData;
   // The signals stay with the callers: the body that one of them brought may serve others too.
@@ -38,7 +38,7 @@ export function take(input: FetchInput, init: FetchInit): () => Promise<Repeatab
 }
 
 /** Sends a request once. */
-export function send(request: Repeatable, fetcher: FetchLike, signal: AbortSignal): Promise<Response> {
+export function send(request: Outgoing, fetcher: FetchLike, signal: AbortSignal): Promise<Response> {
   const { method, url, headers, body, rest } = request;
   return fetcher(url, { ...rest, method, headers, body: body && IN_NODE ? new Blob([body]) : body, signal });
 }

@@ -7,7 +7,7 @@ import type { Flight } from "./flight.js";
 import { expired, staleness, type Known } from "./keys.js";
 import type { CallSettings, ClientSettings } from "./options.js";
 import type { Reply } from "./reply.js";
-import type { Repeatable } from "./request.js";
+import type { Outgoing } from "./request.js";
 import { retryAfter } from "./retry-after.js";
 
 /**
@@ -18,7 +18,7 @@ import { retryAfter } from "./retry-after.js";
  * KeyExpiredError if the key is too old for the first; KeyNotUnderstoodError; what `fetch` threw,
  * if that is not retried; the signal's reason if that is aborted.
  */
-export async function retry(request: Repeatable, client: ClientSettings, call: CallSettings, flight: Flight, known: Known, deadline: number): Promise<[Reply, Disposition]> {
+export async function retry(request: Outgoing, client: ClientSettings, call: CallSettings, flight: Flight, known: Known, deadline: number): Promise<[Reply, Disposition]> {
   const { clock, budget, profile } = client;
   const { signal } = flight;
   let cause: unknown;

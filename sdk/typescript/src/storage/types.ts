@@ -1,6 +1,6 @@
 /** What is stored of an operation: nothing of its request, and no secret. */
 export interface KeyRecord {
-  /** What stands for the operation, unique in a storage. */
+  /** The id of the operation, unique in a storage. */
   operation: string;
   /** The idempotency key. */
   key: string;
