@@ -9,17 +9,8 @@ import type { CallSettings, ClientSettings } from "./options.js";
 import type { Repeatable } from "./request.js";
 import { retry } from "./retry.js";
 import { ask, type Patience } from "./storage/ask.js";
+import type { PendingOperation } from "./outcome.js";
 import { isKeyRecord, recordOf, type KeyRecord } from "./storage/types.js";
-
-/** An operation whose outcome is not certain. */
-export interface PendingOperation {
-  /** Its name, or `sha256:` and a digest. */
-  operation: string;
-  /** Whether `operation` is a name that the application gave. */
-  named: boolean;
-  key: string;
-  createdAt: Date;
-}
 
 /** All operations of one client: those in flight, and those whose keys are stored. */
 export class Operations {
