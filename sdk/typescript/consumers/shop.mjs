@@ -20,6 +20,7 @@ const effects = [];
 
 const server = createServer(async (request, response) => {
   if (request.method !== "POST") return serve(request.url, response);
+  if (request.url !== "/payments") return response.writeHead(404).end();
   let text = "";
   for await (const chunk of request) text += chunk;
   const { order } = JSON.parse(text);

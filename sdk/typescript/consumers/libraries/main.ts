@@ -1,4 +1,8 @@
 import assert from "node:assert/strict";
+import axios from "axios";
+import ky from "ky";
+import createClient from "openapi-fetch";
+import { createIdempotentFetch, outcomeOf } from "tower-idempotency";
 import { stripe } from "./for-stripe.js";
 import { payWithAxios } from "./with-axios.js";
 import { payWithKy } from "./with-ky.js";
@@ -12,3 +16,15 @@ assert.equal(await payWithOpenapiFetch(shop, "by openapi-fetch"), true);
 const body = JSON.stringify({ order: "as Stripe" });
 const response = await stripe(`${shop}/payments`, { method: "POST", body, operation: "pay order as Stripe" });
 assert.equal(response.status, 201);
+
+// What integrations.md says of each library's own results: here of a rejection.
+const client = createIdempotentFetch();
+const paths = createClient<Record<"/nowhere", { post: { responses: { 404: { content: { "text/plain": string } } } } }>>;
+const rejections = [
+  await ky.post(`${shop}/nowhere`, { fetch: client.named("ky"), retry: 0, timeout: false }).catch((error: unknown) => error),
+  await paths({ baseUrl: shop }).POST("/nowhere", { fetch: client.named("openapi-fetch"), parseAs: "text" }),
+];
+for (const rejection of rejections) assert.equal(outcomeOf(rejection)?.disposition, "final");
+const env = { fetch: client.named("axios") };
+await assert.rejects(axios.post(`${shop}/nowhere`, {}, { adapter: "fetch", env }), { status: 404 });
+assert.equal(await client.finish("axios"), true);
