@@ -1,6 +1,10 @@
-// Packs the SDK, installs it into the programs of the folder `consumers`, and runs them: `node scripts/consumers.mjs [NAME…]`.
-// Each is copied to a temporary folder, so that it finds nothing but what is installed there.
-// A program gets the examples of README.md and integrations.md that its package.json lists: what is shown is what runs.
+// Packs the SDK, installs it into the programs of the folder `consumers`, and runs them. Each is
+// copied to a temporary folder, so that it finds only what is installed there.
+//
+//     node scripts/consumers.mjs [NAME…]
+//
+// A program gets the examples of README.md and integrations.md that its package.json lists: what the
+// pages show is what runs.
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,11 +14,13 @@ import { fileURLToPath } from "node:url";
 const sdk = fileURLToPath(new URL("..", import.meta.url));
 const source = join(sdk, "consumers");
 const named = process.argv.slice(2);
-const programs = readdirSync(source, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => name);
+const folders = readdirSync(source, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+const programs = folders.map(({ name }) => name);
 
 /** The examples of both pages, by the file that each names in its first line. */
-const pages = ["README.md", "integrations.md"].map((page) => readFileSync(join(sdk, page), "utf8")).join("\n");
-const examples = new Map([...pages.matchAll(/```tsx?\n(\/\/ (\S+)\n[^]*?)```/g)].map(([, code, file]) => [file, code]));
+const pages = ["README.md", "integrations.md"].map((page) => readFileSync(join(sdk, page), "utf8"));
+const blocks = pages.join("\n").matchAll(/```tsx?\n(\/\/ (\S+)\n[^]*?)```/g);
+const examples = new Map([...blocks].map(([, code, file]) => [file, code]));
 
 const work = mkdtempSync(join(tmpdir(), "tower-idempotency-"));
 const npm = (cwd, ...args) => execFileSync("npm", args, { cwd, stdio: ["ignore", "inherit", "inherit"] });

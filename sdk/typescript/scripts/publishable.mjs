@@ -1,4 +1,5 @@
-// npm runs this before it publishes. A package without these fields shows its users no way to its source or to an issue.
+// npm runs this before it publishes. A package without these fields shows its users no way to its
+// source or to an issue.
 import { readFileSync } from "node:fs";
 
 const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));

@@ -31,8 +31,11 @@ describe("the package", () => {
     for (const name of ["LICENSE-APACHE", "LICENSE-MIT"]) expect(readFileSync(`${cwd}/${name}`, "utf8")).toBe(readFileSync(`${cwd}/../../${name}`, "utf8"));
   });
 
-  test("names no registry in its lock file", () => {
-    expect(readFileSync(`${cwd}/package-lock.json`, "utf8")).not.toMatch(/"resolved"|registry/);
+  test("names no registry in its lock files", () => {
+    const consumers = readdirSync(`${cwd}/consumers`, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    for (const folder of [".", ...consumers.map(({ name }) => `consumers/${name}`)]) {
+      expect(readFileSync(`${cwd}/${folder}/package-lock.json`, "utf8")).not.toMatch(/"resolved"|registry/);
+    }
   });
 
   test("is what the page of the sandbox loads", () => {

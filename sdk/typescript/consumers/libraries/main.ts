@@ -20,11 +20,11 @@ assert.equal(response.status, 201);
 // What integrations.md says of each library's own results: here of a rejection.
 const client = createIdempotentFetch();
 const paths = createClient<Record<"/nowhere", { post: { responses: { 404: { content: { "text/plain": string } } } } }>>;
-const rejections = [
-  await ky.post(`${shop}/nowhere`, { fetch: client.named("ky"), retry: 0, timeout: false }).catch((error: unknown) => error),
-  await paths({ baseUrl: shop }).POST("/nowhere", { fetch: client.named("openapi-fetch"), parseAs: "text" }),
-];
-for (const rejection of rejections) assert.equal(outcomeOf(rejection)?.disposition, "final");
-const env = { fetch: client.named("axios") };
-await assert.rejects(axios.post(`${shop}/nowhere`, {}, { adapter: "fetch", env }), { status: 404 });
+const byOpenapi = { fetch: client.named("openapi-fetch"), parseAs: "text" } as const;
+const rejected = await paths({ baseUrl: shop }).POST("/nowhere", byOpenapi);
+assert.equal(outcomeOf(rejected)?.disposition, "final");
+const byKy = { fetch: client.named("ky"), retry: 0, timeout: false } as const;
+await assert.rejects(ky.post(`${shop}/nowhere`, byKy), (error) => outcomeOf(error)?.disposition === "final");
+const byAxios = { adapter: "fetch", env: { fetch: client.named("axios") } } as const;
+await assert.rejects(axios.post(`${shop}/nowhere`, {}, byAxios), { status: 404 });
 assert.equal(await client.finish("axios"), true);
