@@ -4,8 +4,8 @@
 //
 // The command finds the shop's address in SHOP. The shop serves the files of the folder STATIC, if
 // that is set. It remembers keys, and loses the first two responses to each: one breaks off in its
-// body, one is lost whole. The run fails unless the command succeeds and ORDERS orders were paid, each
-// with one effect.
+// body, one is lost whole. The run fails unless the command succeeds and ORDERS orders were paid,
+// each with one effect.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";

@@ -3,8 +3,8 @@
 //
 //     node scripts/consumers.mjs [NAME…]
 //
-// A program gets the examples of README.md and integrations.md that its package.json lists: what the
-// pages show is what runs.
+// A program gets the examples of README.md and integrations.md that its package.json lists: what
+// the pages show is what runs.
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

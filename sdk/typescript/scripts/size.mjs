@@ -1,5 +1,5 @@
-// Measures the whole package, minified and gzipped. Fails over the limit, or if README.md has another
-// figure.
+// Measures the whole package, minified and gzipped. Fails over the limit, or if README.md has
+// another figure.
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";

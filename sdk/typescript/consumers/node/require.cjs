@@ -1,4 +1,4 @@
-// A program in CommonJS gets the same module as one that imports it, so that both know the same operations.
+// A program in CommonJS gets the same module as one that imports it: both know the same operations.
 const assert = require("node:assert/strict");
 const required = require("tower-idempotency");
 

@@ -1,4 +1,4 @@
-// Loads what Vite built in Chromium, and clicks each button twice. After a reload it clicks once more.
+// Loads what Vite built in Chromium and clicks each button twice, and once more after a reload.
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { chromium } from "playwright-core";
