@@ -2,7 +2,8 @@ import { until } from "./attempt.js";
 import { keyIn } from "./key-header.js";
 import { identify } from "./identity.js";
 import { clientSettings, type CallOptions, type CallSettings, type ClientOptions, type FetchInit, type FetchInput, type FetchLike } from "./options.js";
-import { operationsOf, type PendingOperation } from "./operations.js";
+import { operationsOf } from "./operations.js";
+import type { PendingOperation } from "./outcome.js";
 import { take } from "./request.js";
 import { isKey } from "./storage/types.js";
 

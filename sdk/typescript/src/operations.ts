@@ -7,22 +7,12 @@ import { idOf, labelIn, type Identity } from "./identity.js";
 import { withKey } from "./key-header.js";
 import { isOver, loadKey, newKey, resumed, type Known } from "./keys.js";
 import type { CallSettings, ClientSettings } from "./options.js";
-import { note, type Outcome } from "./outcome.js";
+import { note, type Outcome, type PendingOperation } from "./outcome.js";
 import type { Reply } from "./reply.js";
 import type { Repeatable } from "./request.js";
 import { retry } from "./retry.js";
 import { ask } from "./storage/ask.js";
 import { recordOf, type KeyRecord } from "./storage/types.js";
-
-/** An operation whose outcome is not certain. */
-export interface PendingOperation {
-  /** Its name, or `sha256:` and a digest. */
-  operation: string;
-  /** Whether `operation` is a name that the application gave. */
-  named: boolean;
-  key: string;
-  createdAt: Date;
-}
 
 /** All operations of one client: those in flight, and those whose keys are stored. */
 export interface Operations {

@@ -15,6 +15,16 @@ export interface Outcome {
   replayed: boolean;
 }
 
+/** An operation whose outcome is not certain. */
+export interface PendingOperation {
+  /** Its name, or `sha256:` and a digest. */
+  operation: string;
+  /** Whether `operation` is a name that the application gave. */
+  named: boolean;
+  key: string;
+  createdAt: Date;
+}
+
 /**
  * What a result of this package means: a `Response`, or the error that a call rejected with. Also finds it behind the `cause` or the
  * `response` of another library's error. `undefined`: the result is not of a guarded call.
