@@ -78,8 +78,8 @@ export function mediaType(headers: { get(name: string): string | null }): string
 export function problemCode({ status, headers, body }: Judged): string | undefined | null {
   if (status < 400 || mediaType(headers) !== "application/problem+json") return undefined;
   try {
-    if (new TextEncoder().encode(body!).byteLength > LONGEST_PROBLEM) return null;
-    const code: unknown = JSON.parse(body!)?.code;
+    if (body == null || new TextEncoder().encode(body).byteLength > LONGEST_PROBLEM) return null;
+    const code: unknown = JSON.parse(body)?.code;
     return typeof code === "string" ? code : undefined;
   } catch {
     return null;

@@ -17,11 +17,12 @@ export interface Known {
  * The key of an operation: the stored one, else the one that this client has used without a final response, else a new one. It is stored from
  * now on. The history of a key that another page or process stored is not known: it is in doubt.
  *
+ * @param isGone whether a key has served, though the storage still has it.
  * @param put stores a record unless there is one, and resolves with the one that is stored then; with nothing if memory must do.
  * @throws KeyExpiredError if the stored one cannot be used.
  */
-export async function loadKey({ id, named, label }: Identity, client: ClientSettings, mine: Known | undefined, put: Put, remove: (record: KeyRecord) => Promise<void>): Promise<Known> {
-  const isUsable = (known: Known): boolean => !isOver(known, named, client);
+export async function loadKey({ id, named, label }: Identity, client: ClientSettings, mine: Known | undefined, isGone: (key: string) => boolean, put: Put, remove: (record: KeyRecord) => Promise<unknown>): Promise<Known> {
+  const isUsable = (known: Known): boolean => !isGone(known.record.key) && !isOver(known, named, client);
   const fresh = mine && !mine.final && isUsable(mine) ? mine : newKey(id, client);
   // Between a removal and the next try, another tab can be faster; but not for ever.
   for (let tries = 0; tries < 5; tries++) {
@@ -51,10 +52,9 @@ export function resumed(record: KeyRecord): Known {
   return { record, inDoubt: true, final: record.settledAt !== undefined };
 }
 
-/** Whether the next call of the operation takes a new key. A named operation that has no final response never does. */
+/** Whether an expired key makes room for a new one. That of a named operation without a final response does not. */
 export function isOver({ record, final }: Known, named: boolean, client: ClientSettings): boolean {
-  const isExpired = staleness(record, client) === "retention";
-  return named ? final && isExpired : final || isExpired;
+  return (final || !named) && staleness(record, client) === "retention";
 }
 
 /** Why a key must not be sent any more: the server may have forgotten it, or its age cannot be known. */

@@ -12,7 +12,7 @@ import type { Reply } from "./reply.js";
 import type { Repeatable } from "./request.js";
 import { retry } from "./retry.js";
 import { ask } from "./storage/ask.js";
-import { recordOf, type KeyRecord } from "./storage/types.js";
+import { isKeyRecord, recordOf, type KeyRecord } from "./storage/types.js";
 
 /** All operations of one client: those in flight, and those whose keys are stored. */
 export interface Operations {
@@ -28,6 +28,8 @@ export function operationsOf(client: ClientSettings): Operations {
   const flights = new Map<string, Flight>();
   /** What this client knows about keys that it has used. Another tab may have removed them from the storage meanwhile. */
   const allKnown = new Map<string, Known>();
+  /** Keys of unnamed operations that have served. The storage may fail to remove them. */
+  const gone = new Set<string>();
   let lastSweep = -Infinity;
 
   const end = (flight: Flight): void => {
@@ -46,11 +48,12 @@ export function operationsOf(client: ClientSettings): Operations {
     if (record) await serving(label, () => storage.remove(id, record.key));
     allKnown.delete(id);
   };
-  /** Removes the key of an unnamed operation. Where that fails, this client still knows that the key has served. */
-  const remove = ({ operation, key }: KeyRecord): Promise<void> =>
-    ask(() => storage.remove(operation, key)).then(() => {
-      if (allKnown.get(operation)?.record.key === key) allKnown.delete(operation);
-    }, ignore);
+  const list = async (): Promise<KeyRecord[]> => Array.from(await storage.list()).filter(isKeyRecord);
+  /** Removes the key of an unnamed operation. Where that fails, the next call or a sweep removes it. */
+  const remove = ({ operation, key }: KeyRecord): Promise<unknown> => {
+    gone.add(key);
+    return ask(() => storage.remove(operation, key)).then(() => gone.delete(key), ignore);
+  };
 
   /** The key of an operation, which is stored when this resolves. Nothing has been sent yet, so that waiting for the storage costs little. */
   const load = ({ identity, signal, tell }: Flight, call: CallSettings, deadline: number): Promise<Known> => {
@@ -66,7 +69,7 @@ export function operationsOf(client: ClientSettings): Operations {
         return void tell({ type: "storage-unavailable", operation, error });
       }
     };
-    return loadKey(identity, client, allKnown.get(id), put, remove);
+    return loadKey(identity, client, allKnown.get(id), (key) => gone.has(key), put, remove);
   };
 
   const run = async (flight: Flight, request: Repeatable, ownKey: string | undefined, call: CallSettings): Promise<[Reply, Outcome]> => {
@@ -90,8 +93,8 @@ export function operationsOf(client: ClientSettings): Operations {
     if (isFinal) {
       // The operation is over: from now on, an unmarked rejection is not its response.
       known.final = known.inDoubt = true;
-      if (!stored) allKnown.delete(at);
-      else await (named ? ask(() => storage.settle(id, key, clock.now())).catch(ignore) : remove(record));
+      if (!stored || !named) allKnown.delete(at);
+      if (stored) await (named ? ask(() => storage.settle(id, key, clock.now())).catch(ignore) : remove(record));
       flight.tell({ type: "settled", operation, key });
     }
     if (isFinal && !named && shared && reply.bytes && call.linger) later(call.linger, () => end(flight));
@@ -104,9 +107,9 @@ export function operationsOf(client: ClientSettings): Operations {
     if (clock.elapsed() - lastSweep < SWEEP_INTERVAL) return;
     lastSweep = clock.elapsed();
     for (const [at, known] of allKnown) if (isOver(known, known.record.operation.startsWith("named"), client)) allKnown.delete(at);
-    for (const record of await storage.list()) {
+    for (const record of await list()) {
       for (const named of [true, false]) {
-        if (labelIn(record.operation, named, user()) !== undefined && isOver(resumed(record), named, client)) await storage.remove(record.operation, record.key);
+        if (labelIn(record.operation, named, user()) !== undefined && (gone.has(record.key) || isOver(resumed(record), named, client))) await storage.remove(record.operation, record.key);
       }
     }
   };
@@ -127,7 +130,7 @@ export function operationsOf(client: ClientSettings): Operations {
       return response;
     },
     async pending() {
-      const records = new Map((await serving(undefined, () => storage.list())).map((record) => [record.operation, record]));
+      const records = new Map((await serving(undefined, list)).map((record) => [record.operation, record]));
       for (const [id, { record, final }] of allKnown) if (!final && !records.has(id)) records.set(id, record);
       return [...records].flatMap(([id, { key, createdAt, settledAt }]) =>
         [true, false].flatMap((named) => {
