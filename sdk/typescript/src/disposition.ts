@@ -1,3 +1,5 @@
+import { utf8 } from "./digest.js";
+
 /** The server's rules for keys: which header it reads, in which form, and which responses it stores. */
 export type Profile = "default" | "ietf" | "stripe";
 
@@ -78,7 +80,7 @@ export function mediaType(headers: { get(name: string): string | null }): string
 export function problemCode({ status, headers, body }: Judged): string | undefined | null {
   if (status < 400 || mediaType(headers) !== "application/problem+json") return undefined;
   try {
-    if (body == null || new TextEncoder().encode(body).byteLength > LONGEST_PROBLEM) return null;
+    if (body == null || utf8(body).byteLength > LONGEST_PROBLEM) return null;
     const code: unknown = JSON.parse(body)?.code;
     return typeof code === "string" ? code : undefined;
   } catch {

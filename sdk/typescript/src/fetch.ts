@@ -52,14 +52,14 @@ export function createIdempotentFetch(defaults: ClientOptions = {}): IdempotentF
   const operations = operationsOf(client);
 
   const call = async (input: FetchInput, init: IdempotentInit = {}): Promise<Response> => {
-    const given = keyIn(new Headers(init.headers ?? (input instanceof Request ? input.headers : undefined)), client.header);
-    const method = init.method ?? (input instanceof Request ? input.method : "GET");
-    if (given === null && !client.methods.includes(method.toUpperCase())) return client.fetch(input, init);
+    const from = input instanceof Request ? input : undefined;
+    const given = keyIn(new Headers(init.headers ?? from?.headers), client.header);
+    if (given === null && !client.methods.includes((init.method ?? from?.method ?? "GET").toUpperCase())) return client.fetch(input, init);
 
     // Servers may take an empty one for none, and each attempt for another operation.
     if (given === "") throw new TypeError(NOT_A_KEY);
     if (!globalThis.crypto?.subtle) throw new Error("idempotency keys need a secure context (https or localhost)");
-    const signal = (init.signal === undefined && input instanceof Request ? input.signal : init.signal) ?? undefined;
+    const signal = (init.signal === undefined ? from?.signal : init.signal) ?? undefined;
     signal?.throwIfAborted();
     const settings = client.call(init);
     const user = client.user();

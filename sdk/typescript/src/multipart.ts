@@ -14,13 +14,12 @@ export async function withSteadyBoundary(body: Uint8Array<ArrayBuffer>, type: st
   return { body: concat(joined), type: `multipart/form-data; boundary=${steady}` };
 }
 
-/** The stretches between the delimiters, which stand at the beginning of lines. The first one is empty. */
+/** The stretches between the delimiters, which the platform has chosen so that no part contains one. The first stretch is empty. */
 function split(body: Uint8Array, delimiter: Uint8Array): Uint8Array[] {
   const parts: Uint8Array[] = [];
   let begin = 0;
   for (let at = body.indexOf(DASH); at !== -1; at = body.indexOf(DASH, at + 1)) {
-    const atLine = at === 0 || (body[at - 2] === 13 && body[at - 1] === 10);
-    if (!atLine || !delimiter.every((byte, index) => body[at + index] === byte)) continue;
+    if (!delimiter.every((byte, index) => body[at + index] === byte)) continue;
     parts.push(body.subarray(begin, at));
     begin = at + delimiter.byteLength;
     at = begin - 1;

@@ -17,9 +17,24 @@ export function indexedDbRecords(name = "tower-idempotency"): Records & { open()
   const database = (): Promise<IDBDatabase> => {
     if (connection) return connection;
     const gone = (): void => void (connection === opening && (connection = undefined));
-    const opening = open(name, gone);
     const late = setTimeout(gone, LONGEST_OPEN);
-    opening.then(() => clearTimeout(late), gone);
+    const opening = new Promise<IDBDatabase>((resolve, reject) => {
+      const request = globalThis.indexedDB.open(name, 1);
+      request.onupgradeneeded = () => request.result.createObjectStore(STORE, { keyPath: "operation" });
+      request.onerror = () => reject(request.error);
+      request.onsuccess = () => {
+        const { result } = request;
+        clearTimeout(late);
+        // Another tab wants to delete or upgrade the database: it must not wait for us.
+        result.onversionchange = () => {
+          result.close();
+          gone();
+        };
+        result.onclose = gone;
+        resolve(result);
+      };
+    });
+    opening.catch(gone);
     return (connection = opening);
   };
   const once = async <T, R>(step: (keys: IDBObjectStore) => IDBRequest<T>, use: (found: T, keys: IDBObjectStore) => R): Promise<R> => {
@@ -56,21 +71,3 @@ export function indexedDbRecords(name = "tower-idempotency"): Records & { open()
 const STORE = "keys";
 /** In milliseconds. */
 const LONGEST_OPEN = 2_000;
-
-function open(name: string, onGone: () => void): Promise<IDBDatabase> {
-  return new Promise((resolve, reject) => {
-    const opening = globalThis.indexedDB.open(name, 1);
-    opening.onupgradeneeded = () => opening.result.createObjectStore(STORE, { keyPath: "operation" });
-    opening.onerror = () => reject(opening.error);
-    opening.onsuccess = () => {
-      const database = opening.result;
-      // Another tab wants to delete or upgrade the database: it must not wait for us.
-      database.onversionchange = () => {
-        database.close();
-        onGone();
-      };
-      database.onclose = onGone;
-      resolve(database);
-    };
-  });
-}
