@@ -54,7 +54,7 @@ export function createIdempotentFetch(defaults: ClientOptions = {}): IdempotentF
   const call = async (input: FetchInput, init: IdempotentInit = {}): Promise<Response> => {
     const from = input instanceof Request ? input : undefined;
     const given = keyIn(new Headers(init.headers ?? from?.headers), client.header);
-    if (given === null && !client.methods.includes((init.method ?? from?.method ?? "GET").toUpperCase())) return client.fetch(input, init);
+    if (given === null && !client.methods.some((method) => method.toUpperCase() === (init.method ?? from?.method)?.toUpperCase())) return client.fetch(input, init);
 
     // Servers may take an empty one for none, and each attempt for another operation.
     if (given === "") throw new TypeError(NOT_A_KEY);

@@ -24,7 +24,7 @@ export interface Operations {
 }
 
 export function operationsOf(client: ClientSettings): Operations {
-  const { storage, clock, user, maxRequest, risk } = client;
+  const { storage, clock, user, maxRequest } = client;
   const flights = new Map<string, Flight>();
   /** What this client knows about keys that it has used. Another tab may have removed them from the storage meanwhile. */
   const allKnown = new Map<string, Known>();
@@ -55,7 +55,7 @@ export function operationsOf(client: ClientSettings): Operations {
   const load = async (flight: Flight, call: CallSettings, deadline: number): Promise<Known> => {
     const { signal, identity: { id, label: operation, named } } = flight;
     const waiting = (error: unknown, delay: number): void => flight.tell({ type: "storage-waiting", delay, error });
-    const patience = named && !risk ? { clock, call, deadline, signal, waiting } : undefined;
+    const patience = named && !client.riskSecondEffectWithoutStorage ? { clock, call, deadline, signal, waiting } : undefined;
     const before = allKnown.get(id);
     const mine = before && isUsable(before, named) ? before : undefined;
     const fresh = mine && !mine.final ? mine : newKey(id, client);

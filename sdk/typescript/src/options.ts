@@ -101,7 +101,7 @@ export interface ClientSettings {
   budget: RetryBudget | null;
   fetch: FetchLike;
   maxRequest: number;
-  risk: boolean;
+  riskSecondEffectWithoutStorage?: boolean | undefined;
   clock: Clock;
   /** Completes the options of one call. */
   call(init: CallOptions): CallSettings;
@@ -113,23 +113,19 @@ export interface ClientSettings {
  * @throws RangeError if a time or a number is negative or not a number, because no bound would ever be reached; or for an unknown profile.
  */
 export function clientSettings(options: ClientOptions = {}): ClientSettings {
-  const settings = { ...DEFAULTS, retryIf: isNetworkError, ...set(options) };
-  const { profile = "default", user, fetch: send, budget = new RetryBudget(), storage = defaultStorage() } = options;
+  const settings = { ...DEFAULTS, profile: "default" as Profile, retryIf: isNetworkError, ...set(options) };
+  const { profile } = settings;
   if (!/^(default|ietf|stripe)$/.test(profile)) throw new RangeError("a profile is default, ietf or stripe");
-  const { header = `${profile === "default" ? "X-" : ""}Idempotency-Key`, methods = profile === "stripe" ? ["POST"] : ["POST", "PATCH"] } = options;
   return {
-    profile,
-    header,
+    budget: new RetryBudget(),
+    storage: defaultStorage(),
+    header: `${profile === "default" ? "X-" : ""}Idempotency-Key`,
+    methods: profile === "stripe" ? ["POST"] : ["POST", "PATCH"],
+    ...settings,
     quoted: profile === "ietf",
-    methods: methods.map((method) => method.toUpperCase()),
-    storage,
-    user: () => (typeof user === "function" ? user() : user) ?? "",
-    retention: settings.retention,
-    budget,
+    user: () => (typeof options.user === "function" ? options.user() : options.user) ?? "",
     // Called as a plain function: a browser's own `fetch` may not be a method of something else.
-    fetch: (input, init) => (send ?? fetch)(input, init),
-    maxRequest: settings.maxRequest,
-    risk: options.riskSecondEffectWithoutStorage ?? false,
+    fetch: (input, init) => (settings.fetch ?? fetch)(input, init),
     clock: clockFrom(options.clock),
     call: (init) => ({ ...settings, ...set(init), operation: init.operation, key: init.key }),
   };
@@ -148,11 +144,13 @@ const DEFAULTS = {
 };
 
 /** What is set of the options. A comparison with `NaN` is never true, and what it bounds would never end. */
-function set(options: object): Partial<CallSettings> {
+function set<T extends object>(options: T): Defined<T> {
   return Object.fromEntries(
     Object.entries(options).filter(([name, value]) => {
       if (name in DEFAULTS && value !== undefined && !(typeof value === "number" && value >= 0)) throw new RangeError(`${name} is a number from 0 on`);
       return value !== undefined;
     }),
-  );
+  ) as Defined<T>;
 }
+
+type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };

@@ -22,9 +22,9 @@ describe("the package", () => {
     for (const path of Object.values(exports!["."]!)) expect(existsSync(`${cwd}/${path}`), path).toBe(true);
     const built = (await import(`${cwd}/dist/index.js`)) as object;
     expect(Object.keys(built).sort()).toEqual([
-      "IdempotencyError", "KeyExpiredError", "KeyNotUnderstoodError", "KeyStorageError", "OperationMismatchError", "OutcomeUnknownError",
-      "RequestTooLargeError", "RetryBudget", "createIdempotentFetch", "defaultStorage", "derive", "dispositionOf", "idempotentFetch",
-      "indexedDbStorage", "isNetworkError", "isReplay", "localStorageStorage", "memoryStorage", "outcomeOf", "uuidv7",
+      "IdempotencyError", "KeyExpiredError", "KeyNotUnderstoodError", "KeyStorageError", "OperationMismatchError", "OutcomeUnknownError", "RequestTooLargeError",
+      "RetryBudget", "createIdempotentFetch", "defaultStorage", "derive", "dispositionOf", "idempotentFetch", "indexedDbStorage", "isNetworkError", "isReplay",
+      "localStorageStorage", "memoryStorage", "outcomeOf", "uuidv7",
     ]);
   });
 
