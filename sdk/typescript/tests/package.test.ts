@@ -13,7 +13,7 @@ describe("the package", () => {
     const [report] = Object.values(JSON.parse(run("npm", "pack", "--dry-run", "--ignore-scripts", "--json")) as Record<string, { files: { path: string }[] }>);
     const sources = (readdirSync(`${cwd}/src`, { recursive: true }) as string[]).filter((path) => path.endsWith(".ts")).map((path) => path.replace(/\.ts$/, ""));
     const built = sources.flatMap((path) => [`dist/${path}.js`, `dist/${path}.d.ts`]);
-    expect(report!.files.map(({ path }) => path).sort()).toEqual([...built, "LICENSE-APACHE", "LICENSE-MIT", "README.md", "package.json"].sort());
+    expect(report!.files.map(({ path }) => path).sort()).toEqual([...built, "LICENSE-APACHE", "LICENSE-MIT", "README.md", "integrations.md", "package.json"].sort());
   });
 
   test("needs no other package, and exports what it promises", async () => {
@@ -32,8 +32,11 @@ describe("the package", () => {
     for (const name of ["LICENSE-APACHE", "LICENSE-MIT"]) expect(readFileSync(`${cwd}/${name}`, "utf8")).toBe(readFileSync(`${cwd}/../../${name}`, "utf8"));
   });
 
-  test("names no registry in its lock file", () => {
-    expect(readFileSync(`${cwd}/package-lock.json`, "utf8")).not.toMatch(/"resolved"|registry/);
+  test("names no registry in its lock files", () => {
+    const consumers = readdirSync(`${cwd}/consumers`, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    for (const folder of [".", ...consumers.map(({ name }) => `consumers/${name}`)]) {
+      expect(readFileSync(`${cwd}/${folder}/package-lock.json`, "utf8")).not.toMatch(/"resolved"|registry/);
+    }
   });
 
   test("is what the page of the sandbox loads", () => {
