@@ -697,7 +697,8 @@ async function retry(request, client, call, flight, known, deadline) {
       const judged = { status, headers, redirected, body: bytes && new TextDecoder().decode(bytes), inDoubt: known.inDoubt, profile };
       const disposition = dispositionOf(judged);
       flight.tell({ type: "response", attempt: attempt2, status, disposition, replayed: isReplay(response) });
-      if (disposition !== "final" && beginsDoubt(judged)) known.inDoubt = true;
+      if (disposition === "final") known.inDoubt = dispositionOf({ ...judged, inDoubt: true }) === "final";
+      else if (beginsDoubt(judged)) known.inDoubt = true;
       if (disposition === "unknown" && status < 500) throwIfNotUnderstood(problemCode(judged), status);
       asked = retryAfter(headers, clock.now());
       if (disposition !== "retry" || asked > deadline - clock.elapsed()) return [end.reply, disposition];
@@ -797,15 +798,18 @@ function operationsOf(client) {
     }
     return fresh;
   };
+  const wasFinal = (id, record) => {
+    const known = allKnown.get(id);
+    if (known && (!record || record.key === known.record.key)) return known.final;
+    return record !== void 0 && (gone.has(record.key) || resumed(record).final);
+  };
   const drop = async (named, label, onlyFinal) => {
     const id = idOf(named, user(), label);
     const record = await serving(label, async () => {
       const found = await storage.get(id);
       return found && recordOf(id, found);
     });
-    const known = allKnown.get(id);
-    const isFinal = known && (!record || record.key === known.record.key) ? known.final : record && resumed(record).final;
-    if (onlyFinal && (!isFinal || flights.has(id))) return false;
+    if (onlyFinal && (!wasFinal(id, record) || flights.has(id))) return false;
     if (record) await serving(label, () => storage.remove(id, record.key));
     for (const [at, { record: record2 }] of allKnown) if (record2.operation === id) allKnown.delete(at);
     if (flights.get(id)?.isOver) flights.delete(id);
@@ -828,9 +832,10 @@ function operationsOf(client) {
     const [reply, disposition] = await retry(withKey(request, client, key), client, call, flight, known, deadline);
     const isFinal = disposition === "final";
     if (isFinal) {
-      known.final = known.inDoubt = true;
+      known.final = true;
       if (!stored || !named) allKnown.delete(at);
-      if (stored) await (named ? ask(() => storage.settle(id, key, clock.now())).catch(ignore) : remove(record));
+      if (stored && !named) await remove(record);
+      if (stored && named && known.inDoubt) await ask(() => storage.settle(id, key, clock.now())).catch(ignore);
       flight.tell({ type: "settled" });
     }
     if (isFinal && !named && shared && reply.bytes && call.linger) later(call.linger, () => end(flight));
@@ -863,9 +868,10 @@ function operationsOf(client) {
       const records = new Map((await serving(void 0, list)).map((record) => [record.operation, record]));
       for (const [id, { record, final }] of allKnown) if (!final && !records.has(id)) records.set(id, record);
       return [...records].flatMap(
-        ([id, { key, createdAt, settledAt }]) => [true, false].flatMap((named) => {
+        ([id, record]) => [true, false].flatMap((named) => {
+          const { key, createdAt } = record;
           const operation = labelIn(id, named, user());
-          return operation === void 0 || settledAt !== void 0 ? [] : [{ operation, named, key, createdAt: new Date(createdAt) }];
+          return operation === void 0 || wasFinal(id, record) ? [] : [{ operation, named, key, createdAt: new Date(createdAt) }];
         })
       );
     },

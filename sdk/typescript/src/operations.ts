@@ -88,6 +88,13 @@ export function operationsOf(client: ClientSettings): Operations {
     return fresh;
   };
 
+  /** Whether the last outcome of an operation was final, as far as this client or the storage knows. */
+  const wasFinal = (id: string, record: KeyRecord | undefined): boolean => {
+    const known = allKnown.get(id);
+    if (known && (!record || record.key === known.record.key)) return known.final;
+    return record !== undefined && (gone.has(record.key) || resumed(record).final);
+  };
+
   /** Drops the key of an operation; with `onlyFinal`, if its outcome was final. */
   const drop = async (named: boolean, label: string, onlyFinal: boolean): Promise<boolean> => {
     const id = idOf(named, user(), label);
@@ -95,9 +102,7 @@ export function operationsOf(client: ClientSettings): Operations {
       const found = await storage.get(id);
       return found && recordOf(id, found);
     });
-    const known = allKnown.get(id);
-    const isFinal = known && (!record || record.key === known.record.key) ? known.final : record && resumed(record).final;
-    if (onlyFinal && (!isFinal || flights.has(id))) return false;
+    if (onlyFinal && (!wasFinal(id, record) || flights.has(id))) return false;
     if (record) await serving(label, () => storage.remove(id, record.key));
     for (const [at, { record }] of allKnown) if (record.operation === id) allKnown.delete(at);
     // What lingers is over; what is in flight goes on.
@@ -124,10 +129,12 @@ export function operationsOf(client: ClientSettings): Operations {
     const [reply, disposition] = await retry(withKey(request, client, key), client, call, flight, known, deadline);
     const isFinal = disposition === "final";
     if (isFinal) {
-      // The operation is over: from now on, an unmarked rejection is not its response.
-      known.final = known.inDoubt = true;
+      known.final = true;
       if (!stored || !named) allKnown.delete(at);
-      if (stored) await (named ? ask(() => storage.settle(id, key, clock.now())).catch(ignore) : remove(record));
+      if (stored && !named) await remove(record);
+      // A rejection that the server may not have is not noted: if the key is sent again it may have an
+      // effect, and a later page must not take it for settled.
+      if (stored && named && known.inDoubt) await ask(() => storage.settle(id, key, clock.now())).catch(ignore);
       flight.tell({ type: "settled" });
     }
     if (isFinal && !named && shared && reply.bytes && call.linger) later(call.linger, () => end(flight));
@@ -162,10 +169,11 @@ export function operationsOf(client: ClientSettings): Operations {
     async pending() {
       const records = new Map((await serving(undefined, list)).map((record) => [record.operation, record]));
       for (const [id, { record, final }] of allKnown) if (!final && !records.has(id)) records.set(id, record);
-      return [...records].flatMap(([id, { key, createdAt, settledAt }]) =>
+      return [...records].flatMap(([id, record]) =>
         [true, false].flatMap((named) => {
+          const { key, createdAt } = record;
           const operation = labelIn(id, named, user());
-          return operation === undefined || settledAt !== undefined ? [] : [{ operation, named, key, createdAt: new Date(createdAt) }];
+          return operation === undefined || wasFinal(id, record) ? [] : [{ operation, named, key, createdAt: new Date(createdAt) }];
         }),
       );
     },
