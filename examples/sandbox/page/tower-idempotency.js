@@ -624,7 +624,8 @@ async function retry(request, client, call, flight, known, deadline) {
       const judged = { status, headers, redirected, body: bytes && new TextDecoder().decode(bytes), inDoubt: known.inDoubt, profile };
       const disposition = dispositionOf(judged);
       flight.tell({ type: "response", attempt: attempt2, status, disposition, replayed: isReplay(response) });
-      if (disposition !== "final" && beginsDoubt(judged)) known.inDoubt = true;
+      if (disposition === "final") known.inDoubt = dispositionOf({ ...judged, inDoubt: true }) === "final";
+      else if (beginsDoubt(judged)) known.inDoubt = true;
       if (disposition === "unknown" && status < 500) throwIfNotUnderstood(problemCode(judged), status);
       asked = retryAfter(headers, clock.now());
       if (disposition !== "retry" || asked > deadline - clock.elapsed()) return [end.reply, disposition];
@@ -754,10 +755,8 @@ function operationsOf(client) {
     if (stored || ownKey !== void 0) allKnown.set(at, known);
     const [reply, disposition] = await retry(withKey(request, client, key), client, call, flight, known, deadline);
     const isFinal = disposition === "final";
-    const replayed = isReplay(reply.response);
     if (isFinal) {
       known.final = true;
-      known.inDoubt = replayed || reply.response.status < 300;
       if (!stored || !named) allKnown.delete(at);
       if (stored && !named) await remove(record);
       else if (stored && known.inDoubt) await ask(() => storage.settle(id, key, clock.now())).catch(ignore);
@@ -765,7 +764,7 @@ function operationsOf(client) {
     }
     if (isFinal && !named && shared && reply.bytes && call.linger) later(call.linger, () => end(flight));
     else end(flight);
-    return [reply, flight.outcome(disposition, replayed)];
+    return [reply, flight.outcome(disposition, isReplay(reply.response))];
   };
   const sweepNowAndThen = async () => {
     if (clock.elapsed() - lastSweep < SWEEP_INTERVAL) return;

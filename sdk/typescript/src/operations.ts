@@ -122,20 +122,18 @@ export function operationsOf(client: ClientSettings): Operations {
 
     const [reply, disposition] = await retry(withKey(request, client, key), client, call, flight, known, deadline);
     const isFinal = disposition === "final";
-    const replayed = isReplay(reply.response);
     if (isFinal) {
       known.final = true;
-      // From now on, an unmarked rejection is not the operation's response. But a rejection that was
-      // its first one may come from elsewhere: the server may do the operation when it is asked again.
-      known.inDoubt = replayed || reply.response.status < 300;
       if (!stored || !named) allKnown.delete(at);
       if (stored && !named) await remove(record);
+      // A rejection may come from elsewhere, and the key may have an effect when it is sent again: a
+      // later page must not take it for settled.
       else if (stored && known.inDoubt) await ask(() => storage.settle(id, key, clock.now())).catch(ignore);
       flight.tell({ type: "settled" });
     }
     if (isFinal && !named && shared && reply.bytes && call.linger) later(call.linger, () => end(flight));
     else end(flight);
-    return [reply, flight.outcome(disposition, replayed)];
+    return [reply, flight.outcome(disposition, isReplay(reply.response))];
   };
 
   /** What is left behind goes away by and by, and no call waits for that. */
