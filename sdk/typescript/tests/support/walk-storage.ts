@@ -42,7 +42,6 @@ export function fileStorage(directory: string): KeyStorage {
         rmSync(part);
       }
     },
-    get: async (operation) => read(fileOf(operation)),
     async settle(operation, key, settledAt) {
       const record = read(fileOf(operation));
       if (record?.key === key && record.settledAt === undefined) renameSync(aside({ ...record, settledAt }), fileOf(operation));
@@ -86,7 +85,6 @@ export function failing(storage: KeyStorage, random: Random): KeyStorage & { men
   return {
     mend: () => void (mended = true),
     putIfAbsent: (record) => call(record.operation, () => storage.putIfAbsent(record)),
-    get: (operation) => call(operation, () => storage.get(operation)),
     settle: (operation, key, settledAt) => call(operation, () => storage.settle(operation, key, settledAt)),
     remove: (operation, key) => call(operation, () => storage.remove(operation, key)),
     list: () => call("", () => storage.list()),
