@@ -5,7 +5,7 @@ import { tell } from "./events.js";
 import { Flight } from "./flight.js";
 import { idOf, labelIn, type Identity } from "./identity.js";
 import { withKey } from "./key-header.js";
-import { expired, isOver, newKey, resumed, staleness, type Known } from "./keys.js";
+import { isOver, newKey, resumed, type Known } from "./keys.js";
 import type { CallSettings, ClientSettings } from "./options.js";
 import { note, type Outcome, type PendingOperation } from "./outcome.js";
 import type { Reply } from "./reply.js";
@@ -44,9 +44,9 @@ export function operationsOf(client: ClientSettings): Operations {
   /** Keys of unnamed operations that have served. The storage may fail to remove them. */
   const gone = new Set<string>();
   /** Removes a key that has served. Where that fails, the next call or a sweep removes it. */
-  const remove = ({ operation, key }: KeyRecord): Promise<unknown> => {
-    gone.add(key);
-    return ask(() => storage.remove(operation, key)).then(() => gone.delete(key), ignore);
+  const remove = ({ operation, key }: KeyRecord, unlessShared = false): Promise<unknown> => {
+    if (!unlessShared) gone.add(key);
+    return ask(() => storage.remove(operation, key, unlessShared)).then(() => gone.delete(key), ignore);
   };
   const isUsable = (known: Known, named: boolean): boolean => !gone.has(known.record.key) && !isOver(known, named, client);
   /** What is known about a stored key. */
@@ -70,23 +70,19 @@ export function operationsOf(client: ClientSettings): Operations {
     const fresh = mine && !mine.final ? mine : newKey(id, client);
     // Between a removal and the next try, another tab can be faster; but not for ever.
     for (let tries = 0; tries < 5; tries++) {
-      let record: KeyRecord;
       try {
-        record = await ask(async () => recordOf(id, await storage.putIfAbsent(fresh.record)), patience);
+        const record = await ask(async () => recordOf(id, await storage.putIfAbsent(fresh.record)), patience);
+        if (record.key === fresh.record.key) break;
+        const known = knownOf(record);
+        if (!isUsable(known, named)) await remove(record);
+        // Whoever made the key must not drop it by what happens there alone.
+        else if (known === before || (await ask(() => storage.mark(id, record.key, { shared: true }), patience))) return known;
       } catch (error) {
         signal.throwIfAborted();
         if (patience) throw storageError(operation, error);
         flight.tell({ type: "storage-unavailable", error });
         return mine ?? fresh;
       }
-      if (record.key === fresh.record.key) break;
-      const known = knownOf(record);
-      if (isUsable(known, named)) {
-        const stale = staleness(record, client);
-        if (stale) throw expired(operation, record, stale);
-        return known;
-      }
-      await remove(record);
     }
     return fresh;
   };
@@ -97,7 +93,7 @@ export function operationsOf(client: ClientSettings): Operations {
     const record = (await serving(label, list)).find(({ operation }) => operation === id);
     const known = record ? knownOf(record) : allKnown.get(id);
     if (onlyFinal && (!known?.final || flights.has(id))) return false;
-    if (record) await serving(label, () => storage.remove(id, record.key));
+    if (record && !(await serving(label, () => storage.remove(id, record.key, onlyFinal && !known!.inDoubt)))) return false;
     for (const [at, { record }] of allKnown) if (record.operation === id) allKnown.delete(at);
     // What lingers is over; what is in flight goes on.
     if (flights.get(id)?.isOver) flights.delete(id);
@@ -125,10 +121,10 @@ export function operationsOf(client: ClientSettings): Operations {
     if (isFinal) {
       known.final = true;
       if (!stored || !named) allKnown.delete(at);
-      if (stored && !named) await remove(record);
-      // A rejection may come from elsewhere, and the key may have an effect when it is sent again: a
-      // later page must not take it for settled.
-      else if (stored && known.inDoubt) await ask(() => storage.settle(id, key, clock.now())).catch(ignore);
+      // A first rejection may come from elsewhere, and the key may have an effect by another page, or
+      // when it is sent again: it is not settled, and not removed if it is shared.
+      if (stored && !named) await remove(record, !known.inDoubt);
+      else if (stored && known.inDoubt) await ask(() => storage.mark(id, key, { settledAt: clock.now() })).catch(ignore);
       flight.tell({ type: "settled" });
     }
     if (isFinal && !named && shared && reply.bytes && call.linger) later(call.linger, () => end(flight));

@@ -197,3 +197,35 @@ describe("a named operation", () => {
     expect(await call.finish("order 7")).toBe(true);
   });
 });
+
+describe("two pages with one key", () => {
+  /** The second page takes up the first one's key while its request is under way. */
+  async function race(options: ClientOptions): Promise<{ page: ReturnType<typeof client>; keys: () => (string | null)[] }> {
+    const storage = memoryStorage();
+    const other = client(scripted(LOST), { ...options, storage, maxAttempts: 1 });
+    const script = scripted(async () => {
+      await other.call(URL_, NAMED).catch(() => {});
+      return reply(404);
+    }, () => reply(201));
+    const page = client(script, { ...options, storage });
+    expect(await disposition(page.call(URL_, NAMED))).toBe("final");
+    return { page, keys: script.keys };
+  }
+
+  test("do not drop it by a rejection that one of them got, because the other may have had an effect", async () => {
+    const { page, keys } = await race({});
+    expect(await page.call.finish("order 7")).toBe(false);
+    expect(await disposition(page.call(URL_, NAMED))).toBe("final");
+    expect(await page.call.finish("order 7")).toBe(true);
+    expect(new Set(keys()).size).toBe(1);
+  });
+
+  test("drop it by a rejection if no other page has it", async () => {
+    const script = scripted(() => reply(404), () => reply(201));
+    const { call } = client(script);
+    await call(URL_, NAMED);
+    expect(await call.finish("order 7")).toBe(true);
+    await call(URL_, NAMED);
+    expect(new Set(script.keys()).size).toBe(2);
+  });
+});

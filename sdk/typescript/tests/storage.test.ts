@@ -30,16 +30,25 @@ describe.each(storages)("a storage in %s", (_, make) => {
   test("changes a record only for its own key", async () => {
     const [one, other] = make();
     await one.putIfAbsent(record("mine"));
-    await other.remove("o", "theirs");
-    await other.settle("o", "theirs", 5);
+    expect(await other.remove("o", "theirs")).toBe(true);
+    expect(await other.mark("o", "theirs", { settledAt: 5 })).toBe(false);
     expect(await found(one)).toEqual(record("mine"));
-    await other.settle("o", "mine", 5);
-    await other.settle("o", "mine", 9);
+    expect(await other.mark("o", "mine", { settledAt: 5 })).toBe(true);
     expect(await found(one)).toEqual({ ...record("mine"), settledAt: 5 });
-    await other.remove("o", "mine");
+    expect(await other.remove("o", "mine", true)).toBe(true);
     expect(await found(one)).toBeUndefined();
-    await one.settle("o", "mine", 5);
+    expect(await one.mark("o", "mine", { settledAt: 5 })).toBe(false);
     expect(await one.list()).toEqual([]);
+  });
+
+  test("removes a shared record only when that is asked for", async () => {
+    const [one, other] = make();
+    await one.putIfAbsent(record("mine"));
+    expect(await other.mark("o", "mine", { shared: true })).toBe(true);
+    expect(await one.remove("o", "mine", true)).toBe(false);
+    expect(await found(other)).toEqual({ ...record("mine"), shared: true });
+    expect(await one.remove("o", "mine")).toBe(true);
+    expect(await found(other)).toBeUndefined();
   });
 
   test("keeps operations apart", async () => {
@@ -156,7 +165,7 @@ describe("a storage that fails", () => {
   /** A storage that fails so many times in each method, and then serves. */
   function failing(times: number, real: KeyStorage = memoryStorage()): KeyStorage & { asked: number } {
     const storage = { ...real, asked: 0 };
-    for (const method of ["putIfAbsent", "settle", "remove", "list"] as const) {
+    for (const method of ["putIfAbsent", "mark", "remove", "list"] as const) {
       // A sweep lists on the side.
       if (method === "list" && times < Infinity) continue;
       storage[method] = (async (...args: []) => (storage.asked++ < times ? Promise.reject(FULL) : (real[method] as () => unknown)(...args))) as never;
@@ -227,7 +236,7 @@ describe("a storage that fails", () => {
 
   test("after the response leaves the key, which the next call sends again", async () => {
     const real = memoryStorage();
-    const storage: KeyStorage = { ...real, settle: async () => Promise.reject(FULL) };
+    const storage: KeyStorage = { ...real, mark: async () => Promise.reject(FULL) };
     const script = scripted(new Response("", { status: 201 }));
     const call = createIdempotentFetch({ storage, fetch: script.fetch });
     await call("https://shop.test/", NAMED);

@@ -10,6 +10,8 @@ export interface KeyRecord {
    * When the final response came, in milliseconds since 1970. Absent: the outcome is not certain.
    */
   settledAt?: number;
+  /** Another page or process has taken up the key, too. */
+  shared?: boolean;
 }
 
 /**
@@ -22,10 +24,16 @@ export interface KeyStorage {
    * the one that is stored then.
    */
   putIfAbsent(record: KeyRecord): Promise<KeyRecord>;
-  /** Marks the record as settled if it has this key and is not marked yet; else changes nothing. */
-  settle(operation: string, key: string, settledAt: number): Promise<void>;
-  /** Removes the record if it has this key; else changes nothing. */
-  remove(operation: string, key: string): Promise<void>;
+  /**
+   * Adds fields to the record if it has this key, in one atomic step, and resolves with whether it
+   * has.
+   */
+  mark(operation: string, key: string, fields: Pick<KeyRecord, "settledAt" | "shared">): Promise<boolean>;
+  /**
+   * Removes the record if it has this key (with `unlessShared`: and is not `shared`), in one atomic
+   * step, and resolves with whether there is no record with this key then.
+   */
+  remove(operation: string, key: string, unlessShared?: boolean): Promise<boolean>;
   /** All records. */
   list(): Promise<KeyRecord[]>;
 }
@@ -45,13 +53,12 @@ export interface Records {
 
 /** A storage over records. */
 export function storageOver(records: Records): KeyStorage {
-  const own = async (operation: string, key: string, change: (before: KeyRecord) => KeyRecord | undefined): Promise<void> => {
-    await records.update(operation, (before) => (before?.key === key ? change(before) : before));
-  };
+  const has = (record: KeyRecord | undefined, key: string): boolean => record?.key === key;
   return {
     putIfAbsent: async (record) => (await records.update(record.operation, (before) => before ?? record))!,
-    settle: (operation, key, settledAt) => own(operation, key, (before) => ({ settledAt, ...before })),
-    remove: (operation, key) => own(operation, key, () => undefined),
+    mark: async (operation, key, fields) => has(await records.update(operation, (before) => (has(before, key) ? { ...before!, ...fields } : before)), key),
+    remove: async (operation, key, unlessShared) =>
+      !has(await records.update(operation, (before) => (has(before, key) && !(unlessShared && before!.shared) ? undefined : before)), key),
     list: async () => (await records.list()).filter(isKeyRecord),
   };
 }

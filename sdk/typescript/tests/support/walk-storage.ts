@@ -42,12 +42,18 @@ export function fileStorage(directory: string): KeyStorage {
         rmSync(part);
       }
     },
-    async settle(operation, key, settledAt) {
+    async mark(operation, key, fields) {
       const record = read(fileOf(operation));
-      if (record?.key === key && record.settledAt === undefined) renameSync(aside({ ...record, settledAt }), fileOf(operation));
+      if (record?.key !== key) return false;
+      renameSync(aside({ ...record, ...fields }), fileOf(operation));
+      return true;
     },
-    async remove(operation, key) {
-      if (read(fileOf(operation))?.key === key) rmSync(fileOf(operation));
+    async remove(operation, key, unlessShared) {
+      const record = read(fileOf(operation));
+      if (record?.key !== key) return true;
+      if (unlessShared && record.shared) return false;
+      rmSync(fileOf(operation));
+      return true;
     },
     async list() {
       const names = readdirSync(directory).filter((name) => name.endsWith(".json"));
@@ -85,8 +91,8 @@ export function failing(storage: KeyStorage, random: Random): KeyStorage & { men
   return {
     mend: () => void (mended = true),
     putIfAbsent: (record) => call(record.operation, () => storage.putIfAbsent(record)),
-    settle: (operation, key, settledAt) => call(operation, () => storage.settle(operation, key, settledAt)),
-    remove: (operation, key) => call(operation, () => storage.remove(operation, key)),
+    mark: (operation, key, fields) => call(operation, () => storage.mark(operation, key, fields)),
+    remove: (operation, key, unlessShared) => call(operation, () => storage.remove(operation, key, unlessShared)),
     list: () => call("", () => storage.list()),
   };
 }
