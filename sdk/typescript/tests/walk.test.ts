@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createIdempotentFetch, memoryStorage, outcomeOf } from "../src/index.js";
 import { Sandbox, sandboxIsThere } from "./support/sandbox.js";
-import { scripted } from "./support/scripted.js";
+import { problem, scripted } from "./support/scripted.js";
 import { walkNamed, walkUnnamed, type Walked } from "./support/walk.js";
 
 /*
@@ -49,13 +49,22 @@ describe("what the walk found, made small", () => {
   });
 
   test("a rejected operation that is sent again is judged like a first attempt", async () => {
-    const { fetch } = scripted(response(404), response(410), response(201), response(410));
+    const { fetch } = scripted(response(404), response(410));
     const call = createIdempotentFetch({ fetch, storage: memoryStorage() });
-    const dispositions = [];
-    for (let calls = 0; calls < 4; calls++) dispositions.push(outcomeOf(await call(URL_, order))?.disposition);
-    // After the success, a rejection in the server's name is not the operation's.
-    expect(dispositions).toEqual(["final", "final", "final", "unknown"]);
+    expect(outcomeOf(await call(URL_, order))?.disposition).toBe("final");
+    expect(outcomeOf(await call(URL_, order))?.disposition).toBe("final");
   });
+
+  const notRetained = problem(409, "idempotency_result_not_retained");
+  test.each([["succeeded", response(201)], ["was done without a stored response", () => notRetained.clone()]])(
+    "an operation that %s is not rejected by a 404 that comes later",
+    async (_, done) => {
+      const { fetch } = scripted(done, response(404));
+      const call = createIdempotentFetch({ fetch, storage: memoryStorage() });
+      expect(outcomeOf(await call(URL_, order))?.disposition).toBe("final");
+      expect(outcomeOf(await call(URL_, order))?.disposition).toBe("unknown");
+    },
+  );
 
   test.each(["settle", "remove"] as const)("an operation is not pending after its final response, though the storage's %s fails", async (method) => {
     const storage = { ...memoryStorage(), [method]: () => Promise.reject(new Error("full")) };
