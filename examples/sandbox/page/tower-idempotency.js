@@ -306,13 +306,11 @@ var PERMANENT = /bad port|scheme|redirect|CERT|ALTNAME|UNABLE_TO|ERR_INVALID/i;
 
 // src/storage/types.ts
 function storageOver(records) {
-  const own = async (operation, key, change) => {
-    await records.update(operation, (before) => before?.key === key ? change(before) : before);
-  };
+  const has = (record, key) => record?.key === key;
   return {
     putIfAbsent: async (record) => await records.update(record.operation, (before) => before ?? record),
-    settle: (operation, key, settledAt) => own(operation, key, (before) => ({ settledAt, ...before })),
-    remove: (operation, key) => own(operation, key, () => void 0),
+    mark: async (operation, key, fields) => has(await records.update(operation, (before) => has(before, key) ? { ...before, ...fields } : before), key),
+    remove: async (operation, key, unlessShared) => !has(await records.update(operation, (before) => has(before, key) && !(unlessShared && before.shared) ? void 0 : before), key),
     list: async () => (await records.list()).filter(isKeyRecord)
   };
 }
@@ -692,9 +690,9 @@ function operationsOf(client) {
     throw storageError(operation, cause);
   });
   const gone = /* @__PURE__ */ new Set();
-  const remove = ({ operation, key }) => {
-    gone.add(key);
-    return ask(() => storage.remove(operation, key)).then(() => gone.delete(key), ignore);
+  const remove = ({ operation, key }, unlessShared = false) => {
+    if (!unlessShared) gone.add(key);
+    return ask(() => storage.remove(operation, key, unlessShared)).then(() => gone.delete(key), ignore);
   };
   const isUsable = (known, named) => !gone.has(known.record.key) && !isOver(known, named, client);
   const knownOf = (record) => {
@@ -709,23 +707,18 @@ function operationsOf(client) {
     const mine = before && isUsable(before, named) ? before : void 0;
     const fresh = mine && !mine.final ? mine : newKey(id, client);
     for (let tries = 0; tries < 5; tries++) {
-      let record;
       try {
-        record = await ask(async () => recordOf(id, await storage.putIfAbsent(fresh.record)), patience);
+        const record = await ask(async () => recordOf(id, await storage.putIfAbsent(fresh.record)), patience);
+        if (record.key === fresh.record.key) break;
+        const known = knownOf(record);
+        if (!isUsable(known, named)) await remove(record);
+        else if (known === before || await ask(() => storage.mark(id, record.key, { shared: true }), patience)) return known;
       } catch (error) {
         signal.throwIfAborted();
         if (patience) throw storageError(operation, error);
         flight.tell({ type: "storage-unavailable", error });
         return mine ?? fresh;
       }
-      if (record.key === fresh.record.key) break;
-      const known = knownOf(record);
-      if (isUsable(known, named)) {
-        const stale = staleness(record, client);
-        if (stale) throw expired(operation, record, stale);
-        return known;
-      }
-      await remove(record);
     }
     return fresh;
   };
@@ -734,7 +727,7 @@ function operationsOf(client) {
     const record = (await serving(label, list)).find(({ operation }) => operation === id);
     const known = record ? knownOf(record) : allKnown.get(id);
     if (onlyFinal && (!known?.final || flights.has(id))) return false;
-    if (record) await serving(label, () => storage.remove(id, record.key));
+    if (record && !await serving(label, () => storage.remove(id, record.key, onlyFinal && !known.inDoubt))) return false;
     for (const [at, { record: record2 }] of allKnown) if (record2.operation === id) allKnown.delete(at);
     if (flights.get(id)?.isOver) flights.delete(id);
     return true;
@@ -758,8 +751,8 @@ function operationsOf(client) {
     if (isFinal) {
       known.final = true;
       if (!stored || !named) allKnown.delete(at);
-      if (stored && !named) await remove(record);
-      else if (stored && known.inDoubt) await ask(() => storage.settle(id, key, clock.now())).catch(ignore);
+      if (stored && !named) await remove(record, !known.inDoubt);
+      else if (stored && known.inDoubt) await ask(() => storage.mark(id, key, { settledAt: clock.now() })).catch(ignore);
       flight.tell({ type: "settled" });
     }
     if (isFinal && !named && shared && reply.bytes && call.linger) later(call.linger, () => end(flight));
