@@ -1,125 +1,16 @@
 // tower-idempotency for browsers, made from sdk/typescript by `npm run bundle`. Do not edit.
 
-// src/conclude.ts
-function conclude(status, headers, body) {
-  const shouldRetry = flag(headers, "x-should-retry");
-  if (shouldRetry === true) return "again";
-  const replay = isReplayMarked(headers);
-  if (status === 409) return conflict(headers, body, shouldRetry, replay);
-  if (TEMPORARY.has(status) && shouldRetry === void 0 && !replay) return "again";
-  if (TEMPORARY.has(status) || status >= 500 && status < 600) return "open";
-  if (NOTHING_HAPPENED.has(status) && !replay) return "open";
-  return "definitive";
-}
-function isReplay(response) {
-  return isReplayMarked(response.headers);
-}
-function isReplayMarked(headers) {
-  return flag(headers, "x-idempotent-result") === true || flag(headers, "idempotent-replayed") === true;
-}
-function isProblem(headers) {
-  return mediaType(headers) === "application/problem+json";
-}
-function mediaType(headers) {
-  return headers.get("content-type")?.split(";")[0]?.trim().toLowerCase();
-}
-var TEMPORARY = /* @__PURE__ */ new Set([425, 429, 500, 502, 503, 504]);
-var NOTHING_HAPPENED = /* @__PURE__ */ new Set([400, 401, 403, 405, 407, 408, 411, 413, 414, 415, 422, 431]);
-var LONGEST_PROBLEM = 64 * 1024;
-function conflict(headers, body, shouldRetry, replay) {
-  if (replay) return "definitive";
-  const code = codeOf(headers, body);
-  switch (code) {
-    case "idempotency_result_not_retained":
-      return "definitive";
-    case "idempotency_key_reused":
-    case "idempotency_outcome_unknown":
-    case "idempotency_attempt_failed":
-      return "open";
-  }
-  if (shouldRetry === false) return "open";
-  return code === "idempotency_key_in_flight" || headers.has("retry-after") ? "again" : "definitive";
-}
-function flag(headers, name) {
-  const values = new Set(headers.get(name)?.toLowerCase().split(",").map((one) => one.trim()));
-  const value = values.size === 1 ? [...values][0] : void 0;
-  return value === "true" ? true : value === "false" ? false : void 0;
-}
-function codeOf(headers, body) {
-  if (body === void 0 || body.length > LONGEST_PROBLEM || !isProblem(headers)) return void 0;
-  if (new TextEncoder().encode(body).byteLength > LONGEST_PROBLEM) return void 0;
-  try {
-    const problem = JSON.parse(body);
-    const code = typeof problem === "object" && problem !== null && "code" in problem ? problem.code : void 0;
-    return typeof code === "string" ? code : void 0;
-  } catch {
-    return void 0;
-  }
-}
-
-// src/answer.ts
-var Answer = class _Answer {
-  #response;
-  /** `undefined`: handed on as it comes. */
-  #bytes;
-  conclusion;
-  constructor(response, bytes) {
-    this.#response = response;
-    this.#bytes = bytes;
-    const problem = bytes && bytes.byteLength <= LONGEST_PROBLEM && isProblem(response.headers);
-    this.conclusion = conclude(response.status, response.headers, problem ? new TextDecoder().decode(bytes) : void 0);
-  }
-  /** Reads an answer: it counts when its body is there, unless it is a stream of events, or opaque. */
-  static async read(response) {
-    if (response.type === "error") throw new TypeError("the request failed");
-    const whole = mediaType(response.headers) !== "text/event-stream" && response.status >= 200 && response.status <= 599;
-    return new _Answer(response, whole ? new Uint8Array(await response.arrayBuffer()) : void 0);
-  }
-  get status() {
-    return this.#response.status;
-  }
-  get headers() {
-    return this.#response.headers;
-  }
-  get replayed() {
-    return isReplayMarked(this.#response.headers);
-  }
-  /** Whether it can be given again and again. */
-  get isWhole() {
-    return this.#bytes !== void 0;
-  }
-  /** A response for each of so many callers. What is handed on as it comes can be asked for once. */
-  responses(count) {
-    if (this.#bytes) return Array.from({ length: count }, () => this.#copy());
-    return Array.from({ length: count }, (_, index) => index === count - 1 ? this.#response : this.#response.clone());
-  }
-  /** Lets go of an answer that nobody gets. */
-  drop() {
-    if (!this.#bytes) this.#response.body?.cancel().catch(() => {
-    });
-  }
-  #copy() {
-    const { status, statusText, headers, url, redirected, type } = this.#response;
-    const bodiless = status === 204 || status === 205 || status === 304;
-    const copy = new Response(bodiless ? null : this.#bytes, { status, statusText, headers });
-    const clone = { value: () => this.#copy() };
-    return Object.defineProperties(copy, { url: { value: url }, redirected: { value: redirected }, type: { value: type }, clone });
-  }
-};
-
 // src/digest.ts
 async function digestOf(label, fields) {
-  const parts = [utf8(`${label}\0`)];
-  for (const field of fields) {
+  const parts = fields.flatMap((field) => {
     const bytes = typeof field === "string" ? utf8(field) : field;
-    parts.push(u64(BigInt(bytes.byteLength)), bytes);
-  }
-  return hex(new Uint8Array(await crypto.subtle.digest("SHA-256", concat(parts))));
+    return [utf8(`${bytes.byteLength}:`), bytes];
+  });
+  return sha256([utf8(`${label}\0`), ...parts]);
 }
-function u64(value) {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, value);
-  return bytes;
+async function sha256(parts) {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", concat(parts)));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 function utf8(text) {
   return new TextEncoder().encode(text);
@@ -133,41 +24,118 @@ function concat(parts) {
   }
   return whole;
 }
-function hex(bytes) {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+// src/disposition.ts
+function dispositionOf(judged) {
+  const { status, headers, redirected, inDoubt, profile = "default" } = judged;
+  if (redirected || status < 200 || NEVER_FINAL.test(`${status}`)) return "unknown";
+  const shouldRetry = ["x-should-retry", "stripe-should-retry"].map((name) => flag(headers, name));
+  if (shouldRetry.includes("true")) return "retry";
+  const never = shouldRetry.includes("false");
+  const retry2 = never ? "unknown" : "retry";
+  if (isReplay({ headers })) return status === 408 || status >= 500 ? "unknown" : "final";
+  const temporary = TEMPORARY.test(`${status}`);
+  const code = problemCode(judged);
+  if (code === "idempotency_key_in_flight") return retry2;
+  if (code === "idempotency_result_not_retained") return "final";
+  if (status < 500 && !temporary && (code === null || code?.startsWith("idempotency_"))) return "unknown";
+  if (status === 409 && never) return "unknown";
+  if (temporary || status === 409 && headers.get("retry-after") !== null) return retry2;
+  if (status >= 500) return "unknown";
+  if (status < 300) return "final";
+  return inDoubt || NOT_STORED[profile].test(`${status}`) ? "unknown" : "final";
+}
+function beginsDoubt({ status, redirected }) {
+  return !!redirected || !NOT_STORED.default.test(`${status}`);
+}
+function isReplay({ headers }) {
+  return ["x-idempotent-result", "idempotent-replayed"].some((name) => flag(headers, name) === "true");
+}
+function mediaType(headers) {
+  return headers.get("content-type")?.split(";")[0].trim().toLowerCase();
+}
+function problemCode({ status, headers, body }) {
+  if (status < 400 || mediaType(headers) !== "application/problem+json") return void 0;
+  try {
+    if (body == null || utf8(body).byteLength > LONGEST_PROBLEM) return null;
+    const code = JSON.parse(body)?.code;
+    return typeof code === "string" ? code : void 0;
+  } catch {
+    return null;
+  }
+}
+var NEVER_FINAL = /30[78]|421/;
+var TEMPORARY = /408|42[59]|50[0234]|52\d|530/;
+var NOT_STORED = {
+  default: /30[78]|40[013567]|41[123457]|42[1-689]|431|511/,
+  stripe: /40[01]|429/,
+  ietf: /^$/
+};
+var LONGEST_PROBLEM = 64 * 1024;
+function flag(headers, name) {
+  const [value, other] = new Set(headers.get(name)?.toLowerCase().split(",").map((one) => one.trim()));
+  return other === void 0 ? value : void 0;
+}
+
+// src/outcome.ts
+function outcomeOf(result) {
+  return search(result, 9);
+}
+var outcomes = /* @__PURE__ */ new WeakMap();
+function note(result, outcome) {
+  if (outcome && Object(result) === result) outcomes.set(result, outcome);
+  return result;
+}
+function search(result, depth) {
+  if (Object(result) !== result || !depth) return void 0;
+  const { cause, response } = result;
+  return outcomes.get(result) ?? search(cause, depth - 1) ?? search(response, depth - 1);
+}
+
+// src/reply.ts
+function isReadWhole({ status, headers }) {
+  return status >= 200 && status < 600 && mediaType(headers) !== "text/event-stream";
+}
+async function bytesOf(response, onPiece) {
+  const reader = response.body?.getReader?.();
+  if (!reader) return new Uint8Array(await response.arrayBuffer());
+  const pieces = [];
+  for (; ; ) {
+    const { done, value } = await reader.read();
+    if (done) return concat(pieces);
+    pieces.push(value);
+    onPiece();
+  }
+}
+function responseFor({ response, bytes }, outcome, last = true) {
+  if (!bytes) return note(last ? response : response.clone(), outcome);
+  const { status, statusText, headers, url, redirected, type } = response;
+  const copy = new Response([204, 205, 304].includes(status) ? null : bytes, { status, headers });
+  const own = { statusText, url, redirected, type, clone: () => responseFor({ response, bytes }, outcome) };
+  for (const [name, value] of Object.entries(own)) Object.defineProperty(copy, name, { value });
+  return note(copy, outcome);
 }
 
 // src/multipart.ts
 async function withSteadyBoundary(body, type) {
   const boundary = /^multipart\/form-data;\s*boundary=("?)([^";\s]+)\1$/i.exec(type ?? "")?.[2];
-  const parts = boundary === void 0 ? [] : split(body, utf8(`--${boundary}`));
+  if (boundary === void 0) return { body, type };
+  const text = Array.from(body, (byte) => String.fromCharCode(byte)).join("");
+  const parts = text.split(`--${boundary}`);
   if (parts.length < 2) return { body, type };
   const steady = `tower-idempotency-${(await digestOf("tower-idempotency boundary v1", parts)).slice(0, 40)}`;
-  const delimiter = utf8(`--${steady}`);
-  const joined = parts.flatMap((part, index) => index === 0 ? [part] : [delimiter, part]);
-  return { body: concat(joined), type: `multipart/form-data; boundary=${steady}` };
+  return {
+    body: Uint8Array.from(parts.join(`--${steady}`), (character) => character.charCodeAt(0)),
+    type: `multipart/form-data; boundary=${steady}`
+  };
 }
-function split(body, delimiter) {
-  const parts = [];
-  let begin = 0;
-  for (let at = body.indexOf(DASH); at !== -1; at = body.indexOf(DASH, at + 1)) {
-    const atLine = at === 0 || body[at - 2] === 13 && body[at - 1] === 10;
-    if (!atLine || !delimiter.every((byte, index) => body[at + index] === byte)) continue;
-    parts.push(body.subarray(begin, at));
-    begin = at + delimiter.byteLength;
-    at = begin - 1;
-  }
-  parts.push(body.subarray(begin));
-  return parts;
-}
-var DASH = 45;
 
 // src/request.ts
 function take(input, init) {
-  const given2 = input instanceof Request ? input : void 0;
-  const formData = init.body == null ? given2 !== void 0 : init.body instanceof FormData;
+  const given = input instanceof Request ? input : void 0;
+  const formData = init.body == null ? given !== void 0 : init.body instanceof FormData;
   const request = new Request(input, { ...init, signal: null, duplex: "half" });
-  if (request.mode === "no-cors") throw new TypeError("an idempotency key cannot be sent in the mode no-cors");
+  if (request.mode === "no-cors") throw new TypeError("no key can be sent in the mode no-cors");
   const { method, url } = request;
   return async () => {
     const headers = new Headers(request.headers);
@@ -175,7 +143,7 @@ function take(input, init) {
     const bodiless = method === "GET" || method === "HEAD" || bytes.byteLength === 0 && !headers.has("content-type");
     const { body, type } = await withSteadyBoundary(bytes, formData ? headers.get("content-type") : null);
     if (type !== null) headers.set("content-type", type);
-    return { method, url, headers, body: bodiless ? null : body, rest: { ...given2 && settingsOf(given2), ...init } };
+    return { method, url, headers, body: bodiless ? null : body, rest: { ...given && settingsOf(given), ...init } };
   };
 }
 function send(request, fetcher, signal) {
@@ -184,127 +152,127 @@ function send(request, fetcher, signal) {
 }
 var IN_NODE = typeof document === "undefined" && "process" in globalThis;
 function settingsOf(request) {
-  const { cache, credentials, integrity, keepalive, mode, redirect, referrer, referrerPolicy } = request;
-  const settings = { cache, credentials, integrity, keepalive, redirect, referrer, referrerPolicy };
-  return mode === "navigate" ? settings : { ...settings, mode };
+  const names = ["cache", "credentials", "integrity", "keepalive", "redirect", "referrer", "referrerPolicy", "mode"];
+  return Object.fromEntries(names.filter((name) => request[name] !== "navigate").map((name) => [name, request[name]]));
 }
 
 // src/attempt.ts
-async function attempt(request, fetcher, limit, clock, signal) {
+async function attempt(request, { clock, fetch: fetch2 }, call, deadline, signal) {
   const connection = new AbortController();
-  const watch = new AbortController();
+  const done = new AbortController();
   const stop = () => connection.abort(signal.reason);
+  const timeout = new DOMException("no progress in time", "TimeoutError");
+  let progress = clock.elapsed() + Math.floor((request.body?.byteLength ?? 0) / SLOWEST_UPLOAD);
+  let reading = false;
+  const watch = async () => {
+    for (let left; (left = Math.min(progress + call.attemptTimeout, deadline) - clock.elapsed()) > 0; ) await clock.sleep(left, done.signal);
+    connection.abort(timeout);
+  };
   signal.addEventListener("abort", stop, { once: true });
   if (signal.aborted) stop();
-  clock.sleep(limit, watch.signal).then(
-    () => connection.abort(new DOMException("the attempt took too long", "TimeoutError")),
-    () => {
-    }
-  );
+  watch().catch(() => {
+  });
   try {
-    const answer = await until(connection.signal, async () => Answer.read(await send(request, fetcher, connection.signal)));
-    if (answer.isWhole) signal.removeEventListener("abort", stop);
-    return { answer };
+    const response = await until(connection.signal, () => send(request, fetch2, connection.signal));
+    const { status, headers, arrayBuffer, type } = response ?? {};
+    if (type === "error") throw new TypeError("fetch failed");
+    if (typeof status !== "number" || !headers?.get || !arrayBuffer) throw new TypeError("fetch did not resolve with a Response (status, headers.get, arrayBuffer)");
+    progress = clock.elapsed();
+    if (!isReadWhole(response)) return { reply: { response } };
+    reading = true;
+    const bytes = await until(connection.signal, () => bytesOf(response, () => progress = clock.elapsed()));
+    reading = false;
+    signal.removeEventListener("abort", stop);
+    responseFor({ response, bytes });
+    return { reply: { response, bytes } };
   } catch (error) {
     signal.removeEventListener("abort", stop);
-    return { error };
+    return { error, again: reading || error === timeout || call.retryIf(error) };
   } finally {
-    watch.abort();
+    done.abort();
   }
 }
 function until(signal, step) {
   if (!signal) return step();
   return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason);
     const stop = () => reject(signal.reason);
+    if (signal.aborted) return stop();
     signal.addEventListener("abort", stop, { once: true });
     step().then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
   });
 }
+var SLOWEST_UPLOAD = 16.384;
 
 // src/key-header.ts
 function keyIn(headers, header) {
   return headers.get(header) ?? headers.get("X-Idempotency-Key") ?? headers.get("Idempotency-Key");
 }
-function withKey(request, header, key) {
+function withKey(request, { header, quoted }, key) {
   if (keyIn(request.headers, header) !== null) return request;
   const headers = new Headers(request.headers);
-  headers.set(header, key);
+  headers.set(header, quoted ? `"${key.replace(/["\\]/g, "\\$&")}"` : key);
   return { ...request, headers };
 }
 
 // src/identity.ts
-async function identify(request, scope, name, ownKey) {
+var calls = 0;
+async function identify(request, user, name, ownKey) {
   const { method, headers } = request;
-  const url = request.url.split("#", 1)[0];
-  const credentials = ["authorization", "cookie"].map((header) => headers.get(header) ?? "");
-  const what = [method, url, headers.get("content-type") ?? "", request.body ?? "", ownKey === void 0 ? "" : `=${ownKey}`];
-  const said = [...what, ...credentials];
-  if (name !== void 0) {
-    return { id: namedId(scope, name), label: name, named: true, fingerprint: await digestOf("tower-idempotency request v1", said) };
-  }
-  const label = `sha256:${await digestOf("tower-idempotency operation v1", [scope, ...said])}`;
-  return { id: unnamedId(scope, label), label, named: false, fingerprint: label };
+  const page = typeof document !== "undefined";
+  const credentials = page ? [] : ["authorization", "cookie"].map((header) => headers.get(header) ?? "");
+  const own = ownKey === void 0 ? "" : `=${ownKey}`;
+  const said = [user, method, request.url.split("#", 1)[0], headers.get("content-type") ?? "", request.body ?? "", own, ...credentials];
+  const fingerprint = `sha256:${await digestOf("tower-idempotency operation v2", said)}`;
+  const named = name !== void 0;
+  const label = name ?? fingerprint;
+  const shared = named || page;
+  return { id: shared ? idOf(named, user, label) : `${++calls}`, label, named, fingerprint, shared };
 }
-function namedId(scope, name) {
-  return `named:${framed(scope)}${name}`;
+function idOf(named, user, label) {
+  return `${named ? "named" : "request"}:${user.length}:${user}:${label}`;
 }
-function unnamedId(scope, label) {
-  return `request:${framed(scope)}${label}`;
-}
-function parseId(scope, id) {
-  for (const [prefix, named] of [[namedId(scope, ""), true], [unnamedId(scope, ""), false]]) {
-    if (id.startsWith(prefix)) return { label: id.slice(prefix.length), named };
-  }
-  return void 0;
-}
-function framed(scope) {
-  return `${scope.length}:${scope}:`;
+function labelIn(id, named, user) {
+  const prefix = idOf(named, user, "");
+  return id.startsWith(prefix) ? id.slice(prefix.length) : void 0;
 }
 
 // src/budget.ts
 var RetryBudget = class {
   #share;
-  #reserve;
+  #perSecond;
   #now;
-  #seconds = /* @__PURE__ */ new Map();
+  #left;
+  #filledAt;
   /**
-   * @param options `share`: repeats per call, default 0.2. `perSecond`: repeats besides, per second, default 10.
-   * `now`: milliseconds, for tests.
+   * @param options `share`: retries per call, default 0.2. `perSecond`: retries besides, per
+   * second, default 10. `now`: milliseconds, for tests.
    *
-   * @throws RangeError if one of them is negative or no number.
+   * @throws RangeError if one of them is negative or not a number.
    */
-  constructor(options = {}) {
-    this.#share = options.share ?? 0.2;
-    this.#reserve = (options.perSecond ?? 10) * WINDOW;
-    if (!(this.#share >= 0 && this.#reserve >= 0)) throw new RangeError("a budget is made of numbers from 0 on");
-    this.#now = options.now ?? (() => performance.now());
+  constructor({ share = 0.2, perSecond = 10, now = () => performance.now() } = {}) {
+    if (!(share >= 0 && perSecond >= 0)) throw new RangeError("share and perSecond are numbers from 0 on");
+    this.#share = share;
+    this.#perSecond = perSecond;
+    this.#now = now;
+    this.#left = perSecond * WINDOW;
+    this.#filledAt = now();
   }
-  /** Notes a call, which earns its share of a repeat. */
+  /** Notes a call, which earns its share of a retry. */
   deposit() {
-    this.#add(this.#share);
+    this.#fill(this.#share);
   }
-  /** Takes one repeat. `false`: none is left for now. */
+  /** Takes one retry. `false`: none is left for now. */
   withdraw() {
-    const second = this.#second();
-    let left = this.#reserve;
-    for (const [at, amount] of this.#seconds) {
-      if (at <= second - WINDOW) this.#seconds.delete(at);
-      else left += amount;
-    }
-    if (left < 1 - 1e-9) return false;
-    this.#add(-1);
-    return true;
+    this.#fill(0);
+    const may = this.#left > 1 - 1e-9;
+    if (may) this.#left--;
+    return may;
   }
-  #add(amount) {
-    const second = this.#second();
-    this.#seconds.set(second, (this.#seconds.get(second) ?? 0) + amount);
-    if (this.#seconds.size > 2 * WINDOW) {
-      for (const at of this.#seconds.keys()) if (at <= second - WINDOW) this.#seconds.delete(at);
-    }
-  }
-  #second() {
-    return Math.floor(this.#now() / 1e3);
+  #fill(amount) {
+    const now = this.#now();
+    const earned = amount + (now - this.#filledAt) / 1e3 * this.#perSecond;
+    this.#left = Math.min(this.#left + earned, Math.max(this.#perSecond, 1) * WINDOW);
+    this.#filledAt = now;
   }
 };
 var WINDOW = 10;
@@ -314,378 +282,208 @@ var systemClock = {
   now: () => Date.now(),
   elapsed: () => performance.now(),
   random: () => Math.random(),
-  sleep: (milliseconds, signal) => new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason);
-    const stop = () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener("abort", stop);
-      resolve();
-    }, Math.min(milliseconds, LONGEST_TIMER));
-    signal.addEventListener("abort", stop, { once: true });
-  })
+  sleep: (milliseconds, signal) => {
+    let timer;
+    const sleeping = until(signal, () => new Promise((resolve) => timer = setTimeout(resolve, Math.min(milliseconds, LONGEST_TIMER))));
+    return sleeping.finally(() => clearTimeout(timer));
+  }
 };
 var LONGEST_TIMER = 2 ** 31 - 1;
-function clockFrom(given2 = {}) {
-  const elapsed = given2.elapsed ?? given2.now ?? systemClock.elapsed;
-  return { ...systemClock, ...given2, elapsed };
+function clockFrom(given = {}) {
+  const elapsed = given.elapsed ?? given.now ?? systemClock.elapsed;
+  return { ...systemClock, ...given, elapsed };
 }
 
+// src/network.ts
+function isNetworkError(error) {
+  const { name, message, code, cause } = Object(error);
+  const { code: why, message: said } = Object(cause);
+  return CODES.test(String(code)) || name === "TypeError" && MESSAGES.test(message) && !PERMANENT.test(`${why} ${said}`);
+}
+var MESSAGES = /^(fetch failed|failed to fetch|load failed|(a )?network|the (network|internet) connection|error sending request)/i;
+var CODES = /^(Connection|FailedToOpen|E(CONN|TIMEDOUT|PIPE|NOTFOUND|AI_AGAIN))/;
+var PERMANENT = /bad port|scheme|redirect|CERT|ALTNAME|UNABLE_TO|ERR_INVALID/i;
+
 // src/storage/types.ts
+function storageOver(records) {
+  const has = (record, key) => record?.key === key;
+  return {
+    putIfAbsent: async (record) => await records.update(record.operation, (before) => before ?? record),
+    mark: async (operation, key, fields) => has(await records.update(operation, (before) => has(before, key) ? { ...before, ...fields } : before), key),
+    remove: async (operation, key, unlessShared) => !has(await records.update(operation, (before) => has(before, key) && !(unlessShared && before.shared) ? void 0 : before), key),
+    list: async () => (await records.list()).filter(isKeyRecord)
+  };
+}
+function changed(found, operation, change, put, remove) {
+  const before = isKeyRecord(found) && found.operation === operation ? found : void 0;
+  const after = change(before);
+  if (after !== before) after ? put(after) : remove();
+  return after;
+}
 function isKey(value) {
-  return typeof value === "string" && /^[\x21-\x7e]{1,255}$/.test(value);
+  return typeof value === "string" && /^[!-~]{1,255}$/.test(value);
 }
 function isKeyRecord(value) {
-  if (typeof value !== "object" || value === null) return false;
-  const { operation, key, createdAt, settledAt } = value;
-  const typed = typeof operation === "string" && isKey(key) && Number.isFinite(createdAt);
-  return typed && (settledAt === void 0 || Number.isFinite(settledAt));
+  const { operation, key, createdAt, settledAt = 0 } = value ?? {};
+  return typeof operation === "string" && isKey(key) && Number.isFinite(createdAt) && Number.isFinite(settledAt);
+}
+function recordOf(operation, given) {
+  if (isKeyRecord(given) && given.operation === operation) return given;
+  throw new TypeError("the storage gave a wrong record");
 }
 
 // src/storage/indexed-db.ts
-function indexedDbStorage(name = "tower-idempotency") {
+function indexedDbStorage(name) {
+  return storageOver(indexedDbRecords(name));
+}
+function indexedDbRecords(name = "tower-idempotency") {
   let connection;
   const database = () => {
-    const opening = connection ??= open(name, () => connection = void 0);
-    opening.catch(() => connection = void 0);
-    return opening;
+    if (connection) return connection;
+    const gone = () => void (connection === opening && (connection = void 0));
+    const late = setTimeout(gone, LONGEST_OPEN);
+    const opening = new Promise((resolve, reject) => {
+      const request = globalThis.indexedDB.open(name, 1);
+      request.onupgradeneeded = () => request.result.createObjectStore(STORE, { keyPath: "operation" });
+      request.onerror = () => reject(request.error);
+      request.onsuccess = () => {
+        const { result } = request;
+        clearTimeout(late);
+        result.onversionchange = () => {
+          result.close();
+          gone();
+        };
+        result.onclose = gone;
+        resolve(result);
+      };
+    });
+    opening.catch(gone);
+    return connection = opening;
   };
-  const begin = async (mode, durability) => {
-    try {
-      return (await database()).transaction(STORE, mode, { durability });
-    } catch {
-      connection = void 0;
-      return (await database()).transaction(STORE, mode, { durability });
-    }
-  };
-  const run = async (mode, step, durability = "default") => {
-    const transaction = await begin(mode, durability);
+  const once = async (step, use) => {
+    const transaction = (await database()).transaction(STORE, "readwrite", { durability: "strict" });
     return new Promise((resolve, reject) => {
       let result;
       transaction.oncomplete = () => resolve(result);
-      transaction.onabort = transaction.onerror = () => reject(transaction.error ?? new DOMException("the transaction was aborted", "AbortError"));
-      step(transaction.objectStore(STORE), (value) => result = value);
+      transaction.onabort = transaction.onerror = () => reject(transaction.error);
+      const keys = transaction.objectStore(STORE);
+      const reading = step(keys);
+      reading.onsuccess = () => result = use(reading.result, keys);
     });
   };
-  const change = (operation, key, step) => run("readwrite", (keys) => {
-    const reading = keys.get(operation);
-    reading.onsuccess = () => {
-      if (isKeyRecord(reading.result) && reading.result.key === key) step(keys, reading.result);
-    };
+  const run = (step, use) => once(step, use).catch(() => {
+    connection?.then((old) => old.close(), () => {
+    });
+    connection = void 0;
+    return once(step, use);
   });
   return {
-    putIfAbsent: (record) => run(
-      "readwrite",
-      (keys, done) => {
-        const reading = keys.get(record.operation);
-        reading.onsuccess = () => {
-          if (isKeyRecord(reading.result)) return done(reading.result);
-          keys.put(record);
-          done(record);
-        };
-      },
-      // The request leaves next: the key must outlive even a loss of power.
-      "strict"
+    open: database,
+    update: (operation, change) => run(
+      (keys) => keys.get(operation),
+      (found, keys) => changed(found, operation, change, (record) => keys.put(record), () => keys.delete(operation))
     ),
-    get: (operation) => run("readonly", (keys, done) => {
-      const reading = keys.get(operation);
-      reading.onsuccess = () => done(isKeyRecord(reading.result) ? reading.result : void 0);
-    }),
-    settle: (operation, key, settledAt) => change(operation, key, (keys, record) => {
-      if (record.settledAt === void 0) keys.put({ ...record, settledAt });
-    }),
-    remove: (operation, key) => change(operation, key, (keys) => keys.delete(operation)),
-    list: () => run("readonly", (keys, done) => {
-      const reading = keys.getAll();
-      reading.onsuccess = () => done(reading.result.filter(isKeyRecord));
-    })
+    list: () => run((keys) => keys.getAll(), (found) => found)
   };
 }
 var STORE = "keys";
-function open(name, onGone) {
-  return new Promise((resolve, reject) => {
-    const opening = globalThis.indexedDB.open(name, 1);
-    opening.onupgradeneeded = () => opening.result.createObjectStore(STORE, { keyPath: "operation" });
-    opening.onerror = () => reject(opening.error);
-    opening.onblocked = () => reject(new DOMException("another tab holds an older version open", "InvalidStateError"));
-    opening.onsuccess = () => {
-      const database = opening.result;
-      database.onversionchange = () => {
-        database.close();
-        onGone();
-      };
-      database.onclose = onGone;
-      resolve(database);
-    };
-  });
-}
-
-// src/storage/local.ts
-function localStorageStorage(prefix = "tower-idempotency:", items) {
-  const store = () => items ?? globalThis.localStorage;
-  const read = (operation) => {
-    const record = parsed(store().getItem(prefix + operation));
-    return record?.operation === operation ? record : void 0;
-  };
-  const write = (record) => store().setItem(prefix + record.operation, JSON.stringify(record));
-  return {
-    putIfAbsent: (record) => alone(prefix, () => {
-      const kept = read(record.operation);
-      if (!kept) write(record);
-      return kept ?? record;
-    }),
-    get: async (operation) => read(operation),
-    settle: (operation, key, settledAt) => alone(prefix, () => {
-      const record = read(operation);
-      if (record?.key === key && record.settledAt === void 0) write({ ...record, settledAt });
-    }),
-    remove: (operation, key) => alone(prefix, () => {
-      if (read(operation)?.key === key) store().removeItem(prefix + operation);
-    }),
-    async list() {
-      const all = store();
-      const names = Array.from({ length: all.length }, (_, index) => all.key(index));
-      return names.filter((name) => name?.startsWith(prefix)).flatMap((name) => parsed(all.getItem(name)) ?? []);
-    }
-  };
-}
-async function alone(name, step) {
-  const locks = globalThis.navigator?.locks;
-  return locks ? await locks.request(name, async () => step()) : step();
-}
-function parsed(text) {
-  try {
-    const value = text === null ? void 0 : JSON.parse(text);
-    return isKeyRecord(value) ? value : void 0;
-  } catch {
-    return void 0;
-  }
-}
+var LONGEST_OPEN = 2e3;
 
 // src/storage/memory.ts
 function memoryStorage() {
+  return storageOver(memoryRecords());
+}
+function memoryRecords() {
   const records = /* @__PURE__ */ new Map();
-  const own = (operation, key) => {
-    const record = records.get(operation);
-    return record?.key === key ? record : void 0;
-  };
   return {
-    async putIfAbsent(record) {
-      const kept = records.get(record.operation);
-      if (kept) return { ...kept };
-      records.set(record.operation, { ...record });
-      return { ...record };
+    async update(operation, change) {
+      const after = changed(records.get(operation), operation, change, (record) => records.set(operation, { ...record }), () => records.delete(operation));
+      return after && { ...after };
     },
-    async get(operation) {
-      const record = records.get(operation);
-      return record && { ...record };
-    },
-    async settle(operation, key, settledAt) {
-      const record = own(operation, key);
-      if (record) record.settledAt ??= settledAt;
-    },
-    async remove(operation, key) {
-      if (own(operation, key)) records.delete(operation);
-    },
-    async list() {
-      return Array.from(records.values(), (record) => ({ ...record }));
-    }
+    list: async () => Array.from(records.values(), (record) => ({ ...record }))
   };
-}
-
-// src/storage/within.ts
-async function within(milliseconds, promise) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new DOMException("the storage did not answer in time", "TimeoutError")), milliseconds);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-// src/uuidv7.ts
-function uuidv7(now = Date.now()) {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  const time = new DataView(new ArrayBuffer(8));
-  time.setBigUint64(0, BigInt(Math.floor(now)) << 16n);
-  bytes.set(new Uint8Array(time.buffer, 0, 6));
-  bytes[6] = 112 | bytes[6] & 15;
-  bytes[8] = 128 | bytes[8] & 63;
-  const digits = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }
 
 // src/storage/default.ts
 function defaultStorage() {
+  const [indexedDb, memory] = [indexedDbRecords(), memoryRecords()];
   let chosen;
-  const storage = () => chosen ??= choose();
-  return {
-    putIfAbsent: async (record) => (await storage()).putIfAbsent(record),
-    get: async (operation) => (await storage()).get(operation),
-    settle: async (operation, key, settledAt) => (await storage()).settle(operation, key, settledAt),
-    remove: async (operation, key) => (await storage()).remove(operation, key),
-    list: async () => (await storage()).list()
+  const records = async () => {
+    if (chosen) return chosen;
+    const found = globalThis.indexedDB && await indexedDb.open().catch(unlessForbidden) ? indexedDb : memory;
+    return chosen ??= found;
   };
+  return storageOver({
+    update: async (operation, change) => (await records()).update(operation, change),
+    list: async () => (await records()).list()
+  });
 }
-async function choose() {
-  if (typeof globalThis.indexedDB !== "undefined") {
-    const storage = indexedDbStorage();
-    if (await works(storage, SLOW_START)) return storage;
-  }
-  if (typeof document !== "undefined") {
-    const storage = localStorageStorage();
-    if (await works(storage, QUICK_START)) return storage;
-  }
-  return memoryStorage();
+function unlessForbidden(error) {
+  if (!/^(Security|InvalidState|NotSupported)Error$/.test(error.name)) throw error;
 }
-var [SLOW_START, QUICK_START] = [1500, 300];
-async function works(storage, limit) {
-  const probe = { operation: "probe", key: uuidv7(), createdAt: Date.now() };
-  try {
-    await within(limit, storage.putIfAbsent(probe).then(() => storage.remove(probe.operation, probe.key)));
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-// src/storage/resilient.ts
-function resilient(storage) {
-  const memory = memoryStorage();
-  let trouble;
-  const tried = async (real, fallback) => {
-    if (!trouble) {
-      try {
-        return await within(LONGEST, real());
-      } catch (error) {
-        trouble ??= { error };
-      }
-    }
-    return fallback();
-  };
-  const hint = async (real) => {
-    if (trouble) new Promise((resolve) => resolve(real())).catch(() => {
-    });
-  };
-  return {
-    get trouble() {
-      return trouble;
-    },
-    async putIfAbsent(record) {
-      const kept = await tried(
-        async () => recordOf(record.operation, await storage.putIfAbsent(record)),
-        () => memory.putIfAbsent(record)
-      );
-      const known = await memory.get(kept.operation);
-      if (known && known.key !== kept.key) await memory.remove(known.operation, known.key);
-      await memory.putIfAbsent(kept);
-      return kept;
-    },
-    get: (operation) => tried(
-      async () => {
-        const kept = await storage.get(operation);
-        return kept == null ? void 0 : recordOf(operation, kept);
-      },
-      () => memory.get(operation)
-    ),
-    async settle(operation, key, settledAt) {
-      await memory.settle(operation, key, settledAt);
-      const real = () => storage.settle(operation, key, settledAt);
-      await tried(real, () => hint(real));
-    },
-    async remove(operation, key) {
-      await memory.remove(operation, key);
-      const real = () => storage.remove(operation, key);
-      await tried(real, () => hint(real));
-    },
-    list: () => tried(
-      async () => Array.from(await storage.list()).filter(isKeyRecord),
-      () => memory.list()
-    )
-  };
-}
-function recordOf(operation, given2) {
-  if (isKeyRecord(given2) && given2.operation === operation) return given2;
-  throw new TypeError("the storage gave something that is no record of the operation");
-}
-var LONGEST = 2e3;
 
 // src/options.ts
 function clientSettings(options = {}) {
-  check(options);
+  const settings = { ...DEFAULTS, profile: "default", retryIf: isNetworkError, ...set(options) };
+  const { profile } = settings;
+  if (!/^(default|ietf|stripe)$/.test(profile)) throw new RangeError("a profile is default, ietf or stripe");
   return {
-    header: options.header ?? "X-Idempotency-Key",
-    methods: new Set((options.methods ?? ["POST", "PATCH"]).map((method) => method.toUpperCase())),
-    storage: resilient(options.storage ?? defaultStorage()),
-    scope: options.scope ?? "",
-    retention: options.retention ?? 24 * 60 * 60 * 1e3,
-    budget: options.budget === void 0 ? new RetryBudget() : options.budget,
-    fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
+    budget: new RetryBudget(),
+    storage: defaultStorage(),
+    header: `${profile === "default" ? "X-" : ""}Idempotency-Key`,
+    methods: profile === "stripe" ? ["POST"] : ["POST", "PATCH"],
+    ...settings,
+    quoted: profile === "ietf",
+    user: () => (typeof options.user === "function" ? options.user() : options.user) ?? "",
+    // Called as a plain function: a browser's own `fetch` may not be a method of something else.
+    fetch: (input, init) => (settings.fetch ?? fetch)(input, init),
     clock: clockFrom(options.clock),
-    call: (init) => {
-      check(init);
-      const linger = typeof document === "undefined" ? 0 : 1e3;
-      return { ...CALL_DEFAULTS, linger, ...given(options), ...given(init), operation: init.operation, key: init.key };
-    }
+    call: (init) => ({ ...settings, ...set(init), operation: init.operation, key: init.key })
   };
 }
-var CALL_DEFAULTS = {
+var DEFAULTS = {
   attemptTimeout: 1e4,
   totalTimeout: 6e4,
   maxAttempts: Infinity,
   maxRetryAfter: 3e4,
   baseDelay: 100,
-  maxDelay: 5e3
+  maxDelay: 5e3,
+  linger: 0,
+  retention: 864e5,
+  maxRequest: 1048576
 };
-function check(options) {
-  for (const name of [...Object.keys(CALL_DEFAULTS), "linger", "retention"]) {
-    const value = options[name];
-    if (value !== void 0 && !(typeof value === "number" && value >= 0)) throw new RangeError(`${name} is a number from 0 on`);
-  }
-}
-function given(options) {
-  const names = [...Object.keys(CALL_DEFAULTS), "linger", "onProgress"];
-  return Object.fromEntries(names.flatMap((name) => options[name] === void 0 ? [] : [[name, options[name]]]));
+function set(options) {
+  return Object.fromEntries(
+    Object.entries(options).filter(([name, value]) => {
+      if (name in DEFAULTS && value !== void 0 && !(typeof value === "number" && value >= 0)) throw new RangeError(`${name} is a number from 0 on`);
+      return value !== void 0;
+    })
+  );
 }
 
 // src/errors.ts
-var OutcomeUnknownError = class extends Error {
-  constructor(operation, key, attempts, reason, cause) {
-    super(`the outcome of the operation is unknown after ${attempts} attempts (${reason})`, { cause });
-    this.operation = operation;
-    this.key = key;
-    this.attempts = attempts;
-    this.reason = reason;
+var IdempotencyError = class extends Error {
+  constructor(message, fields) {
+    super(message);
+    Object.assign(this, fields);
   }
-  operation;
-  key;
-  attempts;
-  reason;
+};
+var OutcomeUnknownError = class extends IdempotencyError {
   name = "OutcomeUnknownError";
 };
-var KeyExpiredError = class extends Error {
-  constructor(operation, key, createdAt) {
-    super(`the key of the operation is from ${createdAt.toISOString()}, longer ago than servers remember`);
-    this.operation = operation;
-    this.key = key;
-    this.createdAt = createdAt;
-  }
-  operation;
-  key;
-  createdAt;
+var KeyExpiredError = class extends IdempotencyError {
   name = "KeyExpiredError";
 };
-var OperationMismatchError = class extends TypeError {
-  constructor(operation) {
-    super("another request (method, address, body or key) is in flight under the same name of an operation");
-    this.operation = operation;
-  }
-  operation;
+var KeyStorageError = class extends IdempotencyError {
+  name = "KeyStorageError";
+};
+var KeyNotUnderstoodError = class extends IdempotencyError {
+  name = "KeyNotUnderstoodError";
+};
+var RequestTooLargeError = class extends IdempotencyError {
+  name = "RequestTooLargeError";
+};
+var OperationMismatchError = class extends IdempotencyError {
   name = "OperationMismatchError";
 };
 
@@ -701,349 +499,365 @@ function tell(hook, event) {
 
 // src/flight.ts
 var Flight = class {
-  constructor(identity, onDeserted) {
+  constructor(identity, onEnd) {
     this.identity = identity;
-    this.onDeserted = onDeserted;
+    this.onEnd = onEnd;
   }
   identity;
-  onDeserted;
+  onEnd;
   #callers = /* @__PURE__ */ new Set();
   #stop = new AbortController();
-  #answer;
-  /** Aborted when nobody waits any more. */
-  get signal() {
-    return this.#stop.signal;
-  }
-  /** Whether the answer is still to come. */
-  get isUnderWay() {
-    return this.#answer === void 0;
+  #ended;
+  #waiting = 0;
+  /** Aborted when no caller waits any more. */
+  signal = this.#stop.signal;
+  /** Whether the response is there. */
+  isOver = false;
+  key;
+  attempts = 0;
+  /** Begins the operation, with its first caller. */
+  begin(run, signal, hook) {
+    this.#ended = Promise.resolve().then(run);
+    this.#ended.then(() => this.isOver = true, this.onEnd);
+    return this.join(signal, hook);
   }
   /** Adds a caller, who gets a response of its own, or leaves when its signal is aborted. */
-  join(signal, hook) {
-    if (this.#answer) return Promise.resolve(this.#answer.responses(1)[0]);
-    return new Promise((resolve, reject) => {
-      const leave = () => this.#leave(caller, signal?.reason);
-      const caller = { resolve, reject, hook, unlisten: () => signal?.removeEventListener("abort", leave) };
-      this.#callers.add(caller);
-      signal?.addEventListener("abort", leave, { once: true });
-    });
+  async join(signal, hook) {
+    const caller = { hook };
+    const leave = () => {
+      this.#callers.delete(caller);
+      if (this.#callers.size) return;
+      this.#stop.abort(signal?.reason);
+      this.onEnd();
+    };
+    this.#callers.add(caller);
+    this.#waiting++;
+    try {
+      const [reply, outcome] = await until(signal, () => this.#ended);
+      if (!reply.bytes) signal?.addEventListener("abort", leave, { once: true });
+      return responseFor(reply, outcome, !--this.#waiting);
+    } catch (error) {
+      this.#waiting--;
+      leave();
+      throw note(error, this.outcome());
+    }
   }
   /** Tells all callers what happens. */
   tell(event) {
-    for (const caller of this.#callers) tell(caller.hook, event);
+    for (const { hook } of this.#callers) tell(hook, { ...this.about, ...event });
   }
-  /** Gives all callers the answer, and those that come later too. */
-  deliver(answer) {
-    this.#answer = answer;
-    const callers = [...this.#callers];
-    const responses = answer.responses(callers.length);
-    callers.forEach((caller, index) => caller.resolve(responses[index]));
-    if (answer.isWhole) this.#dismiss();
+  /** What events and errors have in common. */
+  get about() {
+    return { operation: this.identity.label, key: this.key };
   }
-  /** Ends the flight for all callers without an answer. */
-  fail(reason) {
-    for (const caller of this.#callers) caller.reject(reason);
-    this.#dismiss();
-  }
-  #leave(caller, reason) {
-    caller.reject(reason);
-    if (!this.#callers.delete(caller) || this.#callers.size > 0) return;
-    this.#stop.abort(reason);
-    this.onDeserted(this);
-  }
-  #dismiss() {
-    for (const caller of this.#callers) caller.unlisten();
-    this.#callers.clear();
+  outcome(disposition = "unknown", replayed = false) {
+    return { ...this.about, disposition, named: this.identity.named, attempts: this.attempts, replayed };
   }
 };
 
 // src/keys.ts
-async function keyFor(identity, client, linger, unsure) {
-  const { storage, clock, retention } = client;
-  const now = clock.now();
-  const mine = unsure && !isExpired(unsure, retention, clock) ? unsure : void 0;
-  if (unsure && !mine && identity.named) throw expiry(identity, unsure);
-  const fresh = mine ?? { operation: identity.id, key: uuidv7(now), createdAt: now };
-  for (let tries = 0; tries < 5; tries++) {
-    const kept = await storage.putIfAbsent(fresh);
-    if (kept.key === fresh.key) break;
-    const expired = isExpired(kept, retention, clock);
-    if (!isSpent(kept, linger, clock)) {
-      if (!expired) return kept;
-      if (identity.named) throw expiry(identity, kept);
-    }
-    await storage.remove(kept.operation, kept.key);
-  }
-  return fresh;
+function newKey(operation, { clock }, key = crypto.randomUUID()) {
+  return { record: { operation, key, createdAt: clock.now() }, inDoubt: false, final: false };
 }
-async function sweep(client, linger) {
-  for (const record of await client.storage.list()) {
-    const of = parseId(client.scope, record.operation);
-    const stale = of && !of.named && isExpired(record, client.retention, client.clock);
-    if (stale || of && isSpent(record, linger, client.clock)) await client.storage.remove(record.operation, record.key);
-  }
+function resumed(record) {
+  return { record, inDoubt: true, final: record.settledAt !== void 0 };
 }
-function isSpent(record, linger, clock) {
-  if (record.settledAt === void 0) return false;
-  const age = clock.now() - record.settledAt;
-  return age >= linger || age < -CLOCK_SLACK;
+function isOver({ record, final }, named, client) {
+  return (final || !named) && staleness(record, client) === "retention";
 }
-function isExpired(record, retention, clock) {
-  return clock.now() - record.createdAt >= retention;
+function staleness({ createdAt }, { clock, retention }) {
+  const age = clock.now() - createdAt;
+  return age >= retention ? "retention" : age < -CLOCK_SLACK ? "clock" : void 0;
+}
+function expired(operation, record, reason) {
+  const createdAt = new Date(record.createdAt);
+  const why = reason === "clock" ? "ahead of this clock" : "longer ago than `retention`";
+  return new KeyExpiredError(`the stored key is dated ${createdAt.toISOString()}, ${why}`, { operation, key: record.key, createdAt, reason });
 }
 var CLOCK_SLACK = 5 * 6e4;
-function expiry(identity, { key, createdAt }) {
-  return new KeyExpiredError(identity.label, key, new Date(createdAt));
+
+// src/backoff.ts
+function waitBefore(retry2, { baseDelay, maxDelay, maxRetryAfter }, clock, asked = 0) {
+  const random = clock.random();
+  const backoff = random * Math.min(maxDelay, baseDelay * 2 ** Math.min(retry2 - 1, 30));
+  return Math.max(backoff, asked > 0 ? Math.min(asked, maxRetryAfter) + random * Math.min(baseDelay, maxDelay) : 0);
 }
 
 // src/retry-after.ts
 function retryAfter(headers, now) {
-  const asked = headers.get("retry-after")?.trim();
-  if (!asked) return void 0;
-  if (/^[0-9]+$/.test(asked)) return Number(asked) * 1e3;
-  const until2 = httpDate(asked);
-  if (until2 === void 0) return void 0;
-  const told = httpDate(headers.get("date")?.trim() ?? "");
-  return Math.max(0, until2 - (told ?? now));
-}
-function httpDate(text) {
-  const parts = (FIXDATE.exec(text) ?? RFC850.exec(text) ?? ASCTIME.exec(text))?.groups;
-  if (!parts) return void 0;
-  const month = MONTHS.indexOf(parts["month"]);
-  const [day, hour, minute, second] = [parts["day"], parts["hour"], parts["minute"], parts["second"]].map(Number);
-  let year = Number(parts["year"]);
-  if (parts["year"].length === 2) year += year < 70 ? 2e3 : 1900;
-  const date = new Date(Date.UTC(year, month, day, hour, minute, second));
-  const real = date.getTime() >= 0 && DAYS[date.getUTCDay()] === text.slice(0, 3) && date.getUTCDate() === day && date.getUTCMonth() === month && hour < 24 && minute < 60 && second < 60;
-  return real ? date.getTime() : void 0;
-}
-var DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
-var MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-var MONTH = `(?<month>${MONTHS.join("|")})`;
-var TIME = "(?<hour>\\d\\d):(?<minute>\\d\\d):(?<second>\\d\\d)";
-var FIXDATE = new RegExp(`^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), (?<day>\\d\\d) ${MONTH} (?<year>\\d{4}) ${TIME} GMT$`);
-var RFC850 = new RegExp(`^(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, (?<day>\\d\\d)-${MONTH}-(?<year>\\d\\d) ${TIME} GMT$`);
-var ASCTIME = new RegExp(`^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) ${MONTH} (?<day>[ \\d]\\d) ${TIME} (?<year>\\d{4})$`);
-
-// src/backoff.ts
-function waitBefore(repeat2, settings, clock, headers) {
-  const asked = headers && retryAfter(headers, clock.now());
-  if (asked !== void 0) return Math.min(asked, settings.maxRetryAfter) + clock.random() * Math.min(settings.baseDelay, settings.maxDelay);
-  const ceiling = settings.baseDelay * 2 ** Math.min(repeat2 - 1, 30);
-  return clock.random() * Math.min(settings.maxDelay, ceiling);
+  const asked = headers.get("retry-after")?.trim() ?? "";
+  const date = (text) => Date.parse(text ?? "");
+  return /^\d+$/.test(asked) ? Number(asked) * 1e3 : Math.max(0, date(asked) - (date(headers.get("date")) || now)) || 0;
 }
 
-// src/repeat.ts
-async function repeat(request, client, call, about, signal) {
-  const { clock, budget } = client;
-  const { operation, key } = about;
-  const deadline = clock.elapsed() + call.totalTimeout;
+// src/retry.ts
+async function retry(request, client, call, flight, known, deadline) {
+  const { clock, budget, profile } = client;
+  const { signal } = flight;
+  let cause;
+  const unknown = (reason) => {
+    const { attempts } = flight;
+    return new OutcomeUnknownError(`the outcome is unknown after ${attempts} attempts (${reason})`, { ...flight.about, attempts, reason, cause });
+  };
   budget?.deposit();
-  for (let number = 1; ; number++) {
-    let giveUp2 = function() {
-      if (number >= call.maxAttempts) return "max-attempts";
-      if (clock.elapsed() + delay >= deadline) return "total-timeout";
-      return budget && !budget.withdraw() ? "budget" : void 0;
-    };
-    var giveUp = giveUp2;
-    about.tell({ type: "attempt", operation, key, attempt: number });
-    const limit = Math.min(call.attemptTimeout, deadline - clock.elapsed());
-    const end = await attempt(request, client.fetch, limit, clock, signal);
+  for (; ; ) {
+    const stale = staleness(known.record, client);
+    if (stale) throw flight.attempts ? unknown("retention") : expired(flight.identity.label, known.record, stale);
+    const attempt2 = ++flight.attempts;
+    flight.tell({ type: "attempt", attempt: attempt2 });
+    const end = await attempt(request, client, call, deadline, signal);
+    const reply = "reply" in end ? end.reply : void 0;
+    if (!reply || signal.aborted) known.inDoubt = true;
     signal.throwIfAborted();
-    report(end, number, about);
-    if ("answer" in end && end.answer.conclusion !== "again") return end.answer;
-    const delay = waitBefore(number, call, clock, "answer" in end ? end.answer.headers : void 0);
-    const reason = giveUp2();
-    if (reason) {
-      if ("answer" in end) return end.answer;
-      throw new OutcomeUnknownError(operation, key, number, reason, end.error);
+    let reason = "no-response";
+    let asked = 0;
+    if ("error" in end) {
+      cause = end.error;
+      flight.tell({ type: "error", attempt: attempt2, error: cause });
+      if (!end.again) throw cause;
+    } else {
+      cause = void 0;
+      const { response, bytes } = end.reply;
+      const { status, headers, redirected } = response;
+      const judged = { status, headers, redirected, body: bytes && new TextDecoder().decode(bytes), inDoubt: known.inDoubt, profile };
+      const disposition = dispositionOf(judged);
+      flight.tell({ type: "response", attempt: attempt2, status, disposition, replayed: isReplay(response) });
+      if (disposition === "final") known.inDoubt = dispositionOf({ ...judged, inDoubt: true }) === "final";
+      else if (beginsDoubt(judged)) known.inDoubt = true;
+      if (disposition === "unknown" && status < 500) throwIfNotUnderstood(problemCode(judged), status);
+      asked = retryAfter(headers, clock.now());
+      if (disposition !== "retry" || asked > deadline - clock.elapsed()) return [end.reply, disposition];
+      reason = status === 409 ? "in-flight" : "status";
     }
-    about.tell({ type: "retry", operation, key, attempt: number + 1, delay, reason: why(end) });
-    if ("answer" in end) end.answer.drop();
+    const delay = waitBefore(attempt2, call, clock, asked);
+    const bound = attempt2 >= call.maxAttempts ? "max-attempts" : clock.elapsed() + delay >= deadline ? "total-timeout" : budget && !budget.withdraw() ? "budget" : void 0;
+    if (bound && reply) return [reply, "retry"];
+    if (bound) throw unknown(bound);
+    flight.tell({ type: "retry", attempt: attempt2 + 1, delay, reason });
+    if (!reply?.bytes) reply?.response.body?.cancel().catch(() => {
+    });
     await clock.sleep(delay, signal);
   }
-}
-function report(end, number, { operation, key, tell: tell2 }) {
-  if ("error" in end) return tell2({ type: "error", operation, key, attempt: number, error: end.error });
-  const { status, conclusion, replayed } = end.answer;
-  tell2({ type: "answer", operation, key, attempt: number, status, conclusion, replayed });
-}
-function why(end) {
-  if ("error" in end) return "no-answer";
-  return end.answer.status === 409 ? "in-flight" : "status";
+  function throwIfNotUnderstood(code, status) {
+    const { header, quoted } = client;
+    const missing = code === "idempotency_key_missing";
+    if (!missing && code !== "idempotency_key_invalid") return;
+    const profiles = missing && /^idem/i.test(header) ? "default" : !missing && quoted ? "stripe" : "ietf";
+    const message = `the server did not understand the key, sent ${quoted ? "in quotes" : "bare"} as ${header} (${code}): try profile "${profiles}"`;
+    throw new KeyNotUnderstoodError(message, { ...flight.about, header, quoted, status, code });
+  }
 }
 
+// src/storage/ask.ts
+async function ask(step, patience) {
+  const asked = [];
+  for (let number = 1; ; number++) {
+    const left = patience ? patience.deadline - patience.clock.elapsed() : LONGEST;
+    let timer;
+    const late = new Promise((_, reject) => {
+      timer = setTimeout(() => reject(new DOMException("the storage took too long", "TimeoutError")), Math.min(LONGEST, left));
+    });
+    asked.push((async () => step())());
+    try {
+      return await Promise.race([late, Promise.any(asked)]);
+    } catch (caught) {
+      const error = caught.errors?.at(-1) ?? caught;
+      if (!patience) throw error;
+      const { clock, call, deadline, signal, waiting } = patience;
+      const delay = waitBefore(number, call, clock);
+      signal.throwIfAborted();
+      if (clock.elapsed() + delay >= deadline) throw error;
+      waiting(error, delay);
+      await clock.sleep(delay, signal);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+var LONGEST = 2e3;
+
 // src/operations.ts
-var Operations = class {
-  constructor(client) {
-    this.client = client;
-  }
-  client;
-  #flights = /* @__PURE__ */ new Map();
-  /** Keys under which this client has sent what it had no answer to. Another tab that had one may have removed them from the storage. */
-  #unsure = /* @__PURE__ */ new Map();
-  #lastSweep = -Infinity;
-  /** Has an operation done, or joins it if it is under way or was answered a moment ago. */
-  perform(request, identity, ownKey, call, signal) {
-    const before = this.#flights.get(identity.id);
-    if (before?.identity.fingerprint === identity.fingerprint) {
-      tell(call.onProgress, { type: "joined", operation: identity.label });
-      return before.join(signal, call.onProgress);
+function operationsOf(client) {
+  const { storage, clock, user, maxRequest } = client;
+  const flights = /* @__PURE__ */ new Map();
+  const allKnown = /* @__PURE__ */ new Map();
+  let lastSweep = -Infinity;
+  const end = (flight) => {
+    if (flights.get(flight.identity.id) === flight) flights.delete(flight.identity.id);
+  };
+  const list = async () => Array.from(await storage.list()).filter(isKeyRecord);
+  const serving = (operation, step) => ask(step).catch((cause) => {
+    throw storageError(operation, cause);
+  });
+  const gone = /* @__PURE__ */ new Set();
+  const remove = ({ operation, key }, unlessShared = false) => {
+    if (!unlessShared) gone.add(key);
+    return ask(() => storage.remove(operation, key, unlessShared)).then(() => gone.delete(key), ignore);
+  };
+  const isUsable = (known, named) => !gone.has(known.record.key) && !isOver(known, named, client);
+  const knownOf = (record) => {
+    const known = allKnown.get(record.operation);
+    return known?.record.key === record.key ? known : resumed(record);
+  };
+  const load = async (flight, call, deadline) => {
+    const { signal, identity: { id, label: operation, named } } = flight;
+    const waiting = (error, delay) => flight.tell({ type: "storage-waiting", delay, error });
+    const patience = named && !client.riskSecondEffectWithoutStorage ? { clock, call, deadline, signal, waiting } : void 0;
+    const before = allKnown.get(id);
+    const mine = before && isUsable(before, named) ? before : void 0;
+    const fresh = mine && !mine.final ? mine : newKey(id, client);
+    for (let tries = 0; tries < 5; tries++) {
+      try {
+        const record = await ask(async () => recordOf(id, await storage.putIfAbsent(fresh.record)), patience);
+        if (record.key === fresh.record.key) break;
+        const known = knownOf(record);
+        if (!isUsable(known, named)) await remove(record);
+        else if (known === before || await ask(() => storage.mark(id, record.key, { shared: true }), patience)) return known;
+      } catch (error) {
+        signal.throwIfAborted();
+        if (patience) throw storageError(operation, error);
+        flight.tell({ type: "storage-unavailable", error });
+        return mine ?? fresh;
+      }
     }
-    if (before?.isUnderWay) return Promise.reject(new OperationMismatchError(identity.label));
-    const flight = new Flight(identity, (deserted) => this.#end(deserted));
-    this.#flights.set(identity.id, flight);
-    const response = flight.join(signal, call.onProgress);
-    this.#run(flight, request, ownKey, call).catch((error) => {
-      this.#end(flight);
-      flight.fail(error);
-    });
-    this.#sweepNowAndThen(call.linger);
-    return response;
-  }
-  /** The operations of this client's scope whose answer is not certain. */
-  async pending() {
-    const records = await this.client.storage.list();
-    return records.flatMap(({ operation, key, createdAt, settledAt }) => {
-      const of = settledAt === void 0 ? parseId(this.client.scope, operation) : void 0;
-      return of ? [{ operation: of.label, named: of.named, key, createdAt: new Date(createdAt) }] : [];
-    });
-  }
-  /** Drops the key of an operation. */
-  async forget(label) {
-    const { scope } = this.client;
-    for (const id of [namedId(scope, label), unnamedId(scope, label)]) {
-      const flight = this.#flights.get(id);
-      if (flight && !flight.isUnderWay) this.#end(flight);
-      this.#unsure.delete(id);
-      await this.#forget(id);
-    }
-  }
-  async #run(flight, request, ownKey, call) {
-    const { client } = this;
-    const { id, label: operation } = flight.identity;
-    const record = ownKey === void 0 ? await keyFor(flight.identity, client, call.linger, this.#unsure.get(id)) : void 0;
-    const key = ownKey ?? record.key;
-    const { trouble } = client.storage;
-    if (trouble) flight.tell({ type: "storage-unavailable", operation, error: trouble.error });
+    return fresh;
+  };
+  const drop = async (named, label, onlyFinal) => {
+    const id = idOf(named, user(), label);
+    const record = (await serving(label, list)).find(({ operation }) => operation === id);
+    const known = record ? knownOf(record) : allKnown.get(id);
+    if (onlyFinal && (!known?.final || flights.has(id))) return false;
+    if (record && !await serving(label, () => storage.remove(id, record.key, onlyFinal && !known.inDoubt))) return false;
+    for (const [at, { record: record2 }] of allKnown) if (record2.operation === id) allKnown.delete(at);
+    if (flights.get(id)?.isOver) flights.delete(id);
+    return true;
+  };
+  const run = async (flight, request, ownKey, call) => {
+    const { id, label: operation, named, shared } = flight.identity;
+    const deadline = clock.elapsed() + call.totalTimeout;
+    const length = request.body?.byteLength ?? 0;
+    if (length > maxRequest) throw new RequestTooLargeError(`the body has ${length} bytes, more than maxRequest (${maxRequest})`, { operation, length, limit: maxRequest });
+    const stored = shared && ownKey === void 0;
+    const at = ownKey === void 0 ? id : `=${ownKey}`;
+    const known = stored ? await load(flight, call, deadline) : allKnown.get(at) ?? newKey(id, client, ownKey);
     flight.signal.throwIfAborted();
-    if (record) this.#unsure.set(id, record);
-    const about = { operation, key, tell: flight.tell.bind(flight) };
-    const answer = await repeat(withKey(request, client.header, key), client, call, about, flight.signal);
-    if (record && answer.conclusion !== "again") this.#unsure.delete(id);
-    if (answer.conclusion === "definitive") {
-      if (ownKey === void 0) await this.#settle(id, key, call.linger);
-      flight.tell({ type: "settled", operation, key });
+    const { record } = known;
+    const { key } = record;
+    known.final = false;
+    flight.key = key;
+    if (stored || ownKey !== void 0) allKnown.set(at, known);
+    const [reply, disposition] = await retry(withKey(request, client, key), client, call, flight, known, deadline);
+    const isFinal = disposition === "final";
+    if (isFinal) {
+      known.final = true;
+      if (!stored || !named) allKnown.delete(at);
+      if (stored && !named) await remove(record, !known.inDoubt);
+      else if (stored && known.inDoubt) await ask(() => storage.mark(id, key, { settledAt: clock.now() })).catch(ignore);
+      flight.tell({ type: "settled" });
     }
-    if (!this.#lingers(answer, call.linger)) this.#end(flight);
-    else later(call.linger, () => this.#end(flight));
-    flight.deliver(answer);
-  }
-  /** Marks a key as one that has served, and removes it now or a little later. */
-  async #settle(id, key, linger) {
-    const { storage, clock } = this.client;
-    if (linger <= 0) return storage.remove(id, key);
-    await storage.settle(id, key, clock.now());
-    later(linger, () => void storage.remove(id, key));
-  }
-  #lingers(answer, linger) {
-    return linger > 0 && answer.conclusion === "definitive" && answer.isWhole;
-  }
-  #end(flight) {
-    if (this.#flights.get(flight.identity.id) === flight) this.#flights.delete(flight.identity.id);
-  }
-  async #forget(id) {
-    const record = await this.client.storage.get(id);
-    if (record) await this.client.storage.remove(id, record.key);
-  }
-  /** What is left behind goes away by and by, and no call waits for that. */
-  #sweepNowAndThen(linger) {
-    const now = this.client.clock.elapsed();
-    if (now - this.#lastSweep < SWEEP_INTERVAL) return;
-    this.#lastSweep = now;
-    sweep(this.client, linger).catch(() => {
-    });
-    const { scope, retention, clock } = this.client;
-    for (const [id, record] of this.#unsure) if (!parseId(scope, id)?.named && isExpired(record, retention, clock)) this.#unsure.delete(id);
-  }
-};
-var SWEEP_INTERVAL = 10 * 60 * 1e3;
+    if (isFinal && !named && shared && reply.bytes && call.linger) later(call.linger, () => end(flight));
+    else end(flight);
+    return [reply, flight.outcome(disposition, isReplay(reply.response))];
+  };
+  const sweepNowAndThen = async () => {
+    if (clock.elapsed() - lastSweep < SWEEP_INTERVAL) return;
+    lastSweep = clock.elapsed();
+    const isStale = (known) => !isUsable(known, known.record.operation.startsWith("named"));
+    for (const record of await list()) if (isStale(knownOf(record))) await storage.remove(record.operation, record.key);
+    for (const [at, known] of allKnown) if (isStale(known)) allKnown.delete(at);
+  };
+  return {
+    async perform(request, identity, ownKey, call, signal) {
+      const { id, label: operation } = identity;
+      const before = flights.get(id);
+      if (before?.identity.fingerprint === identity.fingerprint) {
+        tell(call.onProgress, { type: "joined", operation });
+        return before.join(signal, call.onProgress);
+      }
+      const flight = new Flight(identity, () => end(flight));
+      if (before) throw note(new OperationMismatchError("another request is in flight under the same name", { operation }), flight.outcome());
+      flights.set(id, flight);
+      const response = flight.begin(() => run(flight, request, ownKey, call), signal, call.onProgress);
+      sweepNowAndThen().catch(ignore);
+      return response;
+    },
+    async pending() {
+      const stored = await serving(void 0, list);
+      const all = new Map([...allKnown.values(), ...stored.map(knownOf)].map((known) => [known.record.operation, known]));
+      return [...all.values()].flatMap(
+        ({ record, final }) => [true, false].flatMap((named) => {
+          const operation = labelIn(record.operation, named, user());
+          return operation === void 0 || final || gone.has(record.key) ? [] : [{ operation, named, key: record.key, createdAt: new Date(record.createdAt) }];
+        })
+      );
+    },
+    finish: (name) => drop(true, name, true),
+    async forget(label) {
+      for (const named of [true, false]) await drop(named, label, false);
+    }
+  };
+}
+function storageError(operation, cause) {
+  return new KeyStorageError("the storage of keys does not work", { operation, cause });
+}
+function ignore() {
+}
+var SWEEP_INTERVAL = 6e5;
 function later(milliseconds, step) {
   const timer = setTimeout(step, Math.min(milliseconds, LONGEST_TIMER));
-  if (typeof timer === "object" && timer !== null && "unref" in timer) timer.unref();
+  timer.unref?.();
 }
 
 // src/fetch.ts
 function createIdempotentFetch(defaults = {}) {
   const client = clientSettings(defaults);
-  const operations = new Operations(client);
+  const operations = operationsOf(client);
   const call = async (input, init = {}) => {
-    const bearing = keyHeader(input, init, client.header);
-    if (bearing === null && !client.methods.has(methodOf(input, init))) return client.fetch(input, init);
-    if (bearing === "") throw new TypeError("the header for the idempotency key is empty");
-    const signal = (init.signal === void 0 && input instanceof Request ? input.signal : init.signal) ?? void 0;
+    const from = input instanceof Request ? input : void 0;
+    const given = keyIn(new Headers(init.headers ?? from?.headers), client.header);
+    if (given === null && !client.methods.some((method) => method.toUpperCase() === (init.method ?? from?.method)?.toUpperCase())) return client.fetch(input, init);
+    if (given === "") throw new TypeError(NOT_A_KEY);
+    if (!globalThis.crypto?.subtle) throw new Error("idempotency keys need a secure context (https or localhost)");
+    const signal = (init.signal === void 0 ? from?.signal : init.signal) ?? void 0;
     signal?.throwIfAborted();
     const settings = client.call(init);
+    const user = client.user();
     const read = take(input, init);
     const { request, identity, ownKey } = await until(signal, async () => {
-      const ownKey2 = bearing ?? await keyOf(settings);
+      const ownKey2 = given ?? await keyOf(settings);
       const request2 = await read();
-      return { request: request2, ownKey: ownKey2, identity: await identify(request2, client.scope, settings.operation, ownKey2) };
+      return { request: request2, ownKey: ownKey2, identity: await identify(request2, user, settings.operation, ownKey2) };
     });
     signal?.throwIfAborted();
     return operations.perform(request, identity, ownKey, settings, signal);
   };
-  return Object.assign(call, {
-    pending: () => operations.pending(),
-    forget: (operation) => operations.forget(operation)
-  });
+  const { pending, finish, forget } = operations;
+  const named = (name, options) => (input, init) => call(input, { ...options, ...init, operation: name });
+  return Object.assign(call, { named, pending, finish, forget });
 }
 var idempotentFetch = createIdempotentFetch();
-function methodOf(input, init) {
-  return (init.method ?? (input instanceof Request ? input.method : "GET")).toUpperCase();
-}
-function keyHeader(input, init, header) {
-  const given2 = init.headers ?? (input instanceof Request ? input.headers : void 0);
-  return keyIn(new Headers(given2), header);
-}
 async function keyOf({ key }) {
   const made = typeof key === "function" ? await key() : key;
-  if (made !== void 0 && !isKey(made)) {
-    throw new TypeError("an idempotency key is from 1 to 255 visible ASCII characters");
-  }
+  if (made !== void 0 && !isKey(made)) throw new TypeError(NOT_A_KEY);
   return made;
 }
-
-// src/derive.ts
-async function derive(user, action, window, payload) {
-  const content = payload instanceof ArrayBuffer ? new Uint8Array(payload) : payload;
-  for (const text of [user, action, content]) {
-    if (typeof text === "string" && /\p{Surrogate}/u.test(text)) throw new TypeError("the text is not well-formed Unicode");
-  }
-  return digestOf(LABEL, [utf8(user), utf8(action), windowBytes(window), content]);
-}
-var LABEL = "tower-idempotency derived key v1";
-function windowBytes(window) {
-  if (window === null) return new Uint8Array(16);
-  const at = Number(window.at ?? Date.now());
-  if (!Number.isSafeInteger(window.length) || window.length < 1) throw new RangeError("a window is whole milliseconds long, from 1 on");
-  if (!Number.isFinite(at)) throw new RangeError("the moment of a window is not a number");
-  const index = BigInt(Math.floor(Math.max(at, 0))) / BigInt(window.length);
-  return concat([u64(BigInt(window.length)), u64(index)]);
-}
+var NOT_A_KEY = "an idempotency key is from 1 to 255 visible ASCII characters";
 export {
+  IdempotencyError,
   KeyExpiredError,
+  KeyNotUnderstoodError,
+  KeyStorageError,
   OperationMismatchError,
   OutcomeUnknownError,
+  RequestTooLargeError,
   RetryBudget,
-  conclude,
   createIdempotentFetch,
   defaultStorage,
-  derive,
+  dispositionOf,
   idempotentFetch,
   indexedDbStorage,
+  isNetworkError,
   isReplay,
-  localStorageStorage,
   memoryStorage,
-  uuidv7
+  outcomeOf
 };

@@ -1,46 +1,67 @@
-import { Answer } from "./answer.js";
-import type { Clock } from "./clock.js";
-import { send, type Repeatable } from "./request.js";
+import type { CallSettings, ClientSettings } from "./options.js";
+import { bytesOf, isReadWhole, responseFor, type Reply } from "./reply.js";
+import { send, type Outgoing } from "./request.js";
 
-/** How an attempt ended. */
-export type End = { answer: Answer } | { error: unknown };
+/** How an attempt ended: with a reply, or an error. `again`: another attempt may get the reply. */
+export type End = { reply: Reply } | { error: unknown; again: boolean };
 
 /**
- * Makes one attempt, bounded in time (milliseconds). Every way in which it can end without an answer is one: whether the server has done
- * its part cannot be known.
+ * Makes one attempt, until the deadline at most. Where it ends without a response, what the server
+ * did is not known.
  */
-export async function attempt(request: Repeatable, fetcher: typeof fetch, limit: number, clock: Clock, signal: AbortSignal): Promise<End> {
+export async function attempt(request: Outgoing, { clock, fetch }: ClientSettings, call: CallSettings, deadline: number, signal: AbortSignal): Promise<End> {
   const connection = new AbortController();
-  const watch = new AbortController();
+  const done = new AbortController();
   const stop = (): void => connection.abort(signal.reason);
+  const timeout = new DOMException("no progress in time", "TimeoutError");
+  // An upload cannot be observed.
+  let progress = clock.elapsed() + Math.floor((request.body?.byteLength ?? 0) / SLOWEST_UPLOAD);
+  let reading = false;
+  const watch = async (): Promise<void> => {
+    for (let left; (left = Math.min(progress + call.attemptTimeout, deadline) - clock.elapsed()) > 0; ) await clock.sleep(left, done.signal);
+    connection.abort(timeout);
+  };
   signal.addEventListener("abort", stop, { once: true });
   if (signal.aborted) stop();
-  clock.sleep(limit, watch.signal).then(
-    () => connection.abort(new DOMException("the attempt took too long", "TimeoutError")),
-    () => {},
-  );
+  watch().catch(() => {});
   try {
-    const answer = await until(connection.signal, async () => Answer.read(await send(request, fetcher, connection.signal)));
-    // What is handed on as it comes can still be stopped by those who read it.
-    if (answer.isWhole) signal.removeEventListener("abort", stop);
-    return { answer };
+    const response = await until(connection.signal, () => send(request, fetch, connection.signal));
+    const { status, headers, arrayBuffer, type } = (response ?? {}) as Partial<Response>;
+    // Some replacements of `fetch` resolve with what `Response.error()` makes.
+    if (type === "error") throw new TypeError("fetch failed");
+    if (typeof status !== "number" || !headers?.get || !arrayBuffer) throw new TypeError("fetch did not resolve with a Response (status, headers.get, arrayBuffer)");
+    progress = clock.elapsed();
+    if (!isReadWhole(response)) return { reply: { response } };
+    reading = true;
+    const bytes = await until(connection.signal, () => bytesOf(response, () => (progress = clock.elapsed())));
+    reading = false;
+    signal.removeEventListener("abort", stop);
+    // A response that cannot be built for the caller must not settle its key.
+    responseFor({ response, bytes });
+    return { reply: { response, bytes } };
   } catch (error) {
     signal.removeEventListener("abort", stop);
-    return { error };
+    return { error, again: reading || error === timeout || call.retryIf(error) };
   } finally {
-    watch.abort();
+    done.abort();
   }
 }
 
-/** Runs a step, but no longer than until the signal is aborted: then rejects with its reason, whatever the step does. */
+/**
+ * Runs a step, but no longer than until the signal is aborted: then rejects with its reason,
+ * whatever the step does.
+ */
 export function until<T>(signal: AbortSignal | undefined, step: () => Promise<T>): Promise<T> {
   if (!signal) return step();
   return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason);
     const stop = (): void => reject(signal.reason);
+    if (signal.aborted) return stop();
     signal.addEventListener("abort", stop, { once: true });
     step()
       .then(resolve, reject)
       .finally(() => signal.removeEventListener("abort", stop));
   });
 }
+
+/** 16 KiB a second, in bytes per millisecond. */
+const SLOWEST_UPLOAD = 16.384;

@@ -1,6 +1,9 @@
-import { concat, digestOf, u64, utf8 } from "./digest.js";
+import { concat, sha256, utf8 } from "./digest.js";
 
-/** A stretch of time within which the same wish is the same operation. Windows of one length follow each other from 1970 on (UTC). */
+/**
+ * A stretch of time within which the same wish is the same operation. Windows of one length follow
+ * each other from 1970 on (UTC).
+ */
 export interface TimeWindow {
   /** The length of the window, in whole milliseconds; at least 1. */
   length: number;
@@ -9,42 +12,49 @@ export interface TimeWindow {
 }
 
 /**
- * Derives the key of an operation from what it is, so that a client that has lost everything comes to the same key again.
+ * Derives the key of an operation from what it is, so that a client that has lost everything comes
+ * to the same key again.
  *
- * Two calls give one key if and only if all four agree: who asks, for what, in which stretch of time (`null`: always), and with
- * what content. Two honest operations that agree in all of them are one operation to the server: put what tells them apart, an
- * order's number or a line of a batch, into the action or the content. A retry in the next window is another operation.
+ * Two calls give one key if and only if all four agree: who asks, for what, in which stretch of
+ * time (`null`: always), and with what content. Two honest operations that agree in all of them are
+ * one operation to the server: put what tells them apart, an order's number or a line of a batch,
+ * into the action or the content. A retry in the next window is another operation.
  *
- * The construction: lower-case hexadecimal digits of SHA-256 over the label `tower-idempotency derived key v1`, a zero byte, and four
- * fields (`user`, `action`, the window, `payload`), each behind its length in bytes as an unsigned 64-bit big-endian number. The window
- * is 16 bytes: its length and its index in two such numbers, both zero for `null`. Text counts as its UTF-8 bytes. The Rust client
- * derives the same.
+ * The construction: lower-case hexadecimal digits of SHA-256 over the label `tower-idempotency
+ * derived key v1`, a zero byte, and four fields (`user`, `action`, the window, `payload`), each
+ * behind its length in bytes as an unsigned 64-bit big-endian number. The window is 16 bytes: its
+ * length and its index in two such numbers, both zero for `null`. Text counts as its UTF-8 bytes.
+ * The Rust client derives the same.
  *
- * @throws TypeError if a text is not well-formed Unicode (a lone surrogate), which no other language could derive from.
- * @throws RangeError if the window's length is not a whole number of milliseconds from 1 on, or its moment not a number.
+ * @throws TypeError if a text is not well-formed Unicode (a lone surrogate), which no other
+ * language could derive from.
+ * @throws RangeError if the window's length is not a whole number of milliseconds from 1 on, or its
+ * moment not a number.
  */
-export async function derive(
+export async function deriveKey(
   user: string,
   action: string,
   window: TimeWindow | null,
   payload: string | ArrayBuffer | Uint8Array,
 ): Promise<string> {
-  const content = payload instanceof ArrayBuffer ? new Uint8Array(payload) : payload;
-  for (const text of [user, action, content]) {
-    if (typeof text === "string" && /\p{Surrogate}/u.test(text)) throw new TypeError("the text is not well-formed Unicode");
-  }
-  return digestOf(LABEL, [utf8(user), utf8(action), windowBytes(window), content]);
+  const fields = [user, action, windowBytes(window), payload instanceof ArrayBuffer ? new Uint8Array(payload) : payload];
+  if (fields.some((text) => typeof text === "string" && /\p{Surrogate}/u.test(text))) throw new TypeError("the text is not well-formed Unicode");
+  const framed = fields.map((field) => (typeof field === "string" ? utf8(field) : field)).flatMap((bytes) => [u64(bytes.byteLength), bytes]);
+  return sha256([utf8("tower-idempotency derived key v1\0"), ...framed]);
 }
 
-/** Keeps these keys apart from digests made for another purpose or by another version. */
-const LABEL = "tower-idempotency derived key v1";
+/** A number as eight bytes, the most significant first. */
+function u64(value: number): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(value));
+  return bytes;
+}
 
 function windowBytes(window: TimeWindow | null): Uint8Array {
-  if (window === null) return new Uint8Array(16);
-  const at = Number(window.at ?? Date.now());
-  if (!Number.isSafeInteger(window.length) || window.length < 1) throw new RangeError("a window is whole milliseconds long, from 1 on");
-  if (!Number.isFinite(at)) throw new RangeError("the moment of a window is not a number");
+  if (!window) return new Uint8Array(16);
+  const { length, at = Date.now() } = window;
   // A moment before 1970 lies in the first window, as it does for the Rust client.
-  const index = BigInt(Math.floor(Math.max(at, 0))) / BigInt(window.length);
-  return concat([u64(BigInt(window.length)), u64(index)]);
+  const moment = Math.max(Math.floor(Number(at)), 0);
+  if (!Number.isSafeInteger(length) || length < 1 || !Number.isFinite(moment)) throw new RangeError("a window is whole milliseconds long, and its moment a number");
+  return concat([u64(length), u64((moment - (moment % length)) / length)]);
 }

@@ -1,136 +1,189 @@
-import type { Answer } from "./answer.js";
 import { LONGEST_TIMER } from "./clock.js";
-import { OperationMismatchError } from "./errors.js";
+import { isReplay } from "./disposition.js";
+import { KeyStorageError, OperationMismatchError, RequestTooLargeError } from "./errors.js";
 import { tell } from "./events.js";
 import { Flight } from "./flight.js";
-import { namedId, parseId, unnamedId, type Identity } from "./identity.js";
+import { idOf, labelIn, type Identity } from "./identity.js";
 import { withKey } from "./key-header.js";
-import { isExpired, keyFor, sweep } from "./keys.js";
+import { isOver, newKey, resumed, type Known } from "./keys.js";
 import type { CallSettings, ClientSettings } from "./options.js";
-import { repeat } from "./repeat.js";
-import type { Repeatable } from "./request.js";
-import type { KeyRecord } from "./storage/types.js";
+import { note, type Outcome, type PendingOperation } from "./outcome.js";
+import type { Reply } from "./reply.js";
+import type { Outgoing } from "./request.js";
+import { retry } from "./retry.js";
+import { ask } from "./storage/ask.js";
+import { isKeyRecord, recordOf, type KeyRecord } from "./storage/types.js";
 
-/** An operation of which nobody knows yet how it ended. */
-export interface PendingOperation {
-  /** Its name, or `sha256:` and the digest that stands for it. */
-  operation: string;
-  /** Whether `operation` is a name that the application gave. */
-  named: boolean;
-  key: string;
-  createdAt: Date;
+/** All operations of one client: those in flight, and those whose keys are stored. */
+export interface Operations {
+  /** Has an operation done, or joins it if it is in flight or had its response a moment ago. */
+  perform(request: Outgoing, identity: Identity, ownKey: string | undefined, call: CallSettings, signal: AbortSignal | undefined): Promise<Response>;
+  pending(): Promise<PendingOperation[]>;
+  finish(name: string): Promise<boolean>;
+  forget(label: string): Promise<void>;
 }
 
-/** All operations of one client: those under way, and those whose keys are kept. */
-export class Operations {
-  readonly #flights = new Map<string, Flight>();
-  /** Keys under which this client has sent what it had no answer to. Another tab that had one may have removed them from the storage. */
-  readonly #unsure = new Map<string, KeyRecord>();
-  #lastSweep = -Infinity;
+export function operationsOf(client: ClientSettings): Operations {
+  const { storage, clock, user, maxRequest } = client;
+  const flights = new Map<string, Flight>();
+  /**
+   * What this client knows about keys that it has used. Another tab may have removed them from the
+   * storage meanwhile.
+   */
+  const allKnown = new Map<string, Known>();
+  let lastSweep = -Infinity;
 
-  constructor(readonly client: ClientSettings) {}
-
-  /** Has an operation done, or joins it if it is under way or was answered a moment ago. */
-  perform(request: Repeatable, identity: Identity, ownKey: string | undefined, call: CallSettings, signal: AbortSignal | undefined): Promise<Response> {
-    const before = this.#flights.get(identity.id);
-    if (before?.identity.fingerprint === identity.fingerprint) {
-      tell(call.onProgress, { type: "joined", operation: identity.label });
-      return before.join(signal, call.onProgress);
-    }
-    if (before?.isUnderWay) return Promise.reject(new OperationMismatchError(identity.label));
-
-    const flight = new Flight(identity, (deserted) => this.#end(deserted));
-    this.#flights.set(identity.id, flight);
-    const response = flight.join(signal, call.onProgress);
-    // Another request under a name whose answer lingers goes out under its key, and the server refuses it: a changed amount, or a new
-    // credential, in the second click of a double click must not make a second payment.
-    this.#run(flight, request, ownKey, call).catch((error: unknown) => {
-      this.#end(flight);
-      flight.fail(error);
+  const end = (flight: Flight): void => {
+    if (flights.get(flight.identity.id) === flight) flights.delete(flight.identity.id);
+  };
+  const list = async (): Promise<KeyRecord[]> => Array.from(await storage.list()).filter(isKeyRecord);
+  const serving = <T>(operation: string | undefined, step: () => Promise<T>): Promise<T> =>
+    ask(step).catch((cause: unknown) => {
+      throw storageError(operation, cause);
     });
-    this.#sweepNowAndThen(call.linger);
-    return response;
-  }
+  /** Keys of unnamed operations that have served. The storage may fail to remove them. */
+  const gone = new Set<string>();
+  /** Removes a key that has served. Where that fails, the next call or a sweep removes it. */
+  const remove = ({ operation, key }: KeyRecord, unlessShared = false): Promise<unknown> => {
+    if (!unlessShared) gone.add(key);
+    return ask(() => storage.remove(operation, key, unlessShared)).then(() => gone.delete(key), ignore);
+  };
+  const isUsable = (known: Known, named: boolean): boolean => !gone.has(known.record.key) && !isOver(known, named, client);
+  /** What is known about a stored key. */
+  const knownOf = (record: KeyRecord): Known => {
+    const known = allKnown.get(record.operation);
+    return known?.record.key === record.key ? known : resumed(record);
+  };
 
-  /** The operations of this client's scope whose answer is not certain. */
-  async pending(): Promise<PendingOperation[]> {
-    const records = await this.client.storage.list();
-    return records.flatMap(({ operation, key, createdAt, settledAt }) => {
-      const of = settledAt === undefined ? parseId(this.client.scope, operation) : undefined;
-      return of ? [{ operation: of.label, named: of.named, key, createdAt: new Date(createdAt) }] : [];
-    });
-  }
-
-  /** Drops the key of an operation. */
-  async forget(label: string): Promise<void> {
-    const { scope } = this.client;
-    for (const id of [namedId(scope, label), unnamedId(scope, label)]) {
-      const flight = this.#flights.get(id);
-      if (flight && !flight.isUnderWay) this.#end(flight);
-      this.#unsure.delete(id);
-      await this.#forget(id);
+  /**
+   * The key of an operation: the stored one, else the one that this client has used without a final
+   * response, else a new one. It is stored from now on. The history of a key that another page or
+   * process stored is not known: it is in doubt. Nothing has been sent yet, so that waiting for the
+   * storage costs little.
+   */
+  const load = async (flight: Flight, call: CallSettings, deadline: number): Promise<Known> => {
+    const { signal, identity: { id, label: operation, named } } = flight;
+    const waiting = (error: unknown, delay: number): void => flight.tell({ type: "storage-waiting", delay, error });
+    const patience = named && !client.riskSecondEffectWithoutStorage ? { clock, call, deadline, signal, waiting } : undefined;
+    const before = allKnown.get(id);
+    const mine = before && isUsable(before, named) ? before : undefined;
+    const fresh = mine && !mine.final ? mine : newKey(id, client);
+    // Between a removal and the next try, another tab can be faster; but not for ever.
+    for (let tries = 0; tries < 5; tries++) {
+      try {
+        const record = await ask(async () => recordOf(id, await storage.putIfAbsent(fresh.record)), patience);
+        if (record.key === fresh.record.key) break;
+        const known = knownOf(record);
+        if (!isUsable(known, named)) await remove(record);
+        // Whoever made the key must not drop it by what happens there alone.
+        else if (known === before || (await ask(() => storage.mark(id, record.key, { shared: true }), patience))) return known;
+      } catch (error) {
+        signal.throwIfAborted();
+        if (patience) throw storageError(operation, error);
+        flight.tell({ type: "storage-unavailable", error });
+        return mine ?? fresh;
+      }
     }
-  }
+    return fresh;
+  };
 
-  async #run(flight: Flight, request: Repeatable, ownKey: string | undefined, call: CallSettings): Promise<void> {
-    const { client } = this;
-    const { id, label: operation } = flight.identity;
-    const record = ownKey === undefined ? await keyFor(flight.identity, client, call.linger, this.#unsure.get(id)) : undefined;
-    const key = ownKey ?? record!.key;
-    const { trouble } = client.storage;
-    if (trouble) flight.tell({ type: "storage-unavailable", operation, error: trouble.error });
+  /** Drops the key of an operation; with `onlyFinal`, if its outcome was final. */
+  const drop = async (named: boolean, label: string, onlyFinal: boolean): Promise<boolean> => {
+    const id = idOf(named, user(), label);
+    const record = (await serving(label, list)).find(({ operation }) => operation === id);
+    const known = record ? knownOf(record) : allKnown.get(id);
+    if (onlyFinal && (!known?.final || flights.has(id))) return false;
+    if (record && !(await serving(label, () => storage.remove(id, record.key, onlyFinal && !known!.inDoubt)))) return false;
+    for (const [at, { record }] of allKnown) if (record.operation === id) allKnown.delete(at);
+    // What lingers is over; what is in flight goes on.
+    if (flights.get(id)?.isOver) flights.delete(id);
+    return true;
+  };
+
+  const run = async (flight: Flight, request: Outgoing, ownKey: string | undefined, call: CallSettings): Promise<[Reply, Outcome]> => {
+    const { id, label: operation, named, shared } = flight.identity;
+    const deadline = clock.elapsed() + call.totalTimeout;
+    const length = request.body?.byteLength ?? 0;
+    if (length > maxRequest) throw new RequestTooLargeError(`the body has ${length} bytes, more than maxRequest (${maxRequest})`, { operation, length, limit: maxRequest });
+
+    const stored = shared && ownKey === undefined;
+    const at = ownKey === undefined ? id : `=${ownKey}`;
+    const known = stored ? await load(flight, call, deadline) : (allKnown.get(at) ?? newKey(id, client, ownKey));
     flight.signal.throwIfAborted();
+    const { record } = known;
+    const { key } = record;
+    known.final = false;
+    flight.key = key;
+    if (stored || ownKey !== undefined) allKnown.set(at, known);
 
-    if (record) this.#unsure.set(id, record);
-    const about = { operation, key, tell: flight.tell.bind(flight) };
-    const answer = await repeat(withKey(request, client.header, key), client, call, about, flight.signal);
-    if (record && answer.conclusion !== "again") this.#unsure.delete(id);
-    if (answer.conclusion === "definitive") {
-      if (ownKey === undefined) await this.#settle(id, key, call.linger);
-      flight.tell({ type: "settled", operation, key });
+    const [reply, disposition] = await retry(withKey(request, client, key), client, call, flight, known, deadline);
+    const isFinal = disposition === "final";
+    if (isFinal) {
+      known.final = true;
+      if (!stored || !named) allKnown.delete(at);
+      // A first rejection may come from elsewhere, and the key may have an effect by another page, or
+      // when it is sent again: it is not settled, and not removed if it is shared.
+      if (stored && !named) await remove(record, !known.inDoubt);
+      else if (stored && known.inDoubt) await ask(() => storage.mark(id, key, { settledAt: clock.now() })).catch(ignore);
+      flight.tell({ type: "settled" });
     }
-    if (!this.#lingers(answer, call.linger)) this.#end(flight);
-    else later(call.linger, () => this.#end(flight));
-    flight.deliver(answer);
-  }
-
-  /** Marks a key as one that has served, and removes it now or a little later. */
-  async #settle(id: string, key: string, linger: number): Promise<void> {
-    const { storage, clock } = this.client;
-    if (linger <= 0) return storage.remove(id, key);
-    await storage.settle(id, key, clock.now());
-    later(linger, () => void storage.remove(id, key));
-  }
-
-  #lingers(answer: Answer, linger: number): boolean {
-    return linger > 0 && answer.conclusion === "definitive" && answer.isWhole;
-  }
-
-  #end(flight: Flight): void {
-    if (this.#flights.get(flight.identity.id) === flight) this.#flights.delete(flight.identity.id);
-  }
-
-  async #forget(id: string): Promise<void> {
-    const record = await this.client.storage.get(id);
-    if (record) await this.client.storage.remove(id, record.key);
-  }
+    if (isFinal && !named && shared && reply.bytes && call.linger) later(call.linger, () => end(flight));
+    else end(flight);
+    return [reply, flight.outcome(disposition, isReplay(reply.response))];
+  };
 
   /** What is left behind goes away by and by, and no call waits for that. */
-  #sweepNowAndThen(linger: number): void {
-    const now = this.client.clock.elapsed();
-    if (now - this.#lastSweep < SWEEP_INTERVAL) return;
-    this.#lastSweep = now;
-    sweep(this.client, linger).catch(() => {});
-    const { scope, retention, clock } = this.client;
-    for (const [id, record] of this.#unsure) if (!parseId(scope, id)?.named && isExpired(record, retention, clock)) this.#unsure.delete(id);
-  }
+  const sweepNowAndThen = async (): Promise<void> => {
+    if (clock.elapsed() - lastSweep < SWEEP_INTERVAL) return;
+    lastSweep = clock.elapsed();
+    const isStale = (known: Known): boolean => !isUsable(known, known.record.operation.startsWith("named"));
+    for (const record of await list()) if (isStale(knownOf(record))) await storage.remove(record.operation, record.key);
+    for (const [at, known] of allKnown) if (isStale(known)) allKnown.delete(at);
+  };
+
+  return {
+    async perform(request, identity, ownKey, call, signal) {
+      const { id, label: operation } = identity;
+      const before = flights.get(id);
+      if (before?.identity.fingerprint === identity.fingerprint) {
+        tell(call.onProgress, { type: "joined", operation });
+        return before.join(signal, call.onProgress);
+      }
+      const flight = new Flight(identity, () => end(flight));
+      if (before) throw note(new OperationMismatchError("another request is in flight under the same name", { operation }), flight.outcome());
+      flights.set(id, flight);
+      const response = flight.begin(() => run(flight, request, ownKey, call), signal, call.onProgress);
+      sweepNowAndThen().catch(ignore);
+      return response;
+    },
+    async pending() {
+      const stored = await serving(undefined, list);
+      const all = new Map([...allKnown.values(), ...stored.map(knownOf)].map((known) => [known.record.operation, known]));
+      return [...all.values()].flatMap(({ record, final }) =>
+        [true, false].flatMap((named) => {
+          const operation = labelIn(record.operation, named, user());
+          return operation === undefined || final || gone.has(record.key) ? [] : [{ operation, named, key: record.key, createdAt: new Date(record.createdAt) }];
+        }),
+      );
+    },
+    finish: (name) => drop(true, name, true),
+    async forget(label) {
+      for (const named of [true, false]) await drop(named, label, false);
+    },
+  };
 }
 
+function storageError(operation: string | undefined, cause: unknown): KeyStorageError {
+  return new KeyStorageError("the storage of keys does not work", { operation, cause });
+}
+
+function ignore(): void {}
+
 /** In milliseconds. */
-const SWEEP_INTERVAL = 10 * 60 * 1000;
+const SWEEP_INTERVAL = 600_000;
 
 /** Does something after so many milliseconds, if the process still runs then. */
 function later(milliseconds: number, step: () => void): void {
   const timer: unknown = setTimeout(step, Math.min(milliseconds, LONGEST_TIMER));
-  if (typeof timer === "object" && timer !== null && "unref" in timer) (timer as { unref(): void }).unref();
+  (timer as { unref?(): void }).unref?.();
 }

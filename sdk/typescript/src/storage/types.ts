@@ -1,40 +1,92 @@
-/** What is kept of an operation: nothing of its request, and no secret. */
+/** What is stored of an operation: nothing of its request, and no secret. */
 export interface KeyRecord {
-  /** What stands for the operation, unique in a storage. */
+  /** The id of the operation, unique in a storage. */
   operation: string;
   /** The idempotency key. */
   key: string;
   /** When the key was made, in milliseconds since 1970. */
   createdAt: number;
-  /** When the definitive answer came, in milliseconds since 1970. Absent: its outcome is not certain. */
+  /**
+   * When the final response came, in milliseconds since 1970. Absent: the outcome is not certain.
+   */
   settledAt?: number;
+  /** Another page or process has taken up the key, too. */
+  shared?: boolean;
 }
 
 /**
- * Where keys are kept until their answers are certain. A method that rejects, or that takes longer than two seconds, makes the client go on with memory.
+ * Where keys are stored. A method that rejects, or takes longer than two seconds, is called again
+ * before a named operation is sent.
  */
 export interface KeyStorage {
-  /** Stores the record unless there is one of its operation, in one atomic step, and resolves with the one that is stored then. */
+  /**
+   * Stores the record unless there is one of its operation, in one atomic step, and resolves with
+   * the one that is stored then.
+   */
   putIfAbsent(record: KeyRecord): Promise<KeyRecord>;
-  /** The record of an operation. */
-  get(operation: string): Promise<KeyRecord | undefined>;
-  /** Marks the record as settled if it has this key and is not marked yet; else changes nothing. */
-  settle(operation: string, key: string, settledAt: number): Promise<void>;
-  /** Removes the record if it has this key; else changes nothing. */
-  remove(operation: string, key: string): Promise<void>;
+  /**
+   * Adds fields to the record if it has this key, in one atomic step, and resolves with whether it
+   * has.
+   */
+  mark(operation: string, key: string, fields: Pick<KeyRecord, "settledAt" | "shared">): Promise<boolean>;
+  /**
+   * Removes the record if it has this key (with `unlessShared`: and is not `shared`), in one atomic
+   * step, and resolves with whether there is no record with this key then.
+   */
+  remove(operation: string, key: string, unlessShared?: boolean): Promise<boolean>;
   /** All records. */
   list(): Promise<KeyRecord[]>;
 }
 
+/** Makes a record out of the one before; the same one changes nothing. */
+export type Change = (before: KeyRecord | undefined) => KeyRecord | undefined;
+
+/** What the storages of this package are made of. */
+export interface Records {
+  /**
+   * Changes the record of an operation in one atomic step, and resolves with the one that is stored
+   * then.
+   */
+  update(operation: string, change: Change): Promise<KeyRecord | undefined>;
+  list(): Promise<unknown[]>;
+}
+
+/** A storage over records. */
+export function storageOver(records: Records): KeyStorage {
+  const has = (record: KeyRecord | undefined, key: string): boolean => record?.key === key;
+  return {
+    putIfAbsent: async (record) => (await records.update(record.operation, (before) => before ?? record))!,
+    mark: async (operation, key, fields) => has(await records.update(operation, (before) => (has(before, key) ? { ...before!, ...fields } : before)), key),
+    remove: async (operation, key, unlessShared) =>
+      !has(await records.update(operation, (before) => (has(before, key) && !(unlessShared && before!.shared) ? undefined : before)), key),
+    list: async () => (await records.list()).filter(isKeyRecord),
+  };
+}
+
+/** Makes a change: writes or removes the record if it became another one. */
+export function changed(found: unknown, operation: string, change: Change, put: (record: KeyRecord) => unknown, remove: () => unknown): KeyRecord | undefined {
+  const before = isKeyRecord(found) && found.operation === operation ? found : undefined;
+  const after = change(before);
+  if (after !== before) after ? put(after) : remove();
+  return after;
+}
+
 /** What can be a key: from 1 to 255 visible ASCII characters. */
 export function isKey(value: unknown): value is string {
-  return typeof value === "string" && /^[\x21-\x7e]{1,255}$/.test(value);
+  return typeof value === "string" && /^[!-~]{1,255}$/.test(value);
 }
 
 /** Whether a value that was read has the form of a record. */
 export function isKeyRecord(value: unknown): value is KeyRecord {
-  if (typeof value !== "object" || value === null) return false;
-  const { operation, key, createdAt, settledAt } = value as Record<string, unknown>;
-  const typed = typeof operation === "string" && isKey(key) && Number.isFinite(createdAt);
-  return typed && (settledAt === undefined || Number.isFinite(settledAt));
+  const { operation, key, createdAt, settledAt = 0 } = (value ?? {}) as Record<string, unknown>;
+  return typeof operation === "string" && isKey(key) && Number.isFinite(createdAt) && Number.isFinite(settledAt);
+}
+
+/**
+ * What a storage gave, if it is a record of this operation: another one's key would bring another
+ * one's response.
+ */
+export function recordOf(operation: string, given: unknown): KeyRecord {
+  if (isKeyRecord(given) && given.operation === operation) return given;
+  throw new TypeError("the storage gave a wrong record");
 }

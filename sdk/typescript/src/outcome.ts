@@ -1,0 +1,51 @@
+import type { Disposition } from "./disposition.js";
+
+/** What a response or an error means for its operation. */
+export interface Outcome {
+  disposition: Disposition;
+  /** `undefined` if the call ended before a key was chosen. */
+  key: string | undefined;
+  /** The operation's name, or `sha256:` and a digest. */
+  operation: string;
+  /** Whether `operation` is a name that the application gave. */
+  named: boolean;
+  /** How many requests this call sent. */
+  attempts: number;
+  /** Whether the response is marked as a replay. */
+  replayed: boolean;
+}
+
+/** An operation whose outcome is not certain. */
+export interface PendingOperation {
+  /** Its name, or `sha256:` and a digest. */
+  operation: string;
+  /** Whether `operation` is a name that the application gave. */
+  named: boolean;
+  key: string;
+  createdAt: Date;
+}
+
+/**
+ * What a result of this package means: a `Response`, or the error that a call rejected with. Also
+ * finds it behind the `cause` or the `response` of another library's error. `undefined`: the result
+ * is not of a guarded call.
+ */
+export function outcomeOf(result: unknown): Outcome | undefined {
+  return search(result, 9);
+}
+
+const outcomes = new WeakMap<object, Outcome>();
+
+/**
+ * Notes what a result means. The reason of an abort can be a primitive, which has no place for it.
+ */
+export function note<T>(result: T, outcome: Outcome | undefined): T {
+  if (outcome && Object(result) === result) outcomes.set(result as object, outcome);
+  return result;
+}
+
+function search(result: unknown, depth: number): Outcome | undefined {
+  if (Object(result) !== result || !depth) return undefined;
+  const { cause, response } = result as { cause?: unknown; response?: unknown };
+  return outcomes.get(result as object) ?? search(cause, depth - 1) ?? search(response, depth - 1);
+}

@@ -1,0 +1,80 @@
+import { attempt as attemptOnce } from "./attempt.js";
+import { waitBefore } from "./backoff.js";
+import { beginsDoubt, dispositionOf, isReplay, problemCode, type Disposition } from "./disposition.js";
+import { KeyNotUnderstoodError, OutcomeUnknownError, type GiveUpReason } from "./errors.js";
+import type { RetryReason } from "./events.js";
+import type { Flight } from "./flight.js";
+import { expired, staleness, type Known } from "./keys.js";
+import type { CallSettings, ClientSettings } from "./options.js";
+import type { Reply } from "./reply.js";
+import type { Outgoing } from "./request.js";
+import { retryAfter } from "./retry-after.js";
+
+/**
+ * Sends a request, which has its key, until a response says that it need not be sent again, or a
+ * bound is reached. The last response is the result then, whatever it says.
+ *
+ * @throws OutcomeUnknownError if a bound is reached and the last attempt had no response;
+ * KeyExpiredError if the key is too old for the first; KeyNotUnderstoodError; what `fetch` threw,
+ * if that is not retried; the signal's reason if that is aborted.
+ */
+export async function retry(request: Outgoing, client: ClientSettings, call: CallSettings, flight: Flight, known: Known, deadline: number): Promise<[Reply, Disposition]> {
+  const { clock, budget, profile } = client;
+  const { signal } = flight;
+  let cause: unknown;
+  const unknown = (reason: GiveUpReason): OutcomeUnknownError => {
+    const { attempts } = flight;
+    return new OutcomeUnknownError(`the outcome is unknown after ${attempts} attempts (${reason})`, { ...flight.about, attempts, reason, cause });
+  };
+  budget?.deposit();
+  for (;;) {
+    const stale = staleness(known.record, client);
+    if (stale) throw flight.attempts ? unknown("retention") : expired(flight.identity.label, known.record, stale);
+    const attempt = ++flight.attempts;
+    flight.tell({ type: "attempt", attempt });
+    const end = await attemptOnce(request, client, call, deadline, signal);
+    const reply = "reply" in end ? end.reply : undefined;
+    if (!reply || signal.aborted) known.inDoubt = true;
+    signal.throwIfAborted();
+
+    let reason: RetryReason = "no-response";
+    let asked = 0;
+    if ("error" in end) {
+      cause = end.error;
+      flight.tell({ type: "error", attempt, error: cause });
+      if (!end.again) throw cause;
+    } else {
+      cause = undefined;
+      const { response, bytes } = end.reply;
+      const { status, headers, redirected } = response;
+      const judged = { status, headers, redirected, body: bytes && new TextDecoder().decode(bytes), inDoubt: known.inDoubt, profile };
+      const disposition = dispositionOf(judged);
+      flight.tell({ type: "response", attempt, status, disposition, replayed: isReplay(response) });
+      // The server has a response that is final even in doubt. From now on, an unmarked rejection is
+      // not the operation's.
+      if (disposition === "final") known.inDoubt = dispositionOf({ ...judged, inDoubt: true }) === "final";
+      else if (beginsDoubt(judged)) known.inDoubt = true;
+      if (disposition === "unknown" && status < 500) throwIfNotUnderstood(problemCode(judged), status);
+      asked = retryAfter(headers, clock.now());
+      if (disposition !== "retry" || asked > deadline - clock.elapsed()) return [end.reply, disposition];
+      reason = status === 409 ? "in-flight" : "status";
+    }
+
+    const delay = waitBefore(attempt, call, clock, asked);
+    const bound = attempt >= call.maxAttempts ? "max-attempts" : clock.elapsed() + delay >= deadline ? "total-timeout" : budget && !budget.withdraw() ? "budget" : undefined;
+    if (bound && reply) return [reply, "retry"];
+    if (bound) throw unknown(bound);
+    flight.tell({ type: "retry", attempt: attempt + 1, delay, reason });
+    if (!reply?.bytes) reply?.response.body?.cancel().catch(() => {});
+    await clock.sleep(delay, signal);
+  }
+
+  function throwIfNotUnderstood(code: string | undefined | null, status: number): void {
+    const { header, quoted } = client;
+    const missing = code === "idempotency_key_missing";
+    if (!missing && code !== "idempotency_key_invalid") return;
+    const profiles = missing && /^idem/i.test(header) ? "default" : !missing && quoted ? "stripe" : "ietf";
+    const message = `the server did not understand the key, sent ${quoted ? "in quotes" : "bare"} as ${header} (${code}): try profile "${profiles}"`;
+    throw new KeyNotUnderstoodError(message, { ...flight.about, header, quoted, status, code });
+  }
+}
