@@ -8,6 +8,7 @@
 //! - [`retention`]: how long records stay, and who deletes them.
 //! - [`statuses`]: what each status of a response means, and what the next request sees.
 //! - [`threat_model`]: who may attack, what stops each, and a checklist for production.
+//! - [`clients`]: what to send, what each response means, and when a key may go.
 //! - [`browsers`]: requests from pages of another origin (CORS).
 
 #[doc = include_str!("guide/one_operation.md")]
@@ -30,6 +31,9 @@ pub mod retention {}
 
 #[doc = include_str!("guide/statuses.md")]
 pub mod statuses {}
+
+#[doc = include_str!("guide/clients.md")]
+pub mod clients {}
 
 #[doc = include_str!("guide/browsers.md")]
 pub mod browsers {}
