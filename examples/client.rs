@@ -96,10 +96,18 @@ async fn pay(order: &str, body: String) -> Result<Option<Outcome>, Box<dyn Error
 
     let is_final = payment.disposition() == Some(Disposition::Final);
     let Some(outcome) = Outcome::of(status, &body).filter(|_| is_final) else { return Ok(None) };
-    // First the outcome is written down, and only then the key is dropped.
-    let path = outcome.write(&directory, order, &response)?;
-    println!("written to {}", path.display());
-    payment.finish().await?;
+    let write = || outcome.write(&directory, order, &response);
+    match outcome {
+        // First it is written down, and only then the key is dropped.
+        Outcome::Paid => {
+            write()?;
+            payment.finish().await?;
+        }
+        // It is certain if the key could be dropped.
+        Outcome::Rejected if payment.finish().await? => write()?,
+        // Another process has taken up this order, and may have paid it.
+        Outcome::Rejected => return Ok(None),
+    }
     Ok(Some(outcome))
 }
 
@@ -146,7 +154,7 @@ impl Outcome {
     }
 
     /// Writes a file that is there whole or not at all, after a power cut too.
-    fn write(self, directory: &Path, order: &str, response: &str) -> io::Result<PathBuf> {
+    fn write(self, directory: &Path, order: &str, response: &str) -> io::Result<()> {
         let path = self.path(directory, order);
         let unfinished = directory.join(format!("{order}.{}.unfinished", std::process::id()));
         let mut file = File::create(&unfinished)?;
@@ -156,7 +164,8 @@ impl Outcome {
         if cfg!(unix) {
             File::open(directory)?.sync_all()?;
         }
-        Ok(path)
+        println!("written to {}", path.display());
+        Ok(())
     }
 }
 

@@ -5,15 +5,18 @@ set -u && export LC_ALL=C
 order=${1:?ORDER} body=${2:?BODY} url=${URL:-http://127.0.0.1:3000/payments}
 retention=${RETENTION:-600} # The server remembers a key for so many seconds, or longer.
 fail() { echo "order $order: $*" >&2 && exit 1; }
-[ -e "$order.paid" ] && exec cat "$order.paid"
-[ -e "$order.ended" ] && cat "$order.ended" >&2 && exit 3
+known() { # Ends with the outcome that was written down, if there is one.
+  [ -e "$order.paid" ] && exec cat "$order.paid"
+  [ ! -e "$order.ended" ] || { cat "$order.ended" >&2 && exit 3; }
+}
+known
 
 # Key and time are on disk before the first attempt. Of two scripts at once, one makes them.
 new=$(mktemp "$order.key.XXXXXX") && head=$new.head response=$new.response || exit 1
 trap 'rm -f "$new" "$head" "$response"' EXIT
 echo "$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n') $(date +%s)" >"$new"
 doubt=yes # An order that was begun before may have been paid.
-ln "$new" "$order.key" 2>/dev/null && doubt=no
+if ln "$new" "$order.key" 2>/dev/null; then doubt=no; else : >"$order.shared" && known; fi
 sync
 [[ $(cat "$order.key") =~ ^([0-9a-f]{32})\ ([0-9]{1,12})$ ]] || fail "$order.key contains no key"
 key=${BASH_REMATCH[1]} since=${BASH_REMATCH[2]}
@@ -71,6 +74,12 @@ done
 
 case $verdict:$status in
   final:2??) mv "$response" "$order.paid" && cat "$order.paid" ;;
-  final:*) mv "$response" "$order.ended" && cat "$order.ended" >&2 && exit 3 ;;
+  final:*)
+    mv "$response" "$order.ended"
+    if [ $doubt = no ] && [ -e "$order.shared" ]; then
+      rm "$order.ended" && fail "another script has this order: run it again"
+    fi
+    known
+    ;;
   *) cat "$response" >&2 && fail "not known to be paid ($status): run it again, or look into it" ;;
 esac

@@ -79,7 +79,8 @@ impl History {
         let disposition = reply.disposition();
         state.is_marked = false;
         state.is_in_doubt = match disposition {
-            Disposition::Final => false,
+            // After a success or a replay, an unmarked rejection is not the operation's response.
+            Disposition::Final => reply.in_doubt(true).disposition() == Disposition::Final,
             Disposition::Retry | Disposition::Unknown => state.is_in_doubt || reply.begins_doubt(),
         };
         state.last = Some(disposition);

@@ -39,6 +39,7 @@ impl fmt::Debug for StoredKey {
 /// row for each operation, unique by its name.
 pub trait KeyStore: Send + Sync + 'static {
     /// Stores `new`, unless a key is stored for the operation already, and returns the stored one.
+    /// A key that was stored already is marked as shared: more than one caller has it now.
     ///
     /// If `new` was stored it comes back unchanged, its time not rounded: this is how a new
     /// operation differs from a resumed one.
@@ -57,6 +58,20 @@ pub trait KeyStore: Send + Sync + 'static {
     ///
     /// If it may be stored still.
     fn remove(&self, operation: &str, key: &IdempotencyKey) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Drops the key of an operation, if it is still this one and is not shared. Returns whether
+    /// this key is not stored any more.
+    ///
+    /// It is one step: a caller that takes up the key has it marked before, or finds it gone.
+    ///
+    /// # Errors
+    ///
+    /// If it may be stored still.
+    fn remove_unshared(
+        &self,
+        operation: &str,
+        key: &IdempotencyKey,
+    ) -> impl Future<Output = io::Result<bool>> + Send;
 
     /// All stored keys, in no order.
     ///

@@ -252,8 +252,12 @@ impl<K: KeyStore> Operation<K> {
         self.history.failed();
     }
 
-    /// Drops the key if the last attempt was final, and tells whether it was. Call it when the
-    /// application has written the outcome down: from then on, the same name is a new operation.
+    /// Drops the key if the last attempt was final, and tells whether it was dropped. From then on,
+    /// the same name is a new operation. A success is written down before; a rejection is certain
+    /// only when this returns `true`.
+    ///
+    /// It returns `false` also after a first rejection that is not a replay if another process has
+    /// taken up the same name: that process may have had an effect.
     ///
     /// A response larger than [`max_response`](super::ClientLayer::max_response), or a stream of
     /// events, counts before its end has come: it must have been read by then.
@@ -263,11 +267,14 @@ impl<K: KeyStore> Operation<K> {
     /// If the key may be stored still. It does no harm: the same name then gets the same response
     /// again.
     pub async fn finish(self) -> io::Result<bool> {
-        let is_final = self.disposition() == Some(Disposition::Final);
-        if is_final {
-            self.forget().await?;
+        if self.disposition() != Some(Disposition::Final) {
+            return Ok(false);
         }
-        Ok(is_final)
+        if self.history.is_in_doubt() {
+            // Final all the same: it is the server's word on this key.
+            return self.forget().await.map(|()| true);
+        }
+        self.keys.remove_unshared(&self.stored.operation, &self.stored.key).await
     }
 
     /// Drops the key whatever the outcome, because the application has learnt by other means what

@@ -73,6 +73,26 @@ impl FileKeyStore {
         Ok(file)
     }
 
+    /// Drops a key if `may_go`, and returns whether it is gone.
+    async fn drop_if(
+        &self,
+        operation: &str,
+        key: &IdempotencyKey,
+        may_go: fn(&Kept) -> bool,
+    ) -> io::Result<bool> {
+        let (path, key) = (self.path(operation), key.clone());
+        let drop = move |keys: &Self| {
+            let Some(kept) = read(&path)?.filter(|kept| kept.stored.key == key) else { return Ok(true) };
+            let goes = may_go(&kept);
+            if goes {
+                fs::remove_file(&path)?;
+                sync(&keys.directory)?;
+            }
+            Ok(goes)
+        };
+        self.alone_in(drop).await
+    }
+
     fn path(&self, operation: &str) -> PathBuf {
         let mut name = Framed::new("tower-idempotency client operation v1");
         name.field(operation.as_bytes());
@@ -94,27 +114,27 @@ impl KeyStore for FileKeyStore {
     async fn put_if_absent(&self, new: StoredKey) -> io::Result<StoredKey> {
         let keep = move |keys: &Self| {
             let path = keys.path(&new.operation);
-            if let Some(kept) = read(&path)? {
+            let Some(kept) = read(&path)? else {
+                keys.write(&path, &encode(&new, false))?;
+                return Ok(new);
+            };
+            if kept.is_shared {
                 // The process that stored it may have died before its name was on disk.
                 sync(&keys.directory)?;
-                return Ok(kept);
+            } else {
+                keys.write(&path, &encode(&kept.stored, true))?;
             }
-            keys.write(&path, &encode(&new))?;
-            Ok(new)
+            Ok(kept.stored)
         };
         self.alone_in(keep).await
     }
 
     async fn remove(&self, operation: &str, key: &IdempotencyKey) -> io::Result<()> {
-        let (path, key) = (self.path(operation), key.clone());
-        let remove = move |keys: &Self| match read(&path)? {
-            Some(kept) if kept.key == key => {
-                fs::remove_file(&path)?;
-                sync(&keys.directory)
-            }
-            _ => Ok(()),
-        };
-        self.alone_in(remove).await
+        self.drop_if(operation, key, |_| true).await.map(|_| ())
+    }
+
+    async fn remove_unshared(&self, operation: &str, key: &IdempotencyKey) -> io::Result<bool> {
+        self.drop_if(operation, key, |kept| !kept.is_shared).await
     }
 
     async fn list(&self) -> io::Result<Vec<StoredKey>> {
@@ -123,7 +143,7 @@ impl KeyStore for FileKeyStore {
             for file in fs::read_dir(&keys.directory)? {
                 let path = file?.path();
                 if path.to_string_lossy().ends_with(SUFFIX) {
-                    all.extend(read(&path)?);
+                    all.extend(read(&path)?.map(|kept| kept.stored));
                 }
             }
             Ok(all)
@@ -147,7 +167,7 @@ fn sync(directory: &Path) -> io::Result<()> {
 
 /// The content of a file; `None` if it does not exist. One that cannot be understood is an error:
 /// without its key the operation would be done a second time.
-fn read(path: &Path) -> io::Result<Option<StoredKey>> {
+fn read(path: &Path) -> io::Result<Option<Kept>> {
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -157,20 +177,28 @@ fn read(path: &Path) -> io::Result<Option<StoredKey>> {
     decode(&text).ok_or_else(damaged).map(Some)
 }
 
-fn encode(kept: &StoredKey) -> String {
-    let since = kept.created_at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let created_at_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-    json!({ "operation": kept.operation, "key": kept.key.as_str(), "created_at_ms": created_at_ms })
-        .to_string()
+/// The content of a file.
+struct Kept {
+    stored: StoredKey,
+    is_shared: bool,
 }
 
-fn decode(text: &[u8]) -> Option<StoredKey> {
+fn encode(stored: &StoredKey, is_shared: bool) -> String {
+    let since = stored.created_at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let created_at_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    let StoredKey { operation, key, .. } = stored;
+    let (key, shared) = (key.as_str(), is_shared);
+    json!({ "operation": operation, "key": key, "created_at_ms": created_at_ms, "shared": shared }).to_string()
+}
+
+fn decode(text: &[u8]) -> Option<Kept> {
     let kept: Value = serde_json::from_slice(text).ok()?;
     let operation = kept["operation"].as_str()?.to_owned();
     let key = IdempotencyKey::stored(kept["key"].as_str()?).ok()?;
     let created_at =
         SystemTime::checked_add(&UNIX_EPOCH, Duration::from_millis(kept["created_at_ms"].as_u64()?))?;
-    Some(StoredKey { operation, key, created_at })
+    let is_shared = kept["shared"].as_bool()?;
+    Some(Kept { stored: StoredKey { operation, key, created_at }, is_shared })
 }
 
 #[cfg(test)]

@@ -172,6 +172,10 @@ impl KeyStore for Table {
         if self.is_down { Err(io::Error::other("gone")) } else { self.inner.remove(operation, key).await }
     }
 
+    async fn remove_unshared(&self, operation: &str, key: &IdempotencyKey) -> io::Result<bool> {
+        self.inner.remove_unshared(operation, key).await
+    }
+
     async fn list(&self) -> io::Result<Vec<StoredKey>> {
         self.inner.list().await
     }

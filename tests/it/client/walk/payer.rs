@@ -241,6 +241,12 @@ impl KeyStore for Unreliable {
         self.may_fail().and(removed)
     }
 
+    async fn remove_unshared(&self, operation: &str, key: &IdempotencyKey) -> io::Result<bool> {
+        self.may_fail()?;
+        let removed = self.inner.remove_unshared(operation, key).await;
+        self.may_fail().and(removed)
+    }
+
     async fn list(&self) -> io::Result<Vec<StoredKey>> {
         self.may_fail()?;
         self.inner.list().await
