@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Serialize;
 use tower_idempotency::{InFlight, JsonPointer, Keep, OnAbandoned, OnFailed, OnOutage};
 
 use crate::ledger::lines::Lines;
@@ -73,6 +74,8 @@ pub(crate) struct Args {
 }
 
 /// Whose rules the layer works by.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Profile {
     Default,
     Ietf,

@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Full};
 use serde::{Deserialize, Serialize};
 use tower_idempotency::{Attempt, Previous};
 
-use crate::ledger::{Effect, Ledger};
+use crate::ledger::{Effect, Ledger, Terms};
 
 pub(crate) fn routes<L: Ledger>() -> Router<Arc<L>> {
     Router::new()
@@ -29,6 +29,8 @@ struct Order {
     amount: u64,
     currency: String,
     to: String,
+    /// The number of the client's order. The ledger shows it beside the payment.
+    order: Option<String>,
     #[serde(default)]
     sandbox: Knobs,
 }
@@ -107,7 +109,7 @@ async fn operate(
         Ok(status) => status,
         Err(error) => return refusal(StatusCode::UNPROCESSABLE_ENTITY, error),
     };
-    let Order { amount, currency, to, sandbox: knobs } = order;
+    let Order { amount, currency, to, order, sandbox: knobs } = order;
     tokio::time::sleep(Duration::from_millis(knobs.delay_ms)).await;
     assert!(knobs.panic != Some(Moment::Before), "the request asked for a panic before the effect");
 
@@ -117,6 +119,7 @@ async fn operate(
         attempt: attempt.as_ref().map_or(1, Attempt::number),
         id: format!("{prefix}_{}", random()),
         at: now(),
+        terms: Terms { amount, currency: currency.clone(), to: to.clone(), order },
     };
     let done = status.as_u16() < 400;
     if done && let Err(answer) = ledger.append(&effect, attempt.as_ref()).await {

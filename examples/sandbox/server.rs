@@ -57,7 +57,7 @@ fn app<S: Store + Clone>(store: S, guard: IdempotencyLayer<S>, ledger: impl Ledg
         // Routes only: a request to nowhere leaves no record of its 404.
         .route_layer(guard)
         .route("/healthz", get(move || health(store.clone(), bound)))
-        .merge(page::routes())
+        .merge(page::routes(args))
         // Both limits are one, or the smaller would hide the other.
         .layer(DefaultBodyLimit::max(args.max_request))
         .layer(CatchPanicLayer::new())

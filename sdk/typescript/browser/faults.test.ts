@@ -28,10 +28,10 @@ test("a reload in mid-request goes on with the same key, and says so", async () 
   const shop = new Shop(await browser.open(sandbox.address));
   const key = await payAndGetKey(shop);
   await shop.page.reload();
-  await shop.showsStatus("It was taken up again with its key");
+  await shop.showsStatus("It went on with its key");
   const id = await shop.isPaid();
   expect(onlyEffect(sandbox)).toMatchObject({ id, key });
-  expect((await shop.results())[0]).toContain("no answer: the page was left");
+  expect((await shop.results())[0]).toContain("the page was left before a response");
 });
 
 test("a page that is closed in mid-request goes on when it is opened again", async () => {
@@ -43,7 +43,7 @@ test("a page that is closed in mid-request goes on when it is opened again", asy
   const key = await payAndGetKey(first);
   await first.page.close();
   const again = new Shop(await browser.open(sandbox.address));
-  await again.showsStatus("It was taken up again with its key");
+  await again.showsStatus("It went on with its key");
   const id = await again.isPaid();
   expect(onlyEffect(sandbox)).toMatchObject({ id, key });
 });
@@ -54,12 +54,12 @@ test("a browser that is closed in mid-request goes on when it is started again",
   const key = await payAndGetKey(new Shop(await browser.open(sandbox.address)), "5 seconds");
   await browser.close();
   const again = new Shop(await browser.open(sandbox.address));
-  await again.showsStatus("It was taken up again with its key");
+  await again.showsStatus("It went on with its key");
   const id = await again.isPaid();
   expect(onlyEffect(sandbox)).toMatchObject({ id, key });
 });
 
-test("answers that a network cuts off are asked for again under the same key", async () => {
+test("responses that a network cuts off are asked for again under the same key", async () => {
   const sandbox = endsWithTheTest(await Sandbox.start());
   const proxy = endsWithTheTest(await Proxy.before(sandbox.port));
   const browser = endsWithTheTest(new Browser());
@@ -70,14 +70,14 @@ test("answers that a network cuts off are asked for again under the same key", a
   expect(proxy.lost).toBe(3);
   const results = await shop.results();
   expect(results).toHaveLength(4);
-  for (const lost of results.slice(0, 3)) expect(lost).toContain("lost: connection broke");
-  expect(results[3]).toContain("201 replayed");
+  for (const lost of results.slice(0, 3)) expect(lost).toContain("connection broke: no response");
+  expect(results[3]).toContain("already done: same response again");
   expect(onlyEffect(sandbox)).toMatchObject({ id, key: await shop.key() });
 });
 
-// A browser repeats a POST by itself when a connection that it used before breaks without a byte of the answer: not
+// A browser sends a POST again by itself when a used connection breaks before a byte of the response: not
 // all of these attempts are the page's, and without a key the server could not tell them from new payments.
-test("answers that a network loses whole are one payment, whoever repeats the request", async () => {
+test("responses that a network loses whole are one payment, whatever sends the request again", async () => {
   const sandbox = endsWithTheTest(await Sandbox.start());
   const proxy = endsWithTheTest(await Proxy.before(sandbox.port));
   const browser = endsWithTheTest(new Browser());
@@ -86,7 +86,7 @@ test("answers that a network loses whole are one payment, whoever repeats the re
   await shop.pay.dblclick();
   const id = await shop.isPaid();
   expect(proxy.lost).toBe(5);
-  expect((await shop.results()).at(-1)).toContain("201 replayed");
+  expect((await shop.results()).at(-1)).toContain("already done: same response again");
   expect(onlyEffect(sandbox)).toMatchObject({ id, key: await shop.key() });
 });
 
@@ -97,26 +97,26 @@ test("a server killed before it paid, and started again, pays once", async () =>
   const key = await payAndGetKey(shop);
   await sandbox.kill();
   expect(sandbox.effects()).toEqual([]);
-  await shop.attempts.filter({ hasText: "lost: connection broke" }).first().waitFor();
+  await shop.attempts.filter({ hasText: "connection broke: no response" }).first().waitFor();
   await sandbox.again();
   const id = await shop.isPaid();
   expect(onlyEffect(sandbox)).toMatchObject({ id, key });
 });
 
-test("a server killed after it paid replays its answer when it is started again", async () => {
+test("a server killed after it paid replays its response when it is started again", async () => {
   const sandbox = endsWithTheTest(await Sandbox.start("--store", "sqlite:DIRECTORY/store", "--lease", "1s"));
   const proxy = endsWithTheTest(await Proxy.before(sandbox.port));
   const browser = endsWithTheTest(new Browser());
   const shop = new Shop(await browser.open(proxy.address));
   proxy.lose(Infinity);
   await shop.pay.click();
-  await shop.attempts.filter({ hasText: "lost: connection broke" }).first().waitFor();
+  await shop.attempts.filter({ hasText: "connection broke: no response" }).first().waitFor();
   await sandbox.kill();
   const paid = onlyEffect(sandbox);
   proxy.lose(0);
   await sandbox.again();
   expect(await shop.isPaid()).toBe(paid?.id);
-  expect((await shop.results()).at(-1)).toContain("201 replayed");
+  expect((await shop.results()).at(-1)).toContain("already done: same response again");
   expect(onlyEffect(sandbox)).toEqual(paid);
 });
 
@@ -131,6 +131,6 @@ test("two tabs that pay one order at once pay it once", async () => {
   const effect = onlyEffect(sandbox);
   expect(ids).toEqual([effect?.id, effect?.id]);
   // Each tab has asked, and has an answer of its own.
-  for (const shop of [one, other]) await shop.showsStatus("The same answer was given");
+  for (const shop of [one, other]) await shop.showsStatus("The same response came");
   expect(new Set([await one.key(), await other.key()])).toEqual(new Set([effect?.key]));
 });

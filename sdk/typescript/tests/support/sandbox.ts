@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -25,6 +25,10 @@ export interface Effect {
   attempt: number;
   id: string;
   at: number;
+  amount: number;
+  currency: string;
+  to: string;
+  order?: string;
 }
 
 /** A sandbox in a process of its own, with a ledger of its own. It can be killed and started again where it was. */
@@ -78,6 +82,11 @@ export class Sandbox {
 
   get address(): string {
     return `http://127.0.0.1:${this.#port}/`;
+  }
+
+  /** Empties the ledger, as a server does that is set up anew. */
+  loseLedger(): void {
+    truncateSync(this.#ledger);
   }
 
   /** What was really done, read off the file. */
