@@ -1,34 +1,45 @@
-import { Answer } from "./answer.js";
-import type { Clock } from "./clock.js";
+import type { CallSettings, ClientSettings } from "./options.js";
+import { bytesOf, isReadWhole, isResponse, Reply } from "./reply.js";
 import { send, type Repeatable } from "./request.js";
 
-/** How an attempt ended. */
-export type End = { answer: Answer } | { error: unknown };
+/** How an attempt ended. `lost`: a response may have been on its way, and a retry gets it. */
+export type End = { reply: Reply } | { error: unknown; lost: boolean };
 
-/**
- * Makes one attempt, bounded in time (milliseconds). Every way in which it can end without an answer is one: whether the server has done
- * its part cannot be known.
- */
-export async function attempt(request: Repeatable, fetcher: typeof fetch, limit: number, clock: Clock, signal: AbortSignal): Promise<End> {
+/** Makes one attempt, until the deadline at most. Where it ends without a response, what the server did is not known. */
+export async function attempt(request: Repeatable, client: ClientSettings, call: CallSettings, deadline: number, signal: AbortSignal): Promise<End> {
+  const { clock, fetch } = client;
   const connection = new AbortController();
-  const watch = new AbortController();
+  const done = new AbortController();
   const stop = (): void => connection.abort(signal.reason);
+  const timeout = new DOMException("the attempt made no progress in time", "TimeoutError");
+  // An upload cannot be observed.
+  let progress = clock.elapsed() + Math.floor((request.body?.byteLength ?? 0) / SLOWEST_UPLOAD);
+  let broken = false;
+  const watch = async (): Promise<void> => {
+    const left = (): number => Math.min(progress + call.attemptTimeout, deadline) - clock.elapsed();
+    for (let wait = left(); wait > 0; wait = left()) await clock.sleep(wait, done.signal);
+    connection.abort(timeout);
+  };
   signal.addEventListener("abort", stop, { once: true });
   if (signal.aborted) stop();
-  clock.sleep(limit, watch.signal).then(
-    () => connection.abort(new DOMException("the attempt took too long", "TimeoutError")),
-    () => {},
-  );
+  watch().catch(() => {});
   try {
-    const answer = await until(connection.signal, async () => Answer.read(await send(request, fetcher, connection.signal)));
-    // What is handed on as it comes can still be stopped by those who read it.
-    if (answer.isWhole) signal.removeEventListener("abort", stop);
-    return { answer };
+    const response = await until(connection.signal, () => send(request, fetch, connection.signal));
+    if (!isResponse(response)) throw new TypeError("`fetch` resolved with something that is not a Response: it has no status, headers.get or arrayBuffer");
+    // Some replacements of `fetch` resolve with what `Response.error()` makes.
+    if (response.type === "error") throw new TypeError("fetch failed");
+    progress = clock.elapsed();
+    if (!isReadWhole(response)) return { reply: new Reply(response, undefined) };
+    broken = true;
+    const bytes = await until(connection.signal, () => bytesOf(response, () => (progress = clock.elapsed())));
+    broken = false;
+    signal.removeEventListener("abort", stop);
+    return { reply: new Reply(response, bytes) };
   } catch (error) {
     signal.removeEventListener("abort", stop);
-    return { error };
+    return { error, lost: broken || error === timeout || call.retryIf(error) };
   } finally {
-    watch.abort();
+    done.abort();
   }
 }
 
@@ -44,3 +55,6 @@ export function until<T>(signal: AbortSignal | undefined, step: () => Promise<T>
       .finally(() => signal.removeEventListener("abort", stop));
   });
 }
+
+/** 16 KiB a second, in bytes per millisecond. */
+const SLOWEST_UPLOAD = 16.384;

@@ -1,56 +1,80 @@
 import { until } from "./attempt.js";
 import { keyIn } from "./key-header.js";
 import { identify } from "./identity.js";
-import { clientSettings, type CallOptions, type CallSettings, type ClientOptions } from "./options.js";
+import { clientSettings, type CallOptions, type CallSettings, type ClientOptions, type FetchInit, type FetchInput, type FetchLike } from "./options.js";
 import { Operations, type PendingOperation } from "./operations.js";
 import { take } from "./request.js";
 import { isKey } from "./storage/types.js";
 
 /** What `fetch` takes, and the options of one call. */
-export interface IdempotentInit extends RequestInit, CallOptions {}
+export interface IdempotentInit extends FetchInit, CallOptions {}
 
-/** A `fetch` that repeats an operation under one key until its answer is certain. */
+/** A `fetch` that retries an operation under one key until its outcome is certain. */
 export interface IdempotentFetch {
   /**
-   * Sends a request as `fetch` does. A guarded one (POST and PATCH by default, or one that bears a key header) gets an idempotency key, which is
-   * stored before it leaves, and is repeated under that key where that is safe; all others pass to `fetch` once, untouched.
+   * Sends a request as `fetch` does. A guarded one (POST and PATCH by default, or one that has a key header already) gets an idempotency key,
+   * which is stored before it leaves, and is retried under that key where that is safe. All others pass to `fetch` once, untouched.
    *
-   * Resolves with the answer: the definitive one, one that says that repeating does not help, or the last one when a bound is reached.
-   * Rejects with `OutcomeUnknownError` (gave up without an answer), `KeyExpiredError` or `OperationMismatchError` (nothing was sent), the
-   * reason of the caller's signal, or a `TypeError` as `fetch` does for arguments that make no request.
+   * Resolves with the response: the final one, one that a retry does not mend, or the last one when a bound is reached. Rejects with
+   * `OutcomeUnknownError` (attempts without a response), `KeyNotUnderstoodError`, one of the errors after which nothing was sent
+   * (`KeyExpiredError`, `KeyStorageError`, `RequestTooLargeError`, `OperationMismatchError`), what `fetch` threw if that is not a network
+   * failure, the reason of the caller's signal, or a `TypeError` for arguments that make no request. `outcomeOf` says what any of these means.
    */
-  (input: RequestInfo | URL, init?: IdempotentInit): Promise<Response>;
-  /** The operations whose answer is not certain, of this client's scope, from any page or tab: those under way, and those that ended so. */
+  (input: FetchInput, init?: IdempotentInit): Promise<Response>;
+  /** A plain `fetch` for one operation, for libraries that take a `fetch`. All its guarded requests are that operation. */
+  named(name: string, options?: Omit<CallOptions, "operation">): FetchLike;
+  /**
+   * The operations of this client's user whose outcome is not certain, from any page or tab: those in flight, and those that ended so. Make the same
+   * call again to learn the outcome.
+   *
+   * @throws KeyStorageError if the storage does not work.
+   */
   pending(): Promise<PendingOperation[]>;
-  /** Drops the key of an operation, by its name or as `pending` gives it: the application has learnt the outcome by itself. */
+  /**
+   * Ends a named operation whose last response was final: its key is dropped, and the name stands for a new operation. `false`: there is no such
+   * response, and nothing is changed.
+   *
+   * @throws KeyStorageError if the storage does not work.
+   */
+  finish(name: string): Promise<boolean>;
+  /**
+   * Drops the key of an operation, by its name or as `pending` gives it, whatever the outcome. The application has learnt it in another way.
+   *
+   * @throws KeyStorageError if the storage does not work.
+   */
   forget(operation: string): Promise<void>;
 }
 
-/** Makes a client. Clients with the same storage and scope know the same operations, as two tabs do. */
+/** Makes a client. Clients with the same storage and user know the same operations, as two tabs do. */
 export function createIdempotentFetch(defaults: ClientOptions = {}): IdempotentFetch {
   const client = clientSettings(defaults);
   const operations = new Operations(client);
 
-  const call = async (input: RequestInfo | URL, init: IdempotentInit = {}): Promise<Response> => {
-    const bearing = keyHeader(input, init, client.header);
-    if (bearing === null && !client.methods.has(methodOf(input, init))) return client.fetch(input, init);
+  const call = async (input: FetchInput, init: IdempotentInit = {}): Promise<Response> => {
+    const given = keyIn(new Headers(init.headers ?? (input instanceof Request ? input.headers : undefined)), client.header);
+    const method = init.method ?? (input instanceof Request ? input.method : "GET");
+    if (given === null && !client.methods.includes(method.toUpperCase())) return client.fetch(input, init);
 
     // Servers may take an empty one for none, and each attempt for another operation.
-    if (bearing === "") throw new TypeError("the header for the idempotency key is empty");
+    if (given === "") throw new TypeError("the header for the idempotency key is empty");
+    if (!globalThis.crypto?.subtle) throw new Error("idempotency keys need a secure context: load the page by https, or from localhost");
     const signal = (init.signal === undefined && input instanceof Request ? input.signal : init.signal) ?? undefined;
     signal?.throwIfAborted();
     const settings = client.call(init);
+    const user = client.user();
     const read = take(input, init);
     const { request, identity, ownKey } = await until(signal, async () => {
-      const ownKey = bearing ?? (await keyOf(settings));
+      const ownKey = given ?? (await keyOf(settings));
       const request = await read();
-      return { request, ownKey, identity: await identify(request, client.scope, settings.operation, ownKey) };
+      return { request, ownKey, identity: await identify(request, user, settings.operation, ownKey) };
     });
     signal?.throwIfAborted();
     return operations.perform(request, identity, ownKey, settings, signal);
   };
   return Object.assign(call, {
+    named: (name: string, options?: CallOptions): FetchLike => (input, init) => call(input, { ...options, ...init, operation: name }),
     pending: () => operations.pending(),
+    finish: (name: string) => operations.finish(name),
     forget: (operation: string) => operations.forget(operation),
   });
 }
@@ -58,20 +82,8 @@ export function createIdempotentFetch(defaults: ClientOptions = {}): IdempotentF
 /** The client of the module, with all defaults. */
 export const idempotentFetch: IdempotentFetch = createIdempotentFetch();
 
-function methodOf(input: RequestInfo | URL, init: RequestInit): string {
-  return (init.method ?? (input instanceof Request ? input.method : "GET")).toUpperCase();
-}
-
-/** The key that the caller has put into a header already, or `null`. */
-function keyHeader(input: RequestInfo | URL, init: RequestInit, header: string): string | null {
-  const given = init.headers ?? (input instanceof Request ? input.headers : undefined);
-  return keyIn(new Headers(given), header);
-}
-
 async function keyOf({ key }: CallSettings): Promise<string | undefined> {
   const made = typeof key === "function" ? await key() : key;
-  if (made !== undefined && !isKey(made)) {
-    throw new TypeError("an idempotency key is from 1 to 255 visible ASCII characters");
-  }
+  if (made !== undefined && !isKey(made)) throw new TypeError("an idempotency key is from 1 to 255 visible ASCII characters");
   return made;
 }

@@ -1,6 +1,8 @@
-import type { Answer } from "./answer.js";
-import type { Identity } from "./identity.js";
+import type { Disposition } from "./disposition.js";
 import { tell, type ProgressEvent, type ProgressHook } from "./events.js";
+import type { Identity } from "./identity.js";
+import { note, type Outcome } from "./outcome.js";
+import type { Reply } from "./reply.js";
 
 interface Caller {
   resolve(response: Response): void;
@@ -10,11 +12,13 @@ interface Caller {
   unlisten(): void;
 }
 
-/** One operation under way, or answered a moment ago, and those who wait for its answer. */
+/** One operation in flight, or with a response from a moment ago, and its callers. */
 export class Flight {
   readonly #callers = new Set<Caller>();
   readonly #stop = new AbortController();
-  #answer: Answer | undefined;
+  #end: [Reply, Outcome] | undefined;
+  key: string | undefined;
+  attempts = 0;
 
   constructor(
     readonly identity: Identity,
@@ -22,19 +26,19 @@ export class Flight {
     readonly onDeserted: (flight: Flight) => void,
   ) {}
 
-  /** Aborted when nobody waits any more. */
+  /** Aborted when no caller waits any more. */
   get signal(): AbortSignal {
     return this.#stop.signal;
   }
 
-  /** Whether the answer is still to come. */
-  get isUnderWay(): boolean {
-    return this.#answer === undefined;
+  /** Whether the response is there. */
+  get isOver(): boolean {
+    return this.#end !== undefined;
   }
 
   /** Adds a caller, who gets a response of its own, or leaves when its signal is aborted. */
   join(signal: AbortSignal | undefined, hook: ProgressHook | undefined): Promise<Response> {
-    if (this.#answer) return Promise.resolve(this.#answer.responses(1)[0]!);
+    if (this.#end) return Promise.resolve(this.#end[0].responses(1, this.#end[1])[0]!);
     return new Promise((resolve, reject) => {
       const leave = (): void => this.#leave(caller, signal?.reason);
       const caller: Caller = { resolve, reject, hook, unlisten: () => signal?.removeEventListener("abort", leave) };
@@ -48,24 +52,31 @@ export class Flight {
     for (const caller of this.#callers) tell(caller.hook, event);
   }
 
-  /** Gives all callers the answer, and those that come later too. */
-  deliver(answer: Answer): void {
-    this.#answer = answer;
-    const callers = [...this.#callers];
-    const responses = answer.responses(callers.length);
-    callers.forEach((caller, index) => caller.resolve(responses[index]!));
-    // Who reads an answer as it comes can still abort it.
-    if (answer.isWhole) this.#dismiss();
+  outcome(disposition: Disposition = "unknown", replayed = false): Outcome {
+    const { key, attempts, identity: { label: operation, named } } = this;
+    return { disposition, key, operation, named, attempts, replayed };
   }
 
-  /** Ends the flight for all callers without an answer. */
+  /** Gives all callers the response, and those that come later too. */
+  deliver(reply: Reply, disposition: Disposition): void {
+    const outcome = this.outcome(disposition, reply.replayed);
+    this.#end = [reply, outcome];
+    const callers = [...this.#callers];
+    const responses = reply.responses(callers.length, outcome);
+    callers.forEach((caller, index) => caller.resolve(responses[index]!));
+    // A caller that reads a response as it comes can still abort it.
+    if (reply.isWhole) this.#dismiss();
+  }
+
+  /** Ends the flight for all callers without a response. */
   fail(reason: unknown): void {
+    note(reason, this.outcome());
     for (const caller of this.#callers) caller.reject(reason);
     this.#dismiss();
   }
 
   #leave(caller: Caller, reason: unknown): void {
-    caller.reject(reason);
+    caller.reject(note(reason, this.outcome()));
     if (!this.#callers.delete(caller) || this.#callers.size > 0) return;
     this.#stop.abort(reason);
     this.onDeserted(this);

@@ -3,48 +3,46 @@ import type { Repeatable } from "./request.js";
 
 /** What makes two calls the same operation. */
 export interface Identity {
-  /** Stands for the operation in storages and among the calls under way. */
+  /** Stands for the operation in storages and among the calls in flight. */
   id: string;
-  /** What the operation is called before people: its name, or a digest. */
+  /** The operation's name, or a digest. */
   label: string;
   named: boolean;
-  /** Differs between two requests that cannot share an answer. */
+  /** Differs between two requests that cannot share a response. */
   fingerprint: string;
+  /** Whether another call can be the same operation. */
+  shared: boolean;
 }
 
-/** Says which operation a request is. */
-export async function identify(request: Repeatable, scope: string, name: string | undefined, ownKey: string | undefined): Promise<Identity> {
+let calls = 0;
+
+/**
+ * Says which operation a request is. In pages, credentials are not part of it: a token that was renewed does not make a new operation. Outside of
+ * pages one process serves many users, and a call without a name is an operation of its own.
+ */
+export async function identify(request: Repeatable, user: string, name: string | undefined, ownKey: string | undefined): Promise<Identity> {
   const { method, headers } = request;
-  const url = request.url.split("#", 1)[0]!;
-  const credentials = ["authorization", "cookie"].map((header) => headers.get(header) ?? "");
-  const what = [method, url, headers.get("content-type") ?? "", request.body ?? "", ownKey === undefined ? "" : `=${ownKey}`];
-  const said = [...what, ...credentials];
-  if (name !== undefined) {
-    return { id: namedId(scope, name), label: name, named: true, fingerprint: await digestOf("tower-idempotency request v1", said) };
-  }
-  const label = `sha256:${await digestOf("tower-idempotency operation v1", [scope, ...said])}`;
-  return { id: unnamedId(scope, label), label, named: false, fingerprint: label };
+  const page = typeof document !== "undefined";
+  const credentials = page ? [] : ["authorization", "cookie"].map((header) => headers.get(header) ?? "");
+  const own = ownKey === undefined ? "" : `=${ownKey}`;
+  const said = [user, method, request.url.split("#", 1)[0]!, headers.get("content-type") ?? "", request.body ?? "", own, ...credentials];
+  const fingerprint = `sha256:${await digestOf("tower-idempotency operation v2", said)}`;
+  const named = name !== undefined;
+  const label = name ?? fingerprint;
+  const shared = named || page;
+  return { id: shared ? idOf(named, user, label) : `${++calls}`, label, named, fingerprint, shared };
 }
 
-/** What stands for a named operation. */
-export function namedId(scope: string, name: string): string {
-  return `named:${framed(scope)}${name}`;
+/** What stands for an operation. No user is the beginning of another one's frame. */
+export function idOf(named: boolean, user: string, label: string): string {
+  return `${named ? "named" : "request"}:${user.length}:${user}:${label}`;
 }
 
-/** What stands for an operation known by its digest. */
-export function unnamedId(scope: string, label: string): string {
-  return `request:${framed(scope)}${label}`;
-}
-
-/** Takes apart what stands for an operation; `undefined` if it is of another scope. */
-export function parseId(scope: string, id: string): { label: string; named: boolean } | undefined {
-  for (const [prefix, named] of [[namedId(scope, ""), true], [unnamedId(scope, ""), false]] as const) {
+/** Takes apart what stands for an operation; `undefined` if it is of another user. */
+export function parseId(user: string, id: string): { label: string; named: boolean } | undefined {
+  for (const named of [true, false]) {
+    const prefix = idOf(named, user, "");
     if (id.startsWith(prefix)) return { label: id.slice(prefix.length), named };
   }
   return undefined;
-}
-
-/** No scope is the beginning of another one's frame. */
-function framed(scope: string): string {
-  return `${scope.length}:${scope}:`;
 }

@@ -1,14 +1,22 @@
+import type { ClientSettings } from "./options.js";
 import type { Repeatable } from "./request.js";
 
-/** The key that headers bear, under the client's own name for it or one of the two that servers know; or `null`. */
+/** The key that headers carry, under the client's own name for it or one of the two that servers know; or `null`. */
 export function keyIn(headers: Headers, header: string): string | null {
   return headers.get(header) ?? headers.get("X-Idempotency-Key") ?? headers.get("Idempotency-Key");
 }
 
-/** The request with a key. One that it bears already stays as it is. */
-export function withKey(request: Repeatable, header: string, key: string): Repeatable {
+/** The request with a key. One that it carries already stays as it is. */
+export function withKey(request: Repeatable, { header, quoted }: ClientSettings, key: string): Repeatable {
   if (keyIn(request.headers, header) !== null) return request;
   const headers = new Headers(request.headers);
-  headers.set(header, key);
+  headers.set(header, quoted ? `"${key.replace(/["\\]/g, "\\$&")}"` : key);
   return { ...request, headers };
+}
+
+/** Which setting of the client a server that did not understand the key may need. */
+export function advice({ header, quoted }: ClientSettings, code: string): string {
+  const standard = header.toLowerCase() === "idempotency-key";
+  if (code.endsWith("missing")) return standard ? 'set `profile: "default"`' : 'set `profile: "ietf"` or `"stripe"`';
+  return quoted ? 'set `profile: "stripe"` or `"default"`' : 'set `profile: "ietf"`';
 }

@@ -1,61 +1,65 @@
-import type { Clock } from "./clock.js";
 import { KeyExpiredError } from "./errors.js";
-import { parseId, type Identity } from "./identity.js";
+import type { Identity } from "./identity.js";
 import type { ClientSettings } from "./options.js";
 import type { KeyRecord } from "./storage/types.js";
 import { uuidv7 } from "./uuidv7.js";
 
+/** What this client knows about a key. */
+export interface Known {
+  record: KeyRecord;
+  /** An attempt under this key may have had an effect. */
+  inDoubt: boolean;
+  /** The last call had a final response. */
+  final: boolean;
+}
+
 /**
- * The key of an operation: the one that is kept; else `unsure`, the one that this client has used without learning what came of it; else a
- * new one. It is kept from now on.
+ * The key of an operation: the stored one, else the one that this client has used without a final response, else a new one. It is stored from
+ * now on. The history of a key that another page or process stored is not known: it is in doubt.
  *
- * @throws KeyExpiredError if the kept one is of a named operation and older than the server remembers keys.
+ * @throws KeyExpiredError if the stored one cannot be used.
  */
-export async function keyFor(identity: Identity, client: ClientSettings, linger: number, unsure: KeyRecord | undefined): Promise<KeyRecord> {
-  const { storage, clock, retention } = client;
-  const now = clock.now();
-  const mine = unsure && !isExpired(unsure, retention, clock) ? unsure : undefined;
-  if (unsure && !mine && identity.named) throw expiry(identity, unsure);
-  const fresh: KeyRecord = mine ?? { operation: identity.id, key: uuidv7(now), createdAt: now };
+export async function loadKey(identity: Identity, client: ClientSettings, linger: number, mine: Known | undefined, put: (record: KeyRecord) => Promise<KeyRecord>, remove: (record: KeyRecord) => Promise<unknown>): Promise<Known> {
+  const { id, named, label } = identity;
+  const isOver = (record: KeyRecord): boolean => (mine?.final && mine.record.key === record.key && !named) || over(record, named, linger, client);
+  const known = mine && !isOver({ ...mine.record, ...(mine.final && { settledAt: client.clock.now() }) }) ? mine : newKey(id, client);
   // Between a removal and the next try, another tab can be faster; but not for ever.
   for (let tries = 0; tries < 5; tries++) {
-    const kept = await storage.putIfAbsent(fresh);
-    if (kept.key === fresh.key) break;
-    const expired = isExpired(kept, retention, clock);
-    if (!isSpent(kept, linger, clock)) {
-      if (!expired) return kept;
-      if (identity.named) throw expiry(identity, kept);
+    const stored = await put(known.record);
+    if (stored.key === known.record.key) break;
+    if (!isOver(stored)) {
+      const stale = staleness(stored, client);
+      if (stale) throw expiry(label, stored, stale);
+      return { record: stored, inDoubt: true, final: false };
     }
-    await storage.remove(kept.operation, kept.key);
+    await remove(stored);
   }
-  return fresh;
+  return known;
 }
 
-/** Removes what nobody will ask for again: settled keys, and those of unnamed operations that are too old. */
-export async function sweep(client: ClientSettings, linger: number): Promise<void> {
-  for (const record of await client.storage.list()) {
-    const of = parseId(client.scope, record.operation);
-    const stale = of && !of.named && isExpired(record, client.retention, client.clock);
-    if (stale || (of && isSpent(record, linger, client.clock))) await client.storage.remove(record.operation, record.key);
-  }
+/** A key that no request of this client has carried yet. */
+export function newKey(operation: string, { clock }: ClientSettings, key = uuidv7(clock.now())): Known {
+  return { record: { operation, key, createdAt: clock.now() }, inDoubt: false, final: false };
 }
 
-/** Whether the key has served, and its answer is no longer given to the same operation. */
-function isSpent(record: KeyRecord, linger: number, clock: Clock): boolean {
-  if (record.settledAt === undefined) return false;
-  const age = clock.now() - record.settledAt;
-  // An answer from well in the future tells of a clock that was set back, not of a double click.
-  return age >= linger || age < -CLOCK_SLACK;
+/** Whether the next call of the operation takes a new key. */
+export function over(record: KeyRecord, named: boolean, linger: number, client: ClientSettings): boolean {
+  const expired = staleness(record, client) === "retention";
+  if (record.settledAt === undefined || named) return expired && !(named && record.settledAt === undefined);
+  const age = client.clock.now() - record.settledAt;
+  // A response from well in the future tells of a clock that was set back, not of a double click.
+  return expired || age >= linger || age < -CLOCK_SLACK;
 }
 
-/** Whether the server may have forgotten the key. */
-export function isExpired(record: KeyRecord, retention: number, clock: Clock): boolean {
-  return clock.now() - record.createdAt >= retention;
+/** Why a key must not be sent any more: the server may have forgotten it, or its age cannot be known. */
+export function staleness({ createdAt }: KeyRecord, { clock, retention }: ClientSettings): "retention" | "clock" | undefined {
+  const age = clock.now() - createdAt;
+  return age >= retention ? "retention" : age < -CLOCK_SLACK ? "clock" : undefined;
+}
+
+export function expiry(operation: string, { key, createdAt }: KeyRecord, reason: "retention" | "clock"): KeyExpiredError {
+  return new KeyExpiredError(operation, key, new Date(createdAt), reason);
 }
 
 /** By how much clocks that are set right may move, in milliseconds. */
 const CLOCK_SLACK = 5 * 60_000;
-
-function expiry(identity: Identity, { key, createdAt }: KeyRecord): KeyExpiredError {
-  return new KeyExpiredError(identity.label, key, new Date(createdAt));
-}

@@ -1,72 +1,107 @@
 import { RetryBudget } from "./budget.js";
 import { clockFrom, type Clock } from "./clock.js";
+import type { Profile } from "./disposition.js";
 import type { ProgressHook } from "./events.js";
+import { isNetworkError } from "./network.js";
 import { defaultStorage } from "./storage/default.js";
-import { resilient, type ResilientStorage } from "./storage/resilient.js";
 import type { KeyStorage } from "./storage/types.js";
+
+/** What `fetch` takes first, without the types of a browser. */
+export type FetchInput = Parameters<typeof fetch>[0];
+/** What `fetch` takes second. */
+export type FetchInit = NonNullable<Parameters<typeof fetch>[1]>;
+/** A function that is called like `fetch`. */
+export type FetchLike = (input: FetchInput, init?: FetchInit) => Promise<Response>;
 
 /** What can be set for one call, or for all calls of a client. All times are in milliseconds. */
 export interface CallOptions {
   /**
-   * A name for the operation, unique within the scope: calls under one name are the same operation until its answer is certain. It is stored as it
-   * is: no secrets. Default: what the request says (method, address, content type, credentials that the caller set, body).
+   * The operation's name, such as `order 7`, unique for each `user`. Calls under one name are one operation, until `finish(name)`. The name is stored
+   * as it is: no secrets. Without a name, a page recognises an operation by its request, and every call outside of pages is a new operation.
    */
   operation?: string | undefined;
-  /** A key of one's own, from 1 to 255 visible ASCII characters, or what makes it: always the same for the same operation. It wins over a stored key, and is not stored. */
+  /**
+   * A key of your own, from 1 to 255 visible ASCII characters, or a function that makes it: always the same for the same operation. It wins over a
+   * stored key, and is not stored. The client knows only what it did itself under such a key.
+   */
   key?: string | (() => string | Promise<string>) | undefined;
   /** Told what happens to the call. */
   onProgress?: ProgressHook | undefined;
-  /** How long one attempt may take, its answer's body included. Default 10,000. */
+  /**
+   * Which errors of `fetch` are retried. Default: {@link isNetworkError}. A timeout of an attempt and a response that broke off are always
+   * retried. All other errors reject the call at once, as they are.
+   */
+  retryIf?: ((error: unknown) => boolean) | undefined;
+  /**
+   * How long an attempt may go without progress. The response's head, and each piece of its body, start this time anew. The upload of a body cannot
+   * be observed: it has the time that it takes at 16 KiB a second on top. Default 10,000.
+   */
   attemptTimeout?: number | undefined;
-  /** How long all attempts together may take: a wait that would end later is not begun. Default 60,000. */
+  /** How long the call may take, waits included. Default 60,000. */
   totalTimeout?: number | undefined;
-  /** How many attempts are made at most. Default: `Infinity`. */
+  /** The largest number of attempts. Default: `Infinity`. */
   maxAttempts?: number | undefined;
-  /** The longest `Retry-After` that is obeyed; a longer one counts as this. Default 30,000. */
+  /** A longer `Retry-After` counts as this. Default 30,000. */
   maxRetryAfter?: number | undefined;
-  /** The bound of the random wait before the first repeat; it doubles with each. Default 100. */
+  /** The bound of the random wait before the first retry; it doubles with each. Default 100. */
   baseDelay?: number | undefined;
   /** The bound at which doubling ends. Default 5,000. */
   maxDelay?: number | undefined;
   /**
-   * How long, after a definitive answer, the same operation still gives that answer, so that the second click of a double click does not become
-   * a second operation because the server was fast. Default 1,000 where there is a `document`, else 0.
+   * How long the same unnamed operation still gets the same response after a final one, in pages. It catches the second click of a double click.
+   * Default 0.
    */
   linger?: number | undefined;
 }
 
 /** What can be set for a client. */
 export interface ClientOptions extends Omit<CallOptions, "operation" | "key"> {
-  /** The header that bears the key. Default `X-Idempotency-Key`. */
+  /**
+   * What the server expects. It sets `header`, the form of the key, `methods`, and which responses the server stores. `ietf`: `Idempotency-Key`, in
+   * quotes. `stripe`: `Idempotency-Key`, bare, POST only. Default: `default`.
+   */
+  profile?: Profile | undefined;
+  /** The header that carries the key. Default: `X-Idempotency-Key`, or the profile's. */
   header?: string | undefined;
-  /** Which methods get a key. Default POST and PATCH. Others pass to `fetch` as they are, unless they bear a key header already. */
+  /** Which methods get a key. Default: POST and PATCH, or the profile's. Others pass to `fetch` as they are, unless they have a key already. */
   methods?: readonly string[] | undefined;
-  /** Where keys are kept. Default: {@link defaultStorage}. */
+  /** Where keys are stored. Default: {@link defaultStorage}. */
   storage?: KeyStorage | undefined;
-  /** Keeps operations of, say, two users of one browser apart. Stored as it is: no secrets. Default: empty. */
-  scope?: string | undefined;
-  /** How long the server remembers a key, in milliseconds; older keys are not used. Default: 24 hours. */
+  /** Who acts: one user's operations are not another's. Asked at each call. Stored as it is: no secrets, no tokens. Default: empty. */
+  user?: string | (() => string | undefined) | undefined;
+  /** How long the server remembers a key, in milliseconds. An older key is not sent. Default: 24 hours. */
   retention?: number | undefined;
-  /** How many repeats all calls together may make; `null`: any number. Default: a {@link RetryBudget} with its defaults. */
+  /** How many retries all calls together may make; `null`: any number. Default: a {@link RetryBudget} with its defaults. */
   budget?: RetryBudget | null | undefined;
   /** What sends a request. Default: the global `fetch`, as it is at the time of the call. */
-  fetch?: typeof fetch | undefined;
+  fetch?: FetchLike | undefined;
+  /** The longest body of a guarded request, in bytes. Default: 1 MiB. */
+  maxRequest?: number | undefined;
+  /**
+   * Sends a named operation though its key cannot be stored. The risk: after a reload, the same name makes a second effect. Default `false`:
+   * the call waits for the storage.
+   */
+  riskSecondEffectWithoutStorage?: boolean | undefined;
   /** For tests. */
   clock?: Partial<Clock> | undefined;
 }
 
-/** What one call goes by, complete. */
-export type CallSettings = typeof CALL_DEFAULTS & { linger: number } & Pick<CallOptions, "operation" | "key" | "onProgress">;
+/** The settings of one call, complete. */
+export type CallSettings = typeof CALL_DEFAULTS & Pick<CallOptions, "operation" | "key" | "onProgress">;
 
-/** What one client goes by, complete. */
+/** The settings of one client, complete. */
 export interface ClientSettings {
+  profile: Profile;
   header: string;
-  methods: ReadonlySet<string>;
-  storage: ResilientStorage;
-  scope: string;
+  quoted: boolean;
+  methods: readonly string[];
+  storage: KeyStorage;
+  user(): string;
   retention: number;
   budget: RetryBudget | null;
-  fetch: typeof fetch;
+  fetch: FetchLike;
+  maxRequest: number;
+  risk: boolean;
   clock: Clock;
   /** Completes the options of one call. */
   call(init: CallOptions): CallSettings;
@@ -75,26 +110,40 @@ export interface ClientSettings {
 /**
  * Completes the options of a client.
  *
- * @throws RangeError if a time or a number is negative or no number: no bound would ever be reached.
+ * @throws RangeError if a time or a number is negative or not a number, because no bound would ever be reached; or for an unknown profile.
  */
 export function clientSettings(options: ClientOptions = {}): ClientSettings {
   check(options);
+  const { profile = "default", fetch: given, user } = options;
+  const rules = PROFILES[profile] as (typeof PROFILES)[Profile] | undefined;
+  if (!rules) throw new RangeError("a profile is default, ietf or stripe");
   return {
-    header: options.header ?? "X-Idempotency-Key",
-    methods: new Set((options.methods ?? ["POST", "PATCH"]).map((method) => method.toUpperCase())),
-    storage: resilient(options.storage ?? defaultStorage()),
-    scope: options.scope ?? "",
+    profile,
+    header: options.header ?? rules.header,
+    quoted: rules.quoted,
+    methods: (options.methods ?? rules.methods).map((method) => method.toUpperCase()),
+    storage: options.storage ?? defaultStorage(),
+    user: () => (typeof user === "function" ? user() : user) ?? "",
     retention: options.retention ?? 24 * 60 * 60 * 1000,
     budget: options.budget === undefined ? new RetryBudget() : options.budget,
-    fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
+    // Called as a plain function: a browser's own `fetch` may not be a method of something else.
+    fetch: (input, init) => (given ?? globalThis.fetch)(input, init),
+    maxRequest: options.maxRequest ?? 1024 * 1024,
+    risk: options.riskSecondEffectWithoutStorage ?? false,
     clock: clockFrom(options.clock),
     call: (init) => {
       check(init);
-      const linger = typeof document === "undefined" ? 0 : 1_000;
-      return { ...CALL_DEFAULTS, linger, ...given(options), ...given(init), operation: init.operation, key: init.key } as CallSettings;
+      const { operation, key } = init;
+      return { ...CALL_DEFAULTS, ...set(options), ...set(init), operation, key } as CallSettings;
     },
   };
 }
+
+const PROFILES = {
+  default: { header: "X-Idempotency-Key", quoted: false, methods: ["POST", "PATCH"] },
+  ietf: { header: "Idempotency-Key", quoted: true, methods: ["POST", "PATCH"] },
+  stripe: { header: "Idempotency-Key", quoted: false, methods: ["POST"] },
+};
 
 const CALL_DEFAULTS = {
   attemptTimeout: 10_000,
@@ -103,18 +152,20 @@ const CALL_DEFAULTS = {
   maxRetryAfter: 30_000,
   baseDelay: 100,
   maxDelay: 5_000,
+  linger: 0,
+  retryIf: isNetworkError as (error: unknown) => boolean,
 };
 
-/** Refuses what is not from 0 on: comparisons with `NaN` are never true, and what they bound would never end. */
+/** Rejects what is not from 0 on. A comparison with `NaN` is never true, and what it bounds would never end. */
 function check(options: ClientOptions): void {
-  for (const name of [...Object.keys(CALL_DEFAULTS), "linger", "retention"] as (keyof ClientOptions)[]) {
-    const value = options[name];
-    if (value !== undefined && !(typeof value === "number" && value >= 0)) throw new RangeError(`${name} is a number from 0 on`);
+  for (const [name, value] of Object.entries({ ...set(options), retention: options.retention ?? 0, maxRequest: options.maxRequest ?? 0 })) {
+    const fits = name === "onProgress" || (name === "retryIf" ? typeof value === "function" : typeof value === "number" && value >= 0);
+    if (!fits) throw new RangeError(`${name} is ${name === "retryIf" ? "a function" : "a number from 0 on"}`);
   }
 }
 
 /** The options of a call that are set, and nothing else of the object. */
-function given(options: CallOptions): Partial<CallSettings> {
-  const names = [...Object.keys(CALL_DEFAULTS), "linger", "onProgress"] as (keyof CallOptions)[];
-  return Object.fromEntries(names.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])));
+function set(options: CallOptions): Record<string, unknown> {
+  const names = [...Object.keys(CALL_DEFAULTS), "onProgress"] as (keyof CallOptions)[];
+  return Object.fromEntries(names.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]));
 }

@@ -1,3 +1,4 @@
+import type { FetchInit, FetchInput, FetchLike } from "./options.js";
 import { withSteadyBoundary } from "./multipart.js";
 
 /** A request that can be sent any number of times, always with the same bytes. */
@@ -9,7 +10,7 @@ export interface Repeatable {
   /** `null`: no body at all, which is not the same as an empty one. */
   body: Uint8Array<ArrayBuffer> | null;
   /** The rest of what `fetch` was told: credentials, mode, keepalive and the like. */
-  rest: RequestInit;
+  rest: FetchInit;
 }
 
 /**
@@ -18,11 +19,11 @@ export interface Repeatable {
  *
  * @throws TypeError as `fetch` would, and for the mode `no-cors`, in which no key can be sent.
  */
-export function take(input: RequestInfo | URL, init: RequestInit): () => Promise<Repeatable> {
+export function take(input: FetchInput, init: FetchInit): () => Promise<Repeatable> {
   const given = input instanceof Request ? input : undefined;
   const formData = init.body == null ? given !== undefined : init.body instanceof FormData;
   // The signals stay with the callers: the body that one of them brought may serve others too.
-  const request = new Request(input, { ...init, signal: null, duplex: "half" } as RequestInit);
+  const request = new Request(input, { ...init, signal: null, duplex: "half" } as FetchInit);
   if (request.mode === "no-cors") throw new TypeError("an idempotency key cannot be sent in the mode no-cors");
   const { method, url } = request;
 
@@ -37,7 +38,7 @@ export function take(input: RequestInfo | URL, init: RequestInit): () => Promise
 }
 
 /** Sends a request once. */
-export function send(request: Repeatable, fetcher: typeof fetch, signal: AbortSignal): Promise<Response> {
+export function send(request: Repeatable, fetcher: FetchLike, signal: AbortSignal): Promise<Response> {
   const { method, url, headers, body, rest } = request;
   return fetcher(url, { ...rest, method, headers, body: body && IN_NODE ? new Blob([body]) : body, signal });
 }
@@ -45,9 +46,9 @@ export function send(request: Repeatable, fetcher: typeof fetch, signal: AbortSi
 /** Node 20 detaches bytes that it sends, and cannot send them again to where a 307 or 308 points; a blob it can. */
 const IN_NODE = typeof document === "undefined" && "process" in globalThis;
 
-function settingsOf(request: Request): RequestInit {
+function settingsOf(request: Request): FetchInit {
   const { cache, credentials, integrity, keepalive, mode, redirect, referrer, referrerPolicy } = request;
-  const settings: RequestInit = { cache, credentials, integrity, keepalive, redirect, referrer, referrerPolicy };
+  const settings: FetchInit = { cache, credentials, integrity, keepalive, redirect, referrer, referrerPolicy };
   // A request that navigates cannot be made by scripts.
   return mode === "navigate" ? settings : { ...settings, mode };
 }

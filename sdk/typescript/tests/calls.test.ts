@@ -31,10 +31,10 @@ describe("a call", () => {
     const { key, operation } = events[0] as { key: string; operation: string };
     expect(events).toEqual([
       { type: "attempt", operation, key, attempt: 1 },
-      { type: "answer", operation, key, attempt: 1, status: 409, conclusion: "again", replayed: false },
+      { type: "response", operation, key, attempt: 1, status: 409, disposition: "retry", replayed: false },
       { type: "retry", operation, key, attempt: 2, delay: 1_050, reason: "in-flight" },
       { type: "attempt", operation, key, attempt: 2 },
-      { type: "answer", operation, key, attempt: 2, status: 201, conclusion: "definitive", replayed: true },
+      { type: "response", operation, key, attempt: 2, status: 201, disposition: "final", replayed: true },
       { type: "settled", operation, key },
     ]);
     expect(operation).toMatch(/^sha256:[0-9a-f]{64}$/);

@@ -28,7 +28,7 @@ describe("the same operation", () => {
     expect(await Promise.all(answers.map((answer) => answer.text()))).toEqual(["paid", "paid", "paid"]);
     expect(answers.map((answer) => answer.headers.get("x-request-id"))).toEqual(["r1", "r1", "r1"]);
     expect(script.sent.length).toBe(1);
-    expect([count("answer"), count("settled")]).toEqual([3, 3]);
+    expect([count("response"), count("settled")]).toEqual([3, 3]);
   });
 
   test.each<[string, object, object]>([
@@ -211,7 +211,7 @@ describe("a page that was closed in mid-request", () => {
 
   test("shares keys within a scope, and not beyond", async () => {
     const storage = memoryStorage();
-    const [a, b, again] = [held({ storage, scope: "a" }), held({ storage, scope: "b" }), held({ storage, scope: "a" })];
+    const [a, b, again] = [held({ storage, user: "a" }), held({ storage, user: "b" }), held({ storage, user: "a" })];
     for (const { pay } of [a, b, again]) void pay({ operation: "order 7" });
     await eventually(() => [a, b, again].every(({ script }) => script.sent.length === 1));
     expect(again.script.keys()).toEqual(a.script.keys());

@@ -47,12 +47,12 @@ describe("a wait", () => {
   });
 
   test("is what the answer asks for, bounded, and up to 100 ms more", () => {
-    const after = (seconds: string, random: number): number => waitBefore(1, settings, handClock(random), new Headers({ "retry-after": seconds }));
+    const after = (seconds: string, random: number): number => waitBefore(1, settings, handClock(random), asked(seconds));
     expect([after("2", 0), after("2", 1), after("3600", 0), after("3600", 1), after("0", 0.5)]).toEqual([2_000, 2_100, 30_000, 30_100, 50]);
   });
 
   test("is random where the answer asks for something unreadable", () => {
-    expect(waitBefore(1, settings, handClock(0.5), new Headers({ "retry-after": "soon" }))).toBe(50);
+    expect(waitBefore(1, settings, handClock(0.5), asked("soon"))).toBe(50);
   });
 });
 

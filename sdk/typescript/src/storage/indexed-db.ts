@@ -1,29 +1,24 @@
 import { isKeyRecord, type KeyRecord, type KeyStorage } from "./types.js";
 
 /**
- * Keeps keys in IndexedDB. What must be atomic is one transaction, so that all tabs of an origin agree on one key.
+ * Stores keys in IndexedDB. What must be atomic is one transaction, so that all tabs of an origin agree on one key.
  *
  * @param name of the database; default `tower-idempotency`.
  */
-export function indexedDbStorage(name = "tower-idempotency"): KeyStorage {
+export function indexedDbStorage(name = "tower-idempotency"): KeyStorage & { open(): Promise<unknown> } {
   let connection: Promise<IDBDatabase> | undefined;
 
+  /** The open database. A connection that failed, that was closed, or that does not come in two seconds is opened again. */
   const database = (): Promise<IDBDatabase> => {
-    const opening = (connection ??= open(name, () => (connection = undefined)));
-    opening.catch(() => (connection = undefined));
-    return opening;
+    if (connection) return connection;
+    const gone = (): void => void (connection === opening && (connection = undefined));
+    const opening = open(name, gone);
+    const late = setTimeout(gone, LONGEST_OPEN);
+    opening.then(() => clearTimeout(late), gone);
+    return (connection = opening);
   };
-  /** Begins a transaction. A connection that the browser has closed behind our back is opened once more. */
-  const begin = async (mode: IDBTransactionMode, durability: IDBTransactionDurability): Promise<IDBTransaction> => {
-    try {
-      return (await database()).transaction(STORE, mode, { durability });
-    } catch {
-      connection = undefined;
-      return (await database()).transaction(STORE, mode, { durability });
-    }
-  };
-  const run = async <T>(mode: IDBTransactionMode, step: (keys: IDBObjectStore, done: (value: T) => void) => void, durability: IDBTransactionDurability = "default"): Promise<T> => {
-    const transaction = await begin(mode, durability);
+  const once = async <T>(mode: IDBTransactionMode, step: Step<T>, durability: IDBTransactionDurability): Promise<T> => {
+    const transaction = (await database()).transaction(STORE, mode, { durability });
     return new Promise<T>((resolve, reject) => {
       let result: T;
       transaction.oncomplete = () => resolve(result);
@@ -31,6 +26,13 @@ export function indexedDbStorage(name = "tower-idempotency"): KeyStorage {
       step(transaction.objectStore(STORE), (value) => (result = value));
     });
   };
+  /** Runs a transaction; once more, on a new connection, if it fails: the browser may have closed the old one. */
+  const run = <T>(mode: IDBTransactionMode, step: Step<T>, durability: IDBTransactionDurability = "default"): Promise<T> =>
+    once(mode, step, durability).catch(() => {
+      connection?.then((database) => database.close(), () => {});
+      connection = undefined;
+      return once(mode, step, durability);
+    });
   /** Changes a record in the same transaction in which its key was compared. */
   const change = (operation: string, key: string, step: (keys: IDBObjectStore, record: KeyRecord) => void): Promise<void> =>
     run<void>("readwrite", (keys) => {
@@ -41,6 +43,8 @@ export function indexedDbStorage(name = "tower-idempotency"): KeyStorage {
     });
 
   return {
+    /** Opens the database; rejects with the browser's error. */
+    open: database,
     putIfAbsent: (record) =>
       run<KeyRecord>(
         "readwrite",
@@ -52,7 +56,7 @@ export function indexedDbStorage(name = "tower-idempotency"): KeyStorage {
             done(record);
           };
         },
-        // The request leaves next: the key must outlive even a loss of power.
+        // The request leaves next: the key must survive even a loss of power.
         "strict",
       ),
     get: (operation) =>
@@ -73,14 +77,17 @@ export function indexedDbStorage(name = "tower-idempotency"): KeyStorage {
   };
 }
 
+type Step<T> = (keys: IDBObjectStore, done: (value: T) => void) => void;
+
 const STORE = "keys";
+/** In milliseconds. */
+const LONGEST_OPEN = 2_000;
 
 function open(name: string, onGone: () => void): Promise<IDBDatabase> {
   return new Promise((resolve, reject) => {
     const opening = globalThis.indexedDB.open(name, 1);
     opening.onupgradeneeded = () => opening.result.createObjectStore(STORE, { keyPath: "operation" });
     opening.onerror = () => reject(opening.error);
-    opening.onblocked = () => reject(new DOMException("another tab holds an older version open", "InvalidStateError"));
     opening.onsuccess = () => {
       const database = opening.result;
       // Another tab wants to delete or upgrade the database: it must not wait for us.

@@ -1,14 +1,23 @@
 import { isKeyRecord, type KeyRecord, type KeyStorage } from "./types.js";
 
+/** The part of the browser's `Storage` that is used. */
+export interface StorageItems {
+  readonly length: number;
+  key(index: number): string | null;
+  getItem(name: string): string | null;
+  setItem(name: string, value: string): void;
+  removeItem(name: string): void;
+}
+
 /**
- * Keeps keys in `localStorage`, one item for each. Two tabs agree on one key where the browser has Web Locks (`navigator.locks`); without
+ * Stores keys in `localStorage`, one item for each. Two tabs agree on one key where the browser has Web Locks (`navigator.locks`); without
  * them, two that begin the same operation in the same instant may each take its own.
  *
  * @param prefix stands before the names of the items; default `tower-idempotency:`.
  * @param items default: the page's `localStorage`, which must exist when a method is called.
  */
-export function localStorageStorage(prefix = "tower-idempotency:", items?: Storage): KeyStorage {
-  const store = (): Storage => items ?? globalThis.localStorage;
+export function localStorageStorage(prefix = "tower-idempotency:", items?: StorageItems): KeyStorage {
+  const store = (): StorageItems => items ?? globalThis.localStorage;
   const read = (operation: string): KeyRecord | undefined => {
     const record = parsed(store().getItem(prefix + operation));
     return record?.operation === operation ? record : undefined;

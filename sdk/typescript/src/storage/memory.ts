@@ -1,6 +1,6 @@
 import type { KeyRecord, KeyStorage } from "./types.js";
 
-/** Keeps keys in memory: they serve double clicks and retries, but do not survive a reload, and no other tab sees them. */
+/** Stores keys in memory: they serve double clicks and retries, but do not survive a reload, and no other tab sees them. */
 export function memoryStorage(): KeyStorage {
   const records = new Map<string, KeyRecord>();
   const own = (operation: string, key: string): KeyRecord | undefined => {

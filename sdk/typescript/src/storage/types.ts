@@ -1,4 +1,4 @@
-/** What is kept of an operation: nothing of its request, and no secret. */
+/** What is stored of an operation: nothing of its request, and no secret. */
 export interface KeyRecord {
   /** What stands for the operation, unique in a storage. */
   operation: string;
@@ -6,12 +6,12 @@ export interface KeyRecord {
   key: string;
   /** When the key was made, in milliseconds since 1970. */
   createdAt: number;
-  /** When the definitive answer came, in milliseconds since 1970. Absent: its outcome is not certain. */
+  /** When the final response came, in milliseconds since 1970. Absent: the outcome is not certain. */
   settledAt?: number;
 }
 
 /**
- * Where keys are kept until their answers are certain. A method that rejects, or that takes longer than two seconds, makes the client go on with memory.
+ * Where keys are stored. A method that rejects, or that takes longer than two seconds, is called again before a named operation is sent.
  */
 export interface KeyStorage {
   /** Stores the record unless there is one of its operation, in one atomic step, and resolves with the one that is stored then. */
@@ -37,4 +37,10 @@ export function isKeyRecord(value: unknown): value is KeyRecord {
   const { operation, key, createdAt, settledAt } = value as Record<string, unknown>;
   const typed = typeof operation === "string" && isKey(key) && Number.isFinite(createdAt);
   return typed && (settledAt === undefined || Number.isFinite(settledAt));
+}
+
+/** What a storage gave, if it is a record of this operation: another one's key would bring another one's response. */
+export function recordOf(operation: string, given: unknown): KeyRecord {
+  if (isKeyRecord(given) && given.operation === operation) return given;
+  throw new TypeError("the storage gave something that is not a record of the operation");
 }

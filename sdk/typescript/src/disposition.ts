@@ -1,0 +1,104 @@
+/** The server's rules for keys: which header it reads, in which form, and which responses it stores. */
+export type Profile = "default" | "ietf" | "stripe";
+
+/**
+ * What a response says about its operation:
+ *
+ * - `final`: the operation is over, and this is its response.
+ * - `retry`: send it again after a wait, under the same key.
+ * - `unknown`: a retry does not help, and the key must stay. Either nothing happened, or the outcome is not known.
+ */
+export type Disposition = "final" | "retry" | "unknown";
+
+/** What is known about a response. */
+export interface Judged {
+  status: number;
+  headers: { get(name: string): string | null };
+  /** The body as text. Absent: it was not read. Only problem documents (RFC 9457) need it. */
+  body?: string | null | undefined;
+  /** The transport followed a redirect to this response. */
+  redirected?: boolean | undefined;
+  /** An earlier attempt under this key may have had an effect. */
+  inDoubt?: boolean | undefined;
+  profile?: Profile | undefined;
+}
+
+/**
+ * Judges a response. In this order:
+ *
+ * 1. After a redirect, and for 0, 307, 308 and 421: unknown.
+ * 2. `X-Should-Retry: true` or `Stripe-Should-Retry: true`: retry.
+ * 3. Marked as a replay: final; 408 and 5xx are unknown.
+ * 4. A problem document decides by its `code`, where that begins with `idempotency_`.
+ * 5. A 409 that says not to retry: unknown. A 409 with `Retry-After`: retry.
+ * 6. 408, 425, 429, 500, 502, 503, 504 and 520 to 530: retry, unless the server says not to. Other 5xx: unknown.
+ * 7. 2xx: final.
+ * 8. In doubt: unknown.
+ * 9. A status that means "nothing happened", which the server does not store: unknown.
+ * 10. Everything else: final.
+ */
+export function dispositionOf({ status, headers, body, redirected, inDoubt, profile = "default" }: Judged): Disposition {
+  if (redirected || status < 200 || NEVER_FINAL.includes(status)) return "unknown";
+  const shouldRetry = ["x-should-retry", "stripe-should-retry"].map((name) => flag(headers, name));
+  if (shouldRetry.includes(true)) return "retry";
+  const never = shouldRetry.includes(false);
+  const retry = never ? "unknown" : "retry";
+  if (isReplay({ headers })) return status === 408 || status >= 500 ? "unknown" : "final";
+
+  const temporary = TEMPORARY.includes(status) || (status >= 520 && status <= 530);
+  const code = problemCode(status, headers, body);
+  if (code === "idempotency_key_in_flight") return retry;
+  if (code === "idempotency_result_not_retained") return "final";
+  if (status < 500 && !temporary && (code === null || code?.startsWith("idempotency_"))) return "unknown";
+
+  if (status === 409 && never) return "unknown";
+  if (temporary || (status === 409 && headers.get("retry-after") !== null)) return retry;
+  if (status >= 500) return "unknown";
+  if (status < 300) return "final";
+  return inDoubt || NOT_STORED[profile].includes(status) ? "unknown" : "final";
+}
+
+/** Whether a response that is not final leaves open what the server did. The server did nothing where this is `false`. */
+export function beginsDoubt(status: number, redirected: boolean): boolean {
+  return redirected || !NOT_STORED.default.includes(status);
+}
+
+/** Whether a response is a replay of an earlier one. */
+export function isReplay({ headers }: { headers: { get(name: string): string | null } }): boolean {
+  return !!flag(headers, "x-idempotent-result") || !!flag(headers, "idempotent-replayed");
+}
+
+/** The media type of a body, in lower case and without its parameters. */
+export function mediaType(headers: { get(name: string): string | null }): string | undefined {
+  return headers.get("content-type")?.split(";")[0]!.trim().toLowerCase();
+}
+
+/** The code of a problem document; `undefined` if there is none, `null` if the document cannot be read. */
+export function problemCode(status: number, headers: Judged["headers"], body: string | null | undefined): string | undefined | null {
+  if (status < 400 || mediaType(headers) !== "application/problem+json") return undefined;
+  if (body == null || body.length > LONGEST_PROBLEM || new TextEncoder().encode(body).byteLength > LONGEST_PROBLEM) return null;
+  try {
+    const code: unknown = (JSON.parse(body) as { code?: unknown } | null)?.code;
+    return typeof code === "string" ? code : undefined;
+  } catch {
+    return null;
+  }
+}
+
+const NEVER_FINAL = [307, 308, 421];
+const TEMPORARY = [408, 425, 429, 500, 502, 503, 504];
+/** Statuses that mean "nothing happened": the server stores no response, and the mended request goes on under the same key. */
+const NOT_STORED: Record<Profile, number[]> = {
+  default: [307, 308, 400, 401, 403, 405, 406, 407, 411, 412, 413, 414, 415, 417, 421, 422, 423, 424, 425, 426, 428, 429, 431, 511],
+  stripe: [400, 401, 429],
+  ietf: [],
+};
+/** A longer problem document is not read, in bytes. */
+const LONGEST_PROBLEM = 64 * 1024;
+
+/** Reads all values of a header, because a proxy may repeat it. They must agree. */
+function flag(headers: Judged["headers"], name: string): boolean | undefined {
+  const values = headers.get(name)?.toLowerCase().split(",").map((one) => one.trim());
+  if (values?.every((one) => one === "true")) return true;
+  return values?.every((one) => one === "false") ? false : undefined;
+}
