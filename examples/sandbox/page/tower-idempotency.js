@@ -1,111 +1,74 @@
 // tower-idempotency for browsers, made from sdk/typescript by `npm run bundle`. Do not edit.
 
-// src/conclude.ts
-function conclude(status, headers, body) {
-  const shouldRetry = flag(headers, "x-should-retry");
-  if (shouldRetry === true) return "again";
-  const replay = isReplayMarked(headers);
-  if (status === 409) return conflict(headers, body, shouldRetry, replay);
-  if (TEMPORARY.has(status) && shouldRetry === void 0 && !replay) return "again";
-  if (TEMPORARY.has(status) || status >= 500 && status < 600) return "open";
-  if (NOTHING_HAPPENED.has(status) && !replay) return "open";
-  return "definitive";
+// src/disposition.ts
+function dispositionOf({ status, headers, body, redirected, inDoubt, profile = "default" }) {
+  if (redirected || status < 200 || NEVER_FINAL.includes(status)) return "unknown";
+  const shouldRetry = ["x-should-retry", "stripe-should-retry"].map((name) => flag(headers, name));
+  if (shouldRetry.includes(true)) return "retry";
+  const never = shouldRetry.includes(false);
+  const retry2 = never ? "unknown" : "retry";
+  if (isReplay({ headers })) return status === 408 || status >= 500 ? "unknown" : "final";
+  const temporary = TEMPORARY.includes(status) || status >= 520 && status <= 530;
+  const code = problemCode(status, headers, body);
+  if (code === "idempotency_key_in_flight") return retry2;
+  if (code === "idempotency_result_not_retained") return "final";
+  if (status < 500 && !temporary && (code === null || code?.startsWith("idempotency_"))) return "unknown";
+  if (status === 409 && never) return "unknown";
+  if (temporary || status === 409 && headers.get("retry-after") !== null) return retry2;
+  if (status >= 500) return "unknown";
+  if (status < 300) return "final";
+  return inDoubt || NOT_STORED[profile].includes(status) ? "unknown" : "final";
 }
-function isReplay(response) {
-  return isReplayMarked(response.headers);
+function beginsDoubt(status, redirected) {
+  return redirected || !NOT_STORED.default.includes(status);
 }
-function isReplayMarked(headers) {
-  return flag(headers, "x-idempotent-result") === true || flag(headers, "idempotent-replayed") === true;
-}
-function isProblem(headers) {
-  return mediaType(headers) === "application/problem+json";
+function isReplay({ headers }) {
+  return !!flag(headers, "x-idempotent-result") || !!flag(headers, "idempotent-replayed");
 }
 function mediaType(headers) {
-  return headers.get("content-type")?.split(";")[0]?.trim().toLowerCase();
+  return headers.get("content-type")?.split(";")[0].trim().toLowerCase();
 }
-var TEMPORARY = /* @__PURE__ */ new Set([425, 429, 500, 502, 503, 504]);
-var NOTHING_HAPPENED = /* @__PURE__ */ new Set([400, 401, 403, 405, 407, 408, 411, 413, 414, 415, 422, 431]);
-var LONGEST_PROBLEM = 64 * 1024;
-function conflict(headers, body, shouldRetry, replay) {
-  if (replay) return "definitive";
-  const code = codeOf(headers, body);
-  switch (code) {
-    case "idempotency_result_not_retained":
-      return "definitive";
-    case "idempotency_key_reused":
-    case "idempotency_outcome_unknown":
-    case "idempotency_attempt_failed":
-      return "open";
-  }
-  if (shouldRetry === false) return "open";
-  return code === "idempotency_key_in_flight" || headers.has("retry-after") ? "again" : "definitive";
-}
-function flag(headers, name) {
-  const values = new Set(headers.get(name)?.toLowerCase().split(",").map((one) => one.trim()));
-  const value = values.size === 1 ? [...values][0] : void 0;
-  return value === "true" ? true : value === "false" ? false : void 0;
-}
-function codeOf(headers, body) {
-  if (body === void 0 || body.length > LONGEST_PROBLEM || !isProblem(headers)) return void 0;
-  if (new TextEncoder().encode(body).byteLength > LONGEST_PROBLEM) return void 0;
+function problemCode(status, headers, body) {
+  if (status < 400 || mediaType(headers) !== "application/problem+json") return void 0;
+  if (body == null || body.length > LONGEST_PROBLEM || new TextEncoder().encode(body).byteLength > LONGEST_PROBLEM) return null;
   try {
-    const problem = JSON.parse(body);
-    const code = typeof problem === "object" && problem !== null && "code" in problem ? problem.code : void 0;
+    const code = JSON.parse(body)?.code;
     return typeof code === "string" ? code : void 0;
   } catch {
-    return void 0;
+    return null;
   }
 }
-
-// src/answer.ts
-var Answer = class _Answer {
-  #response;
-  /** `undefined`: handed on as it comes. */
-  #bytes;
-  conclusion;
-  constructor(response, bytes) {
-    this.#response = response;
-    this.#bytes = bytes;
-    const problem = bytes && bytes.byteLength <= LONGEST_PROBLEM && isProblem(response.headers);
-    this.conclusion = conclude(response.status, response.headers, problem ? new TextDecoder().decode(bytes) : void 0);
-  }
-  /** Reads an answer: it counts when its body is there, unless it is a stream of events, or opaque. */
-  static async read(response) {
-    if (response.type === "error") throw new TypeError("the request failed");
-    const whole = mediaType(response.headers) !== "text/event-stream" && response.status >= 200 && response.status <= 599;
-    return new _Answer(response, whole ? new Uint8Array(await response.arrayBuffer()) : void 0);
-  }
-  get status() {
-    return this.#response.status;
-  }
-  get headers() {
-    return this.#response.headers;
-  }
-  get replayed() {
-    return isReplayMarked(this.#response.headers);
-  }
-  /** Whether it can be given again and again. */
-  get isWhole() {
-    return this.#bytes !== void 0;
-  }
-  /** A response for each of so many callers. What is handed on as it comes can be asked for once. */
-  responses(count) {
-    if (this.#bytes) return Array.from({ length: count }, () => this.#copy());
-    return Array.from({ length: count }, (_, index) => index === count - 1 ? this.#response : this.#response.clone());
-  }
-  /** Lets go of an answer that nobody gets. */
-  drop() {
-    if (!this.#bytes) this.#response.body?.cancel().catch(() => {
-    });
-  }
-  #copy() {
-    const { status, statusText, headers, url, redirected, type } = this.#response;
-    const bodiless = status === 204 || status === 205 || status === 304;
-    const copy = new Response(bodiless ? null : this.#bytes, { status, statusText, headers });
-    const clone = { value: () => this.#copy() };
-    return Object.defineProperties(copy, { url: { value: url }, redirected: { value: redirected }, type: { value: type }, clone });
-  }
+var NEVER_FINAL = [307, 308, 421];
+var TEMPORARY = [408, 425, 429, 500, 502, 503, 504];
+var NOT_STORED = {
+  default: [307, 308, 400, 401, 403, 405, 406, 407, 411, 412, 413, 414, 415, 417, 421, 422, 423, 424, 425, 426, 428, 429, 431, 511],
+  stripe: [400, 401, 429],
+  ietf: []
 };
+var LONGEST_PROBLEM = 64 * 1024;
+function flag(headers, name) {
+  const values = headers.get(name)?.toLowerCase().split(",").map((one) => one.trim());
+  if (values?.every((one) => one === "true")) return true;
+  return values?.every((one) => one === "false") ? false : void 0;
+}
+
+// src/outcome.ts
+function outcomeOf(result) {
+  return search(result, 9);
+}
+var outcomes = /* @__PURE__ */ new WeakMap();
+function note(result, outcome) {
+  if (isObject(result)) outcomes.set(result, outcome);
+  return result;
+}
+function search(result, depth) {
+  if (!isObject(result) || depth === 0) return void 0;
+  const { cause, response } = result;
+  return outcomes.get(result) ?? search(cause, depth - 1) ?? search(response, depth - 1);
+}
+function isObject(value) {
+  return typeof value === "object" && value !== null;
+}
 
 // src/digest.ts
 async function digestOf(label, fields) {
@@ -137,6 +100,79 @@ function hex(bytes) {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+// src/reply.ts
+var Reply = class {
+  #response;
+  /** `undefined`: handed on as it comes. */
+  #bytes;
+  #text;
+  constructor(response, bytes) {
+    this.#response = response;
+    this.#bytes = bytes;
+    this.#text = bytes && new TextDecoder().decode(bytes);
+    if (bytes) this.#copy();
+  }
+  get status() {
+    return this.#response.status;
+  }
+  get headers() {
+    return this.#response.headers;
+  }
+  get redirected() {
+    return this.#response.redirected;
+  }
+  get replayed() {
+    return isReplay(this.#response);
+  }
+  /** Whether it can be given any number of times. */
+  get isWhole() {
+    return this.#bytes !== void 0;
+  }
+  /** The code of a problem document. */
+  get code() {
+    return problemCode(this.status, this.headers, this.#text) ?? void 0;
+  }
+  judge(inDoubt, profile) {
+    const { status, headers, redirected } = this;
+    return dispositionOf({ status, headers, redirected, body: this.#text, inDoubt, profile });
+  }
+  /** A response for each of so many callers. What is handed on as it comes can be asked for once. */
+  responses(count, outcome) {
+    return Array.from({ length: count }, (_, index) => note(this.#bytes ? this.#copy(outcome) : index < count - 1 ? this.#response.clone() : this.#response, outcome));
+  }
+  /** Releases a response that no caller gets. */
+  drop() {
+    if (!this.#bytes) this.#response.body?.cancel().catch(() => {
+    });
+  }
+  #copy(outcome) {
+    const { status, statusText, headers, url, redirected, type } = this.#response;
+    const bodiless = status === 204 || status === 205 || status === 304;
+    const copy = new Response(bodiless ? null : this.#bytes, { status, headers });
+    const own = { statusText, url, redirected, type, clone: () => note(this.#copy(outcome), outcome) };
+    for (const [name, value] of Object.entries(own)) Object.defineProperty(copy, name, { value });
+    return copy;
+  }
+};
+function isReadWhole({ status, headers }) {
+  return status >= 200 && status <= 599 && mediaType(headers) !== "text/event-stream";
+}
+async function bytesOf(response, onPiece) {
+  const reader = response.body?.getReader?.();
+  if (!reader) return new Uint8Array(await response.arrayBuffer());
+  const pieces = [];
+  for (; ; ) {
+    const { done, value } = await reader.read();
+    if (done) return concat(pieces);
+    pieces.push(value);
+    onPiece();
+  }
+}
+function isResponse(given) {
+  const { status, headers, arrayBuffer } = given ?? {};
+  return typeof status === "number" && typeof headers?.get === "function" && typeof arrayBuffer === "function";
+}
+
 // src/multipart.ts
 async function withSteadyBoundary(body, type) {
   const boundary = /^multipart\/form-data;\s*boundary=("?)([^";\s]+)\1$/i.exec(type ?? "")?.[2];
@@ -164,8 +200,8 @@ var DASH = 45;
 
 // src/request.ts
 function take(input, init) {
-  const given2 = input instanceof Request ? input : void 0;
-  const formData = init.body == null ? given2 !== void 0 : init.body instanceof FormData;
+  const given = input instanceof Request ? input : void 0;
+  const formData = init.body == null ? given !== void 0 : init.body instanceof FormData;
   const request = new Request(input, { ...init, signal: null, duplex: "half" });
   if (request.mode === "no-cors") throw new TypeError("an idempotency key cannot be sent in the mode no-cors");
   const { method, url } = request;
@@ -175,7 +211,7 @@ function take(input, init) {
     const bodiless = method === "GET" || method === "HEAD" || bytes.byteLength === 0 && !headers.has("content-type");
     const { body, type } = await withSteadyBoundary(bytes, formData ? headers.get("content-type") : null);
     if (type !== null) headers.set("content-type", type);
-    return { method, url, headers, body: bodiless ? null : body, rest: { ...given2 && settingsOf(given2), ...init } };
+    return { method, url, headers, body: bodiless ? null : body, rest: { ...given && settingsOf(given), ...init } };
   };
 }
 function send(request, fetcher, signal) {
@@ -190,26 +226,39 @@ function settingsOf(request) {
 }
 
 // src/attempt.ts
-async function attempt(request, fetcher, limit, clock, signal) {
+async function attempt(request, client, call, deadline, signal) {
+  const { clock, fetch } = client;
   const connection = new AbortController();
-  const watch = new AbortController();
+  const done = new AbortController();
   const stop = () => connection.abort(signal.reason);
+  const timeout = new DOMException("the attempt made no progress in time", "TimeoutError");
+  let progress = clock.elapsed() + Math.floor((request.body?.byteLength ?? 0) / SLOWEST_UPLOAD);
+  let broken = false;
+  const watch = async () => {
+    const left = () => Math.min(progress + call.attemptTimeout, deadline) - clock.elapsed();
+    for (let wait = left(); wait > 0; wait = left()) await clock.sleep(wait, done.signal);
+    connection.abort(timeout);
+  };
   signal.addEventListener("abort", stop, { once: true });
   if (signal.aborted) stop();
-  clock.sleep(limit, watch.signal).then(
-    () => connection.abort(new DOMException("the attempt took too long", "TimeoutError")),
-    () => {
-    }
-  );
+  watch().catch(() => {
+  });
   try {
-    const answer = await until(connection.signal, async () => Answer.read(await send(request, fetcher, connection.signal)));
-    if (answer.isWhole) signal.removeEventListener("abort", stop);
-    return { answer };
+    const response = await until(connection.signal, () => send(request, fetch, connection.signal));
+    if (!isResponse(response)) throw new TypeError("`fetch` resolved with something that is not a Response: it has no status, headers.get or arrayBuffer");
+    if (response.type === "error") throw new TypeError("fetch failed");
+    progress = clock.elapsed();
+    if (!isReadWhole(response)) return { reply: new Reply(response, void 0) };
+    broken = true;
+    const bytes = await until(connection.signal, () => bytesOf(response, () => progress = clock.elapsed()));
+    broken = false;
+    signal.removeEventListener("abort", stop);
+    return { reply: new Reply(response, bytes) };
   } catch (error) {
     signal.removeEventListener("abort", stop);
-    return { error };
+    return { error, lost: broken || error === timeout || call.retryIf(error) };
   } finally {
-    watch.abort();
+    done.abort();
   }
 }
 function until(signal, step) {
@@ -221,45 +270,47 @@ function until(signal, step) {
     step().then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
   });
 }
+var SLOWEST_UPLOAD = 16.384;
 
 // src/key-header.ts
 function keyIn(headers, header) {
   return headers.get(header) ?? headers.get("X-Idempotency-Key") ?? headers.get("Idempotency-Key");
 }
-function withKey(request, header, key) {
+function withKey(request, { header, quoted }, key) {
   if (keyIn(request.headers, header) !== null) return request;
   const headers = new Headers(request.headers);
-  headers.set(header, key);
+  headers.set(header, quoted ? `"${key.replace(/["\\]/g, "\\$&")}"` : key);
   return { ...request, headers };
+}
+function advice({ header, quoted }, code) {
+  const standard = header.toLowerCase() === "idempotency-key";
+  if (code.endsWith("missing")) return standard ? 'set `profile: "default"`' : 'set `profile: "ietf"` or `"stripe"`';
+  return quoted ? 'set `profile: "stripe"` or `"default"`' : 'set `profile: "ietf"`';
 }
 
 // src/identity.ts
-async function identify(request, scope, name, ownKey) {
+var calls = 0;
+async function identify(request, user, name, ownKey) {
   const { method, headers } = request;
-  const url = request.url.split("#", 1)[0];
-  const credentials = ["authorization", "cookie"].map((header) => headers.get(header) ?? "");
-  const what = [method, url, headers.get("content-type") ?? "", request.body ?? "", ownKey === void 0 ? "" : `=${ownKey}`];
-  const said = [...what, ...credentials];
-  if (name !== void 0) {
-    return { id: namedId(scope, name), label: name, named: true, fingerprint: await digestOf("tower-idempotency request v1", said) };
-  }
-  const label = `sha256:${await digestOf("tower-idempotency operation v1", [scope, ...said])}`;
-  return { id: unnamedId(scope, label), label, named: false, fingerprint: label };
+  const page = typeof document !== "undefined";
+  const credentials = page ? [] : ["authorization", "cookie"].map((header) => headers.get(header) ?? "");
+  const own = ownKey === void 0 ? "" : `=${ownKey}`;
+  const said = [user, method, request.url.split("#", 1)[0], headers.get("content-type") ?? "", request.body ?? "", own, ...credentials];
+  const fingerprint = `sha256:${await digestOf("tower-idempotency operation v2", said)}`;
+  const named = name !== void 0;
+  const label = name ?? fingerprint;
+  const shared = named || page;
+  return { id: shared ? idOf(named, user, label) : `${++calls}`, label, named, fingerprint, shared };
 }
-function namedId(scope, name) {
-  return `named:${framed(scope)}${name}`;
+function idOf(named, user, label) {
+  return `${named ? "named" : "request"}:${user.length}:${user}:${label}`;
 }
-function unnamedId(scope, label) {
-  return `request:${framed(scope)}${label}`;
-}
-function parseId(scope, id) {
-  for (const [prefix, named] of [[namedId(scope, ""), true], [unnamedId(scope, ""), false]]) {
+function parseId(user, id) {
+  for (const named of [true, false]) {
+    const prefix = idOf(named, user, "");
     if (id.startsWith(prefix)) return { label: id.slice(prefix.length), named };
   }
   return void 0;
-}
-function framed(scope) {
-  return `${scope.length}:${scope}:`;
 }
 
 // src/budget.ts
@@ -328,10 +379,21 @@ var systemClock = {
   })
 };
 var LONGEST_TIMER = 2 ** 31 - 1;
-function clockFrom(given2 = {}) {
-  const elapsed = given2.elapsed ?? given2.now ?? systemClock.elapsed;
-  return { ...systemClock, ...given2, elapsed };
+function clockFrom(given = {}) {
+  const elapsed = given.elapsed ?? given.now ?? systemClock.elapsed;
+  return { ...systemClock, ...given, elapsed };
 }
+
+// src/network.ts
+function isNetworkError(error) {
+  if (typeof error !== "object" || error === null) return false;
+  const { name, message, code, cause } = error;
+  if (typeof code === "string" && BUN.test(code)) return true;
+  return name === "TypeError" && MESSAGES.test(String(message)) && !PERMANENT.test(`${cause?.code} ${cause?.message}`);
+}
+var MESSAGES = /^(fetch failed|failed to fetch|network ?(error|request failed|connection lost)|a network error|load failed|the (network|internet) connection|terminated|error sending request|(error reading|request or response) a? ?body)/i;
+var BUN = /^(Connection(Refused|Closed|Reset)|FailedToOpenSocket|ECONN(RESET|REFUSED|ABORTED)|ETIMEDOUT|Timeout|EPIPE)$/;
+var PERMANENT = /bad port|scheme|redirect|CERT|ALTNAME|UNABLE_TO|ERR_INVALID/i;
 
 // src/storage/types.ts
 function isKey(value) {
@@ -343,25 +405,24 @@ function isKeyRecord(value) {
   const typed = typeof operation === "string" && isKey(key) && Number.isFinite(createdAt);
   return typed && (settledAt === void 0 || Number.isFinite(settledAt));
 }
+function recordOf(operation, given) {
+  if (isKeyRecord(given) && given.operation === operation) return given;
+  throw new TypeError("the storage gave something that is not a record of the operation");
+}
 
 // src/storage/indexed-db.ts
 function indexedDbStorage(name = "tower-idempotency") {
   let connection;
   const database = () => {
-    const opening = connection ??= open(name, () => connection = void 0);
-    opening.catch(() => connection = void 0);
-    return opening;
+    if (connection) return connection;
+    const gone = () => void (connection === opening && (connection = void 0));
+    const opening = open(name, gone);
+    const late = setTimeout(gone, LONGEST_OPEN);
+    opening.then(() => clearTimeout(late), gone);
+    return connection = opening;
   };
-  const begin = async (mode, durability) => {
-    try {
-      return (await database()).transaction(STORE, mode, { durability });
-    } catch {
-      connection = void 0;
-      return (await database()).transaction(STORE, mode, { durability });
-    }
-  };
-  const run = async (mode, step, durability = "default") => {
-    const transaction = await begin(mode, durability);
+  const once = async (mode, step, durability) => {
+    const transaction = (await database()).transaction(STORE, mode, { durability });
     return new Promise((resolve, reject) => {
       let result;
       transaction.oncomplete = () => resolve(result);
@@ -369,6 +430,12 @@ function indexedDbStorage(name = "tower-idempotency") {
       step(transaction.objectStore(STORE), (value) => result = value);
     });
   };
+  const run = (mode, step, durability = "default") => once(mode, step, durability).catch(() => {
+    connection?.then((database2) => database2.close(), () => {
+    });
+    connection = void 0;
+    return once(mode, step, durability);
+  });
   const change = (operation, key, step) => run("readwrite", (keys) => {
     const reading = keys.get(operation);
     reading.onsuccess = () => {
@@ -376,6 +443,8 @@ function indexedDbStorage(name = "tower-idempotency") {
     };
   });
   return {
+    /** Opens the database; rejects with the browser's error. */
+    open: database,
     putIfAbsent: (record) => run(
       "readwrite",
       (keys, done) => {
@@ -386,7 +455,7 @@ function indexedDbStorage(name = "tower-idempotency") {
           done(record);
         };
       },
-      // The request leaves next: the key must outlive even a loss of power.
+      // The request leaves next: the key must survive even a loss of power.
       "strict"
     ),
     get: (operation) => run("readonly", (keys, done) => {
@@ -404,12 +473,12 @@ function indexedDbStorage(name = "tower-idempotency") {
   };
 }
 var STORE = "keys";
+var LONGEST_OPEN = 2e3;
 function open(name, onGone) {
   return new Promise((resolve, reject) => {
     const opening = globalThis.indexedDB.open(name, 1);
     opening.onupgradeneeded = () => opening.result.createObjectStore(STORE, { keyPath: "operation" });
     opening.onerror = () => reject(opening.error);
-    opening.onblocked = () => reject(new DOMException("another tab holds an older version open", "InvalidStateError"));
     opening.onsuccess = () => {
       const database = opening.result;
       database.onversionchange = () => {
@@ -495,35 +564,19 @@ function memoryStorage() {
   };
 }
 
-// src/storage/within.ts
-async function within(milliseconds, promise) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new DOMException("the storage did not answer in time", "TimeoutError")), milliseconds);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-// src/uuidv7.ts
-function uuidv7(now = Date.now()) {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  const time = new DataView(new ArrayBuffer(8));
-  time.setBigUint64(0, BigInt(Math.floor(now)) << 16n);
-  bytes.set(new Uint8Array(time.buffer, 0, 6));
-  bytes[6] = 112 | bytes[6] & 15;
-  bytes[8] = 128 | bytes[8] & 63;
-  const digits = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
-}
-
 // src/storage/default.ts
 function defaultStorage() {
+  const [indexedDb, local, memory] = [indexedDbStorage(), localStorageStorage(), memoryStorage()];
   let chosen;
-  const storage = () => chosen ??= choose();
+  const choose = async () => {
+    if (await exists(() => globalThis.indexedDB, indexedDb.open)) return indexedDb;
+    if (typeof document !== "undefined" && await exists(() => globalThis.localStorage, () => local.get(""))) return local;
+    return memory;
+  };
+  const storage = async () => {
+    const found = chosen ?? await choose();
+    return chosen ??= found;
+  };
   return {
     putIfAbsent: async (record) => (await storage()).putIfAbsent(record),
     get: async (operation) => (await storage()).get(operation),
@@ -532,161 +585,140 @@ function defaultStorage() {
     list: async () => (await storage()).list()
   };
 }
-async function choose() {
-  if (typeof globalThis.indexedDB !== "undefined") {
-    const storage = indexedDbStorage();
-    if (await works(storage, SLOW_START)) return storage;
-  }
-  if (typeof document !== "undefined") {
-    const storage = localStorageStorage();
-    if (await works(storage, QUICK_START)) return storage;
-  }
-  return memoryStorage();
-}
-var [SLOW_START, QUICK_START] = [1500, 300];
-async function works(storage, limit) {
-  const probe = { operation: "probe", key: uuidv7(), createdAt: Date.now() };
+async function exists(look, read) {
   try {
-    await within(limit, storage.putIfAbsent(probe).then(() => storage.remove(probe.operation, probe.key)));
+    if (look() == null) return false;
+    await read();
     return true;
-  } catch {
-    return false;
+  } catch (error) {
+    if (["SecurityError", "InvalidStateError", "NotSupportedError"].includes(error?.name ?? "")) return false;
+    throw error;
   }
 }
-
-// src/storage/resilient.ts
-function resilient(storage) {
-  const memory = memoryStorage();
-  let trouble;
-  const tried = async (real, fallback) => {
-    if (!trouble) {
-      try {
-        return await within(LONGEST, real());
-      } catch (error) {
-        trouble ??= { error };
-      }
-    }
-    return fallback();
-  };
-  const hint = async (real) => {
-    if (trouble) new Promise((resolve) => resolve(real())).catch(() => {
-    });
-  };
-  return {
-    get trouble() {
-      return trouble;
-    },
-    async putIfAbsent(record) {
-      const kept = await tried(
-        async () => recordOf(record.operation, await storage.putIfAbsent(record)),
-        () => memory.putIfAbsent(record)
-      );
-      const known = await memory.get(kept.operation);
-      if (known && known.key !== kept.key) await memory.remove(known.operation, known.key);
-      await memory.putIfAbsent(kept);
-      return kept;
-    },
-    get: (operation) => tried(
-      async () => {
-        const kept = await storage.get(operation);
-        return kept == null ? void 0 : recordOf(operation, kept);
-      },
-      () => memory.get(operation)
-    ),
-    async settle(operation, key, settledAt) {
-      await memory.settle(operation, key, settledAt);
-      const real = () => storage.settle(operation, key, settledAt);
-      await tried(real, () => hint(real));
-    },
-    async remove(operation, key) {
-      await memory.remove(operation, key);
-      const real = () => storage.remove(operation, key);
-      await tried(real, () => hint(real));
-    },
-    list: () => tried(
-      async () => Array.from(await storage.list()).filter(isKeyRecord),
-      () => memory.list()
-    )
-  };
-}
-function recordOf(operation, given2) {
-  if (isKeyRecord(given2) && given2.operation === operation) return given2;
-  throw new TypeError("the storage gave something that is no record of the operation");
-}
-var LONGEST = 2e3;
 
 // src/options.ts
 function clientSettings(options = {}) {
   check(options);
+  const { profile = "default", fetch: given, user } = options;
+  const rules = PROFILES[profile];
+  if (!rules) throw new RangeError("a profile is default, ietf or stripe");
   return {
-    header: options.header ?? "X-Idempotency-Key",
-    methods: new Set((options.methods ?? ["POST", "PATCH"]).map((method) => method.toUpperCase())),
-    storage: resilient(options.storage ?? defaultStorage()),
-    scope: options.scope ?? "",
+    profile,
+    header: options.header ?? rules.header,
+    quoted: rules.quoted,
+    methods: (options.methods ?? rules.methods).map((method) => method.toUpperCase()),
+    storage: options.storage ?? defaultStorage(),
+    user: () => (typeof user === "function" ? user() : user) ?? "",
     retention: options.retention ?? 24 * 60 * 60 * 1e3,
     budget: options.budget === void 0 ? new RetryBudget() : options.budget,
-    fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
+    // Called as a plain function: a browser's own `fetch` may not be a method of something else.
+    fetch: (input, init) => (given ?? globalThis.fetch)(input, init),
+    maxRequest: options.maxRequest ?? 1024 * 1024,
+    risk: options.riskSecondEffectWithoutStorage ?? false,
     clock: clockFrom(options.clock),
     call: (init) => {
       check(init);
-      const linger = typeof document === "undefined" ? 0 : 1e3;
-      return { ...CALL_DEFAULTS, linger, ...given(options), ...given(init), operation: init.operation, key: init.key };
+      const { operation, key } = init;
+      return { ...CALL_DEFAULTS, ...set(options), ...set(init), operation, key };
     }
   };
 }
+var PROFILES = {
+  default: { header: "X-Idempotency-Key", quoted: false, methods: ["POST", "PATCH"] },
+  ietf: { header: "Idempotency-Key", quoted: true, methods: ["POST", "PATCH"] },
+  stripe: { header: "Idempotency-Key", quoted: false, methods: ["POST"] }
+};
 var CALL_DEFAULTS = {
   attemptTimeout: 1e4,
   totalTimeout: 6e4,
   maxAttempts: Infinity,
   maxRetryAfter: 3e4,
   baseDelay: 100,
-  maxDelay: 5e3
+  maxDelay: 5e3,
+  linger: 0,
+  retryIf: isNetworkError
 };
 function check(options) {
-  for (const name of [...Object.keys(CALL_DEFAULTS), "linger", "retention"]) {
-    const value = options[name];
-    if (value !== void 0 && !(typeof value === "number" && value >= 0)) throw new RangeError(`${name} is a number from 0 on`);
+  for (const [name, value] of Object.entries({ ...set(options), retention: options.retention ?? 0, maxRequest: options.maxRequest ?? 0 })) {
+    const fits = name === "onProgress" || (name === "retryIf" ? typeof value === "function" : typeof value === "number" && value >= 0);
+    if (!fits) throw new RangeError(`${name} is ${name === "retryIf" ? "a function" : "a number from 0 on"}`);
   }
 }
-function given(options) {
-  const names = [...Object.keys(CALL_DEFAULTS), "linger", "onProgress"];
-  return Object.fromEntries(names.flatMap((name) => options[name] === void 0 ? [] : [[name, options[name]]]));
+function set(options) {
+  const names = [...Object.keys(CALL_DEFAULTS), "onProgress"];
+  return Object.fromEntries(names.filter((name) => options[name] !== void 0).map((name) => [name, options[name]]));
 }
 
 // src/errors.ts
-var OutcomeUnknownError = class extends Error {
-  constructor(operation, key, attempts, reason, cause) {
-    super(`the outcome of the operation is unknown after ${attempts} attempts (${reason})`, { cause });
+var IdempotencyError = class extends Error {
+  constructor(message, operation, key, cause) {
+    super(message, cause === void 0 ? void 0 : { cause });
     this.operation = operation;
+    this.key = key;
+  }
+  operation;
+  key;
+};
+var OutcomeUnknownError = class extends IdempotencyError {
+  constructor(operation, key, attempts, reason, cause) {
+    super(`the outcome is unknown after ${attempts} attempts (${reason})`, operation, key, cause);
     this.key = key;
     this.attempts = attempts;
     this.reason = reason;
   }
-  operation;
   key;
   attempts;
   reason;
   name = "OutcomeUnknownError";
 };
-var KeyExpiredError = class extends Error {
-  constructor(operation, key, createdAt) {
-    super(`the key of the operation is from ${createdAt.toISOString()}, longer ago than servers remember`);
-    this.operation = operation;
+var KeyExpiredError = class extends IdempotencyError {
+  constructor(operation, key, createdAt, reason) {
+    const why = reason === "clock" ? "ahead of this clock" : "older than the server remembers keys";
+    super(`the stored key is dated ${createdAt.toISOString()}, ${why}`, operation, key);
     this.key = key;
     this.createdAt = createdAt;
+    this.reason = reason;
   }
-  operation;
   key;
   createdAt;
+  reason;
   name = "KeyExpiredError";
 };
-var OperationMismatchError = class extends TypeError {
-  constructor(operation) {
-    super("another request (method, address, body or key) is in flight under the same name of an operation");
-    this.operation = operation;
+var KeyStorageError = class extends IdempotencyError {
+  name = "KeyStorageError";
+  constructor(operation, cause) {
+    super("the storage of keys does not work", operation, void 0, cause);
   }
-  operation;
+};
+var KeyNotUnderstoodError = class extends IdempotencyError {
+  constructor(operation, key, header, quoted, response, advice2) {
+    super(`the server did not understand the key, sent ${quoted ? "in quotes" : "bare"} as ${header} (${response.code}): ${advice2}`, operation, key);
+    this.key = key;
+    this.header = header;
+    this.quoted = quoted;
+    this.response = response;
+  }
+  key;
+  header;
+  quoted;
+  response;
+  name = "KeyNotUnderstoodError";
+};
+var RequestTooLargeError = class extends IdempotencyError {
+  constructor(operation, length, limit) {
+    super(`the body has ${length} bytes, more than maxRequest (${limit})`, operation, void 0);
+    this.length = length;
+    this.limit = limit;
+  }
+  length;
+  limit;
+  name = "RequestTooLargeError";
+};
+var OperationMismatchError = class extends IdempotencyError {
   name = "OperationMismatchError";
+  constructor(operation) {
+    super("another request (method, address, body or key) is in flight under the same name", operation, void 0);
+  }
 };
 
 // src/events.ts
@@ -709,18 +741,20 @@ var Flight = class {
   onDeserted;
   #callers = /* @__PURE__ */ new Set();
   #stop = new AbortController();
-  #answer;
-  /** Aborted when nobody waits any more. */
+  #end;
+  key;
+  attempts = 0;
+  /** Aborted when no caller waits any more. */
   get signal() {
     return this.#stop.signal;
   }
-  /** Whether the answer is still to come. */
-  get isUnderWay() {
-    return this.#answer === void 0;
+  /** Whether the response is there. */
+  get isOver() {
+    return this.#end !== void 0;
   }
   /** Adds a caller, who gets a response of its own, or leaves when its signal is aborted. */
   join(signal, hook) {
-    if (this.#answer) return Promise.resolve(this.#answer.responses(1)[0]);
+    if (this.#end) return Promise.resolve(this.#end[0].responses(1, this.#end[1])[0]);
     return new Promise((resolve, reject) => {
       const leave = () => this.#leave(caller, signal?.reason);
       const caller = { resolve, reject, hook, unlisten: () => signal?.removeEventListener("abort", leave) };
@@ -732,21 +766,27 @@ var Flight = class {
   tell(event) {
     for (const caller of this.#callers) tell(caller.hook, event);
   }
-  /** Gives all callers the answer, and those that come later too. */
-  deliver(answer) {
-    this.#answer = answer;
-    const callers = [...this.#callers];
-    const responses = answer.responses(callers.length);
-    callers.forEach((caller, index) => caller.resolve(responses[index]));
-    if (answer.isWhole) this.#dismiss();
+  outcome(disposition = "unknown", replayed = false) {
+    const { key, attempts, identity: { label: operation, named } } = this;
+    return { disposition, key, operation, named, attempts, replayed };
   }
-  /** Ends the flight for all callers without an answer. */
+  /** Gives all callers the response, and those that come later too. */
+  deliver(reply, disposition) {
+    const outcome = this.outcome(disposition, reply.replayed);
+    this.#end = [reply, outcome];
+    const callers = [...this.#callers];
+    const responses = reply.responses(callers.length, outcome);
+    callers.forEach((caller, index) => caller.resolve(responses[index]));
+    if (reply.isWhole) this.#dismiss();
+  }
+  /** Ends the flight for all callers without a response. */
   fail(reason) {
+    note(reason, this.outcome());
     for (const caller of this.#callers) caller.reject(reason);
     this.#dismiss();
   }
   #leave(caller, reason) {
-    caller.reject(reason);
+    caller.reject(note(reason, this.outcome()));
     if (!this.#callers.delete(caller) || this.#callers.size > 0) return;
     this.#stop.abort(reason);
     this.onDeserted(this);
@@ -757,43 +797,58 @@ var Flight = class {
   }
 };
 
+// src/uuidv7.ts
+function uuidv7(now = Date.now()) {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  const time = new DataView(new ArrayBuffer(8));
+  time.setBigUint64(0, BigInt(Math.floor(now)) << 16n);
+  bytes.set(new Uint8Array(time.buffer, 0, 6));
+  bytes[6] = 112 | bytes[6] & 15;
+  bytes[8] = 128 | bytes[8] & 63;
+  const digits = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}
+
 // src/keys.ts
-async function keyFor(identity, client, linger, unsure) {
-  const { storage, clock, retention } = client;
-  const now = clock.now();
-  const mine = unsure && !isExpired(unsure, retention, clock) ? unsure : void 0;
-  if (unsure && !mine && identity.named) throw expiry(identity, unsure);
-  const fresh = mine ?? { operation: identity.id, key: uuidv7(now), createdAt: now };
+async function loadKey(identity, client, linger, mine, put, remove) {
+  const { id, named, label } = identity;
+  const isOver = (record) => mine?.final && mine.record.key === record.key && !named || over(record, named, linger, client);
+  const known = mine && !isOver({ ...mine.record, ...mine.final && { settledAt: client.clock.now() } }) ? mine : newKey(id, client);
   for (let tries = 0; tries < 5; tries++) {
-    const kept = await storage.putIfAbsent(fresh);
-    if (kept.key === fresh.key) break;
-    const expired = isExpired(kept, retention, clock);
-    if (!isSpent(kept, linger, clock)) {
-      if (!expired) return kept;
-      if (identity.named) throw expiry(identity, kept);
+    const stored = await put(known.record);
+    if (stored.key === known.record.key) break;
+    if (!isOver(stored)) {
+      const stale = staleness(stored, client);
+      if (stale) throw expiry(label, stored, stale);
+      return { record: stored, inDoubt: true, final: false };
     }
-    await storage.remove(kept.operation, kept.key);
+    await remove(stored);
   }
-  return fresh;
+  return known;
 }
-async function sweep(client, linger) {
-  for (const record of await client.storage.list()) {
-    const of = parseId(client.scope, record.operation);
-    const stale = of && !of.named && isExpired(record, client.retention, client.clock);
-    if (stale || of && isSpent(record, linger, client.clock)) await client.storage.remove(record.operation, record.key);
-  }
+function newKey(operation, { clock }, key = uuidv7(clock.now())) {
+  return { record: { operation, key, createdAt: clock.now() }, inDoubt: false, final: false };
 }
-function isSpent(record, linger, clock) {
-  if (record.settledAt === void 0) return false;
-  const age = clock.now() - record.settledAt;
-  return age >= linger || age < -CLOCK_SLACK;
+function over(record, named, linger, client) {
+  const expired = staleness(record, client) === "retention";
+  if (record.settledAt === void 0 || named) return expired && !(named && record.settledAt === void 0);
+  const age = client.clock.now() - record.settledAt;
+  return expired || age >= linger || age < -CLOCK_SLACK;
 }
-function isExpired(record, retention, clock) {
-  return clock.now() - record.createdAt >= retention;
+function staleness({ createdAt }, { clock, retention }) {
+  const age = clock.now() - createdAt;
+  return age >= retention ? "retention" : age < -CLOCK_SLACK ? "clock" : void 0;
+}
+function expiry(operation, { key, createdAt }, reason) {
+  return new KeyExpiredError(operation, key, new Date(createdAt), reason);
 }
 var CLOCK_SLACK = 5 * 6e4;
-function expiry(identity, { key, createdAt }) {
-  return new KeyExpiredError(identity.label, key, new Date(createdAt));
+
+// src/backoff.ts
+function waitBefore(retry2, { baseDelay, maxDelay, maxRetryAfter }, clock, asked = 0) {
+  const random = clock.random();
+  const backoff = random * Math.min(maxDelay, baseDelay * 2 ** Math.min(retry2 - 1, 30));
+  return Math.max(backoff, asked > 0 ? Math.min(asked, maxRetryAfter) + random * Math.min(baseDelay, maxDelay) : 0);
 }
 
 // src/retry-after.ts
@@ -825,53 +880,93 @@ var FIXDATE = new RegExp(`^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), (?<day>\\d\\d) ${MON
 var RFC850 = new RegExp(`^(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, (?<day>\\d\\d)-${MONTH}-(?<year>\\d\\d) ${TIME} GMT$`);
 var ASCTIME = new RegExp(`^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) ${MONTH} (?<day>[ \\d]\\d) ${TIME} (?<year>\\d{4})$`);
 
-// src/backoff.ts
-function waitBefore(repeat2, settings, clock, headers) {
-  const asked = headers && retryAfter(headers, clock.now());
-  if (asked !== void 0) return Math.min(asked, settings.maxRetryAfter) + clock.random() * Math.min(settings.baseDelay, settings.maxDelay);
-  const ceiling = settings.baseDelay * 2 ** Math.min(repeat2 - 1, 30);
-  return clock.random() * Math.min(settings.maxDelay, ceiling);
-}
-
-// src/repeat.ts
-async function repeat(request, client, call, about, signal) {
-  const { clock, budget } = client;
-  const { operation, key } = about;
-  const deadline = clock.elapsed() + call.totalTimeout;
+// src/retry.ts
+async function retry(request, client, call, flight, known, deadline) {
+  const { clock, budget, profile } = client;
+  const { signal, identity: { label: operation } } = flight;
+  const { key } = known.record;
+  let cause;
   budget?.deposit();
   for (let number = 1; ; number++) {
-    let giveUp2 = function() {
-      if (number >= call.maxAttempts) return "max-attempts";
-      if (clock.elapsed() + delay >= deadline) return "total-timeout";
-      return budget && !budget.withdraw() ? "budget" : void 0;
-    };
-    var giveUp = giveUp2;
-    about.tell({ type: "attempt", operation, key, attempt: number });
-    const limit = Math.min(call.attemptTimeout, deadline - clock.elapsed());
-    const end = await attempt(request, client.fetch, limit, clock, signal);
+    const stale = staleness(known.record, client);
+    if (stale && number === 1) throw expiry(operation, known.record, stale);
+    if (stale) throw new OutcomeUnknownError(operation, key, number - 1, "retention", cause);
+    flight.attempts = number;
+    flight.tell({ type: "attempt", operation, key, attempt: number });
+    const end = await attempt(request, client, call, deadline, signal);
+    if ("error" in end || signal.aborted) known.inDoubt = true;
     signal.throwIfAborted();
-    report(end, number, about);
-    if ("answer" in end && end.answer.conclusion !== "again") return end.answer;
-    const delay = waitBefore(number, call, clock, "answer" in end ? end.answer.headers : void 0);
-    const reason = giveUp2();
-    if (reason) {
-      if ("answer" in end) return end.answer;
-      throw new OutcomeUnknownError(operation, key, number, reason, end.error);
+    let reason = "no-response";
+    let asked = 0;
+    if ("error" in end) {
+      cause = end.error;
+      flight.tell({ type: "error", operation, key, attempt: number, error: cause });
+      if (!end.lost) throw cause;
+    } else {
+      const { reply } = end;
+      const { status, headers, replayed, redirected, code } = reply;
+      const disposition = reply.judge(known.inDoubt, profile);
+      cause = void 0;
+      flight.tell({ type: "response", operation, key, attempt: number, status, disposition, replayed });
+      if (disposition !== "final" && beginsDoubt(status, redirected)) known.inDoubt = true;
+      if (status < 500 && NOT_UNDERSTOOD.includes(code) && disposition === "unknown") {
+        throw new KeyNotUnderstoodError(operation, key, client.header, client.quoted, { status, code }, advice(client, code));
+      }
+      asked = retryAfter(headers, clock.now()) ?? 0;
+      if (disposition !== "retry" || asked > deadline - clock.elapsed()) return [reply, disposition];
+      reason = status === 409 ? "in-flight" : "status";
     }
-    about.tell({ type: "retry", operation, key, attempt: number + 1, delay, reason: why(end) });
-    if ("answer" in end) end.answer.drop();
+    const delay = waitBefore(number, call, clock, asked);
+    const bound = giveUp(number, delay);
+    if (bound && "reply" in end) return [end.reply, "retry"];
+    if (bound) throw new OutcomeUnknownError(operation, key, number, bound, cause);
+    flight.tell({ type: "retry", operation, key, attempt: number + 1, delay, reason });
+    drop(end);
     await clock.sleep(delay, signal);
   }
+  function giveUp(number, delay) {
+    if (number >= call.maxAttempts) return "max-attempts";
+    if (clock.elapsed() + delay >= deadline) return "total-timeout";
+    return budget && !budget.withdraw() ? "budget" : void 0;
+  }
 }
-function report(end, number, { operation, key, tell: tell2 }) {
-  if ("error" in end) return tell2({ type: "error", operation, key, attempt: number, error: end.error });
-  const { status, conclusion, replayed } = end.answer;
-  tell2({ type: "answer", operation, key, attempt: number, status, conclusion, replayed });
+function drop(end) {
+  if ("reply" in end) end.reply.drop();
 }
-function why(end) {
-  if ("error" in end) return "no-answer";
-  return end.answer.status === 409 ? "in-flight" : "status";
+var NOT_UNDERSTOOD = ["idempotency_key_missing", "idempotency_key_invalid"];
+
+// src/storage/within.ts
+async function within(milliseconds, promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new DOMException("the storage took too long", "TimeoutError")), milliseconds);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
+
+// src/storage/ask.ts
+async function ask(step, patience) {
+  const asked = [];
+  for (let number = 1; ; number++) {
+    asked.push(Promise.resolve().then(step));
+    try {
+      const left = patience ? patience.deadline - patience.clock.elapsed() : LONGEST;
+      return await within(Math.min(left, LONGEST), Promise.any(asked));
+    } catch (caught) {
+      const error = caught instanceof AggregateError ? caught.errors.at(-1) : caught;
+      const delay = patience && waitBefore(number, patience.call, patience.clock);
+      patience?.signal.throwIfAborted();
+      if (delay === void 0 || patience.clock.elapsed() + delay >= patience.deadline) throw error;
+      patience.waiting(error, delay);
+      await patience.clock.sleep(delay, patience.signal);
+    }
+  }
+}
+var LONGEST = 2e3;
 
 // src/operations.ts
 var Operations = class {
@@ -880,20 +975,23 @@ var Operations = class {
   }
   client;
   #flights = /* @__PURE__ */ new Map();
-  /** Keys under which this client has sent what it had no answer to. Another tab that had one may have removed them from the storage. */
-  #unsure = /* @__PURE__ */ new Map();
+  /** What this client knows about keys that it has used. Another tab may have removed them from the storage meanwhile. */
+  #known = /* @__PURE__ */ new Map();
   #lastSweep = -Infinity;
-  /** Has an operation done, or joins it if it is under way or was answered a moment ago. */
+  /** Has an operation done, or joins it if it is in flight or had its response a moment ago. */
   perform(request, identity, ownKey, call, signal) {
     const before = this.#flights.get(identity.id);
     if (before?.identity.fingerprint === identity.fingerprint) {
       tell(call.onProgress, { type: "joined", operation: identity.label });
       return before.join(signal, call.onProgress);
     }
-    if (before?.isUnderWay) return Promise.reject(new OperationMismatchError(identity.label));
     const flight = new Flight(identity, (deserted) => this.#end(deserted));
-    this.#flights.set(identity.id, flight);
     const response = flight.join(signal, call.onProgress);
+    if (before) {
+      flight.fail(new OperationMismatchError(identity.label));
+      return response;
+    }
+    this.#flights.set(identity.id, flight);
     this.#run(flight, request, ownKey, call).catch((error) => {
       this.#end(flight);
       flight.fail(error);
@@ -901,72 +999,140 @@ var Operations = class {
     this.#sweepNowAndThen(call.linger);
     return response;
   }
-  /** The operations of this client's scope whose answer is not certain. */
+  /** The operations of this client's user whose outcome is not certain. */
   async pending() {
-    const records = await this.client.storage.list();
-    return records.flatMap(({ operation, key, createdAt, settledAt }) => {
-      const of = settledAt === void 0 ? parseId(this.client.scope, operation) : void 0;
+    const { storage, user } = this.client;
+    const records = new Map(Array.from(await serving(void 0, () => storage.list())).filter(isKeyRecord).map((record) => [record.operation, record]));
+    for (const [id, { record, final }] of this.#known) if (!final && !records.has(id)) records.set(id, record);
+    return [...records].flatMap(([id, { key, createdAt, settledAt }]) => {
+      const of = settledAt === void 0 ? parseId(user(), id) : void 0;
       return of ? [{ operation: of.label, named: of.named, key, createdAt: new Date(createdAt) }] : [];
     });
   }
+  /** Drops the key of a named operation if its outcome was final. */
+  async finish(name) {
+    const id = idOf(true, this.client.user(), name);
+    const record = await this.#stored(id, name);
+    const known = this.#known.get(id);
+    const final = known && (!record || record.key === known.record.key) ? known.final : record?.settledAt !== void 0;
+    if (!final || this.#flights.has(id)) return false;
+    await this.#drop(id, name, record);
+    return true;
+  }
   /** Drops the key of an operation. */
   async forget(label) {
-    const { scope } = this.client;
-    for (const id of [namedId(scope, label), unnamedId(scope, label)]) {
+    for (const named of [true, false]) {
+      const id = idOf(named, this.client.user(), label);
       const flight = this.#flights.get(id);
-      if (flight && !flight.isUnderWay) this.#end(flight);
-      this.#unsure.delete(id);
-      await this.#forget(id);
+      if (flight?.isOver) this.#end(flight);
+      await this.#drop(id, label, await this.#stored(id, label));
+      for (const [at, { record }] of this.#known) if (record.operation === id) this.#known.delete(at);
     }
   }
   async #run(flight, request, ownKey, call) {
     const { client } = this;
-    const { id, label: operation } = flight.identity;
-    const record = ownKey === void 0 ? await keyFor(flight.identity, client, call.linger, this.#unsure.get(id)) : void 0;
-    const key = ownKey ?? record.key;
-    const { trouble } = client.storage;
-    if (trouble) flight.tell({ type: "storage-unavailable", operation, error: trouble.error });
+    const { clock } = client;
+    const { id, label: operation, named, shared } = flight.identity;
+    const deadline = clock.elapsed() + call.totalTimeout;
+    const length = request.body?.byteLength ?? 0;
+    if (length > client.maxRequest) throw new RequestTooLargeError(operation, length, client.maxRequest);
+    const stored = shared && ownKey === void 0;
+    const at = ownKey === void 0 ? id : `=${ownKey}`;
+    const before = this.#known.get(at);
+    const known = stored ? await this.#load(flight, call, deadline, before) : before ?? newKey(id, client, ownKey);
     flight.signal.throwIfAborted();
-    if (record) this.#unsure.set(id, record);
-    const about = { operation, key, tell: flight.tell.bind(flight) };
-    const answer = await repeat(withKey(request, client.header, key), client, call, about, flight.signal);
-    if (record && answer.conclusion !== "again") this.#unsure.delete(id);
-    if (answer.conclusion === "definitive") {
-      if (ownKey === void 0) await this.#settle(id, key, call.linger);
+    known.final = false;
+    if (stored || ownKey !== void 0) this.#known.set(at, known);
+    const { key } = known.record;
+    flight.key = key;
+    const [reply, disposition] = await retry(withKey(request, client, key), client, call, flight, known, deadline);
+    const linger = named || !shared || !reply.isWhole || disposition !== "final" ? 0 : call.linger;
+    if (disposition === "final") {
+      known.final = true;
+      known.inDoubt = true;
+      if (!stored) this.#known.delete(at);
+      else await this.#settle(known, named, linger);
       flight.tell({ type: "settled", operation, key });
     }
-    if (!this.#lingers(answer, call.linger)) this.#end(flight);
-    else later(call.linger, () => this.#end(flight));
-    flight.deliver(answer);
+    if (linger > 0) later(linger, () => this.#end(flight));
+    else this.#end(flight);
+    flight.deliver(reply, disposition);
   }
-  /** Marks a key as one that has served, and removes it now or a little later. */
-  async #settle(id, key, linger) {
+  /** The key of an operation, which is stored when this resolves. Nothing has been sent yet, so that waiting for the storage costs little. */
+  #load(flight, call, deadline, known) {
+    const { client } = this;
+    const { storage, clock } = client;
+    const { identity, signal } = flight;
+    const { label: operation, named } = identity;
+    const waiting = (error, delay) => flight.tell({ type: "storage-waiting", operation, delay, error });
+    const patience = named && !client.risk ? { clock, call, deadline, signal, waiting } : void 0;
+    const put = async (record) => {
+      try {
+        return await ask(async () => recordOf(record.operation, await storage.putIfAbsent(record)), patience);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (patience) throw new KeyStorageError(operation, error);
+        flight.tell({ type: "storage-unavailable", operation, error });
+        return record;
+      }
+    };
+    return loadKey(identity, client, call.linger, known, put, (record) => this.#remove(record));
+  }
+  /** Marks a key whose response is final; that of an unnamed operation is removed, now or a little later. */
+  async #settle({ record }, named, linger) {
     const { storage, clock } = this.client;
-    if (linger <= 0) return storage.remove(id, key);
-    await storage.settle(id, key, clock.now());
-    later(linger, () => void storage.remove(id, key));
+    const { operation, key } = record;
+    if (named || linger > 0) await ask(() => storage.settle(operation, key, clock.now())).catch(() => {
+    });
+    if (named) return;
+    if (linger > 0) later(linger, () => void this.#remove(record));
+    else await this.#remove(record);
   }
-  #lingers(answer, linger) {
-    return linger > 0 && answer.conclusion === "definitive" && answer.isWhole;
+  /** Removes the key of an unnamed operation. Where that fails, this client still knows that the key has served. */
+  async #remove({ operation, key }) {
+    try {
+      await ask(() => this.client.storage.remove(operation, key));
+      if (this.#known.get(operation)?.record.key === key) this.#known.delete(operation);
+    } catch {
+    }
+  }
+  #stored(id, label) {
+    return serving(label, async () => {
+      const record = await this.client.storage.get(id);
+      return record == null ? void 0 : recordOf(id, record);
+    });
+  }
+  async #drop(id, label, record) {
+    if (record) await serving(label, () => this.client.storage.remove(id, record.key));
+    this.#known.delete(id);
   }
   #end(flight) {
     if (this.#flights.get(flight.identity.id) === flight) this.#flights.delete(flight.identity.id);
   }
-  async #forget(id) {
-    const record = await this.client.storage.get(id);
-    if (record) await this.client.storage.remove(id, record.key);
-  }
   /** What is left behind goes away by and by, and no call waits for that. */
   #sweepNowAndThen(linger) {
-    const now = this.client.clock.elapsed();
+    const { client } = this;
+    const now = client.clock.elapsed();
     if (now - this.#lastSweep < SWEEP_INTERVAL) return;
     this.#lastSweep = now;
-    sweep(this.client, linger).catch(() => {
+    for (const [at, { record }] of this.#known) if (!record.operation.startsWith("named:") && staleness(record, client)) this.#known.delete(at);
+    const sweep = async () => {
+      for (const record of await client.storage.list()) {
+        const of = parseId(client.user(), record.operation);
+        if (of && over(record, of.named, linger, client)) await client.storage.remove(record.operation, record.key);
+      }
+    };
+    sweep().catch(() => {
     });
-    const { scope, retention, clock } = this.client;
-    for (const [id, record] of this.#unsure) if (!parseId(scope, id)?.named && isExpired(record, retention, clock)) this.#unsure.delete(id);
   }
 };
+async function serving(operation, step) {
+  try {
+    return await ask(step);
+  } catch (error) {
+    throw new KeyStorageError(operation, error);
+  }
+}
 var SWEEP_INTERVAL = 10 * 60 * 1e3;
 function later(milliseconds, step) {
   const timer = setTimeout(step, Math.min(milliseconds, LONGEST_TIMER));
@@ -978,39 +1144,35 @@ function createIdempotentFetch(defaults = {}) {
   const client = clientSettings(defaults);
   const operations = new Operations(client);
   const call = async (input, init = {}) => {
-    const bearing = keyHeader(input, init, client.header);
-    if (bearing === null && !client.methods.has(methodOf(input, init))) return client.fetch(input, init);
-    if (bearing === "") throw new TypeError("the header for the idempotency key is empty");
+    const given = keyIn(new Headers(init.headers ?? (input instanceof Request ? input.headers : void 0)), client.header);
+    const method = init.method ?? (input instanceof Request ? input.method : "GET");
+    if (given === null && !client.methods.includes(method.toUpperCase())) return client.fetch(input, init);
+    if (given === "") throw new TypeError("the header for the idempotency key is empty");
+    if (!globalThis.crypto?.subtle) throw new Error("idempotency keys need a secure context: load the page by https, or from localhost");
     const signal = (init.signal === void 0 && input instanceof Request ? input.signal : init.signal) ?? void 0;
     signal?.throwIfAborted();
     const settings = client.call(init);
+    const user = client.user();
     const read = take(input, init);
     const { request, identity, ownKey } = await until(signal, async () => {
-      const ownKey2 = bearing ?? await keyOf(settings);
+      const ownKey2 = given ?? await keyOf(settings);
       const request2 = await read();
-      return { request: request2, ownKey: ownKey2, identity: await identify(request2, client.scope, settings.operation, ownKey2) };
+      return { request: request2, ownKey: ownKey2, identity: await identify(request2, user, settings.operation, ownKey2) };
     });
     signal?.throwIfAborted();
     return operations.perform(request, identity, ownKey, settings, signal);
   };
   return Object.assign(call, {
+    named: (name, options) => (input, init) => call(input, { ...options, ...init, operation: name }),
     pending: () => operations.pending(),
+    finish: (name) => operations.finish(name),
     forget: (operation) => operations.forget(operation)
   });
 }
 var idempotentFetch = createIdempotentFetch();
-function methodOf(input, init) {
-  return (init.method ?? (input instanceof Request ? input.method : "GET")).toUpperCase();
-}
-function keyHeader(input, init, header) {
-  const given2 = init.headers ?? (input instanceof Request ? input.headers : void 0);
-  return keyIn(new Headers(given2), header);
-}
 async function keyOf({ key }) {
   const made = typeof key === "function" ? await key() : key;
-  if (made !== void 0 && !isKey(made)) {
-    throw new TypeError("an idempotency key is from 1 to 255 visible ASCII characters");
-  }
+  if (made !== void 0 && !isKey(made)) throw new TypeError("an idempotency key is from 1 to 255 visible ASCII characters");
   return made;
 }
 
@@ -1032,18 +1194,24 @@ function windowBytes(window) {
   return concat([u64(BigInt(window.length)), u64(index)]);
 }
 export {
+  IdempotencyError,
   KeyExpiredError,
+  KeyNotUnderstoodError,
+  KeyStorageError,
   OperationMismatchError,
   OutcomeUnknownError,
+  RequestTooLargeError,
   RetryBudget,
-  conclude,
   createIdempotentFetch,
   defaultStorage,
   derive,
+  dispositionOf,
   idempotentFetch,
   indexedDbStorage,
+  isNetworkError,
   isReplay,
   localStorageStorage,
   memoryStorage,
+  outcomeOf,
   uuidv7
 };
