@@ -64,6 +64,7 @@ function render() {
       isElsewhere: requests.some((attempt) => attempt.tab !== tab && isUnderWay(attempt)),
     }),
   );
+  view.showOutcome();
 }
 
 function situationOf(order) {
@@ -76,11 +77,11 @@ function situationOf(order) {
 function click() {
   const order = orders.order(number);
   if (order.stage === "draft" && !view.showMistakes(orders.mistakes(order))) return;
-  if (!isSecureContext && !order.keyless) return view.showOutcome();
+  if (!isSecureContext && !order.keyless) return view.followOutcome();
   orders.update(number, ({ clicks, stage }) => ({ clicks: clicks + 1, stage: stage === "paid" ? "paid" : "sent" }));
   notes.delete(number);
   pay(number);
-  view.showOutcome();
+  view.followOutcome();
 }
 
 /** Sends an order, or joins the request that is under way for it. */
@@ -211,6 +212,7 @@ function tick() {
   if (!call || Date.now() - call.since < SHOWN_AFTER) return view.showTimeLeft();
   const left = call.until && Math.max(0, Math.ceil((call.until - Date.now()) / 1000));
   view.showTimeLeft(left === undefined ? "" : `The client gives up in ${left} s.`);
+  view.showOutcome();
 }
 
 /** Begins another order. The key of the one before is not needed any more, if its outcome is final. */

@@ -44,6 +44,7 @@ export function showOrder(order) {
   }
   find("keyless").checked = order.keyless;
   setText("promise", order.keyless ? "Without a key, you may pay twice." : "You pay once.");
+  find("promise").dataset.keyless = order.keyless;
   // A field that is switched off would take the focus along with it.
   if (focused?.disabled) find("pay").focus();
 }
@@ -91,9 +92,18 @@ export function showTimeLeft(words) {
   setText("left-words", words);
 }
 
-/** Brings what a click has begun into view, where a small screen does not show it beside the button. */
+let follows = false;
+for (const moved of ["wheel", "touchmove"]) addEventListener(moved, () => (follows = false), { passive: true });
+
+/** Has the button and what it began stay in view together, also as the words grow, until the user scrolls. */
+export function followOutcome() {
+  follows = true;
+  showOutcome();
+}
+
+/** Moves the button and what it began into view, where a small screen cuts them apart. */
 export function showOutcome() {
-  find("outcome").scrollIntoView({ block: "nearest" });
+  if (follows) find("act").scrollIntoView({ block: "nearest" });
 }
 
 /** Shows the header, the command and the documentation for people who want to look under the hood. */

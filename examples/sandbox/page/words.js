@@ -178,11 +178,11 @@ function tooMany(order, own, { lost = 0 }) {
     return { tone: "refused", title, detail: "This browser has lost the key of the order, and a new key is a new payment." };
   }
   const sent = `${count(order.clicks, "click")} sent ${count(order.requests, "request")}`;
-  const why = lost > 0 ? `, because ${lost === 1 ? "a response was" : `${lost} responses were`} lost and the request went out again` : "";
+  const why = lost > 0 ? ` because ${lost === 1 ? "a response was" : `${lost} responses were`} lost` : "";
   return {
     tone: "refused",
     title,
-    detail: `${sent}${why}. Without a key, the server took each one that arrived for a new payment.`,
+    detail: `${sent}${why}, and without a key the server took each request for a new payment.`,
     note: "Turn “Send no key” off: a new order begins, and it is paid once.",
   };
 }

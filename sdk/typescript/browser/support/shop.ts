@@ -75,7 +75,7 @@ export class Shop {
 
   async counts(clicks: string, requests: string, payments: string): Promise<void> {
     const words = `${clicks} → ${requests} → ${payments}`;
-    const pattern = new RegExp(words.replaceAll(" ", "\\s*").replaceAll("?", "\\?"));
+    const pattern = new RegExp(words.replace("→ ?", "→ \\?").replaceAll(" ", "\\s*"));
     await this.counter.filter({ hasText: pattern }).waitFor();
   }
 
