@@ -92,21 +92,41 @@ async function pay(number) {
   calls.set(number, call);
   say(number, settings || order.keyless ? busy(number) : { kind: "asking" });
 
-  const { stage, payment, notStored, isOver, situation } = await (order.keyless ? withoutKey : withKey)(order, call);
+  const meaning = await (order.keyless ? withoutKey : withKey)(order, call);
   call.clicks -= 1;
   if (call.clicks === 0 && calls.get(number) === call) calls.delete(number);
-  if (isOver) await (await client).finish(number).catch(() => {});
-  orders.update(number, (order) => {
-    if (stage !== "paid") return order.stage === "paid" ? {} : { stage: stage ?? order.stage, doubt: order.doubt && !isOver };
-    const payments = payment && !order.payments.includes(payment) ? [...order.payments, payment] : order.payments;
-    return { stage, payments, responses: order.responses + 1, notStored: notStored ?? false };
-  });
+  if (meaning.stage === "paid") orders.update(number, confirmed(meaning));
   unread.add(number);
   if (calls.get(number)) say(number, busy(number));
-  else situations.set(number, situation);
+  else situations.set(number, meaning.situation);
   await ledger.read();
   unread.delete(number);
+  if (meaning.stage === "draft" && isUnpaid(number)) await reopen(number, meaning);
   render();
+  tick();
+}
+
+/** What a response that confirms the payment changes. */
+function confirmed({ payment, notStored = false }) {
+  return ({ payments, responses }) => {
+    const known = payment === undefined || payments.includes(payment);
+    return { stage: "paid", payments: known ? payments : [...payments, payment], responses: responses + 1, notStored };
+  };
+}
+
+/**
+ * Whether the ledger shows that an order was not paid. A rejection alone does not: the browser may have sent the request
+ * twice by itself, and the response to the first one was lost.
+ */
+function isUnpaid(number) {
+  const order = orders.order(number);
+  return order.stage === "sent" && ledger.payments?.every((payment) => !orders.isFor(payment, order)) === true;
+}
+
+/** Lets an order be mended. After a final response it takes a new key. */
+async function reopen(number, { isOver }) {
+  if (isOver) await (await client).finish(number).catch(() => {});
+  orders.update(number, { stage: "draft", ...(isOver && { doubt: false }) });
 }
 
 /** Sends an order by the client, and gives what came of it. */

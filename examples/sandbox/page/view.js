@@ -24,7 +24,7 @@ export function showCounter(order, payments) {
     void number.offsetWidth;
     number.classList.add("changed");
   }
-  find("payments").parentElement.dataset.many = String(payments > 1);
+  find("payments").parentElement.dataset.payments = payments === undefined ? "unknown" : payments > 1 ? "many" : "few";
 }
 
 /** Shows the order in the form. One that was sent cannot be changed: its key belongs to what was sent. */

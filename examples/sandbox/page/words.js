@@ -160,6 +160,7 @@ function paid(order, situation, own, facts) {
 function noteOf({ keyless, responses, notStored }, situation, { takenUp, settings }) {
   if (keyless) return "This time. Without a key, a second click or a lost response is a second payment.";
   if (situation?.reason === "expired") return "The server has forgotten the key by now, so the last click sent nothing.";
+  if (situation?.reason === "clock") return REASONS.clock();
   if (situation?.kind === "unsure") return "The last click got no response, and changed nothing.";
   const times = responses > 1 ? `The same response came ${responses} times.` : "Click again: it stays one payment.";
   const limit = settings && `It stores responses of up to ${bytes(settings.max_response)}.`;

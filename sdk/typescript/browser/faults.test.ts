@@ -120,6 +120,56 @@ test("a server killed after it paid replays its response when it is started agai
   expect(onlyEffect(sandbox)).toEqual(paid);
 });
 
+test("with the server gone, the page says for how long it still tries, and Stop ends it: the key stays", async () => {
+  const sandbox = endsWithTheTest(await Sandbox.start("--store", "sqlite:DIRECTORY/store"));
+  const browser = endsWithTheTest(new Browser());
+  const shop = new Shop(await browser.open(sandbox.address));
+  await sandbox.kill();
+  await shop.click(1);
+  await shop.timeLeft.filter({ hasText: /The client gives up in \d+ s\./ }).waitFor();
+  await shop.counts("1 click", "\\d+ requests?", "? payments");
+  const key = await shop.key();
+  await shop.stop.click();
+  await shop.showsStatus("It is not known yet whether this was paid.");
+  await shop.showsStatus("You stopped before a response came.");
+  await shop.stop.waitFor({ state: "hidden" });
+  expect(await shop.page.evaluate(() => document.activeElement?.id)).toBe("pay");
+  const text = await shop.page.locator("body").innerText();
+  for (const raw of ["Error", "Failed to fetch", "undefined", "null", "[object"]) expect(text).not.toContain(raw);
+
+  await sandbox.again();
+  await shop.click(1);
+  const id = await shop.isPaid();
+  expect(onlyEffect(sandbox)).toMatchObject({ id, key });
+});
+
+test("Stop while the server pays does not lose the order", async () => {
+  const sandbox = endsWithTheTest(await Sandbox.start());
+  const browser = endsWithTheTest(new Browser());
+  const shop = new Shop(await browser.open(sandbox.address));
+  const key = await payAndGetKey(shop);
+  await shop.stop.click();
+  await shop.showsStatus("You stopped before a response came.");
+  await shop.hasResult("stopped before a response");
+  await shop.click(1);
+  const id = await shop.isPaid();
+  expect(onlyEffect(sandbox)).toMatchObject({ id, key });
+});
+
+test("a key that the server has forgotten is not sent again, and the page says so", async () => {
+  const sandbox = endsWithTheTest(await Sandbox.start("--retention", "3s"));
+  const browser = endsWithTheTest(new Browser());
+  const shop = new Shop(await browser.open(sandbox.address));
+  await shop.click(1);
+  const id = await shop.isPaid();
+  const { at } = onlyEffect(sandbox) ?? { at: 0 };
+  await shop.page.waitForFunction((end) => Date.now() > end, at + 3_000);
+  await shop.click(1);
+  await shop.showsStatus("The server has forgotten the key by now, so the last click sent nothing.");
+  await shop.counts("2 clicks", "1 request", "1 payment");
+  expect(onlyEffect(sandbox)).toMatchObject({ id });
+});
+
 test("two tabs that pay one order at once pay it once", async () => {
   const sandbox = endsWithTheTest(await Sandbox.start());
   const browser = endsWithTheTest(new Browser());
@@ -130,7 +180,7 @@ test("two tabs that pay one order at once pay it once", async () => {
   const ids = await Promise.all([one.isPaid(), other.isPaid()]);
   const effect = onlyEffect(sandbox);
   expect(ids).toEqual([effect?.id, effect?.id]);
-  // Each tab has asked, and has an answer of its own.
+  // Each tab has sent a request, and has a response of its own.
   for (const shop of [one, other]) await shop.showsStatus("The same response came");
   expect(new Set([await one.key(), await other.key()])).toEqual(new Set([effect?.key]));
 });
