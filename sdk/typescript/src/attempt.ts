@@ -1,23 +1,21 @@
 import type { CallSettings, ClientSettings } from "./options.js";
-import { bytesOf, isReadWhole, isResponse, Reply } from "./reply.js";
+import { bytesOf, isReadWhole, responseFor, type Reply } from "./reply.js";
 import { send, type Repeatable } from "./request.js";
 
-/** How an attempt ended. `lost`: a response may have been on its way, and a retry gets it. */
-export type End = { reply: Reply } | { error: unknown; lost: boolean };
+/** How an attempt ended: with a reply, or an error. `again`: another attempt may get the reply. */
+export type End = { reply: Reply } | { error: unknown; again: boolean };
 
 /** Makes one attempt, until the deadline at most. Where it ends without a response, what the server did is not known. */
-export async function attempt(request: Repeatable, client: ClientSettings, call: CallSettings, deadline: number, signal: AbortSignal): Promise<End> {
-  const { clock, fetch } = client;
+export async function attempt(request: Repeatable, { clock, fetch }: ClientSettings, call: CallSettings, deadline: number, signal: AbortSignal): Promise<End> {
   const connection = new AbortController();
   const done = new AbortController();
   const stop = (): void => connection.abort(signal.reason);
-  const timeout = new DOMException("the attempt made no progress in time", "TimeoutError");
+  const timeout = new DOMException("no progress in time", "TimeoutError");
   // An upload cannot be observed.
   let progress = clock.elapsed() + Math.floor((request.body?.byteLength ?? 0) / SLOWEST_UPLOAD);
-  let broken = false;
+  let reading = false;
   const watch = async (): Promise<void> => {
-    const left = (): number => Math.min(progress + call.attemptTimeout, deadline) - clock.elapsed();
-    for (let wait = left(); wait > 0; wait = left()) await clock.sleep(wait, done.signal);
+    for (let left; (left = Math.min(progress + call.attemptTimeout, deadline) - clock.elapsed()) > 0; ) await clock.sleep(left, done.signal);
     connection.abort(timeout);
   };
   signal.addEventListener("abort", stop, { once: true });
@@ -25,19 +23,22 @@ export async function attempt(request: Repeatable, client: ClientSettings, call:
   watch().catch(() => {});
   try {
     const response = await until(connection.signal, () => send(request, fetch, connection.signal));
-    if (!isResponse(response)) throw new TypeError("`fetch` resolved with something that is not a Response: it has no status, headers.get or arrayBuffer");
+    const { status, headers, arrayBuffer, type } = (response ?? {}) as Partial<Response>;
     // Some replacements of `fetch` resolve with what `Response.error()` makes.
-    if (response.type === "error") throw new TypeError("fetch failed");
+    if (type === "error") throw new TypeError("fetch failed");
+    if (typeof status !== "number" || !headers?.get || !arrayBuffer) throw new TypeError("fetch did not resolve with a Response (status, headers.get, arrayBuffer)");
     progress = clock.elapsed();
-    if (!isReadWhole(response)) return { reply: new Reply(response, undefined) };
-    broken = true;
+    if (!isReadWhole(response)) return { reply: { response } };
+    reading = true;
     const bytes = await until(connection.signal, () => bytesOf(response, () => (progress = clock.elapsed())));
-    broken = false;
+    reading = false;
     signal.removeEventListener("abort", stop);
-    return { reply: new Reply(response, bytes) };
+    // A response that cannot be built for the caller must not settle its key.
+    responseFor({ response, bytes });
+    return { reply: { response, bytes } };
   } catch (error) {
     signal.removeEventListener("abort", stop);
-    return { error, lost: broken || error === timeout || call.retryIf(error) };
+    return { error, again: reading || error === timeout || call.retryIf(error) };
   } finally {
     done.abort();
   }
@@ -47,8 +48,8 @@ export async function attempt(request: Repeatable, client: ClientSettings, call:
 export function until<T>(signal: AbortSignal | undefined, step: () => Promise<T>): Promise<T> {
   if (!signal) return step();
   return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason);
     const stop = (): void => reject(signal.reason);
+    if (signal.aborted) return stop();
     signal.addEventListener("abort", stop, { once: true });
     step()
       .then(resolve, reject)

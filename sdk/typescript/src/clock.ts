@@ -1,3 +1,5 @@
+import { until } from "./attempt.js";
+
 /** Where a client takes time and chance from. Only tests have a reason to replace it. */
 export interface Clock {
   /** The time of day, in milliseconds since 1970. Ages of stored keys are judged by it. */
@@ -15,19 +17,11 @@ export const systemClock: Clock = {
   now: () => Date.now(),
   elapsed: () => performance.now(),
   random: () => Math.random(),
-  sleep: (milliseconds, signal) =>
-    new Promise((resolve, reject) => {
-      if (signal.aborted) return reject(signal.reason);
-      const stop = (): void => {
-        clearTimeout(timer);
-        reject(signal.reason);
-      };
-      const timer = setTimeout(() => {
-        signal.removeEventListener("abort", stop);
-        resolve();
-      }, Math.min(milliseconds, LONGEST_TIMER));
-      signal.addEventListener("abort", stop, { once: true });
-    }),
+  sleep: (milliseconds, signal) => {
+    let timer: ReturnType<typeof setTimeout>;
+    const sleeping = until(signal, () => new Promise<void>((resolve) => (timer = setTimeout(resolve, Math.min(milliseconds, LONGEST_TIMER)))));
+    return sleeping.finally(() => clearTimeout(timer));
+  },
 };
 
 /** Timers count in 31 bits of milliseconds, 24 days, and what is more ends at once. */

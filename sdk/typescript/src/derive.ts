@@ -1,4 +1,4 @@
-import { concat, digestOf, u64, utf8 } from "./digest.js";
+import { concat, digestOf, u64 } from "./digest.js";
 
 /** A stretch of time within which the same wish is the same operation. Windows of one length follow each other from 1970 on (UTC). */
 export interface TimeWindow {
@@ -29,22 +29,16 @@ export async function derive(
   window: TimeWindow | null,
   payload: string | ArrayBuffer | Uint8Array,
 ): Promise<string> {
-  const content = payload instanceof ArrayBuffer ? new Uint8Array(payload) : payload;
-  for (const text of [user, action, content]) {
-    if (typeof text === "string" && /\p{Surrogate}/u.test(text)) throw new TypeError("the text is not well-formed Unicode");
-  }
-  return digestOf(LABEL, [utf8(user), utf8(action), windowBytes(window), content]);
+  const fields = [user, action, windowBytes(window), payload instanceof ArrayBuffer ? new Uint8Array(payload) : payload];
+  if (fields.some((text) => typeof text === "string" && /\p{Surrogate}/u.test(text))) throw new TypeError("the text is not well-formed Unicode");
+  return digestOf("tower-idempotency derived key v1", fields);
 }
 
-/** Keeps these keys apart from digests made for another purpose or by another version. */
-const LABEL = "tower-idempotency derived key v1";
-
 function windowBytes(window: TimeWindow | null): Uint8Array {
-  if (window === null) return new Uint8Array(16);
-  const at = Number(window.at ?? Date.now());
-  if (!Number.isSafeInteger(window.length) || window.length < 1) throw new RangeError("a window is whole milliseconds long, from 1 on");
-  if (!Number.isFinite(at)) throw new RangeError("the moment of a window is not a number");
+  if (!window) return new Uint8Array(16);
+  const { length, at = Date.now() } = window;
   // A moment before 1970 lies in the first window, as it does for the Rust client.
-  const index = BigInt(Math.floor(Math.max(at, 0))) / BigInt(window.length);
-  return concat([u64(BigInt(window.length)), u64(index)]);
+  const moment = Math.max(Math.floor(Number(at)), 0);
+  if (!Number.isSafeInteger(length) || length < 1 || !Number.isFinite(moment)) throw new RangeError("a window is whole milliseconds long, and its moment a number");
+  return concat([u64(length), u64((moment - (moment % length)) / length)]);
 }

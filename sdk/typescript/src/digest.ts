@@ -3,15 +3,15 @@ export async function digestOf(label: string, fields: readonly (string | Uint8Ar
   const parts: Uint8Array[] = [utf8(`${label}\0`)];
   for (const field of fields) {
     const bytes = typeof field === "string" ? utf8(field) : field;
-    parts.push(u64(BigInt(bytes.byteLength)), bytes);
+    parts.push(u64(bytes.byteLength), bytes);
   }
   return hex(new Uint8Array(await crypto.subtle.digest("SHA-256", concat(parts))));
 }
 
 /** A number as eight bytes, the most significant first. */
-export function u64(value: bigint): Uint8Array {
+export function u64(value: number): Uint8Array {
   const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, value);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(value));
   return bytes;
 }
 
@@ -31,6 +31,7 @@ export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   return whole;
 }
 
-function hex(bytes: Uint8Array): string {
+/** Lower-case hexadecimal digits. */
+export function hex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

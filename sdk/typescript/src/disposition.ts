@@ -37,16 +37,17 @@ export interface Judged {
  * 9. A status that means "nothing happened", which the server does not store: unknown.
  * 10. Everything else: final.
  */
-export function dispositionOf({ status, headers, body, redirected, inDoubt, profile = "default" }: Judged): Disposition {
+export function dispositionOf(judged: Judged): Disposition {
+  const { status, headers, redirected, inDoubt, profile = "default" } = judged;
   if (redirected || status < 200 || NEVER_FINAL.includes(status)) return "unknown";
   const shouldRetry = ["x-should-retry", "stripe-should-retry"].map((name) => flag(headers, name));
-  if (shouldRetry.includes(true)) return "retry";
-  const never = shouldRetry.includes(false);
+  if (shouldRetry.includes("true")) return "retry";
+  const never = shouldRetry.includes("false");
   const retry = never ? "unknown" : "retry";
   if (isReplay({ headers })) return status === 408 || status >= 500 ? "unknown" : "final";
 
   const temporary = TEMPORARY.includes(status) || (status >= 520 && status <= 530);
-  const code = problemCode(status, headers, body);
+  const code = problemCode(judged);
   if (code === "idempotency_key_in_flight") return retry;
   if (code === "idempotency_result_not_retained") return "final";
   if (status < 500 && !temporary && (code === null || code?.startsWith("idempotency_"))) return "unknown";
@@ -59,13 +60,13 @@ export function dispositionOf({ status, headers, body, redirected, inDoubt, prof
 }
 
 /** Whether a response that is not final leaves open what the server did. The server did nothing where this is `false`. */
-export function beginsDoubt(status: number, redirected: boolean): boolean {
-  return redirected || !NOT_STORED.default.includes(status);
+export function beginsDoubt({ status, redirected }: Judged): boolean {
+  return !!redirected || !NOT_STORED.default.includes(status);
 }
 
 /** Whether a response is a replay of an earlier one. */
 export function isReplay({ headers }: { headers: { get(name: string): string | null } }): boolean {
-  return !!flag(headers, "x-idempotent-result") || !!flag(headers, "idempotent-replayed");
+  return ["x-idempotent-result", "idempotent-replayed"].some((name) => flag(headers, name) === "true");
 }
 
 /** The media type of a body, in lower case and without its parameters. */
@@ -74,11 +75,11 @@ export function mediaType(headers: { get(name: string): string | null }): string
 }
 
 /** The code of a problem document; `undefined` if there is none, `null` if the document cannot be read. */
-export function problemCode(status: number, headers: Judged["headers"], body: string | null | undefined): string | undefined | null {
+export function problemCode({ status, headers, body }: Judged): string | undefined | null {
   if (status < 400 || mediaType(headers) !== "application/problem+json") return undefined;
-  if (body == null || body.length > LONGEST_PROBLEM || new TextEncoder().encode(body).byteLength > LONGEST_PROBLEM) return null;
   try {
-    const code: unknown = (JSON.parse(body) as { code?: unknown } | null)?.code;
+    if (body == null || new TextEncoder().encode(body).byteLength > LONGEST_PROBLEM) return null;
+    const code: unknown = JSON.parse(body)?.code;
     return typeof code === "string" ? code : undefined;
   } catch {
     return null;
@@ -97,8 +98,7 @@ const NOT_STORED: Record<Profile, number[]> = {
 const LONGEST_PROBLEM = 64 * 1024;
 
 /** Reads all values of a header, because a proxy may repeat it. They must agree. */
-function flag(headers: Judged["headers"], name: string): boolean | undefined {
-  const values = headers.get(name)?.toLowerCase().split(",").map((one) => one.trim());
-  if (values?.every((one) => one === "true")) return true;
-  return values?.every((one) => one === "false") ? false : undefined;
+function flag(headers: Judged["headers"], name: string): string | undefined {
+  const [value, other] = new Set(headers.get(name)?.toLowerCase().split(",").map((one) => one.trim()));
+  return other === undefined ? value : undefined;
 }

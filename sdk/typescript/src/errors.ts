@@ -1,14 +1,13 @@
 /** What all errors of this package have. */
-export abstract class IdempotencyError extends Error {
-  constructor(
-    message: string,
-    /** The operation's name, or `sha256:` and a digest; `undefined` if the error is not about one operation. */
-    readonly operation: string | undefined,
-    /** The key, if one was chosen. It stays stored, and the same call made later goes on with it. */
-    readonly key: string | undefined,
-    cause?: unknown,
-  ) {
-    super(message, cause === undefined ? undefined : { cause });
+export class IdempotencyError extends Error {
+  /** The operation's name, or `sha256:` and a digest; `undefined` if the error is not about one operation. */
+  declare readonly operation: string | undefined;
+  /** The key, if one was chosen. It stays stored, and the same call made later goes on with it. */
+  declare readonly key: string | undefined;
+
+  constructor(message: string, fields: object) {
+    super(message);
+    Object.assign(this, fields);
   }
 }
 
@@ -21,18 +20,12 @@ export type GiveUpReason = "total-timeout" | "max-attempts" | "budget" | "retent
  */
 export class OutcomeUnknownError extends IdempotencyError {
   override readonly name = "OutcomeUnknownError";
-
-  constructor(
-    operation: string,
-    override readonly key: string,
-    /** How many attempts were made. */
-    readonly attempts: number,
-    /** Why no further attempt was made. */
-    readonly reason: GiveUpReason,
-    cause: unknown,
-  ) {
-    super(`the outcome is unknown after ${attempts} attempts (${reason})`, operation, key, cause);
-  }
+  declare readonly operation: string;
+  declare readonly key: string;
+  /** How many attempts were made. */
+  declare readonly attempts: number;
+  /** Why no further attempt was made. */
+  declare readonly reason: GiveUpReason;
 }
 
 /**
@@ -41,69 +34,45 @@ export class OutcomeUnknownError extends IdempotencyError {
  */
 export class KeyExpiredError extends IdempotencyError {
   override readonly name = "KeyExpiredError";
-
-  constructor(
-    operation: string,
-    override readonly key: string,
-    /** When the key was made. */
-    readonly createdAt: Date,
-    readonly reason: "retention" | "clock",
-  ) {
-    const why = reason === "clock" ? "ahead of this clock" : "older than the server remembers keys";
-    super(`the stored key is dated ${createdAt.toISOString()}, ${why}`, operation, key);
-  }
+  declare readonly operation: string;
+  declare readonly key: string;
+  /** When the key was made. */
+  declare readonly createdAt: Date;
+  declare readonly reason: "retention" | "clock";
 }
 
 /** The storage of keys does not work, and nothing was sent. `cause` is the storage's error. */
 export class KeyStorageError extends IdempotencyError {
   override readonly name = "KeyStorageError";
-
-  constructor(operation: string | undefined, cause: unknown) {
-    super("the storage of keys does not work", operation, undefined, cause);
-  }
 }
 
-/**
- * The server rejected the key itself: it reads another header, or another form. Nothing happened. The message names the `profile` to set.
- */
+/** The server rejected the key itself: it reads another header, or another form. Nothing happened. The message names the `profile` to set. */
 export class KeyNotUnderstoodError extends IdempotencyError {
   override readonly name = "KeyNotUnderstoodError";
-
-  constructor(
-    operation: string,
-    override readonly key: string,
-    /** The header that carried the key. */
-    readonly header: string,
-    /** Whether the key was sent in quotes. */
-    readonly quoted: boolean,
-    /** The server's response: its status and the code of its problem document. */
-    readonly response: { status: number; code: string },
-    advice: string,
-  ) {
-    super(`the server did not understand the key, sent ${quoted ? "in quotes" : "bare"} as ${header} (${response.code}): ${advice}`, operation, key);
-  }
+  declare readonly operation: string;
+  declare readonly key: string;
+  /** The header that carried the key. */
+  declare readonly header: string;
+  /** Whether the key was sent in quotes. */
+  declare readonly quoted: boolean;
+  /** The status of the response. */
+  declare readonly status: number;
+  /** The code of its problem document. */
+  declare readonly code: string;
 }
 
 /** The request's body is longer than `maxRequest`, and nothing was sent. */
 export class RequestTooLargeError extends IdempotencyError {
   override readonly name = "RequestTooLargeError";
-
-  constructor(
-    operation: string,
-    /** The length of the body, in bytes. */
-    readonly length: number,
-    /** The longest one that is sent, in bytes. */
-    readonly limit: number,
-  ) {
-    super(`the body has ${length} bytes, more than maxRequest (${limit})`, operation, undefined);
-  }
+  declare readonly operation: string;
+  /** The length of the body, in bytes. */
+  declare readonly length: number;
+  /** The longest one that is sent, in bytes. */
+  declare readonly limit: number;
 }
 
-/** Another request is in flight under the same name, and nothing was sent. */
+/** Another request (method, address, body or key) is in flight under the same name, and nothing was sent. */
 export class OperationMismatchError extends IdempotencyError {
   override readonly name = "OperationMismatchError";
-
-  constructor(operation: string) {
-    super("another request (method, address, body or key) is in flight under the same name", operation, undefined);
-  }
+  declare readonly operation: string;
 }

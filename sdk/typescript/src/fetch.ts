@@ -2,7 +2,7 @@ import { until } from "./attempt.js";
 import { keyIn } from "./key-header.js";
 import { identify } from "./identity.js";
 import { clientSettings, type CallOptions, type CallSettings, type ClientOptions, type FetchInit, type FetchInput, type FetchLike } from "./options.js";
-import { Operations, type PendingOperation } from "./operations.js";
+import { operationsOf, type PendingOperation } from "./operations.js";
 import { take } from "./request.js";
 import { isKey } from "./storage/types.js";
 
@@ -48,7 +48,7 @@ export interface IdempotentFetch {
 /** Makes a client. Clients with the same storage and user know the same operations, as two tabs do. */
 export function createIdempotentFetch(defaults: ClientOptions = {}): IdempotentFetch {
   const client = clientSettings(defaults);
-  const operations = new Operations(client);
+  const operations = operationsOf(client);
 
   const call = async (input: FetchInput, init: IdempotentInit = {}): Promise<Response> => {
     const given = keyIn(new Headers(init.headers ?? (input instanceof Request ? input.headers : undefined)), client.header);
@@ -56,8 +56,8 @@ export function createIdempotentFetch(defaults: ClientOptions = {}): IdempotentF
     if (given === null && !client.methods.includes(method.toUpperCase())) return client.fetch(input, init);
 
     // Servers may take an empty one for none, and each attempt for another operation.
-    if (given === "") throw new TypeError("the header for the idempotency key is empty");
-    if (!globalThis.crypto?.subtle) throw new Error("idempotency keys need a secure context: load the page by https, or from localhost");
+    if (given === "") throw new TypeError(NOT_A_KEY);
+    if (!globalThis.crypto?.subtle) throw new Error("idempotency keys need a secure context (https or localhost)");
     const signal = (init.signal === undefined && input instanceof Request ? input.signal : init.signal) ?? undefined;
     signal?.throwIfAborted();
     const settings = client.call(init);
@@ -71,12 +71,9 @@ export function createIdempotentFetch(defaults: ClientOptions = {}): IdempotentF
     signal?.throwIfAborted();
     return operations.perform(request, identity, ownKey, settings, signal);
   };
-  return Object.assign(call, {
-    named: (name: string, options?: CallOptions): FetchLike => (input, init) => call(input, { ...options, ...init, operation: name }),
-    pending: () => operations.pending(),
-    finish: (name: string) => operations.finish(name),
-    forget: (operation: string) => operations.forget(operation),
-  });
+  const { pending, finish, forget } = operations;
+  const named = (name: string, options?: CallOptions): FetchLike => (input, init) => call(input, { ...options, ...init, operation: name });
+  return Object.assign(call, { named, pending, finish, forget });
 }
 
 /** The client of the module, with all defaults. */
@@ -84,6 +81,8 @@ export const idempotentFetch: IdempotentFetch = createIdempotentFetch();
 
 async function keyOf({ key }: CallSettings): Promise<string | undefined> {
   const made = typeof key === "function" ? await key() : key;
-  if (made !== undefined && !isKey(made)) throw new TypeError("an idempotency key is from 1 to 255 visible ASCII characters");
+  if (made !== undefined && !isKey(made)) throw new TypeError(NOT_A_KEY);
   return made;
 }
+
+const NOT_A_KEY = "an idempotency key is from 1 to 255 visible ASCII characters";

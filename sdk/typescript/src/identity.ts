@@ -38,11 +38,8 @@ export function idOf(named: boolean, user: string, label: string): string {
   return `${named ? "named" : "request"}:${user.length}:${user}:${label}`;
 }
 
-/** Takes apart what stands for an operation; `undefined` if it is of another user. */
-export function parseId(user: string, id: string): { label: string; named: boolean } | undefined {
-  for (const named of [true, false]) {
-    const prefix = idOf(named, user, "");
-    if (id.startsWith(prefix)) return { label: id.slice(prefix.length), named };
-  }
-  return undefined;
+/** The label in what stands for an operation; `undefined` if it is of another user, or of the other kind. */
+export function labelIn(id: string, named: boolean, user: string): string | undefined {
+  const prefix = idOf(named, user, "");
+  return id.startsWith(prefix) ? id.slice(prefix.length) : undefined;
 }

@@ -13,10 +13,3 @@ export function withKey(request: Repeatable, { header, quoted }: ClientSettings,
   headers.set(header, quoted ? `"${key.replace(/["\\]/g, "\\$&")}"` : key);
   return { ...request, headers };
 }
-
-/** Which setting of the client a server that did not understand the key may need. */
-export function advice({ header, quoted }: ClientSettings, code: string): string {
-  const standard = header.toLowerCase() === "idempotency-key";
-  if (code.endsWith("missing")) return standard ? 'set `profile: "default"`' : 'set `profile: "ietf"` or `"stripe"`';
-  return quoted ? 'set `profile: "stripe"` or `"default"`' : 'set `profile: "ietf"`';
-}

@@ -3,12 +3,11 @@
  * codes of Bun. A blocked port, a bad certificate or an unknown scheme is a failure that a retry does not mend.
  */
 export function isNetworkError(error: unknown): boolean {
-  if (typeof error !== "object" || error === null) return false;
-  const { name, message, code, cause } = error as { name?: unknown; message?: unknown; code?: unknown; cause?: { code?: unknown; message?: unknown } };
-  if (typeof code === "string" && BUN.test(code)) return true;
-  return name === "TypeError" && MESSAGES.test(String(message)) && !PERMANENT.test(`${cause?.code} ${cause?.message}`);
+  const { name, message, code, cause } = Object(error) as { name?: string; message?: string; code?: unknown; cause?: unknown };
+  const { code: why, message: said } = Object(cause) as { code?: string; message?: string };
+  return CODES.test(String(code)) || (name === "TypeError" && MESSAGES.test(message!) && !PERMANENT.test(`${why} ${said}`));
 }
 
-const MESSAGES = /^(fetch failed|failed to fetch|network ?(error|request failed|connection lost)|a network error|load failed|the (network|internet) connection|terminated|error sending request|(error reading|request or response) a? ?body)/i;
-const BUN = /^(Connection(Refused|Closed|Reset)|FailedToOpenSocket|ECONN(RESET|REFUSED|ABORTED)|ETIMEDOUT|Timeout|EPIPE)$/;
-const PERMANENT = /bad port|scheme|redirect|CERT|ALTNAME|UNABLE_TO|ERR_INVALID/i;
+const MESSAGES = /^(fetch failed|failed to fetch|load failed|(a )?network|the (network|internet) connection|error sending request)/i;
+const CODES = /^(Connection|FailedToOpen|E(CONN|TIMEDOUT|PIPE|NOTFOUND|AI_AGAIN))/;
+const PERMANENT = /bad port|scheme|redirect|CERT|ALTNAME|UNABLE_TO|INVALID/i;

@@ -1,14 +1,17 @@
 import { LONGEST_TIMER } from "./clock.js";
+import { isReplay } from "./disposition.js";
 import { KeyStorageError, OperationMismatchError, RequestTooLargeError } from "./errors.js";
 import { tell } from "./events.js";
 import { Flight } from "./flight.js";
-import { idOf, parseId, type Identity } from "./identity.js";
+import { idOf, labelIn, type Identity } from "./identity.js";
 import { withKey } from "./key-header.js";
-import { loadKey, newKey, over, staleness, type Known } from "./keys.js";
+import { isOver, loadKey, newKey, resumed, type Known } from "./keys.js";
 import type { CallSettings, ClientSettings } from "./options.js";
+import { note, type Outcome } from "./outcome.js";
+import type { Reply } from "./reply.js";
 import type { Repeatable } from "./request.js";
 import { retry } from "./retry.js";
-import { ask, type Patience } from "./storage/ask.js";
+import { ask } from "./storage/ask.js";
 import { isKeyRecord, recordOf, type KeyRecord } from "./storage/types.js";
 
 /** An operation whose outcome is not certain. */
@@ -22,190 +25,162 @@ export interface PendingOperation {
 }
 
 /** All operations of one client: those in flight, and those whose keys are stored. */
-export class Operations {
-  readonly #flights = new Map<string, Flight>();
-  /** What this client knows about keys that it has used. Another tab may have removed them from the storage meanwhile. */
-  readonly #known = new Map<string, Known>();
-  #lastSweep = -Infinity;
-
-  constructor(readonly client: ClientSettings) {}
-
+export interface Operations {
   /** Has an operation done, or joins it if it is in flight or had its response a moment ago. */
-  perform(request: Repeatable, identity: Identity, ownKey: string | undefined, call: CallSettings, signal: AbortSignal | undefined): Promise<Response> {
-    const before = this.#flights.get(identity.id);
-    if (before?.identity.fingerprint === identity.fingerprint) {
-      tell(call.onProgress, { type: "joined", operation: identity.label });
-      return before.join(signal, call.onProgress);
-    }
-    const flight = new Flight(identity, (deserted) => this.#end(deserted));
-    const response = flight.join(signal, call.onProgress);
-    if (before) {
-      flight.fail(new OperationMismatchError(identity.label));
-      return response;
-    }
-    this.#flights.set(identity.id, flight);
-    this.#run(flight, request, ownKey, call).catch((error: unknown) => {
-      this.#end(flight);
-      flight.fail(error);
+  perform(request: Repeatable, identity: Identity, ownKey: string | undefined, call: CallSettings, signal: AbortSignal | undefined): Promise<Response>;
+  pending(): Promise<PendingOperation[]>;
+  finish(name: string): Promise<boolean>;
+  forget(label: string): Promise<void>;
+}
+
+export function operationsOf(client: ClientSettings): Operations {
+  const { storage, clock, user, maxRequest, risk } = client;
+  const flights = new Map<string, Flight>();
+  /** What this client knows about keys that it has used. Another tab may have removed them from the storage meanwhile. */
+  const allKnown = new Map<string, Known>();
+  /** Keys of unnamed operations that have served. The storage may fail to remove them. */
+  const gone = new Set<string>();
+  let lastSweep = -Infinity;
+
+  const end = (flight: Flight): void => {
+    if (flights.get(flight.identity.id) === flight) flights.delete(flight.identity.id);
+  };
+  const serving = <T>(operation: string | undefined, step: () => Promise<T>): Promise<T> =>
+    ask(step).catch((cause: unknown) => {
+      throw storageError(operation, cause);
     });
-    this.#sweepNowAndThen(call.linger);
-    return response;
-  }
-
-  /** The operations of this client's user whose outcome is not certain. */
-  async pending(): Promise<PendingOperation[]> {
-    const { storage, user } = this.client;
-    const records = new Map(Array.from(await serving(undefined, () => storage.list())).filter(isKeyRecord).map((record) => [record.operation, record]));
-    for (const [id, { record, final }] of this.#known) if (!final && !records.has(id)) records.set(id, record);
-    return [...records].flatMap(([id, { key, createdAt, settledAt }]) => {
-      const of = settledAt === undefined ? parseId(user(), id) : undefined;
-      return of ? [{ operation: of.label, named: of.named, key, createdAt: new Date(createdAt) }] : [];
+  const storedUnder = (id: string, label: string): Promise<KeyRecord | undefined> =>
+    serving(label, async () => {
+      const record = await storage.get(id);
+      return record && recordOf(id, record);
     });
-  }
+  const drop = async (id: string, label: string, record: KeyRecord | undefined): Promise<void> => {
+    if (record) await serving(label, () => storage.remove(id, record.key));
+    allKnown.delete(id);
+  };
+  const list = async (): Promise<KeyRecord[]> => Array.from(await storage.list()).filter(isKeyRecord);
+  /** Removes the key of an unnamed operation. Where that fails, the next call or a sweep removes it. */
+  const remove = ({ operation, key }: KeyRecord): Promise<unknown> => {
+    gone.add(key);
+    return ask(() => storage.remove(operation, key)).then(() => gone.delete(key), ignore);
+  };
 
-  /** Drops the key of a named operation if its outcome was final. */
-  async finish(name: string): Promise<boolean> {
-    const id = idOf(true, this.client.user(), name);
-    const record = await this.#stored(id, name);
-    const known = this.#known.get(id);
-    const final = known && (!record || record.key === known.record.key) ? known.final : record?.settledAt !== undefined;
-    if (!final || this.#flights.has(id)) return false;
-    await this.#drop(id, name, record);
-    return true;
-  }
+  /** The key of an operation, which is stored when this resolves. Nothing has been sent yet, so that waiting for the storage costs little. */
+  const load = ({ identity, signal, tell }: Flight, call: CallSettings, deadline: number): Promise<Known> => {
+    const { id, label: operation, named } = identity;
+    const waiting = (error: unknown, delay: number): void => tell({ type: "storage-waiting", operation, delay, error });
+    const patience = named && !risk ? { clock, call, deadline, signal, waiting } : undefined;
+    const put = async (record: KeyRecord): Promise<KeyRecord | undefined> => {
+      try {
+        return await ask(async () => recordOf(id, await storage.putIfAbsent(record)), patience);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (patience) throw storageError(operation, error);
+        return void tell({ type: "storage-unavailable", operation, error });
+      }
+    };
+    return loadKey(identity, client, allKnown.get(id), (key) => gone.has(key), put, remove);
+  };
 
-  /** Drops the key of an operation. */
-  async forget(label: string): Promise<void> {
-    for (const named of [true, false]) {
-      const id = idOf(named, this.client.user(), label);
-      const flight = this.#flights.get(id);
-      if (flight?.isOver) this.#end(flight);
-      await this.#drop(id, label, await this.#stored(id, label));
-      for (const [at, { record }] of this.#known) if (record.operation === id) this.#known.delete(at);
-    }
-  }
-
-  async #run(flight: Flight, request: Repeatable, ownKey: string | undefined, call: CallSettings): Promise<void> {
-    const { client } = this;
-    const { clock } = client;
+  const run = async (flight: Flight, request: Repeatable, ownKey: string | undefined, call: CallSettings): Promise<[Reply, Outcome]> => {
     const { id, label: operation, named, shared } = flight.identity;
     const deadline = clock.elapsed() + call.totalTimeout;
     const length = request.body?.byteLength ?? 0;
-    if (length > client.maxRequest) throw new RequestTooLargeError(operation, length, client.maxRequest);
+    if (length > maxRequest) throw new RequestTooLargeError(`the body has ${length} bytes, more than maxRequest (${maxRequest})`, { operation, length, limit: maxRequest });
 
     const stored = shared && ownKey === undefined;
     const at = ownKey === undefined ? id : `=${ownKey}`;
-    const before = this.#known.get(at);
-    const known = stored ? await this.#load(flight, call, deadline, before) : (before ?? newKey(id, client, ownKey));
+    const known = stored ? await load(flight, call, deadline) : (allKnown.get(at) ?? newKey(id, client, ownKey));
     flight.signal.throwIfAborted();
+    const { record } = known;
+    const { key } = record;
     known.final = false;
-    if (stored || ownKey !== undefined) this.#known.set(at, known);
-    const { key } = known.record;
     flight.key = key;
+    if (stored || ownKey !== undefined) allKnown.set(at, known);
 
     const [reply, disposition] = await retry(withKey(request, client, key), client, call, flight, known, deadline);
-    const linger = named || !shared || !reply.isWhole || disposition !== "final" ? 0 : call.linger;
-    if (disposition === "final") {
-      known.final = true;
-      // The operation was done: from now on, an unmarked rejection is not its response.
-      known.inDoubt = true;
-      if (!stored) this.#known.delete(at);
-      else await this.#settle(known, named, linger);
+    const isFinal = disposition === "final";
+    if (isFinal) {
+      // The operation is over: from now on, an unmarked rejection is not its response.
+      known.final = known.inDoubt = true;
+      if (!stored || !named) allKnown.delete(at);
+      if (stored) await (named ? ask(() => storage.settle(id, key, clock.now())).catch(ignore) : remove(record));
       flight.tell({ type: "settled", operation, key });
     }
-    if (linger > 0) later(linger, () => this.#end(flight));
-    else this.#end(flight);
-    flight.deliver(reply, disposition);
-  }
-
-  /** The key of an operation, which is stored when this resolves. Nothing has been sent yet, so that waiting for the storage costs little. */
-  #load(flight: Flight, call: CallSettings, deadline: number, known: Known | undefined): Promise<Known> {
-    const { client } = this;
-    const { storage, clock } = client;
-    const { identity, signal } = flight;
-    const { label: operation, named } = identity;
-    const waiting = (error: unknown, delay: number): void => flight.tell({ type: "storage-waiting", operation, delay, error });
-    const patience: Patience | undefined = named && !client.risk ? { clock, call, deadline, signal, waiting } : undefined;
-    const put = async (record: KeyRecord): Promise<KeyRecord> => {
-      try {
-        return await ask(async () => recordOf(record.operation, await storage.putIfAbsent(record)), patience);
-      } catch (error) {
-        signal.throwIfAborted();
-        if (patience) throw new KeyStorageError(operation, error);
-        flight.tell({ type: "storage-unavailable", operation, error });
-        return record;
-      }
-    };
-    return loadKey(identity, client, call.linger, known, put, (record) => this.#remove(record));
-  }
-
-  /** Marks a key whose response is final; that of an unnamed operation is removed, now or a little later. */
-  async #settle({ record }: Known, named: boolean, linger: number): Promise<void> {
-    const { storage, clock } = this.client;
-    const { operation, key } = record;
-    if (named || linger > 0) await ask(() => storage.settle(operation, key, clock.now())).catch(() => {});
-    if (named) return;
-    if (linger > 0) later(linger, () => void this.#remove(record));
-    else await this.#remove(record);
-  }
-
-  /** Removes the key of an unnamed operation. Where that fails, this client still knows that the key has served. */
-  async #remove({ operation, key }: KeyRecord): Promise<void> {
-    try {
-      await ask(() => this.client.storage.remove(operation, key));
-      if (this.#known.get(operation)?.record.key === key) this.#known.delete(operation);
-    } catch {
-      // The key is removed by the next call, or by a sweep.
-    }
-  }
-
-  #stored(id: string, label: string): Promise<KeyRecord | undefined> {
-    return serving(label, async () => {
-      const record = await this.client.storage.get(id);
-      return record == null ? undefined : recordOf(id, record);
-    });
-  }
-
-  async #drop(id: string, label: string, record: KeyRecord | undefined): Promise<void> {
-    if (record) await serving(label, () => this.client.storage.remove(id, record.key));
-    this.#known.delete(id);
-  }
-
-  #end(flight: Flight): void {
-    if (this.#flights.get(flight.identity.id) === flight) this.#flights.delete(flight.identity.id);
-  }
+    if (isFinal && !named && shared && reply.bytes && call.linger) later(call.linger, () => end(flight));
+    else end(flight);
+    return [reply, flight.outcome(disposition, isReplay(reply.response))];
+  };
 
   /** What is left behind goes away by and by, and no call waits for that. */
-  #sweepNowAndThen(linger: number): void {
-    const { client } = this;
-    const now = client.clock.elapsed();
-    if (now - this.#lastSweep < SWEEP_INTERVAL) return;
-    this.#lastSweep = now;
-    for (const [at, { record }] of this.#known) if (!record.operation.startsWith("named:") && staleness(record, client)) this.#known.delete(at);
-    const sweep = async (): Promise<void> => {
-      for (const record of await client.storage.list()) {
-        const of = parseId(client.user(), record.operation);
-        if (of && over(record, of.named, linger, client)) await client.storage.remove(record.operation, record.key);
+  const sweepNowAndThen = async (): Promise<void> => {
+    if (clock.elapsed() - lastSweep < SWEEP_INTERVAL) return;
+    lastSweep = clock.elapsed();
+    for (const [at, known] of allKnown) if (isOver(known, known.record.operation.startsWith("named"), client)) allKnown.delete(at);
+    for (const record of await list()) {
+      for (const named of [true, false]) {
+        if (labelIn(record.operation, named, user()) !== undefined && (gone.has(record.key) || isOver(resumed(record), named, client))) await storage.remove(record.operation, record.key);
       }
-    };
-    sweep().catch(() => {});
-  }
+    }
+  };
+
+  return {
+    async perform(request, identity, ownKey, call, signal) {
+      const { id, label: operation } = identity;
+      const before = flights.get(id);
+      if (before?.identity.fingerprint === identity.fingerprint) {
+        tell(call.onProgress, { type: "joined", operation });
+        return before.join(signal, call.onProgress);
+      }
+      const flight = new Flight(identity, () => end(flight));
+      if (before) throw note(new OperationMismatchError("another request is in flight under the same name", { operation }), flight.outcome());
+      flights.set(id, flight);
+      const response = flight.begin(() => run(flight, request, ownKey, call), signal, call.onProgress);
+      sweepNowAndThen().catch(ignore);
+      return response;
+    },
+    async pending() {
+      const records = new Map((await serving(undefined, list)).map((record) => [record.operation, record]));
+      for (const [id, { record, final }] of allKnown) if (!final && !records.has(id)) records.set(id, record);
+      return [...records].flatMap(([id, { key, createdAt, settledAt }]) =>
+        [true, false].flatMap((named) => {
+          const operation = labelIn(id, named, user());
+          return operation === undefined || settledAt !== undefined ? [] : [{ operation, named, key, createdAt: new Date(createdAt) }];
+        }),
+      );
+    },
+    async finish(name) {
+      const id = idOf(true, user(), name);
+      const record = await storedUnder(id, name);
+      const known = allKnown.get(id);
+      const final = known && (!record || record.key === known.record.key) ? known.final : record?.settledAt !== undefined;
+      if (!final || flights.has(id)) return false;
+      await drop(id, name, record);
+      return true;
+    },
+    async forget(label) {
+      for (const named of [true, false]) {
+        const id = idOf(named, user(), label);
+        await drop(id, label, await storedUnder(id, label));
+        // What lingers is over; what is in flight goes on.
+        if (flights.get(id)?.isOver) flights.delete(id);
+        for (const [at, { record }] of allKnown) if (record.operation === id) allKnown.delete(at);
+      }
+    },
+  };
 }
 
-/** Asks a storage once. */
-async function serving<T>(operation: string | undefined, step: () => Promise<T>): Promise<T> {
-  try {
-    return await ask(step);
-  } catch (error) {
-    throw new KeyStorageError(operation, error);
-  }
+function storageError(operation: string | undefined, cause: unknown): KeyStorageError {
+  return new KeyStorageError("the storage of keys does not work", { operation, cause });
 }
+
+function ignore(): void {}
 
 /** In milliseconds. */
-const SWEEP_INTERVAL = 10 * 60 * 1000;
+const SWEEP_INTERVAL = 600_000;
 
 /** Does something after so many milliseconds, if the process still runs then. */
 function later(milliseconds: number, step: () => void): void {
   const timer: unknown = setTimeout(step, Math.min(milliseconds, LONGEST_TIMER));
-  if (typeof timer === "object" && timer !== null && "unref" in timer) (timer as { unref(): void }).unref();
+  (timer as { unref?(): void }).unref?.();
 }

@@ -87,7 +87,7 @@ export interface ClientOptions extends Omit<CallOptions, "operation" | "key"> {
 }
 
 /** The settings of one call, complete. */
-export type CallSettings = typeof CALL_DEFAULTS & Pick<CallOptions, "operation" | "key" | "onProgress">;
+export type CallSettings = typeof DEFAULTS & { retryIf(error: unknown): boolean } & Pick<CallOptions, "operation" | "key" | "onProgress">;
 
 /** The settings of one client, complete. */
 export interface ClientSettings {
@@ -113,39 +113,29 @@ export interface ClientSettings {
  * @throws RangeError if a time or a number is negative or not a number, because no bound would ever be reached; or for an unknown profile.
  */
 export function clientSettings(options: ClientOptions = {}): ClientSettings {
-  check(options);
-  const { profile = "default", fetch: given, user } = options;
-  const rules = PROFILES[profile] as (typeof PROFILES)[Profile] | undefined;
-  if (!rules) throw new RangeError("a profile is default, ietf or stripe");
+  const settings = { ...DEFAULTS, retryIf: isNetworkError, ...set(options) };
+  const { profile = "default", user, fetch: send, budget = new RetryBudget(), storage = defaultStorage() } = options;
+  if (!/^(default|ietf|stripe)$/.test(profile)) throw new RangeError("a profile is default, ietf or stripe");
+  const { header = `${profile === "default" ? "X-" : ""}Idempotency-Key`, methods = profile === "stripe" ? ["POST"] : ["POST", "PATCH"] } = options;
   return {
     profile,
-    header: options.header ?? rules.header,
-    quoted: rules.quoted,
-    methods: (options.methods ?? rules.methods).map((method) => method.toUpperCase()),
-    storage: options.storage ?? defaultStorage(),
+    header,
+    quoted: profile === "ietf",
+    methods: methods.map((method) => method.toUpperCase()),
+    storage,
     user: () => (typeof user === "function" ? user() : user) ?? "",
-    retention: options.retention ?? 24 * 60 * 60 * 1000,
-    budget: options.budget === undefined ? new RetryBudget() : options.budget,
+    retention: settings.retention,
+    budget,
     // Called as a plain function: a browser's own `fetch` may not be a method of something else.
-    fetch: (input, init) => (given ?? globalThis.fetch)(input, init),
-    maxRequest: options.maxRequest ?? 1024 * 1024,
+    fetch: (input, init) => (send ?? fetch)(input, init),
+    maxRequest: settings.maxRequest,
     risk: options.riskSecondEffectWithoutStorage ?? false,
     clock: clockFrom(options.clock),
-    call: (init) => {
-      check(init);
-      const { operation, key } = init;
-      return { ...CALL_DEFAULTS, ...set(options), ...set(init), operation, key } as CallSettings;
-    },
+    call: (init) => ({ ...settings, ...set(init), operation: init.operation, key: init.key }),
   };
 }
 
-const PROFILES = {
-  default: { header: "X-Idempotency-Key", quoted: false, methods: ["POST", "PATCH"] },
-  ietf: { header: "Idempotency-Key", quoted: true, methods: ["POST", "PATCH"] },
-  stripe: { header: "Idempotency-Key", quoted: false, methods: ["POST"] },
-};
-
-const CALL_DEFAULTS = {
+const DEFAULTS = {
   attemptTimeout: 10_000,
   totalTimeout: 60_000,
   maxAttempts: Infinity,
@@ -153,19 +143,16 @@ const CALL_DEFAULTS = {
   baseDelay: 100,
   maxDelay: 5_000,
   linger: 0,
-  retryIf: isNetworkError as (error: unknown) => boolean,
+  retention: 86_400_000,
+  maxRequest: 1_048_576,
 };
 
-/** Rejects what is not from 0 on. A comparison with `NaN` is never true, and what it bounds would never end. */
-function check(options: ClientOptions): void {
-  for (const [name, value] of Object.entries({ ...set(options), retention: options.retention ?? 0, maxRequest: options.maxRequest ?? 0 })) {
-    const fits = name === "onProgress" || (name === "retryIf" ? typeof value === "function" : typeof value === "number" && value >= 0);
-    if (!fits) throw new RangeError(`${name} is ${name === "retryIf" ? "a function" : "a number from 0 on"}`);
-  }
-}
-
-/** The options of a call that are set, and nothing else of the object. */
-function set(options: CallOptions): Record<string, unknown> {
-  const names = [...Object.keys(CALL_DEFAULTS), "onProgress"] as (keyof CallOptions)[];
-  return Object.fromEntries(names.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]));
+/** What is set of the options. A comparison with `NaN` is never true, and what it bounds would never end. */
+function set(options: object): Partial<CallSettings> {
+  return Object.fromEntries(
+    Object.entries(options).filter(([name, value]) => {
+      if (name in DEFAULTS && value !== undefined && !(typeof value === "number" && value >= 0)) throw new RangeError(`${name} is a number from 0 on`);
+      return value !== undefined;
+    }),
+  );
 }

@@ -25,18 +25,14 @@ export function outcomeOf(result: unknown): Outcome | undefined {
 
 const outcomes = new WeakMap<object, Outcome>();
 
-/** Notes what a result means. A primitive, which can be the reason of an abort, has no place for it. */
-export function note<T>(result: T, outcome: Outcome): T {
-  if (isObject(result)) outcomes.set(result, outcome);
+/** Notes what a result means. The reason of an abort can be a primitive, which has no place for it. */
+export function note<T>(result: T, outcome: Outcome | undefined): T {
+  if (outcome && Object(result) === result) outcomes.set(result as object, outcome);
   return result;
 }
 
 function search(result: unknown, depth: number): Outcome | undefined {
-  if (!isObject(result) || depth === 0) return undefined;
+  if (Object(result) !== result || !depth) return undefined;
   const { cause, response } = result as { cause?: unknown; response?: unknown };
-  return outcomes.get(result) ?? search(cause, depth - 1) ?? search(response, depth - 1);
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === "object" && value !== null;
+  return outcomes.get(result as object) ?? search(cause, depth - 1) ?? search(response, depth - 1);
 }

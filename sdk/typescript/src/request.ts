@@ -24,7 +24,7 @@ export function take(input: FetchInput, init: FetchInit): () => Promise<Repeatab
   const formData = init.body == null ? given !== undefined : init.body instanceof FormData;
   // The signals stay with the callers: the body that one of them brought may serve others too.
   const request = new Request(input, { ...init, signal: null, duplex: "half" } as FetchInit);
-  if (request.mode === "no-cors") throw new TypeError("an idempotency key cannot be sent in the mode no-cors");
+  if (request.mode === "no-cors") throw new TypeError("no key can be sent in the mode no-cors");
   const { method, url } = request;
 
   return async () => {
@@ -46,9 +46,8 @@ export function send(request: Repeatable, fetcher: FetchLike, signal: AbortSigna
 /** Node 20 detaches bytes that it sends, and cannot send them again to where a 307 or 308 points; a blob it can. */
 const IN_NODE = typeof document === "undefined" && "process" in globalThis;
 
+/** What a request was told besides. A request that navigates cannot be made by scripts. */
 function settingsOf(request: Request): FetchInit {
-  const { cache, credentials, integrity, keepalive, mode, redirect, referrer, referrerPolicy } = request;
-  const settings: FetchInit = { cache, credentials, integrity, keepalive, redirect, referrer, referrerPolicy };
-  // A request that navigates cannot be made by scripts.
-  return mode === "navigate" ? settings : { ...settings, mode };
+  const names = ["cache", "credentials", "integrity", "keepalive", "redirect", "referrer", "referrerPolicy", "mode"] as const;
+  return Object.fromEntries(names.filter((name) => request[name] !== "navigate").map((name) => [name, request[name]]));
 }

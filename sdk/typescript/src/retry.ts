@@ -1,11 +1,10 @@
-import { attempt, type End } from "./attempt.js";
+import { attempt } from "./attempt.js";
 import { waitBefore } from "./backoff.js";
-import { beginsDoubt, type Disposition } from "./disposition.js";
+import { beginsDoubt, dispositionOf, isReplay, problemCode, type Disposition } from "./disposition.js";
 import { KeyNotUnderstoodError, OutcomeUnknownError, type GiveUpReason } from "./errors.js";
-import type { RetryReason } from "./events.js";
+import type { ProgressEvent, RetryReason } from "./events.js";
 import type { Flight } from "./flight.js";
-import { advice } from "./key-header.js";
-import { staleness, expiry, type Known } from "./keys.js";
+import { expired, staleness, type Known } from "./keys.js";
 import type { CallSettings, ClientSettings } from "./options.js";
 import type { Reply } from "./reply.js";
 import type { Repeatable } from "./request.js";
@@ -20,59 +19,63 @@ import { retryAfter } from "./retry-after.js";
  */
 export async function retry(request: Repeatable, client: ClientSettings, call: CallSettings, flight: Flight, known: Known, deadline: number): Promise<[Reply, Disposition]> {
   const { clock, budget, profile } = client;
-  const { signal, identity: { label: operation } } = flight;
-  const { key } = known.record;
+  const { signal } = flight;
+  const about = { operation: flight.identity.label, key: known.record.key };
   let cause: unknown;
+  const tell = (event: Numbered<ProgressEvent>): void => flight.tell({ ...about, attempt: flight.attempts, ...event } as ProgressEvent);
+  const unknown = (reason: GiveUpReason): OutcomeUnknownError => {
+    const { attempts } = flight;
+    return new OutcomeUnknownError(`the outcome is unknown after ${attempts} attempts (${reason})`, { ...about, attempts, reason, cause });
+  };
   budget?.deposit();
-  for (let number = 1; ; number++) {
+  for (;;) {
     const stale = staleness(known.record, client);
-    if (stale && number === 1) throw expiry(operation, known.record, stale);
-    if (stale) throw new OutcomeUnknownError(operation, key, number - 1, "retention", cause);
-    flight.attempts = number;
-    flight.tell({ type: "attempt", operation, key, attempt: number });
+    if (stale) throw flight.attempts ? unknown("retention") : expired(about.operation, known.record, stale);
+    const number = ++flight.attempts;
+    tell({ type: "attempt" });
     const end = await attempt(request, client, call, deadline, signal);
-    if ("error" in end || signal.aborted) known.inDoubt = true;
+    const reply = "reply" in end ? end.reply : undefined;
+    if (!reply || signal.aborted) known.inDoubt = true;
     signal.throwIfAborted();
 
     let reason: RetryReason = "no-response";
     let asked = 0;
     if ("error" in end) {
       cause = end.error;
-      flight.tell({ type: "error", operation, key, attempt: number, error: cause });
-      if (!end.lost) throw cause;
+      tell({ type: "error", error: cause });
+      if (!end.again) throw cause;
     } else {
-      const { reply } = end;
-      const { status, headers, replayed, redirected, code } = reply;
-      const disposition = reply.judge(known.inDoubt, profile);
       cause = undefined;
-      flight.tell({ type: "response", operation, key, attempt: number, status, disposition, replayed });
-      if (disposition !== "final" && beginsDoubt(status, redirected)) known.inDoubt = true;
-      if (status < 500 && NOT_UNDERSTOOD.includes(code!) && disposition === "unknown") {
-        throw new KeyNotUnderstoodError(operation, key, client.header, client.quoted, { status, code: code! }, advice(client, code!));
-      }
-      asked = retryAfter(headers, clock.now()) ?? 0;
-      if (disposition !== "retry" || asked > deadline - clock.elapsed()) return [reply, disposition];
+      const { response, bytes } = end.reply;
+      const { status, headers, redirected } = response;
+      const judged = { status, headers, redirected, body: bytes && new TextDecoder().decode(bytes), inDoubt: known.inDoubt, profile };
+      const disposition = dispositionOf(judged);
+      tell({ type: "response", status, disposition, replayed: isReplay(response) });
+      if (disposition !== "final" && beginsDoubt(judged)) known.inDoubt = true;
+      if (disposition === "unknown" && status < 500) throwIfNotUnderstood(problemCode(judged), status);
+      asked = retryAfter(headers, clock.now());
+      if (disposition !== "retry" || asked > deadline - clock.elapsed()) return [end.reply, disposition];
       reason = status === 409 ? "in-flight" : "status";
     }
 
     const delay = waitBefore(number, call, clock, asked);
-    const bound = giveUp(number, delay);
-    if (bound && "reply" in end) return [end.reply, "retry"];
-    if (bound) throw new OutcomeUnknownError(operation, key, number, bound, cause);
-    flight.tell({ type: "retry", operation, key, attempt: number + 1, delay, reason });
-    drop(end);
+    const bound = number >= call.maxAttempts ? "max-attempts" : clock.elapsed() + delay >= deadline ? "total-timeout" : budget && !budget.withdraw() ? "budget" : undefined;
+    if (bound && reply) return [reply, "retry"];
+    if (bound) throw unknown(bound);
+    tell({ type: "retry", attempt: number + 1, delay, reason });
+    if (!reply?.bytes) reply?.response.body?.cancel().catch(() => {});
     await clock.sleep(delay, signal);
   }
 
-  function giveUp(number: number, delay: number): GiveUpReason | undefined {
-    if (number >= call.maxAttempts) return "max-attempts";
-    if (clock.elapsed() + delay >= deadline) return "total-timeout";
-    return budget && !budget.withdraw() ? "budget" : undefined;
+  function throwIfNotUnderstood(code: string | undefined | null, status: number): void {
+    const { header, quoted } = client;
+    const missing = code === "idempotency_key_missing";
+    if (!missing && code !== "idempotency_key_invalid") return;
+    const profiles = missing === /^idem/i.test(header) ? "default" : quoted ? "stripe" : "ietf";
+    const message = `the server did not understand the key, sent ${quoted ? "in quotes" : "bare"} as ${header} (${code}): try \`profile: "${profiles}"\``;
+    throw new KeyNotUnderstoodError(message, { ...about, header, quoted, status, code });
   }
 }
 
-function drop(end: End): void {
-  if ("reply" in end) end.reply.drop();
-}
-
-const NOT_UNDERSTOOD = ["idempotency_key_missing", "idempotency_key_invalid"];
+/** An event without what all events of a call have in common. */
+type Numbered<E> = E extends { attempt: number } ? Omit<E, "operation" | "key" | "attempt"> & { attempt?: number } : never;

@@ -1,3 +1,5 @@
+import { hex } from "./digest.js";
+
 /**
  * Makes a UUID of version 7 (RFC 9562, section 5.7): 48 bits of time, so that keys made later sort later, and 74 random bits.
  *
@@ -5,11 +7,8 @@
  */
 export function uuidv7(now: number = Date.now()): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
-  const time = new DataView(new ArrayBuffer(8));
-  time.setBigUint64(0, BigInt(Math.floor(now)) << 16n);
-  bytes.set(new Uint8Array(time.buffer, 0, 6));
   bytes[6] = 0x70 | (bytes[6]! & 0x0f);
   bytes[8] = 0x80 | (bytes[8]! & 0x3f);
-  const digits = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+  const digits = Math.floor(now).toString(16).padStart(12, "0") + hex(bytes).slice(12);
+  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }

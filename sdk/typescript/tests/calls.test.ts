@@ -1,6 +1,6 @@
 import { runInNewContext } from "node:vm";
 import { describe, expect, test, vi } from "vitest";
-import { createIdempotentFetch, memoryStorage, OutcomeUnknownError, RetryBudget, type ClientOptions } from "../src/index.js";
+import { createIdempotentFetch, memoryStorage, OutcomeUnknownError, outcomeOf, RetryBudget, type ClientOptions } from "../src/index.js";
 import { ATTEMPT, handClock, noting, problem, scripted } from "./support/scripted.js";
 
 const URL_ = "https://shop.test/payments";
@@ -15,8 +15,8 @@ function client(script: ReturnType<typeof scripted>, options: ClientOptions = {}
 describe("a call", () => {
   test("bears one key and the same bytes on every attempt", async () => {
     const script = scripted(LOST, new Response("", { status: 503 }), new Response("done", { status: 201 }));
-    const answer = await client(script).pay();
-    expect([answer.status, await answer.text()]).toEqual([201, "done"]);
+    const response = await client(script).pay();
+    expect([response.status, await response.text()]).toEqual([201, "done"]);
     expect(new Set(script.keys()).size).toBe(1);
     expect(script.keys()[0]).toMatch(/^[0-9a-f-]{36}$/);
     expect(script.sent.map(({ body }) => new TextDecoder().decode(body!))).toEqual(["1200", "1200", "1200"]);
@@ -40,7 +40,7 @@ describe("a call", () => {
     expect(operation).toMatch(/^sha256:[0-9a-f]{64}$/);
   });
 
-  test("takes a new key after a definitive answer", async () => {
+  test("takes a new key after a final response", async () => {
     const script = scripted(new Response("", { status: 201 }));
     const { pay, call } = client(script);
     await pay();
@@ -49,7 +49,7 @@ describe("a call", () => {
     expect(await call.pending()).toEqual([]);
   });
 
-  test.each([422, 401, 501])("keeps its key after an answer that leaves it open: %i", async (status) => {
+  test.each([422, 401, 501])("keeps its key after a response that leaves it open: %i", async (status) => {
     const script = scripted(new Response("", { status }), new Response("", { status: 201 }));
     const { pay, call } = client(script);
     expect((await pay({ operation: "order 7" })).status).toBe(status);
@@ -68,23 +68,31 @@ describe("a call", () => {
     expect(new Set(script.keys()).size).toBe(1);
   });
 
-  test("begins no wait that would end after its total time, and gives the last answer as it is", async () => {
+  test("begins no wait that would end after its total time, and gives the last response as it is", async () => {
     const script = scripted(new Response("busy", { status: 503, headers: { "retry-after": "20" } }));
     const { pay, clock } = client(script);
-    const answer = await pay();
-    expect([answer.status, await answer.text()]).toEqual([503, "busy"]);
+    const response = await pay();
+    expect([response.status, await response.text()]).toEqual([503, "busy"]);
     expect(clock.waits).toEqual([20_050, 20_050]);
     expect(script.sent.length).toBe(3);
   });
 
   test("bounds a Retry-After of its server's", async () => {
-    const script = scripted(new Response("", { status: 429, headers: { "retry-after": "86400" } }), new Response("", { status: 200 }));
+    const script = scripted(new Response("", { status: 429, headers: { "retry-after": "50" } }), new Response("", { status: 200 }));
     const { pay, clock } = client(script);
     await pay();
     expect(clock.waits).toEqual([30_050]);
   });
 
-  test("makes no repeat when the budget of its client is used up", async () => {
+  test("gives its caller a response that asks for more than the time left, at once", async () => {
+    const script = scripted(new Response("busy", { status: 429, headers: { "retry-after": "86400" } }));
+    const { pay, clock } = client(script);
+    const response = await pay();
+    expect([response.status, await response.text(), outcomeOf(response)?.disposition]).toEqual([429, "busy", "retry"]);
+    expect([clock.waits, script.sent.length]).toEqual([[], 1]);
+  });
+
+  test("makes no retry when the budget of its client is used up", async () => {
     const script = scripted(LOST);
     const { pay } = client(script, { budget: new RetryBudget({ perSecond: 0, share: 1, now: () => 0 }) });
     await expect(pay()).rejects.toMatchObject({ reason: "budget", attempts: 2 });

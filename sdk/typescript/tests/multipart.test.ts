@@ -15,7 +15,7 @@ function form(last = "x"): FormData {
 
 async function sent(input: RequestInfo, init?: RequestInit): Promise<{ body: Uint8Array; type: string }> {
   const script = scripted(new Response(""));
-  await createIdempotentFetch({ fetch: script.fetch })(input, init);
+  await createIdempotentFetch({ fetch: script.fetch, maxRequest: 1e7 })(input, init);
   const [{ body, headers }] = script.sent as [(typeof script.sent)[number]];
   return { body: body!, type: headers.get("content-type")! };
 }

@@ -20,9 +20,9 @@ describe.skipIf(!sandboxIsThere())("against the sandbox", () => {
 
   test("ten clicks become one payment", async () => {
     const before = sandbox.effects().length;
-    const pay = createIdempotentFetch({ linger: 10_000 });
-    const answers = await Promise.all(Array.from({ length: 10 }, () => pay(`${sandbox.address}payments`, payment({ delay_ms: 50 }))));
-    expect(new Set(await Promise.all(answers.map((answer) => answer.text()))).size).toBe(1);
+    const pay = createIdempotentFetch().named("ten clicks");
+    const responses = await Promise.all(Array.from({ length: 10 }, () => pay(`${sandbox.address}payments`, payment({ delay_ms: 50 }))));
+    expect(new Set(await Promise.all(responses.map((response) => response.text()))).size).toBe(1);
     expect(sandbox.effects().length).toBe(before + 1);
   });
 
@@ -30,9 +30,9 @@ describe.skipIf(!sandboxIsThere())("against the sandbox", () => {
     const before = sandbox.effects().length;
     const storage = memoryStorage();
     const { hook, types } = noting();
-    const tabs = [1, 2].map(() => createIdempotentFetch({ storage, onProgress: hook, linger: 10_000 }));
-    const answers = await Promise.all(tabs.map((pay) => pay(`${sandbox.address}payments`, payment({ delay_ms: 300 }))));
-    expect(answers.map(isReplay).sort()).toEqual([false, true]);
+    const tabs = [1, 2].map(() => createIdempotentFetch({ storage, onProgress: hook }).named("two tabs"));
+    const responses = await Promise.all(tabs.map((pay) => pay(`${sandbox.address}payments`, payment({ delay_ms: 300 }))));
+    expect(responses.map(isReplay).sort()).toEqual([false, true]);
     expect(types()).toContain("retry");
     expect(sandbox.effects().length).toBe(before + 1);
   });
@@ -41,12 +41,12 @@ describe.skipIf(!sandboxIsThere())("against the sandbox", () => {
     const pay = createIdempotentFetch();
     await pay(`${sandbox.address}payments`, { ...payment(), key: "mine" });
     const { hook, events } = noting();
-    const answer = await pay(`${sandbox.address}payments`, { ...payment(), key: "mine", body: JSON.stringify({ amount: 1, currency: "EUR", to: "a" }), onProgress: hook });
-    expect(answer.status).toBe(409);
+    const response = await pay(`${sandbox.address}payments`, { ...payment(), key: "mine", body: JSON.stringify({ amount: 1, currency: "EUR", to: "a" }), onProgress: hook });
+    expect(response.status).toBe(409);
     expect(events.map((event) => ("conclusion" in event ? event.conclusion : event.type))).toEqual(["attempt", "open"]);
   });
 
-  test("a thousand operations are done once each, though a third of the answers is lost", { timeout: 240_000 }, async () => {
+  test("a thousand operations are done once each, though a third of the responses is lost", { timeout: 240_000 }, async () => {
     const before = sandbox.effects().length;
     const fate = (): Fate => {
       const chance = Math.random();
@@ -61,19 +61,21 @@ describe.skipIf(!sandboxIsThere())("against the sandbox", () => {
     const begun = performance.now();
     const worker = async (): Promise<void> => {
       for (let index = left.pop(); index !== undefined; index = left.pop()) {
-        const answer = await pay(`${proxy.url}/payments`, { ...payment(), operation: `order ${index}` });
-        statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1);
+        const response = await pay(`${proxy.url}/payments`, { ...payment(), operation: `order ${index}` });
+        statuses.set(response.status, (statuses.get(response.status) ?? 0) + 1);
       }
     };
     await Promise.all(Array.from({ length: 32 }, worker));
     await proxy.stop();
     const seconds = ((performance.now() - begun) / 1_000).toFixed(1);
-    console.log(`1,000 operations took ${attempts} attempts in ${seconds} s; answers: ${JSON.stringify(proxy.counts)}`);
+    console.log(`1,000 operations took ${attempts} attempts in ${seconds} s; responses: ${JSON.stringify(proxy.counts)}`);
     expect([...statuses]).toEqual([[201, 1_000]]);
     const made = sandbox.effects().slice(before);
     expect([made.length, new Set(made.map(({ key }) => key)).size]).toEqual([1_000, 1_000]);
     expect(attempts).toBeGreaterThan(1_200);
     expect(await pay.pending()).toEqual([]);
+    expect((await storage.list()).length).toBe(1_000);
+    expect(await Promise.all(Array.from({ length: 1_000 }, (_, index) => pay.finish(`order ${index}`)))).not.toContain(false);
     expect(await storage.list()).toEqual([]);
   });
 });

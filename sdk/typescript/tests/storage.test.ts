@@ -1,7 +1,7 @@
-import { IDBFactory } from "fake-indexeddb";
+import { IDBDatabase, IDBFactory } from "fake-indexeddb";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { createIdempotentFetch, defaultStorage, indexedDbStorage, localStorageStorage, memoryStorage, type KeyRecord, type KeyStorage } from "../src/index.js";
-import { noting, scripted } from "./support/scripted.js";
+import { createIdempotentFetch, defaultStorage, indexedDbStorage, KeyStorageError, localStorageStorage, memoryStorage, outcomeOf, type KeyRecord, type KeyStorage, type ProgressHook } from "../src/index.js";
+import { asInPage, ATTEMPT, gate, handClock, noting, scripted } from "./support/scripted.js";
 
 const record = (key: string, operation = "o"): KeyRecord => ({ operation, key, createdAt: 1 });
 
@@ -103,6 +103,20 @@ describe("IndexedDB", () => {
     expect(opened.length).toBe(2);
   });
 
+  test("is opened again when its connection fails", async () => {
+    const storage = indexedDbStorage();
+    await storage.putIfAbsent(record("k"));
+    const [database] = [IDBDatabase.prototype];
+    const real = database.transaction;
+    let failures = 1;
+    vi.spyOn(database, "transaction").mockImplementation(function (this: IDBDatabase, ...args) {
+      if (failures-- > 0) throw new DOMException("Connection to Indexed Database server lost", "UnknownError");
+      return real.apply(this, args);
+    });
+    expect((await storage.get("o"))!.key).toBe("k");
+    vi.restoreAllMocks();
+  });
+
   test("is not in the way of who deletes it", async () => {
     const storage = indexedDbStorage();
     await storage.putIfAbsent(record("k"));
@@ -112,11 +126,11 @@ describe("IndexedDB", () => {
 });
 
 describe("the default storage", () => {
-  const broken = { open: () => { throw new DOMException("private", "SecurityError"); } };
+  const failing = (name: string) => ({ open: () => { throw new DOMException("no", name); } });
 
-  test("is localStorage in a page whose IndexedDB does not open", async () => {
+  test.each(["SecurityError", "InvalidStateError", "NotSupportedError"])("is localStorage in a page whose IndexedDB is forbidden: %s", async (name) => {
     const shared = items();
-    vi.stubGlobal("indexedDB", broken);
+    vi.stubGlobal("indexedDB", failing(name));
     vi.stubGlobal("document", {});
     vi.stubGlobal("localStorage", shared);
     await defaultStorage().putIfAbsent(record("k"));
@@ -124,43 +138,71 @@ describe("the default storage", () => {
     expect(shared.length).toBe(1);
   });
 
-  test.each([
-    [1_000, "IndexedDB"],
-    [Infinity, "localStorage"],
-  ])("waits for an IndexedDB that wakes up after %s ms, and takes %s", async (delay, place) => {
-    const shared = items();
-    const factory = globalThis.indexedDB;
-    const open = factory.open.bind(factory);
-    vi.spyOn(factory, "open").mockImplementation((...args) => {
-      let real: IDBOpenDBRequest;
-      const late = { get result() { return real.result; } } as IDBOpenDBRequest;
-      const wake = (): void => {
-        real = open(...args);
-        const { onupgradeneeded, onsuccess } = late;
-        Object.assign(real, { onupgradeneeded, onsuccess });
-      };
-      if (delay !== Infinity) setTimeout(wake, delay);
-      return late;
-    });
+  test.each(["UnknownError", "QuotaExceededError", "AbortError", "TimeoutError"])("is not another one while its IndexedDB is broken, and IndexedDB again afterwards: %s", async (name) => {
+    const [shared, factory] = [items(), globalThis.indexedDB];
+    await indexedDbStorage().putIfAbsent(record("old"));
     vi.stubGlobal("document", {});
     vi.stubGlobal("localStorage", shared);
-    const script = scripted(new Response("", { status: 422 }));
-    await createIdempotentFetch({ fetch: script.fetch })("https://shop.test/", { method: "POST" });
-    vi.restoreAllMocks();
-    const kept = place === "localStorage" ? await localStorageStorage().list() : await indexedDbStorage().list();
-    expect(kept.map(({ key }) => key)).toEqual(script.keys());
+    vi.stubGlobal("indexedDB", failing(name));
+    const storage = defaultStorage();
+    await expect(storage.putIfAbsent(record("new"))).rejects.toMatchObject({ name });
+    vi.stubGlobal("indexedDB", factory);
+    expect(await storage.putIfAbsent(record("new"))).toEqual(record("old"));
+    expect(shared.length).toBe(0);
   });
 
-  test("is memory where nothing else serves", async () => {
-    vi.stubGlobal("indexedDB", broken);
+  test("is not memory while its localStorage is full", async () => {
+    const shared = items();
+    vi.stubGlobal("indexedDB", undefined);
     vi.stubGlobal("document", {});
-    vi.stubGlobal("localStorage", { ...items(), setItem: () => { throw new DOMException("full", "QuotaExceededError"); } });
+    vi.stubGlobal("localStorage", { ...shared, setItem: () => { throw new DOMException("full", "QuotaExceededError"); } });
+    await expect(defaultStorage().putIfAbsent(record("k"))).rejects.toMatchObject({ name: "QuotaExceededError" });
+  });
+
+  test("is memory where nothing else exists", async () => {
+    vi.stubGlobal("indexedDB", failing("SecurityError"));
+    vi.stubGlobal("document", {});
+    vi.stubGlobal("localStorage", null);
     const storage = defaultStorage();
-    expect(await storage.putIfAbsent(record("k"))).toEqual(record("k"));
+    const puts = await Promise.all(["k", "l"].map((key) => storage.putIfAbsent(record(key))));
+    expect(puts).toEqual([record("k"), record("k")]);
     expect((await storage.list()).length).toBe(1);
   });
 
-  test("leaves nothing of its trial behind", async () => {
+  test("is waited for, and not another one, however slowly its IndexedDB opens: the key of before a reload is found", async () => {
+    const shared = items();
+    const before = scripted(new Response("", { status: 503 }));
+    const pay = (script: ReturnType<typeof scripted>, hook?: ProgressHook): Promise<Response> =>
+      createIdempotentFetch({ fetch: script.fetch, maxAttempts: 1, onProgress: hook })("https://shop.test/", { method: "POST", operation: "order 7" });
+    await pay(before);
+    vi.stubGlobal("document", {});
+    vi.stubGlobal("localStorage", shared);
+    const factory = globalThis.indexedDB;
+    const open = factory.open.bind(factory);
+    const woken = gate();
+    vi.spyOn(factory, "open").mockImplementation((...args) => {
+      let real: IDBOpenDBRequest;
+      const late = { get result() { return real.result; } } as IDBOpenDBRequest;
+      void woken.opened.then(() => {
+        real = open(...args);
+        const { onupgradeneeded, onsuccess } = late;
+        Object.assign(real, { onupgradeneeded, onsuccess });
+      });
+      return late;
+    });
+    const after = scripted(new Response("", { status: 201 }));
+    const { hook, types } = noting();
+    const paid = pay(after, hook);
+    await vi.waitFor(() => expect(types()).toEqual(["storage-waiting"]), 10_000);
+    expect(after.sent.length).toBe(0);
+    woken.open();
+    expect((await paid).status).toBe(201);
+    expect(after.keys()).toEqual(before.keys());
+    expect(shared.length).toBe(0);
+    vi.restoreAllMocks();
+  });
+
+  test("leaves nothing of its choice behind", async () => {
     const storage = defaultStorage();
     await storage.putIfAbsent(record("k"));
     expect(await indexedDbStorage().list()).toEqual([record("k")]);
@@ -168,80 +210,124 @@ describe("the default storage", () => {
 });
 
 describe("a storage that fails", () => {
-  const pay = { method: "POST" };
+  const NAMED = { method: "POST", operation: "order 7" };
+  const FULL = new DOMException("full", "QuotaExceededError");
 
-  test.each(["putIfAbsent", "remove"] as const)("loses no call, and its client goes on in memory: %s", async (method) => {
-    const storage = { ...memoryStorage(), [method]: async () => Promise.reject(new DOMException("full", "QuotaExceededError")) };
+  /** A storage that fails so many times in each method, and then serves. */
+  function failing(times: number, real: KeyStorage = memoryStorage()): KeyStorage & { asked: number } {
+    const storage = { ...real, asked: 0 };
+    for (const method of ["putIfAbsent", "get", "settle", "remove", "list"] as const) {
+      // A sweep lists on the side.
+      if (method === "list" && times < Infinity) continue;
+      storage[method] = (async (...args: []) => (storage.asked++ < times ? Promise.reject(FULL) : (real[method] as () => unknown)(...args))) as never;
+    }
+    return storage;
+  }
+
+  test("holds back a named operation until it serves, and tells of it", async () => {
+    const real = memoryStorage();
+    await real.putIfAbsent({ operation: "named:0::order 7", key: "pending", createdAt: handClock().now() });
     const script = scripted(new Response("", { status: 201 }));
-    const { hook, types } = noting();
-    const call = createIdempotentFetch({ storage, fetch: script.fetch, onProgress: hook });
-    for (let times = 0; times < 3; times++) expect((await call("https://shop.test/", pay)).status).toBe(201);
-    expect(new Set(script.keys()).size).toBe(3);
-    expect(types().filter((type) => type === "storage-unavailable").length).toBe(method === "remove" ? 2 : 3);
+    const { hook, events, types } = noting();
+    const call = createIdempotentFetch({ storage: failing(3, real), fetch: script.fetch, onProgress: hook, clock: handClock(), attemptTimeout: ATTEMPT });
+    expect((await call("https://shop.test/", NAMED)).status).toBe(201);
+    expect(script.keys()).toEqual(["pending"]);
+    expect(types()).toEqual(["storage-waiting", "storage-waiting", "storage-waiting", "attempt", "response", "settled"]);
+    expect(events[0]).toEqual({ type: "storage-waiting", operation: "order 7", delay: 50, error: FULL });
   });
 
-  const unsettled = { operation: "named:0::order 7", key: "served", createdAt: Date.now(), settledAt: null };
-  const wrong: unknown[] = [undefined, unsettled, null, {}, "k", { operation: "another", key: "k", createdAt: Date.now() }];
-  test.each(wrong)("by giving what is no record of the operation lends no key to it: %o", async (given) => {
-    const storage = { ...memoryStorage(), putIfAbsent: async () => given, get: async () => given, list: async () => [given] } as KeyStorage;
+  test("for good is an error for a named operation, and nothing is sent", async () => {
+    const script = scripted(new Response("", { status: 201 }));
+    const call = createIdempotentFetch({ storage: failing(Infinity), fetch: script.fetch, clock: handClock() });
+    const error = await call("https://shop.test/", NAMED).catch((error: unknown) => error);
+    expect(error).toBeInstanceOf(KeyStorageError);
+    expect(error).toMatchObject({ name: "KeyStorageError", operation: "order 7", cause: FULL });
+    expect(outcomeOf(error)).toEqual({ disposition: "unknown", operation: "order 7", named: true, key: undefined, attempts: 0, replayed: false });
+    expect(script.sent.length).toBe(0);
+    for (const asked of [call.pending(), call.finish("order 7"), call.forget("order 7")]) await expect(asked).rejects.toBeInstanceOf(KeyStorageError);
+  });
+
+  test("does not hold back a named operation if its client takes the risk, which keeps its key in memory", async () => {
     const script = scripted(new Response("", { status: 201 }));
     const { hook, types } = noting();
-    const call = createIdempotentFetch({ storage, fetch: script.fetch, onProgress: hook });
-    expect((await call("https://shop.test/", { ...pay, operation: "order 7" })).status).toBe(201);
-    expect(script.keys()[0]).toMatch(/^[0-9a-f-]{36}$/);
-    expect(types()[0]).toBe("storage-unavailable");
+    const call = createIdempotentFetch({ storage: failing(Infinity), fetch: script.fetch, onProgress: hook, riskSecondEffectWithoutStorage: true });
+    await call("https://shop.test/", NAMED);
+    await call("https://shop.test/", NAMED);
+    expect(types().slice(0, 4)).toEqual(["storage-unavailable", "attempt", "response", "settled"]);
+    expect(new Set(script.keys()).size).toBe(1);
+  });
+
+  test("once is asked again by the next call", async () => {
+    const storage = failing(1);
+    const script = scripted(new Response("", { status: 422 }));
+    for (let process = 0; process < 3; process++) await createIdempotentFetch({ storage, fetch: script.fetch, baseDelay: 1 })("https://shop.test/", NAMED);
+    expect(new Set(script.keys()).size).toBe(1);
+    expect((await storage.list()).map(({ key }) => key)).toEqual([script.keys()[0]]);
+  });
+
+  const wrong: unknown[] = [undefined, null, {}, "k", { operation: "another", key: "k", createdAt: Date.now() }, { operation: "named:0::order 7", key: "served", createdAt: Date.now(), settledAt: null }];
+  test.each(wrong)("by giving what is not a record of the operation lends no key to it: %o", async (given) => {
+    const storage = { ...memoryStorage(), putIfAbsent: async () => given, get: async () => given, list: async () => [given] } as KeyStorage;
+    const script = scripted(new Response("", { status: 201 }));
+    const call = createIdempotentFetch({ storage, fetch: script.fetch, clock: handClock() });
+    await expect(call("https://shop.test/", NAMED)).rejects.toBeInstanceOf(KeyStorageError);
+    expect(script.sent.length).toBe(0);
     expect(await call.pending()).toEqual([]);
   });
 
-  test("in mid-way does not change the key of an operation that has begun", async () => {
-    let fails = false;
+  test("by never ending is asked again, and what serves first counts", async () => {
     const memory = memoryStorage();
-    const storage: KeyStorage = { ...memory, putIfAbsent: async (one) => (fails ? Promise.reject(new Error("closed")) : memory.putIfAbsent(one)) };
-    const script = scripted(new Response("", { status: 422 }));
+    let asked = 0;
+    const storage: KeyStorage = { ...memory, putIfAbsent: (one) => (asked++ ? memory.putIfAbsent(one) : new Promise(() => {})) };
+    const script = scripted(new Response("", { status: 201 }));
+    const { hook, types } = noting();
+    await createIdempotentFetch({ storage, fetch: script.fetch, onProgress: hook, baseDelay: 1 })("https://shop.test/", NAMED);
+    expect([types()[0], asked, script.keys()]).toEqual(["storage-waiting", 2, [(await memory.list())[0]!.key]]);
+  });
+
+  test("after the response leaves the key, which the next call sends again", async () => {
+    const real = memoryStorage();
+    const storage: KeyStorage = { ...real, settle: async () => Promise.reject(FULL) };
+    const script = scripted(new Response("", { status: 201 }));
     const call = createIdempotentFetch({ storage, fetch: script.fetch });
-    await call("https://shop.test/", pay);
-    fails = true;
-    await call("https://shop.test/", pay);
+    await call("https://shop.test/", NAMED);
+    await createIdempotentFetch({ storage: real, fetch: script.fetch })("https://shop.test/", NAMED);
     expect(new Set(script.keys()).size).toBe(1);
-    expect((await call.pending()).length).toBe(1);
+    expect(await call.finish("order 7")).toBe(true);
+    expect(await real.list()).toEqual([]);
   });
 
-  test("for a moment does not keep what has served for the next page", async () => {
-    const memory = memoryStorage();
-    const storage: KeyStorage = { ...memory, list: async () => Promise.reject(new Error("not now")) };
-    const script = scripted(new Response("", { status: 422 }), new Response("", { status: 201 }));
-    const call = createIdempotentFetch({ storage, fetch: script.fetch });
-    await call("https://shop.test/", pay);
-    await call.pending();
-    await call("https://shop.test/", pay);
-    expect(new Set(script.keys()).size).toBe(1);
-    expect(await memory.list()).toEqual([]);
-  });
+  describe("in a page, for an operation without a name", () => {
+    const pay = { method: "POST" };
+    beforeEach(asInPage);
 
-  test("for a moment has what lingers marked for the next page", async () => {
-    const memory = memoryStorage();
-    const storage: KeyStorage = { ...memory, list: async () => Promise.reject(new Error("not now")) };
-    const script = scripted(new Response("", { status: 422 }), new Response("", { status: 201 }));
-    const call = createIdempotentFetch({ storage, fetch: script.fetch, linger: 60_000 });
-    await call("https://shop.test/", pay);
-    await call.pending();
-    await call("https://shop.test/", pay);
-    expect(await memory.list()).toMatchObject([{ settledAt: expect.any(Number) }]);
-  });
+    test("loses no call, and is asked again by the next", async () => {
+      const storage = failing(1);
+      const script = scripted(new Response("", { status: 422 }));
+      const { hook, types } = noting();
+      const call = createIdempotentFetch({ storage, fetch: script.fetch, onProgress: hook });
+      await call("https://shop.test/", pay);
+      await call("https://shop.test/", pay);
+      expect(types()).toEqual(["storage-unavailable", "attempt", "response", "attempt", "response"]);
+      expect(new Set(script.keys()).size).toBe(1);
+      expect((await storage.list()).map(({ key }) => key)).toEqual([script.keys()[0]]);
+    });
 
-  test("by never answering costs two seconds, once", async () => {
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    try {
-      const storage: KeyStorage = { ...memoryStorage(), putIfAbsent: () => new Promise(() => {}) };
+    test("does not make the next operation take a key that has served", async () => {
+      const real = memoryStorage();
+      const storage: KeyStorage = { ...real, remove: async () => Promise.reject(FULL) };
       const script = scripted(new Response("", { status: 201 }));
       const call = createIdempotentFetch({ storage, fetch: script.fetch });
-      const answer = call("https://shop.test/", pay);
-      await vi.waitFor(() => expect(vi.getTimerCount()).toBeGreaterThan(0));
-      await vi.advanceTimersByTimeAsync(2_000);
-      expect((await answer).status).toBe(201);
-      expect((await call("https://shop.test/", pay)).status).toBe(201);
-    } finally {
-      vi.useRealTimers();
-    }
+      for (let times = 0; times < 3; times++) await call("https://shop.test/", pay);
+      expect(new Set(script.keys()).size).toBe(3);
+    });
+
+    test("by never ending is waited for two seconds", async () => {
+      const storage: KeyStorage = { ...memoryStorage(), putIfAbsent: () => new Promise(() => {}) };
+      const script = scripted(new Response("", { status: 201 }));
+      const { hook, types } = noting();
+      await createIdempotentFetch({ storage, fetch: script.fetch, onProgress: hook })("https://shop.test/", pay);
+      expect(types()).toEqual(["storage-unavailable", "attempt", "response", "settled"]);
+    });
   });
 });

@@ -6,7 +6,7 @@ import { handClock } from "./support/scripted.js";
 
 const NOON = Date.UTC(2026, 10, 23, 12);
 const LATER = "Mon, 23 Nov 2026 12:01:30 GMT";
-const asked = (value: string, date?: string): number | undefined => retryAfter(new Headers({ "retry-after": value, ...(date === undefined ? {} : { date }) }), NOON);
+const asked = (value: string, date?: string): number => retryAfter(new Headers({ "retry-after": value, ...(date === undefined ? {} : { date }) }), NOON);
 
 describe("Retry-After", () => {
   test("is read as seconds, whatever their number", () => {
@@ -18,7 +18,7 @@ describe("Retry-After", () => {
     expect(asked("Tue Dec  1 12:00:00 2026")).toBe(8 * 86_400_000);
   });
 
-  test("is judged by the answer's own date before the clock", () => {
+  test("is judged by the response's own date before the clock", () => {
     expect(asked(LATER, "Mon, 23 Nov 2026 12:01:00 GMT")).toBe(30_000);
     expect(asked(LATER, "yesterday")).toBe(90_000);
   });
@@ -31,7 +31,7 @@ describe("Retry-After", () => {
     "that cannot be understood asks for nothing: %j",
     (value) => {
       const headers = { get: (name: string) => (name === "retry-after" ? value : null) } as unknown as Headers;
-      expect(retryAfter(headers, NOON)).toBeUndefined();
+      expect(retryAfter(headers, NOON)).toBe(0);
     },
   );
 });
@@ -46,18 +46,26 @@ describe("a wait", () => {
     expect(waitBefore(5, settings, handClock(0.25))).toBe(400);
   });
 
-  test("is what the answer asks for, bounded, and up to 100 ms more", () => {
+  test("is what the response asks for, bounded, and up to 100 ms more", () => {
     const after = (seconds: string, random: number): number => waitBefore(1, settings, handClock(random), asked(seconds));
     expect([after("2", 0), after("2", 1), after("3600", 0), after("3600", 1), after("0", 0.5)]).toEqual([2_000, 2_100, 30_000, 30_100, 50]);
   });
 
-  test("is random where the answer asks for something unreadable", () => {
+  test("is random where the response asks for something unreadable", () => {
     expect(waitBefore(1, settings, handClock(0.5), asked("soon"))).toBe(50);
   });
 });
 
+test("a response that asks for no time at all does not shorten the backoff", () => {
+  const settings = { baseDelay: 100, maxDelay: 5_000, maxRetryAfter: 30_000 };
+  const waits = [1, 4, 8].map((retry) => waitBefore(retry, settings, handClock(0.5), asked("0")));
+  expect(waits).toEqual([50, 400, 2_500]);
+  expect(waitBefore(8, settings, handClock(0.5), asked("Mon, 23 Nov 2026 11:00:00 GMT"))).toBe(2_500);
+  expect(waitBefore(8, settings, handClock(0.5), asked("1"))).toBe(2_500);
+});
+
 describe("a budget", () => {
-  test("has its reserve, and a repeat for every five calls", () => {
+  test("has its reserve, and a retry for every five calls", () => {
     const budget = new RetryBudget({ perSecond: 1, now: () => 0 });
     for (let call = 0; call < 25; call++) budget.deposit();
     const taken = Array.from({ length: 20 }, () => budget.withdraw()).filter(Boolean).length;
@@ -72,7 +80,7 @@ describe("a budget", () => {
     expect(budget.withdraw()).toBe(true);
     expect(budget.withdraw()).toBe(false);
     budget.deposit();
-    // The repeat that was taken still counts, and eats what was earned since.
+    // The retry that was taken still counts, and eats what was earned since.
     now = 10_000;
     expect(budget.withdraw()).toBe(false);
     now = 20_000;

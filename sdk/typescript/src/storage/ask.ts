@@ -1,8 +1,7 @@
-import type { Clock } from "../clock.js";
 import { waitBefore, type Backoff } from "../backoff.js";
-import { within } from "./within.js";
+import type { Clock } from "../clock.js";
 
-/** How long a storage is asked, and who is told that it is asked again. */
+/** How long a storage is asked, and what is called before it is asked again. */
 export interface Patience {
   clock: Clock;
   call: Backoff;
@@ -12,25 +11,32 @@ export interface Patience {
 }
 
 /**
- * Asks a storage until it serves: what fails, or does not end in two seconds, is asked again, and the first that serves counts. All that is asked
- * for twice has the same effect as once. Without patience it is asked once.
+ * Asks a storage. With patience it is asked until it serves: what fails, or does not end in two seconds, is asked again, and the first that serves
+ * counts. Each method of a storage has the same effect twice as once.
  *
  * @throws the storage's last error.
  */
 export async function ask<T>(step: () => Promise<T>, patience?: Patience): Promise<T> {
   const asked: Promise<T>[] = [];
   for (let number = 1; ; number++) {
-    asked.push(Promise.resolve().then(step));
+    let timer: ReturnType<typeof setTimeout>;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new DOMException("the storage took too long", "TimeoutError")), LONGEST);
+    });
+    asked.push((async () => step())());
     try {
-      const left = patience ? patience.deadline - patience.clock.elapsed() : LONGEST;
-      return await within(Math.min(left, LONGEST), Promise.any(asked));
+      return await Promise.race([late, Promise.any(asked)]);
     } catch (caught) {
-      const error: unknown = caught instanceof AggregateError ? caught.errors.at(-1) : caught;
-      const delay = patience && waitBefore(number, patience.call, patience.clock);
-      patience?.signal.throwIfAborted();
-      if (delay === undefined || patience!.clock.elapsed() + delay >= patience!.deadline) throw error;
-      patience!.waiting(error, delay);
-      await patience!.clock.sleep(delay, patience!.signal);
+      const error: unknown = (caught as AggregateError).errors?.at(-1) ?? caught;
+      if (!patience) throw error;
+      const { clock, call, deadline, signal, waiting } = patience;
+      const delay = waitBefore(number, call, clock);
+      signal.throwIfAborted();
+      if (clock.elapsed() + delay >= deadline) throw error;
+      waiting(error, delay);
+      await clock.sleep(delay, signal);
+    } finally {
+      clearTimeout(timer!);
     }
   }
 }

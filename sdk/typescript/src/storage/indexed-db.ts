@@ -1,14 +1,19 @@
-import { isKeyRecord, type KeyRecord, type KeyStorage } from "./types.js";
+import { changed, storageOver, type KeyStorage, type Records } from "./types.js";
 
 /**
  * Stores keys in IndexedDB. What must be atomic is one transaction, so that all tabs of an origin agree on one key.
  *
  * @param name of the database; default `tower-idempotency`.
  */
-export function indexedDbStorage(name = "tower-idempotency"): KeyStorage & { open(): Promise<unknown> } {
+export function indexedDbStorage(name?: string): KeyStorage {
+  return storageOver(indexedDbRecords(name));
+}
+
+/** `open` rejects with the browser's error. */
+export function indexedDbRecords(name = "tower-idempotency"): Records & { open(): Promise<unknown> } {
   let connection: Promise<IDBDatabase> | undefined;
 
-  /** The open database. A connection that failed, that was closed, or that does not come in two seconds is opened again. */
+  /** The open database. One that failed, that was closed, or that does not come in two seconds is opened again. */
   const database = (): Promise<IDBDatabase> => {
     if (connection) return connection;
     const gone = (): void => void (connection === opening && (connection = undefined));
@@ -17,67 +22,36 @@ export function indexedDbStorage(name = "tower-idempotency"): KeyStorage & { ope
     opening.then(() => clearTimeout(late), gone);
     return (connection = opening);
   };
-  const once = async <T>(mode: IDBTransactionMode, step: Step<T>, durability: IDBTransactionDurability): Promise<T> => {
-    const transaction = (await database()).transaction(STORE, mode, { durability });
-    return new Promise<T>((resolve, reject) => {
-      let result: T;
+  const once = async <T, R>(step: (keys: IDBObjectStore) => IDBRequest<T>, use: (found: T, keys: IDBObjectStore) => R): Promise<R> => {
+    // The request leaves next: a stored key must survive even a loss of power.
+    const transaction = (await database()).transaction(STORE, "readwrite", { durability: "strict" });
+    return new Promise((resolve, reject) => {
+      let result: R;
       transaction.oncomplete = () => resolve(result);
-      transaction.onabort = transaction.onerror = () => reject(transaction.error ?? new DOMException("the transaction was aborted", "AbortError"));
-      step(transaction.objectStore(STORE), (value) => (result = value));
+      transaction.onabort = transaction.onerror = () => reject(transaction.error);
+      const keys = transaction.objectStore(STORE);
+      const reading = step(keys);
+      reading.onsuccess = () => (result = use(reading.result, keys));
     });
   };
   /** Runs a transaction; once more, on a new connection, if it fails: the browser may have closed the old one. */
-  const run = <T>(mode: IDBTransactionMode, step: Step<T>, durability: IDBTransactionDurability = "default"): Promise<T> =>
-    once(mode, step, durability).catch(() => {
-      connection?.then((database) => database.close(), () => {});
+  const run: typeof once = (step, use) =>
+    once(step, use).catch(() => {
+      connection?.then((old) => old.close(), () => {});
       connection = undefined;
-      return once(mode, step, durability);
-    });
-  /** Changes a record in the same transaction in which its key was compared. */
-  const change = (operation: string, key: string, step: (keys: IDBObjectStore, record: KeyRecord) => void): Promise<void> =>
-    run<void>("readwrite", (keys) => {
-      const reading = keys.get(operation);
-      reading.onsuccess = () => {
-        if (isKeyRecord(reading.result) && reading.result.key === key) step(keys, reading.result);
-      };
+      return once(step, use);
     });
 
   return {
-    /** Opens the database; rejects with the browser's error. */
     open: database,
-    putIfAbsent: (record) =>
-      run<KeyRecord>(
-        "readwrite",
-        (keys, done) => {
-          const reading = keys.get(record.operation);
-          reading.onsuccess = () => {
-            if (isKeyRecord(reading.result)) return done(reading.result);
-            keys.put(record);
-            done(record);
-          };
-        },
-        // The request leaves next: the key must survive even a loss of power.
-        "strict",
+    update: (operation, change) =>
+      run(
+        (keys) => keys.get(operation) as IDBRequest<unknown>,
+        (found, keys) => changed(found, operation, change, (record) => keys.put(record), () => keys.delete(operation)),
       ),
-    get: (operation) =>
-      run("readonly", (keys, done) => {
-        const reading = keys.get(operation);
-        reading.onsuccess = () => done(isKeyRecord(reading.result) ? reading.result : undefined);
-      }),
-    settle: (operation, key, settledAt) =>
-      change(operation, key, (keys, record) => {
-        if (record.settledAt === undefined) keys.put({ ...record, settledAt });
-      }),
-    remove: (operation, key) => change(operation, key, (keys) => keys.delete(operation)),
-    list: () =>
-      run("readonly", (keys, done) => {
-        const reading = keys.getAll();
-        reading.onsuccess = () => done(reading.result.filter(isKeyRecord));
-      }),
+    list: () => run((keys) => keys.getAll(), (found) => found),
   };
 }
-
-type Step<T> = (keys: IDBObjectStore, done: (value: T) => void) => void;
 
 const STORE = "keys";
 /** In milliseconds. */

@@ -1,4 +1,4 @@
-import { isKeyRecord, type KeyRecord, type KeyStorage } from "./types.js";
+import { changed, storageOver, type KeyRecord, type KeyStorage, type Records } from "./types.js";
 
 /** The part of the browser's `Storage` that is used. */
 export interface StorageItems {
@@ -16,49 +16,33 @@ export interface StorageItems {
  * @param prefix stands before the names of the items; default `tower-idempotency:`.
  * @param items default: the page's `localStorage`, which must exist when a method is called.
  */
-export function localStorageStorage(prefix = "tower-idempotency:", items?: StorageItems): KeyStorage {
-  const store = (): StorageItems => items ?? globalThis.localStorage;
-  const read = (operation: string): KeyRecord | undefined => {
-    const record = parsed(store().getItem(prefix + operation));
-    return record?.operation === operation ? record : undefined;
-  };
-  const write = (record: KeyRecord): void => store().setItem(prefix + record.operation, JSON.stringify(record));
+export function localStorageStorage(prefix?: string, items?: StorageItems): KeyStorage {
+  return storageOver(localRecords(prefix, items));
+}
 
+export function localRecords(prefix = "tower-idempotency:", given?: StorageItems): Records {
+  const items = (): StorageItems => given ?? globalThis.localStorage;
   return {
-    putIfAbsent: (record) =>
-      alone(prefix, () => {
-        const kept = read(record.operation);
-        if (!kept) write(record);
-        return kept ?? record;
-      }),
-    get: async (operation) => read(operation),
-    settle: (operation, key, settledAt) =>
-      alone(prefix, () => {
-        const record = read(operation);
-        if (record?.key === key && record.settledAt === undefined) write({ ...record, settledAt });
-      }),
-    remove: (operation, key) =>
-      alone(prefix, () => {
-        if (read(operation)?.key === key) store().removeItem(prefix + operation);
-      }),
+    async update(operation, change) {
+      const name = prefix + operation;
+      const step = async (): Promise<KeyRecord | undefined> => {
+        return changed(parsed(items().getItem(name)), operation, change, (record) => items().setItem(name, JSON.stringify(record)), () => items().removeItem(name));
+      };
+      // Reading and writing are two steps here, and no other tab may come between.
+      const locks = globalThis.navigator?.locks as LockManager | undefined;
+      return locks ? await locks.request(prefix, step) : step();
+    },
     async list() {
-      const all = store();
+      const all = items();
       const names = Array.from({ length: all.length }, (_, index) => all.key(index));
-      return names.filter((name) => name?.startsWith(prefix)).flatMap((name) => parsed(all.getItem(name!)) ?? []);
+      return names.map((name) => (name?.startsWith(prefix) ? parsed(all.getItem(name)) : undefined));
     },
   };
 }
 
-/** Runs a step while no other tab does: reading and writing are two steps in `localStorage`. */
-async function alone<T>(name: string, step: () => T): Promise<T> {
-  const locks = globalThis.navigator?.locks as LockManager | undefined;
-  return locks ? await locks.request(name, async () => step()) : step();
-}
-
-function parsed(text: string | null): KeyRecord | undefined {
+function parsed(text: string | null): unknown {
   try {
-    const value: unknown = text === null ? undefined : JSON.parse(text);
-    return isKeyRecord(value) ? value : undefined;
+    return JSON.parse(text ?? "");
   } catch {
     return undefined;
   }

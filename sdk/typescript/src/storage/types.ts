@@ -10,9 +10,7 @@ export interface KeyRecord {
   settledAt?: number;
 }
 
-/**
- * Where keys are stored. A method that rejects, or that takes longer than two seconds, is called again before a named operation is sent.
- */
+/** Where keys are stored. A method that rejects, or takes longer than two seconds, is called again before a named operation is sent. */
 export interface KeyStorage {
   /** Stores the record unless there is one of its operation, in one atomic step, and resolves with the one that is stored then. */
   putIfAbsent(record: KeyRecord): Promise<KeyRecord>;
@@ -26,21 +24,51 @@ export interface KeyStorage {
   list(): Promise<KeyRecord[]>;
 }
 
+/** Makes a record out of the one before; the same one changes nothing. */
+export type Change = (before: KeyRecord | undefined) => KeyRecord | undefined;
+
+/** What the storages of this package are made of. */
+export interface Records {
+  /** Changes the record of an operation in one atomic step, and resolves with the one that is stored then. */
+  update(operation: string, change: Change): Promise<KeyRecord | undefined>;
+  list(): Promise<unknown[]>;
+}
+
+/** A storage over records. */
+export function storageOver(records: Records): KeyStorage {
+  const own = async (operation: string, key: string, change: (before: KeyRecord) => KeyRecord | undefined): Promise<void> => {
+    await records.update(operation, (before) => (before?.key === key ? change(before) : before));
+  };
+  return {
+    putIfAbsent: async (record) => (await records.update(record.operation, (before) => before ?? record))!,
+    get: (operation) => records.update(operation, (before) => before),
+    settle: (operation, key, settledAt) => own(operation, key, (before) => ({ settledAt, ...before })),
+    remove: (operation, key) => own(operation, key, () => undefined),
+    list: async () => (await records.list()).filter(isKeyRecord),
+  };
+}
+
+/** Makes a change: writes or removes the record if it became another one. */
+export function changed(found: unknown, operation: string, change: Change, put: (record: KeyRecord) => unknown, remove: () => unknown): KeyRecord | undefined {
+  const before = isKeyRecord(found) && found.operation === operation ? found : undefined;
+  const after = change(before);
+  if (after !== before) after ? put(after) : remove();
+  return after;
+}
+
 /** What can be a key: from 1 to 255 visible ASCII characters. */
 export function isKey(value: unknown): value is string {
-  return typeof value === "string" && /^[\x21-\x7e]{1,255}$/.test(value);
+  return typeof value === "string" && /^[!-~]{1,255}$/.test(value);
 }
 
 /** Whether a value that was read has the form of a record. */
 export function isKeyRecord(value: unknown): value is KeyRecord {
-  if (typeof value !== "object" || value === null) return false;
-  const { operation, key, createdAt, settledAt } = value as Record<string, unknown>;
-  const typed = typeof operation === "string" && isKey(key) && Number.isFinite(createdAt);
-  return typed && (settledAt === undefined || Number.isFinite(settledAt));
+  const { operation, key, createdAt, settledAt = 0 } = (value ?? {}) as Record<string, unknown>;
+  return typeof operation === "string" && isKey(key) && Number.isFinite(createdAt) && Number.isFinite(settledAt);
 }
 
 /** What a storage gave, if it is a record of this operation: another one's key would bring another one's response. */
 export function recordOf(operation: string, given: unknown): KeyRecord {
   if (isKeyRecord(given) && given.operation === operation) return given;
-  throw new TypeError("the storage gave something that is not a record of the operation");
+  throw new TypeError("the storage gave a wrong record");
 }

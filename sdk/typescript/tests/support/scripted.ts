@@ -1,3 +1,4 @@
+import { vi } from "vitest";
 import type { Clock } from "../../src/clock.js";
 import type { ProgressEvent } from "../../src/events.js";
 
@@ -36,8 +37,8 @@ export function handClock(random = 0.5): Clock & { waits: number[]; time: number
     elapsed: () => clock.time,
     random: () => random,
     sleep: (milliseconds: number, signal: AbortSignal): Promise<void> => {
-      // An attempt's bound is the only sleep that somebody else ends: it begins before the answer is there.
-      const bounds = milliseconds === ATTEMPT;
+      // The bound of an attempt is the only sleep that its response ends. The time for the upload of a short body comes on top.
+      const bounds = milliseconds >= ATTEMPT && milliseconds < ATTEMPT + 100;
       if (bounds) return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
       clock.waits.push(milliseconds);
       clock.time += milliseconds;
@@ -56,7 +57,7 @@ export function noting(): { events: ProgressEvent[]; hook: (event: ProgressEvent
   return { events, hook: (event) => void events.push(event), types: () => events.map((event) => event.type) };
 }
 
-/** An answer of the server's, with the code of a problem document. */
+/** A response with the code of a problem document. */
 export function problem(status: number, code: string, headers: Record<string, string> = {}): Response {
   return new Response(JSON.stringify({ code }), { status, headers: { "content-type": "application/problem+json", ...headers } });
 }
@@ -75,4 +76,9 @@ export async function eventually(holds: () => boolean | Promise<boolean>): Promi
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
   throw new Error("it never came true");
+}
+
+/** Runs a test as in a page: there is a `document`. */
+export function asInPage(): void {
+  vi.stubGlobal("document", {});
 }
