@@ -59,10 +59,11 @@ impl File {
     }
 }
 
-static FILES: [File; 15] = [
+static FILES: [File; 16] = [
     File { path: "/", content_type: "text/html; charset=utf-8", text: include_str!("page/index.html") },
     File { path: "/page.css", content_type: "text/css; charset=utf-8", text: include_str!("page/page.css") },
     File::script("/page.js", include_str!("page/page.js")),
+    File::script("/page/calls.js", include_str!("page/calls.js")),
     File::script("/page/client.js", include_str!("page/client.js")),
     File::script("/page/curious.js", include_str!("page/curious.js")),
     File::script("/page/ledger.js", include_str!("page/ledger.js")),

@@ -90,6 +90,7 @@ export function attemptBegins(number, id, key, tab) {
     const order = orders[number];
     if (!order || attempts.some((attempt) => isOpen(attempt, id, tab))) return;
     order.requests += 1;
+    order.sentAt ??= Date.now();
     if (key !== null && !order.keys.includes(key)) order.keys.push(key);
     attempts.push({ order: number, id, key, tab, count: order.requests, at: Date.now(), result: null });
   });

@@ -1,6 +1,7 @@
 // The page: clicks become orders, orders become payments, and every step is shown.
 
 import { outcomeOf } from "/tower-idempotency.js";
+import { callOf, join, leave, stop, timeLeft } from "/page/calls.js";
 import { TOTAL_TIME, askSettings, clientFor, until } from "/page/client.js";
 import { curlOf, headerOf } from "/page/curious.js";
 import { ledgerOf } from "/page/ledger.js";
@@ -30,8 +31,6 @@ const client = askSettings().then((said) => {
 const situations = new Map();
 /** That an order was taken up again, by its number: told until the next click. */
 const notes = new Map();
-/** The call that is under way for an order, by its number. All clicks that wait share it. */
-const calls = new Map();
 /** The orders about which nothing is said until the ledger has been read. */
 const unread = new Set([number]);
 let shown;
@@ -80,24 +79,27 @@ function click() {
   if (!isSecureContext && !order.keyless) return view.followOutcome();
   orders.update(number, ({ clicks, stage }) => ({ clicks: clicks + 1, stage: stage === "paid" ? "paid" : "sent" }));
   notes.delete(number);
-  pay(number);
   view.followOutcome();
+  if (order.stage !== "draft" && isForgotten(order)) say(number, { kind: "unsure", reason: "expired" });
+  else pay(number);
+}
+
+/** Whether the server forgets the key of an order about now. The client would take a new key then, and pay again. */
+function isForgotten({ keyless, sentAt }) {
+  return !keyless && Date.now() - sentAt > 0.9 * settings?.retention_ms;
 }
 
 /** Sends an order, or joins the request that is under way for it. */
 async function pay(number) {
   const order = orders.order(number);
-  const call = calls.get(number) ?? { clicks: 0, since: Date.now(), stop: new AbortController() };
-  call.clicks += 1;
-  calls.set(number, call);
+  const call = join(number);
   say(number, settings || order.keyless ? busy(number) : { kind: "asking" });
 
   const meaning = await (order.keyless ? withoutKey : withKey)(order, call);
-  call.clicks -= 1;
-  if (call.clicks === 0 && calls.get(number) === call) calls.delete(number);
+  leave(number, call);
   if (meaning.stage === "paid") orders.update(number, confirmed(meaning));
   unread.add(number);
-  if (calls.get(number)) say(number, busy(number));
+  if (callOf(number)) say(number, busy(number));
   else situations.set(number, meaning.situation);
   await ledger.read();
   unread.delete(number);
@@ -126,7 +128,7 @@ function isUnpaid(number) {
 /** Lets an order be mended. After a final response it takes a new key. */
 async function reopen(number, { isOver }) {
   if (isOver) await (await client).finish(number).catch(() => {});
-  orders.update(number, { stage: "draft", ...(isOver && { doubt: false }) });
+  orders.update(number, { stage: "draft", ...(isOver && { doubt: false, sentAt: undefined }) });
 }
 
 /** Sends an order by the client, and gives what came of it. */
@@ -190,7 +192,7 @@ async function bodyOf(response) {
 }
 
 function busy(number) {
-  return { kind: "busy", clicks: calls.get(number)?.clicks ?? 0, note: notes.get(number) };
+  return { kind: "busy", clicks: callOf(number)?.clicks ?? 0, note: notes.get(number) };
 }
 
 function say(number, situation) {
@@ -214,24 +216,15 @@ function progress(number, call, event) {
 }
 
 /** Ends what is under way for the order. Its key stays. */
-function stop() {
-  const call = calls.get(number);
-  if (!call) return;
-  calls.delete(number);
+function stopped() {
   orders.pageLeaves(tab, resultOf({ type: "stopped" }), number);
-  call.stop.abort();
+  stop(number);
   view.find("pay").focus();
   tick();
 }
 
-/** A flash of it would only disturb. */
-const SHOWN_AFTER = 500;
-
 function tick() {
-  const call = calls.get(number);
-  if (!call || Date.now() - call.since < SHOWN_AFTER) return view.showTimeLeft();
-  const left = call.until && Math.max(0, Math.ceil((call.until - Date.now()) / 1000));
-  view.showTimeLeft(left === undefined ? "" : `The client gives up in ${left} s.`);
+  view.showTimeLeft(timeLeft(number));
   view.showOutcome();
 }
 
@@ -251,7 +244,7 @@ async function takeUp() {
   const pending = await (await client).pending();
   for (const { operation, key } of pending) {
     const order = orders.order(operation);
-    if (order?.stage !== "sent" || calls.has(operation)) continue;
+    if (order?.stage !== "sent" || callOf(operation)) continue;
     notes.set(operation, takenUp(operation, key));
     pay(operation);
   }
@@ -282,7 +275,7 @@ view.find("keyless").addEventListener("change", ({ target }) => {
   render();
 });
 view.find("bad").addEventListener("change", net.startOver);
-view.find("stop").addEventListener("click", stop);
+view.find("stop").addEventListener("click", stopped);
 addEventListener("focus", ledger.read);
 addEventListener("pagehide", () => orders.pageLeaves(tab, resultOf({ type: "left" })));
 orders.onChangeElsewhere(() => {

@@ -110,6 +110,7 @@ export function showOutcome() {
 export function showCurious({ header, curl, docs }) {
   setText("header", header);
   setText("curl", curl);
-  if (docs) find("docs").href = docs;
-  find("docs").parentElement.hidden = !docs;
+  if (!docs) return;
+  find("docs").href = docs;
+  find("docs").hidden = false;
 }

@@ -23,7 +23,7 @@ const WORDS = {
       ? "Click Pay once, twice, ten times: the server sees only separate requests."
       : "Click Pay once, twice, ten times.",
   }),
-  sent: (order, _, own, { isElsewhere }) => (isElsewhere ? ELSEWHERE : unsure(order, {}, own)),
+  sent: (order, _, own, { isElsewhere }) => (isElsewhere && !own?.length ? ELSEWHERE : unsure(order, {}, own)),
   insecure: () => ({
     tone: "refused",
     title: "This page cannot make keys here.",
@@ -76,7 +76,12 @@ const WORDS = {
   }),
 };
 
-const ELSEWHERE = { tone: "busy", title: "Another tab is paying this order.", detail: "Its result will show here, too." };
+const ELSEWHERE = {
+  tone: "busy",
+  title: "A request was sent a moment ago.",
+  detail: "Another tab of this browser may still wait for its response.",
+  note: GO_ON,
+};
 
 function waitingClicks({ keyless }, clicks) {
   return keyless ? `${clicks} clicks, and each sent a request of its own.` : `${clicks} clicks wait for one response.`;
@@ -159,7 +164,7 @@ function paid(order, situation, own, facts) {
 
 function noteOf({ keyless, responses, notStored }, situation, { takenUp, settings }) {
   if (keyless) return "This time. Without a key, a second click or a lost response is a second payment.";
-  if (situation?.reason === "expired") return "The server has forgotten the key by now, so the last click sent nothing.";
+  if (situation?.reason === "expired") return "The server forgets the key about now, so the last click sent nothing.";
   if (situation?.reason === "clock") return REASONS.clock();
   if (situation?.kind === "unsure") return "The last click got no response, and changed nothing.";
   const times = responses > 1 ? `The same response came ${responses} times.` : "Click again: it stays one payment.";

@@ -143,6 +143,26 @@ test("with the server gone, the page says for how long it still tries, and Stop 
   expect(onlyEffect(sandbox)).toMatchObject({ id, key });
 });
 
+test("when the client gives up, the page says that it is not known yet, and the key stays", async () => {
+  const sandbox = endsWithTheTest(await Sandbox.start("--store", "sqlite:DIRECTORY/store"));
+  const browser = endsWithTheTest(new Browser());
+  const shop = new Shop(await browser.open(sandbox.address));
+  await shop.page.getByRole("link", { name: "Documentation" }).waitFor();
+  await shop.page.clock.install();
+  await sandbox.kill();
+  await shop.click(1);
+  const end = shop.status.filter({ hasText: "No usable response came, and the client has stopped its retries." });
+  while (!(await end.isVisible())) await shop.page.clock.runFor(1_000);
+  await shop.showsStatus("The key stays the same, so it cannot be paid twice.");
+  await shop.stop.waitFor({ state: "hidden" });
+  const key = await shop.key();
+
+  await sandbox.again();
+  await shop.click(1);
+  while (!(await shop.status.innerText()).includes("Paid, once.")) await shop.page.clock.runFor(1_000);
+  expect(onlyEffect(sandbox)).toMatchObject({ id: await shop.isPaid(), key });
+});
+
 test("Stop while the server pays does not lose the order", async () => {
   const sandbox = endsWithTheTest(await Sandbox.start());
   const browser = endsWithTheTest(new Browser());
@@ -165,7 +185,7 @@ test("a key that the server has forgotten is not sent again, and the page says s
   const { at } = onlyEffect(sandbox) ?? { at: 0 };
   await shop.page.waitForFunction((end) => Date.now() > end, at + 3_000);
   await shop.click(1);
-  await shop.showsStatus("The server has forgotten the key by now, so the last click sent nothing.");
+  await shop.showsStatus("The server forgets the key about now, so the last click sent nothing.");
   await shop.counts("2 clicks", "1 request", "1 payment");
   expect(onlyEffect(sandbox)).toMatchObject({ id });
 });

@@ -146,7 +146,7 @@ test("a page that is gone between the response and its own state asks again unde
     sessionStorage.setItem("opened", "before");
     const setItem = Storage.prototype.setItem;
     Storage.prototype.setItem = function (name, text) {
-      if (isFirst && text.includes('"paid"')) throw new DOMException("The quota has been exceeded.", "QuotaExceededError");
+      if (isFirst && text.includes('"stage":"paid"')) throw new DOMException("The quota has been exceeded.", "QuotaExceededError");
       setItem.call(this, name, text);
     };
   });

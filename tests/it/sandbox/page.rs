@@ -6,10 +6,11 @@ use super::server::{Answer, Sandbox, order};
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Every file of the page, and what it is.
-const FILES: [(&str, &str); 15] = [
+const FILES: [(&str, &str); 16] = [
     ("/", "text/html; charset=utf-8"),
     ("/page.css", "text/css; charset=utf-8"),
     ("/page.js", JAVASCRIPT),
+    ("/page/calls.js", JAVASCRIPT),
     ("/page/client.js", JAVASCRIPT),
     ("/page/curious.js", JAVASCRIPT),
     ("/page/ledger.js", JAVASCRIPT),
