@@ -71,7 +71,7 @@ export async function retry(request: Repeatable, client: ClientSettings, call: C
     const { header, quoted } = client;
     const missing = code === "idempotency_key_missing";
     if (!missing && code !== "idempotency_key_invalid") return;
-    const profiles = missing === /^idem/i.test(header) ? "default" : quoted ? "stripe" : "ietf";
+    const profiles = missing && /^idem/i.test(header) ? "default" : !missing && quoted ? "stripe" : "ietf";
     const message = `the server did not understand the key, sent ${quoted ? "in quotes" : "bare"} as ${header} (${code}): try \`profile: "${profiles}"\``;
     throw new KeyNotUnderstoodError(message, { ...about, header, quoted, status, code });
   }
