@@ -738,7 +738,7 @@ async function retry(request, client, call, flight, known, deadline) {
     const { header, quoted } = client;
     const missing = code === "idempotency_key_missing";
     if (!missing && code !== "idempotency_key_invalid") return;
-    const profiles = missing === /^idem/i.test(header) ? "default" : quoted ? "stripe" : "ietf";
+    const profiles = missing && /^idem/i.test(header) ? "default" : !missing && quoted ? "stripe" : "ietf";
     const message = `the server did not understand the key, sent ${quoted ? "in quotes" : "bare"} as ${header} (${code}): try \`profile: "${profiles}"\``;
     throw new KeyNotUnderstoodError(message, { ...about, header, quoted, status, code });
   }
