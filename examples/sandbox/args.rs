@@ -135,7 +135,8 @@ impl Default for Args {
 }
 
 impl Command {
-    /// Reads the flags, `--flag value` or `--flag=value`; the last of several counts. The error is for a person.
+    /// Reads the flags, `--flag value` or `--flag=value`; the last of several counts. The error is
+    /// for a person.
     pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
         let mut words = words.into_iter().map(|word| {
             word.into_string().map_err(|word| format!("{} is not UTF-8", word.to_string_lossy()))

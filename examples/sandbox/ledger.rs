@@ -26,14 +26,16 @@ pub(crate) struct Effect {
     pub(crate) terms: Terms,
 }
 
-/// The part of a payment that people look for in a ledger. A line that another program wrote may lack it.
+/// The part of a payment that people look for in a ledger. A line that another program wrote may
+/// lack it.
 #[derive(Serialize, Deserialize, Default)]
 #[serde(default)]
 pub(crate) struct Terms {
     pub(crate) amount: u64,
     pub(crate) currency: String,
     pub(crate) to: String,
-    /// The number of the client's order, if the body names one: a ledger without keys is searched by it.
+    /// The number of the client's order, if the body names one: a ledger without keys is searched
+    /// by it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) order: Option<String>,
 }

@@ -1,4 +1,5 @@
-//! The page at `/`: a form to pay with, on a client that keeps its keys. Nothing on it comes from another host.
+//! The page at `/`: a form to pay with, on a client that keeps its keys. Nothing on it comes from
+//! another host.
 
 use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
@@ -24,7 +25,6 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>(args: &Args) -> Router<S>
 #[derive(Clone, Copy, Serialize)]
 struct Settings {
     profile: Profile,
-    require_key: bool,
     /// The largest response that is stored, in bytes.
     max_response: usize,
     retention_ms: u128,
@@ -35,7 +35,6 @@ impl Settings {
     fn new(args: &Args) -> Self {
         Self {
             profile: args.profile,
-            require_key: args.require_key,
             max_response: args.max_response,
             retention_ms: args.retention.as_millis(),
             docs: "https://docs.rs/tower-idempotency",
@@ -79,7 +78,8 @@ static FILES: [File; 16] = [
     File::script("/tower-idempotency.js", include_str!("page/tower-idempotency.js")),
 ];
 
-/// The page runs its own scripts, talks to this server, and may do nothing else, whatever a ledger brings along.
+/// The page runs its own scripts, talks to this server, and may do nothing else, whatever a ledger
+/// brings along.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

@@ -25,7 +25,7 @@ pub(crate) fn routes<L: Ledger>() -> Router<Arc<L>> {
 
 /// The body of a payment or refund.
 #[derive(Deserialize)]
-struct Order {
+struct PaymentBody {
     amount: u64,
     currency: String,
     to: String,
@@ -35,7 +35,8 @@ struct Order {
     sandbox: Knobs,
 }
 
-/// What is to happen on the way. A knob that does not exist is refused: a slip would make a test mean nothing.
+/// What is to happen on the way. A knob that does not exist is refused: a slip would make a test
+/// mean nothing.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Knobs {
@@ -57,7 +58,7 @@ enum Moment {
 
 const MOST_BYTES: usize = 64 << 20;
 
-impl Order {
+impl PaymentBody {
     fn check(&self) -> Result<StatusCode, &'static str> {
         if self.amount == 0 {
             return Err("amount is 0");
@@ -82,9 +83,9 @@ async fn pay<L: Ledger>(
     State(ledger): State<Arc<L>>,
     attempt: Option<Attempt>,
     headers: HeaderMap,
-    Json(order): Json<Order>,
+    Json(posted): Json<PaymentBody>,
 ) -> Response {
-    operate(&*ledger, attempt, &headers, order, "/payments", "pay").await
+    operate(&*ledger, attempt, &headers, posted, "/payments", "pay").await
 }
 
 async fn refund<L: Ledger>(
@@ -92,24 +93,24 @@ async fn refund<L: Ledger>(
     Path(payment): Path<String>,
     attempt: Option<Attempt>,
     headers: HeaderMap,
-    Json(order): Json<Order>,
+    Json(posted): Json<PaymentBody>,
 ) -> Response {
-    operate(&*ledger, attempt, &headers, order, &format!("/payments/{payment}/refunds"), "re").await
+    operate(&*ledger, attempt, &headers, posted, &format!("/payments/{payment}/refunds"), "re").await
 }
 
 async fn operate(
     ledger: &impl Ledger,
     attempt: Option<Attempt>,
     headers: &HeaderMap,
-    order: Order,
+    posted: PaymentBody,
     collection: &str,
     prefix: &str,
 ) -> Response {
-    let status = match order.check() {
+    let status = match posted.check() {
         Ok(status) => status,
         Err(error) => return refusal(StatusCode::UNPROCESSABLE_ENTITY, error),
     };
-    let Order { amount, currency, to, order, sandbox: knobs } = order;
+    let PaymentBody { amount, currency, to, order, sandbox: knobs } = posted;
     tokio::time::sleep(Duration::from_millis(knobs.delay_ms)).await;
     assert!(knobs.panic != Some(Moment::Before), "the request asked for a panic before the effect");
 

@@ -73,8 +73,8 @@ fn layer<S: Store>(store: S, args: &Args) -> IdempotencyLayer<S> {
     };
     let mut layer = layer
         .namespace("sandbox")
-        // A load generator without a token is one caller, and not a crowd of strangers: `Scope::anonymous`
-        // would give it a hundredth of the memory store, for ten minutes.
+        // A load generator without a token is one caller, and not a crowd of strangers:
+        // `Scope::anonymous` would give it a hundredth of the memory store, for ten minutes.
         .scope(|parts| Scope::new(payments::bearer(&parts.headers).unwrap_or("anonymous")))
         .lease(args.lease)
         .retention(args.retention)

@@ -21,7 +21,8 @@ const SELECT: &str = "SELECT key, scope, attempt, id, at, amount, currency, reci
 pub(crate) struct Payments(SqlitePool);
 
 impl Payments {
-    /// Makes the table if it is missing. The store has opened the file before, and made it what it is.
+    /// Makes the table if it is missing. The store has opened the file before, and made it what it
+    /// is.
     pub(crate) async fn open(path: &str) -> Result<Self, Error> {
         // Those that read, and the few requests that have no transaction to write in.
         let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY);

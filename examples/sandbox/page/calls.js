@@ -31,7 +31,10 @@ export function stop(number) {
   call?.stop.abort();
 }
 
-/** For how long the call of an order still goes on by itself, in words. Nothing: there is no need to tell. */
+/**
+ * For how long the call of an order still goes on by itself, in words. Nothing: there is no need to
+ * tell.
+ */
 export function timeLeft(number) {
   const call = calls.get(number);
   if (!call || Date.now() - call.since < SHOWN_AFTER) return undefined;

@@ -8,7 +8,10 @@ export const TOTAL_TIME = 60_000;
 
 const AGAIN = 1_000;
 
-/** Asks the server for its settings until it gives them: a key in a form that it does not read is worse than none. */
+/**
+ * Asks the server for its settings until it gives them: a key in a form that it does not read is
+ * worse than none.
+ */
 export async function askSettings() {
   for (;;) {
     try {

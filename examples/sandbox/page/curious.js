@@ -1,4 +1,5 @@
-// The key as the server sees it, and a command that sends it: for people who want to try it by hand.
+// The key as the server sees it, and a command that sends it: for people who want to try it by
+// hand.
 
 import { bodyOf } from "/page/orders.js";
 

@@ -24,7 +24,10 @@ export function ledgerOf(changed) {
     if (!payments) timer = setTimeout(read, AGAIN);
   }
 
-  /** Reads it. The read that this call waits for begins after the call, so it sees all that was done before. */
+  /**
+   * Reads it. The read that this call waits for begins after the call, so it sees all that was done
+   * before.
+   */
   function read() {
     if (reading) {
       next ??= reading.then(() => {
@@ -42,7 +45,10 @@ export function ledgerOf(changed) {
 
   return {
     read,
-    /** The payments at the last read, the earliest first. `undefined` if the ledger could not be read. */
+    /**
+     * The payments at the last read, the earliest first. `undefined` if the ledger could not be
+     * read.
+     */
     get payments() {
       return payments;
     },

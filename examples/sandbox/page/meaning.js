@@ -3,10 +3,11 @@
 import { saysNothingHappened } from "/page/results.js";
 
 /**
- * Judges a response. `said` is its body, `disposition` what the client makes of it, and `doubt` says that an earlier
- * request may have had an effect.
+ * Judges a response. `said` is its body, `disposition` what the client makes of it, and `doubt`
+ * says that an earlier request may have had an effect.
  *
- * Gives the order's next `stage` (none: it stays), the `situation` to show, and what is known of the payment.
+ * Gives the order's next `stage` (none: it stays), the `situation` to show, and what is known of
+ * the payment.
  */
 export function meaningOf({ response, said, disposition, doubt }) {
   const { status, redirected } = response;

@@ -1,16 +1,20 @@
-// A network that can be made bad. The server has done its work all the same when a response is lost.
+// A network that can be made bad. The server has done its work all the same when a response is
+// lost.
 
 /** What becomes of four responses, in an order that is drawn anew each time. */
 const FATES = ["lost", "lost", "late", "late"];
 
 /**
- * Makes the network of the page. `isBad` says how it is when a request leaves. `arrived` is told when the server has
- * responded, whether or not the response then comes through.
+ * Makes the network of the page. `isBad` says how it is when a request leaves. `arrived` is told
+ * when the server has responded, whether or not the response then comes through.
  */
 export function network(isBad, arrived) {
   let fates = [];
   return {
-    /** Begins anew: the next response is lost for certain, because the user of the switch wants to see it. */
+    /**
+     * Begins anew: the next response is lost for certain, because the user of the switch wants to
+     * see it.
+     */
     startOver() {
       fates = ["lost"];
     },
@@ -31,7 +35,9 @@ export function network(isBad, arrived) {
   };
 }
 
-/** What `fetch` throws when a connection breaks is a `TypeError` with these words, and so is this. */
+/**
+ * What `fetch` throws when a connection breaks is a `TypeError` with these words, and so is this.
+ */
 export class LostResponse extends TypeError {
   constructor() {
     super("Failed to fetch");

@@ -1,5 +1,6 @@
-// The orders of this browser and the requests made for them. They are stored so that a reload, a second tab and the
-// next start of the browser find them. The keys are not here: the client stores those.
+// The orders of this browser and the requests made for them. They are stored so that a reload, a
+// second tab and the next start of the browser find them. The keys are not here: the client stores
+// those.
 
 const PLACE = "tower-idempotency.sandbox";
 
@@ -84,7 +85,10 @@ export function update(number, fields) {
   });
 }
 
-/** Notes that a request leaves. `id` is its own until its result is noted. Told twice of the same, it notes it once. */
+/**
+ * Notes that a request leaves. `id` is its own until its result is noted. Told twice of the same,
+ * it notes it once.
+ */
 export function attemptBegins(number, id, key, tab) {
   change(({ orders, attempts }) => {
     const order = orders[number];
@@ -107,7 +111,10 @@ export function attemptEnds(id, tab, result) {
   });
 }
 
-/** Corrects the result of the latest request of an order, whose response is understood only as a whole. */
+/**
+ * Corrects the result of the latest request of an order, whose response is understood only as a
+ * whole.
+ */
 export function attemptWas(number, result) {
   change(({ attempts }) => {
     const latest = attempts.findLast((attempt) => attempt.order === number && attempt.result);

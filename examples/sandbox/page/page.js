@@ -51,7 +51,8 @@ function render() {
     curl: header || order.keyless ? curlOf(order, header) : "",
     docs: settings?.docs,
   });
-  // A response is judged with a ledger that was read after it. Until then the words stay as they are.
+  // A response is judged with a ledger that was read after it. Until then the words stay as they
+  // are.
   if (unread.has(number) && order.stage !== "draft" && shown === number) return;
   shown = number;
   const requests = attempts.filter((attempt) => attempt.order === number);
@@ -84,7 +85,10 @@ function click() {
   else pay(number);
 }
 
-/** Whether the server forgets the key of an order about now. The client would take a new key then, and pay again. */
+/**
+ * Whether the server forgets the key of an order about now. The client would take a new key then,
+ * and pay again.
+ */
 function isForgotten({ keyless, sentAt }) {
   return !keyless && Date.now() - sentAt > 0.9 * settings?.retention_ms;
 }
@@ -106,6 +110,7 @@ async function pay(number) {
   if (meaning.stage === "draft" && isUnpaid(number)) await reopen(number, meaning);
   render();
   tick();
+  if (!callOf(number)) view.endFollowing();
 }
 
 /** What a response that confirms the payment changes. */
@@ -117,8 +122,8 @@ function confirmed({ payment, notStored = false }) {
 }
 
 /**
- * Whether the ledger shows that an order was not paid. A rejection alone does not: the browser may have sent the request
- * twice by itself, and the response to the first one was lost.
+ * Whether the ledger shows that an order was not paid. A rejection alone does not: the browser may
+ * have sent the request twice by itself, and the response to the first one was lost.
  */
 function isUnpaid(number) {
   const order = orders.order(number);
@@ -228,7 +233,9 @@ function tick() {
   view.showOutcome();
 }
 
-/** Begins another order. The key of the one before is not needed any more, if its outcome is final. */
+/**
+ * Begins another order. The key of the one before is not needed any more, if its outcome is final.
+ */
 async function begin(fields = {}) {
   const before = orders.order(number);
   number = orders.newOrder({ ...before, ...fields }).number;

@@ -2,7 +2,10 @@
 
 import { LostResponse } from "/page/network.js";
 
-/** Responses that say that nothing happened. They leave no doubt about an order, and its request may be mended. */
+/**
+ * Responses that say that nothing happened. They leave no doubt about an order, and its request may
+ * be mended.
+ */
 const NOTHING_HAPPENED = [400, 401, 403, 405, 406, 407, 413, 414, 415, 417, 422, 423, 424, 425, 426, 428, 429, 431];
 
 /** Whether a response says that nothing happened. */
@@ -11,8 +14,8 @@ export function saysNothingHappened({ status, redirected }) {
 }
 
 /**
- * The result of a request: a mark, a tone and words, so that nothing is told by colour alone. `doubt` says that the
- * request may have had an effect although its response does not say so.
+ * The result of a request: a mark, a tone and words, so that nothing is told by colour alone.
+ * `doubt` says that the request may have had an effect although its response does not say so.
  */
 export function resultOf(event) {
   if (event.type === "left") return { mark: "?", tone: "lost", words: "the page was left before a response", doubt: true };

@@ -7,7 +7,10 @@ const MOST_LINES = 12;
 const MOST_TRIES = 10;
 const seen = new Set();
 
-/** Shows the latest of the ledger, the order's own payments among them marked. `undefined`: it could not be read. */
+/**
+ * Shows the latest of the ledger, the order's own payments among them marked. `undefined`: it could
+ * not be read.
+ */
 export function showLedger(payments, order) {
   find("ledger-lost").hidden = payments !== undefined;
   find("ledger-count").textContent = payments ? `${payments.length} in all` : "";
@@ -81,7 +84,10 @@ function fill(id, rows) {
   find(`${id}-empty`).hidden = rows.length > 0;
 }
 
-/** A row. Its cells say by a class what they are, because a small screen lays them out one below the other. */
+/**
+ * A row. Its cells say by a class what they are, because a small screen lays them out one below the
+ * other.
+ */
 function row(name, kind, names, contents) {
   const cells = contents.map((content, index) => {
     const cell = element("td", names[index], [content]);

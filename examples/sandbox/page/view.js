@@ -11,7 +11,10 @@ export function element(name, kind, children) {
   return made;
 }
 
-/** Shows the three numbers that the page is about. Payments are those of the ledger, if it can be read. */
+/**
+ * Shows the three numbers that the page is about. Payments are those of the ledger, if it can be
+ * read.
+ */
 export function showCounter(order, payments) {
   const counts = { clicks: order.clicks, requests: order.requests, payments: payments ?? "?" };
   for (const [id, count] of Object.entries(counts)) {
@@ -27,7 +30,10 @@ export function showCounter(order, payments) {
   find("payments").parentElement.dataset.payments = payments === undefined ? "unknown" : payments > 1 ? "many" : "few";
 }
 
-/** Shows the order in the form. One that was sent cannot be changed: its key belongs to what was sent. */
+/**
+ * Shows the order in the form. One that was sent cannot be changed: its key belongs to what was
+ * sent.
+ */
 export function showOrder(order) {
   const fixed = order.stage !== "draft";
   find("order").textContent = `Order ${order.number}`;
@@ -84,7 +90,10 @@ function setText(id, text = "") {
   if (find(id).textContent !== text) find(id).textContent = text;
 }
 
-/** Shows for how long the client goes on by itself, and the button that stops it. No argument hides both. */
+/**
+ * Shows for how long the client goes on by itself, and the button that stops it. No argument hides
+ * both.
+ */
 export function showTimeLeft(words) {
   // The focus would be lost along with the button.
   if (words === undefined && document.activeElement === find("stop")) find("pay").focus();
@@ -92,21 +101,34 @@ export function showTimeLeft(words) {
   setText("left-words", words);
 }
 
-let follows = false;
-for (const moved of ["wheel", "touchmove"]) addEventListener(moved, () => (follows = false), { passive: true });
+/** Where the page was scrolled to, while it follows what a click has begun. */
+let followedTo;
+addEventListener("scroll", () => {
+  // The user has scrolled, and decides from now on.
+  if (followedTo !== undefined && Math.abs(scrollY - followedTo) > 1) followedTo = undefined;
+});
 
-/** Has the button and what it began stay in view together, also as the words grow, until the user scrolls. */
+/** Has the button and what it began stay in view together, also as the words grow. */
 export function followOutcome() {
-  follows = true;
+  followedTo = scrollY;
   showOutcome();
+}
+
+/** Leaves the page where it is from now on. */
+export function endFollowing() {
+  followedTo = undefined;
 }
 
 /** Moves the button and what it began into view, where a small screen cuts them apart. */
 export function showOutcome() {
-  if (follows) find("act").scrollIntoView({ block: "nearest" });
+  if (followedTo === undefined) return;
+  find("act").scrollIntoView({ block: "nearest" });
+  followedTo = scrollY;
 }
 
-/** Shows the header, the command and the documentation for people who want to look under the hood. */
+/**
+ * Shows the header, the command and the documentation for people who want to look under the hood.
+ */
 export function showCurious({ header, curl, docs }) {
   setText("header", header);
   setText("curl", curl);

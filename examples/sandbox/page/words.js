@@ -6,8 +6,9 @@ const GO_ON = "Click Pay to ask again. The key stays the same, so it cannot be p
 const RISK = "Without a key, another click can pay again.";
 
 /**
- * What to show of an order in a situation. `own` are its payments in the ledger, or `undefined` if the ledger could not
- * be read. `facts` says what is known besides: the settings of the server, and what the order's requests came to.
+ * What to show of an order in a situation. `own` are its payments in the ledger, or `undefined` if
+ * the ledger could not be read. `facts` says what is known besides: the settings of the server, and
+ * what the order's requests came to.
  */
 export function statusOf(order, situation, own, facts) {
   const goesOn = order.keyless && ["busy", "retrying"].includes(situation?.kind);

@@ -75,8 +75,9 @@ test("responses that a network cuts off are asked for again under the same key",
   expect(onlyEffect(sandbox)).toMatchObject({ id, key: await shop.key() });
 });
 
-// A browser sends a POST again by itself when a used connection breaks before a byte of the response: not
-// all of these attempts are the page's, and without a key the server could not tell them from new payments.
+// A browser sends a POST again by itself when a used connection breaks before a byte of the
+// response: not all of these attempts are the page's, and without a key the server could not tell
+// them from new payments.
 test("responses that a network loses whole are one payment, whatever sends the request again", async () => {
   const sandbox = endsWithTheTest(await Sandbox.start());
   const proxy = endsWithTheTest(await Proxy.before(sandbox.port));

@@ -35,8 +35,9 @@ test.each(foreign)("after a lost response, a %s settles nothing, and the order g
   expect(sandbox.effects()[0]).toMatchObject({ id, key });
 });
 
-// A browser sends a POST again by itself when a used connection breaks before a byte of the response. The client then
-// sees the response of the second request as its first. Only the ledger knows better.
+// A browser sends a POST again by itself when a used connection breaks before a byte of the
+// response. The client then sees the response of the second request as its first. Only the ledger
+// knows better.
 test.each(["not found", "gone", "unprocessable"] as const)("a %s after a request that the browser sent again by itself frees no key", async (what) => {
   const { sandbox, proxy, shop } = await open();
   proxy.lose(1);

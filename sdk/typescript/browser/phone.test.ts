@@ -23,6 +23,12 @@ test.each(phones)("on a phone of $width by $height, the retries are seen beside 
   await shop.isPaid();
   for (const part of [shop.pay, shop.tries.first(), shop.status]) expect(await isInView(part)).toBe(true);
   expect(await shop.tries.allInnerTexts()).toEqual((await shop.results()).map(() => expect.stringContaining("Request ")));
+  // The page is the user's again: it stays where it is scrolled to.
+  await shop.page.evaluate(() => window.scrollTo(0, 0));
+  const read = shop.page.waitForResponse("**/payments");
+  await shop.page.evaluate(() => dispatchEvent(new Event("focus")));
+  await (await read).finished();
+  expect(await shop.page.evaluate(() => window.scrollY)).toBe(0);
   const width = await shop.page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
   expect(width).toBeLessThanOrEqual(0);
 });

@@ -107,16 +107,15 @@ async fn the_settings_say_what_a_client_of_this_server_has_to_know() {
     let answer = sandbox.get("/settings").await;
     assert_eq!((answer.status.as_u16(), answer.header("cache-control")), (200, Some("no-store")));
     let defaults = json!({
-        "profile": "default", "require_key": false, "max_response": 1 << 20, "retention_ms": 86_400_000,
+        "profile": "default", "max_response": 1 << 20, "retention_ms": 86_400_000,
         "docs": "https://docs.rs/tower-idempotency",
     });
     assert_eq!(answer.json(), defaults);
 
     for profile in ["ietf", "stripe"] {
-        let flags = ["--profile", profile, "--require-key", "--max-response", "10", "--retention", "5m"];
+        let flags = ["--profile", profile, "--max-response", "10", "--retention", "5m"];
         let settings = Sandbox::start(&flags).await.get("/settings").await.json();
         assert_eq!(settings["profile"], profile);
-        assert_eq!(settings["require_key"], true);
         assert_eq!((&settings["max_response"], &settings["retention_ms"]), (&json!(10), &json!(300_000)));
     }
 }

@@ -38,7 +38,8 @@ export class Browser {
     page.on("request", (request) => this.asked.push(request.url()));
     page.on("pageerror", (error) => this.complaints.push(String(error)));
     page.on("console", (message) => {
-      // The browser itself writes these when a response is lost or is a rejection, which the tests see to.
+      // The browser itself writes these when a response is lost or is a rejection, which the tests
+      // see to.
       const network = message.text().startsWith("Failed to load resource:");
       if (message.type() !== "log" && !network) this.complaints.push(message.text());
     });

@@ -1,4 +1,5 @@
-// Faults of IndexedDB, to be put into a page before its own scripts run. Each function stands alone: the browser gets its text.
+// Faults of IndexedDB, to be put into a page before its own scripts run. Each function stands
+// alone: the browser gets its text.
 
 /** Opening takes a while longer, as it does while a browser reads its profile from a slow disk. */
 export function opensLate(milliseconds: number): void {
@@ -13,7 +14,9 @@ export function opensLate(milliseconds: number): void {
   });
 }
 
-/** The next `times` attempts to write fail because the disk is full. The count outlives a reload. */
+/**
+ * The next `times` attempts to write fail because the disk is full. The count outlives a reload.
+ */
 export function isFull(times: number): void {
   const put = IDBObjectStore.prototype.put;
   IDBObjectStore.prototype.put = function (...args) {
@@ -25,7 +28,10 @@ export function isFull(times: number): void {
   };
 }
 
-/** The next `times` attempts to open the database fail, as they do while its files are damaged or locked. */
+/**
+ * The next `times` attempts to open the database fail, as they do while its files are damaged or
+ * locked.
+ */
 export function doesNotOpen(times: number): void {
   const open = IDBFactory.prototype.open;
   let failed = 0;

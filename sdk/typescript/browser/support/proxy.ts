@@ -5,8 +5,9 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 export type Foreign = keyof typeof FOREIGN;
 
 /**
- * A stretch of network before a server. It can lose responses, so that the request arrives and its response does not.
- * It can also respond itself, as load balancers and login pages do, so that the server never hears of the request.
+ * A stretch of network before a server. It can lose responses, so that the request arrives and its
+ * response does not. It can also respond itself, as load balancers and login pages do, so that the
+ * server never hears of the request.
  */
 export class Proxy {
   readonly #server: Server;
