@@ -62,7 +62,7 @@ function mediaType(headers) {
 function problemCode({ status, headers, body }) {
   if (status < 400 || mediaType(headers) !== "application/problem+json") return void 0;
   try {
-    if (body == null || new TextEncoder().encode(body).byteLength > LONGEST_PROBLEM) return null;
+    if (body == null || utf8(body).byteLength > LONGEST_PROBLEM) return null;
     const code = JSON.parse(body)?.code;
     return typeof code === "string" ? code : void 0;
   } catch {
@@ -135,8 +135,7 @@ function split(body, delimiter) {
   const parts = [];
   let begin = 0;
   for (let at = body.indexOf(DASH); at !== -1; at = body.indexOf(DASH, at + 1)) {
-    const atLine = at === 0 || body[at - 2] === 13 && body[at - 1] === 10;
-    if (!atLine || !delimiter.every((byte, index) => body[at + index] === byte)) continue;
+    if (!delimiter.every((byte, index) => body[at + index] === byte)) continue;
     parts.push(body.subarray(begin, at));
     begin = at + delimiter.byteLength;
     at = begin - 1;
@@ -260,8 +259,8 @@ var RetryBudget = class {
   /** Seconds, and what each of them adds. */
   #recent = [];
   /**
-   * @param options `share`: retries per call, default 0.2. `perSecond`: retries besides, per second, default 10.
-   * `now`: milliseconds, for tests.
+   * @param options `share`: retries per call, default 0.2. `perSecond`: retries besides, per
+   * second, default 10. `now`: milliseconds, for tests.
    *
    * @throws RangeError if one of them is negative or not a number.
    */
@@ -318,7 +317,7 @@ function isNetworkError(error) {
 }
 var MESSAGES = /^(fetch failed|failed to fetch|load failed|(a )?network|the (network|internet) connection|error sending request)/i;
 var CODES = /^(Connection|FailedToOpen|E(CONN|TIMEDOUT|PIPE|NOTFOUND|AI_AGAIN))/;
-var PERMANENT = /bad port|scheme|redirect|CERT|ALTNAME|UNABLE_TO|INVALID/i;
+var PERMANENT = /bad port|scheme|redirect|CERT|ALTNAME|UNABLE_TO|ERR_INVALID/i;
 
 // src/storage/types.ts
 function storageOver(records) {
@@ -360,9 +359,23 @@ function indexedDbRecords(name = "tower-idempotency") {
   const database = () => {
     if (connection) return connection;
     const gone = () => void (connection === opening && (connection = void 0));
-    const opening = open(name, gone);
     const late = setTimeout(gone, LONGEST_OPEN);
-    opening.then(() => clearTimeout(late), gone);
+    const opening = new Promise((resolve, reject) => {
+      const request = globalThis.indexedDB.open(name, 1);
+      request.onupgradeneeded = () => request.result.createObjectStore(STORE, { keyPath: "operation" });
+      request.onerror = () => reject(request.error);
+      request.onsuccess = () => {
+        const { result } = request;
+        clearTimeout(late);
+        result.onversionchange = () => {
+          result.close();
+          gone();
+        };
+        result.onclose = gone;
+        resolve(result);
+      };
+    });
+    opening.catch(gone);
     return connection = opening;
   };
   const once = async (step, use) => {
@@ -393,22 +406,6 @@ function indexedDbRecords(name = "tower-idempotency") {
 }
 var STORE = "keys";
 var LONGEST_OPEN = 2e3;
-function open(name, onGone) {
-  return new Promise((resolve, reject) => {
-    const opening = globalThis.indexedDB.open(name, 1);
-    opening.onupgradeneeded = () => opening.result.createObjectStore(STORE, { keyPath: "operation" });
-    opening.onerror = () => reject(opening.error);
-    opening.onsuccess = () => {
-      const database = opening.result;
-      database.onversionchange = () => {
-        database.close();
-        onGone();
-      };
-      database.onclose = onGone;
-      resolve(database);
-    };
-  });
-}
 
 // src/storage/local.ts
 function localStorageStorage(prefix, items) {
@@ -484,23 +481,19 @@ async function exists(read) {
 
 // src/options.ts
 function clientSettings(options = {}) {
-  const settings = { ...DEFAULTS, retryIf: isNetworkError, ...set(options) };
-  const { profile = "default", user, fetch: send2, budget = new RetryBudget(), storage = defaultStorage() } = options;
+  const settings = { ...DEFAULTS, profile: "default", retryIf: isNetworkError, ...set(options) };
+  const { profile } = settings;
   if (!/^(default|ietf|stripe)$/.test(profile)) throw new RangeError("a profile is default, ietf or stripe");
-  const { header = `${profile === "default" ? "X-" : ""}Idempotency-Key`, methods = profile === "stripe" ? ["POST"] : ["POST", "PATCH"] } = options;
   return {
-    profile,
-    header,
+    budget: new RetryBudget(),
+    storage: defaultStorage(),
+    header: `${profile === "default" ? "X-" : ""}Idempotency-Key`,
+    methods: profile === "stripe" ? ["POST"] : ["POST", "PATCH"],
+    ...settings,
     quoted: profile === "ietf",
-    methods: methods.map((method) => method.toUpperCase()),
-    storage,
-    user: () => (typeof user === "function" ? user() : user) ?? "",
-    retention: settings.retention,
-    budget,
+    user: () => (typeof options.user === "function" ? options.user() : options.user) ?? "",
     // Called as a plain function: a browser's own `fetch` may not be a method of something else.
-    fetch: (input, init) => (send2 ?? fetch)(input, init),
-    maxRequest: settings.maxRequest,
-    risk: options.riskSecondEffectWithoutStorage ?? false,
+    fetch: (input, init) => (settings.fetch ?? fetch)(input, init),
     clock: clockFrom(options.clock),
     call: (init) => ({ ...settings, ...set(init), operation: init.operation, key: init.key })
   };
@@ -607,12 +600,15 @@ var Flight = class {
     }
   }
   /** Tells all callers what happens. */
-  tell = (event) => {
-    for (const { hook } of this.#callers) tell(hook, event);
-  };
+  tell(event) {
+    for (const { hook } of this.#callers) tell(hook, { ...this.about, ...event });
+  }
+  /** What events and errors have in common. */
+  get about() {
+    return { operation: this.identity.label, key: this.key };
+  }
   outcome(disposition = "unknown", replayed = false) {
-    const { key, attempts, identity } = this;
-    return { disposition, key, operation: identity.label, named: identity.named, attempts, replayed };
+    return { ...this.about, disposition, named: this.identity.named, attempts: this.attempts, replayed };
   }
 };
 
@@ -626,23 +622,6 @@ function uuidv7(now = Date.now()) {
 }
 
 // src/keys.ts
-async function loadKey({ id, named, label }, client, mine, isGone, put, remove) {
-  const isUsable = (known) => !isGone(known.record.key) && !isOver(known, named, client);
-  const fresh = mine && !mine.final && isUsable(mine) ? mine : newKey(id, client);
-  for (let tries = 0; tries < 5; tries++) {
-    const record = await put(fresh.record);
-    if (!record) return mine && isUsable(mine) ? mine : fresh;
-    if (record.key === fresh.record.key) break;
-    const known = record.key === mine?.record.key ? mine : resumed(record);
-    if (isUsable(known)) {
-      const stale = staleness(record, client);
-      if (stale) throw expired(label, record, stale);
-      return known;
-    }
-    await remove(record);
-  }
-  return fresh;
-}
 function newKey(operation, { clock }, key = uuidv7(clock.now())) {
   return { record: { operation, key, createdAt: clock.now() }, inDoubt: false, final: false };
 }
@@ -677,10 +656,11 @@ function retryAfter(headers, now) {
   return Math.max(0, (httpDate(asked) ?? 0) - (httpDate(headers.get("date")?.trim() ?? "") ?? now));
 }
 function httpDate(text) {
-  const [, day, date, month, year, time] = /^(\w{3}), (\d\d) (\w{3}) (\d{4}) (.{8}) GMT$/.exec(text) ?? /^(\w{3})\w*day, (\d\d)-(\w{3})-(\d\d) (.{8}) GMT$/.exec(text) ?? [];
-  const [, day2, month2, date2, time2, year2] = /^(\w{3}) (\w{3}) ([\d ]\d) (.{8}) (\d{4})$/.exec(text) ?? [];
-  const century = year?.length === 2 ? year < "70" ? "20" : "19" : "";
-  const written = `${day ?? day2}, ${(date ?? date2)?.replace(" ", "0")} ${month ?? month2} ${century}${year ?? year2} ${time ?? time2} GMT`;
+  const parts = text.split(/[ ,-]+/);
+  let [day, date, month, year, time, zone] = parts;
+  if (parts.length === 5) [day, month, date, time, year, zone] = [...parts, "GMT"];
+  if (year?.length === 2) year = (year < "70" ? "20" : "19") + year;
+  const written = `${day?.slice(0, 3)}, ${date?.padStart(2, "0")} ${month} ${year} ${time} ${zone}`;
   const read = Date.parse(written);
   return read >= 0 && new Date(read).toUTCString() === written ? read : void 0;
 }
@@ -689,19 +669,17 @@ function httpDate(text) {
 async function retry(request, client, call, flight, known, deadline) {
   const { clock, budget, profile } = client;
   const { signal } = flight;
-  const about = { operation: flight.identity.label, key: known.record.key };
   let cause;
-  const tell2 = (event) => flight.tell({ ...about, attempt: flight.attempts, ...event });
   const unknown = (reason) => {
     const { attempts } = flight;
-    return new OutcomeUnknownError(`the outcome is unknown after ${attempts} attempts (${reason})`, { ...about, attempts, reason, cause });
+    return new OutcomeUnknownError(`the outcome is unknown after ${attempts} attempts (${reason})`, { ...flight.about, attempts, reason, cause });
   };
   budget?.deposit();
   for (; ; ) {
     const stale = staleness(known.record, client);
-    if (stale) throw flight.attempts ? unknown("retention") : expired(about.operation, known.record, stale);
-    const number = ++flight.attempts;
-    tell2({ type: "attempt" });
+    if (stale) throw flight.attempts ? unknown("retention") : expired(flight.identity.label, known.record, stale);
+    const attempt2 = ++flight.attempts;
+    flight.tell({ type: "attempt", attempt: attempt2 });
     const end = await attempt(request, client, call, deadline, signal);
     const reply = "reply" in end ? end.reply : void 0;
     if (!reply || signal.aborted) known.inDoubt = true;
@@ -710,7 +688,7 @@ async function retry(request, client, call, flight, known, deadline) {
     let asked = 0;
     if ("error" in end) {
       cause = end.error;
-      tell2({ type: "error", error: cause });
+      flight.tell({ type: "error", attempt: attempt2, error: cause });
       if (!end.again) throw cause;
     } else {
       cause = void 0;
@@ -718,18 +696,18 @@ async function retry(request, client, call, flight, known, deadline) {
       const { status, headers, redirected } = response;
       const judged = { status, headers, redirected, body: bytes && new TextDecoder().decode(bytes), inDoubt: known.inDoubt, profile };
       const disposition = dispositionOf(judged);
-      tell2({ type: "response", status, disposition, replayed: isReplay(response) });
+      flight.tell({ type: "response", attempt: attempt2, status, disposition, replayed: isReplay(response) });
       if (disposition !== "final" && beginsDoubt(judged)) known.inDoubt = true;
       if (disposition === "unknown" && status < 500) throwIfNotUnderstood(problemCode(judged), status);
       asked = retryAfter(headers, clock.now());
       if (disposition !== "retry" || asked > deadline - clock.elapsed()) return [end.reply, disposition];
       reason = status === 409 ? "in-flight" : "status";
     }
-    const delay = waitBefore(number, call, clock, asked);
-    const bound = number >= call.maxAttempts ? "max-attempts" : clock.elapsed() + delay >= deadline ? "total-timeout" : budget && !budget.withdraw() ? "budget" : void 0;
+    const delay = waitBefore(attempt2, call, clock, asked);
+    const bound = attempt2 >= call.maxAttempts ? "max-attempts" : clock.elapsed() + delay >= deadline ? "total-timeout" : budget && !budget.withdraw() ? "budget" : void 0;
     if (bound && reply) return [reply, "retry"];
     if (bound) throw unknown(bound);
-    tell2({ type: "retry", attempt: number + 1, delay, reason });
+    flight.tell({ type: "retry", attempt: attempt2 + 1, delay, reason });
     if (!reply?.bytes) reply?.response.body?.cancel().catch(() => {
     });
     await clock.sleep(delay, signal);
@@ -739,8 +717,8 @@ async function retry(request, client, call, flight, known, deadline) {
     const missing = code === "idempotency_key_missing";
     if (!missing && code !== "idempotency_key_invalid") return;
     const profiles = missing && /^idem/i.test(header) ? "default" : !missing && quoted ? "stripe" : "ietf";
-    const message = `the server did not understand the key, sent ${quoted ? "in quotes" : "bare"} as ${header} (${code}): try \`profile: "${profiles}"\``;
-    throw new KeyNotUnderstoodError(message, { ...about, header, quoted, status, code });
+    const message = `the server did not understand the key, sent ${quoted ? "in quotes" : "bare"} as ${header} (${code}): try profile "${profiles}"`;
+    throw new KeyNotUnderstoodError(message, { ...flight.about, header, quoted, status, code });
   }
 }
 
@@ -748,9 +726,10 @@ async function retry(request, client, call, flight, known, deadline) {
 async function ask(step, patience) {
   const asked = [];
   for (let number = 1; ; number++) {
+    const left = patience ? patience.deadline - patience.clock.elapsed() : LONGEST;
     let timer;
     const late = new Promise((_, reject) => {
-      timer = setTimeout(() => reject(new DOMException("the storage took too long", "TimeoutError")), LONGEST);
+      timer = setTimeout(() => reject(new DOMException("the storage took too long", "TimeoutError")), Math.min(LONGEST, left));
     });
     asked.push((async () => step())());
     try {
@@ -773,7 +752,7 @@ var LONGEST = 2e3;
 
 // src/operations.ts
 function operationsOf(client) {
-  const { storage, clock, user, maxRequest, risk } = client;
+  const { storage, clock, user, maxRequest } = client;
   const flights = /* @__PURE__ */ new Map();
   const allKnown = /* @__PURE__ */ new Map();
   const gone = /* @__PURE__ */ new Set();
@@ -781,36 +760,56 @@ function operationsOf(client) {
   const end = (flight) => {
     if (flights.get(flight.identity.id) === flight) flights.delete(flight.identity.id);
   };
+  const list = async () => Array.from(await storage.list()).filter(isKeyRecord);
   const serving = (operation, step) => ask(step).catch((cause) => {
     throw storageError(operation, cause);
   });
-  const storedUnder = (id, label) => serving(label, async () => {
-    const record = await storage.get(id);
-    return record && recordOf(id, record);
-  });
-  const drop = async (id, label, record) => {
-    if (record) await serving(label, () => storage.remove(id, record.key));
-    allKnown.delete(id);
-  };
-  const list = async () => Array.from(await storage.list()).filter(isKeyRecord);
   const remove = ({ operation, key }) => {
     gone.add(key);
     return ask(() => storage.remove(operation, key)).then(() => gone.delete(key), ignore);
   };
-  const load = ({ identity, signal, tell: tell2 }, call, deadline) => {
-    const { id, label: operation, named } = identity;
-    const waiting = (error, delay) => tell2({ type: "storage-waiting", operation, delay, error });
-    const patience = named && !risk ? { clock, call, deadline, signal, waiting } : void 0;
-    const put = async (record) => {
+  const isUsable = (known, named) => !gone.has(known.record.key) && !isOver(known, named, client);
+  const load = async (flight, call, deadline) => {
+    const { signal, identity: { id, label: operation, named } } = flight;
+    const waiting = (error, delay) => flight.tell({ type: "storage-waiting", delay, error });
+    const patience = named && !client.riskSecondEffectWithoutStorage ? { clock, call, deadline, signal, waiting } : void 0;
+    const before = allKnown.get(id);
+    const mine = before && isUsable(before, named) ? before : void 0;
+    const fresh = mine && !mine.final ? mine : newKey(id, client);
+    for (let tries = 0; tries < 5; tries++) {
+      let record;
       try {
-        return await ask(async () => recordOf(id, await storage.putIfAbsent(record)), patience);
+        record = await ask(async () => recordOf(id, await storage.putIfAbsent(fresh.record)), patience);
       } catch (error) {
         signal.throwIfAborted();
         if (patience) throw storageError(operation, error);
-        return void tell2({ type: "storage-unavailable", operation, error });
+        flight.tell({ type: "storage-unavailable", error });
+        return mine ?? fresh;
       }
-    };
-    return loadKey(identity, client, allKnown.get(id), (key) => gone.has(key), put, remove);
+      const known = [fresh, before].find((one) => one?.record.key === record.key) ?? resumed(record);
+      if (known === fresh) break;
+      if (isUsable(known, named)) {
+        const stale = staleness(record, client);
+        if (stale) throw expired(operation, record, stale);
+        return known;
+      }
+      await remove(record);
+    }
+    return fresh;
+  };
+  const drop = async (named, label, onlyFinal) => {
+    const id = idOf(named, user(), label);
+    const record = await serving(label, async () => {
+      const found = await storage.get(id);
+      return found && recordOf(id, found);
+    });
+    const known = allKnown.get(id);
+    const isFinal = known && (!record || record.key === known.record.key) ? known.final : record && resumed(record).final;
+    if (onlyFinal && (!isFinal || flights.has(id))) return false;
+    if (record) await serving(label, () => storage.remove(id, record.key));
+    for (const [at, { record: record2 }] of allKnown) if (record2.operation === id) allKnown.delete(at);
+    if (flights.get(id)?.isOver) flights.delete(id);
+    return true;
   };
   const run = async (flight, request, ownKey, call) => {
     const { id, label: operation, named, shared } = flight.identity;
@@ -832,7 +831,7 @@ function operationsOf(client) {
       known.final = known.inDoubt = true;
       if (!stored || !named) allKnown.delete(at);
       if (stored) await (named ? ask(() => storage.settle(id, key, clock.now())).catch(ignore) : remove(record));
-      flight.tell({ type: "settled", operation, key });
+      flight.tell({ type: "settled" });
     }
     if (isFinal && !named && shared && reply.bytes && call.linger) later(call.linger, () => end(flight));
     else end(flight);
@@ -841,12 +840,9 @@ function operationsOf(client) {
   const sweepNowAndThen = async () => {
     if (clock.elapsed() - lastSweep < SWEEP_INTERVAL) return;
     lastSweep = clock.elapsed();
-    for (const [at, known] of allKnown) if (isOver(known, known.record.operation.startsWith("named"), client)) allKnown.delete(at);
-    for (const record of await list()) {
-      for (const named of [true, false]) {
-        if (labelIn(record.operation, named, user()) !== void 0 && (gone.has(record.key) || isOver(resumed(record), named, client))) await storage.remove(record.operation, record.key);
-      }
-    }
+    const isStale = (known) => !isUsable(known, known.record.operation.startsWith("named"));
+    for (const [at, known] of allKnown) if (isStale(known)) allKnown.delete(at);
+    for (const record of await list()) if (isStale(resumed(record))) await storage.remove(record.operation, record.key);
   };
   return {
     async perform(request, identity, ownKey, call, signal) {
@@ -873,22 +869,9 @@ function operationsOf(client) {
         })
       );
     },
-    async finish(name) {
-      const id = idOf(true, user(), name);
-      const record = await storedUnder(id, name);
-      const known = allKnown.get(id);
-      const final = known && (!record || record.key === known.record.key) ? known.final : record?.settledAt !== void 0;
-      if (!final || flights.has(id)) return false;
-      await drop(id, name, record);
-      return true;
-    },
+    finish: (name) => drop(true, name, true),
     async forget(label) {
-      for (const named of [true, false]) {
-        const id = idOf(named, user(), label);
-        await drop(id, label, await storedUnder(id, label));
-        if (flights.get(id)?.isOver) flights.delete(id);
-        for (const [at, { record }] of allKnown) if (record.operation === id) allKnown.delete(at);
-      }
+      for (const named of [true, false]) await drop(named, label, false);
     }
   };
 }
@@ -908,12 +891,12 @@ function createIdempotentFetch(defaults = {}) {
   const client = clientSettings(defaults);
   const operations = operationsOf(client);
   const call = async (input, init = {}) => {
-    const given = keyIn(new Headers(init.headers ?? (input instanceof Request ? input.headers : void 0)), client.header);
-    const method = init.method ?? (input instanceof Request ? input.method : "GET");
-    if (given === null && !client.methods.includes(method.toUpperCase())) return client.fetch(input, init);
+    const from = input instanceof Request ? input : void 0;
+    const given = keyIn(new Headers(init.headers ?? from?.headers), client.header);
+    if (given === null && !client.methods.some((method) => method.toUpperCase() === (init.method ?? from?.method)?.toUpperCase())) return client.fetch(input, init);
     if (given === "") throw new TypeError(NOT_A_KEY);
     if (!globalThis.crypto?.subtle) throw new Error("idempotency keys need a secure context (https or localhost)");
-    const signal = (init.signal === void 0 && input instanceof Request ? input.signal : init.signal) ?? void 0;
+    const signal = (init.signal === void 0 ? from?.signal : init.signal) ?? void 0;
     signal?.throwIfAborted();
     const settings = client.call(init);
     const user = client.user();

@@ -1,12 +1,15 @@
 import type { CallSettings, ClientSettings } from "./options.js";
 import { bytesOf, isReadWhole, responseFor, type Reply } from "./reply.js";
-import { send, type Repeatable } from "./request.js";
+import { send, type Outgoing } from "./request.js";
 
 /** How an attempt ended: with a reply, or an error. `again`: another attempt may get the reply. */
 export type End = { reply: Reply } | { error: unknown; again: boolean };
 
-/** Makes one attempt, until the deadline at most. Where it ends without a response, what the server did is not known. */
-export async function attempt(request: Repeatable, { clock, fetch }: ClientSettings, call: CallSettings, deadline: number, signal: AbortSignal): Promise<End> {
+/**
+ * Makes one attempt, until the deadline at most. Where it ends without a response, what the server
+ * did is not known.
+ */
+export async function attempt(request: Outgoing, { clock, fetch }: ClientSettings, call: CallSettings, deadline: number, signal: AbortSignal): Promise<End> {
   const connection = new AbortController();
   const done = new AbortController();
   const stop = (): void => connection.abort(signal.reason);
@@ -44,7 +47,10 @@ export async function attempt(request: Repeatable, { clock, fetch }: ClientSetti
   }
 }
 
-/** Runs a step, but no longer than until the signal is aborted: then rejects with its reason, whatever the step does. */
+/**
+ * Runs a step, but no longer than until the signal is aborted: then rejects with its reason,
+ * whatever the step does.
+ */
 export function until<T>(signal: AbortSignal | undefined, step: () => Promise<T>): Promise<T> {
   if (!signal) return step();
   return new Promise((resolve, reject) => {

@@ -8,8 +8,9 @@ export interface Backoff {
 }
 
 /**
- * How long to wait before the n-th retry (n from 1), in milliseconds: a random time up to a bound that doubles (full jitter), or what the
- * last response asks for, bounded, if that is longer. A little is added to the latter, because the server asked all its clients for the same.
+ * How long to wait before the n-th retry (n from 1), in milliseconds: a random time up to a bound
+ * that doubles (full jitter), or what the last response asks for, bounded, if that is longer. A
+ * little is added to the latter, because the server asked all its clients for the same.
  */
 export function waitBefore(retry: number, { baseDelay, maxDelay, maxRetryAfter }: Backoff, clock: Clock, asked = 0): number {
   const random = clock.random();

@@ -1,6 +1,7 @@
 /**
- * How many retries the calls of one client may make together, so that a server that is down is not buried under them: a share of the calls of
- * the last ten seconds, and a few besides. Built as `TpsBudget` of the Rust crate `tower`: with the defaults, 20 % of the calls, plus 10 a second.
+ * How many retries the calls of one client may make together, so that a server that is down is not
+ * buried under them: a share of the calls of the last ten seconds, and a few besides. Built as
+ * `TpsBudget` of the Rust crate `tower`: with the defaults, 20 % of the calls, plus 10 a second.
  */
 export class RetryBudget {
   readonly #share: number;
@@ -10,8 +11,8 @@ export class RetryBudget {
   #recent: [number, number][] = [];
 
   /**
-   * @param options `share`: retries per call, default 0.2. `perSecond`: retries besides, per second, default 10.
-   * `now`: milliseconds, for tests.
+   * @param options `share`: retries per call, default 0.2. `perSecond`: retries besides, per
+   * second, default 10. `now`: milliseconds, for tests.
    *
    * @throws RangeError if one of them is negative or not a number.
    */

@@ -8,7 +8,10 @@ export interface Clock {
   elapsed(): number;
   /** A number from 0 (inclusive) to 1 (exclusive). */
   random(): number;
-  /** Resolves after so many milliseconds; rejects with the signal's reason as soon as that is aborted. */
+  /**
+   * Resolves after so many milliseconds; rejects with the signal's reason as soon as that is
+   * aborted.
+   */
   sleep(milliseconds: number, signal: AbortSignal): Promise<void>;
 }
 
@@ -27,7 +30,9 @@ export const systemClock: Clock = {
 /** Timers count in 31 bits of milliseconds, 24 days, and what is more ends at once. */
 export const LONGEST_TIMER = 2 ** 31 - 1;
 
-/** Completes a clock of which only parts are given. A given `now` is the measure of `elapsed` too. */
+/**
+ * Completes a clock of which only parts are given. A given `now` is the measure of `elapsed` too.
+ */
 export function clockFrom(given: Partial<Clock> = {}): Clock {
   const elapsed = given.elapsed ?? given.now ?? systemClock.elapsed;
   return { ...systemClock, ...given, elapsed };

@@ -1,6 +1,9 @@
 import { concat, digestOf, u64 } from "./digest.js";
 
-/** A stretch of time within which the same wish is the same operation. Windows of one length follow each other from 1970 on (UTC). */
+/**
+ * A stretch of time within which the same wish is the same operation. Windows of one length follow
+ * each other from 1970 on (UTC).
+ */
 export interface TimeWindow {
   /** The length of the window, in whole milliseconds; at least 1. */
   length: number;
@@ -9,19 +12,24 @@ export interface TimeWindow {
 }
 
 /**
- * Derives the key of an operation from what it is, so that a client that has lost everything comes to the same key again.
+ * Derives the key of an operation from what it is, so that a client that has lost everything comes
+ * to the same key again.
  *
- * Two calls give one key if and only if all four agree: who asks, for what, in which stretch of time (`null`: always), and with
- * what content. Two honest operations that agree in all of them are one operation to the server: put what tells them apart, an
- * order's number or a line of a batch, into the action or the content. A retry in the next window is another operation.
+ * Two calls give one key if and only if all four agree: who asks, for what, in which stretch of
+ * time (`null`: always), and with what content. Two honest operations that agree in all of them are
+ * one operation to the server: put what tells them apart, an order's number or a line of a batch,
+ * into the action or the content. A retry in the next window is another operation.
  *
- * The construction: lower-case hexadecimal digits of SHA-256 over the label `tower-idempotency derived key v1`, a zero byte, and four
- * fields (`user`, `action`, the window, `payload`), each behind its length in bytes as an unsigned 64-bit big-endian number. The window
- * is 16 bytes: its length and its index in two such numbers, both zero for `null`. Text counts as its UTF-8 bytes. The Rust client
- * derives the same.
+ * The construction: lower-case hexadecimal digits of SHA-256 over the label `tower-idempotency
+ * derived key v1`, a zero byte, and four fields (`user`, `action`, the window, `payload`), each
+ * behind its length in bytes as an unsigned 64-bit big-endian number. The window is 16 bytes: its
+ * length and its index in two such numbers, both zero for `null`. Text counts as its UTF-8 bytes.
+ * The Rust client derives the same.
  *
- * @throws TypeError if a text is not well-formed Unicode (a lone surrogate), which no other language could derive from.
- * @throws RangeError if the window's length is not a whole number of milliseconds from 1 on, or its moment not a number.
+ * @throws TypeError if a text is not well-formed Unicode (a lone surrogate), which no other
+ * language could derive from.
+ * @throws RangeError if the window's length is not a whole number of milliseconds from 1 on, or its
+ * moment not a number.
  */
 export async function derive(
   user: string,

@@ -1,4 +1,7 @@
-/** SHA-256 over fields, each behind its length, as lower-case hexadecimal digits: no two lists of fields give the same bytes. */
+/**
+ * SHA-256 over fields, each behind its length, as lower-case hexadecimal digits: no two lists of
+ * fields give the same bytes.
+ */
 export async function digestOf(label: string, fields: readonly (string | Uint8Array)[]): Promise<string> {
   const parts: Uint8Array[] = [utf8(`${label}\0`)];
   for (const field of fields) {

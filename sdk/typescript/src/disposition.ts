@@ -1,4 +1,8 @@
-/** The server's rules for keys: which header it reads, in which form, and which responses it stores. */
+import { utf8 } from "./digest.js";
+
+/**
+ * The server's rules for keys: which header it reads, in which form, and which responses it stores.
+ */
 export type Profile = "default" | "ietf" | "stripe";
 
 /**
@@ -6,7 +10,8 @@ export type Profile = "default" | "ietf" | "stripe";
  *
  * - `final`: the operation is over, and this is its response.
  * - `retry`: send it again after a wait, under the same key.
- * - `unknown`: a retry does not help, and the key must stay. Either nothing happened, or the outcome is not known.
+ * - `unknown`: a retry does not help, and the key must stay. Either nothing happened, or the
+ *   outcome is not known.
  */
 export type Disposition = "final" | "retry" | "unknown";
 
@@ -31,7 +36,8 @@ export interface Judged {
  * 3. Marked as a replay: final; 408 and 5xx are unknown.
  * 4. A problem document decides by its `code`, where that begins with `idempotency_`.
  * 5. A 409 that says not to retry: unknown. A 409 with `Retry-After`: retry.
- * 6. 408, 425, 429, 500, 502, 503, 504 and 520 to 530: retry, unless the server says not to. Other 5xx: unknown.
+ * 6. 408, 425, 429, 500, 502, 503, 504 and 520 to 530: retry, unless the server says not to. Other
+ *   5xx: unknown.
  * 7. 2xx: final.
  * 8. In doubt: unknown.
  * 9. A status that means "nothing happened", which the server does not store: unknown.
@@ -59,7 +65,10 @@ export function dispositionOf(judged: Judged): Disposition {
   return inDoubt || NOT_STORED[profile].includes(status) ? "unknown" : "final";
 }
 
-/** Whether a response that is not final leaves open what the server did. The server did nothing where this is `false`. */
+/**
+ * Whether a response that is not final leaves open what the server did. The server did nothing
+ * where this is `false`.
+ */
 export function beginsDoubt({ status, redirected }: Judged): boolean {
   return !!redirected || !NOT_STORED.default.includes(status);
 }
@@ -74,11 +83,14 @@ export function mediaType(headers: { get(name: string): string | null }): string
   return headers.get("content-type")?.split(";")[0]!.trim().toLowerCase();
 }
 
-/** The code of a problem document; `undefined` if there is none, `null` if the document cannot be read. */
+/**
+ * The code of a problem document; `undefined` if there is none, `null` if the document cannot be
+ * read.
+ */
 export function problemCode({ status, headers, body }: Judged): string | undefined | null {
   if (status < 400 || mediaType(headers) !== "application/problem+json") return undefined;
   try {
-    if (body == null || new TextEncoder().encode(body).byteLength > LONGEST_PROBLEM) return null;
+    if (body == null || utf8(body).byteLength > LONGEST_PROBLEM) return null;
     const code: unknown = JSON.parse(body)?.code;
     return typeof code === "string" ? code : undefined;
   } catch {
@@ -88,7 +100,10 @@ export function problemCode({ status, headers, body }: Judged): string | undefin
 
 const NEVER_FINAL = [307, 308, 421];
 const TEMPORARY = [408, 425, 429, 500, 502, 503, 504];
-/** Statuses that mean "nothing happened": the server stores no response, and the mended request goes on under the same key. */
+/**
+ * Statuses that mean "nothing happened": the server stores no response, and the mended request goes
+ * on under the same key.
+ */
 const NOT_STORED: Record<Profile, number[]> = {
   default: [307, 308, 400, 401, 403, 405, 406, 407, 411, 412, 413, 414, 415, 417, 421, 422, 423, 424, 425, 426, 428, 429, 431, 511],
   stripe: [400, 401, 429],

@@ -1,6 +1,9 @@
 /** What all errors of this package have. */
 export class IdempotencyError extends Error {
-  /** The operation's name, or `sha256:` and a digest; `undefined` if the error is not about one operation. */
+  /**
+   * The operation's name, or `sha256:` and a digest; `undefined` if the error is not about one
+   * operation.
+   */
   declare readonly operation: string | undefined;
   /** The key, if one was chosen. It stays stored, and the same call made later goes on with it. */
   declare readonly key: string | undefined;
@@ -15,8 +18,8 @@ export class IdempotencyError extends Error {
 export type GiveUpReason = "total-timeout" | "max-attempts" | "budget" | "retention";
 
 /**
- * The call ended after at least one attempt, and the server may or may not have done the operation. Make the same call later: it goes on under the
- * same key. `cause` is the last attempt's error.
+ * The call ended after at least one attempt, and the server may or may not have done the operation.
+ * Make the same call later: it goes on under the same key. `cause` is the last attempt's error.
  */
 export class OutcomeUnknownError extends IdempotencyError {
   override readonly name = "OutcomeUnknownError";
@@ -29,8 +32,9 @@ export class OutcomeUnknownError extends IdempotencyError {
 }
 
 /**
- * The key cannot be used any more, and nothing was sent. `retention`: the server may have forgotten it. `clock`: it is dated ahead of this
- * machine's clock, so that its age is not known. Find out the outcome in another way, then `forget` the operation.
+ * The key cannot be used any more, and nothing was sent. `retention`: the server may have forgotten
+ * it. `clock`: it is dated ahead of this machine's clock, so that its age is not known. Find out
+ * the outcome in another way, then `forget` the operation.
  */
 export class KeyExpiredError extends IdempotencyError {
   override readonly name = "KeyExpiredError";
@@ -46,7 +50,10 @@ export class KeyStorageError extends IdempotencyError {
   override readonly name = "KeyStorageError";
 }
 
-/** The server rejected the key itself: it reads another header, or another form. Nothing happened. The message names the `profile` to set. */
+/**
+ * The server rejected the key itself: it reads another header, or another form. Nothing happened.
+ * The message names the `profile` to set.
+ */
 export class KeyNotUnderstoodError extends IdempotencyError {
   override readonly name = "KeyNotUnderstoodError";
   declare readonly operation: string;
@@ -71,7 +78,10 @@ export class RequestTooLargeError extends IdempotencyError {
   declare readonly limit: number;
 }
 
-/** Another request (method, address, body or key) is in flight under the same name, and nothing was sent. */
+/**
+ * Another request (method, address, body or key) is in flight under the same name, and nothing was
+ * sent.
+ */
 export class OperationMismatchError extends IdempotencyError {
   override readonly name = "OperationMismatchError";
   declare readonly operation: string;

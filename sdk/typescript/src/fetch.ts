@@ -2,7 +2,8 @@ import { until } from "./attempt.js";
 import { keyIn } from "./key-header.js";
 import { identify } from "./identity.js";
 import { clientSettings, type CallOptions, type CallSettings, type ClientOptions, type FetchInit, type FetchInput, type FetchLike } from "./options.js";
-import { operationsOf, type PendingOperation } from "./operations.js";
+import { operationsOf } from "./operations.js";
+import type { PendingOperation } from "./outcome.js";
 import { take } from "./request.js";
 import { isKey } from "./storage/types.js";
 
@@ -12,53 +13,66 @@ export interface IdempotentInit extends FetchInit, CallOptions {}
 /** A `fetch` that retries an operation under one key until its outcome is certain. */
 export interface IdempotentFetch {
   /**
-   * Sends a request as `fetch` does. A guarded one (POST and PATCH by default, or one that has a key header already) gets an idempotency key,
-   * which is stored before it leaves, and is retried under that key where that is safe. All others pass to `fetch` once, untouched.
+   * Sends a request as `fetch` does. A guarded one (POST and PATCH by default, or one that has a
+   * key header already) gets an idempotency key, which is stored before it leaves, and is retried
+   * under that key where that is safe. All others pass to `fetch` once, untouched.
    *
-   * Resolves with the response: the final one, one that a retry does not mend, or the last one when a bound is reached. Rejects with
-   * `OutcomeUnknownError` (attempts without a response), `KeyNotUnderstoodError`, one of the errors after which nothing was sent
-   * (`KeyExpiredError`, `KeyStorageError`, `RequestTooLargeError`, `OperationMismatchError`), what `fetch` threw if that is not a network
-   * failure, the reason of the caller's signal, or a `TypeError` for arguments that make no request. `outcomeOf` says what any of these means.
+   * Resolves with the response: the final one, one that a retry does not mend, or the last one when
+   * a bound is reached. Rejects with `OutcomeUnknownError` (attempts without a response),
+   * `KeyNotUnderstoodError`, one of the errors after which nothing was sent (`KeyExpiredError`,
+   * `KeyStorageError`, `RequestTooLargeError`, `OperationMismatchError`), what `fetch` threw if
+   * that is not a network failure, the reason of the caller's signal, or a `TypeError` for
+   * arguments that make no request. `outcomeOf` says what any of these means.
    */
   (input: FetchInput, init?: IdempotentInit): Promise<Response>;
-  /** A plain `fetch` for one operation, for libraries that take a `fetch`. All its guarded requests are that operation. */
+  /**
+   * A plain `fetch` for one operation, for libraries that take a `fetch`. All its guarded requests
+   * are that operation.
+   */
   named(name: string, options?: Omit<CallOptions, "operation">): FetchLike;
   /**
-   * The operations of this client's user whose outcome is not certain, from any page or tab: those in flight, and those that ended so. Make the same
-   * call again to learn the outcome.
+   * The operations of this client's user whose outcome is not certain, from any page or tab: those
+   * in flight, and those that ended so. Make the same call again to learn the outcome.
    *
    * @throws KeyStorageError if the storage does not work.
    */
   pending(): Promise<PendingOperation[]>;
   /**
-   * Ends a named operation whose last response was final: its key is dropped, and the name stands for a new operation. `false`: there is no such
-   * response, and nothing is changed.
+   * Ends a named operation whose last response was final: its key is dropped, and the next
+   * call under the name is a new operation. `false`: there is no such response, and nothing is changed.
+   *
+   * A server that stores rejections (`stripe`, `ietf`) rejects a mended request with
+   * `idempotency_key_reused` until then. Send the first request again to see its response, then
+   * `finish`; or `forget`.
    *
    * @throws KeyStorageError if the storage does not work.
    */
   finish(name: string): Promise<boolean>;
   /**
-   * Drops the key of an operation, by its name or as `pending` gives it, whatever the outcome. The application has learnt it in another way.
+   * Drops the key of an operation, by its name or as `pending` gives it, whatever the outcome. The
+   * application has learnt it in another way.
    *
    * @throws KeyStorageError if the storage does not work.
    */
   forget(operation: string): Promise<void>;
 }
 
-/** Makes a client. Clients with the same storage and user know the same operations, as two tabs do. */
+/**
+ * Makes a client. Clients with the same storage and user know the same operations, as two tabs do.
+ */
 export function createIdempotentFetch(defaults: ClientOptions = {}): IdempotentFetch {
   const client = clientSettings(defaults);
   const operations = operationsOf(client);
 
   const call = async (input: FetchInput, init: IdempotentInit = {}): Promise<Response> => {
-    const given = keyIn(new Headers(init.headers ?? (input instanceof Request ? input.headers : undefined)), client.header);
-    const method = init.method ?? (input instanceof Request ? input.method : "GET");
-    if (given === null && !client.methods.includes(method.toUpperCase())) return client.fetch(input, init);
+    const from = input instanceof Request ? input : undefined;
+    const given = keyIn(new Headers(init.headers ?? from?.headers), client.header);
+    if (given === null && !client.methods.some((method) => method.toUpperCase() === (init.method ?? from?.method)?.toUpperCase())) return client.fetch(input, init);
 
     // Servers may take an empty one for none, and each attempt for another operation.
     if (given === "") throw new TypeError(NOT_A_KEY);
     if (!globalThis.crypto?.subtle) throw new Error("idempotency keys need a secure context (https or localhost)");
-    const signal = (init.signal === undefined && input instanceof Request ? input.signal : init.signal) ?? undefined;
+    const signal = (init.signal === undefined ? from?.signal : init.signal) ?? undefined;
     signal?.throwIfAborted();
     const settings = client.call(init);
     const user = client.user();

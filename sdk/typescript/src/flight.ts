@@ -55,12 +55,19 @@ export class Flight {
   }
 
   /** Tells all callers what happens. */
-  readonly tell = (event: ProgressEvent): void => {
-    for (const { hook } of this.#callers) tell(hook, event);
-  };
+  tell(event: Untold<ProgressEvent>): void {
+    for (const { hook } of this.#callers) tell(hook, { ...this.about, ...event } as ProgressEvent);
+  }
+
+  /** What events and errors have in common. */
+  get about(): { operation: string; key: string | undefined } {
+    return { operation: this.identity.label, key: this.key };
+  }
 
   outcome(disposition: Disposition = "unknown", replayed = false): Outcome {
-    const { key, attempts, identity } = this;
-    return { disposition, key, operation: identity.label, named: identity.named, attempts, replayed };
+    return { ...this.about, disposition, named: this.identity.named, attempts: this.attempts, replayed };
   }
 }
+
+/** An event without what the flight adds. */
+type Untold<E> = E extends unknown ? Omit<E, "operation" | "key"> : never;

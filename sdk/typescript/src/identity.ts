@@ -1,9 +1,9 @@
 import { digestOf } from "./digest.js";
-import type { Repeatable } from "./request.js";
+import type { Outgoing } from "./request.js";
 
 /** What makes two calls the same operation. */
 export interface Identity {
-  /** Stands for the operation in storages and among the calls in flight. */
+  /** The id of the operation in storages and among the calls in flight. */
   id: string;
   /** The operation's name, or a digest. */
   label: string;
@@ -17,10 +17,11 @@ export interface Identity {
 let calls = 0;
 
 /**
- * Says which operation a request is. In pages, credentials are not part of it: a token that was renewed does not make a new operation. Outside of
- * pages one process serves many users, and a call without a name is an operation of its own.
+ * Says which operation a request is. In pages, credentials are not part of it: a token that was
+ * renewed does not make a new operation. Outside of pages one process serves many users, and a call
+ * without a name is an operation of its own.
  */
-export async function identify(request: Repeatable, user: string, name: string | undefined, ownKey: string | undefined): Promise<Identity> {
+export async function identify(request: Outgoing, user: string, name: string | undefined, ownKey: string | undefined): Promise<Identity> {
   const { method, headers } = request;
   const page = typeof document !== "undefined";
   const credentials = page ? [] : ["authorization", "cookie"].map((header) => headers.get(header) ?? "");
@@ -33,12 +34,12 @@ export async function identify(request: Repeatable, user: string, name: string |
   return { id: shared ? idOf(named, user, label) : `${++calls}`, label, named, fingerprint, shared };
 }
 
-/** What stands for an operation. No user is the beginning of another one's frame. */
+/** The id of an operation. The length in front of a user tells `a` with `b:c` from `a:b` with `c`. */
 export function idOf(named: boolean, user: string, label: string): string {
   return `${named ? "named" : "request"}:${user.length}:${user}:${label}`;
 }
 
-/** The label in what stands for an operation; `undefined` if it is of another user, or of the other kind. */
+/** The label in an id; `undefined` if it is of another user, or of the other kind. */
 export function labelIn(id: string, named: boolean, user: string): string | undefined {
   const prefix = idOf(named, user, "");
   return id.startsWith(prefix) ? id.slice(prefix.length) : undefined;

@@ -1,14 +1,13 @@
 /**
- * A `fetch` whose POSTs are safe to retry: one idempotency key per operation, stored until the outcome is certain, across retries, double
- * clicks, tabs and reloads.
+ * A `fetch` whose POSTs are safe to retry: one idempotency key per operation, stored until the
+ * outcome is certain, across retries, double clicks, tabs and reloads.
  *
  * @packageDocumentation
  */
 export { createIdempotentFetch, idempotentFetch, type IdempotentFetch, type IdempotentInit } from "./fetch.js";
 export type { CallOptions, ClientOptions, FetchInit, FetchInput, FetchLike } from "./options.js";
-export type { PendingOperation } from "./operations.js";
 export type { ProgressEvent, ProgressHook, RetryReason } from "./events.js";
-export { outcomeOf, type Outcome } from "./outcome.js";
+export { outcomeOf, type Outcome, type PendingOperation } from "./outcome.js";
 export { dispositionOf, isReplay, type Disposition, type Judged, type Profile } from "./disposition.js";
 export {
   IdempotencyError, KeyExpiredError, KeyNotUnderstoodError, KeyStorageError, OperationMismatchError, OutcomeUnknownError, RequestTooLargeError, type GiveUpReason,

@@ -1,8 +1,9 @@
 import { concat, digestOf, utf8 } from "./digest.js";
 
 /**
- * Gives a form its boundary anew, made from what the form says: platforms take a random one, and servers that compare bytes would take the
- * same form, sent again after a reload, for another request. What is not `multipart/form-data`, as a platform writes it, stays as it is.
+ * Gives a form its boundary anew, made from what the form says: platforms take a random one, and
+ * servers that compare bytes would take the same form, sent again after a reload, for another
+ * request. What is not `multipart/form-data`, as a platform writes it, stays as it is.
  */
 export async function withSteadyBoundary(body: Uint8Array<ArrayBuffer>, type: string | null): Promise<{ body: Uint8Array<ArrayBuffer>; type: string | null }> {
   const boundary = /^multipart\/form-data;\s*boundary=("?)([^";\s]+)\1$/i.exec(type ?? "")?.[2];
@@ -14,13 +15,15 @@ export async function withSteadyBoundary(body: Uint8Array<ArrayBuffer>, type: st
   return { body: concat(joined), type: `multipart/form-data; boundary=${steady}` };
 }
 
-/** The stretches between the delimiters, which stand at the beginning of lines. The first one is empty. */
+/**
+ * The stretches between the delimiters, which the platform has chosen so that no part contains one.
+ * The first stretch is empty.
+ */
 function split(body: Uint8Array, delimiter: Uint8Array): Uint8Array[] {
   const parts: Uint8Array[] = [];
   let begin = 0;
   for (let at = body.indexOf(DASH); at !== -1; at = body.indexOf(DASH, at + 1)) {
-    const atLine = at === 0 || (body[at - 2] === 13 && body[at - 1] === 10);
-    if (!atLine || !delimiter.every((byte, index) => body[at + index] === byte)) continue;
+    if (!delimiter.every((byte, index) => body[at + index] === byte)) continue;
     parts.push(body.subarray(begin, at));
     begin = at + delimiter.byteLength;
     at = begin - 1;

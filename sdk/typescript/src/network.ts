@@ -1,6 +1,7 @@
 /**
- * Whether `fetch` rejected because of the network: the messages of Chromium, Firefox, Safari, Node, Deno, React Native and Cloudflare, and the
- * codes of Bun. A blocked port, a bad certificate or an unknown scheme is a failure that a retry does not mend.
+ * Whether `fetch` rejected because of the network: the messages of Chromium, Firefox, Safari, Node,
+ * Deno, React Native and Cloudflare, and the codes of Bun. A blocked port, a bad certificate or an
+ * unknown scheme is a failure that a retry does not mend.
  */
 export function isNetworkError(error: unknown): boolean {
   const { name, message, code, cause } = Object(error) as { name?: string; message?: string; code?: unknown; cause?: unknown };
@@ -10,4 +11,4 @@ export function isNetworkError(error: unknown): boolean {
 
 const MESSAGES = /^(fetch failed|failed to fetch|load failed|(a )?network|the (network|internet) connection|error sending request)/i;
 const CODES = /^(Connection|FailedToOpen|E(CONN|TIMEDOUT|PIPE|NOTFOUND|AI_AGAIN))/;
-const PERMANENT = /bad port|scheme|redirect|CERT|ALTNAME|UNABLE_TO|INVALID/i;
+const PERMANENT = /bad port|scheme|redirect|CERT|ALTNAME|UNABLE_TO|ERR_INVALID/i;

@@ -5,38 +5,31 @@ import { tell } from "./events.js";
 import { Flight } from "./flight.js";
 import { idOf, labelIn, type Identity } from "./identity.js";
 import { withKey } from "./key-header.js";
-import { isOver, loadKey, newKey, resumed, type Known } from "./keys.js";
+import { expired, isOver, newKey, resumed, staleness, type Known } from "./keys.js";
 import type { CallSettings, ClientSettings } from "./options.js";
-import { note, type Outcome } from "./outcome.js";
+import { note, type Outcome, type PendingOperation } from "./outcome.js";
 import type { Reply } from "./reply.js";
-import type { Repeatable } from "./request.js";
+import type { Outgoing } from "./request.js";
 import { retry } from "./retry.js";
 import { ask } from "./storage/ask.js";
 import { isKeyRecord, recordOf, type KeyRecord } from "./storage/types.js";
 
-/** An operation whose outcome is not certain. */
-export interface PendingOperation {
-  /** Its name, or `sha256:` and a digest. */
-  operation: string;
-  /** Whether `operation` is a name that the application gave. */
-  named: boolean;
-  key: string;
-  createdAt: Date;
-}
-
 /** All operations of one client: those in flight, and those whose keys are stored. */
 export interface Operations {
   /** Has an operation done, or joins it if it is in flight or had its response a moment ago. */
-  perform(request: Repeatable, identity: Identity, ownKey: string | undefined, call: CallSettings, signal: AbortSignal | undefined): Promise<Response>;
+  perform(request: Outgoing, identity: Identity, ownKey: string | undefined, call: CallSettings, signal: AbortSignal | undefined): Promise<Response>;
   pending(): Promise<PendingOperation[]>;
   finish(name: string): Promise<boolean>;
   forget(label: string): Promise<void>;
 }
 
 export function operationsOf(client: ClientSettings): Operations {
-  const { storage, clock, user, maxRequest, risk } = client;
+  const { storage, clock, user, maxRequest } = client;
   const flights = new Map<string, Flight>();
-  /** What this client knows about keys that it has used. Another tab may have removed them from the storage meanwhile. */
+  /**
+   * What this client knows about keys that it has used. Another tab may have removed them from the
+   * storage meanwhile.
+   */
   const allKnown = new Map<string, Known>();
   /** Keys of unnamed operations that have served. The storage may fail to remove them. */
   const gone = new Set<string>();
@@ -45,44 +38,74 @@ export function operationsOf(client: ClientSettings): Operations {
   const end = (flight: Flight): void => {
     if (flights.get(flight.identity.id) === flight) flights.delete(flight.identity.id);
   };
+  const list = async (): Promise<KeyRecord[]> => Array.from(await storage.list()).filter(isKeyRecord);
   const serving = <T>(operation: string | undefined, step: () => Promise<T>): Promise<T> =>
     ask(step).catch((cause: unknown) => {
       throw storageError(operation, cause);
     });
-  const storedUnder = (id: string, label: string): Promise<KeyRecord | undefined> =>
-    serving(label, async () => {
-      const record = await storage.get(id);
-      return record && recordOf(id, record);
-    });
-  const drop = async (id: string, label: string, record: KeyRecord | undefined): Promise<void> => {
-    if (record) await serving(label, () => storage.remove(id, record.key));
-    allKnown.delete(id);
-  };
-  const list = async (): Promise<KeyRecord[]> => Array.from(await storage.list()).filter(isKeyRecord);
-  /** Removes the key of an unnamed operation. Where that fails, the next call or a sweep removes it. */
+  /**
+   * Removes the key of an unnamed operation. Where that fails, the next call or a sweep removes it.
+   */
   const remove = ({ operation, key }: KeyRecord): Promise<unknown> => {
     gone.add(key);
     return ask(() => storage.remove(operation, key)).then(() => gone.delete(key), ignore);
   };
+  const isUsable = (known: Known, named: boolean): boolean => !gone.has(known.record.key) && !isOver(known, named, client);
 
-  /** The key of an operation, which is stored when this resolves. Nothing has been sent yet, so that waiting for the storage costs little. */
-  const load = ({ identity, signal, tell }: Flight, call: CallSettings, deadline: number): Promise<Known> => {
-    const { id, label: operation, named } = identity;
-    const waiting = (error: unknown, delay: number): void => tell({ type: "storage-waiting", operation, delay, error });
-    const patience = named && !risk ? { clock, call, deadline, signal, waiting } : undefined;
-    const put = async (record: KeyRecord): Promise<KeyRecord | undefined> => {
+  /**
+   * The key of an operation: the stored one, else the one that this client has used without a final
+   * response, else a new one. It is stored from now on. The history of a key that another page or
+   * process stored is not known: it is in doubt. Nothing has been sent yet, so that waiting for the
+   * storage costs little.
+   */
+  const load = async (flight: Flight, call: CallSettings, deadline: number): Promise<Known> => {
+    const { signal, identity: { id, label: operation, named } } = flight;
+    const waiting = (error: unknown, delay: number): void => flight.tell({ type: "storage-waiting", delay, error });
+    const patience = named && !client.riskSecondEffectWithoutStorage ? { clock, call, deadline, signal, waiting } : undefined;
+    const before = allKnown.get(id);
+    const mine = before && isUsable(before, named) ? before : undefined;
+    const fresh = mine && !mine.final ? mine : newKey(id, client);
+    // Between a removal and the next try, another tab can be faster; but not for ever.
+    for (let tries = 0; tries < 5; tries++) {
+      let record: KeyRecord;
       try {
-        return await ask(async () => recordOf(id, await storage.putIfAbsent(record)), patience);
+        record = await ask(async () => recordOf(id, await storage.putIfAbsent(fresh.record)), patience);
       } catch (error) {
         signal.throwIfAborted();
         if (patience) throw storageError(operation, error);
-        return void tell({ type: "storage-unavailable", operation, error });
+        flight.tell({ type: "storage-unavailable", error });
+        return mine ?? fresh;
       }
-    };
-    return loadKey(identity, client, allKnown.get(id), (key) => gone.has(key), put, remove);
+      const known = [fresh, before].find((one) => one?.record.key === record.key) ?? resumed(record);
+      if (known === fresh) break;
+      if (isUsable(known, named)) {
+        const stale = staleness(record, client);
+        if (stale) throw expired(operation, record, stale);
+        return known;
+      }
+      await remove(record);
+    }
+    return fresh;
   };
 
-  const run = async (flight: Flight, request: Repeatable, ownKey: string | undefined, call: CallSettings): Promise<[Reply, Outcome]> => {
+  /** Drops the key of an operation; with `onlyFinal`, if its outcome was final. */
+  const drop = async (named: boolean, label: string, onlyFinal: boolean): Promise<boolean> => {
+    const id = idOf(named, user(), label);
+    const record = await serving(label, async () => {
+      const found = await storage.get(id);
+      return found && recordOf(id, found);
+    });
+    const known = allKnown.get(id);
+    const isFinal = known && (!record || record.key === known.record.key) ? known.final : record && resumed(record).final;
+    if (onlyFinal && (!isFinal || flights.has(id))) return false;
+    if (record) await serving(label, () => storage.remove(id, record.key));
+    for (const [at, { record }] of allKnown) if (record.operation === id) allKnown.delete(at);
+    // What lingers is over; what is in flight goes on.
+    if (flights.get(id)?.isOver) flights.delete(id);
+    return true;
+  };
+
+  const run = async (flight: Flight, request: Outgoing, ownKey: string | undefined, call: CallSettings): Promise<[Reply, Outcome]> => {
     const { id, label: operation, named, shared } = flight.identity;
     const deadline = clock.elapsed() + call.totalTimeout;
     const length = request.body?.byteLength ?? 0;
@@ -105,7 +128,7 @@ export function operationsOf(client: ClientSettings): Operations {
       known.final = known.inDoubt = true;
       if (!stored || !named) allKnown.delete(at);
       if (stored) await (named ? ask(() => storage.settle(id, key, clock.now())).catch(ignore) : remove(record));
-      flight.tell({ type: "settled", operation, key });
+      flight.tell({ type: "settled" });
     }
     if (isFinal && !named && shared && reply.bytes && call.linger) later(call.linger, () => end(flight));
     else end(flight);
@@ -116,12 +139,9 @@ export function operationsOf(client: ClientSettings): Operations {
   const sweepNowAndThen = async (): Promise<void> => {
     if (clock.elapsed() - lastSweep < SWEEP_INTERVAL) return;
     lastSweep = clock.elapsed();
-    for (const [at, known] of allKnown) if (isOver(known, known.record.operation.startsWith("named"), client)) allKnown.delete(at);
-    for (const record of await list()) {
-      for (const named of [true, false]) {
-        if (labelIn(record.operation, named, user()) !== undefined && (gone.has(record.key) || isOver(resumed(record), named, client))) await storage.remove(record.operation, record.key);
-      }
-    }
+    const isStale = (known: Known): boolean => !isUsable(known, known.record.operation.startsWith("named"));
+    for (const [at, known] of allKnown) if (isStale(known)) allKnown.delete(at);
+    for (const record of await list()) if (isStale(resumed(record))) await storage.remove(record.operation, record.key);
   };
 
   return {
@@ -149,23 +169,9 @@ export function operationsOf(client: ClientSettings): Operations {
         }),
       );
     },
-    async finish(name) {
-      const id = idOf(true, user(), name);
-      const record = await storedUnder(id, name);
-      const known = allKnown.get(id);
-      const final = known && (!record || record.key === known.record.key) ? known.final : record?.settledAt !== undefined;
-      if (!final || flights.has(id)) return false;
-      await drop(id, name, record);
-      return true;
-    },
+    finish: (name) => drop(true, name, true),
     async forget(label) {
-      for (const named of [true, false]) {
-        const id = idOf(named, user(), label);
-        await drop(id, label, await storedUnder(id, label));
-        // What lingers is over; what is in flight goes on.
-        if (flights.get(id)?.isOver) flights.delete(id);
-        for (const [at, { record }] of allKnown) if (record.operation === id) allKnown.delete(at);
-      }
+      for (const named of [true, false]) await drop(named, label, false);
     },
   };
 }

@@ -15,9 +15,20 @@ export interface Outcome {
   replayed: boolean;
 }
 
+/** An operation whose outcome is not certain. */
+export interface PendingOperation {
+  /** Its name, or `sha256:` and a digest. */
+  operation: string;
+  /** Whether `operation` is a name that the application gave. */
+  named: boolean;
+  key: string;
+  createdAt: Date;
+}
+
 /**
- * What a result of this package means: a `Response`, or the error that a call rejected with. Also finds it behind the `cause` or the
- * `response` of another library's error. `undefined`: the result is not of a guarded call.
+ * What a result of this package means: a `Response`, or the error that a call rejected with. Also
+ * finds it behind the `cause` or the `response` of another library's error. `undefined`: the result
+ * is not of a guarded call.
  */
 export function outcomeOf(result: unknown): Outcome | undefined {
   return search(result, 9);
@@ -25,7 +36,9 @@ export function outcomeOf(result: unknown): Outcome | undefined {
 
 const outcomes = new WeakMap<object, Outcome>();
 
-/** Notes what a result means. The reason of an abort can be a primitive, which has no place for it. */
+/**
+ * Notes what a result means. The reason of an abort can be a primitive, which has no place for it.
+ */
 export function note<T>(result: T, outcome: Outcome | undefined): T {
   if (outcome && Object(result) === result) outcomes.set(result as object, outcome);
   return result;

@@ -8,7 +8,10 @@ export interface Reply {
   bytes?: Uint8Array<ArrayBuffer>;
 }
 
-/** Whether the body is to be read whole: a stream of events is not, nor a response that scripts cannot build. */
+/**
+ * Whether the body is to be read whole: a stream of events is not, nor a response that scripts
+ * cannot build.
+ */
 export function isReadWhole({ status, headers }: Response): boolean {
   return status >= 200 && status < 600 && mediaType(headers) !== "text/event-stream";
 }

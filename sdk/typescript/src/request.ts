@@ -2,7 +2,7 @@ import type { FetchInit, FetchInput, FetchLike } from "./options.js";
 import { withSteadyBoundary } from "./multipart.js";
 
 /** A request that can be sent any number of times, always with the same bytes. */
-export interface Repeatable {
+export interface Outgoing {
   method: string;
   /** Absolute. */
   url: string;
@@ -14,12 +14,12 @@ export interface Repeatable {
 }
 
 /**
- * Takes a request out of the arguments of `fetch`, at once, so that what the caller changes or reads later makes no difference. The body is
- * read by the function that is returned.
+ * Takes a request out of the arguments of `fetch`, at once, so that what the caller changes or
+ * reads later makes no difference. The body is read by the function that is returned.
  *
  * @throws TypeError as `fetch` would, and for the mode `no-cors`, in which no key can be sent.
  */
-export function take(input: FetchInput, init: FetchInit): () => Promise<Repeatable> {
+export function take(input: FetchInput, init: FetchInit): () => Promise<Outgoing> {
   const given = input instanceof Request ? input : undefined;
   const formData = init.body == null ? given !== undefined : init.body instanceof FormData;
   // The signals stay with the callers: the body that one of them brought may serve others too.
@@ -38,12 +38,15 @@ export function take(input: FetchInput, init: FetchInit): () => Promise<Repeatab
 }
 
 /** Sends a request once. */
-export function send(request: Repeatable, fetcher: FetchLike, signal: AbortSignal): Promise<Response> {
+export function send(request: Outgoing, fetcher: FetchLike, signal: AbortSignal): Promise<Response> {
   const { method, url, headers, body, rest } = request;
   return fetcher(url, { ...rest, method, headers, body: body && IN_NODE ? new Blob([body]) : body, signal });
 }
 
-/** Node 20 detaches bytes that it sends, and cannot send them again to where a 307 or 308 points; a blob it can. */
+/**
+ * Node 20 detaches bytes that it sends, and cannot send them again to where a 307 or 308 points; a
+ * blob it can.
+ */
 const IN_NODE = typeof document === "undefined" && "process" in globalThis;
 
 /** What a request was told besides. A request that navigates cannot be made by scripts. */

@@ -1,7 +1,8 @@
 /**
- * How long a response asks to wait, in milliseconds: `Retry-After` (RFC 9110, section 10.2.3) as seconds, or the time until a date.
- * The date is judged by the response's own `Date` where there is one, so that a client whose clock is wrong waits no longer than others.
- * 0 if it asks for nothing that can be understood.
+ * How long a response asks to wait, in milliseconds: `Retry-After` (RFC 9110, section 10.2.3) as
+ * seconds, or the time until a date. The date is judged by the response's own `Date` where there is
+ * one, so that a client whose clock is wrong waits no longer than others. 0 if it asks for nothing
+ * that can be understood.
  */
 export function retryAfter(headers: { get(name: string): string | null }, now: number): number {
   const asked = headers.get("retry-after")?.trim() ?? "";
@@ -11,11 +12,13 @@ export function retryAfter(headers: { get(name: string): string | null }, now: n
 
 /** Reads the three forms of a date (RFC 9110, section 5.6.7), as milliseconds since 1970. */
 function httpDate(text: string): number | undefined {
-  const [, day, date, month, year, time] = /^(\w{3}), (\d\d) (\w{3}) (\d{4}) (.{8}) GMT$/.exec(text) ?? /^(\w{3})\w*day, (\d\d)-(\w{3})-(\d\d) (.{8}) GMT$/.exec(text) ?? [];
-  const [, day2, month2, date2, time2, year2] = /^(\w{3}) (\w{3}) ([\d ]\d) (.{8}) (\d{4})$/.exec(text) ?? [];
-  const century = year?.length === 2 ? (year < "70" ? "20" : "19") : "";
-  const written = `${day ?? day2}, ${(date ?? date2)?.replace(" ", "0")} ${month ?? month2} ${century}${year ?? year2} ${time ?? time2} GMT`;
+  const parts = text.split(/[ ,-]+/);
+  let [day, date, month, year, time, zone] = parts;
+  if (parts.length === 5) [day, month, date, time, year, zone] = [...parts, "GMT"];
+  if (year?.length === 2) year = (year < "70" ? "20" : "19") + year;
+  const written = `${day?.slice(0, 3)}, ${date?.padStart(2, "0")} ${month} ${year} ${time} ${zone}`;
   const read = Date.parse(written);
-  // What is not a date of the calendar is not written again as it was: the 31st of February, the 25th hour, a Sunday that was a Monday.
+  // What is not a date of the calendar is not written again as it was: the 31st of February, the
+  // 25th hour, a Sunday that was a Monday.
   return read >= 0 && new Date(read).toUTCString() === written ? read : undefined;
 }

@@ -1,7 +1,8 @@
 import { hex } from "./digest.js";
 
 /**
- * Makes a UUID of version 7 (RFC 9562, section 5.7): 48 bits of time, so that keys made later sort later, and 74 random bits.
+ * Makes a UUID of version 7 (RFC 9562, section 5.7): 48 bits of time, so that keys made later sort
+ * later, and 74 random bits.
  *
  * @param now milliseconds since 1970; default: now.
  */

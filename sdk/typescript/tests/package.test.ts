@@ -22,8 +22,9 @@ describe("the package", () => {
     for (const path of Object.values(exports!["."]!)) expect(existsSync(`${cwd}/${path}`), path).toBe(true);
     const built = (await import(`${cwd}/dist/index.js`)) as object;
     expect(Object.keys(built).sort()).toEqual([
-      "KeyExpiredError", "OperationMismatchError", "OutcomeUnknownError", "RetryBudget", "conclude", "createIdempotentFetch", "defaultStorage", "derive",
-      "idempotentFetch", "indexedDbStorage", "isReplay", "localStorageStorage", "memoryStorage", "uuidv7",
+      "IdempotencyError", "KeyExpiredError", "KeyNotUnderstoodError", "KeyStorageError", "OperationMismatchError", "OutcomeUnknownError", "RequestTooLargeError",
+      "RetryBudget", "createIdempotentFetch", "defaultStorage", "derive", "dispositionOf", "idempotentFetch", "indexedDbStorage", "isNetworkError", "isReplay",
+      "localStorageStorage", "memoryStorage", "outcomeOf", "uuidv7",
     ]);
   });
 

@@ -43,7 +43,7 @@ describe.skipIf(!sandboxIsThere())("against the sandbox", () => {
     const { hook, events } = noting();
     const response = await pay(`${sandbox.address}payments`, { ...payment(), key: "mine", body: JSON.stringify({ amount: 1, currency: "EUR", to: "a" }), onProgress: hook });
     expect(response.status).toBe(409);
-    expect(events.map((event) => ("conclusion" in event ? event.conclusion : event.type))).toEqual(["attempt", "open"]);
+    expect(events.map((event) => ("disposition" in event ? event.disposition : event.type))).toEqual(["attempt", "unknown"]);
   });
 
   test("a thousand operations are done once each, though a third of the responses is lost", { timeout: 240_000 }, async () => {

@@ -9,7 +9,10 @@ afterEach(async () => {
   for (const end of ends.splice(0)) await end();
 });
 
-/** A server on a real socket that plays one step for each request, which it has read whole, and notes keys and bodies. */
+/**
+ * A server on a real socket that plays one step for each request, which it has read whole, and
+ * notes keys and bodies.
+ */
 async function serving(...steps: ((response: ServerResponse, request: IncomingMessage) => void)[]): Promise<{ url: string; seen: string[] }> {
   const seen: string[] = [];
   const server = createServer(async (request, response) => {
@@ -25,13 +28,14 @@ async function serving(...steps: ((response: ServerResponse, request: IncomingMe
 
 const lose = (response: ServerResponse): void => void response.socket!.destroy();
 const done = (response: ServerResponse): void => void response.writeHead(201).end("whole");
+const beheaded = (response: ServerResponse): void => void response.socket!.write("HTTP/1.1 201 Cre", () => response.socket!.destroy());
 const cut = (response: ServerResponse): void => {
   response.writeHead(201, { "content-length": "5" });
   response.write("wh", () => response.socket!.destroy());
 };
 
 describe("over real sockets", () => {
-  test.each([["lost", lose], ["cut off in its body", cut]])("a response that is %s is asked for again, alike", async (_, step) => {
+  test.each([["lost", lose], ["cut off in its head", beheaded], ["cut off in its body", cut]])("a response that is %s is asked for again, alike", async (_, step) => {
     const { url, seen } = await serving(step, step, done);
     const response = await createIdempotentFetch({ baseDelay: 1 })(url, { method: "POST", body: "pay" });
     expect([response.status, await response.text(), response.url]).toEqual([201, "whole", url]);

@@ -11,17 +11,19 @@ export interface Patience {
 }
 
 /**
- * Asks a storage. With patience it is asked until it serves: what fails, or does not end in two seconds, is asked again, and the first that serves
- * counts. Each method of a storage has the same effect twice as once.
+ * Asks a storage. With patience it is asked until it serves: what fails, or does not end in two
+ * seconds, is asked again, and the first that serves counts. Each method of a storage has the same
+ * effect twice as once.
  *
  * @throws the storage's last error.
  */
 export async function ask<T>(step: () => Promise<T>, patience?: Patience): Promise<T> {
   const asked: Promise<T>[] = [];
   for (let number = 1; ; number++) {
+    const left = patience ? patience.deadline - patience.clock.elapsed() : LONGEST;
     let timer: ReturnType<typeof setTimeout>;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new DOMException("the storage took too long", "TimeoutError")), LONGEST);
+      timer = setTimeout(() => reject(new DOMException("the storage took too long", "TimeoutError")), Math.min(LONGEST, left));
     });
     asked.push((async () => step())());
     try {

@@ -1,7 +1,8 @@
 import { changed, storageOver, type KeyStorage, type Records } from "./types.js";
 
 /**
- * Stores keys in IndexedDB. What must be atomic is one transaction, so that all tabs of an origin agree on one key.
+ * Stores keys in IndexedDB. What must be atomic is one transaction, so that all tabs of an origin
+ * agree on one key.
  *
  * @param name of the database; default `tower-idempotency`.
  */
@@ -13,13 +14,31 @@ export function indexedDbStorage(name?: string): KeyStorage {
 export function indexedDbRecords(name = "tower-idempotency"): Records & { open(): Promise<unknown> } {
   let connection: Promise<IDBDatabase> | undefined;
 
-  /** The open database. One that failed, that was closed, or that does not come in two seconds is opened again. */
+  /**
+   * The open database. One that failed, that was closed, or that does not come in two seconds is
+   * opened again.
+   */
   const database = (): Promise<IDBDatabase> => {
     if (connection) return connection;
     const gone = (): void => void (connection === opening && (connection = undefined));
-    const opening = open(name, gone);
     const late = setTimeout(gone, LONGEST_OPEN);
-    opening.then(() => clearTimeout(late), gone);
+    const opening = new Promise<IDBDatabase>((resolve, reject) => {
+      const request = globalThis.indexedDB.open(name, 1);
+      request.onupgradeneeded = () => request.result.createObjectStore(STORE, { keyPath: "operation" });
+      request.onerror = () => reject(request.error);
+      request.onsuccess = () => {
+        const { result } = request;
+        clearTimeout(late);
+        // Another tab wants to delete or upgrade the database: it must not wait for us.
+        result.onversionchange = () => {
+          result.close();
+          gone();
+        };
+        result.onclose = gone;
+        resolve(result);
+      };
+    });
+    opening.catch(gone);
     return (connection = opening);
   };
   const once = async <T, R>(step: (keys: IDBObjectStore) => IDBRequest<T>, use: (found: T, keys: IDBObjectStore) => R): Promise<R> => {
@@ -34,7 +53,10 @@ export function indexedDbRecords(name = "tower-idempotency"): Records & { open()
       reading.onsuccess = () => (result = use(reading.result, keys));
     });
   };
-  /** Runs a transaction; once more, on a new connection, if it fails: the browser may have closed the old one. */
+  /**
+   * Runs a transaction; once more, on a new connection, if it fails: the browser may have closed
+   * the old one.
+   */
   const run: typeof once = (step, use) =>
     once(step, use).catch(() => {
       connection?.then((old) => old.close(), () => {});
@@ -56,21 +78,3 @@ export function indexedDbRecords(name = "tower-idempotency"): Records & { open()
 const STORE = "keys";
 /** In milliseconds. */
 const LONGEST_OPEN = 2_000;
-
-function open(name: string, onGone: () => void): Promise<IDBDatabase> {
-  return new Promise((resolve, reject) => {
-    const opening = globalThis.indexedDB.open(name, 1);
-    opening.onupgradeneeded = () => opening.result.createObjectStore(STORE, { keyPath: "operation" });
-    opening.onerror = () => reject(opening.error);
-    opening.onsuccess = () => {
-      const database = opening.result;
-      // Another tab wants to delete or upgrade the database: it must not wait for us.
-      database.onversionchange = () => {
-        database.close();
-        onGone();
-      };
-      database.onclose = onGone;
-      resolve(database);
-    };
-  });
-}

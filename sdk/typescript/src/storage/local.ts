@@ -10,10 +10,11 @@ export interface StorageItems {
 }
 
 /**
- * Stores keys in `localStorage`, one item for each. Two tabs agree on one key where the browser has Web Locks (`navigator.locks`); without
- * them, two that begin the same operation in the same instant may each take its own.
+ * Stores keys in `localStorage`, one item for each. Two tabs agree on one key where the browser has
+ * Web Locks (`navigator.locks`); without them, two that begin the same operation in the same
+ * instant may each take its own.
  *
- * @param prefix stands before the names of the items; default `tower-idempotency:`.
+ * @param prefix is put before the names of the items; default `tower-idempotency:`.
  * @param items default: the page's `localStorage`, which must exist when a method is called.
  */
 export function localStorageStorage(prefix?: string, items?: StorageItems): KeyStorage {

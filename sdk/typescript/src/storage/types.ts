@@ -1,18 +1,26 @@
 /** What is stored of an operation: nothing of its request, and no secret. */
 export interface KeyRecord {
-  /** What stands for the operation, unique in a storage. */
+  /** The id of the operation, unique in a storage. */
   operation: string;
   /** The idempotency key. */
   key: string;
   /** When the key was made, in milliseconds since 1970. */
   createdAt: number;
-  /** When the final response came, in milliseconds since 1970. Absent: the outcome is not certain. */
+  /**
+   * When the final response came, in milliseconds since 1970. Absent: the outcome is not certain.
+   */
   settledAt?: number;
 }
 
-/** Where keys are stored. A method that rejects, or takes longer than two seconds, is called again before a named operation is sent. */
+/**
+ * Where keys are stored. A method that rejects, or takes longer than two seconds, is called again
+ * before a named operation is sent.
+ */
 export interface KeyStorage {
-  /** Stores the record unless there is one of its operation, in one atomic step, and resolves with the one that is stored then. */
+  /**
+   * Stores the record unless there is one of its operation, in one atomic step, and resolves with
+   * the one that is stored then.
+   */
   putIfAbsent(record: KeyRecord): Promise<KeyRecord>;
   /** The record of an operation. */
   get(operation: string): Promise<KeyRecord | undefined>;
@@ -29,7 +37,10 @@ export type Change = (before: KeyRecord | undefined) => KeyRecord | undefined;
 
 /** What the storages of this package are made of. */
 export interface Records {
-  /** Changes the record of an operation in one atomic step, and resolves with the one that is stored then. */
+  /**
+   * Changes the record of an operation in one atomic step, and resolves with the one that is stored
+   * then.
+   */
   update(operation: string, change: Change): Promise<KeyRecord | undefined>;
   list(): Promise<unknown[]>;
 }
@@ -67,7 +78,10 @@ export function isKeyRecord(value: unknown): value is KeyRecord {
   return typeof operation === "string" && isKey(key) && Number.isFinite(createdAt) && Number.isFinite(settledAt);
 }
 
-/** What a storage gave, if it is a record of this operation: another one's key would bring another one's response. */
+/**
+ * What a storage gave, if it is a record of this operation: another one's key would bring another
+ * one's response.
+ */
 export function recordOf(operation: string, given: unknown): KeyRecord {
   if (isKeyRecord(given) && given.operation === operation) return given;
   throw new TypeError("the storage gave a wrong record");

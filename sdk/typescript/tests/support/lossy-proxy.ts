@@ -1,12 +1,16 @@
 import { connect, createServer, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
 
-/** What becomes of one answer: passed on after a time (milliseconds), lost whole, or cut off in the middle. */
+/**
+ * What becomes of one answer: passed on after a time (milliseconds), lost whole, or cut off in the
+ * middle.
+ */
 export type Fate = { delay: number } | "lost" | "cut";
 
 /**
- * A proxy that passes every request on and decides over every answer. It reads requests whole, and destroys both sockets when an answer is lost:
- * the server has done its part, and the client cannot know.
+ * A proxy that passes every request on and decides over every answer. It reads requests whole, and
+ * destroys both sockets when an answer is lost: the server has done its part, and the client cannot
+ * know.
  */
 export async function lossyProxy(port: number, fate: () => Fate): Promise<{ url: string; counts: Record<string, number>; stop(): Promise<void> }> {
   const counts = { passed: 0, lost: 0, cut: 0 };
@@ -39,7 +43,9 @@ export async function lossyProxy(port: number, fate: () => Fate): Promise<{ url:
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, counts, stop };
 }
 
-/** Gives every whole message on a connection: headers, and as much body as `Content-Length` says. */
+/**
+ * Gives every whole message on a connection: headers, and as much body as `Content-Length` says.
+ */
 function messages(socket: Socket, each: (message: Buffer) => void): void {
   let read = Buffer.alloc(0);
   socket.on("data", (data) => {

@@ -6,11 +6,17 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-/** The program of the sandbox: `SANDBOX`, or what `cargo build --all-features --example sandbox` has made. */
+/**
+ * The program of the sandbox: `SANDBOX`, or what `cargo build --all-features --example sandbox` has
+ * made.
+ */
 const SANDBOX = process.env["SANDBOX"] ?? fileURLToPath(new URL("../../../../target/debug/examples/sandbox", import.meta.url));
 const MISSING = `${SANDBOX} is missing: run \`cargo build --all-features --example sandbox\`, or set SANDBOX`;
 
-/** Whether tests against the sandbox can run. Where it is missing they are skipped by name, and fail in CI. */
+/**
+ * Whether tests against the sandbox can run. Where it is missing they are skipped by name, and fail
+ * in CI.
+ */
 export function sandboxIsThere(): boolean {
   if (existsSync(SANDBOX)) return true;
   if (process.env["CI"]) throw new Error(MISSING);
@@ -31,7 +37,10 @@ export interface Effect {
   order?: string;
 }
 
-/** A sandbox in a process of its own, with a ledger of its own. It can be killed and started again where it was. */
+/**
+ * A sandbox in a process of its own, with a ledger of its own. It can be killed and started again
+ * where it was.
+ */
 export class Sandbox {
   readonly directory = mkdtempSync(join(tmpdir(), "sandbox-"));
   readonly #ledger = join(this.directory, "ledger");

@@ -28,7 +28,10 @@ export function scripted(...steps: Step[]): { fetch: typeof fetch; sent: Sent[];
   return { fetch: fetcher as typeof fetch, sent, keys: () => sent.map((one) => one.headers.get("x-idempotency-key")) };
 }
 
-/** A clock on which waits take no time but are noted; time goes on only by them, or by hand. Bounds of attempts stay silent. */
+/**
+ * A clock on which waits take no time but are noted; time goes on only by them, or by hand. Bounds
+ * of attempts stay silent.
+ */
 export function handClock(random = 0.5): Clock & { waits: number[]; time: number } {
   const clock = {
     waits: [] as number[],
@@ -37,7 +40,8 @@ export function handClock(random = 0.5): Clock & { waits: number[]; time: number
     elapsed: () => clock.time,
     random: () => random,
     sleep: (milliseconds: number, signal: AbortSignal): Promise<void> => {
-      // The bound of an attempt is the only sleep that its response ends. The time for the upload of a short body comes on top.
+      // The bound of an attempt is the only sleep that its response ends. The time for the upload
+      // of a short body comes on top.
       const bounds = milliseconds >= ATTEMPT && milliseconds < ATTEMPT + 100;
       if (bounds) return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
       clock.waits.push(milliseconds);
