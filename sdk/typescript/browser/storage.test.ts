@@ -116,12 +116,15 @@ test("while a new key cannot be stored, nothing is sent, and the page says so", 
   expect(sandbox.effects()).toEqual([]);
 });
 
-test("a disk that is full for a while delays the payment, and it is paid once", async () => {
-  const { sandbox, shop } = await open(isFull, 5);
-  await shop.click(2);
-  await shop.isPaid();
-  await shop.counts("2 clicks", "1 request", "1 payment");
+test("a disk that is full for a while delays the payment, and its key survives a reload", async () => {
+  const stage = await open(isFull, 5);
+  const { sandbox, shop } = stage;
+  const key = await leaveUnderWay(stage);
+  await shop.page.reload();
+  await shop.click(1);
+  const id = await shop.isPaid();
   expect(sandbox.effects()).toHaveLength(1);
+  expect(sandbox.effects()[0]).toMatchObject({ id, key });
 });
 
 test("a storage that fails at random makes one payment of any number of clicks and reloads", async () => {
