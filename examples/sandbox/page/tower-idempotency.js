@@ -2,17 +2,15 @@
 
 // src/digest.ts
 async function digestOf(label, fields) {
-  const parts = [utf8(`${label}\0`)];
-  for (const field of fields) {
+  const parts = fields.flatMap((field) => {
     const bytes = typeof field === "string" ? utf8(field) : field;
-    parts.push(u64(bytes.byteLength), bytes);
-  }
-  return hex(new Uint8Array(await crypto.subtle.digest("SHA-256", concat(parts))));
+    return [utf8(`${bytes.byteLength}:`), bytes];
+  });
+  return sha256([utf8(`${label}\0`), ...parts]);
 }
-function u64(value) {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(value));
-  return bytes;
+async function sha256(parts) {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", concat(parts)));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 function utf8(text) {
   return new TextEncoder().encode(text);
@@ -26,20 +24,17 @@ function concat(parts) {
   }
   return whole;
 }
-function hex(bytes) {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
 
 // src/disposition.ts
 function dispositionOf(judged) {
   const { status, headers, redirected, inDoubt, profile = "default" } = judged;
-  if (redirected || status < 200 || NEVER_FINAL.includes(status)) return "unknown";
+  if (redirected || status < 200 || NEVER_FINAL.test(`${status}`)) return "unknown";
   const shouldRetry = ["x-should-retry", "stripe-should-retry"].map((name) => flag(headers, name));
   if (shouldRetry.includes("true")) return "retry";
   const never = shouldRetry.includes("false");
   const retry2 = never ? "unknown" : "retry";
   if (isReplay({ headers })) return status === 408 || status >= 500 ? "unknown" : "final";
-  const temporary = TEMPORARY.includes(status) || status >= 520 && status <= 530;
+  const temporary = TEMPORARY.test(`${status}`);
   const code = problemCode(judged);
   if (code === "idempotency_key_in_flight") return retry2;
   if (code === "idempotency_result_not_retained") return "final";
@@ -48,10 +43,10 @@ function dispositionOf(judged) {
   if (temporary || status === 409 && headers.get("retry-after") !== null) return retry2;
   if (status >= 500) return "unknown";
   if (status < 300) return "final";
-  return inDoubt || NOT_STORED[profile].includes(status) ? "unknown" : "final";
+  return inDoubt || NOT_STORED[profile].test(`${status}`) ? "unknown" : "final";
 }
 function beginsDoubt({ status, redirected }) {
-  return !!redirected || !NOT_STORED.default.includes(status);
+  return !!redirected || !NOT_STORED.default.test(`${status}`);
 }
 function isReplay({ headers }) {
   return ["x-idempotent-result", "idempotent-replayed"].some((name) => flag(headers, name) === "true");
@@ -69,12 +64,12 @@ function problemCode({ status, headers, body }) {
     return null;
   }
 }
-var NEVER_FINAL = [307, 308, 421];
-var TEMPORARY = [408, 425, 429, 500, 502, 503, 504];
+var NEVER_FINAL = /30[78]|421/;
+var TEMPORARY = /408|42[59]|50[0234]|52\d|530/;
 var NOT_STORED = {
-  default: [307, 308, 400, 401, 403, 405, 406, 407, 411, 412, 413, 414, 415, 417, 421, 422, 423, 424, 425, 426, 428, 429, 431, 511],
-  stripe: [400, 401, 429],
-  ietf: []
+  default: /30[78]|40[013567]|41[123457]|42[1-689]|431|511/,
+  stripe: /40[01]|429/,
+  ietf: /^$/
 };
 var LONGEST_PROBLEM = 64 * 1024;
 function flag(headers, name) {
@@ -124,26 +119,16 @@ function responseFor({ response, bytes }, outcome, last = true) {
 // src/multipart.ts
 async function withSteadyBoundary(body, type) {
   const boundary = /^multipart\/form-data;\s*boundary=("?)([^";\s]+)\1$/i.exec(type ?? "")?.[2];
-  const parts = boundary === void 0 ? [] : split(body, utf8(`--${boundary}`));
+  if (boundary === void 0) return { body, type };
+  const text = Array.from(body, (byte) => String.fromCharCode(byte)).join("");
+  const parts = text.split(`--${boundary}`);
   if (parts.length < 2) return { body, type };
   const steady = `tower-idempotency-${(await digestOf("tower-idempotency boundary v1", parts)).slice(0, 40)}`;
-  const delimiter = utf8(`--${steady}`);
-  const joined = parts.flatMap((part, index) => index === 0 ? [part] : [delimiter, part]);
-  return { body: concat(joined), type: `multipart/form-data; boundary=${steady}` };
+  return {
+    body: Uint8Array.from(parts.join(`--${steady}`), (character) => character.charCodeAt(0)),
+    type: `multipart/form-data; boundary=${steady}`
+  };
 }
-function split(body, delimiter) {
-  const parts = [];
-  let begin = 0;
-  for (let at = body.indexOf(DASH); at !== -1; at = body.indexOf(DASH, at + 1)) {
-    if (!delimiter.every((byte, index) => body[at + index] === byte)) continue;
-    parts.push(body.subarray(begin, at));
-    begin = at + delimiter.byteLength;
-    at = begin - 1;
-  }
-  parts.push(body.subarray(begin));
-  return parts;
-}
-var DASH = 45;
 
 // src/request.ts
 function take(input, init) {
@@ -254,40 +239,40 @@ function labelIn(id, named, user) {
 // src/budget.ts
 var RetryBudget = class {
   #share;
-  #reserve;
+  #perSecond;
   #now;
-  /** Seconds, and what each of them adds. */
-  #recent = [];
+  #left;
+  #filledAt;
   /**
    * @param options `share`: retries per call, default 0.2. `perSecond`: retries besides, per
    * second, default 10. `now`: milliseconds, for tests.
    *
    * @throws RangeError if one of them is negative or not a number.
    */
-  constructor(options = {}) {
-    this.#share = options.share ?? 0.2;
-    this.#reserve = (options.perSecond ?? 10) * WINDOW;
-    if (!(this.#share >= 0 && this.#reserve >= 0)) throw new RangeError("share and perSecond are numbers from 0 on");
-    this.#now = options.now ?? (() => performance.now());
+  constructor({ share = 0.2, perSecond = 10, now = () => performance.now() } = {}) {
+    if (!(share >= 0 && perSecond >= 0)) throw new RangeError("share and perSecond are numbers from 0 on");
+    this.#share = share;
+    this.#perSecond = perSecond;
+    this.#now = now;
+    this.#left = perSecond * WINDOW;
+    this.#filledAt = now();
   }
   /** Notes a call, which earns its share of a retry. */
   deposit() {
-    this.#add(this.#share);
+    this.#fill(this.#share);
   }
   /** Takes one retry. `false`: none is left for now. */
   withdraw() {
-    this.#add(0);
-    const left = this.#recent.reduce((sum, [, amount]) => sum + amount, this.#reserve);
-    if (left < 1 - 1e-9) return false;
-    this.#add(-1);
-    return true;
+    this.#fill(0);
+    const may = this.#left > 1 - 1e-9;
+    if (may) this.#left--;
+    return may;
   }
-  #add(amount) {
-    const second = Math.floor(this.#now() / 1e3);
-    this.#recent = this.#recent.filter(([at]) => at > second - WINDOW);
-    const last = this.#recent.at(-1);
-    if (last?.[0] === second) last[1] += amount;
-    else this.#recent.push([second, amount]);
+  #fill(amount) {
+    const now = this.#now();
+    const earned = amount + (now - this.#filledAt) / 1e3 * this.#perSecond;
+    this.#left = Math.min(this.#left + earned, Math.max(this.#perSecond, 1) * WINDOW);
+    this.#filledAt = now;
   }
 };
 var WINDOW = 10;
@@ -326,7 +311,6 @@ function storageOver(records) {
   };
   return {
     putIfAbsent: async (record) => await records.update(record.operation, (before) => before ?? record),
-    get: (operation) => records.update(operation, (before) => before),
     settle: (operation, key, settledAt) => own(operation, key, (before) => ({ settledAt, ...before })),
     remove: (operation, key) => own(operation, key, () => void 0),
     list: async () => (await records.list()).filter(isKeyRecord)
@@ -407,36 +391,6 @@ function indexedDbRecords(name = "tower-idempotency") {
 var STORE = "keys";
 var LONGEST_OPEN = 2e3;
 
-// src/storage/local.ts
-function localStorageStorage(prefix, items) {
-  return storageOver(localRecords(prefix, items));
-}
-function localRecords(prefix = "tower-idempotency:", given) {
-  const items = () => given ?? globalThis.localStorage;
-  return {
-    async update(operation, change) {
-      const name = prefix + operation;
-      const step = async () => {
-        return changed(parsed(items().getItem(name)), operation, change, (record) => items().setItem(name, JSON.stringify(record)), () => items().removeItem(name));
-      };
-      const locks = globalThis.navigator?.locks;
-      return locks ? await locks.request(prefix, step) : step();
-    },
-    async list() {
-      const all = items();
-      const names = Array.from({ length: all.length }, (_, index) => all.key(index));
-      return names.map((name) => name?.startsWith(prefix) ? parsed(all.getItem(name)) : void 0);
-    }
-  };
-}
-function parsed(text) {
-  try {
-    return JSON.parse(text ?? "");
-  } catch {
-    return void 0;
-  }
-}
-
 // src/storage/memory.ts
 function memoryStorage() {
   return storageOver(memoryRecords());
@@ -454,15 +408,11 @@ function memoryRecords() {
 
 // src/storage/default.ts
 function defaultStorage() {
-  const [indexedDb, local, memory] = [indexedDbRecords(), localRecords(), memoryRecords()];
+  const [indexedDb, memory] = [indexedDbRecords(), memoryRecords()];
   let chosen;
-  const choose = async () => {
-    if (await exists(() => globalThis.indexedDB && indexedDb.open())) return indexedDb;
-    if (typeof document !== "undefined" && await exists(() => globalThis.localStorage && (globalThis.localStorage.getItem(""), true))) return local;
-    return memory;
-  };
   const records = async () => {
-    const found = chosen ?? await choose();
+    if (chosen) return chosen;
+    const found = globalThis.indexedDB && await indexedDb.open().catch(unlessForbidden) ? indexedDb : memory;
     return chosen ??= found;
   };
   return storageOver({
@@ -470,13 +420,8 @@ function defaultStorage() {
     list: async () => (await records()).list()
   });
 }
-async function exists(read) {
-  try {
-    return !!await read();
-  } catch (error) {
-    if (/^(Security|InvalidState|NotSupported)Error$/.test(error.name)) return false;
-    throw error;
-  }
+function unlessForbidden(error) {
+  if (!/^(Security|InvalidState|NotSupported)Error$/.test(error.name)) throw error;
 }
 
 // src/options.ts
@@ -612,17 +557,8 @@ var Flight = class {
   }
 };
 
-// src/uuidv7.ts
-function uuidv7(now = Date.now()) {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = 112 | bytes[6] & 15;
-  bytes[8] = 128 | bytes[8] & 63;
-  const digits = Math.floor(now).toString(16).padStart(12, "0") + hex(bytes).slice(12);
-  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
-}
-
 // src/keys.ts
-function newKey(operation, { clock }, key = uuidv7(clock.now())) {
+function newKey(operation, { clock }, key = crypto.randomUUID()) {
   return { record: { operation, key, createdAt: clock.now() }, inDoubt: false, final: false };
 }
 function resumed(record) {
@@ -652,17 +588,8 @@ function waitBefore(retry2, { baseDelay, maxDelay, maxRetryAfter }, clock, asked
 // src/retry-after.ts
 function retryAfter(headers, now) {
   const asked = headers.get("retry-after")?.trim() ?? "";
-  if (/^\d+$/.test(asked)) return Number(asked) * 1e3;
-  return Math.max(0, (httpDate(asked) ?? 0) - (httpDate(headers.get("date")?.trim() ?? "") ?? now));
-}
-function httpDate(text) {
-  const parts = text.split(/[ ,-]+/);
-  let [day, date, month, year, time, zone] = parts;
-  if (parts.length === 5) [day, month, date, time, year, zone] = [...parts, "GMT"];
-  if (year?.length === 2) year = (year < "70" ? "20" : "19") + year;
-  const written = `${day?.slice(0, 3)}, ${date?.padStart(2, "0")} ${month} ${year} ${time} ${zone}`;
-  const read = Date.parse(written);
-  return read >= 0 && new Date(read).toUTCString() === written ? read : void 0;
+  const date = (text) => Date.parse(text ?? "");
+  return /^\d+$/.test(asked) ? Number(asked) * 1e3 : Math.max(0, date(asked) - (date(headers.get("date")) || now)) || 0;
 }
 
 // src/retry.ts
@@ -697,7 +624,8 @@ async function retry(request, client, call, flight, known, deadline) {
       const judged = { status, headers, redirected, body: bytes && new TextDecoder().decode(bytes), inDoubt: known.inDoubt, profile };
       const disposition = dispositionOf(judged);
       flight.tell({ type: "response", attempt: attempt2, status, disposition, replayed: isReplay(response) });
-      if (disposition !== "final" && beginsDoubt(judged)) known.inDoubt = true;
+      if (disposition === "final") known.inDoubt = dispositionOf({ ...judged, inDoubt: true }) === "final";
+      else if (beginsDoubt(judged)) known.inDoubt = true;
       if (disposition === "unknown" && status < 500) throwIfNotUnderstood(problemCode(judged), status);
       asked = retryAfter(headers, clock.now());
       if (disposition !== "retry" || asked > deadline - clock.elapsed()) return [end.reply, disposition];
@@ -755,7 +683,6 @@ function operationsOf(client) {
   const { storage, clock, user, maxRequest } = client;
   const flights = /* @__PURE__ */ new Map();
   const allKnown = /* @__PURE__ */ new Map();
-  const gone = /* @__PURE__ */ new Set();
   let lastSweep = -Infinity;
   const end = (flight) => {
     if (flights.get(flight.identity.id) === flight) flights.delete(flight.identity.id);
@@ -764,11 +691,16 @@ function operationsOf(client) {
   const serving = (operation, step) => ask(step).catch((cause) => {
     throw storageError(operation, cause);
   });
+  const gone = /* @__PURE__ */ new Set();
   const remove = ({ operation, key }) => {
     gone.add(key);
     return ask(() => storage.remove(operation, key)).then(() => gone.delete(key), ignore);
   };
   const isUsable = (known, named) => !gone.has(known.record.key) && !isOver(known, named, client);
+  const knownOf = (record) => {
+    const known = allKnown.get(record.operation);
+    return known?.record.key === record.key ? known : resumed(record);
+  };
   const load = async (flight, call, deadline) => {
     const { signal, identity: { id, label: operation, named } } = flight;
     const waiting = (error, delay) => flight.tell({ type: "storage-waiting", delay, error });
@@ -786,8 +718,8 @@ function operationsOf(client) {
         flight.tell({ type: "storage-unavailable", error });
         return mine ?? fresh;
       }
-      const known = [fresh, before].find((one) => one?.record.key === record.key) ?? resumed(record);
-      if (known === fresh) break;
+      if (record.key === fresh.record.key) break;
+      const known = knownOf(record);
       if (isUsable(known, named)) {
         const stale = staleness(record, client);
         if (stale) throw expired(operation, record, stale);
@@ -799,13 +731,9 @@ function operationsOf(client) {
   };
   const drop = async (named, label, onlyFinal) => {
     const id = idOf(named, user(), label);
-    const record = await serving(label, async () => {
-      const found = await storage.get(id);
-      return found && recordOf(id, found);
-    });
-    const known = allKnown.get(id);
-    const isFinal = known && (!record || record.key === known.record.key) ? known.final : record && resumed(record).final;
-    if (onlyFinal && (!isFinal || flights.has(id))) return false;
+    const record = (await serving(label, list)).find(({ operation }) => operation === id);
+    const known = record ? knownOf(record) : allKnown.get(id);
+    if (onlyFinal && (!known?.final || flights.has(id))) return false;
     if (record) await serving(label, () => storage.remove(id, record.key));
     for (const [at, { record: record2 }] of allKnown) if (record2.operation === id) allKnown.delete(at);
     if (flights.get(id)?.isOver) flights.delete(id);
@@ -828,9 +756,10 @@ function operationsOf(client) {
     const [reply, disposition] = await retry(withKey(request, client, key), client, call, flight, known, deadline);
     const isFinal = disposition === "final";
     if (isFinal) {
-      known.final = known.inDoubt = true;
+      known.final = true;
       if (!stored || !named) allKnown.delete(at);
-      if (stored) await (named ? ask(() => storage.settle(id, key, clock.now())).catch(ignore) : remove(record));
+      if (stored && !named) await remove(record);
+      else if (stored && known.inDoubt) await ask(() => storage.settle(id, key, clock.now())).catch(ignore);
       flight.tell({ type: "settled" });
     }
     if (isFinal && !named && shared && reply.bytes && call.linger) later(call.linger, () => end(flight));
@@ -841,8 +770,8 @@ function operationsOf(client) {
     if (clock.elapsed() - lastSweep < SWEEP_INTERVAL) return;
     lastSweep = clock.elapsed();
     const isStale = (known) => !isUsable(known, known.record.operation.startsWith("named"));
+    for (const record of await list()) if (isStale(knownOf(record))) await storage.remove(record.operation, record.key);
     for (const [at, known] of allKnown) if (isStale(known)) allKnown.delete(at);
-    for (const record of await list()) if (isStale(resumed(record))) await storage.remove(record.operation, record.key);
   };
   return {
     async perform(request, identity, ownKey, call, signal) {
@@ -860,12 +789,12 @@ function operationsOf(client) {
       return response;
     },
     async pending() {
-      const records = new Map((await serving(void 0, list)).map((record) => [record.operation, record]));
-      for (const [id, { record, final }] of allKnown) if (!final && !records.has(id)) records.set(id, record);
-      return [...records].flatMap(
-        ([id, { key, createdAt, settledAt }]) => [true, false].flatMap((named) => {
-          const operation = labelIn(id, named, user());
-          return operation === void 0 || settledAt !== void 0 ? [] : [{ operation, named, key, createdAt: new Date(createdAt) }];
+      const stored = await serving(void 0, list);
+      const all = new Map([...allKnown.values(), ...stored.map(knownOf)].map((known) => [known.record.operation, known]));
+      return [...all.values()].flatMap(
+        ({ record, final }) => [true, false].flatMap((named) => {
+          const operation = labelIn(record.operation, named, user());
+          return operation === void 0 || final || gone.has(record.key) ? [] : [{ operation, named, key: record.key, createdAt: new Date(record.createdAt) }];
         })
       );
     },
@@ -920,20 +849,6 @@ async function keyOf({ key }) {
   return made;
 }
 var NOT_A_KEY = "an idempotency key is from 1 to 255 visible ASCII characters";
-
-// src/derive.ts
-async function derive(user, action, window, payload) {
-  const fields = [user, action, windowBytes(window), payload instanceof ArrayBuffer ? new Uint8Array(payload) : payload];
-  if (fields.some((text) => typeof text === "string" && /\p{Surrogate}/u.test(text))) throw new TypeError("the text is not well-formed Unicode");
-  return digestOf("tower-idempotency derived key v1", fields);
-}
-function windowBytes(window) {
-  if (!window) return new Uint8Array(16);
-  const { length, at = Date.now() } = window;
-  const moment = Math.max(Math.floor(Number(at)), 0);
-  if (!Number.isSafeInteger(length) || length < 1 || !Number.isFinite(moment)) throw new RangeError("a window is whole milliseconds long, and its moment a number");
-  return concat([u64(length), u64((moment - moment % length) / length)]);
-}
 export {
   IdempotencyError,
   KeyExpiredError,
@@ -945,14 +860,11 @@ export {
   RetryBudget,
   createIdempotentFetch,
   defaultStorage,
-  derive,
   dispositionOf,
   idempotentFetch,
   indexedDbStorage,
   isNetworkError,
   isReplay,
-  localStorageStorage,
   memoryStorage,
-  outcomeOf,
-  uuidv7
+  outcomeOf
 };

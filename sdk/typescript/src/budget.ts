@@ -1,14 +1,14 @@
 /**
  * How many retries the calls of one client may make together, so that a server that is down is not
- * buried under them: a share of the calls of the last ten seconds, and a few besides. Built as
- * `TpsBudget` of the Rust crate `tower`: with the defaults, 20 % of the calls, plus 10 a second.
+ * buried under them. It is a bucket of retries: each call and each second add to it, up to those of
+ * ten seconds. With the defaults: 20 % of the calls, 10 a second, and 100 at once.
  */
 export class RetryBudget {
   readonly #share: number;
-  readonly #reserve: number;
+  readonly #perSecond: number;
   readonly #now: () => number;
-  /** Seconds, and what each of them adds. */
-  #recent: [number, number][] = [];
+  #left: number;
+  #filledAt: number;
 
   /**
    * @param options `share`: retries per call, default 0.2. `perSecond`: retries besides, per
@@ -16,36 +16,36 @@ export class RetryBudget {
    *
    * @throws RangeError if one of them is negative or not a number.
    */
-  constructor(options: { share?: number; perSecond?: number; now?: () => number } = {}) {
-    this.#share = options.share ?? 0.2;
-    this.#reserve = (options.perSecond ?? 10) * WINDOW;
-    if (!(this.#share >= 0 && this.#reserve >= 0)) throw new RangeError("share and perSecond are numbers from 0 on");
-    this.#now = options.now ?? (() => performance.now());
+  constructor({ share = 0.2, perSecond = 10, now = () => performance.now() }: { share?: number; perSecond?: number; now?: () => number } = {}) {
+    if (!(share >= 0 && perSecond >= 0)) throw new RangeError("share and perSecond are numbers from 0 on");
+    this.#share = share;
+    this.#perSecond = perSecond;
+    this.#now = now;
+    this.#left = perSecond * WINDOW;
+    this.#filledAt = now();
   }
 
   /** Notes a call, which earns its share of a retry. */
   deposit(): void {
-    this.#add(this.#share);
+    this.#fill(this.#share);
   }
 
   /** Takes one retry. `false`: none is left for now. */
   withdraw(): boolean {
-    this.#add(0);
-    const left = this.#recent.reduce((sum, [, amount]) => sum + amount, this.#reserve);
+    this.#fill(0);
     // Shares such as 0.2 do not add up exactly.
-    if (left < 1 - 1e-9) return false;
-    this.#add(-1);
-    return true;
+    const may = this.#left > 1 - 1e-9;
+    if (may) this.#left--;
+    return may;
   }
 
-  #add(amount: number): void {
-    const second = Math.floor(this.#now() / 1000);
-    this.#recent = this.#recent.filter(([at]) => at > second - WINDOW);
-    const last = this.#recent.at(-1);
-    if (last?.[0] === second) last[1] += amount;
-    else this.#recent.push([second, amount]);
+  #fill(amount: number): void {
+    const now = this.#now();
+    const earned = amount + ((now - this.#filledAt) / 1000) * this.#perSecond;
+    this.#left = Math.min(this.#left + earned, Math.max(this.#perSecond, 1) * WINDOW);
+    this.#filledAt = now;
   }
 }
 
-/** Over how many seconds calls and retries are counted. */
+/** In seconds. */
 const WINDOW = 10;

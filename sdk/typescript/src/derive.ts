@@ -1,4 +1,4 @@
-import { concat, digestOf, u64 } from "./digest.js";
+import { concat, sha256, utf8 } from "./digest.js";
 
 /**
  * A stretch of time within which the same wish is the same operation. Windows of one length follow
@@ -31,7 +31,7 @@ export interface TimeWindow {
  * @throws RangeError if the window's length is not a whole number of milliseconds from 1 on, or its
  * moment not a number.
  */
-export async function derive(
+export async function deriveKey(
   user: string,
   action: string,
   window: TimeWindow | null,
@@ -39,7 +39,15 @@ export async function derive(
 ): Promise<string> {
   const fields = [user, action, windowBytes(window), payload instanceof ArrayBuffer ? new Uint8Array(payload) : payload];
   if (fields.some((text) => typeof text === "string" && /\p{Surrogate}/u.test(text))) throw new TypeError("the text is not well-formed Unicode");
-  return digestOf("tower-idempotency derived key v1", fields);
+  const framed = fields.map((field) => (typeof field === "string" ? utf8(field) : field)).flatMap((bytes) => [u64(bytes.byteLength), bytes]);
+  return sha256([utf8("tower-idempotency derived key v1\0"), ...framed]);
+}
+
+/** A number as eight bytes, the most significant first. */
+function u64(value: number): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(value));
+  return bytes;
 }
 
 function windowBytes(window: TimeWindow | null): Uint8Array {

@@ -1,21 +1,19 @@
 /**
- * SHA-256 over fields, each behind its length, as lower-case hexadecimal digits: no two lists of
- * fields give the same bytes.
+ * SHA-256 over fields, each behind its length in bytes, as lower-case hexadecimal digits: no two
+ * lists of fields give the same bytes.
  */
 export async function digestOf(label: string, fields: readonly (string | Uint8Array)[]): Promise<string> {
-  const parts: Uint8Array[] = [utf8(`${label}\0`)];
-  for (const field of fields) {
+  const parts = fields.flatMap((field) => {
     const bytes = typeof field === "string" ? utf8(field) : field;
-    parts.push(u64(bytes.byteLength), bytes);
-  }
-  return hex(new Uint8Array(await crypto.subtle.digest("SHA-256", concat(parts))));
+    return [utf8(`${bytes.byteLength}:`), bytes];
+  });
+  return sha256([utf8(`${label}\0`), ...parts]);
 }
 
-/** A number as eight bytes, the most significant first. */
-export function u64(value: number): Uint8Array {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(value));
-  return bytes;
+/** SHA-256 over all parts, one behind the other, as lower-case hexadecimal digits. */
+export async function sha256(parts: readonly Uint8Array[]): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", concat(parts)));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** Text as its UTF-8 bytes, as it is: nothing is normalised. */
@@ -32,9 +30,4 @@ export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
     offset += part.byteLength;
   }
   return whole;
-}
-
-/** Lower-case hexadecimal digits. */
-export function hex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

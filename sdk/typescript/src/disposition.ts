@@ -45,14 +45,14 @@ export interface Judged {
  */
 export function dispositionOf(judged: Judged): Disposition {
   const { status, headers, redirected, inDoubt, profile = "default" } = judged;
-  if (redirected || status < 200 || NEVER_FINAL.includes(status)) return "unknown";
+  if (redirected || status < 200 || NEVER_FINAL.test(`${status}`)) return "unknown";
   const shouldRetry = ["x-should-retry", "stripe-should-retry"].map((name) => flag(headers, name));
   if (shouldRetry.includes("true")) return "retry";
   const never = shouldRetry.includes("false");
   const retry = never ? "unknown" : "retry";
   if (isReplay({ headers })) return status === 408 || status >= 500 ? "unknown" : "final";
 
-  const temporary = TEMPORARY.includes(status) || (status >= 520 && status <= 530);
+  const temporary = TEMPORARY.test(`${status}`);
   const code = problemCode(judged);
   if (code === "idempotency_key_in_flight") return retry;
   if (code === "idempotency_result_not_retained") return "final";
@@ -62,7 +62,7 @@ export function dispositionOf(judged: Judged): Disposition {
   if (temporary || (status === 409 && headers.get("retry-after") !== null)) return retry;
   if (status >= 500) return "unknown";
   if (status < 300) return "final";
-  return inDoubt || NOT_STORED[profile].includes(status) ? "unknown" : "final";
+  return inDoubt || NOT_STORED[profile].test(`${status}`) ? "unknown" : "final";
 }
 
 /**
@@ -70,7 +70,7 @@ export function dispositionOf(judged: Judged): Disposition {
  * where this is `false`.
  */
 export function beginsDoubt({ status, redirected }: Judged): boolean {
-  return !!redirected || !NOT_STORED.default.includes(status);
+  return !!redirected || !NOT_STORED.default.test(`${status}`);
 }
 
 /** Whether a response is a replay of an earlier one. */
@@ -98,16 +98,16 @@ export function problemCode({ status, headers, body }: Judged): string | undefin
   }
 }
 
-const NEVER_FINAL = [307, 308, 421];
-const TEMPORARY = [408, 425, 429, 500, 502, 503, 504];
+const NEVER_FINAL = /30[78]|421/;
+const TEMPORARY = /408|42[59]|50[0234]|52\d|530/;
 /**
  * Statuses that mean "nothing happened": the server stores no response, and the mended request goes
  * on under the same key.
  */
-const NOT_STORED: Record<Profile, number[]> = {
-  default: [307, 308, 400, 401, 403, 405, 406, 407, 411, 412, 413, 414, 415, 417, 421, 422, 423, 424, 425, 426, 428, 429, 431, 511],
-  stripe: [400, 401, 429],
-  ietf: [],
+const NOT_STORED: Record<Profile, RegExp> = {
+  default: /30[78]|40[013567]|41[123457]|42[1-689]|431|511/,
+  stripe: /40[01]|429/,
+  ietf: /^$/,
 };
 /** A longer problem document is not read, in bytes. */
 const LONGEST_PROBLEM = 64 * 1024;

@@ -13,12 +13,9 @@ export {
   IdempotencyError, KeyExpiredError, KeyNotUnderstoodError, KeyStorageError, OperationMismatchError, OutcomeUnknownError, RequestTooLargeError, type GiveUpReason,
 } from "./errors.js";
 export { isNetworkError } from "./network.js";
-export { derive, type TimeWindow } from "./derive.js";
-export { uuidv7 } from "./uuidv7.js";
 export { RetryBudget } from "./budget.js";
 export type { Clock } from "./clock.js";
 export type { KeyRecord, KeyStorage } from "./storage/types.js";
 export { memoryStorage } from "./storage/memory.js";
-export { localStorageStorage, type StorageItems } from "./storage/local.js";
 export { indexedDbStorage } from "./storage/indexed-db.js";
 export { defaultStorage } from "./storage/default.js";

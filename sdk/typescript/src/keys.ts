@@ -1,7 +1,6 @@
 import { KeyExpiredError } from "./errors.js";
 import type { ClientSettings } from "./options.js";
 import type { KeyRecord } from "./storage/types.js";
-import { uuidv7 } from "./uuidv7.js";
 
 /** What this client knows about a key. */
 export interface Known {
@@ -13,7 +12,7 @@ export interface Known {
 }
 
 /** A key that no request of this client has carried yet. */
-export function newKey(operation: string, { clock }: ClientSettings, key = uuidv7(clock.now())): Known {
+export function newKey(operation: string, { clock }: ClientSettings, key: string = crypto.randomUUID()): Known {
   return { record: { operation, key, createdAt: clock.now() }, inDoubt: false, final: false };
 }
 

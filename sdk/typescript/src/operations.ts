@@ -31,8 +31,6 @@ export function operationsOf(client: ClientSettings): Operations {
    * storage meanwhile.
    */
   const allKnown = new Map<string, Known>();
-  /** Keys of unnamed operations that have served. The storage may fail to remove them. */
-  const gone = new Set<string>();
   let lastSweep = -Infinity;
 
   const end = (flight: Flight): void => {
@@ -43,14 +41,19 @@ export function operationsOf(client: ClientSettings): Operations {
     ask(step).catch((cause: unknown) => {
       throw storageError(operation, cause);
     });
-  /**
-   * Removes the key of an unnamed operation. Where that fails, the next call or a sweep removes it.
-   */
+  /** Keys of unnamed operations that have served. The storage may fail to remove them. */
+  const gone = new Set<string>();
+  /** Removes a key that has served. Where that fails, the next call or a sweep removes it. */
   const remove = ({ operation, key }: KeyRecord): Promise<unknown> => {
     gone.add(key);
     return ask(() => storage.remove(operation, key)).then(() => gone.delete(key), ignore);
   };
   const isUsable = (known: Known, named: boolean): boolean => !gone.has(known.record.key) && !isOver(known, named, client);
+  /** What is known about a stored key. */
+  const knownOf = (record: KeyRecord): Known => {
+    const known = allKnown.get(record.operation);
+    return known?.record.key === record.key ? known : resumed(record);
+  };
 
   /**
    * The key of an operation: the stored one, else the one that this client has used without a final
@@ -76,8 +79,8 @@ export function operationsOf(client: ClientSettings): Operations {
         flight.tell({ type: "storage-unavailable", error });
         return mine ?? fresh;
       }
-      const known = [fresh, before].find((one) => one?.record.key === record.key) ?? resumed(record);
-      if (known === fresh) break;
+      if (record.key === fresh.record.key) break;
+      const known = knownOf(record);
       if (isUsable(known, named)) {
         const stale = staleness(record, client);
         if (stale) throw expired(operation, record, stale);
@@ -91,13 +94,9 @@ export function operationsOf(client: ClientSettings): Operations {
   /** Drops the key of an operation; with `onlyFinal`, if its outcome was final. */
   const drop = async (named: boolean, label: string, onlyFinal: boolean): Promise<boolean> => {
     const id = idOf(named, user(), label);
-    const record = await serving(label, async () => {
-      const found = await storage.get(id);
-      return found && recordOf(id, found);
-    });
-    const known = allKnown.get(id);
-    const isFinal = known && (!record || record.key === known.record.key) ? known.final : record && resumed(record).final;
-    if (onlyFinal && (!isFinal || flights.has(id))) return false;
+    const record = (await serving(label, list)).find(({ operation }) => operation === id);
+    const known = record ? knownOf(record) : allKnown.get(id);
+    if (onlyFinal && (!known?.final || flights.has(id))) return false;
     if (record) await serving(label, () => storage.remove(id, record.key));
     for (const [at, { record }] of allKnown) if (record.operation === id) allKnown.delete(at);
     // What lingers is over; what is in flight goes on.
@@ -124,10 +123,12 @@ export function operationsOf(client: ClientSettings): Operations {
     const [reply, disposition] = await retry(withKey(request, client, key), client, call, flight, known, deadline);
     const isFinal = disposition === "final";
     if (isFinal) {
-      // The operation is over: from now on, an unmarked rejection is not its response.
-      known.final = known.inDoubt = true;
+      known.final = true;
       if (!stored || !named) allKnown.delete(at);
-      if (stored) await (named ? ask(() => storage.settle(id, key, clock.now())).catch(ignore) : remove(record));
+      if (stored && !named) await remove(record);
+      // A rejection may come from elsewhere, and the key may have an effect when it is sent again: a
+      // later page must not take it for settled.
+      else if (stored && known.inDoubt) await ask(() => storage.settle(id, key, clock.now())).catch(ignore);
       flight.tell({ type: "settled" });
     }
     if (isFinal && !named && shared && reply.bytes && call.linger) later(call.linger, () => end(flight));
@@ -140,8 +141,8 @@ export function operationsOf(client: ClientSettings): Operations {
     if (clock.elapsed() - lastSweep < SWEEP_INTERVAL) return;
     lastSweep = clock.elapsed();
     const isStale = (known: Known): boolean => !isUsable(known, known.record.operation.startsWith("named"));
+    for (const record of await list()) if (isStale(knownOf(record))) await storage.remove(record.operation, record.key);
     for (const [at, known] of allKnown) if (isStale(known)) allKnown.delete(at);
-    for (const record of await list()) if (isStale(resumed(record))) await storage.remove(record.operation, record.key);
   };
 
   return {
@@ -160,12 +161,12 @@ export function operationsOf(client: ClientSettings): Operations {
       return response;
     },
     async pending() {
-      const records = new Map((await serving(undefined, list)).map((record) => [record.operation, record]));
-      for (const [id, { record, final }] of allKnown) if (!final && !records.has(id)) records.set(id, record);
-      return [...records].flatMap(([id, { key, createdAt, settledAt }]) =>
+      const stored = await serving(undefined, list);
+      const all = new Map([...allKnown.values(), ...stored.map(knownOf)].map((known) => [known.record.operation, known]));
+      return [...all.values()].flatMap(({ record, final }) =>
         [true, false].flatMap((named) => {
-          const operation = labelIn(id, named, user());
-          return operation === undefined || settledAt !== undefined ? [] : [{ operation, named, key, createdAt: new Date(createdAt) }];
+          const operation = labelIn(record.operation, named, user());
+          return operation === undefined || final || gone.has(record.key) ? [] : [{ operation, named, key: record.key, createdAt: new Date(record.createdAt) }];
         }),
       );
     },

@@ -6,19 +6,6 @@
  */
 export function retryAfter(headers: { get(name: string): string | null }, now: number): number {
   const asked = headers.get("retry-after")?.trim() ?? "";
-  if (/^\d+$/.test(asked)) return Number(asked) * 1000;
-  return Math.max(0, (httpDate(asked) ?? 0) - (httpDate(headers.get("date")?.trim() ?? "") ?? now));
-}
-
-/** Reads the three forms of a date (RFC 9110, section 5.6.7), as milliseconds since 1970. */
-function httpDate(text: string): number | undefined {
-  const parts = text.split(/[ ,-]+/);
-  let [day, date, month, year, time, zone] = parts;
-  if (parts.length === 5) [day, month, date, time, year, zone] = [...parts, "GMT"];
-  if (year?.length === 2) year = (year < "70" ? "20" : "19") + year;
-  const written = `${day?.slice(0, 3)}, ${date?.padStart(2, "0")} ${month} ${year} ${time} ${zone}`;
-  const read = Date.parse(written);
-  // What is not a date of the calendar is not written again as it was: the 31st of February, the
-  // 25th hour, a Sunday that was a Monday.
-  return read >= 0 && new Date(read).toUTCString() === written ? read : undefined;
+  const date = (text: string | null): number => Date.parse(text ?? "");
+  return /^\d+$/.test(asked) ? Number(asked) * 1000 : Math.max(0, date(asked) - (date(headers.get("date")) || now)) || 0;
 }

@@ -50,7 +50,10 @@ export async function retry(request: Outgoing, client: ClientSettings, call: Cal
       const judged = { status, headers, redirected, body: bytes && new TextDecoder().decode(bytes), inDoubt: known.inDoubt, profile };
       const disposition = dispositionOf(judged);
       flight.tell({ type: "response", attempt, status, disposition, replayed: isReplay(response) });
-      if (disposition !== "final" && beginsDoubt(judged)) known.inDoubt = true;
+      // The server has a response that is final even in doubt. From now on, an unmarked rejection is
+      // not the operation's.
+      if (disposition === "final") known.inDoubt = dispositionOf({ ...judged, inDoubt: true }) === "final";
+      else if (beginsDoubt(judged)) known.inDoubt = true;
       if (disposition === "unknown" && status < 500) throwIfNotUnderstood(problemCode(judged), status);
       asked = retryAfter(headers, clock.now());
       if (disposition !== "retry" || asked > deadline - clock.elapsed()) return [end.reply, disposition];

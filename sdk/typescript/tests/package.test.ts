@@ -13,18 +13,18 @@ describe("the package", () => {
     const [report] = Object.values(JSON.parse(run("npm", "pack", "--dry-run", "--ignore-scripts", "--json")) as Record<string, { files: { path: string }[] }>);
     const sources = (readdirSync(`${cwd}/src`, { recursive: true }) as string[]).filter((path) => path.endsWith(".ts")).map((path) => path.replace(/\.ts$/, ""));
     const built = sources.flatMap((path) => [`dist/${path}.js`, `dist/${path}.d.ts`]);
-    expect(report!.files.map(({ path }) => path).sort()).toEqual([...built, "LICENSE-APACHE", "LICENSE-MIT", "README.md", "package.json"].sort());
+    expect(report!.files.map(({ path }) => path).sort()).toEqual([...built, "LICENSE-APACHE", "LICENSE-MIT", "README.md", "integrations.md", "package.json"].sort());
   });
 
   test("needs no other package, and exports what it promises", async () => {
     const { dependencies, peerDependencies, exports } = JSON.parse(readFileSync(`${cwd}/package.json`, "utf8")) as Record<string, Record<string, Record<string, string>>>;
     expect([dependencies, peerDependencies]).toEqual([undefined, undefined]);
-    for (const path of Object.values(exports!["."]!)) expect(existsSync(`${cwd}/${path}`), path).toBe(true);
+    for (const path of [exports!["."]!, exports!["./derive"]!].flatMap((entry) => Object.values(entry))) expect(existsSync(`${cwd}/${path}`), path).toBe(true);
     const built = (await import(`${cwd}/dist/index.js`)) as object;
     expect(Object.keys(built).sort()).toEqual([
       "IdempotencyError", "KeyExpiredError", "KeyNotUnderstoodError", "KeyStorageError", "OperationMismatchError", "OutcomeUnknownError", "RequestTooLargeError",
-      "RetryBudget", "createIdempotentFetch", "defaultStorage", "derive", "dispositionOf", "idempotentFetch", "indexedDbStorage", "isNetworkError", "isReplay",
-      "localStorageStorage", "memoryStorage", "outcomeOf", "uuidv7",
+      "RetryBudget", "createIdempotentFetch", "defaultStorage", "dispositionOf", "idempotentFetch", "indexedDbStorage", "isNetworkError", "isReplay",
+      "memoryStorage", "outcomeOf",
     ]);
   });
 
@@ -32,8 +32,11 @@ describe("the package", () => {
     for (const name of ["LICENSE-APACHE", "LICENSE-MIT"]) expect(readFileSync(`${cwd}/${name}`, "utf8")).toBe(readFileSync(`${cwd}/../../${name}`, "utf8"));
   });
 
-  test("names no registry in its lock file", () => {
-    expect(readFileSync(`${cwd}/package-lock.json`, "utf8")).not.toMatch(/"resolved"|registry/);
+  test("names no registry in its lock files", () => {
+    const consumers = readdirSync(`${cwd}/consumers`, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    for (const folder of [".", ...consumers.map(({ name }) => `consumers/${name}`)]) {
+      expect(readFileSync(`${cwd}/${folder}/package-lock.json`, "utf8")).not.toMatch(/"resolved"|registry/);
+    }
   });
 
   test("is what the page of the sandbox loads", () => {

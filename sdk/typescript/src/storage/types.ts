@@ -22,8 +22,6 @@ export interface KeyStorage {
    * the one that is stored then.
    */
   putIfAbsent(record: KeyRecord): Promise<KeyRecord>;
-  /** The record of an operation. */
-  get(operation: string): Promise<KeyRecord | undefined>;
   /** Marks the record as settled if it has this key and is not marked yet; else changes nothing. */
   settle(operation: string, key: string, settledAt: number): Promise<void>;
   /** Removes the record if it has this key; else changes nothing. */
@@ -52,7 +50,6 @@ export function storageOver(records: Records): KeyStorage {
   };
   return {
     putIfAbsent: async (record) => (await records.update(record.operation, (before) => before ?? record))!,
-    get: (operation) => records.update(operation, (before) => before),
     settle: (operation, key, settledAt) => own(operation, key, (before) => ({ settledAt, ...before })),
     remove: (operation, key) => own(operation, key, () => undefined),
     list: async () => (await records.list()).filter(isKeyRecord),

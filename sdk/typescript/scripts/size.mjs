@@ -1,0 +1,33 @@
+// Measures the package's main entry, bundled by esbuild, minified by terser and gzipped. Fails over the limit, or if README.md has
+// another figure.
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+import { minify } from "terser";
+
+const LIMIT = 8_192;
+
+const { outputFiles } = await build({
+  absWorkingDir: fileURLToPath(new URL("..", import.meta.url)),
+  entryPoints: ["src/index.ts"],
+  bundle: true,
+  write: false,
+  format: "esm",
+  target: "es2022",
+});
+const { code } = await minify(outputFiles[0].text, { module: true });
+const bytes = gzipSync(code, { level: 9 }).byteLength;
+const figure = (bytes / 1000).toFixed(1);
+console.log(`${bytes} bytes of ${LIMIT}, minified and gzipped: ${figure} kB`);
+
+if (bytes > LIMIT) {
+  console.error("the package is too large");
+  process.exitCode = 1;
+}
+const page = readFileSync(new URL("../README.md", import.meta.url), "utf8");
+const shown = page.match(/(\d+\.\d)\s+kB,\s+minified\s+and\s+gzipped/)?.[1];
+if (shown !== figure) {
+  console.error(`README.md says ${shown} kB: change it to ${figure} kB`);
+  process.exitCode = 1;
+}
