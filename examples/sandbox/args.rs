@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Serialize;
 use tower_idempotency::{InFlight, JsonPointer, Keep, OnAbandoned, OnFailed, OnOutage};
 
 use crate::ledger::lines::Lines;
@@ -73,6 +74,8 @@ pub(crate) struct Args {
 }
 
 /// Whose rules the layer works by.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Profile {
     Default,
     Ietf,
@@ -132,7 +135,8 @@ impl Default for Args {
 }
 
 impl Command {
-    /// Reads the flags, `--flag value` or `--flag=value`; the last of several counts. The error is for a person.
+    /// Reads the flags, `--flag value` or `--flag=value`; the last of several counts. The error is
+    /// for a person.
     pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
         let mut words = words.into_iter().map(|word| {
             word.into_string().map_err(|word| format!("{} is not UTF-8", word.to_string_lossy()))

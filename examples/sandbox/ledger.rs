@@ -21,6 +21,23 @@ pub(crate) struct Effect {
     pub(crate) id: String,
     /// Milliseconds since 1970.
     pub(crate) at: u64,
+    /// What was paid, and to whom.
+    #[serde(flatten)]
+    pub(crate) terms: Terms,
+}
+
+/// The part of a payment that people look for in a ledger. A line that another program wrote may
+/// lack it.
+#[derive(Serialize, Deserialize, Default)]
+#[serde(default)]
+pub(crate) struct Terms {
+    pub(crate) amount: u64,
+    pub(crate) currency: String,
+    pub(crate) to: String,
+    /// The number of the client's order, if the body names one: a ledger without keys is searched
+    /// by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) order: Option<String>,
 }
 
 /// Where effects are written. What goes wrong is the answer to the client.

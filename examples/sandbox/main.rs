@@ -1,4 +1,5 @@
-//! A payments server with knobs, to try every behaviour of the layer against: by hand, from tests, under load.
+//! A payments server with knobs, to try every behaviour of the layer against: by hand, from tests,
+//! under load.
 //!
 //! `cargo run --release --all-features --example sandbox -- --help` lists the flags. A browser finds a page at `/`,
 //! where ten clicks are one payment. It runs on Unix, for it drains on SIGTERM.

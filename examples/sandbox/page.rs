@@ -1,17 +1,49 @@
-//! The page at `/`: a form to pay with, on a client that keeps its keys. Nothing on it comes from another host.
+//! The page at `/`: a form to pay with, on a client that keeps its keys. Nothing on it comes from
+//! another host.
 
-use axum::Router;
 use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+
+use crate::args::{Args, Profile};
 
 /// Routes without a guard: they do nothing that could be done twice.
-pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+pub(crate) fn routes<S: Clone + Send + Sync + 'static>(args: &Args) -> Router<S> {
+    let settings = Settings::new(args);
     let serve = |routes: Router<S>, file: &'static File| {
-        routes.route(file.path, get(move || async { file.answer() }))
+        routes.route(file.path, get(move || async { file.response() }))
     };
-    FILES.iter().fold(Router::new(), serve)
+    FILES
+        .iter()
+        .fold(Router::new(), serve)
+        .route("/settings", get(move || async move { (NOT_STORED, Json(settings)).into_response() }))
 }
+
+/// What the page has to know of its server before it can make a client that the server understands.
+#[derive(Clone, Copy, Serialize)]
+struct Settings {
+    profile: Profile,
+    /// The largest response that is stored, in bytes.
+    max_response: usize,
+    retention_ms: u128,
+    docs: &'static str,
+}
+
+impl Settings {
+    fn new(args: &Args) -> Self {
+        Self {
+            profile: args.profile,
+            max_response: args.max_response,
+            retention_ms: args.retention.as_millis(),
+            docs: "https://docs.rs/tower-idempotency",
+        }
+    }
+}
+
+/// The next sandbox on this address may have other settings.
+const NOT_STORED: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
 
 /// A file of the page, as it was when the sandbox was built.
 struct File {
@@ -20,27 +52,34 @@ struct File {
     text: &'static str,
 }
 
-const HTML: &str = "text/html; charset=utf-8";
-const CSS: &str = "text/css; charset=utf-8";
-const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+impl File {
+    const fn script(path: &'static str, text: &'static str) -> Self {
+        Self { path, content_type: "text/javascript; charset=utf-8", text }
+    }
+}
 
-static FILES: [File; 8] = [
-    File { path: "/", content_type: HTML, text: include_str!("page/index.html") },
-    File { path: "/page.css", content_type: CSS, text: include_str!("page/page.css") },
-    File { path: "/page.js", content_type: JAVASCRIPT, text: include_str!("page/page.js") },
-    File { path: "/page/network.js", content_type: JAVASCRIPT, text: include_str!("page/network.js") },
-    File { path: "/page/orders.js", content_type: JAVASCRIPT, text: include_str!("page/orders.js") },
-    File { path: "/page/view.js", content_type: JAVASCRIPT, text: include_str!("page/view.js") },
-    File { path: "/page/words.js", content_type: JAVASCRIPT, text: include_str!("page/words.js") },
+static FILES: [File; 16] = [
+    File { path: "/", content_type: "text/html; charset=utf-8", text: include_str!("page/index.html") },
+    File { path: "/page.css", content_type: "text/css; charset=utf-8", text: include_str!("page/page.css") },
+    File::script("/page.js", include_str!("page/page.js")),
+    File::script("/page/calls.js", include_str!("page/calls.js")),
+    File::script("/page/client.js", include_str!("page/client.js")),
+    File::script("/page/curious.js", include_str!("page/curious.js")),
+    File::script("/page/ledger.js", include_str!("page/ledger.js")),
+    File::script("/page/meaning.js", include_str!("page/meaning.js")),
+    File::script("/page/naive.js", include_str!("page/naive.js")),
+    File::script("/page/network.js", include_str!("page/network.js")),
+    File::script("/page/orders.js", include_str!("page/orders.js")),
+    File::script("/page/results.js", include_str!("page/results.js")),
+    File::script("/page/tables.js", include_str!("page/tables.js")),
+    File::script("/page/view.js", include_str!("page/view.js")),
+    File::script("/page/words.js", include_str!("page/words.js")),
     // Bundled from `sdk/typescript` by `npm run bundle`.
-    File {
-        path: "/tower-idempotency.js",
-        content_type: JAVASCRIPT,
-        text: include_str!("page/tower-idempotency.js"),
-    },
+    File::script("/tower-idempotency.js", include_str!("page/tower-idempotency.js")),
 ];
 
-/// The page runs its own scripts, talks to this server, and may do nothing else, whatever a ledger brings along.
+/// The page runs its own scripts, talks to this server, and may do nothing else, whatever a ledger
+/// brings along.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -53,7 +92,7 @@ const HEADERS: [(HeaderName, &str); 4] = [
 ];
 
 impl File {
-    fn answer(&self) -> Response {
+    fn response(&self) -> Response {
         ([(header::CONTENT_TYPE, self.content_type)], HEADERS, self.text).into_response()
     }
 }

@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Full};
 use serde::{Deserialize, Serialize};
 use tower_idempotency::{Attempt, Previous};
 
-use crate::ledger::{Effect, Ledger};
+use crate::ledger::{Effect, Ledger, Terms};
 
 pub(crate) fn routes<L: Ledger>() -> Router<Arc<L>> {
     Router::new()
@@ -25,15 +25,18 @@ pub(crate) fn routes<L: Ledger>() -> Router<Arc<L>> {
 
 /// The body of a payment or refund.
 #[derive(Deserialize)]
-struct Order {
+struct PaymentBody {
     amount: u64,
     currency: String,
     to: String,
+    /// The number of the client's order. The ledger shows it beside the payment.
+    order: Option<String>,
     #[serde(default)]
     sandbox: Knobs,
 }
 
-/// What is to happen on the way. A knob that does not exist is refused: a slip would make a test mean nothing.
+/// What is to happen on the way. A knob that does not exist is refused: a slip would make a test
+/// mean nothing.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Knobs {
@@ -55,7 +58,7 @@ enum Moment {
 
 const MOST_BYTES: usize = 64 << 20;
 
-impl Order {
+impl PaymentBody {
     fn check(&self) -> Result<StatusCode, &'static str> {
         if self.amount == 0 {
             return Err("amount is 0");
@@ -80,9 +83,9 @@ async fn pay<L: Ledger>(
     State(ledger): State<Arc<L>>,
     attempt: Option<Attempt>,
     headers: HeaderMap,
-    Json(order): Json<Order>,
+    Json(posted): Json<PaymentBody>,
 ) -> Response {
-    operate(&*ledger, attempt, &headers, order, "/payments", "pay").await
+    operate(&*ledger, attempt, &headers, posted, "/payments", "pay").await
 }
 
 async fn refund<L: Ledger>(
@@ -90,24 +93,24 @@ async fn refund<L: Ledger>(
     Path(payment): Path<String>,
     attempt: Option<Attempt>,
     headers: HeaderMap,
-    Json(order): Json<Order>,
+    Json(posted): Json<PaymentBody>,
 ) -> Response {
-    operate(&*ledger, attempt, &headers, order, &format!("/payments/{payment}/refunds"), "re").await
+    operate(&*ledger, attempt, &headers, posted, &format!("/payments/{payment}/refunds"), "re").await
 }
 
 async fn operate(
     ledger: &impl Ledger,
     attempt: Option<Attempt>,
     headers: &HeaderMap,
-    order: Order,
+    posted: PaymentBody,
     collection: &str,
     prefix: &str,
 ) -> Response {
-    let status = match order.check() {
+    let status = match posted.check() {
         Ok(status) => status,
         Err(error) => return refusal(StatusCode::UNPROCESSABLE_ENTITY, error),
     };
-    let Order { amount, currency, to, sandbox: knobs } = order;
+    let PaymentBody { amount, currency, to, order, sandbox: knobs } = posted;
     tokio::time::sleep(Duration::from_millis(knobs.delay_ms)).await;
     assert!(knobs.panic != Some(Moment::Before), "the request asked for a panic before the effect");
 
@@ -117,6 +120,7 @@ async fn operate(
         attempt: attempt.as_ref().map_or(1, Attempt::number),
         id: format!("{prefix}_{}", random()),
         at: now(),
+        terms: Terms { amount, currency: currency.clone(), to: to.clone(), order },
     };
     let done = status.as_u16() < 400;
     if done && let Err(answer) = ledger.append(&effect, attempt.as_ref()).await {

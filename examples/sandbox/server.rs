@@ -57,7 +57,7 @@ fn app<S: Store + Clone>(store: S, guard: IdempotencyLayer<S>, ledger: impl Ledg
         // Routes only: a request to nowhere leaves no record of its 404.
         .route_layer(guard)
         .route("/healthz", get(move || health(store.clone(), bound)))
-        .merge(page::routes())
+        .merge(page::routes(args))
         // Both limits are one, or the smaller would hide the other.
         .layer(DefaultBodyLimit::max(args.max_request))
         .layer(CatchPanicLayer::new())
@@ -73,8 +73,8 @@ fn layer<S: Store>(store: S, args: &Args) -> IdempotencyLayer<S> {
     };
     let mut layer = layer
         .namespace("sandbox")
-        // A load generator without a token is one caller, and not a crowd of strangers: `Scope::anonymous`
-        // would give it a hundredth of the memory store, for ten minutes.
+        // A load generator without a token is one caller, and not a crowd of strangers:
+        // `Scope::anonymous` would give it a hundredth of the memory store, for ten minutes.
         .scope(|parts| Scope::new(payments::bearer(&parts.headers).unwrap_or("anonymous")))
         .lease(args.lease)
         .retention(args.retention)

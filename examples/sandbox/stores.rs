@@ -1,4 +1,5 @@
-//! Where records are kept, when that is not in memory: each of these opens its store and serves with it.
+//! Where records are kept, when that is not in memory: each of these opens its store and serves
+//! with it.
 
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::StoreChoice;
 
-/// The value without what nobody else may read: what follows `://`, for a URL can carry a password, and keys.
+/// The value without what nobody else may read: what follows `://`, for a URL can carry a password,
+/// and keys.
 pub(super) fn shown(flag: &str, value: &str) -> String {
     match value.split_once("://") {
         _ if flag == "--encryption-key" => "…".into(),

@@ -6,5 +6,9 @@ CREATE TABLE IF NOT EXISTS payments (
   scope text NOT NULL,
   attempt bigint NOT NULL,
   id text NOT NULL,
-  at bigint NOT NULL
+  at bigint NOT NULL,
+  amount bigint NOT NULL,
+  currency text NOT NULL,
+  recipient text NOT NULL,
+  order_number text
 );

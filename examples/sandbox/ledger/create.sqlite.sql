@@ -5,5 +5,9 @@ CREATE TABLE IF NOT EXISTS payments (
   scope TEXT NOT NULL,
   attempt INTEGER NOT NULL,
   id TEXT NOT NULL,
-  at INTEGER NOT NULL
+  at INTEGER NOT NULL,
+  amount INTEGER NOT NULL,
+  currency TEXT NOT NULL,
+  recipient TEXT NOT NULL,
+  order_number TEXT
 ) STRICT;

@@ -27,8 +27,9 @@ impl Lines {
         Ok(Self::File { file, path: path.into() })
     }
 
-    /// Adds one line by one write, so that the lines of several processes never mix. It blocks for as long as the
-    /// kernel copies some hundred bytes, which is less than a hand-over to another thread would take.
+    /// Adds one line by one write, so that the lines of several processes never mix. It blocks for
+    /// as long as the kernel copies some hundred bytes, which is less than a hand-over to another
+    /// thread would take.
     fn write(&self, effect: &Effect) -> io::Result<()> {
         let mut line = serde_json::to_vec(effect)?;
         line.push(b'\n');

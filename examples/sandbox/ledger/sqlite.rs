@@ -8,15 +8,21 @@ use sqlx::{Error, Row, Sqlite, SqlitePool};
 use tower_idempotency::Attempt;
 use tower_idempotency::store::TxError;
 
-use super::{Effect, Ledger, number};
+use super::{Effect, Ledger, Terms, number};
 
 const CONNECTIONS: u32 = 4;
 const BUSY: Duration = Duration::from_secs(5);
 
+const INSERT: &str = "INSERT INTO payments (key, scope, attempt, id, at, amount, currency, recipient, order_number) \
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+const SELECT: &str = "SELECT key, scope, attempt, id, at, amount, currency, recipient, order_number \
+                      FROM payments ORDER BY number";
+
 pub(crate) struct Payments(SqlitePool);
 
 impl Payments {
-    /// Makes the table if it is missing. The store has opened the file before, and made it what it is.
+    /// Makes the table if it is missing. The store has opened the file before, and made it what it
+    /// is.
     pub(crate) async fn open(path: &str) -> Result<Self, Error> {
         // Those that read, and the few requests that have no transaction to write in.
         let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY);
@@ -28,13 +34,16 @@ impl Payments {
 
 impl Ledger for Payments {
     async fn append(&self, effect: &Effect, attempt: Option<&Attempt>) -> Result<(), Response> {
-        let insert =
-            sqlx::query("INSERT INTO payments (key, scope, attempt, id, at) VALUES ($1, $2, $3, $4, $5)")
-                .bind(effect.key.as_deref())
-                .bind(&effect.scope)
-                .bind(i64::from(effect.attempt))
-                .bind(&effect.id)
-                .bind(number::<_, i64>(effect.at));
+        let insert = sqlx::query(INSERT)
+            .bind(effect.key.as_deref())
+            .bind(&effect.scope)
+            .bind(i64::from(effect.attempt))
+            .bind(&effect.id)
+            .bind(number::<_, i64>(effect.at))
+            .bind(number::<_, i64>(effect.terms.amount))
+            .bind(&effect.terms.currency)
+            .bind(&effect.terms.to)
+            .bind(effect.terms.order.as_deref());
         let written = match attempt.filter(|attempt| attempt.is_guarded()) {
             Some(attempt) => {
                 let mut tx = attempt.transaction::<Sqlite>().map_err(IntoResponse::into_response)?;
@@ -46,8 +55,7 @@ impl Ledger for Payments {
     }
 
     async fn effects(&self) -> Result<Vec<Effect>, Response> {
-        let rows = sqlx::query("SELECT key, scope, attempt, id, at FROM payments ORDER BY number");
-        let rows = rows.fetch_all(&self.0).await.map_err(refused)?;
+        let rows = sqlx::query(SELECT).fetch_all(&self.0).await.map_err(refused)?;
         rows.iter().map(effect).collect::<Result<_, _>>().map_err(refused)
     }
 }
@@ -59,6 +67,12 @@ fn effect(row: &SqliteRow) -> Result<Effect, Error> {
         attempt: number(row.try_get::<i64, _>("attempt")?),
         id: row.try_get("id")?,
         at: number(row.try_get::<i64, _>("at")?),
+        terms: Terms {
+            amount: number(row.try_get::<i64, _>("amount")?),
+            currency: row.try_get("currency")?,
+            to: row.try_get("recipient")?,
+            order: row.try_get("order_number")?,
+        },
     })
 }
 

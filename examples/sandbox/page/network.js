@@ -1,33 +1,47 @@
-// A network that can be made bad: what it loses, the server has done all the same.
+// A network that can be made bad. The server has done its work all the same when a response is
+// lost.
 
-/** What becomes of four answers, in an order that is drawn anew each time. */
+/** What becomes of four responses, in an order that is drawn anew each time. */
 const FATES = ["lost", "lost", "late", "late"];
 
 /**
- * Gives a `fetch` for the client. `isBad` says how the network is when a request leaves; `arrived` is told when the
- * server has answered, whether or not the answer then comes through.
+ * Makes the network of the page. `isBad` says how it is when a request leaves. `arrived` is told
+ * when the server has responded, whether or not the response then comes through.
  */
 export function network(isBad, arrived) {
-  // The first answer is lost for certain: whoever turns the switch wants to see it.
-  let fates = ["lost"];
-  return async (input, init) => {
-    const bad = isBad();
-    const answer = await fetch(input, init);
-    arrived();
-    if (!bad) return answer;
-    if (fates.length === 0) fates = shuffled(FATES);
-    if (fates.pop() === "lost") {
-      await answer.arrayBuffer();
-      throw new LostAnswer("the answer was lost on its way");
-    }
-    await pause(300 + Math.random() * 1700, init?.signal ?? input.signal);
-    return answer;
+  let fates = [];
+  return {
+    /**
+     * Begins anew: the next response is lost for certain, because the user of the switch wants to
+     * see it.
+     */
+    startOver() {
+      fates = ["lost"];
+    },
+    /** Sends a request as `fetch` does. */
+    async fetch(input, init) {
+      const bad = isBad();
+      const response = await fetch(input, init);
+      arrived();
+      if (!bad) return response;
+      if (fates.length === 0) fates = shuffled(FATES);
+      if (fates.pop() === "lost") {
+        await response.arrayBuffer();
+        throw new LostResponse();
+      }
+      await pause(300 + Math.random() * 1700, init?.signal ?? input.signal);
+      return response;
+    },
   };
 }
 
-/** What `fetch` throws when a connection breaks is a `TypeError`, and so is this. */
-export class LostAnswer extends TypeError {
-  name = "LostAnswer";
+/**
+ * What `fetch` throws when a connection breaks is a `TypeError` with these words, and so is this.
+ */
+export class LostResponse extends TypeError {
+  constructor() {
+    super("Failed to fetch");
+  }
 }
 
 function shuffled(fates) {
@@ -36,8 +50,9 @@ function shuffled(fates) {
 }
 
 /** Waits for some milliseconds, or fails as soon as the request is called off. */
-function pause(delay, signal) {
+export function pause(delay, signal) {
   return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
     const timer = setTimeout(resolve, delay);
     signal?.addEventListener("abort", () => {
       clearTimeout(timer);

@@ -1,16 +1,17 @@
-// The orders of this browser and the requests made for them, kept so that a reload, a second tab and the next start of
-// the browser find them. The keys are not here: the client keeps those.
+// The orders of this browser and the requests made for them. They are stored so that a reload, a
+// second tab and the next start of the browser find them. The keys are not here: the client stores
+// those.
 
 const PLACE = "tower-idempotency.sandbox";
 
-/** Orders that are done are of interest for a while; one that is not done is never dropped. */
+/** Orders that are done are of interest for a while. One that is not done is never dropped. */
 const MOST_DONE = 20;
 const MOST_ATTEMPTS = 100;
 
 /** Without the letters and digits that are taken for one another. */
 const LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/** Stands in where the browser keeps nothing: then it is newer than what may be there. */
+/** Takes over where the browser stores nothing: then it is newer than what may be there. */
 let memory = null;
 
 function read() {
@@ -18,12 +19,12 @@ function read() {
     const state = JSON.parse(memory ?? localStorage.getItem(PLACE));
     if (state?.orders && Array.isArray(state.attempts)) return state;
   } catch {
-    // What cannot be read is as good as nothing.
+    // Unreadable state counts as none.
   }
   return { current: null, orders: {}, attempts: [] };
 }
 
-/** Changes what is kept. Read anew each time, for another tab may have changed it since. */
+/** Changes the state. It is read anew each time, because another tab may have changed it since. */
 function change(edit) {
   const state = read();
   const result = edit(state);
@@ -48,15 +49,18 @@ export function lastOrder() {
   return orders[current] ?? newOrder();
 }
 
+const DRAFT = { amount: "12.00", currency: "EUR", to: "acct_2", delay: "0", keyless: false };
+
 /** Begins an order. What was typed into the one before is offered again. */
 export function newOrder(like = {}) {
   return change((state) => {
     let number;
     do number = mint();
     while (state.orders[number]);
-    const { amount = "12.00", currency = "EUR", to = "acct_2", delay = "0" } = like;
-    // A draft becomes "sent" by the first click, and "paid" by an answer that says so.
-    const order = { number, at: Date.now(), amount, currency, to, delay, stage: "draft", clicks: 0, requests: 0, answers: 0 };
+    const order = { number, at: Date.now() };
+    for (const [field, value] of Object.entries(DRAFT)) order[field] = like[field] ?? value;
+    // A draft becomes "sent" by the first click, and "paid" by a response that says so.
+    Object.assign(order, { stage: "draft", clicks: 0, requests: 0, responses: 0, payments: [], keys: [] });
     state.orders[number] = order;
     state.current = number;
     return order;
@@ -64,7 +68,7 @@ export function newOrder(like = {}) {
 }
 
 function mint() {
-  const draws = crypto.getRandomValues(new Uint32Array(4));
+  const draws = crypto.getRandomValues(new Uint32Array(6));
   return Array.from(draws, (draw) => LETTERS[draw % LETTERS.length]).join("");
 }
 
@@ -81,40 +85,61 @@ export function update(number, fields) {
   });
 }
 
-/** Notes that a request leaves. Asked twice for the same, it notes it once. */
-export function attemptBegins(number, key, tab) {
+/**
+ * Notes that a request leaves. `id` is its own until its result is noted. Told twice of the same,
+ * it notes it once.
+ */
+export function attemptBegins(number, id, key, tab) {
   change(({ orders, attempts }) => {
-    if (attempts.some((attempt) => isOpen(attempt, key, tab))) return;
     const order = orders[number];
-    if (!order) return;
+    if (!order || attempts.some((attempt) => isOpen(attempt, id, tab))) return;
     order.requests += 1;
-    if (!(order.keys ??= []).includes(key)) order.keys.push(key);
-    attempts.push({ order: number, key, tab, count: order.requests, at: Date.now(), result: null });
+    order.sentAt ??= Date.now();
+    if (key !== null && !order.keys.includes(key)) order.keys.push(key);
+    attempts.push({ order: number, id, key, tab, count: order.requests, at: Date.now(), result: null });
   });
 }
 
-/** Notes what became of the request under this key that this page has open. */
-export function attemptEnds(key, tab, result) {
+/** Notes the result of a request that this page has open. */
+export function attemptEnds(id, tab, result) {
+  change(({ orders, attempts }) => {
+    const open = attempts.find((attempt) => isOpen(attempt, id, tab));
+    if (!open) return;
+    open.result = result;
+    // From now on only a final response says what happened to the order.
+    if (result.doubt && orders[open.order]) orders[open.order].doubt = true;
+  });
+}
+
+/**
+ * Corrects the result of the latest request of an order, whose response is understood only as a
+ * whole.
+ */
+export function attemptWas(number, result) {
   change(({ attempts }) => {
-    const open = attempts.find((attempt) => isOpen(attempt, key, tab));
-    if (open) open.result = result;
+    const latest = attempts.findLast((attempt) => attempt.order === number && attempt.result);
+    if (latest) latest.result = result;
   });
 }
 
-/** Notes for every request of this page that is open that nobody will hear its answer. */
-export function pageLeaves(tab, result) {
-  change(({ attempts }) => {
-    for (const attempt of attempts) if (attempt.tab === tab) attempt.result ??= result;
+/** Notes one result for every request that this page has open, of one order or of all. */
+export function pageLeaves(tab, result, number) {
+  change(({ orders, attempts }) => {
+    for (const attempt of attempts) {
+      if (attempt.tab !== tab || attempt.result || (number ?? attempt.order) !== attempt.order) continue;
+      attempt.result = result;
+      if (orders[attempt.order]) orders[attempt.order].doubt = true;
+    }
   });
 }
 
-function isOpen(attempt, key, tab) {
-  return attempt.key === key && attempt.tab === tab && attempt.result === null;
+function isOpen(attempt, id, tab) {
+  return attempt.id === id && attempt.tab === tab && attempt.result === null;
 }
 
-/** Whether a payment was made for an order: under any key that it ever had, or a second payment would not be seen. */
-export function isFor(payment, { keys = [] }) {
-  return keys.includes(payment.key);
+/** Whether a payment was made for an order, with a key that it ever had or with none. */
+export function isFor(payment, { number, keys }) {
+  return payment.order === number || (payment.key !== null && keys.includes(payment.key));
 }
 
 /** The requests, the latest first. */
@@ -137,16 +162,17 @@ export function mistakes({ amount, to }) {
   else if (!/^\d+([.,]\d{1,2})?$/.test(typed)) found.amount = "Enter digits, with at most two after the point: 12.00.";
   else if (cents(typed) === 0) found.amount = "Enter more than 0.";
   else if (cents(typed) > 100_000_000) found.amount = "Enter at most 1000000.";
-  if (to.trim() === "") found.to = "Enter who is to be paid, for example acct_2.";
+  if (to.trim() === "") found.to = "Enter a recipient, for example acct_2.";
   return found;
 }
 
 /** The body of the payment: the same bytes whenever it is asked for. */
-export function bodyOf({ amount, currency, to, delay }) {
+export function bodyOf({ number, amount, currency, to, delay }) {
   return JSON.stringify({
     amount: cents(amount.trim()),
     currency,
     to: to.trim(),
+    order: number,
     sandbox: { delay_ms: Number(delay) },
   });
 }

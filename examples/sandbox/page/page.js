@@ -1,129 +1,257 @@
 // The page: clicks become orders, orders become payments, and every step is shown.
 
-import { createIdempotentFetch } from "/tower-idempotency.js";
+import { outcomeOf } from "/tower-idempotency.js";
+import { callOf, join, leave, stop, timeLeft } from "/page/calls.js";
+import { TOTAL_TIME, askSettings, clientFor, until } from "/page/client.js";
+import { curlOf, headerOf } from "/page/curious.js";
+import { ledgerOf } from "/page/ledger.js";
+import { meaningOf, meaningOfError, meaningWithoutKey } from "/page/meaning.js";
+import { naiveFetch } from "/page/naive.js";
 import { network } from "/page/network.js";
 import * as orders from "/page/orders.js";
+import { ANOTHER_PAGE, NOT_STORED, resultOf } from "/page/results.js";
+import { isUnderWay, showAttempts, showLedger } from "/page/tables.js";
 import * as view from "/page/view.js";
-import { busy, paid, refused, resultOf, resting, retrying, takenUp, unsure } from "/page/words.js";
-
-/** For how long all clicks on one order are one payment. */
-const LINGER = 10 * 60_000;
-/** The client forgets the key at the end of that time, and a click is not to race with it. */
-const MARGIN = 60_000;
+import { statusOf, takenUp } from "/page/words.js";
 
 const tab = crypto.getRandomValues(new Uint32Array(2)).join("-");
-const client = createIdempotentFetch({ linger: LINGER, fetch: network(() => view.find("bad").checked, readLedger) });
+const ledger = ledgerOf(render);
+const net = network(() => view.find("bad").checked, ledger.read);
 
 let number = orders.lastOrder().number;
-let ledger = [];
-/** What there is to say of an order while it is under way, by its number. */
-const says = new Map();
+let settings;
+/** The client, as soon as the server has said which profile it speaks. */
+const client = askSettings().then((said) => {
+  settings = said;
+  render();
+  return clientFor(said, net.fetch);
+});
+
+/** The situation of an order, by its number: what statusOf needs to find the words. */
+const situations = new Map();
 /** That an order was taken up again, by its number: told until the next click. */
 const notes = new Map();
-/** How many clicks wait for an answer, by the number of the order. */
-const waiting = new Map();
+/** The orders about which nothing is said until the ledger has been read. */
+const unread = new Set([number]);
+let shown;
 
 function render() {
   const order = orders.order(number) ?? orders.newOrder();
   number = order.number;
+  const attempts = orders.attempts();
+  const own = ledger.payments?.filter((payment) => orders.isFor(payment, order));
   view.showOrder(order);
-  view.showCounter(order, ledger.filter((payment) => orders.isFor(payment, order)).length);
-  view.showStatus(order.stage === "paid" ? paid(order, notes.get(number)) : (says.get(number) ?? resting(order)));
-  view.showLedger(ledger, order);
-  view.showAttempts(orders.attempts(), order);
+  view.showCounter(order, own?.length);
+  showAttempts(attempts, order);
+  showLedger(ledger.payments, order);
+  const key = order.keyless ? undefined : order.keys.at(-1);
+  const header = key && settings && headerOf(key, settings.profile);
+  view.showCurious({
+    header: header ?? (order.keyless ? "This order is sent without a key." : "The first click makes the key."),
+    curl: header || order.keyless ? curlOf(order, header) : "",
+    docs: settings?.docs,
+  });
+  // A response is judged with a ledger that was read after it. Until then the words stay as they
+  // are.
+  if (unread.has(number) && order.stage !== "draft" && shown === number) return;
+  shown = number;
+  const requests = attempts.filter((attempt) => attempt.order === number);
+  view.showStatus(
+    statusOf(order, situationOf(order), own, {
+      settings,
+      takenUp: notes.get(number),
+      lost: requests.filter(({ result }) => result?.doubt).length,
+      isElsewhere: requests.some((attempt) => attempt.tab !== tab && isUnderWay(attempt)),
+    }),
+  );
+  view.showOutcome();
+}
+
+function situationOf(order) {
+  if (!isSecureContext && !order.keyless && order.stage !== "paid") return { kind: "insecure" };
+  if (unread.has(order.number) && order.stage !== "draft") return { kind: "reading" };
+  return situations.get(order.number);
 }
 
 /** A click on Pay, or Enter in a field. */
 function click() {
   const order = orders.order(number);
   if (order.stage === "draft" && !view.showMistakes(orders.mistakes(order))) return;
-  orders.update(number, ({ clicks }) => ({ clicks: clicks + 1, stage: order.stage === "paid" ? "paid" : "sent" }));
+  if (!isSecureContext && !order.keyless) return view.followOutcome();
+  orders.update(number, ({ clicks, stage }) => ({ clicks: clicks + 1, stage: stage === "paid" ? "paid" : "sent" }));
   notes.delete(number);
-  // Known to be paid: to ask under a new key now would be to pay again. So it would if the clock was set back.
-  const age = Date.now() - order.paidAt;
-  if (order.stage === "paid" && !(age >= 0 && age < LINGER - MARGIN)) render();
+  view.followOutcome();
+  if (order.stage !== "draft" && isForgotten(order)) say(number, { kind: "unsure", reason: "expired" });
   else pay(number);
+}
+
+/**
+ * Whether the server forgets the key of an order about now. The client would take a new key then,
+ * and pay again.
+ */
+function isForgotten({ keyless, sentAt }) {
+  return !keyless && Date.now() - sentAt > 0.9 * settings?.retention_ms;
 }
 
 /** Sends an order, or joins the request that is under way for it. */
 async function pay(number) {
   const order = orders.order(number);
-  waiting.set(number, (waiting.get(number) ?? 0) + 1);
-  says.set(number, busy(order, waiting.get(number), notes.get(number)));
+  const call = join(number);
+  say(number, settings || order.keyless ? busy(number) : { kind: "asking" });
+
+  const meaning = await (order.keyless ? withoutKey : withKey)(order, call);
+  leave(number, call);
+  if (meaning.stage === "paid") orders.update(number, confirmed(meaning));
+  unread.add(number);
+  if (callOf(number)) say(number, busy(number));
+  else situations.set(number, meaning.situation);
+  await ledger.read();
+  unread.delete(number);
+  if (meaning.stage === "draft" && isUnpaid(number)) await reopen(number, meaning);
   render();
-  try {
-    const answer = await client("/payments", {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: orders.bodyOf(order),
-      operation: number,
-      onProgress: (event) => progress(number, event),
-    });
-    await judge(number, answer);
-  } catch (error) {
-    says.set(number, unsure(error));
-  }
-  waiting.set(number, waiting.get(number) - 1);
-  render();
-  readLedger();
+  tick();
+  if (!callOf(number)) view.endFollowing();
 }
 
-/** Notes what the answer says of the order. */
-async function judge(number, answer) {
-  const said = await answer.json().catch(() => ({}));
-  // Done, though the server did not keep the answer to show it again.
-  const done = answer.ok || said.code === "idempotency_result_not_retained";
-  if (done) {
-    orders.update(number, ({ answers, payments = [], paidAt = Date.now() }) => {
-      const known = said.id === undefined || payments.includes(said.id);
-      return { stage: "paid", paidAt, answers: answers + 1, payments: known ? payments : [...payments, said.id] };
+/** What a response that confirms the payment changes. */
+function confirmed({ payment, notStored = false }) {
+  return ({ payments, responses }) => {
+    const known = payment === undefined || payments.includes(payment);
+    return { stage: "paid", payments: known ? payments : [...payments, payment], responses: responses + 1, notStored };
+  };
+}
+
+/**
+ * Whether the ledger shows that an order was not paid. A rejection alone does not: the browser may
+ * have sent the request twice by itself, and the response to the first one was lost.
+ */
+function isUnpaid(number) {
+  const order = orders.order(number);
+  return order.stage === "sent" && ledger.payments?.every((payment) => !orders.isFor(payment, order)) === true;
+}
+
+/** Lets an order be mended. After a final response it takes a new key. */
+async function reopen(number, { isOver }) {
+  if (isOver) await (await client).finish(number).catch(() => {});
+  orders.update(number, { stage: "draft", ...(isOver && { doubt: false, sentAt: undefined }) });
+}
+
+/** Sends an order by the client, and gives what came of it. */
+async function withKey(order, call) {
+  const { number } = order;
+  const { signal } = call.stop;
+  try {
+    const send = await until(signal, client);
+    call.until ??= Date.now() + TOTAL_TIME;
+    const response = await send("/payments", {
+      ...payment(order, signal),
+      operation: number,
+      onProgress: (event) => progress(number, call, event),
     });
-    return;
+    const said = await bodyOf(response);
+    const { disposition } = outcomeOf(response);
+    const { doubt } = orders.order(number);
+    const meaning = meaningOf({ response, said, disposition, doubt });
+    if (response.redirected) orders.attemptWas(number, ANOTHER_PAGE);
+    if (meaning.notStored) orders.attemptWas(number, NOT_STORED);
+    return meaning;
+  } catch (error) {
+    return meaningOfError(error, signal.aborted);
   }
-  // Nothing happened, and the order may be mended: its key goes on.
-  if ([400, 413, 422].includes(answer.status)) orders.update(number, { stage: "draft" });
-  says.set(number, refused(answer.status, said));
+}
+
+/** Sends an order as many apps do, and gives what came of it. */
+async function withoutKey(order, call) {
+  const { number } = order;
+  const { signal } = call.stop;
+  const told = {
+    begins() {
+      const id = crypto.getRandomValues(new Uint32Array(2)).join("-");
+      orders.attemptBegins(number, id, null, tab);
+      say(number, busy(number));
+      return id;
+    },
+    ends(id, event) {
+      orders.attemptEnds(id, tab, resultOf(event));
+      render();
+      ledger.read();
+    },
+    waits: (delay) => say(number, call.clicks > 1 ? busy(number) : { kind: "retrying", delay }),
+  };
+  try {
+    const response = await naiveFetch(net.fetch, "/payments", payment(order, signal), told);
+    return meaningWithoutKey({ response, said: await bodyOf(response) });
+  } catch {
+    return meaningWithoutKey({ wasStopped: signal.aborted });
+  }
+}
+
+function payment(order, signal) {
+  const headers = { "content-type": "application/json" };
+  return { method: "POST", headers, body: orders.bodyOf(order), signal };
+}
+
+async function bodyOf(response) {
+  const said = await response.json().catch(() => undefined);
+  return said ?? {};
+}
+
+function busy(number) {
+  return { kind: "busy", clicks: callOf(number)?.clicks ?? 0, note: notes.get(number) };
+}
+
+function say(number, situation) {
+  situations.set(number, situation);
+  render();
 }
 
 /** What the client tells on the way. Callers who share a request may all be told. */
-function progress(number, event) {
-  const note = notes.get(number);
-  if (event.type === "attempt") orders.attemptBegins(number, event.key, tab);
-  if (event.type === "answer" || event.type === "error") orders.attemptEnds(event.key, tab, resultOf(event));
-  if (event.type === "retry") says.set(number, retrying(event, note));
-  if (event.type === "attempt" || event.type === "joined") {
-    says.set(number, busy(orders.order(number), waiting.get(number), note));
+function progress(number, call, event) {
+  // The last words of a call that was stopped do not concern the next one.
+  if (call.stop.signal.aborted) return;
+  if (event.type === "attempt") orders.attemptBegins(number, event.key, event.key, tab);
+  if (event.type === "response" || event.type === "error") {
+    orders.attemptEnds(event.key, tab, resultOf(event));
+    ledger.read();
   }
-  render();
-  readLedger();
+  if (event.type === "retry") say(number, { kind: "retrying", delay: event.delay, note: notes.get(number) });
+  else if (event.type === "storage-waiting") say(number, { kind: "storage" });
+  else if (event.type === "attempt" || event.type === "joined") say(number, busy(number));
+  else render();
 }
 
-let reading = false;
-let readAgain = false;
+/** Ends what is under way for the order. Its key stays. */
+function stopped() {
+  orders.pageLeaves(tab, resultOf({ type: "stopped" }), number);
+  stop(number);
+  view.find("pay").focus();
+  tick();
+}
 
-/** Reads the ledger: once more if asked meanwhile, but never twice at a time. */
-async function readLedger() {
-  readAgain = true;
-  if (reading) return;
-  reading = true;
-  while (readAgain) {
-    readAgain = false;
-    try {
-      const answer = await fetch("/payments");
-      ledger = (await answer.json()).payments ?? [];
-      render();
-    } catch {
-      view.showLedgerLost();
-    }
-  }
-  reading = false;
+function tick() {
+  view.showTimeLeft(timeLeft(number));
+  view.showOutcome();
+}
+
+/**
+ * Begins another order. The key of the one before is not needed any more, if its outcome is final.
+ */
+async function begin(fields = {}) {
+  const before = orders.order(number);
+  number = orders.newOrder({ ...before, ...fields }).number;
+  net.startOver();
+  view.showMistakes({});
+  render();
+  tick();
+  if (before.keys.length > 0) await (await client).finish(before.number).catch(() => {});
 }
 
 /** Goes on with what was under way when the page was last left. */
 async function takeUp() {
-  for (const { operation, key } of await client.pending()) {
+  const pending = await (await client).pending();
+  for (const { operation, key } of pending) {
     const order = orders.order(operation);
-    if (order?.stage !== "sent" || waiting.get(operation)) continue;
+    if (order?.stage !== "sent" || callOf(operation)) continue;
     notes.set(operation, takenUp(operation, key));
     pay(operation);
   }
@@ -144,15 +272,28 @@ form.addEventListener("input", ({ target }) => {
   }
 });
 view.find("new").addEventListener("click", () => {
-  number = orders.newOrder(orders.order(number)).number;
-  view.showMistakes({});
-  render();
+  begin();
   view.find("amount").select();
 });
-addEventListener("focus", readLedger);
+view.find("keyless").addEventListener("change", ({ target }) => {
+  // An order that was sent stays as it was sent: the switch begins another one.
+  if (orders.order(number).clicks > 0) begin({ keyless: target.checked });
+  else orders.update(number, { keyless: target.checked });
+  render();
+});
+view.find("bad").addEventListener("change", net.startOver);
+view.find("stop").addEventListener("click", stopped);
+addEventListener("focus", ledger.read);
 addEventListener("pagehide", () => orders.pageLeaves(tab, resultOf({ type: "left" })));
-orders.onChangeElsewhere(render);
+orders.onChangeElsewhere(() => {
+  render();
+  ledger.read();
+});
 
+setInterval(tick, 250);
 render();
-readLedger();
-takeUp();
+ledger.read().then(() => {
+  unread.clear();
+  render();
+});
+takeUp().catch(() => {});

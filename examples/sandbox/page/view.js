@@ -1,16 +1,22 @@
 // What the page shows. What comes from a server goes in as text, never as markup.
 
-import { isFor } from "/page/orders.js";
-
-const MOST_LINES = 12;
-const seen = new Set();
-
 /** Finds an element of the page by its id. */
 export const find = (id) => document.getElementById(id);
 
-/** Shows the three numbers that the page is about. */
+/** Makes an element. */
+export function element(name, kind, children) {
+  const made = document.createElement(name);
+  if (kind) made.className = kind;
+  made.append(...children);
+  return made;
+}
+
+/**
+ * Shows the three numbers that the page is about. Payments are those of the ledger, if it can be
+ * read.
+ */
 export function showCounter(order, payments) {
-  const counts = { clicks: order.clicks, requests: order.requests, payments };
+  const counts = { clicks: order.clicks, requests: order.requests, payments: payments ?? "?" };
   for (const [id, count] of Object.entries(counts)) {
     const number = find(id);
     number.nextElementSibling.textContent = count === 1 ? id.slice(0, -1) : id;
@@ -21,9 +27,13 @@ export function showCounter(order, payments) {
     void number.offsetWidth;
     number.classList.add("changed");
   }
+  find("payments").parentElement.dataset.payments = payments === undefined ? "unknown" : payments > 1 ? "many" : "few";
 }
 
-/** Shows the order in the form. One that was sent cannot be changed: its key stands for what was sent. */
+/**
+ * Shows the order in the form. One that was sent cannot be changed: its key belongs to what was
+ * sent.
+ */
 export function showOrder(order) {
   const fixed = order.stage !== "draft";
   find("order").textContent = `Order ${order.number}`;
@@ -38,6 +48,9 @@ export function showOrder(order) {
     option.checked = option.value === order.delay;
     option.disabled = fixed;
   }
+  find("keyless").checked = order.keyless;
+  setText("promise", order.keyless ? "Without a key, you may pay twice." : "You pay once.");
+  find("promise").dataset.keyless = order.keyless;
   // A field that is switched off would take the focus along with it.
   if (focused?.disabled) find("pay").focus();
 }
@@ -64,94 +77,62 @@ export function showMistake(id, words = "") {
 const MARKS = { idle: "○", busy: "…", done: "✓", unsure: "?", refused: "!" };
 
 /** Shows how the order stands. */
-export function showStatus({ tone, title, detail, note = "" }) {
+export function showStatus({ tone, title, detail, note }) {
   find("status").dataset.tone = tone;
-  const texts = { "status-mark": MARKS[tone], "status-title": title, "status-detail": detail, "status-note": note };
-  // A text that did not change is not set, or it would be read out again.
-  for (const [id, text] of Object.entries(texts)) if (find(id).textContent !== text) find(id).textContent = text;
+  setText("status-mark", MARKS[tone]);
+  setText("status-title", title);
+  setText("status-detail", detail);
+  setText("status-note", note);
 }
 
-/** Shows the latest of the ledger, the order's own payments among them marked. */
-export function showLedger(payments, order) {
-  const latest = payments.slice(-MOST_LINES).reverse();
-  const rows = latest.map((payment) => {
-    const own = isFor(payment, order);
-    return row(`ledger ${payment.id}`, own ? "own" : "", [
-      time(payment.at),
-      code(payment.id),
-      key(payment.key),
-      own ? tag("this order") : document.createTextNode("another"),
-    ]);
-  });
-  fill("ledger", rows);
-  find("ledger-count").textContent = payments.length === 1 ? "1 payment in all" : `${payments.length} payments in all`;
-  const more = payments.length - latest.length;
-  find("ledger-more").hidden = more <= 0;
-  find("ledger-more").textContent = `and ${more} earlier`;
+/** Sets a text, unless it is there already: it would be read out again. */
+function setText(id, text = "") {
+  if (find(id).textContent !== text) find(id).textContent = text;
 }
 
-/** Says that the ledger could not be read: what is shown may be old. */
-export function showLedgerLost() {
-  find("ledger-count").textContent = "The server cannot be reached.";
+/**
+ * Shows for how long the client goes on by itself, and the button that stops it. No argument hides
+ * both.
+ */
+export function showTimeLeft(words) {
+  // The focus would be lost along with the button.
+  if (words === undefined && document.activeElement === find("stop")) find("pay").focus();
+  find("left").hidden = words === undefined;
+  setText("left-words", words);
 }
 
-/** Shows the latest requests with what became of each. */
-export function showAttempts(attempts, order) {
-  const rows = attempts.slice(0, MOST_LINES).map((attempt) => {
-    const { mark, tone, words } = resultOf(attempt);
-    const result = element("span", `result ${tone}`, [element("span", "mark", [mark]), words]);
-    result.firstChild.setAttribute("aria-hidden", "true");
-    return row(`attempt ${attempt.key} ${attempt.count}`, attempt.order === order.number ? "own" : "", [
-      time(attempt.at),
-      document.createTextNode(`${attempt.order}, ${attempt.count}`),
-      key(attempt.key),
-      result,
-    ]);
-  });
-  fill("attempts", rows);
+/** Where the page was scrolled to, while it follows what a click has begun. */
+let followedTo;
+addEventListener("scroll", () => {
+  // The user has scrolled, and decides from now on.
+  if (followedTo !== undefined && Math.abs(scrollY - followedTo) > 1) followedTo = undefined;
+});
+
+/** Has the button and what it began stay in view together, also as the words grow. */
+export function followOutcome() {
+  followedTo = scrollY;
+  showOutcome();
 }
 
-const WAITING = { mark: "…", tone: "busy", words: "waiting for the answer" };
-const NEVER_HEARD = { mark: "?", tone: "lost", words: "no answer: the page was gone" };
-/** Longer than the client waits for one answer. */
-const GONE_AFTER = 15_000;
-
-function resultOf({ result, at }) {
-  return result ?? (Date.now() - at > GONE_AFTER ? NEVER_HEARD : WAITING);
+/** Leaves the page where it is from now on. */
+export function endFollowing() {
+  followedTo = undefined;
 }
 
-function fill(id, rows) {
-  find(id).tBodies[0].replaceChildren(...rows);
-  find(id).parentElement.hidden = rows.length === 0;
-  find(`${id}-empty`).hidden = rows.length > 0;
+/** Moves the button and what it began into view, where a small screen cuts them apart. */
+export function showOutcome() {
+  if (followedTo === undefined) return;
+  find("act").scrollIntoView({ block: "nearest" });
+  followedTo = scrollY;
 }
 
-function row(name, kind, cells) {
-  const row = element("tr", kind, cells.map((cell) => element("td", "", [cell])));
-  if (!seen.has(name)) row.classList.add("new");
-  seen.add(name);
-  return row;
-}
-
-function time(at) {
-  const shown = element("time", "", [new Date(at).toLocaleTimeString("en-GB")]);
-  shown.dateTime = new Date(at).toISOString();
-  return shown;
-}
-
-/** The end of a key, which is random: the beginning of these tells the time. */
-function key(key) {
-  const shown = code(key === null ? "none" : key.length > 10 ? `…${key.slice(-8)}` : key);
-  if (key !== null) shown.title = key;
-  return shown;
-}
-
-const code = (text) => element("code", "", [text]);
-const tag = (text) => element("strong", "tag", [text]);
-
-function element(name, kind, children) {
-  const made = document.createElement(name);
-  if (kind) made.className = kind;
-  made.append(...children);
-  return made;
+/**
+ * Shows the header, the command and the documentation for people who want to look under the hood.
+ */
+export function showCurious({ header, curl, docs }) {
+  setText("header", header);
+  setText("curl", curl);
+  if (!docs) return;
+  find("docs").href = docs;
+  find("docs").hidden = false;
 }

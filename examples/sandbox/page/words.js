@@ -1,81 +1,208 @@
-// The words for what happens. Each is an object to be shown: nothing here touches the page.
+// The words for how an order stands. Each is an object to be shown: nothing here touches the page.
 
 import { priceOf } from "/page/orders.js";
-import { LostAnswer } from "/page/network.js";
-
-/** An order that nobody is at work on. */
-export function resting(order) {
-  if (order.stage === "draft") {
-    return { tone: "idle", title: "Nothing has been sent.", detail: "Click Pay once, twice, ten times." };
-  }
-  return { tone: "unsure", title: "Nobody knows yet whether this was paid.", detail: GO_ON };
-}
 
 const GO_ON = "Click Pay to ask again. The key stays the same, so it cannot be paid twice.";
+const RISK = "Without a key, another click can pay again.";
 
-/** An order whose answer is awaited. */
-export function busy(order, clicks, note) {
-  const requests = order.requests > 1 ? ` Request ${order.requests}, still the same key.` : "";
-  const detail = clicks > 1 ? `${clicks} clicks wait for one answer.` : "Waiting for the answer.";
-  return { tone: "busy", title: "Paying …", detail: detail + requests, note };
+/**
+ * What to show of an order in a situation. `own` are its payments in the ledger, or `undefined` if
+ * the ledger could not be read. `facts` says what is known besides: the settings of the server, and
+ * what the order's requests came to.
+ */
+export function statusOf(order, situation, own, facts) {
+  const goesOn = order.keyless && ["busy", "retrying"].includes(situation?.kind);
+  if (order.stage === "paid" && !goesOn && situation?.kind !== "reading") return paid(order, situation, own, facts);
+  return WORDS[situation?.kind ?? order.stage](order, situation, own, facts);
 }
 
-/** An order whose answer did not come, or that is to come again. */
-export function retrying({ delay }, note) {
-  const wait = `${(delay / 1000).toFixed(1)} s`;
-  return { tone: "busy", title: "Paying …", detail: `No final answer. Asking again in ${wait}, with the same key.`, note };
+const WORDS = {
+  draft: ({ keyless, requests }) => ({
+    tone: "idle",
+    title: requests > 0 ? "The server did not accept the last request." : "Nothing has been sent.",
+    detail: keyless
+      ? "Click Pay once, twice, ten times: the server sees only separate requests."
+      : "Click Pay once, twice, ten times.",
+  }),
+  sent: (order, _, own, { isElsewhere }) => (isElsewhere && !own?.length ? ELSEWHERE : unsure(order, {}, own)),
+  insecure: () => ({
+    tone: "refused",
+    title: "This page cannot make keys here.",
+    detail:
+      "It was opened over plain http from another machine, where browsers withhold what a key needs. " +
+      "Open it as localhost or over https. Nothing has been sent.",
+  }),
+  reading: () => ({ tone: "busy", title: "Reading the ledger of the server …", detail: "" }),
+  asking: () => ({
+    tone: "busy",
+    title: "Asking the server for its settings …",
+    detail: "Nothing has been sent yet: the page must know first how this server reads keys.",
+  }),
+  storage: () => ({
+    tone: "busy",
+    title: "Waiting for the storage of this browser …",
+    detail: "Nothing has been sent yet. A key is stored first, so that a reload cannot pay twice.",
+  }),
+  busy: (order, { clicks, note }, own) => ({
+    tone: "busy",
+    title: "Paying …",
+    detail: clicks > 1 ? waitingClicks(order, clicks) : "Waiting for the response.",
+    note: note ?? seen(own),
+  }),
+  retrying: (order, { delay, note }, own) => ({
+    tone: "busy",
+    title: "Paying …",
+    detail: `No final response. Retry in ${(delay / 1000).toFixed(1)} s, ${order.keyless ? "without a key" : "with the same key"}.`,
+    note: note ?? seen(own),
+  }),
+  unsure,
+  rejected: (order, { status, words }, own) =>
+    own?.length
+      ? unsure(order, { reason: "server", words }, own)
+      : {
+          tone: "refused",
+          title: "Not paid.",
+          detail: words ? sentence(`The server says: ${words}`) : `The server did not accept the request (status ${status}).`,
+        },
+  "not-understood": (_, { words }) => ({
+    tone: "refused",
+    title: "Not paid: the server did not understand the key.",
+    detail: "This is a fault of the page, and nothing has happened.",
+    note: words,
+  }),
+  "key-required": () => ({
+    tone: "refused",
+    title: "Not paid: this server accepts no request without a key.",
+    detail: "Turn “Send no key” off. The server was started with the flag --require-key.",
+  }),
+};
+
+const ELSEWHERE = {
+  tone: "busy",
+  title: "A request was sent a moment ago.",
+  detail: "Another tab of this browser may still wait for its response.",
+  note: GO_ON,
+};
+
+function waitingClicks({ keyless }, clicks) {
+  return keyless ? `${clicks} clicks, and each sent a request of its own.` : `${clicks} clicks wait for one response.`;
 }
 
-/** An order that is paid. */
-export function paid(order, takenUp) {
-  const { answers, payments = [] } = order;
-  if (payments.length > 1) {
-    return { tone: "refused", title: `Paid ${payments.length} times!`, detail: payments.join(", ") };
-  }
-  const detail = `${priceOf(order)} to ${order.to.trim()}${payments.map((id) => `, payment ${id}`)}.`;
-  const count = answers > 1 ? `The same answer was given ${answers} times.` : "Click again: it stays one payment.";
-  const note = takenUp ? `${takenUp} ${count}` : count;
-  return { tone: "done", title: "Paid, once.", detail, note };
+/** What the ledger shows before the response has come. */
+function seen(own) {
+  if (!own?.length) return undefined;
+  return own.length === 1 ? "The ledger shows the payment already." : `The ledger shows ${own.length} payments already.`;
 }
 
-/** An order whose answer says no. */
-export function refused(status, { title, detail, error }) {
-  const words = detail ?? error ?? "The server gave no reason.";
-  return { tone: "refused", title: `Not paid: ${title ?? `the server answered ${status}`}.`, detail: sentence(words) };
-}
+const REASONS = {
+  stopped: () => "You stopped before a response came.",
+  "gave-up": () => "No usable response came, and the client has stopped its retries.",
+  "no-response": () => "No response came.",
+  login: () => "Another page came back, perhaps one to log in: the response is not from the payment server.",
+  elsewhere: ({ status }) => `A response with status ${status} says nothing about this payment: the server may not have sent it.`,
+  server: ({ words, status }) => (words ? sentence(`The server says: ${words}`) : `The server cannot do it now (status ${status}).`),
+  storage: () => "This browser could not read its storage, so nothing was sent this time.",
+  clock: () => "The stored key is dated ahead of the clock of this machine, so nothing was sent. Check the clock.",
+};
 
-/** An order whose client has given up. */
-export function unsure(error) {
-  if (error?.name === "KeyExpiredError") {
+/** An order whose outcome this browser does not know. The ledger may know it. */
+function unsure(order, { reason, ...more }, own) {
+  const why = REASONS[reason]?.(more);
+  if (reason === "expired" || reason === "reused") return stuck(reason, own);
+  if (order.keyless) return unsureWithoutKey(why, own);
+  if (own?.length === 1) {
     return {
-      tone: "refused",
-      title: "Too old to be repeated.",
-      detail: "The server has forgotten the key of this order by now. Look it up in the ledger.",
+      tone: "unsure",
+      title: "The ledger shows it as paid. This browser has no response yet.",
+      detail: why ?? "",
+      note: "Click Pay: the server sends its response again, and pays nothing.",
     };
   }
-  return { tone: "unsure", title: "Nobody knows yet whether this was paid.", detail: GO_ON, note: error?.message };
+  if (own?.length > 1) return tooMany(order, own, {});
+  return { tone: "unsure", title: "It is not known yet whether this was paid.", detail: why ?? GO_ON, note: why && GO_ON };
+}
+
+function stuck(reason, own) {
+  const shown = own ? `The ledger shows ${count(own, "payment")} for this order.` : LEDGER_LOST;
+  return {
+    tone: "refused",
+    title: reason === "expired" ? "Too late for a retry." : "The server knows this key with another request.",
+    detail: reason === "expired" ? "The server has forgotten the key by now, so nothing was sent." : "It has done nothing now.",
+    note: `${shown} Begin a new order to go on.`,
+  };
+}
+
+function unsureWithoutKey(why, own) {
+  if (!own?.length) {
+    return { tone: "unsure", title: "It is not known whether this was paid.", detail: why ?? RISK, note: why && RISK };
+  }
+  return {
+    tone: "refused",
+    title: `This browser has no response, and the ledger shows ${count(own, "payment")}.`,
+    detail: why ?? "",
+    note: RISK,
+  };
+}
+
+const LEDGER_LOST = "The ledger cannot be read now, so this page cannot say how often it was paid.";
+
+/** An order that a response has confirmed. The ledger says how often it was paid. */
+function paid(order, situation, own, facts) {
+  const terms = `${priceOf(order)} to ${order.to.trim()}`;
+  if (!own) return { tone: "unsure", title: "Paid.", detail: `${terms}.`, note: LEDGER_LOST };
+  if (own.length > 1) return tooMany(order, own, facts);
+  const unknown = order.payments.filter((id) => own[0]?.id !== id);
+  if (own.length === 0 || unknown.length > 0) {
+    return {
+      tone: "refused",
+      title: "The response and the ledger do not agree.",
+      detail: `The response says that it is paid. The ledger shows ${count(own, "payment")} for this order.`,
+      note: unknown.length > 0 ? `Not in the ledger: ${unknown.join(", ")}.` : "",
+    };
+  }
+  return { tone: "done", title: "Paid, once.", detail: `${terms}, payment ${own[0].id}.`, note: noteOf(order, situation, facts) };
+}
+
+function noteOf({ keyless, responses, notStored }, situation, { takenUp, settings }) {
+  if (keyless) return "This time. Without a key, a second click or a lost response is a second payment.";
+  if (situation?.reason === "expired") return "The server forgets the key about now, so the last click sent nothing.";
+  if (situation?.reason === "clock") return REASONS.clock();
+  if (situation?.kind === "unsure") return "The last click got no response, and changed nothing.";
+  const times = responses > 1 ? `The same response came ${responses} times.` : "Click again: it stays one payment.";
+  const limit = settings && `It stores responses of up to ${bytes(settings.max_response)}.`;
+  const stored = notStored ? `The server had done it already, and had not stored its response. ${limit ?? ""}` : times;
+  return takenUp ? `${takenUp} ${stored}` : stored;
+}
+
+function bytes(size) {
+  return size < 1024 ? `${size} bytes` : `${Math.floor(size / 1024)} KiB`;
+}
+
+/** An order that the ledger shows more than once. */
+function tooMany(order, own, { lost = 0 }) {
+  const title = `Paid ${own.length} times!`;
+  if (!order.keyless) {
+    return { tone: "refused", title, detail: "This browser has lost the key of the order, and a new key is a new payment." };
+  }
+  const sent = `${count(order.clicks, "click")} sent ${count(order.requests, "request")}`;
+  const why = lost > 0 ? ` because ${lost === 1 ? "a response was" : `${lost} responses were`} lost` : "";
+  return {
+    tone: "refused",
+    title,
+    detail: `${sent}${why}, and without a key the server took each request for a new payment.`,
+    note: "Turn “Send no key” off: a new order begins, and it is paid once.",
+  };
 }
 
 /** An order that was under way when the page was left. */
 export function takenUp(number, key) {
-  return `Order ${number} was under way when this page was left. It was taken up again with its key, …${key.slice(-8)}.`;
+  return `Order ${number} was under way when this page was left. It went on with its key, …${key.slice(-8)}.`;
 }
 
-/** What became of a request: a mark, a tone and words, so that nothing is told by colour alone. */
-export function resultOf({ type, status, conclusion, replayed, error }) {
-  if (type === "left") return { mark: "?", tone: "lost", words: "no answer: the page was left" };
-  if (type === "error") return { mark: "✕", tone: "lost", words: lost(error) };
-  if (replayed) return { mark: "↺", tone: "done", words: `${status} replayed` };
-  if (status < 300) return { mark: "✓", tone: "done", words: `${status} done` };
-  if (status === 409 && conclusion === "again") return { mark: "…", tone: "busy", words: "409 in flight" };
-  if (conclusion === "again") return { mark: "!", tone: "busy", words: `${status} not now` };
-  return { mark: "!", tone: "lost", words: `${status} refused` };
-}
-
-function lost(error) {
-  const cause = error instanceof LostAnswer ? error : error?.cause;
-  if (cause instanceof LostAnswer) return "answer lost";
-  return error?.name === "TimeoutError" ? "lost: no answer in time" : "lost: connection broke";
+/** A number and what it counts. */
+export function count(number, what) {
+  const length = typeof number === "number" ? number : number.length;
+  return `${length} ${what}${length === 1 ? "" : "s"}`;
 }
 
 function sentence(words) {

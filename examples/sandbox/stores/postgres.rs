@@ -15,7 +15,8 @@ const START: Duration = Duration::from_secs(5);
 const SWEEP: Duration = Duration::from_mins(1);
 
 pub(crate) async fn serve(url: &str, args: &Args) -> Result<(), Problem> {
-    // The store tests a connection when it turns out to be lost, so a look before each operation is not needed.
+    // The store tests a connection when it turns out to be lost, so a look before each operation is
+    // not needed.
     let pool = pool().test_before_acquire(false);
     let (store, _) = open(pool, url, args).await?;
     server::serve(store, args.ledger()?, args).await
@@ -41,8 +42,9 @@ async fn open(pool: PgPoolOptions, url: &str, args: &Args) -> Result<(PostgresSt
     let reached = reached.map_err(|_| Problem::Failed(format!("--store {}: no answer", args.store)))?;
     reached.map_err(|error| unusable(args, &error))?;
 
-    // Who got a connection must have time left to use it: one that is cut off half way is closed, and under load nearly all
-    // would be, so that the pool would never come to itself after an outage.
+    // Who got a connection must have time left to use it: one that is cut off half way is closed,
+    // and under load nearly all would be, so that the pool would never come to itself after an
+    // outage.
     let pool = pool.acquire_timeout(args.store_timeout / 2).connect_lazy_with(options);
     let store = PostgresStore::new(pool.clone());
     store.migrate().await.map_err(|error| unusable(args, &error))?;

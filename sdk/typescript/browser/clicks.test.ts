@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { expect, test } from "vitest";
 import { Browser } from "./support/browser.js";
 import { endsWithTheTest } from "./support/ending.js";
@@ -14,37 +15,39 @@ test("a double click is one request and one payment", async () => {
   const { sandbox, shop } = await open();
   await shop.pay.dblclick();
   await shop.isPaid();
-  await shop.showsStatus("The same answer was given 2 times.");
+  await shop.showsStatus("The same response came 2 times.");
   await shop.counts("2 clicks", "1 request", "1 payment");
   expect(sandbox.effects()).toHaveLength(1);
 });
 
-test("ten clicks join one request, and all are given the same answer", async () => {
+test("ten clicks join one request, and all get the same response", async () => {
   const { sandbox, shop } = await open();
   await shop.serverTakes("2 seconds");
   await shop.click(10);
-  await shop.showsStatus("10 clicks wait for one answer.");
+  await shop.showsStatus("10 clicks wait for one response.");
   const id = await shop.isPaid();
-  await shop.showsStatus("The same answer was given 10 times.");
+  await shop.showsStatus("The same response came 10 times.");
   await shop.counts("10 clicks", "1 request", "1 payment");
   expect(sandbox.effects().map((effect) => effect.id)).toEqual([id]);
   expect(sandbox.effects()[0]?.key).toBe(await shop.key());
 });
 
-test("a click after the answer is the same payment, and one after a reload is replayed", async () => {
+test("a click after the response sends the same key, and so does one after a reload: the server replays", async () => {
   const { sandbox, shop } = await open();
   await shop.pay.click();
   const id = await shop.isPaid();
   await shop.pay.click();
-  await shop.showsStatus("The same answer was given 2 times.");
-  await shop.counts("2 clicks", "1 request", "1 payment");
+  await shop.showsStatus("The same response came 2 times.");
+  await shop.hasResult("already done: same response again");
+  await shop.counts("2 clicks", "2 requests", "1 payment");
 
   await shop.page.reload();
   expect(await shop.isPaid()).toBe(id);
   await shop.pay.click();
-  await shop.attempts.filter({ hasText: "201 replayed" }).waitFor();
-  await shop.showsStatus("The same answer was given 3 times.");
+  await shop.showsStatus("The same response came 3 times.");
+  await shop.counts("3 clicks", "3 requests", "1 payment");
   expect(await shop.isPaid()).toBe(id);
+  expect(new Set(await shop.attempts.locator("code").allInnerTexts()).size).toBe(1);
   expect(sandbox.effects()).toHaveLength(1);
 });
 
@@ -66,12 +69,13 @@ test("a bad network turns ten clicks into several requests and one payment", asy
   const { sandbox, shop } = await open();
   await shop.badNetwork.check({ force: true });
   await shop.click(10);
-  await shop.attempts.filter({ hasText: "answer lost" }).first().waitFor();
+  await shop.attempts.filter({ hasText: "response lost" }).first().waitFor();
   const id = await shop.isPaid();
-  await shop.showsStatus("The same answer was given 10 times.");
+  await shop.showsStatus("The same response came 10 times.");
   const results = await shop.results();
   expect(results[0]).toContain("lost");
-  expect(results.at(-1)).toContain("201 replayed");
+  expect(results.at(-1)).toContain("already done: same response again");
+  expect(await shop.tries.count()).toBe(results.length);
   await shop.counts("10 clicks", `${results.length} requests`, "1 payment");
   expect(sandbox.effects().map((effect) => effect.id)).toEqual([id]);
 });
@@ -81,13 +85,14 @@ test("all of it works without a mouse", async () => {
   const { keyboard } = shop.page;
   const focused = () => shop.page.evaluate(() => document.activeElement?.id || document.activeElement?.getAttribute("name"));
   const order = [];
-  for (let tab = 0; tab < 7; tab += 1) {
+  await shop.page.getByRole("link", { name: "Documentation" }).waitFor();
+  for (let tab = 0; tab < 9; tab += 1) {
     await keyboard.press("Tab");
     order.push(await focused());
   }
-  expect(order).toEqual(["new", "amount", "currency", "to", "pay", "bad", "delay"]);
+  expect(order).toEqual(["docs", "new", "amount", "currency", "to", "pay", "bad", "keyless", "delay"]);
 
-  await keyboard.press("Shift+Tab");
+  for (let tab = 0; tab < 2; tab += 1) await keyboard.press("Shift+Tab");
   await keyboard.press("Space");
   expect(await shop.badNetwork.isChecked()).toBe(true);
   await keyboard.press("Space");
@@ -134,6 +139,39 @@ test("the page loads nothing from another host, and has nothing to complain of",
   expect(browser.asked.length).toBeGreaterThan(8);
   expect(others).toEqual([]);
   expect(browser.complaints).toEqual([]);
+});
+
+test("the ledger shows what was paid, to whom and for which order", async () => {
+  const { sandbox, shop } = await open();
+  await fetch(`${sandbox.address}payments`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: '{"amount":105,"currency":"USD","to":"acct_9"}',
+  });
+  await shop.page.getByLabel("Amount").fill("7,5");
+  await shop.page.getByLabel("Recipient").fill("acct_7");
+  await shop.pay.click();
+  await shop.isPaid();
+  const [own, other] = await shop.ledger.allInnerTexts();
+  for (const words of ["7.50 EUR", "acct_7", "this order"]) expect(own).toContain(words);
+  for (const words of ["1.05 USD", "acct_9", "another", "no key"]) expect(other).toContain(words);
+});
+
+test("the header and the curl command are the real ones: in a shell it is one more replay", async () => {
+  const { sandbox, shop } = await open();
+  await shop.page.getByText("For the curious").click();
+  await shop.page.locator("#header").filter({ hasText: "The first click makes the key." }).waitFor();
+  await shop.page.getByLabel("Recipient").fill("O'Neill & Söhne");
+  await shop.pay.click();
+  const id = await shop.isPaid();
+  const key = await shop.key();
+  expect(await shop.page.locator("#header").innerText()).toBe(`X-Idempotency-Key: ${key}`);
+  const said = execFileSync("sh", ["-c", `${await shop.page.locator("#curl").innerText()} -s`], { encoding: "utf8" });
+  expect(said).toMatch(/^HTTP\/1.1 201/);
+  expect(said.toLowerCase()).toContain("x-idempotent-result: true");
+  expect(said).toContain(id);
+  expect(sandbox.effects()).toHaveLength(1);
+  expect(await shop.page.getByRole("link", { name: "Documentation" }).getAttribute("href")).toMatch(/^https:/);
 });
 
 test("what stands in a ledger is shown as text", async () => {

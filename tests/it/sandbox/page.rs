@@ -1,16 +1,25 @@
 use axum::body::Body;
+use serde_json::json;
 
 use super::server::{Answer, Sandbox, order};
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Every file of the page, and what it is.
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 16] = [
     ("/", "text/html; charset=utf-8"),
     ("/page.css", "text/css; charset=utf-8"),
     ("/page.js", JAVASCRIPT),
+    ("/page/calls.js", JAVASCRIPT),
+    ("/page/client.js", JAVASCRIPT),
+    ("/page/curious.js", JAVASCRIPT),
+    ("/page/ledger.js", JAVASCRIPT),
+    ("/page/meaning.js", JAVASCRIPT),
+    ("/page/naive.js", JAVASCRIPT),
     ("/page/network.js", JAVASCRIPT),
     ("/page/orders.js", JAVASCRIPT),
+    ("/page/results.js", JAVASCRIPT),
+    ("/page/tables.js", JAVASCRIPT),
     ("/page/view.js", JAVASCRIPT),
     ("/page/words.js", JAVASCRIPT),
     ("/tower-idempotency.js", JAVASCRIPT),
@@ -90,6 +99,25 @@ async fn the_page_is_not_guarded_and_takes_no_orders() {
         assert!(answer.body.is_empty(), "{path}");
     }
     assert!(sandbox.effects().await.is_empty());
+}
+
+#[tokio::test]
+async fn the_settings_say_what_a_client_of_this_server_has_to_know() {
+    let sandbox = Sandbox::start(&[]).await;
+    let answer = sandbox.get("/settings").await;
+    assert_eq!((answer.status.as_u16(), answer.header("cache-control")), (200, Some("no-store")));
+    let defaults = json!({
+        "profile": "default", "max_response": 1 << 20, "retention_ms": 86_400_000,
+        "docs": "https://docs.rs/tower-idempotency",
+    });
+    assert_eq!(answer.json(), defaults);
+
+    for profile in ["ietf", "stripe"] {
+        let flags = ["--profile", profile, "--max-response", "10", "--retention", "5m"];
+        let settings = Sandbox::start(&flags).await.get("/settings").await.json();
+        assert_eq!(settings["profile"], profile);
+        assert_eq!((&settings["max_response"], &settings["retention_ms"]), (&json!(10), &json!(300_000)));
+    }
 }
 
 fn text(answer: &Answer) -> String {

@@ -26,7 +26,10 @@ export class Browser {
   /** What pages had to complain of, apart from requests that failed. */
   readonly complaints: string[] = [];
 
-  constructor(readonly options: BrowserContextOptions = {}) {}
+  constructor(
+    readonly options: BrowserContextOptions = {},
+    readonly args: string[] = [],
+  ) {}
 
   /** Opens a page: the first one starts the browser. */
   async open(address: string): Promise<Page> {
@@ -35,7 +38,8 @@ export class Browser {
     page.on("request", (request) => this.asked.push(request.url()));
     page.on("pageerror", (error) => this.complaints.push(String(error)));
     page.on("console", (message) => {
-      // The browser itself writes these when an answer is lost or is a refusal, which the tests see to.
+      // The browser itself writes these when a response is lost or is a rejection, which the tests
+      // see to.
       const network = message.text().startsWith("Failed to load resource:");
       if (message.type() !== "log" && !network) this.complaints.push(message.text());
     });
@@ -46,7 +50,7 @@ export class Browser {
   async #start(): Promise<BrowserContext> {
     const context = await chromium.launchPersistentContext(this.#directory, {
       executablePath: executable(),
-      args: ARGS,
+      args: [...ARGS, ...this.args],
       viewport: { width: 1280, height: 900 },
       locale: "en-GB",
       ...this.options,

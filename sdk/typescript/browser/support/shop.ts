@@ -12,12 +12,25 @@ export class Shop {
     return this.page.getByRole("button", { name: "New order" });
   }
 
+  get stop(): Locator {
+    return this.page.getByRole("button", { name: "Stop" });
+  }
+
   get badNetwork(): Locator {
     return this.page.getByRole("switch", { name: "Bad network" });
   }
 
+  get sendNoKey(): Locator {
+    return this.page.getByRole("switch", { name: "Send no key" });
+  }
+
   get status(): Locator {
     return this.page.getByRole("status");
+  }
+
+  /** How long the client still tries by itself. */
+  get timeLeft(): Locator {
+    return this.page.getByRole("timer");
   }
 
   get counter(): Locator {
@@ -26,12 +39,17 @@ export class Shop {
 
   /** The requests, the latest first. */
   get attempts(): Locator {
-    return this.page.getByRole("table").filter({ hasText: "Result" }).locator("tbody tr");
+    return this.page.getByRole("table", { name: "Requests of this browser" }).locator("tbody tr");
+  }
+
+  /** The requests of this order beside the button, as marks and words. */
+  get tries(): Locator {
+    return this.page.getByRole("list", { name: "Requests of this order" }).getByRole("listitem");
   }
 
   /** The ledger, the latest first. */
   get ledger(): Locator {
-    return this.page.getByRole("table").filter({ hasText: "Payment" }).locator("tbody tr");
+    return this.page.getByRole("table", { name: "ledger of the server" }).locator("tbody tr");
   }
 
   async serverTakes(time: "no time" | "2 seconds" | "5 seconds"): Promise<void> {
@@ -57,8 +75,13 @@ export class Shop {
 
   async counts(clicks: string, requests: string, payments: string): Promise<void> {
     const words = `${clicks} → ${requests} → ${payments}`;
-    const pattern = new RegExp(words.replaceAll(" ", "\\s*"));
+    const pattern = new RegExp(words.replace("→ ?", "→ \\?").replaceAll(" ", "\\s*"));
     await this.counter.filter({ hasText: pattern }).waitFor();
+  }
+
+  /** Waits for a request with this result. */
+  async hasResult(words: string): Promise<void> {
+    await this.attempts.filter({ hasText: words }).first().waitFor();
   }
 
   /** The whole key of the latest request. */

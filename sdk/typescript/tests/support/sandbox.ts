@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -31,6 +31,10 @@ export interface Effect {
   attempt: number;
   id: string;
   at: number;
+  amount: number;
+  currency: string;
+  to: string;
+  order?: string;
 }
 
 /**
@@ -87,6 +91,11 @@ export class Sandbox {
 
   get address(): string {
     return `http://127.0.0.1:${this.#port}/`;
+  }
+
+  /** Empties the ledger, as a server does that is set up anew. */
+  loseLedger(): void {
+    truncateSync(this.#ledger);
   }
 
   /** What was really done, read off the file. */

@@ -1,0 +1,185 @@
+// Responses that did not come from the payment server, and a ledger that cannot be read.
+
+import { expect, test } from "vitest";
+import { Browser } from "./support/browser.js";
+import { endsWithTheTest } from "./support/ending.js";
+import { Proxy, type Foreign } from "./support/proxy.js";
+import { Sandbox } from "../tests/support/sandbox.js";
+import { Shop } from "./support/shop.js";
+
+async function open(...flags: string[]): Promise<{ sandbox: Sandbox; proxy: Proxy; shop: Shop }> {
+  const sandbox = endsWithTheTest(await Sandbox.start(...flags));
+  const proxy = endsWithTheTest(await Proxy.before(sandbox.port));
+  const browser = endsWithTheTest(new Browser());
+  return { sandbox, proxy, shop: new Shop(await browser.open(proxy.address)) };
+}
+
+const foreign: [Foreign, string][] = [
+  ["login page", "Another page came back"],
+  ["not found", "A response with status 404 says nothing about this payment"],
+  ["gone", "A response with status 410 says nothing about this payment"],
+  ["unprocessable", "A response with status 422 says nothing about this payment"],
+];
+
+test.each(foreign)("after a lost response, a %s settles nothing, and the order goes on under its key", async (what, words) => {
+  const { sandbox, proxy, shop } = await open();
+  proxy.cut(1);
+  proxy.respond(what);
+  await shop.click(1);
+  await shop.showsStatus(words);
+  await shop.showsStatus("The ledger shows it as paid. This browser has no response yet.");
+  const key = await shop.key();
+  await shop.click(1);
+  const id = await shop.isPaid();
+  expect(sandbox.effects()).toHaveLength(1);
+  expect(sandbox.effects()[0]).toMatchObject({ id, key });
+});
+
+// A browser sends a POST again by itself when a used connection breaks before a byte of the
+// response. The client then sees the response of the second request as its first. Only the ledger
+// knows better.
+test.each(["not found", "gone", "unprocessable"] as const)("a %s after a request that the browser sent again by itself frees no key", async (what) => {
+  const { sandbox, proxy, shop } = await open();
+  proxy.lose(1);
+  proxy.respond(what);
+  await shop.click(1);
+  await shop.showsStatus("The ledger shows it as paid. This browser has no response yet.");
+  await shop.page.getByLabel("Recipient").and(shop.page.locator("[readonly]")).waitFor();
+  await shop.click(1);
+  const id = await shop.isPaid();
+  expect(sandbox.effects().map((effect) => effect.id)).toEqual([id]);
+});
+
+test("bad gateways after a lost response are retried under the same key", async () => {
+  const { sandbox, proxy, shop } = await open();
+  proxy.lose(1);
+  proxy.respond("bad gateway", "bad gateway", "bad gateway");
+  await shop.click(1);
+  const id = await shop.isPaid();
+  await shop.hasResult("the server cannot do it now");
+  expect(sandbox.effects()).toHaveLength(1);
+  expect(sandbox.effects()[0]).toMatchObject({ id, key: await shop.key() });
+});
+
+test("a page to log in, as the first response, is not taken for a payment", async () => {
+  const { sandbox, proxy, shop } = await open();
+  proxy.respond("login page");
+  await shop.click(1);
+  await shop.showsStatus("It is not known yet whether this was paid.");
+  await shop.counts("1 click", "1 request", "0 payments");
+  await shop.click(1);
+  await shop.isPaid();
+  expect(sandbox.effects()).toHaveLength(1);
+});
+
+test("a rejection as the first response is no payment, and the order can be mended under its key", async () => {
+  const { sandbox, proxy, shop } = await open();
+  proxy.respond("unprocessable");
+  await shop.click(1);
+  await shop.showsStatus("Not paid.");
+  await shop.showsStatus("The server says: the recipient is not known.");
+  const key = await shop.key();
+  await shop.page.getByLabel("Recipient").fill("acct_8");
+  await shop.click(1);
+  await shop.isPaid();
+  expect(sandbox.effects()[0]).toMatchObject({ key, to: "acct_8" });
+});
+
+test("with a server that stores rejections, the mended order takes a new key", async () => {
+  const { sandbox, proxy, shop } = await open("--profile", "ietf");
+  proxy.respond("unprocessable");
+  await shop.click(1);
+  await shop.showsStatus("Not paid.");
+  const key = await shop.key();
+  await shop.page.getByLabel("Recipient").fill("acct_8");
+  await shop.click(1);
+  await shop.isPaid();
+  expect(sandbox.effects()).toHaveLength(1);
+  expect(sandbox.effects()[0]?.key).not.toBe(key);
+});
+
+test("while the ledger cannot be read, nothing is claimed of it", async () => {
+  const { sandbox, proxy, shop } = await open();
+  proxy.hidesLedger = true;
+  await shop.click(1);
+  await shop.showsStatus("The ledger cannot be read now, so this page cannot say how often it was paid.");
+  await shop.counts("1 click", "1 request", "? payments");
+  expect(await shop.status.innerText()).not.toContain("once");
+  await shop.page.getByText("What is shown here may be old.").waitFor();
+  proxy.hidesLedger = false;
+  const id = await shop.isPaid();
+  await shop.counts("1 click", "1 request", "1 payment");
+  expect(sandbox.effects().map((effect) => effect.id)).toEqual([id]);
+});
+
+test("a payment that the ledger has lost is not called paid", async () => {
+  const sandbox = endsWithTheTest(await Sandbox.start());
+  const browser = endsWithTheTest(new Browser());
+  const shop = new Shop(await browser.open(sandbox.address));
+  await shop.click(1);
+  await shop.isPaid();
+  sandbox.loseLedger();
+  await shop.page.reload();
+  await shop.showsStatus("The response and the ledger do not agree.");
+  await shop.counts("1 click", "1 request", "0 payments");
+});
+
+test.each(["ietf", "stripe"])("the page asks its server for its profile, and pays a %s server once", async (profile) => {
+  const { sandbox, proxy, shop } = await open("--profile", profile);
+  proxy.lose(2);
+  await shop.click(10);
+  const id = await shop.isPaid();
+  await shop.hasResult("already done: same response again");
+  expect(sandbox.effects()).toHaveLength(1);
+  const key = await shop.key();
+  expect(sandbox.effects()[0]).toMatchObject({ id, key });
+  await shop.page.getByText("For the curious").click();
+  const header = profile === "ietf" ? `Idempotency-Key: "${key}"` : `Idempotency-Key: ${key}`;
+  expect(await shop.page.locator("#header").innerText()).toBe(header);
+});
+
+test("a click before the server has said its profile sends nothing, and pays once as soon as it has", async () => {
+  const sandbox = endsWithTheTest(await Sandbox.start("--profile", "ietf"));
+  const browser = endsWithTheTest(new Browser());
+  const page = await browser.open("about:blank");
+  let say: (() => void) | undefined;
+  const said = new Promise<void>((resolve) => (say = resolve));
+  await page.route("**/settings", async (route) => {
+    await said;
+    await route.continue();
+  });
+  await page.goto(sandbox.address);
+  const shop = new Shop(page);
+  await shop.click(2);
+  await shop.showsStatus("Asking the server for its settings");
+  await shop.counts("2 clicks", "0 requests", "0 payments");
+  say?.();
+  await shop.isPaid();
+  await shop.counts("2 clicks", "1 request", "1 payment");
+});
+
+test("a response that is too long to be stored was done all the same, and the page says so", async () => {
+  const { sandbox, proxy, shop } = await open("--max-response", "10");
+  proxy.lose(1);
+  await shop.click(1);
+  const id = await shop.isPaid();
+  await shop.hasResult("already done: response not stored");
+  await shop.showsStatus("The server had done it already, and had not stored its response. It stores responses of up to 10 bytes.");
+  expect(sandbox.effects().map((effect) => effect.id)).toEqual([id]);
+});
+
+test("a page that was opened from another machine over http says that it cannot make keys", async () => {
+  const sandbox = endsWithTheTest(await Sandbox.start());
+  const browser = endsWithTheTest(new Browser({}, ["--host-resolver-rules=MAP shop.test 127.0.0.1"]));
+  const shop = new Shop(await browser.open(`http://shop.test:${sandbox.port}/`));
+  await shop.showsStatus("This page cannot make keys here.");
+  await shop.click(2);
+  await shop.showsStatus("Nothing has been sent.");
+  await shop.counts("0 clicks", "0 requests", "0 payments");
+  expect(sandbox.effects()).toEqual([]);
+  // Without a key it works, as everywhere.
+  await shop.sendNoKey.check({ force: true });
+  await shop.click(1);
+  await shop.isPaid();
+  expect(browser.complaints).toEqual([]);
+});
