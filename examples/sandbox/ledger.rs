@@ -22,14 +22,12 @@ pub(crate) struct Effect {
     /// Milliseconds since 1970.
     pub(crate) at: u64,
     /// What was paid, and to whom.
-    #[serde(flatten)]
+    #[serde(skip)]
     pub(crate) terms: Terms,
 }
 
-/// The part of a payment that people look for in a ledger. A line that another program wrote may
-/// lack it.
-#[derive(Serialize, Deserialize, Default)]
-#[serde(default)]
+/// The part of a payment that people look for in a ledger.
+#[derive(Clone, Serialize, Default)]
 pub(crate) struct Terms {
     pub(crate) amount: u64,
     pub(crate) currency: String,

@@ -8,7 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use http_body_util::{BodyExt, Full};
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,7 @@ use crate::ledger::{Effect, Ledger, Terms};
 pub(crate) fn routes<L: Ledger>() -> Router<Arc<L>> {
     Router::new()
         .route("/payments", post(pay::<L>).get(list::<L>))
+        .route("/ledger", get(ledger::<L>))
         .route("/payments/{id}/refunds", post(refund::<L>))
         .route("/echo", post(echo))
 }
@@ -209,6 +210,25 @@ struct List {
 async fn list<L: Ledger>(State(ledger): State<Arc<L>>) -> Response {
     match ledger.effects().await {
         Ok(payments) => Json(List { count: payments.len(), payments }).into_response(),
+        Err(answer) => answer,
+    }
+}
+
+/// An effect with what was paid, as the page shows it.
+#[derive(Serialize)]
+struct Entry<'a> {
+    #[serde(flatten)]
+    effect: &'a Effect,
+    #[serde(flatten)]
+    terms: &'a Terms,
+}
+
+async fn ledger<L: Ledger>(State(ledger): State<Arc<L>>) -> Response {
+    match ledger.effects().await {
+        Ok(effects) => {
+            let entries = effects.iter().map(|effect| Entry { effect, terms: &effect.terms });
+            Json(entries.collect::<Vec<_>>()).into_response()
+        }
         Err(answer) => answer,
     }
 }

@@ -1,59 +1,81 @@
 //! One line for each effect.
 
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use axum::http::StatusCode;
 use axum::response::Response;
 use tower_idempotency::Attempt;
 
-use super::{Effect, Ledger};
+use super::{Effect, Ledger, Terms};
 use crate::payments::refusal;
 
-/// Every effect so far, as JSON lines: in a file that several processes may share, or in memory.
-pub(crate) enum Lines {
+/// Every effect so far.
+pub(crate) struct Lines {
+    lines: Place,
+    /// What this process paid, by the id of the effect: a line has no place for it.
+    terms: Mutex<HashMap<String, Terms>>,
+}
+
+/// Where JSON lines are: in a file that several processes may share, or in memory.
+enum Place {
     File { file: File, path: PathBuf },
     Memory(Mutex<Vec<u8>>),
 }
 
 impl Lines {
     pub(crate) fn open(path: Option<&Path>) -> io::Result<Self> {
-        let Some(path) = path else {
-            return Ok(Self::Memory(Mutex::default()));
+        let lines = match path {
+            Some(path) => {
+                let file = OpenOptions::new().append(true).create(true).open(path)?;
+                Place::File { file, path: path.into() }
+            }
+            None => Place::Memory(Mutex::default()),
         };
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
-        Ok(Self::File { file, path: path.into() })
+        Ok(Self { lines, terms: Mutex::default() })
     }
 
     /// Adds one line by one write, so that the lines of several processes never mix. It blocks for
     /// as long as the kernel copies some hundred bytes, which is less than a hand-over to another
     /// thread would take.
     fn write(&self, effect: &Effect) -> io::Result<()> {
+        held(&self.terms).insert(effect.id.clone(), effect.terms.clone());
         let mut line = serde_json::to_vec(effect)?;
         line.push(b'\n');
-        match self {
-            Self::File { file, .. } => match (&*file).write(&line)? {
+        match &self.lines {
+            Place::File { file, .. } => match (&*file).write(&line)? {
                 written if written == line.len() => Ok(()),
                 _ => Err(io::Error::new(io::ErrorKind::WriteZero, "the line was cut")),
             },
-            Self::Memory(lines) => {
-                lines.lock().unwrap_or_else(PoisonError::into_inner).append(&mut line);
+            Place::Memory(lines) => {
+                held(lines).append(&mut line);
                 Ok(())
             }
         }
     }
 
     async fn read(&self) -> io::Result<Vec<Effect>> {
-        let lines = match self {
-            Self::File { path, .. } => tokio::fs::read(path).await?,
-            Self::Memory(lines) => lines.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        let lines = match &self.lines {
+            Place::File { path, .. } => tokio::fs::read(path).await?,
+            Place::Memory(lines) => held(lines).clone(),
+        };
+        let terms = held(&self.terms);
+        let effect = |line: &[u8]| -> io::Result<Effect> {
+            let mut effect: Effect = serde_json::from_slice(line)?;
+            effect.terms = terms.get(&effect.id).cloned().unwrap_or_default();
+            Ok(effect)
         };
         // A line without its end is still being written by another process.
         let whole = lines.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
-        whole.map(|line| serde_json::from_slice(line).map_err(io::Error::from)).collect()
+        whole.map(effect).collect()
     }
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Ledger for Lines {

@@ -15,8 +15,8 @@ export function ledgerOf(changed) {
     clearTimeout(timer);
     try {
       const signal = AbortSignal.timeout(PATIENCE);
-      const response = await fetch("/payments", { cache: "no-store", redirect: "error", signal });
-      const list = response.ok ? (await response.json()).payments : undefined;
+      const response = await fetch("/ledger", { cache: "no-store", redirect: "error", signal });
+      const list = response.ok ? await response.json() : undefined;
       payments = Array.isArray(list) ? list : undefined;
     } catch {
       payments = undefined;

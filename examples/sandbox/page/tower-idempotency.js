@@ -739,7 +739,7 @@ function operationsOf(client) {
     if (length > maxRequest) throw new RequestTooLargeError(`the body has ${length} bytes, more than maxRequest (${maxRequest})`, { operation, length, limit: maxRequest });
     const stored = shared && ownKey === void 0;
     const at = ownKey === void 0 ? id : `=${ownKey}`;
-    const known = stored ? await load(flight, call, deadline) : allKnown.get(at) ?? newKey(id, client, ownKey);
+    const known = stored ? await load(flight, call, deadline) : allKnown.get(at) ?? { ...newKey(id, client, ownKey), inDoubt: !!ownKey };
     flight.signal.throwIfAborted();
     const { record } = known;
     const { key } = record;

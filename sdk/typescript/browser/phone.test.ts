@@ -25,7 +25,7 @@ test.each(phones)("on a phone of $width by $height, the retries are seen beside 
   expect(await shop.tries.allInnerTexts()).toEqual((await shop.results()).map(() => expect.stringContaining("Request ")));
   // The page is the user's again: it stays where it is scrolled to.
   await shop.page.evaluate(() => window.scrollTo(0, 0));
-  const read = shop.page.waitForResponse("**/payments");
+  const read = shop.page.waitForResponse("**/ledger");
   await shop.page.evaluate(() => dispatchEvent(new Event("focus")));
   await (await read).finished();
   expect(await shop.page.evaluate(() => window.scrollY)).toBe(0);

@@ -108,7 +108,7 @@ export function operationsOf(client: ClientSettings): Operations {
 
     const stored = shared && ownKey === undefined;
     const at = ownKey === undefined ? id : `=${ownKey}`;
-    const known = stored ? await load(flight, call, deadline) : (allKnown.get(at) ?? newKey(id, client, ownKey));
+    const known = stored ? await load(flight, call, deadline) : (allKnown.get(at) ?? { ...newKey(id, client, ownKey), inDoubt: !!ownKey });
     flight.signal.throwIfAborted();
     const { record } = known;
     const { key } = record;

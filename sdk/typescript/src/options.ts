@@ -24,8 +24,8 @@ export interface CallOptions {
   operation?: string | undefined;
   /**
    * A key of your own, from 1 to 255 visible ASCII characters, or a function that makes it: always
-   * the same for the same operation. It wins over a stored key, and is not stored. The client knows
-   * only what it did itself under such a key.
+   * the same for the same operation. It wins over a stored key, and is not stored. Its history is not
+   * known, so a rejection that is not a replay is `unknown`.
    */
   key?: string | (() => string | Promise<string>) | undefined;
   /** Told what happens to the call. */

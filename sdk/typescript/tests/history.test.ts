@@ -229,3 +229,10 @@ describe("two pages with one key", () => {
     expect(new Set(script.keys()).size).toBe(2);
   });
 });
+
+test("a key of the caller's own may have been sent before: a rejection that is not a replay settles nothing", async () => {
+  const script = scripted(() => reply(404), () => reply(404, {}, { "x-idempotent-result": "true" }));
+  const { call } = client(script);
+  expect(await disposition(call(URL_, { ...NAMED, key: "derived" }))).toBe("unknown");
+  expect(await disposition(call(URL_, { ...NAMED, key: "derived" }))).toBe("final");
+});

@@ -162,3 +162,12 @@ async fn two_calls_at_once_under_one_key_share_its_history() {
     may_go.notify_one();
     assert_eq!(judged.await.unwrap().unwrap().disposition, Some(Disposition::Unknown));
 }
+
+#[tokio::test]
+async fn after_a_success_an_unmarked_rejection_is_not_the_response_of_the_operation() {
+    let (operations, mut operation) = begun().await;
+    assert_eq!(send(&mut operation, Turn::done()).await, Some(Disposition::Final));
+    assert_eq!(send(&mut operation, not_found()).await, Some(Disposition::Unknown));
+    assert!(!operation.finish().await.unwrap());
+    assert_eq!(operations.pending().await.unwrap().len(), 1);
+}

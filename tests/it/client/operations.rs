@@ -277,3 +277,21 @@ async fn a_key_from_the_future_has_no_age_that_can_be_trusted() {
     assert!(matches!(operations.begin("far").await, Err(OperationError::ClockBehind { .. })));
     assert!(operations.begin("near").await.unwrap().is_resumed());
 }
+
+#[tokio::test]
+async fn a_rejection_does_not_drop_a_key_that_another_process_has_taken_up() {
+    let keys = MemoryKeyStore::new();
+    let [operations, elsewhere] = [keys.clone(), keys.clone()].map(Operations::new);
+    let canned = Canned::turns([Turn::status(404), Turn::done()]);
+    let mut client = quick().layer(canned.clone());
+    let mut one = operations.begin("payout 1").await.unwrap();
+    let mut other = elsewhere.begin("payout 1").await.unwrap();
+    one.send(&mut client, post("/")).await.unwrap();
+    assert_eq!(one.disposition(), Some(Disposition::Final));
+    // The other process may have had an effect by now.
+    assert!(!one.finish().await.unwrap());
+    assert_eq!(keys.list().await.unwrap().len(), 1);
+    other.send(&mut client, post("/")).await.unwrap();
+    assert!(other.finish().await.unwrap());
+    assert_eq!(keys.list().await.unwrap(), []);
+}

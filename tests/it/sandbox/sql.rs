@@ -105,8 +105,12 @@ async fn in_transactions_the_ledger_is_a_table_that_all_processes_see() {
             effects[0],
             json!({
                 "key": "k", "scope": "me", "attempt": 1, "id": receipt["id"], "at": receipt["created_at"],
-                "amount": 1200, "currency": "EUR", "to": "acct_2",
             })
+        );
+        let ledger = third.get("/ledger").await.json();
+        assert_eq!(
+            (&ledger[0]["amount"], &ledger[0]["currency"], &ledger[0]["to"]),
+            (&json!(1200), &json!("EUR"), &json!("acct_2"))
         );
         // A refund is an effect as well, and one without a key is guarded by nothing.
         let refund = other.json("/payments/pay_1/refunds").header("x-idempotency-key", "r");

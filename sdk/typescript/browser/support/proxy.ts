@@ -88,7 +88,7 @@ export class Proxy {
 
   #ownResponse(line: string, isPost: boolean): string | undefined {
     if (line.startsWith("GET /login ")) return response("200 OK", "<h1>Log in</h1>");
-    if (line.startsWith("GET /payments ") && this.hidesLedger) return FOREIGN["bad gateway"];
+    if (line.startsWith("GET /ledger ") && this.hidesLedger) return FOREIGN["bad gateway"];
     const foreign = isPost && this.#toLose === 0 ? this.#foreign.shift() : undefined;
     return foreign && FOREIGN[foreign];
   }

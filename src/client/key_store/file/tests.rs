@@ -57,6 +57,20 @@ async fn a_key_is_removed_only_by_who_names_it() {
 }
 
 #[tokio::test]
+async fn a_key_that_two_have_is_removed_only_when_that_is_asked_for() {
+    let (_directory, keys) = store();
+    let key = &kept("a", "first").key;
+    keys.put_if_absent(kept("a", "first")).await.unwrap();
+    assert!(keys.remove_unshared("a", &kept("a", "second").key).await.unwrap());
+    let other = FileKeyStore::open(&*keys.directory).unwrap();
+    other.put_if_absent(kept("a", "second")).await.unwrap();
+    assert!(!keys.remove_unshared("a", key).await.unwrap());
+    assert_eq!(other.list().await.unwrap(), [kept("a", "first")]);
+    keys.remove("a", key).await.unwrap();
+    assert!(keys.remove_unshared("a", key).await.unwrap());
+}
+
+#[tokio::test]
 async fn names_of_every_kind_are_kept_apart() {
     let (_directory, keys) = store();
     let long = "x".repeat(10_000);
