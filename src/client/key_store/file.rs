@@ -188,7 +188,8 @@ fn encode(stored: &StoredKey, is_shared: bool) -> String {
     let created_at_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
     let StoredKey { operation, key, .. } = stored;
     let (key, shared) = (key.as_str(), is_shared);
-    json!({ "operation": operation, "key": key, "created_at_ms": created_at_ms, "shared": shared }).to_string()
+    json!({ "operation": operation, "key": key, "created_at_ms": created_at_ms, "shared": shared })
+        .to_string()
 }
 
 fn decode(text: &[u8]) -> Option<Kept> {

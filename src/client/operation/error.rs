@@ -12,7 +12,7 @@ pub enum OperationError {
     /// It is not certain that the key is stored.
     Store(io::Error),
     /// The operation began so long ago that the server may have forgotten its key. What became of
-    /// it has to be found out. Then [`Operations::forget`] makes way for a new key.
+    /// it has to be found out. Then [`Operations::forget`](crate::client::Operations::forget) makes way for a new key.
     Expired {
         /// When the key was made, by the client's clock.
         created_at: SystemTime,
