@@ -35,10 +35,11 @@ function dispositionOf(judged) {
   const retry2 = never ? "unknown" : "retry";
   if (isReplay({ headers })) return status === 408 || status >= 500 ? "unknown" : "final";
   const temporary = TEMPORARY.test(`${status}`);
-  const code = problemCode(judged);
+  const problem = problemOf(judged);
+  const code = problem?.code;
   if (code === "idempotency_key_in_flight") return retry2;
   if (code === "idempotency_result_not_retained") return "final";
-  if (status < 500 && !temporary && (code === null || code?.startsWith("idempotency_"))) return "unknown";
+  if (status < 500 && !temporary && (problem === null || code?.startsWith("idempotency_"))) return "unknown";
   if (status === 409 && never) return "unknown";
   if (temporary || status === 409 && headers.get("retry-after") !== null) return retry2;
   if (status >= 500) return "unknown";
@@ -54,12 +55,12 @@ function isReplay({ headers }) {
 function mediaType(headers) {
   return headers.get("content-type")?.split(";")[0].trim().toLowerCase();
 }
-function problemCode({ status, headers, body }) {
+function problemOf({ status, headers, body }) {
   if (status < 400 || mediaType(headers) !== "application/problem+json") return void 0;
   try {
     if (body == null || utf8(body).byteLength > LONGEST_PROBLEM) return null;
-    const code = JSON.parse(body)?.code;
-    return typeof code === "string" ? code : void 0;
+    const { code, original_status } = JSON.parse(body) ?? {};
+    return { code: `${code}`, original_status };
   } catch {
     return null;
   }
@@ -174,9 +175,8 @@ async function attempt(request, { clock, fetch: fetch2 }, call, deadline, signal
   });
   try {
     const response = await until(connection.signal, () => send(request, fetch2, connection.signal));
-    const { status, headers, arrayBuffer, type } = response ?? {};
-    if (type === "error") throw new TypeError("fetch failed");
-    if (typeof status !== "number" || !headers?.get || !arrayBuffer) throw new TypeError("fetch did not resolve with a Response (status, headers.get, arrayBuffer)");
+    const { status, headers, arrayBuffer } = response ?? {};
+    if (typeof status !== "number" || !headers?.get || !arrayBuffer) throw new TypeError("fetch did not resolve with a Response");
     progress = clock.elapsed();
     if (!isReadWhole(response)) return { reply: { response } };
     reading = true;
@@ -238,41 +238,21 @@ function labelIn(id, named, user) {
 
 // src/budget.ts
 var RetryBudget = class {
-  #share;
   #perSecond;
-  #now;
   #left;
-  #filledAt;
-  /**
-   * @param options `share`: retries per call, default 0.2. `perSecond`: retries besides, per
-   * second, default 10. `now`: milliseconds, for tests.
-   *
-   * @throws RangeError if one of them is negative or not a number.
-   */
-  constructor({ share = 0.2, perSecond = 10, now = () => performance.now() } = {}) {
-    if (!(share >= 0 && perSecond >= 0)) throw new RangeError("share and perSecond are numbers from 0 on");
-    this.#share = share;
+  #filledAt = performance.now();
+  /** @param perSecond retries per second; default 10. */
+  constructor(perSecond = 10) {
     this.#perSecond = perSecond;
-    this.#now = now;
     this.#left = perSecond * WINDOW;
-    this.#filledAt = now();
-  }
-  /** Notes a call, which earns its share of a retry. */
-  deposit() {
-    this.#fill(this.#share);
   }
   /** Takes one retry. `false`: none is left for now. */
   withdraw() {
-    this.#fill(0);
-    const may = this.#left > 1 - 1e-9;
-    if (may) this.#left--;
-    return may;
-  }
-  #fill(amount) {
-    const now = this.#now();
-    const earned = amount + (now - this.#filledAt) / 1e3 * this.#perSecond;
-    this.#left = Math.min(this.#left + earned, Math.max(this.#perSecond, 1) * WINDOW);
+    const now = performance.now();
+    const earned = (now - this.#filledAt) / 1e3 * this.#perSecond;
+    this.#left = Math.min(this.#left + earned, this.#perSecond * WINDOW);
     this.#filledAt = now;
+    return this.#left >= 1 && !!this.#left--;
   }
 };
 var WINDOW = 10;
@@ -289,10 +269,6 @@ var systemClock = {
   }
 };
 var LONGEST_TIMER = 2 ** 31 - 1;
-function clockFrom(given = {}) {
-  const elapsed = given.elapsed ?? given.now ?? systemClock.elapsed;
-  return { ...systemClock, ...given, elapsed };
-}
 
 // src/network.ts
 function isNetworkError(error) {
@@ -437,7 +413,7 @@ function clientSettings(options = {}) {
     user: () => (typeof options.user === "function" ? options.user() : options.user) ?? "",
     // Called as a plain function: a browser's own `fetch` may not be a method of something else.
     fetch: (input, init) => (settings.fetch ?? fetch)(input, init),
-    clock: clockFrom(options.clock),
+    clock: { ...systemClock, ...options.clock },
     call: (init) => ({ ...settings, ...set(init), operation: init.operation, key: init.key })
   };
 }
@@ -513,8 +489,10 @@ var Flight = class {
   signal = this.#stop.signal;
   /** Whether the response is there. */
   isOver = false;
-  key;
+  known;
   attempts = 0;
+  /** That of the last response, or of the one that it stands in for. */
+  status;
   /** Begins the operation, with its first caller. */
   begin(run, signal, hook) {
     this.#ended = Promise.resolve().then(run);
@@ -548,10 +526,11 @@ var Flight = class {
   }
   /** What events and errors have in common. */
   get about() {
-    return { operation: this.identity.label, key: this.key };
+    return { operation: this.identity.label, key: this.known?.record.key };
   }
   outcome(disposition = "unknown", replayed = false) {
-    return { ...this.about, disposition, named: this.identity.named, attempts: this.attempts, replayed };
+    const { known, attempts, status, identity: { named } } = this;
+    return { ...this.about, disposition, status, inDoubt: disposition !== "final" && known?.inDoubt !== false, named, attempts, replayed };
   }
 };
 
@@ -599,7 +578,6 @@ async function retry(request, client, call, flight, known, deadline) {
     const { attempts } = flight;
     return new OutcomeUnknownError(`the outcome is unknown after ${attempts} attempts (${reason})`, { ...flight.about, attempts, reason, cause });
   };
-  budget?.deposit();
   for (; ; ) {
     const stale = staleness(known.record, client);
     if (stale) throw flight.attempts ? unknown("retention") : expired(flight.identity.label, known.record, stale);
@@ -621,10 +599,12 @@ async function retry(request, client, call, flight, known, deadline) {
       const { status, headers, redirected } = response;
       const judged = { status, headers, redirected, body: bytes && new TextDecoder().decode(bytes), inDoubt: known.inDoubt, profile };
       const disposition = dispositionOf(judged);
+      const problem = problemOf(judged);
+      flight.status = problem?.original_status ?? status;
       flight.tell({ type: "response", attempt: attempt2, status, disposition, replayed: isReplay(response) });
       if (disposition === "final") known.inDoubt = dispositionOf({ ...judged, inDoubt: true }) === "final";
       else if (beginsDoubt(judged)) known.inDoubt = true;
-      if (disposition === "unknown" && status < 500) throwIfNotUnderstood(problemCode(judged), status);
+      if (disposition === "unknown" && status < 500) throwIfNotUnderstood(problem?.code, status);
       asked = retryAfter(headers, clock.now());
       if (disposition !== "retry" || asked > deadline - clock.elapsed()) return [end.reply, disposition];
       reason = status === 409 ? "in-flight" : "status";
@@ -712,7 +692,7 @@ function operationsOf(client) {
         if (record.key === fresh.record.key) break;
         const known = knownOf(record);
         if (!isUsable(known, named)) await remove(record);
-        else if (known === before || await ask(() => storage.mark(id, record.key, { shared: true }), patience)) return known;
+        else if (known === before || await ask(() => storage.mark(id, record.key, { shared: true })).catch(() => true)) return known;
       } catch (error) {
         signal.throwIfAborted();
         if (patience) throw storageError(operation, error);
@@ -744,7 +724,7 @@ function operationsOf(client) {
     const { record } = known;
     const { key } = record;
     known.final = false;
-    flight.key = key;
+    flight.known = known;
     if (stored || ownKey !== void 0) allKnown.set(at, known);
     const [reply, disposition] = await retry(withKey(request, client, key), client, call, flight, known, deadline);
     const isFinal = disposition === "final";
@@ -815,7 +795,11 @@ function createIdempotentFetch(defaults = {}) {
   const call = async (input, init = {}) => {
     const from = input instanceof Request ? input : void 0;
     const given = keyIn(new Headers(init.headers ?? from?.headers), client.header);
-    if (given === null && !client.methods.some((method) => method.toUpperCase() === (init.method ?? from?.method)?.toUpperCase())) return client.fetch(input, init);
+    const method = (init.method ?? from?.method ?? "GET").toUpperCase();
+    if (given === null && !client.methods.some((one) => one.toUpperCase() === method)) {
+      if (init.operation === void 0 || /GET|HEAD|OPTIONS/.test(method)) return client.fetch(input, init);
+      throw new TypeError(`${method} gets no key: add it to methods`);
+    }
     if (given === "") throw new TypeError(NOT_A_KEY);
     if (!globalThis.crypto?.subtle) throw new Error("idempotency keys need a secure context (https or localhost)");
     const signal = (init.signal === void 0 ? from?.signal : init.signal) ?? void 0;

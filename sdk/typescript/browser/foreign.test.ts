@@ -82,7 +82,8 @@ test("a rejection as the first response is no payment, and the order can be mend
   await shop.page.getByLabel("Recipient").fill("acct_8");
   await shop.click(1);
   await shop.isPaid();
-  expect(sandbox.effects()[0]).toMatchObject({ key, to: "acct_8" });
+  expect(sandbox.effects()[0]).toMatchObject({ key });
+  expect(await (await fetch(`${sandbox.address}ledger`)).json()).toMatchObject([{ to: "acct_8" }]);
 });
 
 test("with a server that stores rejections, the mended order takes a new key", async () => {

@@ -26,10 +26,8 @@ export async function attempt(request: Outgoing, { clock, fetch }: ClientSetting
   watch().catch(() => {});
   try {
     const response = await until(connection.signal, () => send(request, fetch, connection.signal));
-    const { status, headers, arrayBuffer, type } = (response ?? {}) as Partial<Response>;
-    // Some replacements of `fetch` resolve with what `Response.error()` makes.
-    if (type === "error") throw new TypeError("fetch failed");
-    if (typeof status !== "number" || !headers?.get || !arrayBuffer) throw new TypeError("fetch did not resolve with a Response (status, headers.get, arrayBuffer)");
+    const { status, headers, arrayBuffer } = (response ?? {}) as Partial<Response>;
+    if (typeof status !== "number" || !headers?.get || !arrayBuffer) throw new TypeError("fetch did not resolve with a Response");
     progress = clock.elapsed();
     if (!isReadWhole(response)) return { reply: { response } };
     reading = true;

@@ -29,11 +29,3 @@ export const systemClock: Clock = {
 
 /** Timers count in 31 bits of milliseconds, 24 days, and what is more ends at once. */
 export const LONGEST_TIMER = 2 ** 31 - 1;
-
-/**
- * Completes a clock of which only parts are given. A given `now` is the measure of `elapsed` too.
- */
-export function clockFrom(given: Partial<Clock> = {}): Clock {
-  const elapsed = given.elapsed ?? given.now ?? systemClock.elapsed;
-  return { ...systemClock, ...given, elapsed };
-}

@@ -53,10 +53,11 @@ export function dispositionOf(judged: Judged): Disposition {
   if (isReplay({ headers })) return status === 408 || status >= 500 ? "unknown" : "final";
 
   const temporary = TEMPORARY.test(`${status}`);
-  const code = problemCode(judged);
+  const problem = problemOf(judged);
+  const code = problem?.code;
   if (code === "idempotency_key_in_flight") return retry;
   if (code === "idempotency_result_not_retained") return "final";
-  if (status < 500 && !temporary && (code === null || code?.startsWith("idempotency_"))) return "unknown";
+  if (status < 500 && !temporary && (problem === null || code?.startsWith("idempotency_"))) return "unknown";
 
   if (status === 409 && never) return "unknown";
   if (temporary || (status === 409 && headers.get("retry-after") !== null)) return retry;
@@ -83,16 +84,13 @@ export function mediaType(headers: { get(name: string): string | null }): string
   return headers.get("content-type")?.split(";")[0]!.trim().toLowerCase();
 }
 
-/**
- * The code of a problem document; `undefined` if there is none, `null` if the document cannot be
- * read.
- */
-export function problemCode({ status, headers, body }: Judged): string | undefined | null {
+/** A problem document (RFC 9457); `undefined` if there is none, `null` if it cannot be read. */
+export function problemOf({ status, headers, body }: Judged): { code?: string; original_status?: number } | undefined | null {
   if (status < 400 || mediaType(headers) !== "application/problem+json") return undefined;
   try {
     if (body == null || utf8(body).byteLength > LONGEST_PROBLEM) return null;
-    const code: unknown = JSON.parse(body)?.code;
-    return typeof code === "string" ? code : undefined;
+    const { code, original_status } = JSON.parse(body) ?? {};
+    return { code: `${code}`, original_status };
   } catch {
     return null;
   }

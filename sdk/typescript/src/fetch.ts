@@ -67,7 +67,11 @@ export function createIdempotentFetch(defaults: ClientOptions = {}): IdempotentF
   const call = async (input: FetchInput, init: IdempotentInit = {}): Promise<Response> => {
     const from = input instanceof Request ? input : undefined;
     const given = keyIn(new Headers(init.headers ?? from?.headers), client.header);
-    if (given === null && !client.methods.some((method) => method.toUpperCase() === (init.method ?? from?.method)?.toUpperCase())) return client.fetch(input, init);
+    const method = (init.method ?? from?.method ?? "GET").toUpperCase();
+    if (given === null && !client.methods.some((one) => one.toUpperCase() === method)) {
+      if (init.operation === undefined || /GET|HEAD|OPTIONS/.test(method)) return client.fetch(input, init);
+      throw new TypeError(`${method} gets no key: add it to methods`);
+    }
 
     // Servers may take an empty one for none, and each attempt for another operation.
     if (given === "") throw new TypeError(NOT_A_KEY);

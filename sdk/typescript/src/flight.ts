@@ -2,6 +2,7 @@ import { until } from "./attempt.js";
 import type { Disposition } from "./disposition.js";
 import { tell, type ProgressEvent, type ProgressHook } from "./events.js";
 import type { Identity } from "./identity.js";
+import type { Known } from "./keys.js";
 import { note, type Outcome } from "./outcome.js";
 import { responseFor, type Reply } from "./reply.js";
 
@@ -15,8 +16,10 @@ export class Flight {
   readonly signal = this.#stop.signal;
   /** Whether the response is there. */
   isOver = false;
-  key: string | undefined;
+  known: Known | undefined;
   attempts = 0;
+  /** That of the last response, or of the one that it stands in for. */
+  status: number | undefined;
 
   constructor(
     readonly identity: Identity,
@@ -61,11 +64,12 @@ export class Flight {
 
   /** What events and errors have in common. */
   get about(): { operation: string; key: string | undefined } {
-    return { operation: this.identity.label, key: this.key };
+    return { operation: this.identity.label, key: this.known?.record.key };
   }
 
   outcome(disposition: Disposition = "unknown", replayed = false): Outcome {
-    return { ...this.about, disposition, named: this.identity.named, attempts: this.attempts, replayed };
+    const { known, attempts, status, identity: { named } } = this;
+    return { ...this.about, disposition, status, inDoubt: disposition !== "final" && known?.inDoubt !== false, named, attempts, replayed };
   }
 }
 

@@ -75,8 +75,9 @@ export function operationsOf(client: ClientSettings): Operations {
         if (record.key === fresh.record.key) break;
         const known = knownOf(record);
         if (!isUsable(known, named)) await remove(record);
-        // Whoever made the key must not drop it by what happens there alone.
-        else if (known === before || (await ask(() => storage.mark(id, record.key, { shared: true }), patience))) return known;
+        // The page that made the key must not drop it because of a rejection that only it got. On a
+        // full disk that cannot be written, and the key is sent all the same.
+        else if (known === before || (await ask(() => storage.mark(id, record.key, { shared: true })).catch(() => true))) return known;
       } catch (error) {
         signal.throwIfAborted();
         if (patience) throw storageError(operation, error);
@@ -113,7 +114,7 @@ export function operationsOf(client: ClientSettings): Operations {
     const { record } = known;
     const { key } = record;
     known.final = false;
-    flight.key = key;
+    flight.known = known;
     if (stored || ownKey !== undefined) allKnown.set(at, known);
 
     const [reply, disposition] = await retry(withKey(request, client, key), client, call, flight, known, deadline);

@@ -1,5 +1,5 @@
 import { RetryBudget } from "./budget.js";
-import { clockFrom, type Clock } from "./clock.js";
+import { systemClock, type Clock } from "./clock.js";
 import type { Profile } from "./disposition.js";
 import type { ProgressHook } from "./events.js";
 import { isNetworkError } from "./network.js";
@@ -145,7 +145,7 @@ export function clientSettings(options: ClientOptions = {}): ClientSettings {
     user: () => (typeof options.user === "function" ? options.user() : options.user) ?? "",
     // Called as a plain function: a browser's own `fetch` may not be a method of something else.
     fetch: (input, init) => (settings.fetch ?? fetch)(input, init),
-    clock: clockFrom(options.clock),
+    clock: { ...systemClock, ...options.clock },
     call: (init) => ({ ...settings, ...set(init), operation: init.operation, key: init.key }),
   };
 }

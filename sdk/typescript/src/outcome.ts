@@ -3,6 +3,16 @@ import type { Disposition } from "./disposition.js";
 /** What a response or an error means for its operation. */
 export interface Outcome {
   disposition: Disposition;
+  /**
+   * The status of the operation's response; `undefined` if there was none. Where the server did not
+   * store that response (`idempotency_result_not_retained`), the status that it had.
+   */
+  status: number | undefined;
+  /**
+   * An attempt may have had an effect, and no response told of it. `unknown` without doubt means
+   * that nothing happened.
+   */
+  inDoubt: boolean;
   /** `undefined` if the call ended before a key was chosen. */
   key: string | undefined;
   /** The operation's name, or `sha256:` and a digest. */

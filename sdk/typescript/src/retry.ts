@@ -1,6 +1,6 @@
 import { attempt as attemptOnce } from "./attempt.js";
 import { waitBefore } from "./backoff.js";
-import { beginsDoubt, dispositionOf, isReplay, problemCode, type Disposition } from "./disposition.js";
+import { beginsDoubt, dispositionOf, isReplay, problemOf, type Disposition } from "./disposition.js";
 import { KeyNotUnderstoodError, OutcomeUnknownError, type GiveUpReason } from "./errors.js";
 import type { RetryReason } from "./events.js";
 import type { Flight } from "./flight.js";
@@ -26,7 +26,6 @@ export async function retry(request: Outgoing, client: ClientSettings, call: Cal
     const { attempts } = flight;
     return new OutcomeUnknownError(`the outcome is unknown after ${attempts} attempts (${reason})`, { ...flight.about, attempts, reason, cause });
   };
-  budget?.deposit();
   for (;;) {
     const stale = staleness(known.record, client);
     if (stale) throw flight.attempts ? unknown("retention") : expired(flight.identity.label, known.record, stale);
@@ -49,12 +48,14 @@ export async function retry(request: Outgoing, client: ClientSettings, call: Cal
       const { status, headers, redirected } = response;
       const judged = { status, headers, redirected, body: bytes && new TextDecoder().decode(bytes), inDoubt: known.inDoubt, profile };
       const disposition = dispositionOf(judged);
+      const problem = problemOf(judged);
+      flight.status = problem?.original_status ?? status;
       flight.tell({ type: "response", attempt, status, disposition, replayed: isReplay(response) });
       // The server has a response that is final even in doubt. From now on, an unmarked rejection is
       // not the operation's.
       if (disposition === "final") known.inDoubt = dispositionOf({ ...judged, inDoubt: true }) === "final";
       else if (beginsDoubt(judged)) known.inDoubt = true;
-      if (disposition === "unknown" && status < 500) throwIfNotUnderstood(problemCode(judged), status);
+      if (disposition === "unknown" && status < 500) throwIfNotUnderstood(problem?.code, status);
       asked = retryAfter(headers, clock.now());
       if (disposition !== "retry" || asked > deadline - clock.elapsed()) return [end.reply, disposition];
       reason = status === 409 ? "in-flight" : "status";
@@ -69,7 +70,7 @@ export async function retry(request: Outgoing, client: ClientSettings, call: Cal
     await clock.sleep(delay, signal);
   }
 
-  function throwIfNotUnderstood(code: string | undefined | null, status: number): void {
+  function throwIfNotUnderstood(code: string | undefined, status: number): void {
     const { header, quoted } = client;
     const missing = code === "idempotency_key_missing";
     if (!missing && code !== "idempotency_key_invalid") return;

@@ -105,7 +105,7 @@ describe("an outcome", () => {
   test("can be asked of every response, and of its clone", async () => {
     const call = client(scripted(LOST, () => new Response("", { status: 201, headers: { "x-idempotent-result": "true" } })));
     const response = await call(URL_, { method: "POST", operation: "order 7", key: "mine" });
-    const outcome = { disposition: "final", key: "mine", operation: "order 7", named: true, attempts: 2, replayed: true };
+    const outcome = { disposition: "final", status: 201, inDoubt: false, key: "mine", operation: "order 7", named: true, attempts: 2, replayed: true };
     expect([outcomeOf(response), outcomeOf(response.clone())]).toEqual([outcome, outcome]);
   });
 

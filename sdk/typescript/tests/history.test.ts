@@ -236,3 +236,30 @@ test("a key of the caller's own may have been sent before: a rejection that is n
   expect(await disposition(call(URL_, { ...NAMED, key: "derived" }))).toBe("unknown");
   expect(await disposition(call(URL_, { ...NAMED, key: "derived" }))).toBe("final");
 });
+
+describe("an outcome", () => {
+  test("says whether nothing happened, or that is not known", async () => {
+    const { call } = client(scripted(() => reply(422), LOST, () => reply(422), () => reply(201)), { maxAttempts: 1 });
+    expect(outcomeOf(await call(URL_, NAMED))).toMatchObject({ disposition: "unknown", status: 422, inDoubt: false });
+    const lost: unknown = await call(URL_, NAMED).catch((error: unknown) => error);
+    expect(outcomeOf(lost)).toMatchObject({ disposition: "unknown", inDoubt: true });
+    expect(outcomeOf(await call(URL_, NAMED))).toMatchObject({ disposition: "unknown", status: 422, inDoubt: true });
+    expect(outcomeOf(await call(URL_, NAMED))).toMatchObject({ disposition: "final", status: 201, inDoubt: false });
+  });
+
+  test("has the status of the response that the server did not store", async () => {
+    const headers = { "content-type": "application/problem+json" };
+    const problem = JSON.stringify({ code: "idempotency_result_not_retained", original_status: 201 });
+    const { call } = client(scripted(() => new Response(problem, { status: 409, headers })));
+    expect(outcomeOf(await call(URL_, NAMED))).toMatchObject({ disposition: "final", status: 201 });
+  });
+});
+
+test("a name on a method that gets no key is an error, and nothing is sent", async () => {
+  const script = scripted(() => reply(201), () => reply(200));
+  const { call } = client(script);
+  await expect(call(URL_, { ...NAMED, method: "PUT" })).rejects.toThrow("PUT gets no key: add it to methods");
+  expect(script.sent.length).toBe(0);
+  await call(URL_, { method: "GET", operation: "order 7" });
+  expect(script.sent.length).toBe(1);
+});

@@ -191,7 +191,7 @@ describe("a storage that fails", () => {
     const error = await call("https://shop.test/", NAMED).catch((error: unknown) => error);
     expect(error).toBeInstanceOf(KeyStorageError);
     expect(error).toMatchObject({ name: "KeyStorageError", operation: "order 7", cause: FULL });
-    expect(outcomeOf(error)).toEqual({ disposition: "unknown", operation: "order 7", named: true, key: undefined, attempts: 0, replayed: false });
+    expect(outcomeOf(error)).toEqual({ disposition: "unknown", status: undefined, inDoubt: true, operation: "order 7", named: true, key: undefined, attempts: 0, replayed: false });
     expect(script.sent.length).toBe(0);
     for (const asked of [call.pending(), call.finish("order 7"), call.forget("order 7")]) await expect(asked).rejects.toBeInstanceOf(KeyStorageError);
   });
