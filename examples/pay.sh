@@ -29,7 +29,8 @@ nothing_happened() { # Whether a response says that its attempt had no effect.
 judge() { # The rules of the other clients, in their order. Here, a redirect is never final.
   local headers should after marks replay=- code=- document=
   headers=$(tr -d ' \t\r' <"$head" | tr '[:upper:]' '[:lower:]')
-  should=$(values '(x|stripe)-should-retry') after=$(values retry-after)
+  should=$(values x-should-retry) after=$(values retry-after)
+  [[ $should =~ ^(true|false)$ ]] || should=$(values stripe-should-retry)
   marks=" $(values x-idempotent-result) $(values idempotent-replayed) "
   [[ $marks == *' true '* ]] && replay=replay
   if [[ $status == [45]* && $(values content-type) == application/problem+json* ]]; then
