@@ -76,7 +76,8 @@ fn responses(row: &Value, status: &Value) -> Vec<Turn> {
         return vec![Turn::answer(status, &headers, row["body"].as_str().unwrap_or_default())];
     }
     let headers = [&headers[..], &[("content-type", "application/problem+json")]].concat();
-    let problems = codes.iter().map(|code| json!({ "code": code }).to_string());
+    // Where a response was not stored, the script needs its status.
+    let problems = codes.iter().map(|code| json!({ "code": code, "original_status": 404 }).to_string());
     problems.map(|problem| Turn::answer(status, &headers, &problem)).collect()
 }
 
