@@ -26,7 +26,7 @@ pub use error::OperationError;
 /// ```
 /// use bytes::Bytes;
 /// use http_body_util::Full;
-/// use tower_idempotency::client::{Client, FileKeyStore, Operations};
+/// use tower_idempotency::client::{Client, Disposition, FileKeyStore, Operations, Reported};
 /// # use hyper_util::client::legacy::{self, connect::HttpConnector};
 /// # type Connections = legacy::Client<HttpConnector, Full<Bytes>>;
 ///
@@ -36,11 +36,21 @@ pub use error::OperationError;
 /// let mut payout = operations.begin("payout 2026-11 of seller 7").await?;
 /// let request = http::Request::post("https://bank.example/payouts").body(Full::from("…"))?;
 /// let response = payout.send(&mut client, request).await?;
-/// // Write down what came of it, and only then:
-/// let is_final = payout.finish().await?;
+/// if payout.disposition() == Some(Disposition::Final) {
+///     let status = response.report().and_then(|report| report.status());
+///     if status.is_some_and(|status| status.is_success()) {
+///         // Store the success here, and only then:
+///         payout.finish().await?;
+///     } else if payout.finish().await? {
+///         // The rejection is certain. Store it here.
+///     }
+/// }
 /// # Ok(())
 /// # }
 /// ```
+///
+/// In all other cases the outcome is not certain yet, and the key stays. So it does if `finish`
+/// returns `false` after a rejection.
 ///
 /// A process that dies in between begins the same operation again after its restart, by the same
 /// name, and comes to the same key: the server runs it once. [`pending`](Self::pending) lists what
@@ -127,6 +137,9 @@ impl<K: KeyStore> Operations<K> {
 
     /// The operations that have a key, in no order: their outcome is not known, or they are not
     /// finished.
+    ///
+    /// To settle one, build its request from your own data, because a stored key has only the name.
+    /// Begin it by that name, `operations.begin(stored.operation)`, and send the request.
     ///
     /// # Errors
     ///
@@ -258,12 +271,19 @@ impl<K: KeyStore> Operation<K> {
         self.history.failed();
     }
 
-    /// Drops the key if the last attempt was final, and tells whether it was dropped. From then on,
-    /// the same name is a new operation. A success is written down before; a rejection is certain
-    /// only when this returns `true`.
+    /// Drops the key if the last attempt was final, and returns whether it was dropped. From then
+    /// on, the same name is a new operation. Store a success before. After a rejection call this
+    /// first: the rejection is certain only if it returns `true`.
     ///
-    /// It returns `false` also after a first rejection that is not a replay if another process has
-    /// taken up the same name: that process may have had an effect.
+    /// It returns `false` also after a rejection that is not a replay if another process has taken
+    /// up the same name, because that process may have had an effect. Send the request again then.
+    ///
+    /// After a restart it returns `true` only for a success or a replay, because another rejection
+    /// is certain only in the process that got it.
+    ///
+    /// A name that never means a new operation, such as `pay order 4711`, needs no `finish` after a
+    /// success. Its key stays until [`forget`](Operations::forget), and after the retention
+    /// [`begin`](Operations::begin) is an error.
     ///
     /// A response larger than [`max_response`](super::ClientLayer::max_response), or a stream of
     /// events, counts before its end has come: it must have been read by then.
