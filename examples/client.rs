@@ -71,8 +71,7 @@ async fn pay(order: &str, body: String) -> Result<Option<Outcome>, Box<dyn Error
     let mut client = ClientLayer::new().layer(connections);
     let directory = PathBuf::from(variable("KEYS", "keys"));
     // The payments example remembers callers without a token for 10 minutes.
-    let operations =
-        Operations::new(FileKeyStore::open(&directory)?).retention(Duration::from_mins(10));
+    let operations = Operations::new(FileKeyStore::open(&directory)?).retention(Duration::from_mins(10));
 
     // From here on the key is on disk.
     let begun = operations.begin(format!("pay {order}")).await;

@@ -39,9 +39,10 @@
 //!
 //! The history of a key counts. An attempt that ended without a response, or with a 5xx, may have
 //! had an effect: the operation is **in doubt**. A 404 after it may come from a load balancer. So
-//! while the operation is in doubt, only a 2xx that was not redirected, or a replay, is final. A
-//! key is in doubt from the start if the layer does not know its history: it was stored by an
-//! earlier process, came in a header, or was not made by the layer.
+//! while the operation is in doubt, only three responses are final: a 2xx that was not redirected,
+//! a replay, and a 409 with the code `idempotency_result_not_retained`. A key is in doubt from the
+//! start if the layer does not know its history: it was stored by an earlier process, came in a
+//! header, or was not made by the layer.
 //!
 //! # Named operations
 //!
@@ -54,6 +55,10 @@
 //! After a restart, `finish` returns `true` only for a success or a replay. A rejection that is not
 //! a replay is certain only in the process that got it, so finish it there. Otherwise send the
 //! request again, or look the operation up and forget it.
+//!
+//! A name that never means a new operation, such as `pay order 4711`, needs no `finish` after a
+//! success. Its key stays until [`Operations::forget`], and after the retention
+//! [`Operations::begin`] is an error.
 //!
 //! To settle what an earlier process left behind, begin each of [`Operations::pending`] by its name
 //! (`operations.begin(stored.operation)`), and send the same request. It is built from your own

@@ -51,14 +51,13 @@ pub use redirects::observed_redirects;
 /// let mut operation = Operations::new(MemoryKeyStore::new()).begin("invoice 113").await?;
 /// let request = client.post("http://127.0.0.1:3000/payments").body("{}");
 /// let response = operation.send_reqwest(request).await?;
-/// if operation.disposition() == Some(Disposition::Final) {
-///     let status = response.report().and_then(|report| report.status());
-///     if status.is_some_and(|status| status.is_success()) {
-///         // Store the success here, and only then:
-///         operation.finish().await?;
-///     } else if operation.finish().await? {
-///         // The rejection is certain. Store it here.
-///     }
+/// let is_final = operation.disposition() == Some(Disposition::Final);
+/// let status = response.report().and_then(|report| report.status());
+/// if is_final && status.is_some_and(|status| status.is_success()) {
+///     // Store the success here, and only then:
+///     operation.finish().await?;
+/// } else if operation.finish().await? {
+///     // The rejection is certain. Store it here.
 /// }
 /// # Ok(())
 /// # }
