@@ -1,5 +1,5 @@
 //! Pays an order once, however often it is run and killed: run it again with the same order, and it
-//! goes on where it was.
+//! goes on where it was. It sends nothing when the server may have forgotten the key, and says so.
 //!
 //! ```sh
 //! cargo run --example payments
@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -69,7 +70,8 @@ async fn pay(order: &str, body: String) -> Result<Option<Outcome>, Box<dyn Error
     let connections = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
     let mut client = ClientLayer::new().layer(connections);
     let directory = PathBuf::from(variable("KEYS", "keys"));
-    let operations = Operations::new(FileKeyStore::open(&directory)?);
+    // The payments example remembers callers without a token for 10 minutes.
+    let operations = Operations::new(FileKeyStore::open(&directory)?).retention(Duration::from_mins(10));
 
     // From here on the key is on disk.
     let begun = operations.begin(format!("pay {order}")).await;

@@ -1,7 +1,6 @@
 //! The client side: a key that stays the same until the operation is settled.
 //!
-//! A server that knows keys is of no use to a client that makes a new key for each retry. This
-//! module is the other half:
+//! A server that checks keys needs a client that retries under the same key:
 //!
 //! - [`ClientLayer`] gives outgoing requests a key, and retries them under it. It goes around any
 //!   Tower client over `http`, for example that of hyper-util. With the feature `client-reqwest` it
@@ -9,8 +8,9 @@
 //! - [`Operations`] are for what must survive a restart of the client. The key is stored before the
 //!   first attempt, and dropped when the application has written the outcome down.
 //! - [`derive_key`] makes a key from the operation itself, the same as the SDK for TypeScript.
-//! - [`Reported`] tells what any result means, a response or an error: its [`Disposition`], the
-//!   key, and the number of attempts.
+//! - [`Reported`] gets the [`Report`] of any result, a response or an error: what it means, the
+//!   status of the operation's response, whether the operation is in doubt, the key, and the number
+//!   of attempts.
 //!
 //! # Which one to use
 //!
@@ -24,26 +24,45 @@
 //!
 //! | disposition | what happened | what to do |
 //! |---|---|---|
-//! | [`Final`](Disposition::Final) | The operation is over. A 2xx did it; another status is the server's decision against it. | Write it down, then [`finish`](Operation::finish). |
+//! | [`Final`](Disposition::Final) | The operation is over. If [`Report::status`] is 2xx, the server did it. Any other status rejects it. | A success: store it, then [`finish`](Operation::finish). A rejection: finish first, and store it only if that returns `true`. |
 //! | [`Retry`](Disposition::Retry) | The server asks for a retry, and there is no time, attempt or budget left. | Send the same request later, under the same key. |
-//! | [`Unknown`](Disposition::Unknown) | Either nothing happened (400, 401, 422 and others), or the outcome is not known. Each error means this too. | Mend the request, or log in, or look. Then go on under the same key. |
+//! | [`Unknown`](Disposition::Unknown), [in doubt](Report::is_in_doubt) | It may have happened. | Send the same request later, under the same key; or look it up, then [`forget`](Operation::forget). |
+//! | [`Unknown`](Disposition::Unknown), not in doubt | Nothing happened: 400, 401, 422 and others, or the request was not sent. | Mend the request, or log in. Then go on under the same key. |
+//!
+//! Each error is unknown. [`Report::status`] is the status of the response, except for a 409 with
+//! the code `idempotency_result_not_retained`. The server did or rejected that operation earlier,
+//! and did not store its response. `original_status` in the body says how it ended, and that is the
+//! status of the report.
 //!
 //! [`Reply::disposition`] has the rules in one table, and `tests/vectors/dispositions.json` has its
 //! rows, which the SDK for TypeScript reads too.
 //!
 //! The history of a key counts. An attempt that ended without a response, or with a 5xx, may have
 //! had an effect: the operation is **in doubt**. A 404 after it may come from a load balancer. So
-//! while the operation is in doubt, only a 2xx that was not redirected, or a replay, is final. A
-//! key is in doubt from the start if the layer does not know its history: it was stored by an
-//! earlier process, came in a header, or was not made by the layer.
+//! while the operation is in doubt, only three responses are final: a 2xx that was not redirected,
+//! a replay, and a 409 with the code `idempotency_result_not_retained`. A key is in doubt from the
+//! start if the layer does not know its history: it was stored by an earlier process, came in a
+//! header, or was not made by the layer.
 //!
 //! # Named operations
 //!
 //! [`Operations::begin`] gives a name its key. The name keeps the key after a final response too:
 //! the same name sends the same key, and the server replays its response. Only
 //! [`Operation::finish`] drops it, if the last attempt was final, and [`Operation::forget`] drops
-//! it whatever the outcome. A process that dies between the response and the note of it gets the
-//! response again.
+//! it whatever the outcome. A process that dies before it has stored the outcome gets the response
+//! again.
+//!
+//! After a restart, `finish` returns `true` only for a success or a replay. A rejection that is not
+//! a replay is certain only in the process that got it, so finish it there. Otherwise send the
+//! request again, or look the operation up and forget it.
+//!
+//! A name that never means a new operation, such as `pay order 4711`, needs no `finish` after a
+//! success. Its key stays until [`Operations::forget`], and after the retention
+//! [`Operations::begin`] is an error.
+//!
+//! To settle what an earlier process left behind, begin each of [`Operations::pending`] by its name
+//! (`operations.begin(stored.operation)`), and send the same request. It is built from your own
+//! data, because the stored key has only the name.
 //!
 //! # Profiles
 //!
@@ -74,8 +93,8 @@
 //! ([`ClientLayer::retention`], [`Operations::retention`]). It looks at the wall clock before each
 //! attempt. A key that comes in a header is dated by its call.
 //!
-//! A server that does not know keys does an operation as often as it is asked, and its responses do
-//! not say so. Send keys to servers that promise to honor them.
+//! A server that does not know keys does an operation once for each attempt, and its responses do
+//! not say so. Send keys only to servers that check them.
 //!
 //! Redirects that the layer cannot see look like a plain response.
 //!

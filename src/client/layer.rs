@@ -49,8 +49,9 @@ use crate::key::IdempotencyKey;
 ///     .header("content-type", "application/json")
 ///     .body(body)?;
 /// let result = client.oneshot(request).await;
-/// match result.report().map(|report| report.disposition()) {
-///     Some(Disposition::Final) => println!("done: {}", result?.status()),
+/// match result.report().map(|report| (report.disposition(), report.status())) {
+///     Some((Disposition::Final, Some(status))) if status.is_success() => println!("paid"),
+///     Some((Disposition::Final, _)) => println!("rejected"),
 ///     _ => println!("not known: {result:?}"),
 /// }
 /// # Ok(())

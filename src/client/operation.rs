@@ -26,7 +26,7 @@ pub use error::OperationError;
 /// ```
 /// use bytes::Bytes;
 /// use http_body_util::Full;
-/// use tower_idempotency::client::{Client, FileKeyStore, Operations};
+/// use tower_idempotency::client::{Client, Disposition, FileKeyStore, Operations, Reported};
 /// # use hyper_util::client::legacy::{self, connect::HttpConnector};
 /// # type Connections = legacy::Client<HttpConnector, Full<Bytes>>;
 ///
@@ -36,15 +36,21 @@ pub use error::OperationError;
 /// let mut payout = operations.begin("payout 2026-11 of seller 7").await?;
 /// let request = http::Request::post("https://bank.example/payouts").body(Full::from("…"))?;
 /// let response = payout.send(&mut client, request).await?;
-/// // Write down what came of it, and only then:
-/// let is_final = payout.finish().await?;
+/// let is_final = payout.disposition() == Some(Disposition::Final);
+/// let status = response.report().and_then(|report| report.status());
+/// if is_final && status.is_some_and(|status| status.is_success()) {
+///     // Store the success here, and only then:
+///     payout.finish().await?;
+/// } else if payout.finish().await? {
+///     // The rejection is certain. Store it here.
+/// }
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// A process that dies in between begins the same operation again after its restart, by the same
-/// name, and comes to the same key: the server runs it once. [`pending`](Self::pending) lists what
-/// is left over.
+/// Otherwise the outcome is not certain yet, and the key stays. A process that dies in between
+/// begins the same operation again after its restart, by the same name, and comes to the same key:
+/// the server runs it once. [`pending`](Self::pending) lists what is left over.
 #[derive(Debug)]
 pub struct Operations<K> {
     keys: Arc<K>,
@@ -126,7 +132,8 @@ impl<K: KeyStore> Operations<K> {
     }
 
     /// The operations that have a key, in no order: their outcome is not known, or they are not
-    /// finished.
+    /// finished. To settle one, [`begin`](Self::begin) it by its name, and send its request, built
+    /// from your own data.
     ///
     /// # Errors
     ///
@@ -135,8 +142,7 @@ impl<K: KeyStore> Operations<K> {
         self.keys.list().await
     }
 
-    /// Drops a key without a final response, because the application has learnt by other means what
-    /// became of the operation.
+    /// Drops a key whatever the outcome, because the application has learnt it by other means.
     ///
     /// # Errors
     ///
@@ -258,12 +264,10 @@ impl<K: KeyStore> Operation<K> {
         self.history.failed();
     }
 
-    /// Drops the key if the last attempt was final, and tells whether it was dropped. From then on,
-    /// the same name is a new operation. A success is written down before; a rejection is certain
-    /// only when this returns `true`.
-    ///
-    /// It returns `false` also after a first rejection that is not a replay if another process has
-    /// taken up the same name: that process may have had an effect.
+    /// Drops the key if the last attempt was final, and returns whether it was dropped. From then
+    /// on, the same name is a new operation. Store a success before. After a rejection call this
+    /// first: the rejection is certain only if it returns `true`. It returns `false` after one that
+    /// is not a replay if another process, or an earlier one, may have had an effect.
     ///
     /// A response larger than [`max_response`](super::ClientLayer::max_response), or a stream of
     /// events, counts before its end has come: it must have been read by then.

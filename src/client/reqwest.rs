@@ -40,7 +40,9 @@ pub use redirects::observed_redirects;
 ///
 /// ```
 /// use reqwest_middleware::ClientBuilder;
-/// use tower_idempotency::client::{ClientLayer, MemoryKeyStore, Operations, observed_redirects};
+/// use tower_idempotency::client::{
+///     ClientLayer, Disposition, MemoryKeyStore, Operations, Reported, observed_redirects,
+/// };
 ///
 /// # async fn pay() -> Result<(), Box<dyn std::error::Error>> {
 /// let client = reqwest::Client::builder().redirect(observed_redirects(Default::default())).build()?;
@@ -49,8 +51,14 @@ pub use redirects::observed_redirects;
 /// let mut operation = Operations::new(MemoryKeyStore::new()).begin("invoice 113").await?;
 /// let request = client.post("http://127.0.0.1:3000/payments").body("{}");
 /// let response = operation.send_reqwest(request).await?;
-/// // Write down what came of it, and only then:
-/// let is_final = operation.finish().await?;
+/// let is_final = operation.disposition() == Some(Disposition::Final);
+/// let status = response.report().and_then(|report| report.status());
+/// if is_final && status.is_some_and(|status| status.is_success()) {
+///     // Store the success here, and only then:
+///     operation.finish().await?;
+/// } else if operation.finish().await? {
+///     // The rejection is certain. Store it here.
+/// }
 /// # Ok(())
 /// # }
 /// ```
