@@ -37,8 +37,8 @@ pub(crate) struct Prepared {
 pub(crate) struct Answer<B: Body> {
     pub(crate) response: Response<ResponseBody<B>>,
     pub(crate) disposition: Disposition,
-    /// The status of the response, or of the one that it stands in for.
-    pub(crate) status: StatusCode,
+    /// The status of the operation's response, if it is known.
+    pub(crate) status: Option<StatusCode>,
     /// What the response asks for, however long.
     pub(crate) retry_after: Option<Duration>,
 }
@@ -153,7 +153,7 @@ where
     if reply.rejects_key() {
         return Err(Fault::permanent(Error::not_understood(marked.form.clone())));
     }
-    let status = reply.original_status().unwrap_or(response.status());
+    let status = reply.final_status();
     let retry_after = retry_after(response.headers(), SystemTime::now());
     Ok(Answer { response, disposition, status, retry_after })
 }

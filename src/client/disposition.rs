@@ -140,18 +140,16 @@ impl<'a> Reply<'a> {
             && matches!(self.problem(), Some(Problem::Read { code: Some(code), .. }) if is_rejected(&code))
     }
 
-    /// The status of the response that this one stands in for, because the server did not store it.
-    pub(crate) fn original_status(&self) -> Option<StatusCode> {
-        match self.problem()? {
-            Problem::Read { code, original_status } if code.as_deref() == Some(NOT_RETAINED) => {
-                StatusCode::from_u16(u16::try_from(original_status?).ok()?).ok()
+    /// The status of the operation's response: this one's, or that of the response which the server
+    /// did not store. `None` if that is not known.
+    pub(crate) fn final_status(&self) -> Option<StatusCode> {
+        let status = match self.problem() {
+            Some(Problem::Read { code, original_status }) if code.as_deref() == Some(NOT_RETAINED) => {
+                u16::try_from(original_status?).ok()?
             }
-            _ => None,
-        }
-    }
-
-    pub(crate) fn status(&self) -> Option<StatusCode> {
-        StatusCode::from_u16(self.status).ok()
+            _ => self.status,
+        };
+        StatusCode::from_u16(status).ok()
     }
 
     /// Whether another server, or another resource, may have sent it.

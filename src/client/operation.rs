@@ -242,7 +242,7 @@ impl<K: KeyStore> Operation<K> {
     pub(crate) fn judge(&mut self, reply: Reply<'_>) -> Report {
         Report {
             disposition: self.note(reply),
-            status: reply.original_status().or(reply.status()),
+            status: reply.final_status(),
             is_in_doubt: self.history.leaves_doubt(),
             key: Some(self.key().clone()),
             attempts: 1,

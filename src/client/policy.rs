@@ -47,7 +47,7 @@ impl Attempted {
             Ok(answer) => {
                 let report = Report {
                     disposition: answer.disposition,
-                    status: Some(answer.status),
+                    status: answer.status,
                     is_in_doubt: request.marked.history.leaves_doubt(),
                     key: key.cloned(),
                     attempts: self.count,

@@ -38,7 +38,7 @@ function dispositionOf(judged) {
   const problem = problemOf(judged);
   const code = problem?.code;
   if (code === "idempotency_key_in_flight") return retry2;
-  if (code === "idempotency_result_not_retained") return "final";
+  if (code === NOT_RETAINED) return "final";
   if (status < 500 && !temporary && (problem === null || code?.startsWith("idempotency_"))) return "unknown";
   if (status === 409 && never) return "unknown";
   if (temporary || status === 409 && headers.get("retry-after") !== null) return retry2;
@@ -65,6 +65,7 @@ function problemOf({ status, headers, body }) {
     return null;
   }
 }
+var NOT_RETAINED = "idempotency_result_not_retained";
 var NEVER_FINAL = /30[78]|421/;
 var TEMPORARY = /408|42[59]|50[0234]|52\d|530/;
 var NOT_STORED = {
@@ -400,7 +401,7 @@ function unlessForbidden(error) {
 function clientSettings(options = {}) {
   const settings = { ...DEFAULTS, profile: "default", retryIf: isNetworkError, ...set(options) };
   const { profile } = settings;
-  if (!NOT_STORED[profile]) throw new RangeError("a profile is default, ietf or stripe");
+  if (!NOT_STORED[profile]) throw new RangeError("an unknown profile");
   return {
     budget: retryBudget(),
     storage: defaultStorage(),
@@ -600,7 +601,7 @@ async function retry(request, client, call, flight, known, deadline) {
       const judged = { status, headers, redirected, body: bytes && new TextDecoder().decode(bytes), inDoubt: known.inDoubt, profile };
       const disposition = dispositionOf(judged);
       const problem = problemOf(judged);
-      flight.status = problem?.original_status ?? status;
+      flight.status = problem?.code === NOT_RETAINED ? problem.original_status : status;
       flight.tell({ type: "response", attempt: attempt2, status, disposition, replayed: isReplay(response) });
       if (disposition === "final") known.inDoubt = dispositionOf({ ...judged, inDoubt: true }) === "final";
       else if (beginsDoubt(judged)) known.inDoubt = true;

@@ -56,7 +56,7 @@ export function dispositionOf(judged: Judged): Disposition {
   const problem = problemOf(judged);
   const code = problem?.code;
   if (code === "idempotency_key_in_flight") return retry;
-  if (code === "idempotency_result_not_retained") return "final";
+  if (code === NOT_RETAINED) return "final";
   if (status < 500 && !temporary && (problem === null || code?.startsWith("idempotency_"))) return "unknown";
 
   if (status === 409 && never) return "unknown";
@@ -96,6 +96,8 @@ export function problemOf({ status, headers, body }: Judged): { code?: string; o
   }
 }
 
+/** The operation was done, and its response was not stored. */
+export const NOT_RETAINED = "idempotency_result_not_retained";
 const NEVER_FINAL = /30[78]|421/;
 const TEMPORARY = /408|42[59]|50[0234]|52\d|530/;
 /**

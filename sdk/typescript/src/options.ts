@@ -134,7 +134,7 @@ export interface ClientSettings {
 export function clientSettings(options: ClientOptions = {}): ClientSettings {
   const settings = { ...DEFAULTS, profile: "default" as Profile, retryIf: isNetworkError, ...set(options) };
   const { profile } = settings;
-  if (!NOT_STORED[profile]) throw new RangeError("a profile is default, ietf or stripe");
+  if (!NOT_STORED[profile]) throw new RangeError("an unknown profile");
   return {
     budget: retryBudget(),
     storage: defaultStorage(),

@@ -1,6 +1,6 @@
 import { attempt as attemptOnce } from "./attempt.js";
 import { waitBefore } from "./backoff.js";
-import { beginsDoubt, dispositionOf, isReplay, problemOf, type Disposition } from "./disposition.js";
+import { beginsDoubt, dispositionOf, isReplay, NOT_RETAINED, problemOf, type Disposition } from "./disposition.js";
 import { KeyNotUnderstoodError, OutcomeUnknownError, type GiveUpReason } from "./errors.js";
 import type { RetryReason } from "./events.js";
 import type { Flight } from "./flight.js";
@@ -49,7 +49,7 @@ export async function retry(request: Outgoing, client: ClientSettings, call: Cal
       const judged = { status, headers, redirected, body: bytes && new TextDecoder().decode(bytes), inDoubt: known.inDoubt, profile };
       const disposition = dispositionOf(judged);
       const problem = problemOf(judged);
-      flight.status = problem?.original_status ?? status;
+      flight.status = problem?.code === NOT_RETAINED ? problem.original_status : status;
       flight.tell({ type: "response", attempt, status, disposition, replayed: isReplay(response) });
       // The server has a response that is final even in doubt. From now on, an unmarked rejection is
       // not the operation's.

@@ -103,3 +103,10 @@ describe("a stored record that cannot be read", () => {
     expect(script.sent.length).toBe(0);
   });
 });
+
+test("a response that was not stored, of an unknown status, is neither a success nor a rejection", async () => {
+  const problem = JSON.stringify({ code: "idempotency_result_not_retained" });
+  const response = new Response(problem, { status: 409, headers: { "content-type": "application/problem+json" } });
+  const call = createIdempotentFetch({ fetch: scripted(() => response).fetch });
+  expect(outcomeOf(await call(URL_, NAMED))).toMatchObject({ disposition: "final", status: undefined });
+});
