@@ -47,12 +47,17 @@ export class Shop {
     return this.page.getByRole("list", { name: "Requests of this order" }).getByRole("listitem");
   }
 
-  /** The ledger, the latest first. */
-  get ledger(): Locator {
-    return this.page.getByRole("table", { name: "ledger of the server" }).locator("tbody tr");
+  /** What is said about the fields of the order. */
+  get terms(): Locator {
+    return this.page.locator("#terms");
   }
 
-  async serverTakes(time: "no time" | "2 seconds" | "5 seconds"): Promise<void> {
+  /** The payments, the latest first. */
+  get ledger(): Locator {
+    return this.page.getByRole("table", { name: "Payments that the server made" }).locator("tbody tr");
+  }
+
+  async serverResponds(time: "at once" | "after 2 s" | "after 5 s"): Promise<void> {
     await this.page.getByText(time, { exact: true }).click();
   }
 
