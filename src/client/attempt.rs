@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
@@ -37,6 +37,8 @@ pub(crate) struct Prepared {
 pub(crate) struct Answer<B: Body> {
     pub(crate) response: Response<ResponseBody<B>>,
     pub(crate) disposition: Disposition,
+    /// The status of the response, or of the one that it stands in for.
+    pub(crate) status: StatusCode,
     /// What the response asks for, however long.
     pub(crate) retry_after: Option<Duration>,
 }
@@ -151,8 +153,9 @@ where
     if reply.rejects_key() {
         return Err(Fault::permanent(Error::not_understood(marked.form.clone())));
     }
+    let status = reply.original_status().unwrap_or(response.status());
     let retry_after = retry_after(response.headers(), SystemTime::now());
-    Ok(Answer { response, disposition, retry_after })
+    Ok(Answer { response, disposition, status, retry_after })
 }
 
 /// The time that a request's body may take on a slow connection: an upload cannot be observed.

@@ -1,6 +1,6 @@
 //! What a response means for the operation and its key: one pure function.
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use serde_json::Value;
 
 use crate::client::profile::{Profile, nothing_happened};
@@ -24,6 +24,8 @@ pub enum Disposition {
 
 use Disposition::{Final, Retry, Unknown};
 
+/// Says that the operation was done, and that its response was not stored.
+const NOT_RETAINED: &str = "idempotency_result_not_retained";
 /// Marks a replay by Stripe, and by servers that copy it.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// Says by Stripe's servers whether a retry makes sense.
@@ -135,7 +137,21 @@ impl<'a> Reply<'a> {
         (400..500).contains(&self.status)
             && self.disposition() == Unknown
             && !self.is_from_elsewhere()
-            && matches!(self.problem(), Some(Problem::Read(Some(code))) if is_rejected(&code))
+            && matches!(self.problem(), Some(Problem::Read { code: Some(code), .. }) if is_rejected(&code))
+    }
+
+    /// The status of the response that this one stands in for, because the server did not store it.
+    pub(crate) fn original_status(&self) -> Option<StatusCode> {
+        match self.problem()? {
+            Problem::Read { code, original_status } if code.as_deref() == Some(NOT_RETAINED) => {
+                StatusCode::from_u16(u16::try_from(original_status?).ok()?).ok()
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn status(&self) -> Option<StatusCode> {
+        StatusCode::from_u16(self.status).ok()
     }
 
     /// Whether another server, or another resource, may have sent it.
@@ -152,9 +168,9 @@ impl<'a> Reply<'a> {
         match self.problem()? {
             // A code that is needed may be in it.
             Problem::Unread => is_rejection.then_some(Unknown),
-            Problem::Read(code) => match code.as_deref()? {
+            Problem::Read { code, .. } => match code.as_deref()? {
                 "idempotency_key_in_flight" => Some(retry),
-                "idempotency_result_not_retained" => Some(Final),
+                NOT_RETAINED => Some(Final),
                 // A newer server has codes that this client does not know.
                 code if code.starts_with("idempotency_") => is_rejection.then_some(Unknown),
                 _ => None,
@@ -179,11 +195,10 @@ impl<'a> Reply<'a> {
         }
         let body = self.body.filter(|body| body.len() <= LONGEST_PROBLEM);
         let document = body.and_then(|body| serde_json::from_slice::<Value>(body).ok());
-        Some(
-            document.map_or(Problem::Unread, |document| {
-                Problem::Read(document["code"].as_str().map(str::to_owned))
-            }),
-        )
+        Some(document.map_or(Problem::Unread, |document| {
+            let code = document["code"].as_str().map(str::to_owned);
+            Problem::Read { code, original_status: document["original_status"].as_u64() }
+        }))
     }
 }
 
@@ -191,8 +206,10 @@ impl<'a> Reply<'a> {
 enum Problem {
     /// It was not read, is too long, or is not JSON.
     Unread,
-    /// The code, if it has one.
-    Read(Option<String>),
+    Read {
+        code: Option<String>,
+        original_status: Option<u64>,
+    },
 }
 
 fn should_retry(headers: &HeaderMap) -> Option<bool> {

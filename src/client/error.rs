@@ -13,14 +13,13 @@ pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Why an operation has no response that can be used.
 ///
-/// [`is_open`](Self::is_open) tells whether it may have been done all the same. If so, it must be
+/// [`is_in_doubt`](Self::is_in_doubt) tells whether it may have been done all the same. If so, it must be
 /// retried under the same key, if at all. With an [`Operation`](super::Operation), the key is still
 /// there.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
     report: Report,
-    is_open: bool,
     form: Option<KeyForm>,
     source: Option<BoxError>,
 }
@@ -63,8 +62,9 @@ impl From<Untimely> for ErrorKind {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, source: Option<BoxError>) -> Self {
-        let report = Report::new(Disposition::Unknown, None, 0);
-        Self { kind, report, is_open: false, form: None, source }
+        let disposition = Disposition::Unknown;
+        let report = Report { disposition, status: None, is_in_doubt: false, key: None, attempts: 0 };
+        Self { kind, report, form: None, source }
     }
 
     pub(crate) fn not_understood(form: KeyForm) -> Self {
@@ -78,9 +78,8 @@ impl Error {
         error
     }
 
-    pub(crate) fn tell(&mut self, attempts: u32, key: Option<&IdempotencyKey>, is_open: bool) {
-        self.report = Report::new(Disposition::Unknown, key.cloned(), attempts);
-        self.is_open = is_open;
+    pub(crate) fn tell(&mut self, attempts: u32, key: Option<&IdempotencyKey>, is_in_doubt: bool) {
+        self.report = Report { is_in_doubt, key: key.cloned(), attempts, ..self.report.clone() };
     }
 
     /// What kept the response of the last attempt away.
@@ -100,8 +99,8 @@ impl Error {
     }
 
     /// Whether the operation may have been done, by this call or by an earlier one under the key.
-    pub fn is_open(&self) -> bool {
-        self.is_open
+    pub fn is_in_doubt(&self) -> bool {
+        self.report.is_in_doubt()
     }
 }
 

@@ -45,6 +45,12 @@ impl History {
         held(&self.state).is_in_doubt
     }
 
+    /// Whether an attempt may have had an effect, and the last one does not say what became of it.
+    pub(crate) fn leaves_doubt(&self) -> bool {
+        let state = held(&self.state);
+        state.is_in_doubt && state.last != Some(Disposition::Final)
+    }
+
     /// What the last attempt said. `None` if it had no response, or has none yet.
     pub(crate) fn last(&self) -> Option<Disposition> {
         let state = held(&self.state);

@@ -234,7 +234,13 @@ impl<K: KeyStore> Operation<K> {
 
     /// Notes a response that came without the layer.
     pub(crate) fn judge(&mut self, reply: Reply<'_>) -> Report {
-        Report::new(self.note(reply), Some(self.key().clone()), 1)
+        Report {
+            disposition: self.note(reply),
+            status: reply.original_status().or(reply.status()),
+            is_in_doubt: self.history.leaves_doubt(),
+            key: Some(self.key().clone()),
+            attempts: 1,
+        }
     }
 
     pub(crate) fn header(&self) -> (HeaderName, HeaderValue) {

@@ -45,7 +45,13 @@ impl Attempted {
         let key = request.marked.key.as_ref();
         match result {
             Ok(answer) => {
-                let report = Report::new(answer.disposition, key.cloned(), self.count);
+                let report = Report {
+                    disposition: answer.disposition,
+                    status: Some(answer.status),
+                    is_in_doubt: request.marked.history.leaves_doubt(),
+                    key: key.cloned(),
+                    attempts: self.count,
+                };
                 answer.response.extensions_mut().insert(report);
             }
             Err(fault) => fault.error.tell(self.count, key, request.marked.history.is_in_doubt()),

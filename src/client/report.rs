@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 
-use http::Response;
+use http::{Response, StatusCode};
 
 use crate::client::disposition::Disposition;
 use crate::client::error::Error;
@@ -12,19 +12,29 @@ use crate::key::IdempotencyKey;
 /// any response or error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    disposition: Disposition,
-    key: Option<IdempotencyKey>,
-    attempts: u32,
+    pub(crate) disposition: Disposition,
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) is_in_doubt: bool,
+    pub(crate) key: Option<IdempotencyKey>,
+    pub(crate) attempts: u32,
 }
 
 impl Report {
-    pub(crate) fn new(disposition: Disposition, key: Option<IdempotencyKey>, attempts: u32) -> Self {
-        Self { disposition, key, attempts }
-    }
-
     /// What the result means. An error always means [`Disposition::Unknown`].
     pub fn disposition(&self) -> Disposition {
         self.disposition
+    }
+
+    /// The status of the operation's response; `None` for an error. If the server did not store that
+    /// response (`idempotency_result_not_retained`), the status that it had (`original_status`).
+    pub fn status(&self) -> Option<StatusCode> {
+        self.status
+    }
+
+    /// Whether an attempt may have had an effect, and no response told of it. A result that is
+    /// [`Disposition::Unknown`] and not in doubt means that nothing happened.
+    pub fn is_in_doubt(&self) -> bool {
+        self.is_in_doubt
     }
 
     /// The key of the operation, so that the caller can go on under it or ask what became of it.

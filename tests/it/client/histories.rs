@@ -91,7 +91,7 @@ async fn a_request_that_was_not_sent_changes_nothing() {
     let mut client = once().max_request(1).layer(Canned::turns([]));
     let error = operation.send(&mut client, post("/")).await.unwrap_err();
     assert_eq!(
-        (error.kind(), error.key(), error.is_open()),
+        (error.kind(), error.key(), error.is_in_doubt()),
         (ErrorKind::TooLarge, Some(operation.key()), false)
     );
     assert_eq!(send(&mut operation, not_found()).await, Some(Disposition::Final));

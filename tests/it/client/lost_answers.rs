@@ -134,7 +134,7 @@ async fn without_an_end_to_it_the_outcome_is_said_to_be_unknown() {
     let server = Raw::start(&[Cut::Close(""); 3]).await;
     let layer = quick().max_attempts(3.try_into().unwrap());
     let error = ask(layer, connections(), post(server.uri())).await.unwrap_err();
-    assert_eq!((error.kind(), error.attempts(), error.is_open()), (ErrorKind::Connection, 3, true));
+    assert_eq!((error.kind(), error.attempts(), error.is_in_doubt()), (ErrorKind::Connection, 3, true));
     assert_eq!(server.requests().len(), 3);
 }
 

@@ -255,9 +255,9 @@ async fn an_operation_that_is_held_until_its_key_is_too_old_is_not_sent_again() 
 
     // The first call ends with the attempt that was made in time, long before its own minute.
     let error = operation.send(&mut client, post("/")).await.unwrap_err();
-    assert_eq!((error.kind(), error.attempts(), error.is_open()), (ErrorKind::Expired, 1, true));
+    assert_eq!((error.kind(), error.attempts(), error.is_in_doubt()), (ErrorKind::Expired, 1, true));
     let error = operation.send(&mut client, post("/")).await.unwrap_err();
-    assert_eq!((error.kind(), error.attempts(), error.is_open()), (ErrorKind::Expired, 0, true));
+    assert_eq!((error.kind(), error.attempts(), error.is_in_doubt()), (ErrorKind::Expired, 0, true));
     assert_eq!(error.key(), Some(operation.key()));
     assert_eq!(silent.count(), 1);
     assert!(!operation.finish().await.unwrap());

@@ -109,7 +109,7 @@ async fn a_key_that_the_server_does_not_understand_is_an_error_that_says_how_it_
             let canned = Canned::ever(Turn::answer(400, &[PROBLEM], &body));
             let layer = quick().profile(profile);
             let error = ask(layer.clone(), canned.clone(), post("/")).await.unwrap_err();
-            let said = (error.kind(), error.attempts(), error.is_open());
+            let said = (error.kind(), error.attempts(), error.is_in_doubt());
             assert_eq!(said, (ErrorKind::KeyNotUnderstood, 1, false), "{profile:?} {code}");
             let text = error.to_string();
             assert!(text.contains(form) && text.contains(other), "{text}");

@@ -54,3 +54,30 @@ async fn a_request_without_a_key_has_no_report_but_its_error_has() {
     let error: Error = quick().layer(Canned::ever(Turn::Fail)).oneshot(get()).await.unwrap_err();
     assert_eq!(error.report().map(Report::key), Some(None));
 }
+
+#[tokio::test]
+async fn a_result_says_whether_an_attempt_may_have_had_an_effect() {
+    let [first, last] = [Turn::status(503), Turn::status(422)];
+    for (turns, is_in_doubt) in
+        [(vec![last.clone()], false), (vec![first.clone(), last], true), (vec![first, Turn::done()], false)]
+    {
+        let canned = Canned::turns(turns);
+        let result = quick().layer(canned).oneshot(post("/")).await;
+        assert_eq!(result.report().unwrap().is_in_doubt(), is_in_doubt);
+    }
+    let lost = quick().max_attempts(1.try_into().unwrap()).layer(Canned::ever(Turn::Fail));
+    let result = lost.oneshot(post("/")).await;
+    assert_eq!(result.report().map(|report| (report.is_in_doubt(), report.status())), Some((true, None)));
+}
+
+#[tokio::test]
+async fn a_response_that_was_not_stored_has_the_status_that_it_had() {
+    let problem = |original: u16| {
+        let body = format!(r#"{{"code":"idempotency_result_not_retained","original_status":{original}}}"#);
+        Turn::answer(409, &[("content-type", "application/problem+json")], &body)
+    };
+    for (turn, status) in [(problem(201), 201), (problem(9), 409), (Turn::status(404), 404)] {
+        let result = quick().layer(Canned::turns([turn])).oneshot(post("/")).await;
+        assert_eq!(result.report().unwrap().status().unwrap().as_u16(), status);
+    }
+}

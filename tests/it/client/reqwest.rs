@@ -188,7 +188,7 @@ async fn an_error_is_the_clients_and_its_source_is_reqwests() {
     let layer = quick().max_attempts(2.try_into().unwrap());
     let error = client(layer).post("http://127.0.0.1:1/").send().await.unwrap_err();
     let error = downcast(&error);
-    assert_eq!((error.kind(), error.attempts(), error.is_open()), (ErrorKind::Connection, 2, true));
+    assert_eq!((error.kind(), error.attempts(), error.is_in_doubt()), (ErrorKind::Connection, 2, true));
     let source = std::error::Error::source(error).unwrap().downcast_ref::<reqwest_middleware::Error>();
     assert!(source.unwrap().is_connect());
 }

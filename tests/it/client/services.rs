@@ -147,7 +147,7 @@ async fn the_bound_holds_for_a_service_that_is_never_ready_again() {
     let once = Once { readiness: std::sync::Arc::new(1.into()), inner: canned.clone() };
     let began = Instant::now();
     let error = ask(patient(), once, post("/")).await.unwrap_err();
-    assert_eq!((error.kind(), error.is_open()), (ErrorKind::Timeout, true));
+    assert_eq!((error.kind(), error.is_in_doubt()), (ErrorKind::Timeout, true));
     assert!(error.attempts() > 5 && canned.count() == 1, "{error}");
     assert!(began.elapsed() <= Duration::from_millis(60_002), "{:?}", began.elapsed());
 }

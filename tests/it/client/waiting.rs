@@ -226,7 +226,7 @@ async fn a_silent_server_is_asked_again_after_each_bound_and_the_last_attempt_is
     let began = Instant::now();
     let layer = patient().attempt_timeout(10 * SECOND).total_timeout(25 * SECOND);
     let error = ask(layer, canned.clone(), post("/")).await.unwrap_err();
-    assert_eq!((error.kind(), error.attempts(), error.is_open()), (ErrorKind::Timeout, 3, true));
+    assert_eq!((error.kind(), error.attempts(), error.is_in_doubt()), (ErrorKind::Timeout, 3, true));
     assert_eq!(canned.count(), 3);
     assert_eq!(canned.ended(), 3, "what was given up is dropped");
     assert!((25_000..=25_002).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
