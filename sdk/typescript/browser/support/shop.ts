@@ -47,6 +47,11 @@ export class Shop {
     return this.page.getByRole("list", { name: "Requests of this order" }).getByRole("listitem");
   }
 
+  /** The three numbers once more, beside the requests of this order. */
+  get triesCount(): Locator {
+    return this.page.locator("#tries-count");
+  }
+
   /** What is said about the fields of the order. */
   get terms(): Locator {
     return this.page.locator("#terms");
