@@ -36,7 +36,7 @@ export function meaningOfError(error, wasStopped) {
 
 /**
  * What a request without a key comes to, by its response or its error. `inDoubt` says that an
- * earlier response was lost.
+ * earlier request may have had an effect.
  */
 export function meaningWithoutKey({ response, said, inDoubt, wasStopped }) {
   if (wasStopped) return unsure("stopped");

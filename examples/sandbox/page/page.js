@@ -174,12 +174,14 @@ async function withoutKey(order, call) {
       return id;
     },
     ends(id, event) {
-      inDoubt ||= event.type === "error";
       orders.attemptEnds(id, tab, resultOf(event));
       render();
       ledger.read();
     },
-    waits: (delay) => say(number, call.clicks > 1 ? busy(number) : { kind: "retrying", delay }),
+    waits(delay) {
+      inDoubt = true;
+      say(number, call.clicks > 1 ? busy(number) : { kind: "retrying", delay });
+    },
   };
   try {
     const response = await naiveFetch(net.fetch, "/payments", payment(order, signal), told);
