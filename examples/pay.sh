@@ -29,13 +29,14 @@ nothing_happened() { # Whether a response says that its attempt had no effect.
 judge() { # The rules of the other clients, in their order. Here, a redirect is never final.
   local headers should after marks replay=- code=- document=
   headers=$(tr -d ' \t\r' <"$head" | tr '[:upper:]' '[:lower:]')
-  should=$(values '(x|stripe)-should-retry') after=$(values retry-after)
+  should=$(values x-should-retry) after=$(values retry-after)
+  [[ $should =~ ^(true|false)$ ]] || should=$(values stripe-should-retry)
   marks=" $(values x-idempotent-result) $(values idempotent-replayed) "
   [[ $marks == *' true '* ]] && replay=replay
   if [[ $status == [45]* && $(values content-type) == application/problem+json* ]]; then
     document=$(head -c 65536 "$response" | tr -cd '[:graph:]')
     [[ $document =~ \"code\":\"([^\"]*)\" ]] && code=${BASH_REMATCH[1]}
-    [[ $document == "{"*"}" ]] || code=idempotency_unread
+    [[ $document == "{"*"}" && $document != *'"code":'*'"code":'* ]] || code=idempotency_unread
   fi
   verdict=unknown
   case "$status $should $replay ${after:+after} $code" in
@@ -51,8 +52,8 @@ judge() { # The rules of the other clients, in their order. Here, a redirect is 
   esac
   [ "$verdict $should" = 'retry false' ] && verdict=unknown
   [[ $after =~ ^[0-9]{1,9}$ ]] && pause=$((10#$after))
-  if [[ $code == *_not_retained && $document =~ \"original_status\":([0-9]{3}) ]]; then
-    status=${BASH_REMATCH[1]} # It was done, and its response was not stored.
+  if [[ $code == *_not_retained ]]; then # It was done, and its response was not stored.
+    [[ $document =~ \"original_status\":([0-9]{3}) ]] && status=${BASH_REMATCH[1]} || verdict=unknown
   fi
 }
 
@@ -64,7 +65,7 @@ for most in 0 1 2 4 8 16 30 30; do
   ((since <= now + 300)) || fail "its key is from the future: set the clock right"
   ((now + 10 < since + 10#$retention)) || fail "the server may have forgotten its key: look into it"
   : >"$response" # A response without a body writes none.
-  if code=$(curl -sS --no-location -m 10 -D "$head" -o "$response" -w '%{http_code}' "$url" \
+  if code=$(curl -q -sS --no-location -m 10 -D "$head" -o "$response" -w '%{http_code}' "$url" \
     -H "X-Idempotency-Key: $key" -H 'Content-Type: application/json' --data-raw "$body"); then
     status=$code && judge
   fi

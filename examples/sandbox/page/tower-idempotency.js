@@ -29,9 +29,9 @@ function concat(parts) {
 function dispositionOf(judged) {
   const { status, headers, redirected, inDoubt, profile = "default" } = judged;
   if (redirected || status < 200 || NEVER_FINAL.test(`${status}`)) return "unknown";
-  const shouldRetry = ["x-should-retry", "stripe-should-retry"].map((name) => flag(headers, name));
-  if (shouldRetry.includes("true")) return "retry";
-  const never = shouldRetry.includes("false");
+  const shouldRetry = flag(headers, "x-should-retry") ?? flag(headers, "stripe-should-retry");
+  if (shouldRetry) return "retry";
+  const never = shouldRetry === false;
   const retry2 = never ? "unknown" : "retry";
   if (isReplay({ headers })) return status === 408 || status >= 500 ? "unknown" : "final";
   const temporary = TEMPORARY.test(`${status}`);
@@ -50,10 +50,10 @@ function beginsDoubt({ status, redirected }) {
   return !!redirected || !NOT_STORED.default.test(`${status}`);
 }
 function isReplay({ headers }) {
-  return ["x-idempotent-result", "idempotent-replayed"].some((name) => flag(headers, name) === "true");
+  return ["x-idempotent-result", "idempotent-replayed"].some((name) => flag(headers, name));
 }
 function mediaType(headers) {
-  return headers.get("content-type")?.split(";")[0].trim().toLowerCase();
+  return headers.get("content-type")?.split(/[;,]/)[0].trim().toLowerCase();
 }
 function problemOf({ status, headers, body }) {
   if (status < 400 || mediaType(headers) !== "application/problem+json") return void 0;
@@ -75,7 +75,7 @@ var NOT_STORED = {
 var LONGEST_PROBLEM = 64 * 1024;
 function flag(headers, name) {
   const [value, other] = new Set(headers.get(name)?.toLowerCase().split(",").map((one) => one.trim()));
-  return other === void 0 ? value : void 0;
+  return other === void 0 && /^(true|false)$/.test(value) ? value === "true" : void 0;
 }
 
 // src/outcome.ts
@@ -84,7 +84,11 @@ function outcomeOf(result) {
 }
 var outcomes = /* @__PURE__ */ new WeakMap();
 function note(result, outcome) {
-  if (outcome && Object(result) === result) outcomes.set(result, outcome);
+  if (outcome && Object(result) === result) {
+    const before = outcomes.get(result);
+    const isSame = before?.key === outcome.key && before?.operation === outcome.operation;
+    outcomes.set(result, before === void 0 || isSame ? outcome : null);
+  }
   return result;
 }
 function search(result, depth) {
@@ -132,8 +136,11 @@ async function withSteadyBoundary(body, type) {
 }
 
 // src/request.ts
+function requestIn(input) {
+  return Object(input).headers && input;
+}
 function take(input, init) {
-  const given = input instanceof Request ? input : void 0;
+  const given = requestIn(input);
   const formData = init.body == null ? given !== void 0 : init.body instanceof FormData;
   const request = new Request(input, { ...init, signal: null, duplex: "half" });
   if (request.mode === "no-cors") throw new TypeError("no key can be sent in the mode no-cors");
@@ -153,7 +160,7 @@ function send(request, fetcher, signal) {
 }
 var IN_NODE = typeof document === "undefined" && "process" in globalThis;
 function settingsOf(request) {
-  const names = ["cache", "credentials", "integrity", "keepalive", "redirect", "referrer", "referrerPolicy", "mode"];
+  const names = "cache credentials integrity keepalive redirect referrer referrerPolicy mode".split(" ");
   return Object.fromEntries(names.filter((name) => request[name] !== "navigate").map((name) => [name, request[name]]));
 }
 
@@ -175,8 +182,8 @@ async function attempt(request, { clock, fetch: fetch2 }, call, deadline, signal
   });
   try {
     const response = await until(connection.signal, () => send(request, fetch2, connection.signal));
-    const { status, headers, arrayBuffer } = response ?? {};
-    if (typeof status !== "number" || !headers?.get || !arrayBuffer) throw new TypeError("fetch did not resolve with a Response");
+    const { status, headers, arrayBuffer, bodyUsed } = response ?? {};
+    if (typeof status !== "number" || !headers?.get || !arrayBuffer || bodyUsed) throw new TypeError("fetch did not resolve with a fresh Response");
     progress = clock.elapsed();
     if (!isReadWhole(response)) return { reply: { response } };
     reading = true;
@@ -202,6 +209,19 @@ function until(signal, step) {
   });
 }
 var SLOWEST_UPLOAD = 16.384;
+
+// src/clock.ts
+var systemClock = {
+  now: () => Date.now(),
+  elapsed: () => performance.now(),
+  random: () => Math.random(),
+  sleep: (milliseconds, signal) => {
+    let timer;
+    const sleeping = until(signal, () => new Promise((resolve) => timer = setTimeout(resolve, Math.min(milliseconds, LONGEST_TIMER))));
+    return sleeping.finally(() => clearTimeout(timer));
+  }
+};
+var LONGEST_TIMER = 2 ** 31 - 1;
 
 // src/key-header.ts
 function keyIn(headers, header) {
@@ -237,38 +257,19 @@ function labelIn(id, named, user) {
 }
 
 // src/budget.ts
-var RetryBudget = class {
-  #perSecond;
-  #left;
-  #filledAt = performance.now();
-  /** @param perSecond retries per second; default 10. */
-  constructor(perSecond = 10) {
-    this.#perSecond = perSecond;
-    this.#left = perSecond * WINDOW;
-  }
-  /** Takes one retry. `false`: none is left for now. */
-  withdraw() {
-    const now = performance.now();
-    const earned = (now - this.#filledAt) / 1e3 * this.#perSecond;
-    this.#left = Math.min(this.#left + earned, this.#perSecond * WINDOW);
-    this.#filledAt = now;
-    return this.#left >= 1 && !!this.#left--;
-  }
-};
-var WINDOW = 10;
-
-// src/clock.ts
-var systemClock = {
-  now: () => Date.now(),
-  elapsed: () => performance.now(),
-  random: () => Math.random(),
-  sleep: (milliseconds, signal) => {
-    let timer;
-    const sleeping = until(signal, () => new Promise((resolve) => timer = setTimeout(resolve, Math.min(milliseconds, LONGEST_TIMER))));
-    return sleeping.finally(() => clearTimeout(timer));
-  }
-};
-var LONGEST_TIMER = 2 ** 31 - 1;
+function retryBudget(perSecond = 10) {
+  const most = perSecond * 10;
+  let left = most;
+  let filledAt = performance.now();
+  return {
+    withdraw() {
+      const before = filledAt;
+      filledAt = performance.now();
+      left = Math.min(left + (filledAt - before) / 1e3 * perSecond, most);
+      return left >= 1 && !!left--;
+    }
+  };
+}
 
 // src/network.ts
 function isNetworkError(error) {
@@ -291,7 +292,7 @@ function storageOver(records) {
   };
 }
 function changed(found, operation, change, put, remove) {
-  const before = isKeyRecord(found) && found.operation === operation ? found : void 0;
+  const before = found === void 0 ? found : recordOf(operation, found);
   const after = change(before);
   if (after !== before) after ? put(after) : remove();
   return after;
@@ -305,7 +306,7 @@ function isKeyRecord(value) {
 }
 function recordOf(operation, given) {
   if (isKeyRecord(given) && given.operation === operation) return given;
-  throw new TypeError("the storage gave a wrong record");
+  throw new TypeError("not a record of the storage");
 }
 
 // src/storage/indexed-db.ts
@@ -372,11 +373,8 @@ function memoryStorage() {
 function memoryRecords() {
   const records = /* @__PURE__ */ new Map();
   return {
-    async update(operation, change) {
-      const after = changed(records.get(operation), operation, change, (record) => records.set(operation, { ...record }), () => records.delete(operation));
-      return after && { ...after };
-    },
-    list: async () => Array.from(records.values(), (record) => ({ ...record }))
+    update: async (operation, change) => changed(records.get(operation), operation, change, (record) => records.set(operation, record), () => records.delete(operation)),
+    list: async () => [...records.values()]
   };
 }
 
@@ -402,9 +400,9 @@ function unlessForbidden(error) {
 function clientSettings(options = {}) {
   const settings = { ...DEFAULTS, profile: "default", retryIf: isNetworkError, ...set(options) };
   const { profile } = settings;
-  if (!/^(default|ietf|stripe)$/.test(profile)) throw new RangeError("a profile is default, ietf or stripe");
+  if (!NOT_STORED[profile]) throw new RangeError("a profile is default, ietf or stripe");
   return {
-    budget: new RetryBudget(),
+    budget: retryBudget(),
     storage: defaultStorage(),
     header: `${profile === "default" ? "X-" : ""}Idempotency-Key`,
     methods: profile === "stripe" ? ["POST"] : ["POST", "PATCH"],
@@ -466,8 +464,7 @@ var OperationMismatchError = class extends IdempotencyError {
 // src/events.ts
 function tell(hook, event) {
   try {
-    const result = hook?.(event);
-    if (result) Promise.resolve(result).catch(() => {
+    Promise.resolve(hook?.(event)).catch(() => {
     });
   } catch {
   }
@@ -487,8 +484,8 @@ var Flight = class {
   #waiting = 0;
   /** Aborted when no caller waits any more. */
   signal = this.#stop.signal;
-  /** Whether the response is there. */
-  isOver = false;
+  /** Whether the response is final: an abort must not lose it together with its key. */
+  isFinal = false;
   known;
   attempts = 0;
   /** That of the last response, or of the one that it stands in for. */
@@ -496,7 +493,7 @@ var Flight = class {
   /** Begins the operation, with its first caller. */
   begin(run, signal, hook) {
     this.#ended = Promise.resolve().then(run);
-    this.#ended.then(() => this.isOver = true, this.onEnd);
+    this.#ended.catch(this.onEnd);
     return this.join(signal, hook);
   }
   /** Adds a caller, who gets a response of its own, or leaves when its signal is aborted. */
@@ -511,7 +508,10 @@ var Flight = class {
     this.#callers.add(caller);
     this.#waiting++;
     try {
-      const [reply, outcome] = await until(signal, () => this.#ended);
+      const [reply, outcome] = await until(signal, () => this.#ended).catch((error) => {
+        if (this.isFinal) return this.#ended;
+        throw error;
+      });
       if (!reply.bytes) signal?.addEventListener("abort", leave, { once: true });
       return responseFor(reply, outcome, !--this.#waiting);
     } catch (error) {
@@ -535,14 +535,14 @@ var Flight = class {
 };
 
 // src/keys.ts
-function newKey(operation, { clock }, key = crypto.randomUUID()) {
-  return { record: { operation, key, createdAt: clock.now() }, inDoubt: false, final: false };
+function newKey(operation, { clock, retention }, key = crypto.randomUUID()) {
+  return { record: { operation, key, createdAt: clock.now(), retention }, inDoubt: false, final: false };
 }
 function resumed(record) {
   return { record, inDoubt: true, final: record.settledAt !== void 0 };
 }
-function isOver({ record, final }, named, client) {
-  return (final || !named) && staleness(record, client) === "retention";
+function isOver({ record, final }, named, { clock, retention }) {
+  return (final || !named) && clock.now() - record.createdAt >= (record.retention ?? retention);
 }
 function staleness({ createdAt }, { clock, retention }) {
   const age = clock.now() - createdAt;
@@ -620,10 +620,8 @@ async function retry(request, client, call, flight, known, deadline) {
   }
   function throwIfNotUnderstood(code, status) {
     const { header, quoted } = client;
-    const missing = code === "idempotency_key_missing";
-    if (!missing && code !== "idempotency_key_invalid") return;
-    const profiles = missing && /^idem/i.test(header) ? "default" : !missing && quoted ? "stripe" : "ietf";
-    const message = `the server did not understand the key, sent ${quoted ? "in quotes" : "bare"} as ${header} (${code}): try profile "${profiles}"`;
+    if (!/^idempotency_key_(missing|invalid)$/.test(code)) return;
+    const message = `the server did not understand the key, sent ${quoted ? "in quotes" : "bare"} as ${header} (${code}): set its profile`;
     throw new KeyNotUnderstoodError(message, { ...flight.about, header, quoted, status, code });
   }
 }
@@ -686,21 +684,21 @@ function operationsOf(client) {
     const before = allKnown.get(id);
     const mine = before && isUsable(before, named) ? before : void 0;
     const fresh = mine && !mine.final ? mine : newKey(id, client);
-    for (let tries = 0; tries < 5; tries++) {
-      try {
+    try {
+      for (let tries = 0; tries < 5; tries++) {
         const record = await ask(async () => recordOf(id, await storage.putIfAbsent(fresh.record)), patience);
-        if (record.key === fresh.record.key) break;
+        if (record.key === fresh.record.key) return fresh;
         const known = knownOf(record);
         if (!isUsable(known, named)) await remove(record);
         else if (known === before || await ask(() => storage.mark(id, record.key, { shared: true })).catch(() => true)) return known;
-      } catch (error) {
-        signal.throwIfAborted();
-        if (patience) throw storageError(operation, error);
-        flight.tell({ type: "storage-unavailable", error });
-        return mine ?? fresh;
       }
+      throw new Error("the storage keeps an old key");
+    } catch (error) {
+      signal.throwIfAborted();
+      if (patience) throw storageError(operation, error);
+      flight.tell({ type: "storage-unavailable", error });
+      return mine ?? fresh;
     }
-    return fresh;
   };
   const drop = async (named, label, onlyFinal) => {
     const id = idOf(named, user(), label);
@@ -709,27 +707,26 @@ function operationsOf(client) {
     if (onlyFinal && (!known?.final || flights.has(id))) return false;
     if (record && !await serving(label, () => storage.remove(id, record.key, onlyFinal && !known.inDoubt))) return false;
     for (const [at, { record: record2 }] of allKnown) if (record2.operation === id) allKnown.delete(at);
-    if (flights.get(id)?.isOver) flights.delete(id);
+    if (flights.get(id)?.isFinal) flights.delete(id);
     return true;
   };
   const run = async (flight, request, ownKey, call) => {
-    const { id, label: operation, named, shared } = flight.identity;
+    const { id, named, shared } = flight.identity;
     const deadline = clock.elapsed() + call.totalTimeout;
     const length = request.body?.byteLength ?? 0;
-    if (length > maxRequest) throw new RequestTooLargeError(`the body has ${length} bytes, more than maxRequest (${maxRequest})`, { operation, length, limit: maxRequest });
+    if (length > maxRequest) throw new RequestTooLargeError("the body is longer than maxRequest", { ...flight.about, length, limit: maxRequest });
     const stored = shared && ownKey === void 0;
     const at = ownKey === void 0 ? id : `=${ownKey}`;
     const known = stored ? await load(flight, call, deadline) : allKnown.get(at) ?? { ...newKey(id, client, ownKey), inDoubt: !!ownKey };
     flight.signal.throwIfAborted();
-    const { record } = known;
-    const { key } = record;
+    const { record, record: { key } } = known;
     known.final = false;
     flight.known = known;
     if (stored || ownKey !== void 0) allKnown.set(at, known);
     const [reply, disposition] = await retry(withKey(request, client, key), client, call, flight, known, deadline);
     const isFinal = disposition === "final";
     if (isFinal) {
-      known.final = true;
+      known.final = flight.isFinal = true;
       if (!stored || !named) allKnown.delete(at);
       if (stored && !named) await remove(record, !known.inDoubt);
       else if (stored && known.inDoubt) await ask(() => storage.mark(id, key, { settledAt: clock.now() })).catch(ignore);
@@ -793,8 +790,10 @@ function createIdempotentFetch(defaults = {}) {
   const client = clientSettings(defaults);
   const operations = operationsOf(client);
   const call = async (input, init = {}) => {
-    const from = input instanceof Request ? input : void 0;
-    const given = keyIn(new Headers(init.headers ?? from?.headers), client.header);
+    const from = requestIn(input);
+    const headers = new Headers(init.headers ?? from?.headers);
+    if (init.headers) init = { ...init, headers };
+    const given = keyIn(headers, client.header);
     const method = (init.method ?? from?.method ?? "GET").toUpperCase();
     if (given === null && !client.methods.some((one) => one.toUpperCase() === method)) {
       if (init.operation === void 0 || /GET|HEAD|OPTIONS/.test(method)) return client.fetch(input, init);
@@ -807,11 +806,12 @@ function createIdempotentFetch(defaults = {}) {
     const settings = client.call(init);
     const user = client.user();
     const read = take(input, init);
-    const { request, identity, ownKey } = await until(signal, async () => {
+    const late = AbortSignal.timeout(Math.min(settings.totalTimeout, LONGEST_TIMER));
+    const { request, identity, ownKey } = await until(late, () => until(signal, async () => {
       const ownKey2 = given ?? await keyOf(settings);
       const request2 = await read();
       return { request: request2, ownKey: ownKey2, identity: await identify(request2, user, settings.operation, ownKey2) };
-    });
+    }));
     signal?.throwIfAborted();
     return operations.perform(request, identity, ownKey, settings, signal);
   };
@@ -834,7 +834,6 @@ export {
   OperationMismatchError,
   OutcomeUnknownError,
   RequestTooLargeError,
-  RetryBudget,
   createIdempotentFetch,
   defaultStorage,
   dispositionOf,
@@ -843,5 +842,6 @@ export {
   isNetworkError,
   isReplay,
   memoryStorage,
-  outcomeOf
+  outcomeOf,
+  retryBudget
 };

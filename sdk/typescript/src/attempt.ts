@@ -26,8 +26,8 @@ export async function attempt(request: Outgoing, { clock, fetch }: ClientSetting
   watch().catch(() => {});
   try {
     const response = await until(connection.signal, () => send(request, fetch, connection.signal));
-    const { status, headers, arrayBuffer } = (response ?? {}) as Partial<Response>;
-    if (typeof status !== "number" || !headers?.get || !arrayBuffer) throw new TypeError("fetch did not resolve with a Response");
+    const { status, headers, arrayBuffer, bodyUsed } = (response ?? {}) as Partial<Response>;
+    if (typeof status !== "number" || !headers?.get || !arrayBuffer || bodyUsed) throw new TypeError("fetch did not resolve with a fresh Response");
     progress = clock.elapsed();
     if (!isReadWhole(response)) return { reply: { response } };
     reading = true;

@@ -1,27 +1,23 @@
-/**
- * How many retries the calls of one client may make together, so that a server that is down is not
- * buried under them: so many a second, and those of ten seconds at once.
- */
-export class RetryBudget {
-  readonly #perSecond: number;
-  #left: number;
-  #filledAt = performance.now();
-
-  /** @param perSecond retries per second; default 10. */
-  constructor(perSecond = 10) {
-    this.#perSecond = perSecond;
-    this.#left = perSecond * WINDOW;
-  }
-
+/** How many retries the calls of one client may make together. */
+export interface RetryBudget {
   /** Takes one retry. `false`: none is left for now. */
-  withdraw(): boolean {
-    const now = performance.now();
-    const earned = ((now - this.#filledAt) / 1000) * this.#perSecond;
-    this.#left = Math.min(this.#left + earned, this.#perSecond * WINDOW);
-    this.#filledAt = now;
-    return this.#left >= 1 && !!this.#left--;
-  }
+  withdraw(): boolean;
 }
 
-/** In seconds. */
-const WINDOW = 10;
+/**
+ * A budget of so many retries a second, and of those of ten seconds at once, so that a server that
+ * is down is not buried under them. Default: 10 a second.
+ */
+export function retryBudget(perSecond = 10): RetryBudget {
+  const most = perSecond * 10;
+  let left = most;
+  let filledAt = performance.now();
+  return {
+    withdraw() {
+      const before = filledAt;
+      filledAt = performance.now();
+      left = Math.min(left + ((filledAt - before) / 1000) * perSecond, most);
+      return left >= 1 && !!left--;
+    },
+  };
+}

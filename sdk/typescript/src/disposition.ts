@@ -46,9 +46,9 @@ export interface Judged {
 export function dispositionOf(judged: Judged): Disposition {
   const { status, headers, redirected, inDoubt, profile = "default" } = judged;
   if (redirected || status < 200 || NEVER_FINAL.test(`${status}`)) return "unknown";
-  const shouldRetry = ["x-should-retry", "stripe-should-retry"].map((name) => flag(headers, name));
-  if (shouldRetry.includes("true")) return "retry";
-  const never = shouldRetry.includes("false");
+  const shouldRetry = flag(headers, "x-should-retry") ?? flag(headers, "stripe-should-retry");
+  if (shouldRetry) return "retry";
+  const never = shouldRetry === false;
   const retry = never ? "unknown" : "retry";
   if (isReplay({ headers })) return status === 408 || status >= 500 ? "unknown" : "final";
 
@@ -76,12 +76,12 @@ export function beginsDoubt({ status, redirected }: Judged): boolean {
 
 /** Whether a response is a replay of an earlier one. */
 export function isReplay({ headers }: { headers: { get(name: string): string | null } }): boolean {
-  return ["x-idempotent-result", "idempotent-replayed"].some((name) => flag(headers, name) === "true");
+  return ["x-idempotent-result", "idempotent-replayed"].some((name) => flag(headers, name));
 }
 
 /** The media type of a body, in lower case and without its parameters. */
 export function mediaType(headers: { get(name: string): string | null }): string | undefined {
-  return headers.get("content-type")?.split(";")[0]!.trim().toLowerCase();
+  return headers.get("content-type")?.split(/[;,]/)[0]!.trim().toLowerCase();
 }
 
 /** A problem document (RFC 9457); `undefined` if there is none, `null` if it cannot be read. */
@@ -102,7 +102,7 @@ const TEMPORARY = /408|42[59]|50[0234]|52\d|530/;
  * Statuses that mean "nothing happened": the server stores no response, and the mended request goes
  * on under the same key.
  */
-const NOT_STORED: Record<Profile, RegExp> = {
+export const NOT_STORED: Record<Profile, RegExp> = {
   default: /30[78]|40[013567]|41[123457]|42[1-689]|431|511/,
   stripe: /40[01]|429/,
   ietf: /^$/,
@@ -111,7 +111,7 @@ const NOT_STORED: Record<Profile, RegExp> = {
 const LONGEST_PROBLEM = 64 * 1024;
 
 /** Reads all values of a header, because a proxy may repeat it. They must agree. */
-function flag(headers: Judged["headers"], name: string): string | undefined {
+function flag(headers: Judged["headers"], name: string): boolean | undefined {
   const [value, other] = new Set(headers.get(name)?.toLowerCase().split(",").map((one) => one.trim()));
-  return other === undefined ? value : undefined;
+  return other === undefined && /^(true|false)$/.test(value!) ? value === "true" : undefined;
 }

@@ -51,8 +51,8 @@ export class KeyStorageError extends IdempotencyError {
 }
 
 /**
- * The server rejected the key itself: it reads another header, or another form. Nothing happened.
- * The message names the `profile` to set.
+ * The server rejected the key itself: it reads another header, or another form. This attempt did
+ * nothing. Set the client's `profile` by the server's documentation.
  */
 export class KeyNotUnderstoodError extends IdempotencyError {
   override readonly name = "KeyNotUnderstoodError";

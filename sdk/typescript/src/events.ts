@@ -38,9 +38,8 @@ export type ProgressHook = (event: ProgressEvent) => void;
 /** Calls a hook that may be absent, or may throw. */
 export function tell(hook: ProgressHook | undefined, event: ProgressEvent): void {
   try {
-    const result: unknown = hook?.(event);
     // Promises of another realm are promises too.
-    if (result) Promise.resolve(result).catch(() => {});
+    Promise.resolve(hook?.(event) as unknown).catch(() => {});
   } catch {
     // An observer must not disturb the call.
   }

@@ -1,10 +1,11 @@
 import { until } from "./attempt.js";
+import { LONGEST_TIMER } from "./clock.js";
 import { keyIn } from "./key-header.js";
 import { identify } from "./identity.js";
 import { clientSettings, type CallOptions, type CallSettings, type ClientOptions, type FetchInit, type FetchInput, type FetchLike } from "./options.js";
 import { operationsOf } from "./operations.js";
 import type { PendingOperation } from "./outcome.js";
-import { take } from "./request.js";
+import { requestIn, take } from "./request.js";
 import { isKey } from "./storage/types.js";
 
 /** What `fetch` takes, and the options of one call. */
@@ -65,8 +66,11 @@ export function createIdempotentFetch(defaults: ClientOptions = {}): IdempotentF
   const operations = operationsOf(client);
 
   const call = async (input: FetchInput, init: IdempotentInit = {}): Promise<Response> => {
-    const from = input instanceof Request ? input : undefined;
-    const given = keyIn(new Headers(init.headers ?? from?.headers), client.header);
+    const from = requestIn(input);
+    const headers = new Headers(init.headers ?? from?.headers);
+    // What was given may be read only once.
+    if (init.headers) init = { ...init, headers };
+    const given = keyIn(headers, client.header);
     const method = (init.method ?? from?.method ?? "GET").toUpperCase();
     if (given === null && !client.methods.some((one) => one.toUpperCase() === method)) {
       if (init.operation === undefined || /GET|HEAD|OPTIONS/.test(method)) return client.fetch(input, init);
@@ -81,11 +85,12 @@ export function createIdempotentFetch(defaults: ClientOptions = {}): IdempotentF
     const settings = client.call(init);
     const user = client.user();
     const read = take(input, init);
-    const { request, identity, ownKey } = await until(signal, async () => {
+    const late = AbortSignal.timeout(Math.min(settings.totalTimeout, LONGEST_TIMER));
+    const { request, identity, ownKey } = await until(late, () => until(signal, async () => {
       const ownKey = given ?? (await keyOf(settings));
       const request = await read();
       return { request, ownKey, identity: await identify(request, user, settings.operation, ownKey) };
-    });
+    }));
     signal?.throwIfAborted();
     return operations.perform(request, identity, ownKey, settings, signal);
   };

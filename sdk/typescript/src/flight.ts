@@ -14,8 +14,8 @@ export class Flight {
   #waiting = 0;
   /** Aborted when no caller waits any more. */
   readonly signal = this.#stop.signal;
-  /** Whether the response is there. */
-  isOver = false;
+  /** Whether the response is final: an abort must not lose it together with its key. */
+  isFinal = false;
   known: Known | undefined;
   attempts = 0;
   /** That of the last response, or of the one that it stands in for. */
@@ -30,7 +30,7 @@ export class Flight {
   /** Begins the operation, with its first caller. */
   begin(run: () => Promise<[Reply, Outcome]>, signal: AbortSignal | undefined, hook: ProgressHook | undefined): Promise<Response> {
     this.#ended = Promise.resolve().then(run);
-    this.#ended.then(() => (this.isOver = true), this.onEnd);
+    this.#ended.catch(this.onEnd);
     return this.join(signal, hook);
   }
 
@@ -46,7 +46,10 @@ export class Flight {
     this.#callers.add(caller);
     this.#waiting++;
     try {
-      const [reply, outcome] = await until(signal, () => this.#ended);
+      const [reply, outcome] = await until(signal, () => this.#ended).catch((error) => {
+        if (this.isFinal) return this.#ended;
+        throw error;
+      });
       // A caller that reads a response as it comes can still abort it.
       if (!reply.bytes) signal?.addEventListener("abort", leave, { once: true });
       return responseFor(reply, outcome, !--this.#waiting);

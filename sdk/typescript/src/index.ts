@@ -13,7 +13,7 @@ export {
   IdempotencyError, KeyExpiredError, KeyNotUnderstoodError, KeyStorageError, OperationMismatchError, OutcomeUnknownError, RequestTooLargeError, type GiveUpReason,
 } from "./errors.js";
 export { isNetworkError } from "./network.js";
-export { RetryBudget } from "./budget.js";
+export { retryBudget, type RetryBudget } from "./budget.js";
 export type { Clock } from "./clock.js";
 export type { KeyRecord, KeyStorage } from "./storage/types.js";
 export { memoryStorage } from "./storage/memory.js";

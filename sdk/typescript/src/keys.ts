@@ -12,8 +12,8 @@ export interface Known {
 }
 
 /** A key that no request of this client has carried yet. */
-export function newKey(operation: string, { clock }: ClientSettings, key: string = crypto.randomUUID()): Known {
-  return { record: { operation, key, createdAt: clock.now() }, inDoubt: false, final: false };
+export function newKey(operation: string, { clock, retention }: ClientSettings, key: string = crypto.randomUUID()): Known {
+  return { record: { operation, key, createdAt: clock.now(), retention }, inDoubt: false, final: false };
 }
 
 /** A key whose history is not known. */
@@ -25,8 +25,8 @@ export function resumed(record: KeyRecord): Known {
  * Whether an expired key makes room for a new one. That of a named operation without a final
  * response does not.
  */
-export function isOver({ record, final }: Known, named: boolean, client: ClientSettings): boolean {
-  return (final || !named) && staleness(record, client) === "retention";
+export function isOver({ record, final }: Known, named: boolean, { clock, retention }: ClientSettings): boolean {
+  return (final || !named) && clock.now() - record.createdAt >= (record.retention ?? retention);
 }
 
 /**

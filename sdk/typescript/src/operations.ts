@@ -69,23 +69,23 @@ export function operationsOf(client: ClientSettings): Operations {
     const mine = before && isUsable(before, named) ? before : undefined;
     const fresh = mine && !mine.final ? mine : newKey(id, client);
     // Between a removal and the next try, another tab can be faster; but not for ever.
-    for (let tries = 0; tries < 5; tries++) {
-      try {
+    try {
+      for (let tries = 0; tries < 5; tries++) {
         const record = await ask(async () => recordOf(id, await storage.putIfAbsent(fresh.record)), patience);
-        if (record.key === fresh.record.key) break;
+        if (record.key === fresh.record.key) return fresh;
         const known = knownOf(record);
         if (!isUsable(known, named)) await remove(record);
         // The page that made the key must not drop it because of a rejection that only it got. On a
         // full disk that cannot be written, and the key is sent all the same.
         else if (known === before || (await ask(() => storage.mark(id, record.key, { shared: true })).catch(() => true))) return known;
-      } catch (error) {
-        signal.throwIfAborted();
-        if (patience) throw storageError(operation, error);
-        flight.tell({ type: "storage-unavailable", error });
-        return mine ?? fresh;
       }
+      throw new Error("the storage keeps an old key");
+    } catch (error) {
+      signal.throwIfAborted();
+      if (patience) throw storageError(operation, error);
+      flight.tell({ type: "storage-unavailable", error });
+      return mine ?? fresh;
     }
-    return fresh;
   };
 
   /** Drops the key of an operation; with `onlyFinal`, if its outcome was final. */
@@ -97,22 +97,21 @@ export function operationsOf(client: ClientSettings): Operations {
     if (record && !(await serving(label, () => storage.remove(id, record.key, onlyFinal && !known!.inDoubt)))) return false;
     for (const [at, { record }] of allKnown) if (record.operation === id) allKnown.delete(at);
     // What lingers is over; what is in flight goes on.
-    if (flights.get(id)?.isOver) flights.delete(id);
+    if (flights.get(id)?.isFinal) flights.delete(id);
     return true;
   };
 
   const run = async (flight: Flight, request: Outgoing, ownKey: string | undefined, call: CallSettings): Promise<[Reply, Outcome]> => {
-    const { id, label: operation, named, shared } = flight.identity;
+    const { id, named, shared } = flight.identity;
     const deadline = clock.elapsed() + call.totalTimeout;
     const length = request.body?.byteLength ?? 0;
-    if (length > maxRequest) throw new RequestTooLargeError(`the body has ${length} bytes, more than maxRequest (${maxRequest})`, { operation, length, limit: maxRequest });
+    if (length > maxRequest) throw new RequestTooLargeError("the body is longer than maxRequest", { ...flight.about, length, limit: maxRequest });
 
     const stored = shared && ownKey === undefined;
     const at = ownKey === undefined ? id : `=${ownKey}`;
     const known = stored ? await load(flight, call, deadline) : (allKnown.get(at) ?? { ...newKey(id, client, ownKey), inDoubt: !!ownKey });
     flight.signal.throwIfAborted();
-    const { record } = known;
-    const { key } = record;
+    const { record, record: { key } } = known;
     known.final = false;
     flight.known = known;
     if (stored || ownKey !== undefined) allKnown.set(at, known);
@@ -120,7 +119,7 @@ export function operationsOf(client: ClientSettings): Operations {
     const [reply, disposition] = await retry(withKey(request, client, key), client, call, flight, known, deadline);
     const isFinal = disposition === "final";
     if (isFinal) {
-      known.final = true;
+      known.final = flight.isFinal = true;
       if (!stored || !named) allKnown.delete(at);
       // A first rejection may come from elsewhere, and the key may have an effect by another page, or
       // when it is sent again: it is not settled, and not removed if it is shared.

@@ -1,6 +1,6 @@
-import { RetryBudget } from "./budget.js";
+import { retryBudget, type RetryBudget } from "./budget.js";
 import { systemClock, type Clock } from "./clock.js";
-import type { Profile } from "./disposition.js";
+import { NOT_STORED, type Profile } from "./disposition.js";
 import type { ProgressHook } from "./events.js";
 import { isNetworkError } from "./network.js";
 import { defaultStorage } from "./storage/default.js";
@@ -87,8 +87,8 @@ export interface ClientOptions extends Omit<CallOptions, "operation" | "key"> {
    */
   retention?: number | undefined;
   /**
-   * How many retries all calls together may make; `null`: any number. Default: a {@link
-   * RetryBudget} with its defaults.
+   * How many retries all calls together may make; `null`: any number. Default: {@link retryBudget},
+   * 10 a second.
    */
   budget?: RetryBudget | null | undefined;
   /** What sends a request. Default: the global `fetch`, as it is at the time of the call. */
@@ -134,9 +134,9 @@ export interface ClientSettings {
 export function clientSettings(options: ClientOptions = {}): ClientSettings {
   const settings = { ...DEFAULTS, profile: "default" as Profile, retryIf: isNetworkError, ...set(options) };
   const { profile } = settings;
-  if (!/^(default|ietf|stripe)$/.test(profile)) throw new RangeError("a profile is default, ietf or stripe");
+  if (!NOT_STORED[profile]) throw new RangeError("a profile is default, ietf or stripe");
   return {
-    budget: new RetryBudget(),
+    budget: retryBudget(),
     storage: defaultStorage(),
     header: `${profile === "default" ? "X-" : ""}Idempotency-Key`,
     methods: profile === "stripe" ? ["POST"] : ["POST", "PATCH"],

@@ -44,13 +44,18 @@ export function outcomeOf(result: unknown): Outcome | undefined {
   return search(result, 9);
 }
 
-const outcomes = new WeakMap<object, Outcome>();
+const outcomes = new WeakMap<object, Outcome | null>();
 
 /**
- * Notes what a result means. The reason of an abort can be a primitive, which has no place for it.
+ * Notes what a result means. One error may end several calls, as the reason of an abort: then it
+ * means nothing. A primitive has no place for a note.
  */
 export function note<T>(result: T, outcome: Outcome | undefined): T {
-  if (outcome && Object(result) === result) outcomes.set(result as object, outcome);
+  if (outcome && Object(result) === result) {
+    const before = outcomes.get(result as object);
+    const isSame = before?.key === outcome.key && before?.operation === outcome.operation;
+    outcomes.set(result as object, before === undefined || isSame ? outcome : null);
+  }
   return result;
 }
 

@@ -13,6 +13,11 @@ export interface Outgoing {
   rest: FetchInit;
 }
 
+/** The request that was given in place of an address. Frames have a `Request` of their own. */
+export function requestIn(input: FetchInput): Request | undefined {
+  return Object(input).headers && (input as Request);
+}
+
 /**
  * Takes a request out of the arguments of `fetch`, at once, so that what the caller changes or
  * reads later makes no difference. The body is read by the function that is returned.
@@ -20,7 +25,7 @@ export interface Outgoing {
  * @throws TypeError as `fetch` would, and for the mode `no-cors`, in which no key can be sent.
  */
 export function take(input: FetchInput, init: FetchInit): () => Promise<Outgoing> {
-  const given = input instanceof Request ? input : undefined;
+  const given = requestIn(input);
   const formData = init.body == null ? given !== undefined : init.body instanceof FormData;
   // The signals stay with the callers: the body that one of them brought may serve others too.
   const request = new Request(input, { ...init, signal: null, duplex: "half" } as FetchInit);
@@ -51,6 +56,6 @@ const IN_NODE = typeof document === "undefined" && "process" in globalThis;
 
 /** What a request was told besides. A request that navigates cannot be made by scripts. */
 function settingsOf(request: Request): FetchInit {
-  const names = ["cache", "credentials", "integrity", "keepalive", "redirect", "referrer", "referrerPolicy", "mode"] as const;
+  const names = "cache credentials integrity keepalive redirect referrer referrerPolicy mode".split(" ") as (keyof Request)[];
   return Object.fromEntries(names.filter((name) => request[name] !== "navigate").map((name) => [name, request[name]]));
 }

@@ -72,10 +72,8 @@ export async function retry(request: Outgoing, client: ClientSettings, call: Cal
 
   function throwIfNotUnderstood(code: string | undefined, status: number): void {
     const { header, quoted } = client;
-    const missing = code === "idempotency_key_missing";
-    if (!missing && code !== "idempotency_key_invalid") return;
-    const profiles = missing && /^idem/i.test(header) ? "default" : !missing && quoted ? "stripe" : "ietf";
-    const message = `the server did not understand the key, sent ${quoted ? "in quotes" : "bare"} as ${header} (${code}): try profile "${profiles}"`;
+    if (!/^idempotency_key_(missing|invalid)$/.test(code!)) return;
+    const message = `the server did not understand the key, sent ${quoted ? "in quotes" : "bare"} as ${header} (${code}): set its profile`;
     throw new KeyNotUnderstoodError(message, { ...flight.about, header, quoted, status, code });
   }
 }

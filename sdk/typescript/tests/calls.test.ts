@@ -1,6 +1,6 @@
 import { runInNewContext } from "node:vm";
 import { describe, expect, test, vi } from "vitest";
-import { createIdempotentFetch, memoryStorage, OutcomeUnknownError, outcomeOf, RetryBudget, type ClientOptions } from "../src/index.js";
+import { createIdempotentFetch, memoryStorage, OutcomeUnknownError, outcomeOf, retryBudget, type ClientOptions } from "../src/index.js";
 import { ATTEMPT, handClock, noting, problem, scripted } from "./support/scripted.js";
 
 const URL_ = "https://shop.test/payments";
@@ -94,7 +94,7 @@ describe("a call", () => {
 
   test("makes no retry when the budget of its client is used up", async () => {
     const script = scripted(LOST);
-    const { pay } = client(script, { budget: new RetryBudget(0.1) });
+    const { pay } = client(script, { budget: retryBudget(0.1) });
     await expect(pay()).rejects.toMatchObject({ reason: "budget", attempts: 2 });
     expect(script.sent.length).toBe(2);
   });

@@ -215,7 +215,7 @@ describe("a page that was closed in mid-request", () => {
     await eventually(() => script.sent.length === 1);
     const [record] = await storage.list();
     expect(record!.operation).toMatch(/^request:0::sha256:[0-9a-f]{64}$/);
-    expect(Object.keys(record!).sort()).toEqual(["createdAt", "key", "operation"]);
+    expect(Object.keys(record!).sort()).toEqual(["createdAt", "key", "operation", "retention"]);
   });
 });
 

@@ -23,8 +23,8 @@ describe("the package", () => {
     const built = (await import(`${cwd}/dist/index.js`)) as object;
     expect(Object.keys(built).sort()).toEqual([
       "IdempotencyError", "KeyExpiredError", "KeyNotUnderstoodError", "KeyStorageError", "OperationMismatchError", "OutcomeUnknownError", "RequestTooLargeError",
-      "RetryBudget", "createIdempotentFetch", "defaultStorage", "dispositionOf", "idempotentFetch", "indexedDbStorage", "isNetworkError", "isReplay",
-      "memoryStorage", "outcomeOf",
+      "createIdempotentFetch", "defaultStorage", "dispositionOf", "idempotentFetch", "indexedDbStorage", "isNetworkError", "isReplay",
+      "memoryStorage", "outcomeOf", "retryBudget",
     ]);
   });
 

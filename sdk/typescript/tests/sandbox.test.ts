@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createIdempotentFetch, isReplay, memoryStorage, RetryBudget } from "../src/index.js";
+import { createIdempotentFetch, isReplay, memoryStorage, retryBudget } from "../src/index.js";
 import { lossyProxy, type Fate } from "./support/lossy-proxy.js";
 import { noting } from "./support/scripted.js";
 import { Sandbox, sandboxIsThere } from "./support/sandbox.js";
@@ -55,7 +55,7 @@ describe.skipIf(!sandboxIsThere())("against the sandbox", () => {
     const proxy = await lossyProxy(sandbox.port, fate);
     const storage = memoryStorage();
     let attempts = 0;
-    const pay = createIdempotentFetch({ storage, budget: new RetryBudget(10_000), onProgress: ({ type }) => void (type === "attempt" && attempts++) });
+    const pay = createIdempotentFetch({ storage, budget: retryBudget(10_000), onProgress: ({ type }) => void (type === "attempt" && attempts++) });
     const left = Array.from({ length: 1_000 }, (_, index) => index);
     const statuses = new Map<number, number>();
     const begun = performance.now();

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { waitBefore } from "../src/backoff.js";
 import { retryAfter } from "../src/retry-after.js";
-import { RetryBudget } from "../src/index.js";
+import { retryBudget } from "../src/index.js";
 import { handClock } from "./support/scripted.js";
 
 const NOON = Date.UTC(2026, 10, 23, 12);
@@ -70,7 +70,7 @@ describe("a budget", () => {
   test("has the retries of ten seconds, and holds no more", () => {
     let now = 0;
     vi.spyOn(performance, "now").mockImplementation(() => now);
-    const budget = new RetryBudget(2);
+    const budget = retryBudget(2);
     const takeAll = (): number => Array.from({ length: 100 }, () => budget.withdraw()).filter(Boolean).length;
     expect(takeAll()).toBe(20);
     now += 1_500;
@@ -80,6 +80,6 @@ describe("a budget", () => {
   });
 
   test.each([0, NaN, -1])("of %d has no retry", (perSecond) => {
-    expect(new RetryBudget(perSecond).withdraw()).toBe(false);
+    expect(retryBudget(perSecond).withdraw()).toBe(false);
   });
 });

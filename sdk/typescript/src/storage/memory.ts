@@ -11,10 +11,7 @@ export function memoryStorage(): KeyStorage {
 export function memoryRecords(): Records {
   const records = new Map<string, KeyRecord>();
   return {
-    async update(operation, change) {
-      const after = changed(records.get(operation), operation, change, (record) => records.set(operation, { ...record }), () => records.delete(operation));
-      return after && { ...after };
-    },
-    list: async () => Array.from(records.values(), (record) => ({ ...record })),
+    update: async (operation, change) => changed(records.get(operation), operation, change, (record) => records.set(operation, record), () => records.delete(operation)),
+    list: async () => [...records.values()],
   };
 }

@@ -7,6 +7,11 @@ export interface KeyRecord {
   /** When the key was made, in milliseconds since 1970. */
   createdAt: number;
   /**
+   * How long the client that made the key expects the server to remember it, in milliseconds.
+   * Absent: as long as the client that reads it does.
+   */
+  retention?: number;
+  /**
    * When the final response came, in milliseconds since 1970. Absent: the outcome is not certain.
    */
   settledAt?: number;
@@ -65,7 +70,8 @@ export function storageOver(records: Records): KeyStorage {
 
 /** Makes a change: writes or removes the record if it became another one. */
 export function changed(found: unknown, operation: string, change: Change, put: (record: KeyRecord) => unknown, remove: () => unknown): KeyRecord | undefined {
-  const before = isKeyRecord(found) && found.operation === operation ? found : undefined;
+  // What cannot be read may be a key that was sent: it is not overwritten.
+  const before = found === undefined ? found : recordOf(operation, found);
   const after = change(before);
   if (after !== before) after ? put(after) : remove();
   return after;
@@ -88,5 +94,5 @@ export function isKeyRecord(value: unknown): value is KeyRecord {
  */
 export function recordOf(operation: string, given: unknown): KeyRecord {
   if (isKeyRecord(given) && given.operation === operation) return given;
-  throw new TypeError("the storage gave a wrong record");
+  throw new TypeError("not a record of the storage");
 }
