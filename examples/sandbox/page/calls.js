@@ -39,5 +39,5 @@ export function timeLeft(number) {
   const call = calls.get(number);
   if (!call || Date.now() - call.since < SHOWN_AFTER) return undefined;
   if (call.until === undefined) return "";
-  return `The client gives up in ${Math.max(0, Math.ceil((call.until - Date.now()) / 1000))} s.`;
+  return `This page gives up in ${Math.max(0, Math.ceil((call.until - Date.now()) / 1000))} s.`;
 }

@@ -1,27 +1,27 @@
 // What the end of a call means for its order. Nothing here touches the page.
 
-import { saysNothingHappened } from "/page/results.js";
+import { dispositionOf } from "/tower-idempotency.js";
 
 /**
- * Judges a response. `said` is its body, `disposition` what the client makes of it, and `doubt`
- * says that an earlier request may have had an effect.
+ * Judges a response. `said` is its body, and `outcome` what the client makes of it.
  *
  * Gives the order's next `stage` (none: it stays), the `situation` to show, and what is known of
  * the payment.
  */
-export function meaningOf({ response, said, disposition, doubt }) {
-  const { status, redirected } = response;
-  const words = said.detail ?? said.error ?? said.title;
-  const notStored = said.code === "idempotency_result_not_retained" && !(said.original_status >= 300);
-  const isDone = disposition === "final" && (notStored || (response.ok && !redirected));
-  if (isDone) return { stage: "paid", payment: said.id ?? idIn(response.headers.get("location")), notStored };
-
-  if (disposition === "final") return { stage: "draft", isOver: true, situation: { kind: "rejected", status, words } };
-  if (redirected) return unsure("login");
+export function meaningOf({ response, said, outcome: { disposition, status, inDoubt } }) {
+  const notStored = said.code === "idempotency_result_not_retained";
+  const words = notStored ? undefined : wordsOf(said);
+  const rejected = { kind: "rejected", status, words };
+  if (disposition === "final") {
+    const isPaid = status >= 200 && status < 300;
+    if (isPaid) return { stage: "paid", payment: said.id ?? idIn(response.headers.get("location")), notStored };
+    return { stage: "draft", isOver: true, situation: rejected };
+  }
+  if (response.redirected) return unsure("login");
   if (said.code === "idempotency_key_reused") return unsure("reused");
-  if (said.code?.startsWith("idempotency_") && status < 500) return unsure("server", { words });
-  if (saysNothingHappened(response) && !doubt) return { stage: "draft", situation: { kind: "rejected", status, words } };
-  return unsure(disposition === "retry" ? "server" : "elsewhere", { status, words });
+  if (!inDoubt) return { stage: "draft", situation: rejected };
+  const isOfServer = disposition === "retry" || said.code?.startsWith("idempotency_");
+  return unsure(isOfServer ? "server" : "elsewhere", { status, words });
 }
 
 /** Judges a call that ended without a response. */
@@ -34,16 +34,29 @@ export function meaningOfError(error, wasStopped) {
   return unsure("no-response");
 }
 
-/** What a request without a key comes to, by its response or its error. */
-export function meaningWithoutKey({ response, said, wasStopped }) {
+/**
+ * What a request without a key comes to, by its response or its error. `inDoubt` says that an
+ * earlier request may have had an effect.
+ */
+export function meaningWithoutKey({ response, said, inDoubt, wasStopped }) {
   if (wasStopped) return unsure("stopped");
   if (!response) return unsure("no-response");
   if (response.ok && !response.redirected) return { stage: "paid", payment: said.id };
   if (said.code === "idempotency_key_missing") return { stage: "draft", situation: { kind: "key-required" } };
   if (response.redirected) return unsure("login");
-  return saysNothingHappened(response)
-    ? { situation: { kind: "rejected", status: response.status, words: said.detail ?? said.error ?? said.title } }
-    : unsure("elsewhere", { status: response.status });
+  const { status } = response;
+  const words = wordsOf(said);
+  if (dispositionOf({ status, headers: response.headers }) === "retry") return unsure("server", { status, words });
+  return inDoubt ? unsure("elsewhere", { status }) : { situation: { kind: "rejected", status, words } };
+}
+
+function wordsOf({ detail, error, title }) {
+  return detail ?? error ?? title;
+}
+
+/** The body of a response, or an empty object if it is not JSON. */
+export async function saidBy(response) {
+  return (await response.json().catch(() => undefined)) ?? {};
 }
 
 function unsure(reason, more = {}) {

@@ -102,34 +102,29 @@ export function attemptBegins(number, id, key, tab) {
 
 /** Notes the result of a request that this page has open. */
 export function attemptEnds(id, tab, result) {
-  change(({ orders, attempts }) => {
+  change(({ attempts }) => {
     const open = attempts.find((attempt) => isOpen(attempt, id, tab));
-    if (!open) return;
-    open.result = result;
-    // From now on only a final response says what happened to the order.
-    if (result.doubt && orders[open.order]) orders[open.order].doubt = true;
+    if (open) open.result = result;
   });
 }
 
 /**
- * Corrects the result of the latest request of an order, whose response is understood only as a
- * whole.
+ * Corrects the result of the latest request that this page made for an order, if there is a better
+ * one.
  */
-export function attemptWas(number, result) {
+export function attemptWas(number, tab, result) {
+  if (!result) return;
   change(({ attempts }) => {
-    const latest = attempts.findLast((attempt) => attempt.order === number && attempt.result);
+    const latest = attempts.findLast((attempt) => attempt.order === number && attempt.tab === tab && attempt.result);
     if (latest) latest.result = result;
   });
 }
 
 /** Notes one result for every request that this page has open, of one order or of all. */
 export function pageLeaves(tab, result, number) {
-  change(({ orders, attempts }) => {
-    for (const attempt of attempts) {
-      if (attempt.tab !== tab || attempt.result || (number ?? attempt.order) !== attempt.order) continue;
-      attempt.result = result;
-      if (orders[attempt.order]) orders[attempt.order].doubt = true;
-    }
+  change(({ attempts }) => {
+    const open = attempts.filter((attempt) => attempt.tab === tab && !attempt.result);
+    for (const attempt of open) if ((number ?? attempt.order) === attempt.order) attempt.result = result;
   });
 }
 

@@ -5,11 +5,11 @@ import { callOf, join, leave, stop, timeLeft } from "/page/calls.js";
 import { TOTAL_TIME, askSettings, clientFor, until } from "/page/client.js";
 import { curlOf, headerOf } from "/page/curious.js";
 import { ledgerOf } from "/page/ledger.js";
-import { meaningOf, meaningOfError, meaningWithoutKey } from "/page/meaning.js";
+import { meaningOf, meaningOfError, meaningWithoutKey, saidBy } from "/page/meaning.js";
 import { naiveFetch } from "/page/naive.js";
 import { network } from "/page/network.js";
 import * as orders from "/page/orders.js";
-import { ANOTHER_PAGE, NOT_STORED, resultOf } from "/page/results.js";
+import { resultBy, resultOf } from "/page/results.js";
 import { isUnderWay, showAttempts, showLedger } from "/page/tables.js";
 import * as view from "/page/view.js";
 import { statusOf, takenUp } from "/page/words.js";
@@ -60,7 +60,7 @@ function render() {
     statusOf(order, situationOf(order), own, {
       settings,
       takenUp: notes.get(number),
-      lost: requests.filter(({ result }) => result?.doubt).length,
+      lost: requests.filter(({ result }) => result?.isLost).length,
       isElsewhere: requests.some((attempt) => attempt.tab !== tab && isUnderWay(attempt)),
     }),
   );
@@ -100,14 +100,17 @@ async function pay(number) {
   say(number, settings || order.keyless ? busy(number) : { kind: "asking" });
 
   const meaning = await (order.keyless ? withoutKey : withKey)(order, call);
+  if (!order.keyless) orders.attemptWas(number, tab, resultBy(meaning));
   leave(number, call);
   if (meaning.stage === "paid") orders.update(number, confirmed(meaning));
   unread.add(number);
   if (callOf(number)) say(number, busy(number));
   else situations.set(number, meaning.situation);
   await ledger.read();
+  // All clicks of a call have the same response, and the key is dropped once.
+  const isOpen = meaning.stage !== "draft" || (await (call.reopened ??= reopen(number, meaning)));
+  if (!isOpen) situations.set(number, { ...meaning.situation, kind: "unsure", reason: "rejected" });
   unread.delete(number);
-  if (meaning.stage === "draft" && isUnpaid(number)) await reopen(number, meaning);
   render();
   tick();
   if (!callOf(number)) view.endFollowing();
@@ -130,10 +133,14 @@ function isUnpaid(number) {
   return order.stage === "sent" && ledger.payments?.every((payment) => !orders.isFor(payment, order)) === true;
 }
 
-/** Lets an order be mended. After a final response it takes a new key. */
+/**
+ * Lets an order be mended, if it is certain that it was not paid. After a final response it takes a
+ * new key. The old one stays if another tab has sent it too.
+ */
 async function reopen(number, { isOver }) {
-  if (isOver) await (await client).finish(number).catch(() => {});
-  orders.update(number, { stage: "draft", ...(isOver && { doubt: false, sentAt: undefined }) });
+  if (!isUnpaid(number)) return false;
+  if (isOver && !(await (await client).finish(number).catch(() => false))) return false;
+  return orders.update(number, { stage: "draft", ...(isOver && { sentAt: undefined }) });
 }
 
 /** Sends an order by the client, and gives what came of it. */
@@ -148,13 +155,7 @@ async function withKey(order, call) {
       operation: number,
       onProgress: (event) => progress(number, call, event),
     });
-    const said = await bodyOf(response);
-    const { disposition } = outcomeOf(response);
-    const { doubt } = orders.order(number);
-    const meaning = meaningOf({ response, said, disposition, doubt });
-    if (response.redirected) orders.attemptWas(number, ANOTHER_PAGE);
-    if (meaning.notStored) orders.attemptWas(number, NOT_STORED);
-    return meaning;
+    return meaningOf({ response, said: await saidBy(response), outcome: outcomeOf(response) });
   } catch (error) {
     return meaningOfError(error, signal.aborted);
   }
@@ -164,6 +165,7 @@ async function withKey(order, call) {
 async function withoutKey(order, call) {
   const { number } = order;
   const { signal } = call.stop;
+  let inDoubt = false;
   const told = {
     begins() {
       const id = crypto.getRandomValues(new Uint32Array(2)).join("-");
@@ -176,11 +178,14 @@ async function withoutKey(order, call) {
       render();
       ledger.read();
     },
-    waits: (delay) => say(number, call.clicks > 1 ? busy(number) : { kind: "retrying", delay }),
+    waits(delay) {
+      inDoubt = true;
+      say(number, call.clicks > 1 ? busy(number) : { kind: "retrying", delay });
+    },
   };
   try {
     const response = await naiveFetch(net.fetch, "/payments", payment(order, signal), told);
-    return meaningWithoutKey({ response, said: await bodyOf(response) });
+    return meaningWithoutKey({ response, said: await saidBy(response), inDoubt });
   } catch {
     return meaningWithoutKey({ wasStopped: signal.aborted });
   }
@@ -189,11 +194,6 @@ async function withoutKey(order, call) {
 function payment(order, signal) {
   const headers = { "content-type": "application/json" };
   return { method: "POST", headers, body: orders.bodyOf(order), signal };
-}
-
-async function bodyOf(response) {
-  const said = await response.json().catch(() => undefined);
-  return said ?? {};
 }
 
 function busy(number) {

@@ -3,46 +3,39 @@
 import { LostResponse } from "/page/network.js";
 
 /**
- * Responses that say that nothing happened. They leave no doubt about an order, and its request may
- * be mended.
- */
-const NOTHING_HAPPENED = [400, 401, 403, 405, 406, 407, 413, 414, 415, 417, 422, 423, 424, 425, 426, 428, 429, 431];
-
-/** Whether a response says that nothing happened. */
-export function saysNothingHappened({ status, redirected }) {
-  return !redirected && NOTHING_HAPPENED.includes(status);
-}
-
-/**
  * The result of a request: a mark, a tone and words, so that nothing is told by colour alone.
- * `doubt` says that the request may have had an effect although its response does not say so.
+ * `isLost` says that there was no response.
  */
 export function resultOf(event) {
-  if (event.type === "left") return { mark: "?", tone: "lost", words: "the page was left before a response", doubt: true };
-  if (event.type === "stopped") return { mark: "■", tone: "lost", words: "stopped before a response", doubt: true };
-  if (event.type === "error") return { mark: "✕", tone: "lost", words: lost(event.error), doubt: true };
+  if (event.type === "left") return { mark: "?", tone: "lost", words: "the page was left before a response", isLost: true };
+  if (event.type === "stopped") return { mark: "■", tone: "lost", words: "stopped before a response", isLost: true };
+  if (event.type === "error") return { mark: "✕", tone: "lost", words: lost(event.error), isLost: true };
   const isOk = event.status >= 200 && event.status < 300 && !event.redirected;
   if (event.disposition === undefined) return isOk ? PAID : withoutKey(event);
   if (event.disposition === "final") return isOk ? (event.replayed ? REPLAYED : PAID) : REJECTED;
-  const doubt = !saysNothingHappened(event);
-  if (event.disposition === "retry") return { mark: "…", tone: "busy", words: notNow(event.status), doubt };
-  if (!doubt) return REJECTED;
-  return { mark: "?", tone: "lost", words: "says nothing about the payment", doubt };
+  if (event.disposition === "retry") return { mark: "…", tone: "busy", words: notNow(event.status) };
+  return { mark: "?", tone: "lost", words: "says nothing about the payment" };
+}
+
+/**
+ * The result of the last request of a call, by what the whole response means for the order. None:
+ * it is as it was told.
+ */
+export function resultBy({ notStored, situation }) {
+  if (notStored) return NOT_STORED;
+  if (situation?.reason === "login") return ANOTHER_PAGE;
+  return situation && situation.kind !== "unsure" ? REJECTED : undefined;
 }
 
 const PAID = { mark: "✓", tone: "done", words: "paid" };
 const REPLAYED = { mark: "↺", tone: "done", words: "already done: same response again" };
+const NOT_STORED = { mark: "↺", tone: "done", words: "already done: response not stored" };
 const REJECTED = { mark: "!", tone: "lost", words: "not accepted" };
-
-/** The result of a request whose operation was done, while its response is not there any more. */
-export const NOT_STORED = { mark: "↺", tone: "done", words: "already done: response not stored" };
-
-/** The result of a request that was redirected to another page. */
-export const ANOTHER_PAGE = { mark: "?", tone: "lost", words: "another page came back", doubt: true };
+const ANOTHER_PAGE = { mark: "?", tone: "lost", words: "another page came back" };
 
 function withoutKey({ status, redirected }) {
   if (redirected) return ANOTHER_PAGE;
-  return status >= 500 ? { mark: "!", tone: "lost", words: "server error", doubt: true } : REJECTED;
+  return status >= 500 ? { mark: "!", tone: "lost", words: "server error" } : REJECTED;
 }
 
 function notNow(status) {

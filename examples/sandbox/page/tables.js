@@ -38,7 +38,7 @@ export function showAttempts(attempts, order) {
     const own = attempt.order === order.number;
     return row(`attempt ${attempt.order} ${attempt.count}`, own ? "own" : "", ATTEMPTS, [
       time(attempt.at),
-      text(`${attempt.count} of ${attempt.order}`),
+      text(`${attempt.order}, request ${attempt.count}`),
       key(attempt.key),
       resultCell(resultOf(attempt)),
     ]);
@@ -51,6 +51,8 @@ export function showAttempts(attempts, order) {
 function showTries(attempts) {
   find("tries").hidden = attempts.length === 0;
   const latest = attempts.slice(0, MOST_TRIES).reverse();
+  find("tries-more").hidden = attempts.length <= MOST_TRIES;
+  find("tries-more").textContent = `last ${MOST_TRIES}:`;
   const marks = latest.map((attempt) => {
     const { mark, tone, words } = resultOf(attempt);
     const sign = element("span", "", [mark]);
@@ -113,7 +115,7 @@ function time(at) {
   return shown;
 }
 
-/** The end of a key, which is random: the beginning of these tells the time. */
+/** The end of a key is enough to tell it from another. */
 function key(key) {
   if (key === null) return element("span", "none", ["no key"]);
   const shown = element("code", "", [key.length > 10 ? `…${key.slice(-8)}` : key]);

@@ -12,14 +12,17 @@ export function element(name, kind, children) {
 }
 
 /**
- * Shows the three numbers that the page is about. Payments are those of the ledger, if it can be
- * read.
+ * Shows the three numbers that the page is about, at the top and beside the requests of the order.
+ * Payments are those of the ledger, if it can be read.
  */
 export function showCounter(order, payments) {
   const counts = { clicks: order.clicks, requests: order.requests, payments: payments ?? "?" };
+  const words = [];
   for (const [id, count] of Object.entries(counts)) {
     const number = find(id);
-    number.nextElementSibling.textContent = count === 1 ? id.slice(0, -1) : id;
+    const what = count === 1 ? id.slice(0, -1) : id;
+    words.push(`${count} ${what}`);
+    number.nextElementSibling.textContent = what;
     if (number.textContent === String(count)) continue;
     number.textContent = count;
     number.classList.remove("changed");
@@ -27,6 +30,7 @@ export function showCounter(order, payments) {
     void number.offsetWidth;
     number.classList.add("changed");
   }
+  setText("tries-count", words.join(" → "));
   find("payments").parentElement.dataset.payments = payments === undefined ? "unknown" : payments > 1 ? "many" : "few";
 }
 
@@ -37,6 +41,7 @@ export function showCounter(order, payments) {
 export function showOrder(order) {
   const fixed = order.stage !== "draft";
   find("order").textContent = `Order ${order.number}`;
+  find("terms").dataset.fixed = fixed;
   for (const id of ["amount", "to"]) {
     show(find(id), order[id]);
     find(id).readOnly = fixed;

@@ -32,7 +32,7 @@ const WORDS = {
       "It was opened over plain http from another machine, where browsers withhold what a key needs. " +
       "Open it as localhost or over https. Nothing has been sent.",
   }),
-  reading: () => ({ tone: "busy", title: "Reading the ledger of the server …", detail: "" }),
+  reading: () => ({ tone: "busy", title: "Reading the list of payments …", detail: "" }),
   asking: () => ({
     tone: "busy",
     title: "Asking the server for its settings …",
@@ -58,12 +58,8 @@ const WORDS = {
   unsure,
   rejected: (order, { status, words }, own) =>
     own?.length
-      ? unsure(order, { reason: "server", words }, own)
-      : {
-          tone: "refused",
-          title: "Not paid.",
-          detail: words ? sentence(`The server says: ${words}`) : `The server did not accept the request (status ${status}).`,
-        },
+      ? unsure(order, { reason: "rejected", status, words }, own)
+      : { tone: "refused", title: "Not paid.", detail: rejection({ status, words }) },
   "not-understood": (_, { words }) => ({
     tone: "refused",
     title: "Not paid: the server did not understand the key.",
@@ -88,32 +84,33 @@ function waitingClicks({ keyless }, clicks) {
   return keyless ? `${clicks} clicks, and each sent a request of its own.` : `${clicks} clicks wait for one response.`;
 }
 
-/** What the ledger shows before the response has come. */
+/** What the server has done before the response has come. */
 function seen(own) {
   if (!own?.length) return undefined;
-  return own.length === 1 ? "The ledger shows the payment already." : `The ledger shows ${own.length} payments already.`;
+  return `The server has made ${count(own, "payment")} already.`;
 }
 
 const REASONS = {
   stopped: () => "You stopped before a response came.",
-  "gave-up": () => "No usable response came, and the client has stopped its retries.",
+  "gave-up": () => "No usable response came, and this page has stopped its retries.",
   "no-response": () => "No response came.",
   login: () => "Another page came back, perhaps one to log in: the response is not from the payment server.",
   elsewhere: ({ status }) => `A response with status ${status} says nothing about this payment: the server may not have sent it.`,
+  rejected: (said, own) => (own?.length ? rejection(said) : `${rejection(said)} Another request of this order may have been paid.`),
   server: ({ words, status }) => (words ? sentence(`The server says: ${words}`) : `The server cannot do it now (status ${status}).`),
   storage: () => "This browser could not read its storage, so nothing was sent this time.",
   clock: () => "The stored key is dated ahead of the clock of this machine, so nothing was sent. Check the clock.",
 };
 
-/** An order whose outcome this browser does not know. The ledger may know it. */
+/** An order whose outcome this browser does not know. The server may have paid it all the same. */
 function unsure(order, { reason, ...more }, own) {
-  const why = REASONS[reason]?.(more);
+  const why = REASONS[reason]?.(more, own);
   if (reason === "expired" || reason === "reused") return stuck(reason, own);
   if (order.keyless) return unsureWithoutKey(why, own);
   if (own?.length === 1) {
     return {
       tone: "unsure",
-      title: "The ledger shows it as paid. This browser has no response yet.",
+      title: "The server has paid it. This browser has no response yet.",
       detail: why ?? "",
       note: "Click Pay: the server sends its response again, and pays nothing.",
     };
@@ -123,7 +120,7 @@ function unsure(order, { reason, ...more }, own) {
 }
 
 function stuck(reason, own) {
-  const shown = own ? `The ledger shows ${count(own, "payment")} for this order.` : LEDGER_LOST;
+  const shown = own ? `The server has made ${count(own, "payment")} for this order.` : LEDGER_LOST;
   return {
     tone: "refused",
     title: reason === "expired" ? "Too late for a retry." : "The server knows this key with another request.",
@@ -138,13 +135,13 @@ function unsureWithoutKey(why, own) {
   }
   return {
     tone: "refused",
-    title: `This browser has no response, and the ledger shows ${count(own, "payment")}.`,
+    title: `This browser has no response, and the server has made ${count(own, "payment")}.`,
     detail: why ?? "",
     note: RISK,
   };
 }
 
-const LEDGER_LOST = "The ledger cannot be read now, so this page cannot say how often it was paid.";
+const LEDGER_LOST = "The list of payments cannot be read now, so this page cannot say how often it was paid.";
 
 /** An order that a response has confirmed. The ledger says how often it was paid. */
 function paid(order, situation, own, facts) {
@@ -155,9 +152,9 @@ function paid(order, situation, own, facts) {
   if (own.length === 0 || unknown.length > 0) {
     return {
       tone: "refused",
-      title: "The response and the ledger do not agree.",
-      detail: `The response says that it is paid. The ledger shows ${count(own, "payment")} for this order.`,
-      note: unknown.length > 0 ? `Not in the ledger: ${unknown.join(", ")}.` : "",
+      title: "The response and the list of payments do not agree.",
+      detail: `The response says that it is paid. The list shows ${count(own, "payment")} for this order.`,
+      note: unknown.length > 0 ? `Not in the list: ${unknown.join(", ")}.` : "",
     };
   }
   return { tone: "done", title: "Paid, once.", detail: `${terms}, payment ${own[0].id}.`, note: noteOf(order, situation, facts) };
@@ -167,6 +164,7 @@ function noteOf({ keyless, responses, notStored }, situation, { takenUp, setting
   if (keyless) return "This time. Without a key, a second click or a lost response is a second payment.";
   if (situation?.reason === "expired") return "The server forgets the key about now, so the last click sent nothing.";
   if (situation?.reason === "clock") return REASONS.clock();
+  if (situation?.reason === "rejected") return "The server did not accept the last click, and nothing changed.";
   if (situation?.kind === "unsure") return "The last click got no response, and changed nothing.";
   const times = responses > 1 ? `The same response came ${responses} times.` : "Click again: it stays one payment.";
   const limit = settings && `It stores responses of up to ${bytes(settings.max_response)}.`;
@@ -203,6 +201,10 @@ export function takenUp(number, key) {
 export function count(number, what) {
   const length = typeof number === "number" ? number : number.length;
   return `${length} ${what}${length === 1 ? "" : "s"}`;
+}
+
+function rejection({ status, words }) {
+  return words ? sentence(`The server says: ${words}`) : `The server did not accept the request (status ${status}).`;
 }
 
 function sentence(words) {

@@ -22,7 +22,7 @@ test("a double click is one request and one payment", async () => {
 
 test("ten clicks join one request, and all get the same response", async () => {
   const { sandbox, shop } = await open();
-  await shop.serverTakes("2 seconds");
+  await shop.serverResponds("after 2 s");
   await shop.click(10);
   await shop.showsStatus("10 clicks wait for one response.");
   const id = await shop.isPaid();
@@ -111,6 +111,19 @@ test("all of it works without a mouse", async () => {
   await keyboard.press("Escape");
   await shop.counts("2 clicks", "1 request", "1 payment");
   expect(sandbox.effects()).toHaveLength(1);
+});
+
+test("an order that was sent says why it cannot be changed, and the button stays where it is", async () => {
+  const { shop } = await open();
+  const place = async (): Promise<number | undefined> => (await shop.pay.boundingBox())?.y;
+  expect(await shop.terms.innerText()).toBe("You can still change these.");
+  const before = await place();
+  await shop.pay.click();
+  await shop.isPaid();
+  expect(await shop.terms.innerText()).toBe("Sent. For other terms, begin a new order.");
+  expect(await place()).toBe(before);
+  await shop.newOrder.click();
+  expect(await shop.terms.innerText()).toBe("You can still change these.");
 });
 
 test("what cannot be paid is told at the field, and nothing is sent", async () => {

@@ -6,8 +6,8 @@ import { Sandbox } from "../tests/support/sandbox.js";
 import { Shop } from "./support/shop.js";
 
 /** Clicks Pay on a slow server, and gives the key once the request has left. */
-async function payAndGetKey(shop: Shop, time: "2 seconds" | "5 seconds" = "2 seconds"): Promise<string> {
-  await shop.serverTakes(time);
+async function payAndGetKey(shop: Shop, time: "after 2 s" | "after 5 s" = "after 2 s"): Promise<string> {
+  await shop.serverResponds(time);
   const left = shop.page.waitForRequest((request) => request.method() === "POST");
   await shop.click(1);
   const key = (await left).headers()["x-idempotency-key"];
@@ -51,7 +51,7 @@ test("a page that is closed in mid-request goes on when it is opened again", asy
 test("a browser that is closed in mid-request goes on when it is started again", async () => {
   const sandbox = endsWithTheTest(await Sandbox.start());
   const browser = endsWithTheTest(new Browser());
-  const key = await payAndGetKey(new Shop(await browser.open(sandbox.address)), "5 seconds");
+  const key = await payAndGetKey(new Shop(await browser.open(sandbox.address)), "after 5 s");
   await browser.close();
   const again = new Shop(await browser.open(sandbox.address));
   await again.showsStatus("It went on with its key");
@@ -127,7 +127,7 @@ test("with the server gone, the page says for how long it still tries, and Stop 
   const shop = new Shop(await browser.open(sandbox.address));
   await sandbox.kill();
   await shop.click(1);
-  await shop.timeLeft.filter({ hasText: /The client gives up in \d+ s\./ }).waitFor();
+  await shop.timeLeft.filter({ hasText: /This page gives up in \d+ s\./ }).waitFor();
   await shop.counts("1 click", "\\d+ requests?", "? payments");
   const key = await shop.key();
   await shop.stop.click();
@@ -152,7 +152,7 @@ test("when the client gives up, the page says that it is not known yet, and the 
   await shop.page.clock.install();
   await sandbox.kill();
   await shop.click(1);
-  const end = shop.status.filter({ hasText: "No usable response came, and the client has stopped its retries." });
+  const end = shop.status.filter({ hasText: "No usable response came, and this page has stopped its retries." });
   while (!(await end.isVisible())) await shop.page.clock.runFor(1_000);
   await shop.showsStatus("The key stays the same, so it cannot be paid twice.");
   await shop.stop.waitFor({ state: "hidden" });
@@ -195,7 +195,7 @@ test("two tabs that pay one order at once pay it once", async () => {
   const sandbox = endsWithTheTest(await Sandbox.start());
   const browser = endsWithTheTest(new Browser());
   const one = new Shop(await browser.open(sandbox.address));
-  await one.serverTakes("2 seconds");
+  await one.serverResponds("after 2 s");
   const other = new Shop(await browser.open(sandbox.address));
   await Promise.all([one.click(3), other.click(3)]);
   const ids = await Promise.all([one.isPaid(), other.isPaid()]);

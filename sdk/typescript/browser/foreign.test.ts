@@ -27,7 +27,7 @@ test.each(foreign)("after a lost response, a %s settles nothing, and the order g
   proxy.respond(what);
   await shop.click(1);
   await shop.showsStatus(words);
-  await shop.showsStatus("The ledger shows it as paid. This browser has no response yet.");
+  await shop.showsStatus("The server has paid it. This browser has no response yet.");
   const key = await shop.key();
   await shop.click(1);
   const id = await shop.isPaid();
@@ -43,7 +43,7 @@ test.each(["not found", "gone", "unprocessable"] as const)("a %s after a request
   proxy.lose(1);
   proxy.respond(what);
   await shop.click(1);
-  await shop.showsStatus("The ledger shows it as paid. This browser has no response yet.");
+  await shop.showsStatus("The server has paid it. This browser has no response yet.");
   await shop.page.getByLabel("Recipient").and(shop.page.locator("[readonly]")).waitFor();
   await shop.click(1);
   const id = await shop.isPaid();
@@ -72,12 +72,19 @@ test("a page to log in, as the first response, is not taken for a payment", asyn
   expect(sandbox.effects()).toHaveLength(1);
 });
 
-test("a rejection as the first response is no payment, and the order can be mended under its key", async () => {
+test.each([
+  ["unprocessable", "The server says: the recipient is not known."],
+  ["precondition failed", "The server did not accept the request (status 412)."],
+] as const)("a rejection (%s) without doubt is no payment, and the order can be mended under its key", async (what, words) => {
   const { sandbox, proxy, shop } = await open();
-  proxy.respond("unprocessable");
-  await shop.click(1);
-  await shop.showsStatus("Not paid.");
-  await shop.showsStatus("The server says: the recipient is not known.");
+  proxy.respond(what, what);
+  for (let time = 1; time <= 2; time += 1) {
+    await shop.click(1);
+    await shop.showsStatus("Not paid.");
+    await shop.showsStatus(words);
+    await shop.counts(`${time} clicks?`, `${time} requests?`, "0 payments");
+    expect((await shop.results()).at(-1)).toContain("not accepted");
+  }
   const key = await shop.key();
   await shop.page.getByLabel("Recipient").fill("acct_8");
   await shop.click(1);
@@ -86,11 +93,12 @@ test("a rejection as the first response is no payment, and the order can be mend
   expect(await (await fetch(`${sandbox.address}ledger`)).json()).toMatchObject([{ to: "acct_8" }]);
 });
 
-test("with a server that stores rejections, the mended order takes a new key", async () => {
+test("with a server that stores rejections, the mended order takes a new key, however many clicks were rejected", async () => {
   const { sandbox, proxy, shop } = await open("--profile", "ietf");
   proxy.respond("unprocessable");
-  await shop.click(1);
+  await shop.click(10);
   await shop.showsStatus("Not paid.");
+  await shop.counts("10 clicks", "1 request", "0 payments");
   const key = await shop.key();
   await shop.page.getByLabel("Recipient").fill("acct_8");
   await shop.click(1);
@@ -99,11 +107,59 @@ test("with a server that stores rejections, the mended order takes a new key", a
   expect(sandbox.effects()[0]?.key).not.toBe(key);
 });
 
+test("a rejection while another tab has the order under way does not say that it is not paid, and the key stays", async () => {
+  const { sandbox, proxy, shop: one } = await open();
+  const other = new Shop(await one.page.context().newPage());
+  await other.page.goto(proxy.address);
+  // The response to the one waits until the other has sent the same order.
+  const [sent, rejected] = [gate(), gate()];
+  await one.page.route("**/payments", async (route) => {
+    await sent.opened;
+    await route.fulfill({ status: 410 });
+  }, { times: 1 });
+  await other.page.route("**/payments", async (route) => {
+    sent.open();
+    await rejected.opened;
+    await route.continue();
+  });
+  await one.click(1);
+  await one.counts("1 click", "1 request", "0 payments");
+  await other.click(1);
+  await one.showsStatus("It is not known yet whether this was paid.");
+  await one.showsStatus("Another request of this order may have been paid.");
+  await one.page.getByLabel("Recipient").and(one.page.locator("[readonly]")).waitFor();
+  rejected.open();
+  const id = await other.isPaid();
+  await one.click(1);
+  expect(await one.isPaid()).toBe(id);
+  expect(sandbox.effects().map((effect) => effect.id)).toEqual([id]);
+});
+
+/** Something that is waited for until it is opened. */
+function gate(): { opened: Promise<void>; open(): void } {
+  let open = (): void => {};
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  return { opened, open };
+}
+
+test("a rejection while the ledger cannot be read does not say that it is not paid", async () => {
+  const { sandbox, proxy, shop } = await open();
+  proxy.hidesLedger = true;
+  proxy.respond("unprocessable");
+  await shop.click(1);
+  await shop.showsStatus("It is not known yet whether this was paid.");
+  await shop.showsStatus("The server says: the recipient is not known. Another request of this order may have been paid.");
+  proxy.hidesLedger = false;
+  await shop.click(1);
+  const id = await shop.isPaid();
+  expect(sandbox.effects().map((effect) => effect.id)).toEqual([id]);
+});
+
 test("while the ledger cannot be read, nothing is claimed of it", async () => {
   const { sandbox, proxy, shop } = await open();
   proxy.hidesLedger = true;
   await shop.click(1);
-  await shop.showsStatus("The ledger cannot be read now, so this page cannot say how often it was paid.");
+  await shop.showsStatus("The list of payments cannot be read now, so this page cannot say how often it was paid.");
   await shop.counts("1 click", "1 request", "? payments");
   expect(await shop.status.innerText()).not.toContain("once");
   await shop.page.getByText("What is shown here may be old.").waitFor();
@@ -121,7 +177,7 @@ test("a payment that the ledger has lost is not called paid", async () => {
   await shop.isPaid();
   sandbox.loseLedger();
   await shop.page.reload();
-  await shop.showsStatus("The response and the ledger do not agree.");
+  await shop.showsStatus("The response and the list of payments do not agree.");
   await shop.counts("1 click", "1 request", "0 payments");
 });
 
@@ -143,10 +199,9 @@ test("a click before the server has said its profile sends nothing, and pays onc
   const sandbox = endsWithTheTest(await Sandbox.start("--profile", "ietf"));
   const browser = endsWithTheTest(new Browser());
   const page = await browser.open("about:blank");
-  let say: (() => void) | undefined;
-  const said = new Promise<void>((resolve) => (say = resolve));
+  const said = gate();
   await page.route("**/settings", async (route) => {
-    await said;
+    await said.opened;
     await route.continue();
   });
   await page.goto(sandbox.address);
@@ -154,7 +209,7 @@ test("a click before the server has said its profile sends nothing, and pays onc
   await shop.click(2);
   await shop.showsStatus("Asking the server for its settings");
   await shop.counts("2 clicks", "0 requests", "0 payments");
-  say?.();
+  said.open();
   await shop.isPaid();
   await shop.counts("2 clicks", "1 request", "1 payment");
 });

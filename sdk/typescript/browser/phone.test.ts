@@ -21,7 +21,8 @@ test.each(phones)("on a phone of $width by $height, the retries are seen beside 
   await shop.pay.tap();
   await shop.hasResult("response lost on its way");
   await shop.isPaid();
-  for (const part of [shop.pay, shop.tries.first(), shop.status]) expect(await isInView(part)).toBe(true);
+  await shop.triesCount.filter({ hasText: /^1 click → \d+ requests → 1 payment$/ }).waitFor();
+  for (const part of [shop.pay, shop.triesCount, shop.tries.first(), shop.status]) expect(await isInView(part)).toBe(true);
   expect(await shop.tries.allInnerTexts()).toEqual((await shop.results()).map(() => expect.stringContaining("Request ")));
   // The page is the user's again: it stays where it is scrolled to.
   await shop.page.evaluate(() => window.scrollTo(0, 0));
@@ -31,6 +32,21 @@ test.each(phones)("on a phone of $width by $height, the retries are seen beside 
   expect(await shop.page.evaluate(() => window.scrollY)).toBe(0);
   const width = await shop.page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
   expect(width).toBeLessThanOrEqual(0);
+});
+
+test("of many requests the latest ten are seen beside Pay, and the count says how many there are", async () => {
+  const sandbox = endsWithTheTest(await Sandbox.start());
+  const browser = endsWithTheTest(new Browser({ viewport: { width: 320, height: 568 } }));
+  const shop = new Shop(await browser.open(sandbox.address));
+  await shop.sendNoKey.check({ force: true });
+  await shop.click(10);
+  await shop.showsStatus("Paid 10 times!");
+  expect(await shop.page.getByText("last 10:").isVisible()).toBe(false);
+  await shop.click(2);
+  await shop.showsStatus("Paid 12 times!");
+  await shop.page.getByText("last 10:").waitFor();
+  expect(await shop.tries.count()).toBe(10);
+  await shop.triesCount.filter({ hasText: "12 clicks → 12 requests → 12 payments" }).waitFor();
 });
 
 function isInView(part: Locator): Promise<boolean> {

@@ -44,11 +44,11 @@ test.each(looks)("the page can be looked at, and nothing is cut off: %s", async 
   await shop.isPaid();
   await shop.newOrder.click();
 
-  await shop.serverTakes("2 seconds");
+  await shop.serverResponds("after 2 s");
   await shop.badNetwork.check({ force: true });
   await shop.click(10);
   await shop.hasResult("response lost on its way");
-  await shop.timeLeft.filter({ hasText: "The client gives up in" }).waitFor();
+  await shop.timeLeft.filter({ hasText: "This page gives up in" }).waitFor();
   await take("2-bad-network", false);
   await take("3-bad-network");
 
@@ -58,7 +58,7 @@ test.each(looks)("the page can be looked at, and nothing is cut off: %s", async 
   await page.getByText("For the curious").click();
 
   await shop.sendNoKey.check({ force: true });
-  await shop.serverTakes("no time");
+  await shop.serverResponds("at once");
   await shop.click(1);
   await shop.showsStatus("and without a key the server took each request for a new payment.");
   await take("5-without-a-key", false);
@@ -82,7 +82,7 @@ test.each(looks)("the page can be looked at, and nothing is cut off: %s", async 
   await page.getByLabel("Recipient").fill("acct_2");
   await sandbox.kill();
   await shop.click(1);
-  await shop.timeLeft.filter({ hasText: "The client gives up in" }).waitFor();
+  await shop.timeLeft.filter({ hasText: "This page gives up in" }).waitFor();
   await shop.counts("1 click", "\\d+ requests?", "? payments");
   await take("9-server-gone", false);
   await shop.stop.click();

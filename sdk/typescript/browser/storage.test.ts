@@ -156,7 +156,7 @@ test("a page that is gone between the response and its own state asks again unde
   await shop.click(1);
   const id = await shop.isPaid();
   await shop.page.reload();
-  await shop.showsStatus("The ledger shows it as paid. This browser has no response yet.");
+  await shop.showsStatus("The server has paid it. This browser has no response yet.");
   await shop.click(1);
   expect(await shop.isPaid()).toBe(id);
   expect(sandbox.effects()).toHaveLength(1);

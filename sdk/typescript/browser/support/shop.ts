@@ -47,12 +47,22 @@ export class Shop {
     return this.page.getByRole("list", { name: "Requests of this order" }).getByRole("listitem");
   }
 
-  /** The ledger, the latest first. */
-  get ledger(): Locator {
-    return this.page.getByRole("table", { name: "ledger of the server" }).locator("tbody tr");
+  /** The three numbers once more, beside the requests of this order. */
+  get triesCount(): Locator {
+    return this.page.locator("#tries-count");
   }
 
-  async serverTakes(time: "no time" | "2 seconds" | "5 seconds"): Promise<void> {
+  /** What is said about the fields of the order. */
+  get terms(): Locator {
+    return this.page.locator("#terms");
+  }
+
+  /** The payments, the latest first. */
+  get ledger(): Locator {
+    return this.page.getByRole("table", { name: "Payments that the server made" }).locator("tbody tr");
+  }
+
+  async serverResponds(time: "at once" | "after 2 s" | "after 5 s"): Promise<void> {
     await this.page.getByText(time, { exact: true }).click();
   }
 
