@@ -13,6 +13,7 @@ export function meaningOf({ response, said, outcome: { disposition, status, inDo
   const words = notStored ? undefined : wordsOf(said);
   const rejected = { kind: "rejected", status, words };
   if (disposition === "final") {
+    if (status === undefined) return unsure("untold");
     const isPaid = status >= 200 && status < 300;
     if (isPaid) return { stage: "paid", payment: said.id ?? idIn(response.headers.get("location")), notStored };
     return { stage: "draft", isOver: true, situation: rejected };

@@ -22,7 +22,7 @@ export function resultOf(event) {
  * it is as it was told.
  */
 export function resultBy({ notStored, situation }) {
-  if (notStored) return NOT_STORED;
+  if (notStored || situation?.reason === "untold") return NOT_STORED;
   if (situation?.reason === "login") return ANOTHER_PAGE;
   return situation && situation.kind !== "unsure" ? REJECTED : undefined;
 }

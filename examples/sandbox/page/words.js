@@ -98,6 +98,7 @@ const REASONS = {
   elsewhere: ({ status }) => `A response with status ${status} says nothing about this payment: the server may not have sent it.`,
   rejected: (said, own) => (own?.length ? rejection(said) : `${rejection(said)} Another request of this order may have been paid.`),
   server: ({ words, status }) => (words ? sentence(`The server says: ${words}`) : `The server cannot do it now (status ${status}).`),
+  untold: () => "The server has done this order earlier, and does not say how it ended.",
   storage: () => "This browser could not read its storage, so nothing was sent this time.",
   clock: () => "The stored key is dated ahead of the clock of this machine, so nothing was sent. Check the clock.",
 };

@@ -93,6 +93,19 @@ test.each([
   expect(await (await fetch(`${sandbox.address}ledger`)).json()).toMatchObject([{ to: "acct_8" }]);
 });
 
+test("a response that was not stored, and does not say how it ended, is no rejection and frees no key", async () => {
+  const { sandbox, proxy, shop } = await open();
+  proxy.respond("not retained");
+  await shop.click(1);
+  await shop.showsStatus("It is not known yet whether this was paid.");
+  await shop.showsStatus("The server has done this order earlier, and does not say how it ended.");
+  await shop.hasResult("already done: response not stored");
+  const key = await shop.key();
+  await shop.click(1);
+  await shop.isPaid();
+  expect(sandbox.effects().map((effect) => effect.key)).toEqual([key]);
+});
+
 test("with a server that stores rejections, the mended order takes a new key, however many clicks were rejected", async () => {
   const { sandbox, proxy, shop } = await open("--profile", "ietf");
   proxy.respond("unprocessable");

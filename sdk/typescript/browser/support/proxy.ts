@@ -99,6 +99,7 @@ const FOREIGN = {
   "not found": response("404 Not Found", "<h1>default backend - 404</h1>"),
   "gone": response("410 Gone", ""),
   "precondition failed": response("412 Precondition Failed", ""),
+  "not retained": response("409 Conflict", '{"code":"idempotency_result_not_retained"}', "Content-Type: application/problem+json"),
   "wrong server": response("421 Misdirected Request", ""),
   "bad gateway": response("502 Bad Gateway", "<h1>502 Bad Gateway</h1>"),
   "unprocessable": response("422 Unprocessable Content", '{"error":"the recipient is not known"}', "Content-Type: application/json"),
