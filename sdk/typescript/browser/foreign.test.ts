@@ -109,6 +109,7 @@ test("a response that was not stored, and does not say how it ended, is no rejec
 test("with a server that stores rejections, the mended order takes a new key, however many clicks were rejected", async () => {
   const { sandbox, proxy, shop } = await open("--profile", "ietf");
   proxy.respond("unprocessable");
+  const heard = await shop.listens();
   await shop.click(10);
   await shop.showsStatus("Not paid.");
   await shop.counts("10 clicks", "1 request", "0 payments");
@@ -118,6 +119,8 @@ test("with a server that stores rejections, the mended order takes a new key, ho
   await shop.isPaid();
   expect(sandbox.effects()).toHaveLength(1);
   expect(sandbox.effects()[0]?.key).not.toBe(key);
+  expect(await heard()).toContain("Not paid.");
+  expect(await heard()).not.toContain("It is not known yet");
 });
 
 test("a rejection while another tab has the order under way does not say that it is not paid, and the key stays", async () => {

@@ -83,6 +83,16 @@ export class Shop {
     return /pay_[0-9a-f]+/.exec(await this.status.innerText())?.[0] ?? "";
   }
 
+  /** Writes down from now on what the status says, and gives it later. */
+  async listens(): Promise<() => Promise<string>> {
+    const heard = await this.status.evaluateHandle((status: HTMLElement) => {
+      const all: string[] = [];
+      new MutationObserver(() => all.push(status.innerText)).observe(status, { childList: true, characterData: true, subtree: true });
+      return all;
+    });
+    return async () => (await heard.jsonValue()).join("\n");
+  }
+
   async counts(clicks: string, requests: string, payments: string): Promise<void> {
     const words = `${clicks} → ${requests} → ${payments}`;
     const pattern = new RegExp(words.replace("→ ?", "→ \\?").replaceAll(" ", "\\s*"));
