@@ -17,7 +17,7 @@ trap 'rm -f "$new" "$head" "$response"' EXIT
 echo "$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n') $(date +%s)" >"$new"
 doubt=yes # An order that was begun before may have been paid.
 if ln "$new" "$order.key" 2>/dev/null; then doubt=no; else : >"$order.shared" && known; fi
-sync
+sync "$order.key" . # The file and its name; all of the disk where sync takes no names.
 [[ $(cat "$order.key") =~ ^([0-9a-f]{32})\ ([0-9]{1,12})$ ]] || fail "$order.key contains no key"
 key=${BASH_REMATCH[1]} since=${BASH_REMATCH[2]}
 
