@@ -76,9 +76,9 @@ where
     let ended = task::within(bound, read.all(body.as_mut(), limit)).await;
     let not_retained = match ended {
         Some(Ok(End::Whole)) => {
-            let bytes = join(read.frames, read.length);
-            let whole = ResponseBody::whole(bytes.clone(), read.trailers.clone());
-            return (whole, Ok(KeptBody::Whole { bytes, trailers: read.trailers }));
+            let (bytes, trailers) = read.whole();
+            let whole = ResponseBody::whole(bytes.clone(), trailers.clone());
+            return (whole, Ok(KeptBody::Whole { bytes, trailers }));
         }
         Some(Err(error)) => return (ResponseBody::begun(read.frames, Some(error), body), Err(BrokenBody)),
         // The announced length was wrong.
@@ -90,13 +90,13 @@ where
 
 /// What was read of a body.
 #[derive(Default)]
-struct Read {
-    frames: VecDeque<Bytes>,
+pub(crate) struct Read {
+    pub(crate) frames: VecDeque<Bytes>,
     length: usize,
     trailers: Option<HeaderMap>,
 }
 
-enum End {
+pub(crate) enum End {
     Whole,
     AtLimit,
 }
@@ -107,31 +107,41 @@ impl Read {
         mut body: Pin<&mut B>,
         limit: usize,
     ) -> Result<End, B::Error> {
-        while let Some(frame) = next_frame(body.as_mut()).await {
-            match frame?.into_data() {
-                Ok(data) => {
-                    self.length += data.len();
-                    self.frames.push_back(data);
-                }
-                Err(frame) => self.trailers = frame.into_trailers().ok(),
-            }
-            if self.length > limit {
-                return Ok(End::AtLimit);
+        loop {
+            if let Some(end) = self.frame(body.as_mut(), limit).await? {
+                return Ok(end);
             }
         }
-        Ok(End::Whole)
     }
-}
 
-fn join(mut frames: VecDeque<Bytes>, length: usize) -> Bytes {
-    if frames.len() == 1 {
-        return frames.pop_front().unwrap_or_default();
+    /// Reads one frame. `None`: there may be more.
+    pub(crate) async fn frame<B: Body<Data = Bytes>>(
+        &mut self,
+        body: Pin<&mut B>,
+        limit: usize,
+    ) -> Result<Option<End>, B::Error> {
+        let Some(frame) = next_frame(body).await else { return Ok(Some(End::Whole)) };
+        match frame?.into_data() {
+            Ok(data) => {
+                self.length += data.len();
+                self.frames.push_back(data);
+            }
+            Err(frame) => self.trailers = frame.into_trailers().ok(),
+        }
+        Ok((self.length > limit).then_some(End::AtLimit))
     }
-    let mut joined = BytesMut::with_capacity(length);
-    for frame in frames {
-        joined.put(frame);
+
+    /// The body that was read to its end.
+    pub(crate) fn whole(mut self) -> (Bytes, Option<HeaderMap>) {
+        if self.frames.len() == 1 {
+            return (self.frames.pop_front().unwrap_or_default(), self.trailers);
+        }
+        let mut joined = BytesMut::with_capacity(self.length);
+        for frame in self.frames {
+            joined.put(frame);
+        }
+        (joined.freeze(), self.trailers)
     }
-    joined.freeze()
 }
 
 /// The stored response, byte for byte, marked as a replay, by `marker` too if there is one.

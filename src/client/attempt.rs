@@ -1,6 +1,5 @@
 //! One attempt: the request goes out, and its response comes in whole, or there is none.
 
-use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
 
-use crate::body::{ResponseBody, next_frame};
+use crate::body::ResponseBody;
 use crate::client::disposition::{Disposition, Reply};
 use crate::client::error::{BoxError, Error, ErrorKind};
 use crate::client::history::Attempting;
@@ -22,6 +21,7 @@ use crate::client::redirects::{FirstHop, Redirected};
 use crate::client::retry_after::retry_after;
 use crate::client::settings::{Marked, Settings};
 use crate::headers::has_media_type;
+use crate::response::{End, Read};
 
 /// A request that can be sent again: it is the same on every attempt.
 #[derive(Clone)]
@@ -209,32 +209,20 @@ where
     }
     // Boxed, because a body may have to be handed on after it was polled.
     let mut body = Box::pin(body);
-    let (mut read, mut length, mut trailers) = (VecDeque::new(), 0, None);
+    let mut read = Read::default();
     loop {
-        let next = async { next_frame(body.as_mut()).await.transpose().map_err(Into::into) };
-        let Some(frame) = pace.within(pace.stretch, next).await? else { break };
-        match frame.into_data() {
-            Ok(data) => {
-                length += data.len();
-                read.push_back(data);
+        let next = async { read.frame(body.as_mut(), limit).await.map_err(Into::into) };
+        match pace.within(pace.stretch, next).await? {
+            None => {}
+            Some(End::Whole) => break,
+            Some(End::AtLimit) => {
+                return Ok((Response::from_parts(head, ResponseBody::begun(read.frames, None, body)), None));
             }
-            Err(frame) => trailers = frame.into_trailers().ok(),
-        }
-        if length > limit {
-            return Ok((Response::from_parts(head, ResponseBody::begun(read, None, body)), None));
         }
     }
-    let bytes = joined(read);
+    let (bytes, trailers) = read.whole();
     let response = Response::from_parts(head, ResponseBody::whole(bytes.clone(), trailers));
     Ok((response, Some(bytes)))
-}
-
-fn joined(mut frames: VecDeque<Bytes>) -> Bytes {
-    if frames.len() > 1 {
-        return frames.make_contiguous().concat().into();
-    }
-    // Nothing to copy.
-    frames.pop_front().unwrap_or_default()
 }
 
 #[cfg(test)]
