@@ -24,8 +24,6 @@ pub enum Disposition {
 
 use Disposition::{Final, Retry, Unknown};
 
-/// Says that the operation was done, and that its response was not stored.
-const NOT_RETAINED: &str = "idempotency_result_not_retained";
 /// Marks a replay by Stripe, and by servers that copy it.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// Says by Stripe's servers whether a retry makes sense.
@@ -49,7 +47,7 @@ const STRIPE_SHOULD_RETRY: HeaderName = HeaderName::from_static("stripe-should-r
 pub struct Reply<'a> {
     status: u16,
     headers: &'a HeaderMap,
-    body: Option<&'a [u8]>,
+    problem: Problem,
     is_redirected: bool,
     is_in_doubt: bool,
     profile: Profile,
@@ -58,10 +56,12 @@ pub struct Reply<'a> {
 impl<'a> Reply<'a> {
     /// Takes the status and the headers of a response. Its body counts as not read.
     pub fn new(status: impl Into<u16>, headers: &'a HeaderMap) -> Self {
+        let status = status.into();
+        let has_problem = status >= 400 && is_problem(headers);
         Self {
-            status: status.into(),
+            status,
             headers,
-            body: None,
+            problem: if has_problem { Problem::Unread } else { Problem::None },
             is_redirected: false,
             is_in_doubt: false,
             profile: Profile::Default,
@@ -70,8 +70,9 @@ impl<'a> Reply<'a> {
 
     /// Adds the body, read to its end. Without it, a 4xx with a problem document is
     /// [`Unknown`](Disposition::Unknown).
-    pub fn body(self, body: &'a [u8]) -> Self {
-        Self { body: Some(body), ..self }
+    pub fn body(self, body: &[u8]) -> Self {
+        let problem = if self.problem == Problem::None { Problem::None } else { Problem::read(body) };
+        Self { problem, ..self }
     }
 
     /// Says whether the client followed a redirect to this response. Default: it did not.
@@ -125,7 +126,7 @@ impl<'a> Reply<'a> {
         self.by_problem(retry).unwrap_or_else(|| self.by_status(retry))
     }
 
-    /// Whether the attempt may have had an effect that this response does not tell of.
+    /// Whether the attempt may have had an effect, but this response does not report it.
     pub(crate) fn begins_doubt(&self) -> bool {
         let had_none = nothing_happened(self.status) && !self.is_redirected;
         !had_none && self.disposition() != Final
@@ -133,23 +134,19 @@ impl<'a> Reply<'a> {
 
     /// Whether the server says that it did not understand the key as it was sent.
     pub(crate) fn rejects_key(&self) -> bool {
-        let is_rejected = |code: &str| ["idempotency_key_missing", "idempotency_key_invalid"].contains(&code);
-        (400..500).contains(&self.status)
+        self.problem == Problem::KeyRejected
+            && self.status < 500
             && self.disposition() == Unknown
             && !self.is_from_elsewhere()
-            && matches!(self.problem(), Some(Problem::Read { code: Some(code), .. }) if is_rejected(&code))
     }
 
     /// The status of the operation's response: this one's, or that of the response which the server
     /// did not store. `None` if that is not known.
     pub(crate) fn final_status(&self) -> Option<StatusCode> {
-        let status = match self.problem() {
-            Some(Problem::Read { code, original_status }) if code.as_deref() == Some(NOT_RETAINED) => {
-                u16::try_from(original_status?).ok()?
-            }
-            _ => self.status,
-        };
-        StatusCode::from_u16(status).ok()
+        match self.problem {
+            Problem::NotRetained { original_status } => original_status,
+            _ => StatusCode::from_u16(self.status).ok(),
+        }
     }
 
     /// Whether another server, or another resource, may have sent it.
@@ -163,16 +160,13 @@ impl<'a> Reply<'a> {
 
     fn by_problem(&self, retry: Disposition) -> Option<Disposition> {
         let is_rejection = self.status < 500 && !self.is_temporary();
-        match self.problem()? {
-            // A code that is needed may be in it.
-            Problem::Unread => is_rejection.then_some(Unknown),
-            Problem::Read { code, .. } => match code.as_deref()? {
-                "idempotency_key_in_flight" => Some(retry),
-                NOT_RETAINED => Some(Final),
-                // A newer server has codes that this client does not know.
-                code if code.starts_with("idempotency_") => is_rejection.then_some(Unknown),
-                _ => None,
-            },
+        match self.problem {
+            Problem::InFlight => Some(retry),
+            Problem::NotRetained { .. } => Some(Final),
+            // A code that is needed may be in it, or a newer server has codes that this client does
+            // not know.
+            Problem::Unread | Problem::KeyRejected | Problem::OtherCode => is_rejection.then_some(Unknown),
+            Problem::None => None,
         }
     }
 
@@ -186,28 +180,45 @@ impl<'a> Reply<'a> {
             _ => Unknown,
         }
     }
-
-    fn problem(&self) -> Option<Problem> {
-        if self.status < 400 || !is_problem(self.headers) {
-            return None;
-        }
-        let body = self.body.filter(|body| body.len() <= LONGEST_PROBLEM);
-        let document = body.and_then(|body| serde_json::from_slice::<Value>(body).ok());
-        Some(document.map_or(Problem::Unread, |document| {
-            let code = document["code"].as_str().map(str::to_owned);
-            Problem::Read { code, original_status: document["original_status"].as_u64() }
-        }))
-    }
 }
 
-/// A problem document (RFC 9457).
+/// What a response says by its problem document (RFC 9457).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Problem {
+    /// It has none, or one without a code of this crate.
+    None,
     /// It was not read, is too long, or is not JSON.
     Unread,
-    Read {
-        code: Option<String>,
-        original_status: Option<u64>,
+    InFlight,
+    /// The operation was done, and its response was not stored.
+    NotRetained {
+        original_status: Option<StatusCode>,
     },
+    /// The key is missing, or cannot be read.
+    KeyRejected,
+    /// Another code of this crate, whether this client knows it or not.
+    OtherCode,
+}
+
+impl Problem {
+    fn read(document: &[u8]) -> Self {
+        if document.len() > LONGEST_PROBLEM {
+            return Self::Unread;
+        }
+        let Ok(document) = serde_json::from_slice::<Value>(document) else { return Self::Unread };
+        match document["code"].as_str() {
+            Some("idempotency_key_in_flight") => Self::InFlight,
+            Some("idempotency_result_not_retained") => {
+                let status = document["original_status"].as_u64().and_then(|status| status.try_into().ok());
+                Self::NotRetained {
+                    original_status: status.and_then(|status| StatusCode::from_u16(status).ok()),
+                }
+            }
+            Some("idempotency_key_missing" | "idempotency_key_invalid") => Self::KeyRejected,
+            Some(code) if code.starts_with("idempotency_") => Self::OtherCode,
+            _ => Self::None,
+        }
+    }
 }
 
 fn should_retry(headers: &HeaderMap) -> Option<bool> {

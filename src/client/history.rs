@@ -14,7 +14,7 @@ pub(crate) struct History {
 
 #[derive(Debug, Default)]
 struct State {
-    /// An attempt may have had an effect that no response told of.
+    /// An attempt may have had an effect, but no response reported it.
     is_in_doubt: bool,
     /// A marked request may be under way without the layer.
     is_marked: bool,
@@ -45,7 +45,13 @@ impl History {
         held(&self.state).is_in_doubt
     }
 
-    /// Whether an attempt may have had an effect, and the last one does not say what became of it.
+    /// Whether the last response is the server's word on this key: it would be final in doubt too.
+    pub(crate) fn is_certain(&self) -> bool {
+        let state = held(&self.state);
+        state.is_in_doubt && state.last == Some(Disposition::Final)
+    }
+
+    /// Whether an attempt may have had an effect that the last response does not settle.
     pub(crate) fn leaves_doubt(&self) -> bool {
         let state = held(&self.state);
         state.is_in_doubt && state.last != Some(Disposition::Final)

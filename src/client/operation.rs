@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, Request, Response};
 use tower_service::Service;
 
 use crate::client::age::{Age, Untimely};
@@ -81,7 +81,7 @@ impl<K: KeyStore> Operations<K> {
     /// Begins the operation of this name under a new key, or takes it up again under the key that
     /// it has. The key is stored before this returns.
     ///
-    /// The name stands for what is to be done, once: `invoice 113`, `payout 2026-11 of seller 7`.
+    /// The name says what is to be done, once: `invoice 113`, `payout 2026-11 of seller 7`.
     /// Two operations that mean different things must not share a name. The name keeps its key
     /// until [`finish`](Operation::finish), also after a final response: the server then replays
     /// it.
@@ -223,11 +223,7 @@ impl<K: KeyStore> Operation<K> {
     /// Puts the key into a request, for clients that [`send`](Self::send) cannot use. Each request
     /// that was marked needs a [`note`](Self::note) of its response; without one it counts as lost.
     pub fn mark<B>(&self, request: &mut Request<B>) {
-        let [_, other] = KEY_HEADERS;
-        request.headers_mut().remove(other);
-        let (header, value) = self.header();
-        request.headers_mut().insert(header, value);
-        // A layer writes the key anew in its own form.
+        self.write_key(request.headers_mut());
         request.extensions_mut().insert(self.bound());
     }
 
@@ -249,12 +245,14 @@ impl<K: KeyStore> Operation<K> {
         }
     }
 
-    pub(crate) fn header(&self) -> (HeaderName, HeaderValue) {
-        let [header, _] = KEY_HEADERS;
-        (header, value(&self.stored.key, false))
+    pub(crate) fn write_key(&self, headers: &mut HeaderMap) {
+        let [header, other] = KEY_HEADERS;
+        headers.remove(other);
+        headers.insert(header, value(&self.stored.key, false));
     }
 
-    /// What binds a request to this operation. It must be sent now.
+    /// What binds a request to this operation: a layer writes the key anew in its own form. The
+    /// request must be sent now.
     pub(crate) fn bound(&self) -> Bound {
         self.history.mark();
         Bound { key: self.stored.key.clone(), age: self.age, history: Arc::clone(&self.history) }
@@ -280,8 +278,7 @@ impl<K: KeyStore> Operation<K> {
         if self.disposition() != Some(Disposition::Final) {
             return Ok(false);
         }
-        if self.history.is_in_doubt() {
-            // Final all the same: it is the server's word on this key.
+        if self.history.is_certain() {
             return self.forget().await.map(|()| true);
         }
         self.keys.remove_unshared(&self.stored.operation, &self.stored.key).await

@@ -22,7 +22,6 @@ use crate::client::redirects::Redirected;
 use crate::client::report::{Report, Reported};
 use crate::client::service::{prepare, repeat};
 use crate::client::settings::{Bound, Settings};
-use crate::config::KEY_HEADERS;
 use crate::mutex::held;
 
 mod redirects;
@@ -177,10 +176,7 @@ impl<K: KeyStore> Operation<K> {
         let mut extensions = std::mem::take(request.extensions());
         let (client, request) = request.build_split();
         let mut request = request?;
-        let [_, other] = KEY_HEADERS;
-        request.headers_mut().remove(other);
-        let (header, value) = self.header();
-        request.headers_mut().insert(header, value);
+        self.write_key(request.headers_mut());
         extensions.insert(self.bound());
         let url = request.url().clone();
         let sent = client.execute_with_extensions(request, &mut extensions);
