@@ -14,13 +14,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use serde_json::Value;
 use tower::Layer;
-use tower_idempotency::client::{ClientLayer, Disposition, FileKeyStore, Operations};
+use tower_idempotency::client::{ClientLayer, Disposition, FileKeyStore, Operations, Report, Reported};
 
 const USAGE: &str = "usage: client ORDER AMOUNT [BODY]
 
@@ -91,13 +90,13 @@ async fn pay(order: &str, body: String) -> Result<Option<Outcome>, Box<dyn Error
         .header("content-type", "application/json")
         .body(Full::from(body))?;
     let response = payment.send(&mut client, request).await?;
+    let outcome = response.report().and_then(Outcome::of);
     let status = response.status();
     let body = response.into_body().collect().await?.to_bytes();
     let response = format!("{status} {}", String::from_utf8_lossy(&body));
     println!("{response}");
 
-    let is_final = payment.disposition() == Some(Disposition::Final);
-    let Some(outcome) = Outcome::of(status, &body).filter(|_| is_final) else { return Ok(None) };
+    let Some(outcome) = outcome else { return Ok(None) };
     let write = || outcome.write(&directory, order, &response);
     match outcome {
         // First it is written down, and only then the key is dropped.
@@ -120,15 +119,10 @@ enum Outcome {
 }
 
 impl Outcome {
-    /// What a final response says of the payment. A redirect says nothing of it.
-    fn of(status: StatusCode, body: &[u8]) -> Option<Self> {
-        let problem: Value = serde_json::from_slice(body).unwrap_or_default();
-        let status = match problem["code"].as_str() {
-            // It was done or rejected earlier, and that response was not stored.
-            Some("idempotency_result_not_retained") => problem["original_status"].as_u64()?,
-            _ => status.as_u16().into(),
-        };
-        match status {
+    /// The outcome of the payment, if it is certain. A redirect says nothing about it.
+    fn of(report: &Report) -> Option<Self> {
+        let status = report.status().filter(|_| report.disposition() == Disposition::Final)?;
+        match status.as_u16() {
             200..300 => Some(Self::Paid),
             400..500 => Some(Self::Rejected),
             _ => None,
