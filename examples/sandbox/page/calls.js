@@ -32,8 +32,8 @@ export function stop(number) {
 }
 
 /**
- * For how long the call of an order still goes on by itself, in words. Nothing: there is no need to
- * tell.
+ * How long the call of an order still goes on by itself, in words. `undefined`: there is no need to
+ * say it.
  */
 export function timeLeft(number) {
   const call = calls.get(number);

@@ -27,7 +27,9 @@ function concat(parts) {
 
 // src/disposition.ts
 function dispositionOf(judged) {
-  const { status, headers, redirected, inDoubt, profile = "default" } = judged;
+  return judge(judged, problemOf(judged, judged.body));
+}
+function judge({ status, headers, redirected, inDoubt, profile = "default" }, problem) {
   if (redirected || status < 200 || NEVER_FINAL.test(`${status}`)) return "unknown";
   const shouldRetry = flag(headers, "x-should-retry") ?? flag(headers, "stripe-should-retry");
   if (shouldRetry) return "retry";
@@ -35,7 +37,6 @@ function dispositionOf(judged) {
   const retry2 = never ? "unknown" : "retry";
   if (isReplay({ headers })) return status === 408 || status >= 500 ? "unknown" : "final";
   const temporary = TEMPORARY.test(`${status}`);
-  const problem = problemOf(judged);
   const code = problem?.code;
   if (code === "idempotency_key_in_flight") return retry2;
   if (code === NOT_RETAINED) return "final";
@@ -55,11 +56,12 @@ function isReplay({ headers }) {
 function mediaType(headers) {
   return headers.get("content-type")?.split(/[;,]/)[0].trim().toLowerCase();
 }
-function problemOf({ status, headers, body }) {
+function problemOf({ status, headers }, body) {
   if (status < 400 || mediaType(headers) !== "application/problem+json") return void 0;
   try {
-    if (body == null || utf8(body).byteLength > LONGEST_PROBLEM) return null;
-    const { code, original_status } = JSON.parse(body) ?? {};
+    const text = typeof body === "string" ? body : new TextDecoder().decode(body);
+    if (!body || utf8(text).byteLength > LONGEST_PROBLEM) return null;
+    const { code, original_status } = JSON.parse(text) ?? {};
     return { code: `${code}`, original_status };
   } catch {
     return null;
@@ -489,7 +491,7 @@ var Flight = class {
   isFinal = false;
   known;
   attempts = 0;
-  /** That of the last response, or of the one that it stands in for. */
+  /** The status of the operation's response, as {@link Outcome} has it. */
   status;
   /** Begins the operation, with its first caller. */
   begin(run, signal, hook) {
@@ -598,12 +600,12 @@ async function retry(request, client, call, flight, known, deadline) {
       cause = void 0;
       const { response, bytes } = end.reply;
       const { status, headers, redirected } = response;
-      const judged = { status, headers, redirected, body: bytes && new TextDecoder().decode(bytes), inDoubt: known.inDoubt, profile };
-      const disposition = dispositionOf(judged);
-      const problem = problemOf(judged);
+      const judged = { status, headers, redirected, inDoubt: known.inDoubt, profile };
+      const problem = problemOf(judged, bytes);
+      const disposition = judge(judged, problem);
       flight.status = problem?.code === NOT_RETAINED ? problem.original_status : status;
       flight.tell({ type: "response", attempt: attempt2, status, disposition, replayed: isReplay(response) });
-      if (disposition === "final") known.inDoubt = dispositionOf({ ...judged, inDoubt: true }) === "final";
+      if (disposition === "final") known.inDoubt = judge({ ...judged, inDoubt: true }, problem) === "final";
       else if (beginsDoubt(judged)) known.inDoubt = true;
       if (disposition === "unknown" && status < 500) throwIfNotUnderstood(problem?.code, status);
       asked = retryAfter(headers, clock.now());

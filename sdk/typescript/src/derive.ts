@@ -15,10 +15,9 @@ export interface TimeWindow {
  * Derives the key of an operation from what it is, so that a client that has lost everything comes
  * to the same key again.
  *
- * Two calls give one key if and only if all four agree: who asks, for what, in which stretch of
- * time (`null`: always), and with what content. Two honest operations that agree in all of them are
- * one operation to the server: put what tells them apart, an order's number or a line of a batch,
- * into the action or the content. A retry in the next window is another operation.
+ * Two calls return the same key only if user, action, window and payload are all equal. To the
+ * server, two such operations are one. Put what distinguishes them, such as an order's number or a
+ * line of a batch, into the action or the payload. A retry in the next window is another operation.
  *
  * The construction: lower-case hexadecimal digits of SHA-256 over the label `tower-idempotency
  * derived key v1`, a zero byte, and four fields (`user`, `action`, the window, `payload`), each

@@ -44,7 +44,11 @@ export interface Judged {
  * 10. Everything else: final.
  */
 export function dispositionOf(judged: Judged): Disposition {
-  const { status, headers, redirected, inDoubt, profile = "default" } = judged;
+  return judge(judged, problemOf(judged, judged.body));
+}
+
+/** Judges a response whose problem document was read already. */
+export function judge({ status, headers, redirected, inDoubt, profile = "default" }: Judged, problem: Problem): Disposition {
   if (redirected || status < 200 || NEVER_FINAL.test(`${status}`)) return "unknown";
   const shouldRetry = flag(headers, "x-should-retry") ?? flag(headers, "stripe-should-retry");
   if (shouldRetry) return "retry";
@@ -53,7 +57,6 @@ export function dispositionOf(judged: Judged): Disposition {
   if (isReplay({ headers })) return status === 408 || status >= 500 ? "unknown" : "final";
 
   const temporary = TEMPORARY.test(`${status}`);
-  const problem = problemOf(judged);
   const code = problem?.code;
   if (code === "idempotency_key_in_flight") return retry;
   if (code === NOT_RETAINED) return "final";
@@ -85,11 +88,15 @@ export function mediaType(headers: { get(name: string): string | null }): string
 }
 
 /** A problem document (RFC 9457); `undefined` if there is none, `null` if it cannot be read. */
-export function problemOf({ status, headers, body }: Judged): { code?: string; original_status?: number } | undefined | null {
+type Problem = { code?: string; original_status?: number } | undefined | null;
+
+/** Reads the problem document of a response. Any other body is not even decoded. */
+export function problemOf({ status, headers }: Judged, body: string | Uint8Array | null | undefined): Problem {
   if (status < 400 || mediaType(headers) !== "application/problem+json") return undefined;
   try {
-    if (body == null || utf8(body).byteLength > LONGEST_PROBLEM) return null;
-    const { code, original_status } = JSON.parse(body) ?? {};
+    const text = typeof body === "string" ? body : new TextDecoder().decode(body!);
+    if (!body || utf8(text).byteLength > LONGEST_PROBLEM) return null;
+    const { code, original_status } = JSON.parse(text) ?? {};
     return { code: `${code}`, original_status };
   } catch {
     return null;

@@ -18,7 +18,7 @@ export class Flight {
   isFinal = false;
   known: Known | undefined;
   attempts = 0;
-  /** That of the last response, or of the one that it stands in for. */
+  /** The status of the operation's response, as {@link Outcome} has it. */
   status: number | undefined;
 
   constructor(

@@ -9,7 +9,7 @@ export interface Outcome {
    */
   status: number | undefined;
   /**
-   * An attempt may have had an effect, and no response told of it. `unknown` without doubt means
+   * An attempt may have had an effect, but no response reported it. `unknown` without doubt means
    * that nothing happened.
    */
   inDoubt: boolean;

@@ -1,6 +1,6 @@
 import { attempt as attemptOnce } from "./attempt.js";
 import { waitBefore } from "./backoff.js";
-import { beginsDoubt, dispositionOf, isReplay, NOT_RETAINED, problemOf, type Disposition } from "./disposition.js";
+import { beginsDoubt, isReplay, judge, NOT_RETAINED, problemOf, type Disposition } from "./disposition.js";
 import { KeyNotUnderstoodError, OutcomeUnknownError, type GiveUpReason } from "./errors.js";
 import type { RetryReason } from "./events.js";
 import type { Flight } from "./flight.js";
@@ -46,14 +46,14 @@ export async function retry(request: Outgoing, client: ClientSettings, call: Cal
       cause = undefined;
       const { response, bytes } = end.reply;
       const { status, headers, redirected } = response;
-      const judged = { status, headers, redirected, body: bytes && new TextDecoder().decode(bytes), inDoubt: known.inDoubt, profile };
-      const disposition = dispositionOf(judged);
-      const problem = problemOf(judged);
+      const judged = { status, headers, redirected, inDoubt: known.inDoubt, profile };
+      const problem = problemOf(judged, bytes);
+      const disposition = judge(judged, problem);
       flight.status = problem?.code === NOT_RETAINED ? problem.original_status : status;
       flight.tell({ type: "response", attempt, status, disposition, replayed: isReplay(response) });
       // The server has a response that is final even in doubt. From now on, an unmarked rejection is
       // not the operation's.
-      if (disposition === "final") known.inDoubt = dispositionOf({ ...judged, inDoubt: true }) === "final";
+      if (disposition === "final") known.inDoubt = judge({ ...judged, inDoubt: true }, problem) === "final";
       else if (beginsDoubt(judged)) known.inDoubt = true;
       if (disposition === "unknown" && status < 500) throwIfNotUnderstood(problem?.code, status);
       asked = retryAfter(headers, clock.now());

@@ -38,7 +38,7 @@ export class Proxy {
     return `http://127.0.0.1:${this.port}/`;
   }
 
-  /** Loses the responses to the next POSTs, of which not a byte comes through. */
+  /** Loses the responses to the next POSTs: not a byte comes through. */
   lose(responses: number): void {
     this.#toLose = responses;
     this.#inTheMiddle = false;

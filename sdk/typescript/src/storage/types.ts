@@ -36,7 +36,7 @@ export interface KeyStorage {
   mark(operation: string, key: string, fields: Pick<KeyRecord, "settledAt" | "shared">): Promise<boolean>;
   /**
    * Removes the record if it has this key (with `unlessShared`: and is not `shared`), in one atomic
-   * step, and resolves with whether there is no record with this key then.
+   * step. Resolves with `true` if no record has this key afterwards.
    */
   remove(operation: string, key: string, unlessShared?: boolean): Promise<boolean>;
   /** All records. */

@@ -10,7 +10,7 @@ export interface Errand {
   directory: string;
   names: string[];
   /**
-   * Operations of which the application knows that they are done, and only has to let go of the
+   * Operations that the application knows to be done, and only has to let go of the
    * keys.
    */
   letGo: string[];

@@ -24,7 +24,7 @@ export interface Walked {
   lost: string[];
   /** Said to be done, but with another key than the one that the effect has. */
   misled: string[];
-  /** A result of which the client cannot tell the outcome. */
+  /** A result whose outcome the client cannot tell. */
   mute: string[];
   /** How processes ended that were not killed, and should have ended well. */
   crashed: string[];
