@@ -129,7 +129,18 @@ impl PostgresServer {
 }
 
 impl Drop for PostgresServer {
+    /// Shuts the server down at once. After a crash its shared memory would stay, of which a system
+    /// has no more than some thousand pieces.
     fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        self.resume();
+        signal("-QUIT", &[self.child.id()]);
+        let start = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && start.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
         self.kill();
     }
 }
