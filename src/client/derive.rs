@@ -13,10 +13,9 @@ const LABEL: &[u8] = b"tower-idempotency derived key v1\0";
 /// Derives the key of an operation from the operation itself, so that a client that has lost
 /// everything comes to the same key again.
 ///
-/// Two calls return one key if and only if all four arguments agree: who asks, for what, in which
-/// stretch of time, and with what content. To the server, two operations that agree in all of them
-/// are one. Put what distinguishes them, such as an order's number or a line of a batch, into the
-/// action or the content.
+/// Two calls return the same key only if user, action, window and content are all equal. To the
+/// server, two such operations are one. Put what distinguishes them, such as an order's number or a
+/// line of a batch, into the action or the content.
 ///
 /// A retry that comes when the next [`TimeWindow`] has begun has another key, and is another
 /// operation. Where a retry can be that late, use an [`Operation`](super::Operation), or

@@ -12,7 +12,7 @@ mod memory;
 pub use file::FileKeyStore;
 pub use memory::MemoryKeyStore;
 
-/// A key, and the operation that it stands for. Nothing of the request is stored with it.
+/// A key and the name of its operation. The request is not stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredKey {
     /// The name that the application gave the operation.

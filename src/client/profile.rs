@@ -64,7 +64,7 @@ pub(crate) fn nothing_happened(status: u16) -> bool {
     )
 }
 
-/// How a key was sent, for the error that says that the server did not understand it.
+/// How a key was sent. An error names it if the server did not understand the key.
 #[derive(Debug, Clone)]
 pub(crate) struct KeyForm {
     pub(crate) header: HeaderName,

@@ -31,7 +31,7 @@ impl Report {
         self.status
     }
 
-    /// Whether an attempt may have had an effect, and no response told of it. A result that is
+    /// Whether an attempt may have had an effect, but no response reported it. A result that is
     /// [`Disposition::Unknown`] and not in doubt means that nothing happened.
     pub fn is_in_doubt(&self) -> bool {
         self.is_in_doubt

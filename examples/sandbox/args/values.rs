@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::StoreChoice;
 
-/// The value without what nobody else may read: what follows `://`, for a URL can carry a password,
-/// and keys.
+/// The value as an error may show it: without keys, and without the part of a URL after `://`, which
+/// can contain a password.
 pub(super) fn shown(flag: &str, value: &str) -> String {
     match value.split_once("://") {
         _ if flag == "--encryption-key" => "…".into(),
