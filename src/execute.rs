@@ -10,17 +10,18 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::attempt::Attempt;
-use crate::config::{Class, Config, Wanted};
-use crate::fingerprint::Fingerprint;
+use crate::flow::wanted::Wanted;
 use crate::flow::{self, Done, Ended, Failure, Run};
-use crate::key::{IdempotencyKey, Scope};
+use crate::handler::attempt::Attempt;
+use crate::http::rejection::Rejection;
+use crate::http::response::{BrokenBody, Keep};
 use crate::layer::IdempotencyLayer;
-use crate::outcome::{KeptBody, NotRetained, Outcome};
-use crate::rejection::Rejection;
-use crate::response::{BrokenBody, Keep};
+use crate::record::fingerprint::Fingerprint;
+use crate::record::key::{IdempotencyKey, Scope};
+use crate::record::outcome::{KeptBody, NotRetained, Outcome};
+use crate::runtime::task::{self, Caught};
+use crate::settings::{Class, Config};
 use crate::store::Store;
-use crate::task::{self, Caught};
 
 impl<St: Store> IdempotencyLayer<St> {
     /// Runs an operation once for its key, and gives its result to every repeat: the message of a queue that is delivered

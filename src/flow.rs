@@ -15,27 +15,39 @@ use http::{HeaderValue, Request, Response, Version, header};
 use http_body::Body;
 use tower_service::Service;
 
-use crate::body::{self, ReadError, ResponseBody};
-use crate::config::{Config, Wanted};
-use crate::grpc::Protocol;
-use crate::key::IdempotencyKey;
-use crate::rejection::Rejection;
-use crate::response;
-use crate::running::Running;
-use crate::shared::Shared;
+use crate::flow::running::Running;
+use crate::flow::shared::Shared;
+use crate::flow::wanted::Wanted;
+use crate::http::body::{self, ReadError, ResponseBody};
+use crate::http::grpc::Protocol;
+use crate::http::rejection::Rejection;
+use crate::http::response;
+use crate::record::key::IdempotencyKey;
+use crate::runtime::task::{self, Caught};
+use crate::settings::Config;
 use crate::store::Store;
-use crate::task::{self, Caught};
 
 mod admission;
 mod beat;
 mod decide;
 mod judge;
+mod lapsed;
 mod lease;
 mod limits;
 mod line;
 mod nested;
 mod once;
+mod renewals;
+mod running;
 mod settle;
+pub(crate) mod shared;
+#[cfg(feature = "metrics")]
+pub(crate) mod telemetry;
+#[cfg(not(feature = "metrics"))]
+#[path = "flow/telemetry/off.rs"]
+pub(crate) mod telemetry;
+mod waiting;
+pub(crate) mod wanted;
 
 #[cfg(fuzzing)]
 pub(crate) use decide::decided;

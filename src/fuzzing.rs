@@ -5,14 +5,14 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::Empty;
 
-use crate::body::ResponseBody;
-use crate::config::{Config, OnFailed};
-use crate::fingerprint::{CanonicalBody, Fingerprint, Fingerprinting, Operation, canonical, parse};
-use crate::key::{IdempotencyKey, Scope, StorageKey};
-use crate::outcome::{KeptBody, Outcome};
-use crate::pack::EncryptionKeys;
-use crate::pack::{Of, Packing};
+use crate::http::body::ResponseBody;
+use crate::record::fingerprint::{CanonicalBody, Fingerprint, Fingerprinting, Operation, canonical, parse};
+use crate::record::key::{IdempotencyKey, Scope, StorageKey};
+use crate::record::outcome::{KeptBody, Outcome};
+use crate::settings::{Config, OnFailed};
 use crate::store::fuzzing::record_of;
+use crate::store::pack::EncryptionKeys;
+use crate::store::pack::{Of, Packing};
 use crate::store::{Record, State, Token};
 
 pub use crate::store::fuzzing::record_written_again;

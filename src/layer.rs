@@ -7,14 +7,15 @@ use http::Method;
 use http::request::Parts;
 use tower_layer::Layer;
 
-use crate::config::Config;
-use crate::key::Scope;
-use crate::secret::SecretKey;
-use crate::service::Idempotency;
-use crate::shared::Shared;
+use crate::flow::shared::Shared;
+use crate::layer::service::Idempotency;
+use crate::record::key::Scope;
+use crate::record::secret::SecretKey;
+use crate::settings::Config;
 use crate::store::Store;
 
 mod answers;
+pub(crate) mod future;
 mod keys;
 mod limits;
 mod operation;
@@ -22,6 +23,7 @@ mod policies;
 mod profiles;
 #[cfg(feature = "quota")]
 mod quota;
+pub(crate) mod service;
 
 /// Makes the operations behind it safe to retry.
 ///

@@ -147,88 +147,57 @@
 //! | `conformance` | | the store contract as runnable checks |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod attempt;
-mod body;
 #[cfg(feature = "client")]
 pub mod client;
-mod config;
-mod digest;
 mod execute;
-#[cfg(feature = "axum")]
-pub mod extract;
-mod fingerprint;
 mod flow;
-mod frame;
-mod future;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
-#[cfg(feature = "grpc")]
-pub mod grpc;
-#[cfg(not(feature = "grpc"))]
-#[path = "grpc/off.rs"]
-mod grpc;
 pub mod guide;
-mod headers;
-mod key;
-mod lapsed;
+mod handler;
+mod http;
 mod layer;
-mod mutex;
 mod operate;
-mod outcome;
-mod pack;
-#[cfg(feature = "quota")]
-mod quota;
-#[cfg(not(feature = "quota"))]
-#[path = "quota/off.rs"]
-mod quota;
-mod rejection;
-mod renewals;
-mod response;
-mod running;
-mod secret;
-mod seldom;
-mod service;
-mod shared;
+mod record;
+mod runtime;
+mod settings;
 pub mod store;
-mod task;
-#[cfg(feature = "metrics")]
-mod telemetry;
-#[cfg(not(feature = "metrics"))]
-#[path = "telemetry/off.rs"]
-mod telemetry;
-mod verdict;
-mod waiting;
 
-pub use attempt::Attempt;
-pub use body::{RequestBody, ResponseBody};
-pub use config::{Class, InFlight, OnAbandoned, OnFailed, OnOutage, QuotaExceeded};
-pub use execute::{ExecuteError, Executed};
+pub use crate::execute::{ExecuteError, Executed};
+pub use crate::handler::attempt::Attempt;
+#[cfg(feature = "axum")]
+pub use crate::handler::extract;
+pub use crate::handler::verdict::Verdict;
+pub use crate::http::body::{RequestBody, ResponseBody};
+#[cfg(feature = "grpc")]
+pub use crate::http::grpc;
+pub use crate::http::rejection::{OnMismatch, Rejection};
+pub use crate::http::response::{Keep, RESPONSE_HEADERS};
+pub use crate::layer::IdempotencyLayer;
+pub use crate::layer::future::ResponseFuture;
+pub use crate::layer::service::Idempotency;
+pub use crate::operate::{CheckItem, CheckResult, Checklist};
 #[cfg(feature = "canonical")]
-pub use fingerprint::CanonicalBody;
-pub use fingerprint::{Fields, Fingerprint, FingerprintRule, InvalidPointer, JsonPointer, Operation, Rule};
-pub use frame::Malformed;
-pub use future::ResponseFuture;
-pub use key::{IdempotencyKey, KeyError, Scope, ScopeDigest, StorageKey};
-pub use layer::IdempotencyLayer;
-pub use operate::{CheckItem, CheckResult, Checklist};
-pub use outcome::{KeptBody, NotRetained, Outcome};
-#[cfg(feature = "encryption")]
-pub use pack::{EncryptionKeys, RepeatedKeyId};
-pub use rejection::{OnMismatch, Rejection};
-pub use response::{Keep, RESPONSE_HEADERS};
-pub use service::Idempotency;
+pub use crate::record::fingerprint::CanonicalBody;
+pub use crate::record::fingerprint::{
+    Fields, Fingerprint, FingerprintRule, InvalidPointer, JsonPointer, Operation, Rule,
+};
+pub use crate::record::frame::Malformed;
+pub use crate::record::key::{IdempotencyKey, KeyError, Scope, ScopeDigest, StorageKey};
+pub use crate::record::outcome::{KeptBody, NotRetained, Outcome};
+pub use crate::settings::{Class, InFlight, OnAbandoned, OnFailed, OnOutage, QuotaExceeded};
 #[cfg(feature = "redis")]
-pub use store::RedisStore;
+pub use crate::store::RedisStore;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub use store::Tx;
-pub use store::{ErrorKind, MemoryStore, Previous, Status, Store, StoreError};
+pub use crate::store::Tx;
+#[cfg(feature = "encryption")]
+pub use crate::store::pack::{EncryptionKeys, RepeatedKeyId};
+pub use crate::store::{ErrorKind, MemoryStore, Previous, Status, Store, StoreError};
 #[cfg(feature = "postgres")]
-pub use store::{PostgresStore, PostgresTxStore};
+pub use crate::store::{PostgresStore, PostgresTxStore};
 #[cfg(feature = "sqlite")]
-pub use store::{SqliteStore, SqliteTxStore};
-
-pub use verdict::Verdict;
+pub use crate::store::{SqliteStore, SqliteTxStore};
 
 /// The code in the README runs as a test.
 #[cfg(all(doctest, feature = "postgres", feature = "canonical", feature = "encryption", feature = "client"))]

@@ -2,9 +2,9 @@
 
 use std::future::Future;
 
-use crate::key::{IdempotencyKey, Scope};
+use crate::flow::shared::within;
 use crate::layer::IdempotencyLayer;
-use crate::shared::within;
+use crate::record::key::{IdempotencyKey, Scope};
 use crate::store::{Record, Store, StoreError};
 
 mod check;

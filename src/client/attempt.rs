@@ -13,15 +13,15 @@ use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
 
-use crate::body::ResponseBody;
 use crate::client::disposition::{Disposition, Reply};
 use crate::client::error::{BoxError, Error, ErrorKind};
 use crate::client::history::Attempting;
 use crate::client::redirects::{FirstHop, Redirected};
 use crate::client::retry_after::retry_after;
 use crate::client::settings::{Marked, Settings};
-use crate::headers::has_media_type;
-use crate::response::{End, Read};
+use crate::http::body::ResponseBody;
+use crate::http::headers::has_media_type;
+use crate::http::response::{End, Read};
 
 /// A request that can be sent again: it is the same on every attempt.
 #[derive(Clone)]

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use crate::key::IdempotencyKey;
+use crate::record::key::IdempotencyKey;
 
 /// Separates these keys from digests made for another purpose or by another version.
 const LABEL: &[u8] = b"tower-idempotency derived key v1\0";

@@ -4,9 +4,9 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 use serde_json::Value;
 
 use crate::client::profile::{Profile, nothing_happened};
-use crate::headers::flag;
-use crate::rejection::{LONGEST_PROBLEM, SHOULD_RETRY, is_problem};
-use crate::response::RESULT;
+use crate::http::headers::flag;
+use crate::http::rejection::{LONGEST_PROBLEM, SHOULD_RETRY, is_problem};
+use crate::http::response::RESULT;
 
 /// What a response means for the operation that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use crate::client::age::Untimely;
 use crate::client::disposition::Disposition;
 use crate::client::profile::KeyForm;
 use crate::client::report::{Report, Reported};
-use crate::key::IdempotencyKey;
+use crate::record::key::IdempotencyKey;
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use crate::client::disposition::{Disposition, Reply};
-use crate::mutex::held;
+use crate::runtime::mutex::held;
 
 /// The attempts under one key, whether they belong to one call or to several calls of an
 /// [`Operation`](super::Operation).

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::SystemTime;
 
-use crate::key::IdempotencyKey;
+use crate::record::key::IdempotencyKey;
 
 mod file;
 mod memory;

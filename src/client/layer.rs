@@ -14,7 +14,7 @@ use tower_layer::Layer;
 use crate::client::profile::Profile;
 use crate::client::service::Client;
 use crate::client::settings::Settings;
-use crate::key::IdempotencyKey;
+use crate::record::key::IdempotencyKey;
 
 /// Makes the requests of a client safe to retry, and retries them until a response settles them.
 ///

@@ -14,8 +14,8 @@ use crate::client::key_store::{KeyStore, StoredKey};
 use crate::client::redirects::Redirected;
 use crate::client::report::Report;
 use crate::client::settings::{Bound, RETENTION, fresh_key, value};
-use crate::config::KEY_HEADERS;
-use crate::key::IdempotencyKey;
+use crate::record::key::IdempotencyKey;
+use crate::settings::KEY_HEADERS;
 
 mod error;
 

@@ -2,7 +2,7 @@
 
 use http::{HeaderName, Method};
 
-use crate::config::KEY_HEADERS;
+use crate::settings::KEY_HEADERS;
 
 /// What a client has to know about its server.
 ///

@@ -6,7 +6,7 @@ use http::{Response, StatusCode};
 
 use crate::client::disposition::Disposition;
 use crate::client::error::Error;
-use crate::key::IdempotencyKey;
+use crate::record::key::IdempotencyKey;
 
 /// What the client knows about an operation when it hands over a result. [`Reported`] gets it from
 /// any response or error.

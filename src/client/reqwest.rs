@@ -22,7 +22,7 @@ use crate::client::redirects::Redirected;
 use crate::client::report::{Report, Reported};
 use crate::client::service::{prepare, repeat};
 use crate::client::settings::{Bound, Settings};
-use crate::mutex::held;
+use crate::runtime::mutex::held;
 
 mod redirects;
 

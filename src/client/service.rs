@@ -14,11 +14,11 @@ use tokio::time::Instant;
 use tower::retry::Retry;
 use tower_service::Service;
 
-use crate::body::{ReadError, ResponseBody, read};
 use crate::client::attempt::{Answer, Fault, Prepared, Repeatable, later};
 use crate::client::error::{BoxError, Error, ErrorKind};
 use crate::client::policy::Attempted;
 use crate::client::settings::{Bound, Settings};
+use crate::http::body::{ReadError, ResponseBody, read};
 
 /// The service that [`ClientLayer`](super::ClientLayer) makes.
 ///

@@ -15,8 +15,8 @@ use crate::client::age::Age;
 use crate::client::backoff::Backoff;
 use crate::client::history::History;
 use crate::client::profile::{KeyForm, Profile};
-use crate::config::KEY_HEADERS;
-use crate::key::{IdempotencyKey, KeyError};
+use crate::record::key::{IdempotencyKey, KeyError};
+use crate::settings::KEY_HEADERS;
 
 pub(crate) type MakeKey = dyn Fn(&Parts, &Bytes) -> IdempotencyKey + Send + Sync;
 pub(crate) type JudgeError = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;

@@ -5,13 +5,14 @@ use tokio::time::Instant;
 use super::beat::missed_beat;
 use super::decide::decide;
 use super::limits::{Looked, Permit, exhausted, look};
-use crate::attempt::Attempt;
-use crate::config::{Config, Wanted};
-use crate::outcome::Outcome;
-use crate::rejection::Rejection;
-use crate::shared::{Shared, within};
+use super::shared::{Shared, within};
+use super::waiting::{News, Place};
+use crate::flow::wanted::Wanted;
+use crate::handler::attempt::Attempt;
+use crate::http::rejection::Rejection;
+use crate::record::outcome::Outcome;
+use crate::settings::Config;
 use crate::store::{Lease, Record, Rerun, Reservation, Reserve, Seen, State, Store, StoreError};
-use crate::waiting::{News, Place};
 
 /// What a request may do.
 #[derive(Debug)]

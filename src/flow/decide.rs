@@ -3,9 +3,9 @@
 use http::{HeaderValue, header};
 
 use super::admission::Admission;
-use crate::config::{Config, OnFailed};
-use crate::outcome::Outcome;
-use crate::rejection::Rejection;
+use crate::http::rejection::Rejection;
+use crate::record::outcome::Outcome;
+use crate::settings::{Config, OnFailed};
 use crate::store::{Record, Reserve, Seen, State};
 
 /// What a record that was not taken over means for the request. The fingerprint comes first, whatever the state.

@@ -5,14 +5,14 @@ use http::{HeaderValue, Response};
 use http_body::Body;
 
 use super::once::Done;
-use crate::body::ResponseBody;
-use crate::config::{Class, Config};
-use crate::grpc::Protocol;
-use crate::outcome::{KeptBody, NotRetained, Outcome};
-use crate::rejection::{LONGEST_PROBLEM, Recognized, may_be_rejection};
-use crate::response::{self, BrokenBody};
+use crate::handler::verdict::Verdict;
+use crate::http::body::ResponseBody;
+use crate::http::grpc::Protocol;
+use crate::http::rejection::{LONGEST_PROBLEM, Recognized, may_be_rejection};
+use crate::http::response::{self, BrokenBody};
+use crate::record::outcome::{KeptBody, NotRetained, Outcome};
+use crate::settings::{Class, Config};
 use crate::store::Conflict;
-use crate::verdict::Verdict;
 
 /// Judges a response of the inner service, and captures what is to be stored of it.
 ///

@@ -10,14 +10,14 @@ use tracing::{Instrument, Span};
 use super::admission::Reserved;
 use super::beat::beat;
 use super::limits::Permit;
-use crate::attempt::Attempt;
-use crate::config::Config;
-use crate::mutex::held;
-use crate::renewals::Renew;
-use crate::shared::{Shared, within};
+use super::renewals::Renew;
+use super::shared::{Shared, within};
+use super::telemetry;
+use super::waiting::Place;
+use crate::handler::attempt::Attempt;
+use crate::runtime::mutex::held;
+use crate::settings::Config;
 use crate::store::{Lease, Settlement, Store};
-use crate::telemetry;
-use crate::waiting::Place;
 
 mod settling;
 

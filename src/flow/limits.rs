@@ -3,12 +3,13 @@
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::admission::{Admission, read, told};
-use crate::config::{Config, QuotaGuard, Wanted};
-use crate::key::Scope;
-use crate::rejection::Rejection;
-use crate::shared::{Shared, within};
+use super::shared::{Shared, within};
+use super::waiting::Place;
+use crate::flow::wanted::Wanted;
+use crate::http::rejection::Rejection;
+use crate::record::key::Scope;
+use crate::settings::{Config, QuotaGuard};
 use crate::store::{Lease, Store};
-use crate::waiting::Place;
 
 #[derive(Debug)]
 /// Held from before the reservation until the record is settled, or an operation without one has ended.

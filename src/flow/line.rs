@@ -7,11 +7,12 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use super::admission::{Admission, Reserved, failed, found, reserve};
-use crate::config::{Config, InFlight, LONGEST_WAIT, Wanted};
-use crate::rejection::Rejection;
-use crate::shared::Shared;
+use super::shared::Shared;
+use super::waiting::{News, Turn};
+use crate::flow::wanted::Wanted;
+use crate::http::rejection::Rejection;
+use crate::settings::{Config, InFlight, LONGEST_WAIT};
 use crate::store::Store;
-use crate::waiting::{News, Turn};
 
 /// Reserves the key; waits, if the layer was told to, while it is in flight and the caller is there.
 pub(super) async fn admit<St: Store>(

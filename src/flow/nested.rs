@@ -1,7 +1,8 @@
 //! A layer inside of another one.
 
-use crate::config::{Config, Wanted};
-use crate::shared::{Shared, within};
+use super::shared::{Shared, within};
+use crate::flow::wanted::Wanted;
+use crate::settings::Config;
 use crate::store::Store;
 
 /// Whether a layer outside guards the operation already, in the same store. It is then a part of that attempt, and ends

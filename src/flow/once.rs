@@ -12,16 +12,17 @@ use super::lease::HeldLease;
 use super::limits::count_key;
 use super::line::admit;
 use super::settle::{Settle, Settled};
-use crate::attempt::Attempt;
-use crate::config::{Class, Config, InFlight, Wanted};
-use crate::key::IdempotencyKey;
-use crate::outcome::Outcome;
-use crate::rejection::Rejection;
-use crate::response::BrokenBody;
-use crate::shared::Shared;
+use super::shared::Shared;
+use super::telemetry;
+use crate::flow::wanted::Wanted;
+use crate::handler::attempt::Attempt;
+use crate::http::rejection::Rejection;
+use crate::http::response::BrokenBody;
+use crate::record::key::IdempotencyKey;
+use crate::record::outcome::Outcome;
+use crate::runtime::task::{self, Caught};
+use crate::settings::{Class, Config, InFlight};
 use crate::store::{Conflict, ErrorKind, Lease, Store};
-use crate::task::{self, Caught};
-use crate::telemetry;
 
 /// Tells the operation when its caller has gone, for as long as it is worth knowing.
 pub(crate) fn caller(config: &Config) -> (Option<oneshot::Sender<()>>, Option<oneshot::Receiver<()>>) {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use http::{HeaderMap, header};
 
-use crate::config::Config;
-use crate::outcome::{KeptBody, NotRetained, Outcome};
-use crate::shared::within;
+use super::shared::within;
+use crate::record::outcome::{KeptBody, NotRetained, Outcome};
+use crate::settings::Config;
 use crate::store::{ErrorKind, Lease, Settlement, Store, StoreError};
 
 /// How the attempt ended, for its record.

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use http::{HeaderName, Response, response};
 
 use super::IdempotencyLayer;
-use crate::config::Class;
-#[cfg(feature = "encryption")]
-use crate::pack::EncryptionKeys;
-use crate::rejection::Rejection;
-use crate::response::Keep;
+use crate::http::rejection::Rejection;
+use crate::http::response::Keep;
+use crate::settings::Class;
 use crate::store::Store;
+#[cfg(feature = "encryption")]
+use crate::store::pack::EncryptionKeys;
 
 impl<St: Store> IdempotencyLayer<St> {
     /// Sets the largest answer in bytes whose body is kept. A larger one goes to the client unchanged, and a repeat

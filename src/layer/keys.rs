@@ -3,7 +3,7 @@
 use http::HeaderName;
 
 use super::IdempotencyLayer;
-use crate::fingerprint::JsonPointer;
+use crate::record::fingerprint::JsonPointer;
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {
@@ -75,7 +75,7 @@ impl<St: Store> IdempotencyLayer<St> {
     #[cfg(feature = "strict-keys")]
     #[must_use]
     pub fn strict_keys(self) -> Self {
-        self.set(|config| config.parse_key = crate::key::IdempotencyKey::parse_strict)
+        self.set(|config| config.parse_key = crate::record::key::IdempotencyKey::parse_strict)
     }
 
     /// Answers 400 to a guarded request without a key. Default: it passes through unguarded.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::IdempotencyLayer;
-use crate::config::{QuotaExceeded, QuotaGuard};
-use crate::key::Scope;
+use crate::record::key::Scope;
+use crate::settings::{QuotaExceeded, QuotaGuard};
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {

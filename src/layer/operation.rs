@@ -3,7 +3,7 @@
 use http::HeaderName;
 
 use super::IdempotencyLayer;
-use crate::fingerprint::{Fields, Operation, Rule};
+use crate::record::fingerprint::{Fields, Operation, Rule};
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {

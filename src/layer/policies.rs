@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::IdempotencyLayer;
-use crate::config::{InFlight, LONGEST_WAIT, OnAbandoned, OnFailed, OnOutage};
-use crate::rejection::OnMismatch;
+use crate::http::rejection::OnMismatch;
+use crate::settings::{InFlight, LONGEST_WAIT, OnAbandoned, OnFailed, OnOutage};
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {

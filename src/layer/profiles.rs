@@ -3,8 +3,8 @@
 use http::HeaderName;
 
 use super::IdempotencyLayer;
-use crate::config::{Class, KEY_HEADERS, OnFailed};
-use crate::rejection::OnMismatch;
+use crate::http::rejection::OnMismatch;
+use crate::settings::{Class, KEY_HEADERS, OnFailed};
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {

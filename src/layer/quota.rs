@@ -1,10 +1,10 @@
-//! The ready-made quota: see [`crate::quota`].
+//! The ready-made quota: see [`crate::settings::quota`].
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::IdempotencyLayer;
-use crate::quota::NewKeys;
+use crate::settings::quota::NewKeys;
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {

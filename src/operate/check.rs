@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::config::{Config, OnOutage};
+use crate::http::response::Keep;
 use crate::layer::IdempotencyLayer;
-use crate::response::Keep;
+use crate::settings::{Config, OnOutage};
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Lease, Record, Reservation, Reserve, Seen, Settlement, Store, StoreError};
-use crate::key::StorageKey;
-use crate::outcome::Outcome;
+use crate::record::key::StorageKey;
+use crate::record::outcome::Outcome;
 
 /// Any [`Store`] behind one type, for a service that chooses its store at run time. A clone is the same store.
 ///

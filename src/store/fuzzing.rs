@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::record::{self, Stored};
 use super::{Lease, Record, State};
-use crate::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
+use crate::record::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
 
 /// More is not made up for a body that is kept elsewhere.
 const MOST: usize = 1 << 16;

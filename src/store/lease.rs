@@ -5,9 +5,9 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::{OpenTransaction, Record, Reserve, State};
-use crate::fingerprint::Fingerprint;
-use crate::key::{ScopeDigest, StorageKey};
-use crate::outcome::{KeptBody, NotRetained, Outcome};
+use crate::record::fingerprint::Fingerprint;
+use crate::record::key::{ScopeDigest, StorageKey};
+use crate::record::outcome::{KeptBody, NotRetained, Outcome};
 
 /// The right to settle one attempt.
 #[derive(Debug, Clone)]

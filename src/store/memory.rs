@@ -15,8 +15,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Lease, Record, Reservation, Reserve, Seen, Settlement, Store, StoreError, Token};
-use crate::key::StorageKey;
-use crate::outcome::Outcome;
+use crate::record::key::StorageKey;
+use crate::record::outcome::Outcome;
 
 mod hash;
 #[cfg(all(test, idempotency_loom))]

@@ -49,9 +49,9 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use crate::fingerprint::Fingerprint;
-use crate::key::StorageKey;
-use crate::outcome::Outcome;
+use crate::record::fingerprint::Fingerprint;
+use crate::record::key::StorageKey;
+use crate::record::outcome::Outcome;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -61,6 +61,7 @@ mod error;
 pub(crate) mod fuzzing;
 mod lease;
 pub mod memory;
+pub(crate) mod pack;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod pooled;
 #[cfg(feature = "postgres")]

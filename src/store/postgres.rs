@@ -81,8 +81,8 @@ use super::undo::{Unanswered, Undo};
 use super::{
     Identifier, Lease, Record, Reservation, Reserve, Settlement, State, Status, Store, StoreError, Token,
 };
-use crate::key::StorageKey;
-use crate::outcome::Outcome;
+use crate::record::key::StorageKey;
+use crate::record::outcome::Outcome;
 
 mod cancel;
 mod connection;

@@ -14,9 +14,9 @@
 use bytes::Bytes;
 
 use super::{Lease, Record, State, Status, Token, millis};
-use crate::fingerprint::Fingerprint;
-use crate::frame::{Malformed, Reader, Writer};
-use crate::outcome::Outcome;
+use crate::record::fingerprint::Fingerprint;
+use crate::record::frame::{Malformed, Reader, Writer};
+use crate::record::outcome::Outcome;
 
 const VERSION: u8 = 1;
 

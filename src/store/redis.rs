@@ -67,8 +67,8 @@ use super::undo::{Unanswered, Undo};
 use super::{
     ErrorKind, Lease, Record, Reservation, Reserve, Settlement, Status, Store, StoreError, Token, millis,
 };
-use crate::key::StorageKey;
-use crate::outcome::Outcome;
+use crate::record::key::StorageKey;
+use crate::record::outcome::Outcome;
 
 mod answer;
 mod bodies;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{Lease, Record, Token};
-use crate::fingerprint::Fingerprint;
-use crate::key::{ScopeDigest, StorageKey};
+use crate::record::fingerprint::Fingerprint;
+use crate::record::key::{ScopeDigest, StorageKey};
 
 /// What a caller of [`Store::reserve`](super::Store::reserve) asks for.
 #[derive(Debug, Clone)]

@@ -69,8 +69,8 @@ use sqlx::sqlite::{SqlitePool, SqliteRow};
 use super::timeout::Timeout;
 use super::undo::{Unanswered, Undo};
 use super::{Lease, Record, Reservation, Reserve, Settlement, State, Status, Store, StoreError, Token};
-use crate::key::StorageKey;
-use crate::outcome::Outcome;
+use crate::record::key::StorageKey;
+use crate::record::outcome::Outcome;
 
 mod error;
 mod file;

@@ -28,9 +28,9 @@ use bytes::{Buf as _, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::{Record, State, Token};
-use crate::fingerprint::Fingerprint;
-use crate::frame::Malformed;
-use crate::outcome::{KeptBody, NotRetained, Outcome};
+use crate::record::fingerprint::Fingerprint;
+use crate::record::frame::Malformed;
+use crate::record::outcome::{KeptBody, NotRetained, Outcome};
 
 mod identifier;
 

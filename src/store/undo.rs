@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::timeout::Timeout;
 use super::{ErrorKind, Lease, Reservation, Settlement, Store, StoreError};
-use crate::mutex::held;
+use crate::runtime::mutex::held;
 
 /// The pause before the next pass; it doubles up to the longest one while the server cannot be asked.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use super::{KeyStore, StoredKey};
-use crate::digest::Framed;
-use crate::key::IdempotencyKey;
+use crate::record::digest::Framed;
+use crate::record::key::IdempotencyKey;
 
 /// Stores keys in a directory, which any number of processes on one machine may share. They survive
 /// a restart of the process and of the machine: a key is on disk before

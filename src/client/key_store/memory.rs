@@ -5,8 +5,8 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use super::{KeyStore, StoredKey};
-use crate::key::IdempotencyKey;
-use crate::mutex::held;
+use crate::record::key::IdempotencyKey;
+use crate::runtime::mutex::held;
 
 /// Stores keys in memory, for tests and for operations that end with the process. Clones share
 /// them.

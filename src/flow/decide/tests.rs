@@ -5,11 +5,11 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::{Admission, decide};
-use crate::config::{Config, OnFailed};
-use crate::fingerprint::Fingerprint;
-use crate::key::{IdempotencyKey, Scope, StorageKey};
-use crate::outcome::{KeptBody, NotRetained, Outcome};
-use crate::rejection::Rejection;
+use crate::http::rejection::Rejection;
+use crate::record::fingerprint::Fingerprint;
+use crate::record::key::{IdempotencyKey, Scope, StorageKey};
+use crate::record::outcome::{KeptBody, NotRetained, Outcome};
+use crate::settings::{Config, OnFailed};
 use crate::store::{Record, Rerun, Reserve, State, Token};
 
 const TOKEN: [u8; 16] = [7; 16];
@@ -137,7 +137,7 @@ fn request(operation: &str) -> Reserve {
     let key = IdempotencyKey::parse(b"order-1001").unwrap();
     Reserve {
         key: StorageKey::derive(None, "tests", &Scope::anonymous(), &key),
-        scope: crate::key::ScopeDigest::UNSET,
+        scope: crate::record::key::ScopeDigest::UNSET,
         fingerprint: fingerprint(operation),
         lease: Duration::from_secs(10),
         retention: Duration::from_hours(1),

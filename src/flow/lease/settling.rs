@@ -8,12 +8,12 @@ use tokio::time::Instant;
 
 use super::super::settle::{Settle, Settled, Written};
 use super::{HeldLease, LiveLease};
-use crate::mutex::held;
-use crate::outcome::Outcome;
-use crate::shared::within;
+use crate::flow::shared::within;
+use crate::flow::telemetry;
+use crate::flow::waiting::News;
+use crate::record::outcome::Outcome;
+use crate::runtime::mutex::held;
 use crate::store::{ErrorKind, Lease, Record, Settlement, State, Store};
-use crate::telemetry;
-use crate::waiting::News;
 
 /// The pause before a write is retried in the background; it doubles up to the longest one.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);

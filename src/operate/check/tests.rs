@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{CheckResult, Checklist};
-use crate::config::OnOutage;
-use crate::key::Scope;
 use crate::layer::IdempotencyLayer;
+use crate::record::key::Scope;
+use crate::settings::OnOutage;
 use crate::store::MemoryStore;
 
 const GUIDE: &str = include_str!("../../guide/threat_model.md");
@@ -70,8 +70,8 @@ fn a_namespace_is_asked_for_where_other_services_use_the_store_too() {
 #[cfg(feature = "encryption")]
 #[test]
 fn encryption_closes_its_item_when_plain_records_are_rejected() {
-    use crate::pack::EncryptionKeys;
-    use crate::response::Keep;
+    use crate::http::response::Keep;
+    use crate::store::pack::EncryptionKeys;
 
     let keys = EncryptionKeys::new(1, [9; 32]);
     let of = |layer: IdempotencyLayer<MemoryStore>| result(&layer.check(), "encryption");
@@ -85,7 +85,7 @@ fn encryption_closes_its_item_when_plain_records_are_rejected() {
 fn no_secret_is_printed() {
     let layer = bare().secret([0xab; 32]);
     #[cfg(feature = "encryption")]
-    let layer = layer.encrypt(crate::pack::EncryptionKeys::new(1, [0xab; 32]));
+    let layer = layer.encrypt(crate::store::pack::EncryptionKeys::new(1, [0xab; 32]));
     let checklist = layer.check();
     let printed = format!("{checklist}\n{checklist:?}").to_lowercase();
     assert!(

@@ -9,7 +9,7 @@ use super::super::Store;
 use super::contender::Contender;
 use super::given::{answer, answer_with};
 use super::told::Write;
-use crate::outcome::{KeptBody, NotRetained, Outcome};
+use crate::record::outcome::{KeptBody, NotRetained, Outcome};
 
 /// Every kind of answer that was completed is found as it was given.
 pub async fn a_success_is_found_byte_for_byte<S: Store>(store: &S, unit: Duration) {

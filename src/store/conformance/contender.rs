@@ -9,7 +9,7 @@ use super::super::{
 };
 use super::given::{answer, fingerprint, fresh_key, large_answer, scope};
 use super::told::{Told, Write};
-use crate::outcome::Outcome;
+use crate::record::outcome::Outcome;
 
 mod waits;
 

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
 use super::super::{Lease, Token};
-use crate::fingerprint::Fingerprint;
-use crate::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
-use crate::outcome::{KeptBody, Outcome};
+use crate::record::fingerprint::Fingerprint;
+use crate::record::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
+use crate::record::outcome::{KeptBody, Outcome};
 
 /// An answer with a text for its body.
 pub(super) fn answer(status: u16, body: &'static str) -> Outcome {

@@ -7,7 +7,7 @@ use super::super::{Lease, Previous, Store};
 use super::contender::Contender;
 use super::given::{answer, large_answer};
 use super::told::Write;
-use crate::outcome::Outcome;
+use crate::record::outcome::Outcome;
 
 /// After the record of a first attempt was released, its owner may still complete or fail it. A
 /// renewal or a second release writes nothing.

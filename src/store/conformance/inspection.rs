@@ -6,7 +6,7 @@ use super::super::{Record, State, Store};
 use super::contender::Contender;
 use super::given::{answer, large_answer};
 use super::told::{Told, Write};
-use crate::outcome::Outcome;
+use crate::record::outcome::Outcome;
 
 /// A key that nobody has reserved is free, and still is after somebody has looked.
 pub async fn to_inspect_a_free_key_reserves_nothing<S: Store>(store: &S, unit: Duration) {

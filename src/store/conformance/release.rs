@@ -6,7 +6,7 @@ use super::super::{Lease, Previous, Store};
 use super::contender::Contender;
 use super::given::{answer, large_answer};
 use super::told::Write;
-use crate::outcome::{KeptBody, NotRetained, Outcome};
+use crate::record::outcome::{KeptBody, NotRetained, Outcome};
 
 /// After the release of a first attempt the key is free for any caller, another operation included.
 /// The count starts anew.

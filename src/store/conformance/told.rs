@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::super::{Record, State};
-use crate::outcome::{KeptBody, Outcome};
+use crate::record::outcome::{KeptBody, Outcome};
 
 /// A write that settles a lease.
 #[derive(Clone, Copy)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::MemoryStore;
 use super::room::RECORD;
-use crate::key::ScopeDigest;
+use crate::record::key::ScopeDigest;
 
 /// Set once and read often. They guard no other memory, so relaxed ordering is enough.
 pub(super) struct Limits {

@@ -9,7 +9,7 @@ use super::hash::Secret;
 use super::limits::{Limit, Limits};
 use super::share::{HeldShare, Shares};
 use super::sync::AtomicUsize;
-use crate::key::ScopeDigest;
+use crate::record::key::ScopeDigest;
 
 /// What every record counts for: slot, key, its place in the map, in the queue of expiries and in
 /// the share of its scope, each with the slack of a collection that grows by doubling; and

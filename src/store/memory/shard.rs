@@ -11,9 +11,9 @@ use super::super::{ErrorKind, Lease, Record, State, StoreError, Token};
 use super::hash::Secret;
 use super::room::{Claim, Room};
 use super::sync::{Notify, OwnedNotified};
-use crate::fingerprint::Fingerprint;
-use crate::key::{ScopeDigest, StorageKey};
-use crate::outcome::Outcome;
+use crate::record::fingerprint::Fingerprint;
+use crate::record::key::{ScopeDigest, StorageKey};
+use crate::record::outcome::Outcome;
 
 /// Times are the store's: durations since it was made.
 pub(super) struct Shard {

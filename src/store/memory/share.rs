@@ -9,7 +9,7 @@ use super::hold;
 use super::limits::Limit;
 use super::room::Claim;
 use super::sync::{Mutex, MutexGuard};
-use crate::key::ScopeDigest;
+use crate::record::key::ScopeDigest;
 
 /// In parts, so that scopes seldom wait for one another.
 pub(super) struct Shares {

@@ -8,9 +8,9 @@ use proptest::prelude::*;
 
 use super::super::{ErrorKind, Rerun, Reservation};
 use super::*;
-use crate::fingerprint::Fingerprint;
-use crate::key::{IdempotencyKey, Scope, ScopeDigest};
-use crate::outcome::{KeptBody, Outcome};
+use crate::record::fingerprint::Fingerprint;
+use crate::record::key::{IdempotencyKey, Scope, ScopeDigest};
+use crate::record::outcome::{KeptBody, Outcome};
 
 const MINUTE: Duration = Duration::from_mins(1);
 

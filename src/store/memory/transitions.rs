@@ -10,7 +10,7 @@ use super::room::Claim;
 use super::shard::{Kept, Shard, Slot};
 #[cfg(not(all(test, idempotency_loom)))]
 use super::sync::OwnedNotified;
-use crate::key::{ScopeDigest, StorageKey};
+use crate::record::key::{ScopeDigest, StorageKey};
 
 impl Inner {
     pub(super) fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {

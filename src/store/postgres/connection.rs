@@ -13,7 +13,7 @@ use super::super::pooled::{Condition, Pooled};
 use super::super::timeout::Timeout;
 use super::error::{Fate, store_error, unreached};
 use super::statement::{Statement, Value};
-use crate::mutex::held;
+use crate::runtime::mutex::held;
 
 /// How often a statement is sent again because others were at the same records: a reservation races with those that want the
 /// same key, and finds after each round that one of them has won.

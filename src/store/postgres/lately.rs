@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::key::StorageKey;
+use crate::record::key::StorageKey;
 
 /// How many keys are remembered.
 const KEYS: usize = 1024;

@@ -6,7 +6,7 @@ use ::sqlx::{Decode, Error, Postgres, Row as _, ValueRef as _};
 use super::super::table::{Answer, Row};
 use super::super::{ErrorKind, Record, StoreError, Token};
 use super::error::store_error;
-use crate::frame::Malformed;
+use crate::record::frame::Malformed;
 
 /// Reads the record in a row.
 ///

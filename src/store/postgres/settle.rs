@@ -7,7 +7,7 @@ use super::super::{Lease, Settlement, State, Status, StoreError};
 use super::PostgresStore;
 use super::connection::Connection;
 use super::statement::{Statement, Value};
-use crate::outcome::Outcome;
+use crate::record::outcome::Outcome;
 
 impl PostgresStore {
     /// Ends the attempt and stores its response. If the record is gone, it is written anew.

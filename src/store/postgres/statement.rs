@@ -9,7 +9,7 @@ use ::sqlx::{AssertSqlSafe, PgConnection};
 
 use super::super::table::Answer;
 use super::super::{Token, millis};
-use crate::key::StorageKey;
+use crate::record::key::StorageKey;
 
 /// A statement with the names in their places. It returns one row at most.
 pub(super) struct Statement {

@@ -14,8 +14,8 @@ use super::super::{
 use super::PostgresStore;
 use super::cancel::Canceller;
 use super::error::{not_committed, not_written, read_only, unreached};
-use crate::key::StorageKey;
-use crate::outcome::Outcome;
+use crate::record::key::StorageKey;
+use crate::record::outcome::Outcome;
 
 mod claim;
 mod isolation;

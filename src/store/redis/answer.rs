@@ -10,8 +10,8 @@ use super::super::{ErrorKind, Lease, Record, Settlement, State, Status, StoreErr
 use super::RedisStore;
 use super::error::{is_broken, rejected, store_error};
 use super::script::{self, text};
-use crate::outcome::Outcome;
-use crate::seldom::Seldom;
+use crate::record::outcome::Outcome;
+use crate::runtime::seldom::Seldom;
 
 /// Answers up to this size, in bytes, stand in their record. The body of a larger one is written by itself, in the
 /// same round trip: what passes through a script is copied several times inside the server.

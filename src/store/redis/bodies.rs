@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::super::timeout::Timeout;
 use super::super::{ErrorKind, StoreError};
 use super::error::store_error;
-use crate::mutex::held;
+use crate::runtime::mutex::held;
 
 /// How many KiB may be in transfer at a time. A larger body passes alone.
 const IN_TRANSFER: u32 = 4 << 10;

@@ -17,7 +17,7 @@ use super::error::unreached;
 use super::sentinel::like_address;
 use super::server::{PAUSE, Place, Server, Setting};
 use super::slots::Slots;
-use crate::mutex::held;
+use crate::runtime::mutex::held;
 
 mod commands;
 mod reading;

@@ -9,7 +9,7 @@ use redis::ErrorKind;
 use redis::aio::MultiplexedConnection;
 use tokio::time::timeout;
 
-use crate::mutex::held;
+use crate::runtime::mutex::held;
 
 /// Looks once at each server, and warns once for all of them.
 #[derive(Default)]

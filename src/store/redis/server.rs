@@ -15,7 +15,7 @@ use super::error::{is_broken, unreached};
 use super::eviction::Eviction;
 use super::script_error::unwrapped;
 use super::sentinel::Sentinels;
-use crate::mutex::held;
+use crate::runtime::mutex::held;
 
 mod connecting;
 mod link;

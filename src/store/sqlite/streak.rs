@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::mutex::held;
+use crate::runtime::mutex::held;
 
 /// How long a process takes the file again and again before it leaves it free, if no transaction is longer.
 const LONGEST: Duration = Duration::from_millis(100);

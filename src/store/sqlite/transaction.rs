@@ -13,8 +13,8 @@ use super::super::{
 use super::SqliteStore;
 use super::error::store_error;
 use super::write::send;
-use crate::key::StorageKey;
-use crate::outcome::Outcome;
+use crate::record::key::StorageKey;
+use crate::record::outcome::Outcome;
 
 mod steps;
 

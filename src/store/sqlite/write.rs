@@ -14,7 +14,7 @@ use super::error::store_error;
 use super::row::from_now;
 use super::streak::Streak;
 use super::wait::Wait;
-use crate::outcome::Outcome;
+use crate::record::outcome::Outcome;
 
 /// A statement with its values.
 pub(super) type Statement<'a> = Query<'a, Sqlite, SqliteArguments>;

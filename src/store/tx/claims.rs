@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 use super::super::{Record, Reserve, State, StoreError, Token};
-use crate::fingerprint::Fingerprint;
-use crate::key::StorageKey;
-use crate::mutex::held;
+use crate::record::fingerprint::Fingerprint;
+use crate::record::key::StorageKey;
+use crate::runtime::mutex::held;
 
 /// A clone is the same set of keys.
 #[derive(Clone, Default)]

@@ -14,9 +14,9 @@ use super::super::shard::Shard;
 use super::super::{Inner, Secret, frame};
 use super::HOUR;
 use super::sync::{AtomicU64, Mutex};
-use crate::fingerprint::Fingerprint;
-use crate::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
-use crate::outcome::{KeptBody, NotRetained, Outcome};
+use crate::record::fingerprint::Fingerprint;
+use crate::record::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
+use crate::record::outcome::{KeptBody, NotRetained, Outcome};
 
 /// A scope with a share. [`ask`] asks for one without.
 pub(super) fn scope() -> ScopeDigest {

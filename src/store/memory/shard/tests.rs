@@ -3,7 +3,7 @@ use http::{HeaderMap, Method};
 use super::super::super::{Rerun, Reserve};
 use super::super::limits::Limits;
 use super::*;
-use crate::key::{IdempotencyKey, Scope};
+use crate::record::key::{IdempotencyKey, Scope};
 
 /// The queue of expiries is not part of what the store counts, so only here can it be seen to stay small.
 #[test]
@@ -66,7 +66,7 @@ fn lease(key: &str) -> Lease {
     let key = IdempotencyKey::parse(key.as_bytes()).unwrap();
     let request = Reserve {
         key: StorageKey::derive(None, "tests", &Scope::anonymous(), &key),
-        scope: crate::key::ScopeDigest::UNSET,
+        scope: crate::record::key::ScopeDigest::UNSET,
         fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
         lease: Duration::from_secs(10),
         retention: Duration::from_mins(1),

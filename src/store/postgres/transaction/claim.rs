@@ -12,9 +12,9 @@ use super::super::error::{not_begun, store_error};
 use super::super::row;
 use super::super::statement::Value;
 use super::PostgresTxStore;
-use crate::digest::Framed;
-use crate::fingerprint::Fingerprint;
-use crate::key::StorageKey;
+use crate::record::digest::Framed;
+use crate::record::fingerprint::Fingerprint;
+use crate::record::key::StorageKey;
 
 /// What a transaction that has tried to claim a key found.
 pub(super) enum Claim {

@@ -16,7 +16,7 @@ use super::super::settle::ended;
 use super::super::statement::{Statement, Value};
 use super::PostgresTxStore;
 use super::claim::{locks, mark};
-use crate::outcome::Outcome;
+use crate::record::outcome::Outcome;
 
 /// How many errors of the handler's own statements are read before its transaction is given up.
 const ERRORS: usize = 8;

@@ -12,7 +12,7 @@ use super::super::server::within;
 use super::super::slots::{self, Slots};
 use super::Inner;
 use super::commands::Address;
-use crate::mutex::held;
+use crate::runtime::mutex::held;
 
 /// How long the servers may take to tell which slots they have before they are asked again. Longer
 /// than a server may be silent, so that the question goes over a new connection: on the old one,

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use super::link::Link;
 use super::{Place, Server, within};
-use crate::mutex::held;
+use crate::runtime::mutex::held;
 
 /// The shortest time that an attempt has. Callers who wait for less than a handshake takes would
 /// otherwise never get a connection.

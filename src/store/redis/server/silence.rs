@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::mutex::held;
+use crate::runtime::mutex::held;
 
 /// Begins with a command, and ends with the next bytes that the server sends, whoever still waits for them.
 #[derive(Default)]

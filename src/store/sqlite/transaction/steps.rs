@@ -13,8 +13,8 @@ use super::super::row;
 use super::super::wait::Wait;
 use super::super::write::Statement;
 use super::SqliteTxStore;
-use crate::key::StorageKey;
-use crate::outcome::Outcome;
+use crate::record::key::StorageKey;
+use crate::record::outcome::Outcome;
 
 const BEGIN: SqlStr = SqlStr::from_static("BEGIN IMMEDIATE");
 

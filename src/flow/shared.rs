@@ -1,0 +1,94 @@
+//! What all clones of a layer, and all services made of it, have in common.
+
+use std::any::type_name;
+use std::error::Error;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::lapsed::Lapsed;
+use super::renewals::Renewals;
+use super::running::Running;
+use super::telemetry;
+use super::waiting::Lines;
+use crate::record::key::StorageKey;
+use crate::runtime::seldom::Seldom;
+use crate::runtime::task;
+use crate::store::{ErrorKind, StoreError};
+
+/// The store, who waits for it, and what runs.
+pub(crate) struct Shared<St> {
+    pub(crate) store: St,
+    pub(crate) lines: Arc<Lines>,
+    pub(crate) running: Running,
+    pub(crate) renewals: Renewals,
+    pub(crate) lapsed: Lapsed,
+    /// Tells the clones of one layer from other layers.
+    pub(crate) id: Arc<()>,
+    /// Whether the latest word of the store was a failure.
+    failing: AtomicBool,
+    rejecting: Seldom,
+    losing_bodies: Seldom,
+}
+
+impl<St> Shared<St> {
+    pub(crate) fn new(store: St) -> Self {
+        Self {
+            store,
+            lines: Arc::default(),
+            running: Running::default(),
+            renewals: Renewals::default(),
+            lapsed: Lapsed::default(),
+            id: Arc::default(),
+            failing: AtomicBool::new(false),
+            rejecting: Seldom::new(),
+            losing_bodies: Seldom::new(),
+        }
+    }
+
+    /// Counts and logs a failure of the store. In an outage each request fails alike, so only the first failure since
+    /// the store last replied is a warning. A store that rejects requests replies to others at the same time: of these
+    /// failures one in a while is a warning, because a client can cause any number of them.
+    pub(crate) fn store_failed(&self, operation: &'static str, key: &StorageKey, error: &StoreError) {
+        telemetry::store_error(operation, error.kind());
+        let source = error.source();
+        let is_news = if error.kind().is_outage() {
+            !self.failing.swap(true, Ordering::Relaxed)
+        } else {
+            self.rejecting.is_due()
+        };
+        if is_news {
+            tracing::warn!(operation, %key, %error, source, "an operation of the store failed");
+        } else {
+            tracing::debug!(operation, %key, %error, source, "an operation of the store failed");
+        }
+    }
+
+    /// Logs that the store does not take a response, which is stored without its body then.
+    pub(crate) fn response_rejected(&self, key: &StorageKey, error: &StoreError) {
+        if !self.losing_bodies.is_due() {
+            return;
+        }
+        tracing::error!(
+            %key, %error, store = type_name::<St>(), source = error.source(),
+            "the store rejects the response: it is stored without its body, and a retry gets 409; check the permissions \
+             and limits of the store"
+        );
+    }
+
+    /// Ends an outage, if there was one.
+    pub(crate) fn store_answered(&self) {
+        if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
+            tracing::info!("the store answers again");
+        }
+    }
+}
+
+/// Waits for an operation of the store, but no longer than `bound`.
+pub(crate) async fn within<T>(
+    bound: Duration,
+    operation: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    task::within(bound, operation).await.unwrap_or_else(|| Err(StoreError::new(ErrorKind::Timeout)))
+}

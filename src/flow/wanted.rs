@@ -1,0 +1,151 @@
+//! What the layer asks of the store: the operation that a request asks for.
+
+use http::header;
+use http::request::Parts;
+
+use crate::handler::attempt::Attempt;
+use crate::record::fingerprint::{Fingerprint, Fingerprints, Operation};
+use crate::record::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
+use crate::settings::{Config, OnAbandoned, OnFailed};
+use crate::store::{Record, Rerun, Reserve};
+
+/// An operation that a caller asks for.
+#[derive(Clone)]
+pub(crate) struct Wanted {
+    pub(crate) key: IdempotencyKey,
+    pub(crate) scope: Scope,
+    pub(crate) reserve: Reserve,
+    /// Its fingerprints under the other rules that a record may have been written under.
+    pub(crate) others: Vec<Fingerprint>,
+    /// The attempt that a layer outside makes under the same storage key.
+    pub(crate) outer: Option<Attempt>,
+    /// How many bytes it holds while it waits.
+    pub(crate) bytes: usize,
+    /// Whether the key counts already as a new one of its scope.
+    pub(crate) is_counted: bool,
+}
+
+impl Wanted {
+    /// Whether the record is of this operation, under any of the rules.
+    pub(crate) fn is_of(&self, found: &Record) -> bool {
+        found.fingerprint == self.reserve.fingerprint || self.others.contains(&found.fingerprint)
+    }
+
+    /// Whether the record is of this operation, under another rule than the one in force; from then on that one is.
+    pub(crate) fn adopts(&mut self, found: &Record) -> bool {
+        match self.others.iter_mut().find(|other| **other == found.fingerprint) {
+            Some(other) => {
+                std::mem::swap(other, &mut self.reserve.fingerprint);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn storage_key(&self, scope: &Scope, key: &IdempotencyKey) -> StorageKey {
+        StorageKey::derive(self.secret_bytes(), &self.namespace, scope, key)
+    }
+
+    /// What the layer asks of the store for a request.
+    pub(crate) fn wanted(&self, parts: &Parts, key: IdempotencyKey, body: &[u8]) -> Wanted {
+        let scope = self.scope.as_ref().map_or_else(Scope::anonymous, |scope| scope(parts));
+        let Fingerprints { own, others } = self.fingerprinting.of(&Operation::new(parts, body));
+        if self.fingerprinting.rule.is_some() && own.is_raw() {
+            tracing::debug!(
+                bytes = body.len(),
+                "the raw bytes of a request count, because the fingerprint rule does not apply to it (its body may be \
+                 malformed, ambiguous or over the budget): a retry with other bytes will be a mismatch"
+            );
+        }
+        let mut wanted = if self.host_in_scope {
+            let hosts = hosts(parts);
+            // What limits a caller must not contain what the caller can vary.
+            let counted = scope.clone().on_hosts(&without_ports(&hosts));
+            let mut wanted = self.want(counted, key, own);
+            wanted.reserve.key = self.storage_key(&scope.on_hosts(&hosts), &wanted.key);
+            wanted
+        } else {
+            self.want(scope, key, own)
+        };
+        if self.scope.is_none() {
+            wanted.reserve.scope = ScopeDigest::UNSET;
+        }
+        let outer = parts.extensions.get::<Attempt>().filter(|outer| outer.runs_under(&wanted.reserve.key));
+        Wanted { others, outer: outer.cloned(), bytes: body.len(), ..wanted }
+    }
+
+    /// What the layer asks of the store for any operation.
+    pub(crate) fn want(&self, scope: Scope, key: IdempotencyKey, fingerprint: Fingerprint) -> Wanted {
+        let reserve = self.reservation(self.storage_key(&scope, &key), &scope, fingerprint);
+        Wanted { key, scope, reserve, others: Vec::new(), outer: None, bytes: 0, is_counted: false }
+    }
+
+    fn reservation(&self, key: StorageKey, scope: &Scope, fingerprint: Fingerprint) -> Reserve {
+        Reserve {
+            key,
+            scope: ScopeDigest::of(self.secret_bytes(), scope),
+            fingerprint,
+            lease: self.lease,
+            // Long enough that a lease which lapsed is still seen to have lapsed.
+            retention: self.retention.max(self.lease.saturating_mul(2)),
+            rerun_failed: if self.on_failed == OnFailed::Rerun { Rerun::Any } else { Rerun::Never },
+            rerun_abandoned: self.on_abandoned == OnAbandoned::Rerun,
+        }
+    }
+}
+
+/// The hosts that a request names: the authority of its target (the absolute form, or `:authority` in
+/// HTTP/2), and every `Host`. One that is named several times counts once.
+///
+/// RFC 9112, section 3.2.2, has the authority win over `Host`. An application may read either, so a
+/// request in which they differ is of neither of the two hosts.
+fn hosts(parts: &Parts) -> Vec<Vec<u8>> {
+    let authority = parts.uri.authority().map(|authority| {
+        let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+        host.to_ascii_lowercase().into_bytes()
+    });
+    let headers = parts.headers.get_all(header::HOST).iter().map(|host| host.as_bytes().to_ascii_lowercase());
+    let mut hosts: Vec<_> = authority.into_iter().chain(headers).collect();
+    hosts.dedup();
+    hosts
+}
+
+/// The host by which a caller is counted: without its port and trailing dots. Requests that name
+/// several are counted together, because a caller can name any number.
+fn without_ports(hosts: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut names: Vec<_> = hosts.iter().map(|host| name(host).to_vec()).collect();
+    names.dedup();
+    if names.len() == 1 { names } else { Vec::new() }
+}
+
+fn name(host: &[u8]) -> &[u8] {
+    let host = match host.iter().rposition(|byte| *byte == b':') {
+        Some(colon) if host[colon + 1..].iter().all(u8::is_ascii_digit) => &host[..colon],
+        _ => host,
+    };
+    let end = host.iter().rposition(|byte| *byte != b'.').map_or(0, |last| last + 1);
+    &host[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_counted_without_its_port_and_trailing_dots() {
+        for (host, counted) in [
+            ("a.example", "a.example"),
+            ("a.example:8080", "a.example"),
+            ("a.example:", "a.example"),
+            ("a.example.:1", "a.example"),
+            ("a.example..", "a.example"),
+            ("[::1]:80", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("...", ""),
+        ] {
+            assert_eq!(name(host.as_bytes()), counted.as_bytes(), "{host}");
+        }
+    }
+}

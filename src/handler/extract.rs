@@ -1,0 +1,69 @@
+//! [`Attempt`] and `Tx` as extractors for axum handlers, and [`Verdict`] as a part of their responses.
+//!
+//! ```
+//! use axum::{Router, routing::post};
+//! use tower_idempotency::{Attempt, IdempotencyLayer, MemoryStore};
+//!
+//! // `Option`, because a request without a key passes through unguarded.
+//! async fn pay(attempt: Option<Attempt>) -> String {
+//!     attempt.map_or("no key".into(), |attempt| format!("attempt {}", attempt.number()))
+//! }
+//!
+//! let app: Router = Router::new()
+//!     .route("/payments", post(pay))
+//!     .route_layer(IdempotencyLayer::new(MemoryStore::new()));
+//! ```
+
+use std::convert::Infallible;
+
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
+use http::StatusCode;
+use http::request::Parts;
+
+use super::attempt::Attempt;
+use super::verdict::Verdict;
+use crate::runtime::seldom::Seldom;
+
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod transaction;
+
+/// The answer when a handler asks for an [`Attempt`] and there is none: 500, for the route was set up wrongly. Either
+/// the layer is missing, or it lets requests without a key pass and the handler should ask for `Option<Attempt>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MissingAttempt;
+
+impl IntoResponse for MissingAttempt {
+    fn into_response(self) -> Response {
+        static LOGGED: Seldom = Seldom::new();
+        if LOGGED.is_due() {
+            tracing::error!("a handler asked for an Attempt on a request that no idempotency layer guards");
+        }
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    }
+}
+
+impl IntoResponseParts for Verdict {
+    type Error = Infallible;
+
+    fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Infallible> {
+        response.extensions_mut().insert(self);
+        Ok(response)
+    }
+}
+
+impl<State: Sync> FromRequestParts<State> for Attempt {
+    type Rejection = MissingAttempt;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, MissingAttempt> {
+        parts.extensions.get::<Self>().cloned().ok_or(MissingAttempt)
+    }
+}
+
+impl<State: Sync> OptionalFromRequestParts<State> for Attempt {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Option<Self>, Infallible> {
+        Ok(parts.extensions.get::<Self>().cloned())
+    }
+}

@@ -1,0 +1,39 @@
+//! [`Tx`] as an extractor, and [`TxError`] as an answer.
+
+use axum::extract::FromRequestParts;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::request::Parts;
+use sqlx::Database;
+
+use crate::handler::attempt::Attempt;
+use crate::store::{Conflict, NoTransaction, Tx, TxError};
+
+/// 500: the route was set up wrongly, or two parts of the handler ask for the transaction. The log says which.
+impl IntoResponse for NoTransaction {
+    fn into_response(self) -> Response {
+        tracing::error!(reason = %self, "a handler asked for the transaction of its attempt in vain");
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    }
+}
+
+impl<State: Sync, DB: Database> FromRequestParts<State> for Tx<DB> {
+    type Rejection = NoTransaction;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, NoTransaction> {
+        let attempt = parts.extensions.get::<Attempt>().ok_or(NoTransaction::NotInTransactionMode)?;
+        attempt.transaction()
+    }
+}
+
+impl IntoResponse for TxError {
+    fn into_response(self) -> Response {
+        let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        if let Some(conflict) = Conflict::of(self.get_ref()) {
+            response.extensions_mut().insert(conflict);
+        } else {
+            tracing::error!(error = %self, "a statement of a handler failed");
+        }
+        response
+    }
+}

@@ -1,0 +1,11 @@
+//! HTTP requests and responses: reading bodies, storing and replaying responses, and rejections.
+
+pub(crate) mod body;
+#[cfg(feature = "grpc")]
+pub mod grpc;
+#[cfg(not(feature = "grpc"))]
+#[path = "http/grpc/off.rs"]
+pub(crate) mod grpc;
+pub(crate) mod headers;
+pub(crate) mod rejection;
+pub(crate) mod response;

@@ -1,0 +1,276 @@
+//! gRPC: refusals as statuses, and answers judged by their `grpc-status`. Needs the feature `grpc`.
+//!
+//! A request is gRPC if its `Content-Type` is `application/grpc`, or that with a suffix such as
+//! `+proto`. Nothing is to be switched on: one layer may guard calls over gRPC and requests over
+//! plain HTTP side by side. The key is metadata, `x-idempotency-key`. The layer knows nothing of
+//! tonic, and has no dependency on it; the example `grpc` shows the whole stack.
+//!
+//! The scope is a verified account, which the authentication outside of the layer puts into the
+//! extensions. It is not the credential: a refreshed token would make a retry a new operation, and
+//! so a second payment. The credential is also a secret.
+//!
+//! ```
+//! use tonic::service::InterceptorLayer;
+//! use tonic::{Request, Status};
+//! use tower::ServiceBuilder;
+//! use tower_idempotency::{IdempotencyLayer, MemoryStore, RequestBody, Scope};
+//!
+//! #[derive(Clone)]
+//! struct Account(u64);
+//!
+//! /// Verifies the token, and says whose it is. A real service has more than one account.
+//! fn authenticate(mut call: Request<()>) -> Result<Request<()>, Status> {
+//!     if call.metadata().get("authorization").is_none_or(|token| token != "Bearer token-of-alice") {
+//!         return Err(Status::unauthenticated("no account has this token"));
+//!     }
+//!     call.extensions_mut().insert(Account(1));
+//!     Ok(call)
+//! }
+//!
+//! let layer = IdempotencyLayer::new(MemoryStore::new())
+//!     .namespace("bank")
+//!     .scope(|parts| match parts.extensions.get::<Account>() {
+//!         Some(Account(id)) => Scope::new(id.to_be_bytes()),
+//!         None => Scope::anonymous(),
+//!     });
+//! let stack = ServiceBuilder::new()
+//!     .layer(InterceptorLayer::new(authenticate))
+//!     // The body of tonic cannot be made from bytes, so it is wrapped before the layer sees it.
+//!     .map_request(|request: http::Request<tonic::body::Body>| request.map(RequestBody::new))
+//!     .layer(layer)
+//!     .into_inner();
+//! let server = tonic::transport::Server::builder().layer(stack);
+//! # drop(server);
+//! ```
+//!
+//! # Unary calls
+//!
+//! The status of a call comes last, in the trailers, so the layer reads an answer to its end before it gives it to the
+//! client, up to [`max_response`](crate::IdempotencyLayer::max_response). For a unary call that changes nothing. **A streaming
+//! answer would be held back until its end or that limit, and a call that streams in both directions would wait for ever**, for a
+//! request is read to its end before it runs: send such calls without a key, or lay the layer around the other services only.
+//!
+//! A replay has the metadata, the message and the trailers of the first answer, byte for byte: status, message, details, and
+//! whatever the handler added. `x-idempotent-result: true` stands in its headers, which tonic gives as metadata of the
+//! response, or of the status if there is no response.
+//!
+//! With less than [`Keep::Full`] nothing is kept of an answer, and a repeat is refused as `ALREADY_EXISTS`: without its trailers
+//! a status would say nothing.
+//!
+//! An answer larger than the limit goes to the client whole and is taken for `OK`: a unary call that fails has no message.
+//! A repeat is refused as `ALREADY_EXISTS`.
+//!
+//! # What an answer means for the key
+//!
+//! | class | codes | a retry |
+//! |---|---|---|
+//! | success | `OK`, `NOT_FOUND`, `ALREADY_EXISTS` | gets the same response |
+//! | forgotten | `INVALID_ARGUMENT`, `FAILED_PRECONDITION`, `OUT_OF_RANGE`, `UNAUTHENTICATED`, `PERMISSION_DENIED`, `RESOURCE_EXHAUSTED`, `UNIMPLEMENTED`, and an `ABORTED` that says when to retry | after a first attempt: runs as if this call had not been, and the client may change its request and keep its key. While the operation is in doubt: runs in doubt, and another request is `ALREADY_EXISTS`; the client must look first, and take no new key |
+//! | failed | `CANCELLED`, `UNKNOWN`, `DEADLINE_EXCEEDED`, any other `ABORTED`, `INTERNAL`, `UNAVAILABLE`, `DATA_LOSS`, and no status at all | runs again, unless [`OnFailed`](crate::OnFailed) says otherwise |
+//!
+//! An `ABORTED` says when to retry by `grpc-retry-pushback-ms` of 0 and more, by `retry-after`, or by a
+//! `google.rpc.RetryInfo`. A negative pushback says that a retry is of no use.
+//!
+//! [`Class::of_grpc`] says why, and a handler's [`Verdict`](crate::Verdict) comes before it. Before both comes a
+//! [`Rejection`] of another layer, which is never stored. The record of
+//! a call has the status that `code.proto` maps its code to, 404 for `NOT_FOUND` and 503 for `UNAVAILABLE`. By that go
+//! [`Attempt::previous`](crate::Attempt::previous), and what transaction mode commits.
+//!
+//! A [`classifier`](crate::IdempotencyLayer::classifier) is not asked about them: it sees the head of an answer, which is 200 for
+//! nearly every call, and a rule that was written for HTTP would make a success of each failure. It is asked about an answer to
+//! a gRPC request that is not gRPC itself: that of a layer which knows only HTTP, for example.
+//!
+//! # Refusals
+//!
+//! A refusal is an answer that has trailers only: HTTP status 200, `grpc-status`, `grpc-message`, and in
+//! `grpc-status-details-bin` a `google.rpc.ErrorInfo`, whose `reason` is the [code](Rejection::code) in capitals and whose
+//! `domain` is `tower-idempotency`, and a `google.rpc.RetryInfo` where it says when to ask again. The [`Rejection`] stands in its
+//! extensions, and `retry-after` and `x-should-retry` in its metadata, as over HTTP; a
+//! [`renderer`](crate::IdempotencyLayer::renderer) can add metadata, and has no say in the rest.
+//!
+//! | `reason` | code | the client |
+//! |---|---|---|
+//! | `IDEMPOTENCY_KEY_REUSED` | `ALREADY_EXISTS` | uses a new key for another operation; looks first if it has changed the request of this one |
+//! | `IDEMPOTENCY_RESULT_NOT_RETAINED` | `ALREADY_EXISTS` | has its effect, and asks for it by other means |
+//! | `IDEMPOTENCY_KEY_IN_FLIGHT` | `ABORTED` | repeats it with the same key, after `retry_delay` |
+//! | `IDEMPOTENCY_OUTCOME_UNKNOWN`, `IDEMPOTENCY_ATTEMPT_FAILED` | `FAILED_PRECONDITION` | must look before it goes on |
+//! | `IDEMPOTENCY_KEY_MISSING`, `IDEMPOTENCY_KEY_INVALID`, `REQUEST_UNREADABLE` | `INVALID_ARGUMENT` | mends the request |
+//! | `REQUEST_TOO_LARGE` | `RESOURCE_EXHAUSTED`, as gRPC's own servers say it of messages | sends less |
+//! | `IDEMPOTENCY_QUOTA_EXCEEDED` | `RESOURCE_EXHAUSTED` | repeats it with the same key, after `retry_delay` |
+//! | `IDEMPOTENCY_TOO_MANY_IN_FLIGHT`, `IDEMPOTENCY_SHUTTING_DOWN`, `IDEMPOTENCY_STORE_UNAVAILABLE`, `IDEMPOTENCY_COMMIT_UNCONFIRMED` | `UNAVAILABLE` | repeats it with the same key, after `retry_delay` |
+//! | `IDEMPOTENCY_TRANSACTION_LOST` | `INTERNAL` | reports it |
+//!
+//! The codes follow the advice in `code.proto`: `UNAVAILABLE` where the client can retry just the call, `ABORTED` where it lost to
+//! a concurrent one, `FAILED_PRECONDITION` where it should not retry until the state was mended. So a client whose
+//! [retry policy](https://github.com/grpc/proposal/blob/master/A6-client-retries.md) has `UNAVAILABLE` and `ABORTED` as
+//! `retryableStatusCodes` retries the right ones, and **its retries carry the same metadata, so the same key**. Each refusal adds
+//! `grpc-retry-pushback-ms` for it: how long to wait, or `-1` where a retry is of no use. The codes of handlers mean the same to
+//! it: it retries `UNAVAILABLE`, and the operation runs again under its key.
+//!
+//! # What to know besides
+//!
+//! - Repeat the bytes, not only the meaning: Protocol Buffers may write the fields of a map in any order, and a message that is
+//!   compressed in one call and not in the next is another one. The retries of gRPC itself send the same bytes.
+//! - A deadline (`grpc-timeout`) and the encodings that a client accepts are no part of the fingerprint. A replay is compressed as
+//!   the first answer was.
+//! - tonic's `Server::timeout` and a client that cancels end the wait, not the handler: the answer is kept for the repeat.
+//! - The status of a call without a message stands in its headers: a list of
+//!   [`keep_only_headers`](crate::IdempotencyLayer::keep_only_headers) names `content-type`, `grpc-status`, `grpc-message` and
+//!   `grpc-status-details-bin`.
+//! - gRPC-Web is another protocol with trailers in its body: `tonic_web::GrpcWebLayer` belongs outside of this layer, which then
+//!   sees gRPC. In the other order its answers are judged as plain HTTP.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http_body::Body;
+
+use super::body::ResponseBody;
+use super::rejection::{Recognized, Rejection};
+use super::response::Keep;
+use crate::record::outcome::{KeptBody, NotRetained, Outcome};
+use crate::settings::{Class, Config};
+
+mod code;
+mod details;
+mod metadata;
+mod refusal;
+
+pub use code::Code;
+use metadata::Metadata;
+
+const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
+/// What the retries of gRPC's own clients heed (gRFC A6): milliseconds to wait, or less than 0 for no
+/// retry at all.
+const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
+const ESSENCE: &str = "application/grpc";
+
+/// Whether a request or an answer is gRPC, by its `Content-Type`. gRPC-Web is not.
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    content_type(headers).is_some()
+}
+
+/// The `Content-Type` without its parameters, if it is one of gRPC.
+fn content_type(headers: &HeaderMap) -> Option<HeaderValue> {
+    let value = headers.get(header::CONTENT_TYPE)?;
+    // Most are not, and that is soon seen.
+    let start = value.as_bytes().get(..ESSENCE.len())?;
+    if !start.eq_ignore_ascii_case(ESSENCE.as_bytes()) {
+        return None;
+    }
+    let essence = value.to_str().ok()?.split(';').next()?.trim();
+    let suffix = &essence[ESSENCE.len()..];
+    if suffix.is_empty() || suffix.starts_with('+') { HeaderValue::from_str(essence).ok() } else { None }
+}
+
+/// How a request is answered.
+#[derive(Clone)]
+pub(crate) struct Protocol {
+    /// What the answer is, if it is gRPC.
+    grpc: Option<HeaderValue>,
+}
+
+impl Protocol {
+    pub(crate) fn of(request: &HeaderMap) -> Self {
+        Self { grpc: content_type(request) }
+    }
+
+    /// The protocol of the answer: what a client says of its request makes no gRPC of an answer that is not.
+    pub(crate) fn of_answer(&self, answer: &HeaderMap) -> Self {
+        let is_grpc = || is_grpc(answer) || answer.contains_key(STATUS);
+        Self { grpc: self.grpc.clone().filter(|_| is_grpc()) }
+    }
+
+    /// The refusal as the client understands it.
+    pub(crate) fn refuse<B: Body>(&self, config: &Config, rejection: Rejection) -> Response<ResponseBody<B>> {
+        let refusal = config.refuse(rejection);
+        match &self.grpc {
+            Some(content_type) => refusal::over_grpc(refusal, content_type),
+            None => refusal,
+        }
+    }
+
+    /// Whether an answer is read although nobody knows how long it will be.
+    pub(crate) fn is_read_to_its_end(&self) -> bool {
+        self.grpc.is_some()
+    }
+
+    /// How many bytes of an answer are to be read: all that may be kept, where the class is known only after them.
+    pub(crate) fn limit(&self, config: &Config, class: Class) -> Option<usize> {
+        if self.grpc.is_some() { Some(config.max_response) } else { config.kept_bytes(class) }
+    }
+
+    /// What an answer that was read means for the key, and the status of its record; one that broke off has failed. The status
+    /// over HTTP is 200 for nearly every call, and stores go by it.
+    pub(crate) fn judged<B>(
+        &self,
+        answer: &Response<B>,
+        body: Option<&KeptBody>,
+        over_http: Class,
+    ) -> (Class, StatusCode) {
+        match (&self.grpc, body) {
+            (None, _) => (over_http, answer.status()),
+            (Some(_), None) => (Class::Failed, Code::Unknown.over_http()),
+            (Some(_), Some(body)) => {
+                let trailers = match body {
+                    KeptBody::Whole { trailers, .. } => trailers.as_ref(),
+                    _ => None,
+                };
+                let metadata = Metadata::of(answer, trailers);
+                let is_unread = !matches!(body, KeptBody::Whole { .. }) && !metadata.has_status();
+                // Its status is in trailers that were not read. A unary call that fails has no message.
+                if is_unread && answer.status() == StatusCode::OK {
+                    return (Class::Success, Code::Ok.over_http());
+                }
+                (metadata.class(), metadata.code().unwrap_or(Code::Unknown).over_http())
+            }
+        }
+    }
+
+    /// How much of an answer is kept. Without its trailers it would say nothing, so it is all or nothing.
+    pub(crate) fn keep(&self, keep: Keep) -> Keep {
+        match (&self.grpc, keep) {
+            (Some(_), Keep::Full) | (None, _) => keep,
+            (Some(_), _) => Keep::Nothing,
+        }
+    }
+
+    /// The rejection of another layer that a response tells of, if it does.
+    pub(crate) fn rejection<B>(&self, answer: &Response<B>, body: &KeptBody) -> Option<Recognized> {
+        let KeptBody::Whole { bytes, trailers } = body else {
+            return None;
+        };
+        if self.grpc.is_none() {
+            return Recognized::in_problem(answer.status(), answer.headers(), bytes);
+        }
+        let reason = Metadata::of(answer, trailers.as_ref()).details().reason?;
+        let code = std::str::from_utf8(&reason).ok()?.to_ascii_lowercase();
+        // A reason that only a later version knows may tell of an operation that had begun.
+        Some(Recognized::by_code(&code, |_| true).unwrap_or(Recognized { had_begun: true }))
+    }
+
+    /// What is stored of a response that was judged. Of a failure that is not to be replayed it is the
+    /// status alone, because its headers may be a message to the client.
+    pub(crate) fn kept(&self, status: StatusCode, mut outcome: Outcome) -> Outcome {
+        if self.grpc.is_some() {
+            outcome.status = status;
+            if outcome.body == KeptBody::NotRetained(NotRetained::Failure) {
+                outcome.headers = HeaderMap::new();
+            }
+        }
+        outcome
+    }
+
+    /// A replay, under the status that the answer had over HTTP and not the one of its record.
+    pub(crate) fn replayed<B: Body>(
+        &self,
+        mut replay: Response<ResponseBody<B>>,
+    ) -> Response<ResponseBody<B>> {
+        if self.of_answer(replay.headers()).grpc.is_some() {
+            *replay.status_mut() = StatusCode::OK;
+        }
+        replay
+    }
+}
+
+#[cfg(test)]
+mod tests;

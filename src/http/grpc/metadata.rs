@@ -1,0 +1,60 @@
+//! The metadata of a response in which the status of a call stands.
+
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
+
+use super::details::{self, Told};
+use super::{Code, DETAILS, PUSHBACK, STATUS};
+use crate::http::rejection::asks_again;
+use crate::settings::Class;
+
+/// Binary metadata comes with padding and without it.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Where the status of a call stands: in the head, or else in the trailers.
+pub(super) struct Metadata<'a>([Option<&'a HeaderMap>; 2]);
+
+impl<'a> Metadata<'a> {
+    pub(super) fn of<B>(answer: &'a Response<B>, trailers: Option<&'a HeaderMap>) -> Self {
+        Self([Some(answer.headers()), trailers])
+    }
+
+    fn get(&self, name: &HeaderName) -> Option<&'a HeaderValue> {
+        self.0.iter().flatten().find_map(|lines| lines.get(name))
+    }
+
+    pub(super) fn has_status(&self) -> bool {
+        self.get(&STATUS).is_some()
+    }
+
+    pub(super) fn code(&self) -> Option<Code> {
+        Code::parse(self.get(&STATUS)?.as_bytes())
+    }
+
+    pub(super) fn details(&self) -> Told {
+        let details = self.get(&DETAILS).and_then(|value| BASE64.decode(value.as_bytes()).ok());
+        details.map(|status| details::read(status.into())).unwrap_or_default()
+    }
+
+    /// Whether it says when to retry. A pushback that is negative or cannot be read forbids it (gRFC A6).
+    fn asks_again(&self) -> bool {
+        if let Some(pushback) = self.get(&PUSHBACK) {
+            let millis = pushback.to_str().ok().and_then(|value| value.parse::<i64>().ok());
+            return millis.is_some_and(|millis| millis >= 0);
+        }
+        self.0.iter().flatten().any(|lines| asks_again(lines)) || self.details().has_retry_info
+    }
+
+    pub(super) fn class(&self) -> Class {
+        match self.code() {
+            // It lost to a call that runs at the moment.
+            Some(Code::Aborted) if self.asks_again() => Class::Forget,
+            code => code.map_or(Class::Failed, Class::of_grpc),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Takes every request for plain HTTP: the feature `grpc` is off.
+#![expect(clippy::unused_self, reason = "with the feature it makes a difference")]
+
+use http::{HeaderMap, Response, StatusCode};
+use http_body::Body;
+
+use crate::http::body::ResponseBody;
+use crate::http::rejection::{Recognized, Rejection};
+use crate::http::response::Keep;
+use crate::record::outcome::{KeptBody, Outcome};
+use crate::settings::{Class, Config};
+
+#[derive(Clone)]
+pub(crate) struct Protocol;
+
+impl Protocol {
+    pub(crate) fn of(_: &HeaderMap) -> Self {
+        Self
+    }
+
+    pub(crate) fn of_answer(&self, _: &HeaderMap) -> Self {
+        Self
+    }
+
+    pub(crate) fn refuse<B: Body>(&self, config: &Config, rejection: Rejection) -> Response<ResponseBody<B>> {
+        config.refuse(rejection)
+    }
+
+    pub(crate) fn is_read_to_its_end(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn limit(&self, config: &Config, class: Class) -> Option<usize> {
+        config.kept_bytes(class)
+    }
+
+    pub(crate) fn judged<B>(
+        &self,
+        answer: &Response<B>,
+        _: Option<&KeptBody>,
+        over_http: Class,
+    ) -> (Class, StatusCode) {
+        (over_http, answer.status())
+    }
+
+    pub(crate) fn keep(&self, keep: Keep) -> Keep {
+        keep
+    }
+
+    pub(crate) fn rejection<B>(&self, answer: &Response<B>, body: &KeptBody) -> Option<Recognized> {
+        let KeptBody::Whole { bytes, .. } = body else {
+            return None;
+        };
+        Recognized::in_problem(answer.status(), answer.headers(), bytes)
+    }
+
+    pub(crate) fn kept(&self, _: StatusCode, outcome: Outcome) -> Outcome {
+        outcome
+    }
+
+    pub(crate) fn replayed<R>(&self, replay: R) -> R {
+        replay
+    }
+}

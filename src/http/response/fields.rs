@@ -1,0 +1,184 @@
+//! Which fields of a response may be stored and replayed: one rule for both ways.
+//!
+//! A store may contain what this version would not have written: a record of an earlier version, of
+//! another configuration, or a forged one. So the same rule filters a response on its way into the
+//! store and a record on its way out.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use super::{BODY, ORIGINAL_REQUEST_ID, REQUEST_ID, RESULT};
+use crate::http::rejection::SHOULD_RETRY;
+use crate::record::outcome::{KeptBody, Outcome};
+
+/// Headers of one connection (RFC 9110, section 7.6.1), of one message, and of this layer. No list can
+/// have them stored, because a replay has its own. `X-Should-Retry` is about the moment.
+pub(super) const FRAMING: [HeaderName; 13] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::TE,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    RESULT,
+    BODY,
+    REQUEST_ID,
+    ORIGINAL_REQUEST_ID,
+    SHOULD_RETRY,
+];
+
+/// Headers of the one response. A replay would give a session, a token, a challenge or a stale fact
+/// to every client that sends the request again.
+pub(super) const OF_ONE_RESPONSE: [HeaderName; 20] = [
+    header::SET_COOKIE,
+    HeaderName::from_static("set-cookie2"),
+    header::DATE,
+    header::AGE,
+    header::SERVER,
+    header::ALT_SVC,
+    HeaderName::from_static("clear-site-data"),
+    header::WWW_AUTHENTICATE,
+    header::AUTHORIZATION,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("authentication-info"),
+    HeaderName::from_static("proxy-authentication-info"),
+    HeaderName::from_static("dpop-nonce"),
+    HeaderName::from_static("replay-nonce"),
+    HeaderName::from_static("x-access-token"),
+    HeaderName::from_static("x-auth-token"),
+    HeaderName::from_static("x-refresh-token"),
+    HeaderName::from_static("x-session-token"),
+    HeaderName::from_static("x-csrf-token"),
+    HeaderName::from_static("x-xsrf-token"),
+];
+
+/// Fields that a trailer section may not contain, beside the lists above and `Content-*` (RFC 9110,
+/// section 6.5.1): they route a message or say how it is handled.
+const NOT_IN_TRAILERS: [HeaderName; 7] = [
+    header::HOST,
+    header::TRAILER,
+    header::CACHE_CONTROL,
+    header::EXPIRES,
+    header::PRAGMA,
+    header::VARY,
+    header::LOCATION,
+];
+
+/// Headers that tell a cache how long a response is fresh (RFC 9111, section 5, and RFC 9213).
+const FRESHNESS: [HeaderName; 5] = [
+    header::CACHE_CONTROL,
+    header::EXPIRES,
+    header::PRAGMA,
+    HeaderName::from_static("cdn-cache-control"),
+    HeaderName::from_static("surrogate-control"),
+];
+
+/// The lists of a layer: header names that are stored also, and never.
+#[derive(Clone, Copy)]
+pub(super) struct Lists<'a> {
+    pub(super) also: &'a [HeaderName],
+    pub(super) only: &'a [HeaderName],
+    pub(super) never: &'a [HeaderName],
+}
+
+impl Lists<'_> {
+    /// Whether the application has asked for this header by its name.
+    fn name(&self, name: &HeaderName) -> bool {
+        self.also.contains(name) || self.only.contains(name)
+    }
+
+    /// Whether a header may be stored, and replayed from a record that contains it.
+    pub(super) fn allow(&self, name: &HeaderName) -> bool {
+        !FRAMING.contains(name)
+            && !self.never.contains(name)
+            && (!OF_ONE_RESPONSE.contains(name) || self.name(name))
+    }
+
+    fn allow_trailer(&self, name: &HeaderName) -> bool {
+        // RFC 9530 has the digest of the content in the trailers.
+        let is_of_content = name.as_str().starts_with("content-") && name != "content-digest";
+        let is_forbidden = is_of_content || NOT_IN_TRAILERS.contains(name) || OF_ONE_RESPONSE.contains(name);
+        self.allow(name) && !is_forbidden
+    }
+
+    /// Takes out of the body what its trailers may not contain.
+    pub(super) fn clean_trailers(&self, body: &mut KeptBody) {
+        if let KeptBody::Whole { trailers, .. } = body
+            && let Some(section) = trailers
+            && retain(section, |name| self.allow_trailer(name))
+            && section.is_empty()
+        {
+            *trailers = None;
+        }
+    }
+
+    /// Takes out of a record what a capture would not have stored.
+    pub(super) fn clean(&self, outcome: &mut Outcome) {
+        let named: Vec<_> = named_by_connection(&outcome.headers).map(str::to_owned).collect();
+        let is_named = |name: &HeaderName| named.iter().any(|one| name.as_str().eq_ignore_ascii_case(one));
+        retain(&mut outcome.headers, |name| self.allow(name) && !is_named(name));
+        self.clean_trailers(&mut outcome.body);
+        outcome.request_id = outcome.request_id.take().filter(is_storable_id);
+    }
+
+    /// Has no cache take a replay for a new response. Its `Date` is new, so a lifetime that was meant
+    /// for the first response would begin again.
+    pub(super) fn forbid_caching(&self, headers: &mut HeaderMap) {
+        let is_fresh = FRESHNESS.iter().any(|name| headers.contains_key(name));
+        if !is_fresh || FRESHNESS.iter().any(|name| self.name(name)) || says_no_store(headers) {
+            return;
+        }
+        for name in &FRESHNESS {
+            headers.remove(name);
+        }
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}
+
+/// Whether no cache stores the response anyway. A header for one kind of cache overrides `Cache-Control` there.
+fn says_no_store(headers: &HeaderMap) -> bool {
+    FRESHNESS[3..].iter().all(|name| !headers.contains_key(name))
+        && headers.get_all(header::CACHE_CONTROL).iter().any(|value| {
+            value
+                .as_bytes()
+                .split(|byte| *byte == b',')
+                .any(|directive| directive.trim_ascii().eq_ignore_ascii_case(b"no-store"))
+        })
+}
+
+/// Removes the fields that may not stay. Gives whether there were any.
+fn retain(headers: &mut HeaderMap, stays: impl Fn(&HeaderName) -> bool) -> bool {
+    // Nearly always all of them stay, and nothing is copied.
+    if headers.keys().all(&stays) {
+        return false;
+    }
+    let mut left = HeaderMap::with_capacity(headers.keys_len());
+    for (name, value) in headers.iter().filter(|(name, _)| stays(name)) {
+        left.append(name.clone(), value.clone());
+    }
+    *headers = left;
+    true
+}
+
+/// The headers that `Connection` names, which makes them headers of the connection and not of the response.
+pub(super) fn named_by_connection(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+}
+
+/// The longest request id that is stored, in bytes: several times the length of a UUID or of a trace id.
+const LONGEST_REQUEST_ID: usize = 128;
+
+/// Whether a request id is stored. The client may have chosen it, so it must not fill the store, and
+/// stores that take text must be able to take it.
+pub(super) fn is_storable_id(id: &HeaderValue) -> bool {
+    (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,9 @@
+//! The values that everything else is made of: keys, fingerprints and responses. They do no IO and read no
+//! clock.
+
+pub(crate) mod digest;
+pub(crate) mod fingerprint;
+pub(crate) mod frame;
+pub(crate) mod key;
+pub(crate) mod outcome;
+pub(crate) mod secret;

@@ -1,0 +1,27 @@
+//! Log lines that clients can cause at any rate.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use super::mutex::held;
+
+/// Such a line is logged once in this time.
+const SELDOM: Duration = Duration::from_secs(10);
+
+/// Says when it is time to log again.
+pub(crate) struct Seldom(Mutex<Option<Instant>>);
+
+impl Seldom {
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    pub(crate) fn is_due(&self) -> bool {
+        let (mut last, now) = (held(&self.0), Instant::now());
+        let is_due = last.is_none_or(|last| now.duration_since(last) >= SELDOM);
+        if is_due {
+            *last = Some(now);
+        }
+        is_due
+    }
+}

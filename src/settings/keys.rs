@@ -1,0 +1,92 @@
+//! Where the key of a request comes from: headers, or the body. Never the URL, which is written into logs
+//! and histories, and never a cookie, which a browser sends along with requests of another page.
+
+use http::{HeaderMap, HeaderName, Method, header};
+use serde::de::IgnoredAny;
+
+use super::Config;
+use crate::record::fingerprint::{Document, Flaw, JsonPointer, Value};
+use crate::record::key::{IdempotencyKey, KeyError};
+
+impl Config {
+    /// The key in the head of a request, if it has one: in one header, once, or in several and the
+    /// same.
+    pub(crate) fn key_in_head(&self, headers: &HeaderMap) -> Result<Option<IdempotencyKey>, KeyError> {
+        let mut found = None;
+        for name in &self.headers {
+            found = agreed(found, self.key_in(headers, name)?)?;
+        }
+        Ok(found)
+    }
+
+    /// Logs a key on a method that is not guarded, once for each method: its client takes the
+    /// request for one that is safe to retry.
+    pub(crate) fn passes_through(&self, method: &Method, headers: &HeaderMap) {
+        let has_key = || self.headers.iter().any(|name| headers.contains_key(name));
+        if !self.warned.has_method(method) && has_key() && self.warned.is_first_with_method(method) {
+            tracing::warn!(
+                %method,
+                "a request with an idempotency key passed through unguarded, because its method is not guarded: a \
+                 retry runs again; add the method by `IdempotencyLayer::methods`, or send no key with it"
+            );
+        }
+    }
+
+    fn key_in(&self, headers: &HeaderMap, name: &HeaderName) -> Result<Option<IdempotencyKey>, KeyError> {
+        let Some(value) = headers.get(name) else {
+            return Ok(None);
+        };
+        if headers.get_all(name).iter().nth(1).is_some() {
+            return Err(KeyError::Repeated);
+        }
+        (self.parse_key)(value.as_bytes()).map(Some)
+    }
+
+    /// The key of a request whose head and body are known: in either, or in both and the same.
+    pub(crate) fn key_of(
+        &self,
+        in_head: Option<IdempotencyKey>,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Option<IdempotencyKey>, KeyError> {
+        let Some(pointer) = &self.key_pointer else {
+            return Ok(in_head);
+        };
+        // Something further in may decompress it, and find a key.
+        if in_head.is_none() && headers.contains_key(header::CONTENT_ENCODING) {
+            return Err(KeyError::Unreadable);
+        }
+        agreed(in_head, key_at(pointer, body)?)
+    }
+}
+
+/// A body that is not JSON has no key, and neither has one whose member is missing or null.
+/// Whatever the content type: a handler may not look at it either.
+fn key_at(pointer: &JsonPointer, body: &[u8]) -> Result<Option<IdempotencyKey>, KeyError> {
+    let document = match Document::parse(body) {
+        Ok(document) => document,
+        Err(_) if serde_json::from_slice::<IgnoredAny>(body).is_err() => return Ok(None),
+        // Another parser may take the first of two members where this one takes the last.
+        Err(Flaw::Repeated) => return Err(KeyError::Ambiguous),
+        // A handler that skips the part which is not read would find a key.
+        Err(Flaw::Unreadable) => return Err(KeyError::Unreadable),
+    };
+    match document.look_up(pointer) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(key)) => IdempotencyKey::bare(key.as_bytes()).map(Some),
+        Some(_) => Err(KeyError::NotText),
+    }
+}
+
+fn agreed(
+    one: Option<IdempotencyKey>,
+    other: Option<IdempotencyKey>,
+) -> Result<Option<IdempotencyKey>, KeyError> {
+    match (one, other) {
+        (Some(one), Some(other)) if one != other => Err(KeyError::Conflicting),
+        (one, other) => Ok(one.or(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,21 @@
+//! Without the feature `quota` there is none of these.
+
+use std::time::Duration;
+
+use crate::record::key::ScopeDigest;
+
+pub(crate) enum NewKeys {}
+
+impl NewKeys {
+    pub(crate) fn wait(&self, _: ScopeDigest) -> Option<Duration> {
+        match *self {}
+    }
+
+    pub(crate) fn may_look(&self, _: ScopeDigest) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn take(&self, _: ScopeDigest) -> Result<(), Duration> {
+        match *self {}
+    }
+}

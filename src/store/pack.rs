@@ -1,0 +1,162 @@
+//! What is done to an answer on its way into a store, and undone on its way out: compression, then encryption.
+//!
+//! The store sees an [`Outcome`] whose body is [`Packed`](KeptBody::Packed): one frame, which begins with what was done.
+//!
+//! ```text
+//! 'P' frame of the outcome
+//! 'C' length of the frame:LEB128  deflated frame of the outcome
+//! 'E' id of the key:u32be  nonce:24  a 'P' or 'C' frame under XChaCha20-Poly1305
+//! ```
+//!
+//! Compressed alone, only the body goes in, and status, headers and request id stay readable in the store. Encrypted, all
+//! but the status does.
+
+use bytes::Bytes;
+
+use crate::record::fingerprint::Fingerprint;
+use crate::record::key::StorageKey;
+use crate::record::outcome::{KeptBody, NotRetained, Outcome};
+use crate::store::{ErrorKind, Record, State, StoreError};
+
+#[cfg_attr(not(feature = "compression"), path = "pack/compression/off.rs")]
+mod compression;
+#[cfg_attr(not(feature = "encryption"), path = "pack/encryption/off.rs")]
+mod encryption;
+#[cfg(all(test, any(feature = "compression", feature = "encryption")))]
+mod given;
+
+use compression::Inflated;
+#[cfg_attr(not(feature = "encryption"), allow(unreachable_pub))] // Nothing to export then.
+pub use encryption::EncryptionKeys;
+#[cfg(feature = "encryption")]
+pub use encryption::RepeatedKeyId;
+
+/// How answers are packed. By default they are not.
+#[derive(Clone, Default)]
+pub(crate) struct Packing {
+    /// Bodies of more bytes are compressed, if that makes them smaller.
+    pub(crate) compress_above: Option<usize>,
+    pub(crate) encryption: Option<EncryptionKeys>,
+}
+
+/// The record that an answer belongs to. What was encrypted for one can be read under no other.
+pub(crate) struct Of {
+    pub(crate) key: StorageKey,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) is_failure: bool,
+}
+
+impl Packing {
+    /// The outcome as the store is to keep it; `None` if that is as it is.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no random bytes.
+    pub(crate) fn pack(&self, of: &Of, outcome: &Outcome) -> Result<Option<Box<Outcome>>, StoreError> {
+        let Some(keys) = &self.encryption else {
+            let body = || Outcome::bare(outcome.status, outcome.body.clone());
+            let compressed = self.is_large(outcome).then(|| compression::deflate(&body())).flatten();
+            return Ok(compressed
+                .map(|frame| Box::new(Outcome { body: KeptBody::Packed(frame), ..outcome.clone() })));
+        };
+        let compressed = self.is_large(outcome).then(|| compression::deflate(outcome)).flatten();
+        let frame = compressed.map_or_else(|| plain(outcome), Vec::from);
+        let sealed = keys.seal(&of.bytes(outcome), &frame)?;
+        Ok(Some(Box::new(Outcome::bare(outcome.status, KeptBody::Packed(sealed)))))
+    }
+
+    fn is_large(&self, outcome: &Outcome) -> bool {
+        self.compress_above.is_some_and(|above| outcome.bytes().len() > above)
+    }
+
+    /// Makes the answer in a record as it was. One whose body would take more than `limit` bytes was kept for nothing: it
+    /// counts as not retained.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Sealed`] if it was encrypted under a key that is not at hand, or for another record, or was changed;
+    /// [`ErrorKind::Corrupt`] if it is no frame.
+    pub(crate) fn unpack(
+        &self,
+        key: StorageKey,
+        record: &mut Record,
+        limit: usize,
+    ) -> Result<(), StoreError> {
+        let fingerprint = record.fingerprint;
+        let (outcome, is_failure) = match &mut record.state {
+            State::Success(outcome) => (outcome, false),
+            State::Failed(Some(outcome)) => (outcome, true),
+            State::Pending { .. } | State::Failed(None) => return Ok(()),
+        };
+        if let KeptBody::Packed(frame) = &outcome.body {
+            *outcome = self.open(&Of { key, fingerprint, is_failure }, outcome, frame, limit)?;
+            return Ok(());
+        }
+        // A record that a release has put back tells the status of a failure and nothing else.
+        if is_failure && outcome.body == KeptBody::NotRetained(NotRetained::Failure) {
+            *outcome = Outcome::bare(outcome.status, KeptBody::NotRetained(NotRetained::Failure));
+            return Ok(());
+        }
+        self.check_plain()
+    }
+
+    fn open(&self, of: &Of, outcome: &Outcome, frame: &Bytes, limit: usize) -> Result<Outcome, StoreError> {
+        let opened = match (frame.first(), &self.encryption) {
+            (Some(b'E'), Some(keys)) => Some(keys.open(&of.bytes(outcome), &frame[1..])?),
+            (Some(b'E'), None) => return Err(StoreError::new(ErrorKind::Sealed)),
+            _ => None,
+        };
+        let is_sealed = opened.is_some();
+        let frame = opened.unwrap_or_else(|| frame.clone());
+        let inner = match frame.first() {
+            Some(b'P') => frame.slice(1..),
+            Some(b'C') => match compression::inflate(frame.slice(1..), limit)? {
+                Inflated::Whole(frame) => frame,
+                Inflated::TooLarge => {
+                    let body = KeptBody::NotRetained(NotRetained::TooLarge);
+                    return Ok(Outcome { body, ..outcome.clone() });
+                }
+            },
+            _ => return Err(StoreError::new(ErrorKind::Corrupt)),
+        };
+        let inner = Outcome::decode(inner)
+            .map_err(|error| StoreError::with_source(ErrorKind::Corrupt, error))
+            .and_then(|inner| match inner.body {
+                KeptBody::Packed(_) => Err(StoreError::new(ErrorKind::Corrupt)),
+                _ => Ok(inner),
+            })?;
+        if is_sealed {
+            return Ok(inner);
+        }
+        self.check_plain()?;
+        Ok(Outcome { body: inner.body, ..outcome.clone() })
+    }
+
+    /// What was written before there was a key is readable only if the keys say so.
+    fn check_plain(&self) -> Result<(), StoreError> {
+        if self.accepts_plain() { Ok(()) } else { Err(StoreError::new(ErrorKind::Sealed)) }
+    }
+
+    /// Whether a record that is not encrypted is replayed.
+    pub(crate) fn accepts_plain(&self) -> bool {
+        self.encryption.as_ref().is_none_or(EncryptionKeys::accepts_plain)
+    }
+}
+
+impl Of {
+    /// What an encrypted answer is bound to: the version of its frame, and the record. All fields have a fixed size.
+    fn bytes(&self, outcome: &Outcome) -> Vec<u8> {
+        let mut bytes = b"tower-idempotency outcome 1".to_vec();
+        bytes.extend_from_slice(self.key.as_bytes());
+        bytes.extend_from_slice(&self.fingerprint.to_bytes());
+        bytes.push(u8::from(self.is_failure));
+        bytes.extend_from_slice(&outcome.status.as_u16().to_be_bytes());
+        bytes
+    }
+}
+
+fn plain(outcome: &Outcome) -> Vec<u8> {
+    let mut frame = vec![b'P'];
+    frame.extend_from_slice(&outcome.encode());
+    frame
+}

@@ -1,0 +1,53 @@
+//! Compression at rest: deflate, with a bound on what it may become again.
+
+use std::io::{Read as _, Write as _};
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+
+use crate::record::frame::{Malformed, Reader, Writer};
+use crate::record::outcome::Outcome;
+use crate::store::{ErrorKind, StoreError};
+
+/// What a frame holds beside its body: room for headers and trailers.
+const ROOM: usize = 64 << 10;
+
+pub(super) enum Inflated {
+    Whole(Bytes),
+    TooLarge,
+}
+
+/// The compressed frame, if it is smaller.
+pub(super) fn deflate(outcome: &Outcome) -> Option<Bytes> {
+    let frame = outcome.encode();
+    let mut packed = vec![b'C'];
+    Writer::new(&mut packed).number(frame.len());
+    let mut encoder = DeflateEncoder::new(packed, Compression::fast());
+    encoder.write_all(&frame).ok()?;
+    let packed = encoder.finish().ok()?;
+    (packed.len() <= frame.len()).then(|| packed.into())
+}
+
+/// Undoes [`deflate`], but makes no frame for a body of more than `limit` bytes, and none that is longer than it says.
+pub(super) fn inflate(packed: Bytes, limit: usize) -> Result<Inflated, StoreError> {
+    let mut reader = Reader::new(packed);
+    let length = reader.number().map_err(|error| StoreError::with_source(ErrorKind::Corrupt, error))?;
+    if length > limit.saturating_add(ROOM) {
+        return Ok(Inflated::TooLarge);
+    }
+    let packed = reader.rest();
+    let mut frame = Vec::with_capacity(length.min(packed.len().saturating_mul(8)));
+    // One byte more than it says shows that it says too little.
+    let most = u64::try_from(length).unwrap_or(u64::MAX).saturating_add(1);
+    let read = DeflateDecoder::new(&*packed).take(most).read_to_end(&mut frame);
+    match read {
+        Ok(_) if frame.len() == length => Ok(Inflated::Whole(frame.into())),
+        Ok(_) => Err(StoreError::with_source(ErrorKind::Corrupt, Malformed)),
+        Err(error) => Err(StoreError::with_source(ErrorKind::Corrupt, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests;
