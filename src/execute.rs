@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::flow::wanted::Wanted;
 use crate::flow::{self, Done, Ended, Failure, Run};
 use crate::handler::attempt::Attempt;
+use crate::http::class::Class;
 use crate::http::rejection::Rejection;
 use crate::http::response::{BrokenBody, Keep};
 use crate::layer::IdempotencyLayer;
@@ -20,7 +21,7 @@ use crate::record::fingerprint::Fingerprint;
 use crate::record::key::{IdempotencyKey, Scope};
 use crate::record::outcome::{KeptBody, NotRetained, Outcome};
 use crate::runtime::task::{self, Caught};
-use crate::settings::{Class, Config};
+use crate::settings::Config;
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {

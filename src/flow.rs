@@ -37,6 +37,7 @@ mod limits;
 mod line;
 mod nested;
 mod once;
+mod policy;
 mod renewals;
 mod running;
 mod settle;
@@ -83,7 +84,7 @@ where
         Err(rejection) => {
             // The client still sends, so no other request can come on its connection.
             let is_last = rejection == Rejection::RequestTimeout && parts.version <= Version::HTTP_11;
-            let mut response = protocol.refuse(&config, rejection);
+            let mut response = config.refuse(&protocol, rejection);
             if is_last {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
@@ -210,8 +211,8 @@ impl<B: Body, E> Ended<Response<ResponseBody<B>>, E> {
             }
             Self::Unrecorded(response) => response,
             Self::Replayed(outcome) => protocol.replayed(config.replay(outcome, request_id)),
-            Self::Refused(rejection) => protocol.refuse(config, rejection),
-            Self::Conflict => protocol.refuse(config, config.in_flight()),
+            Self::Refused(rejection) => config.refuse(protocol, rejection),
+            Self::Conflict => config.refuse(protocol, config.in_flight()),
             Self::Erred(error) => return Caught::Erred(error),
             Self::Panicked(panic) => return Caught::Panicked(panic),
         })

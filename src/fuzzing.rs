@@ -2,10 +2,11 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::Empty;
 
 use crate::http::body::ResponseBody;
+use crate::http::grpc::Protocol;
 use crate::record::fingerprint::{CanonicalBody, Fingerprint, Fingerprinting, Operation, canonical, parse};
 use crate::record::key::{IdempotencyKey, Scope, StorageKey};
 use crate::record::outcome::{KeptBody, Outcome};
@@ -56,7 +57,7 @@ pub fn response_of_record(frame: &[u8]) -> Option<(Response<ResponseBody<Empty<B
         }
         Err(rejection) => {
             let body = rejection.render().into_body();
-            (config.refuse(rejection), body)
+            (config.refuse(&Protocol::of(&HeaderMap::new()), rejection), body)
         }
     })
 }

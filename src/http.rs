@@ -1,6 +1,7 @@
 //! HTTP requests and responses: reading bodies, storing and replaying responses, and rejections.
 
 pub(crate) mod body;
+pub(crate) mod class;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 #[cfg(not(feature = "grpc"))]

@@ -170,6 +170,7 @@ pub use crate::handler::attempt::Attempt;
 pub use crate::handler::extract;
 pub use crate::handler::verdict::Verdict;
 pub use crate::http::body::{RequestBody, ResponseBody};
+pub use crate::http::class::Class;
 #[cfg(feature = "grpc")]
 pub use crate::http::grpc;
 pub use crate::http::rejection::{OnMismatch, Rejection};
@@ -186,7 +187,7 @@ pub use crate::record::fingerprint::{
 pub use crate::record::frame::Malformed;
 pub use crate::record::key::{IdempotencyKey, KeyError, Scope, ScopeDigest, StorageKey};
 pub use crate::record::outcome::{KeptBody, NotRetained, Outcome};
-pub use crate::settings::{Class, InFlight, OnAbandoned, OnFailed, OnOutage, QuotaExceeded};
+pub use crate::settings::{InFlight, OnAbandoned, OnFailed, OnOutage, QuotaExceeded};
 #[cfg(feature = "redis")]
 pub use crate::store::RedisStore;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

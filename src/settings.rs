@@ -8,22 +8,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use http::response::Parts as Head;
-use http::{HeaderName, HeaderValue, Method, Response};
-use http_body::Body;
+use http::{HeaderName, Method, Response};
 use tokio::sync::Semaphore;
 
-use crate::flow::telemetry;
-use crate::http::body::ResponseBody;
+use crate::http::class::Class;
 use crate::http::rejection::{OnMismatch, Rejection};
-use crate::http::response::{self, Kept};
+use crate::http::response::Kept;
 use crate::record::fingerprint::{Fingerprinting, JsonPointer};
-use crate::record::frame::Malformed;
-use crate::record::key::{IdempotencyKey, KeyError, Scope, StorageKey};
-use crate::record::outcome::Outcome;
+use crate::record::key::{IdempotencyKey, KeyError, Scope};
 use crate::record::secret::SecretKey;
-use crate::settings::quota::NewKeys;
-use crate::store::pack::{Of, Packing};
-use crate::store::{ErrorKind, Lease, Record, State, StoreError};
+use crate::store::pack::Packing;
 
 mod holding;
 mod keys;
@@ -36,7 +30,8 @@ pub(crate) mod quota;
 mod warned;
 
 use holding::Holding;
-pub use policy::{Class, InFlight, OnAbandoned, OnFailed, OnOutage, QuotaExceeded};
+pub use policy::{InFlight, OnAbandoned, OnFailed, OnOutage, QuotaExceeded};
+use quota::NewKeys;
 use warned::Warned;
 
 pub(crate) type ScopeFn = dyn Fn(&Parts) -> Scope + Send + Sync;
@@ -45,8 +40,6 @@ pub(crate) type Quota = dyn Fn(&Scope) -> Result<QuotaGuard, QuotaExceeded> + Se
 pub(crate) type QuotaGuard = Box<dyn Any + Send + Sync>;
 pub(crate) type Classifier = dyn Fn(&Head) -> Class + Send + Sync;
 pub(crate) type Renderer = dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync;
-/// The longest time that is waited for anything; more would overflow clocks.
-pub(crate) const LONGEST_WAIT: Duration = Duration::from_hours(365 * 24);
 
 type KeyParser = fn(&[u8]) -> Result<IdempotencyKey, KeyError>;
 
@@ -145,90 +138,6 @@ impl Config {
 
     pub(crate) fn secret_bytes(&self) -> Option<&[u8; 32]> {
         self.secret.as_ref().map(|secret| &***secret)
-    }
-
-    pub(crate) fn refuse<B: Body>(&self, rejection: Rejection) -> Response<ResponseBody<B>> {
-        telemetry::request(rejection.code());
-        let rendered = (self.renderer)(&rejection);
-        let mut response = rendered.map(|bytes| ResponseBody::whole(bytes, None));
-        rejection.finish(&mut response);
-        response
-    }
-
-    pub(crate) fn replay<B: Body>(
-        &self,
-        outcome: Outcome,
-        request_id: Option<HeaderValue>,
-    ) -> Response<ResponseBody<B>> {
-        response::replay(outcome, request_id, &self.kept, self.replay_marker.as_ref())
-    }
-
-    pub(crate) fn in_flight(&self) -> Rejection {
-        Rejection::InFlight { retry_after: self.retry_after }
-    }
-
-    /// What a request gets whose key the store has not reserved. The store may say when to ask again.
-    pub(crate) fn not_reserved(&self, kind: ErrorKind, retry_after: Option<Duration>) -> Rejection {
-        let retry_after = retry_after.unwrap_or(self.retry_after);
-        match kind {
-            ErrorKind::ScopeFull => Rejection::QuotaExceeded { retry_after },
-            _ => Rejection::StoreUnavailable { kind, retry_after },
-        }
-    }
-
-    /// What a client is told whose operation ran and was not committed.
-    pub(crate) fn not_committed(&self, kind: ErrorKind) -> Rejection {
-        match kind {
-            ErrorKind::TransactionLost => Rejection::TransactionLost,
-            _ => Rejection::CommitUnconfirmed { kind, retry_after: self.retry_after },
-        }
-    }
-
-    pub(crate) fn key_reused(&self) -> Rejection {
-        Rejection::KeyReused { status: self.on_mismatch }
-    }
-
-    pub(crate) fn shutting_down(&self) -> Rejection {
-        Rejection::ShuttingDown { retry_after: self.retry_after }
-    }
-
-    /// Whether to run an operation although the store failed. A store that is full, damaged or not set
-    /// up is not down: it has replied, so nothing opens. Otherwise anyone who fills it opens it.
-    pub(crate) fn opens_for(&self, error: &StoreError) -> bool {
-        self.on_outage == OnOutage::OpenRiskingDoubleEffects && error.may_open()
-    }
-
-    /// How many bytes of an answer are worth keeping; `None` if it is not to be read at all.
-    pub(crate) fn kept_bytes(&self, class: Class) -> Option<usize> {
-        let worth_keeping = match class {
-            Class::Success => true,
-            Class::Failed => self.on_failed == OnFailed::Replay,
-            Class::Forget => false,
-        };
-        worth_keeping.then_some(self.max_response)
-    }
-
-    /// What the store is given for an answer, if that is not the answer itself.
-    pub(crate) fn pack(
-        &self,
-        lease: &Lease,
-        outcome: &Outcome,
-        is_failure: bool,
-    ) -> Result<Option<Box<Outcome>>, StoreError> {
-        self.packing.pack(&Of { key: lease.key, fingerprint: lease.fingerprint, is_failure }, outcome)
-    }
-
-    /// A record as it came from the store, with its response made readable, and without what this
-    /// layer would not have stored.
-    pub(crate) fn unpack(&self, key: &StorageKey, mut record: Record) -> Result<Record, StoreError> {
-        self.packing.unpack(*key, &mut record, self.max_response)?;
-        if let State::Success(outcome) | State::Failed(Some(outcome)) = &mut record.state {
-            if !outcome.has_final_status() {
-                return Err(StoreError::with_source(ErrorKind::Corrupt, Malformed));
-            }
-            self.kept.clean(outcome);
-        }
-        Ok(record)
     }
 }
 

@@ -7,11 +7,12 @@ use http_body::Body;
 use super::once::Done;
 use crate::handler::verdict::Verdict;
 use crate::http::body::ResponseBody;
+use crate::http::class::Class;
 use crate::http::grpc::Protocol;
 use crate::http::rejection::{LONGEST_PROBLEM, Recognized, may_be_rejection};
 use crate::http::response::{self, BrokenBody};
 use crate::record::outcome::{KeptBody, NotRetained, Outcome};
-use crate::settings::{Class, Config};
+use crate::settings::Config;
 use crate::store::Conflict;
 
 /// Judges a response of the inner service, and captures what is to be stored of it.
@@ -41,7 +42,7 @@ where
     let by_head = said.unwrap_or_else(|| (config.classifier)(&head));
     let may_be_rejection = rejected.is_none() && may_be_rejection(head.status, &head.headers);
     let needed = may_be_rejection.then_some(LONGEST_PROBLEM);
-    let limit = protocol.limit(config, by_head).max(needed);
+    let limit = config.bytes_to_read(&protocol, by_head).max(needed);
     let to_its_end = may_be_rejection || protocol.is_read_to_its_end();
 
     let (answer, body) = response::capture(head, body, limit, to_its_end, config.capture_timeout).await;

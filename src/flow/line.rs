@@ -11,7 +11,8 @@ use super::shared::Shared;
 use super::waiting::{News, Turn};
 use crate::flow::wanted::Wanted;
 use crate::http::rejection::Rejection;
-use crate::settings::{Config, InFlight, LONGEST_WAIT};
+use crate::runtime::task::LONGEST_WAIT;
+use crate::settings::{Config, InFlight};
 use crate::store::Store;
 
 /// Reserves the key; waits, if the layer was told to, while it is in flight and the caller is there.

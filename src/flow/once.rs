@@ -16,12 +16,13 @@ use super::shared::Shared;
 use super::telemetry;
 use crate::flow::wanted::Wanted;
 use crate::handler::attempt::Attempt;
+use crate::http::class::Class;
 use crate::http::rejection::Rejection;
 use crate::http::response::BrokenBody;
 use crate::record::key::IdempotencyKey;
 use crate::record::outcome::Outcome;
 use crate::runtime::task::{self, Caught};
-use crate::settings::{Class, Config, InFlight};
+use crate::settings::{Config, InFlight};
 use crate::store::{Conflict, ErrorKind, Lease, Store};
 
 /// Tells the operation when its caller has gone, for as long as it is worth knowing.

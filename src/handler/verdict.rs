@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::http::class::Class;
 use crate::http::response::Keep;
-use crate::settings::Class;
 
 /// What a handler says of its own answer, in the extensions of the response: it comes before the classifier and the
 /// settings of the layer.

@@ -124,10 +124,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::Body;
 
 use super::body::ResponseBody;
-use super::rejection::{Recognized, Rejection};
+use super::rejection::Recognized;
 use super::response::Keep;
+use crate::http::class::Class;
 use crate::record::outcome::{KeptBody, NotRetained, Outcome};
-use crate::settings::{Class, Config};
 
 mod code;
 mod details;
@@ -181,8 +181,7 @@ impl Protocol {
     }
 
     /// The refusal as the client understands it.
-    pub(crate) fn refuse<B: Body>(&self, config: &Config, rejection: Rejection) -> Response<ResponseBody<B>> {
-        let refusal = config.refuse(rejection);
+    pub(crate) fn refusal<B: Body>(&self, refusal: Response<ResponseBody<B>>) -> Response<ResponseBody<B>> {
         match &self.grpc {
             Some(content_type) => refusal::over_grpc(refusal, content_type),
             None => refusal,
@@ -192,11 +191,6 @@ impl Protocol {
     /// Whether an answer is read although nobody knows how long it will be.
     pub(crate) fn is_read_to_its_end(&self) -> bool {
         self.grpc.is_some()
-    }
-
-    /// How many bytes of an answer are to be read: all that may be kept, where the class is known only after them.
-    pub(crate) fn limit(&self, config: &Config, class: Class) -> Option<usize> {
-        if self.grpc.is_some() { Some(config.max_response) } else { config.kept_bytes(class) }
     }
 
     /// What an answer that was read means for the key, and the status of its record; one that broke off has failed. The status

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use http::{HeaderName, Response, response};
 
 use super::IdempotencyLayer;
+use crate::http::class::Class;
 use crate::http::rejection::Rejection;
 use crate::http::response::Keep;
-use crate::settings::Class;
 use crate::store::Store;
 #[cfg(feature = "encryption")]
 use crate::store::pack::EncryptionKeys;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::IdempotencyLayer;
 use crate::http::rejection::OnMismatch;
-use crate::settings::{InFlight, LONGEST_WAIT, OnAbandoned, OnFailed, OnOutage};
+use crate::runtime::task::LONGEST_WAIT;
+use crate::settings::{InFlight, OnAbandoned, OnFailed, OnOutage};
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {

@@ -3,8 +3,9 @@
 use http::HeaderName;
 
 use super::IdempotencyLayer;
+use crate::http::class::Class;
 use crate::http::rejection::OnMismatch;
-use crate::settings::{Class, KEY_HEADERS, OnFailed};
+use crate::settings::{KEY_HEADERS, OnFailed};
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {

@@ -12,6 +12,9 @@ use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 use tracing::Instrument;
 
+/// The longest time that is waited for anything; more would overflow clocks.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_hours(365 * 24);
+
 /// Runs `operation` to its end, whatever becomes of the future that waits for it: from the first time that it has to
 /// wait, it is a task of its own, in the caller's span. One that never waits cannot be left halfway, and needs no task.
 pub(crate) fn own_task<T: Send + 'static>(

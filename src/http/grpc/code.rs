@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use crate::settings::Class;
+use crate::http::class::Class;
 
 /// The code of a gRPC status, with its number.
 ///

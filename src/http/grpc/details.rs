@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::Code;
 use crate::http::rejection::Rejection;
 use crate::record::frame::{Reader, Writer};
-use crate::settings::LONGEST_WAIT;
+use crate::runtime::task::LONGEST_WAIT;
 
 /// Who gives the reasons: they are unique within it.
 const DOMAIN: &str = "tower-idempotency";

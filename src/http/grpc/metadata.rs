@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response};
 
 use super::details::{self, Told};
 use super::{Code, DETAILS, PUSHBACK, STATUS};
+use crate::http::class::Class;
 use crate::http::rejection::asks_again;
-use crate::settings::Class;
 
 /// Binary metadata comes with padding and without it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

@@ -2,13 +2,11 @@
 #![expect(clippy::unused_self, reason = "with the feature it makes a difference")]
 
 use http::{HeaderMap, Response, StatusCode};
-use http_body::Body;
 
-use crate::http::body::ResponseBody;
-use crate::http::rejection::{Recognized, Rejection};
+use crate::http::class::Class;
+use crate::http::rejection::Recognized;
 use crate::http::response::Keep;
 use crate::record::outcome::{KeptBody, Outcome};
-use crate::settings::{Class, Config};
 
 #[derive(Clone)]
 pub(crate) struct Protocol;
@@ -22,16 +20,12 @@ impl Protocol {
         Self
     }
 
-    pub(crate) fn refuse<B: Body>(&self, config: &Config, rejection: Rejection) -> Response<ResponseBody<B>> {
-        config.refuse(rejection)
+    pub(crate) fn refusal<R>(&self, refusal: R) -> R {
+        refusal
     }
 
     pub(crate) fn is_read_to_its_end(&self) -> bool {
         false
-    }
-
-    pub(crate) fn limit(&self, config: &Config, class: Class) -> Option<usize> {
-        config.kept_bytes(class)
     }
 
     pub(crate) fn judged<B>(

@@ -5,8 +5,8 @@ use http::{HeaderMap, Response, StatusCode};
 
 use super::metadata::Metadata;
 use super::{Code, Protocol, content_type, is_grpc};
+use crate::http::class::Class;
 use crate::record::outcome::{KeptBody, NotRetained};
-use crate::settings::Class;
 
 /// The class of a response to a gRPC request, by its head and its trailers.
 fn class(head: &HeaderMap, trailers: Option<&HeaderMap>) -> Class {
