@@ -110,6 +110,13 @@ impl Reported for Error {
     }
 }
 
+/// Also finds the report of an error that other services wrap, as `tower::buffer` does.
+impl Reported for Box<dyn StdError + Send + Sync> {
+    fn report(&self) -> Option<&Report> {
+        find(&**self)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let attempts = self.attempts();
@@ -159,4 +166,16 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|source| source as _)
     }
+}
+
+/// Finds the report in an error or in its causes.
+pub(crate) fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Report> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<Error>() {
+            return error.report();
+        }
+        cause = error.source();
+    }
+    None
 }

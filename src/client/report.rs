@@ -1,11 +1,8 @@
 //! [`Report`]: what a result means, for responses and errors alike.
 
-use std::error::Error as StdError;
-
 use http::{Response, StatusCode};
 
 use crate::client::disposition::Disposition;
-use crate::client::error::Error;
 use crate::record::key::IdempotencyKey;
 
 /// What the client knows about an operation when it hands over a result. [`Reported`] gets it from
@@ -71,13 +68,6 @@ impl<B> Reported for Response<B> {
     }
 }
 
-/// Also finds the report of an error that other services wrap, as `tower::buffer` does.
-impl Reported for Box<dyn StdError + Send + Sync> {
-    fn report(&self) -> Option<&Report> {
-        find(&**self)
-    }
-}
-
 impl<T: Reported, E: Reported> Reported for Result<T, E> {
     fn report(&self) -> Option<&Report> {
         match self {
@@ -85,16 +75,4 @@ impl<T: Reported, E: Reported> Reported for Result<T, E> {
             Err(error) => error.report(),
         }
     }
-}
-
-/// Finds the report in an error or in its causes.
-pub(crate) fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Report> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<Error>() {
-            return error.report();
-        }
-        cause = error.source();
-    }
-    None
 }

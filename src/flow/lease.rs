@@ -9,7 +9,7 @@ use tracing::{Instrument, Span};
 
 use super::admission::Reserved;
 use super::beat::beat;
-use super::limits::Permit;
+use super::permit::Permit;
 use super::renewals::Renew;
 use super::shared::{Shared, within};
 use super::telemetry;

@@ -6,7 +6,8 @@ use std::pin::pin;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
-use super::admission::{Admission, Reserved, failed, found, reserve};
+use super::admission::{Admission, Reserved};
+use super::reserve::{failed, found, reserve};
 use super::shared::Shared;
 use super::waiting::{News, Turn};
 use crate::flow::wanted::Wanted;

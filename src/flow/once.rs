@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 
 use super::admission::Admission;
 use super::lease::HeldLease;
-use super::limits::count_key;
 use super::line::admit;
+use super::permit::count_key;
 use super::settle::{Settle, Settled};
 use super::shared::Shared;
 use super::telemetry;

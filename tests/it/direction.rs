@@ -4,30 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The modules from the bottom up. Each may name those of its own row and of the rows before it.
-const ROWS: [&[&str]; 10] = [
-    &["digest", "frame", "guide", "headers", "mutex", "secret", "seldom", "task"],
-    &["key", "fingerprint", "outcome"],
+/// The rooms of the crate from the bottom up. A file may name its own room and those of the rows before it.
+const ROOMS: [&[&str]; 9] = [
+    &["guide", "runtime"],
+    &["record"],
     &["store"],
-    &["lapsed", "pack", "quota", "renewals", "running", "telemetry", "waiting"],
-    &["attempt", "body", "config", "grpc", "rejection", "response", "shared", "verdict"],
+    &["http"],
+    &["settings", "handler"],
     &["flow"],
-    &["future", "service"],
     &["layer"],
     &["client", "execute", "operate"],
-    &["extract", "fuzzing", "lib"],
+    &["fuzzing"],
 ];
 
-/// No file may be longer, its tests left out.
-const LONGEST: usize = 300;
-
+/// A file of the crate without its comments and tests.
 struct Source {
     /// Below `src`, for example `store/memory/shard.rs`.
     file: String,
     /// For example `["store", "memory", "shard"]`.
-    modules: Vec<String>,
-    lines: usize,
-    /// Without comments and tests.
+    module: Vec<String>,
     code: String,
 }
 
@@ -37,13 +32,15 @@ impl Source {
         let text = fs::read_to_string(path).unwrap();
         let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
         let code: Vec<_> = text.lines().map(|line| line.split("//").next().unwrap()).collect();
-        let modules = file.trim_end_matches(".rs").trim_end_matches("/mod").split('/');
-        let modules = modules.map(str::to_owned).collect();
-        Self { modules, lines: text.lines().count(), code: code.join("\n"), file }
+        let module = file.trim_end_matches(".rs").trim_end_matches("/mod").split('/');
+        Self { module: module.map(str::to_owned).collect(), code: code.join("\n"), file }
     }
 
-    /// Whether a word stands in the code by itself, not as a part of a longer one.
-    fn names(&self, word: &str) -> bool {
+    fn room(&self) -> &str {
+        &self.module[0]
+    }
+
+    fn has_word(&self, word: &str) -> bool {
         self.code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|found| found == word)
     }
 
@@ -51,68 +48,63 @@ impl Source {
         texts.iter().any(|text| self.code.contains(text))
     }
 
-    fn has_modules(&self, names: &[&str]) -> bool {
-        self.modules.iter().any(|module| names.contains(&&**module))
-    }
-
-    /// The module at the root of the crate that the file belongs to.
-    fn module(&self) -> &str {
-        &self.modules[0]
-    }
-
-    /// The modules at the root of the crate that the code names in paths which start with `crate` or `super`.
-    fn named_modules(&self) -> BTreeSet<String> {
-        let code = self.without_super();
-        let mut named: BTreeSet<_> = code.split("crate::").skip(1).flat_map(first_names).collect();
-        named.remove(self.module());
-        named
-    }
-
-    /// The code with every path that starts with `super` made to start with `crate`.
-    fn without_super(&self) -> String {
-        let mut code = String::new();
-        let mut rest = &*self.code;
-        while let Some(start) = rest.find("super::") {
-            code.push_str(&rest[..start]);
-            rest = &rest[start..];
-            let mut depth = self.modules.len();
-            while let Some(after) = rest.strip_prefix("super::") {
-                depth = depth.saturating_sub(1);
-                rest = after;
-            }
-            for module in ["crate"].into_iter().chain(self.modules[..depth].iter().map(String::as_str)) {
-                code.push_str(module);
-                code.push_str("::");
+    /// The paths that start with `crate` or `super`, as they are seen from the root of the crate.
+    fn paths(&self) -> Vec<Vec<String>> {
+        let mut paths = Vec::new();
+        for start in ["crate::", "super::"] {
+            for (at, _) in self.code.match_indices(start) {
+                let before = &self.code[..at];
+                if before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':') {
+                    continue;
+                }
+                let mut rest = &self.code[at..];
+                let mut base = if start == "crate::" { Vec::new() } else { self.module.clone() };
+                while let Some(after) = rest.strip_prefix("super::") {
+                    base.pop();
+                    rest = after;
+                }
+                leaves(&base, rest.strip_prefix("crate::").unwrap_or(rest), &mut paths);
             }
         }
-        code + rest
+        paths
     }
 }
 
-/// The first names of the path, or of the paths in braces, that `text` starts with.
-fn first_names(text: &str) -> Vec<String> {
-    let ident = |text: &str| -> String {
-        text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+/// Adds the paths that `text` starts with, each of those in braces.
+fn leaves(base: &[String], text: &str, paths: &mut Vec<Vec<String>>) {
+    let mut path = base.to_vec();
+    let mut rest = text;
+    loop {
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        if end > 0 {
+            path.push(rest[..end].to_owned());
+        }
+        rest = &rest[end..];
+        match rest.strip_prefix("::") {
+            Some(after) => rest = after,
+            None => break,
+        }
+    }
+    let Some(list) = rest.strip_prefix('{').filter(|_| !rest.starts_with("{\n    let")) else {
+        return paths.push(path);
     };
-    let Some(list) = text.strip_prefix('{') else {
-        return vec![ident(text)];
-    };
-    let mut names = vec![ident(list)];
-    let mut depth = 0;
-    for (index, c) in list.char_indices() {
+    let (mut depth, mut start) = (0, 0);
+    for (at, c) in list.char_indices() {
         match c {
             '{' => depth += 1,
-            '}' if depth == 0 => break,
-            '}' => depth -= 1,
-            ',' if depth == 0 => names.push(ident(&list[index + 1..])),
+            '}' if depth > 0 => depth -= 1,
+            ',' | '}' if depth == 0 => {
+                leaves(&path, list[start..at].trim_start(), paths);
+                start = at + 1;
+                if c == '}' {
+                    break;
+                }
+            }
             _ => {}
         }
     }
-    names.retain(|name| !name.is_empty());
-    names
 }
 
-/// Every file of the crate that is not a test.
 fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut sources = Vec::new();
@@ -123,101 +115,128 @@ fn sources() -> Vec<Source> {
             let is_source = path.extension().is_some_and(|extension| extension == "rs");
             if path.is_dir() {
                 folders.push(path);
-            } else if is_source && !path.ends_with("tests.rs") {
+            } else if is_source && !path.ends_with("tests.rs") && path != root.join("lib.rs") {
                 sources.push(Source::read(&root, &path));
             }
         }
     }
     sources.sort_by(|a, b| a.file.cmp(&b.file));
-    assert!(sources.len() > 15, "the source of the crate was not found");
+    assert!(sources.len() > 100, "the source of the crate was not found");
     sources
 }
 
-fn row(module: &str) -> usize {
-    let row = ROWS.iter().position(|row| row.contains(&module));
-    row.unwrap_or_else(|| panic!("`{module}` is no module with a place in ROWS"))
+fn sources_of(module: &str) -> Vec<Source> {
+    let below = format!("{module}/");
+    let found: Vec<_> = sources()
+        .into_iter()
+        .filter(|source| source.file.starts_with(&below) || source.file == format!("{module}.rs"))
+        .collect();
+    assert!(!found.is_empty(), "no file is in `{module}`");
+    found
 }
 
-/// The files of these modules.
-fn sources_of(modules: &[&str]) -> Vec<Source> {
-    sources().into_iter().filter(|source| modules.contains(&source.module())).collect()
-}
-
-/// The names of the files for which `holds` holds.
 fn files_where(holds: impl Fn(&Source) -> bool) -> Vec<String> {
     sources().into_iter().filter(|source| holds(source)).map(|source| source.file).collect()
+}
+
+fn row(room: &str) -> usize {
+    let row = ROOMS.iter().position(|rooms| rooms.contains(&room));
+    row.unwrap_or_else(|| panic!("`{room}` is not in ROOMS"))
 }
 
 #[test]
 fn paths_are_read_right() {
     let source = Source {
         file: "store/memory/shard.rs".into(),
-        modules: ["store", "memory", "shard"].map(str::to_owned).into(),
-        lines: 1,
-        code: "use super::super::{Token, error::X}; use super::super::super::flow; pub(super) fn x() \
-               use crate::{key::{Scope, Key}, outcome}; crate::config::Config::new(); super::room::Room"
+        module: ["store", "memory", "shard"].map(str::to_owned).into(),
+        code: "use super::super::{Token, error::{X, Y}}; pub(super) fn x() use crate::{key::Key, outcome}; \
+               super::room::Room { length }"
             .into(),
     };
-    let named: Vec<_> = source.named_modules().into_iter().collect();
-    assert_eq!(named, ["config", "flow", "key", "outcome"]);
+    let mut paths: Vec<_> = source.paths().iter().map(|path| path.join("::")).collect();
+    paths.sort();
+    let expected = [
+        "key::Key",
+        "outcome",
+        "store::Token",
+        "store::error::X",
+        "store::error::Y",
+        "store::memory::room::Room",
+    ];
+    assert_eq!(paths, expected);
 }
 
 #[test]
-fn modules_name_only_those_below_them() {
+fn files_name_only_the_rooms_below_theirs() {
     for source in sources() {
-        for named in source.named_modules() {
-            let below = row(&named) <= row(source.module());
-            assert!(below, "{} names `{named}`, which stands above it", source.file);
+        for path in source.paths() {
+            let Some(room) = path.first().filter(|room| ROOMS.concat().contains(&&***room)) else {
+                continue;
+            };
+            let is_below = room == source.room() || row(room) < row(source.room());
+            assert!(is_below, "{} names `{room}`, which is not below `{}`", source.file, source.room());
         }
     }
 }
 
+/// In every folder: of two modules side by side, one does not name the other if that one names it, through others too.
 #[test]
-fn modules_do_not_name_one_another_in_a_circle() {
-    let mut named = BTreeMap::<String, BTreeSet<String>>::new();
-    for source in sources() {
-        named.entry(source.module().to_owned()).or_default().extend(source.named_modules());
-    }
-    // What names nothing that is left is taken away, until nothing can be.
-    loop {
-        let left: BTreeSet<_> = named.keys().cloned().collect();
-        named.retain(|_, names| names.iter().any(|name| left.contains(name)));
-        if named.len() == left.len() {
-            break;
+fn modules_side_by_side_do_not_name_one_another_in_a_circle() {
+    let sources = sources();
+    let modules: BTreeSet<_> = sources.iter().map(|source| source.module.clone()).collect();
+    // For each folder, which of its modules names which.
+    let mut folders = BTreeMap::<&[String], BTreeSet<(&str, String)>>::new();
+    for source in &sources {
+        for mut path in source.paths() {
+            while !path.is_empty() && !modules.contains(&path) {
+                path.pop();
+            }
+            let shared = source.module.iter().zip(&path).take_while(|(a, b)| a == b).count();
+            if let (Some(from), Some(to)) = (source.module.get(shared), path.get(shared)) {
+                folders.entry(&source.module[..shared]).or_default().insert((from, to.clone()));
+            }
         }
     }
-    assert!(named.is_empty(), "these name one another: {:?}", named.keys());
+    for (folder, mut named) in folders {
+        // What names nothing that is left is taken away, until nothing can be.
+        loop {
+            let left: BTreeSet<_> = named.iter().map(|(from, _)| (*from).to_owned()).collect();
+            let before = named.len();
+            named.retain(|(_, to)| left.contains(to));
+            if named.len() == before {
+                break;
+            }
+        }
+        assert!(named.is_empty(), "in `{}` these name one another: {named:?}", folder.join("/"));
+    }
 }
 
 #[test]
 fn stores_know_nothing_of_requests_tower_axum_or_the_layer() {
-    let foreign = ["Request", "tower", "tower_service", "tower_layer", "axum", "Config", "Rejection"];
-    for source in sources_of(&["store"]) {
+    let foreign = ["Request", "tower_service", "tower_layer", "Config", "Rejection"];
+    for source in sources_of("store") {
+        assert!(!source.has_any(&["tower::", "axum::"]), "{} names tower or axum", source.file);
         for word in foreign {
-            assert!(!source.names(word), "{} names {word}", source.file);
+            assert!(!source.has_word(word), "{} names {word}", source.file);
         }
     }
 }
 
 #[test]
-fn keys_fingerprints_and_outcomes_do_no_io_and_read_no_clock() {
-    let pure = sources_of(&["digest", "frame", "key", "fingerprint", "outcome"]);
-    for source in &pure {
+fn records_do_no_io_and_read_no_clock() {
+    for source in sources_of("record") {
         for word in ["tokio", "Instant", "SystemTime", "async", "await", "fs", "net", "env", "tracing"] {
-            assert!(!source.names(word), "{} names {word}", source.file);
+            assert!(!source.has_word(word), "{} names {word}", source.file);
         }
     }
 }
 
 #[test]
 fn the_decision_does_no_io_and_reads_no_clock() {
-    let flow = sources_of(&["flow"]).into_iter().find(|source| source.file == "flow/decide.rs").unwrap();
-    let (before, decide) = flow.code.split_once("fn decide(").expect("the decision is a fn");
-    let decide = decide.split("\n}\n").next().unwrap();
-    assert!(decide.len() > 200, "not the whole function: {decide}");
-    assert!(!before.ends_with("async "));
-    for text in ["await", "Instant", "SystemTime", "elapsed", "store.", "tokio", "tracing"] {
-        assert!(!decide.contains(text), "the decision names {text}");
+    let [decide] = &sources_of("flow/decide")[..] else { panic!("the decision is one file") };
+    assert!(decide.code.contains("fn decide("));
+    for word in ["async", "await", "Instant", "SystemTime", "elapsed", "store.", "tokio", "tracing"] {
+        assert!(!decide.code.contains(word), "the decision names {word}");
     }
 }
 
@@ -226,59 +245,50 @@ fn only_the_flow_awaits_the_store_and_calls_the_inner_service_for_it() {
     let operations = ["reserve", "complete", "fail", "release", "renew", "changed"];
     let operations = operations.map(|operation| format!("store.{operation}("));
     let asks = |source: &Source| operations.iter().any(|operation| source.code.contains(operation));
-    let asking = files_where(|source| source.module() != "store" && asks(source));
-    assert_eq!(asking, ["flow/admission.rs", "flow/lease.rs", "flow/line.rs", "flow/settle.rs"]);
+    let asking = files_where(|source| source.room() != "store" && asks(source));
+    assert_eq!(asking, ["flow/lease.rs", "flow/line.rs", "flow/reserve.rs", "flow/settle.rs"]);
     // The client side has a service of its own, and no store of records.
-    let calling = files_where(|source| source.module() != "client" && source.code.contains("inner.call("));
-    assert_eq!(calling, ["flow.rs", "future.rs"]);
-    let service = sources_of(&["service"]);
-    assert!(service.iter().all(|source| !source.names("await")), "the service decides, the flow waits");
+    let calling = files_where(|source| source.room() != "client" && source.code.contains("inner.call("));
+    assert_eq!(calling, ["flow.rs", "layer/future.rs"]);
+    let service = sources_of("layer/service");
+    assert!(service.iter().all(|source| !source.has_word("await")), "the service decides, the flow waits");
+    assert!(service[0].code.contains("type Error = S::Error;"), "the layer adds no error of its own");
 }
 
 #[test]
-fn statuses_of_refusals_stand_in_one_place_and_so_do_replays() {
+fn statuses_of_rejections_are_in_one_place_and_so_are_replays() {
     let constant = |source: &Source| {
         let after = source.code.split("StatusCode::").skip(1);
         after.into_iter().any(|text| text.starts_with(|c: char| c.is_ascii_uppercase()))
     };
-    // The extractors' 500 is no refusal: it says that the program was put together wrongly. The status that is kept with
-    // the result of an operation outside of HTTP is none either.
-    // The 200 of gRPC says that the call went well; the status of its answer is a code.
-    // The conformance suite makes answers of its own to keep.
-    // So do the tests under loom, those of packing, and the fuzz targets.
+    // The conformance suite, the tests under loom, those of packing and the fuzz targets make responses to store.
     let making = ["conformance", "interleavings", "given", "fuzzing"];
-    let makes_its_own = |source: &Source| source.has_modules(&making);
+    let makes_its_own = |source: &Source| source.module.iter().any(|module| making.contains(&&**module));
     let named = files_where(|source| constant(source) && !makes_its_own(source));
-    assert_eq!(
-        named,
-        [
-            "execute.rs",
-            "extract.rs",
-            "extract/transaction.rs",
-            "grpc.rs",
-            "grpc/refusal.rs",
-            "rejection.rs",
-            "rejection/spec.rs"
-        ]
-    );
-    // The client side hands on the answers of others.
+    // Besides rejections: the status stored with the result of an operation outside of HTTP, the extractors' 500 for a
+    // program that was put together wrongly, and the 200 of gRPC, which says that the call went well.
+    let statuses = [
+        "execute.rs",
+        "handler/extract.rs",
+        "handler/extract/transaction.rs",
+        "http/grpc.rs",
+        "http/grpc/refusal.rs",
+        "http/rejection.rs",
+        "http/rejection/spec.rs",
+    ];
+    assert_eq!(named, statuses);
+    // The client side hands on the responses of others.
     let makes = |source: &Source| source.has_any(&["Response::new(", "Response::builder("]);
-    let making = files_where(|source| source.module() != "client" && makes(source));
-    assert_eq!(making, ["rejection.rs", "response.rs"]);
-    assert!(sources_of(&["service"])[0].code.contains("type Error = S::Error;"));
+    let making = files_where(|source| source.room() != "client" && makes(source));
+    assert_eq!(making, ["http/rejection.rs", "http/response.rs"]);
 }
 
 #[test]
 fn the_client_side_knows_nothing_of_the_layer_and_its_stores() {
-    let server = ["attempt", "flow", "layer", "service", "shared", "store", "waiting"];
-    for source in sources_of(&["client"]) {
-        let named = source.named_modules();
-        assert!(server.iter().all(|module| !named.contains(*module)), "{} names {named:?}", source.file);
+    let server = ["flow", "handler", "layer", "store"];
+    for source in sources_of("client") {
+        let paths = source.paths();
+        let named = paths.iter().find(|path| path.first().is_some_and(|room| server.contains(&&**room)));
+        assert!(named.is_none(), "{} names {named:?}", source.file);
     }
-}
-
-#[test]
-fn files_are_short_enough_to_be_read() {
-    let too_long = files_where(|source| source.lines > LONGEST);
-    assert!(too_long.is_empty(), "{too_long:?} have more than {LONGEST} lines");
 }

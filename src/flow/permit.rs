@@ -2,17 +2,14 @@
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::admission::{Admission, read, told};
-use super::shared::{Shared, within};
-use super::waiting::Place;
 use crate::flow::wanted::Wanted;
 use crate::http::rejection::Rejection;
 use crate::record::key::Scope;
 use crate::settings::{Config, QuotaGuard};
-use crate::store::{Lease, Store};
+use crate::store::Lease;
 
-#[derive(Debug)]
 /// Held from before the reservation until the record is settled, or an operation without one has ended.
+#[derive(Debug)]
 pub(super) struct Permit {
     _in_flight: Option<OwnedSemaphorePermit>,
     _quota: Option<QuotaGuard>,
@@ -53,48 +50,6 @@ pub(super) fn exhausted(config: &Config, wanted: &Wanted, is_waiting: bool) -> O
     let keys = config.new_keys.as_ref().filter(|_| !wanted.is_counted)?;
     let rejection = Rejection::QuotaExceeded { retry_after: keys.wait(scope)? };
     Some(OverLimit { rejection, may_look: is_waiting || keys.may_look(scope) })
-}
-
-/// What a look into the store tells of a request above a limit.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives for a moment, and a box would cost more than the move"
-)]
-pub(super) enum Looked {
-    /// It takes no capacity: it has its response already, or is rejected for another reason.
-    Told(Admission),
-    /// The key is that of an attempt that failed or was cut off.
-    MayRerun,
-    Nothing,
-}
-
-/// Looks whether the request has its response already, because a replay needs no capacity.
-pub(super) async fn look<St: Store>(
-    shared: &Shared<St>,
-    config: &Config,
-    wanted: &mut Wanted,
-    place: Option<&mut Place>,
-    over: &OverLimit,
-) -> Looked {
-    if !over.may_look {
-        return Looked::Nothing;
-    }
-    let key = wanted.reserve.key;
-    let inspected = within(config.store_timeout, shared.store.inspect(&key)).await;
-    match inspected.and_then(|found| found.map(|record| read(record, wanted, config)).transpose()) {
-        Ok(Some(record)) => {
-            wanted.adopts(&record);
-            if record.yields_to(&wanted.reserve) {
-                return Looked::MayRerun;
-            }
-            Looked::Told(told(record, wanted, config, place))
-        }
-        Ok(None) => Looked::Nothing,
-        Err(error) => {
-            shared.store_failed("inspect", &key, &error);
-            Looked::Nothing
-        }
-    }
 }
 
 /// Counts a key that is new, once for each request.
