@@ -12,9 +12,9 @@ use bytes::Bytes;
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use tokio::runtime::Runtime;
 use tower::ServiceExt;
+use tower_idempotency::store::{Outcome, StorageKey, StoredBody};
 use tower_idempotency::{
-    CanonicalBody, EncryptionKeys, Fingerprint, IdempotencyKey, IdempotencyLayer, KeptBody, MemoryStore,
-    Outcome, Scope, StorageKey,
+    CanonicalBody, EncryptionKeys, Fingerprint, IdempotencyKey, IdempotencyLayer, MemoryStore, Scope,
 };
 
 #[allow(dead_code, unreachable_pub)]
@@ -55,7 +55,7 @@ fn outcome() -> Outcome {
         status: StatusCode::CREATED,
         headers: HeaderMap::from_iter([json, location]),
         request_id: None,
-        body: KeptBody::Whole { bytes: Bytes::from(vec![b'x'; 300]), trailers: None },
+        body: StoredBody::Whole { bytes: Bytes::from(vec![b'x'; 300]), trailers: None },
     }
 }
 

@@ -11,7 +11,8 @@ use criterion::{
 };
 use tokio::runtime::Runtime;
 use tower::ServiceExt;
-use tower_idempotency::{IdempotencyLayer, MemoryStore, Scope, Store};
+use tower_idempotency::store::Store;
+use tower_idempotency::{IdempotencyLayer, MemoryStore, Scope};
 
 #[allow(dead_code, unreachable_pub)]
 mod support;

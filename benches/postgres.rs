@@ -12,11 +12,10 @@ use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool, Postgres};
-use tower_idempotency::store::{PostgresTxStore, Reservation, Reserve};
-use tower_idempotency::{
-    Attempt, Fingerprint, IdempotencyKey, IdempotencyLayer, KeptBody, Outcome, PostgresStore, Scope,
-    StorageKey, Store,
-};
+use tower_idempotency::PostgresTxStore;
+use tower_idempotency::store::{Outcome, StorageKey, Store, StoredBody};
+use tower_idempotency::store::{Reservation, ReserveRequest};
+use tower_idempotency::{Attempt, Fingerprint, IdempotencyKey, IdempotencyLayer, PostgresStore, Scope};
 
 // Tests use more of it.
 #[allow(dead_code, unused_imports)]
@@ -227,22 +226,22 @@ async fn pay(connection: &mut PgConnection) {
     insert.bind(1200_i64).bind("acct_2").execute(connection).await.unwrap();
 }
 
-fn reserve(number: u64) -> Reserve {
+fn reserve(number: u64) -> ReserveRequest {
     let key = IdempotencyKey::parse(format!("lease-{number}").as_bytes()).unwrap();
-    Reserve {
+    ReserveRequest {
         key: StorageKey::derive(None, "bench", &Scope::anonymous(), &key),
-        scope: tower_idempotency::ScopeDigest::UNSET,
+        scope: tower_idempotency::store::ScopeDigest::UNSET,
         fingerprint: Fingerprint::of_fields(["pay"]),
         lease: Duration::from_secs(10),
         retention: RETENTION,
-        rerun_failed: tower_idempotency::store::Rerun::Any,
-        rerun_abandoned: true,
+        retry_failed: tower_idempotency::store::RetryFailed::Any,
+        retry_abandoned: true,
     }
 }
 
 fn outcome() -> Outcome {
     let mut headers = http::HeaderMap::new();
     headers.insert("content-type", http::HeaderValue::from_static("application/json"));
-    let body = KeptBody::Whole { bytes: vec![b'x'; 200].into(), trailers: None };
+    let body = StoredBody::Whole { bytes: vec![b'x'; 200].into(), trailers: None };
     Outcome { status: http::StatusCode::CREATED, headers, request_id: None, body }
 }

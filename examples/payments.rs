@@ -13,7 +13,8 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing::post};
 use serde::{Deserialize, Serialize};
-use tower_idempotency::{Attempt, IdempotencyLayer, MemoryStore, Scope, Store};
+use tower_idempotency::store::Store;
+use tower_idempotency::{Attempt, IdempotencyLayer, MemoryStore, Scope};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {

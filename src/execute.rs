@@ -10,16 +10,16 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::flow::wanted::Wanted;
+use crate::flow::requested::Requested;
 use crate::flow::{self, Done, Ended, Failure, Run};
 use crate::handler::attempt::Attempt;
-use crate::http::class::Class;
+use crate::http::class::ResponseClass;
 use crate::http::rejection::Rejection;
-use crate::http::response::{BrokenBody, Keep};
+use crate::http::response::{BrokenBody, StoredResponse};
 use crate::layer::IdempotencyLayer;
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::{IdempotencyKey, Scope};
-use crate::record::outcome::{KeptBody, NotRetained, Outcome};
+use crate::record::outcome::{NotRetained, Outcome, StoredBody};
 use crate::runtime::task::{self, Caught};
 use crate::settings::Config;
 use crate::store::Store;
@@ -124,21 +124,21 @@ impl<St: Store> IdempotencyLayer<St> {
     {
         let (config, shared) = (Arc::clone(&self.config), Arc::clone(&self.shared));
         self.prepare_store();
-        let mut wanted = config.want(scope.clone(), key.clone(), fingerprint);
+        let mut requested = config.requested(scope.clone(), key.clone(), fingerprint);
         let (_caller, mut caller_gone) = flow::caller(&config);
         let run = async move {
             let mut retries = config.retry_conflicts;
             let ended = loop {
-                let again = (retries > 0).then(|| wanted.clone());
+                let again = (retries > 0).then(|| requested.clone());
                 let (operation, config) = (&mut operation, &config);
                 let call = move |run: Run| async move {
                     let value = operation(run.attempt).await.map_err(Failure::Erred)?;
                     Ok(done(value, config))
                 };
-                match (flow::once(&shared, config, &mut wanted, caller_gone.take(), call).await, again) {
+                match (flow::once(&shared, config, &mut requested, caller_gone.take(), call).await, again) {
                     (Ended::Conflict, Some(again)) => {
                         retries -= 1;
-                        wanted = Wanted { is_counted: true, ..again };
+                        requested = Requested { is_counted: true, ..again };
                     }
                     (ended, _) => break ended,
                 }
@@ -148,8 +148,8 @@ impl<St: Store> IdempotencyLayer<St> {
                     Caught::Answered(value.map(Executed::first))
                 }
                 Ended::Replayed(outcome) => Caught::Answered(Executed::replay(&outcome)),
-                Ended::Refused(rejection) => Caught::Answered(Err(ExecuteError::Refused(rejection))),
-                Ended::Conflict => Caught::Answered(Err(ExecuteError::Refused(config.in_flight()))),
+                Ended::Rejected(rejection) => Caught::Answered(Err(ExecuteError::Rejected(rejection))),
+                Ended::Conflict => Caught::Answered(Err(ExecuteError::Rejected(config.in_flight()))),
                 Ended::Erred(error) => Caught::Erred(error),
                 Ended::Panicked(panic) => Caught::Panicked(panic),
             }
@@ -167,21 +167,21 @@ impl<St: Store> IdempotencyLayer<St> {
 fn done<T: Serialize, E>(value: T, config: &Config) -> Done<Result<T, ExecuteError<E>>> {
     let (retention, conflict) = (config.retention, false);
     let (answer, class, outcome) = match keep(&value, config) {
-        Ok(outcome) => (Ok(value), Class::Success, Ok(outcome)),
-        Err(error) => (Err(ExecuteError::Unwritable(error)), Class::Failed, Err(BrokenBody)),
+        Ok(outcome) => (Ok(value), ResponseClass::Success, Ok(outcome)),
+        Err(error) => (Err(ExecuteError::Serialize(error)), ResponseClass::Failed, Err(BrokenBody)),
     };
     Done { answer, class, outcome, retention, conflict }
 }
 
 fn keep<T: Serialize>(value: &T, config: &Config) -> Result<Outcome, serde_json::Error> {
     let json = serde_json::to_vec(value)?;
-    let body = if config.kept.keep != Keep::Full {
+    let body = if config.kept.keep != StoredResponse::Full {
         // A repeat needs the value, or it has nothing.
-        KeptBody::NotRetained(NotRetained::Withheld)
+        StoredBody::NotRetained(NotRetained::Withheld)
     } else if json.len() > config.max_response {
-        KeptBody::NotRetained(NotRetained::TooLarge)
+        StoredBody::NotRetained(NotRetained::TooLarge)
     } else {
-        KeptBody::Whole { bytes: Bytes::from(json), trailers: None }
+        StoredBody::Whole { bytes: Bytes::from(json), trailers: None }
     };
     let mut headers = HeaderMap::with_capacity(1);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -203,7 +203,7 @@ impl<T: DeserializeOwned> Executed<T> {
     }
 
     fn replay<E>(outcome: &Outcome) -> Result<Self, ExecuteError<E>> {
-        let value = serde_json::from_slice(outcome.bytes()).map_err(ExecuteError::Unreadable)?;
+        let value = serde_json::from_slice(outcome.bytes()).map_err(ExecuteError::Deserialize)?;
         Ok(Self { value, is_replay: true })
     }
 }
@@ -215,20 +215,20 @@ pub enum ExecuteError<E> {
     /// It ran and failed, with this error.
     Failed(E),
     /// It was not run, or not committed.
-    Refused(Rejection),
+    Rejected(Rejection),
     /// It ran before, and its result is not of the type that was asked for.
-    Unreadable(serde_json::Error),
+    Deserialize(serde_json::Error),
     /// It ran, and its result cannot be written as JSON. The attempt has failed; in transaction mode it is rolled back.
-    Unwritable(serde_json::Error),
+    Serialize(serde_json::Error),
 }
 
 impl<E> fmt::Display for ExecuteError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Failed(_) => "the operation failed",
-            Self::Refused(_) => "the operation was refused",
-            Self::Unwritable(_) => "the result of the operation cannot be kept",
-            Self::Unreadable(_) => "the kept result of the operation is of another type",
+            Self::Rejected(_) => "the operation was refused",
+            Self::Serialize(_) => "the result of the operation cannot be kept",
+            Self::Deserialize(_) => "the kept result of the operation is of another type",
         })
     }
 }
@@ -237,8 +237,8 @@ impl<E: std::error::Error + 'static> std::error::Error for ExecuteError<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Failed(error) => Some(error),
-            Self::Refused(rejection) => Some(rejection),
-            Self::Unreadable(error) | Self::Unwritable(error) => Some(error),
+            Self::Rejected(rejection) => Some(rejection),
+            Self::Deserialize(error) | Self::Serialize(error) => Some(error),
         }
     }
 }

@@ -15,9 +15,9 @@ use http::{HeaderValue, Request, Response, Version, header};
 use http_body::Body;
 use tower_service::Service;
 
+use crate::flow::requested::Requested;
 use crate::flow::running::Running;
 use crate::flow::shared::Shared;
-use crate::flow::wanted::Wanted;
 use crate::http::body::{self, ReadError, ResponseBody};
 use crate::http::grpc::Protocol;
 use crate::http::rejection::Rejection;
@@ -39,6 +39,7 @@ mod once;
 mod permit;
 mod policy;
 mod renewals;
+pub(crate) mod requested;
 mod reserve;
 mod running;
 mod settle;
@@ -49,7 +50,6 @@ pub(crate) mod telemetry;
 #[path = "flow/telemetry/off.rs"]
 pub(crate) mod telemetry;
 mod waiting;
-pub(crate) mod wanted;
 
 #[cfg(fuzzing)]
 pub(crate) use decide::decided;
@@ -80,20 +80,20 @@ where
     let protocol = Protocol::of(&parts.headers);
 
     // Still in the caller's task: a client that hangs up in mid-upload takes this future with it and leaves nothing.
-    let Prepared { mut body, wanted } = match prepare(&parts, body, key, &config).await {
+    let Prepared { mut body, requested } = match prepare(&parts, body, key, &config).await {
         Ok(prepared) => prepared,
         Err(rejection) => {
             // The client still sends, so no other request can come on its connection.
             let is_last = rejection == Rejection::RequestTimeout && parts.version <= Version::HTTP_11;
-            let mut response = config.refuse(&protocol, rejection);
+            let mut response = config.reject(&protocol, rejection);
             if is_last {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             return Ok(response);
         }
     };
-    let mut wanted = match wanted {
-        Some(wanted) if !is_nested(&shared, &config, &wanted).await => wanted,
+    let mut requested = match requested {
+        Some(requested) if !is_nested(&shared, &config, &requested).await => requested,
         // Without a key it is not guarded; with one, a layer outside guards it, and it ends with its caller.
         _ => {
             ready(&mut inner).await?;
@@ -109,15 +109,16 @@ where
     let operation = async move {
         let mut retries = config.retry_conflicts;
         loop {
-            let again = (retries > 0).then(|| (inner.clone(), parts.clone(), body.clone(), wanted.clone()));
+            let again =
+                (retries > 0).then(|| (inner.clone(), parts.clone(), body.clone(), requested.clone()));
             let request = Request::from_parts(parts, body);
             let running = &shared.running;
             let attempt = |run| call(run, inner, request, running, &config, &protocol, request_id.as_ref());
-            match (once(&shared, &config, &mut wanted, caller_gone.take(), attempt).await, again) {
+            match (once(&shared, &config, &mut requested, caller_gone.take(), attempt).await, again) {
                 (Ended::Conflict, Some(again)) => {
                     retries -= 1;
-                    (inner, parts, body, wanted) = again;
-                    wanted.is_counted = true;
+                    (inner, parts, body, requested) = again;
+                    requested.is_counted = true;
                 }
                 (ended, _) => return ended.into_response(&config, &protocol, request_id),
             }
@@ -134,7 +135,7 @@ where
 struct Prepared {
     body: Bytes,
     /// `None` if the request has no key and needs none.
-    wanted: Option<Wanted>,
+    requested: Option<Requested>,
 }
 
 /// The first await: reads the body, and says which operation the request asks for.
@@ -158,8 +159,8 @@ where
     if key.is_none() && config.require_key {
         return Err(Rejection::KeyMissing);
     }
-    let wanted = key.map(|key| config.wanted(parts, key, &body));
-    Ok(Prepared { body, wanted })
+    let requested = key.map(|key| config.requested_by(parts, key, &body));
+    Ok(Prepared { body, requested })
 }
 
 /// The third and the fourth await: calls the handler, and captures its response.
@@ -205,15 +206,15 @@ impl<B: Body, E> Ended<Response<ResponseBody<B>>, E> {
     ) -> Caught<Response<ResponseBody<B>>, E> {
         Caught::Answered(match self {
             Self::Answered(mut response) => {
-                if config.mark_first {
-                    response::mark_first(&mut response);
+                if config.mark_original {
+                    response::mark_original(&mut response);
                 }
                 response
             }
             Self::Unrecorded(response) => response,
             Self::Replayed(outcome) => protocol.replayed(config.replay(outcome, request_id)),
-            Self::Refused(rejection) => config.refuse(protocol, rejection),
-            Self::Conflict => config.refuse(protocol, config.in_flight()),
+            Self::Rejected(rejection) => config.reject(protocol, rejection),
+            Self::Conflict => config.reject(protocol, config.in_flight()),
             Self::Erred(error) => return Caught::Erred(error),
             Self::Panicked(panic) => return Caught::Panicked(panic),
         })

@@ -7,9 +7,9 @@ use http_body_util::Empty;
 
 use crate::http::body::ResponseBody;
 use crate::http::grpc::Protocol;
-use crate::record::fingerprint::{CanonicalBody, Fingerprint, Fingerprinting, Operation, canonical, parse};
+use crate::record::fingerprint::{CanonicalBody, Fingerprint, Fingerprinting, Input, canonical, parse};
 use crate::record::key::{IdempotencyKey, Scope, StorageKey};
-use crate::record::outcome::{KeptBody, Outcome};
+use crate::record::outcome::{Outcome, StoredBody};
 use crate::settings::{Config, OnFailed};
 use crate::store::fuzzing::record_of;
 use crate::store::pack::EncryptionKeys;
@@ -33,7 +33,7 @@ pub fn unpacked_twice(frame: &[u8]) -> Option<(Outcome, Outcome)> {
             state => unreachable!("a success became {state:?}"),
         }
     };
-    let once = read(Outcome::bare(StatusCode::OK, KeptBody::Packed(frame.to_vec().into())))?;
+    let once = read(Outcome::bare(StatusCode::OK, StoredBody::Packed(frame.to_vec().into())))?;
     let of = Of { key, fingerprint, is_failure: false };
     let packed = *packing.pack(&of, &once).unwrap().unwrap();
     let again = read(packed).unwrap();
@@ -49,7 +49,7 @@ pub fn response_of_record(frame: &[u8]) -> Option<(Response<ResponseBody<Empty<B
     let key = config.storage_key(&Scope::anonymous(), &IdempotencyKey::parse(b"fuzzing").unwrap());
     let record = config.unpack(&key, record_of(frame)?).ok()?;
     let reserve =
-        config.want(Scope::anonymous(), IdempotencyKey::parse(b"fuzzing").unwrap(), record.fingerprint);
+        config.requested(Scope::anonymous(), IdempotencyKey::parse(b"fuzzing").unwrap(), record.fingerprint);
     Some(match crate::flow::decided(record, &reserve.reserve, &config)? {
         Ok(outcome) => {
             let body = Bytes::copy_from_slice(outcome.bytes());
@@ -57,7 +57,7 @@ pub fn response_of_record(frame: &[u8]) -> Option<(Response<ResponseBody<Empty<B
         }
         Err(rejection) => {
             let body = rejection.render().into_body();
-            (config.refuse(&Protocol::of(&HeaderMap::new()), rejection), body)
+            (config.reject(&Protocol::of(&HeaderMap::new()), rejection), body)
         }
     })
 }
@@ -70,5 +70,5 @@ pub fn fingerprint_of_json(body: &[u8]) -> Fingerprint {
     let request = Request::post("/").header(header::CONTENT_TYPE, "application/json").body(()).unwrap();
     let mut fingerprinting = Fingerprinting::default();
     fingerprinting.rule = Some(CanonicalBody::json().into());
-    fingerprinting.of(&Operation::new(&request.into_parts().0, body)).own
+    fingerprinting.of(&Input::new(&request.into_parts().0, body)).own
 }

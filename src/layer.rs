@@ -15,10 +15,10 @@ use crate::settings::Config;
 use crate::store::Store;
 
 mod answers;
+mod fingerprint;
 pub(crate) mod future;
 mod keys;
 mod limits;
-mod operation;
 mod policies;
 mod profiles;
 #[cfg(feature = "quota")]

@@ -1,7 +1,7 @@
 //! A Tower [`Layer`](tower_layer::Layer) that makes HTTP operations safe to retry.
 //!
 //! A client sends `X-Idempotency-Key` with an operation. The layer fingerprints the request,
-//! reserves the key in a [`Store`], runs the handler once, stores its response, and replays it to
+//! reserves the key in a [store](store::Store), runs the handler once, stores its response, and replays it to
 //! every retry with `X-Idempotent-Result: true`. Another request under the same key gets 409.
 //!
 //! # Quick start
@@ -104,7 +104,7 @@
 //! | `idempotency_settled_total` | `operation`: `complete`, `fail`, `release`; `result`: `kept`, `lease_lost`, `repeated` (in the background), `not_committed` |
 //! | `idempotency_repeated_total` | `operation` as above; `result`: `kept`, `lease_lost`, `given_up` |
 //! | `idempotency_leases_lost_total` | `cause`: `taken` by another attempt, `lapsed` for it could not be renewed |
-//! | `idempotency_store_errors_total` | `operation`: also `reserve`, `renew`, `changed`, `inspect`; `kind`: `unavailable`, `timeout`, `full`, `scope_full`, `configuration`, `corrupt`, `sealed`, `rejected`, `conflict`, `transaction_lost` |
+//! | `idempotency_store_errors_total` | `operation`: also `reserve`, `renew`, `wait_for_change`, `inspect`; `kind`: `unavailable`, `timeout`, `full`, `scope_full`, `configuration`, `corrupt`, `decrypt`, `rejected`, `conflict`, `transaction_lost` |
 //!
 //! A rising `previous="abandoned"` means processes that die or lose their store. `given_up` and
 //! `lease_lost` mean responses that were given and not stored. `rejected` means responses that were
@@ -124,7 +124,7 @@
 //! - [`store`] has the stores, what each promises, and the page for authors of stores.
 //! - [`Rejection`] has every rejection.
 //! - `client` (feature `client`): the other half, keys that stay the same until the answer is certain.
-//! - [`Attempt`] is what a handler can know, and [`Verdict`] its word on its own response.
+//! - [`Attempt`] is what a handler can know, and [`ResponseDirective`] its word on its own response.
 //!
 //! # Features
 //!
@@ -140,7 +140,7 @@
 //! | `canonical` | | `CanonicalBody`: fingerprints over what a JSON, form or multipart body says |
 //! | `encryption` | | `EncryptionKeys`: answers encrypted at rest (XChaCha20-Poly1305) |
 //! | `compression` | | answers compressed at rest (deflate) |
-//! | `repr-digest` | | `Keep::Digest`: a digest in place of a body (RFC 9530) |
+//! | `repr-digest` | | `StoredResponse::Digest`: a digest in place of a body (RFC 9530) |
 //! | `quota` | | `IdempotencyLayer::new_keys_per_minute`: a quota of new keys for each scope |
 //! | `client` | | keys on outgoing requests, safe repeats, operations that survive a restart: see `client` |
 //! | `client-reqwest` | | the same as a middleware of reqwest-middleware |
@@ -150,6 +150,11 @@
 #[cfg(feature = "client")]
 pub mod client;
 mod execute;
+pub mod fingerprint {
+    //! Rules of your own for what one operation is: see [`FingerprintRule`].
+
+    pub use crate::record::fingerprint::{Fields, FingerprintRule, Input, InvalidPointer, Rule};
+}
 mod flow;
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -158,47 +163,48 @@ pub mod guide;
 mod handler;
 mod http;
 mod layer;
-mod operate;
+pub mod operate;
 mod record;
 mod runtime;
+pub mod service {
+    //! The Tower service that the layer makes, and the types that it adds to a signature.
+
+    pub use crate::http::body::ResponseBody;
+    pub use crate::layer::future::ResponseFuture;
+    pub use crate::layer::service::Idempotency;
+}
 mod settings;
 pub mod store;
 
 pub use crate::execute::{ExecuteError, Executed};
 pub use crate::handler::attempt::Attempt;
+pub use crate::handler::directive::ResponseDirective;
 #[cfg(feature = "axum")]
 pub use crate::handler::extract;
-pub use crate::handler::verdict::Verdict;
-pub use crate::http::body::{RequestBody, ResponseBody};
-pub use crate::http::class::Class;
+pub use crate::http::body::RequestBody;
+pub use crate::http::class::ResponseClass;
 #[cfg(feature = "grpc")]
 pub use crate::http::grpc;
 pub use crate::http::rejection::{OnMismatch, Rejection};
-pub use crate::http::response::{Keep, RESPONSE_HEADERS};
+pub use crate::http::response::{EXPOSE_HEADERS, StoredResponse};
 pub use crate::layer::IdempotencyLayer;
-pub use crate::layer::future::ResponseFuture;
-pub use crate::layer::service::Idempotency;
-pub use crate::operate::{CheckItem, CheckResult, Checklist};
 #[cfg(feature = "canonical")]
 pub use crate::record::fingerprint::CanonicalBody;
-pub use crate::record::fingerprint::{
-    Fields, Fingerprint, FingerprintRule, InvalidPointer, JsonPointer, Operation, Rule,
-};
-pub use crate::record::frame::Malformed;
-pub use crate::record::key::{IdempotencyKey, KeyError, Scope, ScopeDigest, StorageKey};
-pub use crate::record::outcome::{KeptBody, NotRetained, Outcome};
+pub use crate::record::fingerprint::{Fingerprint, JsonPointer};
+pub use crate::record::key::{IdempotencyKey, KeyError, Scope};
 pub use crate::settings::{InFlight, OnAbandoned, OnFailed, OnOutage, QuotaExceeded};
-#[cfg(feature = "redis")]
-pub use crate::store::RedisStore;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub use crate::store::Tx;
+pub use crate::store::PreviousAttempt;
+pub use crate::store::memory::MemoryStore;
 #[cfg(feature = "encryption")]
 pub use crate::store::pack::{EncryptionKeys, RepeatedKeyId};
-pub use crate::store::{ErrorKind, MemoryStore, Previous, Status, Store, StoreError};
 #[cfg(feature = "postgres")]
-pub use crate::store::{PostgresStore, PostgresTxStore};
+pub use crate::store::postgres::{PostgresStore, PostgresTxStore};
+#[cfg(feature = "redis")]
+pub use crate::store::redis::RedisStore;
 #[cfg(feature = "sqlite")]
-pub use crate::store::{SqliteStore, SqliteTxStore};
+pub use crate::store::sqlite::{SqliteStore, SqliteTxStore};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use crate::store::tx::Tx;
 
 /// The code in the README runs as a test.
 #[cfg(all(doctest, feature = "postgres", feature = "canonical", feature = "encryption", feature = "client"))]

@@ -45,7 +45,8 @@ impl<St: Store> IdempotencyLayer<St> {
     /// that was kept. `None` if the key is free. It changes nothing.
     ///
     /// ```
-    /// # use tower_idempotency::{IdempotencyLayer, MemoryStore, StoreError};
+    /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
+    /// # use tower_idempotency::store::StoreError;
     /// use tower_idempotency::store::State;
     /// use tower_idempotency::{IdempotencyKey, Scope};
     ///

@@ -11,7 +11,7 @@ use http::response::Parts as Head;
 use http::{HeaderName, Method, Response};
 use tokio::sync::Semaphore;
 
-use crate::http::class::Class;
+use crate::http::class::ResponseClass;
 use crate::http::rejection::{OnMismatch, Rejection};
 use crate::http::response::Kept;
 use crate::record::fingerprint::{Fingerprinting, JsonPointer};
@@ -38,7 +38,7 @@ pub(crate) type ScopeFn = dyn Fn(&Parts) -> Scope + Send + Sync;
 pub(crate) type Quota = dyn Fn(&Scope) -> Result<QuotaGuard, QuotaExceeded> + Send + Sync;
 /// What a quota gives for an operation, and takes back when it is dropped.
 pub(crate) type QuotaGuard = Box<dyn Any + Send + Sync>;
-pub(crate) type Classifier = dyn Fn(&Head) -> Class + Send + Sync;
+pub(crate) type Classifier = dyn Fn(&Head) -> ResponseClass + Send + Sync;
 pub(crate) type Renderer = dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync;
 
 type KeyParser = fn(&[u8]) -> Result<IdempotencyKey, KeyError>;
@@ -75,11 +75,11 @@ pub(crate) struct Config {
     pub(crate) holding: Holding,
     pub(crate) new_keys: Option<Arc<NewKeys>>,
     pub(crate) retry_after: Duration,
-    pub(crate) classifier: Arc<Classifier>,
-    pub(crate) renderer: Arc<Renderer>,
+    pub(crate) classify: Arc<Classifier>,
+    pub(crate) rejection_response: Arc<Renderer>,
     pub(crate) kept: Kept,
     pub(crate) packing: Packing,
-    pub(crate) mark_first: bool,
+    pub(crate) mark_original: bool,
     pub(crate) replay_marker: Option<HeaderName>,
     pub(crate) warned: Arc<Warned>,
 }
@@ -112,7 +112,7 @@ impl Default for Config {
             in_flight: InFlight::Reject,
             on_failed: OnFailed::Rerun,
             on_abandoned: OnAbandoned::Rerun,
-            on_outage: OnOutage::Closed,
+            on_outage: OnOutage::FailClosed,
             on_mismatch: OnMismatch::Conflict,
             retry_conflicts: 0,
             in_flight_limit: None,
@@ -120,11 +120,11 @@ impl Default for Config {
             holding: Holding::default(),
             new_keys: None,
             retry_after: Duration::from_secs(1),
-            classifier: Arc::new(Class::of_head),
-            renderer: Arc::new(Rejection::render),
+            classify: Arc::new(ResponseClass::of_head),
+            rejection_response: Arc::new(Rejection::render),
             kept: Kept::default(),
             packing: Packing::default(),
-            mark_first: false,
+            mark_original: false,
             replay_marker: None,
             warned: Arc::default(),
         }

@@ -12,8 +12,9 @@ use axum::routing::post;
 use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use tower_idempotency::store::{Lease, Record, Reservation, Reserve, Settlement, Token};
-use tower_idempotency::{IdempotencyLayer, MemoryStore, Outcome, Scope, StorageKey, Store, StoreError};
+use tower_idempotency::store::{Lease, Record, Reservation, ReserveRequest, Settlement, Token};
+use tower_idempotency::store::{Outcome, StorageKey, Store, StoreError};
+use tower_idempotency::{IdempotencyLayer, MemoryStore, Scope};
 
 #[derive(Deserialize)]
 struct Payment {
@@ -32,7 +33,7 @@ struct Receipt {
 }
 
 #[derive(Deserialize)]
-struct Wanted {
+struct Requested {
     #[serde(default = "usual_answer")]
     answer: usize,
 }
@@ -42,7 +43,7 @@ fn usual_answer() -> usize {
     300
 }
 
-async fn pay(Query(wanted): Query<Wanted>, Json(payment): Json<Payment>) -> Response {
+async fn pay(Query(wanted): Query<Requested>, Json(payment): Json<Payment>) -> Response {
     let mut receipt = Receipt {
         id: payment.amount,
         amount: payment.amount,
@@ -88,7 +89,7 @@ pub(crate) fn serve(stack: &str) {
 struct Nothing;
 
 impl Store for Nothing {
-    async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
+    async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
         Ok(Reservation::Acquired(Lease::first(request, Token::new([0; 16]))))
     }
 

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
+use tower_idempotency::RedisStore;
+use tower_idempotency::store::Store;
 use tower_idempotency::store::{Reservation, Settlement};
-use tower_idempotency::{RedisStore, Store};
 
 use crate::each_redis;
 use crate::proxy::Proxy;

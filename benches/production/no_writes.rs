@@ -1,7 +1,8 @@
 //! What a server that takes no writes goes on doing.
 
-use tower_idempotency::store::{ErrorKind, Lease, Reservation, Settlement};
-use tower_idempotency::{KeptBody, NotRetained, Outcome, RedisStore, Store};
+use tower_idempotency::RedisStore;
+use tower_idempotency::store::{Lease, Reservation, Settlement, StoreErrorKind};
+use tower_idempotency::store::{NotRetained, Outcome, Store, StoredBody};
 
 use crate::each_redis;
 use crate::redis::RedisServer;
@@ -44,7 +45,7 @@ pub(crate) async fn run(arguments: &[&str]) {
             stored += usize::from(applied(&store.complete(lease, &answer("paid"), RETENTION).await));
             // As the layer does.
             let rejected = store.complete(large, &body, RETENTION).await;
-            if rejected.is_err_and(|error| error.kind() == ErrorKind::Full) {
+            if rejected.is_err_and(|error| error.kind() == StoreErrorKind::Full) {
                 bare += usize::from(applied(&store.complete(large, &not_retained(), RETENTION).await));
             }
             begun += usize::from(store.reserve(&request(&format!("new-{number}"))).await.is_ok());
@@ -63,7 +64,7 @@ async fn acquire(store: &RedisStore, key: &str) -> Lease {
 }
 
 fn not_retained() -> Outcome {
-    Outcome { body: KeptBody::NotRetained(NotRetained::Rejected), ..answer("") }
+    Outcome { body: StoredBody::NotRetained(NotRetained::Rejected), ..answer("") }
 }
 
 fn applied<E>(settled: &Result<Settlement, E>) -> bool {

@@ -16,8 +16,9 @@ use axum::routing::post;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, PgPool, Postgres};
 use tower::ServiceExt as _;
+use tower_idempotency::Tx;
 use tower_idempotency::store::postgres::Isolation;
-use tower_idempotency::store::{Conflict, Tx, TxError};
+use tower_idempotency::store::{Conflict, TxError};
 use tower_idempotency::{IdempotencyLayer, PostgresStore, Scope};
 
 use crate::postgres::PostgresServer;
@@ -78,7 +79,7 @@ fn router(name: &str, pool: &PgPool) -> Router {
     }
 }
 
-fn layer<S: tower_idempotency::Store>(store: S) -> IdempotencyLayer<S> {
+fn layer<S: tower_idempotency::store::Store>(store: S) -> IdempotencyLayer<S> {
     IdempotencyLayer::new(store).scope(|_| Scope::anonymous())
 }
 

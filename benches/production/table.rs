@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgPoolOptions;
-use tower_idempotency::store::Reserve;
-use tower_idempotency::{PostgresStore, Store};
+use tower_idempotency::PostgresStore;
+use tower_idempotency::store::ReserveRequest;
+use tower_idempotency::store::Store;
 
 use crate::postgres::{PostgresServer, acquired, outcome, request};
 
@@ -68,7 +69,7 @@ async fn work(store: PostgresStore, next: Arc<AtomicU64>, records: u64) {
         if number >= records {
             return;
         }
-        let request = Reserve { retention, ..request(&number.to_string()) };
+        let request = ReserveRequest { retention, ..request(&number.to_string()) };
         let lease = acquired(store.reserve(&request).await.unwrap());
         let _ = store.complete(&lease, &outcome(201, BODY), retention).await.unwrap();
     }

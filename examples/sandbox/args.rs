@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
-use tower_idempotency::{InFlight, JsonPointer, Keep, OnAbandoned, OnFailed, OnOutage};
+use tower_idempotency::{InFlight, JsonPointer, OnAbandoned, OnFailed, OnOutage, StoredResponse};
 
 use crate::ledger::lines::Lines;
 use crate::problem::Problem;
@@ -67,7 +67,7 @@ pub(crate) struct Args {
     pub(crate) require_key: bool,
     pub(crate) max_request: usize,
     pub(crate) max_response: usize,
-    pub(crate) keep: Keep,
+    pub(crate) keep: StoredResponse,
     pub(crate) encryption_key: Option<[u8; 32]>,
     pub(crate) canonical_json: bool,
     pub(crate) ignore: Vec<JsonPointer>,
@@ -121,12 +121,12 @@ impl Default for Args {
             in_flight: InFlight::Reject,
             on_failed: None,
             on_abandoned: OnAbandoned::Rerun,
-            on_outage: OnOutage::Closed,
+            on_outage: OnOutage::FailClosed,
             profile: Profile::Default,
             require_key: false,
             max_request: 1 << 20,
             max_response: 1 << 20,
-            keep: Keep::Full,
+            keep: StoredResponse::Full,
             encryption_key: None,
             canonical_json: false,
             ignore: Vec::new(),
@@ -221,19 +221,19 @@ impl Args {
             }
             ("--on-failed", "rerun") => self.on_failed = Some(OnFailed::Rerun),
             ("--on-failed", "replay") => self.on_failed = Some(OnFailed::Replay),
-            ("--on-failed", "refuse") => self.on_failed = Some(OnFailed::Refuse),
+            ("--on-failed", "refuse") => self.on_failed = Some(OnFailed::Reject),
             ("--on-abandoned", "rerun") => self.on_abandoned = OnAbandoned::Rerun,
-            ("--on-abandoned", "refuse") => self.on_abandoned = OnAbandoned::Refuse,
+            ("--on-abandoned", "refuse") => self.on_abandoned = OnAbandoned::Reject,
             ("--max-request", _) => self.max_request = size(value)?,
             ("--max-response", _) => self.max_response = size(value)?,
-            ("--on-outage", "closed") => self.on_outage = OnOutage::Closed,
-            ("--on-outage", "open") => self.on_outage = OnOutage::OpenRiskingDoubleEffects,
+            ("--on-outage", "closed") => self.on_outage = OnOutage::FailClosed,
+            ("--on-outage", "open") => self.on_outage = OnOutage::FailOpenRiskingDoubleEffects,
             ("--profile", "default") => self.profile = Profile::Default,
             ("--profile", "ietf") => self.profile = Profile::Ietf,
             ("--profile", "stripe") => self.profile = Profile::Stripe,
-            ("--keep", "full") => self.keep = Keep::Full,
-            ("--keep", "status") => self.keep = Keep::Status,
-            ("--keep", "digest") => self.keep = Keep::Digest,
+            ("--keep", "full") => self.keep = StoredResponse::Full,
+            ("--keep", "status") => self.keep = StoredResponse::Status,
+            ("--keep", "digest") => self.keep = StoredResponse::Digest,
             ("--encryption-key", _) => self.encryption_key = Some(hex(value)?),
             ("--ignore", _) => {
                 let pointer = JsonPointer::new(value).map_err(|error| error.to_string())?;

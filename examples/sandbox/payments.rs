@@ -12,7 +12,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use http_body_util::{BodyExt, Full};
 use serde::{Deserialize, Serialize};
-use tower_idempotency::{Attempt, Previous};
+use tower_idempotency::{Attempt, PreviousAttempt};
 
 use crate::ledger::{Effect, Ledger, Terms};
 
@@ -132,7 +132,7 @@ async fn operate(
 
     let (previous, previous_status) = match attempt.and_then(|attempt| attempt.previous()) {
         None => (None, None),
-        Some(Previous::Failed { status }) => (Some("failed"), status.map(|status| status.as_u16())),
+        Some(PreviousAttempt::Failed { status }) => (Some("failed"), status.map(|status| status.as_u16())),
         Some(_) => (Some("abandoned"), None),
     };
     let receipt = Receipt {

@@ -12,7 +12,8 @@ use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_idempotency::{CanonicalBody, EncryptionKeys, IdempotencyLayer, JsonPointer, Scope, Store};
+use tower_idempotency::store::Store;
+use tower_idempotency::{CanonicalBody, EncryptionKeys, IdempotencyLayer, JsonPointer, Scope};
 
 use crate::args::{Args, Profile};
 use crate::ledger::Ledger;
@@ -84,7 +85,7 @@ fn layer<S: Store>(store: S, args: &Args) -> IdempotencyLayer<S> {
         .on_outage(args.on_outage)
         .max_request(args.max_request)
         .max_response(args.max_response)
-        .keep(args.keep);
+        .stored_response(args.keep);
     if let Some(policy) = args.on_failed {
         layer = layer.on_failed(policy);
     }

@@ -2,7 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tower_idempotency::{Outcome, fuzzing};
+use tower_idempotency::fuzzing;
+use tower_idempotency::store::Outcome;
 
 /// Version, status, token, fingerprint and attempt, which stand at fixed places.
 const FIXED: usize = 18 + 33 + 4;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use crate::client::disposition::{Disposition, Reply};
-use crate::runtime::mutex::held;
+use crate::runtime::lock::lock;
 
 /// The attempts under one key, whether they belong to one call or to several calls of an
 /// [`Operation`](super::Operation).
@@ -37,35 +37,35 @@ impl History {
     /// Of a key that others may have used: an earlier process, or the application by itself.
     pub(crate) fn not_known() -> Arc<Self> {
         let history = Self::default();
-        held(&history.state).is_in_doubt = true;
+        lock(&history.state).is_in_doubt = true;
         Arc::new(history)
     }
 
     pub(crate) fn is_in_doubt(&self) -> bool {
-        held(&self.state).is_in_doubt
+        lock(&self.state).is_in_doubt
     }
 
     /// Whether the last response is the server's word on this key: it would be final in doubt too.
     pub(crate) fn is_certain(&self) -> bool {
-        let state = held(&self.state);
+        let state = lock(&self.state);
         state.is_in_doubt && state.last == Some(Disposition::Final)
     }
 
     /// Whether an attempt may have had an effect that the last response does not settle.
     pub(crate) fn leaves_doubt(&self) -> bool {
-        let state = held(&self.state);
+        let state = lock(&self.state);
         state.is_in_doubt && state.last != Some(Disposition::Final)
     }
 
     /// What the last attempt said. `None` if it had no response, or has none yet.
     pub(crate) fn last(&self) -> Option<Disposition> {
-        let state = held(&self.state);
+        let state = lock(&self.state);
         state.last.filter(|_| !state.is_marked)
     }
 
     /// A request is about to leave. If the one before it has no response by now, it is lost.
     pub(crate) fn mark(&self) {
-        let state = &mut *held(&self.state);
+        let state = &mut *lock(&self.state);
         if state.is_marked {
             state.lost();
         }
@@ -74,19 +74,19 @@ impl History {
 
     /// The layer has the marked request, and notes its attempts itself.
     pub(crate) fn take_over(&self) {
-        held(&self.state).is_marked = false;
+        lock(&self.state).is_marked = false;
     }
 
     /// The marked request ended without a response, if the layer has not noted it.
     pub(crate) fn failed(&self) {
-        let state = &mut *held(&self.state);
+        let state = &mut *lock(&self.state);
         if state.is_marked {
             state.lost();
         }
     }
 
     pub(crate) fn note(&self, reply: Reply<'_>) -> Disposition {
-        let state = &mut *held(&self.state);
+        let state = &mut *lock(&self.state);
         let reply = reply.in_doubt(state.is_in_doubt);
         let disposition = reply.disposition();
         state.is_marked = false;
@@ -117,7 +117,7 @@ impl Attempting {
 impl Drop for Attempting {
     fn drop(&mut self) {
         if let Some(history) = &self.0 {
-            held(&history.state).lost();
+            lock(&history.state).lost();
         }
     }
 }

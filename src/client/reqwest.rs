@@ -22,7 +22,7 @@ use crate::client::redirects::Redirected;
 use crate::client::report::{Report, Reported};
 use crate::client::service::{prepare, repeat};
 use crate::client::settings::{Bound, Settings};
-use crate::runtime::mutex::held;
+use crate::runtime::lock::lock;
 
 mod redirects;
 
@@ -81,7 +81,7 @@ impl Middleware for ClientLayer {
         let through =
             Through { next, template: Arc::new(request), has_body, extensions: Arc::clone(&shared) };
         let answer = repeated(through, prepared, Arc::clone(&self.settings)).await;
-        *extensions = std::mem::take(&mut *held(&shared));
+        *extensions = std::mem::take(&mut *lock(&shared));
         match answer {
             Ok(answer) => Ok(answer.response.map(Body::wrap).into()),
             Err(fault) => Err(Error::middleware(fault.error)),
@@ -142,10 +142,10 @@ impl<'a> Service<http::Request<Bytes>> for Through<'a> {
             let mut request = template.try_clone().unwrap_or_else(afresh);
             *request.headers_mut() = head.headers;
             *request.body_mut() = through.has_body.then(|| body.into());
-            let mut extensions = held(&through.extensions).clone();
+            let mut extensions = lock(&through.extensions).clone();
             let sent = through.next.run(request, &mut extensions);
             let (response, is_redirected) = observe(template.url(), sent).await;
-            *held(&through.extensions) = extensions;
+            *lock(&through.extensions) = extensions;
             response.map(|response| located(response, is_redirected))
         })
     }

@@ -7,7 +7,7 @@ use super::waiting::Place;
 use crate::handler::attempt::Attempt;
 use crate::http::rejection::Rejection;
 use crate::record::outcome::Outcome;
-use crate::store::{Lease, Seen};
+use crate::store::{Lease, PendingRef};
 
 /// What a request may do.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(super) enum Admission {
     Run(Reserved),
     Replay(Outcome),
     /// The same request is running elsewhere.
-    InFlight(Seen),
+    InFlight(PendingRef),
     /// The lease of an earlier attempt looks lapsed. Until then it is watched for a renewal.
     LooksAbandoned(Instant),
     Reject(Rejection),

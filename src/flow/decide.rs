@@ -6,16 +6,16 @@ use super::admission::Admission;
 use crate::http::rejection::Rejection;
 use crate::record::outcome::Outcome;
 use crate::settings::{Config, OnFailed};
-use crate::store::{Record, Reserve, Seen, State};
+use crate::store::{PendingRef, Record, ReserveRequest, State};
 
 /// What a record that was not taken over means for the request. The fingerprint comes first, whatever the state.
-pub(super) fn decide(found: Record, reserve: &Reserve, config: &Config) -> Admission {
+pub(super) fn decide(found: Record, reserve: &ReserveRequest, config: &Config) -> Admission {
     if found.fingerprint != reserve.fingerprint {
         return Admission::Reject(config.key_reused());
     }
     match found.state {
         State::Pending { abandoned: false } => {
-            Admission::InFlight(Seen { key: reserve.key, token: found.token })
+            Admission::InFlight(PendingRef { key: reserve.key, token: found.token })
         }
         State::Pending { abandoned: true } => Admission::Reject(Rejection::OutcomeUnknown),
         State::Success(outcome) if outcome.is_replayable() => Admission::Replay(outcome),
@@ -44,7 +44,7 @@ fn secret(mut location: HeaderValue) -> HeaderValue {
 #[cfg(fuzzing)]
 pub(crate) fn decided(
     record: Record,
-    reserve: &Reserve,
+    reserve: &ReserveRequest,
     config: &Config,
 ) -> Option<Result<Outcome, Rejection>> {
     match decide(record, reserve, config) {

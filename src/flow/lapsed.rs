@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::record::key::StorageKey;
-use crate::runtime::mutex::held;
+use crate::runtime::lock::lock;
 use crate::store::Token;
 
 /// How many leases are remembered.
@@ -18,9 +18,9 @@ const LEASES: usize = 1024;
 ///
 /// It takes no memory before the first lapse.
 #[derive(Default)]
-pub(crate) struct Lapsed(Mutex<Vec<Option<Seen>>>);
+pub(crate) struct Lapsed(Mutex<Vec<Option<PendingRef>>>);
 
-struct Seen {
+struct PendingRef {
     key: StorageKey,
     token: Token,
     since: Instant,
@@ -29,7 +29,7 @@ struct Seen {
 impl Lapsed {
     /// Tells since when a lease looks lapsed, and remembers it if this is the first look.
     pub(crate) fn since(&self, key: &StorageKey, token: &Token) -> Instant {
-        let mut leases = held(&self.0);
+        let mut leases = lock(&self.0);
         if leases.is_empty() {
             leases.resize_with(LEASES, || None);
         }
@@ -38,7 +38,7 @@ impl Lapsed {
             Some(seen) if seen.token == *token && seen.key == *key => seen.since,
             _ => {
                 let since = Instant::now();
-                *place = Some(Seen { key: *key, token: *token, since });
+                *place = Some(PendingRef { key: *key, token: *token, since });
                 since
             }
         }
@@ -46,7 +46,7 @@ impl Lapsed {
 
     /// Forgets a lease that was renewed.
     pub(crate) fn renewed(&self, token: &Token) {
-        let mut leases = held(&self.0);
+        let mut leases = lock(&self.0);
         if let Some(place) = leases.get_mut(place(token))
             && place.as_ref().is_some_and(|seen| seen.token == *token)
         {

@@ -15,7 +15,7 @@ use super::shared::{Shared, within};
 use super::telemetry;
 use super::waiting::Place;
 use crate::handler::attempt::Attempt;
-use crate::runtime::mutex::held;
+use crate::runtime::lock::lock;
 use crate::settings::Config;
 use crate::store::{Lease, Settlement, Store};
 
@@ -52,7 +52,7 @@ struct LeavesPlace<St>(Arc<LiveLease<St>>);
 
 impl<St> Drop for LeavesPlace<St> {
     fn drop(&mut self) {
-        drop(held(&self.0.place).take());
+        drop(lock(&self.0.place).take());
     }
 }
 
@@ -99,7 +99,7 @@ impl<St: Store> LiveLease<St> {
     /// Tells the handler that its lease is lost, and lets those go who wait for this attempt: another one may have the
     /// response. Whether it was news.
     fn lose_lease(&self) -> bool {
-        drop(held(&self.place).take());
+        drop(lock(&self.place).take());
         self.attempt.lose_lease()
     }
 
@@ -107,7 +107,7 @@ impl<St: Store> LiveLease<St> {
     /// it is renewed all the same as soon as that is possible, because no other attempt may have taken over.
     async fn renew_now(&self) -> Option<Instant> {
         let Self { shared, config, attempt, lease, .. } = self;
-        let Renewed { since, next } = *held(&self.renewed);
+        let Renewed { since, next } = *lock(&self.renewed);
         let (beat, lapses, now) = (beat(lease.lease), since + lease.lease, Instant::now());
         let left = lapses.saturating_duration_since(now);
         let is_settling = attempt.is_settling();
@@ -124,7 +124,7 @@ impl<St: Store> LiveLease<St> {
             Ok(Settlement::Applied) => {
                 shared.store_answered();
                 let next = now + beat;
-                *held(&self.renewed) = Renewed { since: now, next };
+                *lock(&self.renewed) = Renewed { since: now, next };
                 Some(next)
             }
             Ok(Settlement::LeaseLost) => {
@@ -137,7 +137,7 @@ impl<St: Store> LiveLease<St> {
             Err(error) => {
                 shared.store_failed("renew", &lease.key, &error);
                 let next = Instant::now() + beat / 4;
-                *held(&self.renewed) = Renewed { since, next };
+                *lock(&self.renewed) = Renewed { since, next };
                 Some(self.next_look(next, lapses))
             }
         }

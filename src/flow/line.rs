@@ -10,7 +10,7 @@ use super::admission::{Admission, Reserved};
 use super::reserve::{failed, found, reserve};
 use super::shared::Shared;
 use super::waiting::{News, Turn};
-use crate::flow::wanted::Wanted;
+use crate::flow::requested::Requested;
 use crate::http::rejection::Rejection;
 use crate::runtime::task::LONGEST_WAIT;
 use crate::settings::{Config, InFlight};
@@ -20,14 +20,14 @@ use crate::store::Store;
 pub(super) async fn admit<St: Store>(
     shared: &Shared<St>,
     config: &Config,
-    wanted: &mut Wanted,
+    requested: &mut Requested,
     caller_gone: Option<oneshot::Receiver<()>>,
 ) -> Admission {
     let bound = match config.in_flight {
         // The layer outside has the first place in the line, so this one would wait for its own end there.
-        InFlight::Wait(bound) if wanted.outer.is_none() => bound,
+        InFlight::Wait(bound) if requested.outer.is_none() => bound,
         InFlight::Wait(_) | InFlight::Reject => {
-            return admit_at_once(shared, config, wanted).await;
+            return admit_at_once(shared, config, requested).await;
         }
     };
     let deadline = Instant::now() + bound.min(LONGEST_WAIT);
@@ -44,15 +44,19 @@ pub(super) async fn admit<St: Store>(
             () = shared.running.stopping() => config.shutting_down(),
         }
     };
-    wait_in_line(shared, config, wanted, deadline, interrupted).await
+    wait_in_line(shared, config, requested, deadline, interrupted).await
 }
 
 /// Reserves the key, or tells at once why not. Only a lease that looks lapsed is waited for.
-async fn admit_at_once<St: Store>(shared: &Shared<St>, config: &Config, wanted: &mut Wanted) -> Admission {
+async fn admit_at_once<St: Store>(
+    shared: &Shared<St>,
+    config: &Config,
+    requested: &mut Requested,
+) -> Admission {
     let mut has_missed_renewal = false;
-    let mut seat = config.holding.seat(wanted.reserve.scope, wanted.bytes);
+    let mut seat = config.holding.seat(requested.reserve.scope, requested.bytes);
     loop {
-        match reserve(shared, config, wanted, None, has_missed_renewal).await {
+        match reserve(shared, config, requested, None, has_missed_renewal).await {
             Admission::InFlight(_) => return Admission::Reject(config.in_flight()),
             Admission::LooksAbandoned(_) if !seat.take() => return Admission::Reject(config.in_flight()),
             Admission::LooksAbandoned(until) => tokio::select! {
@@ -73,21 +77,21 @@ async fn admit_at_once<St: Store>(shared: &Shared<St>, config: &Config, wanted: 
 async fn wait_in_line<St: Store>(
     shared: &Shared<St>,
     config: &Config,
-    wanted: &mut Wanted,
+    requested: &mut Requested,
     deadline: Instant,
     interrupted: impl Future<Output = Rejection>,
 ) -> Admission {
     let mut interrupted = pin!(interrupted);
-    let key = wanted.reserve.key;
-    let mut place = shared.lines.join(key, wanted.reserve.fingerprint);
-    let mut seat = config.holding.seat(wanted.reserve.scope, wanted.bytes);
+    let key = requested.reserve.key;
+    let mut place = shared.lines.join(key, requested.reserve.fingerprint);
+    let mut seat = config.holding.seat(requested.reserve.scope, requested.bytes);
     if !place.is_first() && !seat.take() {
         return Admission::Reject(config.in_flight());
     }
     match place.turn(&mut interrupted).await {
         Turn::Mine => {}
         Turn::News(News::Found(record)) => {
-            return match found(record, wanted, config) {
+            return match found(record, requested, config) {
                 Admission::InFlight(_) => Admission::Reject(config.in_flight()),
                 admission => admission,
             };
@@ -103,7 +107,7 @@ async fn wait_in_line<St: Store>(
     loop {
         let in_flight = match seen.take() {
             Some(seen) => seen,
-            None => match reserve(shared, config, wanted, Some(&mut place), has_missed_renewal).await {
+            None => match reserve(shared, config, requested, Some(&mut place), has_missed_renewal).await {
                 Admission::InFlight(seen) => {
                     has_missed_renewal = false;
                     seen
@@ -133,8 +137,8 @@ async fn wait_in_line<St: Store>(
         tokio::select! {
             biased;
             rejection = &mut interrupted => return Admission::Reject(rejection),
-            changed = shared.store.changed(&in_flight, round, left) => if let Err(error) = changed {
-                shared.store_failed("changed", &key, &error);
+            changed = shared.store.wait_for_change(&in_flight, round, left) => if let Err(error) = changed {
+                shared.store_failed("wait_for_change", &key, &error);
                 return failed(&error, config, Some(&mut place));
             },
         }

@@ -14,16 +14,16 @@ use super::permit::count_key;
 use super::settle::{Settle, Settled};
 use super::shared::Shared;
 use super::telemetry;
-use crate::flow::wanted::Wanted;
+use crate::flow::requested::Requested;
 use crate::handler::attempt::Attempt;
-use crate::http::class::Class;
+use crate::http::class::ResponseClass;
 use crate::http::rejection::Rejection;
 use crate::http::response::BrokenBody;
 use crate::record::key::IdempotencyKey;
 use crate::record::outcome::Outcome;
 use crate::runtime::task::{self, Caught};
 use crate::settings::{Config, InFlight};
-use crate::store::{Conflict, ErrorKind, Lease, Store};
+use crate::store::{Conflict, Lease, Store, StoreErrorKind};
 
 /// Tells the operation when its caller has gone, for as long as it is worth knowing.
 pub(crate) fn caller(config: &Config) -> (Option<oneshot::Sender<()>>, Option<oneshot::Receiver<()>>) {
@@ -47,7 +47,7 @@ pub(super) enum GuardedBy {
 /// What came of calling an operation.
 pub(crate) struct Done<T> {
     pub(crate) answer: T,
-    pub(crate) class: Class,
+    pub(crate) class: ResponseClass,
     pub(crate) outcome: Result<Outcome, BrokenBody>,
     /// How long it is kept.
     pub(crate) retention: Duration,
@@ -69,7 +69,7 @@ impl<T> Done<T> {
     pub(crate) fn unrecorded(answer: T) -> Self {
         Self {
             answer,
-            class: Class::Forget,
+            class: ResponseClass::Discard,
             outcome: Err(BrokenBody),
             retention: Duration::ZERO,
             conflict: false,
@@ -79,10 +79,12 @@ impl<T> Done<T> {
     /// How the record of the attempt ends, and what its caller gets.
     fn settled(self) -> (Settle, T) {
         let settle = match (self.class, self.outcome) {
-            (Class::Forget, _) => Settle::Release,
-            (Class::Success, Ok(outcome)) => Settle::Complete(outcome, self.retention),
-            (Class::Failed, Ok(outcome)) => Settle::Fail(Some(outcome), self.retention),
-            (Class::Success | Class::Failed, Err(BrokenBody)) => Settle::Fail(None, self.retention),
+            (ResponseClass::Discard, _) => Settle::Release,
+            (ResponseClass::Success, Ok(outcome)) => Settle::Complete(outcome, self.retention),
+            (ResponseClass::Failed, Ok(outcome)) => Settle::Fail(Some(outcome), self.retention),
+            (ResponseClass::Success | ResponseClass::Failed, Err(BrokenBody)) => {
+                Settle::Fail(None, self.retention)
+            }
         };
         (settle, self.answer)
     }
@@ -98,7 +100,7 @@ pub(crate) enum Ended<T, E> {
     /// No record of this layer guards it.
     Unrecorded(T),
     Replayed(Outcome),
-    Refused(Rejection),
+    Rejected(Rejection),
     Conflict,
     Erred(E),
     Panicked(Box<dyn Any + Send>),
@@ -108,7 +110,7 @@ pub(crate) enum Ended<T, E> {
 pub(crate) async fn once<St, T, E, F>(
     shared: &Arc<Shared<St>>,
     config: &Arc<Config>,
-    wanted: &mut Wanted,
+    requested: &mut Requested,
     caller_gone: Option<oneshot::Receiver<()>>,
     operation: impl FnOnce(Run) -> F,
 ) -> Ended<T, E>
@@ -118,17 +120,17 @@ where
     F: Future<Output = Result<Done<T>, Failure<E>>>,
 {
     let Some(_running) = shared.running.enter() else {
-        return Ended::Refused(config.shutting_down());
+        return Ended::Rejected(config.shutting_down());
     };
-    let (key, record) = (wanted.key.clone(), wanted.reserve.key);
-    let reserved = match admit(shared, config, wanted, caller_gone).await {
+    let (key, record) = (requested.key.clone(), requested.reserve.key);
+    let reserved = match admit(shared, config, requested, caller_gone).await {
         Admission::Run(reserved) => reserved,
         Admission::Replay(outcome) => {
             telemetry::request("replayed");
             return Ended::Replayed(outcome);
         }
-        Admission::Reject(rejection) => return Ended::Refused(rejection),
-        Admission::InFlight(_) | Admission::LooksAbandoned(_) => return Ended::Refused(config.in_flight()),
+        Admission::Reject(rejection) => return Ended::Rejected(rejection),
+        Admission::InFlight(_) | Admission::LooksAbandoned(_) => return Ended::Rejected(config.in_flight()),
         Admission::Unguarded(_permit) => {
             telemetry::request("unguarded");
             let run = Run {
@@ -143,10 +145,10 @@ where
         }
     };
 
-    if let Err(rejection) = count_key(config, wanted, &reserved.lease) {
+    if let Err(rejection) = count_key(config, requested, &reserved.lease) {
         let attempt = Attempt::new(key, &reserved.lease, &shared.id, None);
         HeldLease::new(shared, config, attempt, reserved).settle(Settle::Release).await;
-        return Ended::Refused(rejection);
+        return Ended::Rejected(rejection);
     }
     telemetry::request("executed");
     let attempt = begin(key, &reserved.lease, &shared.id, config);
@@ -165,7 +167,7 @@ where
         }
         Caught::Erred(Failure::ShutDown) => {
             lease.settle(Settle::Release).await;
-            return Ended::Refused(config.shutting_down());
+            return Ended::Rejected(config.shutting_down());
         }
         Caught::Erred(Failure::Erred(error)) => {
             lease.settle(Settle::Fail(None, config.retention)).await;
@@ -180,8 +182,8 @@ where
     let counts = matches!(settle, Settle::Complete(..));
     match lease.settle(settle).await {
         Settled::Lost(Some(outcome)) => Ended::Replayed(outcome),
-        Settled::NotCommitted(ErrorKind::Conflict) => Ended::Conflict,
-        Settled::NotCommitted(kind) if counts => Ended::Refused(config.not_committed(kind)),
+        Settled::NotCommitted(StoreErrorKind::Conflict) => Ended::Conflict,
+        Settled::NotCommitted(kind) if counts => Ended::Rejected(config.not_committed(kind)),
         Settled::Stored | Settled::Lost(None) | Settled::NotCommitted(_) => Ended::Answered(answer),
     }
 }
@@ -198,7 +200,7 @@ fn is_conflict<T, E: 'static>(ended: &Caught<Done<T>, Failure<E>>, is_reported: 
 impl<T, E> Ended<T, E> {
     fn unrecorded(ended: Result<Done<T>, Failure<E>>, config: &Config) -> Self {
         match ended {
-            Err(Failure::ShutDown) => Self::Refused(config.shutting_down()),
+            Err(Failure::ShutDown) => Self::Rejected(config.shutting_down()),
             Ok(done) => Self::Unrecorded(done.answer),
             Err(Failure::NotBegun(error) | Failure::Erred(error)) => Self::Erred(error),
         }

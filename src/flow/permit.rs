@@ -2,7 +2,7 @@
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::flow::wanted::Wanted;
+use crate::flow::requested::Requested;
 use crate::http::rejection::Rejection;
 use crate::record::key::Scope;
 use crate::settings::{Config, QuotaGuard};
@@ -45,16 +45,16 @@ impl Permit {
 
 /// Whether the scope is known to have no new key left. A request that `is_waiting` has been looked up
 /// before, and is not limited in that.
-pub(super) fn exhausted(config: &Config, wanted: &Wanted, is_waiting: bool) -> Option<OverLimit> {
-    let scope = wanted.reserve.scope;
-    let keys = config.new_keys.as_ref().filter(|_| !wanted.is_counted)?;
+pub(super) fn exhausted(config: &Config, requested: &Requested, is_waiting: bool) -> Option<OverLimit> {
+    let scope = requested.reserve.scope;
+    let keys = config.new_keys.as_ref().filter(|_| !requested.is_counted)?;
     let rejection = Rejection::QuotaExceeded { retry_after: keys.wait(scope)? };
     Some(OverLimit { rejection, may_look: is_waiting || keys.may_look(scope) })
 }
 
 /// Counts a key that is new, once for each request.
-pub(super) fn count_key(config: &Config, wanted: &Wanted, lease: &Lease) -> Result<(), Rejection> {
-    let is_new = lease.attempt == 1 && lease.previous.is_none() && !wanted.is_counted;
+pub(super) fn count_key(config: &Config, requested: &Requested, lease: &Lease) -> Result<(), Rejection> {
+    let is_new = lease.attempt == 1 && lease.previous.is_none() && !requested.is_counted;
     match &config.new_keys {
         Some(keys) if is_new => {
             let taken = keys.take(lease.scope);

@@ -7,26 +7,26 @@ use http_body::Body;
 
 use super::telemetry;
 use crate::http::body::ResponseBody;
-use crate::http::class::Class;
+use crate::http::class::ResponseClass;
 use crate::http::grpc::Protocol;
 use crate::http::rejection::Rejection;
 use crate::http::response;
-use crate::record::frame::Malformed;
+use crate::record::frame::DecodeError;
 use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
 use crate::settings::{Config, OnFailed, OnOutage};
 use crate::store::pack::Of;
-use crate::store::{ErrorKind, Lease, Record, State, StoreError};
+use crate::store::{Lease, Record, State, StoreError, StoreErrorKind};
 
 impl Config {
     /// The rejection as the client of a request in this protocol understands it.
-    pub(crate) fn refuse<B: Body>(
+    pub(crate) fn reject<B: Body>(
         &self,
         protocol: &Protocol,
         rejection: Rejection,
     ) -> Response<ResponseBody<B>> {
         telemetry::request(rejection.code());
-        let rendered = (self.renderer)(&rejection);
+        let rendered = (self.rejection_response)(&rejection);
         let mut response = rendered.map(|bytes| ResponseBody::whole(bytes, None));
         rejection.finish(&mut response);
         protocol.refusal(response)
@@ -45,18 +45,18 @@ impl Config {
     }
 
     /// What a request gets whose key the store has not reserved. The store may say when to ask again.
-    pub(crate) fn not_reserved(&self, kind: ErrorKind, retry_after: Option<Duration>) -> Rejection {
+    pub(crate) fn not_reserved(&self, kind: StoreErrorKind, retry_after: Option<Duration>) -> Rejection {
         let retry_after = retry_after.unwrap_or(self.retry_after);
         match kind {
-            ErrorKind::ScopeFull => Rejection::QuotaExceeded { retry_after },
+            StoreErrorKind::ScopeFull => Rejection::QuotaExceeded { retry_after },
             _ => Rejection::StoreUnavailable { kind, retry_after },
         }
     }
 
     /// What a client is told whose operation ran and was not committed.
-    pub(crate) fn not_committed(&self, kind: ErrorKind) -> Rejection {
+    pub(crate) fn not_committed(&self, kind: StoreErrorKind) -> Rejection {
         match kind {
-            ErrorKind::TransactionLost => Rejection::TransactionLost,
+            StoreErrorKind::TransactionLost => Rejection::TransactionLost,
             _ => Rejection::CommitUnconfirmed { kind, retry_after: self.retry_after },
         }
     }
@@ -72,20 +72,20 @@ impl Config {
     /// Whether to run an operation although the store failed. A store that is full, damaged or not set
     /// up is not down: it has replied, so nothing opens. Otherwise anyone who fills it opens it.
     pub(crate) fn opens_for(&self, error: &StoreError) -> bool {
-        self.on_outage == OnOutage::OpenRiskingDoubleEffects && error.may_open()
+        self.on_outage == OnOutage::FailOpenRiskingDoubleEffects && error.may_open()
     }
 
     /// How many bytes of a response are read: all that may be stored, if the class is known only after them.
-    pub(super) fn bytes_to_read(&self, protocol: &Protocol, class: Class) -> Option<usize> {
+    pub(super) fn bytes_to_read(&self, protocol: &Protocol, class: ResponseClass) -> Option<usize> {
         if protocol.is_read_to_its_end() { Some(self.max_response) } else { self.kept_bytes(class) }
     }
 
     /// How many bytes of an answer are worth keeping; `None` if it is not to be read at all.
-    pub(crate) fn kept_bytes(&self, class: Class) -> Option<usize> {
+    pub(crate) fn kept_bytes(&self, class: ResponseClass) -> Option<usize> {
         let worth_keeping = match class {
-            Class::Success => true,
-            Class::Failed => self.on_failed == OnFailed::Replay,
-            Class::Forget => false,
+            ResponseClass::Success => true,
+            ResponseClass::Failed => self.on_failed == OnFailed::Replay,
+            ResponseClass::Discard => false,
         };
         worth_keeping.then_some(self.max_response)
     }
@@ -106,7 +106,7 @@ impl Config {
         self.packing.unpack(*key, &mut record, self.max_response)?;
         if let State::Success(outcome) | State::Failed(Some(outcome)) = &mut record.state {
             if !outcome.has_final_status() {
-                return Err(StoreError::with_source(ErrorKind::Corrupt, Malformed));
+                return Err(StoreError::with_source(StoreErrorKind::Corrupt, DecodeError));
             }
             self.kept.clean(outcome);
         }

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::runtime::mutex::held;
+use crate::runtime::lock::lock;
 
 mod watchdog;
 
@@ -62,7 +62,7 @@ impl Renewals {
     pub(crate) fn add(&self, at: Instant, lease: &Arc<impl Renew>) {
         let lease: Weak<dyn Renew> = Arc::downgrade(lease) as Weak<dyn Renew>;
         let runtime = Handle::current();
-        let mut task = held(&self.task);
+        let mut task = lock(&self.task);
         if task.as_ref().is_none_or(AbortOnDropHandle::is_finished) {
             // The first lease, or the runtime that the task belonged to is gone.
             let queue = Arc::clone(&self.queue);
@@ -76,7 +76,7 @@ impl Renewals {
 
 impl Queue {
     fn add(&self, due: Due) {
-        let mut leases = held(&self.leases);
+        let mut leases = lock(&self.leases);
         let at = due.at;
         leases.push(due);
         if leases.wakes.is_some_and(|wakes| wakes <= at) {
@@ -106,7 +106,7 @@ impl Queue {
 
     /// Spawns the renewals that are due, and tells when the next one is.
     fn renew_due(self: &Arc<Self>, now: Instant) -> Option<Instant> {
-        let mut leases = held(&self.leases);
+        let mut leases = lock(&self.leases);
         while let Some(Due { lease, runtime, .. }) = leases.pop(now) {
             let Some(lease) = lease.upgrade() else {
                 continue;

@@ -8,44 +8,44 @@ use super::decide::decide;
 use super::permit::{OverLimit, Permit, exhausted};
 use super::shared::{Shared, within};
 use super::waiting::{News, Place};
-use crate::flow::wanted::Wanted;
+use crate::flow::requested::Requested;
 use crate::settings::Config;
-use crate::store::{Record, Rerun, Reservation, Reserve, State, Store, StoreError};
+use crate::store::{Record, Reservation, ReserveRequest, RetryFailed, State, Store, StoreError};
 
 /// Asks the store. A request that does so for a line tells the others in it what is no longer in flight.
 pub(super) async fn reserve<St: Store>(
     shared: &Shared<St>,
     config: &Config,
-    wanted: &mut Wanted,
+    requested: &mut Requested,
     mut place: Option<&mut Place>,
     has_missed_renewal: bool,
 ) -> Admission {
     let awaited = place.as_ref().and_then(|place| place.awaited());
     // When the attempt that a crowd waits for fails, one of them runs it again. If that fails too, the rest do not
     // try in turn.
-    if let (Some(awaited), Rerun::Any) = (awaited, wanted.reserve.rerun_failed) {
-        wanted.reserve.rerun_failed = Rerun::Only(awaited);
+    if let (Some(awaited), RetryFailed::Any) = (awaited, requested.reserve.retry_failed) {
+        requested.reserve.retry_failed = RetryFailed::Only(awaited);
     }
-    let key = wanted.reserve.key;
+    let key = requested.reserve.key;
     loop {
-        if let Some(over) = exhausted(config, wanted, awaited.is_some()) {
-            match look(shared, config, wanted, place.as_deref_mut(), &over).await {
+        if let Some(over) = exhausted(config, requested, awaited.is_some()) {
+            match look(shared, config, requested, place.as_deref_mut(), &over).await {
                 Looked::Told(admission) => return admission,
                 // It is not a new key.
                 Looked::MayRerun => {}
                 Looked::Nothing => return Admission::Reject(over.rejection),
             }
         }
-        let permit = match Permit::take(config, &wanted.scope) {
+        let permit = match Permit::take(config, &requested.scope) {
             Ok(permit) => permit,
-            Err(over) => match look(shared, config, wanted, place, &over).await {
+            Err(over) => match look(shared, config, requested, place, &over).await {
                 Looked::Told(admission) => return admission,
                 Looked::MayRerun | Looked::Nothing => return Admission::Reject(over.rejection),
             },
         };
         let since = Instant::now();
-        let rerun_abandoned = wanted.reserve.rerun_abandoned && has_missed_renewal;
-        let request = Reserve { rerun_abandoned, ..wanted.reserve.clone() };
+        let retry_abandoned = requested.reserve.retry_abandoned && has_missed_renewal;
+        let request = ReserveRequest { retry_abandoned, ..requested.reserve.clone() };
         let reservation = within(config.store_timeout, shared.store.reserve(&request)).await;
         if reservation.is_ok() {
             shared.store_answered();
@@ -57,22 +57,22 @@ pub(super) async fn reserve<St: Store>(
                 }
                 return Admission::Run(Reserved { lease, since, place: None, permit });
             }
-            Ok(Reservation::Found(record)) => read(record, wanted, config),
+            Ok(Reservation::Found(record)) => read(record, requested, config),
             Err(error) => Err(error),
         };
         match record {
             // The clock of the store may have stepped forward while the attempt runs.
-            Ok(record) if !has_missed_renewal && wanted.is_of(&record) && looks_abandoned(&record) => {
+            Ok(record) if !has_missed_renewal && requested.is_of(&record) && looks_abandoned(&record) => {
                 let since = shared.lapsed.since(&key, &record.token);
-                return Admission::LooksAbandoned(since + missed_beat(wanted.reserve.lease));
+                return Admission::LooksAbandoned(since + missed_beat(requested.reserve.lease));
             }
             // It was written under another rule, which told the store that it is of another operation.
-            Ok(record) if wanted.adopts(&record) && record.yields_to(&wanted.reserve) => {}
+            Ok(record) if requested.adopts(&record) && record.yields_to(&requested.reserve) => {}
             Ok(record) => {
                 if matches!(record.state, State::Pending { abandoned: false }) {
                     shared.lapsed.renewed(&record.token);
                 }
-                return told(record, wanted, config, place);
+                return told(record, requested, config, place);
             }
             Err(error) => {
                 shared.store_failed("reserve", &key, &error);
@@ -81,7 +81,7 @@ pub(super) async fn reserve<St: Store>(
                 if awaited.is_some() || !config.opens_for(&error) || !shared.store.opens_in_outage() {
                     return rejected;
                 }
-                return match &wanted.outer {
+                return match &requested.outer {
                     Some(outer) => Admission::Nested(outer.clone()),
                     None => Admission::Unguarded(permit),
                 };
@@ -104,38 +104,38 @@ fn looks_abandoned(record: &Record) -> bool {
 }
 
 /// The record with its response made readable. That of another operation is rejected, whatever can be read of it.
-pub(super) fn read(record: Record, wanted: &Wanted, config: &Config) -> Result<Record, StoreError> {
-    if wanted.is_of(&record) { config.unpack(&wanted.reserve.key, record) } else { Ok(record) }
+pub(super) fn read(record: Record, requested: &Requested, config: &Config) -> Result<Record, StoreError> {
+    if requested.is_of(&record) { config.unpack(&requested.reserve.key, record) } else { Ok(record) }
 }
 
 /// Tells the others in the line about the record, and says what it means.
 pub(super) fn told(
     record: Record,
-    wanted: &mut Wanted,
+    requested: &mut Requested,
     config: &Config,
     place: Option<&mut Place>,
 ) -> Admission {
     let Some(place) = place else {
-        return found(record, wanted, config);
+        return found(record, requested, config);
     };
     let news = record.clone();
-    let admission = found(record, wanted, config);
+    let admission = found(record, requested, config);
     match &admission {
         Admission::InFlight(seen) => place.saw(*seen),
         Admission::Nested(_) => {}
         // By another rule the record may be that of a waiter, which then reads it itself.
-        _ if wanted.is_of(&news) || wanted.others.is_empty() => place.tell(|| News::Found(news)),
+        _ if requested.is_of(&news) || requested.others.is_empty() => place.tell(|| News::Found(news)),
         _ => {}
     }
     admission
 }
 
-pub(super) fn found(record: Record, wanted: &mut Wanted, config: &Config) -> Admission {
-    if let Some(outer) = wanted.outer.as_ref().filter(|outer| outer.is_of(&record)) {
+pub(super) fn found(record: Record, requested: &mut Requested, config: &Config) -> Admission {
+    if let Some(outer) = requested.outer.as_ref().filter(|outer| outer.is_of(&record)) {
         return Admission::Nested(outer.clone());
     }
-    wanted.adopts(&record);
-    decide(record, &wanted.reserve, config)
+    requested.adopts(&record);
+    decide(record, &requested.reserve, config)
 }
 
 /// What a look into the store tells of a request above a limit.
@@ -155,22 +155,22 @@ pub(super) enum Looked {
 pub(super) async fn look<St: Store>(
     shared: &Shared<St>,
     config: &Config,
-    wanted: &mut Wanted,
+    requested: &mut Requested,
     place: Option<&mut Place>,
     over: &OverLimit,
 ) -> Looked {
     if !over.may_look {
         return Looked::Nothing;
     }
-    let key = wanted.reserve.key;
+    let key = requested.reserve.key;
     let inspected = within(config.store_timeout, shared.store.inspect(&key)).await;
-    match inspected.and_then(|found| found.map(|record| read(record, wanted, config)).transpose()) {
+    match inspected.and_then(|found| found.map(|record| read(record, requested, config)).transpose()) {
         Ok(Some(record)) => {
-            wanted.adopts(&record);
-            if record.yields_to(&wanted.reserve) {
+            requested.adopts(&record);
+            if record.yields_to(&requested.reserve) {
                 return Looked::MayRerun;
             }
-            Looked::Told(told(record, wanted, config, place))
+            Looked::Told(told(record, requested, config, place))
         }
         Ok(None) => Looked::Nothing,
         Err(error) => {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use http::{HeaderMap, header};
 
 use super::shared::within;
-use crate::record::outcome::{KeptBody, NotRetained, Outcome};
+use crate::record::outcome::{NotRetained, Outcome, StoredBody};
 use crate::settings::Config;
-use crate::store::{ErrorKind, Lease, Settlement, Store, StoreError};
+use crate::store::{Lease, Settlement, Store, StoreError, StoreErrorKind};
 
 /// How the attempt ended, for its record.
 pub(super) enum Settle {
@@ -21,7 +21,7 @@ pub(super) enum Settle {
 pub(super) enum Written {
     Applied,
     LeaseLost,
-    Failed(ErrorKind),
+    Failed(StoreErrorKind),
 }
 
 /// What became of the record.
@@ -35,7 +35,7 @@ pub(super) enum Settled {
     /// Another attempt has taken the record over, and nothing was written. This is its response, if it has one.
     Lost(Option<Outcome>),
     /// The transaction of the attempt was rolled back, or its commit is unconfirmed: the response does not count.
-    NotCommitted(ErrorKind),
+    NotCommitted(StoreErrorKind),
 }
 
 impl Settle {
@@ -73,7 +73,7 @@ impl Settle {
     fn with_headers(&self, headers: impl Fn(&Outcome) -> HeaderMap) -> Option<Self> {
         let bare = |outcome: &Outcome| {
             let headers = headers(outcome);
-            let body = KeptBody::NotRetained(NotRetained::Rejected);
+            let body = StoredBody::NotRetained(NotRetained::Rejected);
             Outcome { status: outcome.status, headers, request_id: None, body }
         };
         match self {

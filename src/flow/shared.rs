@@ -15,7 +15,7 @@ use super::waiting::Lines;
 use crate::record::key::StorageKey;
 use crate::runtime::seldom::Seldom;
 use crate::runtime::task;
-use crate::store::{ErrorKind, StoreError};
+use crate::store::{StoreError, StoreErrorKind};
 
 /// The store, who waits for it, and what runs.
 pub(crate) struct Shared<St> {
@@ -90,5 +90,5 @@ pub(crate) async fn within<T>(
     bound: Duration,
     operation: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    task::within(bound, operation).await.unwrap_or_else(|| Err(StoreError::new(ErrorKind::Timeout)))
+    task::within(bound, operation).await.unwrap_or_else(|| Err(StoreError::new(StoreErrorKind::Timeout)))
 }

@@ -2,7 +2,7 @@
 
 use metrics::counter;
 
-use crate::store::{ErrorKind, Previous};
+use crate::store::{PreviousAttempt, StoreErrorKind};
 
 /// A guarded request was answered: `executed`, `replayed`, `unguarded`, or the code of a refusal.
 pub(crate) fn request(result: &'static str) {
@@ -10,11 +10,11 @@ pub(crate) fn request(result: &'static str) {
 }
 
 /// An attempt began.
-pub(crate) fn attempt(previous: Option<Previous>) {
+pub(crate) fn attempt(previous: Option<PreviousAttempt>) {
     let previous = match previous {
         None => "none",
-        Some(Previous::Failed { .. }) => "failed",
-        Some(Previous::Abandoned) => "abandoned",
+        Some(PreviousAttempt::Failed { .. }) => "failed",
+        Some(PreviousAttempt::Abandoned) => "abandoned",
     };
     counter!("idempotency_attempts_total", "previous" => previous).increment(1);
 }
@@ -35,18 +35,18 @@ pub(crate) fn lease_lost(cause: &'static str) {
 }
 
 /// An operation of the store failed.
-pub(crate) fn store_error(operation: &'static str, kind: ErrorKind) {
+pub(crate) fn store_error(operation: &'static str, kind: StoreErrorKind) {
     let kind = match kind {
-        ErrorKind::Unavailable => "unavailable",
-        ErrorKind::Timeout => "timeout",
-        ErrorKind::Full => "full",
-        ErrorKind::ScopeFull => "scope_full",
-        ErrorKind::Configuration => "configuration",
-        ErrorKind::Corrupt => "corrupt",
-        ErrorKind::Sealed => "sealed",
-        ErrorKind::Rejected => "rejected",
-        ErrorKind::Conflict => "conflict",
-        ErrorKind::TransactionLost => "transaction_lost",
+        StoreErrorKind::Unavailable => "unavailable",
+        StoreErrorKind::Timeout => "timeout",
+        StoreErrorKind::Full => "full",
+        StoreErrorKind::ScopeFull => "scope_full",
+        StoreErrorKind::Configuration => "configuration",
+        StoreErrorKind::Corrupt => "corrupt",
+        StoreErrorKind::Decrypt => "decrypt",
+        StoreErrorKind::Rejected => "rejected",
+        StoreErrorKind::Conflict => "conflict",
+        StoreErrorKind::TransactionLost => "transaction_lost",
     };
     counter!("idempotency_store_errors_total", "operation" => operation, "kind" => kind).increment(1);
 }

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::StorageKey;
-use crate::runtime::mutex::held;
-use crate::store::{ErrorKind, Record, Seen, Token};
+use crate::runtime::lock::lock;
+use crate::store::{PendingRef, Record, StoreErrorKind, Token};
 
 /// For so long nobody in a line looks again where somebody has looked, when the turn goes on to the next one.
 const FRESH: Duration = Duration::from_millis(300);
@@ -40,7 +40,7 @@ struct Line {
 struct Progress {
     round: u32,
     awaited: Option<Token>,
-    looked: Option<(Seen, Instant)>,
+    looked: Option<(PendingRef, Instant)>,
 }
 
 /// How the wait for a turn ended.
@@ -66,18 +66,18 @@ pub(crate) enum News {
     /// The record is no longer in flight.
     Found(Record),
     /// The store could not be asked, or has rejected the reservation; and when it may be asked again.
-    Unavailable(ErrorKind, Option<Duration>),
+    Unavailable(StoreErrorKind, Option<Duration>),
 }
 
 impl Lines {
-    fn held(&self) -> MutexGuard<'_, HashMap<Name, Arc<Line>>> {
-        held(&self.0)
+    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Arc<Line>>> {
+        lock(&self.0)
     }
 
     /// Takes the last place in the line of a request.
     pub(crate) fn join(self: &Arc<Self>, key: StorageKey, fingerprint: Fingerprint) -> Place {
         let name = (key, fingerprint.to_bytes());
-        let mut lines = self.held();
+        let mut lines = self.lock();
         let line = lines.entry(name).or_insert_with(|| {
             Arc::new(Line {
                 places: AtomicUsize::new(0),
@@ -134,13 +134,13 @@ impl Place {
     }
 
     /// What was in flight a moment ago, if somebody in the line has looked.
-    pub(crate) fn seen(&self) -> Option<Seen> {
+    pub(crate) fn seen(&self) -> Option<PendingRef> {
         let (seen, at) = self.turn.as_ref()?.looked?;
         (at.elapsed() < FRESH).then_some(seen)
     }
 
     /// Notes that somebody else's attempt is in flight.
-    pub(crate) fn saw(&mut self, seen: Seen) {
+    pub(crate) fn saw(&mut self, seen: PendingRef) {
         if let Some(progress) = &mut self.turn {
             progress.awaited.get_or_insert(seen.token);
             progress.looked = Some((seen, Instant::now()));
@@ -171,7 +171,7 @@ impl Place {
 
     /// Tells all others in the line, if there are any, and ends it: whoever comes later begins a new one.
     pub(crate) fn tell(&self, news: impl FnOnce() -> News) {
-        let mut lines = self.lines.held();
+        let mut lines = self.lines.lock();
         if lines.get(&self.name).is_some_and(|line| Arc::ptr_eq(line, &self.line)) {
             lines.remove(&self.name);
         }
@@ -192,7 +192,7 @@ impl fmt::Debug for Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut lines = self.lines.held();
+        let mut lines = self.lines.lock();
         let last = self.line.places.fetch_sub(1, Ordering::Relaxed) == 1;
         if last && lines.get(&self.name).is_some_and(|line| Arc::ptr_eq(line, &self.line)) {
             lines.remove(&self.name);

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crate::record::key::{IdempotencyKey, StorageKey};
 use crate::record::secret::SecretKey;
-use crate::store::{Lease, Lent, OpenTransaction, Previous};
+use crate::store::{Lease, Lent, OpenTransaction, PreviousAttempt};
 
 mod downstream;
 mod guard;
@@ -70,7 +70,7 @@ pub struct Attempt {
     key: IdempotencyKey,
     downstream: Downstream,
     number: u32,
-    previous: Option<Previous>,
+    previous: Option<PreviousAttempt>,
     guard: Option<Guard>,
     transaction: Option<Lent>,
 }
@@ -151,7 +151,7 @@ impl Attempt {
     ///
     /// It is for logs and for policies of your own. To decide whether to ask other systems, use
     /// [`is_in_doubt`](Self::is_in_doubt): an attempt before the last one may have had the effect.
-    pub fn previous(&self) -> Option<Previous> {
+    pub fn previous(&self) -> Option<PreviousAttempt> {
         self.previous
     }
 
@@ -160,8 +160,8 @@ impl Attempt {
     ///
     /// - was cut off, panicked or returned an error,
     /// - gave a failed response: 408, a 5xx other than 511, or what
-    ///   [`Verdict::failed`](crate::Verdict::failed) or a
-    ///   [`classifier`](crate::IdempotencyLayer::classifier) calls failed.
+    ///   [`ResponseDirective::failed`](crate::ResponseDirective::failed) or a
+    ///   [`classify`](crate::IdempotencyLayer::classify) calls failed.
     ///
     /// Ask the systems that the handler calls what was done already, and only then do the rest.
     /// [`previous`](Self::previous) does not answer this question: it tells of the last attempt
@@ -179,7 +179,7 @@ impl Attempt {
     }
 
     /// Whether a record guards this attempt. `false` only while the store is down under
-    /// [`OnOutage::OpenRiskingDoubleEffects`](crate::OnOutage): the same request may then run any number of times.
+    /// [`OnOutage::FailOpenRiskingDoubleEffects`](crate::OnOutage): the same request may then run any number of times.
     pub fn is_guarded(&self) -> bool {
         self.guard.is_some()
     }

@@ -1,4 +1,4 @@
-//! [`Attempt`] and `Tx` as extractors for axum handlers, and [`Verdict`] as a part of their responses.
+//! [`Attempt`] and `Tx` as extractors for axum handlers, and [`ResponseDirective`] as a part of their responses.
 //!
 //! ```
 //! use axum::{Router, routing::post};
@@ -22,7 +22,7 @@ use http::StatusCode;
 use http::request::Parts;
 
 use super::attempt::Attempt;
-use super::verdict::Verdict;
+use super::directive::ResponseDirective;
 use crate::runtime::seldom::Seldom;
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -43,7 +43,7 @@ impl IntoResponse for MissingAttempt {
     }
 }
 
-impl IntoResponseParts for Verdict {
+impl IntoResponseParts for ResponseDirective {
     type Error = Infallible;
 
     fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Infallible> {

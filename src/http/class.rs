@@ -20,7 +20,7 @@ use super::rejection::{Recognized, asks_again};
 /// whatever `Retry-After` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Class {
+pub enum ResponseClass {
     /// Definitive: it is stored and replayed.
     Success,
     /// The attempt ended without a definitive response.
@@ -32,10 +32,10 @@ pub enum Class {
     ///
     /// While the operation is in doubt, the record stays bound to its fingerprint, and another
     /// request is a mismatch. The client must then look what was done, and must not take a new key.
-    Forget,
+    Discard,
 }
 
-impl Class {
+impl ResponseClass {
     /// The default of the layer: [`of`](Self::of) the status, and a 409 that says "ask again" is
     /// forgotten.
     pub fn of_head(head: &Parts) -> Self {
@@ -54,7 +54,7 @@ impl Class {
     /// 408 does not say so, because the layer has read the whole request before the handler ran.
     pub fn of(status: StatusCode) -> Self {
         match status.as_u16() {
-            400 | 401 | 403 | 405..=407 | 411..=415 | 417 | 421..=426 | 428 | 429 | 431 => Self::Forget,
+            400 | 401 | 403 | 405..=407 | 411..=415 | 417 | 421..=426 | 428 | 429 | 431 => Self::Discard,
             _ => Self::of_any_rule(status),
         }
     }
@@ -70,20 +70,20 @@ impl Class {
     /// but 400, 401 and 429 are forgotten.
     pub fn by_stripe(head: &Parts) -> Self {
         match head.status.as_u16() {
-            400 | 401 | 429 => Self::Forget,
+            400 | 401 | 429 => Self::Discard,
             _ => Self::by_ietf(head),
         }
     }
 
     /// What a rejection by another layer means. Neither class stores it.
     pub(crate) fn of_rejection(rejection: Recognized) -> Self {
-        if rejection.had_begun { Self::Failed } else { Self::Forget }
+        if rejection.had_begun { Self::Failed } else { Self::Discard }
     }
 
     /// What the rules agree on.
     fn of_any_rule(status: StatusCode) -> Self {
         match status.as_u16() {
-            ..200 | 307 | 308 | 511 => Self::Forget,
+            ..200 | 307 | 308 | 511 => Self::Discard,
             408 | 500.. => Self::Failed,
             _ => Self::Success,
         }
@@ -92,7 +92,7 @@ impl Class {
     /// The class by a rule for statuses, unless it is a conflict of the moment.
     fn unless_asked_again(head: &Parts, rule: fn(StatusCode) -> Self) -> Self {
         if head.status.as_u16() == 409 && asks_again(&head.headers) {
-            return Self::Forget;
+            return Self::Discard;
         }
         rule(head.status)
     }

@@ -54,7 +54,7 @@
 //! whatever the handler added. `x-idempotent-result: true` stands in its headers, which tonic gives as metadata of the
 //! response, or of the status if there is no response.
 //!
-//! With less than [`Keep::Full`] nothing is kept of an answer, and a repeat is refused as `ALREADY_EXISTS`: without its trailers
+//! With less than [`StoredResponse::Full`] nothing is kept of an answer, and a repeat is refused as `ALREADY_EXISTS`: without its trailers
 //! a status would say nothing.
 //!
 //! An answer larger than the limit goes to the client whole and is taken for `OK`: a unary call that fails has no message.
@@ -71,22 +71,22 @@
 //! An `ABORTED` says when to retry by `grpc-retry-pushback-ms` of 0 and more, by `retry-after`, or by a
 //! `google.rpc.RetryInfo`. A negative pushback says that a retry is of no use.
 //!
-//! [`Class::of_grpc`] says why, and a handler's [`Verdict`](crate::Verdict) comes before it. Before both comes a
-//! [`Rejection`] of another layer, which is never stored. The record of
+//! [`ResponseClass::of_grpc`] says why, and a handler's [`ResponseDirective`](crate::ResponseDirective) comes before it. Before both comes a
+//! [`Rejection`](crate::Rejection) of another layer, which is never stored. The record of
 //! a call has the status that `code.proto` maps its code to, 404 for `NOT_FOUND` and 503 for `UNAVAILABLE`. By that go
 //! [`Attempt::previous`](crate::Attempt::previous), and what transaction mode commits.
 //!
-//! A [`classifier`](crate::IdempotencyLayer::classifier) is not asked about them: it sees the head of an answer, which is 200 for
+//! A [`classify`](crate::IdempotencyLayer::classify) is not asked about them: it sees the head of an answer, which is 200 for
 //! nearly every call, and a rule that was written for HTTP would make a success of each failure. It is asked about an answer to
 //! a gRPC request that is not gRPC itself: that of a layer which knows only HTTP, for example.
 //!
 //! # Refusals
 //!
 //! A refusal is an answer that has trailers only: HTTP status 200, `grpc-status`, `grpc-message`, and in
-//! `grpc-status-details-bin` a `google.rpc.ErrorInfo`, whose `reason` is the [code](Rejection::code) in capitals and whose
-//! `domain` is `tower-idempotency`, and a `google.rpc.RetryInfo` where it says when to ask again. The [`Rejection`] stands in its
+//! `grpc-status-details-bin` a `google.rpc.ErrorInfo`, whose `reason` is the [code](crate::Rejection::code) in capitals and whose
+//! `domain` is `tower-idempotency`, and a `google.rpc.RetryInfo` where it says when to ask again. The [`Rejection`](crate::Rejection) stands in its
 //! extensions, and `retry-after` and `x-should-retry` in its metadata, as over HTTP; a
-//! [`renderer`](crate::IdempotencyLayer::renderer) can add metadata, and has no say in the rest.
+//! [`rejection_response`](crate::IdempotencyLayer::rejection_response) can add metadata, and has no say in the rest.
 //!
 //! | `reason` | code | the client |
 //! |---|---|---|
@@ -115,7 +115,7 @@
 //!   the first answer was.
 //! - tonic's `Server::timeout` and a client that cancels end the wait, not the handler: the answer is kept for the repeat.
 //! - The status of a call without a message stands in its headers: a list of
-//!   [`keep_only_headers`](crate::IdempotencyLayer::keep_only_headers) names `content-type`, `grpc-status`, `grpc-message` and
+//!   [`store_only_headers`](crate::IdempotencyLayer::store_only_headers) names `content-type`, `grpc-status`, `grpc-message` and
 //!   `grpc-status-details-bin`.
 //! - gRPC-Web is another protocol with trailers in its body: `tonic_web::GrpcWebLayer` belongs outside of this layer, which then
 //!   sees gRPC. In the other order its answers are judged as plain HTTP.
@@ -125,9 +125,9 @@ use http_body::Body;
 
 use super::body::ResponseBody;
 use super::rejection::Recognized;
-use super::response::Keep;
-use crate::http::class::Class;
-use crate::record::outcome::{KeptBody, NotRetained, Outcome};
+use super::response::StoredResponse;
+use crate::http::class::ResponseClass;
+use crate::record::outcome::{NotRetained, Outcome, StoredBody};
 
 mod code;
 mod details;
@@ -198,22 +198,22 @@ impl Protocol {
     pub(crate) fn judged<B>(
         &self,
         answer: &Response<B>,
-        body: Option<&KeptBody>,
-        over_http: Class,
-    ) -> (Class, StatusCode) {
+        body: Option<&StoredBody>,
+        over_http: ResponseClass,
+    ) -> (ResponseClass, StatusCode) {
         match (&self.grpc, body) {
             (None, _) => (over_http, answer.status()),
-            (Some(_), None) => (Class::Failed, Code::Unknown.over_http()),
+            (Some(_), None) => (ResponseClass::Failed, Code::Unknown.over_http()),
             (Some(_), Some(body)) => {
                 let trailers = match body {
-                    KeptBody::Whole { trailers, .. } => trailers.as_ref(),
+                    StoredBody::Whole { trailers, .. } => trailers.as_ref(),
                     _ => None,
                 };
                 let metadata = Metadata::of(answer, trailers);
-                let is_unread = !matches!(body, KeptBody::Whole { .. }) && !metadata.has_status();
+                let is_unread = !matches!(body, StoredBody::Whole { .. }) && !metadata.has_status();
                 // Its status is in trailers that were not read. A unary call that fails has no message.
                 if is_unread && answer.status() == StatusCode::OK {
-                    return (Class::Success, Code::Ok.over_http());
+                    return (ResponseClass::Success, Code::Ok.over_http());
                 }
                 (metadata.class(), metadata.code().unwrap_or(Code::Unknown).over_http())
             }
@@ -221,16 +221,16 @@ impl Protocol {
     }
 
     /// How much of an answer is kept. Without its trailers it would say nothing, so it is all or nothing.
-    pub(crate) fn keep(&self, keep: Keep) -> Keep {
+    pub(crate) fn keep(&self, keep: StoredResponse) -> StoredResponse {
         match (&self.grpc, keep) {
-            (Some(_), Keep::Full) | (None, _) => keep,
-            (Some(_), _) => Keep::Nothing,
+            (Some(_), StoredResponse::Full) | (None, _) => keep,
+            (Some(_), _) => StoredResponse::Nothing,
         }
     }
 
     /// The rejection of another layer that a response tells of, if it does.
-    pub(crate) fn rejection<B>(&self, answer: &Response<B>, body: &KeptBody) -> Option<Recognized> {
-        let KeptBody::Whole { bytes, trailers } = body else {
+    pub(crate) fn rejection<B>(&self, answer: &Response<B>, body: &StoredBody) -> Option<Recognized> {
+        let StoredBody::Whole { bytes, trailers } = body else {
             return None;
         };
         if self.grpc.is_none() {
@@ -247,7 +247,7 @@ impl Protocol {
     pub(crate) fn kept(&self, status: StatusCode, mut outcome: Outcome) -> Outcome {
         if self.grpc.is_some() {
             outcome.status = status;
-            if outcome.body == KeptBody::NotRetained(NotRetained::Failure) {
+            if outcome.body == StoredBody::NotRetained(NotRetained::Failure) {
                 outcome.headers = HeaderMap::new();
             }
         }

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::headers::flag;
 use crate::record::key::KeyError;
-use crate::store::ErrorKind;
+use crate::store::StoreErrorKind;
 
 mod elsewhere;
 #[cfg(test)]
@@ -47,9 +47,9 @@ pub(crate) fn asks_again(headers: &HeaderMap) -> bool {
 ///
 /// The record is then as it was before the attempt. Two kinds are `failed`, because their operation had
 /// begun: [`CommitUnconfirmed`](Self::CommitUnconfirmed) and [`TransactionLost`](Self::TransactionLost).
-/// This comes before a [`Verdict`](crate::Verdict) and before a classifier.
+/// This comes before a [`ResponseDirective`](crate::ResponseDirective) and before a classifier.
 ///
-/// A [renderer](crate::IdempotencyLayer::renderer) that changes the content type or the code hides a
+/// A [renderer](crate::IdempotencyLayer::rejection_response) that changes the content type or the code hides a
 /// rejection from a layer in another process. So does a compression of the response in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -80,7 +80,7 @@ pub enum Rejection {
         retry_after: Duration,
     },
     /// The operation was done, but its response was not stored: it was too large, streamed,
-    /// stalled, rejected by the store, or withheld ([`Keep::Nothing`](crate::Keep::Nothing)).
+    /// stalled, rejected by the store, or withheld ([`StoredResponse::Nothing`](crate::StoredResponse::Nothing)).
     ResultNotRetained {
         /// The status of the answer.
         original_status: StatusCode,
@@ -113,7 +113,7 @@ pub enum Rejection {
     /// The store is down, too slow, full or not set up, or has a record that cannot be read.
     StoreUnavailable {
         /// What is wrong with it.
-        kind: ErrorKind,
+        kind: StoreErrorKind,
         /// When to ask again.
         retry_after: Duration,
     },
@@ -121,7 +121,7 @@ pub enum Rejection {
     /// nobody can say at the moment whether it was; the same request tells when it is sent again.
     CommitUnconfirmed {
         /// What is wrong with the store.
-        kind: ErrorKind,
+        kind: StoreErrorKind,
         /// When to ask again.
         retry_after: Duration,
     },

@@ -11,14 +11,14 @@ use http_body::Body;
 
 use super::body::{ResponseBody, next_frame};
 use super::rejection::SHOULD_RETRY;
-use crate::record::outcome::{KeptBody, NotRetained, Outcome};
+use crate::record::outcome::{NotRetained, Outcome, StoredBody};
 use crate::runtime::task;
 
 mod fields;
 mod kept;
 
-pub use kept::Keep;
 pub(crate) use kept::Kept;
+pub use kept::StoredResponse;
 
 /// Tells a replay from a first answer. Ignored and removed on requests.
 pub(crate) const RESULT: HeaderName = HeaderName::from_static("x-idempotent-result");
@@ -31,7 +31,7 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 
 /// The headers of answers that a client acts on: those of this layer, `X-Request-Id`, `Retry-After` and `Location`. A browser
 /// shows them to a script of another origin only if they are exposed; [`guide::browsers`](crate::guide::browsers) has the setting.
-pub const RESPONSE_HEADERS: [HeaderName; 7] =
+pub const EXPOSE_HEADERS: [HeaderName; 7] =
     [RESULT, BODY, REQUEST_ID, ORIGINAL_REQUEST_ID, SHOULD_RETRY, header::RETRY_AFTER, header::LOCATION];
 
 /// Reads the body of a response if it is worth keeping and within the limit.
@@ -45,7 +45,7 @@ pub(crate) async fn capture<B>(
     limit: Option<usize>,
     to_its_end: bool,
     bound: Duration,
-) -> (Response<ResponseBody<B>>, Result<KeptBody, BrokenBody>)
+) -> (Response<ResponseBody<B>>, Result<StoredBody, BrokenBody>)
 where
     B: Body<Data = Bytes>,
 {
@@ -57,7 +57,7 @@ where
         _ => None,
     };
     let (body, kept) = match not_retained {
-        Some(reason) => (ResponseBody::inner(body), Ok(KeptBody::NotRetained(reason))),
+        Some(reason) => (ResponseBody::inner(body), Ok(StoredBody::NotRetained(reason))),
         None => collect(body, limit.unwrap_or(0), bound).await,
     };
     (Response::from_parts(head, body), kept)
@@ -66,7 +66,11 @@ where
 /// The body of the response ended with an error before its end.
 pub(crate) struct BrokenBody;
 
-async fn collect<B>(body: B, limit: usize, bound: Duration) -> (ResponseBody<B>, Result<KeptBody, BrokenBody>)
+async fn collect<B>(
+    body: B,
+    limit: usize,
+    bound: Duration,
+) -> (ResponseBody<B>, Result<StoredBody, BrokenBody>)
 where
     B: Body<Data = Bytes>,
 {
@@ -78,14 +82,14 @@ where
         Some(Ok(End::Whole)) => {
             let (bytes, trailers) = read.whole();
             let whole = ResponseBody::whole(bytes.clone(), trailers.clone());
-            return (whole, Ok(KeptBody::Whole { bytes, trailers }));
+            return (whole, Ok(StoredBody::Whole { bytes, trailers }));
         }
         Some(Err(error)) => return (ResponseBody::begun(read.frames, Some(error), body), Err(BrokenBody)),
         // The announced length was wrong.
         Some(Ok(End::AtLimit)) => NotRetained::TooLarge,
         None => NotRetained::Stalled,
     };
-    (ResponseBody::begun(read.frames, None, body), Ok(KeptBody::NotRetained(not_retained)))
+    (ResponseBody::begun(read.frames, None, body), Ok(StoredBody::NotRetained(not_retained)))
 }
 
 /// What was read of a body.
@@ -153,7 +157,7 @@ pub(crate) fn replay<B: Body>(
     marker: Option<&HeaderName>,
 ) -> Response<ResponseBody<B>> {
     let (body, is_omitted) = match outcome.body {
-        KeptBody::Whole { bytes, trailers } => (ResponseBody::whole(bytes, trailers), false),
+        StoredBody::Whole { bytes, trailers } => (ResponseBody::whole(bytes, trailers), false),
         _ => (ResponseBody::whole(Bytes::new(), None), true),
     };
     let mut response = Response::new(body);
@@ -185,6 +189,6 @@ pub(crate) fn unguarded<B: Body>(response: Response<B>) -> Response<ResponseBody
 }
 
 /// Marks a first answer as such, for a layer that was asked to.
-pub(crate) fn mark_first<B>(response: &mut Response<B>) {
+pub(crate) fn mark_original<B>(response: &mut Response<B>) {
     response.headers_mut().insert(RESULT, HeaderValue::from_static("false"));
 }

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use http::{HeaderName, Response, response};
 
 use super::IdempotencyLayer;
-use crate::http::class::Class;
+use crate::http::class::ResponseClass;
 use crate::http::rejection::Rejection;
-use crate::http::response::Keep;
+use crate::http::response::StoredResponse;
 use crate::store::Store;
 #[cfg(feature = "encryption")]
 use crate::store::pack::EncryptionKeys;
@@ -36,28 +36,31 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.capture_timeout = bound)
     }
 
-    /// Replaces the rule that says which responses are definitive. Default: [`Class::of_head`].
+    /// Replaces the rule that says which responses are definitive. Default: [`ResponseClass::of_head`].
     ///
     /// The closure decides about every response of the handler that is not a rejection of this crate.
-    /// [`Class::of_head`] keeps the default for the rest, a 409 that says "ask again" included.
-    /// [`Class::of`] is the default for a status without its headers.
+    /// [`ResponseClass::of_head`] keeps the default for the rest, a 409 that says "ask again" included.
+    /// [`ResponseClass::of`] is the default for a status without its headers.
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
-    /// use tower_idempotency::Class;
+    /// use tower_idempotency::ResponseClass;
     ///
     /// // After a first attempt that was declined, the client may try another card under the same
     /// // key. While the operation is in doubt, another request is a mismatch.
-    /// let layer = IdempotencyLayer::new(MemoryStore::new()).classifier(|head| {
+    /// let layer = IdempotencyLayer::new(MemoryStore::new()).classify(|head| {
     ///     match head.status.as_u16() {
-    ///         402 => Class::Forget,
-    ///         _ => Class::of_head(head),
+    ///         402 => ResponseClass::Discard,
+    ///         _ => ResponseClass::of_head(head),
     ///     }
     /// });
     /// ```
     #[must_use]
-    pub fn classifier(self, classifier: impl Fn(&response::Parts) -> Class + Send + Sync + 'static) -> Self {
-        self.set(|config| config.classifier = Arc::new(classifier))
+    pub fn classify(
+        self,
+        classify: impl Fn(&response::Parts) -> ResponseClass + Send + Sync + 'static,
+    ) -> Self {
+        self.set(|config| config.classify = Arc::new(classify))
     }
 
     /// Replaces how refusals look. Status, `Retry-After`, `X-Should-Retry` and `Location` are set after it, for
@@ -69,35 +72,38 @@ impl<St: Store> IdempotencyLayer<St> {
     /// use http::Response;
     ///
     /// let layer = IdempotencyLayer::new(MemoryStore::new())
-    ///     .renderer(|rejection| Response::new(Bytes::from(rejection.code())));
+    ///     .rejection_response(|rejection| Response::new(Bytes::from(rejection.code())));
     /// ```
     #[must_use]
-    pub fn renderer(self, renderer: impl Fn(&Rejection) -> Response<Bytes> + Send + Sync + 'static) -> Self {
-        self.set(|config| config.renderer = Arc::new(renderer))
+    pub fn rejection_response(
+        self,
+        rejection_response: impl Fn(&Rejection) -> Response<Bytes> + Send + Sync + 'static,
+    ) -> Self {
+        self.set(|config| config.rejection_response = Arc::new(rejection_response))
     }
 
-    /// Sets how much of an answer is kept. Default: [`Keep::Full`]. A handler can say otherwise for one answer by a
-    /// [`Verdict`](crate::Verdict).
+    /// Sets how much of an answer is kept. Default: [`StoredResponse::Full`]. A handler can say otherwise for one answer by a
+    /// [`ResponseDirective`](crate::ResponseDirective).
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
     /// use http::header;
-    /// use tower_idempotency::Keep;
+    /// use tower_idempotency::StoredResponse;
     ///
     /// // The answer holds a card number. A repeat learns that the card was made, and where it is.
     /// let layer = IdempotencyLayer::new(MemoryStore::new())
-    ///     .keep(Keep::Status)
-    ///     .keep_headers([header::LOCATION]);
+    ///     .stored_response(StoredResponse::Status)
+    ///     .store_headers([header::LOCATION]);
     /// ```
     ///
-    /// [`execute`](Self::execute) has no use for a status: with less than [`Keep::Full`] it keeps nothing of a result, and a repeat
+    /// [`execute`](Self::execute) has no use for a status: with less than [`StoredResponse::Full`] it keeps nothing of a result, and a repeat
     /// is refused.
     #[must_use]
-    pub fn keep(self, keep: Keep) -> Self {
+    pub fn stored_response(self, keep: StoredResponse) -> Self {
         self.set(|config| config.kept.keep = keep)
     }
 
-    /// Stores and replays these headers also. Default: none. [`Keep::Status`] stores few headers at
+    /// Stores and replays these headers also. Default: none. [`StoredResponse::Status`] stores few headers at
     /// all, and this list adds to them. By default these headers are not stored:
     ///
     /// - `Set-Cookie`, `Set-Cookie2`, `Date`, `Age`, `Server`, `Alt-Svc` and `Clear-Site-Data`
@@ -114,24 +120,24 @@ impl<St: Store> IdempotencyLayer<St> {
     /// No list adds headers that frame a message or belong to one connection (RFC 9110, section 7.6.1), or
     /// `X-Should-Retry`. A trailer is never added.
     #[must_use]
-    pub fn keep_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+    pub fn store_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.set(|config| config.kept.also.extend(names))
     }
 
-    /// Stores these headers and no others, except those of [`keep_headers`](Self::keep_headers).
-    /// Default: all that may be stored. With less than [`Keep::Full`] this list adds none: of the few
+    /// Stores these headers and no others, except those of [`store_headers`](Self::store_headers).
+    /// Default: all that may be stored. With less than [`StoredResponse::Full`] this list adds none: of the few
     /// headers that are stored then, it selects.
     ///
     /// A cookie, a credential or a cache header that is named here is stored and replayed as it is. A
-    /// cache header also turns the `no-store` of replays off, as in `keep_headers`.
+    /// cache header also turns the `no-store` of replays off, as in `store_headers`.
     #[must_use]
-    pub fn keep_only_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+    pub fn store_only_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.set(|config| config.kept.only = Some(names.into_iter().collect()))
     }
 
     /// Stores none of these headers, nor trailers of these names, whatever other lists say. Default: none.
     #[must_use]
-    pub fn drop_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+    pub fn exclude_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.set(|config| config.kept.never.extend(names))
     }
 
@@ -174,7 +180,7 @@ impl<St: Store> IdempotencyLayer<St> {
 
     /// Adds `X-Idempotent-Result: false` to first answers. Default: only replays are marked.
     #[must_use]
-    pub fn mark_first(self) -> Self {
-        self.set(|config| config.mark_first = true)
+    pub fn mark_original(self) -> Self {
+        self.set(|config| config.mark_original = true)
     }
 }

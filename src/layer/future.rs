@@ -13,7 +13,7 @@ use tower_service::Service;
 use crate::http::body::ResponseBody;
 
 pin_project! {
-    /// The future of [`Idempotency`](crate::Idempotency).
+    /// The future of [`Idempotency`](crate::service::Idempotency).
     pub struct ResponseFuture<S, R, B>
     where
         S: Service<Request<R>>,

@@ -30,7 +30,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// Sets how long an answer is kept after it was given. Default: 24 h. No less than 1 ms.
     ///
     /// Clones share the store and have settings of their own, so each route can have its own
-    /// retention. A handler can give one response its own by a [`Verdict`](crate::Verdict).
+    /// retention. A handler can give one response its own by a [`ResponseDirective`](crate::ResponseDirective).
     ///
     /// Clones share the key space too: a key that was used on two routes is a mismatch. Give each
     /// route its own [`namespace`](Self::namespace):
@@ -121,7 +121,7 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.on_abandoned = policy)
     }
 
-    /// Sets what a request gets that comes while the store is down. Default: [`OnOutage::Closed`].
+    /// Sets what a request gets that comes while the store is down. Default: [`OnOutage::FailClosed`].
     #[must_use]
     pub fn on_outage(self, policy: OnOutage) -> Self {
         self.set(|config| config.on_outage = policy)

@@ -3,7 +3,7 @@
 use http::HeaderName;
 
 use super::IdempotencyLayer;
-use crate::http::class::Class;
+use crate::http::class::ResponseClass;
 use crate::http::rejection::OnMismatch;
 use crate::settings::{KEY_HEADERS, OnFailed};
 use crate::store::Store;
@@ -18,7 +18,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// | it stands in a request once | 2.1 | twice is a 400 |
     /// | a key is not used with another payload | 2.2 | the fingerprint, over method, path, query and content type too |
     /// | expiry is published by the server | 2.3 | [`retention`](Self::retention), 24 h |
-    /// | a repeat gets the earlier result, "success or an error" | 2.6 | responses from 200 to 499 are stored and replayed, 400 and 429 included. 5xx is `failed`, and runs again: set [`on_failed`](Self::on_failed) to replay it. [`Class::by_ietf`] has the few that are no result |
+    /// | a repeat gets the earlier result, "success or an error" | 2.6 | responses from 200 to 499 are stored and replayed, 400 and 429 included. 5xx is `failed`, and runs again: set [`on_failed`](Self::on_failed) to replay it. [`ResponseClass::by_ietf`] has the few that are no result |
     /// | a concurrent repeat gets a conflict | 2.6 | 409 with `Retry-After` |
     /// | a missing key where one is required: 400 | 2.7 | after [`require_key`](Self::require_key), which says that this resource requires one |
     /// | another payload under the key: 422 | 2.7 | 422, `X-Should-Retry: false` |
@@ -32,7 +32,7 @@ impl<St: Store> IdempotencyLayer<St> {
         self.headers(KEY_HEADERS)
             .strict_keys()
             .on_mismatch(OnMismatch::UnprocessableContent)
-            .classifier(Class::by_ietf)
+            .classify(ResponseClass::by_ietf)
     }
 
     /// Works as Stripe's API does, by its pages [Idempotent requests] and [Advanced error handling]. Setters that come after
@@ -43,12 +43,12 @@ impl<St: Store> IdempotencyLayer<St> {
     /// | the header is `Idempotency-Key`, up to 255 characters | that one, and `X-Idempotency-Key` alike; 1 to 255 bytes of visible ASCII, quoted or not |
     /// | POST requests take keys; for GET and DELETE they have no effect | POST only |
     /// | the first status and body are kept "regardless of whether it succeeds or fails", 500 included | kept and replayed: 5xx is `failed`, and [`OnFailed::Replay`]. An attempt that left no answer, a panic for one, is refused with 409 |
-    /// | not kept: what fails validation, and 401 and 429, which come from before the endpoint | 400, 401 and 429 leave no record; [`Class::by_stripe`] has the few others that are no result |
+    /// | not kept: what fails validation, and 401 and 429, which come from before the endpoint | 400, 401 and 429 leave no record; [`ResponseClass::by_stripe`] has the few others that are no result |
     /// | a replay has `Idempotent-Replayed: true` | that, beside `X-Idempotent-Result: true` |
     /// | other parameters under the key: 400, `idempotency_error` | 400, `code` `idempotency_key_reused`, and `X-Should-Retry: false` where Stripe has `Stripe-Should-Retry` |
     /// | a concurrent repeat: 409, `idempotency_key_in_use` | 409, `code` `idempotency_key_in_flight`, `Retry-After` |
     /// | keys go after at least 24 hours | [`retention`](Self::retention), 24 h |
-    /// | errors are `{"error":{…}}` | `application/problem+json`; [`renderer`](Self::renderer) changes that |
+    /// | errors are `{"error":{…}}` | `application/problem+json`; [`rejection_response`](Self::rejection_response) changes that |
     ///
     /// [Idempotent requests]: https://docs.stripe.com/api/idempotent_requests
     /// [Advanced error handling]: https://docs.stripe.com/error-low-level
@@ -58,7 +58,7 @@ impl<St: Store> IdempotencyLayer<St> {
             .methods([http::Method::POST])
             .on_mismatch(OnMismatch::BadRequest)
             .on_failed(OnFailed::Replay)
-            .classifier(Class::by_stripe)
+            .classify(ResponseClass::by_stripe)
             .replay_marker(HeaderName::from_static("idempotent-replayed"))
     }
 }

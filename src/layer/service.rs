@@ -104,7 +104,7 @@ impl<S, St> Idempotency<S, St> {
         S::Error: Send + 'static,
     {
         let (head, body) = request.into_parts();
-        let response = self.config.refuse(&Protocol::of(&head.headers), rejection);
+        let response = self.config.reject(&Protocol::of(&head.headers), rejection);
         if body::is_to_be_drained(&body, &head) {
             return ResponseFuture::guarded(body::after_draining(body, Ok(response)));
         }

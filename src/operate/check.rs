@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::http::response::Keep;
+use crate::http::response::StoredResponse;
 use crate::layer::IdempotencyLayer;
 use crate::settings::{Config, OnOutage};
 use crate::store::Store;
@@ -13,7 +13,8 @@ impl<St: Store> IdempotencyLayer<St> {
     /// store, and it shows no secret.
     ///
     /// ```
-    /// use tower_idempotency::{CheckResult, IdempotencyLayer, MemoryStore, Scope};
+    /// use tower_idempotency::{IdempotencyLayer, MemoryStore, Scope};
+    /// use tower_idempotency::operate::CheckResult;
     ///
     /// #[derive(Clone)]
     /// struct Account(u64);
@@ -203,7 +204,7 @@ fn encryption(config: &Config) -> CheckItem {
     let (is_fine, found) = match &config.packing.encryption {
         Some(_) if config.packing.accepts_plain() => (false, "on, and plain records are accepted"),
         Some(_) => (true, "on"),
-        None if config.kept.keep == Keep::Full => (false, "off, and responses are stored whole"),
+        None if config.kept.keep == StoredResponse::Full => (false, "off, and responses are stored whole"),
         None => (false, "off; responses are stored without their bodies, but a forged one is replayed"),
     };
     let remedy = "set `encrypt`, and reject plain records when the retention has passed";
@@ -211,9 +212,9 @@ fn encryption(config: &Config) -> CheckItem {
 }
 
 fn on_outage(config: &Config) -> CheckItem {
-    let is_closed = config.on_outage == OnOutage::Closed;
+    let is_closed = config.on_outage == OnOutage::FailClosed;
     let why = "while the store is down, each retry has another effect";
-    item("on_outage", is_closed, format!("{:?}", config.on_outage), why, "set `OnOutage::Closed`")
+    item("on_outage", is_closed, format!("{:?}", config.on_outage), why, "set `OnOutage::FailClosed`")
 }
 
 fn store_timeout(config: &Config) -> CheckItem {

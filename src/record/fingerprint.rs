@@ -26,7 +26,7 @@ pub use canonical::CanonicalBody;
 pub(crate) use canonical::{canonical, parse};
 pub(crate) use document::{Document, Flaw, Value};
 pub use fields::Fields;
-pub use operation::Operation;
+pub use operation::Input;
 pub use pointer::{InvalidPointer, JsonPointer};
 pub use rule::{FingerprintRule, Rule};
 pub(crate) use settings::{Fingerprinting, Fingerprints};

@@ -5,15 +5,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// A stored frame that is cut short, too long, of an unknown version, or damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Malformed;
+pub struct DecodeError;
 
-impl std::fmt::Display for Malformed {
+impl std::fmt::Display for DecodeError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("the stored record is malformed or of an unknown version")
     }
 }
 
-impl std::error::Error for Malformed {}
+impl std::error::Error for DecodeError {}
 
 /// Names that take one byte instead of their text. Positions are part of the format: append, never reorder.
 const KNOWN: [HeaderName; 16] = [
@@ -85,66 +85,66 @@ impl Reader {
         Self(frame)
     }
 
-    pub(crate) fn byte(&mut self) -> Result<u8, Malformed> {
-        self.0.try_get_u8().map_err(|_| Malformed)
+    pub(crate) fn byte(&mut self) -> Result<u8, DecodeError> {
+        self.0.try_get_u8().map_err(|_| DecodeError)
     }
 
     #[cfg(feature = "redis")]
-    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let mut array = [0; N];
-        self.0.try_copy_to_slice(&mut array).map_err(|_| Malformed)?;
+        self.0.try_copy_to_slice(&mut array).map_err(|_| DecodeError)?;
         Ok(array)
     }
 
-    pub(crate) fn number(&mut self) -> Result<usize, Malformed> {
+    pub(crate) fn number(&mut self) -> Result<usize, DecodeError> {
         let mut number = 0_usize;
         for shift in (0..usize::BITS).step_by(7) {
             let byte = self.byte()?;
             let bits = usize::from(byte & 0x7f);
             // One number, one spelling: no bits that fall out at the top, and no zeros to pad it.
             if (bits << shift) >> shift != bits || (byte == 0 && shift > 0) {
-                return Err(Malformed);
+                return Err(DecodeError);
             }
             number |= bits << shift;
             if byte & 0x80 == 0 {
                 return Ok(number);
             }
         }
-        Err(Malformed)
+        Err(DecodeError)
     }
 
-    pub(crate) fn sized(&mut self) -> Result<Bytes, Malformed> {
+    pub(crate) fn sized(&mut self) -> Result<Bytes, DecodeError> {
         let length = self.number()?;
         self.take(length)
     }
 
-    pub(crate) fn take(&mut self, length: usize) -> Result<Bytes, Malformed> {
+    pub(crate) fn take(&mut self, length: usize) -> Result<Bytes, DecodeError> {
         if length > self.0.len() {
-            return Err(Malformed);
+            return Err(DecodeError);
         }
         Ok(self.0.split_to(length))
     }
 
-    pub(crate) fn value(&mut self) -> Result<HeaderValue, Malformed> {
-        HeaderValue::from_maybe_shared(self.sized()?).map_err(|_| Malformed)
+    pub(crate) fn value(&mut self) -> Result<HeaderValue, DecodeError> {
+        HeaderValue::from_maybe_shared(self.sized()?).map_err(|_| DecodeError)
     }
 
-    pub(crate) fn headers(&mut self) -> Result<HeaderMap, Malformed> {
+    pub(crate) fn headers(&mut self) -> Result<HeaderMap, DecodeError> {
         let lines = self.number()?;
         // A line takes two bytes at least, so a forged count cannot make this reserve more than the frame is long.
         if lines > self.0.len() / 2 {
-            return Err(Malformed);
+            return Err(DecodeError);
         }
         let mut headers = HeaderMap::with_capacity(lines.min(64));
         for _ in 0..lines {
             let number = self.number()?;
             let name = match number & !SENSITIVE {
-                0 => HeaderName::from_bytes(&self.sized()?).map_err(|_| Malformed)?,
-                known => KNOWN.get(known - 1).ok_or(Malformed)?.clone(),
+                0 => HeaderName::from_bytes(&self.sized()?).map_err(|_| DecodeError)?,
+                known => KNOWN.get(known - 1).ok_or(DecodeError)?.clone(),
             };
             let mut value = self.value()?;
             value.set_sensitive(number & SENSITIVE != 0);
-            headers.try_append(name, value).map_err(|_| Malformed)?;
+            headers.try_append(name, value).map_err(|_| DecodeError)?;
         }
         Ok(headers)
     }

@@ -2,7 +2,8 @@
 //! which stores know both (the [`StorageKey`]).
 //!
 //! ```
-//! use tower_idempotency::{IdempotencyKey, Scope, StorageKey};
+//! use tower_idempotency::{IdempotencyKey, Scope};
+//! use tower_idempotency::store::StorageKey;
 //!
 //! let bare = IdempotencyKey::parse(b"order-1001")?;
 //! let quoted = IdempotencyKey::parse(b"\"order-1001\"")?;

@@ -13,7 +13,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::frame::{Malformed, Reader, Writer};
+use super::frame::{DecodeError, Reader, Writer};
 
 /// The answer that is kept for a finished request: everything that a replay needs, and nothing that must not be kept.
 ///
@@ -27,14 +27,14 @@ pub struct Outcome {
     /// The request id under which the answer was first given, if it is visible ASCII of at most 128 bytes.
     pub request_id: Option<HeaderValue>,
     /// The body, or why there is none.
-    pub body: KeptBody,
+    pub body: StoredBody,
 }
 
 /// What is kept of the body of an answer.
 ///
 /// `Debug` shows lengths only.
 #[derive(Clone, PartialEq, Eq)]
-pub enum KeptBody {
+pub enum StoredBody {
     /// All of it.
     Whole {
         /// The bytes of all frames, joined.
@@ -51,7 +51,7 @@ pub enum KeptBody {
     NotRetained(NotRetained),
 }
 
-impl KeptBody {
+impl StoredBody {
     /// What is left of the body under a limit. `None` is for a response whose body is not stored.
     pub(crate) fn within(self, limit: Option<usize>) -> Self {
         match (limit, self) {
@@ -116,8 +116,8 @@ impl NotRetained {
         Self::ALL.iter().find(|(reason, ..)| *reason == self).map_or(kept::BODY, |(_, kind, _)| *kind)
     }
 
-    fn of_kind(kind: u8) -> Result<Self, Malformed> {
-        Self::ALL.iter().find(|(_, known, _)| *known == kind).map(|(reason, ..)| *reason).ok_or(Malformed)
+    fn of_kind(kind: u8) -> Result<Self, DecodeError> {
+        Self::ALL.iter().find(|(_, known, _)| *known == kind).map(|(reason, ..)| *reason).ok_or(DecodeError)
     }
 
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -126,28 +126,28 @@ impl NotRetained {
     }
 
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
-    pub(crate) fn of_word(word: &str) -> Result<Self, Malformed> {
-        Self::ALL.iter().find(|(.., known)| *known == word).map(|(reason, ..)| *reason).ok_or(Malformed)
+    pub(crate) fn of_word(word: &str) -> Result<Self, DecodeError> {
+        Self::ALL.iter().find(|(.., known)| *known == word).map(|(reason, ..)| *reason).ok_or(DecodeError)
     }
 }
 
 impl Outcome {
     /// One that has a status and a body only.
-    pub(crate) fn bare(status: StatusCode, body: KeptBody) -> Self {
+    pub(crate) fn bare(status: StatusCode, body: StoredBody) -> Self {
         Self { status, headers: HeaderMap::new(), request_id: None, body }
     }
 
     /// The bytes of the body as far as they are kept.
     pub fn bytes(&self) -> &[u8] {
         match &self.body {
-            KeptBody::Whole { bytes, .. } | KeptBody::Packed(bytes) => bytes,
-            KeptBody::Omitted | KeptBody::NotRetained(_) => &[],
+            StoredBody::Whole { bytes, .. } | StoredBody::Packed(bytes) => bytes,
+            StoredBody::Omitted | StoredBody::NotRetained(_) => &[],
         }
     }
 
     /// Whether a repeat gets it: all of it, or what was meant to be kept.
     pub(crate) fn is_replayable(&self) -> bool {
-        matches!(self.body, KeptBody::Whole { .. } | KeptBody::Omitted)
+        matches!(self.body, StoredBody::Whole { .. } | StoredBody::Omitted)
     }
 
     /// Whether the status is one of a final response. Only such a status is stored and replayed: 1xx is
@@ -167,10 +167,10 @@ impl Outcome {
     /// Writes the frame without the bytes of the body, for a store that keeps large bodies by themselves.
     pub(crate) fn encode_head(&self, frame: &mut Vec<u8>) {
         let (body, trailers) = match &self.body {
-            KeptBody::Whole { trailers, .. } => (kept::WHOLE, trailers.as_ref()),
-            KeptBody::Omitted => (kept::OMITTED, None),
-            KeptBody::Packed(_) => (kept::PACKED, None),
-            KeptBody::NotRetained(reason) => (reason.kind(), None),
+            StoredBody::Whole { trailers, .. } => (kept::WHOLE, trailers.as_ref()),
+            StoredBody::Omitted => (kept::OMITTED, None),
+            StoredBody::Packed(_) => (kept::PACKED, None),
+            StoredBody::NotRetained(reason) => (reason.kind(), None),
         };
         let mut what = body;
         if trailers.is_some() {
@@ -205,30 +205,30 @@ impl Outcome {
     ///
     /// # Errors
     ///
-    /// [`Malformed`] if the frame is cut short, too long, of an unknown version, or not a valid answer.
-    pub fn decode(frame: Bytes) -> Result<Self, Malformed> {
+    /// [`DecodeError`] if the frame is cut short, too long, of an unknown version, or not a valid answer.
+    pub fn decode(frame: Bytes) -> Result<Self, DecodeError> {
         match Self::decode_head(frame)? {
             (outcome, 0) => Ok(outcome),
-            _ => Err(Malformed),
+            _ => Err(DecodeError),
         }
     }
 
     /// Reads a frame whose body may be missing; tells how many bytes are then to be supplied to
     /// [`with_bytes`](Self::with_bytes).
-    pub(crate) fn decode_head(frame: Bytes) -> Result<(Self, usize), Malformed> {
+    pub(crate) fn decode_head(frame: Bytes) -> Result<(Self, usize), DecodeError> {
         let mut reader = Reader::new(frame);
         if reader.byte()? != VERSION {
-            return Err(Malformed);
+            return Err(DecodeError);
         }
         let status = u16::from_be_bytes([reader.byte()?, reader.byte()?]);
-        let status = StatusCode::from_u16(status).map_err(|_| Malformed)?;
+        let status = StatusCode::from_u16(status).map_err(|_| DecodeError)?;
         let what = reader.byte()?;
         if what & !kept::ALL != 0 {
-            return Err(Malformed);
+            return Err(DecodeError);
         }
         let request_id = match (what & kept::REQUEST_ID, what & kept::SENSITIVE_ID) {
             (0, 0) => None,
-            (0, _) => return Err(Malformed),
+            (0, _) => return Err(DecodeError),
             (_, sensitive) => {
                 let mut id = reader.value()?;
                 id.set_sensitive(sensitive != 0);
@@ -245,14 +245,14 @@ impl Outcome {
         let missing = match bytes.len() {
             present if present == length => 0,
             0 => length,
-            _ => return Err(Malformed),
+            _ => return Err(DecodeError),
         };
         let body = match what & kept::BODY {
-            kept::WHOLE => KeptBody::Whole { bytes, trailers },
-            kept::PACKED if trailers.is_none() => KeptBody::Packed(bytes),
-            _ if length > 0 || trailers.is_some() => return Err(Malformed),
-            kept::OMITTED => KeptBody::Omitted,
-            kind => KeptBody::NotRetained(NotRetained::of_kind(kind)?),
+            kept::WHOLE => StoredBody::Whole { bytes, trailers },
+            kept::PACKED if trailers.is_none() => StoredBody::Packed(bytes),
+            _ if length > 0 || trailers.is_some() => return Err(DecodeError),
+            kept::OMITTED => StoredBody::Omitted,
+            kind => StoredBody::NotRetained(NotRetained::of_kind(kind)?),
         };
         Ok((Self { status, headers, request_id, body }, missing))
     }
@@ -261,8 +261,10 @@ impl Outcome {
     #[cfg(feature = "redis")]
     pub(crate) fn with_bytes(mut self, supplied: Option<Bytes>) -> Self {
         match (&mut self.body, supplied) {
-            (KeptBody::Whole { bytes, .. } | KeptBody::Packed(bytes), Some(supplied)) => *bytes = supplied,
-            (body, _) => *body = KeptBody::NotRetained(NotRetained::Lost),
+            (StoredBody::Whole { bytes, .. } | StoredBody::Packed(bytes), Some(supplied)) => {
+                *bytes = supplied;
+            }
+            (body, _) => *body = StoredBody::NotRetained(NotRetained::Lost),
         }
         self
     }
@@ -279,7 +281,7 @@ impl fmt::Debug for Outcome {
     }
 }
 
-impl fmt::Debug for KeptBody {
+impl fmt::Debug for StoredBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Whole { bytes, trailers } => {

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::mutex::held;
+use super::lock::lock;
 
 /// Such a line is logged once in this time.
 const SELDOM: Duration = Duration::from_secs(10);
@@ -17,7 +17,7 @@ impl Seldom {
     }
 
     pub(crate) fn is_due(&self) -> bool {
-        let (mut last, now) = (held(&self.0), Instant::now());
+        let (mut last, now) = (lock(&self.0), Instant::now());
         let is_due = last.is_none_or(|last| now.duration_since(last) >= SELDOM);
         if is_due {
             *last = Some(now);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use crate::record::key::ScopeDigest;
-use crate::runtime::mutex::held;
+use crate::runtime::lock::lock;
 
 /// The bounds, over all clones of a layer that were made after they were set.
 #[derive(Clone)]
@@ -92,7 +92,7 @@ impl Budget {
     /// A scope that has nothing may exceed its share, but not the whole. Callers that are not told
     /// apart have no share.
     fn take(&self, scope: ScopeDigest, amount: usize) -> Option<Held> {
-        let mut taken = held(&self.taken);
+        let mut taken = lock(&self.taken);
         let before = taken.of.get(&scope).copied().unwrap_or(0);
         let share = if scope == ScopeDigest::UNSET { self.most } else { self.most / SHARES };
         let is_within = before == 0 || before.saturating_add(amount) <= share;
@@ -109,7 +109,7 @@ impl Budget {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut taken = held(&self.budget);
+        let mut taken = lock(&self.budget);
         taken.all -= self.amount;
         if let Some(of_scope) = taken.of.get_mut(&self.scope) {
             *of_scope -= self.amount;
@@ -138,7 +138,7 @@ mod tests {
         let rest = budget.take(ScopeDigest::UNSET, 10).unwrap();
         assert!(budget.take(ScopeDigest::ANONYMOUS, 1).is_none(), "all is taken");
         drop((ten, large, rest));
-        let taken = held(&budget.taken);
+        let taken = lock(&budget.taken);
         assert_eq!((taken.all, taken.of.len()), (0, 0));
     }
 }

@@ -32,7 +32,7 @@ pub enum OnFailed {
     /// The failed answer is replayed. An attempt that left none, a panic for one, is refused with 409.
     Replay,
     /// 409, until the record expires.
-    Refuse,
+    Reject,
 }
 
 /// What a request gets whose key stands for an attempt that was cut off.
@@ -44,7 +44,7 @@ pub enum OnAbandoned {
     #[default]
     Rerun,
     /// 409, until the record expires.
-    Refuse,
+    Reject,
 }
 
 /// What a request gets that comes while the store is down.
@@ -53,7 +53,7 @@ pub enum OnAbandoned {
 pub enum OnOutage {
     /// 503 with `Retry-After`. Nothing runs while nobody can say what ran before.
     #[default]
-    Closed,
+    FailClosed,
     /// The operation runs without a record, and its answer is marked `X-Idempotent-Result: unguarded`.
     ///
     /// Every retry runs it again, and so does a retry after the outage: for a payment, that is another
@@ -67,7 +67,7 @@ pub enum OnOutage {
     /// It never opens for SQLite or in transaction mode, because one slow request can make these stores
     /// slower than their timeout. Clients who make another store that slow open the layer: limit their
     /// rate, and give the store a pool of its own.
-    OpenRiskingDoubleEffects,
+    FailOpenRiskingDoubleEffects,
 }
 
 /// What a quota says that is used up: see [`IdempotencyLayer::quota`](crate::IdempotencyLayer::quota).

@@ -14,7 +14,7 @@ use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 
 use crate::record::key::ScopeDigest;
-use crate::runtime::mutex::held;
+use crate::runtime::lock::lock;
 
 /// A scope that waits for its next new key may have so many times its rate looked up in the store.
 const LOOKS_FOR_EACH: u32 = 10;
@@ -59,7 +59,7 @@ impl<C: Clock + Clone> NewKeys<C> {
     /// How long the scope has to wait for its next new key, if it is known to be exhausted.
     pub(crate) fn wait(&self, scope: ScopeDigest) -> Option<Duration> {
         let now = self.clock.now();
-        let mut waiting = held(&self.waiting);
+        let mut waiting = lock(&self.waiting);
         let until = *waiting.until.get(&scope)?;
         if until <= now {
             waiting.until.remove(&scope);
@@ -81,7 +81,7 @@ impl<C: Clock + Clone> NewKeys<C> {
         }
         let taken = self.keys.check_key(&scope);
         let now = self.clock.now();
-        let mut waiting = held(&self.waiting);
+        let mut waiting = lock(&self.waiting);
         if Duration::from(now.duration_since(waiting.swept)) >= SWEEP {
             waiting.swept = now;
             waiting.until.retain(|_, until| *until > now);

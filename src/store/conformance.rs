@@ -13,7 +13,8 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use tower_idempotency::store::{MemoryStore, conformance};
+//! use tower_idempotency::MemoryStore;
+//! use tower_idempotency::store::conformance;
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 //! tokio::time::pause();

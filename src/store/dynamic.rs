@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Lease, Record, Reservation, Reserve, Seen, Settlement, Store, StoreError};
+use super::{Lease, PendingRef, Record, Reservation, ReserveRequest, Settlement, Store, StoreError};
 use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
 
@@ -15,12 +15,13 @@ use crate::record::outcome::Outcome;
 /// Each operation costs one allocation more than on the store itself.
 ///
 /// ```
-/// use tower_idempotency::store::{DynStore, MemoryStore};
+/// use tower_idempotency::MemoryStore;
+/// use tower_idempotency::store::DynStore;
 ///
 /// # #[cfg(feature = "redis")]
-/// fn choose(url: Option<&str>) -> Result<DynStore, tower_idempotency::StoreError> {
+/// fn choose(url: Option<&str>) -> Result<DynStore, tower_idempotency::store::StoreError> {
 ///     Ok(match url {
-///         Some(url) => DynStore::new(tower_idempotency::store::RedisStore::open(url)?),
+///         Some(url) => DynStore::new(tower_idempotency::RedisStore::open(url)?),
 ///         None => DynStore::new(MemoryStore::new()),
 ///     })
 /// }
@@ -45,7 +46,7 @@ type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send +
 
 /// [`Store`] with boxed futures, so that it can stand behind a pointer.
 trait Erased: Send + Sync {
-    fn reserve<'a>(&'a self, request: &'a Reserve) -> Answer<'a, Reservation>;
+    fn reserve<'a>(&'a self, request: &'a ReserveRequest) -> Answer<'a, Reservation>;
     fn complete<'a>(
         &'a self,
         lease: &'a Lease,
@@ -61,7 +62,7 @@ trait Erased: Send + Sync {
     fn release<'a>(&'a self, lease: &'a Lease) -> Answer<'a, Settlement>;
     fn renew<'a>(&'a self, lease: &'a Lease) -> Answer<'a, Settlement>;
     fn inspect<'a>(&'a self, key: &'a StorageKey) -> Answer<'a, Option<Record>>;
-    fn changed<'a>(&'a self, seen: &'a Seen, round: u32, bound: Duration) -> Answer<'a, ()>;
+    fn wait_for_change<'a>(&'a self, seen: &'a PendingRef, round: u32, bound: Duration) -> Answer<'a, ()>;
     fn set_timeout(&self, timeout: Duration);
     fn is_shared(&self) -> bool;
     fn opens_in_outage(&self) -> bool;
@@ -69,7 +70,7 @@ trait Erased: Send + Sync {
 }
 
 impl<T: Store> Erased for T {
-    fn reserve<'a>(&'a self, request: &'a Reserve) -> Answer<'a, Reservation> {
+    fn reserve<'a>(&'a self, request: &'a ReserveRequest) -> Answer<'a, Reservation> {
         Box::pin(Store::reserve(self, request))
     }
 
@@ -103,8 +104,8 @@ impl<T: Store> Erased for T {
         Box::pin(Store::inspect(self, key))
     }
 
-    fn changed<'a>(&'a self, seen: &'a Seen, round: u32, bound: Duration) -> Answer<'a, ()> {
-        Box::pin(Store::changed(self, seen, round, bound))
+    fn wait_for_change<'a>(&'a self, seen: &'a PendingRef, round: u32, bound: Duration) -> Answer<'a, ()> {
+        Box::pin(Store::wait_for_change(self, seen, round, bound))
     }
 
     fn set_timeout(&self, timeout: Duration) {
@@ -125,7 +126,7 @@ impl<T: Store> Erased for T {
 }
 
 impl Store for DynStore {
-    async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
+    async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
         self.0.reserve(request).await
     }
 
@@ -159,8 +160,13 @@ impl Store for DynStore {
         self.0.inspect(key).await
     }
 
-    async fn changed(&self, seen: &Seen, round: u32, bound: Duration) -> Result<(), StoreError> {
-        self.0.changed(seen, round, bound).await
+    async fn wait_for_change(
+        &self,
+        seen: &PendingRef,
+        round: u32,
+        bound: Duration,
+    ) -> Result<(), StoreError> {
+        self.0.wait_for_change(seen, round, bound).await
     }
 
     fn set_timeout(&self, timeout: Duration) {

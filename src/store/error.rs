@@ -6,7 +6,7 @@ use std::time::Duration;
 /// An error of a store.
 #[derive(Debug)]
 pub struct StoreError {
-    kind: ErrorKind,
+    kind: StoreErrorKind,
     retry_after: Option<Duration>,
     stays_closed: bool,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -16,11 +16,11 @@ pub struct StoreError {
 /// [`ScopeFull`](Self::ScopeFull), which is a 429.
 ///
 /// Only [`Unavailable`](Self::Unavailable) and [`Timeout`](Self::Timeout) are an outage. They open a
-/// layer that is set to [`OpenRiskingDoubleEffects`](crate::OnOutage::OpenRiskingDoubleEffects), so a
+/// layer that is set to [`FailOpenRiskingDoubleEffects`](crate::OnOutage::FailOpenRiskingDoubleEffects), so a
 /// store must not return them for what clients can cause by what they send or store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum ErrorKind {
+pub enum StoreErrorKind {
     /// The store cannot be reached, or said that it cannot serve for now.
     Unavailable,
     /// The store did not reply in time, or not before the connection to it was lost. The operation may
@@ -40,7 +40,7 @@ pub enum ErrorKind {
     Corrupt,
     /// A response is there, but encrypted: under a key that this process does not have, or for another
     /// record, or it was changed since.
-    Sealed,
+    Decrypt,
     /// The store rejects this operation and would reject it again: a value is too large, or the database
     /// cannot store its characters. The layer then stores the response without its body.
     Rejected,
@@ -54,7 +54,7 @@ pub enum ErrorKind {
     TransactionLost,
 }
 
-impl ErrorKind {
+impl StoreErrorKind {
     /// Whether the store is down: it cannot be reached, or did not reply in time. Every other kind is
     /// a reply, so the store would reject the same request again.
     pub(crate) fn is_outage(self) -> bool {
@@ -69,12 +69,15 @@ impl ErrorKind {
 
 impl StoreError {
     /// An error without a source.
-    pub fn new(kind: ErrorKind) -> Self {
+    pub fn new(kind: StoreErrorKind) -> Self {
         Self { kind, retry_after: None, stays_closed: false, source: None }
     }
 
     /// An error that `source` gave rise to.
-    pub fn with_source(kind: ErrorKind, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub fn with_source(
+        kind: StoreErrorKind,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
         Self { kind, retry_after: None, stays_closed: false, source: Some(source.into()) }
     }
 
@@ -91,7 +94,7 @@ impl StoreError {
     }
 
     /// Says that this error never opens a layer, not even one that is set to
-    /// [`OpenRiskingDoubleEffects`](crate::OnOutage::OpenRiskingDoubleEffects). A store says so if
+    /// [`FailOpenRiskingDoubleEffects`](crate::OnOutage::FailOpenRiskingDoubleEffects). A store says so if
     ///
     /// - the key has a record that could not be returned whole: the operation has run, or runs now,
     /// - the server has replied, and clients may be the cause: a lock, a statement that was cancelled,
@@ -107,7 +110,7 @@ impl StoreError {
     }
 
     /// What kind of error it is.
-    pub fn kind(&self) -> ErrorKind {
+    pub fn kind(&self) -> StoreErrorKind {
         self.kind
     }
 }
@@ -115,16 +118,16 @@ impl StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
-            ErrorKind::Unavailable => "the idempotency store is unavailable",
-            ErrorKind::Timeout => "the idempotency store did not reply",
-            ErrorKind::Full => "the idempotency store is full",
-            ErrorKind::ScopeFull => "the scope has used up its share of the idempotency store",
-            ErrorKind::Configuration => "the idempotency store is not set up for the layer",
-            ErrorKind::Corrupt => "the idempotency store holds a record that cannot be read",
-            ErrorKind::Sealed => "the idempotency store holds a response that cannot be decrypted",
-            ErrorKind::Rejected => "the idempotency store rejects this operation",
-            ErrorKind::Conflict => "another transaction was in the way",
-            ErrorKind::TransactionLost => "the transaction of the attempt cannot be committed",
+            StoreErrorKind::Unavailable => "the idempotency store is unavailable",
+            StoreErrorKind::Timeout => "the idempotency store did not reply",
+            StoreErrorKind::Full => "the idempotency store is full",
+            StoreErrorKind::ScopeFull => "the scope has used up its share of the idempotency store",
+            StoreErrorKind::Configuration => "the idempotency store is not set up for the layer",
+            StoreErrorKind::Corrupt => "the idempotency store holds a record that cannot be read",
+            StoreErrorKind::Decrypt => "the idempotency store holds a response that cannot be decrypted",
+            StoreErrorKind::Rejected => "the idempotency store rejects this operation",
+            StoreErrorKind::Conflict => "another transaction was in the way",
+            StoreErrorKind::TransactionLost => "the transaction of the attempt cannot be committed",
         })
     }
 }

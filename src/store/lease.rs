@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::{OpenTransaction, Record, Reserve, State};
+use super::{OpenTransaction, Record, ReserveRequest, State};
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::{ScopeDigest, StorageKey};
-use crate::record::outcome::{KeptBody, NotRetained, Outcome};
+use crate::record::outcome::{NotRetained, Outcome, StoredBody};
 
 /// The right to settle one attempt.
 #[derive(Debug, Clone)]
 pub struct Lease {
     /// The name of the record.
     pub key: StorageKey,
-    /// See [`Reserve::scope`].
+    /// See [`ReserveRequest::scope`].
     pub scope: ScopeDigest,
     /// What tells this attempt from every other one for the key.
     pub token: Token,
@@ -23,12 +23,12 @@ pub struct Lease {
     /// 1 for the first attempt since the key was last free.
     pub attempt: u32,
     /// What the attempt before this one came to.
-    pub previous: Option<Previous>,
+    pub previous: Option<PreviousAttempt>,
     /// The token of the record that this attempt took over; `None` for the first attempt.
     pub replaces: Option<Token>,
-    /// See [`Reserve::lease`].
+    /// See [`ReserveRequest::lease`].
     pub lease: Duration,
-    /// See [`Reserve::retention`].
+    /// See [`ReserveRequest::retention`].
     pub retention: Duration,
     /// The transaction that the attempt runs in, of a store in transaction mode. Such a lease does not lapse.
     pub transaction: Option<OpenTransaction>,
@@ -36,7 +36,7 @@ pub struct Lease {
 
 impl Lease {
     /// The lease for the first attempt that `request` asks for.
-    pub fn first(request: &Reserve, token: Token) -> Self {
+    pub fn first(request: &ReserveRequest, token: Token) -> Self {
         Self {
             key: request.key,
             scope: request.scope,
@@ -52,12 +52,12 @@ impl Lease {
     }
 
     /// The lease for the attempt after the one that `found` tells of.
-    pub fn after(request: &Reserve, token: Token, found: &Record) -> Self {
+    pub fn after(request: &ReserveRequest, token: Token, found: &Record) -> Self {
         let previous = match &found.state {
             State::Failed(outcome) => {
-                Previous::Failed { status: outcome.as_ref().map(|outcome| outcome.status) }
+                PreviousAttempt::Failed { status: outcome.as_ref().map(|outcome| outcome.status) }
             }
-            State::Pending { .. } | State::Success(_) => Previous::Abandoned,
+            State::Pending { .. } | State::Success(_) => PreviousAttempt::Abandoned,
         };
         Self {
             attempt: found.attempt.saturating_add(1),
@@ -74,10 +74,10 @@ impl Lease {
     /// replayed. An abandoned record is a pending one whose lease has lapsed already.
     pub fn put_back(&self) -> Option<Record> {
         let state = match self.previous? {
-            Previous::Failed { status } => State::Failed(
-                status.map(|status| Outcome::bare(status, KeptBody::NotRetained(NotRetained::Failure))),
+            PreviousAttempt::Failed { status } => State::Failed(
+                status.map(|status| Outcome::bare(status, StoredBody::NotRetained(NotRetained::Failure))),
             ),
-            Previous::Abandoned => State::Pending { abandoned: true },
+            PreviousAttempt::Abandoned => State::Pending { abandoned: true },
         };
         Some(Record { fingerprint: self.fingerprint, attempt: self.attempt, token: self.replaces?, state })
     }
@@ -92,7 +92,7 @@ impl Lease {
 /// What the attempt before this one came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Previous {
+pub enum PreviousAttempt {
     /// It ended without a definitive answer: a panic or an error of the service, or an answer with this status.
     Failed {
         /// The status of the answer, if there was one.
@@ -127,7 +127,7 @@ impl Token {
     pub(super) fn random() -> Result<Self, super::StoreError> {
         let mut bytes = [0; 16];
         let drawn = getrandom::fill(&mut bytes);
-        drawn.map_err(|error| super::StoreError::with_source(super::ErrorKind::Unavailable, error))?;
+        drawn.map_err(|error| super::StoreError::with_source(super::StoreErrorKind::Unavailable, error))?;
         Ok(Self(bytes))
     }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Lease, Record, Reservation, Reserve, Seen, Settlement, Store, StoreError, Token};
+use super::{Lease, PendingRef, Record, Reservation, ReserveRequest, Settlement, Store, StoreError, Token};
 use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
 
@@ -171,7 +171,7 @@ fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 static STORES: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
 
 impl Store for MemoryStore {
-    async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
+    async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
         self.0.reserve(request)
     }
 
@@ -208,7 +208,12 @@ impl Store for MemoryStore {
         self.0.shard(key).live(key, now, &self.0.room).map(|slot| slot.record(now)).transpose()
     }
 
-    async fn changed(&self, seen: &Seen, _round: u32, bound: Duration) -> Result<(), StoreError> {
+    async fn wait_for_change(
+        &self,
+        seen: &PendingRef,
+        _round: u32,
+        bound: Duration,
+    ) -> Result<(), StoreError> {
         let now = self.0.now();
         if let Some((settled, lapses)) = self.0.wait(seen, now) {
             let bound = bound.min(lapses.saturating_sub(now));

@@ -19,11 +19,11 @@
 //!    attempt took over ([`Lease::put_back`]), because an earlier attempt may have had an effect.
 //! 3. Time goes in as durations. The store judges by its own clock when a lease has lapsed or a record has expired.
 //! 4. A live record is never evicted. A store that is full rejects new keys with
-//!    [`ErrorKind::Full`].
+//!    [`StoreErrorKind::Full`].
 //!
-//!    A store with a limit gives each [scope](Reserve::scope) a share of it. It rejects a new key
-//!    above the share with [`ErrorKind::ScopeFull`], so one caller does not lock the others out.
-//! 5. A record that cannot be read is an error ([`ErrorKind::Corrupt`]), never an absent record.
+//!    A store with a limit gives each [scope](ReserveRequest::scope) a share of it. It rejects a new key
+//!    above the share with [`StoreErrorKind::ScopeFull`], so one caller does not lock the others out.
+//! 5. A record that cannot be read is an error ([`StoreErrorKind::Corrupt`]), never an absent record.
 //!
 //! A store in transaction mode holds an [`OpenTransaction`] in the lease instead of a pending record, and commits it in
 //! `complete`. What it cannot commit it rolls back, and says so by an error: it never says `LeaseLost`.
@@ -35,7 +35,8 @@
 //! # #[cfg(feature = "conformance")]
 //! # async fn run() {
 //! use std::time::Duration;
-//! use tower_idempotency::store::{MemoryStore, conformance};
+//! use tower_idempotency::MemoryStore;
+//! use tower_idempotency::store::conformance;
 //!
 //! // With tokio's clock paused, waiting costs no time.
 //! tokio::time::pause();
@@ -50,8 +51,6 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::record::fingerprint::Fingerprint;
-use crate::record::key::StorageKey;
-use crate::record::outcome::Outcome;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -81,29 +80,25 @@ mod table;
 mod timeout;
 mod transaction;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-mod tx;
+pub(crate) mod tx;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
 mod undo;
 
+pub use crate::record::frame::DecodeError;
+pub use crate::record::key::{ScopeDigest, StorageKey};
+pub use crate::record::outcome::{NotRetained, Outcome, StoredBody};
 pub use dynamic::DynStore;
-pub use error::{ErrorKind, StoreError};
+pub use error::{StoreError, StoreErrorKind};
 #[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
 use lease::millis;
-pub use lease::{Lease, Previous, Settlement, Token};
-pub use memory::MemoryStore;
-#[cfg(feature = "postgres")]
-pub use postgres::{PostgresStore, PostgresTxStore};
-#[cfg(feature = "redis")]
-pub use redis::RedisStore;
-pub use reserve::{Rerun, Reservation, Reserve, Seen};
-#[cfg(feature = "sqlite")]
-pub use sqlite::{SqliteStore, SqliteTxStore};
+pub use lease::{Lease, PreviousAttempt, Settlement, Token};
+pub use reserve::{PendingRef, Reservation, ReserveRequest, RetryFailed};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use table::{Identifier, InvalidIdentifier};
 pub(crate) use transaction::Lent;
 pub use transaction::{Conflict, OpenTransaction};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub use tx::{NoTransaction, Tx, TxError};
+pub use tx::{TransactionError, TxError};
 
 /// Keeps one record for each storage key. See the [module](self) for what an implementation promises.
 ///
@@ -114,7 +109,10 @@ pub use tx::{NoTransaction, Tx, TxError};
 /// undone becomes abandoned when its lease lapses.
 pub trait Store: Send + Sync + 'static {
     /// Acquires the key for a new attempt, or tells what stands there already.
-    fn reserve(&self, request: &Reserve) -> impl Future<Output = Result<Reservation, StoreError>> + Send;
+    fn reserve(
+        &self,
+        request: &ReserveRequest,
+    ) -> impl Future<Output = Result<Reservation, StoreError>> + Send;
 
     /// Makes the record `success` and stores the response for `retention`. Writes the record if it is gone and the key is
     /// free.
@@ -152,9 +150,9 @@ pub trait Store: Send + Sync + 'static {
     /// Waits until the pending record that `seen` was read from may have changed, its lease lapsed included, or `bound`
     /// has passed; then it is time to reserve again. A store that cannot wake its waiters waits a moment that grows with `round`, the number
     /// of waits so far.
-    fn changed(
+    fn wait_for_change(
         &self,
-        seen: &Seen,
+        seen: &PendingRef,
         round: u32,
         bound: Duration,
     ) -> impl Future<Output = Result<(), StoreError>> + Send {
@@ -184,7 +182,7 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Whether a layer may run operations without a record while this store is down, if it is set to
-    /// [`OpenRiskingDoubleEffects`](crate::OnOutage::OpenRiskingDoubleEffects). Default: `true`.
+    /// [`FailOpenRiskingDoubleEffects`](crate::OnOutage::FailOpenRiskingDoubleEffects). Default: `true`.
     ///
     /// Say `false` if requests that take long can make the store slower than its timeout: a store that
     /// holds a connection or a lock for as long as a handler runs. One such request would open the layer
@@ -213,14 +211,14 @@ pub struct Record {
 impl Record {
     /// Whether `request` may take this record over. The fingerprint comes first: another operation's record is never
     /// taken over, whatever became of it.
-    pub fn yields_to(&self, request: &Reserve) -> bool {
+    pub fn yields_to(&self, request: &ReserveRequest) -> bool {
         self.fingerprint == request.fingerprint
             && match self.state {
-                State::Pending { abandoned } => abandoned && request.rerun_abandoned,
-                State::Failed(_) => match request.rerun_failed {
-                    Rerun::Never => false,
-                    Rerun::Only(token) => token == self.token,
-                    Rerun::Any => true,
+                State::Pending { abandoned } => abandoned && request.retry_abandoned,
+                State::Failed(_) => match request.retry_failed {
+                    RetryFailed::Never => false,
+                    RetryFailed::Only(token) => token == self.token,
+                    RetryFailed::Any => true,
                 },
                 State::Success(_) => false,
             }
@@ -237,11 +235,11 @@ impl Record {
     }
 
     /// The word for the state of the record.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> RecordStatus {
         match self.state {
-            State::Pending { .. } => Status::Pending,
-            State::Success(_) => Status::Success,
-            State::Failed(_) => Status::Failed,
+            State::Pending { .. } => RecordStatus::Pending,
+            State::Success(_) => RecordStatus::Success,
+            State::Failed(_) => RecordStatus::Failed,
         }
     }
 }
@@ -262,7 +260,7 @@ pub enum State {
 
 /// The status of a record, by the words that stores keep and operators see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Status {
+pub enum RecordStatus {
     /// The attempt runs, or was cut off.
     Pending,
     /// The attempt ended with a definitive answer.
@@ -271,7 +269,7 @@ pub enum Status {
     Failed,
 }
 
-impl fmt::Display for Status {
+impl fmt::Display for RecordStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Pending => "pending",

@@ -1,6 +1,6 @@
 //! What is done to an answer on its way into a store, and undone on its way out: compression, then encryption.
 //!
-//! The store sees an [`Outcome`] whose body is [`Packed`](KeptBody::Packed): one frame, which begins with what was done.
+//! The store sees an [`Outcome`] whose body is [`Packed`](StoredBody::Packed): one frame, which begins with what was done.
 //!
 //! ```text
 //! 'P' frame of the outcome
@@ -15,8 +15,8 @@ use bytes::Bytes;
 
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::StorageKey;
-use crate::record::outcome::{KeptBody, NotRetained, Outcome};
-use crate::store::{ErrorKind, Record, State, StoreError};
+use crate::record::outcome::{NotRetained, Outcome, StoredBody};
+use crate::store::{Record, State, StoreError, StoreErrorKind};
 
 #[cfg_attr(not(feature = "compression"), path = "pack/compression/off.rs")]
 mod compression;
@@ -57,12 +57,12 @@ impl Packing {
             let body = || Outcome::bare(outcome.status, outcome.body.clone());
             let compressed = self.is_large(outcome).then(|| compression::deflate(&body())).flatten();
             return Ok(compressed
-                .map(|frame| Box::new(Outcome { body: KeptBody::Packed(frame), ..outcome.clone() })));
+                .map(|frame| Box::new(Outcome { body: StoredBody::Packed(frame), ..outcome.clone() })));
         };
         let compressed = self.is_large(outcome).then(|| compression::deflate(outcome)).flatten();
         let frame = compressed.map_or_else(|| plain(outcome), Vec::from);
         let sealed = keys.seal(&of.bytes(outcome), &frame)?;
-        Ok(Some(Box::new(Outcome::bare(outcome.status, KeptBody::Packed(sealed)))))
+        Ok(Some(Box::new(Outcome::bare(outcome.status, StoredBody::Packed(sealed)))))
     }
 
     fn is_large(&self, outcome: &Outcome) -> bool {
@@ -74,8 +74,8 @@ impl Packing {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Sealed`] if it was encrypted under a key that is not at hand, or for another record, or was changed;
-    /// [`ErrorKind::Corrupt`] if it is no frame.
+    /// [`StoreErrorKind::Decrypt`] if it was encrypted under a key that is not at hand, or for another record, or was changed;
+    /// [`StoreErrorKind::Corrupt`] if it is no frame.
     pub(crate) fn unpack(
         &self,
         key: StorageKey,
@@ -88,13 +88,13 @@ impl Packing {
             State::Failed(Some(outcome)) => (outcome, true),
             State::Pending { .. } | State::Failed(None) => return Ok(()),
         };
-        if let KeptBody::Packed(frame) = &outcome.body {
+        if let StoredBody::Packed(frame) = &outcome.body {
             *outcome = self.open(&Of { key, fingerprint, is_failure }, outcome, frame, limit)?;
             return Ok(());
         }
         // A record that a release has put back tells the status of a failure and nothing else.
-        if is_failure && outcome.body == KeptBody::NotRetained(NotRetained::Failure) {
-            *outcome = Outcome::bare(outcome.status, KeptBody::NotRetained(NotRetained::Failure));
+        if is_failure && outcome.body == StoredBody::NotRetained(NotRetained::Failure) {
+            *outcome = Outcome::bare(outcome.status, StoredBody::NotRetained(NotRetained::Failure));
             return Ok(());
         }
         self.check_plain()
@@ -103,7 +103,7 @@ impl Packing {
     fn open(&self, of: &Of, outcome: &Outcome, frame: &Bytes, limit: usize) -> Result<Outcome, StoreError> {
         let opened = match (frame.first(), &self.encryption) {
             (Some(b'E'), Some(keys)) => Some(keys.open(&of.bytes(outcome), &frame[1..])?),
-            (Some(b'E'), None) => return Err(StoreError::new(ErrorKind::Sealed)),
+            (Some(b'E'), None) => return Err(StoreError::new(StoreErrorKind::Decrypt)),
             _ => None,
         };
         let is_sealed = opened.is_some();
@@ -113,16 +113,16 @@ impl Packing {
             Some(b'C') => match compression::inflate(frame.slice(1..), limit)? {
                 Inflated::Whole(frame) => frame,
                 Inflated::TooLarge => {
-                    let body = KeptBody::NotRetained(NotRetained::TooLarge);
+                    let body = StoredBody::NotRetained(NotRetained::TooLarge);
                     return Ok(Outcome { body, ..outcome.clone() });
                 }
             },
-            _ => return Err(StoreError::new(ErrorKind::Corrupt)),
+            _ => return Err(StoreError::new(StoreErrorKind::Corrupt)),
         };
         let inner = Outcome::decode(inner)
-            .map_err(|error| StoreError::with_source(ErrorKind::Corrupt, error))
+            .map_err(|error| StoreError::with_source(StoreErrorKind::Corrupt, error))
             .and_then(|inner| match inner.body {
-                KeptBody::Packed(_) => Err(StoreError::new(ErrorKind::Corrupt)),
+                StoredBody::Packed(_) => Err(StoreError::new(StoreErrorKind::Corrupt)),
                 _ => Ok(inner),
             })?;
         if is_sealed {
@@ -134,7 +134,7 @@ impl Packing {
 
     /// What was written before there was a key is readable only if the keys say so.
     fn check_plain(&self) -> Result<(), StoreError> {
-        if self.accepts_plain() { Ok(()) } else { Err(StoreError::new(ErrorKind::Sealed)) }
+        if self.accepts_plain() { Ok(()) } else { Err(StoreError::new(StoreErrorKind::Decrypt)) }
     }
 
     /// Whether a record that is not encrypted is replayed.

@@ -58,7 +58,7 @@
 //!   most 2 connections more than its pool. In lease mode a longer lock adds up to one pool every
 //!   30 s unless `lock_timeout` is set: see [`guide::pools`](crate::guide::pools#locks).
 //! - Behind a pooler that hands out connections by transaction,
-//!   [`unprepared`](PostgresStore::unprepared) is needed before `PgBouncer` 1.21 or without
+//!   [`persistent(false)`](PostgresStore::persistent) is needed before `PgBouncer` 1.21 or without
 //!   `max_prepared_statements`.
 //!
 //! # What it promises
@@ -79,7 +79,8 @@ use ::sqlx::postgres::PgRow;
 use super::timeout::Timeout;
 use super::undo::{Unanswered, Undo};
 use super::{
-    Identifier, Lease, Record, Reservation, Reserve, Settlement, State, Status, Store, StoreError, Token,
+    Identifier, Lease, Record, RecordStatus, Reservation, ReserveRequest, Settlement, State, Store,
+    StoreError, Token,
 };
 use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
@@ -158,18 +159,20 @@ impl PostgresStore {
         self
     }
 
-    /// Prepares no statements: each is sent as a text with its values in it. Default: each connection prepares a statement
-    /// the first time that it is sent.
+    /// Sets whether each connection prepares a statement the first time that it is sent, as
+    /// [`persistent`](sqlx::query::Query::persistent) of sqlx does for one query. Default: `true`. With
+    /// `false` each statement is sent as a text that contains its values.
     ///
-    /// This is for poolers that hand out connections by transaction, such as `PgBouncer` with `pool_mode = transaction`,
-    /// before its version 1.21 or without `max_prepared_statements`: a statement that one connection has prepared is not
-    /// there on the next. Such a `PgBouncer` also needs `ignore_startup_parameters = extra_float_digits`.
+    /// Set it to `false` behind a pooler that hands out connections by transaction, such as `PgBouncer`
+    /// with `pool_mode = transaction`, before its version 1.21 or without `max_prepared_statements`.
+    /// There, the next connection does not have the statement that the last one prepared. Such a
+    /// `PgBouncer` also needs `ignore_startup_parameters = extra_float_digits`.
     ///
-    /// The text of a statement then holds answers, and the driver logs statements that are slow. Its `ConnectOptions` have
-    /// `disable_statement_logging` for that.
+    /// The text of a statement then contains responses, and the driver logs slow statements. Its
+    /// `ConnectOptions` have `disable_statement_logging` for that.
     #[must_use]
-    pub fn unprepared(mut self) -> Self {
-        self.prepared = false;
+    pub fn persistent(mut self, persistent: bool) -> Self {
+        self.prepared = persistent;
         self.renamed()
     }
 
@@ -189,7 +192,7 @@ impl fmt::Debug for PostgresStore {
 }
 
 impl Store for PostgresStore {
-    async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
+    async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
         if let Some(found) = self.answered_lately(request).await? {
             return Ok(Reservation::Found(found));
         }
@@ -214,7 +217,7 @@ impl Store for PostgresStore {
         outcome: &Outcome,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        let settlement = self.end(Status::Success, lease, Some(outcome), retention).await?;
+        let settlement = self.end(RecordStatus::Success, lease, Some(outcome), retention).await?;
         self.lately.answered(&lease.key);
         Ok(settlement)
     }
@@ -225,7 +228,7 @@ impl Store for PostgresStore {
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        self.end(Status::Failed, lease, outcome, retention).await
+        self.end(RecordStatus::Failed, lease, outcome, retention).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
@@ -258,7 +261,7 @@ impl Store for PostgresStore {
 
 impl PostgresStore {
     /// A plain read for what is likely to be a repeat: the statement that reserves costs more, even where it only reads.
-    async fn answered_lately(&self, request: &Reserve) -> Result<Option<Record>, StoreError> {
+    async fn answered_lately(&self, request: &ReserveRequest) -> Result<Option<Record>, StoreError> {
         if !self.lately.knows(&request.key) {
             return Ok(None);
         }

@@ -13,9 +13,9 @@
 
 use bytes::Bytes;
 
-use super::{Lease, Record, State, Status, Token, millis};
+use super::{Lease, Record, RecordStatus, State, Token, millis};
 use crate::record::fingerprint::Fingerprint;
-use crate::record::frame::{Malformed, Reader, Writer};
+use crate::record::frame::{DecodeError, Reader, Writer};
 use crate::record::outcome::Outcome;
 
 const VERSION: u8 = 1;
@@ -62,20 +62,20 @@ impl Pending {
 }
 
 /// Version, status and token, as they stand at the start of the frame.
-pub(super) fn head(status: Status, token: &Token) -> [u8; HEAD] {
+pub(super) fn head(status: RecordStatus, token: &Token) -> [u8; HEAD] {
     let mut head = [0; HEAD];
     head[0] = VERSION;
     head[1] = match status {
-        Status::Pending => b'P',
-        Status::Success => b'S',
-        Status::Failed => b'F',
+        RecordStatus::Pending => b'P',
+        RecordStatus::Success => b'S',
+        RecordStatus::Failed => b'F',
     };
     head[2..].copy_from_slice(token.as_bytes());
     head
 }
 
 pub(super) fn encode_pending(lease: &Lease, pending: Pending) -> Vec<u8> {
-    let mut frame = start(Status::Pending, lease, 20);
+    let mut frame = start(RecordStatus::Pending, lease, 20);
     let mut writer = Writer::new(&mut frame);
     writer.number(pending.lease);
     writer.number(pending.retention);
@@ -87,14 +87,14 @@ pub(super) fn encode_put_back(lease: &Lease, before: &Record) -> Vec<u8> {
     let lease = Lease { token: before.token, attempt: before.attempt, ..lease.clone() };
     match &before.state {
         State::Pending { .. } => encode_pending(&lease, Pending::abandoned(&lease)),
-        State::Success(outcome) => encode_ended(Status::Success, &lease, Some(outcome), true),
-        State::Failed(outcome) => encode_ended(Status::Failed, &lease, outcome.as_ref(), true),
+        State::Success(outcome) => encode_ended(RecordStatus::Success, &lease, Some(outcome), true),
+        State::Failed(outcome) => encode_ended(RecordStatus::Failed, &lease, outcome.as_ref(), true),
     }
 }
 
 /// The record of an attempt that has ended; `inline` says whether the bytes of the body stand in the frame.
 pub(super) fn encode_ended(
-    status: Status,
+    status: RecordStatus,
     lease: &Lease,
     outcome: Option<&Outcome>,
     inline: bool,
@@ -110,7 +110,7 @@ pub(super) fn encode_ended(
 }
 
 /// Everything before the rest, and room for more.
-fn start(status: Status, lease: &Lease, room: usize) -> Vec<u8> {
+fn start(status: RecordStatus, lease: &Lease, room: usize) -> Vec<u8> {
     let mut frame = Vec::with_capacity(START + room);
     frame.extend_from_slice(&head(status, &lease.token));
     frame.extend_from_slice(&lease.fingerprint.to_bytes());
@@ -118,10 +118,10 @@ fn start(status: Status, lease: &Lease, room: usize) -> Vec<u8> {
     frame
 }
 
-pub(super) fn decode(frame: Bytes) -> Result<Stored, Malformed> {
+pub(super) fn decode(frame: Bytes) -> Result<Stored, DecodeError> {
     let mut reader = Reader::new(frame.clone());
     if reader.byte()? != VERSION {
-        return Err(Malformed);
+        return Err(DecodeError);
     }
     let status = reader.byte()?;
     let token = Token::new(reader.array()?);
@@ -138,7 +138,7 @@ pub(super) fn decode(frame: Bytes) -> Result<Stored, Malformed> {
         b'P' => {
             let (lease, retention) = (reader.number()?, reader.number()?);
             if !reader.rest().is_empty() {
-                return Err(Malformed);
+                return Err(DecodeError);
             }
             pending = Some(Pending { lease, retention });
             State::Pending { abandoned: false }
@@ -148,7 +148,7 @@ pub(super) fn decode(frame: Bytes) -> Result<Stored, Malformed> {
             let rest = reader.rest();
             State::Failed(if rest.is_empty() { None } else { Some(outcome(rest)?) })
         }
-        _ => return Err(Malformed),
+        _ => return Err(DecodeError),
     };
     let record = Record { fingerprint, attempt, token, state };
     let identity = if pending.is_some() { frame } else { frame.slice(..START) };

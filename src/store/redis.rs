@@ -19,20 +19,20 @@
 //!
 //! | error | cause | new operation | what is stored | running attempt |
 //! |---|---|---|---|---|
-//! | `OOM` | `maxmemory` | [`Full`](super::ErrorKind::Full) | served | renewed; a response up to 2 KiB is stored, a larger one is stored without its body at once |
+//! | `OOM` | `maxmemory` | [`Full`](super::StoreErrorKind::Full) | served | renewed; a response up to 2 KiB is stored, a larger one is stored without its body at once |
 //! | `MISCONF` | its disk | `Full` | served | renewals are retried, and writes without the body |
-//! | `NOREPLICAS` | `min-replicas-to-write` | [`Unavailable`](super::ErrorKind::Unavailable) | served | renewals and writes are retried |
+//! | `NOREPLICAS` | `min-replicas-to-write` | [`Unavailable`](super::StoreErrorKind::Unavailable) | served | renewals and writes are retried |
 //! | `READONLY`, `MASTERDOWN` | it is a replica now | `Unavailable` | not served | the connection is replaced, and writes are retried |
 //!
 //! Only an outage opens a layer that is set to
-//! [`OpenRiskingDoubleEffects`](crate::OnOutage::OpenRiskingDoubleEffects). `OOM` and `MISCONF` do not,
+//! [`FailOpenRiskingDoubleEffects`](crate::OnOutage::FailOpenRiskingDoubleEffects). `OOM` and `MISCONF` do not,
 //! because clients can fill the memory and the disk. These errors do not either:
 //!
 //! | error | kind |
 //! |---|---|
-//! | `WRONGTYPE` | [`Corrupt`](super::ErrorKind::Corrupt): the name of a record has another use |
-//! | `NOPERM`, `NOAUTH`, `WRONGPASS`, an unknown command | [`Configuration`](super::ErrorKind::Configuration) |
-//! | any other `ERR` | [`Rejected`](super::ErrorKind::Rejected) |
+//! | `WRONGTYPE` | [`Corrupt`](super::StoreErrorKind::Corrupt): the name of a record has another use |
+//! | `NOPERM`, `NOAUTH`, `WRONGPASS`, an unknown command | [`Configuration`](super::StoreErrorKind::Configuration) |
+//! | any other `ERR` | [`Rejected`](super::StoreErrorKind::Rejected) |
 //!
 //! Looking for a record writes, so a server that takes no writes rejects it. A second command,
 //! which only reads, then finds what is stored. A failed or abandoned attempt that is to run again
@@ -65,7 +65,8 @@ use super::record::{self, HEAD, Pending, START, Stored};
 use super::timeout::Timeout;
 use super::undo::{Unanswered, Undo};
 use super::{
-    ErrorKind, Lease, Record, Reservation, Reserve, Settlement, Status, Store, StoreError, Token, millis,
+    Lease, Record, RecordStatus, Reservation, ReserveRequest, Settlement, Store, StoreError, StoreErrorKind,
+    Token, millis,
 };
 use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
@@ -108,7 +109,7 @@ use standing::Standing;
 /// ```no_run
 /// use tower_idempotency::{IdempotencyLayer, RedisStore};
 ///
-/// # async fn set_up() -> Result<(), tower_idempotency::StoreError> {
+/// # async fn set_up() -> Result<(), tower_idempotency::store::StoreError> {
 /// let store = RedisStore::open("redis://127.0.0.1:6379")?;
 /// let layer = IdempotencyLayer::new(store).namespace("payments");
 /// # Ok(())
@@ -152,7 +153,7 @@ impl<C> fmt::Debug for RedisStore<C> {
 }
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> {
-    async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
+    async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
         let first = Lease::first(request, Token::random()?);
         let mut undo = Undo::of(self.clone(), &self.unanswered, &first);
         let answer = self.acquire(request, first, &mut undo).await;
@@ -166,7 +167,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
         outcome: &Outcome,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        self.end(Status::Success, lease, Some(outcome), retention).await
+        self.end(RecordStatus::Success, lease, Some(outcome), retention).await
     }
 
     async fn fail(
@@ -175,11 +176,11 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        self.end(Status::Failed, lease, outcome, retention).await
+        self.end(RecordStatus::Failed, lease, outcome, retention).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
-        let head = record::head(Status::Pending, &lease.token);
+        let head = record::head(RecordStatus::Pending, &lease.token);
         let before = lease.put_back().map_or(Vec::new(), |before| record::encode_put_back(lease, &before));
         self.settle(&script::RELEASE, lease, &[&head, &before, &text(millis(lease.retention))]).await
     }
@@ -211,7 +212,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     /// Creates the record, or takes over the one that stands there, or tells of it.
     async fn acquire(
         &self,
-        request: &Reserve,
+        request: &ReserveRequest,
         first: Lease,
         undo: &mut Undo<Self>,
     ) -> Result<Reservation, StoreError> {
@@ -248,7 +249,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     async fn found(&self, name: &[u8], found: Stored, begun: Instant) -> Result<Reservation, StoreError> {
         let until = begun + self.timeout.get() / 16 * 15;
         let record = timeout_at(until, self.with_body(name, found)).await;
-        let record = record.unwrap_or_else(|late| Err(StoreError::with_source(ErrorKind::Timeout, late)));
+        let record =
+            record.unwrap_or_else(|late| Err(StoreError::with_source(StoreErrorKind::Timeout, late)));
         record.map(Reservation::Found).map_err(StoreError::stays_closed)
     }
 

@@ -8,7 +8,7 @@ use crate::record::key::{ScopeDigest, StorageKey};
 
 /// What a caller of [`Store::reserve`](super::Store::reserve) asks for.
 #[derive(Debug, Clone)]
-pub struct Reserve {
+pub struct ReserveRequest {
     /// The name of the record.
     pub key: StorageKey,
     /// The scope of the key. A store may limit what one scope takes.
@@ -20,14 +20,14 @@ pub struct Reserve {
     /// How long the pending record stays, so that an abandoned attempt is known as such. Longer than the lease.
     pub retention: Duration,
     /// Which `failed` records of the same fingerprint are taken over.
-    pub rerun_failed: Rerun,
+    pub retry_failed: RetryFailed,
     /// Whether an abandoned record of the same fingerprint is taken over.
-    pub rerun_abandoned: bool,
+    pub retry_abandoned: bool,
 }
 
 /// Which failed records a reservation takes over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rerun {
+pub enum RetryFailed {
     /// None.
     Never,
     /// That of one attempt: the one that the caller has waited for.
@@ -47,7 +47,7 @@ pub enum Reservation {
 
 /// A pending record that a request waits for.
 #[derive(Debug, Clone, Copy)]
-pub struct Seen {
+pub struct PendingRef {
     /// The name of the record.
     pub key: StorageKey,
     /// The token it had.

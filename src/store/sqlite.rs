@@ -68,7 +68,9 @@ use sqlx::sqlite::{SqlitePool, SqliteRow};
 
 use super::timeout::Timeout;
 use super::undo::{Unanswered, Undo};
-use super::{Lease, Record, Reservation, Reserve, Settlement, State, Status, Store, StoreError, Token};
+use super::{
+    Lease, Record, RecordStatus, Reservation, ReserveRequest, Settlement, State, Store, StoreError, Token,
+};
 use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
 
@@ -96,7 +98,7 @@ use write::{Statement, ask, ended, fenced, send};
 /// ```no_run
 /// use tower_idempotency::{IdempotencyLayer, SqliteStore};
 ///
-/// # async fn set_up() -> Result<(), tower_idempotency::StoreError> {
+/// # async fn set_up() -> Result<(), tower_idempotency::store::StoreError> {
 /// let layer = IdempotencyLayer::new(SqliteStore::open("idempotency.db").await?).namespace("payments");
 /// # Ok(())
 /// # }
@@ -119,7 +121,7 @@ impl fmt::Debug for SqliteStore {
 }
 
 impl Store for SqliteStore {
-    async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
+    async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
         let wait = self.wait();
         // A replay writes nothing, and does not wait for those who do.
         let found = match self.find(&wait, &request.key).await? {
@@ -139,7 +141,7 @@ impl Store for SqliteStore {
         outcome: &Outcome,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        self.end(Status::Success, lease, Some(outcome), retention).await
+        self.end(RecordStatus::Success, lease, Some(outcome), retention).await
     }
 
     async fn fail(
@@ -148,7 +150,7 @@ impl Store for SqliteStore {
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        self.end(Status::Failed, lease, outcome, retention).await
+        self.end(RecordStatus::Failed, lease, outcome, retention).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
@@ -203,7 +205,7 @@ impl SqliteStore {
     async fn acquire(
         &self,
         wait: &Wait,
-        request: &Reserve,
+        request: &ReserveRequest,
         first: Lease,
         mut found: Option<Record>,
         undo: &mut Undo<Self>,
@@ -232,7 +234,7 @@ impl SqliteStore {
     /// Ends the attempt and stores its response. If the record is gone, it is written anew.
     async fn end(
         &self,
-        status: Status,
+        status: RecordStatus,
         lease: &Lease,
         outcome: Option<&Outcome>,
         retention: Duration,

@@ -29,8 +29,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::{Record, State, Token};
 use crate::record::fingerprint::Fingerprint;
-use crate::record::frame::Malformed;
-use crate::record::outcome::{KeptBody, NotRetained, Outcome};
+use crate::record::frame::DecodeError;
+use crate::record::outcome::{NotRetained, Outcome, StoredBody};
 
 mod identifier;
 
@@ -63,19 +63,19 @@ impl Row {
     /// # Errors
     ///
     /// [`Malformed`] if a column holds what this crate does not write there.
-    pub(super) fn record(self) -> Result<Record, Malformed> {
+    pub(super) fn record(self) -> Result<Record, DecodeError> {
         let outcome = self.answer.map(Answer::outcome).transpose()?;
         let state = match (&*self.status, outcome) {
             ("pending", None) => State::Pending { abandoned: self.lapsed },
             ("success", Some(outcome)) => State::Success(outcome),
             ("failed", outcome) => State::Failed(outcome),
-            _ => return Err(Malformed),
+            _ => return Err(DecodeError),
         };
-        let fingerprint: [u8; Fingerprint::LEN] = self.fingerprint.try_into().map_err(|_| Malformed)?;
+        let fingerprint: [u8; Fingerprint::LEN] = self.fingerprint.try_into().map_err(|_| DecodeError)?;
         Ok(Record {
             fingerprint: Fingerprint::from_bytes(&fingerprint),
-            attempt: u32::try_from(self.attempt).map_err(|_| Malformed)?,
-            token: Token::new(self.token.try_into().map_err(|_| Malformed)?),
+            attempt: u32::try_from(self.attempt).map_err(|_| DecodeError)?,
+            token: Token::new(self.token.try_into().map_err(|_| DecodeError)?),
             state,
         })
     }
@@ -84,10 +84,12 @@ impl Row {
 impl Answer {
     pub(super) fn of(outcome: &Outcome) -> Self {
         let (body, trailers, missing) = match &outcome.body {
-            KeptBody::Whole { bytes, trailers } => (Some(bytes.clone()), trailers.as_ref().map(lines), None),
-            KeptBody::Packed(bytes) => (Some(bytes.clone()), None, Some(PACKED.into())),
-            KeptBody::Omitted => (None, None, Some(OMITTED.into())),
-            KeptBody::NotRetained(reason) => (None, None, Some(reason.word().into())),
+            StoredBody::Whole { bytes, trailers } => {
+                (Some(bytes.clone()), trailers.as_ref().map(lines), None)
+            }
+            StoredBody::Packed(bytes) => (Some(bytes.clone()), None, Some(PACKED.into())),
+            StoredBody::Omitted => (None, None, Some(OMITTED.into())),
+            StoredBody::NotRetained(reason) => (None, None, Some(reason.word().into())),
         };
         Self {
             status: outcome.status.as_u16().into(),
@@ -99,19 +101,19 @@ impl Answer {
         }
     }
 
-    fn outcome(self) -> Result<Outcome, Malformed> {
+    fn outcome(self) -> Result<Outcome, DecodeError> {
         let body = match (self.body, self.missing.as_deref()) {
             (Some(bytes), None) => {
-                KeptBody::Whole { bytes, trailers: self.trailers.map(headers).transpose()? }
+                StoredBody::Whole { bytes, trailers: self.trailers.map(headers).transpose()? }
             }
-            (Some(bytes), Some(PACKED)) => KeptBody::Packed(bytes),
-            (None, Some(OMITTED)) => KeptBody::Omitted,
-            (None, Some(missing)) => KeptBody::NotRetained(NotRetained::of_word(missing)?),
-            _ => return Err(Malformed),
+            (Some(bytes), Some(PACKED)) => StoredBody::Packed(bytes),
+            (None, Some(OMITTED)) => StoredBody::Omitted,
+            (None, Some(missing)) => StoredBody::NotRetained(NotRetained::of_word(missing)?),
+            _ => return Err(DecodeError),
         };
-        let status = u16::try_from(self.status).map_err(|_| Malformed)?;
+        let status = u16::try_from(self.status).map_err(|_| DecodeError)?;
         Ok(Outcome {
-            status: StatusCode::from_u16(status).map_err(|_| Malformed)?,
+            status: StatusCode::from_u16(status).map_err(|_| DecodeError)?,
             headers: headers(self.headers)?,
             request_id: self.request_id.as_deref().map(read_id).transpose()?,
             body,
@@ -141,21 +143,21 @@ fn lines(headers: &HeaderMap) -> Bytes {
 }
 
 /// No value of a header contains the end of a line, so the lines are as they were written.
-fn headers(mut lines: Bytes) -> Result<HeaderMap, Malformed> {
+fn headers(mut lines: Bytes) -> Result<HeaderMap, DecodeError> {
     let mut headers = HeaderMap::new();
     while !lines.is_empty() {
-        let end = lines.iter().position(|byte| *byte == b'\n').ok_or(Malformed)?;
+        let end = lines.iter().position(|byte| *byte == b'\n').ok_or(DecodeError)?;
         let mut line = lines.split_to(end + 1);
         line.truncate(end);
         let is_sensitive = line.starts_with(SENSITIVE.as_bytes());
         if is_sensitive {
             line.advance(SENSITIVE.len());
         }
-        let colon = line.windows(2).position(|pair| pair == b": ").ok_or(Malformed)?;
-        let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| Malformed)?;
-        let mut value = HeaderValue::from_maybe_shared(line.slice(colon + 2..)).map_err(|_| Malformed)?;
+        let colon = line.windows(2).position(|pair| pair == b": ").ok_or(DecodeError)?;
+        let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| DecodeError)?;
+        let mut value = HeaderValue::from_maybe_shared(line.slice(colon + 2..)).map_err(|_| DecodeError)?;
         value.set_sensitive(is_sensitive);
-        headers.try_append(name, value).map_err(|_| Malformed)?;
+        headers.try_append(name, value).map_err(|_| DecodeError)?;
     }
     Ok(headers)
 }
@@ -174,12 +176,12 @@ fn written_id(id: &HeaderValue) -> Option<String> {
     Some(if id.is_sensitive() { format!("{SENSITIVE}{text}") } else { text.to_owned() })
 }
 
-fn read_id(text: &str) -> Result<HeaderValue, Malformed> {
+fn read_id(text: &str) -> Result<HeaderValue, DecodeError> {
     let (id, is_sensitive) = text.strip_prefix(SENSITIVE).map_or((text, false), |id| (id, true));
     if !is_id(id.as_bytes()) {
-        return Err(Malformed);
+        return Err(DecodeError);
     }
-    let mut id = HeaderValue::from_str(id).map_err(|_| Malformed)?;
+    let mut id = HeaderValue::from_str(id).map_err(|_| DecodeError)?;
     id.set_sensitive(is_sensitive);
     Ok(id)
 }

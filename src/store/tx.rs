@@ -70,7 +70,7 @@ impl<DB: Database> fmt::Debug for Tx<DB> {
 /// Why there is no transaction to be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum NoTransaction {
+pub enum TransactionError {
     /// The store is not in transaction mode, or its transactions are those of another database.
     NotInTransactionMode,
     /// The attempt has ended.
@@ -79,7 +79,7 @@ pub enum NoTransaction {
     Taken,
 }
 
-impl fmt::Display for NoTransaction {
+impl fmt::Display for TransactionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotInTransactionMode => "the attempt does not run in a transaction of this database",
@@ -89,17 +89,17 @@ impl fmt::Display for NoTransaction {
     }
 }
 
-impl std::error::Error for NoTransaction {}
+impl std::error::Error for TransactionError {}
 
 impl Lent {
     /// Takes the transaction until the guard is dropped.
-    pub(crate) fn take<DB: Database>(&self) -> Result<Tx<DB>, NoTransaction> {
-        let open = self.open().ok_or(NoTransaction::Ended)?;
-        let slot = open.held::<Slot<DB>>().ok_or(NoTransaction::NotInTransactionMode)?;
-        let guard = Arc::clone(slot.open()).try_lock_owned().map_err(|_| NoTransaction::Taken)?;
+    pub(crate) fn take<DB: Database>(&self) -> Result<Tx<DB>, TransactionError> {
+        let open = self.open().ok_or(TransactionError::Ended)?;
+        let slot = open.held::<Slot<DB>>().ok_or(TransactionError::NotInTransactionMode)?;
+        let guard = Arc::clone(slot.open()).try_lock_owned().map_err(|_| TransactionError::Taken)?;
         match OwnedMutexGuard::try_map(guard, Option::as_mut) {
             Ok(open) => Ok(Tx { open }),
-            Err(_) => Err(NoTransaction::Ended),
+            Err(_) => Err(TransactionError::Ended),
         }
     }
 }

@@ -8,8 +8,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::timeout::Timeout;
-use super::{ErrorKind, Lease, Reservation, Settlement, Store, StoreError};
-use crate::runtime::mutex::held;
+use super::{Lease, Reservation, Settlement, Store, StoreError, StoreErrorKind};
+use crate::runtime::lock::lock;
 
 /// The pause before the next pass; it doubles up to the longest one while the server cannot be asked.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -70,7 +70,7 @@ impl Unanswered {
             return;
         };
         let is_running = {
-            let mut state = held(&self.state);
+            let mut state = lock(&self.state);
             state.push(Entry { lease, since: Instant::now(), unknown_since: None });
             state.task.as_ref().is_some_and(|task| !task.is_finished())
         };
@@ -78,7 +78,7 @@ impl Unanswered {
             // Outside of the guard: a runtime that is shutting down drops the task at once. That two run for a moment
             // does no harm.
             let task = runtime.spawn(Arc::clone(self).run(store));
-            held(&self.state).task = Some(task);
+            lock(&self.state).task = Some(task);
         }
     }
 
@@ -88,7 +88,7 @@ impl Unanswered {
             sleep(pause).await;
             let failed = self.pass(&store).await;
             pause = if failed { (2 * pause).min(LONGEST_PAUSE) } else { FIRST_PAUSE };
-            let mut state = held(&self.state);
+            let mut state = lock(&self.state);
             if state.waiting.is_empty() {
                 // Whoever adds one from here on finds no task.
                 state.task = None;
@@ -100,9 +100,9 @@ impl Unanswered {
     /// Tries each once; whether that failed for the most part.
     async fn pass(&self, store: &impl Store) -> bool {
         let mut failures = 0;
-        let entries = held(&self.state).waiting.len();
+        let entries = lock(&self.state).waiting.len();
         for _ in 0..entries {
-            let Some(mut entry) = held(&self.state).waiting.pop_front() else { break };
+            let Some(mut entry) = lock(&self.state).waiting.pop_front() else { break };
             let released = timeout(self.timeout.get().max(TRY), store.release(&entry.lease)).await;
             let is_over = match released {
                 Ok(Ok(Settlement::Applied)) => true,
@@ -113,7 +113,7 @@ impl Unanswered {
             };
             failures = if matches!(released, Ok(Ok(_))) { 0 } else { failures + 1 };
             if !is_over {
-                held(&self.state).push(entry);
+                lock(&self.state).push(entry);
             }
             if failures == FAILURES {
                 break;
@@ -155,7 +155,7 @@ impl<S: Store> Undo<S> {
 
     /// Hears the reply. A command that was never sent, or was rejected, needs no undoing either.
     pub(super) fn answered(mut self, answer: &Result<Reservation, StoreError>) {
-        let is_timeout = |error: &StoreError| error.kind() == ErrorKind::Timeout;
+        let is_timeout = |error: &StoreError| error.kind() == StoreErrorKind::Timeout;
         let unknown = self.may_stand || answer.as_ref().is_err_and(is_timeout);
         if !unknown {
             self.pending = None;

@@ -154,7 +154,7 @@ async fn multipart_is_the_same_whatever_the_boundary() {
 
 #[tokio::test]
 async fn two_versions_of_an_api_are_one_operation_if_a_rule_says_so() {
-    let layer = layer().fingerprint_by(|operation, fields| {
+    let layer = layer().fingerprint_fn(|operation, fields| {
         let Some(("/v1" | "/v2", path)) = operation.path_and_query().split_at_checked(3) else {
             return false;
         };

@@ -103,7 +103,7 @@ macro_rules! under_both_policies {
             $(#[tokio::test(flavor = "multi_thread")] async fn $store() { super::$store(super::OnAbandoned::Rerun).await })*
         }
         mod the_outcome_of_a_live_attempt_is_not_called_unknown {
-            $(#[tokio::test(flavor = "multi_thread")] async fn $store() { super::$store(super::OnAbandoned::Refuse).await })*
+            $(#[tokio::test(flavor = "multi_thread")] async fn $store() { super::$store(super::OnAbandoned::Reject).await })*
         }
     };
 }

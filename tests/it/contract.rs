@@ -53,8 +53,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use http::{Response, StatusCode};
-use tower_idempotency::store::{DynStore, Record, Seen, State};
-use tower_idempotency::{IdempotencyKey, IdempotencyLayer, Scope, StorageKey, Store};
+use tower_idempotency::store::{DynStore, PendingRef, Record, State};
+use tower_idempotency::store::{StorageKey, Store};
+use tower_idempotency::{IdempotencyKey, IdempotencyLayer, Scope};
 
 use crate::support::{
     Answer, Call, Effects, Fault, Operation, Scripted, Server, TestLayer, app, patiently, store,
@@ -130,7 +131,7 @@ impl CutOff {
             while let Some(Record { token, state: State::Pending { abandoned: false }, .. }) =
                 record_of(&layer, KEY).await
             {
-                store.changed(&Seen { key, token }, 0, Duration::from_mins(1)).await.unwrap();
+                store.wait_for_change(&PendingRef { key, token }, 0, Duration::from_mins(1)).await.unwrap();
             }
         };
         patiently(lapsed).await;

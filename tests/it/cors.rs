@@ -4,7 +4,7 @@ use axum::Router;
 use http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::CorsLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
-use tower_idempotency::{Keep, RESPONSE_HEADERS};
+use tower_idempotency::{EXPOSE_HEADERS, StoredResponse};
 
 use crate::support::{Answer, Effects, Gate, Server, call, counting, gated, layer, post};
 
@@ -16,7 +16,7 @@ fn documented() -> CorsLayer {
         .allow_origin([HeaderValue::from_static(PAGE)])
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([header::CONTENT_TYPE, HeaderName::from_static("x-idempotency-key")])
-        .expose_headers(RESPONSE_HEADERS)
+        .expose_headers(EXPOSE_HEADERS)
 }
 
 /// What a script of the page may read of an answer, beside what every script may.
@@ -75,7 +75,7 @@ async fn with_the_documented_setting_a_page_can_read_what_a_refusal_advises() {
 #[tokio::test]
 async fn with_the_documented_setting_a_page_can_read_that_a_body_was_left_out() {
     let effects = Effects::new();
-    let app = counting(&effects).layer(layer().keep(Keep::Status)).layer(documented());
+    let app = counting(&effects).layer(layer().stored_response(StoredResponse::Status)).layer(documented());
     let server = Server::start(app).await;
     let payment = post("/payments").key("order-1001").header("Origin", PAGE);
     payment.send(&server).await.assert_first(200, "run 1");

@@ -14,8 +14,8 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_http::timeout::TimeoutLayer;
 use tower_idempotency::store::{DynStore, State};
 use tower_idempotency::{
-    Attempt, ExecuteError, IdempotencyKey, IdempotencyLayer, InFlight, OnAbandoned, Previous, Rejection,
-    Scope, Verdict,
+    Attempt, ExecuteError, IdempotencyKey, IdempotencyLayer, InFlight, OnAbandoned, PreviousAttempt,
+    Rejection, ResponseDirective, Scope,
 };
 
 use crate::execute::given::{Given, execute};
@@ -41,10 +41,10 @@ const AMOUNT: &str = "1200";
 const OTHER_AMOUNT: &str = "9900";
 
 /// What an attempt is told: its number, what the one before came to, and whether it is in doubt.
-type Told = (u32, Option<Previous>, bool);
+type Told = (u32, Option<PreviousAttempt>, bool);
 
-fn failed(status: u16) -> Previous {
-    Previous::Failed { status: StatusCode::from_u16(status).ok() }
+fn failed(status: u16) -> PreviousAttempt {
+    PreviousAttempt::Failed { status: StatusCode::from_u16(status).ok() }
 }
 
 /// A store, and a layer over it.
@@ -152,10 +152,10 @@ async fn an_attempt_in_which_nothing_happened_does_not_erase_an_abandoned_one<G:
         for attempt in 2..=4 {
             stage.is_bound("text/plain").await;
             let (_, told) = stage.send(response).await;
-            assert_eq!(told, (attempt, Some(Previous::Abandoned), true));
+            assert_eq!(told, (attempt, Some(PreviousAttempt::Abandoned), true));
         }
         stage.is_bound("text/plain").await;
-        assert_eq!(stage.send(|| status(201)).await, (201, (5, Some(Previous::Abandoned), true)));
+        assert_eq!(stage.send(|| status(201)).await, (201, (5, Some(PreviousAttempt::Abandoned), true)));
         stage.is_bound("text/plain").await;
     }
 }
@@ -175,7 +175,7 @@ async fn an_attempt_in_which_nothing_happened_does_not_erase_a_failed_one<G: Giv
 async fn an_operation_stays_in_doubt_when_a_later_attempt_fails<G: Given>() {
     let stage = Stage::<G>::start().await;
     stage.abandon("text/plain").await;
-    assert_eq!(stage.send(|| status(503)).await, (503, (2, Some(Previous::Abandoned), true)));
+    assert_eq!(stage.send(|| status(503)).await, (503, (2, Some(PreviousAttempt::Abandoned), true)));
     // The last attempt does not tell of the one that may have had the effect.
     assert_eq!(stage.send(|| status(429)).await, (429, (3, Some(failed(503)), true)));
     assert_eq!(stage.send(|| status(201)).await, (201, (4, Some(failed(503)), true)));
@@ -190,7 +190,7 @@ async fn a_panic_after_the_effect_leaves_the_operation_in_doubt<G: Given>() {
     let panicked = tokio::spawn(service.oneshot(request("text/plain", AMOUNT))).await;
     assert!(panicked.is_err_and(|error| error.is_panic()), "the panic goes on");
     stage.is_bound("text/plain").await;
-    let nothing_known = Some(Previous::Failed { status: None });
+    let nothing_known = Some(PreviousAttempt::Failed { status: None });
     assert_eq!(stage.send(|| status(429)).await, (429, (2, nothing_known, true)));
     assert_eq!(stage.send(|| status(201)).await, (201, (3, nothing_known, true)));
 }
@@ -219,13 +219,13 @@ async fn a_timeout_inside_leaves_the_operation_in_doubt<G: Given>() {
 async fn a_handler_that_forgets_its_attempt_does_not_erase_an_abandoned_one<G: Given>() {
     let forgets = || {
         let mut response = status(402);
-        response.extensions_mut().insert(Verdict::forget());
+        response.extensions_mut().insert(ResponseDirective::discard());
         response
     };
     let stage = Stage::<G>::start().await;
     stage.abandon("text/plain").await;
     for attempt in 2..=3 {
-        assert_eq!(stage.send(forgets).await, (402, (attempt, Some(Previous::Abandoned), true)));
+        assert_eq!(stage.send(forgets).await, (402, (attempt, Some(PreviousAttempt::Abandoned), true)));
         stage.is_bound("text/plain").await;
     }
 }
@@ -249,13 +249,13 @@ async fn a_failed_execution_does_not_erase_an_abandoned_one<G: Given>() {
     let stage = Stage::<G>::start().await;
     abandon_execution(&stage).await;
     let erring = execute::<u32, _>(&stage.layer, "payout", async |attempt: Attempt| {
-        assert_eq!((attempt.number(), attempt.previous()), (2, Some(Previous::Abandoned)));
+        assert_eq!((attempt.number(), attempt.previous()), (2, Some(PreviousAttempt::Abandoned)));
         assert!(attempt.is_in_doubt());
         Err("no".to_owned())
     });
     assert!(matches!(erring.await, Err(ExecuteError::Failed(_))));
     let third = execute(&stage.layer, "payout", async |attempt: Attempt| {
-        assert_eq!(attempt.previous(), Some(Previous::Failed { status: None }));
+        assert_eq!(attempt.previous(), Some(PreviousAttempt::Failed { status: None }));
         assert!(attempt.is_in_doubt());
         Ok(attempt.number())
     });
@@ -269,7 +269,7 @@ async fn an_execution_that_is_abandoned_is_bound_to_its_fingerprint<G: Given>() 
         panic!("another operation ran under the key")
     });
     let rejected = ran.await.unwrap_err();
-    assert!(matches!(rejected, ExecuteError::Refused(Rejection::KeyReused { .. })), "{rejected:?}");
+    assert!(matches!(rejected, ExecuteError::Rejected(Rejection::KeyReused { .. })), "{rejected:?}");
 }
 
 /// The only way in which an execution says that nothing happened.
@@ -290,16 +290,16 @@ async fn an_execution_that_a_conflict_rolls_back_does_not_erase_a_failed_one_on_
     assert!(matches!(erring, Err(ExecuteError::Failed(_))), "{erring:?}");
     for _ in 0..2 {
         let conflicting = execute(&layer, "payout", async |attempt: Attempt| {
-            assert_eq!(attempt.previous(), Some(Previous::Failed { status: None }));
+            assert_eq!(attempt.previous(), Some(PreviousAttempt::Failed { status: None }));
             assert!(attempt.is_in_doubt());
             let mut tx = attempt.transaction::<Postgres>().unwrap();
             Pg::run(&mut tx, "INSERT INTO orders VALUES ('book')".into()).await.unwrap();
             Ok(attempt.number())
         });
         let rejected = conflicting.await.unwrap_err();
-        assert!(matches!(rejected, ExecuteError::Refused(Rejection::InFlight { .. })), "{rejected:?}");
+        assert!(matches!(rejected, ExecuteError::Rejected(Rejection::InFlight { .. })), "{rejected:?}");
         let other = execute::<u32, _>(&layer, "refund", async |_| panic!("it ran")).await.unwrap_err();
-        assert!(matches!(other, ExecuteError::Refused(Rejection::KeyReused { .. })), "{other:?}");
+        assert!(matches!(other, ExecuteError::Rejected(Rejection::KeyReused { .. })), "{other:?}");
     }
     assert!(base.orders().await.is_empty());
     base.at_rest().await;
@@ -307,7 +307,7 @@ async fn an_execution_that_a_conflict_rolls_back_does_not_erase_a_failed_one_on_
 
 #[cfg(feature = "grpc")]
 mod grpc {
-    use super::{Body, Given, Previous, Response, Stage};
+    use super::{Body, Given, PreviousAttempt, Response, Stage};
 
     const GRPC: &str = "application/grpc";
 
@@ -328,7 +328,7 @@ mod grpc {
             stage.abandon(GRPC).await;
             for attempt in 2..=3 {
                 let (_, told) = stage.send_as(GRPC, response).await;
-                assert_eq!(told, (attempt, Some(Previous::Abandoned), true));
+                assert_eq!(told, (attempt, Some(PreviousAttempt::Abandoned), true));
                 stage.is_bound(GRPC).await;
             }
         }
@@ -360,7 +360,7 @@ async fn a_wait_for_a_missed_renewal_ends_in_time_and_the_next_request_goes_on_w
 async fn an_abandoned_attempt_that_is_not_to_run_again_is_waited_for_once<G: Given>() {
     let stage = Stage::<G>::start().await;
     stage.abandon("text/plain").await;
-    let layer = stage.layer.clone().lease(LEASE).on_abandoned(OnAbandoned::Refuse);
+    let layer = stage.layer.clone().lease(LEASE).on_abandoned(OnAbandoned::Reject);
     let (first, took) = timed(&layer).await;
     assert_eq!(first, 409);
     assert!(took > LEASE / 3, "{took:?}");

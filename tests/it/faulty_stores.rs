@@ -5,11 +5,13 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use http::HeaderMap;
+use tower_idempotency::Fingerprint;
 use tower_idempotency::store::{
-    Lease, MemoryStore, Previous, Record, Rerun, Reservation, Reserve, Seen, Settlement, State, Store,
+    Lease, PendingRef, Record, Reservation, ReserveRequest, RetryFailed, Settlement, State, Store,
     StoreError, Token, conformance,
 };
-use tower_idempotency::{Fingerprint, KeptBody, NotRetained, Outcome, StorageKey};
+use tower_idempotency::store::{NotRetained, Outcome, StorageKey, StoredBody};
+use tower_idempotency::{MemoryStore, PreviousAttempt};
 
 /// The faults, and the list of all of them.
 macro_rules! faults {
@@ -123,15 +125,15 @@ impl Faulty {
     fn kept(&self, outcome: &Outcome) -> Outcome {
         let mut kept = outcome.clone();
         match (self.fault, &mut kept.body) {
-            (TurnsBodiesToText, KeptBody::Whole { bytes, .. }) => {
+            (TurnsBodiesToText, StoredBody::Whole { bytes, .. }) => {
                 *bytes = String::from_utf8_lossy(bytes).into_owned().into();
             }
-            (LosesEmptyBodies, KeptBody::Whole { bytes, .. }) if bytes.is_empty() => {
-                kept.body = KeptBody::NotRetained(NotRetained::Streamed);
+            (LosesEmptyBodies, StoredBody::Whole { bytes, .. }) if bytes.is_empty() => {
+                kept.body = StoredBody::NotRetained(NotRetained::Streamed);
             }
-            (CutsLargeBodies, KeptBody::Whole { bytes, .. }) => bytes.truncate(1 << 19),
-            (LosesTrailers, KeptBody::Whole { trailers, .. }) => *trailers = None,
-            (MistakesWhyThereIsNoBody, KeptBody::NotRetained(why)) => *why = NotRetained::TooLarge,
+            (CutsLargeBodies, StoredBody::Whole { bytes, .. }) => bytes.truncate(1 << 19),
+            (LosesTrailers, StoredBody::Whole { trailers, .. }) => *trailers = None,
+            (MistakesWhyThereIsNoBody, StoredBody::NotRetained(why)) => *why = NotRetained::TooLarge,
             (CollapsesHeaders, _) => {
                 let lines = outcome.headers.iter().map(|(name, value)| (name.clone(), value.clone()));
                 kept.headers = HeaderMap::new();
@@ -169,11 +171,11 @@ impl Faulty {
             DeletesOnEveryRelease => Lease { previous: None, replaces: None, ..lease },
             PutsBackUnderTheReleasedToken if is_later => Lease { replaces: Some(lease.token), ..lease },
             PutsBackWithoutTheNumber => Lease { attempt: 1, ..lease },
-            PutsBackWithoutTheStatus if lease.previous != Some(Previous::Abandoned) => {
-                Lease { previous: lease.previous.map(|_| Previous::Failed { status: None }), ..lease }
+            PutsBackWithoutTheStatus if lease.previous != Some(PreviousAttempt::Abandoned) => {
+                Lease { previous: lease.previous.map(|_| PreviousAttempt::Failed { status: None }), ..lease }
             }
-            PutsBackAFailureForAnAbandonedRecord if lease.previous == Some(Previous::Abandoned) => {
-                Lease { previous: Some(Previous::Failed { status: None }), ..lease }
+            PutsBackAFailureForAnAbandonedRecord if lease.previous == Some(PreviousAttempt::Abandoned) => {
+                Lease { previous: Some(PreviousAttempt::Failed { status: None }), ..lease }
             }
             PutsBackForTooShort => Lease { retention: lease.retention.saturating_sub(lease.lease), ..lease },
             CountsWhatNeverBegan if latest.token == lease.token => Lease { attempt: latest.attempt, ..lease },
@@ -218,13 +220,13 @@ impl Faulty {
 const REPEATED: [u8; 16] = [1; 16];
 
 impl Store for Faulty {
-    async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
+    async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
         let mut asked = request.clone();
         asked.lease = self.time(request.lease);
         asked.retention = self.time(request.retention);
         if self.fault == TakesOverWithoutBeingAsked {
-            asked.rerun_failed = Rerun::Any;
-            asked.rerun_abandoned = true;
+            asked.retry_failed = RetryFailed::Any;
+            asked.retry_abandoned = true;
         }
         let mut reservation = self.inner.reserve(&asked).await?;
         if let (TakesOverAnotherOperation, Reservation::Found(record)) = (self.fault, &reservation) {
@@ -310,14 +312,14 @@ impl Store for Faulty {
         };
         let settlement = self.inner.renew(&renewed).await?;
         if self.fault == RevivesOnRenew && settlement == Settlement::LeaseLost {
-            let again = Reserve {
+            let again = ReserveRequest {
                 key: lease.key,
-                scope: tower_idempotency::ScopeDigest::UNSET,
+                scope: tower_idempotency::store::ScopeDigest::UNSET,
                 fingerprint: lease.fingerprint,
                 lease: lease.lease,
                 retention: lease.retention,
-                rerun_failed: Rerun::Never,
-                rerun_abandoned: false,
+                retry_failed: RetryFailed::Never,
+                retry_abandoned: false,
             };
             self.inner.reserve(&again).await?;
         }
@@ -329,14 +331,14 @@ impl Store for Faulty {
         match (self.fault, found) {
             (ReservesToInspect, None) => {
                 let second = Duration::from_secs(1);
-                let again = Reserve {
+                let again = ReserveRequest {
                     key: *key,
-                    scope: tower_idempotency::ScopeDigest::UNSET,
+                    scope: tower_idempotency::store::ScopeDigest::UNSET,
                     fingerprint: Fingerprint::from_bytes(&[0; Fingerprint::LEN]),
                     lease: second,
                     retention: 2 * second,
-                    rerun_failed: Rerun::Never,
-                    rerun_abandoned: false,
+                    retry_failed: RetryFailed::Never,
+                    retry_abandoned: false,
                 };
                 self.inner.reserve(&again).await?;
                 Ok(None)
@@ -348,11 +350,16 @@ impl Store for Faulty {
         }
     }
 
-    async fn changed(&self, seen: &Seen, round: u32, bound: Duration) -> Result<(), StoreError> {
+    async fn wait_for_change(
+        &self,
+        seen: &PendingRef,
+        round: u32,
+        bound: Duration,
+    ) -> Result<(), StoreError> {
         match self.fault {
             SleepsToTheBound => tokio::time::sleep(bound).await,
             SleepsPastTheBound => tokio::time::sleep(bound * 3).await,
-            _ => self.inner.changed(seen, round, bound).await?,
+            _ => self.inner.wait_for_change(seen, round, bound).await?,
         }
         if let (WaiterReleases, Some(lease)) = (self.fault, self.latest(&seen.key)) {
             let _ = self.inner.release(&lease).await?;

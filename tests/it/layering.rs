@@ -362,7 +362,7 @@ async fn each_route_may_have_a_policy_of_its_own_over_one_store() {
     let failing = || service(&effects, |_| async { StatusCode::BAD_GATEWAY });
     let router = Router::new()
         .route("/rerun", routing::post_service(failing()).layer(layer(OnFailed::Rerun)))
-        .route("/refuse", routing::post_service(failing()).layer(layer(OnFailed::Refuse)));
+        .route("/refuse", routing::post_service(failing()).layer(layer(OnFailed::Reject)));
     let server = Server::start(router).await;
     for (path, second, code) in [("/rerun", 502, None), ("/refuse", 409, Some("idempotency_attempt_failed"))]
     {

@@ -8,10 +8,13 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::Barrier;
 use tokio::time::Instant;
+use tower_idempotency::MemoryStore;
 use tower_idempotency::store::{
-    ErrorKind, Lease, MemoryStore, Record, Rerun, Reservation, Reserve, Seen, Settlement, State, Store,
+    Lease, PendingRef, Record, Reservation, ReserveRequest, RetryFailed, Settlement, State, Store,
+    StoreErrorKind,
 };
-use tower_idempotency::{Fingerprint, IdempotencyKey, KeptBody, NotRetained, Outcome, Scope, StorageKey};
+use tower_idempotency::store::{NotRetained, Outcome, StorageKey, StoredBody};
+use tower_idempotency::{Fingerprint, IdempotencyKey, Scope};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -57,7 +60,7 @@ async fn a_full_store_serves_the_records_it_has() {
     assert_eq!(settlement, Settlement::Applied);
 
     // Taking a record over needs no new place.
-    let again = Reserve { rerun_failed: Rerun::Any, ..request(0) };
+    let again = ReserveRequest { retry_failed: RetryFailed::Any, ..request(0) };
     let Reservation::Acquired(lease) = store.reserve(&again).await.unwrap() else {
         panic!("a failed record should be taken over in a full store too");
     };
@@ -126,12 +129,12 @@ async fn a_response_that_does_not_fit_is_rejected_and_one_without_its_body_is_no
     let lease = acquire(&store, 0).await;
     for large in [outcome(1 << 20), outcome(300)] {
         let rejected = store.complete(&lease, &large, HOUR).await;
-        assert_eq!(rejected.unwrap_err().kind(), ErrorKind::Full);
+        assert_eq!(rejected.unwrap_err().kind(), StoreErrorKind::Full);
         let rejected = store.fail(&lease, Some(&large), HOUR).await;
-        assert_eq!(rejected.unwrap_err().kind(), ErrorKind::Full);
+        assert_eq!(rejected.unwrap_err().kind(), StoreErrorKind::Full);
         assert!(matches!(find(&store, 0).await.state, State::Pending { abandoned: false }));
     }
-    let bare = Outcome { body: KeptBody::NotRetained(NotRetained::Rejected), ..outcome(0) };
+    let bare = Outcome { body: StoredBody::NotRetained(NotRetained::Rejected), ..outcome(0) };
     complete(&store, &lease, &bare, HOUR).await;
     assert_success(&find(&store, 0).await, &bare);
     assert_full(&store, 1).await;
@@ -152,7 +155,7 @@ async fn what_is_in_flight_does_not_take_the_store_above_its_limit() {
                 assert_eq!(settlement, Settlement::Applied);
                 whole += 1;
             }
-            Err(error) => assert_eq!(error.kind(), ErrorKind::Full),
+            Err(error) => assert_eq!(error.kind(), StoreErrorKind::Full),
         }
         assert!(store.bytes() <= MOST, "{}", store.bytes());
     }
@@ -165,7 +168,7 @@ async fn one_key_in_endless_use_does_not_grow_the_store() {
     release(&store, &acquire(&store, 0).await).await;
     assert_eq!((store.records(), store.bytes()), (0, 0));
 
-    let failed = Reserve { rerun_failed: Rerun::Any, ..request(1) };
+    let failed = ReserveRequest { retry_failed: RetryFailed::Any, ..request(1) };
     for _ in 0..100_000 {
         let lease = acquire(&store, 0).await;
         assert_eq!(store.records(), 1);
@@ -233,7 +236,7 @@ async fn expired_records_make_room_for_as_many_new_keys() {
 #[tokio::test(start_paused = true)]
 async fn a_retention_for_ever_does_not_overflow() {
     let store = MemoryStore::new();
-    let for_ever = Reserve { lease: Duration::MAX, retention: Duration::MAX, ..request(0) };
+    let for_ever = ReserveRequest { lease: Duration::MAX, retention: Duration::MAX, ..request(0) };
     let Reservation::Acquired(lease) = store.reserve(&for_ever).await.unwrap() else {
         panic!("the key should be free");
     };
@@ -287,7 +290,7 @@ async fn on_many_threads_the_bound_is_never_exceeded() {
                 for number in 0..1000 {
                     match store.reserve(&request(thread * 1000 + number)).await {
                         Ok(_) => admitted += 1,
-                        Err(error) => assert_eq!(error.kind(), ErrorKind::Full),
+                        Err(error) => assert_eq!(error.kind(), StoreErrorKind::Full),
                     }
                     assert!(store.records() <= 500);
                 }
@@ -331,12 +334,12 @@ async fn a_waiter_is_woken_in_the_moment_of_release() {
 #[tokio::test(start_paused = true)]
 async fn a_waiter_is_woken_when_the_lease_lapses_and_not_before() {
     let store = MemoryStore::new();
-    let brief = Reserve { lease: Duration::from_secs(10), ..request(0) };
+    let brief = ReserveRequest { lease: Duration::from_secs(10), ..request(0) };
     let Reservation::Acquired(lease) = store.reserve(&brief).await.unwrap() else {
         panic!("the key should be free");
     };
     let start = Instant::now();
-    store.changed(&seen(&lease), 0, HOUR).await.unwrap();
+    store.wait_for_change(&seen(&lease), 0, HOUR).await.unwrap();
     assert!(start.elapsed() >= brief.lease);
     assert!(start.elapsed() <= brief.lease + Duration::from_millis(1), "{:?}", start.elapsed());
     assert!(matches!(find(&store, 0).await.state, State::Pending { abandoned: true }));
@@ -347,7 +350,7 @@ async fn a_waiter_waits_no_longer_than_its_bound() {
     let store = MemoryStore::new();
     let lease = acquire(&store, 0).await;
     let start = Instant::now();
-    store.changed(&seen(&lease), 0, Duration::from_secs(5)).await.unwrap();
+    store.wait_for_change(&seen(&lease), 0, Duration::from_secs(5)).await.unwrap();
     assert_eq!(start.elapsed(), Duration::from_secs(5));
 }
 
@@ -359,7 +362,7 @@ async fn a_thousand_waiters_are_all_woken() {
         .map(|_| {
             let (store, seen) = (store.clone(), seen(&lease));
             tokio::spawn(async move {
-                store.changed(&seen, 0, HOUR).await.unwrap();
+                store.wait_for_change(&seen, 0, HOUR).await.unwrap();
                 assert!(matches!(find(&store, 0).await.state, State::Success(_)));
             })
         })
@@ -380,15 +383,15 @@ async fn nobody_waits_for_a_record_that_was_settled_before() {
 
     let completed = acquire(&store, 0).await;
     complete(&store, &completed, &outcome(1), HOUR).await;
-    store.changed(&seen(&completed), 0, HOUR).await.unwrap();
+    store.wait_for_change(&seen(&completed), 0, HOUR).await.unwrap();
 
     let released = acquire(&store, 1).await;
     release(&store, &released).await;
-    store.changed(&seen(&released), 0, HOUR).await.unwrap();
+    store.wait_for_change(&seen(&released), 0, HOUR).await.unwrap();
 
     // Another attempt is pending under the key that was waited for.
     let _second = acquire(&store, 1).await;
-    store.changed(&seen(&released), 0, HOUR).await.unwrap();
+    store.wait_for_change(&seen(&released), 0, HOUR).await.unwrap();
 
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
@@ -399,11 +402,11 @@ async fn a_waiter_is_woken_when_an_abandoned_record_is_taken_over() {
     let lease = acquire(&store, 0).await;
     let waiter = tokio::spawn({
         let (store, seen) = (store.clone(), seen(&lease));
-        async move { store.changed(&seen, 0, 10 * HOUR).await.unwrap() }
+        async move { store.wait_for_change(&seen, 0, 10 * HOUR).await.unwrap() }
     });
     tokio::task::yield_now().await;
     tokio::time::advance(HOUR).await;
-    let eager = Reserve { rerun_abandoned: true, ..request(0) };
+    let eager = ReserveRequest { retry_abandoned: true, ..request(0) };
     let reservation = store.reserve(&eager).await.unwrap();
     assert!(matches!(reservation, Reservation::Acquired(Lease { attempt: 2, .. })));
     let start = Instant::now();
@@ -420,23 +423,23 @@ async fn woken_at_once_by(store: &MemoryStore, lease: &Lease, change: impl Futur
         tokio::task::yield_now().await;
         change.await;
     };
-    let (waited, ()) = tokio::join!(biased; store.changed(&seen, 0, HOUR), change);
+    let (waited, ()) = tokio::join!(biased; store.wait_for_change(&seen, 0, HOUR), change);
     waited.unwrap();
     assert_eq!(start.elapsed(), Duration::ZERO, "a waiter should be woken, not left to its bound");
 }
 
 // Words of these tests
 
-fn request(number: u64) -> Reserve {
+fn request(number: u64) -> ReserveRequest {
     let key = IdempotencyKey::parse(format!("order-{number}").as_bytes()).unwrap();
-    Reserve {
+    ReserveRequest {
         key: StorageKey::derive(None, "tests", &Scope::anonymous(), &key),
-        scope: tower_idempotency::ScopeDigest::UNSET,
+        scope: tower_idempotency::store::ScopeDigest::UNSET,
         fingerprint: Fingerprint::of_request(&Method::POST, "/orders", &HeaderMap::new(), &[], b"{}"),
         lease: HOUR,
         retention: 2 * HOUR,
-        rerun_failed: Rerun::Never,
-        rerun_abandoned: false,
+        retry_failed: RetryFailed::Never,
+        retry_abandoned: false,
     }
 }
 
@@ -454,7 +457,7 @@ fn with_body(bytes: Bytes) -> Outcome {
         status: StatusCode::CREATED,
         headers: HeaderMap::new(),
         request_id: None,
-        body: KeptBody::Whole { bytes, trailers: None },
+        body: StoredBody::Whole { bytes, trailers: None },
     }
 }
 
@@ -492,13 +495,13 @@ async fn release(store: &MemoryStore, lease: &Lease) {
 async fn assert_full(store: &MemoryStore, number: u64) {
     let refused = store.reserve(&request(number)).await;
     let kind = refused.expect_err("a full store should refuse a new key").kind();
-    assert_eq!(kind, ErrorKind::Full);
+    assert_eq!(kind, StoreErrorKind::Full);
 }
 
 fn assert_success(record: &Record, outcome: &Outcome) {
     assert!(matches!(&record.state, State::Success(found) if found == outcome));
 }
 
-fn seen(lease: &Lease) -> Seen {
-    Seen { key: lease.key, token: lease.token }
+fn seen(lease: &Lease) -> PendingRef {
+    PendingRef { key: lease.key, token: lease.token }
 }

@@ -17,7 +17,8 @@ mod steps;
 
 use std::fmt::Write as _;
 
-use tower_idempotency::store::{DynStore, MemoryStore, Store};
+use tower_idempotency::MemoryStore;
+use tower_idempotency::store::{DynStore, Store};
 
 use explore::{Difference, Subject};
 use faulty::{FAULTS, Faulty};

@@ -149,7 +149,7 @@ async fn a_batch_is_one_operation_and_its_order_counts_unless_a_rule_sorts() {
     assert_eq!(effects.count(), 1);
 
     let effects = Effects::new();
-    let sorting = layer().fingerprint_by(|operation, fields| {
+    let sorting = layer().fingerprint_fn(|operation, fields| {
         let mut payouts: Vec<_> = operation.body().split(|byte| *byte == b'\n').collect();
         payouts.sort_unstable();
         fields.add_target(operation).add_list(payouts);
@@ -190,7 +190,7 @@ async fn two_versions_of_an_api_are_one_operation_where_a_rule_says_so() {
     assert_another(&json("/v2/payments", "{}").send(&plain).await);
 
     let effects = Effects::new();
-    let both = layer().fingerprint_by(|operation, fields| {
+    let both = layer().fingerprint_fn(|operation, fields| {
         let Some(("/v1" | "/v2", path)) = operation.path_and_query().split_at_checked(3) else {
             return false;
         };
@@ -225,7 +225,7 @@ async fn a_record_from_before_the_rule_changed_is_compared_by_the_rule_before() 
     let effects = Effects::new();
     let [before, after] = layers_of_two_processes(&MemoryStore::new());
     let old = server(&effects, before.fingerprint(nonce())).await;
-    let named = server(&effects, after.clone().fingerprint(both()).fingerprint_before(nonce())).await;
+    let named = server(&effects, after.clone().fingerprint(both()).legacy_fingerprint(nonce())).await;
     let unnamed = server(&effects, after.fingerprint(both())).await;
 
     let payment = |nonce: &str, sent_at: u32| {

@@ -8,8 +8,11 @@ use axum::http::{Request, StatusCode};
 use axum::routing::post;
 use sqlx::{PgPool, Row};
 use tower::ServiceExt;
-use tower_idempotency::store::{Identifier, Lease, Rerun, Reservation, Reserve, Settlement, conformance};
-use tower_idempotency::{IdempotencyLayer, PostgresStore, Previous, Scope, Store};
+use tower_idempotency::store::Store;
+use tower_idempotency::store::{
+    Identifier, Lease, Reservation, ReserveRequest, RetryFailed, Settlement, conformance,
+};
+use tower_idempotency::{IdempotencyLayer, PostgresStore, PreviousAttempt, Scope};
 
 use crate::support::patiently;
 use crate::support::postgres::{PgBouncer, PostgresServer, acquired, outcome, pool, request};
@@ -26,14 +29,14 @@ async fn the_store_keeps_the_contract() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_store_keeps_the_contract_without_prepared_statements() {
     let server = PostgresServer::start_migrated();
-    conformance::run(&server.store().unprepared(), UNIT).await;
+    conformance::run(&server.store().persistent(false), UNIT).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_store_keeps_the_contract_through_a_pooler_that_hands_out_connections_by_transaction() {
     let server = PostgresServer::start();
     let bouncer = PgBouncer::before(&server);
-    let store = PostgresStore::new(pool(bouncer.port(), 20)).unprepared();
+    let store = PostgresStore::new(pool(bouncer.port(), 20)).persistent(false);
     store.migrate().await.unwrap();
     conformance::run(&store, UNIT).await;
     store.sweep(100).await.unwrap();
@@ -56,7 +59,7 @@ async fn the_store_keeps_the_contract_where_all_transactions_are_serializable_an
         "bytea_output=escape",
         "standard_conforming_strings=off",
     ]);
-    let store = server.store().unprepared();
+    let store = server.store().persistent(false);
     store.migrate().await.unwrap();
     conformance::run(&store, UNIT).await;
 }
@@ -93,7 +96,7 @@ async fn of_500_concurrent_reservations_one_acquires_and_each_takes_one_statemen
 }
 
 /// Lets as many contenders reserve at once, and tells of the only winner, and how many have found its record.
-async fn race(store: &PostgresStore, request: &Reserve, contenders: usize) -> (Lease, usize) {
+async fn race(store: &PostgresStore, request: &ReserveRequest, contenders: usize) -> (Lease, usize) {
     let reserve = |_| {
         let (store, request) = (store.clone(), request.clone());
         tokio::spawn(async move { store.reserve(&request).await.unwrap() })
@@ -115,31 +118,31 @@ async fn race(store: &PostgresStore, request: &Reserve, contenders: usize) -> (L
 async fn of_50_contenders_one_takes_over_and_is_told_of_the_attempt_before() {
     let server = PostgresServer::start_migrated();
     let store = server.store();
-    let brief = Reserve { lease: Duration::from_nanos(1), ..request("k") };
+    let brief = ReserveRequest { lease: Duration::from_nanos(1), ..request("k") };
     for round in 0..20 {
-        let key = |kind: &str| Reserve { ..request(&format!("{kind}-{round}")) };
+        let key = |kind: &str| ReserveRequest { ..request(&format!("{kind}-{round}")) };
 
         let failed = key("failed");
         let first = acquired(store.reserve(&failed).await.unwrap());
         let kept = outcome(502, 10_000);
         assert_eq!(store.fail(&first, Some(&kept), first.retention).await.unwrap(), Settlement::Applied);
-        let only = Reserve { rerun_failed: Rerun::Only(first.token), ..failed.clone() };
+        let only = ReserveRequest { retry_failed: RetryFailed::Only(first.token), ..failed.clone() };
         let (second, _) = race(&store, &only, 50).await;
-        let previous = Previous::Failed { status: Some(StatusCode::BAD_GATEWAY) };
+        let previous = PreviousAttempt::Failed { status: Some(StatusCode::BAD_GATEWAY) };
         assert_eq!((second.attempt, second.previous), (2, Some(previous)));
         assert_eq!(store.fail(&second, None, first.retention).await.unwrap(), Settlement::Applied);
         let (third, _) = race(&store, &failed, 50).await;
-        assert_eq!((third.attempt, third.previous), (3, Some(Previous::Failed { status: None })));
+        assert_eq!((third.attempt, third.previous), (3, Some(PreviousAttempt::Failed { status: None })));
 
-        let abandoned = Reserve { lease: brief.lease, ..key("abandoned") };
+        let abandoned = ReserveRequest { lease: brief.lease, ..key("abandoned") };
         acquired(store.reserve(&abandoned).await.unwrap());
         // Longer than the lease that was rounded up to a millisecond.
         tokio::time::sleep(Duration::from_millis(2)).await;
         let (second, _) = race(&store, &key("abandoned"), 50).await;
-        assert_eq!((second.attempt, second.previous), (2, Some(Previous::Abandoned)));
+        assert_eq!((second.attempt, second.previous), (2, Some(PreviousAttempt::Abandoned)));
 
-        let expired = Reserve { retention: brief.lease, ..abandoned };
-        let expired = Reserve { key: key("expired").key, ..expired };
+        let expired = ReserveRequest { retention: brief.lease, ..abandoned };
+        let expired = ReserveRequest { key: key("expired").key, ..expired };
         acquired(store.reserve(&expired).await.unwrap());
         tokio::time::sleep(Duration::from_millis(2)).await;
         let (first, _) = race(&store, &key("expired"), 50).await;
@@ -195,7 +198,7 @@ async fn a_reservation_that_finds_a_record_writes_nothing() {
     acquired(store.reserve(&running).await.unwrap());
     let lease = acquired(store.reserve(&failed).await.unwrap());
     assert_eq!(store.fail(&lease, None, lease.retention).await.unwrap(), Settlement::Applied);
-    let failed = Reserve { rerun_failed: Rerun::Never, ..failed };
+    let failed = ReserveRequest { retry_failed: RetryFailed::Never, ..failed };
 
     let pool = server.pool();
     let written = || async {

@@ -7,8 +7,9 @@ use axum::Router;
 use axum::routing::post;
 use http::StatusCode;
 use sqlx::{AssertSqlSafe, PgPool, Postgres};
-use tower_idempotency::store::{ErrorKind, TxError};
-use tower_idempotency::{Attempt, IdempotencyLayer, OnOutage, PostgresStore, Scope, Store};
+use tower_idempotency::store::Store;
+use tower_idempotency::store::{StoreErrorKind, TxError};
+use tower_idempotency::{Attempt, IdempotencyLayer, OnOutage, PostgresStore, Scope};
 
 use crate::support::paying::{pay, unavailable};
 use crate::support::postgres::{PostgresServer, request};
@@ -26,7 +27,7 @@ fn app(store: impl Store) -> (Router, Arc<AtomicUsize>) {
     };
     let layer = IdempotencyLayer::new(store)
         .scope(|_| Scope::anonymous())
-        .on_outage(OnOutage::OpenRiskingDoubleEffects);
+        .on_outage(OnOutage::FailOpenRiskingDoubleEffects);
     (Router::new().route("/", post(handler)).layer(layer), runs)
 }
 
@@ -53,20 +54,23 @@ async fn only_a_server_that_cannot_serve_for_now_opens_a_layer() {
     let server = PostgresServer::start_migrated();
     let (pool, store) = (server.pool(), server.store());
     for (kind, codes) in [
-        (ErrorKind::Full, &["53100", "53200", "53400", "58030"][..]),
-        (ErrorKind::Rejected, &["22P02", "23514", "54000"]),
-        (ErrorKind::Configuration, &["42501", "42703", "42883", "28000", "3D000", "0A000", "26000", "42P05"]),
-        (ErrorKind::Conflict, &["40001", "40P01"]),
+        (StoreErrorKind::Full, &["53100", "53200", "53400", "58030"][..]),
+        (StoreErrorKind::Rejected, &["22P02", "23514", "54000"]),
+        (
+            StoreErrorKind::Configuration,
+            &["42501", "42703", "42883", "28000", "3D000", "0A000", "26000", "42P05"],
+        ),
+        (StoreErrorKind::Conflict, &["40001", "40P01"]),
         // A lock, a cancelled statement and used up connections can be the work of clients.
-        (ErrorKind::Unavailable, &["55P03", "57014", "53300"]),
-        (ErrorKind::Unavailable, &["57P01", "57P03", "08006", "25006", "XX000"]),
+        (StoreErrorKind::Unavailable, &["55P03", "57014", "53300"]),
+        (StoreErrorKind::Unavailable, &["57P01", "57P03", "08006", "25006", "XX000"]),
     ] {
         for code in codes {
             fail_with(&pool, code, "true").await;
             let rejected = store.reserve(&request("key")).await.unwrap_err();
             assert_eq!(rejected.kind(), kind, "{code}: {rejected:?}");
             let (app, runs) = app(store.clone());
-            let opens = kind == ErrorKind::Unavailable && !["55P03", "57014", "53300"].contains(code);
+            let opens = kind == StoreErrorKind::Unavailable && !["55P03", "57014", "53300"].contains(code);
             for _ in 0..3 {
                 assert_eq!(pay(&app, "order-1001", 10).await.0, if opens { 201 } else { 503 }, "{code}");
             }
@@ -140,7 +144,7 @@ async fn a_server_that_is_not_set_up_opens_nothing() {
 
 async fn opens_nothing(what: &str, store: PostgresStore) {
     let rejected = store.reserve(&request("key")).await.unwrap_err();
-    assert_eq!(rejected.kind(), ErrorKind::Configuration, "{what}: {rejected:?}");
+    assert_eq!(rejected.kind(), StoreErrorKind::Configuration, "{what}: {rejected:?}");
     let in_transaction = store.clone().in_transaction();
     for (app, runs) in [app(store), app(in_transaction)] {
         for _ in 0..2 {

@@ -11,8 +11,9 @@ use axum::routing::post;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tower::ServiceExt;
-use tower_idempotency::store::{ErrorKind, Record, Reserve, Settlement, State};
-use tower_idempotency::{Attempt, IdempotencyLayer, OnAbandoned, PostgresStore, Previous, Scope, Store};
+use tower_idempotency::store::Store;
+use tower_idempotency::store::{Record, ReserveRequest, Settlement, State, StoreErrorKind};
+use tower_idempotency::{Attempt, IdempotencyLayer, OnAbandoned, PostgresStore, PreviousAttempt, Scope};
 
 use crate::support::patiently;
 use crate::support::postgres::{PostgresServer, acquired, outcome, pool, request, url};
@@ -213,7 +214,7 @@ impl Apart {
         let wire = Wire::start(server.port()).await;
         let pool = untested(wire.port(), 1);
         // To prepare a statement would be a round trip of its own, and its answer the one that is lost.
-        let (through, beside) = (PostgresStore::new(pool.clone()).unprepared(), server.store());
+        let (through, beside) = (PostgresStore::new(pool.clone()).persistent(false), server.store());
         through.ping().await.unwrap();
         Self { server, wire, pool, through, beside }
     }
@@ -266,7 +267,7 @@ async fn a_write_whose_answer_was_lost_is_known_as_ones_own() {
         // The first answer tells of the failed record.
         let second = apart.losing_answer(2, apart.through.reserve(&request), fine).await;
         let second = acquired(second.unwrap());
-        assert_eq!((second.attempt, second.previous), (2, Some(Previous::Failed { status: None })));
+        assert_eq!((second.attempt, second.previous), (2, Some(PreviousAttempt::Failed { status: None })));
         let kept = outcome(201, bytes);
         let completed =
             apart.losing_the_answer(apart.through.complete(&second, &kept, RETENTION), fine).await;
@@ -282,7 +283,7 @@ async fn a_write_whose_answer_was_lost_stays_unanswered_if_it_cannot_be_sent_aga
     let kept = outcome(201, 10);
     let complete = apart.through.complete(&lease, &kept, RETENTION);
     let completed = apart.losing_the_answer(complete, Network::Closed).await;
-    assert_eq!(completed.unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(completed.unwrap_err().kind(), StoreErrorKind::Timeout);
     assert!(matches!(apart.standing().await.unwrap().state, State::Success(_)));
 }
 
@@ -291,7 +292,7 @@ async fn a_release_is_not_sent_twice() {
     let apart = Apart::start().await;
     let lease = acquired(apart.through.reserve(&request("key")).await.unwrap());
     let released = apart.losing_the_answer(apart.through.release(&lease), Network::FINE).await;
-    assert_eq!(released.unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(released.unwrap_err().kind(), StoreErrorKind::Timeout);
     assert!(apart.standing().await.is_none());
 }
 
@@ -300,7 +301,7 @@ async fn a_reservation_whose_answer_was_lost_is_taken_back_if_it_cannot_be_sent_
     let apart = Apart::start().await;
     let request = request("key");
     let reserved = apart.losing_the_answer(apart.through.reserve(&request), Network::Closed).await;
-    assert_eq!(reserved.unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(reserved.unwrap_err().kind(), StoreErrorKind::Timeout);
     assert!(apart.standing().await.is_some(), "it was made");
     apart.wire.set(Network::FINE);
     apart.is_free().await;
@@ -326,35 +327,35 @@ async fn a_reservation_whose_caller_has_given_up_is_taken_back() {
 #[tokio::test]
 async fn a_take_over_whose_reply_was_lost_leaves_the_record_that_it_found() {
     let apart = Apart::start().await;
-    let refusing = Reserve { rerun_abandoned: false, ..request("key") };
+    let refusing = ReserveRequest { retry_abandoned: false, ..request("key") };
     let first = acquired(apart.through.reserve(&refusing).await.unwrap());
     let failure = outcome(502, 10);
     assert_eq!(apart.through.fail(&first, Some(&failure), RETENTION).await.unwrap(), Settlement::Applied);
     let reserved = apart.losing_answer(2, apart.through.reserve(&refusing), Network::Closed).await;
-    assert_eq!(reserved.unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(reserved.unwrap_err().kind(), StoreErrorKind::Timeout);
     assert_ne!(apart.standing().await.unwrap().token, first.token, "it was taken over");
     apart.wire.set(Network::FINE);
     patiently(async { while apart.standing().await.unwrap().token != first.token {} }).await;
     assert_eq!(apart.standing().await.unwrap().attempt, 1);
     let second = acquired(apart.beside.reserve(&refusing).await.unwrap());
-    let previous = Previous::Failed { status: Some(StatusCode::BAD_GATEWAY) };
+    let previous = PreviousAttempt::Failed { status: Some(StatusCode::BAD_GATEWAY) };
     assert_eq!((second.attempt, second.previous), (2, Some(previous)));
 }
 
 #[tokio::test]
 async fn a_take_over_whose_reply_was_lost_leaves_an_abandoned_record_abandoned() {
     let apart = Apart::start().await;
-    let brief = Reserve { lease: Duration::from_millis(1), ..request("key") };
+    let brief = ReserveRequest { lease: Duration::from_millis(1), ..request("key") };
     let first = acquired(apart.beside.reserve(&brief).await.unwrap());
     // Longer than its lease.
     tokio::time::sleep(Duration::from_millis(5)).await;
     let reserved = apart.losing_answer(2, apart.through.reserve(&request("key")), Network::Closed).await;
-    assert_eq!(reserved.unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(reserved.unwrap_err().kind(), StoreErrorKind::Timeout);
     assert_ne!(apart.standing().await.unwrap().token, first.token, "it was taken over");
     apart.wire.set(Network::FINE);
     patiently(async { while apart.standing().await.unwrap().token != first.token {} }).await;
     let second = acquired(apart.beside.reserve(&request("key")).await.unwrap());
-    assert_eq!((second.attempt, second.previous), (2, Some(Previous::Abandoned)));
+    assert_eq!((second.attempt, second.previous), (2, Some(PreviousAttempt::Abandoned)));
 }
 
 #[tokio::test]
@@ -373,7 +374,7 @@ async fn a_retry_after_a_take_over_without_a_reply_is_not_told_that_the_outcome_
         }
     };
     let layer = IdempotencyLayer::new(apart.through.clone()).scope(|_| Scope::anonymous());
-    let layer = layer.on_abandoned(OnAbandoned::Refuse).store_timeout(Duration::from_secs(5));
+    let layer = layer.on_abandoned(OnAbandoned::Reject).store_timeout(Duration::from_secs(5));
     let app = Router::new().route("/", post(counted)).layer(layer);
     assert_eq!(call(&app, "key").await.status(), 502);
     assert_eq!(apart.losing_answer(2, call(&app, "key"), Network::Closed).await.status(), 503);
@@ -434,7 +435,7 @@ async fn a_release_of_a_later_attempt_is_not_sent_twice() {
     assert_eq!(apart.through.fail(&first, None, RETENTION).await.unwrap(), Settlement::Applied);
     let second = acquired(apart.through.reserve(&request("key")).await.unwrap());
     let released = apart.losing_the_answer(apart.through.release(&second), Network::FINE).await;
-    assert_eq!(released.unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(released.unwrap_err().kind(), StoreErrorKind::Timeout);
     let left = apart.standing().await.unwrap();
     assert_eq!((left.attempt, left.token), (2, first.token));
     assert_eq!(apart.through.release(&second).await.unwrap(), Settlement::LeaseLost);

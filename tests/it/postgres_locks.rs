@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use tower_idempotency::store::{ErrorKind, Reservation, Reserve};
-use tower_idempotency::{Fingerprint, PostgresStore, Store};
+use tower_idempotency::store::Store;
+use tower_idempotency::store::{Reservation, ReserveRequest, StoreErrorKind};
+use tower_idempotency::{Fingerprint, PostgresStore};
 
 use crate::support::patiently;
 use crate::support::postgres::crowd::{Mode, POOL, crowd};
@@ -36,7 +37,7 @@ async fn a_connection_whose_statement_waits_holds_its_place_until_the_server_rep
     assert!(reserved.is_err(), "the table is locked");
     // The next one is told in time, and makes no other connection.
     let refused = patiently(store.reserve(&request)).await.unwrap_err();
-    assert_eq!((refused.kind(), pool.size(), pool.num_idle()), (ErrorKind::Unavailable, 1, 0));
+    assert_eq!((refused.kind(), pool.size(), pool.num_idle()), (StoreErrorKind::Unavailable, 1, 0));
     holder.rollback().await.unwrap();
     assert_eq!(backend(&pool).await, before);
     // What was carried out late is taken back.
@@ -66,7 +67,7 @@ async fn what_is_stored_is_served_while_the_server_takes_no_writes() {
     // Of a process that has not seen the records before.
     let leasing = PostgresStore::new(pool.clone());
     let in_transaction = PostgresStore::new(pool.clone()).in_transaction();
-    let another = Reserve { fingerprint: Fingerprint::of_fields(["another"]), ..done.clone() };
+    let another = ReserveRequest { fingerprint: Fingerprint::of_fields(["another"]), ..done.clone() };
     for stored in [&done, &another, &running] {
         let reserved = [leasing.reserve(stored).await, in_transaction.reserve(stored).await];
         assert!(
@@ -75,7 +76,7 @@ async fn what_is_stored_is_served_while_the_server_takes_no_writes() {
         );
     }
     let refused = leasing.reserve(&request("new")).await.unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    assert_eq!(refused.kind(), StoreErrorKind::Unavailable);
 }
 
 async fn a_lock_uses_up_no_connections(mode: Mode) {

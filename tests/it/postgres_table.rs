@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, PgPool};
-use tower_idempotency::store::{ErrorKind, Identifier, Lease, Reserve, Settlement};
-use tower_idempotency::{KeptBody, Outcome, PostgresStore, Store};
+use tower_idempotency::PostgresStore;
+use tower_idempotency::store::{Identifier, Lease, ReserveRequest, Settlement, StoreErrorKind};
+use tower_idempotency::store::{Outcome, Store, StoredBody};
 
 use crate::support::patiently;
 use crate::support::postgres::{PostgresServer, acquired, outcome, request};
@@ -68,7 +69,7 @@ async fn a_user_who_may_make_no_table_gets_by_when_it_is_there() {
     let clerk = PgPool::connect_lazy(&server.url().replace("postgres@", "clerk@")).unwrap();
     let clerk = PostgresStore::new(clerk).schema(name("shop"));
     let refused = clerk.migrate().await.unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Configuration);
+    assert_eq!(refused.kind(), StoreErrorKind::Configuration);
 
     server.store().schema(name("shop")).migrate().await.unwrap();
     run(&pool, "GRANT SELECT, INSERT, UPDATE, DELETE ON shop.idempotency_records TO clerk").await;
@@ -123,7 +124,7 @@ async fn reserved_for_an_hour() -> (PostgresServer, PgPool, PostgresStore, Lease
     let server = PostgresServer::start_migrated();
     let pool = server.pool();
     let store = PostgresStore::new(pool.clone());
-    let request = Reserve { retention: HOUR, ..request("key") };
+    let request = ReserveRequest { retention: HOUR, ..request("key") };
     let lease = acquired(store.reserve(&request).await.unwrap());
     (server, pool, store, lease)
 }
@@ -145,7 +146,7 @@ async fn a_completion_with_another_retention_moves_the_end_to_it() {
     let server = PostgresServer::start_migrated();
     let pool = server.pool();
     let store = PostgresStore::new(pool.clone());
-    let request = Reserve { retention: Duration::from_hours(1), ..request("key") };
+    let request = ReserveRequest { retention: Duration::from_hours(1), ..request("key") };
     for minutes in [1, 58, 59, 120] {
         let lease = acquired(store.reserve(&request).await.unwrap());
         let retention = Duration::from_mins(minutes);
@@ -187,17 +188,17 @@ async fn a_table_of_another_version_or_of_somebody_else_is_left_as_it_is() {
         assert_eq!(description(&pool, table).await, before);
         assert!(says(&other).contains(&format!("that of \"tower-idempotency {version}\"")), "{other:?}");
         assert!(says(&other).contains("drop it, or use another table"), "{other:?}");
-        assert_eq!(other.kind(), ErrorKind::Configuration);
+        assert_eq!(other.kind(), StoreErrorKind::Configuration);
     }
     let foreign = server.store().table(name("customers")).migrate().await.unwrap_err();
     assert!(says(&foreign).contains("there is a table of that name"), "{foreign:?}");
-    assert_eq!(foreign.kind(), ErrorKind::Configuration);
+    assert_eq!(foreign.kind(), StoreErrorKind::Configuration);
 }
 
 #[tokio::test]
 async fn without_its_table_every_operation_says_what_to_do() {
     let server = PostgresServer::start();
-    for store in [server.store(), server.store().unprepared()] {
+    for store in [server.store(), server.store().persistent(false)] {
         let failed = [
             store.reserve(&request("key")).await.map(drop).unwrap_err(),
             store.inspect(&request("key").key).await.map(drop).unwrap_err(),
@@ -205,7 +206,7 @@ async fn without_its_table_every_operation_says_what_to_do() {
             store.sweep(1).await.map(drop).unwrap_err(),
         ];
         for error in failed {
-            assert_eq!(error.kind(), ErrorKind::Configuration);
+            assert_eq!(error.kind(), StoreErrorKind::Configuration);
             let why = error.source().unwrap();
             assert!(why.to_string().contains("`migrate` has not been run"), "{why}");
             assert_eq!(why.source().unwrap().to_string(), "SQLSTATE 42P01");
@@ -221,7 +222,7 @@ async fn a_row_that_cannot_be_read_is_an_error_and_stays() {
     let server = PostgresServer::start_migrated();
     let pool = server.pool();
     let success = request("success");
-    let (prepared, text) = (server.store(), server.store().unprepared());
+    let (prepared, text) = (server.store(), server.store().persistent(false));
     let lease = acquired(prepared.reserve(&success).await.unwrap());
     let completed = prepared.complete(&lease, &outcome(201, 10), Duration::from_mins(1)).await;
     assert_eq!(completed.unwrap(), Settlement::Applied);
@@ -248,12 +249,12 @@ async fn a_row_that_cannot_be_read_is_an_error_and_stays() {
         run(&pool, &format!("UPDATE idempotency_records SET {damage}")).await;
         let row = "SELECT r::text FROM idempotency_records AS r";
         let before: String = sqlx::query_scalar(row).fetch_one(&pool).await.unwrap();
-        let careful = Reserve { rerun_abandoned: false, ..success.clone() };
+        let careful = ReserveRequest { retry_abandoned: false, ..success.clone() };
         for store in [&prepared, &text] {
             let error = store.reserve(&careful).await.map(drop).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Corrupt, "{damage}");
+            assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{damage}");
             let error = store.inspect(&success.key).await.map(drop).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Corrupt, "{damage}");
+            assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{damage}");
         }
         let after: String = sqlx::query_scalar(row).fetch_one(&pool).await.unwrap();
         assert_eq!(before, after, "it is left for somebody to look at");
@@ -276,14 +277,14 @@ async fn what_the_server_would_reject_again_is_told_as_rejected() {
         END $$;
         CREATE TRIGGER reject BEFORE UPDATE ON idempotency_records FOR EACH ROW EXECUTE FUNCTION reject()";
     run(&server.pool(), rejecting).await;
-    for store in [server.store(), server.store().unprepared()] {
+    for store in [server.store(), server.store().persistent(false)] {
         for bytes in [22, 23, 54] {
             let lease = acquired(store.reserve(&request("key")).await.unwrap());
             let rejected = store.complete(&lease, &outcome(201, bytes), Duration::from_mins(1)).await;
-            assert_eq!(rejected.unwrap_err().kind(), ErrorKind::Rejected, "{bytes}");
+            assert_eq!(rejected.unwrap_err().kind(), StoreErrorKind::Rejected, "{bytes}");
             let rejected = store.fail(&lease, Some(&outcome(500, bytes)), Duration::from_mins(1)).await;
-            assert_eq!(rejected.unwrap_err().kind(), ErrorKind::Rejected, "{bytes}");
-            let without_body = Outcome { body: KeptBody::Omitted, ..outcome(201, 0) };
+            assert_eq!(rejected.unwrap_err().kind(), StoreErrorKind::Rejected, "{bytes}");
+            let without_body = Outcome { body: StoredBody::Omitted, ..outcome(201, 0) };
             let completed = store.complete(&lease, &without_body, Duration::from_mins(1)).await;
             assert_eq!(completed.unwrap(), Settlement::Applied);
             run(&server.pool(), "DELETE FROM idempotency_records").await;
@@ -296,7 +297,7 @@ async fn fill(store: &PostgresStore, expired: usize, live: usize) {
     for number in 0..expired {
         let brief = Duration::from_nanos(1);
         let request = request(&format!("expired-{number}"));
-        acquired(store.reserve(&Reserve { lease: brief, retention: brief, ..request }).await.unwrap());
+        acquired(store.reserve(&ReserveRequest { lease: brief, retention: brief, ..request }).await.unwrap());
     }
     for number in 0..live {
         acquired(store.reserve(&request(&format!("live-{number}"))).await.unwrap());

@@ -93,7 +93,7 @@ async fn an_operation_outside_of_http_counts_too<G: Given>() {
         assert!(!run("acct_1", number).await.unwrap().is_replay);
     }
     let refused = run("acct_1", 3).await.unwrap_err();
-    let ExecuteError::Refused(Rejection::QuotaExceeded { retry_after }) = refused else {
+    let ExecuteError::Rejected(Rejection::QuotaExceeded { retry_after }) = refused else {
         panic!("{refused:?}");
     };
     assert!(retry_after <= Duration::from_secs(20), "{retry_after:?}");

@@ -10,8 +10,9 @@ use http_body_util::BodyExt;
 use redis::{AsyncTypedCommands, Client};
 use tokio::sync::Notify;
 use tower::ServiceExt;
+use tower_idempotency::store::Store;
 use tower_idempotency::store::conformance;
-use tower_idempotency::{IdempotencyLayer, OnFailed, RedisStore, Scope, Store};
+use tower_idempotency::{IdempotencyLayer, OnFailed, RedisStore, Scope};
 
 use crate::support::proxy::Proxy;
 use crate::support::redis::RedisServer;
@@ -127,7 +128,7 @@ async fn a_request_in_flight_is_refused_in_one_round_trip() {
 #[tokio::test]
 async fn a_failed_attempt_is_refused_in_one_round_trip_and_run_again_in_three() {
     let (_server, proxy, store) = counted().await;
-    let refusing = app_with(store.clone(), |layer| layer.on_failed(OnFailed::Refuse));
+    let refusing = app_with(store.clone(), |layer| layer.on_failed(OnFailed::Reject));
 
     assert_eq!(call(&refusing, "key", "/status/500").await.status(), 500);
     assert_eq!(proxy.round_trips(), 2, "first execution");

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use tower_idempotency::RedisStore;
+use tower_idempotency::store::Store;
 use tower_idempotency::store::{Reservation, Settlement, StoreError};
-use tower_idempotency::{RedisStore, Store};
 
 use crate::support::narrow::Narrow;
 use crate::support::patiently;

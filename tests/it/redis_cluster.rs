@@ -5,8 +5,9 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use redis::RedisConnectionInfo;
+use tower_idempotency::RedisStore;
+use tower_idempotency::store::Store;
 use tower_idempotency::store::{Reservation, Settlement, conformance};
-use tower_idempotency::{RedisStore, Store};
 
 use crate::support::redis::is_before_7;
 use crate::support::redis::traffic::{

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
-use tower_idempotency::store::{ErrorKind, Reservation, StoreError, conformance};
-use tower_idempotency::{RedisStore, Store};
+use tower_idempotency::RedisStore;
+use tower_idempotency::store::Store;
+use tower_idempotency::store::{Reservation, StoreError, StoreErrorKind, conformance};
 
 use crate::support::patiently;
 use crate::support::redis::RedisServer;
@@ -37,7 +38,7 @@ async fn a_server_that_is_not_reached_has_carried_nothing_out() {
     for close in [false, true] {
         let (listener, _) = Fake::listener().await;
         for refused in refusals(listener, close).await {
-            assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused:?}");
+            assert_eq!(refused.kind(), StoreErrorKind::Unavailable, "{refused:?}");
             assert!(!refused.source().unwrap().to_string().is_empty());
         }
     }
@@ -87,7 +88,7 @@ async fn wrong_credentials_are_tried_once_a_second() {
     let start = Instant::now();
     while start.elapsed() < Duration::from_millis(600) {
         let refused = store.ping().await.unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::Configuration);
+        assert_eq!(refused.kind(), StoreErrorKind::Configuration);
         assert!(!format!("{refused:?} {:?}", refused.source()).contains("hunter"), "{refused:?}");
         sleep(Duration::from_millis(10)).await;
     }

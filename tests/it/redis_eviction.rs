@@ -4,7 +4,8 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tower_idempotency::{RedisStore, Store};
+use tower_idempotency::RedisStore;
+use tower_idempotency::store::Store;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 

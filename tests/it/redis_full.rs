@@ -11,10 +11,9 @@ use http_body_util::BodyExt;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Cmd, Pipeline, RedisFuture, Value};
 use tower::ServiceExt;
-use tower_idempotency::store::{ErrorKind, Lease, Reservation, Settlement, State, StoreError};
-use tower_idempotency::{
-    IdempotencyLayer, KeptBody, NotRetained, OnOutage, Outcome, RedisStore, Scope, Store,
-};
+use tower_idempotency::store::{Lease, Reservation, Settlement, State, StoreError, StoreErrorKind};
+use tower_idempotency::store::{NotRetained, Outcome, Store, StoredBody};
+use tower_idempotency::{IdempotencyLayer, OnOutage, RedisStore, Scope};
 
 use crate::support::patiently;
 use crate::support::redis::traffic::{RETENTION, answer, request};
@@ -108,7 +107,7 @@ impl Payments {
     }
 
     fn failing_open(store: impl Store) -> Self {
-        Self::over(store, OnOutage::OpenRiskingDoubleEffects)
+        Self::over(store, OnOutage::FailOpenRiskingDoubleEffects)
     }
 
     async fn pay(&self, key: &str, bytes: usize) -> Response<Body> {
@@ -152,7 +151,7 @@ async fn a_full_server_opens_nothing<S: Servers>() {
 
 /// The default policy: the reservation fits, and the response does not.
 async fn a_response_that_does_not_fit_is_not_retained_and_does_not_run_again<S: Servers>() {
-    for policy in [OnOutage::Closed, OnOutage::OpenRiskingDoubleEffects] {
+    for policy in [OnOutage::FailClosed, OnOutage::FailOpenRiskingDoubleEffects] {
         let servers = S::start();
         let payments = Payments::over(RedisStore::open(&servers.url()).unwrap(), policy);
         assert_eq!(payments.pay("before", 10).await.status(), StatusCode::CREATED);
@@ -175,7 +174,7 @@ async fn acquire(store: &RedisStore, key: &str) -> Lease {
 }
 
 fn bare() -> Outcome {
-    Outcome { body: KeptBody::NotRetained(NotRetained::Rejected), ..answer("") }
+    Outcome { body: StoredBody::NotRetained(NotRetained::Rejected), ..answer("") }
 }
 
 async fn applied(settled: impl Future<Output = Result<Settlement, StoreError>>) {
@@ -204,10 +203,10 @@ async fn every_attempt_is_ended_at_maxmemory<S: Servers>() {
     servers.leave(0);
     for lease in [&succeeded, &again, &gone] {
         let rejected = store.complete(lease, &large, RETENTION).await.unwrap_err();
-        assert_eq!(rejected.kind(), ErrorKind::Full, "{rejected:?}");
+        assert_eq!(rejected.kind(), StoreErrorKind::Full, "{rejected:?}");
     }
     let rejected = store.fail(&failed, Some(&large), RETENTION).await.unwrap_err();
-    assert_eq!(rejected.kind(), ErrorKind::Full, "{rejected:?}");
+    assert_eq!(rejected.kind(), StoreErrorKind::Full, "{rejected:?}");
     // No record points to a body that is not there.
     for lease in [&succeeded, &again, &failed] {
         let record = store.inspect(&lease.key).await.unwrap().unwrap();
@@ -271,7 +270,7 @@ async fn a_body_that_is_evicted_before_its_record_is_written_is_not_retained() {
 }
 
 /// Nothing runs, and the client gets 503. The kind tells what to mend.
-async fn opens_nothing(store: RedisStore, kind: ErrorKind) {
+async fn opens_nothing(store: RedisStore, kind: StoreErrorKind) {
     let rejected = store.reserve(&request("key")).await.unwrap_err();
     assert_eq!(rejected.kind(), kind, "{rejected:?}");
     let payments = Payments::failing_open(store);
@@ -308,7 +307,7 @@ async fn a_name_with_another_use_opens_nothing() {
         store.complete(&lease, &answer(vec![b'x'; 5_000]), RETENTION).await.map(drop),
     ];
     for failed in failed {
-        assert_eq!(failed.unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(failed.unwrap_err().kind(), StoreErrorKind::Corrupt);
     }
 }
 
@@ -328,7 +327,7 @@ async fn a_user_without_the_rights_opens_nothing() {
         let server = RedisServer::start();
         server.tell::<()>(&format!("ACL SETUSER limited on >secret {rules}"));
         let store = RedisStore::open(&server.url().replace("://", "://limited:secret@")).unwrap();
-        opens_nothing(store, ErrorKind::Configuration).await;
+        opens_nothing(store, StoreErrorKind::Configuration).await;
         // Where the record was written, and only its time cannot be asked for, it is removed.
         until("no record", || server.size() == 0);
     }
@@ -344,11 +343,11 @@ async fn wrong_credentials_open_nothing() {
     for credentials in ["", "shop:wrong@", "nobody:secret@"] {
         for protocol in ["", "?protocol=resp2"] {
             let url = format!("{}{protocol}", url.replace("://", &format!("://{credentials}")));
-            opens_nothing(RedisStore::open(&url).unwrap(), ErrorKind::Configuration).await;
+            opens_nothing(RedisStore::open(&url).unwrap(), StoreErrorKind::Configuration).await;
         }
     }
     let url = format!("{}/99", url.replace("://", "://shop:secret@"));
-    opens_nothing(RedisStore::open(&url).unwrap(), ErrorKind::Configuration).await;
+    opens_nothing(RedisStore::open(&url).unwrap(), StoreErrorKind::Configuration).await;
 }
 
 /// Clients who ask for large bodies can hold up the connection that these pass through.

@@ -11,10 +11,9 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
-use tower_idempotency::store::{Lease, Rerun, Reservation, Reserve, Settlement, State};
-use tower_idempotency::{
-    Fingerprint, IdempotencyKey, IdempotencyLayer, KeptBody, Outcome, RedisStore, Scope, StorageKey, Store,
-};
+use tower_idempotency::store::{Lease, Reservation, ReserveRequest, RetryFailed, Settlement, State};
+use tower_idempotency::store::{Outcome, StorageKey, Store, StoredBody};
+use tower_idempotency::{Fingerprint, IdempotencyKey, IdempotencyLayer, RedisStore, Scope};
 
 use crate::support::redis::RedisServer;
 use crate::support::{Gate, patiently};
@@ -62,20 +61,20 @@ async fn whole(response: Response<Body>) -> (StatusCode, usize, bool) {
 }
 
 fn outcome(status: StatusCode, byte: u8) -> Outcome {
-    let body = KeptBody::Whole { bytes: vec![byte; 5_000].into(), trailers: None };
+    let body = StoredBody::Whole { bytes: vec![byte; 5_000].into(), trailers: None };
     Outcome { status, headers: HeaderMap::new(), request_id: None, body }
 }
 
 async fn acquire(store: &RedisStore) -> Lease {
     let key = IdempotencyKey::parse(b"order-1001").unwrap();
-    let request = Reserve {
+    let request = ReserveRequest {
         key: StorageKey::derive(None, "gone", &Scope::anonymous(), &key),
-        scope: tower_idempotency::ScopeDigest::UNSET,
+        scope: tower_idempotency::store::ScopeDigest::UNSET,
         fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
         lease: Duration::from_mins(1),
         retention: Duration::from_mins(2),
-        rerun_failed: Rerun::Any,
-        rerun_abandoned: true,
+        retry_failed: RetryFailed::Any,
+        retry_abandoned: true,
     };
     match store.reserve(&request).await.unwrap() {
         Reservation::Acquired(lease) => lease,

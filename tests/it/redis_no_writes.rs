@@ -11,8 +11,9 @@ use http_body_util::BodyExt;
 use redis::Client;
 use redis::aio::ConnectionLike;
 use tower::ServiceExt;
-use tower_idempotency::store::{ErrorKind, Lease, Reservation, Settlement, State};
-use tower_idempotency::{IdempotencyLayer, OnFailed, RedisStore, Scope, Store};
+use tower_idempotency::store::Store;
+use tower_idempotency::store::{Lease, Reservation, Settlement, State, StoreErrorKind};
+use tower_idempotency::{IdempotencyLayer, OnFailed, RedisStore, Scope};
 
 use crate::support::redis::traffic::{RETENTION, answer, request};
 use crate::support::redis::{RedisServer, until};
@@ -52,8 +53,8 @@ impl Cause {
         }
     }
 
-    fn kind(self) -> ErrorKind {
-        if self == Self::Replicas { ErrorKind::Unavailable } else { ErrorKind::Full }
+    fn kind(self) -> StoreErrorKind {
+        if self == Self::Replicas { StoreErrorKind::Unavailable } else { StoreErrorKind::Full }
     }
 }
 
@@ -100,7 +101,7 @@ async fn serves<C: ConnectionLike + Clone + Send + Sync + 'static>(
     store: RedisStore<C>,
     cause: Cause,
 ) {
-    let (rerunning, refusing) = (app(store.clone(), OnFailed::Rerun), app(store, OnFailed::Refuse));
+    let (rerunning, refusing) = (app(store.clone(), OnFailed::Rerun), app(store, OnFailed::Reject));
     for (key, path) in [("small", "/201/10"), ("large", "/201/5000"), ("failed", "/500/10")] {
         call(&rerunning, key, path).await;
     }
@@ -206,7 +207,7 @@ async fn at_maxmemory_attempts_are_renewed_and_ended() {
 
     // A large one has to wait, and nothing of it is written.
     let rejected = store.complete(&large, &outcome(5_000), RETENTION).await.unwrap_err();
-    assert_eq!(rejected.kind(), ErrorKind::Full, "{rejected:?}");
+    assert_eq!(rejected.kind(), StoreErrorKind::Full, "{rejected:?}");
     let record = store.inspect(&large.key).await.unwrap().unwrap();
     assert!(matches!(record.state, State::Pending { abandoned: false }), "{record:?}");
     Cause::Memory.end(&server);

@@ -11,8 +11,9 @@ use http::{Request, StatusCode};
 use redis::ProtocolVersion;
 use tokio::time::sleep;
 use tower::ServiceExt;
-use tower_idempotency::store::{ErrorKind, Reservation, conformance};
-use tower_idempotency::{IdempotencyLayer, RedisStore, Scope, Store};
+use tower_idempotency::store::Store;
+use tower_idempotency::store::{Reservation, StoreErrorKind, conformance};
+use tower_idempotency::{IdempotencyLayer, RedisStore, Scope};
 
 use crate::support::patiently;
 use crate::support::redis::RedisServer;
@@ -138,7 +139,7 @@ async fn a_server_that_takes_too_long_is_given_up_after_the_time_that_the_layer_
             store.set_timeout(store_timeout);
             let unserved = patiently(store.reserve(&request("alone"))).await.unwrap_err();
             // Nothing was sent to a server without a connection.
-            let kind = if slow == "HELLO" { ErrorKind::Unavailable } else { ErrorKind::Timeout };
+            let kind = if slow == "HELLO" { StoreErrorKind::Unavailable } else { StoreErrorKind::Timeout };
             assert_eq!(unserved.kind(), kind, "{how:?} {slow}: {unserved:?}");
         }
     }

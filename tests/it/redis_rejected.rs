@@ -11,28 +11,26 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 use tower_idempotency::store::{
-    ErrorKind, Lease, Rerun, Reservation, Reserve, Settlement, State, StoreError,
+    Lease, Reservation, ReserveRequest, RetryFailed, Settlement, State, StoreError, StoreErrorKind,
 };
-use tower_idempotency::{
-    Fingerprint, IdempotencyKey, IdempotencyLayer, KeptBody, NotRetained, Outcome, RedisStore, Scope,
-    StorageKey, Store,
-};
+use tower_idempotency::store::{NotRetained, Outcome, StorageKey, Store, StoredBody};
+use tower_idempotency::{Fingerprint, IdempotencyKey, IdempotencyLayer, RedisStore, Scope};
 
 use crate::support::Log;
 use crate::support::redis::RedisServer;
 
 const RETENTION: Duration = Duration::from_mins(1);
 
-fn request(key: &str) -> Reserve {
+fn request(key: &str) -> ReserveRequest {
     let key = IdempotencyKey::parse(key.as_bytes()).unwrap();
-    Reserve {
+    ReserveRequest {
         key: StorageKey::derive(None, "rejected", &Scope::anonymous(), &key),
-        scope: tower_idempotency::ScopeDigest::UNSET,
+        scope: tower_idempotency::store::ScopeDigest::UNSET,
         fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
         lease: Duration::from_mins(1),
         retention: Duration::from_mins(2),
-        rerun_failed: Rerun::Any,
-        rerun_abandoned: true,
+        retry_failed: RetryFailed::Any,
+        retry_abandoned: true,
     }
 }
 
@@ -44,12 +42,12 @@ async fn acquire(store: &RedisStore, key: &str) -> Lease {
 }
 
 fn outcome(bytes: usize) -> Outcome {
-    let body = KeptBody::Whole { bytes: vec![b'x'; bytes].into(), trailers: None };
+    let body = StoredBody::Whole { bytes: vec![b'x'; bytes].into(), trailers: None };
     Outcome { status: StatusCode::CREATED, headers: HeaderMap::new(), request_id: None, body }
 }
 
 fn not_retained() -> Outcome {
-    Outcome { body: KeptBody::NotRetained(NotRetained::TooLarge), ..outcome(0) }
+    Outcome { body: StoredBody::NotRetained(NotRetained::TooLarge), ..outcome(0) }
 }
 
 fn tell(server: &RedisServer, words: &str) {
@@ -77,9 +75,9 @@ async fn a_body_that_the_user_may_not_write_is_rejected_and_the_record_can_be_wr
         }
         for _ in 0..2 {
             let rejected = store.complete(&large, &outcome(5_000), RETENTION).await.unwrap_err();
-            assert_eq!(rejected.kind(), ErrorKind::Configuration, "{rejected:?}");
+            assert_eq!(rejected.kind(), StoreErrorKind::Configuration, "{rejected:?}");
             let rejected = store.fail(&large, Some(&outcome(5_000)), RETENTION).await.unwrap_err();
-            assert_eq!(rejected.kind(), ErrorKind::Configuration, "{rejected:?}");
+            assert_eq!(rejected.kind(), StoreErrorKind::Configuration, "{rejected:?}");
         }
         let without = not_retained();
         assert_eq!(store.complete(&large, &without, RETENTION).await.unwrap(), Settlement::Applied);
@@ -156,7 +154,7 @@ async fn a_body_that_is_longer_than_the_server_takes_is_rejected() {
     let store = RedisStore::open(&server.url()).unwrap();
     let lease = acquire(&store, "long").await;
     let rejected = store.complete(&lease, &outcome(1_048_577), RETENTION).await.unwrap_err();
-    assert_eq!(rejected.kind(), ErrorKind::Rejected, "{rejected:?}");
+    assert_eq!(rejected.kind(), StoreErrorKind::Rejected, "{rejected:?}");
     let settled = store.complete(&lease, &not_retained(), RETENTION).await.unwrap();
     assert_eq!(settled, Settlement::Applied);
 }
@@ -178,8 +176,8 @@ async fn a_server_that_takes_no_writes_for_the_moment_rejects_nothing_for_good()
             let kind = match begin {
                 // A small response is stored all the same.
                 "CONFIG SET maxmemory 1" if bytes == 10 => None,
-                "CONFIG SET maxmemory 1" => Some(ErrorKind::Full),
-                _ => Some(ErrorKind::Unavailable),
+                "CONFIG SET maxmemory 1" => Some(StoreErrorKind::Full),
+                _ => Some(StoreErrorKind::Unavailable),
             };
             assert_eq!(completed.as_ref().err().map(StoreError::kind), kind, "{begin}: {completed:?}");
             tell(&server, end);

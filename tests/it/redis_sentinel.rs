@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::RedisConnectionInfo;
+use tower_idempotency::RedisStore;
+use tower_idempotency::store::Store;
 use tower_idempotency::store::conformance;
-use tower_idempotency::{RedisStore, Store};
 
 use crate::support::patiently;
 use crate::support::redis::fake::{Fake, fine};

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode};
-use tower_idempotency::store::{ErrorKind, Lease, Record, Rerun, Reservation, Reserve, Settlement, State};
-use tower_idempotency::{
-    Fingerprint, IdempotencyKey, KeptBody, Outcome, Previous, RedisStore, Scope, StorageKey, Store,
+use tower_idempotency::store::{
+    Lease, Record, Reservation, ReserveRequest, RetryFailed, Settlement, State, StoreErrorKind,
 };
+use tower_idempotency::store::{Outcome, StorageKey, Store, StoredBody};
+use tower_idempotency::{Fingerprint, IdempotencyKey, PreviousAttempt, RedisStore, Scope};
 
 use crate::support::patiently;
 use crate::support::redis::{RedisServer, is_before_7};
@@ -65,21 +66,21 @@ impl Apart {
     }
 }
 
-fn request() -> Reserve {
+fn request() -> ReserveRequest {
     let key = IdempotencyKey::parse(b"order-1001").unwrap();
-    Reserve {
+    ReserveRequest {
         key: StorageKey::derive(None, "unanswered", &Scope::anonymous(), &key),
-        scope: tower_idempotency::ScopeDigest::UNSET,
+        scope: tower_idempotency::store::ScopeDigest::UNSET,
         fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
         lease: Duration::from_mins(1),
         retention: Duration::from_mins(2),
-        rerun_failed: Rerun::Any,
-        rerun_abandoned: true,
+        retry_failed: RetryFailed::Any,
+        retry_abandoned: true,
     }
 }
 
 fn outcome(bytes: usize) -> Outcome {
-    let body = KeptBody::Whole { bytes: vec![b'x'; bytes].into(), trailers: None };
+    let body = StoredBody::Whole { bytes: vec![b'x'; bytes].into(), trailers: None };
     Outcome { status: StatusCode::CREATED, headers: HeaderMap::new(), request_id: None, body }
 }
 
@@ -116,7 +117,7 @@ async fn a_reservation_is_known_as_ones_own_and_so_is_the_answer_that_was_kept()
 async fn connect_for_bodies(store: &RedisStore) {
     let key = IdempotencyKey::parse(b"another").unwrap();
     let key = StorageKey::derive(None, "unanswered", &Scope::anonymous(), &key);
-    let lease = acquired(store.reserve(&Reserve { key, ..request() }).await.unwrap());
+    let lease = acquired(store.reserve(&ReserveRequest { key, ..request() }).await.unwrap());
     assert_eq!(store.complete(&lease, &outcome(5000), RETENTION).await.unwrap(), Settlement::Applied);
 }
 
@@ -138,7 +139,7 @@ async fn a_record_that_was_taken_over_is_known_as_ones_own() {
     let (reserved, ()) = tokio::join!(apart.through.reserve(&request), lose_the_second);
     let reserved = reserved.unwrap();
     let second = acquired(reserved);
-    assert_eq!((second.attempt, second.previous), (2, Some(Previous::Failed { status: None })));
+    assert_eq!((second.attempt, second.previous), (2, Some(PreviousAttempt::Failed { status: None })));
     assert_eq!(apart.standing().await.unwrap().token, second.token);
 }
 
@@ -149,7 +150,7 @@ async fn a_write_whose_answer_was_lost_stays_unanswered_though_it_cannot_be_sent
     let kept = outcome(10);
     let complete = apart.through.complete(&lease, &kept, RETENTION);
     let completed = apart.losing_the_answer_and_the_way(complete).await;
-    assert_eq!(completed.unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(completed.unwrap_err().kind(), StoreErrorKind::Timeout);
     assert!(apart.standing().await.is_some());
 }
 
@@ -158,7 +159,7 @@ async fn a_reservation_whose_answer_was_lost_is_taken_back_though_it_could_not_b
     let apart = Apart::start().await;
     let request = request();
     let reserved = apart.losing_the_answer_and_the_way(apart.through.reserve(&request)).await;
-    assert_eq!(reserved.unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(reserved.unwrap_err().kind(), StoreErrorKind::Timeout);
     assert!(apart.standing().await.is_some(), "it was made");
     apart.wire.set(Network::FINE);
     apart.is_free().await;
@@ -168,7 +169,7 @@ async fn a_reservation_whose_answer_was_lost_is_taken_back_though_it_could_not_b
 async fn unanswered(apart: &Apart) {
     apart.wire.set(Network::Open { requests: Way::Pass, replies: Way::Hold });
     let error = apart.through.reserve(&request()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!(error.kind(), StoreErrorKind::Timeout);
 }
 
 #[tokio::test]
@@ -185,8 +186,8 @@ async fn a_first_reservation_that_was_not_answered_is_taken_back() {
 async fn it_is_taken_back_also_when_its_lease_has_lapsed_meanwhile() {
     let apart = Apart::start().await;
     apart.wire.set(Network::Open { requests: Way::Pass, replies: Way::Hold });
-    let brief = Reserve { lease: Duration::from_millis(50), ..request() };
-    assert_eq!(apart.through.reserve(&brief).await.unwrap_err().kind(), ErrorKind::Timeout);
+    let brief = ReserveRequest { lease: Duration::from_millis(50), ..request() };
+    assert_eq!(apart.through.reserve(&brief).await.unwrap_err().kind(), StoreErrorKind::Timeout);
     let standing = apart.standing().await.unwrap();
     assert!(matches!(standing.state, State::Pending { abandoned: true }), "{standing:?}");
     apart.wire.set(Network::FINE);
@@ -209,7 +210,7 @@ async fn one_that_was_made_by_a_user_who_may_not_ask_for_its_age_is_taken_back()
         return;
     }
     let error = reserved.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Configuration, "{error:?}");
+    assert_eq!(error.kind(), StoreErrorKind::Configuration, "{error:?}");
     let beside = RedisStore::open(&server.url()).unwrap();
     patiently(async { while beside.inspect(&request().key).await.unwrap().is_some() {} }).await;
 }
@@ -242,7 +243,7 @@ async fn teach(apart: &Apart) {
 }
 
 /// Takes the record over. The reply to that is lost, and the way to the server with it.
-async fn take_over_unanswered(apart: &Apart, request: &Reserve) {
+async fn take_over_unanswered(apart: &Apart, request: &ReserveRequest) {
     let before = apart.wire.seen().replies;
     // The first reply tells of the record; the second one is that of the script which takes it
     // over.
@@ -253,7 +254,7 @@ async fn take_over_unanswered(apart: &Apart, request: &Reserve) {
         apart.wire.set(Network::Closed);
     };
     let (reserved, ()) = tokio::join!(apart.through.reserve(request), lose_the_second);
-    assert_eq!(reserved.unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(reserved.unwrap_err().kind(), StoreErrorKind::Timeout);
     assert_eq!(apart.standing().await.unwrap().attempt, 2, "it was taken over");
     apart.wire.set(Network::FINE);
 }
@@ -267,7 +268,7 @@ async fn a_failed_record_whose_take_over_was_not_answered_is_put_back_and_its_op
     assert_eq!(apart.beside.fail(&first, Some(&failure), RETENTION).await.unwrap(), Settlement::Applied);
 
     // Abandoned attempts do not run again, and the lease of the one that never began lapses soon.
-    let request = Reserve { rerun_abandoned: false, lease: Duration::from_millis(1), ..request() };
+    let request = ReserveRequest { retry_abandoned: false, lease: Duration::from_millis(1), ..request() };
     take_over_unanswered(&apart, &request).await;
     patiently(async { while apart.standing().await.unwrap().token != first.token {} }).await;
     let record = apart.standing().await.unwrap();
@@ -275,7 +276,7 @@ async fn a_failed_record_whose_take_over_was_not_answered_is_put_back_and_its_op
     assert_eq!(record.attempt, 1);
 
     let second = acquired(apart.beside.reserve(&request).await.unwrap());
-    let previous = Previous::Failed { status: Some(failure.status) };
+    let previous = PreviousAttempt::Failed { status: Some(failure.status) };
     assert_eq!((second.attempt, second.previous), (2, Some(previous)));
 }
 
@@ -283,7 +284,7 @@ async fn a_failed_record_whose_take_over_was_not_answered_is_put_back_and_its_op
 async fn an_abandoned_record_whose_take_over_was_not_answered_is_abandoned_again() {
     let apart = Apart::start().await;
     teach(&apart).await;
-    let brief = Reserve { lease: Duration::from_millis(1), ..request() };
+    let brief = ReserveRequest { lease: Duration::from_millis(1), ..request() };
     let first = acquired(apart.beside.reserve(&brief).await.unwrap());
     let abandoned = |record: &Record| matches!(record.state, State::Pending { abandoned: true });
     patiently(async { while !abandoned(&apart.standing().await.unwrap()) {} }).await;
@@ -329,7 +330,7 @@ async fn a_failed_record_that_was_taken_over_and_put_back_in_between_is_judged_a
 async fn an_abandoned_record_that_was_put_back_and_renewed_in_between_is_not_taken_over() {
     let apart = Apart::start().await;
     teach(&apart).await;
-    let brief = Reserve { lease: Duration::from_millis(1), ..request() };
+    let brief = ReserveRequest { lease: Duration::from_millis(1), ..request() };
     let late = acquired(apart.beside.reserve(&brief).await.unwrap());
     let abandoned = |record: &Record| matches!(record.state, State::Pending { abandoned: true });
     patiently(async { while !abandoned(&apart.standing().await.unwrap()) {} }).await;
@@ -350,7 +351,7 @@ async fn an_abandoned_record_that_was_put_back_and_renewed_in_between_is_not_tak
 async fn a_settled_or_answered_reservation_is_not_taken_back() {
     let apart = Apart::start().await;
     let lease = acquired(apart.through.reserve(&request()).await.unwrap());
-    let found = apart.through.reserve(&Reserve { rerun_abandoned: false, ..request() }).await.unwrap();
+    let found = apart.through.reserve(&ReserveRequest { retry_abandoned: false, ..request() }).await.unwrap();
     assert!(matches!(found, Reservation::Found(record) if record.token == lease.token));
     // Longer than the first pause before a reservation is taken back.
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -364,7 +365,7 @@ async fn each_is_taken_back_under_the_prefix_that_it_was_made_under() {
     apart.wire.set(Network::Open { requests: Way::Pass, replies: Way::Hold });
     let request = request();
     let (one, other) = tokio::join!(stores[0].reserve(&request), stores[1].reserve(&request));
-    assert_eq!([one, other].map(|answer| answer.unwrap_err().kind()), [ErrorKind::Timeout; 2]);
+    assert_eq!([one, other].map(|answer| answer.unwrap_err().kind()), [StoreErrorKind::Timeout; 2]);
     let beside = ["shop1:", "shop2:"].map(|prefix| apart.beside.clone().prefix(prefix));
     for store in &beside {
         assert!(store.inspect(&request.key).await.unwrap().is_some(), "it was made");

@@ -3,7 +3,7 @@
 
 use std::fmt::{self, Display};
 
-use audit::Verdict;
+use audit::ResponseDirective;
 use plan::{OnAbandoned, Plan};
 use stage::Kind;
 
@@ -23,14 +23,16 @@ struct Figures {
     schedules: usize,
     operations: usize,
     faults: usize,
-    verdict: Verdict,
+    verdict: ResponseDirective,
     problems: usize,
 }
 
 impl Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { schedules, operations, faults, verdict, .. } = self;
-        let Verdict { abandoned, told, lost, other, differing, differing_in_doubles, stuck, .. } = verdict;
+        let ResponseDirective {
+            abandoned, told, lost, other, differing, differing_in_doubles, stuck, ..
+        } = verdict;
         let doubles = verdict.doubles();
         write!(
             f,
@@ -50,8 +52,8 @@ async fn every_double_has_a_cause_and_nothing_stays_stuck() {
     assert!(!kinds.is_empty(), "there is no store {store:?}");
     let policies = match &*setting("FAULTS_ON_ABANDONED", "both".to_owned()) {
         "rerun" => vec![OnAbandoned::Rerun],
-        "refuse" => vec![OnAbandoned::Refuse],
-        "both" => vec![OnAbandoned::Rerun, OnAbandoned::Refuse],
+        "refuse" => vec![OnAbandoned::Reject],
+        "both" => vec![OnAbandoned::Rerun, OnAbandoned::Reject],
         other => panic!("FAULTS_ON_ABANDONED cannot be {other:?}"),
     };
     let schedules: u64 = setting("FAULTS_SCHEDULES", 1);

@@ -1,5 +1,5 @@
 //! What can be found in the storage of what a client sent and a handler answered: with encryption, or with
-//! [`Keep::Status`], nothing; without either the answer, and of the request still nothing.
+//! [`StoredResponse::Status`], nothing; without either the answer, and of the request still nothing.
 
 use std::collections::HashMap;
 use std::fs;
@@ -14,8 +14,8 @@ use sqlx::{ConnectOptions, Executor};
 use tempfile::TempDir;
 use tower_idempotency::store::DynStore;
 use tower_idempotency::{
-    EncryptionKeys, Fingerprint, IdempotencyKey, IdempotencyLayer, Keep, OnFailed, RedisStore, Scope,
-    SqliteStore,
+    EncryptionKeys, Fingerprint, IdempotencyKey, IdempotencyLayer, OnFailed, RedisStore, Scope, SqliteStore,
+    StoredResponse,
 };
 
 use crate::support::postgres::PostgresServer;
@@ -286,7 +286,11 @@ async fn encrypted_nothing_is_found<S: Storage>() {
 
 /// The request id is kept, for it is made to be logged.
 async fn with_the_status_alone_nothing_but_the_request_id_is_found<S: Storage>() {
-    let found = found::<S>(&[|guard| guard.keep(Keep::Status), |guard| guard.keep(Keep::Nothing)]).await;
+    let found = found::<S>(&[
+        |guard| guard.stored_response(StoredResponse::Status),
+        |guard| guard.stored_response(StoredResponse::Nothing),
+    ])
+    .await;
     assert_eq!(found, of(&[Kind::RequestId]));
 }
 

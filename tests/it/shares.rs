@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use axum::Router;
 use http::StatusCode;
 use tokio::task::JoinSet;
+use tower_idempotency::MemoryStore;
 use tower_idempotency::Scope;
-use tower_idempotency::store::{DynStore, MemoryStore};
+use tower_idempotency::store::DynStore;
 
 use crate::support::{Answer, Call, Effects, Server, app, layer_over, post};
 

@@ -12,8 +12,10 @@ use axum::routing::post;
 use http_body_util::BodyExt;
 use sqlx::postgres::PgPoolOptions;
 use tower::ServiceExt;
-use tower_idempotency::store::{ErrorKind, MemoryStore};
-use tower_idempotency::{Attempt, IdempotencyLayer, PostgresStore, Store};
+use tower_idempotency::MemoryStore;
+use tower_idempotency::store::Store;
+use tower_idempotency::store::StoreErrorKind;
+use tower_idempotency::{Attempt, IdempotencyLayer, PostgresStore};
 
 use crate::support::postgres::{PostgresServer, outcome, request};
 use crate::support::{Frames, patiently};
@@ -185,7 +187,7 @@ async fn header_bytes_are_stored_in_a_database_of_another_encoding() {
         for mode in ["lease", "transaction"] {
             let table = tower_idempotency::store::Identifier::new(format!("{mode}_{number}")).unwrap();
             let store = PostgresStore::new(pool.clone()).table(table);
-            let store = if is_prepared { store } else { store.unprepared() };
+            let store = if is_prepared { store } else { store.persistent(false) };
             store.migrate().await.unwrap();
             if mode == "lease" {
                 are_replayed(layer(store)).await;
@@ -200,7 +202,7 @@ async fn a_response_is_stored_though_the_retention_of_its_record_is_over<B: Base
     base: &B,
     store: impl Store,
 ) {
-    let brief = |key| tower_idempotency::store::Reserve {
+    let brief = |key| tower_idempotency::store::ReserveRequest {
         lease: Duration::from_millis(1),
         retention: Duration::from_millis(2),
         ..request(key)
@@ -313,7 +315,7 @@ async fn a_rejected_response_is_not_a_fault_of_the_handler<B: Base>(base: &B, st
         let lease = crate::support::postgres::acquired(store.reserve(&request("direct")).await.unwrap());
         for _ in 0..2 {
             let rejected = store.complete(&lease, &outcome(status, 10), Duration::from_mins(1)).await;
-            assert_eq!(rejected.unwrap_err().kind(), ErrorKind::Rejected);
+            assert_eq!(rejected.unwrap_err().kind(), StoreErrorKind::Rejected);
         }
         base.at_rest().await;
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use http::{Request, Response};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_idempotency::store::Status;
+use tower_idempotency::store::RecordStatus;
 use tower_idempotency::{IdempotencyKey, Scope};
 
 use self::sweep::{After, sweep};
@@ -76,8 +76,8 @@ async fn meaning(layer: &TestLayer, status: u16) -> Meaning {
     let key = IdempotencyKey::parse(name.as_bytes()).unwrap();
     match layer.inspect(&Scope::anonymous(), &key).await.unwrap().map(|record| record.status()) {
         None => Meaning::Forgotten,
-        Some(Status::Success) => Meaning::Stored,
-        Some(Status::Failed) => Meaning::Failed,
+        Some(RecordStatus::Success) => Meaning::Stored,
+        Some(RecordStatus::Failed) => Meaning::Failed,
         Some(other) => panic!("{status} is {other}"),
     }
 }

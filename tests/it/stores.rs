@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tower_idempotency::store::{DynStore, MemoryStore, conformance};
+use tower_idempotency::MemoryStore;
+use tower_idempotency::store::{DynStore, conformance};
 
 const UNIT: Duration = Duration::from_secs(1);
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
-use tower_idempotency::store::{DynStore, ErrorKind, State};
+use tower_idempotency::store::{DynStore, State, StoreErrorKind};
 use tower_idempotency::{IdempotencyKey, InFlight, OnOutage, Scope};
 
 use crate::support::{
@@ -107,18 +107,18 @@ fn what_goes_wrong_with_the_store_is_counted() {
         let store = Scripted::over(store());
         let [one, other] = layers_of_two_processes(&store).map(|layer| {
             layer
-                .on_outage(OnOutage::OpenRiskingDoubleEffects)
+                .on_outage(OnOutage::FailOpenRiskingDoubleEffects)
                 .in_flight(InFlight::Wait(Duration::from_mins(1)))
         });
         let one = Server::start(counting(&effects).layer(one)).await;
         let other = Server::start(counting(&effects).layer(other)).await;
 
-        store.fault(Operation::Complete, Fault::Error(ErrorKind::Unavailable));
+        store.fault(Operation::Complete, Fault::Error(StoreErrorKind::Unavailable));
         post("/").key("order-1001").send(&one).await;
         store.heal();
         assert!(post("/").key("order-1001").send(&other).await.is_replay());
 
-        store.fault(Operation::Reserve, Fault::Error(ErrorKind::Unavailable));
+        store.fault(Operation::Reserve, Fault::Error(StoreErrorKind::Unavailable));
         post("/").key("order-1002").send(&one).await;
     });
     expect(

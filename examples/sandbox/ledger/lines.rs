@@ -42,7 +42,7 @@ impl Lines {
     /// as long as the kernel copies some hundred bytes, which is less than a hand-over to another
     /// thread would take.
     fn write(&self, effect: &Effect) -> io::Result<()> {
-        held(&self.terms).insert(effect.id.clone(), effect.terms.clone());
+        lock(&self.terms).insert(effect.id.clone(), effect.terms.clone());
         let mut line = serde_json::to_vec(effect)?;
         line.push(b'\n');
         match &self.lines {
@@ -62,7 +62,7 @@ impl Lines {
             Place::File { path, .. } => tokio::fs::read(path).await?,
             Place::Memory(lines) => held(lines).clone(),
         };
-        let terms = held(&self.terms);
+        let terms = lock(&self.terms);
         let effect = |line: &[u8]| -> io::Result<Effect> {
             let mut effect: Effect = serde_json::from_slice(line)?;
             effect.terms = terms.get(&effect.id).cloned().unwrap_or_default();
@@ -74,7 +74,7 @@ impl Lines {
     }
 }
 
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

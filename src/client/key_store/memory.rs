@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use super::{KeyStore, StoredKey};
 use crate::record::key::IdempotencyKey;
-use crate::runtime::mutex::held;
+use crate::runtime::lock::lock;
 
 /// Stores keys in memory, for tests and for operations that end with the process. Clones share
 /// them.
@@ -29,7 +29,7 @@ impl MemoryKeyStore {
 
     /// Drops a key if `may_go`, and returns whether it is gone.
     fn drop_if(&self, operation: &str, key: &IdempotencyKey, may_go: impl Fn(&Kept) -> bool) -> bool {
-        let kept = &mut *held(&self.kept);
+        let kept = &mut *lock(&self.kept);
         let is_key = |kept: &&Kept| kept.stored.key == *key;
         let Some(found) = kept.get(operation).filter(is_key) else { return true };
         let goes = may_go(found);
@@ -42,7 +42,7 @@ impl MemoryKeyStore {
 
 impl KeyStore for MemoryKeyStore {
     async fn put_if_absent(&self, new: StoredKey) -> io::Result<StoredKey> {
-        let kept = &mut *held(&self.kept);
+        let kept = &mut *lock(&self.kept);
         if let Some(kept) = kept.get_mut(&new.operation) {
             kept.is_shared = true;
             return Ok(kept.stored.clone());
@@ -61,6 +61,6 @@ impl KeyStore for MemoryKeyStore {
     }
 
     async fn list(&self) -> io::Result<Vec<StoredKey>> {
-        Ok(held(&self.kept).values().map(|kept| kept.stored.clone()).collect())
+        Ok(lock(&self.kept).values().map(|kept| kept.stored.clone()).collect())
     }
 }

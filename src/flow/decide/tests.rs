@@ -8,9 +8,9 @@ use super::{Admission, decide};
 use crate::http::rejection::Rejection;
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::{IdempotencyKey, Scope, StorageKey};
-use crate::record::outcome::{KeptBody, NotRetained, Outcome};
+use crate::record::outcome::{NotRetained, Outcome, StoredBody};
 use crate::settings::{Config, OnFailed};
-use crate::store::{Record, Rerun, Reserve, State, Token};
+use crate::store::{Record, ReserveRequest, RetryFailed, State, Token};
 
 const TOKEN: [u8; 16] = [7; 16];
 
@@ -81,11 +81,11 @@ fn a_failure_is_replayed_only_by_policy_and_only_if_its_answer_was_kept() {
 
     let server_error = Some(StatusCode::INTERNAL_SERVER_ERROR);
     let refused = [
-        (failed(Some(whole(500))), OnFailed::Refuse, server_error),
+        (failed(Some(whole(500))), OnFailed::Reject, server_error),
         (failed(unkept()), OnFailed::Replay, server_error),
-        (failed(unkept()), OnFailed::Refuse, server_error),
+        (failed(unkept()), OnFailed::Reject, server_error),
         (failed(None), OnFailed::Replay, None),
-        (failed(None), OnFailed::Refuse, None),
+        (failed(None), OnFailed::Reject, None),
     ];
     for (state, on_failed, expected) in refused {
         let decision = decided(state, on_failed);
@@ -105,7 +105,7 @@ fn a_failure_that_came_in_between_is_to_be_asked_for_again() {
     }
 }
 
-const POLICIES: [OnFailed; 3] = [OnFailed::Rerun, OnFailed::Replay, OnFailed::Refuse];
+const POLICIES: [OnFailed; 3] = [OnFailed::Rerun, OnFailed::Replay, OnFailed::Reject];
 
 fn states() -> Vec<State> {
     vec![
@@ -133,16 +133,16 @@ fn record(operation: &str, state: State) -> Record {
 }
 
 #[allow(clippy::unwrap_used)]
-fn request(operation: &str) -> Reserve {
+fn request(operation: &str) -> ReserveRequest {
     let key = IdempotencyKey::parse(b"order-1001").unwrap();
-    Reserve {
+    ReserveRequest {
         key: StorageKey::derive(None, "tests", &Scope::anonymous(), &key),
         scope: crate::record::key::ScopeDigest::UNSET,
         fingerprint: fingerprint(operation),
         lease: Duration::from_secs(10),
         retention: Duration::from_hours(1),
-        rerun_failed: Rerun::Never,
-        rerun_abandoned: false,
+        retry_failed: RetryFailed::Never,
+        retry_abandoned: false,
     }
 }
 
@@ -152,7 +152,10 @@ fn fingerprint(operation: &str) -> Fingerprint {
 
 fn whole(status: u16) -> Outcome {
     let bytes = bytes::Bytes::from_static(b"the answer");
-    Outcome { body: KeptBody::Whole { bytes, trailers: None }, ..without_body(status, NotRetained::Failure) }
+    Outcome {
+        body: StoredBody::Whole { bytes, trailers: None },
+        ..without_body(status, NotRetained::Failure)
+    }
 }
 
 #[allow(clippy::unwrap_used)]
@@ -162,6 +165,6 @@ fn without_body(status: u16, why: NotRetained) -> Outcome {
         status: StatusCode::from_u16(status).unwrap(),
         headers: HeaderMap::from_iter([(header::LOCATION, location)]),
         request_id: None,
-        body: KeptBody::NotRetained(why),
+        body: StoredBody::NotRetained(why),
     }
 }

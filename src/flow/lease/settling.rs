@@ -12,8 +12,8 @@ use crate::flow::shared::within;
 use crate::flow::telemetry;
 use crate::flow::waiting::News;
 use crate::record::outcome::Outcome;
-use crate::runtime::mutex::held;
-use crate::store::{ErrorKind, Lease, Record, Settlement, State, Store};
+use crate::runtime::lock::lock;
+use crate::store::{Lease, Record, Settlement, State, Store, StoreErrorKind};
 
 /// The pause before a write is retried in the background; it doubles up to the longest one.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -53,9 +53,9 @@ impl<St: Store> HeldLease<St> {
     ///
     /// The body of the response is given up if the store rejects it, or if the writes that are retried
     /// hold as many bytes as they may.
-    async fn settle_later(self, mut settle: Settle, failure: ErrorKind) {
+    async fn settle_later(self, mut settle: Settle, failure: StoreErrorKind) {
         let LiveLease { shared, config, lease, place, .. } = &*self.live;
-        drop(held(place).take());
+        drop(lock(place).take());
         let bytes = config.holding.retried(lease.scope, settle.bytes());
         if (bytes.is_none() || failure.rejects_response())
             && let Some(less) = settle.without_body()
@@ -76,7 +76,9 @@ impl<St: Store> HeldLease<St> {
                 Written::LeaseLost if matches!(settle, Settle::Release) => break "kept",
                 Written::LeaseLost => break "lease_lost",
                 // Without a record the operation would run again, and a full store may be full for long.
-                Written::Failed(ErrorKind::Full | ErrorKind::ScopeFull) => patience = lease.retention,
+                Written::Failed(StoreErrorKind::Full | StoreErrorKind::ScopeFull) => {
+                    patience = lease.retention;
+                }
                 Written::Failed(_) => {}
             }
             if shared.running.is_stopping() {
@@ -125,11 +127,11 @@ impl<St: Store> LiveLease<St> {
             }
             Err(error) => {
                 match error.kind() {
-                    ErrorKind::TransactionLost => tracing::error!(
+                    StoreErrorKind::TransactionLost => tracing::error!(
                         %key, source = error.source(),
                         "attempt rolled back: its handler left a transaction that cannot be committed"
                     ),
-                    ErrorKind::Conflict if self.is_transaction() => {
+                    StoreErrorKind::Conflict if self.is_transaction() => {
                         tracing::debug!(%key, "the attempt was rolled back: {error}");
                     }
                     _ => shared.store_failed(word, key, &error),
@@ -141,7 +143,7 @@ impl<St: Store> LiveLease<St> {
 
     /// Tells those who wait for the response what it is.
     fn tell(&self, settle: Settle) {
-        if let (Some(place), Settle::Complete(outcome, _)) = (&*held(&self.place), settle) {
+        if let (Some(place), Settle::Complete(outcome, _)) = (&*lock(&self.place), settle) {
             let Lease { fingerprint, attempt, token, .. } = self.lease;
             let state = State::Success(outcome);
             place.tell(|| News::Found(Record { fingerprint, attempt, token, state }));

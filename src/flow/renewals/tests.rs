@@ -23,7 +23,7 @@ impl Lease {
     }
 
     fn calls(&self) -> usize {
-        held(&self.calls).len()
+        lock(&self.calls).len()
     }
 
     async fn called(&self, times: usize) {
@@ -40,7 +40,7 @@ impl Renew for Lease {
     fn renew(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Option<Instant>> + Send>> {
         Box::pin(async move {
             let now = Instant::now();
-            held(&self.calls).push(now);
+            lock(&self.calls).push(now);
             self.called.notify_one();
             Some(now + BEAT)
         })
@@ -54,8 +54,8 @@ async fn a_lease_is_called_when_it_is_due_and_whenever_it_asks_for() {
     renewals.add(start + 3 * BEAT, &late);
     renewals.add(start + BEAT, &early);
     late.called(2).await;
-    assert_eq!(*held(&late.calls), [3, 4].map(|beat| start + beat * BEAT));
-    assert_eq!(held(&early.calls)[..3], [1, 2, 3].map(|beat| start + beat * BEAT));
+    assert_eq!(*lock(&late.calls), [3, 4].map(|beat| start + beat * BEAT));
+    assert_eq!(lock(&early.calls)[..3], [1, 2, 3].map(|beat| start + beat * BEAT));
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,7 +83,7 @@ async fn the_places_of_ended_attempts_do_not_add_up() {
     for _ in 0..10_000 {
         renewals.add(Instant::now() + hour, &Lease::new());
     }
-    assert!(held(&renewals.queue.leases).due.len() <= 100);
+    assert!(lock(&renewals.queue.leases).due.len() <= 100);
     tokio::time::sleep(hour).await;
     running.called(1).await;
 }

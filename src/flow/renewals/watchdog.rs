@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Queue;
-use crate::runtime::mutex::held;
+use crate::runtime::lock::lock;
 
 /// How late a renewal may be before the watchdog makes it. A busy runtime is not much later.
 const SLACK: Duration = Duration::from_millis(20);
@@ -33,7 +33,7 @@ static WATCHDOG: LazyLock<Watchdog> = LazyLock::new(|| {
 
 /// Looks after the leases of a queue until it is dropped.
 pub(super) fn watch(queue: &Arc<Queue>) {
-    let queues = &mut held(&WATCHDOG.watched).queues;
+    let queues = &mut lock(&WATCHDOG.watched).queues;
     // It comes again where a runtime has ended.
     if !queues.iter().any(|watched| watched.as_ptr() == Arc::as_ptr(queue)) {
         queues.push(Arc::downgrade(queue));
@@ -42,13 +42,13 @@ pub(super) fn watch(queue: &Arc<Queue>) {
 
 /// Has the thread look again, because a lease is due earlier than before.
 pub(super) fn look() {
-    held(&WATCHDOG.watched).look = true;
+    lock(&WATCHDOG.watched).look = true;
     WATCHDOG.woken.notify_one();
 }
 
 impl Watchdog {
     fn run(&self) {
-        let mut watched = held(&self.watched);
+        let mut watched = lock(&self.watched);
         loop {
             watched.look = false;
             let now = Instant::now();
@@ -60,7 +60,7 @@ impl Watchdog {
             drop(waited.unwrap_or_else(PoisonError::into_inner));
             // No more often than that, however many leases are due earlier.
             thread::sleep(SLACK / 4);
-            watched = held(&self.watched);
+            watched = lock(&self.watched);
         }
     }
 }
@@ -85,7 +85,7 @@ impl Queue {
     /// finds that it is not due.
     fn renew_late(self: &Arc<Self>, now: Instant) -> Option<Instant> {
         let late = |at: tokio::time::Instant| at.into_std() + SLACK;
-        let next = held(&self.leases).next().map(late)?;
+        let next = lock(&self.leases).next().map(late)?;
         if next > now {
             return Some(next);
         }

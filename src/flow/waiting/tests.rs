@@ -10,7 +10,7 @@ use tokio::task::yield_now;
 use super::{FRESH, Lines, News, Place, Turn};
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::{IdempotencyKey, Scope, StorageKey};
-use crate::store::{ErrorKind, Seen, Token};
+use crate::store::{PendingRef, StoreErrorKind, Token};
 
 fn key(name: &str) -> StorageKey {
     let key = IdempotencyKey::parse(name.as_bytes()).expect("a valid key");
@@ -22,7 +22,7 @@ fn operation(body: &str) -> Fingerprint {
 }
 
 fn lines_left(lines: &Lines) -> usize {
-    lines.held().len()
+    lines.lock().len()
 }
 
 fn joined(lines: &Arc<Lines>) -> Place {
@@ -40,8 +40,8 @@ async fn takes_turn(mut place: Place) -> Place {
     place
 }
 
-fn seen(token: u8) -> Seen {
-    Seen { key: key("k"), token: Token::new([token; 16]) }
+fn seen(token: u8) -> PendingRef {
+    PendingRef { key: key("k"), token: Token::new([token; 16]) }
 }
 
 #[tokio::test]
@@ -67,12 +67,12 @@ async fn all_hear_the_news_and_whoever_comes_later_begins_anew() {
         })
         .collect();
     yield_now().await;
-    first.tell(|| News::Unavailable(ErrorKind::Timeout, None));
+    first.tell(|| News::Unavailable(StoreErrorKind::Timeout, None));
     let late = takes_turn(joined(&lines)).await;
     drop(first);
     for waiter in waiting {
         let heard = waiter.await.expect("the waiter hears");
-        assert!(matches!(heard, Turn::News(News::Unavailable(ErrorKind::Timeout, None))), "{heard:?}");
+        assert!(matches!(heard, Turn::News(News::Unavailable(StoreErrorKind::Timeout, None))), "{heard:?}");
     }
     assert_eq!(lines_left(&lines), 1, "the late one's");
     drop(late);
@@ -84,7 +84,7 @@ async fn one_who_joined_before_the_news_hears_them_also_when_the_turn_is_free() 
     let lines = Arc::new(Lines::default());
     let first = takes_turn(joined(&lines)).await;
     let mut second = joined(&lines);
-    first.tell(|| News::Unavailable(ErrorKind::Timeout, None));
+    first.tell(|| News::Unavailable(StoreErrorKind::Timeout, None));
     drop(first);
     assert!(matches!(turn(&mut second).await, Turn::News(_)));
 }

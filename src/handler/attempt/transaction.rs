@@ -3,7 +3,8 @@
 use sqlx::Database;
 
 use super::Attempt;
-use crate::store::{NoTransaction, Tx};
+use crate::store::TransactionError;
+use crate::store::tx::Tx;
 
 impl Attempt {
     /// Takes the transaction that this attempt runs in, until the guard is dropped. See [`Tx`].
@@ -12,7 +13,7 @@ impl Attempt {
     ///
     /// If the store is not in transaction mode with this database, if another part of the handler has the transaction,
     /// or if the attempt has ended.
-    pub fn transaction<DB: Database>(&self) -> Result<Tx<DB>, NoTransaction> {
-        self.transaction.as_ref().ok_or(NoTransaction::NotInTransactionMode)?.take()
+    pub fn transaction<DB: Database>(&self) -> Result<Tx<DB>, TransactionError> {
+        self.transaction.as_ref().ok_or(TransactionError::NotInTransactionMode)?.take()
     }
 }

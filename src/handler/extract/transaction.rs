@@ -7,10 +7,11 @@ use http::request::Parts;
 use sqlx::Database;
 
 use crate::handler::attempt::Attempt;
-use crate::store::{Conflict, NoTransaction, Tx, TxError};
+use crate::store::tx::Tx;
+use crate::store::{Conflict, TransactionError, TxError};
 
 /// 500: the route was set up wrongly, or two parts of the handler ask for the transaction. The log says which.
-impl IntoResponse for NoTransaction {
+impl IntoResponse for TransactionError {
     fn into_response(self) -> Response {
         tracing::error!(reason = %self, "a handler asked for the transaction of its attempt in vain");
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
@@ -18,10 +19,10 @@ impl IntoResponse for NoTransaction {
 }
 
 impl<State: Sync, DB: Database> FromRequestParts<State> for Tx<DB> {
-    type Rejection = NoTransaction;
+    type Rejection = TransactionError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, NoTransaction> {
-        let attempt = parts.extensions.get::<Attempt>().ok_or(NoTransaction::NotInTransactionMode)?;
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, TransactionError> {
+        let attempt = parts.extensions.get::<Attempt>().ok_or(TransactionError::NotInTransactionMode)?;
         attempt.transaction()
     }
 }

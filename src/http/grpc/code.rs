@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use crate::http::class::Class;
+use crate::http::class::ResponseClass;
 
 /// The code of a gRPC status, with its number.
 ///
@@ -90,12 +90,12 @@ impl Code {
     }
 }
 
-impl Class {
+impl ResponseClass {
     /// The default for gRPC: `OK`, `NOT_FOUND` and `ALREADY_EXISTS` are definitive. Forgotten is what says "not like
     /// this, not now": `INVALID_ARGUMENT`, `FAILED_PRECONDITION`, `OUT_OF_RANGE`, `UNAUTHENTICATED`, `PERMISSION_DENIED`,
     /// `RESOURCE_EXHAUSTED` and `UNIMPLEMENTED`. All others are failures: nobody can say how far the call got.
     ///
-    /// It agrees with [`Class::of`] by the HTTP mapping in
+    /// It agrees with [`ResponseClass::of`] by the HTTP mapping in
     /// [`google/rpc/code.proto`](https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto),
     /// except for three:
     ///
@@ -118,7 +118,7 @@ impl Class {
             | Code::Unauthenticated
             | Code::PermissionDenied
             | Code::ResourceExhausted
-            | Code::Unimplemented => Self::Forget,
+            | Code::Unimplemented => Self::Discard,
             Code::Cancelled
             | Code::Unknown
             | Code::DeadlineExceeded

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response};
 
 use super::details::{self, Told};
 use super::{Code, DETAILS, PUSHBACK, STATUS};
-use crate::http::class::Class;
+use crate::http::class::ResponseClass;
 use crate::http::rejection::asks_again;
 
 /// Binary metadata comes with padding and without it.
@@ -50,11 +50,11 @@ impl<'a> Metadata<'a> {
         self.0.iter().flatten().any(|lines| asks_again(lines)) || self.details().has_retry_info
     }
 
-    pub(super) fn class(&self) -> Class {
+    pub(super) fn class(&self) -> ResponseClass {
         match self.code() {
             // It lost to a call that runs at the moment.
-            Some(Code::Aborted) if self.asks_again() => Class::Forget,
-            code => code.map_or(Class::Failed, Class::of_grpc),
+            Some(Code::Aborted) if self.asks_again() => ResponseClass::Discard,
+            code => code.map_or(ResponseClass::Failed, ResponseClass::of_grpc),
         }
     }
 }

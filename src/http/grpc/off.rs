@@ -3,10 +3,10 @@
 
 use http::{HeaderMap, Response, StatusCode};
 
-use crate::http::class::Class;
+use crate::http::class::ResponseClass;
 use crate::http::rejection::Recognized;
-use crate::http::response::Keep;
-use crate::record::outcome::{KeptBody, Outcome};
+use crate::http::response::StoredResponse;
+use crate::record::outcome::{Outcome, StoredBody};
 
 #[derive(Clone)]
 pub(crate) struct Protocol;
@@ -31,18 +31,18 @@ impl Protocol {
     pub(crate) fn judged<B>(
         &self,
         answer: &Response<B>,
-        _: Option<&KeptBody>,
-        over_http: Class,
-    ) -> (Class, StatusCode) {
+        _: Option<&StoredBody>,
+        over_http: ResponseClass,
+    ) -> (ResponseClass, StatusCode) {
         (over_http, answer.status())
     }
 
-    pub(crate) fn keep(&self, keep: Keep) -> Keep {
+    pub(crate) fn keep(&self, keep: StoredResponse) -> StoredResponse {
         keep
     }
 
-    pub(crate) fn rejection<B>(&self, answer: &Response<B>, body: &KeptBody) -> Option<Recognized> {
-        let KeptBody::Whole { bytes, .. } = body else {
+    pub(crate) fn rejection<B>(&self, answer: &Response<B>, body: &StoredBody) -> Option<Recognized> {
+        let StoredBody::Whole { bytes, .. } = body else {
             return None;
         };
         Recognized::in_problem(answer.status(), answer.headers(), bytes)

@@ -5,11 +5,11 @@ use http::{HeaderMap, Response, StatusCode};
 
 use super::metadata::Metadata;
 use super::{Code, Protocol, content_type, is_grpc};
-use crate::http::class::Class;
-use crate::record::outcome::{KeptBody, NotRetained};
+use crate::http::class::ResponseClass;
+use crate::record::outcome::{NotRetained, StoredBody};
 
 /// The class of a response to a gRPC request, by its head and its trailers.
-fn class(head: &HeaderMap, trailers: Option<&HeaderMap>) -> Class {
+fn class(head: &HeaderMap, trailers: Option<&HeaderMap>) -> ResponseClass {
     let mut answer = Response::new(());
     *answer.headers_mut() = head.clone();
     Metadata::of(&answer, trailers).class()
@@ -70,21 +70,24 @@ fn codes_are_read_by_their_numbers() {
 fn every_code_has_its_class() {
     let class = |number: u8| class(&headers(&[("grpc-status", &number.to_string())]), None);
     let of = |wanted| (0..17).filter(|number| class(*number) == wanted).collect::<Vec<_>>();
-    assert_eq!(of(Class::Success), [0, 5, 6]);
-    assert_eq!(of(Class::Forget), [3, 7, 8, 9, 11, 12, 16]);
-    assert_eq!(of(Class::Failed), [1, 2, 4, 10, 13, 14, 15]);
+    assert_eq!(of(ResponseClass::Success), [0, 5, 6]);
+    assert_eq!(of(ResponseClass::Discard), [3, 7, 8, 9, 11, 12, 16]);
+    assert_eq!(of(ResponseClass::Failed), [1, 2, 4, 10, 13, 14, 15]);
 }
 
 #[test]
 fn a_code_means_what_its_status_over_http_means_but_for_three() {
     let differs = |number: &u8| {
         let code = Code::parse(number.to_string().as_bytes()).unwrap();
-        Class::of_grpc(code) != Class::of(code.over_http())
+        ResponseClass::of_grpc(code) != ResponseClass::of(code.over_http())
     };
     let codes = [Code::Cancelled, Code::Aborted, Code::Unimplemented];
     assert_eq!((0..17).filter(differs).collect::<Vec<_>>(), codes.map(Code::number));
     // The one that gRPC uses for a precondition, and that of HTTP.
-    assert_eq!(Class::of_grpc(Code::FailedPrecondition), Class::of(StatusCode::PRECONDITION_FAILED));
+    assert_eq!(
+        ResponseClass::of_grpc(Code::FailedPrecondition),
+        ResponseClass::of(StatusCode::PRECONDITION_FAILED)
+    );
 }
 
 #[test]
@@ -97,37 +100,37 @@ fn a_call_that_was_aborted_is_forgotten_if_it_says_when_to_retry() {
     };
     let with_retry = bin(details(ErrorDetails::with_retry_info(Some(std::time::Duration::from_secs(1)))));
     let without = bin(details(ErrorDetails::with_error_info("IDEMPOTENCY", "elsewhere", [])));
-    let cases: [(&[(&'static str, &str)], Class); 11] = [
-        (&[], Class::Failed),
-        (&[("grpc-retry-pushback-ms", "0")], Class::Forget),
-        (&[("grpc-retry-pushback-ms", "1250")], Class::Forget),
-        (&[("grpc-retry-pushback-ms", "-1"), ("retry-after", "1")], Class::Failed),
-        (&[("grpc-retry-pushback-ms", "soon"), ("retry-after", "1")], Class::Failed),
-        (&[("retry-after", "1")], Class::Forget),
-        (&[("x-should-retry", "true")], Class::Forget),
-        (&[("x-should-retry", "false"), ("retry-after", "1")], Class::Failed),
-        (&[("grpc-status-details-bin", &with_retry)], Class::Forget),
-        (&[("grpc-status-details-bin", with_retry.trim_end_matches('='))], Class::Forget),
-        (&[("grpc-status-details-bin", &without)], Class::Failed),
+    let cases: [(&[(&'static str, &str)], ResponseClass); 11] = [
+        (&[], ResponseClass::Failed),
+        (&[("grpc-retry-pushback-ms", "0")], ResponseClass::Discard),
+        (&[("grpc-retry-pushback-ms", "1250")], ResponseClass::Discard),
+        (&[("grpc-retry-pushback-ms", "-1"), ("retry-after", "1")], ResponseClass::Failed),
+        (&[("grpc-retry-pushback-ms", "soon"), ("retry-after", "1")], ResponseClass::Failed),
+        (&[("retry-after", "1")], ResponseClass::Discard),
+        (&[("x-should-retry", "true")], ResponseClass::Discard),
+        (&[("x-should-retry", "false"), ("retry-after", "1")], ResponseClass::Failed),
+        (&[("grpc-status-details-bin", &with_retry)], ResponseClass::Discard),
+        (&[("grpc-status-details-bin", with_retry.trim_end_matches('='))], ResponseClass::Discard),
+        (&[("grpc-status-details-bin", &without)], ResponseClass::Failed),
     ];
     for (lines, expected) in cases {
         let aborted = headers(&[&[("grpc-status", "10")], lines].concat());
         assert_eq!(class(&aborted, None), expected, "{lines:?}");
         assert_eq!(class(&HeaderMap::new(), Some(&aborted)), expected, "{lines:?}");
         let unavailable = headers(&[&[("grpc-status", "14")], lines].concat());
-        assert_eq!(class(&unavailable, None), Class::Failed, "{lines:?}");
+        assert_eq!(class(&unavailable, None), ResponseClass::Failed, "{lines:?}");
     }
 }
 
 #[test]
 fn the_status_stands_in_the_trailers_or_in_the_head_and_one_that_cannot_be_read_is_a_failure() {
     let (none, ok) = (HeaderMap::new(), headers(&[("grpc-status", "0")]));
-    assert_eq!(class(&none, Some(&ok)), Class::Success);
-    assert_eq!(class(&ok, None), Class::Success);
-    assert_eq!(class(&headers(&[("grpc-status", "14")]), Some(&ok)), Class::Failed);
-    assert_eq!(class(&none, None), Class::Failed);
-    assert_eq!(class(&none, Some(&none)), Class::Failed);
-    assert_eq!(class(&none, Some(&headers(&[("grpc-status", "200")]))), Class::Failed);
+    assert_eq!(class(&none, Some(&ok)), ResponseClass::Success);
+    assert_eq!(class(&ok, None), ResponseClass::Success);
+    assert_eq!(class(&headers(&[("grpc-status", "14")]), Some(&ok)), ResponseClass::Failed);
+    assert_eq!(class(&none, None), ResponseClass::Failed);
+    assert_eq!(class(&none, Some(&none)), ResponseClass::Failed);
+    assert_eq!(class(&none, Some(&headers(&[("grpc-status", "200")]))), ResponseClass::Failed);
 }
 
 #[test]
@@ -143,18 +146,19 @@ fn an_answer_is_grpc_if_the_request_and_the_answer_are() {
 
 #[test]
 fn an_answer_too_large_to_read_is_taken_for_ok_unless_its_head_says_otherwise() {
-    let too_large = KeptBody::NotRetained(NotRetained::TooLarge);
+    let too_large = StoredBody::NotRetained(NotRetained::TooLarge);
     let protocol = Protocol::of(&headers(&[("content-type", "application/grpc")]));
-    let class_of = |answer: &Response<()>| protocol.judged(answer, Some(&too_large), Class::Success).0;
+    let class_of =
+        |answer: &Response<()>| protocol.judged(answer, Some(&too_large), ResponseClass::Success).0;
     let mut answer = Response::new(());
-    assert_eq!(class_of(&answer), Class::Success);
+    assert_eq!(class_of(&answer), ResponseClass::Success);
     for status in ["14", "what?"] {
         *answer.headers_mut() = headers(&[("grpc-status", status)]);
-        assert_eq!(class_of(&answer), Class::Failed);
+        assert_eq!(class_of(&answer), ResponseClass::Failed);
     }
     *answer.headers_mut() = HeaderMap::new();
     *answer.status_mut() = StatusCode::BAD_GATEWAY;
-    assert_eq!(class_of(&answer), Class::Failed);
+    assert_eq!(class_of(&answer), ResponseClass::Failed);
 }
 
 #[test]
@@ -163,8 +167,8 @@ fn a_call_is_recorded_under_the_status_that_its_code_maps_to() {
     let recorded = |head: &[(&'static str, &str)], trailers: &[(&'static str, &str)]| {
         let mut answer = Response::new(());
         *answer.headers_mut() = headers(head);
-        let body = KeptBody::Whole { bytes: Bytes::new(), trailers: Some(headers(trailers)) };
-        protocol.judged(&answer, Some(&body), Class::Success).1.as_u16()
+        let body = StoredBody::Whole { bytes: Bytes::new(), trailers: Some(headers(trailers)) };
+        protocol.judged(&answer, Some(&body), ResponseClass::Success).1.as_u16()
     };
     let mapped = [200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401];
     for (code, status) in mapped.into_iter().enumerate() {
@@ -172,8 +176,8 @@ fn a_call_is_recorded_under_the_status_that_its_code_maps_to() {
         assert_eq!(recorded(&[("grpc-status", &code.to_string())], &[]), status);
     }
     assert_eq!(recorded(&[], &[]), 500, "no status is UNKNOWN");
-    let (unread, broken) = (KeptBody::NotRetained(NotRetained::TooLarge), None);
-    let judged = |body| protocol.judged(&Response::new(()), body, Class::Success);
-    assert_eq!(judged(Some(&unread)), (Class::Success, StatusCode::OK));
-    assert_eq!(judged(broken), (Class::Failed, StatusCode::INTERNAL_SERVER_ERROR));
+    let (unread, broken) = (StoredBody::NotRetained(NotRetained::TooLarge), None);
+    let judged = |body| protocol.judged(&Response::new(()), body, ResponseClass::Success);
+    assert_eq!(judged(Some(&unread)), (ResponseClass::Success, StatusCode::OK));
+    assert_eq!(judged(broken), (ResponseClass::Failed, StatusCode::INTERNAL_SERVER_ERROR));
 }

@@ -6,11 +6,11 @@ use http::StatusCode;
 
 use super::{OnMismatch, Rejection};
 use crate::record::key::KeyError;
-use crate::store::ErrorKind;
+use crate::store::StoreErrorKind;
 
 /// One rejection of each kind.
 pub(crate) fn every() -> [Rejection; 16] {
-    let (retry_after, kind) = (Duration::from_millis(1_250), ErrorKind::Timeout);
+    let (retry_after, kind) = (Duration::from_millis(1_250), StoreErrorKind::Timeout);
     [
         Rejection::KeyMissing,
         Rejection::KeyInvalid(KeyError::Empty),

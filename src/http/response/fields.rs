@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::{BODY, ORIGINAL_REQUEST_ID, REQUEST_ID, RESULT};
 use crate::http::rejection::SHOULD_RETRY;
-use crate::record::outcome::{KeptBody, Outcome};
+use crate::record::outcome::{Outcome, StoredBody};
 
 /// Headers of one connection (RFC 9110, section 7.6.1), of one message, and of this layer. No list can
 /// have them stored, because a replay has its own. `X-Should-Retry` is about the moment.
@@ -103,8 +103,8 @@ impl Lists<'_> {
     }
 
     /// Takes out of the body what its trailers may not contain.
-    pub(super) fn clean_trailers(&self, body: &mut KeptBody) {
-        if let KeptBody::Whole { trailers, .. } = body
+    pub(super) fn clean_trailers(&self, body: &mut StoredBody) {
+        if let StoredBody::Whole { trailers, .. } = body
             && let Some(section) = trailers
             && retain(section, |name| self.allow_trailer(name))
             && section.is_empty()

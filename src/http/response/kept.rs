@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 
 use super::REQUEST_ID;
 use super::fields::{Lists, is_storable_id, named_by_connection};
-use crate::record::outcome::{KeptBody, NotRetained, Outcome};
+use crate::record::outcome::{NotRetained, Outcome, StoredBody};
 
 #[cfg(feature = "repr-digest")]
 mod digest;
@@ -15,7 +15,7 @@ mod digest;
 /// What is kept of an answer, and so what a repeat gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub enum Keep {
+pub enum StoredResponse {
     /// Status, safe headers, body and trailers: a repeat gets the answer byte for byte.
     #[default]
     Full,
@@ -24,10 +24,10 @@ pub enum Keep {
     ///
     /// The headers are `Allow`, `Cache-Control`, `Retry-After`, `Vary`, `Strict-Transport-Security`, `X-Content-Type-Options`
     /// and the answer to a CORS request (`Access-Control-Allow-Origin`, `-Allow-Credentials`, `-Expose-Headers`). Not `Location` or
-    /// `ETag`, which name and describe what was made; [`keep_headers`](crate::IdempotencyLayer::keep_headers) adds what
+    /// `ETag`, which name and describe what was made; [`store_headers`](crate::IdempotencyLayer::store_headers) adds what
     /// a client needs. The request id is stored, because it is made to be logged, if it is visible ASCII of at most 128 bytes.
     Status,
-    /// As [`Status`](Self::Status), and the SHA-256 digest of the body as `Repr-Digest` (RFC 9530), so that a client
+    /// As [`RecordStatus`](Self::Status), and the SHA-256 digest of the body as `Repr-Digest` (RFC 9530), so that a client
     /// that has the first answer can tell whether it is this one. Whoever reads the store can try out guesses of a
     /// short body against it.
     #[cfg(feature = "repr-digest")]
@@ -53,7 +53,7 @@ const SAY_NOTHING: [HeaderName; 9] = [
 /// The settings of what is kept.
 #[derive(Clone, Default)]
 pub(crate) struct Kept {
-    pub(crate) keep: Keep,
+    pub(crate) keep: StoredResponse,
     pub(crate) also: Vec<HeaderName>,
     pub(crate) only: Option<Vec<HeaderName>>,
     pub(crate) never: Vec<HeaderName>,
@@ -65,8 +65,8 @@ impl Kept {
         &self,
         response: &Response<B>,
         request_id: Option<HeaderValue>,
-        body: KeptBody,
-        keep: Keep,
+        body: StoredBody,
+        keep: StoredResponse,
     ) -> Outcome {
         let mut headers = self.headers(response.headers(), keep);
         digest::add(keep, response.headers(), &body, &mut headers);
@@ -94,7 +94,7 @@ impl Kept {
         Lists { also: &self.also, only, never: &self.never }
     }
 
-    fn headers(&self, headers: &HeaderMap, keep: Keep) -> HeaderMap {
+    fn headers(&self, headers: &HeaderMap, keep: StoredResponse) -> HeaderMap {
         let mut kept = HeaderMap::with_capacity(headers.keys_len());
         for (name, value) in headers {
             let is_named = || named_by_connection(headers).any(|one| one.eq_ignore_ascii_case(name.as_str()));
@@ -105,7 +105,7 @@ impl Kept {
         kept
     }
 
-    fn keeps(&self, name: &HeaderName, keep: Keep) -> bool {
+    fn keeps(&self, name: &HeaderName, keep: StoredResponse) -> bool {
         if !self.lists().allow(name) {
             return false;
         }
@@ -113,26 +113,26 @@ impl Kept {
             return true;
         }
         match (&self.only, keep) {
-            (Some(only), Keep::Full) => only.contains(name),
-            (None, Keep::Full) => true,
-            (_, Keep::Nothing) => false,
+            (Some(only), StoredResponse::Full) => only.contains(name),
+            (None, StoredResponse::Full) => true,
+            (_, StoredResponse::Nothing) => false,
             // A list that was made for whole answers does not bring back what this one is to leave out.
             (only, _) => SAY_NOTHING.contains(name) && only.as_ref().is_none_or(|only| only.contains(name)),
         }
     }
 }
 
-impl Keep {
+impl StoredResponse {
     /// What is left of a body that was captured.
-    pub(crate) fn of(self, body: KeptBody) -> KeptBody {
+    pub(crate) fn of(self, body: StoredBody) -> StoredBody {
         match (self, body) {
-            (Self::Full, body) | (_, body @ KeptBody::NotRetained(NotRetained::Failure)) => body,
-            (Self::Nothing, _) => KeptBody::NotRetained(NotRetained::Withheld),
+            (Self::Full, body) | (_, body @ StoredBody::NotRetained(NotRetained::Failure)) => body,
+            (Self::Nothing, _) => StoredBody::NotRetained(NotRetained::Withheld),
             // Nothing is left out of nothing.
-            (_, KeptBody::Whole { bytes, trailers: None }) if bytes.is_empty() => {
-                KeptBody::Whole { bytes, trailers: None }
+            (_, StoredBody::Whole { bytes, trailers: None }) if bytes.is_empty() => {
+                StoredBody::Whole { bytes, trailers: None }
             }
-            _ => KeptBody::Omitted,
+            _ => StoredBody::Omitted,
         }
     }
 }

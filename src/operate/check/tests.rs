@@ -6,7 +6,7 @@ use super::{CheckResult, Checklist};
 use crate::layer::IdempotencyLayer;
 use crate::record::key::Scope;
 use crate::settings::OnOutage;
-use crate::store::MemoryStore;
+use crate::store::memory::MemoryStore;
 
 const GUIDE: &str = include_str!("../../guide/threat_model.md");
 
@@ -31,7 +31,7 @@ fn the_checklist_of_the_guide_has_the_items_of_the_layer_in_their_order() {
 
 #[test]
 fn each_setting_closes_its_item() {
-    let before = bare().on_outage(OnOutage::OpenRiskingDoubleEffects).retention(Duration::from_hours(1));
+    let before = bare().on_outage(OnOutage::FailOpenRiskingDoubleEffects).retention(Duration::from_hours(1));
     let before = before.store_timeout(Duration::from_secs(30));
     let after = before
         .clone()
@@ -39,7 +39,7 @@ fn each_setting_closes_its_item() {
         .namespace("payments")
         .require_key()
         .secret([7; 32])
-        .on_outage(OnOutage::Closed)
+        .on_outage(OnOutage::FailClosed)
         .store_timeout(Duration::from_secs(2))
         .retention(Duration::from_hours(24))
         .max_in_flight(100)
@@ -60,7 +60,7 @@ fn each_setting_closes_its_item() {
 #[cfg(feature = "redis")]
 #[test]
 fn a_namespace_is_asked_for_where_other_services_use_the_store_too() {
-    let layer = IdempotencyLayer::new(crate::store::RedisStore::open("redis://127.0.0.1:1").unwrap());
+    let layer = IdempotencyLayer::new(crate::store::redis::RedisStore::open("redis://127.0.0.1:1").unwrap());
     assert_eq!(result(&layer.check(), "namespace"), CheckResult::Open);
     assert_eq!(result(&layer.check(), "store"), CheckResult::Passed);
     assert_eq!(result(&layer.check(), "TLS"), CheckResult::Unseen);
@@ -70,7 +70,7 @@ fn a_namespace_is_asked_for_where_other_services_use_the_store_too() {
 #[cfg(feature = "encryption")]
 #[test]
 fn encryption_closes_its_item_when_plain_records_are_rejected() {
-    use crate::http::response::Keep;
+    use crate::http::response::StoredResponse;
     use crate::store::pack::EncryptionKeys;
 
     let keys = EncryptionKeys::new(1, [9; 32]);
@@ -78,7 +78,7 @@ fn encryption_closes_its_item_when_plain_records_are_rejected() {
     assert_eq!(of(bare()), CheckResult::Open);
     assert_eq!(of(bare().encrypt(keys.clone())), CheckResult::Passed);
     assert_eq!(of(bare().encrypt(keys.accept_plain())), CheckResult::Open);
-    assert_eq!(of(bare().keep(Keep::Status)), CheckResult::Open);
+    assert_eq!(of(bare().stored_response(StoredResponse::Status)), CheckResult::Open);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use http::header;
 
-use super::{Fields, Fingerprint, JsonPointer, MOST_VALUES, Operation};
+use super::{Fields, Fingerprint, Input, JsonPointer, MOST_VALUES};
 
 mod form;
 mod json;
@@ -140,13 +140,13 @@ impl CanonicalBody {
     /// struct Account(u64);
     ///
     /// let body = CanonicalBody::json();
-    /// let layer = IdempotencyLayer::new(MemoryStore::new()).fingerprint_by(move |operation, fields| {
+    /// let layer = IdempotencyLayer::new(MemoryStore::new()).fingerprint_fn(move |operation, fields| {
     ///     let account = operation.extensions().get::<Account>();
     ///     fields.add_list(account.map(|account| account.0.to_be_bytes()));
     ///     body.describe(operation, fields)
     /// });
     /// ```
-    pub fn describe(&self, operation: &Operation<'_>, fields: &mut Fields<'_>) -> bool {
+    pub fn describe(&self, operation: &Input<'_>, fields: &mut Fields<'_>) -> bool {
         let (Some(media_type), Some(kind)) = (operation.media_type(), self.kind_of(operation)) else {
             return false;
         };
@@ -173,11 +173,11 @@ impl CanonicalBody {
     }
 
     /// The version of the fingerprint if this rule has something to say of the operation.
-    pub(super) fn version_of(&self, operation: &Operation<'_>) -> Option<u8> {
+    pub(super) fn version_of(&self, operation: &Input<'_>) -> Option<u8> {
         self.kind_of(operation).map(Kind::version)
     }
 
-    fn kind_of(&self, operation: &Operation<'_>) -> Option<Kind> {
+    fn kind_of(&self, operation: &Input<'_>) -> Option<Kind> {
         if operation.headers().contains_key(header::CONTENT_ENCODING) {
             return None;
         }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::HeaderName;
 
-use super::Operation;
+use super::Input;
 use crate::record::digest::Framed;
 
 /// Takes what a rule says of an operation. Each field is framed, so that no two different lists of
@@ -40,18 +40,18 @@ impl<'a> Fields<'a> {
     }
 
     /// Adds the method, and the path and query that the client sent.
-    pub fn add_target(&mut self, operation: &Operation<'_>) -> &mut Self {
+    pub fn add_target(&mut self, operation: &Input<'_>) -> &mut Self {
         self.add(operation.method().as_str()).add(operation.path_and_query())
     }
 
     /// Adds every value of one header.
-    pub fn add_header(&mut self, operation: &Operation<'_>, name: &HeaderName) -> &mut Self {
+    pub fn add_header(&mut self, operation: &Input<'_>, name: &HeaderName) -> &mut Self {
         self.add(name).add_list(operation.headers().get_all(name))
     }
 
     /// Adds the headers that [`fingerprint_headers`](crate::IdempotencyLayer::fingerprint_headers)
     /// chose.
-    pub fn add_chosen_headers(&mut self, operation: &Operation<'_>) -> &mut Self {
+    pub fn add_chosen_headers(&mut self, operation: &Input<'_>) -> &mut Self {
         self.add((self.chosen.len() as u64).to_le_bytes());
         self.chosen.iter().fold(self, |fields, name| fields.add_header(operation, name))
     }

@@ -9,12 +9,12 @@ use http::{Extensions, HeaderMap, Method, Uri, header};
 
 /// A request as a [`FingerprintRule`](super::FingerprintRule) sees it: its head, and the whole body.
 #[derive(Clone, Copy)]
-pub struct Operation<'a> {
+pub struct Input<'a> {
     parts: &'a Parts,
     body: &'a [u8],
 }
 
-impl<'a> Operation<'a> {
+impl<'a> Input<'a> {
     /// The operation that a request with this head and this body asks for; a test of a rule makes one so.
     pub fn new(parts: &'a Parts, body: &'a [u8]) -> Self {
         Self { parts, body }
@@ -106,8 +106,8 @@ fn path_and_query(uri: &Uri) -> &str {
 }
 
 /// Shows neither headers nor body, which are the client's.
-impl fmt::Debug for Operation<'_> {
+impl fmt::Debug for Input<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Operation({} {} bytes)", self.parts.method, self.body.len())
+        write!(f, "Input({} {} bytes)", self.parts.method, self.body.len())
     }
 }

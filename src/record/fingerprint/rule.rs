@@ -5,24 +5,24 @@ use std::sync::Arc;
 
 #[cfg(feature = "canonical")]
 use super::CanonicalBody;
-use super::{Fields, Fingerprint, Operation};
+use super::{Fields, Fingerprint, Input};
 use crate::record::digest::Framed;
 
 /// A rule of the application's own for what one operation is.
 ///
 /// It says everything, the method and the path too: two versions of an API may offer one operation under two paths.
 /// A closure of the same arguments is a rule; see
-/// [`fingerprint_by`](crate::IdempotencyLayer::fingerprint_by). A rule that panics lets the request panic, with nothing
+/// [`fingerprint_fn`](crate::IdempotencyLayer::fingerprint_fn). A rule that panics lets the request panic, with nothing
 /// reserved.
 ///
 /// ```
-/// use tower_idempotency::{FingerprintRule, Fields, Operation};
+/// use tower_idempotency::fingerprint::{Fields, FingerprintRule, Input};
 ///
 /// /// The first line of the body is a time stamp.
 /// struct BelowFirstLine;
 ///
 /// impl FingerprintRule for BelowFirstLine {
-///     fn describe(&self, operation: &Operation<'_>, fields: &mut Fields<'_>) -> bool {
+///     fn describe(&self, operation: &Input<'_>, fields: &mut Fields<'_>) -> bool {
 ///         let mut lines = operation.body().splitn(2, |byte| *byte == b'\n');
 ///         let Some(below) = lines.nth(1) else {
 ///             return false;
@@ -35,7 +35,7 @@ use crate::record::digest::Framed;
 pub trait FingerprintRule: Send + Sync + 'static {
     /// Adds the fields of an operation, always in the same order. `false`: the rule has nothing to say of such a request;
     /// its raw bytes count then, and whatever was added does not.
-    fn describe(&self, operation: &Operation<'_>, fields: &mut Fields<'_>) -> bool;
+    fn describe(&self, operation: &Input<'_>, fields: &mut Fields<'_>) -> bool;
 
     /// A number that changes when the rule does, for the fingerprints of two versions never to be equal: 64 to 127; any
     /// other is stored as the nearest of these, though it stays a version of its own. Default: 64.
@@ -46,9 +46,9 @@ pub trait FingerprintRule: Send + Sync + 'static {
 
 impl<F> FingerprintRule for F
 where
-    F: Fn(&Operation<'_>, &mut Fields<'_>) -> bool + Send + Sync + 'static,
+    F: Fn(&Input<'_>, &mut Fields<'_>) -> bool + Send + Sync + 'static,
 {
-    fn describe(&self, operation: &Operation<'_>, fields: &mut Fields<'_>) -> bool {
+    fn describe(&self, operation: &Input<'_>, fields: &mut Fields<'_>) -> bool {
         self(operation, fields)
     }
 }
@@ -81,7 +81,7 @@ impl Rule {
     /// The fingerprint of an operation, if the rule has something to say of it.
     pub(super) fn fingerprint(
         &self,
-        operation: &Operation<'_>,
+        operation: &Input<'_>,
         chosen: &[http::HeaderName],
         secret: Option<&[u8; 32]>,
     ) -> Option<Fingerprint> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::{Fingerprint, Operation, Rule};
+use super::{Fingerprint, Input, Rule};
 use crate::record::secret::SecretKey;
 
 /// The settings of the layer. By default raw bytes count, and nothing is keyed.
@@ -35,7 +35,7 @@ impl Fingerprinting {
     }
 
     /// The fingerprints of a request.
-    pub(crate) fn of(&self, operation: &Operation<'_>) -> Fingerprints {
+    pub(crate) fn of(&self, operation: &Input<'_>) -> Fingerprints {
         let key = self.key.as_ref().map(|key| &***key);
         let by_rule = self.rule.as_ref().and_then(|rule| rule.fingerprint(operation, &self.headers, key));
         let own = by_rule.unwrap_or_else(|| self.raw(operation, key));
@@ -58,7 +58,7 @@ impl Fingerprinting {
         Fingerprints { own, others }
     }
 
-    fn raw(&self, operation: &Operation<'_>, key: Option<&[u8; 32]>) -> Fingerprint {
+    fn raw(&self, operation: &Input<'_>, key: Option<&[u8; 32]>) -> Fingerprint {
         let (method, path) = (operation.method(), operation.path_and_query());
         Fingerprint::raw(method, path, operation.headers(), &self.headers, operation.body(), key)
     }

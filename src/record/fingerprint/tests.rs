@@ -12,7 +12,7 @@ type Line = (&'static str, &'static str);
 
 /// A request as its fingerprint sees it.
 #[derive(Clone, Copy)]
-struct Seen<'a> {
+struct PendingRef<'a> {
     method: &'a Method,
     path_and_query: &'a str,
     headers: &'a [Line],
@@ -20,7 +20,7 @@ struct Seen<'a> {
     body: &'a [u8],
 }
 
-const PLAIN: Seen<'static> = Seen {
+const PLAIN: PendingRef<'static> = PendingRef {
     method: &Method::POST,
     path_and_query: "/payments?dry=1",
     headers: &[("content-type", "application/json")],
@@ -28,7 +28,7 @@ const PLAIN: Seen<'static> = Seen {
     body: b"{\"amount\":1200}",
 };
 
-impl Seen<'_> {
+impl PendingRef<'_> {
     fn fingerprint(&self) -> Fingerprint {
         let lines = self
             .headers
@@ -41,7 +41,7 @@ impl Seen<'_> {
 }
 
 /// Asserts that no two of the requests have the same fingerprint.
-fn assert_distinct(requests: &[Seen<'_>]) {
+fn assert_distinct(requests: &[PendingRef<'_>]) {
     let digests: HashSet<_> = requests.iter().map(|request| request.fingerprint().to_bytes()).collect();
     assert_eq!(digests.len(), requests.len());
 }
@@ -55,36 +55,40 @@ fn the_same_request_has_the_same_fingerprint() {
 fn everything_that_makes_the_operation_counts() {
     assert_distinct(&[
         PLAIN,
-        Seen { method: &Method::PATCH, ..PLAIN },
-        Seen { path_and_query: "/payments", ..PLAIN },
-        Seen { path_and_query: "/payments?", ..PLAIN },
-        Seen { path_and_query: "/payments?dry=2", ..PLAIN },
-        Seen { path_and_query: "/Payments?dry=1", ..PLAIN },
-        Seen { path_and_query: "/v2/payments?dry=1", ..PLAIN },
-        Seen { headers: &[], ..PLAIN },
-        Seen { headers: &[("content-type", "")], ..PLAIN },
-        Seen { headers: &[("content-type", "text/plain")], ..PLAIN },
-        Seen { headers: &[("content-type", "application/json"), ("content-encoding", "gzip")], ..PLAIN },
-        Seen { headers: &[("content-type", "application/json"), ("content-encoding", "br")], ..PLAIN },
-        Seen { body: b"", ..PLAIN },
-        Seen { body: b"{\"amount\":1201}", ..PLAIN },
-        Seen { body: b"{\"amount\":1200} ", ..PLAIN },
-        Seen { body: b"{\"amount\":1200}\0", ..PLAIN },
+        PendingRef { method: &Method::PATCH, ..PLAIN },
+        PendingRef { path_and_query: "/payments", ..PLAIN },
+        PendingRef { path_and_query: "/payments?", ..PLAIN },
+        PendingRef { path_and_query: "/payments?dry=2", ..PLAIN },
+        PendingRef { path_and_query: "/Payments?dry=1", ..PLAIN },
+        PendingRef { path_and_query: "/v2/payments?dry=1", ..PLAIN },
+        PendingRef { headers: &[], ..PLAIN },
+        PendingRef { headers: &[("content-type", "")], ..PLAIN },
+        PendingRef { headers: &[("content-type", "text/plain")], ..PLAIN },
+        PendingRef {
+            headers: &[("content-type", "application/json"), ("content-encoding", "gzip")],
+            ..PLAIN
+        },
+        PendingRef { headers: &[("content-type", "application/json"), ("content-encoding", "br")], ..PLAIN },
+        PendingRef { body: b"", ..PLAIN },
+        PendingRef { body: b"{\"amount\":1201}", ..PLAIN },
+        PendingRef { body: b"{\"amount\":1200} ", ..PLAIN },
+        PendingRef { body: b"{\"amount\":1200}\0", ..PLAIN },
     ]);
 }
 
 #[test]
 fn only_chosen_headers_count() {
-    let traced = Seen { headers: &[("content-type", "application/json"), ("traceparent", "00-1")], ..PLAIN };
+    let traced =
+        PendingRef { headers: &[("content-type", "application/json"), ("traceparent", "00-1")], ..PLAIN };
     assert_eq!(traced.fingerprint(), PLAIN.fingerprint());
-    let chosen = Seen { chosen: &["traceparent"], ..traced };
-    assert_distinct(&[PLAIN, Seen { chosen: &["traceparent"], ..PLAIN }, chosen]);
+    let chosen = PendingRef { chosen: &["traceparent"], ..traced };
+    assert_distinct(&[PLAIN, PendingRef { chosen: &["traceparent"], ..PLAIN }, chosen]);
 }
 
 #[test]
 fn no_header_runs_into_another() {
     const CHOSEN: &[&str] = &["x-a", "x-ab"];
-    let with = |headers| Seen { headers, chosen: CHOSEN, ..PLAIN };
+    let with = |headers| PendingRef { headers, chosen: CHOSEN, ..PLAIN };
     assert_distinct(&[
         with(&[]),
         with(&[("x-a", "bc")]),
@@ -98,18 +102,18 @@ fn no_header_runs_into_another() {
         with(&[("x-a", "b"), ("x-a", "x-ab"), ("x-ab", "c")]),
     ]);
     assert_distinct(&[
-        Seen { chosen: &["x-a"], ..PLAIN },
-        Seen { chosen: &["x-ab"], ..PLAIN },
-        Seen { chosen: CHOSEN, ..PLAIN },
+        PendingRef { chosen: &["x-a"], ..PLAIN },
+        PendingRef { chosen: &["x-ab"], ..PLAIN },
+        PendingRef { chosen: CHOSEN, ..PLAIN },
     ]);
 }
 
 #[test]
 fn the_last_byte_of_a_large_body_counts() {
     let mut body = vec![b'x'; 3 << 20];
-    let one = Seen { body: &body, ..PLAIN }.fingerprint();
+    let one = PendingRef { body: &body, ..PLAIN }.fingerprint();
     body[(3 << 20) - 1] = b'y';
-    assert_ne!(Seen { body: &body, ..PLAIN }.fingerprint(), one);
+    assert_ne!(PendingRef { body: &body, ..PLAIN }.fingerprint(), one);
 }
 
 #[test]
@@ -124,11 +128,11 @@ fn a_fingerprint_survives_its_bytes_and_differs_by_version() {
 /// the rule.
 #[test]
 fn the_rule_is_as_it_was_in_version_1() {
-    let hex = |seen: Seen<'_>| {
+    let hex = |seen: PendingRef<'_>| {
         let [version, digest @ ..] = seen.fingerprint().to_bytes();
         format!("{version} {}", blake3::Hash::from_bytes(digest).to_hex())
     };
-    let chosen = Seen {
+    let chosen = PendingRef {
         headers: &[("content-type", "text/plain"), ("x-a", "1"), ("x-a", "2")],
         chosen: &["x-a", "x-b"],
         ..PLAIN

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{Malformed, Reader, Writer};
+use super::{DecodeError, Reader, Writer};
 
 fn written(number: usize) -> Vec<u8> {
     let mut frame = Vec::new();
@@ -32,18 +32,18 @@ fn numbers_grow_a_byte_with_every_seven_bits() {
 fn a_number_that_does_not_fit_is_refused_and_not_cut() {
     let mut too_large = written(usize::MAX);
     *too_large.last_mut().unwrap() = 0x02;
-    assert_eq!(Reader::new(too_large.into()).number(), Err(Malformed));
+    assert_eq!(Reader::new(too_large.into()).number(), Err(DecodeError));
 
     let endless = Bytes::from_static(&[0x80; 32]);
-    assert_eq!(Reader::new(endless).number(), Err(Malformed));
+    assert_eq!(Reader::new(endless).number(), Err(DecodeError));
 }
 
 #[test]
 fn no_more_is_taken_than_there_is() {
     let mut reader = Reader::new(Bytes::from_static(b"\x03abc\x02d"));
     assert_eq!(reader.sized().unwrap(), "abc");
-    assert_eq!(reader.sized(), Err(Malformed));
-    assert_eq!(reader.take(2), Err(Malformed));
+    assert_eq!(reader.sized(), Err(DecodeError));
+    assert_eq!(reader.take(2), Err(DecodeError));
     assert_eq!(reader.take(1).unwrap(), "d");
-    assert_eq!(reader.byte(), Err(Malformed));
+    assert_eq!(reader.byte(), Err(DecodeError));
 }

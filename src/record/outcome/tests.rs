@@ -5,9 +5,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{KeptBody, NotRetained, Outcome};
+use super::{NotRetained, Outcome, StoredBody};
 use crate::record::fingerprint::Fingerprint;
-use crate::record::frame::Malformed;
+use crate::record::frame::DecodeError;
 use crate::store::{Record, Reservation, State, Token};
 
 fn names() -> impl Strategy<Value = HeaderName> {
@@ -30,7 +30,7 @@ fn values() -> impl Strategy<Value = HeaderValue> {
 /// Which of its values are sensitive, in their order: what the comparison of two values leaves out.
 fn sensitive(outcome: &Outcome) -> Vec<bool> {
     let trailers = match &outcome.body {
-        KeptBody::Whole { trailers: Some(trailers), .. } => trailers.clone(),
+        StoredBody::Whole { trailers: Some(trailers), .. } => trailers.clone(),
         _ => HeaderMap::new(),
     };
     let values = outcome.headers.values().chain(&outcome.request_id).chain(trailers.values());
@@ -41,12 +41,12 @@ fn headers() -> impl Strategy<Value = HeaderMap> {
     vec((names(), values()), 0..8).prop_map(|lines| lines.into_iter().collect())
 }
 
-fn bodies() -> impl Strategy<Value = KeptBody> {
+fn bodies() -> impl Strategy<Value = StoredBody> {
     let why = NotRetained::ALL.map(|(why, ..)| why);
     prop_oneof![
         (vec(any::<u8>(), 0..300), prop::option::of(headers()))
-            .prop_map(|(bytes, trailers)| { KeptBody::Whole { bytes: bytes.into(), trailers } }),
-        prop::sample::select(why.to_vec()).prop_map(KeptBody::NotRetained),
+            .prop_map(|(bytes, trailers)| { StoredBody::Whole { bytes: bytes.into(), trailers } }),
+        prop::sample::select(why.to_vec()).prop_map(StoredBody::NotRetained),
     ]
 }
 
@@ -98,11 +98,11 @@ proptest! {
     fn a_frame_that_is_cut_short_or_too_long_is_refused(outcome in outcomes()) {
         let frame = Bytes::from(outcome.encode());
         for end in 0..frame.len() {
-            prop_assert_eq!(Outcome::decode(frame.slice(..end)), Err(Malformed));
+            prop_assert_eq!(Outcome::decode(frame.slice(..end)), Err(DecodeError));
         }
         let mut longer = frame.to_vec();
         longer.push(0);
-        prop_assert_eq!(Outcome::decode(longer.into()), Err(Malformed));
+        prop_assert_eq!(Outcome::decode(longer.into()), Err(DecodeError));
     }
 }
 
@@ -122,7 +122,7 @@ fn the_frame_is_as_it_was_in_version_1() {
         status: StatusCode::CREATED,
         headers,
         request_id: Some(HeaderValue::from_static("req-1")),
-        body: KeptBody::Whole { bytes: Bytes::from_static(b"\0hi"), trailers },
+        body: StoredBody::Whole { bytes: Bytes::from_static(b"\0hi"), trailers },
     };
 
     let frame = [
@@ -187,7 +187,7 @@ fn the_reasons_for_keeping_no_body_are_as_they_were_in_version_1() {
         (NotRetained::Stalled, "01 00c8 09 00 00"),
     ];
     for (why, frame) in frames {
-        let outcome = Outcome { body: KeptBody::NotRetained(why), ..empty() };
+        let outcome = Outcome { body: StoredBody::NotRetained(why), ..empty() };
         assert_eq!(hex(&outcome.encode()), frame.replace(' ', ""));
         assert_eq!(Outcome::decode(unhex(frame)), Ok(outcome));
     }
@@ -222,7 +222,7 @@ fn frames_that_lie_are_refused() {
         ("a body that is not there", "01 00c8 00 00 03"),
     ];
     for (lie, frame) in lies {
-        assert_eq!(Outcome::decode(unhex(frame)), Err(Malformed), "{lie}");
+        assert_eq!(Outcome::decode(unhex(frame)), Err(DecodeError), "{lie}");
     }
 }
 
@@ -231,7 +231,7 @@ fn a_forged_count_reserves_no_memory_for_it() {
     // The largest count that the length of the frame lets pass, with lines that soon turn out to be none.
     let mut frame = unhex("01 00c8 00 808008").to_vec();
     frame.resize(frame.len() + 2 * (128 << 10), 0);
-    assert_eq!(Outcome::decode(frame.into()), Err(Malformed));
+    assert_eq!(Outcome::decode(frame.into()), Err(DecodeError));
 }
 
 #[test]
@@ -248,12 +248,12 @@ fn as_many_headers_as_a_map_takes_are_read_and_more_are_refused() {
         frame.push(0);
     }
     frame.push(0);
-    assert_eq!(Outcome::decode(frame.into()), Err(Malformed));
+    assert_eq!(Outcome::decode(frame.into()), Err(DecodeError));
 }
 
 #[test]
 fn the_body_is_a_slice_of_the_frame() {
-    let body = KeptBody::Whole { bytes: Bytes::from_static(b"the body"), trailers: None };
+    let body = StoredBody::Whole { bytes: Bytes::from_static(b"the body"), trailers: None };
     let frame = Bytes::from(Outcome { body, ..empty() }.encode());
     let outcome = Outcome::decode(frame.clone()).unwrap();
     assert!(frame.as_ptr_range().contains(&outcome.bytes().as_ptr()), "the body was copied");
@@ -264,7 +264,7 @@ fn empty() -> Outcome {
         status: StatusCode::OK,
         headers: HeaderMap::new(),
         request_id: None,
-        body: KeptBody::Whole { bytes: Bytes::new(), trailers: None },
+        body: StoredBody::Whole { bytes: Bytes::new(), trailers: None },
     }
 }
 
@@ -286,14 +286,14 @@ fn debug_shows_nothing_of_what_a_response_contains() {
         .into_iter()
         .collect();
     let bytes = Bytes::from_static(b"secret-body");
-    let whole = KeptBody::Whole { bytes: bytes.clone(), trailers: Some(headers.clone()) };
+    let whole = StoredBody::Whole { bytes: bytes.clone(), trailers: Some(headers.clone()) };
     let request_id = Some(HeaderValue::from_static("secret-id"));
     let outcome = Outcome { status: StatusCode::CREATED, headers, request_id, body: whole };
     assert_eq!(
         format!("{outcome:?}"),
         "Outcome { status: 201, headers: 2, body: Whole(11 bytes, 2 trailers), .. }"
     );
-    assert_eq!(format!("{:?}", KeptBody::Packed(bytes)), "Packed(11 bytes)");
+    assert_eq!(format!("{:?}", StoredBody::Packed(bytes)), "Packed(11 bytes)");
     let record = Record {
         fingerprint: Fingerprint::of_fields(["one"]),
         attempt: 1,

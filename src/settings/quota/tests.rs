@@ -59,7 +59,7 @@ fn scopes_that_are_idle_are_forgotten() {
         while keys.take(tenant(number)).is_ok() {}
         assert!(keys.may_look(tenant(number)));
     }
-    let sizes = || (keys.keys.len(), keys.looks.len(), held(&keys.waiting).until.len());
+    let sizes = || (keys.keys.len(), keys.looks.len(), lock(&keys.waiting).until.len());
     assert_eq!(sizes(), (1000, 1000, 1000));
     clock.advance(90 * SECOND);
     assert!(keys.take(tenant(1)).is_ok());

@@ -9,7 +9,7 @@ use super::super::Store;
 use super::contender::Contender;
 use super::given::{answer, answer_with};
 use super::told::Write;
-use crate::record::outcome::{KeptBody, NotRetained, Outcome};
+use crate::record::outcome::{NotRetained, Outcome, StoredBody};
 
 /// Every kind of answer that was completed is found as it was given.
 pub async fn a_success_is_found_byte_for_byte<S: Store>(store: &S, unit: Duration) {
@@ -61,7 +61,7 @@ fn answers_of_every_kind() -> Vec<Outcome> {
     let unkept = |why| Outcome {
         headers: headers(&[("location", b"/payments/1")]),
         request_id: Some(HeaderValue::from_static("request-1")),
-        body: KeptBody::NotRetained(why),
+        body: StoredBody::NotRetained(why),
         ..answer(201, "")
     };
     vec![
@@ -76,7 +76,7 @@ fn answers_of_every_kind() -> Vec<Outcome> {
         // The layer stores no other id: visible ASCII, and no more than this.
         Outcome { request_id: Some(value(&[b'~'; 128])), ..bare(StatusCode::OK) },
         Outcome {
-            body: KeptBody::Whole { bytes: noise(5000), trailers: Some(trailers) },
+            body: StoredBody::Whole { bytes: noise(5000), trailers: Some(trailers) },
             ..bare(StatusCode::OK)
         },
         unkept(NotRetained::TooLarge),
@@ -85,9 +85,9 @@ fn answers_of_every_kind() -> Vec<Outcome> {
         unkept(NotRetained::Withheld),
         unkept(NotRetained::Rejected),
         unkept(NotRetained::Stalled),
-        Outcome { body: KeptBody::Omitted, ..unkept(NotRetained::Failure) },
-        Outcome { body: KeptBody::Packed(Bytes::from_static(b"E\0\xff")), ..bare(StatusCode::CREATED) },
-        Outcome { body: KeptBody::Packed(noise(5000)), ..bare(StatusCode::CREATED) },
+        Outcome { body: StoredBody::Omitted, ..unkept(NotRetained::Failure) },
+        Outcome { body: StoredBody::Packed(Bytes::from_static(b"E\0\xff")), ..bare(StatusCode::CREATED) },
+        Outcome { body: StoredBody::Packed(noise(5000)), ..bare(StatusCode::CREATED) },
     ]
 }
 

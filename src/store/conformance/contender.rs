@@ -5,7 +5,8 @@ use std::panic::Location;
 use std::time::Duration;
 
 use super::super::{
-    Lease, Previous, Record, Rerun, Reservation, Reserve, Settlement, State, Store, StoreError,
+    Lease, PreviousAttempt, Record, Reservation, ReserveRequest, RetryFailed, Settlement, State, Store,
+    StoreError,
 };
 use super::given::{answer, fingerprint, fresh_key, large_answer, scope};
 use super::told::{Told, Write};
@@ -20,26 +21,26 @@ mod waits;
 pub(super) struct Contender<'a, S> {
     pub(super) store: &'a S,
     pub(super) unit: Duration,
-    pub(super) request: Reserve,
+    pub(super) request: ReserveRequest,
 }
 
 impl<'a, S: Store> Contender<'a, S> {
     /// Wants a key that nobody has used, with a lease that outlasts every check, and takes over nothing.
     pub(super) fn new(store: &'a S, unit: Duration) -> Self {
-        let request = Reserve {
+        let request = ReserveRequest {
             key: fresh_key(),
             scope: scope(),
             fingerprint: fingerprint("an operation"),
             lease: unit.mul_f64(20.0),
             retention: unit.mul_f64(40.0),
-            rerun_failed: Rerun::Never,
-            rerun_abandoned: false,
+            retry_failed: RetryFailed::Never,
+            retry_abandoned: false,
         };
         Self { store, unit, request }
     }
 
     /// Another contender for the same key, which asks for something else.
-    fn but(&self, change: impl FnOnce(&mut Reserve)) -> Self {
+    fn but(&self, change: impl FnOnce(&mut ReserveRequest)) -> Self {
         let mut request = self.request.clone();
         change(&mut request);
         Self { store: self.store, unit: self.unit, request }
@@ -54,21 +55,21 @@ impl<'a, S: Store> Contender<'a, S> {
     }
 
     pub(super) fn rerunning_failed(&self) -> Self {
-        self.but(|request| request.rerun_failed = Rerun::Any)
+        self.but(|request| request.retry_failed = RetryFailed::Any)
     }
 
     pub(super) fn rerunning_failure_of(&self, awaited: &Lease) -> Self {
-        self.but(|request| request.rerun_failed = Rerun::Only(awaited.token))
+        self.but(|request| request.retry_failed = RetryFailed::Only(awaited.token))
     }
 
     pub(super) fn rerunning_abandoned(&self) -> Self {
-        self.but(|request| request.rerun_abandoned = true)
+        self.but(|request| request.retry_abandoned = true)
     }
 
     pub(super) fn but_rerunning_nothing(&self) -> Self {
         self.but(|request| {
-            request.rerun_failed = Rerun::Never;
-            request.rerun_abandoned = false;
+            request.retry_failed = RetryFailed::Never;
+            request.retry_abandoned = false;
         })
     }
 
@@ -103,14 +104,18 @@ impl<'a, S: Store> Contender<'a, S> {
 
     /// Takes the record over.
     #[track_caller]
-    pub(super) fn takes_over(&self, attempt: u32, previous: Previous) -> impl Future<Output = Lease> + Send {
+    pub(super) fn takes_over(
+        &self,
+        attempt: u32,
+        previous: PreviousAttempt,
+    ) -> impl Future<Output = Lease> + Send {
         self.acquires(attempt, Some(previous), Location::caller())
     }
 
     async fn acquires(
         &self,
         attempt: u32,
-        previous: Option<Previous>,
+        previous: Option<PreviousAttempt>,
         at: &'static Location<'static>,
     ) -> Lease {
         let lease = match self.reserve().await {
@@ -119,7 +124,7 @@ impl<'a, S: Store> Contender<'a, S> {
                 panic!("{at}: the key should have been acquired, but there was {}", Told(&record))
             }
         };
-        let Reserve { key, fingerprint, lease: time, retention, .. } = &self.request;
+        let ReserveRequest { key, fingerprint, lease: time, retention, .. } = &self.request;
         assert_eq!(lease.attempt, attempt, "{at}: the number of the attempt");
         assert_eq!(lease.previous, previous, "{at}: what the attempt before came to");
         let replaces = lease.replaces.is_some();

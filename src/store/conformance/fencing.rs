@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::{Previous, Store};
+use super::super::{PreviousAttempt, Store};
 use super::contender::Contender;
 use super::given::{answer, large_answer};
 use super::told::Write;
@@ -17,7 +17,7 @@ pub async fn a_late_writer_changes_nothing<S: Store>(store: &S, unit: Duration) 
 
     for ((first, late), outcome) in first.iter().zip(&late).zip(&outcomes) {
         let second = first.with_lease(20.0).rerunning_abandoned();
-        let lease = second.takes_over(2, Previous::Abandoned).await;
+        let lease = second.takes_over(2, PreviousAttempt::Abandoned).await;
         assert_ne!(late.token, lease.token, "a token was used twice");
 
         first.loses_every_write(late).await;
@@ -48,7 +48,7 @@ pub async fn a_late_writer_does_not_disturb_a_finished_record<S: Store>(store: &
 
     for (first, late, end) in attempts {
         let second = first.with_lease(20.0).rerunning_abandoned();
-        let lease = second.takes_over(2, Previous::Abandoned).await;
+        let lease = second.takes_over(2, PreviousAttempt::Abandoned).await;
         second.applies(&lease, end).await;
 
         first.loses_every_write(&late).await;

@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, StatusCode};
 use super::super::{Lease, Token};
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
-use crate::record::outcome::{KeptBody, Outcome};
+use crate::record::outcome::{Outcome, StoredBody};
 
 /// An answer with a text for its body.
 pub(super) fn answer(status: u16, body: &'static str) -> Outcome {
@@ -25,7 +25,7 @@ pub(super) fn answer_with(status: u16, bytes: Bytes) -> Outcome {
         status: StatusCode::from_u16(status).expect("the suite uses valid statuses"),
         headers: HeaderMap::new(),
         request_id: None,
-        body: KeptBody::Whole { bytes, trailers: None },
+        body: StoredBody::Whole { bytes, trailers: None },
     }
 }
 

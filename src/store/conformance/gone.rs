@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::super::{Lease, Previous, Store};
+use super::super::{Lease, PreviousAttempt, Store};
 use super::contender::Contender;
 use super::given::{answer, large_answer};
 use super::told::Write;
@@ -32,12 +32,12 @@ pub async fn a_response_is_stored_though_the_record_expired<S: Store>(store: &S,
         let owner = Contender::new(store, unit).with_lease(1.0).with_retention(2.0).rerunning_failed();
         let first = owner.acquires_first().await;
         owner.applies(&first, Write::Fail(None)).await;
-        let second = owner.takes_over(2, Previous::Failed { status: None }).await;
+        let second = owner.takes_over(2, PreviousAttempt::Failed { status: None }).await;
         attempts.push((second, owner, write));
         let owner = Contender::new(store, unit).with_lease(1.0).with_retention(2.0).rerunning_failed();
         let first = owner.acquires_first().await;
         owner.applies(&first, Write::Fail(None)).await;
-        let second = owner.takes_over(2, Previous::Failed { status: None }).await;
+        let second = owner.takes_over(2, PreviousAttempt::Failed { status: None }).await;
         owner.applies(&second, Write::Release).await;
         attempts.push((first, owner, write));
     }
@@ -118,6 +118,6 @@ async fn is_stored<S: Store>(owner: &Contender<'_, S>, lease: &Lease, write: Wri
     }
     if let Write::Fail(outcome) = write {
         let status = outcome.map(|outcome| outcome.status);
-        owner.rerunning_failed().takes_over(lease.attempt + 1, Previous::Failed { status }).await;
+        owner.rerunning_failed().takes_over(lease.attempt + 1, PreviousAttempt::Failed { status }).await;
     }
 }

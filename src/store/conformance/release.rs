@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::super::{Lease, Previous, Store};
+use super::super::{Lease, PreviousAttempt, Store};
 use super::contender::Contender;
 use super::given::{answer, large_answer};
 use super::told::Write;
-use crate::record::outcome::{KeptBody, NotRetained, Outcome};
+use crate::record::outcome::{NotRetained, Outcome, StoredBody};
 
 /// After the release of a first attempt the key is free for any caller, another operation included.
 /// The count starts anew.
@@ -32,7 +32,7 @@ pub async fn a_released_attempt_leaves_the_failure_that_it_took_over<S: Store>(s
         let first = contender.acquires_first().await;
         contender.applies(&first, Write::Fail(outcome)).await;
 
-        let previous = Previous::Failed { status: outcome.map(|outcome| outcome.status) };
+        let previous = PreviousAttempt::Failed { status: outcome.map(|outcome| outcome.status) };
         let left = outcome.map(without_body);
         for attempt in 2..5 {
             let later = contender.takes_over(attempt, previous).await;
@@ -64,7 +64,7 @@ pub async fn a_released_attempt_leaves_the_abandoned_record_that_it_took_over<S:
 
     let contender = looking.rerunning_abandoned().with_lease(20.0).with_retention(40.0);
     for attempt in 2..5 {
-        let later = contender.takes_over(attempt, Previous::Abandoned).await;
+        let later = contender.takes_over(attempt, PreviousAttempt::Abandoned).await;
         contender.applies(&later, Write::Release).await;
         let before = Lease { attempt, ..first.clone() };
         looking.finds_abandoned(&before).await;
@@ -73,7 +73,7 @@ pub async fn a_released_attempt_leaves_the_abandoned_record_that_it_took_over<S:
     }
 
     let brief = contender.with_lease(2.0).with_retention(3.0);
-    let later = brief.takes_over(5, Previous::Abandoned).await;
+    let later = brief.takes_over(5, PreviousAttempt::Abandoned).await;
     brief.applies(&later, Write::Release).await;
     looking.after(2.0).await.finds_abandoned(&Lease { attempt: 5, ..first }).await;
     contender.after(2.0).await.acquires_first().await;
@@ -84,7 +84,7 @@ pub async fn a_failure_that_was_put_back_expires<S: Store>(store: &S, unit: Dura
     let contender = Contender::new(store, unit).with_lease(2.0).with_retention(3.0).rerunning_failed();
     let first = contender.acquires_first().await;
     contender.applies(&first, Write::Fail(None)).await;
-    let later = contender.takes_over(2, Previous::Failed { status: None }).await;
+    let later = contender.takes_over(2, PreviousAttempt::Failed { status: None }).await;
     contender.after(2.0).await.applies(&later, Write::Release).await;
 
     let looking = contender.with_another_operation();
@@ -103,15 +103,15 @@ pub async fn a_reservation_that_never_began_leaves_what_it_found<S: Store>(store
     contender.after(2.0).await;
     let looking = Contender::new(store, unit).for_the_key_of(&contender);
     for _ in 0..2 {
-        let lost = contender.takes_over(2, Previous::Abandoned).await;
+        let lost = contender.takes_over(2, PreviousAttempt::Abandoned).await;
         contender.applies(&never_begun(&lost), Write::Release).await;
         looking.finds_abandoned(&first).await;
     }
 
-    let second = contender.takes_over(2, Previous::Abandoned).await;
+    let second = contender.takes_over(2, PreviousAttempt::Abandoned).await;
     let failure = answer(503, "try later");
     contender.applies(&second, Write::Fail(Some(&failure))).await;
-    let previous = Previous::Failed { status: Some(failure.status) };
+    let previous = PreviousAttempt::Failed { status: Some(failure.status) };
     for _ in 0..2 {
         let lost = contender.takes_over(3, previous).await;
         contender.applies(&never_begun(&lost), Write::Release).await;
@@ -146,7 +146,7 @@ pub async fn the_late_owner_of_a_record_that_was_put_back_may_settle_and_renew<S
     for (lease, owner, write) in &late {
         // Shorter times than the owner's, which must not become the owner's.
         let contender = owner.rerunning_abandoned().with_lease(0.5).with_retention(4.0);
-        let later = contender.takes_over(2, Previous::Abandoned).await;
+        let later = contender.takes_over(2, PreviousAttempt::Abandoned).await;
         contender.loses_every_write(lease).await;
         contender.applies(&later, Write::Release).await;
 
@@ -174,5 +174,5 @@ fn never_begun(lease: &Lease) -> Lease {
 
 /// What is left of the response of a failure that was taken over and put back.
 fn without_body(outcome: &Outcome) -> Outcome {
-    Outcome::bare(outcome.status, KeptBody::NotRetained(NotRetained::Failure))
+    Outcome::bare(outcome.status, StoredBody::NotRetained(NotRetained::Failure))
 }

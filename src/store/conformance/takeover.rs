@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::super::{Previous, Store};
+use super::super::{PreviousAttempt, Store};
 use super::contend::the_only_winner;
 use super::contender::Contender;
 use super::given::{answer, large_answer};
@@ -25,7 +25,7 @@ pub async fn a_failed_record_is_taken_over_only_when_asked<S: Store>(store: &S, 
 
         let status = outcome.map(|outcome| outcome.status);
         let successor = contender.rerunning_failed();
-        let second = successor.takes_over(2, Previous::Failed { status }).await;
+        let second = successor.takes_over(2, PreviousAttempt::Failed { status }).await;
         assert_ne!(lease.token, second.token, "a token was used twice");
         successor.finds_running(&second).await;
         contender.loses_every_write(&lease).await;
@@ -39,7 +39,7 @@ pub async fn only_the_failure_that_was_awaited_is_taken_over<S: Store>(store: &S
     let first = contender.acquires_first().await;
     contender.applies(&first, Write::Fail(None)).await;
     let waiter = contender.rerunning_failure_of(&first);
-    let second = waiter.takes_over(2, Previous::Failed { status: None }).await;
+    let second = waiter.takes_over(2, PreviousAttempt::Failed { status: None }).await;
     contender.applies(&second, Write::Fail(None)).await;
     waiter.finds_failed(&second, None).await;
 }
@@ -53,7 +53,7 @@ pub async fn of_many_contenders_one_takes_over_a_failed_record<S: Store>(store: 
     let reservations = together::all((0..50).map(|_| contender.reserve())).await;
 
     let second = the_only_winner(reservations);
-    let previous = Previous::Failed { status: Some(StatusCode::BAD_GATEWAY) };
+    let previous = PreviousAttempt::Failed { status: Some(StatusCode::BAD_GATEWAY) };
     assert_eq!((second.attempt, second.previous), (2, Some(previous)), "the record was taken over");
     assert_ne!(lease.token, second.token, "a token was used twice");
     contender.finds_running(&second).await;
@@ -77,7 +77,7 @@ pub async fn a_small_answer_leaves_nothing_of_a_large_one<S: Store>(store: &S, u
         contender.applies(&lease, Write::Fail(outcome)).await;
         let status = outcome.map(|outcome| outcome.status);
         contender.with_another_operation().finds_failed(&lease, outcome).await;
-        lease = contender.takes_over(attempt, Previous::Failed { status }).await;
+        lease = contender.takes_over(attempt, PreviousAttempt::Failed { status }).await;
     }
     let last = answer(200, "at last");
     contender.applies(&lease, Write::Complete(&last)).await;
@@ -92,7 +92,7 @@ pub async fn attempts_are_counted<S: Store>(store: &S, unit: Duration) {
     for (failure, attempt) in failures.iter().zip(2..) {
         contender.applies(&lease, Write::Fail(failure.as_ref())).await;
         let status = failure.as_ref().map(|outcome| outcome.status);
-        lease = contender.takes_over(attempt, Previous::Failed { status }).await;
+        lease = contender.takes_over(attempt, PreviousAttempt::Failed { status }).await;
     }
     contender.finds_running(&lease).await;
 }
@@ -107,12 +107,12 @@ pub async fn an_abandoned_record_is_taken_over_only_when_asked<S: Store>(store: 
     contender.rerunning_failed().finds_abandoned(&lease).await;
 
     let successor = contender.rerunning_abandoned().with_lease(2.0);
-    let second = successor.takes_over(2, Previous::Abandoned).await;
+    let second = successor.takes_over(2, PreviousAttempt::Abandoned).await;
     assert_ne!(lease.token, second.token, "a token was used twice");
     successor.finds_running(&second).await;
 
     successor.after(3.0).await;
-    let third = successor.with_lease(20.0).takes_over(3, Previous::Abandoned).await;
+    let third = successor.with_lease(20.0).takes_over(3, PreviousAttempt::Abandoned).await;
     contender.finds_running(&third).await;
 }
 
@@ -127,7 +127,7 @@ pub async fn of_many_contenders_one_takes_over_an_abandoned_record<S: Store>(sto
 
     let second = the_only_winner(reservations);
     let told = (second.attempt, second.previous);
-    assert_eq!(told, (2, Some(Previous::Abandoned)), "the record was taken over");
+    assert_eq!(told, (2, Some(PreviousAttempt::Abandoned)), "the record was taken over");
     assert_ne!(lease.token, second.token, "a token was used twice");
     contender.finds_running(&second).await;
 }
@@ -145,6 +145,6 @@ pub async fn an_abandoned_record_of_another_operation_is_never_taken_over<S: Sto
     other.finds_abandoned(&lease).await;
     owner.finds_abandoned(&lease).await;
     let second = owner.rerunning_abandoned().with_lease(20.0);
-    let second = second.takes_over(2, Previous::Abandoned).await;
+    let second = second.takes_over(2, PreviousAttempt::Abandoned).await;
     other.finds_running(&second).await;
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::super::{Record, State};
-use crate::record::outcome::{KeptBody, Outcome};
+use crate::record::outcome::{Outcome, StoredBody};
 
 /// A write that settles a lease.
 #[derive(Clone, Copy)]
@@ -50,12 +50,12 @@ impl fmt::Display for ToldOutcome<'_> {
         let Outcome { status, headers, request_id, body } = self.0;
         write!(f, "status {status}, {headers:?}, request id {request_id:?}, ")?;
         match body {
-            KeptBody::Omitted => f.write_str("the body left out"),
-            KeptBody::Packed(bytes) => {
+            StoredBody::Omitted => f.write_str("the body left out"),
+            StoredBody::Packed(bytes) => {
                 write!(f, "{} packed bytes {:?}..", bytes.len(), bytes.slice(..bytes.len().min(32)))
             }
-            KeptBody::NotRetained(why) => write!(f, "no body ({why:?})"),
-            KeptBody::Whole { bytes, trailers } => {
+            StoredBody::NotRetained(why) => write!(f, "no body ({why:?})"),
+            StoredBody::Whole { bytes, trailers } => {
                 let start = bytes.slice(..bytes.len().min(32));
                 write!(f, "{} bytes {start:?}.., trailers {trailers:?}", bytes.len())
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::{Lease, Previous, Reservation, State, Store};
+use super::super::{Lease, PreviousAttempt, Reservation, State, Store};
 use super::contender::Contender;
 use super::given::answer;
 use super::together;
@@ -43,7 +43,7 @@ pub async fn a_waiter_learns_soon_that_a_later_attempt_was_released<S: Store>(st
     let contender = Contender::new(store, unit);
     let first = contender.acquires_first().await;
     contender.applies(&first, Write::Fail(None)).await;
-    let later = contender.rerunning_failed().takes_over(2, Previous::Failed { status: None }).await;
+    let later = contender.rerunning_failed().takes_over(2, PreviousAttempt::Failed { status: None }).await;
     let learned = waits_until_settled_by(&contender, &later, Write::Release, unit).await;
     let failed = matches!(found(learned), State::Failed(None));
     assert!(failed, "a waiter should find the failure that was put back");
@@ -101,7 +101,7 @@ pub async fn a_change_before_the_wait_is_not_missed<S: Store>(store: &S, unit: D
     let contender = Contender::new(store, unit).rerunning_failed();
     let lease = contender.acquires_first().await;
     contender.applies(&lease, Write::Fail(None)).await;
-    let second = contender.takes_over(2, Previous::Failed { status: None }).await;
+    let second = contender.takes_over(2, PreviousAttempt::Failed { status: None }).await;
     assert_soon(time_of(contender.waits(&lease, 0, 10.0)).await, unit);
     contender.finds_running(&second).await;
 }

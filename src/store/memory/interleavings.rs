@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use loom::future::block_on;
 
-use super::super::{ErrorKind, Lease, Previous, Record, Reservation, Reserve, Seen, Settlement, State};
+use super::super::{
+    Lease, PendingRef, PreviousAttempt, Record, Reservation, ReserveRequest, Settlement, State,
+    StoreErrorKind,
+};
 use super::shard::Kept;
 
 mod given;
@@ -142,7 +145,7 @@ fn a_waiter_hears_that_the_record_was_taken_over() {
     explore(move || {
         let store = store(1, 10);
         let lease = acquire(&store, &lapsed);
-        let seen = Seen { key: lease.key, token: lease.token };
+        let seen = PendingRef { key: lease.key, token: lease.token };
         let waiter = spawn(&store, &ask, move |store, ask| {
             if let Some((changed, _)) = store.wait(&seen, store.now()) {
                 block_on(changed);
@@ -151,7 +154,7 @@ fn a_waiter_hears_that_the_record_was_taken_over() {
             found(store.reserve(ask).unwrap())
         });
         let next = acquire(&store, &ask);
-        assert_eq!(next.previous, Some(Previous::Abandoned));
+        assert_eq!(next.previous, Some(PreviousAttempt::Abandoned));
         assert_eq!(waiter.join().unwrap().token, next.token);
     });
 }
@@ -171,7 +174,7 @@ fn a_late_settling_write_and_a_take_over_exclude_each_other() {
                 assert_eq!(answers(&store), counted(&answer()));
             }
             (Settlement::LeaseLost, Reservation::Acquired(next)) => {
-                assert_eq!((next.attempt, next.previous), (2, Some(Previous::Abandoned)));
+                assert_eq!((next.attempt, next.previous), (2, Some(PreviousAttempt::Abandoned)));
                 assert_eq!(found(store.reserve(&ask).unwrap()).token, next.token);
                 assert_eq!(answers(&store), 0);
             }
@@ -200,7 +203,7 @@ fn a_late_heartbeat_and_a_take_over_exclude_each_other() {
 /// then, and the expired record is counted out once.
 #[test]
 fn an_expired_record_is_counted_out_once() {
-    let (expired, ask) = (Reserve { retention: Duration::ZERO, ..ask("key", HOUR) }, ask("key", HOUR));
+    let (expired, ask) = (ReserveRequest { retention: Duration::ZERO, ..ask("key", HOUR) }, ask("key", HOUR));
     explore(move || {
         let store = store(1, 1);
         let late = acquire(&store, &expired);
@@ -235,7 +238,7 @@ fn no_more_records_are_let_in_than_there_is_room_for() {
         match (mine, other.join().unwrap()) {
             (Ok(Reservation::Acquired(lease)), Err(error))
             | (Err(error), Ok(Reservation::Acquired(lease))) => {
-                assert_eq!(error.kind(), ErrorKind::Full);
+                assert_eq!(error.kind(), StoreErrorKind::Full);
                 assert_eq!(store.room.records(), 1);
                 assert_eq!(store.release(&lease).unwrap(), Settlement::Applied);
                 assert_eq!((store.room.records(), store.room.bytes()), (0, 0));
@@ -285,7 +288,7 @@ fn room_that_is_given_back_is_neither_lost_nor_given_twice() {
         let admitted = match store.reserve(&two) {
             Ok(reservation) => usize::from(matches!(reservation, Reservation::Acquired(_))),
             Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::Full);
+                assert_eq!(error.kind(), StoreErrorKind::Full);
                 0
             }
         };

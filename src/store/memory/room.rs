@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::super::{ErrorKind, StoreError};
+use super::super::{StoreError, StoreErrorKind};
 use super::hash::Secret;
 use super::limits::{Limit, Limits};
 use super::share::{HeldShare, Shares};
@@ -122,7 +122,7 @@ impl Room {
     fn check(&self, share: Option<&HeldShare<'_>>, records: usize, bytes: usize) -> Result<(), StoreError> {
         match share {
             Some(share) if !share.fits(records, bytes, &self.limit_of(share)) => {
-                Err(StoreError::new(ErrorKind::ScopeFull))
+                Err(StoreError::new(StoreErrorKind::ScopeFull))
             }
             _ => Ok(()),
         }
@@ -143,7 +143,7 @@ fn take(counter: &AtomicUsize, more: usize, limit: usize) -> Result<(), StoreErr
     let fits = |count: usize| count.checked_add(more).filter(|sum| *sum <= limit);
     match counter.try_update(Ordering::Relaxed, Ordering::Relaxed, fits) {
         Ok(_) => Ok(()),
-        Err(_) => Err(StoreError::new(ErrorKind::Full)),
+        Err(_) => Err(StoreError::new(StoreErrorKind::Full)),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::super::{ErrorKind, Lease, Record, State, StoreError, Token};
+use super::super::{Lease, Record, State, StoreError, StoreErrorKind, Token};
 use super::hash::Secret;
 use super::room::{Claim, Room};
 use super::sync::{Notify, OwnedNotified};
@@ -227,7 +227,7 @@ pub(super) fn frame(outcome: &Outcome) -> Bytes {
 }
 
 fn outcome(frame: &Bytes) -> Result<Outcome, StoreError> {
-    Outcome::decode(frame.clone()).map_err(|error| StoreError::with_source(ErrorKind::Corrupt, error))
+    Outcome::decode(frame.clone()).map_err(|error| StoreError::with_source(StoreErrorKind::Corrupt, error))
 }
 
 #[cfg(test)]

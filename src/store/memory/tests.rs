@@ -6,17 +6,17 @@ use std::collections::VecDeque;
 use http::{HeaderMap, Method, StatusCode};
 use proptest::prelude::*;
 
-use super::super::{ErrorKind, Rerun, Reservation};
+use super::super::{Reservation, RetryFailed, StoreErrorKind};
 use super::*;
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::{IdempotencyKey, Scope, ScopeDigest};
-use crate::record::outcome::{KeptBody, Outcome};
+use crate::record::outcome::{Outcome, StoredBody};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Clone)]
 enum Step {
-    Reserve { key: u8, lapsed: bool },
+    ReserveRequest { key: u8, lapsed: bool },
     Complete { late: usize, bytes: usize, retention: u64 },
     Fail { late: usize, bytes: usize, retention: u64 },
     Release { late: usize },
@@ -28,7 +28,7 @@ fn step() -> impl Strategy<Value = Step> {
     let bytes = prop_oneof![Just(0), Just(300), Just(3000)];
     let retention = prop_oneof![Just(1_u64), Just(90), Just(4000)];
     prop_oneof![
-        4 => (0..12_u8, any::<bool>()).prop_map(|(key, lapsed)| Step::Reserve { key, lapsed }),
+        4 => (0..12_u8, any::<bool>()).prop_map(|(key, lapsed)| Step::ReserveRequest { key, lapsed }),
         2 => (0..4_usize, bytes.clone(), retention.clone())
             .prop_map(|(late, bytes, retention)| Step::Complete { late, bytes, retention }),
         2 => (0..4_usize, bytes, retention)
@@ -40,26 +40,26 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Three keys for each of four scopes.
-fn ask(number: u8, lease: Duration) -> Reserve {
+fn ask(number: u8, lease: Duration) -> ReserveRequest {
     let scope = match number % 4 {
         0 => ScopeDigest::UNSET,
         1 => ScopeDigest::ANONYMOUS,
         tenant => ScopeDigest::of(None, &Scope::new([tenant])),
     };
     let key = IdempotencyKey::parse(format!("order-{number}").as_bytes()).unwrap();
-    Reserve {
+    ReserveRequest {
         key: StorageKey::derive(None, "tests", &Scope::anonymous(), &key),
         scope,
         fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
         lease,
         retention: 20 * MINUTE,
-        rerun_failed: Rerun::Any,
-        rerun_abandoned: true,
+        retry_failed: RetryFailed::Any,
+        retry_abandoned: true,
     }
 }
 
 fn answer(bytes: usize) -> Outcome {
-    Outcome::bare(StatusCode::OK, KeptBody::Whole { bytes: vec![b'x'; bytes].into(), trailers: None })
+    Outcome::bare(StatusCode::OK, StoredBody::Whole { bytes: vec![b'x'; bytes].into(), trailers: None })
 }
 
 async fn run(store: &MemoryStore, steps: Vec<Step>) {
@@ -67,7 +67,7 @@ async fn run(store: &MemoryStore, steps: Vec<Step>) {
     for step in steps {
         let lease = |late: usize| leases.get(late).cloned();
         match step {
-            Step::Reserve { key, lapsed } => {
+            Step::ReserveRequest { key, lapsed } => {
                 let lease = if lapsed { Duration::ZERO } else { MINUTE };
                 if let Ok(Reservation::Acquired(lease)) = store.reserve(&ask(key, lease)).await {
                     leases.push_front(lease);
@@ -138,7 +138,7 @@ async fn a_flood_of_scopes_leaves_nothing() {
         let scope = ScopeDigest::of(None, &Scope::new(number.to_be_bytes()));
         let key = IdempotencyKey::parse(format!("order-{number}").as_bytes()).unwrap();
         let key = StorageKey::derive(None, "tests", &Scope::anonymous(), &key);
-        let reservation = store.reserve(&Reserve { key, scope, ..ask(0, MINUTE) }).await.unwrap();
+        let reservation = store.reserve(&ReserveRequest { key, scope, ..ask(0, MINUTE) }).await.unwrap();
         assert!(matches!(reservation, Reservation::Acquired(_)));
     }
     assert_eq!(store.0.room.shares.len(), 20_000);
@@ -153,13 +153,13 @@ fn tenant(name: &str) -> ScopeDigest {
     ScopeDigest::of(None, &Scope::new(name))
 }
 
-fn of(scope: ScopeDigest, number: usize) -> Reserve {
+fn of(scope: ScopeDigest, number: usize) -> ReserveRequest {
     let key = IdempotencyKey::parse(format!("order-{number}").as_bytes()).unwrap();
     let scope_name = Scope::new(format!("{scope:?}"));
-    Reserve { key: StorageKey::derive(None, "", &scope_name, &key), scope, ..ask(0, MINUTE) }
+    ReserveRequest { key: StorageKey::derive(None, "", &scope_name, &key), scope, ..ask(0, MINUTE) }
 }
 
-async fn acquire(store: &MemoryStore, request: &Reserve) -> Lease {
+async fn acquire(store: &MemoryStore, request: &ReserveRequest) -> Lease {
     match store.reserve(request).await.unwrap() {
         Reservation::Acquired(lease) => lease,
         Reservation::Found(record) => panic!("{record:?} was in the way"),
@@ -167,7 +167,7 @@ async fn acquire(store: &MemoryStore, request: &Reserve) -> Lease {
 }
 
 /// Why a new key is rejected, and when it is worth another request.
-async fn rejected(store: &MemoryStore, request: &Reserve) -> (ErrorKind, Option<Duration>) {
+async fn rejected(store: &MemoryStore, request: &ReserveRequest) -> (StoreErrorKind, Option<Duration>) {
     let error = store.reserve(request).await.unwrap_err();
     (error.kind(), error.said_retry_after())
 }
@@ -186,17 +186,17 @@ async fn a_scope_above_its_share_is_rejected_until_its_next_record_expires() {
         let _ = store.complete(&lease, &answer(10), retention).await.unwrap();
     }
     let next = Some(7 * MINUTE);
-    assert_eq!(rejected(&store, &of(alice, 4)).await, (ErrorKind::ScopeFull, next));
+    assert_eq!(rejected(&store, &of(alice, 4)).await, (StoreErrorKind::ScopeFull, next));
     acquire(&store, &of(bob, 4)).await;
     // What it has is served.
     assert!(matches!(store.reserve(&of(alice, 0)).await.unwrap(), Reservation::Found(_)));
 
     tokio::time::advance(Duration::from_millis(7 * 60_000 - 300)).await;
     let soon = Some(Duration::from_secs(1));
-    assert_eq!(rejected(&store, &of(alice, 4)).await, (ErrorKind::ScopeFull, soon));
+    assert_eq!(rejected(&store, &of(alice, 4)).await, (StoreErrorKind::ScopeFull, soon));
     tokio::time::advance(Duration::from_millis(300)).await;
     acquire(&store, &of(alice, 4)).await;
-    assert_eq!(rejected(&store, &of(alice, 5)).await, (ErrorKind::ScopeFull, Some(20 * MINUTE)));
+    assert_eq!(rejected(&store, &of(alice, 5)).await, (StoreErrorKind::ScopeFull, Some(20 * MINUTE)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -208,7 +208,7 @@ async fn a_full_store_tells_when_its_next_record_expires() {
         let _ = store.complete(&lease, &answer(10), retention).await.unwrap();
     }
     let full = rejected(&store, &of(tenant("alice"), 0)).await;
-    assert_eq!(full, (ErrorKind::Full, Some(7 * MINUTE)));
+    assert_eq!(full, (StoreErrorKind::Full, Some(7 * MINUTE)));
     tokio::time::advance(7 * MINUTE).await;
     acquire(&store, &of(tenant("alice"), 0)).await;
 }
@@ -220,9 +220,9 @@ async fn a_response_has_to_fit_into_the_share_of_its_scope() {
     let leases = [acquire(&store, &of(alice, 0)).await, acquire(&store, &of(alice, 1)).await];
     let _ = store.complete(&leases[0], &answer(6 << 10), MINUTE).await.unwrap();
     let error = store.complete(&leases[1], &answer(6 << 10), MINUTE).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::ScopeFull);
+    assert_eq!(error.kind(), StoreErrorKind::ScopeFull);
     let error = store.fail(&leases[1], Some(&answer(6 << 10)), MINUTE).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::ScopeFull);
+    assert_eq!(error.kind(), StoreErrorKind::ScopeFull);
     let bob = acquire(&store, &of(bob, 0)).await;
     assert_eq!(store.complete(&bob, &answer(6 << 10), MINUTE).await.unwrap(), Settlement::Applied);
     // The record before has expired, and nothing has met it since.
@@ -236,13 +236,13 @@ async fn a_response_has_to_fit_into_the_share_of_its_scope() {
 async fn a_record_that_is_gone_is_written_over_the_limits_but_its_body_is_not() {
     let store = MemoryStore::new().max_records(10);
     let alice = tenant("alice");
-    let brief = Reserve { retention: MINUTE, ..of(alice, 0) };
+    let brief = ReserveRequest { retention: MINUTE, ..of(alice, 0) };
     let lease = acquire(&store, &brief).await;
     tokio::time::advance(MINUTE).await;
     acquire(&store, &of(alice, 1)).await;
     let store = store.max_bytes(10 * room::RECORD);
     let error = store.complete(&lease, &answer(1000), MINUTE).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::ScopeFull);
+    assert_eq!(error.kind(), StoreErrorKind::ScopeFull);
     assert_eq!(store.complete(&lease, &answer(10), MINUTE).await.unwrap(), Settlement::Applied);
     assert_eq!((store.records(), store.bytes()), (2, 2 * room::RECORD));
     tokio::time::advance(60 * MINUTE).await;
@@ -257,7 +257,7 @@ async fn callers_that_are_not_told_apart_may_use_the_whole_store() {
         acquire(&store, &of(ScopeDigest::UNSET, number)).await;
     }
     assert_eq!(store.0.room.shares.len(), 0);
-    assert_eq!(rejected(&store, &of(ScopeDigest::UNSET, 100)).await.0, ErrorKind::Full);
+    assert_eq!(rejected(&store, &of(ScopeDigest::UNSET, 100)).await.0, StoreErrorKind::Full);
 }
 
 #[tokio::test(start_paused = true)]
@@ -287,7 +287,7 @@ async fn the_shares_are_those_that_were_set() {
 async fn an_anonymous_record_stays_ten_minutes_and_never_less_than_two_leases() {
     let store = MemoryStore::new();
     let lives = async |lease: Duration, keeps: bool| {
-        let request = Reserve { lease, retention: 600 * MINUTE, ..of(ScopeDigest::ANONYMOUS, 0) };
+        let request = ReserveRequest { lease, retention: 600 * MINUTE, ..of(ScopeDigest::ANONYMOUS, 0) };
         let acquired = acquire(&store, &request).await;
         if keeps {
             let _ = store.complete(&acquired, &answer(10), 600 * MINUTE).await.unwrap();
@@ -304,7 +304,7 @@ async fn an_anonymous_record_stays_ten_minutes_and_never_less_than_two_leases() 
     }
     let _ = store.clone().anonymous_retention(30 * MINUTE);
     assert_eq!(lives(MINUTE, true).await, 30 * MINUTE);
-    let request = Reserve { retention: 600 * MINUTE, ..of(tenant("alice"), 0) };
+    let request = ReserveRequest { retention: 600 * MINUTE, ..of(tenant("alice"), 0) };
     acquire(&store, &request).await;
     tokio::time::advance(599 * MINUTE).await;
     assert!(store.inspect(&request.key).await.unwrap().is_some());

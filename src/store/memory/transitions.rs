@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::{ErrorKind, Lease, Reservation, Reserve, Seen, Settlement, StoreError};
+use super::super::{Lease, PendingRef, Reservation, ReserveRequest, Settlement, StoreError, StoreErrorKind};
 use super::Inner;
 #[cfg(all(test, idempotency_loom))]
 use super::interleavings::sync::OwnedNotified;
@@ -13,11 +13,11 @@ use super::sync::OwnedNotified;
 use crate::record::key::{ScopeDigest, StorageKey};
 
 impl Inner {
-    pub(super) fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
+    pub(super) fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
         self.swept_if_full(&request.key, request.scope, |now| self.try_reserve(request, now))
     }
 
-    fn try_reserve(&self, request: &Reserve, now: Duration) -> Result<Reservation, StoreError> {
+    fn try_reserve(&self, request: &ReserveRequest, now: Duration) -> Result<Reservation, StoreError> {
         let mut shard = self.shard(&request.key);
         // Two per reservation, so that the shard shrinks faster than it grows.
         shard.sweep(now, 2, &self.room);
@@ -65,8 +65,8 @@ impl Inner {
     /// Tells a caller for whom there is no capacity when the next record expires.
     fn told_when(&self, error: StoreError, scope: ScopeDigest, now: Duration) -> StoreError {
         let next = match error.kind() {
-            ErrorKind::ScopeFull => self.room.shares.of(scope).and_then(|share| share.next_expiry()),
-            ErrorKind::Full => self.next_expiry(),
+            StoreErrorKind::ScopeFull => self.room.shares.of(scope).and_then(|share| share.next_expiry()),
+            StoreErrorKind::Full => self.next_expiry(),
             _ => None,
         };
         match next {
@@ -117,7 +117,7 @@ impl Inner {
     }
 
     /// If the record that was seen is still pending: what resolves when it is settled, and when its lease lapses.
-    pub(super) fn wait(&self, seen: &Seen, now: Duration) -> Option<(OwnedNotified, Duration)> {
+    pub(super) fn wait(&self, seen: &PendingRef, now: Duration) -> Option<(OwnedNotified, Duration)> {
         match self.shard(&seen.key).live(&seen.key, now, &self.room) {
             Some(slot) if slot.token == seen.token => slot.wait(),
             _ => None,
@@ -174,5 +174,5 @@ impl Inner {
 const SOONEST: Duration = Duration::from_secs(1);
 
 fn is_full(error: &StoreError) -> bool {
-    matches!(error.kind(), ErrorKind::Full | ErrorKind::ScopeFull)
+    matches!(error.kind(), StoreErrorKind::Full | StoreErrorKind::ScopeFull)
 }

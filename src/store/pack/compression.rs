@@ -7,9 +7,9 @@ use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 
-use crate::record::frame::{Malformed, Reader, Writer};
+use crate::record::frame::{DecodeError, Reader, Writer};
 use crate::record::outcome::Outcome;
-use crate::store::{ErrorKind, StoreError};
+use crate::store::{StoreError, StoreErrorKind};
 
 /// What a frame holds beside its body: room for headers and trailers.
 const ROOM: usize = 64 << 10;
@@ -33,7 +33,7 @@ pub(super) fn deflate(outcome: &Outcome) -> Option<Bytes> {
 /// Undoes [`deflate`], but makes no frame for a body of more than `limit` bytes, and none that is longer than it says.
 pub(super) fn inflate(packed: Bytes, limit: usize) -> Result<Inflated, StoreError> {
     let mut reader = Reader::new(packed);
-    let length = reader.number().map_err(|error| StoreError::with_source(ErrorKind::Corrupt, error))?;
+    let length = reader.number().map_err(|error| StoreError::with_source(StoreErrorKind::Corrupt, error))?;
     if length > limit.saturating_add(ROOM) {
         return Ok(Inflated::TooLarge);
     }
@@ -44,8 +44,8 @@ pub(super) fn inflate(packed: Bytes, limit: usize) -> Result<Inflated, StoreErro
     let read = DeflateDecoder::new(&*packed).take(most).read_to_end(&mut frame);
     match read {
         Ok(_) if frame.len() == length => Ok(Inflated::Whole(frame.into())),
-        Ok(_) => Err(StoreError::with_source(ErrorKind::Corrupt, Malformed)),
-        Err(error) => Err(StoreError::with_source(ErrorKind::Corrupt, error)),
+        Ok(_) => Err(StoreError::with_source(StoreErrorKind::Corrupt, DecodeError)),
+        Err(error) => Err(StoreError::with_source(StoreErrorKind::Corrupt, error)),
     }
 }
 

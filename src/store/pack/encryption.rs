@@ -7,7 +7,7 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
-use crate::store::{ErrorKind, StoreError};
+use crate::store::{StoreError, StoreErrorKind};
 
 /// Id of the key, then the nonce.
 const ID: usize = 4;
@@ -27,7 +27,7 @@ const NONCE: usize = 24;
 ///
 /// To change the key without losing a record, first let every process read the new one, then write
 /// it. Forget the old one when the last process that writes it has ended and one retention has passed
-/// since (the longest of any [`Verdict`](crate::Verdict); on PostgreSQL up to 1.6 % more):
+/// since (the longest of any [`ResponseDirective`](crate::ResponseDirective); on PostgreSQL up to 1.6 % more):
 ///
 /// ```
 /// use tower_idempotency::EncryptionKeys;
@@ -74,11 +74,11 @@ impl EncryptionKeys {
     }
 
     /// Replays responses that are not encrypted. Default: they are rejected with 503 and the error
-    /// [`Sealed`](ErrorKind::Sealed), and are not run again.
+    /// [`Sealed`](StoreErrorKind::Decrypt), and are not run again.
     ///
     /// Use it while encryption is turned on for a store that has records. Remove it one retention after
     /// the last process without the key has ended. The longest retention of any
-    /// [`Verdict`](crate::Verdict) counts, and PostgreSQL adds up to 1.6 %. Until that process has
+    /// [`ResponseDirective`](crate::ResponseDirective) counts, and PostgreSQL adds up to 1.6 %. Until that process has
     /// ended, it gives 503 for encrypted records.
     ///
     /// With it, anyone who can write into the store can forge a response, and the layer replays it.
@@ -94,11 +94,11 @@ impl EncryptionKeys {
     pub(super) fn seal(&self, aad: &[u8], frame: &[u8]) -> Result<Bytes, StoreError> {
         let mut nonce = [0; NONCE];
         getrandom::fill(&mut nonce)
-            .map_err(|error| StoreError::with_source(ErrorKind::Unavailable, error))?;
+            .map_err(|error| StoreError::with_source(StoreErrorKind::Unavailable, error))?;
         let sealed = self
             .cipher
             .encrypt(&XNonce::from(nonce), Payload { msg: frame, aad })
-            .map_err(|error| StoreError::with_source(ErrorKind::Sealed, error))?;
+            .map_err(|error| StoreError::with_source(StoreErrorKind::Decrypt, error))?;
         let mut packed = Vec::with_capacity(1 + ID + NONCE + sealed.len());
         packed.push(b'E');
         packed.extend_from_slice(&self.id.to_be_bytes());
@@ -108,12 +108,12 @@ impl EncryptionKeys {
     }
 
     pub(super) fn open(&self, aad: &[u8], sealed: &[u8]) -> Result<Bytes, StoreError> {
-        let unreadable = || StoreError::new(ErrorKind::Sealed);
+        let unreadable = || StoreError::new(StoreErrorKind::Decrypt);
         let (id, rest) = sealed.split_first_chunk::<ID>().ok_or_else(unreadable)?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or_else(unreadable)?;
         let cipher = self.cipher(u32::from_be_bytes(*id)).ok_or_else(unreadable)?;
         let opened = cipher.decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad });
-        opened.map(Bytes::from).map_err(|error| StoreError::with_source(ErrorKind::Sealed, error))
+        opened.map(Bytes::from).map_err(|error| StoreError::with_source(StoreErrorKind::Decrypt, error))
     }
 
     fn cipher(&self, id: u32) -> Option<&XChaCha20Poly1305> {

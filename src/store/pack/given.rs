@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use super::{Of, Packing};
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::{IdempotencyKey, Scope, StorageKey};
-use crate::record::outcome::{KeptBody, Outcome};
-use crate::store::{ErrorKind, Record, State, StoreError, Token};
+use crate::record::outcome::{Outcome, StoredBody};
+use crate::store::{Record, State, StoreError, StoreErrorKind, Token};
 
 pub(super) const LIMIT: usize = 1 << 20;
 pub(super) const BODY: &str = "a card number, 4242 4242 4242 4242, and more of the same, 4242 4242 4242 4242";
@@ -27,7 +27,7 @@ pub(super) fn answer(body: impl Into<Bytes>) -> Outcome {
     headers.insert(header::LOCATION, HeaderValue::from_static("/cards/secret-card"));
     let mut trailers = HeaderMap::new();
     trailers.insert("x-checksum", HeaderValue::from_static("secret-sum"));
-    let body = KeptBody::Whole { bytes: body.into(), trailers: Some(trailers) };
+    let body = StoredBody::Whole { bytes: body.into(), trailers: Some(trailers) };
     let request_id = Some(HeaderValue::from_static("request-77"));
     Outcome { headers, request_id, ..Outcome::bare(StatusCode::CREATED, body) }
 }
@@ -46,7 +46,7 @@ pub(super) fn read(packing: &Packing, of: &Of, outcome: Outcome) -> Result<Outco
     }
 }
 
-pub(super) fn refused(packing: &Packing, of: &Of, outcome: Outcome) -> ErrorKind {
+pub(super) fn refused(packing: &Packing, of: &Of, outcome: Outcome) -> StoreErrorKind {
     read(packing, of, outcome).unwrap_err().kind()
 }
 

@@ -13,7 +13,7 @@ use super::super::pooled::{Condition, Pooled};
 use super::super::timeout::Timeout;
 use super::error::{Fate, store_error, unreached};
 use super::statement::{Statement, Value};
-use crate::runtime::mutex::held;
+use crate::runtime::lock::lock;
 
 /// How often a statement is sent again because others were at the same records: a reservation races with those that want the
 /// same key, and finds after each round that one of them has won.
@@ -39,14 +39,14 @@ impl Pool {
     }
 
     fn has_replied(&self) {
-        *held(&self.replied) = Some(Instant::now());
+        *lock(&self.replied) = Some(Instant::now());
     }
 
     /// What it means that no connection was to be had. If the server replies to others, clients have
     /// used the pool up.
     fn not_acquired(&self, error: Error) -> StoreError {
         let is_used_up = matches!(error, Error::PoolTimedOut)
-            && held(&self.replied).is_some_and(|replied| replied.elapsed() < self.timeout.get());
+            && lock(&self.replied).is_some_and(|replied| replied.elapsed() < self.timeout.get());
         if is_used_up { unreached(error).stays_closed() } else { unreached(error) }
     }
 }

@@ -9,7 +9,7 @@ use ::sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use super::super::sql_error::SqlError;
 use super::super::tx::{Explained, Lost, lost};
-use super::super::{ErrorKind, StoreError};
+use super::super::{StoreError, StoreErrorKind};
 
 /// What became of a statement that came to an error, and of its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,17 +58,17 @@ fn code(error: &Error) -> &str {
 /// What an error of the server means by its SQLSTATE, whether it comes from a statement or while a
 /// connection is made. `None`: it tells nothing of what was sent. Then it is an outage, which may open a
 /// layer, so clients must not be able to bring it about.
-fn kind(code: &str) -> Option<ErrorKind> {
+fn kind(code: &str) -> Option<StoreErrorKind> {
     Some(match code {
         // `disk_full`, `out_of_memory`, `configuration_limit_exceeded` and `io_error`: clients can fill a disk.
-        "53100" | "53200" | "53400" | "58030" => ErrorKind::Full,
-        "40001" | "40P01" => ErrorKind::Conflict,
+        "53100" | "53200" | "53400" | "58030" => StoreErrorKind::Full,
+        "40001" | "40P01" => StoreErrorKind::Conflict,
         _ => match code.get(..2)? {
             // The data, a constraint, a limit of the server's program: it would reject the same again.
-            "22" | "23" | "54" => ErrorKind::Rejected,
+            "22" | "23" | "54" => StoreErrorKind::Rejected,
             // A feature, a prepared statement, the credentials, the database, the schema, and what a
             // statement names or the role may use: the statements of the store are always the same.
-            "0A" | "26" | "28" | "3D" | "3F" | "42" => ErrorKind::Configuration,
+            "0A" | "26" | "28" | "3D" | "3F" | "42" => StoreErrorKind::Configuration,
             _ => return None,
         },
     })
@@ -94,7 +94,7 @@ fn advice(code: &str) -> Option<&'static str> {
 /// the cause. Another request with the same key holds a lock until its reservation is committed.
 const OF_A_LIVE_SERVER: [&str; 3] = [LOCK_NOT_AVAILABLE, QUERY_CANCELED, "53300"];
 
-fn with_kind(kind: ErrorKind, error: Error) -> StoreError {
+fn with_kind(kind: StoreErrorKind, error: Error) -> StoreError {
     let code = code(&error);
     let stays_closed = OF_A_LIVE_SERVER.contains(&code);
     let error = match advice(code) {
@@ -107,23 +107,23 @@ fn with_kind(kind: ErrorKind, error: Error) -> StoreError {
 /// What went wrong before there was a connection. Nothing was sent, so nothing was carried out.
 pub(super) fn unreached(error: Error) -> StoreError {
     let kind = match error {
-        Error::Configuration(_) => ErrorKind::Configuration,
-        _ => kind(code(&error)).unwrap_or(ErrorKind::Unavailable),
+        Error::Configuration(_) => StoreErrorKind::Configuration,
+        _ => kind(code(&error)).unwrap_or(StoreErrorKind::Unavailable),
     };
     with_kind(kind, error)
 }
 
 pub(super) fn store_error(error: Error) -> StoreError {
     if Fate::of(&error) == Fate::Lost {
-        return StoreError::with_source(ErrorKind::Timeout, SqlError(error));
+        return StoreError::with_source(StoreErrorKind::Timeout, SqlError(error));
     }
     match error {
         Error::Decode(_)
         | Error::ColumnDecode { .. }
         | Error::ColumnNotFound(_)
         | Error::ColumnIndexOutOfBounds { .. }
-        | Error::RowNotFound => StoreError::with_source(ErrorKind::Corrupt, SqlError(error)),
-        Error::Encode(_) => StoreError::with_source(ErrorKind::Rejected, SqlError(error)),
+        | Error::RowNotFound => StoreError::with_source(StoreErrorKind::Corrupt, SqlError(error)),
+        Error::Encode(_) => StoreError::with_source(StoreErrorKind::Rejected, SqlError(error)),
         error => unreached(error),
     }
 }
@@ -177,9 +177,9 @@ pub(super) fn not_ended(error: Error) -> StoreError {
     match Fate::of(&error) {
         Fate::Refused if is_failed_before(&error) => Lost::Aborted.into(),
         Fate::Refused if is_full(&error) || is_timeout(&error) => store_error(error),
-        Fate::Refused if kind(code(&error)) == Some(ErrorKind::Rejected) => store_error(error),
+        Fate::Refused if kind(code(&error)) == Some(StoreErrorKind::Rejected) => store_error(error),
         Fate::Refused if error.as_database_error().is_some() => {
-            StoreError::with_source(ErrorKind::TransactionLost, SqlError(error))
+            StoreError::with_source(StoreErrorKind::TransactionLost, SqlError(error))
         }
         _ => store_error(error),
     }
@@ -217,7 +217,7 @@ pub(super) fn not_written(error: Error) -> StoreError {
 
 /// The server has no memory or disk left.
 fn is_full(error: &Error) -> bool {
-    kind(code(error)) == Some(ErrorKind::Full)
+    kind(code(error)) == Some(StoreErrorKind::Full)
 }
 
 /// The server was too slow, or was told to stop. It has rolled back, and a retry may go through.
@@ -227,7 +227,7 @@ fn is_timeout(error: &Error) -> bool {
 
 /// The server takes no writes, so an attempt is not begun.
 pub(super) fn read_only() -> StoreError {
-    StoreError::with_source(ErrorKind::Unavailable, ReadOnly)
+    StoreError::with_source(StoreErrorKind::Unavailable, ReadOnly)
 }
 
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use ::sqlx::{AssertSqlSafe, Row as _};
 
-use super::super::{ErrorKind, StoreError};
+use super::super::{StoreError, StoreErrorKind};
 use super::PostgresStore;
 use super::error::unreached;
 
@@ -30,7 +30,7 @@ impl PostgresStore {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unavailable`] if the server cannot be reached. [`ErrorKind::Configuration`] if the role
+    /// [`StoreErrorKind::Unavailable`] if the server cannot be reached. [`StoreErrorKind::Configuration`] if the role
     /// may not make the table, or if something else has its name, such as a table that another version
     /// of this crate has made: it is left as it is.
     pub async fn migrate(&self) -> Result<(), StoreError> {
@@ -53,7 +53,7 @@ fn check(says: String) -> Result<(), StoreError> {
         return Ok(());
     }
     let why = if says.starts_with(OURS) { Unusable::OtherVersion(says) } else { Unusable::NotOurs };
-    Err(StoreError::with_source(ErrorKind::Configuration, why))
+    Err(StoreError::with_source(StoreErrorKind::Configuration, why))
 }
 
 /// Why a table that is there is not used.

@@ -1,7 +1,9 @@
 //! A reservation: one statement, and a second one to take over what it found.
 
 use super::super::undo::Undo;
-use super::super::{ErrorKind, Lease, Reservation, Reserve, Status, Store as _, StoreError, Token};
+use super::super::{
+    Lease, RecordStatus, Reservation, ReserveRequest, Store as _, StoreError, StoreErrorKind, Token,
+};
 use super::connection::Connection;
 use super::statement::Value;
 use super::{PostgresStore, row};
@@ -11,7 +13,7 @@ impl PostgresStore {
     pub(super) async fn acquire(
         &self,
         mut connection: Connection,
-        request: &Reserve,
+        request: &ReserveRequest,
         first: Lease,
         undo: &mut Undo<Self>,
     ) -> Result<Reservation, StoreError> {
@@ -21,7 +23,7 @@ impl PostgresStore {
             let values = wanted(&first, &fingerprint);
             let row = connection.ask(&self.pool, &self.statements.reserve, &values).await?;
             // Whatever came of it, there is a row.
-            let row = row.ok_or_else(|| StoreError::new(ErrorKind::Corrupt))?;
+            let row = row.ok_or_else(|| StoreError::new(StoreErrorKind::Corrupt))?;
             let (next, found) = if let Some(token) = row::expired(&row)? {
                 (first.clone(), Found { token, state: "expired", attempt: None })
             } else {
@@ -32,7 +34,7 @@ impl PostgresStore {
                 if !record.yields_to(request) {
                     return Ok(Reservation::Found(record));
                 }
-                let state = if record.status() == Status::Failed { "failed" } else { "abandoned" };
+                let state = if record.status() == RecordStatus::Failed { "failed" } else { "abandoned" };
                 let found = Found { token: record.token, state, attempt: Some(record.attempt.into()) };
                 (Lease::after(request, first.token, &record), found)
             };
@@ -47,7 +49,7 @@ impl PostgresStore {
     /// Serves what is stored also when the server takes no writes: it is read-only, or its disk is full.
     pub(super) async fn stored(
         &self,
-        request: &Reserve,
+        request: &ReserveRequest,
         rejected: StoreError,
     ) -> Result<Reservation, StoreError> {
         match self.inspect(&request.key).await {

@@ -4,15 +4,15 @@ use ::sqlx::postgres::{PgRow, PgValueFormat};
 use ::sqlx::{Decode, Error, Postgres, Row as _, ValueRef as _};
 
 use super::super::table::{Answer, Row};
-use super::super::{ErrorKind, Record, StoreError, Token};
+use super::super::{Record, StoreError, StoreErrorKind, Token};
 use super::error::store_error;
-use crate::record::frame::Malformed;
+use crate::record::frame::DecodeError;
 
 /// Reads the record in a row.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Corrupt`] if a column holds what this crate does not write there.
+/// [`StoreErrorKind::Corrupt`] if a column holds what this crate does not write there.
 pub(super) fn record(row: &PgRow) -> Result<Record, StoreError> {
     columns(row).map_err(store_error)?.record().map_err(malformed)
 }
@@ -23,11 +23,11 @@ pub(super) fn expired(row: &PgRow) -> Result<Option<Token>, StoreError> {
         return Ok(None);
     }
     let token = bytes(row, "token").map_err(store_error)?.unwrap_or_default();
-    token.try_into().map(|token| Some(Token::new(token))).map_err(|_| malformed(Malformed))
+    token.try_into().map(|token| Some(Token::new(token))).map_err(|_| malformed(DecodeError))
 }
 
-fn malformed(malformed: Malformed) -> StoreError {
-    StoreError::with_source(ErrorKind::Corrupt, malformed)
+fn malformed(malformed: DecodeError) -> StoreError {
+    StoreError::with_source(StoreErrorKind::Corrupt, malformed)
 }
 
 fn columns(row: &PgRow) -> Result<Row, Error> {
@@ -64,7 +64,7 @@ fn bytes(row: &PgRow, column: &str) -> Result<Option<Vec<u8>>, Error> {
     let raw = value.as_bytes().map_err(Error::Decode)?;
     match value.format() {
         PgValueFormat::Text if !raw.starts_with(b"\\x") => {
-            unescape(raw).map(Some).ok_or_else(|| Error::Decode(Malformed.into()))
+            unescape(raw).map(Some).ok_or_else(|| Error::Decode(DecodeError.into()))
         }
         PgValueFormat::Text | PgValueFormat::Binary => {
             <Vec<u8> as Decode<Postgres>>::decode(value).map(Some).map_err(Error::Decode)

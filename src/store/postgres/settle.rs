@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::table::Answer;
-use super::super::{Lease, Settlement, State, Status, StoreError};
+use super::super::{Lease, RecordStatus, Settlement, State, StoreError};
 use super::PostgresStore;
 use super::connection::Connection;
 use super::statement::{Statement, Value};
@@ -13,7 +13,7 @@ impl PostgresStore {
     /// Ends the attempt and stores its response. If the record is gone, it is written anew.
     pub(super) async fn end(
         &self,
-        status: Status,
+        status: RecordStatus,
         lease: &Lease,
         outcome: Option<&Outcome>,
         retention: Duration,

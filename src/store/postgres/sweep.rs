@@ -6,7 +6,7 @@ use std::time::Duration;
 use ::sqlx::Row as _;
 use tokio::time::{sleep, timeout};
 
-use super::super::{ErrorKind, StoreError};
+use super::super::{StoreError, StoreErrorKind};
 use super::PostgresStore;
 use super::error::store_error;
 use super::statement::Value;
@@ -41,7 +41,7 @@ impl PostgresStore {
     async fn sweep_after(&self, batch: u32, last: Option<i64>) -> Result<Swept, StoreError> {
         let values = [Value::Number(Some(batch.into())), Value::Number(last)];
         let row = self.ask(&self.statements.sweep, &values).await?;
-        let row = row.ok_or_else(|| StoreError::new(ErrorKind::Corrupt))?;
+        let row = row.ok_or_else(|| StoreError::new(StoreErrorKind::Corrupt))?;
         let number: i64 = row.try_get("swept").map_err(store_error)?;
         let last = row.try_get("last").map_err(store_error)?;
         Ok(Swept { number: number.unsigned_abs(), last })
@@ -71,7 +71,7 @@ impl PostgresStore {
         loop {
             let swept = match timeout(BOUND, self.sweep_after(BATCH, last)).await {
                 Ok(swept) => swept,
-                Err(_) => Err(StoreError::new(ErrorKind::Timeout)),
+                Err(_) => Err(StoreError::new(StoreErrorKind::Timeout)),
             };
             match swept {
                 Ok(swept) if swept.number >= BATCH.into() => last = swept.last,

@@ -8,8 +8,8 @@ use http::StatusCode;
 
 use super::super::tx::{Claims, Open, Slot, below_400, in_flight};
 use super::super::{
-    ErrorKind, Lease, OpenTransaction, Record, Reservation, Reserve, Settlement, Status, Store, StoreError,
-    Token,
+    Lease, OpenTransaction, Record, RecordStatus, Reservation, ReserveRequest, Settlement, Store, StoreError,
+    StoreErrorKind, Token,
 };
 use super::PostgresStore;
 use super::cancel::Canceller;
@@ -107,7 +107,7 @@ impl PostgresTxStore {
     /// and replayed all the same, but what the handler wrote is rolled back; an answer that is not definitive is never
     /// committed, whatever this says.
     #[must_use]
-    pub fn commits(self, commits: fn(StatusCode) -> bool) -> Self {
+    pub fn commit_if(self, commits: fn(StatusCode) -> bool) -> Self {
         Self { commits, ..self }
     }
 
@@ -124,7 +124,7 @@ impl fmt::Debug for PostgresTxStore {
 }
 
 impl Store for PostgresTxStore {
-    async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
+    async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
         let first = Lease::first(request, Token::random()?);
         // A replay is one read, if it is likely to be one.
         let claimed =
@@ -171,13 +171,17 @@ impl Store for PostgresTxStore {
     ) -> Result<Settlement, StoreError> {
         let open = Slot::end(lease)?;
         if !(self.commits)(outcome.status) {
-            let kept = self.keep(open, lease, Status::Success, Some(outcome), retention).await?;
-            return if kept { Ok(Settlement::Applied) } else { Err(StoreError::new(ErrorKind::Conflict)) };
+            let kept = self.keep(open, lease, RecordStatus::Success, Some(outcome), retention).await?;
+            return if kept {
+                Ok(Settlement::Applied)
+            } else {
+                Err(StoreError::new(StoreErrorKind::Conflict))
+            };
         }
         let mut open = open.without_savepoint()?;
         let last = [open.mark.began, open.mark.records];
         let answer = &self.store.statements.answer;
-        match write(answer, &mut open, lease, Status::Success, Some(outcome), retention, &last).await {
+        match write(answer, &mut open, lease, RecordStatus::Success, Some(outcome), retention, &last).await {
             Ok(Some(_)) => {}
             Ok(None) => return Err(self.unwritten(open, lease).await?),
             Err(error) => {
@@ -197,7 +201,7 @@ impl Store for PostgresTxStore {
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        self.keep(Slot::end(lease)?, lease, Status::Failed, outcome, retention).await?;
+        self.keep(Slot::end(lease)?, lease, RecordStatus::Failed, outcome, retention).await?;
         Ok(Settlement::Applied)
     }
 

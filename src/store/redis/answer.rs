@@ -6,7 +6,9 @@ use redis::Pipeline;
 use redis::aio::ConnectionLike;
 
 use super::super::record::{self, Stored};
-use super::super::{ErrorKind, Lease, Record, Settlement, State, Status, StoreError, Token, millis};
+use super::super::{
+    Lease, Record, RecordStatus, Settlement, State, StoreError, StoreErrorKind, Token, millis,
+};
 use super::RedisStore;
 use super::error::{is_broken, rejected, store_error};
 use super::script::{self, text};
@@ -37,13 +39,13 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     /// Ends the attempt and stores its response.
     pub(super) async fn end(
         &self,
-        status: Status,
+        status: RecordStatus,
         lease: &Lease,
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
         let name = self.name(&lease.key);
-        let head = record::head(Status::Pending, &lease.token);
+        let head = record::head(RecordStatus::Pending, &lease.token);
         let body = outcome.map_or(&[][..], Outcome::bytes);
         let inline = body.len() <= INLINE;
         let ended = record::encode_ended(status, lease, outcome, inline);
@@ -66,7 +68,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
                 Ok(0_u8) => return Ok(Settlement::LeaseLost),
                 Ok(1) => return Ok(Settlement::Applied),
                 Ok(2) => body_was_removed = b"1",
-                Ok(_) => return Err(StoreError::with_source(ErrorKind::Full, BODY_IS_GONE)),
+                Ok(_) => return Err(StoreError::with_source(StoreErrorKind::Full, BODY_IS_GONE)),
                 Err(error)
                     if is_broken(&error)
                         && body.len() >= LEAST_LIMIT

@@ -15,9 +15,9 @@ use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::super::timeout::Timeout;
-use super::super::{ErrorKind, StoreError};
+use super::super::{StoreError, StoreErrorKind};
 use super::error::store_error;
-use crate::runtime::mutex::held;
+use crate::runtime::lock::lock;
 
 /// How many KiB may be in transfer at a time. A larger body passes alone.
 const IN_TRANSFER: u32 = 4 << 10;
@@ -56,8 +56,8 @@ impl<C: ConnectionLike + Clone + Send + Sync> Bodies<C> {
         let capacity = timeout(self.shared.timeout.get(), self.shared.capacity.acquire_many(size));
         match capacity.await {
             Ok(Ok(capacity)) => Ok(Turn { connection: self.connection.clone(), _capacity: capacity }),
-            Ok(Err(closed)) => Err(StoreError::with_source(ErrorKind::Unavailable, closed)),
-            Err(elapsed) => Err(StoreError::with_source(ErrorKind::Unavailable, elapsed)),
+            Ok(Err(closed)) => Err(StoreError::with_source(StoreErrorKind::Unavailable, closed)),
+            Err(elapsed) => Err(StoreError::with_source(StoreErrorKind::Unavailable, elapsed)),
         }
     }
 
@@ -88,14 +88,14 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn join(shared: &'a Shared, name: Vec<u8>) -> Self {
-        let body = Arc::clone(held(&shared.reads).entry(name.clone()).or_default());
+        let body = Arc::clone(lock(&shared.reads).entry(name.clone()).or_default());
         Self { shared, name, body }
     }
 }
 
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
-        let mut reads = held(&self.shared.reads);
+        let mut reads = lock(&self.shared.reads);
         // The other one is in the map.
         if Arc::strong_count(&self.body) == 2 {
             reads.remove(&self.name);

@@ -17,7 +17,7 @@ use super::error::unreached;
 use super::sentinel::like_address;
 use super::server::{PAUSE, Place, Server, Setting};
 use super::slots::Slots;
-use crate::runtime::mutex::held;
+use crate::runtime::lock::lock;
 
 mod commands;
 mod reading;
@@ -135,7 +135,7 @@ impl Cluster {
     async fn owner(&self, slot: Option<u16>) -> RedisResult<Address> {
         match self.0.owner(slot) {
             Some(owner) if self.0.server(&owner).is_sound() => {
-                if !held(&self.0.in_doubt).is_empty()
+                if !lock(&self.0.in_doubt).is_empty()
                     && let Ok(reading) = Arc::clone(&self.0.reading).try_lock_owned()
                 {
                     let _ = self.read(Instant::now(), reading).await;
@@ -174,7 +174,7 @@ impl Cluster {
 
 impl Inner {
     fn server(&self, address: &Address) -> Server {
-        let mut servers = held(&self.servers);
+        let mut servers = lock(&self.servers);
         if let Some(server) = servers.get(address) {
             return server.clone();
         }
@@ -191,7 +191,7 @@ impl Inner {
 
     /// Which server the map names for a slot; for no slot, any, rather one that is known to be there.
     fn owner(&self, slot: Option<u16>) -> Option<Address> {
-        let map = Arc::clone(&held(&self.map));
+        let map = Arc::clone(&lock(&self.map));
         let address = |slots: &Slots| Address { host: slots.host.clone(), port: slots.port };
         if let Some(slot) = slot {
             let index = map.partition_point(|slots| slots.last < slot);
@@ -203,7 +203,7 @@ impl Inner {
 
     /// What a server says of the map may be as wrong as its refusal: it is asked last.
     fn doubt(&self, server: &Address) {
-        held(&self.in_doubt).insert(server.clone());
+        lock(&self.in_doubt).insert(server.clone());
     }
 
     fn adopt(&self, mut map: Vec<Slots>) {
@@ -215,8 +215,8 @@ impl Inner {
             map.iter().any(|slots| slots.port == address.port && slots.host == address.host)
         };
         // The connection to a server that is neither ends with it.
-        held(&self.servers).retain(|address, _| is_named(address) || is_seed(address));
-        *held(&self.map) = Arc::new(map);
-        held(&self.in_doubt).clear();
+        lock(&self.servers).retain(|address, _| is_named(address) || is_seed(address));
+        *lock(&self.map) = Arc::new(map);
+        lock(&self.in_doubt).clear();
     }
 }

@@ -4,7 +4,7 @@ use std::{error, fmt, io};
 
 use redis::{ErrorKind as DriverError, RedisError, RedisResult, ServerError, ServerErrorKind};
 
-use super::super::{ErrorKind, StoreError};
+use super::super::{StoreError, StoreErrorKind};
 use super::script_error;
 
 /// What the server said: for each command of a pipeline that it rejected, its place and the error. A
@@ -37,47 +37,47 @@ pub(super) fn store_error(error: RedisError) -> StoreError {
 
 /// The server rejects what was sent, and would reject it again.
 pub(super) fn rejected(error: RedisError) -> StoreError {
-    StoreError::with_source(ErrorKind::Rejected, Unquoted(error))
+    StoreError::with_source(StoreErrorKind::Rejected, Unquoted(error))
 }
 
-fn kind(error: &RedisError) -> ErrorKind {
+fn kind(error: &RedisError) -> StoreErrorKind {
     // A refused connection carried nothing. What a broken one has carried is unknown.
     if error.is_timeout() || is_broken(error) {
-        return ErrorKind::Timeout;
+        return StoreErrorKind::Timeout;
     }
     match error.kind() {
         DriverError::AuthenticationFailed
         | DriverError::InvalidClientConfig
-        | DriverError::RESP3NotSupported => ErrorKind::Configuration,
+        | DriverError::RESP3NotSupported => StoreErrorKind::Configuration,
         // The reply is not what these commands return.
-        DriverError::UnexpectedReturnType => ErrorKind::Corrupt,
+        DriverError::UnexpectedReturnType => StoreErrorKind::Corrupt,
         // The driver gives the reply to `SELECT` in words of its own.
         DriverError::Server(ServerErrorKind::ResponseError) if rejections(error).is_empty() => {
-            ErrorKind::Configuration
+            StoreErrorKind::Configuration
         }
         _ => {
             // Of a pipeline, what says most: an outage would be all that is left to say.
             let mut kinds = rejections(error).into_iter().map(|(_, error)| kind_of_reply(&error));
-            kinds.find(|kind| !kind.is_outage()).unwrap_or(ErrorKind::Unavailable)
+            kinds.find(|kind| !kind.is_outage()).unwrap_or(StoreErrorKind::Unavailable)
         }
     }
 }
 
 /// What an error of the server means. The codes that are not here tell of a server that cannot serve
 /// for now. Clients of the layer cannot bring these about, so they may open it.
-fn kind_of_reply(error: &ServerError) -> ErrorKind {
+fn kind_of_reply(error: &ServerError) -> StoreErrorKind {
     match error.code() {
         // Both its memory and its disk can be filled by clients.
-        "OOM" | "MISCONF" => ErrorKind::Full,
-        "WRONGTYPE" => ErrorKind::Corrupt,
-        "NOPERM" | "NOAUTH" | "WRONGPASS" => ErrorKind::Configuration,
+        "OOM" | "MISCONF" => StoreErrorKind::Full,
+        "WRONGTYPE" => StoreErrorKind::Corrupt,
+        "NOPERM" | "NOAUTH" | "WRONGPASS" => StoreErrorKind::Configuration,
         "ERR" => match error.details().unwrap_or_default() {
-            text if text.starts_with("max number of clients") => ErrorKind::Unavailable,
-            text if text.starts_with("Script killed by user") => ErrorKind::Unavailable,
-            text if FORBIDDEN.iter().any(|words| text.contains(words)) => ErrorKind::Configuration,
-            _ => ErrorKind::Rejected,
+            text if text.starts_with("max number of clients") => StoreErrorKind::Unavailable,
+            text if text.starts_with("Script killed by user") => StoreErrorKind::Unavailable,
+            text if FORBIDDEN.iter().any(|words| text.contains(words)) => StoreErrorKind::Configuration,
+            _ => StoreErrorKind::Rejected,
         },
-        _ => ErrorKind::Unavailable,
+        _ => StoreErrorKind::Unavailable,
     }
 }
 
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn all_are(kind: ErrorKind, replies: &[&str]) {
+    fn all_are(kind: StoreErrorKind, replies: &[&str]) {
         for reply in replies {
             assert_eq!(store_error(error(reply)).kind(), kind, "{reply}");
         }
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn a_command_that_would_be_rejected_again_is_rejected_for_good() {
         all_are(
-            ErrorKind::Rejected,
+            StoreErrorKind::Rejected,
             &[
                 "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
                 "ERR Protocol error: invalid bulk length",
@@ -183,7 +183,7 @@ mod tests {
     fn a_value_of_another_type_is_a_damaged_record() {
         let call = "ERR Error running script (call to f_1f): @user_script:2:";
         all_are(
-            ErrorKind::Corrupt,
+            StoreErrorKind::Corrupt,
             &[
                 "WRONGTYPE Operation against a key holding the wrong kind of value",
                 "WRONGTYPE Operation against a key holding the wrong kind of value script: 1f, on @user_script:6.",
@@ -196,7 +196,7 @@ mod tests {
     fn what_an_operator_must_mend_is_configuration() {
         let call = "ERR Error running script (call to f_1f): @user_script:2: @user_script: 2:";
         all_are(
-            ErrorKind::Configuration,
+            StoreErrorKind::Configuration,
             &[
                 "NOPERM No permissions to access a key",
                 "NOAUTH Authentication required.",
@@ -218,14 +218,14 @@ mod tests {
             (ServerErrorKind::ResponseError.into(), "Redis server refused to switch database"),
         ];
         for failed in failed {
-            assert_eq!(store_error(failed.into()).kind(), ErrorKind::Configuration, "{failed:?}");
+            assert_eq!(store_error(failed.into()).kind(), StoreErrorKind::Configuration, "{failed:?}");
         }
     }
 
     #[test]
     fn a_server_that_cannot_serve_for_now_is_unavailable() {
         all_are(
-            ErrorKind::Unavailable,
+            StoreErrorKind::Unavailable,
             &[
                 "LOADING Redis is loading the dataset in memory",
                 "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn a_server_without_memory_or_disk_is_full() {
         all_are(
-            ErrorKind::Full,
+            StoreErrorKind::Full,
             &[
                 "OOM command not allowed when used memory > 'maxmemory'.",
                 "OOM command not allowed when used memory > 'maxmemory'. script: 1f, on @user_script:6.",

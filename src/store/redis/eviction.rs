@@ -9,7 +9,7 @@ use redis::ErrorKind;
 use redis::aio::MultiplexedConnection;
 use tokio::time::timeout;
 
-use crate::runtime::mutex::held;
+use crate::runtime::lock::lock;
 
 /// Looks once at each server, and warns once for all of them.
 #[derive(Default)]
@@ -27,7 +27,7 @@ impl Eviction {
         connection: MultiplexedConnection,
         bound: Duration,
     ) {
-        if held(&self.seen).contains(&address) {
+        if lock(&self.seen).contains(&address) {
             return;
         }
         let eviction = Arc::clone(self);
@@ -53,7 +53,7 @@ impl Eviction {
             // Asked again with the next connection.
             Err(_) => return,
         }
-        held(&self.seen).insert(address);
+        lock(&self.seen).insert(address);
     }
 }
 

@@ -110,7 +110,7 @@ impl RedisStore {
     /// let sentinels = ["redis://:watch@10.0.0.1:26379", "redis://:watch@10.0.0.2:26379", "redis://:watch@10.0.0.3:26379"];
     /// let server = RedisConnectionInfo::default().set_username("shop").set_password("secret");
     /// let store = RedisStore::sentinel(sentinels, "orders", server)?;
-    /// # Ok::<(), tower_idempotency::StoreError>(())
+    /// # Ok::<(), tower_idempotency::store::StoreError>(())
     /// ```
     ///
     /// # Errors
@@ -131,13 +131,13 @@ impl RedisStore {
     /// Each is a URL (`redis://[user:password@]host:port`) or what else the crate `redis` takes for one. The servers
     /// that they tell of are reached as the first of them is: the same credentials, TLS or none.
     ///
-    /// [`ping`](crate::Store::ping) asks one server of the cluster, and tells nothing of the others.
+    /// [`ping`](crate::store::Store::ping) asks one server of the cluster, and tells nothing of the others.
     ///
     /// ```
     /// use tower_idempotency::RedisStore;
     ///
     /// let store = RedisStore::cluster(["redis://10.0.0.1:6379", "redis://10.0.0.2:6379"])?;
-    /// # Ok::<(), tower_idempotency::StoreError>(())
+    /// # Ok::<(), tower_idempotency::store::StoreError>(())
     /// ```
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use super::error::{is_broken, unreached};
 use super::eviction::Eviction;
 use super::script_error::unwrapped;
 use super::sentinel::Sentinels;
-use crate::runtime::mutex::held;
+use crate::runtime::lock::lock;
 
 mod connecting;
 mod link;
@@ -151,7 +151,7 @@ impl Server {
         if let Some(link) = self.0.standing() {
             return Ok(link);
         }
-        if let Some((at, error)) = &*held(&self.0.failure)
+        if let Some((at, error)) = &*lock(&self.0.failure)
             && (*at >= asked || at.elapsed() < pause_after(error))
         {
             return Err(error.clone());
@@ -220,16 +220,16 @@ impl Server {
 
 impl Inner {
     fn standing(&self) -> Option<Arc<Link>> {
-        held(&self.link).clone()
+        lock(&self.link).clone()
     }
 
     fn note(&self, error: &RedisError) {
-        *held(&self.failure) = Some((Instant::now(), error.clone()));
+        *lock(&self.failure) = Some((Instant::now(), error.clone()));
     }
 
     /// Forgets the connection, unless it was replaced already.
     fn give_up(&self, lost: &Arc<Link>) {
-        let mut link = held(&self.link);
+        let mut link = lock(&self.link);
         if link.as_ref().is_some_and(|link| Arc::ptr_eq(link, lost)) {
             *link = None;
         }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::super::record::{self, Stored};
-use super::super::{ErrorKind, State, StoreError};
+use super::super::{State, StoreError, StoreErrorKind};
 
 /// What stands under a name, and for how many more milliseconds.
 pub(super) struct Standing {
@@ -18,7 +18,7 @@ impl Standing {
             return Ok(None);
         };
         let mut found = record::decode(Bytes::from(frame))
-            .map_err(|malformed| StoreError::with_source(ErrorKind::Corrupt, malformed))?;
+            .map_err(|malformed| StoreError::with_source(StoreErrorKind::Corrupt, malformed))?;
         if let (State::Pending { abandoned }, Some(pending)) = (&mut found.record.state, found.pending) {
             *abandoned = usize::try_from(self.left).is_ok_and(|left| left <= pending.lapsed_at());
         }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
-use super::super::{ErrorKind, StoreError};
+use super::super::{StoreError, StoreErrorKind};
 use super::error::store_error;
 use super::sentinel::Sentinels;
 
@@ -177,7 +177,7 @@ impl fmt::Display for Wrong {
 impl std::error::Error for Wrong {}
 
 fn wrong(what: &'static str) -> StoreError {
-    StoreError::with_source(ErrorKind::Configuration, Wrong(what))
+    StoreError::with_source(StoreErrorKind::Configuration, Wrong(what))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use sqlx::error::DatabaseError;
 
 use super::super::sql_error::SqlError;
 use super::super::tx::{Explained, lost};
-use super::super::{ErrorKind, StoreError};
+use super::super::{StoreError, StoreErrorKind};
 
 /// Result codes of SQLite, without what their extended forms add.
 mod code {
@@ -35,11 +35,11 @@ pub(super) fn store_error(error: sqlx::Error) -> StoreError {
     let kind = match &error {
         sqlx::Error::Database(database) => kind(&**database),
         // The thread of the connection may have ended in the middle of its work.
-        sqlx::Error::WorkerCrashed => ErrorKind::Timeout,
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => ErrorKind::Corrupt,
-        sqlx::Error::Encode(_) => ErrorKind::Rejected,
-        sqlx::Error::Configuration(_) => ErrorKind::Configuration,
-        _ => ErrorKind::Unavailable,
+        sqlx::Error::WorkerCrashed => StoreErrorKind::Timeout,
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => StoreErrorKind::Corrupt,
+        sqlx::Error::Encode(_) => StoreErrorKind::Rejected,
+        sqlx::Error::Configuration(_) => StoreErrorKind::Configuration,
+        _ => StoreErrorKind::Unavailable,
     };
     match error.as_database_error().and_then(advice) {
         Some(why) => StoreError::with_source(kind, Explained { why, source: SqlError(error) }),
@@ -49,21 +49,21 @@ pub(super) fn store_error(error: sqlx::Error) -> StoreError {
 
 /// What was not carried out for another reason than these is an outage, which may open a layer: clients
 /// must not be able to bring it about.
-fn kind(error: &dyn DatabaseError) -> ErrorKind {
-    let Some(extended) = extended_code(error) else { return ErrorKind::Unavailable };
+fn kind(error: &dyn DatabaseError) -> StoreErrorKind {
+    let Some(extended) = extended_code(error) else { return StoreErrorKind::Unavailable };
     match extended & 0xff {
-        _ if extended == IO_SHM_SIZE => ErrorKind::Full,
+        _ if extended == IO_SHM_SIZE => StoreErrorKind::Full,
         // The write may have reached the file before it went wrong.
-        code::IO => ErrorKind::Timeout,
-        code::FULL | code::NO_MEMORY => ErrorKind::Full,
-        code::CORRUPT | code::NOT_A_DATABASE => ErrorKind::Corrupt,
-        code::TOO_BIG | code::CONSTRAINT | code::MISMATCH | code::NO_LARGE_FILES => ErrorKind::Rejected,
+        code::IO => StoreErrorKind::Timeout,
+        code::FULL | code::NO_MEMORY => StoreErrorKind::Full,
+        code::CORRUPT | code::NOT_A_DATABASE => StoreErrorKind::Corrupt,
+        code::TOO_BIG | code::CONSTRAINT | code::MISMATCH | code::NO_LARGE_FILES => StoreErrorKind::Rejected,
         // The statements of the store are always the same. A process that may open no more files cannot
         // open this one.
         code::ERROR | code::PERM | code::READ_ONLY | code::AUTH | code::CANNOT_OPEN => {
-            ErrorKind::Configuration
+            StoreErrorKind::Configuration
         }
-        _ => ErrorKind::Unavailable,
+        _ => StoreErrorKind::Unavailable,
     }
 }
 

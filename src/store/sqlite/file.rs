@@ -4,13 +4,13 @@ use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::super::{ErrorKind, StoreError};
+use super::super::{StoreError, StoreErrorKind};
 
 /// The same file for each connection to come, wherever the process may then be.
 pub(super) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
     if path == Path::new(":memory:") {
         return Err(StoreError::with_source(
-            ErrorKind::Configuration,
+            StoreErrorKind::Configuration,
             "each connection would have a database of its own in memory; the memory store is for one process",
         ));
     }
@@ -31,7 +31,7 @@ pub(super) fn create(path: &Path) -> Result<(), StoreError> {
 }
 
 fn misplaced(error: io::Error) -> StoreError {
-    StoreError::with_source(ErrorKind::Configuration, error)
+    StoreError::with_source(StoreErrorKind::Configuration, error)
 }
 
 /// Logs a warning if users outside the group of the file can read or write it.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use sqlx::{Connection as _, SqliteConnection};
 
-use super::super::{ErrorKind, StoreError};
+use super::super::{StoreError, StoreErrorKind};
 use super::SqliteStore;
 use super::error::store_error;
 use super::statements::Statements;
@@ -20,7 +20,7 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] if another version of this crate has made the table, with another
+    /// [`StoreErrorKind::Configuration`] if another version of this crate has made the table, with another
     /// layout. It is left as it is. See the [module](super) for what to do with an older one.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let wait = self.wait();
@@ -75,7 +75,7 @@ fn known(version: i64) -> Result<(), StoreError> {
     if version == VERSION {
         return Ok(());
     }
-    Err(StoreError::with_source(ErrorKind::Configuration, UnknownVersion(version)))
+    Err(StoreError::with_source(StoreErrorKind::Configuration, UnknownVersion(version)))
 }
 
 #[derive(Debug)]

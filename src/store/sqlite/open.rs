@@ -11,7 +11,7 @@ use sqlx::sqlite::{
 };
 
 use super::super::timeout::Timeout;
-use super::super::{ErrorKind, Identifier, StoreError};
+use super::super::{Identifier, StoreError, StoreErrorKind};
 use super::error::{is_busy, store_error};
 use super::statements::Statements;
 use super::streak::Streak;
@@ -48,7 +48,7 @@ impl SqliteStore {
     /// The writes of this process queue for one connection; reads have four others. An operation
     /// waits for its turn, and for other processes, until shortly before the layer's
     /// [store timeout](crate::IdempotencyLayer::store_timeout): a tenth of it earlier, or 100 ms if
-    /// that is less. It is then rejected as [unavailable](ErrorKind::Unavailable), and the error
+    /// that is less. It is then rejected as [unavailable](StoreErrorKind::Unavailable), and the error
     /// says what it waited for. The [module](super) says how processes take turns.
     ///
     /// # Errors
@@ -155,7 +155,10 @@ async fn connect(file: &Path) -> Result<(SqlitePool, SqlitePool), StoreError> {
     let mode: String =
         sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&writing).await.map_err(store_error)?;
     if mode != "wal" {
-        return Err(StoreError::with_source(ErrorKind::Configuration, "the file cannot be kept in WAL mode"));
+        return Err(StoreError::with_source(
+            StoreErrorKind::Configuration,
+            "the file cannot be kept in WAL mode",
+        ));
     }
     let reading = pool(READING).connect_with(reading).await.map_err(store_error)?;
     Ok((reading, writing))

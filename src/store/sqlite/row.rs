@@ -8,13 +8,13 @@ use sqlx::error::UnexpectedNullError;
 use sqlx::sqlite::SqliteRow;
 
 use super::super::table::{Answer, Row};
-use super::super::{ErrorKind, Record, StoreError, millis};
+use super::super::{Record, StoreError, StoreErrorKind, millis};
 use super::error::store_error;
 
 /// Reads a row of `find.sql`.
 pub(super) fn record(found: &SqliteRow) -> Result<Record, StoreError> {
     let row = row(found).map_err(store_error)?;
-    row.record().map_err(|malformed| StoreError::with_source(ErrorKind::Corrupt, malformed))
+    row.record().map_err(|malformed| StoreError::with_source(StoreErrorKind::Corrupt, malformed))
 }
 
 fn row(found: &SqliteRow) -> Result<Row, sqlx::Error> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::runtime::mutex::held;
+use crate::runtime::lock::lock;
 
 /// How long a process takes the file again and again before it leaves it free, if no transaction is longer.
 const LONGEST: Duration = Duration::from_millis(100);
@@ -35,7 +35,7 @@ impl Streak {
     /// Leaves the file free for others, if this process had it for long and has just given it back.
     pub(super) async fn leave_gap(&self) {
         let left = {
-            let held = held(&self.0);
+            let held = lock(&self.0);
             let is_long = held.until.saturating_duration_since(held.since) >= LONGEST;
             GAP.checked_sub(held.until.elapsed()).filter(|_| is_long)
         };
@@ -46,7 +46,7 @@ impl Streak {
 
     /// This process has had the file since then.
     pub(super) fn taken(&self, since: Instant) {
-        let mut held = held(&self.0);
+        let mut held = lock(&self.0);
         if since.saturating_duration_since(held.until) >= GAP {
             held.since = since;
         }
@@ -55,7 +55,7 @@ impl Streak {
 
     /// The file is free again.
     pub(super) fn freed(&self) {
-        held(&self.0).until = Instant::now();
+        lock(&self.0).until = Instant::now();
     }
 }
 

@@ -27,7 +27,7 @@ impl SqliteStore {
     ///
     /// ```no_run
     /// # use std::time::Duration;
-    /// # async fn set_up() -> Result<(), tower_idempotency::StoreError> {
+    /// # async fn set_up() -> Result<(), tower_idempotency::store::StoreError> {
     /// # use tower_idempotency::SqliteStore;
     /// let store = SqliteStore::open("idempotency.db").await?;
     /// tokio::spawn(store.sweep_every(Duration::from_mins(1)));

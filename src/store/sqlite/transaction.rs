@@ -8,7 +8,8 @@ use sqlx::Sqlite;
 
 use super::super::tx::{Claims, Lost, Open, Slot, below_400};
 use super::super::{
-    Lease, OpenTransaction, Record, Reservation, Reserve, Settlement, Status, Store, StoreError, Token,
+    Lease, OpenTransaction, Record, RecordStatus, Reservation, ReserveRequest, Settlement, Store, StoreError,
+    Token,
 };
 use super::SqliteStore;
 use super::error::store_error;
@@ -66,7 +67,7 @@ impl SqliteTxStore {
     /// and replayed all the same, but what the handler wrote is rolled back; an answer that is not definitive is never
     /// committed, whatever this says.
     #[must_use]
-    pub fn commits(self, commits: fn(StatusCode) -> bool) -> Self {
+    pub fn commit_if(self, commits: fn(StatusCode) -> bool) -> Self {
         Self { commits, ..self }
     }
 
@@ -83,7 +84,7 @@ impl fmt::Debug for SqliteTxStore {
 }
 
 impl Store for SqliteTxStore {
-    async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
+    async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
         let (wait, first) = (self.store.wait(), Lease::first(request, Token::random()?));
         let find = || self.store.find(&wait, &request.key);
         let claimed = match self.claims.claim(request, first.token, find).await? {
@@ -117,14 +118,15 @@ impl Store for SqliteTxStore {
     ) -> Result<Settlement, StoreError> {
         let open = Slot::end(lease)?;
         if !(self.commits)(outcome.status) {
-            return self.keep(open, lease, Status::Success, Some(outcome), retention).await;
+            return self.keep(open, lease, RecordStatus::Success, Some(outcome), retention).await;
         }
         let mut open = self.still_open(open.without_savepoint()?, lease, RELEASE).await?;
-        let failed = match self.settle(&mut open, lease, Status::Success, Some(outcome), retention).await {
-            Ok(true) => None,
-            Ok(false) => Some(Lost::Ended.into()),
-            Err(error) => Some(error),
-        };
+        let failed =
+            match self.settle(&mut open, lease, RecordStatus::Success, Some(outcome), retention).await {
+                Ok(true) => None,
+                Ok(false) => Some(Lost::Ended.into()),
+                Err(error) => Some(error),
+            };
         if let Some(error) = failed {
             open.cancel(None).await;
             return Err(error);
@@ -139,7 +141,7 @@ impl Store for SqliteTxStore {
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        self.keep(Slot::end(lease)?, lease, Status::Failed, outcome, retention).await
+        self.keep(Slot::end(lease)?, lease, RecordStatus::Failed, outcome, retention).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {

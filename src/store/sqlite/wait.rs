@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::super::sql_error::SqlError;
 use super::super::timeout::Timeout;
-use super::super::{ErrorKind, StoreError};
+use super::super::{StoreError, StoreErrorKind};
 use super::error::{is_busy, store_error};
 
 /// The shortest pause before a statement is sent again, and up to how much is added to it.
@@ -72,7 +72,7 @@ impl Wait {
     }
 
     fn over(&self, missing: Missing, last: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
-        StoreError::with_source(ErrorKind::Unavailable, Over { missing, bound: self.bound, last })
+        StoreError::with_source(StoreErrorKind::Unavailable, Over { missing, bound: self.bound, last })
     }
 }
 

@@ -8,7 +8,7 @@ use sqlx::{Execute as _, SqlStr, Sqlite};
 use tokio::time::Instant;
 
 use super::super::table::Answer;
-use super::super::{Lease, Record, Status, StoreError};
+use super::super::{Lease, Record, RecordStatus, StoreError};
 use super::SqliteStore;
 use super::error::store_error;
 use super::row::from_now;
@@ -91,7 +91,7 @@ impl SqliteStore {
     /// Writes the end of an attempt into its record.
     pub(super) fn settle<'a>(
         &self,
-        status: Status,
+        status: RecordStatus,
         lease: &'a Lease,
         outcome: Option<&Outcome>,
         retention: Duration,
@@ -102,7 +102,7 @@ impl SqliteStore {
     /// Writes the end of an attempt whose record is gone.
     pub(super) fn write_anew<'a>(
         &self,
-        status: Status,
+        status: RecordStatus,
         lease: &'a Lease,
         outcome: Option<&Outcome>,
         retention: Duration,
@@ -121,7 +121,7 @@ pub(super) fn fenced<'a>(statement: &SqlStr, lease: &'a Lease) -> Statement<'a> 
 /// A statement whose first ten arguments tell how an attempt has ended.
 pub(super) fn ended<'a>(
     statement: &SqlStr,
-    status: Status,
+    status: RecordStatus,
     lease: &'a Lease,
     outcome: Option<&Outcome>,
     retention: Duration,

@@ -13,12 +13,12 @@ fn every_outcome() -> Vec<Outcome> {
     headers.append("x-beyond", HeaderValue::from_bytes(b"\xff \xe4\t~").unwrap());
     let trailers = Some(headers.clone());
     let bodies = [
-        KeptBody::Whole { bytes: Bytes::from_static(b"\0\xff\n"), trailers },
-        KeptBody::Whole { bytes: Bytes::new(), trailers: None },
-        KeptBody::NotRetained(NotRetained::TooLarge),
-        KeptBody::NotRetained(NotRetained::Streamed),
-        KeptBody::NotRetained(NotRetained::Failure),
-        KeptBody::NotRetained(NotRetained::Lost),
+        StoredBody::Whole { bytes: Bytes::from_static(b"\0\xff\n"), trailers },
+        StoredBody::Whole { bytes: Bytes::new(), trailers: None },
+        StoredBody::NotRetained(NotRetained::TooLarge),
+        StoredBody::NotRetained(NotRetained::Streamed),
+        StoredBody::NotRetained(NotRetained::Failure),
+        StoredBody::NotRetained(NotRetained::Lost),
     ];
     let outcome = |body| Outcome {
         status: StatusCode::CREATED,
@@ -61,7 +61,7 @@ fn headers_are_lines_that_a_person_can_read() {
 fn with(headers: HeaderMap) -> Outcome {
     let trailers = Some(headers.clone());
     let request_id = headers.values().next().cloned();
-    let body = KeptBody::Whole { bytes: Bytes::new(), trailers };
+    let body = StoredBody::Whole { bytes: Bytes::new(), trailers };
     Outcome { status: StatusCode::OK, headers, request_id, body }
 }
 
@@ -89,7 +89,7 @@ proptest! {
         let id = outcome.request_id.as_ref().filter(|id| id.as_bytes().iter().all(u8::is_ascii_graphic));
         prop_assert_eq!(read.request_id.as_ref(), id);
         prop_assert_eq!(read.request_id.as_ref().map(HeaderValue::is_sensitive), id.map(HeaderValue::is_sensitive));
-        let KeptBody::Whole { trailers: Some(trailers), .. } = &read.body else { panic!("no trailers") };
+        let StoredBody::Whole { trailers: Some(trailers), .. } = &read.body else { panic!("no trailers") };
         prop_assert_eq!(sensitive(trailers), sensitive(&outcome.headers));
         prop_assert_eq!(trailers, &outcome.headers);
         prop_assert_eq!(&read.headers, &outcome.headers);

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
-use super::super::{Record, Reserve, State, StoreError, Token};
+use super::super::{Record, ReserveRequest, State, StoreError, Token};
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::StorageKey;
-use crate::runtime::mutex::held;
+use crate::runtime::lock::lock;
 
 /// A clone is the same set of keys.
 #[derive(Clone, Default)]
@@ -40,7 +40,7 @@ impl Claims {
     /// What this process knows comes first, because `look` takes a connection, and an attempt may hold the only one.
     pub(in super::super) async fn claim<F>(
         &self,
-        request: &Reserve,
+        request: &ReserveRequest,
         token: Token,
         look: impl Fn() -> F,
     ) -> Result<Result<Claimed, Box<Record>>, StoreError>
@@ -55,7 +55,7 @@ impl Claims {
                 return Ok(Err(Box::new(found)));
             }
             // Another request may have come first meanwhile.
-            if let Entry::Vacant(free) = held(&self.0).entry(request.key) {
+            if let Entry::Vacant(free) = lock(&self.0).entry(request.key) {
                 let (sender, asking) = watch::channel(None);
                 free.insert(Taken { fingerprint: request.fingerprint, token, asking: Some(asking) });
                 let keys = Arc::clone(&self.0);
@@ -65,9 +65,9 @@ impl Claims {
     }
 
     /// What this process knows of the key by itself. Waits for a request that is asking the database.
-    async fn known(&self, request: &Reserve) -> Option<Record> {
+    async fn known(&self, request: &ReserveRequest) -> Option<Record> {
         loop {
-            let mut asking = match held(&self.0).get(&request.key)? {
+            let mut asking = match lock(&self.0).get(&request.key)? {
                 Taken { asking: Some(asking), .. } => asking.clone(),
                 Taken { fingerprint, token, .. } => return Some(in_flight(*fingerprint, *token)),
             };
@@ -97,7 +97,7 @@ impl Claimed {
 
     /// The attempt begins.
     pub(super) fn run(&mut self) {
-        if let Some(taken) = held(&self.keys).get_mut(&self.key) {
+        if let Some(taken) = lock(&self.keys).get_mut(&self.key) {
             taken.asking = None;
         }
         self.asking = None;
@@ -106,6 +106,6 @@ impl Claimed {
 
 impl Drop for Claimed {
     fn drop(&mut self) {
-        held(&self.keys).remove(&self.key);
+        lock(&self.keys).remove(&self.key);
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::super::sql_error::SqlError;
 use super::super::transaction::Conflict;
-use super::super::{ErrorKind, StoreError};
+use super::super::{StoreError, StoreErrorKind};
 
 const SQLITE_BUSY: u32 = 5;
 
@@ -33,7 +33,8 @@ impl Conflict {
 ///
 /// ```
 /// use sqlx::Postgres;
-/// use tower_idempotency::store::{Tx, TxError};
+/// use tower_idempotency::Tx;
+/// use tower_idempotency::store::TxError;
 ///
 /// async fn order(mut tx: Tx<Postgres>) -> Result<&'static str, TxError> {
 ///     sqlx::query("INSERT INTO orders DEFAULT VALUES").execute(&mut *tx).await?;
@@ -85,5 +86,5 @@ impl std::error::Error for Explained {
 
 /// The database rejected what the handler left: its transaction was rolled back.
 pub(in super::super) fn lost(why: &'static str, source: sqlx::Error) -> StoreError {
-    StoreError::with_source(ErrorKind::TransactionLost, Explained { why, source: SqlError(source) })
+    StoreError::with_source(StoreErrorKind::TransactionLost, Explained { why, source: SqlError(source) })
 }

@@ -10,7 +10,7 @@ use sqlx_core::transaction::TransactionManager as _;
 use tokio::sync::Mutex;
 
 use super::super::pooled::{Cancel, Condition, Pooled};
-use super::super::{ErrorKind, Lease, OpenTransaction, Record, StoreError};
+use super::super::{Lease, OpenTransaction, Record, StoreError, StoreErrorKind};
 use super::Claimed;
 
 /// A transaction on a connection out of the pool. The driver's own type gives a connection back that was left in the middle
@@ -150,7 +150,9 @@ impl<DB: Database> Slot<DB> {
         let slot = slot.ok_or_else(|| StoreError::from(Lost::Ended))?;
         let open = slot.0.try_lock();
         match open {
-            Ok(mut open) => open.take().ok_or_else(|| StoreError::with_source(ErrorKind::Rejected, IsOver)),
+            Ok(mut open) => {
+                open.take().ok_or_else(|| StoreError::with_source(StoreErrorKind::Rejected, IsOver))
+            }
             Err(_) => Err(Lost::Kept.into()),
         }
     }
@@ -198,6 +200,6 @@ impl std::error::Error for Lost {}
 
 impl From<Lost> for StoreError {
     fn from(lost: Lost) -> Self {
-        Self::with_source(ErrorKind::TransactionLost, lost)
+        Self::with_source(StoreErrorKind::TransactionLost, lost)
     }
 }

@@ -7,7 +7,7 @@ use axum::body::Body;
 use http::{Request, StatusCode};
 use tower_idempotency::client::Disposition::{self, Final, Unknown};
 use tower_idempotency::client::{MemoryKeyStore, Operations};
-use tower_idempotency::store::ErrorKind;
+use tower_idempotency::store::StoreErrorKind;
 use tower_idempotency::{OnAbandoned, OnFailed};
 
 use super::{Answered, ask, connections, patient, quick};
@@ -83,11 +83,11 @@ async fn the_wait_that_a_layer_asks_for_is_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_was_cut_off_leaves_the_key_open_where_it_is_not_run_again() {
     let scripted = Scripted::over(store());
-    scripted.fault(Operation::Renew, Fault::Error(ErrorKind::Timeout));
+    scripted.fault(Operation::Renew, Fault::Error(StoreErrorKind::Timeout));
     let guard = layer_over(tower_idempotency::store::DynStore::new(scripted.clone()));
     let (effects, gate) = (Effects::new(), Gate::new());
     let lease = Duration::from_secs(5);
-    let server: Router = gated(&effects, &gate).layer(guard.lease(lease).on_abandoned(OnAbandoned::Refuse));
+    let server: Router = gated(&effects, &gate).layer(guard.lease(lease).on_abandoned(OnAbandoned::Reject));
     let cut_off = tokio::spawn(ask(quick(), server.clone(), order("k", "one")));
     effects.reached(1).await;
     cut_off.abort();
@@ -110,7 +110,7 @@ async fn a_failed_attempt_runs_again_or_leaves_the_key_open_as_the_layer_says() 
     asked(&server, "k", "one").await.assert_done("done", 3);
 
     let effects = Effects::new();
-    let server = failing(&effects).layer(layer().on_failed(OnFailed::Refuse));
+    let server = failing(&effects).layer(layer().on_failed(OnFailed::Reject));
     let answer = asked(&server, "k", "one").await;
     // The 502 itself is repeated; its repeat is refused.
     assert_eq!((answer.status.as_u16(), answer.disposition, answer.attempts), (409, Some(Unknown), Some(2)));
@@ -150,7 +150,7 @@ async fn a_request_that_was_mended_goes_on_under_its_key() {
 #[tokio::test]
 async fn a_store_that_is_down_for_a_while_is_waited_for() {
     let scripted = Scripted::over(store());
-    scripted.fault(Operation::Reserve, Fault::Error(ErrorKind::Unavailable));
+    scripted.fault(Operation::Reserve, Fault::Error(StoreErrorKind::Unavailable));
     let effects = Effects::new();
     let server: Router =
         counting(&effects).layer(layer_over(tower_idempotency::store::DynStore::new(scripted.clone())));

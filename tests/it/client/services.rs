@@ -11,8 +11,8 @@ use http_body_util::Full;
 use tokio::time::Instant;
 use tower::util::BoxCloneService;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
-use tower_idempotency::ResponseBody;
 use tower_idempotency::client::{Client, ClientFuture, ClientLayer, Error, ErrorKind};
+use tower_idempotency::service::ResponseBody;
 
 use super::canned::Played;
 use super::{Canned, Turn, ask, patient, post, quick};

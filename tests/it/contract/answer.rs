@@ -6,8 +6,8 @@ use axum::body::Body;
 use axum::middleware::from_fn;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use tower_idempotency::store::{DynStore, ErrorKind};
-use tower_idempotency::{InFlight, Keep, OnAbandoned, OnFailed, Rejection};
+use tower_idempotency::store::{DynStore, StoreErrorKind};
+use tower_idempotency::{InFlight, OnAbandoned, OnFailed, Rejection, StoredResponse};
 
 use super::{CutOff, KEY, answering, by_path, record_of, refused};
 use crate::support::{
@@ -29,7 +29,7 @@ fn created() -> Response<Body> {
 
 #[tokio::test]
 async fn first_execution_is_the_handlers_own_and_marked_only_if_asked_for() {
-    for (guard, mark) in [(layer(), None), (layer().mark_first(), Some("false"))] {
+    for (guard, mark) in [(layer(), None), (layer().mark_original(), Some("false"))] {
         let effects = Effects::new();
         let server = Server::start(answering(&effects, created).layer(guard)).await;
         let first = post("/").key(KEY).header("X-Request-Id", "request-1").send(&server).await;
@@ -211,7 +211,7 @@ fn over(scripted: &Scripted) -> TestLayer {
 
 #[tokio::test]
 async fn store_down_is_503_and_nothing_runs() {
-    for kind in [ErrorKind::Unavailable, ErrorKind::Full, ErrorKind::Corrupt] {
+    for kind in [StoreErrorKind::Unavailable, StoreErrorKind::Full, StoreErrorKind::Corrupt] {
         let effects = Effects::new();
         let scripted = Scripted::over(store());
         let server = Server::start(counting(&effects).layer(over(&scripted))).await;
@@ -246,7 +246,7 @@ async fn finished_but_the_answer_was_not_kept_is_409_with_its_status_and_locatio
     let cases: [(Answers, TestLayer); 3] = [
         (too_large, layer().max_response(100)),
         (streamed, layer()),
-        (created, layer().keep(Keep::Nothing).keep_headers([header::LOCATION])),
+        (created, layer().stored_response(StoredResponse::Nothing).store_headers([header::LOCATION])),
     ];
     for (answer, guard) in cases {
         let effects = Effects::new();
@@ -280,7 +280,7 @@ async fn an_earlier_attempt_was_cut_off_and_policy_says_not_to_run_again() {
     let call = post("/200").key(KEY);
     let cut = CutOff::of(&call).await;
     let effects = Effects::new();
-    let guard = cut.layer.on_abandoned(OnAbandoned::Refuse);
+    let guard = cut.layer.on_abandoned(OnAbandoned::Reject);
     let server = Server::start(by_path(&effects).layer(guard)).await;
     for _ in 0..2 {
         let answer = call.send(&server).await;
@@ -293,7 +293,7 @@ async fn an_earlier_attempt_was_cut_off_and_policy_says_not_to_run_again() {
 async fn an_earlier_attempt_failed_and_policy_says_not_to_run_again() {
     for (path, first) in [("/500", 500), ("/panic", 0)] {
         let effects = Effects::new();
-        let guard = layer().on_failed(OnFailed::Refuse);
+        let guard = layer().on_failed(OnFailed::Reject);
         let server = Server::start(by_path(&effects).layer(guard)).await;
         let call = post(path).key(KEY);
         assert_eq!(call.send(&server).await.status, first);
@@ -308,7 +308,7 @@ async fn an_earlier_attempt_failed_and_policy_says_not_to_run_again() {
 #[tokio::test]
 async fn every_refusal_is_rendered_by_a_renderer_if_there_is_one() {
     let effects = Effects::new();
-    let guard = layer().require_key().renderer(|rejection| {
+    let guard = layer().require_key().rejection_response(|rejection| {
         let text = Bytes::from(format!("sorry: {}", rejection.code()));
         Response::builder().status(200).header("Content-Type", "text/plain").body(text).unwrap()
     });
@@ -374,7 +374,7 @@ fn with_headers() -> Response<Body> {
         .header("Set-Cookie", "session=of-the-first")
         .header("Connection", "X-Of-The-Connection")
         .header("X-Of-The-Connection", "1")
-        .header("Keep-Alive", "timeout=5")
+        .header("StoredResponse-Alive", "timeout=5")
         .header("Proxy-Authenticate", "Basic")
         .header("TE", "trailers")
         .header("Upgrade", "other")
@@ -428,8 +428,8 @@ async fn never_stored_or_replayed_are_cookies_and_headers_of_one_connection_or_a
 async fn never_stored_or_replayed_can_be_changed_by_an_allow_or_a_deny_list() {
     let effects = Effects::new();
     let allowing = layer()
-        .keep_headers([header::SET_COOKIE, "x-should-retry".parse().unwrap()])
-        .drop_headers(["x-kept".parse().unwrap()]);
+        .store_headers([header::SET_COOKIE, "x-should-retry".parse().unwrap()])
+        .exclude_headers(["x-kept".parse().unwrap()]);
     let server = Server::start(answering(&effects, with_headers).layer(allowing)).await;
     let first = post("/").key(KEY).send(&server).await;
     let replay = post("/").key(KEY).send(&server).await;

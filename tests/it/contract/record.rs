@@ -3,8 +3,8 @@
 use axum::Router;
 use axum::body::Body;
 use http::{Response, StatusCode};
-use tower_idempotency::store::{Record, State, Status};
-use tower_idempotency::{Attempt, Class, OnAbandoned, OnFailed, Previous, Verdict};
+use tower_idempotency::store::{Record, RecordStatus, State};
+use tower_idempotency::{Attempt, OnAbandoned, OnFailed, PreviousAttempt, ResponseClass, ResponseDirective};
 
 use super::{CutOff, KEY, answering, by_path, record_of, refused};
 use crate::support::{Effects, Gate, Server, TestLayer, app, gated, layer, post};
@@ -33,7 +33,7 @@ async fn pending_becomes_success_with_a_definitive_answer_which_is_replayed() {
     let running = call.begin(&server, usize::MAX).await;
     effects.reached(1).await;
     let record = record_of(&guard, KEY).await.unwrap();
-    assert_eq!((record.status(), record.attempt), (Status::Pending, 1));
+    assert_eq!((record.status(), record.attempt), (RecordStatus::Pending, 1));
     assert_eq!(record.status().to_string(), "pending");
     assert!(matches!(record.state, State::Pending { abandoned: false }));
     gate.open();
@@ -76,9 +76,9 @@ async fn pending_becomes_failed_when_the_inner_service_errs() {
             "the error reaches the server, which hangs up"
         );
         let record = record_of(&guard, KEY).await.unwrap();
-        assert_eq!((record.status(), record.attempt), (Status::Failed, attempt));
+        assert_eq!((record.status(), record.attempt), (RecordStatus::Failed, attempt));
     }
-    assert_eq!(effects.attempts(), [(1, None), (2, Some(Previous::Failed { status: None }))]);
+    assert_eq!(effects.attempts(), [(1, None), (2, Some(PreviousAttempt::Failed { status: None }))]);
 }
 
 #[tokio::test]
@@ -168,11 +168,11 @@ async fn a_conflict_that_says_ask_again_leaves_no_record() {
 #[tokio::test]
 async fn a_classifier_replaces_this() {
     let effects = Effects::new();
-    let guard = layer().classifier(|response| match response.status.as_u16() {
-        200 => Class::Forget,
-        404 => Class::Failed,
-        500 => Class::Success,
-        _ => Class::of(response.status),
+    let guard = layer().classify(|response| match response.status.as_u16() {
+        200 => ResponseClass::Discard,
+        404 => ResponseClass::Failed,
+        500 => ResponseClass::Success,
+        _ => ResponseClass::of(response.status),
     });
     let (server, guard) = watched(by_path(&effects), guard).await;
     let expected = [(200, None), (404, Some("failed")), (500, Some("success")), (201, Some("success"))];
@@ -189,10 +189,10 @@ async fn a_classifier_replaces_this() {
 #[tokio::test]
 async fn a_handler_overrides_it_for_one_response() {
     let verdicts = [
-        (Verdict::success(), 500, Some("success")),
-        (Verdict::forget(), 200, None),
-        (Verdict::failed(), 200, Some("failed")),
-        (Verdict::new(), 200, Some("success")),
+        (ResponseDirective::success(), 500, Some("success")),
+        (ResponseDirective::discard(), 200, None),
+        (ResponseDirective::failed(), 200, Some("failed")),
+        (ResponseDirective::new(), 200, Some("success")),
     ];
     for (verdict, status, expected) in verdicts {
         let effects = Effects::new();
@@ -203,11 +203,9 @@ async fn a_handler_overrides_it_for_one_response() {
             response
         };
         // It comes before the classifier, too.
-        let guard = layer().classifier(
-            |response| {
-                if response.status == 500 { Class::Failed } else { Class::Success }
-            },
-        );
+        let guard = layer().classify(|response| {
+            if response.status == 500 { ResponseClass::Failed } else { ResponseClass::Success }
+        });
         let (server, guard) = watched(answering(&effects, answer), guard).await;
         let first = post("/").key(KEY).send(&server).await;
         first.assert_first(status, "said");
@@ -268,7 +266,7 @@ async fn failed_is_replayed_if_policy_says_so() {
 #[tokio::test]
 async fn failed_is_refused_if_policy_says_so() {
     let effects = Effects::new();
-    let (server, _) = watched(by_path(&effects), layer().on_failed(OnFailed::Refuse)).await;
+    let (server, _) = watched(by_path(&effects), layer().on_failed(OnFailed::Reject)).await;
     assert_eq!(post("/500").key(KEY).send(&server).await.status, 500);
     let repeat = post("/500").key(KEY).send(&server).await;
     assert_eq!(refused(&repeat, 409, "idempotency_attempt_failed"), [None, Some("false"), None]);
@@ -289,7 +287,7 @@ async fn abandoned_runs_again_by_default() {
     first.assert_first(200, "");
     assert_eq!(word(&guard, KEY).await.unwrap(), "success");
     call.send(&server).await.assert_replays(&first);
-    assert_eq!(effects.attempts(), [(2, Some(Previous::Abandoned))]);
+    assert_eq!(effects.attempts(), [(2, Some(PreviousAttempt::Abandoned))]);
 }
 
 #[tokio::test]
@@ -297,7 +295,7 @@ async fn abandoned_is_refused_if_policy_says_so() {
     let call = post("/200").key(KEY);
     let cut = CutOff::of(&call).await;
     let effects = Effects::new();
-    let (server, guard) = watched(by_path(&effects), cut.layer.on_abandoned(OnAbandoned::Refuse)).await;
+    let (server, guard) = watched(by_path(&effects), cut.layer.on_abandoned(OnAbandoned::Reject)).await;
     let answer = call.send(&server).await;
     assert_eq!(refused(&answer, 409, "idempotency_outcome_unknown"), [None, Some("false"), None]);
     assert_eq!(word(&guard, KEY).await.unwrap(), "pending");
@@ -321,7 +319,7 @@ async fn when_it_runs_again_the_handler_can_see_attempt_and_previous() {
     call.send(&server).await.assert_first(502, "1 None");
     assert_eq!(call.send(&server).await.status, 0);
     call.send(&server).await.assert_first(200, "3 Some(Failed { status: None })");
-    let failed = |status| Some(Previous::Failed { status });
+    let failed = |status| Some(PreviousAttempt::Failed { status });
     assert_eq!(
         effects.attempts(),
         [(1, None), (2, failed(Some(StatusCode::BAD_GATEWAY))), (3, failed(None))]

@@ -8,7 +8,8 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::routing;
 use bytes::Bytes;
 use http::{HeaderName, Method, header};
-use tower_idempotency::{Attempt, Scope, StorageKey};
+use tower_idempotency::store::StorageKey;
+use tower_idempotency::{Attempt, Scope};
 
 use super::{KEY, record_of, refused};
 use crate::support::{Call, Effects, Log, Server, app, call, counting, layer, patch, post};
@@ -203,7 +204,7 @@ async fn guarded_methods_leave_others_and_preflight_untouched() {
 #[tokio::test]
 async fn no_key_passes_through_unguarded_by_default() {
     let effects = Effects::new();
-    let server = Server::start(counting(&effects).layer(layer().mark_first())).await;
+    let server = Server::start(counting(&effects).layer(layer().mark_original())).await;
     for run in 1..=2 {
         let answer = post("/").body("the same").send(&server).await;
         answer.assert_first(200, &format!("run {run}"));

@@ -46,7 +46,7 @@ impl Error for Own {
 
 async fn given(retries: u32) -> (Pg, IdempotencyLayer<DynStore>) {
     let base = <Pg as Given>::start().await;
-    let layer = base.layer().await.retry_conflicts(retries).on_failed(OnFailed::Refuse);
+    let layer = base.layer().await.retry_conflicts(retries).on_failed(OnFailed::Reject);
     (base, layer)
 }
 
@@ -80,7 +80,7 @@ async fn runs_again<E: fmt::Debug + Send + 'static>(convert: fn(&Attempt, sqlx::
         // Without a retry the call is rejected, and the next call runs it.
         let ((base, layer), runs) = (given(0).await, Arc::default());
         let rejected = run(&layer, &runs, sql, convert).await;
-        assert!(matches!(rejected, Err(ExecuteError::Refused(Rejection::InFlight { .. }))), "{rejected:?}");
+        assert!(matches!(rejected, Err(ExecuteError::Rejected(Rejection::InFlight { .. }))), "{rejected:?}");
         assert!(base.orders().await.is_empty() && base.records().await.is_empty());
         assert_eq!(run(&layer, &runs, sql, convert).await.unwrap(), Executed { value: 2, is_replay: false });
         assert_eq!((base.orders().await.len(), base.records().await), (1, vec!["success".to_owned()]));
@@ -132,7 +132,7 @@ async fn an_error_that_is_no_conflict_has_failed() {
         assert_eq!((base.orders().await, base.records().await), (vec![], vec!["failed".to_owned()]));
         let refused = run(&layer, &runs, sql, |_, error| error).await;
         assert!(
-            matches!(refused, Err(ExecuteError::Refused(Rejection::AttemptFailed { .. }))),
+            matches!(refused, Err(ExecuteError::Rejected(Rejection::AttemptFailed { .. }))),
             "{refused:?}"
         );
         assert_eq!(runs.load(Ordering::SeqCst), 1);

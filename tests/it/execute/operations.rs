@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
-use tower_idempotency::{ExecuteError, Executed, InFlight, Previous, Rejection};
+use tower_idempotency::{ExecuteError, Executed, InFlight, PreviousAttempt, Rejection};
 
 use super::given::{Given, execute};
 use crate::support::patiently;
@@ -53,7 +53,7 @@ async fn another_operation_under_the_key_is_refused<G: Given>() {
     let layer = given.layer().await;
     execute(&layer, "payout", async |_| Ok(1)).await.unwrap();
     let other = execute::<i32, _>(&layer, "refund", async |_| panic!("it ran")).await.unwrap_err();
-    assert!(matches!(other, ExecuteError::Refused(Rejection::KeyReused { .. })), "{other:?}");
+    assert!(matches!(other, ExecuteError::Rejected(Rejection::KeyReused { .. })), "{other:?}");
 }
 
 async fn a_failure_runs_again_and_knows_of_the_one_before<G: Given>() {
@@ -62,7 +62,10 @@ async fn a_failure_runs_again_and_knows_of_the_one_before<G: Given>() {
     let failed = execute::<i32, _>(&layer, "payout", async |_| Err("no".to_owned())).await.unwrap_err();
     assert!(matches!(&failed, ExecuteError::Failed(error) if error == "no"), "{failed:?}");
     let again = execute(&layer, "payout", async |attempt| {
-        assert_eq!((attempt.number(), attempt.previous()), (2, Some(Previous::Failed { status: None })));
+        assert_eq!(
+            (attempt.number(), attempt.previous()),
+            (2, Some(PreviousAttempt::Failed { status: None }))
+        );
         Ok(2)
     });
     assert_eq!(again.await.unwrap(), first(2));
@@ -77,7 +80,10 @@ async fn a_panic_goes_on_and_is_a_failure<G: Given>() {
     let panic = tokio::spawn(call).await.unwrap_err().into_panic();
     assert_eq!(panic.downcast_ref(), Some(&"as it was told to"));
     let again = execute(&layer, "payout", async |attempt| {
-        assert_eq!((attempt.number(), attempt.previous()), (2, Some(Previous::Failed { status: None })));
+        assert_eq!(
+            (attempt.number(), attempt.previous()),
+            (2, Some(PreviousAttempt::Failed { status: None }))
+        );
         Ok(2)
     });
     assert_eq!(again.await.unwrap(), first(2));
@@ -121,7 +127,7 @@ async fn an_operation_whose_caller_is_gone_runs_to_its_end<G: Given>() {
     });
     patiently(begun.notified()).await;
     let refused = execute::<i32, _>(&layer, "payout", async |_| panic!("it ran again")).await.unwrap_err();
-    assert!(matches!(refused, ExecuteError::Refused(Rejection::InFlight { .. })), "{refused:?}");
+    assert!(matches!(refused, ExecuteError::Rejected(Rejection::InFlight { .. })), "{refused:?}");
     caller.abort();
     assert!(caller.await.unwrap_err().is_cancelled());
     going_on.notify_one();
@@ -138,7 +144,7 @@ async fn a_result_that_is_too_large_is_refused_afterwards<G: Given>() {
     let result = large.clone();
     assert_eq!(execute(&layer, "payout", async move |_| Ok(result)).await.unwrap(), first(large));
     let again = execute::<String, _>(&layer, "payout", async |_| panic!("it ran again")).await.unwrap_err();
-    assert!(matches!(again, ExecuteError::Refused(Rejection::ResultNotRetained { .. })), "{again:?}");
+    assert!(matches!(again, ExecuteError::Rejected(Rejection::ResultNotRetained { .. })), "{again:?}");
 }
 
 async fn a_result_of_another_type_is_an_error<G: Given>() {
@@ -146,7 +152,7 @@ async fn a_result_of_another_type_is_an_error<G: Given>() {
     let layer = given.layer().await;
     execute(&layer, "payout", async |_| Ok("seven".to_owned())).await.unwrap();
     let other = execute::<u64, _>(&layer, "payout", async |_| panic!("it ran again")).await.unwrap_err();
-    assert!(matches!(other, ExecuteError::Unreadable(_)), "{other:?}");
+    assert!(matches!(other, ExecuteError::Deserialize(_)), "{other:?}");
 }
 
 /// JSON has only texts for names.
@@ -157,9 +163,12 @@ async fn a_result_that_cannot_be_written_is_an_error_for_its_caller_too<G: Given
     let layer = given.layer().await;
     let unwritable = async |_| Ok(NoJson::from([((1, 2), 3)]));
     let failed = execute(&layer, "payout", unwritable).await.unwrap_err();
-    assert!(matches!(failed, ExecuteError::Unwritable(_)), "{failed:?}");
+    assert!(matches!(failed, ExecuteError::Serialize(_)), "{failed:?}");
     let again = execute(&layer, "payout", async |attempt| {
-        assert_eq!((attempt.number(), attempt.previous()), (2, Some(Previous::Failed { status: None })));
+        assert_eq!(
+            (attempt.number(), attempt.previous()),
+            (2, Some(PreviousAttempt::Failed { status: None }))
+        );
         Ok(2)
     });
     assert_eq!(again.await.unwrap(), first(2));
@@ -170,7 +179,7 @@ async fn a_shutdown_refuses<G: Given>() {
     let layer = given.layer().await;
     patiently(layer.shutdown()).await;
     let refused = execute::<i32, _>(&layer, "payout", async |_| panic!("it ran")).await.unwrap_err();
-    assert!(matches!(refused, ExecuteError::Refused(Rejection::ShuttingDown { .. })), "{refused:?}");
+    assert!(matches!(refused, ExecuteError::Rejected(Rejection::ShuttingDown { .. })), "{refused:?}");
 }
 
 async fn every_store_timeout_is_taken<G: Given>() {

@@ -1,6 +1,6 @@
 //! In transaction mode the business row and the result are there together.
 
-use tower_idempotency::store::Tx;
+use tower_idempotency::Tx;
 use tower_idempotency::{Attempt, ExecuteError, Rejection};
 
 use super::given::{Given, execute};
@@ -46,7 +46,7 @@ async fn the_row_and_the_result_are_committed_together_or_not_at_all<B: Base + G
         drop(insert::<B>(attempt).await);
         Ok(std::collections::BTreeMap::from([((1_u8, 2_u8), 3_u8)]))
     };
-    assert!(matches!(execute(&layer, "order", unwritable).await, Err(ExecuteError::Unwritable(_))));
+    assert!(matches!(execute(&layer, "order", unwritable).await, Err(ExecuteError::Serialize(_))));
     assert_eq!((base.orders().await, base.records().await), (vec![], vec!["failed".to_owned()]));
 
     let inserting = async |attempt: Attempt| {
@@ -73,7 +73,7 @@ async fn a_transaction_that_is_ended_or_not_given_back_gives_no_result<B: Base +
         Ok(1)
     };
     let lost = execute(&layer, "order", keeping).await.unwrap_err();
-    assert!(matches!(lost, ExecuteError::Refused(Rejection::TransactionLost)), "{lost:?}");
+    assert!(matches!(lost, ExecuteError::Rejected(Rejection::TransactionLost)), "{lost:?}");
     drop(patiently(kept).await.unwrap());
     base.at_rest().await;
     assert!(base.orders().await.is_empty() && base.records().await.is_empty());
@@ -84,7 +84,7 @@ async fn a_transaction_that_is_ended_or_not_given_back_gives_no_result<B: Base +
         Ok(1)
     };
     let lost = execute(&layer, "order", ending).await.unwrap_err();
-    assert!(matches!(lost, ExecuteError::Refused(Rejection::TransactionLost)), "{lost:?}");
+    assert!(matches!(lost, ExecuteError::Rejected(Rejection::TransactionLost)), "{lost:?}");
     assert_eq!(
         (base.orders().await, base.records().await),
         (vec!["book".into()], vec!["pending".to_owned()])

@@ -5,8 +5,9 @@ use std::time::Duration;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
+use tower_idempotency::store::RecordStatus;
 use tower_idempotency::store::State;
-use tower_idempotency::{Class, IdempotencyKey, Keep, OnFailed, Previous, Scope, Status as RecordStatus};
+use tower_idempotency::{IdempotencyKey, OnFailed, PreviousAttempt, ResponseClass, Scope, StoredResponse};
 
 use super::bank::{assert_first, assert_refused, assert_replays, call, receipt, start};
 use crate::support::{Effects, Server, TestLayer, layer};
@@ -39,7 +40,7 @@ async fn a_status_that_leaves_the_outcome_open_is_a_failure_and_the_call_runs_ag
         assert_first(&call("order-1001").send(&server).await, "done");
         assert_replays(&call("order-1001").send(&server).await, "done");
         let status = http::StatusCode::from_u16(over_http).ok();
-        assert_eq!(effects.attempts(), [(1, None), (2, Some(Previous::Failed { status }))], "{code}");
+        assert_eq!(effects.attempts(), [(1, None), (2, Some(PreviousAttempt::Failed { status }))], "{code}");
     }
 }
 
@@ -132,7 +133,7 @@ async fn a_definitive_status_is_kept() {
 #[tokio::test]
 async fn a_failure_closes_the_key_where_it_was_told_to() {
     let effects = Effects::new();
-    let server = failing_once(layer().on_failed(OnFailed::Refuse), &effects, Code::Unavailable).await;
+    let server = failing_once(layer().on_failed(OnFailed::Reject), &effects, Code::Unavailable).await;
     assert_eq!(call("order-1001").send(&server).await.unwrap_err().message(), "not now");
     let repeat = call("order-1001").send(&server).await;
     let details = assert_refused(&repeat, Code::FailedPrecondition, "IDEMPOTENCY_ATTEMPT_FAILED");
@@ -154,13 +155,13 @@ async fn a_handler_that_panics_has_failed() {
     let server = server.await;
     assert!(call("order-1001").send(&server).await.is_err());
     assert_first(&call("order-1001").send(&server).await, "done");
-    assert_eq!(effects.attempts(), [(1, None), (2, Some(Previous::Failed { status: None }))]);
+    assert_eq!(effects.attempts(), [(1, None), (2, Some(PreviousAttempt::Failed { status: None }))]);
 }
 
 #[tokio::test]
 async fn a_rule_for_answers_over_http_makes_no_success_of_a_failed_call() {
     let effects = Effects::new();
-    let layer = layer().classifier(|answer| Class::of(answer.status));
+    let layer = layer().classify(|answer| ResponseClass::of(answer.status));
     let server = failing_once(layer, &effects, Code::Unavailable).await;
     call("order-1001").send(&server).await.unwrap_err();
     assert_first(&call("order-1001").send(&server).await, "done");
@@ -169,8 +170,8 @@ async fn a_rule_for_answers_over_http_makes_no_success_of_a_failed_call() {
 
 #[tokio::test]
 async fn of_a_call_that_failed_the_store_gets_the_status_and_nothing_that_the_handler_said() {
-    for keep in [Keep::Full, Keep::Status, Keep::Nothing] {
-        let layer = layer().keep(keep);
+    for keep in [StoredResponse::Full, StoredResponse::Status, StoredResponse::Nothing] {
+        let layer = layer().stored_response(keep);
         let server = start(layer.clone(), &Effects::new(), |_| async {
             let mut metadata = MetadataMap::new();
             metadata.insert("x-card", "4242424242424242".parse().unwrap());

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Response;
 use tonic::Code;
 use tower_idempotency::Rejection;
-use tower_idempotency::store::{DynStore, ErrorKind};
+use tower_idempotency::store::{DynStore, StoreErrorKind};
 
 use super::bank::{assert_first, assert_refused, assert_replays, call, counting, receipt, start};
 use crate::support::{Effects, Fault, Gate, Operation, Scripted, layer, layer_over, patiently, store};
@@ -74,7 +74,7 @@ async fn while_the_store_is_down_a_call_is_told_to_come_again() {
     let effects = Effects::new();
     let scripted = Scripted::over(store());
     let server = counting(layer_over(DynStore::new(scripted.clone())), &effects).await;
-    for kind in [ErrorKind::Unavailable, ErrorKind::Full] {
+    for kind in [StoreErrorKind::Unavailable, StoreErrorKind::Full] {
         scripted.fault(Operation::Reserve, Fault::Error(kind));
         let refused = call("order-1001").send(&server).await;
         assert_refused(&refused, Code::Unavailable, "IDEMPOTENCY_STORE_UNAVAILABLE");
@@ -106,7 +106,7 @@ async fn a_layer_that_is_shut_down_is_unavailable() {
 #[tokio::test]
 async fn a_renderer_adds_metadata_and_has_no_say_in_the_rest() {
     let effects = Effects::new();
-    let layer = layer().renderer(|rejection: &Rejection| {
+    let layer = layer().rejection_response(|rejection: &Rejection| {
         let answer = Response::builder().header("x-team", "payments").header("content-type", "text/plain");
         answer.header("content-language", "en").body(Bytes::from(rejection.code())).unwrap()
     });

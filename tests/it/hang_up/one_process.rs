@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tokio::runtime::Runtime;
-use tower_idempotency::{InFlight, OnAbandoned, Previous};
+use tower_idempotency::{InFlight, OnAbandoned, PreviousAttempt};
 
 use crate::support::{Arrived, Effects, Gate, Server, TestLayer, app, counting, gated, layer, post};
 
@@ -77,7 +77,7 @@ async fn waiters_that_have_hung_up_do_not_run_what_failed() {
     let second = call.send(&server).await;
     second.assert_first(200, "run 2");
     call.send(&server).await.assert_replays(&second);
-    let failed = Previous::Failed { status: Some(StatusCode::INTERNAL_SERVER_ERROR) };
+    let failed = PreviousAttempt::Failed { status: Some(StatusCode::INTERNAL_SERVER_ERROR) };
     assert_eq!(effects.attempts(), [(1, None), (2, Some(failed))]);
 }
 
@@ -108,13 +108,13 @@ fn an_attempt_that_was_cut_off_is_known_as_abandoned_and_runs_again() {
         second.assert_first(200, "run 2");
         call.send(server).await.assert_replays(&second);
     });
-    assert_eq!(effects.attempts(), [(1, None), (2, Some(Previous::Abandoned))]);
+    assert_eq!(effects.attempts(), [(1, None), (2, Some(PreviousAttempt::Abandoned))]);
 }
 
 #[test]
 fn an_attempt_that_was_cut_off_is_not_run_again_if_policy_says_so() {
     let effects = Effects::new();
-    let layer = layer().lease(Duration::from_millis(60)).in_flight(WAIT).on_abandoned(OnAbandoned::Refuse);
+    let layer = layer().lease(Duration::from_millis(60)).in_flight(WAIT).on_abandoned(OnAbandoned::Reject);
     after_a_crash(layer, &effects, async |server| {
         for _ in 0..2 {
             let answer = post("/").key("order-1001").send(server).await;

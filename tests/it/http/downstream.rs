@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use http::StatusCode;
-use tower_idempotency::store::{DynStore, ErrorKind};
+use tower_idempotency::store::{DynStore, StoreErrorKind};
 use tower_idempotency::{Attempt, Fingerprint, IdempotencyKey, OnOutage, Scope};
 
 use crate::support::{Effects, Fault, Operation, Scripted, Server, TestLayer, app, layer_over, post, store};
@@ -13,7 +13,7 @@ fn tenants(store: &Scripted) -> TestLayer {
     layer_over(DynStore::new(store.clone()))
         .namespace("downstream")
         .scope(|parts| Scope::new(&parts.headers["x-tenant"]))
-        .on_outage(OnOutage::OpenRiskingDoubleEffects)
+        .on_outage(OnOutage::FailOpenRiskingDoubleEffects)
 }
 
 #[tokio::test]
@@ -34,7 +34,7 @@ async fn every_attempt_has_the_same_downstream_key_and_another_tenant_another() 
     assert_eq!(of("alice").send(&server).await.status, 502);
     assert_eq!(of("alice").send(&server).await.status, 200);
     assert_eq!(of("bob").send(&server).await.status, 502);
-    scripted.fault(Operation::Reserve, Fault::Error(ErrorKind::Unavailable));
+    scripted.fault(Operation::Reserve, Fault::Error(StoreErrorKind::Unavailable));
     assert_eq!(of("alice").send(&server).await.status, 502);
     scripted.heal();
 

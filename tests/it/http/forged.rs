@@ -2,7 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tower_idempotency::store::DynStore;
-use tower_idempotency::{KeptBody, NotRetained, OnFailed, OnOutage, Outcome};
+use tower_idempotency::store::{NotRetained, Outcome, StoredBody};
+use tower_idempotency::{OnFailed, OnOutage};
 
 use crate::support::{
     Effects, Scripted, Server, TestLayer, app, counting, http2_answer, layer_over, post, store,
@@ -58,7 +59,7 @@ async fn a_replay_is_one_whole_message_whatever_headers_its_record_contains() {
 async fn the_trailers_of_a_record_are_filtered_too() {
     let effects = Effects::new();
     let guard = forged(|outcome| {
-        if let KeptBody::Whole { trailers, .. } = &mut outcome.body {
+        if let StoredBody::Whole { trailers, .. } = &mut outcome.body {
             *trailers = Some(lines(&[("set-cookie", "a=b"), ("content-length", "9"), ("x-sum", "1")]));
         }
     });
@@ -90,7 +91,7 @@ async fn a_request_id_that_no_layer_would_have_stored_is_not_replayed() {
 async fn a_status_that_is_none_of_http_is_a_damaged_record_and_nothing_runs() {
     for status in [100, 101, 199, 600, 999] {
         let status = StatusCode::from_u16(status).unwrap();
-        for policy in [OnOutage::Closed, OnOutage::OpenRiskingDoubleEffects] {
+        for policy in [OnOutage::FailClosed, OnOutage::FailOpenRiskingDoubleEffects] {
             for handler in [StatusCode::OK, StatusCode::BAD_GATEWAY] {
                 let effects = Effects::new();
                 let guard = forged(move |outcome| outcome.status = status);
@@ -110,11 +111,11 @@ async fn a_status_that_is_none_of_http_is_a_damaged_record_and_nothing_runs() {
 #[tokio::test]
 async fn a_status_that_cannot_be_replayed_is_never_stored_as_a_result() {
     use tower::{Layer, ServiceExt, service_fn};
-    use tower_idempotency::{Attempt, Class, Previous, Verdict};
+    use tower_idempotency::{Attempt, PreviousAttempt, ResponseClass, ResponseDirective};
 
     for (status, says) in [(101, false), (600, false), (999, false), (600, true), (999, true)] {
         let effects = Effects::new();
-        let guard = layer_over(store()).classifier(|_| Class::Success);
+        let guard = layer_over(store()).classify(|_| ResponseClass::Success);
         for number in 1..=2 {
             let ledger = effects.clone();
             let handler = service_fn(move |request: http::Request<axum::body::Body>| {
@@ -122,7 +123,7 @@ async fn a_status_that_cannot_be_replayed_is_never_stored_as_a_result() {
                 let mut response = http::Response::new(axum::body::Body::from("done"));
                 *response.status_mut() = StatusCode::from_u16(status).unwrap();
                 if says {
-                    response.extensions_mut().insert(Verdict::success());
+                    response.extensions_mut().insert(ResponseDirective::success());
                 }
                 std::future::ready(Ok::<_, std::convert::Infallible>(response))
             });
@@ -131,7 +132,7 @@ async fn a_status_that_cannot_be_replayed_is_never_stored_as_a_result() {
             let response = guard.layer(handler).oneshot(request).await.unwrap();
             assert_eq!(response.status().as_u16(), status);
             let head = &effects.heads()[number - 1];
-            let previous = (number == 2).then_some(Previous::Failed { status: None });
+            let previous = (number == 2).then_some(PreviousAttempt::Failed { status: None });
             assert_eq!(head.extensions.get::<Attempt>().unwrap().previous(), previous);
         }
     }
@@ -146,7 +147,7 @@ async fn the_location_of_a_rejection_is_filtered_as_that_of_a_replay() {
         let effects = Effects::new();
         let guard = forged(move |outcome| {
             outcome.headers = headers.clone();
-            outcome.body = KeptBody::NotRetained(NotRetained::TooLarge);
+            outcome.body = StoredBody::NotRetained(NotRetained::TooLarge);
         });
         let server = Server::start(counting(&effects).layer(guard)).await;
         let call = post("/").key("order-1001");

@@ -8,10 +8,9 @@ use http::{HeaderName, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tower_http::timeout::TimeoutLayer;
-use tower_idempotency::store::{DynStore, ErrorKind, State};
-use tower_idempotency::{
-    Class, IdempotencyKey, KeptBody, NotRetained, OnFailed, Previous, Scope, Status, Verdict,
-};
+use tower_idempotency::store::{DynStore, State, StoreErrorKind};
+use tower_idempotency::store::{NotRetained, RecordStatus, StoredBody};
+use tower_idempotency::{IdempotencyKey, OnFailed, PreviousAttempt, ResponseClass, ResponseDirective, Scope};
 
 use crate::support::{
     Effects, Fault, Frames, Gate, Operation, Scripted, Server, TestLayer, app, counting, layer, layer_over,
@@ -35,7 +34,7 @@ fn passing_on(effects: &Effects, service: &Server) -> Router {
     })
 }
 
-async fn status_of(guard: &TestLayer) -> Option<Status> {
+async fn status_of(guard: &TestLayer) -> Option<RecordStatus> {
     let key = IdempotencyKey::parse(KEY.as_bytes()).unwrap();
     let record = guard.inspect(&Scope::anonymous(), &key).await.unwrap();
     record.map(|record| record.status())
@@ -66,7 +65,7 @@ async fn a_gateway_that_gave_up_waiting_gives_the_result_of_its_service_later() 
         in_flight.assert_refused(409, "idempotency_key_in_flight");
         assert_eq!(in_flight.header("retry-after"), Some("1"));
         // What may have happened is not forgotten, and the key stays bound to its request.
-        assert_eq!(status_of(&guard).await, Some(Status::Failed));
+        assert_eq!(status_of(&guard).await, Some(RecordStatus::Failed));
         let other = call.clone().body("1300").send(&gateway).await;
         other.assert_refused(409, "idempotency_key_reused");
     }
@@ -87,7 +86,7 @@ async fn a_gateway_that_gave_up_waiting_gives_the_result_of_its_service_later() 
     call.send(&gateway).await.assert_replays(&result);
     assert_eq!((passed_on.count(), done.count()), (runs, 1));
     let attempts = passed_on.attempts();
-    let timed_out = Some(Previous::Failed { status: Some(StatusCode::GATEWAY_TIMEOUT) });
+    let timed_out = Some(PreviousAttempt::Failed { status: Some(StatusCode::GATEWAY_TIMEOUT) });
     assert_eq!(attempts[..3], [(1, None), (2, timed_out), (3, timed_out)]);
 }
 
@@ -129,7 +128,7 @@ const CODES: [(&str, u16); 16] = [
 ];
 
 /// A handler that gives the problem document of a rejection that it got from another process.
-fn rejected(effects: &Effects, (code, status): (&'static str, u16), verdict: Verdict) -> Router {
+fn rejected(effects: &Effects, (code, status): (&'static str, u16), verdict: ResponseDirective) -> Router {
     app(effects, move |_| async move {
         let problem = serde_json::json!({ "code": code, "status": status }).to_string();
         // Through a proxy its length may be unknown.
@@ -147,13 +146,13 @@ fn rejected(effects: &Effects, (code, status): (&'static str, u16), verdict: Ver
 #[tokio::test]
 async fn no_classifier_and_no_verdict_makes_a_result_of_a_rejection_but_a_handler_may_say_that_it_failed() {
     type Guard = fn() -> TestLayer;
-    let guards: [(Guard, Verdict); 5] = [
-        (layer, Verdict::new()),
-        (|| layer().stripe(), Verdict::new()),
-        (|| layer().classifier(|_| Class::Success), Verdict::new()),
-        (layer, Verdict::success()),
+    let guards: [(Guard, ResponseDirective); 5] = [
+        (layer, ResponseDirective::new()),
+        (|| layer().stripe(), ResponseDirective::new()),
+        (|| layer().classify(|_| ResponseClass::Success), ResponseDirective::new()),
+        (layer, ResponseDirective::success()),
         // The limit for what is stored does not keep the layer from reading a rejection.
-        (|| layer().on_failed(OnFailed::Replay).max_response(1), Verdict::failed()),
+        (|| layer().on_failed(OnFailed::Replay).max_response(1), ResponseDirective::failed()),
     ];
     for (index, (guard, verdict)) in guards.into_iter().enumerate() {
         for case @ (code, status) in CODES {
@@ -164,7 +163,8 @@ async fn no_classifier_and_no_verdict_makes_a_result_of_a_rejection_but_a_handle
             assert_eq!((response.status, response.is_replay(), response.complete), (status, false, true));
             assert!(response.text().contains(code), "the client gets it whole");
             let had_begun = matches!(code, "idempotency_commit_unconfirmed" | "idempotency_transaction_lost");
-            let expected = (had_begun || verdict == Verdict::failed()).then_some(Status::Failed);
+            let expected =
+                (had_begun || verdict == ResponseDirective::failed()).then_some(RecordStatus::Failed);
             assert_eq!(status_of(&guard).await, expected, "guard {index}, {code}");
         }
     }
@@ -176,14 +176,15 @@ async fn of_a_rejection_whose_operation_had_begun_the_status_alone_is_stored() {
     {
         let effects = Effects::new();
         let guard = layer().on_failed(OnFailed::Replay);
-        let server = Server::start(rejected(&effects, case, Verdict::new()).layer(guard.clone())).await;
+        let server =
+            Server::start(rejected(&effects, case, ResponseDirective::new()).layer(guard.clone())).await;
         let call = post("/").key(KEY);
         assert_eq!(call.send(&server).await.status, status);
         let key = IdempotencyKey::parse(KEY.as_bytes()).unwrap();
         let record = guard.inspect(&Scope::anonymous(), &key).await.unwrap().unwrap();
         let State::Failed(Some(outcome)) = record.state else { panic!("{:?}", record.state) };
         assert_eq!((outcome.status.as_u16(), outcome.headers.len()), (status, 0));
-        assert_eq!(outcome.body, KeptBody::NotRetained(NotRetained::Failure));
+        assert_eq!(outcome.body, StoredBody::NotRetained(NotRetained::Failure));
         let refused = call.send(&server).await;
         assert_eq!(refused.assert_refused(409, "idempotency_attempt_failed")["original_status"], status);
         assert_eq!(effects.count(), 1);
@@ -194,7 +195,7 @@ async fn of_a_rejection_whose_operation_had_begun_the_status_alone_is_stored() {
 async fn a_problem_of_the_application_is_its_own_result() {
     for case in [("insufficient_funds", 402), ("insufficient_funds", 404)] {
         let effects = Effects::new();
-        let server = Server::start(rejected(&effects, case, Verdict::new()).layer(layer())).await;
+        let server = Server::start(rejected(&effects, case, ResponseDirective::new()).layer(layer())).await;
         let first = post("/").key(KEY).send(&server).await;
         assert_eq!(first.status, case.1);
         post("/").key(KEY).send(&server).await.assert_replays(&first);
@@ -206,7 +207,7 @@ async fn a_problem_of_the_application_is_its_own_result() {
 fn further_in(guard: TestLayer) -> TestLayer {
     guard
         .header(HeaderName::from_static("x-inner-key"))
-        .renderer(|_| Response::new(bytes::Bytes::from_static(b"sorry")))
+        .rejection_response(|_| Response::new(bytes::Bytes::from_static(b"sorry")))
 }
 
 #[tokio::test]
@@ -241,7 +242,7 @@ async fn an_outage_and_a_shutdown_of_a_layer_further_in_are_not_the_result() {
     let inner = further_in(layer_over(DynStore::new(scripted.clone())));
     let server = Server::start(counting(&effects).layer(inner.clone()).layer(guard.clone())).await;
     let call = post("/").key(KEY).header("X-Inner-Key", "inner-1001");
-    for kind in [ErrorKind::Unavailable, ErrorKind::Full] {
+    for kind in [StoreErrorKind::Unavailable, StoreErrorKind::Full] {
         scripted.fault(Operation::Reserve, Fault::Error(kind));
         call.send(&server).await.assert_first(503, "sorry");
         assert_eq!(status_of(&guard).await, None);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use tower_idempotency::store::{DynStore, ErrorKind, State};
-use tower_idempotency::{IdempotencyKey, Previous, Scope};
+use tower_idempotency::store::{DynStore, State, StoreErrorKind};
+use tower_idempotency::{IdempotencyKey, PreviousAttempt, Scope};
 
 use crate::support::{
     Effects, Fault, Gate, Operation, Scripted, Server, TestLayer, app, layer_over, patiently, post, store,
@@ -36,7 +36,7 @@ impl Expired {
             }
         });
         let server = Server::start(router.layer(layer.clone())).await;
-        store.fault(Operation::Renew, Fault::Error(ErrorKind::Unavailable));
+        store.fault(Operation::Renew, Fault::Error(StoreErrorKind::Unavailable));
         let running = post("/").key(KEY).begin(&server, usize::MAX).await;
         effects.reached(1).await;
         tokio::time::sleep(RETENTION).await;
@@ -86,6 +86,6 @@ async fn a_failure_in_hand_is_recorded_though_its_record_is_gone() {
         .await
         .assert_refused(409, "idempotency_key_reused");
     call.send(&expired.server).await.assert_first(502, "in hand");
-    let failed = Previous::Failed { status: Some(StatusCode::BAD_GATEWAY) };
+    let failed = PreviousAttempt::Failed { status: Some(StatusCode::BAD_GATEWAY) };
     assert_eq!(expired.effects.attempts(), [(1, None), (2, Some(failed))]);
 }

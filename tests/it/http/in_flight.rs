@@ -8,7 +8,7 @@ use http::StatusCode;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use tower_idempotency::store::DynStore;
-use tower_idempotency::{InFlight, Previous};
+use tower_idempotency::{InFlight, PreviousAttempt};
 
 use crate::support::{
     Answer, Arrived, Effects, Gate, Operation, Scripted, Server, app, gated_whole, layer, layer_over, post,
@@ -107,7 +107,7 @@ async fn waiters_get_the_answer_of_the_request_they_waited_for() {
 
 #[tokio::test]
 async fn one_waiter_runs_when_the_request_it_waited_for_fails_or_leaves_no_record() {
-    let failed = Previous::Failed { status: Some(StatusCode::BAD_GATEWAY) };
+    let failed = PreviousAttempt::Failed { status: Some(StatusCode::BAD_GATEWAY) };
     let ends = [(StatusCode::BAD_GATEWAY, (2, Some(failed))), (StatusCode::UNPROCESSABLE_ENTITY, (1, None))];
     for (status, second) in ends {
         let effects = Effects::new();
@@ -124,7 +124,7 @@ async fn one_waiter_runs_when_the_request_it_waited_for_fails_or_leaves_no_recor
 /// Asserts that of eleven requests one failed, one ran it again and failed too, and the others were refused.
 #[track_caller]
 fn assert_one_ran_again(effects: &Effects, answers: &[Answer]) {
-    let failed = Previous::Failed { status: Some(StatusCode::INTERNAL_SERVER_ERROR) };
+    let failed = PreviousAttempt::Failed { status: Some(StatusCode::INTERNAL_SERVER_ERROR) };
     assert_eq!(effects.attempts(), [(1, None), (2, Some(failed))]);
     answers[0].assert_first(500, "run 1");
     let (ran, refused): (Vec<_>, Vec<_>) = answers[1..].iter().partition(|answer| answer.status == 500);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use axum::Router;
 use http::StatusCode;
-use tower_idempotency::store::ErrorKind;
-use tower_idempotency::{Attempt, InFlight, Previous};
+use tower_idempotency::store::StoreErrorKind;
+use tower_idempotency::{Attempt, InFlight, PreviousAttempt};
 
 use crate::support::{
     Answer, Effects, Fault, Gate, Operation, Scripted, Server, app, layers_of_two_processes, patiently, post,
@@ -58,14 +58,14 @@ impl Overtaken {
 
     /// The first attempt begins, cannot renew its lease, and the second one begins; gives the connection of the first.
     async fn overtake(&self) -> (tokio::net::TcpStream, tokio::net::TcpStream) {
-        self.store.fault(Operation::Renew, Fault::Error(ErrorKind::Unavailable));
+        self.store.fault(Operation::Renew, Fault::Error(StoreErrorKind::Unavailable));
         let call = post("/").key("order-1001");
         let first = call.begin(&self.one, usize::MAX).await;
         self.effects.reached(1).await;
         let second = call.begin(&self.other, usize::MAX).await;
         self.effects.reached(2).await;
         self.store.heal();
-        assert_eq!(self.effects.attempts(), [(1, None), (2, Some(Previous::Abandoned))]);
+        assert_eq!(self.effects.attempts(), [(1, None), (2, Some(PreviousAttempt::Abandoned))]);
         (first, second)
     }
 
@@ -117,7 +117,7 @@ async fn its_own_answer_goes_to_the_client_when_the_other_attempt_came_to_nothin
 
 #[tokio::test]
 async fn its_own_answer_goes_to_the_client_when_the_store_cannot_tell_of_the_other() {
-    for fault in [Fault::Error(ErrorKind::Unavailable), Fault::Error(ErrorKind::Corrupt)] {
+    for fault in [Fault::Error(StoreErrorKind::Unavailable), Fault::Error(StoreErrorKind::Corrupt)] {
         let overtaken = Overtaken::start(StatusCode::CREATED, &opened()).await;
         let (first, second) = overtaken.overtake().await;
         let second = overtaken.finish(second).await;

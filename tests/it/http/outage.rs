@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use http::request::Parts;
-use tower_idempotency::store::{DynStore, ErrorKind, MemoryStore};
-use tower_idempotency::{Attempt, InFlight, OnFailed, OnOutage, Previous};
+use tower_idempotency::MemoryStore;
+use tower_idempotency::store::{DynStore, StoreErrorKind};
+use tower_idempotency::{Attempt, InFlight, OnFailed, OnOutage, PreviousAttempt};
 
 use crate::support::{
     Effects, Fault, Gate, Operation, Scripted, Server, TestLayer, app, counting, gated, layer_over,
@@ -22,7 +23,8 @@ fn scripted() -> (Scripted, TestLayer) {
 
 #[tokio::test]
 async fn nothing_runs_while_the_store_cannot_say_what_ran_before() {
-    let kinds = [ErrorKind::Unavailable, ErrorKind::Timeout, ErrorKind::Full, ErrorKind::Corrupt];
+    let kinds =
+        [StoreErrorKind::Unavailable, StoreErrorKind::Timeout, StoreErrorKind::Full, StoreErrorKind::Corrupt];
     for kind in kinds {
         let effects = Effects::new();
         let (store, layer) = scripted();
@@ -100,7 +102,7 @@ async fn a_waiter_is_refused_when_the_store_fails_it() {
 
     let running = call.begin(&one, usize::MAX).await;
     effects.reached(1).await;
-    store.fault(Operation::Changed, Fault::Error(ErrorKind::Unavailable));
+    store.fault(Operation::Changed, Fault::Error(StoreErrorKind::Unavailable));
     call.send(&other).await.assert_refused(503, "idempotency_store_unavailable");
     gate.open();
     let first = call.finish(running).await;
@@ -109,12 +111,12 @@ async fn a_waiter_is_refused_when_the_store_fails_it() {
 }
 
 fn open(layer: TestLayer) -> TestLayer {
-    layer.on_outage(OnOutage::OpenRiskingDoubleEffects)
+    layer.on_outage(OnOutage::FailOpenRiskingDoubleEffects)
 }
 
 #[tokio::test]
 async fn an_outage_under_the_open_policy_runs_every_request_and_marks_its_answer() {
-    for kind in [ErrorKind::Unavailable, ErrorKind::Timeout] {
+    for kind in [StoreErrorKind::Unavailable, StoreErrorKind::Timeout] {
         let effects = Effects::new();
         let (store, layer) = scripted();
         let server = Server::start(counting(&effects).layer(open(layer))).await;
@@ -143,7 +145,7 @@ async fn the_limit_of_what_is_in_flight_holds_in_an_outage_too() {
         let (store, layer) = scripted();
         let layer = open(layer).in_flight(in_flight).max_in_flight(1);
         let server = Server::start(gated(&effects, &gate).layer(layer)).await;
-        store.fault(Operation::Reserve, Fault::Error(ErrorKind::Unavailable));
+        store.fault(Operation::Reserve, Fault::Error(StoreErrorKind::Unavailable));
 
         let running = post("/").key("order-1001").begin(&server, usize::MAX).await;
         effects.reached(1).await;
@@ -161,12 +163,12 @@ async fn the_limit_of_what_is_in_flight_holds_in_an_outage_too() {
 #[tokio::test]
 async fn a_store_that_rejects_a_request_is_not_an_outage() {
     let kinds = [
-        ErrorKind::Full,
-        ErrorKind::Configuration,
-        ErrorKind::Corrupt,
-        ErrorKind::Sealed,
-        ErrorKind::Rejected,
-        ErrorKind::Conflict,
+        StoreErrorKind::Full,
+        StoreErrorKind::Configuration,
+        StoreErrorKind::Corrupt,
+        StoreErrorKind::Decrypt,
+        StoreErrorKind::Rejected,
+        StoreErrorKind::Conflict,
     ];
     for kind in kinds {
         let effects = Effects::new();
@@ -190,7 +192,7 @@ async fn what_is_known_to_be_in_flight_is_not_run_beside_itself_in_an_outage() {
     effects.reached(1).await;
     let waiting = call.begin(&other, usize::MAX).await;
     store.called(Operation::Changed, 1).await;
-    store.fault(Operation::Reserve, Fault::Error(ErrorKind::Unavailable));
+    store.fault(Operation::Reserve, Fault::Error(StoreErrorKind::Unavailable));
     gate.open();
     call.finish(running).await.assert_first(200, "done");
     call.finish(waiting).await.assert_refused(503, "idempotency_store_unavailable");
@@ -205,7 +207,7 @@ async fn an_answer_that_could_not_be_kept_reaches_the_client_and_is_kept_as_soon
         (Operation::Release, StatusCode::UNPROCESSABLE_ENTITY),
     ];
     for (operation, status) in ends {
-        for fault in [Fault::Error(ErrorKind::Unavailable), Fault::Hang, Fault::Lost] {
+        for fault in [Fault::Error(StoreErrorKind::Unavailable), Fault::Hang, Fault::Lost] {
             let effects = Effects::new();
             let store = Scripted::over(store());
             let [one, other] = layers_of_two_processes(&store).map(|layer| {
@@ -242,8 +244,8 @@ async fn a_repeated_write_gives_up_for_an_attempt_that_has_taken_the_record_over
     let other = Server::start(counting(&effects).layer(other)).await;
     let call = post("/").key("order-1001");
 
-    store.fault(Operation::Complete, Fault::Error(ErrorKind::Unavailable));
-    store.fault(Operation::Renew, Fault::Error(ErrorKind::Unavailable));
+    store.fault(Operation::Complete, Fault::Error(StoreErrorKind::Unavailable));
+    store.fault(Operation::Renew, Fault::Error(StoreErrorKind::Unavailable));
     call.send(&one).await.assert_first(200, "run 1");
     call.send(&other).await.assert_first(200, "run 2");
     let before = store.calls(Operation::Complete);
@@ -252,7 +254,7 @@ async fn a_repeated_write_gives_up_for_an_attempt_that_has_taken_the_record_over
     let replay = call.send(&one).await;
     assert!(replay.is_replay());
     assert_eq!(replay.text(), "run 2");
-    assert_eq!(effects.attempts(), [(1, None), (2, Some(Previous::Abandoned))]);
+    assert_eq!(effects.attempts(), [(1, None), (2, Some(PreviousAttempt::Abandoned))]);
 }
 
 #[tokio::test]
@@ -265,7 +267,7 @@ async fn nobody_runs_an_operation_again_while_its_answer_is_still_being_written(
     let call = post("/").key("order-1001");
 
     // As a server that is out of memory: it takes no answer, but renews a lease.
-    store.fault(Operation::Complete, Fault::Error(ErrorKind::Unavailable));
+    store.fault(Operation::Complete, Fault::Error(StoreErrorKind::Unavailable));
     let first = call.send(&one).await;
     first.assert_first(200, "run 1");
     for leases in 1..=4 {
@@ -304,12 +306,12 @@ async fn a_reservation_whose_answer_was_lost_runs_nothing_and_is_abandoned_when_
     call.send(&server).await.assert_refused(503, "idempotency_store_unavailable");
     store.heal();
     call.send(&server).await.assert_first(200, "run 1");
-    assert_eq!(effects.attempts(), [(2, Some(Previous::Abandoned))]);
+    assert_eq!(effects.attempts(), [(2, Some(PreviousAttempt::Abandoned))]);
 }
 
 #[tokio::test]
 async fn a_renewal_that_fails_does_not_disturb_the_handler() {
-    for fault in [Fault::Error(ErrorKind::Unavailable), Fault::Hang] {
+    for fault in [Fault::Error(StoreErrorKind::Unavailable), Fault::Hang] {
         let (effects, gate) = (Effects::new(), Gate::new());
         let (store, layer) = scripted();
         let handler_gate = gate.clone();
@@ -323,7 +325,7 @@ async fn a_renewal_that_fails_does_not_disturb_the_handler() {
         let layer = layer
             .lease(Duration::from_millis(30))
             .store_timeout(Duration::from_millis(10))
-            .on_failed(OnFailed::Refuse);
+            .on_failed(OnFailed::Reject);
         let server = Server::start(router.layer(layer)).await;
         let call = post("/").key("order-1001");
 

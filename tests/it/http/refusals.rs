@@ -12,7 +12,7 @@ use crate::support::{Effects, Server, counting, layer, post};
 #[tokio::test]
 async fn the_renderer_can_be_replaced_but_not_what_clients_act_on() {
     let effects = Effects::new();
-    let layer = layer().max_request(10).max_response(4).renderer(|rejection| {
+    let layer = layer().max_request(10).max_response(4).rejection_response(|rejection| {
         let text = Bytes::from(format!("sorry: {}", rejection.code()));
         Response::builder().status(200).header("Content-Type", "text/plain").body(text).unwrap()
     });
@@ -40,7 +40,7 @@ async fn the_renderer_can_be_replaced_but_not_what_clients_act_on() {
 #[tokio::test]
 async fn a_renderer_cannot_ask_for_a_retry_that_is_of_no_use() {
     let effects = Effects::new();
-    let layer = layer().renderer(|rejection| {
+    let layer = layer().rejection_response(|rejection| {
         let mut response = rejection.render();
         response.headers_mut().insert("Retry-After", 60.into());
         response

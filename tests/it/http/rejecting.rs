@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tower_idempotency::OnOutage;
-use tower_idempotency::store::{DynStore, ErrorKind};
+use tower_idempotency::store::{DynStore, StoreErrorKind};
 
 use crate::support::{
     Effects, Fault, Operation, Scripted, Server, TestLayer, app, counting, layer_over, patiently, post, store,
 };
 
-const REJECTING: [ErrorKind; 5] = [
-    ErrorKind::Full,
-    ErrorKind::ScopeFull,
-    ErrorKind::Corrupt,
-    ErrorKind::Configuration,
-    ErrorKind::Rejected,
+const REJECTING: [StoreErrorKind; 5] = [
+    StoreErrorKind::Full,
+    StoreErrorKind::ScopeFull,
+    StoreErrorKind::Corrupt,
+    StoreErrorKind::Configuration,
+    StoreErrorKind::Rejected,
 ];
 
 fn scripted() -> (Scripted, TestLayer) {
@@ -30,12 +30,12 @@ async fn a_store_that_rejects_opens_no_layer() {
     for kind in REJECTING {
         let effects = Effects::new();
         let (store, layer) = scripted();
-        let layer = layer.on_outage(OnOutage::OpenRiskingDoubleEffects);
+        let layer = layer.on_outage(OnOutage::FailOpenRiskingDoubleEffects);
         let server = Server::start(counting(&effects).layer(layer)).await;
         store.fault(Operation::Reserve, Fault::Error(kind));
         for _ in 0..3 {
             let rejected = post("/").key("order-1001").send(&server).await;
-            let scope_is_full = kind == ErrorKind::ScopeFull;
+            let scope_is_full = kind == StoreErrorKind::ScopeFull;
             let code =
                 if scope_is_full { "idempotency_quota_exceeded" } else { "idempotency_store_unavailable" };
             rejected.assert_refused(if scope_is_full { 429 } else { 503 }, code);
@@ -69,7 +69,7 @@ async fn a_store_that_stays_full_does_not_let_the_operation_run_again() {
     let (store, layer) = scripted();
     let server = Server::start(counting(&effects).layer(layer)).await;
     let call = post("/").key("order-1001");
-    store.fault(Operation::Complete, Fault::Error(ErrorKind::Full));
+    store.fault(Operation::Complete, Fault::Error(StoreErrorKind::Full));
     call.send(&server).await.assert_first(200, "run 1");
     // From here on no socket is needed before the clock runs again.
     tokio::time::pause();
@@ -103,7 +103,7 @@ async fn a_response_whose_write_is_retried_gives_up_its_body_above_the_limit() {
         let body = |_| async { (StatusCode::CREATED, "x".repeat(1000)) };
         let server = Server::start(app(&effects, body).layer(layer.max_held_bytes(limit))).await;
         let call = post("/").key("order-1001");
-        store.fault(Operation::Complete, Fault::Error(ErrorKind::Unavailable));
+        store.fault(Operation::Complete, Fault::Error(StoreErrorKind::Unavailable));
         assert_eq!(call.send(&server).await.status, 201);
         store.called(Operation::Complete, 2).await;
         store.heal();

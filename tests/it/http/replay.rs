@@ -4,7 +4,7 @@ use axum::body::Body;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
-use tower_idempotency::Previous;
+use tower_idempotency::PreviousAttempt;
 
 use crate::support::{Answer, Effects, Frames, Server, TestLayer, app, counting, http2_answer, layer, post};
 
@@ -58,7 +58,7 @@ async fn a_replay_is_there_as_soon_as_the_first_answer_is() {
 #[tokio::test]
 async fn first_answers_are_marked_only_if_asked_for() {
     let effects = Effects::new();
-    let server = Server::start(counting(&effects).layer(layer().mark_first())).await;
+    let server = Server::start(counting(&effects).layer(layer().mark_original())).await;
     let call = post("/").key("order-1001");
     let first = call.send(&server).await;
     assert_eq!(first.header("x-idempotent-result"), Some("false"));
@@ -128,7 +128,7 @@ async fn what_belongs_to_one_response_or_one_connection_is_not_replayed() {
             .header("Server", "first")
             .header("WWW-Authenticate", "Basic")
             .header("Proxy-Authenticate", "Basic")
-            .header("Keep-Alive", "timeout=5")
+            .header("StoredResponse-Alive", "timeout=5")
             .header("Connection", "close, X-Of-The-Connection")
             .header("Connection", "x-second-line")
             .header("X-Of-The-Connection", "1")
@@ -192,9 +192,9 @@ async fn tokens_challenges_and_stale_facts_are_replayed_only_if_a_list_names_the
     let named = || OF_ONE_RESPONSE.map(HeaderName::from_static);
     let guards = [
         (layer(), false),
-        (layer().keep_headers(named()), true),
-        (layer().keep_only_headers(named()), true),
-        (layer().keep_headers(named()).drop_headers(named()), false),
+        (layer().store_headers(named()), true),
+        (layer().store_only_headers(named()), true),
+        (layer().store_headers(named()).exclude_headers(named()), false),
     ];
     for (guard, is_replayed) in guards {
         let effects = Effects::new();
@@ -215,7 +215,7 @@ async fn tokens_challenges_and_stale_facts_are_replayed_only_if_a_list_names_the
 async fn no_list_has_advice_on_retries_or_framing_replayed() {
     let names = ["x-should-retry", "keep-alive", "x-request-id", "x-idempotent-body"];
     let effects = Effects::new();
-    let guard = layer().keep_headers(names.map(HeaderName::from_static));
+    let guard = layer().store_headers(names.map(HeaderName::from_static));
     let server = answering(&effects, guard, || {
         let mut response = with_headers(&["x-should-retry", "keep-alive", "x-idempotent-body"]);
         response.headers_mut().insert("x-should-retry", HeaderValue::from_static("true"));
@@ -287,7 +287,7 @@ async fn no_cache_takes_a_replay_for_a_new_response() {
 #[tokio::test]
 async fn cache_control_is_replayed_as_it_was_if_a_list_names_it() {
     let effects = Effects::new();
-    let guard = layer().keep_headers([header::CACHE_CONTROL]);
+    let guard = layer().store_headers([header::CACHE_CONTROL]);
     let lines: Lines = &[("cache-control", "private, max-age=60")];
     let server = answering(&effects, guard, move || with_lines(lines)).await;
     let call = post("/").key("order-1001");
@@ -313,7 +313,7 @@ async fn trailers_that_frame_route_or_authenticate_are_not_replayed() {
         "content-digest",
         "x-checksum",
     ];
-    let guard = layer().drop_headers([HeaderName::from_static("x-dropped")]);
+    let guard = layer().exclude_headers([HeaderName::from_static("x-dropped")]);
     let server = answering(&effects, guard, move || {
         let lines = sent.map(|name| (HeaderName::from_static(name), HeaderValue::from_static("1")));
         let trailers = HeaderMap::from_iter(lines);
@@ -559,7 +559,7 @@ async fn a_body_that_breaks_off_is_a_failed_attempt_and_breaks_off_for_the_clien
         assert_eq!(half.into_data().unwrap(), "half");
         assert!(answer.body_mut().frame().await.unwrap().is_err());
     }
-    let failed = Previous::Failed { status: None };
+    let failed = PreviousAttempt::Failed { status: None };
     assert_eq!(effects.attempts(), [(1, None), (2, Some(failed))]);
 
     // Over a socket the client can tell, too, that it has not got all of it.

@@ -8,7 +8,8 @@ use axum::body::Body;
 use http::Request;
 use tower::ServiceExt;
 use tower_idempotency::store::DynStore;
-use tower_idempotency::{Fingerprint, IdempotencyKey, IdempotencyLayer, Scope, Store};
+use tower_idempotency::store::Store;
+use tower_idempotency::{Fingerprint, IdempotencyKey, IdempotencyLayer, Scope};
 
 use crate::support::{Effects, Log, Scripted, Server, counting, layer, layer_over, post, store};
 

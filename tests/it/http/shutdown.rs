@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_idempotency::store::{DynStore, ErrorKind};
+use tower_idempotency::store::{DynStore, StoreErrorKind};
 use tower_idempotency::{InFlight, OnOutage};
 
 use crate::support::{
@@ -39,7 +39,7 @@ async fn a_shutdown_begins_nothing_new_and_waits_for_what_runs() {
 #[tokio::test]
 async fn a_shutdown_takes_effect_when_it_is_called_and_is_not_undone() {
     let effects = Effects::new();
-    let layer = layer().on_outage(OnOutage::OpenRiskingDoubleEffects);
+    let layer = layer().on_outage(OnOutage::FailOpenRiskingDoubleEffects);
     let server = Server::start(counting(&effects).layer(layer.clone())).await;
     drop(layer.shutdown());
     post("/").key("order-1001").send(&server).await.assert_refused(503, "idempotency_shutting_down");
@@ -94,7 +94,7 @@ async fn a_shutdown_waits_for_an_answer_that_is_still_being_written() {
     let store = Scripted::over(store());
     let layer = layer_over(DynStore::new(store.clone()));
     let server = Server::start(counting(&effects).layer(layer.clone())).await;
-    store.fault(Operation::Complete, Fault::Error(ErrorKind::Unavailable));
+    store.fault(Operation::Complete, Fault::Error(StoreErrorKind::Unavailable));
     post("/").key("order-1001").send(&server).await.assert_first(200, "run 1");
 
     let mut shutdown = tokio_test::task::spawn(layer.shutdown());
@@ -111,7 +111,7 @@ async fn a_shutdown_does_not_wait_longer_than_the_lease_for_a_store_that_stays_d
     let store = Scripted::over(store());
     let layer = layer_over(DynStore::new(store.clone())).lease(Duration::from_millis(60));
     let server = Server::start(counting(&effects).layer(layer.clone())).await;
-    store.fault(Operation::Complete, Fault::Error(ErrorKind::Unavailable));
+    store.fault(Operation::Complete, Fault::Error(StoreErrorKind::Unavailable));
     post("/").key("order-1001").send(&server).await.assert_first(200, "run 1");
     let started = std::time::Instant::now();
     patiently(layer.shutdown()).await;

@@ -6,7 +6,7 @@ use axum::body::Body;
 use http::{Request, Response, StatusCode};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_idempotency::{Class, OnFailed, Previous};
+use tower_idempotency::{OnFailed, PreviousAttempt, ResponseClass};
 
 use crate::support::{Effects, Frames, Server, TestLayer, app, counting, layer, post};
 
@@ -77,9 +77,9 @@ async fn conflicting(effects: &Effects, layer: TestLayer) -> Server {
 
 #[tokio::test]
 async fn a_conflict_is_definitive_unless_it_says_ask_again() {
-    let mut rules = vec![layer(), layer().classifier(Class::by_ietf), layer().stripe()];
+    let mut rules = vec![layer(), layer().classify(ResponseClass::by_ietf), layer().stripe()];
     // A custom classifier replaces this too.
-    rules.push(layer().classifier(|head| Class::of(head.status)));
+    rules.push(layer().classify(|head| ResponseClass::of(head.status)));
     let last = rules.len() - 1;
     for (index, layer) in rules.into_iter().enumerate() {
         let effects = Effects::new();
@@ -116,7 +116,7 @@ async fn a_failed_attempt_runs_again_and_knows_of_the_one_before() {
             let answer = call.send(&server).await;
             assert_eq!((answer.status, answer.is_replay()), (status, false));
         }
-        let failed = Some(Previous::Failed { status: StatusCode::from_u16(status).ok() });
+        let failed = Some(PreviousAttempt::Failed { status: StatusCode::from_u16(status).ok() });
         assert_eq!(effects.attempts()[before..], [(1, None), (2, failed), (3, failed)]);
     }
 }
@@ -188,7 +188,7 @@ async fn a_failed_answer_is_not_kept_where_failures_run_again() {
 #[tokio::test]
 async fn a_failure_may_be_refused() {
     let effects = Effects::new();
-    let server = of_path(&effects, layer().on_failed(OnFailed::Refuse)).await;
+    let server = of_path(&effects, layer().on_failed(OnFailed::Reject)).await;
     let call = post("/502").key("order-1001");
 
     call.send(&server).await.assert_first(502, "");
@@ -212,7 +212,7 @@ async fn a_panic_is_recorded_and_raised_again() {
         assert_eq!((answer.status, answer.is_replay()), (500, false));
         assert!(answer.text().contains("anicked"), "the text is CatchPanic's: {}", answer.text());
     }
-    let failed = Some(Previous::Failed { status: None });
+    let failed = Some(PreviousAttempt::Failed { status: None });
     assert_eq!(effects.attempts(), [(1, None), (2, failed)]);
 }
 
@@ -229,7 +229,7 @@ async fn a_panic_that_nobody_catches_cuts_the_connection_as_it_does_without_the_
 
     assert_eq!(call.send(&server).await.status, 0, "no answer");
     call.send(&server).await.assert_first(200, "");
-    assert_eq!(effects.attempts(), [(1, None), (2, Some(Previous::Failed { status: None }))]);
+    assert_eq!(effects.attempts(), [(1, None), (2, Some(PreviousAttempt::Failed { status: None }))]);
 }
 
 #[tokio::test]
@@ -252,16 +252,16 @@ async fn a_panic_of_the_body_is_a_failed_attempt() {
     let second = call.send(&server).await;
     second.assert_first(200, "whole");
     call.send(&server).await.assert_replays(&second);
-    assert_eq!(effects.attempts(), [(1, None), (2, Some(Previous::Failed { status: None }))]);
+    assert_eq!(effects.attempts(), [(1, None), (2, Some(PreviousAttempt::Failed { status: None }))]);
 }
 
 #[tokio::test]
 async fn a_panic_of_the_classifier_is_a_failed_attempt() {
     let effects = Effects::new();
     let ledger = effects.clone();
-    let layer = layer().classifier(move |_| {
-        assert!(ledger.count() > 1, "the classifier panics, as it was told to");
-        Class::Success
+    let layer = layer().classify(move |_| {
+        assert!(ledger.count() > 1, "the classify panics, as it was told to");
+        ResponseClass::Success
     });
     let server = Server::start(counting(&effects).layer(layer)).await;
     let call = post("/").key("order-1001");
@@ -270,12 +270,12 @@ async fn a_panic_of_the_classifier_is_a_failed_attempt() {
     let second = call.send(&server).await;
     second.assert_first(200, "run 2");
     call.send(&server).await.assert_replays(&second);
-    assert_eq!(effects.attempts(), [(1, None), (2, Some(Previous::Failed { status: None }))]);
+    assert_eq!(effects.attempts(), [(1, None), (2, Some(PreviousAttempt::Failed { status: None }))]);
 }
 
 #[tokio::test]
 async fn after_a_panic_there_is_nothing_to_replay_and_policy_may_refuse_to_run_again() {
-    for policy in [OnFailed::Refuse, OnFailed::Replay] {
+    for policy in [OnFailed::Reject, OnFailed::Replay] {
         let effects = Effects::new();
         let router = app(&effects, |_| async { panics() });
         let server = Server::start(router.layer(layer().on_failed(policy))).await;
@@ -302,16 +302,16 @@ async fn an_error_of_the_inner_service_is_recorded_and_returned() {
         let error: std::io::Error = service.clone().oneshot(request()).await.unwrap_err();
         assert_eq!(error.to_string(), "no bank");
     }
-    assert_eq!(effects.attempts(), [(1, None), (2, Some(Previous::Failed { status: None }))]);
+    assert_eq!(effects.attempts(), [(1, None), (2, Some(PreviousAttempt::Failed { status: None }))]);
 }
 
 #[tokio::test]
 async fn a_classifier_replaces_the_rule() {
     let effects = Effects::new();
-    let layer = layer().classifier(|response| match response.status.as_u16() {
-        200 => Class::Failed,
-        201 if !response.headers.contains_key("x-definitive") => Class::Forget,
-        _ => Class::Success,
+    let layer = layer().classify(|response| match response.status.as_u16() {
+        200 => ResponseClass::Failed,
+        201 if !response.headers.contains_key("x-definitive") => ResponseClass::Discard,
+        _ => ResponseClass::Success,
     });
     let server = of_path(&effects, layer).await;
 
@@ -320,7 +320,7 @@ async fn a_classifier_replaces_the_rule() {
         assert_eq!(call.send(&server).await.status, status);
         assert_eq!(call.send(&server).await.is_replay(), !again, "{status}");
     }
-    let failed = Some(Previous::Failed { status: Some(StatusCode::OK) });
+    let failed = Some(PreviousAttempt::Failed { status: Some(StatusCode::OK) });
     assert_eq!(effects.attempts()[..4], [(1, None), (2, failed), (1, None), (1, None)]);
     assert_eq!(effects.count(), 7);
 }

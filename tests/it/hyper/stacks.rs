@@ -11,7 +11,7 @@ use tower::buffer::BufferLayer;
 use tower::limit::ConcurrencyLimitLayer;
 use tower::timeout::TimeoutLayer;
 use tower::{BoxError, Service, ServiceBuilder, service_fn};
-use tower_idempotency::{InFlight, Previous, RequestBody};
+use tower_idempotency::{InFlight, PreviousAttempt, RequestBody};
 
 use crate::support::{Effects, Gate, Server, layer, post};
 
@@ -139,5 +139,5 @@ async fn a_timeout_of_tower_inside_is_a_failed_attempt() {
     assert_eq!(call.send(&server).await.status, 0);
     gate.open();
     call.send(&server).await.assert_first(200, "run 2");
-    assert_eq!(effects.attempts(), [(1, None), (2, Some(Previous::Failed { status: None }))]);
+    assert_eq!(effects.attempts(), [(1, None), (2, Some(PreviousAttempt::Failed { status: None }))]);
 }

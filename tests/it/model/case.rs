@@ -4,8 +4,11 @@ use std::collections::HashSet;
 use std::fmt::Debug;
 
 use tokio::time::Instant;
-use tower_idempotency::store::{Lease, Previous, Record, Rerun, Reservation, Reserve, State, Store, Token};
-use tower_idempotency::{ErrorKind, KeptBody, Outcome, StorageKey, StoreError};
+use tower_idempotency::PreviousAttempt;
+use tower_idempotency::store::{
+    Lease, Record, Reservation, ReserveRequest, RetryFailed, State, Store, Token,
+};
+use tower_idempotency::store::{Outcome, StorageKey, StoreError, StoreErrorKind, StoredBody};
 
 use super::given::{fingerprint, fresh_key, look, outcome};
 use super::machine::{Expected, Given, Model, Settled, Undecided};
@@ -64,7 +67,7 @@ pub(super) async fn run<S: Store>(store: S, pace: Pace, steps: Vec<Step>) -> End
         last: None,
         answers: Vec::new(),
     };
-    let looks = (0..KEYS).map(|key| Step::Reserve(look(key)));
+    let looks = (0..KEYS).map(|key| Step::ReserveRequest(look(key)));
     for (number, step) in steps.iter().cloned().chain(looks).enumerate() {
         match case.step(number, &step).await {
             Ok(()) => {}
@@ -96,7 +99,7 @@ struct Case<S> {
 impl<S: Store> Case<S> {
     async fn step(&mut self, number: usize, step: &Step) -> Result<(), Stop> {
         match step {
-            Step::Reserve(ask) => {
+            Step::ReserveRequest(ask) => {
                 self.reserve(ask).await?;
                 self.wait_out(ask.lease).await;
             }
@@ -136,7 +139,7 @@ impl<S: Store> Case<S> {
                 self.model.acquired(&lease, now);
                 self.answers.push(match previous {
                     None => "acquired",
-                    Some(Previous::Abandoned) => "took over an abandoned record",
+                    Some(PreviousAttempt::Abandoned) => "took over an abandoned record",
                     Some(_) => "took over a failed record",
                 });
                 self.leases[usize::from(ask.key)].push(lease);
@@ -196,21 +199,21 @@ impl<S: Store> Case<S> {
         }
     }
 
-    fn request(&self, ask: &Ask) -> Reserve {
-        Reserve {
+    fn request(&self, ask: &Ask) -> ReserveRequest {
+        ReserveRequest {
             key: self.keys[usize::from(ask.key)],
-            scope: tower_idempotency::ScopeDigest::UNSET,
+            scope: tower_idempotency::store::ScopeDigest::UNSET,
             fingerprint: fingerprint(ask.fingerprint),
             lease: self.pace.duration(ask.lease),
             retention: self.pace.duration(ask.lease.plus(ask.beyond)),
-            rerun_failed: match ask.rerun_failed {
-                RerunFailed::Never => Rerun::Never,
-                RerunFailed::Any => Rerun::Any,
+            retry_failed: match ask.retry_failed {
+                RerunFailed::Never => RetryFailed::Never,
+                RerunFailed::Any => RetryFailed::Any,
                 RerunFailed::Only(holder) => {
-                    self.lease_of(holder).map_or(Rerun::Never, |lease| Rerun::Only(lease.token))
+                    self.lease_of(holder).map_or(RetryFailed::Never, |lease| RetryFailed::Only(lease.token))
                 }
             },
-            rerun_abandoned: ask.rerun_abandoned,
+            retry_abandoned: ask.retry_abandoned,
         }
     }
 
@@ -273,7 +276,7 @@ fn differed(expected: &str, answered: &str) -> Result<(), Stop> {
 #[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
 fn broken(error: StoreError) -> Stop {
     match error.kind() {
-        ErrorKind::Unavailable => Stop::Undecided,
+        StoreErrorKind::Unavailable => Stop::Undecided,
         _ => Stop::Differed(format!("the store answers {error} ({error:?})")),
     }
 }
@@ -286,10 +289,10 @@ fn told(record: &Record) -> String {
         State::Success(outcome) | State::Failed(Some(outcome)) => Some(outcome),
     };
     let outcome = outcome.map(|Outcome { status, headers, request_id, body }| match body {
-        KeptBody::NotRetained(_) | KeptBody::Omitted | KeptBody::Packed(_) => {
+        StoredBody::NotRetained(_) | StoredBody::Omitted | StoredBody::Packed(_) => {
             format!("{status} {headers:?} {request_id:?} {body:?}")
         }
-        KeptBody::Whole { bytes, trailers } => {
+        StoredBody::Whole { bytes, trailers } => {
             let start = bytes.slice(..bytes.len().min(8));
             format!("{status} {headers:?} {request_id:?} {} bytes {start:?} {trailers:?}", bytes.len())
         }

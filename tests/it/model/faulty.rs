@@ -5,10 +5,11 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tower_idempotency::MemoryStore;
 use tower_idempotency::store::{
-    Lease, MemoryStore, Record, Rerun, Reservation, Reserve, Settlement, Store, StoreError, Token,
+    Lease, Record, Reservation, ReserveRequest, RetryFailed, Settlement, Store, StoreError, Token,
 };
-use tower_idempotency::{Outcome, StorageKey};
+use tower_idempotency::store::{Outcome, StorageKey};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Fault {
@@ -64,10 +65,12 @@ impl Faulty {
 }
 
 impl Store for Faulty {
-    async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
-        let mut asked = Reserve { lease: self.lapsing(request.lease), ..request.clone() };
-        if let (TakesOverAnyFailureWhereOneWasMeant, Rerun::Only(_)) = (self.fault, request.rerun_failed) {
-            asked.rerun_failed = Rerun::Any;
+    async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
+        let mut asked = ReserveRequest { lease: self.lapsing(request.lease), ..request.clone() };
+        if let (TakesOverAnyFailureWhereOneWasMeant, RetryFailed::Only(_)) =
+            (self.fault, request.retry_failed)
+        {
+            asked.retry_failed = RetryFailed::Any;
         }
         let mut reservation = self.inner.reserve(&asked).await?;
         if let Reservation::Acquired(lease) = &mut reservation {

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use tower_idempotency::{Fingerprint, IdempotencyKey, KeptBody, NotRetained, Outcome, Scope, StorageKey};
+use tower_idempotency::store::{NotRetained, Outcome, StorageKey, StoredBody};
+use tower_idempotency::{Fingerprint, IdempotencyKey, Scope};
 
 use super::steps::{Answer, Ask, RerunFailed, Ticks};
 
@@ -15,8 +16,8 @@ pub(super) fn look(key: u8) -> Ask {
         fingerprint: 2,
         lease: Ticks(1),
         beyond: Ticks(1),
-        rerun_failed: RerunFailed::Never,
-        rerun_abandoned: false,
+        retry_failed: RerunFailed::Never,
+        retry_abandoned: false,
     }
 }
 
@@ -38,11 +39,11 @@ pub(super) fn outcome(answer: Answer, step: usize) -> Outcome {
     headers.insert("x-step", HeaderValue::from(step));
     let trailers = answer.adorned.then(|| headers.clone());
     let body = match answer.bytes {
-        None => KeptBody::NotRetained(NotRetained::Streamed),
+        None => StoredBody::NotRetained(NotRetained::Streamed),
         Some(length) => {
             let mut bytes = step.to_le_bytes().repeat(length.div_ceil(8));
             bytes.truncate(length);
-            KeptBody::Whole { bytes: Bytes::from(bytes), trailers }
+            StoredBody::Whole { bytes: Bytes::from(bytes), trailers }
         }
     };
     Outcome {

@@ -4,8 +4,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use http::HeaderMap;
-use tower_idempotency::store::{Lease, Previous, Record, Rerun, Reserve, Settlement, State, Status, Token};
-use tower_idempotency::{Fingerprint, KeptBody, NotRetained, Outcome, StorageKey};
+use tower_idempotency::Fingerprint;
+use tower_idempotency::PreviousAttempt;
+use tower_idempotency::store::{
+    Lease, Record, RecordStatus, ReserveRequest, RetryFailed, Settlement, State, Token,
+};
+use tower_idempotency::store::{NotRetained, Outcome, StorageKey, StoredBody};
 
 /// A time that is known to lie between two, counted from the start of the case. Exact where they are equal.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +45,7 @@ struct Kept {
     fingerprint: Fingerprint,
     attempt: u32,
     token: Token,
-    status: Status,
+    status: RecordStatus,
     outcome: Option<Outcome>,
     /// Means something while the record is pending.
     lapses: When,
@@ -50,7 +54,7 @@ struct Kept {
 
 /// What a reservation should come to.
 pub(super) enum Expected {
-    Acquired { attempt: u32, previous: Option<Previous> },
+    Acquired { attempt: u32, previous: Option<PreviousAttempt> },
     Found(Box<Record>),
 }
 
@@ -77,7 +81,7 @@ pub(super) enum Given {
 impl Model {
     /// Says what the reservation should come to. The token of a lease is the store's to choose, so an acquired one is
     /// brought back to [`acquired`](Self::acquired).
-    pub(super) fn reserve(&self, request: &Reserve, now: When) -> Result<Expected, Undecided> {
+    pub(super) fn reserve(&self, request: &ReserveRequest, now: When) -> Result<Expected, Undecided> {
         let first = Expected::Acquired { attempt: 1, previous: None };
         let Some(kept) = self.0.get(&request.key) else {
             return Ok(first);
@@ -85,21 +89,22 @@ impl Model {
         if kept.expires.has_come(now)? {
             return Ok(first);
         }
-        let abandoned = kept.status == Status::Pending && kept.lapses.has_come(now)?;
-        let may_take_over = match (kept.status, request.rerun_failed) {
-            (Status::Pending, _) => abandoned && request.rerun_abandoned,
-            (Status::Failed, Rerun::Any) => true,
-            (Status::Failed, Rerun::Only(token)) => token == kept.token,
-            (Status::Failed, Rerun::Never) | (Status::Success, _) => false,
+        let abandoned = kept.status == RecordStatus::Pending && kept.lapses.has_come(now)?;
+        let may_take_over = match (kept.status, request.retry_failed) {
+            (RecordStatus::Pending, _) => abandoned && request.retry_abandoned,
+            (RecordStatus::Failed, RetryFailed::Any) => true,
+            (RecordStatus::Failed, RetryFailed::Only(token)) => token == kept.token,
+            (RecordStatus::Failed, RetryFailed::Never) | (RecordStatus::Success, _) => false,
         };
         if may_take_over && kept.fingerprint == request.fingerprint {
             let status = kept.outcome.as_ref().map(|outcome| outcome.status);
-            let previous = if abandoned { Previous::Abandoned } else { Previous::Failed { status } };
+            let previous =
+                if abandoned { PreviousAttempt::Abandoned } else { PreviousAttempt::Failed { status } };
             return Ok(Expected::Acquired { attempt: kept.attempt + 1, previous: Some(previous) });
         }
         let state = match (kept.status, kept.outcome.clone()) {
-            (Status::Success, Some(outcome)) => State::Success(outcome),
-            (Status::Failed, outcome) => State::Failed(outcome),
+            (RecordStatus::Success, Some(outcome)) => State::Success(outcome),
+            (RecordStatus::Failed, outcome) => State::Failed(outcome),
             _ => State::Pending { abandoned },
         };
         let Kept { fingerprint, attempt, token, .. } = *kept;
@@ -119,7 +124,7 @@ impl Model {
         };
         let attempt = match kept {
             Some(kept) if kept.token != lease.token => return Ok(Settled::LeaseLost),
-            Some(Kept { status: Status::Pending, attempt, .. }) => *attempt,
+            Some(Kept { status: RecordStatus::Pending, attempt, .. }) => *attempt,
             // It was sent a second time; what was stored the first time stays.
             Some(Kept { status, .. }) if Some(*status) == write.status() => return Ok(Settled::Applied),
             None if write.status().is_some() => lease.attempt,
@@ -129,11 +134,11 @@ impl Model {
         let pending = Kept { attempt, ..Kept::pending(lease, now) };
         let written = match write {
             Given::Complete(outcome, retention) => {
-                let (status, outcome) = (Status::Success, Some(outcome.clone()));
+                let (status, outcome) = (RecordStatus::Success, Some(outcome.clone()));
                 Some(Kept { status, outcome, expires: now.after(*retention), ..pending })
             }
             Given::Fail(outcome, retention) => {
-                let (status, outcome) = (Status::Failed, outcome.clone());
+                let (status, outcome) = (RecordStatus::Failed, outcome.clone());
                 Some(Kept { status, outcome, expires: now.after(*retention), ..pending })
             }
             Given::Renew => Some(pending),
@@ -158,7 +163,7 @@ impl Kept {
             fingerprint: lease.fingerprint,
             attempt: lease.attempt,
             token: lease.token,
-            status: Status::Pending,
+            status: RecordStatus::Pending,
             outcome: None,
             lapses: now.after(lease.lease),
             expires: now.after(lease.retention),
@@ -169,10 +174,10 @@ impl Kept {
     fn put_back(lease: &Lease, now: When) -> Option<Self> {
         let released = Self { token: lease.replaces?, ..Self::pending(lease, now) };
         Some(match lease.previous? {
-            Previous::Failed { status } => {
-                let body = KeptBody::NotRetained(NotRetained::Failure);
+            PreviousAttempt::Failed { status } => {
+                let body = StoredBody::NotRetained(NotRetained::Failure);
                 let bare = |status| Outcome { status, headers: HeaderMap::new(), request_id: None, body };
-                Self { status: Status::Failed, outcome: status.map(bare), ..released }
+                Self { status: RecordStatus::Failed, outcome: status.map(bare), ..released }
             }
             _ => Self { lapses: When::BEFORE, ..released },
         })
@@ -181,10 +186,10 @@ impl Kept {
 
 impl Given {
     /// The status of the record that it stores a response in.
-    fn status(&self) -> Option<Status> {
+    fn status(&self) -> Option<RecordStatus> {
         match self {
-            Self::Complete(..) => Some(Status::Success),
-            Self::Fail(..) => Some(Status::Failed),
+            Self::Complete(..) => Some(RecordStatus::Success),
+            Self::Fail(..) => Some(RecordStatus::Failed),
             Self::Release | Self::Renew => None,
         }
     }

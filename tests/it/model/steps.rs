@@ -10,7 +10,7 @@ pub(super) const KEYS: u8 = 2;
 /// One step of a case. Times are counted in ticks; what a tick is depends on the store's clock.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
-    Reserve(Ask),
+    ReserveRequest(Ask),
     /// Settles a lease.
     Settle(Holder, Write),
     /// Sends the last settling write again, as it was.
@@ -26,8 +26,8 @@ pub(super) struct Ask {
     pub(super) fingerprint: u8,
     pub(super) lease: Ticks,
     pub(super) beyond: Ticks,
-    pub(super) rerun_failed: RerunFailed,
-    pub(super) rerun_abandoned: bool,
+    pub(super) retry_failed: RerunFailed,
+    pub(super) retry_abandoned: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -93,7 +93,7 @@ impl fmt::Debug for Ticks {
 /// Draws lists of steps. What tells the most is drawn the most often: one key, one fingerprint, the newest lease.
 pub(super) fn sequences(longest: usize) -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        6 => ask().prop_map(Step::Reserve).boxed(),
+        6 => ask().prop_map(Step::ReserveRequest).boxed(),
         6 => (holder(), write()).prop_map(|(holder, write)| Step::Settle(holder, write)).boxed(),
         1 => Just(Step::Again).boxed(),
         4 => (1..=6_u8).prop_map(Step::Pass).boxed(),
@@ -103,20 +103,20 @@ pub(super) fn sequences(longest: usize) -> impl Strategy<Value = Vec<Step>> {
 
 fn ask() -> impl Strategy<Value = Ask> {
     let beyond = prop_oneof![6 => (1..=6_u8).prop_map(Ticks), 1 => Just(Ticks::FOR_EVER)];
-    let rerun_failed = prop_oneof![
+    let retry_failed = prop_oneof![
         2 => Just(RerunFailed::Never),
         3 => Just(RerunFailed::Any),
         2 => holder().prop_map(RerunFailed::Only),
     ];
     let fingerprint = prop_oneof![5 => Just(0_u8), 1 => Just(1_u8)];
-    (key(), fingerprint, ticks(), beyond, rerun_failed, any::<bool>()).prop_map(
-        |(key, fingerprint, lease, beyond, rerun_failed, rerun_abandoned)| Ask {
+    (key(), fingerprint, ticks(), beyond, retry_failed, any::<bool>()).prop_map(
+        |(key, fingerprint, lease, beyond, retry_failed, retry_abandoned)| Ask {
             key,
             fingerprint,
             lease,
             beyond,
-            rerun_failed,
-            rerun_abandoned,
+            retry_failed,
+            retry_abandoned,
         },
     )
 }

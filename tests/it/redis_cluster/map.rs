@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
-use tower_idempotency::{RedisStore, Store};
+use tower_idempotency::RedisStore;
+use tower_idempotency::store::Store;
 
 use crate::support::patiently;
 use crate::support::redis::fake::{Fake, all_slots_at, fine};

@@ -52,7 +52,7 @@ pub(super) enum Violation {
 
 /// What the audit of one key comes to, or that of many together.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Verdict {
+pub(super) struct ResponseDirective {
     /// Effects beyond the first by an attempt after one that was cut off.
     pub(super) abandoned: usize,
     /// Keys run again although a client had been told of the attempt that was taken for cut off.
@@ -70,11 +70,11 @@ pub(super) struct Verdict {
 }
 
 /// Judges one key; `effects` are those under it.
-pub(super) fn audit(history: &History, effects: &[Effect], rules: &Rules) -> Verdict {
+pub(super) fn audit(history: &History, effects: &[Effect], rules: &Rules) -> ResponseDirective {
     let mut effects = effects.to_vec();
     effects.sort_by_key(|effect| effect.at);
     let audit = Audit { history, effects, rules };
-    let mut verdict = Verdict::default();
+    let mut verdict = ResponseDirective::default();
     audit.doubles(&mut verdict);
     audit.answers(&mut verdict);
     audit.replays(&mut verdict);
@@ -95,7 +95,7 @@ impl Audit<'_> {
     /// An effect under an attempt number that was there already means that the record was gone in between; every other
     /// number means that an attempt before it was cut off. The order tells nothing: a process that was stopped may have
     /// the effect of attempt 1 after that of attempt 2.
-    fn doubles(&self, verdict: &mut Verdict) {
+    fn doubles(&self, verdict: &mut ResponseDirective) {
         let mut numbers = Vec::new();
         for effect in &self.effects {
             if self.history.fails {
@@ -126,7 +126,7 @@ impl Audit<'_> {
         }
     }
 
-    fn answers(&self, verdict: &mut Verdict) {
+    fn answers(&self, verdict: &mut ResponseDirective) {
         let mut successes: Vec<&Answer> = Vec::new();
         for (heard, answer) in self.history.answers() {
             if answer.is_success() {
@@ -174,7 +174,7 @@ impl Audit<'_> {
     }
 
     /// A replay is the end: from then on the record stands, and is replayed, as long as nothing can have lost it.
-    fn replays(&self, verdict: &mut Verdict) {
+    fn replays(&self, verdict: &mut ResponseDirective) {
         let is_replay = |answer: &Answer| answer.is_replay && answer.is_success();
         let replays: Vec<_> = self.history.answers().filter(|(_, answer)| is_replay(answer)).collect();
         let Some((first_heard, first)) = replays.iter().min_by_key(|(heard, _)| heard.ended) else { return };
@@ -207,7 +207,7 @@ fn is_same(one: &Answer, other: &Answer) -> bool {
     (one.status, &one.location, &one.body) == (other.status, &other.location, &other.body)
 }
 
-impl Verdict {
+impl ResponseDirective {
     pub(super) fn doubles(&self) -> usize {
         self.abandoned + self.lost + self.other
     }

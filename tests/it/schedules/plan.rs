@@ -11,7 +11,7 @@ use crate::support::wire::{State, Way};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OnAbandoned {
     Rerun,
-    Refuse,
+    Reject,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -150,7 +150,7 @@ impl Settings {
         let millis = |duration: Duration| format!("{}ms", duration.as_millis());
         let on_abandoned = match self.on_abandoned {
             OnAbandoned::Rerun => "rerun",
-            OnAbandoned::Refuse => "refuse",
+            OnAbandoned::Reject => "refuse",
         };
         let flags = [
             ("--lease", millis(self.lease)),

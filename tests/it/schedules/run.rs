@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::audit::{Rules, Verdict, audit};
+use super::audit::{ResponseDirective, Rules, audit};
 use super::clients::{Payment, Sandboxes, now};
 use super::faults::{Injected, Processes, Starter, watch};
 use super::history::{At, Effect, Heard, History};
@@ -22,7 +22,7 @@ const MARGIN: Duration = Duration::from_secs(5);
 /// What a schedule comes to.
 pub(super) struct Result {
     pub(super) faults: usize,
-    pub(super) verdict: Verdict,
+    pub(super) verdict: ResponseDirective,
     /// Everything that must be known of each violation.
     pub(super) report: Vec<String>,
 }
@@ -41,7 +41,7 @@ pub(super) async fn run(plan: Plan) -> Result {
     let stalls = std::mem::take(&mut *stalls.lock().unwrap());
     rules.faults.extend(&stalls);
     let mut effects = effects(&ledger);
-    let mut verdict = Verdict::default();
+    let mut verdict = ResponseDirective::default();
     let mut report = Vec::new();
     for history in histories {
         let effects = effects.remove(&history.key).unwrap_or_default();
@@ -167,7 +167,7 @@ fn panics(notes: &PathBuf) -> Vec<String> {
     panics.filter(|line| !line.contains("examples/sandbox/payments.rs")).map(str::to_owned).collect()
 }
 
-fn describe(history: &History, effects: &[Effect], verdict: &Verdict) -> String {
+fn describe(history: &History, effects: &[Effect], verdict: &ResponseDirective) -> String {
     let mut lines =
         vec![format!("{}: {:?}", history.key, verdict.violations), format!("  order {}", history.order)];
     lines.extend(

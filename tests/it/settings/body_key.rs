@@ -101,7 +101,7 @@ async fn a_body_without_the_member_passes_through_unguarded_with_every_byte() {
         let echo = app(&effects, |request: Request| async move {
             to_bytes(request.into_body(), usize::MAX).await.unwrap()
         });
-        let server = Server::start(echo.layer(in_body().mark_first())).await;
+        let server = Server::start(echo.layer(in_body().mark_original())).await;
         for call in [post("/").body(&body), post("/").body(&body).chunked()] {
             let answer = call.send(&server).await;
             assert_eq!((answer.status, answer.header("x-idempotent-result")), (200, None));

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use tower_idempotency::store::{DynStore, Rerun, Reservation, Reserve, State, Store};
+use tower_idempotency::fingerprint::{Fields, FingerprintRule, Input};
+use tower_idempotency::store::StorageKey;
+use tower_idempotency::store::{DynStore, Reservation, ReserveRequest, RetryFailed, State, Store};
 use tower_idempotency::{
-    Attempt, Fields, Fingerprint, FingerprintRule, IdempotencyKey, IdempotencyLayer, InFlight, OnAbandoned,
-    OnFailed, Operation, Previous, Scope, StorageKey,
+    Attempt, Fingerprint, IdempotencyKey, IdempotencyLayer, InFlight, OnAbandoned, OnFailed, PreviousAttempt,
+    Scope,
 };
 
 use crate::support::{
@@ -19,7 +21,7 @@ const KEY: &str = "order-1001";
 struct Spaceless(u8);
 
 impl FingerprintRule for Spaceless {
-    fn describe(&self, operation: &Operation<'_>, fields: &mut Fields<'_>) -> bool {
+    fn describe(&self, operation: &Input<'_>, fields: &mut Fields<'_>) -> bool {
         let body: Vec<u8> = operation.body().iter().copied().filter(|byte| *byte != b' ').collect();
         fields.add_target(operation).add(body);
         true
@@ -57,19 +59,19 @@ fn changes(store: impl Fn() -> DynStore) -> Vec<Change> {
             "a rule, then its next version",
             false,
             |old| old.fingerprint(Spaceless(64)),
-            |new| new.fingerprint(Spaceless(65)).fingerprint_before(Spaceless(64)),
+            |new| new.fingerprint(Spaceless(65)).legacy_fingerprint(Spaceless(64)),
         ),
         change(
             "a rule, then raw bytes",
             false,
             |old| old.fingerprint(Spaceless(64)),
-            |new| new.fingerprint_before(Spaceless(64)),
+            |new| new.legacy_fingerprint(Spaceless(64)),
         ),
         change(
             "a rule, then raw bytes, with another rule between",
             false,
             |old| old.fingerprint(Spaceless(64)),
-            |new| new.fingerprint_before(Spaceless(65)).fingerprint_before(Spaceless(64)),
+            |new| new.legacy_fingerprint(Spaceless(65)).legacy_fingerprint(Spaceless(64)),
         ),
     ]
 }
@@ -133,7 +135,7 @@ async fn failed_is_taken_over(stores: impl Fn() -> DynStore) {
         });
         let old = Server::start(router.clone().layer(change.old.clone())).await;
         let new = Server::start(router.clone().layer(change.new.clone())).await;
-        let refusing = Server::start(router.layer(change.new.on_failed(OnFailed::Refuse))).await;
+        let refusing = Server::start(router.layer(change.new.on_failed(OnFailed::Reject))).await;
         call("a b").send(&old).await.assert_first(502, "attempt 1");
         call("other").send(&new).await.assert_refused(409, "idempotency_key_reused");
         call("a b").send(&refusing).await.assert_refused(409, "idempotency_attempt_failed");
@@ -144,7 +146,7 @@ async fn failed_is_taken_over(stores: impl Fn() -> DynStore) {
         // The process that has not been replaced yet knows the record, too.
         call("a b").send(&old).await.assert_replays(&second);
         call("other").send(&new).await.assert_refused(409, "idempotency_key_reused");
-        let failed = Previous::Failed { status: Some(StatusCode::BAD_GATEWAY) };
+        let failed = PreviousAttempt::Failed { status: Some(StatusCode::BAD_GATEWAY) };
         assert_eq!(effects.attempts(), [(1, None), (2, Some(failed))], "{what}");
     }
 }
@@ -152,14 +154,14 @@ async fn failed_is_taken_over(stores: impl Fn() -> DynStore) {
 /// Leaves behind a reservation as a process does that is killed, and waits until its lease has lapsed.
 async fn abandon(change: &Change, fingerprint: Fingerprint) {
     let key = IdempotencyKey::parse(KEY.as_bytes()).unwrap();
-    let reserve = Reserve {
+    let reserve = ReserveRequest {
         key: StorageKey::derive(None, change.what, &Scope::anonymous(), &key),
-        scope: tower_idempotency::ScopeDigest::UNSET,
+        scope: tower_idempotency::store::ScopeDigest::UNSET,
         fingerprint,
         lease: Duration::from_millis(5),
         retention: Duration::from_mins(10),
-        rerun_failed: Rerun::Any,
-        rerun_abandoned: true,
+        retry_failed: RetryFailed::Any,
+        retry_abandoned: true,
     };
     let reserved = change.store.reserve(&reserve).await.unwrap();
     assert!(matches!(reserved, Reservation::Acquired(_)));
@@ -187,7 +189,7 @@ async fn abandoned_is_taken_over(stores: impl Fn() -> DynStore) {
         abandon(&change, written.fingerprint).await;
 
         let effects = Effects::new();
-        let refusing = change.new.clone().on_abandoned(OnAbandoned::Refuse);
+        let refusing = change.new.clone().on_abandoned(OnAbandoned::Reject);
         let refusing = Server::start(counting(&effects).layer(refusing)).await;
         let new = Server::start(counting(&effects).layer(change.new)).await;
         call("other").send(&new).await.assert_refused(409, "idempotency_key_reused");
@@ -196,7 +198,7 @@ async fn abandoned_is_taken_over(stores: impl Fn() -> DynStore) {
         let first = call("a b").send(&new).await;
         first.assert_first(200, "run 1");
         call("a b").send(&new).await.assert_replays(&first);
-        assert_eq!(effects.attempts(), [(2, Some(Previous::Abandoned))], "{what}");
+        assert_eq!(effects.attempts(), [(2, Some(PreviousAttempt::Abandoned))], "{what}");
     }
 }
 
@@ -209,7 +211,7 @@ async fn unnamed_is_refused(stores: impl Fn() -> DynStore) {
         let new = [
             plain(&store),
             plain(&store).fingerprint(Spaceless(65)),
-            plain(&store).fingerprint(Spaceless(65)).fingerprint_before(Spaceless(66)),
+            plain(&store).fingerprint(Spaceless(65)).legacy_fingerprint(Spaceless(66)),
             // A version that is stored as the same number is a version of its own all the same.
             plain(&store).fingerprint(Spaceless(3)),
         ];

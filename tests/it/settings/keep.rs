@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
-use tower_idempotency::{Keep, OnFailed, Scope, Verdict};
+use tower_idempotency::{OnFailed, ResponseDirective, Scope, StoredResponse};
 
 use crate::support::{Answer, Effects, Frames, Server, TestLayer, app, http2_answer, layer, post};
 
@@ -83,7 +83,7 @@ const HARMLESS: [(&str, &str); 3] = [
 
 #[tokio::test]
 async fn full_keeps_status_headers_and_body() {
-    let [first, replay] = twice(layer().keep(Keep::Full), created).await;
+    let [first, replay] = twice(layer().stored_response(StoredResponse::Full), created).await;
     let headers = [
         &HARMLESS[..],
         &[
@@ -100,7 +100,7 @@ async fn full_keeps_status_headers_and_body() {
 
 #[tokio::test]
 async fn status_keeps_the_status_and_headers_that_say_nothing() {
-    let [first, replay] = twice(layer().keep(Keep::Status), created).await;
+    let [first, replay] = twice(layer().stored_response(StoredResponse::Status), created).await;
     assert_eq!(first.text(), "a card number", "the first answer is the handler's own");
     is_replay(&replay, 201, "", true, &HARMLESS);
     assert_eq!(replay.header("content-length"), Some("0"));
@@ -108,10 +108,10 @@ async fn status_keeps_the_status_and_headers_that_say_nothing() {
 
 #[tokio::test]
 async fn status_leaves_nothing_out_of_an_empty_answer() {
-    let [_, replay] = twice(layer().keep(Keep::Status), empty).await;
+    let [_, replay] = twice(layer().stored_response(StoredResponse::Status), empty).await;
     is_replay(&replay, 204, "", false, &[]);
     let nothing: Answers = || Response::new(Body::empty());
-    let [_, replay] = twice(layer().keep(Keep::Status), nothing).await;
+    let [_, replay] = twice(layer().stored_response(StoredResponse::Status), nothing).await;
     is_replay(&replay, 200, "", false, &[]);
 }
 
@@ -122,7 +122,8 @@ async fn status_replays_what_full_could_not_keep() {
         assert_eq!(first.text(), "a card number");
         repeat.assert_refused(409, "idempotency_result_not_retained");
 
-        let [first, replay] = twice(layer().max_response(4).keep(Keep::Status), answer).await;
+        let [first, replay] =
+            twice(layer().max_response(4).stored_response(StoredResponse::Status), answer).await;
         assert_eq!(first.text(), "a card number");
         is_replay(&replay, 201, "", true, &HARMLESS);
     }
@@ -133,9 +134,9 @@ async fn status_keeps_as_little_of_a_failure() {
     let guard = || layer().on_failed(OnFailed::Replay);
     let [_, replay] = twice(guard(), failed).await;
     is_replay(&replay, 503, "down", false, &[("retry-after", "7"), ("x-secret", "4242")]);
-    let [_, replay] = twice(guard().keep(Keep::Status), failed).await;
+    let [_, replay] = twice(guard().stored_response(StoredResponse::Status), failed).await;
     is_replay(&replay, 503, "", true, &[("retry-after", "7")]);
-    let [_, repeat] = twice(guard().keep(Keep::Nothing), failed).await;
+    let [_, repeat] = twice(guard().stored_response(StoredResponse::Nothing), failed).await;
     let problem = repeat.assert_refused(409, "idempotency_attempt_failed");
     assert_eq!(problem["original_status"], 503);
 }
@@ -149,7 +150,7 @@ async fn status_leaves_trailers_out_too() {
         let body = Body::new(Frames::known(&[]).trailers(trailers.clone()));
         async { Response::new(body) }
     });
-    let server = Server::start(router.layer(layer().keep(Keep::Status))).await;
+    let server = Server::start(router.layer(layer().stored_response(StoredResponse::Status))).await;
     let (head, body) = http2_answer(&server, KEY).await;
     assert!(head.headers.get("x-idempotent-body").is_none() && body.trailers().is_some());
     let (head, body) = http2_answer(&server, KEY).await;
@@ -162,7 +163,7 @@ async fn status_leaves_trailers_out_too() {
 #[tokio::test]
 async fn nothing_refuses_a_repeat_even_of_an_empty_answer() {
     for (answer, status) in [(created as Answers, 201), (empty, 204), (streamed, 201)] {
-        let [first, repeat] = twice(layer().keep(Keep::Nothing), answer).await;
+        let [first, repeat] = twice(layer().stored_response(StoredResponse::Nothing), answer).await;
         assert_eq!(first.status, status);
         let problem = repeat.assert_refused(409, "idempotency_result_not_retained");
         assert_eq!(problem["original_status"], status);
@@ -173,8 +174,10 @@ async fn nothing_refuses_a_repeat_even_of_an_empty_answer() {
 
 #[tokio::test]
 async fn what_is_not_kept_is_not_in_the_record() {
-    for (keep, body) in [(Keep::Status, "Omitted"), (Keep::Nothing, "NotRetained(Withheld)")] {
-        let guard = layer().keep(keep);
+    for (keep, body) in
+        [(StoredResponse::Status, "Omitted"), (StoredResponse::Nothing, "NotRetained(Withheld)")]
+    {
+        let guard = layer().stored_response(keep);
         twice(guard.clone(), created).await;
         let key = tower_idempotency::IdempotencyKey::parse(KEY.as_bytes()).unwrap();
         let record = guard.inspect(&Scope::anonymous(), &key).await.unwrap().unwrap();
@@ -190,24 +193,26 @@ async fn what_is_not_kept_is_not_in_the_record() {
 async fn a_verdict_says_how_much_of_one_answer_is_kept() {
     let less: Answers = || {
         let mut response = created();
-        response.extensions_mut().insert(Verdict::new().keep(Keep::Status));
+        response.extensions_mut().insert(ResponseDirective::new().stored_response(StoredResponse::Status));
         response
     };
     let [_, replay] = twice(layer(), less).await;
     is_replay(&replay, 201, "", true, &HARMLESS);
     let more: Answers = || {
         let mut response = created();
-        response.extensions_mut().insert(Verdict::new().keep(Keep::Full));
+        response.extensions_mut().insert(ResponseDirective::new().stored_response(StoredResponse::Full));
         response
     };
-    for keep in [Keep::Status, Keep::Nothing] {
-        let [first, replay] = twice(layer().keep(keep), more).await;
+    for keep in [StoredResponse::Status, StoredResponse::Nothing] {
+        let [first, replay] = twice(layer().stored_response(keep), more).await;
         replay.assert_replays(&first);
         assert_eq!(replay.header("x-secret"), Some("4242"));
     }
     let none: Answers = || {
         let mut response = created();
-        response.extensions_mut().insert(Verdict::success().keep(Keep::Nothing));
+        response
+            .extensions_mut()
+            .insert(ResponseDirective::success().stored_response(StoredResponse::Nothing));
         response
     };
     let [_, repeat] = twice(layer(), none).await;
@@ -220,11 +225,14 @@ fn name(name: &'static str) -> HeaderName {
 
 #[tokio::test]
 async fn keep_headers_adds_to_what_is_kept() {
-    let guard = layer().keep(Keep::Status).keep_headers([header::LOCATION]).keep_headers([header::ETAG]);
+    let guard = layer()
+        .stored_response(StoredResponse::Status)
+        .store_headers([header::LOCATION])
+        .store_headers([header::ETAG]);
     let [_, replay] = twice(guard, created).await;
     let added = [&HARMLESS[..], &[("location", "/cards/7"), ("etag", "\"of-the-card\"")]].concat();
     is_replay(&replay, 201, "", true, &added);
-    let guard = layer().keep(Keep::Nothing).keep_headers([header::LOCATION]);
+    let guard = layer().stored_response(StoredResponse::Nothing).store_headers([header::LOCATION]);
     let [_, repeat] = twice(guard, created).await;
     repeat.assert_refused(409, "idempotency_result_not_retained");
     assert_eq!(repeat.header("location"), Some("/cards/7"));
@@ -232,27 +240,29 @@ async fn keep_headers_adds_to_what_is_kept() {
 
 #[tokio::test]
 async fn keep_only_headers_keeps_these_and_no_others() {
-    let guard = || layer().keep_only_headers([header::LOCATION]);
+    let guard = || layer().store_only_headers([header::LOCATION]);
     let [first, replay] = twice(guard(), created).await;
     is_replay(&replay, 201, first.text(), false, &[("location", "/cards/7")]);
-    let [_, replay] = twice(guard().keep_headers([header::ETAG]), created).await;
+    let [_, replay] = twice(guard().store_headers([header::ETAG]), created).await;
     is_replay(&replay, 201, first.text(), false, &[("location", "/cards/7"), ("etag", "\"of-the-card\"")]);
-    // Made for whole answers, the list does not bring back what less than all leaves out; `keep_headers` does.
-    let [_, replay] = twice(guard().keep(Keep::Status), created).await;
+    // Made for whole answers, the list does not bring back what less than all leaves out; `store_headers` does.
+    let [_, replay] = twice(guard().stored_response(StoredResponse::Status), created).await;
     is_replay(&replay, 201, "", true, &[]);
-    let [_, replay] = twice(guard().keep(Keep::Status).keep_headers([header::LOCATION]), created).await;
+    let [_, replay] =
+        twice(guard().stored_response(StoredResponse::Status).store_headers([header::LOCATION]), created)
+            .await;
     is_replay(&replay, 201, "", true, &[("location", "/cards/7")]);
-    let [_, replay] = twice(layer().keep_only_headers([]), created).await;
+    let [_, replay] = twice(layer().store_only_headers([]), created).await;
     is_replay(&replay, 201, first.text(), false, &[]);
 }
 
 #[tokio::test]
 async fn drop_headers_comes_before_whatever_else_is_said() {
     let guard = layer()
-        .keep_only_headers([header::LOCATION, name("x-secret")])
-        .keep_headers([header::ETAG, name("x-secret")])
-        .drop_headers([name("x-secret")])
-        .drop_headers([header::ETAG]);
+        .store_only_headers([header::LOCATION, name("x-secret")])
+        .store_headers([header::ETAG, name("x-secret")])
+        .exclude_headers([name("x-secret")])
+        .exclude_headers([header::ETAG]);
     let [first, replay] = twice(guard, created).await;
     assert_eq!(first.header("x-secret"), Some("4242"));
     is_replay(&replay, 201, first.text(), false, &[("location", "/cards/7")]);
@@ -264,7 +274,7 @@ async fn headers_that_frame_a_message_can_never_be_kept() {
         Response::builder()
             .header("Connection", "X-Named")
             .header("X-Named", "1")
-            .header("Keep-Alive", "timeout=5")
+            .header("StoredResponse-Alive", "timeout=5")
             .header("Proxy-Connection", "close")
             .header("Proxy-Authenticate", "Basic")
             .header("TE", "trailers")
@@ -295,8 +305,8 @@ async fn headers_that_frame_a_message_can_never_be_kept() {
     .map(name);
     let effects = Effects::new();
     let guards = [
-        layer().keep_headers(framing.clone()),
-        layer().keep_only_headers(framing.clone()).keep_headers(framing),
+        layer().store_headers(framing.clone()),
+        layer().store_only_headers(framing.clone()).store_headers(framing),
     ];
     for (index, guard) in guards.into_iter().enumerate() {
         let server = Server::start(app(&effects, move |_| async move { answer() }).layer(guard)).await;
@@ -339,11 +349,11 @@ mod digest {
     async fn digest_adds_the_digest_of_the_body() {
         // The example of RFC 9530, appendix A, with its line feed.
         let example: Answers = || Response::new(Body::from("{\"hello\": \"world\"}\n"));
-        let [_, replay] = twice(layer().keep(Keep::Digest), example).await;
+        let [_, replay] = twice(layer().stored_response(StoredResponse::Digest), example).await;
         let digest = "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:";
         is_replay(&replay, 200, "", true, &[("repr-digest", digest)]);
 
-        let [first, replay] = twice(layer().keep(Keep::Digest), created).await;
+        let [first, replay] = twice(layer().stored_response(StoredResponse::Digest), created).await;
         assert_eq!(first.header("repr-digest"), None, "the first answer is the handler's own");
         let digest = format!("sha-256=:{}:", base64(&Sha256::digest(&first.body)));
         is_replay(&replay, 201, "", true, &[&HARMLESS[..], &[("repr-digest", &digest)]].concat());
@@ -351,11 +361,12 @@ mod digest {
 
     #[tokio::test]
     async fn digest_has_none_of_a_body_that_was_empty_or_not_captured() {
-        let [_, replay] = twice(layer().keep(Keep::Digest), empty).await;
+        let [_, replay] = twice(layer().stored_response(StoredResponse::Digest), empty).await;
         is_replay(&replay, 204, "", false, &[]);
-        let [_, replay] = twice(layer().keep(Keep::Digest), streamed).await;
+        let [_, replay] = twice(layer().stored_response(StoredResponse::Digest), streamed).await;
         is_replay(&replay, 201, "", true, &HARMLESS);
-        let [_, replay] = twice(layer().keep(Keep::Digest).max_response(4), created).await;
+        let [_, replay] =
+            twice(layer().stored_response(StoredResponse::Digest).max_response(4), created).await;
         is_replay(&replay, 201, "", true, &HARMLESS);
     }
 
@@ -366,7 +377,7 @@ mod digest {
             response.headers_mut().insert("repr-digest", HeaderValue::from_static("sha-512=:b3du:"));
             response
         };
-        let [_, replay] = twice(layer().keep(Keep::Digest), own).await;
+        let [_, replay] = twice(layer().stored_response(StoredResponse::Digest), own).await;
         is_replay(&replay, 201, "", true, &[&HARMLESS[..], &[("repr-digest", "sha-512=:b3du:")]].concat());
         // Of a stream, too.
         let own: Answers = || {
@@ -374,16 +385,16 @@ mod digest {
             response.headers_mut().insert("repr-digest", HeaderValue::from_static("sha-512=:b3du:"));
             response
         };
-        let [_, replay] = twice(layer().keep(Keep::Digest), own).await;
+        let [_, replay] = twice(layer().stored_response(StoredResponse::Digest), own).await;
         is_replay(&replay, 201, "", true, &[&HARMLESS[..], &[("repr-digest", "sha-512=:b3du:")]].concat());
         // With less it is not, for a digest says something of the body.
-        let [_, replay] = twice(layer().keep(Keep::Status), own).await;
+        let [_, replay] = twice(layer().stored_response(StoredResponse::Status), own).await;
         is_replay(&replay, 201, "", true, &HARMLESS);
     }
 
     #[tokio::test]
     async fn drop_headers_comes_before_the_digest_too() {
-        let guard = || layer().keep(Keep::Digest).drop_headers([name("repr-digest")]);
+        let guard = || layer().stored_response(StoredResponse::Digest).exclude_headers([name("repr-digest")]);
         let own: Answers = || {
             let mut response = created();
             response.headers_mut().insert("repr-digest", HeaderValue::from_static("sha-512=:b3du:"));
@@ -397,7 +408,8 @@ mod digest {
 
     #[tokio::test]
     async fn digest_of_a_failure_that_is_replayed() {
-        let [first, replay] = twice(layer().keep(Keep::Digest).on_failed(OnFailed::Replay), failed).await;
+        let [first, replay] =
+            twice(layer().stored_response(StoredResponse::Digest).on_failed(OnFailed::Replay), failed).await;
         let digest = format!("sha-256=:{}:", base64(&Sha256::digest(&first.body)));
         is_replay(&replay, 503, "", true, &[("retry-after", "7"), ("repr-digest", &digest)]);
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use http::StatusCode;
 use tokio::sync::watch;
-use tower_idempotency::store::{DynStore, ErrorKind};
+use tower_idempotency::store::{DynStore, StoreErrorKind};
 use tower_idempotency::{InFlight, QuotaExceeded, Scope};
 
 use crate::support::{
@@ -230,7 +230,7 @@ async fn an_answer_that_is_written_in_the_background_takes_room_until_it_is_ther
     let scripted = Scripted::over(store());
     let guard = layer_over(DynStore::new(scripted.clone())).max_in_flight(1);
     let server = start(&effects, &gate, guard).await;
-    scripted.fault(Operation::Complete, Fault::Error(ErrorKind::Unavailable));
+    scripted.fault(Operation::Complete, Fault::Error(StoreErrorKind::Unavailable));
     let first = of("/200", "order-1001").send(&server).await;
     first.assert_first(200, "");
     is_too_many(&of("/200", "order-1002").send(&server).await);
@@ -436,7 +436,7 @@ async fn a_store_that_cannot_be_asked_holds_no_room() {
     let guard = layer_over(DynStore::new(scripted.clone())).max_in_flight(1);
     let server = Server::start(gated(&effects, &gate).layer(guard)).await;
     gate.open();
-    scripted.fault(Operation::Reserve, Fault::Error(ErrorKind::Unavailable));
+    scripted.fault(Operation::Reserve, Fault::Error(StoreErrorKind::Unavailable));
     for _ in 0..3 {
         post("/").key("order-1001").send(&server).await.assert_refused(503, "idempotency_store_unavailable");
     }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use tower_idempotency::store::{DynStore, ErrorKind, State};
+use tower_idempotency::store::StoredBody;
+use tower_idempotency::store::{DynStore, State, StoreErrorKind};
 use tower_idempotency::{
-    EncryptionKeys, ExecuteError, IdempotencyKey, InFlight, KeptBody, OnFailed, OnOutage, Rejection, Scope,
+    EncryptionKeys, ExecuteError, IdempotencyKey, InFlight, OnFailed, OnOutage, Rejection, Scope,
 };
 
 use crate::execute::given::{Given, Leasing, Memory, Redis, execute};
@@ -143,7 +144,7 @@ async fn with_the_wrong_key_nothing_runs_and_with_the_right_one_it_is_replayed<G
     let blind = [
         plain(&given).await.encrypt(wrong()),
         plain(&given).await.encrypt(wrong()).in_flight(wait),
-        plain(&given).await.encrypt(wrong()).on_outage(OnOutage::OpenRiskingDoubleEffects),
+        plain(&given).await.encrypt(wrong()).on_outage(OnOutage::FailOpenRiskingDoubleEffects),
         plain(&given).await.encrypt(EncryptionKeys::new(2, [1; 32])),
         plain(&given).await,
     ];
@@ -229,12 +230,12 @@ async fn inspect_shows_the_answer_to_whoever_has_the_key<G: Given>() {
     let record = guard.inspect(&Scope::anonymous(), &key).await.unwrap().unwrap();
     let State::Success(outcome) = record.state else { panic!("{record:?}") };
     assert!(
-        matches!(&outcome.body, KeptBody::Whole { bytes, trailers: Some(_) } if **bytes == body("/text"))
+        matches!(&outcome.body, StoredBody::Whole { bytes, trailers: Some(_) } if **bytes == body("/text"))
     );
     assert_eq!(outcome.headers.get_all("x-many").iter().count(), 4);
     assert_eq!(outcome.request_id.unwrap(), "request-1");
     let blind = plain(&given).await.encrypt(wrong());
-    assert_eq!(blind.inspect(&Scope::anonymous(), &key).await.unwrap_err().kind(), ErrorKind::Sealed);
+    assert_eq!(blind.inspect(&Scope::anonymous(), &key).await.unwrap_err().kind(), StoreErrorKind::Decrypt);
 }
 
 async fn the_result_of_an_execution_is_packed<G: Given>() {
@@ -250,10 +251,10 @@ async fn the_result_of_an_execution_is_packed<G: Given>() {
         if packing != "compressed" {
             let blind = plain(&given).await.namespace(packing).encrypt(wrong());
             let refused = execute::<String, _>(&blind, "payout", |_| async { panic!("it runs again") }).await;
-            let Err(ExecuteError::Refused(Rejection::StoreUnavailable { kind, .. })) = refused else {
+            let Err(ExecuteError::Rejected(Rejection::StoreUnavailable { kind, .. })) = refused else {
                 panic!("{refused:?}")
             };
-            assert_eq!(kind, ErrorKind::Sealed);
+            assert_eq!(kind, StoreErrorKind::Decrypt);
         }
     }
 }

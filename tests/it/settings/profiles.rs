@@ -343,7 +343,7 @@ mod stripe {
         let guard = layer().stripe().require_key();
         let server = Server::start(counting(&effects).layer(guard.clone())).await;
         post("/").send(&server).await.assert_refused(400, "idempotency_key_missing");
-        let as_stripe = guard.renderer(|rejection| {
+        let as_stripe = guard.rejection_response(|rejection| {
             let error = serde_json::json!({"error": {"type": "idempotency_error", "code": rejection.code()}});
             Response::new(Bytes::from(error.to_string()))
         });

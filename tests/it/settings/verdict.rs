@@ -7,14 +7,14 @@ use axum::body::Body;
 use axum::middleware::from_fn;
 use http::{Request, Response, StatusCode};
 use tower::ServiceExt;
-use tower_idempotency::{Keep, OnFailed, Previous, Verdict};
+use tower_idempotency::{OnFailed, PreviousAttempt, ResponseDirective, StoredResponse};
 
 use crate::support::{Answer, Effects, Server, TestLayer, app, layer, post};
 
 const KEY: &str = "order-1001";
 
 /// A server whose handler says the same each time, its answer numbered.
-async fn saying(effects: &Effects, guard: TestLayer, status: u16, verdict: Verdict) -> Server {
+async fn saying(effects: &Effects, guard: TestLayer, status: u16, verdict: ResponseDirective) -> Server {
     let ledger = effects.clone();
     let router = app(effects, move |_| {
         let run = ledger.count();
@@ -37,7 +37,7 @@ async fn twice(server: &Server) -> [Answer; 2] {
 async fn success_is_kept_whatever_the_status() {
     for status in [200, 302, 400, 401, 422, 429, 500, 503] {
         let effects = Effects::new();
-        let server = saying(&effects, layer(), status, Verdict::success()).await;
+        let server = saying(&effects, layer(), status, ResponseDirective::success()).await;
         let [first, second] = twice(&server).await;
         first.assert_first(status, "run 1");
         second.assert_replays(&first);
@@ -49,11 +49,11 @@ async fn success_is_kept_whatever_the_status() {
 async fn failed_runs_again_whatever_the_status() {
     for status in [200, 201, 404, 422] {
         let effects = Effects::new();
-        let server = saying(&effects, layer(), status, Verdict::failed()).await;
+        let server = saying(&effects, layer(), status, ResponseDirective::failed()).await;
         let [first, second] = twice(&server).await;
         first.assert_first(status, "run 1");
         second.assert_first(status, "run 2");
-        let previous = Previous::Failed { status: Some(StatusCode::from_u16(status).unwrap()) };
+        let previous = PreviousAttempt::Failed { status: Some(StatusCode::from_u16(status).unwrap()) };
         assert_eq!(effects.attempts(), [(1, None), (2, Some(previous))]);
     }
 }
@@ -61,12 +61,14 @@ async fn failed_runs_again_whatever_the_status() {
 #[tokio::test]
 async fn failed_heeds_what_is_to_become_of_failures() {
     let effects = Effects::new();
-    let server = saying(&effects, layer().on_failed(OnFailed::Replay), 200, Verdict::failed()).await;
+    let server =
+        saying(&effects, layer().on_failed(OnFailed::Replay), 200, ResponseDirective::failed()).await;
     let [first, second] = twice(&server).await;
     first.assert_first(200, "run 1");
     second.assert_replays(&first);
     let effects = Effects::new();
-    let server = saying(&effects, layer().on_failed(OnFailed::Refuse), 200, Verdict::failed()).await;
+    let server =
+        saying(&effects, layer().on_failed(OnFailed::Reject), 200, ResponseDirective::failed()).await;
     let [first, second] = twice(&server).await;
     first.assert_first(200, "run 1");
     assert_eq!(second.assert_refused(409, "idempotency_attempt_failed")["original_status"], 200);
@@ -77,7 +79,8 @@ async fn failed_heeds_what_is_to_become_of_failures() {
 async fn forget_leaves_the_key_free_whatever_the_status() {
     for status in [200, 201, 404, 500] {
         let effects = Effects::new();
-        let server = saying(&effects, layer().on_failed(OnFailed::Refuse), status, Verdict::forget()).await;
+        let server =
+            saying(&effects, layer().on_failed(OnFailed::Reject), status, ResponseDirective::discard()).await;
         let [first, second] = twice(&server).await;
         first.assert_first(status, "run 1");
         second.assert_first(status, "run 2");
@@ -91,7 +94,8 @@ async fn forget_leaves_the_key_free_whatever_the_status() {
 async fn new_leaves_the_status_to_say_what_the_answer_means() {
     for (status, runs) in [(200, 1), (404, 1), (422, 2), (500, 2)] {
         let effects = Effects::new();
-        let verdict = Verdict::new().retention(Duration::from_mins(1)).keep(Keep::Full);
+        let verdict =
+            ResponseDirective::new().retention(Duration::from_mins(1)).stored_response(StoredResponse::Full);
         let server = saying(&effects, layer(), status, verdict).await;
         let [_, second] = twice(&server).await;
         assert_eq!(second.is_replay(), runs == 1, "{status}");
@@ -101,10 +105,17 @@ async fn new_leaves_the_status_to_say_what_the_answer_means() {
 
 #[tokio::test]
 async fn the_last_word_is_the_only_one() {
-    // `Verdict::success().keep(…)` says both; a verdict in place of another says what it says and no more.
-    let both = Verdict::success().keep(Keep::Status).retention(Duration::from_mins(1));
-    assert_eq!(both, Verdict::success().retention(Duration::from_mins(1)).keep(Keep::Status));
-    assert_ne!(both, Verdict::success());
+    // `ResponseDirective::success().keep(…)` says both; a verdict in place of another says what it says and no more.
+    let both = ResponseDirective::success()
+        .stored_response(StoredResponse::Status)
+        .retention(Duration::from_mins(1));
+    assert_eq!(
+        both,
+        ResponseDirective::success()
+            .retention(Duration::from_mins(1))
+            .stored_response(StoredResponse::Status)
+    );
+    assert_ne!(both, ResponseDirective::success());
     let effects = Effects::new();
     let server = saying(&effects, layer(), 500, both).await;
     let [first, second] = twice(&server).await;
@@ -118,12 +129,12 @@ async fn the_verdict_does_not_reach_the_layers_outside() {
     let effects = Effects::new();
     let router = app(&effects, |_| async {
         let mut response = Response::new(Body::from("done"));
-        response.extensions_mut().insert(Verdict::success());
+        response.extensions_mut().insert(ResponseDirective::success());
         response
     });
     let show = from_fn(async |request: axum::extract::Request, next: axum::middleware::Next| {
         let mut response = next.run(request).await;
-        let seen = response.extensions().get::<Verdict>().is_some();
+        let seen = response.extensions().get::<ResponseDirective>().is_some();
         response
             .headers_mut()
             .insert("x-seen", http::HeaderValue::from_static(if seen { "yes" } else { "no" }));
@@ -143,7 +154,7 @@ async fn a_layer_outside_judges_for_itself() {
     let inner = layer().header(http::HeaderName::from_static("x-inner-key"));
     let router = app(&effects, |_| async {
         let mut response = Response::new(Body::from("done"));
-        response.extensions_mut().insert(Verdict::forget());
+        response.extensions_mut().insert(ResponseDirective::discard());
         response
     });
     let server = Server::start(router.layer(inner).layer(layer())).await;
@@ -158,7 +169,7 @@ async fn a_layer_outside_judges_for_itself() {
 #[tokio::test]
 async fn as_a_part_of_an_axum_response() {
     let effects = Effects::new();
-    let forgets = app(&effects, |_| async { (Verdict::forget(), StatusCode::CREATED) });
+    let forgets = app(&effects, |_| async { (ResponseDirective::discard(), StatusCode::CREATED) });
     let server = Server::start(forgets.layer(layer())).await;
     let [first, second] = twice(&server).await;
     first.assert_first(201, "");
@@ -166,12 +177,12 @@ async fn as_a_part_of_an_axum_response() {
     assert_eq!(effects.attempts(), [(1, None); 2]);
 
     let effects = Effects::new();
-    let fails = app(&effects, |_| async { (StatusCode::OK, Verdict::failed(), "done") });
+    let fails = app(&effects, |_| async { (StatusCode::OK, ResponseDirective::failed(), "done") });
     let server = Server::start(fails.layer(layer())).await;
     let [first, second] = twice(&server).await;
     first.assert_first(200, "done");
     second.assert_first(200, "done");
-    assert_eq!(effects.attempts()[1].1, Some(Previous::Failed { status: Some(StatusCode::OK) }));
+    assert_eq!(effects.attempts()[1].1, Some(PreviousAttempt::Failed { status: Some(StatusCode::OK) }));
 }
 
 /// With tokio's clock paused, by which the memory store judges.
@@ -179,10 +190,10 @@ async fn as_a_part_of_an_axum_response() {
 async fn retention_of_one_answer_comes_before_that_of_the_layer() {
     let minutes = |minutes: u64| Duration::from_mins(minutes);
     let cases = [
-        (Verdict::new().retention(minutes(1)), 200, minutes(60), minutes(1)),
-        (Verdict::success().retention(minutes(600)), 500, minutes(60), minutes(600)),
-        (Verdict::new(), 200, minutes(60), minutes(60)),
-        (Verdict::failed().retention(minutes(1)), 200, minutes(60), minutes(1)),
+        (ResponseDirective::new().retention(minutes(1)), 200, minutes(60), minutes(1)),
+        (ResponseDirective::success().retention(minutes(600)), 500, minutes(60), minutes(600)),
+        (ResponseDirective::new(), 200, minutes(60), minutes(60)),
+        (ResponseDirective::failed().retention(minutes(1)), 200, minutes(60), minutes(1)),
     ];
     for (verdict, status, of_layer, expected) in cases {
         let effects = Effects::new();
@@ -212,14 +223,15 @@ async fn retention_of_one_answer_comes_before_that_of_the_layer() {
 mod transaction {
     use axum::routing::post;
     use sqlx::Sqlite;
-    use tower_idempotency::store::{DynStore, Tx};
+    use tower_idempotency::Tx;
+    use tower_idempotency::store::DynStore;
 
     use super::*;
     use crate::support::layer_over;
     use crate::transaction::given::{Base, Lite};
 
     /// A route whose handler inserts a row and then says so.
-    async fn route(base: &Lite, status: u16, verdict: Verdict) -> Server {
+    async fn route(base: &Lite, status: u16, verdict: ResponseDirective) -> Server {
         let handler = async move |mut tx: Tx<Sqlite>| {
             Lite::run(&mut tx, "INSERT INTO orders VALUES ('book')".into()).await.unwrap();
             (StatusCode::from_u16(status).unwrap(), verdict, "done")
@@ -233,7 +245,7 @@ mod transaction {
     async fn success_is_kept_whatever_the_status_and_commits_what_the_status_says() {
         for (status, rows) in [(200, 1), (422, 0), (500, 0)] {
             let base = Lite::start().await;
-            let server = route(&base, status, Verdict::success()).await;
+            let server = route(&base, status, ResponseDirective::success()).await;
             let [first, second] = twice(&server).await;
             first.assert_first(status, "done");
             second.assert_replays(&first);
@@ -245,7 +257,7 @@ mod transaction {
     #[tokio::test(flavor = "multi_thread")]
     async fn forget_rolls_back_whatever_the_status() {
         let base = Lite::start().await;
-        let server = route(&base, 201, Verdict::forget()).await;
+        let server = route(&base, 201, ResponseDirective::discard()).await;
         for answer in twice(&server).await {
             answer.assert_first(201, "done");
         }
@@ -256,7 +268,7 @@ mod transaction {
     #[tokio::test(flavor = "multi_thread")]
     async fn failed_rolls_back_and_is_remembered() {
         let base = Lite::start().await;
-        let server = route(&base, 201, Verdict::failed()).await;
+        let server = route(&base, 201, ResponseDirective::failed()).await;
         for answer in twice(&server).await {
             answer.assert_first(201, "done");
         }
@@ -268,7 +280,9 @@ mod transaction {
     #[tokio::test(flavor = "multi_thread")]
     async fn keep_and_retention_are_heeded() {
         let base = Lite::start().await;
-        let verdict = Verdict::new().keep(Keep::Status).retention(Duration::from_hours(1000));
+        let verdict = ResponseDirective::new()
+            .stored_response(StoredResponse::Status)
+            .retention(Duration::from_hours(1000));
         let server = route(&base, 201, verdict).await;
         let [first, second] = twice(&server).await;
         first.assert_first(201, "done");

@@ -15,8 +15,10 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
-use tower_idempotency::store::{ErrorKind, Reservation, Settlement, StoreError, Tx, TxError};
-use tower_idempotency::{IdempotencyLayer, Scope, SqliteStore, Store};
+use tower_idempotency::Tx;
+use tower_idempotency::store::Store;
+use tower_idempotency::store::{Reservation, Settlement, StoreError, StoreErrorKind, TxError};
+use tower_idempotency::{IdempotencyLayer, Scope, SqliteStore};
 
 use super::given::{File, RETENTION, key, outcome, request, reserve, writing};
 use crate::support::{Gate, patiently};
@@ -149,7 +151,7 @@ async fn a_short_store_timeout_rejects_soon_and_the_error_says_what_was_waited_f
     let begun = Instant::now();
     let error = store.reserve(&request("key")).await.unwrap_err();
     assert!(begun.elapsed() < Duration::from_millis(1700), "{:?}", begun.elapsed());
-    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     let told = reasons(&error);
     assert!(told.contains("another connection wrote to the file for 180ms"), "{told}");
     assert!(told.contains("SQLite: busy"), "{told}");

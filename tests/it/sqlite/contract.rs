@@ -4,8 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sqlx::sqlite::SqlitePoolOptions;
-use tower_idempotency::store::{Lease, Record, Reservation, Reserve, Settlement, StoreError, conformance};
-use tower_idempotency::{Outcome, SqliteStore, StorageKey, Store};
+use tower_idempotency::SqliteStore;
+use tower_idempotency::store::{
+    Lease, Record, Reservation, ReserveRequest, Settlement, StoreError, conformance,
+};
+use tower_idempotency::store::{Outcome, StorageKey, Store};
 
 use super::given::{File, request};
 
@@ -46,7 +49,7 @@ impl InTurn {
 }
 
 impl Store for InTurn {
-    async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
+    async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
         self.next().reserve(request).await
     }
 

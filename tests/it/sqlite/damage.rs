@@ -1,8 +1,8 @@
 //! A record that cannot be read is an error, never an absent record.
 
 use sqlx::Executor;
-use tower_idempotency::store::{ErrorKind, Settlement, StoreError};
-use tower_idempotency::{KeptBody, Outcome, Store};
+use tower_idempotency::store::{Outcome, Store, StoredBody};
+use tower_idempotency::store::{Settlement, StoreError, StoreErrorKind};
 
 use super::given::{File, RETENTION, outcome, request, reserve};
 
@@ -41,8 +41,8 @@ async fn a_damaged_row_is_an_error_and_stays_for_somebody_to_look_at() {
 
         let refused = store.reserve(&request(&name)).await;
         let kind = refused.as_ref().map_err(StoreError::kind);
-        assert!(matches!(kind, Err(ErrorKind::Corrupt)), "{:?}: {refused:?}", damages[number]);
-        assert_eq!(store.inspect(&lease.key).await.unwrap_err().kind(), ErrorKind::Corrupt);
+        assert!(matches!(kind, Err(StoreErrorKind::Corrupt)), "{:?}: {refused:?}", damages[number]);
+        assert_eq!(store.inspect(&lease.key).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
         assert_eq!(file.size().await, i64::try_from(number).unwrap() + 1);
     }
 }
@@ -87,7 +87,7 @@ async fn a_damaged_file_is_an_error_of_its_own_kind() {
         Ok(store) => store.inspect(&lease.key).await.unwrap_err(),
         Err(error) => error,
     };
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt);
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn what_sqlite_would_reject_again_is_told_as_rejected() {
     .await;
     let lease = reserve(&store, "key").await;
     let rejected = store.complete(&lease, &outcome(101), RETENTION).await.unwrap_err();
-    assert_eq!(rejected.kind(), ErrorKind::Rejected);
-    let without_body = Outcome { body: KeptBody::Omitted, ..outcome(0) };
+    assert_eq!(rejected.kind(), StoreErrorKind::Rejected);
+    let without_body = Outcome { body: StoredBody::Omitted, ..outcome(0) };
     assert_eq!(store.complete(&lease, &without_body, RETENTION).await.unwrap(), Settlement::Applied);
 }

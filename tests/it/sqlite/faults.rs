@@ -7,8 +7,9 @@ use sqlx::Row;
 use sqlx::sqlite::SqlitePoolOptions;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
-use tower_idempotency::store::{ErrorKind, Reserve, Settlement, State};
-use tower_idempotency::{Previous, SqliteStore, Store};
+use tower_idempotency::store::Store;
+use tower_idempotency::store::{ReserveRequest, Settlement, State, StoreErrorKind};
+use tower_idempotency::{PreviousAttempt, SqliteStore};
 
 use super::given::{File, RETENTION, acquired, key, outcome, request, reserve, writing};
 use crate::support::patiently;
@@ -42,8 +43,8 @@ async fn while_another_process_writes_an_operation_is_refused_in_time_and_works_
     let (reserved, completed) = tokio::join!(async { store.reserve(&request("new")).await }, async {
         store.complete(&lease, &outcome(10), RETENTION).await
     });
-    assert_eq!(reserved.unwrap_err().kind(), ErrorKind::Unavailable);
-    assert_eq!(completed.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(reserved.unwrap_err().kind(), StoreErrorKind::Unavailable);
+    assert_eq!(completed.unwrap_err().kind(), StoreErrorKind::Unavailable);
     // 1.9 s, on a machine that has nothing else to do.
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
     store.ping().await.unwrap();
@@ -62,7 +63,7 @@ async fn a_pool_with_no_connection_left_refuses_in_time() {
     let store = SqliteStore::with_pool(pool.clone());
     store.migrate().await.unwrap();
     let held = pool.acquire().await.unwrap();
-    assert_eq!(store.reserve(&request("one")).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(store.reserve(&request("one")).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
     drop(held);
     reserve(&store, "one").await;
 }
@@ -78,7 +79,7 @@ async fn a_file_with_no_room_left_refuses_what_needs_more_and_serves_the_rest() 
     let pool = SqlitePoolOptions::new().connect_with(file.options().pragma("max_page_count", "20")).await;
     let store = SqliteStore::with_pool(pool.unwrap());
     let refused = store.complete(&pending, &outcome(1 << 20), RETENTION).await.unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Full);
+    assert_eq!(refused.kind(), StoreErrorKind::Full);
     assert!(matches!(store.inspect(&kept.key).await.unwrap().unwrap().state, State::Success(_)));
     assert_eq!(store.renew(&pending).await.unwrap(), Settlement::Applied);
     assert_eq!(store.complete(&pending, &outcome(10), RETENTION).await.unwrap(), Settlement::Applied);
@@ -132,7 +133,7 @@ async fn a_take_over_that_is_cut_off_leaves_the_record_that_it_found() {
     ] {
         file.run(told).await;
     }
-    let refusing = Reserve { rerun_abandoned: false, ..request("cut") };
+    let refusing = ReserveRequest { retry_abandoned: false, ..request("cut") };
     let writer = writing(&file).await;
     // Long enough that it waits for the writer, and not so long that it gives up.
     let cut = tokio::time::timeout(Duration::from_millis(500), store.reserve(&refusing)).await;
@@ -148,7 +149,7 @@ async fn a_take_over_that_is_cut_off_leaves_the_record_that_it_found() {
     .await;
     assert_eq!([0, 1].map(|row| told[row].get::<i64, _>(0)), [2, 1]);
     let second = acquired(store.reserve(&refusing).await.unwrap());
-    let previous = Previous::Failed { status: Some(http::StatusCode::CREATED) };
+    let previous = PreviousAttempt::Failed { status: Some(http::StatusCode::CREATED) };
     assert_eq!((second.attempt, second.previous), (2, Some(previous)));
 }
 

@@ -8,8 +8,9 @@ use axum::routing::post;
 use http::StatusCode;
 use sqlx::Row;
 use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
-use tower_idempotency::store::{ErrorKind, TxError};
-use tower_idempotency::{Attempt, IdempotencyLayer, OnOutage, Scope, SqliteStore, Store, Tx};
+use tower_idempotency::store::Store;
+use tower_idempotency::store::{StoreErrorKind, TxError};
+use tower_idempotency::{Attempt, IdempotencyLayer, OnOutage, Scope, SqliteStore, Tx};
 
 use super::given::{File, request};
 use crate::support::paying::{pay, unavailable};
@@ -28,7 +29,7 @@ fn app(store: impl Store) -> (Router, Arc<AtomicUsize>) {
     };
     let layer = IdempotencyLayer::new(store)
         .scope(|_| Scope::anonymous())
-        .on_outage(OnOutage::OpenRiskingDoubleEffects);
+        .on_outage(OnOutage::FailOpenRiskingDoubleEffects);
     (Router::new().route("/", post(handler)).layer(layer), runs)
 }
 
@@ -59,7 +60,7 @@ async fn at_a_full_file_a_large_response_is_not_retained_and_a_new_key_opens_not
     while pay(&app, &format!("filler-{paid}"), 1_000).await.0 == 201 {
         paid += 1;
     }
-    assert_eq!(store.reserve(&request("new")).await.unwrap_err().kind(), ErrorKind::Full);
+    assert_eq!(store.reserve(&request("new")).await.unwrap_err().kind(), StoreErrorKind::Full);
     for _ in 0..3 {
         assert_eq!(pay(&app, "new", 10).await, unavailable());
     }
@@ -102,7 +103,7 @@ async fn a_missing_table_opens_nothing() {
 }
 
 async fn opens_nothing(store: SqliteStore) {
-    assert_eq!(store.reserve(&request("key")).await.unwrap_err().kind(), ErrorKind::Configuration);
+    assert_eq!(store.reserve(&request("key")).await.unwrap_err().kind(), StoreErrorKind::Configuration);
     let in_transaction = store.clone().in_transaction();
     for (app, runs) in [app(store), app(in_transaction)] {
         for _ in 0..2 {

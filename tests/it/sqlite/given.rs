@@ -7,10 +7,9 @@ use http::{HeaderMap, Method, StatusCode};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, SqliteConnection};
 use tempfile::TempDir;
-use tower_idempotency::store::{Lease, Rerun, Reservation, Reserve};
-use tower_idempotency::{
-    Fingerprint, IdempotencyKey, KeptBody, Outcome, Scope, SqliteStore, StorageKey, Store,
-};
+use tower_idempotency::store::{Lease, Reservation, ReserveRequest, RetryFailed};
+use tower_idempotency::store::{Outcome, StorageKey, Store, StoredBody};
+use tower_idempotency::{Fingerprint, IdempotencyKey, Scope, SqliteStore};
 
 pub(super) const RETENTION: Duration = Duration::from_mins(1);
 
@@ -71,20 +70,20 @@ pub(super) fn key(name: &str) -> StorageKey {
     StorageKey::derive(None, "sqlite", &Scope::anonymous(), &key)
 }
 
-pub(super) fn request(name: &str) -> Reserve {
-    Reserve {
+pub(super) fn request(name: &str) -> ReserveRequest {
+    ReserveRequest {
         key: key(name),
-        scope: tower_idempotency::ScopeDigest::UNSET,
+        scope: tower_idempotency::store::ScopeDigest::UNSET,
         fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
         lease: Duration::from_mins(1),
         retention: Duration::from_mins(2),
-        rerun_failed: Rerun::Any,
-        rerun_abandoned: true,
+        retry_failed: RetryFailed::Any,
+        retry_abandoned: true,
     }
 }
 
 pub(super) fn outcome(bytes: usize) -> Outcome {
-    let body = KeptBody::Whole { bytes: vec![b'x'; bytes].into(), trailers: None };
+    let body = StoredBody::Whole { bytes: vec![b'x'; bytes].into(), trailers: None };
     Outcome { status: StatusCode::CREATED, headers: HeaderMap::new(), request_id: None, body }
 }
 

@@ -4,8 +4,9 @@ use std::error::Error;
 
 use sqlx::sqlite::SqlitePool;
 use sqlx::{AssertSqlSafe, Row};
-use tower_idempotency::store::{ErrorKind, Identifier, StoreError};
-use tower_idempotency::{SqliteStore, Store};
+use tower_idempotency::SqliteStore;
+use tower_idempotency::store::Store;
+use tower_idempotency::store::{Identifier, StoreError, StoreErrorKind};
 
 use super::given::{File, RETENTION, outcome, reserve};
 
@@ -57,7 +58,7 @@ async fn the_table_can_be_made_by_hand_and_have_another_name() {
     let pool = SqlitePool::connect_with(file.options()).await.unwrap();
     let store = SqliteStore::with_pool(pool.clone()).table(table.clone());
     let unmade = store.ping().await.unwrap_err();
-    assert_eq!(unmade.kind(), ErrorKind::Configuration);
+    assert_eq!(unmade.kind(), StoreErrorKind::Configuration);
     assert!(reasons(&unmade).contains("`migrate` has not been run"), "{}", reasons(&unmade));
 
     for _ in 0..2 {
@@ -89,7 +90,7 @@ async fn a_table_of_another_version_is_refused_and_left_as_it_is() {
     for other in [1, 3] {
         file.run(&format!("UPDATE idempotency_records_version SET version = {other}")).await;
         for error in [store.migrate().await.unwrap_err(), SqliteStore::open(file.path()).await.unwrap_err()] {
-            assert_eq!(error.kind(), ErrorKind::Configuration);
+            assert_eq!(error.kind(), StoreErrorKind::Configuration);
             let reasons = reasons(&error);
             assert!(reasons.contains(&format!("has version {other}")), "{reasons}");
             assert!(reasons.contains("drop it, or use another table"), "{reasons}");
@@ -104,17 +105,17 @@ async fn what_cannot_be_opened_is_a_clear_error() {
     let file = File::new();
     let nowhere = file.path().join("below-a-file-that-is-not-there").join("records.db");
     let error = SqliteStore::open(&nowhere).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert_eq!(error.kind(), StoreErrorKind::Configuration);
     assert!(reasons(&error).contains(nowhere.to_str().unwrap()), "{}", reasons(&error));
     assert!(reasons(&error).contains("No such file"), "{}", reasons(&error));
 
     std::fs::write(file.path(), "a letter of a thousand bytes".repeat(40)).unwrap();
     let error = SqliteStore::open(file.path()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupt, "{}", reasons(&error));
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{}", reasons(&error));
 
     for path in [":memory:", ""] {
         let error = SqliteStore::open(path).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Configuration, "{}", reasons(&error));
+        assert_eq!(error.kind(), StoreErrorKind::Configuration, "{}", reasons(&error));
     }
 }
 

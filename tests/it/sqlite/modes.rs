@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tower_idempotency::{SqliteStore, Store};
+use tower_idempotency::SqliteStore;
+use tower_idempotency::store::Store;
 
 use super::given::{File, RETENTION, outcome, request, reserve};
 use crate::support::Log;

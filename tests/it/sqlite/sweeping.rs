@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tower_idempotency::{SqliteStore, Store};
+use tower_idempotency::SqliteStore;
+use tower_idempotency::store::Store;
 
 use super::given::{File, RETENTION, outcome, reserve, writing};
 use crate::support::patiently;

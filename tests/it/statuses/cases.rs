@@ -4,7 +4,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header};
 use tower_idempotency::Rejection;
-use tower_idempotency::store::ErrorKind;
+use tower_idempotency::store::StoreErrorKind;
 
 use super::table::{self, Row};
 use crate::support::Frames;
@@ -92,12 +92,12 @@ fn more_than_a_status((name, row): (String, Row)) -> Vec<Case> {
             Rejection::AttemptFailed { original_status: None },
             Rejection::QuotaExceeded { retry_after: now },
             Rejection::ShuttingDown { retry_after: now },
-            Rejection::StoreUnavailable { kind: ErrorKind::Full, retry_after: now },
+            Rejection::StoreUnavailable { kind: StoreErrorKind::Full, retry_after: now },
         ]
         .map(|rejection| rejected(&rejection, row))
         .concat(),
         "a rejection of this crate, after the operation had begun" => [
-            Rejection::CommitUnconfirmed { kind: ErrorKind::Timeout, retry_after: now },
+            Rejection::CommitUnconfirmed { kind: StoreErrorKind::Timeout, retry_after: now },
             Rejection::TransactionLost,
         ]
         .map(|rejection| rejected(&rejection, row))

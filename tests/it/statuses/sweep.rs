@@ -11,10 +11,9 @@ use http_body_util::BodyExt;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_idempotency::store::{DynStore, Record, Seen, State};
-use tower_idempotency::{
-    Attempt, IdempotencyKey, IdempotencyLayer, KeptBody, Previous, Scope, StorageKey, Store,
-};
+use tower_idempotency::store::{DynStore, PendingRef, Record, State};
+use tower_idempotency::store::{StorageKey, Store, StoredBody};
+use tower_idempotency::{Attempt, IdempotencyKey, IdempotencyLayer, PreviousAttempt, Scope};
 
 use super::cases::Case;
 use super::table::{Before, Meaning, Third};
@@ -39,7 +38,7 @@ pub(super) enum After {
 enum Got {
     Replay,
     Mismatch,
-    Ran { number: u32, previous: Option<Previous>, in_doubt: bool },
+    Ran { number: u32, previous: Option<PreviousAttempt>, in_doubt: bool },
 }
 
 /// What the test asks of the handler, in the extensions of a request.
@@ -170,12 +169,12 @@ async fn handle(mut request: Request<Body>) -> Result<Response<Body>, Infallible
     Ok(response)
 }
 
-fn ran(number: u32, previous: Option<Previous>) -> Got {
+fn ran(number: u32, previous: Option<PreviousAttempt>) -> Got {
     Got::Ran { number, previous, in_doubt: number > 1 }
 }
 
-fn failed(status: Option<StatusCode>) -> Previous {
-    Previous::Failed { status }
+fn failed(status: Option<StatusCode>) -> PreviousAttempt {
+    PreviousAttempt::Failed { status }
 }
 
 /// A key, and the response that its operation gives.
@@ -194,7 +193,7 @@ impl Keyed {
             After::Nothing => None,
             After::Abandoned => {
                 self.lapsed().await;
-                Some(Previous::Abandoned)
+                Some(PreviousAttempt::Abandoned)
             }
             After::Failed => {
                 let (got, _) = ask(&self.layer, self.request("1200"), Asked::Fail).await;
@@ -248,18 +247,18 @@ impl Keyed {
     }
 
     /// Asserts that the record is what the response means.
-    async fn is_recorded(&self, number: u32, before: Option<Previous>, name: &str) {
+    async fn is_recorded(&self, number: u32, before: Option<PreviousAttempt>, name: &str) {
         let record = self.record().await;
         assert!(record.as_ref().is_none_or(|record| record.attempt == number), "{name}: {record:?}");
         let state = record.map(|record| record.state);
         let is_failed = |state: &Option<State>, status| matches!(state, Some(State::Failed(outcome)) if outcome.as_ref().map(|outcome| outcome.status) == status);
         let is_right = match (self.case.row.meaning, before) {
             (Meaning::Stored, _) => {
-                matches!(&state, Some(State::Success(outcome)) if matches!(outcome.body, KeptBody::Whole { .. }))
+                matches!(&state, Some(State::Success(outcome)) if matches!(outcome.body, StoredBody::Whole { .. }))
             }
             (Meaning::Failed, _) => is_failed(&state, self.case.recorded),
             (Meaning::Forgotten, None) => state.is_none(),
-            (Meaning::Forgotten, Some(Previous::Abandoned)) => {
+            (Meaning::Forgotten, Some(PreviousAttempt::Abandoned)) => {
                 matches!(state, Some(State::Pending { abandoned: true }))
             }
             (Meaning::Forgotten, Some(_)) => is_failed(&state, Some(FAILED)),
@@ -278,7 +277,7 @@ impl Keyed {
         let key = StorageKey::derive(None, NAMESPACE, &Scope::anonymous(), &key);
         while let Some(Record { token, state: State::Pending { abandoned: false }, .. }) = self.record().await
         {
-            self.store.changed(&Seen { key, token }, 0, Duration::from_secs(5)).await.unwrap();
+            self.store.wait_for_change(&PendingRef { key, token }, 0, Duration::from_secs(5)).await.unwrap();
         }
     }
 }

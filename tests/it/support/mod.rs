@@ -11,8 +11,10 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use tokio::sync::{Semaphore, watch};
-use tower_idempotency::store::{DynStore, MemoryStore};
-use tower_idempotency::{Attempt, IdempotencyLayer, Previous, Scope, Store};
+use tower_idempotency::MemoryStore;
+use tower_idempotency::store::DynStore;
+use tower_idempotency::store::Store;
+use tower_idempotency::{Attempt, IdempotencyLayer, PreviousAttempt, Scope};
 
 mod bodies;
 mod client;
@@ -105,7 +107,7 @@ impl Effects {
     }
 
     /// The number of each attempt, and what the one before it came to. Unguarded runs are left out.
-    pub(crate) fn attempts(&self) -> Vec<(u32, Option<Previous>)> {
+    pub(crate) fn attempts(&self) -> Vec<(u32, Option<PreviousAttempt>)> {
         let heads = self.heads();
         let attempts = heads.iter().filter_map(|head| head.extensions.get::<Attempt>());
         attempts.map(|attempt| (attempt.number(), attempt.previous())).collect()

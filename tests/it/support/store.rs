@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tower_idempotency::{Outcome, StorageKey};
+use tower_idempotency::store::{Outcome, StorageKey};
 
 use super::patiently;
 use tower_idempotency::store::{
-    DynStore, ErrorKind, Lease, Record, Reservation, Reserve, Seen, Settlement, Store, StoreError,
+    DynStore, Lease, PendingRef, Record, Reservation, ReserveRequest, Settlement, Store, StoreError,
+    StoreErrorKind,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,9 +27,9 @@ pub(crate) enum Operation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// The operation answers with this kind of error.
-    Error(ErrorKind),
+    Error(StoreErrorKind),
     /// The operation answers with this kind of error if it is to store a body.
-    Body(ErrorKind),
+    Body(StoreErrorKind),
     /// The operation never answers.
     Hang,
     /// The operation takes effect, but its answer is lost.
@@ -111,7 +112,7 @@ impl Scripted {
             Some(Fault::Hang) => pending().await,
             Some(Fault::Lost) => {
                 work.await?;
-                Err(StoreError::with_source(ErrorKind::Timeout, "the answer was lost"))
+                Err(StoreError::with_source(StoreErrorKind::Timeout, "the answer was lost"))
             }
         }
     }
@@ -132,7 +133,7 @@ impl Script {
 }
 
 impl Store for Scripted {
-    async fn reserve(&self, request: &Reserve) -> Result<Reservation, StoreError> {
+    async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
         self.run(Operation::Reserve, self.inner.reserve(request)).await
     }
 
@@ -173,8 +174,13 @@ impl Store for Scripted {
         self.run(Operation::Inspect, self.inner.inspect(key)).await
     }
 
-    async fn changed(&self, seen: &Seen, round: u32, bound: Duration) -> Result<(), StoreError> {
-        self.run(Operation::Changed, self.inner.changed(seen, round, bound)).await
+    async fn wait_for_change(
+        &self,
+        seen: &PendingRef,
+        round: u32,
+        bound: Duration,
+    ) -> Result<(), StoreError> {
+        self.run(Operation::Changed, self.inner.wait_for_change(seen, round, bound)).await
     }
 
     fn is_shared(&self) -> bool {

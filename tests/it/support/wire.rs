@@ -55,7 +55,7 @@ enum Direction {
 
 /// How much has come from either side, whatever became of it.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Seen {
+pub(crate) struct PendingRef {
     pub(crate) requests: usize,
     pub(crate) replies: usize,
 }
@@ -64,7 +64,7 @@ pub(crate) struct Seen {
 pub(crate) struct Wire {
     address: SocketAddr,
     state: watch::Sender<State>,
-    seen: watch::Sender<Seen>,
+    seen: watch::Sender<PendingRef>,
     accepting: JoinHandle<()>,
 }
 
@@ -73,7 +73,7 @@ impl Wire {
     pub(crate) async fn start(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (state, seen) = (watch::Sender::new(State::FINE), watch::Sender::new(Seen::default()));
+        let (state, seen) = (watch::Sender::new(State::FINE), watch::Sender::new(PendingRef::default()));
         let (states, counter) = (state.clone(), seen.clone());
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -101,12 +101,12 @@ impl Wire {
     }
 
     /// Waits until something more has come from the client, or from the server, than `before`.
-    pub(crate) async fn reached(&self, further: impl Fn(&Seen) -> bool) {
+    pub(crate) async fn reached(&self, further: impl Fn(&PendingRef) -> bool) {
         let mut seen = self.seen.subscribe();
         patiently(seen.wait_for(|seen| further(seen))).await.expect("self holds the sender");
     }
 
-    pub(crate) fn seen(&self) -> Seen {
+    pub(crate) fn seen(&self) -> PendingRef {
         *self.seen.borrow()
     }
 }
@@ -139,7 +139,7 @@ async fn relay(client: TcpStream, port: u16, [requests, replies]: [Pump; 2]) {
 struct Pump {
     direction: Direction,
     state: watch::Receiver<State>,
-    seen: watch::Sender<Seen>,
+    seen: watch::Sender<PendingRef>,
 }
 
 impl Pump {

@@ -8,7 +8,7 @@ use axum::routing::post;
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 use tower_idempotency::PostgresStore;
-use tower_idempotency::store::Tx;
+use tower_idempotency::Tx;
 
 use super::given::{Base, Pg};
 use super::script::{Stage, app, ask, layer};
@@ -102,7 +102,7 @@ async fn all_ends(base: &Pg, router: &Router) {
 async fn a_pooler_that_hands_out_connections_by_transaction_may_stand_between() {
     let (base, stage) = (Pg::start().await, Stage::new());
     let bouncer = PgBouncer::before(&base.server);
-    let store = PostgresStore::new(pool(bouncer.port(), 20)).unprepared();
+    let store = PostgresStore::new(pool(bouncer.port(), 20)).persistent(false);
     let router = app::<Pg, _>(layer(store.in_transaction()), &stage);
     all_ends(&base, &router).await;
     let mut clients = tokio::task::JoinSet::new();

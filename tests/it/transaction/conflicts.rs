@@ -9,8 +9,9 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use sqlx::{Executor, Postgres};
 use tokio::sync::Barrier;
+use tower_idempotency::Tx;
+use tower_idempotency::store::TxError;
 use tower_idempotency::store::postgres::Isolation;
-use tower_idempotency::store::{Tx, TxError};
 
 use super::given::{Base, Pg};
 use super::script::{Answer, ask, layer, persist};

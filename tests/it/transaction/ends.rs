@@ -112,7 +112,7 @@ async fn a_client_that_hangs_up_does_not_keep_its_operation_from_being_committed
 #[tokio::test(flavor = "multi_thread")]
 async fn which_answers_commit_can_be_set_on_postgres() {
     let (base, stage) = (Pg::start().await, Stage::new());
-    let store = base.tx_store().commits(|status| status == StatusCode::PAYMENT_REQUIRED);
+    let store = base.tx_store().commit_if(|status| status == StatusCode::PAYMENT_REQUIRED);
     let app = app::<Pg, _>(layer(store), &stage);
     ask(&app, "declined", "insert declined; status 402").await.is_first(402, "attempt 1");
     ask(&app, "paid", "insert paid").await.is_first(201, "attempt 1");
@@ -123,7 +123,7 @@ async fn which_answers_commit_can_be_set_on_postgres() {
 #[tokio::test(flavor = "multi_thread")]
 async fn which_answers_commit_can_be_set_on_sqlite() {
     let (base, stage) = (Lite::start().await, Stage::new());
-    let store = base.store().await.commits(|status| status == StatusCode::PAYMENT_REQUIRED);
+    let store = base.store().await.commit_if(|status| status == StatusCode::PAYMENT_REQUIRED);
     let app = app::<Lite, _>(layer(store), &stage);
     ask(&app, "declined", "insert declined; status 402").await.is_first(402, "attempt 1");
     ask(&app, "paid", "insert paid").await.is_first(201, "attempt 1");

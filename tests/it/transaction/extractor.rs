@@ -6,7 +6,8 @@ use axum::http::Request;
 use axum::routing::post;
 use sqlx::{Postgres, Sqlite};
 use tower::ServiceExt;
-use tower_idempotency::store::{NoTransaction, Tx};
+use tower_idempotency::Tx;
+use tower_idempotency::store::TransactionError;
 use tower_idempotency::{Attempt, MemoryStore};
 
 use super::given::{Base, Lite, Pg};
@@ -63,7 +64,7 @@ async fn a_transaction_that_was_given_back_can_be_taken_again_until_the_attempt_
         post(async move |attempt: Attempt| {
             for item in ["book", "pen"] {
                 let mut tx = attempt.transaction::<Postgres>().unwrap();
-                assert_eq!(attempt.transaction::<Postgres>().unwrap_err(), NoTransaction::Taken);
+                assert_eq!(attempt.transaction::<Postgres>().unwrap_err(), TransactionError::Taken);
                 Pg::run(&mut tx, format!("INSERT INTO orders VALUES ('{item}')")).await.unwrap();
             }
             sender.send(attempt).unwrap();
@@ -72,6 +73,6 @@ async fn a_transaction_that_was_given_back_can_be_taken_again_until_the_attempt_
     assert_eq!(status(router.layer(layer(pg.tx_store()))).await, 200);
     assert_eq!(pg.orders().await, ["book", "pen"]);
     let attempt = attempts.recv().await.unwrap();
-    assert_eq!(attempt.transaction::<Postgres>().unwrap_err(), NoTransaction::Ended);
+    assert_eq!(attempt.transaction::<Postgres>().unwrap_err(), TransactionError::Ended);
     pg.at_rest().await;
 }

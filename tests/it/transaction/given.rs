@@ -8,8 +8,9 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions, Database, Executor, PgConnection, Postgres, Sqlite, SqliteConnection,
 };
 use tempfile::TempDir;
-use tower_idempotency::store::PostgresTxStore;
-use tower_idempotency::{PostgresStore, SqliteStore, Store};
+use tower_idempotency::PostgresTxStore;
+use tower_idempotency::store::Store;
+use tower_idempotency::{PostgresStore, SqliteStore};
 
 use crate::support::patiently;
 use crate::support::postgres::{PostgresServer, pool};
@@ -172,7 +173,7 @@ impl Lite {
 
 impl Base for Lite {
     type Db = Sqlite;
-    type Store = tower_idempotency::store::SqliteTxStore;
+    type Store = tower_idempotency::SqliteTxStore;
 
     async fn start() -> Self {
         let lite = Self { directory: tempfile::tempdir().unwrap() };

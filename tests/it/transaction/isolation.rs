@@ -8,7 +8,8 @@ use sqlx::Postgres;
 use tokio::task::JoinSet;
 use tower_idempotency::PostgresStore;
 use tower_idempotency::store::postgres::Isolation;
-use tower_idempotency::store::{Identifier, PostgresTxStore, Tx, TxError};
+use tower_idempotency::store::{Identifier, TxError};
+use tower_idempotency::{PostgresTxStore, Tx};
 
 use super::given::{Base, Pg};
 use super::script::{Stage, app, ask, asking, layer};

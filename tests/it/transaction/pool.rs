@@ -52,7 +52,7 @@ async fn a_slow_attempt_does_not_open_the_layer_for_other_keys<B: Base>() {
     let (base, stage) = (B::start().await, Stage::new());
     let layer = layer(base.store_of_one().await)
         .store_timeout(Duration::from_millis(300))
-        .on_outage(OnOutage::OpenRiskingDoubleEffects);
+        .on_outage(OnOutage::FailOpenRiskingDoubleEffects);
     let app = app::<B, _>(layer, &stage);
     let slow = asking(&app, "slow", "insert book; wait");
     stage.entered(1).await;

@@ -7,8 +7,9 @@ use axum::body::Body;
 use axum::routing::post;
 use http::{Request, StatusCode};
 use tower::ServiceExt;
+use tower_idempotency::store::Store;
 use tower_idempotency::store::TxError;
-use tower_idempotency::{Attempt, IdempotencyLayer, Scope, Store};
+use tower_idempotency::{Attempt, IdempotencyLayer, Scope};
 
 use super::given::{Base, Lite, Pg};
 use crate::support::{Log, patiently};

@@ -13,8 +13,10 @@ use axum::routing::post;
 use http_body_util::BodyExt;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
-use tower_idempotency::store::{Tx, TxError};
-use tower_idempotency::{Attempt, IdempotencyLayer, Scope, Store};
+use tower_idempotency::Tx;
+use tower_idempotency::store::Store;
+use tower_idempotency::store::TxError;
+use tower_idempotency::{Attempt, IdempotencyLayer, Scope};
 
 use super::given::Base;
 use crate::support::{Gate, patiently};

@@ -5,7 +5,8 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use sqlx::{Executor, Postgres};
 use tower_idempotency::PostgresStore;
-use tower_idempotency::store::{Identifier, Tx};
+use tower_idempotency::Tx;
+use tower_idempotency::store::Identifier;
 
 use super::given::{Base, Pg};
 use super::misuse::Log;

@@ -29,7 +29,7 @@ async fn an_expired_record_is_as_if_it_were_not_there<B: Base>() {
 }
 
 /// A layer that leases, with a handler that writes nothing: it runs on no transaction.
-fn leasing<S: tower_idempotency::Store>(store: S, stage: &Stage) -> axum::Router {
+fn leasing<S: tower_idempotency::store::Store>(store: S, stage: &Stage) -> axum::Router {
     let stage = stage.clone();
     let answer = async move |script: String| {
         if script.ends_with("wait") {
@@ -44,7 +44,7 @@ fn leasing<S: tower_idempotency::Store>(store: S, stage: &Stage) -> axum::Router
 async fn what_a_leasing_attempt_has_left_is_taken_over_as_the_policies_say<B: Base>() {
     let (base, stage) = (B::start().await, Stage::new());
     let leasing = leasing(base.leasing().await, &stage);
-    let refusing = layer(base.store().await).on_failed(OnFailed::Refuse).on_abandoned(OnAbandoned::Refuse);
+    let refusing = layer(base.store().await).on_failed(OnFailed::Reject).on_abandoned(OnAbandoned::Reject);
     let refusing = app::<B, _>(refusing, &stage);
     let running = app::<B, _>(layer(base.store().await), &stage);
 

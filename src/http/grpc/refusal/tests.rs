@@ -11,7 +11,7 @@ use super::super::details::Told;
 use super::*;
 use crate::http::rejection::given::every;
 use crate::http::rejection::{OnMismatch, Recognized};
-use crate::record::outcome::KeptBody;
+use crate::record::outcome::StoredBody;
 
 fn grpc() -> HeaderMap {
     HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"))])
@@ -61,7 +61,7 @@ fn the_details_repeat_the_code_and_the_message() {
 #[test]
 fn every_refusal_is_recognized_by_its_details() {
     let protocol = Protocol::of(&grpc());
-    let nothing = KeptBody::Whole { bytes: Bytes::new(), trailers: None };
+    let nothing = StoredBody::Whole { bytes: Bytes::new(), trailers: None };
     for rejection in every() {
         let had_begun = matches!(rejection, Rejection::CommitUnconfirmed { .. } | Rejection::TransactionLost);
         let expected = Some(Recognized { had_begun });
@@ -69,7 +69,7 @@ fn every_refusal_is_recognized_by_its_details() {
         assert_eq!(protocol.rejection(&answer, &nothing), expected);
         // As a service passes on what it was told.
         let details = HeaderMap::from_iter([(DETAILS, answer.headers()[DETAILS].clone())]);
-        let in_trailers = KeptBody::Whole { bytes: Bytes::new(), trailers: Some(details) };
+        let in_trailers = StoredBody::Whole { bytes: Bytes::new(), trailers: Some(details) };
         assert_eq!(protocol.rejection(&Response::new(()), &in_trailers), expected);
     }
 }
@@ -100,7 +100,7 @@ fn a_reason_that_only_a_later_version_knows_may_tell_of_an_operation_that_had_be
     let details = HeaderValue::from_str(&STANDARD_NO_PAD.encode(status.details())).unwrap();
     let mut answer = Response::new(());
     answer.headers_mut().insert(DETAILS, details);
-    let nothing = KeptBody::Whole { bytes: Bytes::new(), trailers: None };
+    let nothing = StoredBody::Whole { bytes: Bytes::new(), trailers: None };
     let recognized = Protocol::of(&grpc()).rejection(&answer, &nothing);
     assert_eq!(recognized, Some(Recognized { had_begun: true }));
 }

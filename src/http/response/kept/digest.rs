@@ -5,15 +5,15 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 
-use super::Keep;
-use crate::record::outcome::KeptBody;
+use super::StoredResponse;
+use crate::record::outcome::StoredBody;
 
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
 /// Adds the digest of the body that was captured, or the digests that the handler gave. A body that was not captured,
 /// for it was streamed or too large, has none.
-pub(super) fn add(keep: Keep, original: &HeaderMap, body: &KeptBody, kept: &mut HeaderMap) {
-    if keep != Keep::Digest {
+pub(super) fn add(keep: StoredResponse, original: &HeaderMap, body: &StoredBody, kept: &mut HeaderMap) {
+    if keep != StoredResponse::Digest {
         return;
     }
     kept.remove(REPR_DIGEST);
@@ -23,7 +23,7 @@ pub(super) fn add(keep: Keep, original: &HeaderMap, body: &KeptBody, kept: &mut 
         }
         return;
     }
-    if let KeptBody::Whole { bytes, .. } = body
+    if let StoredBody::Whole { bytes, .. } = body
         && !bytes.is_empty()
     {
         let value = format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(bytes)));

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use http::{HeaderName, Response, header};
 
-use super::{Keep, Kept};
-use crate::record::outcome::KeptBody;
+use super::{Kept, StoredResponse};
+use crate::record::outcome::StoredBody;
 
-fn kept(settings: &Kept, keep: Keep) -> Vec<HeaderName> {
+fn kept(settings: &Kept, keep: StoredResponse) -> Vec<HeaderName> {
     let response = Response::builder()
         .header(header::LOCATION, "/cards/secret-card")
         .header(header::ETAG, "\"secret-tag\"")
@@ -14,7 +14,7 @@ fn kept(settings: &Kept, keep: Keep) -> Vec<HeaderName> {
         .header(header::VARY, "accept")
         .body(())
         .unwrap();
-    let body = KeptBody::Whole { bytes: Bytes::from_static(b"secret"), trailers: None };
+    let body = StoredBody::Whole { bytes: Bytes::from_static(b"secret"), trailers: None };
     settings.outcome(&response, None, body, keep).headers.keys().cloned().collect()
 }
 
@@ -22,11 +22,11 @@ fn kept(settings: &Kept, keep: Keep) -> Vec<HeaderName> {
 fn a_list_of_headers_to_keep_brings_nothing_back_that_less_than_all_leaves_out() {
     let only = vec![header::LOCATION, header::ETAG, header::VARY];
     let settings = Kept { only: Some(only), ..Kept::default() };
-    assert_eq!(kept(&settings, Keep::Full), [header::LOCATION, header::ETAG, header::VARY]);
-    assert_eq!(kept(&settings, Keep::Status), [header::VARY]);
-    assert_eq!(kept(&settings, Keep::Nothing), [] as [HeaderName; 0]);
+    assert_eq!(kept(&settings, StoredResponse::Full), [header::LOCATION, header::ETAG, header::VARY]);
+    assert_eq!(kept(&settings, StoredResponse::Status), [header::VARY]);
+    assert_eq!(kept(&settings, StoredResponse::Nothing), [] as [HeaderName; 0]);
 
     let settings = Kept { also: vec![header::LOCATION], ..settings };
-    assert_eq!(kept(&settings, Keep::Status), [header::LOCATION, header::VARY]);
-    assert_eq!(kept(&settings, Keep::Nothing), [header::LOCATION]);
+    assert_eq!(kept(&settings, StoredResponse::Status), [header::LOCATION, header::VARY]);
+    assert_eq!(kept(&settings, StoredResponse::Nothing), [header::LOCATION]);
 }

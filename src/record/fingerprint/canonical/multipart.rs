@@ -9,7 +9,7 @@ use http::HeaderMap;
 use memchr::memmem;
 use multer::{Field, Multipart};
 
-use super::{CanonicalBody, Content, MOST_VALUES, Operation};
+use super::{CanonicalBody, Content, Input, MOST_VALUES};
 use crate::record::fingerprint::pointer::Names;
 
 /// What one part counts for beside its headers: to read one takes as long as some ten values.
@@ -20,7 +20,7 @@ const LONGEST_HEAD: usize = 8 << 10;
 
 /// The parts, each with its headers and its bytes; `None` if it is not multipart, not whole, or too
 /// much.
-pub(super) fn content(operation: &Operation<'_>, rule: &CanonicalBody) -> Option<Content> {
+pub(super) fn content(operation: &Input<'_>, rule: &CanonicalBody) -> Option<Content> {
     let content_type = operation.content_type()?;
     // Of two boundaries, which one a reader takes is its own affair.
     let lower = content_type.to_ascii_lowercase();

@@ -7,7 +7,7 @@ use http::request::{Builder, Parts};
 use http::{HeaderName, Request};
 
 use super::CanonicalBody;
-use crate::record::fingerprint::{Fingerprint, Fingerprinting, JsonPointer, Operation};
+use crate::record::fingerprint::{Fingerprint, Fingerprinting, Input, JsonPointer};
 
 const JSON: &str = "application/json";
 
@@ -21,7 +21,7 @@ fn built(request: Builder) -> Parts {
 
 fn under(rule: &CanonicalBody, head: &Parts, body: &str) -> Fingerprint {
     let fingerprinting = Fingerprinting { rule: Some(rule.clone().into()), ..Fingerprinting::default() };
-    fingerprinting.of(&Operation::new(head, body.as_bytes())).own
+    fingerprinting.of(&Input::new(head, body.as_bytes())).own
 }
 
 fn version(rule: &CanonicalBody, content_type: &str, body: &str) -> u8 {
@@ -100,7 +100,7 @@ fn chosen_headers_count_beside_the_body() {
         let headers = vec![HeaderName::from_static("accept")];
         let rule = Some(CanonicalBody::json().into());
         let head = built(Request::post("/").header(CONTENT_TYPE, JSON).header("accept", accept));
-        Fingerprinting { headers, rule, ..Fingerprinting::default() }.of(&Operation::new(&head, b"{}")).own
+        Fingerprinting { headers, rule, ..Fingerprinting::default() }.of(&Input::new(&head, b"{}")).own
     };
     assert_eq!(of("text/plain"), of("text/plain"));
     assert_ne!(of("text/plain"), of("text/html"));

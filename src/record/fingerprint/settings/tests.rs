@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{Fingerprinting, Fingerprints};
-use crate::record::fingerprint::{Fields, Fingerprint, FingerprintRule, Operation, Rule};
+use crate::record::fingerprint::{Fields, Fingerprint, FingerprintRule, Input, Rule};
 use crate::record::secret::SecretKey;
 
 const SECRET: &[u8; 32] = &[7; 32];
@@ -27,7 +27,7 @@ fn keyed(mut settings: Fingerprinting) -> Fingerprinting {
 }
 
 fn of(settings: &Fingerprinting, body: &[u8]) -> Fingerprints {
-    settings.of(&Operation::new(&head(), body))
+    settings.of(&Input::new(&head(), body))
 }
 
 fn raw(body: &[u8]) -> Fingerprint {
@@ -44,7 +44,7 @@ fn versions(fingerprints: &Fingerprints) -> (u8, Vec<u8>) {
 struct Length(u8);
 
 impl FingerprintRule for Length {
-    fn describe(&self, operation: &Operation<'_>, fields: &mut Fields<'_>) -> bool {
+    fn describe(&self, operation: &Input<'_>, fields: &mut Fields<'_>) -> bool {
         fields.add([u8::try_from(operation.body().len()).unwrap()]);
         !operation.body().is_empty()
     }
@@ -89,7 +89,7 @@ fn versions_of_own_rules_never_meet_one_another_nor_a_built_in_one() {
 #[test]
 fn earlier_rules_are_compared_by_their_own_fingerprints_each_once() {
     let mut now = settings(Some(Length(65).into()));
-    let target = |operation: &Operation<'_>, fields: &mut Fields<'_>| {
+    let target = |operation: &Input<'_>, fields: &mut Fields<'_>| {
         fields.add_target(operation);
         true
     };
@@ -137,14 +137,14 @@ proptest! {
         let head = head();
         let fingerprint = |steps: &[Vec<String>]| {
             let steps = steps.to_vec();
-            let rule = move |operation: &Operation<'_>, fields: &mut Fields<'_>| {
+            let rule = move |operation: &Input<'_>, fields: &mut Fields<'_>| {
                 fields.add_target(operation).add_chosen_headers(operation);
                 for step in &steps {
                     fields.add_list(step);
                 }
                 true
             };
-            settings(Some(rule.into())).of(&Operation::new(&head, b"")).own
+            settings(Some(rule.into())).of(&Input::new(&head, b"")).own
         };
         prop_assert_eq!(fingerprint(&one) == fingerprint(&other), one == other);
     }
@@ -159,12 +159,12 @@ fn a_header_that_is_absent_is_not_an_empty_one() {
             head.headers.append(&name, value.parse().unwrap());
         }
         let headers = vec![name.clone(), HeaderName::from_static("x-a")];
-        let rule = |operation: &Operation<'_>, fields: &mut Fields<'_>| {
+        let rule = |operation: &Input<'_>, fields: &mut Fields<'_>| {
             fields.add_chosen_headers(operation);
             true
         };
         let settings = Fingerprinting { headers, ..settings(Some(rule.into())) };
-        settings.of(&Operation::new(&head, b"")).own.to_bytes()
+        settings.of(&Input::new(&head, b"")).own.to_bytes()
     };
     let different =
         [of(&[]), of(&[""]), of(&["", ""]), of(&["1"]), of(&["1", "2"]), of(&["2", "1"]), of(&["1,2"])];

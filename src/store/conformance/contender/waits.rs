@@ -5,7 +5,7 @@ use std::panic::Location;
 
 use tokio::time::Instant;
 
-use super::super::super::{Lease, Record, Reservation, Seen, State, Store};
+use super::super::super::{Lease, PendingRef, Record, Reservation, State, Store};
 use super::{Contender, broken};
 
 impl<S: Store> Contender<'_, S> {
@@ -18,14 +18,14 @@ impl<S: Store> Contender<'_, S> {
         units: f64,
     ) -> impl Future<Output = ()> + Send {
         let at = Location::caller();
-        let seen = Seen { key: lease.key, token: lease.token };
+        let seen = PendingRef { key: lease.key, token: lease.token };
         let bound = self.unit.mul_f64(units);
         async move {
-            let wait = self.store.changed(&seen, round, bound);
+            let wait = self.store.wait_for_change(&seen, round, bound);
             let Ok(waited) = tokio::time::timeout(bound + self.unit, wait).await else {
                 panic!("{at}: the wait went on after its bound of {bound:?}");
             };
-            waited.unwrap_or_else(|error| broken("changed", &error));
+            waited.unwrap_or_else(|error| broken("wait_for_change", &error));
         }
     }
 
@@ -38,12 +38,12 @@ impl<S: Store> Contender<'_, S> {
             let left = deadline.saturating_duration_since(Instant::now());
             let seen = match &reservation {
                 Reservation::Found(Record { state: State::Pending { .. }, token, .. }) if !left.is_zero() => {
-                    Seen { key: self.request.key, token: *token }
+                    PendingRef { key: self.request.key, token: *token }
                 }
                 _ => return (reservation, Instant::now()),
             };
-            let waited = self.store.changed(&seen, round, left).await;
-            waited.unwrap_or_else(|error| broken("changed", &error));
+            let waited = self.store.wait_for_change(&seen, round, left).await;
+            waited.unwrap_or_else(|error| broken("wait_for_change", &error));
             round += 1;
         }
     }

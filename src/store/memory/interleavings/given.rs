@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
 
-use super::super::super::{Rerun, Reserve};
+use super::super::super::{ReserveRequest, RetryFailed};
 use super::super::limits::Limits;
 use super::super::room::{Claim, RECORD, Room};
 use super::super::shard::Shard;
@@ -16,7 +16,7 @@ use super::HOUR;
 use super::sync::{AtomicU64, Mutex};
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
-use crate::record::outcome::{KeptBody, NotRetained, Outcome};
+use crate::record::outcome::{NotRetained, Outcome, StoredBody};
 
 /// A scope with a share. [`ask`] asks for one without.
 pub(super) fn scope() -> ScopeDigest {
@@ -37,25 +37,25 @@ pub(super) fn store(shards: usize, max_records: usize) -> Arc<Inner> {
 }
 
 /// Made before the exploration, for its threads have little room on their stacks.
-pub(super) fn ask(key: &str, lease: Duration) -> Reserve {
+pub(super) fn ask(key: &str, lease: Duration) -> ReserveRequest {
     let key = IdempotencyKey::parse(key.as_bytes()).unwrap();
-    Reserve {
+    ReserveRequest {
         key: StorageKey::derive(None, "tests", &Scope::anonymous(), &key),
         scope: ScopeDigest::UNSET,
         fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
         lease,
         retention: HOUR * 2,
-        rerun_failed: Rerun::Any,
-        rerun_abandoned: true,
+        retry_failed: RetryFailed::Any,
+        retry_abandoned: true,
     }
 }
 
-pub(super) fn many_asks() -> Vec<Reserve> {
+pub(super) fn many_asks() -> Vec<ReserveRequest> {
     (0..64).map(|number| ask(&number.to_string(), HOUR)).collect()
 }
 
 /// The first in the first shard, the second in the second one. Which keys these are is up to the secret of the store.
-pub(super) fn in_two_shards(store: &Inner, asks: &[Reserve]) -> [Reserve; 2] {
+pub(super) fn in_two_shards(store: &Inner, asks: &[ReserveRequest]) -> [ReserveRequest; 2] {
     [0, 1].map(|shard| {
         let ask = asks.iter().find(|ask| store.index(&ask.key) == shard);
         ask.expect("64 keys are not all in one of two shards").clone()
@@ -63,13 +63,13 @@ pub(super) fn in_two_shards(store: &Inner, asks: &[Reserve]) -> [Reserve; 2] {
 }
 
 pub(super) fn answer() -> Bytes {
-    let body = KeptBody::Whole { bytes: Bytes::from(vec![b'a'; 500]), trailers: None };
+    let body = StoredBody::Whole { bytes: Bytes::from(vec![b'a'; 500]), trailers: None };
     frame(&Outcome { status: StatusCode::OK, headers: HeaderMap::new(), request_id: None, body })
 }
 
 /// What is left of [`answer`] when its record is put back.
 pub(super) fn without_body() -> Bytes {
-    frame(&Outcome::bare(StatusCode::OK, KeptBody::NotRetained(NotRetained::Failure)))
+    frame(&Outcome::bare(StatusCode::OK, StoredBody::NotRetained(NotRetained::Failure)))
 }
 
 /// The bytes of all answers that the store counts.

@@ -1,6 +1,6 @@
 //! What the threads count in the shares of scopes.
 
-use super::super::super::{ErrorKind, Reservation, Reserve, Settlement};
+use super::super::super::{Reservation, ReserveRequest, Settlement, StoreErrorKind};
 use super::super::Inner;
 use super::super::shard::Kept;
 use super::HOUR;
@@ -11,7 +11,7 @@ use super::threads::{acquire, explore, spawn};
 #[test]
 fn no_more_records_of_a_scope_are_let_in_than_its_share_takes() {
     let scope = scope();
-    let asks: Vec<_> = many_asks().into_iter().map(|ask| Reserve { scope, ..ask }).collect();
+    let asks: Vec<_> = many_asks().into_iter().map(|ask| ReserveRequest { scope, ..ask }).collect();
     explore(move || {
         // A tenth of it is one record.
         let store = store(2, 10);
@@ -21,7 +21,7 @@ fn no_more_records_of_a_scope_are_let_in_than_its_share_takes() {
         match (mine, other.join().unwrap()) {
             (Ok(Reservation::Acquired(lease)), Err(error))
             | (Err(error), Ok(Reservation::Acquired(lease))) => {
-                assert_eq!(error.kind(), ErrorKind::ScopeFull);
+                assert_eq!(error.kind(), StoreErrorKind::ScopeFull);
                 assert_eq!((store.room.records(), store.room.shares.len()), (1, 1));
                 assert_eq!(store.release(&lease).unwrap(), Settlement::Applied);
                 assert_eq!((store.room.records(), store.room.bytes(), store.room.shares.len()), (0, 0, 0));
@@ -35,7 +35,7 @@ fn no_more_records_of_a_scope_are_let_in_than_its_share_takes() {
 #[test]
 fn a_share_that_ends_does_not_take_a_new_record_along() {
     let scope = scope();
-    let asks: Vec<_> = many_asks().into_iter().map(|ask| Reserve { scope, ..ask }).collect();
+    let asks: Vec<_> = many_asks().into_iter().map(|ask| ReserveRequest { scope, ..ask }).collect();
     explore(move || {
         let store = store(2, 100);
         let [one, two] = in_two_shards(&store, &asks);

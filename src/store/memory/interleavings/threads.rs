@@ -5,7 +5,7 @@ use std::sync::Arc;
 use loom::future::block_on;
 use loom::thread;
 
-use super::super::super::{Lease, Record, Reservation, Reserve, Seen, State};
+use super::super::super::{Lease, PendingRef, Record, Reservation, ReserveRequest, State};
 use super::super::Inner;
 
 pub(super) fn explore(threads: impl Fn() + Sync + Send + 'static) {
@@ -22,7 +22,7 @@ pub(super) fn spawn<G: Clone + 'static, T: 'static>(
     thread::spawn(move || run(&store, &given))
 }
 
-pub(super) fn acquire(store: &Inner, ask: &Reserve) -> Lease {
+pub(super) fn acquire(store: &Inner, ask: &ReserveRequest) -> Lease {
     match store.reserve(ask).unwrap() {
         Reservation::Acquired(lease) => lease,
         Reservation::Found(record) => panic!("{record:?} was in the way"),
@@ -45,11 +45,11 @@ pub(super) fn winner_and_loser(one: Reservation, two: Reservation) -> (Lease, Re
 }
 
 /// Reserves and waits by turns, as the layer does. A wait that nobody ends is a deadlock, which loom reports.
-pub(super) fn await_the_end(store: &Inner, ask: &Reserve) -> Reservation {
+pub(super) fn await_the_end(store: &Inner, ask: &ReserveRequest) -> Reservation {
     loop {
         match store.reserve(ask).unwrap() {
             Reservation::Found(Record { state: State::Pending { .. }, token, .. }) => {
-                let seen = Seen { key: ask.key, token };
+                let seen = PendingRef { key: ask.key, token };
                 if let Some((settled, _)) = store.wait(&seen, store.now()) {
                     block_on(settled);
                 }

@@ -1,6 +1,6 @@
 use http::{HeaderMap, Method};
 
-use super::super::super::{Rerun, Reserve};
+use super::super::super::{ReserveRequest, RetryFailed};
 use super::super::limits::Limits;
 use super::*;
 use crate::record::key::{IdempotencyKey, Scope};
@@ -64,14 +64,14 @@ fn a_record_that_ends_later_than_it_was_to_is_not_swept_before() {
 #[allow(clippy::unwrap_used)]
 fn lease(key: &str) -> Lease {
     let key = IdempotencyKey::parse(key.as_bytes()).unwrap();
-    let request = Reserve {
+    let request = ReserveRequest {
         key: StorageKey::derive(None, "tests", &Scope::anonymous(), &key),
         scope: crate::record::key::ScopeDigest::UNSET,
         fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
         lease: Duration::from_secs(10),
         retention: Duration::from_mins(1),
-        rerun_failed: Rerun::Never,
-        rerun_abandoned: false,
+        retry_failed: RetryFailed::Never,
+        retry_abandoned: false,
     };
     Lease::first(&request, Token::new([1; 16]))
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::record::outcome::Outcome;
-use crate::store::{ErrorKind, StoreError};
+use crate::store::{StoreError, StoreErrorKind};
 
 #[allow(dead_code)] // As the other one has them.
 pub(super) enum Inflated {
@@ -16,5 +16,5 @@ pub(super) fn deflate(_: &Outcome) -> Option<Bytes> {
 }
 
 pub(super) fn inflate(_: Bytes, _: usize) -> Result<Inflated, StoreError> {
-    Err(StoreError::new(ErrorKind::Corrupt))
+    Err(StoreError::new(StoreErrorKind::Corrupt))
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use crate::record::frame::Writer;
-use crate::record::outcome::{KeptBody, NotRetained, Outcome};
-use crate::store::ErrorKind;
+use crate::record::outcome::{NotRetained, Outcome, StoredBody};
+use crate::store::StoreErrorKind;
 use crate::store::pack::Packing;
 use crate::store::pack::given::{BODY, LIMIT, answer, of, packed, read, refused};
 
@@ -35,7 +35,7 @@ fn an_answer_that_would_become_too_large_counts_as_not_retained() {
     let bomb = packed(&packing, &of(), &answer(vec![0; 8 << 20]));
     assert!(bomb.bytes().len() < 64 << 10);
     let opened = read(&packing, &of(), bomb).unwrap();
-    assert_eq!(opened.body, KeptBody::NotRetained(NotRetained::TooLarge));
+    assert_eq!(opened.body, StoredBody::NotRetained(NotRetained::TooLarge));
 }
 
 #[test]
@@ -48,17 +48,17 @@ fn a_bomb_that_lies_about_its_length_is_not_made() {
         let mut forged = vec![b'C'];
         Writer::new(&mut forged).number(lie);
         forged.extend_from_slice(deflated);
-        let forged = Outcome { body: KeptBody::Packed(forged.into()), ..bomb.clone() };
-        assert_eq!(refused(&packing, &of(), forged), ErrorKind::Corrupt);
+        let forged = Outcome { body: StoredBody::Packed(forged.into()), ..bomb.clone() };
+        assert_eq!(refused(&packing, &of(), forged), StoreErrorKind::Corrupt);
     }
 }
 
 #[test]
 fn a_frame_in_a_frame_is_refused() {
     let packing = Packing::default();
-    let inner = Outcome::bare(StatusCode::OK, KeptBody::Packed(Bytes::from_static(b"P")));
+    let inner = Outcome::bare(StatusCode::OK, StoredBody::Packed(Bytes::from_static(b"P")));
     let mut frame = vec![b'P'];
     frame.extend_from_slice(&inner.encode());
-    let nested = Outcome::bare(StatusCode::OK, KeptBody::Packed(frame.into()));
-    assert_eq!(refused(&packing, &of(), nested), ErrorKind::Corrupt);
+    let nested = Outcome::bare(StatusCode::OK, StoredBody::Packed(frame.into()));
+    assert_eq!(refused(&packing, &of(), nested), StoreErrorKind::Corrupt);
 }

@@ -5,8 +5,8 @@ use http::StatusCode;
 
 use super::EncryptionKeys;
 use crate::record::fingerprint::Fingerprint;
-use crate::record::outcome::{KeptBody, NotRetained, Outcome};
-use crate::store::ErrorKind;
+use crate::record::outcome::{NotRetained, Outcome, StoredBody};
+use crate::store::StoreErrorKind;
 use crate::store::pack::given::{BODY, answer, key, of, packed, read, refused};
 use crate::store::pack::{Of, Packing};
 
@@ -41,8 +41,8 @@ fn what_was_packed_comes_out_as_it_was() {
     let bodies = ["", "short", BODY, &BODY.repeat(1000)].map(|body| answer(body.to_owned()));
     let without = |body| Outcome::bare(StatusCode::OK, body);
     let others = [
-        without(KeptBody::Omitted),
-        without(KeptBody::NotRetained(NotRetained::Streamed)),
+        without(StoredBody::Omitted),
+        without(StoredBody::NotRetained(NotRetained::Streamed)),
         Outcome { request_id: None, ..answer(vec![0; 5000]) },
     ];
     for packing in &packings {
@@ -88,10 +88,10 @@ fn an_answer_is_read_under_its_own_record_only() {
         Of { is_failure: true, ..of() },
     ];
     for of in &elsewhere {
-        assert_eq!(refused(&packing, of, packed.clone()), ErrorKind::Sealed);
+        assert_eq!(refused(&packing, of, packed.clone()), StoreErrorKind::Decrypt);
     }
     let status_changed = Outcome { status: StatusCode::OK, ..packed };
-    assert_eq!(refused(&packing, &of(), status_changed), ErrorKind::Sealed);
+    assert_eq!(refused(&packing, &of(), status_changed), StoreErrorKind::Decrypt);
 }
 
 #[test]
@@ -101,13 +101,16 @@ fn a_changed_answer_is_refused_wherever_it_was_changed() {
     for place in 0..packed.bytes().len() {
         let mut bytes = packed.bytes().to_vec();
         bytes[place] ^= 1;
-        let changed = Outcome { body: KeptBody::Packed(bytes.into()), ..packed.clone() };
+        let changed = Outcome { body: StoredBody::Packed(bytes.into()), ..packed.clone() };
         let kind = refused(&packing, &of(), changed);
-        assert!(matches!(kind, ErrorKind::Sealed | ErrorKind::Corrupt), "byte {place}: {kind:?}");
+        assert!(matches!(kind, StoreErrorKind::Decrypt | StoreErrorKind::Corrupt), "byte {place}: {kind:?}");
         let cut = Bytes::copy_from_slice(&packed.bytes()[..place]);
-        let cut = Outcome { body: KeptBody::Packed(cut), ..packed.clone() };
+        let cut = Outcome { body: StoredBody::Packed(cut), ..packed.clone() };
         let kind = refused(&packing, &of(), cut);
-        assert!(matches!(kind, ErrorKind::Sealed | ErrorKind::Corrupt), "cut at {place}: {kind:?}");
+        assert!(
+            matches!(kind, StoreErrorKind::Decrypt | StoreErrorKind::Corrupt),
+            "cut at {place}: {kind:?}"
+        );
     }
 }
 
@@ -125,16 +128,16 @@ fn a_key_is_changed_without_losing_a_record() {
     for ring in [&first, &then, &at_last] {
         assert_eq!(read(ring, &of(), new.clone()).unwrap(), answer(BODY));
     }
-    assert_eq!(refused(&at_last, &of(), old.clone()), ErrorKind::Sealed);
-    assert_eq!(refused(&Packing::default(), &of(), old.clone()), ErrorKind::Sealed);
+    assert_eq!(refused(&at_last, &of(), old.clone()), StoreErrorKind::Decrypt);
+    assert_eq!(refused(&Packing::default(), &of(), old.clone()), StoreErrorKind::Decrypt);
     // Another key under the same number is another key.
-    assert_eq!(refused(&encrypting(EncryptionKeys::new(1, [9; 32])), &of(), old), ErrorKind::Sealed);
+    assert_eq!(refused(&encrypting(EncryptionKeys::new(1, [9; 32])), &of(), old), StoreErrorKind::Decrypt);
 }
 
 #[test]
 fn plain_responses_are_rejected_unless_the_keys_accept_them() {
     let plain = answer(BODY);
-    assert_eq!(refused(&encrypting(january()), &of(), plain.clone()), ErrorKind::Sealed);
+    assert_eq!(refused(&encrypting(january()), &of(), plain.clone()), StoreErrorKind::Decrypt);
     let migrating = encrypting(january().accept_plain());
     assert_eq!(read(&migrating, &of(), plain.clone()).unwrap(), plain);
 }
@@ -143,16 +146,16 @@ fn plain_responses_are_rejected_unless_the_keys_accept_them() {
 #[test]
 fn the_status_of_a_failure_that_was_put_back_is_read_without_its_headers() {
     let of = Of { is_failure: true, ..of() };
-    let body = KeptBody::NotRetained(NotRetained::Failure);
+    let body = StoredBody::NotRetained(NotRetained::Failure);
     let put_back = Outcome::bare(StatusCode::BAD_GATEWAY, body.clone());
     let forged = Outcome { headers: answer(BODY).headers, ..put_back.clone() };
     assert_eq!(read(&encrypting(january()), &of, forged).unwrap(), put_back);
     for reason in [NotRetained::TooLarge, NotRetained::Lost, NotRetained::Withheld] {
-        let claimed = Outcome { body: KeptBody::NotRetained(reason), ..put_back.clone() };
-        assert_eq!(refused(&encrypting(january()), &of, claimed), ErrorKind::Sealed);
+        let claimed = Outcome { body: StoredBody::NotRetained(reason), ..put_back.clone() };
+        assert_eq!(refused(&encrypting(january()), &of, claimed), StoreErrorKind::Decrypt);
     }
     let success = Of { is_failure: false, ..of };
-    assert_eq!(refused(&encrypting(january()), &success, put_back), ErrorKind::Sealed);
+    assert_eq!(refused(&encrypting(january()), &success, put_back), StoreErrorKind::Decrypt);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use ::sqlx::postgres::PgRow;
 use ::sqlx::{AssertSqlSafe, Postgres, Row as _, SqlSafeStr as _, SqlStr};
 
 use super::super::super::tx::{Mark, Open};
-use super::super::super::{ErrorKind, Record, Reserve, StoreError, millis};
+use super::super::super::{Record, ReserveRequest, StoreError, StoreErrorKind, millis};
 use super::super::cancel::Running;
 use super::super::error::{not_begun, store_error};
 use super::super::row;
@@ -37,7 +37,7 @@ impl PostgresTxStore {
     pub(super) async fn claim(
         &self,
         open: Open<Postgres>,
-        request: &Reserve,
+        request: &ReserveRequest,
     ) -> Result<(Open<Postgres>, Claim), StoreError> {
         if self.isolated.is_serializable() {
             return self.read_and_claim(open, request).await;
@@ -54,7 +54,7 @@ impl PostgresTxStore {
     async fn read_and_claim(
         &self,
         mut open: Open<Postgres>,
-        request: &Reserve,
+        request: &ReserveRequest,
     ) -> Result<(Open<Postgres>, Claim), StoreError> {
         open.begun();
         let (inspect, values) = (&self.store.statements.inspect, [Value::key(&request.key)]);
@@ -77,7 +77,7 @@ impl PostgresTxStore {
     async fn begin_and_look(
         &self,
         mut open: Open<Postgres>,
-        request: &Reserve,
+        request: &ReserveRequest,
     ) -> Result<(Open<Postgres>, Looked), StoreError> {
         open.begin_again(self.begin(request)).await.map_err(not_begun)?;
         let row = match self.look(&mut open, &request.key, request.fingerprint).await {
@@ -87,7 +87,7 @@ impl PostgresTxStore {
                 return Err(not_begun(error));
             }
         };
-        let row = row.ok_or_else(|| StoreError::new(ErrorKind::Corrupt))?;
+        let row = row.ok_or_else(|| StoreError::new(StoreErrorKind::Corrupt))?;
         let looked = Looked::read(&row)?;
         self.isolated.learn(looked.is_serializable);
         open.mark = looked.mark;
@@ -101,7 +101,7 @@ impl PostgresTxStore {
     /// request has it, because the same request would have the first.
     ///
     /// Both are locks of the table itself, however its name was written, so a key in another table is another key.
-    fn begin(&self, request: &Reserve) -> SqlStr {
+    fn begin(&self, request: &ReserveRequest) -> SqlStr {
         let [of_key, of_request] = locks(&request.key, request.fingerprint);
         let (clause, records) = (self.isolated.clause(), &self.store.names);
         let patience = patience(self.store.pool.timeout.get());
@@ -171,7 +171,7 @@ impl Looked {
         })
     }
 
-    fn claim(self, request: &Reserve) -> Claim {
+    fn claim(self, request: &ReserveRequest) -> Claim {
         match (self.found, &*self.claim) {
             (Some(found), _) if !found.yields_to(request) => Claim::Found(found),
             (_, "mine") if self.is_read_only => Claim::ReadOnly,

@@ -8,7 +8,7 @@ use ::sqlx::{Postgres, Row as _};
 use super::super::super::pooled::cancelling;
 use super::super::super::table::Answer;
 use super::super::super::tx::{Lost, Open};
-use super::super::super::{ErrorKind, Lease, Status, StoreError};
+use super::super::super::{Lease, RecordStatus, StoreError, StoreErrorKind};
 use super::super::error::{
     is_aborted, is_conflict, is_failed_before, is_reply, not_ended, not_written, store_error,
 };
@@ -27,7 +27,7 @@ impl PostgresTxStore {
         &self,
         open: Open<Postgres>,
         lease: &Lease,
-        status: Status,
+        status: RecordStatus,
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Result<bool, StoreError> {
@@ -39,7 +39,7 @@ impl PostgresTxStore {
         &self,
         open: Open<Postgres>,
         lease: &Lease,
-        status: Status,
+        status: RecordStatus,
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Result<bool, StoreError> {
@@ -105,12 +105,12 @@ impl PostgresTxStore {
         let is_moved = found.records != open.mark.records;
         // The key is not free in this process before it is in the database.
         open.cancel(None).await;
-        Ok(if is_moved { Lost::Moved.into() } else { StoreError::new(ErrorKind::Conflict) })
+        Ok(if is_moved { Lost::Moved.into() } else { StoreError::new(StoreErrorKind::Conflict) })
     }
 
     /// Remembers an attempt whose handler has ended its transaction.
     async fn was_ended(&self, open: Open<Postgres>, lease: &Lease) -> Result<StoreError, StoreError> {
-        self.keep_apart(open, lease, Status::Pending, None, lease.retention).await?;
+        self.keep_apart(open, lease, RecordStatus::Pending, None, lease.retention).await?;
         Ok(Lost::Ended.into())
     }
 
@@ -131,7 +131,7 @@ pub(super) async fn write(
     statement: &Statement,
     open: &mut Open<Postgres>,
     lease: &Lease,
-    status: Status,
+    status: RecordStatus,
     outcome: Option<&Outcome>,
     retention: Duration,
     last: &[i64],

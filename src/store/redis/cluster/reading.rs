@@ -12,7 +12,7 @@ use super::super::server::within;
 use super::super::slots::{self, Slots};
 use super::Inner;
 use super::commands::Address;
-use crate::runtime::mutex::held;
+use crate::runtime::lock::lock;
 
 /// How long the servers may take to tell which slots they have before they are asked again. Longer
 /// than a server may be silent, so that the question goes over a new connection: on the old one,
@@ -68,7 +68,7 @@ impl Inner {
 
     /// Whom to ask for the map: those that are known to be there, then the others, and those last whose word is in doubt.
     fn candidates(&self) -> [Vec<Address>; 3] {
-        let map = Arc::clone(&held(&self.map));
+        let map = Arc::clone(&lock(&self.map));
         let named = map.iter().map(|slots| Address { host: slots.host.clone(), port: slots.port });
         let mut all: Vec<_> =
             named.chain(self.seeds.iter().filter_map(|seed| Address::of(seed.addr()))).collect();
@@ -77,7 +77,7 @@ impl Inner {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % all.len().max(1);
         all.rotate_left(turn);
         let (in_doubt, all): (Vec<_>, Vec<_>) = {
-            let in_doubt = held(&self.in_doubt);
+            let in_doubt = lock(&self.in_doubt);
             all.into_iter().partition(|address| in_doubt.contains(address))
         };
         let (mut sound, mut others): (Vec<_>, Vec<_>) =

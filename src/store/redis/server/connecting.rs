@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use super::link::Link;
 use super::{Place, Server, within};
-use crate::runtime::mutex::held;
+use crate::runtime::lock::lock;
 
 /// The shortest time that an attempt has. Callers who wait for less than a handshake takes would
 /// otherwise never get a connection.
@@ -85,7 +85,7 @@ impl Server {
             if matches!(self.0.place, Place::Primary(_)) {
                 link.confirm_primary().await?;
             }
-            *held(&self.0.link) = Some(Arc::clone(&link));
+            *lock(&self.0.link) = Some(Arc::clone(&link));
             let setting = &self.0.setting;
             setting.eviction.look(info.addr().to_string(), link.connection.clone(), setting.timeout.get());
             Ok(link)

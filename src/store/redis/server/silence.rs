@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::runtime::mutex::held;
+use crate::runtime::lock::lock;
 
 /// Begins with a command, and ends with the next bytes that the server sends, whoever still waits for them.
 #[derive(Default)]
@@ -14,16 +14,16 @@ pub(in super::super) struct Silence(Mutex<Option<Instant>>);
 impl Silence {
     /// Notes that a command is about to be sent.
     pub(super) fn command(&self) {
-        held(&self.0).get_or_insert_with(Instant::now);
+        lock(&self.0).get_or_insert_with(Instant::now);
     }
 
     /// Notes that the server has said something.
     pub(in super::super) fn end(&self) {
-        *held(&self.0) = None;
+        *lock(&self.0) = None;
     }
 
     /// How long there have been commands without a word from the server.
     pub(super) fn lasts(&self) -> Duration {
-        held(&self.0).map_or(Duration::ZERO, |since| since.elapsed())
+        lock(&self.0).map_or(Duration::ZERO, |since| since.elapsed())
     }
 }

@@ -7,7 +7,7 @@ use sqlx::{SqlStr, Sqlite};
 use tokio::time::Instant;
 
 use super::super::super::tx::{Lost, Open};
-use super::super::super::{ErrorKind, Lease, Record, Settlement, Status, StoreError};
+use super::super::super::{Lease, Record, RecordStatus, Settlement, StoreError, StoreErrorKind};
 use super::super::error::{is_busy, not_committed, store_error};
 use super::super::row;
 use super::super::wait::Wait;
@@ -49,7 +49,7 @@ impl SqliteTxStore {
         if apply(write, open.connection_mut()).await? {
             return Ok(());
         }
-        Err(StoreError::new(ErrorKind::Conflict))
+        Err(StoreError::new(StoreErrorKind::Conflict))
     }
 
     /// Writes the end of the attempt into its record, also if its retention is over; whether the
@@ -58,7 +58,7 @@ impl SqliteTxStore {
         &self,
         open: &mut Open<Sqlite>,
         lease: &Lease,
-        status: Status,
+        status: RecordStatus,
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Result<bool, StoreError> {
@@ -75,7 +75,7 @@ impl SqliteTxStore {
         &self,
         open: Open<Sqlite>,
         lease: &Lease,
-        status: Status,
+        status: RecordStatus,
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {

@@ -60,7 +60,7 @@ fn one_effect_with_one_answer_and_its_replays_is_right() {
         refusal(30, 503, "idempotency_store_unavailable"),
     ];
     let verdict = audit(&history(heard), &[effect(1, "a", 5)], &rules());
-    assert_eq!(verdict, Verdict::default());
+    assert_eq!(verdict, ResponseDirective::default());
 }
 
 #[test]

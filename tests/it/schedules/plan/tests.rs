@@ -12,7 +12,7 @@ fn a_seed_gives_the_same_plan_again_and_another_seed_another_one() {
 #[test]
 fn twenty_plans_of_250_operations_have_every_fault_of_their_stage_and_100_in_all() {
     for kind in Kind::ALL {
-        let plans = (1..=20).map(|seed| Plan::draw(seed, kind, OnAbandoned::Refuse, 250));
+        let plans = (1..=20).map(|seed| Plan::draw(seed, kind, OnAbandoned::Reject, 250));
         let faults: Vec<_> =
             plans.flat_map(|plan| [plan.process_faults, plan.store_faults].concat()).collect();
         assert!(faults.len() > 100, "{kind:?}: {}", faults.len());

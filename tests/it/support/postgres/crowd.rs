@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, PgPool, Postgres};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
-use tower_idempotency::store::Tx;
+use tower_idempotency::Tx;
 use tower_idempotency::{IdempotencyLayer, PostgresStore, Scope};
 
 use super::PostgresServer;
@@ -34,7 +34,7 @@ pub(crate) enum Mode {
 
 /// What was seen of it.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(crate) struct PendingRef {
     /// The most backends of the pool, while the table was locked and while the row was.
     pub(crate) table: i64,
     pub(crate) row: i64,
@@ -46,7 +46,7 @@ pub(crate) struct Seen {
 }
 
 /// Thirty-two clients pay by a pool of sixteen, while a table and then a row is locked for as long.
-pub(crate) async fn crowd(mode: Mode, locked: Duration) -> Seen {
+pub(crate) async fn crowd(mode: Mode, locked: Duration) -> PendingRef {
     let server = PostgresServer::start();
     let mut beside = connect(&server, "beside").await;
     let tables = "CREATE TABLE accounts (id int PRIMARY KEY, balance bigint NOT NULL);
@@ -77,7 +77,7 @@ pub(crate) async fn crowd(mode: Mode, locked: Duration) -> Seen {
     let payments = sqlx::query_scalar(payments).fetch_all(&mut beside).await.unwrap();
     let longest = clients.iter().map(|(longest, _)| *longest).max().unwrap();
     let keys = clients.iter().map(|(_, keys)| keys).sum();
-    Seen { table, row, longest, keys, payments }
+    PendingRef { table, row, longest, keys, payments }
 }
 
 async fn connect(server: &PostgresServer, name: &str) -> PgConnection {

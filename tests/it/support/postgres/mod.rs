@@ -10,8 +10,9 @@ use http::{HeaderMap, Method, StatusCode};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tempfile::TempDir;
-use tower_idempotency::store::{Lease, Rerun, Reservation, Reserve};
-use tower_idempotency::{Fingerprint, IdempotencyKey, KeptBody, Outcome, PostgresStore, Scope, StorageKey};
+use tower_idempotency::store::{Lease, Reservation, ReserveRequest, RetryFailed};
+use tower_idempotency::store::{Outcome, StorageKey, StoredBody};
+use tower_idempotency::{Fingerprint, IdempotencyKey, PostgresStore, Scope};
 
 mod bouncer;
 pub(crate) mod crowd;
@@ -199,21 +200,21 @@ fn write(directory: &Path, name: &str, text: &str) -> PathBuf {
 }
 
 /// What a contender asks for who takes over whatever may be taken over.
-pub(crate) fn request(key: &str) -> Reserve {
+pub(crate) fn request(key: &str) -> ReserveRequest {
     let parsed = IdempotencyKey::parse(key.as_bytes()).unwrap();
-    Reserve {
+    ReserveRequest {
         key: StorageKey::derive(None, "postgres", &Scope::anonymous(), &parsed),
-        scope: tower_idempotency::ScopeDigest::UNSET,
+        scope: tower_idempotency::store::ScopeDigest::UNSET,
         fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
         lease: Duration::from_mins(1),
         retention: Duration::from_mins(2),
-        rerun_failed: Rerun::Any,
-        rerun_abandoned: true,
+        retry_failed: RetryFailed::Any,
+        retry_abandoned: true,
     }
 }
 
 pub(crate) fn outcome(status: u16, bytes: usize) -> Outcome {
-    let body = KeptBody::Whole { bytes: vec![b'x'; bytes].into(), trailers: None };
+    let body = StoredBody::Whole { bytes: vec![b'x'; bytes].into(), trailers: None };
     let status = StatusCode::from_u16(status).unwrap();
     Outcome { status, headers: HeaderMap::new(), request_id: None, body }
 }

@@ -8,8 +8,11 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tower_idempotency::store::{Rerun, Reservation, Reserve, Settlement, State, Store, StoreError};
-use tower_idempotency::{Fingerprint, IdempotencyKey, KeptBody, Outcome, RedisStore, Scope, StorageKey};
+use tower_idempotency::store::{Outcome, StorageKey, StoredBody};
+use tower_idempotency::store::{
+    Reservation, ReserveRequest, RetryFailed, Settlement, State, Store, StoreError,
+};
+use tower_idempotency::{Fingerprint, IdempotencyKey, RedisStore, Scope};
 
 /// As long as any of the tests takes.
 pub(crate) const RETENTION: Duration = Duration::from_mins(10);
@@ -23,16 +26,16 @@ pub(crate) const IMPATIENT: Duration = Duration::from_millis(150);
 /// How long it may take to be back once the servers are.
 pub(crate) const BACK: Duration = Duration::from_secs(5);
 
-pub(crate) fn request(key: &str) -> Reserve {
+pub(crate) fn request(key: &str) -> ReserveRequest {
     let parsed = IdempotencyKey::parse(key.as_bytes()).unwrap();
-    Reserve {
+    ReserveRequest {
         key: StorageKey::derive(None, "traffic", &Scope::anonymous(), &parsed),
-        scope: tower_idempotency::ScopeDigest::UNSET,
+        scope: tower_idempotency::store::ScopeDigest::UNSET,
         fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], key.as_bytes()),
         lease: Duration::from_secs(30),
         retention: RETENTION,
-        rerun_failed: Rerun::Any,
-        rerun_abandoned: true,
+        retry_failed: RetryFailed::Any,
+        retry_abandoned: true,
     }
 }
 
@@ -41,7 +44,7 @@ pub(crate) fn answer(body: impl Into<Bytes>) -> Outcome {
         status: StatusCode::CREATED,
         headers: HeaderMap::new(),
         request_id: None,
-        body: KeptBody::Whole { bytes: body.into(), trailers: None },
+        body: StoredBody::Whole { bytes: body.into(), trailers: None },
     }
 }
 

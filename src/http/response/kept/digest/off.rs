@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 
-use super::Keep;
-use crate::record::outcome::KeptBody;
+use super::StoredResponse;
+use crate::record::outcome::StoredBody;
 
-pub(super) fn add(_: Keep, _: &HeaderMap, _: &KeptBody, _: &mut HeaderMap) {}
+pub(super) fn add(_: StoredResponse, _: &HeaderMap, _: &StoredBody, _: &mut HeaderMap) {}

@@ -5,7 +5,7 @@ use http::header::CONTENT_TYPE;
 use proptest::prelude::*;
 
 use super::{Content, LONGEST_HEAD, MOST_VALUES, PART, content};
-use crate::record::fingerprint::{CanonicalBody, JsonPointer, Operation};
+use crate::record::fingerprint::{CanonicalBody, Input, JsonPointer};
 
 /// Header lines, then the bytes.
 type Part = (Vec<String>, Vec<u8>);
@@ -32,7 +32,7 @@ fn body(parts: &[Part], boundary: &str) -> Vec<u8> {
 
 fn read(content_type: &str, body: &[u8], rule: &CanonicalBody) -> Option<Content> {
     let request = Request::post("/").header(CONTENT_TYPE, content_type).body(()).unwrap();
-    content(&Operation::new(&request.into_parts().0, body), rule)
+    content(&Input::new(&request.into_parts().0, body), rule)
 }
 
 fn said(parts: &[Part], rule: &CanonicalBody) -> Content {

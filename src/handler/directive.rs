@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
-use crate::http::class::Class;
-use crate::http::response::Keep;
+use crate::http::class::ResponseClass;
+use crate::http::response::StoredResponse;
 
 /// What a handler says of its own answer, in the extensions of the response: it comes before the classifier and the
 /// settings of the layer.
 ///
 /// ```
 /// use http::{Response, StatusCode};
-/// use tower_idempotency::Verdict;
+/// use tower_idempotency::ResponseDirective;
 ///
 /// // The card was declined before anything was charged. After a first attempt the client may try
 /// // another card under the same key.
 /// fn declined() -> Response<String> {
 ///     let mut response = Response::new("card declined".to_owned());
 ///     *response.status_mut() = StatusCode::PAYMENT_REQUIRED;
-///     response.extensions_mut().insert(Verdict::forget());
+///     response.extensions_mut().insert(ResponseDirective::discard());
 ///     response
 /// }
 /// # declined();
@@ -27,17 +27,17 @@ use crate::http::response::Keep;
 /// [`failed`](Self::failed) counts for more: the handler had an effect before it was rejected elsewhere.
 ///
 /// It does not change what transaction mode commits: an answer of 400 and above is kept and replayed if it is a success, but what the
-/// handler wrote is rolled back unless the store's `commits` says otherwise.
+/// handler wrote is rolled back unless the store's `commit_if` says otherwise.
 ///
-/// With the feature `axum` it is a part of a response: `(Verdict::forget(), StatusCode::PAYMENT_REQUIRED)`.
+/// With the feature `axum` it is a part of a response: `(ResponseDirective::discard(), StatusCode::PAYMENT_REQUIRED)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Verdict {
-    class: Option<Class>,
-    keep: Option<Keep>,
+pub struct ResponseDirective {
+    class: Option<ResponseClass>,
+    keep: Option<StoredResponse>,
     retention: Option<Duration>,
 }
 
-impl Verdict {
+impl ResponseDirective {
     /// Says nothing yet: for an answer whose retention alone is its own.
     pub fn new() -> Self {
         Self::default()
@@ -45,26 +45,26 @@ impl Verdict {
 
     /// The answer is definitive: it is kept and replayed, whatever its status.
     pub fn success() -> Self {
-        Self { class: Some(Class::Success), ..Self::new() }
+        Self { class: Some(ResponseClass::Success), ..Self::new() }
     }
 
     /// The attempt failed: the next request runs it again, unless [`OnFailed`](crate::OnFailed) says otherwise.
     pub fn failed() -> Self {
-        Self { class: Some(Class::Failed), ..Self::new() }
+        Self { class: Some(ResponseClass::Failed), ..Self::new() }
     }
 
     /// Nothing happened: the record is as it was before the attempt, so after a first attempt there is none. In
     /// transaction mode the attempt is rolled back.
     ///
     /// While the operation is in doubt, the record stays bound to its fingerprint, and another
-    /// request is a mismatch. See [`Class::Forget`].
-    pub fn forget() -> Self {
-        Self { class: Some(Class::Forget), ..Self::new() }
+    /// request is a mismatch. See [`ResponseClass::Discard`].
+    pub fn discard() -> Self {
+        Self { class: Some(ResponseClass::Discard), ..Self::new() }
     }
 
     /// Says how much of this answer is kept.
     #[must_use]
-    pub fn keep(self, keep: Keep) -> Self {
+    pub fn stored_response(self, keep: StoredResponse) -> Self {
         Self { keep: Some(keep), ..self }
     }
 
@@ -74,11 +74,11 @@ impl Verdict {
         Self { retention: Some(retention.max(Duration::from_millis(1))), ..self }
     }
 
-    pub(crate) fn said_class(self) -> Option<Class> {
+    pub(crate) fn said_class(self) -> Option<ResponseClass> {
         self.class
     }
 
-    pub(crate) fn said_keep(self) -> Option<Keep> {
+    pub(crate) fn said_keep(self) -> Option<StoredResponse> {
         self.keep
     }
 

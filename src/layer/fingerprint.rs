@@ -3,16 +3,16 @@
 use http::HeaderName;
 
 use super::IdempotencyLayer;
-use crate::record::fingerprint::{Fields, Operation, Rule};
+use crate::record::fingerprint::{Fields, Input, Rule};
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {
     /// Sets the rule that says which requests are the same operation: a `CanonicalBody`, or a
-    /// [`FingerprintRule`](crate::FingerprintRule) of one's own. Default: the method, the path and query, the content
+    /// [`FingerprintRule`](crate::fingerprint::FingerprintRule) of one's own. Default: the method, the path and query, the content
     /// type, the content encoding and every byte of the body.
     ///
     /// Records that were written by raw bytes are still compared so. Where another rule was in force, name it by
-    /// [`fingerprint_before`](Self::fingerprint_before), or each honest repeat of a request from before the change is
+    /// [`legacy_fingerprint`](Self::legacy_fingerprint), or each honest repeat of a request from before the change is
     /// refused until its record expires; it is not run again.
     ///
     /// ```
@@ -37,7 +37,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
     /// // Both versions of the API make the same payment.
-    /// let layer = IdempotencyLayer::new(MemoryStore::new()).fingerprint_by(|operation, fields| {
+    /// let layer = IdempotencyLayer::new(MemoryStore::new()).fingerprint_fn(|operation, fields| {
     ///     let Some(("/v1" | "/v2", path)) = operation.path_and_query().split_at_checked(3) else {
     ///         return false;
     ///     };
@@ -46,9 +46,9 @@ impl<St: Store> IdempotencyLayer<St> {
     /// });
     /// ```
     #[must_use]
-    pub fn fingerprint_by(
+    pub fn fingerprint_fn(
         self,
-        rule: impl Fn(&Operation<'_>, &mut Fields<'_>) -> bool + Send + Sync + 'static,
+        rule: impl Fn(&Input<'_>, &mut Fields<'_>) -> bool + Send + Sync + 'static,
     ) -> Self {
         self.fingerprint(rule)
     }
@@ -56,7 +56,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// Names a rule that was in force before: a record that was written by it is compared by it. Name one after another;
     /// each costs a digest for each request. Default: none but raw bytes, which need not be named.
     #[must_use]
-    pub fn fingerprint_before(self, rule: impl Into<Rule>) -> Self {
+    pub fn legacy_fingerprint(self, rule: impl Into<Rule>) -> Self {
         let rule = rule.into();
         self.set(|config| config.fingerprinting.earlier.push(rule))
     }

@@ -4,17 +4,17 @@ use http::header;
 use http::request::Parts;
 
 use crate::handler::attempt::Attempt;
-use crate::record::fingerprint::{Fingerprint, Fingerprints, Operation};
+use crate::record::fingerprint::{Fingerprint, Fingerprints, Input};
 use crate::record::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
 use crate::settings::{Config, OnAbandoned, OnFailed};
-use crate::store::{Record, Rerun, Reserve};
+use crate::store::{Record, ReserveRequest, RetryFailed};
 
 /// An operation that a caller asks for.
 #[derive(Clone)]
-pub(crate) struct Wanted {
+pub(crate) struct Requested {
     pub(crate) key: IdempotencyKey,
     pub(crate) scope: Scope,
-    pub(crate) reserve: Reserve,
+    pub(crate) reserve: ReserveRequest,
     /// Its fingerprints under the other rules that a record may have been written under.
     pub(crate) others: Vec<Fingerprint>,
     /// The attempt that a layer outside makes under the same storage key.
@@ -25,7 +25,7 @@ pub(crate) struct Wanted {
     pub(crate) is_counted: bool,
 }
 
-impl Wanted {
+impl Requested {
     /// Whether the record is of this operation, under any of the rules.
     pub(crate) fn is_of(&self, found: &Record) -> bool {
         found.fingerprint == self.reserve.fingerprint || self.others.contains(&found.fingerprint)
@@ -49,9 +49,9 @@ impl Config {
     }
 
     /// What the layer asks of the store for a request.
-    pub(crate) fn wanted(&self, parts: &Parts, key: IdempotencyKey, body: &[u8]) -> Wanted {
+    pub(crate) fn requested_by(&self, parts: &Parts, key: IdempotencyKey, body: &[u8]) -> Requested {
         let scope = self.scope.as_ref().map_or_else(Scope::anonymous, |scope| scope(parts));
-        let Fingerprints { own, others } = self.fingerprinting.of(&Operation::new(parts, body));
+        let Fingerprints { own, others } = self.fingerprinting.of(&Input::new(parts, body));
         if self.fingerprinting.rule.is_some() && own.is_raw() {
             tracing::debug!(
                 bytes = body.len(),
@@ -59,39 +59,44 @@ impl Config {
                  malformed, ambiguous or over the budget): a retry with other bytes will be a mismatch"
             );
         }
-        let mut wanted = if self.host_in_scope {
+        let mut requested = if self.host_in_scope {
             let hosts = hosts(parts);
             // What limits a caller must not contain what the caller can vary.
             let counted = scope.clone().on_hosts(&without_ports(&hosts));
-            let mut wanted = self.want(counted, key, own);
-            wanted.reserve.key = self.storage_key(&scope.on_hosts(&hosts), &wanted.key);
-            wanted
+            let mut requested = self.requested(counted, key, own);
+            requested.reserve.key = self.storage_key(&scope.on_hosts(&hosts), &requested.key);
+            requested
         } else {
-            self.want(scope, key, own)
+            self.requested(scope, key, own)
         };
         if self.scope.is_none() {
-            wanted.reserve.scope = ScopeDigest::UNSET;
+            requested.reserve.scope = ScopeDigest::UNSET;
         }
-        let outer = parts.extensions.get::<Attempt>().filter(|outer| outer.runs_under(&wanted.reserve.key));
-        Wanted { others, outer: outer.cloned(), bytes: body.len(), ..wanted }
+        let outer =
+            parts.extensions.get::<Attempt>().filter(|outer| outer.runs_under(&requested.reserve.key));
+        Requested { others, outer: outer.cloned(), bytes: body.len(), ..requested }
     }
 
     /// What the layer asks of the store for any operation.
-    pub(crate) fn want(&self, scope: Scope, key: IdempotencyKey, fingerprint: Fingerprint) -> Wanted {
+    pub(crate) fn requested(&self, scope: Scope, key: IdempotencyKey, fingerprint: Fingerprint) -> Requested {
         let reserve = self.reservation(self.storage_key(&scope, &key), &scope, fingerprint);
-        Wanted { key, scope, reserve, others: Vec::new(), outer: None, bytes: 0, is_counted: false }
+        Requested { key, scope, reserve, others: Vec::new(), outer: None, bytes: 0, is_counted: false }
     }
 
-    fn reservation(&self, key: StorageKey, scope: &Scope, fingerprint: Fingerprint) -> Reserve {
-        Reserve {
+    fn reservation(&self, key: StorageKey, scope: &Scope, fingerprint: Fingerprint) -> ReserveRequest {
+        ReserveRequest {
             key,
             scope: ScopeDigest::of(self.secret_bytes(), scope),
             fingerprint,
             lease: self.lease,
             // Long enough that a lease which lapsed is still seen to have lapsed.
             retention: self.retention.max(self.lease.saturating_mul(2)),
-            rerun_failed: if self.on_failed == OnFailed::Rerun { Rerun::Any } else { Rerun::Never },
-            rerun_abandoned: self.on_abandoned == OnAbandoned::Rerun,
+            retry_failed: if self.on_failed == OnFailed::Rerun {
+                RetryFailed::Any
+            } else {
+                RetryFailed::Never
+            },
+            retry_abandoned: self.on_abandoned == OnAbandoned::Rerun,
         }
     }
 }
