@@ -1,4 +1,4 @@
-//! gRPC: refusals as statuses, and answers judged by their `grpc-status`. Needs the feature `grpc`.
+//! gRPC: rejections as statuses, and responses judged by their `grpc-status`. Needs the feature `grpc`.
 //!
 //! A request is gRPC if its `Content-Type` is `application/grpc`, or that with a suffix such as
 //! `+proto`. Nothing is to be switched on: one layer may guard calls over gRPC and requests over
@@ -80,32 +80,32 @@
 //! nearly every call, and a rule that was written for HTTP would make a success of each failure. It is asked about an answer to
 //! a gRPC request that is not gRPC itself: that of a layer which knows only HTTP, for example.
 //!
-//! # Refusals
+//! # Rejections
 //!
-//! A refusal is an answer that has trailers only: HTTP status 200, `grpc-status`, `grpc-message`, and in
-//! `grpc-status-details-bin` a `google.rpc.ErrorInfo`, whose `reason` is the [code](crate::Rejection::code) in capitals and whose
-//! `domain` is `tower-idempotency`, and a `google.rpc.RetryInfo` where it says when to ask again. The [`Rejection`](crate::Rejection) stands in its
-//! extensions, and `retry-after` and `x-should-retry` in its metadata, as over HTTP; a
-//! [`rejection_response`](crate::IdempotencyLayer::rejection_response) can add metadata, and has no say in the rest.
+//! A rejection is a response that has trailers only, with the HTTP status 200. It has:
 //!
-//! | `reason` | code | the client |
-//! |---|---|---|
-//! | `IDEMPOTENCY_KEY_REUSED` | `ALREADY_EXISTS` | uses a new key for another operation; looks first if it has changed the request of this one |
-//! | `IDEMPOTENCY_RESULT_NOT_RETAINED` | `ALREADY_EXISTS` | has its effect, and asks for it by other means |
-//! | `IDEMPOTENCY_KEY_IN_FLIGHT` | `ABORTED` | repeats it with the same key, after `retry_delay` |
-//! | `IDEMPOTENCY_OUTCOME_UNKNOWN`, `IDEMPOTENCY_ATTEMPT_FAILED` | `FAILED_PRECONDITION` | must look before it goes on |
-//! | `IDEMPOTENCY_KEY_MISSING`, `IDEMPOTENCY_KEY_INVALID`, `REQUEST_UNREADABLE` | `INVALID_ARGUMENT` | mends the request |
-//! | `REQUEST_TOO_LARGE` | `RESOURCE_EXHAUSTED`, as gRPC's own servers say it of messages | sends less |
-//! | `IDEMPOTENCY_QUOTA_EXCEEDED` | `RESOURCE_EXHAUSTED` | repeats it with the same key, after `retry_delay` |
-//! | `IDEMPOTENCY_TOO_MANY_IN_FLIGHT`, `IDEMPOTENCY_SHUTTING_DOWN`, `IDEMPOTENCY_STORE_UNAVAILABLE`, `IDEMPOTENCY_COMMIT_UNCONFIRMED` | `UNAVAILABLE` | repeats it with the same key, after `retry_delay` |
-//! | `IDEMPOTENCY_TRANSACTION_LOST` | `INTERNAL` | reports it |
+//! - `grpc-status`: the code in the table of [`Rejection::code`](crate::Rejection::code),
+//! - `grpc-message`: the detail,
+//! - `grpc-status-details-bin`: a `google.rpc.ErrorInfo`, whose `reason` is the
+//!   [code](crate::Rejection::code) of the rejection in capitals and whose `domain` is `tower-idempotency`,
+//! - in the same header a `google.rpc.RetryInfo`, where the table has `Retry-After`,
+//! - `grpc-retry-pushback-ms`: how long to wait, or `-1` where a retry is of no use,
+//! - `retry-after` and `x-should-retry`, as over HTTP.
 //!
-//! The codes follow the advice in `code.proto`: `UNAVAILABLE` where the client can retry just the call, `ABORTED` where it lost to
-//! a concurrent one, `FAILED_PRECONDITION` where it should not retry until the state was mended. So a client whose
-//! [retry policy](https://github.com/grpc/proposal/blob/master/A6-client-retries.md) has `UNAVAILABLE` and `ABORTED` as
-//! `retryableStatusCodes` retries the right ones, and **its retries carry the same metadata, so the same key**. Each refusal adds
-//! `grpc-retry-pushback-ms` for it: how long to wait, or `-1` where a retry is of no use. The codes of handlers mean the same to
-//! it: it retries `UNAVAILABLE`, and the operation runs again under its key.
+//! The [`Rejection`](crate::Rejection) is in the extensions of the response. A
+//! [`rejection_response`](crate::IdempotencyLayer::rejection_response) can add metadata, and changes none of these.
+//!
+//! The codes follow the advice in `code.proto`:
+//!
+//! - `UNAVAILABLE` where the client can retry just the call,
+//! - `ABORTED` where the call lost to a concurrent one,
+//! - `FAILED_PRECONDITION` where the client must look first,
+//! - `RESOURCE_EXHAUSTED` for a large message, as gRPC's own servers say.
+//!
+//! So a client whose [retry policy](https://github.com/grpc/proposal/blob/master/A6-client-retries.md)
+//! has `UNAVAILABLE` and `ABORTED` as `retryableStatusCodes` retries the right ones. **Its retries have
+//! the same metadata, so the same key**, and the client follows `grpc-retry-pushback-ms`. The codes of
+//! handlers mean the same to it: it retries `UNAVAILABLE`, and the operation runs again under its key.
 //!
 //! # What to know besides
 //!

@@ -274,7 +274,7 @@ fn statuses_of_rejections_are_in_one_place_and_so_are_replays() {
         "http/grpc.rs",
         "http/grpc/refusal.rs",
         "http/rejection.rs",
-        "http/rejection/spec.rs",
+        "http/rejection/kinds.rs",
     ];
     assert_eq!(named, statuses);
     // The client side hands on the responses of others.

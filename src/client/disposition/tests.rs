@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::http::rejection::samples;
 
 /// The table that the SDK for TypeScript reads too.
 const TABLE: &str = include_str!("../../../tests/vectors/dispositions.json");
@@ -90,6 +91,29 @@ fn every_row_of_the_table_is_judged_as_it_says() {
     assert!(cases.len() > 400, "{}", cases.len());
     let wrong: Vec<_> = cases.iter().filter(|case| judged(case) != case.is).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// What the table of rejections says, for the responses that the layer sends.
+#[test]
+fn every_rejection_is_judged_as_its_row_says() {
+    for rejection in samples() {
+        let (code, expected) = (rejection.code(), rejection.spec().told.client);
+        let is_known = code.starts_with("idempotency_");
+        let mut response = rejection.render();
+        rejection.finish(&mut response);
+        let profiles = [Profile::Default, Profile::Ietf, Profile::Stripe];
+        for profile in profiles.into_iter().filter(|profile| is_known || *profile == Profile::Default) {
+            for is_in_doubt in [false, true] {
+                let reply = Reply::new(response.status(), response.headers()).body(response.body());
+                let judged = reply.in_doubt(is_in_doubt).profile(profile).disposition();
+                assert_eq!(
+                    format!("{judged:?}").to_lowercase(),
+                    expected,
+                    "{code} under {profile:?}, in doubt: {is_in_doubt}; the row is in src/rejection/kinds.rs"
+                );
+            }
+        }
+    }
 }
 
 #[test]

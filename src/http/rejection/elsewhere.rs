@@ -5,7 +5,7 @@ use http::response::Parts;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-use super::spec::{ALL, Spec};
+use super::kinds::{ALL, Spec};
 use super::{PROBLEM, Rejection};
 use crate::http::headers::has_media_type;
 
@@ -20,11 +20,11 @@ pub(crate) struct Recognized {
 }
 
 impl Recognized {
-    /// By the typed rejection that a layer in this process has left. A handler that gives a status of its own has mapped it
-    /// to something else.
+    /// By the typed rejection that a layer in this process has left. A handler that gives a status of
+    /// its own has mapped it to something else.
     pub(crate) fn in_extensions(head: &Parts, is_grpc: bool) -> Option<Self> {
         let rejection = head.extensions.get::<Rejection>()?;
-        (is_grpc || rejection.status() == head.status).then(|| Self::by(&rejection.spec()))
+        (is_grpc || rejection.status() == head.status).then(|| Self::by(rejection.spec()))
     }
 
     /// By the problem document of a response, if its status is one that the code has.
@@ -32,7 +32,7 @@ impl Recognized {
         if !may_be_rejection(status, headers) {
             return None;
         }
-        Self::by_code(&code(body)?, |spec| spec.has(status))
+        Self::by_code(&code(body)?, |spec| spec.statuses.contains(&status))
     }
 
     /// By its code, if what is fixed about it agrees with the response.

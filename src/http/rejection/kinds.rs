@@ -1,0 +1,484 @@
+//! Every kind of rejection, and the table with everything that is fixed about each.
+//!
+//! The table is the only place that decides about a rejection. What cannot read it is checked
+//! against `tests/vectors/rejections.json`, which a test writes from the table: both clients, the
+//! README and the guides.
+
+use std::time::Duration;
+
+use http::{HeaderValue, StatusCode};
+
+use super::OnMismatch;
+use crate::record::key::KeyError;
+use crate::store::StoreErrorKind;
+
+/// Why the layer rejected a request, in place of a response of the handler.
+///
+/// [`code`](Self::code) lists all of them, with their statuses and what a client does.
+///
+/// The rejection is in the extensions of the response, so that layers outside can count and log it.
+/// No rejection contains the key.
+///
+/// # Layers inside of a layer
+///
+/// A layer never stores the rejection of another one as the result of its own operation. It recognizes
+/// a rejection by:
+///
+/// - the `Rejection` in the extensions of the response,
+/// - `application/problem+json` with a status from 400 on, and one of these [codes](Self::code),
+/// - over gRPC, an `ErrorInfo` of the domain `tower-idempotency`.
+///
+/// The record is then as it was before the attempt. Two kinds are `failed`, because their operation had
+/// begun: [`CommitUnconfirmed`](Self::CommitUnconfirmed) and [`TransactionLost`](Self::TransactionLost).
+/// This comes before a [`ResponseDirective`](crate::ResponseDirective) and before a classifier.
+///
+/// A [renderer](crate::IdempotencyLayer::rejection_response) that changes the content type or the code hides a
+/// rejection from a layer in another process. So does a compression of the response in between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// The request has no key, and the layer was told to require one.
+    KeyMissing,
+    /// The value of the key header is not a key.
+    KeyInvalid(KeyError),
+    /// The body of the request could not be read to its end.
+    RequestUnreadable,
+    /// The body of the request is larger than the layer buffers.
+    RequestTooLarge {
+        /// The limit in bytes, if it is this layer's and not that of a layer outside.
+        limit: Option<usize>,
+    },
+    /// The body of the request made no progress for the
+    /// [`body_timeout`](crate::IdempotencyLayer::body_timeout). Nothing was done. Over HTTP/1.1 the
+    /// connection is closed.
+    RequestTimeout,
+    /// The key was used for another request.
+    KeyReused {
+        /// The status that the layer was told to give.
+        status: OnMismatch,
+    },
+    /// The first request with this key is still running.
+    InFlight {
+        /// When to retry.
+        retry_after: Duration,
+    },
+    /// The operation was done, but its response was not stored: it was too large, streamed,
+    /// stalled, rejected by the store, or withheld ([`StoredResponse::Nothing`](crate::StoredResponse::Nothing)).
+    ResultNotRetained {
+        /// The status of the response.
+        original_status: StatusCode,
+        /// The `Location` of the response.
+        location: Option<HeaderValue>,
+    },
+    /// An earlier attempt was cut off, and the layer was told not to run the operation again.
+    OutcomeUnknown,
+    /// An earlier attempt failed, and the layer was told not to run the operation again.
+    AttemptFailed {
+        /// The status of the failed response, if there was one.
+        original_status: Option<StatusCode>,
+    },
+    /// As many operations are in flight as the layer was told to have at most.
+    TooManyInFlight {
+        /// When to retry.
+        retry_after: Duration,
+    },
+    /// The scope of the request has used up its quota: that of new keys, one of the application's,
+    /// or its share of the store.
+    QuotaExceeded {
+        /// When to retry.
+        retry_after: Duration,
+    },
+    /// The service is about to end, and begins nothing new.
+    ShuttingDown {
+        /// When to retry.
+        retry_after: Duration,
+    },
+    /// The store is down, too slow, full or not set up, or has a record that cannot be read.
+    StoreUnavailable {
+        /// What is wrong with it.
+        kind: StoreErrorKind,
+        /// When to retry.
+        retry_after: Duration,
+    },
+    /// Transaction mode: the operation ran, and the store failed during the commit. The transaction
+    /// was rolled back, or it is not known at the moment whether it was. A retry shows which.
+    CommitUnconfirmed {
+        /// What is wrong with the store.
+        kind: StoreErrorKind,
+        /// When to retry.
+        retry_after: Duration,
+    },
+    /// Transaction mode: the handler did not give its transaction back, ended it, or left it so that it
+    /// cannot be committed, by a deferred constraint or a role. It was rolled back, and the log says
+    /// why.
+    TransactionLost,
+}
+
+/// What is fixed about one kind of rejection. All public accessors read it.
+#[derive(Debug)]
+pub(crate) struct Spec {
+    /// The name of the variant, which is also the anchor of its documentation.
+    pub(crate) variant: &'static str,
+    pub(crate) code: &'static str,
+    pub(crate) title: &'static str,
+    /// The default, and then those that [`OnMismatch`] chooses from.
+    pub(crate) statuses: &'static [StatusCode],
+    /// The number of the gRPC code. This module cannot name `grpc::Code`, because `grpc` names this module.
+    #[cfg_attr(not(feature = "grpc"), expect(dead_code, reason = "only gRPC reads it"))]
+    pub(crate) grpc: u8,
+    pub(crate) advice: Advice,
+    /// Whether the operation had begun, so that it may have had an effect.
+    pub(crate) had_begun: bool,
+    /// The detail of the problem document. `{}` is where [`Rejection`] puts a value.
+    pub(crate) detail: &'static str,
+    #[cfg(test)]
+    pub(crate) told: tests::Told,
+}
+
+/// What the headers of a rejection say about a retry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Advice {
+    /// Nothing: the status says enough.
+    Silent,
+    /// `Retry-After`: the same request may succeed later.
+    RetryAfter,
+    /// `X-Should-Retry: true`: a retry is safe although the status does not say so.
+    ShouldRetry,
+    /// `X-Should-Retry: false`: no retry can change the response while the record exists.
+    NoRetry,
+}
+
+const INVALID_ARGUMENT: u8 = 3;
+const ALREADY_EXISTS: u8 = 6;
+const RESOURCE_EXHAUSTED: u8 = 8;
+const FAILED_PRECONDITION: u8 = 9;
+const ABORTED: u8 = 10;
+const INTERNAL: u8 = 13;
+const UNAVAILABLE: u8 = 14;
+
+#[cfg(test)]
+const SOON: Duration = Duration::from_millis(1_250);
+
+/// The cell of the documentation that says which header is sent.
+macro_rules! header_of {
+    (Silent) => {
+        ""
+    };
+    (RetryAfter) => {
+        "`Retry-After`"
+    };
+    (ShouldRetry) => {
+        "`X-Should-Retry: true`"
+    };
+    (NoRetry) => {
+        "`X-Should-Retry: false`"
+    };
+}
+
+/// Makes the table, its documentation, and the lookup. A kind without a row does not compile.
+macro_rules! table {
+    ($($variant:ident {
+        code: $code:literal,
+        title: $title:literal,
+        status: $number:literal $status:ident $(or $other_number:literal $other:ident)*,
+        grpc: $grpc:ident,
+        advice: $advice:ident,
+        had_begun: $had_begun:literal,
+        client: $client:ident,
+        when: $when:literal,
+        then: $then:literal,
+        detail: $detail:literal,
+        sample: $sample:expr,
+    })*) => {
+        /// The places of the rows.
+        enum Row {
+            $($variant),*
+        }
+
+        pub(super) static ALL: &[Spec] = &[$(Spec {
+            variant: stringify!($variant),
+            code: $code,
+            title: $title,
+            statuses: &[StatusCode::$status $(, StatusCode::$other)*],
+            grpc: $grpc,
+            advice: Advice::$advice,
+            had_begun: $had_begun,
+            detail: $detail,
+            #[cfg(test)]
+            told: tests::Told {
+                numbers: &[$number $(, $other_number)*],
+                grpc: stringify!($grpc),
+                client: stringify!($client),
+                when: $when,
+                then: $then,
+            },
+        }),*];
+
+        impl Rejection {
+            /// What is fixed about this kind.
+            pub(crate) fn spec(&self) -> &'static Spec {
+                let row = match self {
+                    $(Self::$variant { .. } => Row::$variant),*
+                };
+                &ALL[row as usize]
+            }
+
+            /// The `code` member of the problem document: stable, for programs to act on.
+            ///
+            /// The disposition is what the clients of this crate conclude
+            /// ([`client`](crate::guide::clients)), whatever happened under the key before.
+            ///
+            /// | code | status | gRPC | header | disposition | when | what the client does |
+            /// |---|---|---|---|---|---|---|
+            $(#[doc = concat!(
+                "| [`", $code, "`](Self::", stringify!($variant), ") | ", $number,
+                $(", ", $other_number,)* " | `", stringify!($grpc), "` | ", header_of!($advice),
+                " | ", stringify!($client), " | ", $when, " | ", $then, " |",
+            )])*
+            pub fn code(&self) -> &'static str {
+                self.spec().code
+            }
+        }
+
+        /// One rejection of each kind, in the order of the table.
+        #[cfg(test)]
+        pub(crate) fn samples() -> Vec<Rejection> {
+            vec![$($sample),*]
+        }
+    };
+}
+
+table! {
+    KeyMissing {
+        code: "idempotency_key_missing",
+        title: "Idempotency key missing",
+        status: 400 BAD_REQUEST,
+        grpc: INVALID_ARGUMENT,
+        advice: Silent,
+        had_begun: false,
+        client: unknown,
+        when: "The request has no key, and the layer requires one.",
+        then: "Sends the request with a key.",
+        detail: "This operation requires an idempotency key. Send one that is new for each operation.",
+        sample: Rejection::KeyMissing,
+    }
+
+    KeyInvalid {
+        code: "idempotency_key_invalid",
+        title: "Idempotency key invalid",
+        status: 400 BAD_REQUEST,
+        grpc: INVALID_ARGUMENT,
+        advice: Silent,
+        had_begun: false,
+        client: unknown,
+        when: "The key is malformed, or the request has two.",
+        then: "Corrects the key.",
+        detail: "Not a key: {}. A key is 1 to 255 bytes of visible ASCII, sent once.",
+        sample: Rejection::KeyInvalid(KeyError::Empty),
+    }
+
+    RequestUnreadable {
+        code: "request_unreadable",
+        title: "Request body unreadable",
+        status: 400 BAD_REQUEST,
+        grpc: INVALID_ARGUMENT,
+        advice: Silent,
+        had_begun: false,
+        client: unknown,
+        when: "The body of the request ended early.",
+        then: "Sends the whole request under the same key.",
+        detail: "The request body ended before its end. Nothing was done.",
+        sample: Rejection::RequestUnreadable,
+    }
+
+    RequestTooLarge {
+        code: "request_too_large",
+        title: "Request body too large",
+        status: 413 PAYLOAD_TOO_LARGE,
+        grpc: RESOURCE_EXHAUSTED,
+        advice: Silent,
+        had_begun: false,
+        client: unknown,
+        when: "The body of the request is larger than `max_request`.",
+        then: "Sends less.",
+        detail: "The request body is larger than {}. Nothing was done.",
+        sample: Rejection::RequestTooLarge { limit: Some(10) },
+    }
+
+    // A client does not retry a 408 of an operation that may have begun. This one never began.
+    RequestTimeout {
+        code: "request_timeout",
+        title: "Request body too slow",
+        status: 408 REQUEST_TIMEOUT,
+        grpc: UNAVAILABLE,
+        advice: ShouldRetry,
+        had_begun: false,
+        client: retry,
+        when: "The body of the request made no progress for `body_timeout`.",
+        then: "Retries under the same key.",
+        detail: "The request body stopped coming. Nothing was done; send the request again with the same key.",
+        sample: Rejection::RequestTimeout,
+    }
+
+    KeyReused {
+        code: "idempotency_key_reused",
+        title: "Idempotency key used for another request",
+        status: 409 CONFLICT or 422 UNPROCESSABLE_ENTITY or 400 BAD_REQUEST,
+        grpc: ALREADY_EXISTS,
+        advice: NoRetry,
+        had_begun: false,
+        client: unknown,
+        when: "The key belongs to another request, running or finished.",
+        then: "Uses a new key for another operation. If it has changed the request of this one, it looks first.",
+        detail: "This key was used for another request. Use a new key for a new operation, or repeat the first \
+                 request unchanged.",
+        sample: Rejection::KeyReused { status: OnMismatch::Conflict },
+    }
+
+    InFlight {
+        code: "idempotency_key_in_flight",
+        title: "Request in flight",
+        status: 409 CONFLICT,
+        grpc: ABORTED,
+        advice: RetryAfter,
+        had_begun: false,
+        client: retry,
+        when: "The first request with this key is still running.",
+        then: "Retries under the same key.",
+        detail: "A request with this key is still running. Ask again later.",
+        sample: Rejection::InFlight { retry_after: SOON },
+    }
+
+    ResultNotRetained {
+        code: "idempotency_result_not_retained",
+        title: "Result not retained",
+        status: 409 CONFLICT,
+        grpc: ALREADY_EXISTS,
+        advice: NoRetry,
+        had_begun: false,
+        client: final,
+        when: "The operation was done, and its response was not stored.",
+        then: "Reads `original_status`, and asks for the result by other means.",
+        detail: "The operation was done and answered with {}, but its answer was not kept. It is not done again.",
+        sample: Rejection::ResultNotRetained {
+            original_status: StatusCode::CREATED,
+            location: Some(HeaderValue::from_static("/payments/1")),
+        },
+    }
+
+    OutcomeUnknown {
+        code: "idempotency_outcome_unknown",
+        title: "Outcome of an earlier attempt unknown",
+        status: 409 CONFLICT,
+        grpc: FAILED_PRECONDITION,
+        advice: NoRetry,
+        had_begun: false,
+        client: unknown,
+        when: "An earlier attempt was cut off, and the layer does not run it again.",
+        then: "Looks what was done.",
+        detail: "An earlier attempt was cut off, and nobody knows how far it got. It is not done again.",
+        sample: Rejection::OutcomeUnknown,
+    }
+
+    AttemptFailed {
+        code: "idempotency_attempt_failed",
+        title: "An earlier attempt failed",
+        status: 409 CONFLICT,
+        grpc: FAILED_PRECONDITION,
+        advice: NoRetry,
+        had_begun: false,
+        client: unknown,
+        when: "An earlier attempt failed, and the layer does not run it again.",
+        then: "Looks what was done.",
+        detail: "An earlier attempt failed. It is not done again under this key.",
+        sample: Rejection::AttemptFailed { original_status: Some(StatusCode::BAD_GATEWAY) },
+    }
+
+    TooManyInFlight {
+        code: "idempotency_too_many_in_flight",
+        title: "Too many operations in flight",
+        status: 503 SERVICE_UNAVAILABLE,
+        grpc: UNAVAILABLE,
+        advice: RetryAfter,
+        had_begun: false,
+        client: retry,
+        when: "As much is in flight as `max_in_flight` allows.",
+        then: "Retries under the same key.",
+        detail: "This server has as many operations in flight as it takes. Nothing was done; ask again later.",
+        sample: Rejection::TooManyInFlight { retry_after: SOON },
+    }
+
+    QuotaExceeded {
+        code: "idempotency_quota_exceeded",
+        title: "Quota exceeded",
+        status: 429 TOO_MANY_REQUESTS,
+        grpc: RESOURCE_EXHAUSTED,
+        advice: RetryAfter,
+        had_begun: false,
+        client: retry,
+        when: "The scope has used up its quota, or its share of the store.",
+        then: "Retries under the same key.",
+        detail: "You have used up your quota. Nothing was done; ask again later.",
+        sample: Rejection::QuotaExceeded { retry_after: SOON },
+    }
+
+    ShuttingDown {
+        code: "idempotency_shutting_down",
+        title: "Service shutting down",
+        status: 503 SERVICE_UNAVAILABLE,
+        grpc: UNAVAILABLE,
+        advice: RetryAfter,
+        had_begun: false,
+        client: retry,
+        when: "`shutdown` was called.",
+        then: "Retries under the same key.",
+        detail: "This server is shutting down and began nothing. Ask again later.",
+        sample: Rejection::ShuttingDown { retry_after: SOON },
+    }
+
+    StoreUnavailable {
+        code: "idempotency_store_unavailable",
+        title: "Idempotency store unavailable",
+        status: 503 SERVICE_UNAVAILABLE,
+        grpc: UNAVAILABLE,
+        advice: RetryAfter,
+        had_begun: false,
+        client: retry,
+        when: "The store is down, slow, full or not set up, or a record in it cannot be read.",
+        then: "Retries under the same key.",
+        detail: "The request could not be checked against earlier ones, so nothing was done. Ask again later.",
+        sample: Rejection::StoreUnavailable { kind: StoreErrorKind::Timeout, retry_after: SOON },
+    }
+
+    CommitUnconfirmed {
+        code: "idempotency_commit_unconfirmed",
+        title: "Commit unconfirmed",
+        status: 503 SERVICE_UNAVAILABLE,
+        grpc: UNAVAILABLE,
+        advice: RetryAfter,
+        had_begun: true,
+        client: retry,
+        when: "Transaction mode: the store failed during the commit.",
+        then: "Retries under the same key. The response shows whether it was done.",
+        detail: "The operation could not be confirmed: it was done once or not at all. Ask again later with the same \
+                 key, and the answer tells.",
+        sample: Rejection::CommitUnconfirmed { kind: StoreErrorKind::Timeout, retry_after: SOON },
+    }
+
+    TransactionLost {
+        code: "idempotency_transaction_lost",
+        title: "Transaction lost",
+        status: 500 INTERNAL_SERVER_ERROR,
+        grpc: INTERNAL,
+        advice: Silent,
+        had_begun: true,
+        client: retry,
+        when: "Transaction mode: the handler left a transaction that cannot be committed.",
+        then: "Retries under the same key, and reports the fault.",
+        detail: "The operation could not be finished because of a fault in this server.",
+        sample: Rejection::TransactionLost,
+    }
+}
+
+#[cfg(test)]
+mod tests;
