@@ -127,7 +127,7 @@ impl<St: Store> IdempotencyLayer<St> {
         let mut requested = config.requested(scope.clone(), key.clone(), fingerprint);
         let (_caller, mut caller_gone) = flow::caller(&config);
         let run = async move {
-            let mut retries = config.retry_conflicts;
+            let mut retries = config.policies.retry_conflicts;
             let ended = loop {
                 let again = (retries > 0).then(|| requested.clone());
                 let (operation, config) = (&mut operation, &config);

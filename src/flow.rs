@@ -107,7 +107,7 @@ where
     // another request's response has begun nothing, and stops waiting.
     let (_caller, mut caller_gone) = caller(&config);
     let operation = async move {
-        let mut retries = config.retry_conflicts;
+        let mut retries = config.policies.retry_conflicts;
         loop {
             let again =
                 (retries > 0).then(|| (inner.clone(), parts.clone(), body.clone(), requested.clone()));

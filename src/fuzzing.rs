@@ -10,7 +10,7 @@ use crate::http::grpc::Protocol;
 use crate::record::fingerprint::{CanonicalBody, Fingerprint, Fingerprinting, Input, canonical, parse};
 use crate::record::key::{IdempotencyKey, Scope, StorageKey};
 use crate::record::outcome::{Outcome, StoredBody};
-use crate::settings::{Config, OnFailed};
+use crate::settings::{Config, OnFailed, Policies};
 use crate::store::fuzzing::record_of;
 use crate::store::pack::EncryptionKeys;
 use crate::store::pack::{Of, Packing};
@@ -45,7 +45,8 @@ pub const LIMIT: usize = 1 << 16;
 
 /// The response that a client gets if a store contains this frame, and the body that it should have.
 pub fn response_of_record(frame: &[u8]) -> Option<(Response<ResponseBody<Empty<Bytes>>>, Bytes)> {
-    let config = Config { on_failed: OnFailed::Replay, max_response: LIMIT, ..Config::default() };
+    let policies = Policies { on_failed: OnFailed::Replay, ..Policies::default() };
+    let config = Config { policies, max_response: LIMIT, ..Config::default() };
     let key = config.storage_key(&Scope::anonymous(), &IdempotencyKey::parse(b"fuzzing").unwrap());
     let record = config.unpack(&key, record_of(frame)?).ok()?;
     let reserve =

@@ -12,7 +12,7 @@ use http::{HeaderName, Method, Response};
 use tokio::sync::Semaphore;
 
 use crate::http::class::ResponseClass;
-use crate::http::rejection::{OnMismatch, Rejection};
+use crate::http::rejection::Rejection;
 use crate::http::response::Kept;
 use crate::record::fingerprint::{Fingerprinting, JsonPointer};
 use crate::record::key::{IdempotencyKey, KeyError, Scope};
@@ -30,6 +30,7 @@ pub(crate) mod quota;
 mod warned;
 
 use holding::Holding;
+pub(crate) use policy::Policies;
 pub use policy::{InFlight, OnAbandoned, OnFailed, OnOutage, QuotaExceeded};
 use quota::NewKeys;
 use warned::Warned;
@@ -64,17 +65,11 @@ pub(crate) struct Config {
     pub(crate) lease: Duration,
     pub(crate) retention: Duration,
     pub(crate) store_timeout: Duration,
-    pub(crate) in_flight: InFlight,
-    pub(crate) on_failed: OnFailed,
-    pub(crate) on_abandoned: OnAbandoned,
-    pub(crate) on_outage: OnOutage,
-    pub(crate) on_mismatch: OnMismatch,
-    pub(crate) retry_conflicts: u32,
+    pub(crate) policies: Policies,
     pub(crate) in_flight_limit: Option<Arc<Semaphore>>,
     pub(crate) quota: Option<Arc<Quota>>,
     pub(crate) holding: Holding,
     pub(crate) new_keys: Option<Arc<NewKeys>>,
-    pub(crate) retry_after: Duration,
     pub(crate) classify: Arc<Classifier>,
     pub(crate) rejection_response: Arc<Renderer>,
     pub(crate) kept: Kept,
@@ -109,17 +104,11 @@ impl Default for Config {
             lease: Duration::from_secs(10),
             retention: Duration::from_hours(24),
             store_timeout: Duration::from_secs(2),
-            in_flight: InFlight::Reject,
-            on_failed: OnFailed::Rerun,
-            on_abandoned: OnAbandoned::Rerun,
-            on_outage: OnOutage::FailClosed,
-            on_mismatch: OnMismatch::Conflict,
-            retry_conflicts: 0,
+            policies: Policies::default(),
             in_flight_limit: None,
             quota: None,
             holding: Holding::default(),
             new_keys: None,
-            retry_after: Duration::from_secs(1),
             classify: Arc::new(ResponseClass::of_head),
             rejection_response: Arc::new(Rejection::render),
             kept: Kept::default(),
@@ -141,19 +130,65 @@ impl Config {
     }
 }
 
+/// A new setting does not compile until it is shown here, or named as hidden.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            headers,
+            key_pointer,
+            methods,
+            require_key,
+            namespace,
+            scope,
+            host_in_scope,
+            max_request,
+            body_timeout,
+            max_response,
+            capture_timeout,
+            lease,
+            retention,
+            store_timeout,
+            policies,
+            in_flight_limit,
+            quota,
+            new_keys,
+            mark_original,
+            replay_marker,
+            // Hidden: secrets.
+            secret: _,
+            downstream: _,
+            packing: _,
+            // Hidden: closures and rules.
+            parse_key: _,
+            fingerprinting: _,
+            classify: _,
+            rejection_response: _,
+            kept: _,
+            // Hidden: counts of the moment.
+            holding: _,
+            warned: _,
+        } = self;
         f.debug_struct("Config")
-            .field("headers", &self.headers)
-            .field("methods", &self.methods)
-            .field("require_key", &self.require_key)
-            .field("lease", &self.lease)
-            .field("retention", &self.retention)
-            .field("store_timeout", &self.store_timeout)
-            .field("in_flight", &self.in_flight)
-            .field("on_failed", &self.on_failed)
-            .field("on_abandoned", &self.on_abandoned)
-            .field("on_outage", &self.on_outage)
+            .field("headers", headers)
+            .field("key_pointer", key_pointer)
+            .field("methods", methods)
+            .field("require_key", require_key)
+            .field("namespace", namespace)
+            .field("has_scope", &scope.is_some())
+            .field("host_in_scope", host_in_scope)
+            .field("max_request", max_request)
+            .field("body_timeout", body_timeout)
+            .field("max_response", max_response)
+            .field("capture_timeout", capture_timeout)
+            .field("lease", lease)
+            .field("retention", retention)
+            .field("store_timeout", store_timeout)
+            .field("policies", policies)
+            .field("has_max_in_flight", &in_flight_limit.is_some())
+            .field("has_quota", &quota.is_some())
+            .field("has_new_keys_per_minute", &new_keys.is_some())
+            .field("mark_original", mark_original)
+            .field("replay_marker", replay_marker)
             .finish_non_exhaustive()
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn decide(found: Record, reserve: &ReserveRequest, config: &Config) -
             original_status: status,
             location: headers.get(header::LOCATION).cloned().map(secret),
         }),
-        State::Failed(outcome) => match (config.on_failed, outcome) {
+        State::Failed(outcome) => match (config.policies.on_failed, outcome) {
             // It failed while this request waited for it; the next one runs it again.
             (OnFailed::Rerun, _) => Admission::Reject(config.in_flight()),
             (OnFailed::Replay, Some(outcome)) if outcome.is_replayable() => Admission::Replay(outcome),
@@ -34,13 +34,13 @@ pub(super) fn decide(found: Record, reserve: &ReserveRequest, config: &Config) -
     }
 }
 
-/// The response to a record that was found: a replay or a rejection. The fuzz targets use it.
 /// A `Location` can contain a signature, which `Debug` of a rejection must not show.
 fn secret(mut location: HeaderValue) -> HeaderValue {
     location.set_sensitive(true);
     location
 }
 
+/// The response to a record that was found: a replay or a rejection. The fuzz targets use it.
 #[cfg(fuzzing)]
 pub(crate) fn decided(
     record: Record,

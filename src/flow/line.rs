@@ -23,7 +23,7 @@ pub(super) async fn admit<St: Store>(
     requested: &mut Requested,
     caller_gone: Option<oneshot::Receiver<()>>,
 ) -> Admission {
-    let bound = match config.in_flight {
+    let bound = match config.policies.in_flight {
         // The layer outside has the first place in the line, so this one would wait for its own end there.
         InFlight::Wait(bound) if requested.outer.is_none() => bound,
         InFlight::Wait(_) | InFlight::Reject => {

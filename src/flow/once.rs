@@ -27,7 +27,7 @@ use crate::store::{Conflict, Lease, Store, StoreErrorKind};
 
 /// Tells the operation when its caller has gone, for as long as it is worth knowing.
 pub(crate) fn caller(config: &Config) -> (Option<oneshot::Sender<()>>, Option<oneshot::Receiver<()>>) {
-    matches!(config.in_flight, InFlight::Wait(_)).then(oneshot::channel).unzip()
+    matches!(config.policies.in_flight, InFlight::Wait(_)).then(oneshot::channel).unzip()
 }
 
 /// A run of the operation.

@@ -28,7 +28,7 @@ impl Permit {
             None => None,
             Some(limit) => {
                 let Ok(permit) = limit.clone().try_acquire_owned() else {
-                    let rejection = Rejection::TooManyInFlight { retry_after: config.retry_after };
+                    let rejection = Rejection::TooManyInFlight { retry_after: config.policies.retry_after };
                     return Err(OverLimit { rejection, may_look: true });
                 };
                 Some(permit)

@@ -41,12 +41,12 @@ impl Config {
     }
 
     pub(crate) fn in_flight(&self) -> Rejection {
-        Rejection::InFlight { retry_after: self.retry_after }
+        Rejection::InFlight { retry_after: self.policies.retry_after }
     }
 
     /// What a request gets whose key the store has not reserved. The store may say when to ask again.
     pub(crate) fn not_reserved(&self, kind: StoreErrorKind, retry_after: Option<Duration>) -> Rejection {
-        let retry_after = retry_after.unwrap_or(self.retry_after);
+        let retry_after = retry_after.unwrap_or(self.policies.retry_after);
         match kind {
             StoreErrorKind::ScopeFull => Rejection::QuotaExceeded { retry_after },
             _ => Rejection::StoreUnavailable { kind, retry_after },
@@ -57,22 +57,22 @@ impl Config {
     pub(crate) fn not_committed(&self, kind: StoreErrorKind) -> Rejection {
         match kind {
             StoreErrorKind::TransactionLost => Rejection::TransactionLost,
-            _ => Rejection::CommitUnconfirmed { kind, retry_after: self.retry_after },
+            _ => Rejection::CommitUnconfirmed { kind, retry_after: self.policies.retry_after },
         }
     }
 
     pub(crate) fn key_reused(&self) -> Rejection {
-        Rejection::KeyReused { status: self.on_mismatch }
+        Rejection::KeyReused { status: self.policies.on_mismatch }
     }
 
     pub(crate) fn shutting_down(&self) -> Rejection {
-        Rejection::ShuttingDown { retry_after: self.retry_after }
+        Rejection::ShuttingDown { retry_after: self.policies.retry_after }
     }
 
     /// Whether to run an operation although the store failed. A store that is full, damaged or not set
     /// up is not down: it has replied, so nothing opens. Otherwise anyone who fills it opens it.
     pub(crate) fn opens_for(&self, error: &StoreError) -> bool {
-        self.on_outage == OnOutage::FailOpenRiskingDoubleEffects && error.may_open()
+        self.policies.on_outage == OnOutage::FailOpenRiskingDoubleEffects && error.may_open()
     }
 
     /// How many bytes of a response are read: all that may be stored, if the class is known only after them.
@@ -84,7 +84,7 @@ impl Config {
     pub(crate) fn kept_bytes(&self, class: ResponseClass) -> Option<usize> {
         let worth_keeping = match class {
             ResponseClass::Success => true,
-            ResponseClass::Failed => self.on_failed == OnFailed::Replay,
+            ResponseClass::Failed => self.policies.on_failed == OnFailed::Replay,
             ResponseClass::Discard => false,
         };
         worth_keeping.then_some(self.max_response)

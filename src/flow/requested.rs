@@ -6,7 +6,7 @@ use http::request::Parts;
 use crate::handler::attempt::Attempt;
 use crate::record::fingerprint::{Fingerprint, Fingerprints, Input};
 use crate::record::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
-use crate::settings::{Config, OnAbandoned, OnFailed};
+use crate::settings::Config;
 use crate::store::{Record, ReserveRequest, RetryFailed};
 
 /// An operation that a caller asks for.
@@ -84,20 +84,16 @@ impl Config {
     }
 
     fn reservation(&self, key: StorageKey, scope: &Scope, fingerprint: Fingerprint) -> ReserveRequest {
-        ReserveRequest {
+        self.policies.applied_to(ReserveRequest {
             key,
             scope: ScopeDigest::of(self.secret_bytes(), scope),
             fingerprint,
             lease: self.lease,
             // Long enough that a lease which lapsed is still seen to have lapsed.
             retention: self.retention.max(self.lease.saturating_mul(2)),
-            retry_failed: if self.on_failed == OnFailed::Rerun {
-                RetryFailed::Any
-            } else {
-                RetryFailed::Never
-            },
-            retry_abandoned: self.on_abandoned == OnAbandoned::Rerun,
-        }
+            retry_failed: RetryFailed::Never,
+            retry_abandoned: false,
+        })
     }
 }
 

@@ -1,4 +1,5 @@
-//! How much the layer takes: of one request, of one answer, and at one time.
+//! The limits: how much the layer takes of one request, and at one time. What a response may take is
+//! in `answers.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,23 +70,54 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.body_timeout = patience)
     }
 
-    /// Sets how many operations may be in flight at one time, in this process and over all clones of this layer that are
-    /// made after this call. Default: any number. No more than [`Semaphore::MAX_PERMITS`].
+    /// Sets how many operations may be in flight at one time, in this process and over all clones of
+    /// this layer that are made after this call. Default: any number. No more than
+    /// [`Semaphore::MAX_PERMITS`].
     ///
-    /// Above it a new operation is refused with 503 and `Retry-After`
-    /// ([`Rejection::TooManyInFlight`](crate::Rejection)); a request that has its answer already still gets it. An operation
-    /// is in flight until its record is settled, whether or not its client is still there. In transaction mode what is in flight
-    /// cannot be seen, and its repeat is refused with 503 too.
+    /// Above the limit a new operation is rejected with 503 and `Retry-After`
+    /// ([`Rejection::TooManyInFlight`](crate::Rejection)). A retry whose response is stored still gets
+    /// it. An operation is in flight until its record is settled, also without its client.
+    ///
+    /// In transaction mode the layer does not see what is in flight, so a retry of it is rejected with
+    /// 503 too.
     #[must_use]
     pub fn max_in_flight(self, operations: usize) -> Self {
         let operations = operations.min(Semaphore::MAX_PERMITS);
         self.set(|config| config.in_flight_limit = Some(Arc::new(Semaphore::new(operations))))
     }
 
+    /// Sets how many requests may wait at one time, in this process and over all clones of this layer
+    /// that are made after this call. Default: 1,000.
+    ///
+    /// A request waits for the response of another one under
+    /// [`InFlight::Wait`](crate::InFlight::Wait), or for a missed renewal (see [`lease`](Self::lease)).
+    /// Above the limit it gets the 409 of [`InFlight::Reject`](crate::InFlight::Reject) at once. One
+    /// scope may have a tenth of them, and at least one.
+    #[must_use]
+    pub fn max_waiting(self, requests: usize) -> Self {
+        self.set(|config| config.holding.set_max_waiting(requests))
+    }
+
+    /// Sets how many bytes may be held at one time, in this process and over all clones of this layer
+    /// that are made after this call. Default: 64 MiB. It counts for the bodies of requests that wait,
+    /// and once more for responses whose write is retried. One scope may have a tenth of each, or one
+    /// body that is larger.
+    ///
+    /// Above the limit a request does not wait and gets the 409 of
+    /// [`InFlight::Reject`](crate::InFlight::Reject). A response is stored without its body: a retry
+    /// gets 409 `idempotency_result_not_retained`.
+    ///
+    /// Requests that run are not counted: [`max_in_flight`](Self::max_in_flight) bounds them.
+    #[must_use]
+    pub fn max_held_bytes(self, bytes: usize) -> Self {
+        self.set(|config| config.holding.set_max_bytes(bytes))
+    }
+
     /// Asks a quota before an operation begins, with the scope of its request. Default: none.
     ///
-    /// What the quota gives is held until the record is settled, and then dropped: a count of what one tenant has in flight is a
-    /// guard that counts down. What it rejects gets 429 and `Retry-After`
+    /// The layer holds the value of the quota until the record is settled, and then drops it. So a guard
+    /// that counts down when it is dropped counts what one tenant has in flight. An error of the quota
+    /// rejects the request with 429 and `Retry-After`
     /// ([`Rejection::QuotaExceeded`](crate::Rejection)).
     ///
     /// The quota is asked before the store. So retries take from it, and a waiting request takes
@@ -94,7 +126,8 @@ impl<St: Store> IdempotencyLayer<St> {
     /// quota still costs one query for each request. Bound that by
     /// [`QuotaExceeded::without_look`](crate::QuotaExceeded::without_look).
     ///
-    /// A quota for new keys alone is `new_keys_per_minute` (feature `quota`), which bounds these looks itself.
+    /// A quota for new keys alone is `new_keys_per_minute` (feature `quota`), which bounds these looks
+    /// itself.
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};

@@ -1,4 +1,4 @@
-//! How long things take, and what a request gets whose key is taken.
+//! The policies, and how long things take. Limits are in `limits.rs`.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use crate::settings::{InFlight, OnAbandoned, OnFailed, OnOutage};
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {
-    /// Sets how long an attempt counts as alive without a sign of life. Default: 10 s. No less than
-    /// 3 ms, no more than a year.
+    /// Sets how long an attempt counts as alive without a renewal. Default: 10 s. No less than 3 ms, no
+    /// more than a year.
     ///
     /// The lease is renewed at each third while the handler runs, so a handler may take any time. A
     /// crash is noticed when the lease lapses.
@@ -27,7 +27,7 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.lease = lease.clamp(Duration::from_millis(3), LONGEST_WAIT))
     }
 
-    /// Sets how long an answer is kept after it was given. Default: 24 h. No less than 1 ms.
+    /// Sets how long a response is stored. Default: 24 h. No less than 1 ms.
     ///
     /// Clones share the store and have settings of their own, so each route can have its own
     /// retention. A handler can give one response its own by a [`ResponseDirective`](crate::ResponseDirective).
@@ -78,59 +78,35 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.store_timeout = bound)
     }
 
-    /// Sets what a request gets whose key is in flight. Default: [`InFlight::Reject`].
+    /// Sets the response when the key is in flight. Default: [`InFlight::Reject`].
     #[must_use]
     pub fn in_flight(self, policy: InFlight) -> Self {
-        self.set(|config| config.in_flight = policy)
+        self.set(|config| config.policies.in_flight = policy)
     }
 
-    /// Sets how many requests may wait at one time, in this process and over all clones of this layer
-    /// that are made after this call. Default: 1,000.
-    ///
-    /// A request waits for the response of another one under [`InFlight::Wait`], or for a missed
-    /// renewal (see [`lease`](Self::lease)). Above the limit it gets the 409 of [`InFlight::Reject`]
-    /// at once. One scope may have a tenth of them, and at least one.
-    #[must_use]
-    pub fn max_waiting(self, requests: usize) -> Self {
-        self.set(|config| config.holding.set_max_waiting(requests))
-    }
-
-    /// Sets how many bytes may be held at one time, in this process and over all clones of this layer
-    /// that are made after this call. Default: 64 MiB. It counts for the bodies of requests that wait,
-    /// and once more for responses whose write is retried. One scope may have a tenth of each, or one
-    /// body that is larger.
-    ///
-    /// Above the limit a request does not wait and gets the 409 of [`InFlight::Reject`]. A response is
-    /// stored without its body: a retry gets 409 `idempotency_result_not_retained`.
-    ///
-    /// Requests that run are not counted: [`max_in_flight`](Self::max_in_flight) bounds them.
-    #[must_use]
-    pub fn max_held_bytes(self, bytes: usize) -> Self {
-        self.set(|config| config.holding.set_max_bytes(bytes))
-    }
-
-    /// Sets what a request gets whose key stands for a failed attempt. Default: [`OnFailed::Rerun`].
+    /// Sets the response to a retry of an attempt that failed. Default: [`OnFailed::Rerun`].
     #[must_use]
     pub fn on_failed(self, policy: OnFailed) -> Self {
-        self.set(|config| config.on_failed = policy)
+        self.set(|config| config.policies.on_failed = policy)
     }
 
-    /// Sets what a request gets whose key stands for an attempt that was cut off. Default: [`OnAbandoned::Rerun`].
+    /// Sets the response to a retry of an attempt that was cut off. Default:
+    /// [`OnAbandoned::Rerun`].
     #[must_use]
     pub fn on_abandoned(self, policy: OnAbandoned) -> Self {
-        self.set(|config| config.on_abandoned = policy)
+        self.set(|config| config.policies.on_abandoned = policy)
     }
 
-    /// Sets what a request gets that comes while the store is down. Default: [`OnOutage::FailClosed`].
+    /// Sets the response to a request while the store is down. Default: [`OnOutage::FailClosed`].
     #[must_use]
     pub fn on_outage(self, policy: OnOutage) -> Self {
-        self.set(|config| config.on_outage = policy)
+        self.set(|config| config.policies.on_outage = policy)
     }
 
-    /// Sets the status that a request gets whose key stands for another one. Default: [`OnMismatch::Conflict`], 409.
+    /// Sets the status when the key belongs to another request. Default: [`OnMismatch::Conflict`], 409.
     #[must_use]
     pub fn on_mismatch(self, status: OnMismatch) -> Self {
-        self.set(|config| config.on_mismatch = status)
+        self.set(|config| config.policies.on_mismatch = status)
     }
 
     /// Sets how many times the handler, or the operation of [`execute`](Self::execute), is called
@@ -145,12 +121,12 @@ impl<St: Store> IdempotencyLayer<St> {
     /// conflict. [`Attempt::report_conflict`](crate::Attempt::report_conflict) tells it of others.
     #[must_use]
     pub fn retry_conflicts(self, times: u32) -> Self {
-        self.set(|config| config.retry_conflicts = times)
+        self.set(|config| config.policies.retry_conflicts = times)
     }
 
     /// Sets what `Retry-After` says on a 409 in flight and on a 503, in whole seconds. Default: 1 s.
     #[must_use]
     pub fn retry_after(self, after: Duration) -> Self {
-        self.set(|config| config.retry_after = after)
+        self.set(|config| config.policies.retry_after = after)
     }
 }

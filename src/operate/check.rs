@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::http::response::StoredResponse;
 use crate::layer::IdempotencyLayer;
-use crate::settings::{Config, OnOutage};
+use crate::settings::{Config, OnOutage, Policies};
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {
@@ -45,6 +45,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// [checklist for production]: crate::guide::threat_model#checklist-for-production
     pub fn check(&self) -> Checklist {
         let config = &*self.config;
+        covers(config);
         let is_shared = self.shared.store.is_shared();
         Checklist(vec![
             scope(config),
@@ -173,6 +174,56 @@ const FAILOVER: &str = "a failover can lose the latest reservations, and their o
 const EXPIRED: &str = "expired rows fill the disk";
 const EVICTION: &str = "an evicted record lets its operation run again";
 
+/// Names every setting, so that a new one does not compile until it is decided whether it is an item of
+/// the checklist.
+fn covers(config: &Config) {
+    let Config {
+        // Items.
+        scope: _,
+        namespace: _,
+        require_key: _,
+        secret: _,
+        packing: _,
+        store_timeout: _,
+        retention: _,
+        in_flight_limit: _,
+        quota: _,
+        new_keys: _,
+        host_in_scope: _,
+        policies:
+            Policies {
+                on_outage: _,
+                // Not items: each choice is fine in production.
+                in_flight: _,
+                on_failed: _,
+                on_abandoned: _,
+                on_mismatch: _,
+                retry_conflicts: _,
+                retry_after: _,
+            },
+        // Not items: each choice is fine in production, or its default is.
+        headers: _,
+        key_pointer: _,
+        parse_key: _,
+        methods: _,
+        fingerprinting: _,
+        max_request: _,
+        body_timeout: _,
+        max_response: _,
+        capture_timeout: _,
+        lease: _,
+        classify: _,
+        rejection_response: _,
+        kept: _,
+        mark_original: _,
+        replay_marker: _,
+        // Not settings.
+        downstream: _,
+        holding: _,
+        warned: _,
+    } = config;
+}
+
 fn scope(config: &Config) -> CheckItem {
     let why = "all callers share their keys, and each can replay the responses of another";
     set("scope", config.scope.is_some(), why, "set `scope`")
@@ -212,9 +263,15 @@ fn encryption(config: &Config) -> CheckItem {
 }
 
 fn on_outage(config: &Config) -> CheckItem {
-    let is_closed = config.on_outage == OnOutage::FailClosed;
+    let is_closed = config.policies.on_outage == OnOutage::FailClosed;
     let why = "while the store is down, each retry has another effect";
-    item("on_outage", is_closed, format!("{:?}", config.on_outage), why, "set `OnOutage::FailClosed`")
+    item(
+        "on_outage",
+        is_closed,
+        format!("{:?}", config.policies.on_outage),
+        why,
+        "set `OnOutage::FailClosed`",
+    )
 }
 
 fn store_timeout(config: &Config) -> CheckItem {

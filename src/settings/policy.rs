@@ -1,8 +1,55 @@
-//! The policies: what a request gets in a situation where there is a choice.
+//! The policies: the response in each situation where there is a choice.
 
 use std::time::Duration;
 
-/// What a request gets whose key is in flight.
+use crate::http::rejection::OnMismatch;
+use crate::store::{ReserveRequest, RetryFailed};
+
+/// Every policy of a layer. The setters are in `layer/policies.rs`.
+#[derive(Debug, Clone)]
+pub(crate) struct Policies {
+    pub(crate) in_flight: InFlight,
+    pub(crate) on_failed: OnFailed,
+    pub(crate) on_abandoned: OnAbandoned,
+    pub(crate) on_outage: OnOutage,
+    pub(crate) on_mismatch: OnMismatch,
+    pub(crate) retry_conflicts: u32,
+    pub(crate) retry_after: Duration,
+}
+
+impl Default for Policies {
+    fn default() -> Self {
+        Self {
+            in_flight: InFlight::Reject,
+            on_failed: OnFailed::Rerun,
+            on_abandoned: OnAbandoned::Rerun,
+            on_outage: OnOutage::FailClosed,
+            on_mismatch: OnMismatch::Conflict,
+            retry_conflicts: 0,
+            retry_after: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Policies {
+    /// Tells the store which records the reservation takes over. [`Record::yields_to`] decides by it in
+    /// every store, and `flow::decide` says what a request gets whose record is not taken over.
+    ///
+    /// [`Record::yields_to`]: crate::store::Record::yields_to
+    pub(crate) fn applied_to(&self, reserve: ReserveRequest) -> ReserveRequest {
+        ReserveRequest {
+            retry_failed: if self.on_failed == OnFailed::Rerun {
+                RetryFailed::Any
+            } else {
+                RetryFailed::Never
+            },
+            retry_abandoned: self.on_abandoned == OnAbandoned::Rerun,
+            ..reserve
+        }
+    }
+}
+
+/// The response when the key is in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum InFlight {
@@ -21,7 +68,7 @@ pub enum InFlight {
     Wait(Duration),
 }
 
-/// What a request gets whose key stands for a failed attempt.
+/// The response to a retry of an attempt that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnFailed {
@@ -29,13 +76,13 @@ pub enum OnFailed {
     /// [`Attempt::is_in_doubt`](crate::Attempt::is_in_doubt), and asks the provider what was done.
     #[default]
     Rerun,
-    /// The failed answer is replayed. An attempt that left none, a panic for one, is refused with 409.
+    /// The failed response is replayed. An attempt without one, such as a panic, is rejected with 409.
     Replay,
     /// 409, until the record expires.
     Reject,
 }
 
-/// What a request gets whose key stands for an attempt that was cut off.
+/// The response to a retry of an attempt that was cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnAbandoned {
@@ -47,14 +94,14 @@ pub enum OnAbandoned {
     Reject,
 }
 
-/// What a request gets that comes while the store is down.
+/// The response to a request while the store is down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnOutage {
-    /// 503 with `Retry-After`. Nothing runs while nobody can say what ran before.
+    /// 503 with `Retry-After`. Nothing runs while it is not known what ran before.
     #[default]
     FailClosed,
-    /// The operation runs without a record, and its answer is marked `X-Idempotent-Result: unguarded`.
+    /// The operation runs without a record, and its response has `X-Idempotent-Result: unguarded`.
     ///
     /// Every retry runs it again, and so does a retry after the outage: for a payment, that is another
     /// charge. Choose it only where a second effect does less harm than none. The handler can tell by
@@ -70,7 +117,7 @@ pub enum OnOutage {
     FailOpenRiskingDoubleEffects,
 }
 
-/// What a quota says that is used up: see [`IdempotencyLayer::quota`](crate::IdempotencyLayer::quota).
+/// The error of a quota that is used up: see [`IdempotencyLayer::quota`](crate::IdempotencyLayer::quota).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QuotaExceeded {

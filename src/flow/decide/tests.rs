@@ -9,7 +9,7 @@ use crate::http::rejection::Rejection;
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::{IdempotencyKey, Scope, StorageKey};
 use crate::record::outcome::{NotRetained, Outcome, StoredBody};
-use crate::settings::{Config, OnFailed};
+use crate::settings::{Config, OnFailed, Policies};
 use crate::store::{Record, ReserveRequest, RetryFailed, State, Token};
 
 const TOKEN: [u8; 16] = [7; 16];
@@ -19,8 +19,7 @@ fn another_fingerprint_is_refused_first_whatever_the_state_and_the_policy() {
     for state in states() {
         for on_failed in POLICIES {
             let record = record("another operation", state.clone());
-            let decision =
-                decide(record, &request("an operation"), &Config { on_failed, ..Config::default() });
+            let decision = decide(record, &request("an operation"), &config(on_failed));
             assert!(
                 matches!(decision, Admission::Reject(Rejection::KeyReused { .. })),
                 "{state:?} under {on_failed:?}: {decision:?}"
@@ -121,11 +120,11 @@ fn states() -> Vec<State> {
 
 /// The decision on a record of the same operation.
 fn decided(state: State, on_failed: OnFailed) -> Admission {
-    decide(
-        record("an operation", state),
-        &request("an operation"),
-        &Config { on_failed, ..Config::default() },
-    )
+    decide(record("an operation", state), &request("an operation"), &config(on_failed))
+}
+
+fn config(on_failed: OnFailed) -> Config {
+    Config { policies: Policies { on_failed, ..Policies::default() }, ..Config::default() }
 }
 
 fn record(operation: &str, state: State) -> Record {
