@@ -78,6 +78,7 @@ mod redis_rejected;
 mod redis_sentinel;
 #[cfg(feature = "redis")]
 mod redis_unanswered;
+mod rejections;
 #[cfg(feature = "redis")]
 mod sandbox;
 #[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]

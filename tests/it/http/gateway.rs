@@ -14,7 +14,7 @@ use tower_idempotency::{IdempotencyKey, OnFailed, PreviousAttempt, ResponseClass
 
 use crate::support::{
     Effects, Fault, Frames, Gate, Operation, Scripted, Server, TestLayer, app, counting, layer, layer_over,
-    patiently, post, store,
+    patiently, post, rejections, store,
 };
 
 const KEY: &str = "order-1001";
@@ -107,39 +107,22 @@ async fn the_rejection_of_a_service_is_passed_on_each_time_and_leaves_no_record(
     assert_eq!(passed_on.attempts(), [(1, None), (1, None)]);
 }
 
-/// Every code of a rejection, with its status.
-const CODES: [(&str, u16); 16] = [
-    ("idempotency_key_missing", 400),
-    ("idempotency_key_invalid", 400),
-    ("request_unreadable", 400),
-    ("request_too_large", 413),
-    ("request_timeout", 408),
-    ("idempotency_key_reused", 422),
-    ("idempotency_key_in_flight", 409),
-    ("idempotency_result_not_retained", 409),
-    ("idempotency_outcome_unknown", 409),
-    ("idempotency_attempt_failed", 409),
-    ("idempotency_too_many_in_flight", 503),
-    ("idempotency_quota_exceeded", 429),
-    ("idempotency_shutting_down", 503),
-    ("idempotency_store_unavailable", 503),
-    ("idempotency_commit_unconfirmed", 503),
-    ("idempotency_transaction_lost", 500),
-];
-
 /// A handler that gives the problem document of a rejection that it got from another process.
-fn rejected(effects: &Effects, (code, status): (&'static str, u16), verdict: ResponseDirective) -> Router {
-    app(effects, move |_| async move {
-        let problem = serde_json::json!({ "code": code, "status": status }).to_string();
-        // Through a proxy its length may be unknown.
-        let frames = Frames::unknown(&[&problem.as_bytes()[..9], &problem.as_bytes()[9..]]);
-        let mut response = Response::new(Body::new(frames));
-        *response.status_mut() = StatusCode::from_u16(status).unwrap();
-        let content_type = "application/problem+json; charset=utf-8".parse().unwrap();
-        response.headers_mut().insert("content-type", content_type);
-        response.headers_mut().insert("retry-after", 1.into());
-        response.extensions_mut().insert(verdict);
-        response
+fn rejected(effects: &Effects, (code, status): (&str, u16), verdict: ResponseDirective) -> Router {
+    let problem = serde_json::json!({ "code": code, "status": status }).to_string();
+    app(effects, move |_| {
+        let problem = problem.clone();
+        async move {
+            // Through a proxy its length may be unknown.
+            let frames = Frames::unknown(&[&problem.as_bytes()[..9], &problem.as_bytes()[9..]]);
+            let mut response = Response::new(Body::new(frames));
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            let content_type = "application/problem+json; charset=utf-8".parse().unwrap();
+            response.headers_mut().insert("content-type", content_type);
+            response.headers_mut().insert("retry-after", 1.into());
+            response.extensions_mut().insert(verdict);
+            response
+        }
     })
 }
 
@@ -155,25 +138,29 @@ async fn no_classifier_and_no_verdict_makes_a_result_of_a_rejection_but_a_handle
         (|| layer().on_failed(OnFailed::Replay).max_response(1), ResponseDirective::failed()),
     ];
     for (index, (guard, verdict)) in guards.into_iter().enumerate() {
-        for case @ (code, status) in CODES {
+        let rows = rejections();
+        let cases = rows.iter().flat_map(|row| row.statuses.iter().map(move |status| (row, *status)));
+        for (row, status) in cases {
             let effects = Effects::new();
             let guard = guard();
+            let case = (&*row.code, status);
             let server = Server::start(rejected(&effects, case, verdict).layer(guard.clone())).await;
             let response = post("/").key(KEY).send(&server).await;
             assert_eq!((response.status, response.is_replay(), response.complete), (status, false, true));
-            assert!(response.text().contains(code), "the client gets it whole");
-            let had_begun = matches!(code, "idempotency_commit_unconfirmed" | "idempotency_transaction_lost");
+            assert!(response.text().contains(&row.code), "the client gets it whole");
             let expected =
-                (had_begun || verdict == ResponseDirective::failed()).then_some(RecordStatus::Failed);
-            assert_eq!(status_of(&guard).await, expected, "guard {index}, {code}");
+                (row.had_begun || verdict == ResponseDirective::failed()).then_some(RecordStatus::Failed);
+            assert_eq!(status_of(&guard).await, expected, "guard {index}, {}", row.code);
         }
     }
 }
 
 #[tokio::test]
 async fn of_a_rejection_whose_operation_had_begun_the_status_alone_is_stored() {
-    for case @ (_, status) in [("idempotency_commit_unconfirmed", 503), ("idempotency_transaction_lost", 500)]
-    {
+    let begun: Vec<_> = rejections().into_iter().filter(|row| row.had_begun).collect();
+    assert!(!begun.is_empty());
+    for row in begun {
+        let case @ (_, status) = (&*row.code, row.statuses[0]);
         let effects = Effects::new();
         let guard = layer().on_failed(OnFailed::Replay);
         let server =

@@ -206,25 +206,11 @@ impl Answer {
 
     #[track_caller]
     fn assert_advice(&self, code: &str) {
-        let transient = [
-            "idempotency_key_in_flight",
-            "idempotency_too_many_in_flight",
-            "idempotency_quota_exceeded",
-            "idempotency_shutting_down",
-            "idempotency_store_unavailable",
-            "idempotency_commit_unconfirmed",
-        ]
-        .contains(&code);
+        let row = super::rejections().into_iter().find(|row| row.code == code).expect("a code of the table");
         let seconds = self.header("retry-after").map(|after| after.parse::<u64>().unwrap());
-        assert_eq!(seconds.is_some_and(|seconds| seconds > 0), transient, "Retry-After: {self:?}");
-        let lasting = [
-            "idempotency_key_reused",
-            "idempotency_result_not_retained",
-            "idempotency_outcome_unknown",
-            "idempotency_attempt_failed",
-        ];
-        let never = lasting.contains(&code).then_some("false");
-        assert_eq!(self.header("x-should-retry"), never, "X-Should-Retry: {self:?}");
+        assert_eq!(seconds.is_some_and(|seconds| seconds > 0), row.retry_after, "Retry-After: {self:?}");
+        let should_retry = row.should_retry.map(|flag| if flag { "true" } else { "false" });
+        assert_eq!(self.header("x-should-retry"), should_retry, "X-Should-Retry: {self:?}");
     }
 
     /// Keys of a few bytes stand in any text; the tests for refusals use longer ones.

@@ -38,6 +38,7 @@ pub(crate) mod proxy;
 pub(crate) mod random;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
+mod rejections;
 #[cfg(feature = "redis")]
 pub(crate) mod sandbox;
 mod server;
@@ -50,6 +51,7 @@ pub(crate) mod wire;
 pub(crate) use bodies::{Frames, gated_stream, gated_whole, http2_answer, read_frame};
 pub(crate) use client::{Answer, Call, call, patch, post, send_bytes};
 pub(crate) use log::Log;
+pub(crate) use rejections::{Row, rejections};
 pub(crate) use server::Server;
 pub(crate) use store::{Fault, Operation, Scripted};
 
