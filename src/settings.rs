@@ -79,7 +79,8 @@ pub(crate) struct Config {
     pub(crate) warned: Arc<Warned>,
 }
 
-/// The headers that bear keys where nobody chose others: the first is this crate's own, the second that of the IETF draft.
+/// The headers that bear keys where nobody chose others: the first is this crate's own, the second
+/// that of the IETF draft.
 pub(crate) const KEY_HEADERS: [HeaderName; 2] =
     [HeaderName::from_static("x-idempotency-key"), HeaderName::from_static("idempotency-key")];
 

@@ -9,15 +9,16 @@ use super::headers::flag;
 
 mod elsewhere;
 mod kinds;
+mod spec;
 mod words;
 
 #[cfg(feature = "client")]
 pub(crate) use elsewhere::is_problem;
 pub(crate) use elsewhere::{LONGEST_PROBLEM, Recognized, may_be_rejection};
-use kinds::Advice;
 pub use kinds::Rejection;
 #[cfg(test)]
 pub(crate) use kinds::samples;
+use spec::Advice;
 
 /// The media type of a problem document (RFC 9457).
 const PROBLEM: &str = "application/problem+json";
@@ -77,8 +78,8 @@ impl Rejection {
     }
 
     /// `Some(false)` if the same request will get the same rejection while the record exists, and
-    /// `Some(true)` if a retry is safe and useful although its status does not say so. The client reads
-    /// it in `X-Should-Retry`.
+    /// `Some(true)` if a retry is safe and useful although its status does not say so. The client
+    /// reads it in `X-Should-Retry`.
     pub fn should_retry(&self) -> Option<bool> {
         match self.spec().advice {
             Advice::ShouldRetry => Some(true),
@@ -148,7 +149,8 @@ impl Rejection {
     }
 }
 
-/// `Retry-After` counts in whole seconds. They are rounded up, because 0 would ask for a retry at once.
+/// `Retry-After` counts in whole seconds. They are rounded up, because 0 would ask for a retry at
+/// once.
 fn whole_seconds(duration: Duration) -> u64 {
     let up = u64::from(duration.subsec_nanos() > 0);
     duration.as_secs().saturating_add(up).max(1)

@@ -9,16 +9,16 @@ use crate::settings::{InFlight, OnAbandoned, OnFailed, OnOutage};
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {
-    /// Sets how long an attempt counts as alive without a renewal. Default: 10 s. No less than 3 ms, no
-    /// more than a year.
+    /// Sets how long an attempt counts as alive without a renewal. Default: 10 s. No less than 3
+    /// ms, no more than a year.
     ///
     /// The lease is renewed at each third while the handler runs, so a handler may take any time. A
     /// crash is noticed when the lease lapses.
     ///
     /// The next request then waits for one missed renewal, a third of the lease, and looks again.
     /// [`InFlight::Wait`] limits this wait too; a retry goes on where the request stopped waiting.
-    /// The reason: a store judges leases by its own clock, and a clock may step forward. What remains:
-    /// a step beyond the retention makes the record expire while its attempt runs.
+    /// The reason: a store judges leases by its own clock, and a clock may step forward. What
+    /// remains: a step beyond the retention makes the record expire while its attempt runs.
     ///
     /// A handler that blocks its thread keeps its lease while another worker is free; on a
     /// current-thread runtime it does not.
@@ -103,7 +103,8 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.policies.on_outage = policy)
     }
 
-    /// Sets the status when the key belongs to another request. Default: [`OnMismatch::Conflict`], 409.
+    /// Sets the status when the key belongs to another request. Default: [`OnMismatch::Conflict`],
+    /// 409.
     #[must_use]
     pub fn on_mismatch(self, status: OnMismatch) -> Self {
         self.set(|config| config.policies.on_mismatch = status)
@@ -124,7 +125,8 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.policies.retry_conflicts = times)
     }
 
-    /// Sets what `Retry-After` says on a 409 in flight and on a 503, in whole seconds. Default: 1 s.
+    /// Sets what `Retry-After` says on a 409 in flight and on a 503, in whole seconds. Default: 1
+    /// s.
     #[must_use]
     pub fn retry_after(self, after: Duration) -> Self {
         self.set(|config| config.policies.retry_after = after)

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use crate::http::response::StoredResponse;
 use crate::layer::IdempotencyLayer;
-use crate::settings::{Config, OnOutage, Policies};
+use crate::settings::{Config, OnOutage};
 use crate::store::Store;
 
+mod covers;
+
 impl<St: Store> IdempotencyLayer<St> {
-    /// Goes through the [checklist for production], as far as the layer can see it. It does not ask the
-    /// store, and it shows no secret.
+    /// Goes through the [checklist for production], as far as the layer can see it. It does not ask
+    /// the store, and it shows no secret.
     ///
     /// ```
     /// use tower_idempotency::{IdempotencyLayer, MemoryStore, Scope};
@@ -45,7 +47,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// [checklist for production]: crate::guide::threat_model#checklist-for-production
     pub fn check(&self) -> Checklist {
         let config = &*self.config;
-        covers(config);
+        covers::every_setting(config);
         let is_shared = self.shared.store.is_shared();
         Checklist(vec![
             scope(config),
@@ -173,56 +175,6 @@ const TENANTS: &str = "user ids that repeat from host to host share their keys";
 const FAILOVER: &str = "a failover can lose the latest reservations, and their operations run again";
 const EXPIRED: &str = "expired rows fill the disk";
 const EVICTION: &str = "an evicted record lets its operation run again";
-
-/// Names every setting, so that a new one does not compile until it is decided whether it is an item of
-/// the checklist.
-fn covers(config: &Config) {
-    let Config {
-        // Items.
-        scope: _,
-        namespace: _,
-        require_key: _,
-        secret: _,
-        packing: _,
-        store_timeout: _,
-        retention: _,
-        in_flight_limit: _,
-        quota: _,
-        new_keys: _,
-        host_in_scope: _,
-        policies:
-            Policies {
-                on_outage: _,
-                // Not items: each choice is fine in production.
-                in_flight: _,
-                on_failed: _,
-                on_abandoned: _,
-                on_mismatch: _,
-                retry_conflicts: _,
-                retry_after: _,
-            },
-        // Not items: each choice is fine in production, or its default is.
-        headers: _,
-        key_pointer: _,
-        parse_key: _,
-        methods: _,
-        fingerprinting: _,
-        max_request: _,
-        body_timeout: _,
-        max_response: _,
-        capture_timeout: _,
-        lease: _,
-        classify: _,
-        rejection_response: _,
-        kept: _,
-        mark_original: _,
-        replay_marker: _,
-        // Not settings.
-        downstream: _,
-        holding: _,
-        warned: _,
-    } = config;
-}
 
 fn scope(config: &Config) -> CheckItem {
     let why = "all callers share their keys, and each can replay the responses of another";

@@ -32,8 +32,9 @@ impl Default for Policies {
 }
 
 impl Policies {
-    /// Tells the store which records the reservation takes over. [`Record::yields_to`] decides by it in
-    /// every store, and `flow::decide` says what a request gets whose record is not taken over.
+    /// Tells the store which records the reservation takes over. [`Record::yields_to`] decides by
+    /// it in every store, and `flow::decide` says what a request gets whose record is not taken
+    /// over.
     ///
     /// [`Record::yields_to`]: crate::store::Record::yields_to
     pub(crate) fn applied_to(&self, reserve: ReserveRequest) -> ReserveRequest {
@@ -59,9 +60,9 @@ pub enum InFlight {
     /// The response of the request that is in flight, if it comes within this bound; else the 409.
     ///
     /// Two limits count for the requests that wait. By default 1,000 may wait
-    /// ([`max_waiting`](crate::IdempotencyLayer::max_waiting)), or fewer if their bodies take more than
-    /// 64 MiB ([`max_held_bytes`](crate::IdempotencyLayer::max_held_bytes)). The others get the 409 at
-    /// once.
+    /// ([`max_waiting`](crate::IdempotencyLayer::max_waiting)), or fewer if their bodies take more
+    /// than 64 MiB ([`max_held_bytes`](crate::IdempotencyLayer::max_held_bytes)). The others get
+    /// the 409 at once.
     ///
     /// A `TimeoutLayer` inside of the layer does not bound the wait, because the waiting request
     /// does not reach it.
@@ -76,7 +77,8 @@ pub enum OnFailed {
     /// [`Attempt::is_in_doubt`](crate::Attempt::is_in_doubt), and asks the provider what was done.
     #[default]
     Rerun,
-    /// The failed response is replayed. An attempt without one, such as a panic, is rejected with 409.
+    /// The failed response is replayed. An attempt without one, such as a panic, is rejected with
+    /// 409.
     Replay,
     /// 409, until the record expires.
     Reject,
@@ -103,21 +105,22 @@ pub enum OnOutage {
     FailClosed,
     /// The operation runs without a record, and its response has `X-Idempotent-Result: unguarded`.
     ///
-    /// Every retry runs it again, and so does a retry after the outage: for a payment, that is another
-    /// charge. Choose it only where a second effect does less harm than none. The handler can tell by
-    /// [`Attempt::is_guarded`](crate::Attempt::is_guarded).
+    /// Every retry runs it again, and so does a retry after the outage: for a payment, that is
+    /// another charge. Choose it only where a second effect does less harm than none. The handler
+    /// can tell by [`Attempt::is_guarded`](crate::Attempt::is_guarded).
     ///
-    /// It opens for a store that cannot be reached, or does not reply in time. It does not open for a
-    /// store that rejects the request: one that is full, not set up, or has a damaged record. It does
-    /// not open either for a key that is known to have a record.
+    /// It opens for a store that cannot be reached, or does not reply in time. It does not open for
+    /// a store that rejects the request: one that is full, not set up, or has a damaged record. It
+    /// does not open either for a key that is known to have a record.
     ///
-    /// It never opens for SQLite or in transaction mode, because one slow request can make these stores
-    /// slower than their timeout. Clients who make another store that slow open the layer: limit their
-    /// rate, and give the store a pool of its own.
+    /// It never opens for SQLite or in transaction mode, because one slow request can make these
+    /// stores slower than their timeout. Clients who make another store that slow open the layer:
+    /// limit their rate, and give the store a pool of its own.
     FailOpenRiskingDoubleEffects,
 }
 
-/// The error of a quota that is used up: see [`IdempotencyLayer::quota`](crate::IdempotencyLayer::quota).
+/// The error of a quota that is used up: see
+/// [`IdempotencyLayer::quota`](crate::IdempotencyLayer::quota).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QuotaExceeded {
@@ -134,7 +137,8 @@ impl QuotaExceeded {
     }
 
     /// Rejects the request without a look into the store, also if it is a retry that could be
-    /// replayed. Use it for a scope that sends far more than its quota, because each look is a query.
+    /// replayed. Use it for a scope that sends far more than its quota, because each look is a
+    /// query.
     #[must_use]
     pub fn without_look(self) -> Self {
         Self { may_look: false, ..self }

@@ -19,8 +19,8 @@ impl Rejection {
     }
 }
 
-/// Makes a refusal over HTTP one over gRPC. Its body and what described that go; all else stays, for layers outside and
-/// proxies may heed it.
+/// Makes a refusal over HTTP one over gRPC. Its body and what described that go; all else stays,
+/// for layers outside and proxies may heed it.
 pub(super) fn over_grpc<B: Body>(
     refusal: Response<ResponseBody<B>>,
     content_type: &HeaderValue,
@@ -64,7 +64,8 @@ fn pushback(rejection: &Rejection) -> Option<i32> {
     Some(i32::try_from(after.as_millis()).unwrap_or(i32::MAX))
 }
 
-/// Encodes a message as "gRPC over HTTP2" asks: all but space and visible ASCII, and the percent sign itself.
+/// Encodes a message as "gRPC over HTTP2" asks: all but space and visible ASCII, and the percent
+/// sign itself.
 fn percent_encoded(message: &str) -> String {
     let encoded = message.bytes().map(|byte| match byte {
         b'%' => "%25".to_owned(),

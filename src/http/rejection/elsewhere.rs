@@ -1,11 +1,12 @@
-//! Recognizing a rejection in a response of the inner service: that of a layer further in, or that of
-//! a layer in another process.
+//! Recognizing a rejection in a response of the inner service: that of a layer further in, or that
+//! of a layer in another process.
 
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-use super::kinds::{ALL, Spec};
+use super::kinds::ALL;
+use super::spec::Spec;
 use super::{PROBLEM, Rejection};
 use crate::http::headers::has_media_type;
 
@@ -20,8 +21,8 @@ pub(crate) struct Recognized {
 }
 
 impl Recognized {
-    /// By the typed rejection that a layer in this process has left. A handler that gives a status of
-    /// its own has mapped it to something else.
+    /// By the typed rejection that a layer in this process has left. A handler that gives a status
+    /// of its own has mapped it to something else.
     pub(crate) fn in_extensions(head: &Parts, is_grpc: bool) -> Option<Self> {
         let rejection = head.extensions.get::<Rejection>()?;
         (is_grpc || rejection.status() == head.status).then(|| Self::by(rejection.spec()))

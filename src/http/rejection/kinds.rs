@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::{HeaderValue, StatusCode};
 
 use super::OnMismatch;
+use super::spec::{header_of, table};
 use crate::record::key::KeyError;
 use crate::store::StoreErrorKind;
 
@@ -21,19 +22,19 @@ use crate::store::StoreErrorKind;
 ///
 /// # Layers inside of a layer
 ///
-/// A layer never stores the rejection of another one as the result of its own operation. It recognizes
-/// a rejection by:
+/// A layer never stores the rejection of another one as the result of its own operation. It
+/// recognizes a rejection by:
 ///
 /// - the `Rejection` in the extensions of the response,
 /// - `application/problem+json` with a status from 400 on, and one of these [codes](Self::code),
 /// - over gRPC, an `ErrorInfo` of the domain `tower-idempotency`.
 ///
-/// The record is then as it was before the attempt. Two kinds are `failed`, because their operation had
-/// begun: [`CommitUnconfirmed`](Self::CommitUnconfirmed) and [`TransactionLost`](Self::TransactionLost).
-/// This comes before a [`ResponseDirective`](crate::ResponseDirective) and before a classifier.
+/// The record is then as it was before the attempt. It is `failed` if the operation had begun: see
+/// [`statuses`](crate::guide::statuses#more-than-a-status), which names these kinds. This comes
+/// before a [`ResponseDirective`](crate::ResponseDirective) and before a classifier.
 ///
-/// A [renderer](crate::IdempotencyLayer::rejection_response) that changes the content type or the code hides a
-/// rejection from a layer in another process. So does a compression of the response in between.
+/// A [renderer](crate::IdempotencyLayer::rejection_response) that changes the content type or the code hides
+/// a rejection from a layer in another process. So does a compression of the response in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rejection {
@@ -108,145 +109,14 @@ pub enum Rejection {
         /// When to retry.
         retry_after: Duration,
     },
-    /// Transaction mode: the handler did not give its transaction back, ended it, or left it so that it
-    /// cannot be committed, by a deferred constraint or a role. It was rolled back, and the log says
-    /// why.
+    /// Transaction mode: the handler did not give its transaction back, ended it, or left it so
+    /// that it cannot be committed, by a deferred constraint or a role. It was rolled back, and the
+    /// log says why.
     TransactionLost,
 }
 
-/// What is fixed about one kind of rejection. All public accessors read it.
-#[derive(Debug)]
-pub(crate) struct Spec {
-    /// The name of the variant, which is also the anchor of its documentation.
-    pub(crate) variant: &'static str,
-    pub(crate) code: &'static str,
-    pub(crate) title: &'static str,
-    /// The default, and then those that [`OnMismatch`] chooses from.
-    pub(crate) statuses: &'static [StatusCode],
-    /// The number of the gRPC code. This module cannot name `grpc::Code`, because `grpc` names this module.
-    #[cfg_attr(not(feature = "grpc"), expect(dead_code, reason = "only gRPC reads it"))]
-    pub(crate) grpc: u8,
-    pub(crate) advice: Advice,
-    /// Whether the operation had begun, so that it may have had an effect.
-    pub(crate) had_begun: bool,
-    /// The detail of the problem document. `{}` is where [`Rejection`] puts a value.
-    pub(crate) detail: &'static str,
-    #[cfg(test)]
-    pub(crate) told: tests::Told,
-}
-
-/// What the headers of a rejection say about a retry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Advice {
-    /// Nothing: the status says enough.
-    Silent,
-    /// `Retry-After`: the same request may succeed later.
-    RetryAfter,
-    /// `X-Should-Retry: true`: a retry is safe although the status does not say so.
-    ShouldRetry,
-    /// `X-Should-Retry: false`: no retry can change the response while the record exists.
-    NoRetry,
-}
-
-const INVALID_ARGUMENT: u8 = 3;
-const ALREADY_EXISTS: u8 = 6;
-const RESOURCE_EXHAUSTED: u8 = 8;
-const FAILED_PRECONDITION: u8 = 9;
-const ABORTED: u8 = 10;
-const INTERNAL: u8 = 13;
-const UNAVAILABLE: u8 = 14;
-
 #[cfg(test)]
 const SOON: Duration = Duration::from_millis(1_250);
-
-/// The cell of the documentation that says which header is sent.
-macro_rules! header_of {
-    (Silent) => {
-        ""
-    };
-    (RetryAfter) => {
-        "`Retry-After`"
-    };
-    (ShouldRetry) => {
-        "`X-Should-Retry: true`"
-    };
-    (NoRetry) => {
-        "`X-Should-Retry: false`"
-    };
-}
-
-/// Makes the table, its documentation, and the lookup. A kind without a row does not compile.
-macro_rules! table {
-    ($($variant:ident {
-        code: $code:literal,
-        title: $title:literal,
-        status: $number:literal $status:ident $(or $other_number:literal $other:ident)*,
-        grpc: $grpc:ident,
-        advice: $advice:ident,
-        had_begun: $had_begun:literal,
-        client: $client:ident,
-        when: $when:literal,
-        then: $then:literal,
-        detail: $detail:literal,
-        sample: $sample:expr,
-    })*) => {
-        /// The places of the rows.
-        enum Row {
-            $($variant),*
-        }
-
-        pub(super) static ALL: &[Spec] = &[$(Spec {
-            variant: stringify!($variant),
-            code: $code,
-            title: $title,
-            statuses: &[StatusCode::$status $(, StatusCode::$other)*],
-            grpc: $grpc,
-            advice: Advice::$advice,
-            had_begun: $had_begun,
-            detail: $detail,
-            #[cfg(test)]
-            told: tests::Told {
-                numbers: &[$number $(, $other_number)*],
-                grpc: stringify!($grpc),
-                client: stringify!($client),
-                when: $when,
-                then: $then,
-            },
-        }),*];
-
-        impl Rejection {
-            /// What is fixed about this kind.
-            pub(crate) fn spec(&self) -> &'static Spec {
-                let row = match self {
-                    $(Self::$variant { .. } => Row::$variant),*
-                };
-                &ALL[row as usize]
-            }
-
-            /// The `code` member of the problem document: stable, for programs to act on.
-            ///
-            /// The disposition is what the clients of this crate conclude
-            /// ([`client`](crate::guide::clients)), whatever happened under the key before.
-            ///
-            /// | code | status | gRPC | header | disposition | when | what the client does |
-            /// |---|---|---|---|---|---|---|
-            $(#[doc = concat!(
-                "| [`", $code, "`](Self::", stringify!($variant), ") | ", $number,
-                $(", ", $other_number,)* " | `", stringify!($grpc), "` | ", header_of!($advice),
-                " | ", stringify!($client), " | ", $when, " | ", $then, " |",
-            )])*
-            pub fn code(&self) -> &'static str {
-                self.spec().code
-            }
-        }
-
-        /// One rejection of each kind, in the order of the table.
-        #[cfg(test)]
-        pub(crate) fn samples() -> Vec<Rejection> {
-            vec![$($sample),*]
-        }
-    };
-}
 
 table! {
     KeyMissing {
@@ -287,7 +157,7 @@ table! {
         client: unknown,
         when: "The body of the request ended early.",
         then: "Sends the whole request under the same key.",
-        detail: "The request body ended before its end. Nothing was done.",
+        detail: "The request body ended early. Nothing was done.",
         sample: Rejection::RequestUnreadable,
     }
 
@@ -316,7 +186,7 @@ table! {
         client: retry,
         when: "The body of the request made no progress for `body_timeout`.",
         then: "Retries under the same key.",
-        detail: "The request body stopped coming. Nothing was done; send the request again with the same key.",
+        detail: "The request body stopped coming. Nothing was done. Retry with the same key.",
         sample: Rejection::RequestTimeout,
     }
 
@@ -330,8 +200,8 @@ table! {
         client: unknown,
         when: "The key belongs to another request, running or finished.",
         then: "Uses a new key for another operation. If it has changed the request of this one, it looks first.",
-        detail: "This key was used for another request. Use a new key for a new operation, or repeat the first \
-                 request unchanged.",
+        detail: "This key was used for another request. Use a new key for a new operation, or retry the \
+                 first request unchanged.",
         sample: Rejection::KeyReused { status: OnMismatch::Conflict },
     }
 
@@ -345,7 +215,7 @@ table! {
         client: retry,
         when: "The first request with this key is still running.",
         then: "Retries under the same key.",
-        detail: "A request with this key is still running. Ask again later.",
+        detail: "A request with this key is still running. Retry later.",
         sample: Rejection::InFlight { retry_after: SOON },
     }
 
@@ -359,7 +229,7 @@ table! {
         client: final,
         when: "The operation was done, and its response was not stored.",
         then: "Reads `original_status`, and asks for the result by other means.",
-        detail: "The operation was done and answered with {}, but its answer was not kept. It is not done again.",
+        detail: "The operation was done with status {}, but its response was not stored. It is not done again.",
         sample: Rejection::ResultNotRetained {
             original_status: StatusCode::CREATED,
             location: Some(HeaderValue::from_static("/payments/1")),
@@ -376,7 +246,7 @@ table! {
         client: unknown,
         when: "An earlier attempt was cut off, and the layer does not run it again.",
         then: "Looks what was done.",
-        detail: "An earlier attempt was cut off, and nobody knows how far it got. It is not done again.",
+        detail: "An earlier attempt was cut off, and it is unknown how far it got. It is not done again.",
         sample: Rejection::OutcomeUnknown,
     }
 
@@ -404,7 +274,7 @@ table! {
         client: retry,
         when: "As much is in flight as `max_in_flight` allows.",
         then: "Retries under the same key.",
-        detail: "This server has as many operations in flight as it takes. Nothing was done; ask again later.",
+        detail: "This server has as many operations in flight as it takes. Nothing was done. Retry later.",
         sample: Rejection::TooManyInFlight { retry_after: SOON },
     }
 
@@ -418,7 +288,7 @@ table! {
         client: retry,
         when: "The scope has used up its quota, or its share of the store.",
         then: "Retries under the same key.",
-        detail: "You have used up your quota. Nothing was done; ask again later.",
+        detail: "Your quota is used up. Nothing was done. Retry later.",
         sample: Rejection::QuotaExceeded { retry_after: SOON },
     }
 
@@ -432,7 +302,7 @@ table! {
         client: retry,
         when: "`shutdown` was called.",
         then: "Retries under the same key.",
-        detail: "This server is shutting down and began nothing. Ask again later.",
+        detail: "This server is shutting down and began nothing. Retry later.",
         sample: Rejection::ShuttingDown { retry_after: SOON },
     }
 
@@ -446,7 +316,7 @@ table! {
         client: retry,
         when: "The store is down, slow, full or not set up, or a record in it cannot be read.",
         then: "Retries under the same key.",
-        detail: "The request could not be checked against earlier ones, so nothing was done. Ask again later.",
+        detail: "The request could not be checked against earlier ones, so nothing was done. Retry later.",
         sample: Rejection::StoreUnavailable { kind: StoreErrorKind::Timeout, retry_after: SOON },
     }
 
@@ -460,8 +330,8 @@ table! {
         client: retry,
         when: "Transaction mode: the store failed during the commit.",
         then: "Retries under the same key. The response shows whether it was done.",
-        detail: "The operation could not be confirmed: it was done once or not at all. Ask again later with the same \
-                 key, and the answer tells.",
+        detail: "The commit could not be confirmed: the operation was done once or not at all. Retry later \
+                 with the same key to learn which.",
         sample: Rejection::CommitUnconfirmed { kind: StoreErrorKind::Timeout, retry_after: SOON },
     }
 

@@ -5,21 +5,9 @@ use std::collections::BTreeSet;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::super::spec::{Advice, Told};
 use super::*;
 use crate::record::key::IdempotencyKey;
-
-/// What the table says for readers outside of the crate.
-#[derive(Debug)]
-pub(crate) struct Told {
-    /// The statuses as the documentation has them.
-    pub(crate) numbers: &'static [u16],
-    /// The name of the gRPC code.
-    pub(crate) grpc: &'static str,
-    /// The disposition that a client reaches.
-    pub(crate) client: &'static str,
-    pub(crate) when: &'static str,
-    pub(crate) then: &'static str,
-}
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/rejections.json");
 

@@ -1,0 +1,52 @@
+//! Which settings the checklist covers.
+
+use crate::settings::{Config, Policies};
+
+/// A new setting does not compile until it is named here.
+pub(super) fn every_setting(config: &Config) {
+    let Config {
+        // Items.
+        scope: _,
+        namespace: _,
+        require_key: _,
+        secret: _,
+        packing: _,
+        store_timeout: _,
+        retention: _,
+        in_flight_limit: _,
+        quota: _,
+        new_keys: _,
+        host_in_scope: _,
+        policies:
+            Policies {
+                on_outage: _,
+                // Not items: each choice is fine in production.
+                in_flight: _,
+                on_failed: _,
+                on_abandoned: _,
+                on_mismatch: _,
+                retry_conflicts: _,
+                retry_after: _,
+            },
+        // Not items: each choice is fine in production, or its default is.
+        headers: _,
+        key_pointer: _,
+        parse_key: _,
+        methods: _,
+        fingerprinting: _,
+        max_request: _,
+        body_timeout: _,
+        max_response: _,
+        capture_timeout: _,
+        lease: _,
+        classify: _,
+        rejection_response: _,
+        kept: _,
+        mark_original: _,
+        replay_marker: _,
+        // Not settings.
+        downstream: _,
+        holding: _,
+        warned: _,
+    } = config;
+}
