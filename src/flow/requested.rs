@@ -84,7 +84,7 @@ impl Config {
     }
 
     fn reservation(&self, key: StorageKey, scope: &Scope, fingerprint: Fingerprint) -> ReserveRequest {
-        self.policies.applied_to(ReserveRequest {
+        let mut reserve = ReserveRequest {
             key,
             scope: ScopeDigest::of(self.secret_bytes(), scope),
             fingerprint,
@@ -93,7 +93,9 @@ impl Config {
             retention: self.retention.max(self.lease.saturating_mul(2)),
             retry_failed: RetryFailed::Never,
             retry_abandoned: false,
-        })
+        };
+        self.policies.apply_to(&mut reserve);
+        reserve
     }
 }
 

@@ -37,16 +37,10 @@ impl Policies {
     /// over.
     ///
     /// [`Record::yields_to`]: crate::store::Record::yields_to
-    pub(crate) fn applied_to(&self, reserve: ReserveRequest) -> ReserveRequest {
-        ReserveRequest {
-            retry_failed: if self.on_failed == OnFailed::Rerun {
-                RetryFailed::Any
-            } else {
-                RetryFailed::Never
-            },
-            retry_abandoned: self.on_abandoned == OnAbandoned::Rerun,
-            ..reserve
-        }
+    pub(crate) fn apply_to(&self, reserve: &mut ReserveRequest) {
+        reserve.retry_failed =
+            if self.on_failed == OnFailed::Rerun { RetryFailed::Any } else { RetryFailed::Never };
+        reserve.retry_abandoned = self.on_abandoned == OnAbandoned::Rerun;
     }
 }
 
