@@ -1,4 +1,4 @@
-//! Notes that are taken once, by a `service_fn` on hyper: the layer needs no framework.
+//! Takes each note once, by a `service_fn` on hyper: the layer needs no framework.
 //!
 //! ```text
 //! cargo run --example hyper --no-default-features
@@ -7,7 +7,7 @@
 //! note() { curl -i localhost:3000/notes -H "$token" -H 'X-Idempotency-Key: note-1001' -d "$1"; }
 //! note 'buy milk'    # 201, note 1: buy milk
 //! note 'buy milk'    # the same 201, with X-Idempotent-Result: true; no second note
-//! note 'buy rice'    # 409 idempotency_key_reused: the key stands for another note
+//! note 'buy rice'    # 409 idempotency_key_reused: another note, the same key
 //! ```
 
 use std::error::Error;
@@ -21,6 +21,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+#[cfg(unix)]
+use tokio::signal::unix::{SignalKind, signal};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_idempotency::{IdempotencyLayer, MemoryStore, RequestBody, Scope};
 
@@ -29,9 +31,10 @@ static NOTES: AtomicU32 = AtomicU32::new(0);
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let layer = IdempotencyLayer::new(MemoryStore::new()).namespace("notes").scope(scope);
+    let layer = IdempotencyLayer::new(MemoryStore::new()).namespace("notes").scope(scope).require_key();
     let guarded = ServiceBuilder::new()
-        // The layer reads the body and gives the service the same bytes again; hyper's own body cannot be made from bytes.
+        // The layer reads the body, and then gives the service the same bytes. hyper's own body cannot
+        // be made from bytes, so it is wrapped.
         .map_request(|request: Request<Incoming>| request.map(RequestBody::new))
         .layer(layer.clone())
         .service(service_fn(take));
@@ -42,22 +45,36 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("listening on http://{}", listener.local_addr()?);
     let server = Builder::new(TokioExecutor::new());
     let connections = GracefulShutdown::new();
-    let mut end = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut end = std::pin::pin!(stop_signal());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = &mut end => break,
+            () = &mut end => break,
         };
-        // A client that was gone before it was accepted is no reason to end.
+        // A client may have gone before it was accepted. The server goes on.
         let Ok((stream, _)) = accepted else { continue };
         let service = TowerToHyperService::new(service.clone());
         let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
         tokio::spawn(connections.watch(connection));
     }
-    // Nothing new begins, and what runs is waited for, also where its client has hung up; then the last answers are sent.
+    // First the layer rejects new requests and waits for the running ones. Then the last responses are
+    // sent.
     layer.shutdown().await;
     connections.shutdown().await;
     Ok(())
+}
+
+/// Returns when the process should end: at SIGTERM, which orchestrators send, or at Ctrl-C.
+async fn stop_signal() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        return;
+    }
+    let _ = tokio::signal::ctrl_c().await;
 }
 
 /// The account that sends a request, after its token was verified.
@@ -71,7 +88,7 @@ const TOKENS: [(&str, Account); 3] = [
     ("Bearer token-of-bob", Account(2)),
 ];
 
-/// Stands outside of the layer, and rejects a request without the token of an account.
+/// Rejects a request without the token of an account. It is outside of the layer.
 async fn authenticate<S, B>(
     guarded: S,
     mut request: Request<Incoming>,
@@ -91,12 +108,11 @@ where
     Ok(guarded.oneshot(request).await?.map(Either::Left))
 }
 
-/// Two accounts may use the same key: each has a scope of its own. No request without an account
-/// gets here.
+/// Two accounts may use the same key, because each has a scope of its own.
 fn scope(parts: &http::request::Parts) -> Scope {
     match parts.extensions.get::<Account>() {
         Some(Account(id)) => Scope::new(id.to_be_bytes()),
-        None => Scope::anonymous(),
+        None => unreachable!("`authenticate` rejects a request without an account"),
     }
 }
 
@@ -104,8 +120,8 @@ fn scope(parts: &http::request::Parts) -> Scope {
 async fn take(request: Request<RequestBody<Incoming>>) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let note = request.into_body().collect().await?.to_bytes();
     let number = NOTES.fetch_add(1, Ordering::Relaxed) + 1;
-    let answer = format!("note {number}: {}\n", String::from_utf8_lossy(&note));
-    let mut response = Response::new(Full::new(Bytes::from(answer)));
+    let text = format!("note {number}: {}\n", String::from_utf8_lossy(&note));
+    let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = StatusCode::CREATED;
     Ok(response)
 }

@@ -1,16 +1,16 @@
-//! Orders that are placed exactly once: the order, the stock that it takes, its idempotency key and its answer are
-//! committed together in PostgreSQL, or not at all.
+//! Orders that are placed exactly once. PostgreSQL commits four things together or not at all: the
+//! order, the stock that it takes, its idempotency key and its response.
 //!
 //! ```text
 //! DATABASE_URL=postgres://localhost/shop cargo run --example orders --features postgres
 //!
 //! token='Authorization: Bearer token-of-alice'
 //! order() { curl -i localhost:3000/orders -H "$token" -H 'X-Idempotency-Key: order-1001' --json "$1"; }
-//! order '{"item":"book","quantity":2}'    # 201, and ten books are now eight
-//! order '{"item":"book","quantity":2}'    # the same 201, with X-Idempotent-Result: true; still eight
-//! order '{"item":"book","quantity":3}'    # 409 idempotency_key_reused: the key stands for another order
+//! order '{"item":"book","quantity":2}'    # 201: of ten books, eight are left
+//! order '{"item":"book","quantity":2}'    # the same 201, a replay: still eight
+//! order '{"item":"book","quantity":3}'    # 409 idempotency_key_reused: another order, the same key
 //! token='Authorization: Bearer new-token-of-alice'
-//! order '{"item":"book","quantity":2}'    # the same 201: the token is new, the account is the same
+//! order '{"item":"book","quantity":2}'    # the same 201: a new token of the same account
 //!
 //! psql postgres://localhost/shop -c 'SELECT * FROM orders' -c 'SELECT * FROM stock'
 //! ```
@@ -27,19 +27,22 @@ use serde::Deserialize;
 use serde_json::json;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Executor, PgPool, Postgres};
+#[cfg(unix)]
+use tokio::signal::unix::{SignalKind, signal};
 use tower_idempotency::store::TxError;
 use tower_idempotency::{IdempotencyLayer, PostgresStore, Scope, Tx};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    // Each order that is being placed holds one connection; one that gets none within this time is told 503.
+    // Each running order holds one connection. An order that gets none in time is rejected with 503.
     let pool = PgPoolOptions::new().max_connections(16).acquire_timeout(Duration::from_secs(1));
     let pool = pool.connect(&std::env::var("DATABASE_URL")?).await?;
     set_up(&pool).await?;
 
     let store = PostgresStore::new(pool);
     store.migrate().await?;
+    // Deletes expired records. Without it the table only grows.
     tokio::spawn(store.sweep_every(Duration::from_mins(5)));
     let layer = IdempotencyLayer::new(store.in_transaction()).namespace("orders").scope(scope).require_key();
     // The layer that is added last is the outermost: a request is authenticated before the layer
@@ -53,11 +56,24 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = tokio::net::TcpListener::bind(listen.as_deref().unwrap_or("127.0.0.1:3000")).await?;
     println!("listening on http://{}", listener.local_addr()?);
     let drained = async move {
-        let _ = tokio::signal::ctrl_c().await;
+        stop_signal().await;
         layer.shutdown().await;
     };
     axum::serve(listener, app).with_graceful_shutdown(drained).await?;
     Ok(())
+}
+
+/// Returns when the process should end: at SIGTERM, which orchestrators send, or at Ctrl-C.
+async fn stop_signal() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        return;
+    }
+    let _ = tokio::signal::ctrl_c().await;
 }
 
 /// The account that sends a request, after its token was verified.
@@ -83,16 +99,15 @@ async fn authenticate(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// Two accounts may use the same key: each has a scope of its own. No request without an account
-/// gets here.
+/// Two accounts may use the same key, because each has a scope of its own.
 fn scope(parts: &Parts) -> Scope {
     match parts.extensions.get::<Account>() {
         Some(Account(id)) => Scope::new(id.to_be_bytes()),
-        None => Scope::anonymous(),
+        None => unreachable!("`authenticate` rejects a request without an account"),
     }
 }
 
-/// Two tables of the shop, beside that of the store, which [`PostgresStore::migrate`] makes.
+/// Creates the two tables of the shop. [`PostgresStore::migrate`] creates the table of records.
 async fn set_up(pool: &PgPool) -> Result<(), sqlx::Error> {
     let tables = "
         CREATE TABLE IF NOT EXISTS orders (
@@ -109,9 +124,9 @@ struct Order {
     quantity: u16,
 }
 
-/// Writes in the transaction of the attempt. An answer below 400 commits it; any other one, a panic or the end of the
-/// process rolls it back.
-async fn place(mut tx: Tx<Postgres>, Json(order): Json<Order>) -> Result<impl IntoResponse, Refused> {
+/// Writes in the transaction of the attempt. A response below 400 commits it. Any other response, a
+/// panic or the end of the process rolls it back.
+async fn place(mut tx: Tx<Postgres>, Json(order): Json<Order>) -> Result<impl IntoResponse, Rejected> {
     let quantity = i32::from(order.quantity);
     let id: i64 = sqlx::query_scalar("INSERT INTO orders (item, quantity) VALUES ($1, $2) RETURNING id")
         .bind(&order.item)
@@ -124,28 +139,28 @@ async fn place(mut tx: Tx<Postgres>, Json(order): Json<Order>) -> Result<impl In
         .execute(&mut *tx)
         .await?;
     if taken.rows_affected() == 0 {
-        return Err(Refused::SoldOut);
+        return Err(Rejected::SoldOut);
     }
     Ok((StatusCode::CREATED, Json(json!({ "id": id, "item": order.item, "quantity": quantity }))))
 }
 
-enum Refused {
-    /// 409, which is kept and replayed, while the order that was written before is rolled back.
+enum Rejected {
+    /// 409: the response is stored and replayed, and the order is rolled back.
     SoldOut,
-    /// 500; or 409 with `Retry-After` if another transaction was in the way.
+    /// 500, or 409 with `Retry-After` after a conflict with another transaction.
     Database(TxError),
 }
 
-impl From<sqlx::Error> for Refused {
+impl From<sqlx::Error> for Rejected {
     fn from(error: sqlx::Error) -> Self {
         Self::Database(error.into())
     }
 }
 
-impl IntoResponse for Refused {
+impl IntoResponse for Rejected {
     fn into_response(self) -> Response {
         match self {
-            Self::SoldOut => (StatusCode::CONFLICT, "not enough of it is left\n").into_response(),
+            Self::SoldOut => (StatusCode::CONFLICT, "not enough is left\n").into_response(),
             Self::Database(error) => error.into_response(),
         }
     }

@@ -1,7 +1,7 @@
 //! A payments server whose `POST /payments` is safe to retry.
 //!
-//! `cargo run --example payments` keeps its records in memory; with `--features redis` and `REDIS_URL` set they are
-//! in Redis, where they outlive the process and are shared by any number of them.
+//! `cargo run --example payments` stores its records in memory. With `--features redis` and
+//! `REDIS_URL` they are in Redis: they survive a restart, and other processes share them.
 
 use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
@@ -13,6 +13,8 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing::post};
 use serde::{Deserialize, Serialize};
+#[cfg(unix)]
+use tokio::signal::unix::{SignalKind, signal};
 use tower_idempotency::store::Store;
 use tower_idempotency::{Attempt, IdempotencyLayer, MemoryStore, Scope};
 
@@ -26,19 +28,40 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn serve(store: impl Store) -> Result<(), Box<dyn Error>> {
-    let layer = IdempotencyLayer::new(store).namespace("payments").scope(scope);
+    let layer = IdempotencyLayer::new(store).namespace("payments").scope(scope).require_key();
     // The layer that is added last is the outermost: a request is authenticated before the layer
     // sees it.
-    let app =
-        Router::new().route("/payments", post(pay)).route_layer(layer).route_layer(from_fn(authenticate));
+    let app = Router::new()
+        .route("/payments", post(pay))
+        .route_layer(layer.clone())
+        .route_layer(from_fn(authenticate));
 
     let listen = std::env::args().nth(1).or_else(|| std::env::var("LISTEN").ok());
     let listener = tokio::net::TcpListener::bind(listen.as_deref().unwrap_or("127.0.0.1:3000")).await?;
     let url = format!("http://{}/payments", listener.local_addr()?);
-    let order = r#"{"amount":1200,"currency":"EUR","to":"acct_2"}"#;
-    println!("Try this twice:\ncurl -i {url} -H 'X-Idempotency-Key: order-1001' --json '{order}'");
-    axum::serve(listener, app).await?;
+    println!("Try this twice:\ncurl -i {url} -H 'Authorization: Bearer token-of-alice' \\");
+    println!("  -H 'X-Idempotency-Key: order-1001' --json '{ORDER}'");
+    let drained = async move {
+        stop_signal().await;
+        layer.shutdown().await;
+    };
+    axum::serve(listener, app).with_graceful_shutdown(drained).await?;
     Ok(())
+}
+
+const ORDER: &str = r#"{"amount":1200,"currency":"EUR","to":"acct_2"}"#;
+
+/// Returns when the process should end: at SIGTERM, which orchestrators send, or at Ctrl-C.
+async fn stop_signal() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        return;
+    }
+    let _ = tokio::signal::ctrl_c().await;
 }
 
 /// The account that sends a request, after its token was verified.
@@ -52,23 +75,23 @@ const TOKENS: [(&str, Account); 3] = [
     ("Bearer token-of-bob", Account(2)),
 ];
 
-/// Rejects a token that no account has. A request without one is anonymous on purpose, so that curl
-/// is enough to try this server.
+/// Rejects a request without the token of an account.
 async fn authenticate(mut request: Request, next: Next) -> Response {
-    if let Some(credential) = request.headers().get(header::AUTHORIZATION) {
-        let Some((_, account)) = TOKENS.into_iter().find(|(token, _)| credential == *token) else {
-            return StatusCode::UNAUTHORIZED.into_response();
-        };
-        request.extensions_mut().insert(account);
-    }
+    let credential = request.headers().get(header::AUTHORIZATION);
+    let Some((_, account)) =
+        TOKENS.into_iter().find(|(token, _)| credential.is_some_and(|sent| sent == *token))
+    else {
+        return StatusCode::UNAUTHORIZED.into_response();
+    };
+    request.extensions_mut().insert(account);
     next.run(request).await
 }
 
-/// Two accounts may use the same key: each has a scope of its own.
+/// Two accounts may use the same key, because each has a scope of its own.
 fn scope(parts: &Parts) -> Scope {
     match parts.extensions.get::<Account>() {
         Some(Account(id)) => Scope::new(id.to_be_bytes()),
-        None => Scope::anonymous(),
+        None => unreachable!("`authenticate` rejects a request without an account"),
     }
 }
 
@@ -77,7 +100,7 @@ struct Order {
     amount: u64,
     currency: String,
     to: String,
-    /// Makes the payment take its time, so that a second request can meet the first in flight.
+    /// Delays the payment, so that a second request can find the first in flight.
     #[serde(default, skip_serializing)]
     delay_ms: u64,
 }
@@ -90,11 +113,13 @@ struct Payment {
     attempt: u32,
 }
 
-async fn pay(attempt: Option<Attempt>, Json(order): Json<Order>) -> impl IntoResponse {
+/// Runs once for each key. A real one asks its payment provider first if `attempt.is_in_doubt()`,
+/// and gives the provider `attempt.downstream_key("charge")`.
+async fn pay(attempt: Attempt, Json(order): Json<Order>) -> impl IntoResponse {
     tokio::time::sleep(Duration::from_millis(order.delay_ms)).await;
     let id = format!("pay_{:016x}", RandomState::new().hash_one(&order.to));
     let location = [(header::LOCATION, format!("/payments/{id}"))];
-    let attempt = attempt.map_or(1, |attempt| attempt.number());
+    let attempt = attempt.number();
     (StatusCode::CREATED, location, Json(Payment { id, order, attempt }))
 }
 

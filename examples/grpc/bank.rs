@@ -1,4 +1,5 @@
-//! What `tonic-prost-build` makes of this file, shorter and by hand, so that the example needs no `protoc`:
+//! The code that `tonic-prost-build` would generate from the file below. It is shorter and written by
+//! hand, so the example needs no `protoc`.
 //!
 //! ```proto
 //! syntax = "proto3";

@@ -1,4 +1,4 @@
-//! A bank over gRPC, on tonic, that makes each transfer once, however often it is sent.
+//! A bank over gRPC, on tonic. It makes each transfer once, however often a client sends it.
 //!
 //! ```text
 //! cargo run --example grpc --features grpc                  # the bank; the lines below in another terminal
@@ -6,15 +6,17 @@
 //! transfer() { cargo run -q --example grpc --features grpc -- "$@"; }
 //! transfer order-1001 savings 1200    # transfer-1, 8800 cents left
 //! transfer order-1001 savings 1200    # transfer-1, 8800 cents left (replayed)
-//! transfer order-1001 rent 1200       # AlreadyExists, IDEMPOTENCY_KEY_REUSED: the key stands for another transfer
-//! transfer order-1002 nobody 1200     # NotFound; a repeat gets the same, for that is an answer like any other
-//! transfer order-1003 rent 9900       # FailedPrecondition: not that much is left. Nothing was done, so the key is free
+//! transfer order-1001 rent 1200       # AlreadyExists, IDEMPOTENCY_KEY_REUSED: another transfer, the same key
+//! transfer order-1002 nobody 1200     # NotFound: stored, so a retry gets it too
+//! transfer order-1003 rent 9900       # FailedPrecondition: too little is left, nothing was done, the key is free
 //! transfer order-1003 rent 900        # transfer-2, 7900 cents left
 //! ```
 
 use std::error::Error;
 use std::sync::{Arc, Mutex};
 
+#[cfg(unix)]
+use tokio::signal::unix::{SignalKind, signal};
 use tonic::body::Body;
 use tonic::service::InterceptorLayer;
 use tonic::transport::server::TcpIncoming;
@@ -41,12 +43,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn serve(address: &str) -> Result<(), Box<dyn Error>> {
-    // A call without a key would be made again by each retry, so it is rejected.
+    // Each retry of a call without a key would be a new transfer, so such a call is rejected.
     let layer = IdempotencyLayer::new(MemoryStore::new()).namespace("bank").scope(scope).require_key();
     let stack = ServiceBuilder::new()
         .layer(InterceptorLayer::new(authenticate))
-        // The layer reads the message to compare it, and gives the handler the same bytes again; tonic's own body cannot
-        // be made from bytes, so it is wrapped. What a layer outside of these sees is not changed by it.
+        // The layer reads the message, and then gives the handler the same bytes. tonic's own body
+        // cannot be made from bytes, so it is wrapped. Layers outside of this one see tonic's body.
         .map_request(|request: http::Request<Body>| request.map(RequestBody::new))
         .layer(layer.clone())
         .into_inner();
@@ -54,12 +56,25 @@ async fn serve(address: &str) -> Result<(), Box<dyn Error>> {
     let incoming = TcpIncoming::bind(address.parse()?)?;
     println!("listening on http://{}", incoming.local_addr()?);
     let drained = async move {
-        let _ = tokio::signal::ctrl_c().await;
+        stop_signal().await;
         layer.shutdown().await;
     };
     let bank = Bank { ledger: Arc::new(Mutex::new(Ledger { transfers: 0, cents: 10_000 })) };
     let server = Server::builder().layer(stack).add_service(TransfersServer(bank));
     Ok(server.serve_with_incoming_shutdown(incoming, drained).await?)
+}
+
+/// Returns when the process should end: at SIGTERM, which orchestrators send, or at Ctrl-C.
+async fn stop_signal() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        return;
+    }
+    let _ = tokio::signal::ctrl_c().await;
 }
 
 /// The account that makes a call, after its token was verified.
@@ -73,7 +88,7 @@ const TOKENS: [(&str, Account); 3] = [
     ("Bearer token-of-bob", Account(2)),
 ];
 
-/// Stands outside of the layer, and rejects a call without the token of an account.
+/// Rejects a call without the token of an account. It is outside of the layer.
 fn authenticate(mut call: Request<()>) -> Result<Request<()>, Status> {
     let credential = call.metadata().get("authorization");
     let account = TOKENS.into_iter().find(|(token, _)| credential.is_some_and(|sent| sent == *token));
@@ -82,12 +97,11 @@ fn authenticate(mut call: Request<()>) -> Result<Request<()>, Status> {
     Ok(call)
 }
 
-/// Two accounts may use the same key: each has a scope of its own. No call without an account gets
-/// here.
+/// Two accounts may use the same key, because each has a scope of its own.
 fn scope(parts: &http::request::Parts) -> Scope {
     match parts.extensions.get::<Account>() {
         Some(Account(id)) => Scope::new(id.to_be_bytes()),
-        None => Scope::anonymous(),
+        None => unreachable!("`authenticate` rejects a call without an account"),
     }
 }
 
@@ -102,10 +116,10 @@ struct Ledger {
 }
 
 impl Transfers for Bank {
-    /// Runs once for each key; a retry of a call that has its response never gets here.
+    /// Runs once for each key. A retry gets the stored response, and never gets here.
     fn send(&self, order: Request<Order>) -> Result<Response<Transfer>, Status> {
         if let Some(attempt) = order.extensions().get::<Attempt>() {
-            tracing::info!(attempt = attempt.number(), "a transfer is made");
+            tracing::info!(attempt = attempt.number(), "transfer started");
         }
         let Order { to, cents } = order.into_inner();
         if to == "nobody" {
@@ -120,29 +134,29 @@ impl Transfers for Bank {
     }
 }
 
-/// The client: the key is metadata, and each retry of one transfer must carry the same.
+/// The client. The key is metadata, and each retry of a transfer must send the same key.
 async fn transfer(address: &str, key: &str, order: Order) -> Result<(), Box<dyn Error>> {
     let channel = Endpoint::from_shared(format!("http://{address}"))?.connect_lazy();
     let mut request = Request::new(order);
     request.metadata_mut().insert("x-idempotency-key", key.parse()?);
     request.metadata_mut().insert("authorization", "Bearer token-of-alice".parse()?);
 
-    let answer = bank::send(channel, request).await;
-    let metadata = answer.as_ref().map_or_else(Status::metadata, Response::metadata);
+    let response = bank::send(channel, request).await;
+    let metadata = response.as_ref().map_or_else(Status::metadata, Response::metadata);
     let how = if metadata.contains_key("x-idempotent-result") { " (replayed)" } else { "" };
-    match answer {
+    match response {
         Ok(transfer) => {
             let Transfer { id, cents_left } = transfer.into_inner();
             println!("{id}, {cents_left} cents left{how}");
             Ok(())
         }
         Err(status) => {
-            // Which refusal of the layer it is, if it is one, and when to send the same call again.
+            // The reason, if the layer rejected the call, and when to send the same call again.
             if let Some(info) = status.get_details_error_info() {
-                println!("refused: {}", info.reason);
+                println!("rejected: {}", info.reason);
             }
             if let Some(delay) = status.get_details_retry_info().and_then(|info| info.retry_delay) {
-                println!("again with the same key in: {delay:?}");
+                println!("retry with the same key in {delay:?}");
             }
             Err(format!("{:?}: {}{how}", status.code(), status.message()).into())
         }

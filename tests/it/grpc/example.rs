@@ -46,6 +46,6 @@ async fn a_transfer_is_made_once_and_replayed_and_another_one_under_its_key_is_r
     bank.refuses(&["order-1003", "rent", "9900"], &["FailedPrecondition: not that much is left\""]).await;
     bank.makes(&["order-1003", "rent", "900"], "transfer-2, 7900 cents left").await;
     bank.refuses(&["order 1004", "rent", "900"], &["InvalidArgument", "IDEMPOTENCY_KEY_INVALID"]).await;
-    bank.0.signal("INT");
+    bank.0.signal("TERM");
     assert_eq!(bank.0.ended().await.code(), Some(0));
 }

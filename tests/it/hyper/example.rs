@@ -27,6 +27,6 @@ async fn a_note_is_taken_once_and_replayed_and_another_one_under_its_key_is_refu
     note(&notes, "token-of-alice", "buy rice").await.refused_for_good("idempotency_key_reused");
     assert_eq!(note(&notes, "token-of-nobody", "buy rice").await.status, 401);
     assert_eq!(note(&notes, "token-of-bob", "buy rice").await.body, "note 2: buy rice\n");
-    notes.signal("INT");
+    notes.signal("TERM");
     assert_eq!(notes.ended().await.code(), Some(0));
 }
