@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Pays an order once, however often it asks and is started: examples/pay.sh ORDER BODY
 # Exits with 0 if the order is paid, 3 if it ended otherwise, 1 if that is not known: run it again.
+# TOKEN is the bearer token of the account; without it none is sent.
 set -u && export LC_ALL=C
 order=${1:?ORDER} body=${2:?BODY} url=${URL:-http://127.0.0.1:3000/payments}
-retention=${RETENTION:-600} # The server remembers a key for so many seconds, or longer.
+retention=${RETENTION:-600} # The server stores a key for this many seconds, or longer.
 fail() { echo "order $order: $*" >&2 && exit 1; }
 known() { # Ends with the outcome that was written down, if there is one.
   [ -e "$order.paid" ] && exec cat "$order.paid"
@@ -11,7 +12,7 @@ known() { # Ends with the outcome that was written down, if there is one.
 }
 known
 
-# Key and time are on disk before the first attempt. Of two scripts at once, one makes them.
+# Key and time are on disk before the first attempt. If two scripts run at once, one creates them.
 new=$(mktemp "$order.key.XXXXXX") && head=$new.head response=$new.response || exit 1
 trap 'rm -f "$new" "$head" "$response"' EXIT
 echo "$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n') $(date +%s)" >"$new"
@@ -66,6 +67,7 @@ for most in 0 1 2 4 8 16 30 30; do
   ((now + 10 < since + 10#$retention)) || fail "the server may have forgotten its key: look into it"
   : >"$response" # A response without a body writes none.
   if code=$(curl -q -sS --no-location -m 10 -D "$head" -o "$response" -w '%{http_code}' "$url" \
+    -H @<(echo "${TOKEN:+Authorization: Bearer $TOKEN}") \
     -H "X-Idempotency-Key: $key" -H 'Content-Type: application/json' --data-raw "$body"); then
     status=$code && judge
   fi

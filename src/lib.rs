@@ -51,46 +51,18 @@
 //!
 //! - Of any number of concurrent requests with one key, one runs. The others are rejected, or wait
 //!   and get its response.
-//! - A response is in the store before the client has it, and a retry gets it byte for byte. If the
-//!   store cannot take it at that moment, the client gets its response all the same. The lease is
-//!   renewed and the write is retried until it applies, another attempt takes over, or a minute has
-//!   passed (or one lease if that is longer). In a full store it is retried until the retention has
-//!   passed, or for one lease during a shutdown.
-//! - A response is also stored if its record is gone, because it expired or the store was emptied,
-//!   while the key is free.
-//! - A response that the store rejects, because it is too large or the store is full, is stored at
-//!   once without its body. A retry then gets 409 and does not run.
-//! - With a full disk (PostgreSQL, SQLite, Redis) no response can be stored. No retry runs while it is
-//!   full: each gets 409 or 503. If the process ends before there is space, the operation runs again,
-//!   in doubt.
+//! - A retry of a finished request gets the stored response, byte for byte.
 //! - A client that hangs up does not stop the handler, and the response is stored.
-//! - What may have happened is never forgotten. [`Attempt::is_in_doubt`] says whether an earlier
-//!   attempt under the key may have had an effect, whatever the attempts since have said.
-//!   [`Attempt::previous`] says how the last one ended, and the policies [`OnAbandoned`] and
-//!   [`OnFailed`] say what follows.
 //! - A handler may run for any time, because its lease is renewed. If the lease is lost,
-//!   [`Attempt::lease_lost`] tells the handler. The late response is stored only if no other
-//!   attempt holds the key. If another attempt has finished, the client gets that response.
-//! - A duplicate, a replay or a rejection takes no capacity of the services inside of the layer.
-//! - While the store is down nothing runs, unless [`OnOutage`] says otherwise.
-//! - In transaction mode (PostgreSQL, SQLite) what the handler writes, the key and the response are
-//!   committed together: exactly-once effects. See [`guide::exactly_once`].
-//! - [`IdempotencyLayer::execute`] is the same protocol for work that is not an HTTP request: the
-//!   message of a queue, a job.
-//! - [`IdempotencyLayer::shutdown`] begins nothing new and waits for what runs.
-//! - Nothing that a client sends is a raw key of a store, and no key, body or credential is logged.
+//!   [`Attempt::lease_lost`] tells the handler.
+//! - [`Attempt::is_in_doubt`] says whether an earlier attempt may have had an effect, whatever the
+//!   attempts since have said.
+//! - In transaction mode (PostgreSQL, SQLite) the handler's rows, the key and the response are
+//!   committed together: exactly-once effects.
 //!
-//! A handler that blocks its thread keeps its lease while another worker is free; on a
-//! current-thread runtime it does not. Use
-//! [`spawn_blocking`](https://docs.rs/tokio/latest/tokio/task/fn.spawn_blocking.html) for such
-//! work.
-//!
-//! The operation runs in a task of its own from the first time that it waits. The caller's span is
-//! in force there, but its task-locals are not. A layer that sets task-locals belongs inside of
-//! this one.
-//!
-//! The lease fences the record, not the world: an attempt that was cut off from its store but still
-//! runs may go on having effects. Give the systems that you call [`Attempt::downstream_key`].
+//! The guide [`guarantees`](guide::guarantees) has the whole table, by store, and what is not
+//! guaranteed. [`failures`](guide::failures) says what happens when something breaks, and
+//! [`layers`](guide::layers) where the layer belongs among others.
 //!
 //! # Watching it
 //!
@@ -118,8 +90,8 @@
 //!
 //! - [`IdempotencyLayer`] has every setting, its default and an example, and the profiles `ietf` and
 //!   [`stripe`](IdempotencyLayer::stripe).
-//! - [`guide`]: what one operation is, what each status means, what is stored, which store,
-//!   exactly-once effects, pools, retention, browsers, threats and a checklist for production.
+//! - [`guide`] has a page for each question: which store, where the layer belongs, what a response
+//!   means, how to test, what to do with a stuck key, and more.
 //! - [`IdempotencyLayer::check`] returns that checklist for a layer: print it at start.
 //! - [`store`] has the stores, what each promises, and the page for authors of stores.
 //! - [`Rejection`] has every rejection.
@@ -207,6 +179,6 @@ pub use crate::store::sqlite::{SqliteStore, SqliteTxStore};
 pub use crate::store::tx::Tx;
 
 /// The code in the README runs as a test.
-#[cfg(all(doctest, feature = "postgres", feature = "canonical", feature = "encryption", feature = "client"))]
+#[cfg(all(doctest, unix, feature = "redis", feature = "postgres"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

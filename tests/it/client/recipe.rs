@@ -1,4 +1,4 @@
-//! `examples/pay.sh`, the loop around curl that the README shows.
+//! `examples/pay.sh`, the loop around curl that the guide for clients shows.
 
 use std::collections::HashSet;
 use std::fs;
@@ -61,9 +61,9 @@ fn effects(ledger: &Path) -> Vec<Value> {
 }
 
 #[test]
-fn the_readme_shows_the_script_as_it_is() {
-    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    assert!(readme.contains(&format!("```sh\n{}```\n", fs::read_to_string(SCRIPT).unwrap())));
+fn the_guide_for_clients_shows_the_script_as_it_is() {
+    let guide = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/guide/clients.md")).unwrap();
+    assert!(guide.contains(&format!("```sh\n{}```\n", fs::read_to_string(SCRIPT).unwrap())));
 }
 
 #[tokio::test]
