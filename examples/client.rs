@@ -1,9 +1,9 @@
-//! Pays an order once, however often it is run and killed: run it again with the same order, and it
+//! Pays an order once, however often it is run and killed. Run it again with the same order, and it
 //! goes on where it was. It sends nothing when the server may have forgotten the key, and says so.
 //!
 //! ```sh
 //! cargo run --example payments
-//! cargo run --features client --example client -- order-1001 1200
+//! TOKEN=token-of-alice cargo run --features client --example client -- order-1001 1200
 //! ```
 
 use std::error::Error;
@@ -25,6 +25,7 @@ const USAGE: &str = "usage: client ORDER AMOUNT [BODY]
 
 ORDER         a name of letters, digits, dots, underscores and hyphens
 PAYMENTS_URL  where to pay, http://127.0.0.1:3000/payments if it is not set
+TOKEN         the bearer token of the account; without it none is sent
 KEYS          the directory for keys and outcomes, ./keys if it is not set
 BODY          what to send in place of a payment of AMOUNT";
 
@@ -69,13 +70,13 @@ async fn pay(order: &str, body: String) -> Result<Option<Outcome>, Box<dyn Error
     let connections = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
     let mut client = ClientLayer::new().layer(connections);
     let directory = PathBuf::from(variable("KEYS", "keys"));
-    // The payments example remembers callers without a token for 10 minutes.
+    // A server may store anonymous keys for less than a day: the memory store does for 10 minutes.
     let operations = Operations::new(FileKeyStore::open(&directory)?).retention(Duration::from_mins(10));
 
     // From here on the key is on disk.
     let begun = operations.begin(format!("pay {order}")).await;
-    // This comes second, because another process may have written the outcome and dropped its key
-    // just before: then this key is a new one.
+    // Read the outcome after `begin`. Another process may have written it and dropped its key just
+    // before, and then this key is a new one.
     if let Some((outcome, response)) = Outcome::read(&directory, order)? {
         println!("{response}");
         if let Ok(payment) = begun {
@@ -86,9 +87,12 @@ async fn pay(order: &str, body: String) -> Result<Option<Outcome>, Box<dyn Error
     let mut payment = begun?;
     println!("{} {order}", if payment.is_resumed() { "resuming" } else { "paying" });
 
-    let request = Request::post(variable("PAYMENTS_URL", "http://127.0.0.1:3000/payments"))
-        .header("content-type", "application/json")
-        .body(Full::from(body))?;
+    let mut request = Request::post(variable("PAYMENTS_URL", "http://127.0.0.1:3000/payments"))
+        .header("content-type", "application/json");
+    if let Ok(token) = std::env::var("TOKEN") {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let request = request.body(Full::from(body))?;
     let response = payment.send(&mut client, request).await?;
     let outcome = response.report().and_then(Outcome::of);
     let status = response.status();
@@ -99,14 +103,14 @@ async fn pay(order: &str, body: String) -> Result<Option<Outcome>, Box<dyn Error
     let Some(outcome) = outcome else { return Ok(None) };
     let write = || outcome.write(&directory, order, &response);
     match outcome {
-        // First it is written down, and only then the key is dropped.
+        // Write the outcome first, and then drop the key.
         Outcome::Paid => {
             write()?;
             payment.finish().await?;
         }
-        // It is certain if the key could be dropped.
+        // A rejection is certain if the key could be dropped.
         Outcome::Rejected if payment.finish().await? => write()?,
-        // Another process has taken up this order, and may have paid it.
+        // Another process has started this order too, and may have paid it.
         Outcome::Rejected => return Ok(None),
     }
     Ok(Some(outcome))
@@ -149,7 +153,7 @@ impl Outcome {
         Ok(None)
     }
 
-    /// Writes a file that is there whole or not at all, after a power cut too.
+    /// Writes the whole file or none of it, even if the power fails.
     fn write(self, directory: &Path, order: &str, response: &str) -> io::Result<()> {
         let path = self.path(directory, order);
         let unfinished = directory.join(format!("{order}.{}.unfinished", std::process::id()));

@@ -33,8 +33,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let layer = IdempotencyLayer::new(MemoryStore::new()).namespace("notes").scope(scope).require_key();
     let guarded = ServiceBuilder::new()
-        // The layer reads the body, and then gives the service the same bytes. hyper's own body cannot
-        // be made from bytes, so it is wrapped.
+        // The layer reads the body, and then gives the service the same bytes. hyper's own body
+        // cannot be made from bytes, so it is wrapped.
         .map_request(|request: Request<Incoming>| request.map(RequestBody::new))
         .layer(layer.clone())
         .service(service_fn(take));
@@ -57,8 +57,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
         tokio::spawn(connections.watch(connection));
     }
-    // First the layer rejects new requests and waits for the running ones. Then the last responses are
-    // sent.
+    // First the layer rejects new requests and waits for the running ones. Then the last responses
+    // are sent.
     layer.shutdown().await;
     connections.shutdown().await;
     Ok(())

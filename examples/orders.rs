@@ -35,7 +35,7 @@ use tower_idempotency::{IdempotencyLayer, PostgresStore, Scope, Tx};
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    // Each running order holds one connection. An order that gets none in time is rejected with 503.
+    // Each running order holds one connection. An order that gets none in time gets 503.
     let pool = PgPoolOptions::new().max_connections(16).acquire_timeout(Duration::from_secs(1));
     let pool = pool.connect(&std::env::var("DATABASE_URL")?).await?;
     set_up(&pool).await?;

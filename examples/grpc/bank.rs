@@ -1,5 +1,5 @@
-//! The code that `tonic-prost-build` would generate from the file below. It is shorter and written by
-//! hand, so the example needs no `protoc`.
+//! What `tonic-prost-build` would generate from the file below. It is shorter and written by hand,
+//! so the example needs no `protoc`.
 //!
 //! ```proto
 //! syntax = "proto3";
