@@ -144,7 +144,7 @@ impl<St: Store> IdempotencyLayer<St> {
                 }
             };
             match ended {
-                Ended::Answered(value) | Ended::Unrecorded(value) => {
+                Ended::Responded(value) | Ended::Unrecorded(value) => {
                     Caught::Answered(value.map(Executed::first))
                 }
                 Ended::Replayed(outcome) => Caught::Answered(Executed::replay(&outcome)),
@@ -166,11 +166,11 @@ impl<St: Store> IdempotencyLayer<St> {
 /// the attempt has failed, and in transaction mode it is rolled back.
 fn done<T: Serialize, E>(value: T, config: &Config) -> Done<Result<T, ExecuteError<E>>> {
     let (retention, conflict) = (config.retention, false);
-    let (answer, class, outcome) = match keep(&value, config) {
+    let (response, class, outcome) = match keep(&value, config) {
         Ok(outcome) => (Ok(value), ResponseClass::Success, Ok(outcome)),
         Err(error) => (Err(ExecuteError::Serialize(error)), ResponseClass::Failed, Err(BrokenBody)),
     };
-    Done { answer, class, outcome, retention, conflict }
+    Done { response, class, outcome, retention, conflict }
 }
 
 fn keep<T: Serialize>(value: &T, config: &Config) -> Result<Outcome, serde_json::Error> {

@@ -19,7 +19,7 @@ use crate::record::key::{IdempotencyKey, KeyError, Scope};
 use crate::record::secret::SecretKey;
 use crate::store::pack::Packing;
 
-mod holding;
+mod budgets;
 mod keys;
 mod policy;
 #[cfg(feature = "quota")]
@@ -29,14 +29,14 @@ pub(crate) mod quota;
 pub(crate) mod quota;
 mod warned;
 
-use holding::Holding;
+use budgets::Budgets;
 pub use policy::{InFlight, OnAbandoned, OnFailed, OnOutage, QuotaExceeded};
 use quota::NewKeys;
 use warned::Warned;
 
 pub(crate) type ScopeFn = dyn Fn(&Parts) -> Scope + Send + Sync;
 pub(crate) type Quota = dyn Fn(&Scope) -> Result<QuotaGuard, QuotaExceeded> + Send + Sync;
-/// What a quota gives for an operation, and takes back when it is dropped.
+/// The guard that a quota returns for an operation. Dropping it gives it back.
 pub(crate) type QuotaGuard = Box<dyn Any + Send + Sync>;
 pub(crate) type Classifier = dyn Fn(&Head) -> ResponseClass + Send + Sync;
 pub(crate) type Renderer = dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync;
@@ -52,7 +52,7 @@ pub(crate) struct Config {
     pub(crate) require_key: bool,
     pub(crate) namespace: String,
     pub(crate) secret: Option<Arc<SecretKey>>,
-    /// Keys the keys for other systems; derived from the secret.
+    /// The key for the digests of downstream keys, derived from the secret.
     pub(crate) downstream: Option<Arc<SecretKey>>,
     pub(crate) scope: Option<Arc<ScopeFn>>,
     pub(crate) host_in_scope: bool,
@@ -72,7 +72,7 @@ pub(crate) struct Config {
     pub(crate) retry_conflicts: u32,
     pub(crate) in_flight_limit: Option<Arc<Semaphore>>,
     pub(crate) quota: Option<Arc<Quota>>,
-    pub(crate) holding: Holding,
+    pub(crate) budgets: Budgets,
     pub(crate) new_keys: Option<Arc<NewKeys>>,
     pub(crate) retry_after: Duration,
     pub(crate) classify: Arc<Classifier>,
@@ -84,7 +84,7 @@ pub(crate) struct Config {
     pub(crate) warned: Arc<Warned>,
 }
 
-/// The headers that bear keys where nobody chose others: the first is this crate's own, the second that of the IETF draft.
+/// The default headers of keys: that of this crate, and that of the IETF draft.
 pub(crate) const KEY_HEADERS: [HeaderName; 2] =
     [HeaderName::from_static("x-idempotency-key"), HeaderName::from_static("idempotency-key")];
 
@@ -117,7 +117,7 @@ impl Default for Config {
             retry_conflicts: 0,
             in_flight_limit: None,
             quota: None,
-            holding: Holding::default(),
+            budgets: Budgets::default(),
             new_keys: None,
             retry_after: Duration::from_secs(1),
             classify: Arc::new(ResponseClass::of_head),

@@ -92,7 +92,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// at once. One scope may have a tenth of them, and at least one.
     #[must_use]
     pub fn max_waiting(self, requests: usize) -> Self {
-        self.set(|config| config.holding.set_max_waiting(requests))
+        self.set(|config| config.budgets.set_max_waiting(requests))
     }
 
     /// Sets how many bytes may be held at one time, in this process and over all clones of this layer
@@ -106,7 +106,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// Requests that run are not counted: [`max_in_flight`](Self::max_in_flight) bounds them.
     #[must_use]
     pub fn max_held_bytes(self, bytes: usize) -> Self {
-        self.set(|config| config.holding.set_max_bytes(bytes))
+        self.set(|config| config.budgets.set_max_bytes(bytes))
     }
 
     /// Sets what a request gets whose key stands for a failed attempt. Default: [`OnFailed::Rerun`].
