@@ -1,7 +1,7 @@
 //! One guarded request, top to bottom.
 //!
-//! Start with [`guard`] and [`once`](once()). A guarded request has five awaits, and the process can
-//! crash at each of them:
+//! Start with [`guard`] and [`once`](once()). A guarded request has five awaits, and the process
+//! can crash at each of them:
 //!
 //! 1. read the body,
 //! 2. reserve the key,
@@ -65,7 +65,8 @@ use nested::is_nested;
 use once::GuardedBy;
 pub(crate) use once::{Done, Ended, Failure, Run, caller, once};
 
-/// Runs the operation once and stores its response, replays the stored response, or rejects the request.
+/// Runs the operation once and stores its response, replays the stored response, or rejects the
+/// request.
 pub(crate) async fn guard<S, St, ReqBody, ResBody>(
     mut inner: S,
     request: Request<ReqBody>,
@@ -86,8 +87,8 @@ where
     let (mut parts, body) = request.into_parts();
     let protocol = Protocol::of(&parts.headers);
 
-    // This runs in the caller's task. If the client hangs up during the upload, the future is dropped and
-    // leaves nothing behind.
+    // This runs in the caller's task. If the client hangs up during the upload, the future is
+    // dropped and leaves nothing behind.
     let Prepared { mut body, requested } = match prepare(&parts, body, key, &config).await {
         Ok(prepared) => prepared,
         Err(rejection) => {
@@ -111,8 +112,8 @@ where
     };
     let request_id = parts.headers.get(response::REQUEST_ID).cloned();
 
-    // From here on the operation has its own task, so a client that hangs up does not stop it. A request
-    // that waits for the response of another one has not begun, and stops waiting.
+    // From here on the operation has its own task, so a client that hangs up does not stop it. A
+    // request that waits for the response of another one has not begun, and stops waiting.
     let (_caller, mut caller_gone) = caller(&config);
     let operation = async move {
         let mut retries = config.retry_conflicts;
@@ -186,8 +187,8 @@ where
     ReqBody: From<Bytes>,
     ResBody: Body<Data = Bytes>,
 {
-    // A request that waits, is replayed or is rejected does not get here, so it takes no capacity of the
-    // inner service.
+    // A request that waits, is replayed or is rejected does not get here, so it takes no capacity
+    // of the inner service.
     tokio::select! {
         biased;
         ready = ready(&mut inner) => ready.map_err(Failure::NotBegun)?,

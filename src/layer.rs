@@ -29,8 +29,8 @@ pub(crate) mod service;
 ///
 /// [`body_timeout`](Self::body_timeout) describes its position among other layers.
 ///
-/// Each setter takes a valid value, so nothing can fail later. All clones of a layer, and all services
-/// that they make, share the store.
+/// Each setter takes a valid value, so nothing can fail later. All clones of a layer, and all
+/// services that they make, share the store.
 ///
 /// ```
 /// use std::time::Duration;
@@ -56,7 +56,8 @@ pub struct IdempotencyLayer<St> {
 }
 
 impl<St: Store> IdempotencyLayer<St> {
-    /// Makes a layer that guards POST and PATCH requests with a key, and stores its records in `store`.
+    /// Makes a layer that guards POST and PATCH requests with a key, and stores its records in
+    /// `store`.
     pub fn new(store: St) -> Self {
         Self { config: Arc::default(), shared: Arc::new(Shared::new(store)) }
     }
@@ -83,9 +84,9 @@ impl<St: Store> IdempotencyLayer<St> {
 
     /// Sets the methods that are guarded. Default: POST and PATCH.
     ///
-    /// Requests with another method pass through untouched, and a key on them has no effect. The layer
-    /// and its clones log such a key once for each method. All methods that RFC 9110 and RFC 5789 do not
-    /// define count as one.
+    /// Requests with another method pass through untouched, and a key on them has no effect. The
+    /// layer and its clones log such a key once for each method. All methods that RFC 9110 and RFC
+    /// 5789 do not define count as one.
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
@@ -101,17 +102,17 @@ impl<St: Store> IdempotencyLayer<St> {
     /// Sets the function that reads the owner of a key, its scope, from the head of the request.
     /// Default: all callers share one scope.
     ///
-    /// Without a scope, a caller that guesses the key of another caller gets its response. The layer
-    /// logs a warning about this once.
+    /// Without a scope, a caller that guesses the key of another caller gets its response. The
+    /// layer logs a warning about this once.
     ///
-    /// Authenticate outside of this layer. Read the account that the authentication inserted into the
-    /// extensions.
+    /// Authenticate outside of this layer. Read the account that the authentication inserted into
+    /// the extensions.
     ///
     /// Do not read the credential: a refreshed token would make a retry a new operation, and so a
     /// second payment. The credential is also a secret.
     ///
-    /// Set it before the first request. After a change, the first setting included, no live record is
-    /// found and each retry is a new operation: see
+    /// Set it before the first request. After a change, the first setting included, no live record
+    /// is found and each retry is a new operation: see
     /// [`threat_model`](crate::guide::threat_model#a-change-of-scope-namespace-or-secret).
     ///
     /// ```
@@ -136,19 +137,20 @@ impl<St: Store> IdempotencyLayer<St> {
 
     /// Adds the host of the request to the scope, in lower case. Default: the host does not count.
     ///
-    /// The host is the authority of the target (absolute form, HTTP/2) and the `Host` header. A request
-    /// in which the two differ has a scope of its own, because an application may read either.
+    /// The host is the authority of the target (absolute form, HTTP/2) and the `Host` header. A
+    /// request in which the two differ has a scope of its own, because an application may read
+    /// either.
     ///
-    /// Use it where one service has a host for each tenant, and two tenants can have the same user id.
-    /// Without it, user 7 of one tenant gets the response of user 7 of another under the same key. A
-    /// scope that contains the tenant does the same and depends on no header.
+    /// Use it where one service has a host for each tenant, and two tenants can have the same user
+    /// id. Without it, user 7 of one tenant gets the response of user 7 of another under the same
+    /// key. A scope that contains the tenant does the same and depends on no header.
     ///
-    /// A proxy must forward the host of the client. If it sends its own host, all hosts are one. If it
-    /// sends a host for each backend, a retry is a new operation, and so a second payment.
+    /// A proxy must forward the host of the client. If it sends its own host, all hosts are one. If
+    /// it sends a host for each backend, a retry is a new operation, and so a second payment.
     ///
-    /// The client chooses the host. Reject unknown hosts outside of this layer. Otherwise a caller gets
-    /// a share of the store and a quota for each host that it invents. For shares and quotas, ports and
-    /// trailing dots do not count, and requests that name several hosts count together.
+    /// The client chooses the host. Reject unknown hosts outside of this layer. Otherwise a caller
+    /// gets a share of the store and a quota for each host that it invents. For shares and quotas,
+    /// ports and trailing dots do not count, and requests that name several hosts count together.
     ///
     /// To [`inspect`](Self::inspect) a key, name the host by [`Scope::on_host`].
     ///
@@ -172,38 +174,39 @@ impl<St: Store> IdempotencyLayer<St> {
     /// Sets a name that separates the keys of this layer from those of other layers in the same
     /// store. Default: empty.
     ///
-    /// Set one wherever the store is shared. Without it, a second service on the same store replays the
-    /// responses of this one under equal keys and scopes. A layer without a namespace on such a store
-    /// logs one warning.
+    /// Set one wherever the store is shared. Without it, a second service on the same store replays
+    /// the responses of this one under equal keys and scopes. A layer without a namespace on such a
+    /// store logs one warning.
     ///
-    /// Clones of a layer share the key space, so a key from one route is a mismatch on another. Give each
-    /// route its own namespace.
+    /// Clones of a layer share the key space, so a key from one route is a mismatch on another.
+    /// Give each route its own namespace.
     ///
-    /// Set it before the first request. After a change, the first setting included, no live record is
-    /// found and each retry is a new operation: see
+    /// Set it before the first request. After a change, the first setting included, no live record
+    /// is found and each retry is a new operation: see
     /// [`threat_model`](crate::guide::threat_model#a-change-of-scope-namespace-or-secret).
     #[must_use]
     pub fn namespace(self, namespace: impl Into<String>) -> Self {
         self.set(|config| config.namespace = namespace.into())
     }
 
-    /// Makes the digests of keys and the fingerprints of requests depend on a secret. Default: plain
-    /// digests.
+    /// Makes the digests of keys and the fingerprints of requests depend on a secret. Default:
+    /// plain digests.
     ///
     /// Use it where others can read the store. Without the secret, a reader cannot test guesses of
     /// keys, scopes and bodies.
     ///
-    /// Set it before the first request. After a change, the first setting included, no live record is
-    /// found and each retry is a new operation. Reject requests until the retention has passed, or use
-    /// a new service: see
+    /// Set it before the first request. After a change, the first setting included, no live record
+    /// is found and each retry is a new operation. Reject requests until the retention has passed,
+    /// or use a new service: see
     /// [`threat_model`](crate::guide::threat_model#a-change-of-scope-namespace-or-secret).
     ///
-    /// The digests are keyed BLAKE3, a message authentication code like HMAC. The key for fingerprints is
-    /// derived from the secret and has no other use. A [`Fingerprint`](crate::Fingerprint) that the
-    /// application makes for [`execute`](Self::execute) does not depend on the secret.
+    /// The digests are keyed BLAKE3, a message authentication code like HMAC. The key for
+    /// fingerprints is derived from the secret and has no other use. A
+    /// [`Fingerprint`](crate::Fingerprint) that the application makes for
+    /// [`execute`](Self::execute) does not depend on the secret.
     ///
-    /// [`Attempt::downstream_key`](crate::Attempt::downstream_key) depends on the secret too. After a
-    /// change of the secret, a retry has another downstream key, and the provider charges again.
+    /// [`Attempt::downstream_key`](crate::Attempt::downstream_key) depends on the secret too. After
+    /// a change of the secret, a retry has another downstream key, and the provider charges again.
     #[must_use]
     pub fn secret(self, secret: [u8; 32]) -> Self {
         self.set(|config| {

@@ -12,25 +12,26 @@ mod check;
 pub use check::{CheckItem, CheckResult, Checklist};
 
 impl<St: Store> IdempotencyLayer<St> {
-    /// Stops new operations at once, and waits until the running ones have ended. It covers all clones
-    /// of the layer, also clones with other settings.
+    /// Stops new operations at once, and waits until the running ones have ended. It covers all
+    /// clones of the layer, also clones with other settings.
     ///
     /// After the call the layer rejects these requests with 503 and `Retry-After`
     /// ([`Rejection::ShuttingDown`](crate::Rejection)):
     ///
-    /// - Every guarded request that arrives after the call. Requests without a key still pass through.
+    /// - Every guarded request that arrives after the call. Requests without a key still pass
+    ///   through.
     /// - Every request that waits for the response of another one.
-    /// - Every operation that waits for capacity of the inner service. It has not begun, so the layer
-    ///   releases its record.
+    /// - Every operation that waits for capacity of the inner service. It has not begun, so the
+    ///   layer releases its record.
     ///
-    /// The future is ready when every attempt has ended and its record is written. This includes attempts
-    /// whose clients have hung up, and writes that are retried in the background.
+    /// The future is ready when every attempt has ended and its record is written. This includes
+    /// attempts whose clients have hung up, and writes that are retried in the background.
     ///
     /// The shutdown has no time limit, because a handler may take any time. Put a
     /// [`timeout`](tokio::time::timeout) around it. Dropping the future does not undo the shutdown.
     ///
-    /// Call it before the server stops accepting connections. Clients then learn from a 503 that they
-    /// should use another instance:
+    /// Call it before the server stops accepting connections. Clients then learn from a 503 that
+    /// they should use another instance:
     ///
     /// ```
     /// # async fn run(app: axum::Router, listener: tokio::net::TcpListener) -> std::io::Result<()> {
@@ -49,8 +50,8 @@ impl<St: Store> IdempotencyLayer<St> {
         self.shared.running.shutdown()
     }
 
-    /// Reads the record of a client's key: running, abandoned, succeeded or failed, the number of the
-    /// attempt, and the stored response. `None` if the key is free. It changes nothing.
+    /// Reads the record of a client's key: running, abandoned, succeeded or failed, the number of
+    /// the attempt, and the stored response. `None` if the key is free. It changes nothing.
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
@@ -72,8 +73,8 @@ impl<St: Store> IdempotencyLayer<St> {
     ///
     /// # Errors
     ///
-    /// If the store is down, if it does not reply within the store timeout, or if the record cannot be
-    /// read or decrypted.
+    /// If the store is down, if it does not reply within the store timeout, or if the record cannot
+    /// be read or decrypted.
     pub async fn inspect(&self, scope: &Scope, key: &IdempotencyKey) -> Result<Option<Record>, StoreError> {
         let config = &self.config;
         let key = config.storage_key(scope, key);

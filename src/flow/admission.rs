@@ -17,7 +17,8 @@ pub(super) enum Admission {
     Replay(Outcome),
     /// The same request is running elsewhere.
     InFlight(PendingRef),
-    /// The lease of an earlier attempt looks lapsed. The layer waits for a renewal until this instant.
+    /// The lease of an earlier attempt looks lapsed. The layer waits for a renewal until this
+    /// instant.
     LooksAbandoned(Instant),
     Reject(Rejection),
     /// The store is down, and the policy is to run the operation without a record. The limits still
@@ -31,8 +32,8 @@ pub(super) enum Admission {
 #[derive(Debug)]
 pub(super) struct Reserved {
     pub(super) lease: Lease,
-    /// The instant before the store was asked. The lease lapses in the store no earlier than counted
-    /// from here.
+    /// The instant before the store was asked. The lease lapses in the store no earlier than
+    /// counted from here.
     pub(super) since: Instant,
     /// The line in which other requests of this process wait for the response.
     pub(super) member: Option<Member>,

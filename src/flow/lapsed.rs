@@ -13,8 +13,8 @@ const LEASES: usize = 1024;
 
 /// When each lease was first seen to have lapsed. If no renewal follows, its attempt was cut off.
 ///
-/// A later request continues the wait of an earlier one. The token of a lease selects its slot. Another
-/// lease may overwrite the slot, and the next request then waits from the start.
+/// A later request continues the wait of an earlier one. The token of a lease selects its slot.
+/// Another lease may overwrite the slot, and the next request then waits from the start.
 ///
 /// It allocates no memory before the first lapse.
 #[derive(Default)]
@@ -27,7 +27,8 @@ struct LapsedLease {
 }
 
 impl Lapsed {
-    /// Returns since when a lease looks lapsed. The first call for a lease stores the current instant.
+    /// Returns since when a lease looks lapsed. The first call for a lease stores the current
+    /// instant.
     pub(crate) fn since(&self, key: &StorageKey, token: &Token) -> Instant {
         let mut leases = lock(&self.0);
         if leases.is_empty() {

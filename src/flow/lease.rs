@@ -24,7 +24,8 @@ mod settling;
 /// The lease of a running attempt. Dropping it ends the renewals.
 pub(super) struct OwnedLease<St> {
     live: Arc<LiveLease<St>>,
-    // Dropped before the attempt leaves its line. Otherwise a waiter wakes up and finds no capacity.
+    // Dropped before the attempt leaves its line. Otherwise a waiter wakes up and finds no
+    // capacity.
     _permit: Permit,
     _line: LeavesLine<St>,
 }
@@ -36,8 +37,8 @@ struct LiveLease<St> {
     attempt: Attempt,
     lease: Lease,
     renewed: Mutex<Renewed>,
-    /// The line in which other requests of this process wait, as long as this attempt may provide the
-    /// response.
+    /// The line in which other requests of this process wait, as long as this attempt may provide
+    /// the response.
     member: Mutex<Option<Member>>,
     span: Span,
 }
@@ -98,8 +99,8 @@ impl<St: Store> LiveLease<St> {
         self.lease.transaction.is_some()
     }
 
-    /// Tells the handler that its lease is lost, and leaves the line, because another attempt may have
-    /// the response. Returns whether the handler did not know yet.
+    /// Tells the handler that its lease is lost, and leaves the line, because another attempt may
+    /// have the response. Returns whether the handler did not know yet.
     fn lose_lease(&self) -> bool {
         drop(lock(&self.member).take());
         self.attempt.lose_lease()
@@ -107,8 +108,8 @@ impl<St: Store> LiveLease<St> {
 
     /// Renews the lease if a third of it has passed, and returns when to call again.
     ///
-    /// If the store is down, the lease can lapse. The handler is then told. The layer still renews the
-    /// lease as soon as it can, because it may be that no other attempt has taken over.
+    /// If the store is down, the lease can lapse. The handler is then told. The layer still renews
+    /// the lease as soon as it can, because it may be that no other attempt has taken over.
     async fn renew_now(&self) -> Option<Instant> {
         let Self { shared, config, attempt, lease, .. } = self;
         let Renewed { since, next } = *lock(&self.renewed);
@@ -155,7 +156,8 @@ impl<St: Store> LiveLease<St> {
         }
     }
 
-    /// When to look at the lease again. The handler learns of a lapse at once, not at the next renewal.
+    /// When to look at the lease again. The handler learns of a lapse at once, not at the next
+    /// renewal.
     fn next_look(&self, next: Instant, lapses: Instant) -> Instant {
         let is_told = self.attempt.has_lost_lease() || self.attempt.is_settling();
         if is_told { next } else { next.min(lapses) }

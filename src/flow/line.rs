@@ -48,7 +48,8 @@ pub(super) async fn admit<St: Store>(
     wait_in_line(shared, config, requested, deadline, interrupted).await
 }
 
-/// Reserves the key, or rejects at once. It waits only for the renewal of a lease that looks lapsed.
+/// Reserves the key, or rejects at once. It waits only for the renewal of a lease that looks
+/// lapsed.
 async fn admit_at_once<St: Store>(
     shared: &Shared<St>,
     config: &Config,
@@ -71,8 +72,8 @@ async fn admit_at_once<St: Store>(
 
 /// Joins the line of all requests of this process for the same operation.
 ///
-/// The first member asks the store. It runs the operation, or waits for another process that does. The
-/// others wait for its result. A request is rejected as in flight if too many requests wait.
+/// The first member asks the store. It runs the operation, or waits for another process that does.
+/// The others wait for its result. A request is rejected as in flight if too many requests wait.
 ///
 /// The interruption counts only while the request waits. A reservation that has begun is completed.
 async fn wait_in_line<St: Store>(

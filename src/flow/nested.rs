@@ -5,8 +5,8 @@ use crate::flow::requested::Requested;
 use crate::settings::Config;
 use crate::store::Store;
 
-/// Whether an outer layer guards the operation already, in the same store. The operation is then part of
-/// that attempt, and ends with it.
+/// Whether an outer layer guards the operation already, in the same store. The operation is then
+/// part of that attempt, and ends with it.
 pub(super) async fn is_nested<St: Store>(
     shared: &Shared<St>,
     config: &Config,

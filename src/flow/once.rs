@@ -106,8 +106,8 @@ pub(crate) enum Ended<T, E> {
     Panicked(Box<dyn Any + Send>),
 }
 
-/// The protocol around one operation of any kind: reserves the key, runs the operation, and settles the
-/// record.
+/// The protocol around one operation of any kind: reserves the key, runs the operation, and settles
+/// the record.
 pub(crate) async fn once<St, T, E, F>(
     shared: &Arc<Shared<St>>,
     config: &Arc<Config>,
@@ -191,8 +191,8 @@ where
     }
 }
 
-/// Whether the operation conflicted with another transaction, by its own report, its response or its
-/// error.
+/// Whether the operation conflicted with another transaction, by its own report, its response or
+/// its error.
 fn is_conflict<T, E: 'static>(ended: &Caught<Done<T>, Failure<E>>, is_reported: bool) -> bool {
     match ended {
         Caught::Answered(done) => is_reported || done.conflict,

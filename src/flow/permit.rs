@@ -8,8 +8,8 @@ use crate::record::key::Scope;
 use crate::settings::{Config, QuotaGuard};
 use crate::store::Lease;
 
-/// The permits of one operation. It has them from before the reservation until its record is settled,
-/// or, without a record, until it has ended.
+/// The permits of one operation. It has them from before the reservation until its record is
+/// settled, or, without a record, until it has ended.
 #[derive(Debug)]
 pub(super) struct Permit {
     _in_flight: Option<OwnedSemaphorePermit>,
@@ -44,8 +44,8 @@ impl Permit {
     }
 }
 
-/// Whether the scope is known to have no new key left. For a request that `is_waiting`, the queries of
-/// the store are not limited, because its key was found before.
+/// Whether the scope is known to have no new key left. For a request that `is_waiting`, the queries
+/// of the store are not limited, because its key was found before.
 pub(super) fn exhausted(config: &Config, requested: &Requested, is_waiting: bool) -> Option<OverLimit> {
     let scope = requested.reserve.scope;
     let keys = config.new_keys.as_ref().filter(|_| !requested.is_counted)?;

@@ -71,14 +71,14 @@ impl Config {
 
     /// Whether to run an operation although the store failed.
     ///
-    /// A store that is full, damaged or not set up has replied, so it is not down and the layer does not
-    /// open. Otherwise a caller that fills the store would open it.
+    /// A store that is full, damaged or not set up has replied, so it is not down and the layer
+    /// does not open. Otherwise a caller that fills the store would open it.
     pub(crate) fn opens_for(&self, error: &StoreError) -> bool {
         self.on_outage == OnOutage::FailOpenRiskingDoubleEffects && error.may_open()
     }
 
-    /// How many bytes of a response are read at most. If the class depends on the end of the response,
-    /// all bytes that may be stored are read.
+    /// How many bytes of a response are read at most. If the class depends on the end of the
+    /// response, all bytes that may be stored are read.
     pub(super) fn bytes_to_read(&self, protocol: &Protocol, class: ResponseClass) -> Option<usize> {
         if protocol.is_read_to_its_end() { Some(self.max_response) } else { self.stored_bytes(class) }
     }
@@ -103,7 +103,8 @@ impl Config {
         self.packing.pack(&Of { key: lease.key, fingerprint: lease.fingerprint, is_failure }, outcome)
     }
 
-    /// Unpacks the response of a record from the store, and removes what this layer would not store.
+    /// Unpacks the response of a record from the store, and removes what this layer would not
+    /// store.
     pub(crate) fn unpack(&self, key: &StorageKey, mut record: Record) -> Result<Record, StoreError> {
         self.packing.unpack(*key, &mut record, self.max_response)?;
         if let State::Success(outcome) | State::Failed(Some(outcome)) = &mut record.state {

@@ -1,9 +1,9 @@
 //! Renews all leases of a layer: one task with a queue, and a watchdog outside of the runtime.
 //!
-//! A handler may block its thread. The task can then be stuck on that thread. The timers of the runtime
-//! can be stuck too, because tokio lets one idle worker drive them, and that worker may be the blocked
-//! one. The [`watchdog`] is a separate thread. It spawns late renewals from outside, which wakes another
-//! worker.
+//! A handler may block its thread. The task can then be stuck on that thread. The timers of the
+//! runtime can be stuck too, because tokio lets one idle worker drive them, and that worker may be
+//! the blocked one. The [`watchdog`] is a separate thread. It spawns late renewals from outside,
+//! which wakes another worker.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;

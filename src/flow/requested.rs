@@ -31,8 +31,8 @@ impl Requested {
         found.fingerprint == self.reserve.fingerprint || self.others.contains(&found.fingerprint)
     }
 
-    /// Adopts the rule that wrote the record, if the record is of this operation by another rule than
-    /// the one in force. Returns whether it did.
+    /// Adopts the rule that wrote the record, if the record is of this operation by another rule
+    /// than the one in force. Returns whether it did.
     pub(crate) fn adopts(&mut self, found: &Record) -> bool {
         match self.others.iter_mut().find(|other| **other == found.fingerprint) {
             Some(other) => {
@@ -102,8 +102,8 @@ impl Config {
     }
 }
 
-/// The hosts that a request names: the authority of its target (the absolute form, or `:authority` in
-/// HTTP/2), and every `Host`. A host that is named several times counts once.
+/// The hosts that a request names: the authority of its target (the absolute form, or `:authority`
+/// in HTTP/2), and every `Host`. A host that is named several times counts once.
 ///
 /// By RFC 9112, section 3.2.2, the authority wins over `Host`. An application may read either, so a
 /// request in which they differ belongs to neither of the two hosts.

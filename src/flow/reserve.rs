@@ -12,8 +12,8 @@ use crate::flow::requested::Requested;
 use crate::settings::Config;
 use crate::store::{Record, Reservation, ReserveRequest, RetryFailed, State, Store, StoreError};
 
-/// Asks the store to reserve the key. The `member` of a line tells the other members if the key is no
-/// longer in flight.
+/// Asks the store to reserve the key. The `member` of a line tells the other members if the key is
+/// no longer in flight.
 pub(super) async fn reserve<St: Store>(
     shared: &Shared<St>,
     config: &Config,
@@ -22,8 +22,8 @@ pub(super) async fn reserve<St: Store>(
     has_missed_renewal: bool,
 ) -> Admission {
     let awaited = member.as_ref().and_then(|member| member.awaited());
-    // If the attempt that a line waits for fails, one member runs it again. If that fails too, the other
-    // members do not run it one after another.
+    // If the attempt that a line waits for fails, one member runs it again. If that fails too, the
+    // other members do not run it one after another.
     if let (Some(awaited), RetryFailed::Any) = (awaited, requested.reserve.retry_failed) {
         requested.reserve.retry_failed = RetryFailed::Only(awaited);
     }
@@ -78,7 +78,8 @@ pub(super) async fn reserve<St: Store>(
             Err(error) => {
                 shared.store_failed("reserve", &key, &error);
                 let rejected = failed(&error, config, member);
-                // An operation that is known to be in flight does not run twice, whatever the policy.
+                // An operation that is known to be in flight does not run twice, whatever the
+                // policy.
                 if awaited.is_some() || !config.opens_for(&error) || !shared.store.opens_in_outage() {
                     return rejected;
                 }

@@ -7,8 +7,8 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::Instrument;
 
-/// The running guarded requests, including those whose clients have hung up, and the writes that are
-/// retried in the background.
+/// The running guarded requests, including those whose clients have hung up, and the writes that
+/// are retried in the background.
 #[derive(Default)]
 pub(crate) struct Running {
     tracker: TaskTracker,

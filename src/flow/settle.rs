@@ -32,11 +32,11 @@ pub(super) enum WriteResult {
 pub(super) enum SettleResult {
     /// The end of the attempt is in the store, or its write is retried in the background.
     Stored,
-    /// Another attempt has taken the record over, so nothing was written. Contains the response of that
-    /// attempt, if it has one.
+    /// Another attempt has taken the record over, so nothing was written. Contains the response of
+    /// that attempt, if it has one.
     LeaseLost(Option<Outcome>),
-    /// The transaction of the attempt was rolled back, or its commit is unconfirmed. The response does
-    /// not count.
+    /// The transaction of the attempt was rolled back, or its commit is unconfirmed. The response
+    /// does not count.
     NotCommitted(StoreErrorKind),
 }
 
@@ -58,8 +58,8 @@ impl SettleAs {
         }
     }
 
-    /// The same end of the attempt with only the status and the `Location` of its response. `None` if it
-    /// has no response.
+    /// The same end of the attempt with only the status and the `Location` of its response. `None`
+    /// if it has no response.
     pub(super) fn without_body(&self) -> Option<Self> {
         self.with_headers(|outcome| {
             let location = outcome.headers.get(header::LOCATION);

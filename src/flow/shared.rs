@@ -49,9 +49,9 @@ impl<St> Shared<St> {
 
     /// Counts and logs a failure of the store.
     ///
-    /// In an outage every request fails, so only the first failure since the last reply is a warning. A
-    /// store that rejects a request replies to others at the same time. Such failures are warnings at a
-    /// limited rate, because a client can cause any number of them.
+    /// In an outage every request fails, so only the first failure since the last reply is a
+    /// warning. A store that rejects a request replies to others at the same time. Such failures
+    /// are warnings at a limited rate, because a client can cause any number of them.
     pub(crate) fn store_failed(&self, operation: &'static str, key: &StorageKey, error: &StoreError) {
         telemetry::store_error(operation, error.kind());
         let source = error.source();

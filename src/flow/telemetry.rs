@@ -4,7 +4,8 @@ use metrics::counter;
 
 use crate::store::{PreviousAttempt, StoreErrorKind};
 
-/// A guarded request got its response: `executed`, `replayed`, `unguarded`, or the code of a rejection.
+/// A guarded request got its response: `executed`, `replayed`, `unguarded`, or the code of a
+/// rejection.
 pub(crate) fn request(result: &'static str) {
     counter!("idempotency_requests_total", "result" => result).increment(1);
 }
@@ -19,8 +20,8 @@ pub(crate) fn attempt(previous: Option<PreviousAttempt>) {
     counter!("idempotency_attempts_total", "previous" => previous).increment(1);
 }
 
-/// The record of an attempt was settled: `kept`, `lease_lost`, `not_committed`, or `repeated` in the
-/// background.
+/// The record of an attempt was settled: `kept`, `lease_lost`, `not_committed`, or `repeated` in
+/// the background.
 pub(crate) fn settled(operation: &'static str, result: &'static str) {
     counter!("idempotency_settled_total", "operation" => operation, "result" => result).increment(1);
 }
@@ -30,8 +31,8 @@ pub(crate) fn retried(operation: &'static str, result: &'static str) {
     counter!("idempotency_repeated_total", "operation" => operation, "result" => result).increment(1);
 }
 
-/// A lease was lost while its handler ran: `taken` by another attempt, or `lapsed` because the store
-/// could not renew it.
+/// A lease was lost while its handler ran: `taken` by another attempt, or `lapsed` because the
+/// store could not renew it.
 pub(crate) fn lease_lost(cause: &'static str) {
     counter!("idempotency_leases_lost_total", "cause" => cause).increment(1);
 }

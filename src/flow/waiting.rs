@@ -1,4 +1,5 @@
-//! Lines of requests that wait for the same response in this process. One of them asks the store for all.
+//! Lines of requests that wait for the same response in this process. One of them asks the store
+//! for all.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,9 +23,9 @@ type Name = (StorageKey, [u8; Fingerprint::LEN]);
 
 /// One line for each operation that requests of this process wait for or run.
 ///
-/// The turn is a lock. The member that has it uses the store: it reserves the key, polls the store, or
-/// runs the operation. It tells the result to all members. If it leaves without a result, the next
-/// member gets the turn. So a thousand retries of a request cost the store as much as one.
+/// The turn is a lock. The member that has it uses the store: it reserves the key, polls the store,
+/// or runs the operation. It tells the result to all members. If it leaves without a result, the
+/// next member gets the turn. So a thousand retries of a request cost the store as much as one.
 #[derive(Default)]
 pub(crate) struct Lines(Mutex<HashMap<Name, Arc<Line>>>);
 
@@ -107,8 +108,8 @@ impl Member {
         self.line.turn.try_lock().is_ok()
     }
 
-    /// Waits for the turn. News and an interruption win over a free turn: a member that tells news leaves
-    /// afterwards, and its turn is then free too.
+    /// Waits for the turn. News and an interruption win over a free turn: a member that tells news
+    /// leaves afterwards, and its turn is then free too.
     pub(crate) async fn turn<I>(&mut self, interrupted: impl Future<Output = I>) -> Turn<I> {
         if let Ok(turn) = Arc::clone(&self.line.turn).try_lock_owned()
             && self.line.news.borrow().is_none()
@@ -131,8 +132,8 @@ impl Member {
         }
     }
 
-    /// The attempt that the line first waited for, if it waits for one. Only the member with the turn
-    /// knows it.
+    /// The attempt that the line first waited for, if it waits for one. Only the member with the
+    /// turn knows it.
     pub(crate) fn awaited(&self) -> Option<Token> {
         self.turn.as_ref().and_then(|progress| progress.awaited)
     }
@@ -153,8 +154,8 @@ impl Member {
 
     /// Notes that this member makes an attempt.
     ///
-    /// If it is the first since the key was free, the line waits for it. If it retries a failed one, the
-    /// line still waits for the failed one, so that no member makes a third.
+    /// If it is the first since the key was free, the line waits for it. If it retries a failed
+    /// one, the line still waits for the failed one, so that no member makes a third.
     pub(crate) fn makes(&mut self, attempt: Token, is_first: bool) {
         if let Some(progress) = &mut self.turn {
             if is_first {

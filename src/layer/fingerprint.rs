@@ -10,12 +10,13 @@ impl<St: Store> IdempotencyLayer<St> {
     /// Sets the rule that decides which requests are the same operation: a `CanonicalBody`, or a
     /// [`FingerprintRule`](crate::fingerprint::FingerprintRule) of your own.
     ///
-    /// Default: the method, the path and query, the content type, the content encoding and every byte of
-    /// the body.
+    /// Default: the method, the path and query, the content type, the content encoding and every
+    /// byte of the body.
     ///
-    /// Records that were written by the default rule are still compared by it. If you replace another
-    /// rule, name the old one by [`legacy_fingerprint`](Self::legacy_fingerprint). Otherwise a retry of a
-    /// request from before the change is rejected until its record expires. It does not run again.
+    /// Records that were written by the default rule are still compared by it. If you replace
+    /// another rule, name the old one by [`legacy_fingerprint`](Self::legacy_fingerprint).
+    /// Otherwise a retry of a request from before the change is rejected until its record expires.
+    /// It does not run again.
     ///
     /// ```
     /// # #[cfg(feature = "canonical")] {
@@ -35,8 +36,8 @@ impl<St: Store> IdempotencyLayer<St> {
 
     /// Sets a closure as the rule that decides which requests are the same operation.
     ///
-    /// The closure adds everything that counts, the method and the path included. It returns `false` for
-    /// a request to which the default rule applies.
+    /// The closure adds everything that counts, the method and the path included. It returns
+    /// `false` for a request to which the default rule applies.
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
@@ -57,18 +58,19 @@ impl<St: Store> IdempotencyLayer<St> {
         self.fingerprint(rule)
     }
 
-    /// Adds a rule that was in force before, so that its records are still compared by it. Default: none.
+    /// Adds a rule that was in force before, so that its records are still compared by it. Default:
+    /// none.
     ///
-    /// Call it once for each earlier rule. Each costs one digest for each request. The default rule, over
-    /// the raw bytes, need not be named.
+    /// Call it once for each earlier rule. Each costs one digest for each request. The default
+    /// rule, over the raw bytes, need not be named.
     #[must_use]
     pub fn legacy_fingerprint(self, rule: impl Into<Rule>) -> Self {
         let rule = rule.into();
         self.set(|config| config.fingerprinting.earlier.push(rule))
     }
 
-    /// Sets headers that are part of the fingerprint, beside the content type and the content encoding.
-    /// Default: none.
+    /// Sets headers that are part of the fingerprint, beside the content type and the content
+    /// encoding. Default: none.
     ///
     /// Use it where a header changes the operation, for example an `Accept` that selects one of two
     /// responses.

@@ -7,7 +7,8 @@ use crate::record::fingerprint::JsonPointer;
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {
-    /// Sets the only header that carries the key. Default: `X-Idempotency-Key` and `Idempotency-Key`.
+    /// Sets the only header that carries the key. Default: `X-Idempotency-Key` and
+    /// `Idempotency-Key`.
     ///
     /// This setter removes both default names. For several names use [`headers`](Self::headers).
     ///
@@ -39,24 +40,25 @@ impl<St: Store> IdempotencyLayer<St> {
     /// - The header and the body have different keys.
     /// - The member is not a string.
     /// - An object in the body has a name twice, because parsers differ in which member they take.
-    /// - The body is JSON beyond the limits of the layer: more than 127 levels, more than 10,000 values
-    ///   (nested ones included), a number out of the range of a double, a string that is not UTF-8.
-    /// - The body is compressed (`Content-Encoding`) and no header has a key. Decompress it outside of
-    ///   this layer.
+    /// - The body is JSON beyond the limits of the layer: more than 127 levels, more than 10,000
+    ///   values (nested ones included), a number out of the range of a double, a string that is not
+    ///   UTF-8.
+    /// - The body is compressed (`Content-Encoding`) and no header has a key. Decompress it outside
+    ///   of this layer.
     ///
-    /// The limit of 10,000 values bounds the cost of a hostile body: at most 8 MiB of memory and 10 ms
-    /// of a worker, at the default body limit of 1 MiB. It applies with a key in a header too, because
-    /// the body may have another one. For larger batches, use a layer without `key_in_body` on that
-    /// route.
+    /// The limit of 10,000 values bounds the cost of a hostile body: at most 8 MiB of memory and 10
+    /// ms of a worker, at the default body limit of 1 MiB. It applies with a key in a header too,
+    /// because the body may have another one. For larger batches, use a layer without `key_in_body`
+    /// on that route.
     ///
     /// A body has no key if it is not JSON, or if the member is missing or null.
     ///
     /// With this setting the layer reads every request with a guarded method into memory, up to
     /// [`max_request`](Self::max_request).
     ///
-    /// No setting reads the key from the path, the query or a cookie. Proxies log URLs, browsers store
-    /// them in their history, and a key is enough to replay a response. A browser also sends cookies with
-    /// requests from another site.
+    /// No setting reads the key from the path, the query or a cookie. Proxies log URLs, browsers
+    /// store them in their history, and a key is enough to replay a response. A browser also sends
+    /// cookies with requests from another site.
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
@@ -70,22 +72,22 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.key_pointer = Some(pointer))
     }
 
-    /// Accepts only RFC 9651 Strings (`"abc"`) as keys. Every String of 1 to 255 characters is a key,
-    /// spaces included.
+    /// Accepts only RFC 9651 Strings (`"abc"`) as keys. Every String of 1 to 255 characters is a
+    /// key, spaces included.
     ///
-    /// Default: `"abc"` and the bare value `abc` are the same key, and a value with a space is rejected
-    /// with 400.
+    /// Default: `"abc"` and the bare value `abc` are the same key, and a value with a space is
+    /// rejected with 400.
     #[cfg(feature = "strict-keys")]
     #[must_use]
     pub fn strict_keys(self) -> Self {
         self.set(|config| config.parse_key = crate::record::key::IdempotencyKey::parse_strict)
     }
 
-    /// Rejects a request with a guarded method and without a key, with 400. Default: it passes through
-    /// unguarded.
+    /// Rejects a request with a guarded method and without a key, with 400. Default: it passes
+    /// through unguarded.
     ///
-    /// A request that passes through takes capacity of the inner service before its body arrives. See
-    /// the order of layers at [`body_timeout`](Self::body_timeout).
+    /// A request that passes through takes capacity of the inner service before its body arrives.
+    /// See the order of layers at [`body_timeout`](Self::body_timeout).
     #[must_use]
     pub fn require_key(self) -> Self {
         self.set(|config| config.require_key = true)

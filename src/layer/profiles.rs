@@ -9,8 +9,8 @@ use crate::settings::{KEY_HEADERS, OnFailed};
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {
-    /// Applies the rules of [draft-ietf-httpapi-idempotency-key-header-07]. Setters that come after it
-    /// still count.
+    /// Applies the rules of [draft-ietf-httpapi-idempotency-key-header-07]. Setters that come after
+    /// it still count.
     ///
     /// | the draft | section | this layer |
     /// |---|---|---|

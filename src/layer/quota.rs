@@ -23,15 +23,15 @@ impl<St: Store> IdempotencyLayer<St> {
     /// - a duplicate of a request in flight,
     /// - a retry of an attempt that failed or was cut off.
     ///
-    /// The layer serves them above the quota too, as long as it may query the store. An exhausted scope
-    /// gets ten queries for each key of its quota, at the same rate. Above that, each of its requests gets
-    /// 429 without a query, replays included.
+    /// The layer serves them above the quota too, as long as it may query the store. An exhausted
+    /// scope gets ten queries for each key of its quota, at the same rate. Above that, each of its
+    /// requests gets 429 without a query, replays included.
     ///
     /// A key whose operation leaves no record is new again: after a 400, for example, and in
     /// transaction mode after a failure.
     ///
-    /// The count is local to this process, so N processes allow N times as many keys. Clones of the layer
-    /// that are made after this call share it. All anonymous callers share one quota.
+    /// The count is local to this process, so N processes allow N times as many keys. Clones of the
+    /// layer that are made after this call share it. All anonymous callers share one quota.
     ///
     /// Without a [`scope`](Self::scope) function the layer does not tell callers apart, so the
     /// quota has no effect.

@@ -26,12 +26,12 @@ impl<St: Store> IdempotencyLayer<St> {
     /// Sets how long the layer waits for the end of a response body before it stores the response
     /// without it. Default: 10 s.
     ///
-    /// The layer reads the body before it sends the response, so that a retry finds it stored. After this
-    /// time it sends the response as it comes, and its record says that it was not retained. A retry then
-    /// gets 409.
+    /// The layer reads the body before it sends the response, so that a retry finds it stored.
+    /// After this time it sends the response as it comes, and its record says that it was not
+    /// retained. A retry then gets 409.
     ///
-    /// Raise it where a body takes longer to produce. Lower it where a body that stalls must not delay
-    /// the client, the key and [`shutdown`](Self::shutdown) for so long.
+    /// Raise it where a body takes longer to produce. Lower it where a body that stalls must not
+    /// delay the client, the key and [`shutdown`](Self::shutdown) for so long.
     #[must_use]
     pub fn capture_timeout(self, bound: Duration) -> Self {
         self.set(|config| config.capture_timeout = bound)
@@ -41,8 +41,8 @@ impl<St: Store> IdempotencyLayer<St> {
     /// [`ResponseClass::of_head`].
     ///
     /// The closure gets every response of the handler that is not a rejection of this crate. Call
-    /// [`ResponseClass::of_head`] in it for the default, which reads the headers of a 409 that says "ask
-    /// again" too. [`ResponseClass::of`] is the default for a status without its headers.
+    /// [`ResponseClass::of_head`] in it for the default, which reads the headers of a 409 that says
+    /// "ask again" too. [`ResponseClass::of`] is the default for a status without its headers.
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
@@ -65,10 +65,11 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.classify = Arc::new(classify))
     }
 
-    /// Replaces the function that makes the response of a rejection. Default: [`Rejection::render`].
+    /// Replaces the function that makes the response of a rejection. Default:
+    /// [`Rejection::render`].
     ///
-    /// The layer sets the status, `Retry-After`, `X-Should-Retry` and `Location` after it, because clients
-    /// act on them.
+    /// The layer sets the status, `Retry-After`, `X-Should-Retry` and `Location` after it, because
+    /// clients act on them.
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
@@ -102,8 +103,8 @@ impl<St: Store> IdempotencyLayer<St> {
     ///     .store_headers([header::LOCATION]);
     /// ```
     ///
-    /// [`execute`](Self::execute) cannot replay a status. With less than [`StoredResponse::Full`] it
-    /// stores nothing of a result, and it rejects a retry.
+    /// [`execute`](Self::execute) cannot replay a status. With less than [`StoredResponse::Full`]
+    /// it stores nothing of a result, and it rejects a retry.
     #[must_use]
     pub fn stored_response(self, stored: StoredResponse) -> Self {
         self.set(|config| config.kept.keep = stored)
@@ -111,18 +112,19 @@ impl<St: Store> IdempotencyLayer<St> {
 
     /// Stores and replays these headers also. Default: none.
     ///
-    /// [`StoredResponse::Status`] stores few headers, and this list adds to them. By default the layer
-    /// does not store these headers:
+    /// [`StoredResponse::Status`] stores few headers, and this list adds to them. By default the
+    /// layer does not store these headers:
     ///
     /// - `Set-Cookie`, `Set-Cookie2`, `Date`, `Age`, `Server`, `Alt-Svc` and `Clear-Site-Data`
     /// - `WWW-Authenticate`, `Authorization`, `Proxy-Authorization`, `Authentication-Info` and
     ///   `Proxy-Authentication-Info`
-    /// - `DPoP-Nonce`, `Replay-Nonce`, `X-CSRF-Token`, `X-XSRF-Token`, `X-Auth-Token`, `X-Access-Token`,
-    ///   `X-Refresh-Token` and `X-Session-Token`
+    /// - `DPoP-Nonce`, `Replay-Nonce`, `X-CSRF-Token`, `X-XSRF-Token`, `X-Auth-Token`,
+    ///   `X-Access-Token`, `X-Refresh-Token` and `X-Session-Token`
     ///
-    /// `Cache-Control`, `Expires`, `Pragma`, `CDN-Cache-Control` and `Surrogate-Control` are replayed as
-    /// they were stored if this list names them. Otherwise a replay has `Cache-Control: no-store` in
-    /// their place: see [`what_is_kept`](crate::guide::what_is_kept#caches).
+    /// `Cache-Control`, `Expires`, `Pragma`, `CDN-Cache-Control` and `Surrogate-Control` are
+    /// replayed as they were stored if this list names them. Otherwise a replay has
+    /// `Cache-Control: no-store` in their place: see
+    /// [`what_is_kept`](crate::guide::what_is_kept#caches).
     ///
     /// No list adds `X-Should-Retry`, or headers that frame a message or belong to one connection
     /// (RFC 9110, section 7.6.1). A trailer is never added.
@@ -134,11 +136,11 @@ impl<St: Store> IdempotencyLayer<St> {
     /// Stores these headers and no others, except those of [`store_headers`](Self::store_headers).
     /// Default: all headers that may be stored.
     ///
-    /// With less than [`StoredResponse::Full`] this list adds no header. It selects from the few headers
-    /// that are then stored.
+    /// With less than [`StoredResponse::Full`] this list adds no header. It selects from the few
+    /// headers that are then stored.
     ///
-    /// A cookie, a credential or a cache header in this list is stored and replayed as it is. A cache
-    /// header also turns off the `no-store` of replays, as in `store_headers`.
+    /// A cookie, a credential or a cache header in this list is stored and replayed as it is. A
+    /// cache header also turns off the `no-store` of replays, as in `store_headers`.
     #[must_use]
     pub fn store_only_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.set(|config| config.kept.only = Some(names.into_iter().collect()))
@@ -171,22 +173,23 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.packing.encryption = Some(keys))
     }
 
-    /// Compresses (deflate) response bodies of more than this many bytes before they go to the store, if
-    /// that makes them smaller. Default: no compression. A kilobyte is a good bound.
+    /// Compresses (deflate) response bodies of more than this many bytes before they go to the
+    /// store, if that makes them smaller. Default: no compression. A kilobyte is a good bound.
     ///
     /// The layer does not decompress a stored body whose stated size is above
     /// [`max_response`](Self::max_response). A retry is then rejected as one whose response was not
     /// retained.
     ///
-    /// With encryption, the stored length reveals how well a response compresses. Do not use both for a
-    /// response that contains a secret and text that an attacker can choose.
+    /// With encryption, the stored length reveals how well a response compresses. Do not use both
+    /// for a response that contains a secret and text that an attacker can choose.
     #[cfg(feature = "compression")]
     #[must_use]
     pub fn compress_above(self, bytes: usize) -> Self {
         self.set(|config| config.packing.compress_above = Some(bytes))
     }
 
-    /// Adds this header, with the value `true`, to replays beside `X-Idempotent-Result`. Default: none.
+    /// Adds this header, with the value `true`, to replays beside `X-Idempotent-Result`. Default:
+    /// none.
     #[must_use]
     pub fn replay_marker(self, name: HeaderName) -> Self {
         self.set(|config| config.replay_marker = Some(name))

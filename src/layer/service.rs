@@ -67,7 +67,8 @@ where
     type Future = ResponseFuture<S, ReqBody, ResBody>;
 
     /// Always ready. The future waits until the inner service is ready, and only if it calls that
-    /// service. Readiness can be a permit of a limit, and a replay or a rejection must not take one.
+    /// service. Readiness can be a permit of a limit, and a replay or a rejection must not take
+    /// one.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         Poll::Ready(Ok(()))
     }
@@ -77,7 +78,8 @@ where
             self.config.passes_through(request.method(), request.headers());
             return ResponseFuture::pass_through(self.inner.clone(), request);
         }
-        // If a client sends the marker, the handler or a log must not take its request for a replay.
+        // If a client sends the marker, the handler or a log must not take its request for a
+        // replay.
         request.headers_mut().remove(response::RESULT);
         let key = match self.config.key_in_head(request.headers()) {
             Ok(Some(key)) => Some(key),

@@ -9,8 +9,8 @@ use crate::settings::{Config, OnOutage};
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {
-    /// Checks the settings of the layer against the [checklist for production]. It sends no query to the
-    /// store, and its result contains no secret.
+    /// Checks the settings of the layer against the [checklist for production]. It sends no query
+    /// to the store, and its result contains no secret.
     ///
     /// ```
     /// use tower_idempotency::{IdempotencyLayer, MemoryStore, Scope};
@@ -77,7 +77,8 @@ impl<St: Store> IdempotencyLayer<St> {
     }
 }
 
-/// The result of [`IdempotencyLayer::check`]. [`Display`](fmt::Display) prints one line for each item.
+/// The result of [`IdempotencyLayer::check`]. [`Display`](fmt::Display) prints one line for each
+/// item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checklist(Vec<CheckItem>);
 

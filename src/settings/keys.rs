@@ -1,7 +1,7 @@
 //! Reads the key of a request from its headers or its body.
 //!
-//! The key never comes from the URL, which logs and browser histories contain. It never comes from a
-//! cookie, which a browser also sends with requests from another site.
+//! The key never comes from the URL, which logs and browser histories contain. It never comes from
+//! a cookie, which a browser also sends with requests from another site.
 
 use http::{HeaderMap, HeaderName, Method, header};
 use serde::de::IgnoredAny;
@@ -21,8 +21,8 @@ impl Config {
         Ok(found)
     }
 
-    /// Logs a key on a method that is not guarded, once for each method, because its client relies on
-    /// the key.
+    /// Logs a key on a method that is not guarded, once for each method, because its client relies
+    /// on the key.
     pub(crate) fn passes_through(&self, method: &Method, headers: &HeaderMap) {
         let has_key = || self.headers.iter().any(|name| headers.contains_key(name));
         if !self.warned.has_method(method) && has_key() && self.warned.is_first_with_method(method) {
@@ -62,8 +62,8 @@ impl Config {
     }
 }
 
-/// A body has no key if it is not JSON, or if the member is missing or null. The content type does not
-/// count, because a handler may not read it either.
+/// A body has no key if it is not JSON, or if the member is missing or null. The content type does
+/// not count, because a handler may not read it either.
 fn key_at(pointer: &JsonPointer, body: &[u8]) -> Result<Option<IdempotencyKey>, KeyError> {
     let document = match Document::parse(body) {
         Ok(document) => document,

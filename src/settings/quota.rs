@@ -1,7 +1,7 @@
 //! The built-in quota: how many new keys a scope may use in a minute.
 //!
-//! `governor` counts. It cannot check without counting, and it cannot give back. So the quota remembers
-//! when an exhausted scope gets its next key. Until then, its requests are not counted.
+//! `governor` counts. It cannot check without counting, and it cannot give back. So the quota
+//! remembers when an exhausted scope gets its next key. Until then, its requests are not counted.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;

@@ -35,8 +35,8 @@ impl Warned {
     }
 }
 
-/// The methods of RFC 9110 and RFC 5789. All others share one bit, so that no client can make the set
-/// grow.
+/// The methods of RFC 9110 and RFC 5789. All others share one bit, so that no client can make the
+/// set grow.
 const KNOWN: [Method; 9] = [
     Method::GET,
     Method::HEAD,

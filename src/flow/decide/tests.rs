@@ -96,7 +96,8 @@ fn a_failure_is_replayed_only_by_policy_and_only_if_its_response_was_stored() {
     }
 }
 
-/// Under this policy a failed record is taken over. A record that was not taken over has just failed.
+/// Under this policy a failed record is taken over. A record that was not taken over has just
+/// failed.
 #[test]
 fn a_failure_after_the_reservation_is_in_flight() {
     for outcome in [Some(whole(500)), Some(without_body(500, NotRetained::Failure)), None] {

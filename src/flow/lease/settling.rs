@@ -25,8 +25,8 @@ const PERSISTENCE: Duration = Duration::from_mins(1);
 impl<St: Store> OwnedLease<St> {
     /// Writes the end of the attempt into its record.
     ///
-    /// If the store fails, the client does not wait. It gets its response, the key stays reserved, and
-    /// the layer retries the write as long as it can still apply.
+    /// If the store fails, the client does not wait. It gets its response, the key stays reserved,
+    /// and the layer retries the write as long as it can still apply.
     pub(in crate::flow) async fn settle(self, end: SettleAs) -> SettleResult {
         let (word, written) = (end.word(), self.live.write_once(&end).await);
         let result = match &written {
@@ -53,8 +53,8 @@ impl<St: Store> OwnedLease<St> {
 
     /// Retries the write. The lease is renewed meanwhile, so that the operation does not run again.
     ///
-    /// The body of the response is dropped in two cases: the store rejects it, or the limit of bytes
-    /// for retried writes is reached.
+    /// The body of the response is dropped in two cases: the store rejects it, or the limit of
+    /// bytes for retried writes is reached.
     async fn settle_later(self, mut end: SettleAs, failure: StoreErrorKind) {
         let LiveLease { shared, config, lease, member, .. } = &*self.live;
         drop(lock(member).take());
@@ -81,7 +81,8 @@ impl<St: Store> OwnedLease<St> {
                 // The record that was to be released is gone.
                 WriteResult::LeaseLost if matches!(end, SettleAs::Release) => break "kept",
                 WriteResult::LeaseLost => break "lease_lost",
-                // Without a record the operation would run again, and a store can be full for a long time.
+                // Without a record the operation would run again, and a store can be full for a
+                // long time.
                 WriteResult::Failed(StoreErrorKind::Full | StoreErrorKind::ScopeFull) => {
                     patience = lease.retention;
                 }
@@ -110,8 +111,8 @@ impl<St: Store> OwnedLease<St> {
 impl<St: Store> LiveLease<St> {
     /// Writes the end of the attempt once.
     ///
-    /// If the store rejects a response for good, it is written without its body, and then without its
-    /// `Location`. A transaction is not written again, because the store has rolled it back.
+    /// If the store rejects a response for good, it is written without its body, and then without
+    /// its `Location`. A transaction is not written again, because the store has rolled it back.
     async fn write_once(&self, end: &SettleAs) -> WriteResult {
         let Self { shared, config, lease, .. } = self;
         let (key, word) = (&lease.key, end.word());

@@ -85,8 +85,8 @@ impl Watched {
 }
 
 impl Queue {
-    /// The clock of tokio is that of the system, unless a test has paused it. A renewal that is spawned
-    /// too early under a paused clock finds that it is not due.
+    /// The clock of tokio is that of the system, unless a test has paused it. A renewal that is
+    /// spawned too early under a paused clock finds that it is not due.
     fn renew_late(self: &Arc<Self>, now: Instant) -> Option<Instant> {
         let late = |at: tokio::time::Instant| at.into_std() + SLACK;
         let next = lock(&self.leases).next().map(late)?;
