@@ -76,8 +76,8 @@ impl<St: Store> IdempotencyLayer<St> {
             && config.warned.is_first_without_namespace()
         {
             tracing::warn!(
-                "no namespace is set and the store is shared: another service on this store can replay the \
-                 responses of this one; set `IdempotencyLayer::namespace`"
+                "no namespace is set and the store is shared: another service on this store can \
+                 replay the responses of this one; set `IdempotencyLayer::namespace`"
             );
         }
     }
@@ -237,13 +237,13 @@ impl<S, St: Store> Layer<S> for IdempotencyLayer<St> {
         // A router applies the layer to each of its routes, and one warning is enough.
         if self.config.scope.is_none() && self.config.warned.is_first_without_scope() {
             tracing::warn!(
-                "no scope is set: all callers share their idempotency keys, and each can replay the responses \
-                 of another; set `IdempotencyLayer::scope`"
+                "no scope is set: all callers share their idempotency keys, and each can replay \
+                 the responses of another; set `IdempotencyLayer::scope`"
             );
             if self.config.new_keys.is_some() {
                 tracing::warn!(
-                    "no scope is set: `new_keys_per_minute` has no effect, because all callers are one; set \
-                     `IdempotencyLayer::scope`"
+                    "no scope is set: `new_keys_per_minute` has no effect, because all callers are \
+                     one; set `IdempotencyLayer::scope`"
                 );
             }
         }

@@ -131,10 +131,12 @@ impl fmt::Display for Error {
             ErrorKind::Key => f.write_str("the key of the request is empty, so the request was not sent"),
             ErrorKind::Expired => write!(
                 f,
-                "the server may have forgotten the key, so the request was not sent after attempt {attempts}"
+                "the server may have forgotten the key, so the request was not sent after attempt \
+                 {attempts}"
             ),
             ErrorKind::ClockBehind => f.write_str(
-                "the key is dated more than five minutes ahead of the clock, so the request was not sent",
+                "the key is dated more than five minutes ahead of the clock, so the request was \
+                 not sent",
             ),
             ErrorKind::KeyNotUnderstood => self.write_form(f),
         }

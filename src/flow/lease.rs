@@ -120,8 +120,8 @@ impl<St: Store> LiveLease<St> {
             telemetry::lease_lost("lapsed");
             tracing::warn!(
                 key = %lease.key,
-                "lease lapsed while the attempt runs: the store could not renew it, so a retry may take over; \
-                 stop the effects when `Attempt::lease_lost` says so"
+                "lease lapsed while the attempt runs: the store could not renew it, so a retry may \
+                 take over; stop the effects when `Attempt::lease_lost` says so"
             );
         }
         if now < next {
@@ -141,8 +141,8 @@ impl<St: Store> LiveLease<St> {
                     telemetry::lease_lost("taken");
                     tracing::warn!(
                         key = %lease.key,
-                        "lease lost while the attempt runs: another attempt has taken over, or the record is \
-                         gone; stop the effects when `Attempt::lease_lost` says so"
+                        "lease lost while the attempt runs: another attempt has taken over, or the \
+                         record is gone; stop the effects when `Attempt::lease_lost` says so"
                     );
                 }
                 None

@@ -56,8 +56,9 @@ impl Config {
         if self.fingerprinting.rule.is_some() && own.is_raw() {
             tracing::debug!(
                 bytes = body.len(),
-                "the fingerprint rule does not apply to a request, so its raw bytes count: a retry with other \
-                 bytes is a mismatch; its body may be malformed, ambiguous or over the budget"
+                "the fingerprint rule does not apply to a request, so its raw bytes count: a retry \
+                 with other bytes is a mismatch; its body may be malformed, ambiguous or over the \
+                 budget"
             );
         }
         let mut requested = if self.host_in_scope {

@@ -74,8 +74,8 @@ impl<St> Shared<St> {
         }
         tracing::error!(
             %key, %error, store = type_name::<St>(), source = error.source(),
-            "the store rejects the response: it is stored without its body, and a retry gets 409; check the \
-             permissions and limits of the store"
+            "the store rejects the response: it is stored without its body, and a retry gets 409; \
+             check the permissions and limits of the store"
         );
     }
 

@@ -28,8 +28,9 @@ impl Config {
         if !self.warned.has_method(method) && has_key() && self.warned.is_first_with_method(method) {
             tracing::warn!(
                 %method,
-                "a request with an idempotency key passed through, because its method is not guarded: a \
-                 retry runs again; add the method by `IdempotencyLayer::methods`, or send no key with it"
+                "a request with an idempotency key passed through, because its method is not \
+                 guarded: a retry runs again; add the method by `IdempotencyLayer::methods`, or \
+                 send no key with it"
             );
         }
     }

@@ -64,8 +64,8 @@ impl<St: Store> OwnedLease<St> {
         {
             tracing::warn!(
                 key = %lease.key,
-                "response body dropped: the store rejects it, or the retried writes take too many bytes; a \
-                 retry of the client gets 409"
+                "response body dropped: the store rejects it, or the retried writes take too many \
+                 bytes; a retry of the client gets 409"
             );
             end = less;
             drop(bytes);
@@ -102,7 +102,8 @@ impl<St: Store> OwnedLease<St> {
         } else {
             tracing::error!(
                 %key, ended,
-                "response not stored: a retry of the client may run the operation again; check the store"
+                "response not stored: a retry of the client may run the operation again; check the \
+                 store"
             );
         }
     }
@@ -134,7 +135,8 @@ impl<St: Store> LiveLease<St> {
                 if !matches!(end, SettleAs::Release) {
                     tracing::warn!(
                         %key,
-                        "lease lost: another attempt has taken over, so the response of this one is not stored"
+                        "lease lost: another attempt has taken over, so the response of this one \
+                         is not stored"
                     );
                 }
                 self.lose_lease();
@@ -144,8 +146,8 @@ impl<St: Store> LiveLease<St> {
                 match error.kind() {
                     StoreErrorKind::TransactionLost => tracing::error!(
                         %key, source = error.source(),
-                        "attempt rolled back: its handler left a transaction that cannot be committed; correct \
-                         the handler, `source` has the cause"
+                        "attempt rolled back: its handler left a transaction that cannot be \
+                         committed; correct the handler, `source` has the cause"
                     ),
                     StoreErrorKind::Conflict if self.is_transaction() => {
                         tracing::debug!(%key, "attempt rolled back: {error}");

@@ -28,8 +28,8 @@ static WATCHDOG: LazyLock<Watchdog> = LazyLock::new(|| {
     if let Err(error) = spawned {
         tracing::warn!(
             %error,
-            "the watchdog thread for leases did not start: a handler that blocks its thread may lose its \
-             lease; raise the limit of threads"
+            "the watchdog thread for leases did not start: a handler that blocks its thread may \
+             lose its lease; raise the limit of threads"
         );
     }
     Watchdog::default()
