@@ -33,12 +33,12 @@ where
     head.headers.remove(response::RESULT);
     let conflict = head.extensions.remove::<Conflict>().is_some();
     let verdict = head.extensions.remove::<ResponseDirective>().unwrap_or_default();
-    let protocol = protocol.of_answer(&head.headers);
+    let protocol = protocol.of_response(&head.headers);
     // What another layer of this crate has rejected is no response of the handler.
     let rejected = Recognized::in_extensions(&head, protocol.is_read_to_its_end());
     // The handler knows best that it had an effect before.
-    let failed = verdict.said_class().filter(|class| *class == ResponseClass::Failed);
-    let said = failed.or(rejected.map(ResponseClass::of_rejection)).or(verdict.said_class());
+    let failed = verdict.class_override().filter(|class| *class == ResponseClass::Failed);
+    let said = failed.or(rejected.map(ResponseClass::of_rejection)).or(verdict.class_override());
     let by_head = said.unwrap_or_else(|| (config.classify)(&head));
     let may_be_rejection = rejected.is_none() && may_be_rejection(head.status, &head.headers);
     let needed = may_be_rejection.then_some(LONGEST_PROBLEM);
@@ -47,19 +47,19 @@ where
 
     let (answer, body) = response::capture(head, body, limit, to_its_end, config.capture_timeout).await;
 
-    let (by_status, status) = protocol.judged(&answer, body.as_ref().ok(), by_head);
+    let (by_status, status) = protocol.classify(&answer, body.as_ref().ok(), by_head);
     let rejected = rejected.or_else(|| protocol.rejection(&answer, body.as_ref().ok()?));
     let class = failed.or(rejected.map(ResponseClass::of_rejection)).or(said).unwrap_or(by_status);
-    let keep = protocol.keep(verdict.said_keep().unwrap_or(config.kept.keep));
+    let keep = protocol.level(verdict.level_override().unwrap_or(config.stored.level));
     let outcome = body.and_then(|body| {
         if rejected.is_some() {
             return Ok(Outcome::bare(status, StoredBody::NotRetained(NotRetained::Failure)));
         }
         let body = body.within(config.kept_bytes(class));
-        let outcome = protocol.kept(status, config.kept.outcome(&answer, request_id, body, keep));
+        let outcome = protocol.outcome(status, config.stored.outcome(&answer, request_id, body, keep));
         // A replay of such a status would be no HTTP response: the attempt has failed, without one.
         if outcome.has_final_status() { Ok(outcome) } else { Err(BrokenBody) }
     });
-    let retention = verdict.said_retention().unwrap_or(config.retention);
+    let retention = verdict.retention_override().unwrap_or(config.retention);
     Done { answer, class, outcome, retention, conflict }
 }

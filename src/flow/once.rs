@@ -160,7 +160,7 @@ where
         return Ended::Conflict;
     }
     let done = match ended {
-        Caught::Answered(done) => done,
+        Caught::Completed(done) => done,
         Caught::Erred(Failure::NotBegun(error)) => {
             lease.settle(Settle::Release).await;
             return Ended::Erred(error);
@@ -191,7 +191,7 @@ where
 /// Whether another transaction was in the way of the operation, as it has reported or its response or its error says.
 fn is_conflict<T, E: 'static>(ended: &Caught<Done<T>, Failure<E>>, is_reported: bool) -> bool {
     match ended {
-        Caught::Answered(done) => is_reported || done.conflict,
+        Caught::Completed(done) => is_reported || done.conflict,
         Caught::Erred(Failure::Erred(error)) => is_reported || Conflict::caused(error),
         Caught::Erred(Failure::NotBegun(_) | Failure::ShutDown) | Caught::Panicked(_) => false,
     }

@@ -100,7 +100,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// is refused.
     #[must_use]
     pub fn stored_response(self, keep: StoredResponse) -> Self {
-        self.set(|config| config.kept.keep = keep)
+        self.set(|config| config.stored.level = keep)
     }
 
     /// Stores and replays these headers also. Default: none. [`StoredResponse::Status`] stores few headers at
@@ -121,7 +121,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// `X-Should-Retry`. A trailer is never added.
     #[must_use]
     pub fn store_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.set(|config| config.kept.also.extend(names))
+        self.set(|config| config.stored.also.extend(names))
     }
 
     /// Stores these headers and no others, except those of [`store_headers`](Self::store_headers).
@@ -132,13 +132,13 @@ impl<St: Store> IdempotencyLayer<St> {
     /// cache header also turns the `no-store` of replays off, as in `store_headers`.
     #[must_use]
     pub fn store_only_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.set(|config| config.kept.only = Some(names.into_iter().collect()))
+        self.set(|config| config.stored.only = Some(names.into_iter().collect()))
     }
 
     /// Stores none of these headers, nor trailers of these names, whatever other lists say. Default: none.
     #[must_use]
     pub fn exclude_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.set(|config| config.kept.never.extend(names))
+        self.set(|config| config.stored.never.extend(names))
     }
 
     /// Encrypts answers before they go to the store. Default: they go as they are. See [`EncryptionKeys`] for what
