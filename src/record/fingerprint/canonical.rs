@@ -15,8 +15,8 @@ mod number;
 pub(crate) use json::{canonical, parse};
 
 /// A rule that goes by what the body says: JSON in its canonical form (RFC 8785), a form by its
-/// fields, multipart by its parts. The method, the path and query, and the chosen headers count too. So
-/// do the media type and its parameters, except the boundary and the charset UTF-8.
+/// fields, multipart by its parts. The method, the path and query, and the chosen headers count
+/// too. So do the media type and its parameters, except the boundary and the charset UTF-8.
 ///
 /// The raw bytes of a body count, as without this rule, where it cannot be sure of what the handler
 /// reads: the body does not parse, is compressed (`Content-Encoding`) or is of another media type.

@@ -7,7 +7,8 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Extensions, HeaderMap, Method, Uri, header};
 
-/// A request as a [`FingerprintRule`](super::FingerprintRule) sees it: its head, and the whole body.
+/// A request as a [`FingerprintRule`](super::FingerprintRule) sees it: its head, and the whole
+/// body.
 #[derive(Clone, Copy)]
 pub struct Input<'a> {
     parts: &'a Parts,
@@ -15,7 +16,8 @@ pub struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// The operation that a request with this head and this body asks for; a test of a rule makes one so.
+    /// The operation that a request with this head and this body asks for; a test of a rule makes
+    /// one so.
     pub fn new(parts: &'a Parts, body: &'a [u8]) -> Self {
         Self { parts, body }
     }
@@ -25,7 +27,8 @@ impl<'a> Input<'a> {
         &self.parts.method
     }
 
-    /// The path and query that the client sent, whatever prefix a nested router has stripped (with the feature `axum`).
+    /// The path and query that the client sent, whatever prefix a nested router has stripped (with
+    /// the feature `axum`).
     pub fn path_and_query(&self) -> &'a str {
         original_path(self.parts)
     }
@@ -35,7 +38,8 @@ impl<'a> Input<'a> {
         &self.parts.headers
     }
 
-    /// What layers outside of this one have attached to the request: who is authenticated, for example.
+    /// What layers outside of this one have attached to the request: who is authenticated, for
+    /// example.
     pub fn extensions(&self) -> &'a Extensions {
         &self.parts.extensions
     }
@@ -45,8 +49,8 @@ impl<'a> Input<'a> {
         self.body
     }
 
-    /// The media type in lower case and without its parameters, such as `application/json`. `None` unless there is
-    /// exactly one content type, and it has the form of one.
+    /// The media type in lower case and without its parameters, such as `application/json`. `None`
+    /// unless there is exactly one content type, and it has the form of one.
     pub fn media_type(&self) -> Option<Cow<'a, str>> {
         let essence = self.content_type()?.split(';').next()?.trim_matches([' ', '\t']);
         let (kind, subtype) = essence.split_once('/')?;
@@ -57,8 +61,8 @@ impl<'a> Input<'a> {
         Some(if is_lower { essence.into() } else { essence.to_ascii_lowercase().into() })
     }
 
-    /// The parameters of the one content type that may make another request of the same body: a version, a profile. Not the
-    /// boundary, nor the charset that everybody assumes.
+    /// The parameters of the one content type that may make another request of the same body: a
+    /// version, a profile. Not the boundary, nor the charset that everybody assumes.
     #[cfg(feature = "canonical")]
     pub(super) fn parameters(&self) -> Vec<&'a str> {
         let mut is_quoted = false;
@@ -89,7 +93,8 @@ impl<'a> Input<'a> {
     }
 }
 
-/// The path and query that the client sent: a nested router strips its prefix from the URI that the layer sees.
+/// The path and query that the client sent: a nested router strips its prefix from the URI that the
+/// layer sees.
 #[cfg(feature = "axum")]
 fn original_path(parts: &Parts) -> &str {
     let original = parts.extensions.get::<axum::extract::OriginalUri>();

@@ -10,10 +10,10 @@ use crate::record::digest::Framed;
 
 /// A rule of the application's own for what one operation is.
 ///
-/// It says everything, the method and the path too: two versions of an API may offer one operation under two paths.
-/// A closure of the same arguments is a rule; see
-/// [`fingerprint_fn`](crate::IdempotencyLayer::fingerprint_fn). A rule that panics lets the request panic, with nothing
-/// reserved.
+/// It says everything, the method and the path too: two versions of an API may offer one operation
+/// under two paths. A closure of the same arguments is a rule; see
+/// [`fingerprint_fn`](crate::IdempotencyLayer::fingerprint_fn). A rule that panics lets the request
+/// panic, with nothing reserved.
 ///
 /// ```
 /// use tower_idempotency::fingerprint::{Fields, FingerprintRule, Input};
@@ -33,12 +33,13 @@ use crate::record::digest::Framed;
 /// }
 /// ```
 pub trait FingerprintRule: Send + Sync + 'static {
-    /// Adds the fields of an operation, always in the same order. `false`: the rule has nothing to say of such a request;
-    /// its raw bytes count then, and whatever was added does not.
+    /// Adds the fields of an operation, always in the same order. `false`: the rule has nothing to
+    /// say of such a request; its raw bytes count then, and whatever was added does not.
     fn describe(&self, operation: &Input<'_>, fields: &mut Fields<'_>) -> bool;
 
-    /// A number that changes when the rule does, for the fingerprints of two versions never to be equal: 64 to 127; any
-    /// other is stored as the nearest of these, though it stays a version of its own. Default: 64.
+    /// A number that changes when the rule does, for the fingerprints of two versions never to be
+    /// equal: 64 to 127; any other is stored as the nearest of these, though it stays a version of
+    /// its own. Default: 64.
     fn version(&self) -> u8 {
         Fingerprint::OWN.0
     }
@@ -53,7 +54,8 @@ where
     }
 }
 
-/// What [`fingerprint`](crate::IdempotencyLayer::fingerprint) takes: any [`FingerprintRule`], or a `CanonicalBody`.
+/// What [`fingerprint`](crate::IdempotencyLayer::fingerprint) takes: any [`FingerprintRule`], or a
+/// `CanonicalBody`.
 #[derive(Clone)]
 pub struct Rule(Kind);
 

@@ -28,8 +28,8 @@ pub(crate) struct Fingerprints {
 }
 
 impl Fingerprinting {
-    /// Makes fingerprints depend on the secret of the layer. Their key is derived from it for this purpose alone, so that
-    /// neither they nor storage keys say anything of one another.
+    /// Makes fingerprints depend on the secret of the layer. Their key is derived from it for this
+    /// purpose alone, so that neither they nor storage keys say anything of one another.
     pub(crate) fn set_secret(&mut self, secret: &SecretKey) {
         self.key = Some(Arc::new(secret.derive("tower-idempotency 2026 fingerprints 1")));
     }

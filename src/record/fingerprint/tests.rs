@@ -124,8 +124,8 @@ fn a_fingerprint_survives_its_bytes_and_differs_by_version() {
     assert_ne!(Fingerprint::from_bytes(&bytes), PLAIN.fingerprint());
 }
 
-/// Records keep fingerprints. If this test fails, an upgrade refuses every honest repeat: that takes a new version of
-/// the rule.
+/// Records keep fingerprints. If this test fails, an upgrade refuses every honest repeat: that
+/// takes a new version of the rule.
 #[test]
 fn the_rule_is_as_it_was_in_version_1() {
     let hex = |seen: PendingRef<'_>| {

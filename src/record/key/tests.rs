@@ -180,8 +180,8 @@ fn a_storage_key_shows_eight_digits_of_itself() {
     assert!(shown.bytes().all(|byte| byte.is_ascii_hexdigit()));
 }
 
-/// Stores hold records by these names. If this test fails, an upgrade forgets every key in flight and runs finished
-/// operations again.
+/// Stores hold records by these names. If this test fails, an upgrade forgets every key in flight
+/// and runs finished operations again.
 #[test]
 fn storage_keys_are_as_they_were() {
     let hex = |key: StorageKey| blake3::Hash::from_bytes(*key.as_bytes()).to_hex().to_string();

@@ -102,8 +102,8 @@ fn write_string(string: &str, form: &mut Vec<u8>) {
     form.push(b'"');
 }
 
-/// Takes a member out. An element of an array becomes `null` instead, so that its neighbours keep their
-/// places. No real value can be mistaken for it, because no real value is left at this place.
+/// Takes a member out. An element of an array becomes `null` instead, so that its neighbours keep
+/// their places. No real value can be mistaken for it, because no real value is left at this place.
 fn ignore(document: &mut Document<'_>, pointer: &JsonPointer) {
     let Some(place) = document.place_of(pointer.steps()) else {
         return;

@@ -77,7 +77,8 @@ fn add_headers(headers: &HeaderMap, content: &mut Content) {
 /// Whether there are few enough parts, each with a short head.
 fn is_within_budget(body: &[u8], boundary: &str) -> bool {
     let delimiter = format!("--{boundary}");
-    // Readers differ in what they take for a part before the first delimiter and after the last one.
+    // Readers differ in what they take for a part before the first delimiter and after the last
+    // one.
     let end =
         memmem::find(body, format!("{delimiter}--").as_bytes()).map(|place| place + delimiter.len() + 2);
     let ends = end.is_some_and(|end| body[end..].iter().all(u8::is_ascii_whitespace));

@@ -14,8 +14,8 @@ pub(super) fn double(literal: &str) -> Option<f64> {
     Some(if literal.starts_with('-') { -double } else { double })
 }
 
-/// Whether the double of the literal says what the literal says. A fraction may differ from it by as much
-/// as 17 digits can tell, because programs write their doubles so.
+/// Whether the double of the literal says what the literal says. A fraction may differ from it by
+/// as much as 17 digits can tell, because programs write their doubles so.
 pub(super) fn is_clear(literal: &str) -> bool {
     if !literal.contains(['.', 'e', 'E']) {
         return literal.parse().is_ok_and(|integer: i64| integer.unsigned_abs() <= EXACT);
@@ -35,8 +35,8 @@ pub(super) fn is_clear(literal: &str) -> bool {
     double.is_finite() && Decimal::of(shortest.format_finite(double)) == Some(written)
 }
 
-/// The value of a literal without its sign: digits without zeros at either end, and the power of ten
-/// of the last.
+/// The value of a literal without its sign: digits without zeros at either end, and the power of
+/// ten of the last.
 struct Decimal<'l> {
     whole: &'l str,
     fraction: &'l str,
@@ -66,8 +66,9 @@ impl<'l> Decimal<'l> {
         Some(Self { whole, fraction, exponent: exponent.checked_sub(behind)?.checked_add(zeros)? })
     }
 
-    /// The double without its sign; `None` if there are too many digits for an exact one. Zeros at the
-    /// end of a literal are not parsed: it would take a long time beside the middle of two doubles.
+    /// The double without its sign; `None` if there are too many digits for an exact one. Zeros at
+    /// the end of a literal are not parsed: it would take a long time beside the middle of two
+    /// doubles.
     fn double(&self) -> Option<f64> {
         let mut text = [0; DIGITS + 24];
         let length = self.length();

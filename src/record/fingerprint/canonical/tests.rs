@@ -126,8 +126,8 @@ fn no_two_settings_make_the_same_fingerprint() {
     assert_eq!(under(&turned, &head(JSON), "{}"), under(&settings[2], &head(JSON), "{}"));
 }
 
-/// Records keep fingerprints. If this test fails, an upgrade refuses every honest repeat: that takes new versions of the
-/// rules.
+/// Records keep fingerprints. If this test fails, an upgrade refuses every honest repeat: that
+/// takes new versions of the rules.
 #[test]
 fn the_rules_are_as_they_were_in_their_first_version() {
     let rule = CanonicalBody::any().ignore(JsonPointer::from_static("/nonce"));

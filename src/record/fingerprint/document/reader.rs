@@ -170,9 +170,9 @@ const FAST_DIGITS: usize = 19;
 /// The power of ten of the largest double.
 const LARGEST: i64 = 308;
 
-/// Whether a double holds the number, rounded. A number of many digits is judged by its power of ten,
-/// because one beside the middle of two doubles takes long to parse. At the largest power it is not
-/// read.
+/// Whether a double holds the number, rounded. A number of many digits is judged by its power of
+/// ten, because one beside the middle of two doubles takes long to parse. At the largest power it
+/// is not read.
 fn is_finite(number: &str) -> bool {
     let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));

@@ -40,7 +40,8 @@ fn versions(fingerprints: &Fingerprints) -> (u8, Vec<u8>) {
     (version(&fingerprints.own), fingerprints.others.iter().map(version).collect())
 }
 
-/// Takes the length of the body for the operation, or refuses an empty one after it has said something.
+/// Takes the length of the body for the operation, or refuses an empty one after it has said
+/// something.
 struct Length(u8);
 
 impl FingerprintRule for Length {
@@ -127,7 +128,8 @@ fn the_key_of_fingerprints_is_not_the_secret_itself() {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Vec<String>>> {
-    // Every operation of a rule takes the same steps; what varies is how long the lists are, and what is in them.
+    // Every operation of a rule takes the same steps; what varies is how long the lists are, and
+    // what is in them.
     vec(vec("[a\\x00\\x01]{0,2}", 0..3), 3)
 }
 
