@@ -51,7 +51,7 @@ impl Lines {
                 _ => Err(io::Error::new(io::ErrorKind::WriteZero, "the line was cut")),
             },
             Place::Memory(lines) => {
-                held(lines).append(&mut line);
+                lock(lines).append(&mut line);
                 Ok(())
             }
         }
@@ -60,7 +60,7 @@ impl Lines {
     async fn read(&self) -> io::Result<Vec<Effect>> {
         let lines = match &self.lines {
             Place::File { path, .. } => tokio::fs::read(path).await?,
-            Place::Memory(lines) => held(lines).clone(),
+            Place::Memory(lines) => lock(lines).clone(),
         };
         let terms = lock(&self.terms);
         let effect = |line: &[u8]| -> io::Result<Effect> {
