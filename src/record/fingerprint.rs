@@ -47,7 +47,7 @@ pub(crate) const MOST_VALUES: usize = 10_000;
 /// The digest of one request, and the version of the rule that made it.
 ///
 /// Two fingerprints are equal only if both the version and the digest are equal. The comparison
-/// takes constant time.
+/// takes the same time wherever the digests differ.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint {
     version: u8,
