@@ -8,10 +8,10 @@ use crate::honest;
 use crate::stage::Stage;
 use crate::tally::Tally;
 
-/// How much the p99 may rise.
+/// The most that the p99 may rise.
 const ADDED: Duration = Duration::from_millis(50);
 
-/// Measures one case on one stage. `attack` starts it, to last for as long as the tenant pays.
+/// Measures one case on one stage. `attack` starts the attack, which lasts while the tenant pays.
 pub(crate) async fn measure(title: &str, stage: &Stage, time: Duration, attack: impl FnOnce() -> Attack) {
     let small = order(0);
     let alone = honest::pay(stage.address(), "alone", &small, time.min(Duration::from_secs(10))).await;

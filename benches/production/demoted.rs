@@ -1,4 +1,4 @@
-//! How long a primary that was demoted stays in use, behind an address that leads to its replica.
+//! How long a demoted primary stays in use, behind an address that leads to its replica.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::redis::traffic::request;
 use crate::redis::{RedisServer, until};
 
 const ROUNDS: usize = 5;
-/// How long it is watched.
+/// The time that the benchmark watches the store.
 const WATCHED: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(arguments: &[&str]) {
@@ -68,7 +68,7 @@ fn follow(replica: &RedisServer, primary: &RedisServer) {
     });
 }
 
-/// `None` if there was none while it was watched.
+/// The time until the first success. `None` if there was none during that time.
 async fn first_success(since: Instant, mut succeeds: impl AsyncFnMut() -> bool) -> Option<Duration> {
     while since.elapsed() < WATCHED {
         if succeeds().await {
