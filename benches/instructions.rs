@@ -75,8 +75,8 @@ fn decode_outcome(frame: Bytes) -> Outcome {
 /// A runtime, a router and a request, after one earlier request.
 fn after(app: Router, before: Option<&str>, key: Option<&str>) -> (Runtime, Router, Request<Body>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let answer = runtime.block_on(app.clone().oneshot(request(before))).unwrap();
-    assert_eq!(answer.status(), StatusCode::CREATED);
+    let response = runtime.block_on(app.clone().oneshot(request(before))).unwrap();
+    assert_eq!(response.status(), StatusCode::CREATED);
     (runtime, app, request(key))
 }
 
@@ -107,9 +107,9 @@ fn encrypted() -> Router {
 #[bench::encrypted_replay(after(encrypted(), Some("key"), Some("key")))]
 fn oneshot(ready: (Runtime, Router, Request<Body>)) -> (Runtime, Router, Response<Body>) {
     let (runtime, app, request) = ready;
-    let answer = runtime.block_on(app.clone().oneshot(request)).unwrap();
+    let response = runtime.block_on(app.clone().oneshot(request)).unwrap();
     // The runtime and the router are dropped outside of the counted part.
-    black_box((runtime, app, answer))
+    black_box((runtime, app, response))
 }
 
 library_benchmark_group!(

@@ -35,9 +35,9 @@ fn measure(
         bencher.to_async(runtime).iter_batched(
             || (app.clone(), request()),
             |(app, request)| async move {
-                let answer = app.oneshot(request).await.unwrap();
-                assert!(answer.status().is_success());
-                answer
+                let response = app.oneshot(request).await.unwrap();
+                assert!(response.status().is_success());
+                response
             },
             BatchSize::SmallInput,
         );

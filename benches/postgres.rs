@@ -45,7 +45,7 @@ async fn main() {
     let works: [Work; 6] = [
         ("one INSERT, autocommitted", |bench| Box::pin(async move { bench.insert().await })),
         ("its own BEGIN, INSERT, COMMIT", |bench| Box::pin(async move { bench.transaction().await })),
-        ("reserve and complete around nothing", |bench| {
+        ("reserve and complete without a business write", |bench| {
             Box::pin(async move { bench.reserve_and_complete().await })
         }),
         ("replay", |bench| Box::pin(async move { bench.replay().await })),
@@ -197,7 +197,7 @@ impl Bench {
     async fn replay(&self) {
         match self.store.reserve(&reserve(self.number() % REPEATED)).await.unwrap() {
             Reservation::Found(_) => {}
-            Reservation::Acquired(_) => panic!("the key was answered"),
+            Reservation::Acquired(_) => panic!("the key already has a response"),
         }
     }
 
@@ -206,7 +206,7 @@ impl Bench {
     }
 
     async fn replay_of_transaction(&self) {
-        assert!(self.execute(self.number() % REPEATED).await, "the key was answered");
+        assert!(self.execute(self.number() % REPEATED).await, "the key already has a response");
     }
 
     /// Runs the whole protocol, from the key to the response. Returns whether it was a replay.

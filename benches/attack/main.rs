@@ -65,7 +65,7 @@ async fn run(case: &str, time: Duration) {
         "parsing" => parsing::run(time).await,
         "uploads" => uploads::run(time).await,
         "waiting" => waiting::run(time).await,
-        _ => panic!("there is no case {case:?}"),
+        _ => panic!("unknown case {case:?}"),
     }
 }
 

@@ -26,13 +26,13 @@ pub(crate) enum Keys {
 
 /// The number of responses, and the time that they took.
 pub(crate) struct Counted {
-    pub(crate) answers: u64,
+    pub(crate) responses: u64,
     pub(crate) elapsed: Duration,
 }
 
 impl Counted {
     pub(crate) fn per_second(&self) -> f64 {
-        self.answers as f64 / self.elapsed.as_secs_f64()
+        self.responses as f64 / self.elapsed.as_secs_f64()
     }
 }
 
@@ -47,11 +47,11 @@ impl Load {
             let loops: Vec<_> = (0..self.connections as u64)
                 .map(|number| tokio::task::spawn_local(self.clone().connection(nonce, number, each, end)))
                 .collect();
-            let mut answers = 0;
+            let mut responses = 0;
             for task in loops {
-                answers += task.await.unwrap();
+                responses += task.await.unwrap();
             }
-            Counted { answers, elapsed: start.elapsed() }
+            Counted { responses, elapsed: start.elapsed() }
         })
     }
 
@@ -73,7 +73,7 @@ impl Load {
                 request[key_at..key_at + 36].copy_from_slice(key.as_bytes());
             }
             stream.write_all(&request).await.unwrap();
-            let status = answer(&mut stream, &mut buffer).await;
+            let status = read_response(&mut stream, &mut buffer).await;
             assert!((200..300).contains(&status), "status {status}");
             sent += 1;
         }
@@ -104,7 +104,7 @@ impl Load {
 }
 
 /// Reads one whole response and returns its status. Responses here always have a length or no body.
-async fn answer(stream: &mut TcpStream, buffer: &mut [u8]) -> u16 {
+async fn read_response(stream: &mut TcpStream, buffer: &mut [u8]) -> u16 {
     let mut filled = 0;
     let mut whole = usize::MAX;
     while filled < whole {

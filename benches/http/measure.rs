@@ -109,12 +109,12 @@ fn turn(server: &Server, redis: Option<&Redis>, load: &Load, nonce: u64) -> Figu
     let reads_before = redis_reads();
     let (server_before, redis_before) = (server.process.cpu(), redis_cpu());
     let counted = load.run(nonce, u64::MAX, BOUND);
-    let answers = counted.answers as f64;
+    let responses = counted.responses as f64;
     Figures {
         rate: counted.per_second(),
-        server: (server.process.cpu() - server_before) / answers,
-        redis: (redis_cpu() - redis_before) / answers,
-        reads: (redis_reads() - reads_before) / answers,
+        server: (server.process.cpu() - server_before) / responses,
+        redis: (redis_cpu() - redis_before) / responses,
+        reads: (redis_reads() - reads_before) / responses,
     }
 }
 
@@ -176,10 +176,10 @@ pub(crate) fn all() {
         let redis = Redis::start(&["taskset", "-c", OTHER_CORE]);
         run("Redis, first", &redis.url(), Some(&redis), &load);
         run("Redis, replay", &redis.url(), Some(&redis), &replays);
-        let large = with_path("/payments?answer=16384");
-        run("Redis, answer of 16 KiB, first", &redis.url(), Some(&redis), &large);
+        let large = with_path("/payments?response=16384");
+        run("Redis, response of 16 KiB, first", &redis.url(), Some(&redis), &large);
         let large = Load { keys: Keys::Pool(256), ..large };
-        run("Redis, answer of 16 KiB, replay", &redis.url(), Some(&redis), &large);
+        run("Redis, response of 16 KiB, replay", &redis.url(), Some(&redis), &large);
         redis_record(&only, &redis, &load);
     }
 }
@@ -193,7 +193,7 @@ fn fill(stack: &str, load: &Load) -> (Server, f64) {
     let before = server.process.resident_bytes();
     let counted = load.run(2, RECORDS, Duration::from_mins(2));
     let after = server.process.resident_bytes();
-    (server, (after - before) / counted.answers as f64)
+    (server, (after - before) / counted.responses as f64)
 }
 
 fn memory_record(only: &str, load: &Load) {

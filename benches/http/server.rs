@@ -34,12 +34,12 @@ struct Receipt {
 
 #[derive(Deserialize)]
 struct Requested {
-    #[serde(default = "usual_answer")]
-    answer: usize,
+    #[serde(default = "usual_response")]
+    response: usize,
 }
 
 /// The bytes of a response, unless the query sets another size.
-fn usual_answer() -> usize {
+fn usual_response() -> usize {
     300
 }
 
@@ -52,7 +52,7 @@ async fn pay(Query(wanted): Query<Requested>, Json(payment): Json<Payment>) -> R
         note: String::new(),
     };
     let rest = serde_json::to_vec(&receipt).unwrap().len();
-    receipt.note = "n".repeat(wanted.answer.saturating_sub(rest));
+    receipt.note = "n".repeat(wanted.response.saturating_sub(rest));
     (StatusCode::CREATED, [(header::LOCATION, "/payments/4f1c2a90")], Json(receipt)).into_response()
 }
 

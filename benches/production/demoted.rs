@@ -83,15 +83,15 @@ fn seconds(rounds: Vec<Option<Duration>>) -> String {
     let never = rounds.iter().filter(|took| took.is_none()).count();
     let mut took: Vec<_> = rounds.into_iter().flatten().collect();
     took.sort_unstable();
-    let told = match (took.get(took.len() / 2), took.last()) {
+    let text = match (took.get(took.len() / 2), took.last()) {
         (Some(median), Some(most)) => {
             format!("{:.2} s, at most {:.2} s", median.as_secs_f64(), most.as_secs_f64())
         }
         _ => String::new(),
     };
     match never {
-        0 => told,
-        _ => format!("{told} none within {} s in {never} of {ROUNDS} rounds", WATCHED.as_secs())
+        0 => text,
+        _ => format!("{text} none within {} s in {never} of {ROUNDS} rounds", WATCHED.as_secs())
             .trim_start()
             .to_owned(),
     }

@@ -50,6 +50,6 @@ async fn main() {
         Some((&"sqlite", arguments)) => sqlite::run(arguments).await,
         Some((&"sweep", arguments)) => sweep::run(arguments).await,
         Some((&"table", arguments)) => table::run(arguments).await,
-        Some((case, _)) => panic!("there is no case {case:?}"),
+        Some((case, _)) => panic!("unknown case {case:?}"),
     }
 }

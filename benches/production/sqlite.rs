@@ -183,15 +183,15 @@ async fn be_clients(path: &str, clients: usize, handler: u64, seconds: u64) {
 
 async fn be_client(app: Router, client: usize, end: Instant) -> Vec<(StatusCode, Duration)> {
     let process = std::process::id();
-    let mut told = Vec::new();
+    let mut samples = Vec::new();
     while Instant::now() < end {
-        let key = format!("{process}-{client}-{}", told.len());
+        let key = format!("{process}-{client}-{}", samples.len());
         let request = Request::post("/").header("x-idempotency-key", &key).body(Body::from(key)).unwrap();
         let begun = Instant::now();
         let response = app.clone().oneshot(request).await.unwrap();
-        told.push((response.status(), begun.elapsed()));
+        samples.push((response.status(), begun.elapsed()));
     }
-    told
+    samples
 }
 
 async fn order(mut tx: Tx<Sqlite>, item: String, takes: Duration) -> Result<StatusCode, TxError> {

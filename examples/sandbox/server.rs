@@ -85,7 +85,7 @@ fn layer<S: Store>(store: S, args: &Args) -> IdempotencyLayer<S> {
         .on_outage(args.on_outage)
         .max_request(args.max_request)
         .max_response(args.max_response)
-        .stored_response(args.keep);
+        .stored_response(args.stored_response);
     if let Some(policy) = args.on_failed {
         layer = layer.on_failed(policy);
     }

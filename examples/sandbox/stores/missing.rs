@@ -1,4 +1,4 @@
-//! The stand-in for a store whose feature is off.
+//! The replacement of a store whose feature is off.
 
 use crate::args::Args;
 use crate::problem::Problem;
