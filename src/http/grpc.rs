@@ -60,8 +60,9 @@
 //! `x-idempotent-result: true`. tonic exposes these headers as metadata of the response, or of the
 //! status if there is no response.
 //!
-//! With less than [`StoredResponse::Full`], the layer stores nothing of a response, and rejects a
-//! retry with `ALREADY_EXISTS`. Without its trailers a response would have no status.
+//! The layer stores all of a response or [nothing](StoredResponse::Nothing), because a response
+//! without its trailers has no status. With less than [`StoredResponse::Full`] it rejects a retry
+//! with `ALREADY_EXISTS`.
 //!
 //! A response larger than the limit goes to the client whole. The layer treats it as `OK`, because
 //! a unary call that fails has no message. It rejects a retry with `ALREADY_EXISTS`.

@@ -66,7 +66,8 @@ const NOT_IN_TRAILERS: [HeaderName; 7] = [
     header::LOCATION,
 ];
 
-/// Headers that tell a cache how long a response is fresh (RFC 9111, section 5, and RFC 9213).
+/// Headers that control how long a cache treats a response as fresh (RFC 9111, section 5, and RFC
+/// 9213).
 const FRESHNESS: [HeaderName; 5] = [
     header::CACHE_CONTROL,
     header::EXPIRES,

@@ -43,7 +43,8 @@ pub enum StoredResponse {
     /// As [`Status`](Self::Status), plus the SHA-256 digest of the body as `Repr-Digest` (RFC
     /// 9530).
     ///
-    /// A client that has the first response can use the digest to tell whether a replay is that response.
+    /// A client that has the first response can use the digest to check whether a replay is that
+    /// response.
     ///
     /// A reader of the store can test guesses of a short body against the digest.
     #[cfg(feature = "repr-digest")]

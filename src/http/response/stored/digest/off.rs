@@ -1,4 +1,4 @@
-//! The stand-in for `Repr-Digest` while its feature is off.
+//! The replacement of `Repr-Digest` while its feature is off.
 
 use http::HeaderMap;
 
