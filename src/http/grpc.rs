@@ -55,10 +55,10 @@
 //! request to its end before the call runs. Send such calls without a key, or apply the layer to
 //! the other services only.
 //!
-//! A replay has the metadata, the message and the trailers of the first response, byte for byte:
-//! status, message, details, and everything that the handler added. Its headers contain
-//! `x-idempotent-result: true`. tonic exposes these headers as metadata of the response, or of the
-//! status if there is no response.
+//! A replay has the metadata, the message and the trailers of the first response, byte for byte.
+//! This includes the status, its message, its details, and all that the handler added. Its
+//! headers contain `x-idempotent-result: true`. tonic exposes these headers as metadata of the
+//! response, or of the status if there is no response.
 //!
 //! The layer stores all of a response or [nothing](StoredResponse::Nothing), because a response
 //! without its trailers has no status. With less than [`StoredResponse::Full`] it rejects a retry
@@ -85,7 +85,8 @@
 //!
 //! [`ResponseClass::of_grpc`] gives the reasons. A handler's
 //! [`ResponseDirective`](crate::ResponseDirective) overrides the class. A
-//! [`Rejection`](crate::Rejection) of another layer overrides both, and is never stored.
+//! [`Rejection`](crate::Rejection) of another layer overrides both, except
+//! [`ResponseDirective::failed`](crate::ResponseDirective::failed), and is never stored.
 //!
 //! The record of a call has the HTTP status that `code.proto` maps its code to, for example 404 for
 //! `NOT_FOUND` and 503 for `UNAVAILABLE`. [`Attempt::previous`](crate::Attempt::previous) reports
@@ -93,8 +94,8 @@
 //!
 //! A [`classify`](crate::IdempotencyLayer::classify) function does not decide about gRPC responses.
 //! It sees the head of a response, which has the status 200 for nearly every call. A rule written
-//! for HTTP would turn each failure into a success. The layer does call it for a response to a gRPC
-//! request that is not gRPC itself, for example the response of a layer that knows only HTTP.
+//! for HTTP would turn each failure into a success. The layer does call it if the response to a
+//! gRPC request is not gRPC. A layer that knows only HTTP gives such a response.
 //!
 //! # Rejections
 //!

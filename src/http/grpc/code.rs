@@ -102,8 +102,7 @@ impl ResponseClass {
     /// A discarded code says "not like this" or "not now". After a failed one it is unknown how far
     /// the call got.
     ///
-    /// The class is the one that [`ResponseClass::of`] gives the mapped HTTP status. The mapping is
-    /// in
+    /// The class equals [`ResponseClass::of`] for the mapped HTTP status. The mapping is in
     /// [`google/rpc/code.proto`](https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto).
     /// Three codes differ:
     ///

@@ -79,8 +79,7 @@ pub(super) fn read(status: Bytes) -> Details {
     details
 }
 
-/// The last field with this number, which is the one that Protocol Buffers parsers use. Empty if
-/// there is none.
+/// The last field with this number, as Protocol Buffers parsers use it. Empty if none exists.
 fn field(message: &Bytes, number: usize) -> Bytes {
     fields(message.clone(), number).last().unwrap_or_default()
 }

@@ -1,5 +1,6 @@
-//! The numbers of a JSON text that have the same meaning for all readers: those that convert
-//! numbers to doubles, as RFC 8785 does, and those that do not.
+//! The numbers of a JSON text that have the same meaning for all readers.
+//!
+//! Some readers convert numbers to doubles, as RFC 8785 does. Others do not.
 
 use std::io::Write;
 
