@@ -134,7 +134,7 @@ where
         }
     };
     match task::own_task(operation).await {
-        Caught::Answered(response) => Ok(response),
+        Caught::Completed(response) => Ok(response),
         Caught::Erred(error) => Err(error),
         Caught::Panicked(panic) => resume_unwind(panic),
     }
@@ -214,7 +214,7 @@ impl<B: Body, E> Ended<Response<ResponseBody<B>>, E> {
         protocol: &Protocol,
         request_id: Option<HeaderValue>,
     ) -> Caught<Response<ResponseBody<B>>, E> {
-        Caught::Answered(match self {
+        Caught::Completed(match self {
             Self::Responded(mut response) => {
                 if config.mark_original {
                     response::mark_original(&mut response);

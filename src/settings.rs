@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::http::class::ResponseClass;
 use crate::http::rejection::{OnMismatch, Rejection};
-use crate::http::response::Kept;
+use crate::http::response::StoredParts;
 use crate::record::fingerprint::{Fingerprinting, JsonPointer};
 use crate::record::key::{IdempotencyKey, KeyError, Scope};
 use crate::record::secret::SecretKey;
@@ -77,7 +77,7 @@ pub(crate) struct Config {
     pub(crate) retry_after: Duration,
     pub(crate) classify: Arc<Classifier>,
     pub(crate) rejection_response: Arc<Renderer>,
-    pub(crate) kept: Kept,
+    pub(crate) stored: StoredParts,
     pub(crate) packing: Packing,
     pub(crate) mark_original: bool,
     pub(crate) replay_marker: Option<HeaderName>,
@@ -122,7 +122,7 @@ impl Default for Config {
             retry_after: Duration::from_secs(1),
             classify: Arc::new(ResponseClass::of_head),
             rejection_response: Arc::new(Rejection::render),
-            kept: Kept::default(),
+            stored: StoredParts::default(),
             packing: Packing::default(),
             mark_original: false,
             replay_marker: None,

@@ -36,13 +36,13 @@ where
     // With the marker of a service behind the handler, a first response would look like a replay.
     head.headers.remove(response::RESULT);
     let conflict = head.extensions.remove::<Conflict>().is_some();
-    let verdict = head.extensions.remove::<ResponseDirective>().unwrap_or_default();
-    let protocol = protocol.of_answer(&head.headers);
+    let directive = head.extensions.remove::<ResponseDirective>().unwrap_or_default();
+    let protocol = protocol.of_response(&head.headers);
     // A rejection by another layer of this crate is not a response of the handler.
     let rejected = Recognized::in_extensions(&head, protocol.is_read_to_its_end());
     // The handler knows best that it had an effect before the failure.
-    let failed = verdict.said_class().filter(|class| *class == ResponseClass::Failed);
-    let said = failed.or(rejected.map(ResponseClass::of_rejection)).or(verdict.said_class());
+    let failed = directive.class_override().filter(|class| *class == ResponseClass::Failed);
+    let said = failed.or(rejected.map(ResponseClass::of_rejection)).or(directive.class_override());
     let by_head = said.unwrap_or_else(|| (config.classify)(&head));
     let may_be_rejection = rejected.is_none() && may_be_rejection(head.status, &head.headers);
     let needed = may_be_rejection.then_some(LONGEST_PROBLEM);
@@ -51,19 +51,19 @@ where
 
     let (response, body) = response::capture(head, body, limit, to_its_end, config.capture_timeout).await;
 
-    let (by_status, status) = protocol.judged(&response, body.as_ref().ok(), by_head);
+    let (by_status, status) = protocol.classify(&response, body.as_ref().ok(), by_head);
     let rejected = rejected.or_else(|| protocol.rejection(&response, body.as_ref().ok()?));
     let class = failed.or(rejected.map(ResponseClass::of_rejection)).or(said).unwrap_or(by_status);
-    let keep = protocol.keep(verdict.said_keep().unwrap_or(config.kept.keep));
+    let level = protocol.level(directive.level_override().unwrap_or(config.stored.level));
     let outcome = body.and_then(|body| {
         if rejected.is_some() {
             return Ok(Outcome::bare(status, StoredBody::NotRetained(NotRetained::Failure)));
         }
         let body = body.within(config.stored_bytes(class));
-        let outcome = protocol.kept(status, config.kept.outcome(&response, request_id, body, keep));
+        let outcome = protocol.outcome(status, config.stored.outcome(&response, request_id, body, level));
         // Any other status cannot be replayed over HTTP, so the attempt failed without a response.
         if outcome.has_final_status() { Ok(outcome) } else { Err(BrokenBody) }
     });
-    let retention = verdict.said_retention().unwrap_or(config.retention);
+    let retention = directive.retention_override().unwrap_or(config.retention);
     Done { response, class, outcome, retention, conflict }
 }

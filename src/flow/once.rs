@@ -161,7 +161,7 @@ where
         return Ended::Conflict;
     }
     let done = match ended {
-        Caught::Answered(done) => done,
+        Caught::Completed(done) => done,
         Caught::Erred(Failure::NotBegun(error)) => {
             lease.settle(SettleAs::Release).await;
             return Ended::Erred(error);
@@ -195,7 +195,7 @@ where
 /// its error.
 fn is_conflict<T, E: 'static>(ended: &Caught<Done<T>, Failure<E>>, is_reported: bool) -> bool {
     match ended {
-        Caught::Answered(done) => is_reported || done.conflict,
+        Caught::Completed(done) => is_reported || done.conflict,
         Caught::Erred(Failure::Erred(error)) => is_reported || Conflict::caused(error),
         Caught::Erred(Failure::NotBegun(_) | Failure::ShutDown) | Caught::Panicked(_) => false,
     }

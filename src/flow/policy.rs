@@ -29,7 +29,7 @@ impl Config {
         let rendered = (self.rejection_response)(&rejection);
         let mut response = rendered.map(|bytes| ResponseBody::whole(bytes, None));
         rejection.finish(&mut response);
-        protocol.refusal(response)
+        protocol.encode_rejection(response)
     }
 
     pub(crate) fn replay<B: Body>(
@@ -37,7 +37,7 @@ impl Config {
         outcome: Outcome,
         request_id: Option<HeaderValue>,
     ) -> Response<ResponseBody<B>> {
-        response::replay(outcome, request_id, &self.kept, self.replay_marker.as_ref())
+        response::replay(outcome, request_id, &self.stored, self.replay_marker.as_ref())
     }
 
     pub(crate) fn in_flight(&self) -> Rejection {
@@ -111,7 +111,7 @@ impl Config {
             if !outcome.has_final_status() {
                 return Err(StoreError::with_source(StoreErrorKind::Corrupt, DecodeError));
             }
-            self.kept.clean(outcome);
+            self.stored.clean(outcome);
         }
         Ok(record)
     }

@@ -106,8 +106,8 @@ impl<St: Store> IdempotencyLayer<St> {
     /// [`execute`](Self::execute) cannot replay a status. With less than [`StoredResponse::Full`]
     /// it stores nothing of a result, and it rejects a retry.
     #[must_use]
-    pub fn stored_response(self, stored: StoredResponse) -> Self {
-        self.set(|config| config.kept.keep = stored)
+    pub fn stored_response(self, level: StoredResponse) -> Self {
+        self.set(|config| config.stored.level = level)
     }
 
     /// Stores and replays these headers also. Default: none.
@@ -130,7 +130,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// (RFC 9110, section 7.6.1). A trailer is never added.
     #[must_use]
     pub fn store_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.set(|config| config.kept.also.extend(names))
+        self.set(|config| config.stored.also.extend(names))
     }
 
     /// Stores these headers and no others, except those of [`store_headers`](Self::store_headers).
@@ -143,7 +143,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// cache header also turns off the `no-store` of replays, as in `store_headers`.
     #[must_use]
     pub fn store_only_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.set(|config| config.kept.only = Some(names.into_iter().collect()))
+        self.set(|config| config.stored.only = Some(names.into_iter().collect()))
     }
 
     /// Excludes these headers, and trailers of these names, from what is stored. Default: none.
@@ -151,7 +151,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// This list wins over all other lists.
     #[must_use]
     pub fn exclude_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.set(|config| config.kept.never.extend(names))
+        self.set(|config| config.stored.never.extend(names))
     }
 
     /// Encrypts responses before they go to the store. Default: no encryption.

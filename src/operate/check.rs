@@ -205,7 +205,7 @@ fn encryption(config: &Config) -> CheckItem {
     let (is_fine, found) = match &config.packing.encryption {
         Some(_) if config.packing.accepts_plain() => (false, "on, but plain records are accepted"),
         Some(_) => (true, "on"),
-        None if config.kept.keep == StoredResponse::Full => (false, "off, and responses are stored whole"),
+        None if config.stored.level == StoredResponse::Full => (false, "off, and responses are stored whole"),
         None => (false, "off; responses are stored without their bodies, but a forged one is replayed"),
     };
     let remedy = "set `encrypt`, and reject plain records when the retention has passed";
