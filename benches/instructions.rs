@@ -1,4 +1,5 @@
-//! Instruction counts, which do not depend on what else the machine does: the pure parts, and the memory path.
+//! Instruction counts of the pure functions and of the memory path. They do not depend on other
+//! load of the machine.
 //!
 //! Needs valgrind, and `cargo install gungraun-runner` of the version in Cargo.lock.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
@@ -71,11 +72,11 @@ fn decode_outcome(frame: Bytes) -> Outcome {
     black_box(Outcome::decode(frame)).unwrap()
 }
 
-/// A runtime, a router and a request, after one request that went before it.
+/// A runtime, a router and a request, after one earlier request.
 fn after(app: Router, before: Option<&str>, key: Option<&str>) -> (Runtime, Router, Request<Body>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let answer = runtime.block_on(app.clone().oneshot(request(before))).unwrap();
-    assert_eq!(answer.status(), StatusCode::CREATED);
+    let response = runtime.block_on(app.clone().oneshot(request(before))).unwrap();
+    assert_eq!(response.status(), StatusCode::CREATED);
     (runtime, app, request(key))
 }
 
@@ -106,9 +107,9 @@ fn encrypted() -> Router {
 #[bench::encrypted_replay(after(encrypted(), Some("key"), Some("key")))]
 fn oneshot(ready: (Runtime, Router, Request<Body>)) -> (Runtime, Router, Response<Body>) {
     let (runtime, app, request) = ready;
-    let answer = runtime.block_on(app.clone().oneshot(request)).unwrap();
-    // Runtime and router are dropped outside of what is counted.
-    black_box((runtime, app, answer))
+    let response = runtime.block_on(app.clone().oneshot(request)).unwrap();
+    // The runtime and the router are dropped outside of the counted part.
+    black_box((runtime, app, response))
 }
 
 library_benchmark_group!(

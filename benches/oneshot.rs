@@ -1,4 +1,5 @@
-//! What one request costs in process: pass-through, first execution and replay, each beside the bare handler.
+//! The cost of one request in process: pass-through, first execution and replay, each compared with
+//! the bare handler.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,9 +35,9 @@ fn measure(
         bencher.to_async(runtime).iter_batched(
             || (app.clone(), request()),
             |(app, request)| async move {
-                let answer = app.oneshot(request).await.unwrap();
-                assert!(answer.status().is_success());
-                answer
+                let response = app.oneshot(request).await.unwrap();
+                assert!(response.status().is_success());
+                response
             },
             BatchSize::SmallInput,
         );
@@ -49,12 +50,12 @@ fn unique() -> Request<Body> {
 }
 
 fn oneshot(criterion: &mut Criterion) {
-    // One thread, so that no figure is about waking another one.
+    // One thread, so that the figures do not include waking another thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut group = criterion.benchmark_group("oneshot");
     measure(&mut group, &runtime, "bare handler", &bare(), || request(None));
 
-    // Room for every first execution of a run.
+    // Capacity for every first execution of a run.
     let store = MemoryStore::new().max_records(usize::MAX).max_bytes(usize::MAX);
     let memory = bare().layer(layer(store));
     measure(&mut group, &runtime, "memory, no key", &memory, || request(None));

@@ -1,13 +1,13 @@
-//! What a request of 1 MiB costs by its form: milliseconds of one worker, and memory at the peak,
-//! body included.
+//! The cost of a request of 1 MiB by its form: milliseconds of one worker, and peak memory
+//! including the body.
 //!
 //! ```sh
 //! cargo bench --all-features --bench parsing [-- a part of a form's name]
 //! ```
 //!
-//! Each request is new to its layer, and its handler does nothing. The time is that of the fastest
-//! of 15 runs, because what else runs on the machine disturbs the others. The limits are 8 MiB and
-//! 10 ms; the test target `cost` asserts the first.
+//! Each request is new to its layer, and its handler does nothing. The time is the fastest of 15
+//! runs, because other load disturbs the slower ones. The limits are 8 MiB and 10 ms. The test
+//! target `cost` asserts the memory limit.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::convert::Infallible;
@@ -52,7 +52,7 @@ fn shown(time: Duration, peak: u64) -> String {
     format!("{:.1} / {mebibytes:.1}", time.as_secs_f64() * 1e3)
 }
 
-/// The time of the fastest run, and the memory at the peak.
+/// The time of the fastest run, and the peak memory.
 fn cost(layer: &impl Fn() -> IdempotencyLayer<MemoryStore>, form: &Form) -> (Duration, u64) {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let handler =

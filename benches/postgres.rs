@@ -1,7 +1,9 @@
-//! What the PostgreSQL store and transaction mode cost, beside a handler that does only its business write.
+//! The cost of the PostgreSQL store and of transaction mode, compared with a handler that does only
+//! its business write.
 //!
-//! Sixteen clients in a closed loop on a pool of sixteen connections, one server with `fsync` and `synchronous_commit` on.
-//! The kinds of work take turns; ratios are taken within a round, and medians printed.
+//! Sixteen clients run in a closed loop on a pool of sixteen connections. The server has `fsync`
+//! and `synchronous_commit` on. The types of work take turns. Ratios are taken within a round, and
+//! medians are printed.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
@@ -17,7 +19,7 @@ use tower_idempotency::store::{Outcome, StorageKey, Store, StoredBody};
 use tower_idempotency::store::{Reservation, ReserveRequest};
 use tower_idempotency::{Attempt, Fingerprint, IdempotencyKey, IdempotencyLayer, PostgresStore, Scope};
 
-// Tests use more of it.
+// The tests use the rest of the module.
 #[allow(dead_code, unused_imports)]
 #[path = "../tests/it/support/postgres/mod.rs"]
 mod postgres;
@@ -27,14 +29,14 @@ use postgres::PostgresServer;
 const CLIENTS: u32 = 16;
 const TURN: Duration = Duration::from_millis(500);
 const ROUNDS: usize = 15;
-/// How many keys are repeated.
+/// The number of keys that are retried.
 const REPEATED: u64 = 64;
 
 type Work = (&'static str, fn(Arc<Bench>) -> futures::Boxed);
 
 #[tokio::main]
 async fn main() {
-    // Cargo passes flags of its own; nothing here takes any.
+    // Cargo passes its own flags. This benchmark ignores them.
     let server = PostgresServer::start_with(&["fsync=on", "synchronous_commit=on"]);
     let options = PgPoolOptions::new().max_connections(CLIENTS).test_before_acquire(false);
     let pool = options.connect(&server.url()).await.unwrap();
@@ -43,7 +45,7 @@ async fn main() {
     let works: [Work; 6] = [
         ("one INSERT, autocommitted", |bench| Box::pin(async move { bench.insert().await })),
         ("its own BEGIN, INSERT, COMMIT", |bench| Box::pin(async move { bench.transaction().await })),
-        ("reserve and complete around nothing", |bench| {
+        ("reserve and complete without a business write", |bench| {
             Box::pin(async move { bench.reserve_and_complete().await })
         }),
         ("replay", |bench| Box::pin(async move { bench.replay().await })),
@@ -54,7 +56,7 @@ async fn main() {
     for round in 0..=ROUNDS {
         for (work, turns) in works.iter().zip(&mut turns) {
             let turn = turn(&bench, work.1).await;
-            // The first round prepares statements.
+            // The first round prepares the statements.
             if round > 0 {
                 turns.push(turn);
             }
@@ -80,14 +82,14 @@ async fn main() {
 }
 
 struct Turn {
-    /// How often in a second.
+    /// The number per second.
     rate: f64,
-    /// CPU time of this process and of the server, in microseconds each time.
+    /// The CPU time of this process and of the server per operation, in microseconds.
     client: f64,
     server: f64,
 }
 
-/// The CPU time of this process, and of the processes of all PostgreSQL servers, in microseconds so far.
+/// The CPU time so far of this process and of all PostgreSQL processes, in microseconds.
 fn cpu() -> (f64, f64) {
     let own = std::process::id().to_string();
     let (mut client, mut server) = (0.0, 0.0);
@@ -195,7 +197,7 @@ impl Bench {
     async fn replay(&self) {
         match self.store.reserve(&reserve(self.number() % REPEATED)).await.unwrap() {
             Reservation::Found(_) => {}
-            Reservation::Acquired(_) => panic!("the key was answered"),
+            Reservation::Acquired(_) => panic!("the key already has a response"),
         }
     }
 
@@ -204,10 +206,10 @@ impl Bench {
     }
 
     async fn replay_of_transaction(&self) {
-        assert!(self.execute(self.number() % REPEATED).await, "the key was answered");
+        assert!(self.execute(self.number() % REPEATED).await, "the key already has a response");
     }
 
-    /// The whole of it, from the key to the answer; whether it was a replay.
+    /// Runs the whole protocol, from the key to the response. Returns whether it was a replay.
     async fn execute(&self, number: u64) -> bool {
         let key = IdempotencyKey::parse(format!("transaction-{number}").as_bytes()).unwrap();
         let pay = |attempt: Attempt| async move {

@@ -1,4 +1,4 @@
-//! [`IdempotencyLayer::execute`]: the same protocol for any operation, outside of HTTP too.
+//! [`IdempotencyLayer::execute`]: the same protocol for any operation, also outside of HTTP.
 
 use std::fmt;
 use std::future::Future;
@@ -25,16 +25,19 @@ use crate::settings::Config;
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {
-    /// Runs an operation once for its key, and gives its result to every repeat: the message of a queue that is delivered
-    /// twice, a job that is started again.
+    /// Runs an operation once for its key, and returns its result to every retry. Use it for a
+    /// queue message that is delivered twice, or for a job that is started again.
     ///
-    /// It is the protocol that requests go through, with the settings of this layer as far as they are not about HTTP: store,
-    /// namespace, secret, lease, retention, policies, and [`shutdown`](Self::shutdown). What is kept is the result as JSON, up to
-    /// [`max_response`](Self::max_response) bytes. An operation that gives an error has failed; its error goes to this caller
-    /// alone, and the next call runs it again, unless [`on_failed`](Self::on_failed) says otherwise.
+    /// The protocol is the one for requests. The settings of this layer apply if they are not
+    /// specific to HTTP: store, namespace, secret, lease, retention, policies, and
+    /// [`shutdown`](Self::shutdown).
     ///
-    /// `fingerprint` says what the operation is, so that another one under the same key is refused:
-    /// [`Fingerprint::of_fields`] digests whatever tells two apart.
+    /// The layer stores the result as JSON, up to [`max_response`](Self::max_response) bytes. An
+    /// operation that returns an error has failed. Only this caller gets the error. The next call
+    /// runs the operation again, unless [`on_failed`](Self::on_failed) says otherwise.
+    ///
+    /// `fingerprint` identifies the operation, so that a different one under the same key is
+    /// rejected. [`Fingerprint::of_fields`] digests the fields that distinguish two operations.
     ///
     /// ```
     /// use tower_idempotency::{Attempt, Fingerprint, IdempotencyKey, IdempotencyLayer, MemoryStore, Scope};
@@ -58,33 +61,33 @@ impl<St: Store> IdempotencyLayer<St> {
     /// # }
     /// ```
     ///
-    /// Do not use [`Scope::anonymous`] here. The memory store forgets its records after 10 minutes, so
-    /// a message that comes again later runs a second time. All anonymous operations also share 1 % of
-    /// that store. A scope that is named has 10 %: raise
-    /// [`scope_share`](crate::MemoryStore::scope_share) if there is only one.
+    /// Do not use [`Scope::anonymous`] here. The memory store drops its records after 10 minutes,
+    /// so a message that is delivered again later runs a second time. All anonymous operations also
+    /// share 1 % of that store. A named scope has 10 %. If there is only one scope, raise
+    /// [`scope_share`](crate::MemoryStore::scope_share).
     ///
     /// In transaction mode the operation takes its transaction from the attempt
     /// ([`Attempt::transaction`](Attempt)), and gives it back before it ends.
     ///
     /// # Conflicts
     ///
-    /// There are conflicts in transaction mode only. In lease mode a deadlock is an error like any
-    /// other: the attempt has failed, and the next call runs the operation again.
+    /// Conflicts occur in transaction mode only. In lease mode a deadlock is an ordinary error: the
+    /// attempt has failed, and the next call runs the operation again.
     ///
-    /// Another transaction may be in the way of the operation: a serialization failure or a
-    /// deadlock. Everything is then rolled back and nothing is recorded. The operation runs again,
-    /// as often as [`retry_conflicts`](Self::retry_conflicts) says. After that the call is rejected
-    /// as [`Rejection::InFlight`]; call it again.
+    /// The operation may conflict with another transaction: a serialization failure or a deadlock.
+    /// The store then rolls everything back and records nothing. The operation runs again, as often
+    /// as [`retry_conflicts`](Self::retry_conflicts) says. After that the call is rejected as
+    /// [`Rejection::InFlight`]; call it again.
     ///
     /// The layer finds the conflict at the commit, and in an error of the type `sqlx::Error`,
     /// [`TxError`](crate::store) or [`Conflict`](crate::store::Conflict). It also finds it in a
     /// `Box<dyn Error + Send + Sync>` that has one of them among its sources.
     ///
-    /// An error enum of your own, also with `#[from] sqlx::Error`, is not read: call
-    /// [`Attempt::report_conflict`].
+    /// The layer does not read your own error enums, even with `#[from] sqlx::Error`. Call
+    /// [`Attempt::report_conflict`] for them.
     ///
-    /// Because the operation may run again, it does not give away what it has captured. It clones
-    /// that for each run:
+    /// The operation may run again, so it must not move its captures out. It clones them for each
+    /// run:
     ///
     /// ```
     /// # use tower_idempotency::{Attempt, Fingerprint, IdempotencyKey, IdempotencyLayer, MemoryStore, Scope};
@@ -104,12 +107,16 @@ impl<St: Store> IdempotencyLayer<St> {
     ///
     /// # Errors
     ///
-    /// [`ExecuteError`] tells an operation that failed from a call that was refused. A panic of the operation is recorded as a
-    /// failure, and goes on.
+    /// [`ExecuteError`] distinguishes a failed operation from a rejected call.
+    ///
+    /// # Panics
+    ///
+    /// A panic of the operation is recorded as a failure, and then continues in the caller.
     ///
     /// # Cancel safety
     ///
-    /// An operation that has begun runs to its end, and its result is kept, whether or not the future is dropped.
+    /// An operation that has begun runs to its end, and the layer stores its result, even if the
+    /// future is dropped.
     pub async fn execute<T, E, F>(
         &self,
         scope: &Scope,
@@ -144,39 +151,39 @@ impl<St: Store> IdempotencyLayer<St> {
                 }
             };
             match ended {
-                Ended::Answered(value) | Ended::Unrecorded(value) => {
-                    Caught::Answered(value.map(Executed::first))
+                Ended::Responded(value) | Ended::Unrecorded(value) => {
+                    Caught::Completed(value.map(Executed::first))
                 }
-                Ended::Replayed(outcome) => Caught::Answered(Executed::replay(&outcome)),
-                Ended::Rejected(rejection) => Caught::Answered(Err(ExecuteError::Rejected(rejection))),
-                Ended::Conflict => Caught::Answered(Err(ExecuteError::Rejected(config.in_flight()))),
+                Ended::Replayed(outcome) => Caught::Completed(Executed::replay(&outcome)),
+                Ended::Rejected(rejection) => Caught::Completed(Err(ExecuteError::Rejected(rejection))),
+                Ended::Conflict => Caught::Completed(Err(ExecuteError::Rejected(config.in_flight()))),
                 Ended::Erred(error) => Caught::Erred(error),
                 Ended::Panicked(panic) => Caught::Panicked(panic),
             }
         };
         match task::own_task(run).await {
-            Caught::Answered(executed) => executed,
+            Caught::Completed(executed) => executed,
             Caught::Erred(error) => Err(ExecuteError::Failed(error)),
             Caught::Panicked(panic) => resume_unwind(panic),
         }
     }
 }
 
-/// A result that cannot be written as JSON could not be replayed, so this caller gets none either:
+/// A result that cannot be written as JSON cannot be replayed. So this caller gets an error too:
 /// the attempt has failed, and in transaction mode it is rolled back.
 fn done<T: Serialize, E>(value: T, config: &Config) -> Done<Result<T, ExecuteError<E>>> {
     let (retention, conflict) = (config.retention, false);
-    let (answer, class, outcome) = match keep(&value, config) {
+    let (response, class, outcome) = match stored_outcome(&value, config) {
         Ok(outcome) => (Ok(value), ResponseClass::Success, Ok(outcome)),
         Err(error) => (Err(ExecuteError::Serialize(error)), ResponseClass::Failed, Err(BrokenBody)),
     };
-    Done { answer, class, outcome, retention, conflict }
+    Done { response, class, outcome, retention, conflict }
 }
 
-fn keep<T: Serialize>(value: &T, config: &Config) -> Result<Outcome, serde_json::Error> {
+fn stored_outcome<T: Serialize>(value: &T, config: &Config) -> Result<Outcome, serde_json::Error> {
     let json = serde_json::to_vec(value)?;
-    let body = if config.kept.keep != StoredResponse::Full {
-        // A repeat needs the value, or it has nothing.
+    let body = if config.stored.level != StoredResponse::Full {
+        // A retry needs the whole value. A part of it is useless.
         StoredBody::NotRetained(NotRetained::Withheld)
     } else if json.len() > config.max_response {
         StoredBody::NotRetained(NotRetained::TooLarge)
@@ -191,9 +198,9 @@ fn keep<T: Serialize>(value: &T, config: &Config) -> Result<Outcome, serde_json:
 /// The result of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Executed<T> {
-    /// What the operation gave.
+    /// The value that the operation returned.
     pub value: T,
-    /// Whether it gave it to an earlier call.
+    /// Whether an earlier call ran the operation.
     pub is_replay: bool,
 }
 
@@ -208,17 +215,19 @@ impl<T: DeserializeOwned> Executed<T> {
     }
 }
 
-/// Why an operation gave no result.
+/// Why [`execute`](IdempotencyLayer::execute) returned no result.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ExecuteError<E> {
-    /// It ran and failed, with this error.
+    /// The operation ran and failed with this error.
     Failed(E),
-    /// It was not run, or not committed.
+    /// The operation was not run, or not committed.
     Rejected(Rejection),
-    /// It ran before, and its result is not of the type that was asked for.
+    /// An earlier call ran the operation, and its stored result has another type than this call
+    /// expects.
     Deserialize(serde_json::Error),
-    /// It ran, and its result cannot be written as JSON. The attempt has failed; in transaction mode it is rolled back.
+    /// The operation ran, and its result cannot be written as JSON. The attempt has failed. In
+    /// transaction mode it is rolled back.
     Serialize(serde_json::Error),
 }
 
@@ -226,9 +235,9 @@ impl<E> fmt::Display for ExecuteError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Failed(_) => "the operation failed",
-            Self::Rejected(_) => "the operation was refused",
-            Self::Serialize(_) => "the result of the operation cannot be kept",
-            Self::Deserialize(_) => "the kept result of the operation is of another type",
+            Self::Rejected(_) => "the operation was rejected",
+            Self::Serialize(_) => "the result of the operation cannot be stored as JSON",
+            Self::Deserialize(_) => "the stored result of the operation has another type",
         })
     }
 }

@@ -1,8 +1,15 @@
 //! One guarded request, top to bottom.
 //!
-//! [`guard`] and [`once`](once()) tell the story. It has five awaits, and each is a place where the process can die: read the
-//! body, reserve the key, call the handler, capture its response, settle the record. ARCHITECTURE.md says what a crash at
-//! each of them means.
+//! Start with [`guard`] and [`once`](once()). A guarded request has five awaits, and the process
+//! can crash at each of them:
+//!
+//! 1. read the body,
+//! 2. reserve the key,
+//! 3. call the handler,
+//! 4. capture its response,
+//! 5. settle the record.
+//!
+//! ARCHITECTURE.md describes the effect of each crash.
 
 use std::error::Error;
 use std::future::poll_fn;
@@ -58,7 +65,8 @@ use nested::is_nested;
 use once::GuardedBy;
 pub(crate) use once::{Done, Ended, Failure, Run, caller, once};
 
-/// Runs the operation once and stores its response; or replays the response that is stored; or rejects.
+/// Runs the operation once and stores its response, replays the stored response, or rejects the
+/// request.
 pub(crate) async fn guard<S, St, ReqBody, ResBody>(
     mut inner: S,
     request: Request<ReqBody>,
@@ -79,11 +87,12 @@ where
     let (mut parts, body) = request.into_parts();
     let protocol = Protocol::of(&parts.headers);
 
-    // Still in the caller's task: a client that hangs up in mid-upload takes this future with it and leaves nothing.
+    // This runs in the caller's task. If the client hangs up during the upload, the future is
+    // dropped and leaves nothing behind.
     let Prepared { mut body, requested } = match prepare(&parts, body, key, &config).await {
         Ok(prepared) => prepared,
         Err(rejection) => {
-            // The client still sends, so no other request can come on its connection.
+            // The client still sends its body, so its connection cannot carry another request.
             let is_last = rejection == Rejection::RequestTimeout && parts.version <= Version::HTTP_11;
             let mut response = config.reject(&protocol, rejection);
             if is_last {
@@ -94,7 +103,7 @@ where
     };
     let mut requested = match requested {
         Some(requested) if !is_nested(&shared, &config, &requested).await => requested,
-        // Without a key it is not guarded; with one, a layer outside guards it, and it ends with its caller.
+        // The request has no key, or an outer layer guards it. It then ends with its caller.
         _ => {
             ready(&mut inner).await?;
             let response = inner.call(Request::from_parts(parts, ReqBody::from(body))).await?;
@@ -103,8 +112,8 @@ where
     };
     let request_id = parts.headers.get(response::REQUEST_ID).cloned();
 
-    // From here on in a task of its own: a client that hangs up does not stop what has begun. One that only waits for
-    // another request's response has begun nothing, and stops waiting.
+    // From here on the operation has its own task, so a client that hangs up does not stop it. A
+    // request that waits for the response of another one has not begun, and stops waiting.
     let (_caller, mut caller_gone) = caller(&config);
     let operation = async move {
         let mut retries = config.policies.retry_conflicts;
@@ -125,20 +134,20 @@ where
         }
     };
     match task::own_task(operation).await {
-        Caught::Answered(response) => Ok(response),
+        Caught::Completed(response) => Ok(response),
         Caught::Erred(error) => Err(error),
         Caught::Panicked(panic) => resume_unwind(panic),
     }
 }
 
-/// A request that was read.
+/// A request after its body was read.
 struct Prepared {
     body: Bytes,
     /// `None` if the request has no key and needs none.
     requested: Option<Requested>,
 }
 
-/// The first await: reads the body, and says which operation the request asks for.
+/// The first await: reads the body, and determines which operation the request asks for.
 async fn prepare<B>(
     parts: &Parts,
     body: B,
@@ -163,7 +172,7 @@ where
     Ok(Prepared { body, requested })
 }
 
-/// The third and the fourth await: calls the handler, and captures its response.
+/// The third and the fourth await: calls the handler and captures its response.
 async fn call<S, ReqBody, ResBody>(
     Run { attempt, guarded_by }: Run,
     mut inner: S,
@@ -178,7 +187,8 @@ where
     ReqBody: From<Bytes>,
     ResBody: Body<Data = Bytes>,
 {
-    // A request that waits, is replayed or is rejected does not get here, so it takes no capacity of what stands inside.
+    // A request that waits, is replayed or is rejected does not get here, so it takes no capacity
+    // of the inner service.
     tokio::select! {
         biased;
         ready = ready(&mut inner) => ready.map_err(Failure::NotBegun)?,
@@ -204,8 +214,8 @@ impl<B: Body, E> Ended<Response<ResponseBody<B>>, E> {
         protocol: &Protocol,
         request_id: Option<HeaderValue>,
     ) -> Caught<Response<ResponseBody<B>>, E> {
-        Caught::Answered(match self {
-            Self::Answered(mut response) => {
+        Caught::Completed(match self {
+            Self::Responded(mut response) => {
                 if config.mark_original {
                     response::mark_original(&mut response);
                 }

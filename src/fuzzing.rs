@@ -1,4 +1,4 @@
-//! What the fuzz targets in `fuzz/` reach in the crate. Not there in any other build.
+//! The internals that the fuzz targets in `fuzz/` use. Only fuzzing builds contain this module.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use bytes::Bytes;
@@ -18,7 +18,8 @@ use crate::store::{Record, State, Token};
 
 pub use crate::store::fuzzing::record_written_again;
 
-/// The answer that a store holds in this frame, as a layer with a key reads it, and reads it again after it was written.
+/// Unpacks the outcome that a store has packed in this frame, as a layer with an encryption key
+/// does. Then packs and unpacks it again.
 pub fn unpacked_twice(frame: &[u8]) -> Option<(Outcome, Outcome)> {
     let packing = Packing { compress_above: Some(16), encryption: Some(EncryptionKeys::new(1, [1; 32])) };
     let key = IdempotencyKey::parse(b"fuzzing").unwrap();
@@ -40,10 +41,10 @@ pub fn unpacked_twice(frame: &[u8]) -> Option<(Outcome, Outcome)> {
     Some((once, again))
 }
 
-/// The largest body that is unpacked.
+/// The largest body that is unpacked, in bytes.
 pub const LIMIT: usize = 1 << 16;
 
-/// The response that a client gets if a store contains this frame, and the body that it should have.
+/// Returns the response that a client gets if a store contains this frame, and its expected body.
 pub fn response_of_record(frame: &[u8]) -> Option<(Response<ResponseBody<Empty<Bytes>>>, Bytes)> {
     let policies = Policies { on_failed: OnFailed::Replay, ..Policies::default() };
     let config = Config { policies, max_response: LIMIT, ..Config::default() };

@@ -1,4 +1,4 @@
-//! What a handler sees of the layer, and what it says about its own response.
+//! The handler's side of the layer: its attempt, its directive about the response, and extractors.
 
 pub(crate) mod attempt;
 pub(crate) mod directive;

@@ -1,4 +1,4 @@
-//! [`IdempotencyLayer`]: how the layer is made and set up.
+//! [`IdempotencyLayer`]: its constructor and its setters.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,6 @@ use crate::record::secret::SecretKey;
 use crate::settings::Config;
 use crate::store::Store;
 
-mod answers;
 mod fingerprint;
 pub(crate) mod future;
 mod keys;
@@ -23,20 +22,21 @@ mod policies;
 mod profiles;
 #[cfg(feature = "quota")]
 mod quota;
+mod responses;
 pub(crate) mod service;
 
-/// Makes the operations behind it safe to retry.
+/// A Tower layer that makes the operations behind it safe to retry.
 ///
-/// Where it belongs among other layers: see [`body_timeout`](Self::body_timeout).
+/// [`body_timeout`](Self::body_timeout) describes its position among other layers.
 ///
-/// Set it up by setters, each of which takes a valid value: nothing can fail later. A clone, and each service made of
-/// it, shares the store.
+/// Each setter takes a valid value, so nothing can fail later. All clones of a layer, and all
+/// services that they make, share the store.
 ///
 /// ```
 /// use std::time::Duration;
 /// use tower_idempotency::{IdempotencyLayer, InFlight, MemoryStore, Scope};
 ///
-/// /// The authentication outside of the layer puts it into the extensions of the request.
+/// /// The authentication outside of the layer inserts it into the extensions of the request.
 /// #[derive(Clone)]
 /// struct Account(u64);
 ///
@@ -56,7 +56,8 @@ pub struct IdempotencyLayer<St> {
 }
 
 impl<St: Store> IdempotencyLayer<St> {
-    /// Guards POST and PATCH requests that carry a key, with records in `store`.
+    /// Makes a layer that guards POST and PATCH requests with a key, and stores its records in
+    /// `store`.
     pub fn new(store: St) -> Self {
         Self { config: Arc::default(), shared: Arc::new(Shared::new(store)) }
     }
@@ -66,7 +67,7 @@ impl<St: Store> IdempotencyLayer<St> {
         self
     }
 
-    /// What the store is told before its first operation, and the application with it.
+    /// Passes the timeout to the store, and warns if a shared store has no namespace.
     pub(crate) fn prepare_store(&self) {
         let config = &self.config;
         self.shared.store.set_timeout(config.store_timeout);
@@ -75,16 +76,17 @@ impl<St: Store> IdempotencyLayer<St> {
             && config.warned.is_first_without_namespace()
         {
             tracing::warn!(
-                "no namespace is set and the store is shared: another service on this store replays the responses of \
-                 this one; set `IdempotencyLayer::namespace`"
+                "no namespace is set and the store is shared: another service on this store can \
+                 replay the responses of this one; set `IdempotencyLayer::namespace`"
             );
         }
     }
 
-    /// Sets which methods are guarded; all others pass through untouched. Default: POST and PATCH.
+    /// Sets the methods that are guarded. Default: POST and PATCH.
     ///
-    /// A key on a method that is not guarded has no effect. The layer and its clones log it once for each
-    /// method. All methods that RFC 9110 and RFC 5789 do not define count as one.
+    /// Requests with another method pass through untouched, and a key on them has no effect. The
+    /// layer and its clones log such a key once for each method. All methods that RFC 9110 and RFC
+    /// 5789 do not define count as one.
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
@@ -97,16 +99,20 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.methods = methods.into_iter().collect())
     }
 
-    /// Sets whose key it is, from the head of the request. Default: all callers share one scope,
-    /// and a warning is logged once, because each of them could replay the responses of another
-    /// whose key it guesses.
+    /// Sets the function that reads the owner of a key, its scope, from the head of the request.
+    /// Default: all callers share one scope.
     ///
-    /// Authenticate outside of this layer, and read the account that the authentication put into
-    /// the extensions. Do not read the credential: a refreshed token would make a retry a new
-    /// operation, and so a second payment. The credential is also a secret.
+    /// Without a scope, a caller that guesses the key of another caller gets its response. The
+    /// layer logs a warning about this once.
     ///
-    /// Set it before the first request. After a change, the first setting included, no live record is
-    /// found and each retry is a new operation: see
+    /// Authenticate outside of this layer. Read the account that the authentication inserted into
+    /// the extensions.
+    ///
+    /// Do not read the credential: a refreshed token would make a retry a new operation, and so a
+    /// second payment. The credential is also a secret.
+    ///
+    /// Set it before the first request. After a change, the first setting included, no live record
+    /// is found and each retry is a new operation: see
     /// [`threat_model`](crate::guide::threat_model#a-change-of-scope-namespace-or-secret).
     ///
     /// ```
@@ -129,21 +135,24 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.scope = Some(Arc::new(scope)))
     }
 
-    /// Adds the host of the request to the scope, in lower case: the authority of its target (absolute
-    /// form, HTTP/2) and its `Host`. A request in which the two differ has a scope of its own, because
-    /// an application may read either. Default: the host does not count.
+    /// Adds the host of the request to the scope, in lower case. Default: the host does not count.
     ///
-    /// Use it where one service has a host for each tenant and user ids repeat from tenant to tenant.
-    /// Without it, user 7 of one tenant gets the response of user 7 of another under the same key. A
-    /// scope that contains the tenant does the same and depends on no header.
+    /// The host is the authority of the target (absolute form, HTTP/2) and the `Host` header. A
+    /// request in which the two differ has a scope of its own, because an application may read
+    /// either.
     ///
-    /// A proxy must pass the host of the client on. One that writes its own host there makes all hosts
-    /// one; one that writes a host for each backend makes a retry a new operation, and so a second
-    /// payment.
+    /// Use it where one service has a host for each tenant, and two tenants can have the same user
+    /// id. Without it, user 7 of one tenant gets the response of user 7 of another under the same
+    /// key. A scope that contains the tenant does the same and depends on no header.
     ///
-    /// The client chooses the host. Reject the hosts that the service does not have, outside of this
-    /// layer. Otherwise a caller takes a share of the store and a quota for each host that it makes up.
-    /// Ports and trailing dots do not count for these, and requests that name several hosts count together. To [`inspect`](Self::inspect) a key, name the host by [`Scope::on_host`].
+    /// A proxy must forward the host of the client. If it sends its own host, all hosts are one. If
+    /// it sends a host for each backend, a retry is a new operation, and so a second payment.
+    ///
+    /// The client chooses the host. Reject unknown hosts outside of this layer. Otherwise a caller
+    /// gets a share of the store and a quota for each host that it invents. For shares and quotas,
+    /// ports and trailing dots do not count, and requests that name several hosts count together.
+    ///
+    /// To [`inspect`](Self::inspect) a key, name the host by [`Scope::on_host`].
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore, Scope};
@@ -165,36 +174,39 @@ impl<St: Store> IdempotencyLayer<St> {
     /// Sets a name that separates the keys of this layer from those of other layers in the same
     /// store. Default: empty.
     ///
-    /// Set one wherever the store is shared. Otherwise a second service on the same store replays the
-    /// responses of this one under equal keys and scopes. A layer without a namespace on such a store
-    /// logs one warning.
+    /// Set one wherever the store is shared. Without it, a second service on the same store replays
+    /// the responses of this one under equal keys and scopes. A layer without a namespace on such a
+    /// store logs one warning.
     ///
-    /// Clones of a layer share the key space, so a key that was used on one route is a mismatch on
-    /// another. Give each route its own namespace.
+    /// Clones of a layer share the key space, so a key from one route is a mismatch on another.
+    /// Give each route its own namespace.
     ///
-    /// Set it before the first request. After a change, the first setting included, no live record is
-    /// found and each retry is a new operation: see
+    /// Set it before the first request. After a change, the first setting included, no live record
+    /// is found and each retry is a new operation: see
     /// [`threat_model`](crate::guide::threat_model#a-change-of-scope-namespace-or-secret).
     #[must_use]
     pub fn namespace(self, namespace: impl Into<String>) -> Self {
         self.set(|config| config.namespace = namespace.into())
     }
 
-    /// Makes the digests of keys and the fingerprints of requests depend on a secret, so that a
-    /// reader of the store cannot try out guesses of keys, scopes and bodies. Default: plain
-    /// digests.
+    /// Makes the digests of keys and the fingerprints of requests depend on a secret. Default:
+    /// plain digests.
     ///
-    /// Set it before the first request. After a change, the first setting included, no live record is
-    /// found and each retry is a new operation. Reject requests until the retention has passed, or use
-    /// a new service: see
+    /// Use it where others can read the store. Without the secret, a reader cannot test guesses of
+    /// keys, scopes and bodies.
+    ///
+    /// Set it before the first request. After a change, the first setting included, no live record
+    /// is found and each retry is a new operation. Reject requests until the retention has passed,
+    /// or use a new service: see
     /// [`threat_model`](crate::guide::threat_model#a-change-of-scope-namespace-or-secret).
     ///
-    /// The digests are BLAKE3's keyed ones, a message authentication code in the place of HMAC, and fingerprints are made
-    /// with a key that is derived from the secret for them alone. A [`Fingerprint`](crate::Fingerprint) that the application
-    /// makes itself, for [`execute`](Self::execute), stays as it was made.
+    /// The digests are keyed BLAKE3, a message authentication code like HMAC. The key for
+    /// fingerprints is derived from the secret and has no other use. A
+    /// [`Fingerprint`](crate::Fingerprint) that the application makes for
+    /// [`execute`](Self::execute) does not depend on the secret.
     ///
-    /// [`Attempt::downstream_key`](crate::Attempt::downstream_key) depends on the secret too. A retry
-    /// that comes after a change of the secret has another one, and its provider charges again.
+    /// [`Attempt::downstream_key`](crate::Attempt::downstream_key) depends on the secret too. After
+    /// a change of the secret, a retry has another downstream key, and the provider charges again.
     #[must_use]
     pub fn secret(self, secret: [u8; 32]) -> Self {
         self.set(|config| {
@@ -222,14 +234,16 @@ impl<S, St: Store> Layer<S> for IdempotencyLayer<St> {
     type Service = Idempotency<S, St>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        // A router lays the layer around each of its routes; one warning will do.
+        // A router applies the layer to each of its routes, and one warning is enough.
         if self.config.scope.is_none() && self.config.warned.is_first_without_scope() {
             tracing::warn!(
-                "no scope is set: all callers share their idempotency keys, and each can replay the answers of another"
+                "no scope is set: all callers share their idempotency keys, and each can replay \
+                 the responses of another; set `IdempotencyLayer::scope`"
             );
             if self.config.new_keys.is_some() {
                 tracing::warn!(
-                    "no scope is set: new_keys_per_minute has no effect, because callers are not told apart"
+                    "no scope is set: `new_keys_per_minute` has no effect, because all callers are \
+                     one; set `IdempotencyLayer::scope`"
                 );
             }
         }

@@ -1,4 +1,4 @@
-//! What the people who run a service do with a layer: end it, look after a key, and check its settings.
+//! For operators: shut a layer down, inspect a key, and check the settings.
 
 use std::future::Future;
 
@@ -12,17 +12,26 @@ mod check;
 pub use check::{CheckItem, CheckResult, Checklist};
 
 impl<St: Store> IdempotencyLayer<St> {
-    /// Begins nothing new from now on, and waits for what runs. It covers all clones of the layer,
-    /// those with other settings too.
+    /// Stops new operations at once, and waits until the running ones have ended. It covers all
+    /// clones of the layer, also clones with other settings.
     ///
-    /// Every guarded request that comes after the call, or waits for another one's answer, is refused with 503 and
-    /// `Retry-After` ([`Rejection::ShuttingDown`](crate::Rejection)); those without a key still pass through. The future
-    /// is ready when every attempt has ended and is settled: those whose clients have hung up too, and answers that are
-    /// still being written. An operation that waits for capacity of the inner service has not begun: its record is released
-    /// and its client gets the 503. The shutdown has no bound of its own, because a handler may take any time; put a
-    /// [`timeout`](tokio::time::timeout) around it. To drop the future does not undo the shutdown.
+    /// After the call the layer rejects these requests with 503 and `Retry-After`
+    /// ([`Rejection::ShuttingDown`](crate::Rejection)):
     ///
-    /// Call it before the server closes its door, so that clients learn from a 503 that they should ask elsewhere:
+    /// - Every guarded request that arrives after the call. Requests without a key still pass
+    ///   through.
+    /// - Every request that waits for the response of another one.
+    /// - Every operation that waits for capacity of the inner service. It has not begun, so the
+    ///   layer releases its record.
+    ///
+    /// The future is ready when every attempt has ended and its record is written. This includes
+    /// attempts whose clients have hung up, and writes that are retried in the background.
+    ///
+    /// The shutdown has no time limit, because a handler may take any time. Put a
+    /// [`timeout`](tokio::time::timeout) around it. Dropping the future does not undo the shutdown.
+    ///
+    /// Call it before the server stops accepting connections. Clients then learn from a 503 that
+    /// they should use another instance:
     ///
     /// ```
     /// # async fn run(app: axum::Router, listener: tokio::net::TcpListener) -> std::io::Result<()> {
@@ -41,8 +50,8 @@ impl<St: Store> IdempotencyLayer<St> {
         self.shared.running.shutdown()
     }
 
-    /// Tells what stands under a client's key: running, abandoned, succeeded or failed, which attempt, and the answer
-    /// that was kept. `None` if the key is free. It changes nothing.
+    /// Reads the record of a client's key: running, abandoned, succeeded or failed, the number of
+    /// the attempt, and the stored response. `None` if the key is free. It changes nothing.
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
@@ -64,8 +73,8 @@ impl<St: Store> IdempotencyLayer<St> {
     ///
     /// # Errors
     ///
-    /// If the store is down, does not answer within the store timeout, or holds a record that cannot be read or
-    /// decrypted.
+    /// If the store is down, if it does not reply within the store timeout, or if the record cannot
+    /// be read or decrypted.
     pub async fn inspect(&self, scope: &Scope, key: &IdempotencyKey) -> Result<Option<Record>, StoreError> {
         let config = &self.config;
         let key = config.storage_key(scope, key);

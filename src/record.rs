@@ -1,5 +1,5 @@
-//! The values that everything else is made of: keys, fingerprints and responses. They do no IO and read no
-//! clock.
+//! The values that all other modules use: keys, fingerprints and responses. They do no IO and read
+//! no clock.
 
 pub(crate) mod digest;
 pub(crate) mod fingerprint;

@@ -1,4 +1,4 @@
-//! What every other module needs of the runtime: futures, locks and rare log lines.
+//! Helpers for all other modules: futures, locks and rate-limited log lines.
 
 pub(crate) mod lock;
 pub(crate) mod seldom;

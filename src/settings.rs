@@ -13,13 +13,13 @@ use tokio::sync::Semaphore;
 
 use crate::http::class::ResponseClass;
 use crate::http::rejection::Rejection;
-use crate::http::response::Kept;
+use crate::http::response::StoredParts;
 use crate::record::fingerprint::{Fingerprinting, JsonPointer};
 use crate::record::key::{IdempotencyKey, KeyError, Scope};
 use crate::record::secret::SecretKey;
 use crate::store::pack::Packing;
 
-mod holding;
+mod budgets;
 mod keys;
 mod policy;
 #[cfg(feature = "quota")]
@@ -29,7 +29,7 @@ pub(crate) mod quota;
 pub(crate) mod quota;
 mod warned;
 
-use holding::Holding;
+use budgets::Budgets;
 pub(crate) use policy::Policies;
 pub use policy::{InFlight, OnAbandoned, OnFailed, OnOutage, QuotaExceeded};
 use quota::NewKeys;
@@ -37,7 +37,7 @@ use warned::Warned;
 
 pub(crate) type ScopeFn = dyn Fn(&Parts) -> Scope + Send + Sync;
 pub(crate) type Quota = dyn Fn(&Scope) -> Result<QuotaGuard, QuotaExceeded> + Send + Sync;
-/// What a quota gives for an operation, and takes back when it is dropped.
+/// The guard that a quota returns for an operation. Dropping it gives it back.
 pub(crate) type QuotaGuard = Box<dyn Any + Send + Sync>;
 pub(crate) type Classifier = dyn Fn(&Head) -> ResponseClass + Send + Sync;
 pub(crate) type Renderer = dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync;
@@ -53,7 +53,7 @@ pub(crate) struct Config {
     pub(crate) require_key: bool,
     pub(crate) namespace: String,
     pub(crate) secret: Option<Arc<SecretKey>>,
-    /// Keys the keys for other systems; derived from the secret.
+    /// The key for the digests of downstream keys, derived from the secret.
     pub(crate) downstream: Option<Arc<SecretKey>>,
     pub(crate) scope: Option<Arc<ScopeFn>>,
     pub(crate) host_in_scope: bool,
@@ -68,19 +68,18 @@ pub(crate) struct Config {
     pub(crate) policies: Policies,
     pub(crate) in_flight_limit: Option<Arc<Semaphore>>,
     pub(crate) quota: Option<Arc<Quota>>,
-    pub(crate) holding: Holding,
+    pub(crate) budgets: Budgets,
     pub(crate) new_keys: Option<Arc<NewKeys>>,
     pub(crate) classify: Arc<Classifier>,
     pub(crate) rejection_response: Arc<Renderer>,
-    pub(crate) kept: Kept,
+    pub(crate) stored: StoredParts,
     pub(crate) packing: Packing,
     pub(crate) mark_original: bool,
     pub(crate) replay_marker: Option<HeaderName>,
     pub(crate) warned: Arc<Warned>,
 }
 
-/// The headers that bear keys where nobody chose others: the first is this crate's own, the second
-/// that of the IETF draft.
+/// The default headers of keys: that of this crate, and that of the IETF draft.
 pub(crate) const KEY_HEADERS: [HeaderName; 2] =
     [HeaderName::from_static("x-idempotency-key"), HeaderName::from_static("idempotency-key")];
 
@@ -108,11 +107,11 @@ impl Default for Config {
             policies: Policies::default(),
             in_flight_limit: None,
             quota: None,
-            holding: Holding::default(),
+            budgets: Budgets::default(),
             new_keys: None,
             classify: Arc::new(ResponseClass::of_head),
             rejection_response: Arc::new(Rejection::render),
-            kept: Kept::default(),
+            stored: StoredParts::default(),
             packing: Packing::default(),
             mark_original: false,
             replay_marker: None,
@@ -164,9 +163,9 @@ impl fmt::Debug for Config {
             fingerprinting: _,
             classify: _,
             rejection_response: _,
-            kept: _,
+            stored: _,
             // Hidden: counts of the moment.
-            holding: _,
+            budgets: _,
             warned: _,
         } = self;
         f.debug_struct("Config")

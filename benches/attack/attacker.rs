@@ -12,7 +12,7 @@ use crate::tally::Tally;
 
 pub(crate) struct Attack(thread::JoinHandle<Tally>);
 
-/// Starts lanes, each with its number. Each runs until `until`, and is cut off 15 s later.
+/// Starts lanes, each with its number. Each runs until `until`, and is cancelled 15 s later.
 pub(crate) fn start<F: Future<Output = Tally> + Send + 'static>(
     lanes: usize,
     time: Duration,
@@ -38,20 +38,20 @@ pub(crate) fn start<F: Future<Output = Tally> + Send + 'static>(
 }
 
 impl Attack {
-    /// What the attacker got.
+    /// The responses to the attacker.
     pub(crate) async fn end(self) -> Tally {
         tokio::task::spawn_blocking(|| self.0.join().unwrap()).await.unwrap()
     }
 }
 
-/// Gives this thread a low priority on Linux, because a real attacker has a machine of its own.
+/// Gives this thread a low priority on Linux, because a real attacker has another machine.
 fn give_way() {
     let Ok(thread) = std::fs::read_link("/proc/thread-self") else { return };
     let Some(id) = thread.file_name() else { return };
     let _ = Command::new("renice").args(["-n", "10", "-p"]).arg(id).output();
 }
 
-/// The token of a lane: every second one has none.
+/// The token of a lane. Every second lane has none.
 pub(crate) fn token(lane: usize) -> Option<&'static str> {
     (lane % 2 == 1).then_some("mallory")
 }

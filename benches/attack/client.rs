@@ -1,4 +1,4 @@
-//! One connection that stays open, and the replies on it.
+//! One connection that stays open, and the responses on it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -29,8 +29,8 @@ pub(crate) struct Payment {
     pub(crate) body: Bytes,
 }
 
-/// A status with the code of a rejection, or why there is none: `201`, `409 idempotency_key_reused`,
-/// `no response`.
+/// A status with the code of a rejection, or why there is none: `201`, `409
+/// idempotency_key_reused`, `no response`.
 pub(crate) type Reply = String;
 
 pub(crate) const SERVED: &str = "201";
@@ -66,7 +66,7 @@ impl Client {
         Self { address, patience: Duration::from_secs(10), connection: None }
     }
 
-    /// Waits so long for a response.
+    /// Sets the longest wait for a response.
     pub(crate) fn patient(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self

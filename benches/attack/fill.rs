@@ -16,7 +16,7 @@ use crate::tally::Tally;
 const LANES: usize = 8;
 /// Below the largest response that is stored.
 const LARGE: usize = (1 << 20) - 1024;
-/// How many of these the machine is asked to store.
+/// The number of these responses that the attacker sends to the store.
 const MOST_LARGE: usize = 2048;
 
 pub(crate) async fn run(time: Duration) {

@@ -19,7 +19,7 @@ use crate::tally::Tally;
 
 /// Nearly the largest response that is stored.
 const LARGE: usize = 900_000;
-/// Longer than a write to a store that does not reply is retried, and longer than a lease.
+/// Longer than the layer retries a write to a store that does not respond, and longer than a lease.
 const PATIENCE: Duration = Duration::from_secs(100);
 
 pub(crate) async fn run(time: Duration) {
@@ -30,7 +30,7 @@ pub(crate) async fn run(time: Duration) {
         redis.tell::<String>("CONFIG SET maxmemory-policy noeviction");
         let address = stage.address();
         let attack = attacker::start(8, time, flood(address, LARGE, time / 2));
-        // Large ones, because a small reservation may fit where its response does not.
+        // Large requests, because a small reservation may fit where its response does not.
         let (mut tally, last) = honest::pay_thrice(address, "full", &order(LARGE), time).await;
         let got = attack.end().await;
         settle(&mut Client::to(address), last, &mut tally).await;

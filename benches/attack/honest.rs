@@ -12,8 +12,8 @@ use crate::tally::Tally;
 pub(crate) const TOKEN: &str = "honest";
 const PACE: Duration = Duration::from_millis(50);
 
-/// Sends a payment every 50 ms for this time. A payment is late from the moment that it was due, so
-/// one slow response shows in all that had to wait for it.
+/// Sends a payment every 50 ms for this time. The latency counts from the time when a payment was
+/// due, so one slow response shows in all payments that waited for it.
 pub(crate) async fn pay(address: SocketAddr, name: &str, body: &Bytes, time: Duration) -> Tally {
     let mut tally = Tally::default();
     let mut client = Client::to(address);
@@ -30,7 +30,7 @@ pub(crate) async fn pay(address: SocketAddr, name: &str, body: &Bytes, time: Dur
     tally
 }
 
-/// Sends a payment every 50 ms for this time, each three times, and tells the last reply to each.
+/// Sends a payment every 50 ms for this time, each three times. Returns the last response to each.
 pub(crate) async fn pay_thrice(
     address: SocketAddr,
     name: &str,

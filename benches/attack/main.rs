@@ -4,13 +4,15 @@
 //! cargo bench --all-features --bench attack -- CASE [SECONDS]
 //! ```
 //!
-//! Without a case, this lists them; `all` runs each. An attack lasts 30 s by default. With
-//! `--profile dev` before the `--`, the sandbox is built sooner and is slower.
+//! Without a case, the benchmark lists the cases. `all` runs every case. An attack lasts 30 s by
+//! default. With `--profile dev` before the `--`, the sandbox is built faster and runs slower.
 //!
 //! The honest tenant sends 20 payments a second, each with a fresh key, on one connection that
-//! stays open. The attacker has another token, or none, and one thread. A case holds if no payment
-//! of the honest tenant is rejected, its p99 is at most 50 ms above that without an attack, and no
-//! key has more than one effect. The case `full` holds if no key has more than one effect.
+//! stays open. The attacker has another token, or none, and one thread. A case passes if:
+//!
+//! - no payment of the honest tenant is rejected;
+//! - its p99 is at most 50 ms above its p99 without an attack;
+//! - no key has more than one effect. This is the only condition of the case `full`.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
@@ -30,7 +32,7 @@ mod tally;
 mod uploads;
 mod waiting;
 
-// Tests use more of these.
+// The tests use the rest of these modules.
 #[allow(dead_code, unused_imports)]
 #[path = "../../tests/it/support/redis/mod.rs"]
 mod redis;
@@ -42,7 +44,7 @@ const CASES: [&str; 5] = ["fill", "full", "parsing", "uploads", "waiting"];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    // Cargo adds a flag of its own.
+    // Cargo adds its own flag.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let Some(case) = arguments.first() else {
         println!("cases: all, {}", CASES.join(", "));
@@ -63,11 +65,12 @@ async fn run(case: &str, time: Duration) {
         "parsing" => parsing::run(time).await,
         "uploads" => uploads::run(time).await,
         "waiting" => waiting::run(time).await,
-        _ => panic!("there is no case {case:?}"),
+        _ => panic!("unknown case {case:?}"),
     }
 }
 
-/// Builds the sandbox with the profile of this program, into the folder where it is looked for.
+/// Builds the sandbox with the profile of this program, into the folder where the benchmark expects
+/// it.
 fn build_sandbox() {
     let program = std::env::current_exe().unwrap();
     let folder = program.parent().and_then(Path::parent).unwrap();

@@ -38,7 +38,7 @@ pub(crate) async fn run(time: Duration) {
     }
 }
 
-/// Those that were the most costly for their size, and their content types.
+/// The bodies that cost the most for their size, with their content types.
 fn bodies() -> Vec<(&'static str, Bytes)> {
     let array = |element: &str| {
         let elements = vec![element; SIZE / (element.len() + 1) - 2].join(",");
@@ -58,7 +58,7 @@ fn bodies() -> Vec<(&'static str, Bytes)> {
         array("[0]"),
         array("[[0]]"),
         array("1.5"),
-        // Beside the middle of two doubles, which takes long to parse.
+        // Numbers near the middle of two doubles, which are slow to parse.
         array("1.0000000000018358492e300"),
         array("1.085367852217395200000e-300"),
         (JSON, members.into()),

@@ -8,10 +8,10 @@ use crate::honest;
 use crate::stage::Stage;
 use crate::tally::Tally;
 
-/// How much the p99 may rise.
+/// The most that the p99 may rise.
 const ADDED: Duration = Duration::from_millis(50);
 
-/// Measures one case on one stage. `attack` starts it, to last for as long as the tenant pays.
+/// Measures one case on one stage. `attack` starts the attack, which lasts while the tenant pays.
 pub(crate) async fn measure(title: &str, stage: &Stage, time: Duration, attack: impl FnOnce() -> Attack) {
     let small = order(0);
     let alone = honest::pay(stage.address(), "alone", &small, time.min(Duration::from_secs(10))).await;
@@ -26,10 +26,10 @@ pub(crate) async fn measure(title: &str, stage: &Stage, time: Duration, attack: 
     println!("\nthe attacker got {}", got.replies());
     let second = stage.second_effects();
     let added = attacked.within(99).saturating_sub(alone.within(99));
-    let holds = attacked.rejected() == 0 && added <= ADDED && second == 0;
+    let passes = attacked.rejected() == 0 && added <= ADDED && second == 0;
     println!(
         "{}: {} rejected, p99 {} ms later, {second} keys with a second effect",
-        verdict(holds),
+        verdict(passes),
         attacked.rejected(),
         added.as_millis()
     );
@@ -49,6 +49,6 @@ pub(crate) fn row(name: &str, tally: &Tally, peak: Option<u64>) {
     );
 }
 
-pub(crate) fn verdict(holds: bool) -> &'static str {
-    if holds { "holds" } else { "DOES NOT HOLD" }
+pub(crate) fn verdict(passes: bool) -> &'static str {
+    if passes { "passes" } else { "FAILS" }
 }

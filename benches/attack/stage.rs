@@ -21,7 +21,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Starts a sandbox with these flags on a store of its own.
+    /// Starts a sandbox with these flags on its own store.
     pub(crate) async fn set(store: &str, flags: &[&str]) -> Self {
         let redis = (store == "redis").then(RedisServer::start);
         let url = redis.as_ref().map_or("memory".into(), RedisServer::url);
@@ -38,14 +38,14 @@ impl Stage {
         self.sandbox.address()
     }
 
-    /// The most memory that the server has had, in MiB. `None` on a system that does not tell.
+    /// The peak memory of the server, in MiB. `None` on a system that does not report it.
     pub(crate) fn peak(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.sandbox.pid())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? >> 10)
     }
 
-    /// How many keys have more than one effect, of any tenant.
+    /// The number of keys of all tenants with more than one effect.
     pub(crate) fn second_effects(&self) -> usize {
         let mut effects = HashMap::<(String, String), usize>::new();
         for line in fs::read_to_string(&self.ledger).unwrap().lines() {

@@ -1,4 +1,4 @@
-//! How many requests ended how, and how long they took.
+//! The results of requests, and their durations.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -29,12 +29,12 @@ impl Tally {
         self.took.len()
     }
 
-    /// How many were not served.
+    /// The number of requests that were not served.
     pub(crate) fn rejected(&self) -> usize {
         self.replies.iter().filter(|(reply, _)| *reply != SERVED).map(|(_, count)| count).sum()
     }
 
-    /// The time within which this part of the requests ended.
+    /// The time within which this share of the requests ended.
     pub(crate) fn within(&self, percent: usize) -> Duration {
         let mut took = self.took.clone();
         took.sort_unstable();

@@ -36,7 +36,7 @@ pub(crate) async fn run(time: Duration) {
                     Ok(Err(_)) => "broken connection".into(),
                 };
                 tally.add(reply, sent.elapsed());
-                // A server that closes at once is not asked at full speed.
+                // Limits the rate if the server closes at once.
                 sleep(Duration::from_millis(100)).await;
             }
             tally
@@ -45,7 +45,7 @@ pub(crate) async fn run(time: Duration) {
     }
 }
 
-/// Sends half of a request, and waits for what the server does about it.
+/// Sends half of a request, and waits for the reaction of the server.
 async fn upload(address: SocketAddr, key: String) -> io::Result<Reply> {
     let mut stream = TcpStream::connect(address).await?;
     let head = format!(

@@ -25,7 +25,7 @@ pub(crate) async fn run(time: Duration) {
                 let mut tally = Tally::default();
                 let mut client = Client::to(address).patient(Duration::from_secs(25));
                 for round in 0.. {
-                    // One key for all lanes, and a new one when its operation is over.
+                    // All lanes share one key, and use a new one when its operation is over.
                     while Instant::now() < until {
                         let sent = Instant::now();
                         let payment = Payment::json(Some("mallory"), format!("round-{round}"), body.clone());

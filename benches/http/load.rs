@@ -1,4 +1,5 @@
-//! A closed loop over keep-alive connections: each sends its next request when it has the answer to the last one.
+//! A closed loop over keep-alive connections. Each connection sends its next request after the
+//! response to the previous one.
 
 use std::time::{Duration, Instant};
 
@@ -19,24 +20,24 @@ pub(crate) enum Keys {
     None,
     /// A new key for each request.
     Unique,
-    /// The keys of a pool, over and over: replays, once each was sent before.
+    /// The keys of a pool, repeatedly. They are replays after each key was sent once.
     Pool(u64),
 }
 
-/// How many answers there were, and how long it took.
+/// The number of responses, and the time that they took.
 pub(crate) struct Counted {
-    pub(crate) answers: u64,
+    pub(crate) responses: u64,
     pub(crate) elapsed: Duration,
 }
 
 impl Counted {
     pub(crate) fn per_second(&self) -> f64 {
-        self.answers as f64 / self.elapsed.as_secs_f64()
+        self.responses as f64 / self.elapsed.as_secs_f64()
     }
 }
 
 impl Load {
-    /// Sends requests until `most` were answered or `bound` has passed.
+    /// Sends requests until `most` have a response or `bound` has passed.
     pub(crate) fn run(&self, nonce: u64, most: u64, bound: Duration) -> Counted {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         tokio::task::LocalSet::new().block_on(&runtime, async {
@@ -46,11 +47,11 @@ impl Load {
             let loops: Vec<_> = (0..self.connections as u64)
                 .map(|number| tokio::task::spawn_local(self.clone().connection(nonce, number, each, end)))
                 .collect();
-            let mut answers = 0;
+            let mut responses = 0;
             for task in loops {
-                answers += task.await.unwrap();
+                responses += task.await.unwrap();
             }
-            Counted { answers, elapsed: start.elapsed() }
+            Counted { responses, elapsed: start.elapsed() }
         })
     }
 
@@ -72,14 +73,14 @@ impl Load {
                 request[key_at..key_at + 36].copy_from_slice(key.as_bytes());
             }
             stream.write_all(&request).await.unwrap();
-            let status = answer(&mut stream, &mut buffer).await;
+            let status = read_response(&mut stream, &mut buffer).await;
             assert!((200..300).contains(&status), "status {status}");
             sent += 1;
         }
         sent
     }
 
-    /// The request, and where in it the 36 bytes of the key are.
+    /// The request, and the position of the 36 bytes of the key in it.
     fn request(&self) -> (Vec<u8>, usize) {
         let start =
             r#"{"amount":12345,"currency":"EUR","customer_id":"cus_9f8e7d6c5b4a3210","description":""#;
@@ -102,8 +103,8 @@ impl Load {
     }
 }
 
-/// Reads one answer whole and gives its status. Answers here always have a length, or no body.
-async fn answer(stream: &mut TcpStream, buffer: &mut [u8]) -> u16 {
+/// Reads one whole response and returns its status. Responses here always have a length or no body.
+async fn read_response(stream: &mut TcpStream, buffer: &mut [u8]) -> u16 {
     let mut filled = 0;
     let mut whole = usize::MAX;
     while filled < whole {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::load::{Keys, Load};
 use super::support::Redis;
 
-/// Many short turns: the speed of a shared machine changes within seconds.
+/// Many short turns, because the speed of a shared machine changes within seconds.
 const ROUNDS: usize = 25;
 const BOUND: Duration = Duration::from_millis(400);
 const SERVER_CORE: &str = "0";
@@ -34,7 +34,7 @@ impl Process {
     }
 }
 
-/// Microseconds that a process has had a core, over all its threads.
+/// The CPU time of a process over all its threads, in microseconds.
 fn cpu(process: u32) -> f64 {
     let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
     let nanoseconds: f64 = tasks
@@ -69,7 +69,7 @@ impl Server {
     }
 }
 
-/// A figure of the server's own.
+/// A figure that the server reports.
 fn info(redis: &Redis, figure: &str) -> f64 {
     let info = Command::new("redis-cli").args(["-p", &redis.port, "info"]).output().unwrap();
     let info = String::from_utf8(info.stdout).unwrap();
@@ -90,7 +90,8 @@ fn median(mut figures: Vec<f64>) -> f64 {
     figures[figures.len() / 2]
 }
 
-/// Requests per second; per request, the microseconds of CPU in the server and in Redis, and the reads of Redis.
+/// Requests per second; per request, the microseconds of CPU in the server and in Redis, and the
+/// reads of Redis.
 struct Figures {
     rate: f64,
     server: f64,
@@ -101,19 +102,19 @@ struct Figures {
 fn turn(server: &Server, redis: Option<&Redis>, load: &Load, nonce: u64) -> Figures {
     let load = Load { address: server.address.clone(), ..load.clone() };
     load.run(nonce, u64::MAX, BOUND / 8);
-    // The warm-up has used the first keys.
+    // The warm-up has already used the first keys.
     let nonce = if load.keys == Keys::Unique { nonce + 1 } else { nonce };
     let redis_cpu = || redis.map_or(0.0, |redis| cpu(redis.id()));
     let redis_reads = || redis.map_or(0.0, |redis| info(redis, "total_reads_processed"));
     let reads_before = redis_reads();
     let (server_before, redis_before) = (server.process.cpu(), redis_cpu());
     let counted = load.run(nonce, u64::MAX, BOUND);
-    let answers = counted.answers as f64;
+    let responses = counted.responses as f64;
     Figures {
         rate: counted.per_second(),
-        server: (server.process.cpu() - server_before) / answers,
-        redis: (redis_cpu() - redis_before) / answers,
-        reads: (redis_reads() - reads_before) / answers,
+        server: (server.process.cpu() - server_before) / responses,
+        redis: (redis_cpu() - redis_before) / responses,
+        reads: (redis_reads() - reads_before) / responses,
     }
 }
 
@@ -153,7 +154,7 @@ pub(crate) fn all() {
         body: 200,
         connections: 64,
     };
-    // The pool is sent once by the warm-up of each turn.
+    // The warm-up of each turn sends each key of the pool once.
     let replays = Load { keys: Keys::Pool(256), ..load.clone() };
     let with_path = |path: &str| Load { path: path.into(), ..load.clone() };
     println!("{:34} ratio    req/s   bare µs  added µs  redis µs  of bare    reads", "path");
@@ -175,10 +176,10 @@ pub(crate) fn all() {
         let redis = Redis::start(&["taskset", "-c", OTHER_CORE]);
         run("Redis, first", &redis.url(), Some(&redis), &load);
         run("Redis, replay", &redis.url(), Some(&redis), &replays);
-        let large = with_path("/payments?answer=16384");
-        run("Redis, answer of 16 KiB, first", &redis.url(), Some(&redis), &large);
+        let large = with_path("/payments?response=16384");
+        run("Redis, response of 16 KiB, first", &redis.url(), Some(&redis), &large);
         let large = Load { keys: Keys::Pool(256), ..large };
-        run("Redis, answer of 16 KiB, replay", &redis.url(), Some(&redis), &large);
+        run("Redis, response of 16 KiB, replay", &redis.url(), Some(&redis), &large);
         redis_record(&only, &redis, &load);
     }
 }
@@ -192,7 +193,7 @@ fn fill(stack: &str, load: &Load) -> (Server, f64) {
     let before = server.process.resident_bytes();
     let counted = load.run(2, RECORDS, Duration::from_mins(2));
     let after = server.process.resident_bytes();
-    (server, (after - before) / counted.answers as f64)
+    (server, (after - before) / counted.responses as f64)
 }
 
 fn memory_record(only: &str, load: &Load) {

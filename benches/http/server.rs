@@ -34,12 +34,12 @@ struct Receipt {
 
 #[derive(Deserialize)]
 struct Requested {
-    #[serde(default = "usual_answer")]
-    answer: usize,
+    #[serde(default = "usual_response")]
+    response: usize,
 }
 
-/// Bytes of an answer, unless the query asks for another size.
-fn usual_answer() -> usize {
+/// The bytes of a response, unless the query sets another size.
+fn usual_response() -> usize {
     300
 }
 
@@ -52,17 +52,17 @@ async fn pay(Query(wanted): Query<Requested>, Json(payment): Json<Payment>) -> R
         note: String::new(),
     };
     let rest = serde_json::to_vec(&receipt).unwrap().len();
-    receipt.note = "n".repeat(wanted.answer.saturating_sub(rest));
+    receipt.note = "n".repeat(wanted.response.saturating_sub(rest));
     (StatusCode::CREATED, [(header::LOCATION, "/payments/4f1c2a90")], Json(receipt)).into_response()
 }
 
-/// Takes any body, for the cost of buffering and fingerprint alone.
+/// Accepts any body, to measure only buffering and fingerprint.
 async fn swallow(body: Bytes) -> StatusCode {
     assert!(!body.is_empty());
     StatusCode::NO_CONTENT
 }
 
-/// Serves until it is killed; the first line of its output is the address.
+/// Serves until the process is killed. The first line of its output is the address.
 pub(crate) fn serve(stack: &str) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     runtime.unwrap().block_on(async {
@@ -71,7 +71,7 @@ pub(crate) fn serve(stack: &str) {
             "bare" => bare,
             "from_fn" => bare.layer(from_fn(|request, next: Next| next.run(request))),
             "nothing" => bare.layer(layer(Nothing)),
-            // All of the load is one scope.
+            // The whole load uses one scope.
             "memory" => bare.layer(layer(MemoryStore::new().scope_share(100))),
             #[cfg(feature = "redis")]
             url => bare.layer(layer(tower_idempotency::RedisStore::open(url).unwrap())),
@@ -85,7 +85,8 @@ pub(crate) fn serve(stack: &str) {
     });
 }
 
-/// Gives every key to whoever asks and keeps nothing, so that what is left is the cost of buffering and fingerprint.
+/// A store that accepts every reservation and stores nothing. The rest is the cost of buffering and
+/// fingerprint.
 struct Nothing;
 
 impl Store for Nothing {

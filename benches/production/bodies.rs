@@ -1,4 +1,4 @@
-//! Small payments beside retries of a large response, over a link of 119 MiB/s.
+//! Small payments during retries of a large response, over a link of 119 MiB/s.
 //!
 //! ```text
 //! bodies [RETRIES] [MIB_PER_SECOND]      default: 100 119
@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_idempotency::{IdempotencyLayer, RedisStore, Scope};
 
-// Tests use more of it.
+// The tests use the rest of the module.
 #[allow(dead_code)]
 #[path = "../../tests/it/support/narrow.rs"]
 mod narrow;
@@ -26,7 +26,7 @@ use crate::redis::RedisServer;
 
 const MIB: usize = 1 << 20;
 const PAYMENTS: usize = 40;
-/// How long after the one before a payment starts.
+/// The time between the starts of two payments.
 const APART: Duration = Duration::from_millis(15);
 
 pub(crate) async fn run(arguments: &[&str]) {
@@ -49,7 +49,7 @@ pub(crate) async fn run(arguments: &[&str]) {
             assert_eq!(call(direct.clone(), large(key)).await.0, StatusCode::OK);
         }
         let store = RedisStore::open(&link.url()).unwrap();
-        // Connects, and teaches the server the scripts.
+        // Connects, and loads the scripts into the server.
         assert_eq!(call(store.clone(), small(u32::MAX)).await.0, StatusCode::CREATED);
         assert_eq!(call(store.clone(), large(0)).await.0, StatusCode::OK);
 

@@ -1,6 +1,8 @@
-//! The clock of Redis steps forward by a lease while attempts run, and each request is sent again.
+//! The clock of Redis steps forward by one lease while attempts run. Then each request is sent
+//! again.
 //!
-//! To Redis that is a record with less time left, so the case takes a lease from each record.
+//! For Redis, such a step means that each record has less time left. So the case shortens each
+//! record by one lease.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,7 +24,7 @@ fn request(key: usize) -> Request<Body> {
     Request::post("/").header("X-Idempotency-Key", format!("order-{key}")).body(Body::empty()).unwrap()
 }
 
-/// Prints how many of the operations ran a second time beside their first attempt.
+/// Prints how many operations ran a second time during their first attempt.
 pub(crate) async fn run() {
     let server = RedisServer::start();
     let layer = IdempotencyLayer::new(RedisStore::open(&server.url()).unwrap()).lease(LEASE);

@@ -1,4 +1,4 @@
-//! How long a primary that was demoted stays in use, behind an address that leads to its replica.
+//! How long a demoted primary stays in use, behind an address that leads to its replica.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::redis::traffic::request;
 use crate::redis::{RedisServer, until};
 
 const ROUNDS: usize = 5;
-/// How long it is watched.
+/// The time that the benchmark watches the store.
 const WATCHED: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(arguments: &[&str]) {
@@ -68,7 +68,7 @@ fn follow(replica: &RedisServer, primary: &RedisServer) {
     });
 }
 
-/// `None` if there was none while it was watched.
+/// The time until the first success. `None` if there was none during that time.
 async fn first_success(since: Instant, mut succeeds: impl AsyncFnMut() -> bool) -> Option<Duration> {
     while since.elapsed() < WATCHED {
         if succeeds().await {
@@ -83,15 +83,15 @@ fn seconds(rounds: Vec<Option<Duration>>) -> String {
     let never = rounds.iter().filter(|took| took.is_none()).count();
     let mut took: Vec<_> = rounds.into_iter().flatten().collect();
     took.sort_unstable();
-    let told = match (took.get(took.len() / 2), took.last()) {
+    let text = match (took.get(took.len() / 2), took.last()) {
         (Some(median), Some(most)) => {
             format!("{:.2} s, at most {:.2} s", median.as_secs_f64(), most.as_secs_f64())
         }
         _ => String::new(),
     };
     match never {
-        0 => told,
-        _ => format!("{told} none within {} s in {never} of {ROUNDS} rounds", WATCHED.as_secs())
+        0 => text,
+        _ => format!("{text} none within {} s in {never} of {ROUNDS} rounds", WATCHED.as_secs())
             .trim_start()
             .to_owned(),
     }

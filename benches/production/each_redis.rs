@@ -1,13 +1,13 @@
-//! A case on each of the servers that the tests of Redis run against.
+//! Runs a case on each server that the Redis tests use.
 
 use std::process::Command;
 
 use crate::redis::RedisServer;
 
-/// What chooses the server; one process runs against one of them.
+/// The variable that selects the server. One process uses one server.
 const VARIABLE: &str = "IDEMPOTENCY_TEST_REDIS";
 
-/// Runs the case in a process of its own for each server.
+/// Runs the case in a separate process for each server.
 pub(crate) fn run(case: &str) {
     for server in ["redis-6.2", "", "valkey-9.1"] {
         let mut process = Command::new(std::env::current_exe().unwrap());
@@ -16,7 +16,7 @@ pub(crate) fn run(case: &str) {
     }
 }
 
-/// Name and version, as the server tells them.
+/// The name and version that the server reports.
 pub(crate) fn version(server: &RedisServer) -> String {
     let account = server.tell::<String>("INFO server");
     let field = |name: &str| account.lines().find_map(|line| line.strip_prefix(name));

@@ -1,13 +1,14 @@
-//! The most backends that a pool of sixteen takes while others hold locks, under thirty-two clients.
+//! The most backends that a pool of sixteen uses under thirty-two clients while other sessions have
+//! locks.
 //!
-//! The table of the records is locked for a time, and then one business row. In the control the
+//! The table of the records is locked for a time, and then one business row. In the control, the
 //! same handler runs without the layer, and its business table is locked.
 
 use std::time::Duration;
 
 use crate::postgres::crowd::{Mode, crowd};
 
-/// Arguments: how many seconds each lock is held. Default: 20.
+/// Argument: the seconds that each lock lasts. Default: 20.
 pub(crate) async fn run(arguments: &[&str]) {
     let seconds = arguments.first().map_or(20, |seconds| seconds.parse().expect("a number of seconds"));
     println!(

@@ -1,10 +1,10 @@
-//! The stores as production runs them: each case prints the rows of one table.
+//! The stores under production conditions. Each case prints the rows of one table.
 //!
 //! ```sh
 //! cargo bench --all-features --bench production -- CASE [arguments]
 //! ```
 //!
-//! Each case starts the servers that it needs. Without a case, this lists them.
+//! Each case starts the servers that it needs. Without a case, the benchmark lists the cases.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
@@ -20,7 +20,7 @@ mod sqlite;
 mod sweep;
 mod table;
 
-// Tests use more of these.
+// The tests use the rest of these modules.
 #[allow(dead_code, unused_imports)]
 #[path = "../../tests/it/support/postgres/mod.rs"]
 mod postgres;
@@ -33,7 +33,7 @@ mod redis;
 
 #[tokio::main]
 async fn main() {
-    // Cargo adds a flag of its own.
+    // Cargo adds its own flag.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.split_first() {
@@ -50,6 +50,6 @@ async fn main() {
         Some((&"sqlite", arguments)) => sqlite::run(arguments).await,
         Some((&"sweep", arguments)) => sweep::run(arguments).await,
         Some((&"table", arguments)) => table::run(arguments).await,
-        Some((case, _)) => panic!("there is no case {case:?}"),
+        Some((case, _)) => panic!("unknown case {case:?}"),
     }
 }

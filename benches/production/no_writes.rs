@@ -1,4 +1,4 @@
-//! What a server that takes no writes goes on doing.
+//! The requests that succeed while a Redis server rejects writes.
 
 use tower_idempotency::RedisStore;
 use tower_idempotency::store::{Lease, Reservation, Settlement, StoreErrorKind};
@@ -9,7 +9,7 @@ use crate::redis::RedisServer;
 use crate::redis::traffic::{RETENTION, answer, execute, kept, request};
 
 const KEYS: usize = 100;
-/// It passes by itself, beside its record.
+/// The bytes of a body that is stored separately from its record.
 const LARGE: usize = 900_000;
 
 pub(crate) async fn run(arguments: &[&str]) {
@@ -43,7 +43,7 @@ pub(crate) async fn run(arguments: &[&str]) {
             in_flight += usize::from(matches!(found, Ok(Reservation::Found(_))));
             renewed += usize::from(applied(&store.renew(lease).await));
             stored += usize::from(applied(&store.complete(lease, &answer("paid"), RETENTION).await));
-            // As the layer does.
+            // The layer does the same.
             let rejected = store.complete(large, &body, RETENTION).await;
             if rejected.is_err_and(|error| error.kind() == StoreErrorKind::Full) {
                 bare += usize::from(applied(&store.complete(large, &not_retained(), RETENTION).await));

@@ -1,5 +1,5 @@
-//! How a slow Redis server and the layer's `store_timeout` go together, and how soon a store finds
-//! the next primary.
+//! How a slow Redis server and the layer's `store_timeout` interact, and how soon a store finds the
+//! next primary.
 //!
 //! ```text
 //! patience [healing]
@@ -81,7 +81,7 @@ async fn pay(store: RedisStore, store_timeout: Duration) -> (StatusCode, Duratio
     (response.status(), start.elapsed())
 }
 
-/// The primary is killed or stopped. Eight callers try until they are served.
+/// Kills or stops the primary. Eight callers retry until they succeed.
 async fn healing() {
     println!("{:24} {:>10} {:>16} {:>16} {:>10}", "primary", "", "moved after s", "served after s", "failed");
     for _ in 0..2 {
@@ -116,7 +116,8 @@ fn print(what: &str, how: &str, (moved, served, failed): (Duration, Duration, us
     println!("{what:24} {how:>10} {:>16.2} {:>16.2} {failed:>10}", moved.as_secs_f64(), served.as_secs_f64());
 }
 
-/// When the servers had a new primary, when the last caller was served, and how many calls failed.
+/// The time until the servers had a new primary, the time until the last caller succeeded, and the
+/// number of failed calls.
 async fn heal<Servers: Send + 'static, M: FnOnce() -> Servers + Send + 'static>(
     store: &RedisStore,
     end: impl FnOnce() -> M,
@@ -130,7 +131,7 @@ async fn heal<Servers: Send + 'static, M: FnOnce() -> Servers + Send + 'static>(
         let servers = moved();
         (start.elapsed(), servers)
     });
-    // Each key is of another slot; 24 of them lie on all three servers of a cluster.
+    // Each key has another slot. 24 keys cover all three servers of a cluster.
     let callers = (0..24).map(|caller| {
         let store = store.clone();
         tokio::spawn(async move {

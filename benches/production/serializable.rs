@@ -1,9 +1,10 @@
-//! How many requests with distinct keys are in one another's way in serializable transactions.
+//! How many requests with distinct keys conflict in serializable transactions.
 //!
-//! Sixteen workers send 480 requests. Each handler inserts one row and takes 20 ms. `control` is the same handler with a
-//! transaction of its own and without the layer. `lease mode` runs on a server that is serializable by default.
+//! Sixteen workers send 480 requests. Each handler inserts one row and takes 20 ms. `control` is
+//! the same handler with its own transaction and without the layer. `lease mode` runs on a server
+//! that is serializable by default.
 //!
-//! Arguments: numbers of records that the table has before. Default: 0 10000 1000000.
+//! Arguments: numbers of records in the table before the run. Default: 0 10000 1000000.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -104,7 +105,8 @@ async fn alone(pool: PgPool) -> StatusCode {
     }
 }
 
-/// Sends the requests; how many were committed, how many conflicts were told to the client, and the others.
+/// Sends the requests. Returns the numbers of commits, of conflicts that the client received, and
+/// of other results.
 async fn send(router: Router) -> [usize; 3] {
     let next = Arc::new(AtomicUsize::new(0));
     let workers: Vec<_> = (0..WORKERS)

@@ -1,9 +1,10 @@
 //! Two processes on one file of SQLite in transaction mode: `sqlite [SECONDS]`.
 //!
-//! Each process has clients in a closed loop for SECONDS (60). A request has a new key, and its handler inserts one row
-//! and takes some milliseconds. So the file is never free for long: one process has it, or the other.
+//! Each process runs clients in a closed loop for SECONDS (default 60). Every request has a new
+//! key, and its handler inserts one row and takes some milliseconds. So one of the processes nearly
+//! always has the file locked.
 
-// Figures to be read.
+// The figures are for people to read.
 #![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
 
 use std::process::Stdio;
@@ -25,7 +26,7 @@ use tower_idempotency::{IdempotencyLayer, Scope, SqliteStore};
 
 const PROCESSES: usize = 2;
 
-/// The clients of each process, and how many milliseconds a handler takes.
+/// The number of clients per process, and the milliseconds that a handler takes.
 const ROWS: [(usize, u64); 3] = [(8, 5), (16, 5), (4, 100)];
 
 /// The first argument of a process that the benchmark starts.
@@ -122,11 +123,11 @@ impl Figures {
     }
 }
 
-/// A process that this one has started.
+/// A child process.
 struct Process(Child);
 
 impl Process {
-    /// Starts one, and waits until it has opened the file.
+    /// Starts a process, and waits until it has opened the file.
     async fn start(path: &str, clients: usize, handler: u64, seconds: u64) -> Self {
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["sqlite", CLIENTS, path])
@@ -160,7 +161,7 @@ impl Process {
     }
 }
 
-/// Sends requests until the time is over, and then prints the status and the microseconds of each.
+/// Sends requests until the time is over. Then prints the status and the microseconds of each.
 async fn be_clients(path: &str, clients: usize, handler: u64, seconds: u64) {
     let store = SqliteStore::open(path).await.unwrap().in_transaction();
     let layer = IdempotencyLayer::new(store).scope(|_| Scope::anonymous()).require_key();
@@ -182,15 +183,15 @@ async fn be_clients(path: &str, clients: usize, handler: u64, seconds: u64) {
 
 async fn be_client(app: Router, client: usize, end: Instant) -> Vec<(StatusCode, Duration)> {
     let process = std::process::id();
-    let mut told = Vec::new();
+    let mut samples = Vec::new();
     while Instant::now() < end {
-        let key = format!("{process}-{client}-{}", told.len());
+        let key = format!("{process}-{client}-{}", samples.len());
         let request = Request::post("/").header("x-idempotency-key", &key).body(Body::from(key)).unwrap();
         let begun = Instant::now();
         let response = app.clone().oneshot(request).await.unwrap();
-        told.push((response.status(), begun.elapsed()));
+        samples.push((response.status(), begun.elapsed()));
     }
-    told
+    samples
 }
 
 async fn order(mut tx: Tx<Sqlite>, item: String, takes: Duration) -> Result<StatusCode, TxError> {

@@ -1,4 +1,4 @@
-//! How long the sweepers take for expired records; in PostgreSQL while a snapshot is open.
+//! The time that the sweepers take for expired records. In PostgreSQL a snapshot is open meanwhile.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -9,10 +9,10 @@ use tower_idempotency::{PostgresStore, SqliteStore};
 
 use crate::postgres::PostgresServer;
 
-/// As the sweepers have it.
+/// The batch size of the sweepers.
 const BATCH: u32 = 500;
 
-/// Arguments: how many records. Default: 1,000,000.
+/// Argument: the number of records. Default: 1,000,000.
 pub(crate) async fn run(arguments: &[&str]) {
     let records =
         arguments.first().map_or(1_000_000, |records| records.parse().expect("a number of records"));
@@ -24,7 +24,7 @@ pub(crate) async fn run(arguments: &[&str]) {
     row("SQLite", &sqlite(records).await);
 }
 
-/// Prints how long the batches took that began at these moments; the last one is the end.
+/// Prints the durations of the batches from their start times. The last time is the end.
 fn row(name: &str, moments: &[Instant]) {
     let batches = moments.len() - 1;
     let each = |from: usize, to: usize| (moments[to] - moments[from]).as_secs_f64() * 1000.0 / 10.0;
@@ -51,7 +51,7 @@ async fn postgres(records: u32) -> Vec<Instant> {
     let mut snapshot = beside.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
     sqlx::raw_sql("SELECT count(*) FROM idempotency_records").execute(&mut *snapshot).await.unwrap();
 
-    // Each batch takes the connection out of the pool once.
+    // Each batch acquires the connection from the pool once.
     let moments = Arc::new(Mutex::new(Vec::new()));
     let taken = Arc::clone(&moments);
     let options = PgPoolOptions::new().max_connections(1).before_acquire(move |_, _| {
@@ -59,11 +59,11 @@ async fn postgres(records: u32) -> Vec<Instant> {
         Box::pin(async { Ok(true) })
     });
     let pool = options.connect(&server.url()).await.unwrap();
-    // What connecting takes is no part of it.
+    // The time to connect is not included.
     drop(pool.acquire().await.unwrap());
     moments.lock().unwrap().clear();
     let sweeper = tokio::spawn(PostgresStore::new(pool).sweep_every(Duration::from_hours(1)));
-    // The last batch finds nothing.
+    // The last batch finds no rows.
     let all = usize::try_from(records.div_ceil(BATCH)).unwrap() + 1;
     while moments.lock().unwrap().len() < all {
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -1,4 +1,4 @@
-//! What the records take in PostgreSQL, and how many updates take place within a page.
+//! The space of the records in PostgreSQL, and the number of updates within a page.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,8 @@ use crate::postgres::{PostgresServer, acquired, outcome, request};
 const WORKERS: u32 = 16;
 const BODY: usize = 200;
 
-/// Arguments: how many records, and a fill factor of the table. Default: 96,000, and that of the migration.
+/// Arguments: the number of records, and the fill factor of the table. Default: 96,000, and the
+/// fill factor of the migration.
 pub(crate) async fn run(arguments: &[&str]) {
     let records = arguments.first().map_or(96_000, |records| records.parse().expect("a number of records"));
     let server = PostgresServer::start_with(&["fsync=on", "synchronous_commit=off", "shared_buffers=256MB"]);
@@ -33,7 +34,7 @@ pub(crate) async fn run(arguments: &[&str]) {
     for worker in workers.collect::<Vec<_>>() {
         worker.await.unwrap();
     }
-    // A connection reports what it has done when it ends.
+    // A connection reports its statistics when it ends.
     pool.close().await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let figures = "SELECT n_tup_upd, n_tup_hot_upd, n_dead_tup, pg_relation_size('idempotency_records_pkey'),

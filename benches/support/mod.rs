@@ -1,4 +1,4 @@
-//! What the benchmarks share: one handler, one request, and a Redis of their own.
+//! The shared parts of the benchmarks: one handler, one request, and a Redis server.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -22,7 +22,7 @@ async fn pay(Json(payment): Json<Payment>) -> impl IntoResponse {
     (StatusCode::CREATED, [(header::LOCATION, "/payments/4f1c2a90")], Json(payment))
 }
 
-/// The handler that everything is measured beside: it reads some 200 bytes of JSON and answers with as many.
+/// The bare handler of all comparisons. It reads about 200 bytes of JSON and responds with as many.
 pub fn bare() -> Router {
     Router::new().route("/payments", post(pay))
 }
@@ -44,7 +44,8 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts one with `command` before its name: `taskset`, to pin it; nothing, to leave it free.
+    /// Starts a server with `command` before its name: `taskset` pins it, and an empty command does
+    /// not.
     pub fn start(command: &[&str]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
         let words = [command, &["redis-server"]].concat();

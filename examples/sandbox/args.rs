@@ -1,4 +1,4 @@
-//! The flags: what each takes, and a clear refusal of everything else.
+//! The flags and their values. Everything else is rejected with a clear error.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -19,32 +19,32 @@ use values::{duration, hex, shown, size, store};
 pub(crate) const USAGE: &str = "\
 Usage: sandbox [flags]
 
-  --listen 127.0.0.1:3000    where to listen; port 0 picks a free one
-  --store memory             memory | redis://H:P[/DB] | redis+cluster://H:P,H:P | redis+sentinel://H:P,H:P/NAME
+  -- listen 127.0.0.1:3000    where to listen; port 0 picks a free one store memory
+  -- memory | redis://H:P[/DB] | redis+cluster://H:P,H:P | redis+sentinel://H:P,H:P/NAME
                              | postgres://… | postgres+tx://… | sqlite:PATH | sqlite+tx:PATH
-                             the +tx stores run each attempt in a transaction, with the table `payments` as ledger;
-                             PostgreSQL is given 16 connections, each of which is one attempt at a time in +tx
-  --ledger PATH              append one JSON line per effect; not in a +tx store
-  --lease 10s                how long an attempt is taken to be alive without a sign of life
-  --retention 24h            how long an answer is kept
-  --store-timeout 2s         how long an operation of the store may take
+                             a +tx store runs each attempt in a transaction, with the table `payments` as ledger;
+                             PostgreSQL gets 16 connections; in +tx each of them runs one attempt at a time
+  --ledger PATH              append one JSON line per effect; not with a +tx store
+  --lease 10s                an attempt without a renewal for this time is abandoned
+  --retention 24h            how long a response is stored
+  --store-timeout 2s         the longest time of one store operation
   --in-flight reject         reject | wait:5s
   --on-failed rerun          rerun | replay | refuse
   --on-abandoned rerun       rerun | refuse
   --on-outage closed         closed | open
-  --profile default          default | ietf | stripe: whose rules to work by; other flags still count
-  --require-key              answer 400 to a guarded request without a key
+  --profile default          default | ietf | stripe: the rules to follow; other flags still apply
+  --require-key              reject a guarded request without a key with 400
   --max-request 1MiB         the largest request body
-  --max-response 1MiB        the largest answer that is kept
-  --keep full                full | status | digest: how much of an answer is kept
-  --encryption-key HEX       encrypt answers before they are stored; 64 hexadecimal digits
-  --canonical-json           JSON bodies that say the same are the same request
-  --ignore /json/pointer     … and what stands there does not count; repeatable, implies --canonical-json
+  --max-response 1MiB        the largest response that is stored
+  --keep full                full | status | digest: how much of a response is stored
+  --encryption-key HEX       encrypt responses before they are stored; 64 hexadecimal digits
+  --canonical-json           JSON bodies with the same content are the same request
+  --ignore /json/pointer     ignore the value at this place; repeatable, implies --canonical-json
   --help                     print this
 
 Durations are like 300ms, 10s, 5m, 24h; sizes like 300, 64KiB, 1MiB.";
 
-/// What the flags ask for.
+/// The command that the flags ask for.
 pub(crate) enum Command {
     Help,
     Serve(Box<Args>),
@@ -59,7 +59,7 @@ pub(crate) struct Args {
     pub(crate) retention: Duration,
     pub(crate) store_timeout: Duration,
     pub(crate) in_flight: InFlight,
-    /// If it is set: a profile has one of its own.
+    /// `None`: the profile decides.
     pub(crate) on_failed: Option<OnFailed>,
     pub(crate) on_abandoned: OnAbandoned,
     pub(crate) on_outage: OnOutage,
@@ -67,13 +67,13 @@ pub(crate) struct Args {
     pub(crate) require_key: bool,
     pub(crate) max_request: usize,
     pub(crate) max_response: usize,
-    pub(crate) keep: StoredResponse,
+    pub(crate) stored_response: StoredResponse,
     pub(crate) encryption_key: Option<[u8; 32]>,
     pub(crate) canonical_json: bool,
     pub(crate) ignore: Vec<JsonPointer>,
 }
 
-/// Whose rules the layer works by.
+/// The rules that the layer follows.
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Profile {
@@ -82,11 +82,11 @@ pub(crate) enum Profile {
     Stripe,
 }
 
-/// How many connections the pool of a PostgreSQL store has: the help says so.
+/// The connections in the pool of a PostgreSQL store. The help text contains this number.
 #[cfg(feature = "postgres")]
 pub(crate) const POSTGRES_CONNECTIONS: u32 = 16;
 
-/// Where the records are kept: a URL, or the path of a file.
+/// The place of the records: a URL, or the path of a file.
 pub(crate) enum StoreChoice {
     Memory,
     Redis(String),
@@ -96,7 +96,7 @@ pub(crate) enum StoreChoice {
     SqliteTx(String),
 }
 
-/// Without what may follow `://`, for a URL can carry a password.
+/// Shows nothing after `://`, because a URL can contain a password.
 impl fmt::Display for StoreChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -126,7 +126,7 @@ impl Default for Args {
             require_key: false,
             max_request: 1 << 20,
             max_response: 1 << 20,
-            keep: StoredResponse::Full,
+            stored_response: StoredResponse::Full,
             encryption_key: None,
             canonical_json: false,
             ignore: Vec::new(),
@@ -135,7 +135,7 @@ impl Default for Args {
 }
 
 impl Command {
-    /// Reads the flags, `--flag value` or `--flag=value`; the last of several counts. The error is
+    /// Parses the flags, `--flag value` or `--flag=value`. The last of several counts. The error is
     /// for a person.
     pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
         let mut words = words.into_iter().map(|word| {
@@ -197,7 +197,7 @@ const TAKES_VALUE: [&str; 16] = [
 ];
 
 impl Args {
-    /// Opens the ledger of a store that has none of its own.
+    /// Opens the ledger for a store without its own ledger.
     pub(crate) fn ledger(&self) -> Result<Lines, Problem> {
         let lines = Lines::open(self.ledger.as_deref());
         lines.map_err(|error| Problem::failed("the ledger cannot be opened", &error))
@@ -231,9 +231,9 @@ impl Args {
             ("--profile", "default") => self.profile = Profile::Default,
             ("--profile", "ietf") => self.profile = Profile::Ietf,
             ("--profile", "stripe") => self.profile = Profile::Stripe,
-            ("--keep", "full") => self.keep = StoredResponse::Full,
-            ("--keep", "status") => self.keep = StoredResponse::Status,
-            ("--keep", "digest") => self.keep = StoredResponse::Digest,
+            ("--keep", "full") => self.stored_response = StoredResponse::Full,
+            ("--keep", "status") => self.stored_response = StoredResponse::Status,
+            ("--keep", "digest") => self.stored_response = StoredResponse::Digest,
             ("--encryption-key", _) => self.encryption_key = Some(hex(value)?),
             ("--ignore", _) => {
                 let pointer = JsonPointer::new(value).map_err(|error| error.to_string())?;

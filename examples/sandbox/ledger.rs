@@ -1,4 +1,4 @@
-//! The ledger: every effect, the evidence of what really happened.
+//! The ledger: all effects, as evidence of what really happened.
 
 use std::future::Future;
 
@@ -12,7 +12,7 @@ pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 
-/// Something that cannot be taken back, in place of a charge.
+/// An irreversible effect, in place of a charge.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Effect {
     pub(crate) key: Option<String>,
@@ -21,37 +21,37 @@ pub(crate) struct Effect {
     pub(crate) id: String,
     /// Milliseconds since 1970.
     pub(crate) at: u64,
-    /// What was paid, and to whom.
+    /// The amount and the recipient of the payment.
     #[serde(skip)]
     pub(crate) terms: Terms,
 }
 
-/// The part of a payment that people look for in a ledger.
+/// The fields of a payment that people search for in a ledger.
 #[derive(Clone, Serialize, Default)]
 pub(crate) struct Terms {
     pub(crate) amount: u64,
     pub(crate) currency: String,
     pub(crate) to: String,
-    /// The number of the client's order, if the body names one: a ledger without keys is searched
-    /// by it.
+    /// The number of the client's order, if the body contains one. People search a ledger without
+    /// keys by it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) order: Option<String>,
 }
 
-/// Where effects are written. What goes wrong is the answer to the client.
+/// The place where effects are written. An error is the response to the client.
 pub(crate) trait Ledger: Send + Sync + 'static {
-    /// Writes an effect: into the transaction of the attempt, if it runs in one.
+    /// Writes an effect. If the attempt runs in a transaction, it writes in that transaction.
     fn append(
         &self,
         effect: &Effect,
         attempt: Option<&Attempt>,
     ) -> impl Future<Output = Result<(), Response>> + Send;
 
-    /// Reads every effect, those of other processes included.
+    /// Reads all effects, including those of other processes.
     fn effects(&self) -> impl Future<Output = Result<Vec<Effect>, Response>> + Send;
 }
 
-/// A number as a column has it, and back; one that does not fit is none that was written.
+/// Converts a number to the type of a column and back. A number that was written always fits.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 fn number<From, To: TryFrom<From> + Default>(number: From) -> To {
     To::try_from(number).unwrap_or_default()

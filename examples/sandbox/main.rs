@@ -1,8 +1,9 @@
-//! A payments server with knobs, to try every behaviour of the layer against: by hand, from tests,
-//! under load.
+//! A payments server with knobs, to try every behaviour of the layer: by hand, from tests, or under
+//! load.
 //!
-//! `cargo run --release --all-features --example sandbox -- --help` lists the flags. A browser finds a page at `/`,
-//! where ten clicks are one payment. It runs on Unix, for it drains on SIGTERM.
+//! `cargo run --release --all-features --example sandbox -- --help` lists the flags. A browser
+//! shows a page at `/`, where ten clicks are one payment. The sandbox runs on Unix only, because it
+//! drains on SIGTERM.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -30,21 +31,21 @@ async fn main() -> ExitCode {
             let _ = writeln!(io::stdout(), "{USAGE}");
             return ExitCode::SUCCESS;
         }
-        Err(problem) => return Problem::Misused(problem).told(),
+        Err(problem) => return Problem::Misused(problem).report(),
     };
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
 
     match serve(&args).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => problem.told(),
+        Err(problem) => problem.report(),
     }
 }
 
 async fn serve(args: &Args) -> Result<(), Problem> {
     match &args.store {
         StoreChoice::Memory => {
-            // A load generator is one scope, and has a tenth of it.
+            // A load generator is one scope, and may use a tenth of the store.
             let store = MemoryStore::new().max_records(10_000_000).max_bytes(5 << 30);
             server::serve(store, args.ledger()?, args).await
         }

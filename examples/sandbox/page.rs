@@ -1,5 +1,5 @@
-//! The page at `/`: a form to pay with, on a client that keeps its keys. Nothing on it comes from
-//! another host.
+//! The page at `/`: a form for payments, with a client that stores its keys. No part of the page
+//! comes from another host.
 
 use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::args::{Args, Profile};
 
-/// Routes without a guard: they do nothing that could be done twice.
+/// Routes without a guard, because they have no effects.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>(args: &Args) -> Router<S> {
     let settings = Settings::new(args);
     let serve = |routes: Router<S>, file: &'static File| {
@@ -21,7 +21,7 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>(args: &Args) -> Router<S>
         .route("/settings", get(move || async move { (NOT_STORED, Json(settings)).into_response() }))
 }
 
-/// What the page has to know of its server before it can make a client that the server understands.
+/// The settings that the page needs to create a client for this server.
 #[derive(Clone, Copy, Serialize)]
 struct Settings {
     profile: Profile,
@@ -42,10 +42,10 @@ impl Settings {
     }
 }
 
-/// The next sandbox on this address may have other settings.
+/// Not cached, because the next sandbox on this address may have other settings.
 const NOT_STORED: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
 
-/// A file of the page, as it was when the sandbox was built.
+/// A file of the page, from the build of the sandbox.
 struct File {
     path: &'static str,
     content_type: &'static str,
@@ -78,13 +78,13 @@ static FILES: [File; 16] = [
     File::script("/tower-idempotency.js", include_str!("page/tower-idempotency.js")),
 ];
 
-/// The page runs its own scripts, talks to this server, and may do nothing else, whatever a ledger
-/// brings along.
+/// The page may run its own scripts and contact this server, and nothing else. A ledger may contain
+/// foreign text.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const HEADERS: [(HeaderName, &str); 4] = [
-    // The next sandbox on this address may have other files.
+    // Revalidated, because the next sandbox on this address may have other files.
     (header::CACHE_CONTROL, "no-cache"),
     (header::CONTENT_SECURITY_POLICY, POLICY),
     (header::REFERRER_POLICY, "no-referrer"),

@@ -1,4 +1,4 @@
-//! The routes, and the knobs that make a payment slow, large or fail.
+//! The routes, and the knobs that delay a payment, enlarge its response or make it fail.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -36,8 +36,8 @@ struct PaymentBody {
     sandbox: Knobs,
 }
 
-/// What is to happen on the way. A knob that does not exist is refused: a slip would make a test
-/// mean nothing.
+/// The behaviour that the request asks for. An unknown knob is rejected, because a typing error
+/// would make a test meaningless.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Knobs {
@@ -74,7 +74,7 @@ impl PaymentBody {
             return Err("sandbox.bytes is more than 64 MiB");
         }
         match self.sandbox.status.unwrap_or(201) {
-            status @ 200..600 => StatusCode::from_u16(status).map_err(|_| "sandbox.status is no status"),
+            status @ 200..600 => StatusCode::from_u16(status).map_err(|_| "sandbox.status is not a status"),
             _ => Err("sandbox.status is not from 200 to 599"),
         }
     }
@@ -109,7 +109,7 @@ async fn operate(
 ) -> Response {
     let status = match posted.check() {
         Ok(status) => status,
-        Err(error) => return refusal(StatusCode::UNPROCESSABLE_ENTITY, error),
+        Err(error) => return rejection(StatusCode::UNPROCESSABLE_ENTITY, error),
     };
     let PaymentBody { amount, currency, to, order, sandbox: knobs } = posted;
     tokio::time::sleep(Duration::from_millis(knobs.delay_ms)).await;
@@ -124,8 +124,8 @@ async fn operate(
         terms: Terms { amount, currency: currency.clone(), to: to.clone(), order },
     };
     let done = status.as_u16() < 400;
-    if done && let Err(answer) = ledger.append(&effect, attempt.as_ref()).await {
-        return answer;
+    if done && let Err(response) = ledger.append(&effect, attempt.as_ref()).await {
+        return response;
     }
     tokio::time::sleep(Duration::from_millis(knobs.after_ms)).await;
     assert!(knobs.panic != Some(Moment::After), "the request asked for a panic after the effect");
@@ -161,7 +161,7 @@ async fn operate(
     response
 }
 
-/// The answer. One that was asked to fail has no id, for nothing was done.
+/// The response. A response that was asked to fail has no id, because nothing was done.
 #[derive(Serialize)]
 struct Receipt<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -181,13 +181,13 @@ struct Receipt<'a> {
 }
 
 fn body(receipt: &Receipt, status: StatusCode, stream: bool) -> Body {
-    // These have no content, by RFC 9110.
+    // RFC 9110 forbids content for these statuses.
     if [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED].contains(&status) {
         return Body::empty();
     }
     let bytes = serde_json::to_vec(receipt).unwrap_or_default();
     if stream {
-        // A body whose frames are mapped does not know its length any more.
+        // A body with mapped frames has no known length.
         return Body::new(Full::new(Bytes::from(bytes)).map_frame(|frame| frame));
     }
     Body::from(bytes)
@@ -210,11 +210,11 @@ struct List {
 async fn list<L: Ledger>(State(ledger): State<Arc<L>>) -> Response {
     match ledger.effects().await {
         Ok(payments) => Json(List { count: payments.len(), payments }).into_response(),
-        Err(answer) => answer,
+        Err(response) => response,
     }
 }
 
-/// An effect with what was paid, as the page shows it.
+/// An effect with its terms, as the page shows it.
 #[derive(Serialize)]
 struct Entry<'a> {
     #[serde(flatten)]
@@ -229,21 +229,21 @@ async fn ledger<L: Ledger>(State(ledger): State<Arc<L>>) -> Response {
             let entries = effects.iter().map(|effect| Entry { effect, terms: &effect.terms });
             Json(entries.collect::<Vec<_>>()).into_response()
         }
-        Err(answer) => answer,
+        Err(response) => response,
     }
 }
 
-pub(crate) fn refusal(status: StatusCode, error: &str) -> Response {
+pub(crate) fn rejection(status: StatusCode, error: &str) -> Response {
     (status, Json(serde_json::json!({ "error": error }))).into_response()
 }
 
-/// The token of `Authorization: Bearer …`, taken as it is: the sandbox knows no users.
+/// The token of `Authorization: Bearer …`. It is not verified, because the sandbox has no users.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// 16 hexadecimal digits that no other process sharing the ledger comes up with.
+/// 16 random hexadecimal digits, unique among the processes that share the ledger.
 fn random() -> String {
     format!("{:016x}", RandomState::new().hash_one(()))
 }

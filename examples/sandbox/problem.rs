@@ -1,4 +1,4 @@
-//! Why the sandbox does not serve.
+//! The errors that prevent the sandbox from serving.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -8,30 +8,30 @@ use std::process::ExitCode;
 use crate::args::USAGE;
 
 pub(crate) enum Problem {
-    /// The flags ask for what cannot be.
+    /// The flags are not valid.
     Misused(String),
-    /// What they ask for was tried in vain.
+    /// An action that the flags ask for has failed.
     Failed(String),
 }
 
 impl Problem {
-    /// What was tried, and why it failed, down to the first cause.
+    /// Describes the failed action and the error with all its causes.
     pub(crate) fn failed(tried: impl Display, error: &dyn Error) -> Self {
-        let mut told = format!("{tried}: {error}");
+        let mut text = format!("{tried}: {error}");
         let mut source = error.source();
         while let Some(error) = source {
-            // Some errors tell their source themselves.
+            // The text of some errors already contains their source.
             let cause = error.to_string();
-            if !told.ends_with(&cause) {
-                told = format!("{told}: {cause}");
+            if !text.ends_with(&cause) {
+                text = format!("{text}: {cause}");
             }
             source = error.source();
         }
-        Self::Failed(told)
+        Self::Failed(text)
     }
 
-    pub(crate) fn told(self) -> ExitCode {
-        // Whoever closed the pipe early still gets the right exit code.
+    /// Prints the error. A reader that has closed the pipe still gets the right exit code.
+    pub(crate) fn report(self) -> ExitCode {
         match self {
             Self::Misused(problem) => {
                 let _ = writeln!(io::stderr(), "error: {problem}\n\n{USAGE}");

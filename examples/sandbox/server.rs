@@ -1,4 +1,4 @@
-//! The server around a store and a ledger: it listens, guards, and drains.
+//! The server for a store and a ledger: it listens, guards, and drains.
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub(crate) async fn serve<S: Store + Clone>(
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        // The door stays open meanwhile: whoever knocks is told to come again, by a 503.
+        // The server still accepts connections meanwhile, and rejects new requests with 503.
         guard.shutdown().await;
     };
 
@@ -45,7 +45,7 @@ pub(crate) async fn serve<S: Store + Clone>(
     writeln!(stdout, "listening on http://{address}")?;
     stdout.flush()?;
     let listener = listener.tap_io(|connection| {
-        // An answer must not wait for more to send along with it.
+        // A response must not wait for more data to send with it.
         let _ = connection.set_nodelay(true);
     });
     axum::serve(listener, app).with_graceful_shutdown(drained).await?;
@@ -55,11 +55,11 @@ pub(crate) async fn serve<S: Store + Clone>(
 fn app<S: Store + Clone>(store: S, guard: IdempotencyLayer<S>, ledger: impl Ledger, args: &Args) -> Router {
     let bound = args.store_timeout;
     payments::routes()
-        // Routes only: a request to nowhere leaves no record of its 404.
+        // Only existing routes are guarded, so the 404 of an unknown path is not stored.
         .route_layer(guard)
         .route("/healthz", get(move || health(store.clone(), bound)))
         .merge(page::routes(args))
-        // Both limits are one, or the smaller would hide the other.
+        // Both limits must be equal, because the smaller one would hide the other.
         .layer(DefaultBodyLimit::max(args.max_request))
         .layer(CatchPanicLayer::new())
         .with_state(Arc::new(ledger))
@@ -74,8 +74,8 @@ fn layer<S: Store>(store: S, args: &Args) -> IdempotencyLayer<S> {
     };
     let mut layer = layer
         .namespace("sandbox")
-        // A load generator without a token is one caller, and not a crowd of strangers:
-        // `Scope::anonymous` would give it a hundredth of the memory store, for ten minutes.
+        // A load generator without a token is one caller and not many strangers. `Scope::anonymous`
+        // would give it a hundredth of the memory store, for ten minutes.
         .scope(|parts| Scope::new(payments::bearer(&parts.headers).unwrap_or("anonymous")))
         .lease(args.lease)
         .retention(args.retention)
@@ -85,7 +85,7 @@ fn layer<S: Store>(store: S, args: &Args) -> IdempotencyLayer<S> {
         .on_outage(args.on_outage)
         .max_request(args.max_request)
         .max_response(args.max_response)
-        .stored_response(args.keep);
+        .stored_response(args.stored_response);
     if let Some(policy) = args.on_failed {
         layer = layer.on_failed(policy);
     }
@@ -103,6 +103,6 @@ async fn health<S: Store>(store: S, bound: Duration) -> (StatusCode, String) {
     match tokio::time::timeout(bound, store.ping()).await {
         Ok(Ok(())) => (StatusCode::OK, "ok\n".into()),
         Ok(Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store did not answer in time\n".into()),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store did not respond in time\n".into()),
     }
 }

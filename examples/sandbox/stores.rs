@@ -1,5 +1,4 @@
-//! Where records are kept, when that is not in memory: each of these opens its store and serves
-//! with it.
+//! The stores outside of this process. Each module opens its store and serves with it.
 
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;

@@ -1,11 +1,11 @@
-//! The canonical form of a text says what the text says, and no two values have one form.
+//! The canonical form of a text has the value of the text. Different values have different forms.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use tower_idempotency::fuzzing;
 
-/// Stands between two texts; it is in no text, for it is not UTF-8.
+/// The separator of two texts. No text contains it, because it is not UTF-8.
 const BETWEEN: u8 = 0xff;
 
 fuzz_target!(|texts: &[u8]| {
@@ -15,13 +15,13 @@ fuzz_target!(|texts: &[u8]| {
     }
 });
 
-/// The value of a text and its canonical form, if it has one.
+/// Checks one text. Returns its value and its canonical form, if it has one.
 fn checked(text: &[u8]) -> Option<(Value, Vec<u8>)> {
     let form = fuzzing::canonical_json(text)?;
     let value: Value = serde_json::from_slice(text).unwrap();
     assert!(is_same(&value, &serde_json::from_slice(&form).unwrap()));
 
-    // None if a number in it is an integer that is too large, which it was not in the text.
+    // `None` if a number of the form is an integer that is too large. In the text it was not.
     match fuzzing::canonical_json(&form) {
         Some(again) => {
             assert_eq!(again, form);
@@ -32,7 +32,7 @@ fn checked(text: &[u8]) -> Option<(Value, Vec<u8>)> {
     Some((value, form))
 }
 
-/// Whether they are the same, numbers taken for doubles.
+/// Whether two values are equal, with numbers compared as doubles.
 fn is_same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => one.as_f64() == other.as_f64(),

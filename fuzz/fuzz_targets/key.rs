@@ -1,4 +1,4 @@
-//! Whatever is accepted as a key is one, and all of its spellings are the same key.
+//! Every accepted value is a valid key, and all spellings of it are the same key.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -14,7 +14,7 @@ fuzz_target!(|value: &[u8]| {
 
         let quoted = format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
         assert_eq!(IdempotencyKey::parse_strict(quoted.as_bytes()).as_ref(), Ok(key));
-        // Only strict mode takes spaces.
+        // Only strict mode accepts spaces.
         if text.contains(' ') {
             assert!(IdempotencyKey::parse(quoted.as_bytes()).is_err());
             continue;

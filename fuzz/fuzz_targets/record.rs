@@ -1,11 +1,11 @@
-//! Whatever is read as a record is written again as one that reads the same.
+//! Every frame that is read as a record can be written again, and the new frame reads the same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use tower_idempotency::fuzzing;
 use tower_idempotency::store::Outcome;
 
-/// Version, status, token, fingerprint and attempt, which stand at fixed places.
+/// The length of the fields at fixed places: version, status, token, fingerprint and attempt.
 const FIXED: usize = 18 + 33 + 4;
 
 fuzz_target!(|frame: &[u8]| {
@@ -15,7 +15,7 @@ fuzz_target!(|frame: &[u8]| {
         assert_eq!(Outcome::decode(again.into()), Ok(outcome));
     }
     if let Some((outcome, again)) = fuzzing::unpacked_twice(frame) {
-        // Headers and trailers have room of their own.
+        // Headers and trailers have a limit of their own.
         assert!(outcome.bytes().len() <= fuzzing::LIMIT + (64 << 10));
         assert_eq!(outcome, again);
     }

@@ -1,5 +1,5 @@
-//! Whatever a store contains, a client gets one well-formed message, and nothing of another connection or
-//! session.
+//! For every record in a store, a client gets one well-formed message without fields of another
+//! connection or session.
 #![no_main]
 
 use std::cell::{Cell, RefCell};

@@ -1,9 +1,9 @@
-//! How old a key is, by the wall clock: a monotonic clock stands still while the machine is
+//! The age of a key by the wall clock, because a monotonic clock stops while the machine is
 //! suspended.
 
 use std::time::{Duration, SystemTime};
 
-/// Clocks that are set right move by less.
+/// How far ahead of the clock a key may be dated. Corrections of a clock are usually smaller.
 const TOLERANCE: Duration = Duration::from_mins(5);
 
 /// When a key was made, and how long the server remembers it.
@@ -23,7 +23,7 @@ pub(crate) enum Untimely {
 }
 
 impl Age {
-    /// Of a key that is used for the first time, as far as is known.
+    /// The age of a key that counts from now on.
     pub(crate) fn from_now_on(retention: Duration) -> Self {
         Self { created_at: SystemTime::now(), retention }
     }

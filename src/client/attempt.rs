@@ -1,4 +1,4 @@
-//! One attempt: the request goes out, and its response comes in whole, or there is none.
+//! One attempt: sends the request, and reads its whole response.
 
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -29,24 +29,24 @@ pub(crate) struct Prepared {
     pub(crate) head: Parts,
     pub(crate) body: Bytes,
     pub(crate) marked: Arc<Marked>,
-    /// When the last attempt has to be over.
+    /// The end of the last attempt.
     pub(crate) deadline: Instant,
 }
 
-/// A response, and what it says.
-pub(crate) struct Answer<B: Body> {
+/// A response, and what it means.
+pub(crate) struct JudgedResponse<B: Body> {
     pub(crate) response: Response<ResponseBody<B>>,
     pub(crate) disposition: Disposition,
     /// The status of the operation's response, if it is known.
     pub(crate) status: Option<StatusCode>,
-    /// What the response asks for, however long.
+    /// The wait that the response asks for, without a limit.
     pub(crate) retry_after: Option<Duration>,
 }
 
-/// No response.
+/// The reason why there is no response.
 pub(crate) struct Fault {
     pub(crate) error: Error,
-    /// Whether another attempt may do better.
+    /// Whether another attempt may succeed.
     pub(crate) is_transient: bool,
     /// Whether the attempt was made at all.
     pub(crate) is_attempt: bool,
@@ -57,32 +57,32 @@ impl Fault {
         Self { error, is_transient: false, is_attempt: true }
     }
 
-    /// The attempt is not made.
+    /// The attempt was not made.
     pub(crate) fn unsent(kind: ErrorKind) -> Self {
         Self { is_attempt: false, ..Self::permanent(Error::new(kind, None)) }
     }
 }
 
-/// Makes attempts through the inner service, which has to live as long as they do.
-pub(crate) struct Repeatable<'a, S, B> {
+/// Makes attempts through the inner service, which must live as long as they do.
+pub(crate) struct Attempts<'a, S, B> {
     inner: S,
     settings: Arc<Settings>,
     of: PhantomData<fn(B) -> &'a ()>,
 }
 
-impl<S, B> Repeatable<'_, S, B> {
+impl<S, B> Attempts<'_, S, B> {
     pub(crate) fn new(inner: S, settings: Arc<Settings>) -> Self {
         Self { inner, settings, of: PhantomData }
     }
 }
 
-impl<S: Clone, B> Clone for Repeatable<'_, S, B> {
+impl<S: Clone, B> Clone for Attempts<'_, S, B> {
     fn clone(&self) -> Self {
         Self::new(self.inner.clone(), Arc::clone(&self.settings))
     }
 }
 
-impl<'a, S, ReqBody, ResBody> Service<Prepared> for Repeatable<'a, S, ReqBody>
+impl<'a, S, ReqBody, ResBody> Service<Prepared> for Attempts<'a, S, ReqBody>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'a,
     S::Error: Into<BoxError>,
@@ -91,18 +91,18 @@ where
     ResBody: Body<Data = Bytes> + Send + 'a,
     ResBody::Error: Into<BoxError> + Send,
 {
-    type Response = Answer<ResBody>;
+    type Response = JudgedResponse<ResBody>;
     type Error = Fault;
-    type Future = Pin<Box<dyn Future<Output = Result<Answer<ResBody>, Fault>> + Send + 'a>>;
+    type Future = Pin<Box<dyn Future<Output = Result<JudgedResponse<ResBody>, Fault>> + Send + 'a>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        // The inner service is waited for in the attempt, within its bound.
+        // The attempt waits for the inner service, within its time limit.
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Prepared) -> Self::Future {
         let next = self.inner.clone();
-        // The service of the first attempt is ready, and may hold a permit for it.
+        // The service of the first attempt is ready, and may have a permit for it.
         let inner = std::mem::replace(&mut self.inner, next);
         let settings = Arc::clone(&self.settings);
         Box::pin(async move {
@@ -115,7 +115,7 @@ where
     }
 }
 
-/// A moment as far away as a clock can say.
+/// The instant after a wait, which is limited so that no clock overflows.
 pub(crate) fn later(now: Instant, wait: Duration) -> Instant {
     const CENTURY: Duration = Duration::from_hours(24 * 365 * 100);
     now + wait.min(CENTURY)
@@ -125,7 +125,7 @@ async fn attempt<S, ReqBody, ResBody>(
     mut inner: S,
     Prepared { mut head, body, marked, deadline }: Prepared,
     settings: &Settings,
-) -> Result<Answer<ResBody>, Fault>
+) -> Result<JudgedResponse<ResBody>, Fault>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
     S::Error: Into<BoxError>,
@@ -155,10 +155,11 @@ where
     }
     let status = reply.final_status();
     let retry_after = retry_after(response.headers(), SystemTime::now());
-    Ok(Answer { response, disposition, status, retry_after })
+    Ok(JudgedResponse { response, disposition, status, retry_after })
 }
 
-/// The time that a request's body may take on a slow connection: an upload cannot be observed.
+/// The time that a request body may take on a slow connection, because an upload cannot be
+/// observed.
 fn upload_time(length: usize) -> Duration {
     const BYTES_IN_A_SECOND: u64 = 16 << 10;
     Duration::from_millis((length as u64).saturating_mul(1000) / BYTES_IN_A_SECOND)
@@ -166,9 +167,9 @@ fn upload_time(length: usize) -> Duration {
 
 /// How long an attempt may take.
 struct Pace<'a> {
-    /// From one sign of progress to the next.
+    /// The longest time without progress.
     stretch: Duration,
-    /// All of it.
+    /// The end of the attempt.
     deadline: Instant,
     settings: &'a Settings,
 }
@@ -192,8 +193,8 @@ impl Pace<'_> {
     }
 }
 
-/// Reads the body to its end: a response that is cut off in its middle is lost. One that is larger
-/// than the limit, or a stream of events, is handed on as it comes, and its body is not known.
+/// Reads the body to its end, because a response that is cut off is lost. A body above the limit,
+/// or a stream of events, passes through unread.
 async fn whole<B>(
     response: Response<B>,
     limit: usize,
@@ -207,7 +208,7 @@ where
     if has_media_type(&head.headers, "text/event-stream") || body.size_hint().lower() > limit as u64 {
         return Ok((Response::from_parts(head, ResponseBody::inner(body)), None));
     }
-    // Boxed, because a body may have to be handed on after it was polled.
+    // Boxed, because a body may be passed on after it was polled.
     let mut body = Box::pin(body);
     let mut read = Read::default();
     loop {

@@ -1,10 +1,9 @@
-//! How long to wait before a retry.
+//! The wait before a retry.
 
 use std::time::Duration;
 
-/// Exponential, with full jitter: before the n-th retry a random time between nothing and `base`
-/// doubled n - 1 times, or `most`. Clients whose requests were lost together do not come again
-/// together.
+/// Exponential backoff with full jitter. The wait before the n-th retry is random, from zero to
+/// `base` doubled n - 1 times, or to `most`. So clients that fail together do not retry together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Backoff {
     pub(crate) base: Duration,
@@ -23,7 +22,8 @@ impl Backoff {
         jitter(self.ceiling(retry))
     }
 
-    /// Some time to add to a wait that the server asked for: it asked all its clients for the same.
+    /// A random time to add to a wait that the server asked for, because it may have asked all
+    /// clients for the same wait.
     pub(crate) fn spread(self) -> Duration {
         jitter(self.ceiling(1))
     }
@@ -31,7 +31,7 @@ impl Backoff {
 
 /// A random time from zero to `most`.
 fn jitter(most: Duration) -> Duration {
-    // Without randomness all wait as long as they may, which is the safe side.
+    // Without a random number the wait is the longest, which is safe.
     let share = getrandom::u32().map_or(1.0, |random| f64::from(random) / f64::from(u32::MAX));
     Duration::try_from_secs_f64(most.as_secs_f64() * share).unwrap_or(most).min(most)
 }
@@ -56,7 +56,7 @@ mod tests {
         let waits: Vec<_> = (0..2_000).map(|_| BACKOFF.wait(4)).collect();
         let ceiling = BACKOFF.ceiling(4);
         assert!(waits.iter().all(|wait| *wait <= ceiling));
-        // Each tenth of the range is missed by all of them once in 10^91 runs.
+        // The chance that no wait is in one of the tenths is about 1 in 10^91.
         for tenth in 0..10 {
             let range = ceiling * tenth / 10..=ceiling * (tenth + 1) / 10;
             assert!(waits.iter().any(|wait| range.contains(wait)), "none in {range:?}");

@@ -1,4 +1,4 @@
-//! Keys that are made from the operation itself.
+//! Derives keys from the operation itself.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,25 +7,25 @@ use sha2::{Digest, Sha256};
 
 use crate::record::key::IdempotencyKey;
 
-/// Separates these keys from digests made for another purpose or by another version.
+/// Separates these keys from digests for another purpose or of another version.
 const LABEL: &[u8] = b"tower-idempotency derived key v1\0";
 
-/// Derives the key of an operation from the operation itself, so that a client that has lost
-/// everything comes to the same key again.
+/// Derives the key of an operation from the operation itself, so that a client that has lost its
+/// data derives the same key again.
 ///
-/// Two calls return the same key only if user, action, window and content are all equal. To the
-/// server, two such operations are one. Put what distinguishes them, such as an order's number or a
-/// line of a batch, into the action or the content.
+/// Two calls return the same key only if user, action, window and content are all equal. The server
+/// takes two such operations for one. If they are different, put the difference into the action or
+/// the content, for example the number of an order or the line of a batch.
 ///
-/// A retry that comes when the next [`TimeWindow`] has begun has another key, and is another
-/// operation. Where a retry can be that late, use an [`Operation`](super::Operation), or
-/// [`TimeWindow::ALWAYS`].
+/// A retry in the next [`TimeWindow`] has another key, and is a new operation. If a retry can be
+/// that late, use an [`Operation`](super::Operation), or [`TimeWindow::ALWAYS`].
 ///
 /// # The construction
 ///
 /// The key is lower-case hexadecimal SHA-256 over the label `tower-idempotency derived key v1`, a
-/// zero byte and four fields: `user`, `action`, the window, `content`. Each field comes after its
-/// length in bytes, an unsigned 64-bit big-endian number. Text counts as its UTF-8 bytes, as it is.
+/// zero byte and four fields: `user`, `action`, the window, `content`. Each field follows its
+/// length in bytes, an unsigned 64-bit big-endian number. Text is its UTF-8 bytes, without
+/// normalization.
 ///
 /// The window is 16 bytes: its length in milliseconds and its index since 1970, each as such a
 /// number. Both are zero for [`TimeWindow::ALWAYS`]. The SDK for TypeScript derives the same keys,
@@ -54,10 +54,10 @@ pub fn derive_key(
     IdempotencyKey::made(format!("{:x}", Bytes::copy_from_slice(&digest.finalize())))
 }
 
-/// A stretch of time within which the same request is the same operation, for [`derive_key`].
+/// A period in which the same request is the same operation, for [`derive_key`].
 ///
-/// Windows of one length follow each other from 1970-01-01T00:00:00Z on, by the client's clock,
-/// whatever its time zone.
+/// Windows of one length follow each other from 1970-01-01T00:00:00Z on, by the client's clock and
+/// in any time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeWindow {
     /// In milliseconds.
@@ -66,11 +66,13 @@ pub struct TimeWindow {
 }
 
 impl TimeWindow {
-    /// All of time: the same request is the same operation for as long as the server remembers it.
+    /// All of time. The same request is the same operation as long as the server remembers it.
     pub const ALWAYS: Self = Self { length: 0, index: 0 };
 
-    /// The window of this length, in whole milliseconds, that contains a moment. A length below a
-    /// millisecond means [`ALWAYS`](Self::ALWAYS), and a moment before 1970 is in the first window.
+    /// The window that contains a moment. The length counts in whole milliseconds.
+    ///
+    /// A length below a millisecond means [`ALWAYS`](Self::ALWAYS). A moment before 1970 is in the
+    /// first window.
     pub fn containing(moment: SystemTime, length: Duration) -> Self {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let (length, moment) = (millis(length), moment.duration_since(UNIX_EPOCH).unwrap_or_default());

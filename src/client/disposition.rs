@@ -1,4 +1,4 @@
-//! What a response means for the operation and its key: one pure function.
+//! Judges what a response means for the operation and its key, in one pure function.
 
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use serde_json::Value;
@@ -8,29 +8,31 @@ use crate::http::headers::flag;
 use crate::http::rejection::{LONGEST_PROBLEM, SHOULD_RETRY, is_problem};
 use crate::http::response::RESULT;
 
-/// What a response means for the operation that was asked for.
+/// What a response means for the operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
-    /// The operation is over, and this is its outcome. A new operation takes a new key.
+    /// The operation is over, and this is its outcome. A new operation needs a new key.
     Final,
     /// The same request can be sent again under the same key. A response with this disposition
     /// reaches the application only when there is no time, attempt or budget left.
     Retry,
-    /// The response does not settle the operation, so its key must stay: either nothing happened
-    /// and the mended request goes on under the key, or the outcome cannot be known from this
-    /// response.
+    /// The response does not settle the operation, so do not change its key. Either nothing
+    /// happened, and the corrected request can use the key, or this response does not tell the
+    /// outcome.
     Unknown,
 }
 
 use Disposition::{Final, Retry, Unknown};
 
-/// Marks a replay by Stripe, and by servers that copy it.
+/// Marks a replay of Stripe, and of servers that copy it.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-/// Says by Stripe's servers whether a retry makes sense.
+/// Says whether a retry makes sense, in responses of Stripe.
 const STRIPE_SHOULD_RETRY: HeaderName = HeaderName::from_static("stripe-should-retry");
 
-/// A response as it is judged. [`ClientLayer`](super::ClientLayer) judges every response under a
-/// key this way; other clients can do it themselves.
+/// The parts of a response that decide its [`Disposition`].
+///
+/// [`ClientLayer`](super::ClientLayer) judges every response under a key by it. Other clients can
+/// use it themselves.
 ///
 /// ```
 /// use http::{HeaderMap, StatusCode};
@@ -54,7 +56,7 @@ pub struct Reply<'a> {
 }
 
 impl<'a> Reply<'a> {
-    /// Takes the status and the headers of a response. Its body counts as not read.
+    /// Makes a reply from the status and the headers of a response. Its body counts as not read.
     pub fn new(status: impl Into<u16>, headers: &'a HeaderMap) -> Self {
         let status = status.into();
         let has_problem = status >= 400 && is_problem(headers);
@@ -68,24 +70,24 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// Adds the body, read to its end. Without it, a 4xx with a problem document is
+    /// Adds the whole body. Without it, a 4xx with a problem document is
     /// [`Unknown`](Disposition::Unknown).
     pub fn body(self, body: &[u8]) -> Self {
         let problem = if self.problem == Problem::None { Problem::None } else { Problem::read(body) };
         Self { problem, ..self }
     }
 
-    /// Says whether the client followed a redirect to this response. Default: it did not.
+    /// Sets whether the client followed a redirect to this response. Default: no.
     pub fn redirected(self, is_redirected: bool) -> Self {
         Self { is_redirected, ..self }
     }
 
-    /// Says whether an earlier attempt under the same key may have had an effect. Default: no.
+    /// Sets whether an earlier attempt under the same key may have had an effect. Default: no.
     pub fn in_doubt(self, is_in_doubt: bool) -> Self {
         Self { is_in_doubt, ..self }
     }
 
-    /// Says what kind of server it is. Default: [`Profile::Default`].
+    /// Sets the kind of the server. Default: [`Profile::Default`].
     pub fn profile(self, profile: Profile) -> Self {
         Self { profile, ..self }
     }
@@ -108,8 +110,7 @@ impl<'a> Reply<'a> {
     /// | a status whose response the server does not store, by [`Profile`] | unknown |
     /// | other 3xx and 4xx | final |
     ///
-    /// Where a row says retry by code, `Retry-After` or status, `X-Should-Retry: false` makes it
-    /// unknown.
+    /// `X-Should-Retry: false` changes a retry by code, `Retry-After` or status to unknown.
     pub fn disposition(&self) -> Disposition {
         if self.is_from_elsewhere() {
             return Unknown;
@@ -119,7 +120,7 @@ impl<'a> Reply<'a> {
             return Retry;
         }
         if is_replay(self.headers) {
-            // A replayed failure says the same each time.
+            // A retry gets the same replay of a failure again.
             return if self.status == 408 || self.status >= 500 { Unknown } else { Final };
         }
         let retry = if should_retry == Some(false) { Unknown } else { Retry };
@@ -140,8 +141,8 @@ impl<'a> Reply<'a> {
             && !self.is_from_elsewhere()
     }
 
-    /// The status of the operation's response: this one's, or that of the response which the server
-    /// did not store. `None` if that is not known.
+    /// The status of the operation's response. If the server did not store that response, this is
+    /// its original status. `None` if it is not known.
     pub(crate) fn final_status(&self) -> Option<StatusCode> {
         match self.problem {
             Problem::NotRetained { original_status } => original_status,
@@ -149,7 +150,7 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// Whether another server, or another resource, may have sent it.
+    /// Whether another server or another resource may have sent the response.
     fn is_from_elsewhere(&self) -> bool {
         self.is_redirected || matches!(self.status, 0 | 307 | 308 | 421)
     }
@@ -163,8 +164,8 @@ impl<'a> Reply<'a> {
         match self.problem {
             Problem::InFlight => Some(retry),
             Problem::NotRetained { .. } => Some(Final),
-            // A code that is needed may be in it, or a newer server has codes that this client does
-            // not know.
+            // An unread document may contain a code that matters. A newer server may have codes
+            // that this client does not know.
             Problem::Unread | Problem::KeyRejected | Problem::OtherCode => is_rejection.then_some(Unknown),
             Problem::None => None,
         }
@@ -182,19 +183,19 @@ impl<'a> Reply<'a> {
     }
 }
 
-/// What a response says by its problem document (RFC 9457).
+/// The problem document (RFC 9457) of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Problem {
-    /// It has none, or one without a code of this crate.
+    /// There is no document, or one without a code of this crate.
     None,
-    /// It was not read, is too long, or is not JSON.
+    /// The document was not read, is too long, or is not JSON.
     Unread,
     InFlight,
     /// The operation was done, and its response was not stored.
     NotRetained {
         original_status: Option<StatusCode>,
     },
-    /// The key is missing, or cannot be read.
+    /// The server says that the key is missing or malformed.
     KeyRejected,
     /// Another code of this crate, whether this client knows it or not.
     OtherCode,
@@ -225,7 +226,7 @@ fn should_retry(headers: &HeaderMap) -> Option<bool> {
     flag(headers, &SHOULD_RETRY).or_else(|| flag(headers, &STRIPE_SHOULD_RETRY))
 }
 
-/// Whether the response was given before, and is given again now.
+/// Whether the response is a replay.
 fn is_replay(headers: &HeaderMap) -> bool {
     [RESULT, REPLAYED].iter().any(|marker| flag(headers, marker) == Some(true))
 }

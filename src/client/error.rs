@@ -1,4 +1,4 @@
-//! Why there is no response.
+//! [`Error`]: why an operation has no response.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -11,11 +11,10 @@ use crate::record::key::IdempotencyKey;
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// Why an operation has no response that can be used.
+/// Why an operation has no usable response.
 ///
-/// [`is_in_doubt`](Self::is_in_doubt) tells whether it may have been done all the same. If so, it must be
-/// retried under the same key, if at all. With an [`Operation`](super::Operation), the key is still
-/// there.
+/// [`is_in_doubt`](Self::is_in_doubt) says whether the operation may have been done. If so, retry
+/// it only under the same key. With an [`Operation`](super::Operation), the key is still stored.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -28,26 +27,26 @@ pub struct Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The connection failed: before the request was sent, before the response came, or in the
-    /// middle of the response.
+    /// The connection failed: before the request was sent, before the response came, or during the
+    /// response.
     Connection,
     /// The last attempt made no progress in time.
     Timeout,
     /// The body of the request is larger than `max_request`. Nothing was sent.
     TooLarge,
-    /// The body of the request could not be read to its end, or not in `total_timeout`. Nothing was
-    /// sent.
+    /// The body of the request could not be read to its end, or not within `total_timeout`. Nothing
+    /// was sent.
     Unreadable,
-    /// The header for the key is empty. Nothing was sent.
+    /// The key in the header is empty. Nothing was sent.
     Key,
-    /// The server may have forgotten the key, so the attempt that was due was not made.
+    /// The server may have forgotten the key, so the next attempt was not made.
     Expired,
     /// The key is dated more than five minutes ahead of the clock, so its age is not known. The
-    /// attempt that was due was not made.
+    /// next attempt was not made.
     ClockBehind,
-    /// The server did not understand the key as it was sent: the client is set up for another kind
-    /// of server. The message names the header, the form and the [`Profile`](super::Profile) to
-    /// set.
+    /// The server did not understand the key as it was sent, because the client is set up for
+    /// another kind of server. The message names the header, the form and the
+    /// [`Profile`](super::Profile) to set.
     KeyNotUnderstood,
 }
 
@@ -71,7 +70,7 @@ impl Error {
         Self { form: Some(form), ..Self::new(ErrorKind::KeyNotUnderstood, None) }
     }
 
-    /// Of a request without a key, which was sent once.
+    /// The error of a request without a key, which was sent once.
     pub(crate) fn unguarded(source: BoxError) -> Self {
         let mut error = Self::new(ErrorKind::Connection, Some(source));
         error.tell(1, None, true);
@@ -82,7 +81,7 @@ impl Error {
         self.report = Report { is_in_doubt, key: key.cloned(), attempts, ..self.report.clone() };
     }
 
-    /// What kept the response of the last attempt away.
+    /// Why the last attempt has no usable response.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
@@ -92,8 +91,8 @@ impl Error {
         self.report.attempts()
     }
 
-    /// The key of the operation, so that the caller can go on under it, or ask what became of the
-    /// operation. `None` if the request has no key yet, or one that this crate cannot read.
+    /// The key of the operation. The caller can continue under it, or look the operation up. `None`
+    /// if the request has no key yet, or one that this crate cannot read.
     pub fn key(&self) -> Option<&IdempotencyKey> {
         self.report.key()
     }
@@ -127,15 +126,17 @@ impl fmt::Display for Error {
             ErrorKind::Timeout => {
                 write!(f, "attempt {attempts} made no progress in time, so the outcome is unknown")
             }
-            ErrorKind::TooLarge => f.write_str("the request is too large to be retried, and was not sent"),
-            ErrorKind::Unreadable => f.write_str("the request could not be read, and was not sent"),
-            ErrorKind::Key => f.write_str("the key of the request is empty, and it was not sent"),
+            ErrorKind::TooLarge => f.write_str("the request is larger than `max_request` and was not sent"),
+            ErrorKind::Unreadable => f.write_str("the request body could not be read, so nothing was sent"),
+            ErrorKind::Key => f.write_str("the key of the request is empty, so the request was not sent"),
             ErrorKind::Expired => write!(
                 f,
-                "the server may have forgotten the key, so the request was not sent after attempt {attempts}"
+                "the server may have forgotten the key, so the request was not sent after attempt \
+                 {attempts}"
             ),
             ErrorKind::ClockBehind => f.write_str(
-                "the key is dated more than five minutes ahead of the clock, so the request was not sent",
+                "the key is dated more than five minutes ahead of the clock, so the request was \
+                 not sent",
             ),
             ErrorKind::KeyNotUnderstood => self.write_form(f),
         }

@@ -1,4 +1,4 @@
-//! What happened under a key so far: it decides how the next response is judged.
+//! The history of a key, which decides how the next response is judged.
 
 use std::sync::{Arc, Mutex};
 
@@ -18,7 +18,7 @@ struct State {
     is_in_doubt: bool,
     /// A marked request may be under way without the layer.
     is_marked: bool,
-    /// What the last attempt said. `None` if it had no response.
+    /// The disposition of the last attempt. `None` if it had no response.
     last: Option<Disposition>,
 }
 
@@ -29,12 +29,12 @@ impl State {
 }
 
 impl History {
-    /// Of a key that nothing was sent under.
+    /// The history of a new key.
     pub(crate) fn clear() -> Arc<Self> {
         Arc::default()
     }
 
-    /// Of a key that others may have used: an earlier process, or the application by itself.
+    /// The history of a key that an earlier process, or the application itself, may have used.
     pub(crate) fn not_known() -> Arc<Self> {
         let history = Self::default();
         lock(&history.state).is_in_doubt = true;
@@ -45,7 +45,8 @@ impl History {
         lock(&self.state).is_in_doubt
     }
 
-    /// Whether the last response is the server's word on this key: it would be final in doubt too.
+    /// Whether the last response is certainly the outcome of this key, because it is final in doubt
+    /// too.
     pub(crate) fn is_certain(&self) -> bool {
         let state = lock(&self.state);
         state.is_in_doubt && state.last == Some(Disposition::Final)
@@ -57,13 +58,14 @@ impl History {
         state.is_in_doubt && state.last != Some(Disposition::Final)
     }
 
-    /// What the last attempt said. `None` if it had no response, or has none yet.
+    /// The disposition of the last attempt. `None` if it had no response, or has none yet.
     pub(crate) fn last(&self) -> Option<Disposition> {
         let state = lock(&self.state);
         state.last.filter(|_| !state.is_marked)
     }
 
-    /// A request is about to leave. If the one before it has no response by now, it is lost.
+    /// Records that a request is about to be sent. If the one before it has no response, it is
+    /// lost.
     pub(crate) fn mark(&self) {
         let state = &mut *lock(&self.state);
         if state.is_marked {
@@ -72,12 +74,12 @@ impl History {
         state.is_marked = true;
     }
 
-    /// The layer has the marked request, and notes its attempts itself.
+    /// Records that the layer has the marked request, and records its attempts itself.
     pub(crate) fn take_over(&self) {
         lock(&self.state).is_marked = false;
     }
 
-    /// The marked request ended without a response, if the layer has not noted it.
+    /// Records that the marked request ended without a response, if the layer has not recorded it.
     pub(crate) fn failed(&self) {
         let state = &mut *lock(&self.state);
         if state.is_marked {
@@ -100,8 +102,8 @@ impl History {
     }
 }
 
-/// An attempt that has begun. Dropped before its response is noted, it is lost, whatever the
-/// reason.
+/// An attempt that has begun. If it is dropped before its response is recorded, it is lost,
+/// whatever the reason.
 pub(crate) struct Attempting(Option<Arc<History>>);
 
 impl Attempting {

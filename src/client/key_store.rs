@@ -1,4 +1,4 @@
-//! Where the keys of operations are stored until the operations are finished.
+//! Stores for the keys of operations, until the operations are finished.
 
 use std::fmt;
 use std::io;
@@ -32,41 +32,43 @@ impl fmt::Debug for StoredKey {
     }
 }
 
-/// Stores keys from before the first attempt until the operation is finished. Keys in a
-/// [`FileKeyStore`] survive a restart, those in a [`MemoryKeyStore`] do not.
+/// A store for keys, from before the first attempt until the operation is finished. Keys in a
+/// [`FileKeyStore`] survive a restart, and those in a [`MemoryKeyStore`] do not.
 ///
-/// A table in the application's database is the best place if the operation comes from there: one
-/// row for each operation, unique by its name.
+/// If the operation comes from the application's database, a table there is best: one row for each
+/// operation, unique by its name.
 pub trait KeyStore: Send + Sync + 'static {
-    /// Stores `new`, unless a key is stored for the operation already, and returns the stored one.
-    /// A key that was stored already is marked as shared: more than one caller has it now.
+    /// Stores `new`, unless the operation has a key already, and returns the stored key.
     ///
-    /// If `new` was stored it comes back unchanged, its time not rounded: this is how a new
-    /// operation differs from a resumed one.
+    /// - If `new` was stored, return it unchanged, and do not round its time. A new operation
+    ///   differs from a resumed one by this.
+    /// - If the operation had a key already, mark that key as shared, because more than one caller
+    ///   has it now.
     ///
-    /// It is one step: all concurrent callers, in whatever process, get one key. When it returns,
-    /// the key survives what the store is made to survive.
+    /// The call is atomic: all concurrent callers, in all processes, get one key. When it returns,
+    /// the key is as durable as the store promises.
     ///
     /// # Errors
     ///
     /// If it is not certain that the key is stored. Nothing is sent then.
     fn put_if_absent(&self, new: StoredKey) -> impl Future<Output = io::Result<StoredKey>> + Send;
 
-    /// Drops the key of an operation, if it is still this one.
+    /// Removes the key of an operation, if it is still this one.
     ///
     /// # Errors
     ///
-    /// If it may be stored still.
+    /// If the key may still be stored.
     fn remove(&self, operation: &str, key: &IdempotencyKey) -> impl Future<Output = io::Result<()>> + Send;
 
-    /// Drops the key of an operation, if it is still this one and is not shared. Returns whether
-    /// this key is not stored any more.
+    /// Removes the key of an operation, if it is still this one and is not shared. Returns whether
+    /// this key is no longer stored.
     ///
-    /// It is one step: a caller that takes up the key has it marked before, or finds it gone.
+    /// The call is atomic: a concurrent caller either marks the key as shared before, or finds it
+    /// removed.
     ///
     /// # Errors
     ///
-    /// If it may be stored still.
+    /// If the key may still be stored.
     fn remove_unshared(
         &self,
         operation: &str,

@@ -1,4 +1,4 @@
-//! [`ClientLayer`]: how a client is made and set up.
+//! [`ClientLayer`]: its constructor and its setters.
 
 use std::error::Error;
 use std::num::NonZeroU32;
@@ -16,20 +16,23 @@ use crate::client::service::Client;
 use crate::client::settings::Settings;
 use crate::record::key::IdempotencyKey;
 
-/// Makes the requests of a client safe to retry, and retries them until a response settles them.
+/// A Tower layer that makes the requests of a client safe to retry, and retries them until a
+/// response settles them.
 ///
 /// A POST or PATCH gets a key, unless it has one. Every attempt has the same key and the same
-/// bytes. Every other request goes through untouched, once, unless it has a key. A response is
-/// judged as [`Reply::disposition`](super::Reply::disposition) says, after its body was read to the
-/// end. An attempt without a response, or whose response broke off, is retried too.
+/// bytes. Any other request without a key passes through untouched, once.
+///
+/// The layer reads a response to its end, and judges it by
+/// [`Reply::disposition`](super::Reply::disposition). It also retries an attempt without a
+/// response, or with a response that broke off.
 ///
 /// The history of a key counts. An attempt that ended without a response may have had an effect,
-/// and a 404 after it may come from a load balancer. So from then on, only a 2xx or a replay is
-/// final. A key that comes in a header or from [`key_with`](Self::key_with) is judged like this
-/// from the start, because the layer does not know what was sent under it before.
+/// and a later 404 may come from a load balancer. So from then on, only a 2xx or a replay is final.
+/// The same rule applies from the start to a key in a header or from [`key_with`](Self::key_with),
+/// because the layer does not know what was sent under it before.
 ///
-/// The inner client must not retry requests by itself, except those that were never sent, and it
-/// need not limit their time. If it follows redirects, it must say so: see
+/// The inner client must not retry requests, except those that were never sent. It does not have to
+/// limit their time. If it follows redirects, it must mark them: see
 /// [`MarkRedirects`](super::MarkRedirects) for Tower and `observed_redirects` for reqwest.
 ///
 /// ```
@@ -58,7 +61,7 @@ use crate::record::key::IdempotencyKey;
 /// # }
 /// ```
 ///
-/// A clone shares the budget.
+/// Clones share the budget of retries.
 #[derive(Debug, Clone, Default)]
 #[must_use = "a layer does nothing until it is put around a client"]
 pub struct ClientLayer {
@@ -66,7 +69,8 @@ pub struct ClientLayer {
 }
 
 impl ClientLayer {
-    /// Adds keys to POST and PATCH, and retries them for up to a minute.
+    /// Makes a layer that adds keys to POST and PATCH requests, and retries them for up to a
+    /// minute.
     pub fn new() -> Self {
         Self::default()
     }
@@ -76,9 +80,10 @@ impl ClientLayer {
         self
     }
 
-    /// Sets what kind of server it is: the header and the form of keys, the methods that get one,
-    /// and the responses that the server does not store. Default: [`Profile::Default`]. Setters of
-    /// single values that come after it still count.
+    /// Sets the kind of the server: the header and the form of keys, the methods that get one, and
+    /// the responses that the server does not store. Default: [`Profile::Default`].
+    ///
+    /// Setters of single values that come after it still count.
     ///
     /// If the server rejects the key as it is sent, the result is an error of the kind
     /// [`KeyNotUnderstood`](super::ErrorKind::KeyNotUnderstood).
@@ -91,14 +96,18 @@ impl ClientLayer {
         })
     }
 
-    /// Sets the header for keys that the layer adds. Default: that of the profile. A key that a
-    /// request has in this header, in `X-Idempotency-Key` or in `Idempotency-Key` is used as it is.
+    /// Sets the header for keys that the layer adds. Default: that of the profile.
+    ///
+    /// If a request has a key in this header, in `X-Idempotency-Key` or in `Idempotency-Key`, the
+    /// layer uses that key unchanged.
     pub fn header(self, header: HeaderName) -> Self {
         self.set(|settings| settings.header = header)
     }
 
-    /// Sends keys as RFC 9651 Strings, in quotes, as the IETF draft has them. Default: that of the
-    /// profile. Keys that a request has already stay as they are.
+    /// Sends keys as RFC 9651 Strings, in quotes, as the IETF draft asks. Default: the form of the
+    /// profile.
+    ///
+    /// The layer does not change a key that a request already has.
     pub fn structured_field(self) -> Self {
         self.set(|settings| settings.is_quoted = true)
     }
@@ -108,11 +117,13 @@ impl ClientLayer {
         self.set(|settings| settings.methods = methods.into_iter().collect())
     }
 
-    /// Makes keys by a function, for example with [`derive_key`](super::derive_key). It is called
-    /// once for an operation, not for each attempt. Default: a UUID of version 7.
+    /// Sets the function that makes keys, for example with [`derive_key`](super::derive_key).
+    /// Default: a UUID of version 7.
     ///
-    /// A key that is not fresh may have been sent before, so such an operation is in doubt from the
-    /// start: a 4xx is final only if it is a replay.
+    /// The layer calls it once for each operation, not for each attempt.
+    ///
+    /// A key from this function may have been sent before. So the operation is in doubt from the
+    /// start, and a 4xx is final only if it is a replay.
     ///
     /// ```
     /// use std::time::{Duration, SystemTime};
@@ -128,71 +139,88 @@ impl ClientLayer {
     }
 
     /// Sets how long the server remembers a key. Default: 24 h, the default of this crate's server
-    /// side and Stripe's shortest. It is checked before every attempt, by the wall clock: an
-    /// attempt that would come later is not made. An [`Operation`](super::Operation) has the
-    /// retention of its [`Operations`](super::Operations).
+    /// side and the shortest of Stripe.
+    ///
+    /// The layer checks the age of the key before every attempt, by the wall clock. It does not
+    /// make an attempt after the retention. An [`Operation`](super::Operation) has the retention of
+    /// its [`Operations`](super::Operations).
     pub fn retention(self, retention: Duration) -> Self {
         self.set(|settings| settings.retention = retention)
     }
 
-    /// Sets the largest request body under a key, in bytes. The layer stores it until the operation
-    /// is settled. A larger one is an error, and is not sent. Default: 1 MiB.
+    /// Sets the largest request body under a key, in bytes. Default: 1 MiB.
+    ///
+    /// The layer stores the body in memory until the operation is settled. A larger body is an
+    /// error, and the request is not sent.
     pub fn max_request(self, bytes: usize) -> Self {
         self.set(|settings| settings.max_request = bytes)
     }
 
-    /// Sets the largest response body that is read to its end before the response is judged, in
-    /// bytes. A larger one, or a stream of events, is handed on as it comes, and is not retried if
-    /// it is cut off. Default: 1 MiB.
+    /// Sets the largest response body, in bytes, that the layer reads to its end before it judges
+    /// the response. Default: 1 MiB.
+    ///
+    /// A larger body, or a stream of events, goes to the caller as it comes. It is not retried if
+    /// it is cut off.
     pub fn max_response(self, bytes: usize) -> Self {
         self.set(|settings| settings.max_response = bytes)
     }
 
-    /// Limits how long an attempt may make no progress. Default: 10 s. The time starts anew with
-    /// the head of the response and with each piece of its body. Uploads cannot be observed, so the
-    /// first stretch is longer by the time that the request body takes at 16 KiB/s.
+    /// Limits how long an attempt may make no progress. Default: 10 s.
     ///
-    /// An operation that takes longer is not lost: the next attempt finds it in flight, or gets its
+    /// The time starts again with the head of the response and with each part of its body. An
+    /// upload cannot be observed, so the first period is longer by the time of the request body at
+    /// 16 KiB/s.
+    ///
+    /// An operation that takes longer is not lost. The next attempt finds it in flight, or gets its
     /// response.
     pub fn attempt_timeout(self, bound: Duration) -> Self {
         self.set(|settings| settings.attempt_timeout = bound)
     }
 
-    /// Limits all attempts and the waits between them, and before them the time that the request's
-    /// own body takes. Default: 60 s.
+    /// Limits the time of all attempts with the waits between them. Default: 60 s.
+    ///
+    /// Before the first attempt, the same limit applies to reading the request body.
     pub fn total_timeout(self, bound: Duration) -> Self {
         self.set(|settings| settings.total_timeout = bound)
     }
 
-    /// Limits the number of attempts. Default: as many as there is time for.
+    /// Limits the number of attempts. Default: no limit except
+    /// [`total_timeout`](Self::total_timeout).
     pub fn max_attempts(self, attempts: NonZeroU32) -> Self {
         self.set(|settings| settings.max_attempts = attempts.get())
     }
 
-    /// Limits the wait that a response can ask for by `Retry-After`. Default: 30 s. A response that
-    /// asks for more than what is left of [`total_timeout`](Self::total_timeout) is given to the
-    /// caller at once.
+    /// Limits the wait that a response can ask for by `Retry-After`. Default: 30 s.
+    ///
+    /// If a response asks for more than the rest of [`total_timeout`](Self::total_timeout), the
+    /// caller gets it at once.
     pub fn max_retry_after(self, bound: Duration) -> Self {
         self.set(|settings| settings.max_retry_after = bound)
     }
 
-    /// Sets the waits before retries: a random time between nothing and `base` before the first,
-    /// and twice as much before each one after it, up to `most`. Default: 100 ms and 5 s. A longer
-    /// `Retry-After` replaces the wait; a shorter one changes nothing.
+    /// Sets the waits before retries. Default: 100 ms and 5 s.
+    ///
+    /// The wait before the first retry is random, from zero to `base`. The range doubles before
+    /// each later retry, up to `most`. A longer `Retry-After` replaces the wait, and a shorter one
+    /// has no effect.
     pub fn backoff(self, base: Duration, most: Duration) -> Self {
         self.set(|settings| settings.backoff = super::backoff::Backoff { base, most })
     }
 
-    /// Sets the budget of retries, which all clones share, so that many clients do not multiply the
-    /// load of a server that fails. Default: that of
+    /// Sets the budget of retries, which all clones share. Default: that of
     /// [`TpsBudget`](tower::retry::budget::TpsBudget), which is a fifth of the operations of the
-    /// last ten seconds, and ten a second.
+    /// last ten seconds, and ten in each second.
+    ///
+    /// A budget prevents that many clients multiply the load of a server that fails.
     pub fn budget(self, budget: impl Budget + Send + Sync + 'static) -> Self {
         self.set(|settings| settings.budget = Arc::new(budget))
     }
 
-    /// Tells which errors of the inner client are worth another attempt. Default: all of them. A
-    /// malformed address is a permanent error, but only the inner client knows which error says so.
+    /// Sets the function that decides which errors of the inner client are retried. Default: all
+    /// errors.
+    ///
+    /// A malformed address is a permanent error, for example, but only the inner client knows which
+    /// error says so.
     pub fn retry_if(
         self,
         is_transient: impl Fn(&(dyn Error + 'static)) -> bool + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! Operations that outlive the process that began them.
+//! Operations that survive a restart of the process that began them.
 
 use std::io;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ mod error;
 
 pub use error::OperationError;
 
-/// Begins operations, and takes up those that an earlier process left behind.
+/// Begins operations, and resumes those of an earlier process.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -48,9 +48,9 @@ pub use error::OperationError;
 /// # }
 /// ```
 ///
-/// Otherwise the outcome is not certain yet, and the key stays. A process that dies in between
-/// begins the same operation again after its restart, by the same name, and comes to the same key:
-/// the server runs it once. [`pending`](Self::pending) lists what is left over.
+/// Otherwise the outcome is not certain yet, and the key stays stored. If the process dies before
+/// `finish`, begin the operation again by the same name after the restart. It gets the same key, so
+/// the server runs it once. [`pending`](Self::pending) lists the operations that are not finished.
 #[derive(Debug)]
 pub struct Operations<K> {
     keys: Arc<K>,
@@ -64,40 +64,44 @@ impl<K> Clone for Operations<K> {
 }
 
 impl<K: KeyStore> Operations<K> {
-    /// Stores the keys of operations in this store.
+    /// Makes operations that store their keys in `keys`.
     pub fn new(keys: K) -> Self {
         Self { keys: Arc::new(keys), retention: RETENTION }
     }
 
     /// Sets how long the server remembers a key, as its operator says. Default: 24 h, the default
-    /// of this crate's server side and Stripe's shortest. The server takes an older key for a new
-    /// one, and could do the operation a second time, so an older key is not sent.
+    /// of this crate's server side and the shortest of Stripe.
+    ///
+    /// An older key is not sent, because the server takes it for a new one and may do the operation
+    /// a second time.
     #[must_use]
     pub fn retention(mut self, retention: Duration) -> Self {
         self.retention = retention;
         self
     }
 
-    /// Begins the operation of this name under a new key, or takes it up again under the key that
-    /// it has. The key is stored before this returns.
+    /// Begins the operation of this name under a new key, or resumes it under its stored key. The
+    /// key is stored before this returns.
     ///
-    /// The name says what is to be done, once: `invoice 113`, `payout 2026-11 of seller 7`.
-    /// Two operations that mean different things must not share a name. The name keeps its key
-    /// until [`finish`](Operation::finish), also after a final response: the server then replays
-    /// it.
+    /// The name says what to do once: `invoice 113`, `payout 2026-11 of seller 7`. The key stays
+    /// with the name until [`finish`](Operation::finish), also after a final response. The server
+    /// then replays that response.
+    ///
+    /// Two different operations must not share a name. Otherwise the second one gets the response
+    /// of the first, or is rejected.
     ///
     /// # Errors
     ///
     /// If the key cannot be stored, if it is so old that the server may have forgotten it, or if it
-    /// is dated more than five minutes ahead of the clock. Nothing must be sent then.
+    /// is dated more than five minutes ahead of the clock. Do not send the request then.
     pub async fn begin(&self, operation: impl Into<String>) -> Result<Operation<K>, OperationError> {
         self.begin_as(operation.into(), fresh_key(), History::clear()).await
     }
 
     /// As [`begin`](Self::begin), but a new operation gets this key, for example a
-    /// [derived](super::derive_key) one. An operation that has begun goes on under its own.
+    /// [derived](super::derive_key) one. A resumed operation has its stored key.
     ///
-    /// The key may have been sent before, so the operation is in doubt from the start: a 4xx is
+    /// The key may have been sent before. So the operation is in doubt from the start, and a 4xx is
     /// final only if it is a replay.
     ///
     /// # Errors
@@ -126,12 +130,12 @@ impl<K: KeyStore> Operations<K> {
             Untimely::ClockBehind => OperationError::ClockBehind { created_at },
         })?;
         let is_resumed = stored != new;
-        // What an earlier process did under the key is not known.
+        // An earlier process may have sent requests under the key.
         let history = if is_resumed { History::not_known() } else { history };
         Ok(Operation { keys: Arc::clone(&self.keys), stored, age, is_resumed, history })
     }
 
-    /// The operations that have a key, in no order: their outcome is not known, or they are not
+    /// The operations with a stored key, in no order. Their outcome is not known, or they are not
     /// finished. To settle one, [`begin`](Self::begin) it by its name, and send its request, built
     /// from your own data.
     ///
@@ -142,11 +146,12 @@ impl<K: KeyStore> Operations<K> {
         self.keys.list().await
     }
 
-    /// Drops a key whatever the outcome, because the application has learnt it by other means.
+    /// Removes a key whatever the outcome. Use it when the application knows the outcome from
+    /// elsewhere.
     ///
     /// # Errors
     ///
-    /// If it may be stored still.
+    /// If the key may still be stored.
     pub async fn forget(&self, stored: &StoredKey) -> io::Result<()> {
         self.keys.remove(&stored.operation, &stored.key).await
     }
@@ -154,9 +159,8 @@ impl<K: KeyStore> Operations<K> {
 
 /// An operation with a key that stays stored until the application finishes it.
 ///
-/// Requests go out with [`send`](Self::send), or with `send_reqwest` (feature `client-reqwest`).
-/// Both bind the request to the operation: the layer knows its key, its age and what happened
-/// before.
+/// Send requests with [`send`](Self::send), or with `send_reqwest` (feature `client-reqwest`). Both
+/// bind the request to the operation, so that the layer knows its key, its age and its history.
 #[derive(Debug)]
 pub struct Operation<K> {
     keys: Arc<K>,
@@ -177,29 +181,30 @@ impl<K: KeyStore> Operation<K> {
         &self.stored
     }
 
-    /// Whether the key was stored already: the operation may have been tried before.
+    /// Whether the key was stored already, so that the operation may have been sent before.
     pub fn is_resumed(&self) -> bool {
         self.is_resumed
     }
 
-    /// What the last attempt said. `None` if it had no response, or if there was none.
+    /// The disposition of the last attempt. `None` if it had no response, or before the first
+    /// attempt.
     pub fn disposition(&self) -> Option<Disposition> {
         self.history.last()
     }
 
-    /// Sends a request under the key of this operation, through a Tower stack that has a
-    /// [`ClientLayer`](super::ClientLayer), and notes what its response says.
+    /// Sends a request under the key of this operation, through a Tower stack with a
+    /// [`ClientLayer`](super::ClientLayer), and records what its response means.
     ///
     /// The request must be the same each time, because the server rejects another one. After a
-    /// response that says that nothing happened (such as 400 or 422), the mended request goes on
-    /// under the key.
+    /// response that says that nothing happened (such as 400 or 422), the corrected request can use
+    /// the key.
     ///
-    /// Without the layer in the stack there are no retries, and 4xx with a problem document are
-    /// never final, because their bodies are not read.
+    /// Without the layer in the stack there are no retries. A 4xx with a problem document is then
+    /// never final, because its body is not read.
     ///
     /// # Errors
     ///
-    /// Those of the client. The key stays.
+    /// Those of the client. The key stays stored.
     pub async fn send<S, B, R>(
         &mut self,
         client: &mut S,
@@ -220,21 +225,24 @@ impl<K: KeyStore> Operation<K> {
         Ok(response)
     }
 
-    /// Puts the key into a request, for clients that [`send`](Self::send) cannot use. Each request
-    /// that was marked needs a [`note`](Self::note) of its response; without one it counts as lost.
+    /// Adds the key to a request, for clients that [`send`](Self::send) cannot use.
+    ///
+    /// Call [`note`](Self::note) with the response of each marked request. Without it, the request
+    /// counts as lost.
     pub fn mark<B>(&self, request: &mut Request<B>) {
         self.write_key(request.headers_mut());
         request.extensions_mut().insert(self.bound());
     }
 
-    /// Judges a response in the light of what happened before, and notes what it says. It is for
-    /// responses that did not come through a [`ClientLayer`](super::ClientLayer), which notes them
-    /// itself.
+    /// Judges a response by the history of the key, and records what it means.
+    ///
+    /// Use it only for responses that did not come through a [`ClientLayer`](super::ClientLayer),
+    /// because the layer records its responses itself.
     pub fn note(&mut self, reply: Reply<'_>) -> Disposition {
         self.history.note(reply)
     }
 
-    /// Notes a response that came without the layer.
+    /// Judges and records a response that came without the layer.
     pub(crate) fn judge(&mut self, reply: Reply<'_>) -> Report {
         Report {
             disposition: self.note(reply),
@@ -251,7 +259,7 @@ impl<K: KeyStore> Operation<K> {
         headers.insert(header, value(&self.stored.key, false));
     }
 
-    /// What binds a request to this operation: a layer writes the key anew in its own form. The
+    /// Binds a request to this operation, so that the layer writes the key in its own form. The
     /// request must be sent now.
     pub(crate) fn bound(&self) -> Bound {
         self.history.mark();
@@ -262,18 +270,21 @@ impl<K: KeyStore> Operation<K> {
         self.history.failed();
     }
 
-    /// Drops the key if the last attempt was final, and returns whether it was dropped. From then
-    /// on, the same name is a new operation. Store a success before. After a rejection call this
-    /// first: the rejection is certain only if it returns `true`. It returns `false` after one that
-    /// is not a replay if another process, or an earlier one, may have had an effect.
+    /// Removes the key if the last attempt was final, and returns whether it was removed. From then
+    /// on, the same name is a new operation.
+    ///
+    /// - After a success, store it before this call.
+    /// - After a rejection, call this first. The rejection is certain only if this returns `true`.
+    ///   It returns `false` if the rejection is not a replay, and another or an earlier process may
+    ///   have had an effect.
     ///
     /// A response larger than [`max_response`](super::ClientLayer::max_response), or a stream of
-    /// events, counts before its end has come: it must have been read by then.
+    /// events, counts before its end. Read it to its end before this call.
     ///
     /// # Errors
     ///
-    /// If the key may be stored still. It does no harm: the same name then gets the same response
-    /// again.
+    /// If the key may still be stored. This does no harm, because the same name then gets the same
+    /// response again.
     pub async fn finish(self) -> io::Result<bool> {
         if self.disposition() != Some(Disposition::Final) {
             return Ok(false);
@@ -284,12 +295,12 @@ impl<K: KeyStore> Operation<K> {
         self.keys.remove_unshared(&self.stored.operation, &self.stored.key).await
     }
 
-    /// Drops the key whatever the outcome, because the application has learnt by other means what
-    /// became of the operation.
+    /// Removes the key whatever the outcome. Use it when the application knows from elsewhere how
+    /// the operation ended.
     ///
     /// # Errors
     ///
-    /// If it may be stored still.
+    /// If the key may still be stored.
     pub async fn forget(self) -> io::Result<()> {
         self.keys.remove(&self.stored.operation, &self.stored.key).await
     }

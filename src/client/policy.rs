@@ -1,4 +1,4 @@
-//! Whether there is another attempt, and when.
+//! Decides whether there is another attempt, and when.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use http_body::Body;
 use tokio::time::{Instant, Sleep};
 use tower::retry::Policy;
 
-use crate::client::attempt::{Answer, Fault, Prepared};
+use crate::client::attempt::{Fault, JudgedResponse, Prepared};
 use crate::client::disposition::Disposition;
 use crate::client::error::{Error, ErrorKind};
 use crate::client::report::Report;
@@ -26,45 +26,49 @@ impl Attempted {
         Self { settings, count: 0 }
     }
 
-    /// How long to wait before the next attempt. `None`: there is none.
+    /// How long to wait before the next attempt. `None` if there is no other attempt.
     fn next(&self, asked: Duration, deadline: Instant) -> Option<Duration> {
         let settings = &*self.settings;
         let left = deadline.saturating_duration_since(Instant::now());
         let backoff = settings.backoff.wait(self.count);
         let bounded = asked.min(settings.max_retry_after);
-        // All clients are asked for the same wait.
+        // The server may ask all clients for the same wait.
         let spread = || bounded.saturating_add(settings.backoff.spread());
         let wait = if bounded > backoff { spread() } else { backoff };
         let is_in_time = asked <= left && wait < left;
-        // The budget comes last: an attempt that is not made costs nothing.
+        // The budget comes last, so that an attempt that is not made costs nothing.
         let may = self.count < settings.max_attempts && is_in_time && settings.budget.withdraw();
         may.then_some(wait)
     }
 
-    fn report<B: Body>(&self, request: &Prepared, result: &mut Result<Answer<B>, Fault>) {
+    fn report<B: Body>(&self, request: &Prepared, result: &mut Result<JudgedResponse<B>, Fault>) {
         let key = request.marked.key.as_ref();
         match result {
-            Ok(answer) => {
+            Ok(judged) => {
                 let report = Report {
-                    disposition: answer.disposition,
-                    status: answer.status,
+                    disposition: judged.disposition,
+                    status: judged.status,
                     is_in_doubt: request.marked.history.leaves_doubt(),
                     key: key.cloned(),
                     attempts: self.count,
                 };
-                answer.response.extensions_mut().insert(report);
+                judged.response.extensions_mut().insert(report);
             }
             Err(fault) => fault.error.tell(self.count, key, request.marked.history.is_in_doubt()),
         }
     }
 }
 
-impl<B: Body> Policy<Prepared, Answer<B>, Fault> for Attempted {
+impl<B: Body> Policy<Prepared, JudgedResponse<B>, Fault> for Attempted {
     type Future = Sleep;
 
-    fn retry(&mut self, request: &mut Prepared, result: &mut Result<Answer<B>, Fault>) -> Option<Sleep> {
+    fn retry(
+        &mut self,
+        request: &mut Prepared,
+        result: &mut Result<JudgedResponse<B>, Fault>,
+    ) -> Option<Sleep> {
         let (is_attempt, is_open, asked) = match result {
-            Ok(answer) => (true, answer.disposition == Disposition::Retry, answer.retry_after),
+            Ok(judged) => (true, judged.disposition == Disposition::Retry, judged.retry_after),
             Err(fault) => (fault.is_attempt, fault.is_transient, None),
         };
         self.count += u32::from(is_attempt);
@@ -74,7 +78,7 @@ impl<B: Body> Policy<Prepared, Answer<B>, Fault> for Attempted {
             wait = None;
         }
         self.report(request, result);
-        tell(self.count, result, wait);
+        log(self.count, result, wait);
         wait.map(tokio::time::sleep)
     }
 
@@ -83,13 +87,13 @@ impl<B: Body> Policy<Prepared, Answer<B>, Fault> for Attempted {
     }
 }
 
-fn tell<B: Body>(attempt: u32, result: &Result<Answer<B>, Fault>, wait: Option<Duration>) {
-    let status = result.as_ref().ok().map(|answer| answer.response.status().as_u16());
+fn log<B: Body>(attempt: u32, result: &Result<JudgedResponse<B>, Fault>, wait: Option<Duration>) {
+    let status = result.as_ref().ok().map(|judged| judged.response.status().as_u16());
     let error: Option<&Error> = result.as_ref().err().map(|fault| &fault.error);
     let error = error.map(tracing::field::display);
     if let Some(wait) = wait {
-        tracing::debug!(attempt, status, error, ?wait, "the operation is tried again");
+        tracing::debug!(attempt, status, error, ?wait, "the request is retried after the wait");
     } else {
-        tracing::trace!(attempt, status, error, "the operation is not tried again");
+        tracing::trace!(attempt, status, error, "the request is not retried");
     }
 }

@@ -1,10 +1,10 @@
-//! [`Profile`]: how a server takes its keys, and which responses it stores.
+//! [`Profile`]: how a server accepts keys, and which responses it stores.
 
 use http::{HeaderName, Method};
 
 use crate::settings::KEY_HEADERS;
 
-/// What a client has to know about its server.
+/// The kind of a server, as far as a client must know it.
 ///
 /// | profile | header | value | methods that get a key | responses that are not stored |
 /// |---|---|---|---|---|
@@ -13,7 +13,7 @@ use crate::settings::KEY_HEADERS;
 /// | `Stripe` | `Idempotency-Key` | bare | POST | 400, 401, 429 |
 ///
 /// `Ietf` is for servers that follow draft-ietf-httpapi-idempotency-key-header, and `Stripe` is for
-/// Stripe and for servers that copy it. The markers of replays are read in every profile.
+/// Stripe and for servers that copy it. In every profile the client reads all markers of replays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Profile {
@@ -46,7 +46,7 @@ impl Profile {
         }
     }
 
-    /// Whether the mended request can go on under the same key, because the server stores nothing.
+    /// Whether the corrected request can use the same key, because the server stores nothing.
     pub(crate) fn discards(self, status: u16) -> bool {
         match self {
             Self::Default => nothing_happened(status),
@@ -56,7 +56,7 @@ impl Profile {
     }
 }
 
-/// Whether a status says by itself that the request had no effect.
+/// Whether the status alone says that the request had no effect.
 pub(crate) fn nothing_happened(status: u16) -> bool {
     matches!(
         status,

@@ -1,4 +1,4 @@
-//! Redirects that were followed between the layer and the network: what comes at their end says
+//! Redirects that were followed between the layer and the network. The response at their end says
 //! nothing about the operation.
 
 use std::pin::Pin;
@@ -11,16 +11,16 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// In the extensions of a response, says that it is the end of a redirect.
-/// [`ClientLayer`](super::ClientLayer) then does not take it for the outcome of the operation.
+/// An extension of a response that came after a redirect. [`ClientLayer`](super::ClientLayer) then
+/// does not take it for the outcome of the operation.
 ///
-/// [`MarkRedirects`] sets it for Tower clients that follow redirects, and reqwest needs
-/// `observed_redirects`. A client that follows redirects by itself can set it too.
+/// [`MarkRedirects`] sets it for Tower clients that follow redirects, and `observed_redirects` sets
+/// it for reqwest. A client that follows redirects itself can set it too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Redirected;
 
-/// Makes redirects visible to a [`ClientLayer`](super::ClientLayer) that is outside a service which
-/// follows them. It goes inside that service, next to the network:
+/// A layer that makes redirects visible to an outer [`ClientLayer`](super::ClientLayer). Put it
+/// inside the service that follows redirects, next to the network:
 ///
 /// ```
 /// # use bytes::Bytes;
@@ -39,8 +39,7 @@ pub struct Redirected;
 /// # drop(client);
 /// ```
 ///
-/// Without it, a POST that is redirected to a login page which says 200 looks like one that
-/// succeeded.
+/// Without it, a POST that is redirected to a login page with the status 200 looks like a success.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MarkRedirects;
 
@@ -58,8 +57,8 @@ pub struct MarkedRedirects<S> {
     inner: S,
 }
 
-/// In the extensions of a request of the layer, until it leaves. A service that follows a redirect
-/// makes a new request without it, or with a clone of one that is used.
+/// An extension of a request of the layer, which its first hop uses up. A service that follows a
+/// redirect makes a new request without it, or with a clone that is used up.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FirstHop(Arc<AtomicBool>);
 

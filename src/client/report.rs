@@ -1,12 +1,12 @@
-//! [`Report`]: what a result means, for responses and errors alike.
+//! [`Report`]: what a response or an error means.
 
 use http::{Response, StatusCode};
 
 use crate::client::disposition::Disposition;
 use crate::record::key::IdempotencyKey;
 
-/// What the client knows about an operation when it hands over a result. [`Reported`] gets it from
-/// any response or error.
+/// What the client knows about an operation when it returns a result. [`Reported`] gets it from any
+/// response or error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     pub(crate) disposition: Disposition,
@@ -22,8 +22,10 @@ impl Report {
         self.disposition
     }
 
-    /// The status of the operation's response; `None` for an error. If the server did not store that
-    /// response (`idempotency_result_not_retained`), the status that it had (`original_status`).
+    /// The status of the operation's response. `None` for an error.
+    ///
+    /// If the server did not store that response (`idempotency_result_not_retained`), this is its
+    /// `original_status`.
     pub fn status(&self) -> Option<StatusCode> {
         self.status
     }
@@ -34,8 +36,8 @@ impl Report {
         self.is_in_doubt
     }
 
-    /// The key of the operation, so that the caller can go on under it or ask what became of it.
-    /// `None` if the request has no key, or one that this crate cannot read.
+    /// The key of the operation. The caller can continue under it, or look the operation up. `None`
+    /// if the request has no key, or one that this crate cannot read.
     pub fn key(&self) -> Option<&IdempotencyKey> {
         self.key.as_ref()
     }
@@ -46,19 +48,19 @@ impl Report {
     }
 }
 
-/// A result that can say what it means: a response, an error, or a `Result` of both.
+/// A result with a [`Report`]: a response, an error, or a `Result` of both.
 ///
 /// ```
 /// use tower_idempotency::client::{Disposition, Reported};
 ///
-/// /// Whether the application can write the outcome down.
+/// /// Whether the application can store the outcome.
 /// fn is_settled(result: &impl Reported) -> bool {
 ///     result.report().is_some_and(|report| report.disposition() == Disposition::Final)
 /// }
 /// ```
 pub trait Reported {
-    /// The report. `None` if the result does not come from this client, or not from a request with
-    /// a key.
+    /// The report. `None` if the result does not come from this client, or if the request had no
+    /// key.
     fn report(&self) -> Option<&Report>;
 }
 

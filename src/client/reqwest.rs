@@ -1,4 +1,4 @@
-//! The same for reqwest: [`ClientLayer`] as a middleware of reqwest-middleware.
+//! [`ClientLayer`] as a middleware of reqwest-middleware.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -13,14 +13,14 @@ use reqwest_middleware::{Error, Middleware, Next, RequestBuilder};
 use tower_service::Service;
 
 use crate::client;
-use crate::client::attempt::{Answer, Fault, Prepared};
+use crate::client::attempt::{Fault, JudgedResponse, Prepared};
 use crate::client::disposition::Reply;
 use crate::client::key_store::KeyStore;
 use crate::client::layer::ClientLayer;
 use crate::client::operation::Operation;
 use crate::client::redirects::Redirected;
 use crate::client::report::{Report, Reported};
-use crate::client::service::{prepare, repeat};
+use crate::client::service::{prepare, send};
 use crate::client::settings::{Bound, Settings};
 use crate::runtime::lock::lock;
 
@@ -29,13 +29,14 @@ mod redirects;
 use redirects::observe;
 pub use redirects::observed_redirects;
 
-/// Retries what goes through reqwest as the layer does through Tower. Middleware that comes before
-/// it sees one request for each operation, middleware that comes after it one for each attempt.
+/// Retries the requests of a reqwest client as the layer does for a Tower client. Middleware before
+/// it sees one request for each operation. Middleware after it sees one for each attempt.
 ///
-/// An error is a [`client::Error`](crate::client::Error) in [`Error::Middleware`]. The
-/// [`Report`](crate::client::Report) of a response or an error is what
-/// [`Reported`](crate::client::Reported) gets. reqwest follows redirects by itself, so the client
-/// needs [`observed_redirects`].
+/// An error is a [`client::Error`](crate::client::Error) in [`Error::Middleware`].
+/// [`Reported`](crate::client::Reported) gets the [`Report`](crate::client::Report) of a response
+/// or an error.
+///
+/// reqwest follows redirects itself, so the client needs [`observed_redirects`].
 ///
 /// ```
 /// use reqwest_middleware::ClientBuilder;
@@ -80,10 +81,10 @@ impl Middleware for ClientLayer {
         let shared = Arc::new(Mutex::new(std::mem::take(extensions)));
         let through =
             Through { next, template: Arc::new(request), has_body, extensions: Arc::clone(&shared) };
-        let answer = repeated(through, prepared, Arc::clone(&self.settings)).await;
+        let result = boxed(through, prepared, Arc::clone(&self.settings)).await;
         *extensions = std::mem::take(&mut *lock(&shared));
-        match answer {
-            Ok(answer) => Ok(answer.response.map(Body::wrap).into()),
+        match result {
+            Ok(judged) => Ok(judged.response.map(Body::wrap).into()),
             Err(fault) => Err(Error::middleware(fault.error)),
         }
     }
@@ -91,17 +92,17 @@ impl Middleware for ClientLayer {
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Boxed where its lifetime has a name: in the future of `handle` the compiler cannot see that it
-/// is `Send`.
-fn repeated(
+/// Boxed where its lifetime has a name, because in the future of `handle` the compiler cannot prove
+/// that it is `Send`.
+fn boxed(
     through: Through<'_>,
     request: Prepared,
     settings: Arc<Settings>,
-) -> Boxed<'_, Result<Answer<Body>, Fault>> {
-    Box::pin(repeat(through, request, settings))
+) -> Boxed<'_, Result<JudgedResponse<Body>, Fault>> {
+    Box::pin(send(through, request, settings))
 }
 
-/// The request as the settings look at it.
+/// The head of a request as the settings read it.
 fn head(request: &Request, extensions: &Extensions) -> Result<Parts, Error> {
     let head = http::Request::builder().method(request.method()).uri(request.url().as_str()).body(());
     let (mut head, ()) = head.map_err(Error::middleware)?.into_parts();
@@ -119,7 +120,7 @@ struct Through<'a> {
     /// The request without its body: its address, version and time limit.
     template: Arc<Request>,
     has_body: bool,
-    /// What middleware has to tell each other goes from attempt to attempt.
+    /// The extensions of middleware, which pass from attempt to attempt.
     extensions: Arc<Mutex<Extensions>>,
 }
 
@@ -137,7 +138,7 @@ impl<'a> Service<http::Request<Bytes>> for Through<'a> {
         Box::pin(async move {
             let (head, body) = prepared.into_parts();
             let template = &through.template;
-            // One without a body can always be cloned.
+            // A request without a body can always be cloned.
             let afresh = || Request::new(template.method().clone(), template.url().clone());
             let mut request = template.try_clone().unwrap_or_else(afresh);
             *request.headers_mut() = head.headers;
@@ -151,7 +152,7 @@ impl<'a> Service<http::Request<Bytes>> for Through<'a> {
     }
 }
 
-/// The response with its address, which would be lost on the way to `http` and back.
+/// The response with its address, which the conversion to `http` and back would lose.
 fn located(response: Response, is_redirected: bool) -> http::Response<Body> {
     let url = response.url().clone();
     let (mut head, body) = http::Response::from(response).into_parts();
@@ -165,13 +166,14 @@ fn located(response: Response, is_redirected: bool) -> http::Response<Body> {
 }
 
 impl<K: KeyStore> Operation<K> {
-    /// Sends a request under the key of this operation through reqwest, and notes what its response
-    /// says. The client must have a [`ClientLayer`] as its middleware, as [`send`](Self::send)
-    /// needs one.
+    /// Sends a request under the key of this operation through reqwest, and records what its
+    /// response means.
+    ///
+    /// The client must have a [`ClientLayer`] as its middleware: see [`send`](Self::send).
     ///
     /// # Errors
     ///
-    /// Those of the client. The key stays.
+    /// Those of the client. The key stays stored.
     pub async fn send_reqwest(&mut self, mut request: RequestBuilder) -> Result<Response, Error> {
         let mut extensions = std::mem::take(request.extensions());
         let (client, request) = request.build_split();

@@ -1,22 +1,23 @@
-//! `Retry-After`, as RFC 9110, section 10.2.3, has it.
+//! `Retry-After`, by RFC 9110, section 10.2.3.
 
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderValue, header};
 
-/// How long a response asks to wait: seconds, or the time until a date. The date is judged by the
-/// response's own `Date` where there is one, so that a client whose clock is wrong waits no longer
-/// than others. `None` if nothing in it can be understood.
+/// How long a response asks to wait: seconds, or the time until a date.
+///
+/// The wait until a date counts from the `Date` of the response, if it has one. So a client with a
+/// wrong clock does not wait longer than others. `None` if the value is neither seconds nor a date.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let asked = text(headers.get(header::RETRY_AFTER)?)?;
     if !asked.is_empty() && asked.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than fit mean: very long.
+        // A number that overflows means the longest time.
         return Some(Duration::from_secs(asked.parse().unwrap_or(u64::MAX)));
     }
     let until = httpdate::parse_http_date(asked).ok()?;
-    let told = headers.get(header::DATE).and_then(text).and_then(|date| httpdate::parse_http_date(date).ok());
-    // A date that is past asks for no time at all.
-    Some(until.duration_since(told.unwrap_or(now)).unwrap_or_default())
+    let sent = headers.get(header::DATE).and_then(text).and_then(|date| httpdate::parse_http_date(date).ok());
+    // A date in the past means no wait.
+    Some(until.duration_since(sent.unwrap_or(now)).unwrap_or_default())
 }
 
 fn text(value: &HeaderValue) -> Option<&str> {
@@ -45,13 +46,13 @@ mod tests {
     }
 
     #[test]
-    fn a_date_is_judged_by_the_date_of_the_response_before_the_clock() {
+    fn a_date_counts_from_the_date_of_the_response_and_else_from_the_clock() {
         assert_eq!(asked(&[("retry-after", LATER)], NOON), Some(Duration::from_secs(90)));
         assert_eq!(asked(&[("retry-after", NOON)], LATER), Some(Duration::ZERO));
-        let told = [("retry-after", LATER), ("date", NOON)];
-        assert_eq!(asked(&told, "Fri, 01 Jan 1999 00:00:00 GMT"), Some(Duration::from_secs(90)));
-        let untold = [("retry-after", LATER), ("date", "yesterday")];
-        assert_eq!(asked(&untold, NOON), Some(Duration::from_secs(90)));
+        let dated = [("retry-after", LATER), ("date", NOON)];
+        assert_eq!(asked(&dated, "Fri, 01 Jan 1999 00:00:00 GMT"), Some(Duration::from_secs(90)));
+        let undated = [("retry-after", LATER), ("date", "yesterday")];
+        assert_eq!(asked(&undated, NOON), Some(Duration::from_secs(90)));
     }
 
     #[test]
@@ -62,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_understood_asks_for_nothing() {
+    fn a_malformed_value_is_ignored() {
         for value in ["", "soon", "-1", "+5", "1.5", "1e3", "0x10", "10 s", "٣"] {
             assert_eq!(asked(&[("retry-after", value)], NOON), None, "{value:?}");
         }

@@ -1,4 +1,4 @@
-//! [`Client`]: send this request under a key, or pass it on.
+//! [`Client`]: sends a request under a key, or passes it through.
 
 use std::fmt;
 use std::pin::{Pin, pin};
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tower::retry::Retry;
 use tower_service::Service;
 
-use crate::client::attempt::{Answer, Fault, Prepared, Repeatable, later};
+use crate::client::attempt::{Attempts, Fault, JudgedResponse, Prepared, later};
 use crate::client::error::{BoxError, Error, ErrorKind};
 use crate::client::policy::Attempted;
 use crate::client::settings::{Bound, Settings};
@@ -23,14 +23,14 @@ use crate::http::body::{ReadError, ResponseBody, read};
 /// The service that [`ClientLayer`](super::ClientLayer) makes.
 ///
 /// Each response to a request with a key has a [`Report`](super::Report), which
-/// [`Reported::report`](super::Reported::report) gets. A response that asks for a retry is given to
-/// the caller when there is no time, attempt or budget left. If the last attempt had no response,
-/// there is an [`Error`].
+/// [`Reported::report`](super::Reported::report) gets. The caller gets a response that asks for a
+/// retry only when there is no time, attempt or budget left. If the last attempt had no response,
+/// the result is an [`Error`].
 ///
 /// # Cancel safety
 ///
-/// Dropped, the future ends the attempt. Its outcome is then unknown, as if the connection had
-/// failed.
+/// Dropping the future ends the attempt. The outcome is then unknown, as after a connection
+/// failure.
 #[derive(Clone)]
 pub struct Client<S> {
     inner: S,
@@ -79,16 +79,16 @@ where
         let settings = Arc::clone(&self.settings);
         let operation = async move {
             let prepared = prepare(head, body, &settings).await?;
-            match repeat(inner, prepared, settings).await {
-                Ok(answer) => Ok(answer.response),
+            match send(inner, prepared, settings).await {
+                Ok(judged) => Ok(judged.response),
                 Err(fault) => Err(fault.error),
             }
         };
-        ClientFuture { kind: Kind::Repeated { operation: Box::pin(operation) } }
+        ClientFuture { kind: Kind::WithKey { operation: Box::pin(operation) } }
     }
 }
 
-/// Reads the body of a request, gives it its key, and sets the end of its time.
+/// Reads the body of a request, gives it its key, and sets its deadline.
 pub(crate) async fn prepare<B>(mut head: Parts, body: B, settings: &Settings) -> Result<Prepared, Error>
 where
     B: Body,
@@ -118,12 +118,12 @@ where
     Ok(Prepared { head, body, marked: Arc::new(marked), deadline })
 }
 
-/// Sends a request until its response settles it, as often as the settings allow.
-pub(crate) fn repeat<'a, S, ReqBody, ResBody>(
+/// Sends a request, and retries it until a response settles it, as often as the settings allow.
+pub(crate) fn send<'a, S, ReqBody, ResBody>(
     inner: S,
     request: Prepared,
     settings: Arc<Settings>,
-) -> impl Future<Output = Result<Answer<ResBody>, Fault>> + Send + 'a
+) -> impl Future<Output = Result<JudgedResponse<ResBody>, Fault>> + Send + 'a
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'a,
     S::Error: Into<BoxError>,
@@ -132,7 +132,7 @@ where
     ResBody: Body<Data = Bytes> + Send + 'a,
     ResBody::Error: Into<BoxError> + Send,
 {
-    let attempts = Repeatable::new(inner, Arc::clone(&settings));
+    let attempts = Attempts::new(inner, Arc::clone(&settings));
     Retry::new(Attempted::new(settings), attempts).call(request)
 }
 
@@ -143,7 +143,7 @@ fn failed(error: impl Into<BoxError>) -> Error {
 type Operation<B> = Pin<Box<dyn Future<Output = Result<Response<ResponseBody<B>>, Error>> + Send>>;
 
 pin_project! {
-    /// The future of a [`Client`]: unboxed for a request that has no key, and needs none.
+    /// The future of a [`Client`]. It is unboxed for a request that passes through.
     #[must_use = "futures do nothing unless polled"]
     pub struct ClientFuture<F, B>
     where
@@ -161,7 +161,7 @@ pin_project! {
         B: Body,
     {
         PassThrough { #[pin] call: F },
-        Repeated { operation: Operation<B> },
+        WithKey { operation: Operation<B> },
     }
 }
 
@@ -176,10 +176,10 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().kind.project() {
             KindProj::PassThrough { call } => {
-                let answer = ready!(call.poll(cx)).map_err(failed)?;
-                Poll::Ready(Ok(answer.map(ResponseBody::inner)))
+                let response = ready!(call.poll(cx)).map_err(failed)?;
+                Poll::Ready(Ok(response.map(ResponseBody::inner)))
             }
-            KindProj::Repeated { operation } => operation.as_mut().poll(cx),
+            KindProj::WithKey { operation } => operation.as_mut().poll(cx),
         }
     }
 }

@@ -21,17 +21,17 @@ use crate::settings::KEY_HEADERS;
 pub(crate) type MakeKey = dyn Fn(&Parts, &Bytes) -> IdempotencyKey + Send + Sync;
 pub(crate) type JudgeError = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
 
-/// Stripe's shortest, and the default of this crate's server side.
+/// The default retention of this crate's server side, and the shortest of Stripe.
 pub(crate) const RETENTION: Duration = Duration::from_hours(24);
 
-/// What all clones of a layer, and all services made of it, have in common.
+/// The settings that all clones of a layer, and all of its services, share.
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) profile: Profile,
     pub(crate) header: HeaderName,
     pub(crate) is_quoted: bool,
     pub(crate) methods: Vec<Method>,
-    /// `None`: a fresh key for each operation.
+    /// `None` makes a fresh key for each operation.
     pub(crate) make_key: Option<Arc<MakeKey>>,
     pub(crate) is_transient: Arc<JudgeError>,
     pub(crate) retention: Duration,
@@ -68,7 +68,7 @@ impl Default for Settings {
     }
 }
 
-/// In the extensions of a request, binds it to its [`Operation`](super::Operation).
+/// An extension that binds a request to its [`Operation`](super::Operation).
 #[derive(Debug, Clone)]
 pub(crate) struct Bound {
     pub(crate) key: IdempotencyKey,
@@ -76,7 +76,7 @@ pub(crate) struct Bound {
     pub(crate) history: Arc<History>,
 }
 
-/// The key that a request goes out under, and what is known about it.
+/// The key of a request, and what is known about it.
 pub(crate) struct Marked {
     /// `None` if this crate cannot read it.
     pub(crate) key: Option<IdempotencyKey>,
@@ -86,24 +86,24 @@ pub(crate) struct Marked {
 }
 
 impl Settings {
-    /// Whether a request is the client's business: by its method, or because it has a key already.
+    /// Whether the client retries a request, because of its method or because it has a key already.
     pub(crate) fn guards(&self, request: &Parts) -> bool {
         let is_bound = request.extensions.get::<Bound>().is_some();
         self.methods.contains(&request.method) || is_bound || self.sent_in(request).is_some()
     }
 
-    /// The header of a request that contains its key.
+    /// The header that contains the key of a request.
     fn sent_in<'a>(&self, request: &'a Parts) -> Option<(HeaderName, &'a HeaderValue)> {
         let names = [self.header.clone()].into_iter().chain(KEY_HEADERS);
         names.into_iter().find_map(|name| request.headers.get(&name).map(|value| (name, value)))
     }
 
-    /// Gives a request its key: that of its [`Operation`](super::Operation), the one that it has,
-    /// or a new one.
+    /// Gives a request its key: that of its [`Operation`](super::Operation), the one in its
+    /// headers, or a new one.
     ///
     /// # Errors
     ///
-    /// An empty key protects nothing.
+    /// If the key is empty, because an empty key protects nothing.
     pub(crate) fn mark(&self, request: &mut Parts, body: &Bytes) -> Result<Marked, KeyError> {
         if let Some(Bound { key, age, history }) = request.extensions.get().cloned() {
             let form = self.write(request, &key);
@@ -113,14 +113,14 @@ impl Settings {
         if let Some((header, value)) = self.sent_in(request) {
             let key = match IdempotencyKey::parse(value.as_bytes()) {
                 Err(KeyError::Empty) => return Err(KeyError::Empty),
-                // A server may know keys that this crate does not.
+                // A server may accept keys that this crate rejects.
                 key => key.ok(),
             };
             let form = KeyForm { header, is_quoted: value.as_bytes().starts_with(b"\"") };
             return Ok(Marked { key, form, age, history: History::not_known() });
         }
         let (key, history) = match &self.make_key {
-            // The application may derive the same key again after it has lost everything.
+            // The application may derive a key that it has sent before.
             Some(make) => (make(request, body), History::not_known()),
             None => (fresh_key(), History::clear()),
         };
@@ -129,7 +129,7 @@ impl Settings {
     }
 
     fn write(&self, request: &mut Parts, key: &IdempotencyKey) -> KeyForm {
-        // Two different keys would be rejected.
+        // The server would reject two different keys.
         for header in &KEY_HEADERS {
             request.headers.remove(header);
         }
@@ -138,11 +138,12 @@ impl Settings {
     }
 }
 
-/// The key as a header has it. Keys are visible ASCII and spaces, so that none is left out.
+/// The key as a header value. The conversion cannot fail, because keys are visible ASCII and
+/// spaces.
 pub(crate) fn value(key: &IdempotencyKey, is_quoted: bool) -> HeaderValue {
     let text = HeaderValue::try_from(key.written(is_quoted));
     let mut value = text.unwrap_or_else(|_| HeaderValue::from_static(""));
-    // HTTP/2 then does not keep it in its tables, and `Debug` does not show it.
+    // HTTP/2 then does not store it in its tables, and `Debug` does not show it.
     value.set_sensitive(true);
     value
 }
@@ -159,8 +160,8 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// A key that has never been used: a UUID of version 7 (RFC 9562), whose first half is the time, so
-/// that keys sort by their age in the server's store and its logs.
+/// A new key: a UUID of version 7 (RFC 9562). It starts with the time, so that keys sort by their
+/// age in the logs of the server.
 pub(crate) fn fresh_key() -> IdempotencyKey {
     IdempotencyKey::made(Uuid::now_v7().to_string())
 }

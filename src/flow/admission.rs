@@ -1,9 +1,9 @@
-//! What a reservation entitles a request to.
+//! What a request may do after the layer has asked the store.
 
 use tokio::time::Instant;
 
 use super::permit::Permit;
-use super::waiting::Place;
+use super::waiting::Member;
 use crate::handler::attempt::Attempt;
 use crate::http::rejection::Rejection;
 use crate::record::outcome::Outcome;
@@ -12,28 +12,31 @@ use crate::store::{Lease, PendingRef};
 /// What a request may do.
 #[derive(Debug)]
 pub(super) enum Admission {
-    /// The key is the request's: run the operation.
+    /// The request has the key: run the operation.
     Run(Reserved),
     Replay(Outcome),
     /// The same request is running elsewhere.
     InFlight(PendingRef),
-    /// The lease of an earlier attempt looks lapsed. Until then it is watched for a renewal.
+    /// The lease of an earlier attempt looks lapsed. The layer waits for a renewal until this
+    /// instant.
     LooksAbandoned(Instant),
     Reject(Rejection),
-    /// The store cannot be asked, and the layer was told to run the operation all the same: within its limits.
+    /// The store is down, and the policy is to run the operation without a record. The limits still
+    /// count.
     Unguarded(Permit),
-    /// A layer outside guards the operation already: this is its attempt.
+    /// An outer layer guards the operation already. This is its attempt.
     Nested(Attempt),
 }
 
-/// A key that was acquired.
+/// A reserved key.
 #[derive(Debug)]
 pub(super) struct Reserved {
     pub(super) lease: Lease,
-    /// Before the store was asked: the lease lapses there no sooner than by this reckoning.
+    /// The instant before the store was asked. The lease lapses in the store no earlier than
+    /// counted from here.
     pub(super) since: Instant,
-    /// Where others in this process wait for the response.
-    pub(super) place: Option<Place>,
-    /// What the limits gave, until the record is settled.
+    /// The line in which other requests of this process wait for the response.
+    pub(super) member: Option<Member>,
+    /// The permits of the limits, until the record is settled.
     pub(super) permit: Permit,
 }

@@ -1,8 +1,8 @@
-//! The signs of life of an attempt.
+//! When the lease of an attempt is renewed.
 
 use std::time::Duration;
 
-/// How long after a renewal a look at the record surely sees it.
+/// How long it takes at most until a renewal is visible in the record.
 const RENEWAL_ARRIVES: Duration = Duration::from_millis(250);
 
 /// The time between two renewals of a lease.
@@ -10,7 +10,7 @@ pub(super) fn beat(lease: Duration) -> Duration {
     lease / 3
 }
 
-/// How long a lease that looks lapsed is watched for a renewal.
+/// How long the layer waits for the renewal of a lease that looks lapsed.
 ///
 /// The clock of a store may step forward. Every lease then looks lapsed until its next renewal.
 pub(super) fn missed_beat(lease: Duration) -> Duration {

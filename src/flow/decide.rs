@@ -1,4 +1,4 @@
-//! What a record that was found means for the request.
+//! What a record in the store means for a request.
 
 use http::{HeaderValue, header};
 
@@ -8,7 +8,8 @@ use crate::record::outcome::Outcome;
 use crate::settings::{Config, OnFailed};
 use crate::store::{PendingRef, Record, ReserveRequest, State};
 
-/// What a record that was not taken over means for the request. The fingerprint comes first, whatever the state.
+/// Decides what a record that was not taken over means for a request. The fingerprint is compared
+/// first, in every state.
 pub(super) fn decide(found: Record, reserve: &ReserveRequest, config: &Config) -> Admission {
     if found.fingerprint != reserve.fingerprint {
         return Admission::Reject(config.key_reused());
@@ -24,7 +25,7 @@ pub(super) fn decide(found: Record, reserve: &ReserveRequest, config: &Config) -
             location: headers.get(header::LOCATION).cloned().map(secret),
         }),
         State::Failed(outcome) => match (config.policies.on_failed, outcome) {
-            // It failed while this request waited for it; the next one runs it again.
+            // The attempt failed while this request waited for it. The next request runs it again.
             (OnFailed::Rerun, _) => Admission::Reject(config.in_flight()),
             (OnFailed::Replay, Some(outcome)) if outcome.is_replayable() => Admission::Replay(outcome),
             (_, outcome) => Admission::Reject(Rejection::AttemptFailed {
@@ -34,13 +35,13 @@ pub(super) fn decide(found: Record, reserve: &ReserveRequest, config: &Config) -
     }
 }
 
-/// A `Location` can contain a signature, which `Debug` of a rejection must not show.
+/// Hides a `Location` from `Debug` of a rejection, because it can contain a signature.
 fn secret(mut location: HeaderValue) -> HeaderValue {
     location.set_sensitive(true);
     location
 }
 
-/// The response to a record that was found: a replay or a rejection. The fuzz targets use it.
+/// The response to a record, for the fuzz targets: a replay or a rejection.
 #[cfg(fuzzing)]
 pub(crate) fn decided(
     record: Record,

@@ -1,4 +1,4 @@
-//! Since when leases look lapsed, as far as this process has seen.
+//! When this process first saw that a lease looks lapsed.
 
 use std::sync::Mutex;
 
@@ -11,55 +11,55 @@ use crate::store::Token;
 /// How many leases are remembered.
 const LEASES: usize = 1024;
 
-/// When a lease was first seen to have lapsed. A renewal that is missed after that shows that its attempt was cut off.
+/// When each lease was first seen to have lapsed. If no renewal follows, its attempt was cut off.
 ///
-/// A later request goes on where an earlier one stopped waiting. Each lease has a place that its token says, and a later
-/// one may take that place: the next request then waits anew.
+/// A later request continues the wait of an earlier one. The token of a lease selects its slot.
+/// Another lease may overwrite the slot, and the next request then waits from the start.
 ///
-/// It takes no memory before the first lapse.
+/// It allocates no memory before the first lapse.
 #[derive(Default)]
-pub(crate) struct Lapsed(Mutex<Vec<Option<PendingRef>>>);
+pub(crate) struct Lapsed(Mutex<Vec<Option<LapsedLease>>>);
 
-struct PendingRef {
+struct LapsedLease {
     key: StorageKey,
     token: Token,
     since: Instant,
 }
 
 impl Lapsed {
-    /// Tells since when a lease looks lapsed, and remembers it if this is the first look.
+    /// Returns since when a lease looks lapsed. The first call for a lease stores the current
+    /// instant.
     pub(crate) fn since(&self, key: &StorageKey, token: &Token) -> Instant {
         let mut leases = lock(&self.0);
         if leases.is_empty() {
             leases.resize_with(LEASES, || None);
         }
-        let place = &mut leases[place(token)];
-        match place {
+        let slot = &mut leases[slot(token)];
+        match slot {
             Some(seen) if seen.token == *token && seen.key == *key => seen.since,
             _ => {
                 let since = Instant::now();
-                *place = Some(PendingRef { key: *key, token: *token, since });
+                *slot = Some(LapsedLease { key: *key, token: *token, since });
                 since
             }
         }
     }
 
-    /// Forgets a lease that was renewed.
+    /// Removes a lease that was renewed.
     pub(crate) fn renewed(&self, token: &Token) {
         let mut leases = lock(&self.0);
-        if let Some(place) = leases.get_mut(place(token))
-            && place.as_ref().is_some_and(|seen| seen.token == *token)
+        if let Some(slot) = leases.get_mut(slot(token))
+            && slot.as_ref().is_some_and(|seen| seen.token == *token)
         {
-            *place = None;
+            *slot = None;
         }
     }
 }
 
-/// Tokens are drawn, or counted.
-fn place(token: &Token) -> usize {
+/// The slot of a token. A token is random or a counter, so all of its bytes count.
+fn slot(token: &Token) -> usize {
     let bytes = token.as_bytes();
-    bytes.iter().fold(0, |place: usize, byte| place.wrapping_mul(31).wrapping_add(usize::from(*byte)))
-        % LEASES
+    bytes.iter().fold(0, |slot: usize, byte| slot.wrapping_mul(31).wrapping_add(usize::from(*byte))) % LEASES
 }
 
 #[cfg(test)]

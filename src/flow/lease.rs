@@ -1,4 +1,4 @@
-//! A lease in hand: it is renewed while the attempt runs, and settled when it has ended.
+//! The lease of a running attempt: renewed while the attempt runs, and settled at its end.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use super::permit::Permit;
 use super::renewals::Renew;
 use super::shared::{Shared, within};
 use super::telemetry;
-use super::waiting::Place;
+use super::waiting::Member;
 use crate::handler::attempt::Attempt;
 use crate::runtime::lock::lock;
 use crate::settings::Config;
@@ -21,50 +21,53 @@ use crate::store::{Lease, Settlement, Store};
 
 mod settling;
 
-/// The lease of an attempt that runs. Dropping it ends the renewals.
-pub(super) struct HeldLease<St> {
+/// The lease of a running attempt. Dropping it ends the renewals.
+pub(super) struct OwnedLease<St> {
     live: Arc<LiveLease<St>>,
-    // Given back before the place. Otherwise a waiter in the line wakes up and finds no capacity.
+    // Dropped before the attempt leaves its line. Otherwise a waiter wakes up and finds no
+    // capacity.
     _permit: Permit,
-    _place: LeavesPlace<St>,
+    _line: LeavesLine<St>,
 }
 
-/// What the renewals need of it.
+/// The part of the lease that the renewals share.
 struct LiveLease<St> {
     shared: Arc<Shared<St>>,
     config: Arc<Config>,
     attempt: Attempt,
     lease: Lease,
     renewed: Mutex<Renewed>,
-    /// Where others in this process wait for the response, while this attempt may give it.
-    place: Mutex<Option<Place>>,
+    /// The line in which other requests of this process wait, as long as this attempt may provide
+    /// the response.
+    member: Mutex<Option<Member>>,
     span: Span,
 }
 
 #[derive(Clone, Copy)]
 struct Renewed {
-    /// The lease is reckoned from here.
+    /// The lease counts from here.
     since: Instant,
     next: Instant,
 }
 
-struct LeavesPlace<St>(Arc<LiveLease<St>>);
+/// Leaves the line when it is dropped.
+struct LeavesLine<St>(Arc<LiveLease<St>>);
 
-impl<St> Drop for LeavesPlace<St> {
+impl<St> Drop for LeavesLine<St> {
     fn drop(&mut self) {
-        drop(lock(&self.0.place).take());
+        drop(lock(&self.0.member).take());
     }
 }
 
-impl<St: Store> HeldLease<St> {
-    /// Takes the lease in hand, and has it renewed from now on. The lease of a transaction does not lapse.
+impl<St: Store> OwnedLease<St> {
+    /// Starts the renewals of the lease. The lease of a transaction does not lapse, so it has none.
     pub(super) fn new(
         shared: &Arc<Shared<St>>,
         config: &Arc<Config>,
         attempt: Attempt,
         reserved: Reserved,
     ) -> Self {
-        let Reserved { lease, since, place, permit } = reserved;
+        let Reserved { lease, since, member, permit } = reserved;
         let next = since + beat(lease.lease);
         let live = Arc::new(LiveLease {
             shared: Arc::clone(shared),
@@ -72,20 +75,20 @@ impl<St: Store> HeldLease<St> {
             attempt,
             lease,
             renewed: Mutex::new(Renewed { since, next }),
-            place: Mutex::new(place),
+            member: Mutex::new(member),
             span: Span::current(),
         });
         if !live.is_transaction() {
             shared.renewals.add(next, &live);
         }
-        Self { _place: LeavesPlace(Arc::clone(&live)), live, _permit: permit }
+        Self { _line: LeavesLine(Arc::clone(&live)), live, _permit: permit }
     }
 
     pub(super) fn is_transaction(&self) -> bool {
         self.live.is_transaction()
     }
 
-    /// Whether the operation said that another transaction was in the way.
+    /// Whether the operation reported a conflict with another transaction.
     pub(super) fn has_conflict(&self) -> bool {
         self.live.attempt.has_conflict()
     }
@@ -96,15 +99,17 @@ impl<St: Store> LiveLease<St> {
         self.lease.transaction.is_some()
     }
 
-    /// Tells the handler that its lease is lost, and lets those go who wait for this attempt: another one may have the
-    /// response. Whether it was news.
+    /// Tells the handler that its lease is lost, and leaves the line, because another attempt may
+    /// have the response. Returns whether the handler did not know yet.
     fn lose_lease(&self) -> bool {
-        drop(lock(&self.place).take());
+        drop(lock(&self.member).take());
         self.attempt.lose_lease()
     }
 
-    /// Renews the lease at every third of it. The handler is told when it has lapsed because the store could not be asked;
-    /// it is renewed all the same as soon as that is possible, because no other attempt may have taken over.
+    /// Renews the lease if a third of it has passed, and returns when to call again.
+    ///
+    /// If the store is down, the lease can lapse. The handler is then told. The layer still renews
+    /// the lease as soon as it can, because it may be that no other attempt has taken over.
     async fn renew_now(&self) -> Option<Instant> {
         let Self { shared, config, attempt, lease, .. } = self;
         let Renewed { since, next } = *lock(&self.renewed);
@@ -113,16 +118,20 @@ impl<St: Store> LiveLease<St> {
         let is_settling = attempt.is_settling();
         if left.is_zero() && !is_settling && self.lose_lease() {
             telemetry::lease_lost("lapsed");
-            tracing::warn!(key = %lease.key, "lease lapsed while the attempt runs: the store could not renew it");
+            tracing::warn!(
+                key = %lease.key,
+                "lease lapsed while the attempt runs: the store could not renew it, so a retry may \
+                 take over; stop the effects when `Attempt::lease_lost` says so"
+            );
         }
         if now < next {
             return Some(self.next_look(next, lapses));
         }
-        // A renewal that takes longer than a beat is of no use, and must not keep the next one from being sent.
+        // A renewal that takes longer than a beat has no use, and must not delay the next one.
         let most = if left.is_zero() { beat } else { beat.min(left) };
         match within(config.store_timeout.min(most), shared.store.renew(lease)).await {
             Ok(Settlement::Applied) => {
-                shared.store_answered();
+                shared.store_replied();
                 let next = now + beat;
                 *lock(&self.renewed) = Renewed { since: now, next };
                 Some(next)
@@ -130,7 +139,11 @@ impl<St: Store> LiveLease<St> {
             Ok(Settlement::LeaseLost) => {
                 if !attempt.is_settling() && self.lose_lease() {
                     telemetry::lease_lost("taken");
-                    tracing::warn!(key = %lease.key, "lease lost while the attempt runs");
+                    tracing::warn!(
+                        key = %lease.key,
+                        "lease lost while the attempt runs: another attempt has taken over, or the \
+                         record is gone; stop the effects when `Attempt::lease_lost` says so"
+                    );
                 }
                 None
             }
@@ -143,7 +156,8 @@ impl<St: Store> LiveLease<St> {
         }
     }
 
-    /// When to look at the lease again: the handler learns of a lapse at once, and not at the next renewal.
+    /// When to look at the lease again. The handler learns of a lapse at once, not at the next
+    /// renewal.
     fn next_look(&self, next: Instant, lapses: Instant) -> Instant {
         let is_told = self.attempt.has_lost_lease() || self.attempt.is_settling();
         if is_told { next } else { next.min(lapses) }

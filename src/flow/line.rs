@@ -1,4 +1,4 @@
-//! Requests that wait: for the response of another one, or for a missed renewal.
+//! Requests that wait for the response of another one, or for a renewal that may not come.
 
 use std::future::{Future, pending};
 use std::pin::pin;
@@ -16,7 +16,8 @@ use crate::runtime::task::LONGEST_WAIT;
 use crate::settings::{Config, InFlight};
 use crate::store::Store;
 
-/// Reserves the key; waits, if the layer was told to, while it is in flight and the caller is there.
+/// Reserves the key. With [`InFlight::Wait`] it waits while the key is in flight and the caller is
+/// connected.
 pub(super) async fn admit<St: Store>(
     shared: &Shared<St>,
     config: &Config,
@@ -24,7 +25,7 @@ pub(super) async fn admit<St: Store>(
     caller_gone: Option<oneshot::Receiver<()>>,
 ) -> Admission {
     let bound = match config.policies.in_flight {
-        // The layer outside has the first place in the line, so this one would wait for its own end there.
+        // The outer layer is the first member of the line, so this one would wait for its own end.
         InFlight::Wait(bound) if requested.outer.is_none() => bound,
         InFlight::Wait(_) | InFlight::Reject => {
             return admit_at_once(shared, config, requested).await;
@@ -47,18 +48,19 @@ pub(super) async fn admit<St: Store>(
     wait_in_line(shared, config, requested, deadline, interrupted).await
 }
 
-/// Reserves the key, or tells at once why not. Only a lease that looks lapsed is waited for.
+/// Reserves the key, or rejects at once. It waits only for the renewal of a lease that looks
+/// lapsed.
 async fn admit_at_once<St: Store>(
     shared: &Shared<St>,
     config: &Config,
     requested: &mut Requested,
 ) -> Admission {
     let mut has_missed_renewal = false;
-    let mut seat = config.holding.seat(requested.reserve.scope, requested.bytes);
+    let mut wait = config.budgets.wait_permit(requested.reserve.scope, requested.bytes);
     loop {
         match reserve(shared, config, requested, None, has_missed_renewal).await {
             Admission::InFlight(_) => return Admission::Reject(config.in_flight()),
-            Admission::LooksAbandoned(_) if !seat.take() => return Admission::Reject(config.in_flight()),
+            Admission::LooksAbandoned(_) if !wait.acquire() => return Admission::Reject(config.in_flight()),
             Admission::LooksAbandoned(until) => tokio::select! {
                 () = sleep_until(until) => has_missed_renewal = true,
                 () = shared.running.stopping() => return Admission::Reject(config.shutting_down()),
@@ -68,12 +70,12 @@ async fn admit_at_once<St: Store>(
     }
 }
 
-/// Takes a place behind all in this process who send the same request. The first of them asks the store and runs the
-/// operation, or waits for another process that does; the others wait for what it learns.
+/// Joins the line of all requests of this process for the same operation.
 ///
-/// A request that may not wait, because too many others do, is told that its key is in flight.
+/// The first member asks the store. It runs the operation, or waits for another process that does.
+/// The others wait for its result. A request is rejected as in flight if too many requests wait.
 ///
-/// It can be interrupted while it waits, and at no other point: a reservation that was begun is waited for.
+/// The interruption counts only while the request waits. A reservation that has begun is completed.
 async fn wait_in_line<St: Store>(
     shared: &Shared<St>,
     config: &Config,
@@ -83,12 +85,12 @@ async fn wait_in_line<St: Store>(
 ) -> Admission {
     let mut interrupted = pin!(interrupted);
     let key = requested.reserve.key;
-    let mut place = shared.lines.join(key, requested.reserve.fingerprint);
-    let mut seat = config.holding.seat(requested.reserve.scope, requested.bytes);
-    if !place.is_first() && !seat.take() {
+    let mut member = shared.lines.join(key, requested.reserve.fingerprint);
+    let mut wait = config.budgets.wait_permit(requested.reserve.scope, requested.bytes);
+    if !member.is_first() && !wait.acquire() {
         return Admission::Reject(config.in_flight());
     }
-    match place.turn(&mut interrupted).await {
+    match member.turn(&mut interrupted).await {
         Turn::Mine => {}
         Turn::News(News::Found(record)) => {
             return match found(record, requested, config) {
@@ -101,18 +103,18 @@ async fn wait_in_line<St: Store>(
         }
         Turn::Interrupted(rejection) => return Admission::Reject(rejection),
     }
-    // What the one before has just seen need not be looked at again.
-    let mut seen = place.seen();
+    // If the member before has just read the record, this one does not read it again.
+    let mut seen = member.seen();
     let mut has_missed_renewal = false;
     loop {
         let in_flight = match seen.take() {
             Some(seen) => seen,
-            None => match reserve(shared, config, requested, Some(&mut place), has_missed_renewal).await {
+            None => match reserve(shared, config, requested, Some(&mut member), has_missed_renewal).await {
                 Admission::InFlight(seen) => {
                     has_missed_renewal = false;
                     seen
                 }
-                Admission::LooksAbandoned(_) if !seat.take() => {
+                Admission::LooksAbandoned(_) if !wait.acquire() => {
                     return Admission::Reject(config.in_flight());
                 }
                 Admission::LooksAbandoned(until) => tokio::select! {
@@ -124,22 +126,22 @@ async fn wait_in_line<St: Store>(
                     }
                 },
                 Admission::Run(reserved) => {
-                    return Admission::Run(Reserved { place: Some(place), ..reserved });
+                    return Admission::Run(Reserved { member: Some(member), ..reserved });
                 }
                 admission => return admission,
             },
         };
-        if !seat.take() {
+        if !wait.acquire() {
             return Admission::Reject(config.in_flight());
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        let round = place.next_round();
+        let round = member.next_round();
         tokio::select! {
             biased;
             rejection = &mut interrupted => return Admission::Reject(rejection),
             changed = shared.store.wait_for_change(&in_flight, round, left) => if let Err(error) = changed {
                 shared.store_failed("wait_for_change", &key, &error);
-                return failed(&error, config, Some(&mut place));
+                return failed(&error, config, Some(&mut member));
             },
         }
     }

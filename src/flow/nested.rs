@@ -1,12 +1,12 @@
-//! A layer inside of another one.
+//! A layer inside another one.
 
 use super::shared::{Shared, within};
 use crate::flow::requested::Requested;
 use crate::settings::Config;
 use crate::store::Store;
 
-/// Whether a layer outside guards the operation already, in the same store. It is then a part of that attempt, and ends
-/// with it.
+/// Whether an outer layer guards the operation already, in the same store. The operation is then
+/// part of that attempt, and ends with it.
 pub(super) async fn is_nested<St: Store>(
     shared: &Shared<St>,
     config: &Config,

@@ -1,4 +1,4 @@
-//! The protocol around one operation, of whatever kind.
+//! The protocol around one operation of any kind.
 
 use std::any::Any;
 use std::future::Future;
@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::admission::Admission;
-use super::lease::HeldLease;
+use super::lease::OwnedLease;
 use super::line::admit;
 use super::permit::count_key;
-use super::settle::{Settle, Settled};
+use super::settle::{SettleAs, SettleResult};
 use super::shared::Shared;
 use super::telemetry;
 use crate::flow::requested::Requested;
@@ -25,7 +25,7 @@ use crate::runtime::task::{self, Caught};
 use crate::settings::{Config, InFlight};
 use crate::store::{Conflict, Lease, Store, StoreErrorKind};
 
-/// Tells the operation when its caller has gone, for as long as it is worth knowing.
+/// A channel that closes when the caller has gone, if the request may wait for another one.
 pub(crate) fn caller(config: &Config) -> (Option<oneshot::Sender<()>>, Option<oneshot::Receiver<()>>) {
     matches!(config.policies.in_flight, InFlight::Wait(_)).then(oneshot::channel).unzip()
 }
@@ -44,31 +44,31 @@ pub(super) enum GuardedBy {
     OuterLayer,
 }
 
-/// What came of calling an operation.
+/// An operation that has returned a response.
 pub(crate) struct Done<T> {
-    pub(crate) answer: T,
+    pub(crate) response: T,
     pub(crate) class: ResponseClass,
     pub(crate) outcome: Result<Outcome, BrokenBody>,
-    /// How long it is kept.
+    /// How long the outcome is stored.
     pub(crate) retention: Duration,
-    /// Another transaction was in the way.
+    /// The operation conflicted with another transaction.
     pub(crate) conflict: bool,
 }
 
-/// Why an operation gave nothing.
+/// Why an operation has no response.
 pub(crate) enum Failure<E> {
-    /// It was not called: the inner service did not become ready.
+    /// The operation was not called, because the inner service failed to become ready.
     NotBegun(E),
-    /// It was not called: the shutdown began while it waited until the inner service was ready.
+    /// The operation was not called, because the shutdown began before the inner service was ready.
     ShutDown,
     Erred(E),
 }
 
 impl<T> Done<T> {
-    /// Nothing is stored of it.
-    pub(crate) fn unrecorded(answer: T) -> Self {
+    /// A response of which this layer stores nothing.
+    pub(crate) fn unrecorded(response: T) -> Self {
         Self {
-            answer,
+            response,
             class: ResponseClass::Discard,
             outcome: Err(BrokenBody),
             retention: Duration::ZERO,
@@ -76,17 +76,17 @@ impl<T> Done<T> {
         }
     }
 
-    /// How the record of the attempt ends, and what its caller gets.
-    fn settled(self) -> (Settle, T) {
-        let settle = match (self.class, self.outcome) {
-            (ResponseClass::Discard, _) => Settle::Release,
-            (ResponseClass::Success, Ok(outcome)) => Settle::Complete(outcome, self.retention),
-            (ResponseClass::Failed, Ok(outcome)) => Settle::Fail(Some(outcome), self.retention),
+    /// How the record of the attempt ends, and the response for the caller.
+    fn into_end(self) -> (SettleAs, T) {
+        let end = match (self.class, self.outcome) {
+            (ResponseClass::Discard, _) => SettleAs::Release,
+            (ResponseClass::Success, Ok(outcome)) => SettleAs::Complete(outcome, self.retention),
+            (ResponseClass::Failed, Ok(outcome)) => SettleAs::Fail(Some(outcome), self.retention),
             (ResponseClass::Success | ResponseClass::Failed, Err(BrokenBody)) => {
-                Settle::Fail(None, self.retention)
+                SettleAs::Fail(None, self.retention)
             }
         };
-        (settle, self.answer)
+        (end, self.response)
     }
 }
 
@@ -96,8 +96,8 @@ impl<T> Done<T> {
     reason = "it lives for a moment, and a box would cost more than the move"
 )]
 pub(crate) enum Ended<T, E> {
-    Answered(T),
-    /// No record of this layer guards it.
+    Responded(T),
+    /// The operation ran, but no record of this layer guards it.
     Unrecorded(T),
     Replayed(Outcome),
     Rejected(Rejection),
@@ -106,7 +106,8 @@ pub(crate) enum Ended<T, E> {
     Panicked(Box<dyn Any + Send>),
 }
 
-/// The protocol around one operation, of whatever kind: reserve the key, run it, settle the record.
+/// The protocol around one operation of any kind: reserves the key, runs the operation, and settles
+/// the record.
 pub(crate) async fn once<St, T, E, F>(
     shared: &Arc<Shared<St>>,
     config: &Arc<Config>,
@@ -147,51 +148,54 @@ where
 
     if let Err(rejection) = count_key(config, requested, &reserved.lease) {
         let attempt = Attempt::new(key, &reserved.lease, &shared.id, None);
-        HeldLease::new(shared, config, attempt, reserved).settle(Settle::Release).await;
+        OwnedLease::new(shared, config, attempt, reserved).settle(SettleAs::Release).await;
         return Ended::Rejected(rejection);
     }
     telemetry::request("executed");
     let attempt = begin(key, &reserved.lease, &shared.id, config);
-    let lease = HeldLease::new(shared, config, attempt.clone(), reserved);
+    let lease = OwnedLease::new(shared, config, attempt.clone(), reserved);
     let run = Run { attempt, guarded_by: GuardedBy::ItsRecord };
     let ended = task::catch_panic(operation(run)).await;
     if lease.is_transaction() && is_conflict(&ended, lease.has_conflict()) {
-        lease.settle(Settle::Release).await;
+        lease.settle(SettleAs::Release).await;
         return Ended::Conflict;
     }
     let done = match ended {
-        Caught::Answered(done) => done,
+        Caught::Completed(done) => done,
         Caught::Erred(Failure::NotBegun(error)) => {
-            lease.settle(Settle::Release).await;
+            lease.settle(SettleAs::Release).await;
             return Ended::Erred(error);
         }
         Caught::Erred(Failure::ShutDown) => {
-            lease.settle(Settle::Release).await;
+            lease.settle(SettleAs::Release).await;
             return Ended::Rejected(config.shutting_down());
         }
         Caught::Erred(Failure::Erred(error)) => {
-            lease.settle(Settle::Fail(None, config.retention)).await;
+            lease.settle(SettleAs::Fail(None, config.retention)).await;
             return Ended::Erred(error);
         }
         Caught::Panicked(panic) => {
-            lease.settle(Settle::Fail(None, config.retention)).await;
+            lease.settle(SettleAs::Fail(None, config.retention)).await;
             return Ended::Panicked(panic);
         }
     };
-    let (settle, answer) = done.settled();
-    let counts = matches!(settle, Settle::Complete(..));
-    match lease.settle(settle).await {
-        Settled::Lost(Some(outcome)) => Ended::Replayed(outcome),
-        Settled::NotCommitted(StoreErrorKind::Conflict) => Ended::Conflict,
-        Settled::NotCommitted(kind) if counts => Ended::Rejected(config.not_committed(kind)),
-        Settled::Stored | Settled::Lost(None) | Settled::NotCommitted(_) => Ended::Answered(answer),
+    let (end, response) = done.into_end();
+    let is_success = matches!(end, SettleAs::Complete(..));
+    match lease.settle(end).await {
+        SettleResult::LeaseLost(Some(outcome)) => Ended::Replayed(outcome),
+        SettleResult::NotCommitted(StoreErrorKind::Conflict) => Ended::Conflict,
+        SettleResult::NotCommitted(kind) if is_success => Ended::Rejected(config.not_committed(kind)),
+        SettleResult::Stored | SettleResult::LeaseLost(None) | SettleResult::NotCommitted(_) => {
+            Ended::Responded(response)
+        }
     }
 }
 
-/// Whether another transaction was in the way of the operation, as it has reported or its response or its error says.
+/// Whether the operation conflicted with another transaction, by its own report, its response or
+/// its error.
 fn is_conflict<T, E: 'static>(ended: &Caught<Done<T>, Failure<E>>, is_reported: bool) -> bool {
     match ended {
-        Caught::Answered(done) => is_reported || done.conflict,
+        Caught::Completed(done) => is_reported || done.conflict,
         Caught::Erred(Failure::Erred(error)) => is_reported || Conflict::caused(error),
         Caught::Erred(Failure::NotBegun(_) | Failure::ShutDown) | Caught::Panicked(_) => false,
     }
@@ -201,7 +205,7 @@ impl<T, E> Ended<T, E> {
     fn unrecorded(ended: Result<Done<T>, Failure<E>>, config: &Config) -> Self {
         match ended {
             Err(Failure::ShutDown) => Self::Rejected(config.shutting_down()),
-            Ok(done) => Self::Unrecorded(done.answer),
+            Ok(done) => Self::Unrecorded(done.response),
             Err(Failure::NotBegun(error) | Failure::Erred(error)) => Self::Erred(error),
         }
     }
@@ -213,7 +217,10 @@ fn begin(key: IdempotencyKey, lease: &Lease, layer: &Arc<()>, config: &Config) -
     let attempt = Attempt::new(key, lease, layer, config.downstream.clone());
     if let Some(previous) = lease.previous {
         let (key, number, in_doubt) = (&lease.key, lease.attempt, attempt.is_in_doubt());
-        tracing::info!(%key, attempt = number, ?previous, in_doubt, "an operation runs again");
+        tracing::info!(
+            %key, attempt = number, ?previous, in_doubt,
+            "operation runs again after an attempt that failed or was cut off"
+        );
     }
     attempt
 }

@@ -1,4 +1,4 @@
-//! What entitles a request to begin an operation, besides its key.
+//! The limits that allow an operation to begin: `max_in_flight`, the quota, and new keys.
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -8,7 +8,8 @@ use crate::record::key::Scope;
 use crate::settings::{Config, QuotaGuard};
 use crate::store::Lease;
 
-/// Held from before the reservation until the record is settled, or an operation without one has ended.
+/// The permits of one operation. It has them from before the reservation until its record is
+/// settled, or, without a record, until it has ended.
 #[derive(Debug)]
 pub(super) struct Permit {
     _in_flight: Option<OwnedSemaphorePermit>,
@@ -18,7 +19,7 @@ pub(super) struct Permit {
 /// Why an operation may not begin now.
 pub(super) struct OverLimit {
     pub(super) rejection: Rejection,
-    /// Whether the store may be asked for a response that the request has already.
+    /// Whether the layer may query the store for a stored response.
     pub(super) may_look: bool,
 }
 
@@ -43,8 +44,8 @@ impl Permit {
     }
 }
 
-/// Whether the scope is known to have no new key left. A request that `is_waiting` has been looked up
-/// before, and is not limited in that.
+/// Whether the scope is known to have no new key left. For a request that `is_waiting`, the queries
+/// of the store are not limited, because its key was found before.
 pub(super) fn exhausted(config: &Config, requested: &Requested, is_waiting: bool) -> Option<OverLimit> {
     let scope = requested.reserve.scope;
     let keys = config.new_keys.as_ref().filter(|_| !requested.is_counted)?;
@@ -52,7 +53,7 @@ pub(super) fn exhausted(config: &Config, requested: &Requested, is_waiting: bool
     Some(OverLimit { rejection, may_look: is_waiting || keys.may_look(scope) })
 }
 
-/// Counts a key that is new, once for each request.
+/// Counts a new key, once for each request.
 pub(super) fn count_key(config: &Config, requested: &Requested, lease: &Lease) -> Result<(), Rejection> {
     let is_new = lease.attempt == 1 && lease.previous.is_none() && !requested.is_counted;
     match &config.new_keys {

@@ -1,4 +1,4 @@
-//! What the settings mean for one request: which response it gets, what is stored, and what is read.
+//! Applies the settings to one request: which response it gets, what is stored, and what is read.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::store::pack::Of;
 use crate::store::{Lease, Record, State, StoreError, StoreErrorKind};
 
 impl Config {
-    /// The rejection as the client of a request in this protocol understands it.
+    /// Makes the response of a rejection in the protocol of the request.
     pub(crate) fn reject<B: Body>(
         &self,
         protocol: &Protocol,
@@ -29,7 +29,7 @@ impl Config {
         let rendered = (self.rejection_response)(&rejection);
         let mut response = rendered.map(|bytes| ResponseBody::whole(bytes, None));
         rejection.finish(&mut response);
-        protocol.refusal(response)
+        protocol.encode_rejection(response)
     }
 
     pub(crate) fn replay<B: Body>(
@@ -37,14 +37,14 @@ impl Config {
         outcome: Outcome,
         request_id: Option<HeaderValue>,
     ) -> Response<ResponseBody<B>> {
-        response::replay(outcome, request_id, &self.kept, self.replay_marker.as_ref())
+        response::replay(outcome, request_id, &self.stored, self.replay_marker.as_ref())
     }
 
     pub(crate) fn in_flight(&self) -> Rejection {
         Rejection::InFlight { retry_after: self.policies.retry_after }
     }
 
-    /// What a request gets whose key the store has not reserved. The store may say when to ask again.
+    /// The rejection if the store has not reserved the key. The store may say when to retry.
     pub(crate) fn not_reserved(&self, kind: StoreErrorKind, retry_after: Option<Duration>) -> Rejection {
         let retry_after = retry_after.unwrap_or(self.policies.retry_after);
         match kind {
@@ -53,7 +53,7 @@ impl Config {
         }
     }
 
-    /// What a client is told whose operation ran and was not committed.
+    /// The rejection if the operation ran and was not committed.
     pub(crate) fn not_committed(&self, kind: StoreErrorKind) -> Rejection {
         match kind {
             StoreErrorKind::TransactionLost => Rejection::TransactionLost,
@@ -69,28 +69,31 @@ impl Config {
         Rejection::ShuttingDown { retry_after: self.policies.retry_after }
     }
 
-    /// Whether to run an operation although the store failed. A store that is full, damaged or not set
-    /// up is not down: it has replied, so nothing opens. Otherwise anyone who fills it opens it.
+    /// Whether to run an operation although the store failed.
+    ///
+    /// A store that is full, damaged or not set up has replied, so it is not down and the layer
+    /// does not open. Otherwise a caller that fills the store would open it.
     pub(crate) fn opens_for(&self, error: &StoreError) -> bool {
         self.policies.on_outage == OnOutage::FailOpenRiskingDoubleEffects && error.may_open()
     }
 
-    /// How many bytes of a response are read: all that may be stored, if the class is known only after them.
+    /// How many bytes of a response are read at most. If the class depends on the end of the
+    /// response, all bytes that may be stored are read.
     pub(super) fn bytes_to_read(&self, protocol: &Protocol, class: ResponseClass) -> Option<usize> {
-        if protocol.is_read_to_its_end() { Some(self.max_response) } else { self.kept_bytes(class) }
+        if protocol.is_read_to_its_end() { Some(self.max_response) } else { self.stored_bytes(class) }
     }
 
-    /// How many bytes of an answer are worth keeping; `None` if it is not to be read at all.
-    pub(crate) fn kept_bytes(&self, class: ResponseClass) -> Option<usize> {
-        let worth_keeping = match class {
+    /// How many bytes of a response are stored at most. `None` if its body is not stored.
+    pub(crate) fn stored_bytes(&self, class: ResponseClass) -> Option<usize> {
+        let is_stored = match class {
             ResponseClass::Success => true,
             ResponseClass::Failed => self.policies.on_failed == OnFailed::Replay,
             ResponseClass::Discard => false,
         };
-        worth_keeping.then_some(self.max_response)
+        is_stored.then_some(self.max_response)
     }
 
-    /// What the store is given for an answer, if that is not the answer itself.
+    /// Compresses and encrypts a response for the store. `None` if the response is stored as it is.
     pub(crate) fn pack(
         &self,
         lease: &Lease,
@@ -100,15 +103,15 @@ impl Config {
         self.packing.pack(&Of { key: lease.key, fingerprint: lease.fingerprint, is_failure }, outcome)
     }
 
-    /// A record as it came from the store, with its response made readable, and without what this
-    /// layer would not have stored.
+    /// Unpacks the response of a record from the store, and removes what this layer would not
+    /// store.
     pub(crate) fn unpack(&self, key: &StorageKey, mut record: Record) -> Result<Record, StoreError> {
         self.packing.unpack(*key, &mut record, self.max_response)?;
         if let State::Success(outcome) | State::Failed(Some(outcome)) = &mut record.state {
             if !outcome.has_final_status() {
                 return Err(StoreError::with_source(StoreErrorKind::Corrupt, DecodeError));
             }
-            self.kept.clean(outcome);
+            self.stored.clean(outcome);
         }
         Ok(record)
     }

@@ -1,9 +1,9 @@
-//! The renewals of all leases of a layer: one task with a queue, and a watchdog outside of the runtime.
+//! Renews all leases of a layer: one task with a queue, and a watchdog outside of the runtime.
 //!
-//! A handler may block its thread. Then the task can be stuck on that thread, and so can the timers
-//! of the runtime: tokio lets one idle worker drive them, and the worker that blocks may have been
-//! that one. The [`watchdog`] is a thread of its own. It finds a renewal that is late and spawns it
-//! from outside, which wakes another worker.
+//! A handler may block its thread. The task can then be stuck on that thread. The timers of the
+//! runtime can be stuck too, because tokio lets one idle worker drive them, and that worker may be
+//! the blocked one. The [`watchdog`] is a separate thread. It spawns late renewals from outside,
+//! which wakes another worker.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -22,7 +22,7 @@ mod watchdog;
 
 /// A lease that must be renewed while its attempt runs.
 pub(crate) trait Renew: Send + Sync + 'static {
-    /// Does what is due now, and tells when to call again; `None` if there is nothing more to do.
+    /// Renews the lease if that is due, and returns when to call again. `None` ends the renewals.
     fn renew(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Option<Instant>> + Send>>;
 }
 
@@ -43,28 +43,28 @@ struct Queue {
 #[derive(Default)]
 struct Leases {
     due: BinaryHeap<Reverse<Due>>,
-    /// When the task wakes by itself; `None` if it only waits to be told.
+    /// When the task wakes by itself. `None` if it waits for a notification.
     wakes: Option<Instant>,
-    /// How many places the heap had left after the last look for ended attempts.
+    /// How many entries the heap had after the last removal of ended attempts.
     live: usize,
 }
 
-/// When a lease is due. An attempt that has ended leaves its place behind until then.
+/// When a lease is due. The entry of an ended attempt can remain until then.
 struct Due {
     at: Instant,
     lease: Weak<dyn Renew>,
-    /// Where the attempt runs. The connections of its store belong to that runtime.
+    /// The runtime of the attempt. The connections of its store belong to that runtime.
     runtime: Handle,
 }
 
 impl Renewals {
-    /// Calls `lease` at `at` and whenever it asks for, until it has been dropped.
+    /// Renews `lease` at `at`, and then at the instants that it returns, until it is dropped.
     pub(crate) fn add(&self, at: Instant, lease: &Arc<impl Renew>) {
         let lease: Weak<dyn Renew> = Arc::downgrade(lease) as Weak<dyn Renew>;
         let runtime = Handle::current();
         let mut task = lock(&self.task);
         if task.as_ref().is_none_or(AbortOnDropHandle::is_finished) {
-            // The first lease, or the runtime that the task belonged to is gone.
+            // This is the first lease, or the runtime of the task has ended.
             let queue = Arc::clone(&self.queue);
             *task = Some(AbortOnDropHandle::new(runtime.spawn(queue.run())));
             watchdog::watch(&self.queue);
@@ -104,7 +104,7 @@ impl Queue {
         }
     }
 
-    /// Spawns the renewals that are due, and tells when the next one is.
+    /// Spawns the renewals that are due, and returns when the next one is due.
     fn renew_due(self: &Arc<Self>, now: Instant) -> Option<Instant> {
         let mut leases = lock(&self.leases);
         while let Some(Due { lease, runtime, .. }) = leases.pop(now) {
@@ -128,14 +128,14 @@ impl Queue {
 impl Leases {
     fn push(&mut self, due: Due) {
         self.due.push(Reverse(due));
-        // Under a long lease the places of ended attempts must not add up.
+        // With a long lease, the entries of ended attempts must not accumulate.
         if self.due.len() > 2 * self.live + 64 {
             self.due.retain(|Reverse(due)| due.lease.strong_count() > 0);
             self.live = self.due.len();
         }
     }
 
-    /// When the next lease is due. The places of attempts that have ended go.
+    /// When the next lease is due. Removes the entries of ended attempts before it.
     fn next(&mut self) -> Option<Instant> {
         while let Some(Reverse(due)) = self.due.peek() {
             if due.lease.strong_count() > 0 {

@@ -1,4 +1,4 @@
-//! What the layer asks of the store: the operation that a request asks for.
+//! The operation that a request asks for, as the layer asks the store for it.
 
 use http::header;
 use http::request::Parts;
@@ -15,23 +15,24 @@ pub(crate) struct Requested {
     pub(crate) key: IdempotencyKey,
     pub(crate) scope: Scope,
     pub(crate) reserve: ReserveRequest,
-    /// Its fingerprints under the other rules that a record may have been written under.
+    /// Its fingerprints by the other rules that may have written its record.
     pub(crate) others: Vec<Fingerprint>,
-    /// The attempt that a layer outside makes under the same storage key.
+    /// The attempt of an outer layer under the same storage key.
     pub(crate) outer: Option<Attempt>,
-    /// How many bytes it holds while it waits.
+    /// How many bytes the request uses while it waits.
     pub(crate) bytes: usize,
-    /// Whether the key counts already as a new one of its scope.
+    /// Whether the quota has counted the key as a new one of its scope.
     pub(crate) is_counted: bool,
 }
 
 impl Requested {
-    /// Whether the record is of this operation, under any of the rules.
+    /// Whether the record is of this operation, by any of the rules.
     pub(crate) fn is_of(&self, found: &Record) -> bool {
         found.fingerprint == self.reserve.fingerprint || self.others.contains(&found.fingerprint)
     }
 
-    /// Whether the record is of this operation, under another rule than the one in force; from then on that one is.
+    /// Adopts the rule that wrote the record, if the record is of this operation by another rule
+    /// than the one in force. Returns whether it did.
     pub(crate) fn adopts(&mut self, found: &Record) -> bool {
         match self.others.iter_mut().find(|other| **other == found.fingerprint) {
             Some(other) => {
@@ -48,20 +49,21 @@ impl Config {
         StorageKey::derive(self.secret_bytes(), &self.namespace, scope, key)
     }
 
-    /// What the layer asks of the store for a request.
+    /// The operation of an HTTP request.
     pub(crate) fn requested_by(&self, parts: &Parts, key: IdempotencyKey, body: &[u8]) -> Requested {
         let scope = self.scope.as_ref().map_or_else(Scope::anonymous, |scope| scope(parts));
         let Fingerprints { own, others } = self.fingerprinting.of(&Input::new(parts, body));
         if self.fingerprinting.rule.is_some() && own.is_raw() {
             tracing::debug!(
                 bytes = body.len(),
-                "the raw bytes of a request count, because the fingerprint rule does not apply to it (its body may be \
-                 malformed, ambiguous or over the budget): a retry with other bytes will be a mismatch"
+                "the fingerprint rule does not apply to a request, so its raw bytes count: a retry \
+                 with other bytes is a mismatch; its body may be malformed, ambiguous or over the \
+                 budget"
             );
         }
         let mut requested = if self.host_in_scope {
             let hosts = hosts(parts);
-            // What limits a caller must not contain what the caller can vary.
+            // The scope that is counted must not contain what the caller can vary.
             let counted = scope.clone().on_hosts(&without_ports(&hosts));
             let mut requested = self.requested(counted, key, own);
             requested.reserve.key = self.storage_key(&scope.on_hosts(&hosts), &requested.key);
@@ -77,7 +79,7 @@ impl Config {
         Requested { others, outer: outer.cloned(), bytes: body.len(), ..requested }
     }
 
-    /// What the layer asks of the store for any operation.
+    /// An operation of any kind.
     pub(crate) fn requested(&self, scope: Scope, key: IdempotencyKey, fingerprint: Fingerprint) -> Requested {
         let reserve = self.reservation(self.storage_key(&scope, &key), &scope, fingerprint);
         Requested { key, scope, reserve, others: Vec::new(), outer: None, bytes: 0, is_counted: false }
@@ -89,7 +91,7 @@ impl Config {
             scope: ScopeDigest::of(self.secret_bytes(), scope),
             fingerprint,
             lease: self.lease,
-            // Long enough that a lease which lapsed is still seen to have lapsed.
+            // The record must outlive its lease, so that a lapsed lease is still visible.
             retention: self.retention.max(self.lease.saturating_mul(2)),
             retry_failed: RetryFailed::Never,
             retry_abandoned: false,
@@ -99,11 +101,11 @@ impl Config {
     }
 }
 
-/// The hosts that a request names: the authority of its target (the absolute form, or `:authority` in
-/// HTTP/2), and every `Host`. One that is named several times counts once.
+/// The hosts that a request names: the authority of its target (the absolute form, or `:authority`
+/// in HTTP/2), and every `Host`. A host that is named several times counts once.
 ///
-/// RFC 9112, section 3.2.2, has the authority win over `Host`. An application may read either, so a
-/// request in which they differ is of neither of the two hosts.
+/// By RFC 9112, section 3.2.2, the authority wins over `Host`. An application may read either, so a
+/// request in which they differ belongs to neither of the two hosts.
 fn hosts(parts: &Parts) -> Vec<Vec<u8>> {
     let authority = parts.uri.authority().map(|authority| {
         let host = authority.as_str().rsplit('@').next().unwrap_or_default();
@@ -116,7 +118,7 @@ fn hosts(parts: &Parts) -> Vec<Vec<u8>> {
 }
 
 /// The host by which a caller is counted: without its port and trailing dots. Requests that name
-/// several are counted together, because a caller can name any number.
+/// several hosts are counted together, because a caller can name any number.
 fn without_ports(hosts: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut names: Vec<_> = hosts.iter().map(|host| name(host).to_vec()).collect();
     names.dedup();

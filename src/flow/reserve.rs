@@ -1,4 +1,4 @@
-//! The second await: reserves the key, or looks why it cannot be reserved.
+//! The second await: reserves the key, or finds out why it cannot be reserved.
 
 use tokio::time::Instant;
 
@@ -7,39 +7,40 @@ use super::beat::missed_beat;
 use super::decide::decide;
 use super::permit::{OverLimit, Permit, exhausted};
 use super::shared::{Shared, within};
-use super::waiting::{News, Place};
+use super::waiting::{Member, News};
 use crate::flow::requested::Requested;
 use crate::settings::Config;
 use crate::store::{Record, Reservation, ReserveRequest, RetryFailed, State, Store, StoreError};
 
-/// Asks the store. A request that does so for a line tells the others in it what is no longer in flight.
+/// Asks the store to reserve the key. The `member` of a line tells the other members if the key is
+/// no longer in flight.
 pub(super) async fn reserve<St: Store>(
     shared: &Shared<St>,
     config: &Config,
     requested: &mut Requested,
-    mut place: Option<&mut Place>,
+    mut member: Option<&mut Member>,
     has_missed_renewal: bool,
 ) -> Admission {
-    let awaited = place.as_ref().and_then(|place| place.awaited());
-    // When the attempt that a crowd waits for fails, one of them runs it again. If that fails too, the rest do not
-    // try in turn.
+    let awaited = member.as_ref().and_then(|member| member.awaited());
+    // If the attempt that a line waits for fails, one member runs it again. If that fails too, the
+    // other members do not run it one after another.
     if let (Some(awaited), RetryFailed::Any) = (awaited, requested.reserve.retry_failed) {
         requested.reserve.retry_failed = RetryFailed::Only(awaited);
     }
     let key = requested.reserve.key;
     loop {
         if let Some(over) = exhausted(config, requested, awaited.is_some()) {
-            match look(shared, config, requested, place.as_deref_mut(), &over).await {
-                Looked::Told(admission) => return admission,
-                // It is not a new key.
+            match look(shared, config, requested, member.as_deref_mut(), &over).await {
+                Looked::Decided(admission) => return admission,
+                // The key is not new.
                 Looked::MayRerun => {}
                 Looked::Nothing => return Admission::Reject(over.rejection),
             }
         }
         let permit = match Permit::take(config, &requested.scope) {
             Ok(permit) => permit,
-            Err(over) => match look(shared, config, requested, place, &over).await {
-                Looked::Told(admission) => return admission,
+            Err(over) => match look(shared, config, requested, member, &over).await {
+                Looked::Decided(admission) => return admission,
                 Looked::MayRerun | Looked::Nothing => return Admission::Reject(over.rejection),
             },
         };
@@ -48,14 +49,14 @@ pub(super) async fn reserve<St: Store>(
         let request = ReserveRequest { retry_abandoned, ..requested.reserve.clone() };
         let reservation = within(config.store_timeout, shared.store.reserve(&request)).await;
         if reservation.is_ok() {
-            shared.store_answered();
+            shared.store_replied();
         }
         let record = match reservation {
             Ok(Reservation::Acquired(lease)) => {
-                if let Some(place) = place {
-                    place.makes(lease.token, lease.previous.is_none());
+                if let Some(member) = member {
+                    member.makes(lease.token, lease.previous.is_none());
                 }
-                return Admission::Run(Reserved { lease, since, place: None, permit });
+                return Admission::Run(Reserved { lease, since, member: None, permit });
             }
             Ok(Reservation::Found(record)) => read(record, requested, config),
             Err(error) => Err(error),
@@ -66,18 +67,19 @@ pub(super) async fn reserve<St: Store>(
                 let since = shared.lapsed.since(&key, &record.token);
                 return Admission::LooksAbandoned(since + missed_beat(requested.reserve.lease));
             }
-            // It was written under another rule, which told the store that it is of another operation.
+            // Another rule wrote the record, so the store took it for another operation. Ask again.
             Ok(record) if requested.adopts(&record) && record.yields_to(&requested.reserve) => {}
             Ok(record) => {
                 if matches!(record.state, State::Pending { abandoned: false }) {
                     shared.lapsed.renewed(&record.token);
                 }
-                return told(record, requested, config, place);
+                return told(record, requested, config, member);
             }
             Err(error) => {
                 shared.store_failed("reserve", &key, &error);
-                let rejected = failed(&error, config, place);
-                // What is known to be in flight is not run beside itself, whatever the policy.
+                let rejected = failed(&error, config, member);
+                // An operation that is known to be in flight does not run twice, whatever the
+                // policy.
                 if awaited.is_some() || !config.opens_for(&error) || !shared.store.opens_in_outage() {
                     return rejected;
                 }
@@ -90,11 +92,11 @@ pub(super) async fn reserve<St: Store>(
     }
 }
 
-/// What a request gets when the store has failed, and all who wait in the line with it.
-pub(super) fn failed(error: &StoreError, config: &Config, place: Option<&mut Place>) -> Admission {
+/// The rejection when the store has failed, for this request and for all others in its line.
+pub(super) fn failed(error: &StoreError, config: &Config, member: Option<&mut Member>) -> Admission {
     let (kind, after) = (error.kind(), error.said_retry_after());
-    if let Some(place) = place {
-        place.tell(|| News::Unavailable(kind, after));
+    if let Some(member) = member {
+        member.tell(|| News::Unavailable(kind, after));
     }
     Admission::Reject(config.not_reserved(kind, after))
 }
@@ -103,33 +105,35 @@ fn looks_abandoned(record: &Record) -> bool {
     matches!(record.state, State::Pending { abandoned: true })
 }
 
-/// The record with its response made readable. That of another operation is rejected, whatever can be read of it.
+/// The record with its response unpacked. The record of another operation stays packed, because the
+/// request is rejected anyway.
 pub(super) fn read(record: Record, requested: &Requested, config: &Config) -> Result<Record, StoreError> {
     if requested.is_of(&record) { config.unpack(&requested.reserve.key, record) } else { Ok(record) }
 }
 
-/// Tells the others in the line about the record, and says what it means.
+/// Decides what the record means, and tells the other members of the line.
 pub(super) fn told(
     record: Record,
     requested: &mut Requested,
     config: &Config,
-    place: Option<&mut Place>,
+    member: Option<&mut Member>,
 ) -> Admission {
-    let Some(place) = place else {
+    let Some(member) = member else {
         return found(record, requested, config);
     };
     let news = record.clone();
     let admission = found(record, requested, config);
     match &admission {
-        Admission::InFlight(seen) => place.saw(*seen),
+        Admission::InFlight(seen) => member.saw(*seen),
         Admission::Nested(_) => {}
-        // By another rule the record may be that of a waiter, which then reads it itself.
-        _ if requested.is_of(&news) || requested.others.is_empty() => place.tell(|| News::Found(news)),
+        // By another rule the record may be of a waiter, which then reads it itself.
+        _ if requested.is_of(&news) || requested.others.is_empty() => member.tell(|| News::Found(news)),
         _ => {}
     }
     admission
 }
 
+/// Decides what the record means.
 pub(super) fn found(record: Record, requested: &mut Requested, config: &Config) -> Admission {
     if let Some(outer) = requested.outer.as_ref().filter(|outer| outer.is_of(&record)) {
         return Admission::Nested(outer.clone());
@@ -138,25 +142,26 @@ pub(super) fn found(record: Record, requested: &mut Requested, config: &Config) 
     decide(record, &requested.reserve, config)
 }
 
-/// What a look into the store tells of a request above a limit.
+/// What the store says about a request above a limit.
 #[expect(
     clippy::large_enum_variant,
     reason = "it lives for a moment, and a box would cost more than the move"
 )]
 pub(super) enum Looked {
-    /// It takes no capacity: it has its response already, or is rejected for another reason.
-    Told(Admission),
-    /// The key is that of an attempt that failed or was cut off.
+    /// The request needs no capacity: its response is stored, or it is rejected for another reason.
+    Decided(Admission),
+    /// The key belongs to an attempt that failed or was cut off.
     MayRerun,
+    /// The key is free, or the store could not be asked.
     Nothing,
 }
 
-/// Looks whether the request has its response already, because a replay needs no capacity.
+/// Checks whether the response of the request is stored, because a replay needs no capacity.
 pub(super) async fn look<St: Store>(
     shared: &Shared<St>,
     config: &Config,
     requested: &mut Requested,
-    place: Option<&mut Place>,
+    member: Option<&mut Member>,
     over: &OverLimit,
 ) -> Looked {
     if !over.may_look {
@@ -170,7 +175,7 @@ pub(super) async fn look<St: Store>(
             if record.yields_to(&requested.reserve) {
                 return Looked::MayRerun;
             }
-            Looked::Told(told(record, requested, config, place))
+            Looked::Decided(told(record, requested, config, member))
         }
         Ok(None) => Looked::Nothing,
         Err(error) => {

@@ -1,4 +1,4 @@
-//! What runs, so that a shutdown can wait for it.
+//! The running operations, so that a shutdown can wait for them.
 
 use std::future::Future;
 
@@ -7,8 +7,8 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::Instrument;
 
-/// The guarded requests under way, those whose clients have hung up included, and the writes that are repeated in the
-/// background.
+/// The running guarded requests, including those whose clients have hung up, and the writes that
+/// are retried in the background.
 #[derive(Default)]
 pub(crate) struct Running {
     tracker: TaskTracker,
@@ -16,9 +16,9 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Counts one more request in, until the token is dropped; none once the shutdown has begun.
+    /// Counts a request until the token is dropped. `None` after the shutdown has begun.
     pub(crate) fn enter(&self) -> Option<TaskTrackerToken> {
-        // Counted before the look: a shutdown that begins in between sees the count, or is seen.
+        // The order matters. A shutdown that begins in between sees the token, or is seen here.
         let token = self.tracker.token();
         (!self.tracker.is_closed()).then_some(token)
     }
@@ -37,7 +37,7 @@ impl Running {
         self.stopping.cancelled().await;
     }
 
-    /// Begins the shutdown at once; the future waits until nothing runs any more.
+    /// Begins the shutdown at once. The future waits until nothing runs.
     pub(crate) fn shutdown(&self) -> impl Future<Output = ()> + Send + use<> {
         self.tracker.close();
         self.stopping.cancel();

@@ -1,4 +1,4 @@
-//! How an attempt ended, and what is written of it.
+//! How an attempt ended, and what is written to its record.
 
 use std::time::Duration;
 
@@ -9,37 +9,39 @@ use crate::record::outcome::{NotRetained, Outcome, StoredBody};
 use crate::settings::Config;
 use crate::store::{Lease, Settlement, Store, StoreError, StoreErrorKind};
 
-/// How the attempt ended, for its record.
-pub(super) enum Settle {
+/// How the attempt ended, as its record is settled. The durations are retentions.
+pub(super) enum SettleAs {
     Complete(Outcome, Duration),
     Fail(Option<Outcome>, Duration),
     /// Nothing happened.
     Release,
 }
 
-/// What one write of it came to.
-pub(super) enum Written {
+/// The result of one write.
+pub(super) enum WriteResult {
     Applied,
     LeaseLost,
     Failed(StoreErrorKind),
 }
 
-/// What became of the record.
+/// The result of all writes, for the client.
 #[expect(
     clippy::large_enum_variant,
     reason = "it lives for a moment, and a box would cost more than the move"
 )]
-pub(super) enum Settled {
-    /// The end of the attempt is in the store, or is written in the background until it is.
+pub(super) enum SettleResult {
+    /// The end of the attempt is in the store, or its write is retried in the background.
     Stored,
-    /// Another attempt has taken the record over, and nothing was written. This is its response, if it has one.
-    Lost(Option<Outcome>),
-    /// The transaction of the attempt was rolled back, or its commit is unconfirmed: the response does not count.
+    /// Another attempt has taken the record over, so nothing was written. Contains the response of
+    /// that attempt, if it has one.
+    LeaseLost(Option<Outcome>),
+    /// The transaction of the attempt was rolled back, or its commit is unconfirmed. The response
+    /// does not count.
     NotCommitted(StoreErrorKind),
 }
 
-impl Settle {
-    /// The word for it, in logs and metrics.
+impl SettleAs {
+    /// The name of the operation in logs and metrics.
     pub(super) fn word(&self) -> &'static str {
         match self {
             Self::Complete(..) => "complete",
@@ -48,7 +50,7 @@ impl Settle {
         }
     }
 
-    /// How many bytes of a response it holds.
+    /// The size of the response body in bytes.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Complete(outcome, _) | Self::Fail(Some(outcome), _) => outcome.bytes().len(),
@@ -56,7 +58,7 @@ impl Settle {
         }
     }
 
-    /// The same end of the attempt with the status and the `Location` of its response only; `None`
+    /// The same end of the attempt with only the status and the `Location` of its response. `None`
     /// if it has no response.
     pub(super) fn without_body(&self) -> Option<Self> {
         self.with_headers(|outcome| {
@@ -65,7 +67,7 @@ impl Settle {
         })
     }
 
-    /// The same end of the attempt with the status only: a `Location` may be long.
+    /// The same end of the attempt with only the status, because a `Location` may be long.
     pub(super) fn without_headers(&self) -> Option<Self> {
         self.with_headers(|_| HeaderMap::new())
     }

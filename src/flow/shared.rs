@@ -1,4 +1,4 @@
-//! What all clones of a layer, and all services made of it, have in common.
+//! The state that all clones of a layer and all of its services share.
 
 use std::any::type_name;
 use std::error::Error;
@@ -17,16 +17,16 @@ use crate::runtime::seldom::Seldom;
 use crate::runtime::task;
 use crate::store::{StoreError, StoreErrorKind};
 
-/// The store, who waits for it, and what runs.
+/// The store, the lines of waiting requests, and the running operations.
 pub(crate) struct Shared<St> {
     pub(crate) store: St,
     pub(crate) lines: Arc<Lines>,
     pub(crate) running: Running,
     pub(crate) renewals: Renewals,
     pub(crate) lapsed: Lapsed,
-    /// Tells the clones of one layer from other layers.
+    /// Identifies the layer and its clones.
     pub(crate) id: Arc<()>,
-    /// Whether the latest word of the store was a failure.
+    /// Whether the last operation of the store failed.
     failing: AtomicBool,
     rejecting: Seldom,
     losing_bodies: Seldom,
@@ -47,9 +47,11 @@ impl<St> Shared<St> {
         }
     }
 
-    /// Counts and logs a failure of the store. In an outage each request fails alike, so only the first failure since
-    /// the store last replied is a warning. A store that rejects requests replies to others at the same time: of these
-    /// failures one in a while is a warning, because a client can cause any number of them.
+    /// Counts and logs a failure of the store.
+    ///
+    /// In an outage every request fails, so only the first failure since the last reply is a
+    /// warning. A store that rejects a request replies to others at the same time. Such failures
+    /// are warnings at a limited rate, because a client can cause any number of them.
     pub(crate) fn store_failed(&self, operation: &'static str, key: &StorageKey, error: &StoreError) {
         telemetry::store_error(operation, error.kind());
         let source = error.source();
@@ -59,33 +61,33 @@ impl<St> Shared<St> {
             self.rejecting.is_due()
         };
         if is_news {
-            tracing::warn!(operation, %key, %error, source, "an operation of the store failed");
+            tracing::warn!(operation, %key, %error, source, "store operation failed");
         } else {
-            tracing::debug!(operation, %key, %error, source, "an operation of the store failed");
+            tracing::debug!(operation, %key, %error, source, "store operation failed");
         }
     }
 
-    /// Logs that the store does not take a response, which is stored without its body then.
+    /// Logs that the store rejects a response, which is then stored without its body.
     pub(crate) fn response_rejected(&self, key: &StorageKey, error: &StoreError) {
         if !self.losing_bodies.is_due() {
             return;
         }
         tracing::error!(
             %key, %error, store = type_name::<St>(), source = error.source(),
-            "the store rejects the response: it is stored without its body, and a retry gets 409; check the permissions \
-             and limits of the store"
+            "the store rejects the response: it is stored without its body, and a retry gets 409; \
+             check the permissions and limits of the store"
         );
     }
 
-    /// Ends an outage, if there was one.
-    pub(crate) fn store_answered(&self) {
+    /// Logs the end of an outage, if there was one.
+    pub(crate) fn store_replied(&self) {
         if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
-            tracing::info!("the store answers again");
+            tracing::info!("the store replies again: its outage has ended");
         }
     }
 }
 
-/// Waits for an operation of the store, but no longer than `bound`.
+/// Runs an operation of the store for at most `bound`.
 pub(crate) async fn within<T>(
     bound: Duration,
     operation: impl Future<Output = Result<T, StoreError>>,

@@ -1,10 +1,11 @@
-//! What is counted, through the facade `metrics`. No key, scope or path is ever a label.
+//! Counters through the facade `metrics`. No label contains a key, a scope or a path.
 
 use metrics::counter;
 
 use crate::store::{PreviousAttempt, StoreErrorKind};
 
-/// A guarded request was answered: `executed`, `replayed`, `unguarded`, or the code of a refusal.
+/// A guarded request got its response: `executed`, `replayed`, `unguarded`, or the code of a
+/// rejection.
 pub(crate) fn request(result: &'static str) {
     counter!("idempotency_requests_total", "result" => result).increment(1);
 }
@@ -19,17 +20,19 @@ pub(crate) fn attempt(previous: Option<PreviousAttempt>) {
     counter!("idempotency_attempts_total", "previous" => previous).increment(1);
 }
 
-/// The end of an attempt was written: `kept`, `lease_lost`, or `repeated` in the background.
+/// The record of an attempt was settled: `kept`, `lease_lost`, `not_committed`, or `repeated` in
+/// the background.
 pub(crate) fn settled(operation: &'static str, result: &'static str) {
     counter!("idempotency_settled_total", "operation" => operation, "result" => result).increment(1);
 }
 
-/// A write that was repeated in the background ended: `kept`, `lease_lost` or `given_up`.
-pub(crate) fn repeated(operation: &'static str, result: &'static str) {
+/// The retries of a write in the background ended: `kept`, `lease_lost` or `given_up`.
+pub(crate) fn retried(operation: &'static str, result: &'static str) {
     counter!("idempotency_repeated_total", "operation" => operation, "result" => result).increment(1);
 }
 
-/// A lease was lost while its handler ran: `taken` by another attempt, or `lapsed` because it could not be renewed.
+/// A lease was lost while its handler ran: `taken` by another attempt, or `lapsed` because the
+/// store could not renew it.
 pub(crate) fn lease_lost(cause: &'static str) {
     counter!("idempotency_leases_lost_total", "cause" => cause).increment(1);
 }

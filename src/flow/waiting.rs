@@ -1,4 +1,5 @@
-//! Those who wait for the same answer in this process, so that one of them asks the store for all.
+//! Lines of requests that wait for the same response in this process. One of them asks the store
+//! for all.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,31 +16,34 @@ use crate::record::key::StorageKey;
 use crate::runtime::lock::lock;
 use crate::store::{PendingRef, Record, StoreErrorKind, Token};
 
-/// For so long nobody in a line looks again where somebody has looked, when the turn goes on to the next one.
+/// How long a member trusts what the member before it has read from the store.
 const FRESH: Duration = Duration::from_millis(300);
 
 type Name = (StorageKey, [u8; Fingerprint::LEN]);
 
-/// One line for each request that somebody in this process waits for, or makes.
+/// One line for each operation that requests of this process wait for or run.
 ///
-/// Whoever has the turn deals with the store: reserves, asks again and again, or runs the operation. What it learns it
-/// tells to all in the line; if it leaves without a word, the next one has the turn. A thousand repeats of a request
-/// cost the store no more than one.
+/// The turn is a lock. The member that has it uses the store: it reserves the key, polls the store,
+/// or runs the operation. It tells the result to all members. If it leaves without a result, the
+/// next member gets the turn. So a thousand retries of a request cost the store as much as one.
 #[derive(Default)]
 pub(crate) struct Lines(Mutex<HashMap<Name, Arc<Line>>>);
 
 struct Line {
-    /// Changes only under the guard of [`Lines`].
-    places: AtomicUsize,
+    /// How many members the line has. It changes only under the lock of [`Lines`].
+    members: AtomicUsize,
     turn: Arc<tokio::sync::Mutex<Progress>>,
     news: watch::Sender<Option<News>>,
 }
 
-/// How far the line has come; handed on with the turn.
+/// The state of the line, which passes on with the turn.
 #[derive(Default)]
 struct Progress {
+    /// How often the line has waited for the store.
     round: u32,
+    /// The attempt that the line waits for.
     awaited: Option<Token>,
+    /// What was in flight at the last look, and when that was.
     looked: Option<(PendingRef, Instant)>,
 }
 
@@ -50,13 +54,13 @@ struct Progress {
     reason = "it lives for a moment, and a box would cost more than the move"
 )]
 pub(crate) enum Turn<I> {
-    /// The one who waited deals with the store now, until it leaves.
+    /// The member has the turn until it leaves.
     Mine,
     News(News),
     Interrupted(I),
 }
 
-/// What all in a line are told.
+/// What a member tells all others.
 #[derive(Debug, Clone)]
 #[expect(
     clippy::large_enum_variant,
@@ -65,7 +69,7 @@ pub(crate) enum Turn<I> {
 pub(crate) enum News {
     /// The record is no longer in flight.
     Found(Record),
-    /// The store could not be asked, or has rejected the reservation; and when it may be asked again.
+    /// The store is down, or has rejected the reservation. Contains when to ask it again, if known.
     Unavailable(StoreErrorKind, Option<Duration>),
 }
 
@@ -74,38 +78,38 @@ impl Lines {
         lock(&self.0)
     }
 
-    /// Takes the last place in the line of a request.
-    pub(crate) fn join(self: &Arc<Self>, key: StorageKey, fingerprint: Fingerprint) -> Place {
+    /// Joins the line of a request as its last member.
+    pub(crate) fn join(self: &Arc<Self>, key: StorageKey, fingerprint: Fingerprint) -> Member {
         let name = (key, fingerprint.to_bytes());
         let mut lines = self.lock();
         let line = lines.entry(name).or_insert_with(|| {
             Arc::new(Line {
-                places: AtomicUsize::new(0),
+                members: AtomicUsize::new(0),
                 turn: Arc::default(),
                 news: watch::Sender::new(None),
             })
         });
-        line.places.fetch_add(1, Ordering::Relaxed);
-        Place { lines: Arc::clone(self), name, line: Arc::clone(line), turn: None }
+        line.members.fetch_add(1, Ordering::Relaxed);
+        Member { lines: Arc::clone(self), name, line: Arc::clone(line), turn: None }
     }
 }
 
-/// A place in a line. To drop it is to leave.
-pub(crate) struct Place {
+/// A member of a line. Dropping it leaves the line.
+pub(crate) struct Member {
     lines: Arc<Lines>,
     name: Name,
     line: Arc<Line>,
     turn: Option<OwnedMutexGuard<Progress>>,
 }
 
-impl Place {
-    /// Whether the turn can be had without a wait.
+impl Member {
+    /// Whether the turn is free.
     pub(crate) fn is_first(&self) -> bool {
         self.line.turn.try_lock().is_ok()
     }
 
-    /// Waits for the turn. News that are told before count for more, and so does an interruption; whoever tells news
-    /// leaves afterwards, and the turn is then free too.
+    /// Waits for the turn. News and an interruption win over a free turn: a member that tells news
+    /// leaves afterwards, and its turn is then free too.
     pub(crate) async fn turn<I>(&mut self, interrupted: impl Future<Output = I>) -> Turn<I> {
         if let Ok(turn) = Arc::clone(&self.line.turn).try_lock_owned()
             && self.line.news.borrow().is_none()
@@ -128,18 +132,19 @@ impl Place {
         }
     }
 
-    /// The attempt that the line first waited for, if it waits for one. Whoever has the turn knows best.
+    /// The attempt that the line first waited for, if it waits for one. Only the member with the
+    /// turn knows it.
     pub(crate) fn awaited(&self) -> Option<Token> {
         self.turn.as_ref().and_then(|progress| progress.awaited)
     }
 
-    /// What was in flight a moment ago, if somebody in the line has looked.
+    /// What was in flight a moment ago, if a member has looked.
     pub(crate) fn seen(&self) -> Option<PendingRef> {
         let (seen, at) = self.turn.as_ref()?.looked?;
         (at.elapsed() < FRESH).then_some(seen)
     }
 
-    /// Notes that somebody else's attempt is in flight.
+    /// Notes that the attempt of another request is in flight.
     pub(crate) fn saw(&mut self, seen: PendingRef) {
         if let Some(progress) = &mut self.turn {
             progress.awaited.get_or_insert(seen.token);
@@ -147,8 +152,10 @@ impl Place {
         }
     }
 
-    /// Notes that this place makes an attempt. If it is the first since the key was free, those behind wait for it; if
-    /// it is made in place of a failed one, they still wait for that, and do not make a third.
+    /// Notes that this member makes an attempt.
+    ///
+    /// If it is the first since the key was free, the line waits for it. If it retries a failed
+    /// one, the line still waits for the failed one, so that no member makes a third.
     pub(crate) fn makes(&mut self, attempt: Token, is_first: bool) {
         if let Some(progress) = &mut self.turn {
             if is_first {
@@ -159,7 +166,7 @@ impl Place {
         }
     }
 
-    /// Tells how often the line has waited for the store before, and counts one more.
+    /// Returns how often the line has waited for the store, and counts one more wait.
     pub(crate) fn next_round(&mut self) -> u32 {
         let Some(progress) = &mut self.turn else {
             return 0;
@@ -169,32 +176,32 @@ impl Place {
         round
     }
 
-    /// Tells all others in the line, if there are any, and ends it: whoever comes later begins a new one.
+    /// Tells all other members, and ends the line. A later request begins a new line.
     pub(crate) fn tell(&self, news: impl FnOnce() -> News) {
         let mut lines = self.lines.lock();
         if lines.get(&self.name).is_some_and(|line| Arc::ptr_eq(line, &self.line)) {
             lines.remove(&self.name);
         }
-        // Nobody can join any more; without anybody else there is nobody to tell.
-        let others = self.line.places.load(Ordering::Relaxed) > 1;
+        // No request can join any more, so this count is final.
+        let has_others = self.line.members.load(Ordering::Relaxed) > 1;
         drop(lines);
-        if others {
+        if has_others {
             self.line.news.send_replace(Some(news()));
         }
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Place")
+        f.write_str("Member")
     }
 }
 
-impl Drop for Place {
+impl Drop for Member {
     fn drop(&mut self) {
         let mut lines = self.lines.lock();
-        let last = self.line.places.fetch_sub(1, Ordering::Relaxed) == 1;
-        if last && lines.get(&self.name).is_some_and(|line| Arc::ptr_eq(line, &self.line)) {
+        let is_last = self.line.members.fetch_sub(1, Ordering::Relaxed) == 1;
+        if is_last && lines.get(&self.name).is_some_and(|line| Arc::ptr_eq(line, &self.line)) {
             lines.remove(&self.name);
         }
     }

@@ -1,4 +1,4 @@
-//! What the handler can know of the attempt that it makes.
+//! The [`Attempt`] that a handler makes, and what it can learn from it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,18 +15,18 @@ mod transaction;
 use downstream::Downstream;
 use guard::Guard;
 
-/// The attempt in force: its key, its number, how the attempt before it ended, and whether its
-/// lease still stands.
+/// The current attempt: its key, its number, how the previous attempt ended, and whether its lease
+/// is still valid.
 ///
 /// The layer puts it into the extensions of every request with a key. With the feature `axum` it is
-/// an extractor too.
+/// also an extractor.
 ///
-/// A handler that calls another system gives it a [`downstream_key`](Self::downstream_key), and not
-/// the client's key. Two tenants may choose the same key, and the provider sees one merchant: with
+/// A handler that calls another system sends it a [`downstream_key`](Self::downstream_key), and not
+/// the client's key. Two tenants may choose the same key, and the provider sees one merchant. With
 /// the client's key, Bob's retry would find Alice's receipt.
 ///
-/// The handler asks that system first whenever [`is_in_doubt`](Self::is_in_doubt) says so, because
-/// an earlier attempt may have had its effect there:
+/// If [`is_in_doubt`](Self::is_in_doubt) is `true`, the handler asks that system first, because an
+/// earlier attempt may have had its effect there:
 ///
 /// ```
 /// use http::StatusCode;
@@ -50,8 +50,8 @@ use guard::Guard;
 /// }
 /// ```
 ///
-/// A handler that takes long can stop before its next step when its lease is lost, because another
-/// attempt may run then:
+/// A slow handler can stop before its next step when its lease is lost, because another attempt may
+/// then run:
 ///
 /// ```
 /// use tower_idempotency::Attempt;
@@ -92,7 +92,7 @@ impl Attempt {
         }
     }
 
-    /// One that no record guards.
+    /// Creates an attempt that no record guards.
     pub(crate) fn unguarded(
         key: IdempotencyKey,
         operation: StorageKey,
@@ -102,28 +102,33 @@ impl Attempt {
         Self { key, downstream, number: 1, previous: None, guard: None, transaction: None }
     }
 
-    /// The idempotency key for another system that the handler calls, such as a payment provider.
+    /// Returns an idempotency key for another system that the handler calls, such as a payment
+    /// provider.
     ///
     /// It is the same in each attempt of an operation, so the other system recognizes a retry. It
-    /// differs for each purpose: a handler that charges and then pays out takes two.
+    /// differs for each purpose: a handler that charges and then pays out uses two keys.
     ///
-    /// Use it, and not the client's [`key`](Self::key). Two tenants may send the same key, and the
-    /// other system sees one merchant. The second tenant would "pay" with the charge of the first.
+    /// Use it instead of the client's [`key`](Self::key). Two tenants may send the same key, and
+    /// the other system sees one merchant. The second tenant would "pay" with the charge of the
+    /// first.
     ///
-    /// The key is 36 characters in the form of a UUID of version 8 (RFC 9562). Its 122 bits are a
-    /// BLAKE3 digest of namespace, scope, key and purpose. With [`secret`](crate::IdempotencyLayer::secret)
-    /// the digest is keyed, and a reader of the store cannot compute it.
+    /// The key has 36 characters in the form of a UUID of version 8 (RFC 9562). Its 122 bits are a
+    /// BLAKE3 digest of namespace, scope, key and purpose. With
+    /// [`secret`](crate::IdempotencyLayer::secret) the digest is keyed, and a reader of the store
+    /// cannot compute it.
     ///
-    /// It changes with the namespace, the scope and the secret. So change none of them while records
-    /// are live.
+    /// The key changes with the namespace, the scope and the secret. Change none of them while
+    /// records are live.
     ///
-    /// It does not depend on the content of the request. After a response that means "nothing
+    /// The key does not depend on the content of the request. After a response that means "nothing
     /// happened", a client may send a changed request under its key. If the other system compares
-    /// requests too, put what may change into the purpose, such as the id of the payment method. Put
-    /// no secret into it: without `secret` the digest is not keyed, and the other system gets it.
+    /// requests too, add to the purpose what may change, such as the id of the payment method.
     ///
-    /// A client that uses its key again after the retention gets the same downstream key, and so the
-    /// old charge: keys must not be reused.
+    /// Do not put a secret into the purpose. Without `secret` the digest is not keyed, and the
+    /// other system receives it.
+    ///
+    /// Clients must not reuse keys. A client that uses its key again after the retention gets the
+    /// same downstream key, and so the old charge.
     ///
     /// ```
     /// use tower_idempotency::Attempt;
@@ -136,95 +141,110 @@ impl Attempt {
         self.downstream.key(purpose)
     }
 
-    /// The key that the client sent, for logs of your own. Two tenants may send the same one: give
-    /// other systems a [`downstream_key`](Self::downstream_key).
+    /// The key that the client sent, for your own logs.
+    ///
+    /// Two tenants may send the same key. Send other systems a
+    /// [`downstream_key`](Self::downstream_key) instead.
     pub fn key(&self) -> &IdempotencyKey {
         &self.key
     }
 
-    /// 1 for the first attempt, then 2, 3, …
+    /// The number of the attempt: 1 for the first, then 2, 3, …
     pub fn number(&self) -> u32 {
         self.number
     }
 
-    /// How the attempt before this one ended; `None` for the first.
+    /// How the previous attempt ended. `None` for the first attempt.
     ///
-    /// It is for logs and for policies of your own. To decide whether to ask other systems, use
-    /// [`is_in_doubt`](Self::is_in_doubt): an attempt before the last one may have had the effect.
+    /// Use it for logs and for your own policies. To decide whether to ask other systems, use
+    /// [`is_in_doubt`](Self::is_in_doubt) instead, because an attempt before the last one may have
+    /// had the effect.
     pub fn previous(&self) -> Option<PreviousAttempt> {
         self.previous
     }
 
-    /// Whether an earlier attempt under this key may have had an effect, and no attempt since gave
-    /// a definitive response. An attempt puts the operation in doubt if it
+    /// Whether an earlier attempt under this key may have had an effect without a definitive
+    /// response since.
     ///
-    /// - was cut off, panicked or returned an error,
-    /// - gave a failed response: 408, a 5xx other than 511, or what
-    ///   [`ResponseDirective::failed`](crate::ResponseDirective::failed) or a
-    ///   [`classify`](crate::IdempotencyLayer::classify) calls failed.
+    /// An attempt puts the operation in doubt in either of these cases:
     ///
-    /// Ask the systems that the handler calls what was done already, and only then do the rest.
-    /// [`previous`](Self::previous) does not answer this question: it tells of the last attempt
-    /// only, and an attempt before that one may have had the effect.
+    /// - The attempt was cut off, panicked or returned an error.
+    /// - The attempt gave a failed response: 408, a 5xx other than 511, or a response that
+    ///   [`ResponseDirective::failed`](crate::ResponseDirective::failed) or
+    ///   [`classify`](crate::IdempotencyLayer::classify) declares failed.
+    ///
+    /// If it is `true`, ask the systems that the handler calls what was already done, and then do
+    /// only the rest. [`previous`](Self::previous) does not replace this check: it describes only
+    /// the last attempt, and an attempt before that one may have had the effect.
     ///
     /// An attempt without a record ([`is_guarded`](Self::is_guarded) is `false`) does not know of
-    /// earlier ones, so it is in doubt too.
+    /// earlier attempts, so it is always in doubt.
     ///
-    /// In transaction mode an attempt that failed has left nothing in the database. Calls to other
-    /// systems are still in doubt. An attempt that was cut off there leaves no record: the next one
-    /// is a first attempt, and not in doubt.
+    /// In transaction mode, a failed attempt has left nothing in the database. Its calls to other
+    /// systems are still in doubt. An attempt that was cut off leaves no record there: the next
+    /// attempt is a first attempt and not in doubt.
     pub fn is_in_doubt(&self) -> bool {
-        // A first attempt in which nothing happened leaves no record, so the next one is a first attempt again.
+        // A first attempt in which nothing happened leaves no record, so the next one is a first
+        // attempt again.
         self.number > 1 || !self.is_guarded()
     }
 
-    /// Whether a record guards this attempt. `false` only while the store is down under
-    /// [`OnOutage::FailOpenRiskingDoubleEffects`](crate::OnOutage): the same request may then run any number of times.
+    /// Whether a record guards this attempt.
+    ///
+    /// It is `false` only while the store is down under
+    /// [`OnOutage::FailOpenRiskingDoubleEffects`](crate::OnOutage). The same request may then run
+    /// any number of times.
     pub fn is_guarded(&self) -> bool {
         self.guard.is_some()
     }
 
-    /// The transaction that this attempt runs in, for stores of one's own: those of this crate have
-    /// `Attempt::transaction`. `None` outside of transaction mode, and once the attempt has ended.
+    /// The transaction that this attempt runs in, for your own stores. With the stores of this
+    /// crate, use `Attempt::transaction`.
+    ///
+    /// It is `None` outside of transaction mode, and after the attempt has ended.
     pub fn open_transaction(&self) -> Option<OpenTransaction> {
         self.transaction.as_ref().and_then(Lent::open)
     }
 
-    /// Whether the lease is lost, or has lapsed because it could not be renewed. Another attempt
-    /// may then run, or may have run. The late response is stored only if no other attempt holds
-    /// the key.
+    /// Whether the lease is lost, or has lapsed because the layer could not renew it.
+    ///
+    /// Another attempt may then run, or may have run. The layer stores the late response only if no
+    /// other attempt has the key.
     pub fn has_lost_lease(&self) -> bool {
-        self.standing().is_some_and(|lease| lease.lost.load(Ordering::Acquire))
+        self.lease_state().is_some_and(|lease| lease.lost.load(Ordering::Acquire))
     }
 
-    /// Waits until the lease is lost, or has lapsed because it could not be renewed; for ever if that never happens.
+    /// Waits until the lease is lost, or has lapsed because the layer could not renew it. If
+    /// neither happens, the future never completes.
     ///
     /// # Cancel safety
     ///
-    /// A wait that is dropped loses nothing.
+    /// Dropping the future loses nothing.
     pub async fn lease_lost(&self) {
-        let Some(lease) = self.standing() else {
+        let Some(lease) = self.lease_state() else {
             return std::future::pending().await;
         };
-        // Made before the look, it hears of a loss that comes in between.
-        let told = lease.told.notified();
+        // Created before the check, so that a loss between the check and the wait is not missed.
+        let changed = lease.changed.notified();
         if !lease.lost.load(Ordering::Acquire) {
-            told.await;
+            changed.await;
         }
     }
 
-    /// Says that another transaction was in the way of this attempt: a serialization failure or a
-    /// deadlock. Call it before the handler or the operation returns. Any clone of the attempt will
-    /// do.
+    /// Reports that this attempt conflicted with another transaction: a serialization failure or a
+    /// deadlock.
     ///
-    /// In transaction mode the attempt is then rolled back and not recorded, whatever it returns,
-    /// unless it panics. The client gets 409 in flight with `Retry-After`, or the attempt runs
-    /// again: [`retry_conflicts`](crate::IdempotencyLayer::retry_conflicts). Outside of transaction
-    /// mode it means nothing.
+    /// Call it before the handler or the operation returns, on any clone of the attempt.
     ///
-    /// It is for errors that the layer does not read. The layer reads `sqlx::Error`, `TxError`,
-    /// [`Conflict`](crate::store::Conflict), and a `Box<dyn Error + Send + Sync>` with one of them
-    /// among its sources.
+    /// In transaction mode the layer then rolls the attempt back and does not record it, whatever
+    /// it returns, unless it panics. The client gets 409 in flight with `Retry-After`, or the
+    /// attempt runs again: see [`retry_conflicts`](crate::IdempotencyLayer::retry_conflicts).
+    /// Outside of transaction mode it has no effect.
+    ///
+    /// Use it for errors that the layer does not recognize. The layer recognizes:
+    ///
+    /// - `sqlx::Error`, `TxError` and [`Conflict`](crate::store::Conflict);
+    /// - a `Box<dyn Error + Send + Sync>` with one of them among its sources.
     ///
     /// ```
     /// # #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -237,7 +257,7 @@ impl Attempt {
     ///     Database(sqlx::Error),
     /// }
     ///
-    /// fn tell(attempt: &Attempt, error: PayoutError) -> PayoutError {
+    /// fn report(attempt: &Attempt, error: PayoutError) -> PayoutError {
     ///     if let PayoutError::Database(error) = &error
     ///         && Conflict::of(error).is_some()
     ///     {
@@ -248,7 +268,7 @@ impl Attempt {
     /// # }
     /// ```
     pub fn report_conflict(&self) {
-        if let Some(lease) = self.standing() {
+        if let Some(lease) = self.lease_state() {
             lease.conflict.store(true, Ordering::Release);
         }
     }

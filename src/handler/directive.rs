@@ -1,12 +1,14 @@
-//! The handler's word on its own answer.
+//! The [`ResponseDirective`]: a handler's override for its own response.
 
 use std::time::Duration;
 
 use crate::http::class::ResponseClass;
 use crate::http::response::StoredResponse;
 
-/// What a handler says of its own answer, in the extensions of the response: it comes before the classifier and the
-/// settings of the layer.
+/// Overrides, for one response, the classifier and the settings of the layer.
+///
+/// The handler puts it into the extensions of the response. With the feature `axum` it is also a
+/// part of a response: `(ResponseDirective::discard(), StatusCode::PAYMENT_REQUIRED)`.
 ///
 /// ```
 /// use http::{Response, StatusCode};
@@ -23,66 +25,74 @@ use crate::http::response::StoredResponse;
 /// # declined();
 /// ```
 ///
-/// The [`Rejection`](crate::Rejection) of another layer is never stored, whatever the verdict. Only
-/// [`failed`](Self::failed) counts for more: the handler had an effect before it was rejected elsewhere.
+/// The [`Rejection`](crate::Rejection) of another layer is never stored, whatever the directive
+/// says. Only [`failed`](Self::failed) overrides its class, because it says that the handler had an
+/// effect before the other layer rejected it.
 ///
-/// It does not change what transaction mode commits: an answer of 400 and above is kept and replayed if it is a success, but what the
-/// handler wrote is rolled back unless the store's `commit_if` says otherwise.
-///
-/// With the feature `axum` it is a part of a response: `(ResponseDirective::discard(), StatusCode::PAYMENT_REQUIRED)`.
+/// A directive does not change what transaction mode commits. A [`success`](Self::success) with a
+/// status of 400 or more is stored and replayed. The handler's writes are rolled back all the same,
+/// unless the store's `commit_if` says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ResponseDirective {
     class: Option<ResponseClass>,
-    keep: Option<StoredResponse>,
+    level: Option<StoredResponse>,
     retention: Option<Duration>,
 }
 
 impl ResponseDirective {
-    /// Says nothing yet: for an answer whose retention alone is its own.
+    /// Creates a directive without a class. Use it to override only the stored parts or the
+    /// retention.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The answer is definitive: it is kept and replayed, whatever its status.
+    /// Declares the response definitive: the layer stores and replays it, whatever its status.
     pub fn success() -> Self {
         Self { class: Some(ResponseClass::Success), ..Self::new() }
     }
 
-    /// The attempt failed: the next request runs it again, unless [`OnFailed`](crate::OnFailed) says otherwise.
+    /// Declares the attempt failed: the next request runs it again, unless
+    /// [`OnFailed`](crate::OnFailed) says otherwise.
     pub fn failed() -> Self {
         Self { class: Some(ResponseClass::Failed), ..Self::new() }
     }
 
-    /// Nothing happened: the record is as it was before the attempt, so after a first attempt there is none. In
-    /// transaction mode the attempt is rolled back.
+    /// Declares that nothing happened: the layer restores the record to its state before the
+    /// attempt. After a first attempt no record is left. In transaction mode the attempt is rolled
+    /// back.
     ///
-    /// While the operation is in doubt, the record stays bound to its fingerprint, and another
+    /// While the operation is in doubt, the record stays bound to its fingerprint, and a different
     /// request is a mismatch. See [`ResponseClass::Discard`].
     pub fn discard() -> Self {
         Self { class: Some(ResponseClass::Discard), ..Self::new() }
     }
 
-    /// Says how much of this answer is kept.
+    /// Sets how much of this response is stored. The default is the layer's
+    /// [`stored_response`](crate::IdempotencyLayer::stored_response).
+    ///
+    /// Use it for a response with secret content.
     #[must_use]
-    pub fn stored_response(self, keep: StoredResponse) -> Self {
-        Self { keep: Some(keep), ..self }
+    pub fn stored_response(self, level: StoredResponse) -> Self {
+        Self { level: Some(level), ..self }
     }
 
-    /// Says how long this answer is kept, in place of the retention of the layer. No less than 1 ms.
+    /// Sets how long this response is stored. The default is the layer's
+    /// [`retention`](crate::IdempotencyLayer::retention). The minimum is 1 ms: a shorter time is
+    /// raised to it.
     #[must_use]
     pub fn retention(self, retention: Duration) -> Self {
         Self { retention: Some(retention.max(Duration::from_millis(1))), ..self }
     }
 
-    pub(crate) fn said_class(self) -> Option<ResponseClass> {
+    pub(crate) fn class_override(self) -> Option<ResponseClass> {
         self.class
     }
 
-    pub(crate) fn said_keep(self) -> Option<StoredResponse> {
-        self.keep
+    pub(crate) fn level_override(self) -> Option<StoredResponse> {
+        self.level
     }
 
-    pub(crate) fn said_retention(self) -> Option<Duration> {
+    pub(crate) fn retention_override(self) -> Option<Duration> {
         self.retention
     }
 }

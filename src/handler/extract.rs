@@ -1,4 +1,5 @@
-//! [`Attempt`] and `Tx` as extractors for axum handlers, and [`ResponseDirective`] as a part of their responses.
+//! [`Attempt`] and `Tx` as extractors for axum handlers, and [`ResponseDirective`] as a part of
+//! their responses.
 //!
 //! ```
 //! use axum::{Router, routing::post};
@@ -28,8 +29,11 @@ use crate::runtime::seldom::Seldom;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod transaction;
 
-/// The answer when a handler asks for an [`Attempt`] and there is none: 500, for the route was set up wrongly. Either
-/// the layer is missing, or it lets requests without a key pass and the handler should ask for `Option<Attempt>`.
+/// The response when a handler extracts an [`Attempt`] from a request without one: 500, because the
+/// route is misconfigured.
+///
+/// Either the layer is missing, or it passes requests without a key. In the second case the handler
+/// must extract `Option<Attempt>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MissingAttempt;
 
@@ -37,7 +41,10 @@ impl IntoResponse for MissingAttempt {
     fn into_response(self) -> Response {
         static LOGGED: Seldom = Seldom::new();
         if LOGGED.is_due() {
-            tracing::error!("a handler asked for an Attempt on a request that no idempotency layer guards");
+            tracing::error!(
+                "a handler extracted an Attempt from a request without one, and the client got 500: \
+                 add the idempotency layer to the route, or extract Option<Attempt>"
+            );
         }
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     }

@@ -1,4 +1,4 @@
-//! Bodies: what the layer answers with, and how it reads what comes in.
+//! The bodies of responses, and reading the bodies of requests.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -20,7 +20,9 @@ mod drain;
 pub(crate) use drain::{after_draining, is_to_be_drained, read_or_drain};
 
 pin_project! {
-    /// The body of a response that went through the layer: whole bytes, or the body of the inner service.
+    /// The body of a response that went through the layer.
+    ///
+    /// It consists of whole bytes, or it wraps the body of the inner service.
     pub struct ResponseBody<B>
     where
         B: Body,
@@ -38,7 +40,8 @@ pin_project! {
     {
         Whole { bytes: Bytes, trailers: Option<HeaderMap> },
         Inner { #[pin] body: B },
-        // A body that was read in part: what was read comes first, then the error that ended it, or its rest.
+        // The body was read in part. The frames in `read` come first. Then comes the error that
+        // ended the body, or the rest of it.
         Begun { read: VecDeque<Bytes>, error: Option<B::Error>, rest: Pin<Box<B>> },
     }
 }
@@ -123,9 +126,10 @@ where
 }
 
 pin_project! {
-    /// The request body for a service that is not built on axum: the layer needs one that can be made `From<Bytes>`.
+    /// The request body for a service that is not built on axum.
     ///
-    /// axum's own body and `Full<Bytes>` can be; hyper's `Incoming` cannot, so it is wrapped before the layer sees it:
+    /// The layer needs a body that implements `From<Bytes>`. axum's own body and `Full<Bytes>` do.
+    /// hyper's `Incoming` does not, so wrap it before the layer sees it:
     ///
     /// ```
     /// use http::Request;
@@ -206,19 +210,19 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Why a request body could not be read whole.
+/// Why the layer could not read a whole request body.
 #[derive(Debug)]
 pub(crate) enum ReadError {
     TooLarge {
         limit: Option<usize>,
     },
     Broken,
-    /// It made no progress in time.
+    /// The body made no progress in time.
     Stalled,
 }
 
 impl ReadError {
-    /// A limit set by a layer outside ends the body with an error; it may stand behind those of layers between.
+    /// Finds the error of a limit that an outer layer set. The layers between may have wrapped it.
     fn of(error: &BoxError) -> Self {
         let mut cause: Option<&(dyn Error + 'static)> = Some(&**error);
         while let Some(error) = cause {
@@ -231,12 +235,12 @@ impl ReadError {
     }
 }
 
-/// Reads a request body of no more than `limit` bytes, and waits no longer than `patience` for each
-/// part of it. A body that comes in one frame is not copied.
+/// Reads a request body of at most `limit` bytes. It waits at most `patience` for each part. A body
+/// that comes in one frame is not copied.
 ///
 /// # Cancel safety
 ///
-/// What was read is lost with the future, as it is when the client hangs up.
+/// Dropping the future loses the bytes read so far. That happens when the client hangs up.
 pub(crate) async fn read<B>(
     mut body: Pin<&mut B>,
     limit: usize,
@@ -275,8 +279,8 @@ where
     Ok(if joined.is_empty() { first } else { joined.freeze() })
 }
 
-/// The next bytes of a body. A frame without any is no progress, and trailers of a request are dropped:
-/// a body made from bytes cannot have them.
+/// Returns the next bytes of a body. An empty frame is not progress. The trailers of a request are
+/// dropped because a body made from bytes cannot have them.
 async fn next_data<B: Body>(mut body: Pin<&mut B>) -> Option<Result<B::Data, B::Error>> {
     loop {
         match next_frame(body.as_mut()).await?.map(Frame::into_data) {
@@ -287,8 +291,8 @@ async fn next_data<B: Body>(mut body: Pin<&mut B>) -> Option<Result<B::Data, B::
     }
 }
 
-/// How much more memory to take at once: what the client announced, but not much more than it has
-/// sent, because it may send nothing else.
+/// Returns how much more memory to allocate at once. It is the announced rest of the body, limited
+/// by what the client has sent: the client may send nothing more.
 fn expected(rest: &SizeHint, received: usize) -> usize {
     let most = received.max(64 << 10);
     usize::try_from(rest.lower()).map_or(most, |announced| announced.min(most))

@@ -1,16 +1,16 @@
-//! Reading header values that several modules read alike.
+//! Readers of header values that several modules share.
 
 use http::{HeaderMap, HeaderName, header};
 
-/// Whether this is the media type of the body, whatever its parameters.
+/// Whether the body has this media type. Parameters do not count.
 pub(crate) fn has_media_type(headers: &HeaderMap, name: &str) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media_type = content_type.and_then(|value| value.split([';', ',']).next()).map(str::trim);
     media_type.is_some_and(|media_type| media_type.eq_ignore_ascii_case(name))
 }
 
-/// The value of a header that says `true` or `false`. A header that is repeated, or that is a list,
-/// counts only if all its values agree. `None` if it says something else.
+/// Returns the value of a header that is `true` or `false`, and `None` for any other value. A
+/// repeated header or a list counts only if all its values agree.
 pub(crate) fn flag(headers: &HeaderMap, name: &HeaderName) -> Option<bool> {
     let lists = headers.get_all(name).iter();
     let mut words = lists.flat_map(|list| list.as_bytes().split(|byte| *byte == b',')).map(word);

@@ -1,4 +1,4 @@
-//! From a response to the [`Outcome`] that is kept of it, and back. Replays are built here and nowhere else.
+//! From a response to its stored [`Outcome`] and back. Only this module builds replays.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -15,30 +15,34 @@ use crate::record::outcome::{NotRetained, Outcome, StoredBody};
 use crate::runtime::task;
 
 mod fields;
-mod kept;
+mod stored;
 
-pub(crate) use kept::Kept;
-pub use kept::StoredResponse;
+pub(crate) use stored::StoredParts;
+pub use stored::StoredResponse;
 
-/// Tells a replay from a first answer. Ignored and removed on requests.
+/// Distinguishes a replay from a first response. The layer ignores and removes it on requests.
 pub(crate) const RESULT: HeaderName = HeaderName::from_static("x-idempotent-result");
-/// On a replay that has no body although the first answer had one.
+/// Marks a replay without a body whose first response had one.
 pub(crate) const BODY: HeaderName = HeaderName::from_static("x-idempotent-body");
-/// On a replay, the id of the request that was answered first.
+/// On a replay, the id of the request that the first response belongs to.
 pub(crate) const ORIGINAL_REQUEST_ID: HeaderName = HeaderName::from_static("x-original-request-id");
 /// The id of a request, as tower-http's `request_id` sets it.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The headers of answers that a client acts on: those of this layer, `X-Request-Id`, `Retry-After` and `Location`. A browser
-/// shows them to a script of another origin only if they are exposed; [`guide::browsers`](crate::guide::browsers) has the setting.
+/// The response headers that a client acts on: those of this layer, `X-Request-Id`, `Retry-After`
+/// and `Location`.
+///
+/// A browser shows them to a script of another origin only if CORS exposes them. The guide
+/// [`browsers`](crate::guide::browsers) shows the setting.
 pub const EXPOSE_HEADERS: [HeaderName; 7] =
     [RESULT, BODY, REQUEST_ID, ORIGINAL_REQUEST_ID, SHOULD_RETRY, header::RETRY_AFTER, header::LOCATION];
 
-/// Reads the body of a response if it is worth keeping and within the limit.
+/// Reads the body of a response if it is to be stored and within the limit.
 ///
-/// Gives the response for the client, as the inner service made it, and the body for the record; or the error that
-/// ended the body, which the response then contains too. A body of unknown length is read only if `to_its_end` says so. No
-/// body is read for longer than `bound`.
+/// Returns the response for the client, as the inner service made it, and the body for the record.
+/// If an error ended the body, it returns [`BrokenBody`], and the body of the response ends with
+/// the error. It reads a body of unknown length only with `to_its_end`. It reads no longer than
+/// `bound`.
 pub(crate) async fn capture<B>(
     head: Parts,
     body: B,
@@ -51,16 +55,16 @@ where
 {
     let not_retained = match (limit, body.size_hint().exact()) {
         (None, _) => Some(NotRetained::Failure),
-        // To wait for the end of a stream would hold the client's answer back.
+        // Waiting for the end of a stream would delay the response to the client.
         (_, None) if !to_its_end => Some(NotRetained::Streamed),
         (Some(limit), Some(length)) if length > limit as u64 => Some(NotRetained::TooLarge),
         _ => None,
     };
-    let (body, kept) = match not_retained {
+    let (body, stored) = match not_retained {
         Some(reason) => (ResponseBody::inner(body), Ok(StoredBody::NotRetained(reason))),
         None => collect(body, limit.unwrap_or(0), bound).await,
     };
-    (Response::from_parts(head, body), kept)
+    (Response::from_parts(head, body), stored)
 }
 
 /// The body of the response ended with an error before its end.
@@ -74,7 +78,7 @@ async fn collect<B>(
 where
     B: Body<Data = Bytes>,
 {
-    // Boxed, because a body may have to be handed on after it was polled.
+    // Boxed, because the client may get the body after the layer has polled it.
     let mut body = Box::pin(body);
     let mut read = Read::default();
     let ended = task::within(bound, read.all(body.as_mut(), limit)).await;
@@ -92,7 +96,7 @@ where
     (ResponseBody::begun(read.frames, None, body), Ok(StoredBody::NotRetained(not_retained)))
 }
 
-/// What was read of a body.
+/// The part of a body that was read.
 #[derive(Default)]
 pub(crate) struct Read {
     pub(crate) frames: VecDeque<Bytes>,
@@ -148,12 +152,12 @@ impl Read {
     }
 }
 
-/// The stored response, byte for byte, marked as a replay, by `marker` too if there is one.
-/// `request_id` is that of the retry. `kept` says whether a cache may store a replay.
+/// Builds the stored response, byte for byte, and marks it as a replay, also by `marker` if it is
+/// set. `request_id` is the id of the retry. `stored` decides whether a cache may store a replay.
 pub(crate) fn replay<B: Body>(
     outcome: Outcome,
     request_id: Option<HeaderValue>,
-    kept: &Kept,
+    stored: &StoredParts,
     marker: Option<&HeaderName>,
 ) -> Response<ResponseBody<B>> {
     let (body, is_omitted) = match outcome.body {
@@ -164,7 +168,7 @@ pub(crate) fn replay<B: Body>(
     *response.status_mut() = outcome.status;
     *response.headers_mut() = outcome.headers;
     let headers = response.headers_mut();
-    kept.forbid_caching(headers);
+    stored.forbid_caching(headers);
     headers.insert(RESULT, HeaderValue::from_static("true"));
     if let Some(marker) = marker {
         headers.insert(marker, HeaderValue::from_static("true"));
@@ -181,14 +185,14 @@ pub(crate) fn replay<B: Body>(
     response
 }
 
-/// Passes an answer on that no record guards, and says so.
+/// Passes on a response that no record guards, and marks it as unguarded.
 pub(crate) fn unguarded<B: Body>(response: Response<B>) -> Response<ResponseBody<B>> {
     let mut response = response.map(ResponseBody::inner);
     response.headers_mut().insert(RESULT, HeaderValue::from_static("unguarded"));
     response
 }
 
-/// Marks a first answer as such, for a layer that was asked to.
+/// Marks a first response, if the setting asks for it.
 pub(crate) fn mark_original<B>(response: &mut Response<B>) {
     response.headers_mut().insert(RESULT, HeaderValue::from_static("false"));
 }

@@ -1,4 +1,4 @@
-//! What one operation is.
+//! Settings of fingerprints: which requests are the same operation.
 
 use http::HeaderName;
 
@@ -7,20 +7,23 @@ use crate::record::fingerprint::{Fields, Input, Rule};
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {
-    /// Sets the rule that says which requests are the same operation: a `CanonicalBody`, or a
-    /// [`FingerprintRule`](crate::fingerprint::FingerprintRule) of one's own. Default: the method, the path and query, the content
-    /// type, the content encoding and every byte of the body.
+    /// Sets the rule that decides which requests are the same operation: a `CanonicalBody`, or a
+    /// [`FingerprintRule`](crate::fingerprint::FingerprintRule) of your own.
     ///
-    /// Records that were written by raw bytes are still compared so. Where another rule was in force, name it by
-    /// [`legacy_fingerprint`](Self::legacy_fingerprint), or each honest repeat of a request from before the change is
-    /// refused until its record expires; it is not run again.
+    /// Default: the method, the path and query, the content type, the content encoding and every
+    /// byte of the body.
+    ///
+    /// Records that were written by the default rule are still compared by it. If you replace
+    /// another rule, name the old one by [`legacy_fingerprint`](Self::legacy_fingerprint).
+    /// Otherwise a retry of a request from before the change is rejected until its record expires.
+    /// It does not run again.
     ///
     /// ```
     /// # #[cfg(feature = "canonical")] {
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
     /// use tower_idempotency::{CanonicalBody, JsonPointer};
     ///
-    /// // A client that makes a new nonce for each retry asks for the same operation all the same.
+    /// // The client makes a new nonce for each retry, and a retry is the same operation.
     /// let nonce = JsonPointer::from_static("/nonce");
     /// let layer = IdempotencyLayer::new(MemoryStore::new()).fingerprint(CanonicalBody::json().ignore(nonce));
     /// # }
@@ -31,8 +34,10 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.fingerprinting.rule = Some(rule))
     }
 
-    /// Sets a closure as the rule that says which requests are the same operation. It adds everything that counts, the
-    /// method and the path too, and answers `false` for a request whose raw bytes are to count.
+    /// Sets a closure as the rule that decides which requests are the same operation.
+    ///
+    /// The closure adds everything that counts, the method and the path included. It returns
+    /// `false` for a request to which the default rule applies.
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
@@ -53,17 +58,22 @@ impl<St: Store> IdempotencyLayer<St> {
         self.fingerprint(rule)
     }
 
-    /// Names a rule that was in force before: a record that was written by it is compared by it. Name one after another;
-    /// each costs a digest for each request. Default: none but raw bytes, which need not be named.
+    /// Adds a rule that was in force before, so that its records are still compared by it. Default:
+    /// none.
+    ///
+    /// Call it once for each earlier rule. Each costs one digest for each request. The default
+    /// rule, over the raw bytes, need not be named.
     #[must_use]
     pub fn legacy_fingerprint(self, rule: impl Into<Rule>) -> Self {
         let rule = rule.into();
         self.set(|config| config.fingerprinting.earlier.push(rule))
     }
 
-    /// Sets headers that are part of what the request is, beside its content type and
-    /// content encoding: an `Accept` that chooses between
-    /// two answers, say. Default: none.
+    /// Sets headers that are part of the fingerprint, beside the content type and the content
+    /// encoding. Default: none.
+    ///
+    /// Use it where a header changes the operation, for example an `Accept` that selects one of two
+    /// responses.
     #[must_use]
     pub fn fingerprint_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.set(|config| config.fingerprinting.headers = names.into_iter().collect())

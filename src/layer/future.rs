@@ -1,4 +1,4 @@
-//! [`ResponseFuture`]: the pass-through future unboxed, the guarded one boxed.
+//! [`ResponseFuture`]: the future of a pass-through request is unboxed, that of a guarded one boxed.
 
 use std::fmt;
 use std::future::Future;
@@ -37,7 +37,7 @@ pin_project! {
         Passing { inner: S, request: Option<Request<R>> },
         Passed { #[pin] future: S::Future },
         Guarded { future: Boxed<B, S::Error> },
-        Refused { response: Option<Response<ResponseBody<B>>> },
+        Rejected { response: Option<Response<ResponseBody<B>>> },
     }
 }
 
@@ -56,8 +56,8 @@ where
         Self { kind: Kind::Guarded { future: Box::pin(future) } }
     }
 
-    pub(crate) fn refused(response: Response<ResponseBody<B>>) -> Self {
-        Self { kind: Kind::Refused { response: Some(response) } }
+    pub(crate) fn rejected(response: Response<ResponseBody<B>>) -> Self {
+        Self { kind: Kind::Rejected { response: Some(response) } }
     }
 }
 
@@ -70,7 +70,7 @@ where
         f.write_str(match self.kind {
             Kind::Passing { .. } | Kind::Passed { .. } => "ResponseFuture::PassThrough",
             Kind::Guarded { .. } => "ResponseFuture::Guarded",
-            Kind::Refused { .. } => "ResponseFuture::Refused",
+            Kind::Rejected { .. } => "ResponseFuture::Rejected",
         })
     }
 }
@@ -89,7 +89,7 @@ where
                     ready!(inner.poll_ready(cx))?;
                     match request.take() {
                         Some(request) => inner.call(request),
-                        // As any future that has ended, it is not to be polled again.
+                        // The future has ended, so the caller must not poll it again.
                         None => return Poll::Pending,
                     }
                 }
@@ -99,7 +99,7 @@ where
                     );
                 }
                 KindProj::Guarded { future } => return future.as_mut().poll(cx),
-                KindProj::Refused { response } => {
+                KindProj::Rejected { response } => {
                     return match response.take() {
                         Some(response) => Poll::Ready(Ok(response)),
                         None => Poll::Pending,

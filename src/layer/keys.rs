@@ -1,4 +1,4 @@
-//! Where the key of a request comes from, and what one looks like.
+//! Settings of keys: where the layer finds them, and which values it accepts.
 
 use http::HeaderName;
 
@@ -7,9 +7,10 @@ use crate::record::fingerprint::JsonPointer;
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {
-    /// Sets the one header that carries the key. Default: `X-Idempotency-Key`, with
-    /// `Idempotency-Key` as a second name; this setter takes the second name away. See also
-    /// [`headers`](Self::headers).
+    /// Sets the only header that carries the key. Default: `X-Idempotency-Key` and
+    /// `Idempotency-Key`.
+    ///
+    /// This setter removes both default names. For several names use [`headers`](Self::headers).
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
@@ -23,39 +24,41 @@ impl<St: Store> IdempotencyLayer<St> {
         self.headers([name])
     }
 
-    /// Sets the headers that may carry the key. One that is there more than once is refused with
-    /// 400, and so are several that differ.
+    /// Sets the headers that may carry the key. Default: `X-Idempotency-Key` and `Idempotency-Key`.
+    ///
+    /// The layer rejects a request with 400 if it has one of them twice, or several that differ.
     #[must_use]
     pub fn headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.set(|config| config.headers = names.into_iter().collect())
     }
 
-    /// Takes the key from a member of a JSON body too, as Square's API does:
+    /// Reads the key from a member of a JSON body too, as Square's API does:
     /// `{"idempotency_key":"…","amount":…}`. Default: headers only.
     ///
-    /// A header still counts. These requests are rejected with 400:
+    /// The layer still reads the headers. It rejects these requests with 400:
     ///
-    /// - the header and the body have different keys;
-    /// - the member is not a string;
-    /// - the body has a name twice in an object, because parsers differ in which member they take;
-    /// - the body is JSON that the layer does not read to its end: more than 127 levels, more than
-    ///   10,000 values (each value counts, nested ones included), a number out of the range of a
-    ///   double, a string that is not UTF-8;
-    /// - the body is compressed (`Content-Encoding`) and no header has a key: decompress it outside
+    /// - The header and the body have different keys.
+    /// - The member is not a string.
+    /// - An object in the body has a name twice, because parsers differ in which member they take.
+    /// - The body is JSON beyond the limits of the layer: more than 127 levels, more than 10,000
+    ///   values (nested ones included), a number out of the range of a double, a string that is not
+    ///   UTF-8.
+    /// - The body is compressed (`Content-Encoding`) and no header has a key. Decompress it outside
     ///   of this layer.
     ///
-    /// The budget of 10,000 values bounds what a hostile body costs: at most 8 MiB of memory and 10
-    /// ms of a worker at the default limit of 1 MiB. A header with a key does not lift it, because
-    /// the body may have another one. For larger batches, use a layer without `key_in_body` on that
-    /// route.
+    /// The limit of 10,000 values bounds the cost of a hostile body: at most 8 MiB of memory and 10
+    /// ms of a worker, at the default body limit of 1 MiB. It applies with a key in a header too,
+    /// because the body may have another one. For larger batches, use a layer without `key_in_body`
+    /// on that route.
     ///
-    /// A body that is not JSON has no key, nor has one without the member, or with null for it.
-    /// Every request with a guarded method is then read into memory, to the limit of
+    /// A body has no key if it is not JSON, or if the member is missing or null.
+    ///
+    /// With this setting the layer reads every request with a guarded method into memory, up to
     /// [`max_request`](Self::max_request).
     ///
-    /// There is no setting that takes the key from the path, the query or a cookie. Proxies log
-    /// URLs, browsers store them in their history, and a key is what it takes to replay a response.
-    /// A browser also sends cookies with requests that another site wrote.
+    /// No setting reads the key from the path, the query or a cookie. Proxies log URLs, browsers
+    /// store them in their history, and a key is enough to replay a response. A browser also sends
+    /// cookies with requests from another site.
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
@@ -69,8 +72,10 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.key_pointer = Some(pointer))
     }
 
-    /// Takes RFC 9651 Strings (`"abc"`) only. Every String of 1 to 255 characters is a key, spaces
-    /// included. Default: a bare value is a key too, and the same one. A value with a space is then
+    /// Accepts only RFC 9651 Strings (`"abc"`) as keys. Every String of 1 to 255 characters is a
+    /// key, spaces included.
+    ///
+    /// Default: `"abc"` and the bare value `abc` are the same key, and a value with a space is
     /// rejected with 400.
     #[cfg(feature = "strict-keys")]
     #[must_use]
@@ -78,10 +83,11 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.parse_key = crate::record::key::IdempotencyKey::parse_strict)
     }
 
-    /// Answers 400 to a guarded request without a key. Default: it passes through unguarded.
+    /// Rejects a request with a guarded method and without a key, with 400. Default: it passes
+    /// through unguarded.
     ///
-    /// A request that passes through takes capacity inside before its body has come. See the order of
-    /// layers at [`body_timeout`](Self::body_timeout).
+    /// A request that passes through takes capacity of the inner service before its body arrives.
+    /// See the order of layers at [`body_timeout`](Self::body_timeout).
     #[must_use]
     pub fn require_key(self) -> Self {
         self.set(|config| config.require_key = true)

@@ -96,7 +96,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// and at least one.
     #[must_use]
     pub fn max_waiting(self, requests: usize) -> Self {
-        self.set(|config| config.holding.set_max_waiting(requests))
+        self.set(|config| config.budgets.set_max_waiting(requests))
     }
 
     /// Sets how many bytes may be held at one time, in this process and over all clones of this
@@ -111,7 +111,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// Requests that run are not counted: [`max_in_flight`](Self::max_in_flight) bounds them.
     #[must_use]
     pub fn max_held_bytes(self, bytes: usize) -> Self {
-        self.set(|config| config.holding.set_max_bytes(bytes))
+        self.set(|config| config.budgets.set_max_bytes(bytes))
     }
 
     /// Asks a quota before an operation begins, with the scope of its request. Default: none.

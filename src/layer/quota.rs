@@ -9,26 +9,29 @@ use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {
     /// Sets how many new keys a scope may use in a minute, with any store. Default: any number.
-    /// Use it where callers are strangers to one another, so that none of them fills the store.
+    ///
+    /// Use it where callers do not trust one another, so that none of them can fill the store.
     ///
     /// A scope may use all of them at once, and then gets one at a time: with 60, one each second.
     /// A new key above the quota gets 429 with `Retry-After`, and its operation does not run
     /// ([`Rejection::QuotaExceeded`](crate::Rejection)).
     ///
-    /// Only new keys count. These do not, and above the quota they are served as long as the layer
-    /// may look into the store:
+    /// Only new keys count. These requests do not count:
     ///
-    /// - a replay, a mismatch, and a duplicate of a request in flight,
+    /// - a replay,
+    /// - a mismatch,
+    /// - a duplicate of a request in flight,
     /// - a retry of an attempt that failed or was cut off.
     ///
-    /// An exhausted scope gets ten looks for each key of its quota, at the same rate. Above that,
-    /// every request of it gets 429, a replay too, and the store is not asked.
+    /// The layer serves them above the quota too, as long as it may query the store. An exhausted
+    /// scope gets ten queries for each key of its quota, at the same rate. Above that, each of its
+    /// requests gets 429 without a query, replays included.
     ///
     /// A key whose operation leaves no record is new again: after a 400, for example, and in
     /// transaction mode after a failure.
     ///
-    /// The count is in this process, so N processes allow N times as many. Clones of the layer that
-    /// are made after this call share it. All anonymous callers share one quota.
+    /// The count is local to this process, so N processes allow N times as many keys. Clones of the
+    /// layer that are made after this call share it. All anonymous callers share one quota.
     ///
     /// Without a [`scope`](Self::scope) function the layer does not tell callers apart, so the
     /// quota has no effect.

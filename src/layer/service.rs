@@ -1,4 +1,4 @@
-//! [`Idempotency`]: guard this request, or pass it through.
+//! [`Idempotency`]: guards a request, or passes it through.
 
 use std::error::Error;
 use std::fmt;
@@ -22,7 +22,7 @@ use crate::store::Store;
 
 /// The service that [`IdempotencyLayer`](crate::IdempotencyLayer) makes.
 ///
-/// Its error is that of the inner service: every refusal of its own is a response.
+/// Its error type is that of the inner service, because each of its rejections is a response.
 pub struct Idempotency<S, St> {
     inner: S,
     config: Arc<Config>,
@@ -66,8 +66,9 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S, ReqBody, ResBody>;
 
-    /// Always ready. The inner service is waited for in the future, and only by a request that is handed to it: readiness
-    /// can be a place under a limit, which a replay or a rejection must not take.
+    /// Always ready. The future waits until the inner service is ready, and only if it calls that
+    /// service. Readiness can be a permit of a limit, and a replay or a rejection must not take
+    /// one.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         Poll::Ready(Ok(()))
     }
@@ -77,15 +78,16 @@ where
             self.config.passes_through(request.method(), request.headers());
             return ResponseFuture::pass_through(self.inner.clone(), request);
         }
-        // A client that sends the marker must not make the handler, or a log, believe in a replay.
+        // If a client sends the marker, the handler or a log must not take its request for a
+        // replay.
         request.headers_mut().remove(response::RESULT);
         let key = match self.config.key_in_head(request.headers()) {
             Ok(Some(key)) => Some(key),
-            // The flow reads the body, and looks there.
+            // The flow looks for the key in the body.
             Ok(None) if self.config.key_pointer.is_some() => None,
-            Ok(None) if self.config.require_key => return self.refused(request, Rejection::KeyMissing),
+            Ok(None) if self.config.require_key => return self.reject(request, Rejection::KeyMissing),
             Ok(None) => return ResponseFuture::pass_through(self.inner.clone(), request),
-            Err(error) => return self.refused(request, Rejection::KeyInvalid(error)),
+            Err(error) => return self.reject(request, Rejection::KeyInvalid(error)),
         };
         let (inner, config, shared) =
             (self.inner.clone(), Arc::clone(&self.config), Arc::clone(&self.shared));
@@ -94,8 +96,8 @@ where
 }
 
 impl<S, St> Idempotency<S, St> {
-    /// A rejection that is given before the body of the request was read.
-    fn refused<R, B>(&self, request: Request<R>, rejection: Rejection) -> ResponseFuture<S, R, B>
+    /// Rejects a request before its body is read.
+    fn reject<R, B>(&self, request: Request<R>, rejection: Rejection) -> ResponseFuture<S, R, B>
     where
         S: Service<Request<R>>,
         R: Body + Send + 'static,
@@ -108,6 +110,6 @@ impl<S, St> Idempotency<S, St> {
         if body::is_to_be_drained(&body, &head) {
             return ResponseFuture::guarded(body::after_draining(body, Ok(response)));
         }
-        ResponseFuture::refused(response)
+        ResponseFuture::rejected(response)
     }
 }

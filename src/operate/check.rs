@@ -11,8 +11,8 @@ use crate::store::Store;
 mod covers;
 
 impl<St: Store> IdempotencyLayer<St> {
-    /// Goes through the [checklist for production], as far as the layer can see it. It does not ask
-    /// the store, and it shows no secret.
+    /// Checks the settings of the layer against the [checklist for production]. It sends no query
+    /// to the store, and its result contains no secret.
     ///
     /// ```
     /// use tower_idempotency::{IdempotencyLayer, MemoryStore, Scope};
@@ -36,12 +36,12 @@ impl<St: Store> IdempotencyLayer<St> {
     /// assert!(open.contains(&"secret"));
     /// ```
     ///
-    /// The output has one line for each item:
+    /// The output has one line for each item. `look` marks an item that the layer cannot see:
     ///
     /// ```text
     /// ok    scope: set
     /// OPEN  max_in_flight: not set; a flood takes any amount of memory: set `max_in_flight`
-    /// look  rate limit: look yourself; any caller can fill the store: put one outside of the layer
+    /// look  rate limit: not visible here; any caller can fill the store: put one outside of the layer
     /// ```
     ///
     /// [checklist for production]: crate::guide::threat_model#checklist-for-production
@@ -62,7 +62,7 @@ impl<St: Store> IdempotencyLayer<St> {
             quota(config),
             new_keys(config, is_shared),
             store(is_shared),
-            look("authentication", "else the scope is what a caller claims", "put it outside of the layer"),
+            look("authentication", "without it, a caller can claim any scope", "put it outside of the layer"),
             look("host", TENANTS, "set `host_in_scope`, or put the tenant into the scope"),
             look("rate limit", "any caller can fill the store", "put one outside of the layer"),
             look_at_store(is_shared, "store of its own", WRITERS, "let no other service write into it"),
@@ -80,7 +80,8 @@ impl<St: Store> IdempotencyLayer<St> {
     }
 }
 
-/// What [`IdempotencyLayer::check`] found. [`Display`](fmt::Display) prints one line for each item.
+/// The result of [`IdempotencyLayer::check`]. [`Display`](fmt::Display) prints one line for each
+/// item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checklist(Vec<CheckItem>);
 
@@ -90,7 +91,7 @@ impl Checklist {
         self.0.iter()
     }
 
-    /// The items that the layer can see and that are not as they should be in production.
+    /// The items that the layer can see and that are not ready for production.
     pub fn open(&self) -> impl Iterator<Item = &CheckItem> {
         self.iter().filter(|item| item.result == CheckResult::Open)
     }
@@ -130,13 +131,13 @@ impl fmt::Display for Checklist {
 pub struct CheckItem {
     /// The name of the item in the guide.
     pub name: &'static str,
-    /// Whether it is as it should be.
+    /// Whether the setting is ready for production.
     pub result: CheckResult,
     /// What the layer found.
     pub found: String,
     /// Why it matters.
     pub why: &'static str,
-    /// What to do about it.
+    /// How to close it.
     pub remedy: &'static str,
 }
 
@@ -151,33 +152,33 @@ impl fmt::Display for CheckItem {
     }
 }
 
-/// The result of one item.
+/// The result of one [`CheckItem`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CheckResult {
-    /// As it should be in production.
+    /// Ready for production.
     Passed,
-    /// Not as it should be in production.
+    /// Not ready for production.
     Open,
-    /// The layer cannot see it. Look yourself.
+    /// The layer cannot see it, so check it yourself.
     Unseen,
 }
 
-/// A typical client gives up after this time. The store must have given up before.
+/// A typical client gives up after this time. The store timeout must be shorter.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Clients retry for at least this long, by hand and from queues.
+/// Clients retry for at least this long, manually and from queues.
 const SHORTEST_RETENTION: Duration = Duration::from_hours(24);
 
 const WRITERS: &str = "a writer of the store can delete a record, and so cause a second effect";
 const EAVESDROPPERS: &str = "a reader of the network sees responses and the password of the store";
-const TENANTS: &str = "user ids that repeat from host to host share their keys";
+const TENANTS: &str = "equal user ids on several hosts share their keys";
 const FAILOVER: &str = "a failover can lose the latest reservations, and their operations run again";
 const EXPIRED: &str = "expired rows fill the disk";
 const EVICTION: &str = "an evicted record lets its operation run again";
 
 fn scope(config: &Config) -> CheckItem {
-    let why = "all callers share their keys, and each can replay the responses of another";
+    let why = "all callers share their keys, and each can replay the responses of the others";
     set("scope", config.scope.is_some(), why, "set `scope`")
 }
 
@@ -205,9 +206,9 @@ fn secret(config: &Config) -> CheckItem {
 fn encryption(config: &Config) -> CheckItem {
     let why = "a reader of the store sees the responses, and a writer can forge them";
     let (is_fine, found) = match &config.packing.encryption {
-        Some(_) if config.packing.accepts_plain() => (false, "on, and plain records are accepted"),
+        Some(_) if config.packing.accepts_plain() => (false, "on, but plain records are accepted"),
         Some(_) => (true, "on"),
-        None if config.kept.keep == StoredResponse::Full => (false, "off, and responses are stored whole"),
+        None if config.stored.level == StoredResponse::Full => (false, "off, and responses are stored whole"),
         None => (false, "off; responses are stored without their bodies, but a forged one is replayed"),
     };
     let remedy = "set `encrypt`, and reject plain records when the retention has passed";
@@ -287,7 +288,7 @@ fn item(
 }
 
 fn look(name: &'static str, why: &'static str, remedy: &'static str) -> CheckItem {
-    CheckItem { name, result: CheckResult::Unseen, found: "look yourself".into(), why, remedy }
+    CheckItem { name, result: CheckResult::Unseen, found: "not visible here".into(), why, remedy }
 }
 
 fn look_at_store(is_shared: bool, name: &'static str, why: &'static str, remedy: &'static str) -> CheckItem {

@@ -1,5 +1,5 @@
-//! The one way in which this crate digests several values: each behind its length, under a label
-//! for its purpose.
+//! The only digest of several values in this crate: each value follows its length, under a label
+//! for the purpose.
 
 use super::frame::Writer;
 
@@ -7,11 +7,11 @@ use super::frame::Writer;
 pub(crate) struct Framed(Vec<u8>);
 
 impl Framed {
-    /// Starts a digest whose label keeps it apart from digests made for another purpose or by
-    /// another version.
+    /// Starts a digest. The label separates it from digests for other purposes and of other
+    /// versions.
     pub(crate) fn new(label: &'static str) -> Self {
-        // Enough for a usual request. The fields are collected first and digested in one go: for a storage
-        // key this takes a third fewer instructions than to hash them one by one.
+        // Enough for a usual request. The fields are collected first and digested at once. For a
+        // storage key this takes a third fewer instructions than hashing them one by one.
         let mut framed = Self(Vec::with_capacity(256));
         framed.field(label.as_bytes());
         framed
@@ -21,24 +21,24 @@ impl Framed {
         Writer::new(&mut self.0).sized(value);
     }
 
-    /// Adds how many fields follow, where that number varies, so that a list cannot run into what
-    /// stands after it.
+    /// Adds the number of fields that follow, where it varies. So a list cannot be confused with
+    /// the fields after it.
     pub(crate) fn count(&mut self, fields: usize) {
         Writer::new(&mut self.0).number(fields);
     }
 
-    /// Adds a count that is known only once what it counts was added; gives its place for
+    /// Adds a placeholder for a count that is known only later. Returns its position for
     /// [`set_count`](Self::set_count).
     pub(crate) fn count_later(&mut self) -> usize {
         self.field(&[0; size_of::<u64>()]);
         self.0.len() - size_of::<u64>()
     }
 
-    pub(crate) fn set_count(&mut self, place: usize, fields: usize) {
-        self.0[place..][..size_of::<u64>()].copy_from_slice(&(fields as u64).to_le_bytes());
+    pub(crate) fn set_count(&mut self, position: usize, fields: usize) {
+        self.0[position..][..size_of::<u64>()].copy_from_slice(&(fields as u64).to_le_bytes());
     }
 
-    /// The digest; a keyed one (BLAKE3's keyed mode) if there is a secret.
+    /// Returns the digest. With a secret it is keyed (BLAKE3's keyed mode).
     pub(crate) fn finish(self, secret: Option<&[u8; 32]>) -> blake3::Hash {
         match secret {
             Some(secret) => blake3::keyed_hash(secret, &self.0),
@@ -46,10 +46,12 @@ impl Framed {
         }
     }
 
-    /// The digest of `content` with the fields behind it; keyed as in [`finish`](Self::finish). The
-    /// length of the content comes last, at a fixed size, so that nothing can pass from one into
-    /// the other. Content comes first because BLAKE3 is fastest on long input that starts where a
-    /// chunk starts.
+    /// Returns the digest of `content` followed by the fields, keyed as in
+    /// [`finish`](Self::finish).
+    ///
+    /// The length of the content comes last, at a fixed size, so that no byte can move between
+    /// content and fields. The content comes first because BLAKE3 is fastest on long input that
+    /// starts at a chunk boundary.
     pub(crate) fn finish_behind(mut self, content: &[u8], secret: Option<&[u8; 32]>) -> blake3::Hash {
         self.0.extend_from_slice(&(content.len() as u64).to_le_bytes());
         let mut hasher = secret.map_or_else(blake3::Hasher::new, blake3::Hasher::new_keyed);

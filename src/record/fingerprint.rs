@@ -1,9 +1,18 @@
-//! The [`Fingerprint`]: a digest that says "the same request".
+//! The [`Fingerprint`]: a digest that identifies the same request.
 //!
-//! By default it covers the method, the path and query that the client sent, the content type, the
-//! content encoding, the headers that the layer was told to add, and every byte of the body. A key that comes back with another fingerprint was used for another
-//! operation, and is refused. A [`FingerprintRule`] says otherwise what one operation is, and `CanonicalBody` (feature
-//! `canonical`) is one that is there already: the body by what it says, not by how it is spelled.
+//! By default it covers:
+//!
+//! - the method;
+//! - the path and query that the client sent;
+//! - the content type and the content encoding;
+//! - the headers that [`fingerprint_headers`](crate::IdempotencyLayer::fingerprint_headers) adds;
+//! - every byte of the body.
+//!
+//! A key that returns with another fingerprint was used for another operation. The layer rejects
+//! that request.
+//!
+//! A [`FingerprintRule`] replaces the default. This crate has one rule, `CanonicalBody` (feature
+//! `canonical`): it compares bodies by their content and not by their spelling.
 
 use std::fmt;
 
@@ -31,13 +40,14 @@ pub use pointer::{InvalidPointer, JsonPointer};
 pub use rule::{FingerprintRule, Rule};
 pub(crate) use settings::{Fingerprinting, Fingerprints};
 
-/// The most pieces of a body that are read: values of JSON, fields of a form, and what parts of
-/// multipart count for. They cost more than the bytes of a body do.
+/// The most pieces of a body that are read: JSON values, form fields, and the pieces that multipart
+/// parts count as. Pieces cost more than bytes.
 pub(crate) const MOST_VALUES: usize = 10_000;
 
 /// The digest of one request, and the version of the rule that made it.
 ///
-/// Two fingerprints are equal only if rule and digest are. The comparison takes the same time wherever they differ.
+/// Two fingerprints are equal only if both the version and the digest are equal. The comparison
+/// takes the same time wherever the digests differ.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint {
     version: u8,
@@ -49,23 +59,25 @@ impl Fingerprint {
     const RAW: u8 = 1;
     /// The rule of [`of_fields`](Self::of_fields): framed fields under BLAKE3.
     const FIELDS: u8 = 2;
-    /// The rules of `CanonicalBody`, one for each kind of body.
+    /// The rules of `CanonicalBody`, one for each type of body.
     #[cfg(feature = "canonical")]
     const JSON: u8 = 3;
     #[cfg(feature = "canonical")]
     const FORM: u8 = 4;
     #[cfg(feature = "canonical")]
     const MULTIPART: u8 = 5;
-    /// The first and the last version that a rule of the application's own can have.
+    /// The first and the last version for the application's own rules.
     const OWN: (u8, u8) = (64, 127);
-    /// Added to the version of a digest that depends on a secret.
+    /// The flag in the version of a digest that depends on a secret.
     const KEYED: u8 = 0x80;
 
-    /// How many bytes [`to_bytes`](Self::to_bytes) makes.
+    /// The number of bytes that [`to_bytes`](Self::to_bytes) returns.
     pub const LEN: usize = 33;
 
-    /// Digests one request. Every field stands behind its length and lists behind their count, so that no two
-    /// different requests have the same input; a header is framed with its name.
+    /// Digests one request by the default rule.
+    ///
+    /// Every field is preceded by its length, and every list by its count. So different requests
+    /// never have the same digest input. A header is digested with its name.
     pub fn of_request(
         method: &Method,
         path_and_query: &str,
@@ -102,8 +114,9 @@ impl Fingerprint {
         Self { version: if secret.is_some() { version | Self::KEYED } else { version }, digest }
     }
 
-    /// Digests what tells one operation from another outside of HTTP: any fields, each behind its length, so that no two
-    /// lists of fields have the same input.
+    /// Digests the fields that identify an operation outside of HTTP.
+    ///
+    /// Every field is preceded by its length, so different lists never have the same digest input.
     ///
     /// ```
     /// use tower_idempotency::Fingerprint;
@@ -119,24 +132,24 @@ impl Fingerprint {
         Self { version: Self::FIELDS, digest: framed.finish(None) }
     }
 
-    /// Whether it is the digest of raw bytes, and not that of a rule.
+    /// Whether the fingerprint is a digest of raw bytes and not made by a rule.
     pub(crate) fn is_raw(self) -> bool {
         self.version & !Self::KEYED == Self::RAW
     }
 
-    /// That of an operation of which is known only that it is not this one.
+    /// A placeholder that never equals this fingerprint. It represents an unknown other operation.
     #[cfg(feature = "postgres")]
     pub(crate) fn of_another(self) -> Self {
         Self { version: 0, ..self }
     }
 
-    /// Reads back what [`to_bytes`](Self::to_bytes) wrote.
+    /// Reads a fingerprint that [`to_bytes`](Self::to_bytes) wrote.
     pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Self {
         let [version, digest @ ..] = *bytes;
         Self { version, digest: blake3::Hash::from_bytes(digest) }
     }
 
-    /// The version of the rule, then the digest.
+    /// The version of the rule, followed by the digest.
     pub fn to_bytes(self) -> [u8; Self::LEN] {
         let mut bytes = [self.version; Self::LEN];
         bytes[1..].copy_from_slice(self.digest.as_bytes());

@@ -1,5 +1,5 @@
-//! What the client sent (the [`IdempotencyKey`]), whose it is (the [`Scope`]), and the name under
-//! which stores know both (the [`StorageKey`]).
+//! The key that the client sent ([`IdempotencyKey`]), the caller that it belongs to ([`Scope`]),
+//! and the name of both in a store ([`StorageKey`]).
 //!
 //! ```
 //! use tower_idempotency::{IdempotencyKey, Scope};
@@ -28,10 +28,12 @@ mod strict;
 
 pub use scope::{Scope, ScopeDigest};
 
-/// The key that the client chose for one operation: 1 to 255 bytes of visible ASCII, quotes taken
-/// off. In strict mode (`IdempotencyKey::parse_strict`) it may contain spaces too.
+/// The key that the client chose for one operation: 1 to 255 bytes of visible ASCII, without
+/// quotes.
 ///
-/// `Debug` tells the length only: keys are the client's secret and stay out of logs.
+/// In strict mode (`IdempotencyKey::parse_strict`) it may also contain spaces.
+///
+/// `Debug` shows only the length, because keys are the client's secret and must not appear in logs.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey(Arc<str>);
 
@@ -39,12 +41,13 @@ impl IdempotencyKey {
     /// The longest key, in bytes, without its quotes.
     pub const MAX_LEN: usize = 255;
 
-    /// Parses the value of the header, bare (`abc`) or as a quoted RFC 9651 String (`"abc"`): both
-    /// are one key.
+    /// Parses the value of the header, bare (`abc`) or as a quoted RFC 9651 String (`"abc"`). Both
+    /// forms are the same key.
     ///
     /// # Errors
     ///
-    /// Says why the value cannot be a key. Nothing is trimmed, cut or folded to make it fit.
+    /// [`KeyError`] says why the value is not a key. The value is never trimmed, shortened or
+    /// case-folded.
     pub fn parse(value: &[u8]) -> Result<Self, KeyError> {
         match value {
             [b'"', inner @ .., b'"'] => Self::bare(&unescape(inner)?),
@@ -53,7 +56,7 @@ impl IdempotencyKey {
         }
     }
 
-    /// A key as it is, where quotes are no quotes.
+    /// Parses a key literally. Quotes are part of it.
     pub(crate) fn bare(key: &[u8]) -> Result<Self, KeyError> {
         Self::of_bytes(key, |byte| byte.is_ascii_graphic())
     }
@@ -72,20 +75,22 @@ impl IdempotencyKey {
         Ok(Self(key.into()))
     }
 
-    /// The key as text. Do not give it to other systems, because two tenants may choose the same key:
-    /// use [`Attempt::downstream_key`](crate::Attempt::downstream_key).
+    /// The key as text.
+    ///
+    /// Do not send it to other systems, because two tenants may choose the same key. Use
+    /// [`Attempt::downstream_key`](crate::Attempt::downstream_key) instead.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Whether an RFC 9651 String may contain the byte: visible ASCII or a space.
+/// Whether an RFC 9651 String may contain this byte: visible ASCII or a space.
 #[cfg(any(feature = "strict-keys", feature = "client"))]
 fn is_of_string(byte: u8) -> bool {
     matches!(byte, b' '..=b'~')
 }
 
-/// Takes the escapes of an RFC 9651 String away: only `\"` and `\\` exist.
+/// Removes the escapes of an RFC 9651 String. Only `\"` and `\\` exist.
 fn unescape(inner: &[u8]) -> Result<Vec<u8>, KeyError> {
     let mut key = Vec::with_capacity(inner.len());
     let mut bytes = inner.iter().copied();
@@ -108,7 +113,7 @@ impl fmt::Debug for IdempotencyKey {
     }
 }
 
-/// Why a header value is not an idempotency key. No message repeats the value.
+/// Why a value is not an idempotency key. No error message contains the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyError {
@@ -116,28 +121,33 @@ pub enum KeyError {
     Empty,
     /// The key has more than [`IdempotencyKey::MAX_LEN`] bytes.
     TooLong {
-        /// How many bytes it has.
+        /// The number of its bytes.
         len: usize,
     },
     /// A byte is not visible ASCII (0x21 to 0x7E): a space, a control byte, or a byte beyond ASCII.
-    /// In strict mode a space is part of the key, and anything else is
+    ///
+    /// In strict mode a space is part of the key, and the other bytes are
     /// [`NotAString`](Self::NotAString).
     NotVisibleAscii,
-    /// The value starts with a quote but is not one whole RFC 9651 String.
+    /// The value starts with a quote but is not one complete RFC 9651 String.
     Quoting,
     /// Strict mode: the value is not an RFC 9651 Item whose value is a String.
     NotAString,
-    /// The header stands in the request more than once.
+    /// The request contains the header more than once.
     Repeated,
-    /// The key stands in several places, headers or the body, and differs between them.
+    /// The request contains different keys in different places: in headers or in the body.
     Conflicting,
-    /// The member of the body that holds the key is not a string.
+    /// The member of the body that contains the key is not a string.
     NotText,
-    /// The body holds a member twice, so that nobody can say which key it has.
+    /// The body contains a member twice, so its key is ambiguous.
     Ambiguous,
-    /// The body is JSON of which a part is not read (too deep, more than 10,000 values, a number
-    /// out of range, a string that is not UTF-8), or it is compressed. Another reader may find a
-    /// key in it.
+    /// The layer cannot read the whole body, and another reader may find a key in it. The body is
+    /// compressed, or it is JSON with one of these properties:
+    ///
+    /// - It is nested too deeply.
+    /// - It has more than 10,000 values.
+    /// - A number is out of range.
+    /// - A string is not UTF-8.
     Unreadable,
 }
 
@@ -149,16 +159,18 @@ impl fmt::Display for KeyError {
                 write!(f, "the idempotency key has {len} bytes, more than {}", IdempotencyKey::MAX_LEN)
             }
             Self::NotVisibleAscii => f.write_str("the idempotency key has bytes other than visible ASCII"),
-            Self::Quoting => f.write_str("the quoted idempotency key is not one whole string"),
+            Self::Quoting => f.write_str("the quoted idempotency key is not one complete string"),
             Self::NotAString => f.write_str("the idempotency key is not an RFC 9651 String"),
-            Self::Repeated => f.write_str("the idempotency key header stands in the request more than once"),
+            Self::Repeated => f.write_str("the request contains the idempotency key header more than once"),
             Self::Conflicting => {
-                f.write_str("the request carries different idempotency keys in different places")
+                f.write_str("the request contains different idempotency keys in different places")
             }
             Self::NotText => f.write_str("the idempotency key in the body is not a string"),
-            Self::Ambiguous => f.write_str("the body that carries the idempotency key holds a member twice"),
+            Self::Ambiguous => {
+                f.write_str("the body that contains the idempotency key contains a member twice")
+            }
             Self::Unreadable => {
-                f.write_str("the body that may carry the idempotency key cannot be read whole")
+                f.write_str("the body that may contain the idempotency key cannot be read completely")
             }
         }
     }
@@ -168,14 +180,16 @@ impl std::error::Error for KeyError {}
 
 /// The name of a record in a store: a digest of namespace, scope and key.
 ///
-/// No client input is ever a raw store key, nothing collides by a delimiter, and no key is
+/// So client input is never a raw store key, delimiters cannot cause collisions, and keys are never
 /// case-folded.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StorageKey([u8; 32]);
 
 impl StorageKey {
-    /// Digests the three parts, each behind its length. With a secret the digest is keyed (BLAKE3's
-    /// keyed mode), so that a reader of the store cannot try out guesses of scopes and keys.
+    /// Digests the three parts, each preceded by its length.
+    ///
+    /// With a secret the digest is keyed (BLAKE3's keyed mode). A reader of the store then cannot
+    /// test guesses of scopes and keys.
     pub fn derive(secret: Option<&[u8; 32]>, namespace: &str, scope: &Scope, key: &IdempotencyKey) -> Self {
         let mut framed = Framed::new("storage key 1");
         framed.field(namespace.as_bytes());
@@ -184,7 +198,7 @@ impl StorageKey {
         Self(*framed.finish(secret).as_bytes())
     }
 
-    /// The digest, as stores keep it.
+    /// The bytes of the digest, as stores use them.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -192,14 +206,14 @@ impl StorageKey {
 
 #[cfg(feature = "redis")]
 impl StorageKey {
-    /// Appends all 64 hexadecimal digits. A name in a store then begins with the digits that
-    /// logs show.
+    /// Appends all 64 hexadecimal digits. So the name in a store starts with the digits that logs
+    /// show.
     pub(crate) fn push_hex(self, name: &mut Vec<u8>) {
         name.extend_from_slice(blake3::Hash::from_bytes(self.0).to_hex().as_bytes());
     }
 }
 
-/// The first 8 hexadecimal digits: enough to find a request again in the logs, too few to be a key.
+/// The first 8 hexadecimal digits: enough to find a request in the logs, too few to be a key.
 impl fmt::Display for StorageKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0[..4].iter().try_for_each(|byte| write!(f, "{byte:02x}"))

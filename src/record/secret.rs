@@ -1,21 +1,22 @@
-//! The secret of a layer, and the keys that are derived from it. The memory is wiped when it is freed.
+//! The secret of a layer, and the keys derived from it. Their memory is wiped when it is freed.
 
 use std::fmt;
 use std::ops::Deref;
 
 use zeroize::{Zeroize, Zeroizing};
 
-/// 32 bytes that no log shows.
+/// 32 bytes that no log may show.
 pub(crate) struct SecretKey(Zeroizing<[u8; 32]>);
 
 impl SecretKey {
     pub(crate) fn new(mut secret: [u8; 32]) -> Self {
-        let kept = Self(Zeroizing::new(secret));
+        let key = Self(Zeroizing::new(secret));
         secret.zeroize();
-        kept
+        key
     }
 
-    /// A key for one purpose alone, so that what is made with it says nothing about the rest.
+    /// Derives a key for a single purpose. The output of one derived key reveals nothing about the
+    /// others.
     pub(crate) fn derive(&self, purpose: &'static str) -> Self {
         Self(Zeroizing::new(blake3::derive_key(purpose, &self[..])))
     }

@@ -1,4 +1,4 @@
-//! Mutexes whose guards outlive a panic: what is under them is whole between statements.
+//! Locks that ignore poisoning, because their data is consistent between any two statements.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,14 +1,14 @@
-//! Log lines that clients can cause at any rate.
+//! A rate limit for log lines that clients can cause at any rate.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::lock::lock;
 
-/// Such a line is logged once in this time.
+/// Such a line is logged at most once in this time.
 const SELDOM: Duration = Duration::from_secs(10);
 
-/// Says when it is time to log again.
+/// The rate limit of one log line.
 pub(crate) struct Seldom(Mutex<Option<Instant>>);
 
 impl Seldom {

@@ -1,5 +1,7 @@
-//! The futures that the flow is made of. They are written out, not `async fn`s around another future: such a function
-//! keeps its argument twice, and what it adds up to is copied with every guarded request.
+//! The future combinators of the flow.
+//!
+//! They are written by hand, because an `async fn` around another future stores its argument twice.
+//! Every guarded request would copy the sum.
 
 use std::any::Any;
 use std::future::{Future, pending, poll_fn};
@@ -12,11 +14,13 @@ use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 use tracing::Instrument;
 
-/// The longest time that is waited for anything; more would overflow clocks.
+/// The longest wait for anything. A longer one would overflow clocks.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_hours(365 * 24);
 
-/// Runs `operation` to its end, whatever becomes of the future that waits for it: from the first time that it has to
-/// wait, it is a task of its own, in the caller's span. One that never waits cannot be left halfway, and needs no task.
+/// Runs `operation` to its end, even if the returned future is dropped.
+///
+/// When `operation` first has to wait, it becomes a task of its own, in the caller's span. An
+/// operation that never waits cannot be interrupted, and needs no task.
 pub(crate) fn own_task<T: Send + 'static>(
     operation: impl Future<Output = T> + Send + 'static,
 ) -> impl Future<Output = T> + Send {
@@ -28,21 +32,21 @@ pub(crate) fn own_task<T: Send + 'static>(
         match tokio::spawn(operation.in_current_span()).await {
             Ok(ended) => ended,
             Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
-            // The runtime is shutting down, and this task with it.
+            // The runtime is shutting down, and it drops this task too.
             Err(_) => pending().await,
         }
     }
 }
 
-/// How a call ended, so that the caller's task can end in the same way.
+/// How a call ended. The caller's task ends in the same way.
 pub(crate) enum Caught<T, E> {
-    Answered(T),
+    Completed(T),
     Erred(E),
     Panicked(Box<dyn Any + Send>),
 }
 
 pin_project! {
-    /// Waits for `call`, and turns a panic of it into a value.
+    /// Waits for `call`, and turns its panic into a value.
     pub(crate) struct CatchPanic<F> {
         #[pin]
         call: F,
@@ -58,10 +62,10 @@ impl<T, E, F: Future<Output = Result<T, E>>> Future for CatchPanic<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let call = self.project().call;
-        // The future is not polled again after a panic, so what that left half done stays out of sight.
+        // The future is not polled again after a panic, so its inconsistent state is never seen.
         match catch_unwind(AssertUnwindSafe(|| call.poll(cx))) {
             Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(Ok(answer))) => Poll::Ready(Caught::Answered(answer)),
+            Ok(Poll::Ready(Ok(value))) => Poll::Ready(Caught::Completed(value)),
             Ok(Poll::Ready(Err(error))) => Poll::Ready(Caught::Erred(error)),
             Err(panic) => Poll::Ready(Caught::Panicked(panic)),
         }
@@ -69,7 +73,7 @@ impl<T, E, F: Future<Output = Result<T, E>>> Future for CatchPanic<F> {
 }
 
 pin_project! {
-    /// Waits for `operation`, but no longer than `bound` from the first time that there is something to wait for.
+    /// Waits for `operation`, but no longer than `bound` from its first poll that is pending.
     pub(crate) struct Within<F> {
         #[pin]
         operation: F,
@@ -79,7 +83,8 @@ pin_project! {
     }
 }
 
-/// [`tokio::time::timeout`] reads the clock for every operation; this one only for those that do not end at once.
+/// Limits the time of an operation. [`tokio::time::timeout`] reads the clock for every operation.
+/// This function reads it only for an operation that does not end at once.
 pub(crate) fn within<F>(bound: Duration, operation: F) -> Within<F> {
     Within { operation, bound, timer: None }
 }

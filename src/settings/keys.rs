@@ -1,5 +1,7 @@
-//! Where the key of a request comes from: headers, or the body. Never the URL, which is written into logs
-//! and histories, and never a cookie, which a browser sends along with requests of another page.
+//! Reads the key of a request from its headers or its body.
+//!
+//! The key never comes from the URL, which logs and browser histories contain. It never comes from
+//! a cookie, which a browser also sends with requests from another site.
 
 use http::{HeaderMap, HeaderName, Method, header};
 use serde::de::IgnoredAny;
@@ -9,8 +11,8 @@ use crate::record::fingerprint::{Document, Flaw, JsonPointer, Value};
 use crate::record::key::{IdempotencyKey, KeyError};
 
 impl Config {
-    /// The key in the head of a request, if it has one: in one header, once, or in several and the
-    /// same.
+    /// The key in the head of a request, if it has one. Several headers must have the same key, and
+    /// each may occur once.
     pub(crate) fn key_in_head(&self, headers: &HeaderMap) -> Result<Option<IdempotencyKey>, KeyError> {
         let mut found = None;
         for name in &self.headers {
@@ -19,15 +21,16 @@ impl Config {
         Ok(found)
     }
 
-    /// Logs a key on a method that is not guarded, once for each method: its client takes the
-    /// request for one that is safe to retry.
+    /// Logs a key on a method that is not guarded, once for each method, because its client relies
+    /// on the key.
     pub(crate) fn passes_through(&self, method: &Method, headers: &HeaderMap) {
         let has_key = || self.headers.iter().any(|name| headers.contains_key(name));
         if !self.warned.has_method(method) && has_key() && self.warned.is_first_with_method(method) {
             tracing::warn!(
                 %method,
-                "a request with an idempotency key passed through unguarded, because its method is not guarded: a \
-                 retry runs again; add the method by `IdempotencyLayer::methods`, or send no key with it"
+                "a request with an idempotency key passed through, because its method is not \
+                 guarded: a retry runs again; add the method by `IdempotencyLayer::methods`, or \
+                 send no key with it"
             );
         }
     }
@@ -42,7 +45,7 @@ impl Config {
         (self.parse_key)(value.as_bytes()).map(Some)
     }
 
-    /// The key of a request whose head and body are known: in either, or in both and the same.
+    /// The key of a request from its head and its body. If both have a key, the two must be equal.
     pub(crate) fn key_of(
         &self,
         in_head: Option<IdempotencyKey>,
@@ -52,7 +55,7 @@ impl Config {
         let Some(pointer) = &self.key_pointer else {
             return Ok(in_head);
         };
-        // Something further in may decompress it, and find a key.
+        // A layer further in may decompress the body and find a key.
         if in_head.is_none() && headers.contains_key(header::CONTENT_ENCODING) {
             return Err(KeyError::Unreadable);
         }
@@ -60,15 +63,15 @@ impl Config {
     }
 }
 
-/// A body that is not JSON has no key, and neither has one whose member is missing or null.
-/// Whatever the content type: a handler may not look at it either.
+/// A body has no key if it is not JSON, or if the member is missing or null. The content type does
+/// not count, because a handler may not read it either.
 fn key_at(pointer: &JsonPointer, body: &[u8]) -> Result<Option<IdempotencyKey>, KeyError> {
     let document = match Document::parse(body) {
         Ok(document) => document,
         Err(_) if serde_json::from_slice::<IgnoredAny>(body).is_err() => return Ok(None),
         // Another parser may take the first of two members where this one takes the last.
         Err(Flaw::Repeated) => return Err(KeyError::Ambiguous),
-        // A handler that skips the part which is not read would find a key.
+        // A handler that skips the part that this parser rejects may find a key.
         Err(Flaw::Unreadable) => return Err(KeyError::Unreadable),
     };
     match document.look_up(pointer) {

@@ -1,7 +1,7 @@
-//! The ready-made quota: how many new keys a scope may use in a minute.
+//! The built-in quota: how many new keys a scope may use in a minute.
 //!
-//! `governor` counts. It can neither look without taking nor give back, so a scope that was told to
-//! wait is remembered until then, and its requests take nothing.
+//! `governor` counts. It cannot check without counting, and it cannot give back. So the quota
+//! remembers when an exhausted scope gets its next key. Until then, its requests are not counted.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -16,10 +16,10 @@ use governor::{Quota, RateLimiter};
 use crate::record::key::ScopeDigest;
 use crate::runtime::lock::lock;
 
-/// A scope that waits for its next new key may have so many times its rate looked up in the store.
+/// How many queries of the store an exhausted scope gets for each key of its quota.
 const LOOKS_FOR_EACH: u32 = 10;
 
-/// How often scopes that are idle are forgotten.
+/// How often idle scopes are removed.
 const SWEEP: Duration = Duration::from_mins(1);
 
 pub(crate) struct NewKeys<C: Clock = DefaultClock> {
@@ -32,7 +32,7 @@ pub(crate) struct NewKeys<C: Clock = DefaultClock> {
 type Limiter<C> =
     RateLimiter<ScopeDigest, HashMapStateStore<ScopeDigest>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
-/// When each scope that is exhausted gets its next key, and when this was swept.
+/// When each exhausted scope gets its next key, and when the map was last swept.
 struct Waiting<I> {
     until: HashMap<ScopeDigest, I>,
     swept: I,
@@ -56,7 +56,7 @@ impl<C: Clock + Clone> NewKeys<C> {
         }
     }
 
-    /// How long the scope has to wait for its next new key, if it is known to be exhausted.
+    /// How long the scope waits for its next new key, if it is known to be exhausted.
     pub(crate) fn wait(&self, scope: ScopeDigest) -> Option<Duration> {
         let now = self.clock.now();
         let mut waiting = lock(&self.waiting);
@@ -73,8 +73,8 @@ impl<C: Clock + Clone> NewKeys<C> {
         self.looks.check_key(&scope).is_ok()
     }
 
-    /// Counts a new key. If there is none left, tells how long to wait. Callers that are not told
-    /// apart are not counted.
+    /// Counts a new key. Returns how long to wait if no key is left. Without a `scope` function the
+    /// keys are not counted.
     pub(crate) fn take(&self, scope: ScopeDigest) -> Result<(), Duration> {
         if scope == ScopeDigest::UNSET {
             return Ok(());
@@ -91,9 +91,9 @@ impl<C: Clock + Clone> NewKeys<C> {
                 limiter.shrink_to_fit();
             }
         }
-        taken.map_err(|refusal| {
-            waiting.until.insert(scope, refusal.earliest_possible());
-            refusal.wait_time_from(now)
+        taken.map_err(|rejection| {
+            waiting.until.insert(scope, rejection.earliest_possible());
+            rejection.wait_time_from(now)
         })
     }
 }

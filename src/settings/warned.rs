@@ -1,4 +1,4 @@
-//! What was logged already, so that it is logged once for all clones of a layer.
+//! Which warnings were logged, so that each is logged once for all clones of a layer.
 
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
@@ -24,18 +24,19 @@ impl Warned {
         !self.namespace.swap(true, Ordering::Relaxed)
     }
 
-    /// Whether a key was met on this method before.
+    /// Whether a key on this method was logged before.
     pub(crate) fn has_method(&self, method: &Method) -> bool {
         self.methods.load(Ordering::Relaxed) & bit(method) != 0
     }
 
-    /// Whether this is the first time that a key is met on this method.
+    /// Whether this is the first key on this method.
     pub(crate) fn is_first_with_method(&self, method: &Method) -> bool {
         self.methods.fetch_or(bit(method), Ordering::Relaxed) & bit(method) == 0
     }
 }
 
-/// The methods of RFC 9110 and RFC 5789. All others are one, so that no client can make the set grow.
+/// The methods of RFC 9110 and RFC 5789. All others share one bit, so that no client can make the
+/// set grow.
 const KNOWN: [Method; 9] = [
     Method::GET,
     Method::HEAD,

@@ -272,7 +272,7 @@ fn statuses_of_rejections_are_in_one_place_and_so_are_replays() {
         "handler/extract.rs",
         "handler/extract/transaction.rs",
         "http/grpc.rs",
-        "http/grpc/refusal.rs",
+        "http/grpc/rejection.rs",
         "http/rejection.rs",
         "http/rejection/kinds.rs",
     ];

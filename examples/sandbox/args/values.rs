@@ -1,11 +1,11 @@
-//! The values of flags, and how they are shown when they are refused.
+//! Parsers for the values of flags, and how an error shows a rejected value.
 
 use std::time::Duration;
 
 use super::StoreChoice;
 
-/// The value as an error may show it: without keys, and without the part of a URL after `://`, which
-/// can contain a password.
+/// The value as an error may show it: without keys, and without the part of a URL after `://`,
+/// which can contain a password.
 pub(super) fn shown(flag: &str, value: &str) -> String {
     match value.split_once("://") {
         _ if flag == "--encryption-key" => "…".into(),
@@ -58,7 +58,7 @@ pub(super) fn duration(value: &str) -> Result<Duration, String> {
         _ => return Err("not a duration like 300ms, 10s or 24h".into()),
     };
     let number: u64 = number.parse().map_err(|_| "not a duration like 300ms, 10s or 24h")?;
-    // A longer one is a slip of the finger, and would overflow the clocks of stores.
+    // A longer duration is a typing error, and would overflow the clocks of stores.
     let millis = number.checked_mul(millis).filter(|millis| *millis <= LONGEST_MS);
     millis.map(Duration::from_millis).ok_or_else(|| "longer than ten years".into())
 }

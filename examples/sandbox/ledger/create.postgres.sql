@@ -1,4 +1,5 @@
--- (no table) -> the ledger. Of many processes that start at once, one makes it: `IF NOT EXISTS` alone lets two try.
+-- (no table) -> the ledger. The lock lets only one of many starting processes create it, because
+-- with `IF NOT EXISTS` alone two of them may try.
 SELECT pg_advisory_xact_lock(4611031879462910133);
 CREATE TABLE IF NOT EXISTS payments (
   number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

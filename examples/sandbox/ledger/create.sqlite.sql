@@ -1,4 +1,4 @@
--- (no table) -> the ledger. Changes nothing where it is there already.
+-- (no table) -> the ledger. Does not change an existing table.
 CREATE TABLE IF NOT EXISTS payments (
   number INTEGER PRIMARY KEY,
   key TEXT,

@@ -11,17 +11,17 @@ use axum::response::Response;
 use tower_idempotency::Attempt;
 
 use super::{Effect, Ledger, Terms};
-use crate::payments::refusal;
+use crate::payments::rejection;
 
-/// Every effect so far.
+/// All effects so far.
 pub(crate) struct Lines {
-    lines: Place,
-    /// What this process paid, by the id of the effect: a line has no place for it.
+    lines: Output,
+    /// The terms of this process's payments, by the id of the effect. A line does not contain them.
     terms: Mutex<HashMap<String, Terms>>,
 }
 
-/// Where JSON lines are: in a file that several processes may share, or in memory.
-enum Place {
+/// The JSON lines: in a file that several processes may share, or in memory.
+enum Output {
     File { file: File, path: PathBuf },
     Memory(Mutex<Vec<u8>>),
 }
@@ -31,26 +31,26 @@ impl Lines {
         let lines = match path {
             Some(path) => {
                 let file = OpenOptions::new().append(true).create(true).open(path)?;
-                Place::File { file, path: path.into() }
+                Output::File { file, path: path.into() }
             }
-            None => Place::Memory(Mutex::default()),
+            None => Output::Memory(Mutex::default()),
         };
         Ok(Self { lines, terms: Mutex::default() })
     }
 
-    /// Adds one line by one write, so that the lines of several processes never mix. It blocks for
-    /// as long as the kernel copies some hundred bytes, which is less than a hand-over to another
-    /// thread would take.
+    /// Adds one line in one write, so that the lines of several processes never mix. It blocks
+    /// while the kernel copies some hundred bytes, which is shorter than handing over to another
+    /// thread.
     fn write(&self, effect: &Effect) -> io::Result<()> {
         lock(&self.terms).insert(effect.id.clone(), effect.terms.clone());
         let mut line = serde_json::to_vec(effect)?;
         line.push(b'\n');
         match &self.lines {
-            Place::File { file, .. } => match (&*file).write(&line)? {
+            Output::File { file, .. } => match (&*file).write(&line)? {
                 written if written == line.len() => Ok(()),
                 _ => Err(io::Error::new(io::ErrorKind::WriteZero, "the line was cut")),
             },
-            Place::Memory(lines) => {
+            Output::Memory(lines) => {
                 lock(lines).append(&mut line);
                 Ok(())
             }
@@ -59,8 +59,8 @@ impl Lines {
 
     async fn read(&self) -> io::Result<Vec<Effect>> {
         let lines = match &self.lines {
-            Place::File { path, .. } => tokio::fs::read(path).await?,
-            Place::Memory(lines) => lock(lines).clone(),
+            Output::File { path, .. } => tokio::fs::read(path).await?,
+            Output::Memory(lines) => lock(lines).clone(),
         };
         let terms = lock(&self.terms);
         let effect = |line: &[u8]| -> io::Result<Effect> {
@@ -68,7 +68,7 @@ impl Lines {
             effect.terms = terms.get(&effect.id).cloned().unwrap_or_default();
             Ok(effect)
         };
-        // A line without its end is still being written by another process.
+        // Another process is still writing a line without a line break.
         let whole = lines.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
         whole.map(effect).collect()
     }
@@ -89,5 +89,5 @@ impl Ledger for Lines {
 }
 
 fn failure(what: &str, error: &io::Error) -> Response {
-    refusal(StatusCode::INTERNAL_SERVER_ERROR, &format!("the ledger cannot be {what}: {error}"))
+    rejection(StatusCode::INTERNAL_SERVER_ERROR, &format!("the ledger cannot be {what}: {error}"))
 }

@@ -1,4 +1,4 @@
-//! A row for each effect, in the table `payments` of the database that the records are in.
+//! A row for each effect, in the table `payments` of the database that contains the records.
 
 use axum::response::{IntoResponse, Response};
 use sqlx::postgres::PgRow;
@@ -16,9 +16,9 @@ const SELECT: &str = "SELECT key, scope, attempt, id, at, amount, currency, reci
 pub(crate) struct Payments(PgPool);
 
 impl Payments {
-    /// Makes the table if it is missing.
+    /// Creates the table if it is missing.
     pub(crate) async fn open(pool: PgPool) -> Result<Self, Error> {
-        // Sent as one text, it is one transaction.
+        // The whole text is one transaction.
         sqlx::raw_sql(include_str!("create.postgres.sql")).execute(&pool).await?;
         Ok(Self(pool))
     }
@@ -43,12 +43,12 @@ impl Ledger for Payments {
             }
             None => insert.execute(&self.0).await,
         };
-        written.map(drop).map_err(refused)
+        written.map(drop).map_err(rejection)
     }
 
     async fn effects(&self) -> Result<Vec<Effect>, Response> {
-        let rows = sqlx::query(SELECT).fetch_all(&self.0).await.map_err(refused)?;
-        rows.iter().map(effect).collect::<Result<_, _>>().map_err(refused)
+        let rows = sqlx::query(SELECT).fetch_all(&self.0).await.map_err(rejection)?;
+        rows.iter().map(effect).collect::<Result<_, _>>().map_err(rejection)
     }
 }
 
@@ -68,6 +68,6 @@ fn effect(row: &PgRow) -> Result<Effect, Error> {
     })
 }
 
-fn refused(error: Error) -> Response {
+fn rejection(error: Error) -> Response {
     TxError::from(error).into_response()
 }

@@ -1,4 +1,4 @@
-//! A row for each effect, in the table `payments` of the file that the records are in.
+//! A row for each effect, in the table `payments` of the file that contains the records.
 
 use std::time::Duration;
 
@@ -21,10 +21,9 @@ const SELECT: &str = "SELECT key, scope, attempt, id, at, amount, currency, reci
 pub(crate) struct Payments(SqlitePool);
 
 impl Payments {
-    /// Makes the table if it is missing. The store has opened the file before, and made it what it
-    /// is.
+    /// Creates the table if it is missing. The store has already opened and configured the file.
     pub(crate) async fn open(path: &str) -> Result<Self, Error> {
-        // Those that read, and the few requests that have no transaction to write in.
+        // For the reads, and for the few requests that write without a transaction.
         let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY);
         let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?;
         sqlx::raw_sql(include_str!("create.sqlite.sql")).execute(&pool).await?;
@@ -51,12 +50,12 @@ impl Ledger for Payments {
             }
             None => insert.execute(&self.0).await,
         };
-        written.map(drop).map_err(refused)
+        written.map(drop).map_err(rejection)
     }
 
     async fn effects(&self) -> Result<Vec<Effect>, Response> {
-        let rows = sqlx::query(SELECT).fetch_all(&self.0).await.map_err(refused)?;
-        rows.iter().map(effect).collect::<Result<_, _>>().map_err(refused)
+        let rows = sqlx::query(SELECT).fetch_all(&self.0).await.map_err(rejection)?;
+        rows.iter().map(effect).collect::<Result<_, _>>().map_err(rejection)
     }
 }
 
@@ -76,6 +75,6 @@ fn effect(row: &SqliteRow) -> Result<Effect, Error> {
     })
 }
 
-fn refused(error: Error) -> Response {
+fn rejection(error: Error) -> Response {
     TxError::from(error).into_response()
 }

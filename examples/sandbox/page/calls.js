@@ -1,16 +1,16 @@
-// The call that is under way for each order. All clicks that wait share it.
+// The running call of each order. All waiting clicks share it.
 
-/** A flash of the time that is left would only disturb. */
+/** The remaining time is hidden at the start of a call, because it would only flash. */
 const SHOWN_AFTER = 500;
 
 const calls = new Map();
 
-/** The call that is under way for an order, if there is one. */
+/** The running call of an order, if there is one. */
 export function callOf(number) {
   return calls.get(number);
 }
 
-/** Adds a click to the call of an order, which begins now if none is under way. */
+/** Adds a click to the call of an order. It starts a call if none is running. */
 export function join(number) {
   const call = calls.get(number) ?? { clicks: 0, since: Date.now(), stop: new AbortController() };
   call.clicks += 1;
@@ -18,13 +18,13 @@ export function join(number) {
   return call;
 }
 
-/** Takes a click out of its call. The last one ends it. */
+/** Removes a click from its call. Removing the last click ends the call. */
 export function leave(number, call) {
   call.clicks -= 1;
   if (call.clicks === 0 && calls.get(number) === call) calls.delete(number);
 }
 
-/** Stops the call of an order, so that the next click begins another one. */
+/** Stops the call of an order, so that the next click starts another call. */
 export function stop(number) {
   const call = calls.get(number);
   calls.delete(number);
@@ -32,8 +32,7 @@ export function stop(number) {
 }
 
 /**
- * How long the call of an order still goes on by itself, in words. `undefined`: there is no need to
- * say it.
+ * The remaining time of the call of an order, in words. `undefined` if the page need not show it.
  */
 export function timeLeft(number) {
   const call = calls.get(number);

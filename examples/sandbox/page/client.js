@@ -1,16 +1,16 @@
-// The client of the page, made by what the server says of itself.
+// The client of the page, created from the settings of the server.
 
 import { createIdempotentFetch } from "/tower-idempotency.js";
 import { pause } from "/page/network.js";
 
-/** After so many milliseconds the client gives up, and says so. The key stays. */
+/** After this many milliseconds the client gives up and reports it. The key stays. */
 export const TOTAL_TIME = 60_000;
 
 const AGAIN = 1_000;
 
 /**
- * Asks the server for its settings until it gives them: a key in a form that it does not read is
- * worse than none.
+ * Requests the settings of the server until it returns them. A key in a form that the server does
+ * not read is worse than no key.
  */
 export async function askSettings() {
   for (;;) {
@@ -19,18 +19,18 @@ export async function askSettings() {
       const settings = response.ok ? await response.json() : undefined;
       if (settings?.profile) return settings;
     } catch {
-      // It cannot be reached, or another program responds in its place.
+      // The server is unreachable, or another program responds.
     }
     await pause(AGAIN);
   }
 }
 
-/** Makes a client whose keys this server reads, for as long as it remembers them. */
+/** Creates a client whose keys this server reads, with the retention of the server. */
 export function clientFor({ profile, retention_ms: retention }, fetch) {
   return createIdempotentFetch({ profile, retention, fetch, totalTimeout: TOTAL_TIME });
 }
 
-/** Waits for a promise, or fails as soon as the call is stopped. */
+/** Waits for a promise. Fails as soon as the call is stopped. */
 export function until(signal, promise) {
   return new Promise((resolve, reject) => {
     signal.addEventListener("abort", () => reject(signal.reason));

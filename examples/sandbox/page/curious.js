@@ -1,15 +1,15 @@
-// The key as the server sees it, and a command that sends it: for people who want to try it by
+// The key as the server sees it, and a command that sends it, for people who want to try it by
 // hand.
 
 import { bodyOf } from "/page/orders.js";
 
-/** The header that bears the key of an order, as the profile of the server has it. */
+/** The header with the key of an order, in the profile of the server. */
 export function headerOf(key, profile) {
   if (profile === "ietf") return `Idempotency-Key: "${key}"`;
   return profile === "stripe" ? `Idempotency-Key: ${key}` : `X-Idempotency-Key: ${key}`;
 }
 
-/** A command for a shell that sends the order once more, under its key if it has one. */
+/** A shell command that sends the order again, with its key if it has one. */
 export function curlOf(order, header) {
   const parts = [`curl -i ${quoted(`${location.origin}/payments`)}`, `-H ${quoted("Content-Type: application/json")}`];
   if (header) parts.push(`-H ${quoted(header)}`);

@@ -1,10 +1,10 @@
-// The ledger of the server: what was really paid.
+// The ledger of the server: the payments that were really made.
 
-/** How long a read may take, and how soon a ledger that could not be read is asked for again. */
+/** The longest time of a read, and the delay before a failed read is retried. */
 const PATIENCE = 5_000;
 const AGAIN = 2_000;
 
-/** Makes a ledger to read. `changed` is called after each read. */
+/** Creates a reader of the ledger. `changed` is called after each read. */
 export function ledgerOf(changed) {
   let payments;
   let reading;
@@ -25,8 +25,7 @@ export function ledgerOf(changed) {
   }
 
   /**
-   * Reads it. The read that this call waits for begins after the call, so it sees all that was done
-   * before.
+   * Reads the ledger. The read begins after this call, so it includes all payments made before.
    */
   function read() {
     if (reading) {

@@ -3,10 +3,10 @@
 import { dispositionOf } from "/tower-idempotency.js";
 
 /**
- * Judges a response. `said` is its body, and `outcome` what the client makes of it.
+ * Judges a response. `said` is its body, and `outcome` is the conclusion of the client.
  *
- * Gives the order's next `stage` (none: it stays), the `situation` to show, and what is known of
- * the payment.
+ * Returns the order's next `stage` (none: it stays), the `situation` to show, and the known facts
+ * of the payment.
  */
 export function meaningOf({ response, said, outcome: { disposition, status, inDoubt } }) {
   const notStored = said.code === "idempotency_result_not_retained";
@@ -36,7 +36,7 @@ export function meaningOfError(error, wasStopped) {
 }
 
 /**
- * What a request without a key comes to, by its response or its error. `inDoubt` says that an
+ * The outcome of a request without a key, from its response or its error. With `inDoubt`, an
  * earlier request may have had an effect.
  */
 export function meaningWithoutKey({ response, said, inDoubt, wasStopped }) {

@@ -1,4 +1,4 @@
-// What many apps do: no key, and the request goes out again when no response came.
+// The behaviour of many apps: no key, and a retry when no response arrives.
 
 import { pause } from "/page/network.js";
 
@@ -6,8 +6,8 @@ const MOST_TRIES = 4;
 const WAIT = 500;
 
 /**
- * Sends a request up to four times, until a response comes that is not a server error. `told` hears
- * of each try by `begins` and `ends`, and of each wait by `waits`.
+ * Sends a request up to four times, until a response is not a server error. It reports each try to
+ * `told` by `begins` and `ends`, and each wait by `waits`.
  */
 export async function naiveFetch(send, address, init, told) {
   for (let attempt = 1; ; attempt += 1) {

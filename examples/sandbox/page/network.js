@@ -1,18 +1,18 @@
-// A network that can be made bad. The server has done its work all the same when a response is
-// lost.
+// A network with a switch for bad conditions. When a response is lost, the server has still done
+// its work.
 
-/** What becomes of four responses, in an order that is drawn anew each time. */
+/** The fates of four responses. Their order is random each time. */
 const FATES = ["lost", "lost", "late", "late"];
 
 /**
- * Makes the network of the page. `isBad` says how it is when a request leaves. `arrived` is told
- * when the server has responded, whether or not the response then comes through.
+ * Creates the network of the page. `isBad` is its state when a request is sent. `arrived` is called
+ * when the server has responded, even if the response is then lost.
  */
 export function network(isBad, arrived) {
   let fates = [];
   return {
     /**
-     * Begins anew: the next response is lost for certain, because the user of the switch wants to
+     * Starts again. The next response is certainly lost, because the user of the switch wants to
      * see it.
      */
     startOver() {
@@ -36,7 +36,7 @@ export function network(isBad, arrived) {
 }
 
 /**
- * What `fetch` throws when a connection breaks is a `TypeError` with these words, and so is this.
+ * The same error as from `fetch` when a connection breaks: a `TypeError` with this text.
  */
 export class LostResponse extends TypeError {
   constructor() {
@@ -49,7 +49,7 @@ function shuffled(fates) {
   return drawn.sort((one, other) => one.place - other.place).map(({ fate }) => fate);
 }
 
-/** Waits for some milliseconds, or fails as soon as the request is called off. */
+/** Waits for some milliseconds. Fails as soon as the request is cancelled. */
 export function pause(delay, signal) {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);

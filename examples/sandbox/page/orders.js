@@ -1,17 +1,16 @@
-// The orders of this browser and the requests made for them. They are stored so that a reload, a
-// second tab and the next start of the browser find them. The keys are not here: the client stores
-// those.
+// The orders of this browser and their requests. They are stored so that a reload, a second tab and
+// the next start of the browser find them. The keys are not here, because the client stores them.
 
 const PLACE = "tower-idempotency.sandbox";
 
-/** Orders that are done are of interest for a while. One that is not done is never dropped. */
+/** The most finished orders that are stored. An unfinished order is never dropped. */
 const MOST_DONE = 20;
 const MOST_ATTEMPTS = 100;
 
-/** Without the letters and digits that are taken for one another. */
+/** Without letters and digits that people confuse. */
 const LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/** Takes over where the browser stores nothing: then it is newer than what may be there. */
+/** Used when the browser stores nothing. It is then newer than any stored state. */
 let memory = null;
 
 function read() {
@@ -19,12 +18,12 @@ function read() {
     const state = JSON.parse(memory ?? localStorage.getItem(PLACE));
     if (state?.orders && Array.isArray(state.attempts)) return state;
   } catch {
-    // Unreadable state counts as none.
+    // Unreadable state counts as absent.
   }
   return { current: null, orders: {}, attempts: [] };
 }
 
-/** Changes the state. It is read anew each time, because another tab may have changed it since. */
+/** Changes the state. It is read again each time, because another tab may have changed it. */
 function change(edit) {
   const state = read();
   const result = edit(state);
@@ -37,13 +36,13 @@ function change(edit) {
     localStorage.setItem(PLACE, text);
     memory = null;
   } catch {
-    // It lasts as long as the page then.
+    // The state then lasts as long as the page.
     memory = text;
   }
   return result;
 }
 
-/** The order that this browser was at, or a first one. */
+/** The current order of this browser, or a first one. */
 export function lastOrder() {
   const { current, orders } = read();
   return orders[current] ?? newOrder();
@@ -51,7 +50,7 @@ export function lastOrder() {
 
 const DRAFT = { amount: "12.00", currency: "EUR", to: "acct_2", delay: "0", keyless: false };
 
-/** Begins an order. What was typed into the one before is offered again. */
+/** Begins an order with the entered values of the previous one. */
 export function newOrder(like = {}) {
   return change((state) => {
     let number;
@@ -59,7 +58,7 @@ export function newOrder(like = {}) {
     while (state.orders[number]);
     const order = { number, at: Date.now() };
     for (const [field, value] of Object.entries(DRAFT)) order[field] = like[field] ?? value;
-    // A draft becomes "sent" by the first click, and "paid" by a response that says so.
+    // The first click makes a draft "sent". A confirming response makes it "paid".
     Object.assign(order, { stage: "draft", clicks: 0, requests: 0, responses: 0, payments: [], keys: [] });
     state.orders[number] = order;
     state.current = number;
@@ -72,12 +71,12 @@ function mint() {
   return Array.from(draws, (draw) => LETTERS[draw % LETTERS.length]).join("");
 }
 
-/** The order of this number as it is now. */
+/** The current state of the order with this number. */
 export function order(number) {
   return read().orders[number];
 }
 
-/** Changes an order: by fields that replace its own, or by a function that gives such fields. */
+/** Changes an order by new fields, or by a function that returns them. */
 export function update(number, fields) {
   return change(({ orders }) => {
     const order = orders[number];
@@ -86,8 +85,8 @@ export function update(number, fields) {
 }
 
 /**
- * Notes that a request leaves. `id` is its own until its result is noted. Told twice of the same,
- * it notes it once.
+ * Records that a request is sent. `id` identifies it until its result is recorded. A second call
+ * for the same request has no effect.
  */
 export function attemptBegins(number, id, key, tab) {
   change(({ orders, attempts }) => {
@@ -100,7 +99,7 @@ export function attemptBegins(number, id, key, tab) {
   });
 }
 
-/** Notes the result of a request that this page has open. */
+/** Records the result of an open request of this page. */
 export function attemptEnds(id, tab, result) {
   change(({ attempts }) => {
     const open = attempts.find((attempt) => isOpen(attempt, id, tab));
@@ -109,8 +108,7 @@ export function attemptEnds(id, tab, result) {
 }
 
 /**
- * Corrects the result of the latest request that this page made for an order, if there is a better
- * one.
+ * Corrects the result of the latest request of this page for an order, if a better one is known.
  */
 export function attemptWas(number, tab, result) {
   if (!result) return;
@@ -120,7 +118,7 @@ export function attemptWas(number, tab, result) {
   });
 }
 
-/** Notes one result for every request that this page has open, of one order or of all. */
+/** Records one result for all open requests of this page, of one order or of all. */
 export function pageLeaves(tab, result, number) {
   change(({ attempts }) => {
     const open = attempts.filter((attempt) => attempt.tab === tab && !attempt.result);
@@ -132,7 +130,7 @@ function isOpen(attempt, id, tab) {
   return attempt.id === id && attempt.tab === tab && attempt.result === null;
 }
 
-/** Whether a payment was made for an order, with a key that it ever had or with none. */
+/** Whether a payment was made for an order, with any of its keys or without a key. */
 export function isFor(payment, { number, keys }) {
   return payment.order === number || (payment.key !== null && keys.includes(payment.key));
 }
@@ -149,7 +147,7 @@ export function onChangeElsewhere(changed) {
   });
 }
 
-/** What is wrong with the fields, in words, by the name of the field. */
+/** The errors of the fields, in words, by the name of the field. */
 export function mistakes({ amount, to }) {
   const found = {};
   const typed = amount.trim();
@@ -161,7 +159,7 @@ export function mistakes({ amount, to }) {
   return found;
 }
 
-/** The body of the payment: the same bytes whenever it is asked for. */
+/** The body of the payment. Every call returns the same bytes. */
 export function bodyOf({ number, amount, currency, to, delay }) {
   return JSON.stringify({
     amount: cents(amount.trim()),
@@ -172,7 +170,7 @@ export function bodyOf({ number, amount, currency, to, delay }) {
   });
 }
 
-/** An amount as people read it. */
+/** An amount in readable form. */
 export function priceOf({ amount, currency }) {
   return `${(cents(amount.trim()) / 100).toFixed(2)} ${currency}`;
 }

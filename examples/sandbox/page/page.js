@@ -20,18 +20,18 @@ const net = network(() => view.find("bad").checked, ledger.read);
 
 let number = orders.lastOrder().number;
 let settings;
-/** The client, as soon as the server has said which profile it speaks. */
+/** The client, as soon as the profile of the server is known. */
 const client = askSettings().then((said) => {
   settings = said;
   render();
   return clientFor(said, net.fetch);
 });
 
-/** The situation of an order, by its number: what statusOf needs to find the words. */
+/** The situation of each order, by its number. statusOf chooses the words by it. */
 const situations = new Map();
-/** That an order was taken up again, by its number: told until the next click. */
+/** The resumed orders, by number. The page says so until the next click. */
 const notes = new Map();
-/** The orders about which nothing is said until the ledger has been read. */
+/** The orders whose status is hidden until the ledger has been read. */
 const unread = new Set([number]);
 let shown;
 
@@ -51,8 +51,7 @@ function render() {
     curl: header || order.keyless ? curlOf(order, header) : "",
     docs: settings?.docs,
   });
-  // A response is judged with a ledger that was read after it. Until then the words stay as they
-  // are.
+  // A response is judged with a ledger that was read after it. Until then the words do not change.
   if (unread.has(number) && order.stage !== "draft" && shown === number) return;
   shown = number;
   const requests = attempts.filter((attempt) => attempt.order === number);
@@ -86,14 +85,14 @@ function click() {
 }
 
 /**
- * Whether the server forgets the key of an order about now. The client would take a new key then,
- * and pay again.
+ * Whether the retention of an order's key has nearly ended. The client would then use a new key and
+ * pay again.
  */
 function isForgotten({ keyless, sentAt }) {
   return !keyless && Date.now() - sentAt > 0.9 * settings?.retention_ms;
 }
 
-/** Sends an order, or joins the request that is under way for it. */
+/** Sends an order, or joins its running request. */
 async function pay(number) {
   const order = orders.order(number);
   const call = join(number);
@@ -107,7 +106,7 @@ async function pay(number) {
   if (callOf(number)) say(number, busy(number));
   else situations.set(number, meaning.situation);
   await ledger.read();
-  // All clicks of a call have the same response, and the key is dropped once.
+  // All clicks of a call get the same response, and the key is dropped once.
   const isOpen = meaning.stage !== "draft" || (await (call.reopened ??= reopen(number, meaning)));
   if (!isOpen) situations.set(number, { ...meaning.situation, kind: "unsure", reason: "rejected" });
   unread.delete(number);
@@ -116,7 +115,7 @@ async function pay(number) {
   if (!callOf(number)) view.endFollowing();
 }
 
-/** What a response that confirms the payment changes. */
+/** Returns the changes of an order after a response that confirms the payment. */
 function confirmed({ payment, notStored = false }) {
   return ({ payments, responses }) => {
     const known = payment === undefined || payments.includes(payment);
@@ -125,8 +124,8 @@ function confirmed({ payment, notStored = false }) {
 }
 
 /**
- * Whether the ledger shows that an order was not paid. A rejection alone does not: the browser may
- * have sent the request twice by itself, and the response to the first one was lost.
+ * Whether the ledger shows that an order was not paid. A rejection alone does not show it: the
+ * browser may have sent the request twice by itself, and the first response may be lost.
  */
 function isUnpaid(number) {
   const order = orders.order(number);
@@ -134,8 +133,8 @@ function isUnpaid(number) {
 }
 
 /**
- * Lets an order be mended, if it is certain that it was not paid. After a final response it takes a
- * new key. The old one stays if another tab has sent it too.
+ * Lets the user correct an order that was certainly not paid. After a final response it gets a new
+ * key. The old key stays if another tab has sent it too.
  */
 async function reopen(number, { isOver }) {
   if (!isUnpaid(number)) return false;
@@ -143,7 +142,7 @@ async function reopen(number, { isOver }) {
   return orders.update(number, { stage: "draft", ...(isOver && { sentAt: undefined }) });
 }
 
-/** Sends an order by the client, and gives what came of it. */
+/** Sends an order with the client, and returns the outcome. */
 async function withKey(order, call) {
   const { number } = order;
   const { signal } = call.stop;
@@ -161,7 +160,7 @@ async function withKey(order, call) {
   }
 }
 
-/** Sends an order as many apps do, and gives what came of it. */
+/** Sends an order as many apps do, and returns the outcome. */
 async function withoutKey(order, call) {
   const { number } = order;
   const { signal } = call.stop;
@@ -205,9 +204,9 @@ function say(number, situation) {
   render();
 }
 
-/** What the client tells on the way. Callers who share a request may all be told. */
+/** The callbacks of the client. All callers that share a request may be called. */
 function progress(number, call, event) {
-  // The last words of a call that was stopped do not concern the next one.
+  // Late callbacks of a stopped call do not concern the next call.
   if (call.stop.signal.aborted) return;
   if (event.type === "attempt") orders.attemptBegins(number, event.key, event.key, tab);
   if (event.type === "response" || event.type === "error") {
@@ -220,7 +219,7 @@ function progress(number, call, event) {
   else render();
 }
 
-/** Ends what is under way for the order. Its key stays. */
+/** Ends the running call of the order. Its key stays. */
 function stopped() {
   orders.pageLeaves(tab, resultOf({ type: "stopped" }), number);
   stop(number);
@@ -234,7 +233,7 @@ function tick() {
 }
 
 /**
- * Begins another order. The key of the one before is not needed any more, if its outcome is final.
+ * Begins another order. The key of the previous one is dropped if its outcome is final.
  */
 async function begin(fields = {}) {
   const before = orders.order(number);
@@ -246,7 +245,7 @@ async function begin(fields = {}) {
   if (before.keys.length > 0) await (await client).finish(before.number).catch(() => {});
 }
 
-/** Goes on with what was under way when the page was last left. */
+/** Resumes the call that was running when the page was last left. */
 async function takeUp() {
   const pending = await (await client).pending();
   for (const { operation, key } of pending) {
@@ -266,7 +265,7 @@ form.addEventListener("input", ({ target }) => {
   if (!target.name || orders.order(number)?.stage !== "draft") return;
   const { amount, currency, to, delay } = Object.fromEntries(new FormData(form));
   const order = orders.update(number, { amount, currency, to, delay });
-  // A mistake that is mended goes away at once; a new one is told when it matters.
+  // A corrected error disappears at once. A new error is shown only when it matters.
   if (target.getAttribute("aria-invalid") === "true") {
     view.showMistake(target.name, orders.mistakes(order)[target.name]);
   }
@@ -276,7 +275,7 @@ view.find("new").addEventListener("click", () => {
   view.find("amount").select();
 });
 view.find("keyless").addEventListener("change", ({ target }) => {
-  // An order that was sent stays as it was sent: the switch begins another one.
+  // A sent order cannot change, so the switch begins another order.
   if (orders.order(number).clicks > 0) begin({ keyless: target.checked });
   else orders.update(number, { keyless: target.checked });
   render();

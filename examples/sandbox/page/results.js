@@ -1,10 +1,10 @@
-// What became of each request, in a few words. Nothing here touches the page.
+// The result of each request, in a few words. Nothing here changes the page.
 
 import { LostResponse } from "/page/network.js";
 
 /**
- * The result of a request: a mark, a tone and words, so that nothing is told by colour alone.
- * `isLost` says that there was no response.
+ * The result of a request: a mark, a tone and words, so that colour alone never conveys it.
+ * `isLost` means that there was no response.
  */
 export function resultOf(event) {
   if (event.type === "left") return { mark: "?", tone: "lost", words: "the page was left before a response", isLost: true };
@@ -18,8 +18,8 @@ export function resultOf(event) {
 }
 
 /**
- * The result of the last request of a call, by what the whole response means for the order. None:
- * it is as it was told.
+ * The result of the last request of a call, from the meaning of the response for the order. None:
+ * the reported result stays.
  */
 export function resultBy({ notStored, situation }) {
   if (notStored || situation?.reason === "untold") return NOT_STORED;

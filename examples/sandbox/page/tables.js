@@ -8,8 +8,8 @@ const MOST_TRIES = 10;
 const seen = new Set();
 
 /**
- * Shows the latest of the ledger, the order's own payments among them marked. `undefined`: it could
- * not be read.
+ * Shows the latest payments of the ledger, and marks those of the order. `undefined`: the ledger
+ * could not be read.
  */
 export function showLedger(payments, order) {
   find("ledger-lost").hidden = payments !== undefined;
@@ -32,7 +32,7 @@ export function showLedger(payments, order) {
   find("ledger-more").textContent = `and ${more} earlier`;
 }
 
-/** Shows the latest requests with what became of each. */
+/** Shows the latest requests and their results. */
 export function showAttempts(attempts, order) {
   const rows = attempts.slice(0, MOST_LINES).map((attempt) => {
     const own = attempt.order === order.number;
@@ -68,7 +68,7 @@ const NEVER_HEARD = { mark: "?", tone: "lost", words: "the page was gone before 
 /** Longer than the client waits for one response. */
 const GONE_AFTER = 15_000;
 
-/** Whether a request that was sent may still get its response. */
+/** Whether a sent request may still get its response. */
 export function isUnderWay({ result, at }) {
   return !result && Date.now() - at < GONE_AFTER;
 }
@@ -87,8 +87,8 @@ function fill(id, rows) {
 }
 
 /**
- * A row. Its cells say by a class what they are, because a small screen lays them out one below the
- * other.
+ * A row. The class of a cell names its column, because a small screen shows the cells below one
+ * another.
  */
 function row(name, kind, names, contents) {
   const cells = contents.map((content, index) => {
@@ -115,7 +115,7 @@ function time(at) {
   return shown;
 }
 
-/** The end of a key is enough to tell it from another. */
+/** The end of a key, which is enough to distinguish it. */
 function key(key) {
   if (key === null) return element("span", "none", ["no key"]);
   const shown = element("code", "", [key.length > 10 ? `…${key.slice(-8)}` : key]);

@@ -403,7 +403,7 @@ function unlessForbidden(error) {
 function clientSettings(options = {}) {
   const settings = { ...DEFAULTS, profile: "default", retryIf: isNetworkError, ...set(options) };
   const { profile } = settings;
-  if (!NOT_STORED[profile]) throw new RangeError("an unknown profile");
+  if (!NOT_STORED[profile]) throw new RangeError("unknown profile");
   return {
     budget: retryBudget(),
     storage: defaultStorage(),
@@ -412,7 +412,7 @@ function clientSettings(options = {}) {
     ...settings,
     quoted: profile === "ietf",
     user: () => (typeof options.user === "function" ? options.user() : options.user) ?? "",
-    // Called as a plain function: a browser's own `fetch` may not be a method of something else.
+    // Called as a plain function, because the `fetch` of a browser cannot be a method of an object.
     fetch: (input, init) => (settings.fetch ?? fetch)(input, init),
     clock: { ...systemClock, ...options.clock },
     call: (init) => ({ ...settings, ...set(init), operation: init.operation, key: init.key })
@@ -432,7 +432,7 @@ var DEFAULTS = {
 function set(options) {
   return Object.fromEntries(
     Object.entries(options).filter(([name, value]) => {
-      if (name in DEFAULTS && value !== void 0 && !(typeof value === "number" && value >= 0)) throw new RangeError(`${name} is a number from 0 on`);
+      if (name in DEFAULTS && value !== void 0 && !(typeof value === "number" && value >= 0)) throw new RangeError(`${name} must be 0 or more`);
       return value !== void 0;
     })
   );
@@ -485,21 +485,21 @@ var Flight = class {
   #stop = new AbortController();
   #ended;
   #waiting = 0;
-  /** Aborted when no caller waits any more. */
+  /** Aborted when no caller waits. */
   signal = this.#stop.signal;
-  /** Whether the response is final: an abort must not lose it together with its key. */
+  /** Whether the response is final. If so, an abort must not lose it together with its key. */
   isFinal = false;
   known;
   attempts = 0;
-  /** The status of the operation's response, as {@link Outcome} has it. */
+  /** The status of the operation's response: see {@link Outcome}. */
   status;
-  /** Begins the operation, with its first caller. */
+  /** Begins the operation with its first caller. */
   begin(run, signal, hook) {
     this.#ended = Promise.resolve().then(run);
     this.#ended.catch(this.onEnd);
     return this.join(signal, hook);
   }
-  /** Adds a caller, who gets a response of its own, or leaves when its signal is aborted. */
+  /** Adds a caller. It gets its own response, or leaves when its signal is aborted. */
   async join(signal, hook) {
     const caller = { hook };
     const leave = () => {
@@ -523,11 +523,11 @@ var Flight = class {
       throw note(error, this.outcome());
     }
   }
-  /** Tells all callers what happens. */
+  /** Sends an event to all callers. */
   tell(event) {
     for (const { hook } of this.#callers) tell(hook, { ...this.about, ...event });
   }
-  /** What events and errors have in common. */
+  /** The fields that all events and errors have. */
   get about() {
     return { operation: this.identity.label, key: this.known?.record.key };
   }
@@ -695,7 +695,7 @@ function operationsOf(client) {
         if (!isUsable(known, named)) await remove(record);
         else if (known === before || await ask(() => storage.mark(id, record.key, { shared: true })).catch(() => true)) return known;
       }
-      throw new Error("the storage keeps an old key");
+      throw new Error("the storage returns an old key");
     } catch (error) {
       signal.throwIfAborted();
       if (patience) throw storageError(operation, error);
@@ -778,7 +778,7 @@ function operationsOf(client) {
   };
 }
 function storageError(operation, cause) {
-  return new KeyStorageError("the storage of keys does not work", { operation, cause });
+  return new KeyStorageError("the storage of keys failed", { operation, cause });
 }
 function ignore() {
 }

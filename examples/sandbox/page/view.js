@@ -1,9 +1,9 @@
-// What the page shows. What comes from a server goes in as text, never as markup.
+// The view of the page. Data from a server is inserted as text, never as markup.
 
 /** Finds an element of the page by its id. */
 export const find = (id) => document.getElementById(id);
 
-/** Makes an element. */
+/** Creates an element. */
 export function element(name, kind, children) {
   const made = document.createElement(name);
   if (kind) made.className = kind;
@@ -12,8 +12,8 @@ export function element(name, kind, children) {
 }
 
 /**
- * Shows the three numbers that the page is about, at the top and beside the requests of the order.
- * Payments are those of the ledger, if it can be read.
+ * Shows the three main numbers, at the top and beside the requests of the order. The number of
+ * payments comes from the ledger, if it can be read.
  */
 export function showCounter(order, payments) {
   const counts = { clicks: order.clicks, requests: order.requests, payments: payments ?? "?" };
@@ -26,7 +26,7 @@ export function showCounter(order, payments) {
     if (number.textContent === String(count)) continue;
     number.textContent = count;
     number.classList.remove("changed");
-    // Without a look at the layout in between, the browser would not begin the animation anew.
+    // Reading the layout in between makes the browser restart the animation.
     void number.offsetWidth;
     number.classList.add("changed");
   }
@@ -35,8 +35,8 @@ export function showCounter(order, payments) {
 }
 
 /**
- * Shows the order in the form. One that was sent cannot be changed: its key belongs to what was
- * sent.
+ * Shows the order in the form. A sent order cannot be changed, because its key belongs to the sent
+ * request.
  */
 export function showOrder(order) {
   const fixed = order.stage !== "draft";
@@ -56,7 +56,7 @@ export function showOrder(order) {
   find("keyless").checked = order.keyless;
   setText("promise", order.keyless ? "Without a key, you may pay twice." : "You pay once.");
   find("promise").dataset.keyless = order.keyless;
-  // A field that is switched off would take the focus along with it.
+  // A disabled field would lose the focus.
   if (focused?.disabled) find("pay").focus();
 }
 
@@ -64,7 +64,7 @@ function show(field, value) {
   if (field.value !== value) field.value = value;
 }
 
-/** Shows what is wrong with the fields, and leads to the first. Says whether all is well. */
+/** Shows the errors of the fields and focuses the first. Returns whether there are none. */
 export function showMistakes(mistakes) {
   for (const id of ["amount", "to"]) showMistake(id, mistakes[id]);
   const [first] = Object.keys(mistakes);
@@ -72,7 +72,7 @@ export function showMistakes(mistakes) {
   return !first;
 }
 
-/** Shows what is wrong with a field, if something is. */
+/** Shows the error of a field, if there is one. */
 export function showMistake(id, words = "") {
   find(`${id}-mistake`).textContent = words;
   find(`${id}-mistake`).hidden = words === "";
@@ -81,7 +81,7 @@ export function showMistake(id, words = "") {
 
 const MARKS = { idle: "○", busy: "…", done: "✓", unsure: "?", refused: "!" };
 
-/** Shows how the order stands. */
+/** Shows the status of the order. */
 export function showStatus({ tone, title, detail, note }) {
   find("status").dataset.tone = tone;
   setText("status-mark", MARKS[tone]);
@@ -90,41 +90,41 @@ export function showStatus({ tone, title, detail, note }) {
   setText("status-note", note);
 }
 
-/** Sets a text, unless it is there already: it would be read out again. */
+/** Sets a text if it differs, because screen readers would read it again. */
 function setText(id, text = "") {
   if (find(id).textContent !== text) find(id).textContent = text;
 }
 
 /**
- * Shows for how long the client goes on by itself, and the button that stops it. No argument hides
- * both.
+ * Shows how long the client still retries, and the button that stops it. Without an argument it
+ * hides both.
  */
 export function showTimeLeft(words) {
-  // The focus would be lost along with the button.
+  // A hidden button would lose the focus.
   if (words === undefined && document.activeElement === find("stop")) find("pay").focus();
   find("left").hidden = words === undefined;
   setText("left-words", words);
 }
 
-/** Where the page was scrolled to, while it follows what a click has begun. */
+/** The scroll position, while the page follows the result of a click. */
 let followedTo;
 addEventListener("scroll", () => {
-  // The user has scrolled, and decides from now on.
+  // The user has scrolled, so the page stops following.
   if (followedTo !== undefined && Math.abs(scrollY - followedTo) > 1) followedTo = undefined;
 });
 
-/** Has the button and what it began stay in view together, also as the words grow. */
+/** Keeps the button and its result in view together, also when the text grows. */
 export function followOutcome() {
   followedTo = scrollY;
   showOutcome();
 }
 
-/** Leaves the page where it is from now on. */
+/** Stops following. */
 export function endFollowing() {
   followedTo = undefined;
 }
 
-/** Moves the button and what it began into view, where a small screen cuts them apart. */
+/** Moves the button and its result into view, if a small screen separates them. */
 export function showOutcome() {
   if (followedTo === undefined) return;
   find("act").scrollIntoView({ block: "nearest" });
@@ -132,7 +132,7 @@ export function showOutcome() {
 }
 
 /**
- * Shows the header, the command and the documentation for people who want to look under the hood.
+ * Shows the header, the command and the documentation for curious people.
  */
 export function showCurious({ header, curl, docs }) {
   setText("header", header);

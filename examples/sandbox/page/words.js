@@ -1,4 +1,4 @@
-// The words for how an order stands. Each is an object to be shown: nothing here touches the page.
+// The words for the status of an order. Each is an object to show. Nothing here changes the page.
 
 import { priceOf } from "/page/orders.js";
 
@@ -6,9 +6,9 @@ const GO_ON = "Click Pay to ask again. The key stays the same, so it cannot be p
 const RISK = "Without a key, another click can pay again.";
 
 /**
- * What to show of an order in a situation. `own` are its payments in the ledger, or `undefined` if
- * the ledger could not be read. `facts` says what is known besides: the settings of the server, and
- * what the order's requests came to.
+ * The words for an order in a situation. `own` contains its payments in the ledger, or is
+ * `undefined` if the ledger could not be read. `facts` contains the settings of the server and the
+ * results of the order's requests.
  */
 export function statusOf(order, situation, own, facts) {
   const goesOn = order.keyless && ["busy", "retrying"].includes(situation?.kind);
@@ -84,7 +84,7 @@ function waitingClicks({ keyless }, clicks) {
   return keyless ? `${clicks} clicks, and each sent a request of its own.` : `${clicks} clicks wait for one response.`;
 }
 
-/** What the server has done before the response has come. */
+/** The payments that the server has made before the response arrives. */
 function seen(own) {
   if (!own?.length) return undefined;
   return `The server has made ${count(own, "payment")} already.`;
@@ -103,7 +103,7 @@ const REASONS = {
   clock: () => "The stored key is dated ahead of the clock of this machine, so nothing was sent. Check the clock.",
 };
 
-/** An order whose outcome this browser does not know. The server may have paid it all the same. */
+/** An order with an outcome unknown to this browser. The server may still have paid it. */
 function unsure(order, { reason, ...more }, own) {
   const why = REASONS[reason]?.(more, own);
   if (reason === "expired" || reason === "reused") return stuck(reason, own);
@@ -144,7 +144,7 @@ function unsureWithoutKey(why, own) {
 
 const LEDGER_LOST = "The list of payments cannot be read now, so this page cannot say how often it was paid.";
 
-/** An order that a response has confirmed. The ledger says how often it was paid. */
+/** An order that a response has confirmed. The ledger shows how often it was paid. */
 function paid(order, situation, own, facts) {
   const terms = `${priceOf(order)} to ${order.to.trim()}`;
   if (!own) return { tone: "unsure", title: "Paid.", detail: `${terms}.`, note: LEDGER_LOST };
@@ -193,12 +193,12 @@ function tooMany(order, own, { lost = 0 }) {
   };
 }
 
-/** An order that was under way when the page was left. */
+/** An order whose call was running when the page was left. */
 export function takenUp(number, key) {
   return `Order ${number} was under way when this page was left. It went on with its key, …${key.slice(-8)}.`;
 }
 
-/** A number and what it counts. */
+/** A number with its unit. */
 export function count(number, what) {
   const length = typeof number === "number" ? number : number.length;
   return `${length} ${what}${length === 1 ? "" : "s"}`;

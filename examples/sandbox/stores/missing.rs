@@ -1,4 +1,4 @@
-//! In the place of a store whose feature is off.
+//! The replacement of a store whose feature is off.
 
 use crate::args::Args;
 use crate::problem::Problem;
@@ -6,7 +6,7 @@ use crate::problem::Problem;
 #[allow(clippy::unused_async)]
 pub(crate) async fn serve(_: &str, args: &Args) -> Result<(), Problem> {
     Err(Problem::Misused(format!(
-        "--store {}: this example was built without it: add `--all-features`",
+        "--store {}: this example was built without this store; add `--all-features`",
         args.store
     )))
 }

@@ -10,13 +10,12 @@ use crate::ledger::postgres::Payments;
 use crate::problem::Problem;
 use crate::server;
 
-/// How long the server may take to be reached at the start.
+/// The longest wait for a connection at the start.
 const START: Duration = Duration::from_secs(5);
 const SWEEP: Duration = Duration::from_mins(1);
 
 pub(crate) async fn serve(url: &str, args: &Args) -> Result<(), Problem> {
-    // The store tests a connection when it turns out to be lost, so a look before each operation is
-    // not needed.
+    // The store detects a lost connection itself, so a test before each operation is not needed.
     let pool = pool().test_before_acquire(false);
     let (store, _) = open(pool, url, args).await?;
     server::serve(store, args.ledger()?, args).await
@@ -37,14 +36,14 @@ async fn open(pool: PgPoolOptions, url: &str, args: &Args) -> Result<(PostgresSt
         let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
         Problem::Misused(format!("--store {}: {why}", args.store))
     })?;
-    // A pool would try until its patience is over, and not say why it was in vain.
+    // A pool would retry until its timeout, and not report the cause of the failure.
     let reached = timeout(START, async { options.connect().await?.close().await }).await;
-    let reached = reached.map_err(|_| Problem::Failed(format!("--store {}: no answer", args.store)))?;
+    let reached = reached.map_err(|_| Problem::Failed(format!("--store {}: no response", args.store)))?;
     reached.map_err(|error| unusable(args, &error))?;
 
-    // Who got a connection must have time left to use it: one that is cut off half way is closed,
-    // and under load nearly all would be, so that the pool would never come to itself after an
-    // outage.
+    // A late connection must leave enough time to use it. The store closes a connection when its
+    // operation times out. Under load that would happen to nearly all connections, and the pool
+    // would never recover from an outage.
     let pool = pool.acquire_timeout(args.store_timeout / 2).connect_lazy_with(options);
     let store = PostgresStore::new(pool.clone());
     store.migrate().await.map_err(|error| unusable(args, &error))?;

@@ -8,7 +8,7 @@ use crate::server;
 
 pub(crate) async fn serve(url: &str, args: &Args) -> Result<(), Problem> {
     let store = RedisStore::open(url).map_err(|error| {
-        // The source says what is wrong with the URL.
+        // The source names the error in the URL.
         let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
         Problem::Misused(format!("--store {}: {why}", args.store))
     })?;

@@ -2,12 +2,12 @@ import type { CallSettings, ClientSettings } from "./options.js";
 import { bytesOf, isReadWhole, responseFor, type Reply } from "./reply.js";
 import { send, type Outgoing } from "./request.js";
 
-/** How an attempt ended: with a reply, or an error. `again`: another attempt may get the reply. */
+/** How an attempt ended: with a reply or an error. `again`: another attempt may get a reply. */
 export type End = { reply: Reply } | { error: unknown; again: boolean };
 
 /**
- * Makes one attempt, until the deadline at most. Where it ends without a response, what the server
- * did is not known.
+ * Makes one attempt, until the deadline at most. If it ends without a response, it is not known
+ * what the server did.
  */
 export async function attempt(request: Outgoing, { clock, fetch }: ClientSettings, call: CallSettings, deadline: number, signal: AbortSignal): Promise<End> {
   const connection = new AbortController();
@@ -34,7 +34,7 @@ export async function attempt(request: Outgoing, { clock, fetch }: ClientSetting
     const bytes = await until(connection.signal, () => bytesOf(response, () => (progress = clock.elapsed())));
     reading = false;
     signal.removeEventListener("abort", stop);
-    // A response that cannot be built for the caller must not settle its key.
+    // A response that cannot be rebuilt for the caller must not settle its key.
     responseFor({ response, bytes });
     return { reply: { response, bytes } };
   } catch (error) {
@@ -46,8 +46,8 @@ export async function attempt(request: Outgoing, { clock, fetch }: ClientSetting
 }
 
 /**
- * Runs a step, but no longer than until the signal is aborted: then rejects with its reason,
- * whatever the step does.
+ * Runs a step until the signal is aborted. Then it rejects with the reason of the signal, whatever
+ * the step does.
  */
 export function until<T>(signal: AbortSignal | undefined, step: () => Promise<T>): Promise<T> {
   if (!signal) return step();

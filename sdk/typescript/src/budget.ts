@@ -1,12 +1,12 @@
 /** How many retries the calls of one client may make together. */
 export interface RetryBudget {
-  /** Takes one retry. `false`: none is left for now. */
+  /** Takes one retry. `false`: no retry is left for now. */
   withdraw(): boolean;
 }
 
 /**
- * A budget of so many retries a second, and of those of ten seconds at once, so that a server that
- * is down is not buried under them. Default: 10 a second.
+ * A budget of `perSecond` retries in each second, and of at most ten times as many at once. It
+ * protects a server that fails from too many retries. Default: 10 in each second.
  */
 export function retryBudget(perSecond = 10): RetryBudget {
   const most = perSecond * 10;

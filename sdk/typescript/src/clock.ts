@@ -1,15 +1,20 @@
 import { until } from "./attempt.js";
 
-/** Where a client takes time and chance from. Only tests have a reason to replace it. */
+/** The source of time and random numbers of a client. Only tests have a reason to replace it. */
 export interface Clock {
-  /** The time of day, in milliseconds since 1970. Ages of stored keys are judged by it. */
+  /**
+   * The time of day, in milliseconds since 1970. The client judges the age of a stored key by it.
+   */
   now(): number;
-  /** Milliseconds since some moment, never going back. Waits and bounds are judged by it. */
+  /**
+   * Milliseconds since some moment, which never decrease. The client measures waits and timeouts by
+   * it.
+   */
   elapsed(): number;
   /** A number from 0 (inclusive) to 1 (exclusive). */
   random(): number;
   /**
-   * Resolves after so many milliseconds; rejects with the signal's reason as soon as that is
+   * Resolves after this many milliseconds. Rejects with the reason of the signal as soon as it is
    * aborted.
    */
   sleep(milliseconds: number, signal: AbortSignal): Promise<void>;
@@ -27,5 +32,5 @@ export const systemClock: Clock = {
   },
 };
 
-/** Timers count in 31 bits of milliseconds, 24 days, and what is more ends at once. */
+/** The longest timer: 31 bits of milliseconds, 24 days. A longer timer ends at once. */
 export const LONGEST_TIMER = 2 ** 31 - 1;

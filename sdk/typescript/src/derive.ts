@@ -1,8 +1,8 @@
 import { concat, sha256, utf8 } from "./digest.js";
 
 /**
- * A stretch of time within which the same wish is the same operation. Windows of one length follow
- * each other from 1970 on (UTC).
+ * A period in which the same request is the same operation. Windows of one length follow each other
+ * from 1970 on (UTC).
  */
 export interface TimeWindow {
   /** The length of the window, in whole milliseconds; at least 1. */
@@ -12,23 +12,24 @@ export interface TimeWindow {
 }
 
 /**
- * Derives the key of an operation from what it is, so that a client that has lost everything comes
- * to the same key again.
+ * Derives the key of an operation from the operation itself, so that a client that has lost its
+ * data derives the same key again.
  *
- * Two calls return the same key only if user, action, window and payload are all equal. To the
- * server, two such operations are one. Put what distinguishes them, such as an order's number or a
- * line of a batch, into the action or the payload. A retry in the next window is another operation.
+ * Two calls return the same key only if user, action, window and payload are all equal. The server
+ * takes two such operations for one. If they are different, put the difference into the action or
+ * the payload, for example the number of an order or the line of a batch. A retry in the next
+ * window is a new operation.
  *
- * The construction: lower-case hexadecimal digits of SHA-256 over the label `tower-idempotency
- * derived key v1`, a zero byte, and four fields (`user`, `action`, the window, `payload`), each
- * behind its length in bytes as an unsigned 64-bit big-endian number. The window is 16 bytes: its
- * length and its index in two such numbers, both zero for `null`. Text counts as its UTF-8 bytes.
- * The Rust client derives the same.
+ * The construction: the key is lower-case hexadecimal SHA-256 over the label `tower-idempotency
+ * derived key v1`, a zero byte, and four fields: `user`, `action`, the window, `payload`. Each
+ * field follows its length in bytes, an unsigned 64-bit big-endian number. The window is 16 bytes:
+ * its length and its index as two such numbers, both zero for `null`. Text is its UTF-8 bytes. The
+ * Rust client derives the same keys.
  *
- * @throws TypeError if a text is not well-formed Unicode (a lone surrogate), which no other
- * language could derive from.
- * @throws RangeError if the window's length is not a whole number of milliseconds from 1 on, or its
- * moment not a number.
+ * @throws TypeError if a text is not well-formed Unicode (a lone surrogate), because other
+ * languages cannot encode it.
+ * @throws RangeError if the length of the window is not a whole number of milliseconds from 1 on,
+ * or its moment is not a number.
  */
 export async function deriveKey(
   user: string,
@@ -42,7 +43,7 @@ export async function deriveKey(
   return sha256([utf8("tower-idempotency derived key v1\0"), ...framed]);
 }
 
-/** A number as eight bytes, the most significant first. */
+/** A number as eight big-endian bytes. */
 function u64(value: number): Uint8Array {
   const bytes = new Uint8Array(8);
   new DataView(bytes.buffer).setBigUint64(0, BigInt(value));
@@ -52,7 +53,7 @@ function u64(value: number): Uint8Array {
 function windowBytes(window: TimeWindow | null): Uint8Array {
   if (!window) return new Uint8Array(16);
   const { length, at = Date.now() } = window;
-  // A moment before 1970 lies in the first window, as it does for the Rust client.
+  // A moment before 1970 is in the first window, as for the Rust client.
   const moment = Math.max(Math.floor(Number(at)), 0);
   if (!Number.isSafeInteger(length) || length < 1 || !Number.isFinite(moment)) throw new RangeError("a window is whole milliseconds long, and its moment a number");
   return concat([u64(length), u64((moment - (moment % length)) / length)]);

@@ -1,6 +1,6 @@
 /**
- * SHA-256 over fields, each behind its length in bytes, as lower-case hexadecimal digits: no two
- * lists of fields give the same bytes.
+ * SHA-256 over fields, as lower-case hexadecimal digits. Each field follows its length in bytes, so
+ * that different lists of fields never give the same bytes.
  */
 export async function digestOf(label: string, fields: readonly (string | Uint8Array)[]): Promise<string> {
   const parts = fields.flatMap((field) => {
@@ -10,18 +10,18 @@ export async function digestOf(label: string, fields: readonly (string | Uint8Ar
   return sha256([utf8(`${label}\0`), ...parts]);
 }
 
-/** SHA-256 over all parts, one behind the other, as lower-case hexadecimal digits. */
+/** SHA-256 over the concatenated parts, as lower-case hexadecimal digits. */
 export async function sha256(parts: readonly Uint8Array[]): Promise<string> {
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", concat(parts)));
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Text as its UTF-8 bytes, as it is: nothing is normalised. */
+/** The UTF-8 bytes of a text, without normalization. */
 export function utf8(text: string): Uint8Array {
   return new TextEncoder().encode(text);
 }
 
-/** The bytes of all parts, one behind the other. */
+/** The concatenated bytes of all parts. */
 export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const whole = new Uint8Array(parts.reduce((length, part) => length + part.byteLength, 0));
   let offset = 0;

@@ -9,45 +9,45 @@ export type Profile = "default" | "ietf" | "stripe";
  * What a response says about its operation:
  *
  * - `final`: the operation is over, and this is its response.
- * - `retry`: send it again after a wait, under the same key.
- * - `unknown`: a retry does not help, and the key must stay. Either nothing happened, or the
+ * - `retry`: send the request again after a wait, under the same key.
+ * - `unknown`: a retry does not help, and the key must not change. Either nothing happened, or the
  *   outcome is not known.
  */
 export type Disposition = "final" | "retry" | "unknown";
 
-/** What is known about a response. */
+/** The parts of a response that decide its disposition. */
 export interface Judged {
   status: number;
   headers: { get(name: string): string | null };
-  /** The body as text. Absent: it was not read. Only problem documents (RFC 9457) need it. */
+  /** The body as text. Absent if it was not read. Only problem documents (RFC 9457) need it. */
   body?: string | null | undefined;
-  /** The transport followed a redirect to this response. */
+  /** Whether the transport followed a redirect to this response. */
   redirected?: boolean | undefined;
-  /** An earlier attempt under this key may have had an effect. */
+  /** Whether an earlier attempt under this key may have had an effect. */
   inDoubt?: boolean | undefined;
   profile?: Profile | undefined;
 }
 
 /**
- * Judges a response. In this order:
+ * Judges a response. The first rule that applies decides:
  *
  * 1. After a redirect, and for 0, 307, 308 and 421: unknown.
  * 2. `X-Should-Retry: true` or `Stripe-Should-Retry: true`: retry.
  * 3. Marked as a replay: final; 408 and 5xx are unknown.
- * 4. A problem document decides by its `code`, where that begins with `idempotency_`.
+ * 4. A problem document with a `code` that begins with `idempotency_`: by the code.
  * 5. A 409 that says not to retry: unknown. A 409 with `Retry-After`: retry.
  * 6. 408, 425, 429, 500, 502, 503, 504 and 520 to 530: retry, unless the server says not to. Other
  *   5xx: unknown.
  * 7. 2xx: final.
  * 8. In doubt: unknown.
- * 9. A status that means "nothing happened", which the server does not store: unknown.
+ * 9. A status that means "nothing happened", whose response the server does not store: unknown.
  * 10. Everything else: final.
  */
 export function dispositionOf(judged: Judged): Disposition {
   return judge(judged, problemOf(judged, judged.body));
 }
 
-/** Judges a response whose problem document was read already. */
+/** Judges a response with a problem document that was read already. */
 export function judge({ status, headers, redirected, inDoubt, profile = "default" }: Judged, problem: Problem): Disposition {
   if (redirected || status < 200 || NEVER_FINAL.test(`${status}`)) return "unknown";
   const shouldRetry = flag(headers, "x-should-retry") ?? flag(headers, "stripe-should-retry");
@@ -70,8 +70,8 @@ export function judge({ status, headers, redirected, inDoubt, profile = "default
 }
 
 /**
- * Whether a response that is not final leaves open what the server did. The server did nothing
- * where this is `false`.
+ * Whether a response that is not final leaves open what the server did. If this is `false`, the
+ * server did nothing.
  */
 export function beginsDoubt({ status, redirected }: Judged): boolean {
   return !!redirected || !NOT_STORED.default.test(`${status}`);
@@ -87,10 +87,10 @@ export function mediaType(headers: { get(name: string): string | null }): string
   return headers.get("content-type")?.split(/[;,]/)[0]!.trim().toLowerCase();
 }
 
-/** A problem document (RFC 9457); `undefined` if there is none, `null` if it cannot be read. */
+/** A problem document (RFC 9457). `undefined` if it is absent, `null` if it cannot be read. */
 type Problem = { code?: string; original_status?: number } | undefined | null;
 
-/** Reads the problem document of a response. Any other body is not even decoded. */
+/** Reads the problem document of a response. It does not decode any other body. */
 export function problemOf({ status, headers }: Judged, body: string | Uint8Array | null | undefined): Problem {
   if (status < 400 || mediaType(headers) !== "application/problem+json") return undefined;
   try {
@@ -103,23 +103,23 @@ export function problemOf({ status, headers }: Judged, body: string | Uint8Array
   }
 }
 
-/** The operation was done, and its response was not stored. */
+/** The code for an operation that was done, and whose response was not stored. */
 export const NOT_RETAINED = "idempotency_result_not_retained";
 const NEVER_FINAL = /30[78]|421/;
 const TEMPORARY = /408|42[59]|50[0234]|52\d|530/;
 /**
- * Statuses that mean "nothing happened": the server stores no response, and the mended request goes
- * on under the same key.
+ * Statuses that mean "nothing happened". The server stores no response, and the corrected request
+ * can use the same key.
  */
 export const NOT_STORED: Record<Profile, RegExp> = {
   default: /30[78]|40[013567]|41[123457]|42[1-689]|431|511/,
   stripe: /40[01]|429/,
   ietf: /^$/,
 };
-/** A longer problem document is not read, in bytes. */
+/** The longest problem document that is read, in bytes. */
 const LONGEST_PROBLEM = 64 * 1024;
 
-/** Reads all values of a header, because a proxy may repeat it. They must agree. */
+/** Reads all values of a header, because a proxy may duplicate it. They must be equal. */
 function flag(headers: Judged["headers"], name: string): boolean | undefined {
   const [value, other] = new Set(headers.get(name)?.toLowerCase().split(",").map((one) => one.trim()));
   return other === undefined && /^(true|false)$/.test(value!) ? value === "true" : undefined;

@@ -1,11 +1,11 @@
-/** What all errors of this package have. */
+/** The base class of all errors of this package. */
 export class IdempotencyError extends Error {
   /**
-   * The operation's name, or `sha256:` and a digest; `undefined` if the error is not about one
+   * The operation's name, or `sha256:` and a digest. `undefined` if the error is not about one
    * operation.
    */
   declare readonly operation: string | undefined;
-  /** The key, if one was chosen. It stays stored, and the same call made later goes on with it. */
+  /** The key, if one was chosen. It stays stored, and the same call uses it later. */
   declare readonly key: string | undefined;
 
   constructor(message: string, fields: object) {
@@ -19,7 +19,7 @@ export type GiveUpReason = "total-timeout" | "max-attempts" | "budget" | "retent
 
 /**
  * The call ended after at least one attempt, and the server may or may not have done the operation.
- * Make the same call later: it goes on under the same key. `cause` is the last attempt's error.
+ * Make the same call later: it uses the same key. `cause` is the error of the last attempt.
  */
 export class OutcomeUnknownError extends IdempotencyError {
   override readonly name = "OutcomeUnknownError";
@@ -32,9 +32,11 @@ export class OutcomeUnknownError extends IdempotencyError {
 }
 
 /**
- * The key cannot be used any more, and nothing was sent. `retention`: the server may have forgotten
- * it. `clock`: it is dated ahead of this machine's clock, so that its age is not known. Find out
- * the outcome in another way, then `forget` the operation.
+ * The key can no longer be used, and nothing was sent. Find out how the operation ended, then
+ * `forget` it. `reason` says why:
+ *
+ * - `retention`: the server may have forgotten the key.
+ * - `clock`: the key is dated ahead of the clock of this machine, so its age is not known.
  */
 export class KeyExpiredError extends IdempotencyError {
   override readonly name = "KeyExpiredError";
@@ -45,14 +47,14 @@ export class KeyExpiredError extends IdempotencyError {
   declare readonly reason: "retention" | "clock";
 }
 
-/** The storage of keys does not work, and nothing was sent. `cause` is the storage's error. */
+/** The storage of keys failed, and nothing was sent. `cause` is the error of the storage. */
 export class KeyStorageError extends IdempotencyError {
   override readonly name = "KeyStorageError";
 }
 
 /**
- * The server rejected the key itself: it reads another header, or another form. This attempt did
- * nothing. Set the client's `profile` by the server's documentation.
+ * The server rejected the key itself, because it reads another header or another form. This attempt
+ * did nothing. Set the `profile` of the client by the documentation of the server.
  */
 export class KeyNotUnderstoodError extends IdempotencyError {
   override readonly name = "KeyNotUnderstoodError";
@@ -64,17 +66,17 @@ export class KeyNotUnderstoodError extends IdempotencyError {
   declare readonly quoted: boolean;
   /** The status of the response. */
   declare readonly status: number;
-  /** The code of its problem document. */
+  /** The `code` in the problem document of the response. */
   declare readonly code: string;
 }
 
-/** The request's body is longer than `maxRequest`, and nothing was sent. */
+/** The body of the request is longer than `maxRequest`, and nothing was sent. */
 export class RequestTooLargeError extends IdempotencyError {
   override readonly name = "RequestTooLargeError";
   declare readonly operation: string;
   /** The length of the body, in bytes. */
   declare readonly length: number;
-  /** The longest one that is sent, in bytes. */
+  /** The longest body that is sent, in bytes. */
   declare readonly limit: number;
 }
 

@@ -1,19 +1,19 @@
 import type { Disposition } from "./disposition.js";
 
 /**
- * What happens to a call, told to its `onProgress`. `operation` is the operation's name, or
+ * An event of a call, which its `onProgress` gets. `operation` is the operation's name, or
  * `sha256:` and a digest.
  *
- * - `joined`: the same operation is in flight, or had its response a moment ago; this call gets the
+ * - `joined`: the same operation is in flight, or had its response a moment ago. This call gets the
  *   same response.
- * - `storage-waiting`: the storage of keys fails or is slow. Nothing was sent; the client asks it
- *   again after `delay` milliseconds.
- * - `storage-unavailable`: the key could not be stored and is in memory; it does not survive a
- *   reload.
- * - `attempt`: a request leaves; the first has number 1.
- * - `response`: a response came, and this is what it means.
+ * - `storage-waiting`: the storage of keys fails or is slow. Nothing was sent. The client asks the
+ *   storage again after `delay` milliseconds.
+ * - `storage-unavailable`: the key could not be stored, so it is only in memory. It does not
+ *   survive a reload.
+ * - `attempt`: the client sends a request. The first has number 1.
+ * - `response`: a response arrived, with its disposition.
  * - `error`: the attempt ended without a response.
- * - `retry`: there will be another attempt, number `attempt`, after `delay` milliseconds.
+ * - `retry`: the client makes another attempt, number `attempt`, after `delay` milliseconds.
  * - `settled`: the response is final.
  */
 export type ProgressEvent =
@@ -27,18 +27,18 @@ export type ProgressEvent =
   | { type: "settled"; operation: string; key: string };
 
 /**
- * Why there is another attempt: the server still runs the first, the response asks for it, or there
- * was no response.
+ * Why there is another attempt: the server still runs the operation, the response asks for a retry,
+ * or there was no response.
  */
 export type RetryReason = "in-flight" | "status" | "no-response";
 
-/** Told what happens to a call. What it throws, or rejects with, is dropped. */
+/** Gets the events of a call. The client ignores its errors and rejections. */
 export type ProgressHook = (event: ProgressEvent) => void;
 
 /** Calls a hook that may be absent, or may throw. */
 export function tell(hook: ProgressHook | undefined, event: ProgressEvent): void {
   try {
-    // Promises of another realm are promises too.
+    // `Promise.resolve` also accepts promises of another realm.
     Promise.resolve(hook?.(event) as unknown).catch(() => {});
   } catch {
     // An observer must not disturb the call.

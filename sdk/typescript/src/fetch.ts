@@ -8,58 +8,68 @@ import type { PendingOperation } from "./outcome.js";
 import { requestIn, take } from "./request.js";
 import { isKey } from "./storage/types.js";
 
-/** What `fetch` takes, and the options of one call. */
+/** The options of `fetch`, and those of one call. */
 export interface IdempotentInit extends FetchInit, CallOptions {}
 
 /** A `fetch` that retries an operation under one key until its outcome is certain. */
 export interface IdempotentFetch {
   /**
-   * Sends a request as `fetch` does. A guarded one (POST and PATCH by default, or one that has a
-   * key header already) gets an idempotency key, which is stored before it leaves, and is retried
-   * under that key where that is safe. All others pass to `fetch` once, untouched.
+   * Sends a request as `fetch` does.
    *
-   * Resolves with the response: the final one, one that a retry does not mend, or the last one when
-   * a bound is reached. Rejects with `OutcomeUnknownError` (attempts without a response),
-   * `KeyNotUnderstoodError`, one of the errors after which nothing was sent (`KeyExpiredError`,
-   * `KeyStorageError`, `RequestTooLargeError`, `OperationMismatchError`), what `fetch` threw if
-   * that is not a network failure, the reason of the caller's signal, or a `TypeError` for
-   * arguments that make no request. `outcomeOf` says what any of these means.
+   * A guarded request (POST and PATCH by default, or a request with a key header) gets an
+   * idempotency key. The client stores the key before it sends the request, and retries under it
+   * where that is safe. All other requests pass to `fetch` once, untouched.
+   *
+   * Resolves with the final response, with one that a retry does not change, or with the last one
+   * when a limit is reached. Rejects with one of these:
+   *
+   * - `OutcomeUnknownError`: there were attempts without a response.
+   * - `KeyNotUnderstoodError`.
+   * - An error after which nothing was sent: `KeyExpiredError`, `KeyStorageError`,
+   *   `RequestTooLargeError`, `OperationMismatchError`.
+   * - The error of `fetch`, if it is not a network failure.
+   * - The reason of the caller's signal.
+   * - A `TypeError` for arguments that make no request.
+   *
+   * `outcomeOf` says what each of these means.
    */
   (input: FetchInput, init?: IdempotentInit): Promise<Response>;
   /**
-   * A plain `fetch` for one operation, for libraries that take a `fetch`. All its guarded requests
-   * are that operation.
+   * A plain `fetch` for one operation, for libraries that accept a `fetch`. All of its guarded
+   * requests are that operation.
    */
   named(name: string, options?: Omit<CallOptions, "operation">): FetchLike;
   /**
    * The operations of this client's user whose outcome is not certain, from any page or tab: those
-   * in flight, and those that ended so. Make the same call again to learn the outcome.
+   * in flight, and those that ended without a certain outcome. Make the same call again to get the
+   * outcome.
    *
-   * @throws KeyStorageError if the storage does not work.
+   * @throws KeyStorageError if the storage fails.
    */
   pending(): Promise<PendingOperation[]>;
   /**
-   * Ends a named operation whose last response was final: its key is dropped, and the next
-   * call under the name is a new operation. `false`: there is no such response, and nothing is changed.
+   * Ends a named operation whose last response was final: removes its key, so that the next call
+   * under the name is a new operation. Resolves with `false`, and changes nothing, if the outcome
+   * is not certain.
    *
-   * A server that stores rejections (`stripe`, `ietf`) rejects a mended request with
-   * `idempotency_key_reused` until then. Send the first request again to see its response, then
-   * `finish`; or `forget`.
+   * A server that stores rejections (`stripe`, `ietf`) rejects a corrected request with
+   * `idempotency_key_reused` until then. Send the first request again to see its response, and then
+   * `finish`. Or call `forget`.
    *
-   * @throws KeyStorageError if the storage does not work.
+   * @throws KeyStorageError if the storage fails.
    */
   finish(name: string): Promise<boolean>;
   /**
-   * Drops the key of an operation, by its name or as `pending` gives it, whatever the outcome. The
-   * application has learnt it in another way.
+   * Removes the key of an operation whatever the outcome, by its name or by the `operation` of
+   * `pending`. Use it when the application knows the outcome from elsewhere.
    *
-   * @throws KeyStorageError if the storage does not work.
+   * @throws KeyStorageError if the storage fails.
    */
   forget(operation: string): Promise<void>;
 }
 
 /**
- * Makes a client. Clients with the same storage and user know the same operations, as two tabs do.
+ * Makes a client. Clients with the same storage and user share their operations, as two tabs do.
  */
 export function createIdempotentFetch(defaults: ClientOptions = {}): IdempotentFetch {
   const client = clientSettings(defaults);
@@ -68,7 +78,7 @@ export function createIdempotentFetch(defaults: ClientOptions = {}): IdempotentF
   const call = async (input: FetchInput, init: IdempotentInit = {}): Promise<Response> => {
     const from = requestIn(input);
     const headers = new Headers(init.headers ?? from?.headers);
-    // What was given may be read only once.
+    // The headers may be an iterator, which can be read only once.
     if (init.headers) init = { ...init, headers };
     const given = keyIn(headers, client.header);
     const method = (init.method ?? from?.method ?? "GET").toUpperCase();
@@ -77,7 +87,7 @@ export function createIdempotentFetch(defaults: ClientOptions = {}): IdempotentF
       throw new TypeError(`${method} gets no key: add it to methods`);
     }
 
-    // Servers may take an empty one for none, and each attempt for another operation.
+    // A server may take an empty key for no key, and each attempt for a new operation.
     if (given === "") throw new TypeError(NOT_A_KEY);
     if (!globalThis.crypto?.subtle) throw new Error("idempotency keys need a secure context (https or localhost)");
     const signal = (init.signal === undefined ? from?.signal : init.signal) ?? undefined;

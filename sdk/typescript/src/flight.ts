@@ -6,35 +6,37 @@ import type { Known } from "./keys.js";
 import { note, type Outcome } from "./outcome.js";
 import { responseFor, type Reply } from "./reply.js";
 
-/** One operation in flight, or with a response from a moment ago, and its callers. */
+/** One operation that is in flight, or had its response a moment ago, with its callers. */
 export class Flight {
   readonly #callers = new Set<{ hook: ProgressHook | undefined }>();
   readonly #stop = new AbortController();
   #ended!: Promise<[Reply, Outcome]>;
   #waiting = 0;
-  /** Aborted when no caller waits any more. */
+  /** Aborted when no caller waits. */
   readonly signal = this.#stop.signal;
-  /** Whether the response is final: an abort must not lose it together with its key. */
+  /** Whether the response is final. If so, an abort must not lose it together with its key. */
   isFinal = false;
   known: Known | undefined;
   attempts = 0;
-  /** The status of the operation's response, as {@link Outcome} has it. */
+  /** The status of the operation's response: see {@link Outcome}. */
   status: number | undefined;
 
   constructor(
     readonly identity: Identity,
-    /** Called when there is no response to come: it failed, or the last caller has gone. */
+    /**
+     * Called when no response will come, because the operation failed or the last caller has left.
+     */
     readonly onEnd: () => void,
   ) {}
 
-  /** Begins the operation, with its first caller. */
+  /** Begins the operation with its first caller. */
   begin(run: () => Promise<[Reply, Outcome]>, signal: AbortSignal | undefined, hook: ProgressHook | undefined): Promise<Response> {
     this.#ended = Promise.resolve().then(run);
     this.#ended.catch(this.onEnd);
     return this.join(signal, hook);
   }
 
-  /** Adds a caller, who gets a response of its own, or leaves when its signal is aborted. */
+  /** Adds a caller. It gets its own response, or leaves when its signal is aborted. */
   async join(signal: AbortSignal | undefined, hook: ProgressHook | undefined): Promise<Response> {
     const caller = { hook };
     const leave = (): void => {
@@ -50,7 +52,7 @@ export class Flight {
         if (this.isFinal) return this.#ended;
         throw error;
       });
-      // A caller that reads a response as it comes can still abort it.
+      // The caller can still abort a response that is a stream.
       if (!reply.bytes) signal?.addEventListener("abort", leave, { once: true });
       return responseFor(reply, outcome, !--this.#waiting);
     } catch (error) {
@@ -60,12 +62,12 @@ export class Flight {
     }
   }
 
-  /** Tells all callers what happens. */
+  /** Sends an event to all callers. */
   tell(event: Untold<ProgressEvent>): void {
     for (const { hook } of this.#callers) tell(hook, { ...this.about, ...event } as ProgressEvent);
   }
 
-  /** What events and errors have in common. */
+  /** The fields that all events and errors have. */
   get about(): { operation: string; key: string | undefined } {
     return { operation: this.identity.label, key: this.known?.record.key };
   }
@@ -76,5 +78,5 @@ export class Flight {
   }
 }
 
-/** An event without what the flight adds. */
+/** An event without the fields that the flight adds. */
 type Untold<E> = E extends unknown ? Omit<E, "operation" | "key"> : never;

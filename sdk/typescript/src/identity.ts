@@ -1,14 +1,14 @@
 import { digestOf } from "./digest.js";
 import type { Outgoing } from "./request.js";
 
-/** What makes two calls the same operation. */
+/** Decides whether two calls are the same operation. */
 export interface Identity {
   /** The id of the operation in storages and among the calls in flight. */
   id: string;
   /** The operation's name, or a digest. */
   label: string;
   named: boolean;
-  /** Differs between two requests that cannot share a response. */
+  /** Two requests with different fingerprints cannot share a response. */
   fingerprint: string;
   /** Whether another call can be the same operation. */
   shared: boolean;
@@ -17,9 +17,9 @@ export interface Identity {
 let calls = 0;
 
 /**
- * Says which operation a request is. In pages, credentials are not part of it: a token that was
- * renewed does not make a new operation. Outside of pages one process serves many users, and a call
- * without a name is an operation of its own.
+ * Determines which operation a request is. In pages, credentials are not part of it, because a
+ * renewed token does not make a new operation. Outside of pages one process serves many users, so a
+ * call without a name is its own operation.
  */
 export async function identify(request: Outgoing, user: string, name: string | undefined, ownKey: string | undefined): Promise<Identity> {
   const { method, headers } = request;
@@ -34,12 +34,12 @@ export async function identify(request: Outgoing, user: string, name: string | u
   return { id: shared ? idOf(named, user, label) : `${++calls}`, label, named, fingerprint, shared };
 }
 
-/** The id of an operation. The length in front of a user tells `a` with `b:c` from `a:b` with `c`. */
+/** The id of an operation. The length of the user separates `a` with `b:c` from `a:b` with `c`. */
 export function idOf(named: boolean, user: string, label: string): string {
   return `${named ? "named" : "request"}:${user.length}:${user}:${label}`;
 }
 
-/** The label in an id; `undefined` if it is of another user, or of the other kind. */
+/** The label in an id. `undefined` if the id belongs to another user, or is of the other kind. */
 export function labelIn(id: string, named: boolean, user: string): string | undefined {
   const prefix = idOf(named, user, "");
   return id.startsWith(prefix) ? id.slice(prefix.length) : undefined;

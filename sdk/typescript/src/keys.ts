@@ -5,13 +5,13 @@ import type { KeyRecord } from "./storage/types.js";
 /** What this client knows about a key. */
 export interface Known {
   record: KeyRecord;
-  /** An attempt under this key may have had an effect. */
+  /** Whether an attempt under this key may have had an effect. */
   inDoubt: boolean;
-  /** The last call had a final response. */
+  /** Whether the last call had a final response. */
   final: boolean;
 }
 
-/** A key that no request of this client has carried yet. */
+/** A key that this client has not sent yet. */
 export function newKey(operation: string, { clock, retention }: ClientSettings, key: string = crypto.randomUUID()): Known {
   return { record: { operation, key, createdAt: clock.now(), retention }, inDoubt: false, final: false };
 }
@@ -22,16 +22,15 @@ export function resumed(record: KeyRecord): Known {
 }
 
 /**
- * Whether an expired key makes room for a new one. That of a named operation without a final
- * response does not.
+ * Whether a new key may replace an expired one. The key of a named operation without a final
+ * response is never replaced.
  */
 export function isOver({ record, final }: Known, named: boolean, { clock, retention }: ClientSettings): boolean {
   return (final || !named) && clock.now() - record.createdAt >= (record.retention ?? retention);
 }
 
 /**
- * Why a key must not be sent any more: the server may have forgotten it, or its age cannot be
- * known.
+ * Why a key must not be sent: the server may have forgotten it, or its age is not known.
  */
 export function staleness({ createdAt }: KeyRecord, { clock, retention }: ClientSettings): "retention" | "clock" | undefined {
   const age = clock.now() - createdAt;
@@ -44,5 +43,7 @@ export function expired(operation: string, record: KeyRecord, reason: "retention
   return new KeyExpiredError(`the stored key is dated ${createdAt.toISOString()}, ${why}`, { operation, key: record.key, createdAt, reason });
 }
 
-/** By how much clocks that are set right may move, in milliseconds. */
+/**
+ * How far ahead of the clock a key may be dated, in milliseconds. Corrections are usually smaller.
+ */
 const CLOCK_SLACK = 5 * 60_000;

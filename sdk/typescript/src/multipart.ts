@@ -1,9 +1,9 @@
 import { digestOf } from "./digest.js";
 
 /**
- * Gives a form its boundary anew, made from what the form says: platforms take a random one, and
- * servers that compare bytes would take the same form, sent again after a reload, for another
- * request. What is not `multipart/form-data`, as a platform writes it, stays as it is.
+ * Replaces the boundary of a form by one that is made from its content. Platforms use a random
+ * boundary, so a server that compares bytes would take the same form after a reload for another
+ * request. A body that is not `multipart/form-data`, as a platform writes it, is not changed.
  */
 export async function withSteadyBoundary(body: Uint8Array<ArrayBuffer>, type: string | null): Promise<{ body: Uint8Array<ArrayBuffer>; type: string | null }> {
   const boundary = /^multipart\/form-data;\s*boundary=("?)([^";\s]+)\1$/i.exec(type ?? "")?.[2];

@@ -1,7 +1,7 @@
 /**
- * Whether `fetch` rejected because of the network: the messages of Chromium, Firefox, Safari, Node,
- * Deno, React Native and Cloudflare, and the codes of Bun. A blocked port, a bad certificate or an
- * unknown scheme is a failure that a retry does not mend.
+ * Whether `fetch` rejected because of the network. It knows the messages of Chromium, Firefox,
+ * Safari, Node, Deno, React Native and Cloudflare, and the codes of Bun. A blocked port, a bad
+ * certificate or an unknown scheme is a permanent error, so it is not a network error here.
  */
 export function isNetworkError(error: unknown): boolean {
   const { name, message, code, cause } = Object(error) as { name?: string; message?: string; code?: unknown; cause?: unknown };

@@ -16,7 +16,7 @@ import { isKeyRecord, recordOf, type KeyRecord } from "./storage/types.js";
 
 /** All operations of one client: those in flight, and those whose keys are stored. */
 export interface Operations {
-  /** Has an operation done, or joins it if it is in flight or had its response a moment ago. */
+  /** Performs an operation, or joins it if it is in flight or had its response a moment ago. */
   perform(request: Outgoing, identity: Identity, ownKey: string | undefined, call: CallSettings, signal: AbortSignal | undefined): Promise<Response>;
   pending(): Promise<PendingOperation[]>;
   finish(name: string): Promise<boolean>;
@@ -27,8 +27,7 @@ export function operationsOf(client: ClientSettings): Operations {
   const { storage, clock, user, maxRequest } = client;
   const flights = new Map<string, Flight>();
   /**
-   * What this client knows about keys that it has used. Another tab may have removed them from the
-   * storage meanwhile.
+   * The keys that this client has used. Another tab may have removed them from the storage.
    */
   const allKnown = new Map<string, Known>();
   let lastSweep = -Infinity;
@@ -41,15 +40,18 @@ export function operationsOf(client: ClientSettings): Operations {
     ask(step).catch((cause: unknown) => {
       throw storageError(operation, cause);
     });
-  /** Keys of unnamed operations that have served. The storage may fail to remove them. */
+  /** Keys of unnamed operations that are over. The storage may have failed to remove them. */
   const gone = new Set<string>();
-  /** Removes a key that has served. Where that fails, the next call or a sweep removes it. */
+  /**
+   * Removes the key of an operation that is over. If this fails, the next call or a sweep removes
+   * it.
+   */
   const remove = ({ operation, key }: KeyRecord, unlessShared = false): Promise<unknown> => {
     if (!unlessShared) gone.add(key);
     return ask(() => storage.remove(operation, key, unlessShared)).then(() => gone.delete(key), ignore);
   };
   const isUsable = (known: Known, named: boolean): boolean => !gone.has(known.record.key) && !isOver(known, named, client);
-  /** What is known about a stored key. */
+  /** The history of a stored key, as far as this client knows it. */
   const knownOf = (record: KeyRecord): Known => {
     const known = allKnown.get(record.operation);
     return known?.record.key === record.key ? known : resumed(record);
@@ -57,9 +59,11 @@ export function operationsOf(client: ClientSettings): Operations {
 
   /**
    * The key of an operation: the stored one, else the one that this client has used without a final
-   * response, else a new one. It is stored from now on. The history of a key that another page or
-   * process stored is not known: it is in doubt. Nothing has been sent yet, so that waiting for the
-   * storage costs little.
+   * response, else a new one. It is stored when this resolves, unless the client continues in
+   * memory.
+   *
+   * The history of a key from another page or process is not known, so it is in doubt. Nothing has
+   * been sent yet, so a wait for the storage is cheap.
    */
   const load = async (flight: Flight, call: CallSettings, deadline: number): Promise<Known> => {
     const { signal, identity: { id, label: operation, named } } = flight;
@@ -68,18 +72,18 @@ export function operationsOf(client: ClientSettings): Operations {
     const before = allKnown.get(id);
     const mine = before && isUsable(before, named) ? before : undefined;
     const fresh = mine && !mine.final ? mine : newKey(id, client);
-    // Between a removal and the next try, another tab can be faster; but not for ever.
+    // Another tab can store a key between a removal and the next try, so there are several tries.
     try {
       for (let tries = 0; tries < 5; tries++) {
         const record = await ask(async () => recordOf(id, await storage.putIfAbsent(fresh.record)), patience);
         if (record.key === fresh.record.key) return fresh;
         const known = knownOf(record);
         if (!isUsable(known, named)) await remove(record);
-        // The page that made the key must not drop it because of a rejection that only it got. On a
-        // full disk that cannot be written, and the key is sent all the same.
+        // The page that made the key must not remove it after a rejection that only it got. On a
+        // full disk the mark cannot be written, and the client still sends the key.
         else if (known === before || (await ask(() => storage.mark(id, record.key, { shared: true })).catch(() => true))) return known;
       }
-      throw new Error("the storage keeps an old key");
+      throw new Error("the storage returns an old key");
     } catch (error) {
       signal.throwIfAborted();
       if (patience) throw storageError(operation, error);
@@ -88,7 +92,9 @@ export function operationsOf(client: ClientSettings): Operations {
     }
   };
 
-  /** Drops the key of an operation; with `onlyFinal`, if its outcome was final. */
+  /**
+   * Removes the key of an operation. With `onlyFinal`, it removes it only after a final outcome.
+   */
   const drop = async (named: boolean, label: string, onlyFinal: boolean): Promise<boolean> => {
     const id = idOf(named, user(), label);
     const record = (await serving(label, list)).find(({ operation }) => operation === id);
@@ -96,7 +102,7 @@ export function operationsOf(client: ClientSettings): Operations {
     if (onlyFinal && (!known?.final || flights.has(id))) return false;
     if (record && !(await serving(label, () => storage.remove(id, record.key, onlyFinal && !known!.inDoubt)))) return false;
     for (const [at, { record }] of allKnown) if (record.operation === id) allKnown.delete(at);
-    // What lingers is over; what is in flight goes on.
+    // A response that lingers is removed. An operation in flight continues.
     if (flights.get(id)?.isFinal) flights.delete(id);
     return true;
   };
@@ -121,8 +127,8 @@ export function operationsOf(client: ClientSettings): Operations {
     if (isFinal) {
       known.final = flight.isFinal = true;
       if (!stored || !named) allKnown.delete(at);
-      // A first rejection may come from elsewhere, and the key may have an effect by another page, or
-      // when it is sent again: it is not settled, and not removed if it is shared.
+      // A first rejection may come from another server. The key may still have an effect, by
+      // another page or a later call. So it is not settled, and not removed if it is shared.
       if (stored && !named) await remove(record, !known.inDoubt);
       else if (stored && known.inDoubt) await ask(() => storage.mark(id, key, { settledAt: clock.now() })).catch(ignore);
       flight.tell({ type: "settled" });
@@ -132,7 +138,7 @@ export function operationsOf(client: ClientSettings): Operations {
     return [reply, flight.outcome(disposition, isReplay(reply.response))];
   };
 
-  /** What is left behind goes away by and by, and no call waits for that. */
+  /** Removes stale keys from time to time. No call waits for it. */
   const sweepNowAndThen = async (): Promise<void> => {
     if (clock.elapsed() - lastSweep < SWEEP_INTERVAL) return;
     lastSweep = clock.elapsed();
@@ -174,7 +180,7 @@ export function operationsOf(client: ClientSettings): Operations {
 }
 
 function storageError(operation: string | undefined, cause: unknown): KeyStorageError {
-  return new KeyStorageError("the storage of keys does not work", { operation, cause });
+  return new KeyStorageError("the storage of keys failed", { operation, cause });
 }
 
 function ignore(): void {}
@@ -182,7 +188,7 @@ function ignore(): void {}
 /** In milliseconds. */
 const SWEEP_INTERVAL = 600_000;
 
-/** Does something after so many milliseconds, if the process still runs then. */
+/** Runs a step after this many milliseconds, if the process still runs. */
 function later(milliseconds: number, step: () => void): void {
   const timer: unknown = setTimeout(step, Math.min(milliseconds, LONGEST_TIMER));
   (timer as { unref?(): void }).unref?.();

@@ -6,108 +6,113 @@ import { isNetworkError } from "./network.js";
 import { defaultStorage } from "./storage/default.js";
 import type { KeyStorage } from "./storage/types.js";
 
-/** What `fetch` takes first, without the types of a browser. */
+/** The first argument of `fetch`, without the types of a browser. */
 export type FetchInput = Parameters<typeof fetch>[0];
-/** What `fetch` takes second. */
+/** The second argument of `fetch`. */
 export type FetchInit = NonNullable<Parameters<typeof fetch>[1]>;
 /** A function that is called like `fetch`. */
 export type FetchLike = (input: FetchInput, init?: FetchInit) => Promise<Response>;
 
-/** What can be set for one call, or for all calls of a client. All times are in milliseconds. */
+/** Options of one call, or of all calls of a client. All times are in milliseconds. */
 export interface CallOptions {
   /**
    * The operation's name, such as `order 7`, unique for each `user`. Calls under one name are one
-   * operation, until `finish(name)`. The name is stored as it is: no secrets. Without a name, a
-   * page recognises an operation by its request, and every call outside of pages is a new
-   * operation.
+   * operation, until `finish(name)`. Without a name, a page recognises an operation by its request,
+   * and every call outside of pages is a new operation.
+   *
+   * The name is stored unencrypted, so it must not contain a secret.
    */
   operation?: string | undefined;
   /**
-   * A key of your own, from 1 to 255 visible ASCII characters, or a function that makes it: always
-   * the same for the same operation. It wins over a stored key, and is not stored. Its history is not
-   * known, so a rejection that is not a replay is `unknown`.
+   * A key of your own, from 1 to 255 visible ASCII characters, or a function that makes it. It must
+   * be the same each time for the same operation. It wins over a stored key, and is not stored. Its
+   * history is not known, so a rejection that is not a replay is `unknown`.
    */
   key?: string | (() => string | Promise<string>) | undefined;
-  /** Told what happens to the call. */
+  /** Gets the events of the call. */
   onProgress?: ProgressHook | undefined;
   /**
-   * Which errors of `fetch` are retried. Default: {@link isNetworkError}. A timeout of an attempt
-   * and a response that broke off are always retried. All other errors reject the call at once, as
-   * they are.
+   * Decides which errors of `fetch` are retried. Default: {@link isNetworkError}. A timeout of an
+   * attempt and a response that broke off are always retried. Any other error rejects the call at
+   * once, unchanged.
    */
   retryIf?: ((error: unknown) => boolean) | undefined;
   /**
-   * How long an attempt may go without progress. The response's head, and each piece of its body,
-   * start this time anew. The upload of a body cannot be observed: it has the time that it takes at
-   * 16 KiB a second on top. Default 10,000.
+   * How long an attempt may make no progress. Default: 10,000. The time starts again with the head
+   * of the response and with each part of its body. An upload cannot be observed, so the first
+   * period is longer by the time of the body at 16 KiB a second.
    */
   attemptTimeout?: number | undefined;
-  /** How long the call may take, waits included. Default 60,000. */
+  /** How long the call may take, waits included. Default: 60,000. */
   totalTimeout?: number | undefined;
   /** The largest number of attempts. Default: `Infinity`. */
   maxAttempts?: number | undefined;
-  /** A longer `Retry-After` counts as this. Default 30,000. */
+  /** The longest `Retry-After` that counts. A longer one counts as this. Default: 30,000. */
   maxRetryAfter?: number | undefined;
-  /** The bound of the random wait before the first retry; it doubles with each. Default 100. */
+  /** The limit of the random wait before the first retry. It doubles with each. Default: 100. */
   baseDelay?: number | undefined;
-  /** The bound at which doubling ends. Default 5,000. */
+  /** The limit at which the doubling ends. Default: 5,000. */
   maxDelay?: number | undefined;
   /**
-   * How long the same unnamed operation still gets the same response after a final one, in pages.
-   * It catches the second click of a double click. Default 0.
+   * How long the same unnamed operation still gets the same final response, in pages. Default: 0.
+   * Use it to catch the second click of a double click.
    */
   linger?: number | undefined;
 }
 
-/** What can be set for a client. */
+/** Options of a client. */
 export interface ClientOptions extends Omit<CallOptions, "operation" | "key"> {
   /**
-   * What the server expects. It sets `header`, the form of the key, `methods`, and which responses
-   * the server stores. `ietf`: `Idempotency-Key`, in quotes. `stripe`: `Idempotency-Key`, bare,
-   * POST only. Default: `default`.
+   * The rules of the server: `header`, the form of the key, `methods`, and which responses the
+   * server stores. `ietf`: `Idempotency-Key`, in quotes. `stripe`: `Idempotency-Key`, bare, POST
+   * only. Default: `default`.
    */
   profile?: Profile | undefined;
-  /** The header that carries the key. Default: `X-Idempotency-Key`, or the profile's. */
+  /** The header that carries the key. Default: `X-Idempotency-Key`, or that of the profile. */
   header?: string | undefined;
   /**
-   * Which methods get a key. Default: POST and PATCH, or the profile's. Others pass to `fetch` as
-   * they are, unless they have a key already.
+   * The methods that get a key. Default: POST and PATCH, or those of the profile. Requests with
+   * another method pass to `fetch` untouched, unless they have a key already.
    */
   methods?: readonly string[] | undefined;
   /** Where keys are stored. Default: {@link defaultStorage}. */
   storage?: KeyStorage | undefined;
   /**
-   * Who acts: one user's operations are not another's. Asked at each call. Stored as it is: no
-   * secrets, no tokens. Default: empty.
+   * The user, which separates the operations of different users. Default: empty. The client calls a
+   * function at each call.
+   *
+   * The user is stored unencrypted, so it must not contain a secret or a token.
    */
   user?: string | (() => string | undefined) | undefined;
   /**
-   * How long the server remembers a key, in milliseconds. An older key is not sent. Default: 24
-   * hours.
+   * How long the server remembers a key, in milliseconds. Default: 24 hours. An older key is not
+   * sent.
    */
   retention?: number | undefined;
   /**
-   * How many retries all calls together may make; `null`: any number. Default: {@link retryBudget},
-   * 10 a second.
+   * How many retries all calls together may make. Default: {@link retryBudget}, 10 in each second.
+   * `null` allows any number.
    */
   budget?: RetryBudget | null | undefined;
-  /** What sends a request. Default: the global `fetch`, as it is at the time of the call. */
+  /** The function that sends a request. Default: the global `fetch` at the time of the call. */
   fetch?: FetchLike | undefined;
   /** The longest body of a guarded request, in bytes. Default: 1 MiB. */
   maxRequest?: number | undefined;
   /**
-   * Sends a named operation though its key cannot be stored. The risk: after a reload, the same
-   * name makes a second effect. Default `false`: the call waits for the storage.
+   * Sends a named operation although its key cannot be stored. Default: `false`, and the call waits
+   * for the storage.
+   *
+   * With `true`, the same name has a second effect after a reload.
    */
   riskSecondEffectWithoutStorage?: boolean | undefined;
   /** For tests. */
   clock?: Partial<Clock> | undefined;
 }
 
-/** The settings of one call, complete. */
+/** The settings of one call, with all defaults. */
 export type CallSettings = typeof DEFAULTS & { retryIf(error: unknown): boolean } & Pick<CallOptions, "operation" | "key" | "onProgress">;
 
-/** The settings of one client, complete. */
+/** The settings of one client, with all defaults. */
 export interface ClientSettings {
   profile: Profile;
   header: string;
@@ -121,20 +126,20 @@ export interface ClientSettings {
   maxRequest: number;
   riskSecondEffectWithoutStorage?: boolean | undefined;
   clock: Clock;
-  /** Completes the options of one call. */
+  /** Adds the defaults to the options of one call. */
   call(init: CallOptions): CallSettings;
 }
 
 /**
- * Completes the options of a client.
+ * Adds the defaults to the options of a client.
  *
- * @throws RangeError if a time or a number is negative or not a number, because no bound would ever
- * be reached; or for an unknown profile.
+ * @throws RangeError if a time or a number is negative or not a number, because its limit would
+ * never be reached. Also for an unknown profile.
  */
 export function clientSettings(options: ClientOptions = {}): ClientSettings {
   const settings = { ...DEFAULTS, profile: "default" as Profile, retryIf: isNetworkError, ...set(options) };
   const { profile } = settings;
-  if (!NOT_STORED[profile]) throw new RangeError("an unknown profile");
+  if (!NOT_STORED[profile]) throw new RangeError("unknown profile");
   return {
     budget: retryBudget(),
     storage: defaultStorage(),
@@ -143,7 +148,7 @@ export function clientSettings(options: ClientOptions = {}): ClientSettings {
     ...settings,
     quoted: profile === "ietf",
     user: () => (typeof options.user === "function" ? options.user() : options.user) ?? "",
-    // Called as a plain function: a browser's own `fetch` may not be a method of something else.
+    // Called as a plain function, because the `fetch` of a browser cannot be a method of an object.
     fetch: (input, init) => (settings.fetch ?? fetch)(input, init),
     clock: { ...systemClock, ...options.clock },
     call: (init) => ({ ...settings, ...set(init), operation: init.operation, key: init.key }),
@@ -163,13 +168,13 @@ const DEFAULTS = {
 };
 
 /**
- * What is set of the options. A comparison with `NaN` is never true, and what it bounds would never
- * end.
+ * The options that are set. It rejects `NaN`, because a comparison with it is never true, and so
+ * its limit would never be reached.
  */
 function set<T extends object>(options: T): Defined<T> {
   return Object.fromEntries(
     Object.entries(options).filter(([name, value]) => {
-      if (name in DEFAULTS && value !== undefined && !(typeof value === "number" && value >= 0)) throw new RangeError(`${name} is a number from 0 on`);
+      if (name in DEFAULTS && value !== undefined && !(typeof value === "number" && value >= 0)) throw new RangeError(`${name} must be 0 or more`);
       return value !== undefined;
     }),
   ) as Defined<T>;

@@ -4,16 +4,16 @@ import type { Disposition } from "./disposition.js";
 export interface Outcome {
   disposition: Disposition;
   /**
-   * The status of the operation's response; `undefined` if there was none. Where the server did not
-   * store that response (`idempotency_result_not_retained`), the status that it had.
+   * The status of the operation's response. `undefined` if there was no response. If the server did
+   * not store that response (`idempotency_result_not_retained`), this is its original status.
    */
   status: number | undefined;
   /**
-   * An attempt may have had an effect, but no response reported it. `unknown` without doubt means
-   * that nothing happened.
+   * Whether an attempt may have had an effect, but no response reported it. `unknown` without doubt
+   * means that nothing happened.
    */
   inDoubt: boolean;
-  /** `undefined` if the call ended before a key was chosen. */
+  /** The key. `undefined` if the call ended before a key was chosen. */
   key: string | undefined;
   /** The operation's name, or `sha256:` and a digest. */
   operation: string;
@@ -27,7 +27,7 @@ export interface Outcome {
 
 /** An operation whose outcome is not certain. */
 export interface PendingOperation {
-  /** Its name, or `sha256:` and a digest. */
+  /** The operation's name, or `sha256:` and a digest. */
   operation: string;
   /** Whether `operation` is a name that the application gave. */
   named: boolean;
@@ -36,9 +36,9 @@ export interface PendingOperation {
 }
 
 /**
- * What a result of this package means: a `Response`, or the error that a call rejected with. Also
- * finds it behind the `cause` or the `response` of another library's error. `undefined`: the result
- * is not of a guarded call.
+ * What a result of this package means: a `Response`, or the error that a call rejected with. It
+ * also finds the result in the `cause` or the `response` of another library's error. `undefined` if
+ * the result does not come from a guarded call.
  */
 export function outcomeOf(result: unknown): Outcome | undefined {
   return search(result, 9);
@@ -47,8 +47,8 @@ export function outcomeOf(result: unknown): Outcome | undefined {
 const outcomes = new WeakMap<object, Outcome | null>();
 
 /**
- * Notes what a result means. One error may end several calls, as the reason of an abort: then it
- * means nothing. A primitive has no place for a note.
+ * Records what a result means. If one error ends several calls, as the reason of an abort, it means
+ * nothing. A primitive cannot carry a record.
  */
 export function note<T>(result: T, outcome: Outcome | undefined): T {
   if (outcome && Object(result) === result) {

@@ -1,33 +1,36 @@
 import type { FetchInit, FetchInput, FetchLike } from "./options.js";
 import { withSteadyBoundary } from "./multipart.js";
 
-/** A request that can be sent any number of times, always with the same bytes. */
+/** A request that can be sent any number of times with the same bytes. */
 export interface Outgoing {
   method: string;
   /** Absolute. */
   url: string;
   headers: Headers;
-  /** `null`: no body at all, which is not the same as an empty one. */
+  /** `null` if there is no body, which is different from an empty body. */
   body: Uint8Array<ArrayBuffer> | null;
-  /** The rest of what `fetch` was told: credentials, mode, keepalive and the like. */
+  /** The other options of `fetch`: credentials, mode, keepalive and the like. */
   rest: FetchInit;
 }
 
-/** The request that was given in place of an address. Frames have a `Request` of their own. */
+/**
+ * The request, if the caller passed one in place of an address. A frame has its own `Request`
+ * class, so this does not use `instanceof`.
+ */
 export function requestIn(input: FetchInput): Request | undefined {
   return Object(input).headers && (input as Request);
 }
 
 /**
- * Takes a request out of the arguments of `fetch`, at once, so that what the caller changes or
- * reads later makes no difference. The body is read by the function that is returned.
+ * Copies a request from the arguments of `fetch` at once, so that later changes by the caller have
+ * no effect. The returned function reads the body.
  *
  * @throws TypeError as `fetch` would, and for the mode `no-cors`, in which no key can be sent.
  */
 export function take(input: FetchInput, init: FetchInit): () => Promise<Outgoing> {
   const given = requestIn(input);
   const formData = init.body == null ? given !== undefined : init.body instanceof FormData;
-  // The signals stay with the callers: the body that one of them brought may serve others too.
+  // The signals stay with the callers, because the request of one caller may serve others too.
   const request = new Request(input, { ...init, signal: null, duplex: "half" } as FetchInit);
   if (request.mode === "no-cors") throw new TypeError("no key can be sent in the mode no-cors");
   const { method, url } = request;
@@ -49,12 +52,12 @@ export function send(request: Outgoing, fetcher: FetchLike, signal: AbortSignal)
 }
 
 /**
- * Node 20 detaches bytes that it sends, and cannot send them again to where a 307 or 308 points; a
- * blob it can.
+ * Node 20 detaches the bytes that it sends, so it cannot send them again after a 307 or 308. It can
+ * send a blob again.
  */
 const IN_NODE = typeof document === "undefined" && "process" in globalThis;
 
-/** What a request was told besides. A request that navigates cannot be made by scripts. */
+/** The other settings of a request. A script cannot make a request with the mode `navigate`. */
 function settingsOf(request: Request): FetchInit {
   const names = "cache credentials integrity keepalive redirect referrer referrerPolicy mode".split(" ") as (keyof Request)[];
   return Object.fromEntries(names.filter((name) => request[name] !== "navigate").map((name) => [name, request[name]]));

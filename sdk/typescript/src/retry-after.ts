@@ -1,8 +1,8 @@
 /**
  * How long a response asks to wait, in milliseconds: `Retry-After` (RFC 9110, section 10.2.3) as
- * seconds, or the time until a date. The date is judged by the response's own `Date` where there is
- * one, so that a client whose clock is wrong waits no longer than others. 0 if it asks for nothing
- * that can be understood.
+ * seconds, or the time until a date. That time counts from the `Date` of the response, if it has
+ * one. So a client with a wrong clock does not wait longer than others. 0 if the header is absent
+ * or malformed.
  */
 export function retryAfter(headers: { get(name: string): string | null }, now: number): number {
   const asked = headers.get("retry-after")?.trim() ?? "";

@@ -11,12 +11,13 @@ import type { Outgoing } from "./request.js";
 import { retryAfter } from "./retry-after.js";
 
 /**
- * Sends a request, which has its key, until a response says that it need not be sent again, or a
- * bound is reached. The last response is the result then, whatever it says.
+ * Sends a request with its key until a response does not ask for a retry, or a limit is reached.
+ * The last response is then the result, whatever its status.
  *
- * @throws OutcomeUnknownError if a bound is reached and the last attempt had no response;
- * KeyExpiredError if the key is too old for the first; KeyNotUnderstoodError; what `fetch` threw,
- * if that is not retried; the signal's reason if that is aborted.
+ * @throws OutcomeUnknownError if a limit is reached and the last attempt had no response.
+ * @throws KeyExpiredError if the key is too old for the first attempt.
+ * @throws KeyNotUnderstoodError if the server rejects the key itself.
+ * @throws the error of `fetch` if it is not retried, or the reason of the signal if it is aborted.
  */
 export async function retry(request: Outgoing, client: ClientSettings, call: CallSettings, flight: Flight, known: Known, deadline: number): Promise<[Reply, Disposition]> {
   const { clock, budget, profile } = client;
@@ -51,8 +52,8 @@ export async function retry(request: Outgoing, client: ClientSettings, call: Cal
       const disposition = judge(judged, problem);
       flight.status = problem?.code === NOT_RETAINED ? problem.original_status : status;
       flight.tell({ type: "response", attempt, status, disposition, replayed: isReplay(response) });
-      // The server has a response that is final even in doubt. From now on, an unmarked rejection is
-      // not the operation's.
+      // After a response that is final in doubt too, an unmarked rejection is not the operation's
+      // response.
       if (disposition === "final") known.inDoubt = judge({ ...judged, inDoubt: true }, problem) === "final";
       else if (beginsDoubt(judged)) known.inDoubt = true;
       if (disposition === "unknown" && status < 500) throwIfNotUnderstood(problem?.code, status);

@@ -69,18 +69,18 @@ fn moments_and_lengths_beyond_all_bounds_have_a_window() {
 
 proptest! {
     #[test]
-    fn no_two_different_wishes_have_one_key(
-        wishes in prop::collection::hash_set(("[ab]{0,3}", "[ab]{0,3}", 0_u64..3, 0_u64..3, "[ab]{0,3}"), 2..20)
+    fn different_operations_have_different_keys(
+        operations in prop::collection::hash_set(("[ab]{0,3}", "[ab]{0,3}", 0_u64..3, 0_u64..3, "[ab]{0,3}"), 2..20)
     ) {
-        let keys: HashSet<_> = wishes
+        let keys: HashSet<_> = operations
             .iter()
             .map(|(user, action, length, at, content)| {
                 let window = TimeWindow::containing(moment(*at), Duration::from_millis(*length));
                 (derive_key(user, action, window, content), (user, action, window.length, window.index, content))
             })
             .collect();
-        let of_keys: HashSet<_> = keys.iter().map(|(key, _)| key).collect();
-        let of_wishes: HashSet<_> = keys.iter().map(|(_, wish)| wish).collect();
-        prop_assert_eq!(of_keys.len(), of_wishes.len());
+        let distinct_keys: HashSet<_> = keys.iter().map(|(key, _)| key).collect();
+        let distinct_operations: HashSet<_> = keys.iter().map(|(_, operation)| operation).collect();
+        prop_assert_eq!(distinct_keys.len(), distinct_operations.len());
     }
 }

@@ -48,7 +48,7 @@ fn cases_of(row: &Value) -> Vec<Case> {
                     headers.insert("content-type", "application/problem+json".parse().unwrap());
                     format!(r#"{{"code":"{code}"}}"#)
                 });
-                let said = match row.get("body") {
+                let other = match row.get("body") {
                     None => Some(String::new()),
                     Some(body) => body.as_str().map(str::to_owned),
                 };
@@ -56,7 +56,7 @@ fn cases_of(row: &Value) -> Vec<Case> {
                     what: row["what"].as_str().unwrap().to_owned(),
                     status: u16::try_from(status.as_u64().unwrap()).unwrap(),
                     headers,
-                    body: body.or(said),
+                    body: body.or(other),
                     is_redirected: row["redirected"].as_bool().unwrap_or(false),
                     is_in_doubt,
                     profile: match row["profile"].as_str() {
@@ -85,7 +85,7 @@ fn judged(case: &Case) -> Disposition {
 }
 
 #[test]
-fn every_row_of_the_table_is_judged_as_it_says() {
+fn every_row_of_the_table_has_its_disposition() {
     let table: Value = serde_json::from_str(TABLE).unwrap();
     let cases: Vec<_> = table["rows"].as_array().unwrap().iter().flat_map(cases_of).collect();
     assert!(cases.len() > 400, "{}", cases.len());
@@ -109,7 +109,7 @@ fn every_rejection_is_judged_as_its_row_says() {
                 assert_eq!(
                     format!("{judged:?}").to_lowercase(),
                     expected,
-                    "{code} under {profile:?}, in doubt: {is_in_doubt}; the row is in src/rejection/kinds.rs"
+                    "{code} under {profile:?}, in doubt: {is_in_doubt}; the row is in src/http/rejection/kinds.rs"
                 );
             }
         }

@@ -1,4 +1,4 @@
-//! Keys in the memory of this process.
+//! [`MemoryKeyStore`]: keys in the memory of this process.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,55 +12,55 @@ use crate::runtime::lock::lock;
 /// them.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryKeyStore {
-    kept: Arc<Mutex<HashMap<String, Kept>>>,
+    entries: Arc<Mutex<HashMap<String, Entry>>>,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct Entry {
     stored: StoredKey,
     is_shared: bool,
 }
 
 impl MemoryKeyStore {
-    /// Stores nothing yet.
+    /// Makes an empty store.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Drops a key if `may_go`, and returns whether it is gone.
-    fn drop_if(&self, operation: &str, key: &IdempotencyKey, may_go: impl Fn(&Kept) -> bool) -> bool {
-        let kept = &mut *lock(&self.kept);
-        let is_key = |kept: &&Kept| kept.stored.key == *key;
-        let Some(found) = kept.get(operation).filter(is_key) else { return true };
-        let goes = may_go(found);
-        if goes {
-            kept.remove(operation);
+    /// Removes a key if `may_remove` allows it, and returns whether it is no longer stored.
+    fn remove_if(&self, operation: &str, key: &IdempotencyKey, may_remove: impl Fn(&Entry) -> bool) -> bool {
+        let entries = &mut *lock(&self.entries);
+        let is_key = |entry: &&Entry| entry.stored.key == *key;
+        let Some(found) = entries.get(operation).filter(is_key) else { return true };
+        let is_removed = may_remove(found);
+        if is_removed {
+            entries.remove(operation);
         }
-        goes
+        is_removed
     }
 }
 
 impl KeyStore for MemoryKeyStore {
     async fn put_if_absent(&self, new: StoredKey) -> io::Result<StoredKey> {
-        let kept = &mut *lock(&self.kept);
-        if let Some(kept) = kept.get_mut(&new.operation) {
-            kept.is_shared = true;
-            return Ok(kept.stored.clone());
+        let entries = &mut *lock(&self.entries);
+        if let Some(entry) = entries.get_mut(&new.operation) {
+            entry.is_shared = true;
+            return Ok(entry.stored.clone());
         }
-        kept.insert(new.operation.clone(), Kept { stored: new.clone(), is_shared: false });
+        entries.insert(new.operation.clone(), Entry { stored: new.clone(), is_shared: false });
         Ok(new)
     }
 
     async fn remove(&self, operation: &str, key: &IdempotencyKey) -> io::Result<()> {
-        self.drop_if(operation, key, |_| true);
+        self.remove_if(operation, key, |_| true);
         Ok(())
     }
 
     async fn remove_unshared(&self, operation: &str, key: &IdempotencyKey) -> io::Result<bool> {
-        Ok(self.drop_if(operation, key, |kept| !kept.is_shared))
+        Ok(self.remove_if(operation, key, |entry| !entry.is_shared))
     }
 
     async fn list(&self) -> io::Result<Vec<StoredKey>> {
-        Ok(lock(&self.kept).values().map(|kept| kept.stored.clone()).collect())
+        Ok(lock(&self.entries).values().map(|entry| entry.stored.clone()).collect())
     }
 }

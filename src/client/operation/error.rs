@@ -1,23 +1,24 @@
-//! Why an operation cannot begin.
+//! [`OperationError`]: why an operation cannot begin.
 
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::time::SystemTime;
 
-/// Why an operation cannot begin. Nothing must be sent.
+/// Why an operation cannot begin. Do not send its request.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum OperationError {
     /// It is not certain that the key is stored.
     Store(io::Error),
-    /// The operation began so long ago that the server may have forgotten its key. What became of
-    /// it has to be found out. Then [`Operations::forget`](crate::client::Operations::forget) makes way for a new key.
+    /// The operation began so long ago that the server may have forgotten its key. Find out how the
+    /// operation ended. Then [`Operations::forget`](crate::client::Operations::forget) allows a new
+    /// key.
     Expired {
         /// When the key was made, by the client's clock.
         created_at: SystemTime,
     },
-    /// The key is dated more than five minutes ahead of the clock, so its age is not known: the
+    /// The key is dated more than five minutes ahead of the clock, so its age is not known. The
     /// clock was fast when the key was made, or it is slow now.
     ClockBehind {
         /// When the key was made, by the client's clock.

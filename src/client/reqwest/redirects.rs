@@ -1,4 +1,4 @@
-//! Redirects that reqwest follows by itself.
+//! Redirects that reqwest follows itself.
 
 use std::cell::Cell;
 
@@ -11,8 +11,8 @@ tokio::task_local! {
     static SEEN: Cell<usize>;
 }
 
-/// Makes redirects visible to a [`ClientLayer`](crate::client::ClientLayer), and follows them as
-/// `policy` says. Every client that goes with the layer needs it:
+/// Makes redirects visible to a [`ClientLayer`](crate::client::ClientLayer), and follows them by
+/// `policy`. Every reqwest client with the layer needs it:
 ///
 /// ```
 /// use reqwest::redirect::Policy;
@@ -22,10 +22,11 @@ tokio::task_local! {
 /// # Ok::<(), reqwest::Error>(())
 /// ```
 ///
-/// The end of a redirect is never taken for the outcome of an operation: a login page says 200 too.
-/// Without this policy the layer sees only redirects to another address. A POST that is redirected
-/// to its own address, and fetched there with GET, would look like one that succeeded.
-/// `Policy::none()` is safe without it.
+/// The response at the end of a redirect is never the outcome of an operation, because a login page
+/// has the status 200 too. `Policy::none()` is safe without this policy.
+///
+/// Without it, the layer sees only redirects to another address. A POST that is redirected to its
+/// own address, and fetched there with GET, looks like a success.
 pub fn observed_redirects(policy: Policy) -> Policy {
     Policy::custom(move |attempt| {
         // Requests that do not go through the layer are not observed.
@@ -34,7 +35,7 @@ pub fn observed_redirects(policy: Policy) -> Policy {
     })
 }
 
-/// Waits for a response, and tells whether redirects were followed to it.
+/// Waits for a response, and returns whether reqwest followed redirects to it.
 pub(super) async fn observe(
     url: &Url,
     sent: impl Future<Output = Result<Response, Error>>,
@@ -57,7 +58,7 @@ fn is_stopped(response: &Response) -> bool {
     response.status().is_redirection() && location.is_some_and(|to| response.url().join(to).is_ok())
 }
 
-/// Whether requests for both go to the same resource. The rest of a URL is not sent.
+/// Whether both URLs name the same resource. The other parts of a URL are not sent.
 fn is_same(one: &Url, other: &Url) -> bool {
     // reqwest gives this host to a response that middleware made without an address.
     if other.host_str() == Some("no.url.provided.local") {

@@ -1,4 +1,4 @@
-//! What each found record means to a request, as a table.
+//! What each record means for a request, as a table.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::store::{Record, ReserveRequest, RetryFailed, State, Token};
 const TOKEN: [u8; 16] = [7; 16];
 
 #[test]
-fn another_fingerprint_is_refused_first_whatever_the_state_and_the_policy() {
+fn another_fingerprint_is_rejected_first_whatever_the_state_and_the_policy() {
     for state in states() {
         for on_failed in POLICIES {
             let record = record("another operation", state.clone());
@@ -51,12 +51,12 @@ fn an_abandoned_attempt_that_is_not_rerun_has_an_unknown_outcome() {
 fn a_success_is_replayed_whole() {
     for on_failed in POLICIES {
         let decision = decided(State::Success(whole(404)), on_failed);
-        assert!(matches!(&decision, Admission::Replay(kept) if *kept == whole(404)), "{decision:?}");
+        assert!(matches!(&decision, Admission::Replay(stored) if *stored == whole(404)), "{decision:?}");
     }
 }
 
 #[test]
-fn a_success_whose_body_was_not_kept_is_refused_with_its_status_and_location() {
+fn a_success_without_a_stored_body_is_rejected_with_its_status_and_location() {
     for why in [NotRetained::TooLarge, NotRetained::Streamed, NotRetained::Failure] {
         for on_failed in POLICIES {
             let decision = decided(State::Success(without_body(201, why)), on_failed);
@@ -71,22 +71,22 @@ fn a_success_whose_body_was_not_kept_is_refused_with_its_status_and_location() {
 }
 
 #[test]
-fn a_failure_is_replayed_only_by_policy_and_only_if_its_answer_was_kept() {
+fn a_failure_is_replayed_only_by_policy_and_only_if_its_response_was_stored() {
     let failed = |outcome: Option<Outcome>| State::Failed(outcome);
-    let unkept = || Some(without_body(500, NotRetained::Failure));
+    let bare = || Some(without_body(500, NotRetained::Failure));
 
     let decision = decided(failed(Some(whole(500))), OnFailed::Replay);
-    assert!(matches!(&decision, Admission::Replay(kept) if *kept == whole(500)), "{decision:?}");
+    assert!(matches!(&decision, Admission::Replay(stored) if *stored == whole(500)), "{decision:?}");
 
     let server_error = Some(StatusCode::INTERNAL_SERVER_ERROR);
-    let refused = [
+    let rejected = [
         (failed(Some(whole(500))), OnFailed::Reject, server_error),
-        (failed(unkept()), OnFailed::Replay, server_error),
-        (failed(unkept()), OnFailed::Reject, server_error),
+        (failed(bare()), OnFailed::Replay, server_error),
+        (failed(bare()), OnFailed::Reject, server_error),
         (failed(None), OnFailed::Replay, None),
         (failed(None), OnFailed::Reject, None),
     ];
-    for (state, on_failed, expected) in refused {
+    for (state, on_failed, expected) in rejected {
         let decision = decided(state, on_failed);
         let Admission::Reject(Rejection::AttemptFailed { original_status }) = decision else {
             panic!("{on_failed:?}: {decision:?}");
@@ -95,9 +95,10 @@ fn a_failure_is_replayed_only_by_policy_and_only_if_its_answer_was_kept() {
     }
 }
 
-/// Under this policy the store hands a failed record over. One that it did not hand over failed just now.
+/// Under this policy a failed record is taken over. A record that was not taken over has just
+/// failed.
 #[test]
-fn a_failure_that_came_in_between_is_to_be_asked_for_again() {
+fn a_failure_after_the_reservation_is_in_flight() {
     for outcome in [Some(whole(500)), Some(without_body(500, NotRetained::Failure)), None] {
         let decision = decided(State::Failed(outcome), OnFailed::Rerun);
         assert!(matches!(decision, Admission::Reject(Rejection::InFlight { .. })), "{decision:?}");
@@ -150,7 +151,7 @@ fn fingerprint(operation: &str) -> Fingerprint {
 }
 
 fn whole(status: u16) -> Outcome {
-    let bytes = bytes::Bytes::from_static(b"the answer");
+    let bytes = bytes::Bytes::from_static(b"the response");
     Outcome {
         body: StoredBody::Whole { bytes, trailers: None },
         ..without_body(status, NotRetained::Failure)

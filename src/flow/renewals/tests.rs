@@ -11,7 +11,7 @@ use super::*;
 
 const BEAT: Duration = Duration::from_millis(50);
 
-/// Asks to be called again after each beat, and tells when it was.
+/// Asks for a renewal after each beat, and records each call.
 struct Lease {
     calls: Mutex<Vec<Instant>>,
     called: Notify,
@@ -48,7 +48,7 @@ impl Renew for Lease {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_is_called_when_it_is_due_and_whenever_it_asks_for() {
+async fn a_lease_is_renewed_when_it_is_due_and_at_the_instants_that_it_returns() {
     let (renewals, start) = (Renewals::default(), Instant::now());
     let (late, early) = (Lease::new(), Lease::new());
     renewals.add(start + 3 * BEAT, &late);
@@ -59,7 +59,7 @@ async fn a_lease_is_called_when_it_is_due_and_whenever_it_asks_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_that_has_ended_is_not_called() {
+async fn the_lease_of_an_ended_attempt_is_not_renewed() {
     let renewals = Renewals::default();
     let (ended, running) = (Lease::new(), Lease::new());
     for lease in [&ended, &running] {
@@ -76,7 +76,7 @@ async fn an_attempt_that_has_ended_is_not_called() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_places_of_ended_attempts_do_not_add_up() {
+async fn the_entries_of_ended_attempts_do_not_accumulate() {
     let renewals = Renewals::default();
     let (running, hour) = (Lease::new(), Duration::from_hours(1));
     renewals.add(Instant::now() + hour, &running);
@@ -113,14 +113,14 @@ fn renewals_go_on_where_the_attempt_runs_when_the_first_runtime_blocks_or_is_gon
         second.called(3).await;
         drop(end);
         other.join().unwrap();
-        // A lease that is added now makes a task here.
+        // A lease that is added now starts a task on this runtime.
         renewals.add(Instant::now() + BEAT, &Lease::new());
         let calls = second.calls();
         second.called(calls + 3).await;
     });
 }
 
-/// With two workers, one of which blocks: tokio's timers may have been driven by that one.
+/// One of two workers blocks, and it may be the one that drives the timers of tokio.
 #[test]
 fn a_renewal_that_the_runtime_does_not_make_in_time_is_made_from_outside() {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

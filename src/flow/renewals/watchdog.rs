@@ -1,4 +1,4 @@
-//! One thread for the whole process, which finds the renewals that no runtime has made in time.
+//! One thread for the whole process that starts the renewals that no runtime has started in time.
 
 use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError, Weak};
 use std::thread;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::Queue;
 use crate::runtime::lock::lock;
 
-/// How late a renewal may be before the watchdog makes it. A busy runtime is not much later.
+/// How late a renewal may be before the watchdog starts it. A busy runtime is rarely later.
 const SLACK: Duration = Duration::from_millis(20);
 
 #[derive(Default)]
@@ -26,21 +26,25 @@ struct Watched {
 static WATCHDOG: LazyLock<Watchdog> = LazyLock::new(|| {
     let spawned = thread::Builder::new().name("idempotency-watchdog".into()).spawn(|| WATCHDOG.run());
     if let Err(error) = spawned {
-        tracing::warn!(%error, "no watchdog for leases: a handler that blocks its thread may lose its lease");
+        tracing::warn!(
+            %error,
+            "the watchdog thread for leases did not start: a handler that blocks its thread may \
+             lose its lease; raise the limit of threads"
+        );
     }
     Watchdog::default()
 });
 
-/// Looks after the leases of a queue until it is dropped.
+/// Watches the leases of a queue until the queue is dropped.
 pub(super) fn watch(queue: &Arc<Queue>) {
     let queues = &mut lock(&WATCHDOG.watched).queues;
-    // It comes again where a runtime has ended.
+    // A queue is added again when its runtime has ended.
     if !queues.iter().any(|watched| watched.as_ptr() == Arc::as_ptr(queue)) {
         queues.push(Arc::downgrade(queue));
     }
 }
 
-/// Has the thread look again, because a lease is due earlier than before.
+/// Wakes the thread, because a lease is due earlier than before.
 pub(super) fn look() {
     lock(&WATCHDOG.watched).look = true;
     WATCHDOG.woken.notify_one();
@@ -58,7 +62,7 @@ impl Watchdog {
             let is_idle = |watched: &mut Watched| !watched.look;
             let waited = self.woken.wait_timeout_while(watched, bound, is_idle);
             drop(waited.unwrap_or_else(PoisonError::into_inner));
-            // No more often than that, however many leases are due earlier.
+            // Limits the rate, however many leases are due earlier.
             thread::sleep(SLACK / 4);
             watched = lock(&self.watched);
         }
@@ -66,7 +70,7 @@ impl Watchdog {
 }
 
 impl Watched {
-    /// Spawns the renewals that are late, and tells when to look again.
+    /// Spawns the renewals that are late, and returns when to look again.
     fn renew_late(&mut self, now: Instant) -> Option<Instant> {
         let mut next = None;
         self.queues.retain(|queue| {
@@ -81,8 +85,8 @@ impl Watched {
 }
 
 impl Queue {
-    /// tokio's clock is that of the system, unless a test has paused it. What is spawned by mistake under a paused clock
-    /// finds that it is not due.
+    /// The clock of tokio is that of the system, unless a test has paused it. A renewal that is
+    /// spawned too early under a paused clock finds that it is not due.
     fn renew_late(self: &Arc<Self>, now: Instant) -> Option<Instant> {
         let late = |at: tokio::time::Instant| at.into_std() + SLACK;
         let next = lock(&self.leases).next().map(late)?;

@@ -8,7 +8,7 @@ pub(crate) fn attempt(_: Option<PreviousAttempt>) {}
 
 pub(crate) fn settled(_: &'static str, _: &'static str) {}
 
-pub(crate) fn repeated(_: &'static str, _: &'static str) {}
+pub(crate) fn retried(_: &'static str, _: &'static str) {}
 
 pub(crate) fn lease_lost(_: &'static str) {}
 

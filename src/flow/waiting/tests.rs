@@ -1,4 +1,4 @@
-//! Lines as those in them see them.
+//! Lines as their members see them.
 #![allow(clippy::expect_used)]
 
 use std::future::pending;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 use tokio::task::yield_now;
 
-use super::{FRESH, Lines, News, Place, Turn};
+use super::{FRESH, Lines, Member, News, Turn};
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::{IdempotencyKey, Scope, StorageKey};
 use crate::store::{PendingRef, StoreErrorKind, Token};
@@ -25,19 +25,19 @@ fn lines_left(lines: &Lines) -> usize {
     lines.lock().len()
 }
 
-fn joined(lines: &Arc<Lines>) -> Place {
+fn joined(lines: &Arc<Lines>) -> Member {
     lines.join(key("k"), operation("o"))
 }
 
 /// Waits without an interruption.
-async fn turn(place: &mut Place) -> Turn<()> {
-    place.turn(pending()).await
+async fn turn(member: &mut Member) -> Turn<()> {
+    member.turn(pending()).await
 }
 
-async fn takes_turn(mut place: Place) -> Place {
-    let turn = turn(&mut place).await;
+async fn takes_turn(mut member: Member) -> Member {
+    let turn = turn(&mut member).await;
     assert!(matches!(turn, Turn::Mine), "{turn:?}");
-    place
+    member
 }
 
 fn seen(token: u8) -> PendingRef {
@@ -57,13 +57,13 @@ async fn the_first_has_the_turn_and_the_next_one_has_it_when_the_first_has_left(
 }
 
 #[tokio::test]
-async fn all_hear_the_news_and_whoever_comes_later_begins_anew() {
+async fn all_members_hear_the_news_and_a_later_request_begins_a_new_line() {
     let lines = Arc::new(Lines::default());
     let first = takes_turn(joined(&lines)).await;
     let waiting: Vec<_> = (0..100)
         .map(|_| {
-            let mut place = joined(&lines);
-            tokio::spawn(async move { turn(&mut place).await })
+            let mut member = joined(&lines);
+            tokio::spawn(async move { turn(&mut member).await })
         })
         .collect();
     yield_now().await;
@@ -74,13 +74,13 @@ async fn all_hear_the_news_and_whoever_comes_later_begins_anew() {
         let heard = waiter.await.expect("the waiter hears");
         assert!(matches!(heard, Turn::News(News::Unavailable(StoreErrorKind::Timeout, None))), "{heard:?}");
     }
-    assert_eq!(lines_left(&lines), 1, "the late one's");
+    assert_eq!(lines_left(&lines), 1, "the line of the late request");
     drop(late);
     assert_eq!(lines_left(&lines), 0);
 }
 
 #[tokio::test]
-async fn one_who_joined_before_the_news_hears_them_also_when_the_turn_is_free() {
+async fn a_member_that_joined_before_the_news_hears_them_although_the_turn_is_free() {
     let lines = Arc::new(Lines::default());
     let first = takes_turn(joined(&lines)).await;
     let mut second = joined(&lines);
@@ -90,7 +90,7 @@ async fn one_who_joined_before_the_news_hears_them_also_when_the_turn_is_free() 
 }
 
 #[tokio::test]
-async fn an_interruption_counts_for_more_than_a_turn_that_comes_free() {
+async fn an_interruption_wins_over_a_turn_that_becomes_free() {
     let lines = Arc::new(Lines::default());
     let first = takes_turn(joined(&lines)).await;
     let mut second = joined(&lines);
@@ -105,16 +105,16 @@ async fn an_interruption_counts_for_more_than_a_turn_that_comes_free() {
 #[tokio::test]
 async fn keys_and_operations_have_lines_of_their_own() {
     let lines = Arc::new(Lines::default());
-    let places = [("k", "o"), ("k", "p"), ("l", "o")].map(|(k, o)| lines.join(key(k), operation(o)));
-    let mut held = Vec::new();
-    for place in places {
-        held.push(takes_turn(place).await);
+    let members = [("k", "o"), ("k", "p"), ("l", "o")].map(|(k, o)| lines.join(key(k), operation(o)));
+    let mut with_turn = Vec::new();
+    for member in members {
+        with_turn.push(takes_turn(member).await);
     }
     assert_eq!(lines_left(&lines), 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn progress_is_handed_on_with_the_turn() {
+async fn progress_passes_on_with_the_turn() {
     let lines = Arc::new(Lines::default());
     let mut first = takes_turn(joined(&lines)).await;
     let (second, third) = (joined(&lines), joined(&lines));
@@ -139,7 +139,7 @@ async fn progress_is_handed_on_with_the_turn() {
 }
 
 #[tokio::test]
-async fn one_who_gives_up_is_passed_over() {
+async fn a_member_that_gives_up_is_skipped() {
     let lines = Arc::new(Lines::default());
     let first = takes_turn(joined(&lines)).await;
     let gives_up = tokio::spawn(takes_turn(joined(&lines)));
@@ -149,18 +149,18 @@ async fn one_who_gives_up_is_passed_over() {
     gives_up.abort();
     assert!(gives_up.await.is_err_and(|error| error.is_cancelled()));
     drop(first);
-    drop(waits.await.expect("the patient one has the turn"));
+    drop(waits.await.expect("the member that waits has the turn"));
     assert_eq!(lines_left(&lines), 0);
 }
 
 #[test]
-fn lines_that_many_leave_at_once_do_not_stay() {
+fn a_line_that_all_members_leave_at_once_is_removed() {
     let lines = Arc::new(Lines::default());
     for _ in 0..2000 {
-        let places: Vec<_> = (0..4).map(|_| joined(&lines)).collect();
+        let members: Vec<_> = (0..4).map(|_| joined(&lines)).collect();
         std::thread::scope(|threads| {
-            for place in places {
-                threads.spawn(move || drop(place));
+            for member in members {
+                threads.spawn(move || drop(member));
             }
         });
         assert_eq!(lines_left(&lines), 0);

@@ -1,4 +1,4 @@
-//! The keys that an operation has in other systems.
+//! The keys of an operation in other systems.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -7,12 +7,13 @@ use crate::record::digest::Framed;
 use crate::record::key::StorageKey;
 use crate::record::secret::SecretKey;
 
-/// What the keys are made of.
+/// The input of the keys.
 #[derive(Debug, Clone)]
 pub(super) struct Downstream {
     /// A digest of namespace, scope and the client's key.
     pub(super) operation: StorageKey,
-    /// The names of records are such digests, so a reader of the store has them.
+    /// Keys the digest. Without it, a reader of the store could compute the keys from the names of
+    /// the records.
     pub(super) secret: Option<Arc<SecretKey>>,
 }
 
@@ -31,7 +32,7 @@ impl Downstream {
             if matches!(index, 4 | 6 | 8 | 10) {
                 key.push('-');
             }
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ = write!(key, "{byte:02x}");
         }
         key

@@ -1,4 +1,4 @@
-//! The record that guards an attempt, and what the layer knows about its lease.
+//! The record that guards an attempt, and the state of its lease.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -13,29 +13,30 @@ use crate::store::{Record, State, Token};
 #[derive(Debug, Clone)]
 pub(super) struct Guard {
     pub(super) token: Token,
-    /// The layer that makes the attempt: see `Shared::id`.
+    /// The layer that made the attempt: see `Shared::id`.
     pub(super) layer: Weak<()>,
-    pub(super) lease: Arc<Standing>,
+    pub(super) lease: Arc<LeaseState>,
 }
 
-/// Whether a lease still stands (once it does not, it never does again), and what the operation
-/// said of it.
+/// The state of a lease: whether it is lost, which is final, and what the operation has reported.
 #[derive(Debug, Default)]
-pub(super) struct Standing {
-    /// The attempt has ended and is being written down; what a renewal finds from now on may be that very record.
+pub(super) struct LeaseState {
+    /// The attempt has ended, and the layer is writing its outcome. A renewal may find that record
+    /// from now on.
     settling: AtomicBool,
     pub(super) lost: AtomicBool,
-    /// The operation said that another transaction was in its way.
+    /// The operation has reported a conflict with another transaction.
     pub(super) conflict: AtomicBool,
-    pub(super) told: Notify,
+    /// Wakes the tasks that wait for the loss of the lease.
+    pub(super) changed: Notify,
 }
 
 impl Attempt {
     pub(crate) fn has_conflict(&self) -> bool {
-        self.standing().is_some_and(|lease| lease.conflict.load(Ordering::Acquire))
+        self.lease_state().is_some_and(|lease| lease.conflict.load(Ordering::Acquire))
     }
 
-    /// Whether the attempt runs, and a record under this key guards it.
+    /// Whether the attempt is running and guarded by a record under this key.
     pub(crate) fn runs_under(&self, key: &StorageKey) -> bool {
         self.guard.is_some() && self.downstream.operation == *key && !self.is_settling()
     }
@@ -45,33 +46,34 @@ impl Attempt {
         self.guard.as_ref().is_some_and(|guard| std::ptr::eq(guard.layer.as_ptr(), Arc::as_ptr(id)))
     }
 
-    /// Whether this is the pending record that guards the attempt. Tokens do not repeat, so it is in the same store.
+    /// Whether this is the pending record that guards the attempt. Tokens are unique, so an equal
+    /// token means the same store.
     pub(crate) fn is_of(&self, record: &Record) -> bool {
         let is_pending = matches!(record.state, State::Pending { .. });
         is_pending && self.guard.as_ref().is_some_and(|guard| guard.token == record.token)
     }
 
-    pub(super) fn standing(&self) -> Option<&Standing> {
+    pub(super) fn lease_state(&self) -> Option<&LeaseState> {
         self.guard.as_ref().map(|guard| &*guard.lease)
     }
 
     pub(crate) fn begin_settling(&self) {
-        if let Some(lease) = self.standing() {
+        if let Some(lease) = self.lease_state() {
             lease.settling.store(true, Ordering::Release);
         }
     }
 
     pub(crate) fn is_settling(&self) -> bool {
-        self.standing().is_some_and(|lease| lease.settling.load(Ordering::Acquire))
+        self.lease_state().is_some_and(|lease| lease.settling.load(Ordering::Acquire))
     }
 
-    /// Tells all who hold this attempt; whether it was news.
+    /// Marks the lease as lost and wakes all waiters. Returns whether the loss is new.
     pub(crate) fn lose_lease(&self) -> bool {
-        let Some(lease) = self.standing() else {
+        let Some(lease) = self.lease_state() else {
             return false;
         };
-        let is_news = !lease.lost.swap(true, Ordering::AcqRel);
-        lease.told.notify_waiters();
-        is_news
+        let is_new = !lease.lost.swap(true, Ordering::AcqRel);
+        lease.changed.notify_waiters();
+        is_new
     }
 }

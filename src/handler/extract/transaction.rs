@@ -1,4 +1,4 @@
-//! [`Tx`] as an extractor, and [`TxError`] as an answer.
+//! [`Tx`] as an extractor, and [`TxError`] as a response.
 
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
@@ -10,10 +10,11 @@ use crate::handler::attempt::Attempt;
 use crate::store::tx::Tx;
 use crate::store::{Conflict, TransactionError, TxError};
 
-/// 500: the route was set up wrongly, or two parts of the handler ask for the transaction. The log says which.
+/// 500, because the route is misconfigured, or because two parts of the handler use the
+/// transaction. The log says which.
 impl IntoResponse for TransactionError {
     fn into_response(self) -> Response {
-        tracing::error!(reason = %self, "a handler asked for the transaction of its attempt in vain");
+        tracing::error!(reason = %self, "a handler could not get its transaction, and the client got 500");
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     }
 }
@@ -33,7 +34,7 @@ impl IntoResponse for TxError {
         if let Some(conflict) = Conflict::of(self.get_ref()) {
             response.extensions_mut().insert(conflict);
         } else {
-            tracing::error!(error = %self, "a statement of a handler failed");
+            tracing::error!(error = %self, "a handler's statement failed, and the client got 500");
         }
         response
     }

@@ -1,4 +1,4 @@
-//! The codes of gRPC, and what each means for a key.
+//! The gRPC codes, and what each means for a key.
 
 use http::StatusCode;
 
@@ -29,7 +29,7 @@ pub enum Code {
     Unauthenticated = 16,
 }
 
-/// Each at the place that its number says.
+/// Every code, at the index that is its number.
 const ALL: [Code; 17] = [
     Code::Ok,
     Code::Cancelled,
@@ -51,12 +51,12 @@ const ALL: [Code; 17] = [
 ];
 
 impl Code {
-    /// The number that goes over the wire.
+    /// The number on the wire.
     pub fn number(self) -> u8 {
         self as u8
     }
 
-    /// Reads the value of `grpc-status`; `None` if it is no number that gRPC defines.
+    /// Parses the value of `grpc-status`. Returns `None` unless it is a number that gRPC defines.
     pub fn parse(value: &[u8]) -> Option<Self> {
         if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
             return None;
@@ -65,12 +65,12 @@ impl Code {
         ALL.get(number).copied()
     }
 
-    /// The code with this number.
+    /// The code with this number, or `Unknown`.
     pub(super) fn of(number: u8) -> Self {
         ALL.get(usize::from(number)).copied().unwrap_or(Self::Unknown)
     }
 
-    /// The status that `google/rpc/code.proto` maps it to.
+    /// The HTTP status that `google/rpc/code.proto` maps the code to.
     pub(super) fn over_http(self) -> StatusCode {
         let status = match self {
             Self::Ok => 200,
@@ -91,24 +91,31 @@ impl Code {
 }
 
 impl ResponseClass {
-    /// The default for gRPC: `OK`, `NOT_FOUND` and `ALREADY_EXISTS` are definitive. Forgotten is what says "not like
-    /// this, not now": `INVALID_ARGUMENT`, `FAILED_PRECONDITION`, `OUT_OF_RANGE`, `UNAUTHENTICATED`, `PERMISSION_DENIED`,
-    /// `RESOURCE_EXHAUSTED` and `UNIMPLEMENTED`. All others are failures: nobody can say how far the call got.
+    /// Returns the default class of a gRPC code. Needs the feature `grpc`.
     ///
-    /// It agrees with [`ResponseClass::of`] by the HTTP mapping in
-    /// [`google/rpc/code.proto`](https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto),
-    /// except for three:
+    /// | class | codes |
+    /// |---|---|
+    /// | success | `OK`, `NOT_FOUND`, `ALREADY_EXISTS` |
+    /// | discarded | `INVALID_ARGUMENT`, `FAILED_PRECONDITION`, `OUT_OF_RANGE`, `UNAUTHENTICATED`, `PERMISSION_DENIED`, `RESOURCE_EXHAUSTED`, `UNIMPLEMENTED` |
+    /// | failed | all others |
+    ///
+    /// A discarded code says "not like this" or "not now". After a failed one it is unknown how far
+    /// the call got.
+    ///
+    /// The class equals [`ResponseClass::of`] for the mapped HTTP status. The mapping is in
+    /// [`google/rpc/code.proto`](https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto).
+    /// Three codes differ:
     ///
     /// | code | mapped to | here | because |
     /// |---|---|---|---|
     /// | `CANCELLED` | 499, success | failed | the call was cut off, and it is unknown how far it got |
     /// | `ABORTED` | 409, success | failed | it asks for a retry of the whole operation, where a plain 409 is a result |
-    /// | `UNIMPLEMENTED` | 501, failed | forgotten | no handler ran |
+    /// | `UNIMPLEMENTED` | 501, failed | discarded | no handler ran |
     ///
-    /// `FAILED_PRECONDITION` is mapped to 400 and means what 412 means. Both are forgotten.
+    /// `FAILED_PRECONDITION` is mapped to 400, and means what 412 means. Both are discarded.
     ///
-    /// The layer reads more than the code: an `ABORTED` that says when to retry is forgotten, as a 409 that
-    /// does so.
+    /// The layer reads more than the code: it discards an `ABORTED` that says when to retry, as it
+    /// discards such a 409.
     pub fn of_grpc(code: Code) -> Self {
         match code {
             Code::Ok | Code::NotFound | Code::AlreadyExists => Self::Success,

@@ -1,5 +1,5 @@
-//! The details of a status, in the messages that `google/rpc/status.proto` and
-//! `error_details.proto` define: those of a rejection are written here, and those of any response read.
+//! The details of a status, in the messages of `google/rpc/status.proto` and `error_details.proto`.
+//! This module writes the details of a rejection, and reads the details of any response.
 
 use std::time::Duration;
 
@@ -10,12 +10,13 @@ use crate::http::rejection::Rejection;
 use crate::record::frame::{Reader, Writer};
 use crate::runtime::task::LONGEST_WAIT;
 
-/// Who gives the reasons: they are unique within it.
+/// The domain of the reasons. A reason is unique within its domain.
 const DOMAIN: &str = "tower-idempotency";
 const ERROR_INFO: &str = "google.rpc.ErrorInfo";
 const RETRY_INFO: &str = "google.rpc.RetryInfo";
 
-/// A `google.rpc.Status` with the code, the message, an `ErrorInfo`, and a `RetryInfo` if it says when to ask again.
+/// Writes a `google.rpc.Status` with the code, the message and an `ErrorInfo`. It has a `RetryInfo`
+/// if the rejection says when to retry.
 pub(super) fn status(rejection: &Rejection, code: Code, message: &str) -> Vec<u8> {
     let mut status = Message::new().number(1, u64::from(code.number())).bytes(2, message.as_bytes());
     status = status.message(3, &any(ERROR_INFO, &error_info(rejection)));
@@ -25,7 +26,8 @@ pub(super) fn status(rejection: &Rejection, code: Code, message: &str) -> Vec<u8
     status.0
 }
 
-/// The reason is the code of the refusal in capitals; the metadata are the other members of the problem document.
+/// The reason is the code of the rejection in capitals. The metadata are the other members of the
+/// problem document.
 fn error_info(rejection: &Rejection) -> Message {
     let reason = rejection.code().to_ascii_uppercase();
     let mut info = Message::new().bytes(1, reason.as_bytes()).bytes(2, DOMAIN.as_bytes());
@@ -53,36 +55,36 @@ fn any(name: &str, message: &Message) -> Message {
     Message::new().bytes(1, type_url.as_bytes()).message(2, message)
 }
 
-/// What the details of a status say, as far as this crate reads them.
+/// The details of a status, as far as this crate reads them.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct Details {
     /// The reason of a rejection of this crate.
     pub(super) reason: Option<Bytes>,
-    /// Whether they say when to retry.
+    /// Whether the details say when to retry.
     pub(super) has_retry_info: bool,
 }
 
-/// Reads a `google.rpc.Status`. What is damaged or unknown says nothing.
-pub(super) fn read(status: Bytes) -> Told {
-    let mut told = Told::default();
+/// Reads a `google.rpc.Status`. It ignores damaged and unknown parts.
+pub(super) fn read(status: Bytes) -> Details {
+    let mut details = Details::default();
     for detail in fields(status, 3) {
         let type_url = field(&detail, 1);
         let value = field(&detail, 2);
         if type_url.ends_with(RETRY_INFO.as_bytes()) {
-            told.has_retry_info = true;
+            details.has_retry_info = true;
         } else if type_url.ends_with(ERROR_INFO.as_bytes()) && field(&value, 2) == DOMAIN {
-            told.reason = Some(field(&value, 1));
+            details.reason = Some(field(&value, 1));
         }
     }
-    told
+    details
 }
 
-/// The last field with this number, as parsers of Protocol Buffers take it; empty if there is none.
+/// The last field with this number, as Protocol Buffers parsers use it. Empty if none exists.
 fn field(message: &Bytes, number: usize) -> Bytes {
     fields(message.clone(), number).last().unwrap_or_default()
 }
 
-/// The fields with this number that have a length. A damaged field is the last one read.
+/// The length-delimited fields with this number. Reading ends at a damaged field.
 fn fields(message: Bytes, number: usize) -> impl Iterator<Item = Bytes> {
     let mut reader = Reader::new(message);
     let all = std::iter::from_fn(move || {
@@ -99,7 +101,7 @@ fn fields(message: Bytes, number: usize) -> impl Iterator<Item = Bytes> {
     all.filter_map(move |(tag, value)| (tag == number << 3 | 2).then_some(value))
 }
 
-/// The bytes of a message of Protocol Buffers, written field by field.
+/// The bytes of a Protocol Buffers message, written field by field.
 struct Message(Vec<u8>);
 
 impl Message {
@@ -107,7 +109,7 @@ impl Message {
         Self(Vec::new())
     }
 
-    /// Wire type 0, a varint. Zero is the default, and not written.
+    /// Wire type 0, a varint. Zero is the default and is not written.
     fn number(mut self, field: usize, value: u64) -> Self {
         if let Some(value) = usize::try_from(value).ok().filter(|value| *value > 0) {
             let mut writer = Writer::new(&mut self.0);

@@ -1,27 +1,27 @@
-//! The metadata of a response in which the status of a call stands.
+//! The metadata of a response, which contain the status of a call.
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 
-use super::details::{self, Told};
+use super::details::{self, Details};
 use super::{Code, DETAILS, PUSHBACK, STATUS};
 use crate::http::class::ResponseClass;
 use crate::http::rejection::asks_again;
 
-/// Binary metadata comes with padding and without it.
+/// Clients and servers send binary metadata with and without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Where the status of a call stands: in the head, or else in the trailers.
+/// The places of a call's status: the head, and then the trailers.
 pub(super) struct Metadata<'a>([Option<&'a HeaderMap>; 2]);
 
 impl<'a> Metadata<'a> {
-    pub(super) fn of<B>(answer: &'a Response<B>, trailers: Option<&'a HeaderMap>) -> Self {
-        Self([Some(answer.headers()), trailers])
+    pub(super) fn of<B>(response: &'a Response<B>, trailers: Option<&'a HeaderMap>) -> Self {
+        Self([Some(response.headers()), trailers])
     }
 
     fn get(&self, name: &HeaderName) -> Option<&'a HeaderValue> {
@@ -36,12 +36,13 @@ impl<'a> Metadata<'a> {
         Code::parse(self.get(&STATUS)?.as_bytes())
     }
 
-    pub(super) fn details(&self) -> Told {
+    pub(super) fn details(&self) -> Details {
         let details = self.get(&DETAILS).and_then(|value| BASE64.decode(value.as_bytes()).ok());
         details.map(|status| details::read(status.into())).unwrap_or_default()
     }
 
-    /// Whether it says when to retry. A pushback that is negative or cannot be read forbids it (gRFC A6).
+    /// Whether the metadata ask for a retry. A pushback that is negative or unreadable forbids a
+    /// retry (gRFC A6).
     fn asks_again(&self) -> bool {
         if let Some(pushback) = self.get(&PUSHBACK) {
             let millis = pushback.to_str().ok().and_then(|value| value.parse::<i64>().ok());
@@ -52,7 +53,7 @@ impl<'a> Metadata<'a> {
 
     pub(super) fn class(&self) -> ResponseClass {
         match self.code() {
-            // It lost to a call that runs at the moment.
+            // The call lost to a concurrent one.
             Some(Code::Aborted) if self.asks_again() => ResponseClass::Discard,
             code => code.map_or(ResponseClass::Failed, ResponseClass::of_grpc),
         }

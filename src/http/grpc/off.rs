@@ -1,4 +1,4 @@
-//! Takes every request for plain HTTP: the feature `grpc` is off.
+//! Treats every request as plain HTTP, because the feature `grpc` is off.
 #![expect(clippy::unused_self, reason = "with the feature it makes a difference")]
 
 use http::{HeaderMap, Response, StatusCode};
@@ -16,39 +16,39 @@ impl Protocol {
         Self
     }
 
-    pub(crate) fn of_answer(&self, _: &HeaderMap) -> Self {
+    pub(crate) fn of_response(&self, _: &HeaderMap) -> Self {
         Self
     }
 
-    pub(crate) fn refusal<R>(&self, refusal: R) -> R {
-        refusal
+    pub(crate) fn encode_rejection<R>(&self, response: R) -> R {
+        response
     }
 
     pub(crate) fn is_read_to_its_end(&self) -> bool {
         false
     }
 
-    pub(crate) fn judged<B>(
+    pub(crate) fn classify<B>(
         &self,
-        answer: &Response<B>,
+        response: &Response<B>,
         _: Option<&StoredBody>,
         over_http: ResponseClass,
     ) -> (ResponseClass, StatusCode) {
-        (over_http, answer.status())
+        (over_http, response.status())
     }
 
-    pub(crate) fn keep(&self, keep: StoredResponse) -> StoredResponse {
-        keep
+    pub(crate) fn level(&self, level: StoredResponse) -> StoredResponse {
+        level
     }
 
-    pub(crate) fn rejection<B>(&self, answer: &Response<B>, body: &StoredBody) -> Option<Recognized> {
+    pub(crate) fn rejection<B>(&self, response: &Response<B>, body: &StoredBody) -> Option<Recognized> {
         let StoredBody::Whole { bytes, .. } = body else {
             return None;
         };
-        Recognized::in_problem(answer.status(), answer.headers(), bytes)
+        Recognized::in_problem(response.status(), response.headers(), bytes)
     }
 
-    pub(crate) fn kept(&self, _: StatusCode, outcome: Outcome) -> Outcome {
+    pub(crate) fn outcome(&self, _: StatusCode, outcome: Outcome) -> Outcome {
         outcome
     }
 

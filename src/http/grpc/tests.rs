@@ -10,9 +10,9 @@ use crate::record::outcome::{NotRetained, StoredBody};
 
 /// The class of a response to a gRPC request, by its head and its trailers.
 fn class(head: &HeaderMap, trailers: Option<&HeaderMap>) -> ResponseClass {
-    let mut answer = Response::new(());
-    *answer.headers_mut() = head.clone();
-    Metadata::of(&answer, trailers).class()
+    let mut response = Response::new(());
+    *response.headers_mut() = head.clone();
+    Metadata::of(&response, trailers).class()
 }
 
 fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
@@ -20,7 +20,7 @@ fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
 }
 
 #[test]
-fn grpc_is_told_by_its_content_type() {
+fn grpc_is_recognized_by_its_content_type() {
     let essence = |value| content_type(&headers(&[("content-type", value)]));
     for (value, expected) in [
         ("application/grpc", "application/grpc"),
@@ -47,7 +47,7 @@ fn grpc_is_told_by_its_content_type() {
 }
 
 #[test]
-fn a_content_type_that_is_no_text_is_not_grpc() {
+fn a_content_type_that_is_not_text_is_not_grpc() {
     let mut headers = HeaderMap::new();
     headers.insert("content-type", http::HeaderValue::from_bytes(b"application/grpc+\xff").unwrap());
     assert!(!is_grpc(&headers));
@@ -69,7 +69,7 @@ fn codes_are_read_by_their_numbers() {
 #[test]
 fn every_code_has_its_class() {
     let class = |number: u8| class(&headers(&[("grpc-status", &number.to_string())]), None);
-    let of = |wanted| (0..17).filter(|number| class(*number) == wanted).collect::<Vec<_>>();
+    let of = |expected| (0..17).filter(|number| class(*number) == expected).collect::<Vec<_>>();
     assert_eq!(of(ResponseClass::Success), [0, 5, 6]);
     assert_eq!(of(ResponseClass::Discard), [3, 7, 8, 9, 11, 12, 16]);
     assert_eq!(of(ResponseClass::Failed), [1, 2, 4, 10, 13, 14, 15]);
@@ -83,7 +83,7 @@ fn a_code_means_what_its_status_over_http_means_but_for_three() {
     };
     let codes = [Code::Cancelled, Code::Aborted, Code::Unimplemented];
     assert_eq!((0..17).filter(differs).collect::<Vec<_>>(), codes.map(Code::number));
-    // The one that gRPC uses for a precondition, and that of HTTP.
+    // The code that gRPC uses for a precondition, and the status of HTTP.
     assert_eq!(
         ResponseClass::of_grpc(Code::FailedPrecondition),
         ResponseClass::of(StatusCode::PRECONDITION_FAILED)
@@ -91,7 +91,7 @@ fn a_code_means_what_its_status_over_http_means_but_for_three() {
 }
 
 #[test]
-fn a_call_that_was_aborted_is_forgotten_if_it_says_when_to_retry() {
+fn a_call_that_was_aborted_is_discarded_if_it_says_when_to_retry() {
     use tonic_types::{ErrorDetails, StatusExt};
     let details = |details| tonic::Status::with_error_details(tonic::Code::Aborted, "", details);
     let bin = |status: tonic::Status| {
@@ -123,7 +123,7 @@ fn a_call_that_was_aborted_is_forgotten_if_it_says_when_to_retry() {
 }
 
 #[test]
-fn the_status_stands_in_the_trailers_or_in_the_head_and_one_that_cannot_be_read_is_a_failure() {
+fn the_status_is_in_the_trailers_or_in_the_head_and_one_that_cannot_be_read_is_a_failure() {
     let (none, ok) = (HeaderMap::new(), headers(&[("grpc-status", "0")]));
     assert_eq!(class(&none, Some(&ok)), ResponseClass::Success);
     assert_eq!(class(&ok, None), ResponseClass::Success);
@@ -134,41 +134,42 @@ fn the_status_stands_in_the_trailers_or_in_the_head_and_one_that_cannot_be_read_
 }
 
 #[test]
-fn an_answer_is_grpc_if_the_request_and_the_answer_are() {
+fn a_response_is_grpc_if_the_request_and_the_response_are() {
     let grpc = headers(&[("content-type", "application/grpc")]);
     let (json, status) = (headers(&[("content-type", "application/json")]), headers(&[("grpc-status", "0")]));
-    let is_grpc = |request, answer| Protocol::of(request).of_answer(answer).is_read_to_its_end();
+    let is_grpc = |request, response| Protocol::of(request).of_response(response).is_read_to_its_end();
     assert!(is_grpc(&grpc, &grpc) && is_grpc(&grpc, &status));
-    for (request, answer) in [(&grpc, &json), (&grpc, &HeaderMap::new()), (&json, &grpc), (&json, &status)] {
-        assert!(!is_grpc(request, answer), "{request:?} {answer:?}");
+    for (request, response) in [(&grpc, &json), (&grpc, &HeaderMap::new()), (&json, &grpc), (&json, &status)]
+    {
+        assert!(!is_grpc(request, response), "{request:?} {response:?}");
     }
 }
 
 #[test]
-fn an_answer_too_large_to_read_is_taken_for_ok_unless_its_head_says_otherwise() {
+fn a_response_too_large_to_read_is_taken_for_ok_unless_its_head_says_otherwise() {
     let too_large = StoredBody::NotRetained(NotRetained::TooLarge);
     let protocol = Protocol::of(&headers(&[("content-type", "application/grpc")]));
     let class_of =
-        |answer: &Response<()>| protocol.judged(answer, Some(&too_large), ResponseClass::Success).0;
-    let mut answer = Response::new(());
-    assert_eq!(class_of(&answer), ResponseClass::Success);
+        |response: &Response<()>| protocol.classify(response, Some(&too_large), ResponseClass::Success).0;
+    let mut response = Response::new(());
+    assert_eq!(class_of(&response), ResponseClass::Success);
     for status in ["14", "what?"] {
-        *answer.headers_mut() = headers(&[("grpc-status", status)]);
-        assert_eq!(class_of(&answer), ResponseClass::Failed);
+        *response.headers_mut() = headers(&[("grpc-status", status)]);
+        assert_eq!(class_of(&response), ResponseClass::Failed);
     }
-    *answer.headers_mut() = HeaderMap::new();
-    *answer.status_mut() = StatusCode::BAD_GATEWAY;
-    assert_eq!(class_of(&answer), ResponseClass::Failed);
+    *response.headers_mut() = HeaderMap::new();
+    *response.status_mut() = StatusCode::BAD_GATEWAY;
+    assert_eq!(class_of(&response), ResponseClass::Failed);
 }
 
 #[test]
 fn a_call_is_recorded_under_the_status_that_its_code_maps_to() {
     let protocol = Protocol::of(&headers(&[("content-type", "application/grpc")]));
     let recorded = |head: &[(&'static str, &str)], trailers: &[(&'static str, &str)]| {
-        let mut answer = Response::new(());
-        *answer.headers_mut() = headers(head);
+        let mut response = Response::new(());
+        *response.headers_mut() = headers(head);
         let body = StoredBody::Whole { bytes: Bytes::new(), trailers: Some(headers(trailers)) };
-        protocol.judged(&answer, Some(&body), ResponseClass::Success).1.as_u16()
+        protocol.classify(&response, Some(&body), ResponseClass::Success).1.as_u16()
     };
     let mapped = [200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401];
     for (code, status) in mapped.into_iter().enumerate() {
@@ -177,7 +178,7 @@ fn a_call_is_recorded_under_the_status_that_its_code_maps_to() {
     }
     assert_eq!(recorded(&[], &[]), 500, "no status is UNKNOWN");
     let (unread, broken) = (StoredBody::NotRetained(NotRetained::TooLarge), None);
-    let judged = |body| protocol.judged(&Response::new(()), body, ResponseClass::Success);
+    let judged = |body| protocol.classify(&Response::new(()), body, ResponseClass::Success);
     assert_eq!(judged(Some(&unread)), (ResponseClass::Success, StatusCode::OK));
     assert_eq!(judged(broken), (ResponseClass::Failed, StatusCode::INTERNAL_SERVER_ERROR));
 }

@@ -1,8 +1,8 @@
-//! Which fields of a response may be stored and replayed: one rule for both ways.
+//! The fields of a response that may be stored and replayed. One rule applies to both directions.
 //!
-//! A store may contain what this version would not have written: a record of an earlier version, of
-//! another configuration, or a forged one. So the same rule filters a response on its way into the
-//! store and a record on its way out.
+//! A store may contain records that this layer would not have written: records of an earlier
+//! version or of another configuration, or forged ones. So the same rule filters a response on its
+//! way into the store and a record on its way out.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -10,8 +10,9 @@ use super::{BODY, ORIGINAL_REQUEST_ID, REQUEST_ID, RESULT};
 use crate::http::rejection::SHOULD_RETRY;
 use crate::record::outcome::{Outcome, StoredBody};
 
-/// Headers of one connection (RFC 9110, section 7.6.1), of one message, and of this layer. No list can
-/// have them stored, because a replay has its own. `X-Should-Retry` is about the moment.
+/// Headers of one connection (RFC 9110, section 7.6.1), of one message, and of this layer. No list
+/// can add them, because a replay has its own. `X-Should-Retry` is valid only at the time of the
+/// response.
 pub(super) const FRAMING: [HeaderName; 13] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -28,8 +29,8 @@ pub(super) const FRAMING: [HeaderName; 13] = [
     SHOULD_RETRY,
 ];
 
-/// Headers of the one response. A replay would give a session, a token, a challenge or a stale fact
-/// to every client that sends the request again.
+/// Headers that belong to a single response. A replay would send a session, a token, a challenge or
+/// stale data to every client that retries the request.
 pub(super) const OF_ONE_RESPONSE: [HeaderName; 20] = [
     header::SET_COOKIE,
     HeaderName::from_static("set-cookie2"),
@@ -53,8 +54,8 @@ pub(super) const OF_ONE_RESPONSE: [HeaderName; 20] = [
     HeaderName::from_static("x-xsrf-token"),
 ];
 
-/// Fields that a trailer section may not contain, beside the lists above and `Content-*` (RFC 9110,
-/// section 6.5.1): they route a message or say how it is handled.
+/// Fields that a trailer section may not contain (RFC 9110, section 6.5.1), in addition to the
+/// lists above and `Content-*`. They route a message or control how it is processed.
 const NOT_IN_TRAILERS: [HeaderName; 7] = [
     header::HOST,
     header::TRAILER,
@@ -65,7 +66,8 @@ const NOT_IN_TRAILERS: [HeaderName; 7] = [
     header::LOCATION,
 ];
 
-/// Headers that tell a cache how long a response is fresh (RFC 9111, section 5, and RFC 9213).
+/// Headers that control how long a cache treats a response as fresh (RFC 9111, section 5, and RFC
+/// 9213).
 const FRESHNESS: [HeaderName; 5] = [
     header::CACHE_CONTROL,
     header::EXPIRES,
@@ -74,7 +76,8 @@ const FRESHNESS: [HeaderName; 5] = [
     HeaderName::from_static("surrogate-control"),
 ];
 
-/// The lists of a layer: header names that are stored also, and never.
+/// The header lists of a layer: names to store in addition, to store exclusively, and never to
+/// store.
 #[derive(Clone, Copy)]
 pub(super) struct Lists<'a> {
     pub(super) also: &'a [HeaderName],
@@ -83,7 +86,7 @@ pub(super) struct Lists<'a> {
 }
 
 impl Lists<'_> {
-    /// Whether the application has asked for this header by its name.
+    /// Whether the application has named this header.
     fn name(&self, name: &HeaderName) -> bool {
         self.also.contains(name) || self.only.contains(name)
     }
@@ -96,13 +99,13 @@ impl Lists<'_> {
     }
 
     fn allow_trailer(&self, name: &HeaderName) -> bool {
-        // RFC 9530 has the digest of the content in the trailers.
+        // RFC 9530 allows the digest of the content in the trailers.
         let is_of_content = name.as_str().starts_with("content-") && name != "content-digest";
         let is_forbidden = is_of_content || NOT_IN_TRAILERS.contains(name) || OF_ONE_RESPONSE.contains(name);
         self.allow(name) && !is_forbidden
     }
 
-    /// Takes out of the body what its trailers may not contain.
+    /// Removes the forbidden trailers of a body.
     pub(super) fn clean_trailers(&self, body: &mut StoredBody) {
         if let StoredBody::Whole { trailers, .. } = body
             && let Some(section) = trailers
@@ -113,7 +116,7 @@ impl Lists<'_> {
         }
     }
 
-    /// Takes out of a record what a capture would not have stored.
+    /// Removes from a record what a capture would not have stored.
     pub(super) fn clean(&self, outcome: &mut Outcome) {
         let named: Vec<_> = named_by_connection(&outcome.headers).map(str::to_owned).collect();
         let is_named = |name: &HeaderName| named.iter().any(|one| name.as_str().eq_ignore_ascii_case(one));
@@ -122,8 +125,8 @@ impl Lists<'_> {
         outcome.request_id = outcome.request_id.take().filter(is_storable_id);
     }
 
-    /// Has no cache take a replay for a new response. Its `Date` is new, so a lifetime that was meant
-    /// for the first response would begin again.
+    /// Prevents caches from treating a replay as a new response. A replay has a new `Date`, so the
+    /// lifetime of the first response would start again.
     pub(super) fn forbid_caching(&self, headers: &mut HeaderMap) {
         let is_fresh = FRESHNESS.iter().any(|name| headers.contains_key(name));
         if !is_fresh || FRESHNESS.iter().any(|name| self.name(name)) || says_no_store(headers) {
@@ -136,7 +139,8 @@ impl Lists<'_> {
     }
 }
 
-/// Whether no cache stores the response anyway. A header for one kind of cache overrides `Cache-Control` there.
+/// Whether the response already forbids every cache to store it. A header for one kind of cache
+/// overrides `Cache-Control` there.
 fn says_no_store(headers: &HeaderMap) -> bool {
     FRESHNESS[3..].iter().all(|name| !headers.contains_key(name))
         && headers.get_all(header::CACHE_CONTROL).iter().any(|value| {
@@ -147,9 +151,9 @@ fn says_no_store(headers: &HeaderMap) -> bool {
         })
 }
 
-/// Removes the fields that may not stay. Gives whether there were any.
+/// Removes the fields that do not satisfy `stays`. Returns whether it removed any.
 fn retain(headers: &mut HeaderMap, stays: impl Fn(&HeaderName) -> bool) -> bool {
-    // Nearly always all of them stay, and nothing is copied.
+    // Nearly always, all fields stay and nothing is copied.
     if headers.keys().all(&stays) {
         return false;
     }
@@ -161,7 +165,7 @@ fn retain(headers: &mut HeaderMap, stays: impl Fn(&HeaderName) -> bool) -> bool 
     true
 }
 
-/// The headers that `Connection` names, which makes them headers of the connection and not of the response.
+/// The headers that `Connection` names. They belong to the connection and not to the response.
 pub(super) fn named_by_connection(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     headers
         .get_all(header::CONNECTION)
@@ -171,11 +175,11 @@ pub(super) fn named_by_connection(headers: &HeaderMap) -> impl Iterator<Item = &
         .map(str::trim)
 }
 
-/// The longest request id that is stored, in bytes: several times the length of a UUID or of a trace id.
+/// The longest stored request id, in bytes. It is several times the length of a UUID or a trace id.
 const LONGEST_REQUEST_ID: usize = 128;
 
-/// Whether a request id is stored. The client may have chosen it, so it must not fill the store, and
-/// stores that take text must be able to take it.
+/// Whether a request id is stored. The client may have chosen it, so it must not fill the store.
+/// Stores that accept text must be able to accept it.
 pub(super) fn is_storable_id(id: &HeaderValue) -> bool {
     (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
 }

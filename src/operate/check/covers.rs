@@ -41,12 +41,12 @@ pub(super) fn every_setting(config: &Config) {
         lease: _,
         classify: _,
         rejection_response: _,
-        kept: _,
+        stored: _,
         mark_original: _,
         replay_marker: _,
         // Not settings.
         downstream: _,
-        holding: _,
+        budgets: _,
         warned: _,
     } = config;
 }

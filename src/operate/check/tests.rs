@@ -50,7 +50,7 @@ fn each_setting_closes_its_item() {
         assert_eq!(result(&before, name), CheckResult::Open, "{name}");
         assert_eq!(result(&after, name), CheckResult::Passed, "{name}");
     }
-    // The memory of a process forgets at a restart, and no other service shares it.
+    // The memory store loses its records at a restart, and no other service shares it.
     assert_eq!(result(&after, "store"), CheckResult::Open);
     assert_eq!(result(&before, "namespace"), CheckResult::Passed);
     assert_eq!(result(&after, "TLS"), CheckResult::Passed);

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::Framed;
 use crate::record::frame::Reader;
 
-/// Short fields of few different bytes, among them those that lengths are made of: near misses.
+/// Short fields of few different bytes, including the bytes that encode lengths: near misses.
 fn fields() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let byte = prop::sample::select(vec![0_u8, 1, 2, 3, b'a']);
     vec(vec(byte, 0..4), 0..5)
@@ -20,7 +20,7 @@ fn framed(fields: &[Vec<u8>]) -> Framed {
     framed
 }
 
-/// Reads all fields out of what was digested.
+/// Reads all fields from the digest input.
 fn read_back(input: &[u8]) -> Vec<Vec<u8>> {
     let mut fields = Vec::new();
     let mut rest = bytes::Bytes::copy_from_slice(input);
@@ -43,7 +43,7 @@ proptest! {
     }
 
     #[test]
-    fn content_can_be_told_from_the_fields_behind_it(fields in fields(), content in vec(any::<u8>(), 0..20)) {
+    fn content_is_separate_from_the_fields_after_it(fields in fields(), content in vec(any::<u8>(), 0..20)) {
         let framed = framed(&fields);
         let input = [&content, &framed.0, &(content.len() as u64).to_le_bytes()[..]].concat();
         prop_assert_eq!(framed.finish_behind(&content, None), blake3::hash(&input));

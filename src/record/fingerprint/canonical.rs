@@ -1,4 +1,4 @@
-//! [`CanonicalBody`]: the body by what it says, not by how it is spelled.
+//! [`CanonicalBody`]: compares bodies by their content, not by their spelling.
 
 use std::collections::BTreeSet;
 
@@ -14,38 +14,40 @@ mod number;
 #[cfg(fuzzing)]
 pub(crate) use json::{canonical, parse};
 
-/// A rule that goes by what the body says: JSON in its canonical form (RFC 8785), a form by its
-/// fields, multipart by its parts. The method, the path and query, and the chosen headers count too. So
-/// do the media type and its parameters, except the boundary and the charset UTF-8.
+/// A rule that compares bodies by their content: JSON in its canonical form (RFC 8785), a form by
+/// its fields, multipart by its parts.
 ///
-/// The raw bytes of a body count, as without this rule, where it cannot be sure of what the handler
-/// reads: the body does not parse, is compressed (`Content-Encoding`) or is of another media type.
-/// Each kind has cases of its own.
+/// The fingerprint also includes the method, the path and query, the chosen headers, and the media
+/// type with its parameters. It excludes the boundary and the charset UTF-8.
+///
+/// Where the rule cannot be sure of what the handler reads, the raw bytes of the body count, as
+/// without the rule. That is so if the body does not parse, is compressed (`Content-Encoding`), or
+/// has another media type. Each type of body has further cases.
 ///
 /// # Large bodies
 ///
-/// The raw bytes also count where a body has more than 10,000 pieces. The layer stops reading at
-/// this budget. So no body within the default limit of 1 MiB takes more than 8 MiB of memory or 10
-/// ms of a worker. These are the pieces:
+/// The raw bytes also count if a body has more than 10,000 pieces. The layer stops reading at this
+/// limit. So no body within the default limit of 1 MiB takes more than 8 MiB of memory or 10 ms of
+/// a worker. These are the pieces:
 ///
-/// - JSON: each value, nested ones included. A member of an object and its name are one piece.
+/// - JSON: each value, including nested ones. A member of an object and its name are one piece.
 /// - A form: each field, including an empty one between two `&`.
-/// - Multipart: each header, and ten for each part. A part whose head is longer than 8 KiB is over
-///   the budget too.
+/// - Multipart: each header, and ten for each part. A part whose head is longer than 8 KiB also
+///   exceeds the limit.
 ///
 /// A retry of such a body must have the same bytes, and [`ignore`](Self::ignore) and
-/// [`only`](Self::only) have no effect. The layer logs this at the level `debug`. If your API takes
-/// larger batches, put the nonce into a header.
+/// [`only`](Self::only) have no effect. The layer logs this at the level `debug`. If your API
+/// accepts larger batches, put the nonce into a header.
 ///
 /// ```
 /// use tower_idempotency::{CanonicalBody, JsonPointer};
 ///
-/// // Neither of the two makes it another operation.
+/// // Neither member makes a different operation.
 /// let payment = CanonicalBody::any()
 ///     .ignore(JsonPointer::from_static("/nonce"))
 ///     .ignore(JsonPointer::from_static("/client/sent_at"));
 ///
-/// // Whatever else the body says, it is the same transfer.
+/// // Only these two members identify the transfer.
 /// let transfer = CanonicalBody::json()
 ///     .only([JsonPointer::from_static("/to"), JsonPointer::from_static("/amount")]);
 /// ```
@@ -64,44 +66,51 @@ enum Kind {
 }
 
 impl CanonicalBody {
-    /// Takes JSON (`application/json`, `…+json`) in its canonical form: the order of members, white
-    /// space, escapes and the spelling of numbers do not count.
+    /// Compares JSON (`application/json`, `…+json`) by its canonical form. The order of members,
+    /// white space, escapes and the spelling of numbers do not count.
     ///
-    /// Raw bytes count where two readers may read two things:
+    /// The raw bytes count where two readers may understand the text differently:
     ///
-    /// - a name that is twice in an object;
-    /// - an integer beyond ±2^53, or another number that a double of that size does not hold
-    ///   exactly;
-    /// - a number with more than 17 significant digits that a double does not hold;
-    /// - a byte order mark, text that is not UTF-8, half a surrogate pair, more than 127 levels.
+    /// - An object contains a name twice.
+    /// - A number is an integer beyond ±2^53, or another number of that size that a double does not
+    ///   represent exactly.
+    /// - A number has more than 17 significant digits, and a double does not represent it.
+    /// - The text has a byte order mark, is not UTF-8, or contains half a surrogate pair.
+    /// - The text has more than 127 levels, or more than 10,000 values.
     ///
-    /// They also count with more than 10,000 values. Two decimal fractions of 17 digits that are
-    /// the same double are the same number, as RFC 8785 has it.
+    /// Two decimal fractions of 17 digits are the same number if they are the same double, as in
+    /// RFC 8785.
     pub fn json() -> Self {
         Self::of(vec![Kind::Json])
     }
 
-    /// Takes a form (`application/x-www-form-urlencoded`) by its fields: their order does not
-    /// count, but that of several values of one field does; nor does how bytes are escaped. Where a
-    /// name holds `[]`, all of the order counts.
+    /// Compares a form (`application/x-www-form-urlencoded`) by its fields.
     ///
-    /// Raw bytes count where the decoded text is not UTF-8, an escape is not whole, or there are
-    /// more than 10,000 fields.
+    /// The order of the fields and the escapes of bytes do not count. The order of several values
+    /// of one field counts. If a name contains `[]`, the whole order counts.
+    ///
+    /// The raw bytes count in these cases:
+    ///
+    /// - The decoded text is not UTF-8.
+    /// - An escape is incomplete.
+    /// - There are more than 10,000 fields.
     pub fn form() -> Self {
         Self::of(vec![Kind::Form])
     }
 
-    /// Takes `multipart/form-data` by its parts, in their order, each with its headers and every
+    /// Compares `multipart/form-data` by its parts, in their order, each with its headers and every
     /// byte, as axum's extractor reads them. The boundary does not count.
     ///
-    /// Raw bytes count if anything but white space is before the first part or after the last one,
-    /// because other readers may find parts there. They also count with more than some 1,000 parts,
-    /// each header making it fewer: see [`CanonicalBody`].
+    /// The raw bytes count in these cases:
+    ///
+    /// - Text other than white space precedes the first part or follows the last one, because other
+    ///   readers may find parts there.
+    /// - There are more than about 1,000 parts. Headers reduce that number: see [`CanonicalBody`].
     pub fn multipart() -> Self {
         Self::of(vec![Kind::Multipart])
     }
 
-    /// Takes each of the three as its own constructor does.
+    /// Compares JSON, forms and multipart, each as its own constructor does.
     pub fn any() -> Self {
         Self::of(vec![Kind::Json, Kind::Form, Kind::Multipart])
     }
@@ -110,27 +119,32 @@ impl CanonicalBody {
         Self { kinds, ignored: BTreeSet::new(), only: None }
     }
 
-    /// Leaves out what stands at this place: a nonce, a time stamp of the client. There or not
-    /// makes no difference, except that the elements of an array are still counted: the one at
-    /// `/items/0` may be anything, and `/items/1` stays the second. Of a form or multipart `/name`
-    /// is every field with that name.
+    /// Ignores the value at this place, such as a nonce or a time stamp of the client. Whether the
+    /// value is present does not count either. By default nothing is ignored.
+    ///
+    /// The elements of an array are still counted: with `/items/0` ignored, the first element may
+    /// be anything, and `/items/1` is still the second. In a form or multipart, `/name` means every
+    /// field with that name.
     #[must_use]
     pub fn ignore(mut self, pointer: JsonPointer) -> Self {
         self.ignored.insert(pointer);
         self
     }
 
-    /// Lets only what stands at these places count; that something is not there counts too. It
-    /// takes the place of what an earlier call said. What is also ignored stays ignored.
+    /// Compares only the values at these places. Whether a value is present counts too. By default
+    /// the whole body counts.
+    ///
+    /// The call replaces the places of an earlier call. A place that is also ignored stays ignored.
     #[must_use]
     pub fn only(mut self, pointers: impl IntoIterator<Item = JsonPointer>) -> Self {
         self.only = Some(pointers.into_iter().collect());
         self
     }
 
-    /// Adds what this rule says of an operation, its method, path and chosen headers included, for
-    /// a [`FingerprintRule`](super::FingerprintRule) that has more to say. `false`, with nothing
-    /// added: raw bytes would count.
+    /// Adds the fields of this rule for an operation, including its method, path and chosen
+    /// headers. Use it inside a [`FingerprintRule`](super::FingerprintRule) that adds more fields.
+    ///
+    /// It returns `false` and adds nothing if the raw bytes would count.
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
@@ -158,8 +172,7 @@ impl CanonicalBody {
         let Some(content) = content else {
             return false;
         };
-        // The setting is a part of the input, so that what was written under another never has the
-        // same fingerprint.
+        // The settings are part of the input, so a fingerprint under other settings is never equal.
         fields.add([kind.version()]);
         fields.add_list(self.ignored.iter().map(JsonPointer::as_str));
         match &self.only {
@@ -172,7 +185,7 @@ impl CanonicalBody {
         true
     }
 
-    /// The version of the fingerprint if this rule has something to say of the operation.
+    /// The version of the fingerprint, if this rule applies to the operation.
     pub(super) fn version_of(&self, operation: &Input<'_>) -> Option<u8> {
         self.kind_of(operation).map(Kind::version)
     }
@@ -205,8 +218,8 @@ impl Kind {
     }
 }
 
-/// What a rule says of a body: fields whose number and order follow from what came before them. All
-/// are in one buffer, because there can be many small ones.
+/// The fields of a body. Their number and order follow from the fields before them. One buffer
+/// contains all of them, because there can be many small ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Content {
     bytes: Vec<u8>,
@@ -220,17 +233,17 @@ impl Content {
         self.ends.push(self.bytes.len());
     }
 
-    /// Adds a count as a field of its own.
+    /// Adds a count as a separate field.
     fn count(&mut self, number: usize) {
         self.push(&(number as u64).to_le_bytes());
     }
 
-    /// Sets the first field, which is a count.
+    /// Overwrites the first field, which is a count.
     fn set_first(&mut self, number: usize) {
         self.bytes[..8].copy_from_slice(&(number as u64).to_le_bytes());
     }
 
-    /// Adds what `write` appends as one field.
+    /// Adds the output of `write` as one field.
     fn write(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Option<()>) -> Option<()> {
         write(&mut self.bytes)?;
         self.ends.push(self.bytes.len());

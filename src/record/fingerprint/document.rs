@@ -1,10 +1,14 @@
-//! A JSON text as the values in it, in little memory.
+//! A JSON text as a list of its values, in little memory.
 //!
-//! The `Value` of `serde_json` would not do: an object of eight bytes takes some six hundred in it,
-//! a repeated name is dropped, the text of a number is lost. Features that any other crate of the
-//! program asks for (`raw_value`, `arbitrary_precision`) also give some names another meaning, for
-//! a visitor of our own too. One pass over the text is also several times as fast. Tests compare it
-//! with `serde_json` on texts that are JSON and texts that are not.
+//! The `Value` of `serde_json` is not suitable, for these reasons:
+//!
+//! - It takes about six hundred bytes for an object of eight bytes.
+//! - It drops a repeated name and the text of a number.
+//! - Features that any other crate of the program enables (`raw_value`, `arbitrary_precision`) give
+//!   some names another meaning, also for a visitor of our own.
+//!
+//! One pass over the text is also several times as fast. Tests compare this parser with
+//! `serde_json` on valid and invalid texts.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -14,41 +18,41 @@ use super::JsonPointer;
 
 mod reader;
 
-/// Every value of a text. The values of an array or object are neighbours; those of an object are
-/// sorted by name.
+/// All values of a text. The values of an array or object are adjacent. The members of an object
+/// are sorted by name.
 pub(crate) struct Document<'t> {
-    /// The last one is the whole document.
+    /// The last node is the whole document.
     pub(super) nodes: Vec<Node<'t>>,
 }
 
 pub(crate) struct Node<'t> {
-    /// The name of a member of an object.
+    /// The name, if the node is a member of an object.
     pub(super) name: Cow<'t, str>,
     pub(crate) value: Value<'t>,
 }
 
-// Only canonical JSON looks at every value.
+// Only canonical JSON reads every value.
 #[cfg_attr(not(feature = "canonical"), allow(dead_code))]
 pub(crate) enum Value<'t> {
     Null,
     Bool(bool),
-    /// As it is written.
+    /// The literal as written.
     Number(&'t str),
     String(Cow<'t, str>),
     Array(Range<usize>),
     Object(Range<usize>),
-    /// A member that a rule has taken out.
+    /// A member that a rule has removed.
     #[cfg(feature = "canonical")]
     Removed,
 }
 
-/// Why a text is not read.
+/// Why the parser rejects a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flaw {
-    /// A name is twice in an object. Readers differ in which of the two they take.
+    /// An object contains a name twice. Readers differ in which of the two they use.
     Repeated,
-    /// The text is not JSON, too much, too deep, not UTF-8, or has a number that no double holds.
-    /// Another reader may skip that part.
+    /// The text is not JSON, too large, too deep, not UTF-8, or has a number that no double can
+    /// represent. Another reader may skip that part.
     Unreadable,
 }
 
@@ -87,17 +91,17 @@ impl<'t> Document<'t> {
     }
 }
 
-/// The place in an array that a step of a pointer names, as RFC 6901 has it.
+/// The array index that a step of a pointer names, by RFC 6901.
 fn index(step: &str) -> Option<usize> {
     let is_padded = step.len() > 1 && step.starts_with('0');
     if is_padded || step.starts_with('+') { None } else { step.parse().ok() }
 }
 
-/// The order of two names in UTF-16, which RFC 8785 asks for. It is that of their bytes, except
-/// that characters beyond U+FFFF come before U+E000.
+/// Compares two names by their UTF-16 code units, as RFC 8785 requires. The order is the order of
+/// their bytes, except that characters beyond U+FFFF come before U+E000.
 fn order(one: &str, other: &str) -> Ordering {
     let (one, other) = (one.as_bytes(), other.as_bytes());
-    // In steps of 16, because a client can send many names that differ late.
+    // Compares 16 bytes at a time, because a client can send many names with a long common start.
     let (blocks, _) = one.as_chunks::<16>();
     let (other_blocks, _) = other.as_chunks::<16>();
     let shared = 16 * blocks.iter().zip(other_blocks).take_while(|(one, other)| one == other).count();

@@ -1,4 +1,4 @@
-//! The sink into which a rule says what an operation is.
+//! [`Fields`]: the sink for the fields of a fingerprint rule.
 
 use std::fmt;
 
@@ -7,9 +7,10 @@ use http::HeaderName;
 use super::Input;
 use crate::record::digest::Framed;
 
-/// Takes what a rule says of an operation. Each field is framed, so that no two different lists of
-/// fields have the same digest input: neither `["ab", "c"]` and `["a", "bc"]`, nor a field that is
-/// absent and one that is empty.
+/// Collects the fields that a rule adds for an operation.
+///
+/// Each field is framed, so different lists of fields never have the same digest input. `["ab",
+/// "c"]` differs from `["a", "bc"]`, and an absent field differs from an empty one.
 pub struct Fields<'a> {
     framed: Framed,
     chosen: &'a [HeaderName],
@@ -26,16 +27,18 @@ impl<'a> Fields<'a> {
         self
     }
 
-    /// Adds a list whose length varies from one operation to another, so that it cannot run into
-    /// what follows it. A field that may be absent is a list of at most one.
+    /// Adds a list whose length varies between operations. The list cannot be confused with the
+    /// fields after it.
+    ///
+    /// Add an optional field as a list with at most one element.
     pub fn add_list<T: AsRef<[u8]>>(&mut self, list: impl IntoIterator<Item = T>) -> &mut Self {
-        let place = self.framed.count_later();
+        let position = self.framed.count_later();
         let mut count = 0;
         for field in list {
             self.add(field);
             count += 1;
         }
-        self.framed.set_count(place, count);
+        self.framed.set_count(position, count);
         self
     }
 
@@ -61,7 +64,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Shows nothing of the fields, which are the client's.
+/// Shows no fields, because they contain the client's data.
 impl fmt::Debug for Fields<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Fields(..)")

@@ -1,4 +1,4 @@
-//! A request as a rule of fingerprints sees it.
+//! [`Input`]: a request as a fingerprint rule sees it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,7 +7,8 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Extensions, HeaderMap, Method, Uri, header};
 
-/// A request as a [`FingerprintRule`](super::FingerprintRule) sees it: its head, and the whole body.
+/// A request as a [`FingerprintRule`](super::FingerprintRule) sees it: its head, and the whole
+/// body.
 #[derive(Clone, Copy)]
 pub struct Input<'a> {
     parts: &'a Parts,
@@ -15,7 +16,7 @@ pub struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// The operation that a request with this head and this body asks for; a test of a rule makes one so.
+    /// Creates the input of a rule from the head and the body of a request. Use it to test a rule.
     pub fn new(parts: &'a Parts, body: &'a [u8]) -> Self {
         Self { parts, body }
     }
@@ -25,7 +26,8 @@ impl<'a> Input<'a> {
         &self.parts.method
     }
 
-    /// The path and query that the client sent, whatever prefix a nested router has stripped (with the feature `axum`).
+    /// The path and query that the client sent. With the feature `axum` they include the prefix
+    /// that a nested router has removed.
     pub fn path_and_query(&self) -> &'a str {
         original_path(self.parts)
     }
@@ -35,18 +37,20 @@ impl<'a> Input<'a> {
         &self.parts.headers
     }
 
-    /// What layers outside of this one have attached to the request: who is authenticated, for example.
+    /// The extensions that outer layers have attached to the request, for example the authenticated
+    /// caller.
     pub fn extensions(&self) -> &'a Extensions {
         &self.parts.extensions
     }
 
-    /// Every byte of the body.
+    /// The whole body.
     pub fn body(&self) -> &'a [u8] {
         self.body
     }
 
-    /// The media type in lower case and without its parameters, such as `application/json`. `None` unless there is
-    /// exactly one content type, and it has the form of one.
+    /// The media type in lower case and without its parameters, such as `application/json`.
+    ///
+    /// It is `None` unless the request has exactly one content type of a valid form.
     pub fn media_type(&self) -> Option<Cow<'a, str>> {
         let essence = self.content_type()?.split(';').next()?.trim_matches([' ', '\t']);
         let (kind, subtype) = essence.split_once('/')?;
@@ -57,8 +61,8 @@ impl<'a> Input<'a> {
         Some(if is_lower { essence.into() } else { essence.to_ascii_lowercase().into() })
     }
 
-    /// The parameters of the one content type that may make another request of the same body: a version, a profile. Not the
-    /// boundary, nor the charset that everybody assumes.
+    /// The parameters of the content type that can change the meaning of the body, such as a
+    /// version or a profile. They exclude the boundary and the charset UTF-8, which is the default.
     #[cfg(feature = "canonical")]
     pub(super) fn parameters(&self) -> Vec<&'a str> {
         let mut is_quoted = false;
@@ -79,7 +83,7 @@ impl<'a> Input<'a> {
         parameters.map(|parameter| parameter.trim_matches([' ', '\t'])).filter(counts).collect()
     }
 
-    /// The one content type, parameters and all.
+    /// The content type with its parameters, if there is exactly one.
     pub(super) fn content_type(&self) -> Option<&'a str> {
         let mut values = self.parts.headers.get_all(header::CONTENT_TYPE).iter();
         match (values.next(), values.next()) {
@@ -89,7 +93,8 @@ impl<'a> Input<'a> {
     }
 }
 
-/// The path and query that the client sent: a nested router strips its prefix from the URI that the layer sees.
+/// The path and query that the client sent. A nested router removes its prefix from the URI that
+/// the layer sees.
 #[cfg(feature = "axum")]
 fn original_path(parts: &Parts) -> &str {
     let original = parts.extensions.get::<axum::extract::OriginalUri>();
@@ -105,7 +110,7 @@ fn path_and_query(uri: &Uri) -> &str {
     uri.path_and_query().map_or(uri.path(), PathAndQuery::as_str)
 }
 
-/// Shows neither headers nor body, which are the client's.
+/// Shows neither headers nor body, because they contain the client's data.
 impl fmt::Debug for Input<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Input({} {} bytes)", self.parts.method, self.body.len())

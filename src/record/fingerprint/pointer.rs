@@ -1,12 +1,13 @@
-//! A place in a JSON document: [`JsonPointer`].
+//! [`JsonPointer`]: a place in a JSON document.
 
 use std::borrow::Cow;
 #[cfg(feature = "canonical")]
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// A place in a JSON document, as RFC 6901 writes it: `/items/0/note`; `~1` means a slash in a
-/// name, `~0` for a tilde. The empty pointer is the whole document.
+/// A place in a JSON document, in the syntax of RFC 6901, for example `/items/0/note`.
+///
+/// In a name, `~1` means a slash and `~0` a tilde. The empty pointer is the whole document.
 ///
 /// ```
 /// use tower_idempotency::JsonPointer;
@@ -19,12 +20,14 @@ use std::fmt;
 pub struct JsonPointer(Cow<'static, str>);
 
 impl JsonPointer {
-    /// Takes a pointer that is known at run time only.
+    /// Parses a pointer at run time.
     ///
     /// # Errors
     ///
-    /// [`InvalidPointer`] if it is neither empty nor starts with a slash, or has a tilde with
-    /// neither 0 nor 1 behind it.
+    /// Returns [`InvalidPointer`] in these cases:
+    ///
+    /// - The pointer is neither empty nor starts with a slash.
+    /// - A tilde is followed by neither 0 nor 1.
     pub fn new(pointer: &str) -> Result<Self, InvalidPointer> {
         if !is_valid(pointer) {
             return Err(InvalidPointer);
@@ -32,20 +35,20 @@ impl JsonPointer {
         Ok(Self(pointer.to_owned().into()))
     }
 
-    /// Takes a pointer that stands in the program.
+    /// Creates a pointer from a literal.
     ///
     /// # Panics
     ///
-    /// If it is not valid: when the program is compiled, if the pointer is a constant.
+    /// Panics if the pointer is not valid. For a constant, compilation fails instead.
     pub const fn from_static(pointer: &'static str) -> Self {
         assert!(
             is_valid(pointer),
-            "a JSON pointer is empty or starts with a slash, and a tilde has 0 or 1 behind it"
+            "a JSON pointer is empty or starts with a slash, and 0 or 1 follows each tilde"
         );
         Self(Cow::Borrowed(pointer))
     }
 
-    /// The pointer as it is written.
+    /// The pointer as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -63,12 +66,12 @@ impl JsonPointer {
     }
 }
 
-/// The name that one step of a pointer means.
+/// The name that a step of a pointer represents.
 fn unescaped(step: &str) -> Cow<'_, str> {
     if step.contains('~') { step.replace("~1", "/").replace("~0", "~").into() } else { step.into() }
 }
 
-/// The fields of a form, or the parts of multipart, that some pointers name: members at the top.
+/// The form fields or multipart parts that some pointers name. Only top-level pointers name one.
 #[cfg(feature = "canonical")]
 pub(super) struct Names<'p> {
     /// One of the pointers is the whole document.
@@ -114,13 +117,13 @@ const fn is_valid(pointer: &str) -> bool {
     true
 }
 
-/// A text that is no JSON pointer.
+/// The error of a text that is not a JSON pointer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidPointer;
 
 impl fmt::Display for InvalidPointer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON pointer is empty or starts with a slash, and a tilde in it has 0 or 1 behind it")
+        f.write_str("a JSON pointer is empty or starts with a slash, and 0 or 1 follows each tilde")
     }
 }
 

@@ -1,4 +1,4 @@
-//! What may say what one operation is: [`FingerprintRule`].
+//! [`FingerprintRule`]: decides which requests are the same operation.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,17 +8,18 @@ use super::CanonicalBody;
 use super::{Fields, Fingerprint, Input};
 use crate::record::digest::Framed;
 
-/// A rule of the application's own for what one operation is.
+/// Your own rule that decides which requests are the same operation.
 ///
-/// It says everything, the method and the path too: two versions of an API may offer one operation under two paths.
-/// A closure of the same arguments is a rule; see
-/// [`fingerprint_fn`](crate::IdempotencyLayer::fingerprint_fn). A rule that panics lets the request panic, with nothing
-/// reserved.
+/// The rule replaces the whole default, including the method and the path. So two versions of an
+/// API can offer one operation under two paths. A closure with the same arguments is a rule: see
+/// [`fingerprint_fn`](crate::IdempotencyLayer::fingerprint_fn).
+///
+/// If a rule panics, the request panics, and nothing is reserved.
 ///
 /// ```
 /// use tower_idempotency::fingerprint::{Fields, FingerprintRule, Input};
 ///
-/// /// The first line of the body is a time stamp.
+/// /// Ignores the first line of the body, which is a time stamp.
 /// struct BelowFirstLine;
 ///
 /// impl FingerprintRule for BelowFirstLine {
@@ -33,12 +34,18 @@ use crate::record::digest::Framed;
 /// }
 /// ```
 pub trait FingerprintRule: Send + Sync + 'static {
-    /// Adds the fields of an operation, always in the same order. `false`: the rule has nothing to say of such a request;
-    /// its raw bytes count then, and whatever was added does not.
+    /// Adds the fields of an operation, always in the same order. Returns `true` if the rule
+    /// applies.
+    ///
+    /// If it returns `false`, the raw bytes of the request count, and the added fields are
+    /// discarded.
     fn describe(&self, operation: &Input<'_>, fields: &mut Fields<'_>) -> bool;
 
-    /// A number that changes when the rule does, for the fingerprints of two versions never to be equal: 64 to 127; any
-    /// other is stored as the nearest of these, though it stays a version of its own. Default: 64.
+    /// The version of the rule, 64 to 127. Default: 64.
+    ///
+    /// Change it when the rule changes. Fingerprints of two versions are never equal. A number
+    /// outside of the range is stored as the nearest number in it, but is still a version of its
+    /// own.
     fn version(&self) -> u8 {
         Fingerprint::OWN.0
     }
@@ -53,7 +60,8 @@ where
     }
 }
 
-/// What [`fingerprint`](crate::IdempotencyLayer::fingerprint) takes: any [`FingerprintRule`], or a `CanonicalBody`.
+/// The argument of [`fingerprint`](crate::IdempotencyLayer::fingerprint): any [`FingerprintRule`],
+/// or a `CanonicalBody`.
 #[derive(Clone)]
 pub struct Rule(Kind);
 
@@ -78,7 +86,7 @@ impl From<CanonicalBody> for Rule {
 }
 
 impl Rule {
-    /// The fingerprint of an operation, if the rule has something to say of it.
+    /// The fingerprint of an operation, if the rule applies to it.
     pub(super) fn fingerprint(
         &self,
         operation: &Input<'_>,
@@ -90,16 +98,16 @@ impl Rule {
             Kind::Canonical(rule) => {
                 let mut fields = Fields::new(Framed::new("fingerprint of a body 1"), chosen);
                 let version = rule.version_of(operation)?;
-                let says = rule.describe(operation, &mut fields);
-                says.then(|| Fingerprint::made(version, fields.finish(secret), secret))
+                let applies = rule.describe(operation, &mut fields);
+                applies.then(|| Fingerprint::made(version, fields.finish(secret), secret))
             }
             Kind::Own(rule) => {
                 let version = rule.version();
                 let mut fields = Fields::new(Framed::new("fingerprint of a rule 1"), chosen);
                 fields.add([version]);
                 let (first, last) = Fingerprint::OWN;
-                let says = rule.describe(operation, &mut fields);
-                says.then(|| Fingerprint::made(version.clamp(first, last), fields.finish(secret), secret))
+                let applies = rule.describe(operation, &mut fields);
+                applies.then(|| Fingerprint::made(version.clamp(first, last), fields.finish(secret), secret))
             }
         }
     }

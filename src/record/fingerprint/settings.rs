@@ -1,4 +1,4 @@
-//! By which rules the layer fingerprints requests.
+//! The rules by which the layer fingerprints requests.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use http::HeaderName;
 use super::{Fingerprint, Input, Rule};
 use crate::record::secret::SecretKey;
 
-/// The settings of the layer. By default raw bytes count, and nothing is keyed.
+/// The fingerprint settings of the layer. By default raw bytes count, and digests are not keyed.
 #[derive(Clone, Default)]
 pub(crate) struct Fingerprinting {
-    /// The headers that count beside the content type.
+    /// The headers that count in addition to the content type.
     pub(crate) headers: Vec<HeaderName>,
     /// `None`: raw bytes.
     pub(crate) rule: Option<Rule>,
-    /// The rules that were in force before.
+    /// The earlier rules, which live records may have been written under.
     pub(crate) earlier: Vec<Rule>,
     pub(super) key: Option<Arc<SecretKey>>,
 }
@@ -23,13 +23,14 @@ pub(crate) struct Fingerprinting {
 #[derive(Debug)]
 pub(crate) struct Fingerprints {
     pub(crate) own: Fingerprint,
-    /// Under every other rule by which a live record of the same request may have been written.
+    /// The fingerprints under all other rules that may have written a live record of the same
+    /// request.
     pub(crate) others: Vec<Fingerprint>,
 }
 
 impl Fingerprinting {
-    /// Makes fingerprints depend on the secret of the layer. Their key is derived from it for this purpose alone, so that
-    /// neither they nor storage keys say anything of one another.
+    /// Makes fingerprints depend on the secret of the layer. Their key is derived for this purpose
+    /// only, so fingerprints and storage keys reveal nothing about each other.
     pub(crate) fn set_secret(&mut self, secret: &SecretKey) {
         self.key = Some(Arc::new(secret.derive("tower-idempotency 2026 fingerprints 1")));
     }
@@ -50,7 +51,7 @@ impl Fingerprinting {
             may_be(self.raw(operation, key));
         }
         for rule in &self.earlier {
-            // Where it has nothing to say it left the raw fingerprint.
+            // A rule that did not apply wrote the raw fingerprint.
             if let Some(other) = rule.fingerprint(operation, &self.headers, key) {
                 may_be(other);
             }

@@ -10,7 +10,7 @@ use super::Fingerprint;
 
 type Line = (&'static str, &'static str);
 
-/// A request as its fingerprint sees it.
+/// The parts of a request that its fingerprint covers.
 #[derive(Clone, Copy)]
 struct PendingRef<'a> {
     method: &'a Method,
@@ -124,8 +124,8 @@ fn a_fingerprint_survives_its_bytes_and_differs_by_version() {
     assert_ne!(Fingerprint::from_bytes(&bytes), PLAIN.fingerprint());
 }
 
-/// Records keep fingerprints. If this test fails, an upgrade refuses every honest repeat: that takes a new version of
-/// the rule.
+/// Records contain fingerprints. If this test fails, an upgrade rejects every honest retry. Such a
+/// change needs a new version of the rule.
 #[test]
 fn the_rule_is_as_it_was_in_version_1() {
     let hex = |seen: PendingRef<'_>| {
@@ -179,7 +179,7 @@ fn small() -> impl Strategy<Value = Small> {
     })
 }
 
-/// The request with a byte, or a line, moved from one place to the next; or with an empty one more.
+/// The request with a byte or a line moved to the next place, or with an added empty one.
 fn moved(of: &Small) -> Vec<Small> {
     let mut all = vec![of.clone(); 6];
     if let Some(byte) = all[0].path.pop() {

@@ -1,26 +1,28 @@
-//! Keys that the client side makes, stores and writes.
+//! Keys that the client side generates, stores and writes.
 
 use super::{IdempotencyKey, KeyError, is_of_string};
 
 impl IdempotencyKey {
-    /// A key that this crate made: 1 to 255 bytes of visible ASCII.
+    /// A key that this crate generated: 1 to 255 bytes of visible ASCII.
     pub(crate) fn made(key: String) -> Self {
         Self(key.into())
     }
 
-    /// A key that was stored by [`as_str`](Self::as_str).
+    /// Parses a key that was stored as its [`as_str`](Self::as_str).
     pub(crate) fn stored(key: &str) -> Result<Self, KeyError> {
         Self::of_bytes(key.as_bytes(), is_of_string)
     }
 
-    /// The key as a header has it: bare or quoted. A bare one that begins with a quote would be read as another key, or as
-    /// none. One with a space is a key only for a server in strict mode, which takes it in quotes.
+    /// The key as a header value, bare or quoted.
+    ///
+    /// A bare key that starts with a quote needs quotes, because a server would read another key or
+    /// none. So does a key with a space: only servers in strict mode accept it, and only in quotes.
     pub(crate) fn written(&self, is_quoted: bool) -> String {
         let needs_quotes = is_quoted || self.as_str().starts_with('"') || self.as_str().contains(' ');
         if needs_quotes { self.quoted() } else { self.as_str().to_owned() }
     }
 
-    /// The key as an RFC 9651 String, quotes and all.
+    /// The key as an RFC 9651 String, including the quotes.
     fn quoted(&self) -> String {
         let escaped = self.as_str().replace('\\', r"\\").replace('"', "\\\"");
         format!("\"{escaped}\"")

@@ -1,13 +1,15 @@
-//! Whose keys these are: the [`Scope`], and the [`ScopeDigest`] that stores see of it.
+//! The [`Scope`] that a key belongs to, and the [`ScopeDigest`] that stores see.
 
 use std::fmt;
 
 use crate::record::digest::Framed;
 use crate::record::frame::Writer;
 
-/// Whose keys these are: a tenant, a principal, an account. The same key in two scopes is two operations.
+/// The caller that a key belongs to: a tenant, a principal or an account. The same key in two
+/// scopes identifies two operations.
 ///
-/// Only a digest of it reaches a store. `Debug` shows nothing of it, because it is often a credential.
+/// Only a digest of the scope reaches a store. `Debug` shows no part of it, because it is often a
+/// credential.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Scope {
     bytes: Vec<u8>,
@@ -15,31 +17,32 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// A scope of its own for each distinct value, an empty one included.
+    /// Creates a scope. Each distinct value, also an empty one, is a scope of its own.
     pub fn new(principal: impl AsRef<[u8]>) -> Self {
         let mut bytes = vec![1];
         bytes.extend_from_slice(principal.as_ref());
         Self { bytes, is_anonymous: false }
     }
 
-    /// The one scope that all callers without an identity share.
+    /// The scope that all callers without an identity share.
     ///
-    /// Each of them can replay the response of another whose key it guesses. Use it only for
-    /// operations whose responses are not secret.
+    /// A caller that guesses the key of another can replay the other's response. Use this scope
+    /// only for operations whose responses are not secret.
     pub fn anonymous() -> Self {
         Self { bytes: Vec::new(), is_anonymous: true }
     }
 
-    /// The same caller on one host of several, as a layer with
-    /// [`host_in_scope`](crate::IdempotencyLayer::host_in_scope) has it. Use it to
-    /// [`inspect`](crate::IdempotencyLayer::inspect) a key. The host is as the client sends it, with a port
-    /// where the client sends one; case does not count.
+    /// Returns the scope of the same caller on one host, as a layer with
+    /// [`host_in_scope`](crate::IdempotencyLayer::host_in_scope) computes it.
+    ///
+    /// Use it to [`inspect`](crate::IdempotencyLayer::inspect) a key. Pass the host as the client
+    /// sends it, with the port if the client sends one. Case does not matter.
     #[must_use]
     pub fn on_host(self, host: &str) -> Self {
         self.on_hosts(&[host.to_ascii_lowercase().into_bytes()])
     }
 
-    /// The same for all hosts that a request names. No list of them reads as another one.
+    /// The same for all hosts that a request names. Different lists of hosts give different scopes.
     pub(crate) fn on_hosts(self, hosts: &[Vec<u8>]) -> Self {
         let mut bytes = vec![2];
         let mut writer = Writer::new(&mut bytes);
@@ -62,21 +65,23 @@ impl fmt::Debug for Scope {
     }
 }
 
-/// Tells one scope from another in a store, and nothing else about it: the first 16 bytes of a
-/// digest. A store that limits what one scope takes counts by it.
+/// Identifies a scope in a store without revealing it: the first 16 bytes of a digest.
+///
+/// A store that limits the share of one scope counts by it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ScopeDigest([u8; 16]);
 
 impl ScopeDigest {
-    /// [`Scope::anonymous`], whatever the host: a caller without an identity may name any host.
+    /// The digest of [`Scope::anonymous`], whatever the host, because a caller without an identity
+    /// may name any host.
     pub const ANONYMOUS: Self = Self([0; 16]);
 
-    /// All requests of a layer without a [`scope`](crate::IdempotencyLayer::scope). Its callers are not
-    /// distinguished, so limits of one scope do not apply to them.
+    /// The digest for all requests of a layer without a [`scope`](crate::IdempotencyLayer::scope).
+    /// The layer does not distinguish its callers, so limits of one scope do not apply to them.
     pub const UNSET: Self = Self([0xff; 16]);
 
-    /// Digests a scope. With a secret the digest is keyed, so that a reader of the store cannot try
-    /// out guesses.
+    /// Digests a scope. With a secret the digest is keyed, so that a reader of the store cannot
+    /// test guesses.
     pub fn of(secret: Option<&[u8; 32]>, scope: &Scope) -> Self {
         if scope.is_anonymous {
             return Self::ANONYMOUS;
@@ -90,7 +95,7 @@ impl ScopeDigest {
     }
 }
 
-/// The first 8 hexadecimal digits: too few to try out guesses against.
+/// The first 8 hexadecimal digits, which are too few to test guesses against.
 impl fmt::Debug for ScopeDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ScopeDigest(")?;

@@ -10,7 +10,7 @@ fn key(text: &str) -> IdempotencyKey {
     IdempotencyKey::parse(text.as_bytes()).unwrap()
 }
 
-/// What `value` was parsed to, as text.
+/// The key that `value` is parsed to, as text.
 fn parsed(value: &[u8]) -> Result<String, KeyError> {
     IdempotencyKey::parse(value).map(|key| key.as_str().to_owned())
 }
@@ -23,7 +23,7 @@ fn a_bare_value_and_a_quoted_one_are_one_key() {
 }
 
 #[test]
-fn case_is_kept() {
+fn case_is_preserved() {
     assert_ne!(key("Order"), key("order"));
 }
 
@@ -36,7 +36,7 @@ fn escapes_are_taken_away_from_a_quoted_value_only() {
 }
 
 #[test]
-fn a_quoted_value_that_is_not_one_whole_string_is_refused() {
+fn a_quoted_value_that_is_not_one_complete_string_is_rejected() {
     let values: [&[u8]; 9] = [
         br#"""#,
         br#""abc"#,
@@ -54,7 +54,7 @@ fn a_quoted_value_that_is_not_one_whole_string_is_refused() {
 }
 
 #[test]
-fn an_empty_value_is_refused_bare_and_quoted() {
+fn an_empty_value_is_rejected_bare_and_quoted() {
     assert_eq!(parsed(b""), Err(KeyError::Empty));
     assert_eq!(parsed(b"\"\""), Err(KeyError::Empty));
 }
@@ -119,7 +119,7 @@ proptest! {
     }
 }
 
-// The name under which stores know it
+// The name of the key in a store
 
 fn derived(namespace: &str, scope: &Scope, text: &str) -> StorageKey {
     StorageKey::derive(None, namespace, scope, &key(text))
@@ -157,7 +157,7 @@ fn storage_keys_are_not_case_folded() {
 }
 
 #[test]
-fn the_anonymous_scope_is_nobody_elses() {
+fn the_anonymous_scope_differs_from_every_named_scope() {
     let anonymous = derived("n", &Scope::anonymous(), "k");
     for principal in ["", "\0", "\u{1}", "anonymous"] {
         assert_ne!(derived("n", &Scope::new(principal), "k"), anonymous, "{principal:?}");
@@ -180,8 +180,8 @@ fn a_storage_key_shows_eight_digits_of_itself() {
     assert!(shown.bytes().all(|byte| byte.is_ascii_hexdigit()));
 }
 
-/// Stores hold records by these names. If this test fails, an upgrade forgets every key in flight and runs finished
-/// operations again.
+/// Stores contain records under these names. If this test fails, an upgrade loses every key in
+/// flight and runs finished operations again.
 #[test]
 fn storage_keys_are_as_they_were() {
     let hex = |key: StorageKey| blake3::Hash::from_bytes(*key.as_bytes()).to_hex().to_string();

@@ -16,7 +16,7 @@ fn found_in(body: &[u8]) -> Result<Option<IdempotencyKey>, KeyError> {
     config().key_of(None, &HeaderMap::new(), body)
 }
 
-/// What a handler asks for; it skips all else.
+/// The part of the body that a handler reads. It skips the rest.
 #[derive(Deserialize)]
 struct Payment {
     idempotency_key: Option<String>,
@@ -36,7 +36,7 @@ fn a_body_in_which_a_handler_finds_a_key_never_passes_for_one_without() {
 }
 
 #[test]
-fn a_body_that_is_no_json_has_no_key() {
+fn a_body_that_is_not_json_has_no_key() {
     for body in ["", "amount=1", "{", "{}{}", "\u{feff}{}", "nul"] {
         assert_eq!(found_in(body.as_bytes()), Ok(None), "{body}");
         assert!(serde_json::from_str::<Payment>(body).is_err());
@@ -45,7 +45,7 @@ fn a_body_that_is_no_json_has_no_key() {
 }
 
 #[test]
-fn a_body_that_something_further_in_may_decompress_needs_its_key_in_the_head() {
+fn a_compressed_body_needs_its_key_in_the_head() {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     assert_eq!(config().key_of(None, &headers, b"\x1f\x8b\x08"), Err(KeyError::Unreadable));

@@ -1,4 +1,4 @@
-//! Without the feature `quota` there is none of these.
+//! Without the feature `quota`, a value of this type cannot exist.
 
 use std::time::Duration;
 

@@ -74,7 +74,7 @@ fn every_code_that_is_written_somewhere_is_in_the_table() {
         for word in words(&text).into_iter().filter(|word| !is_other(word)) {
             assert!(
                 codes.contains(word),
-                "{} names the code `{word}`, which has no row in src/rejection/kinds.rs",
+                "{} names the code `{word}`, which has no row in src/http/rejection/kinds.rs",
                 path.display()
             );
             met.insert(word.to_owned());

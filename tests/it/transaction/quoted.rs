@@ -31,7 +31,7 @@ async fn logged<B: Base>(store: impl Store, statement: String) -> Vec<String> {
     let response = patiently(app.oneshot(request)).await.unwrap();
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(log.lines(CARD), [""; 0]);
-    log.lines("a statement of a handler failed")
+    log.lines("a handler's statement failed, and the client got 500")
 }
 
 /// The whole chain of an error, as a log may show it.

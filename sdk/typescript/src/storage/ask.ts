@@ -1,7 +1,7 @@
 import { waitBefore, type Backoff } from "../backoff.js";
 import type { Clock } from "../clock.js";
 
-/** How long a storage is asked, and what is called before it is asked again. */
+/** How long to ask a storage, and what to call before it is asked again. */
 export interface Patience {
   clock: Clock;
   call: Backoff;
@@ -11,11 +11,11 @@ export interface Patience {
 }
 
 /**
- * Asks a storage. With patience it is asked until it serves: what fails, or does not end in two
- * seconds, is asked again, and the first that serves counts. Each method of a storage has the same
- * effect twice as once.
+ * Asks a storage. With patience, it calls the method again if it fails or does not end within two
+ * seconds, and the first call that succeeds counts. This is safe because each method of a storage
+ * has the same effect twice as once.
  *
- * @throws the storage's last error.
+ * @throws the last error of the storage.
  */
 export async function ask<T>(step: () => Promise<T>, patience?: Patience): Promise<T> {
   const asked: Promise<T>[] = [];

@@ -3,10 +3,11 @@ import { memoryRecords } from "./memory.js";
 import { storageOver, type KeyStorage, type Records } from "./types.js";
 
 /**
- * IndexedDB, or memory where there is none. The choice is made at the first use, by reading. A
- * database that is slow, full or broken exists, and the keys that it contains must not be missed:
- * then the choice is made again by the next use. Memory is taken only where IndexedDB does not
- * exist, or where the browser forbids it.
+ * IndexedDB, or memory if IndexedDB does not exist or the browser forbids it. The choice is made at
+ * the first use, when the database opens.
+ *
+ * A database that is slow, full or broken may contain keys, so it is not replaced by memory. The
+ * next use then makes the choice again.
  */
 export function defaultStorage(): KeyStorage {
   const [indexedDb, memory] = [indexedDbRecords(), memoryRecords()];

@@ -1,7 +1,7 @@
 import { changed, storageOver, type KeyStorage, type Records } from "./types.js";
 
 /**
- * Stores keys in IndexedDB. What must be atomic is one transaction, so that all tabs of an origin
+ * Stores keys in IndexedDB. Each atomic step is one transaction, so that all tabs of an origin
  * agree on one key.
  *
  * @param name of the database; default `tower-idempotency`.
@@ -10,13 +10,13 @@ export function indexedDbStorage(name?: string): KeyStorage {
   return storageOver(indexedDbRecords(name));
 }
 
-/** `open` rejects with the browser's error. */
+/** `open` rejects with the error of the browser. */
 export function indexedDbRecords(name = "tower-idempotency"): Records & { open(): Promise<unknown> } {
   let connection: Promise<IDBDatabase> | undefined;
 
   /**
-   * The open database. One that failed, that was closed, or that does not come in two seconds is
-   * opened again.
+   * The open database. It is opened again if it failed, was closed, or did not open within two
+   * seconds.
    */
   const database = (): Promise<IDBDatabase> => {
     if (connection) return connection;
@@ -29,7 +29,7 @@ export function indexedDbRecords(name = "tower-idempotency"): Records & { open()
       request.onsuccess = () => {
         const { result } = request;
         clearTimeout(late);
-        // Another tab wants to delete or upgrade the database: it must not wait for us.
+        // Another tab that deletes or upgrades the database must not wait for this one.
         result.onversionchange = () => {
           result.close();
           gone();
@@ -42,7 +42,7 @@ export function indexedDbRecords(name = "tower-idempotency"): Records & { open()
     return (connection = opening);
   };
   const once = async <T, R>(step: (keys: IDBObjectStore) => IDBRequest<T>, use: (found: T, keys: IDBObjectStore) => R): Promise<R> => {
-    // The request leaves next: a stored key must survive even a loss of power.
+    // The client sends the request next, so the key must be stored even after a loss of power.
     const transaction = (await database()).transaction(STORE, "readwrite", { durability: "strict" });
     return new Promise((resolve, reject) => {
       let result: R;
@@ -54,8 +54,8 @@ export function indexedDbRecords(name = "tower-idempotency"): Records & { open()
     });
   };
   /**
-   * Runs a transaction; once more, on a new connection, if it fails: the browser may have closed
-   * the old one.
+   * Runs a transaction. If it fails, runs it once more on a new connection, because the browser may
+   * have closed the old one.
    */
   const run: typeof once = (step, use) =>
     once(step, use).catch(() => {

@@ -1,8 +1,8 @@
 import { changed, storageOver, type KeyRecord, type KeyStorage, type Records } from "./types.js";
 
 /**
- * Stores keys in memory: they serve double clicks and retries, but do not survive a reload, and no
- * other tab sees them.
+ * Stores keys in memory, for double clicks and retries. They do not survive a reload, and other
+ * tabs do not see them.
  */
 export function memoryStorage(): KeyStorage {
   return storageOver(memoryRecords());

@@ -6,9 +6,9 @@ use tempfile::TempDir;
 
 use super::*;
 
-fn kept(operation: &str, key: &str) -> StoredKey {
+fn stored(operation: &str, key: &str) -> StoredKey {
     let key = IdempotencyKey::bare(key.as_bytes()).unwrap();
-    // Files know milliseconds.
+    // A file stores milliseconds.
     let created_at = UNIX_EPOCH + Duration::from_millis(1_790_000_000_123);
     StoredKey { operation: operation.into(), key, created_at }
 }
@@ -20,21 +20,23 @@ fn store() -> (TempDir, FileKeyStore) {
 }
 
 #[tokio::test]
-async fn the_first_key_of_an_operation_stays_whatever_comes_after_it() {
+async fn the_first_key_of_an_operation_stays() {
     let (_directory, keys) = store();
-    assert_eq!(keys.put_if_absent(kept("a", "first")).await.unwrap(), kept("a", "first"));
+    assert_eq!(keys.put_if_absent(stored("a", "first")).await.unwrap(), stored("a", "first"));
     let again = FileKeyStore::open(&*keys.directory).unwrap();
-    assert_eq!(again.put_if_absent(kept("a", "second")).await.unwrap(), kept("a", "first"));
-    assert_eq!(again.put_if_absent(kept("b", "second")).await.unwrap(), kept("b", "second"));
+    assert_eq!(again.put_if_absent(stored("a", "second")).await.unwrap(), stored("a", "first"));
+    assert_eq!(again.put_if_absent(stored("b", "second")).await.unwrap(), stored("b", "second"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_at_once_all_get_one_key() {
+async fn concurrent_callers_get_one_key() {
     let (_directory, keys) = store();
     let begun: Vec<_> = (0..40)
         .map(|index| {
             let keys = FileKeyStore::open(&*keys.directory).unwrap();
-            tokio::spawn(async move { keys.put_if_absent(kept("a", &format!("key-{index}"))).await.unwrap() })
+            tokio::spawn(
+                async move { keys.put_if_absent(stored("a", &format!("key-{index}"))).await.unwrap() },
+            )
         })
         .collect();
     let mut got = HashSet::new();
@@ -45,41 +47,41 @@ async fn of_many_at_once_all_get_one_key() {
 }
 
 #[tokio::test]
-async fn a_key_is_removed_only_by_who_names_it() {
+async fn only_the_named_key_is_removed() {
     let (_directory, keys) = store();
-    keys.put_if_absent(kept("a", "first")).await.unwrap();
-    keys.remove("a", &kept("a", "second").key).await.unwrap();
-    assert_eq!(keys.list().await.unwrap(), [kept("a", "first")]);
-    keys.remove("a", &kept("a", "first").key).await.unwrap();
+    keys.put_if_absent(stored("a", "first")).await.unwrap();
+    keys.remove("a", &stored("a", "second").key).await.unwrap();
+    assert_eq!(keys.list().await.unwrap(), [stored("a", "first")]);
+    keys.remove("a", &stored("a", "first").key).await.unwrap();
     assert_eq!(keys.list().await.unwrap(), []);
-    keys.remove("a", &kept("a", "first").key).await.unwrap();
-    assert_eq!(keys.put_if_absent(kept("a", "second")).await.unwrap(), kept("a", "second"));
+    keys.remove("a", &stored("a", "first").key).await.unwrap();
+    assert_eq!(keys.put_if_absent(stored("a", "second")).await.unwrap(), stored("a", "second"));
 }
 
 #[tokio::test]
-async fn a_key_that_two_have_is_removed_only_when_that_is_asked_for() {
+async fn a_shared_key_is_removed_only_by_remove() {
     let (_directory, keys) = store();
-    let key = &kept("a", "first").key;
-    keys.put_if_absent(kept("a", "first")).await.unwrap();
-    assert!(keys.remove_unshared("a", &kept("a", "second").key).await.unwrap());
+    let key = &stored("a", "first").key;
+    keys.put_if_absent(stored("a", "first")).await.unwrap();
+    assert!(keys.remove_unshared("a", &stored("a", "second").key).await.unwrap());
     let other = FileKeyStore::open(&*keys.directory).unwrap();
-    other.put_if_absent(kept("a", "second")).await.unwrap();
+    other.put_if_absent(stored("a", "second")).await.unwrap();
     assert!(!keys.remove_unshared("a", key).await.unwrap());
-    assert_eq!(other.list().await.unwrap(), [kept("a", "first")]);
+    assert_eq!(other.list().await.unwrap(), [stored("a", "first")]);
     keys.remove("a", key).await.unwrap();
     assert!(keys.remove_unshared("a", key).await.unwrap());
 }
 
 #[tokio::test]
-async fn names_of_every_kind_are_kept_apart() {
+async fn different_names_have_different_keys() {
     let (_directory, keys) = store();
     let long = "x".repeat(10_000);
     let names =
         ["", ".", "..", "../../etc/passwd", "a/b", "a\\b", "A", "a", "a\0b", "ä", "a\u{308}", "CON", &long];
     for (index, name) in names.iter().enumerate() {
-        keys.put_if_absent(kept(name, &index.to_string())).await.unwrap();
+        keys.put_if_absent(stored(name, &index.to_string())).await.unwrap();
     }
-    let mut all: Vec<_> = keys.list().await.unwrap().into_iter().map(|kept| kept.operation).collect();
+    let mut all: Vec<_> = keys.list().await.unwrap().into_iter().map(|stored| stored.operation).collect();
     let mut expected = names.map(str::to_owned);
     all.sort();
     expected.sort();
@@ -89,13 +91,13 @@ async fn names_of_every_kind_are_kept_apart() {
 #[tokio::test]
 async fn a_damaged_file_is_an_error_and_not_a_new_key() {
     let (_directory, keys) = store();
-    keys.put_if_absent(kept("a", "first")).await.unwrap();
+    keys.put_if_absent(stored("a", "first")).await.unwrap();
     let path = keys.path("a");
     let whole = fs::read_to_string(&path).unwrap();
     for damage in ["", "{", "{}", &whole[..whole.len() / 2], &whole.replace("first", "fi\\u0007rst"), "null"]
     {
         fs::write(&path, damage).unwrap();
-        let error = keys.put_if_absent(kept("a", "second")).await.unwrap_err();
+        let error = keys.put_if_absent(stored("a", "second")).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{damage:?}");
         assert!(!error.to_string().contains("first"), "{error}");
         assert_eq!(keys.list().await.unwrap_err().kind(), io::ErrorKind::InvalidData);
@@ -103,12 +105,12 @@ async fn a_damaged_file_is_an_error_and_not_a_new_key() {
 }
 
 #[tokio::test]
-async fn what_a_crash_left_half_written_is_passed_over() {
+async fn a_file_that_a_crash_left_unfinished_is_skipped() {
     let (_directory, keys) = store();
     let unfinished = keys.path("a").with_extension("unfinished");
     fs::write(&unfinished, r#"{"operation":"a","key":"fi"#).unwrap();
     assert_eq!(keys.list().await.unwrap(), []);
-    assert_eq!(keys.put_if_absent(kept("a", "second")).await.unwrap(), kept("a", "second"));
+    assert_eq!(keys.put_if_absent(stored("a", "second")).await.unwrap(), stored("a", "second"));
     assert!(!unfinished.exists());
 }
 
@@ -118,7 +120,7 @@ async fn only_the_owner_can_read_keys() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let (_directory, keys) = store();
-    keys.put_if_absent(kept("a", "first")).await.unwrap();
+    keys.put_if_absent(stored("a", "first")).await.unwrap();
     let mode = fs::metadata(keys.path("a")).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0, "{mode:o}");
 }
@@ -130,11 +132,11 @@ async fn a_directory_that_cannot_be_made_is_an_error_at_once() {
 }
 
 #[tokio::test]
-async fn a_directory_stays_where_it_is_when_the_process_goes_elsewhere() {
+async fn a_relative_directory_becomes_absolute() {
     let directory = tempfile::tempdir_in(".").unwrap();
     let relative = Path::new(directory.path().file_name().unwrap()).join("keys");
     let keys = FileKeyStore::open(&relative).unwrap();
-    keys.put_if_absent(kept("a", "first")).await.unwrap();
+    keys.put_if_absent(stored("a", "first")).await.unwrap();
     assert!(keys.directory.is_absolute());
-    assert_eq!(FileKeyStore::open(&relative).unwrap().list().await.unwrap(), [kept("a", "first")]);
+    assert_eq!(FileKeyStore::open(&relative).unwrap().list().await.unwrap(), [stored("a", "first")]);
 }

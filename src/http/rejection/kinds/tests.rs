@@ -12,7 +12,7 @@ use crate::record::key::IdempotencyKey;
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/rejections.json");
 
 const ABOUT: [&str; 9] = [
-    "Every rejection of the layer. Written from the table in `src/rejection`: change it there, and then run",
+    "Every rejection of the layer. Written from the table in `src/http/rejection`: change it there, and then run",
     "`UPDATE_VECTORS=1 cargo test --all-features --lib rejection`.",
     "`statuses`: the default, and then those that a setting chooses from. `grpc`: the code over gRPC.",
     "`retry_after`: `Retry-After` is sent. `should_retry`: what `X-Should-Retry` says, or null.",
@@ -80,7 +80,7 @@ fn the_vectors_say_what_the_table_says() {
     let written = std::fs::read_to_string(VECTORS).unwrap_or_default().replace("\r\n", "\n");
     assert!(
         written == vectors(),
-        "tests/vectors/rejections.json is not what src/rejection/kinds.rs says: run \
+        "tests/vectors/rejections.json is not what src/http/rejection/kinds.rs says: run \
          `UPDATE_VECTORS=1 cargo test --all-features --lib rejection`, and look at the difference"
     );
 }

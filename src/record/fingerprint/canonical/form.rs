@@ -1,4 +1,4 @@
-//! A form by its fields.
+//! Forms, compared by their fields.
 
 use std::borrow::Cow;
 
@@ -13,10 +13,10 @@ pub(super) fn content(body: &[u8], rule: &CanonicalBody) -> Option<Content> {
         let only = Names::of(only);
         fields.retain(|(name, _)| only.have(Some(name)));
     }
-    // With `items[][name]` and `items[][price]` some readers begin an item when a name comes again,
-    // so which name stands between which others counts.
+    // With `items[][name]` and `items[][price]` some readers start a new item at a repeated name,
+    // so the order of the names counts.
     if !fields.iter().any(|(name, _)| name.contains("[]")) {
-        // Stable, so that several values of one field keep their order.
+        // A stable sort preserves the order of several values of one field.
         fields.sort_by(|(one, _), (other, _)| one.cmp(other));
     }
     let mut content = Content::default();
@@ -28,7 +28,8 @@ pub(super) fn content(body: &[u8], rule: &CanonicalBody) -> Option<Content> {
     Some(content)
 }
 
-/// The names and values; `None` if another reader may read others, or if there are too many.
+/// Parses the names and values. Returns `None` if another reader may read others, or if there are
+/// too many.
 fn parse(body: &[u8]) -> Option<Vec<(Cow<'_, str>, Cow<'_, str>)>> {
     if body.iter().filter(|byte| **byte == b'&').nth(MOST_VALUES - 1).is_some() {
         return None;
@@ -40,7 +41,7 @@ fn parse(body: &[u8]) -> Option<Vec<(Cow<'_, str>, Cow<'_, str>)>> {
         return None;
     }
     let fields: Vec<_> = form_urlencoded::parse(body).collect();
-    // What was not UTF-8 is decoded to this character, whatever it was.
+    // Bytes that are not UTF-8 are decoded to this character.
     let is_clear = |text: &str| !text.contains(char::REPLACEMENT_CHARACTER);
     fields.iter().all(|(name, value)| is_clear(name) && is_clear(value)).then_some(fields)
 }

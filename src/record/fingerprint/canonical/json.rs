@@ -1,4 +1,4 @@
-//! JSON in the canonical form of RFC 8785, where that form says all that the text does.
+//! JSON in the canonical form of RFC 8785, if that form preserves the whole content of the text.
 
 use super::{CanonicalBody, Content, JsonPointer, number};
 use crate::record::fingerprint::document::{Document, Value};
@@ -23,7 +23,7 @@ pub(super) fn content(body: &[u8], rule: &CanonicalBody) -> Option<Content> {
     Some(content)
 }
 
-/// The document in the text; `None` if another reader may read another one.
+/// Parses the document. Returns `None` if another reader may read a different one.
 pub(crate) fn parse(text: &[u8]) -> Option<Document<'_>> {
     let document = Document::parse(text).ok()?;
     let is_clear = |value: &Value<'_>| match value {
@@ -33,7 +33,7 @@ pub(crate) fn parse(text: &[u8]) -> Option<Document<'_>> {
     document.nodes.iter().all(|node| is_clear(&node.value)).then_some(document)
 }
 
-/// The canonical form, which is the same for two documents only if they are the same.
+/// The canonical form. It is equal for two documents only if the documents are equal.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn canonical(document: &Document<'_>) -> Option<Vec<u8>> {
     let mut form = Vec::new();
@@ -46,7 +46,7 @@ fn write(document: &Document<'_>, value: &Value<'_>, form: &mut Vec<u8>) -> Opti
         Value::Null | Value::Removed => form.extend_from_slice(b"null"),
         Value::Bool(true) => form.extend_from_slice(b"true"),
         Value::Bool(false) => form.extend_from_slice(b"false"),
-        // As ECMAScript writes it.
+        // In the spelling of ECMAScript.
         Value::Number(literal) => {
             let mut digits = ryu_js::Buffer::new();
             form.extend_from_slice(digits.format_finite(number::double(literal)?).as_bytes());
@@ -76,7 +76,7 @@ fn write(document: &Document<'_>, value: &Value<'_>, form: &mut Vec<u8>) -> Opti
     Some(())
 }
 
-/// Escapes what RFC 8785 asks for, and nothing else.
+/// Writes a string with the escapes that RFC 8785 requires, and no others.
 fn write_string(string: &str, form: &mut Vec<u8>) {
     let needs_escape = |byte: &u8| matches!(byte, b'"' | b'\\' | ..b' ');
     let mut rest = string.as_bytes();
@@ -102,8 +102,9 @@ fn write_string(string: &str, form: &mut Vec<u8>) {
     form.push(b'"');
 }
 
-/// Takes a member out. An element of an array becomes `null` instead, so that its neighbours keep their
-/// places. No real value can be mistaken for it, because no real value is left at this place.
+/// Removes a member. An element of an array becomes `null` instead, so that the indices of its
+/// neighbours do not change. That `null` is unambiguous, because no document has a value left at
+/// this place.
 fn ignore(document: &mut Document<'_>, pointer: &JsonPointer) {
     let Some(place) = document.place_of(pointer.steps()) else {
         return;

@@ -1,4 +1,4 @@
-//! `multipart/form-data` by its parts.
+//! `multipart/form-data`, compared by its parts.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -12,19 +12,20 @@ use multer::{Field, Multipart};
 use super::{CanonicalBody, Content, Input, MOST_VALUES};
 use crate::record::fingerprint::pointer::Names;
 
-/// What one part counts for beside its headers: to read one takes as long as some ten values.
+/// The number of pieces that a part counts as, in addition to its headers. Reading one part takes
+/// as long as reading about ten values.
 const PART: usize = 10;
-/// The most bytes from a boundary to the end of the headers behind it. Readers take their time with
-/// a long header.
+/// The most bytes from a boundary to the end of the headers after it. Readers are slow with a long
+/// header.
 const LONGEST_HEAD: usize = 8 << 10;
 
-/// The parts, each with its headers and its bytes; `None` if it is not multipart, not whole, or too
-/// much.
+/// Reads the parts, each with its headers and bytes. Returns `None` if the body is not multipart,
+/// is incomplete, or exceeds the budget.
 pub(super) fn content(operation: &Input<'_>, rule: &CanonicalBody) -> Option<Content> {
     let content_type = operation.content_type()?;
-    // Of two boundaries, which one a reader takes is its own affair.
+    // Readers differ in which of two boundaries they use.
     let lower = content_type.to_ascii_lowercase();
-    // RFC 2231 has another spelling, `boundary*=`, which some readers know.
+    // RFC 2231 defines another spelling, `boundary*=`, which some readers support.
     if lower.matches("boundary=").count() != 1 || lower.contains("boundary*") {
         return None;
     }
@@ -35,7 +36,7 @@ pub(super) fn content(operation: &Input<'_>, rule: &CanonicalBody) -> Option<Con
     let (ignored, only) = (Names::of(&rule.ignored), rule.only.as_ref().map(Names::of));
     let whole = Whole(Some(Bytes::copy_from_slice(operation.body())));
     let mut multipart = Multipart::new(whole, boundary);
-    // All of the body is there, so nothing here ever has to wait.
+    // The whole body is available, so the parser never waits.
     let mut cx = Context::from_waker(Waker::noop());
     let mut content = Content::default();
     content.count(0);
@@ -64,7 +65,8 @@ pub(super) fn content(operation: &Input<'_>, rule: &CanonicalBody) -> Option<Con
     Some(content)
 }
 
-/// Names, file names and content types are all in the headers; a handler may read others too.
+/// Adds all headers of a part. They contain the name, the file name and the content type. A handler
+/// may read other headers too.
 fn add_headers(headers: &HeaderMap, content: &mut Content) {
     let mut headers: Vec<_> = headers.iter().collect();
     headers.sort_by_key(|(name, _)| name.as_str());
@@ -74,10 +76,12 @@ fn add_headers(headers: &HeaderMap, content: &mut Content) {
         content.push(value.as_bytes());
     }
 }
-/// Whether there are few enough parts, each with a short head.
+
+/// Whether the body has few enough parts, each with a short head.
 fn is_within_budget(body: &[u8], boundary: &str) -> bool {
     let delimiter = format!("--{boundary}");
-    // Readers differ in what they take for a part before the first delimiter and after the last one.
+    // Readers differ in what they accept as a part before the first delimiter and after the last
+    // one.
     let end =
         memmem::find(body, format!("{delimiter}--").as_bytes()).map(|place| place + delimiter.len() + 2);
     let ends = end.is_some_and(|end| body[end..].iter().all(u8::is_ascii_whitespace));
@@ -90,12 +94,12 @@ fn is_within_budget(body: &[u8], boundary: &str) -> bool {
         head.starts_with(b"--") || memmem::find(head, b"\r\n\r\n").is_some()
     };
     let mut places = memmem::find_iter(body, &delimiter);
-    // The last one closes the body.
+    // The last delimiter closes the body.
     let are_short = places.by_ref().take(MOST_VALUES / PART + 1).all(is_short);
     are_short && places.next().is_none()
 }
 
-/// Every byte of a part.
+/// Reads every byte of a part.
 fn read(field: &mut Field<'_>, cx: &mut Context<'_>) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     loop {

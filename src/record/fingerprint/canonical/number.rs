@@ -1,21 +1,22 @@
-//! Which numbers of a JSON text mean the same to a reader that takes them for doubles, as RFC 8785
-//! does, and to one that does not.
+//! The numbers of a JSON text that have the same meaning for all readers.
+//!
+//! Some readers convert numbers to doubles, as RFC 8785 does. Others do not.
 
 use std::io::Write;
 
-/// From here on a double does not hold every integer.
+/// Above this value, doubles do not represent every integer.
 const EXACT: u64 = 1 << 53;
-/// So many significant digits tell any double from its neighbours.
+/// This many significant digits distinguish any double from its neighbours.
 const DIGITS: usize = 17;
 
-/// The double of a clear literal.
+/// Returns the double of a clear literal.
 pub(super) fn double(literal: &str) -> Option<f64> {
     let double = Decimal::of(literal)?.double()?;
     Some(if literal.starts_with('-') { -double } else { double })
 }
 
-/// Whether the double of the literal says what the literal says. A fraction may differ from it by as much
-/// as 17 digits can tell, because programs write their doubles so.
+/// Whether the double of the literal represents its value. A fraction may differ within 17 digits,
+/// because programs write their doubles with up to 17 digits.
 pub(super) fn is_clear(literal: &str) -> bool {
     if !literal.contains(['.', 'e', 'E']) {
         return literal.parse().is_ok_and(|integer: i64| integer.unsigned_abs() <= EXACT);
@@ -35,8 +36,8 @@ pub(super) fn is_clear(literal: &str) -> bool {
     double.is_finite() && Decimal::of(shortest.format_finite(double)) == Some(written)
 }
 
-/// The value of a literal without its sign: digits without zeros at either end, and the power of ten
-/// of the last.
+/// The value of a literal without its sign: the digits without zeros at either end, and the power
+/// of ten of the last digit.
 struct Decimal<'l> {
     whole: &'l str,
     fraction: &'l str,
@@ -66,8 +67,11 @@ impl<'l> Decimal<'l> {
         Some(Self { whole, fraction, exponent: exponent.checked_sub(behind)?.checked_add(zeros)? })
     }
 
-    /// The double without its sign; `None` if there are too many digits for an exact one. Zeros at the
-    /// end of a literal are not parsed: it would take a long time beside the middle of two doubles.
+    /// Returns the double without its sign. Returns `None` if there are too many digits for an
+    /// exact one.
+    ///
+    /// Trailing zeros of a literal are not parsed, because parsing is slow near the middle of two
+    /// doubles.
     fn double(&self) -> Option<f64> {
         let mut text = [0; DIGITS + 24];
         let length = self.length();

@@ -119,15 +119,15 @@ fn no_two_settings_make_the_same_fingerprint() {
         CanonicalBody::json().only([a.clone()]).ignore(b.clone()),
         CanonicalBody::json().only([JsonPointer::from_static("")]),
     ];
-    // Without a difference in the body itself.
+    // The bodies themselves are equal.
     let made: HashSet<_> = settings.iter().map(|rule| under(rule, &head(JSON), "{}").to_bytes()).collect();
     assert_eq!(made.len(), settings.len());
     let turned = CanonicalBody::json().ignore(b).ignore(a);
     assert_eq!(under(&turned, &head(JSON), "{}"), under(&settings[2], &head(JSON), "{}"));
 }
 
-/// Records keep fingerprints. If this test fails, an upgrade refuses every honest repeat: that takes new versions of the
-/// rules.
+/// Records contain fingerprints. If this test fails, an upgrade rejects every honest retry. Such a
+/// change needs new versions of the rules.
 #[test]
 fn the_rules_are_as_they_were_in_their_first_version() {
     let rule = CanonicalBody::any().ignore(JsonPointer::from_static("/nonce"));

@@ -1,4 +1,4 @@
-//! Reads a text into the nodes of a document, in one pass.
+//! Parses a text into the nodes of a document, in one pass.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -6,12 +6,12 @@ use std::ops::Range;
 use super::{Flaw, Node, Value, order};
 use crate::record::fingerprint::MOST_VALUES;
 
-/// The most arrays and objects that contain one another.
+/// The deepest nesting of arrays and objects.
 const LEVELS: usize = 127;
-/// The most bytes of a number. No double needs as many, and a longer one would be slow to read.
+/// The most bytes of a number. No double needs so many, and parsing a longer number would be slow.
 const LONGEST_NUMBER: usize = 2048;
 
-/// The nodes of a text. The last one is the whole document.
+/// Parses a text into its nodes. The last node is the whole document.
 pub(super) fn read(text: &str) -> Result<Vec<Node<'_>>, Flaw> {
     let mut reader = Reader { text, at: 0, open: Vec::new(), closed: Vec::new() };
     let first = reader.next();
@@ -24,7 +24,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Node<'_>>, Flaw> {
     Ok(nodes)
 }
 
-/// What is taken behind the end of a text. In a text it is not JSON.
+/// The byte that is read after the end of a text. It is not valid in JSON.
 const END: u8 = 0;
 
 struct Reader<'t> {
@@ -92,7 +92,7 @@ impl<'t> Reader<'t> {
             }
             self.open.push(Node { name, value });
             next = self.next();
-            // A comma has a value behind it.
+            // A value must follow a comma.
             let is_last = next != b',';
             next = if is_last { next } else { self.next() };
             if is_last != (next == end) {
@@ -143,7 +143,7 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// Whether it is a number of JSON, with nothing behind it.
+/// Whether the literal is exactly one JSON number.
 fn is_number(literal: &[u8]) -> bool {
     let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let mut rest = literal.strip_prefix(b"-").unwrap_or(literal);
@@ -165,14 +165,15 @@ fn is_number(literal: &[u8]) -> bool {
     rest.is_empty()
 }
 
-/// So many significant digits are always parsed in a short time.
+/// Numbers with at most this many significant digits are always fast to parse.
 const FAST_DIGITS: usize = 19;
 /// The power of ten of the largest double.
 const LARGEST: i64 = 308;
 
-/// Whether a double holds the number, rounded. A number of many digits is judged by its power of ten,
-/// because one beside the middle of two doubles takes long to parse. At the largest power it is not
-/// read.
+/// Whether a double can represent the number, rounded.
+///
+/// A number with many digits is judged by its power of ten, because parsing is slow near the middle
+/// of two doubles. At the largest power it is rejected.
 fn is_finite(number: &str) -> bool {
     let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -182,7 +183,7 @@ fn is_finite(number: &str) -> bool {
     if whole.len() + fraction.len() - leading <= FAST_DIGITS {
         return number.parse().is_ok_and(f64::is_finite);
     }
-    // Of a number below 1, the zeros behind the point.
+    // For a number below 1, count the zeros after the point.
     let power = match i64::try_from(if whole.is_empty() { leading + 1 } else { whole.len() }) {
         Ok(below) if whole.is_empty() => -below,
         Ok(digits) => digits - 1,
@@ -190,12 +191,13 @@ fn is_finite(number: &str) -> bool {
     };
     match exponent.parse::<i64>() {
         Ok(exponent) => exponent.saturating_add(power) < LARGEST,
-        // Too long for a number of its own.
+        // The exponent does not fit an `i64`.
         Err(_) => exponent.starts_with('-'),
     }
 }
 
-/// A string without its escapes; `None` if one is not valid, or half a surrogate pair.
+/// Decodes the escapes of a string. Returns `None` if an escape is invalid or half a surrogate
+/// pair.
 fn decoded(raw: &str) -> Option<String> {
     let mut text = Vec::with_capacity(raw.len());
     let mut rest = raw.as_bytes();
@@ -232,7 +234,7 @@ fn decoded(raw: &str) -> Option<String> {
     String::from_utf8(text).ok()
 }
 
-/// Four hexadecimal digits, and what is behind them.
+/// Reads four hexadecimal digits. Returns their value and the rest of the text.
 fn unit(text: &[u8]) -> Option<(u32, &[u8])> {
     let (digits, behind) = text.split_first_chunk::<4>()?;
     let digit = |unit: u32, digit: &u8| Some(unit << 4 | char::from(*digit).to_digit(16)?);

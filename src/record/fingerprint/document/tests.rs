@@ -10,7 +10,7 @@ fn flaw(text: impl AsRef<[u8]>) -> Option<Flaw> {
     Document::parse(text.as_ref()).err()
 }
 
-/// What the document says, as `serde_json` would.
+/// The document as a value of `serde_json`.
 fn said(document: &Document<'_>, value: &Value<'_>) -> Json {
     let children = |range: &std::ops::Range<usize>| &document.nodes[range.clone()];
     match value {
@@ -68,10 +68,10 @@ fn a_name_that_is_in_two_objects_is_not_repeated() {
     }
 }
 
-/// The parser takes these names for something else if any crate in the program asks for a feature
-/// of it.
+/// `serde_json` gives these names another meaning if any crate in the program enables a feature of
+/// it.
 #[test]
-fn a_name_that_the_parser_keeps_for_itself_is_a_name() {
+fn a_name_that_serde_json_reserves_is_a_name() {
     for name in ["$serde_json::private::RawValue", "$serde_json::private::Number"] {
         let text = format!(r#"{{"{name}":"1"}}"#);
         let document = Document::parse(text.as_bytes()).unwrap();
@@ -189,7 +189,7 @@ fn the_pointers_of_rfc_6901_find_what_they_point_at() {
     }
 }
 
-/// Parts of texts, valid and not.
+/// Parts of valid and invalid texts.
 fn texts() -> impl Strategy<Value = String> {
     let token = prop::sample::select(vec![
         "{",
@@ -247,7 +247,7 @@ proptest! {
         let parsed = serde_json::from_str::<Json>(&text);
         match Document::parse(text.as_bytes()) {
             Ok(document) => prop_assert_eq!(at(&document, ""), Some(parsed.unwrap())),
-            // What is behind the repeated name was not read.
+            // The text after the repeated name was not read.
             Err(Flaw::Repeated) => prop_assert!(text.matches("\"a\"").count() + text.matches("61").count() > 1),
             Err(Flaw::Unreadable) => prop_assert!(parsed.is_err()),
         }

@@ -3,7 +3,7 @@
 use super::{InvalidPointer, JsonPointer};
 
 #[test]
-fn what_is_no_pointer_is_refused() {
+fn a_text_that_is_not_a_pointer_is_rejected() {
     for text in ["a", "a/b", "#/a", " /a", "/a~", "/~2", "/~~0", "/a/~/b", "~0"] {
         assert_eq!(JsonPointer::new(text), Err(InvalidPointer), "{text}");
     }
@@ -14,7 +14,7 @@ fn what_is_no_pointer_is_refused() {
 
 #[test]
 #[should_panic(expected = "a JSON pointer")]
-fn a_literal_that_is_no_pointer_panics() {
+fn a_literal_that_is_not_a_pointer_panics() {
     let _ = JsonPointer::from_static("nonce");
 }
 

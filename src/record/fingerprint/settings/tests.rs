@@ -40,7 +40,8 @@ fn versions(fingerprints: &Fingerprints) -> (u8, Vec<u8>) {
     (version(&fingerprints.own), fingerprints.others.iter().map(version).collect())
 }
 
-/// Takes the length of the body for the operation, or refuses an empty one after it has said something.
+/// A rule that identifies the operation by the length of the body. For an empty body it adds a
+/// field and then does not apply.
 struct Length(u8);
 
 impl FingerprintRule for Length {
@@ -62,7 +63,7 @@ fn by_default_there_is_one_fingerprint_and_it_is_the_raw_one() {
 }
 
 #[test]
-fn a_rule_says_what_is_the_same_and_the_raw_fingerprint_stands_beside_it() {
+fn a_rule_decides_what_is_the_same_and_the_raw_fingerprint_is_beside_it() {
     let settings = settings(Some(Length(64).into()));
     let fingerprints = of(&settings, b"body");
     assert_eq!(versions(&fingerprints), (64, vec![1]));
@@ -127,7 +128,8 @@ fn the_key_of_fingerprints_is_not_the_secret_itself() {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Vec<String>>> {
-    // Every operation of a rule takes the same steps; what varies is how long the lists are, and what is in them.
+    // A rule takes the same steps for every operation. Only the length and content of the lists
+    // vary.
     vec(vec("[a\\x00\\x01]{0,2}", 0..3), 3)
 }
 

@@ -13,14 +13,14 @@ fn a_string_is_the_key_that_the_lenient_rule_reads_too() {
 }
 
 #[test]
-fn parameters_and_outer_spaces_are_no_part_of_the_key() {
+fn parameters_and_outer_spaces_are_not_part_of_the_key() {
     for value in [br#""abc";version=1"#.as_slice(), br#"  "abc"  "#, br#""abc";a;b="c""#] {
         assert_eq!(parsed(value).as_deref(), Ok("abc"), "{}", value.escape_ascii());
     }
 }
 
 #[test]
-fn whatever_is_no_string_is_refused() {
+fn a_value_that_is_not_a_string_is_rejected() {
     let values: [&[u8]; 13] = [
         b"",
         b"abc",
@@ -55,7 +55,7 @@ fn every_string_of_1_to_255_characters_is_a_key() {
 }
 
 #[test]
-fn the_rules_for_keys_hold_within_the_string() {
+fn the_rules_for_keys_apply_within_the_string() {
     assert_eq!(parsed(br#""""#), Err(KeyError::Empty));
     let quoted = |len| format!("\"{}\"", "k".repeat(len));
     assert!(parsed(quoted(255).as_bytes()).is_ok());

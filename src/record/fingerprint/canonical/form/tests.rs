@@ -79,7 +79,7 @@ fn fields() -> impl Strategy<Value = Vec<(String, String)>> {
     prop::collection::vec(("[ab=&é]{0,2}", "[ab=&% +]{0,2}"), 0..4)
 }
 
-/// What a form says: for each name, in order, its values.
+/// The content of a form: the values of each name, in order.
 fn said(fields: &[(String, String)]) -> Vec<(String, String)> {
     let mut said = fields.to_vec();
     said.sort_by(|(one, _), (other, _)| one.cmp(other));

@@ -37,7 +37,7 @@ fn the_vectors_of_rfc_8785_come_out_right() {
     }
 }
 
-/// The doubles of the number sequence that the reference implementation publishes.
+/// The doubles of the number sequence of the reference implementation.
 fn numbers() -> impl Iterator<Item = u64> {
     let first = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/canonical/numbers.txt"));
     let first = first.lines().map(|digits| u64::from_str_radix(digits, 16).unwrap());
@@ -52,7 +52,7 @@ fn numbers() -> impl Iterator<Item = u64> {
     first.chain(serial.take(2000)).chain(random.flatten().filter(is_number))
 }
 
-/// RFC 8785, appendix B, has the digests of the first 1,000 and the first 10,000 lines.
+/// RFC 8785, appendix B, contains the digests of the first 1,000 and the first 10,000 lines.
 #[test]
 fn the_number_sequence_of_rfc_8785_comes_out_right() {
     let mut lines = Sha256::new();
@@ -122,7 +122,7 @@ fn ignored_members_do_not_count_wherever_they_are() {
 }
 
 #[test]
-fn an_ignored_element_keeps_its_place_and_its_neighbours_theirs() {
+fn an_ignored_element_does_not_move_its_neighbours() {
     let rule = CanonicalBody::json().ignore(pointer("/items/0")).ignore(pointer("/items/2/at"));
     let one = r#"{"items":["x","y",{"at":1,"n":3}]}"#;
     assert!(same(&rule, one, r#"{"items":[null,"y",{"at":2,"n":3}]}"#));
@@ -176,7 +176,7 @@ fn the_canonical_form_of_a_large_double_is_an_integer_and_has_none_itself() {
     assert_eq!(whole(form), None);
 }
 
-/// Bytes that say at each turn how to spell something.
+/// Bytes that choose a spelling at each step.
 struct Whims<'w>(std::iter::Cycle<std::slice::Iter<'w, u8>>);
 
 impl Whims<'_> {
@@ -255,7 +255,8 @@ fn spell_string(string: &str, whims: &mut Whims<'_>, text: &mut String) {
 
 fn values() -> impl Strategy<Value = Value> {
     let exact = 1_i64 << 53;
-    // Between these two the canonical form of a double is an integer that is too large to be clear.
+    // Between these two numbers the canonical form of a double is an integer that is too large to
+    // be clear.
     let is_apt = |double: &f64| double.is_finite() && !(9e15..1e21).contains(&double.abs());
     let doubles = any::<f64>().prop_filter("no JSON, or an integer", is_apt);
     let leaf = prop_oneof![
@@ -274,7 +275,7 @@ fn values() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The value with one of its leaves, or of its lists, another one.
+/// The value with one of its leaves or lists changed.
 fn changed(value: &mut Value, whims: &mut Whims<'_>) {
     match value {
         Value::Null => *value = Value::Bool(false),

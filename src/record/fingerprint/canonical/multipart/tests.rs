@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{Content, LONGEST_HEAD, MOST_VALUES, PART, content};
 use crate::record::fingerprint::{CanonicalBody, Input, JsonPointer};
 
-/// Header lines, then the bytes.
+/// The header lines, followed by the bytes.
 type Part = (Vec<String>, Vec<u8>);
 
 fn part(name: &str, bytes: &[u8]) -> Part {

@@ -1,4 +1,4 @@
-//! In place of `Repr-Digest`, without the feature that makes it.
+//! The replacement of `Repr-Digest` while its feature is off.
 
 use http::HeaderMap;
 

@@ -1,4 +1,4 @@
-//! `Repr-Digest` (RFC 9530): a digest in place of a body that is not kept.
+//! `Repr-Digest` (RFC 9530): a digest in place of a body that is not stored.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,16 +10,16 @@ use crate::record::outcome::StoredBody;
 
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
-/// Adds the digest of the body that was captured, or the digests that the handler gave. A body that was not captured,
-/// for it was streamed or too large, has none.
-pub(super) fn add(keep: StoredResponse, original: &HeaderMap, body: &StoredBody, kept: &mut HeaderMap) {
-    if keep != StoredResponse::Digest {
+/// Adds the digest of the captured body, or the digests that the handler set. A body that was
+/// streamed or too large was not captured, and gets no digest.
+pub(super) fn add(level: StoredResponse, original: &HeaderMap, body: &StoredBody, stored: &mut HeaderMap) {
+    if level != StoredResponse::Digest {
         return;
     }
-    kept.remove(REPR_DIGEST);
+    stored.remove(REPR_DIGEST);
     if original.contains_key(REPR_DIGEST) {
         for value in original.get_all(REPR_DIGEST) {
-            kept.append(REPR_DIGEST, value.clone());
+            stored.append(REPR_DIGEST, value.clone());
         }
         return;
     }
@@ -28,7 +28,7 @@ pub(super) fn add(keep: StoredResponse, original: &HeaderMap, body: &StoredBody,
     {
         let value = format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(bytes)));
         if let Ok(value) = HeaderValue::try_from(value) {
-            kept.insert(REPR_DIGEST, value);
+            stored.insert(REPR_DIGEST, value);
         }
     }
 }
