@@ -176,7 +176,7 @@ pub use crate::store::redis::RedisStore;
 #[cfg(feature = "sqlite")]
 pub use crate::store::sqlite::{SqliteStore, SqliteTxStore};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub use crate::store::tx::Tx;
+pub use crate::store::sql::tx::Tx;
 
 /// The code in the README runs as a test.
 #[cfg(all(doctest, unix, feature = "redis", feature = "postgres"))]

@@ -18,11 +18,11 @@ use super::{Lease, PendingRef, Record, Reservation, ReserveRequest, Settlement, 
 use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
 
+mod capacity;
 mod hash;
 #[cfg(all(test, idempotency_loom))]
 mod interleavings;
 mod limits;
-mod room;
 mod shard;
 mod share;
 #[cfg(not(all(test, idempotency_loom)))]
@@ -31,12 +31,12 @@ mod sync;
 mod tests;
 mod transitions;
 
+use capacity::Capacity;
 use hash::Secret;
 #[cfg(all(test, idempotency_loom))]
 use interleavings::sync;
 use limits::Limits;
-use room::Room;
-use shard::{Kept, Shard, frame};
+use shard::{Shard, SlotState, frame};
 use sync::{AtomicU64, Mutex, MutexGuard};
 
 /// Keeps records in the memory of this process. A clone is the same store.
@@ -72,7 +72,7 @@ pub struct MemoryStore(Arc<Inner>);
 struct Inner {
     shards: Box<[Mutex<Shard>]>,
     secret: Secret,
-    room: Room,
+    capacity: Capacity,
     id: u64,
     tokens: AtomicU64,
     start: Instant,
@@ -87,7 +87,7 @@ impl MemoryStore {
         Self(Arc::new(Inner {
             shards: (0..shards).map(|_| Mutex::new(Shard::new(secret))).collect(),
             secret,
-            room: Room::new(shards, secret, Limits::new(Self::MAX_RECORDS, Self::MAX_BYTES)),
+            capacity: Capacity::new(shards, secret, Limits::new(Self::MAX_RECORDS, Self::MAX_BYTES)),
             id: STORES.fetch_add(1, Ordering::Relaxed),
             tokens: AtomicU64::new(1),
             start: Instant::now(),
@@ -96,13 +96,13 @@ impl MemoryStore {
 
     /// How many records it holds, expired ones that nobody has met yet included.
     pub fn records(&self) -> usize {
-        self.0.room.records()
+        self.0.capacity.records()
     }
 
     /// How many bytes those records take, by the store's own estimate: 576 for a record, which includes
     /// the first 224 of its response.
     pub fn bytes(&self) -> usize {
-        self.0.room.bytes()
+        self.0.capacity.bytes()
     }
 }
 
@@ -152,7 +152,7 @@ impl Inner {
         let (from, to) = self.shards.split_at(self.index(key));
         let mut left = MOST_SWEPT;
         for shard in to.iter().chain(from) {
-            left -= hold(shard).sweep(now, left, &self.room);
+            left -= hold(shard).sweep(now, left, &self.capacity);
         }
     }
 
@@ -181,8 +181,8 @@ impl Store for MemoryStore {
         outcome: &Outcome,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        let kept = Kept::Success(frame(outcome));
-        self.0.keep(lease, &kept, retention)
+        let state = SlotState::Success(frame(outcome));
+        self.0.settle(lease, &state, retention)
     }
 
     async fn fail(
@@ -191,8 +191,8 @@ impl Store for MemoryStore {
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        let kept = Kept::Failed(outcome.map(frame));
-        self.0.keep(lease, &kept, retention)
+        let state = SlotState::Failed(outcome.map(frame));
+        self.0.settle(lease, &state, retention)
     }
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
@@ -205,7 +205,7 @@ impl Store for MemoryStore {
 
     async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
         let now = self.0.now();
-        self.0.shard(key).live(key, now, &self.0.room).map(|slot| slot.record(now)).transpose()
+        self.0.shard(key).live(key, now, &self.0.capacity).map(|slot| slot.record(now)).transpose()
     }
 
     async fn wait_for_change(

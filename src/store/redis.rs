@@ -61,7 +61,6 @@ use std::time::Duration;
 use ::redis::aio::ConnectionLike;
 use tokio::time::{Instant, timeout_at};
 
-use super::record::{self, HEAD, Pending, START, Stored};
 use super::timeout::Timeout;
 use super::undo::{Unanswered, Undo};
 use super::{
@@ -71,28 +70,33 @@ use super::{
 use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
 
-mod answer;
+mod address;
 mod bodies;
 mod cluster;
-mod coalesce;
 mod connection;
 mod create;
 mod error;
 mod eviction;
+mod frame;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
+mod link;
+mod lookup;
 mod open;
-mod script;
+mod response;
 mod script_error;
+mod scripts;
 mod sentinel;
 mod server;
-mod slots;
-mod standing;
+mod setting;
 mod url;
 
 use bodies::Bodies;
 pub use connection::Connection;
 use error::store_error;
-use script::{Script, text};
-use standing::Standing;
+use frame::{HEAD, Pending, START, Stored};
+use lookup::Lookup;
+use scripts::{Script, text};
 
 /// Keeps records in Redis, for any number of processes. A clone is the same store.
 ///
@@ -180,15 +184,15 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
     }
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
-        let head = record::head(RecordStatus::Pending, &lease.token);
-        let before = lease.put_back().map_or(Vec::new(), |before| record::encode_put_back(lease, &before));
-        self.settle(&script::RELEASE, lease, &[&head, &before, &text(millis(lease.retention))]).await
+        let head = frame::head(RecordStatus::Pending, &lease.token);
+        let before = lease.put_back().map_or(Vec::new(), |before| frame::encode_put_back(lease, &before));
+        self.settle(&scripts::RELEASE, lease, &[&head, &before, &text(millis(lease.retention))]).await
     }
 
     async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
-        let pending = record::encode_pending(lease, Pending::running(lease));
+        let pending = frame::encode_pending(lease, Pending::running(lease));
         let (head, times) = (&pending[..HEAD], &pending[START..]);
-        self.settle(&script::RENEW, lease, &[head, times, &text(millis(lease.retention))]).await
+        self.settle(&scripts::RENEW, lease, &[head, times, &text(millis(lease.retention))]).await
     }
 
     async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
@@ -235,7 +239,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
             match self.take_over(&name, &found, &next).await? {
                 None => return Ok(Reservation::Acquired(next)),
                 // The record has changed in between, and is judged anew; or it is gone, and the key is free.
-                Some(Standing { frame: None, .. }) => {
+                Some(Lookup { frame: None, .. }) => {
                     undo.sends(&first);
                     standing = self.create(&name, &first, undo).await?;
                 }
@@ -260,11 +264,11 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         name: &[u8],
         found: &Stored,
         next: &Lease,
-    ) -> Result<Option<Standing>, StoreError> {
+    ) -> Result<Option<Lookup>, StoreError> {
         let lapsed = found.pending.map_or(Vec::new(), |pending| text(pending.lapsed_at()));
-        let pending = record::encode_pending(next, Pending::running(next));
+        let pending = frame::encode_pending(next, Pending::running(next));
         let retention = text(millis(next.retention));
-        let (taken, frame, left): (bool, Option<Vec<u8>>, i64) = script::TAKE_OVER
+        let (taken, frame, left): (bool, Option<Vec<u8>>, i64) = scripts::TAKE_OVER
             .run(
                 &mut self.connection.clone(),
                 None,
@@ -273,7 +277,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
             )
             .await
             .map_err(store_error)?;
-        Ok((!taken).then_some(Standing { frame, left }))
+        Ok((!taken).then_some(Lookup { frame, left }))
     }
 
     /// Runs a settling script, which answers whether it applied.

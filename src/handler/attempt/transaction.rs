@@ -4,7 +4,7 @@ use sqlx::Database;
 
 use super::Attempt;
 use crate::store::TransactionError;
-use crate::store::tx::Tx;
+use crate::store::sql::tx::Tx;
 
 impl Attempt {
     /// Takes the transaction that this attempt runs in. The guard gives it back when it is dropped.

@@ -7,7 +7,7 @@ use http::request::Parts;
 use sqlx::Database;
 
 use crate::handler::attempt::Attempt;
-use crate::store::tx::Tx;
+use crate::store::sql::tx::Tx;
 use crate::store::{Conflict, TransactionError, TxError};
 
 /// 500, because the route is misconfigured, or because two parts of the handler use the

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use loom::future::block_on;
 
-use super::super::{
+use super::shard::SlotState;
+use crate::store::{
     Lease, PendingRef, PreviousAttempt, Record, Reservation, ReserveRequest, Settlement, State,
     StoreErrorKind,
 };
-use super::shard::Kept;
 
 mod given;
 mod shares;
@@ -32,7 +32,7 @@ fn of_two_contenders_one_acquires() {
         let (lease, found) = winner_and_loser(mine, other.join().unwrap());
         assert_eq!((lease.attempt, lease.token), (1, found.token));
         assert!(matches!(found.state, State::Pending { abandoned: false }));
-        assert_eq!(store.room.records(), 1);
+        assert_eq!(store.capacity.records(), 1);
     });
 }
 
@@ -42,7 +42,10 @@ fn of_two_contenders_one_takes_over_a_failed_record() {
     explore(move || {
         let store = store(1, 10);
         let first = acquire(&store, &ask);
-        assert_eq!(store.keep(&first, &Kept::Failed(Some(answer())), HOUR).unwrap(), Settlement::Applied);
+        assert_eq!(
+            store.settle(&first, &SlotState::Failed(Some(answer())), HOUR).unwrap(),
+            Settlement::Applied
+        );
         let other = spawn(&store, &ask, |store, ask| store.reserve(ask).unwrap());
         let mine = store.reserve(&ask).unwrap();
         let (lease, found) = winner_and_loser(mine, other.join().unwrap());
@@ -70,7 +73,7 @@ fn completed_under_waiters(waiters: usize) -> impl Fn() + Sync + Send + 'static 
         let store = store(1, 10);
         let lease = acquire(&store, &ask);
         let waiters: Vec<_> = (0..waiters).map(|_| spawn(&store, &ask, await_the_end)).collect();
-        assert_eq!(store.keep(&lease, &Kept::Success(answer()), HOUR).unwrap(), Settlement::Applied);
+        assert_eq!(store.settle(&lease, &SlotState::Success(answer()), HOUR).unwrap(), Settlement::Applied);
         for waiter in waiters {
             let found = found(waiter.join().unwrap());
             assert!(matches!(found.state, State::Success(_)));
@@ -90,7 +93,7 @@ fn a_waiter_hears_of_a_released_record() {
             panic!("the key was free");
         };
         assert_eq!((next.attempt, next.previous), (1, None));
-        assert_eq!(store.room.records(), 1);
+        assert_eq!(store.capacity.records(), 1);
     });
 }
 
@@ -101,7 +104,10 @@ fn a_waiter_hears_of_a_record_that_was_put_back() {
     explore(move || {
         let store = store(1, 10);
         let first = acquire(&store, &ask);
-        assert_eq!(store.keep(&first, &Kept::Failed(Some(answer())), HOUR).unwrap(), Settlement::Applied);
+        assert_eq!(
+            store.settle(&first, &SlotState::Failed(Some(answer())), HOUR).unwrap(),
+            Settlement::Applied
+        );
         let second = acquire(&store, &ask);
         let waiter = spawn(&store, &ask, await_the_end);
         assert_eq!(store.release(&second).unwrap(), Settlement::Applied);
@@ -109,7 +115,7 @@ fn a_waiter_hears_of_a_record_that_was_put_back() {
             panic!("the failed record was there");
         };
         assert_eq!((third.attempt, third.replaces), (3, Some(first.token)));
-        assert_eq!((store.room.records(), answers(&store)), (1, 0));
+        assert_eq!((store.capacity.records(), answers(&store)), (1, 0));
     });
 }
 
@@ -121,8 +127,9 @@ fn a_late_settling_write_and_a_put_back_exclude_each_other() {
         let store = store(1, 10);
         let late = acquire(&store, &lapsed);
         let next = acquire(&store, &ask);
-        let owner =
-            spawn(&store, &late, |store, late| store.keep(late, &Kept::Success(answer()), HOUR).unwrap());
+        let owner = spawn(&store, &late, |store, late| {
+            store.settle(late, &SlotState::Success(answer()), HOUR).unwrap()
+        });
         assert_eq!(store.release(&next).unwrap(), Settlement::Applied);
         let (settlement, bytes) = (owner.join().unwrap(), answers(&store));
         match (settlement, store.reserve(&ask).unwrap()) {
@@ -165,8 +172,9 @@ fn a_late_settling_write_and_a_take_over_exclude_each_other() {
     explore(move || {
         let store = store(1, 10);
         let late = acquire(&store, &lapsed);
-        let owner =
-            spawn(&store, &late, |store, late| store.keep(late, &Kept::Success(answer()), HOUR).unwrap());
+        let owner = spawn(&store, &late, |store, late| {
+            store.settle(late, &SlotState::Success(answer()), HOUR).unwrap()
+        });
         let reservation = store.reserve(&ask).unwrap();
         match (owner.join().unwrap(), reservation) {
             (Settlement::Applied, Reservation::Found(Record { state: State::Success(_), token, .. })) => {
@@ -207,8 +215,9 @@ fn an_expired_record_is_counted_out_once() {
     explore(move || {
         let store = store(1, 1);
         let late = acquire(&store, &expired);
-        let owner =
-            spawn(&store, &late, |store, late| store.keep(late, &Kept::Success(answer()), HOUR).unwrap());
+        let owner = spawn(&store, &late, |store, late| {
+            store.settle(late, &SlotState::Success(answer()), HOUR).unwrap()
+        });
         let reservation = store.reserve(&ask);
         let bytes = match (owner.join().unwrap(), reservation.unwrap()) {
             (Settlement::LeaseLost, Reservation::Acquired(Lease { attempt: 1, .. })) => 0,
@@ -217,31 +226,31 @@ fn an_expired_record_is_counted_out_once() {
             }
             (settlement, reservation) => panic!("{settlement:?} and {reservation:?}"),
         };
-        assert_eq!((store.room.records(), answers(&store)), (1, bytes));
+        assert_eq!((store.capacity.records(), answers(&store)), (1, bytes));
     });
 }
 
 /// Each in a shard of its own, so that nothing but the count stands between them.
 #[test]
-fn no_more_records_are_let_in_than_there_is_room_for() {
+fn no_more_records_are_let_in_than_there_is_capacity_for() {
     let asks = many_asks();
     explore(move || {
         let store = store(2, 1);
         let [one, two] = in_two_shards(&store, &asks);
         let other = spawn(&store, &one, |store, one| {
             let reservation = store.reserve(one);
-            assert!(store.room.records() <= 1);
+            assert!(store.capacity.records() <= 1);
             reservation
         });
         let mine = store.reserve(&two);
-        assert!(store.room.records() <= 1);
+        assert!(store.capacity.records() <= 1);
         match (mine, other.join().unwrap()) {
             (Ok(Reservation::Acquired(lease)), Err(error))
             | (Err(error), Ok(Reservation::Acquired(lease))) => {
                 assert_eq!(error.kind(), StoreErrorKind::Full);
-                assert_eq!(store.room.records(), 1);
+                assert_eq!(store.capacity.records(), 1);
                 assert_eq!(store.release(&lease).unwrap(), Settlement::Applied);
-                assert_eq!((store.room.records(), store.room.bytes()), (0, 0));
+                assert_eq!((store.capacity.records(), store.capacity.bytes()), (0, 0));
             }
             (mine, other) => panic!("{mine:?} and {other:?}"),
         }
@@ -256,24 +265,27 @@ fn the_counts_of_two_shards_add_up() {
         let store = store(2, 10);
         let [one, two] = in_two_shards(&store, &asks);
         let first = acquire(&store, &one);
-        assert_eq!(store.keep(&first, &Kept::Failed(Some(answer())), HOUR).unwrap(), Settlement::Applied);
+        assert_eq!(
+            store.settle(&first, &SlotState::Failed(Some(answer())), HOUR).unwrap(),
+            Settlement::Applied
+        );
         let passing = spawn(&store, &one, |store, one| {
             let second = acquire(store, one);
             assert_eq!(store.release(&second).unwrap(), Settlement::Applied);
         });
         let lease = acquire(&store, &two);
-        assert_eq!(store.keep(&lease, &Kept::Success(answer()), HOUR).unwrap(), Settlement::Applied);
+        assert_eq!(store.settle(&lease, &SlotState::Success(answer()), HOUR).unwrap(), Settlement::Applied);
         passing.join().unwrap();
         assert_eq!(
-            (store.room.records(), answers(&store)),
+            (store.capacity.records(), answers(&store)),
             (2, counted(&answer()) + counted(&without_body()))
         );
     });
 }
 
-/// One thread gives room back while another one asks for it; whatever comes of that, the count is true in the end.
+/// One thread gives capacity back while another one asks for it. The count is right in the end.
 #[test]
-fn room_that_is_given_back_is_neither_lost_nor_given_twice() {
+fn capacity_that_is_given_back_is_neither_lost_nor_given_twice() {
     let asks = many_asks();
     explore(move || {
         let store = store(2, 1);
@@ -281,7 +293,7 @@ fn room_that_is_given_back_is_neither_lost_nor_given_twice() {
         let lease = acquire(&store, &one);
         let owner = spawn(&store, &lease, |store, lease| {
             assert_eq!(
-                store.keep(lease, &Kept::Failed(Some(answer())), Duration::ZERO).unwrap(),
+                store.settle(lease, &SlotState::Failed(Some(answer())), Duration::ZERO).unwrap(),
                 Settlement::Applied
             );
         });
@@ -294,6 +306,6 @@ fn room_that_is_given_back_is_neither_lost_nor_given_twice() {
         };
         owner.join().unwrap();
         store.sweep(&one.key, store.now());
-        assert_eq!((store.room.records(), answers(&store)), (admitted, 0));
+        assert_eq!((store.capacity.records(), answers(&store)), (admitted, 0));
     });
 }

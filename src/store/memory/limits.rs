@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::MemoryStore;
-use super::room::RECORD;
+use super::capacity::RECORD;
 use crate::record::key::ScopeDigest;
 
 /// Set once and read often. They guard no other memory, so relaxed ordering is enough.
@@ -151,6 +151,6 @@ impl MemoryStore {
     }
 
     fn limits(&self) -> &Limits {
-        &self.0.room.limits
+        &self.0.capacity.limits
     }
 }

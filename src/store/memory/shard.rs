@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::super::{Lease, Record, State, StoreError, StoreErrorKind, Token};
+use super::capacity::{Capacity, Claim};
 use super::hash::Secret;
-use super::room::{Claim, Room};
 use super::sync::{Notify, OwnedNotified};
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::{ScopeDigest, StorageKey};
 use crate::record::outcome::Outcome;
+use crate::store::{Lease, Record, State, StoreError, StoreErrorKind, Token};
 
 /// Times are the store's: durations since it was made.
 pub(super) struct Shard {
@@ -30,12 +30,12 @@ pub(super) struct Slot {
     pub(super) token: Token,
     pub(super) attempt: u32,
     pub(super) fingerprint: Fingerprint,
-    pub(super) kept: Kept,
+    pub(super) state: SlotState,
 }
 
 /// How the attempt stands, with its answer in a frame.
 #[derive(Clone)]
-pub(super) enum Kept {
+pub(super) enum SlotState {
     Pending { lapses: Duration, waiters: Option<Arc<Notify>> },
     Success(Bytes),
     Failed(Option<Bytes>),
@@ -47,9 +47,9 @@ impl Shard {
     }
 
     /// The record of the key, unless it has expired.
-    pub(super) fn live(&mut self, key: &StorageKey, now: Duration, room: &Room) -> Option<&mut Slot> {
+    pub(super) fn live(&mut self, key: &StorageKey, now: Duration, capacity: &Capacity) -> Option<&mut Slot> {
         if self.slots.get(key)?.expires <= now {
-            self.remove(key, room);
+            self.remove(key, capacity);
             return None;
         }
         self.slots.get_mut(key).map(|slot| &mut **slot)
@@ -61,9 +61,9 @@ impl Shard {
     }
 
     /// Ends the pending state of a record.
-    pub(super) fn keep(&mut self, key: &StorageKey, kept: Kept, expires: Duration) {
+    pub(super) fn settle(&mut self, key: &StorageKey, state: SlotState, expires: Duration) {
         self.change(key, |slot| {
-            slot.kept = kept;
+            slot.state = state;
             slot.expires = expires;
         });
     }
@@ -87,16 +87,16 @@ impl Shard {
         }
     }
 
-    pub(super) fn remove(&mut self, key: &StorageKey, room: &Room) {
+    pub(super) fn remove(&mut self, key: &StorageKey, capacity: &Capacity) {
         if let Some(slot) = self.slots.remove(key) {
             slot.wake();
-            room.release(&slot.claim());
+            capacity.release(&slot.claim());
         }
     }
 
     /// Looks at no more than `most` places whose time has come, and takes out what has expired. Gives
     /// the number of places.
-    pub(super) fn sweep(&mut self, now: Duration, most: usize, room: &Room) -> usize {
+    pub(super) fn sweep(&mut self, now: Duration, most: usize, capacity: &Capacity) -> usize {
         for looked in 0..most {
             let Some(&Reverse((due, key))) = self.expiries.peek() else {
                 return looked;
@@ -107,7 +107,7 @@ impl Shard {
             self.expiries.pop();
             match self.slots.get(&key) {
                 Some(slot) if slot.expires > now => self.expiries.push(Reverse((slot.expires, key))),
-                Some(_) => self.remove(&key, room),
+                Some(_) => self.remove(&key, capacity),
                 None => {}
             }
         }
@@ -155,48 +155,48 @@ impl Slot {
             token: lease.token,
             attempt: lease.attempt,
             fingerprint: lease.fingerprint,
-            kept: Kept::Pending { lapses: now.saturating_add(lease.lease), waiters: None },
+            state: SlotState::Pending { lapses: now.saturating_add(lease.lease), waiters: None },
         }
     }
 
     /// What an attempt that is released leaves in the place of its record.
     pub(super) fn put_back(lease: &Lease, before: Record, now: Duration) -> Self {
         let Record { token, attempt, state, .. } = before;
-        let kept = match state {
-            State::Failed(outcome) => Kept::Failed(outcome.as_ref().map(frame)),
-            State::Pending { .. } | State::Success(_) => Kept::Pending { lapses: now, waiters: None },
+        let state = match state {
+            State::Failed(outcome) => SlotState::Failed(outcome.as_ref().map(frame)),
+            State::Pending { .. } | State::Success(_) => SlotState::Pending { lapses: now, waiters: None },
         };
-        Self { token, attempt, kept, ..Self::pending(lease, now) }
+        Self { token, attempt, state, ..Self::pending(lease, now) }
     }
 
     pub(super) fn claim(&self) -> Claim {
         let Self { scope, expires, .. } = *self;
-        Claim { scope, expires, bytes: Claim::bytes(self.kept.len()) }
+        Claim { scope, expires, bytes: Claim::bytes(self.state.len()) }
     }
 
     pub(super) fn is_pending_under(&self, lease: &Lease) -> bool {
-        self.token == lease.token && matches!(self.kept, Kept::Pending { .. })
+        self.token == lease.token && matches!(self.state, SlotState::Pending { .. })
     }
 
     fn renew(&mut self, lease: &Lease, now: Duration) {
-        if let Kept::Pending { lapses, .. } = &mut self.kept {
+        if let SlotState::Pending { lapses, .. } = &mut self.state {
             *lapses = now.saturating_add(lease.lease);
             self.expires = now.saturating_add(lease.retention);
         }
     }
 
     pub(super) fn record(&self, now: Duration) -> Result<Record, StoreError> {
-        let state = match &self.kept {
-            Kept::Pending { lapses, .. } => State::Pending { abandoned: *lapses <= now },
-            Kept::Success(frame) => State::Success(outcome(frame)?),
-            Kept::Failed(frame) => State::Failed(frame.as_ref().map(outcome).transpose()?),
+        let state = match &self.state {
+            SlotState::Pending { lapses, .. } => State::Pending { abandoned: *lapses <= now },
+            SlotState::Success(frame) => State::Success(outcome(frame)?),
+            SlotState::Failed(frame) => State::Failed(frame.as_ref().map(outcome).transpose()?),
         };
         Ok(Record { fingerprint: self.fingerprint, attempt: self.attempt, token: self.token, state })
     }
 
     /// For a pending record: what resolves when it is settled, and when its lease lapses.
     pub(super) fn wait(&mut self) -> Option<(OwnedNotified, Duration)> {
-        let Kept::Pending { lapses, waiters } = &mut self.kept else {
+        let SlotState::Pending { lapses, waiters } = &mut self.state else {
             return None;
         };
         // Made under the lock, it hears of every change from here on, polled or not.
@@ -205,13 +205,13 @@ impl Slot {
     }
 
     fn wake(&self) {
-        if let Kept::Pending { waiters: Some(waiters), .. } = &self.kept {
+        if let SlotState::Pending { waiters: Some(waiters), .. } = &self.state {
             waiters.notify_waiters();
         }
     }
 }
 
-impl Kept {
+impl SlotState {
     /// The length of the answer, in bytes.
     pub(super) fn len(&self) -> usize {
         match self {

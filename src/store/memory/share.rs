@@ -4,10 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 use std::time::Duration;
 
+use super::capacity::Claim;
 use super::hash::Secret;
 use super::hold;
 use super::limits::Limit;
-use super::room::Claim;
 use super::sync::{Mutex, MutexGuard};
 use crate::record::key::ScopeDigest;
 

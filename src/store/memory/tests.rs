@@ -6,11 +6,11 @@ use std::collections::VecDeque;
 use http::{HeaderMap, Method, StatusCode};
 use proptest::prelude::*;
 
-use super::super::{Reservation, RetryFailed, StoreErrorKind};
 use super::*;
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::{IdempotencyKey, Scope, ScopeDigest};
 use crate::record::outcome::{Outcome, StoredBody};
+use crate::store::{Reservation, RetryFailed, StoreErrorKind};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -112,7 +112,7 @@ proptest! {
             run(&store, steps).await;
             tokio::time::advance(120 * MINUTE).await;
             sweep(&store);
-            assert_eq!((store.records(), store.bytes(), store.0.room.shares.len()), (0, 0, 0));
+            assert_eq!((store.records(), store.bytes(), store.0.capacity.shares.len()), (0, 0, 0));
         });
     }
 }
@@ -141,10 +141,10 @@ async fn a_flood_of_scopes_leaves_nothing() {
         let reservation = store.reserve(&ReserveRequest { key, scope, ..ask(0, MINUTE) }).await.unwrap();
         assert!(matches!(reservation, Reservation::Acquired(_)));
     }
-    assert_eq!(store.0.room.shares.len(), 20_000);
+    assert_eq!(store.0.capacity.shares.len(), 20_000);
     tokio::time::advance(30 * MINUTE).await;
     sweep(&store);
-    assert_eq!((store.records(), store.bytes(), store.0.room.shares.len()), (0, 0, 0));
+    assert_eq!((store.records(), store.bytes(), store.0.capacity.shares.len()), (0, 0, 0));
 }
 
 // Shares
@@ -240,14 +240,14 @@ async fn a_record_that_is_gone_is_written_over_the_limits_but_its_body_is_not() 
     let lease = acquire(&store, &brief).await;
     tokio::time::advance(MINUTE).await;
     acquire(&store, &of(alice, 1)).await;
-    let store = store.max_bytes(10 * room::RECORD);
+    let store = store.max_bytes(10 * capacity::RECORD);
     let error = store.complete(&lease, &answer(1000), MINUTE).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::ScopeFull);
     assert_eq!(store.complete(&lease, &answer(10), MINUTE).await.unwrap(), Settlement::Applied);
-    assert_eq!((store.records(), store.bytes()), (2, 2 * room::RECORD));
+    assert_eq!((store.records(), store.bytes()), (2, 2 * capacity::RECORD));
     tokio::time::advance(60 * MINUTE).await;
     sweep(&store);
-    assert_eq!((store.records(), store.bytes(), store.0.room.shares.len()), (0, 0, 0));
+    assert_eq!((store.records(), store.bytes(), store.0.capacity.shares.len()), (0, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -256,7 +256,7 @@ async fn callers_that_are_not_told_apart_may_use_the_whole_store() {
     for number in 0..100 {
         acquire(&store, &of(ScopeDigest::UNSET, number)).await;
     }
-    assert_eq!(store.0.room.shares.len(), 0);
+    assert_eq!(store.0.capacity.shares.len(), 0);
     assert_eq!(rejected(&store, &of(ScopeDigest::UNSET, 100)).await.0, StoreErrorKind::Full);
 }
 

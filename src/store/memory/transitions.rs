@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::super::{Lease, PendingRef, Reservation, ReserveRequest, Settlement, StoreError, StoreErrorKind};
 use super::Inner;
+use super::capacity::Claim;
 #[cfg(all(test, idempotency_loom))]
 use super::interleavings::sync::OwnedNotified;
-use super::room::Claim;
-use super::shard::{Kept, Shard, Slot};
+use super::shard::{Shard, Slot, SlotState};
 #[cfg(not(all(test, idempotency_loom)))]
 use super::sync::OwnedNotified;
 use crate::record::key::{ScopeDigest, StorageKey};
+use crate::store::{Lease, PendingRef, Reservation, ReserveRequest, Settlement, StoreError, StoreErrorKind};
 
 impl Inner {
     pub(super) fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
@@ -20,11 +20,11 @@ impl Inner {
     fn try_reserve(&self, request: &ReserveRequest, now: Duration) -> Result<Reservation, StoreError> {
         let mut shard = self.shard(&request.key);
         // Two per reservation, so that the shard shrinks faster than it grows.
-        shard.sweep(now, 2, &self.room);
-        let Some(slot) = shard.live(&request.key, now, &self.room) else {
+        shard.sweep(now, 2, &self.capacity);
+        let Some(slot) = shard.live(&request.key, now, &self.capacity) else {
             let lease = self.limited(Lease::first(request, self.token()));
             let slot = Slot::pending(&lease, now);
-            self.room.admit(&slot.claim())?;
+            self.capacity.admit(&slot.claim())?;
             shard.insert(&lease.key, slot);
             return Ok(Reservation::Acquired(lease));
         };
@@ -34,14 +34,14 @@ impl Inner {
         }
         let lease = self.limited(Lease::after(request, self.token(), &found));
         let by = Slot { scope: slot.scope, ..Slot::pending(&lease, now) };
-        self.room.replace(&slot.claim(), &by.claim())?;
+        self.capacity.replace(&slot.claim(), &by.claim())?;
         shard.replace(&lease.key, by);
         Ok(Reservation::Acquired(lease))
     }
 
     /// The lease with the retention that the limits leave.
     fn limited(&self, lease: Lease) -> Lease {
-        let retention = self.room.limits.retention(lease.scope, lease.lease, lease.retention);
+        let retention = self.capacity.limits.retention(lease.scope, lease.lease, lease.retention);
         Lease { retention, ..lease }
     }
 
@@ -65,7 +65,7 @@ impl Inner {
     /// Tells a caller for whom there is no capacity when the next record expires.
     fn told_when(&self, error: StoreError, scope: ScopeDigest, now: Duration) -> StoreError {
         let next = match error.kind() {
-            StoreErrorKind::ScopeFull => self.room.shares.of(scope).and_then(|share| share.next_expiry()),
+            StoreErrorKind::ScopeFull => self.capacity.shares.of(scope).and_then(|share| share.next_expiry()),
             StoreErrorKind::Full => self.next_expiry(),
             _ => None,
         };
@@ -83,7 +83,7 @@ impl Inner {
     ) -> Result<Settlement, StoreError> {
         let now = self.now();
         let mut shard = self.shard(&lease.key);
-        match shard.live(&lease.key, now, &self.room) {
+        match shard.live(&lease.key, now, &self.capacity) {
             Some(slot) if slot.is_pending_under(lease) => {
                 let before = slot.claim();
                 change(&mut shard, &before, now)?;
@@ -96,10 +96,10 @@ impl Inner {
     pub(super) fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
         self.change(lease, |shard, before, now| {
             match lease.put_back() {
-                None => shard.remove(&lease.key, &self.room),
+                None => shard.remove(&lease.key, &self.capacity),
                 Some(record) => {
                     let by = Slot { scope: before.scope, ..Slot::put_back(lease, record, now) };
-                    self.room.replace(before, &by.claim())?;
+                    self.capacity.replace(before, &by.claim())?;
                     shard.replace(&lease.key, by);
                 }
             }
@@ -110,7 +110,7 @@ impl Inner {
     pub(super) fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
         self.change(lease, |shard, before, now| {
             let after = Claim { expires: now.saturating_add(lease.retention), ..*before };
-            self.room.replace(before, &after)?;
+            self.capacity.replace(before, &after)?;
             shard.renew(lease, now);
             Ok(())
         })
@@ -118,50 +118,50 @@ impl Inner {
 
     /// If the record that was seen is still pending: what resolves when it is settled, and when its lease lapses.
     pub(super) fn wait(&self, seen: &PendingRef, now: Duration) -> Option<(OwnedNotified, Duration)> {
-        match self.shard(&seen.key).live(&seen.key, now, &self.room) {
+        match self.shard(&seen.key).live(&seen.key, now, &self.capacity) {
             Some(slot) if slot.token == seen.token => slot.wait(),
             _ => None,
         }
     }
 
-    pub(super) fn keep(
+    pub(super) fn settle(
         &self,
         lease: &Lease,
-        kept: &Kept,
+        state: &SlotState,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        let retention = self.room.limits.retention(lease.scope, lease.lease, retention);
-        self.swept_if_full(&lease.key, lease.scope, |now| self.try_keep(lease, kept, retention, now))
+        let retention = self.capacity.limits.retention(lease.scope, lease.lease, retention);
+        self.swept_if_full(&lease.key, lease.scope, |now| self.try_settle(lease, state, retention, now))
     }
 
-    fn try_keep(
+    fn try_settle(
         &self,
         lease: &Lease,
-        kept: &Kept,
+        state: &SlotState,
         retention: Duration,
         now: Duration,
     ) -> Result<Settlement, StoreError> {
         let expires = now.saturating_add(retention);
         let mut shard = self.shard(&lease.key);
-        match shard.live(&lease.key, now, &self.room) {
+        match shard.live(&lease.key, now, &self.capacity) {
             // The record is gone and the key is free.
             None => {
-                let slot = Slot { expires, kept: kept.clone(), ..Slot::pending(lease, now) };
-                self.room.admit_late(&slot.claim())?;
+                let slot = Slot { expires, state: state.clone(), ..Slot::pending(lease, now) };
+                self.capacity.admit_late(&slot.claim())?;
                 shard.insert(&lease.key, slot);
                 Ok(Settlement::Applied)
             }
             Some(slot) if slot.is_pending_under(lease) => {
                 let before = slot.claim();
-                let after = Claim { expires, bytes: Claim::bytes(kept.len()), ..before };
-                self.room.replace(&before, &after)?;
-                shard.keep(&lease.key, kept.clone(), expires);
+                let after = Claim { expires, bytes: Claim::bytes(state.len()), ..before };
+                self.capacity.replace(&before, &after)?;
+                shard.settle(&lease.key, state.clone(), expires);
                 Ok(Settlement::Applied)
             }
             // The same write, sent a second time.
             Some(slot)
                 if slot.token == lease.token
-                    && std::mem::discriminant(&slot.kept) == std::mem::discriminant(kept) =>
+                    && std::mem::discriminant(&slot.state) == std::mem::discriminant(state) =>
             {
                 Ok(Settlement::Applied)
             }

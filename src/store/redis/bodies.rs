@@ -14,10 +14,10 @@ use redis::aio::ConnectionLike;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use super::super::timeout::Timeout;
-use super::super::{StoreError, StoreErrorKind};
 use super::error::store_error;
 use crate::runtime::lock::lock;
+use crate::store::timeout::Timeout;
+use crate::store::{StoreError, StoreErrorKind};
 
 /// How many KiB may be in transfer at a time. A larger body passes alone.
 const IN_TRANSFER: u32 = 4 << 10;

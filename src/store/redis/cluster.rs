@@ -13,18 +13,20 @@ use std::time::Duration;
 use redis::{ConnectionInfo, ErrorKind, RedisResult, ServerErrorKind, Value};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::address::Address;
 use super::error::unreached;
-use super::sentinel::like_address;
-use super::server::{PAUSE, Place, Server, Setting};
-use super::slots::Slots;
+use super::server::{Endpoint, PAUSE, Server};
+use super::setting::Setting;
 use crate::runtime::lock::lock;
 
 mod commands;
 mod reading;
+mod slots;
 
 pub(super) use commands::Commands;
-use commands::{Address, Refusal};
+use commands::Refusal;
 use reading::Read;
+use slots::Slots;
 
 /// How often a command is sent on, at a time.
 const HOPS: usize = 16;
@@ -181,10 +183,9 @@ impl Inner {
         let seed = self.seeds.iter().find(|seed| Address::of(seed.addr()).as_ref() == Some(address));
         let info = seed.cloned().unwrap_or_else(|| {
             let like = &self.seeds[0];
-            let address = like_address(Some(like.addr()), address.host.clone(), address.port);
-            like.clone().set_addr(address)
+            like.clone().set_addr(address.clone().like(Some(like.addr())))
         });
-        let server = Server::new(Place::Fixed(info), self.setting.clone());
+        let server = Server::new(Endpoint::Fixed(info), self.setting.clone());
         servers.insert(address.clone(), server.clone());
         server
     }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use redis::aio::ConnectionLike;
 use redis::{Cmd, Pipeline, RedisFuture, Value};
 
-use super::super::timeout::Timeout;
 use super::cluster::{Cluster, Commands};
 use super::eviction::Eviction;
-use super::server::{Place, Server, Setting};
+use super::server::{Endpoint, Server};
+use super::setting::Setting;
 use super::url::Target;
+use crate::store::timeout::Timeout;
 
 /// The connection that the store makes for itself: to one server, to the primary that sentinels
 /// name, or to a cluster.
@@ -44,8 +45,8 @@ impl Connection {
 impl Reach {
     fn to(target: &Target, setting: Setting) -> Self {
         match target.clone() {
-            Target::Server(info) => Self::Server(Server::new(Place::Fixed(info), setting)),
-            Target::Sentinel(sentinels) => Self::Server(Server::new(Place::Primary(sentinels), setting)),
+            Target::Server(info) => Self::Server(Server::new(Endpoint::Fixed(info), setting)),
+            Target::Sentinel(sentinels) => Self::Server(Server::new(Endpoint::Primary(sentinels), setting)),
             Target::Cluster(seeds) => Self::Cluster(Cluster::new(seeds, setting)),
         }
     }

@@ -5,21 +5,21 @@ use std::sync::atomic::Ordering;
 use redis::aio::ConnectionLike;
 use redis::{Pipeline, RedisResult};
 
-use super::super::record::{self, Pending};
-use super::super::undo::Undo;
-use super::super::{Lease, StoreError, millis};
 use super::RedisStore;
 use super::error::{is_broken, is_refused, may_have_created, second, store_error, takes_no_writes};
-use super::script::{self, text};
-use super::standing::Standing;
+use super::frame::{self, Pending};
+use super::lookup::Lookup;
+use super::scripts::{self, text};
+use crate::store::undo::Undo;
+use crate::store::{Lease, StoreError, millis};
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     /// Reads the record of a name.
-    pub(super) async fn look(&self, name: &[u8]) -> RedisResult<Standing> {
+    pub(super) async fn look(&self, name: &[u8]) -> RedisResult<Lookup> {
         let mut pipeline = Pipeline::with_capacity(2);
         pipeline.cmd("GET").arg(name).cmd("PTTL").arg(name);
         let (frame, left) = pipeline.query_async(&mut self.connection.clone()).await?;
-        Ok(Standing { frame, left })
+        Ok(Lookup { frame, left })
     }
 
     /// Writes the pending record if the key is free, and returns the existing record if it is not. A
@@ -29,10 +29,10 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         name: &[u8],
         lease: &Lease,
         undo: &mut Undo<Self>,
-    ) -> Result<Standing, StoreError> {
+    ) -> Result<Lookup, StoreError> {
         match self.try_create(name, lease).await {
             Err(error) if takes_no_writes(&error) => match self.look(name).await {
-                Ok(found @ Standing { frame: Some(_), .. }) => Ok(found),
+                Ok(found @ Lookup { frame: Some(_), .. }) => Ok(found),
                 _ => Err(store_error(error)),
             },
             Err(error) if may_have_created(&error) => {
@@ -43,9 +43,9 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         }
     }
 
-    async fn try_create(&self, name: &[u8], lease: &Lease) -> RedisResult<Standing> {
+    async fn try_create(&self, name: &[u8], lease: &Lease) -> RedisResult<Lookup> {
         let mut connection = self.connection.clone();
-        let pending = record::encode_pending(lease, Pending::running(lease));
+        let pending = frame::encode_pending(lease, Pending::running(lease));
         let retention = text(millis(lease.retention));
         if !self.before_7.load(Ordering::Relaxed) {
             let mut pipeline = Pipeline::with_capacity(2);
@@ -59,7 +59,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
                 answer = second(broken.clone(), pipeline.query_async(&mut connection).await);
             }
             match answer {
-                Ok((frame, left)) => return Ok(Standing { frame, left }),
+                Ok((frame, left)) => return Ok(Lookup { frame, left }),
                 Err(error) if is_refused(&error) => {}
                 Err(error) => return Err(error),
             }
@@ -67,8 +67,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         // A server before 7.0 refuses the command and has done nothing. If it refuses the script too, then it was
         // not for its age, and the error is the script's.
         let (frame, left) =
-            script::RESERVE.run(&mut connection, None, &[name], &[&pending, &retention]).await?;
+            scripts::RESERVE.run(&mut connection, None, &[name], &[&pending, &retention]).await?;
         self.before_7.store(true, Ordering::Relaxed);
-        Ok(Standing { frame, left })
+        Ok(Lookup { frame, left })
     }
 }

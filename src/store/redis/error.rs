@@ -4,8 +4,8 @@ use std::{error, fmt, io};
 
 use redis::{ErrorKind as DriverError, RedisError, RedisResult, ServerError, ServerErrorKind};
 
-use super::super::{StoreError, StoreErrorKind};
 use super::script_error;
+use crate::store::{StoreError, StoreErrorKind};
 
 /// What the server said: for each command of a pipeline that it rejected, its place and the error. A
 /// connection of the caller's own gives the errors of scripts as the server words them.

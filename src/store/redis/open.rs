@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use ::redis::{IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
-use super::super::StoreError;
-use super::super::timeout::Timeout;
 use super::error::store_error;
 use super::url::Target;
 use super::{Bodies, Connection, RedisStore};
+use crate::store::StoreError;
+use crate::store::timeout::Timeout;
 
 impl<C: Clone> RedisStore<C> {
     /// Uses a connection of the caller's own, whose settings then rule how faults show: a

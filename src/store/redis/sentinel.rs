@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
-    ProtocolVersion, RedisConnectionInfo, RedisError, RedisResult,
+    AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, IntoConnectionInfo, ProtocolVersion,
+    RedisConnectionInfo, RedisError, RedisResult,
 };
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::server::tcp_settings;
+use super::address::Address;
+use super::link::tcp_settings;
 
 /// How long a majority is waited for.
 const MAJORITY: Duration = Duration::from_millis(400);
@@ -22,8 +23,6 @@ pub(super) struct Sentinels {
     /// For the servers of the group.
     settings: RedisConnectionInfo,
 }
-
-type Address = (String, u16);
 
 impl Sentinels {
     /// There must be one at least.
@@ -69,9 +68,9 @@ impl Sentinels {
         if votes.named.is_empty() {
             votes.count_until(1, &mut asked).await;
         }
-        let (host, port) = votes.winner()?;
+        let primary = votes.winner()?;
         let like = self.watching.first().map(ConnectionInfo::addr);
-        let info = like_address(like, host, port).into_connection_info()?;
+        let info = primary.like(like).into_connection_info()?;
         Ok(info.set_redis_settings(self.settings.clone()))
     }
 }
@@ -125,17 +124,9 @@ async fn ask(sentinel: ConnectionInfo, group: String) -> RedisResult<Option<Addr
     let mut connection = Client::open(sentinel.set_tcp_settings(tcp_settings()))?
         .get_multiplexed_async_connection_with_config(&config)
         .await?;
-    redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(group).query_async(&mut connection).await
-}
-
-/// An address that is reached as `like` is: with TLS or without.
-pub(super) fn like_address(like: Option<&ConnectionAddr>, host: String, port: u16) -> ConnectionAddr {
-    match like {
-        Some(ConnectionAddr::TcpTls { insecure, tls_params, .. }) => {
-            ConnectionAddr::TcpTls { host, port, insecure: *insecure, tls_params: tls_params.clone() }
-        }
-        _ => ConnectionAddr::Tcp(host, port),
-    }
+    let named: Option<(String, u16)> =
+        redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(group).query_async(&mut connection).await?;
+    Ok(named.map(|(host, port)| Address { host, port }))
 }
 
 #[cfg(test)]
@@ -145,7 +136,7 @@ mod tests {
     use super::*;
 
     fn address(port: u16) -> Address {
-        ("127.0.0.1".to_owned(), port)
+        Address { host: "127.0.0.1".to_owned(), port }
     }
 
     #[test]

@@ -8,22 +8,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redis::{Cmd, ConnectionInfo, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::super::timeout::Timeout;
 use super::error::{is_broken, unreached};
-use super::eviction::Eviction;
+use super::link::Link;
 use super::script_error::unwrapped;
 use super::sentinel::Sentinels;
+use super::setting::Setting;
 use crate::runtime::lock::lock;
 
 mod connecting;
-mod link;
-mod silence;
-
-use link::Link;
-pub(super) use link::tcp_settings;
-pub(super) use silence::Silence;
 
 /// How long a server that was sent commands may say nothing at all before the next command gets a
 /// new connection. The commands that wait on the old one go on waiting.
@@ -40,7 +34,7 @@ const DOUBT: Duration = Duration::from_millis(250);
 pub(super) struct Server(Arc<Inner>);
 
 struct Inner {
-    place: Place,
+    endpoint: Endpoint,
     setting: Setting,
     link: Mutex<Option<Arc<Link>>>,
     /// When the connection last failed, and how.
@@ -49,35 +43,8 @@ struct Inner {
     connecting: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// What all connections of a store have in common.
-#[derive(Clone)]
-pub(super) struct Setting {
-    /// How long the callers wait.
-    pub(super) timeout: Timeout,
-    pub(super) eviction: Arc<Eviction>,
-}
-
-impl Setting {
-    /// Runs what must be over when the callers wait no longer.
-    pub(super) async fn in_time<T>(&self, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-        within(self.timeout.get(), work).await
-    }
-
-    /// Runs what comes before anything is sent. It ends shortly before the callers wait no longer, so
-    /// that they hear that nothing was sent.
-    pub(super) async fn to_reach<T>(&self, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-        let timeout = self.timeout.get();
-        within(timeout / 16 * 15, work).await.map_err(unreached)
-    }
-}
-
-pub(super) async fn within<T>(bound: Duration, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-    let elapsed = |elapsed| Err(std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed).into());
-    timeout(bound, work).await.unwrap_or_else(elapsed)
-}
-
 /// Where the server is found.
-pub(super) enum Place {
+pub(super) enum Endpoint {
     /// Always at one address.
     Fixed(ConnectionInfo),
     /// Where the sentinels say that the primary is, asked each time that a connection is made.
@@ -86,9 +53,9 @@ pub(super) enum Place {
 
 impl Server {
     /// Connects nowhere yet.
-    pub(super) fn new(place: Place, setting: Setting) -> Self {
+    pub(super) fn new(endpoint: Endpoint, setting: Setting) -> Self {
         Self(Arc::new(Inner {
-            place,
+            endpoint,
             setting,
             link: Mutex::default(),
             failure: Mutex::default(),
@@ -129,15 +96,15 @@ impl Server {
 
     /// The number of the database in use.
     pub(super) fn db(&self) -> i64 {
-        match &self.0.place {
-            Place::Fixed(info) => info.redis_settings().db(),
-            Place::Primary(sentinels) => sentinels.db(),
+        match &self.0.endpoint {
+            Endpoint::Fixed(info) => info.redis_settings().db(),
+            Endpoint::Primary(sentinels) => sentinels.db(),
         }
     }
 
     /// Whether there is a connection, and nothing against it so far.
     pub(super) fn is_sound(&self) -> bool {
-        self.0.standing().is_some_and(|link| link.silence.lasts() < DOUBT)
+        self.0.standing().is_some_and(|link| link.silent_for() < DOUBT)
     }
 
     /// The connection as it stands, or a new one. Of all who need a new one together, one makes it; if that fails, all
@@ -170,14 +137,14 @@ impl Server {
     /// The connection for one more command.
     async fn link_for_command(&self) -> RedisResult<Arc<Link>> {
         let link = self.0.setting.to_reach(self.sound_link()).await?;
-        link.silence.command();
+        link.sends();
         Ok(link)
     }
 
     /// The connection as it stands, unless the server behind it has been silent for too long.
     async fn sound_link(&self) -> RedisResult<Arc<Link>> {
         let link = self.link().await?;
-        if link.silence.lasts() < SILENCE {
+        if link.silent_for() < SILENCE {
             return Ok(link);
         }
         self.0.give_up(&link);
@@ -188,7 +155,7 @@ impl Server {
     fn heed<'a>(&self, link: &Arc<Link>, answer: Result<impl IntoIterator<Item = &'a Value>, &RedisError>) {
         let lost = match answer {
             Ok(values) => {
-                link.silence.end();
+                link.heard();
                 values.into_iter().find_map(|value| match value {
                     Value::ServerError(error) => {
                         Some(RedisError::from(error.clone())).filter(|error| self.is_lost(error))
@@ -212,7 +179,9 @@ impl Server {
         match error.kind() {
             ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown) => true,
             // One that was started again takes a while, and the sentinels may name another one meanwhile.
-            ErrorKind::Server(ServerErrorKind::BusyLoading) => matches!(self.0.place, Place::Primary(_)),
+            ErrorKind::Server(ServerErrorKind::BusyLoading) => {
+                matches!(self.0.endpoint, Endpoint::Primary(_))
+            }
             _ => error.is_unrecoverable_error() && !error.is_timeout(),
         }
     }

@@ -4,9 +4,9 @@ use std::fmt;
 
 use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
-use super::super::{StoreError, StoreErrorKind};
 use super::error::store_error;
 use super::sentinel::Sentinels;
+use crate::store::{StoreError, StoreErrorKind};
 
 /// Where the records are.
 #[derive(Clone)]

@@ -7,36 +7,36 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
 
-use super::super::super::{ReserveRequest, RetryFailed};
-use super::super::limits::Limits;
-use super::super::room::{Claim, RECORD, Room};
-use super::super::shard::Shard;
-use super::super::{Inner, Secret, frame};
 use super::HOUR;
 use super::sync::{AtomicU64, Mutex};
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
 use crate::record::outcome::{NotRetained, Outcome, StoredBody};
+use crate::store::memory::capacity::{Capacity, Claim, RECORD};
+use crate::store::memory::limits::Limits;
+use crate::store::memory::shard::Shard;
+use crate::store::memory::{Inner, Secret, frame};
+use crate::store::{ReserveRequest, RetryFailed};
 
 /// A scope with a share. [`ask`] asks for one without.
 pub(super) fn scope() -> ScopeDigest {
     ScopeDigest::of(None, &Scope::new("tenant"))
 }
 
-/// A store of so many shards, with room for so many records.
+/// A store of so many shards, with capacity for so many records.
 pub(super) fn store(shards: usize, max_records: usize) -> Arc<Inner> {
     let secret = Secret::new();
     Arc::new(Inner {
         shards: (0..shards).map(|_| Mutex::new(Shard::new(secret))).collect(),
         secret,
-        room: Room::new(shards, secret, Limits::new(max_records, usize::MAX)),
+        capacity: Capacity::new(shards, secret, Limits::new(max_records, usize::MAX)),
         id: 0,
         tokens: AtomicU64::new(1),
         start: Instant::now(),
     })
 }
 
-/// Made before the exploration, for its threads have little room on their stacks.
+/// Made before the exploration, because its threads have small stacks.
 pub(super) fn ask(key: &str, lease: Duration) -> ReserveRequest {
     let key = IdempotencyKey::parse(key.as_bytes()).unwrap();
     ReserveRequest {
@@ -74,7 +74,7 @@ pub(super) fn without_body() -> Bytes {
 
 /// The bytes of all answers that the store counts.
 pub(super) fn answers(store: &Inner) -> usize {
-    store.room.bytes() - RECORD * store.room.records()
+    store.capacity.bytes() - RECORD * store.capacity.records()
 }
 
 /// What an answer counts for beside its record.

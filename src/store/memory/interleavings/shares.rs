@@ -1,11 +1,11 @@
 //! What the threads count in the shares of scopes.
 
-use super::super::super::{Reservation, ReserveRequest, Settlement, StoreErrorKind};
-use super::super::Inner;
-use super::super::shard::Kept;
 use super::HOUR;
 use super::given::{answer, answers, counted, in_two_shards, many_asks, scope, store};
 use super::threads::{acquire, explore, spawn};
+use crate::store::memory::Inner;
+use crate::store::memory::shard::SlotState;
+use crate::store::{Reservation, ReserveRequest, Settlement, StoreErrorKind};
 
 /// Two keys of one scope, each in a shard of its own, and capacity for one of them.
 #[test]
@@ -22,9 +22,12 @@ fn no_more_records_of_a_scope_are_let_in_than_its_share_takes() {
             (Ok(Reservation::Acquired(lease)), Err(error))
             | (Err(error), Ok(Reservation::Acquired(lease))) => {
                 assert_eq!(error.kind(), StoreErrorKind::ScopeFull);
-                assert_eq!((store.room.records(), store.room.shares.len()), (1, 1));
+                assert_eq!((store.capacity.records(), store.capacity.shares.len()), (1, 1));
                 assert_eq!(store.release(&lease).unwrap(), Settlement::Applied);
-                assert_eq!((store.room.records(), store.room.bytes(), store.room.shares.len()), (0, 0, 0));
+                assert_eq!(
+                    (store.capacity.records(), store.capacity.bytes(), store.capacity.shares.len()),
+                    (0, 0, 0)
+                );
             }
             (mine, other) => panic!("{mine:?} and {other:?}"),
         }
@@ -44,11 +47,11 @@ fn a_share_that_ends_does_not_take_a_new_record_along() {
             assert_eq!(store.release(first).unwrap(), Settlement::Applied);
         });
         let second = acquire(&store, &two);
-        assert_eq!(store.keep(&second, &Kept::Success(answer()), HOUR).unwrap(), Settlement::Applied);
+        assert_eq!(store.settle(&second, &SlotState::Success(answer()), HOUR).unwrap(), Settlement::Applied);
         owner.join().unwrap();
-        assert_eq!((store.room.records(), answers(&store)), (1, counted(&answer())));
-        assert_eq!(store.room.shares.len(), 1);
-        let expires = store.room.shares.of(scope).and_then(|share| share.next_expiry());
+        assert_eq!((store.capacity.records(), answers(&store)), (1, counted(&answer())));
+        assert_eq!(store.capacity.shares.len(), 1);
+        let expires = store.capacity.shares.of(scope).and_then(|share| share.next_expiry());
         assert!(expires.is_some_and(|expires| expires > HOUR / 2), "{expires:?}");
     });
 }

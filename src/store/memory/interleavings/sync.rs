@@ -7,18 +7,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
-pub(in super::super) use loom::sync::atomic::AtomicU64;
-pub(in super::super) use loom::sync::{Mutex, MutexGuard};
+pub(in crate::store::memory) use loom::sync::atomic::AtomicU64;
+pub(in crate::store::memory) use loom::sync::{Mutex, MutexGuard};
 
 /// Loom's, with the method that it knows by an older name.
-pub(in super::super) struct AtomicUsize(loom::sync::atomic::AtomicUsize);
+pub(in crate::store::memory) struct AtomicUsize(loom::sync::atomic::AtomicUsize);
 
 impl AtomicUsize {
-    pub(in super::super) fn new(number: usize) -> Self {
+    pub(in crate::store::memory) fn new(number: usize) -> Self {
         Self(loom::sync::atomic::AtomicUsize::new(number))
     }
 
-    pub(in super::super) fn try_update(
+    pub(in crate::store::memory) fn try_update(
         &self,
         set: Ordering,
         fetch: Ordering,
@@ -39,7 +39,7 @@ impl Deref for AtomicUsize {
 /// As much of tokio's as the store uses, kept to what tokio promises: whoever waits hears of every call after the one
 /// that made the future, polled or not, and of none before it.
 #[derive(Default)]
-pub(in super::super) struct Notify {
+pub(in crate::store::memory) struct Notify {
     calls: AtomicUsize,
     waiters: Mutex<Vec<Waker>>,
 }
@@ -51,7 +51,7 @@ impl Default for AtomicUsize {
 }
 
 impl Notify {
-    pub(in super::super) fn notify_waiters(&self) {
+    pub(in crate::store::memory) fn notify_waiters(&self) {
         let mut waiters = self.waiters.lock().expect("no thread of a test panics and goes on");
         self.calls.fetch_add(1, Ordering::SeqCst);
         let woken = std::mem::take(&mut *waiters);
@@ -61,13 +61,13 @@ impl Notify {
         }
     }
 
-    pub(in super::super) fn notified_owned(self: Arc<Self>) -> OwnedNotified {
+    pub(in crate::store::memory) fn notified_owned(self: Arc<Self>) -> OwnedNotified {
         let calls = self.calls.load(Ordering::SeqCst);
         OwnedNotified { notify: self, calls }
     }
 }
 
-pub(in super::super) struct OwnedNotified {
+pub(in crate::store::memory) struct OwnedNotified {
     notify: Arc<Notify>,
     /// How many there had been when it was made.
     calls: usize,

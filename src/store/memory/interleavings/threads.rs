@@ -5,8 +5,8 @@ use std::sync::Arc;
 use loom::future::block_on;
 use loom::thread;
 
-use super::super::super::{Lease, PendingRef, Record, Reservation, ReserveRequest, State};
-use super::super::Inner;
+use crate::store::memory::Inner;
+use crate::store::{Lease, PendingRef, Record, Reservation, ReserveRequest, State};
 
 pub(super) fn explore(threads: impl Fn() + Sync + Send + 'static) {
     loom::model(threads);

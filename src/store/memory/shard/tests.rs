@@ -1,15 +1,15 @@
 use http::{HeaderMap, Method};
 
-use super::super::super::{ReserveRequest, RetryFailed};
-use super::super::limits::Limits;
 use super::*;
 use crate::record::key::{IdempotencyKey, Scope};
+use crate::store::memory::limits::Limits;
+use crate::store::{ReserveRequest, RetryFailed};
 
 /// The queue of expiries is not part of what the store counts, so only here can it be seen to stay small.
 #[test]
 fn places_in_the_queue_do_not_add_up() {
     let secret = Secret::new();
-    let room = Room::new(1, secret, Limits::new(10, usize::MAX));
+    let capacity = Capacity::new(1, secret, Limits::new(10, usize::MAX));
     let mut shard = Shard::new(secret);
     let bystander = lease("bystander");
     shard.insert(&bystander.key, Slot::pending(&bystander, Duration::ZERO));
@@ -18,9 +18,9 @@ fn places_in_the_queue_do_not_add_up() {
     for round in 0..10_000 {
         let now = Duration::from_millis(round);
         shard.insert(&lease.key, Slot::pending(&lease, now));
-        shard.keep(&lease.key, Kept::Failed(None), now + Duration::from_secs(1));
+        shard.settle(&lease.key, SlotState::Failed(None), now + Duration::from_secs(1));
         shard.replace(&lease.key, Slot::pending(&lease, now));
-        shard.remove(&lease.key, &room);
+        shard.remove(&lease.key, &capacity);
         assert!(shard.expiries.len() <= 2 * shard.slots.len() + 66, "{}", shard.expiries.len());
     }
     let places = shard.expiries.iter().filter(|Reverse((_, key))| *key == bystander.key);
@@ -30,35 +30,35 @@ fn places_in_the_queue_do_not_add_up() {
 #[test]
 fn a_record_that_ends_sooner_than_it_was_to_is_swept_in_time() {
     let secret = Secret::new();
-    let room = Room::new(1, secret, Limits::new(10, usize::MAX));
+    let capacity = Capacity::new(1, secret, Limits::new(10, usize::MAX));
     let mut shard = Shard::new(secret);
     let lease = lease("brief");
     let slot = Slot::pending(&lease, Duration::ZERO);
-    assert!(room.admit(&slot.claim()).is_ok());
+    assert!(capacity.admit(&slot.claim()).is_ok());
     shard.insert(&lease.key, slot);
-    shard.keep(&lease.key, Kept::Failed(None), Duration::from_secs(5));
+    shard.settle(&lease.key, SlotState::Failed(None), Duration::from_secs(5));
 
-    shard.sweep(Duration::from_millis(4999), usize::MAX, &room);
-    assert_eq!((shard.slots.len(), room.records()), (1, 1));
-    shard.sweep(Duration::from_secs(5), usize::MAX, &room);
-    assert_eq!((shard.slots.len(), room.records()), (0, 0));
+    shard.sweep(Duration::from_millis(4999), usize::MAX, &capacity);
+    assert_eq!((shard.slots.len(), capacity.records()), (1, 1));
+    shard.sweep(Duration::from_secs(5), usize::MAX, &capacity);
+    assert_eq!((shard.slots.len(), capacity.records()), (0, 0));
 }
 
 #[test]
 fn a_record_that_ends_later_than_it_was_to_is_not_swept_before() {
     let secret = Secret::new();
-    let room = Room::new(1, secret, Limits::new(10, usize::MAX));
+    let capacity = Capacity::new(1, secret, Limits::new(10, usize::MAX));
     let mut shard = Shard::new(secret);
     let lease = lease("renewed");
     let slot = Slot::pending(&lease, Duration::ZERO);
-    assert!(room.admit(&slot.claim()).is_ok());
+    assert!(capacity.admit(&slot.claim()).is_ok());
     shard.insert(&lease.key, slot);
     shard.renew(&lease, lease.retention / 2);
 
-    shard.sweep(lease.retention, usize::MAX, &room);
+    shard.sweep(lease.retention, usize::MAX, &capacity);
     assert_eq!(shard.slots.len(), 1);
-    shard.sweep(lease.retention * 3 / 2, usize::MAX, &room);
-    assert_eq!((shard.slots.len(), room.records()), (0, 0));
+    shard.sweep(lease.retention * 3 / 2, usize::MAX, &capacity);
+    assert_eq!((shard.slots.len(), capacity.records()), (0, 0));
 }
 
 #[allow(clippy::unwrap_used)]

@@ -1,13 +1,14 @@
 //! Commands on one name, and how a server of a cluster refuses them.
 
-use redis::{Arg, Cmd, ConnectionAddr, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
+use redis::{Arg, Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 
-use super::super::server::Server;
-use super::super::slots::{host, slot_of};
+use super::slots::{host, slot_of};
+use crate::store::redis::address::Address;
+use crate::store::redis::server::Server;
 
 /// What is sent in one piece to one server: all of it is on names in one slot, which the first one tells.
 #[derive(Clone, Copy)]
-pub(in super::super) enum Commands<'a> {
+pub(in crate::store::redis) enum Commands<'a> {
     One(&'a Cmd),
     /// With the number of answers that are left out, and that of those that are not.
     Many(&'a Pipeline, usize, usize),
@@ -115,23 +116,5 @@ impl Redirect {
     pub(super) fn seen_from(self, server: &Address) -> Option<Address> {
         let host = host(&self.host, &server.host)?.to_owned();
         Some(Address { host, port: self.port })
-    }
-}
-
-/// Where one server of a cluster is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Address {
-    pub(super) host: String,
-    pub(super) port: u16,
-}
-
-impl Address {
-    pub(super) fn of(address: &ConnectionAddr) -> Option<Self> {
-        match address {
-            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
-                Some(Self { host: host.clone(), port: *port })
-            }
-            _ => None,
-        }
     }
 }

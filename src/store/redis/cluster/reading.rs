@@ -8,11 +8,11 @@ use redis::{Cmd, ErrorKind, RedisError, RedisResult};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::super::server::within;
-use super::super::slots::{self, Slots};
 use super::Inner;
-use super::commands::Address;
+use super::slots::{self, Slots};
 use crate::runtime::lock::lock;
+use crate::store::redis::address::Address;
+use crate::store::redis::setting::within;
 
 /// How long the servers may take to tell which slots they have before they are asked again. Longer
 /// than a server may be silent, so that the question goes over a new connection: on the old one,

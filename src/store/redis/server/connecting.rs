@@ -13,9 +13,10 @@ use std::time::Duration;
 use redis::{ConnectionInfo, RedisResult};
 use tokio::time::sleep;
 
-use super::link::Link;
-use super::{Place, Server, within};
+use super::{Endpoint, Server};
 use crate::runtime::lock::lock;
+use crate::store::redis::link::Link;
+use crate::store::redis::setting::within;
 
 /// The shortest time that an attempt has. Callers who wait for less than a handshake takes would
 /// otherwise never get a connection.
@@ -62,9 +63,9 @@ impl Server {
 
     /// Where the server is.
     async fn find(&self) -> RedisResult<ConnectionInfo> {
-        match &self.0.place {
-            Place::Fixed(info) => Ok(info.clone()),
-            Place::Primary(sentinels) => sentinels.primary().await,
+        match &self.0.endpoint {
+            Endpoint::Fixed(info) => Ok(info.clone()),
+            Endpoint::Primary(sentinels) => sentinels.primary().await,
         }
     }
 
@@ -82,7 +83,7 @@ impl Server {
                 }
             };
             let link = Link::open(&info, lost).await?;
-            if matches!(self.0.place, Place::Primary(_)) {
+            if matches!(self.0.endpoint, Endpoint::Primary(_)) {
                 link.confirm_primary().await?;
             }
             *lock(&self.0.link) = Some(Arc::clone(&link));

@@ -1,0 +1,274 @@
+//! Where reservations and answers live: the [`Store`] trait, its words, and the stores.
+//!
+//! # Writing a store
+//!
+//! A store keeps one [`Record`] for each [`StorageKey`] and promises five things:
+//!
+//! 1. [`reserve`](Store::reserve) is one atomic operation. Of any number of callers one acquires the key; the others
+//!    are told, whole, what they found. A record that is taken over is replaced in the same step that looked at it.
+//! 2. [`complete`](Store::complete), [`fail`](Store::fail), [`release`](Store::release) and [`renew`](Store::renew)
+//!    apply only while the record is pending under the [`Token`] of the lease. Otherwise they change nothing and say
+//!    [`Settlement::LeaseLost`]. A `complete` or `fail` that reached the store already and is sent again says
+//!    `Applied`. A token is never used twice for a key, even after its record is gone.
+//!
+//!    There is one exception: `complete` and `fail` also write a record that is gone, if the key is free. The record
+//!    may have expired, or the store may have lost it, while the response is in hand. `renew` and `release` never
+//!    create a record.
+//!
+//!    A `release` deletes the record of a first attempt only. For a later attempt it puts back the record that the
+//!    attempt took over ([`Lease::put_back`]), because an earlier attempt may have had an effect.
+//! 3. Time goes in as durations. The store judges by its own clock when a lease has lapsed or a record has expired.
+//! 4. A live record is never evicted. A store that is full rejects new keys with
+//!    [`StoreErrorKind::Full`].
+//!
+//!    A store with a limit gives each [scope](ReserveRequest::scope) a share of it. It rejects a new key
+//!    above the share with [`StoreErrorKind::ScopeFull`], so one caller does not lock the others out.
+//! 5. A record that cannot be read is an error ([`StoreErrorKind::Corrupt`]), never an absent record.
+//!
+//! A store in transaction mode holds an [`OpenTransaction`] in the lease instead of a pending record, and commits it in
+//! `complete`. What it cannot commit it rolls back, and says so by an error: it never says `LeaseLost`.
+//!
+//! The suite in `conformance` (a module behind the feature of that name) checks all that can be tried from outside,
+//! which leaves a full store and a damaged record to the store's own tests:
+//!
+//! ```
+//! # #[cfg(feature = "conformance")]
+//! # async fn run() {
+//! use std::time::Duration;
+//! use tower_idempotency::MemoryStore;
+//! use tower_idempotency::store::conformance;
+//!
+//! // With tokio's clock paused, waiting costs no time.
+//! tokio::time::pause();
+//! conformance::run(&MemoryStore::new(), Duration::from_secs(1)).await;
+//! # }
+//! # #[cfg(feature = "conformance")]
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(run());
+//! ```
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use crate::record::fingerprint::Fingerprint;
+
+mod conflict;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod dynamic;
+mod error;
+mod lease;
+pub mod memory;
+mod open_transaction;
+pub(crate) mod pack;
+#[cfg(feature = "redis")]
+pub mod redis;
+mod reserve;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) mod sql;
+#[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
+mod timeout;
+#[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
+mod undo;
+
+pub use crate::record::frame::DecodeError;
+pub use crate::record::key::{ScopeDigest, StorageKey};
+pub use crate::record::outcome::{NotRetained, Outcome, StoredBody};
+pub use conflict::Conflict;
+pub use dynamic::DynStore;
+pub use error::{StoreError, StoreErrorKind};
+#[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
+use lease::millis;
+pub use lease::{Lease, PreviousAttempt, Settlement, Token};
+pub(crate) use open_transaction::Lent;
+pub use open_transaction::OpenTransaction;
+#[cfg(all(fuzzing, feature = "redis"))]
+pub(crate) use redis::fuzzing;
+pub use reserve::{PendingRef, Reservation, ReserveRequest, RetryFailed};
+#[cfg(feature = "postgres")]
+pub use sql::postgres;
+#[cfg(feature = "sqlite")]
+pub use sql::sqlite;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use sql::table::{Identifier, InvalidIdentifier};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use sql::tx::{TransactionError, TxError};
+
+/// Keeps one record for each storage key. See the [module](self) for what an implementation promises.
+///
+/// # Cancel safety
+///
+/// A call that is dropped may or may not have taken effect, as when the connection is lost. The
+/// stores of this crate undo a dropped `reserve`: they release it as never begun. What was not
+/// undone becomes abandoned when its lease lapses.
+pub trait Store: Send + Sync + 'static {
+    /// Acquires the key for a new attempt, or tells what stands there already.
+    fn reserve(
+        &self,
+        request: &ReserveRequest,
+    ) -> impl Future<Output = Result<Reservation, StoreError>> + Send;
+
+    /// Makes the record `success` and stores the response for `retention`. Writes the record if it is gone and the key is
+    /// free.
+    fn complete(
+        &self,
+        lease: &Lease,
+        outcome: &Outcome,
+        retention: Duration,
+    ) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
+
+    /// Makes the record `failed` for `retention`, with the failed response if there was one. Writes the record if it is
+    /// gone and the key is free.
+    fn fail(
+        &self,
+        lease: &Lease,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
+
+    /// Ends an attempt in which nothing happened. After a first attempt the record is deleted and
+    /// the key is free. After a later one the record becomes what [`Lease::put_back`] says: what it
+    /// was before, with the token that it had then and the number of this attempt. It stays for
+    /// [`Lease::retention`]. Its owner from then may be late: a `complete` or `fail` under that
+    /// token then leaves the number as it is.
+    fn release(&self, lease: &Lease) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
+
+    /// Starts the lease and the retention of the pending record anew.
+    fn renew(&self, lease: &Lease) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
+
+    /// Tells what stands under a key, and changes nothing. It is for people who look after the service, and for the
+    /// client of an attempt that another one has overtaken: what it tells may be over when it is read, so no write
+    /// may depend on it.
+    fn inspect(&self, key: &StorageKey) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send;
+
+    /// Waits until the pending record that `seen` was read from may have changed, its lease lapsed included, or `bound`
+    /// has passed; then it is time to reserve again. A store that cannot wake its waiters waits a moment that grows with `round`, the number
+    /// of waits so far.
+    fn wait_for_change(
+        &self,
+        seen: &PendingRef,
+        round: u32,
+        bound: Duration,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let _ = seen;
+        let pause = Duration::from_millis(10 << round.min(5));
+        async move {
+            tokio::time::sleep(pause.min(bound)).await;
+            Ok(())
+        }
+    }
+
+    /// Passes the layer's [`store_timeout`](crate::IdempotencyLayer::store_timeout), before its first operation.
+    ///
+    /// A store that waits for a server, a connection or a lock gives up shortly before, so that its error tells the cause.
+    /// Of several layers that share a store, the longest time counts. Default: does nothing.
+    fn set_timeout(&self, timeout: Duration) {
+        let _ = timeout;
+    }
+
+    /// Whether other processes and services may use the same records. Default: `true`.
+    ///
+    /// A layer without a [`namespace`](crate::IdempotencyLayer::namespace) on a shared store logs a
+    /// warning. Return `false` from a store that lives and ends with its process, and forward the call
+    /// in a store that wraps another one.
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    /// Whether a layer may run operations without a record while this store is down, if it is set to
+    /// [`FailOpenRiskingDoubleEffects`](crate::OnOutage::FailOpenRiskingDoubleEffects). Default: `true`.
+    ///
+    /// Say `false` if requests that take long can make the store slower than its timeout: a store that
+    /// holds a connection or a lock for as long as a handler runs. One such request would open the layer
+    /// for all.
+    fn opens_in_outage(&self) -> bool {
+        true
+    }
+
+    /// Succeeds if the store answers, for health checks.
+    fn ping(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// What a store knows of a key.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// The request that the key stands for.
+    pub fingerprint: Fingerprint,
+    /// The number of the attempt that the record tells of.
+    pub attempt: u32,
+    /// The token of that attempt.
+    pub token: Token,
+    /// How that attempt stands.
+    pub state: State,
+}
+
+impl Record {
+    /// Whether `request` may take this record over. The fingerprint comes first: another operation's record is never
+    /// taken over, whatever became of it.
+    pub fn yields_to(&self, request: &ReserveRequest) -> bool {
+        self.fingerprint == request.fingerprint
+            && match self.state {
+                State::Pending { abandoned } => abandoned && request.retry_abandoned,
+                State::Failed(_) => match request.retry_failed {
+                    RetryFailed::Never => false,
+                    RetryFailed::Only(token) => token == self.token,
+                    RetryFailed::Any => true,
+                },
+                State::Success(_) => false,
+            }
+    }
+
+    /// Whether an attempt may have had an effect and none has given a definitive response: the attempt that the record tells
+    /// of was cut off or failed, or it runs after one that was or did.
+    pub fn is_in_doubt(&self) -> bool {
+        match self.state {
+            State::Pending { abandoned } => abandoned || self.attempt > 1,
+            State::Failed(_) => true,
+            State::Success(_) => false,
+        }
+    }
+
+    /// The word for the state of the record.
+    pub fn status(&self) -> RecordStatus {
+        match self.state {
+            State::Pending { .. } => RecordStatus::Pending,
+            State::Success(_) => RecordStatus::Success,
+            State::Failed(_) => RecordStatus::Failed,
+        }
+    }
+}
+
+/// How an attempt stands, with the answer that was kept of it.
+#[derive(Debug, Clone)]
+pub enum State {
+    /// It runs, or it was cut off.
+    Pending {
+        /// The lease has lapsed, by the clock of the store: it was cut off.
+        abandoned: bool,
+    },
+    /// It ended with a definitive answer.
+    Success(Outcome),
+    /// It ended without one; here is the failed answer, if there was any.
+    Failed(Option<Outcome>),
+}
+
+/// The status of a record, by the words that stores keep and operators see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RecordStatus {
+    /// The attempt runs, or was cut off.
+    Pending,
+    /// The attempt ended with a definitive answer.
+    Success,
+    /// The attempt ended without one.
+    Failed,
+}
+
+impl fmt::Display for RecordStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pending => "pending",
+            Self::Success => "success",
+            Self::Failed => "failed",
+        })
+    }
+}

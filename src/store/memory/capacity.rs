@@ -1,0 +1,152 @@
+//! The capacity of the memory store: how many records and bytes there are, in all and of each
+//! scope.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::hash::Secret;
+use super::limits::{Limit, Limits};
+use super::share::{HeldShare, Shares};
+use super::sync::AtomicUsize;
+use crate::record::key::ScopeDigest;
+use crate::store::{StoreError, StoreErrorKind};
+
+/// What every record counts for: slot, key, its place in the map, in the queue of expiries and in
+/// the share of its scope, each with the slack of a collection that grows by doubling; and
+/// [`SPARE`].
+pub(super) const RECORD: usize = 352 + SPARE;
+
+/// What a response may take that is counted already. One without its body fits, so it is stored
+/// when the store is full, too.
+const SPARE: usize = 224;
+
+/// What one record counts for: whose it is, until when, and how much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Claim {
+    pub(super) scope: ScopeDigest,
+    pub(super) expires: Duration,
+    pub(super) bytes: usize,
+}
+
+impl Claim {
+    /// The bytes of a record with a response of so many bytes.
+    pub(super) fn bytes(response: usize) -> usize {
+        RECORD + response.saturating_sub(SPARE)
+    }
+}
+
+/// Counts records and bytes. Relaxed ordering is enough, because the counters guard no other
+/// memory. A share is locked after a shard, and never before one.
+pub(super) struct Capacity {
+    records: AtomicUsize,
+    bytes: AtomicUsize,
+    pub(super) shares: Shares,
+    pub(super) limits: Limits,
+}
+
+impl Capacity {
+    /// `parts` is a power of two.
+    pub(super) fn new(parts: usize, secret: Secret, limits: Limits) -> Self {
+        Self {
+            records: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            shares: Shares::new(parts, secret),
+            limits,
+        }
+    }
+
+    pub(super) fn records(&self) -> usize {
+        self.records.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Counts a new record in, if it fits into the share of its scope and into the store.
+    pub(super) fn admit(&self, new: &Claim) -> Result<(), StoreError> {
+        let share = self.shares.of(new.scope);
+        self.check(share.as_ref(), 1, new.bytes)?;
+        let limit = self.limits.of_store();
+        take(&self.records, 1, limit.records)?;
+        take(&self.bytes, new.bytes, limit.bytes).inspect_err(|_| give_back(&self.records, 1))?;
+        add(share, new);
+        Ok(())
+    }
+
+    /// Counts a record in whose operation has run, and which was gone. It is let in over the
+    /// limits, but its response has to fit.
+    pub(super) fn admit_late(&self, new: &Claim) -> Result<(), StoreError> {
+        let share = self.shares.of(new.scope);
+        if new.bytes > RECORD {
+            self.check(share.as_ref(), 0, new.bytes)?;
+            take(&self.bytes, new.bytes, self.limits.of_store().bytes)?;
+        } else {
+            self.bytes.fetch_add(new.bytes, Ordering::Relaxed);
+        }
+        self.records.fetch_add(1, Ordering::Relaxed);
+        add(share, new);
+        Ok(())
+    }
+
+    /// Counts a record anew that changes. It can fail only if the record grows.
+    pub(super) fn replace(&self, before: &Claim, after: &Claim) -> Result<(), StoreError> {
+        if before == after {
+            return Ok(());
+        }
+        let share = self.shares.of(before.scope);
+        match after.bytes.checked_sub(before.bytes) {
+            Some(0) => {}
+            Some(more) => {
+                self.check(share.as_ref(), 0, more)?;
+                take(&self.bytes, more, self.limits.of_store().bytes)?;
+            }
+            None => give_back(&self.bytes, before.bytes - after.bytes),
+        }
+        if let Some(mut share) = share {
+            share.replace(before, after);
+        }
+        Ok(())
+    }
+
+    /// Counts a record out.
+    pub(super) fn release(&self, old: &Claim) {
+        let share = self.shares.of(old.scope);
+        give_back(&self.records, 1);
+        give_back(&self.bytes, old.bytes);
+        if let Some(mut share) = share {
+            share.remove(old);
+        }
+    }
+
+    fn check(&self, share: Option<&HeldShare<'_>>, records: usize, bytes: usize) -> Result<(), StoreError> {
+        match share {
+            Some(share) if !share.fits(records, bytes, &self.limit_of(share)) => {
+                Err(StoreError::new(StoreErrorKind::ScopeFull))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn limit_of(&self, share: &HeldShare<'_>) -> Limit {
+        self.limits.of_scope(share.scope())
+    }
+}
+
+fn add(share: Option<HeldShare<'_>>, claim: &Claim) {
+    if let Some(mut share) = share {
+        share.add(claim);
+    }
+}
+
+fn take(counter: &AtomicUsize, more: usize, limit: usize) -> Result<(), StoreError> {
+    let fits = |count: usize| count.checked_add(more).filter(|sum| *sum <= limit);
+    match counter.try_update(Ordering::Relaxed, Ordering::Relaxed, fits) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(StoreError::new(StoreErrorKind::Full)),
+    }
+}
+
+fn give_back(counter: &AtomicUsize, less: usize) {
+    counter.fetch_sub(less, Ordering::Relaxed);
+}

@@ -1,0 +1,29 @@
+//! Since when a server owes an answer.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::runtime::lock::lock;
+
+/// Begins with a command, and ends with the next bytes that the server sends, whoever still waits for them.
+#[derive(Default)]
+pub(super) struct Silence(Mutex<Option<Instant>>);
+
+impl Silence {
+    /// Notes that a command is about to be sent.
+    pub(super) fn begin(&self) {
+        lock(&self.0).get_or_insert_with(Instant::now);
+    }
+
+    /// Notes that the server has said something.
+    pub(super) fn end(&self) {
+        *lock(&self.0) = None;
+    }
+
+    /// How long there have been commands without a word from the server.
+    pub(super) fn lasts(&self) -> Duration {
+        lock(&self.0).map_or(Duration::ZERO, |since| since.elapsed())
+    }
+}

@@ -1,0 +1,27 @@
+//! What a look at a record tells.
+
+use bytes::Bytes;
+
+use super::frame::{self, Stored};
+use crate::store::{State, StoreError, StoreErrorKind};
+
+/// What stands under a name, and for how many more milliseconds.
+pub(super) struct Lookup {
+    pub(super) frame: Option<Vec<u8>>,
+    pub(super) left: i64,
+}
+
+impl Lookup {
+    /// Reads the record, if there is one, and tells by its age whether it is abandoned.
+    pub(super) fn judge(self) -> Result<Option<Stored>, StoreError> {
+        let Some(frame) = self.frame else {
+            return Ok(None);
+        };
+        let mut found = frame::decode(Bytes::from(frame))
+            .map_err(|malformed| StoreError::with_source(StoreErrorKind::Corrupt, malformed))?;
+        if let (State::Pending { abandoned }, Some(pending)) = (&mut found.record.state, found.pending) {
+            *abandoned = usize::try_from(self.left).is_ok_and(|left| left <= pending.lapsed_at());
+        }
+        Ok(Some(found))
+    }
+}

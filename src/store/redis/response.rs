@@ -1,0 +1,110 @@
+//! Answers, and where their bodies are kept.
+
+use std::time::Duration;
+
+use redis::Pipeline;
+use redis::aio::ConnectionLike;
+
+use super::RedisStore;
+use super::error::{is_broken, rejected, store_error};
+use super::frame::{self, Stored};
+use super::scripts::{self, text};
+use crate::record::outcome::Outcome;
+use crate::runtime::seldom::Seldom;
+use crate::store::{
+    Lease, Record, RecordStatus, Settlement, State, StoreError, StoreErrorKind, Token, millis,
+};
+
+/// Answers up to this size, in bytes, stand in their record. The body of a larger one is written by itself, in the
+/// same round trip: what passes through a script is copied several times inside the server.
+const INLINE: usize = 2048;
+
+/// A body outlives the record that points to it by its lease and this much, so that no record points to nothing: the
+/// record may be written later than the body, when the first try carried out only the one.
+const BODY_GRACE: Duration = Duration::from_mins(2);
+
+/// The lowest limit, in bytes, that a server can have for one value (`proto-max-bulk-len`). A
+/// server cuts the connection on a longer value, mostly before its reply is read. So does a
+/// network, but then no other command succeeds.
+const LEAST_LIMIT: usize = 1 << 20;
+
+/// A client can retry a request whose body is lost at any rate.
+static LOST_BODY: Seldom = Seldom::new();
+
+/// The script found no body beside the record.
+const BODY_IS_GONE: &str =
+    "the body of the response was evicted at once: is the maxmemory-policy noeviction?";
+
+impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
+    /// Ends the attempt and stores its response.
+    pub(super) async fn end(
+        &self,
+        status: RecordStatus,
+        lease: &Lease,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        let name = self.name(&lease.key);
+        let head = frame::head(RecordStatus::Pending, &lease.token);
+        let body = outcome.map_or(&[][..], Outcome::bytes);
+        let inline = body.len() <= INLINE;
+        let ended = frame::encode_ended(status, lease, outcome, inline);
+        let ttl = text(millis(retention));
+        let body_name = self.body_name(&name, &lease.token);
+        let grace = millis(retention.saturating_add(lease.lease).saturating_add(BODY_GRACE));
+        // Of two settling writes under one token, only the first one counts, and only its body.
+        let apart = |pipeline: &mut Pipeline| {
+            pipeline.cmd("SET").arg(&body_name).arg(body).arg("NX").arg("PX").arg(grace).ignore();
+        };
+        if inline {
+            return self.settle(&scripts::SETTLE, lease, &[&head, &ended, &ttl, b""]).await;
+        }
+        let mut turn = self.bodies.turn(body.len()).await?;
+        let mut body_was_removed: &[u8] = b"";
+        loop {
+            let args: [&[u8]; 4] = [&head, &ended, &ttl, body_was_removed];
+            let names: [&[u8]; 2] = [&name, &body_name];
+            match scripts::SETTLE.run(&mut turn.connection, Some(&apart), &names, &args).await {
+                Ok(0_u8) => return Ok(Settlement::LeaseLost),
+                Ok(1) => return Ok(Settlement::Applied),
+                Ok(2) => body_was_removed = b"1",
+                Ok(_) => return Err(StoreError::with_source(StoreErrorKind::Full, BODY_IS_GONE)),
+                Err(error)
+                    if is_broken(&error)
+                        && body.len() >= LEAST_LIMIT
+                        && redis::cmd("PING").exec_async(&mut turn.connection).await.is_ok() =>
+                {
+                    return Err(rejected(error));
+                }
+                Err(error) => return Err(store_error(error)),
+            }
+        }
+    }
+
+    /// The record whole: the body of a large answer is read from where it is kept.
+    pub(super) async fn with_body(&self, name: &[u8], found: Stored) -> Result<Record, StoreError> {
+        let Stored { mut record, missing, .. } = found;
+        if missing == 0 {
+            return Ok(record);
+        }
+        let body = self.bodies.read(self.body_name(name, &record.token), missing).await?;
+        let body = body.filter(|body| body.len() == missing);
+        if body.is_none() && LOST_BODY.is_due() {
+            tracing::error!(
+                "the body of a stored response is gone from Redis: a retry gets 409; is the maxmemory-policy noeviction?"
+            );
+        }
+        record.state = match record.state {
+            State::Success(outcome) => State::Success(outcome.with_bytes(body)),
+            State::Failed(outcome) => State::Failed(outcome.map(|outcome| outcome.with_bytes(body))),
+            pending @ State::Pending { .. } => pending,
+        };
+        Ok(record)
+    }
+
+    /// The name of a body. It contains the token, so that a late writer cannot replace the
+    /// winner's, and in braces the name of the record, so that both are in one slot of a cluster.
+    fn body_name(&self, record: &[u8], token: &Token) -> Vec<u8> {
+        [self.prefix.as_bytes(), b"body:{", record, b"}", token.as_bytes()].concat()
+    }
+}

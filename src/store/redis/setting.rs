@@ -1,0 +1,39 @@
+//! What all connections of a store have in common, and how long their work may take.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::RedisResult;
+use tokio::time::timeout;
+
+use super::error::unreached;
+use super::eviction::Eviction;
+use crate::store::timeout::Timeout;
+
+/// What all connections of a store have in common.
+#[derive(Clone)]
+pub(super) struct Setting {
+    /// How long the callers wait.
+    pub(super) timeout: Timeout,
+    pub(super) eviction: Arc<Eviction>,
+}
+
+impl Setting {
+    /// Runs what must be over when the callers wait no longer.
+    pub(super) async fn in_time<T>(&self, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+        within(self.timeout.get(), work).await
+    }
+
+    /// Runs what comes before anything is sent. It ends shortly before the callers wait no longer, so
+    /// that they hear that nothing was sent.
+    pub(super) async fn to_reach<T>(&self, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+        let timeout = self.timeout.get();
+        within(timeout / 16 * 15, work).await.map_err(unreached)
+    }
+}
+
+pub(super) async fn within<T>(bound: Duration, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    let elapsed = |elapsed| Err(io::Error::new(io::ErrorKind::TimedOut, elapsed).into());
+    timeout(bound, work).await.unwrap_or_else(elapsed)
+}

@@ -1,0 +1,275 @@
+//! The store for many processes that have a PostgreSQL already: version 13 or later.
+//!
+//! Each operation is one statement and one round trip, and a transaction of its own: a first
+//! execution takes two, and a replay, a mismatch and a refusal take one, which writes nothing. A
+//! second one is needed to take over a record that failed, was abandoned or has expired, and to
+//! complete a record that is gone. All times are judged by the clock of the database.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use tower_idempotency::{IdempotencyLayer, PostgresStore};
+//!
+//! # async fn set_up() -> Result<(), Box<dyn std::error::Error>> {
+//! let pool = sqlx::PgPool::connect("postgres://localhost/shop").await?;
+//! let store = PostgresStore::new(pool);
+//! store.migrate().await?;
+//! tokio::spawn(store.sweep_every(Duration::from_mins(5)));
+//! let layer = IdempotencyLayer::new(store).namespace("payments");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The table
+//!
+//! One row for each key, in columns that a person can read; it is found by the first digits of the digest that the logs show:
+//!
+//! ```text
+//! SELECT * FROM idempotency_records WHERE encode(key, 'hex') LIKE '3fc82ec1%';
+//! SELECT status, count(*) FROM idempotency_records WHERE expires_at > now() GROUP BY status;
+//! ```
+//!
+//! Headers and trailers are the bytes of lines `name: value`. In a database in UTF8 or LATIN1,
+//! `convert_from(response_headers, 'LATIN1')` shows them. In others,
+//! `encode(response_headers, 'escape')` does.
+//!
+//! A `pending` row whose `lease_until` is over is abandoned. An expired row is as if it were not there;
+//! [`sweep_every`](PostgresStore::sweep_every) deletes such rows. [`migrate`](PostgresStore::migrate) makes the table, and
+//! [`migration`](PostgresStore::migration) is the text of it, for those who keep all migrations in one place.
+//!
+//! Layout 1, in which the headers were text, is rejected by `migrate`. No release of this crate has
+//! made it: drop such a table, or use another one.
+//!
+//! The role of the service needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on the table, and
+//! `USAGE` on its schema. The role that runs `migrate` needs `CREATE` on the schema, and on the
+//! database if it makes the schema.
+//!
+//! # The pool
+//!
+//! An operation takes a connection for the time of one round trip, so a few of them serve many
+//! requests. What the pool is told counts:
+//!
+//! - `acquire_timeout` counts only below [that of the store](PostgresStore::acquire_timeout), which
+//!   is half of the layer's store timeout.
+//! - `test_before_acquire` is on by default, and costs a round trip for each operation. The store
+//!   does not need it: what is sent on a connection that turns out to be lost is sent again on one
+//!   that was tested.
+//! - A statement that waits for a lock holds its connection until the server replies, at most 30 s.
+//!   Within 30 s of a lock, and in transaction mode for the handler's statements, a process has at
+//!   most 2 connections more than its pool. In lease mode a longer lock adds up to one pool every
+//!   30 s unless `lock_timeout` is set: see [`guide::pools`](crate::guide::pools#locks).
+//! - Behind a pooler that hands out connections by transaction,
+//!   [`persistent(false)`](PostgresStore::persistent) is needed before `PgBouncer` 1.21 or without
+//!   `max_prepared_statements`.
+//!
+//! # What it promises
+//!
+//! A server that takes no writes (a standby, `default_transaction_read_only`, a full disk) still
+//! serves what is stored: replays, mismatches and keys in flight. New operations get 503.
+//!
+//! What was acknowledged survives a crash of the server, with `synchronous_commit` on, as it is by default. With asynchronous
+//! replication a failover may lose a reservation that was acknowledged, and an operation can then run a second time.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::sqlx::PgPool;
+use ::sqlx::postgres::PgRow;
+
+use crate::record::key::StorageKey;
+use crate::record::outcome::Outcome;
+use crate::store::timeout::Timeout;
+use crate::store::undo::{Unanswered, Undo};
+use crate::store::{
+    Identifier, Lease, Record, RecordStatus, Reservation, ReserveRequest, Settlement, State, Store,
+    StoreError, Token,
+};
+
+mod cancel;
+mod connection;
+mod error;
+mod lately;
+mod migration;
+mod names;
+mod reserve;
+mod row;
+mod settle;
+mod statement;
+mod sweep;
+mod tx_store;
+
+use connection::{Connection, Pool};
+use error::takes_no_writes;
+use lately::Lately;
+use names::{Names, Statements};
+use statement::{Statement, Value};
+pub use tx_store::{Isolation, PostgresTxStore};
+
+/// Keeps records in a table of PostgreSQL, for any number of processes. A clone is the same store.
+///
+/// See the [module](self) for the table, the pool and the promises.
+#[derive(Clone)]
+pub struct PostgresStore {
+    pool: Pool,
+    names: Names,
+    prepared: bool,
+    statements: Arc<Statements>,
+    unanswered: Arc<Unanswered>,
+    lately: Lately,
+}
+
+impl PostgresStore {
+    /// Keeps the records in the table `idempotency_records`, where the search path finds it or [`migrate`](Self::migrate)
+    /// has made it.
+    pub fn new(pool: PgPool) -> Self {
+        let names = Names { schema: None, table: Identifier::known("idempotency_records") };
+        let statements = Arc::new(Statements::new(&names, true));
+        let timeout = Timeout::default();
+        Self {
+            unanswered: Arc::new(timeout.clone().into()),
+            pool: Pool { inner: pool, turn: None, timeout, replied: Arc::default() },
+            names,
+            prepared: true,
+            statements,
+            lately: Lately::default(),
+        }
+    }
+
+    /// Sets the schema of the table. Default: none, so that the search path decides. [`migrate`](Self::migrate) makes it
+    /// if it is not there.
+    #[must_use]
+    pub fn schema(mut self, schema: Identifier) -> Self {
+        self.names.schema = Some(schema);
+        self.renamed()
+    }
+
+    /// Sets the name of the table. Default: `idempotency_records`.
+    #[must_use]
+    pub fn table(mut self, table: Identifier) -> Self {
+        self.names.table = table;
+        self.renamed()
+    }
+
+    /// Sets how long an operation waits for a connection of the pool; then it is rejected with 503.
+    /// Default: half of the layer's [store timeout](crate::IdempotencyLayer::store_timeout), which
+    /// leaves a late connection the time to be used.
+    #[must_use]
+    pub fn acquire_timeout(mut self, bound: Duration) -> Self {
+        self.pool.turn = Some(bound);
+        self
+    }
+
+    /// Sets whether each connection prepares a statement the first time that it is sent, as
+    /// [`persistent`](sqlx::query::Query::persistent) of sqlx does for one query. Default: `true`. With
+    /// `false` each statement is sent as a text that contains its values.
+    ///
+    /// Set it to `false` behind a pooler that hands out connections by transaction, such as `PgBouncer`
+    /// with `pool_mode = transaction`, before its version 1.21 or without `max_prepared_statements`.
+    /// There, the next connection does not have the statement that the last one prepared. Such a
+    /// `PgBouncer` also needs `ignore_startup_parameters = extra_float_digits`.
+    ///
+    /// The text of a statement then contains responses, and the driver logs slow statements. Its
+    /// `ConnectOptions` have `disable_statement_logging` for that.
+    #[must_use]
+    pub fn persistent(mut self, persistent: bool) -> Self {
+        self.prepared = persistent;
+        self.renamed()
+    }
+
+    /// Reservations are taken back from the table where they were made.
+    fn renamed(mut self) -> Self {
+        self.statements = Arc::new(Statements::new(&self.names, self.prepared));
+        self.unanswered = Arc::new(self.pool.timeout.clone().into());
+        self.lately = Lately::default();
+        self
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").field("table", &self.names.to_string()).finish_non_exhaustive()
+    }
+}
+
+impl Store for PostgresStore {
+    async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
+        if let Some(found) = self.answered_lately(request).await? {
+            return Ok(Reservation::Found(found));
+        }
+        let first = Lease::first(request, Token::random()?);
+        let connection = Connection::take(&self.pool).await?;
+        // From here on it may have been sent.
+        let mut undo = Undo::of(self.clone(), &self.unanswered, &first);
+        let answer = match self.acquire(connection, request, first, &mut undo).await {
+            Err(error) if takes_no_writes(&error) => self.stored(request, error).await,
+            answer => answer,
+        };
+        undo.answered(&answer);
+        if let Ok(Reservation::Found(Record { state: State::Success(_), .. })) = &answer {
+            self.lately.answered(&request.key);
+        }
+        answer
+    }
+
+    async fn complete(
+        &self,
+        lease: &Lease,
+        outcome: &Outcome,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        let settlement = self.end(RecordStatus::Success, lease, Some(outcome), retention).await?;
+        self.lately.answered(&lease.key);
+        Ok(settlement)
+    }
+
+    async fn fail(
+        &self,
+        lease: &Lease,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        self.end(RecordStatus::Failed, lease, outcome, retention).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        self.leave(lease).await
+    }
+
+    async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        let values = [
+            Value::key(&lease.key),
+            Value::token(&lease.token),
+            Value::time(lease.lease),
+            Value::time(lease.retention),
+        ];
+        self.settle(&self.statements.renew, &values).await
+    }
+
+    async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
+        let row = self.ask(&self.statements.inspect, &[Value::key(key)]).await?;
+        row.as_ref().map(row::record).transpose()
+    }
+
+    fn set_timeout(&self, timeout: Duration) {
+        self.pool.timeout.raise(timeout);
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.ask(&self.statements.ping, &[]).await.map(drop)
+    }
+}
+
+impl PostgresStore {
+    /// A plain read for what is likely to be a repeat: the statement that reserves costs more, even where it only reads.
+    async fn answered_lately(&self, request: &ReserveRequest) -> Result<Option<Record>, StoreError> {
+        if !self.lately.knows(&request.key) {
+            return Ok(None);
+        }
+        Ok(self.inspect(&request.key).await?.filter(|found| !found.yields_to(request)))
+    }
+
+    async fn ask(&self, statement: &Statement, values: &[Value<'_>]) -> Result<Option<PgRow>, StoreError> {
+        let mut connection = Connection::take(&self.pool).await?;
+        connection.ask(&self.pool, statement, values).await
+    }
+}

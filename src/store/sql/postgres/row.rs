@@ -1,0 +1,105 @@
+//! Rows as they come, in the binary format or in text.
+
+use ::sqlx::postgres::{PgRow, PgValueFormat};
+use ::sqlx::{Decode, Error, Postgres, Row as _, ValueRef as _};
+
+use super::error::store_error;
+use crate::record::frame::DecodeError;
+use crate::store::sql::table::{Answer, Row};
+use crate::store::{Record, StoreError, StoreErrorKind, Token};
+
+/// Reads the record in a row.
+///
+/// # Errors
+///
+/// [`StoreErrorKind::Corrupt`] if a column holds what this crate does not write there.
+pub(super) fn record(row: &PgRow) -> Result<Record, StoreError> {
+    columns(row).map_err(store_error)?.record().map_err(malformed)
+}
+
+/// The token of a record that has expired: all that is read of such a row, for it is as if it were not there.
+pub(super) fn expired(row: &PgRow) -> Result<Option<Token>, StoreError> {
+    if !row.try_get("expired").map_err(store_error)? {
+        return Ok(None);
+    }
+    let token = bytes(row, "token").map_err(store_error)?.unwrap_or_default();
+    token.try_into().map(|token| Some(Token::new(token))).map_err(|_| malformed(DecodeError))
+}
+
+fn malformed(malformed: DecodeError) -> StoreError {
+    StoreError::with_source(StoreErrorKind::Corrupt, malformed)
+}
+
+fn columns(row: &PgRow) -> Result<Row, Error> {
+    Ok(Row {
+        status: row.try_get("status")?,
+        attempt: row.try_get("attempt")?,
+        token: bytes(row, "token")?.unwrap_or_default(),
+        fingerprint: bytes(row, "fingerprint")?.unwrap_or_default(),
+        lapsed: row.try_get("lapsed")?,
+        answer: answer(row)?,
+    })
+}
+
+fn answer(row: &PgRow) -> Result<Option<Answer>, Error> {
+    let Some(status) = row.try_get("response_status")? else {
+        return Ok(None);
+    };
+    Ok(Some(Answer {
+        status,
+        headers: bytes(row, "response_headers")?.unwrap_or_default().into(),
+        trailers: bytes(row, "response_trailers")?.map(Into::into),
+        request_id: row.try_get("response_request_id")?,
+        body: bytes(row, "response_body")?.map(Into::into),
+        missing: row.try_get("response_missing")?,
+    }))
+}
+
+/// Bytes in any of their three formats. The driver does not read the older one of text, which `bytea_output` may ask for.
+fn bytes(row: &PgRow, column: &str) -> Result<Option<Vec<u8>>, Error> {
+    let value = row.try_get_raw(column)?;
+    if value.is_null() {
+        return Ok(None);
+    }
+    let raw = value.as_bytes().map_err(Error::Decode)?;
+    match value.format() {
+        PgValueFormat::Text if !raw.starts_with(b"\\x") => {
+            unescape(raw).map(Some).ok_or_else(|| Error::Decode(DecodeError.into()))
+        }
+        PgValueFormat::Text | PgValueFormat::Binary => {
+            <Vec<u8> as Decode<Postgres>>::decode(value).map(Some).map_err(Error::Decode)
+        }
+    }
+}
+
+/// A backslash is written as two, and a byte that is not printable as a backslash and three octal digits.
+fn unescape(text: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, tail @ ..] = rest {
+        (rest, ()) = match (first, tail) {
+            (b'\\', [b'\\', tail @ ..]) => (tail, bytes.push(b'\\')),
+            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..]) => {
+                (tail, bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0')))
+            }
+            (b'\\', _) => return None,
+            (byte, tail) => (tail, bytes.push(*byte)),
+        };
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn escaped_bytes_are_read_as_they_were() {
+        assert_eq!(unescape(b"a\\\\b\\000\\377c").unwrap(), b"a\\b\0\xffc");
+        for broken in [&b"\\"[..], b"\\4", b"\\40", b"\\400", b"\\x61"] {
+            assert_eq!(unescape(broken), None);
+        }
+    }
+}

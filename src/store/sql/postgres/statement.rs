@@ -1,0 +1,174 @@
+//! One statement, and the two ways to send it.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::sqlx::postgres::PgRow;
+use ::sqlx::{AssertSqlSafe, PgConnection};
+
+use crate::record::key::StorageKey;
+use crate::store::sql::table::Answer;
+use crate::store::{Token, millis};
+
+/// A statement with the names in their places. It returns one row at most.
+pub(super) struct Statement {
+    sql: Arc<str>,
+    prepared: bool,
+    knows_itself: bool,
+}
+
+/// What stands in the place of a parameter.
+#[derive(Clone, Copy)]
+pub(super) enum Value<'a> {
+    Bytes(Option<&'a [u8]>),
+    Text(Option<&'a str>),
+    Number(Option<i64>),
+}
+
+impl Statement {
+    /// Reads a file: its comments are for those who read it, and are not sent.
+    pub(super) fn new(source: &str, records: &str, prepared: bool) -> Self {
+        let lines: Vec<_> = source.lines().filter(|line| !line.starts_with("--")).collect();
+        Self { sql: lines.join("\n").replace("{records}", records).into(), prepared, knows_itself: true }
+    }
+
+    /// One that does not know its own work when it sees it: sent a second time, it would answer otherwise.
+    pub(super) fn once(self) -> Self {
+        Self { knows_itself: false, ..self }
+    }
+
+    pub(super) fn knows_itself(&self) -> bool {
+        self.knows_itself
+    }
+
+    pub(super) async fn run(
+        &self,
+        connection: &mut PgConnection,
+        values: &[Value<'_>],
+    ) -> Result<Option<PgRow>, ::sqlx::Error> {
+        if !self.prepared {
+            let text = AssertSqlSafe(self.text(values));
+            return ::sqlx::raw_sql(text).fetch_optional(connection).await;
+        }
+        // The connection remembers the statement by its text, and has the server parse it the first time only.
+        let mut query = ::sqlx::query(AssertSqlSafe(Arc::clone(&self.sql)));
+        for value in values {
+            query = match *value {
+                Value::Bytes(bytes) => query.bind(bytes),
+                Value::Text(text) => query.bind(text),
+                Value::Number(number) => query.bind(number),
+            };
+        }
+        query.fetch_optional(connection).await
+    }
+
+    /// Runs the statement as read committed, whatever the default isolation is. It then counts for no serializable
+    /// transaction. It may wait for locks for so many milliseconds, or as the session says. The server takes what comes
+    /// in one text as one transaction, which an error ends.
+    pub(super) async fn run_read_committed(
+        &self,
+        connection: &mut PgConnection,
+        lock_timeout: Option<usize>,
+        values: &[Value<'_>],
+    ) -> Result<Option<PgRow>, ::sqlx::Error> {
+        let wait = lock_timeout.map(|millis| format!("SET LOCAL lock_timeout = {millis}; "));
+        let (wait, statement) = (wait.unwrap_or_default(), self.text(values));
+        let text = format!("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; {wait}{statement}");
+        let mut rows = ::sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(connection).await?;
+        Ok(rows.pop())
+    }
+
+    /// The statement with the values written into it, for the simple protocol.
+    pub(super) fn text(&self, values: &[Value<'_>]) -> String {
+        let mut parts = self.sql.split('$');
+        let mut text = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            let (number, rest) = part.split_at(digits);
+            let value = number.parse().ok().and_then(|number: usize| values.get(number.checked_sub(1)?));
+            if let Some(value) = value {
+                value.write(&mut text);
+            }
+            text.push_str(rest);
+        }
+        text
+    }
+}
+
+impl<'a> Value<'a> {
+    pub(super) fn key(key: &'a StorageKey) -> Self {
+        Self::Bytes(Some(key.as_bytes()))
+    }
+
+    pub(super) fn token(token: &'a Token) -> Self {
+        Self::Bytes(Some(token.as_bytes()))
+    }
+
+    /// The columns of an answer, in the order in which statements take them.
+    pub(super) fn answer(answer: Option<&'a Answer>) -> [Self; 6] {
+        [
+            Self::Number(answer.map(|answer| answer.status.into())),
+            Self::Bytes(answer.map(|answer| &*answer.headers)),
+            Self::Bytes(answer.and_then(|answer| answer.trailers.as_deref())),
+            Self::Text(answer.and_then(|answer| answer.request_id.as_deref())),
+            Self::Bytes(answer.and_then(|answer| answer.body.as_deref())),
+            Self::Text(answer.and_then(|answer| answer.missing.as_deref())),
+        ]
+    }
+
+    /// In milliseconds.
+    pub(super) fn time(duration: Duration) -> Self {
+        Self::Number(Some(i64::try_from(millis(duration)).unwrap_or(i64::MAX)))
+    }
+
+    /// Nothing of a value is ever taken for a part of the statement: it is written in hexadecimal or decimal digits only.
+    fn write(self, text: &mut String) {
+        match self {
+            Self::Bytes(Some(bytes)) => {
+                write_hex(bytes, text);
+            }
+            Self::Text(Some(value)) => {
+                text.push_str("convert_from(");
+                write_hex(value.as_bytes(), text);
+                text.push_str(", 'UTF8')");
+            }
+            Self::Number(Some(number)) => {
+                // In parentheses, for a cast binds closer than a sign.
+                let _ = write!(text, "({number})");
+            }
+            Self::Bytes(None) | Self::Text(None) | Self::Number(None) => text.push_str("NULL"),
+        }
+    }
+}
+
+/// Without a backslash: what that means in a literal is a setting of the session.
+fn write_hex(bytes: &[u8], text: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    text.reserve(bytes.len() * 2 + 16);
+    text.push_str("decode('");
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text.push_str("', 'hex')");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_written_in_digits_only() {
+        let statement = Statement::new("-- $1 a comment\nSELECT $1::bytea, $2::text, $10", "", false);
+        let mut values = [Value::Number(None); 10];
+        values[0] = Value::Bytes(Some(b"a'\\"));
+        values[1] = Value::Text(Some("b$1'"));
+        values[9] = Value::Number(Some(-7));
+        assert_eq!(
+            statement.text(&values),
+            "SELECT decode('61275c', 'hex')::bytea, convert_from(decode('62243127', 'hex'), 'UTF8')::text, (-7)"
+        );
+        assert_eq!(statement.text(&[Value::Bytes(None); 10]), "SELECT NULL::bytea, NULL::text, NULL");
+    }
+}

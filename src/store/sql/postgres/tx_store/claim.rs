@@ -1,0 +1,189 @@
+//! How a transaction claims a key, and what it finds.
+
+use std::time::Duration;
+
+use ::sqlx::postgres::PgRow;
+use ::sqlx::{AssertSqlSafe, Postgres, Row as _, SqlSafeStr as _, SqlStr};
+
+use super::PostgresTxStore;
+use crate::record::digest::Framed;
+use crate::record::fingerprint::Fingerprint;
+use crate::record::key::StorageKey;
+use crate::store::sql::postgres::cancel::Running;
+use crate::store::sql::postgres::error::{not_begun, store_error};
+use crate::store::sql::postgres::row;
+use crate::store::sql::postgres::statement::Value;
+use crate::store::sql::tx::{Mark, Open};
+use crate::store::{Record, ReserveRequest, StoreError, StoreErrorKind, millis};
+
+/// What a transaction that has tried to claim a key found.
+pub(super) enum Claim {
+    /// The key is its own. The record is the one that the attempt takes over, if there is one.
+    Mine(Option<Record>),
+    /// The same request runs elsewhere.
+    SameRuns,
+    /// Another request runs under the key. Its fingerprint is not known.
+    OtherRuns,
+    Found(Record),
+    /// The key is free, but the server takes no writes: the response could not be stored.
+    ReadOnly,
+}
+
+impl PostgresTxStore {
+    /// Begins the transaction of an attempt and claims the key in it.
+    ///
+    /// A serializable one must not read the record: see claim.sql. The record is read first then. The server's default may
+    /// be serializable too. That is known after the first transaction, which is rolled back.
+    pub(super) async fn claim(
+        &self,
+        open: Open<Postgres>,
+        request: &ReserveRequest,
+    ) -> Result<(Open<Postgres>, Claim), StoreError> {
+        if self.isolated.is_serializable() {
+            return self.read_and_claim(open, request).await;
+        }
+        let (open, looked) = self.begin_and_look(open, request).await?;
+        if !looked.is_serializable {
+            return Ok((open, looked.claim(request)));
+        }
+        let open = open.rollback().await.map_err(not_begun)?;
+        self.read_and_claim(open, request).await
+    }
+
+    /// The record that is read may have changed when the transaction begins. `answer.sql` and `keep.sql` judge it again.
+    async fn read_and_claim(
+        &self,
+        mut open: Open<Postgres>,
+        request: &ReserveRequest,
+    ) -> Result<(Open<Postgres>, Claim), StoreError> {
+        open.begun();
+        let (inspect, values) = (&self.store.statements.inspect, [Value::key(&request.key)]);
+        let patience = Some(patience(self.store.pool.timeout.get()));
+        let read = inspect.run_read_committed(open.connection_mut(), patience, &values).await;
+        let read = read.map_err(not_begun)?;
+        open.ended();
+        let read = read.map(|row| row::record(&row)).transpose()?;
+        let read = match read {
+            Some(found) if !found.yields_to(request) => return Ok((open, Claim::Found(found))),
+            read => read,
+        };
+        let (open, mut looked) = self.begin_and_look(open, request).await?;
+        if looked.is_serializable {
+            looked.found = read;
+        }
+        Ok((open, looked.claim(request)))
+    }
+
+    async fn begin_and_look(
+        &self,
+        mut open: Open<Postgres>,
+        request: &ReserveRequest,
+    ) -> Result<(Open<Postgres>, Looked), StoreError> {
+        open.begin_again(self.begin(request)).await.map_err(not_begun)?;
+        let row = match self.look(&mut open, &request.key, request.fingerprint).await {
+            Ok(row) => row,
+            Err(error) => {
+                open.cancel(None).await;
+                return Err(not_begun(error));
+            }
+        };
+        let row = row.ok_or_else(|| StoreError::new(StoreErrorKind::Corrupt))?;
+        let looked = Looked::read(&row)?;
+        self.isolated.learn(looked.is_serializable);
+        open.mark = looked.mark;
+        let running = Running { backend: looked.backend, mark: looked.mark.began };
+        open.cancel_by(self.canceller.of(&self.store.pool.inner, running));
+        Ok((open, looked))
+    }
+
+    /// Begins a transaction and claims the key in it, in one round trip. The claim is two advisory locks: of the key with the
+    /// fingerprint, and then of the key. A transaction that gets the first and finds the second taken knows that another
+    /// request has it, because the same request would have the first.
+    ///
+    /// Both are locks of the table itself, however its name was written, so a key in another table is another key.
+    fn begin(&self, request: &ReserveRequest) -> SqlStr {
+        let [of_key, of_request] = locks(&request.key, request.fingerprint);
+        let (clause, records) = (self.isolated.clause(), &self.store.names);
+        let patience = patience(self.store.pool.timeout.get());
+        AssertSqlSafe(format!(
+            "BEGIN{clause}; SELECT set_config('idempotency.claim', CASE \
+             WHEN NOT pg_try_advisory_xact_lock('{of_request}'::bigint # records) THEN 'same' \
+             WHEN pg_try_advisory_xact_lock('{of_key}'::bigint # records) THEN 'mine' ELSE 'another' END, true), \
+             set_config('idempotency.lock_timeout', current_setting('lock_timeout'), true), \
+             set_config('lock_timeout', '{patience}', true) \
+             FROM (SELECT '{records}'::regclass::oid::bigint << 32 AS records) AS one"
+        ))
+        .into_sql_str()
+    }
+
+    /// What stands under the key, and which transaction this is.
+    pub(super) async fn look(
+        &self,
+        open: &mut Open<Postgres>,
+        key: &StorageKey,
+        fingerprint: Fingerprint,
+    ) -> Result<Option<PgRow>, ::sqlx::Error> {
+        let [of_key, _] = locks(key, fingerprint);
+        let values = [Value::key(key), Value::Number(Some(of_key))];
+        self.store.statements.claim.run(open.connection_mut(), &values).await
+    }
+}
+
+/// The numbers of the advisory locks of a key and of a request. The server adds the table.
+pub(super) fn locks(key: &StorageKey, fingerprint: Fingerprint) -> [i64; 2] {
+    [lock(key, &[]), lock(key, &fingerprint.to_bytes())]
+}
+
+/// How long the claim waits for a lock, in milliseconds. The server's setting has a range.
+fn patience(timeout: Duration) -> usize {
+    const LONGEST: usize = i32::MAX as usize;
+    millis(timeout / 4 * 3).clamp(1, LONGEST)
+}
+
+fn lock(key: &StorageKey, fingerprint: &[u8]) -> i64 {
+    let mut framed = Framed::new("advisory lock 2");
+    framed.field(key.as_bytes());
+    framed.field(fingerprint);
+    let digest = framed.finish(None);
+    digest.as_bytes().first_chunk().map_or(0, |first| i64::from_be_bytes(*first))
+}
+
+/// What `claim.sql` tells.
+struct Looked {
+    claim: String,
+    backend: i32,
+    mark: Mark,
+    is_serializable: bool,
+    is_read_only: bool,
+    found: Option<Record>,
+}
+
+impl Looked {
+    fn read(row: &PgRow) -> Result<Self, StoreError> {
+        let status: Option<&str> = row.try_get("status").map_err(store_error)?;
+        Ok(Self {
+            claim: row.try_get("claim").map_err(store_error)?,
+            backend: row.try_get("backend").map_err(store_error)?,
+            mark: mark(row).map_err(store_error)?,
+            is_serializable: row.try_get("serializable").map_err(store_error)?,
+            is_read_only: row.try_get("read_only").map_err(store_error)?,
+            found: status.map(|_| row::record(row)).transpose()?,
+        })
+    }
+
+    fn claim(self, request: &ReserveRequest) -> Claim {
+        match (self.found, &*self.claim) {
+            (Some(found), _) if !found.yields_to(request) => Claim::Found(found),
+            (_, "mine") if self.is_read_only => Claim::ReadOnly,
+            (found, "mine") => Claim::Mine(found),
+            (None, "another") => Claim::OtherRuns,
+            // The record under the key belongs to the same request.
+            _ => Claim::SameRuns,
+        }
+    }
+}
+
+/// Which transaction this is, and which table the name of the records leads to.
+pub(super) fn mark(row: &PgRow) -> Result<Mark, ::sqlx::Error> {
+    Ok(Mark { began: row.try_get("mark")?, records: row.try_get("records")? })
+}

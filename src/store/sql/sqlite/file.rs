@@ -1,0 +1,52 @@
+//! The file itself: where it is, and who may read it.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::store::{StoreError, StoreErrorKind};
+
+/// The same file for each connection to come, wherever the process may then be.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
+    if path == Path::new(":memory:") {
+        return Err(StoreError::with_source(
+            StoreErrorKind::Configuration,
+            "each connection would have a database of its own in memory; the memory store is for one process",
+        ));
+    }
+    std::path::absolute(path).map_err(misplaced)
+}
+
+/// Makes the file for this user alone, if it is not there. SQLite would make it for all that the umask
+/// lets in. It gives the files beside it the mode of this one.
+pub(super) fn create(path: &Path) -> Result<(), StoreError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(misplaced(error)),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn misplaced(error: io::Error) -> StoreError {
+    StoreError::with_source(StoreErrorKind::Configuration, error)
+}
+
+/// Logs a warning if users outside the group of the file can read or write it.
+pub(super) fn warn_if_others_read(path: &Path) {
+    #[cfg(unix)]
+    if let Ok(found) = path.metadata() {
+        let mode = std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o777;
+        if mode & 0o006 != 0 {
+            tracing::warn!(
+                path = %path.display(),
+                "the file of the SQLite store has mode {mode:03o}: other users can read or change the stored \
+                 responses; set it to 600, with its -wal and -shm"
+            );
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+}

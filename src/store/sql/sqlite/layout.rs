@@ -1,0 +1,95 @@
+//! The table of the records: how it is made, and which version of its layout stands in a file.
+
+use std::fmt;
+
+use sqlx::{Connection as _, SqliteConnection};
+
+use super::SqliteStore;
+use super::error::store_error;
+use super::statements::Statements;
+use super::wait::Wait;
+use crate::store::{StoreError, StoreErrorKind};
+
+/// The version of the layout that this crate reads and writes.
+const VERSION: i64 = 2;
+
+impl SqliteStore {
+    /// Makes the table, if it is not there yet. Any number of processes may do so at the same time, as often as they like.
+    ///
+    /// [`open`](Self::open) does it by itself. A file whose table is up to date is only read.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Configuration`] if another version of this crate has made the table, with another
+    /// layout. It is left as it is. See the [module](super) for what to do with an older one.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        let wait = self.wait();
+        // What got BUSY was not carried out, or is rolled back.
+        while let Err(error) = self.try_migrate(&wait).await {
+            wait.pause(error).await?;
+        }
+        Ok(())
+    }
+
+    async fn try_migrate(&self, wait: &Wait) -> Result<(), StoreError> {
+        let mut connection = wait.connection(&self.reading).await?;
+        let version = version(&mut connection, &self.statements).await?;
+        drop(connection);
+        if let Some(version) = version {
+            return known(version);
+        }
+        let mut connection = wait.connection(&self.writing).await?;
+        // One after another: whoever comes second finds it done.
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(store_error)?;
+        let layout = self.statements.layout.clone();
+        sqlx::raw_sql(layout).execute(&mut *transaction).await.map_err(store_error)?;
+        if let Some(version) = self::version(&mut transaction, &self.statements).await? {
+            known(version)?;
+        }
+        transaction.commit().await.map_err(store_error)
+    }
+
+    /// What [`migrate`](Self::migrate) runs, for those who make their tables by hand. It may be run again.
+    pub fn migration(&self) -> String {
+        format!("BEGIN IMMEDIATE;\n{}COMMIT;\n", self.statements.layout.as_str())
+    }
+}
+
+async fn version(
+    connection: &mut SqliteConnection,
+    statements: &Statements,
+) -> Result<Option<i64>, StoreError> {
+    let is_there = sqlx::query_scalar::<_, bool>(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE)",
+    )
+    .bind(&statements.version_table)
+    .fetch_one(&mut *connection);
+    if !is_there.await.map_err(store_error)? {
+        return Ok(None);
+    }
+    let version = sqlx::query_scalar(statements.version.clone()).fetch_optional(connection);
+    version.await.map_err(store_error)
+}
+
+fn known(version: i64) -> Result<(), StoreError> {
+    if version == VERSION {
+        return Ok(());
+    }
+    Err(StoreError::with_source(StoreErrorKind::Configuration, UnknownVersion(version)))
+}
+
+#[derive(Debug)]
+struct UnknownVersion(i64);
+
+impl fmt::Display for UnknownVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(version) = self;
+        write!(
+            f,
+            "the table has version {version} of its layout, and this crate knows version {VERSION}: \
+             use the version of the crate that made it, drop it, or use another table"
+        )
+    }
+}
+
+impl std::error::Error for UnknownVersion {}

@@ -1,0 +1,198 @@
+//! The ways to open a store.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::ConnectOptions;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+use super::error::{is_busy, store_error};
+use super::statements::Statements;
+use super::streak::Streak;
+use super::{SqliteStore, file};
+use crate::store::timeout::Timeout;
+use crate::store::{Identifier, StoreError, StoreErrorKind};
+
+/// The table that records are kept in, unless another one is named.
+const TABLE: &str = "idempotency_records";
+
+/// How long SQLite waits for the write of another process: not at all, because the store itself
+/// sends again what got BUSY, until the store timeout.
+const BUSY: Duration = Duration::ZERO;
+
+/// How long the pool lets an operation wait for its turn: longer than the store does.
+const TURN: Duration = Duration::from_hours(24);
+
+/// How many connections read at the same time.
+const READING: u32 = 4;
+
+/// How long processes that open a new file at the same time wait for one another, and how often they look.
+const OPENING: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(20);
+
+impl SqliteStore {
+    /// Opens a file, and makes it and the table `idempotency_records` where they are not there yet.
+    ///
+    /// The file is kept in WAL mode with `synchronous = FULL`: a reservation or an answer that was acknowledged survives
+    /// the end of the process and the loss of power. It belongs on a disk of this machine, not on a network file system.
+    /// The two files with the same name and `-wal` or `-shm` at its end are part of it.
+    ///
+    /// The file contains responses. On Unix a new one has mode 0600, whatever the umask is, and so have
+    /// the two beside it: only the user of the service can read them. A file that is there keeps its
+    /// mode. A warning is logged if users outside its group can read or write it.
+    ///
+    /// The writes of this process queue for one connection; reads have four others. An operation
+    /// waits for its turn, and for other processes, until shortly before the layer's
+    /// [store timeout](crate::IdempotencyLayer::store_timeout): a tenth of it earlier, or 100 ms if
+    /// that is less. It is then rejected as [unavailable](StoreErrorKind::Unavailable), and the error
+    /// says what it waited for. The [module](super) says how processes take turns.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be opened, is none of SQLite's, cannot be kept in WAL mode, or holds a table that a later version
+    /// of this crate has made.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::open_with(path.as_ref(), TABLE).await
+    }
+
+    /// Opens a file as [`open`](Self::open) does, with another table: for a file that has a use beside this one.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub async fn open_table(path: impl AsRef<Path>, table: Identifier) -> Result<Self, StoreError> {
+        Self::open_with(path.as_ref(), table.as_str()).await
+    }
+
+    /// Uses a pool of the caller's own, whose settings then rule. The table is not made: see
+    /// [`migrate`](Self::migrate).
+    ///
+    /// What the store promises needs these settings:
+    ///
+    /// - a file, or one connection in all: each connection to `:memory:` has a database of its own;
+    /// - a short `busy_timeout`, `Duration::ZERO` is best: the store itself sends again what got
+    ///   BUSY, until shortly before the layer's
+    ///   [store timeout](crate::IdempotencyLayer::store_timeout). With the default of 5 s the
+    ///   statement waits in SQLite, and an operation that the layer has given up holds its
+    ///   connection until then;
+    /// - an `acquire_timeout` that is not shorter than the store timeout, or operations give up
+    ///   earlier; the default is 30 s;
+    /// - `synchronous` at `FULL` or above, if what was acknowledged is to survive the loss of
+    ///   power.
+    ///
+    /// With more than one connection, the journal mode should be WAL: otherwise readers and writers
+    /// wait for one another. Writes on several connections do not queue, but try in random order.
+    ///
+    /// A pool of one connection is held for as long as any write of the application's own takes. In
+    /// transaction mode it is held for as long as an attempt runs. Duplicates of that attempt get
+    /// their 409 without a connection. A replay of another key, and a health check, wait for the
+    /// connection. They get 503 if the store timeout passes first.
+    pub fn with_pool(pool: SqlitePool) -> Self {
+        Self::on(pool.clone(), pool, Arc::new(Statements::on(TABLE)), Timeout::default())
+    }
+
+    /// Sets the table that records are kept in, which is made by [`migrate`](Self::migrate). Default:
+    /// `idempotency_records`. `SQLite` takes upper and lower case of a name for the same.
+    #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "as the other stores take it")]
+    pub fn table(self, table: Identifier) -> Self {
+        let statements = Arc::new(Statements::on(table.as_str()));
+        let Self { timeout, streak, .. } = self;
+        Self { streak, ..Self::on(self.reading, self.writing, statements, timeout) }
+    }
+
+    fn on(reading: SqlitePool, writing: SqlitePool, statements: Arc<Statements>, timeout: Timeout) -> Self {
+        // Reservations are taken back from the table that they were made in.
+        Self {
+            reading,
+            writing,
+            statements,
+            unanswered: Arc::new(timeout.clone().into()),
+            timeout,
+            streak: Arc::new(Streak::new()),
+        }
+    }
+
+    async fn open_with(path: &Path, table: &str) -> Result<Self, StoreError> {
+        let statements = Arc::new(Statements::on(table));
+        let until = Instant::now() + OPENING;
+        loop {
+            match Self::try_open(path, &statements).await {
+                // Two that change the journal mode of a new file at once do not wait for each other.
+                Err(error) if is_busy(&error) && Instant::now() < until => tokio::time::sleep(LOOK).await,
+                opened => return opened.map_err(|error| not_opened(path, error)),
+            }
+        }
+    }
+
+    async fn try_open(path: &Path, statements: &Arc<Statements>) -> Result<Self, StoreError> {
+        let file = file::absolute(path)?;
+        file::create(&file)?;
+        let (reading, writing) = connect(&file).await?;
+        file::warn_if_others_read(&file);
+        let store = Self::on(reading, writing, Arc::clone(statements), Timeout::default());
+        store.migrate().await?;
+        Ok(store)
+    }
+}
+
+/// Connects those that read, and the one that writes.
+async fn connect(file: &Path) -> Result<(SqlitePool, SqlitePool), StoreError> {
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .foreign_keys(true)
+        .busy_timeout(BUSY)
+        .synchronous(SqliteSynchronous::Full)
+        .disable_statement_logging();
+    let writing = options.clone().create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
+    let reading = options.pragma("query_only", "ON");
+
+    let writing = pool(1).connect_with(writing).await.map_err(store_error)?;
+    let mode: String =
+        sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&writing).await.map_err(store_error)?;
+    if mode != "wal" {
+        return Err(StoreError::with_source(
+            StoreErrorKind::Configuration,
+            "the file cannot be kept in WAL mode",
+        ));
+    }
+    let reading = pool(READING).connect_with(reading).await.map_err(store_error)?;
+    Ok((reading, writing))
+}
+
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(TURN)
+        // A connection to a file does not age, and is tested when it comes back.
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+}
+
+fn not_opened(path: &Path, why: StoreError) -> StoreError {
+    StoreError::with_source(why.kind(), NotOpened { path: path.to_owned(), why })
+}
+
+#[derive(Debug)]
+struct NotOpened {
+    path: PathBuf,
+    why: StoreError,
+}
+
+impl fmt::Display for NotOpened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot open {}", self.path.display())
+    }
+}
+
+impl std::error::Error for NotOpened {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        // The kind of the error stands above already.
+        std::error::Error::source(&self.why)
+    }
+}

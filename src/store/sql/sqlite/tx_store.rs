@@ -1,0 +1,183 @@
+//! Transaction mode: the effects of the handler, its key and its answer are committed together or not at all.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::StatusCode;
+use sqlx::Sqlite;
+
+use super::SqliteStore;
+use super::error::store_error;
+use super::write::send;
+use crate::record::key::StorageKey;
+use crate::record::outcome::Outcome;
+use crate::store::sql::tx::{Claims, Lost, Open, Slot, below_400};
+use crate::store::{
+    Lease, OpenTransaction, Record, RecordStatus, Reservation, ReserveRequest, Settlement, Store, StoreError,
+    Token,
+};
+
+mod steps;
+
+use steps::{RELEASE, ROLLBACK_TO, SAVEPOINT};
+
+/// Keeps records in a file of SQLite, and runs each attempt in a transaction of the same file: see
+/// [`SqliteStore::in_transaction`].
+#[derive(Clone)]
+pub struct SqliteTxStore {
+    store: SqliteStore,
+    claims: Claims,
+    commits: fn(StatusCode) -> bool,
+}
+
+impl SqliteStore {
+    /// Turns to transaction mode: each attempt runs in a transaction, in which its handler does its business writes, and
+    /// which commits them together with the key and the answer. There is no lease, and nothing to clean up: an attempt
+    /// that is cut off was never begun.
+    ///
+    /// The handler takes the transaction as [`Tx`](crate::Tx); its tables are in the same file. SQLite has one writer at a
+    /// time, so attempts run one after another, each from `BEGIN IMMEDIATE` to its commit: handlers should be short, and
+    /// should not call other systems meanwhile. An attempt that has to wait longer for its turn than the layer's
+    /// [store timeout](crate::IdempotencyLayer::store_timeout) is rejected with 503; a longer timeout lets a longer queue
+    /// through. See [`guide::exactly_once`](crate::guide::exactly_once) and [`guide::pools`](crate::guide::pools).
+    ///
+    /// ```no_run
+    /// use sqlx::Sqlite;
+    /// use tower_idempotency::store::TxError;
+    /// use tower_idempotency::{IdempotencyLayer, SqliteStore, Tx};
+    ///
+    /// async fn order(mut tx: Tx<Sqlite>) -> Result<&'static str, TxError> {
+    ///     sqlx::query("INSERT INTO orders (item) VALUES ('book')").execute(&mut *tx).await?;
+    ///     Ok("ordered")
+    /// }
+    ///
+    /// # async fn set_up() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = SqliteStore::open("shop.db").await?;
+    /// let layer = IdempotencyLayer::new(store.in_transaction()).namespace("payments").require_key();
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn in_transaction(self) -> SqliteTxStore {
+        SqliteTxStore { store: self, claims: Claims::default(), commits: below_400 }
+    }
+}
+
+impl SqliteTxStore {
+    /// Sets which answers commit what the handler wrote. Default: those below 400. Every other definitive answer is kept
+    /// and replayed all the same, but what the handler wrote is rolled back; an answer that is not definitive is never
+    /// committed, whatever this says.
+    #[must_use]
+    pub fn commit_if(self, commits: fn(StatusCode) -> bool) -> Self {
+        Self { commits, ..self }
+    }
+
+    /// The store without transactions, on the same table: for the sweeper, say.
+    pub fn store(&self) -> &SqliteStore {
+        &self.store
+    }
+}
+
+impl fmt::Debug for SqliteTxStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteTxStore").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+impl Store for SqliteTxStore {
+    async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
+        let (wait, first) = (self.store.wait(), Lease::first(request, Token::random()?));
+        let find = || self.store.find(&wait, &request.key);
+        let claimed = match self.claims.claim(request, first.token, find).await? {
+            Ok(claimed) => claimed,
+            Err(found) => return Ok(Reservation::Found(*found)),
+        };
+        let connection = self.store.turn(&wait).await?;
+        let mut open = Open::<Sqlite>::idle(connection, claimed);
+        self.begin(&mut open, &wait).await?;
+        // Nobody else writes from here on.
+        let found = self.standing(&mut open, &request.key).await?;
+        let lease = match &found {
+            Some(found) if !found.yields_to(request) => {
+                open.cancel(Some(found)).await;
+                return Ok(Reservation::Found(found.clone()));
+            }
+            Some(found) => Lease::after(request, first.token, found),
+            None => first,
+        };
+        self.claim(&mut open, &lease, found.as_ref()).await?;
+        sqlx::query(SAVEPOINT).execute(open.connection_mut()).await.map_err(store_error)?;
+        open.run();
+        Ok(Reservation::Acquired(Lease { transaction: Some(OpenTransaction::new(Slot::new(open))), ..lease }))
+    }
+
+    async fn complete(
+        &self,
+        lease: &Lease,
+        outcome: &Outcome,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        let open = Slot::end(lease)?;
+        if !(self.commits)(outcome.status) {
+            return self.keep(open, lease, RecordStatus::Success, Some(outcome), retention).await;
+        }
+        let mut open = self.still_open(open.without_savepoint()?, lease, RELEASE).await?;
+        let failed =
+            match self.settle(&mut open, lease, RecordStatus::Success, Some(outcome), retention).await {
+                Ok(true) => None,
+                Ok(false) => Some(Lost::Ended.into()),
+                Err(error) => Some(error),
+            };
+        if let Some(error) = failed {
+            open.cancel(None).await;
+            return Err(error);
+        }
+        self.commit(open, &self.store.wait()).await?;
+        Ok(Settlement::Applied)
+    }
+
+    async fn fail(
+        &self,
+        lease: &Lease,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        self.keep(Slot::end(lease)?, lease, RecordStatus::Failed, outcome, retention).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        let open = self.still_open(Slot::end(lease)?, lease, ROLLBACK_TO).await?;
+        let mut open = open.rollback().await.map_err(store_error)?;
+        // The number of an attempt after the first goes on in the record that it would have taken
+        // over.
+        if let Some(replaces) = &lease.replaces {
+            let count = sqlx::query(self.store.statements.count.clone());
+            let count = count.bind(&lease.key.as_bytes()[..]).bind(&replaces.as_bytes()[..]);
+            let count = count.bind(lease.attempt);
+            send(open.connection_mut(), &self.store.wait(), &self.store.streak, count).await?;
+        }
+        self.store.streak.freed();
+        Ok(Settlement::Applied)
+    }
+
+    /// The transaction is all the sign of life that there is.
+    async fn renew(&self, _: &Lease) -> Result<Settlement, StoreError> {
+        Ok(Settlement::Applied)
+    }
+
+    async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
+        self.store.inspect(key).await
+    }
+
+    fn set_timeout(&self, timeout: Duration) {
+        self.store.set_timeout(timeout);
+    }
+
+    // Handlers hold what a reservation waits for.
+    fn opens_in_outage(&self) -> bool {
+        false
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.store.ping().await
+    }
+}

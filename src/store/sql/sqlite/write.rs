@@ -1,0 +1,142 @@
+//! The statements that write a record, and how statements are sent.
+
+use std::time::Duration;
+
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::{Execute as _, SqlStr, Sqlite};
+use tokio::time::Instant;
+
+use super::SqliteStore;
+use super::error::store_error;
+use super::row::from_now;
+use super::streak::Streak;
+use super::wait::Wait;
+use crate::record::outcome::Outcome;
+use crate::store::sql::table::Answer;
+use crate::store::{Lease, Record, RecordStatus, StoreError};
+
+/// A statement with its values.
+pub(super) type Statement<'a> = Query<'a, Sqlite, SqliteArguments>;
+
+/// Sends a statement that writes, again and again while the file is busy. Tells how many rows it changed.
+///
+/// A statement that got BUSY was not carried out. Outside of a transaction it was rolled back; within one, do not use
+/// this: SQLite may have rolled the transaction back.
+pub(super) async fn send(
+    connection: &mut SqliteConnection,
+    wait: &Wait,
+    streak: &Streak,
+    write: Statement<'_>,
+) -> Result<u64, StoreError> {
+    let (statement, values) = parts(write)?;
+    loop {
+        let begun = Instant::now();
+        let write = sqlx::query_with(statement.clone(), values.clone()).execute(&mut *connection).await;
+        match write.map_err(store_error) {
+            Ok(written) => {
+                streak.taken(begun);
+                return Ok(written.rows_affected());
+            }
+            Err(error) => wait.pause(error).await?,
+        }
+    }
+}
+
+/// Sends a statement that reads one row at most, again and again while the file is busy. A reader does not wait for
+/// a writer. It waits while a process recovers or closes the file.
+pub(super) async fn ask(
+    connection: &mut SqliteConnection,
+    wait: &Wait,
+    read: Statement<'_>,
+) -> Result<Option<SqliteRow>, StoreError> {
+    let (statement, values) = parts(read)?;
+    loop {
+        let read = sqlx::query_with(statement.clone(), values.clone()).fetch_optional(&mut *connection).await;
+        match read.map_err(store_error) {
+            Ok(row) => return Ok(row),
+            Err(error) => wait.pause(error).await?,
+        }
+    }
+}
+
+/// The text of a statement and its values, of which a copy is cheap.
+fn parts(mut statement: Statement<'_>) -> Result<(SqlStr, SqliteArguments), StoreError> {
+    let values = statement.take_arguments().map_err(|error| store_error(sqlx::Error::Encode(error)))?;
+    Ok((statement.sql(), values.unwrap_or_default()))
+}
+
+impl SqliteStore {
+    /// Makes the record of a first attempt.
+    pub(super) fn create<'a>(&self, first: &'a Lease) -> Statement<'a> {
+        fenced(&self.statements.reserve, first)
+            .bind(first.fingerprint.to_bytes().to_vec())
+            .bind(from_now(first.lease))
+            .bind(from_now(first.retention))
+    }
+
+    /// Puts the record of the next attempt in the place of the old one.
+    pub(super) fn take_over<'a>(&self, old: &'a Record, next: &'a Lease) -> Statement<'a> {
+        sqlx::query(self.statements.take_over.clone())
+            .bind(&next.key.as_bytes()[..])
+            .bind(&old.token.as_bytes()[..])
+            .bind(old.status().to_string())
+            .bind(next.attempt)
+            .bind(&next.token.as_bytes()[..])
+            .bind(from_now(next.lease))
+            .bind(from_now(next.retention))
+            .bind(old.attempt)
+    }
+
+    /// Writes the end of an attempt into its record.
+    pub(super) fn settle<'a>(
+        &self,
+        status: RecordStatus,
+        lease: &'a Lease,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> Statement<'a> {
+        ended(&self.statements.settle, status, lease, outcome, retention)
+    }
+
+    /// Writes the end of an attempt whose record is gone.
+    pub(super) fn write_anew<'a>(
+        &self,
+        status: RecordStatus,
+        lease: &'a Lease,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> Statement<'a> {
+        ended(&self.statements.write_anew, status, lease, outcome, retention)
+            .bind(lease.fingerprint.to_bytes().to_vec())
+            .bind(lease.attempt)
+    }
+}
+
+/// A statement whose first arguments are the key and the token of a lease.
+pub(super) fn fenced<'a>(statement: &SqlStr, lease: &'a Lease) -> Statement<'a> {
+    sqlx::query(statement.clone()).bind(&lease.key.as_bytes()[..]).bind(&lease.token.as_bytes()[..])
+}
+
+/// A statement whose first ten arguments tell how an attempt has ended.
+pub(super) fn ended<'a>(
+    statement: &SqlStr,
+    status: RecordStatus,
+    lease: &'a Lease,
+    outcome: Option<&Outcome>,
+    retention: Duration,
+) -> Statement<'a> {
+    let response = outcome.map(Answer::of);
+    let response_status = response.as_ref().map(|response| response.status);
+    let headers = response.as_ref().map(|response| response.headers.clone());
+    let Answer { trailers, request_id, body, missing, .. } = response.unwrap_or_default();
+    fenced(statement, lease)
+        .bind(status.to_string())
+        .bind(from_now(retention))
+        .bind(response_status)
+        .bind(headers.as_deref())
+        .bind(trailers.as_deref())
+        .bind(request_id)
+        .bind(missing)
+        .bind(body.as_deref())
+}

@@ -1,0 +1,190 @@
+//! A record as a row, for stores that keep it in a table: words and lines that a person can read.
+//!
+//! | column | what it holds |
+//! |---|---|
+//! | `key` | the storage key: 32 bytes, whose first digits the logs show |
+//! | `status` | `pending`, `success` or `failed` |
+//! | `attempt`, `token`, `fingerprint` | of the attempt that the row tells of |
+//! | `lease_until` | while it is pending: when it becomes abandoned |
+//! | `created_at`, `updated_at`, `expires_at` | by the clock of the database |
+//! | `response_status` | the response: its status |
+//! | `response_headers`, `response_trailers` | the bytes of a line `name: value` for each, in their order |
+//! | `response_request_id` | the id of the first request: visible ASCII, at most 128 characters |
+//! | `response_body` | the body, byte for byte |
+//! | `response_missing` | why there is no body: `too large`, `streamed`, `failure`, `lost`, `withheld`, `rejected`, `stalled`, `omitted`; or `packed`, if the body is compressed or encrypted |
+//!
+//! Header values are stored byte for byte, so no encoding of a database can reject or change them.
+//! A database shows such bytes as text on request:
+//!
+//! ```text
+//! SELECT convert_from(response_headers, 'LATIN1') FROM idempotency_records   -- PostgreSQL, in UTF8 or LATIN1
+//! SELECT CAST(response_headers AS TEXT) FROM idempotency_records             -- SQLite
+//! ```
+//!
+//! A value that is sensitive ([`HeaderValue::is_sensitive`]) is stored with `(sensitive) ` in front
+//! of its line, or in front of the request id.
+
+use bytes::{Buf as _, Bytes};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use crate::record::fingerprint::Fingerprint;
+use crate::record::frame::DecodeError;
+use crate::record::outcome::{NotRetained, Outcome, StoredBody};
+use crate::store::{Record, State, Token};
+
+mod identifier;
+
+pub use identifier::{Identifier, InvalidIdentifier};
+
+/// What stands in a row, as far as it tells of a record.
+pub(super) struct Row {
+    pub(super) status: String,
+    pub(super) attempt: i64,
+    pub(super) token: Vec<u8>,
+    pub(super) fingerprint: Vec<u8>,
+    /// Whether the lease has lapsed, by the clock of the database.
+    pub(super) lapsed: bool,
+    /// `None` if `response_status` is null: the attempt has left no answer.
+    pub(super) answer: Option<Answer>,
+}
+
+/// The columns of an answer.
+#[derive(Default)]
+pub(super) struct Answer {
+    pub(super) status: i32,
+    pub(super) headers: Bytes,
+    pub(super) trailers: Option<Bytes>,
+    pub(super) request_id: Option<String>,
+    pub(super) body: Option<Bytes>,
+    pub(super) missing: Option<String>,
+}
+
+impl Row {
+    /// # Errors
+    ///
+    /// [`Malformed`] if a column holds what this crate does not write there.
+    pub(super) fn record(self) -> Result<Record, DecodeError> {
+        let outcome = self.answer.map(Answer::outcome).transpose()?;
+        let state = match (&*self.status, outcome) {
+            ("pending", None) => State::Pending { abandoned: self.lapsed },
+            ("success", Some(outcome)) => State::Success(outcome),
+            ("failed", outcome) => State::Failed(outcome),
+            _ => return Err(DecodeError),
+        };
+        let fingerprint: [u8; Fingerprint::LEN] = self.fingerprint.try_into().map_err(|_| DecodeError)?;
+        Ok(Record {
+            fingerprint: Fingerprint::from_bytes(&fingerprint),
+            attempt: u32::try_from(self.attempt).map_err(|_| DecodeError)?,
+            token: Token::new(self.token.try_into().map_err(|_| DecodeError)?),
+            state,
+        })
+    }
+}
+
+impl Answer {
+    pub(super) fn of(outcome: &Outcome) -> Self {
+        let (body, trailers, missing) = match &outcome.body {
+            StoredBody::Whole { bytes, trailers } => {
+                (Some(bytes.clone()), trailers.as_ref().map(lines), None)
+            }
+            StoredBody::Packed(bytes) => (Some(bytes.clone()), None, Some(PACKED.into())),
+            StoredBody::Omitted => (None, None, Some(OMITTED.into())),
+            StoredBody::NotRetained(reason) => (None, None, Some(reason.word().into())),
+        };
+        Self {
+            status: outcome.status.as_u16().into(),
+            headers: lines(&outcome.headers),
+            trailers,
+            request_id: outcome.request_id.as_ref().and_then(written_id),
+            body,
+            missing,
+        }
+    }
+
+    fn outcome(self) -> Result<Outcome, DecodeError> {
+        let body = match (self.body, self.missing.as_deref()) {
+            (Some(bytes), None) => {
+                StoredBody::Whole { bytes, trailers: self.trailers.map(headers).transpose()? }
+            }
+            (Some(bytes), Some(PACKED)) => StoredBody::Packed(bytes),
+            (None, Some(OMITTED)) => StoredBody::Omitted,
+            (None, Some(missing)) => StoredBody::NotRetained(NotRetained::of_word(missing)?),
+            _ => return Err(DecodeError),
+        };
+        let status = u16::try_from(self.status).map_err(|_| DecodeError)?;
+        Ok(Outcome {
+            status: StatusCode::from_u16(status).map_err(|_| DecodeError)?,
+            headers: headers(self.headers)?,
+            request_id: self.request_id.as_deref().map(read_id).transpose()?,
+            body,
+        })
+    }
+}
+
+const PACKED: &str = "packed";
+const OMITTED: &str = "omitted";
+
+/// In front of what is sensitive. Neither a name nor a request id begins with it, because it has a
+/// space in it.
+const SENSITIVE: &str = "(sensitive) ";
+
+fn lines(headers: &HeaderMap) -> Bytes {
+    let mut lines = Vec::new();
+    for (name, value) in headers {
+        if value.is_sensitive() {
+            lines.extend_from_slice(SENSITIVE.as_bytes());
+        }
+        lines.extend_from_slice(name.as_str().as_bytes());
+        lines.extend_from_slice(b": ");
+        lines.extend_from_slice(value.as_bytes());
+        lines.push(b'\n');
+    }
+    lines.into()
+}
+
+/// No value of a header contains the end of a line, so the lines are as they were written.
+fn headers(mut lines: Bytes) -> Result<HeaderMap, DecodeError> {
+    let mut headers = HeaderMap::new();
+    while !lines.is_empty() {
+        let end = lines.iter().position(|byte| *byte == b'\n').ok_or(DecodeError)?;
+        let mut line = lines.split_to(end + 1);
+        line.truncate(end);
+        let is_sensitive = line.starts_with(SENSITIVE.as_bytes());
+        if is_sensitive {
+            line.advance(SENSITIVE.len());
+        }
+        let colon = line.windows(2).position(|pair| pair == b": ").ok_or(DecodeError)?;
+        let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| DecodeError)?;
+        let mut value = HeaderValue::from_maybe_shared(line.slice(colon + 2..)).map_err(|_| DecodeError)?;
+        value.set_sensitive(is_sensitive);
+        headers.try_append(name, value).map_err(|_| DecodeError)?;
+    }
+    Ok(headers)
+}
+
+/// The most bytes of a request id.
+const LONGEST_ID: usize = 128;
+
+/// Whether it can be stored as text, in a database of any encoding.
+fn is_id(bytes: &[u8]) -> bool {
+    bytes.len() <= LONGEST_ID && bytes.iter().all(u8::is_ascii_graphic)
+}
+
+/// `None` for an id that the layer does not store.
+fn written_id(id: &HeaderValue) -> Option<String> {
+    let text = id.to_str().ok().filter(|text| is_id(text.as_bytes()))?;
+    Some(if id.is_sensitive() { format!("{SENSITIVE}{text}") } else { text.to_owned() })
+}
+
+fn read_id(text: &str) -> Result<HeaderValue, DecodeError> {
+    let (id, is_sensitive) = text.strip_prefix(SENSITIVE).map_or((text, false), |id| (id, true));
+    if !is_id(id.as_bytes()) {
+        return Err(DecodeError);
+    }
+    let mut id = HeaderValue::from_str(id).map_err(|_| DecodeError)?;
+    id.set_sensitive(is_sensitive);
+    Ok(id)
+}
+
+#[cfg(test)]
+mod tests;

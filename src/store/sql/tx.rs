@@ -1,0 +1,105 @@
+//! [`Tx`]: the transaction of the attempt, in the handler's hands.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use http::StatusCode;
+use sqlx::Database;
+use tokio::sync::{OwnedMappedMutexGuard, OwnedMutexGuard};
+
+use crate::store::Lent;
+
+mod claims;
+mod error;
+// Each database needs another part of it.
+#[cfg_attr(not(all(feature = "postgres", feature = "sqlite")), allow(dead_code))]
+mod open;
+
+pub(super) use claims::{Claimed, Claims};
+pub use error::TxError;
+pub(super) use error::{Explained, lost};
+pub(super) use open::{Lost, Open, Slot};
+#[cfg(feature = "postgres")]
+pub(super) use {claims::in_flight, open::Mark};
+
+/// The answers that commit what the handler wrote, unless a store is told otherwise.
+pub(super) fn below_400(status: StatusCode) -> bool {
+    status.as_u16() < 400
+}
+
+/// The open transaction of the attempt, for the handler's business writes: they are committed together with the key and
+/// the answer, or not at all.
+///
+/// It is used as sqlx's own `Transaction` is, by `&mut *tx`, savepoints included. The handler does
+/// not end it: it is committed if the answer is kept as a success below 400, and rolled back if
+/// not. A `Tx` that is still held when the handler has answered, by a task that goes on for one,
+/// cannot be committed: the client gets 500, and the log says why. The same happens when the
+/// handler sends `COMMIT` or `ROLLBACK` itself.
+///
+/// What the handler sets for the transaction (a role, a search path, timeouts) also applies to the
+/// write of the response: see
+/// [`guide::exactly_once`](crate::guide::exactly_once#what-a-handler-should-leave-alone).
+///
+/// With the feature `axum` it is an extractor; elsewhere it comes from
+/// [`Attempt::transaction`](crate::Attempt::transaction).
+pub struct Tx<DB: Database> {
+    open: OwnedMappedMutexGuard<Option<Open<DB>>, Open<DB>>,
+}
+
+impl<DB: Database> Deref for Tx<DB> {
+    type Target = DB::Connection;
+
+    fn deref(&self) -> &DB::Connection {
+        self.open.connection()
+    }
+}
+
+impl<DB: Database> DerefMut for Tx<DB> {
+    fn deref_mut(&mut self) -> &mut DB::Connection {
+        self.open.connection_mut()
+    }
+}
+
+impl<DB: Database> fmt::Debug for Tx<DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tx")
+    }
+}
+
+/// Why there is no transaction to be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TransactionError {
+    /// The store is not in transaction mode, or its transactions are those of another database.
+    NotInTransactionMode,
+    /// The attempt has ended.
+    Ended,
+    /// Another part of the handler has it.
+    Taken,
+}
+
+impl fmt::Display for TransactionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotInTransactionMode => "the attempt does not run in a transaction of this database",
+            Self::Ended => "the attempt has ended, and its transaction with it",
+            Self::Taken => "the transaction of the attempt is taken, and was not given back",
+        })
+    }
+}
+
+impl std::error::Error for TransactionError {}
+
+impl Lent {
+    /// Takes the transaction until the guard is dropped.
+    pub(crate) fn take<DB: Database>(&self) -> Result<Tx<DB>, TransactionError> {
+        let open = self.open().ok_or(TransactionError::Ended)?;
+        let slot = open.held::<Slot<DB>>().ok_or(TransactionError::NotInTransactionMode)?;
+        let guard = Arc::clone(slot.open()).try_lock_owned().map_err(|_| TransactionError::Taken)?;
+        match OwnedMutexGuard::try_map(guard, Option::as_mut) {
+            Ok(open) => Ok(Tx { open }),
+            Err(_) => Err(TransactionError::Ended),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Errors of the database, as handlers meet them.
+
+use std::fmt;
+
+use crate::store::conflict::Conflict;
+use crate::store::sql::error::SqlError;
+use crate::store::{StoreError, StoreErrorKind};
+
+const SQLITE_BUSY: u32 = 5;
+
+impl Conflict {
+    /// Whether an error says that another transaction was in the way: a serialization failure (40001) or a deadlock (40P01)
+    /// of PostgreSQL, or `SQLITE_BUSY` with any of its extended codes, such as `SQLITE_BUSY_SNAPSHOT`.
+    ///
+    /// A statement that a timeout has ended is not a conflict (`lock_timeout`, 55P03; `statement_timeout` or a cancel
+    /// request, 57014): the same lock may be held for long. It is an error like any other, and the attempt fails.
+    pub fn of(error: &sqlx::Error) -> Option<Self> {
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code)?;
+        // A SQLSTATE has five characters; a code of SQLite is a number below 10,000.
+        let is_conflict = match code.len() {
+            5 => matches!(&*code, "40001" | "40P01"),
+            _ => code.parse::<u32>().is_ok_and(|code| code & 0xff == SQLITE_BUSY),
+        };
+        is_conflict.then_some(Self)
+    }
+}
+
+/// An error of the database, as the response of a handler: a [`Conflict`] if it is one, and else 500.
+/// The client is not told what went wrong.
+///
+/// It shows, and logs, the code of the error, the constraint and the table. The text of the database can
+/// quote what a client has sent. [`get_ref`](Self::get_ref) has it, and no source of this error does.
+///
+/// ```
+/// use sqlx::Postgres;
+/// use tower_idempotency::Tx;
+/// use tower_idempotency::store::TxError;
+///
+/// async fn order(mut tx: Tx<Postgres>) -> Result<&'static str, TxError> {
+///     sqlx::query("INSERT INTO orders DEFAULT VALUES").execute(&mut *tx).await?;
+///     Ok("ordered")
+/// }
+/// ```
+#[derive(Debug)]
+pub struct TxError(SqlError);
+
+impl TxError {
+    /// The error of the database, whose text can quote a value.
+    pub fn get_ref(&self) -> &sqlx::Error {
+        &self.0.0
+    }
+}
+
+impl From<sqlx::Error> for TxError {
+    fn from(error: sqlx::Error) -> Self {
+        Self(SqlError(error))
+    }
+}
+
+impl fmt::Display for TxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a statement in the transaction of the attempt failed: {}", self.0)
+    }
+}
+
+impl std::error::Error for TxError {}
+
+/// An error whose own words do not tell what to do about it.
+#[derive(Debug)]
+pub(in crate::store::sql) struct Explained {
+    pub(in crate::store::sql) why: &'static str,
+    pub(in crate::store::sql) source: SqlError,
+}
+
+impl fmt::Display for Explained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.why)
+    }
+}
+
+impl std::error::Error for Explained {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// The database rejected what the handler left: its transaction was rolled back.
+pub(in crate::store::sql) fn lost(why: &'static str, source: sqlx::Error) -> StoreError {
+    StoreError::with_source(StoreErrorKind::TransactionLost, Explained { why, source: SqlError(source) })
+}
