@@ -52,12 +52,11 @@ fn fingerprint((headers, body): (HeaderMap, Vec<u8>)) -> Fingerprint {
 fn outcome() -> Outcome {
     let json = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let location = (header::LOCATION, HeaderValue::from_static("/payments/4f1c2a90"));
-    Outcome {
-        status: StatusCode::CREATED,
-        headers: HeaderMap::from_iter([json, location]),
-        request_id: None,
-        body: StoredBody::Whole { bytes: Bytes::from(vec![b'x'; 300]), trailers: None },
-    }
+    Outcome::new(
+        StatusCode::CREATED,
+        StoredBody::Whole { bytes: Bytes::from(vec![b'x'; 300]), trailers: None },
+    )
+    .headers(HeaderMap::from_iter([json, location]))
 }
 
 #[library_benchmark]

@@ -230,20 +230,17 @@ async fn pay(connection: &mut PgConnection) {
 
 fn reserve(number: u64) -> ReserveRequest {
     let key = IdempotencyKey::parse(format!("lease-{number}").as_bytes()).unwrap();
-    ReserveRequest {
-        key: StorageKey::derive(None, "bench", &Scope::anonymous(), &key),
-        scope: tower_idempotency::store::ScopeDigest::UNSET,
-        fingerprint: Fingerprint::of_fields(["pay"]),
-        lease: Duration::from_secs(10),
-        retention: RETENTION,
-        retry_failed: tower_idempotency::store::RetryFailed::Any,
-        retry_abandoned: true,
-    }
+    ReserveRequest::new(
+        StorageKey::derive(None, "bench", &Scope::anonymous(), &key),
+        Fingerprint::of_fields(["pay"]),
+    )
+    .lease(Duration::from_secs(10))
+    .retention(RETENTION)
 }
 
 fn outcome() -> Outcome {
     let mut headers = http::HeaderMap::new();
     headers.insert("content-type", http::HeaderValue::from_static("application/json"));
     let body = StoredBody::Whole { bytes: vec![b'x'; 200].into(), trailers: None };
-    Outcome { status: http::StatusCode::CREATED, headers, request_id: None, body }
+    Outcome::new(http::StatusCode::CREATED, body).headers(headers)
 }

@@ -27,14 +27,14 @@ pub fn unpacked_twice(frame: &[u8]) -> Option<(Outcome, Outcome)> {
     let fingerprint = Fingerprint::of_fields([""]);
     let read = |outcome| {
         let state = State::Success(outcome);
-        let mut record = Record { fingerprint, attempt: 1, token: Token::new([0; 16]), state };
+        let mut record = Record::new(fingerprint, 1, Token::new([0; 16]), state);
         packing.unpack(key, &mut record, LIMIT).ok()?;
         match record.state {
             State::Success(outcome) => Some(outcome),
             state => unreachable!("a success became {state:?}"),
         }
     };
-    let once = read(Outcome::bare(StatusCode::OK, StoredBody::Packed(frame.to_vec().into())))?;
+    let once = read(Outcome::new(StatusCode::OK, StoredBody::Packed(frame.to_vec().into())))?;
     let of = Of { key, fingerprint, is_failure: false };
     let packed = *packing.pack(&of, &once).unwrap().unwrap();
     let again = read(packed).unwrap();

@@ -46,11 +46,9 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(run());
 //! ```
 
-use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use crate::record::fingerprint::Fingerprint;
 
 mod conflict;
 #[cfg(feature = "conformance")]
@@ -61,6 +59,7 @@ mod lease;
 pub mod memory;
 mod open_transaction;
 pub(crate) mod pack;
+mod record;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod reserve;
@@ -68,6 +67,7 @@ mod reserve;
 pub(crate) mod sql;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
 mod timeout;
+mod token;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
 mod undo;
 
@@ -79,9 +79,10 @@ pub use dynamic::DynStore;
 pub use error::{StoreError, StoreErrorKind};
 #[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
 use lease::millis;
-pub use lease::{Lease, PreviousAttempt, Settlement, Token};
+pub use lease::{Lease, PreviousAttempt, Settlement};
 pub(crate) use open_transaction::Lent;
 pub use open_transaction::OpenTransaction;
+pub use record::{Record, RecordStatus, State};
 #[cfg(all(fuzzing, feature = "redis"))]
 pub(crate) use redis::fuzzing;
 pub use reserve::{PendingRef, Reservation, ReserveRequest, RetryFailed};
@@ -93,6 +94,7 @@ pub use sql::sqlite;
 pub use sql::table::{Identifier, InvalidIdentifier};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use sql::tx::{TransactionError, TxError};
+pub use token::Token;
 
 /// Keeps one record for each storage key. See the [module](self) for what an implementation promises.
 ///
@@ -187,88 +189,4 @@ pub trait Store: Send + Sync + 'static {
 
     /// Succeeds if the store answers, for health checks.
     fn ping(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
-}
-
-/// What a store knows of a key.
-#[derive(Debug, Clone)]
-pub struct Record {
-    /// The request that the key stands for.
-    pub fingerprint: Fingerprint,
-    /// The number of the attempt that the record tells of.
-    pub attempt: u32,
-    /// The token of that attempt.
-    pub token: Token,
-    /// How that attempt stands.
-    pub state: State,
-}
-
-impl Record {
-    /// Whether `request` may take this record over. The fingerprint comes first: another operation's record is never
-    /// taken over, whatever became of it.
-    pub fn yields_to(&self, request: &ReserveRequest) -> bool {
-        self.fingerprint == request.fingerprint
-            && match self.state {
-                State::Pending { abandoned } => abandoned && request.retry_abandoned,
-                State::Failed(_) => match request.retry_failed {
-                    RetryFailed::Never => false,
-                    RetryFailed::Only(token) => token == self.token,
-                    RetryFailed::Any => true,
-                },
-                State::Success(_) => false,
-            }
-    }
-
-    /// Whether an attempt may have had an effect and none has given a definitive response: the attempt that the record tells
-    /// of was cut off or failed, or it runs after one that was or did.
-    pub fn is_in_doubt(&self) -> bool {
-        match self.state {
-            State::Pending { abandoned } => abandoned || self.attempt > 1,
-            State::Failed(_) => true,
-            State::Success(_) => false,
-        }
-    }
-
-    /// The word for the state of the record.
-    pub fn status(&self) -> RecordStatus {
-        match self.state {
-            State::Pending { .. } => RecordStatus::Pending,
-            State::Success(_) => RecordStatus::Success,
-            State::Failed(_) => RecordStatus::Failed,
-        }
-    }
-}
-
-/// How an attempt stands, with the answer that was kept of it.
-#[derive(Debug, Clone)]
-pub enum State {
-    /// It runs, or it was cut off.
-    Pending {
-        /// The lease has lapsed, by the clock of the store: it was cut off.
-        abandoned: bool,
-    },
-    /// It ended with a definitive answer.
-    Success(Outcome),
-    /// It ended without one; here is the failed answer, if there was any.
-    Failed(Option<Outcome>),
-}
-
-/// The status of a record, by the words that stores keep and operators see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RecordStatus {
-    /// The attempt runs, or was cut off.
-    Pending,
-    /// The attempt ended with a definitive answer.
-    Success,
-    /// The attempt ended without one.
-    Failed,
-}
-
-impl fmt::Display for RecordStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Pending => "pending",
-            Self::Success => "success",
-            Self::Failed => "failed",
-        })
-    }
 }

@@ -1,5 +1,6 @@
 //! The requests that succeed while a Redis server rejects writes.
 
+use http::StatusCode;
 use tower_idempotency::RedisStore;
 use tower_idempotency::store::{Lease, Reservation, Settlement, StoreErrorKind};
 use tower_idempotency::store::{NotRetained, Outcome, Store, StoredBody};
@@ -64,7 +65,7 @@ async fn acquire(store: &RedisStore, key: &str) -> Lease {
 }
 
 fn not_retained() -> Outcome {
-    Outcome { body: StoredBody::NotRetained(NotRetained::Rejected), ..answer("") }
+    Outcome::new(StatusCode::CREATED, StoredBody::NotRetained(NotRetained::Rejected))
 }
 
 fn applied<E>(settled: &Result<Settlement, E>) -> bool {

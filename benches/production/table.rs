@@ -7,7 +7,6 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgPoolOptions;
 use tower_idempotency::PostgresStore;
-use tower_idempotency::store::ReserveRequest;
 use tower_idempotency::store::Store;
 
 use crate::postgres::{PostgresServer, acquired, outcome, request};
@@ -70,7 +69,7 @@ async fn work(store: PostgresStore, next: Arc<AtomicU64>, records: u64) {
         if number >= records {
             return;
         }
-        let request = ReserveRequest { retention, ..request(&number.to_string()) };
+        let request = request(&number.to_string()).retention(retention);
         let lease = acquired(store.reserve(&request).await.unwrap());
         let _ = store.complete(&lease, &outcome(201, BODY), retention).await.unwrap();
     }

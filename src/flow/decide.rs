@@ -15,9 +15,7 @@ pub(super) fn decide(found: Record, reserve: &ReserveRequest, config: &Config) -
         return Admission::Reject(config.key_reused());
     }
     match found.state {
-        State::Pending { abandoned: false } => {
-            Admission::InFlight(PendingRef { key: reserve.key, token: found.token })
-        }
+        State::Pending { abandoned: false } => Admission::InFlight(PendingRef::new(reserve.key, found.token)),
         State::Pending { abandoned: true } => Admission::Reject(Rejection::OutcomeUnknown),
         State::Success(outcome) if outcome.is_replayable() => Admission::Replay(outcome),
         State::Success(Outcome { status, headers, .. }) => Admission::Reject(Rejection::ResultNotRetained {

@@ -57,7 +57,7 @@ where
     let level = protocol.level(directive.level_override().unwrap_or(config.stored.level));
     let outcome = body.and_then(|body| {
         if rejected.is_some() {
-            return Ok(Outcome::bare(status, StoredBody::NotRetained(NotRetained::Failure)));
+            return Ok(Outcome::new(status, StoredBody::NotRetained(NotRetained::Failure)));
         }
         let body = body.within(config.stored_bytes(class));
         let outcome = protocol.outcome(status, config.stored.outcome(&response, request_id, body, level));

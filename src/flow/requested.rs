@@ -86,16 +86,11 @@ impl Config {
     }
 
     fn reservation(&self, key: StorageKey, scope: &Scope, fingerprint: Fingerprint) -> ReserveRequest {
-        let mut reserve = ReserveRequest {
-            key,
-            scope: ScopeDigest::of(self.secret_bytes(), scope),
-            fingerprint,
-            lease: self.lease,
+        let mut reserve = ReserveRequest::new(key, fingerprint)
+            .scope(ScopeDigest::of(self.secret_bytes(), scope))
+            .lease(self.lease)
             // The record must outlive its lease, so that a lapsed lease is still visible.
-            retention: self.retention.max(self.lease.saturating_mul(2)),
-            retry_failed: RetryFailed::Never,
-            retry_abandoned: false,
-        };
+            .retention(self.retention.max(self.lease.saturating_mul(2)));
         self.policies.apply_to(&mut reserve);
         reserve
     }

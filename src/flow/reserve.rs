@@ -46,7 +46,7 @@ pub(super) async fn reserve<St: Store>(
         };
         let since = Instant::now();
         let retry_abandoned = requested.reserve.retry_abandoned && has_missed_renewal;
-        let request = ReserveRequest { retry_abandoned, ..requested.reserve.clone() };
+        let request = requested.reserve.clone().retry_abandoned(retry_abandoned);
         let reservation = within(config.store_timeout, shared.store.reserve(&request)).await;
         if reservation.is_ok() {
             shared.store_replied();

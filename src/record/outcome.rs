@@ -19,6 +19,7 @@ use super::frame::{DecodeError, Reader, Writer};
 ///
 /// `Debug` shows the status, the number of headers and the length of the body, and nothing else.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Outcome {
     /// The status that the handler gave.
     pub status: StatusCode,
@@ -132,9 +133,21 @@ impl NotRetained {
 }
 
 impl Outcome {
-    /// One that has a status and a body only.
-    pub(crate) fn bare(status: StatusCode, body: StoredBody) -> Self {
+    /// A response with a status and a body only.
+    pub fn new(status: StatusCode, body: StoredBody) -> Self {
         Self { status, headers: HeaderMap::new(), request_id: None, body }
+    }
+
+    /// Sets the [headers](Self::headers). Default: none.
+    #[must_use]
+    pub fn headers(self, headers: HeaderMap) -> Self {
+        Self { headers, ..self }
+    }
+
+    /// Sets the [request id](Self::request_id). Default: none.
+    #[must_use]
+    pub fn request_id(self, request_id: impl Into<Option<HeaderValue>>) -> Self {
+        Self { request_id: request_id.into(), ..self }
     }
 
     /// The bytes of the body as far as they are kept.

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::{OpenTransaction, Record, ReserveRequest, State};
+use super::{OpenTransaction, Record, ReserveRequest, State, Token};
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::{ScopeDigest, StorageKey};
 use crate::record::outcome::{NotRetained, Outcome, StoredBody};
 
 /// The right to settle one attempt.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Lease {
     /// The name of the record.
     pub key: StorageKey,
@@ -75,11 +76,17 @@ impl Lease {
     pub fn put_back(&self) -> Option<Record> {
         let state = match self.previous? {
             PreviousAttempt::Failed { status } => State::Failed(
-                status.map(|status| Outcome::bare(status, StoredBody::NotRetained(NotRetained::Failure))),
+                status.map(|status| Outcome::new(status, StoredBody::NotRetained(NotRetained::Failure))),
             ),
             PreviousAttempt::Abandoned => State::Pending { abandoned: true },
         };
-        Some(Record { fingerprint: self.fingerprint, attempt: self.attempt, token: self.replaces?, state })
+        Some(Record::new(self.fingerprint, self.attempt, self.replaces?, state))
+    }
+
+    /// The same lease, of an attempt that runs in a transaction.
+    #[must_use]
+    pub fn in_transaction(self, transaction: OpenTransaction) -> Self {
+        Self { transaction: Some(transaction), ..self }
     }
 
     /// The lease of a reservation whose operation never began: released, it leaves exactly what it found.
@@ -104,37 +111,13 @@ pub enum PreviousAttempt {
 
 /// What became of a settling write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 #[must_use = "a lost lease means that nothing was written"]
 pub enum Settlement {
     /// The record was changed.
     Applied,
     /// The record is no longer this attempt's. Nothing was changed.
     LeaseLost,
-}
-
-/// Tells one attempt from every other one for the same key, for ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Token([u8; 16]);
-
-impl Token {
-    /// Makes a token of the store's own bytes, which must never repeat for a key.
-    pub fn new(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    /// Drawn anew for each reservation, so that not even a copy of a running machine draws the same one.
-    #[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
-    pub(super) fn random() -> Result<Self, super::StoreError> {
-        let mut bytes = [0; 16];
-        let drawn = getrandom::fill(&mut bytes);
-        drawn.map_err(|error| super::StoreError::with_source(super::StoreErrorKind::Unavailable, error))?;
-        Ok(Self(bytes))
-    }
-
-    /// The bytes of the token.
-    pub fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
 }
 
 #[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]

@@ -54,7 +54,7 @@ impl Packing {
     /// If the system gives no random bytes.
     pub(crate) fn pack(&self, of: &Of, outcome: &Outcome) -> Result<Option<Box<Outcome>>, StoreError> {
         let Some(keys) = &self.encryption else {
-            let body = || Outcome::bare(outcome.status, outcome.body.clone());
+            let body = || Outcome::new(outcome.status, outcome.body.clone());
             let compressed = self.is_large(outcome).then(|| compression::deflate(&body())).flatten();
             return Ok(compressed
                 .map(|frame| Box::new(Outcome { body: StoredBody::Packed(frame), ..outcome.clone() })));
@@ -62,7 +62,7 @@ impl Packing {
         let compressed = self.is_large(outcome).then(|| compression::deflate(outcome)).flatten();
         let frame = compressed.map_or_else(|| plain(outcome), Vec::from);
         let sealed = keys.seal(&of.bytes(outcome), &frame)?;
-        Ok(Some(Box::new(Outcome::bare(outcome.status, StoredBody::Packed(sealed)))))
+        Ok(Some(Box::new(Outcome::new(outcome.status, StoredBody::Packed(sealed)))))
     }
 
     fn is_large(&self, outcome: &Outcome) -> bool {
@@ -94,7 +94,7 @@ impl Packing {
         }
         // A record that a release has put back tells the status of a failure and nothing else.
         if is_failure && outcome.body == StoredBody::NotRetained(NotRetained::Failure) {
-            *outcome = Outcome::bare(outcome.status, StoredBody::NotRetained(NotRetained::Failure));
+            *outcome = Outcome::new(outcome.status, StoredBody::NotRetained(NotRetained::Failure));
             return Ok(());
         }
         self.check_plain()

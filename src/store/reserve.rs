@@ -6,8 +6,27 @@ use super::{Lease, Record, Token};
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::{ScopeDigest, StorageKey};
 
+/// The defaults of the layer.
+const LEASE: Duration = Duration::from_secs(10);
+const RETENTION: Duration = Duration::from_hours(24);
+
 /// What a caller of [`Store::reserve`](super::Store::reserve) asks for.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_idempotency::store::{RetryFailed, ReserveRequest};
+/// use tower_idempotency::{Fingerprint, IdempotencyKey, Scope};
+/// use tower_idempotency::store::StorageKey;
+///
+/// let key = IdempotencyKey::parse(b"order-1001").unwrap();
+/// let key = StorageKey::derive(None, "payments", &Scope::new("acct_2"), &key);
+/// let request = ReserveRequest::new(key, Fingerprint::of_fields(["pay", "1200"]))
+///     .lease(Duration::from_secs(30))
+///     .retry_failed(RetryFailed::Never);
+/// assert!(request.retry_abandoned);
+/// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ReserveRequest {
     /// The name of the record.
     pub key: StorageKey,
@@ -17,7 +36,8 @@ pub struct ReserveRequest {
     pub fingerprint: Fingerprint,
     /// How long the attempt is taken to be alive without a sign of life.
     pub lease: Duration,
-    /// How long the pending record stays, so that an abandoned attempt is known as such. Longer than the lease.
+    /// How long the pending record stays, so that an abandoned attempt is known as such. Longer
+    /// than the lease.
     pub retention: Duration,
     /// Which `failed` records of the same fingerprint are taken over.
     pub retry_failed: RetryFailed,
@@ -25,8 +45,55 @@ pub struct ReserveRequest {
     pub retry_abandoned: bool,
 }
 
-/// Which failed records a reservation takes over.
+impl ReserveRequest {
+    /// Asks for a key. The other settings have the defaults of a layer.
+    pub fn new(key: StorageKey, fingerprint: Fingerprint) -> Self {
+        Self {
+            key,
+            scope: ScopeDigest::UNSET,
+            fingerprint,
+            lease: LEASE,
+            retention: RETENTION,
+            retry_failed: RetryFailed::Any,
+            retry_abandoned: true,
+        }
+    }
+
+    /// Sets the [scope](Self::scope). Default: [`ScopeDigest::UNSET`].
+    #[must_use]
+    pub fn scope(self, scope: ScopeDigest) -> Self {
+        Self { scope, ..self }
+    }
+
+    /// Sets the [lease](Self::lease). Default: 10 s.
+    #[must_use]
+    pub fn lease(self, lease: Duration) -> Self {
+        Self { lease, ..self }
+    }
+
+    /// Sets the [retention](Self::retention). Default: 24 h.
+    #[must_use]
+    pub fn retention(self, retention: Duration) -> Self {
+        Self { retention, ..self }
+    }
+
+    /// Sets which [failed records](Self::retry_failed) are taken over. Default: any.
+    #[must_use]
+    pub fn retry_failed(self, retry_failed: RetryFailed) -> Self {
+        Self { retry_failed, ..self }
+    }
+
+    /// Sets whether an [abandoned record](Self::retry_abandoned) is taken over. Default: `true`.
+    #[must_use]
+    pub fn retry_abandoned(self, retry_abandoned: bool) -> Self {
+        Self { retry_abandoned, ..self }
+    }
+}
+
+/// Which failed records a reservation takes over. A store asks
+/// [`Record::yields_to`](super::Record::yields_to), and need not match on this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RetryFailed {
     /// None.
     Never,
@@ -36,7 +103,9 @@ pub enum RetryFailed {
     Any,
 }
 
-/// What [`Store::reserve`](super::Store::reserve) came to.
+/// The result of [`Store::reserve`](super::Store::reserve).
+///
+/// It is exhaustive on purpose: a caller that ignores a result may run an operation twice.
 #[derive(Debug, Clone)]
 pub enum Reservation {
     /// The key is the caller's: run the operation and settle the lease.
@@ -47,9 +116,17 @@ pub enum Reservation {
 
 /// A pending record that a request waits for.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct PendingRef {
     /// The name of the record.
     pub key: StorageKey,
     /// The token it had.
     pub token: Token,
+}
+
+impl PendingRef {
+    /// The pending record of this key that has this token.
+    pub fn new(key: StorageKey, token: Token) -> Self {
+        Self { key, token }
+    }
 }

@@ -131,7 +131,7 @@ impl CutOff {
             while let Some(Record { token, state: State::Pending { abandoned: false }, .. }) =
                 record_of(&layer, KEY).await
             {
-                store.wait_for_change(&PendingRef { key, token }, 0, Duration::from_mins(1)).await.unwrap();
+                store.wait_for_change(&PendingRef::new(key, token), 0, Duration::from_mins(1)).await.unwrap();
             }
         };
         patiently(lapsed).await;

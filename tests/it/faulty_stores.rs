@@ -79,6 +79,8 @@ faults! {
 
 use Fault::*;
 
+use crate::support::with;
+
 #[tokio::test(start_paused = true)]
 async fn the_suite_finds_every_fault() {
     for &fault in FAULTS {
@@ -168,17 +170,28 @@ impl Faulty {
         let is_later = lease.previous.is_some();
         match self.fault {
             ReleasesForAnyToken => latest,
-            DeletesOnEveryRelease => Lease { previous: None, replaces: None, ..lease },
-            PutsBackUnderTheReleasedToken if is_later => Lease { replaces: Some(lease.token), ..lease },
-            PutsBackWithoutTheNumber => Lease { attempt: 1, ..lease },
+            DeletesOnEveryRelease => with(lease, |lease| {
+                lease.previous = None;
+                lease.replaces = None
+            }),
+            PutsBackUnderTheReleasedToken if is_later => {
+                with(lease, |lease| lease.replaces = Some(lease.token))
+            }
+            PutsBackWithoutTheNumber => with(lease, |lease| lease.attempt = 1),
             PutsBackWithoutTheStatus if lease.previous != Some(PreviousAttempt::Abandoned) => {
-                Lease { previous: lease.previous.map(|_| PreviousAttempt::Failed { status: None }), ..lease }
+                with(lease, |lease| {
+                    lease.previous = lease.previous.map(|_| PreviousAttempt::Failed { status: None })
+                })
             }
             PutsBackAFailureForAnAbandonedRecord if lease.previous == Some(PreviousAttempt::Abandoned) => {
-                Lease { previous: Some(PreviousAttempt::Failed { status: None }), ..lease }
+                with(lease, |lease| lease.previous = Some(PreviousAttempt::Failed { status: None }))
             }
-            PutsBackForTooShort => Lease { retention: lease.retention.saturating_sub(lease.lease), ..lease },
-            CountsWhatNeverBegan if latest.token == lease.token => Lease { attempt: latest.attempt, ..lease },
+            PutsBackForTooShort => {
+                with(lease, |lease| lease.retention = lease.retention.saturating_sub(lease.lease))
+            }
+            CountsWhatNeverBegan if latest.token == lease.token => {
+                with(lease, |lease| lease.attempt = latest.attempt)
+            }
             _ => lease,
         }
     }
@@ -189,10 +202,10 @@ impl Faulty {
         let is_gone = self.inner.inspect(&lease.key).await?.is_none();
         Ok(match self.fault {
             fault if is_gone && fault == nothing => None,
-            ForgetsTheNumberOfWhatIsGone if is_gone => Some(Lease { attempt: 1, ..lease }),
+            ForgetsTheNumberOfWhatIsGone if is_gone => Some(with(lease, |lease| lease.attempt = 1)),
             StoresOverAnotherAttempt => {
                 if let Some(latest) = self.latest(&lease.key).filter(|latest| latest.token != lease.token) {
-                    let _ = self.inner.release(&Lease { previous: None, ..latest }).await?;
+                    let _ = self.inner.release(&with(latest, |lease| lease.previous = None)).await?;
                 }
                 Some(lease)
             }
@@ -238,12 +251,11 @@ impl Store for Faulty {
                 self.acquired(Lease::first(request, Token::new([9; 16])))
             }
             Reservation::Found(record) => self.found(record),
-            Reservation::Acquired(lease) => self.acquired(Lease {
-                fingerprint: request.fingerprint,
-                lease: request.lease,
-                retention: request.retention,
-                ..lease
-            }),
+            Reservation::Acquired(lease) => self.acquired(with(lease, |lease| {
+                lease.fingerprint = request.fingerprint;
+                lease.lease = request.lease;
+                lease.retention = request.retention
+            })),
         })
     }
 
@@ -284,7 +296,7 @@ impl Store for Faulty {
             return Ok(Settlement::LeaseLost);
         }
         let settlement = self.inner.release(&lease).await?;
-        let before = lease.replaces.map(|token| Lease { token, ..lease.clone() });
+        let before = lease.replaces.map(|token| with(lease.clone(), |lease| lease.token = token));
         match (self.fault, before) {
             (PutsBackRunning, Some(before)) if settlement == Settlement::Applied => {
                 let _ = self.inner.renew(&before).await?;
@@ -303,24 +315,20 @@ impl Store for Faulty {
         lease.retention = self.time(lease.retention);
         let renewed = match self.fault {
             RenewsNothing => return Ok(Settlement::Applied),
-            RenewsTheLeaseOnly => Lease { retention: lease.lease, ..lease.clone() },
+            RenewsTheLeaseOnly => with(lease.clone(), |lease| lease.retention = lease.lease),
             RenewsForTheReleasedLease => {
                 let latest = self.latest(&lease.key).map_or(lease.lease, |latest| latest.lease);
-                Lease { lease: latest, ..lease.clone() }
+                with(lease.clone(), |lease| lease.lease = latest)
             }
             _ => lease.clone(),
         };
         let settlement = self.inner.renew(&renewed).await?;
         if self.fault == RevivesOnRenew && settlement == Settlement::LeaseLost {
-            let again = ReserveRequest {
-                key: lease.key,
-                scope: tower_idempotency::store::ScopeDigest::UNSET,
-                fingerprint: lease.fingerprint,
-                lease: lease.lease,
-                retention: lease.retention,
-                retry_failed: RetryFailed::Never,
-                retry_abandoned: false,
-            };
+            let again = ReserveRequest::new(lease.key, lease.fingerprint)
+                .lease(lease.lease)
+                .retention(lease.retention)
+                .retry_failed(RetryFailed::Never)
+                .retry_abandoned(false);
             self.inner.reserve(&again).await?;
         }
         Ok(settlement)
@@ -331,21 +339,18 @@ impl Store for Faulty {
         match (self.fault, found) {
             (ReservesToInspect, None) => {
                 let second = Duration::from_secs(1);
-                let again = ReserveRequest {
-                    key: *key,
-                    scope: tower_idempotency::store::ScopeDigest::UNSET,
-                    fingerprint: Fingerprint::from_bytes(&[0; Fingerprint::LEN]),
-                    lease: second,
-                    retention: 2 * second,
-                    retry_failed: RetryFailed::Never,
-                    retry_abandoned: false,
-                };
+                let again = ReserveRequest::new(*key, Fingerprint::from_bytes(&[0; Fingerprint::LEN]))
+                    .lease(second)
+                    .retention(2 * second)
+                    .retry_failed(RetryFailed::Never)
+                    .retry_abandoned(false);
                 self.inner.reserve(&again).await?;
                 Ok(None)
             }
-            (InspectsHeadsOnly, Some(Record { state: State::Failed(_), fingerprint, attempt, token })) => {
-                Ok(Some(Record { state: State::Failed(None), fingerprint, attempt, token }))
-            }
+            (
+                InspectsHeadsOnly,
+                Some(Record { state: State::Failed(_), fingerprint, attempt, token, .. }),
+            ) => Ok(Some(Record::new(fingerprint, attempt, token, State::Failed(None)))),
             (_, found) => Ok(found),
         }
     }

@@ -60,7 +60,7 @@ async fn a_full_store_serves_the_records_it_has() {
     assert_eq!(settlement, Settlement::Applied);
 
     // Taking a record over needs no new place.
-    let again = ReserveRequest { retry_failed: RetryFailed::Any, ..request(0) };
+    let again = request(0).retry_failed(RetryFailed::Any);
     let Reservation::Acquired(lease) = store.reserve(&again).await.unwrap() else {
         panic!("a failed record should be taken over in a full store too");
     };
@@ -134,7 +134,7 @@ async fn a_response_that_does_not_fit_is_rejected_and_one_without_its_body_is_no
         assert_eq!(rejected.unwrap_err().kind(), StoreErrorKind::Full);
         assert!(matches!(find(&store, 0).await.state, State::Pending { abandoned: false }));
     }
-    let bare = Outcome { body: StoredBody::NotRetained(NotRetained::Rejected), ..outcome(0) };
+    let bare = Outcome::new(StatusCode::CREATED, StoredBody::NotRetained(NotRetained::Rejected));
     complete(&store, &lease, &bare, HOUR).await;
     assert_success(&find(&store, 0).await, &bare);
     assert_full(&store, 1).await;
@@ -168,7 +168,7 @@ async fn one_key_in_endless_use_does_not_grow_the_store() {
     release(&store, &acquire(&store, 0).await).await;
     assert_eq!((store.records(), store.bytes()), (0, 0));
 
-    let failed = ReserveRequest { retry_failed: RetryFailed::Any, ..request(1) };
+    let failed = request(1).retry_failed(RetryFailed::Any);
     for _ in 0..100_000 {
         let lease = acquire(&store, 0).await;
         assert_eq!(store.records(), 1);
@@ -236,7 +236,7 @@ async fn expired_records_make_room_for_as_many_new_keys() {
 #[tokio::test(start_paused = true)]
 async fn a_retention_for_ever_does_not_overflow() {
     let store = MemoryStore::new();
-    let for_ever = ReserveRequest { lease: Duration::MAX, retention: Duration::MAX, ..request(0) };
+    let for_ever = request(0).lease(Duration::MAX).retention(Duration::MAX);
     let Reservation::Acquired(lease) = store.reserve(&for_ever).await.unwrap() else {
         panic!("the key should be free");
     };
@@ -334,7 +334,7 @@ async fn a_waiter_is_woken_in_the_moment_of_release() {
 #[tokio::test(start_paused = true)]
 async fn a_waiter_is_woken_when_the_lease_lapses_and_not_before() {
     let store = MemoryStore::new();
-    let brief = ReserveRequest { lease: Duration::from_secs(10), ..request(0) };
+    let brief = request(0).lease(Duration::from_secs(10));
     let Reservation::Acquired(lease) = store.reserve(&brief).await.unwrap() else {
         panic!("the key should be free");
     };
@@ -406,7 +406,7 @@ async fn a_waiter_is_woken_when_an_abandoned_record_is_taken_over() {
     });
     tokio::task::yield_now().await;
     tokio::time::advance(HOUR).await;
-    let eager = ReserveRequest { retry_abandoned: true, ..request(0) };
+    let eager = request(0).retry_abandoned(true);
     let reservation = store.reserve(&eager).await.unwrap();
     assert!(matches!(reservation, Reservation::Acquired(Lease { attempt: 2, .. })));
     let start = Instant::now();
@@ -432,15 +432,14 @@ async fn woken_at_once_by(store: &MemoryStore, lease: &Lease, change: impl Futur
 
 fn request(number: u64) -> ReserveRequest {
     let key = IdempotencyKey::parse(format!("order-{number}").as_bytes()).unwrap();
-    ReserveRequest {
-        key: StorageKey::derive(None, "tests", &Scope::anonymous(), &key),
-        scope: tower_idempotency::store::ScopeDigest::UNSET,
-        fingerprint: Fingerprint::of_request(&Method::POST, "/orders", &HeaderMap::new(), &[], b"{}"),
-        lease: HOUR,
-        retention: 2 * HOUR,
-        retry_failed: RetryFailed::Never,
-        retry_abandoned: false,
-    }
+    ReserveRequest::new(
+        StorageKey::derive(None, "tests", &Scope::anonymous(), &key),
+        Fingerprint::of_request(&Method::POST, "/orders", &HeaderMap::new(), &[], b"{}"),
+    )
+    .lease(HOUR)
+    .retention(2 * HOUR)
+    .retry_failed(RetryFailed::Never)
+    .retry_abandoned(false)
 }
 
 fn outcome(size: usize) -> Outcome {
@@ -453,12 +452,7 @@ fn outcome_of(lease: &Lease) -> Outcome {
 }
 
 fn with_body(bytes: Bytes) -> Outcome {
-    Outcome {
-        status: StatusCode::CREATED,
-        headers: HeaderMap::new(),
-        request_id: None,
-        body: StoredBody::Whole { bytes, trailers: None },
-    }
+    Outcome::new(StatusCode::CREATED, StoredBody::Whole { bytes, trailers: None })
 }
 
 async fn acquire(store: &MemoryStore, number: u64) -> Lease {
@@ -503,5 +497,5 @@ fn assert_success(record: &Record, outcome: &Outcome) {
 }
 
 fn seen(lease: &Lease) -> PendingRef {
-    PendingRef { key: lease.key, token: lease.token }
+    PendingRef::new(lease.key, lease.token)
 }

@@ -14,8 +14,8 @@ use tower_idempotency::store::{
 };
 use tower_idempotency::{IdempotencyLayer, PostgresStore, PreviousAttempt, Scope};
 
-use crate::support::patiently;
 use crate::support::postgres::{PgBouncer, PostgresServer, acquired, outcome, pool, request};
+use crate::support::{patiently, with};
 
 /// Long enough that a busy machine keeps up, short enough to wait for.
 const UNIT: Duration = Duration::from_millis(500);
@@ -118,15 +118,15 @@ async fn race(store: &PostgresStore, request: &ReserveRequest, contenders: usize
 async fn of_50_contenders_one_takes_over_and_is_told_of_the_attempt_before() {
     let server = PostgresServer::start_migrated();
     let store = server.store();
-    let brief = ReserveRequest { lease: Duration::from_nanos(1), ..request("k") };
+    let brief = request("k").lease(Duration::from_nanos(1));
     for round in 0..20 {
-        let key = |kind: &str| ReserveRequest { ..request(&format!("{kind}-{round}")) };
+        let key = |kind: &str| request(&format!("{kind}-{round}"));
 
         let failed = key("failed");
         let first = acquired(store.reserve(&failed).await.unwrap());
         let kept = outcome(502, 10_000);
         assert_eq!(store.fail(&first, Some(&kept), first.retention).await.unwrap(), Settlement::Applied);
-        let only = ReserveRequest { retry_failed: RetryFailed::Only(first.token), ..failed.clone() };
+        let only = failed.clone().retry_failed(RetryFailed::Only(first.token));
         let (second, _) = race(&store, &only, 50).await;
         let previous = PreviousAttempt::Failed { status: Some(StatusCode::BAD_GATEWAY) };
         assert_eq!((second.attempt, second.previous), (2, Some(previous)));
@@ -134,15 +134,15 @@ async fn of_50_contenders_one_takes_over_and_is_told_of_the_attempt_before() {
         let (third, _) = race(&store, &failed, 50).await;
         assert_eq!((third.attempt, third.previous), (3, Some(PreviousAttempt::Failed { status: None })));
 
-        let abandoned = ReserveRequest { lease: brief.lease, ..key("abandoned") };
+        let abandoned = key("abandoned").lease(brief.lease);
         acquired(store.reserve(&abandoned).await.unwrap());
         // Longer than the lease that was rounded up to a millisecond.
         tokio::time::sleep(Duration::from_millis(2)).await;
         let (second, _) = race(&store, &key("abandoned"), 50).await;
         assert_eq!((second.attempt, second.previous), (2, Some(PreviousAttempt::Abandoned)));
 
-        let expired = ReserveRequest { retention: brief.lease, ..abandoned };
-        let expired = ReserveRequest { key: key("expired").key, ..expired };
+        let expired = abandoned.retention(brief.lease);
+        let expired = with(expired, |request| request.key = key("expired").key);
         acquired(store.reserve(&expired).await.unwrap());
         tokio::time::sleep(Duration::from_millis(2)).await;
         let (first, _) = race(&store, &key("expired"), 50).await;
@@ -198,7 +198,7 @@ async fn a_reservation_that_finds_a_record_writes_nothing() {
     acquired(store.reserve(&running).await.unwrap());
     let lease = acquired(store.reserve(&failed).await.unwrap());
     assert_eq!(store.fail(&lease, None, lease.retention).await.unwrap(), Settlement::Applied);
-    let failed = ReserveRequest { retry_failed: RetryFailed::Never, ..failed };
+    let failed = failed.retry_failed(RetryFailed::Never);
 
     let pool = server.pool();
     let written = || async {

@@ -12,7 +12,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tower::ServiceExt;
 use tower_idempotency::store::Store;
-use tower_idempotency::store::{Record, ReserveRequest, Settlement, State, StoreErrorKind};
+use tower_idempotency::store::{Record, Settlement, State, StoreErrorKind};
 use tower_idempotency::{Attempt, IdempotencyLayer, OnAbandoned, PostgresStore, PreviousAttempt, Scope};
 
 use crate::support::patiently;
@@ -327,7 +327,7 @@ async fn a_reservation_whose_caller_has_given_up_is_taken_back() {
 #[tokio::test]
 async fn a_take_over_whose_reply_was_lost_leaves_the_record_that_it_found() {
     let apart = Apart::start().await;
-    let refusing = ReserveRequest { retry_abandoned: false, ..request("key") };
+    let refusing = request("key").retry_abandoned(false);
     let first = acquired(apart.through.reserve(&refusing).await.unwrap());
     let failure = outcome(502, 10);
     assert_eq!(apart.through.fail(&first, Some(&failure), RETENTION).await.unwrap(), Settlement::Applied);
@@ -345,7 +345,7 @@ async fn a_take_over_whose_reply_was_lost_leaves_the_record_that_it_found() {
 #[tokio::test]
 async fn a_take_over_whose_reply_was_lost_leaves_an_abandoned_record_abandoned() {
     let apart = Apart::start().await;
-    let brief = ReserveRequest { lease: Duration::from_millis(1), ..request("key") };
+    let brief = request("key").lease(Duration::from_millis(1));
     let first = acquired(apart.beside.reserve(&brief).await.unwrap());
     // Longer than its lease.
     tokio::time::sleep(Duration::from_millis(5)).await;

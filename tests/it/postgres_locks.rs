@@ -5,12 +5,12 @@ use std::time::Duration;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tower_idempotency::store::Store;
-use tower_idempotency::store::{Reservation, ReserveRequest, StoreErrorKind};
+use tower_idempotency::store::{Reservation, StoreErrorKind};
 use tower_idempotency::{Fingerprint, PostgresStore};
 
-use crate::support::patiently;
 use crate::support::postgres::crowd::{Mode, POOL, crowd};
 use crate::support::postgres::{PostgresServer, acquired, outcome, request};
+use crate::support::{patiently, with};
 
 /// The store timeout to reserve, the limit of the handler, the store timeout to settle, and what a
 /// busy machine adds.
@@ -67,7 +67,7 @@ async fn what_is_stored_is_served_while_the_server_takes_no_writes() {
     // Of a process that has not seen the records before.
     let leasing = PostgresStore::new(pool.clone());
     let in_transaction = PostgresStore::new(pool.clone()).in_transaction();
-    let another = ReserveRequest { fingerprint: Fingerprint::of_fields(["another"]), ..done.clone() };
+    let another = with(done.clone(), |request| request.fingerprint = Fingerprint::of_fields(["another"]));
     for stored in [&done, &another, &running] {
         let reserved = [leasing.reserve(stored).await, in_transaction.reserve(stored).await];
         assert!(

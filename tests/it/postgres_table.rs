@@ -3,10 +3,11 @@
 use std::error::Error;
 use std::time::Duration;
 
+use http::StatusCode;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, PgPool};
 use tower_idempotency::PostgresStore;
-use tower_idempotency::store::{Identifier, Lease, ReserveRequest, Settlement, StoreErrorKind};
+use tower_idempotency::store::{Identifier, Lease, Settlement, StoreErrorKind};
 use tower_idempotency::store::{Outcome, Store, StoredBody};
 
 use crate::support::patiently;
@@ -124,7 +125,7 @@ async fn reserved_for_an_hour() -> (PostgresServer, PgPool, PostgresStore, Lease
     let server = PostgresServer::start_migrated();
     let pool = server.pool();
     let store = PostgresStore::new(pool.clone());
-    let request = ReserveRequest { retention: HOUR, ..request("key") };
+    let request = request("key").retention(HOUR);
     let lease = acquired(store.reserve(&request).await.unwrap());
     (server, pool, store, lease)
 }
@@ -146,7 +147,7 @@ async fn a_completion_with_another_retention_moves_the_end_to_it() {
     let server = PostgresServer::start_migrated();
     let pool = server.pool();
     let store = PostgresStore::new(pool.clone());
-    let request = ReserveRequest { retention: Duration::from_hours(1), ..request("key") };
+    let request = request("key").retention(Duration::from_hours(1));
     for minutes in [1, 58, 59, 120] {
         let lease = acquired(store.reserve(&request).await.unwrap());
         let retention = Duration::from_mins(minutes);
@@ -249,7 +250,7 @@ async fn a_row_that_cannot_be_read_is_an_error_and_stays() {
         run(&pool, &format!("UPDATE idempotency_records SET {damage}")).await;
         let row = "SELECT r::text FROM idempotency_records AS r";
         let before: String = sqlx::query_scalar(row).fetch_one(&pool).await.unwrap();
-        let careful = ReserveRequest { retry_abandoned: false, ..success.clone() };
+        let careful = success.clone().retry_abandoned(false);
         for store in [&prepared, &text] {
             let error = store.reserve(&careful).await.map(drop).unwrap_err();
             assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{damage}");
@@ -284,7 +285,7 @@ async fn what_the_server_would_reject_again_is_told_as_rejected() {
             assert_eq!(rejected.unwrap_err().kind(), StoreErrorKind::Rejected, "{bytes}");
             let rejected = store.fail(&lease, Some(&outcome(500, bytes)), Duration::from_mins(1)).await;
             assert_eq!(rejected.unwrap_err().kind(), StoreErrorKind::Rejected, "{bytes}");
-            let without_body = Outcome { body: StoredBody::Omitted, ..outcome(201, 0) };
+            let without_body = Outcome::new(StatusCode::CREATED, StoredBody::Omitted);
             let completed = store.complete(&lease, &without_body, Duration::from_mins(1)).await;
             assert_eq!(completed.unwrap(), Settlement::Applied);
             run(&server.pool(), "DELETE FROM idempotency_records").await;
@@ -297,7 +298,7 @@ async fn fill(store: &PostgresStore, expired: usize, live: usize) {
     for number in 0..expired {
         let brief = Duration::from_nanos(1);
         let request = request(&format!("expired-{number}"));
-        acquired(store.reserve(&ReserveRequest { lease: brief, retention: brief, ..request }).await.unwrap());
+        acquired(store.reserve(&request.lease(brief).retention(brief)).await.unwrap());
     }
     for number in 0..live {
         acquired(store.reserve(&request(&format!("live-{number}"))).await.unwrap());

@@ -174,7 +174,7 @@ async fn acquire(store: &RedisStore, key: &str) -> Lease {
 }
 
 fn bare() -> Outcome {
-    Outcome { body: StoredBody::NotRetained(NotRetained::Rejected), ..answer("") }
+    Outcome::new(StatusCode::CREATED, StoredBody::NotRetained(NotRetained::Rejected))
 }
 
 async fn applied(settled: impl Future<Output = Result<Settlement, StoreError>>) {

@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
-use tower_idempotency::store::{Lease, Reservation, ReserveRequest, RetryFailed, Settlement, State};
+use tower_idempotency::store::{Lease, Reservation, ReserveRequest, Settlement, State};
 use tower_idempotency::store::{Outcome, StorageKey, Store, StoredBody};
 use tower_idempotency::{Fingerprint, IdempotencyKey, IdempotencyLayer, RedisStore, Scope};
 
@@ -62,20 +62,17 @@ async fn whole(response: Response<Body>) -> (StatusCode, usize, bool) {
 
 fn outcome(status: StatusCode, byte: u8) -> Outcome {
     let body = StoredBody::Whole { bytes: vec![byte; 5_000].into(), trailers: None };
-    Outcome { status, headers: HeaderMap::new(), request_id: None, body }
+    Outcome::new(status, body)
 }
 
 async fn acquire(store: &RedisStore) -> Lease {
     let key = IdempotencyKey::parse(b"order-1001").unwrap();
-    let request = ReserveRequest {
-        key: StorageKey::derive(None, "gone", &Scope::anonymous(), &key),
-        scope: tower_idempotency::store::ScopeDigest::UNSET,
-        fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
-        lease: Duration::from_mins(1),
-        retention: Duration::from_mins(2),
-        retry_failed: RetryFailed::Any,
-        retry_abandoned: true,
-    };
+    let request = ReserveRequest::new(
+        StorageKey::derive(None, "gone", &Scope::anonymous(), &key),
+        Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
+    )
+    .lease(Duration::from_mins(1))
+    .retention(Duration::from_mins(2));
     match store.reserve(&request).await.unwrap() {
         Reservation::Acquired(lease) => lease,
         Reservation::Found(record) => panic!("{record:?} was in the way"),

@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 use tower_idempotency::store::{
-    Lease, Reservation, ReserveRequest, RetryFailed, Settlement, State, StoreError, StoreErrorKind,
+    Lease, Reservation, ReserveRequest, Settlement, State, StoreError, StoreErrorKind,
 };
 use tower_idempotency::store::{NotRetained, Outcome, StorageKey, Store, StoredBody};
 use tower_idempotency::{Fingerprint, IdempotencyKey, IdempotencyLayer, RedisStore, Scope};
@@ -23,15 +23,12 @@ const RETENTION: Duration = Duration::from_mins(1);
 
 fn request(key: &str) -> ReserveRequest {
     let key = IdempotencyKey::parse(key.as_bytes()).unwrap();
-    ReserveRequest {
-        key: StorageKey::derive(None, "rejected", &Scope::anonymous(), &key),
-        scope: tower_idempotency::store::ScopeDigest::UNSET,
-        fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
-        lease: Duration::from_mins(1),
-        retention: Duration::from_mins(2),
-        retry_failed: RetryFailed::Any,
-        retry_abandoned: true,
-    }
+    ReserveRequest::new(
+        StorageKey::derive(None, "rejected", &Scope::anonymous(), &key),
+        Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
+    )
+    .lease(Duration::from_mins(1))
+    .retention(Duration::from_mins(2))
 }
 
 async fn acquire(store: &RedisStore, key: &str) -> Lease {
@@ -43,11 +40,11 @@ async fn acquire(store: &RedisStore, key: &str) -> Lease {
 
 fn outcome(bytes: usize) -> Outcome {
     let body = StoredBody::Whole { bytes: vec![b'x'; bytes].into(), trailers: None };
-    Outcome { status: StatusCode::CREATED, headers: HeaderMap::new(), request_id: None, body }
+    Outcome::new(StatusCode::CREATED, body)
 }
 
 fn not_retained() -> Outcome {
-    Outcome { body: StoredBody::NotRetained(NotRetained::TooLarge), ..outcome(0) }
+    Outcome::new(StatusCode::CREATED, StoredBody::NotRetained(NotRetained::TooLarge))
 }
 
 fn tell(server: &RedisServer, words: &str) {

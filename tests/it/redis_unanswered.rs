@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode};
 use tower_idempotency::store::{
-    Lease, Record, Reservation, ReserveRequest, RetryFailed, Settlement, State, StoreErrorKind,
+    Lease, Record, Reservation, ReserveRequest, Settlement, State, StoreErrorKind,
 };
 use tower_idempotency::store::{Outcome, StorageKey, Store, StoredBody};
 use tower_idempotency::{Fingerprint, IdempotencyKey, PreviousAttempt, RedisStore, Scope};
 
-use crate::support::patiently;
 use crate::support::redis::{RedisServer, is_before_7};
 use crate::support::wire::{State as Network, Way, Wire};
+use crate::support::{patiently, with};
 
 /// A server that is asked through a network that loses answers, and by the side of it.
 struct Apart {
@@ -68,20 +68,17 @@ impl Apart {
 
 fn request() -> ReserveRequest {
     let key = IdempotencyKey::parse(b"order-1001").unwrap();
-    ReserveRequest {
-        key: StorageKey::derive(None, "unanswered", &Scope::anonymous(), &key),
-        scope: tower_idempotency::store::ScopeDigest::UNSET,
-        fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
-        lease: Duration::from_mins(1),
-        retention: Duration::from_mins(2),
-        retry_failed: RetryFailed::Any,
-        retry_abandoned: true,
-    }
+    ReserveRequest::new(
+        StorageKey::derive(None, "unanswered", &Scope::anonymous(), &key),
+        Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
+    )
+    .lease(Duration::from_mins(1))
+    .retention(Duration::from_mins(2))
 }
 
 fn outcome(bytes: usize) -> Outcome {
     let body = StoredBody::Whole { bytes: vec![b'x'; bytes].into(), trailers: None };
-    Outcome { status: StatusCode::CREATED, headers: HeaderMap::new(), request_id: None, body }
+    Outcome::new(StatusCode::CREATED, body)
 }
 
 #[track_caller]
@@ -117,7 +114,7 @@ async fn a_reservation_is_known_as_ones_own_and_so_is_the_answer_that_was_kept()
 async fn connect_for_bodies(store: &RedisStore) {
     let key = IdempotencyKey::parse(b"another").unwrap();
     let key = StorageKey::derive(None, "unanswered", &Scope::anonymous(), &key);
-    let lease = acquired(store.reserve(&ReserveRequest { key, ..request() }).await.unwrap());
+    let lease = acquired(store.reserve(&with(request(), |request| request.key = key)).await.unwrap());
     assert_eq!(store.complete(&lease, &outcome(5000), RETENTION).await.unwrap(), Settlement::Applied);
 }
 
@@ -186,7 +183,7 @@ async fn a_first_reservation_that_was_not_answered_is_taken_back() {
 async fn it_is_taken_back_also_when_its_lease_has_lapsed_meanwhile() {
     let apart = Apart::start().await;
     apart.wire.set(Network::Open { requests: Way::Pass, replies: Way::Hold });
-    let brief = ReserveRequest { lease: Duration::from_millis(50), ..request() };
+    let brief = request().lease(Duration::from_millis(50));
     assert_eq!(apart.through.reserve(&brief).await.unwrap_err().kind(), StoreErrorKind::Timeout);
     let standing = apart.standing().await.unwrap();
     assert!(matches!(standing.state, State::Pending { abandoned: true }), "{standing:?}");
@@ -236,7 +233,10 @@ async fn teach(apart: &Apart) {
     assert_eq!(apart.beside.fail(&first, None, RETENTION).await.unwrap(), Settlement::Applied);
     let second = acquired(apart.beside.reserve(&request()).await.unwrap());
     for lease in [second, first] {
-        let first = Lease { previous: None, replaces: None, ..lease };
+        let first = with(lease, |lease| {
+            lease.previous = None;
+            lease.replaces = None
+        });
         let _ = apart.beside.release(&first).await.unwrap();
     }
     assert!(apart.standing().await.is_none());
@@ -264,11 +264,11 @@ async fn a_failed_record_whose_take_over_was_not_answered_is_put_back_and_its_op
     let apart = Apart::start().await;
     teach(&apart).await;
     let first = acquired(apart.beside.reserve(&request()).await.unwrap());
-    let failure = Outcome { status: StatusCode::SERVICE_UNAVAILABLE, ..outcome(100_000) };
+    let failure = with(outcome(100_000), |outcome| outcome.status = StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(apart.beside.fail(&first, Some(&failure), RETENTION).await.unwrap(), Settlement::Applied);
 
     // Abandoned attempts do not run again, and the lease of the one that never began lapses soon.
-    let request = ReserveRequest { retry_abandoned: false, lease: Duration::from_millis(1), ..request() };
+    let request = request().retry_abandoned(false).lease(Duration::from_millis(1));
     take_over_unanswered(&apart, &request).await;
     patiently(async { while apart.standing().await.unwrap().token != first.token {} }).await;
     let record = apart.standing().await.unwrap();
@@ -284,7 +284,7 @@ async fn a_failed_record_whose_take_over_was_not_answered_is_put_back_and_its_op
 async fn an_abandoned_record_whose_take_over_was_not_answered_is_abandoned_again() {
     let apart = Apart::start().await;
     teach(&apart).await;
-    let brief = ReserveRequest { lease: Duration::from_millis(1), ..request() };
+    let brief = request().lease(Duration::from_millis(1));
     let first = acquired(apart.beside.reserve(&brief).await.unwrap());
     let abandoned = |record: &Record| matches!(record.state, State::Pending { abandoned: true });
     patiently(async { while !abandoned(&apart.standing().await.unwrap()) {} }).await;
@@ -330,14 +330,14 @@ async fn a_failed_record_that_was_taken_over_and_put_back_in_between_is_judged_a
 async fn an_abandoned_record_that_was_put_back_and_renewed_in_between_is_not_taken_over() {
     let apart = Apart::start().await;
     teach(&apart).await;
-    let brief = ReserveRequest { lease: Duration::from_millis(1), ..request() };
+    let brief = request().lease(Duration::from_millis(1));
     let late = acquired(apart.beside.reserve(&brief).await.unwrap());
     let abandoned = |record: &Record| matches!(record.state, State::Pending { abandoned: true });
     patiently(async { while !abandoned(&apart.standing().await.unwrap()) {} }).await;
     let second = acquired(apart.beside.reserve(&request()).await.unwrap());
     assert_eq!(apart.beside.release(&second).await.unwrap(), Settlement::Applied);
 
-    let renewed = Lease { lease: Duration::from_mins(1), ..late.clone() };
+    let renewed = with(late.clone(), |lease| lease.lease = Duration::from_mins(1));
     let reserved = reserve_with_a_delay(&apart, async {
         assert_eq!(apart.beside.renew(&renewed).await.unwrap(), Settlement::Applied);
     });
@@ -351,7 +351,7 @@ async fn an_abandoned_record_that_was_put_back_and_renewed_in_between_is_not_tak
 async fn a_settled_or_answered_reservation_is_not_taken_back() {
     let apart = Apart::start().await;
     let lease = acquired(apart.through.reserve(&request()).await.unwrap());
-    let found = apart.through.reserve(&ReserveRequest { retry_abandoned: false, ..request() }).await.unwrap();
+    let found = apart.through.reserve(&request().retry_abandoned(false)).await.unwrap();
     assert!(matches!(found, Reservation::Found(record) if record.token == lease.token));
     // Longer than the first pause before a reservation is taken back.
     tokio::time::sleep(Duration::from_millis(300)).await;

@@ -202,11 +202,7 @@ async fn a_response_is_stored_though_the_retention_of_its_record_is_over<B: Base
     base: &B,
     store: impl Store,
 ) {
-    let brief = |key| tower_idempotency::store::ReserveRequest {
-        lease: Duration::from_millis(1),
-        retention: Duration::from_millis(2),
-        ..request(key)
-    };
+    let brief = |key| request(key).lease(Duration::from_millis(1)).retention(Duration::from_millis(2));
     for (key, status) in [("completed", 201), ("failed", 500)] {
         let lease = crate::support::postgres::acquired(store.reserve(&brief(key)).await.unwrap());
         // Longer than the retention.

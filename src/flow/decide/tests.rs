@@ -129,21 +129,17 @@ fn config(on_failed: OnFailed) -> Config {
 }
 
 fn record(operation: &str, state: State) -> Record {
-    Record { fingerprint: fingerprint(operation), attempt: 1, token: Token::new(TOKEN), state }
+    Record::new(fingerprint(operation), 1, Token::new(TOKEN), state)
 }
 
 #[allow(clippy::unwrap_used)]
 fn request(operation: &str) -> ReserveRequest {
     let key = IdempotencyKey::parse(b"order-1001").unwrap();
-    ReserveRequest {
-        key: StorageKey::derive(None, "tests", &Scope::anonymous(), &key),
-        scope: crate::record::key::ScopeDigest::UNSET,
-        fingerprint: fingerprint(operation),
-        lease: Duration::from_secs(10),
-        retention: Duration::from_hours(1),
-        retry_failed: RetryFailed::Never,
-        retry_abandoned: false,
-    }
+    ReserveRequest::new(StorageKey::derive(None, "tests", &Scope::anonymous(), &key), fingerprint(operation))
+        .lease(Duration::from_secs(10))
+        .retention(Duration::from_hours(1))
+        .retry_failed(RetryFailed::Never)
+        .retry_abandoned(false)
 }
 
 fn fingerprint(operation: &str) -> Fingerprint {
@@ -161,10 +157,6 @@ fn whole(status: u16) -> Outcome {
 #[allow(clippy::unwrap_used)]
 fn without_body(status: u16, why: NotRetained) -> Outcome {
     let location = HeaderValue::from_static("/payments/1");
-    Outcome {
-        status: StatusCode::from_u16(status).unwrap(),
-        headers: HeaderMap::from_iter([(header::LOCATION, location)]),
-        request_id: None,
-        body: StoredBody::NotRetained(why),
-    }
+    Outcome::new(StatusCode::from_u16(status).unwrap(), StoredBody::NotRetained(why))
+        .headers(HeaderMap::from_iter([(header::LOCATION, location)]))
 }

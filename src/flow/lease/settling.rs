@@ -164,7 +164,7 @@ impl<St: Store> LiveLease<St> {
         if let (Some(member), SettleAs::Complete(outcome, _)) = (&*lock(&self.member), end) {
             let Lease { fingerprint, attempt, token, .. } = self.lease;
             let state = State::Success(outcome);
-            member.tell(|| News::Found(Record { fingerprint, attempt, token, state }));
+            member.tell(|| News::Found(Record::new(fingerprint, attempt, token, state)));
         }
     }
 

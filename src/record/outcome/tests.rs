@@ -54,7 +54,7 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
     (100..1000_u16, headers(), prop::option::of(values()), bodies()).prop_map(
         |(status, headers, request_id, body)| {
             let status = StatusCode::from_u16(status).unwrap();
-            Outcome { status, headers, request_id, body }
+            Outcome::new(status, body).headers(headers).request_id(request_id)
         },
     )
 }
@@ -118,12 +118,10 @@ fn the_frame_is_as_it_was_in_version_1() {
     headers.append("x-own", HeaderValue::from_bytes(b"\xe9").unwrap());
     let trailers =
         Some(HeaderMap::from_iter([(HeaderName::from_static("x-sum"), HeaderValue::from_static("7"))]));
-    let outcome = Outcome {
-        status: StatusCode::CREATED,
-        headers,
-        request_id: Some(HeaderValue::from_static("req-1")),
-        body: StoredBody::Whole { bytes: Bytes::from_static(b"\0hi"), trailers },
-    };
+    let outcome =
+        Outcome::new(StatusCode::CREATED, StoredBody::Whole { bytes: Bytes::from_static(b"\0hi"), trailers })
+            .headers(headers)
+            .request_id(Some(HeaderValue::from_static("req-1")));
 
     let frame = [
         "01 00c9 30",
@@ -260,12 +258,7 @@ fn the_body_is_a_slice_of_the_frame() {
 }
 
 fn empty() -> Outcome {
-    Outcome {
-        status: StatusCode::OK,
-        headers: HeaderMap::new(),
-        request_id: None,
-        body: StoredBody::Whole { bytes: Bytes::new(), trailers: None },
-    }
+    Outcome::new(StatusCode::OK, StoredBody::Whole { bytes: Bytes::new(), trailers: None })
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -288,18 +281,14 @@ fn debug_shows_nothing_of_what_a_response_contains() {
     let bytes = Bytes::from_static(b"secret-body");
     let whole = StoredBody::Whole { bytes: bytes.clone(), trailers: Some(headers.clone()) };
     let request_id = Some(HeaderValue::from_static("secret-id"));
-    let outcome = Outcome { status: StatusCode::CREATED, headers, request_id, body: whole };
+    let outcome = Outcome::new(StatusCode::CREATED, whole).headers(headers).request_id(request_id);
     assert_eq!(
         format!("{outcome:?}"),
         "Outcome { status: 201, headers: 2, body: Whole(11 bytes, 2 trailers), .. }"
     );
     assert_eq!(format!("{:?}", StoredBody::Packed(bytes)), "Packed(11 bytes)");
-    let record = Record {
-        fingerprint: Fingerprint::of_fields(["one"]),
-        attempt: 1,
-        token: Token::new([0; 16]),
-        state: State::Success(outcome),
-    };
+    let record =
+        Record::new(Fingerprint::of_fields(["one"]), 1, Token::new([0; 16]), State::Success(outcome));
     for shown in [format!("{record:?}"), format!("{:#?}", Reservation::Found(record))] {
         assert!(!shown.contains("secret") && shown.contains("201"), "{shown}");
     }

@@ -174,5 +174,5 @@ fn never_begun(lease: &Lease) -> Lease {
 
 /// What is left of the response of a failure that was taken over and put back.
 fn without_body(outcome: &Outcome) -> Outcome {
-    Outcome::bare(outcome.status, StoredBody::NotRetained(NotRetained::Failure))
+    Outcome::new(outcome.status, StoredBody::NotRetained(NotRetained::Failure))
 }

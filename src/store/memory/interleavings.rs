@@ -152,7 +152,7 @@ fn a_waiter_hears_that_the_record_was_taken_over() {
     explore(move || {
         let store = store(1, 10);
         let lease = acquire(&store, &lapsed);
-        let seen = PendingRef { key: lease.key, token: lease.token };
+        let seen = PendingRef::new(lease.key, lease.token);
         let waiter = spawn(&store, &ask, move |store, ask| {
             if let Some((changed, _)) = store.wait(&seen, store.now()) {
                 block_on(changed);

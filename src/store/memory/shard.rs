@@ -191,7 +191,7 @@ impl Slot {
             SlotState::Success(frame) => State::Success(outcome(frame)?),
             SlotState::Failed(frame) => State::Failed(frame.as_ref().map(outcome).transpose()?),
         };
-        Ok(Record { fingerprint: self.fingerprint, attempt: self.attempt, token: self.token, state })
+        Ok(Record::new(self.fingerprint, self.attempt, self.token, state))
     }
 
     /// For a pending record: what resolves when it is settled, and when its lease lapses.

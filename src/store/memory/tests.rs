@@ -10,7 +10,7 @@ use super::*;
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::{IdempotencyKey, Scope, ScopeDigest};
 use crate::record::outcome::{Outcome, StoredBody};
-use crate::store::{Reservation, RetryFailed, StoreErrorKind};
+use crate::store::{Reservation, StoreErrorKind};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -47,19 +47,17 @@ fn ask(number: u8, lease: Duration) -> ReserveRequest {
         tenant => ScopeDigest::of(None, &Scope::new([tenant])),
     };
     let key = IdempotencyKey::parse(format!("order-{number}").as_bytes()).unwrap();
-    ReserveRequest {
-        key: StorageKey::derive(None, "tests", &Scope::anonymous(), &key),
-        scope,
-        fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
-        lease,
-        retention: 20 * MINUTE,
-        retry_failed: RetryFailed::Any,
-        retry_abandoned: true,
-    }
+    ReserveRequest::new(
+        StorageKey::derive(None, "tests", &Scope::anonymous(), &key),
+        Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
+    )
+    .scope(scope)
+    .lease(lease)
+    .retention(20 * MINUTE)
 }
 
 fn answer(bytes: usize) -> Outcome {
-    Outcome::bare(StatusCode::OK, StoredBody::Whole { bytes: vec![b'x'; bytes].into(), trailers: None })
+    Outcome::new(StatusCode::OK, StoredBody::Whole { bytes: vec![b'x'; bytes].into(), trailers: None })
 }
 
 async fn run(store: &MemoryStore, steps: Vec<Step>) {

@@ -29,12 +29,12 @@ pub(super) fn answer(body: impl Into<Bytes>) -> Outcome {
     trailers.insert("x-checksum", HeaderValue::from_static("secret-sum"));
     let body = StoredBody::Whole { bytes: body.into(), trailers: Some(trailers) };
     let request_id = Some(HeaderValue::from_static("request-77"));
-    Outcome { headers, request_id, ..Outcome::bare(StatusCode::CREATED, body) }
+    Outcome { headers, request_id, ..Outcome::new(StatusCode::CREATED, body) }
 }
 
 fn record(of: &Of, outcome: Outcome) -> Record {
     let state = if of.is_failure { State::Failed(Some(outcome)) } else { State::Success(outcome) };
-    Record { fingerprint: of.fingerprint, attempt: 1, token: Token::new([0; 16]), state }
+    Record::new(of.fingerprint, 1, Token::new([0; 16]), state)
 }
 
 pub(super) fn read(packing: &Packing, of: &Of, outcome: Outcome) -> Result<Outcome, StoreError> {

@@ -150,7 +150,7 @@ pub(super) fn decode(frame: Bytes) -> Result<Stored, DecodeError> {
         }
         _ => return Err(DecodeError),
     };
-    let record = Record { fingerprint, attempt, token, state };
+    let record = Record::new(fingerprint, attempt, token, state);
     let identity = if pending.is_some() { frame } else { frame.slice(..START) };
     Ok(Stored { record, identity, pending, missing })
 }

@@ -1,12 +1,10 @@
 //! What the fuzz targets reach in the frames of records.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use super::frame::{self, Stored};
-use crate::record::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
-use crate::store::{Lease, Record, State};
+use crate::record::key::{IdempotencyKey, Scope, StorageKey};
+use crate::store::{Lease, Record, ReserveRequest, State};
 
 /// More is not made up for a body that is kept elsewhere.
 const MOST: usize = 1 << 16;
@@ -29,18 +27,9 @@ pub(crate) fn record_of(frame: &[u8]) -> Option<Record> {
 pub fn record_written_again(frame: &[u8]) -> Option<Vec<u8>> {
     let Stored { record, pending, missing, .. } = frame::decode(Bytes::copy_from_slice(frame)).ok()?;
     let key = IdempotencyKey::parse(b"key").unwrap();
-    let lease = Lease {
-        key: StorageKey::derive(None, "", &Scope::anonymous(), &key),
-        scope: ScopeDigest::UNSET,
-        token: record.token,
-        fingerprint: record.fingerprint,
-        attempt: record.attempt,
-        previous: None,
-        replaces: None,
-        lease: Duration::ZERO,
-        retention: Duration::ZERO,
-        transaction: None,
-    };
+    let key = StorageKey::derive(None, "", &Scope::anonymous(), &key);
+    let request = ReserveRequest::new(key, record.fingerprint);
+    let lease = Lease { attempt: record.attempt, ..Lease::first(&request, record.token) };
     let status = record.status();
     let outcome = match record.state {
         State::Pending { .. } => return Some(frame::encode_pending(&lease, pending?)),

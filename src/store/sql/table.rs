@@ -72,12 +72,10 @@ impl Row {
             _ => return Err(DecodeError),
         };
         let fingerprint: [u8; Fingerprint::LEN] = self.fingerprint.try_into().map_err(|_| DecodeError)?;
-        Ok(Record {
-            fingerprint: Fingerprint::from_bytes(&fingerprint),
-            attempt: u32::try_from(self.attempt).map_err(|_| DecodeError)?,
-            token: Token::new(self.token.try_into().map_err(|_| DecodeError)?),
-            state,
-        })
+        let fingerprint = Fingerprint::from_bytes(&fingerprint);
+        let attempt = u32::try_from(self.attempt).map_err(|_| DecodeError)?;
+        let token = Token::new(self.token.try_into().map_err(|_| DecodeError)?);
+        Ok(Record::new(fingerprint, attempt, token, state))
     }
 }
 
@@ -112,12 +110,9 @@ impl Answer {
             _ => return Err(DecodeError),
         };
         let status = u16::try_from(self.status).map_err(|_| DecodeError)?;
-        Ok(Outcome {
-            status: StatusCode::from_u16(status).map_err(|_| DecodeError)?,
-            headers: headers(self.headers)?,
-            request_id: self.request_id.as_deref().map(read_id).transpose()?,
-            body,
-        })
+        let status = StatusCode::from_u16(status).map_err(|_| DecodeError)?;
+        let request_id = self.request_id.as_deref().map(read_id).transpose()?;
+        Ok(Outcome::new(status, body).headers(headers(self.headers)?).request_id(request_id))
     }
 }
 

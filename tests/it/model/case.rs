@@ -14,6 +14,7 @@ use super::given::{fingerprint, fresh_key, look, outcome};
 use super::machine::{Expected, Given, Model, Settled, Undecided};
 use super::pace::Pace;
 use super::steps::{Ask, Holder, KEYS, RerunFailed, Step, Ticks, Write};
+use crate::support::with;
 
 /// How a run ended.
 pub(super) enum End {
@@ -200,21 +201,17 @@ impl<S: Store> Case<S> {
     }
 
     fn request(&self, ask: &Ask) -> ReserveRequest {
-        ReserveRequest {
-            key: self.keys[usize::from(ask.key)],
-            scope: tower_idempotency::store::ScopeDigest::UNSET,
-            fingerprint: fingerprint(ask.fingerprint),
-            lease: self.pace.duration(ask.lease),
-            retention: self.pace.duration(ask.lease.plus(ask.beyond)),
-            retry_failed: match ask.retry_failed {
+        ReserveRequest::new(self.keys[usize::from(ask.key)], fingerprint(ask.fingerprint))
+            .lease(self.pace.duration(ask.lease))
+            .retention(self.pace.duration(ask.lease.plus(ask.beyond)))
+            .retry_failed(match ask.retry_failed {
                 RerunFailed::Never => RetryFailed::Never,
                 RerunFailed::Any => RetryFailed::Any,
                 RerunFailed::Only(holder) => {
                     self.lease_of(holder).map_or(RetryFailed::Never, |lease| RetryFailed::Only(lease.token))
                 }
-            },
-            retry_abandoned: ask.retry_abandoned,
-        }
+            })
+            .retry_abandoned(ask.retry_abandoned)
     }
 
     /// The lease, if so many were given out.
@@ -226,7 +223,7 @@ impl<S: Store> Case<S> {
             Holder::Earlier { key, by } => earlier(key, by),
             Holder::Forger { key } => earlier(key, 0).map(|lease| {
                 let token = Token::new(lease.token.as_bytes().map(|byte| !byte));
-                Lease { token, ..lease }
+                with(lease, |lease| lease.token = token)
             }),
         }
     }
@@ -283,12 +280,12 @@ fn broken(error: StoreError) -> Stop {
 
 /// A record in one line: bodies can be long.
 fn told(record: &Record) -> String {
-    let Record { fingerprint, attempt, token, state } = record;
+    let Record { fingerprint, attempt, token, state, .. } = record;
     let outcome = match state {
         State::Pending { .. } | State::Failed(None) => None,
         State::Success(outcome) | State::Failed(Some(outcome)) => Some(outcome),
     };
-    let outcome = outcome.map(|Outcome { status, headers, request_id, body }| match body {
+    let outcome = outcome.map(|Outcome { status, headers, request_id, body, .. }| match body {
         StoredBody::NotRetained(_) | StoredBody::Omitted | StoredBody::Packed(_) => {
             format!("{status} {headers:?} {request_id:?} {body:?}")
         }

@@ -25,6 +25,8 @@ pub(super) enum Fault {
 
 use Fault::*;
 
+use crate::support::with;
+
 pub(super) const FAULTS: [Fault; 7] = [
     LapsesTooLate,
     TakesOverAnyFailureWhereOneWasMeant,
@@ -66,7 +68,7 @@ impl Faulty {
 
 impl Store for Faulty {
     async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
-        let mut asked = ReserveRequest { lease: self.lapsing(request.lease), ..request.clone() };
+        let mut asked = request.clone().lease(self.lapsing(request.lease));
         if let (TakesOverAnyFailureWhereOneWasMeant, RetryFailed::Only(_)) =
             (self.fault, request.retry_failed)
         {
@@ -107,8 +109,8 @@ impl Store for Faulty {
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
         let lease = self.understood(lease);
         let released = match self.fault {
-            DeletesOnEveryRelease => Lease { previous: None, ..lease },
-            PutsBackWithoutTheNumber => Lease { attempt: 1, ..lease },
+            DeletesOnEveryRelease => with(lease, |lease| lease.previous = None),
+            PutsBackWithoutTheNumber => with(lease, |lease| lease.attempt = 1),
             _ => lease,
         };
         self.inner.release(&released).await

@@ -46,10 +46,7 @@ pub(super) fn outcome(answer: Answer, step: usize) -> Outcome {
             StoredBody::Whole { bytes: Bytes::from(bytes), trailers }
         }
     };
-    Outcome {
-        status: StatusCode::from_u16(answer.status).unwrap(),
-        request_id: answer.adorned.then(|| HeaderValue::from(step)),
-        headers: if answer.adorned { headers } else { HeaderMap::new() },
-        body,
-    }
+    Outcome::new(StatusCode::from_u16(answer.status).unwrap(), body)
+        .headers(if answer.adorned { headers } else { HeaderMap::new() })
+        .request_id(answer.adorned.then(|| HeaderValue::from(step)))
 }

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use http::HeaderMap;
 use tower_idempotency::Fingerprint;
 use tower_idempotency::PreviousAttempt;
 use tower_idempotency::store::{
@@ -94,7 +93,7 @@ impl Model {
             (RecordStatus::Pending, _) => abandoned && request.retry_abandoned,
             (RecordStatus::Failed, RetryFailed::Any) => true,
             (RecordStatus::Failed, RetryFailed::Only(token)) => token == kept.token,
-            (RecordStatus::Failed, RetryFailed::Never) | (RecordStatus::Success, _) => false,
+            (RecordStatus::Failed | RecordStatus::Success, _) => false,
         };
         if may_take_over && kept.fingerprint == request.fingerprint {
             let status = kept.outcome.as_ref().map(|outcome| outcome.status);
@@ -108,7 +107,7 @@ impl Model {
             _ => State::Pending { abandoned },
         };
         let Kept { fingerprint, attempt, token, .. } = *kept;
-        Ok(Expected::Found(Box::new(Record { fingerprint, attempt, token, state })))
+        Ok(Expected::Found(Box::new(Record::new(fingerprint, attempt, token, state))))
     }
 
     /// A pending record is there now, whatever was there before.
@@ -176,7 +175,7 @@ impl Kept {
         Some(match lease.previous? {
             PreviousAttempt::Failed { status } => {
                 let body = StoredBody::NotRetained(NotRetained::Failure);
-                let bare = |status| Outcome { status, headers: HeaderMap::new(), request_id: None, body };
+                let bare = |status| Outcome::new(status, body);
                 Self { status: RecordStatus::Failed, outcome: status.map(bare), ..released }
             }
             _ => Self { lapses: When::BEFORE, ..released },

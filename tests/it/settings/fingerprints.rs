@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tower_idempotency::fingerprint::{Fields, FingerprintRule, Input};
 use tower_idempotency::store::StorageKey;
-use tower_idempotency::store::{DynStore, Reservation, ReserveRequest, RetryFailed, State, Store};
+use tower_idempotency::store::{DynStore, Reservation, ReserveRequest, State, Store};
 use tower_idempotency::{
     Attempt, Fingerprint, IdempotencyKey, IdempotencyLayer, InFlight, OnAbandoned, OnFailed, PreviousAttempt,
     Scope,
@@ -154,15 +154,10 @@ async fn failed_is_taken_over(stores: impl Fn() -> DynStore) {
 /// Leaves behind a reservation as a process does that is killed, and waits until its lease has lapsed.
 async fn abandon(change: &Change, fingerprint: Fingerprint) {
     let key = IdempotencyKey::parse(KEY.as_bytes()).unwrap();
-    let reserve = ReserveRequest {
-        key: StorageKey::derive(None, change.what, &Scope::anonymous(), &key),
-        scope: tower_idempotency::store::ScopeDigest::UNSET,
-        fingerprint,
-        lease: Duration::from_millis(5),
-        retention: Duration::from_mins(10),
-        retry_failed: RetryFailed::Any,
-        retry_abandoned: true,
-    };
+    let reserve =
+        ReserveRequest::new(StorageKey::derive(None, change.what, &Scope::anonymous(), &key), fingerprint)
+            .lease(Duration::from_millis(5))
+            .retention(Duration::from_mins(10));
     let reserved = change.store.reserve(&reserve).await.unwrap();
     assert!(matches!(reserved, Reservation::Acquired(_)));
     let lapsed = async {

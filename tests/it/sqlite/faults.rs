@@ -8,7 +8,7 @@ use sqlx::sqlite::SqlitePoolOptions;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tower_idempotency::store::Store;
-use tower_idempotency::store::{ReserveRequest, Settlement, State, StoreErrorKind};
+use tower_idempotency::store::{Settlement, State, StoreErrorKind};
 use tower_idempotency::{PreviousAttempt, SqliteStore};
 
 use super::given::{File, RETENTION, acquired, key, outcome, request, reserve, writing};
@@ -133,7 +133,7 @@ async fn a_take_over_that_is_cut_off_leaves_the_record_that_it_found() {
     ] {
         file.run(told).await;
     }
-    let refusing = ReserveRequest { retry_abandoned: false, ..request("cut") };
+    let refusing = request("cut").retry_abandoned(false);
     let writer = writing(&file).await;
     // Long enough that it waits for the writer, and not so long that it gives up.
     let cut = tokio::time::timeout(Duration::from_millis(500), store.reserve(&refusing)).await;

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, StatusCode};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, SqliteConnection};
 use tempfile::TempDir;
-use tower_idempotency::store::{Lease, Reservation, ReserveRequest, RetryFailed};
+use tower_idempotency::store::{Lease, Reservation, ReserveRequest};
 use tower_idempotency::store::{Outcome, StorageKey, Store, StoredBody};
 use tower_idempotency::{Fingerprint, IdempotencyKey, Scope, SqliteStore};
 
@@ -71,20 +71,14 @@ pub(super) fn key(name: &str) -> StorageKey {
 }
 
 pub(super) fn request(name: &str) -> ReserveRequest {
-    ReserveRequest {
-        key: key(name),
-        scope: tower_idempotency::store::ScopeDigest::UNSET,
-        fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
-        lease: Duration::from_mins(1),
-        retention: Duration::from_mins(2),
-        retry_failed: RetryFailed::Any,
-        retry_abandoned: true,
-    }
+    ReserveRequest::new(key(name), Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""))
+        .lease(Duration::from_mins(1))
+        .retention(Duration::from_mins(2))
 }
 
 pub(super) fn outcome(bytes: usize) -> Outcome {
     let body = StoredBody::Whole { bytes: vec![b'x'; bytes].into(), trailers: None };
-    Outcome { status: StatusCode::CREATED, headers: HeaderMap::new(), request_id: None, body }
+    Outcome::new(StatusCode::CREATED, body)
 }
 
 #[track_caller]

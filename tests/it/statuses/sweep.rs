@@ -277,7 +277,10 @@ impl Keyed {
         let key = StorageKey::derive(None, NAMESPACE, &Scope::anonymous(), &key);
         while let Some(Record { token, state: State::Pending { abandoned: false }, .. }) = self.record().await
         {
-            self.store.wait_for_change(&PendingRef { key, token }, 0, Duration::from_secs(5)).await.unwrap();
+            self.store
+                .wait_for_change(&PendingRef::new(key, token), 0, Duration::from_secs(5))
+                .await
+                .unwrap();
         }
     }
 }

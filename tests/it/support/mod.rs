@@ -55,6 +55,12 @@ pub(crate) use rejections::{Row, rejections};
 pub(crate) use server::Server;
 pub(crate) use store::{Fault, Operation, Scripted};
 
+/// The value with a change. Structs that may grow are not written out in tests.
+pub(crate) fn with<T>(mut value: T, change: impl FnOnce(&mut T)) -> T {
+    change(&mut value);
+    value
+}
+
 /// The store under every test that does not bring its own. The one place to change in order to run them on another.
 pub(crate) fn store() -> DynStore {
     DynStore::new(MemoryStore::new())

@@ -12,7 +12,7 @@ fn headers<'a>(names: impl IntoIterator<Item = &'a HeaderName>) -> HeaderMap {
 }
 
 fn cleaned(lists: Lists<'_>, headers: HeaderMap) -> Vec<String> {
-    let mut outcome = Outcome { headers, ..Outcome::bare(StatusCode::OK, StoredBody::Omitted) };
+    let mut outcome = Outcome { headers, ..Outcome::new(StatusCode::OK, StoredBody::Omitted) };
     lists.clean(&mut outcome);
     outcome.headers.keys().map(ToString::to_string).collect()
 }
@@ -48,7 +48,7 @@ fn what_connection_names_goes_with_it_and_repeated_values_stay_in_order() {
     ] {
         given.append(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
-    let mut outcome = Outcome { headers: given, ..Outcome::bare(StatusCode::OK, StoredBody::Omitted) };
+    let mut outcome = Outcome { headers: given, ..Outcome::new(StatusCode::OK, StoredBody::Omitted) };
     NONE.clean(&mut outcome);
     assert_eq!(outcome.headers.keys_len(), 1);
     assert!(outcome.headers.get_all("link").iter().eq(["b", "a", "b"].map(HeaderValue::from_static).iter()));

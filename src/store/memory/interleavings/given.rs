@@ -39,15 +39,12 @@ pub(super) fn store(shards: usize, max_records: usize) -> Arc<Inner> {
 /// Made before the exploration, because its threads have small stacks.
 pub(super) fn ask(key: &str, lease: Duration) -> ReserveRequest {
     let key = IdempotencyKey::parse(key.as_bytes()).unwrap();
-    ReserveRequest {
-        key: StorageKey::derive(None, "tests", &Scope::anonymous(), &key),
-        scope: ScopeDigest::UNSET,
-        fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
-        lease,
-        retention: HOUR * 2,
-        retry_failed: RetryFailed::Any,
-        retry_abandoned: true,
-    }
+    ReserveRequest::new(
+        StorageKey::derive(None, "tests", &Scope::anonymous(), &key),
+        Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
+    )
+    .lease(lease)
+    .retention(HOUR * 2)
 }
 
 pub(super) fn many_asks() -> Vec<ReserveRequest> {
@@ -64,12 +61,12 @@ pub(super) fn in_two_shards(store: &Inner, asks: &[ReserveRequest]) -> [ReserveR
 
 pub(super) fn answer() -> Bytes {
     let body = StoredBody::Whole { bytes: Bytes::from(vec![b'a'; 500]), trailers: None };
-    frame(&Outcome { status: StatusCode::OK, headers: HeaderMap::new(), request_id: None, body })
+    frame(&Outcome::new(StatusCode::OK, body))
 }
 
 /// What is left of [`answer`] when its record is put back.
 pub(super) fn without_body() -> Bytes {
-    frame(&Outcome::bare(StatusCode::OK, StoredBody::NotRetained(NotRetained::Failure)))
+    frame(&Outcome::new(StatusCode::OK, StoredBody::NotRetained(NotRetained::Failure)))
 }
 
 /// The bytes of all answers that the store counts.

@@ -49,7 +49,7 @@ pub(super) fn await_the_end(store: &Inner, ask: &ReserveRequest) -> Reservation 
     loop {
         match store.reserve(ask).unwrap() {
             Reservation::Found(Record { state: State::Pending { .. }, token, .. }) => {
-                let seen = PendingRef { key: ask.key, token };
+                let seen = PendingRef::new(ask.key, token);
                 if let Some((settled, _)) = store.wait(&seen, store.now()) {
                     block_on(settled);
                 }

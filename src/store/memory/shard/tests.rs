@@ -64,14 +64,13 @@ fn a_record_that_ends_later_than_it_was_to_is_not_swept_before() {
 #[allow(clippy::unwrap_used)]
 fn lease(key: &str) -> Lease {
     let key = IdempotencyKey::parse(key.as_bytes()).unwrap();
-    let request = ReserveRequest {
-        key: StorageKey::derive(None, "tests", &Scope::anonymous(), &key),
-        scope: crate::record::key::ScopeDigest::UNSET,
-        fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
-        lease: Duration::from_secs(10),
-        retention: Duration::from_mins(1),
-        retry_failed: RetryFailed::Never,
-        retry_abandoned: false,
-    };
+    let request = ReserveRequest::new(
+        StorageKey::derive(None, "tests", &Scope::anonymous(), &key),
+        Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
+    )
+    .lease(Duration::from_secs(10))
+    .retention(Duration::from_mins(1))
+    .retry_failed(RetryFailed::Never)
+    .retry_abandoned(false);
     Lease::first(&request, Token::new([1; 16]))
 }

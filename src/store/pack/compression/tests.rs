@@ -56,9 +56,9 @@ fn a_bomb_that_lies_about_its_length_is_not_made() {
 #[test]
 fn a_frame_in_a_frame_is_refused() {
     let packing = Packing::default();
-    let inner = Outcome::bare(StatusCode::OK, StoredBody::Packed(Bytes::from_static(b"P")));
+    let inner = Outcome::new(StatusCode::OK, StoredBody::Packed(Bytes::from_static(b"P")));
     let mut frame = vec![b'P'];
     frame.extend_from_slice(&inner.encode());
-    let nested = Outcome::bare(StatusCode::OK, StoredBody::Packed(frame.into()));
+    let nested = Outcome::new(StatusCode::OK, StoredBody::Packed(frame.into()));
     assert_eq!(refused(&packing, &of(), nested), StoreErrorKind::Corrupt);
 }

@@ -39,7 +39,7 @@ fn what_was_packed_comes_out_as_it_was() {
         Packing { compress_above: Some(10), encryption: Some(january().accept_plain()) },
     ];
     let bodies = ["", "short", BODY, &BODY.repeat(1000)].map(|body| answer(body.to_owned()));
-    let without = |body| Outcome::bare(StatusCode::OK, body);
+    let without = |body| Outcome::new(StatusCode::OK, body);
     let others = [
         without(StoredBody::Omitted),
         without(StoredBody::NotRetained(NotRetained::Streamed)),
@@ -147,7 +147,7 @@ fn plain_responses_are_rejected_unless_the_keys_accept_them() {
 fn the_status_of_a_failure_that_was_put_back_is_read_without_its_headers() {
     let of = Of { is_failure: true, ..of() };
     let body = StoredBody::NotRetained(NotRetained::Failure);
-    let put_back = Outcome::bare(StatusCode::BAD_GATEWAY, body.clone());
+    let put_back = Outcome::new(StatusCode::BAD_GATEWAY, body.clone());
     let forged = Outcome { headers: answer(BODY).headers, ..put_back.clone() };
     assert_eq!(read(&encrypting(january()), &of, forged).unwrap(), put_back);
     for reason in [NotRetained::TooLarge, NotRetained::Lost, NotRetained::Withheld] {

@@ -160,7 +160,7 @@ impl Store for PostgresTxStore {
             }
         };
         open.run();
-        Ok(Reservation::Acquired(Lease { transaction: Some(OpenTransaction::new(Slot::new(open))), ..lease }))
+        Ok(Reservation::Acquired(lease.in_transaction(OpenTransaction::new(Slot::new(open)))))
     }
 
     async fn complete(

@@ -107,7 +107,7 @@ impl Store for SqliteTxStore {
         self.claim(&mut open, &lease, found.as_ref()).await?;
         sqlx::query(SAVEPOINT).execute(open.connection_mut()).await.map_err(store_error)?;
         open.run();
-        Ok(Reservation::Acquired(Lease { transaction: Some(OpenTransaction::new(Slot::new(open))), ..lease }))
+        Ok(Reservation::Acquired(lease.in_transaction(OpenTransaction::new(Slot::new(open)))))
     }
 
     async fn complete(

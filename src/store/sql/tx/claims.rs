@@ -84,7 +84,7 @@ impl Claims {
 
 /// The record of an attempt that has none yet.
 pub(in crate::store::sql) fn in_flight(fingerprint: Fingerprint, token: Token) -> Record {
-    Record { fingerprint, attempt: 1, token, state: State::Pending { abandoned: false } }
+    Record::new(fingerprint, 1, token, State::Pending { abandoned: false })
 }
 
 impl Claimed {

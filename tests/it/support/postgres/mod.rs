@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, StatusCode};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tempfile::TempDir;
-use tower_idempotency::store::{Lease, Reservation, ReserveRequest, RetryFailed};
+use tower_idempotency::store::{Lease, Reservation, ReserveRequest};
 use tower_idempotency::store::{Outcome, StorageKey, StoredBody};
 use tower_idempotency::{Fingerprint, IdempotencyKey, PostgresStore, Scope};
 
@@ -202,21 +202,18 @@ fn write(directory: &Path, name: &str, text: &str) -> PathBuf {
 /// What a contender asks for who takes over whatever may be taken over.
 pub(crate) fn request(key: &str) -> ReserveRequest {
     let parsed = IdempotencyKey::parse(key.as_bytes()).unwrap();
-    ReserveRequest {
-        key: StorageKey::derive(None, "postgres", &Scope::anonymous(), &parsed),
-        scope: tower_idempotency::store::ScopeDigest::UNSET,
-        fingerprint: Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
-        lease: Duration::from_mins(1),
-        retention: Duration::from_mins(2),
-        retry_failed: RetryFailed::Any,
-        retry_abandoned: true,
-    }
+    ReserveRequest::new(
+        StorageKey::derive(None, "postgres", &Scope::anonymous(), &parsed),
+        Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
+    )
+    .lease(Duration::from_mins(1))
+    .retention(Duration::from_mins(2))
 }
 
 pub(crate) fn outcome(status: u16, bytes: usize) -> Outcome {
     let body = StoredBody::Whole { bytes: vec![b'x'; bytes].into(), trailers: None };
     let status = StatusCode::from_u16(status).unwrap();
-    Outcome { status, headers: HeaderMap::new(), request_id: None, body }
+    Outcome::new(status, body)
 }
 
 #[track_caller]

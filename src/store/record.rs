@@ -1,0 +1,102 @@
+//! The [`Record`]: what a store knows of a key, and which request may take it over.
+
+use std::fmt;
+
+use super::{ReserveRequest, RetryFailed, Token};
+use crate::record::fingerprint::Fingerprint;
+use crate::record::outcome::Outcome;
+
+/// What a store knows of a key.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Record {
+    /// The request that the key stands for.
+    pub fingerprint: Fingerprint,
+    /// The number of the attempt that the record tells of.
+    pub attempt: u32,
+    /// The token of that attempt.
+    pub token: Token,
+    /// How that attempt stands.
+    pub state: State,
+}
+
+impl Record {
+    /// The record of one attempt.
+    pub fn new(fingerprint: Fingerprint, attempt: u32, token: Token, state: State) -> Self {
+        Self { fingerprint, attempt, token, state }
+    }
+
+    /// Whether `request` may take this record over. The fingerprint comes first: another operation's record is never
+    /// taken over, whatever became of it.
+    pub fn yields_to(&self, request: &ReserveRequest) -> bool {
+        self.fingerprint == request.fingerprint
+            && match self.state {
+                State::Pending { abandoned } => abandoned && request.retry_abandoned,
+                State::Failed(_) => match request.retry_failed {
+                    RetryFailed::Never => false,
+                    RetryFailed::Only(token) => token == self.token,
+                    RetryFailed::Any => true,
+                },
+                State::Success(_) => false,
+            }
+    }
+
+    /// Whether an attempt may have had an effect and none has given a definitive response: the attempt that the record tells
+    /// of was cut off or failed, or it runs after one that was or did.
+    pub fn is_in_doubt(&self) -> bool {
+        match self.state {
+            State::Pending { abandoned } => abandoned || self.attempt > 1,
+            State::Failed(_) => true,
+            State::Success(_) => false,
+        }
+    }
+
+    /// The word for the state of the record.
+    pub fn status(&self) -> RecordStatus {
+        match self.state {
+            State::Pending { .. } => RecordStatus::Pending,
+            State::Success(_) => RecordStatus::Success,
+            State::Failed(_) => RecordStatus::Failed,
+        }
+    }
+}
+
+/// The state of an attempt, with the response that is stored for it.
+///
+/// It is exhaustive on purpose. A store must store each state, so a new one is an error of the
+/// compiler and not a wildcard arm that stores it as something else.
+#[derive(Debug, Clone)]
+pub enum State {
+    /// It runs, or it was cut off.
+    Pending {
+        /// The lease has lapsed, by the clock of the store: it was cut off.
+        abandoned: bool,
+    },
+    /// It ended with a definitive answer.
+    Success(Outcome),
+    /// It ended without one; here is the failed answer, if there was any.
+    Failed(Option<Outcome>),
+}
+
+/// The status of a record, in the words that stores write and operators see.
+///
+/// It is exhaustive for the same reason as [`State`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RecordStatus {
+    /// The attempt runs, or was cut off.
+    Pending,
+    /// The attempt ended with a definitive answer.
+    Success,
+    /// The attempt ended without one.
+    Failed,
+}
+
+impl fmt::Display for RecordStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pending => "pending",
+            Self::Success => "success",
+            Self::Failed => "failed",
+        })
+    }
+}
