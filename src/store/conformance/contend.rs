@@ -47,7 +47,7 @@ pub(super) fn the_only_winner(reservations: Vec<Reservation>) -> Lease {
     }
     let [lease] = <[Lease; 1]>::try_from(leases)
         .unwrap_or_else(|leases| panic!("one contender should acquire the key, but {} did", leases.len()));
-    for Record { token, attempt, fingerprint, state } in records {
+    for Record { token, attempt, fingerprint, state, .. } in records {
         assert_eq!(token, lease.token, "a loser should be told the winner's token");
         assert_eq!(attempt, lease.attempt, "a loser should be told the winner's attempt");
         assert_eq!(fingerprint, lease.fingerprint, "a loser should be told the winner's fingerprint");

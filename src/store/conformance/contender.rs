@@ -27,15 +27,12 @@ pub(super) struct Contender<'a, S> {
 impl<'a, S: Store> Contender<'a, S> {
     /// Wants a key that nobody has used, with a lease that outlasts every check, and takes over nothing.
     pub(super) fn new(store: &'a S, unit: Duration) -> Self {
-        let request = ReserveRequest {
-            key: fresh_key(),
-            scope: scope(),
-            fingerprint: fingerprint("an operation"),
-            lease: unit.mul_f64(20.0),
-            retention: unit.mul_f64(40.0),
-            retry_failed: RetryFailed::Never,
-            retry_abandoned: false,
-        };
+        let request = ReserveRequest::new(fresh_key(), fingerprint("an operation"))
+            .scope(scope())
+            .lease(unit.mul_f64(20.0))
+            .retention(unit.mul_f64(40.0))
+            .retry_failed(RetryFailed::Never)
+            .retry_abandoned(false);
         Self { store, unit, request }
     }
 
@@ -170,7 +167,7 @@ impl<'a, S: Store> Contender<'a, S> {
 
     async fn finds(&self, lease: &Lease, state: State, at: &'static Location<'static>) {
         let Lease { fingerprint, attempt, token, .. } = *lease;
-        let expected = Record { fingerprint, attempt, token, state };
+        let expected = Record::new(fingerprint, attempt, token, state);
         let found = match self.reserve().await {
             Reservation::Found(record) => record,
             Reservation::Acquired(lease) => panic!(

@@ -31,7 +31,7 @@ pub(super) struct Told<'a>(pub(super) &'a Record);
 
 impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Record { fingerprint, attempt, token, state } = self.0;
+        let Record { fingerprint, attempt, token, state, .. } = self.0;
         match state {
             State::Pending { abandoned: false } => f.write_str("a pending record")?,
             State::Pending { abandoned: true } => f.write_str("an abandoned record")?,
