@@ -3,6 +3,12 @@
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+/// A field that was added to a format: its tag and its value.
+///
+/// Tags are counted up in each format. A reader that does not know an even one leaves the field out,
+/// so it is for what a reader can do without. A reader that does not know an odd one rejects the frame.
+pub(crate) type Field<'a> = (usize, &'a [u8]);
+
 /// A stored frame that is cut short, too long, of an unknown version, or damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeError;
@@ -65,6 +71,17 @@ impl<'a> Writer<'a> {
         self.bytes(bytes);
     }
 
+    /// Writes fields in the order of their tags, at least one: the length of all of them, then for each
+    /// its tag, the length of its value and the value.
+    pub(crate) fn fields(&mut self, fields: &[Field<'_>]) {
+        let length = |(tag, value): &Field<'_>| digits(*tag) + digits(value.len()) + value.len();
+        self.number(fields.iter().map(length).sum());
+        for (tag, value) in fields {
+            self.number(*tag);
+            self.sized(value);
+        }
+    }
+
     pub(crate) fn headers(&mut self, headers: &HeaderMap) {
         self.number(headers.len());
         for (name, value) in headers {
@@ -78,6 +95,11 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// How many bytes a number takes.
+fn digits(number: usize) -> usize {
+    (usize::BITS - (number | 1).leading_zeros()).div_ceil(7) as usize
+}
+
 pub(crate) struct Reader(Bytes);
 
 impl Reader {
@@ -87,6 +109,16 @@ impl Reader {
 
     pub(crate) fn byte(&mut self) -> Result<u8, DecodeError> {
         self.0.try_get_u8().map_err(|_| DecodeError)
+    }
+
+    /// Reads a byte if it is this one. Whether it is.
+    #[cfg(feature = "redis")]
+    pub(crate) fn skip(&mut self, byte: u8) -> bool {
+        let is_next = self.0.first() == Some(&byte);
+        if is_next {
+            self.0.advance(1);
+        }
+        is_next
     }
 
     #[cfg(feature = "redis")]
@@ -147,6 +179,25 @@ impl Reader {
             headers.try_append(name, value).map_err(|_| DecodeError)?;
         }
         Ok(headers)
+    }
+
+    /// Reads fields. `field` gets the tag and the value of each, and says whether it knows the tag.
+    pub(crate) fn fields(
+        &mut self,
+        mut field: impl FnMut(usize, Bytes) -> Result<bool, DecodeError>,
+    ) -> Result<(), DecodeError> {
+        let mut fields = Self(self.sized()?);
+        let mut last = None;
+        while !fields.0.is_empty() {
+            let (tag, value) = (fields.number()?, fields.sized()?);
+            let is_known = field(tag, value)?;
+            if last >= Some(tag) || (!is_known && tag % 2 == 1) {
+                return Err(DecodeError);
+            }
+            last = Some(tag);
+        }
+        // One set of fields, one spelling: none is written as no section, and no tag comes twice.
+        last.map(|_| ()).ok_or(DecodeError)
     }
 
     pub(crate) fn rest(self) -> Bytes {

@@ -1,15 +1,19 @@
-//! The binary frame of a [`Record`], for stores that keep it as one value.
+//! The binary frame of a [`Record`], which Redis stores as one value.
 //!
-//! Frame, version 1. Version, status and token stand first and at fixed places, so that a script can compare all three
+//! Version, status and token come first and at fixed places, so that a script can compare all three
 //! without reading the rest:
 //!
 //! ```text
 //! version:u8  status:u8  token:16  fingerprint:33  attempt:u32be  rest
-//! rest of a pending record           lease and retention in milliseconds, LEB128
-//! rest of a success or failed record the frame of the outcome; nothing if there was no answer
+//! rest of a pending record           lease and retention in milliseconds, LEB128; fields?
+//! rest of a success or failed record fields?  the frame of the outcome, if there was a response
+//! fields                             0, then as in `Writer::fields`
 //! ```
 //!
 //! A lease of 0 belongs to an abandoned record that a later attempt took over and put back.
+//!
+//! The record grows as the frame of the outcome does: a new field gets a tag. A version of the crate
+//! that does not know a field writes its own records without it.
 
 use bytes::Bytes;
 
@@ -99,6 +103,7 @@ pub(super) fn encode_ended(
     outcome: Option<&Outcome>,
     inline: bool,
 ) -> Vec<u8> {
+    // A field that is added to `Record` is written here and in `encode_pending`.
     let Some(outcome) = outcome else {
         return start(status, lease, 0);
     };
@@ -109,9 +114,9 @@ pub(super) fn encode_ended(
     frame
 }
 
-/// Everything before the rest, and room for more.
-fn start(status: RecordStatus, lease: &Lease, room: usize) -> Vec<u8> {
-    let mut frame = Vec::with_capacity(START + room);
+/// Everything before the rest, and capacity for more.
+fn start(status: RecordStatus, lease: &Lease, more: usize) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(START + more);
     frame.extend_from_slice(&head(status, &lease.token));
     frame.extend_from_slice(&lease.fingerprint.to_bytes());
     frame.extend_from_slice(&lease.attempt.to_be_bytes());
@@ -119,6 +124,15 @@ fn start(status: RecordStatus, lease: &Lease, room: usize) -> Vec<u8> {
 }
 
 pub(super) fn decode(frame: Bytes) -> Result<Stored, DecodeError> {
+    // A field that is added to `Record` is read here.
+    read(frame, |_, _| Ok(false))
+}
+
+/// Calls `field` with the tag and the value of each field. It says whether it knows the tag.
+fn read(
+    frame: Bytes,
+    field: impl FnMut(usize, Bytes) -> Result<bool, DecodeError>,
+) -> Result<Stored, DecodeError> {
     let mut reader = Reader::new(frame.clone());
     if reader.byte()? != VERSION {
         return Err(DecodeError);
@@ -127,30 +141,32 @@ pub(super) fn decode(frame: Bytes) -> Result<Stored, DecodeError> {
     let token = Token::new(reader.array()?);
     let fingerprint = Fingerprint::from_bytes(&reader.array()?);
     let attempt = u32::from_be_bytes(reader.array()?);
-    let mut pending = None;
+    let pending = match status {
+        b'P' => Some(Pending { lease: reader.number()?, retention: reader.number()? }),
+        _ => None,
+    };
+    // No frame of an outcome begins with it.
+    if reader.skip(0) {
+        reader.fields(field)?;
+    }
     let mut missing = 0;
     let mut outcome = |frame: Bytes| {
         let (outcome, length) = Outcome::decode_head(frame)?;
         missing = length;
         Ok(outcome)
     };
+    let rest = reader.rest();
     let state = match status {
-        b'P' => {
-            let (lease, retention) = (reader.number()?, reader.number()?);
-            if !reader.rest().is_empty() {
-                return Err(DecodeError);
-            }
-            pending = Some(Pending { lease, retention });
-            State::Pending { abandoned: false }
-        }
-        b'S' => State::Success(outcome(reader.rest())?),
-        b'F' => {
-            let rest = reader.rest();
-            State::Failed(if rest.is_empty() { None } else { Some(outcome(rest)?) })
-        }
+        b'P' if rest.is_empty() => State::Pending { abandoned: false },
+        b'S' => State::Success(outcome(rest)?),
+        b'F' if rest.is_empty() => State::Failed(None),
+        b'F' => State::Failed(Some(outcome(rest)?)),
         _ => return Err(DecodeError),
     };
     let record = Record::new(fingerprint, attempt, token, state);
     let identity = if pending.is_some() { frame } else { frame.slice(..START) };
     Ok(Stored { record, identity, pending, missing })
 }
+
+#[cfg(test)]
+mod tests;

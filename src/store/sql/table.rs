@@ -29,7 +29,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::record::fingerprint::Fingerprint;
 use crate::record::frame::DecodeError;
-use crate::record::outcome::{NotRetained, Outcome, StoredBody};
+use crate::record::outcome::{Kind, Outcome, StoredBody};
 use crate::store::{Record, State, Token};
 
 mod identifier;
@@ -81,43 +81,26 @@ impl Row {
 
 impl Answer {
     pub(super) fn of(outcome: &Outcome) -> Self {
-        let (body, trailers, missing) = match &outcome.body {
-            StoredBody::Whole { bytes, trailers } => {
-                (Some(bytes.clone()), trailers.as_ref().map(lines), None)
-            }
-            StoredBody::Packed(bytes) => (Some(bytes.clone()), None, Some(PACKED.into())),
-            StoredBody::Omitted => (None, None, Some(OMITTED.into())),
-            StoredBody::NotRetained(reason) => (None, None, Some(reason.word().into())),
-        };
+        let body = &outcome.body;
         Self {
             status: outcome.status.as_u16().into(),
             headers: lines(&outcome.headers),
-            trailers,
+            trailers: body.trailers().map(lines),
             request_id: outcome.request_id.as_ref().and_then(written_id),
-            body,
-            missing,
+            body: body.bytes().cloned(),
+            missing: body.kind().word().map(Into::into),
         }
     }
 
     fn outcome(self) -> Result<Outcome, DecodeError> {
-        let body = match (self.body, self.missing.as_deref()) {
-            (Some(bytes), None) => {
-                StoredBody::Whole { bytes, trailers: self.trailers.map(headers).transpose()? }
-            }
-            (Some(bytes), Some(PACKED)) => StoredBody::Packed(bytes),
-            (None, Some(OMITTED)) => StoredBody::Omitted,
-            (None, Some(missing)) => StoredBody::NotRetained(NotRetained::of_word(missing)?),
-            _ => return Err(DecodeError),
-        };
+        let kind = Kind::of_word(self.missing.as_deref())?;
+        let body = StoredBody::of_kind(kind, self.body, self.trailers.map(headers).transpose()?)?;
         let status = u16::try_from(self.status).map_err(|_| DecodeError)?;
         let status = StatusCode::from_u16(status).map_err(|_| DecodeError)?;
         let request_id = self.request_id.as_deref().map(read_id).transpose()?;
         Ok(Outcome::new(status, body).headers(headers(self.headers)?).request_id(request_id))
     }
 }
-
-const PACKED: &str = "packed";
-const OMITTED: &str = "omitted";
 
 /// In front of what is sensitive. Neither a name nor a request id begins with it, because it has a
 /// space in it.

@@ -4,9 +4,9 @@
 -- Applies while the record is pending under the caller's token. Otherwise changes nothing and
 -- returns 0.
 -- KEYS[1] record   ARGV[1] the pending status and token it must have
--- ARGV[2] the lease and the retention, as a pending record ends with them
+-- ARGV[2] the lease and the retention as they are in the record, and what comes after them
 -- ARGV[3] the retention in ms
-local found = redis.call('GETRANGE', KEYS[1], 0, 74)
+local found = redis.call('GETRANGE', KEYS[1], 0, 54 + #ARGV[2])
 if string.sub(found, 1, 18) ~= ARGV[1] then
   return 0
 end

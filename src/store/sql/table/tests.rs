@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::record::outcome::NotRetained;
 
 fn every_outcome() -> Vec<Outcome> {
     let mut headers = HeaderMap::new();
@@ -15,10 +16,15 @@ fn every_outcome() -> Vec<Outcome> {
     let bodies = [
         StoredBody::Whole { bytes: Bytes::from_static(b"\0\xff\n"), trailers },
         StoredBody::Whole { bytes: Bytes::new(), trailers: None },
+        StoredBody::Packed(Bytes::from_static(b"P\x01")),
+        StoredBody::Omitted,
         StoredBody::NotRetained(NotRetained::TooLarge),
         StoredBody::NotRetained(NotRetained::Streamed),
         StoredBody::NotRetained(NotRetained::Failure),
         StoredBody::NotRetained(NotRetained::Lost),
+        StoredBody::NotRetained(NotRetained::Withheld),
+        StoredBody::NotRetained(NotRetained::Rejected),
+        StoredBody::NotRetained(NotRetained::Stalled),
     ];
     let outcome = |body| Outcome {
         status: StatusCode::CREATED,
