@@ -11,12 +11,12 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
-use tower_idempotency::store::{Lease, Reservation, ReserveRequest, Settlement, State};
+use tower_idempotency::store::{Lease, Record, Reservation, ReserveRequest, Settlement, State};
 use tower_idempotency::store::{Outcome, StorageKey, Store, StoredBody};
 use tower_idempotency::{Fingerprint, IdempotencyKey, IdempotencyLayer, RedisStore, Scope};
 
 use crate::support::redis::RedisServer;
-use crate::support::{Gate, patiently};
+use crate::support::{Gate, patiently, with};
 
 #[tokio::test]
 async fn a_response_is_stored_though_the_server_was_flushed_while_the_handler_ran() {
@@ -99,4 +99,57 @@ async fn a_body_that_outlived_its_record_gives_way_to_that_of_the_next_write() {
     let bodies: Vec<Vec<u8>> = redis::cmd("KEYS").arg("idempotency:body:*").query(&mut connection).unwrap();
     let left: u128 = redis::cmd("PTTL").arg(&bodies).query(&mut connection).unwrap();
     assert!(left > retention.as_millis(), "the body outlives its record, but has {left} ms left");
+}
+
+async fn connect(server: &RedisServer) -> redis::aio::MultiplexedConnection {
+    redis::Client::open(server.url()).unwrap().get_multiplexed_async_connection().await.unwrap()
+}
+
+/// Puts a field at the end of the record, or at `at`, as a later version of the crate writes it. An
+/// even tag is one that other versions may leave out.
+async fn add_a_field(server: &RedisServer, at: Option<usize>) -> Vec<u8> {
+    let mut connection = connect(server).await;
+    let names: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
+    let [name] = &names[..] else { panic!("not one record: {names:?}") };
+    let mut frame: Vec<u8> = redis::cmd("GET").arg(name).query_async(&mut connection).await.unwrap();
+    let at = at.unwrap_or(frame.len());
+    frame.splice(at..at, *b"\0\x05\x02\x03two");
+    redis::cmd("SET").arg(name).arg(&frame).arg("KEEPTTL").exec_async(&mut connection).await.unwrap();
+    frame
+}
+
+async fn frame(server: &RedisServer) -> Vec<u8> {
+    let mut connection = connect(server).await;
+    let names: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
+    redis::cmd("GET").arg(&names[0]).query_async(&mut connection).await.unwrap()
+}
+
+/// Two versions of the crate may share a store while a service is updated.
+#[tokio::test]
+async fn a_record_with_a_field_of_a_later_version_is_renewed_taken_over_settled_and_read() {
+    let server = RedisServer::start();
+    let store = RedisStore::open(&server.url()).unwrap();
+    let first = acquire(&store).await;
+    let later = add_a_field(&server, None).await;
+    assert_eq!(store.renew(&first).await.unwrap(), Settlement::Applied);
+    assert_eq!(frame(&server).await, later, "the same times leave the record as it is");
+
+    let brief = with(first.clone(), |lease| lease.lease = Duration::from_millis(1));
+    assert_eq!(store.renew(&brief).await.unwrap(), Settlement::Applied);
+    add_a_field(&server, None).await;
+    patiently(async {
+        let abandoned = |record: Record| matches!(record.state, State::Pending { abandoned: true });
+        while !store.inspect(&first.key).await.unwrap().is_some_and(abandoned) {}
+    })
+    .await;
+    let second = acquire(&store).await;
+    assert_eq!((second.attempt, second.replaces), (2, Some(first.token)));
+
+    add_a_field(&server, None).await;
+    let stored = Outcome::new(StatusCode::CREATED, StoredBody::Omitted);
+    assert_eq!(store.complete(&second, &stored, Duration::from_mins(1)).await.unwrap(), Settlement::Applied);
+    // Behind version, status, token, fingerprint and attempt.
+    add_a_field(&server, Some(18 + Fingerprint::LEN + 4)).await;
+    let found = store.inspect(&first.key).await.unwrap().unwrap();
+    assert!(matches!(found.state, State::Success(found) if found == stored));
 }

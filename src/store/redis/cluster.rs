@@ -24,11 +24,11 @@ mod reading;
 mod slots;
 
 pub(super) use commands::Commands;
-use commands::Refusal;
+use commands::{Rejection, Step};
 use reading::Read;
 use slots::Slots;
 
-/// How often a command is sent on, at a time.
+/// How often a command is sent on before the map is looked at again.
 const HOPS: usize = 16;
 /// How long to wait for the rest of what a command needs, while its slot is on the move.
 const MOVING: Duration = Duration::from_millis(20);
@@ -79,39 +79,23 @@ impl Cluster {
         let mut asking = false;
         let mut hops = 0;
         while hops < HOPS {
-            let server = self.0.server(&to);
-            let answers = commands.send(&server, asking).await;
-            match Refusal::find(&answers) {
-                None => return answers,
-                Some(Refusal::Moved(there)) => {
-                    self.0.doubt(&to);
-                    if let Some(there) = there.seen_from(&to) {
-                        (to, asking) = (there, false);
-                    } else {
-                        (to, asking) = (self.owner_later(slot).await?, false);
-                        continue;
-                    }
+            let answers = commands.send(&self.0.server(&to), asking).await;
+            let Some(rejection) = Rejection::find(&answers) else { return answers };
+            let next = rejection.next(&to);
+            if next.is_map_in_doubt {
+                self.0.doubt(&to);
+            }
+            match next.step {
+                Step::GiveUp => return answers,
+                Step::GoTo { server, announced } => {
+                    (to, asking) = (server, announced);
+                    hops += 1;
                 }
-                Some(Refusal::Ask(there)) => {
-                    if let Some(there) = there.seen_from(&to) {
-                        (to, asking) = (there, true);
-                    } else {
-                        self.0.doubt(&to);
-                        (to, asking) = (self.owner_later(slot).await?, false);
-                        continue;
-                    }
-                }
-                Some(Refusal::TryAgain) => {
+                Step::LookUpAgain => {
                     (to, asking) = (self.owner_later(slot).await?, false);
                     hops = 0;
-                    continue;
-                }
-                Some(Refusal::Down) => {
-                    self.0.doubt(&to);
-                    return answers;
                 }
             }
-            hops += 1;
         }
         Err((ErrorKind::Server(ServerErrorKind::TryAgain), "the slot did not come to rest").into())
     }

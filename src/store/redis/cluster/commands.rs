@@ -60,19 +60,32 @@ fn slot(command: &Cmd) -> Option<u16> {
     name.map(slot_of)
 }
 
-/// Why a server has not carried commands out, or not all of them.
-pub(super) enum Refusal {
+/// Why a server has not carried out commands, or not all of them.
+pub(super) enum Rejection {
     /// The slot is at another server.
     Moved(Redirect),
-    /// The slot is on the move, and the record is not here, so it is there if anywhere.
+    /// The slot is being moved, and the record is not here, so it is there if anywhere.
     Ask(Redirect),
-    /// The slot is on the move, and one of the names is here and the other there.
+    /// The slot is being moved, and one of the names is here and the other there.
     TryAgain,
     /// No server has the slot, or the server has no majority of the others, or not yet its data.
     Down,
 }
 
-impl Refusal {
+/// What to do about a rejection.
+pub(super) struct Next {
+    pub(super) step: Step,
+    /// The map named this server, and is wrong or out of date.
+    pub(super) is_map_in_doubt: bool,
+}
+
+pub(super) enum Step {
+    GoTo { server: Address, announced: bool },
+    LookUpAgain,
+    GiveUp,
+}
+
+impl Rejection {
     pub(super) fn find(answers: &RedisResult<Vec<Value>>) -> Option<Self> {
         match answers {
             Ok(values) => values.iter().find_map(|value| match value {
@@ -98,9 +111,26 @@ impl Refusal {
             _ => None,
         }
     }
+
+    /// What follows from the rejection of `server`.
+    pub(super) fn next(self, server: &Address) -> Next {
+        let go_to = |redirect: Redirect, announced| {
+            redirect.seen_from(server).map_or(Step::LookUpAgain, |server| Step::GoTo { server, announced })
+        };
+        match self {
+            Self::Moved(there) => Next { step: go_to(there, false), is_map_in_doubt: true },
+            Self::Ask(there) => {
+                let step = go_to(there, true);
+                let is_map_in_doubt = matches!(step, Step::LookUpAgain);
+                Next { step, is_map_in_doubt }
+            }
+            Self::TryAgain => Next { step: Step::LookUpAgain, is_map_in_doubt: false },
+            Self::Down => Next { step: Step::GiveUp, is_map_in_doubt: true },
+        }
+    }
 }
 
-/// Where a server sends its client on to; without a host, it is the server's own.
+/// Where a server sends its client on to. Without a host, it is the server's own.
 pub(super) struct Redirect {
     host: String,
     port: u16,
@@ -112,8 +142,8 @@ impl Redirect {
         Some(Self { host: host.to_owned(), port: port.parse().ok()? })
     }
 
-    /// `None` if the server that said it does not know the host by the kind of name that it is to tell.
-    pub(super) fn seen_from(self, server: &Address) -> Option<Address> {
+    /// `None` if `server`, which said it, does not know a host of the kind that it is set to tell.
+    fn seen_from(self, server: &Address) -> Option<Address> {
         let host = host(&self.host, &server.host)?.to_owned();
         Some(Address { host, port: self.port })
     }
