@@ -1,23 +1,27 @@
-//! Where reservations and answers live: the [`Store`] trait, its words, and the stores.
+//! Where reservations and responses are stored: the [`Store`] trait, its words, and the stores.
 //!
 //! # Writing a store
 //!
-//! A store keeps one [`Record`] for each [`StorageKey`] and promises five things:
+//! A store has one [`Record`] for each [`StorageKey`] and promises five things:
 //!
-//! 1. [`reserve`](Store::reserve) is one atomic operation. Of any number of callers one acquires the key; the others
-//!    are told, whole, what they found. A record that is taken over is replaced in the same step that looked at it.
-//! 2. [`complete`](Store::complete), [`fail`](Store::fail), [`release`](Store::release) and [`renew`](Store::renew)
-//!    apply only while the record is pending under the [`Token`] of the lease. Otherwise they change nothing and say
-//!    [`Settlement::LeaseLost`]. A `complete` or `fail` that reached the store already and is sent again says
-//!    `Applied`. A token is never used twice for a key, even after its record is gone.
+//! 1. [`reserve`](Store::reserve) is one atomic operation. Of any number of callers one acquires
+//!    the key. The others get the whole record that they found. A record that is taken over is
+//!    replaced in the same step that looked at it.
+//! 2. [`complete`](Store::complete), [`fail`](Store::fail), [`release`](Store::release) and
+//!    [`renew`](Store::renew) apply only while the record is pending under the [`Token`] of the
+//!    lease. Otherwise they change nothing and return [`Settlement::LeaseLost`]. A `complete` or
+//!    `fail` that has reached the store and is sent again returns `Applied`. A token is never used
+//!    twice for a key, even after its record is gone.
 //!
-//!    There is one exception: `complete` and `fail` also write a record that is gone, if the key is free. The record
-//!    may have expired, or the store may have lost it, while the response is in hand. `renew` and `release` never
-//!    create a record.
+//!    There is one exception: `complete` and `fail` also write a record that is gone, if the key is
+//!    free. The record may have expired, or the store may have lost it, while the response is in
+//!    hand. `renew` and `release` never create a record.
 //!
-//!    A `release` deletes the record of a first attempt only. For a later attempt it puts back the record that the
-//!    attempt took over ([`Lease::put_back`]), because an earlier attempt may have had an effect.
-//! 3. Time goes in as durations. The store judges by its own clock when a lease has lapsed or a record has expired.
+//!    A `release` deletes the record of a first attempt only. For a later attempt it puts back the
+//!    record that the attempt took over ([`Lease::put_back`]), because an earlier attempt may have
+//!    had an effect.
+//! 3. Times are passed as durations. The store judges by its own clock when a lease has lapsed or a
+//!    record has expired.
 //! 4. A live record is never evicted. A store that is full rejects new keys with
 //!    [`StoreErrorKind::Full`].
 //!
@@ -25,11 +29,12 @@
 //!    above the share with [`StoreErrorKind::ScopeFull`], so one caller does not lock the others out.
 //! 5. A record that cannot be read is an error ([`StoreErrorKind::Corrupt`]), never an absent record.
 //!
-//! A store in transaction mode holds an [`OpenTransaction`] in the lease instead of a pending record, and commits it in
-//! `complete`. What it cannot commit it rolls back, and says so by an error: it never says `LeaseLost`.
+//! A store in transaction mode puts an [`OpenTransaction`] into the lease instead of writing a
+//! pending record, and commits it in `complete`. If it cannot commit, it rolls back and returns an
+//! error, and never `LeaseLost`.
 //!
-//! The suite in `conformance` (a module behind the feature of that name) checks all that can be tried from outside,
-//! which leaves a full store and a damaged record to the store's own tests:
+//! The suite in `conformance` (a module behind the feature of that name) checks these promises.
+//! Test a full store and a damaged record yourself, because no suite can cause them:
 //!
 //! ```
 //! # #[cfg(feature = "conformance")]
@@ -96,22 +101,23 @@ pub use sql::table::{Identifier, InvalidIdentifier};
 pub use sql::tx::{TransactionError, TxError};
 pub use token::Token;
 
-/// Keeps one record for each storage key. See the [module](self) for what an implementation promises.
+/// Stores one record for each storage key. See the [module](self) for what an implementation
+/// promises.
 ///
 /// # Cancel safety
 ///
-/// A call that is dropped may or may not have taken effect, as when the connection is lost. The
-/// stores of this crate undo a dropped `reserve`: they release it as never begun. What was not
-/// undone becomes abandoned when its lease lapses.
+/// A call that is dropped may have taken effect, as when the connection is lost. The stores of this
+/// crate undo a dropped `reserve`: they release it as never begun. What was not undone becomes
+/// abandoned when its lease lapses.
 pub trait Store: Send + Sync + 'static {
-    /// Acquires the key for a new attempt, or tells what stands there already.
+    /// Acquires the key for a new attempt, or returns the record that is there.
     fn reserve(
         &self,
         request: &ReserveRequest,
     ) -> impl Future<Output = Result<Reservation, StoreError>> + Send;
 
-    /// Makes the record `success` and stores the response for `retention`. Writes the record if it is gone and the key is
-    /// free.
+    /// Makes the record `success` and stores the response for `retention`. Writes the record if it
+    /// is gone and the key is free.
     fn complete(
         &self,
         lease: &Lease,
@@ -119,8 +125,8 @@ pub trait Store: Send + Sync + 'static {
         retention: Duration,
     ) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
 
-    /// Makes the record `failed` for `retention`, with the failed response if there was one. Writes the record if it is
-    /// gone and the key is free.
+    /// Makes the record `failed` for `retention`, with the failed response if there was one. Writes
+    /// the record if it is gone and the key is free.
     fn fail(
         &self,
         lease: &Lease,
@@ -138,14 +144,14 @@ pub trait Store: Send + Sync + 'static {
     /// Starts the lease and the retention of the pending record anew.
     fn renew(&self, lease: &Lease) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
 
-    /// Tells what stands under a key, and changes nothing. It is for people who look after the service, and for the
-    /// client of an attempt that another one has overtaken: what it tells may be over when it is read, so no write
-    /// may depend on it.
+    /// Returns the record of a key, and changes nothing. Operators use it, and the layer uses it to
+    /// find the response of an attempt that has overtaken its own. The record may change at once,
+    /// so no write may depend on it.
     fn inspect(&self, key: &StorageKey) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send;
 
-    /// Waits until the pending record that `seen` was read from may have changed, its lease lapsed included, or `bound`
-    /// has passed; then it is time to reserve again. A store that cannot wake its waiters waits a moment that grows with `round`, the number
-    /// of waits so far.
+    /// Waits until the pending record that `seen` was read from may have changed, or its lease may
+    /// have lapsed, or `bound` has passed. The caller then reserves again. A store that cannot wake
+    /// its waiters waits for a time that grows with `round`, the number of waits so far.
     fn wait_for_change(
         &self,
         seen: &PendingRef,
@@ -160,10 +166,12 @@ pub trait Store: Send + Sync + 'static {
         }
     }
 
-    /// Passes the layer's [`store_timeout`](crate::IdempotencyLayer::store_timeout), before its first operation.
+    /// Passes the layer's [`store_timeout`](crate::IdempotencyLayer::store_timeout), before its
+    /// first operation.
     ///
-    /// A store that waits for a server, a connection or a lock gives up shortly before, so that its error tells the cause.
-    /// Of several layers that share a store, the longest time counts. Default: does nothing.
+    /// A store that waits for a server, a connection or a lock gives up shortly before, so that its
+    /// error tells the cause. If several layers share a store, the longest time counts. Default:
+    /// does nothing.
     fn set_timeout(&self, timeout: Duration) {
         let _ = timeout;
     }
@@ -171,22 +179,22 @@ pub trait Store: Send + Sync + 'static {
     /// Whether other processes and services may use the same records. Default: `true`.
     ///
     /// A layer without a [`namespace`](crate::IdempotencyLayer::namespace) on a shared store logs a
-    /// warning. Return `false` from a store that lives and ends with its process, and forward the call
-    /// in a store that wraps another one.
+    /// warning. Return `false` from a store that lives and ends with its process, and forward the
+    /// call in a store that wraps another one.
     fn is_shared(&self) -> bool {
         true
     }
 
-    /// Whether a layer may run operations without a record while this store is down, if it is set to
-    /// [`FailOpenRiskingDoubleEffects`](crate::OnOutage::FailOpenRiskingDoubleEffects). Default: `true`.
+    /// Whether a layer may run operations without a record while this store is down, if it is set
+    /// to [`FailOpenRiskingDoubleEffects`](crate::OnOutage::FailOpenRiskingDoubleEffects). Default: `true`.
     ///
-    /// Say `false` if requests that take long can make the store slower than its timeout: a store that
-    /// holds a connection or a lock for as long as a handler runs. One such request would open the layer
-    /// for all.
+    /// Say `false` if requests that take long can make the store slower than its timeout: a store
+    /// that holds a connection or a lock for as long as a handler runs. One such request would open
+    /// the layer for all.
     fn opens_in_outage(&self) -> bool {
         true
     }
 
-    /// Succeeds if the store answers, for health checks.
+    /// Succeeds if the store replies, for health checks.
     fn ping(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
 }

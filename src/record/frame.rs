@@ -1,12 +1,14 @@
-//! Reading and writing the binary frames of records: sizes, header lines, and nothing that trusts what it reads.
+//! Reads and writes the binary frames of records: sizes, header lines and fields. It trusts nothing
+//! that it reads.
 
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// A field that was added to a format: its tag and its value.
 ///
-/// Tags are counted up in each format. A reader that does not know an even one leaves the field out,
-/// so it is for what a reader can do without. A reader that does not know an odd one rejects the frame.
+/// Tags are counted up in each format. A reader that does not know an even one leaves the field
+/// out, so it is for what a reader can do without. A reader that does not know an odd one rejects
+/// the frame.
 pub(crate) type Field<'a> = (usize, &'a [u8]);
 
 /// A stored frame that is cut short, too long, of an unknown version, or damaged.
@@ -21,7 +23,8 @@ impl std::fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-/// Names that take one byte instead of their text. Positions are part of the format: append, never reorder.
+/// Names that take one byte instead of their text. Positions are part of the format: append, never
+/// reorder.
 const KNOWN: [HeaderName; 16] = [
     header::CONTENT_TYPE,
     header::LOCATION,
@@ -71,8 +74,8 @@ impl<'a> Writer<'a> {
         self.bytes(bytes);
     }
 
-    /// Writes fields in the order of their tags, at least one: the length of all of them, then for each
-    /// its tag, the length of its value and the value.
+    /// Writes fields in the order of their tags, at least one: the length of all of them, then for
+    /// each its tag, the length of its value and the value.
     pub(crate) fn fields(&mut self, fields: &[Field<'_>]) {
         let length = |(tag, value): &Field<'_>| digits(*tag) + digits(value.len()) + value.len();
         self.number(fields.iter().map(length).sum());
@@ -133,7 +136,7 @@ impl Reader {
         for shift in (0..usize::BITS).step_by(7) {
             let byte = self.byte()?;
             let bits = usize::from(byte & 0x7f);
-            // One number, one spelling: no bits that fall out at the top, and no zeros to pad it.
+            // A number has one spelling: no bits that do not fit, and no zeros that pad it.
             if (bits << shift) >> shift != bits || (byte == 0 && shift > 0) {
                 return Err(DecodeError);
             }
@@ -163,7 +166,8 @@ impl Reader {
 
     pub(crate) fn headers(&mut self) -> Result<HeaderMap, DecodeError> {
         let lines = self.number()?;
-        // A line takes two bytes at least, so a forged count cannot make this reserve more than the frame is long.
+        // A line takes two bytes at least, so a forged count cannot make this reserve more than the
+        // frame is long.
         if lines > self.0.len() / 2 {
             return Err(DecodeError);
         }

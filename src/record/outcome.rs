@@ -96,7 +96,7 @@ impl StoredBody {
         }
     }
 
-    /// What is left of the body under a limit. `None` is for a response whose body is not stored.
+    /// The body that is stored under a limit. `None` is for a response whose body is not stored.
     pub(crate) fn within(self, limit: Option<usize>) -> Self {
         match (limit, self) {
             (None, _) => Self::NotRetained(NotRetained::Failure),
@@ -136,8 +136,8 @@ impl Outcome {
         matches!(self.body, StoredBody::Whole { .. } | StoredBody::Omitted)
     }
 
-    /// Whether the status is one of a final response. Only such a status is stored and replayed: 1xx is
-    /// interim, and above 599 there is no class (RFC 9110, section 15).
+    /// Whether the status is one of a final response. Only such a status is stored and replayed:
+    /// 1xx is interim, and above 599 there is no class (RFC 9110, section 15).
     pub(crate) fn has_final_status(&self) -> bool {
         (200..600).contains(&self.status.as_u16())
     }
@@ -155,7 +155,7 @@ impl Outcome {
     }
 }
 
-/// A response contains secrets, and a log is the wrong place for them.
+/// A response contains secrets, which must not get into a log.
 impl fmt::Debug for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outcome")

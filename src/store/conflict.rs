@@ -1,4 +1,4 @@
-//! The error that tells the layer to send a request again: another transaction was in the way.
+//! The error that says that another transaction was in the way, so a retry may succeed.
 
 use std::any::Any;
 use std::error::Error;
@@ -13,8 +13,8 @@ mod database;
 ///
 /// It is put into the extensions of a response, or returned as an error. The layer then rolls back,
 /// and the client gets 409 in flight with `Retry-After` in place of the response; or the handler is
-/// called again, if the layer was [told to](crate::IdempotencyLayer::retry_conflicts). It means
-/// nothing outside of transaction mode.
+/// called again, if the layer was [told to](crate::IdempotencyLayer::retry_conflicts). It has no
+/// effect outside of transaction mode.
 ///
 /// A handler or an operation that can do neither calls
 /// [`Attempt::report_conflict`](crate::Attempt::report_conflict).

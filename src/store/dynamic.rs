@@ -10,7 +10,8 @@ use super::{Lease, PendingRef, Record, Reservation, ReserveRequest, Settlement, 
 use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
 
-/// Any [`Store`] behind one type, for a service that chooses its store at run time. A clone is the same store.
+/// Any [`Store`] behind one type, for a service that chooses its store at run time. A clone is the
+/// same store.
 ///
 /// Each operation costs one allocation more than on the store itself.
 ///
@@ -42,35 +43,35 @@ impl fmt::Debug for DynStore {
     }
 }
 
-type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// [`Store`] with boxed futures, so that it can stand behind a pointer.
+/// [`Store`] with boxed futures, so that it can be behind a pointer.
 trait Erased: Send + Sync {
-    fn reserve<'a>(&'a self, request: &'a ReserveRequest) -> Answer<'a, Reservation>;
+    fn reserve<'a>(&'a self, request: &'a ReserveRequest) -> Reply<'a, Reservation>;
     fn complete<'a>(
         &'a self,
         lease: &'a Lease,
         outcome: &'a Outcome,
         retention: Duration,
-    ) -> Answer<'a, Settlement>;
+    ) -> Reply<'a, Settlement>;
     fn fail<'a>(
         &'a self,
         lease: &'a Lease,
         outcome: Option<&'a Outcome>,
         retention: Duration,
-    ) -> Answer<'a, Settlement>;
-    fn release<'a>(&'a self, lease: &'a Lease) -> Answer<'a, Settlement>;
-    fn renew<'a>(&'a self, lease: &'a Lease) -> Answer<'a, Settlement>;
-    fn inspect<'a>(&'a self, key: &'a StorageKey) -> Answer<'a, Option<Record>>;
-    fn wait_for_change<'a>(&'a self, seen: &'a PendingRef, round: u32, bound: Duration) -> Answer<'a, ()>;
+    ) -> Reply<'a, Settlement>;
+    fn release<'a>(&'a self, lease: &'a Lease) -> Reply<'a, Settlement>;
+    fn renew<'a>(&'a self, lease: &'a Lease) -> Reply<'a, Settlement>;
+    fn inspect<'a>(&'a self, key: &'a StorageKey) -> Reply<'a, Option<Record>>;
+    fn wait_for_change<'a>(&'a self, seen: &'a PendingRef, round: u32, bound: Duration) -> Reply<'a, ()>;
     fn set_timeout(&self, timeout: Duration);
     fn is_shared(&self) -> bool;
     fn opens_in_outage(&self) -> bool;
-    fn ping(&self) -> Answer<'_, ()>;
+    fn ping(&self) -> Reply<'_, ()>;
 }
 
 impl<T: Store> Erased for T {
-    fn reserve<'a>(&'a self, request: &'a ReserveRequest) -> Answer<'a, Reservation> {
+    fn reserve<'a>(&'a self, request: &'a ReserveRequest) -> Reply<'a, Reservation> {
         Box::pin(Store::reserve(self, request))
     }
 
@@ -79,7 +80,7 @@ impl<T: Store> Erased for T {
         lease: &'a Lease,
         outcome: &'a Outcome,
         retention: Duration,
-    ) -> Answer<'a, Settlement> {
+    ) -> Reply<'a, Settlement> {
         Box::pin(Store::complete(self, lease, outcome, retention))
     }
 
@@ -88,23 +89,23 @@ impl<T: Store> Erased for T {
         lease: &'a Lease,
         outcome: Option<&'a Outcome>,
         retention: Duration,
-    ) -> Answer<'a, Settlement> {
+    ) -> Reply<'a, Settlement> {
         Box::pin(Store::fail(self, lease, outcome, retention))
     }
 
-    fn release<'a>(&'a self, lease: &'a Lease) -> Answer<'a, Settlement> {
+    fn release<'a>(&'a self, lease: &'a Lease) -> Reply<'a, Settlement> {
         Box::pin(Store::release(self, lease))
     }
 
-    fn renew<'a>(&'a self, lease: &'a Lease) -> Answer<'a, Settlement> {
+    fn renew<'a>(&'a self, lease: &'a Lease) -> Reply<'a, Settlement> {
         Box::pin(Store::renew(self, lease))
     }
 
-    fn inspect<'a>(&'a self, key: &'a StorageKey) -> Answer<'a, Option<Record>> {
+    fn inspect<'a>(&'a self, key: &'a StorageKey) -> Reply<'a, Option<Record>> {
         Box::pin(Store::inspect(self, key))
     }
 
-    fn wait_for_change<'a>(&'a self, seen: &'a PendingRef, round: u32, bound: Duration) -> Answer<'a, ()> {
+    fn wait_for_change<'a>(&'a self, seen: &'a PendingRef, round: u32, bound: Duration) -> Reply<'a, ()> {
         Box::pin(Store::wait_for_change(self, seen, round, bound))
     }
 
@@ -120,7 +121,7 @@ impl<T: Store> Erased for T {
         Store::opens_in_outage(self)
     }
 
-    fn ping(&self) -> Answer<'_, ()> {
+    fn ping(&self) -> Reply<'_, ()> {
         Box::pin(Store::ping(self))
     }
 }

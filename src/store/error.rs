@@ -15,16 +15,16 @@ pub struct StoreError {
 /// What kind of error it is. To a client each of them is a 503, except
 /// [`ScopeFull`](Self::ScopeFull), which is a 429.
 ///
-/// Only [`Unavailable`](Self::Unavailable) and [`Timeout`](Self::Timeout) are an outage. They open a
-/// layer that is set to [`FailOpenRiskingDoubleEffects`](crate::OnOutage::FailOpenRiskingDoubleEffects), so a
-/// store must not return them for what clients can cause by what they send or store.
+/// Only [`Unavailable`](Self::Unavailable) and [`Timeout`](Self::Timeout) are an outage. They open
+/// a layer that is set to [`FailOpenRiskingDoubleEffects`](crate::OnOutage::FailOpenRiskingDoubleEffects),
+/// so a store must not return them for what clients can cause by what they send or store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
     /// The store cannot be reached, or said that it cannot serve for now.
     Unavailable,
-    /// The store did not reply in time, or not before the connection to it was lost. The operation may
-    /// have taken effect.
+    /// The store did not reply in time, or not before the connection to it was lost. The operation
+    /// may have taken effect.
     Timeout,
     /// The store has reached its bound, or its server the limit of its memory or disk. It takes no
     /// new key, and serves those that it has. The layer stores a response without its body then.
@@ -35,18 +35,18 @@ pub enum StoreErrorKind {
     /// The store can be reached, but it is not set up for the layer: a permission or a table is
     /// missing, the credentials are wrong, or a command is forbidden. An operator must mend it.
     Configuration,
-    /// A record is there but cannot be read: it is damaged, another version has written it, or its name
-    /// has another use.
+    /// A record is there but cannot be read: it is damaged, another version has written it, or its
+    /// name has another use.
     Corrupt,
-    /// A response is there, but encrypted: under a key that this process does not have, or for another
-    /// record, or it was changed since.
+    /// A response is there, but encrypted: under a key that this process does not have, or for
+    /// another record, or it was changed since.
     Decrypt,
-    /// The store rejects this operation and would reject it again: a value is too large, or the database
-    /// cannot store its characters. The layer then stores the response without its body.
+    /// The store rejects this operation and would reject it again: a value is too large, or the
+    /// database cannot store its characters. The layer then stores the response without its body.
     Rejected,
-    /// Another transaction was in the way: a serialization failure, a deadlock, or the same key from
-    /// elsewhere. Nothing was written, and the operation may go through when it is tried again. In
-    /// transaction mode, the attempt was rolled back.
+    /// Another transaction was in the way: a serialization failure, a deadlock, or the same key
+    /// from elsewhere. Nothing was written, and the operation may go through when it is tried
+    /// again. In transaction mode, the attempt was rolled back.
     Conflict,
     /// Transaction mode: the transaction of the attempt cannot be committed, and was rolled back.
     /// The handler still holds it, has ended it, or hid that it had failed. Or the handler violated
@@ -55,8 +55,8 @@ pub enum StoreErrorKind {
 }
 
 impl StoreErrorKind {
-    /// Whether the store is down: it cannot be reached, or did not reply in time. Every other kind is
-    /// a reply, so the store would reject the same request again.
+    /// Whether the store is down: it cannot be reached, or did not reply in time. Every other kind
+    /// is a reply, so the store would reject the same request again.
     pub(crate) fn is_outage(self) -> bool {
         matches!(self, Self::Unavailable | Self::Timeout)
     }
@@ -73,7 +73,7 @@ impl StoreError {
         Self { kind, retry_after: None, stays_closed: false, source: None }
     }
 
-    /// An error that `source` gave rise to.
+    /// An error with its source.
     pub fn with_source(
         kind: StoreErrorKind,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -97,8 +97,8 @@ impl StoreError {
     /// [`FailOpenRiskingDoubleEffects`](crate::OnOutage::FailOpenRiskingDoubleEffects). A store says so if
     ///
     /// - the key has a record that could not be returned whole: the operation has run, or runs now,
-    /// - the server has replied, and clients may be the cause: a lock, a statement that was cancelled,
-    ///   a pool that is used up.
+    /// - the server has replied, and clients may be the cause: a lock, a statement that was
+    ///   cancelled, a pool that is used up.
     #[must_use]
     pub fn stays_closed(self) -> Self {
         Self { stays_closed: true, ..self }

@@ -1,4 +1,4 @@
-//! The right to settle one attempt, and what comes of using it.
+//! The right to settle one attempt, and the result of using it.
 
 use std::time::Duration;
 
@@ -17,13 +17,13 @@ pub struct Lease {
     pub key: StorageKey,
     /// See [`ReserveRequest::scope`].
     pub scope: ScopeDigest,
-    /// What tells this attempt from every other one for the key.
+    /// It distinguishes this attempt from every other one for the key.
     pub token: Token,
-    /// The request that the key stands for.
+    /// The request that the key is bound to.
     pub fingerprint: Fingerprint,
     /// 1 for the first attempt since the key was last free.
     pub attempt: u32,
-    /// What the attempt before this one came to.
+    /// How the attempt before this one ended.
     pub previous: Option<PreviousAttempt>,
     /// The token of the record that this attempt took over; `None` for the first attempt.
     pub replaces: Option<Token>,
@@ -31,7 +31,7 @@ pub struct Lease {
     pub lease: Duration,
     /// See [`ReserveRequest::retention`].
     pub retention: Duration,
-    /// The transaction that the attempt runs in, of a store in transaction mode. Such a lease does not lapse.
+    /// In transaction mode: the transaction that the attempt runs in. Such a lease does not lapse.
     pub transaction: Option<OpenTransaction>,
 }
 
@@ -52,7 +52,7 @@ impl Lease {
         }
     }
 
-    /// The lease for the attempt after the one that `found` tells of.
+    /// The lease for the attempt after the one of `found`.
     pub fn after(request: &ReserveRequest, token: Token, found: &Record) -> Self {
         let previous = match &found.state {
             State::Failed(outcome) => {
@@ -68,11 +68,12 @@ impl Lease {
         }
     }
 
-    /// The record that [`Store::release`](super::Store::release) leaves: the one that this attempt took over, with the
-    /// number of this attempt. `None` for the first attempt: the key is free again.
+    /// The record that [`Store::release`](super::Store::release) leaves: the one that this attempt
+    /// took over, with the number of this attempt. `None` for the first attempt, because the key is
+    /// free again.
     ///
-    /// A failed record keeps the status of its response, and not the response: a failure that is taken over is not
-    /// replayed. An abandoned record is a pending one whose lease has lapsed already.
+    /// A failed record has the status of its response and not the response, because a failure that
+    /// is taken over is not replayed. An abandoned record is a pending one whose lease has lapsed.
     pub fn put_back(&self) -> Option<Record> {
         let state = match self.previous? {
             PreviousAttempt::Failed { status } => State::Failed(
@@ -89,27 +90,29 @@ impl Lease {
         Self { transaction: Some(transaction), ..self }
     }
 
-    /// The lease of a reservation whose operation never began: released, it leaves exactly what it found.
+    /// The lease of a reservation whose operation never began. A release under it restores what the
+    /// reservation found.
     #[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]
     pub(super) fn never_begun(self) -> Self {
         Self { attempt: self.attempt.saturating_sub(1), ..self }
     }
 }
 
-/// What the attempt before this one came to.
+/// How the attempt before this one ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PreviousAttempt {
-    /// It ended without a definitive answer: a panic or an error of the service, or an answer with this status.
+    /// It ended without a definitive response: a panic or an error of the service, or a response
+    /// with this status.
     Failed {
-        /// The status of the answer, if there was one.
+        /// The status of the response, if there was one.
         status: Option<StatusCode>,
     },
-    /// Its lease lapsed. Nobody knows how far it got: it may have done all of its work.
+    /// Its lease lapsed. It may have done none, some or all of its work.
     Abandoned,
 }
 
-/// What became of a settling write.
+/// The result of a settling write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 #[must_use = "a lost lease means that nothing was written"]
@@ -121,9 +124,10 @@ pub enum Settlement {
 }
 
 #[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
-/// Milliseconds, which is what servers count in: rounded up, for 0 would mean "at once" or "never".
+/// Milliseconds, in which servers count. They are rounded up, because 0 would mean "at once" or
+/// "never".
 pub(super) fn millis(duration: Duration) -> usize {
-    // Some thirty thousand years, within what every server takes.
+    // Some thirty thousand years, which every server accepts.
     const MOST: u128 = 1_000_000_000_000_000;
     let up = duration.as_nanos().div_ceil(1_000_000);
     usize::try_from(up.clamp(1, MOST)).unwrap_or(usize::MAX)

@@ -1,9 +1,9 @@
-//! The store for one process: sharded, expiring, bounded, and never forgetting a live record.
+//! The store for one process: sharded, expiring and bounded. It never evicts a live record.
 //!
-//! Each scope has a share of it, so that one caller does not lock the others out.
+//! Each scope has a share of it, so one caller does not lock the others out.
 //!
-//! Its clock is tokio's monotonic clock, so that tests may pause it. Expired records are taken away as requests come
-//! in; nothing runs in the background.
+//! Its clock is tokio's monotonic clock, so tests may pause it. Requests remove expired records.
+//! Nothing runs in the background.
 
 use std::fmt;
 use std::hash::BuildHasher;
@@ -39,10 +39,11 @@ use limits::Limits;
 use shard::{Shard, SlotState, frame};
 use sync::{AtomicU64, Mutex, MutexGuard};
 
-/// Keeps records in the memory of this process. A clone is the same store.
+/// Stores records in the memory of this process. A clone is the same store.
 ///
-/// Records do not survive a restart and are not seen by other processes: for more than one process, take a store
-/// that they share. When full of live records it rejects new keys and evicts none.
+/// Records do not survive a restart, and other processes do not see them. For several processes,
+/// take a store that they share. A store that is full of live records rejects new keys and evicts
+/// none.
 ///
 /// # Limits
 ///
@@ -52,8 +53,8 @@ use sync::{AtomicU64, Mutex, MutexGuard};
 /// | [`scope_share`](Self::scope_share) of them | 10 % | 429 |
 /// | [`anonymous_share`](Self::anonymous_share) of them | 1 % | 429 |
 ///
-/// `Retry-After` says when the next record of the store, or of the scope, expires. A response above a
-/// limit is stored without its body.
+/// `Retry-After` says when the next record of the store, or of the scope, expires. A response above
+/// a limit is stored without its body.
 ///
 /// Records of [`Scope::anonymous`](crate::Scope::anonymous) stay for at most
 /// [10 minutes](Self::anonymous_retention).
@@ -94,13 +95,13 @@ impl MemoryStore {
         }))
     }
 
-    /// How many records it holds, expired ones that nobody has met yet included.
+    /// How many records it contains, with expired ones that were not removed yet.
     pub fn records(&self) -> usize {
         self.0.capacity.records()
     }
 
-    /// How many bytes those records take, by the store's own estimate: 576 for a record, which includes
-    /// the first 224 of its response.
+    /// How many bytes those records take, by the store's own estimate. A record counts for 576
+    /// bytes, which includes the first 224 of its response.
     pub fn bytes(&self) -> usize {
         self.0.capacity.bytes()
     }
@@ -140,7 +141,7 @@ impl Inner {
         (self.secret.hash_one(key) >> 32) as usize & (self.shards.len() - 1)
     }
 
-    /// Counted, not drawn: no other process can know this store's leases.
+    /// Counted and not random, because no other process can know this store's leases.
     fn token(&self) -> Token {
         let number = self.tokens.fetch_add(1, Ordering::Relaxed);
         Token::new((u128::from(self.id) << 64 | u128::from(number)).to_be_bytes())
@@ -163,11 +164,11 @@ impl Inner {
 }
 
 fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing under the lock panics but a failed allocation, and the records are whole between statements.
+    // Only a failed allocation panics under the lock, and the records are whole between statements.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Tells the stores of this process apart, so that no two have a token in common.
+/// Numbers the stores of this process, so that no two have a token in common.
 static STORES: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
 
 impl Store for MemoryStore {

@@ -10,13 +10,13 @@ use crate::record::outcome::Outcome;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Record {
-    /// The request that the key stands for.
+    /// The request that the key is bound to.
     pub fingerprint: Fingerprint,
-    /// The number of the attempt that the record tells of.
+    /// The number of the attempt that the record describes.
     pub attempt: u32,
     /// The token of that attempt.
     pub token: Token,
-    /// How that attempt stands.
+    /// The state of that attempt.
     pub state: State,
 }
 
@@ -26,8 +26,8 @@ impl Record {
         Self { fingerprint, attempt, token, state }
     }
 
-    /// Whether `request` may take this record over. The fingerprint comes first: another operation's record is never
-    /// taken over, whatever became of it.
+    /// Whether `request` may take this record over. The fingerprint comes first: the record of
+    /// another operation is never taken over.
     pub fn yields_to(&self, request: &ReserveRequest) -> bool {
         self.fingerprint == request.fingerprint
             && match self.state {
@@ -41,8 +41,8 @@ impl Record {
             }
     }
 
-    /// Whether an attempt may have had an effect and none has given a definitive response: the attempt that the record tells
-    /// of was cut off or failed, or it runs after one that was or did.
+    /// Whether an attempt may have had an effect and none has given a definitive response: the
+    /// attempt of the record was cut off or failed, or it runs after such an attempt.
     pub fn is_in_doubt(&self) -> bool {
         match self.state {
             State::Pending { abandoned } => abandoned || self.attempt > 1,
@@ -72,9 +72,9 @@ pub enum State {
         /// The lease has lapsed, by the clock of the store: it was cut off.
         abandoned: bool,
     },
-    /// It ended with a definitive answer.
+    /// It ended with a definitive response.
     Success(Outcome),
-    /// It ended without one; here is the failed answer, if there was any.
+    /// It ended without one. Contains the failed response, if there was one.
     Failed(Option<Outcome>),
 }
 
@@ -85,7 +85,7 @@ pub enum State {
 pub enum RecordStatus {
     /// The attempt runs, or was cut off.
     Pending,
-    /// The attempt ended with a definitive answer.
+    /// The attempt ended with a definitive response.
     Success,
     /// The attempt ended without one.
     Failed,

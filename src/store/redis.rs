@@ -1,16 +1,18 @@
-//! The store for many processes: Redis 6.0 or later, or Valkey; one server, a group under Sentinel, or a cluster.
-//! It is tested on Redis 6.2, Redis 7.0 and Valkey 9.1.
+//! The store for many processes: Redis 6.0 or later, or Valkey; one server, a group under Sentinel,
+//! or a cluster. It is tested on Redis 6.2, Redis 7.0 and Valkey 9.1.
 //!
-//! A first execution takes two round trips: one to reserve the key, one to complete the record. A replay, a mismatch
-//! and a refusal take one. The replay of an answer too large to stand in its record takes a second one for the body,
-//! and so does the attempt after one that failed or was cut off, to take its record over.
+//! A first execution takes two round trips: one to reserve the key, one to complete the record. A
+//! replay, a mismatch and a rejection take one. Two more need a second one: the replay of a
+//! response whose body is stored apart, and an attempt that takes over a failed or abandoned
+//! record.
 //!
 //! Large bodies pass through a connection of their own, 4 MiB at a time. Callers that read the same
 //! body at the same time share one read. So no other command waits behind a body.
 //!
 //! The lease needs no clock but the server's own. A pending record is written, and renewed, with
-//! its whole retention, so its age is what is gone of that; once older than its lease it is
-//! abandoned. An abandoned record that a released attempt puts back has a lease of 0.
+//! its whole retention. So its age is its retention less its remaining time. A record that is older
+//! than its lease is abandoned. An abandoned record that a released attempt puts back has a lease
+//! of 0.
 //!
 //! A large response whose record is gone takes one more round trip, because a body of an earlier
 //! write may still be there.
@@ -25,8 +27,8 @@
 //! | `READONLY`, `MASTERDOWN` | it is a replica now | `Unavailable` | not served | the connection is replaced, and writes are retried |
 //!
 //! Only an outage opens a layer that is set to
-//! [`FailOpenRiskingDoubleEffects`](crate::OnOutage::FailOpenRiskingDoubleEffects). `OOM` and `MISCONF` do not,
-//! because clients can fill the memory and the disk. These errors do not either:
+//! [`FailOpenRiskingDoubleEffects`](crate::OnOutage::FailOpenRiskingDoubleEffects). `OOM` and `MISCONF` do
+//! not, because clients can fill the memory and the disk. These errors do not either:
 //!
 //! | error | kind |
 //! |---|---|
@@ -44,14 +46,16 @@
 //! <prefix>body:{<prefix><storage key>}<token> the body of a large response, in the same slot of a cluster
 //! ```
 //!
-//! To look at a record by hand, find it by the digits of the digest that the logs show, and read its second byte:
+//! To look at a record by hand, find it by the digits of the digest that the logs show, and read
+//! its second byte:
 //!
 //! ```text
 //! redis-cli --scan --pattern 'idempotency:3fc82ec1*'
 //! redis-cli GETRANGE idempotency:3fc82ec1… 1 1        P pending, S success, F failed
 //! ```
 //!
-//! A pending one that nobody renews is abandoned; [`IdempotencyLayer::inspect`](crate::IdempotencyLayer::inspect) tells.
+//! A pending record without renewals is abandoned.
+//! [`IdempotencyLayer::inspect`](crate::IdempotencyLayer::inspect) shows it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -62,7 +66,7 @@ use ::redis::aio::ConnectionLike;
 use tokio::time::{Instant, timeout_at};
 
 use super::timeout::Timeout;
-use super::undo::{Unanswered, Undo};
+use super::undo::{Undo, Unreplied};
 use super::{
     Lease, Record, RecordStatus, Reservation, ReserveRequest, Settlement, Store, StoreError, StoreErrorKind,
     Token, millis,
@@ -98,17 +102,18 @@ use frame::{HEAD, Pending, START, Stored};
 use lookup::Lookup;
 use scripts::{Script, text};
 
-/// Keeps records in Redis, for any number of processes. A clone is the same store.
+/// Stores records in Redis, for any number of processes. A clone is the same store.
 ///
-/// At `maxmemory` new keys are rejected, and what is stored is replayed. A response over 2 KiB is then
-/// stored without its body, at once: a retry gets 409 `idempotency_result_not_retained`, and does not
-/// run.
+/// At `maxmemory` new keys are rejected, and what is stored is replayed. A response over 2 KiB is
+/// then stored without its body, at once: a retry gets 409 `idempotency_result_not_retained`, and
+/// does not run.
 ///
 /// Leave memory free for the responses of the operations that run at the same time, and those
 /// responses are stored whole.
 ///
-/// What it promises holds on one server, or one server for each slot of a cluster. Replication is asynchronous: a
-/// failover may lose a reservation that was acknowledged, and an operation can then run a second time.
+/// Its promises hold on one server, or one server for each slot of a cluster. Replication is
+/// asynchronous: a failover may lose a reservation that was acknowledged, and an operation can then
+/// run a second time.
 ///
 /// ```no_run
 /// use tower_idempotency::{IdempotencyLayer, RedisStore};
@@ -125,19 +130,19 @@ pub struct RedisStore<C = Connection> {
     bodies: Bodies<C>,
     timeout: Timeout,
     prefix: Arc<str>,
-    // Found out from the server's first answer, and remembered.
+    // Learned from the server's first reply.
     before_7: Arc<AtomicBool>,
-    unanswered: Arc<Unanswered>,
+    unreplied: Arc<Unreplied>,
 }
 
 impl<C> RedisStore<C> {
-    /// Sets what the names of all records begin with. Default: `idempotency:`. Braces are left out of it: they would
-    /// choose the slot in a cluster.
+    /// Sets the start of the names of all records. Default: `idempotency:`. Braces are removed,
+    /// because they would choose the slot in a cluster.
     #[must_use]
     pub fn prefix(mut self, prefix: &str) -> Self {
         self.prefix = prefix.replace(['{', '}'], "").into();
-        // Reservations are taken back under the name that they were made under.
-        self.unanswered = Arc::new(self.timeout.clone().into());
+        // Reservations are undone under the name under which they were made.
+        self.unreplied = Arc::new(self.timeout.clone().into());
         self
     }
 
@@ -159,10 +164,10 @@ impl<C> fmt::Debug for RedisStore<C> {
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> {
     async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
         let first = Lease::first(request, Token::random()?);
-        let mut undo = Undo::of(self.clone(), &self.unanswered, &first);
-        let answer = self.acquire(request, first, &mut undo).await;
-        undo.answered(&answer);
-        answer
+        let mut undo = Undo::of(self.clone(), &self.unreplied, &first);
+        let reply = self.acquire(request, first, &mut undo).await;
+        undo.replied(&reply);
+        reply
     }
 
     async fn complete(
@@ -213,7 +218,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
 }
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
-    /// Creates the record, or takes over the one that stands there, or tells of it.
+    /// Creates the record, or takes over the existing one, or returns it.
     async fn acquire(
         &self,
         request: &ReserveRequest,
@@ -227,7 +232,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
             let Some(found) = standing.judge()? else {
                 return Ok(Reservation::Acquired(first));
             };
-            // The command was sent a second time because its first answer was lost.
+            // The command was sent a second time because its first reply was lost.
             if found.record.token == first.token {
                 return Ok(Reservation::Acquired(first));
             }
@@ -238,7 +243,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
             undo.sends(&next);
             match self.take_over(&name, &found, &next).await? {
                 None => return Ok(Reservation::Acquired(next)),
-                // The record has changed in between, and is judged anew; or it is gone, and the key is free.
+                // The record has changed meanwhile and is judged again, or it is gone and the key
+                // is free.
                 Some(Lookup { frame: None, .. }) => {
                     undo.sends(&first);
                     standing = self.create(&name, &first, undo).await?;
@@ -248,8 +254,9 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         }
     }
 
-    /// The record that was found, whole. The caller learns that there is one before it gives up: clients
-    /// that ask for large bodies can hold up a body, and the operation must not run because of that.
+    /// The record that was found, whole. The caller learns that there is one before it gives up:
+    /// clients that ask for large bodies can hold up a body, and the operation must not run because
+    /// of that.
     async fn found(&self, name: &[u8], found: Stored, begun: Instant) -> Result<Reservation, StoreError> {
         let until = begun + self.timeout.get() / 16 * 15;
         let record = timeout_at(until, self.with_body(name, found)).await;
@@ -258,7 +265,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         record.map(Reservation::Found).map_err(StoreError::stays_closed)
     }
 
-    /// Replaces the record by that of the next attempt, if it still is as it was found; else tells what it is now.
+    /// Replaces the record by that of the next attempt, if it has not changed since it was found.
+    /// Otherwise returns it as it is now.
     async fn take_over(
         &self,
         name: &[u8],
@@ -280,7 +288,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         Ok((!taken).then_some(Lookup { frame, left }))
     }
 
-    /// Runs a settling script, which answers whether it applied.
+    /// Runs a settling script, which returns whether it applied.
     async fn settle(&self, script: &Script, lease: &Lease, args: &[&[u8]]) -> Result<Settlement, StoreError> {
         let name = self.name(&lease.key);
         match script.run(&mut self.connection.clone(), None, &[&name], args).await {

@@ -1,4 +1,4 @@
-//! What a caller asks a store for, and what comes of it.
+//! What a caller asks a store for, and the result.
 
 use std::time::Duration;
 
@@ -34,10 +34,10 @@ pub struct ReserveRequest {
     pub scope: ScopeDigest,
     /// The request that the key is bound to.
     pub fingerprint: Fingerprint,
-    /// How long the attempt is taken to be alive without a sign of life.
+    /// How long the attempt counts as alive without a renewal.
     pub lease: Duration,
-    /// How long the pending record stays, so that an abandoned attempt is known as such. Longer
-    /// than the lease.
+    /// How long the pending record stays. It must be longer than the lease, so that an abandoned
+    /// attempt is noticed.
     pub retention: Duration,
     /// Which `failed` records of the same fingerprint are taken over.
     pub retry_failed: RetryFailed,
@@ -97,7 +97,7 @@ impl ReserveRequest {
 pub enum RetryFailed {
     /// None.
     Never,
-    /// That of one attempt: the one that the caller has waited for.
+    /// That of one attempt, for which the caller has waited.
     Only(Token),
     /// Any.
     Any,
@@ -120,7 +120,7 @@ pub enum Reservation {
 pub struct PendingRef {
     /// The name of the record.
     pub key: StorageKey,
-    /// The token it had.
+    /// Its token.
     pub token: Token,
 }
 

@@ -2,12 +2,13 @@
 
 use super::{StoreError, StoreErrorKind};
 
-/// Tells one attempt from every other one for the same key, for ever.
+/// Distinguishes one attempt from every other one for the same key. It is never used twice for a
+/// key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token([u8; 16]);
 
 impl Token {
-    /// Makes a token of the store's own bytes, which must never repeat for a key.
+    /// Makes a token of bytes that the store has chosen. They must be unique for the key.
     pub fn new(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }

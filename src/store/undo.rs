@@ -11,7 +11,8 @@ use super::timeout::Timeout;
 use super::{Lease, Reservation, Settlement, Store, StoreError, StoreErrorKind};
 use crate::runtime::lock::lock;
 
-/// The pause before the next pass; it doubles up to the longest one while the server cannot be asked.
+/// The pause before the next pass; it doubles up to the longest one while the server cannot be
+/// asked.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// The shortest time that one try has, whatever connection the store was given. It has as long as
@@ -19,18 +20,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const TRY: Duration = Duration::from_secs(2);
 /// After so many failures in a row a pass ends: the others would fare no better now.
 const FAILURES: usize = 8;
-/// How long after the server first answers the reservation may still arrive, from the buffers of a connection that was
-/// given up.
+/// How long after the server's first reply the reservation may still arrive, from the buffers of a
+/// connection that was closed.
 const LATE: Duration = Duration::from_secs(3);
 /// How long it is tried.
 const PATIENCE: Duration = Duration::from_mins(10);
-/// How many reservations are remembered; in a crowd beyond that, the oldest are left to lapse.
+/// How many reservations are remembered. Above that, the oldest are left to lapse.
 const MOST: usize = 10_000;
 
 /// The reservations of one store that are to be undone, by one task for all, which runs while there
 /// are any.
 #[derive(Default)]
-pub(super) struct Unanswered {
+pub(super) struct Unreplied {
     state: Mutex<State>,
     timeout: Timeout,
 }
@@ -58,13 +59,13 @@ impl State {
 }
 
 /// Begins without reservations. The callers of the store wait this long.
-impl From<Timeout> for Unanswered {
+impl From<Timeout> for Unreplied {
     fn from(timeout: Timeout) -> Self {
         Self { state: Mutex::default(), timeout }
     }
 }
 
-impl Unanswered {
+impl Unreplied {
     fn add(self: &Arc<Self>, store: impl Store, lease: Lease) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
@@ -75,8 +76,8 @@ impl Unanswered {
             state.task.as_ref().is_some_and(|task| !task.is_finished())
         };
         if !is_running {
-            // Outside of the guard: a runtime that is shutting down drops the task at once. That two run for a moment
-            // does no harm.
+            // Outside of the guard, because a runtime that shuts down drops the task at once. Two
+            // tasks may run for a moment, which does no harm.
             let task = runtime.spawn(Arc::clone(self).run(store));
             lock(&self.state).task = Some(task);
         }
@@ -90,14 +91,14 @@ impl Unanswered {
             pause = if failed { (2 * pause).min(LONGEST_PAUSE) } else { FIRST_PAUSE };
             let mut state = lock(&self.state);
             if state.waiting.is_empty() {
-                // Whoever adds one from here on finds no task.
+                // A caller that adds one from here on finds no task.
                 state.task = None;
                 return;
             }
         }
     }
 
-    /// Tries each once; whether that failed for the most part.
+    /// Tries each once. Whether most of the tries failed.
     async fn pass(&self, store: &impl Store) -> bool {
         let mut failures = 0;
         let entries = lock(&self.state).waiting.len();
@@ -130,13 +131,13 @@ impl Unanswered {
 /// attempts are not run again. So the reservation is released as one that never began
 /// ([`Lease::never_begun`]): what it found is put back.
 pub(super) struct Undo<S: Store> {
-    pending: Option<(S, Arc<Unanswered>, Lease)>,
-    may_stand: bool,
+    pending: Option<(S, Arc<Unreplied>, Lease)>,
+    may_have_applied: bool,
 }
 
 impl<S: Store> Undo<S> {
-    pub(super) fn of(store: S, unanswered: &Arc<Unanswered>, first: &Lease) -> Self {
-        Self { pending: Some((store, Arc::clone(unanswered), first.clone())), may_stand: false }
+    pub(super) fn of(store: S, unreplied: &Arc<Unreplied>, first: &Lease) -> Self {
+        Self { pending: Some((store, Arc::clone(unreplied), first.clone())), may_have_applied: false }
     }
 
     /// Notes the lease that the next command writes, before that command is sent. Every command
@@ -147,16 +148,16 @@ impl<S: Store> Undo<S> {
         }
     }
 
-    /// Notes that the reservation may stand, although the store returns another error than a timeout.
+    /// Notes that the reservation may have been made, although the error is not a timeout.
     #[cfg_attr(not(feature = "redis"), allow(dead_code))]
-    pub(super) fn may_stand(&mut self) {
-        self.may_stand = true;
+    pub(super) fn may_have_applied(&mut self) {
+        self.may_have_applied = true;
     }
 
     /// Hears the reply. A command that was never sent, or was rejected, needs no undoing either.
-    pub(super) fn answered(mut self, answer: &Result<Reservation, StoreError>) {
+    pub(super) fn replied(mut self, reply: &Result<Reservation, StoreError>) {
         let is_timeout = |error: &StoreError| error.kind() == StoreErrorKind::Timeout;
-        let unknown = self.may_stand || answer.as_ref().is_err_and(is_timeout);
+        let unknown = self.may_have_applied || reply.as_ref().is_err_and(is_timeout);
         if !unknown {
             self.pending = None;
         }
@@ -165,8 +166,8 @@ impl<S: Store> Undo<S> {
 
 impl<S: Store> Drop for Undo<S> {
     fn drop(&mut self) {
-        if let Some((store, unanswered, sent)) = self.pending.take() {
-            unanswered.add(store, sent.never_begun());
+        if let Some((store, unreplied, sent)) = self.pending.take() {
+            unreplied.add(store, sent.never_begun());
         }
     }
 }

@@ -172,7 +172,7 @@ impl Faulty {
             ReleasesForAnyToken => latest,
             DeletesOnEveryRelease => with(lease, |lease| {
                 lease.previous = None;
-                lease.replaces = None
+                lease.replaces = None;
             }),
             PutsBackUnderTheReleasedToken if is_later => {
                 with(lease, |lease| lease.replaces = Some(lease.token))
@@ -180,7 +180,7 @@ impl Faulty {
             PutsBackWithoutTheNumber => with(lease, |lease| lease.attempt = 1),
             PutsBackWithoutTheStatus if lease.previous != Some(PreviousAttempt::Abandoned) => {
                 with(lease, |lease| {
-                    lease.previous = lease.previous.map(|_| PreviousAttempt::Failed { status: None })
+                    lease.previous = lease.previous.map(|_| PreviousAttempt::Failed { status: None });
                 })
             }
             PutsBackAFailureForAnAbandonedRecord if lease.previous == Some(PreviousAttempt::Abandoned) => {
@@ -254,7 +254,7 @@ impl Store for Faulty {
             Reservation::Acquired(lease) => self.acquired(with(lease, |lease| {
                 lease.fingerprint = request.fingerprint;
                 lease.lease = request.lease;
-                lease.retention = request.retention
+                lease.retention = request.retention;
             })),
         })
     }

@@ -235,7 +235,7 @@ async fn teach(apart: &Apart) {
     for lease in [second, first] {
         let first = with(lease, |lease| {
             lease.previous = None;
-            lease.replaces = None
+            lease.replaces = None;
         });
         let _ = apart.beside.release(&first).await.unwrap();
     }

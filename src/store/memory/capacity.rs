@@ -1,4 +1,4 @@
-//! The capacity of the memory store: how many records and bytes there are, in all and of each
+//! The capacity of the memory store: how many records and bytes it contains, in all and for each
 //! scope.
 
 use std::sync::atomic::Ordering;
@@ -20,7 +20,7 @@ pub(super) const RECORD: usize = 352 + SPARE;
 /// when the store is full, too.
 const SPARE: usize = 224;
 
-/// What one record counts for: whose it is, until when, and how much.
+/// One record as it is counted: its scope, its expiry and its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Claim {
     pub(super) scope: ScopeDigest,
@@ -63,7 +63,7 @@ impl Capacity {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Counts a new record in, if it fits into the share of its scope and into the store.
+    /// Adds a new record, if it fits into the share of its scope and into the store.
     pub(super) fn admit(&self, new: &Claim) -> Result<(), StoreError> {
         let share = self.shares.of(new.scope);
         self.check(share.as_ref(), 1, new.bytes)?;
@@ -74,8 +74,8 @@ impl Capacity {
         Ok(())
     }
 
-    /// Counts a record in whose operation has run, and which was gone. It is let in over the
-    /// limits, but its response has to fit.
+    /// Adds a record that was gone although its operation has run. It is accepted above the limits,
+    /// but its response has to fit.
     pub(super) fn admit_late(&self, new: &Claim) -> Result<(), StoreError> {
         let share = self.shares.of(new.scope);
         if new.bytes > RECORD {
@@ -89,7 +89,7 @@ impl Capacity {
         Ok(())
     }
 
-    /// Counts a record anew that changes. It can fail only if the record grows.
+    /// Counts a record that changes. It can fail only if the record grows.
     pub(super) fn replace(&self, before: &Claim, after: &Claim) -> Result<(), StoreError> {
         if before == after {
             return Ok(());
@@ -109,7 +109,7 @@ impl Capacity {
         Ok(())
     }
 
-    /// Counts a record out.
+    /// Subtracts a record.
     pub(super) fn release(&self, old: &Claim) {
         let share = self.shares.of(old.scope);
         give_back(&self.records, 1);

@@ -1,7 +1,7 @@
 //! The hash of storage keys inside the memory store.
 //!
-//! A storage key is a digest already, so all that is left to do is to make where it falls depend on a secret of this
-//! process: clients could otherwise search for keys whose digests fall together. One multiplication does it.
+//! A storage key is a digest, so one multiplication with a secret of this process is enough.
+//! Without the secret, clients could search for keys that fall into one shard.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 

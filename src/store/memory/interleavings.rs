@@ -1,4 +1,5 @@
-//! Every interleaving of a few threads over the store's own code, by loom: see `.ci/run` for how to run them.
+//! Every interleaving of a few threads over the store's own code, by loom: see `.ci/run` for how to
+//! run them.
 //!
 //! A lease lapses either at once or in an hour, so that the clock decides nothing.
 
@@ -145,7 +146,7 @@ fn a_late_settling_write_and_a_put_back_exclude_each_other() {
     });
 }
 
-/// Somebody waits for an attempt, which is then taken over. It is not the new attempt that was waited for.
+/// A request waits for an attempt, which is then taken over. It did not wait for the new attempt.
 #[test]
 fn a_waiter_hears_that_the_record_was_taken_over() {
     let (lapsed, ask) = (ask("key", Duration::ZERO), ask("key", HOUR));
@@ -230,7 +231,7 @@ fn an_expired_record_is_counted_out_once() {
     });
 }
 
-/// Each in a shard of its own, so that nothing but the count stands between them.
+/// Each in a shard of its own, so that only the count can reject one.
 #[test]
 fn no_more_records_are_let_in_than_there_is_capacity_for() {
     let asks = many_asks();

@@ -19,7 +19,8 @@ use crate::store::{Lease, Record, State, StoreError, StoreErrorKind, Token};
 pub(super) struct Shard {
     // Boxed, so that a map that grows by doubling does so in pointers and not in whole records.
     slots: HashMap<StorageKey, Box<Slot>, Secret>,
-    // At least one place for each slot, at or before its expiry. A place is put right when its time comes.
+    // At least one place for each slot, at or before its expiry. A place is put right when its time
+    // comes.
     expiries: BinaryHeap<Reverse<(Duration, StorageKey)>>,
 }
 
@@ -33,7 +34,7 @@ pub(super) struct Slot {
     pub(super) state: SlotState,
 }
 
-/// How the attempt stands, with its answer in a frame.
+/// The state of the attempt, with its response in a frame.
 #[derive(Clone)]
 pub(super) enum SlotState {
     Pending { lapses: Duration, waiters: Option<Arc<Notify>> },
@@ -68,12 +69,12 @@ impl Shard {
         });
     }
 
-    /// Makes the record that of another attempt.
+    /// Replaces the record by that of another attempt.
     pub(super) fn replace(&mut self, key: &StorageKey, by: Slot) {
         self.change(key, |slot| *slot = by);
     }
 
-    /// Wakes whoever waits for the record to change, and keeps its place in the queue true.
+    /// Wakes the waiters of the record, and updates its place in the queue.
     fn change(&mut self, key: &StorageKey, change: impl FnOnce(&mut Slot)) {
         let Some(slot) = self.slots.get_mut(key) else {
             return;
@@ -94,8 +95,8 @@ impl Shard {
         }
     }
 
-    /// Looks at no more than `most` places whose time has come, and takes out what has expired. Gives
-    /// the number of places.
+    /// Looks at no more than `most` places whose time has come, and removes expired records.
+    /// Returns the number of places.
     pub(super) fn sweep(&mut self, now: Duration, most: usize, capacity: &Capacity) -> usize {
         for looked in 0..most {
             let Some(&Reverse((due, key))) = self.expiries.peek() else {
@@ -120,8 +121,8 @@ impl Shard {
         }
     }
 
-    /// When the next record expires. A look puts no more than a few places right, so under many stale
-    /// ones it may tell too early a time.
+    /// When the next record expires. A call corrects only a few places, so with many stale ones the
+    /// time may be too early.
     pub(super) fn next_expiry(&mut self) -> Option<Duration> {
         for _ in 0..16 {
             let &Reverse((due, key)) = self.expiries.peek()?;
@@ -139,7 +140,8 @@ impl Shard {
 
     fn queue(&mut self, expires: Duration, key: StorageKey) {
         self.expiries.push(Reverse((expires, key)));
-        // A key that is reserved and released over and over leaves places behind; they must not add up.
+        // A key that is reserved and released again and again leaves places behind. They must not
+        // add up.
         if self.expiries.len() > 2 * self.slots.len() + 64 {
             let places = self.slots.iter().map(|(key, slot)| Reverse((slot.expires, *key)));
             self.expiries = places.chain([Reverse((expires, key))]).collect();
@@ -159,7 +161,7 @@ impl Slot {
         }
     }
 
-    /// What an attempt that is released leaves in the place of its record.
+    /// The record that a released attempt leaves.
     pub(super) fn put_back(lease: &Lease, before: Record, now: Duration) -> Self {
         let Record { token, attempt, state, .. } = before;
         let state = match state {
@@ -194,7 +196,7 @@ impl Slot {
         Ok(Record::new(self.fingerprint, self.attempt, self.token, state))
     }
 
-    /// For a pending record: what resolves when it is settled, and when its lease lapses.
+    /// For a pending record: a future that resolves when it is settled, and when its lease lapses.
     pub(super) fn wait(&mut self) -> Option<(OwnedNotified, Duration)> {
         let SlotState::Pending { lapses, waiters } = &mut self.state else {
             return None;
@@ -212,7 +214,7 @@ impl Slot {
 }
 
 impl SlotState {
-    /// The length of the answer, in bytes.
+    /// The length of the response, in bytes.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Pending { .. } | Self::Failed(None) => 0,
@@ -221,7 +223,7 @@ impl SlotState {
     }
 }
 
-/// The frame in an allocation of its own size: a record lives long.
+/// The frame in an allocation of its own size, because a record lives long.
 pub(super) fn frame(outcome: &Outcome) -> Bytes {
     outcome.encode().into_boxed_slice().into()
 }

@@ -1,4 +1,4 @@
-//! What the threads of the memory store share. The exploration of its interleavings has other types in their place.
+//! What the threads of the memory store share. The tests of its interleavings use other types.
 
 pub(super) use std::sync::atomic::{AtomicU64, AtomicUsize};
 pub(super) use std::sync::{Mutex, MutexGuard};

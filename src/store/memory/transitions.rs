@@ -1,4 +1,4 @@
-//! What may become of a record: each transition is one step under the lock of its shard.
+//! The transitions of a record. Each is one step under the lock of its shard.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ impl Inner {
         Lease { retention, ..lease }
     }
 
-    /// Takes a step. If there is no capacity for it, takes it again without the expired records.
+    /// Takes a step. If there is no capacity for it, removes expired records and takes it again.
     fn swept_if_full<T>(
         &self,
         key: &StorageKey,
@@ -62,7 +62,7 @@ impl Inner {
         }
     }
 
-    /// Tells a caller for whom there is no capacity when the next record expires.
+    /// Tells a rejected caller when the next record expires.
     fn told_when(&self, error: StoreError, scope: ScopeDigest, now: Duration) -> StoreError {
         let next = match error.kind() {
             StoreErrorKind::ScopeFull => self.capacity.shares.of(scope).and_then(|share| share.next_expiry()),
@@ -116,7 +116,8 @@ impl Inner {
         })
     }
 
-    /// If the record that was seen is still pending: what resolves when it is settled, and when its lease lapses.
+    /// If the record that was seen is still pending: a future that resolves when it is settled, and
+    /// when its lease lapses.
     pub(super) fn wait(&self, seen: &PendingRef, now: Duration) -> Option<(OwnedNotified, Duration)> {
         match self.shard(&seen.key).live(&seen.key, now, &self.capacity) {
             Some(slot) if slot.token == seen.token => slot.wait(),

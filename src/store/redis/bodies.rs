@@ -61,8 +61,8 @@ impl<C: ConnectionLike + Clone + Send + Sync> Bodies<C> {
         }
     }
 
-    /// Reads the body of this name and size; `None` if there is none. Callers who read it at the
-    /// same time share one read. If the caller whose read it is gives up, another one reads.
+    /// Reads the body of this name and size. `None` if there is none. Callers that read it at the
+    /// same time share one read. If the caller that reads gives up, another one reads.
     pub(super) async fn read(&self, name: Vec<u8>, bytes: usize) -> Result<Option<Bytes>, StoreError> {
         let reading = Reading::join(&self.shared, name);
         let read = reading.body.get_or_try_init(async || {

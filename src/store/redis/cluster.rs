@@ -1,9 +1,9 @@
 //! A cluster: each record on the server that has its slot.
 //!
-//! A command goes to one server, and a failure of that server is the failure of the command: it is not sent again by
-//! itself, for it may have been carried out. Only what a server has refused, because the slot is not its own or is on
-//! the move, is sent on. The map of the slots is read anew when a server refuses, or falls silent, or cannot be
-//! reached. Other servers are not held up by that.
+//! A command goes to one server. If that server fails, the command fails. It is not sent again,
+//! because it may have been carried out. Only a command that a server has rejected is sent on: the
+//! slot is not its own, or is being moved. The map of the slots is read again when a server
+//! rejects, falls silent or cannot be reached. Other servers do not wait for that.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicUsize;
@@ -30,7 +30,7 @@ use slots::Slots;
 
 /// How often a command is sent on before the map is looked at again.
 const HOPS: usize = 16;
-/// How long to wait for the rest of what a command needs, while its slot is on the move.
+/// How long a command waits for its other names, while its slot is being moved.
 const MOVING: Duration = Duration::from_millis(20);
 /// How long a server may take to be connected to before the map is read again.
 const REACH: Duration = Duration::from_millis(200);
@@ -40,17 +40,17 @@ const REACH: Duration = Duration::from_millis(200);
 pub(super) struct Cluster(Arc<Inner>);
 
 struct Inner {
-    /// Never empty. How the first one is reached, every other one is too.
+    /// Never empty. All servers are reached as the first one is.
     seeds: Vec<ConnectionInfo>,
     setting: Setting,
     servers: Mutex<HashMap<Address, Server>>,
     /// In the order of the slots.
     map: Mutex<Arc<Vec<Slots>>>,
-    /// The servers that have refused a command for which the map had named them.
+    /// The servers that have rejected a command although the map had named them.
     in_doubt: Mutex<HashSet<Address>>,
-    /// When the map was last read, and what came of it. Held by the one who reads.
+    /// When the map was last read, and the result. The caller that reads holds the lock.
     reading: Arc<tokio::sync::Mutex<Read>>,
-    /// Whose turn it is to be asked, when many can be.
+    /// Which server is asked first, when many can be.
     turn: AtomicUsize,
 }
 
@@ -79,14 +79,14 @@ impl Cluster {
         let mut asking = false;
         let mut hops = 0;
         while hops < HOPS {
-            let answers = commands.send(&self.0.server(&to), asking).await;
-            let Some(rejection) = Rejection::find(&answers) else { return answers };
+            let replies = commands.send(&self.0.server(&to), asking).await;
+            let Some(rejection) = Rejection::find(&replies) else { return replies };
             let next = rejection.next(&to);
             if next.is_map_in_doubt {
                 self.0.doubt(&to);
             }
             match next.step {
-                Step::GiveUp => return answers,
+                Step::GiveUp => return replies,
                 Step::GoTo { server, announced } => {
                     (to, asking) = (server, announced);
                     hops += 1;
@@ -100,8 +100,8 @@ impl Cluster {
         Err((ErrorKind::Server(ServerErrorKind::TryAgain), "the slot did not come to rest").into())
     }
 
-    /// Where a slot is, once a command can be sent there. While the server cannot be reached, the map
-    /// may come to name another one.
+    /// Where a slot is, when a command can be sent there. While the server cannot be reached, the
+    /// map may change and name another one.
     async fn reach(&self, slot: Option<u16>) -> RedisResult<Address> {
         loop {
             let owner = self.owner(slot).await?;
@@ -111,13 +111,14 @@ impl Cluster {
         }
     }
 
-    /// Where a slot is after a while, for one that is on the move or was sent on to nobody knows where.
+    /// Where a slot is after a pause. The slot is being moved, or its new server is unknown.
     async fn owner_later(&self, slot: Option<u16>) -> RedisResult<Address> {
         sleep(MOVING).await;
         self.owner(slot).await
     }
 
-    /// Where a slot is. Whoever has reason to doubt it reads the map first, unless that was just done.
+    /// Where a slot is. A caller that has reason to doubt the map reads it first, unless that was
+    /// just done.
     async fn owner(&self, slot: Option<u16>) -> RedisResult<Address> {
         match self.0.owner(slot) {
             Some(owner) if self.0.server(&owner).is_sound() => {
@@ -147,7 +148,7 @@ impl Cluster {
         {
             return read.clone();
         }
-        // A caller with less patience than it takes gives up, but the reading goes on for those behind it.
+        // A caller may give up before it is read. The reading goes on for the callers behind it.
         let inner = Arc::clone(&self.0);
         let read = tokio::spawn(async move {
             let read = inner.read().await;
@@ -174,7 +175,8 @@ impl Inner {
         server
     }
 
-    /// Which server the map names for a slot; for no slot, any, rather one that is known to be there.
+    /// Which server the map names for a slot. For no slot, any server, preferably one with a
+    /// connection.
     fn owner(&self, slot: Option<u16>) -> Option<Address> {
         let map = Arc::clone(&lock(&self.map));
         let address = |slots: &Slots| Address { host: slots.host.clone(), port: slots.port };
@@ -186,7 +188,7 @@ impl Inner {
         sound.or_else(|| map.first().map(address))
     }
 
-    /// What a server says of the map may be as wrong as its refusal: it is asked last.
+    /// The map of this server may be as wrong as its rejection, so it is asked last.
     fn doubt(&self, server: &Address) {
         lock(&self.in_doubt).insert(server.clone());
     }
@@ -199,7 +201,7 @@ impl Inner {
         let is_named = |address: &Address| {
             map.iter().any(|slots| slots.port == address.port && slots.host == address.host)
         };
-        // The connection to a server that is neither ends with it.
+        // The connection to any other server ends with its entry.
         lock(&self.servers).retain(|address, _| is_named(address) || is_seed(address));
         *lock(&self.map) = Arc::new(map);
         lock(&self.in_doubt).clear();

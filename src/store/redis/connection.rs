@@ -1,4 +1,4 @@
-//! How the store reaches its records, whatever stands behind a URL.
+//! How the store reaches its records: on one server, under Sentinel or in a cluster.
 
 use std::sync::Arc;
 
@@ -58,8 +58,8 @@ impl ConnectionLike for Connection {
             match &self.reach {
                 Reach::Server(server) => server.one(command).await,
                 Reach::Cluster(cluster) => {
-                    let mut answers = cluster.send(Commands::One(command)).await?;
-                    Ok(answers.pop().unwrap_or(Value::Nil))
+                    let mut replies = cluster.send(Commands::One(command)).await?;
+                    Ok(replies.pop().unwrap_or(Value::Nil))
                 }
             }
         })

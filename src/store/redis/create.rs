@@ -6,7 +6,7 @@ use redis::aio::ConnectionLike;
 use redis::{Pipeline, RedisResult};
 
 use super::RedisStore;
-use super::error::{is_broken, is_refused, may_have_created, second, store_error, takes_no_writes};
+use super::error::{is_broken, is_rejected, may_have_created, second, store_error, takes_no_writes};
 use super::frame::{self, Pending};
 use super::lookup::Lookup;
 use super::scripts::{self, text};
@@ -22,8 +22,9 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         Ok(Lookup { frame, left })
     }
 
-    /// Writes the pending record if the key is free, and returns the existing record if it is not. A
-    /// server that takes no writes rejects the command either way. It is then asked without a write.
+    /// Writes the pending record if the key is free, and returns the existing record if it is not.
+    /// A server that takes no writes rejects the command either way. It is then asked without a
+    /// write.
     pub(super) async fn create(
         &self,
         name: &[u8],
@@ -36,7 +37,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
                 _ => Err(store_error(error)),
             },
             Err(error) if may_have_created(&error) => {
-                undo.may_stand();
+                undo.may_have_applied();
                 Err(store_error(error))
             }
             created => created.map_err(store_error),
@@ -51,21 +52,21 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
             let mut pipeline = Pipeline::with_capacity(2);
             pipeline.cmd("SET").arg(name).arg(&pending).arg("NX").arg("GET").arg("PX").arg(&retention);
             pipeline.cmd("PTTL").arg(name);
-            let mut answer = pipeline.query_async(&mut connection).await;
-            // The record may have been created; if so, the second look finds the caller's own token.
-            if let Err(broken) = &answer
+            let mut reply = pipeline.query_async(&mut connection).await;
+            // The record may have been created. If so, the second try finds the caller's own token.
+            if let Err(broken) = &reply
                 && is_broken(broken)
             {
-                answer = second(broken.clone(), pipeline.query_async(&mut connection).await);
+                reply = second(broken.clone(), pipeline.query_async(&mut connection).await);
             }
-            match answer {
+            match reply {
                 Ok((frame, left)) => return Ok(Lookup { frame, left }),
-                Err(error) if is_refused(&error) => {}
+                Err(error) if is_rejected(&error) => {}
                 Err(error) => return Err(error),
             }
         }
-        // A server before 7.0 refuses the command and has done nothing. If it refuses the script too, then it was
-        // not for its age, and the error is the script's.
+        // A server before 7.0 rejects the command and has done nothing. If it rejects the script
+        // too, its version was not the cause, and the error is that of the script.
         let (frame, left) =
             scripts::RESERVE.run(&mut connection, None, &[name], &[&pending, &retention]).await?;
         self.before_7.store(true, Ordering::Relaxed);

@@ -7,16 +7,16 @@ use redis::{ErrorKind as DriverError, RedisError, RedisResult, ServerError, Serv
 use super::script_error;
 use crate::store::{StoreError, StoreErrorKind};
 
-/// What the server said: for each command of a pipeline that it rejected, its place and the error. A
-/// connection of the caller's own gives the errors of scripts as the server words them.
+/// The errors of the server: for each command of a pipeline that it rejected, its place and the
+/// error. On a connection of the caller's own, the errors of scripts are as the server words them.
 fn rejections(error: &RedisError) -> Vec<(usize, ServerError)> {
     let errors = error.clone().into_server_errors();
     let errors = errors.iter().flat_map(|errors| errors.iter());
     errors.map(|(at, error)| (*at, script_error::inner(error).unwrap_or_else(|| error.clone()))).collect()
 }
 
-/// The server understood the command and would not have it.
-pub(super) fn is_refused(error: &RedisError) -> bool {
+/// The server has understood the command and rejects it.
+pub(super) fn is_rejected(error: &RedisError) -> bool {
     rejections(error).first().is_some_and(|(_, error)| error.kind() == Some(ServerErrorKind::ResponseError))
 }
 
@@ -41,7 +41,7 @@ pub(super) fn rejected(error: RedisError) -> StoreError {
 }
 
 fn kind(error: &RedisError) -> StoreErrorKind {
-    // A refused connection carried nothing. What a broken one has carried is unknown.
+    // A refused connection carried nothing. A broken one may have carried the command.
     if error.is_timeout() || is_broken(error) {
         return StoreErrorKind::Timeout;
     }
@@ -56,15 +56,15 @@ fn kind(error: &RedisError) -> StoreErrorKind {
             StoreErrorKind::Configuration
         }
         _ => {
-            // Of a pipeline, what says most: an outage would be all that is left to say.
+            // Of the errors of a pipeline, one that is not an outage says more.
             let mut kinds = rejections(error).into_iter().map(|(_, error)| kind_of_reply(&error));
             kinds.find(|kind| !kind.is_outage()).unwrap_or(StoreErrorKind::Unavailable)
         }
     }
 }
 
-/// What an error of the server means. The codes that are not here tell of a server that cannot serve
-/// for now. Clients of the layer cannot bring these about, so they may open it.
+/// What an error of the server means. The codes that are not here tell of a server that cannot
+/// serve for now. Clients of the layer cannot bring these about, so they may open it.
 fn kind_of_reply(error: &ServerError) -> StoreErrorKind {
     match error.code() {
         // Both its memory and its disk can be filled by clients.
@@ -81,8 +81,8 @@ fn kind_of_reply(error: &ServerError) -> StoreErrorKind {
     }
 }
 
-/// What servers of different versions say of a command that they do not know, or that the user may not
-/// use in a script. Such an error has no code of its own.
+/// The errors of different versions for an unknown command, or one that the user may not use in a
+/// script. Such an error has no code of its own.
 const FORBIDDEN: [&str; 6] = [
     "nknown command",
     "nknown subcommand",
@@ -92,8 +92,8 @@ const FORBIDDEN: [&str; 6] = [
     "cluster support disabled",
 ];
 
-/// Whether the first of the two commands of a reservation may have been carried out, and only the second
-/// one was rejected: the user may not ask for a time, for example.
+/// Whether the first of the two commands of a reservation may have been carried out, and only the
+/// second one was rejected, for example because the user may not ask for a time.
 pub(super) fn may_have_created(error: &RedisError) -> bool {
     let errors = rejections(error);
     !errors.is_empty() && errors.iter().all(|(at, _)| *at > 0)
@@ -122,12 +122,12 @@ impl fmt::Debug for Unquoted {
 
 impl error::Error for Unquoted {}
 
-/// The connection broke before the answer came. One that was refused never was one.
+/// The connection broke before the reply came. A refused connection was never established.
 pub(super) fn is_broken(error: &RedisError) -> bool {
     error.is_connection_dropped() && !error.is_connection_refusal()
 }
 
-/// What went wrong before there was a connection. Nothing was sent, so nothing was carried out.
+/// An error before there was a connection. Nothing was sent, so nothing was carried out.
 pub(super) fn unreached(error: RedisError) -> RedisError {
     if error.is_timeout() || is_broken(&error) {
         return io::Error::new(io::ErrorKind::HostUnreachable, error).into();
@@ -135,10 +135,11 @@ pub(super) fn unreached(error: RedisError) -> RedisError {
     error
 }
 
-/// What a command came to that was sent a second time because its connection broke.
+/// The result of a command that was sent a second time because its connection broke.
 pub(super) fn second<T>(first: RedisError, second: RedisResult<T>) -> RedisResult<T> {
-    // That the second one was not sent, or not taken, does not tell what became of the first.
-    second.map_err(|second| if is_refused(&second) || is_no_script(&second) { second } else { first })
+    // The first command may have been carried out, even if the second one was not sent or was
+    // rejected.
+    second.map_err(|second| if is_rejected(&second) || is_no_script(&second) { second } else { first })
 }
 
 /// The server was restarted or its scripts were flushed.

@@ -48,9 +48,9 @@ impl Eviction {
                     );
                 }
             }
-            // Some servers forbid the question; nothing is known of them.
+            // Some servers reject the question.
             Err(error) if matches!(error.kind(), ErrorKind::Server(_)) => {}
-            // Asked again with the next connection.
+            // The next connection asks again.
             Err(_) => return,
         }
         lock(&self.seen).insert(address);

@@ -12,8 +12,8 @@
 //!
 //! A lease of 0 belongs to an abandoned record that a later attempt took over and put back.
 //!
-//! The record grows as the frame of the outcome does: a new field gets a tag. A version of the crate
-//! that does not know a field writes its own records without it.
+//! The record grows as the frame of the outcome does: a new field gets a tag. A version of the
+//! crate that does not know a field writes its own records without it.
 
 use bytes::Bytes;
 
@@ -26,19 +26,19 @@ const VERSION: u8 = 1;
 
 /// How many bytes hold version, status and token.
 pub(super) const HEAD: usize = 18;
-/// How many bytes stand before the rest.
+/// How many bytes come before the rest.
 pub(super) const START: usize = HEAD + Fingerprint::LEN + 4;
 
-/// What a stored frame says, and what must be known beside it to judge it.
+/// The contents of a stored frame, and what is needed to judge them.
 pub(super) struct Stored {
-    /// A pending record is read as not abandoned: whether it is depends on its age.
+    /// A pending record is read as not abandoned, because that depends on its age.
     pub(super) record: Record,
     /// The bytes that change when the record is taken over, put back or settled: all of a pending
     /// record, and [`START`] of another one.
     pub(super) identity: Bytes,
     /// Of a pending record: how long it lives, and how much of that its lease takes.
     pub(super) pending: Option<Pending>,
-    /// How many bytes of the body are kept elsewhere.
+    /// How many bytes of the body are stored apart.
     pub(super) missing: usize,
 }
 
@@ -65,7 +65,7 @@ impl Pending {
     }
 }
 
-/// Version, status and token, as they stand at the start of the frame.
+/// Version, status and token, as the frame begins with them.
 pub(super) fn head(status: RecordStatus, token: &Token) -> [u8; HEAD] {
     let mut head = [0; HEAD];
     head[0] = VERSION;
@@ -96,7 +96,7 @@ pub(super) fn encode_put_back(lease: &Lease, before: &Record) -> Vec<u8> {
     }
 }
 
-/// The record of an attempt that has ended; `inline` says whether the bytes of the body stand in the frame.
+/// The record of an attempt that has ended. `inline`: the frame contains the bytes of the body.
 pub(super) fn encode_ended(
     status: RecordStatus,
     lease: &Lease,

@@ -6,11 +6,11 @@ use super::frame::{self, Stored};
 use crate::record::key::{IdempotencyKey, Scope, StorageKey};
 use crate::store::{Lease, Record, ReserveRequest, State};
 
-/// More is not made up for a body that is kept elsewhere.
+/// The most bytes that are made up for a body that is stored apart.
 const MOST: usize = 1 << 16;
 
-/// The record that the Redis store reads in a frame. A body that is stored apart is made up, or lost if
-/// it is too long.
+/// The record that the Redis store reads in a frame. A body that is stored apart is made up, or
+/// lost if it is too long.
 pub(crate) fn record_of(frame: &[u8]) -> Option<Record> {
     let Stored { mut record, missing, .. } = frame::decode(Bytes::copy_from_slice(frame)).ok()?;
     if missing > 0

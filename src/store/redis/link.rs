@@ -21,7 +21,7 @@ mod silence;
 use coalesce::Coalesce;
 use silence::Silence;
 
-/// What was sent and is not acknowledged for this long was sent to nobody.
+/// After this long without an acknowledgement, the connection counts as broken.
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
 
@@ -32,8 +32,8 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Connects. What is to be done when the connection is lost is done at once, and not only when the next command
-    /// fails; but not for TLS and Unix sockets, which are the driver's.
+    /// Connects. `lost` is called as soon as the connection is lost, and not only when the next
+    /// command fails. It is not called for TLS and Unix sockets, which the driver makes.
     pub(super) async fn open(
         info: &ConnectionInfo,
         lost: impl FnOnce(&Arc<Self>) + Send + 'static,
@@ -42,7 +42,8 @@ impl Link {
             // The callers set the limits.
             .set_connection_timeout(None)
             .set_response_timeout(None)
-            // As many commands as requests may be under way; at the default of 50 they would wait for one another.
+            // As many commands as requests may be in transfer. At the default of 50 they would wait
+            // for one another.
             .set_pipeline_buffer_size(4096);
         let silence = Arc::<Silence>::default();
         let ConnectionAddr::Tcp(host, port) = info.addr() else {
@@ -81,7 +82,8 @@ impl Link {
         self.silence.lasts()
     }
 
-    /// A server that was the primary may not know yet that it is no longer, and the sentinel that named it neither.
+    /// A former primary may not know yet that it is one, and neither may the sentinel that named
+    /// it.
     pub(super) async fn confirm_primary(&self) -> RedisResult<()> {
         let role: RedisResult<Vec<Value>> =
             redis::cmd("ROLE").query_async(&mut self.connection.clone()).await;
@@ -89,14 +91,14 @@ impl Link {
             Ok(role) if matches!(role.first(), Some(Value::BulkString(role)) if role != b"master") => {
                 Err((ErrorKind::Server(ServerErrorKind::ReadOnly), "the sentinels named a replica").into())
             }
-            // A server that does not let itself be asked is believed.
+            // A server that rejects the question is trusted.
             Err(error) if !matches!(error.kind(), ErrorKind::Server(_)) => Err(error),
             _ => Ok(()),
         }
     }
 }
 
-/// Tries all addresses of a name at once: one that is silent would take the time of those behind it.
+/// Tries all addresses of a name at once, because a silent one would take the time of the others.
 async fn first_to_connect(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpStream> {
     let mut connecting: JoinSet<_> = addresses.map(TcpStream::connect).collect();
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
@@ -139,7 +141,8 @@ mod tests {
 
     use super::*;
 
-    /// Answers no attempt to connect: those that wait to be accepted already are all that there is room for.
+    /// Answers no attempt to connect: those that wait to be accepted already are all that there is
+    /// room for.
     async fn silent() -> (Socket, SocketAddr, Vec<TcpStream>) {
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();

@@ -1,11 +1,11 @@
-//! What a look at a record tells.
+//! The result of a look for a record.
 
 use bytes::Bytes;
 
 use super::frame::{self, Stored};
 use crate::store::{State, StoreError, StoreErrorKind};
 
-/// What stands under a name, and for how many more milliseconds.
+/// The record under a name, and its remaining time in milliseconds.
 pub(super) struct Lookup {
     pub(super) frame: Option<Vec<u8>>,
     pub(super) left: i64,

@@ -11,9 +11,9 @@ use crate::store::StoreError;
 use crate::store::timeout::Timeout;
 
 impl<C: Clone> RedisStore<C> {
-    /// Uses a connection of the caller's own, whose settings then rule how faults show: a
-    /// multiplexed connection does not come back after it was lost, and a `ConnectionManager` with
-    /// its defaults waits for seconds while the server is down.
+    /// Uses a connection of the caller's own. Its settings then decide how faults show. A
+    /// multiplexed connection does not come back after it was lost. A `ConnectionManager` with its
+    /// defaults waits for seconds while the server is down.
     ///
     /// Large bodies pass through this connection too, so a small command may wait behind one. A
     /// store that was [opened](RedisStore::open) has a second connection for them.
@@ -29,7 +29,7 @@ impl<C> RedisStore<C> {
             bodies: Bodies::on(bodies, timeout.clone()),
             prefix: Arc::from("idempotency:"),
             before_7: Arc::default(),
-            unanswered: Arc::new(timeout.clone().into()),
+            unreplied: Arc::new(timeout.clone().into()),
             timeout,
         }
     }
@@ -45,26 +45,25 @@ impl RedisStore {
     /// ```
     ///
     /// There are two connections to each server: one for large bodies, and one for all else, which
-    /// never waits behind a body. They are made when they are first needed and come back by
-    /// themselves: to the server, to whichever one the sentinels then name as the primary, to the
+    /// never waits behind a body. They are made when they are first needed, and made again after
+    /// they were lost: to the server, to the primary that the sentinels then name, or to the
     /// servers that then have the slots.
     ///
-    /// While a server is down, operations fail as soon as it is known to be. While it is slow or
-    /// silent, they fail after the layer's
-    /// [store timeout](crate::IdempotencyLayer::store_timeout), or after 2 s without a layer.
-    /// A server that has said nothing for a second gets a new connection; the commands that wait on
-    /// the old one go on waiting.
+    /// While a server is down, operations fail as soon as that is known. While it is slow or
+    /// silent, they fail after the layer's [store timeout](crate::IdempotencyLayer::store_timeout),
+    /// or after 2 s without a layer. A server that has sent nothing for a second gets a new
+    /// connection. Commands on the old one go on waiting.
     ///
     /// The protocol is RESP3, unless the URL says `?protocol=resp2`, for servers and proxies that
     /// do not know it.
     ///
-    /// A URL with sentinels lists these; the name is the one that they know the group by, and the credentials are for
-    /// the servers. For sentinels that want credentials too there is [`sentinel`](Self::sentinel). A URL of a cluster
-    /// names some of its servers, which tell of the others.
+    /// A URL with sentinels lists these. The name is that of the group, and the credentials are for
+    /// the servers. If the sentinels need credentials too, use [`sentinel`](Self::sentinel). A URL
+    /// of a cluster names some of its servers, which know the others.
     ///
-    /// TLS (`rediss://`, `rediss+sentinel://`, `rediss+cluster://`) needs one of the TLS features of the crate
-    /// `redis`. Where `redis` and `rediss` stand, `valkey` and `valkeys` may too, and a Unix socket is
-    /// `redis+unix:///path` or `unix:///path`.
+    /// TLS (`rediss://`, `rediss+sentinel://`, `rediss+cluster://`) needs one of the TLS features
+    /// of the crate `redis`. `valkey` and `valkeys` mean the same as `redis` and `rediss`. A Unix
+    /// socket is `redis+unix:///path` or `unix:///path`.
     ///
     /// A user of Redis with limited rights needs the names that begin with the
     /// [`prefix`](Self::prefix) (`~idempotency:*`), and these commands:
@@ -77,31 +76,35 @@ impl RedisStore {
     /// +info              for the warning about eviction; without it there is none
     /// ```
     ///
-    /// A user without `+eval` and `+evalsha` can begin operations and not end them: each runs once, and
-    /// its retries get 503. Once the permission is there, a retry runs it again, in doubt.
+    /// A user without `+eval` and `+evalsha` can begin operations and not end them: each runs once,
+    /// and its retries get 503. Once the permission is there, a retry runs it again, in doubt.
     ///
     /// # Errors
     ///
-    /// If the URL is none of these. The error's source says what is wrong, without a password.
+    /// If the URL is not one of these. The error's source says what is wrong, without a password.
     pub fn open(url: &str) -> Result<Self, StoreError> {
         Target::parse(url).map(Self::to)
     }
 
-    /// Opens a store on the primary of a group of servers that sentinels watch over, known to them by a name.
+    /// Opens a store on the primary of a group of servers that sentinels watch over, known to them
+    /// by a name.
     ///
-    /// Each sentinel is a URL (`redis://[user:password@]host:port`) or what else the crate `redis` takes for one, with
-    /// the credentials that the sentinel itself wants. `server` is what the servers want: credentials, and the number
-    /// of a database. They are reached with TLS if the first sentinel is.
+    /// Each sentinel is a URL (`redis://[user:password@]host:port`) or another form that the crate
+    /// `redis` accepts, with the credentials for the sentinel itself. `server` has the credentials
+    /// for the servers, and the number of a database. They are reached with TLS if the first
+    /// sentinel is.
     ///
     /// The sentinels are asked each time that a connection is made, and again every half a second
     /// while that takes. The address that a majority of them names counts. If there is no majority
     /// within 400 ms, the one that was named most often counts, or the first that is named after
     /// that. The server must itself say that it is the primary.
     ///
-    /// They are not asked while a connection stands. A primary that is cut off from the sentinels and its replicas,
-    /// but not from this process, goes on being used while another one is elected, and what it was told is lost when
-    /// it joins the others again. What prevents that is `min-replicas-to-write 1` on the servers, with a small
-    /// `min-replicas-max-lag`: such a primary then refuses to write.
+    /// They are not asked while there is a connection. A primary may be cut off from the sentinels
+    /// and its replicas, but not from this process. It is then used while another one is elected,
+    /// and its writes are lost when it joins the others again.
+    ///
+    /// To prevent that, set `min-replicas-to-write 1` on the servers, with a small
+    /// `min-replicas-max-lag`. Such a primary then rejects writes.
     ///
     /// ```
     /// use redis::RedisConnectionInfo;
@@ -128,10 +131,12 @@ impl RedisStore {
 
     /// Opens a store on a cluster, some servers of which are known.
     ///
-    /// Each is a URL (`redis://[user:password@]host:port`) or what else the crate `redis` takes for one. The servers
-    /// that they tell of are reached as the first of them is: the same credentials, TLS or none.
+    /// Each is a URL (`redis://[user:password@]host:port`) or another form that the crate `redis`
+    /// accepts. All servers are reached as the first of them is: with the same credentials, and
+    /// with or without TLS.
     ///
-    /// [`ping`](crate::store::Store::ping) asks one server of the cluster, and tells nothing of the others.
+    /// [`ping`](crate::store::Store::ping) asks one server of the cluster, and says nothing about the
+    /// others.
     ///
     /// ```
     /// use tower_idempotency::RedisStore;
@@ -149,12 +154,12 @@ impl RedisStore {
         Target::cluster(servers.map_err(store_error)?).map(Self::by_default)
     }
 
-    /// Sets the version of the protocol that the servers are spoken to in. Default: what the URL
-    /// that was [opened](Self::open) says, else RESP3.
+    /// Sets the version of the protocol for the servers. Default: that of the URL that was
+    /// [opened](Self::open), else RESP3.
     ///
-    /// This is for servers and proxies that do not know RESP3, behind [`sentinel`](Self::sentinel)
-    /// or [`cluster`](Self::cluster): what these are given does not tell RESP2 from a protocol that
-    /// was not set, so they use RESP3. Sentinels themselves are asked as their own URLs say.
+    /// Use it for servers and proxies that do not know RESP3, with [`sentinel`](Self::sentinel) or
+    /// [`cluster`](Self::cluster). The arguments of these cannot say RESP2, so they use RESP3.
+    /// Sentinels are asked as their own URLs say.
     #[must_use]
     pub fn protocol(self, protocol: ProtocolVersion) -> Self {
         let target = self.connection.target().clone().speaking(protocol);

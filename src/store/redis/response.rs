@@ -1,4 +1,4 @@
-//! Answers, and where their bodies are kept.
+//! Responses, and where their bodies are stored.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use crate::store::{
     Lease, Record, RecordStatus, Settlement, State, StoreError, StoreErrorKind, Token, millis,
 };
 
-/// Answers up to this size, in bytes, stand in their record. The body of a larger one is written by itself, in the
-/// same round trip: what passes through a script is copied several times inside the server.
+/// Bodies up to this size, in bytes, are stored in their record. A larger one is written apart, in
+/// the same round trip, because a server copies several times what passes through a script.
 const INLINE: usize = 2048;
 
-/// A body outlives the record that points to it by its lease and this much, so that no record points to nothing: the
-/// record may be written later than the body, when the first try carried out only the one.
+/// A body outlives its record by the lease and this much, so that no record is without its body.
+/// The record may be written later than the body, if the first try has written the body only.
 const BODY_GRACE: Duration = Duration::from_mins(2);
 
 /// The lowest limit, in bytes, that a server can have for one value (`proto-max-bulk-len`). A
@@ -81,7 +81,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         }
     }
 
-    /// The record whole: the body of a large answer is read from where it is kept.
+    /// The whole record. A large body is read from its own name.
     pub(super) async fn with_body(&self, name: &[u8], found: Stored) -> Result<Record, StoreError> {
         let Stored { mut record, missing, .. } = found;
         if missing == 0 {

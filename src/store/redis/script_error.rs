@@ -31,7 +31,7 @@ pub(super) fn inner(error: &ServerError) -> Option<ServerError> {
     }
 }
 
-/// The text behind the line of the script, which is told once or twice.
+/// The text behind the line of the script, which is there once or twice.
 fn without_place(mut text: &str) -> &str {
     while let Some(place) = text.strip_prefix("@user_script:") {
         let behind = place.trim_start().trim_start_matches(|digit: char| digit.is_ascii_digit());

@@ -17,13 +17,14 @@ pub(super) static RELEASE: LazyLock<Script> =
     LazyLock::new(|| Script::once(include_str!("scripts/release.lua")));
 pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/renew.lua")));
 
-/// Writes commands whose answers are ignored. They may carry a large body, so they are not copied to get there.
+/// Writes commands whose replies are ignored. They may contain a large body, so they are not
+/// copied.
 pub(super) type Before<'a> = &'a (dyn Fn(&mut Pipeline) + Sync);
 
 pub(super) struct Script {
     source: &'static str,
     digest: String,
-    /// Whether it knows its own work when it sees it, and may be sent a second time.
+    /// Whether it recognizes its own work, so that it may be sent a second time.
     knows_itself: bool,
 }
 
@@ -46,19 +47,19 @@ impl Script {
         args: &[&[u8]],
     ) -> RedisResult<T> {
         let by_digest = || call("EVALSHA", &self.digest, keys, args);
-        let mut answer = send(connection, before, by_digest()).await;
+        let mut reply = send(connection, before, by_digest()).await;
         if self.knows_itself
-            && let Err(broken) = &answer
+            && let Err(broken) = &reply
             && is_broken(broken)
         {
-            answer = second(broken.clone(), send(connection, before, by_digest()).await);
+            reply = second(broken.clone(), send(connection, before, by_digest()).await);
         }
-        match answer {
+        match reply {
             // The source makes the server know the script again.
             Err(error) if is_no_script(&error) => {
                 send(connection, before, call("EVAL", self.source, keys, args)).await
             }
-            answer => answer,
+            reply => reply,
         }
     }
 }
@@ -74,8 +75,8 @@ async fn send<T: FromRedisValue>(
     let mut pipeline = Pipeline::with_capacity(2);
     before(&mut pipeline);
     pipeline.add_command(script);
-    let (answer,) = pipeline.query_async(connection).await?;
-    Ok(answer)
+    let (reply,) = pipeline.query_async(connection).await?;
+    Ok(reply)
 }
 
 fn call(command: &str, script: &str, keys: &[&[u8]], args: &[&[u8]]) -> Cmd {

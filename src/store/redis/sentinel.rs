@@ -1,4 +1,4 @@
-//! Where the primary is, by the word of the sentinels.
+//! Where the primary is, as the sentinels say.
 
 use std::time::Duration;
 
@@ -54,9 +54,9 @@ impl Sentinels {
         self.settings.db()
     }
 
-    /// Asks all sentinels at once. The address that a majority of them names counts as soon as it is
-    /// one. Without a majority in time, the one that was named most often counts, or the first that
-    /// is named. The caller limits the time.
+    /// Asks all sentinels at once. The address that a majority of them names counts as soon as it
+    /// is one. Without a majority in time, the one that was named most often counts, or the first
+    /// that is named. The caller limits the time.
     pub(super) async fn primary(&self) -> RedisResult<ConnectionInfo> {
         let mut asked = JoinSet::new();
         for sentinel in &self.watching {
@@ -98,7 +98,7 @@ impl Votes {
         }
     }
 
-    /// Counts one more vote, and tells how many there are now for the same address.
+    /// Counts one more vote. Returns how many there are for the same address.
     fn count(&mut self, address: Address) -> usize {
         if let Some((_, votes)) = self.named.iter_mut().find(|(named, _)| *named == address) {
             *votes += 1;
@@ -119,7 +119,7 @@ fn unknown() -> RedisError {
 }
 
 async fn ask(sentinel: ConnectionInfo, group: String) -> RedisResult<Option<Address>> {
-    // Who asks sets the limit.
+    // The caller sets the limits.
     let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
     let mut connection = Client::open(sentinel.set_tcp_settings(tcp_settings()))?
         .get_multiplexed_async_connection_with_config(&config)

@@ -1,8 +1,8 @@
-//! The connection that the store makes for itself, to one server.
+//! The connection of the store to one server.
 //!
-//! The driver's own manager is made for programs that would rather wait than fail: with its defaults a call to a server
-//! that is down takes 9.5 s. Here such a call fails as soon as the one attempt to connect has failed, and the first call
-//! after a short pause makes the next attempt. A server that is slow or silent has as long as the callers wait.
+//! With the defaults of the driver's own manager, a call to a server that is down takes 9.5 s. Here
+//! it fails as soon as the attempt to connect has failed. The first call after a short pause makes
+//! the next attempt. A server that is slow or silent has as long as the callers wait.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,14 +22,17 @@ mod connecting;
 /// How long a server that was sent commands may say nothing at all before the next command gets a
 /// new connection. The commands that wait on the old one go on waiting.
 const SILENCE: Duration = Duration::from_secs(1);
-/// How long after a failure the next attempt to connect waits; calls in between fail as the last one did.
+/// How long after a failure the next attempt to connect waits. Calls in between fail as the last
+/// one did.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
-/// The same after wrong credentials, which do not mend themselves, while each attempt stands in the server's log.
+/// The same after wrong credentials. Nothing corrects them soon, and the server logs each attempt.
 const REJECTED: Duration = Duration::from_secs(1);
-/// How long a server that was sent commands may say nothing before others are asked whether it still is the one.
+/// How long a server that was sent commands may be silent before others are asked where the slot
+/// is.
 const DOUBT: Duration = Duration::from_millis(250);
 
-/// One server, and the connection to it: shared by all clones, made when it is first needed and again after it was lost.
+/// One server, and the connection to it. All clones share it. It is made when it is first needed,
+/// and again after it was lost.
 #[derive(Clone)]
 pub(super) struct Server(Arc<Inner>);
 
@@ -47,7 +50,7 @@ struct Inner {
 pub(super) enum Endpoint {
     /// Always at one address.
     Fixed(ConnectionInfo),
-    /// Where the sentinels say that the primary is, asked each time that a connection is made.
+    /// The primary. The sentinels are asked each time that a connection is made.
     Primary(Sentinels),
 }
 
@@ -66,9 +69,9 @@ impl Server {
     pub(super) async fn one(&self, command: &Cmd) -> RedisResult<Value> {
         let send = async {
             let link = self.link_for_command().await?;
-            let answer = link.connection.clone().send_packed_command(command).await.map(unwrapped);
-            self.heed(&link, answer.as_ref().map(std::iter::once));
-            answer
+            let reply = link.connection.clone().send_packed_command(command).await.map(unwrapped);
+            self.heed(&link, reply.as_ref().map(std::iter::once));
+            reply
         };
         self.0.setting.in_time(send).await
     }
@@ -81,10 +84,10 @@ impl Server {
     ) -> RedisResult<Vec<Value>> {
         let send = async {
             let link = self.link_for_command().await?;
-            let answers = link.connection.clone().send_packed_commands(pipeline, offset, count).await;
-            let answer = answers.map(|answers| answers.into_iter().map(unwrapped).collect::<Vec<_>>());
-            self.heed(&link, answer.as_ref());
-            answer
+            let replies = link.connection.clone().send_packed_commands(pipeline, offset, count).await;
+            let reply = replies.map(|replies| replies.into_iter().map(unwrapped).collect::<Vec<_>>());
+            self.heed(&link, reply.as_ref());
+            reply
         };
         self.0.setting.in_time(send).await
     }
@@ -104,18 +107,18 @@ impl Server {
 
     /// Whether there is a connection, and nothing against it so far.
     pub(super) fn is_sound(&self) -> bool {
-        self.0.standing().is_some_and(|link| link.silent_for() < DOUBT)
+        self.0.present().is_some_and(|link| link.silent_for() < DOUBT)
     }
 
-    /// The connection as it stands, or a new one. Of all who need a new one together, one makes it; if that fails, all
-    /// of them fail.
+    /// The present connection, or a new one. One of the callers makes it for all. If that fails,
+    /// all of them fail.
     async fn link(&self) -> RedisResult<Arc<Link>> {
-        if let Some(link) = self.0.standing() {
+        if let Some(link) = self.0.present() {
             return Ok(link);
         }
         let asked = Instant::now();
         let connecting = Arc::clone(&self.0.connecting).lock_owned().await;
-        if let Some(link) = self.0.standing() {
+        if let Some(link) = self.0.present() {
             return Ok(link);
         }
         if let Some((at, error)) = &*lock(&self.0.failure)
@@ -123,8 +126,8 @@ impl Server {
         {
             return Err(error.clone());
         }
-        // A caller with less patience than it takes to connect gives up, but the attempt goes on: else there might be
-        // nobody ever who sees one through.
+        // A caller may give up before there is a connection. The attempt goes on, because otherwise
+        // no attempt might ever succeed.
         let server = self.clone();
         let attempt = tokio::spawn(async move {
             let _connecting = connecting;
@@ -141,7 +144,7 @@ impl Server {
         Ok(link)
     }
 
-    /// The connection as it stands, unless the server behind it has been silent for too long.
+    /// The present connection, unless the server has been silent for too long.
     async fn sound_link(&self) -> RedisResult<Arc<Link>> {
         let link = self.link().await?;
         if link.silent_for() < SILENCE {
@@ -151,9 +154,10 @@ impl Server {
         self.link().await
     }
 
-    /// Learns from an answer whether the connection is still of use. Server errors arrive as values here.
-    fn heed<'a>(&self, link: &Arc<Link>, answer: Result<impl IntoIterator<Item = &'a Value>, &RedisError>) {
-        let lost = match answer {
+    /// Learns from a reply whether the connection can still be used. Server errors arrive as values
+    /// here.
+    fn heed<'a>(&self, link: &Arc<Link>, reply: Result<impl IntoIterator<Item = &'a Value>, &RedisError>) {
+        let lost = match reply {
             Ok(values) => {
                 link.heard();
                 values.into_iter().find_map(|value| match value {
@@ -166,7 +170,8 @@ impl Server {
             Err(error) => Some(error.clone()).filter(|error| self.is_lost(error)),
         };
         if let Some(error) = lost {
-            // A connection that broke may be replaced at once. A server that will not serve would say so again.
+            // A broken connection may be replaced at once. A server that rejects commands would
+            // reject the next one too.
             if !is_broken(&error) {
                 self.0.note(&error);
             }
@@ -174,11 +179,11 @@ impl Server {
         }
     }
 
-    /// The socket is dead, or the server behind it is no longer the one that takes writes.
+    /// The socket is broken, or the server takes no writes any more.
     fn is_lost(&self, error: &RedisError) -> bool {
         match error.kind() {
             ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown) => true,
-            // One that was started again takes a while, and the sentinels may name another one meanwhile.
+            // A restart takes a while, and the sentinels may name another server meanwhile.
             ErrorKind::Server(ServerErrorKind::BusyLoading) => {
                 matches!(self.0.endpoint, Endpoint::Primary(_))
             }
@@ -188,7 +193,7 @@ impl Server {
 }
 
 impl Inner {
-    fn standing(&self) -> Option<Arc<Link>> {
+    fn present(&self) -> Option<Arc<Link>> {
         lock(&self.link).clone()
     }
 

@@ -20,13 +20,13 @@ pub(super) struct Setting {
 }
 
 impl Setting {
-    /// Runs what must be over when the callers wait no longer.
+    /// Runs work that must end before the callers stop waiting.
     pub(super) async fn in_time<T>(&self, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
         within(self.timeout.get(), work).await
     }
 
-    /// Runs what comes before anything is sent. It ends shortly before the callers wait no longer, so
-    /// that they hear that nothing was sent.
+    /// Runs the work before anything is sent. It ends shortly before the callers stop waiting, so
+    /// that they learn that nothing was sent.
     pub(super) async fn to_reach<T>(&self, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
         let timeout = self.timeout.get();
         within(timeout / 16 * 15, work).await.map_err(unreached)

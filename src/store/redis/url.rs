@@ -1,4 +1,4 @@
-//! What a URL says about where the records are.
+//! Where the records are, as a URL says it.
 
 use std::fmt;
 
@@ -44,7 +44,7 @@ impl Target {
 
     fn server(url: &str) -> Result<Self, StoreError> {
         let target = url.into_connection_info().map(Self::Server).map_err(store_error)?;
-        // What the driver reads does not tell RESP2 from a URL that says nothing.
+        // The driver reads RESP2 from a URL that names no protocol.
         let query = url.split_once('?').map_or("", |(_, query)| query);
         let is_said = query.split('&').any(|pair| pair.starts_with("protocol="));
         Ok(if is_said { target } else { target.speaking(ProtocolVersion::RESP3) })
@@ -127,7 +127,7 @@ impl<'a> List<'a> {
 
     fn servers(&self, credentials: &str, port: u16) -> Result<Vec<ConnectionInfo>, StoreError> {
         let read = |host: &&str| {
-            // The colons of an IPv6 address stand in brackets.
+            // The colons of an IPv6 address are in brackets.
             let has_port = host.rsplit(']').next().is_some_and(|end| end.contains(':'));
             let port = if has_port { String::new() } else { format!(":{port}") };
             let url = format!("{}://{credentials}{host}{port}", self.scheme);
@@ -164,7 +164,7 @@ impl<'a> List<'a> {
     }
 }
 
-/// What is wrong with a URL or a list. It repeats nothing of it, for there may be a password in it.
+/// The error in a URL or a list. It quotes no part of it, because a part may be a password.
 #[derive(Debug)]
 struct Wrong(&'static str);
 

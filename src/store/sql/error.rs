@@ -5,8 +5,8 @@ use std::{error, fmt};
 use sqlx::Error;
 use sqlx::error::DatabaseError;
 
-/// An error of the driver. It shows the code, the constraint and the table. The text of the database can
-/// quote what a client has sent, so it is not shown: neither here nor as a source.
+/// An error of the driver. It shows the code, the constraint and the table. The text of the
+/// database can quote what a client has sent, so it is not shown: neither here nor as a source.
 pub(super) struct SqlError(pub(super) Error);
 
 impl fmt::Display for SqlError {
@@ -16,7 +16,7 @@ impl fmt::Display for SqlError {
             Error::ColumnDecode { index, .. } => write!(f, "column {index} cannot be decoded"),
             Error::Decode(_) => f.write_str("a value cannot be decoded"),
             Error::Encode(_) | Error::InvalidArgument(_) => f.write_str("a value cannot be encoded"),
-            // These tell of the connection, the pool and the names of columns and types.
+            // These are about the connection, the pool and the names of columns and types.
             error @ (Error::Io(_)
             | Error::Tls(_)
             | Error::Protocol(_)

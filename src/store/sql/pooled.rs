@@ -12,8 +12,8 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 /// How long a connection may take on its way back to the pool, where the driver asks the server
-/// once more. Without a bound, a connection whose network died at that moment holds its place in
-/// the pool until the system gives it up.
+/// once more. Without a bound, a connection whose network fails at that moment uses its place in
+/// the pool until the system closes it.
 const RETURN: Duration = Duration::from_secs(5);
 /// How long a connection holds its place while the server has not replied. The statement may wait
 /// for a lock, or the network may have fallen silent.
@@ -29,7 +29,7 @@ const ERRORS: usize = 8;
 /// cannot be asked.
 pub(super) type Cancel = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
-/// What a connection is fit for when it is given back.
+/// The state of a connection when it is given back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Condition {
     /// For anything.
@@ -118,7 +118,7 @@ async fn give_back<DB: Database>(
     }
 }
 
-/// Reads the replies to all that was sent before. The errors among them are of no use to anyone.
+/// Reads the replies to all that was sent before. The errors among them are ignored.
 async fn replied<C: Connection>(connection: &mut C) -> Result<(), Error> {
     let mut errors = 0;
     loop {

@@ -1,7 +1,7 @@
 //! The store for many processes that have a PostgreSQL already: version 13 or later.
 //!
-//! Each operation is one statement and one round trip, and a transaction of its own: a first
-//! execution takes two, and a replay, a mismatch and a refusal take one, which writes nothing. A
+//! Each operation is one statement and one round trip, and a transaction of its own. A first
+//! execution takes two. A replay, a mismatch and a rejection take one, which writes nothing. A
 //! second one is needed to take over a record that failed, was abandoned or has expired, and to
 //! complete a record that is gone. All times are judged by the clock of the database.
 //!
@@ -21,7 +21,8 @@
 //!
 //! # The table
 //!
-//! One row for each key, in columns that a person can read; it is found by the first digits of the digest that the logs show:
+//! One row for each key, in columns that a person can read. Find it by the first digits of the
+//! digest in the logs:
 //!
 //! ```text
 //! SELECT * FROM idempotency_records WHERE encode(key, 'hex') LIKE '3fc82ec1%';
@@ -32,9 +33,10 @@
 //! `convert_from(response_headers, 'LATIN1')` shows them. In others,
 //! `encode(response_headers, 'escape')` does.
 //!
-//! A `pending` row whose `lease_until` is over is abandoned. An expired row is as if it were not there;
-//! [`sweep_every`](PostgresStore::sweep_every) deletes such rows. [`migrate`](PostgresStore::migrate) makes the table, and
-//! [`migration`](PostgresStore::migration) is the text of it, for those who keep all migrations in one place.
+//! A `pending` row whose `lease_until` is over is abandoned. An expired row counts as absent, and
+//! [`sweep_every`](PostgresStore::sweep_every) deletes it. [`migrate`](PostgresStore::migrate)
+//! makes the table. [`migration`](PostgresStore::migration) is its text, if you have all migrations
+//! in one place.
 //!
 //! Layout 1, in which the headers were text, is rejected by `migrate`. No release of this crate has
 //! made it: drop such a table, or use another one.
@@ -46,7 +48,7 @@
 //! # The pool
 //!
 //! An operation takes a connection for the time of one round trip, so a few of them serve many
-//! requests. What the pool is told counts:
+//! requests. These settings of the pool matter:
 //!
 //! - `acquire_timeout` counts only below [that of the store](PostgresStore::acquire_timeout), which
 //!   is half of the layer's store timeout.
@@ -66,8 +68,9 @@
 //! A server that takes no writes (a standby, `default_transaction_read_only`, a full disk) still
 //! serves what is stored: replays, mismatches and keys in flight. New operations get 503.
 //!
-//! What was acknowledged survives a crash of the server, with `synchronous_commit` on, as it is by default. With asynchronous
-//! replication a failover may lose a reservation that was acknowledged, and an operation can then run a second time.
+//! Acknowledged writes survive a crash of the server, with `synchronous_commit` on, as it is by
+//! default. With asynchronous replication a failover may lose a reservation that was acknowledged,
+//! and an operation can then run a second time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -79,7 +82,7 @@ use ::sqlx::postgres::PgRow;
 use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
 use crate::store::timeout::Timeout;
-use crate::store::undo::{Unanswered, Undo};
+use crate::store::undo::{Undo, Unreplied};
 use crate::store::{
     Identifier, Lease, Record, RecordStatus, Reservation, ReserveRequest, Settlement, State, Store,
     StoreError, Token,
@@ -105,7 +108,7 @@ use names::{Names, Statements};
 use statement::{Statement, Value};
 pub use tx_store::{Isolation, PostgresTxStore};
 
-/// Keeps records in a table of PostgreSQL, for any number of processes. A clone is the same store.
+/// Stores records in a table of PostgreSQL, for any number of processes. A clone is the same store.
 ///
 /// See the [module](self) for the table, the pool and the promises.
 #[derive(Clone)]
@@ -114,19 +117,19 @@ pub struct PostgresStore {
     names: Names,
     prepared: bool,
     statements: Arc<Statements>,
-    unanswered: Arc<Unanswered>,
+    unreplied: Arc<Unreplied>,
     lately: Lately,
 }
 
 impl PostgresStore {
-    /// Keeps the records in the table `idempotency_records`, where the search path finds it or [`migrate`](Self::migrate)
-    /// has made it.
+    /// Uses the table `idempotency_records`, which the search path finds or
+    /// [`migrate`](Self::migrate) makes.
     pub fn new(pool: PgPool) -> Self {
         let names = Names { schema: None, table: Identifier::known("idempotency_records") };
         let statements = Arc::new(Statements::new(&names, true));
         let timeout = Timeout::default();
         Self {
-            unanswered: Arc::new(timeout.clone().into()),
+            unreplied: Arc::new(timeout.clone().into()),
             pool: Pool { inner: pool, turn: None, timeout, replied: Arc::default() },
             names,
             prepared: true,
@@ -135,8 +138,8 @@ impl PostgresStore {
         }
     }
 
-    /// Sets the schema of the table. Default: none, so that the search path decides. [`migrate`](Self::migrate) makes it
-    /// if it is not there.
+    /// Sets the schema of the table. Default: none, so that the search path decides.
+    /// [`migrate`](Self::migrate) makes it if it is not there.
     #[must_use]
     pub fn schema(mut self, schema: Identifier) -> Self {
         self.names.schema = Some(schema);
@@ -176,10 +179,10 @@ impl PostgresStore {
         self.renamed()
     }
 
-    /// Reservations are taken back from the table where they were made.
+    /// Reservations are undone in the table where they were made.
     fn renamed(mut self) -> Self {
         self.statements = Arc::new(Statements::new(&self.names, self.prepared));
-        self.unanswered = Arc::new(self.pool.timeout.clone().into());
+        self.unreplied = Arc::new(self.pool.timeout.clone().into());
         self.lately = Lately::default();
         self
     }
@@ -193,22 +196,22 @@ impl fmt::Debug for PostgresStore {
 
 impl Store for PostgresStore {
     async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
-        if let Some(found) = self.answered_lately(request).await? {
+        if let Some(found) = self.responded_lately(request).await? {
             return Ok(Reservation::Found(found));
         }
         let first = Lease::first(request, Token::random()?);
         let connection = Connection::take(&self.pool).await?;
         // From here on it may have been sent.
-        let mut undo = Undo::of(self.clone(), &self.unanswered, &first);
-        let answer = match self.acquire(connection, request, first, &mut undo).await {
+        let mut undo = Undo::of(self.clone(), &self.unreplied, &first);
+        let reply = match self.acquire(connection, request, first, &mut undo).await {
             Err(error) if takes_no_writes(&error) => self.stored(request, error).await,
-            answer => answer,
+            reply => reply,
         };
-        undo.answered(&answer);
-        if let Ok(Reservation::Found(Record { state: State::Success(_), .. })) = &answer {
-            self.lately.answered(&request.key);
+        undo.replied(&reply);
+        if let Ok(Reservation::Found(Record { state: State::Success(_), .. })) = &reply {
+            self.lately.responded(&request.key);
         }
-        answer
+        reply
     }
 
     async fn complete(
@@ -218,7 +221,7 @@ impl Store for PostgresStore {
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
         let settlement = self.end(RecordStatus::Success, lease, Some(outcome), retention).await?;
-        self.lately.answered(&lease.key);
+        self.lately.responded(&lease.key);
         Ok(settlement)
     }
 
@@ -260,8 +263,9 @@ impl Store for PostgresStore {
 }
 
 impl PostgresStore {
-    /// A plain read for what is likely to be a repeat: the statement that reserves costs more, even where it only reads.
-    async fn answered_lately(&self, request: &ReserveRequest) -> Result<Option<Record>, StoreError> {
+    /// A plain read for a request that is likely a retry. The statement that reserves costs more,
+    /// even if it only reads.
+    async fn responded_lately(&self, request: &ReserveRequest) -> Result<Option<Record>, StoreError> {
         if !self.lately.knows(&request.key) {
             return Ok(None);
         }

@@ -2,12 +2,12 @@
 //! processes of one machine.
 //!
 //! A first execution takes two writes, one to reserve the key and one to complete the record, each
-//! of which is on the disk when it is acknowledged. A replay, a mismatch and a refusal write
+//! of which is on the disk when it is acknowledged. A replay, a mismatch and a rejection write
 //! nothing, and wait for no writer.
 //!
-//! SQLite has one writer at a time, so the writes of all keys queue; how many there are in a second
-//! is for the disk to say. Each operation is one statement, so that one which is cut off leaves no
-//! transaction behind.
+//! SQLite has one writer at a time, so the writes of all keys queue. The disk limits how many there
+//! are in a second. Each operation is one statement, so one that is cut off leaves no transaction
+//! behind.
 //!
 //! # Several processes
 //!
@@ -47,16 +47,19 @@
 //!                         FROM idempotency_records WHERE hex(key) LIKE '3FC82EC1%'"
 //! ```
 //!
-//! A pending one whose `lease_until` has passed is abandoned. The table, a row for each record:
+//! A pending record whose `lease_until` has passed is abandoned. The table, with a row for each
+//! record:
 //!
 //! ```sql
 #![doc = include_str!("sqlite/layout.sql")]
 //! ```
 //!
-//! Headers and trailers are the bytes of lines `name: value`, which `CAST(response_headers AS TEXT)` shows. What expires goes
-//! when the key comes again, or by [`sweep_every`](SqliteStore::sweep_every).
+//! Headers and trailers are the bytes of lines `name: value`, which
+//! `CAST(response_headers AS TEXT)` shows. An expired record is deleted when the key comes again, or
+//! by [`sweep_every`](SqliteStore::sweep_every).
 //!
-//! Layout 1 stored headers as text. No release of this crate has made it: drop such a table, or use another one.
+//! Layout 1 stored headers as text. No release of this crate has made it: drop such a table, or use
+//! another one.
 
 use std::fmt;
 use std::sync::Arc;
@@ -69,7 +72,7 @@ use sqlx::sqlite::{SqlitePool, SqliteRow};
 use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
 use crate::store::timeout::Timeout;
-use crate::store::undo::{Unanswered, Undo};
+use crate::store::undo::{Undo, Unreplied};
 use crate::store::{
     Lease, Record, RecordStatus, Reservation, ReserveRequest, Settlement, State, Store, StoreError, Token,
 };
@@ -93,7 +96,7 @@ pub use tx_store::SqliteTxStore;
 use wait::Wait;
 use write::{Statement, ask, ended, fenced, send};
 
-/// Keeps records in a file of SQLite. A clone is the same store.
+/// Stores records in a file of SQLite. A clone is the same store.
 ///
 /// ```no_run
 /// use tower_idempotency::{IdempotencyLayer, SqliteStore};
@@ -109,7 +112,7 @@ pub struct SqliteStore {
     /// One connection, where the store has made it.
     writing: SqlitePool,
     statements: Arc<Statements>,
-    unanswered: Arc<Unanswered>,
+    unreplied: Arc<Unreplied>,
     timeout: Timeout,
     streak: Arc<Streak>,
 }
@@ -123,16 +126,16 @@ impl fmt::Debug for SqliteStore {
 impl Store for SqliteStore {
     async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
         let wait = self.wait();
-        // A replay writes nothing, and does not wait for those who do.
+        // A replay writes nothing, and waits for no writer.
         let found = match self.find(&wait, &request.key).await? {
             Some(found) if !found.yields_to(request) => return Ok(Reservation::Found(found)),
             found => found,
         };
         let first = Lease::first(request, Token::random()?);
-        let mut undo = Undo::of(self.clone(), &self.unanswered, &first);
-        let answer = self.acquire(&wait, request, first, found, &mut undo).await;
-        undo.answered(&answer);
-        answer
+        let mut undo = Undo::of(self.clone(), &self.unreplied, &first);
+        let reply = self.acquire(&wait, request, first, found, &mut undo).await;
+        undo.replied(&reply);
+        reply
     }
 
     async fn complete(
@@ -189,7 +192,7 @@ impl Store for SqliteStore {
 }
 
 impl SqliteStore {
-    /// Begins to wait for what one operation needs.
+    /// The wait of one operation begins.
     fn wait(&self) -> Wait {
         Wait::within(&self.timeout)
     }
@@ -200,8 +203,8 @@ impl SqliteStore {
         self.read(wait, find).await?.as_ref().map(row::record).transpose()
     }
 
-    /// Creates the record, or takes over the one that was found; tells what stands there by then if somebody else came
-    /// first.
+    /// Creates the record, or takes over the one that was found. If another caller came first,
+    /// returns its record.
     async fn acquire(
         &self,
         wait: &Wait,

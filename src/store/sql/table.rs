@@ -1,4 +1,4 @@
-//! A record as a row, for stores that keep it in a table: words and lines that a person can read.
+//! A record as a row of a table, in words and lines that a person can read.
 //!
 //! | column | what it holds |
 //! |---|---|
@@ -36,7 +36,7 @@ mod identifier;
 
 pub use identifier::{Identifier, InvalidIdentifier};
 
-/// What stands in a row, as far as it tells of a record.
+/// The columns of a row that describe a record.
 pub(super) struct Row {
     pub(super) status: String,
     pub(super) attempt: i64,
@@ -44,13 +44,13 @@ pub(super) struct Row {
     pub(super) fingerprint: Vec<u8>,
     /// Whether the lease has lapsed, by the clock of the database.
     pub(super) lapsed: bool,
-    /// `None` if `response_status` is null: the attempt has left no answer.
-    pub(super) answer: Option<Answer>,
+    /// `None` if `response_status` is null: the attempt has no response.
+    pub(super) response: Option<ResponseColumns>,
 }
 
-/// The columns of an answer.
+/// The columns of a response.
 #[derive(Default)]
-pub(super) struct Answer {
+pub(super) struct ResponseColumns {
     pub(super) status: i32,
     pub(super) headers: Bytes,
     pub(super) trailers: Option<Bytes>,
@@ -62,9 +62,9 @@ pub(super) struct Answer {
 impl Row {
     /// # Errors
     ///
-    /// [`Malformed`] if a column holds what this crate does not write there.
+    /// [`DecodeError`] if a column contains a value that this crate does not write.
     pub(super) fn record(self) -> Result<Record, DecodeError> {
-        let outcome = self.answer.map(Answer::outcome).transpose()?;
+        let outcome = self.response.map(ResponseColumns::outcome).transpose()?;
         let state = match (&*self.status, outcome) {
             ("pending", None) => State::Pending { abandoned: self.lapsed },
             ("success", Some(outcome)) => State::Success(outcome),
@@ -79,7 +79,7 @@ impl Row {
     }
 }
 
-impl Answer {
+impl ResponseColumns {
     pub(super) fn of(outcome: &Outcome) -> Self {
         let body = &outcome.body;
         Self {

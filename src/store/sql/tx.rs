@@ -12,7 +12,7 @@ use crate::store::Lent;
 
 mod claims;
 mod error;
-// Each database needs another part of it.
+// Each database uses a different part of it.
 #[cfg_attr(not(all(feature = "postgres", feature = "sqlite")), allow(dead_code))]
 mod open;
 
@@ -23,19 +23,21 @@ pub(super) use open::{Lost, Open, Slot};
 #[cfg(feature = "postgres")]
 pub(super) use {claims::in_flight, open::Mark};
 
-/// The answers that commit what the handler wrote, unless a store is told otherwise.
+/// The responses that commit the writes of the handler, by default.
 pub(super) fn below_400(status: StatusCode) -> bool {
     status.as_u16() < 400
 }
 
-/// The open transaction of the attempt, for the handler's business writes: they are committed together with the key and
-/// the answer, or not at all.
+/// The open transaction of the attempt, for the handler's business writes. They are committed
+/// together with the key and the response, or not at all.
 ///
 /// It is used as sqlx's own `Transaction` is, by `&mut *tx`, savepoints included. The handler does
-/// not end it: it is committed if the answer is kept as a success below 400, and rolled back if
-/// not. A `Tx` that is still held when the handler has answered, by a task that goes on for one,
-/// cannot be committed: the client gets 500, and the log says why. The same happens when the
-/// handler sends `COMMIT` or `ROLLBACK` itself.
+/// not end it. It is committed if the response is stored as a success below 400, and rolled back if
+/// not.
+///
+/// If a `Tx` is still held when the handler has responded, for example by another task, it cannot
+/// be committed. The client then gets 500, and the log says why. The same happens if the handler
+/// sends `COMMIT` or `ROLLBACK` itself.
 ///
 /// What the handler sets for the transaction (a role, a search path, timeouts) also applies to the
 /// write of the response: see
@@ -67,11 +69,11 @@ impl<DB: Database> fmt::Debug for Tx<DB> {
     }
 }
 
-/// Why there is no transaction to be had.
+/// Why there is no transaction for the handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransactionError {
-    /// The store is not in transaction mode, or its transactions are those of another database.
+    /// The store is not in transaction mode, or its database is another one.
     NotInTransactionMode,
     /// The attempt has ended.
     Ended,

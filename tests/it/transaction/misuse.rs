@@ -214,7 +214,7 @@ async fn a_failed_statement_that_a_handler_hides_is_not_committed_on_postgres() 
     let app = app::<Pg, _>(layer(base.store().await), &stage);
     let script = "insert book; try INSERT INTO nowhere VALUES (1)";
     ask(&app, "key", script).await.is_refused(500, "idempotency_transaction_lost");
-    Log::tells("answered as if it had not");
+    Log::tells("its response hides that");
     base.at_rest().await;
     assert!(base.orders().await.is_empty() && base.records().await.is_empty());
     for status in [404, 422, 500] {

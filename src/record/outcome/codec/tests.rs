@@ -165,8 +165,8 @@ fn fields_are_where_they_were_in_version_1() {
     assert_eq!(Outcome::decode(frame), Ok(empty()));
 }
 
-/// What stands in stores today must be readable tomorrow. If this test fails, the format has changed: that takes a
-/// new version, and a reader for this one.
+/// Frames that are stored today must be readable tomorrow. If this test fails, the format has
+/// changed: write a new version, and a reader for this one.
 #[test]
 fn the_frame_is_as_it_was_in_version_1() {
     let mut headers = HeaderMap::new();
@@ -197,7 +197,8 @@ fn the_frame_is_as_it_was_in_version_1() {
     assert_eq!(Outcome::decode(unhex(&frame.concat())), Ok(outcome));
 }
 
-/// The known names in the order of their numbers, spelled out here so that a change of the table is seen.
+/// The known names in the order of their numbers, spelled out here so that a change of the table is
+/// seen.
 const KNOWN: [&str; 16] = [
     "content-type",
     "location",
@@ -291,7 +292,8 @@ fn frames_that_lie_are_refused() {
 
 #[test]
 fn a_forged_count_reserves_no_memory_for_it() {
-    // The largest count that the length of the frame lets pass, with lines that soon turn out to be none.
+    // The largest count that the length of the frame lets pass, with lines that soon turn out to be
+    // none.
     let mut frame = unhex("01 00c8 00 808008").to_vec();
     frame.resize(frame.len() + 2 * (128 << 10), 0);
     assert_eq!(Outcome::decode(frame.into()), Err(DecodeError));

@@ -51,7 +51,8 @@ pub(super) fn many_asks() -> Vec<ReserveRequest> {
     (0..64).map(|number| ask(&number.to_string(), HOUR)).collect()
 }
 
-/// The first in the first shard, the second in the second one. Which keys these are is up to the secret of the store.
+/// The first in the first shard, the second in the second one. The keys depend on the secret of the
+/// store.
 pub(super) fn in_two_shards(store: &Inner, asks: &[ReserveRequest]) -> [ReserveRequest; 2] {
     [0, 1].map(|shard| {
         let ask = asks.iter().find(|ask| store.index(&ask.key) == shard);
@@ -64,17 +65,17 @@ pub(super) fn answer() -> Bytes {
     frame(&Outcome::new(StatusCode::OK, body))
 }
 
-/// What is left of [`answer`] when its record is put back.
+/// The rest of [`answer`] when its record is put back.
 pub(super) fn without_body() -> Bytes {
     frame(&Outcome::new(StatusCode::OK, StoredBody::NotRetained(NotRetained::Failure)))
 }
 
-/// The bytes of all answers that the store counts.
+/// The bytes of all responses that the store counts.
 pub(super) fn answers(store: &Inner) -> usize {
     store.capacity.bytes() - RECORD * store.capacity.records()
 }
 
-/// What an answer counts for beside its record.
+/// The bytes that a response counts for beside its record.
 pub(super) fn counted(answer: &Bytes) -> usize {
     Claim::bytes(answer.len()) - RECORD
 }

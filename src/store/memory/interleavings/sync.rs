@@ -36,8 +36,8 @@ impl Deref for AtomicUsize {
     }
 }
 
-/// As much of tokio's as the store uses, kept to what tokio promises: whoever waits hears of every call after the one
-/// that made the future, polled or not, and of none before it.
+/// The part of tokio's that the store uses, and no more than tokio promises: a waiter hears of
+/// every call after its future was made, polled or not, and of none before.
 #[derive(Default)]
 pub(in crate::store::memory) struct Notify {
     calls: AtomicUsize,

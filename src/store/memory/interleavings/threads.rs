@@ -44,7 +44,8 @@ pub(super) fn winner_and_loser(one: Reservation, two: Reservation) -> (Lease, Re
     }
 }
 
-/// Reserves and waits by turns, as the layer does. A wait that nobody ends is a deadlock, which loom reports.
+/// Reserves and waits by turns, as the layer does. A wait without an end is a deadlock, which loom
+/// reports.
 pub(super) fn await_the_end(store: &Inner, ask: &ReserveRequest) -> Reservation {
     loop {
         match store.reserve(ask).unwrap() {

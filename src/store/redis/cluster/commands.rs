@@ -1,4 +1,4 @@
-//! Commands on one name, and how a server of a cluster refuses them.
+//! Commands on one name, and how a server of a cluster rejects them.
 
 use redis::{Arg, Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 
@@ -6,11 +6,11 @@ use super::slots::{host, slot_of};
 use crate::store::redis::address::Address;
 use crate::store::redis::server::Server;
 
-/// What is sent in one piece to one server: all of it is on names in one slot, which the first one tells.
+/// Commands that are sent to one server together. All their names are in one slot.
 #[derive(Clone, Copy)]
 pub(in crate::store::redis) enum Commands<'a> {
     One(&'a Cmd),
-    /// With the number of answers that are left out, and that of those that are not.
+    /// With the number of replies that are left out, and of those that are returned.
     Many(&'a Pipeline, usize, usize),
 }
 
@@ -23,10 +23,10 @@ impl Commands<'_> {
         }
     }
 
-    /// Sends them; after each announcement that it was sent here by another server, where it was.
+    /// Sends them. If another server has sent them here, each is announced.
     pub(super) async fn send(&self, server: &Server, asking: bool) -> RedisResult<Vec<Value>> {
         match *self {
-            Self::One(command) if !asking => server.one(command).await.map(|answer| vec![answer]),
+            Self::One(command) if !asking => server.one(command).await.map(|reply| vec![reply]),
             Self::Many(pipeline, offset, count) if !asking => server.many(pipeline, offset, count).await,
             Self::One(command) => announced(server, std::iter::once(command)).await,
             Self::Many(pipeline, ..) => announced(server, pipeline.cmd_iter()).await,
@@ -34,18 +34,20 @@ impl Commands<'_> {
     }
 }
 
-/// `ASKING` counts for the one command behind it, so that each one has its own, and nothing may come between.
+/// `ASKING` applies to the next command only, so each command has its own and nothing may come
+/// between.
 async fn announced<'a>(server: &Server, commands: impl Iterator<Item = &'a Cmd>) -> RedisResult<Vec<Value>> {
     let mut pipeline = Pipeline::new();
     for command in commands {
         pipeline.cmd("ASKING").add_command(command.clone());
     }
-    let mut answers = server.many(&pipeline, 0, pipeline.len()).await?.into_iter();
+    let mut replies = server.many(&pipeline, 0, pipeline.len()).await?.into_iter();
     let mut told = Vec::with_capacity(pipeline.len() / 2);
-    while let (Some(asking), Some(answer)) = (answers.next(), answers.next()) {
-        // A refusal behind a refused announcement is due to that one, and would send the command back and forth.
-        let is_refused = matches!((&asking, &answer), (Value::ServerError(_), Value::ServerError(_)));
-        told.push(if is_refused { asking } else { answer });
+    while let (Some(asking), Some(reply)) = (replies.next(), replies.next()) {
+        // If both are rejected, the rejected announcement is the cause. The other rejection would
+        // send the command back and forth.
+        let is_rejected = matches!((&asking, &reply), (Value::ServerError(_), Value::ServerError(_)));
+        told.push(if is_rejected { asking } else { reply });
     }
     Ok(told)
 }
@@ -55,7 +57,7 @@ fn slot(command: &Cmd) -> Option<u16> {
         Some(Arg::Simple(arg)) => Some(arg),
         _ => None,
     };
-    // A script's names stand behind it and their number.
+    // The names of a script follow the script and their number.
     let name = if matches!(arg(0), Some(b"EVAL" | b"EVALSHA")) { arg(3) } else { arg(1) };
     name.map(slot_of)
 }
@@ -86,8 +88,8 @@ pub(super) enum Step {
 }
 
 impl Rejection {
-    pub(super) fn find(answers: &RedisResult<Vec<Value>>) -> Option<Self> {
-        match answers {
+    pub(super) fn find(replies: &RedisResult<Vec<Value>>) -> Option<Self> {
+        match replies {
             Ok(values) => values.iter().find_map(|value| match value {
                 Value::ServerError(error) => Self::of(&error.clone().into()),
                 _ => None,

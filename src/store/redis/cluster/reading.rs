@@ -1,4 +1,4 @@
-//! Who is asked for the map of the slots.
+//! Which servers are asked for the map of the slots.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,26 +20,27 @@ use crate::store::redis::setting::within;
 const READ: Duration = Duration::from_millis(1100);
 /// How long some may take before others are asked too.
 const TURN: Duration = Duration::from_millis(150);
-/// How many of those who are known to be there are asked at first.
+/// How many servers with a connection are asked at first.
 const ASKED: usize = 3;
 
-/// When the map was read, and what came of it.
+/// When the map was read, and the result.
 pub(super) type Read = Option<(Instant, RedisResult<()>)>;
 
 impl Inner {
-    /// Asks several servers at once for the map; the first one that knows it counts. If none of them does, others are
-    /// asked: one that is there may have been reset, or never have been in the cluster.
+    /// Asks several servers at once for the map. The first reply with a map counts. If there is
+    /// none, others are asked, because a server may have been reset or never have been in the
+    /// cluster.
     pub(super) async fn read(&self) -> RedisResult<()> {
         let mut asked = JoinSet::new();
         let read = within(self.setting.timeout.get(), self.ask_until_told(&mut asked)).await;
-        // To cut those off who were not heard yet would leave their servers without a caller for their answer.
+        // The other requests are not aborted, so that their replies still have a caller.
         asked.detach_all();
         self.adopt(read?);
         Ok(())
     }
 
-    /// A server that is slow has as long as the callers wait. One that is asked again may by then have
-    /// a new connection.
+    /// A server that is slow has as long as the callers wait. One that is asked again may by then
+    /// have a new connection.
     async fn ask_until_told(&self, asked: &mut JoinSet<RedisResult<Vec<Slots>>>) -> RedisResult<Vec<Slots>> {
         loop {
             if let Ok(told) = timeout(READ, self.ask_in_turn(asked)).await {
@@ -66,7 +67,8 @@ impl Inner {
         first(asked, &mut failure).await.ok_or(failure)
     }
 
-    /// Whom to ask for the map: those that are known to be there, then the others, and those last whose word is in doubt.
+    /// Which servers to ask for the map: those with a connection, then the others, and last those
+    /// in doubt.
     fn candidates(&self) -> [Vec<Address>; 3] {
         let map = Arc::clone(&lock(&self.map));
         let named = map.iter().map(|slots| Address { host: slots.host.clone(), port: slots.port });
@@ -87,10 +89,10 @@ impl Inner {
     }
 }
 
-/// The first map that comes; `None` if nobody who was asked knows one.
+/// The first map. `None` if no server that was asked knows one.
 async fn first(asked: &mut JoinSet<RedisResult<Vec<Slots>>>, failure: &mut RedisError) -> Option<Vec<Slots>> {
-    while let Some(answer) = asked.join_next().await {
-        match answer {
+    while let Some(reply) = asked.join_next().await {
+        match reply {
             Ok(Ok(map)) => return Some(map),
             Ok(Err(error)) => *failure = error,
             Err(_) => {}

@@ -10,7 +10,7 @@ pub(super) struct Slots {
     pub(super) port: u16,
 }
 
-/// The slot of a name: that of what stands in its first braces, if anything does.
+/// The slot of a name: that of the text in its first braces, if there is any.
 pub(super) fn slot_of(name: &[u8]) -> u16 {
     let tag = name.iter().position(|byte| *byte == b'{').and_then(|open| {
         let rest = &name[open + 1..];
@@ -29,9 +29,10 @@ fn crc16(bytes: &[u8]) -> u16 {
     })
 }
 
-/// Reads the answer to `CLUSTER SLOTS`. A server that does not know its own host is at the one that was asked.
-pub(super) fn read(answer: Value, asked: &str) -> RedisResult<Vec<Slots>> {
-    let Value::Array(ranges) = answer.extract_error()? else {
+/// Reads the reply to `CLUSTER SLOTS`. A server that does not know its own host is at the host that
+/// was asked.
+pub(super) fn read(reply: Value, asked: &str) -> RedisResult<Vec<Slots>> {
+    let Value::Array(ranges) = reply.extract_error()? else {
         return Err(malformed());
     };
     let slots: Option<Vec<_>> = ranges.into_iter().map(|range| read_range(range, asked)).collect();
@@ -61,18 +62,19 @@ fn read_range(range: Value, asked: &str) -> Option<Slots> {
     })
 }
 
-/// The host that a server has named, seen from one who has asked it at `asked`. `None` if it knows none.
+/// The host that a server has named, for a client that has asked it at `asked`. `None` if it knows
+/// none.
 pub(super) fn host<'a>(named: &'a str, asked: &'a str) -> Option<&'a str> {
     match named {
-        // A name was wanted, and that server has none.
+        // The server is set to tell names, and has none.
         "?" => None,
-        // Itself, by the address that it listens at.
+        // The server itself, by the address on which it listens.
         "" | "0.0.0.0" | "::" => Some(asked),
         named => Some(named),
     }
 }
 
-/// The address among what else is told of a server, as the version of the protocol has it: a map or a flat list.
+/// The address in the details of a server: a map or a flat list, by the version of the protocol.
 fn ip(more: &Value) -> Option<&str> {
     match more {
         Value::Map(pairs) => {
@@ -125,11 +127,11 @@ mod tests {
         let range = |first, last, nodes: [Value; 2]| {
             Value::Array([Value::Int(first), Value::Int(last)].into_iter().chain(nodes).collect())
         };
-        let answer = Value::Array(vec![
+        let reply = Value::Array(vec![
             range(0, 5460, [node(bulk("10.0.0.1"), 7000), node(bulk("10.0.0.2"), 7001)]),
             range(5461, 16383, [node(Value::Nil, 7002), node(bulk("10.0.0.3"), 7003)]),
         ]);
-        let slots = read(answer, "example.org").unwrap();
+        let slots = read(reply, "example.org").unwrap();
         let told: Vec<_> =
             slots.iter().map(|slots| (slots.first, slots.last, &*slots.host, slots.port)).collect();
         assert_eq!(told, [(0, 5460, "10.0.0.1", 7000), (5461, 16383, "example.org", 7002)]);
@@ -137,12 +139,12 @@ mod tests {
 
     #[test]
     fn a_server_without_the_name_that_was_wanted_is_found_by_its_address() {
-        let answer = |host: &str, more: Value| {
+        let reply = |host: &str, more: Value| {
             let primary = Value::Array(vec![bulk(host), Value::Int(7000), bulk("id"), more]);
             Value::Array(vec![Value::Array(vec![Value::Int(0), Value::Int(16383), primary])])
         };
         let told =
-            |host, more| read(answer(host, more), "example.org").map(|slots| slots[0].host.clone()).ok();
+            |host, more| read(reply(host, more), "example.org").map(|slots| slots[0].host.clone()).ok();
         let none = || Value::Array(Vec::new());
         let flat = |ip| Value::Array(vec![bulk("hostname"), bulk(""), bulk("ip"), bulk(ip)]);
         let map = |ip| Value::Map(vec![(bulk("ip"), bulk(ip))]);
@@ -157,8 +159,8 @@ mod tests {
 
     #[test]
     fn an_answer_that_tells_of_no_slots_is_an_error() {
-        for answer in [Value::Nil, Value::Array(vec![]), Value::Array(vec![Value::Int(1)])] {
-            assert!(read(answer, "example.org").is_err());
+        for reply in [Value::Nil, Value::Array(vec![]), Value::Array(vec![Value::Int(1)])] {
+            assert!(read(reply, "example.org").is_err());
         }
     }
 }

@@ -9,11 +9,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::silence::Silence;
 
-/// Lets every task that is ready have its turn before the first byte of a batch is sent.
+/// Lets every ready task run before the first byte of a batch is sent.
 ///
-/// The driver wakes for the first command, and would send it alone: the worker runs a task that was just woken before
-/// all others. Sixty requests that are ready at the same time would then cost sixty writes here, and sixty reads in
-/// the server. Put off by one turn of the scheduler, they go out in one.
+/// The driver wakes for the first command, and would send it alone: the worker runs a task that was
+/// just woken before all others. Sixty requests that are ready at the same time would then cost
+/// sixty writes here, and sixty reads in the server. Put off by one turn of the scheduler, they go
+/// out in one.
 pub(super) struct Coalesce<T> {
     socket: T,
     silence: Arc<Silence>,
@@ -21,7 +22,7 @@ pub(super) struct Coalesce<T> {
 }
 
 impl<T> Coalesce<T> {
-    /// What comes in ends the silence. An answer whose caller has given up is a sign of life too.
+    /// Received bytes end the silence, also those of a reply whose caller has given up.
     pub(super) fn new(socket: T, silence: Arc<Silence>) -> Self {
         Self { socket, silence, put_off: false }
     }

@@ -1,4 +1,4 @@
-//! Since when a server owes an answer.
+//! How long a server has owed a reply.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::runtime::lock::lock;
 
-/// Begins with a command, and ends with the next bytes that the server sends, whoever still waits for them.
+/// Begins with a command, and ends with the next bytes of the server.
 #[derive(Default)]
 pub(super) struct Silence(Mutex<Option<Instant>>);
 

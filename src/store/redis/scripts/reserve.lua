@@ -1,5 +1,6 @@
--- (no record) -> pending, on servers before 7.0, whose SET cannot both create a record and return what stands there.
--- Applies when the key is free. Otherwise returns the record and its remaining time, and changes nothing.
+-- (no record) -> pending, on servers before 7.0, whose SET cannot both create a record and return
+-- an existing one. Applies when the key is free. Otherwise returns the record and its remaining
+-- time, and changes nothing.
 -- KEYS[1] record   ARGV[1] the pending record   ARGV[2] its retention in ms
 local found = redis.call('GET', KEYS[1])
 if found then

@@ -1,15 +1,15 @@
--- pending -> success or failed; (no record) -> success or failed.
--- Applies while the record is pending under the caller's token, or there is none. Otherwise changes
--- nothing and returns 0; a body that was written beside the record is removed, unless the record is
--- the caller's, because then it may be its own. Returns 2 if the body must be written anew: the
--- caller sends everything again. Returns 3, and changes nothing, if the body is not there: the server
--- has rejected or evicted it.
+-- pending -> success or failed; (no record) -> success or failed. Applies while the record is
+-- pending under the caller's token, or there is none. Otherwise changes nothing and returns 0; a
+-- body that was written beside the record is removed, unless the record is the caller's, because
+-- then it may be its own. Returns 2 if the body must be written anew: the caller sends everything
+-- again. Returns 3, and changes nothing, if the body is not there: the server has rejected or
+-- evicted it.
 -- KEYS[1] record   KEYS[2] body, if it is stored apart
 -- ARGV[1] the pending status and token that the record must have   ARGV[2] the new record
 -- ARGV[3] its retention in ms   ARGV[4] not empty: the body was removed before
 
--- At maxmemory a script may go on writing if its first write takes no memory. What is done is
--- recorded all the same. All versions have this rule. The flag `allow-oom` does the same, but only
+-- At maxmemory a script may go on writing if its first write takes no memory. So a response is
+-- stored all the same. All versions have this rule. The flag `allow-oom` does the same, but only
 -- from 7.0 on.
 local function write(record)
   if KEYS[2] and redis.call('GETRANGE', KEYS[2], 0, 0) == '' then

@@ -1,7 +1,7 @@
-//! One attempt to connect, for all who need a connection.
+//! One attempt to connect, for all callers that need a connection.
 //!
-//! It has as long as the callers wait. The server may be slow, the first packets to it may be lost, or
-//! another server may have taken its place. So every half a second a second attempt is made anew
+//! It has as long as the callers wait. The server may be slow, the first packets to it may be lost,
+//! or another server may have taken its place. So every half a second a second attempt is made anew
 //! beside the first one, and sentinels are asked again. The first connection that is established is
 //! used. When sentinels name another server, the attempts to reach the former one end.
 
@@ -18,8 +18,8 @@ use crate::runtime::lock::lock;
 use crate::store::redis::link::Link;
 use crate::store::redis::setting::within;
 
-/// The shortest time that an attempt has. Callers who wait for less than a handshake takes would
-/// otherwise never get a connection.
+/// The shortest time for an attempt. Callers that wait for less than a handshake would otherwise
+/// never get a connection.
 const CONNECT: Duration = Duration::from_millis(500);
 /// How long an attempt goes on before a second one is made beside it.
 const ALONE: Duration = Duration::from_millis(500);
@@ -42,7 +42,7 @@ impl Server {
                 connected = &mut first => return connected,
                 connected = &mut beside => match connected {
                     Ok(link) => return Ok(link),
-                    // The next one may do better.
+                    // The next one may succeed.
                     Err(_) => beside = Box::pin(pending()),
                 },
                 found = &mut look => {

@@ -6,7 +6,7 @@ use redis::ConnectionAddr;
 
 use super::*;
 
-fn refused(url: &str) -> String {
+fn rejected(url: &str) -> String {
     let Err(error) = Target::parse(url) else {
         panic!("{url} was taken");
     };
@@ -98,7 +98,7 @@ fn the_protocol_is_resp3_unless_the_url_says_another() {
         ] {
             assert_eq!(protocol(&format!("{url}?protocol={said}")), read, "{url} {said}");
         }
-        assert!(!refused(&format!("{url}?protocol=resp4")).is_empty());
+        assert!(!rejected(&format!("{url}?protocol=resp4")).is_empty());
     }
     #[cfg(unix)]
     assert_eq!(protocol("redis+unix:///run/redis.sock?db=3&protocol=resp2"), ProtocolVersion::RESP2);
@@ -122,13 +122,13 @@ fn tls_is_a_matter_of_the_scheme() {
             Ok(Target::Cluster(servers)) => {
                 assert!(matches!(servers[0].addr(), ConnectionAddr::TcpTls { .. }));
             }
-            _ => assert!(refused(&format!("{scheme}+cluster://:hunter2@10.0.0.1:7000")).contains("TLS")),
+            _ => assert!(rejected(&format!("{scheme}+cluster://:hunter2@10.0.0.1:7000")).contains("TLS")),
         }
     }
 }
 
 #[test]
-fn a_wrong_url_is_refused_with_a_reason_and_without_its_password() {
+fn a_wrong_url_is_rejected_with_a_reason_and_without_its_password() {
     let wrong = [
         ("redis+cluster://", "HOST:PORT"),
         ("redis+cluster://10.0.0.1:7000,,10.0.0.2", "HOST:PORT"),
@@ -155,14 +155,14 @@ fn a_wrong_url_is_refused_with_a_reason_and_without_its_password() {
         ("", ""),
     ];
     for (url, word) in wrong {
-        let reason = refused(url);
+        let reason = rejected(url);
         assert!(reason.contains(word), "{url}: {reason}");
         assert!(!reason.is_empty());
     }
 }
 
 #[test]
-fn an_empty_list_is_refused() {
+fn an_empty_list_is_rejected() {
     assert!(Target::sentinel(Vec::new(), "orders", RedisConnectionInfo::default()).is_err());
     assert!(Target::cluster(Vec::new()).is_err());
 }

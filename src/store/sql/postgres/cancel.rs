@@ -41,7 +41,7 @@ impl Canceller {
         Arc::new(Self { statement, connection: Mutex::default(), waiting: AtomicUsize::new(0) })
     }
 
-    /// What cancels the statement of one transaction.
+    /// A function that cancels the statement of one transaction.
     pub(super) fn of(self: &Arc<Self>, pool: &PgPool, running: Running) -> Cancel {
         let (canceller, pool) = (Arc::clone(self), pool.clone());
         Arc::new(move || {
@@ -84,7 +84,7 @@ impl Canceller {
     }
 }
 
-/// One that waits for its turn, until this is dropped.
+/// A cancellation that waits for its turn, until this is dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {

@@ -1,14 +1,15 @@
--- Tells what stands under the key that this transaction has tried to claim. Writes nothing.
--- It is a statement of its own, so that its snapshot is younger than the claim: what the attempt before has committed is
--- seen. `mark` is when the transaction began, in microseconds, which tells it from any other one on this connection.
--- `backend` is where it runs. The transaction began with a lock timeout of the store's own, so that this look ends when
--- the table is locked; from here on the one that was set before counts.
--- `records` is the table that the name leads to.
--- A serializable transaction reads no record here: the lock that it would leave behind on an index page makes it conflict
--- with every new key on that page. The store reads the record before such a transaction begins. OFFSET keeps the condition
--- in the subquery, where it is judged before the index is opened; as a condition of the join it would be judged after.
--- A transaction that has found another request under the key looks again: that request may be ending, and have given back
--- one half of its claim.
+-- Returns the record of the key that this transaction has tried to claim. Writes nothing. It is a
+-- statement of its own, so that its snapshot is younger than the claim and sees what the attempt
+-- before has committed. `mark` is when the transaction began, in microseconds, which tells it from
+-- any other one on this connection. `backend` is where it runs. The transaction began with a lock
+-- timeout of the store's own, so that this look ends when the table is locked; from here on the one
+-- that was set before counts. `records` is the table that the name leads to. A serializable
+-- transaction reads no record here: the lock that it would leave behind on an index page makes it
+-- conflict with every new key on that page. The store reads the record before such a transaction
+-- begins. OFFSET leaves the condition in the subquery, where it is judged before the index is
+-- opened. As a condition of the join it would be judged after. A transaction that has found another
+-- request under the key looks again: that request may be ending, and have given back one half of
+-- its claim.
 -- $1 key   $2 the number of the key's advisory lock in its table
 SELECT
   CASE

@@ -15,13 +15,14 @@ use crate::store::StoreError;
 use crate::store::sql::pooled::{Condition, Pooled};
 use crate::store::timeout::Timeout;
 
-/// How often a statement is sent again because others were at the same records: a reservation races with those that want the
+/// How often a statement is sent again after a conflict. A reservation races with others for the
 /// same key, and finds after each round that one of them has won.
 const CONFLICTS: usize = 5;
 
-/// The pool of the application, and how long is waited for a connection of it. Without a bound of its own, a crowd that waits after an
-/// outage would get its connections at the very end of the layer's store timeout, have no time left to use them, and close
-/// them half used; and so would the next.
+/// The pool of the application, and how long an operation waits for a connection. Without a bound
+/// of its own, operations that wait after an outage would get their connections at the end of the
+/// store timeout. They would have no time to use them, and close them half used. So would the next
+/// ones.
 #[derive(Clone)]
 pub(super) struct Pool {
     pub(super) inner: PgPool,
@@ -42,8 +43,8 @@ impl Pool {
         *lock(&self.replied) = Some(Instant::now());
     }
 
-    /// What it means that no connection was to be had. If the server replies to others, clients have
-    /// used the pool up.
+    /// The error if there was no connection. If the server replies to others, clients have used up
+    /// the pool.
     fn not_acquired(&self, error: Error) -> StoreError {
         let is_used_up = matches!(error, Error::PoolTimedOut)
             && lock(&self.replied).is_some_and(|replied| replied.elapsed() < self.timeout.get());
@@ -51,8 +52,9 @@ impl Pool {
     }
 }
 
-/// A connection out of the pool, which is whole between two statements: a call that is given up half way leaves a reply
-/// in it, which is read before the next one has it. `None` once it was left.
+/// A connection out of the pool, which is whole between two statements. A call that is dropped half
+/// way leaves a reply in it, which is read before the connection is used again. `None` after it was
+/// given back.
 pub(super) struct Connection(Option<Pooled<Postgres>>);
 
 impl Connection {
@@ -65,7 +67,8 @@ impl Connection {
         acquired.map(|connection| Self(Some(Pooled::new(connection))))
     }
 
-    /// Takes one that still leads somewhere: when the server was restarted, all that waited in the pool are lost at once.
+    /// Takes a connection that works. After a restart of the server, all those in the pool are
+    /// lost.
     async fn take_sound(pool: &Pool) -> Result<Self, Error> {
         for _ in 0..pool.inner.size() {
             let mut connection = Self::of(pool.acquire().await)?;
@@ -79,8 +82,8 @@ impl Connection {
         Self::of(pool.acquire().await)
     }
 
-    /// Sends a statement, and once more on another connection if this one is lost or of no use any more, provided that
-    /// the statement knows its own work when it sees it.
+    /// Sends a statement, and once more on another connection if this one is lost or cannot be used
+    /// any more. The statement must recognize its own work.
     pub(super) async fn ask(
         &mut self,
         pool: &Pool,
@@ -99,7 +102,7 @@ impl Connection {
         if !is_sent_again {
             return Err(store_error(first));
         }
-        // Before another is asked for: the pool may have this one only.
+        // Given back first, because the pool may have only this one.
         self.0 = None;
         match Self::take_sound(pool).await {
             Ok(other) => *self = other,
@@ -107,7 +110,7 @@ impl Connection {
                 return Err(if fate == Fate::Stale { unreached(error) } else { store_error(first) });
             }
         }
-        // That the second one was not taken does not tell what became of the first.
+        // The first one may have been carried out, even if the second one was rejected.
         let second = self.send(statement, values).await;
         second.map_err(|second| store_error(if fate == Fate::Lost { first } else { second }))
     }
@@ -119,16 +122,16 @@ impl Connection {
         let mut conflicts = 0;
         loop {
             inner.condition = Condition::Asked;
-            // With a default isolation that is serializable, new keys on one page of the index conflict.
-            let answer = match conflicts {
+            // If the default isolation is serializable, new keys on one page of the index conflict.
+            let reply = match conflicts {
                 0 => statement.run(inner, values).await,
                 _ => statement.run_read_committed(inner, None, values).await,
             };
-            let fate = answer.as_ref().err().map(Fate::of);
+            let fate = reply.as_ref().err().map(Fate::of);
             let is_spent = matches!(fate, Some(Fate::Lost | Fate::Stale));
             inner.condition = if is_spent { Condition::Spent } else { Condition::Whole };
             if fate != Some(Fate::Conflict) || conflicts == CONFLICTS {
-                return answer;
+                return reply;
             }
             conflicts += 1;
         }

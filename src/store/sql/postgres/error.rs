@@ -11,18 +11,18 @@ use crate::store::sql::error::SqlError;
 use crate::store::sql::tx::{Explained, Lost, lost};
 use crate::store::{StoreError, StoreErrorKind};
 
-/// What became of a statement that came to an error, and of its connection.
+/// What happened to a statement that failed, and to its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// The connection is lost. Nobody knows whether the statement was carried out.
+    /// The connection is lost. The statement may have been carried out.
     Lost,
-    /// It was not carried out, and would not be on this connection: it leads to a server that takes no writes any more,
-    /// or a statement was prepared that no longer is.
+    /// It was not carried out, and would not be on this connection. The server takes no writes any
+    /// more, or a prepared statement is gone.
     Stale,
-    /// It was not carried out, for others were at the same records.
+    /// It was not carried out, because others used the same records.
     Conflict,
-    /// It was not carried out, or its answer cannot be read.
-    Refused,
+    /// It was not carried out, or its reply cannot be read.
+    Rejected,
 }
 
 impl Fate {
@@ -41,10 +41,10 @@ impl Fate {
                     "40003" => Self::Lost,
                     "25006" | "26000" | "42P05" | "0A000" => Self::Stale,
                     "40001" | "40P01" => Self::Conflict,
-                    _ => Self::Refused,
+                    _ => Self::Rejected,
                 }
             }
-            _ => Self::Refused,
+            _ => Self::Rejected,
         }
     }
 }
@@ -56,18 +56,21 @@ fn code(error: &Error) -> &str {
 }
 
 /// What an error of the server means by its SQLSTATE, whether it comes from a statement or while a
-/// connection is made. `None`: it tells nothing of what was sent. Then it is an outage, which may open a
-/// layer, so clients must not be able to bring it about.
+/// connection is made. `None`: it tells nothing of what was sent. Then it is an outage, which may
+/// open a layer, so clients must not be able to bring it about.
 fn kind(code: &str) -> Option<StoreErrorKind> {
     Some(match code {
-        // `disk_full`, `out_of_memory`, `configuration_limit_exceeded` and `io_error`: clients can fill a disk.
+        // `disk_full`, `out_of_memory`, `configuration_limit_exceeded` and `io_error`: clients can
+        // fill a disk.
         "53100" | "53200" | "53400" | "58030" => StoreErrorKind::Full,
         "40001" | "40P01" => StoreErrorKind::Conflict,
         _ => match code.get(..2)? {
-            // The data, a constraint, a limit of the server's program: it would reject the same again.
+            // The data, a constraint, a limit of the server's program: it would reject the same
+            // again.
             "22" | "23" | "54" => StoreErrorKind::Rejected,
-            // A feature, a prepared statement, the credentials, the database, the schema, and what a
-            // statement names or the role may use: the statements of the store are always the same.
+            // A feature, a prepared statement, the credentials, the database, the schema, and what
+            // a statement names or the role may use: the statements of the store are always the
+            // same.
             "0A" | "26" | "28" | "3D" | "3F" | "42" => StoreErrorKind::Configuration,
             _ => return None,
         },
@@ -90,8 +93,9 @@ fn advice(code: &str) -> Option<&'static str> {
     })
 }
 
-/// `lock_not_available`, `query_canceled` and `too_many_connections`: the server replies, and clients may be
-/// the cause. Another request with the same key holds a lock until its reservation is committed.
+/// `lock_not_available`, `query_canceled` and `too_many_connections`: the server replies, and
+/// clients may be the cause. Another request with the same key holds a lock until its reservation
+/// is committed.
 const OF_A_LIVE_SERVER: [&str; 3] = [LOCK_NOT_AVAILABLE, QUERY_CANCELED, "53300"];
 
 fn with_kind(kind: StoreErrorKind, error: Error) -> StoreError {
@@ -104,7 +108,7 @@ fn with_kind(kind: StoreErrorKind, error: Error) -> StoreError {
     if stays_closed { error.stays_closed() } else { error }
 }
 
-/// What went wrong before there was a connection. Nothing was sent, so nothing was carried out.
+/// An error before there was a connection. Nothing was sent, so nothing was carried out.
 pub(super) fn unreached(error: Error) -> StoreError {
     let kind = match error {
         Error::Configuration(_) => StoreErrorKind::Configuration,
@@ -128,8 +132,8 @@ pub(super) fn store_error(error: Error) -> StoreError {
     }
 }
 
-/// The server takes no writes, and may still read: it is read-only, has no room (class 53) or cannot write its files (58),
-/// or the role may only read.
+/// The server takes no writes, and may still read. It is read-only, has no space (class 53) or
+/// cannot write its files (58), or the role may only read.
 pub(super) fn takes_no_writes(error: &StoreError) -> bool {
     let sources = successors(error.source(), |&error| error.source());
     let source = sources.into_iter().find_map(|error| error.downcast_ref::<SqlError>());
@@ -137,7 +141,7 @@ pub(super) fn takes_no_writes(error: &StoreError) -> bool {
     matches!(code, "25006" | "42501") || ["53", "58"].iter().any(|class| code.starts_with(class))
 }
 
-/// Others were at the same records.
+/// Others used the same records.
 pub(super) fn is_conflict(error: &Error) -> bool {
     Fate::of(error) == Fate::Conflict
 }
@@ -151,12 +155,12 @@ pub(super) fn is_reply(error: &Error) -> bool {
 pub(super) fn not_begun(error: Error) -> StoreError {
     match Fate::of(&error) {
         Fate::Lost | Fate::Stale => unreached(error),
-        Fate::Conflict | Fate::Refused => store_error(error),
+        Fate::Conflict | Fate::Rejected => store_error(error),
     }
 }
 
-/// The transaction takes no statement any more until it is rolled back: a statement of the handler has failed before
-/// (`in_failed_sql_transaction`), or this one was cancelled.
+/// The transaction takes no statement until it is rolled back. A statement of the handler has
+/// failed before (`in_failed_sql_transaction`), or this one was cancelled.
 pub(super) fn is_aborted(error: &Error) -> bool {
     is_failed_before(error) || matches!(code(error), QUERY_CANCELED | LOCK_NOT_AVAILABLE)
 }
@@ -171,23 +175,23 @@ const QUERY_CANCELED: &str = "57014";
 /// A statement was ended by `lock_timeout`.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
-/// What came of a `ROLLBACK`, or of a statement after it. A rejection by the server is final; where there is no reply, the
-/// outcome is not known.
+/// The error of a `ROLLBACK`, or of a statement after it. A rejection by the server is final.
+/// Without a reply, the result is not known.
 pub(super) fn not_ended(error: Error) -> StoreError {
     match Fate::of(&error) {
-        Fate::Refused if is_failed_before(&error) => Lost::Aborted.into(),
-        Fate::Refused if is_full(&error) || is_timeout(&error) => store_error(error),
-        Fate::Refused if kind(code(&error)) == Some(StoreErrorKind::Rejected) => store_error(error),
-        Fate::Refused if error.as_database_error().is_some() => {
+        Fate::Rejected if is_failed_before(&error) => Lost::Aborted.into(),
+        Fate::Rejected if is_full(&error) || is_timeout(&error) => store_error(error),
+        Fate::Rejected if kind(code(&error)) == Some(StoreErrorKind::Rejected) => store_error(error),
+        Fate::Rejected if error.as_database_error().is_some() => {
             StoreError::with_source(StoreErrorKind::TransactionLost, SqlError(error))
         }
         _ => store_error(error),
     }
 }
 
-/// What came of the `COMMIT`. The server checks deferred constraints there.
+/// The error of the `COMMIT`. The server checks deferred constraints there.
 pub(super) fn not_committed(error: Error) -> StoreError {
-    let is_check = Fate::of(&error) == Fate::Refused && error.as_database_error().is_some();
+    let is_check = Fate::of(&error) == Fate::Rejected && error.as_database_error().is_some();
     if !is_check || is_timeout(&error) || is_full(&error) {
         return not_ended(error);
     }
@@ -198,8 +202,8 @@ pub(super) fn not_committed(error: Error) -> StoreError {
     )
 }
 
-/// What came of the write of the response, which runs as the handler has left its transaction: under its role, its search
-/// path and its timeouts.
+/// The error of the write of the response. It runs under the role, the search path and the timeouts
+/// that the handler has left.
 pub(super) fn not_written(error: Error) -> StoreError {
     let why = match code(&error) {
         "42501" => {

@@ -1,5 +1,4 @@
--- Tells what stands under a key, and changes nothing.
--- $1 key
+-- Returns the record of a key, and changes nothing. $1 key
 SELECT
   status, attempt, token, fingerprint, coalesce(lease_until <= clock_timestamp(), false) AS lapsed,
   response_status, response_headers, response_trailers, response_request_id, response_body, response_missing

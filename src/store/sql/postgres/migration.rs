@@ -8,7 +8,7 @@ use super::PostgresStore;
 use super::error::unreached;
 use crate::store::{StoreError, StoreErrorKind};
 
-/// The comment of a table that this version of the crate can use.
+/// The comment of a table that this version of the crate uses.
 const VERSION: &str = concat!(env!("CARGO_PKG_NAME"), " 2");
 /// What the comment of a table of this crate begins with, whatever its version.
 const OURS: &str = concat!(env!("CARGO_PKG_NAME"), " ");
@@ -25,16 +25,17 @@ impl PostgresStore {
             .replace("{index}", &format!("\"{}_expires_at\"", self.names.table.as_str()))
     }
 
-    /// Makes the table, if it is not there yet. Any number of processes may do so at once, at each start: when it is
-    /// there, this only looks, and needs no right to make anything.
+    /// Makes the table, if there is none. Any number of processes may call it at once, at each
+    /// start. If the table is there, it only reads, and needs no right to create.
     ///
     /// # Errors
     ///
-    /// [`StoreErrorKind::Unavailable`] if the server cannot be reached. [`StoreErrorKind::Configuration`] if the role
-    /// may not make the table, or if something else has its name, such as a table that another version
-    /// of this crate has made: it is left as it is.
+    /// [`StoreErrorKind::Unavailable`] if the server cannot be reached. [`StoreErrorKind::Configuration`] if
+    /// the role may not make the table, or if something else has its name, such as a table that
+    /// another version of this crate has made: it is left as it is.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        // By the simple protocol, for it goes through every pooler, and takes several statements as one transaction.
+        // By the simple protocol, because it goes through every pooler, and takes several
+        // statements as one transaction.
         let mut connection = self.pool.inner.acquire().await.map_err(unreached)?;
         let look = include_str!("layout.sql").replace("{records}", &self.names.to_string());
         let found =

@@ -35,8 +35,8 @@ pub(super) struct Statements {
     pub(super) ping: Statement,
     pub(super) claim: Statement,
     pub(super) mark: Statement,
-    pub(super) answer: Statement,
-    pub(super) keep: Statement,
+    pub(super) complete: Statement,
+    pub(super) settle_apart: Statement,
     pub(super) count: Statement,
 }
 
@@ -57,8 +57,8 @@ impl Statements {
             ping: read(include_str!("ping.sql")),
             claim: read(include_str!("claim.sql")),
             mark: read(include_str!("mark.sql")),
-            answer: read(include_str!("answer.sql")).once(),
-            keep: read(include_str!("keep.sql")).once(),
+            complete: read(include_str!("complete.sql")).once(),
+            settle_apart: read(include_str!("settle_apart.sql")).once(),
             count: read(include_str!("count.sql")).once(),
         }
     }

@@ -9,7 +9,7 @@ use crate::store::{
 };
 
 impl PostgresStore {
-    /// Creates the record, or takes over the one that stands there, or tells of it.
+    /// Creates the record, or takes over the existing one, or returns it.
     pub(super) async fn acquire(
         &self,
         mut connection: Connection,
@@ -22,7 +22,7 @@ impl PostgresStore {
             let fingerprint = first.fingerprint.to_bytes();
             let values = wanted(&first, &fingerprint);
             let row = connection.ask(&self.pool, &self.statements.reserve, &values).await?;
-            // Whatever came of it, there is a row.
+            // There is a row in each case.
             let row = row.ok_or_else(|| StoreError::new(StoreErrorKind::Corrupt))?;
             let (next, found) = if let Some(token) = row::expired(&row)? {
                 (first.clone(), Found { token, state: "expired", attempt: None })
@@ -42,11 +42,13 @@ impl PostgresStore {
             if self.take_over(&mut connection, &next, &found).await? {
                 return Ok(Reservation::Acquired(next));
             }
-            // The record has changed in between, and is judged anew; or it is gone, and the key is free.
+            // The record has changed meanwhile and is judged again, or it is gone and the key is
+            // free.
         }
     }
 
-    /// Serves what is stored also when the server takes no writes: it is read-only, or its disk is full.
+    /// Serves what is stored also when the server takes no writes: it is read-only, or its disk is
+    /// full.
     pub(super) async fn stored(
         &self,
         request: &ReserveRequest,
@@ -58,7 +60,8 @@ impl PostgresStore {
         }
     }
 
-    /// Replaces the record by that of the next attempt; whether it still was as it was found.
+    /// Replaces the record by that of the next attempt. Returns whether it had not changed since it
+    /// was found.
     async fn take_over(
         &self,
         connection: &mut Connection,
@@ -84,7 +87,7 @@ struct Found {
     attempt: Option<i64>,
 }
 
-/// What a pending record is made of.
+/// The values of a pending record.
 fn wanted<'a>(lease: &'a Lease, fingerprint: &'a [u8]) -> [Value<'a>; 5] {
     [
         Value::key(&lease.key),

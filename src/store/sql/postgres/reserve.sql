@@ -1,14 +1,15 @@
--- (no record) -> pending: the first attempt.
--- Applies when there is no row for the key. Otherwise it returns the row whole, expired or not, and writes nothing.
+-- (no record) -> pending: the first attempt. Applies when there is no row for the key. Otherwise it
+-- returns the whole row, expired or not, and writes nothing.
 -- $1 key   $2 token drawn by the caller   $3 fingerprint   $4 lease in ms   $5 retention in ms
 --
 -- The record gets 1.6 % more than its retention: see settle.sql.
 --
--- A row that was committed before is found by the snapshot; then nothing is inserted and nothing locked, so a replay is a
--- read. Otherwise the insertion decides: of those who race for the key one inserts, and each of the others waits for it and
--- then finds that row, by its newest version. It writes the row as it is, because only what is written is returned; so
--- nobody asks twice. The clock is that of the moment when the statement came in, and the same in every column: one who had
--- to wait reads an older time than it is, and takes a lease for alive that has just lapsed, never the other way round.
+-- The snapshot finds a row that was committed before. Then nothing is inserted or locked, so a
+-- replay is a read. Otherwise the insertion decides. Of several callers one inserts, and each of
+-- the others waits for it and finds the newest version of that row. It writes the row unchanged,
+-- because only a written row is returned. So no caller asks twice. The clock is that of the start
+-- of the statement, and the same in every column. A caller that had to wait reads an older time. It
+-- may take a lease that has just lapsed for alive, never the other way round.
 WITH found AS MATERIALIZED (
   SELECT
     status, attempt, token, fingerprint, coalesce(lease_until <= statement_timestamp(), false) AS lapsed,

@@ -5,19 +5,20 @@ use ::sqlx::{Decode, Error, Postgres, Row as _, ValueRef as _};
 
 use super::error::store_error;
 use crate::record::frame::DecodeError;
-use crate::store::sql::table::{Answer, Row};
+use crate::store::sql::table::{ResponseColumns, Row};
 use crate::store::{Record, StoreError, StoreErrorKind, Token};
 
 /// Reads the record in a row.
 ///
 /// # Errors
 ///
-/// [`StoreErrorKind::Corrupt`] if a column holds what this crate does not write there.
+/// [`StoreErrorKind::Corrupt`] if a column contains a value that this crate does not write.
 pub(super) fn record(row: &PgRow) -> Result<Record, StoreError> {
     columns(row).map_err(store_error)?.record().map_err(malformed)
 }
 
-/// The token of a record that has expired: all that is read of such a row, for it is as if it were not there.
+/// The token of a record that has expired. Nothing else of such a row is read, because it counts as
+/// absent.
 pub(super) fn expired(row: &PgRow) -> Result<Option<Token>, StoreError> {
     if !row.try_get("expired").map_err(store_error)? {
         return Ok(None);
@@ -37,15 +38,15 @@ fn columns(row: &PgRow) -> Result<Row, Error> {
         token: bytes(row, "token")?.unwrap_or_default(),
         fingerprint: bytes(row, "fingerprint")?.unwrap_or_default(),
         lapsed: row.try_get("lapsed")?,
-        answer: answer(row)?,
+        response: response(row)?,
     })
 }
 
-fn answer(row: &PgRow) -> Result<Option<Answer>, Error> {
+fn response(row: &PgRow) -> Result<Option<ResponseColumns>, Error> {
     let Some(status) = row.try_get("response_status")? else {
         return Ok(None);
     };
-    Ok(Some(Answer {
+    Ok(Some(ResponseColumns {
         status,
         headers: bytes(row, "response_headers")?.unwrap_or_default().into(),
         trailers: bytes(row, "response_trailers")?.map(Into::into),
@@ -55,7 +56,8 @@ fn answer(row: &PgRow) -> Result<Option<Answer>, Error> {
     }))
 }
 
-/// Bytes in any of their three formats. The driver does not read the older one of text, which `bytea_output` may ask for.
+/// Bytes in any of their three formats. The driver does not read the older one of text, which
+/// `bytea_output` may ask for.
 fn bytes(row: &PgRow, column: &str) -> Result<Option<Vec<u8>>, Error> {
     let value = row.try_get_raw(column)?;
     if value.is_null() {
@@ -72,7 +74,8 @@ fn bytes(row: &PgRow, column: &str) -> Result<Option<Vec<u8>>, Error> {
     }
 }
 
-/// A backslash is written as two, and a byte that is not printable as a backslash and three octal digits.
+/// A backslash is written as two, and a byte that is not printable as a backslash and three octal
+/// digits.
 fn unescape(text: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;

@@ -1,4 +1,4 @@
--- (no schema) -> schema. Who may not make schemas gets by when it is there.
+-- (no schema) -> schema. A role without CREATE succeeds if the schema exists.
 DO $$ BEGIN
   IF to_regnamespace('{schema}') IS NULL THEN CREATE SCHEMA {schema}; END IF;
 END $$;

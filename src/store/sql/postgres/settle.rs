@@ -1,4 +1,4 @@
-//! How an attempt ends: its response is stored, or what it found is left.
+//! How an attempt ends: its response is stored, or the record that it found is restored.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::PostgresStore;
 use super::connection::Connection;
 use super::statement::{Statement, Value};
 use crate::record::outcome::Outcome;
-use crate::store::sql::table::Answer;
+use crate::store::sql::table::ResponseColumns;
 use crate::store::{Lease, RecordStatus, Settlement, State, StoreError};
 
 impl PostgresStore {
@@ -19,7 +19,7 @@ impl PostgresStore {
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
         let status = status.to_string();
-        let response = outcome.map(Answer::of);
+        let response = outcome.map(ResponseColumns::of);
         let mut values = ended(lease, &status, retention, response.as_ref());
         let mut connection = Connection::take(&self.pool).await?;
         if connection.ask(&self.pool, &self.statements.settle, &values).await?.is_some() {
@@ -31,7 +31,7 @@ impl PostgresStore {
         Ok(settlement(row.is_some()))
     }
 
-    /// Leaves what a released attempt found: no record, or the one that it took over.
+    /// Restores what a released attempt found: no record, or the one that it took over.
     pub(super) async fn leave(&self, lease: &Lease) -> Result<Settlement, StoreError> {
         let Some(before) = lease.put_back() else {
             let values = [Value::key(&lease.key), Value::token(&lease.token)];
@@ -39,7 +39,7 @@ impl PostgresStore {
         };
         let status = before.status().to_string();
         let response = match &before.state {
-            State::Failed(outcome) => outcome.as_ref().map(Answer::of),
+            State::Failed(outcome) => outcome.as_ref().map(ResponseColumns::of),
             State::Pending { .. } | State::Success(_) => None,
         };
         let mut values = ended(lease, &status, lease.retention, response.as_ref());
@@ -66,10 +66,10 @@ pub(super) fn ended<'a>(
     lease: &'a Lease,
     status: &'a str,
     retention: Duration,
-    response: Option<&'a Answer>,
+    response: Option<&'a ResponseColumns>,
 ) -> Vec<Value<'a>> {
     let (key, token) = (Value::key(&lease.key), Value::token(&lease.token));
     let mut values = vec![key, token, Value::Text(Some(status)), Value::time(retention)];
-    values.extend(Value::answer(response));
+    values.extend(Value::response(response));
     values
 }

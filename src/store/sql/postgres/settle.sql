@@ -1,12 +1,12 @@
--- pending -> success, or pending -> failed.
--- Applies while the record is pending under the caller's token. A record that is what it is to become already, under the
--- same token, stays as it is: that is the caller's own write, sent a second time because the first answer was lost. It
--- counts as applied, so the record is written as it is. Both are judged by its newest version, not by the snapshot, for the
--- first one may be on its way still.
--- `expires_at` is in an index. An update that leaves it as it is can take place within the page, and needs no new entry in
--- any index (HOT). So a pending record gets 1.6 % more than its retention, and here it stays as it is if that lies between
--- the retention and that much more.
--- $1 key   $2 token   $3 success or failed   $4 retention in ms   $5 and the following: the columns of the answer
+-- pending -> success, or pending -> failed. Applies while the record is pending under the caller's
+-- token. If the record already has the new status under the same token, it stays as it is: that is
+-- the caller's own write, sent a second time because the first reply was lost. It counts as
+-- applied, so the record is written as it is. Both are judged by its newest version, not by the
+-- snapshot, because the first one may still be on its way. `expires_at` is in an index. An update
+-- that leaves it unchanged can take place within the page, and needs no new entry in any index
+-- (HOT). So a pending record gets 1.6 % more than its retention, and here it stays as it is if that
+-- lies between the retention and that much more.
+-- $1 key   $2 token   $3 success or failed   $4 retention in ms   $5 and the following: the columns of the response
 UPDATE {records} SET
   status = $3::text,
   lease_until = NULL,

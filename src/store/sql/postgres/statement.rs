@@ -8,7 +8,7 @@ use ::sqlx::postgres::PgRow;
 use ::sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::record::key::StorageKey;
-use crate::store::sql::table::Answer;
+use crate::store::sql::table::ResponseColumns;
 use crate::store::{Token, millis};
 
 /// A statement with the names in their places. It returns one row at most.
@@ -18,7 +18,7 @@ pub(super) struct Statement {
     knows_itself: bool,
 }
 
-/// What stands in the place of a parameter.
+/// The value of a parameter.
 #[derive(Clone, Copy)]
 pub(super) enum Value<'a> {
     Bytes(Option<&'a [u8]>),
@@ -27,13 +27,14 @@ pub(super) enum Value<'a> {
 }
 
 impl Statement {
-    /// Reads a file: its comments are for those who read it, and are not sent.
+    /// Reads a file. Its comments are not sent.
     pub(super) fn new(source: &str, records: &str, prepared: bool) -> Self {
         let lines: Vec<_> = source.lines().filter(|line| !line.starts_with("--")).collect();
         Self { sql: lines.join("\n").replace("{records}", records).into(), prepared, knows_itself: true }
     }
 
-    /// One that does not know its own work when it sees it: sent a second time, it would answer otherwise.
+    /// A statement that does not recognize its own work. Sent a second time, it would return
+    /// something else.
     pub(super) fn once(self) -> Self {
         Self { knows_itself: false, ..self }
     }
@@ -51,7 +52,7 @@ impl Statement {
             let text = AssertSqlSafe(self.text(values));
             return ::sqlx::raw_sql(text).fetch_optional(connection).await;
         }
-        // The connection remembers the statement by its text, and has the server parse it the first time only.
+        // The connection remembers the statement by its text, so the server parses it only once.
         let mut query = ::sqlx::query(AssertSqlSafe(Arc::clone(&self.sql)));
         for value in values {
             query = match *value {
@@ -63,9 +64,9 @@ impl Statement {
         query.fetch_optional(connection).await
     }
 
-    /// Runs the statement as read committed, whatever the default isolation is. It then counts for no serializable
-    /// transaction. It may wait for locks for so many milliseconds, or as the session says. The server takes what comes
-    /// in one text as one transaction, which an error ends.
+    /// Runs the statement as read committed, whatever the default isolation is. Serializable
+    /// transactions then do not conflict with it. It waits for locks for so many milliseconds, or
+    /// as the session says. The server takes one text as one transaction, which an error ends.
     pub(super) async fn run_read_committed(
         &self,
         connection: &mut PgConnection,
@@ -105,15 +106,15 @@ impl<'a> Value<'a> {
         Self::Bytes(Some(token.as_bytes()))
     }
 
-    /// The columns of an answer, in the order in which statements take them.
-    pub(super) fn answer(answer: Option<&'a Answer>) -> [Self; 6] {
+    /// The columns of a response, in the order of the parameters.
+    pub(super) fn response(response: Option<&'a ResponseColumns>) -> [Self; 6] {
         [
-            Self::Number(answer.map(|answer| answer.status.into())),
-            Self::Bytes(answer.map(|answer| &*answer.headers)),
-            Self::Bytes(answer.and_then(|answer| answer.trailers.as_deref())),
-            Self::Text(answer.and_then(|answer| answer.request_id.as_deref())),
-            Self::Bytes(answer.and_then(|answer| answer.body.as_deref())),
-            Self::Text(answer.and_then(|answer| answer.missing.as_deref())),
+            Self::Number(response.map(|response| response.status.into())),
+            Self::Bytes(response.map(|response| &*response.headers)),
+            Self::Bytes(response.and_then(|response| response.trailers.as_deref())),
+            Self::Text(response.and_then(|response| response.request_id.as_deref())),
+            Self::Bytes(response.and_then(|response| response.body.as_deref())),
+            Self::Text(response.and_then(|response| response.missing.as_deref())),
         ]
     }
 
@@ -122,7 +123,8 @@ impl<'a> Value<'a> {
         Self::Number(Some(i64::try_from(millis(duration)).unwrap_or(i64::MAX)))
     }
 
-    /// Nothing of a value is ever taken for a part of the statement: it is written in hexadecimal or decimal digits only.
+    /// No value can become a part of the statement, because it is written in hexadecimal or decimal
+    /// digits only.
     fn write(self, text: &mut String) {
         match self {
             Self::Bytes(Some(bytes)) => {
@@ -134,7 +136,7 @@ impl<'a> Value<'a> {
                 text.push_str(", 'UTF8')");
             }
             Self::Number(Some(number)) => {
-                // In parentheses, for a cast binds closer than a sign.
+                // In parentheses, because a cast binds closer than a sign.
                 let _ = write!(text, "({number})");
             }
             Self::Bytes(None) | Self::Text(None) | Self::Number(None) => text.push_str("NULL"),
@@ -142,7 +144,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Without a backslash: what that means in a literal is a setting of the session.
+/// Without a backslash, whose meaning in a literal is a setting of the session.
 fn write_hex(bytes: &[u8], text: &mut String) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     text.reserve(bytes.len() * 2 + 16);

@@ -1,4 +1,4 @@
-//! Records whose retention is over are deleted.
+//! Deletes records whose retention is over.
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use super::error::store_error;
 use super::statement::Value;
 use crate::store::{StoreError, StoreErrorKind};
 
-/// How many records [`PostgresStore::sweep_every`] deletes at a time: few enough that nobody waits for them.
+/// How many records [`PostgresStore::sweep_every`] deletes at a time: few enough that no request
+/// waits for them.
 const BATCH: u32 = 500;
 /// How long one batch may take before its connection is given up.
 const BOUND: Duration = Duration::from_mins(1);
@@ -26,14 +27,16 @@ struct Swept {
 }
 
 impl PostgresStore {
-    /// Deletes expired records, at most `batch` of them, and returns how many there were. A record that is not expired
-    /// is never deleted, nor waited for. Any number of processes may sweep at once: each takes others.
+    /// Deletes expired records, at most `batch` of them, and returns how many there were. A record
+    /// that is not expired is never deleted, nor waited for. Any number of processes may sweep at
+    /// once: each takes others.
     ///
-    /// Nothing depends on it but the size of the table: an expired record is as if it were not there.
+    /// Only the size of the table depends on it, because an expired record counts as absent.
     ///
     /// # Errors
     ///
-    /// As for every operation of the store; what was deleted before is gone, and the rest is left for the next time.
+    /// As for every operation of the store. The records that were deleted before are gone, and the
+    /// next call deletes the rest.
     pub async fn sweep(&self, batch: u32) -> Result<u64, StoreError> {
         Ok(self.sweep_after(batch, None).await?.number)
     }
@@ -47,8 +50,8 @@ impl PostgresStore {
         Ok(Swept { number: number.unsigned_abs(), last })
     }
 
-    /// Sweeps now and then every `interval`, in small batches, until the pool is closed. It is a future to be spawned,
-    /// in as many processes as there are; one that fails is logged, and goes on the next time.
+    /// Sweeps now and then every `interval`, in small batches, until the pool is closed. Spawn the
+    /// future, in one process or in all. A failed sweep is logged, and the next one goes on.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -78,7 +81,7 @@ impl PostgresStore {
                 Ok(_) => return,
                 Err(error) => {
                     let source = std::error::Error::source(&error);
-                    tracing::warn!(%error, source, "expired records could not be deleted from PostgreSQL");
+                    tracing::warn!(%error, source, "expired records not deleted from PostgreSQL: the table grows until a sweep succeeds");
                     return;
                 }
             }

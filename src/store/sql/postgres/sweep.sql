@@ -1,10 +1,10 @@
--- expired -> (no record): a batch of them.
--- Applies to records whose retention is over and that nobody else has in hand. Two who sweep side by side take different
--- ones. A record that was reserved anew since it was looked for is judged again when it is locked, and stays. The list is
--- made once, in an array, because a join could make it again and take more than a batch; and the clock is read once, for
--- the index is of no use against a time that changes.
--- A sweep that goes on says where the batch before ended. The index still has an entry for each record that was deleted
--- there, as long as a transaction is open that may see it, and each would be read again.
+-- expired -> (no record): a batch of them. Applies to records whose retention is over and that no
+-- other transaction has locked. Two sweeps at once take different ones. A record that was reserved
+-- again since is judged again when it is locked, and stays. The list is made once, in an array,
+-- because a join could make it again and take more than a batch. The clock is read once, because no
+-- index can be used against a time that changes. A sweep that goes on says where the batch before
+-- ended. The index still has an entry for each deleted record, as long as a transaction is open
+-- that may see it. Each would be read again.
 -- $1 the largest number of records   $2 the youngest `expires_at` of the batch before, in microseconds; null: none
 WITH swept AS (
   DELETE FROM {records} WHERE key = ANY (ARRAY(

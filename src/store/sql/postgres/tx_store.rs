@@ -1,4 +1,5 @@
-//! Transaction mode: the effects of the handler, its key and its answer are committed together or not at all.
+//! Transaction mode: the effects of the handler, its key and its response are committed together or
+//! not at all.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,8 +27,8 @@ use isolation::Isolated;
 pub use isolation::Isolation;
 use settle::write;
 
-/// Keeps records in a table of PostgreSQL, and runs each attempt in a transaction of the same database: see
-/// [`PostgresStore::in_transaction`].
+/// Stores records in a table of PostgreSQL, and runs each attempt in a transaction of the same
+/// database: see [`PostgresStore::in_transaction`].
 #[derive(Clone)]
 pub struct PostgresTxStore {
     store: PostgresStore,
@@ -38,13 +39,14 @@ pub struct PostgresTxStore {
 }
 
 impl PostgresStore {
-    /// Turns to transaction mode: each attempt runs in a transaction, in which its handler does its business writes, and
-    /// which commits them together with the key and the answer. There is no lease, no pending record and nothing to clean
-    /// up: an attempt that is cut off was never begun.
+    /// Turns to transaction mode. Each attempt runs in a transaction, which commits the business
+    /// writes of the handler together with the key and the response. There is no lease and no
+    /// pending record. An attempt that is cut off leaves nothing.
     ///
-    /// The handler takes the transaction as [`Tx`](crate::Tx). The pool must be one for the database that the business
-    /// tables are in, and each attempt holds one of its connections from the claim to the commit: see
-    /// [`guide::exactly_once`](crate::guide::exactly_once) and [`guide::pools`](crate::guide::pools).
+    /// The handler takes the transaction as [`Tx`](crate::Tx). The pool must be one for the
+    /// database of the business tables. Each attempt holds one of its connections from the claim to
+    /// the commit: see [`guide::exactly_once`](crate::guide::exactly_once) and
+    /// [`guide::pools`](crate::guide::pools).
     ///
     /// ```no_run
     /// use axum::{Router, routing::post};
@@ -103,15 +105,16 @@ impl PostgresTxStore {
         Self { isolated: Isolated::by(isolation), ..self }
     }
 
-    /// Sets which answers commit what the handler wrote. Default: those below 400. Every other definitive answer is kept
-    /// and replayed all the same, but what the handler wrote is rolled back; an answer that is not definitive is never
-    /// committed, whatever this says.
+    /// Sets which responses commit the writes of the handler. Default: those below 400. Any other
+    /// definitive response is stored and replayed too, but the writes of the handler are rolled
+    /// back. A response that is not definitive is never committed.
     #[must_use]
     pub fn commit_if(self, commits: fn(StatusCode) -> bool) -> Self {
         Self { commits, ..self }
     }
 
-    /// The store without transactions, on the same table: for [`migrate`](PostgresStore::migrate) and the sweeper.
+    /// The store without transactions, on the same table: for [`migrate`](PostgresStore::migrate)
+    /// and the sweeper.
     pub fn store(&self) -> &PostgresStore {
         &self.store
     }
@@ -126,9 +129,9 @@ impl fmt::Debug for PostgresTxStore {
 impl Store for PostgresTxStore {
     async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
         let first = Lease::first(request, Token::random()?);
-        // A replay is one read, if it is likely to be one.
+        // A likely replay costs one read.
         let claimed =
-            match self.claims.claim(request, first.token, || self.store.answered_lately(request)).await? {
+            match self.claims.claim(request, first.token, || self.store.responded_lately(request)).await? {
                 Ok(claimed) => claimed,
                 Err(found) => return Ok(Reservation::Found(*found)),
             };
@@ -142,7 +145,7 @@ impl Store for PostgresTxStore {
                 return Err(read_only());
             }
             Claim::Found(found) => {
-                self.store.lately.answered(&request.key);
+                self.store.lately.responded(&request.key);
                 open.cancel(Some(&found)).await;
                 return Ok(Reservation::Found(found));
             }
@@ -171,8 +174,9 @@ impl Store for PostgresTxStore {
     ) -> Result<Settlement, StoreError> {
         let open = Slot::end(lease)?;
         if !(self.commits)(outcome.status) {
-            let kept = self.keep(open, lease, RecordStatus::Success, Some(outcome), retention).await?;
-            return if kept {
+            let is_stored =
+                self.settle_apart(open, lease, RecordStatus::Success, Some(outcome), retention).await?;
+            return if is_stored {
                 Ok(Settlement::Applied)
             } else {
                 Err(StoreError::new(StoreErrorKind::Conflict))
@@ -180,8 +184,9 @@ impl Store for PostgresTxStore {
         }
         let mut open = open.without_savepoint()?;
         let last = [open.mark.began, open.mark.records];
-        let answer = &self.store.statements.answer;
-        match write(answer, &mut open, lease, RecordStatus::Success, Some(outcome), retention, &last).await {
+        let complete = &self.store.statements.complete;
+        match write(complete, &mut open, lease, RecordStatus::Success, Some(outcome), retention, &last).await
+        {
             Ok(Some(_)) => {}
             Ok(None) => return Err(self.unwritten(open, lease).await?),
             Err(error) => {
@@ -191,7 +196,7 @@ impl Store for PostgresTxStore {
             }
         }
         open.commit().await.map_err(not_committed)?;
-        self.store.lately.answered(&lease.key);
+        self.store.lately.responded(&lease.key);
         Ok(Settlement::Applied)
     }
 
@@ -201,7 +206,7 @@ impl Store for PostgresTxStore {
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        self.keep(Slot::end(lease)?, lease, RecordStatus::Failed, outcome, retention).await?;
+        self.settle_apart(Slot::end(lease)?, lease, RecordStatus::Failed, outcome, retention).await?;
         Ok(Settlement::Applied)
     }
 
@@ -211,7 +216,7 @@ impl Store for PostgresTxStore {
         Ok(Settlement::Applied)
     }
 
-    /// The transaction is all the sign of life that there is.
+    /// The open transaction shows that the attempt lives.
     async fn renew(&self, _: &Lease) -> Result<Settlement, StoreError> {
         Ok(Settlement::Applied)
     }

@@ -1,7 +1,8 @@
--- (no record), or expired -> success or failed: the record of the attempt is gone, and its response is in hand.
--- Applies if the key is free, or the record is pending under the caller's token: a later attempt may just have put it
--- back. A record that is what it is to become already, under the same token, is the caller's own write, sent a second time
--- because the first reply was lost. It counts as applied.
+-- (no record), or expired -> success or failed: the record of the attempt is gone, and its response
+-- is in hand. Applies if the key is free, or the record is pending under the caller's token: a
+-- later attempt may just have put it back. A record that already has the new status under the same
+-- token is the caller's own write, sent a second time because the first reply was lost. It counts
+-- as applied.
 -- $1 key   $2 token   $3 success or failed   $4 retention in ms   $5 to $10 the columns of the response
 -- $11 fingerprint   $12 attempt
 INSERT INTO {records} AS r (

@@ -28,7 +28,8 @@ mod code {
     pub(super) const NOT_A_DATABASE: i32 = 26;
 }
 
-/// `SQLITE_IOERR_SHMSIZE`: the file with the index of the log cannot grow. So a full disk shows there.
+/// `SQLITE_IOERR_SHMSIZE`: the file with the index of the log cannot grow. So a full disk shows
+/// there.
 const IO_SHM_SIZE: i32 = 4874;
 
 pub(super) fn store_error(error: sqlx::Error) -> StoreError {
@@ -47,8 +48,7 @@ pub(super) fn store_error(error: sqlx::Error) -> StoreError {
     }
 }
 
-/// What was not carried out for another reason than these is an outage, which may open a layer: clients
-/// must not be able to bring it about.
+/// Any other error is an outage, which may open a layer. So clients must not be able to cause it.
 fn kind(error: &dyn DatabaseError) -> StoreErrorKind {
     let Some(extended) = extended_code(error) else { return StoreErrorKind::Unavailable };
     match extended & 0xff {
@@ -58,8 +58,8 @@ fn kind(error: &dyn DatabaseError) -> StoreErrorKind {
         code::FULL | code::NO_MEMORY => StoreErrorKind::Full,
         code::CORRUPT | code::NOT_A_DATABASE => StoreErrorKind::Corrupt,
         code::TOO_BIG | code::CONSTRAINT | code::MISMATCH | code::NO_LARGE_FILES => StoreErrorKind::Rejected,
-        // The statements of the store are always the same. A process that may open no more files cannot
-        // open this one.
+        // The statements of the store are always the same. A process that may open no more files
+        // cannot open this one.
         code::ERROR | code::PERM | code::READ_ONLY | code::AUTH | code::CANNOT_OPEN => {
             StoreErrorKind::Configuration
         }

@@ -1,4 +1,4 @@
-//! The file itself: where it is, and who may read it.
+//! The file: its path and its permissions.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::store::{StoreError, StoreErrorKind};
 
-/// The same file for each connection to come, wherever the process may then be.
+/// The absolute path, because the process may change its directory.
 pub(super) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
     if path == Path::new(":memory:") {
         return Err(StoreError::with_source(
@@ -17,8 +17,8 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
     std::path::absolute(path).map_err(misplaced)
 }
 
-/// Makes the file for this user alone, if it is not there. SQLite would make it for all that the umask
-/// lets in. It gives the files beside it the mode of this one.
+/// Makes the file for this user alone, if there is none. SQLite would make it as the umask says. It
+/// gives the files beside it the mode of this one.
 pub(super) fn create(path: &Path) -> Result<(), StoreError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

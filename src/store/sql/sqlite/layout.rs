@@ -1,4 +1,4 @@
-//! The table of the records: how it is made, and which version of its layout stands in a file.
+//! The table of the records: how it is made, and which version of its layout a file has.
 
 use std::fmt;
 
@@ -14,17 +14,17 @@ use crate::store::{StoreError, StoreErrorKind};
 const VERSION: i64 = 2;
 
 impl SqliteStore {
-    /// Makes the table, if it is not there yet. Any number of processes may do so at the same time, as often as they like.
+    /// Makes the table, if there is none. Any number of processes may call it at the same time.
     ///
     /// [`open`](Self::open) does it by itself. A file whose table is up to date is only read.
     ///
     /// # Errors
     ///
-    /// [`StoreErrorKind::Configuration`] if another version of this crate has made the table, with another
-    /// layout. It is left as it is. See the [module](super) for what to do with an older one.
+    /// [`StoreErrorKind::Configuration`] if another version of this crate has made the table, with
+    /// another layout. It is left as it is. The [module](super) says what to do with an older one.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let wait = self.wait();
-        // What got BUSY was not carried out, or is rolled back.
+        // A statement that got BUSY was not carried out, or is rolled back.
         while let Err(error) = self.try_migrate(&wait).await {
             wait.pause(error).await?;
         }
@@ -39,7 +39,7 @@ impl SqliteStore {
             return known(version);
         }
         let mut connection = wait.connection(&self.writing).await?;
-        // One after another: whoever comes second finds it done.
+        // One process after another. The second one finds it done.
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(store_error)?;
         let layout = self.statements.layout.clone();
         sqlx::raw_sql(layout).execute(&mut *transaction).await.map_err(store_error)?;
@@ -49,7 +49,8 @@ impl SqliteStore {
         transaction.commit().await.map_err(store_error)
     }
 
-    /// What [`migrate`](Self::migrate) runs, for those who make their tables by hand. It may be run again.
+    /// The statements that [`migrate`](Self::migrate) runs, if you make your tables by hand. They
+    /// change nothing when they are run again.
     pub fn migration(&self) -> String {
         format!("BEGIN IMMEDIATE;\n{}COMMIT;\n", self.statements.layout.as_str())
     }

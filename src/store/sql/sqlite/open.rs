@@ -17,11 +17,11 @@ use super::{SqliteStore, file};
 use crate::store::timeout::Timeout;
 use crate::store::{Identifier, StoreError, StoreErrorKind};
 
-/// The table that records are kept in, unless another one is named.
+/// The default table of the records.
 const TABLE: &str = "idempotency_records";
 
-/// How long SQLite waits for the write of another process: not at all, because the store itself
-/// sends again what got BUSY, until the store timeout.
+/// How long SQLite waits for the write of another process. It does not wait, because the store
+/// itself sends a statement that got BUSY again, until the store timeout.
 const BUSY: Duration = Duration::ZERO;
 
 /// How long the pool lets an operation wait for its turn: longer than the store does.
@@ -30,20 +30,22 @@ const TURN: Duration = Duration::from_hours(24);
 /// How many connections read at the same time.
 const READING: u32 = 4;
 
-/// How long processes that open a new file at the same time wait for one another, and how often they look.
+/// How long processes that open a new file at the same time wait for one another, and how often
+/// they look.
 const OPENING: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(20);
 
 impl SqliteStore {
-    /// Opens a file, and makes it and the table `idempotency_records` where they are not there yet.
+    /// Opens a file, and makes it and the table `idempotency_records` if they are missing.
     ///
-    /// The file is kept in WAL mode with `synchronous = FULL`: a reservation or an answer that was acknowledged survives
-    /// the end of the process and the loss of power. It belongs on a disk of this machine, not on a network file system.
-    /// The two files with the same name and `-wal` or `-shm` at its end are part of it.
+    /// The file is in WAL mode with `synchronous = FULL`. A reservation or a response that was
+    /// acknowledged survives the end of the process and the loss of power. It belongs on a disk of
+    /// this machine, not on a network file system. The two files with the same name and `-wal` or
+    /// `-shm` at its end are part of it.
     ///
-    /// The file contains responses. On Unix a new one has mode 0600, whatever the umask is, and so have
-    /// the two beside it: only the user of the service can read them. A file that is there keeps its
-    /// mode. A warning is logged if users outside its group can read or write it.
+    /// The file contains responses. On Unix a new one has mode 0600, whatever the umask is, and so
+    /// have the two beside it: only the user of the service can read them. The mode of an existing
+    /// file is not changed. A warning is logged if users outside its group can read or write it.
     ///
     /// The writes of this process queue for one connection; reads have four others. An operation
     /// waits for its turn, and for other processes, until shortly before the layer's
@@ -53,13 +55,14 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// If the file cannot be opened, is none of SQLite's, cannot be kept in WAL mode, or holds a table that a later version
-    /// of this crate has made.
+    /// If the file cannot be opened, is not one of SQLite, cannot be in WAL mode, or contains a
+    /// table of another version of this crate.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::open_with(path.as_ref(), TABLE).await
     }
 
-    /// Opens a file as [`open`](Self::open) does, with another table: for a file that has a use beside this one.
+    /// Opens a file as [`open`](Self::open) does, with another table. Use it for a file with other
+    /// contents.
     ///
     /// # Errors
     ///
@@ -68,10 +71,10 @@ impl SqliteStore {
         Self::open_with(path.as_ref(), table.as_str()).await
     }
 
-    /// Uses a pool of the caller's own, whose settings then rule. The table is not made: see
+    /// Uses a pool of the caller's own, with its settings. It does not make the table: see
     /// [`migrate`](Self::migrate).
     ///
-    /// What the store promises needs these settings:
+    /// The promises of the store need these settings:
     ///
     /// - a file, or one connection in all: each connection to `:memory:` has a database of its own;
     /// - a short `busy_timeout`, `Duration::ZERO` is best: the store itself sends again what got
@@ -95,8 +98,8 @@ impl SqliteStore {
         Self::on(pool.clone(), pool, Arc::new(Statements::on(TABLE)), Timeout::default())
     }
 
-    /// Sets the table that records are kept in, which is made by [`migrate`](Self::migrate). Default:
-    /// `idempotency_records`. `SQLite` takes upper and lower case of a name for the same.
+    /// Sets the table of the records, which [`migrate`](Self::migrate) makes. Default:
+    /// `idempotency_records`. `SQLite` ignores the case of a name.
     #[must_use]
     #[expect(clippy::needless_pass_by_value, reason = "as the other stores take it")]
     pub fn table(self, table: Identifier) -> Self {
@@ -106,12 +109,12 @@ impl SqliteStore {
     }
 
     fn on(reading: SqlitePool, writing: SqlitePool, statements: Arc<Statements>, timeout: Timeout) -> Self {
-        // Reservations are taken back from the table that they were made in.
+        // Reservations are undone in the table in which they were made.
         Self {
             reading,
             writing,
             statements,
-            unanswered: Arc::new(timeout.clone().into()),
+            unreplied: Arc::new(timeout.clone().into()),
             timeout,
             streak: Arc::new(Streak::new()),
         }
@@ -122,7 +125,8 @@ impl SqliteStore {
         let until = Instant::now() + OPENING;
         loop {
             match Self::try_open(path, &statements).await {
-                // Two that change the journal mode of a new file at once do not wait for each other.
+                // Two processes that change the journal mode of a new file at once do not wait for
+                // each other.
                 Err(error) if is_busy(&error) && Instant::now() < until => tokio::time::sleep(LOOK).await,
                 opened => return opened.map_err(|error| not_opened(path, error)),
             }
@@ -192,7 +196,7 @@ impl fmt::Display for NotOpened {
 
 impl std::error::Error for NotOpened {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        // The kind of the error stands above already.
+        // The error above already has this kind.
         std::error::Error::source(&self.why)
     }
 }

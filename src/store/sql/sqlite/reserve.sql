@@ -1,5 +1,5 @@
--- (no record) -> pending: the first attempt. A record that has expired is none, and is written over.
--- Applies when the key is free. Otherwise changes nothing.
+-- (no record) -> pending: the first attempt. A record that has expired counts as absent, and is
+-- overwritten. Applies when the key is free. Otherwise changes nothing.
 -- ?1 key   ?2 token   ?3 fingerprint   ?4 lease   ?5 retention
 INSERT INTO {records} AS old (key, status, attempt, token, fingerprint, lease_until, created_at, updated_at, expires_at)
 VALUES (?1, 'pending', 1, ?2, ?3,

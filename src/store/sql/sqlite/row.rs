@@ -1,4 +1,4 @@
-//! A record as it comes out of SQLite, and what goes in.
+//! Reads a record from a row, and writes times as SQLite reads them.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use sqlx::error::UnexpectedNullError;
 use sqlx::sqlite::SqliteRow;
 
 use super::error::store_error;
-use crate::store::sql::table::{Answer, Row};
+use crate::store::sql::table::{ResponseColumns, Row};
 use crate::store::{Record, StoreError, StoreErrorKind, millis};
 
 /// Reads a row of `find.sql`.
@@ -18,7 +18,7 @@ pub(super) fn record(found: &SqliteRow) -> Result<Record, StoreError> {
 }
 
 fn row(found: &SqliteRow) -> Result<Row, sqlx::Error> {
-    // As an `i32` the driver would read the lower half of whatever number stands there.
+    // As an `i32` the driver would read the lower half of any number.
     let status: Option<i64> = found.try_get("response_status")?;
     let status = status.map(i32::try_from).transpose().map_err(|error| sqlx::Error::Decode(error.into()))?;
     Ok(Row {
@@ -27,15 +27,15 @@ fn row(found: &SqliteRow) -> Result<Row, sqlx::Error> {
         token: found.try_get("token")?,
         fingerprint: found.try_get("fingerprint")?,
         lapsed: found.try_get("lapsed")?,
-        answer: status.map(|status| answer(found, status)).transpose()?,
+        response: status.map(|status| response(found, status)).transpose()?,
     })
 }
 
-fn answer(found: &SqliteRow, status: i32) -> Result<Answer, sqlx::Error> {
+fn response(found: &SqliteRow, status: i32) -> Result<ResponseColumns, sqlx::Error> {
     let headers: Option<Vec<u8>> = found.try_get("response_headers")?;
     let trailers: Option<Vec<u8>> = found.try_get("response_trailers")?;
     let body: Option<Vec<u8>> = found.try_get("response_body")?;
-    Ok(Answer {
+    Ok(ResponseColumns {
         status,
         headers: headers.ok_or_else(|| sqlx::Error::Decode(UnexpectedNullError.into()))?.into(),
         trailers: trailers.map(Bytes::from),

@@ -1,6 +1,6 @@
 -- pending -> success, or pending -> failed.
 -- Applies while the record is pending under the caller's token. Otherwise changes nothing.
--- ?1 key   ?2 token   ?3 the new status   ?4 retention   ?5 to ?10 the answer
+-- ?1 key   ?2 token   ?3 the new status   ?4 retention   ?5 to ?10 the response
 UPDATE {records} SET
     status = ?3,
     lease_until = NULL,

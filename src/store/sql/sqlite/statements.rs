@@ -25,14 +25,14 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    /// The name of the table is in order: that of an `Identifier`, or the default.
+    /// The name of the table is valid: that of an `Identifier`, or the default.
     pub(super) fn on(table: &str) -> Self {
         let text = |text: &str| -> SqlStr {
             let text = text
                 .replace("{records}", &format!("\"{table}\""))
                 .replace("{expires_at}", &format!("\"{table}_expires_at\""))
                 .replace("{version}", &format!("\"{table}_version\""));
-            // Shared, so that each use of it is no copy.
+            // Shared, so that no use copies it.
             AssertSqlSafe(Arc::<str>::from(text)).into_sql_str()
         };
         Self {

@@ -1,9 +1,9 @@
 //! How a process that writes without a break lets others write in between.
 //!
-//! The next operation of a process takes the file within microseconds, so another process that tries every few
-//! milliseconds would mostly find it taken. After a while the process therefore leaves the file free, for so long that
-//! each of the others tries at least once. An operation waits for the file no longer than one such while for each other
-//! process, and the transactions that run.
+//! The next operation of a process takes the file within microseconds. Another process that tries
+//! every few milliseconds would mostly find it taken. So after a while the process leaves the file
+//! free, until each of the others has tried at least once. An operation waits for the file no
+//! longer than one such period for each other process, and for the running transactions.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::runtime::lock::lock;
 
-/// How long a process takes the file again and again before it leaves it free, if no transaction is longer.
+/// How long a process takes the file again and again before it leaves it free, if no transaction is
+/// longer.
 const LONGEST: Duration = Duration::from_millis(100);
 
 /// How long it then leaves the file free: long enough for a process whose pauses are late.

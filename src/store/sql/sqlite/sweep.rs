@@ -10,10 +10,10 @@ use crate::store::StoreError;
 const BATCH: u32 = 500;
 
 impl SqliteStore {
-    /// Deletes expired records, no more than `batch` of them, and tells how many they were.
+    /// Deletes expired records, no more than `batch` of them, and returns how many.
     ///
-    /// Nothing depends on it but the size of the file: an expired record is none. The room of what was deleted is used
-    /// again, and the file does not become smaller.
+    /// Only the size of the file depends on it, because an expired record counts as absent. The
+    /// space of deleted records is used again, and the file does not become smaller.
     ///
     /// # Errors
     ///
@@ -22,8 +22,8 @@ impl SqliteStore {
         self.send(&self.wait(), sqlx::query(self.statements.sweep.clone()).bind(batch)).await
     }
 
-    /// Sweeps for ever: all that has expired, in small batches, then again after `interval`. Errors are logged, and do not
-    /// end it. One process of those that share a file is enough; more do no harm.
+    /// Sweeps all that has expired in small batches, and again after each `interval`, without an
+    /// end. Errors are logged. One process of those that share a file is enough. More do no harm.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -41,7 +41,7 @@ impl SqliteStore {
                 if let Err(error) = store.sweep_all().await {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "expired idempotency records could not be swept"
+                        "expired records not deleted from SQLite: the file grows until a sweep succeeds"
                     );
                 }
                 tokio::time::sleep(interval.max(Duration::from_millis(1))).await;
@@ -51,7 +51,7 @@ impl SqliteStore {
 
     async fn sweep_all(&self) -> Result<(), StoreError> {
         while self.sweep(BATCH).await? == u64::from(BATCH) {
-            // Those who wait for their turn to write have it in between.
+            // Other writers have their turn in between.
             tokio::task::yield_now().await;
         }
         Ok(())

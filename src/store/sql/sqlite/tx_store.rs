@@ -1,4 +1,5 @@
-//! Transaction mode: the effects of the handler, its key and its answer are committed together or not at all.
+//! Transaction mode: the effects of the handler, its key and its response are committed together or
+//! not at all.
 
 use std::fmt;
 use std::time::Duration;
@@ -21,7 +22,7 @@ mod steps;
 
 use steps::{RELEASE, ROLLBACK_TO, SAVEPOINT};
 
-/// Keeps records in a file of SQLite, and runs each attempt in a transaction of the same file: see
+/// Stores records in a file of SQLite, and runs each attempt in a transaction of the same file: see
 /// [`SqliteStore::in_transaction`].
 #[derive(Clone)]
 pub struct SqliteTxStore {
@@ -31,15 +32,17 @@ pub struct SqliteTxStore {
 }
 
 impl SqliteStore {
-    /// Turns to transaction mode: each attempt runs in a transaction, in which its handler does its business writes, and
-    /// which commits them together with the key and the answer. There is no lease, and nothing to clean up: an attempt
-    /// that is cut off was never begun.
+    /// Turns to transaction mode. Each attempt runs in a transaction, which commits the business
+    /// writes of the handler together with the key and the response. There is no lease. An attempt
+    /// that is cut off leaves nothing.
     ///
-    /// The handler takes the transaction as [`Tx`](crate::Tx); its tables are in the same file. SQLite has one writer at a
-    /// time, so attempts run one after another, each from `BEGIN IMMEDIATE` to its commit: handlers should be short, and
-    /// should not call other systems meanwhile. An attempt that has to wait longer for its turn than the layer's
-    /// [store timeout](crate::IdempotencyLayer::store_timeout) is rejected with 503; a longer timeout lets a longer queue
-    /// through. See [`guide::exactly_once`](crate::guide::exactly_once) and [`guide::pools`](crate::guide::pools).
+    /// The handler takes the transaction as [`Tx`](crate::Tx), and its tables are in the same file.
+    /// SQLite has one writer at a time, so attempts run one after another, each from
+    /// `BEGIN IMMEDIATE` to its commit. Handlers should be short, and should not call other
+    /// systems. An attempt that waits for its turn longer than the layer's
+    /// [store timeout](crate::IdempotencyLayer::store_timeout) is rejected with 503. A longer
+    /// timeout allows a longer queue. See [`guide::exactly_once`](crate::guide::exactly_once) and
+    /// [`guide::pools`](crate::guide::pools).
     ///
     /// ```no_run
     /// use sqlx::Sqlite;
@@ -63,9 +66,9 @@ impl SqliteStore {
 }
 
 impl SqliteTxStore {
-    /// Sets which answers commit what the handler wrote. Default: those below 400. Every other definitive answer is kept
-    /// and replayed all the same, but what the handler wrote is rolled back; an answer that is not definitive is never
-    /// committed, whatever this says.
+    /// Sets which responses commit the writes of the handler. Default: those below 400. Any other
+    /// definitive response is stored and replayed too, but the writes of the handler are rolled
+    /// back. A response that is not definitive is never committed.
     #[must_use]
     pub fn commit_if(self, commits: fn(StatusCode) -> bool) -> Self {
         Self { commits, ..self }
@@ -94,8 +97,8 @@ impl Store for SqliteTxStore {
         let connection = self.store.turn(&wait).await?;
         let mut open = Open::<Sqlite>::idle(connection, claimed);
         self.begin(&mut open, &wait).await?;
-        // Nobody else writes from here on.
-        let found = self.standing(&mut open, &request.key).await?;
+        // No other connection writes from here on.
+        let found = self.find(&mut open, &request.key).await?;
         let lease = match &found {
             Some(found) if !found.yields_to(request) => {
                 open.cancel(Some(found)).await;
@@ -118,7 +121,7 @@ impl Store for SqliteTxStore {
     ) -> Result<Settlement, StoreError> {
         let open = Slot::end(lease)?;
         if !(self.commits)(outcome.status) {
-            return self.keep(open, lease, RecordStatus::Success, Some(outcome), retention).await;
+            return self.settle_apart(open, lease, RecordStatus::Success, Some(outcome), retention).await;
         }
         let mut open = self.still_open(open.without_savepoint()?, lease, RELEASE).await?;
         let failed =
@@ -141,7 +144,7 @@ impl Store for SqliteTxStore {
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        self.keep(Slot::end(lease)?, lease, RecordStatus::Failed, outcome, retention).await
+        self.settle_apart(Slot::end(lease)?, lease, RecordStatus::Failed, outcome, retention).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
@@ -159,7 +162,7 @@ impl Store for SqliteTxStore {
         Ok(Settlement::Applied)
     }
 
-    /// The transaction is all the sign of life that there is.
+    /// The open transaction shows that the attempt lives.
     async fn renew(&self, _: &Lease) -> Result<Settlement, StoreError> {
         Ok(Settlement::Applied)
     }

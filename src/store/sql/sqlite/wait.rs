@@ -1,8 +1,9 @@
 //! How long an operation waits: first for a connection, then for the file.
 //!
-//! SQLite has one writer at a time, and says BUSY to the others. A statement that got BUSY was not carried out, so it can
-//! be sent again. SQLite does that by itself with a `busy_timeout`, but its pauses grow up to 100 ms: of two processes
-//! that both write without a break, the one that pauses is late again and again. Here the pauses stay short and random.
+//! SQLite has one writer at a time, and says BUSY to the others. A statement that got BUSY was not
+//! carried out, so it can be sent again. SQLite does that by itself with a `busy_timeout`, but its
+//! pauses grow up to 100 ms: of two processes that both write without a break, the one that pauses
+//! is late again and again. Here the pauses stay short and random.
 
 use std::fmt;
 use std::time::Duration;
@@ -21,8 +22,8 @@ use crate::store::{StoreError, StoreErrorKind};
 const PAUSE: Duration = Duration::from_micros(500);
 const JITTER: Duration = Duration::from_micros(1500);
 
-/// How much earlier than its caller an operation gives up, so that its error says what it waited for: a tenth of the
-/// time, but no more than this.
+/// How much earlier than its caller an operation gives up, so that its error says what it waited
+/// for: a tenth of the time, but no more than this.
 const EARLIER: Duration = Duration::from_millis(100);
 
 /// The wait of one operation. All its statements share the bound.
@@ -40,7 +41,7 @@ impl Wait {
         Self { until: Instant::now() + bound, bound }
     }
 
-    /// Takes a connection out of the pool, whose waiters come one after another.
+    /// Takes a connection out of the pool, which serves its waiters in order.
     pub(super) async fn connection(&self, pool: &SqlitePool) -> Result<PoolConnection<Sqlite>, StoreError> {
         loop {
             let Ok(acquired) = timeout_at(self.until, pool.acquire()).await else {
@@ -54,11 +55,12 @@ impl Wait {
         }
     }
 
-    /// Pauses before what has failed is sent again.
+    /// Pauses before a failed statement is sent again.
     ///
     /// # Errors
     ///
-    /// The one that was given, unless it is BUSY. If it is and the time is over, an error that says so.
+    /// The one that was given, unless it is BUSY. If it is and the time is over, an error that says
+    /// so.
     pub(super) async fn pause(&self, error: StoreError) -> Result<(), StoreError> {
         if !is_busy(&error) {
             return Err(error);
@@ -77,7 +79,8 @@ impl Wait {
 }
 
 fn pause() -> Duration {
-    // Without randomness two processes may meet again and again, but not for long: neither is as punctual as that.
+    // Without randomness two processes may meet again and again, but not for long: neither is as
+    // punctual as that.
     let random = f64::from(getrandom::u32().unwrap_or(0)) / f64::from(u32::MAX);
     PAUSE + JITTER.mul_f64(random)
 }

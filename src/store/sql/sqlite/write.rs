@@ -13,16 +13,17 @@ use super::row::from_now;
 use super::streak::Streak;
 use super::wait::Wait;
 use crate::record::outcome::Outcome;
-use crate::store::sql::table::Answer;
+use crate::store::sql::table::ResponseColumns;
 use crate::store::{Lease, Record, RecordStatus, StoreError};
 
 /// A statement with its values.
 pub(super) type Statement<'a> = Query<'a, Sqlite, SqliteArguments>;
 
-/// Sends a statement that writes, again and again while the file is busy. Tells how many rows it changed.
+/// Sends a statement that writes, again and again while the file is busy. Tells how many rows it
+/// changed.
 ///
-/// A statement that got BUSY was not carried out. Outside of a transaction it was rolled back; within one, do not use
-/// this: SQLite may have rolled the transaction back.
+/// A statement that got BUSY was not carried out. Outside of a transaction it was rolled back;
+/// within one, do not use this: SQLite may have rolled the transaction back.
 pub(super) async fn send(
     connection: &mut SqliteConnection,
     wait: &Wait,
@@ -43,8 +44,8 @@ pub(super) async fn send(
     }
 }
 
-/// Sends a statement that reads one row at most, again and again while the file is busy. A reader does not wait for
-/// a writer. It waits while a process recovers or closes the file.
+/// Sends a statement that reads one row at most, again and again while the file is busy. A reader
+/// does not wait for a writer. It waits while a process recovers or closes the file.
 pub(super) async fn ask(
     connection: &mut SqliteConnection,
     wait: &Wait,
@@ -118,7 +119,7 @@ pub(super) fn fenced<'a>(statement: &SqlStr, lease: &'a Lease) -> Statement<'a> 
     sqlx::query(statement.clone()).bind(&lease.key.as_bytes()[..]).bind(&lease.token.as_bytes()[..])
 }
 
-/// A statement whose first ten arguments tell how an attempt has ended.
+/// A statement whose first ten arguments describe the end of an attempt.
 pub(super) fn ended<'a>(
     statement: &SqlStr,
     status: RecordStatus,
@@ -126,10 +127,10 @@ pub(super) fn ended<'a>(
     outcome: Option<&Outcome>,
     retention: Duration,
 ) -> Statement<'a> {
-    let response = outcome.map(Answer::of);
+    let response = outcome.map(ResponseColumns::of);
     let response_status = response.as_ref().map(|response| response.status);
     let headers = response.as_ref().map(|response| response.headers.clone());
-    let Answer { trailers, request_id, body, missing, .. } = response.unwrap_or_default();
+    let ResponseColumns { trailers, request_id, body, missing, .. } = response.unwrap_or_default();
     fenced(statement, lease)
         .bind(status.to_string())
         .bind(from_now(retention))

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// The name of a schema or a table: 1 to 40 ASCII letters, digits and underscores, not a digit first. Upper and lower
-/// case are two names, for it is always quoted.
+/// The name of a schema or a table: 1 to 40 ASCII letters, digits and underscores, not a digit
+/// first. Upper and lower case are two names, because it is always quoted.
 ///
 /// ```
 /// use tower_idempotency::store::Identifier;
@@ -15,7 +15,8 @@ use std::fmt;
 pub struct Identifier(String);
 
 impl Identifier {
-    /// The longest name, in bytes: databases take some twenty more, which the names of indexes need.
+    /// The longest name, in bytes. Databases accept some twenty more, which the names of indexes
+    /// need.
     pub const MAX_LEN: usize = 40;
 
     /// Checks a name.
@@ -43,7 +44,7 @@ impl Identifier {
     }
 }
 
-/// As it stands in a statement, in quotes.
+/// As a statement contains it, in quotes.
 impl fmt::Display for Identifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{}\"", self.0)

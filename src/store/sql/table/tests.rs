@@ -35,21 +35,21 @@ fn every_outcome() -> Vec<Outcome> {
     bodies.map(outcome).into()
 }
 
-fn row(status: &str, answer: Option<Answer>) -> Row {
+fn row(status: &str, response: Option<ResponseColumns>) -> Row {
     Row {
         status: status.into(),
         attempt: 2,
         token: vec![7; 16],
         fingerprint: vec![1; Fingerprint::LEN],
         lapsed: true,
-        answer,
+        response,
     }
 }
 
 #[test]
 fn every_answer_comes_back_as_it_was() {
     for outcome in every_outcome() {
-        let record = row("success", Some(Answer::of(&outcome))).record().unwrap();
+        let record = row("success", Some(ResponseColumns::of(&outcome))).record().unwrap();
         let State::Success(read) = record.state else { panic!("not a success") };
         assert_eq!(read, outcome);
         assert_eq!(record.attempt, 2);
@@ -58,9 +58,9 @@ fn every_answer_comes_back_as_it_was() {
 
 #[test]
 fn headers_are_lines_that_a_person_can_read() {
-    let answer = Answer::of(&every_outcome()[0]);
+    let response = ResponseColumns::of(&every_outcome()[0]);
     let lines = b"content-type: application/json\nx-one: a: b, c\nx-one: \nx-beyond: \xff \xe4\t~\n";
-    assert_eq!(answer.headers, &lines[..]);
+    assert_eq!(response.headers, &lines[..]);
 }
 
 /// An outcome with these headers, and with the first of their values as its request id.
@@ -90,7 +90,7 @@ proptest! {
     fn header_bytes_are_read_as_they_were_written(lines in vec(("[a-z][a-z0-9-]{0,9}", values()), 0..6)) {
         let lines = lines.into_iter().map(|(name, value)| (HeaderName::try_from(name).unwrap(), value));
         let outcome = with(lines.collect());
-        let read = Answer::of(&outcome).outcome().unwrap();
+        let read = ResponseColumns::of(&outcome).outcome().unwrap();
         prop_assert_eq!(sensitive(&read.headers), sensitive(&outcome.headers));
         let id = outcome.request_id.as_ref().filter(|id| id.as_bytes().iter().all(u8::is_ascii_graphic));
         prop_assert_eq!(read.request_id.as_ref(), id);
@@ -111,10 +111,11 @@ proptest! {
 fn a_sensitive_value_is_marked_where_a_person_sees_it() {
     let mut token = HeaderValue::from_static("t");
     token.set_sensitive(true);
-    let answer = Answer::of(&with(HeaderMap::from_iter([(HeaderName::from_static("x-token"), token)])));
-    assert_eq!(answer.headers, "(sensitive) x-token: t\n");
-    assert_eq!(answer.trailers.unwrap(), "(sensitive) x-token: t\n");
-    assert_eq!(answer.request_id.unwrap(), "(sensitive) t");
+    let response =
+        ResponseColumns::of(&with(HeaderMap::from_iter([(HeaderName::from_static("x-token"), token)])));
+    assert_eq!(response.headers, "(sensitive) x-token: t\n");
+    assert_eq!(response.trailers.unwrap(), "(sensitive) x-token: t\n");
+    assert_eq!(response.request_id.unwrap(), "(sensitive) t");
 }
 
 #[test]
@@ -125,7 +126,7 @@ fn a_request_id_that_a_database_could_reject_is_not_stored() {
     {
         let outcome =
             Outcome { request_id: Some(HeaderValue::from_bytes(id).unwrap()), ..with(HeaderMap::new()) };
-        assert_eq!(Answer::of(&outcome).request_id.is_some(), is_stored, "{id:?}");
+        assert_eq!(ResponseColumns::of(&outcome).request_id.is_some(), is_stored, "{id:?}");
     }
 }
 
@@ -138,26 +139,26 @@ fn a_lapsed_pending_row_is_abandoned_and_a_failed_one_needs_no_answer() {
 
 #[test]
 fn what_is_never_written_is_malformed() {
-    let whole = || Answer::of(&every_outcome()[0]);
+    let whole = || ResponseColumns::of(&every_outcome()[0]);
     let damaged: [fn(&mut Row); 16] = [
         |row| row.status = "done".into(),
         |row| row.status = "pending".into(),
-        |row| row.answer = None,
+        |row| row.response = None,
         |row| row.attempt = -1,
         |row| row.token = vec![0; 15],
         |row| row.fingerprint = vec![0; 32],
-        |row| row.answer.as_mut().unwrap().status = 99,
-        |row| row.answer.as_mut().unwrap().status = 1000,
-        |row| row.answer.as_mut().unwrap().headers = "no colon".into(),
-        |row| row.answer.as_mut().unwrap().headers = "a b: c\n".into(),
-        |row| row.answer.as_mut().unwrap().headers = "name: \0\n".into(),
-        |row| row.answer.as_mut().unwrap().request_id = Some("caf\u{e9}".into()),
-        |row| row.answer.as_mut().unwrap().request_id = Some("r".repeat(129)),
-        |row| row.answer.as_mut().unwrap().body = None,
-        |row| row.answer.as_mut().unwrap().missing = Some("lost".into()),
+        |row| row.response.as_mut().unwrap().status = 99,
+        |row| row.response.as_mut().unwrap().status = 1000,
+        |row| row.response.as_mut().unwrap().headers = "no colon".into(),
+        |row| row.response.as_mut().unwrap().headers = "a b: c\n".into(),
+        |row| row.response.as_mut().unwrap().headers = "name: \0\n".into(),
+        |row| row.response.as_mut().unwrap().request_id = Some("caf\u{e9}".into()),
+        |row| row.response.as_mut().unwrap().request_id = Some("r".repeat(129)),
+        |row| row.response.as_mut().unwrap().body = None,
+        |row| row.response.as_mut().unwrap().missing = Some("lost".into()),
         |row| {
-            let answer = row.answer.as_mut().unwrap();
-            (answer.body, answer.missing) = (None, Some("eaten".into()));
+            let response = row.response.as_mut().unwrap();
+            (response.body, response.missing) = (None, Some("eaten".into()));
         },
     ];
     for (number, damage) in damaged.into_iter().enumerate() {

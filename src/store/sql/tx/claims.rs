@@ -1,4 +1,5 @@
-//! The keys whose transactions are open in this process. Those of other processes cannot be seen before they commit.
+//! The keys whose transactions are open in this process. Those of other processes cannot be seen
+//! before they commit.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -21,7 +22,7 @@ type Keys = Mutex<HashMap<StorageKey, Taken>>;
 struct Taken {
     fingerprint: Fingerprint,
     token: Token,
-    /// Until it is known whether this is an attempt, or finds an answer.
+    /// Until it is known whether this is an attempt, or finds a response.
     asking: Option<watch::Receiver<Option<Record>>>,
 }
 
@@ -29,15 +30,16 @@ struct Taken {
 pub(in crate::store::sql) struct Claimed {
     keys: Arc<Keys>,
     key: StorageKey,
-    /// Dropped with this, or when the attempt begins: then those who wait look again, unless they were told.
+    /// Dropped with this, or when the attempt begins. The waiters then look again, unless they were
+    /// told.
     asking: Option<watch::Sender<Option<Record>>>,
 }
 
 impl Claims {
-    /// Claims the key of a request among those of this process, or returns the record under it:
-    /// an attempt that runs here, what another request here has just learnt, or what `look` finds.
+    /// Claims the key of a request in this process, or returns its record. The record is an attempt
+    /// that runs here, one that another request here has just found, or one that `look` finds.
     ///
-    /// What this process knows comes first, because `look` takes a connection, and an attempt may hold the only one.
+    /// `look` comes last, because it takes a connection, and an attempt may hold the only one.
     pub(in crate::store::sql) async fn claim<F>(
         &self,
         request: &ReserveRequest,
@@ -54,7 +56,7 @@ impl Claims {
             if let Some(found) = look().await?.filter(|found| !found.yields_to(request)) {
                 return Ok(Err(Box::new(found)));
             }
-            // Another request may have come first meanwhile.
+            // Another request may have claimed it meanwhile.
             if let Entry::Vacant(free) = lock(&self.0).entry(request.key) {
                 let (sender, asking) = watch::channel(None);
                 free.insert(Taken { fingerprint: request.fingerprint, token, asking: Some(asking) });
@@ -64,15 +66,16 @@ impl Claims {
         }
     }
 
-    /// What this process knows of the key by itself. Waits for a request that is asking the database.
+    /// The record that this process knows by itself. Waits for a request that is asking the
+    /// database.
     async fn known(&self, request: &ReserveRequest) -> Option<Record> {
         loop {
             let mut asking = match lock(&self.0).get(&request.key)? {
                 Taken { asking: Some(asking), .. } => asking.clone(),
                 Taken { fingerprint, token, .. } => return Some(in_flight(*fingerprint, *token)),
             };
-            // It may be about to find an answer, so nobody is told that an attempt runs. It ends with the sender, and what
-            // was sent before stays.
+            // It may find a response soon, so it does not count as a running attempt. The wait ends
+            // with the sender, and the last value stays.
             while asking.changed().await.is_ok() {}
             let told = asking.borrow().clone();
             if let Some(found) = told.filter(|found| !found.yields_to(request)) {
@@ -82,13 +85,13 @@ impl Claims {
     }
 }
 
-/// The record of an attempt that has none yet.
+/// The record of an attempt that has not written one.
 pub(in crate::store::sql) fn in_flight(fingerprint: Fingerprint, token: Token) -> Record {
     Record::new(fingerprint, 1, token, State::Pending { abandoned: false })
 }
 
 impl Claimed {
-    /// Tells those who wait what stands there.
+    /// Tells the waiters which record there is.
     pub(super) fn tell(&self, found: &Record) {
         if let Some(asking) = &self.asking {
             asking.send_replace(Some(found.clone()));

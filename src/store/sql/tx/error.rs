@@ -9,11 +9,13 @@ use crate::store::{StoreError, StoreErrorKind};
 const SQLITE_BUSY: u32 = 5;
 
 impl Conflict {
-    /// Whether an error says that another transaction was in the way: a serialization failure (40001) or a deadlock (40P01)
-    /// of PostgreSQL, or `SQLITE_BUSY` with any of its extended codes, such as `SQLITE_BUSY_SNAPSHOT`.
+    /// Whether an error says that another transaction was in the way: a serialization failure
+    /// (40001) or a deadlock (40P01) of PostgreSQL, or `SQLITE_BUSY` with any of its extended
+    /// codes, such as `SQLITE_BUSY_SNAPSHOT`.
     ///
-    /// A statement that a timeout has ended is not a conflict (`lock_timeout`, 55P03; `statement_timeout` or a cancel
-    /// request, 57014): the same lock may be held for long. It is an error like any other, and the attempt fails.
+    /// A statement that a timeout has ended is not a conflict (`lock_timeout`, 55P03;
+    /// `statement_timeout` or a cancel request, 57014): the same lock may be held for long. It is
+    /// an error like any other, and the attempt fails.
     pub fn of(error: &sqlx::Error) -> Option<Self> {
         let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code)?;
         // A SQLSTATE has five characters; a code of SQLite is a number below 10,000.
@@ -25,11 +27,12 @@ impl Conflict {
     }
 }
 
-/// An error of the database, as the response of a handler: a [`Conflict`] if it is one, and else 500.
-/// The client is not told what went wrong.
+/// An error of the database, as the response of a handler: a [`Conflict`] if it is one, else 500.
+/// The client does not learn the cause.
 ///
-/// It shows, and logs, the code of the error, the constraint and the table. The text of the database can
-/// quote what a client has sent. [`get_ref`](Self::get_ref) has it, and no source of this error does.
+/// It shows, and logs, the code of the error, the constraint and the table. The text of the
+/// database can quote what a client has sent. [`get_ref`](Self::get_ref) has it, and no source of
+/// this error does.
 ///
 /// ```
 /// use sqlx::Postgres;
@@ -65,7 +68,7 @@ impl fmt::Display for TxError {
 
 impl std::error::Error for TxError {}
 
-/// An error whose own words do not tell what to do about it.
+/// An error with advice on what to do about it.
 #[derive(Debug)]
 pub(in crate::store::sql) struct Explained {
     pub(in crate::store::sql) why: &'static str,
@@ -84,7 +87,7 @@ impl std::error::Error for Explained {
     }
 }
 
-/// The database rejected what the handler left: its transaction was rolled back.
+/// The database rejected the transaction of the handler, which was rolled back.
 pub(in crate::store::sql) fn lost(why: &'static str, source: sqlx::Error) -> StoreError {
     StoreError::with_source(StoreErrorKind::TransactionLost, Explained { why, source: SqlError(source) })
 }

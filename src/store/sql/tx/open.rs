@@ -1,4 +1,4 @@
-//! An open transaction, and where it lies while no `Tx` has it.
+//! An open transaction, and its place while no `Tx` has it.
 
 use std::fmt;
 use std::mem;
@@ -13,17 +13,18 @@ use super::Claimed;
 use crate::store::sql::pooled::{Cancel, Condition, Pooled};
 use crate::store::{Lease, OpenTransaction, Record, StoreError, StoreErrorKind};
 
-/// A transaction on a connection out of the pool. The driver's own type gives a connection back that was left in the middle
-/// of its `BEGIN`, and the next one would find itself in somebody else's transaction; this one closes it.
+/// A transaction on a connection out of the pool. The driver's own type gives a connection back
+/// even in the middle of its `BEGIN`. The next user would be in a foreign transaction. This type
+/// closes such a connection.
 pub(in crate::store::sql) struct Open<DB: Database> {
-    /// Spent while it is in a transaction: the server ends that one with the connection.
+    /// Spent while it is in a transaction, which the server ends with the connection.
     connection: Pooled<DB>,
-    /// The key is in use in this process for as long as this is.
+    /// The key is in use in this process as long as this exists.
     claimed: Claimed,
     pub(in crate::store::sql) mark: Mark,
 }
 
-/// What tells a transaction from another one on the same connection, and its table from another one of the same name.
+/// Identifies a transaction on its connection, and its table among those of the same name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::store::sql) struct Mark {
     /// When it began, in microseconds.
@@ -40,7 +41,8 @@ impl<DB: Database> Open<DB> {
     /// Begins another transaction, after the one before was rolled back.
     pub(in crate::store::sql) async fn begin_again(&mut self, statement: SqlStr) -> Result<(), Error> {
         self.connection.condition = Condition::Spent;
-        // The driver's guard would roll back when it is dropped. The depth that it has counted stays.
+        // The driver's guard would roll back when it is dropped. The depth that it has counted
+        // stays.
         mem::forget(self.connection.begin_with(statement).await?);
         Ok(())
     }
@@ -61,14 +63,14 @@ impl<DB: Database> Open<DB> {
         &mut self.connection
     }
 
-    /// The attempt begins: those who want the same key need not wait to learn what stands there.
+    /// The attempt begins. Other requests with the key need not wait to learn that.
     pub(in crate::store::sql) fn run(&mut self) {
         self.claimed.run();
     }
 
     /// # Errors
     ///
-    /// If the handler has left a savepoint open: that would be all that is committed.
+    /// If the handler has left a savepoint open, because only the savepoint would be committed.
     pub(in crate::store::sql) fn without_savepoint(self) -> Result<Self, StoreError> {
         match DB::TransactionManager::get_transaction_depth(&self.connection) {
             0 | 1 => Ok(self),
@@ -95,7 +97,7 @@ impl<DB: Database> Open<DB> {
         self.connection.cancel.clone()
     }
 
-    /// Rolls back, and gives the connection for what is to be written instead.
+    /// Rolls back, and returns the connection for the next statement.
     pub(in crate::store::sql) async fn rollback(mut self) -> Result<Self, Error> {
         while self.connection.is_in_transaction() {
             DB::TransactionManager::rollback(&mut self.connection).await?;
@@ -105,9 +107,9 @@ impl<DB: Database> Open<DB> {
         Ok(self)
     }
 
-    /// Ends a transaction that is of no use, for there is a record or an attempt already. Who comes next would otherwise
-    /// find the key taken by nobody, so it has ended before anybody is told; those of this process who wait are told of
-    /// `found`.
+    /// Ends a transaction that is not needed, because there is a record or an attempt. Rolls back
+    /// before the waiters of this process learn of `found`. Otherwise the next request would see a
+    /// claim without an owner.
     pub(in crate::store::sql) async fn cancel(self, found: Option<&Record>) {
         if let Some(found) = found {
             self.claimed.tell(found);
@@ -126,7 +128,7 @@ impl<DB: Database> Open<DB> {
     }
 }
 
-/// Where the transaction lies while no `Tx` has it.
+/// The place of the transaction while no `Tx` has it.
 pub(in crate::store::sql) struct Slot<DB: Database>(Arc<Mutex<Option<Open<DB>>>>);
 
 impl<DB: Database> Slot<DB> {
@@ -183,15 +185,15 @@ pub(in crate::store::sql) enum Lost {
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Kept => "the handler has answered but its `Tx` is still held: a task that goes on has it",
+            Self::Kept => "the handler has responded but its `Tx` is still held, for example by another task",
             Self::Ended => {
-                "the transaction has ended before its answer: the handler must send neither COMMIT nor ROLLBACK"
+                "the transaction ended before the response was stored: the handler must send neither COMMIT nor ROLLBACK"
             }
             Self::Nested => "the handler has begun a savepoint and neither committed it nor rolled it back",
             Self::Moved => {
                 "the handler has changed `search_path`, which leads to other records: give the store its schema"
             }
-            Self::Aborted => "a statement of the handler failed, and it answered as if it had not",
+            Self::Aborted => "a statement of the handler failed, and its response hides that",
         })
     }
 }

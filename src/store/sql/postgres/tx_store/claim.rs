@@ -16,7 +16,7 @@ use crate::store::sql::postgres::statement::Value;
 use crate::store::sql::tx::{Mark, Open};
 use crate::store::{Record, ReserveRequest, StoreError, StoreErrorKind, millis};
 
-/// What a transaction that has tried to claim a key found.
+/// The result of a transaction that has tried to claim a key.
 pub(super) enum Claim {
     /// The key is its own. The record is the one that the attempt takes over, if there is one.
     Mine(Option<Record>),
@@ -32,8 +32,9 @@ pub(super) enum Claim {
 impl PostgresTxStore {
     /// Begins the transaction of an attempt and claims the key in it.
     ///
-    /// A serializable one must not read the record: see claim.sql. The record is read first then. The server's default may
-    /// be serializable too. That is known after the first transaction, which is rolled back.
+    /// A serializable transaction must not read the record: see claim.sql. The record is then read
+    /// first. The server's default may be serializable too. That is known after the first
+    /// transaction, which is rolled back.
     pub(super) async fn claim(
         &self,
         open: Open<Postgres>,
@@ -50,7 +51,8 @@ impl PostgresTxStore {
         self.read_and_claim(open, request).await
     }
 
-    /// The record that is read may have changed when the transaction begins. `answer.sql` and `keep.sql` judge it again.
+    /// The record that is read may have changed when the transaction begins. `complete.sql` and
+    /// `settle_apart.sql` judge it again.
     async fn read_and_claim(
         &self,
         mut open: Open<Postgres>,
@@ -96,11 +98,13 @@ impl PostgresTxStore {
         Ok((open, looked))
     }
 
-    /// Begins a transaction and claims the key in it, in one round trip. The claim is two advisory locks: of the key with the
-    /// fingerprint, and then of the key. A transaction that gets the first and finds the second taken knows that another
-    /// request has it, because the same request would have the first.
+    /// Begins a transaction and claims the key in it, in one round trip. The claim is two advisory
+    /// locks: of the key with the fingerprint, and then of the key. A transaction that gets the
+    /// first and finds the second taken knows that another request has it, because the same request
+    /// would have the first.
     ///
-    /// Both are locks of the table itself, however its name was written, so a key in another table is another key.
+    /// Both are locks of the table itself, however its name was written, so a key in another table
+    /// is another key.
     fn begin(&self, request: &ReserveRequest) -> SqlStr {
         let [of_key, of_request] = locks(&request.key, request.fingerprint);
         let (clause, records) = (self.isolated.clause(), &self.store.names);
@@ -116,7 +120,7 @@ impl PostgresTxStore {
         .into_sql_str()
     }
 
-    /// What stands under the key, and which transaction this is.
+    /// Looks for the record of the key, and identifies the transaction.
     pub(super) async fn look(
         &self,
         open: &mut Open<Postgres>,
@@ -148,7 +152,7 @@ fn lock(key: &StorageKey, fingerprint: &[u8]) -> i64 {
     digest.as_bytes().first_chunk().map_or(0, |first| i64::from_be_bytes(*first))
 }
 
-/// What `claim.sql` tells.
+/// The columns of `claim.sql`.
 struct Looked {
     claim: String,
     backend: i32,
@@ -183,7 +187,7 @@ impl Looked {
     }
 }
 
-/// Which transaction this is, and which table the name of the records leads to.
+/// Identifies the transaction, and the table that the name of the records leads to.
 pub(super) fn mark(row: &PgRow) -> Result<Mark, ::sqlx::Error> {
     Ok(Mark { began: row.try_get("mark")?, records: row.try_get("records")? })
 }

@@ -15,7 +15,8 @@ pub enum Isolation {
     Serializable,
 }
 
-/// The isolation that a store asks for, and what it has learnt of the server's default. A clone learns with it.
+/// The isolation that a store asks for, and the server's default as far as it is known. A clone
+/// learns with it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Isolated {
     /// `None`: the default of the server, the role or the connection.

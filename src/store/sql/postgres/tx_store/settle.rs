@@ -1,4 +1,4 @@
-//! How a transaction ends, and what is remembered of its attempt.
+//! How a transaction ends, and what is stored about its attempt.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::store::sql::postgres::error::{
 };
 use crate::store::sql::postgres::settle::ended;
 use crate::store::sql::postgres::statement::{Statement, Value};
-use crate::store::sql::table::Answer;
+use crate::store::sql::table::ResponseColumns;
 use crate::store::sql::tx::{Lost, Open};
 use crate::store::{Lease, RecordStatus, StoreError, StoreErrorKind};
 
@@ -22,8 +22,8 @@ use crate::store::{Lease, RecordStatus, StoreError, StoreErrorKind};
 const ERRORS: usize = 8;
 
 impl PostgresTxStore {
-    /// Rolls back, and writes what is to be remembered of the attempt; whether that was possible.
-    pub(super) async fn keep(
+    /// Rolls back, and writes the record of the attempt. Returns whether that was possible.
+    pub(super) async fn settle_apart(
         &self,
         open: Open<Postgres>,
         lease: &Lease,
@@ -32,10 +32,10 @@ impl PostgresTxStore {
         retention: Duration,
     ) -> Result<bool, StoreError> {
         let open = self.still_open(open, lease).await?;
-        self.keep_apart(open, lease, status, outcome, retention).await
+        self.write_apart(open, lease, status, outcome, retention).await
     }
 
-    async fn keep_apart(
+    async fn write_apart(
         &self,
         open: Open<Postgres>,
         lease: &Lease,
@@ -46,8 +46,8 @@ impl PostgresTxStore {
         let mut open = open.rollback().await.map_err(not_ended)?;
         open.begun();
         let locks = locks(&lease.key, lease.fingerprint);
-        let keep = &self.store.statements.keep;
-        let written = write(keep, &mut open, lease, status, outcome, retention, &locks).await;
+        let settle_apart = &self.store.statements.settle_apart;
+        let written = write(settle_apart, &mut open, lease, status, outcome, retention, &locks).await;
         let written = written.map_err(not_ended)?;
         open.ended();
         Ok(written.is_some())
@@ -64,7 +64,7 @@ impl PostgresTxStore {
         let counted = self.store.statements.count.run(open.connection_mut(), &values).await;
         match counted {
             Ok(_) => {}
-            // Another attempt has taken the record over meanwhile, and has the number.
+            // Another attempt has taken over the record meanwhile, and has the number.
             Err(error) if is_conflict(&error) => {}
             Err(error) => return Err(not_ended(error)),
         }
@@ -74,8 +74,8 @@ impl PostgresTxStore {
 
     /// # Errors
     ///
-    /// If the handler has ended the transaction. Its effects are unknown then, and the attempt is recorded as
-    /// abandoned.
+    /// If the handler has ended the transaction. Its effects are unknown then, and the attempt is
+    /// recorded as abandoned.
     pub(super) async fn still_open(
         &self,
         mut open: Open<Postgres>,
@@ -85,7 +85,7 @@ impl PostgresTxStore {
         match cancelling(cancel.as_ref(), self.mark_past_errors(&mut open)).await {
             Ok(Some(row)) if row.try_get("mark").ok() == Some(open.mark.began) => Ok(open),
             Ok(_) => Err(self.was_ended(open, lease).await?),
-            // A transaction that a failed statement has aborted tells nothing, and is still the same.
+            // A transaction that a failed statement has aborted is still the same.
             Err(error) if is_aborted(&error) => Ok(open),
             Err(error) => Err(not_ended(error)),
         }
@@ -108,9 +108,9 @@ impl PostgresTxStore {
         Ok(if is_moved { Lost::Moved.into() } else { StoreError::new(StoreErrorKind::Conflict) })
     }
 
-    /// Remembers an attempt whose handler has ended its transaction.
+    /// Records an attempt whose handler has ended its transaction.
     async fn was_ended(&self, open: Open<Postgres>, lease: &Lease) -> Result<StoreError, StoreError> {
-        self.keep_apart(open, lease, RecordStatus::Pending, None, lease.retention).await?;
+        self.write_apart(open, lease, RecordStatus::Pending, None, lease.retention).await?;
         Ok(Lost::Ended.into())
     }
 
@@ -138,7 +138,7 @@ pub(super) async fn write(
 ) -> Result<Option<PgRow>, ::sqlx::Error> {
     let fingerprint = lease.fingerprint.to_bytes();
     let status = status.to_string();
-    let response = outcome.map(Answer::of);
+    let response = outcome.map(ResponseColumns::of);
     let mut values = ended(lease, &status, retention, response.as_ref());
     values.extend([
         Value::Bytes(Some(&fingerprint)),

@@ -18,13 +18,14 @@ use crate::store::{Lease, Record, RecordStatus, Settlement, StoreError, StoreErr
 
 const BEGIN: SqlStr = SqlStr::from_static("BEGIN IMMEDIATE");
 
-/// It stands after the claim and before the handler, and is gone when the handler ends the transaction.
+/// It is made after the claim and before the handler runs, and is gone if the handler ends the
+/// transaction.
 pub(super) const SAVEPOINT: &str = "SAVEPOINT idempotency_attempt";
 pub(super) const RELEASE: &str = "RELEASE idempotency_attempt";
 pub(super) const ROLLBACK_TO: &str = "ROLLBACK TO idempotency_attempt";
 
 impl SqliteTxStore {
-    pub(super) async fn standing(
+    pub(super) async fn find(
         &self,
         open: &mut Open<Sqlite>,
         key: &StorageKey,
@@ -34,7 +35,8 @@ impl SqliteTxStore {
         found.as_ref().map(row::record).transpose()
     }
 
-    /// Writes the pending record. It is seen by others only if the handler commits it by itself, and is then abandoned.
+    /// Writes the pending record. Others see it only if the handler commits by itself. It is then
+    /// abandoned.
     pub(super) async fn claim(
         &self,
         open: &mut Open<Sqlite>,
@@ -52,8 +54,8 @@ impl SqliteTxStore {
         Err(StoreError::new(StoreErrorKind::Conflict))
     }
 
-    /// Writes the end of the attempt into its record, also if its retention is over; whether the
-    /// record is the attempt's.
+    /// Writes the end of the attempt into its record, also if its retention is over. Returns
+    /// whether the record is that of the attempt.
     pub(super) async fn settle(
         &self,
         open: &mut Open<Sqlite>,
@@ -70,8 +72,8 @@ impl SqliteTxStore {
         apply(write_anew, open.connection_mut()).await
     }
 
-    /// Rolls the handler's writes back, and writes what is to be remembered of the attempt.
-    pub(super) async fn keep(
+    /// Rolls back the handler's writes, and writes the record of the attempt.
+    pub(super) async fn settle_apart(
         &self,
         open: Open<Sqlite>,
         lease: &Lease,
@@ -91,8 +93,8 @@ impl SqliteTxStore {
     ///
     /// # Errors
     ///
-    /// If it is gone, the handler has ended the transaction. Its effects are unknown then, and the attempt is
-    /// recorded as abandoned.
+    /// If it is gone, the handler has ended the transaction. Its effects are unknown then, and the
+    /// attempt is recorded as abandoned.
     pub(super) async fn still_open(
         &self,
         mut open: Open<Sqlite>,
@@ -114,12 +116,12 @@ impl SqliteTxStore {
     }
 
     async fn abandon(&self, mut open: Open<Sqlite>, lease: &Lease) -> Result<(), StoreError> {
-        // The driver counts a transaction that perhaps is none. If it is one, this changes nothing.
+        // The driver counts a transaction that may have ended. If it has not, this changes nothing.
         let _ = sqlx::query("BEGIN").execute(open.connection_mut()).await;
         open = open.rollback().await.map_err(store_error)?;
         let wait = self.store.wait();
         self.begin(&mut open, &wait).await?;
-        let found = self.standing(&mut open, &lease.key).await?;
+        let found = self.find(&mut open, &lease.key).await?;
         // Otherwise the handler has committed the claim, or another request has come in between.
         if found.as_ref().map(|found| found.token) == lease.replaces {
             self.claim(&mut open, lease, found.as_ref()).await?;
@@ -140,7 +142,8 @@ impl SqliteTxStore {
         Ok(())
     }
 
-    /// Commits the transaction. A `COMMIT` that got BUSY leaves it open: without WAL mode, it waits for those who read.
+    /// Commits the transaction. A `COMMIT` that got BUSY leaves it open. Without WAL mode, it waits
+    /// for readers.
     pub(super) async fn commit(&self, mut open: Open<Sqlite>, wait: &Wait) -> Result<(), StoreError> {
         while let Err(error) = open.commit().await.map_err(not_committed) {
             wait.pause(error).await?;
@@ -154,7 +157,7 @@ async fn apply(write: Statement<'_>, connection: &mut SqliteConnection) -> Resul
     Ok(write.execute(connection).await.map_err(store_error)?.rows_affected() > 0)
 }
 
-/// There is no such transaction or savepoint: `SQLITE_ERROR` is all that SQLite says to that.
+/// There is no such transaction or savepoint. SQLite says `SQLITE_ERROR` then.
 fn is_out_of_place(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some("1")
 }

@@ -1,8 +1,9 @@
--- (no record), expired, failed, abandoned -> success, failed or pending, when the effects of the attempt were rolled back.
--- Applies if no attempt has claimed the key since, and the record is none or the one that the attempt takes over. A pending one
--- is made abandoned at once: of an attempt whose effects nobody can tell.
--- $1 to $13 as in answer.sql   $14 the numbers of the advisory locks of the key   $15 and of the request, which comes first.
--- Both are numbers in this table, as in claim.sql.
+-- (no record), expired, failed, abandoned -> success, failed or pending, when the effects of the
+-- attempt were rolled back. Applies if no attempt has claimed the key since, and there is no record
+-- or the one that the attempt takes over. A pending one is abandoned at once, because the effects
+-- of its attempt are unknown.
+-- $1 to $13 as in complete.sql   $14 the number of the advisory lock of the key   $15 that of the request
+-- The request comes first. Both are numbers in this table, as in claim.sql.
 INSERT INTO {records} AS r (
   key, token, status, lease_until, created_at, updated_at, expires_at,
   response_status, response_headers, response_trailers, response_request_id, response_body, response_missing,

@@ -1,8 +1,9 @@
--- (no record), expired, failed, abandoned -> success, in the transaction of the attempt.
--- Applies if this still is the transaction that claimed the key, if the name still leads to the table in which it did, and
--- if the record is none or the one that the attempt takes over. Otherwise it writes nothing and returns nothing, and the transaction must not be committed.
--- $1 key   $2 token   $3 success or failed   $4 retention in ms   $5 to $10 the columns of the answer   $11 fingerprint
--- $12 attempt   $13 the token of the record that is taken over; null: none   $14 mark
+-- (no record), expired, failed, abandoned -> success, in the transaction of the attempt. Applies if
+-- three conditions hold: this is the transaction that claimed the key, the name leads to the same
+-- table, and there is no record or the one that the attempt takes over. Otherwise it writes and
+-- returns nothing, and the transaction must not be committed.
+-- $1 key   $2 token   $3 success or failed   $4 retention in ms   $5 to $10 the columns of the response
+-- $11 fingerprint   $12 attempt   $13 the token of the record that is taken over; null: none   $14 mark
 -- $15 records
 INSERT INTO {records} AS r (
   key, token, status, created_at, updated_at, expires_at,
