@@ -141,8 +141,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers no attempt to connect: those that wait to be accepted already are all that there is
-    /// room for.
+    /// Accepts no connection, because its queue is full.
     async fn silent() -> (Socket, SocketAddr, Vec<TcpStream>) {
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();

@@ -1,8 +1,9 @@
--- (no table) -> version 2. Applies once; when the table is there, this changes nothing. One
--- constraint only: each is read anew from the catalogue by every statement that writes, and five of
--- them were a sixth of the work of the server. What else must hold of a row is checked when it is
--- read. One transaction, whether it is sent as one text or run between BEGIN and COMMIT: of many
--- who begin at once, one does it.
+-- (no table) -> version 2. Applies once. If the table is there, this changes nothing.
+-- There is one constraint only. Every statement that writes reads each constraint from the
+-- catalogue, and five of them were a sixth of the work of the server. The other rules for a row are
+-- checked when it is read.
+-- It is one transaction, sent as one text or run between BEGIN and COMMIT. Of several processes that
+-- begin at once, one makes the table.
 SELECT pg_advisory_xact_lock(8245904316025180273);
 {schema}CREATE TABLE IF NOT EXISTS {records} (
   key bytea PRIMARY KEY,
