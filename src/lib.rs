@@ -173,10 +173,10 @@ pub use crate::store::pack::{EncryptionKeys, RepeatedKeyId};
 pub use crate::store::postgres::{PostgresStore, PostgresTxStore};
 #[cfg(feature = "redis")]
 pub use crate::store::redis::RedisStore;
-#[cfg(feature = "sqlite")]
-pub use crate::store::sqlite::{SqliteStore, SqliteTxStore};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use crate::store::sql::tx::Tx;
+#[cfg(feature = "sqlite")]
+pub use crate::store::sqlite::{SqliteStore, SqliteTxStore};
 
 /// The code in the README runs as a test.
 #[cfg(all(doctest, unix, feature = "redis", feature = "postgres"))]

@@ -54,7 +54,6 @@
 use std::future::Future;
 use std::time::Duration;
 
-
 mod conflict;
 #[cfg(feature = "conformance")]
 pub mod conformance;

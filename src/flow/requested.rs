@@ -7,7 +7,7 @@ use crate::handler::attempt::Attempt;
 use crate::record::fingerprint::{Fingerprint, Fingerprints, Input};
 use crate::record::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
 use crate::settings::Config;
-use crate::store::{Record, ReserveRequest, RetryFailed};
+use crate::store::{Record, ReserveRequest};
 
 /// An operation that a caller asks for.
 #[derive(Clone)]

@@ -10,7 +10,7 @@ use super::shared::{Shared, within};
 use super::waiting::{Member, News};
 use crate::flow::requested::Requested;
 use crate::settings::Config;
-use crate::store::{Record, Reservation, ReserveRequest, RetryFailed, State, Store, StoreError};
+use crate::store::{Record, Reservation, RetryFailed, State, Store, StoreError};
 
 /// Asks the store to reserve the key. The `member` of a line tells the other members if the key is
 /// no longer in flight.

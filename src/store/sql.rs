@@ -7,4 +7,4 @@ pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub(super) mod table;
-pub(super) mod tx;
+pub(crate) mod tx;
