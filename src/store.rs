@@ -1,55 +1,6 @@
 //! Where reservations and responses are stored: the [`Store`] trait, its words, and the stores.
 //!
-//! # Writing a store
-//!
-//! A store has one [`Record`] for each [`StorageKey`] and promises five things:
-//!
-//! 1. [`reserve`](Store::reserve) is one atomic operation. Of any number of callers one acquires
-//!    the key. The others get the whole record that they found. A record that is taken over is
-//!    replaced in the same step that looked at it.
-//! 2. [`complete`](Store::complete), [`fail`](Store::fail), [`release`](Store::release) and
-//!    [`renew`](Store::renew) apply only while the record is pending under the [`Token`] of the
-//!    lease. Otherwise they change nothing and return [`Settlement::LeaseLost`]. A `complete` or
-//!    `fail` that has reached the store and is sent again returns `Applied`. A token is never used
-//!    twice for a key, even after its record is gone.
-//!
-//!    There is one exception: `complete` and `fail` also write a record that is gone, if the key is
-//!    free. The record may have expired, or the store may have lost it, while the response is in
-//!    hand. `renew` and `release` never create a record.
-//!
-//!    A `release` deletes the record of a first attempt only. For a later attempt it puts back the
-//!    record that the attempt took over ([`Lease::put_back`]), because an earlier attempt may have
-//!    had an effect.
-//! 3. Times are passed as durations. The store judges by its own clock when a lease has lapsed or a
-//!    record has expired.
-//! 4. A live record is never evicted. A store that is full rejects new keys with
-//!    [`StoreErrorKind::Full`].
-//!
-//!    A store with a limit gives each [scope](ReserveRequest::scope) a share of it. It rejects a new key
-//!    above the share with [`StoreErrorKind::ScopeFull`], so one caller does not lock the others out.
-//! 5. A record that cannot be read is an error ([`StoreErrorKind::Corrupt`]), never an absent record.
-//!
-//! A store in transaction mode puts an [`OpenTransaction`] into the lease instead of writing a
-//! pending record, and commits it in `complete`. If it cannot commit, it rolls back and returns an
-//! error, and never `LeaseLost`.
-//!
-//! The suite in `conformance` (a module behind the feature of that name) checks these promises.
-//! Test a full store and a damaged record yourself, because no suite can cause them:
-//!
-//! ```
-//! # #[cfg(feature = "conformance")]
-//! # async fn run() {
-//! use std::time::Duration;
-//! use tower_idempotency::MemoryStore;
-//! use tower_idempotency::store::conformance;
-//!
-//! // With tokio's clock paused, waiting costs no time.
-//! tokio::time::pause();
-//! conformance::run(&MemoryStore::new(), Duration::from_secs(1)).await;
-//! # }
-//! # #[cfg(feature = "conformance")]
-//! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(run());
-//! ```
+#![doc = include_str!("store/writing.md")]
 
 use std::future::Future;
 use std::time::Duration;

@@ -1,17 +1,20 @@
-//! The conformance suite finds the mistakes that stores are known to make.
+//! The conformance suite finds the errors that stores are known to have.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use tower_idempotency::Fingerprint;
+use tower_idempotency::store::conformance::{self, FailureKind, Promise, Report};
 use tower_idempotency::store::{
     Lease, PendingRef, Record, Reservation, ReserveRequest, RetryFailed, Settlement, State, Store,
-    StoreError, Token, conformance,
+    StoreError, StoreErrorKind, Token,
 };
-use tower_idempotency::store::{NotRetained, Outcome, StorageKey, StoredBody};
+use tower_idempotency::store::{NotRetained, Outcome, ScopeDigest, StorageKey, StoredBody};
 use tower_idempotency::{MemoryStore, PreviousAttempt};
+
+use crate::support::with;
 
 /// The faults, and the list of all of them.
 macro_rules! faults {
@@ -75,20 +78,92 @@ faults! {
     WaiterReleases,
     ReservesToInspect,
     InspectsHeadsOnly,
+    ReleasesNothing,
+    /// Also where the other attempt runs for the same operation.
+    StoresOverARunningAttempt,
+    RenewsWhatIsGone,
+    EvictsLiveRecords,
+    /// The clock of this process goes on while tokio's, by which the store lives, is paused.
+    JudgesByTheCallersClock,
+    LosesTheScope,
+    PanicsOnInspect,
+    FailsOnInspect,
 }
 
 use Fault::*;
 
-use crate::support::with;
+#[tokio::test(start_paused = true)]
+async fn the_suite_finds_every_fault_and_goes_on_after_it() {
+    for &fault in FAULTS {
+        let report = run(fault).await;
+        println!("{fault:?}: {report}\n");
+        assert!(!report.is_success(), "the suite should find that a store {fault:?}");
+        let ran = report.passed().len() + report.failures().len();
+        assert_eq!(ran, conformance::checks().count(), "the run ended early: {report}");
+        assert!(!report.passed().is_empty(), "{report}");
+    }
+}
+
+/// The words that an author of a store reads.
+#[tokio::test(start_paused = true)]
+async fn a_failure_names_the_check_the_promise_and_both_sides() {
+    let report = run(SettlesForAnyToken).await;
+    let failure =
+        report.failures().iter().find(|failure| failure.check().name() == "a_loser_settles_nothing");
+    let failure = failure.unwrap();
+    assert_eq!(failure.kind(), FailureKind::Broken);
+    assert_eq!(failure.promise(), Some(Promise::Token));
+    assert_eq!((failure.expected(), failure.said()), ("LeaseLost", "Applied"));
+    let text = failure.to_string();
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(
+        lines[..4],
+        [
+            "a_loser_settles_nothing broke promise 3, Only the current token settles",
+            "  step:      renew: where no record is pending under the token",
+            "  expected:  LeaseLost",
+            "  the store: Applied",
+        ]
+    );
+}
+
+/// Each of these breaks one promise, and the suite says which.
+#[tokio::test(start_paused = true)]
+async fn the_suite_says_which_promise_is_broken() {
+    let broken = [
+        (OverwritesTheWinner, Promise::Reserve),
+        (TakesOverAnotherOperation, Promise::TakeOver),
+        (SettlesForAnyToken, Promise::Token),
+        (DeletesOnEveryRelease, Promise::Release),
+        (CompletesNothingThatIsGone, Promise::Gone),
+        (JudgesByTheCallersClock, Promise::Clock),
+        (EvictsLiveRecords, Promise::Eviction),
+        (LosesTrailers, Promise::Whole),
+        (SleepsPastTheBound, Promise::Look),
+    ];
+    for (fault, promise) in broken {
+        let report = run(fault).await;
+        let found = report.failures().iter().any(|failure| failure.promise() == Some(promise));
+        assert!(found, "a store that {fault:?} breaks {promise}: {report}");
+    }
+}
 
 #[tokio::test(start_paused = true)]
-async fn the_suite_finds_every_fault() {
-    for &fault in FAULTS {
-        let store = Faulty { fault, inner: MemoryStore::new(), leases: Mutex::default() };
-        let run = tokio::spawn(async move { conformance::run(&store, Duration::from_secs(1)).await });
-        let found = run.await.expect_err(&format!("the suite should find that a store {fault:?}"));
-        assert!(found.is_panic());
+async fn an_error_and_a_panic_of_the_store_are_not_a_broken_promise() {
+    for (fault, kind) in [
+        (PanicsOnInspect, FailureKind::Panicked),
+        (FailsOnInspect, FailureKind::Error(StoreErrorKind::Unavailable)),
+    ] {
+        let report = run(fault).await;
+        let kinds: Vec<_> = report.failures().iter().map(conformance::Failure::kind).collect();
+        assert!(kinds.len() > 1 && kinds.iter().all(|found| *found == kind), "{report}");
     }
+}
+
+async fn run(fault: Fault) -> Report {
+    let (leases, order, began) = Default::default();
+    let store = Faulty { fault, inner: MemoryStore::new(), leases, order, began };
+    conformance::run(&store, Duration::from_secs(1)).await
 }
 
 /// A memory store with one fault.
@@ -97,6 +172,10 @@ struct Faulty {
     inner: MemoryStore,
     /// The latest lease of each key.
     leases: Mutex<HashMap<StorageKey, Lease>>,
+    /// The leases of all keys, the oldest first.
+    order: Mutex<VecDeque<Lease>>,
+    /// When each attempt began or was renewed, by the clock of this process.
+    began: Mutex<HashMap<StorageKey, Instant>>,
 }
 
 impl Faulty {
@@ -151,13 +230,28 @@ impl Faulty {
 
     fn acquired(&self, mut lease: Lease) -> Reservation {
         self.leases.lock().unwrap().insert(lease.key, lease.clone());
+        self.order.lock().unwrap().push_back(lease.clone());
+        self.began.lock().unwrap().insert(lease.key, Instant::now());
         lease.token = self.shown(lease.token);
         match self.fault {
             ForgetsTheAttempts => lease.attempt = 1,
             ForgetsTheTokenItReplaces => lease.replaces = None,
+            LosesTheScope => lease.scope = ScopeDigest::UNSET,
             _ => {}
         }
         Reservation::Acquired(lease)
+    }
+
+    /// Forgets the oldest record when there are too many.
+    async fn evicts(&self) -> Result<(), StoreError> {
+        let oldest = {
+            let mut order = self.order.lock().unwrap();
+            (self.fault == EvictsLiveRecords && order.len() > 150).then(|| order.pop_front()).flatten()
+        };
+        if let Some(lease) = oldest {
+            let _ = self.inner.release(&with(lease, |lease| lease.previous = None)).await?;
+        }
+        Ok(())
     }
 
     fn latest(&self, key: &StorageKey) -> Option<Lease> {
@@ -209,11 +303,20 @@ impl Faulty {
                 }
                 Some(lease)
             }
+            StoresOverARunningAttempt => {
+                let pending = self.inner.inspect(&lease.key).await?;
+                let pending = pending.filter(|record| matches!(record.state, State::Pending { .. }));
+                let latest = self.latest(&lease.key).filter(|latest| latest.token != lease.token);
+                if let (Some(_), Some(latest)) = (pending, latest) {
+                    let _ = self.inner.release(&with(latest, |lease| lease.previous = None)).await?;
+                }
+                Some(lease)
+            }
             _ => Some(lease),
         })
     }
 
-    fn found(&self, mut record: Record) -> Reservation {
+    fn found(&self, key: &StorageKey, mut record: Record) -> Reservation {
         record.token = self.shown(record.token);
         let finished = !matches!(record.state, State::Pending { .. });
         if self.fault == ForgetsTheFingerprint && finished {
@@ -223,6 +326,10 @@ impl Faulty {
             *abandoned = match self.fault {
                 NeverAbandons => false,
                 AbandonsAtOnce => true,
+                JudgesByTheCallersClock => {
+                    let (latest, began) = (self.leases.lock().unwrap(), self.began.lock().unwrap());
+                    began[key].elapsed() >= latest[key].lease
+                }
                 _ => *abandoned,
             };
         }
@@ -241,6 +348,7 @@ impl Store for Faulty {
             asked.retry_failed = RetryFailed::Any;
             asked.retry_abandoned = true;
         }
+        self.evicts().await?;
         let mut reservation = self.inner.reserve(&asked).await?;
         if let (TakesOverAnotherOperation, Reservation::Found(record)) = (self.fault, &reservation) {
             asked.fingerprint = record.fingerprint;
@@ -250,7 +358,7 @@ impl Store for Faulty {
             Reservation::Found(_) if self.fault == OverwritesTheWinner => {
                 self.acquired(Lease::first(request, Token::new([9; 16])))
             }
-            Reservation::Found(record) => self.found(record),
+            Reservation::Found(record) => self.found(&request.key, record),
             Reservation::Acquired(lease) => self.acquired(with(lease, |lease| {
                 lease.fingerprint = request.fingerprint;
                 lease.lease = request.lease;
@@ -295,6 +403,9 @@ impl Store for Faulty {
         {
             return Ok(Settlement::LeaseLost);
         }
+        if self.fault == ReleasesNothing {
+            return self.inner.renew(&lease).await;
+        }
         let settlement = self.inner.release(&lease).await?;
         let before = lease.replaces.map(|token| with(lease.clone(), |lease| lease.token = token));
         match (self.fault, before) {
@@ -315,6 +426,9 @@ impl Store for Faulty {
         lease.retention = self.time(lease.retention);
         let renewed = match self.fault {
             RenewsNothing => return Ok(Settlement::Applied),
+            RenewsWhatIsGone if self.inner.inspect(&lease.key).await?.is_none() => {
+                return Ok(Settlement::Applied);
+            }
             RenewsTheLeaseOnly => with(lease.clone(), |lease| lease.retention = lease.lease),
             RenewsForTheReleasedLease => {
                 let latest = self.latest(&lease.key).map_or(lease.lease, |latest| latest.lease);
@@ -323,6 +437,7 @@ impl Store for Faulty {
             _ => lease.clone(),
         };
         let settlement = self.inner.renew(&renewed).await?;
+        self.began.lock().unwrap().insert(lease.key, Instant::now());
         if self.fault == RevivesOnRenew && settlement == Settlement::LeaseLost {
             let again = ReserveRequest::new(lease.key, lease.fingerprint)
                 .lease(lease.lease)
@@ -337,6 +452,8 @@ impl Store for Faulty {
     async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
         let found = self.inner.inspect(key).await?;
         match (self.fault, found) {
+            (PanicsOnInspect, _) => panic!("not implemented"),
+            (FailsOnInspect, _) => Err(StoreError::new(StoreErrorKind::Unavailable)),
             (ReservesToInspect, None) => {
                 let second = Duration::from_secs(1);
                 let again = ReserveRequest::new(*key, Fingerprint::from_bytes(&[0; Fingerprint::LEN]))

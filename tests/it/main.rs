@@ -27,6 +27,7 @@ mod hyper;
 mod kills;
 mod layering;
 mod memory;
+#[cfg(feature = "conformance")]
 mod model;
 #[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]
 mod nested;

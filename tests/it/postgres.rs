@@ -23,13 +23,13 @@ const UNIT: Duration = Duration::from_millis(500);
 #[tokio::test(flavor = "multi_thread")]
 async fn the_store_keeps_the_contract() {
     let server = PostgresServer::start_migrated();
-    conformance::run(&server.store(), UNIT).await;
+    conformance::run(&server.store(), UNIT).await.assert_success();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_store_keeps_the_contract_without_prepared_statements() {
     let server = PostgresServer::start_migrated();
-    conformance::run(&server.store().persistent(false), UNIT).await;
+    conformance::run(&server.store().persistent(false), UNIT).await.assert_success();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,7 +38,7 @@ async fn the_store_keeps_the_contract_through_a_pooler_that_hands_out_connection
     let bouncer = PgBouncer::before(&server);
     let store = PostgresStore::new(pool(bouncer.port(), 20)).persistent(false);
     store.migrate().await.unwrap();
-    conformance::run(&store, UNIT).await;
+    conformance::run(&store, UNIT).await.assert_success();
     store.sweep(100).await.unwrap();
 }
 
@@ -48,7 +48,7 @@ async fn the_store_keeps_the_contract_in_a_schema_and_a_table_of_the_callers_own
     let name = |name| Identifier::new(name).unwrap();
     let store = server.store().schema(name("Shop")).table(name("Select"));
     store.migrate().await.unwrap();
-    conformance::run(&store, UNIT).await;
+    conformance::run(&store, UNIT).await.assert_success();
     store.sweep(100).await.unwrap();
 }
 
@@ -61,7 +61,7 @@ async fn the_store_keeps_the_contract_where_all_transactions_are_serializable_an
     ]);
     let store = server.store().persistent(false);
     store.migrate().await.unwrap();
-    conformance::run(&store, UNIT).await;
+    conformance::run(&store, UNIT).await.assert_success();
 }
 
 /// A server that counts statements.

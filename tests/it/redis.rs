@@ -23,7 +23,7 @@ const UNIT: Duration = Duration::from_millis(500);
 #[tokio::test(flavor = "multi_thread")]
 async fn the_store_keeps_the_contract() {
     let server = RedisServer::start();
-    conformance::run(&RedisStore::open(&server.url()).unwrap(), UNIT).await;
+    conformance::run(&RedisStore::open(&server.url()).unwrap(), UNIT).await.assert_success();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,7 +31,7 @@ async fn the_store_keeps_the_contract_on_a_connection_of_the_callers_own() {
     let server = RedisServer::start();
     let client = Client::open(server.url()).unwrap();
     let connection = client.get_multiplexed_async_connection().await.unwrap();
-    conformance::run(&RedisStore::with_connection(connection), UNIT).await;
+    conformance::run(&RedisStore::with_connection(connection), UNIT).await.assert_success();
 }
 
 /// Told when the handler of `/pending` runs, which one test asks for.

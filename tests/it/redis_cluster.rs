@@ -29,7 +29,7 @@ fn the_store_keeps_the_contract_and_follows_the_slots() {
     let mut cluster = Cluster::start();
     let store = RedisStore::open(&cluster.url()).unwrap();
 
-    runtime.block_on(conformance::run(&store, Duration::from_millis(500)));
+    runtime.block_on(conformance::run(&store, Duration::from_millis(500))).assert_success();
     a_first_execution_is_two_pipelines_of_two_commands(&runtime, &cluster);
     large_answers_are_kept(&runtime, &store);
     servers_without_a_name_are_found_by_their_addresses(&runtime, &cluster);

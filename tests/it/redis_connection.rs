@@ -113,7 +113,7 @@ async fn a_user_with_the_rights_that_the_documentation_names_has_all_that_the_st
         execute(&store, key, vec![b'x'; bytes]).await.unwrap();
         assert_eq!(kept(&store, key).await.unwrap().unwrap().len(), bytes);
     }
-    conformance::run(&store, Duration::from_millis(500)).await;
+    conformance::run(&store, Duration::from_millis(500)).await.assert_success();
 }
 
 /// The command in the guide, as it is copied.
@@ -130,7 +130,7 @@ async fn the_access_rule_of_the_guide_is_enough_for_the_store_and_for_nothing_el
         execute(&store, key, vec![b'x'; bytes]).await.unwrap();
         assert_eq!(kept(&store, key).await.unwrap().unwrap().len(), bytes);
     }
-    conformance::run(&store, Duration::from_millis(500)).await;
+    conformance::run(&store, Duration::from_millis(500)).await.assert_success();
     let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
     let rejected =
         ["GET other", "SET other 1", "FLUSHALL", "KEYS *", "CONFIG SET maxmemory 1", "PUBLISH other 1"];

@@ -264,7 +264,7 @@ async fn the_protocol_can_be_set_where_there_is_no_url() {
 async fn the_store_keeps_the_contract_in_resp2() {
     let server = RedisServer::start();
     let store = RedisStore::open(&format!("{}?protocol=resp2", server.url())).unwrap();
-    conformance::run(&store, Duration::from_millis(500)).await;
+    conformance::run(&store, Duration::from_millis(500)).await.assert_success();
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ fn the_store_keeps_the_contract_and_follows_the_primary() {
     let mut group = SentinelGroup::start();
     let store = RedisStore::open(&group.url()).unwrap();
 
-    runtime.block_on(conformance::run(&store, Duration::from_millis(500)));
+    runtime.block_on(conformance::run(&store, Duration::from_millis(500))).assert_success();
 
     fails_over(&runtime, &mut group, &store, ("killed", PATIENT), SentinelGroup::kill_primary);
     fails_over(&runtime, &mut group, &store, ("stopped", PATIENT), SentinelGroup::stop_primary);

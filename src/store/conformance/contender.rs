@@ -1,54 +1,60 @@
-//! The words in which the checks are written: a [`Contender`] for a key, and what it expects to come about.
+//! The words in which the checks are written: a [`Contender`] for a key, and what it expects.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::panic::Location;
 use std::time::Duration;
 
-use super::super::{
-    Lease, PreviousAttempt, Record, Reservation, ReserveRequest, RetryFailed, Settlement, State, Store,
-    StoreError,
+use super::failure::{Checked, FailureKind, Flaw};
+use super::given::{fingerprint, fresh_key, scope};
+use super::together;
+use super::told::{Told, told};
+use super::trial::{Needs, Reply, Step, Trial};
+use crate::store::{
+    Lease, PreviousAttempt, Record, Reservation, ReserveRequest, RetryFailed, State, Store, StoreErrorKind,
 };
-use super::given::{answer, fingerprint, fresh_key, large_answer, scope};
-use super::told::{Told, Write};
-use crate::record::outcome::Outcome;
 
+mod crowd;
+mod finds;
 mod waits;
+mod writes;
 
-/// One of those who want a key: what it asks for, and of which store.
+type At = &'static Location<'static>;
+
+/// A caller that contends for a key: the store, and what it asks for.
 ///
-/// What it expects is in the name of each method; if something else comes about, the method panics and names the
-/// line of the check that called it.
+/// The name of each method says what it expects. If something else comes about, the method returns
+/// a flaw, with the line of the check that called it.
 pub(super) struct Contender<'a, S> {
-    pub(super) store: &'a S,
-    pub(super) unit: Duration,
+    pub(super) trial: &'a Trial<'a, S>,
     pub(super) request: ReserveRequest,
 }
 
 impl<'a, S: Store> Contender<'a, S> {
-    /// Wants a key that nobody has used, with a lease that outlasts every check, and takes over nothing.
-    pub(super) fn new(store: &'a S, unit: Duration) -> Self {
+    /// Asks for a key that is new, with a lease that outlasts every check, and takes over nothing.
+    pub(super) fn new(trial: &'a Trial<'a, S>) -> Self {
         let request = ReserveRequest::new(fresh_key(), fingerprint("an operation"))
             .scope(scope())
-            .lease(unit.mul_f64(20.0))
-            .retention(unit.mul_f64(40.0))
+            .lease(trial.unit.mul_f64(20.0))
+            .retention(trial.unit.mul_f64(40.0))
             .retry_failed(RetryFailed::Never)
             .retry_abandoned(false);
-        Self { store, unit, request }
+        Self { trial, request }
     }
 
     /// Another contender for the same key, which asks for something else.
     fn but(&self, change: impl FnOnce(&mut ReserveRequest)) -> Self {
         let mut request = self.request.clone();
         change(&mut request);
-        Self { store: self.store, unit: self.unit, request }
+        Self { trial: self.trial, request }
     }
 
     pub(super) fn with_lease(&self, units: f64) -> Self {
-        self.but(|request| request.lease = self.unit.mul_f64(units))
+        self.but(|request| request.lease = self.units(units))
     }
 
     pub(super) fn with_retention(&self, units: f64) -> Self {
-        self.but(|request| request.retention = self.unit.mul_f64(units))
+        self.but(|request| request.retention = self.units(units))
     }
 
     pub(super) fn rerunning_failed(&self) -> Self {
@@ -70,7 +76,7 @@ impl<'a, S: Store> Contender<'a, S> {
         })
     }
 
-    /// Wants the key of `other`.
+    /// Asks for the key of `other`.
     pub(super) fn for_the_key_of(&self, other: &Self) -> Self {
         self.but(|request| request.key = other.request.key)
     }
@@ -79,24 +85,58 @@ impl<'a, S: Store> Contender<'a, S> {
         self.but(|request| request.fingerprint = fingerprint("another operation"))
     }
 
+    pub(super) fn units(&self, units: f64) -> Duration {
+        self.trial.unit.mul_f64(units)
+    }
+
     /// Lets time pass.
     pub(super) async fn after(&self, units: f64) -> &Self {
-        tokio::time::sleep(self.unit.mul_f64(units)).await;
+        self.trial.sleep(self.units(units)).await;
         self
     }
 
-    pub(super) async fn inspects(&self) -> Option<Record> {
-        self.store.inspect(&self.request.key).await.unwrap_or_else(|error| broken("inspect", &error))
+    async fn inspects_by(&self, step: &Step) -> Checked<Reply<Option<Record>>> {
+        self.trial.ask(step, self.trial.store.inspect(&self.request.key)).await
     }
 
-    pub(super) async fn reserve(&self) -> Reservation {
-        self.store.reserve(&self.request).await.unwrap_or_else(|error| broken("reserve", &error))
-    }
-
-    /// Acquires the key as if nobody ever had it.
+    /// Reads the record of `lease` in this state.
     #[track_caller]
-    pub(super) fn acquires_first(&self) -> impl Future<Output = Lease> + Send {
-        self.acquires(1, None, Location::caller())
+    pub(super) fn inspects_state(&self, lease: &Lease, state: State) -> impl Future<Output = Checked> + Send {
+        let step = step("inspect", "the record is there", Location::caller());
+        let expected = record_of(lease, state);
+        async move {
+            let Reply { value, ended, .. } = self.inspects_by(&step).await?;
+            if value.as_ref().is_some_and(|found| same(found, &expected)) {
+                return Ok(());
+            }
+            let said = value.as_ref().map_or_else(|| "no record".into(), told);
+            Err(self.trial.flaw(&step, self.needs(&expected.state), ended, told(&expected), said))
+        }
+    }
+
+    /// Reads that the key is free.
+    #[track_caller]
+    pub(super) fn inspects_nothing(&self) -> impl Future<Output = Checked> + Send {
+        let step = step("inspect", "the key is free", Location::caller());
+        async move {
+            let Reply { value, ended, .. } = self.inspects_by(&step).await?;
+            match value {
+                None => Ok(()),
+                Some(record) => {
+                    Err(self.trial.flaw(&step, Needs::Nothing, ended, "no record", told(&record)))
+                }
+            }
+        }
+    }
+
+    pub(super) async fn reserve(&self, step: &Step) -> Checked<Reply<Reservation>> {
+        self.trial.ask(step, self.trial.store.reserve(&self.request)).await
+    }
+
+    /// Acquires the key, of which there is no record.
+    #[track_caller]
+    pub(super) fn acquires_first(&self) -> impl Future<Output = Checked<Lease>> + Send {
+        self.acquires(1, None, step("reserve", "the key is free", Location::caller()))
     }
 
     /// Takes the record over.
@@ -105,173 +145,85 @@ impl<'a, S: Store> Contender<'a, S> {
         &self,
         attempt: u32,
         previous: PreviousAttempt,
-    ) -> impl Future<Output = Lease> + Send {
-        self.acquires(attempt, Some(previous), Location::caller())
+    ) -> impl Future<Output = Checked<Lease>> + Send {
+        let doing = "the record yields to the request";
+        self.acquires(attempt, Some(previous), step("reserve", doing, Location::caller()))
     }
 
-    async fn acquires(
-        &self,
-        attempt: u32,
-        previous: Option<PreviousAttempt>,
-        at: &'static Location<'static>,
-    ) -> Lease {
-        let lease = match self.reserve().await {
-            Reservation::Acquired(lease) => lease,
-            Reservation::Found(record) => {
-                panic!("{at}: the key should have been acquired, but there was {}", Told(&record))
-            }
-        };
-        let ReserveRequest { key, fingerprint, lease: time, retention, .. } = &self.request;
-        assert_eq!(lease.attempt, attempt, "{at}: the number of the attempt");
-        assert_eq!(lease.previous, previous, "{at}: what the attempt before came to");
-        let replaces = lease.replaces.is_some();
-        assert_eq!(
-            replaces,
-            previous.is_some(),
-            "{at}: whether the lease has the token of the record before"
-        );
-        assert_eq!(lease.key, *key, "{at}: the key of the lease");
-        assert_eq!(lease.fingerprint, *fingerprint, "{at}: the fingerprint of the lease");
-        assert_eq!(lease.lease, *time, "{at}: the duration of the lease");
-        assert_eq!(lease.retention, *retention, "{at}: the retention of the pending record");
+    async fn acquires(&self, attempt: u32, previous: Option<PreviousAttempt>, step: Step) -> Checked<Lease> {
+        let reply = self.reserve(&step).await?;
+        let lease = self.is_acquired(attempt, previous, &step, &reply);
+        self.trial.reserved(&reply);
         lease
     }
 
-    /// Finds the attempt of `lease` pending and alive.
-    #[track_caller]
-    pub(super) fn finds_running(&self, lease: &Lease) -> impl Future<Output = ()> + Send {
-        self.finds(lease, State::Pending { abandoned: false }, Location::caller())
-    }
-
-    /// Finds the attempt of `lease` pending, with its lease lapsed.
-    #[track_caller]
-    pub(super) fn finds_abandoned(&self, lease: &Lease) -> impl Future<Output = ()> + Send {
-        self.finds(lease, State::Pending { abandoned: true }, Location::caller())
-    }
-
-    /// Finds that the attempt of `lease` succeeded with exactly this outcome.
-    #[track_caller]
-    pub(super) fn finds_success(&self, lease: &Lease, outcome: &Outcome) -> impl Future<Output = ()> + Send {
-        self.finds(lease, State::Success(outcome.clone()), Location::caller())
-    }
-
-    /// Finds that the attempt of `lease` failed with exactly this outcome, or with none.
-    #[track_caller]
-    pub(super) fn finds_failed(
+    fn is_acquired(
         &self,
-        lease: &Lease,
-        outcome: Option<&Outcome>,
-    ) -> impl Future<Output = ()> + Send {
-        self.finds(lease, State::Failed(outcome.cloned()), Location::caller())
-    }
-
-    async fn finds(&self, lease: &Lease, state: State, at: &'static Location<'static>) {
-        let Lease { fingerprint, attempt, token, .. } = *lease;
-        let expected = Record::new(fingerprint, attempt, token, state);
-        let found = match self.reserve().await {
-            Reservation::Found(record) => record,
-            Reservation::Acquired(lease) => panic!(
-                "{at}: there should have been {}, but the key was acquired as attempt {}",
-                Told(&expected),
-                lease.attempt
-            ),
-        };
-        assert!(
-            same(&found, &expected),
-            "{at}: there should have been {}, but there was {}",
-            Told(&expected),
-            Told(&found)
-        );
-    }
-
-    /// Writes; what is finished by it is kept longer than any check lasts.
-    pub(super) async fn writes(&self, lease: &Lease, write: Write<'_>) -> Settlement {
-        self.writes_for(lease, write, self.unit.mul_f64(40.0)).await
-    }
-
-    async fn writes_for(&self, lease: &Lease, write: Write<'_>, retention: Duration) -> Settlement {
-        match write {
-            Write::Complete(outcome) => self.store.complete(lease, outcome, retention).await,
-            Write::Fail(outcome) => self.store.fail(lease, outcome, retention).await,
-            Write::Release => self.store.release(lease).await,
-            Write::Renew => self.store.renew(lease).await,
-        }
-        .unwrap_or_else(|error| broken("settle", &error))
-    }
-
-    /// Writes, and the write is applied.
-    #[track_caller]
-    pub(super) fn applies(&self, lease: &Lease, write: Write<'_>) -> impl Future<Output = ()> + Send {
-        self.applies_by(lease, write, self.unit.mul_f64(40.0), Location::caller())
-    }
-
-    /// Writes for a retention of that many units, and the write is applied.
-    #[track_caller]
-    pub(super) fn applies_for(
-        &self,
-        units: f64,
-        lease: &Lease,
-        write: Write<'_>,
-    ) -> impl Future<Output = ()> + Send {
-        self.applies_by(lease, write, self.unit.mul_f64(units), Location::caller())
-    }
-
-    /// Writes for the shortest retention that there is, and the write is applied.
-    #[track_caller]
-    pub(super) fn applies_for_a_nanosecond(
-        &self,
-        lease: &Lease,
-        write: Write<'_>,
-    ) -> impl Future<Output = ()> + Send {
-        self.applies_by(lease, write, Duration::from_nanos(1), Location::caller())
-    }
-
-    async fn applies_by(
-        &self,
-        lease: &Lease,
-        write: Write<'_>,
-        retention: Duration,
-        at: &'static Location<'static>,
-    ) {
-        let settlement = self.writes_for(lease, write, retention).await;
-        assert_eq!(settlement, Settlement::Applied, "{at}: {write}");
-    }
-
-    /// Writes, and is told that the lease is lost.
-    #[track_caller]
-    pub(super) fn loses(&self, lease: &Lease, write: Write<'_>) -> impl Future<Output = ()> + Send {
-        self.loses_by(lease, write, Location::caller())
-    }
-
-    async fn loses_by(&self, lease: &Lease, write: Write<'_>, at: &'static Location<'static>) {
-        let settlement = self.writes(lease, write).await;
-        assert_eq!(settlement, Settlement::LeaseLost, "{at}: {write}");
-    }
-
-    /// Tries every settling write, with small and large answers, and is told each time that the lease is lost.
-    #[track_caller]
-    pub(super) fn loses_every_write(&self, lease: &Lease) -> impl Future<Output = ()> + Send {
-        let at = Location::caller();
-        async move {
-            let small = answer(201, "of a writer that is too late");
-            let large = large_answer(201, b'L');
-            let writes = [
-                Write::Renew,
-                Write::Complete(&small),
-                Write::Complete(&large),
-                Write::Fail(Some(&small)),
-                Write::Fail(Some(&large)),
-                Write::Fail(None),
-                Write::Release,
-            ];
-            for write in writes {
-                self.loses_by(lease, write, at).await;
+        attempt: u32,
+        previous: Option<PreviousAttempt>,
+        step: &Step,
+        reply: &Reply<Reservation>,
+    ) -> Checked<Lease> {
+        let needs = previous.map_or(Needs::Nothing, |_| Needs::Record(self.request.key));
+        let before = previous.map_or_else(|| "no attempt".into(), |previous| format!("{previous:?}"));
+        let lease = match &reply.value {
+            Reservation::Acquired(lease) => lease,
+            Reservation::Found(record) => {
+                let expected = format!("Acquired, as attempt {attempt} after {before}");
+                let said = format!("Found {}", Told(record));
+                return Err(self.trial.flaw(step, needs, reply.ended, expected, said));
             }
+        };
+        let ReserveRequest { key, scope, fingerprint, lease: time, retention, .. } = &self.request;
+        let same = |what, expected: String, said: String| {
+            if expected == said {
+                return Ok(());
+            }
+            let [expected, said] = [expected, said].map(|value| format!("a lease with the {what} {value}"));
+            Err(self.trial.flaw(step, needs, reply.ended, expected, said))
+        };
+        let said = lease.previous.map_or_else(|| "no attempt".into(), |previous| format!("{previous:?}"));
+        same("attempt", attempt.to_string(), lease.attempt.to_string())?;
+        same("attempt before", before, said)?;
+        let replaces = |is_some| if is_some { "some" } else { "none" }.to_owned();
+        same("token to replace", replaces(previous.is_some()), replaces(lease.replaces.is_some()))?;
+        same("key", format!("{key:?}"), format!("{:?}", lease.key))?;
+        same("scope", format!("{scope:?}"), format!("{:?}", lease.scope))?;
+        same("fingerprint", format!("{fingerprint:?}"), format!("{:?}", lease.fingerprint))?;
+        same("duration", format!("{time:?}"), format!("{:?}", lease.lease))?;
+        same("retention", format!("{retention:?}"), format!("{:?}", lease.retention))?;
+        Ok(lease.clone())
+    }
+
+    /// Acquires the key, which is new; `None` if the store rejects it as full.
+    pub(super) async fn acquires_unless_full(&self, step: &Step) -> Checked<Option<Lease>> {
+        match self.acquires(1, None, step.clone()).await {
+            Ok(lease) => Ok(Some(lease)),
+            Err(Flaw {
+                kind: FailureKind::Error(StoreErrorKind::Full | StoreErrorKind::ScopeFull), ..
+            }) => Ok(None),
+            Err(flaw) => Err(flaw),
         }
     }
 }
 
-fn same(a: &Record, b: &Record) -> bool {
+/// Two attempts have different tokens.
+#[track_caller]
+pub(super) fn are_different(first: &Lease, second: &Lease) -> Checked {
+    let step = step("reserve", "a second attempt", Location::caller());
+    step.holds(first.token != second.token, "a token of its own", "the token of the first attempt")
+}
+
+pub(super) fn step(operation: &'static str, doing: impl Display, at: At) -> Step {
+    Step { operation, doing: doing.to_string(), at }
+}
+
+fn record_of(lease: &Lease, state: State) -> Record {
+    let Lease { fingerprint, attempt, token, .. } = *lease;
+    Record::new(fingerprint, attempt, token, state)
+}
+
+pub(super) fn same(a: &Record, b: &Record) -> bool {
     let states = match (&a.state, &b.state) {
         (State::Pending { abandoned: a }, State::Pending { abandoned: b }) => a == b,
         (State::Success(a), State::Success(b)) => a == b,
@@ -279,8 +231,4 @@ fn same(a: &Record, b: &Record) -> bool {
         _ => false,
     };
     states && (a.fingerprint, a.attempt, a.token) == (b.fingerprint, b.attempt, b.token)
-}
-
-fn broken(operation: &str, error: &StoreError) -> ! {
-    panic!("{operation} should have been answered, but the store says: {error} ({error:?})")
 }

@@ -1,35 +1,31 @@
-//! What the checks work with: answers, keys, fingerprints, and a lease that nobody was given.
+//! What the checks work with: responses, keys, fingerprints, and a lease that was never given out.
 
 use std::hash::{BuildHasher, RandomState};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
-use super::super::{Lease, Token};
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
 use crate::record::outcome::{Outcome, StoredBody};
+use crate::store::{Lease, Token};
 
-/// An answer with a text for its body.
-pub(super) fn answer(status: u16, body: &'static str) -> Outcome {
-    answer_with(status, Bytes::from_static(body.as_bytes()))
+/// A response with a text for its body.
+pub(super) fn response(status: u16, body: &'static str) -> Outcome {
+    response_with(status, Bytes::from_static(body.as_bytes()))
 }
 
-/// An answer that a store may keep in another way than a small one: 200 KiB of one byte.
-pub(super) fn large_answer(status: u16, byte: u8) -> Outcome {
-    answer_with(status, Bytes::from(vec![byte; 200 << 10]))
+/// A response that a store may store in another way than a small one: 9 KiB of one byte.
+pub(super) fn large_response(status: u16, byte: u8) -> Outcome {
+    response_with(status, Bytes::from(vec![byte; 9 << 10]))
 }
 
-pub(super) fn answer_with(status: u16, bytes: Bytes) -> Outcome {
-    Outcome {
-        status: StatusCode::from_u16(status).expect("the suite uses valid statuses"),
-        headers: HeaderMap::new(),
-        request_id: None,
-        body: StoredBody::Whole { bytes, trailers: None },
-    }
+pub(super) fn response_with(status: u16, bytes: Bytes) -> Outcome {
+    let status = StatusCode::from_u16(status).expect("the suite uses valid statuses");
+    Outcome::new(status, StoredBody::Whole { bytes, trailers: None })
 }
 
-/// The lease as somebody would have it who knows everything of the attempt but its token.
+/// The lease with another token.
 pub(super) fn forged(lease: &Lease) -> Lease {
     let token = Token::new(lease.token.as_bytes().map(|byte| !byte));
     Lease { token, ..lease.clone() }

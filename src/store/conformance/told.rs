@@ -1,9 +1,9 @@
-//! Records and writes, as the messages of the checks tell of them.
+//! Records and writes, as the messages of the checks show them.
 
 use std::fmt;
 
-use super::super::{Record, State};
 use crate::record::outcome::{Outcome, StoredBody};
+use crate::store::{Record, State};
 
 /// A write that settles a lease.
 #[derive(Clone, Copy)]
@@ -14,19 +14,37 @@ pub(super) enum Write<'a> {
     Renew,
 }
 
-impl fmt::Display for Write<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Write<'_> {
+    /// The operation of the store that makes it.
+    pub(super) fn operation(&self) -> &'static str {
         match self {
-            Self::Complete(outcome) => write!(f, "complete with {} bytes", outcome.bytes().len()),
-            Self::Fail(Some(outcome)) => write!(f, "fail with {} bytes", outcome.bytes().len()),
-            Self::Fail(None) => f.write_str("fail without an answer"),
-            Self::Release => f.write_str("release"),
-            Self::Renew => f.write_str("renew"),
+            Self::Complete(_) => "complete",
+            Self::Fail(_) => "fail",
+            Self::Release => "release",
+            Self::Renew => "renew",
         }
     }
 }
 
-/// A record as a message tells of it: bodies can be long, so only their start is shown.
+/// What is written, in front of where.
+impl fmt::Display for Write<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Complete(outcome) | Self::Fail(Some(outcome)) => {
+                write!(f, "a response of {} bytes, ", outcome.bytes().len())
+            }
+            Self::Fail(None) => f.write_str("no response, "),
+            Self::Release | Self::Renew => Ok(()),
+        }
+    }
+}
+
+/// A record as a message shows it.
+pub(super) fn told(record: &Record) -> String {
+    Told(record).to_string()
+}
+
+/// A record as a message shows it: bodies can be long, so only their start is shown.
 pub(super) struct Told<'a>(pub(super) &'a Record);
 
 impl fmt::Display for Told<'_> {
@@ -37,7 +55,7 @@ impl fmt::Display for Told<'_> {
             State::Pending { abandoned: true } => f.write_str("an abandoned record")?,
             State::Success(outcome) => write!(f, "a success with {}", ToldOutcome(outcome))?,
             State::Failed(Some(outcome)) => write!(f, "a failure with {}", ToldOutcome(outcome))?,
-            State::Failed(None) => f.write_str("a failure without an answer")?,
+            State::Failed(None) => f.write_str("a failure without a response")?,
         }
         write!(f, " (attempt {attempt}, {fingerprint:?}, {token:?})")
     }
@@ -47,7 +65,7 @@ struct ToldOutcome<'a>(&'a Outcome);
 
 impl fmt::Display for ToldOutcome<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Outcome { status, headers, request_id, body } = self.0;
+        let Outcome { status, headers, request_id, body, .. } = self.0;
         write!(f, "status {status}, {headers:?}, request id {request_id:?}, ")?;
         match body {
             StoredBody::Omitted => f.write_str("the body left out"),

@@ -18,7 +18,7 @@ const UNIT: Duration = Duration::from_millis(500);
 #[tokio::test(flavor = "multi_thread")]
 async fn the_store_keeps_the_contract() {
     let file = File::new();
-    conformance::run(&file.open().await, UNIT).await;
+    conformance::run(&file.open().await, UNIT).await.assert_success();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,14 +26,14 @@ async fn the_store_keeps_the_contract_in_memory_on_one_connection_of_the_callers
     let pool = SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await.unwrap();
     let store = SqliteStore::with_pool(pool);
     store.migrate().await.unwrap();
-    conformance::run(&store, UNIT).await;
+    conformance::run(&store, UNIT).await.assert_success();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_stores_on_one_file_keep_the_contract_together() {
     let file = File::new();
     let stores = [file.open().await, file.open().await];
-    conformance::run(&InTurn { stores, calls: AtomicUsize::new(0) }, UNIT).await;
+    conformance::run(&InTurn { stores, calls: AtomicUsize::new(0) }, UNIT).await.assert_success();
 }
 
 /// Two stores as two processes have them, asked in turn.

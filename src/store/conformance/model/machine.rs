@@ -1,23 +1,23 @@
-//! The model: what the documentation of `store` promises, for one caller at a time, in as few words as will do.
+//! The model: the promises of a store to one caller at a time, in as few words as possible.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tower_idempotency::Fingerprint;
-use tower_idempotency::PreviousAttempt;
-use tower_idempotency::store::{
-    Lease, Record, RecordStatus, ReserveRequest, RetryFailed, Settlement, State, Token,
+use crate::record::fingerprint::Fingerprint;
+use crate::record::key::StorageKey;
+use crate::record::outcome::{NotRetained, Outcome, StoredBody};
+use crate::store::{
+    Lease, PreviousAttempt, Record, RecordStatus, ReserveRequest, RetryFailed, Settlement, State, Token,
 };
-use tower_idempotency::store::{NotRetained, Outcome, StorageKey, StoredBody};
 
-/// A time that is known to lie between two, counted from the start of the case. Exact where they are equal.
+/// A time between two, counted from the start of the walk. Exact where they are equal.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct When {
     pub(super) earliest: Duration,
     pub(super) latest: Duration,
 }
 
-/// It cannot be told whether something had ended when the store looked.
+/// The store may have looked before or after something ended.
 pub(super) struct Undecided;
 
 impl When {
@@ -25,6 +25,14 @@ impl When {
 
     fn after(self, time: Duration) -> Self {
         Self { earliest: self.earliest.saturating_add(time), latest: self.latest.saturating_add(time) }
+    }
+
+    /// The end of a record that stays for `retention`: a store may let it stay a little longer.
+    /// Where time is exact, it does not.
+    fn after_retention(self, retention: Duration) -> Self {
+        let Self { earliest, latest } = self.after(retention);
+        let longer = if self.earliest == self.latest { Duration::ZERO } else { retention / LONGER };
+        Self { earliest, latest: latest.saturating_add(longer) }
     }
 
     /// Whether this time has come.
@@ -36,6 +44,9 @@ impl When {
         }
     }
 }
+
+/// A record may stay longer than its retention by this part of it: 2 %.
+const LONGER: u32 = 50;
 
 #[derive(Default)]
 pub(super) struct Model(HashMap<StorageKey, Kept>);
@@ -78,8 +89,8 @@ pub(super) enum Given {
 }
 
 impl Model {
-    /// Says what the reservation should come to. The token of a lease is the store's to choose, so an acquired one is
-    /// brought back to [`acquired`](Self::acquired).
+    /// Says what the reservation should come to. The store chooses the token, so an acquired lease
+    /// is given to [`acquired`](Self::acquired).
     pub(super) fn reserve(&self, request: &ReserveRequest, now: When) -> Result<Expected, Undecided> {
         let first = Expected::Acquired { attempt: 1, previous: None };
         let Some(kept) = self.0.get(&request.key) else {
@@ -93,7 +104,7 @@ impl Model {
             (RecordStatus::Pending, _) => abandoned && request.retry_abandoned,
             (RecordStatus::Failed, RetryFailed::Any) => true,
             (RecordStatus::Failed, RetryFailed::Only(token)) => token == kept.token,
-            (RecordStatus::Failed | RecordStatus::Success, _) => false,
+            (RecordStatus::Failed, RetryFailed::Never) | (RecordStatus::Success, _) => false,
         };
         if may_take_over && kept.fingerprint == request.fingerprint {
             let status = kept.outcome.as_ref().map(|outcome| outcome.status);
@@ -110,7 +121,7 @@ impl Model {
         Ok(Expected::Found(Box::new(Record::new(fingerprint, attempt, token, state))))
     }
 
-    /// A pending record is there now, whatever was there before.
+    /// A pending record is there now, in place of the one before.
     pub(super) fn acquired(&mut self, lease: &Lease, now: When) {
         self.0.insert(lease.key, Kept::pending(lease, now));
     }
@@ -134,11 +145,11 @@ impl Model {
         let written = match write {
             Given::Complete(outcome, retention) => {
                 let (status, outcome) = (RecordStatus::Success, Some(outcome.clone()));
-                Some(Kept { status, outcome, expires: now.after(*retention), ..pending })
+                Some(Kept { status, outcome, expires: now.after_retention(*retention), ..pending })
             }
             Given::Fail(outcome, retention) => {
                 let (status, outcome) = (RecordStatus::Failed, outcome.clone());
-                Some(Kept { status, outcome, expires: now.after(*retention), ..pending })
+                Some(Kept { status, outcome, expires: now.after_retention(*retention), ..pending })
             }
             Given::Renew => Some(pending),
             Given::Release => Kept::put_back(lease, now),
@@ -165,7 +176,7 @@ impl Kept {
             status: RecordStatus::Pending,
             outcome: None,
             lapses: now.after(lease.lease),
-            expires: now.after(lease.retention),
+            expires: now.after_retention(lease.retention),
         }
     }
 
@@ -175,10 +186,10 @@ impl Kept {
         Some(match lease.previous? {
             PreviousAttempt::Failed { status } => {
                 let body = StoredBody::NotRetained(NotRetained::Failure);
-                let bare = |status| Outcome::new(status, body);
-                Self { status: RecordStatus::Failed, outcome: status.map(bare), ..released }
+                let outcome = status.map(|status| Outcome::new(status, body));
+                Self { status: RecordStatus::Failed, outcome, ..released }
             }
-            _ => Self { lapses: When::BEFORE, ..released },
+            PreviousAttempt::Abandoned => Self { lapses: When::BEFORE, ..released },
         })
     }
 }

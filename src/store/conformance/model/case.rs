@@ -1,35 +1,37 @@
-//! One run of a case: each step is made on the store and on the model, and the answers are compared.
+//! One walk: each step is made on the store and on the model, and the replies are compared.
 
 use std::collections::HashSet;
-use std::fmt::Debug;
+use std::time::Duration;
 
 use tokio::time::Instant;
-use tower_idempotency::PreviousAttempt;
-use tower_idempotency::store::{
-    Lease, Record, Reservation, ReserveRequest, RetryFailed, State, Store, Token,
-};
-use tower_idempotency::store::{Outcome, StorageKey, StoreError, StoreErrorKind, StoredBody};
 
-use super::given::{fingerprint, fresh_key, look, outcome};
-use super::machine::{Expected, Given, Model, Settled, Undecided};
+use super::compare::{Stop, broken, differed, same, same_record};
+use super::given::{look, outcome};
+use super::machine::{Expected, Given, Model, Settled};
 use super::pace::Pace;
 use super::steps::{Ask, Holder, KEYS, RerunFailed, Step, Ticks, Write};
-use crate::support::with;
+use crate::record::key::StorageKey;
+use crate::store::conformance::given::{fingerprint, forged, fresh_key, scope};
+use crate::store::conformance::told::told;
+use crate::store::{
+    Lease, PreviousAttempt, Reservation, ReserveRequest, RetryFailed, Settlement, State, Store, Token,
+};
 
-/// How a run ended.
+/// How a walk ended.
 pub(super) enum End {
-    /// Every answer was the model's; here is what each came to.
-    Agreed(Vec<Answered>),
-    /// So was every one up to a step that came at a time about which nothing can be said.
-    Undecided,
-    Differed(String),
+    /// Every reply was the model's; here is the kind of each.
+    Agreed(Vec<Reply>),
+    /// So was every one up to a step that says nothing, because it was too late.
+    CutShort,
+    /// The reply to the step of this number was another one.
+    Differed { at: usize, why: String },
 }
 
-/// A kind of answer, for the count of how often each was met.
-pub(super) type Answered = &'static str;
+/// A kind of reply, for the count of how often each came.
+type Reply = &'static str;
 
-/// Every kind that a sequence may meet.
-pub(super) const ANSWERS: [Answered; 11] = [
+/// Every kind that a walk may meet.
+pub(super) const REPLIES: [Reply; 11] = [
     "acquired",
     "took over a failed record",
     "took over an abandoned record",
@@ -43,19 +45,11 @@ pub(super) const ANSWERS: [Answered; 11] = [
     "lease lost",
 ];
 
-enum Stop {
-    Undecided,
-    Differed(String),
-}
+/// How long a success stays that outlasts the walk.
+const LONGEST: Duration = Duration::from_mins(1);
 
-impl From<Undecided> for Stop {
-    fn from(_: Undecided) -> Self {
-        Self::Undecided
-    }
-}
-
-/// Makes the steps under keys of their own; at the end, looks at what every key has come to.
-pub(super) async fn run<S: Store>(store: S, pace: Pace, steps: Vec<Step>) -> End {
+/// Makes the steps under keys of their own; at the end, looks at the record of every key.
+pub(super) async fn run<S: Store>(store: &S, pace: Pace, steps: &[Step]) -> End {
     let mut case = Case {
         store,
         pace,
@@ -66,38 +60,44 @@ pub(super) async fn run<S: Store>(store: S, pace: Pace, steps: Vec<Step>) -> End
         leases: Default::default(),
         tokens: HashSet::new(),
         last: None,
-        answers: Vec::new(),
+        replies: Vec::new(),
     };
     let looks = (0..KEYS).map(|key| Step::ReserveRequest(look(key)));
     for (number, step) in steps.iter().cloned().chain(looks).enumerate() {
         match case.step(number, &step).await {
             Ok(()) => {}
-            Err(Stop::Undecided) => return End::Undecided,
-            Err(Stop::Differed(why)) => {
-                return End::Differed(format!("step {number}, {step:?}: {why}"));
+            Err(stop) => {
+                case.clear().await;
+                return match stop {
+                    Stop::Undecided => End::CutShort,
+                    Stop::Differed(why) => {
+                        End::Differed { at: number, why: format!("step {number}, {step:?}: {why}") }
+                    }
+                };
             }
         }
     }
-    End::Agreed(case.answers)
+    case.clear().await;
+    End::Agreed(case.replies)
 }
 
-struct Case<S> {
-    store: S,
+struct Case<'a, S> {
+    store: &'a S,
     pace: Pace,
     start: Instant,
     /// How many have passed since the start.
     ticks: u32,
     model: Model,
     keys: [StorageKey; KEYS as usize],
-    /// All that were given out, under each key.
+    /// All that were acquired, under each key.
     leases: [Vec<Lease>; KEYS as usize],
     tokens: HashSet<Token>,
     /// The last settling write.
     last: Option<(Lease, Given)>,
-    answers: Vec<Answered>,
+    replies: Vec<Reply>,
 }
 
-impl<S: Store> Case<S> {
+impl<S: Store> Case<'_, S> {
     async fn step(&mut self, number: usize, step: &Step) -> Result<(), Stop> {
         match step {
             Step::ReserveRequest(ask) => {
@@ -138,7 +138,7 @@ impl<S: Store> Case<S> {
                 same("retention", &request.retention, &lease.retention)?;
                 same("whether the token is new", &true, &self.tokens.insert(lease.token))?;
                 self.model.acquired(&lease, now);
-                self.answers.push(match previous {
+                self.replies.push(match previous {
                     None => "acquired",
                     Some(PreviousAttempt::Abandoned) => "took over an abandoned record",
                     Some(_) => "took over a failed record",
@@ -147,7 +147,7 @@ impl<S: Store> Case<S> {
                 Ok(())
             }
             (Expected::Found(expected), Reservation::Found(found)) => {
-                self.answers.push(match found.state {
+                self.replies.push(match found.state {
                     State::Pending { abandoned: false } => "found pending",
                     State::Pending { abandoned: true } => "found abandoned",
                     State::Success(_) => "found success",
@@ -179,7 +179,7 @@ impl<S: Store> Case<S> {
         };
         let now = self.pace.when(began, self.start.elapsed());
         let expected = self.model.settle(lease, write, now)?;
-        self.answers.push(match expected {
+        self.replies.push(match expected {
             Settled::Applied => "applied",
             Settled::Wrote => "wrote a record that was gone",
             Settled::PutBack => "put back what was taken over",
@@ -189,11 +189,28 @@ impl<S: Store> Case<S> {
     }
 
     async fn pass(&mut self, ticks: u32) {
-        self.pace.pass(self.start, self.ticks, ticks).await;
         self.ticks += ticks;
+        self.pace.pass(self.start, self.ticks).await;
     }
 
-    /// Lets the shortest time pass where it cannot be told whether it has.
+    /// Removes what is left, as far as that can be done. A success expires by itself.
+    async fn clear(&self) {
+        for lease in self.leases.iter().filter_map(|leases| leases.last()) {
+            if let Ok(Settlement::Applied) = self.store.release(&without_previous(lease)).await {
+                continue;
+            }
+            let brief = Duration::from_millis(1);
+            let taking_over = ReserveRequest::new(lease.key, lease.fingerprint)
+                .scope(lease.scope)
+                .lease(brief)
+                .retention(2 * brief);
+            if let Ok(Reservation::Acquired(lease)) = self.store.reserve(&taking_over).await {
+                let _ = self.store.release(&without_previous(&lease)).await;
+            }
+        }
+    }
+
+    /// Lets the shortest time pass where it may or may not have passed.
     async fn wait_out(&mut self, time: Ticks) {
         if self.pace.needs_a_tick_after_the_shortest() && time == Ticks::SHORTEST {
             self.pass(1).await;
@@ -201,41 +218,43 @@ impl<S: Store> Case<S> {
     }
 
     fn request(&self, ask: &Ask) -> ReserveRequest {
-        ReserveRequest::new(self.keys[usize::from(ask.key)], fingerprint(ask.fingerprint))
+        let retry_failed = match ask.retry_failed {
+            RerunFailed::Never => RetryFailed::Never,
+            RerunFailed::Any => RetryFailed::Any,
+            RerunFailed::Only(holder) => {
+                self.lease_of(holder).map_or(RetryFailed::Never, |lease| RetryFailed::Only(lease.token))
+            }
+        };
+        let fingerprint = fingerprint(["a", "b", "c"][usize::from(ask.fingerprint % 3)]);
+        ReserveRequest::new(self.keys[usize::from(ask.key)], fingerprint)
+            .scope(scope())
             .lease(self.pace.duration(ask.lease))
             .retention(self.pace.duration(ask.lease.plus(ask.beyond)))
-            .retry_failed(match ask.retry_failed {
-                RerunFailed::Never => RetryFailed::Never,
-                RerunFailed::Any => RetryFailed::Any,
-                RerunFailed::Only(holder) => {
-                    self.lease_of(holder).map_or(RetryFailed::Never, |lease| RetryFailed::Only(lease.token))
-                }
-            })
+            .retry_failed(retry_failed)
             .retry_abandoned(ask.retry_abandoned)
     }
 
-    /// The lease, if so many were given out.
+    /// The lease, if so many were acquired.
     fn lease_of(&self, holder: Holder) -> Option<Lease> {
         let earlier =
             |key: u8, by: u8| self.leases[usize::from(key)].iter().nth_back(usize::from(by)).cloned();
         match holder {
             Holder::Newest { key } => earlier(key, 0),
             Holder::Earlier { key, by } => earlier(key, by),
-            Holder::Forger { key } => earlier(key, 0).map(|lease| {
-                let token = Token::new(lease.token.as_bytes().map(|byte| !byte));
-                with(lease, |lease| lease.token = token)
-            }),
+            Holder::Forger { key } => earlier(key, 0).map(|lease| forged(&lease)),
         }
     }
 
-    /// The write, and how long its record stays. Each step has an answer of its own.
+    /// The write, and how long its record stays. Each step has a response of its own.
     fn given(&self, write: &Write, step: usize) -> (Given, Ticks) {
         match write {
-            Write::Complete(answer, retention) => {
-                (Given::Complete(outcome(*answer, step), self.pace.duration(*retention)), *retention)
+            Write::Complete(response, retention) => {
+                // A success cannot be removed, so it does not stay for ever.
+                let time = self.pace.duration(*retention).min(LONGEST);
+                (Given::Complete(outcome(*response, step), time), *retention)
             }
-            Write::Fail(answer, retention) => {
-                let outcome = answer.map(|answer| outcome(answer, step));
+            Write::Fail(response, retention) => {
+                let outcome = response.map(|response| outcome(response, step));
                 (Given::Fail(outcome, self.pace.duration(*retention)), *retention)
             }
             Write::Release => (Given::Release, Ticks::FOR_EVER),
@@ -244,57 +263,7 @@ impl<S: Store> Case<S> {
     }
 }
 
-fn same_record(expected: &Record, found: &Record) -> Result<(), Stop> {
-    let states = match (&expected.state, &found.state) {
-        (State::Pending { abandoned: a }, State::Pending { abandoned: b }) => a == b,
-        (State::Success(a), State::Success(b)) => a == b,
-        (State::Failed(a), State::Failed(b)) => a == b,
-        _ => false,
-    };
-    let heads = [expected, found].map(|record| (record.fingerprint, record.attempt, record.token));
-    if states && heads[0] == heads[1] {
-        return Ok(());
-    }
-    differed(&format!("to find {}", told(expected)), &format!("to find {}", told(found)))
-}
-
-fn same<T: PartialEq + Debug>(what: &str, expected: &T, answered: &T) -> Result<(), Stop> {
-    if expected == answered {
-        return Ok(());
-    }
-    differed(&format!("{what} {expected:?}"), &format!("{what} {answered:?}"))
-}
-
-fn differed(expected: &str, answered: &str) -> Result<(), Stop> {
-    Err(Stop::Differed(format!("the model expects {expected}, the store answers {answered}")))
-}
-
-/// A server that a busy machine keeps from answering says nothing about the store.
-#[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
-fn broken(error: StoreError) -> Stop {
-    match error.kind() {
-        StoreErrorKind::Unavailable => Stop::Undecided,
-        _ => Stop::Differed(format!("the store answers {error} ({error:?})")),
-    }
-}
-
-/// A record in one line: bodies can be long.
-fn told(record: &Record) -> String {
-    let Record { fingerprint, attempt, token, state, .. } = record;
-    let outcome = match state {
-        State::Pending { .. } | State::Failed(None) => None,
-        State::Success(outcome) | State::Failed(Some(outcome)) => Some(outcome),
-    };
-    let outcome = outcome.map(|Outcome { status, headers, request_id, body, .. }| match body {
-        StoredBody::NotRetained(_) | StoredBody::Omitted | StoredBody::Packed(_) => {
-            format!("{status} {headers:?} {request_id:?} {body:?}")
-        }
-        StoredBody::Whole { bytes, trailers } => {
-            let start = bytes.slice(..bytes.len().min(8));
-            format!("{status} {headers:?} {request_id:?} {} bytes {start:?} {trailers:?}", bytes.len())
-        }
-    });
-    let abandoned = matches!(state, State::Pending { abandoned: true });
-    let status = record.status();
-    format!("{status} (abandoned: {abandoned}) {outcome:?}, attempt {attempt}, {fingerprint:?}, {token:?}")
+/// Released, it leaves nothing.
+fn without_previous(lease: &Lease) -> Lease {
+    Lease { previous: None, replaces: None, ..lease.clone() }
 }
