@@ -115,8 +115,8 @@ macro_rules! __conformance_checks {
         $crate::$callback! { $($arguments)*
             [pace an_operation_takes_a_quarter_of_a_unit_at_most None Busy]
             [contend ping_succeeds Some(Look) Busy]
-            [contend a_first_reserve_acquires Some(ReserveRequest) Busy]
-            [contend of_many_contenders_one_acquires Some(ReserveRequest) Busy]
+            [contend a_first_reserve_acquires Some(Reserve) Busy]
+            [contend of_many_contenders_one_acquires Some(Reserve) Busy]
             [contend another_operation_finds_the_record_in_every_state Some(TakeOver) Busy]
             [takeover a_failed_record_is_taken_over_only_when_asked Some(TakeOver) Busy]
             [takeover only_the_failure_that_was_awaited_is_taken_over Some(TakeOver) Busy]

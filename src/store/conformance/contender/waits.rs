@@ -32,7 +32,8 @@ impl<S: Store> Contender<'_, S> {
         units: f64,
     ) -> impl Future<Output = Checked> + Send {
         let bound = self.units(units);
-        let step = step("changed", format!("round {round}, for {bound:?} at most"), Location::caller());
+        let step =
+            step("wait_for_change", format!("round {round}, for {bound:?} at most"), Location::caller());
         let seen = PendingRef::new(lease.key, lease.token);
         async move { self.waits_by(&step, seen, round, bound).await }
     }
@@ -59,7 +60,7 @@ impl<S: Store> Contender<'_, S> {
         &self,
         lease: &Lease,
     ) -> impl Future<Output = Checked> + Send {
-        let step = step("changed", "the record has changed since it was seen", Location::caller());
+        let step = step("wait_for_change", "the record has changed since it was seen", Location::caller());
         let seen = PendingRef::new(lease.key, lease.token);
         async move {
             let began = Instant::now();
@@ -87,7 +88,7 @@ impl<S: Store> Contender<'_, S> {
             let waiting = super::together::all((0..waiters).map(|_| self.learns(at)));
             let (learned, settled) = tokio::join!(waiting, settle);
             let settled = settled?;
-            let step = step("changed", format!("{} settles the attempt", end.operation()), at);
+            let step = step("wait_for_change", format!("{} settles the attempt", end.operation()), at);
             let learned = learned.into_iter().collect::<Checked<Vec<_>>>()?;
             let result = learned.iter().try_for_each(|reply| {
                 self.is_soon(&step, settled, reply.began)?;
@@ -107,7 +108,7 @@ impl<S: Store> Contender<'_, S> {
     /// Reserves and waits by turns until the record is no longer pending.
     async fn learns(&self, at: At) -> Checked<Reply<Reservation>> {
         let reserving = step("reserve", "between two waits", at);
-        let waiting = step("changed", "the attempt runs", at);
+        let waiting = step("wait_for_change", "the attempt runs", at);
         let deadline = Instant::now() + self.units(BOUND);
         let mut round = 0;
         loop {

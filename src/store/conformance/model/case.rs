@@ -62,7 +62,7 @@ pub(super) async fn run<S: Store>(store: &S, pace: Pace, steps: &[Step]) -> End 
         last: None,
         replies: Vec::new(),
     };
-    let looks = (0..KEYS).map(|key| Step::ReserveRequest(look(key)));
+    let looks = (0..KEYS).map(|key| Step::Reserve(look(key)));
     for (number, step) in steps.iter().cloned().chain(looks).enumerate() {
         match case.step(number, &step).await {
             Ok(()) => {}
@@ -100,7 +100,7 @@ struct Case<'a, S> {
 impl<S: Store> Case<'_, S> {
     async fn step(&mut self, number: usize, step: &Step) -> Result<(), Stop> {
         match step {
-            Step::ReserveRequest(ask) => {
+            Step::Reserve(ask) => {
                 self.reserve(ask).await?;
                 self.wait_out(ask.lease).await;
             }

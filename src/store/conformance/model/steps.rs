@@ -10,7 +10,7 @@ pub(super) const KEYS: u8 = 2;
 /// One step of a walk. Times are counted in ticks; what a tick is depends on the store's clock.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
-    ReserveRequest(Ask),
+    Reserve(Ask),
     /// Settles a lease.
     Settle(Holder, Write),
     /// Sends the last settling write again, as it was.
