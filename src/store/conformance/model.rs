@@ -23,6 +23,9 @@ use pace::Pace;
 /// Random sequences of operations on a store, each reply compared with that of a model of the
 /// promises.
 ///
+/// Each walk has keys of its own, and removes what it can at its end. A success stays for a minute
+/// at most.
+///
 /// It finds what no check was written for. A failure shows the fewest steps that lead to it, and
 /// the seed that draws them again.
 ///
