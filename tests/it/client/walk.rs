@@ -103,7 +103,7 @@ impl Part {
     fn start(&self, seed: Option<u64>) -> Child {
         std::fs::create_dir_all(&self.place).unwrap();
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--ignored", "--exact", "client::walk::payer::pays_its_part", "--nocapture"]);
+        command.args(["--ignored", "--exact", "walk::payer::pays_its_part", "--nocapture"]);
         self.write(seed, &mut command);
         command.stdout(Stdio::null()).kill_on_drop(true).spawn().unwrap()
     }

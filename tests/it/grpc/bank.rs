@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 
 use http::uri::PathAndQuery;
 use hyper::body::Incoming;
@@ -38,6 +40,12 @@ where
     F: Fn(Request<Order>) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Answer> + Send + 'static,
 {
+    start_boxed(layer, effects, Arc::new(move |request| Box::pin(answer(request)))).await
+}
+
+type Handler = Arc<dyn Fn(Request<Order>) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
+
+async fn start_boxed(layer: TestLayer, effects: &Effects, answer: Handler) -> Server {
     let effects = effects.clone();
     let service = service_fn(move |request: http::Request<RequestBody<Incoming>>| {
         let (effects, answer) = (effects.clone(), answer.clone());
@@ -45,7 +53,9 @@ where
             let (head, body) = request.into_parts();
             effects.add(head.clone());
             let request = http::Request::from_parts(head, body);
-            let answer = server::Grpc::new(ProstCodec::default()).unary(service_fn(answer), request).await;
+            let answer = server::Grpc::new(ProstCodec::default())
+                .unary(service_fn(move |request| answer(request)), request)
+                .await;
             Ok::<_, Infallible>(answer)
         }
     });

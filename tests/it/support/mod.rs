@@ -1,7 +1,10 @@
 //! What the tests share: a server, a client, a ledger of effects, and stores that fail on command.
+// No binary uses all of it.
+#![allow(dead_code, unused_imports, unused_macros)]
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -18,12 +21,14 @@ use tower_idempotency::{Attempt, IdempotencyLayer, PreviousAttempt, Scope};
 
 mod bodies;
 mod client;
+#[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]
+pub(crate) mod databases;
+#[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]
+pub(crate) mod given;
 mod log;
 #[cfg(all(feature = "client", feature = "redis"))]
 pub(crate) mod lossy;
 #[cfg(all(feature = "redis", feature = "conformance"))]
-// A benchmark uses the rest of it.
-#[allow(dead_code)]
 pub(crate) mod narrow;
 #[cfg(feature = "redis")]
 pub(crate) mod pair;
@@ -33,8 +38,6 @@ pub(crate) mod paying;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 #[cfg(feature = "redis")]
-// Not every set of features has tests of all that it can do.
-#[allow(dead_code)]
 pub(crate) mod random;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
@@ -44,8 +47,6 @@ pub(crate) mod sandbox;
 mod server;
 mod store;
 #[cfg(any(feature = "redis", feature = "postgres"))]
-// Not every set of features has tests of all that it can do.
-#[allow(dead_code)]
 pub(crate) mod wire;
 
 pub(crate) use bodies::{Frames, gated_stream, gated_whole, http2_answer, read_frame};
@@ -182,12 +183,34 @@ where
     Fut: Future<Output = R> + Send + 'static,
     R: IntoResponse + 'static,
 {
-    let effects = effects.clone();
+    let answer: Handler = Arc::new(move |request| {
+        let answer = answer(request);
+        Box::pin(async move { answer.await.into_response() })
+    });
+    // Not in a closure of this function, which would be another type for each handler. The layer, the
+    // router and their tasks would be compiled for each of them.
+    enter_and_answer(effects.clone(), answer)
+}
+
+type Handler = Arc<dyn Fn(Request) -> Pin<Box<dyn Future<Output = Response> + Send>> + Send + Sync>;
+
+fn enter_and_answer(
+    effects: Effects,
+    answer: Handler,
+) -> impl tower::Service<
+    Request,
+    Response = Response,
+    Error = Infallible,
+    Future = impl Future<Output = Result<Response, Infallible>> + Send + 'static,
+> + Clone
++ Send
++ Sync
++ 'static {
     tower::service_fn(move |request: Request| {
         let (head, body) = request.into_parts();
         effects.add(head.clone());
         let answer = answer(Request::from_parts(head, body));
-        async move { Ok(answer.await.into_response()) }
+        async move { Ok(answer.await) }
     })
 }
 

@@ -49,7 +49,7 @@ pub(crate) fn example(name: &str) -> PathBuf {
     let remedy = "run `cargo build --examples` with the same profile and features, or `cargo test` \
                   without `--test`, which builds the examples too";
     assert!(program.exists(), "{} is missing: {remedy}", program.display());
-    // `cargo test --test it` leaves an old example as it is, and the tests would speak of code that is gone.
+    // `cargo test --test processes` leaves an old example as it is, and the tests would speak of code that is gone.
     assert!(!is_stale(&program), "{} is older than its source: {remedy}", program.display());
     program
 }

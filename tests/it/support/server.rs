@@ -1,10 +1,13 @@
 //! A server on a loopback socket, for as long as its handle lives.
 
-use std::error::Error;
+use std::io;
 use std::net::SocketAddr;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
@@ -12,9 +15,12 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use tower::Service;
+use tower::util::BoxCloneService;
+use tower::{BoxError, Service, ServiceExt};
 
 use super::patiently;
+
+type Boxed = UnsyncBoxBody<Bytes, io::Error>;
 
 /// Serves HTTP/1.1 and HTTP/2 without TLS. Dropping it stops it, and cuts every connection.
 pub(crate) struct Server {
@@ -28,11 +34,17 @@ impl Server {
     where
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
         S::Future: Send + 'static,
-        S::Error: Into<Box<dyn Error + Send + Sync>>,
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
+        S::Error: Into<BoxError>,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
     {
+        let service = service
+            .map_response(|response| response.map(|body| body.map_err(io::Error::other).boxed_unsync()));
+        // Boxed, because hyper's servers are much code: one type of service compiles them once.
+        Self::serve(BoxCloneService::new(service.map_err(io::Error::other))).await
+    }
+
+    async fn serve(service: BoxCloneService<Request<Incoming>, Response<Boxed>, io::Error>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (counter, ended) = watch::channel(0);

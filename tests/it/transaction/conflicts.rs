@@ -13,8 +13,8 @@ use tower_idempotency::Tx;
 use tower_idempotency::store::TxError;
 use tower_idempotency::store::postgres::Isolation;
 
-use super::given::{Base, Pg};
 use super::script::{Answer, ask, layer, persist};
+use crate::support::databases::{Base, Pg};
 
 /// The first attempts of the two handlers meet between their first statement and their second.
 #[derive(Clone)]

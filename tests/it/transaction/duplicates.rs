@@ -6,8 +6,8 @@ use tokio::task::JoinSet;
 use tower_idempotency::store::postgres::Isolation;
 use tower_idempotency::{InFlight, PostgresStore};
 
-use super::given::{Base, Pg};
 use super::script::{Answer, Stage, app, ask, asking, layer, persist};
+use crate::support::databases::{Base, Pg};
 use crate::support::postgres::pool;
 use crate::support::wire::Wire;
 

@@ -2,8 +2,8 @@
 
 use http::StatusCode;
 
-use super::given::{Base, Lite, Pg};
 use super::script::{Stage, app, ask, asking, layer};
+use crate::support::databases::{Base, Lite, Pg};
 use crate::support::patiently;
 
 on_both! {

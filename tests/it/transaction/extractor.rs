@@ -10,9 +10,9 @@ use tower_idempotency::Tx;
 use tower_idempotency::store::TransactionError;
 use tower_idempotency::{Attempt, MemoryStore};
 
-use super::given::{Base, Lite, Pg};
 use super::misuse::Log;
 use super::script::layer;
+use crate::support::databases::{Base, Lite, Pg};
 
 async fn status(router: Router) -> u16 {
     let request = Request::post("/").header("x-idempotency-key", "key").body(Body::empty()).unwrap();

@@ -6,8 +6,8 @@ use sqlx::Executor;
 use tokio::task::JoinSet;
 use tower_idempotency::PostgresStore;
 
-use super::given::{Base, Pg};
 use super::script::{Stage, app, ask, asking, layer, persist};
+use crate::support::databases::{Base, Pg};
 use crate::support::postgres::pool;
 use crate::support::wire::{State, Way, Wire};
 

@@ -11,8 +11,8 @@ use tower_idempotency::store::postgres::Isolation;
 use tower_idempotency::store::{Identifier, TxError};
 use tower_idempotency::{PostgresTxStore, Tx};
 
-use super::given::{Base, Pg};
 use super::script::{Stage, app, ask, asking, layer};
+use crate::support::databases::{Base, Pg};
 use crate::support::postgres::{PostgresServer, pool};
 
 /// A server whose transactions are serializable unless they are told otherwise.

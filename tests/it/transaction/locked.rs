@@ -12,8 +12,8 @@ use tower_idempotency::PostgresStore;
 use tower_idempotency::Tx;
 use tower_idempotency::store::Store;
 
-use super::given::{Base, Pg};
 use super::script::{ask, asking, layer, persist};
+use crate::support::databases::{Base, Pg};
 use crate::support::patiently;
 
 /// The limit of a handler for one statement.

@@ -7,8 +7,8 @@ use axum::body::Body;
 use http_body_util::BodyExt;
 use tracing::Level;
 
-use super::given::{Base, Pg};
 use super::script::{Stage, app, ask, layer, send};
+use crate::support::databases::{Base, Pg};
 
 /// The log of this thread, whose test has no others.
 pub(super) struct Log;
@@ -76,7 +76,7 @@ mod postgres {
 }
 
 mod sqlite {
-    use super::super::given::Lite;
+    use crate::support::databases::Lite;
 
     #[tokio::test]
     async fn a_transaction_that_is_not_given_back_is_not_committed() {

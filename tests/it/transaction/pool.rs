@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tower_idempotency::{InFlight, OnOutage, PostgresStore};
 
-use super::given::{Base, Pg};
 use super::script::{Stage, app, ask, asking, layer, persist};
+use crate::support::databases::{Base, Pg};
 use crate::support::postgres::pool;
 
 #[tokio::test(flavor = "multi_thread")]

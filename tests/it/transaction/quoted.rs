@@ -11,7 +11,7 @@ use tower_idempotency::store::Store;
 use tower_idempotency::store::TxError;
 use tower_idempotency::{Attempt, IdempotencyLayer, Scope};
 
-use super::given::{Base, Lite, Pg};
+use crate::support::databases::{Base, Lite, Pg};
 use crate::support::{Log, patiently};
 
 /// What the client sends.

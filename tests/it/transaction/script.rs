@@ -18,7 +18,7 @@ use tower_idempotency::store::Store;
 use tower_idempotency::store::TxError;
 use tower_idempotency::{Attempt, IdempotencyLayer, Scope};
 
-use super::given::Base;
+use crate::support::databases::Base;
 use crate::support::{Gate, patiently};
 
 /// What the handlers of a test have in common.

@@ -8,9 +8,9 @@ use tower_idempotency::PostgresStore;
 use tower_idempotency::Tx;
 use tower_idempotency::store::Identifier;
 
-use super::given::{Base, Pg};
 use super::misuse::Log;
 use super::script::{Stage, app, ask, layer};
+use crate::support::databases::{Base, Pg};
 
 /// A role for row-level security, which may write orders and knows nothing of the records.
 async fn with_role() -> Pg {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tower_idempotency::{OnAbandoned, OnFailed};
 
-use super::given::{Base, Pg};
 use super::script::{Stage, app, ask, asking, layer};
+use crate::support::databases::{Base, Pg};
 
 on_both! {
     an_expired_record_is_as_if_it_were_not_there

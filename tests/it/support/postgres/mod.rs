@@ -37,9 +37,19 @@ impl PostgresServer {
 
     /// Starts a server with these settings beside those that all have.
     pub(crate) fn start_with(settings: &[&str]) -> Self {
+        Self::start_from(&template(false), settings)
+    }
+
+    /// Starts a server on which a test can make a database of its own.
+    #[allow(dead_code)]
+    pub(crate) fn start_with_templates() -> Self {
+        Self::start_from(&template(true), &[])
+    }
+
+    fn start_from(template: &Path, settings: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         as_server(&mut Command::new("true"), Some(directory.path()));
-        let copied = Command::new("cp").arg("-a").arg(template()).arg(directory.path().join("data")).status();
+        let copied = Command::new("cp").arg("-a").arg(template).arg(directory.path().join("data")).status();
         assert!(copied.unwrap().success());
         let settings: Vec<_> = settings.iter().map(ToString::to_string).collect();
         // Another process may take the port between the look and the start.

@@ -1,6 +1,6 @@
 //! The programs of PostgreSQL, and the processes that they make.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -43,25 +43,31 @@ pub(super) fn program(name: &str) -> PathBuf {
     })
 }
 
-/// The directory of a database that nobody has used, to be copied.
-pub(super) fn template() -> PathBuf {
+/// The directory of a server that no test has used, to be copied. Without templates it has one database
+/// of three, and is copied in a third of the time.
+pub(super) fn template(with_templates: bool) -> PathBuf {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap();
     let initdb = program("initdb");
     let version = Command::new(&initdb).arg("--version").output().unwrap().stdout;
     let version: String =
         String::from_utf8_lossy(&version).chars().filter(char::is_ascii_alphanumeric).collect();
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(version);
+    let kind = if with_templates { "whole" } else { "small" };
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{version}-{kind}"));
     if kept.exists() {
         return kept;
     }
     let made = tempfile::tempdir().unwrap();
     let mut command = Command::new(initdb);
-    command.args(["-A", "trust", "-U", "postgres", "--no-sync", "--locale=C", "-E", "UTF8", "-D"]);
+    command.args(["-A", "trust", "-U", "postgres", "--no-sync", "--locale=C", "-E", "UTF8"]);
+    command.args(["--wal-segsize=1", "-D"]);
     command.arg(made.path().join("data"));
     as_server(&mut command, Some(made.path()));
     let made_by = command.output().unwrap();
     assert!(made_by.status.success(), "{}", String::from_utf8_lossy(&made_by.stderr));
+    if !with_templates {
+        drop_templates(&made.path().join("data"));
+    }
     // Another process may do the same, so it appears there whole or not at all.
     let copy = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let copied = Command::new("cp").arg("-a").arg(made.path().join("data")).arg(copy.path()).status();
@@ -70,6 +76,18 @@ pub(super) fn template() -> PathBuf {
         assert!(kept.exists());
     }
     kept
+}
+
+/// Drops the databases from which others are made.
+fn drop_templates(data: &Path) {
+    let mut command = Command::new(program("postgres"));
+    command.args(["--single", "-c", "fsync=off", "-D"]).arg(data).arg("postgres");
+    as_server(&mut command, None);
+    let mut server = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let statements = "UPDATE pg_database SET datistemplate = false;\n\
+                      DROP DATABASE template0;\nDROP DATABASE template1;\n";
+    server.stdin.take().unwrap().write_all(statements.as_bytes()).unwrap();
+    assert!(server.wait().unwrap().success());
 }
 
 /// Starts a server and waits until it says that it is ready; `None` if it ended before.

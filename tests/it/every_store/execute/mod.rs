@@ -1,0 +1,5 @@
+//! The protocol around any operation, over every store.
+
+mod conflicts;
+mod operations;
+mod transactions;

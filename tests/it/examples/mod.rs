@@ -1,0 +1,7 @@
+//! The examples as processes, run as their first lines say.
+
+#[cfg(feature = "grpc")]
+mod grpc;
+mod hyper;
+#[cfg(all(feature = "postgres", feature = "conformance"))]
+mod orders;

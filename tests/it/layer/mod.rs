@@ -1,0 +1,35 @@
+//! The contract, row by row, through a socket.
+
+mod blocking;
+#[cfg(feature = "canonical")]
+mod canonical;
+mod capacity;
+mod downstream;
+mod early;
+mod fingerprint;
+mod forged;
+mod gateway;
+mod gone;
+mod hang_up;
+mod in_flight;
+mod keys;
+mod layering;
+mod lost_lease;
+mod nested;
+mod outage;
+mod rejecting_stores;
+mod rejections;
+mod replay;
+mod request_body;
+mod scope;
+#[cfg(feature = "encryption")]
+mod sealed;
+mod shutdown;
+mod stacks;
+mod stalled;
+mod status;
+#[cfg(feature = "metrics")]
+mod telemetry;
+mod unguarded;
+mod uploads;
+mod waiting;

@@ -1,0 +1,11 @@
+//! The tests that need nothing but this process: no server, no program, and no feature. Each feature
+//! adds its own tests.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod contract;
+#[cfg(feature = "grpc")]
+mod grpc;
+mod layer;
+mod meta;
+mod settings;
+mod support;

@@ -1,0 +1,3 @@
+//! Rules about the source that a compiler does not check.
+
+mod direction;

@@ -1,0 +1,7 @@
+//! The tests that start the examples as processes, and what stands between them and their servers.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod examples;
+mod faults;
+mod sandbox;
+mod support;

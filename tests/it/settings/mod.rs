@@ -1,0 +1,8 @@
+//! The settings that say what is kept of an answer, where keys come from, what one operation is, and how much is taken.
+
+mod body_key;
+mod keep;
+mod limits;
+mod profiles;
+mod retention;
+mod verdict;

@@ -1,0 +1,4 @@
+//! The memory store.
+
+mod bounds;
+mod shares;

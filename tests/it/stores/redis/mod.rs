@@ -1,0 +1,25 @@
+//! The Redis store against real servers: one alone, a group under Sentinel, a cluster.
+
+#[cfg(feature = "conformance")]
+mod bodies;
+#[cfg(feature = "conformance")]
+mod cluster;
+#[cfg(feature = "conformance")]
+mod connection;
+#[cfg(feature = "conformance")]
+mod contract;
+mod demoted;
+#[cfg(feature = "conformance")]
+mod eviction;
+#[cfg(feature = "conformance")]
+mod full;
+mod gone;
+#[cfg(feature = "conformance")]
+mod no_writes;
+#[cfg(feature = "conformance")]
+mod patience;
+mod rejected;
+#[cfg(feature = "conformance")]
+mod sentinel;
+mod unanswered;
+mod waiters;

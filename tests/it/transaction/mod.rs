@@ -1,0 +1,31 @@
+//! Transaction mode: the business rows, the key and the answer are there together or not at all.
+
+/// The same checks on both databases.
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name::<crate::support::databases::Pg>().await })*
+        }
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name::<crate::support::databases::Lite>().await })*
+        }
+    };
+}
+
+mod conflicts;
+mod duplicates;
+mod ends;
+mod extractor;
+mod faults;
+#[cfg(feature = "grpc")]
+mod grpc;
+mod isolation;
+mod locked;
+mod misuse;
+mod pool;
+mod quoted;
+mod responses;
+pub(crate) mod script;
+mod session;
+mod takeover;
+mod verdict;
