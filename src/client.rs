@@ -8,9 +8,9 @@
 //! - [`Operations`] are for operations that must survive a restart of the client. They store the
 //!   key before the first attempt. They remove it when the application has stored the outcome.
 //! - [`derive_key`] makes a key from the operation itself, the same as the SDK for TypeScript.
-//! - [`Reported`] gets the [`Report`] of any result, a response or an error: what it means, the
-//!   status of the operation's response, whether the operation is in doubt, the key, and the number
-//!   of attempts.
+//! - [`Reported`] gets the [`Report`] of any result, a response or an error. It contains the
+//!   disposition, the status of the operation's response, whether the operation is in doubt, the
+//!   key, and the number of attempts.
 //!
 //! # Which one to use
 //!
@@ -47,8 +47,8 @@
 //! - a replay,
 //! - a 409 with the code `idempotency_result_not_retained`.
 //!
-//! A key is in doubt from the start if the layer does not know its history: an earlier process
-//! stored it, it came in a header, or the layer did not make it.
+//! A key is in doubt from the start if the layer does not know its history. This is so if an
+//! earlier process stored the key, if it came in a header, or if the layer did not make it.
 //!
 //! # Named operations
 //!

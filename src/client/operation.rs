@@ -92,8 +92,11 @@ impl<K: KeyStore> Operations<K> {
     ///
     /// # Errors
     ///
-    /// If the key cannot be stored, if it is so old that the server may have forgotten it, or if it
-    /// is dated more than five minutes ahead of the clock. Do not send the request then.
+    /// Do not send the request after an error. It is one of these:
+    ///
+    /// - The key cannot be stored.
+    /// - The key is so old that the server may have forgotten it.
+    /// - The key is dated more than five minutes ahead of the clock.
     pub async fn begin(&self, operation: impl Into<String>) -> Result<Operation<K>, OperationError> {
         self.begin_as(operation.into(), fresh_key(), History::clear()).await
     }

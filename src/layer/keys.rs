@@ -40,16 +40,16 @@ impl<St: Store> IdempotencyLayer<St> {
     /// - The header and the body have different keys.
     /// - The member is not a string.
     /// - An object in the body has a name twice, because parsers differ in which member they take.
-    /// - The body is JSON beyond the limits of the layer: more than 127 levels, more than 10,000
-    ///   values (nested ones included), a number out of the range of a double, a string that is not
-    ///   UTF-8.
+    /// - The body is JSON with more than 127 levels, or more than 10,000 values (nested ones
+    ///   included).
+    /// - The body is JSON with a number out of the range of a double, or a string that is not UTF-8.
     /// - The body is compressed (`Content-Encoding`) and no header has a key. Decompress it outside
     ///   of this layer.
     ///
-    /// The limit of 10,000 values bounds the cost of a hostile body: at most 8 MiB of memory and 10
-    /// ms of a worker, at the default body limit of 1 MiB. It applies with a key in a header too,
-    /// because the body may have another one. For larger batches, use a layer without `key_in_body`
-    /// on that route.
+    /// The limit of 10,000 values bounds the cost of a hostile body. At the default body limit of
+    /// 1 MiB, the cost is at most 8 MiB of memory and 10 ms of a worker. The limit applies with a
+    /// key in a header too, because the body may have another one. For larger batches, use a layer
+    /// without `key_in_body` on that route.
     ///
     /// A body has no key if it is not JSON, or if the member is missing or null.
     ///
