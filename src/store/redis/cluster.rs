@@ -24,7 +24,7 @@ mod reading;
 mod slots;
 
 pub(super) use commands::Commands;
-use commands::{Rejection, Step};
+use commands::{NotServed, Step};
 use reading::Read;
 use slots::Slots;
 
@@ -80,8 +80,8 @@ impl Cluster {
         let mut hops = 0;
         while hops < HOPS {
             let replies = commands.send(&self.0.server(&to), asking).await;
-            let Some(rejection) = Rejection::find(&replies) else { return replies };
-            let next = rejection.next(&to);
+            let Some(not_served) = NotServed::find(&replies) else { return replies };
+            let next = not_served.next(&to);
             if next.is_map_in_doubt {
                 self.0.doubt(&to);
             }

@@ -106,7 +106,7 @@ async fn a_transaction_that_is_not_given_back_is_not_committed<B: Base>() {
     let app = app::<B, _>(layer(base.store().await), &stage);
 
     ask(&app, "leaked", "insert book; leak").await.is_refused(500, "idempotency_transaction_lost");
-    Log::tells("a task that goes on has it");
+    Log::tells("for example by another task");
     stage.entered(1).await;
     // It is still open, and the key with it.
     ask(&app, "leaked", "insert book; leak").await.is_in_flight();
@@ -115,7 +115,7 @@ async fn a_transaction_that_is_not_given_back_is_not_committed<B: Base>() {
 
     let answer = send(&app, "streamed", "insert book; stream").await;
     assert_eq!(answer.status(), 500);
-    Log::tells("a task that goes on has it");
+    Log::tells("for example by another task");
     let body: Body = answer.into_body();
     let problem = String::from_utf8(body.collect().await.unwrap().to_bytes().into()).unwrap();
     assert!(problem.contains("idempotency_transaction_lost"), "{problem}");

@@ -63,7 +63,7 @@ fn slot(command: &Cmd) -> Option<u16> {
 }
 
 /// Why a server has not carried out commands, or not all of them.
-pub(super) enum Rejection {
+pub(super) enum NotServed {
     /// The slot is at another server.
     Moved(Redirect),
     /// The slot is being moved, and the record is not here, so it is there if anywhere.
@@ -74,7 +74,7 @@ pub(super) enum Rejection {
     Down,
 }
 
-/// What to do about a rejection.
+/// What to do about such a reply.
 pub(super) struct Next {
     pub(super) step: Step,
     /// The map named this server, and is wrong or out of date.
@@ -87,7 +87,7 @@ pub(super) enum Step {
     GiveUp,
 }
 
-impl Rejection {
+impl NotServed {
     pub(super) fn find(replies: &RedisResult<Vec<Value>>) -> Option<Self> {
         match replies {
             Ok(values) => values.iter().find_map(|value| match value {
