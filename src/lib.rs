@@ -1,8 +1,8 @@
 //! A Tower [`Layer`](tower_layer::Layer) that makes HTTP operations safe to retry.
 //!
 //! A client sends `X-Idempotency-Key` with an operation. The layer fingerprints the request,
-//! reserves the key in a [store](store::Store), runs the handler once, stores its response, and replays it to
-//! every retry with `X-Idempotent-Result: true`. Another request under the same key gets 409.
+//! reserves the key in a [store](store::Store), runs the handler once, stores its response, and
+//! replays it to every retry with `X-Idempotent-Result: true`. Another request under the same key gets 409.
 //!
 //! # Quick start
 //!
@@ -97,6 +97,14 @@
 //! - [`Rejection`] has every rejection.
 //! - `client` (feature `client`): the other half, keys that stay the same until the answer is certain.
 //! - [`Attempt`] is what a handler can know, and [`ResponseDirective`] its word on its own response.
+//!
+//! # Versions
+//!
+//! These crates have types in the public API: `axum_core` 0.5 (axum 0.8), `bytes` 1, `http` 1,
+//! `http_body` 1, `tower_layer` 0.3, `tower_service` 0.3, `serde_core` 1 and `serde_json` 1; with their
+//! features also `redis` 1, `sqlx_core`, `sqlx_postgres` and `sqlx_sqlite` 0.9 (sqlx 0.9), `tower` 0.5,
+//! `reqwest` 0.13 and `reqwest_middleware` 0.5. A new incompatible version of one of them is a new
+//! incompatible version of this crate. The least Rust version is 1.95, and a new one is a minor release.
 //!
 //! # Features
 //!

@@ -6,6 +6,27 @@ use std::error::Error;
 use super::Conflict;
 use crate::store::sql::tx::TxError;
 
+const SQLITE_BUSY: u32 = 5;
+
+impl Conflict {
+    /// Whether an error says that another transaction was in the way: a serialization failure
+    /// (40001) or a deadlock (40P01) of PostgreSQL, or `SQLITE_BUSY` with any of its extended
+    /// codes, such as `SQLITE_BUSY_SNAPSHOT`.
+    ///
+    /// A statement that a timeout has ended is not a conflict (`lock_timeout`, 55P03;
+    /// `statement_timeout` or a cancel request, 57014): the same lock may be held for long. It is
+    /// an error like any other, and the attempt fails.
+    pub fn of(error: &sqlx::Error) -> Option<Self> {
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code)?;
+        // A SQLSTATE has five characters; a code of SQLite is a number below 10,000.
+        let is_conflict = match code.len() {
+            5 => matches!(&*code, "40001" | "40P01"),
+            _ => code.parse::<u32>().is_ok_and(|code| code & 0xff == SQLITE_BUSY),
+        };
+        is_conflict.then_some(Self)
+    }
+}
+
 /// The error of a database, if this is one.
 pub(super) fn as_error(any: &dyn Any) -> Option<&(dyn Error + 'static)> {
     match any.downcast_ref::<TxError>() {

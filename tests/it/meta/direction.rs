@@ -242,7 +242,7 @@ fn the_decision_does_no_io_and_reads_no_clock() {
 
 #[test]
 fn only_the_flow_awaits_the_store_and_calls_the_inner_service_for_it() {
-    let operations = ["reserve", "complete", "fail", "release", "renew", "changed"];
+    let operations = ["reserve", "complete", "fail", "release", "renew", "wait_for_change"];
     let operations = operations.map(|operation| format!("store.{operation}("));
     let asks = |source: &Source| operations.iter().any(|operation| source.code.contains(operation));
     let asking = files_where(|source| source.room() != "store" && asks(source));

@@ -84,7 +84,7 @@ fn row([response, after_attempt_1, after_attempt_2, why]: [&str; 4]) -> Row {
 fn meaning(cell: &str) -> Meaning {
     match cell {
         "stored" => Meaning::Stored,
-        "forgotten" => Meaning::Forgotten,
+        "discarded" => Meaning::Forgotten,
         "failed" => Meaning::Failed,
         _ => panic!("not the meaning of a response: {cell}"),
     }
