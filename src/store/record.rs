@@ -1,8 +1,8 @@
-//! The [`Record`]: what a store knows of a key, and which request may take it over.
+//! The [`Record`]: what a store knows of a key.
 
 use std::fmt;
 
-use super::{ReserveRequest, RetryFailed, Token};
+use super::Token;
 use crate::record::fingerprint::Fingerprint;
 use crate::record::outcome::Outcome;
 
@@ -24,21 +24,6 @@ impl Record {
     /// The record of one attempt.
     pub fn new(fingerprint: Fingerprint, attempt: u32, token: Token, state: State) -> Self {
         Self { fingerprint, attempt, token, state }
-    }
-
-    /// Whether `request` may take this record over. The fingerprint comes first: the record of
-    /// another operation is never taken over.
-    pub fn yields_to(&self, request: &ReserveRequest) -> bool {
-        self.fingerprint == request.fingerprint
-            && match self.state {
-                State::Pending { abandoned } => abandoned && request.retry_abandoned,
-                State::Failed(_) => match request.retry_failed {
-                    RetryFailed::Never => false,
-                    RetryFailed::Only(token) => token == self.token,
-                    RetryFailed::Any => true,
-                },
-                State::Success(_) => false,
-            }
     }
 
     /// Whether an attempt may have had an effect and none has given a definitive response: the

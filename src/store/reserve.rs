@@ -1,8 +1,8 @@
-//! What a caller asks a store for, and the result.
+//! What a caller asks a store for, which records that takes over, and the result.
 
 use std::time::Duration;
 
-use super::{Lease, Record, Token};
+use super::{Lease, Record, State, Token};
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::{ScopeDigest, StorageKey};
 
@@ -101,6 +101,23 @@ pub enum RetryFailed {
     Only(Token),
     /// Any.
     Any,
+}
+
+impl Record {
+    /// Whether `request` may take this record over. The fingerprint comes first: the record of
+    /// another operation is never taken over.
+    pub fn yields_to(&self, request: &ReserveRequest) -> bool {
+        self.fingerprint == request.fingerprint
+            && match self.state {
+                State::Pending { abandoned } => abandoned && request.retry_abandoned,
+                State::Failed(_) => match request.retry_failed {
+                    RetryFailed::Never => false,
+                    RetryFailed::Only(token) => token == self.token,
+                    RetryFailed::Any => true,
+                },
+                State::Success(_) => false,
+            }
+    }
 }
 
 /// The result of [`Store::reserve`](super::Store::reserve).
