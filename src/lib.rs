@@ -66,16 +66,17 @@
 //!
 //! # Watching it
 //!
-//! The layer logs through [`tracing`](https://docs.rs/tracing), with the first digits of the digest of a key, and counts
-//! with the feature `metrics`. [`IdempotencyLayer::inspect`] tells what stands under one key.
+//! The layer logs through [`tracing`](https://docs.rs/tracing), with the first digits of the digest
+//! of a key. With the feature `metrics` it counts. [`IdempotencyLayer::inspect`] shows the record of
+//! one key.
 //!
 //! | counter | labels |
 //! |---|---|
-//! | `idempotency_requests_total` | `result`: `executed`, `replayed`, `unguarded`, or the [code](Rejection::code) of a refusal |
+//! | `idempotency_requests_total` | `result`: `executed`, `replayed`, `unguarded`, or the [code](Rejection::code) of a rejection |
 //! | `idempotency_attempts_total` | `previous`: `none`, `failed`, `abandoned` |
 //! | `idempotency_settled_total` | `operation`: `complete`, `fail`, `release`; `result`: `kept`, `lease_lost`, `repeated` (in the background), `not_committed` |
 //! | `idempotency_repeated_total` | `operation` as above; `result`: `kept`, `lease_lost`, `given_up` |
-//! | `idempotency_leases_lost_total` | `cause`: `taken` by another attempt, `lapsed` for it could not be renewed |
+//! | `idempotency_leases_lost_total` | `cause`: `taken` by another attempt, `lapsed` because it could not be renewed |
 //! | `idempotency_store_errors_total` | `operation`: also `reserve`, `renew`, `wait_for_change`, `inspect`; `kind`: `unavailable`, `timeout`, `full`, `scope_full`, `configuration`, `corrupt`, `decrypt`, `rejected`, `conflict`, `transaction_lost` |
 //!
 //! A rising `previous="abandoned"` means processes that die or lose their store. `given_up` and
@@ -92,11 +93,13 @@
 //!   [`stripe`](IdempotencyLayer::stripe).
 //! - [`guide`] has a page for each question: which store, where the layer belongs, what a response
 //!   means, how to test, what to do with a stuck key, and more.
-//! - [`IdempotencyLayer::check`] returns that checklist for a layer: print it at start.
+//! - [`IdempotencyLayer::check`] returns a checklist for production: print it at start.
 //! - [`store`] has the stores, what each promises, and the page for authors of stores.
 //! - [`Rejection`] has every rejection.
-//! - `client` (feature `client`): the other half, keys that stay the same until the answer is certain.
-//! - [`Attempt`] is what a handler can know, and [`ResponseDirective`] its word on its own response.
+//! - `client` (feature `client`): the other half, keys that stay the same until the
+//!   outcome is certain.
+//! - [`Attempt`] is what a handler can know. With [`ResponseDirective`] it overrides what its own
+//!   response means.
 //!
 //! # Versions
 //!
@@ -104,7 +107,8 @@
 //! `http_body` 1, `tower_layer` 0.3, `tower_service` 0.3, `serde_core` 1 and `serde_json` 1; with their
 //! features also `redis` 1, `sqlx_core`, `sqlx_postgres` and `sqlx_sqlite` 0.9 (sqlx 0.9), `tower` 0.5,
 //! `reqwest` 0.13 and `reqwest_middleware` 0.5. A new incompatible version of one of them is a new
-//! incompatible version of this crate. The least Rust version is 1.95, and a new one is a minor release.
+//! incompatible version of this crate. The oldest supported Rust is 1.95. A newer minimum is a minor
+//! release.
 //!
 //! # Features
 //!
@@ -115,14 +119,14 @@
 //! | `postgres` | | `PostgresStore`, and transaction mode on it: `Tx<Postgres>` |
 //! | `sqlite` | | `SqliteStore`, and transaction mode on it: `Tx<Sqlite>`; SQLite is compiled in |
 //! | `metrics` | | counters through the [`metrics`](https://docs.rs/metrics) facade |
-//! | `grpc` | | refusals as gRPC statuses, and answers judged by their `grpc-status`: see [`grpc`] |
+//! | `grpc` | | rejections as gRPC statuses, and responses judged by their `grpc-status`: see [`grpc`] |
 //! | `strict-keys` | | keys that must be RFC 9651 Strings; the profile `ietf` |
 //! | `canonical` | | `CanonicalBody`: fingerprints over what a JSON, form or multipart body says |
-//! | `encryption` | | `EncryptionKeys`: answers encrypted at rest (XChaCha20-Poly1305) |
-//! | `compression` | | answers compressed at rest (deflate) |
+//! | `encryption` | | `EncryptionKeys`: responses encrypted at rest (XChaCha20-Poly1305) |
+//! | `compression` | | responses compressed at rest (deflate) |
 //! | `repr-digest` | | `StoredResponse::Digest`: a digest in place of a body (RFC 9530) |
 //! | `quota` | | `IdempotencyLayer::new_keys_per_minute`: a quota of new keys for each scope |
-//! | `client` | | keys on outgoing requests, safe repeats, operations that survive a restart: see `client` |
+//! | `client` | | keys on outgoing requests, safe retries, operations that survive a restart: see `client` |
 //! | `client-reqwest` | | the same as a middleware of reqwest-middleware |
 //! | `conformance` | | the store contract as runnable checks |
 #![cfg_attr(docsrs, feature(doc_cfg))]

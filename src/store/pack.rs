@@ -1,6 +1,7 @@
-//! What is done to an answer on its way into a store, and undone on its way out: compression, then encryption.
+//! Compression and encryption of a response before a store sees it, and the way back.
 //!
-//! The store sees an [`Outcome`] whose body is [`Packed`](StoredBody::Packed): one frame, which begins with what was done.
+//! The store sees an [`Outcome`] whose body is [`Packed`](StoredBody::Packed): one frame. Its first byte
+//! says how it was packed.
 //!
 //! ```text
 //! 'P' frame of the outcome
@@ -8,8 +9,8 @@
 //! 'E' id of the key:u32be  nonce:24  a 'P' or 'C' frame under XChaCha20-Poly1305
 //! ```
 //!
-//! Compressed alone, only the body goes in, and status, headers and request id stay readable in the store. Encrypted, all
-//! but the status does.
+//! A frame that is only compressed contains the body. Status, headers and request id stay readable in
+//! the store. An encrypted frame contains everything except the status.
 
 use bytes::Bytes;
 
@@ -31,7 +32,7 @@ pub use encryption::EncryptionKeys;
 #[cfg(feature = "encryption")]
 pub use encryption::RepeatedKeyId;
 
-/// How answers are packed. By default they are not.
+/// How responses are packed. By default they are not.
 #[derive(Clone, Default)]
 pub(crate) struct Packing {
     /// Bodies of more bytes are compressed, if that makes them smaller.
@@ -39,7 +40,8 @@ pub(crate) struct Packing {
     pub(crate) encryption: Option<EncryptionKeys>,
 }
 
-/// The record that an answer belongs to. What was encrypted for one can be read under no other.
+/// The record that a response belongs to. A response encrypted for one record cannot be read under
+/// another.
 pub(crate) struct Of {
     pub(crate) key: StorageKey,
     pub(crate) fingerprint: Fingerprint,
@@ -47,7 +49,7 @@ pub(crate) struct Of {
 }
 
 impl Packing {
-    /// The outcome as the store is to keep it; `None` if that is as it is.
+    /// The outcome for the store. `None`: the outcome as it is.
     ///
     /// # Errors
     ///
@@ -69,13 +71,13 @@ impl Packing {
         self.compress_above.is_some_and(|above| outcome.bytes().len() > above)
     }
 
-    /// Makes the answer in a record as it was. One whose body would take more than `limit` bytes was kept for nothing: it
-    /// counts as not retained.
+    /// Unpacks the response in a record. A body of more than `limit` bytes counts as not retained.
     ///
     /// # Errors
     ///
-    /// [`StoreErrorKind::Decrypt`] if it was encrypted under a key that is not at hand, or for another record, or was changed;
-    /// [`StoreErrorKind::Corrupt`] if it is no frame.
+    /// - [`StoreErrorKind::Decrypt`] if the key is missing, or if the response was encrypted for
+    ///   another record or was changed.
+    /// - [`StoreErrorKind::Corrupt`] if the body is not a frame.
     pub(crate) fn unpack(
         &self,
         key: StorageKey,
@@ -92,7 +94,7 @@ impl Packing {
             *outcome = self.open(&Of { key, fingerprint, is_failure }, outcome, frame, limit)?;
             return Ok(());
         }
-        // A record that a release has put back tells the status of a failure and nothing else.
+        // A record that a release has put back has the status of a failure and nothing else.
         if is_failure && outcome.body == StoredBody::NotRetained(NotRetained::Failure) {
             *outcome = Outcome::new(outcome.status, StoredBody::NotRetained(NotRetained::Failure));
             return Ok(());
@@ -132,7 +134,7 @@ impl Packing {
         Ok(Outcome { body: inner.body, ..outcome.clone() })
     }
 
-    /// What was written before there was a key is readable only if the keys say so.
+    /// A response that is not encrypted is readable only if the keys allow it.
     fn check_plain(&self) -> Result<(), StoreError> {
         if self.accepts_plain() { Ok(()) } else { Err(StoreError::new(StoreErrorKind::Decrypt)) }
     }
@@ -144,7 +146,8 @@ impl Packing {
 }
 
 impl Of {
-    /// What an encrypted answer is bound to: the version of its frame, and the record. All fields have a fixed size.
+    /// The associated data of an encrypted response: the version of its frame, and its record. All
+    /// fields have a fixed size.
     fn bytes(&self, outcome: &Outcome) -> Vec<u8> {
         let mut bytes = b"tower-idempotency outcome 1".to_vec();
         bytes.extend_from_slice(self.key.as_bytes());

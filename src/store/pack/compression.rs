@@ -1,4 +1,4 @@
-//! Compression at rest: deflate, with a bound on what it may become again.
+//! Compression at rest: deflate, with a limit for the decompressed size.
 
 use std::io::{Read as _, Write as _};
 
@@ -11,8 +11,8 @@ use crate::record::frame::{DecodeError, Reader, Writer};
 use crate::record::outcome::Outcome;
 use crate::store::{StoreError, StoreErrorKind};
 
-/// What a frame holds beside its body: room for headers and trailers.
-const ROOM: usize = 64 << 10;
+/// Bytes of a frame besides its body: headers and trailers.
+const HEAD: usize = 64 << 10;
 
 pub(super) enum Inflated {
     Whole(Bytes),
@@ -30,16 +30,17 @@ pub(super) fn deflate(outcome: &Outcome) -> Option<Bytes> {
     (packed.len() <= frame.len()).then(|| packed.into())
 }
 
-/// Undoes [`deflate`], but makes no frame for a body of more than `limit` bytes, and none that is longer than it says.
+/// Undoes [`deflate`]. It decompresses no body of more than `limit` bytes, and no frame that is longer
+/// than its own length field.
 pub(super) fn inflate(packed: Bytes, limit: usize) -> Result<Inflated, StoreError> {
     let mut reader = Reader::new(packed);
     let length = reader.number().map_err(|error| StoreError::with_source(StoreErrorKind::Corrupt, error))?;
-    if length > limit.saturating_add(ROOM) {
+    if length > limit.saturating_add(HEAD) {
         return Ok(Inflated::TooLarge);
     }
     let packed = reader.rest();
     let mut frame = Vec::with_capacity(length.min(packed.len().saturating_mul(8)));
-    // One byte more than it says shows that it says too little.
+    // One byte more than the length field shows that the field is too small.
     let most = u64::try_from(length).unwrap_or(u64::MAX).saturating_add(1);
     let read = DeflateDecoder::new(&*packed).take(most).read_to_end(&mut frame);
     match read {

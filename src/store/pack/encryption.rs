@@ -13,21 +13,25 @@ use crate::store::{StoreError, StoreErrorKind};
 const ID: usize = 4;
 const NONCE: usize = 24;
 
-/// The keys under which answers are encrypted before a store sees them, by their numbers: one that writes, and any number
-/// of earlier ones that still read.
+/// The keys that encrypt responses before a store sees them. One key writes. Any number of other keys
+/// only read. Each has a number.
 ///
-/// Encrypted are headers, body, trailers and request id of each answer, with XChaCha20-Poly1305 and a random nonce, bound to
-/// the storage key, the fingerprint, and whether it is a success or a failure: an answer that is moved to another record
-/// cannot be read there. The status stays readable. So do the length of the answer, the storage key and the
-/// fingerprint, which are digests: with [`secret`](crate::IdempotencyLayer::secret) they are keyed, and nobody who reads
-/// the store can try out guesses against them.
+/// The layer encrypts headers, body, trailers and request id of each response, with
+/// XChaCha20-Poly1305 and a random nonce. The ciphertext is bound to the storage key, the fingerprint,
+/// the status, and whether the response is a success or a failure. So a response that is moved to
+/// another record cannot be read there.
 ///
-/// An answer that cannot be decrypted is a 503 for its request, which is not run again. A failed attempt that is to run
-/// again ([`OnFailed::Rerun`](crate::OnFailed)) does, for its answer is not asked for.
+/// These stay readable: the status, the length of the response, and the digests that are the storage
+/// key and the fingerprint. With [`secret`](crate::IdempotencyLayer::secret) the digests are keyed, so a
+/// reader of the store cannot try out guesses against them.
 ///
-/// To change the key without losing a record, first let every process read the new one, then write
-/// it. Forget the old one when the last process that writes it has ended and one retention has passed
-/// since (the longest of any [`ResponseDirective`](crate::ResponseDirective); on PostgreSQL up to 1.6 % more):
+/// If a response cannot be decrypted, its request gets 503 and does not run again. A failed attempt
+/// still runs again under [`OnFailed::Rerun`](crate::OnFailed), because its response is not needed.
+///
+/// To change the key without losing a record, first let every process read the new key, then write it.
+/// Remove the old key one retention after the last process that writes it has ended. The longest
+/// retention of any [`ResponseDirective`](crate::ResponseDirective) counts, and PostgreSQL adds up to
+/// 1.6 %:
 ///
 /// ```
 /// use tower_idempotency::EncryptionKeys;
@@ -41,8 +45,8 @@ const NONCE: usize = 24;
 /// # Ok::<(), tower_idempotency::RepeatedKeyId>(())
 /// ```
 ///
-/// A record that is not encrypted is rejected: [`accept_plain`](Self::accept_plain) is for the time in
-/// which encryption is turned on.
+/// A record that is not encrypted is rejected. [`accept_plain`](Self::accept_plain) is for the time in
+/// which you turn encryption on.
 #[derive(Clone)]
 pub struct EncryptionKeys {
     id: u32,
@@ -52,8 +56,8 @@ pub struct EncryptionKeys {
 }
 
 impl EncryptionKeys {
-    /// A ring of one key, which reads and writes. The number names it in the store: give each key a number of its own,
-    /// and never the same number to two keys.
+    /// A ring of one key, which reads and writes. The number identifies the key in the store: give each
+    /// key its own number.
     pub fn new(id: u32, key: [u8; 32]) -> Self {
         Self { id, cipher: cipher(key), reading: Vec::new(), accepts_plain: false }
     }
@@ -62,8 +66,8 @@ impl EncryptionKeys {
     ///
     /// # Errors
     ///
-    /// If the ring has a key of this number already: what was encrypted under the second one could not be
-    /// read.
+    /// If the ring has a key with this number already. Responses encrypted under the second key could
+    /// not be read.
     pub fn reading(mut self, id: u32, key: [u8; 32]) -> Result<Self, RepeatedKeyId> {
         let cipher = cipher(key);
         if self.cipher(id).is_some() {
@@ -74,12 +78,12 @@ impl EncryptionKeys {
     }
 
     /// Replays responses that are not encrypted. Default: they are rejected with 503 and the error
-    /// [`Sealed`](StoreErrorKind::Decrypt), and are not run again.
+    /// [`Decrypt`](StoreErrorKind::Decrypt), and are not run again.
     ///
     /// Use it while encryption is turned on for a store that has records. Remove it one retention after
     /// the last process without the key has ended. The longest retention of any
-    /// [`ResponseDirective`](crate::ResponseDirective) counts, and PostgreSQL adds up to 1.6 %. Until that process has
-    /// ended, it gives 503 for encrypted records.
+    /// [`ResponseDirective`](crate::ResponseDirective) counts, and PostgreSQL adds up to 1.6 %. Until that
+    /// process has ended, it gives 503 for encrypted records.
     ///
     /// With it, anyone who can write into the store can forge a response, and the layer replays it.
     #[must_use]
@@ -130,7 +134,7 @@ fn cipher(key: [u8; 32]) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new((&*key).into())
 }
 
-/// A ring of keys has two keys of one number. See [`EncryptionKeys::reading`].
+/// Two keys of a ring have the same number. See [`EncryptionKeys::reading`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RepeatedKeyId {
     id: u32,
@@ -144,7 +148,7 @@ impl fmt::Display for RepeatedKeyId {
 
 impl std::error::Error for RepeatedKeyId {}
 
-/// The numbers of the keys, and nothing of the keys.
+/// Shows the numbers of the keys, never the keys.
 impl fmt::Debug for EncryptionKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reading: Vec<_> = self.reading.iter().map(|(id, _)| id).collect();

@@ -1,4 +1,4 @@
-//! Answers and records for the tests of packing.
+//! Responses and records for the tests of packing.
 #![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;
@@ -22,7 +22,7 @@ pub(super) fn of() -> Of {
     Of { key: key("order-1001"), fingerprint: Fingerprint::of_fields(["one"]), is_failure: false }
 }
 
-pub(super) fn answer(body: impl Into<Bytes>) -> Outcome {
+pub(super) fn response(body: impl Into<Bytes>) -> Outcome {
     let mut headers = HeaderMap::new();
     headers.insert(header::LOCATION, HeaderValue::from_static("/cards/secret-card"));
     let mut trailers = HeaderMap::new();
@@ -42,11 +42,11 @@ pub(super) fn read(packing: &Packing, of: &Of, outcome: Outcome) -> Result<Outco
     packing.unpack(of.key, &mut record, LIMIT)?;
     match record.state {
         State::Success(outcome) | State::Failed(Some(outcome)) => Ok(outcome),
-        state => panic!("the answer is gone: {state:?}"),
+        state => panic!("the response is gone: {state:?}"),
     }
 }
 
-pub(super) fn refused(packing: &Packing, of: &Of, outcome: Outcome) -> StoreErrorKind {
+pub(super) fn error_kind(packing: &Packing, of: &Of, outcome: Outcome) -> StoreErrorKind {
     read(packing, of, outcome).unwrap_err().kind()
 }
 

@@ -25,7 +25,9 @@ fn said(document: &Document<'_>, value: &Value<'_>) -> Json {
                 |node: &super::Node<'_>| (node.name.clone().into_owned(), said(document, &node.value));
             Json::Object(children(members).iter().map(member).collect::<Map<_, _>>())
         }
-        _ => Json::Null,
+        Value::Null => Json::Null,
+        #[cfg(feature = "canonical")]
+        Value::Removed => Json::Null,
     }
 }
 

@@ -7,7 +7,7 @@ use super::EncryptionKeys;
 use crate::record::fingerprint::Fingerprint;
 use crate::record::outcome::{NotRetained, Outcome, StoredBody};
 use crate::store::StoreErrorKind;
-use crate::store::pack::given::{BODY, answer, key, of, packed, read, refused};
+use crate::store::pack::given::{BODY, error_kind, key, of, packed, read, response};
 use crate::store::pack::{Of, Packing};
 
 fn encrypting(keys: EncryptionKeys) -> Packing {
@@ -25,7 +25,7 @@ fn seen(outcome: &Outcome) -> String {
 
 #[test]
 fn by_default_answers_go_to_the_store_as_they_are() {
-    let outcome = answer(BODY);
+    let outcome = response(BODY);
     assert_eq!(packed(&Packing::default(), &of(), &outcome), outcome);
     assert_eq!(read(&Packing::default(), &of(), outcome.clone()).unwrap(), outcome);
 }
@@ -38,12 +38,12 @@ fn what_was_packed_comes_out_as_it_was() {
         Packing { compress_above: Some(10), encryption: Some(january()) },
         Packing { compress_above: Some(10), encryption: Some(january().accept_plain()) },
     ];
-    let bodies = ["", "short", BODY, &BODY.repeat(1000)].map(|body| answer(body.to_owned()));
+    let bodies = ["", "short", BODY, &BODY.repeat(1000)].map(|body| response(body.to_owned()));
     let without = |body| Outcome::new(StatusCode::OK, body);
     let others = [
         without(StoredBody::Omitted),
         without(StoredBody::NotRetained(NotRetained::Streamed)),
-        Outcome { request_id: None, ..answer(vec![0; 5000]) },
+        Outcome { request_id: None, ..response(vec![0; 5000]) },
     ];
     for packing in &packings {
         for is_failure in [false, true] {
@@ -61,7 +61,7 @@ fn what_was_packed_comes_out_as_it_was() {
 fn an_encrypted_answer_shows_its_status_and_nothing_else() {
     for compress_above in [None, Some(10)] {
         let packing = Packing { compress_above, ..encrypting(january()) };
-        let packed = packed(&packing, &of(), &answer(BODY));
+        let packed = packed(&packing, &of(), &response(BODY));
         assert_eq!(packed.status, StatusCode::CREATED);
         assert!(packed.headers.is_empty() && packed.request_id.is_none());
         for secret in ["card", "4242", "secret", "request-77"] {
@@ -73,40 +73,40 @@ fn an_encrypted_answer_shows_its_status_and_nothing_else() {
 #[test]
 fn no_two_encryptions_of_an_answer_are_alike() {
     let packing = encrypting(january());
-    let once = packed(&packing, &of(), &answer(BODY));
-    let again = packed(&packing, &of(), &answer(BODY));
+    let once = packed(&packing, &of(), &response(BODY));
+    let again = packed(&packing, &of(), &response(BODY));
     assert_ne!(once, again);
 }
 
 #[test]
 fn an_answer_is_read_under_its_own_record_only() {
     let packing = encrypting(january());
-    let packed = packed(&packing, &of(), &answer(BODY));
+    let packed = packed(&packing, &of(), &response(BODY));
     let elsewhere = [
         Of { key: key("order-1002"), ..of() },
         Of { fingerprint: Fingerprint::of_fields(["another"]), ..of() },
         Of { is_failure: true, ..of() },
     ];
     for of in &elsewhere {
-        assert_eq!(refused(&packing, of, packed.clone()), StoreErrorKind::Decrypt);
+        assert_eq!(error_kind(&packing, of, packed.clone()), StoreErrorKind::Decrypt);
     }
     let status_changed = Outcome { status: StatusCode::OK, ..packed };
-    assert_eq!(refused(&packing, &of(), status_changed), StoreErrorKind::Decrypt);
+    assert_eq!(error_kind(&packing, &of(), status_changed), StoreErrorKind::Decrypt);
 }
 
 #[test]
 fn a_changed_answer_is_refused_wherever_it_was_changed() {
     let packing = encrypting(january());
-    let packed = packed(&packing, &of(), &answer("ok"));
+    let packed = packed(&packing, &of(), &response("ok"));
     for place in 0..packed.bytes().len() {
         let mut bytes = packed.bytes().to_vec();
         bytes[place] ^= 1;
         let changed = Outcome { body: StoredBody::Packed(bytes.into()), ..packed.clone() };
-        let kind = refused(&packing, &of(), changed);
+        let kind = error_kind(&packing, &of(), changed);
         assert!(matches!(kind, StoreErrorKind::Decrypt | StoreErrorKind::Corrupt), "byte {place}: {kind:?}");
         let cut = Bytes::copy_from_slice(&packed.bytes()[..place]);
         let cut = Outcome { body: StoredBody::Packed(cut), ..packed.clone() };
-        let kind = refused(&packing, &of(), cut);
+        let kind = error_kind(&packing, &of(), cut);
         assert!(
             matches!(kind, StoreErrorKind::Decrypt | StoreErrorKind::Corrupt),
             "cut at {place}: {kind:?}"
@@ -120,24 +120,24 @@ fn a_key_is_changed_without_losing_a_record() {
     let first = encrypting(january().reading(2, [2; 32]).unwrap());
     let then = encrypting(EncryptionKeys::new(2, [2; 32]).reading(1, [1; 32]).unwrap());
     let at_last = encrypting(EncryptionKeys::new(2, [2; 32]));
-    let old = packed(&before, &of(), &answer(BODY));
-    let new = packed(&then, &of(), &answer(BODY));
+    let old = packed(&before, &of(), &response(BODY));
+    let new = packed(&then, &of(), &response(BODY));
     for ring in [&before, &first, &then] {
-        assert_eq!(read(ring, &of(), old.clone()).unwrap(), answer(BODY));
+        assert_eq!(read(ring, &of(), old.clone()).unwrap(), response(BODY));
     }
     for ring in [&first, &then, &at_last] {
-        assert_eq!(read(ring, &of(), new.clone()).unwrap(), answer(BODY));
+        assert_eq!(read(ring, &of(), new.clone()).unwrap(), response(BODY));
     }
-    assert_eq!(refused(&at_last, &of(), old.clone()), StoreErrorKind::Decrypt);
-    assert_eq!(refused(&Packing::default(), &of(), old.clone()), StoreErrorKind::Decrypt);
+    assert_eq!(error_kind(&at_last, &of(), old.clone()), StoreErrorKind::Decrypt);
+    assert_eq!(error_kind(&Packing::default(), &of(), old.clone()), StoreErrorKind::Decrypt);
     // Another key under the same number is another key.
-    assert_eq!(refused(&encrypting(EncryptionKeys::new(1, [9; 32])), &of(), old), StoreErrorKind::Decrypt);
+    assert_eq!(error_kind(&encrypting(EncryptionKeys::new(1, [9; 32])), &of(), old), StoreErrorKind::Decrypt);
 }
 
 #[test]
 fn plain_responses_are_rejected_unless_the_keys_accept_them() {
-    let plain = answer(BODY);
-    assert_eq!(refused(&encrypting(january()), &of(), plain.clone()), StoreErrorKind::Decrypt);
+    let plain = response(BODY);
+    assert_eq!(error_kind(&encrypting(january()), &of(), plain.clone()), StoreErrorKind::Decrypt);
     let migrating = encrypting(january().accept_plain());
     assert_eq!(read(&migrating, &of(), plain.clone()).unwrap(), plain);
 }
@@ -148,14 +148,14 @@ fn the_status_of_a_failure_that_was_put_back_is_read_without_its_headers() {
     let of = Of { is_failure: true, ..of() };
     let body = StoredBody::NotRetained(NotRetained::Failure);
     let put_back = Outcome::new(StatusCode::BAD_GATEWAY, body.clone());
-    let forged = Outcome { headers: answer(BODY).headers, ..put_back.clone() };
+    let forged = Outcome { headers: response(BODY).headers, ..put_back.clone() };
     assert_eq!(read(&encrypting(january()), &of, forged).unwrap(), put_back);
     for reason in [NotRetained::TooLarge, NotRetained::Lost, NotRetained::Withheld] {
         let claimed = Outcome { body: StoredBody::NotRetained(reason), ..put_back.clone() };
-        assert_eq!(refused(&encrypting(january()), &of, claimed), StoreErrorKind::Decrypt);
+        assert_eq!(error_kind(&encrypting(january()), &of, claimed), StoreErrorKind::Decrypt);
     }
     let success = Of { is_failure: false, ..of };
-    assert_eq!(refused(&encrypting(january()), &success, put_back), StoreErrorKind::Decrypt);
+    assert_eq!(error_kind(&encrypting(january()), &success, put_back), StoreErrorKind::Decrypt);
 }
 
 #[test]
