@@ -197,11 +197,19 @@ fn stored_outcome<T: Serialize>(value: &T, config: &Config) -> Result<Outcome, s
 
 /// The result of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Executed<T> {
     /// The value that the operation returned.
     pub value: T,
     /// Whether an earlier call ran the operation.
     pub is_replay: bool,
+}
+
+impl<T> Executed<T> {
+    /// A result, for tests of code that uses [`execute`](IdempotencyLayer::execute).
+    pub fn new(value: T, is_replay: bool) -> Self {
+        Self { value, is_replay }
+    }
 }
 
 impl<T: DeserializeOwned> Executed<T> {

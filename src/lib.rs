@@ -177,7 +177,7 @@ pub use crate::record::fingerprint::CanonicalBody;
 pub use crate::record::fingerprint::{Fingerprint, JsonPointer};
 pub use crate::record::key::{IdempotencyKey, KeyError, Scope};
 pub use crate::settings::{InFlight, OnAbandoned, OnFailed, OnOutage, QuotaExceeded};
-pub use crate::store::PreviousAttempt;
+pub use crate::store::lease::PreviousAttempt;
 pub use crate::store::memory::MemoryStore;
 #[cfg(feature = "encryption")]
 pub use crate::store::pack::{EncryptionKeys, RepeatedKeyId};

@@ -19,6 +19,7 @@ use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
 
 mod capacity;
+mod claim;
 mod hash;
 #[cfg(all(test, idempotency_loom))]
 mod interleavings;

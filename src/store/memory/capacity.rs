@@ -2,38 +2,13 @@
 //! scope.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
+use super::claim::{Claim, RECORD};
 use super::hash::Secret;
 use super::limits::{Limit, Limits};
 use super::share::{HeldShare, Shares};
 use super::sync::AtomicUsize;
-use crate::record::key::ScopeDigest;
 use crate::store::{StoreError, StoreErrorKind};
-
-/// What every record counts for: slot, key, its place in the map, in the queue of expiries and in
-/// the share of its scope, each with the slack of a collection that grows by doubling; and
-/// [`SPARE`].
-pub(super) const RECORD: usize = 352 + SPARE;
-
-/// What a response may take that is counted already. One without its body fits, so it is stored
-/// when the store is full, too.
-const SPARE: usize = 224;
-
-/// One record as it is counted: its scope, its expiry and its size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Claim {
-    pub(super) scope: ScopeDigest,
-    pub(super) expires: Duration,
-    pub(super) bytes: usize,
-}
-
-impl Claim {
-    /// The bytes of a record with a response of so many bytes.
-    pub(super) fn bytes(response: usize) -> usize {
-        RECORD + response.saturating_sub(SPARE)
-    }
-}
 
 /// Counts records and bytes. Relaxed ordering is enough, because the counters guard no other
 /// memory. A share is locked after a shard, and never before one.

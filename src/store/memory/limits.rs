@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::MemoryStore;
-use super::capacity::RECORD;
+use super::claim::RECORD;
 use crate::record::key::ScopeDigest;
 
 /// Set once and read often. They guard no other memory, so relaxed ordering is enough.

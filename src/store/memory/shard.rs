@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::capacity::{Capacity, Claim};
+use super::capacity::Capacity;
+use super::claim::Claim;
 use super::hash::Secret;
 use super::sync::{Notify, OwnedNotified};
 use crate::record::fingerprint::Fingerprint;

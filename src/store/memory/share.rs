@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 use std::time::Duration;
 
-use super::capacity::Claim;
+use super::claim::Claim;
 use super::hash::Secret;
 use super::hold;
 use super::limits::Limit;

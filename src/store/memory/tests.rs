@@ -238,11 +238,11 @@ async fn a_record_that_is_gone_is_written_over_the_limits_but_its_body_is_not() 
     let lease = acquire(&store, &brief).await;
     tokio::time::advance(MINUTE).await;
     acquire(&store, &of(alice, 1)).await;
-    let store = store.max_bytes(10 * capacity::RECORD);
+    let store = store.max_bytes(10 * claim::RECORD);
     let error = store.complete(&lease, &answer(1000), MINUTE).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::ScopeFull);
     assert_eq!(store.complete(&lease, &answer(10), MINUTE).await.unwrap(), Settlement::Applied);
-    assert_eq!((store.records(), store.bytes()), (2, 2 * capacity::RECORD));
+    assert_eq!((store.records(), store.bytes()), (2, 2 * claim::RECORD));
     tokio::time::advance(60 * MINUTE).await;
     sweep(&store);
     assert_eq!((store.records(), store.bytes(), store.0.capacity.shares.len()), (0, 0, 0));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Inner;
-use super::capacity::Claim;
+use super::claim::Claim;
 #[cfg(all(test, idempotency_loom))]
 use super::interleavings::sync::OwnedNotified;
 use super::shard::{Shard, Slot, SlotState};

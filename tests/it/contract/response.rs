@@ -374,7 +374,7 @@ fn with_headers() -> Response<Body> {
         .header("Set-Cookie", "session=of-the-first")
         .header("Connection", "X-Of-The-Connection")
         .header("X-Of-The-Connection", "1")
-        .header("StoredResponse-Alive", "timeout=5")
+        .header("Keep-Alive", "timeout=5")
         .header("Proxy-Authenticate", "Basic")
         .header("TE", "trailers")
         .header("Upgrade", "other")

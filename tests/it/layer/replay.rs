@@ -128,7 +128,7 @@ async fn what_belongs_to_one_response_or_one_connection_is_not_replayed() {
             .header("Server", "first")
             .header("WWW-Authenticate", "Basic")
             .header("Proxy-Authenticate", "Basic")
-            .header("StoredResponse-Alive", "timeout=5")
+            .header("Keep-Alive", "timeout=5")
             .header("Connection", "close, X-Of-The-Connection")
             .header("Connection", "x-second-line")
             .header("X-Of-The-Connection", "1")

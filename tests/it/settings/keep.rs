@@ -274,7 +274,7 @@ async fn headers_that_frame_a_message_can_never_be_kept() {
         Response::builder()
             .header("Connection", "X-Named")
             .header("X-Named", "1")
-            .header("StoredResponse-Alive", "timeout=5")
+            .header("Keep-Alive", "timeout=5")
             .header("Proxy-Connection", "close")
             .header("Proxy-Authenticate", "Basic")
             .header("TE", "trailers")

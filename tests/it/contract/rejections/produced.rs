@@ -96,7 +96,7 @@ pub(super) async fn response(variant: &str, status: u16, content_type: &'static 
         "TransactionLost" => once(uncommitted(StoreErrorKind::TransactionLost), order()).await,
         variant => panic!(
             "no test makes the layer give `Rejection::{variant}`: add how it is produced to \
-             tests/it/rejections/produced.rs"
+             tests/it/contract/rejections/produced.rs"
         ),
     }
 }

@@ -82,13 +82,13 @@ async fn runs_again<E: fmt::Debug + Send + 'static>(convert: fn(&Attempt, sqlx::
         let rejected = run(&layer, &runs, sql, convert).await;
         assert!(matches!(rejected, Err(ExecuteError::Rejected(Rejection::InFlight { .. }))), "{rejected:?}");
         assert!(base.orders().await.is_empty() && base.records().await.is_empty());
-        assert_eq!(run(&layer, &runs, sql, convert).await.unwrap(), Executed { value: 2, is_replay: false });
+        assert_eq!(run(&layer, &runs, sql, convert).await.unwrap(), Executed::new(2, false));
         assert_eq!((base.orders().await.len(), base.records().await), (1, vec!["success".to_owned()]));
 
         let layer = in_transaction(&base).await.retry_conflicts(1);
         base.ask("DELETE FROM idempotency_records").await;
         let runs = Arc::default();
-        assert_eq!(run(&layer, &runs, sql, convert).await.unwrap(), Executed { value: 2, is_replay: false });
+        assert_eq!(run(&layer, &runs, sql, convert).await.unwrap(), Executed::new(2, false));
         assert_eq!(base.orders().await.len(), 2);
         base.at_rest().await;
     }

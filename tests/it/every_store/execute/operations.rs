@@ -26,11 +26,11 @@ over_every_store! {
 }
 
 fn first<T>(value: T) -> Executed<T> {
-    Executed { value, is_replay: false }
+    Executed::new(value, false)
 }
 
 fn replay<T>(value: T) -> Executed<T> {
-    Executed { value, is_replay: true }
+    Executed::new(value, true)
 }
 
 async fn an_operation_runs_once_and_every_repeat_gets_its_result(kind: Kind) {
