@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the scripts that run several steps.
 
 # Says what runs now, and about how long it takes on two cores: step NAME DURATION
