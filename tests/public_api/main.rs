@@ -5,6 +5,7 @@
 //! ```
 //!
 //! It is read off the JSON of rustdoc, with every feature, for the Rust of `rust-version`.
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;
@@ -46,8 +47,7 @@ fn api() -> PublicApi {
     let output = Command::new(env!("CARGO"))
         .args(args.split(' '))
         .current_dir(here(""))
-        // The format is unstable, and stable compilers write it only if they are told to.
-        .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTDOC", here("tests/public_api/rustdoc"))
         .env("CARGO_TARGET_DIR", &target)
         .output()
         .unwrap();
