@@ -12,12 +12,12 @@ use super::sync::{AtomicU64, Mutex};
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
 use crate::record::outcome::{NotRetained, Outcome, StoredBody};
+use crate::store::ReserveRequest;
 use crate::store::memory::capacity::Capacity;
 use crate::store::memory::claim::{Claim, RECORD};
 use crate::store::memory::limits::Limits;
 use crate::store::memory::shard::Shard;
 use crate::store::memory::{Inner, Secret, frame};
-use crate::store::ReserveRequest;
 
 /// A scope with a share. [`ask`] asks for one without.
 pub(super) fn scope() -> ScopeDigest {
