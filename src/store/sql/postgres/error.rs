@@ -85,7 +85,7 @@ fn advice(code: &str) -> Option<&'static str> {
             "the role may not use the database, the schema or the table of the records: grant it what it needs"
         }
         "26000" | "42P05" => {
-            "a prepared statement did not stay with its connection: a pooler between needs `unprepared`"
+            "a prepared statement did not stay with its connection: a pooler between needs `persistent(false)`"
         }
         "3D000" => "the database does not exist",
         code if code.starts_with("28") => "the server rejects the credentials",
