@@ -85,7 +85,7 @@ fn leaves(base: &[String], text: &str, paths: &mut Vec<Vec<String>>) {
             None => break,
         }
     }
-    let Some(list) = rest.strip_prefix('{').filter(|_| !rest.starts_with("{\n    let")) else {
+    let Some(list) = rest.strip_prefix('{') else {
         return paths.push(path);
     };
     let (mut depth, mut start) = (0, 0);
