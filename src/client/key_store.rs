@@ -1,8 +1,7 @@
 //! Stores for the keys of operations, until the operations are finished.
 
-use std::fmt;
-use std::io;
 use std::time::SystemTime;
+use std::{fmt, io};
 
 use crate::record::key::IdempotencyKey;
 

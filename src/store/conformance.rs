@@ -26,7 +26,7 @@
 //! All leases, retentions and waits are short multiples of a `unit`, and the checks wait by
 //! [`tokio::time::sleep`]. There is no default. Take
 //!
-//! - one second, with tokio's clock paused, for a store that judges times by that clock,
+//! - one second, with tokio's clock paused, if the store judges times by that clock,
 //! - at least four times as long as an operation takes, and at least 150 ms, for a store with a
 //!   clock of its own. 500 ms suit a store on the same machine.
 //!

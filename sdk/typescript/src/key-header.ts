@@ -3,7 +3,7 @@ import type { Outgoing } from "./request.js";
 
 /**
  * The key in the headers, under the name that the client is set to or one of the two standard
- * names. `null` if there is no key.
+ * names. `null` without a key.
  */
 export function keyIn(headers: Headers, header: string): string | null {
   return headers.get(header) ?? headers.get("X-Idempotency-Key") ?? headers.get("Idempotency-Key");

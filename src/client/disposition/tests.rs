@@ -93,7 +93,7 @@ fn every_row_of_the_table_has_its_disposition() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// What the table of rejections says, for the responses that the layer sends.
+/// The table of rejections decides about each response of the layer.
 #[test]
 fn every_rejection_is_judged_as_its_row_says() {
     for rejection in samples() {

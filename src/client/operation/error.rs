@@ -1,9 +1,8 @@
 //! [`OperationError`]: why an operation cannot begin.
 
 use std::error::Error;
-use std::fmt;
-use std::io;
 use std::time::SystemTime;
+use std::{fmt, io};
 
 /// Why an operation cannot begin. Do not send its request.
 #[derive(Debug)]

@@ -31,10 +31,11 @@ use crate::store::StoreErrorKind;
 ///
 /// The record is then as it was before the attempt. It is `failed` if the operation had begun: see
 /// [`statuses`](crate::guide::statuses#more-than-a-status), which names these kinds. This comes
-/// before a [`ResponseDirective`](crate::ResponseDirective) and before a classifier.
+/// before a [`ResponseDirective`](crate::ResponseDirective) and before `classify`.
 ///
-/// A [renderer](crate::IdempotencyLayer::rejection_response) that changes the content type or the code hides
-/// a rejection from a layer in another process. So does a compression of the response in between.
+/// A [`rejection_response`](crate::IdempotencyLayer::rejection_response) that changes the content type
+/// or the code hides a rejection from a layer in another process. So does a compression of the
+/// response in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rejection {

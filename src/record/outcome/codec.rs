@@ -44,7 +44,7 @@ impl Outcome {
         frame
     }
 
-    /// Writes the frame without the bytes of the body, for a store that stores large bodies apart.
+    /// Writes the frame without the bytes of the body. A store that stores large bodies apart uses it.
     pub(crate) fn encode_head(&self, frame: &mut Vec<u8>) {
         // A field that is added to `Outcome` is written here.
         self.write(&[], frame);

@@ -22,7 +22,7 @@ pub enum NotRetained {
     Stalled,
 }
 
-/// What there is of a body, without the body.
+/// The kind of a stored body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Whole,

@@ -133,7 +133,7 @@ impl<'a, S: Store> Contender<'a, S> {
         self.trial.ask(step, self.trial.store.reserve(&self.request)).await
     }
 
-    /// Acquires the key, of which there is no record.
+    /// Acquires the key. The store has no record of it.
     #[track_caller]
     pub(super) fn acquires_first(&self) -> impl Future<Output = Checked<Lease>> + Send {
         self.acquires(1, None, step("reserve", "the key is free", Location::caller()))

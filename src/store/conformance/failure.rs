@@ -89,7 +89,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// What a check comes to, or one step of it.
+/// The result of a check, or of one step of it.
 pub(super) type Checked<T = ()> = Result<T, Flaw>;
 
 /// A step whose result was not the expected one.

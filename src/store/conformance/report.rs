@@ -1,4 +1,4 @@
-//! What a run of all checks has come to.
+//! The result of a run of all checks.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::trial::Slowest;
 use super::{Check, Failure};
 
-/// What a [run](super::run) has come to. Its [`Display`](fmt::Display) lists every failure.
+/// The result of a [run](super::run). Its [`Display`](fmt::Display) lists every failure.
 #[derive(Debug, Clone)]
 #[must_use = "a report may contain failures"]
 pub struct Report {

@@ -26,7 +26,7 @@ impl Write<'_> {
     }
 }
 
-/// What is written, in front of where.
+/// Describes the response of the write. The place follows it in a message.
 impl fmt::Display for Write<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -27,7 +27,7 @@ pub(super) enum End {
     Differed { at: usize, why: String },
 }
 
-/// A kind of reply, for the count of how often each came.
+/// A kind of reply. A walk counts how often each one came.
 type Reply = &'static str;
 
 /// Every kind that a walk may meet.

@@ -1,4 +1,4 @@
-//! What the steps of a walk stand for.
+//! The requests and responses that the steps of a walk name.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};

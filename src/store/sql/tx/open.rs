@@ -1,8 +1,7 @@
 //! An open transaction, and its place while no `Tx` has it.
 
-use std::fmt;
-use std::mem;
 use std::sync::Arc;
+use std::{fmt, mem};
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection as _, Database, Error, SqlStr};
