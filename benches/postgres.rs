@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool, Postgres};
-use tower_idempotency::PostgresTxStore;
-use tower_idempotency::store::{Outcome, StorageKey, Store, StoredBody};
-use tower_idempotency::store::{Reservation, ReserveRequest};
-use tower_idempotency::{Attempt, Fingerprint, IdempotencyKey, IdempotencyLayer, PostgresStore, Scope};
+use tower_idempotency::store::{Outcome, Reservation, ReserveRequest, StorageKey, Store, StoredBody};
+use tower_idempotency::{
+    Attempt, Fingerprint, IdempotencyKey, IdempotencyLayer, PostgresStore, PostgresTxStore, Scope,
+};
 
 // The tests use the rest of the module.
 #[allow(dead_code, unused_imports)]

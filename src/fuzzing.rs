@@ -12,8 +12,7 @@ use crate::record::key::{IdempotencyKey, Scope, StorageKey};
 use crate::record::outcome::{Outcome, StoredBody};
 use crate::settings::{Config, OnFailed, Policies};
 use crate::store::fuzzing::record_of;
-use crate::store::pack::EncryptionKeys;
-use crate::store::pack::{Of, Packing};
+use crate::store::pack::{EncryptionKeys, Of, Packing};
 use crate::store::{Record, State, Token};
 
 pub use crate::store::fuzzing::record_written_again;

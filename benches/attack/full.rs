@@ -9,13 +9,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::attacker;
 use crate::client::{Client, IN_FLIGHT, Reply, order};
 use crate::fill::flood;
-use crate::honest;
 use crate::report::{HEAD, row, verdict};
 use crate::stage::Stage;
 use crate::tally::Tally;
+use crate::{attacker, honest};
 
 /// Nearly the largest response that is stored.
 const LARGE: usize = 900_000;

@@ -12,8 +12,9 @@ use axum::routing::post;
 use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use tower_idempotency::store::{Lease, Record, Reservation, ReserveRequest, Settlement, Token};
-use tower_idempotency::store::{Outcome, StorageKey, Store, StoreError};
+use tower_idempotency::store::{
+    Lease, Outcome, Record, Reservation, ReserveRequest, Settlement, StorageKey, Store, StoreError, Token,
+};
 use tower_idempotency::{IdempotencyLayer, MemoryStore, Scope};
 
 #[derive(Deserialize)]

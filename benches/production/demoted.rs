@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 use tower_idempotency::RedisStore;
-use tower_idempotency::store::Store;
-use tower_idempotency::store::{Reservation, Settlement};
+use tower_idempotency::store::{Reservation, Settlement, Store};
 
 use crate::each_redis;
 use crate::proxy::Proxy;

@@ -2,8 +2,9 @@
 
 use http::StatusCode;
 use tower_idempotency::RedisStore;
-use tower_idempotency::store::{Lease, Reservation, Settlement, StoreErrorKind};
-use tower_idempotency::store::{NotRetained, Outcome, Store, StoredBody};
+use tower_idempotency::store::{
+    Lease, NotRetained, Outcome, Reservation, Settlement, Store, StoreErrorKind, StoredBody,
+};
 
 use crate::each_redis;
 use crate::redis::RedisServer;

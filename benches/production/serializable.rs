@@ -17,10 +17,9 @@ use axum::routing::post;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, PgPool, Postgres};
 use tower::ServiceExt as _;
-use tower_idempotency::Tx;
 use tower_idempotency::store::postgres::Isolation;
 use tower_idempotency::store::{Conflict, TxError};
-use tower_idempotency::{IdempotencyLayer, PostgresStore, Scope};
+use tower_idempotency::{IdempotencyLayer, PostgresStore, Scope, Tx};
 
 use crate::postgres::PostgresServer;
 

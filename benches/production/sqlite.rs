@@ -20,9 +20,8 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
-use tower_idempotency::Tx;
 use tower_idempotency::store::TxError;
-use tower_idempotency::{IdempotencyLayer, Scope, SqliteStore};
+use tower_idempotency::{IdempotencyLayer, Scope, SqliteStore, Tx};
 
 const PROCESSES: usize = 2;
 

@@ -39,7 +39,7 @@ fn secret(mut location: HeaderValue) -> HeaderValue {
     location
 }
 
-/// The response to a record, for the fuzz targets: a replay or a rejection.
+/// Turns a record into a replay or a rejection. The fuzz targets call it.
 #[cfg(fuzzing)]
 pub(crate) fn decided(
     record: Record,

@@ -7,10 +7,10 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use super::admission::{Admission, Reserved};
+use super::requested::Requested;
 use super::reserve::{failed, found, reserve};
 use super::shared::Shared;
 use super::waiting::{News, Turn};
-use crate::flow::requested::Requested;
 use crate::http::rejection::Rejection;
 use crate::runtime::task::LONGEST_WAIT;
 use crate::settings::{Config, InFlight};

@@ -1,7 +1,7 @@
 //! A layer inside another one.
 
+use super::requested::Requested;
 use super::shared::{Shared, within};
-use crate::flow::requested::Requested;
 use crate::settings::Config;
 use crate::store::Store;
 

@@ -11,10 +11,10 @@ use super::admission::Admission;
 use super::lease::OwnedLease;
 use super::line::admit;
 use super::permit::count_key;
+use super::requested::Requested;
 use super::settle::{SettleAs, SettleResult};
 use super::shared::Shared;
 use super::telemetry;
-use crate::flow::requested::Requested;
 use crate::handler::attempt::Attempt;
 use crate::http::class::ResponseClass;
 use crate::http::rejection::Rejection;
@@ -65,7 +65,7 @@ pub(crate) enum Failure<E> {
 }
 
 impl<T> Done<T> {
-    /// A response of which this layer stores nothing.
+    /// A response that this layer does not store.
     pub(crate) fn unrecorded(response: T) -> Self {
         Self {
             response,

@@ -2,7 +2,7 @@
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::flow::requested::Requested;
+use super::requested::Requested;
 use crate::http::rejection::Rejection;
 use crate::record::key::Scope;
 use crate::settings::{Config, QuotaGuard};

@@ -6,9 +6,9 @@ use super::admission::{Admission, Reserved};
 use super::beat::missed_beat;
 use super::decide::decide;
 use super::permit::{OverLimit, Permit, exhausted};
+use super::requested::Requested;
 use super::shared::{Shared, within};
 use super::waiting::{Member, News};
-use crate::flow::requested::Requested;
 use crate::settings::Config;
 use crate::store::{Record, Reservation, RetryFailed, State, Store, StoreError};
 

@@ -24,7 +24,7 @@ pub(super) enum WriteResult {
     Failed(StoreErrorKind),
 }
 
-/// The result of all writes, for the client.
+/// The result of all writes, as it concerns the client.
 #[expect(
     clippy::large_enum_variant,
     reason = "it lives for a moment, and a box would cost more than the move"

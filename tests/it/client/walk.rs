@@ -11,9 +11,8 @@ use std::time::Instant;
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
-use crate::support::Server;
-use crate::support::patiently;
 use crate::support::random::{Draw, any_seed, setting};
+use crate::support::{Server, patiently};
 use bank::Bank;
 use network::Network;
 use payer::{Journal, Part};

@@ -53,8 +53,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use http::{Response, StatusCode};
-use tower_idempotency::store::{DynStore, PendingRef, Record, State};
-use tower_idempotency::store::{StorageKey, Store};
+use tower_idempotency::store::{DynStore, PendingRef, Record, State, StorageKey, Store};
 use tower_idempotency::{IdempotencyKey, IdempotencyLayer, Scope};
 
 use crate::support::{

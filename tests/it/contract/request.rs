@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 
-use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::routing;
+use axum::{Router, routing};
 use bytes::Bytes;
 use http::{HeaderName, Method, header};
 use tower_idempotency::store::StorageKey;

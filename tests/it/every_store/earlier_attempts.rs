@@ -19,8 +19,7 @@ use tower_idempotency::{
 };
 
 use crate::support::databases::{Base, Pg};
-use crate::support::given::over_every_store_that_leases;
-use crate::support::given::{Given, Kind, execute, in_transaction};
+use crate::support::given::{Given, Kind, execute, in_transaction, over_every_store_that_leases};
 use crate::support::{Fault, Operation, Scripted, TestLayer, patiently};
 
 over_every_store_that_leases! {

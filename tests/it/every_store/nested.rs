@@ -12,8 +12,7 @@ use tower::ServiceExt;
 use tower_idempotency::store::DynStore;
 use tower_idempotency::{IdempotencyLayer, InFlight, Scope};
 
-use crate::support::given::Kind;
-use crate::support::given::over_every_store;
+use crate::support::given::{Kind, over_every_store};
 
 over_every_store! { a_nested_layer_passes_the_request_through }
 

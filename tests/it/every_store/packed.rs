@@ -5,8 +5,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use tower_idempotency::store::StoredBody;
-use tower_idempotency::store::{DynStore, State, StoreErrorKind};
+use tower_idempotency::store::{DynStore, State, StoreErrorKind, StoredBody};
 use tower_idempotency::{
     EncryptionKeys, ExecuteError, IdempotencyKey, InFlight, OnFailed, OnOutage, Rejection, Scope,
 };

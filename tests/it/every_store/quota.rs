@@ -13,8 +13,7 @@ use tower_idempotency::{
     Attempt, ExecuteError, Fingerprint, IdempotencyKey, InFlight, MemoryStore, Rejection, Scope,
 };
 
-use crate::support::given::Kind;
-use crate::support::given::over_every_store;
+use crate::support::given::{Kind, over_every_store};
 use crate::support::{
     Answer, Call, Effects, Gate, Operation, Scripted, Server, TestLayer, app, gated, layer_over, patiently,
     post,

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use http::Method;
 use tokio::task::JoinSet;
-use tonic::Code;
 use tonic::metadata::{BinaryMetadataValue as Bytes, MetadataMap};
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 use tower_idempotency::InFlight;
 
 use super::bank::{

@@ -5,8 +5,7 @@ use std::time::Duration;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
-use tower_idempotency::store::RecordStatus;
-use tower_idempotency::store::State;
+use tower_idempotency::store::{RecordStatus, State};
 use tower_idempotency::{IdempotencyKey, OnFailed, PreviousAttempt, ResponseClass, Scope, StoredResponse};
 
 use super::bank::{assert_first, assert_refused, assert_replays, call, receipt, start};

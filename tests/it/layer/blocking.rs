@@ -1,7 +1,6 @@
 //! Handlers that block their thread from the first.
 
-use std::sync::mpsc;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use tower_idempotency::{IdempotencyKey, Scope, store::State};

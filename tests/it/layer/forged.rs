@@ -1,8 +1,7 @@
 //! Records that this version would not have written: forged ones, and those of an earlier version.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use tower_idempotency::store::DynStore;
-use tower_idempotency::store::{NotRetained, Outcome, StoredBody};
+use tower_idempotency::store::{DynStore, NotRetained, Outcome, StoredBody};
 use tower_idempotency::{OnFailed, OnOutage};
 
 use crate::support::{

@@ -8,8 +8,7 @@ use http::{HeaderName, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tower_http::timeout::TimeoutLayer;
-use tower_idempotency::store::{DynStore, State, StoreErrorKind};
-use tower_idempotency::store::{NotRetained, RecordStatus, StoredBody};
+use tower_idempotency::store::{DynStore, NotRetained, RecordStatus, State, StoreErrorKind, StoredBody};
 use tower_idempotency::{IdempotencyKey, OnFailed, PreviousAttempt, ResponseClass, ResponseDirective, Scope};
 
 use crate::support::{

@@ -4,9 +4,8 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use http::request::Parts;
-use tower_idempotency::MemoryStore;
 use tower_idempotency::store::{DynStore, StoreErrorKind};
-use tower_idempotency::{Attempt, InFlight, OnFailed, OnOutage, PreviousAttempt};
+use tower_idempotency::{Attempt, InFlight, MemoryStore, OnFailed, OnOutage, PreviousAttempt};
 
 use crate::support::{
     Effects, Fault, Gate, Operation, Scripted, Server, TestLayer, app, counting, gated, layer_over,

@@ -7,8 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use http::Request;
 use tower::ServiceExt;
-use tower_idempotency::store::DynStore;
-use tower_idempotency::store::Store;
+use tower_idempotency::store::{DynStore, Store};
 use tower_idempotency::{Fingerprint, IdempotencyKey, IdempotencyLayer, Scope};
 
 use crate::support::{Effects, Log, Scripted, Server, counting, layer, layer_over, post, store};

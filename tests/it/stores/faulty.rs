@@ -5,14 +5,12 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
-use tower_idempotency::Fingerprint;
 use tower_idempotency::store::conformance::{self, FailureKind, Promise, Report};
 use tower_idempotency::store::{
-    Lease, PendingRef, Record, Reservation, ReserveRequest, RetryFailed, Settlement, State, Store,
-    StoreError, StoreErrorKind, Token,
+    Lease, NotRetained, Outcome, PendingRef, Record, Reservation, ReserveRequest, RetryFailed, ScopeDigest,
+    Settlement, State, StorageKey, Store, StoreError, StoreErrorKind, StoredBody, Token,
 };
-use tower_idempotency::store::{NotRetained, Outcome, ScopeDigest, StorageKey, StoredBody};
-use tower_idempotency::{MemoryStore, PreviousAttempt};
+use tower_idempotency::{Fingerprint, MemoryStore, PreviousAttempt};
 
 use crate::support::with;
 

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tower_idempotency::fingerprint::{Fields, FingerprintRule, Input};
-use tower_idempotency::store::StorageKey;
-use tower_idempotency::store::{DynStore, Reservation, ReserveRequest, State, Store};
+use tower_idempotency::store::{DynStore, Reservation, ReserveRequest, State, StorageKey, Store};
 use tower_idempotency::{
     Attempt, Fingerprint, IdempotencyKey, IdempotencyLayer, InFlight, OnAbandoned, OnFailed, PreviousAttempt,
     Scope,

@@ -12,10 +12,8 @@ use axum::routing::post;
 use http_body_util::BodyExt;
 use sqlx::postgres::PgPoolOptions;
 use tower::ServiceExt;
-use tower_idempotency::MemoryStore;
-use tower_idempotency::store::Store;
-use tower_idempotency::store::StoreErrorKind;
-use tower_idempotency::{Attempt, IdempotencyLayer, PostgresStore};
+use tower_idempotency::store::{Store, StoreErrorKind};
+use tower_idempotency::{Attempt, IdempotencyLayer, MemoryStore, PostgresStore};
 
 use crate::support::databases::{Base, Lite, Pg};
 use crate::support::postgres::{PostgresServer, outcome, request};

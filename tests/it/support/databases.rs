@@ -8,9 +8,8 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions, Database, Executor, PgConnection, Postgres, Sqlite, SqliteConnection,
 };
 use tempfile::TempDir;
-use tower_idempotency::PostgresTxStore;
 use tower_idempotency::store::Store;
-use tower_idempotency::{PostgresStore, SqliteStore};
+use tower_idempotency::{PostgresStore, PostgresTxStore, SqliteStore};
 
 use crate::support::patiently;
 use crate::support::postgres::{PostgresServer, pool};

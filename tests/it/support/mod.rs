@@ -14,10 +14,8 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use tokio::sync::{Semaphore, watch};
-use tower_idempotency::MemoryStore;
-use tower_idempotency::store::DynStore;
-use tower_idempotency::store::Store;
-use tower_idempotency::{Attempt, IdempotencyLayer, PreviousAttempt, Scope};
+use tower_idempotency::store::{DynStore, Store};
+use tower_idempotency::{Attempt, IdempotencyLayer, MemoryStore, PreviousAttempt, Scope};
 
 mod bodies;
 mod client;

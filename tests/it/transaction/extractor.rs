@@ -6,9 +6,8 @@ use axum::http::Request;
 use axum::routing::post;
 use sqlx::{Postgres, Sqlite};
 use tower::ServiceExt;
-use tower_idempotency::Tx;
 use tower_idempotency::store::TransactionError;
-use tower_idempotency::{Attempt, MemoryStore};
+use tower_idempotency::{Attempt, MemoryStore, Tx};
 
 use super::misuse::Log;
 use super::script::layer;

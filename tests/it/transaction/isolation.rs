@@ -6,10 +6,9 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use sqlx::Postgres;
 use tokio::task::JoinSet;
-use tower_idempotency::PostgresStore;
 use tower_idempotency::store::postgres::Isolation;
 use tower_idempotency::store::{Identifier, TxError};
-use tower_idempotency::{PostgresTxStore, Tx};
+use tower_idempotency::{PostgresStore, PostgresTxStore, Tx};
 
 use super::script::{Stage, app, ask, asking, layer};
 use crate::support::databases::{Base, Pg};

@@ -8,9 +8,8 @@ use axum::routing::post;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, Executor as _, PgConnection, PgPool, Postgres};
 use tokio::time::{sleep, timeout};
-use tower_idempotency::PostgresStore;
-use tower_idempotency::Tx;
 use tower_idempotency::store::Store;
+use tower_idempotency::{PostgresStore, Tx};
 
 use super::script::{ask, asking, layer, persist};
 use crate::support::databases::{Base, Pg};

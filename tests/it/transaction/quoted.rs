@@ -7,8 +7,7 @@ use axum::body::Body;
 use axum::routing::post;
 use http::{Request, StatusCode};
 use tower::ServiceExt;
-use tower_idempotency::store::Store;
-use tower_idempotency::store::TxError;
+use tower_idempotency::store::{Store, TxError};
 use tower_idempotency::{Attempt, IdempotencyLayer, Scope};
 
 use crate::support::databases::{Base, Lite, Pg};

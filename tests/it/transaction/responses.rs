@@ -7,8 +7,7 @@ use axum::response::IntoResponse;
 use axum::routing::post;
 use http_body_util::BodyExt;
 use tower::ServiceExt;
-use tower_idempotency::PostgresStore;
-use tower_idempotency::Tx;
+use tower_idempotency::{PostgresStore, Tx};
 
 use super::script::{Stage, app, ask, layer};
 use crate::support::Frames;

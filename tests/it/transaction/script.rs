@@ -13,10 +13,8 @@ use axum::routing::post;
 use http_body_util::BodyExt;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
-use tower_idempotency::Tx;
-use tower_idempotency::store::Store;
-use tower_idempotency::store::TxError;
-use tower_idempotency::{Attempt, IdempotencyLayer, Scope};
+use tower_idempotency::store::{Store, TxError};
+use tower_idempotency::{Attempt, IdempotencyLayer, Scope, Tx};
 
 use crate::support::databases::Base;
 use crate::support::{Gate, patiently};

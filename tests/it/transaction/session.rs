@@ -4,9 +4,8 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::post;
 use sqlx::{Executor, Postgres};
-use tower_idempotency::PostgresStore;
-use tower_idempotency::Tx;
 use tower_idempotency::store::Identifier;
+use tower_idempotency::{PostgresStore, Tx};
 
 use super::misuse::Log;
 use super::script::{Stage, app, ask, layer};

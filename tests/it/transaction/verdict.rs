@@ -6,9 +6,8 @@ use axum::Router;
 use axum::routing::post as route;
 use http::StatusCode;
 use sqlx::Sqlite;
-use tower_idempotency::Tx;
 use tower_idempotency::store::DynStore;
-use tower_idempotency::{ResponseDirective, StoredResponse};
+use tower_idempotency::{ResponseDirective, StoredResponse, Tx};
 
 use crate::support::databases::{Base, Lite};
 use crate::support::{Answer, Server, layer_over, post};

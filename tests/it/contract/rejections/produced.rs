@@ -12,10 +12,9 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::Frame;
 use tower_idempotency::store::{
-    DynStore, Lease, OpenTransaction, Record, Reservation, ReserveRequest, Settlement, Store, StoreError,
-    StoreErrorKind,
+    DynStore, Lease, OpenTransaction, Outcome, Record, Reservation, ReserveRequest, Settlement, StorageKey,
+    Store, StoreError, StoreErrorKind,
 };
-use tower_idempotency::store::{Outcome, StorageKey};
 use tower_idempotency::{OnAbandoned, OnFailed, OnMismatch, QuotaExceeded};
 
 use super::{request, send};

@@ -11,8 +11,7 @@ use http_body_util::BodyExt;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_idempotency::store::{DynStore, PendingRef, Record, State};
-use tower_idempotency::store::{StorageKey, Store, StoredBody};
+use tower_idempotency::store::{DynStore, PendingRef, Record, State, StorageKey, Store, StoredBody};
 use tower_idempotency::{Attempt, IdempotencyKey, IdempotencyLayer, PreviousAttempt, Scope};
 
 use super::cases::Case;

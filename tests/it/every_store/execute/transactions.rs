@@ -1,7 +1,6 @@
 //! In transaction mode the business row and the result are there together.
 
-use tower_idempotency::Tx;
-use tower_idempotency::{Attempt, ExecuteError, Rejection};
+use tower_idempotency::{Attempt, ExecuteError, Rejection, Tx};
 
 use crate::support::databases::{Base, Lite, Pg};
 use crate::support::given::{execute, in_transaction};

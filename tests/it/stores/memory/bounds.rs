@@ -8,13 +8,11 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::Barrier;
 use tokio::time::Instant;
-use tower_idempotency::MemoryStore;
 use tower_idempotency::store::{
-    Lease, PendingRef, Record, Reservation, ReserveRequest, RetryFailed, Settlement, State, Store,
-    StoreErrorKind,
+    Lease, NotRetained, Outcome, PendingRef, Record, Reservation, ReserveRequest, RetryFailed, Settlement,
+    State, StorageKey, Store, StoreErrorKind, StoredBody,
 };
-use tower_idempotency::store::{NotRetained, Outcome, StorageKey, StoredBody};
-use tower_idempotency::{Fingerprint, IdempotencyKey, Scope};
+use tower_idempotency::{Fingerprint, IdempotencyKey, MemoryStore, Scope};
 
 const HOUR: Duration = Duration::from_hours(1);
 

@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use axum::Router;
 use http::StatusCode;
 use tokio::task::JoinSet;
-use tower_idempotency::MemoryStore;
-use tower_idempotency::Scope;
 use tower_idempotency::store::DynStore;
+use tower_idempotency::{MemoryStore, Scope};
 
 use crate::support::{Answer, Call, Effects, Server, app, layer_over, post};
 

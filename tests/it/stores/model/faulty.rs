@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tower_idempotency::MemoryStore;
 use tower_idempotency::store::{
-    Lease, Record, Reservation, ReserveRequest, RetryFailed, Settlement, Store, StoreError, Token,
+    Lease, Outcome, Record, Reservation, ReserveRequest, RetryFailed, Settlement, StorageKey, Store,
+    StoreError, Token,
 };
-use tower_idempotency::store::{Outcome, StorageKey};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Fault {

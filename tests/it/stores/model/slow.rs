@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tower_idempotency::MemoryStore;
 use tower_idempotency::store::{
-    Lease, PendingRef, Record, Reservation, ReserveRequest, Settlement, Store, StoreError,
+    Lease, Outcome, PendingRef, Record, Reservation, ReserveRequest, Settlement, StorageKey, Store,
+    StoreError,
 };
-use tower_idempotency::store::{Outcome, StorageKey};
 
 /// A memory store in front of which every operation waits.
 pub(crate) struct Slow {

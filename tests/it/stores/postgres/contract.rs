@@ -8,9 +8,8 @@ use axum::http::{Request, StatusCode};
 use axum::routing::post;
 use sqlx::{PgPool, Row};
 use tower::ServiceExt;
-use tower_idempotency::store::Store;
 use tower_idempotency::store::{
-    Identifier, Lease, Reservation, ReserveRequest, RetryFailed, Settlement, conformance,
+    Identifier, Lease, Reservation, ReserveRequest, RetryFailed, Settlement, Store, conformance,
 };
 use tower_idempotency::{IdempotencyLayer, PostgresStore, PreviousAttempt, Scope};
 

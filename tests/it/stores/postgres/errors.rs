@@ -7,8 +7,7 @@ use axum::Router;
 use axum::routing::post;
 use http::StatusCode;
 use sqlx::{AssertSqlSafe, PgPool, Postgres};
-use tower_idempotency::store::Store;
-use tower_idempotency::store::{StoreErrorKind, TxError};
+use tower_idempotency::store::{Store, StoreErrorKind, TxError};
 use tower_idempotency::{Attempt, IdempotencyLayer, OnOutage, PostgresStore, Scope};
 
 use crate::support::paying::{pay, unavailable};

@@ -11,8 +11,7 @@ use axum::routing::post;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tower::ServiceExt;
-use tower_idempotency::store::Store;
-use tower_idempotency::store::{Record, Settlement, State, StoreErrorKind};
+use tower_idempotency::store::{Record, Settlement, State, Store, StoreErrorKind};
 use tower_idempotency::{Attempt, IdempotencyLayer, OnAbandoned, PostgresStore, PreviousAttempt, Scope};
 
 use crate::support::patiently;

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use tower_idempotency::store::Store;
-use tower_idempotency::store::{Reservation, StoreErrorKind};
+use tower_idempotency::store::{Reservation, Store, StoreErrorKind};
 use tower_idempotency::{Fingerprint, PostgresStore};
 
 use crate::support::postgres::crowd::{Mode, POOL, crowd};

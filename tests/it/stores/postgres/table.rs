@@ -7,8 +7,7 @@ use http::StatusCode;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, PgPool};
 use tower_idempotency::PostgresStore;
-use tower_idempotency::store::{Identifier, Lease, Settlement, StoreErrorKind};
-use tower_idempotency::store::{Outcome, Store, StoredBody};
+use tower_idempotency::store::{Identifier, Lease, Outcome, Settlement, Store, StoreErrorKind, StoredBody};
 
 use crate::support::patiently;
 use crate::support::postgres::{PostgresServer, acquired, outcome, request};

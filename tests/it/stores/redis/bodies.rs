@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tower_idempotency::RedisStore;
-use tower_idempotency::store::Store;
-use tower_idempotency::store::{Reservation, Settlement, StoreError};
+use tower_idempotency::store::{Reservation, Settlement, Store, StoreError};
 
 use crate::support::narrow::Narrow;
 use crate::support::patiently;

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 use tower_idempotency::RedisStore;
-use tower_idempotency::store::Store;
-use tower_idempotency::store::{Reservation, StoreError, StoreErrorKind, conformance};
+use tower_idempotency::store::{Reservation, Store, StoreError, StoreErrorKind, conformance};
 
 use crate::support::patiently;
 use crate::support::redis::RedisServer;

@@ -10,8 +10,7 @@ use http_body_util::BodyExt;
 use redis::{AsyncTypedCommands, Client};
 use tokio::sync::Notify;
 use tower::ServiceExt;
-use tower_idempotency::store::Store;
-use tower_idempotency::store::conformance;
+use tower_idempotency::store::{Store, conformance};
 use tower_idempotency::{IdempotencyLayer, OnFailed, RedisStore, Scope};
 
 use crate::support::proxy::Proxy;

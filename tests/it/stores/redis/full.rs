@@ -11,8 +11,10 @@ use http_body_util::BodyExt;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Cmd, Pipeline, RedisFuture, Value};
 use tower::ServiceExt;
-use tower_idempotency::store::{Lease, Reservation, Settlement, State, StoreError, StoreErrorKind};
-use tower_idempotency::store::{NotRetained, Outcome, Store, StoredBody};
+use tower_idempotency::store::{
+    Lease, NotRetained, Outcome, Reservation, Settlement, State, Store, StoreError, StoreErrorKind,
+    StoredBody,
+};
 use tower_idempotency::{IdempotencyLayer, OnOutage, RedisStore, Scope};
 
 use crate::support::patiently;

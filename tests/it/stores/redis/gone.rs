@@ -11,8 +11,9 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
-use tower_idempotency::store::{Lease, Record, Reservation, ReserveRequest, Settlement, State};
-use tower_idempotency::store::{Outcome, StorageKey, Store, StoredBody};
+use tower_idempotency::store::{
+    Lease, Outcome, Record, Reservation, ReserveRequest, Settlement, State, StorageKey, Store, StoredBody,
+};
 use tower_idempotency::{Fingerprint, IdempotencyKey, IdempotencyLayer, RedisStore, Scope};
 
 use crate::support::redis::RedisServer;

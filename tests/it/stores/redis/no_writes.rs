@@ -11,8 +11,7 @@ use http_body_util::BodyExt;
 use redis::Client;
 use redis::aio::ConnectionLike;
 use tower::ServiceExt;
-use tower_idempotency::store::Store;
-use tower_idempotency::store::{Lease, Reservation, Settlement, State, StoreErrorKind};
+use tower_idempotency::store::{Lease, Reservation, Settlement, State, Store, StoreErrorKind};
 use tower_idempotency::{IdempotencyLayer, OnFailed, RedisStore, Scope};
 
 use crate::support::redis::traffic::{RETENTION, answer, request};

@@ -11,8 +11,7 @@ use http::{Request, StatusCode};
 use redis::ProtocolVersion;
 use tokio::time::sleep;
 use tower::ServiceExt;
-use tower_idempotency::store::Store;
-use tower_idempotency::store::{Reservation, StoreErrorKind, conformance};
+use tower_idempotency::store::{Reservation, Store, StoreErrorKind, conformance};
 use tower_idempotency::{IdempotencyLayer, RedisStore, Scope};
 
 use crate::support::patiently;

@@ -11,9 +11,9 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 use tower_idempotency::store::{
-    Lease, Reservation, ReserveRequest, Settlement, State, StoreError, StoreErrorKind,
+    Lease, NotRetained, Outcome, Reservation, ReserveRequest, Settlement, State, StorageKey, Store,
+    StoreError, StoreErrorKind, StoredBody,
 };
-use tower_idempotency::store::{NotRetained, Outcome, StorageKey, Store, StoredBody};
 use tower_idempotency::{Fingerprint, IdempotencyKey, IdempotencyLayer, RedisStore, Scope};
 
 use crate::support::Log;

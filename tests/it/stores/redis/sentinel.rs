@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use redis::RedisConnectionInfo;
 use tower_idempotency::RedisStore;
-use tower_idempotency::store::Store;
-use tower_idempotency::store::conformance;
+use tower_idempotency::store::{Store, conformance};
 
 use crate::support::patiently;
 use crate::support::redis::fake::{Fake, fine};

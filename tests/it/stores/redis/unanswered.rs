@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode};
 use tower_idempotency::store::{
-    Lease, Record, Reservation, ReserveRequest, Settlement, State, StoreErrorKind,
+    Lease, Outcome, Record, Reservation, ReserveRequest, Settlement, State, StorageKey, Store,
+    StoreErrorKind, StoredBody,
 };
-use tower_idempotency::store::{Outcome, StorageKey, Store, StoredBody};
 use tower_idempotency::{Fingerprint, IdempotencyKey, PreviousAttempt, RedisStore, Scope};
 
 use crate::support::redis::{RedisServer, is_before_7};

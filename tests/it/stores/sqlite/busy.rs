@@ -15,10 +15,8 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
-use tower_idempotency::Tx;
-use tower_idempotency::store::Store;
-use tower_idempotency::store::{Reservation, Settlement, StoreError, StoreErrorKind, TxError};
-use tower_idempotency::{IdempotencyLayer, Scope, SqliteStore};
+use tower_idempotency::store::{Reservation, Settlement, Store, StoreError, StoreErrorKind, TxError};
+use tower_idempotency::{IdempotencyLayer, Scope, SqliteStore, Tx};
 
 use super::given::{File, RETENTION, key, outcome, request, reserve, writing};
 use crate::support::{Gate, patiently};

@@ -6,9 +6,9 @@ use std::time::Duration;
 use sqlx::sqlite::SqlitePoolOptions;
 use tower_idempotency::SqliteStore;
 use tower_idempotency::store::{
-    Lease, Record, Reservation, ReserveRequest, Settlement, StoreError, conformance,
+    Lease, Outcome, Record, Reservation, ReserveRequest, Settlement, StorageKey, Store, StoreError,
+    conformance,
 };
-use tower_idempotency::store::{Outcome, StorageKey, Store};
 
 use super::given::{File, request};
 

@@ -2,8 +2,7 @@
 
 use http::StatusCode;
 use sqlx::Executor;
-use tower_idempotency::store::{Outcome, Store, StoredBody};
-use tower_idempotency::store::{Settlement, StoreError, StoreErrorKind};
+use tower_idempotency::store::{Outcome, Settlement, Store, StoreError, StoreErrorKind, StoredBody};
 
 use super::given::{File, RETENTION, outcome, request, reserve};
 

@@ -7,8 +7,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqlitePoolOptions;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
-use tower_idempotency::store::Store;
-use tower_idempotency::store::{Settlement, State, StoreErrorKind};
+use tower_idempotency::store::{Settlement, State, Store, StoreErrorKind};
 use tower_idempotency::{PreviousAttempt, SqliteStore};
 
 use super::given::{File, RETENTION, acquired, key, outcome, request, reserve, writing};

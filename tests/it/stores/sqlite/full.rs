@@ -8,8 +8,7 @@ use axum::routing::post;
 use http::StatusCode;
 use sqlx::Row;
 use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
-use tower_idempotency::store::Store;
-use tower_idempotency::store::{StoreErrorKind, TxError};
+use tower_idempotency::store::{Store, StoreErrorKind, TxError};
 use tower_idempotency::{Attempt, IdempotencyLayer, OnOutage, Scope, SqliteStore, Tx};
 
 use super::given::{File, request};

@@ -7,8 +7,7 @@ use http::{HeaderMap, Method, StatusCode};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, SqliteConnection};
 use tempfile::TempDir;
-use tower_idempotency::store::{Lease, Reservation, ReserveRequest};
-use tower_idempotency::store::{Outcome, StorageKey, Store, StoredBody};
+use tower_idempotency::store::{Lease, Outcome, Reservation, ReserveRequest, StorageKey, Store, StoredBody};
 use tower_idempotency::{Fingerprint, IdempotencyKey, Scope, SqliteStore};
 
 pub(super) const RETENTION: Duration = Duration::from_mins(1);

@@ -5,8 +5,7 @@ use std::error::Error;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{AssertSqlSafe, Row};
 use tower_idempotency::SqliteStore;
-use tower_idempotency::store::Store;
-use tower_idempotency::store::{Identifier, StoreError, StoreErrorKind};
+use tower_idempotency::store::{Identifier, Store, StoreError, StoreErrorKind};
 
 use super::given::{File, RETENTION, outcome, reserve};
 

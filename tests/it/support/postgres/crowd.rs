@@ -14,8 +14,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, PgPool, Postgres};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
-use tower_idempotency::Tx;
-use tower_idempotency::{IdempotencyLayer, PostgresStore, Scope};
+use tower_idempotency::{IdempotencyLayer, PostgresStore, Scope, Tx};
 
 use super::PostgresServer;
 

@@ -10,8 +10,7 @@ use http::{HeaderMap, Method, StatusCode};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tempfile::TempDir;
-use tower_idempotency::store::{Lease, Reservation, ReserveRequest};
-use tower_idempotency::store::{Outcome, StorageKey, StoredBody};
+use tower_idempotency::store::{Lease, Outcome, Reservation, ReserveRequest, StorageKey, StoredBody};
 use tower_idempotency::{Fingerprint, IdempotencyKey, PostgresStore, Scope};
 
 mod bouncer;

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tower_idempotency::store::{Outcome, StorageKey, StoredBody};
-use tower_idempotency::store::{Reservation, ReserveRequest, Settlement, State, Store, StoreError};
+use tower_idempotency::store::{
+    Outcome, Reservation, ReserveRequest, Settlement, State, StorageKey, Store, StoreError, StoredBody,
+};
 use tower_idempotency::{Fingerprint, IdempotencyKey, RedisStore, Scope};
 
 /// As long as any of the tests takes.

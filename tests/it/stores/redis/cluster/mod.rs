@@ -6,15 +6,13 @@ use std::time::{Duration, Instant};
 
 use redis::RedisConnectionInfo;
 use tower_idempotency::RedisStore;
-use tower_idempotency::store::Store;
-use tower_idempotency::store::{Reservation, Settlement, conformance};
+use tower_idempotency::store::{Reservation, Settlement, Store, conformance};
 
-use crate::support::redis::is_before_7;
 use crate::support::redis::traffic::{
     Account, BACK, BOUND, IMPATIENT, PATIENT, RETENTION, Runtime, Traffic, answer, execute, kept, request,
     served, stored,
 };
-use crate::support::redis::{Cluster, RedisServer, until};
+use crate::support::redis::{Cluster, RedisServer, is_before_7, until};
 
 mod map;
 
