@@ -186,7 +186,7 @@ async function attempt(request, { clock, fetch: fetch2 }, call, deadline, signal
   try {
     const response = await until(connection.signal, () => send(request, fetch2, connection.signal));
     const { status, headers, arrayBuffer, bodyUsed } = response ?? {};
-    if (typeof status !== "number" || !headers?.get || !arrayBuffer || bodyUsed) throw new TypeError("fetch did not resolve with a fresh Response");
+    if (typeof status !== "number" || !headers?.get || !arrayBuffer || bodyUsed) throw new TypeError("fetch did not return a fresh Response");
     progress = clock.elapsed();
     if (!isReadWhole(response)) return { reply: { response } };
     reading = true;
@@ -670,12 +670,13 @@ function operationsOf(client) {
   const serving = (operation, step) => ask(step).catch((cause) => {
     throw storageError(operation, cause);
   });
-  const gone = /* @__PURE__ */ new Set();
-  const remove = ({ operation, key }, unlessShared = false) => {
-    if (!unlessShared) gone.add(key);
+  const gone = /* @__PURE__ */ new Map();
+  const isGone = ({ key, shared }) => gone.has(key) && (!shared || !gone.get(key));
+  const remove = ({ operation, key }, unlessShared = gone.get(key)) => {
+    gone.set(key, unlessShared);
     return ask(() => storage.remove(operation, key, unlessShared)).then(() => gone.delete(key), ignore);
   };
-  const isUsable = (known, named) => !gone.has(known.record.key) && !isOver(known, named, client);
+  const isUsable = (known, named) => !isGone(known.record) && !isOver(known, named, client);
   const knownOf = (record) => {
     const known = allKnown.get(record.operation);
     return known?.record.key === record.key ? known : resumed(record);
@@ -690,7 +691,7 @@ function operationsOf(client) {
     try {
       for (let tries = 0; tries < 5; tries++) {
         const record = await ask(async () => recordOf(id, await storage.putIfAbsent(fresh.record)), patience);
-        if (record.key === fresh.record.key) return fresh;
+        if (record.key === fresh.record.key || fresh.inDoubt && !patience) return fresh;
         const known = knownOf(record);
         if (!isUsable(known, named)) await remove(record);
         else if (known === before || await ask(() => storage.mark(id, record.key, { shared: true })).catch(() => true)) return known;
@@ -743,7 +744,7 @@ function operationsOf(client) {
     if (clock.elapsed() - lastSweep < SWEEP_INTERVAL) return;
     lastSweep = clock.elapsed();
     const isStale = (known) => !isUsable(known, known.record.operation.startsWith("named"));
-    for (const record of await list()) if (isStale(knownOf(record))) await storage.remove(record.operation, record.key);
+    for (const record of await list()) if (isStale(knownOf(record))) await remove(record);
     for (const [at, known] of allKnown) if (isStale(known)) allKnown.delete(at);
   };
   return {
@@ -767,7 +768,7 @@ function operationsOf(client) {
       return [...all.values()].flatMap(
         ({ record, final }) => [true, false].flatMap((named) => {
           const operation = labelIn(record.operation, named, user());
-          return operation === void 0 || final || gone.has(record.key) ? [] : [{ operation, named, key: record.key, createdAt: new Date(record.createdAt) }];
+          return operation === void 0 || final || isGone(record) ? [] : [{ operation, named, key: record.key, createdAt: new Date(record.createdAt) }];
         })
       );
     },
@@ -828,7 +829,7 @@ async function keyOf({ key }) {
   if (made !== void 0 && !isKey(made)) throw new TypeError(NOT_A_KEY);
   return made;
 }
-var NOT_A_KEY = "an idempotency key is from 1 to 255 visible ASCII characters";
+var NOT_A_KEY = "a key is 1 to 255 visible ASCII characters";
 export {
   IdempotencyError,
   KeyExpiredError,

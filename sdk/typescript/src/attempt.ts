@@ -27,7 +27,7 @@ export async function attempt(request: Outgoing, { clock, fetch }: ClientSetting
   try {
     const response = await until(connection.signal, () => send(request, fetch, connection.signal));
     const { status, headers, arrayBuffer, bodyUsed } = (response ?? {}) as Partial<Response>;
-    if (typeof status !== "number" || !headers?.get || !arrayBuffer || bodyUsed) throw new TypeError("fetch did not resolve with a fresh Response");
+    if (typeof status !== "number" || !headers?.get || !arrayBuffer || bodyUsed) throw new TypeError("fetch did not return a fresh Response");
     progress = clock.elapsed();
     if (!isReadWhole(response)) return { reply: { response } };
     reading = true;

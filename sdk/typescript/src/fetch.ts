@@ -118,4 +118,4 @@ async function keyOf({ key }: CallSettings): Promise<string | undefined> {
   return made;
 }
 
-const NOT_A_KEY = "an idempotency key is from 1 to 255 visible ASCII characters";
+const NOT_A_KEY = "a key is 1 to 255 visible ASCII characters";

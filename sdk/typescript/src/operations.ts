@@ -40,17 +40,21 @@ export function operationsOf(client: ClientSettings): Operations {
     ask(step).catch((cause: unknown) => {
       throw storageError(operation, cause);
     });
-  /** Keys of unnamed operations that are over. The storage may have failed to remove them. */
-  const gone = new Set<string>();
+  /**
+   * Keys of unnamed operations that are over, and whether each is removed only if it is not shared.
+   * The storage may have failed to remove them.
+   */
+  const gone = new Map<string, boolean | undefined>();
+  const isGone = ({ key, shared }: KeyRecord): boolean => gone.has(key) && (!shared || !gone.get(key));
   /**
    * Removes the key of an operation that is over. If this fails, the next call or a sweep removes
    * it.
    */
-  const remove = ({ operation, key }: KeyRecord, unlessShared = false): Promise<unknown> => {
-    if (!unlessShared) gone.add(key);
+  const remove = ({ operation, key }: KeyRecord, unlessShared = gone.get(key)): Promise<unknown> => {
+    gone.set(key, unlessShared);
     return ask(() => storage.remove(operation, key, unlessShared)).then(() => gone.delete(key), ignore);
   };
-  const isUsable = (known: Known, named: boolean): boolean => !gone.has(known.record.key) && !isOver(known, named, client);
+  const isUsable = (known: Known, named: boolean): boolean => !isGone(known.record) && !isOver(known, named, client);
   /** The history of a stored key, as far as this client knows it. */
   const knownOf = (record: KeyRecord): Known => {
     const known = allKnown.get(record.operation);
@@ -76,7 +80,8 @@ export function operationsOf(client: ClientSettings): Operations {
     try {
       for (let tries = 0; tries < 5; tries++) {
         const record = await ask(async () => recordOf(id, await storage.putIfAbsent(fresh.record)), patience);
-        if (record.key === fresh.record.key) return fresh;
+        // The client may have continued in memory under its own key. That key keeps its effect.
+        if (record.key === fresh.record.key || (fresh.inDoubt && !patience)) return fresh;
         const known = knownOf(record);
         if (!isUsable(known, named)) await remove(record);
         // The page that made the key must not remove it after a rejection that only it got. On a
@@ -143,7 +148,7 @@ export function operationsOf(client: ClientSettings): Operations {
     if (clock.elapsed() - lastSweep < SWEEP_INTERVAL) return;
     lastSweep = clock.elapsed();
     const isStale = (known: Known): boolean => !isUsable(known, known.record.operation.startsWith("named"));
-    for (const record of await list()) if (isStale(knownOf(record))) await storage.remove(record.operation, record.key);
+    for (const record of await list()) if (isStale(knownOf(record))) await remove(record);
     for (const [at, known] of allKnown) if (isStale(known)) allKnown.delete(at);
   };
 
@@ -168,7 +173,7 @@ export function operationsOf(client: ClientSettings): Operations {
       return [...all.values()].flatMap(({ record, final }) =>
         [true, false].flatMap((named) => {
           const operation = labelIn(record.operation, named, user());
-          return operation === undefined || final || gone.has(record.key) ? [] : [{ operation, named, key: record.key, createdAt: new Date(record.createdAt) }];
+          return operation === undefined || final || isGone(record) ? [] : [{ operation, named, key: record.key, createdAt: new Date(record.createdAt) }];
         }),
       );
     },

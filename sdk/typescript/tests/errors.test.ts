@@ -47,7 +47,7 @@ describe("an error of fetch", () => {
     let calls = 0;
     const error = await client({ fetch: async () => (calls++, given as Response) })(URL_, { method: "POST" }).catch((error: unknown) => error);
     expect(error).toBeInstanceOf(TypeError);
-    expect((error as Error).message).toMatch(/did not resolve with a fresh Response/);
+    expect((error as Error).message).toMatch(/did not return a fresh Response/);
     expect([calls, outcomeOf(error)?.disposition]).toEqual([1, "unknown"]);
   });
 });

@@ -271,6 +271,35 @@ describe("a storage that fails", () => {
       expect(new Set(script.keys()).size).toBe(3);
     });
 
+    /** Of three calls, the first is rejected with 404 and the second has no response. */
+    const rejectedThenLost = () => scripted(() => new Response("", { status: 404 }), new TypeError("fetch failed"), () => new Response("", { status: 201 }));
+    /** A storage that cannot remove keys. */
+    const filling = (): KeyStorage => ({ ...memoryStorage(), remove: async () => Promise.reject(FULL) });
+
+    test("does not change a key that may have had an effect for one that it contains", async () => {
+      const storage = filling();
+      const put = storage.putIfAbsent;
+      const { fetch, keys } = rejectedThenLost();
+      const call = createIdempotentFetch({ storage, fetch, maxAttempts: 1 });
+      await call("https://shop.test/", pay);
+      storage.putIfAbsent = async () => Promise.reject(FULL);
+      await expect(call("https://shop.test/", pay)).rejects.toThrow("unknown");
+      storage.putIfAbsent = put;
+      expect((await call("https://shop.test/", pay)).status).toBe(201);
+      expect(keys()[2]).toBe(keys()[1]);
+      expect(await call.pending()).toEqual([]);
+    });
+
+    test("does not leave a rejected operation pending, unless another page shares its key", async () => {
+      const storage = filling();
+      const { fetch } = rejectedThenLost();
+      const call = createIdempotentFetch({ storage, fetch, maxAttempts: 1 });
+      await call("https://shop.test/", pay);
+      expect(await call.pending()).toEqual([]);
+      await expect(createIdempotentFetch({ storage, fetch, maxAttempts: 1 })("https://shop.test/", pay)).rejects.toThrow("unknown");
+      expect(await call.pending()).toHaveLength(1);
+    });
+
     test("by never ending is waited for two seconds", async () => {
       const storage: KeyStorage = { ...memoryStorage(), putIfAbsent: () => new Promise(() => {}) };
       const script = scripted(new Response("", { status: 201 }));
