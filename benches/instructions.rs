@@ -15,7 +15,8 @@ use tokio::runtime::Runtime;
 use tower::ServiceExt;
 use tower_idempotency::store::{Outcome, StorageKey, StoredBody};
 use tower_idempotency::{
-    CanonicalBody, EncryptionKeys, Fingerprint, IdempotencyKey, IdempotencyLayer, MemoryStore, Scope,
+    CanonicalBody, EncryptionKeys, Fingerprint, IdempotencyKey, IdempotencyLayer, MemoryStore,
+    Scope,
 };
 
 #[allow(dead_code, unreachable_pub)]
@@ -83,7 +84,9 @@ fn guarded() -> Router {
     set_up(|layer| layer)
 }
 
-fn set_up(set: impl FnOnce(IdempotencyLayer<MemoryStore>) -> IdempotencyLayer<MemoryStore>) -> Router {
+fn set_up(
+    set: impl FnOnce(IdempotencyLayer<MemoryStore>) -> IdempotencyLayer<MemoryStore>,
+) -> Router {
     bare().layer(set(IdempotencyLayer::new(MemoryStore::new()).scope(|_| Scope::new("bench"))))
 }
 

@@ -29,7 +29,8 @@ use forms::{Form, forms, layers};
 const RUNS: usize = 15;
 
 fn main() {
-    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).unwrap_or_default();
+    let wanted =
+        std::env::args().skip(1).find(|argument| !argument.starts_with("--")).unwrap_or_default();
     let layers = layers();
     let names: Vec<_> = layers.iter().map(|(name, _)| *name).collect();
     println!("ms / MiB | {}", names.join(" | "));
@@ -55,8 +56,9 @@ fn shown(time: Duration, peak: u64) -> String {
 /// The time of the fastest run, and the peak memory.
 fn cost(layer: &impl Fn() -> IdempotencyLayer<MemoryStore>, form: &Form) -> (Duration, u64) {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    let handler =
-        service_fn(|_: Request<_>| async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) });
+    let handler = service_fn(|_: Request<_>| async {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
     let mut peak = 0;
     let times = (0..RUNS).map(|_| {
         let service = layer().layer(handler);

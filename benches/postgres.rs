@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool, Postgres};
-use tower_idempotency::store::{Outcome, Reservation, ReserveRequest, StorageKey, Store, StoredBody};
+use tower_idempotency::store::{
+    Outcome, Reservation, ReserveRequest, StorageKey, Store, StoredBody,
+};
 use tower_idempotency::{
     Attempt, Fingerprint, IdempotencyKey, IdempotencyLayer, PostgresStore, PostgresTxStore, Scope,
 };
@@ -44,13 +46,17 @@ async fn main() {
 
     let works: [Work; 6] = [
         ("one INSERT, autocommitted", |bench| Box::pin(async move { bench.insert().await })),
-        ("its own BEGIN, INSERT, COMMIT", |bench| Box::pin(async move { bench.transaction().await })),
+        ("its own BEGIN, INSERT, COMMIT", |bench| {
+            Box::pin(async move { bench.transaction().await })
+        }),
         ("reserve and complete without a business write", |bench| {
             Box::pin(async move { bench.reserve_and_complete().await })
         }),
         ("replay", |bench| Box::pin(async move { bench.replay().await })),
         ("transaction mode, first", |bench| Box::pin(async move { bench.first().await })),
-        ("transaction mode, replay", |bench| Box::pin(async move { bench.replay_of_transaction().await })),
+        ("transaction mode, replay", |bench| {
+            Box::pin(async move { bench.replay_of_transaction().await })
+        }),
     ];
     let mut turns: [Vec<Turn>; 6] = Default::default();
     for round in 0..=ROUNDS {
@@ -68,8 +74,9 @@ async fn main() {
     );
     for ((name, _), work) in works.iter().zip(&turns) {
         let of = |figure: fn(&Turn) -> f64| median(work.iter().map(figure).collect());
-        let ratio =
-            |of: usize| median(work.iter().zip(&turns[of]).map(|(turn, of)| turn.rate / of.rate).collect());
+        let ratio = |of: usize| {
+            median(work.iter().zip(&turns[of]).map(|(turn, of)| turn.rate / of.rate).collect())
+        };
         println!(
             "{name:38} {:>10.0} {:>10.2} {:>10.2} {:>10.0} {:>10.0}",
             of(|turn| turn.rate),
@@ -96,7 +103,8 @@ fn cpu() -> (f64, f64) {
     for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Ok(stat) = std::fs::read_to_string(process.path().join("stat")) else { continue };
         let Some((name, figures)) = stat.rsplit_once(") ") else { continue };
-        let ticks = figures.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
+        let ticks =
+            figures.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
         // A tick is 10 ms on Linux.
         let time = ticks.sum::<f64>() * 10_000.0;
         if process.file_name() == *own {

@@ -19,7 +19,9 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tower::Layer;
-use tower_idempotency::client::{ClientLayer, Disposition, FileKeyStore, Operations, Report, Reported};
+use tower_idempotency::client::{
+    ClientLayer, Disposition, FileKeyStore, Operations, Report, Reported,
+};
 
 const USAGE: &str = "usage: client ORDER AMOUNT [BODY]
 
@@ -71,7 +73,8 @@ async fn pay(order: &str, body: String) -> Result<Option<Outcome>, Box<dyn Error
     let mut client = ClientLayer::new().layer(connections);
     let directory = PathBuf::from(variable("KEYS", "keys"));
     // A server may store anonymous keys for less than a day: the memory store does for 10 minutes.
-    let operations = Operations::new(FileKeyStore::open(&directory)?).retention(Duration::from_mins(10));
+    let operations =
+        Operations::new(FileKeyStore::open(&directory)?).retention(Duration::from_mins(10));
 
     // From here on the key is on disk.
     let begun = operations.begin(format!("pay {order}")).await;

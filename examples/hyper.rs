@@ -31,7 +31,8 @@ static NOTES: AtomicU32 = AtomicU32::new(0);
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let layer = IdempotencyLayer::new(MemoryStore::new()).namespace("notes").scope(scope).require_key();
+    let layer =
+        IdempotencyLayer::new(MemoryStore::new()).namespace("notes").scope(scope).require_key();
     let guarded = ServiceBuilder::new()
         // The layer reads the body, and then gives the service the same bytes. hyper's own body
         // cannot be made from bytes, so it is wrapped.
@@ -41,7 +42,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let service = service_fn(move |request| authenticate(guarded.clone(), request));
 
     let listen = std::env::var("LISTEN");
-    let listener = tokio::net::TcpListener::bind(listen.as_deref().unwrap_or("127.0.0.1:3000")).await?;
+    let listener =
+        tokio::net::TcpListener::bind(listen.as_deref().unwrap_or("127.0.0.1:3000")).await?;
     println!("listening on http://{}", listener.local_addr()?);
     let server = Builder::new(TokioExecutor::new());
     let connections = GracefulShutdown::new();
@@ -117,7 +119,9 @@ fn scope(parts: &http::request::Parts) -> Scope {
 }
 
 /// Takes a note, once for each key.
-async fn take(request: Request<RequestBody<Incoming>>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+async fn take(
+    request: Request<RequestBody<Incoming>>,
+) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let note = request.into_body().collect().await?.to_bytes();
     let number = NOTES.fetch_add(1, Ordering::Relaxed) + 1;
     let text = format!("note {number}: {}\n", String::from_utf8_lossy(&note));

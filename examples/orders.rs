@@ -44,7 +44,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     store.migrate().await?;
     // Deletes expired records. Without it the table only grows.
     tokio::spawn(store.sweep_every(Duration::from_mins(5)));
-    let layer = IdempotencyLayer::new(store.in_transaction()).namespace("orders").scope(scope).require_key();
+    let layer = IdempotencyLayer::new(store.in_transaction())
+        .namespace("orders")
+        .scope(scope)
+        .require_key();
     // The layer that is added last is the outermost: a request is authenticated before the layer
     // sees it.
     let app = Router::new()
@@ -53,7 +56,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .route_layer(from_fn(authenticate));
 
     let listen = std::env::var("LISTEN");
-    let listener = tokio::net::TcpListener::bind(listen.as_deref().unwrap_or("127.0.0.1:3000")).await?;
+    let listener =
+        tokio::net::TcpListener::bind(listen.as_deref().unwrap_or("127.0.0.1:3000")).await?;
     println!("listening on http://{}", listener.local_addr()?);
     let drained = async move {
         stop_signal().await;
@@ -126,18 +130,23 @@ struct Order {
 
 /// Writes in the transaction of the attempt. A response below 400 commits it. Any other response, a
 /// panic or the end of the process rolls it back.
-async fn place(mut tx: Tx<Postgres>, Json(order): Json<Order>) -> Result<impl IntoResponse, Rejected> {
+async fn place(
+    mut tx: Tx<Postgres>,
+    Json(order): Json<Order>,
+) -> Result<impl IntoResponse, Rejected> {
     let quantity = i32::from(order.quantity);
-    let id: i64 = sqlx::query_scalar("INSERT INTO orders (item, quantity) VALUES ($1, $2) RETURNING id")
-        .bind(&order.item)
-        .bind(quantity)
-        .fetch_one(&mut *tx)
-        .await?;
-    let taken = sqlx::query("UPDATE stock SET quantity = quantity - $2 WHERE item = $1 AND quantity >= $2")
-        .bind(&order.item)
-        .bind(quantity)
-        .execute(&mut *tx)
-        .await?;
+    let id: i64 =
+        sqlx::query_scalar("INSERT INTO orders (item, quantity) VALUES ($1, $2) RETURNING id")
+            .bind(&order.item)
+            .bind(quantity)
+            .fetch_one(&mut *tx)
+            .await?;
+    let taken =
+        sqlx::query("UPDATE stock SET quantity = quantity - $2 WHERE item = $1 AND quantity >= $2")
+            .bind(&order.item)
+            .bind(quantity)
+            .execute(&mut *tx)
+            .await?;
     if taken.rows_affected() == 0 {
         return Err(Rejected::SoldOut);
     }

@@ -37,7 +37,8 @@ async fn serve(store: impl Store) -> Result<(), Box<dyn Error>> {
         .route_layer(from_fn(authenticate));
 
     let listen = std::env::args().nth(1).or_else(|| std::env::var("LISTEN").ok());
-    let listener = tokio::net::TcpListener::bind(listen.as_deref().unwrap_or("127.0.0.1:3000")).await?;
+    let listener =
+        tokio::net::TcpListener::bind(listen.as_deref().unwrap_or("127.0.0.1:3000")).await?;
     let url = format!("http://{}/payments", listener.local_addr()?);
     println!("Try this twice:\ncurl -i {url} -H 'Authorization: Bearer token-of-alice' \\");
     println!("  -H 'X-Idempotency-Key: order-1001' --json '{ORDER}'");

@@ -142,7 +142,10 @@ impl<St: Store> IdempotencyLayer<St> {
                     let value = operation(run.attempt).await.map_err(Failure::Erred)?;
                     Ok(done(value, config))
                 };
-                match (flow::once(&shared, config, &mut requested, caller_gone.take(), call).await, again) {
+                match (
+                    flow::once(&shared, config, &mut requested, caller_gone.take(), call).await,
+                    again,
+                ) {
                     (Ended::Conflict, Some(again)) => {
                         retries -= 1;
                         requested = Requested { is_counted: true, ..again };
@@ -155,8 +158,12 @@ impl<St: Store> IdempotencyLayer<St> {
                     Caught::Completed(value.map(Executed::first))
                 }
                 Ended::Replayed(outcome) => Caught::Completed(Executed::replay(&outcome)),
-                Ended::Rejected(rejection) => Caught::Completed(Err(ExecuteError::Rejected(rejection))),
-                Ended::Conflict => Caught::Completed(Err(ExecuteError::Rejected(config.in_flight()))),
+                Ended::Rejected(rejection) => {
+                    Caught::Completed(Err(ExecuteError::Rejected(rejection)))
+                }
+                Ended::Conflict => {
+                    Caught::Completed(Err(ExecuteError::Rejected(config.in_flight())))
+                }
                 Ended::Erred(error) => Caught::Erred(error),
                 Ended::Panicked(panic) => Caught::Panicked(panic),
             }

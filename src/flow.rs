@@ -93,10 +93,13 @@ where
         Ok(prepared) => prepared,
         Err(rejection) => {
             // The client still sends its body, so its connection cannot carry another request.
-            let is_last = rejection == Rejection::RequestTimeout && parts.version <= Version::HTTP_11;
+            let is_last =
+                rejection == Rejection::RequestTimeout && parts.version <= Version::HTTP_11;
             let mut response = config.reject(&protocol, rejection);
             if is_last {
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                response
+                    .headers_mut()
+                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             return Ok(response);
         }
@@ -118,12 +121,14 @@ where
     let operation = async move {
         let mut retries = config.policies.retry_conflicts;
         loop {
-            let again =
-                (retries > 0).then(|| (inner.clone(), parts.clone(), body.clone(), requested.clone()));
+            let again = (retries > 0)
+                .then(|| (inner.clone(), parts.clone(), body.clone(), requested.clone()));
             let request = Request::from_parts(parts, body);
             let running = &shared.running;
-            let attempt = |run| call(run, inner, request, running, &config, &protocol, request_id.as_ref());
-            match (once(&shared, &config, &mut requested, caller_gone.take(), attempt).await, again) {
+            let attempt =
+                |run| call(run, inner, request, running, &config, &protocol, request_id.as_ref());
+            match (once(&shared, &config, &mut requested, caller_gone.take(), attempt).await, again)
+            {
                 (Ended::Conflict, Some(again)) => {
                     retries -= 1;
                     (inner, parts, body, requested) = again;
@@ -158,7 +163,8 @@ where
     B: Body,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let body = match body::read_or_drain(body, config.max_request, config.body_timeout, parts).await {
+    let body = match body::read_or_drain(body, config.max_request, config.body_timeout, parts).await
+    {
         Ok(body) => body,
         Err(ReadError::TooLarge { limit }) => return Err(Rejection::RequestTooLarge { limit }),
         Err(ReadError::Broken) => return Err(Rejection::RequestUnreadable),

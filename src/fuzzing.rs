@@ -7,7 +7,9 @@ use http_body_util::Empty;
 
 use crate::http::body::ResponseBody;
 use crate::http::grpc::Protocol;
-use crate::record::fingerprint::{CanonicalBody, Fingerprint, Fingerprinting, Input, canonical, parse};
+use crate::record::fingerprint::{
+    CanonicalBody, Fingerprint, Fingerprinting, Input, canonical, parse,
+};
 use crate::record::key::{IdempotencyKey, Scope, StorageKey};
 use crate::record::outcome::{Outcome, StoredBody};
 use crate::settings::{Config, OnFailed, Policies};
@@ -20,7 +22,8 @@ pub use crate::store::fuzzing::record_written_again;
 /// Unpacks the outcome that a store has packed in this frame, as a layer with an encryption key
 /// does. Then packs and unpacks it again.
 pub fn unpacked_twice(frame: &[u8]) -> Option<(Outcome, Outcome)> {
-    let packing = Packing { compress_above: Some(16), encryption: Some(EncryptionKeys::new(1, [1; 32])) };
+    let packing =
+        Packing { compress_above: Some(16), encryption: Some(EncryptionKeys::new(1, [1; 32])) };
     let key = IdempotencyKey::parse(b"fuzzing").unwrap();
     let key = StorageKey::derive(None, "", &Scope::anonymous(), &key);
     let fingerprint = Fingerprint::of_fields([""]);
@@ -49,8 +52,11 @@ pub fn response_of_record(frame: &[u8]) -> Option<(Response<ResponseBody<Empty<B
     let config = Config { policies, max_response: LIMIT, ..Config::default() };
     let key = config.storage_key(&Scope::anonymous(), &IdempotencyKey::parse(b"fuzzing").unwrap());
     let record = config.unpack(&key, record_of(frame)?).ok()?;
-    let reserve =
-        config.requested(Scope::anonymous(), IdempotencyKey::parse(b"fuzzing").unwrap(), record.fingerprint);
+    let reserve = config.requested(
+        Scope::anonymous(),
+        IdempotencyKey::parse(b"fuzzing").unwrap(),
+        record.fingerprint,
+    );
     Some(match crate::flow::decided(record, &reserve.reserve, &config)? {
         Ok(outcome) => {
             let body = Bytes::copy_from_slice(outcome.bytes());
@@ -68,7 +74,8 @@ pub fn canonical_json(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 pub fn fingerprint_of_json(body: &[u8]) -> Fingerprint {
-    let request = Request::post("/").header(header::CONTENT_TYPE, "application/json").body(()).unwrap();
+    let request =
+        Request::post("/").header(header::CONTENT_TYPE, "application/json").body(()).unwrap();
     let mut fingerprinting = Fingerprinting::default();
     fingerprinting.rule = Some(CanonicalBody::json().into());
     fingerprinting.of(&Input::new(&request.into_parts().0, body)).own

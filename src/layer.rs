@@ -212,7 +212,8 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| {
             let secret = SecretKey::new(secret);
             config.fingerprinting.set_secret(&secret);
-            config.downstream = Some(Arc::new(secret.derive("tower-idempotency 2026 downstream keys 1")));
+            config.downstream =
+                Some(Arc::new(secret.derive("tower-idempotency 2026 downstream keys 1")));
             config.secret = Some(Arc::new(secret));
         })
     }

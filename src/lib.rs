@@ -2,7 +2,8 @@
 //!
 //! A client sends `X-Idempotency-Key` with an operation. The layer fingerprints the request,
 //! reserves the key in a [store](store::Store), runs the handler once, stores its response, and
-//! replays it to every retry with `X-Idempotent-Result: true`. Another request under the same key gets 409.
+//! replays it to every retry with `X-Idempotent-Result: true`. Another request under the same key
+//! gets 409.
 //!
 //! # Quick start
 //!
@@ -67,8 +68,8 @@
 //! # Watching it
 //!
 //! The layer logs through [`tracing`](https://docs.rs/tracing), with the first digits of the digest
-//! of a key. With the feature `metrics` it counts. [`IdempotencyLayer::inspect`] shows the record of
-//! one key.
+//! of a key. With the feature `metrics` it counts. [`IdempotencyLayer::inspect`] shows the record
+//! of one key.
 //!
 //! | counter | labels |
 //! |---|---|
@@ -82,15 +83,15 @@
 //! A rising `previous="abandoned"` means processes that die or lose their store. `given_up` and
 //! `lease_lost` mean responses that were given and not stored. `rejected` means responses that were
 //! stored without their body; in transaction mode they were rolled back, and the client got 503.
-//! `full` and `scope_full` mean the same for a store without space, or a scope without a share of it.
-//! `configuration` means a permission or a table that an operator must add. In transaction mode it is
-//! `transaction_lost` if only the permission to write is missing. The log names the store and the
-//! remedy.
+//! `full` and `scope_full` mean the same for a store without space, or a scope without a share of
+//! it. `configuration` means a permission or a table that an operator must add. In transaction mode
+//! it is `transaction_lost` if only the permission to write is missing. The log names the store and
+//! the remedy.
 //!
 //! # Where to look
 //!
-//! - [`IdempotencyLayer`] has every setting, its default and an example, and the profiles `ietf` and
-//!   [`stripe`](IdempotencyLayer::stripe).
+//! - [`IdempotencyLayer`] has every setting, its default and an example, and the profiles `ietf`
+//!   and [`stripe`](IdempotencyLayer::stripe).
 //! - [`guide`] has a page for each question: which store, where the layer belongs, what a response
 //!   means, how to test, what to do with a stuck key, and more.
 //! - [`IdempotencyLayer::check`] returns a checklist for production: print it at start.
@@ -104,11 +105,11 @@
 //! # Versions
 //!
 //! These crates have types in the public API: `axum_core` 0.5 (axum 0.8), `bytes` 1, `http` 1,
-//! `http_body` 1, `tower_layer` 0.3, `tower_service` 0.3, `serde_core` 1 and `serde_json` 1; with their
-//! features also `redis` 1, `sqlx_core`, `sqlx_postgres` and `sqlx_sqlite` 0.9 (sqlx 0.9), `tower` 0.5,
-//! `reqwest` 0.13 and `reqwest_middleware` 0.5. A new incompatible version of one of them is a new
-//! incompatible version of this crate. The oldest supported Rust is 1.95. A newer minimum is a minor
-//! release.
+//! `http_body` 1, `tower_layer` 0.3, `tower_service` 0.3, `serde_core` 1 and `serde_json` 1; with
+//! their features also `redis` 1, `sqlx_core`, `sqlx_postgres` and `sqlx_sqlite` 0.9 (sqlx 0.9),
+//! `tower` 0.5, `reqwest` 0.13 and `reqwest_middleware` 0.5. A new incompatible version of one of
+//! them is a new incompatible version of this crate. The oldest supported Rust is 1.95. A newer
+//! minimum is a minor release.
 //!
 //! # Features
 //!

@@ -75,7 +75,11 @@ impl<St: Store> IdempotencyLayer<St> {
     ///
     /// If the store is down, if it does not reply within the store timeout, or if the record cannot
     /// be read or decrypted.
-    pub async fn inspect(&self, scope: &Scope, key: &IdempotencyKey) -> Result<Option<Record>, StoreError> {
+    pub async fn inspect(
+        &self,
+        scope: &Scope,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Record>, StoreError> {
         let config = &self.config;
         let key = config.storage_key(scope, key);
         let found = within(config.store_timeout, self.shared.store.inspect(&key)).await?;

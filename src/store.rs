@@ -90,7 +90,8 @@ pub trait Store: Send + Sync + 'static {
     /// was before, with the token that it had then and the number of this attempt. It stays for
     /// [`Lease::retention`]. Its owner from then may be late: a `complete` or `fail` under that
     /// token then leaves the number as it is.
-    fn release(&self, lease: &Lease) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
+    fn release(&self, lease: &Lease)
+    -> impl Future<Output = Result<Settlement, StoreError>> + Send;
 
     /// Starts the lease and the retention of the pending record anew.
     fn renew(&self, lease: &Lease) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
@@ -98,7 +99,10 @@ pub trait Store: Send + Sync + 'static {
     /// Returns the record of a key, and changes nothing. Operators use it, and the layer uses it to
     /// find the response of an attempt that has overtaken its own. The record may change at once,
     /// so no write may depend on it.
-    fn inspect(&self, key: &StorageKey) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send;
+    fn inspect(
+        &self,
+        key: &StorageKey,
+    ) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send;
 
     /// Waits until the pending record that `seen` was read from may have changed, or its lease may
     /// have lapsed, or `bound` has passed. The caller then reserves again. A store that cannot wake
@@ -137,7 +141,8 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Whether a layer may run operations without a record while this store is down, if it is set
-    /// to [`FailOpenRiskingDoubleEffects`](crate::OnOutage::FailOpenRiskingDoubleEffects). Default: `true`.
+    /// to [`FailOpenRiskingDoubleEffects`](crate::OnOutage::FailOpenRiskingDoubleEffects). Default:
+    /// `true`.
     ///
     /// Say `false` if requests that take long can make the store slower than its timeout: a store
     /// that holds a connection or a lock for as long as a handler runs. One such request would open

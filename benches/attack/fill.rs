@@ -33,7 +33,8 @@ pub(crate) fn flood(
     address: SocketAddr,
     bytes: usize,
     for_a_while: Duration,
-) -> impl Fn(usize, Instant) -> std::pin::Pin<Box<dyn Future<Output = Tally> + Send>> + Send + 'static {
+) -> impl Fn(usize, Instant) -> std::pin::Pin<Box<dyn Future<Output = Tally> + Send>> + Send + 'static
+{
     let stored = Arc::<AtomicUsize>::default();
     let small_from = Instant::now() + for_a_while;
     move |lane, until| {
@@ -46,7 +47,8 @@ pub(crate) fn flood(
                 if sent >= until {
                     break;
                 }
-                let is_large = sent < small_from && stored.fetch_add(1, Ordering::Relaxed) < MOST_LARGE;
+                let is_large =
+                    sent < small_from && stored.fetch_add(1, Ordering::Relaxed) < MOST_LARGE;
                 let body = if is_large { large.clone() } else { small.clone() };
                 let key = format!("flood-{lane}-{number}");
                 let reply = client.pay(Payment::json(token(lane), key, body)).await;

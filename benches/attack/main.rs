@@ -45,12 +45,14 @@ const CASES: [&str; 5] = ["fill", "full", "parsing", "uploads", "waiting"];
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     // Cargo adds its own flag.
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let Some(case) = arguments.first() else {
         println!("cases: all, {}", CASES.join(", "));
         return;
     };
-    let seconds = arguments.get(1).map_or(30, |seconds| seconds.parse().expect("a number of seconds"));
+    let seconds =
+        arguments.get(1).map_or(30, |seconds| seconds.parse().expect("a number of seconds"));
     build_sandbox();
     let chosen = if case == "all" { &CASES[..] } else { &[case.as_str()] };
     for case in chosen {

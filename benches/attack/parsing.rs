@@ -23,18 +23,22 @@ pub(crate) async fn run(time: Duration) {
         let address = stage.address();
         let lane = move |lane: usize, until: Instant| async move {
             let (mut tally, mut client) = (Tally::default(), Client::to(address));
-            for (number, (content_type, body)) in bodies().into_iter().cycle().skip(lane).enumerate() {
+            for (number, (content_type, body)) in
+                bodies().into_iter().cycle().skip(lane).enumerate()
+            {
                 let sent = Instant::now();
                 if sent >= until {
                     break;
                 }
                 let key = format!("parsing-{lane}-{number}");
-                let reply = client.pay(Payment { token: token(lane), key, content_type, body }).await;
+                let reply =
+                    client.pay(Payment { token: token(lane), key, content_type, body }).await;
                 tally.add(reply, sent.elapsed());
             }
             tally
         };
-        measure(&format!("parsing, {store}"), &stage, time, || attacker::start(LANES, time, lane)).await;
+        measure(&format!("parsing, {store}"), &stage, time, || attacker::start(LANES, time, lane))
+            .await;
     }
 }
 

@@ -12,9 +12,15 @@ use crate::tally::Tally;
 const ADDED: Duration = Duration::from_millis(50);
 
 /// Measures one case on one stage. `attack` starts the attack, which lasts while the tenant pays.
-pub(crate) async fn measure(title: &str, stage: &Stage, time: Duration, attack: impl FnOnce() -> Attack) {
+pub(crate) async fn measure(
+    title: &str,
+    stage: &Stage,
+    time: Duration,
+    attack: impl FnOnce() -> Attack,
+) {
     let small = order(0);
-    let alone = honest::pay(stage.address(), "alone", &small, time.min(Duration::from_secs(10))).await;
+    let alone =
+        honest::pay(stage.address(), "alone", &small, time.min(Duration::from_secs(10))).await;
     let before = stage.peak();
     let attack = attack();
     let attacked = honest::pay(stage.address(), "attacked", &small, time).await;

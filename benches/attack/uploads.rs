@@ -41,7 +41,10 @@ pub(crate) async fn run(time: Duration) {
             }
             tally
         };
-        measure(&format!("uploads, {store}"), &stage, time, || attacker::start(UPLOADS, time, lane)).await;
+        measure(&format!("uploads, {store}"), &stage, time, || {
+            attacker::start(UPLOADS, time, lane)
+        })
+        .await;
     }
 }
 

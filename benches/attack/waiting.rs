@@ -28,7 +28,8 @@ pub(crate) async fn run(time: Duration) {
                     // All lanes share one key, and use a new one when its operation is over.
                     while Instant::now() < until {
                         let sent = Instant::now();
-                        let payment = Payment::json(Some("mallory"), format!("round-{round}"), body.clone());
+                        let payment =
+                            Payment::json(Some("mallory"), format!("round-{round}"), body.clone());
                         let reply = client.pay(payment).await;
                         let is_over = reply == SERVED;
                         tally.add(reply, sent.elapsed());
@@ -44,7 +45,10 @@ pub(crate) async fn run(time: Duration) {
                 tally
             }
         };
-        measure(&format!("waiting, {store}"), &stage, time, || attacker::start(WAITERS, time, lane)).await;
+        measure(&format!("waiting, {store}"), &stage, time, || {
+            attacker::start(WAITERS, time, lane)
+        })
+        .await;
     }
 }
 

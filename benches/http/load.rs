@@ -45,7 +45,9 @@ impl Load {
             let end = start + bound;
             let each = most.div_ceil(self.connections as u64);
             let loops: Vec<_> = (0..self.connections as u64)
-                .map(|number| tokio::task::spawn_local(self.clone().connection(nonce, number, each, end)))
+                .map(|number| {
+                    tokio::task::spawn_local(self.clone().connection(nonce, number, each, end))
+                })
                 .collect();
             let mut responses = 0;
             for task in loops {
@@ -82,8 +84,7 @@ impl Load {
 
     /// The request, and the position of the 36 bytes of the key in it.
     fn request(&self) -> (Vec<u8>, usize) {
-        let start =
-            r#"{"amount":12345,"currency":"EUR","customer_id":"cus_9f8e7d6c5b4a3210","description":""#;
+        let start = r#"{"amount":12345,"currency":"EUR","customer_id":"cus_9f8e7d6c5b4a3210","description":""#;
         let body = format!("{start}{}\"}}", "x".repeat(self.body.saturating_sub(start.len() + 2)));
         let mut request = format!(
             "POST {} HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nContent-Type: application/json\r\nContent-Length: {}\r\n",

@@ -132,7 +132,8 @@ fn compare(name: &str, stack: &str, redis: Option<&Redis>, load: &Load) {
             (without, turn(&guarded, redis, load, nonce))
         })
         .collect();
-    let of_rounds = |figure: fn(&(Figures, Figures)) -> f64| median(rounds.iter().map(figure).collect());
+    let of_rounds =
+        |figure: fn(&(Figures, Figures)) -> f64| median(rounds.iter().map(figure).collect());
     println!(
         "{name:34} {:5.2} {:8.0} {:9.2} {:+9.2} {:9.2} {:9.2} {:9.3}",
         of_rounds(|(without, with)| with.rate / without.rate),

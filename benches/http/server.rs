@@ -13,7 +13,8 @@ use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tower_idempotency::store::{
-    Lease, Outcome, Record, Reservation, ReserveRequest, Settlement, StorageKey, Store, StoreError, Token,
+    Lease, Outcome, Record, Reservation, ReserveRequest, Settlement, StorageKey, Store, StoreError,
+    Token,
 };
 use tower_idempotency::{IdempotencyLayer, MemoryStore, Scope};
 
@@ -65,7 +66,8 @@ async fn swallow(body: Bytes) -> StatusCode {
 
 /// Serves until the process is killed. The first line of its output is the address.
 pub(crate) fn serve(stack: &str) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     runtime.unwrap().block_on(async {
         let bare = Router::new().route("/payments", post(pay)).route("/swallow", post(swallow));
         let app = match stack {
@@ -95,11 +97,21 @@ impl Store for Nothing {
         Ok(Reservation::Acquired(Lease::first(request, Token::new([0; 16]))))
     }
 
-    async fn complete(&self, _: &Lease, _: &Outcome, _: Duration) -> Result<Settlement, StoreError> {
+    async fn complete(
+        &self,
+        _: &Lease,
+        _: &Outcome,
+        _: Duration,
+    ) -> Result<Settlement, StoreError> {
         Ok(Settlement::Applied)
     }
 
-    async fn fail(&self, _: &Lease, _: Option<&Outcome>, _: Duration) -> Result<Settlement, StoreError> {
+    async fn fail(
+        &self,
+        _: &Lease,
+        _: Option<&Outcome>,
+        _: Duration,
+    ) -> Result<Settlement, StoreError> {
         Ok(Settlement::Applied)
     }
 

@@ -41,7 +41,9 @@ pub(crate) async fn run(arguments: &[&str]) {
         "retries 503",
         "slowest ms"
     );
-    for (name, keys) in [("of one response of 1 MiB", 1), ("of as many responses of 1 MiB", retries)] {
+    for (name, keys) in
+        [("of one response of 1 MiB", 1), ("of as many responses of 1 MiB", retries)]
+    {
         let server = RedisServer::start();
         let link = Narrow::carrying(server.port(), f64::from(rate) * 1_048_576.0).await;
         let direct = RedisStore::open(&server.url()).unwrap();
@@ -103,8 +105,11 @@ fn request(path: &str, key: u32) -> Request<Body> {
 
 async fn call(store: RedisStore, request: Request<Body>) -> (StatusCode, Duration) {
     let handler = service_fn(async |request: Request<Body>| {
-        let (status, bytes) =
-            if request.uri().path() == "/large" { (StatusCode::OK, MIB) } else { (StatusCode::CREATED, 100) };
+        let (status, bytes) = if request.uri().path() == "/large" {
+            (StatusCode::OK, MIB)
+        } else {
+            (StatusCode::CREATED, 100)
+        };
         let response = Response::builder().status(status).body(Body::from(vec![b'x'; bytes]));
         Ok::<_, Infallible>(response.unwrap())
     });

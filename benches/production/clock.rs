@@ -21,7 +21,10 @@ const ATTEMPTS: usize = 100;
 const LEASE: Duration = Duration::from_secs(2);
 
 fn request(key: usize) -> Request<Body> {
-    Request::post("/").header("X-Idempotency-Key", format!("order-{key}")).body(Body::empty()).unwrap()
+    Request::post("/")
+        .header("X-Idempotency-Key", format!("order-{key}"))
+        .body(Body::empty())
+        .unwrap()
 }
 
 /// Prints how many operations ran a second time during their first attempt.
@@ -57,7 +60,8 @@ pub(crate) async fn run() {
 fn step(server: &RedisServer) {
     let mut connection =
         redis::Client::open(server.url()).and_then(|client| client.get_connection()).unwrap();
-    let names: Vec<Vec<u8>> = redis::cmd("KEYS").arg("idempotency:*").query(&mut connection).unwrap();
+    let names: Vec<Vec<u8>> =
+        redis::cmd("KEYS").arg("idempotency:*").query(&mut connection).unwrap();
     for name in names {
         let left: i64 = redis::cmd("PTTL").arg(&name).query(&mut connection).unwrap();
         let less = left - i64::try_from(LEASE.as_millis()).unwrap();

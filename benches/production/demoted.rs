@@ -68,7 +68,10 @@ fn follow(replica: &RedisServer, primary: &RedisServer) {
 }
 
 /// The time until the first success. `None` if there was none during that time.
-async fn first_success(since: Instant, mut succeeds: impl AsyncFnMut() -> bool) -> Option<Duration> {
+async fn first_success(
+    since: Instant,
+    mut succeeds: impl AsyncFnMut() -> bool,
+) -> Option<Duration> {
     while since.elapsed() < WATCHED {
         if succeeds().await {
             return Some(since.elapsed());

@@ -10,7 +10,8 @@ use crate::postgres::crowd::{Mode, crowd};
 
 /// Argument: the seconds that each lock lasts. Default: 20.
 pub(crate) async fn run(arguments: &[&str]) {
-    let seconds = arguments.first().map_or(20, |seconds| seconds.parse().expect("a number of seconds"));
+    let seconds =
+        arguments.first().map_or(20, |seconds| seconds.parse().expect("a number of seconds"));
     println!(
         "{:12} {:>14} {:>12} {:>12} {:>8} {:>18}",
         "", "table locked", "row locked", "longest ms", "keys", "payments per key"

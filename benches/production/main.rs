@@ -34,7 +34,8 @@ mod redis;
 #[tokio::main]
 async fn main() {
     // Cargo adds its own flag.
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.split_first() {
         None => println!(

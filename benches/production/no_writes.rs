@@ -23,9 +23,10 @@ pub(crate) async fn run(arguments: &[&str]) {
         println!("|---|---|---|---|---|---|---|---|");
         return each_redis::run("no_writes");
     }
-    for (cause, command) in
-        [("maxmemory", "CONFIG SET maxmemory 1"), ("NOREPLICAS", "CONFIG SET min-replicas-to-write 1")]
-    {
+    for (cause, command) in [
+        ("maxmemory", "CONFIG SET maxmemory 1"),
+        ("NOREPLICAS", "CONFIG SET min-replicas-to-write 1"),
+    ] {
         let server = RedisServer::start();
         let store = RedisStore::open(&server.url()).unwrap();
         let (mut running, mut large) = (Vec::new(), Vec::new());
@@ -44,16 +45,18 @@ pub(crate) async fn run(arguments: &[&str]) {
             let found = store.reserve(&request(&format!("running-{number}"))).await;
             in_flight += usize::from(matches!(found, Ok(Reservation::Found(_))));
             renewed += usize::from(applied(&store.renew(lease).await));
-            stored += usize::from(applied(&store.complete(lease, &answer("paid"), RETENTION).await));
+            stored +=
+                usize::from(applied(&store.complete(lease, &answer("paid"), RETENTION).await));
             // The layer does the same.
             let rejected = store.complete(large, &body, RETENTION).await;
             if rejected.is_err_and(|error| error.kind() == StoreErrorKind::Full) {
-                bare += usize::from(applied(&store.complete(large, &not_retained(), RETENTION).await));
+                bare +=
+                    usize::from(applied(&store.complete(large, &not_retained(), RETENTION).await));
             }
             begun += usize::from(store.reserve(&request(&format!("new-{number}"))).await.is_ok());
         }
-        let counts =
-            [replayed, in_flight, renewed, stored, bare, begun].map(|count| format!("{count} of {KEYS}"));
+        let counts = [replayed, in_flight, renewed, stored, bare, begun]
+            .map(|count| format!("{count} of {KEYS}"));
         println!("| {} | {cause} | {} |", each_redis::version(&server), counts.join(" | "));
     }
 }

@@ -33,7 +33,9 @@ async fn slow_servers() {
     println!("{:24} {:>12} {:>16} {:>8} {:>8}", "", "1.5 s for", "store_timeout", "status", "ms");
     for words in ["one server", "Sentinel", "Cluster"] {
         for slow in ["HELLO", "SENTINEL", "CLUSTER", "SET"] {
-            if (slow == "SENTINEL" && words != "Sentinel") || (slow == "CLUSTER" && words != "Cluster") {
+            if (slow == "SENTINEL" && words != "Sentinel")
+                || (slow == "CLUSTER" && words != "Cluster")
+            {
                 continue;
             }
             for store_timeout in [Duration::from_secs(5), Duration::from_millis(200)] {
@@ -61,21 +63,27 @@ async fn servers(how: &str, slow: &'static str) -> (Vec<Fake>, RedisStore) {
     match how {
         "Sentinel" => {
             let sentinel = Fake::start(Fake::listener().await.0, move |words| {
-                let address = format!("*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{port}\r\n", port.to_string().len());
+                let address =
+                    format!("*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{port}\r\n", port.to_string().len());
                 (delay(words), if words[0] == "SENTINEL" { address } else { fine(words) })
             });
             let url = format!("{}/orders", sentinel.url().replace("redis:", "redis+sentinel:"));
             (vec![server, sentinel], RedisStore::open(&url).unwrap())
         }
-        "Cluster" => (vec![server], RedisStore::open(&url.replace("redis:", "redis+cluster:")).unwrap()),
+        "Cluster" => {
+            (vec![server], RedisStore::open(&url.replace("redis:", "redis+cluster:")).unwrap())
+        }
         _ => (vec![server], RedisStore::open(&url).unwrap()),
     }
 }
 
 async fn pay(store: RedisStore, store_timeout: Duration) -> (StatusCode, Duration) {
-    let handler = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::from("paid"))));
-    let layer = IdempotencyLayer::new(store).scope(|_| Scope::anonymous()).store_timeout(store_timeout);
-    let request = Request::post("/").header("idempotency-key", "order-1001").body(Body::empty()).unwrap();
+    let handler =
+        service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::from("paid"))));
+    let layer =
+        IdempotencyLayer::new(store).scope(|_| Scope::anonymous()).store_timeout(store_timeout);
+    let request =
+        Request::post("/").header("idempotency-key", "order-1001").body(Body::empty()).unwrap();
     let start = Instant::now();
     let response = layer.layer(handler).ready().await.unwrap().call(request).await.unwrap();
     (response.status(), start.elapsed())
@@ -83,13 +91,17 @@ async fn pay(store: RedisStore, store_timeout: Duration) -> (StatusCode, Duratio
 
 /// Kills or stops the primary. Eight callers retry until they succeed.
 async fn healing() {
-    println!("{:24} {:>10} {:>16} {:>16} {:>10}", "primary", "", "moved after s", "served after s", "failed");
+    println!(
+        "{:24} {:>10} {:>16} {:>16} {:>10}",
+        "primary", "", "moved after s", "served after s", "failed"
+    );
     for _ in 0..2 {
         for how in ["killed", "stopped"] {
             let mut group = tokio::task::spawn_blocking(SentinelGroup::start).await.unwrap();
             let store = RedisStore::open(&group.url()).unwrap();
             let account = heal(&store, || {
-                let port = if how == "killed" { group.kill_primary() } else { group.stop_primary() };
+                let port =
+                    if how == "killed" { group.kill_primary() } else { group.stop_primary() };
                 move || {
                     group.moved_from(port);
                     group
@@ -101,7 +113,8 @@ async fn healing() {
             let mut cluster = tokio::task::spawn_blocking(Cluster::start).await.unwrap();
             let store = RedisStore::open(&cluster.url()).unwrap();
             let account = heal(&store, || {
-                let port = if how == "killed" { cluster.kill_primary() } else { cluster.stop_primary() };
+                let port =
+                    if how == "killed" { cluster.kill_primary() } else { cluster.stop_primary() };
                 move || {
                     cluster.moved_from(port);
                     cluster
@@ -113,7 +126,11 @@ async fn healing() {
 }
 
 fn print(what: &str, how: &str, (moved, served, failed): (Duration, Duration, usize)) {
-    println!("{what:24} {how:>10} {:>16.2} {:>16.2} {failed:>10}", moved.as_secs_f64(), served.as_secs_f64());
+    println!(
+        "{what:24} {how:>10} {:>16.2} {:>16.2} {failed:>10}",
+        moved.as_secs_f64(),
+        served.as_secs_f64()
+    );
 }
 
 /// The time until the servers had a new primary, the time until the last caller succeeded, and the
@@ -137,7 +154,9 @@ async fn heal<Servers: Send + 'static, M: FnOnce() -> Servers + Send + 'static>(
         tokio::spawn(async move {
             for attempt in 0.. {
                 let key = format!("caller-{caller}");
-                if let Ok(Ok(_)) = timeout(Duration::from_secs(2), store.reserve(&request(&key))).await {
+                if let Ok(Ok(_)) =
+                    timeout(Duration::from_secs(2), store.reserve(&request(&key))).await
+                {
                     return (start.elapsed(), attempt);
                 }
                 sleep(Duration::from_millis(10)).await;

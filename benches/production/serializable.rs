@@ -46,12 +46,15 @@ pub(crate) async fn run(arguments: &[&str]) {
             ("lease mode", &["default_transaction_isolation=serializable"][..]),
         ] {
             let server = PostgresServer::start_with(settings);
-            let pool = PgPoolOptions::new().max_connections(20).connect(&server.url()).await.unwrap();
+            let pool =
+                PgPoolOptions::new().max_connections(20).connect(&server.url()).await.unwrap();
             fill(&pool, records).await;
             let begun = Instant::now();
             let [committed, conflicts, others] = send(router(name, &pool)).await;
             let seconds = begun.elapsed().as_secs_f64();
-            println!("{records:>9}  {name:16} {committed:>9} {conflicts:>9} {others:>7} {seconds:>8.2}");
+            println!(
+                "{records:>9}  {name:16} {committed:>9} {conflicts:>9} {others:>7} {seconds:>8.2}"
+            );
         }
     }
 }
@@ -75,7 +78,9 @@ fn router(name: &str, pool: &PgPool) -> Router {
             Router::new().route("/", post(in_transaction)).layer(layer(store))
         }
         "control" => Router::new().route("/", post(move || alone(pool))),
-        _ => Router::new().route("/", post(async || tokio::time::sleep(WORK).await)).layer(layer(store)),
+        _ => Router::new()
+            .route("/", post(async || tokio::time::sleep(WORK).await))
+            .layer(layer(store)),
     }
 }
 
@@ -118,7 +123,8 @@ async fn send(router: Router) -> [usize; 3] {
                     if number >= REQUESTS {
                         return counts;
                     }
-                    let request = Request::post("/").header("x-idempotency-key", format!("request-{number}"));
+                    let request =
+                        Request::post("/").header("x-idempotency-key", format!("request-{number}"));
                     let response =
                         router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
                     counts[match response.status().as_u16() {

@@ -47,7 +47,16 @@ async fn table(seconds: u64) {
     println!("{PROCESSES} processes on one file, transaction mode, {seconds} s");
     println!(
         "{:9} {:>7} {:>7} {:>7} {:>7} {:>7} {:>8} {:>8} {:>8} {:>18}",
-        "clients", "handler", "201", "503", "other", "503 %", "p50 ms", "p99 ms", "max ms", "one row per key"
+        "clients",
+        "handler",
+        "201",
+        "503",
+        "other",
+        "503 %",
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+        "one row per key"
     );
     for (clients, handler) in ROWS {
         row(clients, handler, seconds).await;
@@ -185,7 +194,8 @@ async fn be_client(app: Router, client: usize, end: Instant) -> Vec<(StatusCode,
     let mut samples = Vec::new();
     while Instant::now() < end {
         let key = format!("{process}-{client}-{}", samples.len());
-        let request = Request::post("/").header("x-idempotency-key", &key).body(Body::from(key)).unwrap();
+        let request =
+            Request::post("/").header("x-idempotency-key", &key).body(Body::from(key)).unwrap();
         let begun = Instant::now();
         let response = app.clone().oneshot(request).await.unwrap();
         samples.push((response.status(), begun.elapsed()));

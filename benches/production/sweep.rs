@@ -14,8 +14,9 @@ const BATCH: u32 = 500;
 
 /// Argument: the number of records. Default: 1,000,000.
 pub(crate) async fn run(arguments: &[&str]) {
-    let records =
-        arguments.first().map_or(1_000_000, |records| records.parse().expect("a number of records"));
+    let records = arguments
+        .first()
+        .map_or(1_000_000, |records| records.parse().expect("a number of records"));
     println!(
         "{:34} {:>8} {:>18} {:>18} {:>9}",
         "", "batches", "first 10, ms each", "last 10, ms each", "total s"
@@ -37,7 +38,8 @@ fn row(name: &str, moments: &[Instant]) {
 }
 
 async fn postgres(records: u32) -> Vec<Instant> {
-    let server = PostgresServer::start_with(&["fsync=on", "synchronous_commit=on", "shared_buffers=512MB"]);
+    let server =
+        PostgresServer::start_with(&["fsync=on", "synchronous_commit=on", "shared_buffers=512MB"]);
     let beside = server.pool();
     server.store().migrate().await.unwrap();
     let fill = "INSERT INTO idempotency_records (key, status, attempt, token, fingerprint, expires_at, response_status, \
@@ -49,7 +51,10 @@ async fn postgres(records: u32) -> Vec<Instant> {
     sqlx::query(fill).bind(i64::from(records)).execute(&beside).await.unwrap();
     sqlx::raw_sql("VACUUM ANALYZE idempotency_records").execute(&beside).await.unwrap();
     let mut snapshot = beside.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
-    sqlx::raw_sql("SELECT count(*) FROM idempotency_records").execute(&mut *snapshot).await.unwrap();
+    sqlx::raw_sql("SELECT count(*) FROM idempotency_records")
+        .execute(&mut *snapshot)
+        .await
+        .unwrap();
 
     // Each batch acquires the connection from the pool once.
     let moments = Arc::new(Mutex::new(Vec::new()));
@@ -76,7 +81,8 @@ async fn sqlite(records: u32) -> Vec<Instant> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("idempotency.db");
     let store = SqliteStore::open(&path).await.unwrap();
-    let pool = SqlitePoolOptions::new().connect(&format!("sqlite:{}", path.display())).await.unwrap();
+    let pool =
+        SqlitePoolOptions::new().connect(&format!("sqlite:{}", path.display())).await.unwrap();
     let fill = "WITH RECURSIVE series(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM series WHERE n < ?1)
         INSERT INTO idempotency_records (key, status, attempt, token, fingerprint, created_at, updated_at, expires_at, \
             response_status, response_headers, response_body)

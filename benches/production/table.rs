@@ -17,8 +17,10 @@ const BODY: usize = 200;
 /// Arguments: the number of records, and the fill factor of the table. Default: 96,000, and the
 /// fill factor of the migration.
 pub(crate) async fn run(arguments: &[&str]) {
-    let records = arguments.first().map_or(96_000, |records| records.parse().expect("a number of records"));
-    let server = PostgresServer::start_with(&["fsync=on", "synchronous_commit=off", "shared_buffers=256MB"]);
+    let records =
+        arguments.first().map_or(96_000, |records| records.parse().expect("a number of records"));
+    let server =
+        PostgresServer::start_with(&["fsync=on", "synchronous_commit=off", "shared_buffers=256MB"]);
     let options = PgPoolOptions::new().max_connections(WORKERS).test_before_acquire(false);
     let pool = options.connect(&server.url()).await.unwrap();
     let store = PostgresStore::new(pool.clone());
@@ -29,14 +31,16 @@ pub(crate) async fn run(arguments: &[&str]) {
         sqlx::raw_sql(AssertSqlSafe(set)).execute(&beside).await.unwrap();
     }
     let next = Arc::new(AtomicU64::new(0));
-    let workers = (0..WORKERS).map(|_| tokio::spawn(work(store.clone(), Arc::clone(&next), records)));
+    let workers =
+        (0..WORKERS).map(|_| tokio::spawn(work(store.clone(), Arc::clone(&next), records)));
     for worker in workers.collect::<Vec<_>>() {
         worker.await.unwrap();
     }
     // A connection reports its statistics when it ends.
     pool.close().await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let figures = "SELECT n_tup_upd, n_tup_hot_upd, n_dead_tup, pg_relation_size('idempotency_records_pkey'),
+    let figures =
+        "SELECT n_tup_upd, n_tup_hot_upd, n_dead_tup, pg_relation_size('idempotency_records_pkey'),
             pg_relation_size('idempotency_records_expires_at'), pg_table_size('idempotency_records')
         FROM pg_stat_user_tables WHERE relname = 'idempotency_records'";
     let (updated, hot, dead, key, expires, heap): (i64, i64, i64, i64, i64, i64) =

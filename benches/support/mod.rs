@@ -47,7 +47,8 @@ impl Redis {
     /// Starts a server with `command` before its name: `taskset` pins it, and an empty command does
     /// not.
     pub fn start(command: &[&str]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+        let port =
+            TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
         let words = [command, &["redis-server"]].concat();
         let child = Command::new(words[0])
             .args(&words[1..])

@@ -71,7 +71,10 @@ impl<T: Transfers> tower::Service<http::Request<Body>> for TransfersServer<T> {
 }
 
 /// Calls `Send`.
-pub(crate) async fn send(bank: Channel, order: Request<Order>) -> Result<Response<Transfer>, Status> {
+pub(crate) async fn send(
+    bank: Channel,
+    order: Request<Order>,
+) -> Result<Response<Transfer>, Status> {
     let mut bank = client::Grpc::new(bank);
     bank.ready().await.map_err(|error| Status::from_error(error.into()))?;
     bank.unary(order, PathAndQuery::from_static(SEND), ProstCodec::default()).await

@@ -37,14 +37,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     match &arguments[..] {
         [] => serve(&address).await,
-        [key, to, cents] => transfer(&address, key, Order { to: to.clone(), cents: cents.parse()? }).await,
+        [key, to, cents] => {
+            transfer(&address, key, Order { to: to.clone(), cents: cents.parse()? }).await
+        }
         _ => Err("usage: grpc [KEY TO CENTS]".into()),
     }
 }
 
 async fn serve(address: &str) -> Result<(), Box<dyn Error>> {
     // Each retry of a call without a key would be a new transfer, so such a call is rejected.
-    let layer = IdempotencyLayer::new(MemoryStore::new()).namespace("bank").scope(scope).require_key();
+    let layer =
+        IdempotencyLayer::new(MemoryStore::new()).namespace("bank").scope(scope).require_key();
     let stack = ServiceBuilder::new()
         .layer(InterceptorLayer::new(authenticate))
         // The layer reads the message, and then gives the handler the same bytes. tonic's own body
@@ -91,8 +94,10 @@ const TOKENS: [(&str, Account); 3] = [
 /// Rejects a call without the token of an account. It is outside of the layer.
 fn authenticate(mut call: Request<()>) -> Result<Request<()>, Status> {
     let credential = call.metadata().get("authorization");
-    let account = TOKENS.into_iter().find(|(token, _)| credential.is_some_and(|sent| sent == *token));
-    let (_, account) = account.ok_or_else(|| Status::unauthenticated("no account has this token"))?;
+    let account =
+        TOKENS.into_iter().find(|(token, _)| credential.is_some_and(|sent| sent == *token));
+    let (_, account) =
+        account.ok_or_else(|| Status::unauthenticated("no account has this token"))?;
     call.extensions_mut().insert(account);
     Ok(call)
 }
@@ -125,7 +130,8 @@ impl Transfers for Bank {
         if to == "nobody" {
             return Err(Status::not_found("there is no such account"));
         }
-        let mut ledger = self.ledger.lock().map_err(|_| Status::internal("the ledger is damaged"))?;
+        let mut ledger =
+            self.ledger.lock().map_err(|_| Status::internal("the ledger is damaged"))?;
         let left = ledger.cents.checked_sub(cents);
         ledger.cents = left.ok_or_else(|| Status::failed_precondition("not that much is left"))?;
         ledger.transfers += 1;

@@ -169,7 +169,8 @@ impl Command {
                 }
             }
         }
-        if let (StoreChoice::PostgresTx(_) | StoreChoice::SqliteTx(_), Some(_)) = (&args.store, &args.ledger)
+        if let (StoreChoice::PostgresTx(_) | StoreChoice::SqliteTx(_), Some(_)) =
+            (&args.store, &args.ledger)
         {
             return Err(format!("--ledger: the ledger of {} is its table `payments`", args.store));
         }

@@ -33,7 +33,8 @@ async fn main() -> ExitCode {
         }
         Err(problem) => return Problem::Misused(problem).report(),
     };
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
+    let filter =
+        EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
 
     match serve(&args).await {

@@ -15,10 +15,10 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>(args: &Args) -> Router<S>
     let serve = |routes: Router<S>, file: &'static File| {
         routes.route(file.path, get(move || async { file.response() }))
     };
-    FILES
-        .iter()
-        .fold(Router::new(), serve)
-        .route("/settings", get(move || async move { (NOT_STORED, Json(settings)).into_response() }))
+    FILES.iter().fold(Router::new(), serve).route(
+        "/settings",
+        get(move || async move { (NOT_STORED, Json(settings)).into_response() }),
+    )
 }
 
 /// The settings that the page needs to create a client for this server.
@@ -59,8 +59,16 @@ impl File {
 }
 
 static FILES: [File; 16] = [
-    File { path: "/", content_type: "text/html; charset=utf-8", text: include_str!("page/index.html") },
-    File { path: "/page.css", content_type: "text/css; charset=utf-8", text: include_str!("page/page.css") },
+    File {
+        path: "/",
+        content_type: "text/html; charset=utf-8",
+        text: include_str!("page/index.html"),
+    },
+    File {
+        path: "/page.css",
+        content_type: "text/css; charset=utf-8",
+        text: include_str!("page/page.css"),
+    },
     File::script("/page.js", include_str!("page/page.js")),
     File::script("/page/calls.js", include_str!("page/calls.js")),
     File::script("/page/client.js", include_str!("page/client.js")),

@@ -64,7 +64,8 @@ impl PaymentBody {
         if self.amount == 0 {
             return Err("amount is 0");
         }
-        if self.currency.len() != 3 || !self.currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        if self.currency.len() != 3 || !self.currency.bytes().all(|byte| byte.is_ascii_uppercase())
+        {
             return Err("currency is not three capital letters");
         }
         if self.to.is_empty() {
@@ -74,7 +75,9 @@ impl PaymentBody {
             return Err("sandbox.bytes is more than 64 MiB");
         }
         match self.sandbox.status.unwrap_or(201) {
-            status @ 200..600 => StatusCode::from_u16(status).map_err(|_| "sandbox.status is not a status"),
+            status @ 200..600 => {
+                StatusCode::from_u16(status).map_err(|_| "sandbox.status is not a status")
+            }
             _ => Err("sandbox.status is not from 200 to 599"),
         }
     }
@@ -96,7 +99,8 @@ async fn refund<L: Ledger>(
     headers: HeaderMap,
     Json(posted): Json<PaymentBody>,
 ) -> Response {
-    operate(&*ledger, attempt, &headers, posted, &format!("/payments/{payment}/refunds"), "re").await
+    operate(&*ledger, attempt, &headers, posted, &format!("/payments/{payment}/refunds"), "re")
+        .await
 }
 
 async fn operate(
@@ -132,7 +136,9 @@ async fn operate(
 
     let (previous, previous_status) = match attempt.and_then(|attempt| attempt.previous()) {
         None => (None, None),
-        Some(PreviousAttempt::Failed { status }) => (Some("failed"), status.map(|status| status.as_u16())),
+        Some(PreviousAttempt::Failed { status }) => {
+            (Some("failed"), status.map(|status| status.as_u16()))
+        }
         Some(_) => (Some("abandoned"), None),
     };
     let receipt = Receipt {
@@ -182,7 +188,9 @@ struct Receipt<'a> {
 
 fn body(receipt: &Receipt, status: StatusCode, stream: bool) -> Body {
     // RFC 9110 forbids content for these statuses.
-    if [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED].contains(&status) {
+    if [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED]
+        .contains(&status)
+    {
         return Body::empty();
     }
     let bytes = serde_json::to_vec(receipt).unwrap_or_default();

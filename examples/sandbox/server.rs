@@ -29,7 +29,8 @@ pub(crate) async fn serve<S: Store + Clone>(
         .await
         .map_err(|error| Problem::failed(format!("cannot listen on {}", args.listen), &error))?;
     let address = listener.local_addr()?;
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let guard = layer(store.clone(), args);
     let app = app(store, guard.clone(), ledger, args);
     let drained = async move {
@@ -52,7 +53,12 @@ pub(crate) async fn serve<S: Store + Clone>(
     Ok(())
 }
 
-fn app<S: Store + Clone>(store: S, guard: IdempotencyLayer<S>, ledger: impl Ledger, args: &Args) -> Router {
+fn app<S: Store + Clone>(
+    store: S,
+    guard: IdempotencyLayer<S>,
+    ledger: impl Ledger,
+    args: &Args,
+) -> Router {
     let bound = args.store_timeout;
     payments::routes()
         // Only existing routes are guarded, so the 404 of an unknown path is not stored.

@@ -139,7 +139,8 @@ where
     let call = async {
         std::future::poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
         let attempting = Attempting::new(Arc::clone(&marked.history));
-        let response = inner.call(Request::from_parts(head, body.into())).await.map_err(Into::into)?;
+        let response =
+            inner.call(Request::from_parts(head, body.into())).await.map_err(Into::into)?;
         Ok((response, attempting))
     };
     let (response, attempting) = pace.within(first, call).await?;
@@ -205,7 +206,8 @@ where
     B::Error: Into<BoxError>,
 {
     let (head, body) = response.into_parts();
-    if has_media_type(&head.headers, "text/event-stream") || body.size_hint().lower() > limit as u64 {
+    if has_media_type(&head.headers, "text/event-stream") || body.size_hint().lower() > limit as u64
+    {
         return Ok((Response::from_parts(head, ResponseBody::inner(body)), None));
     }
     // Boxed, because a body may be passed on after it was polled.
@@ -217,7 +219,10 @@ where
             None => {}
             Some(End::Whole) => break,
             Some(End::AtLimit) => {
-                return Ok((Response::from_parts(head, ResponseBody::begun(read.frames, None, body)), None));
+                return Ok((
+                    Response::from_parts(head, ResponseBody::begun(read.frames, None, body)),
+                    None,
+                ));
             }
         }
     }

@@ -40,7 +40,8 @@ fn jitter(most: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    const BACKOFF: Backoff = Backoff { base: Duration::from_millis(100), most: Duration::from_secs(5) };
+    const BACKOFF: Backoff =
+        Backoff { base: Duration::from_millis(100), most: Duration::from_secs(5) };
 
     #[test]
     fn ceilings_double_up_to_the_longest_wait() {

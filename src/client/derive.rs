@@ -75,7 +75,8 @@ impl TimeWindow {
     /// first window.
     pub fn containing(moment: SystemTime, length: Duration) -> Self {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let (length, moment) = (millis(length), moment.duration_since(UNIX_EPOCH).unwrap_or_default());
+        let (length, moment) =
+            (millis(length), moment.duration_since(UNIX_EPOCH).unwrap_or_default());
         let index = millis(moment).checked_div(length);
         index.map_or(Self::ALWAYS, |index| Self { length, index })
     }

@@ -73,7 +73,8 @@ impl<'a> Reply<'a> {
     /// Adds the whole body. Without it, a 4xx with a problem document is
     /// [`Unknown`](Disposition::Unknown).
     pub fn body(self, body: &[u8]) -> Self {
-        let problem = if self.problem == Problem::None { Problem::None } else { Problem::read(body) };
+        let problem =
+            if self.problem == Problem::None { Problem::None } else { Problem::read(body) };
         Self { problem, ..self }
     }
 
@@ -166,7 +167,9 @@ impl<'a> Reply<'a> {
             Problem::NotRetained { .. } => Some(Final),
             // An unread document may contain a code that matters. A newer server may have codes
             // that this client does not know.
-            Problem::Unread | Problem::KeyRejected | Problem::OtherCode => is_rejection.then_some(Unknown),
+            Problem::Unread | Problem::KeyRejected | Problem::OtherCode => {
+                is_rejection.then_some(Unknown)
+            }
             Problem::None => None,
         }
     }
@@ -210,7 +213,8 @@ impl Problem {
         match document["code"].as_str() {
             Some("idempotency_key_in_flight") => Self::InFlight,
             Some("idempotency_result_not_retained") => {
-                let status = document["original_status"].as_u64().and_then(|status| status.try_into().ok());
+                let status =
+                    document["original_status"].as_u64().and_then(|status| status.try_into().ok());
                 Self::NotRetained {
                     original_status: status.and_then(|status| StatusCode::from_u16(status).ok()),
                 }

@@ -62,7 +62,8 @@ impl From<Untimely> for ErrorKind {
 impl Error {
     pub(crate) fn new(kind: ErrorKind, source: Option<BoxError>) -> Self {
         let disposition = Disposition::Unknown;
-        let report = Report { disposition, status: None, is_in_doubt: false, key: None, attempts: 0 };
+        let report =
+            Report { disposition, status: None, is_in_doubt: false, key: None, attempts: 0 };
         Self { kind, report, form: None, source }
     }
 
@@ -126,9 +127,15 @@ impl fmt::Display for Error {
             ErrorKind::Timeout => {
                 write!(f, "attempt {attempts} made no progress in time, so the outcome is unknown")
             }
-            ErrorKind::TooLarge => f.write_str("the request is larger than `max_request` and was not sent"),
-            ErrorKind::Unreadable => f.write_str("the request body could not be read, so nothing was sent"),
-            ErrorKind::Key => f.write_str("the key of the request is empty, so the request was not sent"),
+            ErrorKind::TooLarge => {
+                f.write_str("the request is larger than `max_request` and was not sent")
+            }
+            ErrorKind::Unreadable => {
+                f.write_str("the request body could not be read, so nothing was sent")
+            }
+            ErrorKind::Key => {
+                f.write_str("the key of the request is empty, so the request was not sent")
+            }
             ErrorKind::Expired => write!(
                 f,
                 "the server may have forgotten the key, so the request was not sent after attempt \

@@ -57,7 +57,11 @@ pub trait KeyStore: Send + Sync + 'static {
     /// # Errors
     ///
     /// If the key may still be stored.
-    fn remove(&self, operation: &str, key: &IdempotencyKey) -> impl Future<Output = io::Result<()>> + Send;
+    fn remove(
+        &self,
+        operation: &str,
+        key: &IdempotencyKey,
+    ) -> impl Future<Output = io::Result<()>> + Send;
 
     /// Removes the key of an operation, if it is still this one and is not shared. Returns whether
     /// this key is no longer stored.

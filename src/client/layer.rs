@@ -134,7 +134,10 @@ impl ClientLayer {
     ///     derive_key("till-4", head.uri.path(), hour, body)
     /// });
     /// ```
-    pub fn key_with(self, make: impl Fn(&Parts, &Bytes) -> IdempotencyKey + Send + Sync + 'static) -> Self {
+    pub fn key_with(
+        self,
+        make: impl Fn(&Parts, &Bytes) -> IdempotencyKey + Send + Sync + 'static,
+    ) -> Self {
         self.set(|settings| settings.make_key = Some(Arc::new(make)))
     }
 

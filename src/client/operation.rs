@@ -97,7 +97,10 @@ impl<K: KeyStore> Operations<K> {
     /// - The key cannot be stored.
     /// - The key is so old that the server may have forgotten it.
     /// - The key is dated more than five minutes ahead of the clock.
-    pub async fn begin(&self, operation: impl Into<String>) -> Result<Operation<K>, OperationError> {
+    pub async fn begin(
+        &self,
+        operation: impl Into<String>,
+    ) -> Result<Operation<K>, OperationError> {
         self.begin_as(operation.into(), fresh_key(), History::clear()).await
     }
 
@@ -221,8 +224,8 @@ impl<K: KeyStore> Operation<K> {
         let mut response = client.call(request).await.inspect_err(|_| self.failed())?;
         if response.extensions().get::<Report>().is_none() {
             let is_redirected = response.extensions().get::<Redirected>().is_some();
-            let report =
-                self.judge(Reply::new(response.status(), response.headers()).redirected(is_redirected));
+            let report = self
+                .judge(Reply::new(response.status(), response.headers()).redirected(is_redirected));
             response.extensions_mut().insert(report);
         }
         Ok(response)

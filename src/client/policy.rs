@@ -72,7 +72,8 @@ impl<B: Body> Policy<Prepared, JudgedResponse<B>, Fault> for Attempted {
             Err(fault) => (fault.is_attempt, fault.is_transient, None),
         };
         self.count += u32::from(is_attempt);
-        let mut wait = is_open.then(|| self.next(asked.unwrap_or_default(), request.deadline)).flatten();
+        let mut wait =
+            is_open.then(|| self.next(asked.unwrap_or_default(), request.deadline)).flatten();
         if wait.is_some_and(|wait| request.marked.age.ends_within(wait)) {
             *result = Err(Fault::unsent(ErrorKind::Expired));
             wait = None;

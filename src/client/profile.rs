@@ -74,8 +74,9 @@ pub(crate) struct KeyForm {
 impl KeyForm {
     /// The profiles that would send the key in another form.
     pub(crate) fn others(&self) -> impl Iterator<Item = Profile> {
-        let is_other =
-            |profile: &Profile| profile.header() != self.header || profile.is_quoted() != self.is_quoted;
+        let is_other = |profile: &Profile| {
+            profile.header() != self.header || profile.is_quoted() != self.is_quoted
+        };
         Profile::ALL.into_iter().filter(is_other)
     }
 }

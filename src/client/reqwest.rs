@@ -79,8 +79,12 @@ impl Middleware for ClientLayer {
         let prepared = prepare(head, body.unwrap_or_default(), &self.settings).await;
         let prepared = prepared.map_err(Error::middleware)?;
         let shared = Arc::new(Mutex::new(std::mem::take(extensions)));
-        let through =
-            Through { next, template: Arc::new(request), has_body, extensions: Arc::clone(&shared) };
+        let through = Through {
+            next,
+            template: Arc::new(request),
+            has_body,
+            extensions: Arc::clone(&shared),
+        };
         let result = boxed(through, prepared, Arc::clone(&self.settings)).await;
         *extensions = std::mem::take(&mut *lock(&shared));
         match result {
@@ -104,7 +108,8 @@ fn boxed(
 
 /// The head of a request as the settings read it.
 fn head(request: &Request, extensions: &Extensions) -> Result<Parts, Error> {
-    let head = http::Request::builder().method(request.method()).uri(request.url().as_str()).body(());
+    let head =
+        http::Request::builder().method(request.method()).uri(request.url().as_str()).body(());
     let (mut head, ()) = head.map_err(Error::middleware)?.into_parts();
     head.headers.clone_from(request.headers());
     if let Some(bound) = extensions.get::<Bound>() {

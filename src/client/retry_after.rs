@@ -15,7 +15,10 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
         return Some(Duration::from_secs(asked.parse().unwrap_or(u64::MAX)));
     }
     let until = httpdate::parse_http_date(asked).ok()?;
-    let sent = headers.get(header::DATE).and_then(text).and_then(|date| httpdate::parse_http_date(date).ok());
+    let sent = headers
+        .get(header::DATE)
+        .and_then(text)
+        .and_then(|date| httpdate::parse_http_date(date).ok());
     // A date in the past means no wait.
     Some(until.duration_since(sent.unwrap_or(now)).unwrap_or_default())
 }
@@ -33,7 +36,8 @@ mod tests {
     const LATER: &str = "Mon, 23 Nov 2026 12:01:30 GMT";
 
     fn asked(fields: &[(&'static str, &str)], now: &str) -> Option<Duration> {
-        let fields = fields.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        let fields =
+            fields.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
         retry_after(&fields.collect::<HeaderMap>(), httpdate::parse_http_date(now).unwrap())
     }
 
@@ -58,7 +62,11 @@ mod tests {
     #[test]
     fn the_three_forms_of_a_date_are_read() {
         for date in [LATER, "Monday, 23-Nov-26 12:01:30 GMT", "Mon Nov 23 12:01:30 2026"] {
-            assert_eq!(asked(&[("retry-after", date)], NOON), Some(Duration::from_secs(90)), "{date}");
+            assert_eq!(
+                asked(&[("retry-after", date)], NOON),
+                Some(Duration::from_secs(90)),
+                "{date}"
+            );
         }
     }
 

@@ -45,7 +45,10 @@ impl<S> Client<S> {
 
 impl<S: fmt::Debug> fmt::Debug for Client<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("inner", &self.inner).field("settings", &self.settings).finish()
+        f.debug_struct("Client")
+            .field("inner", &self.inner)
+            .field("settings", &self.settings)
+            .finish()
     }
 }
 
@@ -89,7 +92,11 @@ where
 }
 
 /// Reads the body of a request, gives it its key, and sets its deadline.
-pub(crate) async fn prepare<B>(mut head: Parts, body: B, settings: &Settings) -> Result<Prepared, Error>
+pub(crate) async fn prepare<B>(
+    mut head: Parts,
+    body: B,
+    settings: &Settings,
+) -> Result<Prepared, Error>
 where
     B: Body,
     B::Error: Into<BoxError>,

@@ -15,17 +15,23 @@ pub(super) fn decide(found: Record, reserve: &ReserveRequest, config: &Config) -
         return Admission::Reject(config.key_reused());
     }
     match found.state {
-        State::Pending { abandoned: false } => Admission::InFlight(PendingRef::new(reserve.key, found.token)),
+        State::Pending { abandoned: false } => {
+            Admission::InFlight(PendingRef::new(reserve.key, found.token))
+        }
         State::Pending { abandoned: true } => Admission::Reject(Rejection::OutcomeUnknown),
         State::Success(outcome) if outcome.is_replayable() => Admission::Replay(outcome),
-        State::Success(Outcome { status, headers, .. }) => Admission::Reject(Rejection::ResultNotRetained {
-            original_status: status,
-            location: headers.get(header::LOCATION).cloned().map(secret),
-        }),
+        State::Success(Outcome { status, headers, .. }) => {
+            Admission::Reject(Rejection::ResultNotRetained {
+                original_status: status,
+                location: headers.get(header::LOCATION).cloned().map(secret),
+            })
+        }
         State::Failed(outcome) => match (config.policies.on_failed, outcome) {
             // The attempt failed while this request waited for it. The next request runs it again.
             (OnFailed::Rerun, _) => Admission::Reject(config.in_flight()),
-            (OnFailed::Replay, Some(outcome)) if outcome.is_replayable() => Admission::Replay(outcome),
+            (OnFailed::Replay, Some(outcome)) if outcome.is_replayable() => {
+                Admission::Replay(outcome)
+            }
             (_, outcome) => Admission::Reject(Rejection::AttemptFailed {
                 original_status: outcome.map(|outcome| outcome.status),
             }),

@@ -49,7 +49,8 @@ where
     let limit = config.bytes_to_read(&protocol, by_head).max(needed);
     let to_its_end = may_be_rejection || protocol.is_read_to_its_end();
 
-    let (response, body) = response::capture(head, body, limit, to_its_end, config.capture_timeout).await;
+    let (response, body) =
+        response::capture(head, body, limit, to_its_end, config.capture_timeout).await;
 
     let (by_status, status) = protocol.classify(&response, body.as_ref().ok(), by_head);
     let rejected = rejected.or_else(|| protocol.rejection(&response, body.as_ref().ok()?));
@@ -60,7 +61,8 @@ where
             return Ok(Outcome::new(status, StoredBody::NotRetained(NotRetained::Failure)));
         }
         let body = body.within(config.stored_bytes(class));
-        let outcome = protocol.outcome(status, config.stored.outcome(&response, request_id, body, level));
+        let outcome =
+            protocol.outcome(status, config.stored.outcome(&response, request_id, body, level));
         // Any other status cannot be replayed over HTTP, so the attempt failed without a response.
         if outcome.has_final_status() { Ok(outcome) } else { Err(BrokenBody) }
     });

@@ -59,7 +59,8 @@ impl Lapsed {
 /// The slot of a token. A token is random or a counter, so all of its bytes count.
 fn slot(token: &Token) -> usize {
     let bytes = token.as_bytes();
-    bytes.iter().fold(0, |slot: usize, byte| slot.wrapping_mul(31).wrapping_add(usize::from(*byte))) % LEASES
+    bytes.iter().fold(0, |slot: usize, byte| slot.wrapping_mul(31).wrapping_add(usize::from(*byte)))
+        % LEASES
 }
 
 #[cfg(test)]

@@ -60,7 +60,9 @@ async fn admit_at_once<St: Store>(
     loop {
         match reserve(shared, config, requested, None, has_missed_renewal).await {
             Admission::InFlight(_) => return Admission::Reject(config.in_flight()),
-            Admission::LooksAbandoned(_) if !wait.acquire() => return Admission::Reject(config.in_flight()),
+            Admission::LooksAbandoned(_) if !wait.acquire() => {
+                return Admission::Reject(config.in_flight());
+            }
             Admission::LooksAbandoned(until) => tokio::select! {
                 () = sleep_until(until) => has_missed_renewal = true,
                 () = shared.running.stopping() => return Admission::Reject(config.shutting_down()),
@@ -109,7 +111,9 @@ async fn wait_in_line<St: Store>(
     loop {
         let in_flight = match seen.take() {
             Some(seen) => seen,
-            None => match reserve(shared, config, requested, Some(&mut member), has_missed_renewal).await {
+            None => match reserve(shared, config, requested, Some(&mut member), has_missed_renewal)
+                .await
+            {
                 Admission::InFlight(seen) => {
                     has_missed_renewal = false;
                     seen

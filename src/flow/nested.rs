@@ -18,6 +18,7 @@ pub(super) async fn is_nested<St: Store>(
     if outer.is_of_layer(&shared.id) {
         return true;
     }
-    let inspected = within(config.store_timeout, shared.store.inspect(&requested.reserve.key)).await;
+    let inspected =
+        within(config.store_timeout, shared.store.inspect(&requested.reserve.key)).await;
     matches!(inspected, Ok(Some(record)) if outer.is_of(&record))
 }

@@ -26,7 +26,9 @@ use crate::settings::{Config, InFlight};
 use crate::store::{Conflict, Lease, Store, StoreErrorKind};
 
 /// A channel that closes when the caller has gone, if the request may wait for another one.
-pub(crate) fn caller(config: &Config) -> (Option<oneshot::Sender<()>>, Option<oneshot::Receiver<()>>) {
+pub(crate) fn caller(
+    config: &Config,
+) -> (Option<oneshot::Sender<()>>, Option<oneshot::Receiver<()>>) {
     matches!(config.policies.in_flight, InFlight::Wait(_)).then(oneshot::channel).unzip()
 }
 
@@ -131,7 +133,9 @@ where
             return Ended::Replayed(outcome);
         }
         Admission::Reject(rejection) => return Ended::Rejected(rejection),
-        Admission::InFlight(_) | Admission::LooksAbandoned(_) => return Ended::Rejected(config.in_flight()),
+        Admission::InFlight(_) | Admission::LooksAbandoned(_) => {
+            return Ended::Rejected(config.in_flight());
+        }
         Admission::Unguarded(_permit) => {
             telemetry::request("unguarded");
             let run = Run {
@@ -184,7 +188,9 @@ where
     match lease.settle(end).await {
         SettleResult::LeaseLost(Some(outcome)) => Ended::Replayed(outcome),
         SettleResult::NotCommitted(StoreErrorKind::Conflict) => Ended::Conflict,
-        SettleResult::NotCommitted(kind) if is_success => Ended::Rejected(config.not_committed(kind)),
+        SettleResult::NotCommitted(kind) if is_success => {
+            Ended::Rejected(config.not_committed(kind))
+        }
         SettleResult::Stored | SettleResult::LeaseLost(None) | SettleResult::NotCommitted(_) => {
             Ended::Responded(response)
         }

@@ -29,7 +29,8 @@ impl Permit {
             None => None,
             Some(limit) => {
                 let Ok(permit) = limit.clone().try_acquire_owned() else {
-                    let rejection = Rejection::TooManyInFlight { retry_after: config.policies.retry_after };
+                    let rejection =
+                        Rejection::TooManyInFlight { retry_after: config.policies.retry_after };
                     return Err(OverLimit { rejection, may_look: true });
                 };
                 Some(permit)
@@ -46,7 +47,11 @@ impl Permit {
 
 /// Whether the scope is known to have no new key left. For a request that `is_waiting`, the queries
 /// of the store are not limited, because its key was found before.
-pub(super) fn exhausted(config: &Config, requested: &Requested, is_waiting: bool) -> Option<OverLimit> {
+pub(super) fn exhausted(
+    config: &Config,
+    requested: &Requested,
+    is_waiting: bool,
+) -> Option<OverLimit> {
     let scope = requested.reserve.scope;
     let keys = config.new_keys.as_ref().filter(|_| !requested.is_counted)?;
     let rejection = Rejection::QuotaExceeded { retry_after: keys.wait(scope)? };
@@ -54,7 +59,11 @@ pub(super) fn exhausted(config: &Config, requested: &Requested, is_waiting: bool
 }
 
 /// Counts a new key, once for each request.
-pub(super) fn count_key(config: &Config, requested: &Requested, lease: &Lease) -> Result<(), Rejection> {
+pub(super) fn count_key(
+    config: &Config,
+    requested: &Requested,
+    lease: &Lease,
+) -> Result<(), Rejection> {
     let is_new = lease.attempt == 1 && lease.previous.is_none() && !requested.is_counted;
     match &config.new_keys {
         Some(keys) if is_new => {

@@ -45,7 +45,11 @@ impl Config {
     }
 
     /// The rejection if the store has not reserved the key. The store may say when to retry.
-    pub(crate) fn not_reserved(&self, kind: StoreErrorKind, retry_after: Option<Duration>) -> Rejection {
+    pub(crate) fn not_reserved(
+        &self,
+        kind: StoreErrorKind,
+        retry_after: Option<Duration>,
+    ) -> Rejection {
         let retry_after = retry_after.unwrap_or(self.policies.retry_after);
         match kind {
             StoreErrorKind::ScopeFull => Rejection::QuotaExceeded { retry_after },
@@ -80,7 +84,11 @@ impl Config {
     /// How many bytes of a response are read at most. If the class depends on the end of the
     /// response, all bytes that may be stored are read.
     pub(super) fn bytes_to_read(&self, protocol: &Protocol, class: ResponseClass) -> Option<usize> {
-        if protocol.is_read_to_its_end() { Some(self.max_response) } else { self.stored_bytes(class) }
+        if protocol.is_read_to_its_end() {
+            Some(self.max_response)
+        } else {
+            self.stored_bytes(class)
+        }
     }
 
     /// How many bytes of a response are stored at most. `None` if its body is not stored.
@@ -100,12 +108,17 @@ impl Config {
         outcome: &Outcome,
         is_failure: bool,
     ) -> Result<Option<Box<Outcome>>, StoreError> {
-        self.packing.pack(&Of { key: lease.key, fingerprint: lease.fingerprint, is_failure }, outcome)
+        self.packing
+            .pack(&Of { key: lease.key, fingerprint: lease.fingerprint, is_failure }, outcome)
     }
 
     /// Unpacks the response of a record from the store, and removes what this layer would not
     /// store.
-    pub(crate) fn unpack(&self, key: &StorageKey, mut record: Record) -> Result<Record, StoreError> {
+    pub(crate) fn unpack(
+        &self,
+        key: &StorageKey,
+        mut record: Record,
+    ) -> Result<Record, StoreError> {
         self.packing.unpack(*key, &mut record, self.max_response)?;
         if let State::Success(outcome) | State::Failed(Some(outcome)) = &mut record.state {
             if !outcome.has_final_status() {

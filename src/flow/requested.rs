@@ -50,7 +50,12 @@ impl Config {
     }
 
     /// The operation of an HTTP request.
-    pub(crate) fn requested_by(&self, parts: &Parts, key: IdempotencyKey, body: &[u8]) -> Requested {
+    pub(crate) fn requested_by(
+        &self,
+        parts: &Parts,
+        key: IdempotencyKey,
+        body: &[u8],
+    ) -> Requested {
         let scope = self.scope.as_ref().map_or_else(Scope::anonymous, |scope| scope(parts));
         let Fingerprints { own, others } = self.fingerprinting.of(&Input::new(parts, body));
         if self.fingerprinting.rule.is_some() && own.is_raw() {
@@ -74,18 +79,38 @@ impl Config {
         if self.scope.is_none() {
             requested.reserve.scope = ScopeDigest::UNSET;
         }
-        let outer =
-            parts.extensions.get::<Attempt>().filter(|outer| outer.runs_under(&requested.reserve.key));
+        let outer = parts
+            .extensions
+            .get::<Attempt>()
+            .filter(|outer| outer.runs_under(&requested.reserve.key));
         Requested { others, outer: outer.cloned(), bytes: body.len(), ..requested }
     }
 
     /// An operation of any kind.
-    pub(crate) fn requested(&self, scope: Scope, key: IdempotencyKey, fingerprint: Fingerprint) -> Requested {
+    pub(crate) fn requested(
+        &self,
+        scope: Scope,
+        key: IdempotencyKey,
+        fingerprint: Fingerprint,
+    ) -> Requested {
         let reserve = self.reservation(self.storage_key(&scope, &key), &scope, fingerprint);
-        Requested { key, scope, reserve, others: Vec::new(), outer: None, bytes: 0, is_counted: false }
+        Requested {
+            key,
+            scope,
+            reserve,
+            others: Vec::new(),
+            outer: None,
+            bytes: 0,
+            is_counted: false,
+        }
     }
 
-    fn reservation(&self, key: StorageKey, scope: &Scope, fingerprint: Fingerprint) -> ReserveRequest {
+    fn reservation(
+        &self,
+        key: StorageKey,
+        scope: &Scope,
+        fingerprint: Fingerprint,
+    ) -> ReserveRequest {
         let mut reserve = ReserveRequest::new(key, fingerprint)
             .scope(ScopeDigest::of(self.secret_bytes(), scope))
             .lease(self.lease)
@@ -106,7 +131,8 @@ fn hosts(parts: &Parts) -> Vec<Vec<u8>> {
         let host = authority.as_str().rsplit('@').next().unwrap_or_default();
         host.to_ascii_lowercase().into_bytes()
     });
-    let headers = parts.headers.get_all(header::HOST).iter().map(|host| host.as_bytes().to_ascii_lowercase());
+    let headers =
+        parts.headers.get_all(header::HOST).iter().map(|host| host.as_bytes().to_ascii_lowercase());
     let mut hosts: Vec<_> = authority.into_iter().chain(headers).collect();
     hosts.dedup();
     hosts

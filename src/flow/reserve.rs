@@ -63,7 +63,9 @@ pub(super) async fn reserve<St: Store>(
         };
         match record {
             // The clock of the store may have stepped forward while the attempt runs.
-            Ok(record) if !has_missed_renewal && requested.is_of(&record) && looks_abandoned(&record) => {
+            Ok(record)
+                if !has_missed_renewal && requested.is_of(&record) && looks_abandoned(&record) =>
+            {
                 let since = shared.lapsed.since(&key, &record.token);
                 return Admission::LooksAbandoned(since + missed_beat(requested.reserve.lease));
             }
@@ -80,7 +82,8 @@ pub(super) async fn reserve<St: Store>(
                 let rejected = failed(&error, config, member);
                 // An operation that is known to be in flight does not run twice, whatever the
                 // policy.
-                if awaited.is_some() || !config.opens_for(&error) || !shared.store.opens_in_outage() {
+                if awaited.is_some() || !config.opens_for(&error) || !shared.store.opens_in_outage()
+                {
                     return rejected;
                 }
                 return match &requested.outer {
@@ -93,7 +96,11 @@ pub(super) async fn reserve<St: Store>(
 }
 
 /// The rejection when the store has failed, for this request and for all others in its line.
-pub(super) fn failed(error: &StoreError, config: &Config, member: Option<&mut Member>) -> Admission {
+pub(super) fn failed(
+    error: &StoreError,
+    config: &Config,
+    member: Option<&mut Member>,
+) -> Admission {
     let (kind, after) = (error.kind(), error.said_retry_after());
     if let Some(member) = member {
         member.tell(|| News::Unavailable(kind, after));
@@ -107,8 +114,16 @@ fn looks_abandoned(record: &Record) -> bool {
 
 /// The record with its response unpacked. The record of another operation stays packed, because the
 /// request is rejected anyway.
-pub(super) fn read(record: Record, requested: &Requested, config: &Config) -> Result<Record, StoreError> {
-    if requested.is_of(&record) { config.unpack(&requested.reserve.key, record) } else { Ok(record) }
+pub(super) fn read(
+    record: Record,
+    requested: &Requested,
+    config: &Config,
+) -> Result<Record, StoreError> {
+    if requested.is_of(&record) {
+        config.unpack(&requested.reserve.key, record)
+    } else {
+        Ok(record)
+    }
 }
 
 /// Decides what the record means, and tells the other members of the line.
@@ -127,7 +142,9 @@ pub(super) fn told(
         Admission::InFlight(seen) => member.saw(*seen),
         Admission::Nested(_) => {}
         // By another rule the record may be of a waiter, which then reads it itself.
-        _ if requested.is_of(&news) || requested.others.is_empty() => member.tell(|| News::Found(news)),
+        _ if requested.is_of(&news) || requested.others.is_empty() => {
+            member.tell(|| News::Found(news));
+        }
         _ => {}
     }
     admission
@@ -169,7 +186,9 @@ pub(super) async fn look<St: Store>(
     }
     let key = requested.reserve.key;
     let inspected = within(config.store_timeout, shared.store.inspect(&key)).await;
-    match inspected.and_then(|found| found.map(|record| read(record, requested, config)).transpose()) {
+    match inspected
+        .and_then(|found| found.map(|record| read(record, requested, config)).transpose())
+    {
         Ok(Some(record)) => {
             requested.adopts(&record);
             if record.yields_to(&requested.reserve) {

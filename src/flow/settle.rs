@@ -80,7 +80,9 @@ impl SettleAs {
         };
         match self {
             Self::Complete(outcome, retention) => Some(Self::Complete(bare(outcome), *retention)),
-            Self::Fail(Some(outcome), retention) => Some(Self::Fail(Some(bare(outcome)), *retention)),
+            Self::Fail(Some(outcome), retention) => {
+                Some(Self::Fail(Some(bare(outcome)), *retention))
+            }
             Self::Fail(None, _) | Self::Release => None,
         }
     }

@@ -52,7 +52,12 @@ impl<St> Shared<St> {
     /// In an outage every request fails, so only the first failure since the last reply is a
     /// warning. A store that rejects a request replies to others at the same time. Such failures
     /// are warnings at a limited rate, because a client can cause any number of them.
-    pub(crate) fn store_failed(&self, operation: &'static str, key: &StorageKey, error: &StoreError) {
+    pub(crate) fn store_failed(
+        &self,
+        operation: &'static str,
+        key: &StorageKey,
+        error: &StoreError,
+    ) {
         telemetry::store_error(operation, error.kind());
         let source = error.source();
         let is_news = if error.kind().is_outage() {
@@ -92,5 +97,7 @@ pub(crate) async fn within<T>(
     bound: Duration,
     operation: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    task::within(bound, operation).await.unwrap_or_else(|| Err(StoreError::new(StoreErrorKind::Timeout)))
+    task::within(bound, operation)
+        .await
+        .unwrap_or_else(|| Err(StoreError::new(StoreErrorKind::Timeout)))
 }

@@ -23,12 +23,14 @@ pub(crate) fn attempt(previous: Option<PreviousAttempt>) {
 /// The record of an attempt was settled: `kept`, `lease_lost`, `not_committed`, or `repeated` in
 /// the background.
 pub(crate) fn settled(operation: &'static str, result: &'static str) {
-    counter!("idempotency_settled_total", "operation" => operation, "result" => result).increment(1);
+    counter!("idempotency_settled_total", "operation" => operation, "result" => result)
+        .increment(1);
 }
 
 /// The retries of a write in the background ended: `kept`, `lease_lost` or `given_up`.
 pub(crate) fn retried(operation: &'static str, result: &'static str) {
-    counter!("idempotency_repeated_total", "operation" => operation, "result" => result).increment(1);
+    counter!("idempotency_repeated_total", "operation" => operation, "result" => result)
+        .increment(1);
 }
 
 /// A lease was lost while its handler ran: `taken` by another attempt, or `lapsed` because the
@@ -51,5 +53,6 @@ pub(crate) fn store_error(operation: &'static str, kind: StoreErrorKind) {
         StoreErrorKind::Conflict => "conflict",
         StoreErrorKind::TransactionLost => "transaction_lost",
     };
-    counter!("idempotency_store_errors_total", "operation" => operation, "kind" => kind).increment(1);
+    counter!("idempotency_store_errors_total", "operation" => operation, "kind" => kind)
+        .increment(1);
 }

@@ -87,7 +87,11 @@ impl Attempt {
             downstream: Downstream { operation: lease.key, secret },
             number: lease.attempt,
             previous: lease.previous,
-            guard: Some(Guard { token: lease.token, layer: Arc::downgrade(layer), lease: Arc::default() }),
+            guard: Some(Guard {
+                token: lease.token,
+                layer: Arc::downgrade(layer),
+                lease: Arc::default(),
+            }),
             transaction: lease.transaction.as_ref().map(OpenTransaction::lent),
         }
     }

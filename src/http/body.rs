@@ -103,7 +103,9 @@ where
         match &self.kind {
             Kind::Inner { body } => body.is_end_stream(),
             Kind::Whole { bytes, trailers } => bytes.is_empty() && trailers.is_none(),
-            Kind::Begun { read, error, rest } => read.is_empty() && error.is_none() && rest.is_end_stream(),
+            Kind::Begun { read, error, rest } => {
+                read.is_empty() && error.is_none() && rest.is_end_stream()
+            }
         }
     }
 
@@ -189,7 +191,9 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
         match self.project().kind.project() {
             RequestKindProj::Inner { body } => body.poll_frame(cx),
             RequestKindProj::Whole { bytes } if bytes.is_empty() => Poll::Ready(None),
-            RequestKindProj::Whole { bytes } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            RequestKindProj::Whole { bytes } => {
+                Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
+            }
         }
     }
 
@@ -256,7 +260,8 @@ where
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();
     loop {
-        let next = task::within(patience, next_data(body.as_mut())).await.ok_or(ReadError::Stalled)?;
+        let next =
+            task::within(patience, next_data(body.as_mut())).await.ok_or(ReadError::Stalled)?;
         let Some(data) = next else { break };
         let mut data = data.map_err(|error| ReadError::of(&error.into()))?;
         if first.len() + joined.len() + data.remaining() > limit {
@@ -298,6 +303,8 @@ fn expected(rest: &SizeHint, received: usize) -> usize {
     usize::try_from(rest.lower()).map_or(most, |announced| announced.min(most))
 }
 
-pub(crate) async fn next_frame<B: Body>(mut body: Pin<&mut B>) -> Option<Result<Frame<B::Data>, B::Error>> {
+pub(crate) async fn next_frame<B: Body>(
+    mut body: Pin<&mut B>,
+) -> Option<Result<Frame<B::Data>, B::Error>> {
     std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await
 }

@@ -57,7 +57,9 @@ impl ResponseClass {
     /// 408 does not say so, because the layer has read the whole request before the handler runs.
     pub fn of(status: StatusCode) -> Self {
         match status.as_u16() {
-            400 | 401 | 403 | 405..=407 | 411..=415 | 417 | 421..=426 | 428 | 429 | 431 => Self::Discard,
+            400 | 401 | 403 | 405..=407 | 411..=415 | 417 | 421..=426 | 428 | 429 | 431 => {
+                Self::Discard
+            }
             _ => Self::of_any_rule(status),
         }
     }

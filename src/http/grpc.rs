@@ -111,8 +111,8 @@
 //! A [`rejection_response`](crate::IdempotencyLayer::rejection_response) can add metadata. It
 //! cannot change the rest.
 //!
-//! The table of [`Rejection::code`](crate::Rejection::code) has the gRPC code of each rejection, and
-//! what the client does. The codes follow the advice in `code.proto`:
+//! The table of [`Rejection::code`](crate::Rejection::code) has the gRPC code of each rejection,
+//! and what the client does. The codes follow the advice in `code.proto`:
 //!
 //! - `UNAVAILABLE` where the client can retry just the call;
 //! - `ABORTED` where the call lost to a concurrent one;
@@ -180,7 +180,11 @@ fn content_type(headers: &HeaderMap) -> Option<HeaderValue> {
     }
     let essence = value.to_str().ok()?.split(';').next()?.trim();
     let suffix = &essence[ESSENCE.len()..];
-    if suffix.is_empty() || suffix.starts_with('+') { HeaderValue::from_str(essence).ok() } else { None }
+    if suffix.is_empty() || suffix.starts_with('+') {
+        HeaderValue::from_str(essence).ok()
+    } else {
+        None
+    }
 }
 
 /// The protocol of the response to a request: plain HTTP or gRPC.
@@ -256,7 +260,11 @@ impl Protocol {
     }
 
     /// Finds the rejection of another layer in a response.
-    pub(crate) fn rejection<B>(&self, response: &Response<B>, body: &StoredBody) -> Option<Recognized> {
+    pub(crate) fn rejection<B>(
+        &self,
+        response: &Response<B>,
+        body: &StoredBody,
+    ) -> Option<Recognized> {
         let StoredBody::Whole { bytes, trailers } = body else {
             return None;
         };

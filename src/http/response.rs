@@ -34,8 +34,15 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 ///
 /// A browser shows them to a script of another origin only if CORS exposes them. The guide
 /// [`browsers`](crate::guide::browsers) shows the setting.
-pub const EXPOSE_HEADERS: [HeaderName; 7] =
-    [RESULT, BODY, REQUEST_ID, ORIGINAL_REQUEST_ID, SHOULD_RETRY, header::RETRY_AFTER, header::LOCATION];
+pub const EXPOSE_HEADERS: [HeaderName; 7] = [
+    RESULT,
+    BODY,
+    REQUEST_ID,
+    ORIGINAL_REQUEST_ID,
+    SHOULD_RETRY,
+    header::RETRY_AFTER,
+    header::LOCATION,
+];
 
 /// Reads the body of a response if it is to be stored and within the limit.
 ///
@@ -88,7 +95,9 @@ where
             let whole = ResponseBody::whole(bytes.clone(), trailers.clone());
             return (whole, Ok(StoredBody::Whole { bytes, trailers }));
         }
-        Some(Err(error)) => return (ResponseBody::begun(read.frames, Some(error), body), Err(BrokenBody)),
+        Some(Err(error)) => {
+            return (ResponseBody::begun(read.frames, Some(error), body), Err(BrokenBody));
+        }
         // The announced length was wrong.
         Some(Ok(End::AtLimit)) => NotRetained::TooLarge,
         None => NotRetained::Stalled,

@@ -1,4 +1,5 @@
-//! [`ResponseFuture`]: the future of a pass-through request is unboxed, that of a guarded one boxed.
+//! [`ResponseFuture`]: the future of a pass-through request is unboxed, that of a guarded one
+//! boxed.
 
 use std::fmt;
 use std::future::Future;

@@ -42,7 +42,8 @@ impl<St: Store> IdempotencyLayer<St> {
     /// - An object in the body has a name twice, because parsers differ in which member they take.
     /// - The body is JSON with more than 127 levels, or more than 10,000 values (nested ones
     ///   included).
-    /// - The body is JSON with a number out of the range of a double, or a string that is not UTF-8.
+    /// - The body is JSON with a number out of the range of a double, or a string that is not
+    ///   UTF-8.
     /// - The body is compressed (`Content-Encoding`) and no header has a key. Decompress it outside
     ///   of this layer.
     ///

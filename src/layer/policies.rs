@@ -30,7 +30,8 @@ impl<St: Store> IdempotencyLayer<St> {
     /// Sets how long a response is stored. Default: 24 h. No less than 1 ms.
     ///
     /// Clones share the store and have settings of their own, so each route can have its own
-    /// retention. A handler can give one response its own by a [`ResponseDirective`](crate::ResponseDirective).
+    /// retention. A handler can give one response its own by a
+    /// [`ResponseDirective`](crate::ResponseDirective).
     ///
     /// Clones share the key space too: a key that was used on two routes is a mismatch. Give each
     /// route its own [`namespace`](Self::namespace):

@@ -85,7 +85,9 @@ where
             Ok(Some(key)) => Some(key),
             // The flow looks for the key in the body.
             Ok(None) if self.config.key_pointer.is_some() => None,
-            Ok(None) if self.config.require_key => return self.reject(request, Rejection::KeyMissing),
+            Ok(None) if self.config.require_key => {
+                return self.reject(request, Rejection::KeyMissing);
+            }
             Ok(None) => return ResponseFuture::pass_through(self.inner.clone(), request),
             Err(error) => return self.reject(request, Rejection::KeyInvalid(error)),
         };

@@ -62,20 +62,44 @@ impl<St: Store> IdempotencyLayer<St> {
             quota(config),
             new_keys(config, is_shared),
             store(is_shared),
-            look("authentication", "without it, a caller can claim any scope", "put it outside of the layer"),
+            look(
+                "authentication",
+                "without it, a caller can claim any scope",
+                "put it outside of the layer",
+            ),
             look("host", TENANTS, "set `host_in_scope`, or put the tenant into the scope"),
             look("rate limit", "any caller can fill the store", "put one outside of the layer"),
-            look_at_store(is_shared, "store of its own", WRITERS, "let no other service write into it"),
+            look_at_store(
+                is_shared,
+                "store of its own",
+                WRITERS,
+                "let no other service write into it",
+            ),
             look_at_store(
                 is_shared,
                 "permissions",
                 WRITERS,
                 "limit the user to the names and commands of the guide",
             ),
-            look_at_store(is_shared, "TLS", EAVESDROPPERS, "use `rediss://` or `sslmode=verify-full`"),
-            look_at_store(is_shared, "eviction", EVICTION, "set `maxmemory-policy noeviction` on Redis"),
+            look_at_store(
+                is_shared,
+                "TLS",
+                EAVESDROPPERS,
+                "use `rediss://` or `sslmode=verify-full`",
+            ),
+            look_at_store(
+                is_shared,
+                "eviction",
+                EVICTION,
+                "set `maxmemory-policy noeviction` on Redis",
+            ),
             look_at_store(is_shared, "replicas", FAILOVER, "set `min-replicas-to-write` on Redis"),
-            look_at_store(is_shared, "sweep", EXPIRED, "run `sweep_every` on PostgreSQL and SQLite"),
+            look_at_store(
+                is_shared,
+                "sweep",
+                EXPIRED,
+                "run `sweep_every` on PostgreSQL and SQLite",
+            ),
         ])
     }
 }
@@ -173,7 +197,8 @@ const SHORTEST_RETENTION: Duration = Duration::from_hours(24);
 const WRITERS: &str = "a writer of the store can delete a record, and so cause a second effect";
 const EAVESDROPPERS: &str = "a reader of the network sees responses and the password of the store";
 const TENANTS: &str = "equal user ids on several hosts share their keys";
-const FAILOVER: &str = "a failover can lose the latest reservations, and their operations run again";
+const FAILOVER: &str =
+    "a failover can lose the latest reservations, and their operations run again";
 const EXPIRED: &str = "expired rows fill the disk";
 const EVICTION: &str = "an evicted record lets its operation run again";
 
@@ -208,8 +233,12 @@ fn encryption(config: &Config) -> CheckItem {
     let (is_fine, found) = match &config.packing.encryption {
         Some(_) if config.packing.accepts_plain() => (false, "on, but plain records are accepted"),
         Some(_) => (true, "on"),
-        None if config.stored.level == StoredResponse::Full => (false, "off, and responses are stored whole"),
-        None => (false, "off; responses are stored without their bodies, but a forged one is replayed"),
+        None if config.stored.level == StoredResponse::Full => {
+            (false, "off, and responses are stored whole")
+        }
+        None => {
+            (false, "off; responses are stored without their bodies, but a forged one is replayed")
+        }
     };
     let remedy = "set `encrypt`, and reject plain records when the retention has passed";
     item("encryption", is_fine, found.into(), why, remedy)
@@ -242,7 +271,13 @@ fn store_timeout(config: &Config) -> CheckItem {
 fn retention(config: &Config) -> CheckItem {
     let why = "a retry that comes later runs again";
     let is_long = config.retention >= SHORTEST_RETENTION;
-    item("retention", is_long, format!("{:?}", config.retention), why, "set `retention` to 24 hours or more")
+    item(
+        "retention",
+        is_long,
+        format!("{:?}", config.retention),
+        why,
+        "set `retention` to 24 hours or more",
+    )
 }
 
 fn max_in_flight(config: &Config) -> CheckItem {
@@ -260,7 +295,9 @@ fn new_keys(config: &Config, is_shared: bool) -> CheckItem {
     let (is_fine, found) = match (config.new_keys.is_some(), config.scope.is_some()) {
         (true, true) => (true, "limited"),
         (true, false) => (false, "limited, but without `scope` the limit has no effect"),
-        (false, true) if !is_shared => (true, "not limited; each scope has a share of the memory store"),
+        (false, true) if !is_shared => {
+            (true, "not limited; each scope has a share of the memory store")
+        }
         (false, _) => (false, "not limited"),
     };
     item("new keys", is_fine, found.into(), why, "set `new_keys_per_minute` and `scope`")
@@ -291,7 +328,12 @@ fn look(name: &'static str, why: &'static str, remedy: &'static str) -> CheckIte
     CheckItem { name, result: CheckResult::Unseen, found: "not visible here".into(), why, remedy }
 }
 
-fn look_at_store(is_shared: bool, name: &'static str, why: &'static str, remedy: &'static str) -> CheckItem {
+fn look_at_store(
+    is_shared: bool,
+    name: &'static str,
+    why: &'static str,
+    remedy: &'static str,
+) -> CheckItem {
     if is_shared {
         return look(name, why, remedy);
     }

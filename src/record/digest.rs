@@ -52,7 +52,11 @@ impl Framed {
     /// The length of the content comes last, at a fixed size, so that no byte can move between
     /// content and fields. The content comes first because BLAKE3 is fastest on long input that
     /// starts at a chunk boundary.
-    pub(crate) fn finish_behind(mut self, content: &[u8], secret: Option<&[u8; 32]>) -> blake3::Hash {
+    pub(crate) fn finish_behind(
+        mut self,
+        content: &[u8],
+        secret: Option<&[u8; 32]>,
+    ) -> blake3::Hash {
         self.0.extend_from_slice(&(content.len() as u64).to_le_bytes());
         let mut hasher = secret.map_or_else(blake3::Hasher::new, blake3::Hasher::new_keyed);
         hasher.update(content).update(&self.0).finalize()

@@ -88,7 +88,8 @@ impl<'a> Writer<'a> {
     pub(crate) fn headers(&mut self, headers: &HeaderMap) {
         self.number(headers.len());
         for (name, value) in headers {
-            let known = KNOWN.iter().position(|known| known == name).map_or(0, |position| position + 1);
+            let known =
+                KNOWN.iter().position(|known| known == name).map_or(0, |position| position + 1);
             self.number(if value.is_sensitive() { known | SENSITIVE } else { known });
             if known == 0 {
                 self.sized(name.as_str().as_bytes());

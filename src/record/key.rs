@@ -156,12 +156,20 @@ impl fmt::Display for KeyError {
         match self {
             Self::Empty => f.write_str("the idempotency key is empty"),
             Self::TooLong { len } => {
-                write!(f, "the idempotency key has {len} bytes, more than {}", IdempotencyKey::MAX_LEN)
+                write!(
+                    f,
+                    "the idempotency key has {len} bytes, more than {}",
+                    IdempotencyKey::MAX_LEN
+                )
             }
-            Self::NotVisibleAscii => f.write_str("the idempotency key has bytes other than visible ASCII"),
+            Self::NotVisibleAscii => {
+                f.write_str("the idempotency key has bytes other than visible ASCII")
+            }
             Self::Quoting => f.write_str("the quoted idempotency key is not one complete string"),
             Self::NotAString => f.write_str("the idempotency key is not an RFC 9651 String"),
-            Self::Repeated => f.write_str("the request contains the idempotency key header more than once"),
+            Self::Repeated => {
+                f.write_str("the request contains the idempotency key header more than once")
+            }
             Self::Conflicting => {
                 f.write_str("the request contains different idempotency keys in different places")
             }
@@ -169,9 +177,9 @@ impl fmt::Display for KeyError {
             Self::Ambiguous => {
                 f.write_str("the body that contains the idempotency key contains a member twice")
             }
-            Self::Unreadable => {
-                f.write_str("the body that may contain the idempotency key cannot be read completely")
-            }
+            Self::Unreadable => f.write_str(
+                "the body that may contain the idempotency key cannot be read completely",
+            ),
         }
     }
 }
@@ -190,7 +198,12 @@ impl StorageKey {
     ///
     /// With a secret the digest is keyed (BLAKE3's keyed mode). A reader of the store then cannot
     /// test guesses of scopes and keys.
-    pub fn derive(secret: Option<&[u8; 32]>, namespace: &str, scope: &Scope, key: &IdempotencyKey) -> Self {
+    pub fn derive(
+        secret: Option<&[u8; 32]>,
+        namespace: &str,
+        scope: &Scope,
+        key: &IdempotencyKey,
+    ) -> Self {
         let mut framed = Framed::new("storage key 1");
         framed.field(namespace.as_bytes());
         framed.field(scope.as_bytes());

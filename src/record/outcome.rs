@@ -57,7 +57,8 @@ impl StoredBody {
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] if a part is missing that the kind has, or there is one that it does not have.
+    /// [`DecodeError`] if a part is missing that the kind has, or there is one that it does not
+    /// have.
     pub(crate) fn of_kind(
         kind: Kind,
         bytes: Option<Bytes>,

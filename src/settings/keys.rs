@@ -13,7 +13,10 @@ use crate::record::key::{IdempotencyKey, KeyError};
 impl Config {
     /// The key in the head of a request, if it has one. Several headers must have the same key, and
     /// each may occur once.
-    pub(crate) fn key_in_head(&self, headers: &HeaderMap) -> Result<Option<IdempotencyKey>, KeyError> {
+    pub(crate) fn key_in_head(
+        &self,
+        headers: &HeaderMap,
+    ) -> Result<Option<IdempotencyKey>, KeyError> {
         let mut found = None;
         for name in &self.headers {
             found = agreed(found, self.key_in(headers, name)?)?;
@@ -25,7 +28,8 @@ impl Config {
     /// on the key.
     pub(crate) fn passes_through(&self, method: &Method, headers: &HeaderMap) {
         let has_key = || self.headers.iter().any(|name| headers.contains_key(name));
-        if !self.warned.has_method(method) && has_key() && self.warned.is_first_with_method(method) {
+        if !self.warned.has_method(method) && has_key() && self.warned.is_first_with_method(method)
+        {
             tracing::warn!(
                 %method,
                 "a request with an idempotency key passed through, because its method is not \
@@ -35,7 +39,11 @@ impl Config {
         }
     }
 
-    fn key_in(&self, headers: &HeaderMap, name: &HeaderName) -> Result<Option<IdempotencyKey>, KeyError> {
+    fn key_in(
+        &self,
+        headers: &HeaderMap,
+        name: &HeaderName,
+    ) -> Result<Option<IdempotencyKey>, KeyError> {
         let Some(value) = headers.get(name) else {
             return Ok(None);
         };

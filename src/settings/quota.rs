@@ -29,8 +29,12 @@ pub(crate) struct NewKeys<C: Clock = DefaultClock> {
     clock: C,
 }
 
-type Limiter<C> =
-    RateLimiter<ScopeDigest, HashMapStateStore<ScopeDigest>, C, NoOpMiddleware<<C as Clock>::Instant>>;
+type Limiter<C> = RateLimiter<
+    ScopeDigest,
+    HashMapStateStore<ScopeDigest>,
+    C,
+    NoOpMiddleware<<C as Clock>::Instant>,
+>;
 
 /// When each exhausted scope gets its next key, and when the map was last swept.
 struct Waiting<I> {
@@ -47,7 +51,8 @@ impl NewKeys {
 impl<C: Clock + Clone> NewKeys<C> {
     fn with_clock(per_minute: NonZeroU32, clock: C) -> Self {
         let looks = per_minute.saturating_mul(NonZeroU32::MIN.saturating_add(LOOKS_FOR_EACH - 1));
-        let limiter = |most| RateLimiter::hashmap_with_clock(Quota::per_minute(most), clock.clone());
+        let limiter =
+            |most| RateLimiter::hashmap_with_clock(Quota::per_minute(most), clock.clone());
         Self {
             keys: limiter(per_minute),
             looks: limiter(looks),

@@ -40,8 +40,8 @@
 //!
 //! The keys are random, so checks can run side by side, on one store, and on a store that is in
 //! use. Each check releases what it reserved. A response cannot be deleted, so it expires: after at
-//! most 8 units, and after 3 if its body is large. At its end a run leaves about 50 records with 200
-//! kB, which expire. A table that is swept also has the records that have expired before.
+//! most 8 units, and after 3 if its body is large. At its end a run leaves about 50 records with
+//! 200 kB, which expire. A table that is swept also has the records that have expired before.
 //!
 //! # What is not checked
 //!
@@ -103,8 +103,9 @@ pub async fn run<S: Store>(store: &S, unit: Duration) -> Report {
         return report;
     }
     let (waiting, busy): (Vec<_>, Vec<_>) = checks.partition(Check::waits);
-    let measured =
-        |checks: &[Check]| -> Vec<_> { checks.iter().map(|check| check.measured(store, unit)).collect() };
+    let measured = |checks: &[Check]| -> Vec<_> {
+        checks.iter().map(|check| check.measured(store, unit)).collect()
+    };
     let mut results = together::some_at_a_time(together::FEW, measured(&busy)).await;
     results.extend(together::all(measured(&waiting)).await);
     for (check, result, slowest) in results {

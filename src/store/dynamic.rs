@@ -6,7 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Lease, PendingRef, Record, Reservation, ReserveRequest, Settlement, Store, StoreError};
+use super::{
+    Lease, PendingRef, Record, Reservation, ReserveRequest, Settlement, Store, StoreError,
+};
 use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
 
@@ -63,7 +65,12 @@ trait Erased: Send + Sync {
     fn release<'a>(&'a self, lease: &'a Lease) -> Reply<'a, Settlement>;
     fn renew<'a>(&'a self, lease: &'a Lease) -> Reply<'a, Settlement>;
     fn inspect<'a>(&'a self, key: &'a StorageKey) -> Reply<'a, Option<Record>>;
-    fn wait_for_change<'a>(&'a self, seen: &'a PendingRef, round: u32, bound: Duration) -> Reply<'a, ()>;
+    fn wait_for_change<'a>(
+        &'a self,
+        seen: &'a PendingRef,
+        round: u32,
+        bound: Duration,
+    ) -> Reply<'a, ()>;
     fn set_timeout(&self, timeout: Duration);
     fn is_shared(&self) -> bool;
     fn opens_in_outage(&self) -> bool;
@@ -105,7 +112,12 @@ impl<T: Store> Erased for T {
         Box::pin(Store::inspect(self, key))
     }
 
-    fn wait_for_change<'a>(&'a self, seen: &'a PendingRef, round: u32, bound: Duration) -> Reply<'a, ()> {
+    fn wait_for_change<'a>(
+        &'a self,
+        seen: &'a PendingRef,
+        round: u32,
+        bound: Duration,
+    ) -> Reply<'a, ()> {
         Box::pin(Store::wait_for_change(self, seen, round, bound))
     }
 

@@ -16,8 +16,9 @@ pub struct StoreError {
 /// [`ScopeFull`](Self::ScopeFull), which is a 429.
 ///
 /// Only [`Unavailable`](Self::Unavailable) and [`Timeout`](Self::Timeout) are an outage. They open
-/// a layer that is set to [`FailOpenRiskingDoubleEffects`](crate::OnOutage::FailOpenRiskingDoubleEffects),
-/// so a store must not return them for what clients can cause by what they send or store.
+/// a layer that is set to
+/// [`FailOpenRiskingDoubleEffects`](crate::OnOutage::FailOpenRiskingDoubleEffects), so a store must
+/// not return them for what clients can cause by what they send or store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
@@ -63,7 +64,10 @@ impl StoreErrorKind {
 
     /// Whether the store rejects the response of an attempt, and may accept one without a body.
     pub(crate) fn rejects_response(self) -> bool {
-        matches!(self, Self::Rejected | Self::Full | Self::ScopeFull | Self::Configuration | Self::Corrupt)
+        matches!(
+            self,
+            Self::Rejected | Self::Full | Self::ScopeFull | Self::Configuration | Self::Corrupt
+        )
     }
 }
 
@@ -94,7 +98,8 @@ impl StoreError {
     }
 
     /// Says that this error never opens a layer, not even one that is set to
-    /// [`FailOpenRiskingDoubleEffects`](crate::OnOutage::FailOpenRiskingDoubleEffects). A store says so if
+    /// [`FailOpenRiskingDoubleEffects`](crate::OnOutage::FailOpenRiskingDoubleEffects). A store
+    /// says so if
     ///
     /// - the key has a record that could not be returned whole: the operation has run, or runs now,
     /// - the server has replied, and clients may be the cause: a lock, a statement that was
@@ -124,7 +129,9 @@ impl fmt::Display for StoreError {
             StoreErrorKind::ScopeFull => "the scope has used up its share of the idempotency store",
             StoreErrorKind::Configuration => "the idempotency store is not set up for the layer",
             StoreErrorKind::Corrupt => "the idempotency store holds a record that cannot be read",
-            StoreErrorKind::Decrypt => "the idempotency store holds a response that cannot be decrypted",
+            StoreErrorKind::Decrypt => {
+                "the idempotency store holds a response that cannot be decrypted"
+            }
             StoreErrorKind::Rejected => "the idempotency store rejects this operation",
             StoreErrorKind::Conflict => "another transaction was in the way",
             StoreErrorKind::TransactionLost => "the transaction of the attempt cannot be committed",

@@ -75,12 +75,13 @@ impl Lease {
     /// A failed record has the status of its response and not the response, because a failure that
     /// is taken over is not replayed. An abandoned record is a pending one whose lease has lapsed.
     pub fn put_back(&self) -> Option<Record> {
-        let state = match self.previous? {
-            PreviousAttempt::Failed { status } => State::Failed(
-                status.map(|status| Outcome::new(status, StoredBody::NotRetained(NotRetained::Failure))),
-            ),
-            PreviousAttempt::Abandoned => State::Pending { abandoned: true },
-        };
+        let state =
+            match self.previous? {
+                PreviousAttempt::Failed { status } => State::Failed(status.map(|status| {
+                    Outcome::new(status, StoredBody::NotRetained(NotRetained::Failure))
+                })),
+                PreviousAttempt::Abandoned => State::Pending { abandoned: true },
+            };
         Some(Record::new(self.fingerprint, self.attempt, self.replaces?, state))
     }
 
@@ -92,7 +93,12 @@ impl Lease {
 
     /// The lease of a reservation whose operation never began. A release under it restores what the
     /// reservation found.
-    #[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]
+    #[cfg(any(
+        feature = "redis",
+        feature = "postgres",
+        feature = "sqlite",
+        feature = "conformance"
+    ))]
     pub(super) fn never_begun(self) -> Self {
         Self { attempt: self.attempt.saturating_sub(1), ..self }
     }

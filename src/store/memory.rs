@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Lease, PendingRef, Record, Reservation, ReserveRequest, Settlement, Store, StoreError, Token};
+use super::{
+    Lease, PendingRef, Record, Reservation, ReserveRequest, Settlement, Store, StoreError, Token,
+};
 use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
 
@@ -89,7 +91,11 @@ impl MemoryStore {
         Self(Arc::new(Inner {
             shards: (0..shards).map(|_| Mutex::new(Shard::new(secret))).collect(),
             secret,
-            capacity: Capacity::new(shards, secret, Limits::new(Self::MAX_RECORDS, Self::MAX_BYTES)),
+            capacity: Capacity::new(
+                shards,
+                secret,
+                Limits::new(Self::MAX_RECORDS, Self::MAX_BYTES),
+            ),
             id: STORES.fetch_add(1, Ordering::Relaxed),
             tokens: AtomicU64::new(1),
             start: Instant::now(),

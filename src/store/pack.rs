@@ -1,7 +1,7 @@
 //! Compression and encryption of a response before a store sees it, and the way back.
 //!
-//! The store sees an [`Outcome`] whose body is [`Packed`](StoredBody::Packed): one frame. Its first byte
-//! says how it was packed.
+//! The store sees an [`Outcome`] whose body is [`Packed`](StoredBody::Packed): one frame. Its first
+//! byte says how it was packed.
 //!
 //! ```text
 //! 'P' frame of the outcome
@@ -9,8 +9,8 @@
 //! 'E' id of the key:u32be  nonce:24  a 'P' or 'C' frame under XChaCha20-Poly1305
 //! ```
 //!
-//! A frame that is only compressed contains the body. Status, headers and request id stay readable in
-//! the store. An encrypted frame contains everything except the status.
+//! A frame that is only compressed contains the body. Status, headers and request id stay readable
+//! in the store. An encrypted frame contains everything except the status.
 
 use bytes::Bytes;
 
@@ -54,12 +54,18 @@ impl Packing {
     /// # Errors
     ///
     /// If the system gives no random bytes.
-    pub(crate) fn pack(&self, of: &Of, outcome: &Outcome) -> Result<Option<Box<Outcome>>, StoreError> {
+    pub(crate) fn pack(
+        &self,
+        of: &Of,
+        outcome: &Outcome,
+    ) -> Result<Option<Box<Outcome>>, StoreError> {
         let Some(keys) = &self.encryption else {
             let body = || Outcome::new(outcome.status, outcome.body.clone());
-            let compressed = self.is_large(outcome).then(|| compression::deflate(&body())).flatten();
-            return Ok(compressed
-                .map(|frame| Box::new(Outcome { body: StoredBody::Packed(frame), ..outcome.clone() })));
+            let compressed =
+                self.is_large(outcome).then(|| compression::deflate(&body())).flatten();
+            return Ok(compressed.map(|frame| {
+                Box::new(Outcome { body: StoredBody::Packed(frame), ..outcome.clone() })
+            }));
         };
         let compressed = self.is_large(outcome).then(|| compression::deflate(outcome)).flatten();
         let frame = compressed.map_or_else(|| plain(outcome), Vec::from);
@@ -102,7 +108,13 @@ impl Packing {
         self.check_plain()
     }
 
-    fn open(&self, of: &Of, outcome: &Outcome, frame: &Bytes, limit: usize) -> Result<Outcome, StoreError> {
+    fn open(
+        &self,
+        of: &Of,
+        outcome: &Outcome,
+        frame: &Bytes,
+        limit: usize,
+    ) -> Result<Outcome, StoreError> {
         let opened = match (frame.first(), &self.encryption) {
             (Some(b'E'), Some(keys)) => Some(keys.open(&of.bytes(outcome), &frame[1..])?),
             (Some(b'E'), None) => return Err(StoreError::new(StoreErrorKind::Decrypt)),

@@ -27,8 +27,8 @@
 //! | `READONLY`, `MASTERDOWN` | it is a replica now | `Unavailable` | not served | the connection is replaced, and writes are retried |
 //!
 //! Only an outage opens a layer that is set to
-//! [`FailOpenRiskingDoubleEffects`](crate::OnOutage::FailOpenRiskingDoubleEffects). `OOM` and `MISCONF` do
-//! not, because clients can fill the memory and the disk. These errors do not either:
+//! [`FailOpenRiskingDoubleEffects`](crate::OnOutage::FailOpenRiskingDoubleEffects). `OOM` and
+//! `MISCONF` do not, because clients can fill the memory and the disk. These errors do not either:
 //!
 //! | error | kind |
 //! |---|---|
@@ -68,8 +68,8 @@ use tokio::time::{Instant, timeout_at};
 use super::timeout::Timeout;
 use super::undo::{Undo, Unreplied};
 use super::{
-    Lease, Record, RecordStatus, Reservation, ReserveRequest, Settlement, Store, StoreError, StoreErrorKind,
-    Token, millis,
+    Lease, Record, RecordStatus, Reservation, ReserveRequest, Settlement, Store, StoreError,
+    StoreErrorKind, Token, millis,
 };
 use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
@@ -190,8 +190,10 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
         let head = frame::head(RecordStatus::Pending, &lease.token);
-        let before = lease.put_back().map_or(Vec::new(), |before| frame::encode_put_back(lease, &before));
-        self.settle(&scripts::RELEASE, lease, &[&head, &before, &text(millis(lease.retention))]).await
+        let before =
+            lease.put_back().map_or(Vec::new(), |before| frame::encode_put_back(lease, &before));
+        self.settle(&scripts::RELEASE, lease, &[&head, &before, &text(millis(lease.retention))])
+            .await
     }
 
     async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
@@ -257,11 +259,16 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     /// The record that was found, whole. The caller learns that there is one before it gives up:
     /// clients that ask for large bodies can hold up a body, and the operation must not run because
     /// of that.
-    async fn found(&self, name: &[u8], found: Stored, begun: Instant) -> Result<Reservation, StoreError> {
+    async fn found(
+        &self,
+        name: &[u8],
+        found: Stored,
+        begun: Instant,
+    ) -> Result<Reservation, StoreError> {
         let until = begun + self.timeout.get() / 16 * 15;
         let record = timeout_at(until, self.with_body(name, found)).await;
-        let record =
-            record.unwrap_or_else(|late| Err(StoreError::with_source(StoreErrorKind::Timeout, late)));
+        let record = record
+            .unwrap_or_else(|late| Err(StoreError::with_source(StoreErrorKind::Timeout, late)));
         record.map(Reservation::Found).map_err(StoreError::stays_closed)
     }
 
@@ -289,7 +296,12 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     }
 
     /// Runs a settling script, which returns whether it applied.
-    async fn settle(&self, script: &Script, lease: &Lease, args: &[&[u8]]) -> Result<Settlement, StoreError> {
+    async fn settle(
+        &self,
+        script: &Script,
+        lease: &Lease,
+        args: &[&[u8]],
+    ) -> Result<Settlement, StoreError> {
         let name = self.name(&lease.key);
         match script.run(&mut self.connection.clone(), None, &[&name], args).await {
             Ok(true) => Ok(Settlement::Applied),

@@ -1,4 +1,5 @@
-//! The stores on SQL databases, and what they share: the row of a record, errors, pooled connections and transactions.
+//! The stores on SQL databases, and what they share: the row of a record, errors, pooled
+//! connections and transactions.
 
 pub(super) mod error;
 mod pooled;

@@ -7,8 +7,8 @@ use std::time::Duration;
 /// The default of the layer. It counts for a store without a layer, too.
 const DEFAULT: Duration = Duration::from_secs(2);
 
-/// The longest time that a caller waits for one operation ([`Store::set_timeout`](super::Store::set_timeout)).
-/// A clone is the same time.
+/// The longest time that a caller waits for one operation
+/// ([`Store::set_timeout`](super::Store::set_timeout)). A clone is the same time.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Timeout(Arc<AtomicU64>);
 

@@ -137,7 +137,10 @@ pub(super) struct Undo<S: Store> {
 
 impl<S: Store> Undo<S> {
     pub(super) fn of(store: S, unreplied: &Arc<Unreplied>, first: &Lease) -> Self {
-        Self { pending: Some((store, Arc::clone(unreplied), first.clone())), may_have_applied: false }
+        Self {
+            pending: Some((store, Arc::clone(unreplied), first.clone())),
+            may_have_applied: false,
+        }
     }
 
     /// Notes the lease that the next command writes, before that command is sent. Every command

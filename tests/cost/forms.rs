@@ -32,7 +32,13 @@ impl Form {
     fn new(name: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
         assert!(body.len() <= LIMIT, "{name} is over the limit");
-        Self { name: name.into(), uri: "/".into(), content_type: content_type.into(), body, frame: LIMIT }
+        Self {
+            name: name.into(),
+            uri: "/".into(),
+            content_type: content_type.into(),
+            body,
+            frame: LIMIT,
+        }
     }
 
     pub(crate) fn request(&self) -> Request<Frames> {
@@ -104,7 +110,10 @@ pub(crate) fn layers() -> Vec<(&'static str, MakeLayer)> {
 }
 
 pub(crate) fn forms() -> Vec<Form> {
-    [raw(), small_json(), most_json(), forms_of_fields(), multipart()].into_iter().flatten().collect()
+    [raw(), small_json(), most_json(), forms_of_fields(), multipart()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn raw() -> Vec<Form> {
@@ -117,7 +126,11 @@ fn raw() -> Vec<Form> {
         Form::new("text", "text/plain", vec![b'a'; LIMIT]),
         bytes,
         target,
-        Form::new("a content type of 8 KiB", &format!("{JSON}{parameters}"), list("{\"a\":1}", 100_000)),
+        Form::new(
+            "a content type of 8 KiB",
+            &format!("{JSON}{parameters}"),
+            list("{\"a\":1}", 100_000),
+        ),
     ]
 }
 
@@ -129,14 +142,18 @@ fn small_json() -> Vec<Form> {
     invalid.extend(b" \xff");
     let mut late = format!("\"{}", "a".repeat(LIMIT - 10)).into_bytes();
     late.extend(b"\xff\"");
-    let units = ["0", "[]", "{}", "\"\"", "[0]", "[[0]]", "[[[0]]]", "1.5", "1e-300", "{\"\":0}", "true"];
+    let units =
+        ["0", "[]", "{}", "\"\"", "[0]", "[[0]]", "[[[0]]]", "1.5", "1e-300", "{\"\":0}", "true"];
     let mut forms: Vec<_> = units.into_iter().map(in_list).collect();
     let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
     let escaped = |escape: &str| format!("\"{}\"", escape.repeat((LIMIT - 2) / escape.len()));
     forms.extend([
         json("{\"N\":0,…}", object(LIMIT, usize::MAX, |index| format!("\"{index}\":0"))),
         json("{\"a\":0,\"a\":0,…}", object(LIMIT, usize::MAX, |_| "\"a\":0".into())),
-        json("{\"\\u0061N\":0,…}", object(LIMIT, usize::MAX, |index| format!("\"\\u0061{index}\":0"))),
+        json(
+            "{\"\\u0061N\":0,…}",
+            object(LIMIT, usize::MAX, |index| format!("\"\\u0061{index}\":0")),
+        ),
         json("deep once", deep(LIMIT / 2)),
         json("127 deep, often", list(&deep(126), LIMIT)),
         json("objects 120 deep", nested(120)),
@@ -158,7 +175,11 @@ fn most_json() -> Vec<Form> {
     let each = LIMIT / PIECES;
     let in_list = |unit: &str, values: usize| {
         let units: Vec<_> = (0..PIECES / values).map(|_| unit).collect();
-        Form::new(&format!("as many as are read: [{unit},…]"), JSON, format!("[{}]", units.join(",")))
+        Form::new(
+            &format!("as many as are read: [{unit},…]"),
+            JSON,
+            format!("[{}]", units.join(",")),
+        )
     };
     let members = |name: &str, member: &dyn Fn(usize) -> String| {
         // The order of the members says nothing of that of the names.
@@ -220,8 +241,9 @@ fn multipart() -> Vec<Form> {
     };
     let headers = (0..31).map(|index| format!("h{index}:\r\n")).collect::<Vec<_>>().concat();
     let named = "content-disposition:form-data;name=a\r\n\r\n";
-    let long_head =
-        |bytes: usize| format!("content-disposition:form-data;{}\r\n\r\n", "name".repeat((bytes - 80) / 4));
+    let long_head = |bytes: usize| {
+        format!("content-disposition:form-data;{}\r\n\r\n", "name".repeat((bytes - 80) / 4))
+    };
     let begun = format!("--{}\r\n{named}{}", &long, format!("\r\n--{}", &long[1..]).repeat(14_000));
     vec![
         parts("multipart of tiny parts", "x", usize::MAX, "\r\n"),
@@ -233,7 +255,11 @@ fn multipart() -> Vec<Form> {
         parts("multipart, one part", "x", 1, &format!("{named}{}", "a".repeat(LIMIT - 100))),
         parts("multipart, one long head", "x", 1, &long_head(LIMIT - 100)),
         parts("multipart, heads of 8 KiB", "x", usize::MAX, &long_head(8 << 10)),
-        Form::new("multipart, boundaries that almost begin", &with(&long), begun + "\r\n--" + &long + "--"),
+        Form::new(
+            "multipart, boundaries that almost begin",
+            &with(&long),
+            begun + "\r\n--" + &long + "--",
+        ),
         Form::new("multipart, dashes", &with(&long), "-".repeat(LIMIT)),
         Form::new("multipart, white space", &with("x"), format!("--x{}", " ".repeat(LIMIT - 3))),
     ]

@@ -35,12 +35,18 @@ fn runtime() -> Runtime {
 
 fn cost(layer: &IdempotencyLayer<MemoryStore>, form: &Form) -> AllocationInfo {
     let runtime = runtime();
-    let handler =
-        service_fn(|_: Request<_>| async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) });
+    let handler = service_fn(|_: Request<_>| async {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
     let service = layer.layer(handler);
     measure(|| {
         let response = runtime.block_on(service.oneshot(form.request())).unwrap();
-        assert!(matches!(response.status().as_u16(), 200 | 400), "{}: {}", form.name, response.status());
+        assert!(
+            matches!(response.status().as_u16(), 200 | 400),
+            "{}: {}",
+            form.name,
+            response.status()
+        );
     })
 }
 
@@ -101,8 +107,9 @@ impl Body for Stalled {
 #[test]
 fn a_client_that_announces_a_large_body_and_sends_none_of_it_takes_no_memory_for_it() {
     let runtime = runtime();
-    let handler =
-        service_fn(|_: Request<_>| async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) });
+    let handler = service_fn(|_: Request<_>| async {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
     let service = IdempotencyLayer::new(MemoryStore::new()).layer(handler);
     let cost = measure(|| {
         let request = Request::post("/").header("x-idempotency-key", "order-1001");

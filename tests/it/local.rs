@@ -1,5 +1,5 @@
-//! The tests that need nothing but this process: no server, no program, and no feature. Each feature
-//! adds its own tests.
+//! The tests that need nothing but this process: no server, no program, and no feature. Each
+//! feature adds its own tests.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod contract;

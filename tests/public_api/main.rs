@@ -1,4 +1,5 @@
-//! The public API, as `tests/public_api/api.txt` has it. A change of the API is a change of that file:
+//! The public API, as `tests/public_api/api.txt` has it. A change of the API is a change of that
+//! file:
 //!
 //! ```text
 //! UPDATE_PUBLIC_API=1 cargo test --test public_api
@@ -70,7 +71,8 @@ fn the_public_api_is_the_one_that_is_written_down() {
         fs::write(&snapshot, &now).unwrap();
     }
     let written = fs::read_to_string(&snapshot).unwrap();
-    let (now, written): (BTreeSet<_>, BTreeSet<_>) = (now.lines().collect(), written.lines().collect());
+    let (now, written): (BTreeSet<_>, BTreeSet<_>) =
+        (now.lines().collect(), written.lines().collect());
     let gone: Vec<_> = written.difference(&now).map(|line| format!("- {line}")).collect();
     let new: Vec<_> = now.difference(&written).map(|line| format!("+ {line}")).collect();
     assert!(
@@ -94,6 +96,9 @@ fn the_public_api_is_the_one_that_is_written_down() {
     assert_eq!(external, BTreeSet::from(EXTERNAL), "the crates whose types are in the public API");
     let docs = fs::read_to_string(here("src/lib.rs")).unwrap();
     for name in EXTERNAL {
-        assert!(docs.contains(&format!("`{name}`")), "the section \"Versions\" of src/lib.rs lists `{name}`");
+        assert!(
+            docs.contains(&format!("`{name}`")),
+            "the section \"Versions\" of src/lib.rs lists `{name}`"
+        );
     }
 }

@@ -20,7 +20,8 @@ pub(super) fn hex(value: &str) -> Result<[u8; 32], String> {
         return Err("not 64 hexadecimal digits".into());
     }
     for (byte, start) in key.iter_mut().zip((0..64).step_by(2)) {
-        *byte = u8::from_str_radix(&value[start..start + 2], 16).map_err(|error| error.to_string())?;
+        *byte =
+            u8::from_str_radix(&value[start..start + 2], 16).map_err(|error| error.to_string())?;
     }
     Ok(key)
 }

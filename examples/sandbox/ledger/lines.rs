@@ -69,7 +69,8 @@ impl Lines {
             Ok(effect)
         };
         // Another process is still writing a line without a line break.
-        let whole = lines.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+        let whole =
+            lines.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
         whole.map(effect).collect()
     }
 }

@@ -38,7 +38,8 @@ impl Ledger for Payments {
             .bind(effect.terms.order.as_deref());
         let written = match attempt.filter(|attempt| attempt.is_guarded()) {
             Some(attempt) => {
-                let mut tx = attempt.transaction::<Postgres>().map_err(IntoResponse::into_response)?;
+                let mut tx =
+                    attempt.transaction::<Postgres>().map_err(IntoResponse::into_response)?;
                 insert.execute(&mut *tx).await
             }
             None => insert.execute(&self.0).await,

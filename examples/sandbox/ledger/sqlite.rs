@@ -25,7 +25,8 @@ impl Payments {
     pub(crate) async fn open(path: &str) -> Result<Self, Error> {
         // For the reads, and for the few requests that write without a transaction.
         let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY);
-        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?;
+        let pool =
+            SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?;
         sqlx::raw_sql(include_str!("create.sqlite.sql")).execute(&pool).await?;
         Ok(Self(pool))
     }
@@ -45,7 +46,8 @@ impl Ledger for Payments {
             .bind(effect.terms.order.as_deref());
         let written = match attempt.filter(|attempt| attempt.is_guarded()) {
             Some(attempt) => {
-                let mut tx = attempt.transaction::<Sqlite>().map_err(IntoResponse::into_response)?;
+                let mut tx =
+                    attempt.transaction::<Sqlite>().map_err(IntoResponse::into_response)?;
                 insert.execute(&mut *tx).await
             }
             None => insert.execute(&self.0).await,

@@ -31,14 +31,20 @@ fn pool() -> PgPoolOptions {
     PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS)
 }
 
-async fn open(pool: PgPoolOptions, url: &str, args: &Args) -> Result<(PostgresStore, PgPool), Problem> {
+async fn open(
+    pool: PgPoolOptions,
+    url: &str,
+    args: &Args,
+) -> Result<(PostgresStore, PgPool), Problem> {
     let options: PgConnectOptions = url.parse().map_err(|error: sqlx::Error| {
-        let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+        let why = std::error::Error::source(&error)
+            .map_or_else(|| error.to_string(), ToString::to_string);
         Problem::Misused(format!("--store {}: {why}", args.store))
     })?;
     // A pool would retry until its timeout, and not report the cause of the failure.
     let reached = timeout(START, async { options.connect().await?.close().await }).await;
-    let reached = reached.map_err(|_| Problem::Failed(format!("--store {}: no response", args.store)))?;
+    let reached =
+        reached.map_err(|_| Problem::Failed(format!("--store {}: no response", args.store)))?;
     reached.map_err(|error| unusable(args, &error))?;
 
     // A late connection must leave enough time to use it. The store closes a connection when its

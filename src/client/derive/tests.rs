@@ -29,7 +29,10 @@ fn the_vectors_come_out_right() {
         let text = |name: &str| vector[name].as_str().unwrap();
         let window = vector["window"].as_object().map_or(TimeWindow::ALWAYS, |window| {
             let number = |name: &str| window[name].as_u64().unwrap();
-            TimeWindow::containing(moment(number("at_ms")), Duration::from_millis(number("length_ms")))
+            TimeWindow::containing(
+                moment(number("at_ms")),
+                Duration::from_millis(number("length_ms")),
+            )
         });
         let content = match vector["payload_hex"].as_str() {
             Some(digits) => bytes(digits),

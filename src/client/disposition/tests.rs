@@ -30,8 +30,8 @@ fn texts(value: &Value) -> Vec<Option<String>> {
 /// Every combination of the lists of a row.
 fn cases_of(row: &Value) -> Vec<Case> {
     let headers = row["headers"].as_object().into_iter().flatten();
-    let headers =
-        headers.map(|(name, value)| (name.parse().unwrap(), value.as_str().unwrap().parse().unwrap()));
+    let headers = headers
+        .map(|(name, value)| (name.parse().unwrap(), value.as_str().unwrap().parse().unwrap()));
     let headers: HeaderMap = headers.collect();
     let doubts = match row["before"].as_str().unwrap() {
         "any" => vec![false, true],
@@ -102,7 +102,9 @@ fn every_rejection_is_judged_as_its_row_says() {
         let mut response = rejection.render();
         rejection.finish(&mut response);
         let profiles = [Profile::Default, Profile::Ietf, Profile::Stripe];
-        for profile in profiles.into_iter().filter(|profile| is_known || *profile == Profile::Default) {
+        for profile in
+            profiles.into_iter().filter(|profile| is_known || *profile == Profile::Default)
+        {
             for is_in_doubt in [false, true] {
                 let reply = Reply::new(response.status(), response.headers()).body(response.body());
                 let judged = reply.in_doubt(is_in_doubt).profile(profile).disposition();

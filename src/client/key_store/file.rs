@@ -70,7 +70,8 @@ impl FileKeyStore {
 
     /// Locks the directory until the file is dropped.
     fn alone(&self) -> io::Result<File> {
-        let file = private(&self.directory.join("lock"), OpenOptions::new().write(true).create(true))?;
+        let file =
+            private(&self.directory.join("lock"), OpenOptions::new().write(true).create(true))?;
         file.lock()?;
         Ok(file)
     }
@@ -84,7 +85,9 @@ impl FileKeyStore {
     ) -> io::Result<bool> {
         let (path, key) = (self.path(operation), key.clone());
         let remove = move |keys: &Self| {
-            let Some(entry) = read(&path)?.filter(|entry| entry.stored.key == key) else { return Ok(true) };
+            let Some(entry) = read(&path)?.filter(|entry| entry.stored.key == key) else {
+                return Ok(true);
+            };
             let is_removed = may_remove(&entry);
             if is_removed {
                 fs::remove_file(&path)?;
@@ -104,7 +107,8 @@ impl FileKeyStore {
     /// Writes a file atomically: after a crash it exists whole or not at all.
     fn write(&self, path: &Path, text: &str) -> io::Result<()> {
         let unfinished = path.with_extension("unfinished");
-        let mut file = private(&unfinished, OpenOptions::new().write(true).create(true).truncate(true))?;
+        let mut file =
+            private(&unfinished, OpenOptions::new().write(true).create(true).truncate(true))?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&unfinished, path)?;
@@ -201,8 +205,10 @@ fn decode(text: &[u8]) -> Option<Entry> {
     let json: Value = serde_json::from_slice(text).ok()?;
     let operation = json["operation"].as_str()?.to_owned();
     let key = IdempotencyKey::stored(json["key"].as_str()?).ok()?;
-    let created_at =
-        SystemTime::checked_add(&UNIX_EPOCH, Duration::from_millis(json["created_at_ms"].as_u64()?))?;
+    let created_at = SystemTime::checked_add(
+        &UNIX_EPOCH,
+        Duration::from_millis(json["created_at_ms"].as_u64()?),
+    )?;
     let is_shared = json["shared"].as_bool()?;
     Some(Entry { stored: StoredKey { operation, key, created_at }, is_shared })
 }

@@ -28,7 +28,12 @@ impl MemoryKeyStore {
     }
 
     /// Removes a key if `may_remove` allows it, and returns whether it is no longer stored.
-    fn remove_if(&self, operation: &str, key: &IdempotencyKey, may_remove: impl Fn(&Entry) -> bool) -> bool {
+    fn remove_if(
+        &self,
+        operation: &str,
+        key: &IdempotencyKey,
+        may_remove: impl Fn(&Entry) -> bool,
+    ) -> bool {
         let entries = &mut *lock(&self.entries);
         let is_key = |entry: &&Entry| entry.stored.key == *key;
         let Some(found) = entries.get(operation).filter(is_key) else { return true };

@@ -46,15 +46,16 @@ pub(super) async fn observe(
         (response, seen)
     };
     let (response, seen) = SEEN.scope(Cell::new(0), sent).await;
-    let is_redirected = response
-        .as_ref()
-        .is_ok_and(|response| seen > usize::from(is_stopped(response)) || !is_same(url, response.url()));
+    let is_redirected = response.as_ref().is_ok_and(|response| {
+        seen > usize::from(is_stopped(response)) || !is_same(url, response.url())
+    });
     (response, is_redirected)
 }
 
 /// Whether the response is a redirect that the policy was asked about, and did not follow.
 fn is_stopped(response: &Response) -> bool {
-    let location = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
+    let location =
+        response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
     response.status().is_redirection() && location.is_some_and(|to| response.url().join(to).is_ok())
 }
 

@@ -51,7 +51,10 @@ fn an_abandoned_attempt_that_is_not_rerun_has_an_unknown_outcome() {
 fn a_success_is_replayed_whole() {
     for on_failed in POLICIES {
         let decision = decided(State::Success(whole(404)), on_failed);
-        assert!(matches!(&decision, Admission::Replay(stored) if *stored == whole(404)), "{decision:?}");
+        assert!(
+            matches!(&decision, Admission::Replay(stored) if *stored == whole(404)),
+            "{decision:?}"
+        );
     }
 }
 
@@ -60,7 +63,8 @@ fn a_success_without_a_stored_body_is_rejected_with_its_status_and_location() {
     for why in [NotRetained::TooLarge, NotRetained::Streamed, NotRetained::Failure] {
         for on_failed in POLICIES {
             let decision = decided(State::Success(without_body(201, why)), on_failed);
-            let Admission::Reject(Rejection::ResultNotRetained { original_status, location }) = decision
+            let Admission::Reject(Rejection::ResultNotRetained { original_status, location }) =
+                decision
             else {
                 panic!("{why:?} under {on_failed:?}: {decision:?}");
             };
@@ -76,7 +80,10 @@ fn a_failure_is_replayed_only_by_policy_and_only_if_its_response_was_stored() {
     let bare = || Some(without_body(500, NotRetained::Failure));
 
     let decision = decided(failed(Some(whole(500))), OnFailed::Replay);
-    assert!(matches!(&decision, Admission::Replay(stored) if *stored == whole(500)), "{decision:?}");
+    assert!(
+        matches!(&decision, Admission::Replay(stored) if *stored == whole(500)),
+        "{decision:?}"
+    );
 
     let server_error = Some(StatusCode::INTERNAL_SERVER_ERROR);
     let rejected = [
@@ -135,15 +142,24 @@ fn record(operation: &str, state: State) -> Record {
 #[allow(clippy::unwrap_used)]
 fn request(operation: &str) -> ReserveRequest {
     let key = IdempotencyKey::parse(b"order-1001").unwrap();
-    ReserveRequest::new(StorageKey::derive(None, "tests", &Scope::anonymous(), &key), fingerprint(operation))
-        .lease(Duration::from_secs(10))
-        .retention(Duration::from_hours(1))
-        .retry_failed(RetryFailed::Never)
-        .retry_abandoned(false)
+    ReserveRequest::new(
+        StorageKey::derive(None, "tests", &Scope::anonymous(), &key),
+        fingerprint(operation),
+    )
+    .lease(Duration::from_secs(10))
+    .retention(Duration::from_hours(1))
+    .retry_failed(RetryFailed::Never)
+    .retry_abandoned(false)
 }
 
 fn fingerprint(operation: &str) -> Fingerprint {
-    Fingerprint::of_request(&Method::POST, "/payments", &HeaderMap::new(), &[], operation.as_bytes())
+    Fingerprint::of_request(
+        &Method::POST,
+        "/payments",
+        &HeaderMap::new(),
+        &[],
+        operation.as_bytes(),
+    )
 }
 
 fn whole(status: u16) -> Outcome {

@@ -177,7 +177,9 @@ impl<St: Store> LiveLease<St> {
             .inspect_err(|error| shared.store_failed("inspect", &lease.key, error))
             .ok()??;
         match record.state {
-            State::Success(outcome) if record.fingerprint == lease.fingerprint && outcome.is_replayable() => {
+            State::Success(outcome)
+                if record.fingerprint == lease.fingerprint && outcome.is_replayable() =>
+            {
                 Some(outcome)
             }
             _ => None,

@@ -24,7 +24,8 @@ struct Watched {
 }
 
 static WATCHDOG: LazyLock<Watchdog> = LazyLock::new(|| {
-    let spawned = thread::Builder::new().name("idempotency-watchdog".into()).spawn(|| WATCHDOG.run());
+    let spawned =
+        thread::Builder::new().name("idempotency-watchdog".into()).spawn(|| WATCHDOG.run());
     if let Err(error) = spawned {
         tracing::warn!(
             %error,
@@ -57,8 +58,8 @@ impl Watchdog {
             watched.look = false;
             let now = Instant::now();
             let next = watched.renew_late(now);
-            let bound =
-                next.map_or(Duration::MAX, |next| next.max(now + SLACK).saturating_duration_since(now));
+            let bound = next
+                .map_or(Duration::MAX, |next| next.max(now + SLACK).saturating_duration_since(now));
             let is_idle = |watched: &mut Watched| !watched.look;
             let waited = self.woken.wait_timeout_while(watched, bound, is_idle);
             drop(waited.unwrap_or_else(PoisonError::into_inner));

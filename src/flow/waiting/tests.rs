@@ -72,7 +72,10 @@ async fn all_members_hear_the_news_and_a_later_request_begins_a_new_line() {
     drop(first);
     for waiter in waiting {
         let heard = waiter.await.expect("the waiter hears");
-        assert!(matches!(heard, Turn::News(News::Unavailable(StoreErrorKind::Timeout, None))), "{heard:?}");
+        assert!(
+            matches!(heard, Turn::News(News::Unavailable(StoreErrorKind::Timeout, None))),
+            "{heard:?}"
+        );
     }
     assert_eq!(lines_left(&lines), 1, "the line of the late request");
     drop(late);
@@ -105,7 +108,8 @@ async fn an_interruption_wins_over_a_turn_that_becomes_free() {
 #[tokio::test]
 async fn keys_and_operations_have_lines_of_their_own() {
     let lines = Arc::new(Lines::default());
-    let members = [("k", "o"), ("k", "p"), ("l", "o")].map(|(k, o)| lines.join(key(k), operation(o)));
+    let members =
+        [("k", "o"), ("k", "p"), ("l", "o")].map(|(k, o)| lines.join(key(k), operation(o)));
     let mut with_turn = Vec::new();
     for member in members {
         with_turn.push(takes_turn(member).await);
@@ -127,7 +131,11 @@ async fn progress_passes_on_with_the_turn() {
 
     let mut second = takes_turn(second).await;
     assert_eq!(second.awaited(), Some(seen(1).token), "the one that was awaited first");
-    assert_eq!(second.seen().map(|seen| seen.token), Some(seen(2).token), "what was seen a moment ago");
+    assert_eq!(
+        second.seen().map(|seen| seen.token),
+        Some(seen(2).token),
+        "what was seen a moment ago"
+    );
     assert_eq!(second.next_round(), 2);
     tokio::time::advance(FRESH).await;
     assert!(second.seen().is_none(), "that was long ago");

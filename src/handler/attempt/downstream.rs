@@ -50,7 +50,10 @@ mod tests {
         let key = IdempotencyKey::parse(key.as_bytes()).unwrap();
         let secret = secret.map(|byte| Arc::new(SecretKey::new([byte; 32])));
         let bytes = secret.as_ref().map(|secret| &***secret);
-        Downstream { operation: StorageKey::derive(bytes, namespace, &Scope::new(scope), &key), secret }
+        Downstream {
+            operation: StorageKey::derive(bytes, namespace, &Scope::new(scope), &key),
+            secret,
+        }
     }
 
     #[test]

@@ -23,7 +23,8 @@ impl<State: Sync, DB: Database> FromRequestParts<State> for Tx<DB> {
     type Rejection = TransactionError;
 
     async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, TransactionError> {
-        let attempt = parts.extensions.get::<Attempt>().ok_or(TransactionError::NotInTransactionMode)?;
+        let attempt =
+            parts.extensions.get::<Attempt>().ok_or(TransactionError::NotInTransactionMode)?;
         attempt.transaction()
     }
 }

@@ -70,7 +70,8 @@ fn may_drain<B: Body>(body: &B, head: &Parts, is_unread: bool) -> bool {
     // Such a client sends its body only on request. A poll of the body would be that request.
     let awaits_continue = || {
         let expect = head.headers.get(header::EXPECT);
-        is_unread && expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+        is_unread
+            && expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
     };
     head.version <= Version::HTTP_11
         && !body.is_end_stream()

@@ -18,7 +18,8 @@ const RETRY_INFO: &str = "google.rpc.RetryInfo";
 /// Writes a `google.rpc.Status` with the code, the message and an `ErrorInfo`. It has a `RetryInfo`
 /// if the rejection says when to retry.
 pub(super) fn status(rejection: &Rejection, code: Code, message: &str) -> Vec<u8> {
-    let mut status = Message::new().number(1, u64::from(code.number())).bytes(2, message.as_bytes());
+    let mut status =
+        Message::new().number(1, u64::from(code.number())).bytes(2, message.as_bytes());
     status = status.message(3, &any(ERROR_INFO, &error_info(rejection)));
     if let Some(after) = rejection.retry_after() {
         status = status.message(3, &any(RETRY_INFO, &retry_info(after)));

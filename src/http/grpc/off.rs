@@ -41,7 +41,11 @@ impl Protocol {
         level
     }
 
-    pub(crate) fn rejection<B>(&self, response: &Response<B>, body: &StoredBody) -> Option<Recognized> {
+    pub(crate) fn rejection<B>(
+        &self,
+        response: &Response<B>,
+        body: &StoredBody,
+    ) -> Option<Recognized> {
         let StoredBody::Whole { bytes, .. } = body else {
             return None;
         };

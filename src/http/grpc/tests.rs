@@ -49,7 +49,8 @@ fn grpc_is_recognized_by_its_content_type() {
 #[test]
 fn a_content_type_that_is_not_text_is_not_grpc() {
     let mut headers = HeaderMap::new();
-    headers.insert("content-type", http::HeaderValue::from_bytes(b"application/grpc+\xff").unwrap());
+    headers
+        .insert("content-type", http::HeaderValue::from_bytes(b"application/grpc+\xff").unwrap());
     assert!(!is_grpc(&headers));
 }
 
@@ -98,7 +99,8 @@ fn a_call_that_was_aborted_is_discarded_if_it_says_when_to_retry() {
         let engine = base64::engine::general_purpose::STANDARD;
         base64::Engine::encode(&engine, status.details())
     };
-    let with_retry = bin(details(ErrorDetails::with_retry_info(Some(std::time::Duration::from_secs(1)))));
+    let with_retry =
+        bin(details(ErrorDetails::with_retry_info(Some(std::time::Duration::from_secs(1)))));
     let without = bin(details(ErrorDetails::with_error_info("IDEMPOTENCY", "elsewhere", [])));
     let cases: [(&[(&'static str, &str)], ResponseClass); 11] = [
         (&[], ResponseClass::Failed),
@@ -136,10 +138,13 @@ fn the_status_is_in_the_trailers_or_in_the_head_and_one_that_cannot_be_read_is_a
 #[test]
 fn a_response_is_grpc_if_the_request_and_the_response_are() {
     let grpc = headers(&[("content-type", "application/grpc")]);
-    let (json, status) = (headers(&[("content-type", "application/json")]), headers(&[("grpc-status", "0")]));
-    let is_grpc = |request, response| Protocol::of(request).of_response(response).is_read_to_its_end();
+    let (json, status) =
+        (headers(&[("content-type", "application/json")]), headers(&[("grpc-status", "0")]));
+    let is_grpc =
+        |request, response| Protocol::of(request).of_response(response).is_read_to_its_end();
     assert!(is_grpc(&grpc, &grpc) && is_grpc(&grpc, &status));
-    for (request, response) in [(&grpc, &json), (&grpc, &HeaderMap::new()), (&json, &grpc), (&json, &status)]
+    for (request, response) in
+        [(&grpc, &json), (&grpc, &HeaderMap::new()), (&json, &grpc), (&json, &status)]
     {
         assert!(!is_grpc(request, response), "{request:?} {response:?}");
     }
@@ -149,8 +154,9 @@ fn a_response_is_grpc_if_the_request_and_the_response_are() {
 fn a_response_too_large_to_read_is_taken_for_ok_unless_its_head_says_otherwise() {
     let too_large = StoredBody::NotRetained(NotRetained::TooLarge);
     let protocol = Protocol::of(&headers(&[("content-type", "application/grpc")]));
-    let class_of =
-        |response: &Response<()>| protocol.classify(response, Some(&too_large), ResponseClass::Success).0;
+    let class_of = |response: &Response<()>| {
+        protocol.classify(response, Some(&too_large), ResponseClass::Success).0
+    };
     let mut response = Response::new(());
     assert_eq!(class_of(&response), ResponseClass::Success);
     for status in ["14", "what?"] {
@@ -171,7 +177,8 @@ fn a_call_is_recorded_under_the_status_that_its_code_maps_to() {
         let body = StoredBody::Whole { bytes: Bytes::new(), trailers: Some(headers(trailers)) };
         protocol.classify(&response, Some(&body), ResponseClass::Success).1.as_u16()
     };
-    let mapped = [200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401];
+    let mapped =
+        [200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401];
     for (code, status) in mapped.into_iter().enumerate() {
         assert_eq!(recorded(&[], &[("grpc-status", &code.to_string())]), status);
         assert_eq!(recorded(&[("grpc-status", &code.to_string())], &[]), status);

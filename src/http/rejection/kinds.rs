@@ -33,8 +33,8 @@ use crate::store::StoreErrorKind;
 /// [`statuses`](crate::guide::statuses#more-than-a-status), which names these kinds. This comes
 /// before a [`ResponseDirective`](crate::ResponseDirective) and before `classify`.
 ///
-/// A [`rejection_response`](crate::IdempotencyLayer::rejection_response) that changes the content type
-/// or the code hides a rejection from a layer in another process. So does a compression of the
+/// A [`rejection_response`](crate::IdempotencyLayer::rejection_response) that changes the content
+/// type or the code hides a rejection from a layer in another process. So does a compression of the
 /// response in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -65,7 +65,8 @@ pub enum Rejection {
         retry_after: Duration,
     },
     /// The operation was done, but its response was not stored: it was too large, streamed,
-    /// stalled, rejected by the store, or withheld ([`StoredResponse::Nothing`](crate::StoredResponse::Nothing)).
+    /// stalled, rejected by the store, or withheld
+    /// ([`StoredResponse::Nothing`](crate::StoredResponse::Nothing)).
     ResultNotRetained {
         /// The status of the response.
         original_status: StatusCode,

@@ -17,7 +17,8 @@ pub(crate) struct Spec {
     pub(crate) advice: Advice,
     /// Whether the operation had begun, so that it may have had an effect.
     pub(crate) had_begun: bool,
-    /// The detail of the problem document. `{}` is where [`Rejection`](super::Rejection) puts a value.
+    /// The detail of the problem document. `{}` is where [`Rejection`](super::Rejection) puts a
+    /// value.
     pub(crate) detail: &'static str,
     #[cfg(test)]
     pub(crate) told: Told,
@@ -50,7 +51,8 @@ pub(crate) enum Advice {
     NoRetry,
 }
 
-/// The numbers of the gRPC codes. `grpc::Code` cannot be named here, because `grpc` names this module.
+/// The numbers of the gRPC codes. `grpc::Code` cannot be named here, because `grpc` names this
+/// module.
 pub(crate) mod grpc {
     pub(crate) const INVALID_ARGUMENT: u8 = 3;
     pub(crate) const ALREADY_EXISTS: u8 = 6;

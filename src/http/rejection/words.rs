@@ -24,7 +24,9 @@ impl Rejection {
             Self::KeyInvalid(error) => write!(f, "{error}"),
             Self::RequestTooLarge { limit: Some(limit) } => write!(f, "{limit} bytes"),
             Self::RequestTooLarge { limit: None } => f.write_str("the limit"),
-            Self::ResultNotRetained { original_status, .. } => write!(f, "{}", original_status.as_u16()),
+            Self::ResultNotRetained { original_status, .. } => {
+                write!(f, "{}", original_status.as_u16())
+            }
             _ => Ok(()),
         }
     }

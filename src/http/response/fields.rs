@@ -101,7 +101,8 @@ impl Lists<'_> {
     fn allow_trailer(&self, name: &HeaderName) -> bool {
         // RFC 9530 allows the digest of the content in the trailers.
         let is_of_content = name.as_str().starts_with("content-") && name != "content-digest";
-        let is_forbidden = is_of_content || NOT_IN_TRAILERS.contains(name) || OF_ONE_RESPONSE.contains(name);
+        let is_forbidden =
+            is_of_content || NOT_IN_TRAILERS.contains(name) || OF_ONE_RESPONSE.contains(name);
         self.allow(name) && !is_forbidden
     }
 
@@ -119,7 +120,8 @@ impl Lists<'_> {
     /// Removes from a record what a capture would not have stored.
     pub(super) fn clean(&self, outcome: &mut Outcome) {
         let named: Vec<_> = named_by_connection(&outcome.headers).map(str::to_owned).collect();
-        let is_named = |name: &HeaderName| named.iter().any(|one| name.as_str().eq_ignore_ascii_case(one));
+        let is_named =
+            |name: &HeaderName| named.iter().any(|one| name.as_str().eq_ignore_ascii_case(one));
         retain(&mut outcome.headers, |name| self.allow(name) && !is_named(name));
         self.clean_trailers(&mut outcome.body);
         outcome.request_id = outcome.request_id.take().filter(is_storable_id);

@@ -90,7 +90,8 @@ impl StoredParts {
         for name in &self.never {
             headers.remove(name);
         }
-        let request_id = response.headers().get(REQUEST_ID).cloned().or(request_id).filter(is_storable_id);
+        let request_id =
+            response.headers().get(REQUEST_ID).cloned().or(request_id).filter(is_storable_id);
         let mut body = level.of(body);
         self.lists().clean_trailers(&mut body);
         Outcome { status: response.status(), headers, request_id, body }
@@ -115,7 +116,8 @@ impl StoredParts {
     fn headers(&self, headers: &HeaderMap, level: StoredResponse) -> HeaderMap {
         let mut stored = HeaderMap::with_capacity(headers.keys_len());
         for (name, value) in headers {
-            let is_named = || named_by_connection(headers).any(|one| one.eq_ignore_ascii_case(name.as_str()));
+            let is_named =
+                || named_by_connection(headers).any(|one| one.eq_ignore_ascii_case(name.as_str()));
             if self.is_stored(name, level) && !is_named() {
                 stored.append(name.clone(), value.clone());
             }
@@ -135,7 +137,9 @@ impl StoredParts {
             (None, StoredResponse::Full) => true,
             (_, StoredResponse::Nothing) => false,
             // A list made for full responses must not add back what this level leaves out.
-            (only, _) => NEUTRAL.contains(name) && only.as_ref().is_none_or(|only| only.contains(name)),
+            (only, _) => {
+                NEUTRAL.contains(name) && only.as_ref().is_none_or(|only| only.contains(name))
+            }
         }
     }
 }

@@ -31,7 +31,8 @@ fn the_checklist_of_the_guide_has_the_items_of_the_layer_in_their_order() {
 
 #[test]
 fn each_setting_closes_its_item() {
-    let before = bare().on_outage(OnOutage::FailOpenRiskingDoubleEffects).retention(Duration::from_hours(1));
+    let before =
+        bare().on_outage(OnOutage::FailOpenRiskingDoubleEffects).retention(Duration::from_hours(1));
     let before = before.store_timeout(Duration::from_secs(30));
     let after = before
         .clone()
@@ -60,7 +61,9 @@ fn each_setting_closes_its_item() {
 #[cfg(feature = "redis")]
 #[test]
 fn a_namespace_is_asked_for_where_other_services_use_the_store_too() {
-    let layer = IdempotencyLayer::new(crate::store::redis::RedisStore::open("redis://127.0.0.1:1").unwrap());
+    let layer = IdempotencyLayer::new(
+        crate::store::redis::RedisStore::open("redis://127.0.0.1:1").unwrap(),
+    );
     assert_eq!(result(&layer.check(), "namespace"), CheckResult::Open);
     assert_eq!(result(&layer.check(), "store"), CheckResult::Passed);
     assert_eq!(result(&layer.check(), "TLS"), CheckResult::Unseen);

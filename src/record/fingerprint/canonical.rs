@@ -161,7 +161,8 @@ impl CanonicalBody {
     /// });
     /// ```
     pub fn describe(&self, operation: &Input<'_>, fields: &mut Fields<'_>) -> bool {
-        let (Some(media_type), Some(kind)) = (operation.media_type(), self.kind_of(operation)) else {
+        let (Some(media_type), Some(kind)) = (operation.media_type(), self.kind_of(operation))
+        else {
             return false;
         };
         let content = match kind {

@@ -73,12 +73,16 @@ impl<'t> Document<'t> {
     }
 
     /// The index of the node to which these steps lead.
-    pub(super) fn place_of<'s>(&self, mut steps: impl Iterator<Item = Cow<'s, str>>) -> Option<usize> {
+    pub(super) fn place_of<'s>(
+        &self,
+        mut steps: impl Iterator<Item = Cow<'s, str>>,
+    ) -> Option<usize> {
         let root = self.nodes.len().checked_sub(1)?;
         let place = steps.try_fold(root, |place, step| match &self.nodes[place].value {
             Value::Array(elements) => elements.clone().nth(index(&step)?),
             Value::Object(members) => {
-                let found = self.nodes[members.clone()].binary_search_by(|node| order(&node.name, &step));
+                let found =
+                    self.nodes[members.clone()].binary_search_by(|node| order(&node.name, &step));
                 Some(members.start + found.ok()?)
             }
             _ => None,
@@ -104,10 +108,13 @@ fn order(one: &str, other: &str) -> Ordering {
     // Compares 16 bytes at a time, because a client can send many names with a long common start.
     let (blocks, _) = one.as_chunks::<16>();
     let (other_blocks, _) = other.as_chunks::<16>();
-    let shared = 16 * blocks.iter().zip(other_blocks).take_while(|(one, other)| one == other).count();
+    let shared =
+        16 * blocks.iter().zip(other_blocks).take_while(|(one, other)| one == other).count();
     let (one, other) = (&one[shared..], &other[shared..]);
     match one.iter().zip(other).find(|(one, other)| one != other) {
-        Some((one @ 0xee.., other @ 0xee..)) => (*one < 0xf0).cmp(&(*other < 0xf0)).then(one.cmp(other)),
+        Some((one @ 0xee.., other @ 0xee..)) => {
+            (*one < 0xf0).cmp(&(*other < 0xf0)).then(one.cmp(other))
+        }
         Some((one, other)) => one.cmp(other),
         None => one.len().cmp(&other.len()),
     }

@@ -107,7 +107,9 @@ impl Rule {
                 fields.add([version]);
                 let (first, last) = Fingerprint::OWN;
                 let applies = rule.describe(operation, &mut fields);
-                applies.then(|| Fingerprint::made(version.clamp(first, last), fields.finish(secret), secret))
+                applies.then(|| {
+                    Fingerprint::made(version.clamp(first, last), fields.finish(secret), secret)
+                })
             }
         }
     }

@@ -38,7 +38,8 @@ impl Fingerprinting {
     /// The fingerprints of a request.
     pub(crate) fn of(&self, operation: &Input<'_>) -> Fingerprints {
         let key = self.key.as_ref().map(|key| &***key);
-        let by_rule = self.rule.as_ref().and_then(|rule| rule.fingerprint(operation, &self.headers, key));
+        let by_rule =
+            self.rule.as_ref().and_then(|rule| rule.fingerprint(operation, &self.headers, key));
         let own = by_rule.unwrap_or_else(|| self.raw(operation, key));
 
         let mut others = Vec::new();

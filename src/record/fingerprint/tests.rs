@@ -42,7 +42,8 @@ impl PendingRef<'_> {
 
 /// Asserts that no two of the requests have the same fingerprint.
 fn assert_distinct(requests: &[PendingRef<'_>]) {
-    let digests: HashSet<_> = requests.iter().map(|request| request.fingerprint().to_bytes()).collect();
+    let digests: HashSet<_> =
+        requests.iter().map(|request| request.fingerprint().to_bytes()).collect();
     assert_eq!(digests.len(), requests.len());
 }
 
@@ -68,7 +69,10 @@ fn everything_that_makes_the_operation_counts() {
             headers: &[("content-type", "application/json"), ("content-encoding", "gzip")],
             ..PLAIN
         },
-        PendingRef { headers: &[("content-type", "application/json"), ("content-encoding", "br")], ..PLAIN },
+        PendingRef {
+            headers: &[("content-type", "application/json"), ("content-encoding", "br")],
+            ..PLAIN
+        },
         PendingRef { body: b"", ..PLAIN },
         PendingRef { body: b"{\"amount\":1201}", ..PLAIN },
         PendingRef { body: b"{\"amount\":1200} ", ..PLAIN },
@@ -78,8 +82,10 @@ fn everything_that_makes_the_operation_counts() {
 
 #[test]
 fn only_chosen_headers_count() {
-    let traced =
-        PendingRef { headers: &[("content-type", "application/json"), ("traceparent", "00-1")], ..PLAIN };
+    let traced = PendingRef {
+        headers: &[("content-type", "application/json"), ("traceparent", "00-1")],
+        ..PLAIN
+    };
     assert_eq!(traced.fingerprint(), PLAIN.fingerprint());
     let chosen = PendingRef { chosen: &["traceparent"], ..traced };
     assert_distinct(&[PLAIN, PendingRef { chosen: &["traceparent"], ..PLAIN }, chosen]);
@@ -161,7 +167,8 @@ impl Small {
         let mut headers = HeaderMap::new();
         for (name, values) in [("content-type", &self.content_type), ("x-a", &self.chosen)] {
             for value in values {
-                headers.append(HeaderName::from_static(name), HeaderValue::try_from(value).unwrap());
+                headers
+                    .append(HeaderName::from_static(name), HeaderValue::try_from(value).unwrap());
             }
         }
         let method = Method::from_bytes(self.method.as_bytes()).unwrap();
@@ -174,9 +181,15 @@ fn small() -> impl Strategy<Value = Small> {
     let method = prop::sample::select(vec!["PO", "POST", "POSTx-a"]);
     let lines = || vec("[a,]{0,2}|x-a", 0..3);
     let body = vec(prop::sample::select(vec![0_u8, 1, 2, b'a', b'/']), 0..4);
-    (method, "/[a/]{0,2}", lines(), lines(), body).prop_map(|(method, path, content_type, chosen, body)| {
-        Small { method, path, content_type, chosen, body }
-    })
+    (method, "/[a/]{0,2}", lines(), lines(), body).prop_map(
+        |(method, path, content_type, chosen, body)| Small {
+            method,
+            path,
+            content_type,
+            chosen,
+            body,
+        },
+    )
 }
 
 /// The request with a byte or a line moved to the next place, or with an added empty one.

@@ -22,7 +22,8 @@ proptest! {
 
 #[test]
 fn numbers_grow_a_byte_with_every_seven_bits() {
-    for (number, length) in [(0, 1), (127, 1), (128, 2), (16_383, 2), (16_384, 3), (usize::MAX, 10)] {
+    for (number, length) in [(0, 1), (127, 1), (128, 2), (16_383, 2), (16_384, 3), (usize::MAX, 10)]
+    {
         assert_eq!((written(number).len(), digits(number)), (length, length), "{number}");
         assert_eq!(Reader::new(written(number).into()).number(), Ok(number));
     }

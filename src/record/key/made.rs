@@ -18,7 +18,8 @@ impl IdempotencyKey {
     /// A bare key that starts with a quote needs quotes, because a server would read another key or
     /// none. So does a key with a space: only servers in strict mode accept it, and only in quotes.
     pub(crate) fn written(&self, is_quoted: bool) -> String {
-        let needs_quotes = is_quoted || self.as_str().starts_with('"') || self.as_str().contains(' ');
+        let needs_quotes =
+            is_quoted || self.as_str().starts_with('"') || self.as_str().contains(' ');
         if needs_quotes { self.quoted() } else { self.as_str().to_owned() }
     }
 

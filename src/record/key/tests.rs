@@ -19,7 +19,10 @@ fn parsed(value: &[u8]) -> Result<String, KeyError> {
 
 #[test]
 fn a_bare_value_and_a_quoted_one_are_one_key() {
-    assert_eq!(key("8e03978e-40d5-43e8-bc93-6894a57f9324"), key("\"8e03978e-40d5-43e8-bc93-6894a57f9324\""));
+    assert_eq!(
+        key("8e03978e-40d5-43e8-bc93-6894a57f9324"),
+        key("\"8e03978e-40d5-43e8-bc93-6894a57f9324\"")
+    );
 }
 
 #[test]
@@ -143,8 +146,10 @@ fn no_part_runs_into_the_next() {
         ("a", "\0b", "c"),
         ("a", "\u{1}b", "c"),
     ];
-    let keys: HashSet<_> =
-        parts.iter().map(|(namespace, scope, key)| derived(namespace, &Scope::new(scope), key)).collect();
+    let keys: HashSet<_> = parts
+        .iter()
+        .map(|(namespace, scope, key)| derived(namespace, &Scope::new(scope), key))
+        .collect();
     assert_eq!(keys.len(), parts.len());
 }
 

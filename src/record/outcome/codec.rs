@@ -11,10 +11,10 @@
 //!
 //! # How the frame grows
 //!
-//! A new field gets a tag, and is written into `fields`. A frame without fields has no byte for them.
-//! A reader leaves out an even tag that it does not know. It rejects the frame if the tag is odd. So
-//! both versions of the crate can share a store while a service is updated. A new version byte is only
-//! needed if a part before `fields` changes.
+//! A new field gets a tag, and is written into `fields`. A frame without fields has no byte for
+//! them. A reader leaves out an even tag that it does not know. It rejects the frame if the tag is
+//! odd. So both versions of the crate can share a store while a service is updated. A new version
+//! byte is only needed if a part before `fields` changes.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -44,7 +44,8 @@ impl Outcome {
         frame
     }
 
-    /// Writes the frame without the bytes of the body. A store that stores large bodies apart uses it.
+    /// Writes the frame without the bytes of the body. A store that stores large bodies apart uses
+    /// it.
     pub(crate) fn encode_head(&self, frame: &mut Vec<u8>) {
         // A field that is added to `Outcome` is written here.
         self.write(&[], frame);
@@ -120,7 +121,8 @@ impl Outcome {
         let status = StatusCode::from_u16(status).map_err(|_| DecodeError)?;
         let contents = reader.byte()?;
         let kind = Kind::of_number(contents & contents::KIND)?;
-        let request_id = match (contents & contents::REQUEST_ID, contents & contents::SENSITIVE_ID) {
+        let request_id = match (contents & contents::REQUEST_ID, contents & contents::SENSITIVE_ID)
+        {
             (0, 0) => None,
             (0, _) => return Err(DecodeError),
             (_, sensitive) => {

@@ -31,8 +31,8 @@ pub(crate) enum Kind {
     NotRetained(NotRetained),
 }
 
-/// Each kind with its number and its word. Both are part of the format: append, and never change one.
-/// A frame has room for the numbers up to 15.
+/// Each kind with its number and its word. Both are part of the format: append, and never change
+/// one. A frame has room for the numbers up to 15.
 pub(super) const KINDS: [(Kind, u8, Option<&str>); 10] = [
     (Kind::Whole, 0, None),
     (Kind::NotRetained(NotRetained::TooLarge), 1, Some("too large")),
@@ -57,7 +57,11 @@ impl Kind {
     }
 
     pub(super) fn of_number(number: u8) -> Result<Self, DecodeError> {
-        KINDS.iter().find(|(_, known, _)| *known == number).map(|(kind, ..)| *kind).ok_or(DecodeError)
+        KINDS
+            .iter()
+            .find(|(_, known, _)| *known == number)
+            .map(|(kind, ..)| *kind)
+            .ok_or(DecodeError)
     }
 
     /// `None` for a body that is stored as it is.

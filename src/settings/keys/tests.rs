@@ -26,7 +26,9 @@ struct Payment {
 fn a_body_in_which_a_handler_finds_a_key_never_passes_for_one_without() {
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
     let many = format!("[{}0]", "0,".repeat(20_000));
-    for other in [b"1e999".as_slice(), br#""\ud800""#, b"\"\xff\"", deep.as_bytes(), many.as_bytes()] {
+    for other in
+        [b"1e999".as_slice(), br#""\ud800""#, b"\"\xff\"", deep.as_bytes(), many.as_bytes()]
+    {
         let body = [br#"{"idempotency_key":"order-1001","other":"#, other, b"}"].concat();
         let payment: Payment = serde_json::from_slice(&body).unwrap();
         assert_eq!(payment.idempotency_key.as_deref(), Some("order-1001"));

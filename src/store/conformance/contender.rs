@@ -11,7 +11,8 @@ use super::together;
 use super::told::{Told, told};
 use super::trial::{Needs, Reply, Step, Trial};
 use crate::store::{
-    Lease, PreviousAttempt, Record, Reservation, ReserveRequest, RetryFailed, State, Store, StoreErrorKind,
+    Lease, PreviousAttempt, Record, Reservation, ReserveRequest, RetryFailed, State, Store,
+    StoreErrorKind,
 };
 
 mod crowd;
@@ -101,7 +102,11 @@ impl<'a, S: Store> Contender<'a, S> {
 
     /// Reads the record of `lease` in this state.
     #[track_caller]
-    pub(super) fn inspects_state(&self, lease: &Lease, state: State) -> impl Future<Output = Checked> + Send {
+    pub(super) fn inspects_state(
+        &self,
+        lease: &Lease,
+        state: State,
+    ) -> impl Future<Output = Checked> + Send {
         let step = step("inspect", "the record is there", Location::caller());
         let expected = record_of(lease, state);
         async move {
@@ -150,7 +155,12 @@ impl<'a, S: Store> Contender<'a, S> {
         self.acquires(attempt, Some(previous), step("reserve", doing, Location::caller()))
     }
 
-    async fn acquires(&self, attempt: u32, previous: Option<PreviousAttempt>, step: Step) -> Checked<Lease> {
+    async fn acquires(
+        &self,
+        attempt: u32,
+        previous: Option<PreviousAttempt>,
+        step: Step,
+    ) -> Checked<Lease> {
         let reply = self.reserve(&step).await?;
         let lease = self.is_acquired(attempt, previous, &step, &reply);
         self.trial.reserved(&reply);
@@ -165,7 +175,8 @@ impl<'a, S: Store> Contender<'a, S> {
         reply: &Reply<Reservation>,
     ) -> Checked<Lease> {
         let needs = previous.map_or(Needs::Nothing, |_| Needs::Record(self.request.key));
-        let before = previous.map_or_else(|| "no attempt".into(), |previous| format!("{previous:?}"));
+        let before =
+            previous.map_or_else(|| "no attempt".into(), |previous| format!("{previous:?}"));
         let lease = match &reply.value {
             Reservation::Acquired(lease) => lease,
             Reservation::Found(record) => {
@@ -179,10 +190,12 @@ impl<'a, S: Store> Contender<'a, S> {
             if expected == said {
                 return Ok(());
             }
-            let [expected, said] = [expected, said].map(|value| format!("a lease with the {what} {value}"));
+            let [expected, said] =
+                [expected, said].map(|value| format!("a lease with the {what} {value}"));
             Err(self.trial.flaw(step, needs, reply.ended, expected, said))
         };
-        let said = lease.previous.map_or_else(|| "no attempt".into(), |previous| format!("{previous:?}"));
+        let said =
+            lease.previous.map_or_else(|| "no attempt".into(), |previous| format!("{previous:?}"));
         same("attempt", attempt.to_string(), lease.attempt.to_string())?;
         same("attempt before", before, said)?;
         let replaces = |is_some| if is_some { "some" } else { "none" }.to_owned();
@@ -200,7 +213,8 @@ impl<'a, S: Store> Contender<'a, S> {
         match self.acquires(1, None, step.clone()).await {
             Ok(lease) => Ok(Some(lease)),
             Err(Flaw {
-                kind: FailureKind::Error(StoreErrorKind::Full | StoreErrorKind::ScopeFull), ..
+                kind: FailureKind::Error(StoreErrorKind::Full | StoreErrorKind::ScopeFull),
+                ..
             }) => Ok(None),
             Err(flaw) => Err(flaw),
         }

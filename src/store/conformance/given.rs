@@ -35,7 +35,12 @@ pub(super) fn forged(lease: &Lease) -> Lease {
 pub(super) fn fresh_key() -> StorageKey {
     let [a, b] = [(); 2].map(|()| RandomState::new().hash_one(0));
     let key = IdempotencyKey::parse(format!("{a:016x}{b:016x}").as_bytes());
-    StorageKey::derive(None, "conformance", &Scope::anonymous(), &key.expect("hexadecimal digits are a key"))
+    StorageKey::derive(
+        None,
+        "conformance",
+        &Scope::anonymous(),
+        &key.expect("hexadecimal digits are a key"),
+    )
 }
 
 /// A scope that a store with limits gives a share.

@@ -144,12 +144,14 @@ impl RandomWalk {
                 return Err(WalkError::Late(walked));
             }
             let count = self.at_once.min(self.walks - walked.walks);
-            let drawn: Vec<_> = std::iter::successors(Some(seed), |seed| Some(seed.wrapping_add(1)))
-                .take(count)
-                .map(|seed| (seed, steps::sequence(seed, self.steps)))
-                .collect();
+            let drawn: Vec<_> =
+                std::iter::successors(Some(seed), |seed| Some(seed.wrapping_add(1)))
+                    .take(count)
+                    .map(|seed| (seed, steps::sequence(seed, self.steps)))
+                    .collect();
             seed = drawn.last().map_or(seed, |(last, _)| last.wrapping_add(1));
-            let ends = together::all(drawn.iter().map(|(_, steps)| case::run(store, pace, steps))).await;
+            let ends =
+                together::all(drawn.iter().map(|(_, steps)| case::run(store, pace, steps))).await;
             let cut_short = ends.iter().filter(|end| matches!(end, End::CutShort)).count();
             walked.cut_short += cut_short;
             walked.walks += count - cut_short;

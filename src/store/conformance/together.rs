@@ -51,6 +51,8 @@ where
 }
 
 /// All of them, or the first failure.
-pub(super) async fn all_pass<E>(checks: impl IntoIterator<Item = Boxed<'_, Result<(), E>>>) -> Result<(), E> {
+pub(super) async fn all_pass<E>(
+    checks: impl IntoIterator<Item = Boxed<'_, Result<(), E>>>,
+) -> Result<(), E> {
     all(checks).await.into_iter().collect()
 }

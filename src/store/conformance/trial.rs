@@ -152,7 +152,11 @@ impl<'a, S: Store> Trial<'a, S> {
         match until {
             Some(until) if ended > until => {
                 let over = ended - until;
-                self.too_late(step, expected, &format!("the {what} may have been over for {over:?} by then"))
+                self.too_late(
+                    step,
+                    expected,
+                    &format!("the {what} may have been over for {over:?} by then"),
+                )
             }
             _ => step.broken(expected, said),
         }
@@ -162,7 +166,10 @@ impl<'a, S: Store> Trial<'a, S> {
     pub(super) fn too_late(&self, step: &Step, expected: impl Into<String>, why: &str) -> Flaw {
         let (slowest, unit) = (self.slowest(), self.unit);
         let advice = slowest.took.max(unit) * UNIT;
-        step.late(expected, format!("{slowest} at a unit of {unit:?}, and {why}; try a unit of {advice:?}"))
+        step.late(
+            expected,
+            format!("{slowest} at a unit of {unit:?}, and {why}; try a unit of {advice:?}"),
+        )
     }
 
     /// Notes the record that a reservation has made.
@@ -178,7 +185,13 @@ impl<'a, S: Store> Trial<'a, S> {
     }
 
     /// Notes a write that was applied and was asked for at `began`.
-    pub(super) fn wrote(&self, lease: &Lease, write: Write<'_>, retention: Duration, began: Instant) {
+    pub(super) fn wrote(
+        &self,
+        lease: &Lease,
+        write: Write<'_>,
+        retention: Duration,
+        began: Instant,
+    ) {
         let mut notes = lock(&self.notes);
         let known = notes.records.get(&lease.key);
         let is_second = known.is_some_and(|standing| {
@@ -269,7 +282,12 @@ impl Step {
         self.flaw(FailureKind::Late, expected, said)
     }
 
-    fn flaw(&self, kind: FailureKind, expected: impl Into<String>, said: impl Into<String>) -> Flaw {
+    fn flaw(
+        &self,
+        kind: FailureKind,
+        expected: impl Into<String>,
+        said: impl Into<String>,
+    ) -> Flaw {
         let (expected, said) = (expected.into(), said.into());
         Flaw { kind, step: self.to_string(), expected, said, at: self.at }
     }
@@ -284,7 +302,9 @@ impl Slowest {
 impl fmt::Display for Slowest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.operation {
-            Some(operation) => write!(f, "the slowest operation ({operation}) took {:?}", self.took),
+            Some(operation) => {
+                write!(f, "the slowest operation ({operation}) took {:?}", self.took)
+            }
             None => f.write_str("no operation took any time"),
         }
     }

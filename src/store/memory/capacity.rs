@@ -94,7 +94,12 @@ impl Capacity {
         }
     }
 
-    fn check(&self, share: Option<&HeldShare<'_>>, records: usize, bytes: usize) -> Result<(), StoreError> {
+    fn check(
+        &self,
+        share: Option<&HeldShare<'_>>,
+        records: usize,
+        bytes: usize,
+    ) -> Result<(), StoreError> {
         match share {
             Some(share) if !share.fits(records, bytes, &self.limit_of(share)) => {
                 Err(StoreError::new(StoreErrorKind::ScopeFull))

@@ -74,7 +74,10 @@ fn completed_under_waiters(waiters: usize) -> impl Fn() + Sync + Send + 'static 
         let store = store(1, 10);
         let lease = acquire(&store, &ask);
         let waiters: Vec<_> = (0..waiters).map(|_| spawn(&store, &ask, await_the_end)).collect();
-        assert_eq!(store.settle(&lease, &SlotState::Success(answer()), HOUR).unwrap(), Settlement::Applied);
+        assert_eq!(
+            store.settle(&lease, &SlotState::Success(answer()), HOUR).unwrap(),
+            Settlement::Applied
+        );
         for waiter in waiters {
             let found = found(waiter.join().unwrap());
             assert!(matches!(found.state, State::Success(_)));
@@ -134,7 +137,10 @@ fn a_late_settling_write_and_a_put_back_exclude_each_other() {
         assert_eq!(store.release(&next).unwrap(), Settlement::Applied);
         let (settlement, bytes) = (owner.join().unwrap(), answers(&store));
         match (settlement, store.reserve(&ask).unwrap()) {
-            (Settlement::Applied, Reservation::Found(Record { state: State::Success(_), token, .. })) => {
+            (
+                Settlement::Applied,
+                Reservation::Found(Record { state: State::Success(_), token, .. }),
+            ) => {
                 assert_eq!((token, bytes), (late.token, counted(&answer())));
             }
             (Settlement::LeaseLost, Reservation::Acquired(third)) => {
@@ -178,7 +184,10 @@ fn a_late_settling_write_and_a_take_over_exclude_each_other() {
         });
         let reservation = store.reserve(&ask).unwrap();
         match (owner.join().unwrap(), reservation) {
-            (Settlement::Applied, Reservation::Found(Record { state: State::Success(_), token, .. })) => {
+            (
+                Settlement::Applied,
+                Reservation::Found(Record { state: State::Success(_), token, .. }),
+            ) => {
                 assert_eq!(token, late.token);
                 assert_eq!(answers(&store), counted(&answer()));
             }
@@ -212,7 +221,8 @@ fn a_late_heartbeat_and_a_take_over_exclude_each_other() {
 /// then, and the expired record is counted out once.
 #[test]
 fn an_expired_record_is_counted_out_once() {
-    let (expired, ask) = (ReserveRequest { retention: Duration::ZERO, ..ask("key", HOUR) }, ask("key", HOUR));
+    let (expired, ask) =
+        (ReserveRequest { retention: Duration::ZERO, ..ask("key", HOUR) }, ask("key", HOUR));
     explore(move || {
         let store = store(1, 1);
         let late = acquire(&store, &expired);

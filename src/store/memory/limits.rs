@@ -35,7 +35,10 @@ impl Limits {
 
     /// Of the whole store.
     pub(super) fn of_store(&self) -> Limit {
-        Limit { records: self.records.load(Ordering::Relaxed), bytes: self.bytes.load(Ordering::Relaxed) }
+        Limit {
+            records: self.records.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
     }
 
     /// Of one scope: a share of the whole, and never less than one record.
@@ -53,7 +56,12 @@ impl Limits {
 
     /// How long a record stays. A pending one needs twice its lease, so that an abandoned attempt
     /// is known as such.
-    pub(super) fn retention(&self, scope: ScopeDigest, lease: Duration, retention: Duration) -> Duration {
+    pub(super) fn retention(
+        &self,
+        scope: ScopeDigest,
+        lease: Duration,
+        retention: Duration,
+    ) -> Duration {
         if scope != ScopeDigest::ANONYMOUS {
             return retention;
         }

@@ -49,7 +49,12 @@ impl Shard {
     }
 
     /// The record of the key, unless it has expired.
-    pub(super) fn live(&mut self, key: &StorageKey, now: Duration, capacity: &Capacity) -> Option<&mut Slot> {
+    pub(super) fn live(
+        &mut self,
+        key: &StorageKey,
+        now: Duration,
+        capacity: &Capacity,
+    ) -> Option<&mut Slot> {
         if self.slots.get(key)?.expires <= now {
             self.remove(key, capacity);
             return None;
@@ -108,7 +113,9 @@ impl Shard {
             }
             self.expiries.pop();
             match self.slots.get(&key) {
-                Some(slot) if slot.expires > now => self.expiries.push(Reverse((slot.expires, key))),
+                Some(slot) if slot.expires > now => {
+                    self.expiries.push(Reverse((slot.expires, key)));
+                }
                 Some(_) => self.remove(&key, capacity),
                 None => {}
             }
@@ -167,7 +174,9 @@ impl Slot {
         let Record { token, attempt, state, .. } = before;
         let state = match state {
             State::Failed(outcome) => SlotState::Failed(outcome.as_ref().map(frame)),
-            State::Pending { .. } | State::Success(_) => SlotState::Pending { lapses: now, waiters: None },
+            State::Pending { .. } | State::Success(_) => {
+                SlotState::Pending { lapses: now, waiters: None }
+            }
         };
         Self { token, attempt, state, ..Self::pending(lease, now) }
     }
@@ -230,7 +239,8 @@ pub(super) fn frame(outcome: &Outcome) -> Bytes {
 }
 
 fn outcome(frame: &Bytes) -> Result<Outcome, StoreError> {
-    Outcome::decode(frame.clone()).map_err(|error| StoreError::with_source(StoreErrorKind::Corrupt, error))
+    Outcome::decode(frame.clone())
+        .map_err(|error| StoreError::with_source(StoreErrorKind::Corrupt, error))
 }
 
 #[cfg(test)]

@@ -34,7 +34,10 @@ pub(super) struct HeldShare<'a> {
 
 impl Shares {
     pub(super) fn new(parts: usize, secret: Secret) -> Self {
-        Self { parts: (0..parts).map(|_| Mutex::new(HashMap::with_hasher(secret))).collect(), secret }
+        Self {
+            parts: (0..parts).map(|_| Mutex::new(HashMap::with_hasher(secret))).collect(),
+            secret,
+        }
     }
 
     /// `None` if the callers are not distinguished.

@@ -57,7 +57,10 @@ fn ask(number: u8, lease: Duration) -> ReserveRequest {
 }
 
 fn answer(bytes: usize) -> Outcome {
-    Outcome::new(StatusCode::OK, StoredBody::Whole { bytes: vec![b'x'; bytes].into(), trailers: None })
+    Outcome::new(
+        StatusCode::OK,
+        StoredBody::Whole { bytes: vec![b'x'; bytes].into(), trailers: None },
+    )
 }
 
 async fn run(store: &MemoryStore, steps: Vec<Step>) {
@@ -136,7 +139,8 @@ async fn a_flood_of_scopes_leaves_nothing() {
         let scope = ScopeDigest::of(None, &Scope::new(number.to_be_bytes()));
         let key = IdempotencyKey::parse(format!("order-{number}").as_bytes()).unwrap();
         let key = StorageKey::derive(None, "tests", &Scope::anonymous(), &key);
-        let reservation = store.reserve(&ReserveRequest { key, scope, ..ask(0, MINUTE) }).await.unwrap();
+        let reservation =
+            store.reserve(&ReserveRequest { key, scope, ..ask(0, MINUTE) }).await.unwrap();
         assert!(matches!(reservation, Reservation::Acquired(_)));
     }
     assert_eq!(store.0.capacity.shares.len(), 20_000);
@@ -165,7 +169,10 @@ async fn acquire(store: &MemoryStore, request: &ReserveRequest) -> Lease {
 }
 
 /// Why a new key is rejected, and when it is worth another request.
-async fn rejected(store: &MemoryStore, request: &ReserveRequest) -> (StoreErrorKind, Option<Duration>) {
+async fn rejected(
+    store: &MemoryStore,
+    request: &ReserveRequest,
+) -> (StoreErrorKind, Option<Duration>) {
     let error = store.reserve(request).await.unwrap_err();
     (error.kind(), error.said_retry_after())
 }
@@ -194,7 +201,10 @@ async fn a_scope_above_its_share_is_rejected_until_its_next_record_expires() {
     assert_eq!(rejected(&store, &of(alice, 4)).await, (StoreErrorKind::ScopeFull, soon));
     tokio::time::advance(Duration::from_millis(300)).await;
     acquire(&store, &of(alice, 4)).await;
-    assert_eq!(rejected(&store, &of(alice, 5)).await, (StoreErrorKind::ScopeFull, Some(20 * MINUTE)));
+    assert_eq!(
+        rejected(&store, &of(alice, 5)).await,
+        (StoreErrorKind::ScopeFull, Some(20 * MINUTE))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -285,7 +295,8 @@ async fn the_shares_are_those_that_were_set() {
 async fn an_anonymous_record_stays_ten_minutes_and_never_less_than_two_leases() {
     let store = MemoryStore::new();
     let lives = async |lease: Duration, keeps: bool| {
-        let request = ReserveRequest { lease, retention: 600 * MINUTE, ..of(ScopeDigest::ANONYMOUS, 0) };
+        let request =
+            ReserveRequest { lease, retention: 600 * MINUTE, ..of(ScopeDigest::ANONYMOUS, 0) };
         let acquired = acquire(&store, &request).await;
         if keeps {
             let _ = store.complete(&acquired, &answer(10), 600 * MINUTE).await.unwrap();

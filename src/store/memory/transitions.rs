@@ -10,14 +10,20 @@ use super::shard::{Shard, Slot, SlotState};
 #[cfg(not(all(test, idempotency_loom)))]
 use super::sync::OwnedNotified;
 use crate::record::key::{ScopeDigest, StorageKey};
-use crate::store::{Lease, PendingRef, Reservation, ReserveRequest, Settlement, StoreError, StoreErrorKind};
+use crate::store::{
+    Lease, PendingRef, Reservation, ReserveRequest, Settlement, StoreError, StoreErrorKind,
+};
 
 impl Inner {
     pub(super) fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
         self.swept_if_full(&request.key, request.scope, |now| self.try_reserve(request, now))
     }
 
-    fn try_reserve(&self, request: &ReserveRequest, now: Duration) -> Result<Reservation, StoreError> {
+    fn try_reserve(
+        &self,
+        request: &ReserveRequest,
+        now: Duration,
+    ) -> Result<Reservation, StoreError> {
         let mut shard = self.shard(&request.key);
         // Two per reservation, so that the shard shrinks faster than it grows.
         shard.sweep(now, 2, &self.capacity);
@@ -65,7 +71,9 @@ impl Inner {
     /// Tells a rejected caller when the next record expires.
     fn told_when(&self, error: StoreError, scope: ScopeDigest, now: Duration) -> StoreError {
         let next = match error.kind() {
-            StoreErrorKind::ScopeFull => self.capacity.shares.of(scope).and_then(|share| share.next_expiry()),
+            StoreErrorKind::ScopeFull => {
+                self.capacity.shares.of(scope).and_then(|share| share.next_expiry())
+            }
             StoreErrorKind::Full => self.next_expiry(),
             _ => None,
         };
@@ -118,7 +126,11 @@ impl Inner {
 
     /// If the record that was seen is still pending: a future that resolves when it is settled, and
     /// when its lease lapses.
-    pub(super) fn wait(&self, seen: &PendingRef, now: Duration) -> Option<(OwnedNotified, Duration)> {
+    pub(super) fn wait(
+        &self,
+        seen: &PendingRef,
+        now: Duration,
+    ) -> Option<(OwnedNotified, Duration)> {
         match self.shard(&seen.key).live(&seen.key, now, &self.capacity) {
             Some(slot) if slot.token == seen.token => slot.wait(),
             _ => None,
@@ -132,7 +144,9 @@ impl Inner {
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
         let retention = self.capacity.limits.retention(lease.scope, lease.lease, retention);
-        self.swept_if_full(&lease.key, lease.scope, |now| self.try_settle(lease, state, retention, now))
+        self.swept_if_full(&lease.key, lease.scope, |now| {
+            self.try_settle(lease, state, retention, now)
+        })
     }
 
     fn try_settle(

@@ -30,11 +30,12 @@ pub(super) fn deflate(outcome: &Outcome) -> Option<Bytes> {
     (packed.len() <= frame.len()).then(|| packed.into())
 }
 
-/// Undoes [`deflate`]. It decompresses no body of more than `limit` bytes, and no frame that is longer
-/// than its own length field.
+/// Undoes [`deflate`]. It decompresses no body of more than `limit` bytes, and no frame that is
+/// longer than its own length field.
 pub(super) fn inflate(packed: Bytes, limit: usize) -> Result<Inflated, StoreError> {
     let mut reader = Reader::new(packed);
-    let length = reader.number().map_err(|error| StoreError::with_source(StoreErrorKind::Corrupt, error))?;
+    let length =
+        reader.number().map_err(|error| StoreError::with_source(StoreErrorKind::Corrupt, error))?;
     if length > limit.saturating_add(HEAD) {
         return Ok(Inflated::TooLarge);
     }

@@ -13,25 +13,25 @@ use crate::store::{StoreError, StoreErrorKind};
 const ID: usize = 4;
 const NONCE: usize = 24;
 
-/// The keys that encrypt responses before a store sees them. One key writes. Any number of other keys
-/// only read. Each has a number.
+/// The keys that encrypt responses before a store sees them. One key writes. Any number of other
+/// keys only read. Each has a number.
 ///
 /// The layer encrypts headers, body, trailers and request id of each response, with
-/// XChaCha20-Poly1305 and a random nonce. The ciphertext is bound to the storage key, the fingerprint,
-/// the status, and whether the response is a success or a failure. So a response that is moved to
-/// another record cannot be read there.
+/// XChaCha20-Poly1305 and a random nonce. The ciphertext is bound to the storage key, the
+/// fingerprint, the status, and whether the response is a success or a failure. So a response that
+/// is moved to another record cannot be read there.
 ///
-/// These stay readable: the status, the length of the response, and the digests that are the storage
-/// key and the fingerprint. With [`secret`](crate::IdempotencyLayer::secret) the digests are keyed, so a
-/// reader of the store cannot try out guesses against them.
+/// These stay readable: the status, the length of the response, and the digests that are the
+/// storage key and the fingerprint. With [`secret`](crate::IdempotencyLayer::secret) the digests
+/// are keyed, so a reader of the store cannot try out guesses against them.
 ///
 /// If a response cannot be decrypted, its request gets 503 and does not run again. A failed attempt
 /// still runs again under [`OnFailed::Rerun`](crate::OnFailed), because its response is not needed.
 ///
-/// To change the key without losing a record, first let every process read the new key, then write it.
-/// Remove the old key one retention after the last process that writes it has ended. The longest
-/// retention of any [`ResponseDirective`](crate::ResponseDirective) counts, and PostgreSQL adds up to
-/// 1.6 %:
+/// To change the key without losing a record, first let every process read the new key, then write
+/// it. Remove the old key one retention after the last process that writes it has ended. The
+/// longest retention of any [`ResponseDirective`](crate::ResponseDirective) counts, and PostgreSQL
+/// adds up to 1.6 %:
 ///
 /// ```
 /// use tower_idempotency::EncryptionKeys;
@@ -45,8 +45,8 @@ const NONCE: usize = 24;
 /// # Ok::<(), tower_idempotency::RepeatedKeyId>(())
 /// ```
 ///
-/// A record that is not encrypted is rejected. [`accept_plain`](Self::accept_plain) is for the time in
-/// which you turn encryption on.
+/// A record that is not encrypted is rejected. [`accept_plain`](Self::accept_plain) is for the time
+/// in which you turn encryption on.
 #[derive(Clone)]
 pub struct EncryptionKeys {
     id: u32,
@@ -56,8 +56,8 @@ pub struct EncryptionKeys {
 }
 
 impl EncryptionKeys {
-    /// A ring of one key, which reads and writes. The number identifies the key in the store: give each
-    /// key its own number.
+    /// A ring of one key, which reads and writes. The number identifies the key in the store: give
+    /// each key its own number.
     pub fn new(id: u32, key: [u8; 32]) -> Self {
         Self { id, cipher: cipher(key), reading: Vec::new(), accepts_plain: false }
     }
@@ -66,8 +66,8 @@ impl EncryptionKeys {
     ///
     /// # Errors
     ///
-    /// If the ring has a key with this number already. Responses encrypted under the second key could
-    /// not be read.
+    /// If the ring has a key with this number already. Responses encrypted under the second key
+    /// could not be read.
     pub fn reading(mut self, id: u32, key: [u8; 32]) -> Result<Self, RepeatedKeyId> {
         let cipher = cipher(key);
         if self.cipher(id).is_some() {
@@ -80,10 +80,10 @@ impl EncryptionKeys {
     /// Replays responses that are not encrypted. Default: they are rejected with 503 and the error
     /// [`Decrypt`](StoreErrorKind::Decrypt), and are not run again.
     ///
-    /// Use it while encryption is turned on for a store that has records. Remove it one retention after
-    /// the last process without the key has ended. The longest retention of any
-    /// [`ResponseDirective`](crate::ResponseDirective) counts, and PostgreSQL adds up to 1.6 %. Until that
-    /// process has ended, it gives 503 for encrypted records.
+    /// Use it while encryption is turned on for a store that has records. Remove it one retention
+    /// after the last process without the key has ended. The longest retention of any
+    /// [`ResponseDirective`](crate::ResponseDirective) counts, and PostgreSQL adds up to 1.6 %.
+    /// Until that process has ended, it gives 503 for encrypted records.
     ///
     /// With it, anyone who can write into the store can forge a response, and the layer replays it.
     #[must_use]
@@ -117,7 +117,9 @@ impl EncryptionKeys {
         let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or_else(unreadable)?;
         let cipher = self.cipher(u32::from_be_bytes(*id)).ok_or_else(unreadable)?;
         let opened = cipher.decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad });
-        opened.map(Bytes::from).map_err(|error| StoreError::with_source(StoreErrorKind::Decrypt, error))
+        opened
+            .map(Bytes::from)
+            .map_err(|error| StoreError::with_source(StoreErrorKind::Decrypt, error))
     }
 
     fn cipher(&self, id: u32) -> Option<&XChaCha20Poly1305> {

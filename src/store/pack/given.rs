@@ -11,7 +11,8 @@ use crate::record::outcome::{Outcome, StoredBody};
 use crate::store::{Record, State, StoreError, StoreErrorKind, Token};
 
 pub(super) const LIMIT: usize = 1 << 20;
-pub(super) const BODY: &str = "a card number, 4242 4242 4242 4242, and more of the same, 4242 4242 4242 4242";
+pub(super) const BODY: &str =
+    "a card number, 4242 4242 4242 4242, and more of the same, 4242 4242 4242 4242";
 
 pub(super) fn key(text: &str) -> StorageKey {
     let key = IdempotencyKey::parse(text.as_bytes()).unwrap();

@@ -23,9 +23,12 @@ impl Address {
     pub(super) fn like(self, like: Option<&ConnectionAddr>) -> ConnectionAddr {
         let Self { host, port } = self;
         match like {
-            Some(ConnectionAddr::TcpTls { insecure, tls_params, .. }) => {
-                ConnectionAddr::TcpTls { host, port, insecure: *insecure, tls_params: tls_params.clone() }
-            }
+            Some(ConnectionAddr::TcpTls { insecure, tls_params, .. }) => ConnectionAddr::TcpTls {
+                host,
+                port,
+                insecure: *insecure,
+                tls_params: tls_params.clone(),
+            },
             _ => ConnectionAddr::Tcp(host, port),
         }
     }

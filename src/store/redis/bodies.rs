@@ -55,7 +55,9 @@ impl<C: ConnectionLike + Clone + Send + Sync> Bodies<C> {
         let size = u32::try_from(bytes.div_ceil(1024)).unwrap_or(IN_TRANSFER).clamp(1, IN_TRANSFER);
         let capacity = timeout(self.shared.timeout.get(), self.shared.capacity.acquire_many(size));
         match capacity.await {
-            Ok(Ok(capacity)) => Ok(Turn { connection: self.connection.clone(), _capacity: capacity }),
+            Ok(Ok(capacity)) => {
+                Ok(Turn { connection: self.connection.clone(), _capacity: capacity })
+            }
             Ok(Err(closed)) => Err(StoreError::with_source(StoreErrorKind::Unavailable, closed)),
             Err(elapsed) => Err(StoreError::with_source(StoreErrorKind::Unavailable, elapsed)),
         }
@@ -63,7 +65,11 @@ impl<C: ConnectionLike + Clone + Send + Sync> Bodies<C> {
 
     /// Reads the body of this name and size. `None` if there is none. Callers that read it at the
     /// same time share one read. If the caller that reads gives up, another one reads.
-    pub(super) async fn read(&self, name: Vec<u8>, bytes: usize) -> Result<Option<Bytes>, StoreError> {
+    pub(super) async fn read(
+        &self,
+        name: Vec<u8>,
+        bytes: usize,
+    ) -> Result<Option<Bytes>, StoreError> {
         let reading = Reading::join(&self.shared, name);
         let read = reading.body.get_or_try_init(async || {
             let mut turn = self.turn(bytes).await.map_err(Some)?;

@@ -142,7 +142,11 @@ impl Cluster {
         })
     }
 
-    async fn read(&self, asked: Instant, mut reading: tokio::sync::OwnedMutexGuard<Read>) -> RedisResult<()> {
+    async fn read(
+        &self,
+        asked: Instant,
+        mut reading: tokio::sync::OwnedMutexGuard<Read>,
+    ) -> RedisResult<()> {
         if let Some((at, read)) = &*reading
             && (*at >= asked || at.elapsed() < PAUSE)
         {
@@ -165,7 +169,8 @@ impl Inner {
         if let Some(server) = servers.get(address) {
             return server.clone();
         }
-        let seed = self.seeds.iter().find(|seed| Address::of(seed.addr()).as_ref() == Some(address));
+        let seed =
+            self.seeds.iter().find(|seed| Address::of(seed.addr()).as_ref() == Some(address));
         let info = seed.cloned().unwrap_or_else(|| {
             let like = &self.seeds[0];
             like.clone().set_addr(address.clone().like(Some(like.addr())))

@@ -34,7 +34,10 @@ impl Connection {
     pub(super) fn pair(target: Target, timeout: &Timeout) -> [Self; 2] {
         let setting = Setting { timeout: timeout.clone(), eviction: Arc::<Eviction>::default() };
         let target = Arc::new(target);
-        [(); 2].map(|()| Self { reach: Reach::to(&target, setting.clone()), target: Arc::clone(&target) })
+        [(); 2].map(|()| Self {
+            reach: Reach::to(&target, setting.clone()),
+            target: Arc::clone(&target),
+        })
     }
 
     pub(super) fn target(&self) -> &Target {
@@ -46,7 +49,9 @@ impl Reach {
     fn to(target: &Target, setting: Setting) -> Self {
         match target.clone() {
             Target::Server(info) => Self::Server(Server::new(Endpoint::Fixed(info), setting)),
-            Target::Sentinel(sentinels) => Self::Server(Server::new(Endpoint::Primary(sentinels), setting)),
+            Target::Sentinel(sentinels) => {
+                Self::Server(Server::new(Endpoint::Primary(sentinels), setting))
+            }
             Target::Cluster(seeds) => Self::Cluster(Cluster::new(seeds, setting)),
         }
     }
@@ -74,7 +79,9 @@ impl ConnectionLike for Connection {
         Box::pin(async move {
             match &self.reach {
                 Reach::Server(server) => server.many(pipeline, offset, count).await,
-                Reach::Cluster(cluster) => cluster.send(Commands::Many(pipeline, offset, count)).await,
+                Reach::Cluster(cluster) => {
+                    cluster.send(Commands::Many(pipeline, offset, count)).await
+                }
             }
         })
     }

@@ -6,7 +6,9 @@ use redis::aio::ConnectionLike;
 use redis::{Pipeline, RedisResult};
 
 use super::RedisStore;
-use super::error::{is_broken, is_rejected, may_have_created, second, store_error, takes_no_writes};
+use super::error::{
+    is_broken, is_rejected, may_have_created, second, store_error, takes_no_writes,
+};
 use super::frame::{self, Pending};
 use super::lookup::Lookup;
 use super::scripts::{self, text};
@@ -50,7 +52,14 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         let retention = text(millis(lease.retention));
         if !self.before_7.load(Ordering::Relaxed) {
             let mut pipeline = Pipeline::with_capacity(2);
-            pipeline.cmd("SET").arg(name).arg(&pending).arg("NX").arg("GET").arg("PX").arg(&retention);
+            pipeline
+                .cmd("SET")
+                .arg(name)
+                .arg(&pending)
+                .arg("NX")
+                .arg("GET")
+                .arg("PX")
+                .arg(&retention);
             pipeline.cmd("PTTL").arg(name);
             let mut reply = pipeline.query_async(&mut connection).await;
             // The record may have been created. If so, the second try finds the caller's own token.

@@ -12,12 +12,16 @@ use crate::store::{StoreError, StoreErrorKind};
 fn rejections(error: &RedisError) -> Vec<(usize, ServerError)> {
     let errors = error.clone().into_server_errors();
     let errors = errors.iter().flat_map(|errors| errors.iter());
-    errors.map(|(at, error)| (*at, script_error::inner(error).unwrap_or_else(|| error.clone()))).collect()
+    errors
+        .map(|(at, error)| (*at, script_error::inner(error).unwrap_or_else(|| error.clone())))
+        .collect()
 }
 
 /// The server has understood the command and rejects it.
 pub(super) fn is_rejected(error: &RedisError) -> bool {
-    rejections(error).first().is_some_and(|(_, error)| error.kind() == Some(ServerErrorKind::ResponseError))
+    rejections(error)
+        .first()
+        .is_some_and(|(_, error)| error.kind() == Some(ServerErrorKind::ResponseError))
 }
 
 /// The server serves what it has, and takes no writes for now: it is at `maxmemory`, has too few
@@ -27,7 +31,9 @@ pub(super) fn is_rejected(error: &RedisError) -> bool {
 /// incomplete.
 pub(super) fn takes_no_writes(error: &RedisError) -> bool {
     let errors = rejections(error);
-    errors.first().is_some_and(|(_, error)| matches!(error.code(), "OOM" | "NOREPLICAS" | "MISCONF"))
+    errors
+        .first()
+        .is_some_and(|(_, error)| matches!(error.code(), "OOM" | "NOREPLICAS" | "MISCONF"))
 }
 
 /// An error means the same in every operation.
@@ -74,7 +80,9 @@ fn kind_of_reply(error: &ServerError) -> StoreErrorKind {
         "ERR" => match error.details().unwrap_or_default() {
             text if text.starts_with("max number of clients") => StoreErrorKind::Unavailable,
             text if text.starts_with("Script killed by user") => StoreErrorKind::Unavailable,
-            text if FORBIDDEN.iter().any(|words| text.contains(words)) => StoreErrorKind::Configuration,
+            text if FORBIDDEN.iter().any(|words| text.contains(words)) => {
+                StoreErrorKind::Configuration
+            }
             _ => StoreErrorKind::Rejected,
         },
         _ => StoreErrorKind::Unavailable,
@@ -139,7 +147,9 @@ pub(super) fn unreached(error: RedisError) -> RedisError {
 pub(super) fn second<T>(first: RedisError, second: RedisResult<T>) -> RedisResult<T> {
     // The first command may have been carried out, even if the second one was not sent or was
     // rejected.
-    second.map_err(|second| if is_rejected(&second) || is_no_script(&second) { second } else { first })
+    second.map_err(
+        |second| if is_rejected(&second) || is_no_script(&second) { second } else { first },
+    )
 }
 
 /// The server was restarted or its scripts were flushed.
@@ -188,7 +198,9 @@ mod tests {
             &[
                 "WRONGTYPE Operation against a key holding the wrong kind of value",
                 "WRONGTYPE Operation against a key holding the wrong kind of value script: 1f, on @user_script:6.",
-                &format!("{call} WRONGTYPE Operation against a key holding the wrong kind of value"),
+                &format!(
+                    "{call} WRONGTYPE Operation against a key holding the wrong kind of value"
+                ),
             ],
         );
     }
@@ -209,7 +221,9 @@ mod tests {
                 "ERR ACL failure in script: No permissions to access a key script: on @user_script:1.",
                 "ERR The user executing the script can't run this command or subcommand script: 1f, on @user_script:1.",
                 "ERR This instance has cluster support disabled",
-                &format!("{call} The user executing the script can't run this command or subcommand"),
+                &format!(
+                    "{call} The user executing the script can't run this command or subcommand"
+                ),
                 &format!("{call} Unknown Redis command called from Lua script"),
             ],
         );
@@ -219,7 +233,11 @@ mod tests {
             (ServerErrorKind::ResponseError.into(), "Redis server refused to switch database"),
         ];
         for failed in failed {
-            assert_eq!(store_error(failed.into()).kind(), StoreErrorKind::Configuration, "{failed:?}");
+            assert_eq!(
+                store_error(failed.into()).kind(),
+                StoreErrorKind::Configuration,
+                "{failed:?}"
+            );
         }
     }
 
@@ -264,14 +282,19 @@ mod tests {
 
     #[test]
     fn what_is_logged_quotes_neither_a_command_nor_a_record() {
-        let refused =
-            store_error(error("ERR unknown command `SET`, with args beginning with: `name`, `card 4111`"));
-        let mistyped =
-            store_error((DriverError::UnexpectedReturnType, "not an int", "card 4111".to_owned()).into());
+        let refused = store_error(error(
+            "ERR unknown command `SET`, with args beginning with: `name`, `card 4111`",
+        ));
+        let mistyped = store_error(
+            (DriverError::UnexpectedReturnType, "not an int", "card 4111".to_owned()).into(),
+        );
         for error in [refused, mistyped] {
             let source = error::Error::source(&error).unwrap();
             assert!(!source.to_string().is_empty());
-            assert!(!format!("{error} {error:?} {source} {source:?}").contains("4111"), "{error:?}");
+            assert!(
+                !format!("{error} {error:?} {source} {source:?}").contains("4111"),
+                "{error:?}"
+            );
         }
     }
 }

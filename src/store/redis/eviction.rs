@@ -40,7 +40,9 @@ impl Eviction {
             Ok(account) => {
                 let policy = policy(&account).unwrap_or("unknown");
                 tracing::debug!(server = address, "the maxmemory-policy of Redis is {policy}");
-                if !matches!(policy, "noeviction" | "unknown") && !self.warned.swap(true, Ordering::Relaxed) {
+                if !matches!(policy, "noeviction" | "unknown")
+                    && !self.warned.swap(true, Ordering::Relaxed)
+                {
                     tracing::warn!(
                         server = address,
                         "Redis may evict records: its maxmemory-policy is {policy}, not noeviction. What is evicted is \

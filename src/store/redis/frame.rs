@@ -92,7 +92,9 @@ pub(super) fn encode_put_back(lease: &Lease, before: &Record) -> Vec<u8> {
     match &before.state {
         State::Pending { .. } => encode_pending(&lease, Pending::abandoned(&lease)),
         State::Success(outcome) => encode_ended(RecordStatus::Success, &lease, Some(outcome), true),
-        State::Failed(outcome) => encode_ended(RecordStatus::Failed, &lease, outcome.as_ref(), true),
+        State::Failed(outcome) => {
+            encode_ended(RecordStatus::Failed, &lease, outcome.as_ref(), true)
+        }
     }
 }
 

@@ -25,7 +25,8 @@ pub(crate) fn record_of(frame: &[u8]) -> Option<Record> {
 /// Reads a frame, and writes what was read.
 #[allow(clippy::unwrap_used)]
 pub fn record_written_again(frame: &[u8]) -> Option<Vec<u8>> {
-    let Stored { record, pending, missing, .. } = frame::decode(Bytes::copy_from_slice(frame)).ok()?;
+    let Stored { record, pending, missing, .. } =
+        frame::decode(Bytes::copy_from_slice(frame)).ok()?;
     let key = IdempotencyKey::parse(b"key").unwrap();
     let key = StorageKey::derive(None, "", &Scope::anonymous(), &key);
     let request = ReserveRequest::new(key, record.fingerprint);

@@ -9,8 +9,8 @@ use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::io::tcp::socket2::{SockRef, TcpKeepalive};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisResult, ServerErrorKind,
-    Value,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisResult,
+    ServerErrorKind, Value,
 };
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
@@ -89,7 +89,8 @@ impl Link {
             redis::cmd("ROLE").query_async(&mut self.connection.clone()).await;
         match role {
             Ok(role) if matches!(role.first(), Some(Value::BulkString(role)) if role != b"master") => {
-                Err((ErrorKind::Server(ServerErrorKind::ReadOnly), "the sentinels named a replica").into())
+                Err((ErrorKind::Server(ServerErrorKind::ReadOnly), "the sentinels named a replica")
+                    .into())
             }
             // A server that rejects the question is trusted.
             Err(error) if !matches!(error.kind(), ErrorKind::Server(_)) => Err(error),
@@ -148,7 +149,9 @@ mod tests {
         listener.listen(0).unwrap();
         let address = listener.local_addr().unwrap().as_socket().unwrap();
         let mut waiting = Vec::new();
-        while let Ok(connected) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+        while let Ok(connected) =
+            timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+        {
             waiting.push(connected.unwrap());
         }
         (listener, address, waiting)
@@ -160,8 +163,10 @@ mod tests {
         let refusing = SocketAddr::from(([127, 0, 0, 1], 1));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let there = listener.local_addr().unwrap();
-        let connected =
-            timeout(Duration::from_millis(900), first_to_connect([silent, refusing, there].into_iter()));
+        let connected = timeout(
+            Duration::from_millis(900),
+            first_to_connect([silent, refusing, there].into_iter()),
+        );
         assert_eq!(connected.await.unwrap().unwrap().peer_addr().unwrap(), there);
     }
 

@@ -19,7 +19,9 @@ impl Lookup {
         };
         let mut found = frame::decode(Bytes::from(frame))
             .map_err(|malformed| StoreError::with_source(StoreErrorKind::Corrupt, malformed))?;
-        if let (State::Pending { abandoned }, Some(pending)) = (&mut found.record.state, found.pending) {
+        if let (State::Pending { abandoned }, Some(pending)) =
+            (&mut found.record.state, found.pending)
+        {
             *abandoned = usize::try_from(self.left).is_ok_and(|left| left <= pending.lapsed_at());
         }
         Ok(Some(found))

@@ -135,8 +135,8 @@ impl RedisStore {
     /// accepts. All servers are reached as the first of them is: with the same credentials, and
     /// with or without TLS.
     ///
-    /// [`ping`](crate::store::Store::ping) asks one server of the cluster, and says nothing about the
-    /// others.
+    /// [`ping`](crate::store::Store::ping) asks one server of the cluster, and says nothing about
+    /// the others.
     ///
     /// ```
     /// use tower_idempotency::RedisStore;
@@ -148,7 +148,9 @@ impl RedisStore {
     /// # Errors
     ///
     /// If there is no server, one of them cannot be read, or one names a database other than 0.
-    pub fn cluster<S: IntoConnectionInfo>(servers: impl IntoIterator<Item = S>) -> Result<Self, StoreError> {
+    pub fn cluster<S: IntoConnectionInfo>(
+        servers: impl IntoIterator<Item = S>,
+    ) -> Result<Self, StoreError> {
         let servers: Result<Vec<_>, _> =
             servers.into_iter().map(IntoConnectionInfo::into_connection_info).collect();
         Target::cluster(servers.map_err(store_error)?).map(Self::by_default)

@@ -96,7 +96,9 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         }
         record.state = match record.state {
             State::Success(outcome) => State::Success(outcome.with_bytes(body)),
-            State::Failed(outcome) => State::Failed(outcome.map(|outcome| outcome.with_bytes(body))),
+            State::Failed(outcome) => {
+                State::Failed(outcome.map(|outcome| outcome.with_bytes(body)))
+            }
             pending @ State::Pending { .. } => pending,
         };
         Ok(record)

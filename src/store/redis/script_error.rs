@@ -19,7 +19,8 @@ pub(super) fn unwrapped(reply: Value) -> Value {
 
 /// The error inside a wrapped one; `None` if it is not wrapped.
 pub(super) fn inner(error: &ServerError) -> Option<ServerError> {
-    let (_, text) = error.details()?.strip_prefix("Error running script (call to ")?.split_once("): ")?;
+    let (_, text) =
+        error.details()?.strip_prefix("Error running script (call to ")?.split_once("): ")?;
     let text = without_place(text);
     let (call, text) = text.strip_prefix('-').map_or((false, text), |text| (true, text));
     let word = text.split(' ').next()?;

@@ -15,7 +15,8 @@ pub(super) static SETTLE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/settle.lua")));
 pub(super) static RELEASE: LazyLock<Script> =
     LazyLock::new(|| Script::once(include_str!("scripts/release.lua")));
-pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/renew.lua")));
+pub(super) static RENEW: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/renew.lua")));
 
 /// Writes commands whose replies are ignored. They may contain a large body, so they are not
 /// copied.

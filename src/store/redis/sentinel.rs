@@ -26,7 +26,11 @@ pub(super) struct Sentinels {
 
 impl Sentinels {
     /// There must be one at least.
-    pub(super) fn new(sentinels: Vec<ConnectionInfo>, group: String, settings: RedisConnectionInfo) -> Self {
+    pub(super) fn new(
+        sentinels: Vec<ConnectionInfo>,
+        group: String,
+        settings: RedisConnectionInfo,
+    ) -> Self {
         Self { watching: sentinels, group, settings }
     }
 
@@ -83,7 +87,11 @@ struct Votes {
 
 impl Votes {
     /// Counts votes until one address has so many, or all sentinels have replied.
-    async fn count_until(&mut self, enough: usize, asked: &mut JoinSet<RedisResult<Option<Address>>>) {
+    async fn count_until(
+        &mut self,
+        enough: usize,
+        asked: &mut JoinSet<RedisResult<Option<Address>>>,
+    ) {
         while let Some(reply) = asked.join_next().await {
             match reply {
                 Ok(Ok(Some(address))) => {
@@ -120,12 +128,16 @@ fn unknown() -> RedisError {
 
 async fn ask(sentinel: ConnectionInfo, group: String) -> RedisResult<Option<Address>> {
     // The caller sets the limits.
-    let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+    let config =
+        AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
     let mut connection = Client::open(sentinel.set_tcp_settings(tcp_settings()))?
         .get_multiplexed_async_connection_with_config(&config)
         .await?;
-    let named: Option<(String, u16)> =
-        redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(group).query_async(&mut connection).await?;
+    let named: Option<(String, u16)> = redis::cmd("SENTINEL")
+        .arg("GET-MASTER-ADDR-BY-NAME")
+        .arg(group)
+        .query_async(&mut connection)
+        .await?;
     Ok(named.map(|(host, port)| Address { host, port }))
 }
 
@@ -150,7 +162,9 @@ mod tests {
 
     #[test]
     fn without_a_vote_the_failure_is_told() {
-        assert!(Votes::default().winner().unwrap_err().to_string().contains("no group of this name"));
+        assert!(
+            Votes::default().winner().unwrap_err().to_string().contains("no group of this name")
+        );
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         let votes = Votes { failure: Some(refused.into()), ..Votes::default() };
         assert!(votes.winner().unwrap_err().is_connection_refusal());

@@ -7,7 +7,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use redis::{Cmd, ConnectionInfo, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
+use redis::{
+    Cmd, ConnectionInfo, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value,
+};
 use tokio::time::Instant;
 
 use super::error::{is_broken, unreached};
@@ -84,8 +86,10 @@ impl Server {
     ) -> RedisResult<Vec<Value>> {
         let send = async {
             let link = self.link_for_command().await?;
-            let replies = link.connection.clone().send_packed_commands(pipeline, offset, count).await;
-            let reply = replies.map(|replies| replies.into_iter().map(unwrapped).collect::<Vec<_>>());
+            let replies =
+                link.connection.clone().send_packed_commands(pipeline, offset, count).await;
+            let reply =
+                replies.map(|replies| replies.into_iter().map(unwrapped).collect::<Vec<_>>());
             self.heed(&link, reply.as_ref());
             reply
         };
@@ -156,7 +160,11 @@ impl Server {
 
     /// Learns from a reply whether the connection can still be used. Server errors arrive as values
     /// here.
-    fn heed<'a>(&self, link: &Arc<Link>, reply: Result<impl IntoIterator<Item = &'a Value>, &RedisError>) {
+    fn heed<'a>(
+        &self,
+        link: &Arc<Link>,
+        reply: Result<impl IntoIterator<Item = &'a Value>, &RedisError>,
+    ) {
         let lost = match reply {
             Ok(values) => {
                 link.heard();

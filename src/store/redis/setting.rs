@@ -21,19 +21,28 @@ pub(super) struct Setting {
 
 impl Setting {
     /// Runs work that must end before the callers stop waiting.
-    pub(super) async fn in_time<T>(&self, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    pub(super) async fn in_time<T>(
+        &self,
+        work: impl Future<Output = RedisResult<T>>,
+    ) -> RedisResult<T> {
         within(self.timeout.get(), work).await
     }
 
     /// Runs the work before anything is sent. It ends shortly before the callers stop waiting, so
     /// that they learn that nothing was sent.
-    pub(super) async fn to_reach<T>(&self, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    pub(super) async fn to_reach<T>(
+        &self,
+        work: impl Future<Output = RedisResult<T>>,
+    ) -> RedisResult<T> {
         let timeout = self.timeout.get();
         within(timeout / 16 * 15, work).await.map_err(unreached)
     }
 }
 
-pub(super) async fn within<T>(bound: Duration, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+pub(super) async fn within<T>(
+    bound: Duration,
+    work: impl Future<Output = RedisResult<T>>,
+) -> RedisResult<T> {
     let elapsed = |elapsed| Err(io::Error::new(io::ErrorKind::TimedOut, elapsed).into());
     timeout(bound, work).await.unwrap_or_else(elapsed)
 }

@@ -102,7 +102,9 @@ struct List<'a> {
 
 impl<'a> List<'a> {
     fn parse(scheme: &'a str, rest: &'a str) -> Result<Self, StoreError> {
-        if matches!(scheme, "rediss" | "valkeys") && "rediss://localhost".into_connection_info().is_err() {
+        if matches!(scheme, "rediss" | "valkeys")
+            && "rediss://localhost".into_connection_info().is_err()
+        {
             return Err(wrong("TLS needs one of the TLS features of the crate `redis`"));
         }
         let (rest, protocol) = match rest.split_once("?protocol=") {
@@ -132,7 +134,9 @@ impl<'a> List<'a> {
             let port = if has_port { String::new() } else { format!(":{port}") };
             let url = format!("{}://{credentials}{host}{port}", self.scheme);
             // The driver's error may say more than should be shown.
-            let read = Some(url).filter(|_| !host.is_empty()).and_then(|url| url.into_connection_info().ok());
+            let read = Some(url)
+                .filter(|_| !host.is_empty())
+                .and_then(|url| url.into_connection_info().ok());
             read.ok_or_else(|| {
                 wrong("one of the servers is not HOST:PORT, or the credentials are not percent-encoded")
             })

@@ -15,7 +15,9 @@ impl fmt::Display for SqlError {
             Error::Database(error) => describe(&**error, f),
             Error::ColumnDecode { index, .. } => write!(f, "column {index} cannot be decoded"),
             Error::Decode(_) => f.write_str("a value cannot be decoded"),
-            Error::Encode(_) | Error::InvalidArgument(_) => f.write_str("a value cannot be encoded"),
+            Error::Encode(_) | Error::InvalidArgument(_) => {
+                f.write_str("a value cannot be encoded")
+            }
             // These are about the connection, the pool and the names of columns and types.
             error @ (Error::Io(_)
             | Error::Tls(_)
@@ -39,7 +41,9 @@ fn describe(error: &dyn DatabaseError, f: &mut fmt::Formatter<'_>) -> fmt::Resul
     let code = error.code().unwrap_or_default();
     // A SQLSTATE has five characters; a code of SQLite is a number below 10,000.
     match code.parse::<usize>().ok().filter(|_| code.len() < 5) {
-        Some(number) => write!(f, "SQLite: {} ({number})", RESULTS.get(number & 0xff).unwrap_or(&"error"))?,
+        Some(number) => {
+            write!(f, "SQLite: {} ({number})", RESULTS.get(number & 0xff).unwrap_or(&"error"))?;
+        }
         None => write!(f, "SQLSTATE {code}")?,
     }
     if let Some(constraint) = error.constraint() {

@@ -163,13 +163,14 @@ impl PostgresStore {
     }
 
     /// Sets whether each connection prepares a statement the first time that it is sent, as
-    /// [`persistent`](sqlx::query::Query::persistent) of sqlx does for one query. Default: `true`. With
-    /// `false` each statement is sent as a text that contains its values.
+    /// [`persistent`](sqlx::query::Query::persistent) of sqlx does for one query. Default: `true`.
+    /// With `false` each statement is sent as a text that contains its values.
     ///
-    /// Set it to `false` behind a pooler that hands out connections by transaction, such as `PgBouncer`
-    /// with `pool_mode = transaction`, before its version 1.21 or without `max_prepared_statements`.
-    /// There, the next connection does not have the statement that the last one prepared. Such a
-    /// `PgBouncer` also needs `ignore_startup_parameters = extra_float_digits`.
+    /// Set it to `false` behind a pooler that hands out connections by transaction, such as
+    /// `PgBouncer` with `pool_mode = transaction`, before its version 1.21 or without
+    /// `max_prepared_statements`. There, the next connection does not have the statement that the
+    /// last one prepared. Such a `PgBouncer` also needs `ignore_startup_parameters =
+    /// extra_float_digits`.
     ///
     /// The text of a statement then contains responses, and the driver logs slow statements. Its
     /// `ConnectOptions` have `disable_statement_logging` for that.
@@ -190,7 +191,9 @@ impl PostgresStore {
 
 impl fmt::Debug for PostgresStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresStore").field("table", &self.names.to_string()).finish_non_exhaustive()
+        f.debug_struct("PostgresStore")
+            .field("table", &self.names.to_string())
+            .finish_non_exhaustive()
     }
 }
 
@@ -265,14 +268,21 @@ impl Store for PostgresStore {
 impl PostgresStore {
     /// A plain read for a request that is likely a retry. The statement that reserves costs more,
     /// even if it only reads.
-    async fn responded_lately(&self, request: &ReserveRequest) -> Result<Option<Record>, StoreError> {
+    async fn responded_lately(
+        &self,
+        request: &ReserveRequest,
+    ) -> Result<Option<Record>, StoreError> {
         if !self.lately.knows(&request.key) {
             return Ok(None);
         }
         Ok(self.inspect(&request.key).await?.filter(|found| !found.yields_to(request)))
     }
 
-    async fn ask(&self, statement: &Statement, values: &[Value<'_>]) -> Result<Option<PgRow>, StoreError> {
+    async fn ask(
+        &self,
+        statement: &Statement,
+        values: &[Value<'_>],
+    ) -> Result<Option<PgRow>, StoreError> {
         let mut connection = Connection::take(&self.pool).await?;
         connection.ask(&self.pool, statement, values).await
     }

@@ -74,7 +74,8 @@ use crate::record::outcome::Outcome;
 use crate::store::timeout::Timeout;
 use crate::store::undo::{Undo, Unreplied};
 use crate::store::{
-    Lease, Record, RecordStatus, Reservation, ReserveRequest, Settlement, State, Store, StoreError, Token,
+    Lease, Record, RecordStatus, Reservation, ReserveRequest, Settlement, State, Store, StoreError,
+    Token,
 };
 
 mod error;
@@ -164,7 +165,8 @@ impl Store for SqliteStore {
             State::Failed(outcome) => outcome.as_ref(),
             State::Pending { .. } | State::Success(_) => None,
         };
-        let put_back = ended(&self.statements.put_back, before.status(), lease, outcome, lease.retention);
+        let put_back =
+            ended(&self.statements.put_back, before.status(), lease, outcome, lease.retention);
         self.settlement(put_back.bind(before.attempt).bind(&before.token.as_bytes()[..])).await
     }
 
@@ -276,7 +278,11 @@ impl SqliteStore {
         Ok(connection)
     }
 
-    async fn read(&self, wait: &Wait, read: Statement<'_>) -> Result<Option<SqliteRow>, StoreError> {
+    async fn read(
+        &self,
+        wait: &Wait,
+        read: Statement<'_>,
+    ) -> Result<Option<SqliteRow>, StoreError> {
         ask(&mut *wait.connection(&self.reading).await?, wait, read).await
     }
 }

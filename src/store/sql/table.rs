@@ -71,7 +71,8 @@ impl Row {
             ("failed", outcome) => State::Failed(outcome),
             _ => return Err(DecodeError),
         };
-        let fingerprint: [u8; Fingerprint::LEN] = self.fingerprint.try_into().map_err(|_| DecodeError)?;
+        let fingerprint: [u8; Fingerprint::LEN] =
+            self.fingerprint.try_into().map_err(|_| DecodeError)?;
         let fingerprint = Fingerprint::from_bytes(&fingerprint);
         let attempt = u32::try_from(self.attempt).map_err(|_| DecodeError)?;
         let token = Token::new(self.token.try_into().map_err(|_| DecodeError)?);
@@ -133,7 +134,8 @@ fn headers(mut lines: Bytes) -> Result<HeaderMap, DecodeError> {
         }
         let colon = line.windows(2).position(|pair| pair == b": ").ok_or(DecodeError)?;
         let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| DecodeError)?;
-        let mut value = HeaderValue::from_maybe_shared(line.slice(colon + 2..)).map_err(|_| DecodeError)?;
+        let mut value =
+            HeaderValue::from_maybe_shared(line.slice(colon + 2..)).map_err(|_| DecodeError)?;
         value.set_sensitive(is_sensitive);
         headers.try_append(name, value).map_err(|_| DecodeError)?;
     }

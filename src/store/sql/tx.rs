@@ -84,7 +84,9 @@ pub enum TransactionError {
 impl fmt::Display for TransactionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NotInTransactionMode => "the attempt does not run in a transaction of this database",
+            Self::NotInTransactionMode => {
+                "the attempt does not run in a transaction of this database"
+            }
             Self::Ended => "the attempt has ended, and its transaction with it",
             Self::Taken => "the transaction of the attempt is taken, and was not given back",
         })
@@ -98,7 +100,8 @@ impl Lent {
     pub(crate) fn take<DB: Database>(&self) -> Result<Tx<DB>, TransactionError> {
         let open = self.open().ok_or(TransactionError::Ended)?;
         let slot = open.held::<Slot<DB>>().ok_or(TransactionError::NotInTransactionMode)?;
-        let guard = Arc::clone(slot.open()).try_lock_owned().map_err(|_| TransactionError::Taken)?;
+        let guard =
+            Arc::clone(slot.open()).try_lock_owned().map_err(|_| TransactionError::Taken)?;
         match OwnedMutexGuard::try_map(guard, Option::as_mut) {
             Ok(open) => Ok(Tx { open }),
             Err(_) => Err(TransactionError::Ended),

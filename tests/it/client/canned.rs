@@ -1,4 +1,5 @@
-//! A service that does what its script says, turn by turn, and notes what it is asked. It is called directly, or put behind a socket.
+//! A service that does what its script says, turn by turn, and notes what it is asked. It is called
+//! directly, or put behind a socket.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -192,7 +193,10 @@ where
                     Turn::Fail => return Err(io::Error::other("the script says so")),
                     Turn::Cut => {
                         let body = Frames::known(&[b"do"]).announcing(4).broken();
-                        return Ok(Response::builder().status(201).body(Either::Right(body)).unwrap());
+                        return Ok(Response::builder()
+                            .status(201)
+                            .body(Either::Right(body))
+                            .unwrap());
                     }
                     Turn::Hang => match pending::<Infallible>().await {},
                     Turn::After(wait, then) => {

@@ -23,7 +23,10 @@ async fn the_cause_of_a_lost_answer_is_told() {
     let error = ask(layer.clone(), canned, post("/")).await.unwrap_err();
     let source = error.source().unwrap().downcast_ref::<io::Error>().unwrap();
     assert_eq!(source.to_string(), "the script says so");
-    assert_eq!((error.kind(), error.attempts(), error.is_in_doubt()), (ErrorKind::Connection, 2, true));
+    assert_eq!(
+        (error.kind(), error.attempts(), error.is_in_doubt()),
+        (ErrorKind::Connection, 2, true)
+    );
 
     // Nobody listens at port 1: hyper-util's own error is there to be asked.
     let error = ask(layer, connections(), post("http://127.0.0.1:1/")).await.unwrap_err();
@@ -42,11 +45,19 @@ async fn a_request_that_is_too_large_is_not_sent() {
     ];
     for body in bodies {
         let error = ask(layer(), canned.clone(), streamed(body)).await.unwrap_err();
-        assert_eq!((error.kind(), error.attempts(), error.is_in_doubt()), (ErrorKind::TooLarge, 0, false));
+        assert_eq!(
+            (error.kind(), error.attempts(), error.is_in_doubt()),
+            (ErrorKind::TooLarge, 0, false)
+        );
     }
     assert_eq!(canned.count(), 0);
-    ask(layer(), canned.clone(), streamed(Body::from("orde"))).await.unwrap().assert_done("done", 1);
-    ask(layer(), canned.clone(), streamed(Body::new(Frames::unknown(&[b"or", b"de"])))).await.unwrap();
+    ask(layer(), canned.clone(), streamed(Body::from("orde")))
+        .await
+        .unwrap()
+        .assert_done("done", 1);
+    ask(layer(), canned.clone(), streamed(Body::new(Frames::unknown(&[b"or", b"de"]))))
+        .await
+        .unwrap();
     assert_eq!(canned.asked()[1].body, "orde");
 }
 
@@ -55,7 +66,10 @@ async fn a_request_that_cannot_be_read_is_not_sent() {
     let canned = Canned::turns([]);
     let broken = Body::new(Frames::unknown(&[b"ord"]).broken());
     let error = ask(quick(), canned.clone(), streamed(broken)).await.unwrap_err();
-    assert_eq!((error.kind(), error.attempts(), error.is_in_doubt()), (ErrorKind::Unreadable, 0, false));
+    assert_eq!(
+        (error.kind(), error.attempts(), error.is_in_doubt()),
+        (ErrorKind::Unreadable, 0, false)
+    );
     assert_eq!(canned.count(), 0);
 }
 
@@ -141,7 +155,10 @@ async fn a_request_with_an_empty_key_is_not_sent() {
         let mut request = post("/");
         request.headers_mut().insert(name, value.parse().unwrap());
         let error = ask(quick(), canned.clone(), request).await.unwrap_err();
-        assert_eq!((error.kind(), error.attempts(), error.is_in_doubt()), (ErrorKind::Key, 0, false));
+        assert_eq!(
+            (error.kind(), error.attempts(), error.is_in_doubt()),
+            (ErrorKind::Key, 0, false)
+        );
     }
     assert_eq!(canned.count(), 0);
 }
@@ -152,7 +169,10 @@ async fn a_request_whose_body_never_ends_is_given_up_and_not_sent() {
     let endless = gated_stream("or", "der", Gate::new());
     let begun = Instant::now();
     let error = ask(quick(), canned.clone(), streamed(endless)).await.unwrap_err();
-    assert_eq!((error.kind(), error.attempts(), error.is_in_doubt()), (ErrorKind::Unreadable, 0, false));
+    assert_eq!(
+        (error.kind(), error.attempts(), error.is_in_doubt()),
+        (ErrorKind::Unreadable, 0, false)
+    );
     assert_eq!(begun.elapsed().as_secs(), 60);
     assert_eq!(canned.count(), 0);
 }

@@ -44,7 +44,10 @@ async fn a_lost_response_counts_in_later_calls_of_the_operation() {
         assert!(!operation.finish().await.unwrap());
         let mut operation = operations.begin("payout 1").await.unwrap();
         assert_eq!(operation.key(), &key);
-        assert_eq!(send(&mut operation, Turn::answer(404, &[REPLAY], "")).await, Some(Disposition::Final));
+        assert_eq!(
+            send(&mut operation, Turn::answer(404, &[REPLAY], "")).await,
+            Some(Disposition::Final)
+        );
     }
 }
 
@@ -149,7 +152,9 @@ async fn two_calls_at_once_under_one_key_share_its_history() {
             async move {
                 arrived.notify_one();
                 may_go.notified().await;
-                Ok::<_, std::io::Error>(http::Response::builder().status(404).body(String::new()).unwrap())
+                Ok::<_, std::io::Error>(
+                    http::Response::builder().status(404).body(String::new()).unwrap(),
+                )
             }
         })
     };

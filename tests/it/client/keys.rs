@@ -97,10 +97,12 @@ async fn a_key_that_is_there_is_used_as_it_is_whatever_the_method() {
 #[tokio::test]
 async fn the_header_the_quotes_and_the_methods_can_be_chosen() {
     let canned = Canned::turns([]);
-    let layer =
-        || quick().methods([Method::PUT]).key_with(|_, _| IdempotencyKey::parse(br#""a\"b""#).unwrap());
+    let layer = || {
+        quick().methods([Method::PUT]).key_with(|_, _| IdempotencyKey::parse(br#""a\"b""#).unwrap())
+    };
     ask(layer(), canned.clone(), request("PUT", "/")).await.unwrap();
-    let of_the_draft = layer().header(HeaderName::from_static("idempotency-key")).structured_field();
+    let of_the_draft =
+        layer().header(HeaderName::from_static("idempotency-key")).structured_field();
     ask(of_the_draft, canned.clone(), request("PUT", "/")).await.unwrap();
     ask(layer(), canned.clone(), request("POST", "/")).await.unwrap();
     let asked = canned.asked();
@@ -134,8 +136,12 @@ async fn a_key_function_is_called_once_for_an_operation_and_sees_all_of_it() {
 async fn the_key_of_an_operation_wins_and_there_are_never_two() {
     let operation = Operations::new(MemoryKeyStore::new()).begin("a").await.unwrap();
     let key = operation.key().as_str();
-    let headers =
-        [&[][..], &["x-idempotency-key"], &["idempotency-key"], &["x-idempotency-key", "idempotency-key"]];
+    let headers = [
+        &[][..],
+        &["x-idempotency-key"],
+        &["idempotency-key"],
+        &["x-idempotency-key", "idempotency-key"],
+    ];
     let layers: [(ClientLayer, &str, String); 2] = [
         (quick(), "x-idempotency-key", key.to_owned()),
         (
@@ -176,6 +182,10 @@ async fn a_key_that_begins_with_a_quote_comes_through_as_that_key() {
         operation.mark(&mut marked);
         let sent = marked.headers()["x-idempotency-key"].as_bytes();
         assert_eq!(IdempotencyKey::parse(sent).unwrap(), key, "{text}");
-        assert_eq!(IdempotencyKey::parse(canned.asked()[0].key().as_bytes()).unwrap(), key, "{text}");
+        assert_eq!(
+            IdempotencyKey::parse(canned.asked()[0].key().as_bytes()).unwrap(),
+            key,
+            "{text}"
+        );
     }
 }

@@ -268,11 +268,16 @@ async fn an_order_whose_response_was_not_stored_ends_as_that_response_said() {
         (json!(null), 1, vec![]),
     ];
     for (original, code, outcomes) in cases {
-        let problem = json!({ "code": "idempotency_result_not_retained", "original_status": original });
+        let problem =
+            json!({ "code": "idempotency_result_not_retained", "original_status": original });
         let canned = Canned::turns([Turn::Fail, Turn::answer(409, &headers, &problem.to_string())]);
         let (server, _) = canned.serve().await;
         let job = Job::new(json!({}));
-        assert_eq!(job.start(server.address().port()).ended().await.code(), Some(code), "{original}");
+        assert_eq!(
+            job.start(server.address().port()).ended().await.code(),
+            Some(code),
+            "{original}"
+        );
         assert_eq!(job.outcomes(), owned(&outcomes));
     }
 }

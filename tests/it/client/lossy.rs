@@ -36,7 +36,8 @@ async fn of_1000_operations_behind_a_proxy_that_loses_a_third_of_the_answers_eac
     for _ in 0..OPERATIONS {
         let request = Request::post(&uri).header("content-type", "application/json");
         let request = request.body(Full::new(Bytes::from(order().to_string()))).unwrap();
-        let (layer, connections, places) = (layer.clone(), connections.clone(), Arc::clone(&places));
+        let (layer, connections, places) =
+            (layer.clone(), connections.clone(), Arc::clone(&places));
         operations.spawn(async move {
             let _place = places.acquire_owned().await;
             ask(layer, connections, request).await

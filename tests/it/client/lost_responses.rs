@@ -134,11 +134,15 @@ async fn without_an_end_to_it_the_outcome_is_said_to_be_unknown() {
     let server = Raw::start(&[Cut::Close(""); 3]).await;
     let layer = quick().max_attempts(3.try_into().unwrap());
     let error = ask(layer, connections(), post(server.uri())).await.unwrap_err();
-    assert_eq!((error.kind(), error.attempts(), error.is_in_doubt()), (ErrorKind::Connection, 3, true));
+    assert_eq!(
+        (error.kind(), error.attempts(), error.is_in_doubt()),
+        (ErrorKind::Connection, 3, true)
+    );
     assert_eq!(server.requests().len(), 3);
 }
 
-/// Asserts that an answer is handed on before it has come to its end, and that its loss is the caller's to see.
+/// Asserts that an answer is handed on before it has come to its end, and that its loss is the
+/// caller's to see.
 async fn assert_handed_on(text: &'static str, begins: &str) {
     let server = Raw::start(&[Cut::Close(text)]).await;
     let client = quick().max_response(8).layer(connections());

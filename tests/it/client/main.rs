@@ -1,4 +1,5 @@
-//! The client side: over real sockets, against servers that answer by script and against the layer itself.
+//! The client side: over real sockets, against servers that answer by script and against the layer
+//! itself.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

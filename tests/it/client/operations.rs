@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use tower::{Layer, service_fn};
 use tower_idempotency::IdempotencyKey;
 use tower_idempotency::client::{
-    ClientLayer, Disposition, ErrorKind, FileKeyStore, KeyStore, MemoryKeyStore, Operation, OperationError,
-    Operations, StoredKey,
+    ClientLayer, Disposition, ErrorKind, FileKeyStore, KeyStore, MemoryKeyStore, Operation,
+    OperationError, Operations, StoredKey,
 };
 
 use super::{Canned, Turn, connections, post, quick};
@@ -49,7 +49,8 @@ async fn the_key_is_on_disk_before_the_first_byte_leaves() {
     let server = service_fn(move |request: Request<Full<Bytes>>| {
         let key = request.headers()["x-idempotency-key"].to_str().unwrap().to_owned();
         let files = std::fs::read_dir(&keys).unwrap().map(|file| file.unwrap().path());
-        let kept = files.filter(|path| std::fs::read_to_string(path).unwrap().contains(&key)).count();
+        let kept =
+            files.filter(|path| std::fs::read_to_string(path).unwrap().contains(&key)).count();
         async move { Ok::<_, io::Error>(Response::new(Full::new(Bytes::from(kept.to_string())))) }
     });
     let answer = operation.send(&mut ClientLayer::new().layer(server), post("/")).await.unwrap();
@@ -120,7 +121,9 @@ async fn an_operation_that_is_too_old_does_not_begin_until_it_is_forgotten() {
     let now = SystemTime::now();
     for (name, age) in [("young", 23 * HOUR), ("old", 24 * HOUR), ("older", 240 * HOUR)] {
         let key = IdempotencyKey::parse(name.as_bytes()).unwrap();
-        keys.put_if_absent(StoredKey { operation: name.into(), key, created_at: now - age }).await.unwrap();
+        keys.put_if_absent(StoredKey { operation: name.into(), key, created_at: now - age })
+            .await
+            .unwrap();
     }
     let operations = Operations::new(keys);
     assert!(operations.begin("young").await.unwrap().is_resumed());
@@ -132,7 +135,13 @@ async fn an_operation_that_is_too_old_does_not_begin_until_it_is_forgotten() {
         }
     }
     assert_eq!(names(&operations).await, ["old", "older", "young"]);
-    let old = operations.pending().await.unwrap().into_iter().find(|kept| kept.operation == "old").unwrap();
+    let old = operations
+        .pending()
+        .await
+        .unwrap()
+        .into_iter()
+        .find(|kept| kept.operation == "old")
+        .unwrap();
     operations.forget(&old).await.unwrap();
     let operation = operations.begin("old").await.unwrap();
     assert!(!operation.is_resumed());
@@ -169,7 +178,11 @@ impl KeyStore for Table {
     }
 
     async fn remove(&self, operation: &str, key: &IdempotencyKey) -> io::Result<()> {
-        if self.is_down { Err(io::Error::other("gone")) } else { self.inner.remove(operation, key).await }
+        if self.is_down {
+            Err(io::Error::other("gone"))
+        } else {
+            self.inner.remove(operation, key).await
+        }
     }
 
     async fn remove_unshared(&self, operation: &str, key: &IdempotencyKey) -> io::Result<bool> {
@@ -255,9 +268,15 @@ async fn an_operation_that_is_held_until_its_key_is_too_old_is_not_sent_again() 
 
     // The first call ends with the attempt that was made in time, long before its own minute.
     let error = operation.send(&mut client, post("/")).await.unwrap_err();
-    assert_eq!((error.kind(), error.attempts(), error.is_in_doubt()), (ErrorKind::Expired, 1, true));
+    assert_eq!(
+        (error.kind(), error.attempts(), error.is_in_doubt()),
+        (ErrorKind::Expired, 1, true)
+    );
     let error = operation.send(&mut client, post("/")).await.unwrap_err();
-    assert_eq!((error.kind(), error.attempts(), error.is_in_doubt()), (ErrorKind::Expired, 0, true));
+    assert_eq!(
+        (error.kind(), error.attempts(), error.is_in_doubt()),
+        (ErrorKind::Expired, 0, true)
+    );
     assert_eq!(error.key(), Some(operation.key()));
     assert_eq!(silent.count(), 1);
     assert!(!operation.finish().await.unwrap());

@@ -72,7 +72,11 @@ async fn assert_done_once(guard: TestLayer, profile: Profile) {
     let request = Request::post("/orders").body(Body::from("order")).unwrap();
     let answer = ask(quick().profile(profile), lossy, request).await.unwrap();
     assert_eq!(answer.headers["x-idempotent-result"], "true", "{profile:?}");
-    assert_eq!((answer.disposition, answer.attempts), (Some(Disposition::Final), Some(2)), "{profile:?}");
+    assert_eq!(
+        (answer.disposition, answer.attempts),
+        (Some(Disposition::Final), Some(2)),
+        "{profile:?}"
+    );
     assert_eq!(effects.count(), 1, "{profile:?}");
 }
 
@@ -119,7 +123,10 @@ async fn a_key_that_the_server_does_not_understand_is_an_error_that_says_how_it_
             let operations = Operations::new(MemoryKeyStore::new());
             let mut operation = operations.begin("payout 1").await.unwrap();
             let error = operation.send(&mut layer.layer(canned), post("/")).await.unwrap_err();
-            assert_eq!((error.kind(), error.key()), (ErrorKind::KeyNotUnderstood, Some(operation.key())));
+            assert_eq!(
+                (error.kind(), error.key()),
+                (ErrorKind::KeyNotUnderstood, Some(operation.key()))
+            );
             assert!(!operation.finish().await.unwrap());
             assert_eq!(operations.pending().await.unwrap().len(), 1);
         }
@@ -141,7 +148,11 @@ async fn after_a_stored_rejection_the_mended_request_goes_on_under_a_new_key() {
     let effects = Effects::new();
     let ledger = effects.clone();
     let server: Router = app(&effects, move |_| {
-        let status = if ledger.count() == 1 { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::CREATED };
+        let status = if ledger.count() == 1 {
+            StatusCode::UNPROCESSABLE_ENTITY
+        } else {
+            StatusCode::CREATED
+        };
         async move { (status, "done") }
     })
     .layer(layer().stripe());
@@ -169,7 +180,10 @@ async fn after_a_stored_rejection_the_mended_request_goes_on_under_a_new_key() {
     assert!(operation.finish().await.unwrap());
     let mut operation = operations.begin("payout 1").await.unwrap();
     assert_ne!(operation.key(), &key);
-    assert_eq!(operation.send(&mut client, order("right")).await.unwrap().status(), StatusCode::CREATED);
+    assert_eq!(
+        operation.send(&mut client, order("right")).await.unwrap().status(),
+        StatusCode::CREATED
+    );
     assert!(operation.finish().await.unwrap());
     assert_eq!(effects.count(), 2);
 }

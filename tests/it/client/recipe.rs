@@ -62,7 +62,8 @@ fn effects(ledger: &Path) -> Vec<Value> {
 
 #[test]
 fn the_guide_for_clients_shows_the_script_as_it_is() {
-    let guide = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/guide/clients.md")).unwrap();
+    let guide =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/guide/clients.md")).unwrap();
     assert!(guide.contains(&format!("```sh\n{}```\n", fs::read_to_string(SCRIPT).unwrap())));
 }
 
@@ -210,7 +211,8 @@ async fn the_limit_of_a_key_is_what_the_server_promises() {
 #[tokio::test]
 async fn an_order_that_ended_otherwise_stays_so() {
     let place = place();
-    let turns = vec![Turn::Fail, Turn::answer(404, &[("x-idempotent-result", "true")], "no such account")];
+    let turns =
+        vec![Turn::Fail, Turn::answer(404, &[("x-idempotent-result", "true")], "no such account")];
     let (ended, attempts) = pay_at(place.path(), turns).await;
     assert_eq!((ended.status.code(), attempts), (Some(3), 2));
     assert!(ended.stderr.ends_with(b"no such account"), "{ended:?}");
@@ -223,7 +225,8 @@ async fn an_order_that_ended_otherwise_stays_so() {
 async fn an_order_whose_response_was_not_stored_ends_as_that_response_said() {
     for (original, code) in [(201, 0), (404, 3)] {
         let place = place();
-        let problem = json!({ "code": "idempotency_result_not_retained", "original_status": original });
+        let problem =
+            json!({ "code": "idempotency_result_not_retained", "original_status": original });
         let headers = [("content-type", "application/problem+json"), ("x-should-retry", "false")];
         let turns = vec![Turn::Fail, Turn::answer(409, &headers, &problem.to_string())];
         let (output, attempts) = pay_at(place.path(), turns).await;
@@ -236,14 +239,19 @@ async fn a_success_without_a_body_is_not_given_the_body_of_the_attempt_before() 
     let place = place();
     let (output, attempts) =
         pay_at(place.path(), vec![Turn::answer(503, &[], "busy"), Turn::status(204)]).await;
-    assert_eq!((output.status.code(), attempts, &*output.stdout), (Some(0), 2, &b""[..]), "{output:?}");
+    assert_eq!(
+        (output.status.code(), attempts, &*output.stdout),
+        (Some(0), 2, &b""[..]),
+        "{output:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_redirect_is_not_followed_whatever_curl_is_configured_to_do() {
     let place = place();
     fs::write(place.path().join(".curlrc"), "location\n").unwrap();
-    let turns = vec![Turn::answer(303, &[("location", "/login")], ""), Turn::answer(200, &[], "log in")];
+    let turns =
+        vec![Turn::answer(303, &[("location", "/login")], ""), Turn::answer(200, &[], "log in")];
     let (output, attempts) = pay_at(place.path(), turns).await;
     assert_eq!((output.status.code(), attempts), (Some(1), 1), "{output:?}");
 }

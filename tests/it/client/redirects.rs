@@ -36,13 +36,18 @@ async fn a_login_page_behind_a_redirect_does_not_settle_an_operation() {
     for (status, to) in [(301, TO[0]), (302, TO[0]), (303, TO[0]), (302, TO[1]), (303, TO[1])] {
         for before in histories() {
             let attempts = before.len() + 1;
-            let canned = Canned::turns(before.into_iter().chain([redirect(status, to), login_page()]));
+            let canned =
+                Canned::turns(before.into_iter().chain([redirect(status, to), login_page()]));
             let (_server, uri) = canned.serve().await;
-            let stack = ServiceBuilder::new().layer(FollowRedirectLayer::new()).layer(MarkRedirects);
+            let stack =
+                ServiceBuilder::new().layer(FollowRedirectLayer::new()).layer(MarkRedirects);
             let mut client = quick().layer(stack.service(connections()));
             let mut operation = begin().await;
             let response = operation.send(&mut client, post(&uri)).await.unwrap();
-            assert_eq!((response.status(), canned.count()), (200.try_into().unwrap(), attempts + 1));
+            assert_eq!(
+                (response.status(), canned.count()),
+                (200.try_into().unwrap(), attempts + 1)
+            );
             let said = response.report().map(Report::disposition);
             assert_eq!(said, Some(Disposition::Unknown), "{status} {to}");
             // Logged in, the same request goes on under the same key.
@@ -123,7 +128,8 @@ mod with_reqwest {
             [(302, TO[0]), (303, TO[0]), (307, TO[0]), (302, TO[1]), (303, TO[1]), (308, TO[1])]
         {
             for before in histories() {
-                let canned = Canned::turns(before.into_iter().chain([redirect(status, to), login_page()]));
+                let canned =
+                    Canned::turns(before.into_iter().chain([redirect(status, to), login_page()]));
                 let (_server, uri) = canned.serve().await;
                 let client = client(observed_redirects(Policy::default()));
                 let mut operation = begin().await;
@@ -149,12 +155,11 @@ mod with_reqwest {
 
     #[tokio::test]
     async fn a_redirect_that_the_policy_stops_is_judged_as_it_is() {
-        let stop_at_login =
-            || {
-                Policy::custom(|attempt| {
-                    if attempt.url().path() == "/login" { attempt.stop() } else { attempt.follow() }
-                })
-            };
+        let stop_at_login = || {
+            Policy::custom(|attempt| {
+                if attempt.url().path() == "/login" { attempt.stop() } else { attempt.follow() }
+            })
+        };
         for (turns, disposition) in [
             (vec![redirect(303, "/login")], Disposition::Final),
             (vec![redirect(307, "/login")], Disposition::Unknown),

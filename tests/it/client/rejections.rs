@@ -12,7 +12,8 @@ use tower_idempotency::{OnAbandoned, OnFailed};
 
 use super::{Answered, ask, connections, patient, quick};
 use crate::support::{
-    Effects, Fault, Gate, Operation, Scripted, Server, app, counting, gated, layer, layer_over, store,
+    Effects, Fault, Gate, Operation, Scripted, Server, app, counting, gated, layer, layer_over,
+    store,
 };
 
 fn order(key: &str, body: &'static str) -> Request<Body> {
@@ -87,7 +88,8 @@ async fn an_attempt_that_was_cut_off_leaves_the_key_open_where_it_is_not_run_aga
     let guard = layer_over(tower_idempotency::store::DynStore::new(scripted.clone()));
     let (effects, gate) = (Effects::new(), Gate::new());
     let lease = Duration::from_secs(5);
-    let server: Router = gated(&effects, &gate).layer(guard.lease(lease).on_abandoned(OnAbandoned::Reject));
+    let server: Router =
+        gated(&effects, &gate).layer(guard.lease(lease).on_abandoned(OnAbandoned::Reject));
     let cut_off = tokio::spawn(ask(quick(), server.clone(), order("k", "one")));
     effects.reached(1).await;
     cut_off.abort();
@@ -101,7 +103,8 @@ async fn a_failed_attempt_runs_again_or_leaves_the_key_open_as_the_layer_says() 
     let failing = |effects: &Effects| {
         let ledger = effects.clone();
         app(effects, move |_| {
-            let status = if ledger.count() < 3 { StatusCode::BAD_GATEWAY } else { StatusCode::CREATED };
+            let status =
+                if ledger.count() < 3 { StatusCode::BAD_GATEWAY } else { StatusCode::CREATED };
             async move { (status, "done") }
         })
     };
@@ -113,23 +116,34 @@ async fn a_failed_attempt_runs_again_or_leaves_the_key_open_as_the_layer_says() 
     let server = failing(&effects).layer(layer().on_failed(OnFailed::Reject));
     let answer = asked(&server, "k", "one").await;
     // The 502 itself is repeated; its repeat is refused.
-    assert_eq!((answer.status.as_u16(), answer.disposition, answer.attempts), (409, Some(Unknown), Some(2)));
+    assert_eq!(
+        (answer.status.as_u16(), answer.disposition, answer.attempts),
+        (409, Some(Unknown), Some(2))
+    );
     assert_eq!(effects.count(), 1);
 
     let effects = Effects::new();
     let server = failing(&effects).layer(layer().on_failed(OnFailed::Replay));
     let answer = asked(&server, "k", "one").await;
-    assert_eq!((answer.status.as_u16(), answer.disposition, answer.attempts), (502, Some(Unknown), Some(2)));
+    assert_eq!(
+        (answer.status.as_u16(), answer.disposition, answer.attempts),
+        (502, Some(Unknown), Some(2))
+    );
     assert_eq!(effects.count(), 1);
 }
 
 #[tokio::test]
 async fn an_answer_that_was_not_kept_ends_the_operation_all_the_same() {
     let effects = Effects::new();
-    let server: Router =
-        app(&effects, |_| async { (StatusCode::CREATED, "a long answer") }).layer(layer().max_response(4));
+    let server: Router = app(&effects, |_| async { (StatusCode::CREATED, "a long answer") })
+        .layer(layer().max_response(4));
     assert_eq!(asked(&server, "k", "one").await.body, "a long answer");
-    assert_refused(&asked(&server, "k", "one").await, 409, "idempotency_result_not_retained", Final);
+    assert_refused(
+        &asked(&server, "k", "one").await,
+        409,
+        "idempotency_result_not_retained",
+        Final,
+    );
     assert_eq!(effects.count(), 1);
 }
 
@@ -138,12 +152,19 @@ async fn a_request_that_was_mended_goes_on_under_its_key() {
     let effects = Effects::new();
     let ledger = effects.clone();
     let server: Router = app(&effects, move |_| {
-        let status = if ledger.count() == 1 { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::CREATED };
+        let status = if ledger.count() == 1 {
+            StatusCode::UNPROCESSABLE_ENTITY
+        } else {
+            StatusCode::CREATED
+        };
         async move { (status, "done") }
     })
     .layer(layer());
     let answer = asked(&server, "k", "wrong").await;
-    assert_eq!((answer.status.as_u16(), answer.disposition, answer.attempts), (422, Some(Unknown), Some(1)));
+    assert_eq!(
+        (answer.status.as_u16(), answer.disposition, answer.attempts),
+        (422, Some(Unknown), Some(1))
+    );
     asked(&server, "k", "right").await.assert_done("done", 1);
 }
 
@@ -152,8 +173,8 @@ async fn a_store_that_is_down_for_a_while_is_waited_for() {
     let scripted = Scripted::over(store());
     scripted.fault(Operation::Reserve, Fault::Error(StoreErrorKind::Unavailable));
     let effects = Effects::new();
-    let server: Router =
-        counting(&effects).layer(layer_over(tower_idempotency::store::DynStore::new(scripted.clone())));
+    let server: Router = counting(&effects)
+        .layer(layer_over(tower_idempotency::store::DynStore::new(scripted.clone())));
     let client = quick().max_retry_after(Duration::ZERO);
     let healing = async {
         scripted.called(Operation::Reserve, 3).await;
@@ -171,7 +192,8 @@ async fn a_store_that_is_down_for_a_while_is_waited_for() {
 async fn the_ietf_profile_takes_quoted_keys_and_its_422_leaves_the_key_open() {
     let effects = Effects::new();
     let server: Router = counting(&effects).layer(layer().ietf());
-    let client = || quick().header(http::HeaderName::from_static("idempotency-key")).structured_field();
+    let client =
+        || quick().header(http::HeaderName::from_static("idempotency-key")).structured_field();
     let operation = Operations::new(MemoryKeyStore::new()).begin("a").await.unwrap();
     let request = |body: &'static str| {
         let mut request = Request::post("/orders").body(Body::from(body)).unwrap();

@@ -69,16 +69,22 @@ async fn a_result_says_whether_an_attempt_may_have_had_an_effect() {
     }
     let client = quick().max_attempts(1.try_into().unwrap()).layer(Canned::ever(Turn::Fail));
     let result = client.oneshot(post("/")).await;
-    assert_eq!(result.report().map(|report| (report.is_in_doubt(), report.status())), Some((true, None)));
+    assert_eq!(
+        result.report().map(|report| (report.is_in_doubt(), report.status())),
+        Some((true, None))
+    );
 }
 
 #[tokio::test]
 async fn a_response_that_was_not_stored_has_the_status_that_it_had() {
     let problem = |original: u16| {
-        let body = format!(r#"{{"code":"idempotency_result_not_retained","original_status":{original}}}"#);
+        let body =
+            format!(r#"{{"code":"idempotency_result_not_retained","original_status":{original}}}"#);
         Turn::answer(409, &[("content-type", "application/problem+json")], &body)
     };
-    for (turn, status) in [(problem(201), Some(201)), (problem(9), None), (Turn::status(404), Some(404))] {
+    for (turn, status) in
+        [(problem(201), Some(201)), (problem(9), None), (Turn::status(404), Some(404))]
+    {
         let result = quick().layer(Canned::turns([turn])).oneshot(post("/")).await;
         assert_eq!(result.report().unwrap().status().map(|status| status.as_u16()), status);
     }

@@ -63,10 +63,14 @@ fn downcast(error: &reqwest_middleware::Error) -> &Error {
 
 #[tokio::test]
 async fn operations_are_repeated_as_they_are_through_tower() {
-    let canned =
-        Canned::turns([Turn::status(503), Turn::Fail, Turn::answer(409, &[("retry-after", "0")], "")]);
+    let canned = Canned::turns([
+        Turn::status(503),
+        Turn::Fail,
+        Turn::answer(409, &[("retry-after", "0")], ""),
+    ]);
     let (_server, uri) = canned.serve().await;
-    let answer = client(quick()).post(&uri).header("x-tenant", "seven").body("order").send().await.unwrap();
+    let answer =
+        client(quick()).post(&uri).header("x-tenant", "seven").body("order").send().await.unwrap();
     assert_eq!(answer.status(), 201);
     assert_eq!(answer.url().as_str(), uri);
     assert_eq!(answer.content_length(), Some(4));
@@ -97,7 +101,8 @@ async fn what_bears_no_key_passes_once() {
 async fn the_last_answer_is_given_when_there_is_no_more_time() {
     let canned = Canned::ever(Turn::answer(503, &[], "busy"));
     let (_server, uri) = canned.serve().await;
-    let answer = client(quick().max_attempts(3.try_into().unwrap())).post(&uri).send().await.unwrap();
+    let answer =
+        client(quick().max_attempts(3.try_into().unwrap())).post(&uri).send().await.unwrap();
     assert_eq!((answer.status().as_u16(), said(&answer)), (503, Some((Disposition::Retry, 3))));
     assert_eq!(answer.text().await.unwrap(), "busy");
     assert_eq!(canned.count(), 3);
@@ -138,8 +143,9 @@ async fn a_request_without_a_body_stays_without_one() {
             request = request.body(body);
         }
         request.send().await.unwrap();
-        let length =
-            |canned: &Canned, at: usize| canned.asked()[at].head.headers.get("content-length").cloned();
+        let length = |canned: &Canned, at: usize| {
+            canned.asked()[at].head.headers.get("content-length").cloned()
+        };
         assert_eq!(
             [length(&canned, 0), length(&canned, 1)],
             [length(&direct, 0), length(&direct, 0)],
@@ -159,7 +165,8 @@ async fn the_time_limit_of_a_request_holds_for_each_attempt() {
 
 type Noted = (Version, Option<Duration>);
 
-/// Answers in place of the network, first with 503, and notes the version and the time limit of each request.
+/// Answers in place of the network, first with 503, and notes the version and the time limit of
+/// each request.
 #[derive(Clone, Default)]
 struct Noting(Arc<Mutex<Vec<Noted>>>);
 
@@ -176,9 +183,11 @@ impl Middleware for Noting {
 #[tokio::test]
 async fn each_attempt_has_the_version_and_the_time_limit_of_the_request() {
     let noting = Noting::default();
-    let client = ClientBuilder::new(reqwest::Client::new()).with(quick()).with(noting.clone()).build();
+    let client =
+        ClientBuilder::new(reqwest::Client::new()).with(quick()).with(noting.clone()).build();
     let limit = Duration::from_secs(7);
-    let request = client.post("http://127.0.0.1:1/").version(Version::HTTP_10).timeout(limit).body("order");
+    let request =
+        client.post("http://127.0.0.1:1/").version(Version::HTTP_10).timeout(limit).body("order");
     assert_eq!(request.send().await.unwrap().status(), 201);
     assert_eq!(*noting.0.lock().unwrap(), [(Version::HTTP_10, Some(limit)); 2]);
 }
@@ -188,8 +197,12 @@ async fn an_error_is_the_clients_and_its_source_is_reqwests() {
     let layer = quick().max_attempts(2.try_into().unwrap());
     let error = client(layer).post("http://127.0.0.1:1/").send().await.unwrap_err();
     let error = downcast(&error);
-    assert_eq!((error.kind(), error.attempts(), error.is_in_doubt()), (ErrorKind::Connection, 2, true));
-    let source = std::error::Error::source(error).unwrap().downcast_ref::<reqwest_middleware::Error>();
+    assert_eq!(
+        (error.kind(), error.attempts(), error.is_in_doubt()),
+        (ErrorKind::Connection, 2, true)
+    );
+    let source =
+        std::error::Error::source(error).unwrap().downcast_ref::<reqwest_middleware::Error>();
     assert!(source.unwrap().is_connect());
 }
 

@@ -1,5 +1,5 @@
-//! The age of a key is checked before every attempt, by the wall clock. The clock of tokio is paused, as a monotonic clock
-//! is while a machine is suspended.
+//! The age of a key is checked before every attempt, by the wall clock. The clock of tokio is
+//! paused, as a monotonic clock is while a machine is suspended.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -40,7 +40,10 @@ fn suspended_until(end: SystemTime) -> (Suspending, Arc<AtomicUsize>) {
 
 #[track_caller]
 fn assert_expired(error: &Error, attempts: &AtomicUsize) {
-    assert_eq!((error.kind(), error.attempts(), error.is_in_doubt()), (ErrorKind::Expired, 1, true));
+    assert_eq!(
+        (error.kind(), error.attempts(), error.is_in_doubt()),
+        (ErrorKind::Expired, 1, true)
+    );
     assert_eq!(error.report().unwrap().disposition(), Disposition::Unknown);
     assert_eq!(attempts.load(Ordering::SeqCst), 1);
 }
@@ -72,7 +75,10 @@ async fn after_a_suspension_the_key_of_an_operation_that_is_too_old_is_not_sent_
     assert_expired(&error, &attempts);
     assert_eq!(error.key(), Some(&stored.key));
     let error = operation.send(&mut client, post("/")).await.unwrap_err();
-    assert_eq!((error.kind(), error.attempts(), error.is_in_doubt()), (ErrorKind::Expired, 0, true));
+    assert_eq!(
+        (error.kind(), error.attempts(), error.is_in_doubt()),
+        (ErrorKind::Expired, 0, true)
+    );
     assert_eq!(attempts.load(Ordering::SeqCst), 1);
 }
 

@@ -50,12 +50,14 @@ async fn dropped_between_two_attempts_it_makes_no_more() {
 #[tokio::test(start_paused = true)]
 async fn a_limit_below_the_client_gets_its_permits_back_between_attempts() {
     let canned = Canned::turns([Turn::status(503), Turn::Hang, Turn::Fail, Turn::Hang]);
-    let mut client = ServiceBuilder::new().layer(quick()).concurrency_limit(1).service(canned.clone());
+    let mut client =
+        ServiceBuilder::new().layer(quick()).concurrency_limit(1).service(canned.clone());
     let answer = patiently(begin(&mut client).await).await.unwrap();
     assert_eq!((answer.status().as_u16(), canned.count()), (201, 5));
     // Nor is one lost with a future that is dropped.
     let canned = Canned::turns([Turn::Hang]);
-    let mut client = ServiceBuilder::new().layer(quick()).concurrency_limit(1).service(canned.clone());
+    let mut client =
+        ServiceBuilder::new().layer(quick()).concurrency_limit(1).service(canned.clone());
     let call = tokio::spawn(begin(&mut client).await);
     canned.reached(1).await;
     call.abort();
@@ -102,7 +104,8 @@ async fn it_can_be_boxed_and_sent_to_another_task() {
     assert_eq!(answer.status(), 201);
 
     assert_send_and_static::<Client<Canned>>();
-    assert_send_and_static::<ClientFuture<<Canned as Service<Request<Full<Bytes>>>>::Future, Played>>();
+    assert_send_and_static::<ClientFuture<<Canned as Service<Request<Full<Bytes>>>>::Future, Played>>(
+    );
     assert_send_and_static::<Error>();
     assert_sync::<ClientLayer>();
     assert_sync::<Error>();
@@ -174,7 +177,9 @@ async fn a_readiness_that_fails_is_an_error_of_the_connection() {
 #[tokio::test]
 async fn errors_that_cannot_be_are_no_hindrance() {
     let service = tower::service_fn(|_: Request<Full<Bytes>>| async {
-        Ok::<_, Infallible>(Response::builder().status(201).body(Full::new(Bytes::from("done"))).unwrap())
+        Ok::<_, Infallible>(
+            Response::builder().status(201).body(Full::new(Bytes::from("done"))).unwrap(),
+        )
     });
     ask(ClientLayer::new(), service, post("/")).await.unwrap().assert_done("done", 1);
 }

@@ -1,4 +1,5 @@
-//! Every row of the table of dispositions, over real sockets: what happened before, and then the response of the row.
+//! Every row of the table of dispositions, over real sockets: what happened before, and then the
+//! response of the row.
 
 use axum::body::Bytes;
 use http_body_util::BodyExt;
@@ -48,7 +49,9 @@ fn plays() -> Vec<Play> {
 fn plays_of(row: &Value, groups: &Value) -> Vec<Play> {
     let texts = |value: &Value| -> Vec<String> {
         match value {
-            Value::Array(values) => values.iter().map(|value| value.as_str().unwrap().to_owned()).collect(),
+            Value::Array(values) => {
+                values.iter().map(|value| value.as_str().unwrap().to_owned()).collect()
+            }
             value => value.as_str().map(str::to_owned).into_iter().collect(),
         }
     };
@@ -98,7 +101,17 @@ fn plays_of(row: &Value, groups: &Value) -> Vec<Play> {
 }
 
 fn known(before: &str) -> &'static str {
-    let all = ["nothing", "limited", "invalid", "lost", "cut", "failed", "gateway", "in_flight", "restarted"];
+    let all = [
+        "nothing",
+        "limited",
+        "invalid",
+        "lost",
+        "cut",
+        "failed",
+        "gateway",
+        "in_flight",
+        "restarted",
+    ];
     all.into_iter().find(|known| *known == before).unwrap_or_else(|| panic!("{before}"))
 }
 
@@ -124,8 +137,8 @@ fn disposition(name: &str) -> Disposition {
 type Said = (u16, Report);
 
 impl Play {
-    /// Only browsers hide a redirect behind the status 0. An unnamed operation ends with its call, so
-    /// that nothing that takes two calls can have come before.
+    /// Only browsers hide a redirect behind the status 0. An unnamed operation ends with its call,
+    /// so that nothing that takes two calls can have come before.
     fn can_be(&self) -> bool {
         self.status != 0 && (self.is_named || !["invalid", "restarted"].contains(&self.before))
     }
@@ -152,7 +165,8 @@ impl Play {
             let to = if self.status == 200 { "/orders?by=card" } else { "/login" };
             turns.push(Turn::answer(303, &[("location", to)], ""));
         }
-        let headers: Vec<_> = self.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let headers: Vec<_> =
+            self.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
         let body = self.body.clone().unwrap_or_else(|| "x".repeat(LIMIT + 1));
         turns.push(Turn::answer(self.status, &headers, &body));
         turns
@@ -169,10 +183,17 @@ impl Play {
 
     /// The keys of all attempts, however they were sent.
     fn keys(&self, canned: &Canned) -> Vec<IdempotencyKey> {
-        let name = if self.profile == Profile::Default { "x-idempotency-key" } else { "idempotency-key" };
+        let name =
+            if self.profile == Profile::Default { "x-idempotency-key" } else { "idempotency-key" };
         let keys = canned.asked().into_iter().map(|asked| {
-            let [(header, value)] = asked.keys()[..] else { panic!("{self:?}: {:?}", asked.keys()) };
-            assert_eq!((header, value.starts_with('"')), (name, self.profile == Profile::Ietf), "{self:?}");
+            let [(header, value)] = asked.keys()[..] else {
+                panic!("{self:?}: {:?}", asked.keys())
+            };
+            assert_eq!(
+                (header, value.starts_with('"')),
+                (name, self.profile == Profile::Ietf),
+                "{self:?}"
+            );
             IdempotencyKey::parse(value.as_bytes()).unwrap()
         });
         keys.collect()
@@ -188,7 +209,12 @@ impl Play {
         read(response).await
     }
 
-    async fn named(&self, operation: &mut Operation<MemoryKeyStore>, layer: ClientLayer, uri: &str) -> Said {
+    async fn named(
+        &self,
+        operation: &mut Operation<MemoryKeyStore>,
+        layer: ClientLayer,
+        uri: &str,
+    ) -> Said {
         if self.is_redirected {
             let request = following(layer).post(uri).body("order");
             let response = operation.send_reqwest(request).await.unwrap();
@@ -237,7 +263,11 @@ impl Play {
         let (status, report) = self.named(&mut operation, layer, &uri).await;
         let said = (status, report.disposition(), report.attempts());
         assert_eq!(said, (self.status, self.is, self.attempts()), "{self:?}");
-        assert_eq!((report.key(), operation.disposition()), (Some(&key), Some(self.is)), "{self:?}");
+        assert_eq!(
+            (report.key(), operation.disposition()),
+            (Some(&key), Some(self.is)),
+            "{self:?}"
+        );
         let earlier = u32::from(self.before == "invalid");
         self.assert_one_key(&canned, &key, self.attempts() + earlier);
 

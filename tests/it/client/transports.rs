@@ -12,7 +12,8 @@ use super::{Canned, Turn, ask, connections, post, quick};
 async fn over_http_1_and_http_2_operations_are_repeated_alike() {
     let over_2 = Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Full<Bytes>>();
     for (connections, version) in [(connections(), Version::HTTP_11), (over_2, Version::HTTP_2)] {
-        let turns = [Turn::Fail, Turn::answer(429, &[("retry-after", "0")], "slow down"), Turn::Fail];
+        let turns =
+            [Turn::Fail, Turn::answer(429, &[("retry-after", "0")], "slow down"), Turn::Fail];
         let canned = Canned::turns(turns);
         let (_server, uri) = canned.serve().await;
         let answer = ask(quick(), connections.clone(), post(&uri)).await.unwrap();

@@ -1,4 +1,5 @@
-//! How long is waited, and when it is enough. The clock is paused, and the service in the same process.
+//! How long is waited, and when it is enough. The clock is paused, and the service in the same
+//! process.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -29,16 +30,22 @@ async fn asked(layer: ClientLayer, canned: &Canned) -> Answered {
     ask(layer, canned.clone(), post("/")).await.unwrap()
 }
 
-/// Asserts that a wait is this long, and up to 100 ms longer. A clock in whole milliseconds adds one.
+/// Asserts that a wait is this long, and up to 100 ms longer. A clock in whole milliseconds adds
+/// one.
 #[track_caller]
 fn assert_about(waited: Duration, asked: Duration) {
-    assert!(waited >= asked && waited <= asked + Duration::from_millis(102), "{waited:?} for {asked:?}");
+    assert!(
+        waited >= asked && waited <= asked + Duration::from_millis(102),
+        "{waited:?} for {asked:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_is_asked_for_is_waited_for_in_seconds_and_as_a_date() {
-    let ten_seconds_later =
-        [("date", "Mon, 23 Nov 2026 12:00:00 GMT"), ("retry-after", "Mon, 23 Nov 2026 12:00:10 GMT")];
+    let ten_seconds_later = [
+        ("date", "Mon, 23 Nov 2026 12:00:00 GMT"),
+        ("retry-after", "Mon, 23 Nov 2026 12:00:10 GMT"),
+    ];
     let canned = Canned::turns([
         in_flight("3"),
         Turn::answer(503, &[("retry-after", "5")], ""),
@@ -105,7 +112,8 @@ async fn a_wait_that_is_shorter_than_the_backoff_changes_nothing() {
         let canned = Canned::ever(Turn::answer(503, &[("retry-after", shorter)], ""));
         let answer = asked(patient(), &canned).await;
         assert_eq!((answer.status.as_u16(), answer.disposition), (503, Some(Disposition::Retry)));
-        // The waits grow to five seconds, a random part of which is waited for: about 26 attempts in a minute.
+        // The waits grow to five seconds, a random part of which is waited for: about 26 attempts
+        // in a minute.
         assert!((12..60).contains(&canned.count()), "{shorter}: {}", canned.count());
     }
 }
@@ -144,7 +152,9 @@ async fn a_response_that_comes_slowly_but_steadily_is_not_given_up() {
         async {
             tokio::time::sleep(8 * SECOND).await;
             let pieces = ["d", "o", "n", "e"].map(Bytes::from).into();
-            Ok::<_, Infallible>(Response::builder().status(201).body(Slow { pieces, wait: None }).unwrap())
+            Ok::<_, Infallible>(
+                Response::builder().status(201).body(Slow { pieces, wait: None }).unwrap(),
+            )
         }
     });
     let began = Instant::now();
@@ -184,8 +194,11 @@ async fn waits_grow_up_to_their_ceiling_and_differ() {
     for _ in 0..40 {
         let canned = Canned::turns(vec![Turn::status(503); 9]);
         asked(patient(), &canned).await.assert_done("done", 10);
-        for ((wait, most), longest) in
-            canned.waits().iter().zip([100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000]).zip(&mut longest)
+        for ((wait, most), longest) in canned
+            .waits()
+            .iter()
+            .zip([100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000])
+            .zip(&mut longest)
         {
             assert!(*wait <= Duration::from_millis(most + 2), "{wait:?} of {most}");
             *longest = (*longest).max(*wait);
@@ -221,17 +234,25 @@ async fn all_of_it_ends_with_the_last_answer_when_the_time_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_server_is_asked_again_after_each_bound_and_the_last_attempt_is_cut_to_what_is_left() {
+async fn a_silent_server_is_asked_again_after_each_bound_and_the_last_attempt_is_cut_to_what_is_left()
+ {
     let canned = Canned::ever(Turn::Hang);
     let began = Instant::now();
     let layer = patient().attempt_timeout(10 * SECOND).total_timeout(25 * SECOND);
     let error = ask(layer, canned.clone(), post("/")).await.unwrap_err();
-    assert_eq!((error.kind(), error.attempts(), error.is_in_doubt()), (ErrorKind::Timeout, 3, true));
+    assert_eq!(
+        (error.kind(), error.attempts(), error.is_in_doubt()),
+        (ErrorKind::Timeout, 3, true)
+    );
     assert_eq!(canned.count(), 3);
     assert_eq!(canned.ended(), 3, "what was given up is dropped");
     assert!((25_000..=25_002).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
 
-    let canned = Canned::turns([Turn::Hang, Turn::done().after(11 * SECOND), Turn::done().after(9 * SECOND)]);
+    let canned = Canned::turns([
+        Turn::Hang,
+        Turn::done().after(11 * SECOND),
+        Turn::done().after(9 * SECOND),
+    ]);
     asked(patient(), &canned).await.assert_done("done", 3);
 }
 
@@ -239,7 +260,8 @@ async fn a_silent_server_is_asked_again_after_each_bound_and_the_last_attempt_is
 async fn bounds_without_end_do_not_overflow() {
     let layer = patient().attempt_timeout(Duration::MAX).total_timeout(Duration::MAX);
     let layer = layer.max_retry_after(Duration::MAX).retention(Duration::MAX);
-    let canned = Canned::turns([in_flight("86400"), Turn::Fail, Turn::done().after(SECOND * 100_000)]);
+    let canned =
+        Canned::turns([in_flight("86400"), Turn::Fail, Turn::done().after(SECOND * 100_000)]);
     asked(layer, &canned).await.assert_done("done", 3);
     assert_about(canned.waits()[0], SECOND * 86400);
 }
@@ -270,7 +292,8 @@ async fn without_budget_there_is_one_attempt_and_its_answer_or_its_error() {
 #[tokio::test(start_paused = true)]
 async fn the_budget_is_one_for_all_clones_and_bounds_what_an_outage_costs() {
     // Ten repeats in ten seconds.
-    let layer = ClientLayer::new().budget(TpsBudget::new(10 * SECOND, 1, 0.0)).total_timeout(9 * SECOND);
+    let layer =
+        ClientLayer::new().budget(TpsBudget::new(10 * SECOND, 1, 0.0)).total_timeout(9 * SECOND);
     let canned = Canned::ever(Turn::status(503));
     let mut operations = tokio::task::JoinSet::new();
     for _ in 0..30 {

@@ -1,5 +1,6 @@
-//! A random walk. Processes pay by name, and are killed in mid-operation. Their store of keys fails, and
-//! so does the network: it loses, cuts and delays, and load balancers respond for the server.
+//! A random walk. Processes pay by name, and are killed in mid-operation. Their store of keys
+//! fails, and so does the network: it loses, cuts and delays, and load balancers respond for the
+//! server.
 //!
 //! `WALK_OPERATIONS` is how many names there are, and `WALK_SEED` chooses what happens to them.
 
@@ -44,11 +45,18 @@ async fn operations_through_kills_and_a_network_that_lies_are_done_once_each() {
 
     let mut walks = JoinSet::new();
     for (number, part) in parts.iter().enumerate() {
-        walks.spawn(through_the_storm(part.clone(), network.clone(), draw.part(&format!("part {number}"))));
+        walks.spawn(through_the_storm(
+            part.clone(),
+            network.clone(),
+            draw.part(&format!("part {number}")),
+        ));
     }
     let kills: usize = walks.join_all().await.into_iter().sum();
     let known: usize = parts.iter().map(|part| paid(&part.place).len()).sum();
-    println!("{known} of {operations} are known to be paid after {kills} kills, {:?}", start.elapsed());
+    println!(
+        "{known} of {operations} are known to be paid after {kills} kills, {:?}",
+        start.elapsed()
+    );
     println!("{:?}", network.fates());
     assert_eq!(bank.paid_more_than_once(), HashMap::new());
 
@@ -67,7 +75,9 @@ async fn operations_through_kills_and_a_network_that_lies_are_done_once_each() {
             let name = Part::name(number);
             assert_eq!(paid.get(&name), payments.get(&name).map(|ids| &ids[0]), "{name}");
         }
-        let left = std::fs::read_dir(part.place.join("keys")).unwrap().map(|file| file.unwrap().file_name());
+        let left = std::fs::read_dir(part.place.join("keys"))
+            .unwrap()
+            .map(|file| file.unwrap().file_name());
         assert_eq!(left.filter(|name| name != "lock").collect::<Vec<_>>(), [""; 0]);
     }
     println!("all of them after {:?}", start.elapsed());

@@ -31,7 +31,10 @@ fn assert_readable(answer: &Answer, names: &[&str]) {
     let exposed = exposed(answer);
     for name in names {
         assert!(answer.header(name).is_some(), "the answer has no {name}");
-        assert!(exposed.iter().any(|exposed| exposed == name), "{name} is not exposed: {exposed:?}");
+        assert!(
+            exposed.iter().any(|exposed| exposed == name),
+            "{name} is not exposed: {exposed:?}"
+        );
     }
 }
 
@@ -75,7 +78,9 @@ async fn with_the_documented_setting_a_page_can_read_what_a_refusal_advises() {
 #[tokio::test]
 async fn with_the_documented_setting_a_page_can_read_that_a_body_was_left_out() {
     let effects = Effects::new();
-    let app = counting(&effects).layer(layer().stored_response(StoredResponse::Status)).layer(documented());
+    let app = counting(&effects)
+        .layer(layer().stored_response(StoredResponse::Status))
+        .layer(documented());
     let server = Server::start(app).await;
     let payment = post("/payments").key("order-1001").header("Origin", PAGE);
     payment.send(&server).await.assert_first(200, "run 1");
@@ -87,7 +92,8 @@ async fn with_the_documented_setting_a_page_can_read_that_a_body_was_left_out() 
 #[tokio::test]
 async fn a_preflight_that_allows_the_key_header_reaches_no_handler() {
     let effects = Effects::new();
-    let server = Server::start(counting(&effects).layer(layer().require_key()).layer(documented())).await;
+    let server =
+        Server::start(counting(&effects).layer(layer().require_key()).layer(documented())).await;
     let preflight = call("OPTIONS", "/payments")
         .header("Origin", PAGE)
         .header("Access-Control-Request-Method", "POST")
@@ -121,7 +127,8 @@ async fn a_preflight_is_not_touched_and_refusals_can_be_read_across_origins() {
         }
         assert_eq!(effects.count(), 0);
 
-        let from_page = |key: &str| post("/payments").key(key).header("Origin", "https://shop.example");
+        let from_page =
+            |key: &str| post("/payments").key(key).header("Origin", "https://shop.example");
         let first = from_page("order-1001").send(&server).await;
         let replay = from_page("order-1001").send(&server).await;
         replay.assert_replays(&first);

@@ -71,7 +71,8 @@ mod statuses;
 
 const KEY: &str = "order-1001";
 
-/// Asserts a refusal and every member of its document; gives the values of `Retry-After`, `X-Should-Retry` and `Location`.
+/// Asserts a refusal and every member of its document; gives the values of `Retry-After`,
+/// `X-Should-Retry` and `Location`.
 #[track_caller]
 fn refused<'a>(answer: &'a Answer, status: u16, code: &str) -> [Option<&'a str>; 3] {
     let problem = answer.assert_refused(status, code);
@@ -110,14 +111,15 @@ async fn record_of(layer: &TestLayer, key: &str) -> Option<Record> {
     layer.inspect(&Scope::anonymous(), &key).await.unwrap()
 }
 
-/// An operation under [`KEY`] that was begun and cut off, and what comes after it over the same store.
+/// An operation under [`KEY`] that was begun and cut off, and what comes after it over the same
+/// store.
 struct CutOff {
     layer: TestLayer,
 }
 
 impl CutOff {
-    /// A reservation whose answer is lost runs nothing and is left pending, as by a process that was killed. When this is
-    /// ready, its lease has lapsed.
+    /// A reservation whose answer is lost runs nothing and is left pending, as by a process that
+    /// was killed. When this is ready, its lease has lapsed.
     async fn of(call: &Call) -> Self {
         let store = Scripted::over(store());
         let layer = IdempotencyLayer::new(DynStore::new(store.clone()));
@@ -135,7 +137,10 @@ impl CutOff {
             while let Some(Record { token, state: State::Pending { abandoned: false }, .. }) =
                 record_of(&layer, KEY).await
             {
-                store.wait_for_change(&PendingRef::new(key, token), 0, Duration::from_mins(1)).await.unwrap();
+                store
+                    .wait_for_change(&PendingRef::new(key, token), 0, Duration::from_mins(1))
+                    .await
+                    .unwrap();
             }
         };
         patiently(lapsed).await;

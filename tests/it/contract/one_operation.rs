@@ -1,4 +1,5 @@
-//! The cases of the guide "What is one operation?" (`src/guide/one_operation.md`), each with the setting that it names.
+//! The cases of the guide "What is one operation?" (`src/guide/one_operation.md`), each with the
+//! setting that it names.
 
 use axum::Router;
 use axum::routing::post as route;
@@ -50,7 +51,8 @@ async fn of_a_transfer_what_was_not_named_may_differ() {
     let effects = Effects::new();
     let only = CanonicalBody::json().only(pointers(["/to", "/amount"]));
     let server = server(&effects, layer().fingerprint(only)).await;
-    let first = json("/transfers", r#"{"to":"acct_2","amount":1200,"note":"rent"}"#).send(&server).await;
+    let first =
+        json("/transfers", r#"{"to":"acct_2","amount":1200,"note":"rent"}"#).send(&server).await;
     let again = json("/transfers", r#"{"note":"the rent","to":"acct_2","amount":1200}"#);
     again.send(&server).await.assert_replays(&first);
     // That something is missing counts: it is not the same as any value.
@@ -75,7 +77,8 @@ async fn a_part_refund_and_a_full_refund_are_two_operations() {
         .send(&server)
         .await
         .assert_refused(400, "idempotency_key_invalid");
-    let second = post("/payments/7/refunds").key("order-1002").header("Content-Type", "application/json");
+    let second =
+        post("/payments/7/refunds").key("order-1002").header("Content-Type", "application/json");
     second.body(r#"{"amount":500}"#).send(&server).await.assert_first(200, "run 2");
 }
 
@@ -95,13 +98,16 @@ async fn a_nonce_in_the_body_is_left_out() {
         .ignore(JsonPointer::from_static("/nonce"))
         .ignore(JsonPointer::from_static("/meta/sent_at"));
     let server = server(&effects, layer().fingerprint(rule)).await;
-    let first = json("/payments", r#"{"amount":1200,"nonce":"a1","meta":{"sent_at":1,"by":"app"}}"#);
+    let first =
+        json("/payments", r#"{"amount":1200,"nonce":"a1","meta":{"sent_at":1,"by":"app"}}"#);
     let first = first.send(&server).await;
-    let again = json("/payments", r#"{"nonce":"b2","meta":{"by":"app","sent_at":2},"amount":1200.0}"#);
+    let again =
+        json("/payments", r#"{"nonce":"b2","meta":{"by":"app","sent_at":2},"amount":1200.0}"#);
     again.send(&server).await.assert_replays(&first);
     let without = json("/payments", r#"{"amount":1200,"meta":{"by":"app"}}"#);
     without.send(&server).await.assert_replays(&first);
-    let other = json("/payments", r#"{"amount":1201,"nonce":"a1","meta":{"sent_at":1,"by":"app"}}"#);
+    let other =
+        json("/payments", r#"{"amount":1201,"nonce":"a1","meta":{"sent_at":1,"by":"app"}}"#);
     assert_another(&other.send(&server).await);
     let elsewhere = json("/payments", r#"{"amount":1200,"meta":{"by":"app","nonce":"a1"}}"#);
     assert_another(&elsewhere.send(&server).await);
@@ -225,7 +231,8 @@ async fn a_record_from_before_the_rule_changed_is_compared_by_the_rule_before() 
     let effects = Effects::new();
     let [before, after] = layers_of_two_processes(&MemoryStore::new());
     let old = server(&effects, before.fingerprint(nonce())).await;
-    let named = server(&effects, after.clone().fingerprint(both()).legacy_fingerprint(nonce())).await;
+    let named =
+        server(&effects, after.clone().fingerprint(both()).legacy_fingerprint(nonce())).await;
     let unnamed = server(&effects, after.fingerprint(both())).await;
 
     let payment = |nonce: &str, sent_at: u32| {

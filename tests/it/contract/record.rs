@@ -4,15 +4,17 @@ use axum::Router;
 use axum::body::Body;
 use http::{Response, StatusCode};
 use tower_idempotency::store::{Record, RecordStatus, State};
-use tower_idempotency::{Attempt, OnAbandoned, OnFailed, PreviousAttempt, ResponseClass, ResponseDirective};
+use tower_idempotency::{
+    Attempt, OnAbandoned, OnFailed, PreviousAttempt, ResponseClass, ResponseDirective,
+};
 
 use super::{CutOff, KEY, answering, by_path, record_of, refused};
 use crate::support::{Effects, Gate, Server, TestLayer, app, gated, layer, post};
 
 /// The statuses that leave no record.
 const NOTHING_HAPPENED: [u16; 24] = [
-    307, 308, 400, 401, 403, 405, 406, 407, 411, 412, 413, 414, 415, 417, 421, 422, 423, 424, 425, 426, 428,
-    429, 431, 511,
+    307, 308, 400, 401, 403, 405, 406, 407, 411, 412, 413, 414, 415, 417, 421, 422, 423, 424, 425,
+    426, 428, 429, 431, 511,
 ];
 
 /// A layer whose clone tells what stands in its store, and a server behind it.
@@ -78,7 +80,10 @@ async fn pending_becomes_failed_when_the_inner_service_errs() {
         let record = record_of(&guard, KEY).await.unwrap();
         assert_eq!((record.status(), record.attempt), (RecordStatus::Failed, attempt));
     }
-    assert_eq!(effects.attempts(), [(1, None), (2, Some(PreviousAttempt::Failed { status: None }))]);
+    assert_eq!(
+        effects.attempts(),
+        [(1, None), (2, Some(PreviousAttempt::Failed { status: None }))]
+    );
 }
 
 #[tokio::test]
@@ -154,8 +159,9 @@ async fn a_conflict_that_says_ask_again_leaves_no_record() {
     for name in ["Retry-After", "X-Should-Retry"] {
         let effects = Effects::new();
         let value = if name == "Retry-After" { "1" } else { "true" };
-        let answer =
-            move || Response::builder().status(409).header(name, value).body(Body::from("busy")).unwrap();
+        let answer = move || {
+            Response::builder().status(409).header(name, value).body(Body::from("busy")).unwrap()
+        };
         let (server, guard) = watched(answering(&effects, answer), layer()).await;
         for _ in 0..2 {
             post("/").key(KEY).send(&server).await.assert_first(409, "busy");
@@ -175,7 +181,8 @@ async fn a_classifier_replaces_this() {
         _ => ResponseClass::of(response.status),
     });
     let (server, guard) = watched(by_path(&effects), guard).await;
-    let expected = [(200, None), (404, Some("failed")), (500, Some("success")), (201, Some("success"))];
+    let expected =
+        [(200, None), (404, Some("failed")), (500, Some("success")), (201, Some("success"))];
     for (status, expected) in expected {
         let key = format!("order-{status}");
         let first = post(&format!("/{status}")).key(&key).send(&server).await;
@@ -244,9 +251,11 @@ async fn failed_runs_again_by_default() {
 #[tokio::test]
 async fn failed_is_replayed_if_policy_says_so() {
     let effects = Effects::new();
-    let answer =
-        || Response::builder().status(500).header("X-Why", "broken").body(Body::from("sorry")).unwrap();
-    let (server, _) = watched(answering(&effects, answer), layer().on_failed(OnFailed::Replay)).await;
+    let answer = || {
+        Response::builder().status(500).header("X-Why", "broken").body(Body::from("sorry")).unwrap()
+    };
+    let (server, _) =
+        watched(answering(&effects, answer), layer().on_failed(OnFailed::Replay)).await;
     let first = post("/").key(KEY).send(&server).await;
     first.assert_first(500, "sorry");
     let replay = post("/").key(KEY).send(&server).await;
@@ -295,7 +304,8 @@ async fn abandoned_is_refused_if_policy_says_so() {
     let call = post("/200").key(KEY);
     let cut = CutOff::of(&call).await;
     let effects = Effects::new();
-    let (server, guard) = watched(by_path(&effects), cut.layer.on_abandoned(OnAbandoned::Reject)).await;
+    let (server, guard) =
+        watched(by_path(&effects), cut.layer.on_abandoned(OnAbandoned::Reject)).await;
     let answer = call.send(&server).await;
     assert_eq!(refused(&answer, 409, "idempotency_outcome_unknown"), [None, Some("false"), None]);
     assert_eq!(word(&guard, KEY).await.unwrap(), "pending");

@@ -44,7 +44,10 @@ async fn header_is_x_idempotency_key_or_idempotency_key_and_its_name_is_configur
     assert_eq!(effects.count(), 1);
     for name in ["X-Idempotency-Key", "Idempotency-Key"] {
         post("/").header(name, KEY).send(&server).await;
-        assert!(!post("/").header(name, KEY).send(&server).await.is_replay(), "{name} is no key any more");
+        assert!(
+            !post("/").header(name, KEY).send(&server).await.is_replay(),
+            "{name} is no key any more"
+        );
     }
     assert_eq!(effects.count(), 5);
 }
@@ -89,13 +92,17 @@ async fn value_is_1_to_255_bytes_of_visible_ascii_quoted_or_bare() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer())).await;
     let visible: String = (0x21..=0x7e_u8).filter(|byte| *byte != b'"').map(char::from).collect();
-    let values = ["k".to_owned(), "k".repeat(255), visible, "8e03978e-40d5-43e8-bc93-6894a57f9324".into()];
+    let values =
+        ["k".to_owned(), "k".repeat(255), visible, "8e03978e-40d5-43e8-bc93-6894a57f9324".into()];
     for (index, value) in values.iter().enumerate() {
         let first = post("/").key(value).send(&server).await;
         first.assert_first(200, &format!("run {}", index + 1));
         let quoted = format!("\"{}\"", value.replace('\\', "\\\\"));
         post("/").key(quoted).send(&server).await.assert_replays(&first);
-        assert_eq!(effects.heads()[index].extensions.get::<Attempt>().unwrap().key().as_str(), value);
+        assert_eq!(
+            effects.heads()[index].extensions.get::<Attempt>().unwrap().key().as_str(),
+            value
+        );
     }
     assert_eq!(effects.count(), values.len());
 }
@@ -112,7 +119,11 @@ async fn value_that_is_no_key_or_comes_twice_is_400_and_never_passes() {
                 assert!(value.iter().any(u8::is_ascii_control), "{value:?}");
                 assert_eq!(answer.status, 400);
             } else {
-                assert_eq!(refused(&answer, 400, "idempotency_key_invalid"), [None; 3], "{value:?}");
+                assert_eq!(
+                    refused(&answer, 400, "idempotency_key_invalid"),
+                    [None; 3],
+                    "{value:?}"
+                );
             }
         }
         for second in [KEY, "order-1002"] {
@@ -131,7 +142,8 @@ async fn strict_mode_takes_a_string_of_rfc_9651_only() {
     let first = post("/").key("\"order-1001\"").send(&server).await;
     first.assert_first(200, "run 1");
     post("/").key("\"order-1001\"").send(&server).await.assert_replays(&first);
-    // A token, an integer, bytes, a boolean, a date, a display string, a list, an inner list, no string, an empty one.
+    // A token, an integer, bytes, a boolean, a date, a display string, a list, an inner list, no
+    // string, an empty one.
     let others = [
         "order-1001",
         "1001",
@@ -187,8 +199,8 @@ async fn guarded_methods_leave_others_and_preflight_untouched() {
         .header("Origin", "https://shop.example")
         .header("Access-Control-Request-Method", "POST")
         .header("Access-Control-Request-Headers", "x-idempotency-key");
-    let others =
-        ["GET", "PUT", "DELETE"].map(|method| call(method, "/").key(KEY).key("").body("more than one byte"));
+    let others = ["GET", "PUT", "DELETE"]
+        .map(|method| call(method, "/").key(KEY).key("").body("more than one byte"));
     for (index, other) in others.into_iter().chain([preflight]).enumerate() {
         let answer = other.header("X-Idempotent-Result", "true").send(&server).await;
         answer.assert_first(200, &format!("run {}", index + 1));
@@ -247,8 +259,15 @@ async fn scope_tells_one_tenants_keys_from_anothers() {
 async fn scope_and_key_are_framed_digests_that_nothing_folds_or_collides_in() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer().scope(by_tenant))).await;
-    let pairs =
-        [("a", "b:c"), ("a:b", "c"), ("a", "B:C"), ("A", "b:c"), ("ab", ":c"), ("", "ab:c"), ("a", "b:c ")];
+    let pairs = [
+        ("a", "b:c"),
+        ("a:b", "c"),
+        ("a", "B:C"),
+        ("A", "b:c"),
+        ("ab", ":c"),
+        ("", "ab:c"),
+        ("a", "b:c "),
+    ];
     let pairs = pairs.map(|(scope, key)| (scope, key.trim_end()));
     let distinct: HashSet<_> = pairs.into_iter().collect();
     for (scope, key) in &distinct {
@@ -312,7 +331,11 @@ async fn profiles_read_either_header() {
         let effects = Effects::new();
         let server = Server::start(counting(&effects).layer(guard)).await;
         let first = post("/").header("X-Idempotency-Key", "\"order-1001\"").send(&server).await;
-        post("/").header("Idempotency-Key", "\"order-1001\"").send(&server).await.assert_replays(&first);
+        post("/")
+            .header("Idempotency-Key", "\"order-1001\"")
+            .send(&server)
+            .await
+            .assert_replays(&first);
         assert_eq!(effects.count(), 1);
     }
 }
@@ -413,8 +436,9 @@ async fn fingerprint_is_that_of_the_original_path_in_nested_routers() {
 async fn inbound_x_idempotent_result_is_ignored_and_removed() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer())).await;
-    let claims =
-        |call: Call| call.header("X-Idempotent-Result", "true").header("x-idempotent-result", "false");
+    let claims = |call: Call| {
+        call.header("X-Idempotent-Result", "true").header("x-idempotent-result", "false")
+    };
     let first = claims(post("/").key(KEY)).send(&server).await;
     first.assert_first(200, "run 1");
     claims(post("/")).send(&server).await.assert_first(200, "run 2");
@@ -427,16 +451,16 @@ async fn inbound_x_idempotent_result_is_ignored_and_removed() {
 async fn request_body_is_seen_by_the_handler_as_the_same_bytes_and_type() {
     let effects = Effects::new();
     // The handler takes axum's own request, as it would without the layer.
-    let echo =
-        app(
-            &effects,
-            |request: Request| async move { to_bytes(request.into_body(), usize::MAX).await.unwrap() },
-        );
+    let echo = app(&effects, |request: Request| async move {
+        to_bytes(request.into_body(), usize::MAX).await.unwrap()
+    });
     let server = Server::start(echo.layer(layer())).await;
     let bodies: [Vec<u8>; 4] =
         [vec![], vec![0], (0..=255).collect(), (0..=255).cycle().take(1 << 20).collect()];
     for (index, body) in bodies.iter().enumerate() {
-        for (way, call) in [("sized", post("/").body(body)), ("chunked", post("/").body(body).chunked())] {
+        for (way, call) in
+            [("sized", post("/").body(body)), ("chunked", post("/").body(body).chunked())]
+        {
             let first = call.key(format!("{way}-{index}")).send(&server).await;
             assert!(first.status == 200 && first.body == *body, "{way} {index}");
         }
@@ -468,8 +492,10 @@ async fn request_body_keeps_to_axums_default_body_limit() {
         body.len().to_string()
     };
     let guard = layer();
-    let router =
-        Router::new().route("/", routing::post(length)).layer(guard.clone()).layer(DefaultBodyLimit::max(10));
+    let router = Router::new()
+        .route("/", routing::post(length))
+        .layer(guard.clone())
+        .layer(DefaultBodyLimit::max(10));
     let server = Server::start(router).await;
     let answer = post("/").key(KEY).body([0; 11]).send(&server).await;
     assert_eq!(answer.status, 413, "{answer:?}");

@@ -11,8 +11,8 @@ use tower_idempotency::{InFlight, OnAbandoned, OnFailed, Rejection, StoredRespon
 
 use super::{CutOff, KEY, answering, by_path, record_of, refused};
 use crate::support::{
-    Answer, Arrived, Effects, Fault, Frames, Gate, Operation, Scripted, Server, TestLayer, counting, gated,
-    http2_answer, layer, layer_over, post, store,
+    Answer, Arrived, Effects, Fault, Frames, Gate, Operation, Scripted, Server, TestLayer,
+    counting, gated, http2_answer, layer, layer_over, post, store,
 };
 
 /// What a refusal says that no repeat will change.
@@ -37,8 +37,13 @@ async fn first_execution_is_the_handlers_own_and_marked_only_if_asked_for() {
         assert_eq!(first.header("x-idempotent-result"), mark);
         assert_eq!(first.header("location"), Some("/payments/7"));
         assert_eq!(first.header("content-type"), Some("application/json"));
-        let absent =
-            ["retry-after", "x-should-retry", "x-request-id", "x-original-request-id", "x-idempotent-body"];
+        let absent = [
+            "retry-after",
+            "x-should-retry",
+            "x-request-id",
+            "x-original-request-id",
+            "x-idempotent-body",
+        ];
         for absent in absent {
             assert_eq!(first.header(absent), None, "{absent}");
         }
@@ -229,12 +234,14 @@ async fn store_too_slow_is_503_within_the_store_timeout() {
     let effects = Effects::new();
     let scripted = Scripted::over(store());
     let bound = Duration::from_millis(50);
-    let server = Server::start(counting(&effects).layer(over(&scripted).store_timeout(bound))).await;
+    let server =
+        Server::start(counting(&effects).layer(over(&scripted).store_timeout(bound))).await;
     scripted.fault(Operation::Reserve, Fault::Hang);
     let begun = std::time::Instant::now();
     let answer = post("/").key(KEY).send(&server).await;
     assert_eq!(refused(&answer, 503, "idempotency_store_unavailable"), FOR_NOW);
-    // The store never answers, so that it came at all is the bound; the rest is room for a busy machine.
+    // The store never answers, so that it came at all is the bound; the rest is room for a busy
+    // machine.
     assert!(begun.elapsed() >= bound && begun.elapsed() < Duration::from_secs(30));
     assert_eq!(effects.count(), 0);
 }
@@ -246,7 +253,10 @@ async fn finished_but_the_answer_was_not_kept_is_409_with_its_status_and_locatio
     let cases: [(Answers, TestLayer); 3] = [
         (too_large, layer().max_response(100)),
         (streamed, layer()),
-        (created, layer().stored_response(StoredResponse::Nothing).store_headers([header::LOCATION])),
+        (
+            created,
+            layer().stored_response(StoredResponse::Nothing).store_headers([header::LOCATION]),
+        ),
     ];
     for (answer, guard) in cases {
         let effects = Effects::new();
@@ -258,7 +268,10 @@ async fn finished_but_the_answer_was_not_kept_is_409_with_its_status_and_locatio
             let repeat = post("/").key(KEY).send(&server).await;
             let headers = refused(&repeat, 409, "idempotency_result_not_retained");
             assert_eq!(headers, [None, Some("false"), Some("/payments/7")]);
-            assert_eq!(repeat.assert_refused(409, "idempotency_result_not_retained")["original_status"], 201);
+            assert_eq!(
+                repeat.assert_refused(409, "idempotency_result_not_retained")["original_status"],
+                201
+            );
         }
         assert_eq!(effects.count(), 1);
         assert_eq!(record_of(&guard, KEY).await.unwrap().status().to_string(), "success");
@@ -419,7 +432,9 @@ async fn never_stored_or_replayed_are_cookies_and_headers_of_one_connection_or_a
     assert_eq!(replay.all("content-length"), ["4"], "its own, once");
 
     let record = record_of(&guard, KEY).await.unwrap();
-    let tower_idempotency::store::State::Success(outcome) = record.state else { panic!("{record:?}") };
+    let tower_idempotency::store::State::Success(outcome) = record.state else {
+        panic!("{record:?}")
+    };
     let stored: Vec<_> = outcome.headers.keys().map(header::HeaderName::as_str).collect();
     assert_eq!(stored, ["x-kept"]);
 }
@@ -448,7 +463,8 @@ async fn replays_are_byte_exact_whether_binary_empty_or_of_many_frames() {
         (200, || Response::new(Body::from((0..=255).cycle().take(100_000).collect::<Vec<u8>>()))),
         (200, || Response::new(Body::from("\r\n\r\n0\r\n\r\n"))),
         (201, || {
-            let many = Response::new(Body::new(Frames::known(&[b"one", b"", b"\xff\x00", b"three"])));
+            let many =
+                Response::new(Body::new(Frames::known(&[b"one", b"", b"\xff\x00", b"three"])));
             let (mut head, body) = many.into_parts();
             head.status = StatusCode::CREATED;
             Response::from_parts(head, body)
@@ -475,11 +491,15 @@ async fn replays_are_byte_exact_with_their_trailers() {
     trailers.append("x-checksum", HeaderValue::from_static("a"));
     trailers.append("x-checksum", HeaderValue::from_static("b"));
     let sent = trailers.clone();
-    let answer = move || Response::new(Body::new(Frames::known(&[b"one", b"two"]).trailers(sent.clone())));
+    let answer =
+        move || Response::new(Body::new(Frames::known(&[b"one", b"two"]).trailers(sent.clone())));
     let server = Server::start(answering(&effects, answer).layer(layer())).await;
     for marker in [None, Some("true")] {
         let (head, body) = http2_answer(&server, KEY).await;
-        assert_eq!(head.headers.get("x-idempotent-result").map(|value| value.to_str().unwrap()), marker);
+        assert_eq!(
+            head.headers.get("x-idempotent-result").map(|value| value.to_str().unwrap()),
+            marker
+        );
         assert_eq!(body.trailers(), Some(&trailers));
         assert_eq!(body.to_bytes(), "onetwo");
     }

@@ -1,5 +1,5 @@
-//! The clock of a store steps forward by a lease while an attempt runs. To the store that is a record whose times are
-//! a lease older than they are, so a test makes it so.
+//! The clock of a store steps forward by a lease while an attempt runs. To the store that is a
+//! record whose times are a lease older than they are, so a test makes it so.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -82,7 +82,8 @@ async fn on_postgres(policy: OnAbandoned) {
         )
         .await;
     };
-    a_live_attempt_is_told_from_an_abandoned_one(DynStore::new(base.leasing().await), step, policy).await;
+    a_live_attempt_is_told_from_an_abandoned_one(DynStore::new(base.leasing().await), step, policy)
+        .await;
 }
 
 async fn on_sqlite(policy: OnAbandoned) {
@@ -94,7 +95,8 @@ async fn on_sqlite(policy: OnAbandoned) {
         )
         .await;
     };
-    a_live_attempt_is_told_from_an_abandoned_one(DynStore::new(base.leasing().await), step, policy).await;
+    a_live_attempt_is_told_from_an_abandoned_one(DynStore::new(base.leasing().await), step, policy)
+        .await;
 }
 
 macro_rules! under_both_policies {

@@ -14,8 +14,8 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_http::timeout::TimeoutLayer;
 use tower_idempotency::store::{DynStore, State};
 use tower_idempotency::{
-    Attempt, ExecuteError, IdempotencyKey, IdempotencyLayer, InFlight, OnAbandoned, PreviousAttempt,
-    Rejection, ResponseDirective, Scope,
+    Attempt, ExecuteError, IdempotencyKey, IdempotencyLayer, InFlight, OnAbandoned,
+    PreviousAttempt, Rejection, ResponseDirective, Scope,
 };
 
 use crate::support::databases::{Base, Pg};
@@ -62,7 +62,9 @@ impl Stage {
     }
 
     fn layer(store: DynStore) -> TestLayer {
-        IdempotencyLayer::new(store).namespace("earlier attempts").store_timeout(Duration::from_secs(10))
+        IdempotencyLayer::new(store)
+            .namespace("earlier attempts")
+            .store_timeout(Duration::from_secs(10))
     }
 
     /// A layer whose attempts cannot renew their leases, as those of a process that was killed.
@@ -91,7 +93,8 @@ impl Stage {
         let key = IdempotencyKey::parse(key.as_bytes()).unwrap();
         let lapsed = async {
             // A store tells that a lease has lapsed only when it is asked.
-            while !matches!(self.state(scope, &key).await, Some(State::Pending { abandoned: true })) {
+            while !matches!(self.state(scope, &key).await, Some(State::Pending { abandoned: true }))
+            {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -102,7 +105,8 @@ impl Stage {
         self.layer.inspect(scope, key).await.unwrap().map(|record| record.state)
     }
 
-    /// Sends the operation to a handler that gives this response; tells the status, and what the handler was told.
+    /// Sends the operation to a handler that gives this response; tells the status, and what the
+    /// handler was told.
     async fn send(&self, response: fn() -> Response<Body>) -> (u16, Told) {
         self.send_as("text/plain", response).await
     }
@@ -113,7 +117,8 @@ impl Stage {
             response.extensions_mut().insert(told(&request));
             ready(Ok::<_, Infallible>(response))
         });
-        let response = self.layer.layer(handler).oneshot(request(content_type, AMOUNT)).await.unwrap();
+        let response =
+            self.layer.layer(handler).oneshot(request(content_type, AMOUNT)).await.unwrap();
         let told = response.extensions().get().copied();
         (response.status().as_u16(), told.expect("the handler ran"))
     }
@@ -123,7 +128,8 @@ impl Stage {
         let handler = service_fn(async |_: Request<Body>| -> Result<Response<Body>, Infallible> {
             panic!("another operation ran under the key")
         });
-        let rejected = self.layer.layer(handler).oneshot(request(content_type, OTHER_AMOUNT)).await.unwrap();
+        let rejected =
+            self.layer.layer(handler).oneshot(request(content_type, OTHER_AMOUNT)).await.unwrap();
         let rejection = rejected.extensions().get::<Rejection>();
         assert!(matches!(rejection, Some(Rejection::KeyReused { .. })), "{rejected:?}");
     }
@@ -154,7 +160,10 @@ async fn an_attempt_in_which_nothing_happened_does_not_erase_an_abandoned_one(ki
             assert_eq!(told, (attempt, Some(PreviousAttempt::Abandoned), true));
         }
         stage.is_bound("text/plain").await;
-        assert_eq!(stage.send(|| status(201)).await, (201, (5, Some(PreviousAttempt::Abandoned), true)));
+        assert_eq!(
+            stage.send(|| status(201)).await,
+            (201, (5, Some(PreviousAttempt::Abandoned), true))
+        );
         stage.is_bound("text/plain").await;
     }
 }
@@ -174,7 +183,10 @@ async fn an_attempt_in_which_nothing_happened_does_not_erase_a_failed_one(kind: 
 async fn an_operation_stays_in_doubt_when_a_later_attempt_fails(kind: Kind) {
     let stage = Stage::start(kind).await;
     stage.abandon("text/plain").await;
-    assert_eq!(stage.send(|| status(503)).await, (503, (2, Some(PreviousAttempt::Abandoned), true)));
+    assert_eq!(
+        stage.send(|| status(503)).await,
+        (503, (2, Some(PreviousAttempt::Abandoned), true))
+    );
     // The last attempt does not tell of the one that may have had the effect.
     assert_eq!(stage.send(|| status(429)).await, (429, (3, Some(failed(503)), true)));
     assert_eq!(stage.send(|| status(201)).await, (201, (4, Some(failed(503)), true)));
@@ -205,9 +217,11 @@ async fn a_timeout_inside_leaves_the_operation_in_doubt(kind: Kind) {
         });
         let timeout = TimeoutLayer::with_status_code(code, Duration::from_millis(5));
         let service = stage.layer.layer(timeout.layer(handler));
-        for expected in
-            [(1, None, false), (2, Some(failed(code.as_u16())), true), (3, Some(failed(code.as_u16())), true)]
-        {
+        for expected in [
+            (1, None, false),
+            (2, Some(failed(code.as_u16())), true),
+            (3, Some(failed(code.as_u16())), true),
+        ] {
             let response = service.clone().oneshot(request("text/plain", AMOUNT)).await.unwrap();
             assert_eq!((response.status(), was_told.recv().await.unwrap()), (code, expected));
             stage.is_bound("text/plain").await;
@@ -224,7 +238,10 @@ async fn a_handler_that_forgets_its_attempt_does_not_erase_an_abandoned_one(kind
     let stage = Stage::start(kind).await;
     stage.abandon("text/plain").await;
     for attempt in 2..=3 {
-        assert_eq!(stage.send(forgets).await, (402, (attempt, Some(PreviousAttempt::Abandoned), true)));
+        assert_eq!(
+            stage.send(forgets).await,
+            (402, (attempt, Some(PreviousAttempt::Abandoned), true))
+        );
         stage.is_bound("text/plain").await;
     }
 }
@@ -268,7 +285,10 @@ async fn an_execution_that_is_abandoned_is_bound_to_its_fingerprint(kind: Kind) 
         panic!("another operation ran under the key")
     });
     let rejected = ran.await.unwrap_err();
-    assert!(matches!(rejected, ExecuteError::Rejected(Rejection::KeyReused { .. })), "{rejected:?}");
+    assert!(
+        matches!(rejected, ExecuteError::Rejected(Rejection::KeyReused { .. })),
+        "{rejected:?}"
+    );
 }
 
 /// The only way in which an execution says that nothing happened.
@@ -296,8 +316,12 @@ async fn an_execution_that_a_conflict_rolls_back_does_not_erase_a_failed_one_on_
             Ok(attempt.number())
         });
         let rejected = conflicting.await.unwrap_err();
-        assert!(matches!(rejected, ExecuteError::Rejected(Rejection::InFlight { .. })), "{rejected:?}");
-        let other = execute::<u32, _>(&layer, "refund", async |_| panic!("it ran")).await.unwrap_err();
+        assert!(
+            matches!(rejected, ExecuteError::Rejected(Rejection::InFlight { .. })),
+            "{rejected:?}"
+        );
+        let other =
+            execute::<u32, _>(&layer, "refund", async |_| panic!("it ran")).await.unwrap_err();
         assert!(matches!(other, ExecuteError::Rejected(Rejection::KeyReused { .. })), "{other:?}");
     }
     assert!(base.orders().await.is_empty());
@@ -338,7 +362,8 @@ mod grpc {
 const LEASE: Duration = Duration::from_secs(3);
 
 async fn timed(layer: &TestLayer) -> (u16, Duration) {
-    let handler = service_fn(|_: Request<Body>| ready(Ok::<_, Infallible>(Response::new(Body::empty()))));
+    let handler =
+        service_fn(|_: Request<Body>| ready(Ok::<_, Infallible>(Response::new(Body::empty()))));
     let begun = tokio::time::Instant::now();
     let response = layer.layer(handler).oneshot(request("text/plain", AMOUNT)).await.unwrap();
     (response.status().as_u16(), begun.elapsed())
@@ -347,7 +372,8 @@ async fn timed(layer: &TestLayer) -> (u16, Duration) {
 async fn a_wait_for_a_missed_renewal_ends_in_time_and_the_next_request_goes_on_with_it(kind: Kind) {
     let stage = Stage::start(kind).await;
     stage.abandon("text/plain").await;
-    let layer = stage.layer.clone().lease(LEASE).in_flight(InFlight::Wait(Duration::from_millis(50)));
+    let layer =
+        stage.layer.clone().lease(LEASE).in_flight(InFlight::Wait(Duration::from_millis(50)));
     let (first, took) = timed(&layer).await;
     assert_eq!(first, 409);
     assert!(took < LEASE / 3, "{took:?}");

@@ -38,10 +38,13 @@ async fn a_nested_layer_passes_the_request_through(kind: Kind) {
                     async move { (StatusCode::CREATED, format!("run {run}")) }
                 }
             };
-            let app = Router::new().route("/cards", post(handler)).layer(inner).layer(outer.clone());
+            let app =
+                Router::new().route("/cards", post(handler)).layer(inner).layer(outer.clone());
             for is_replay in [false, true] {
-                let request = Request::post("/cards").header("x-idempotency-key", format!("card-{number}"));
-                let response = app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+                let request =
+                    Request::post("/cards").header("x-idempotency-key", format!("card-{number}"));
+                let response =
+                    app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
                 assert_eq!(response.status(), StatusCode::CREATED);
                 assert_eq!(response.headers().contains_key("x-idempotent-result"), is_replay);
                 let text = body::to_bytes(response.into_body(), 100).await.unwrap();

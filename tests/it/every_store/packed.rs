@@ -12,7 +12,9 @@ use tower_idempotency::{
 
 use crate::support::databases::Lite;
 use crate::support::given::{Given, Kind, execute, over_every_store};
-use crate::support::{Answer, Effects, Frames, Gate, Server, TestLayer, app, gated, http2_answer, post};
+use crate::support::{
+    Answer, Effects, Frames, Gate, Server, TestLayer, app, gated, http2_answer, post,
+};
 
 const SIZE: usize = 256 << 10;
 
@@ -91,8 +93,9 @@ async fn a_replay_is_byte_exact(kind: Kind) {
         for (index, what) in
             ["/empty", "/short", "/binary", "/zeros", "/noise", "/text"].into_iter().enumerate()
         {
-            let call =
-                post(what).key(format!("{packing}-{}", &what[1..])).header("X-Request-Id", "request-1");
+            let call = post(what)
+                .key(format!("{packing}-{}", &what[1..]))
+                .header("X-Request-Id", "request-1");
             let first = call.send(&server).await;
             assert!(
                 first.status == 201 && !first.is_replay() && first.body == body(what),
@@ -118,14 +121,20 @@ async fn a_replay_is_byte_exact(kind: Kind) {
 
 async fn another_process_reads_what_this_one_wrote(kind: Kind) {
     let given = kind.start().await;
-    for ((packing, one), (_, other)) in packings(&given).await.into_iter().zip(packings(&given).await) {
+    for ((packing, one), (_, other)) in
+        packings(&given).await.into_iter().zip(packings(&given).await)
+    {
         let effects = Effects::new();
         let one = Server::start(answers(&effects, StatusCode::OK).layer(one)).await;
         let other = Server::start(answers(&effects, StatusCode::OK).layer(other)).await;
         let call = post("/text").key(packing);
         let first = call.send(&one).await;
         call.send(&other).await.assert_replays(&first);
-        post("/zeros").key(packing).send(&other).await.assert_refused(409, "idempotency_key_reused");
+        post("/zeros")
+            .key(packing)
+            .send(&other)
+            .await
+            .assert_refused(409, "idempotency_key_reused");
         assert_eq!(effects.count(), 1, "{packing}");
     }
 }
@@ -156,7 +165,8 @@ async fn with_the_wrong_key_nothing_runs_and_with_the_right_one_it_is_replayed(k
         assert_eq!(effects.count(), 1);
     }
     call.send(&right).await.assert_replays(&first);
-    let ring = plain(&given).await.encrypt(EncryptionKeys::new(2, [3; 32]).reading(1, [1; 32]).unwrap());
+    let ring =
+        plain(&given).await.encrypt(EncryptionKeys::new(2, [3; 32]).reading(1, [1; 32]).unwrap());
     let ring = Server::start(answers(&effects, StatusCode::OK).layer(ring)).await;
     call.send(&ring).await.assert_replays(&first);
     assert_eq!(effects.count(), 1);
@@ -234,7 +244,10 @@ async fn inspect_shows_the_answer_to_whoever_has_the_key(kind: Kind) {
     assert_eq!(outcome.headers.get_all("x-many").iter().count(), 4);
     assert_eq!(outcome.request_id.unwrap(), "request-1");
     let blind = plain(&given).await.encrypt(wrong());
-    assert_eq!(blind.inspect(&Scope::anonymous(), &key).await.unwrap_err().kind(), StoreErrorKind::Decrypt);
+    assert_eq!(
+        blind.inspect(&Scope::anonymous(), &key).await.unwrap_err().kind(),
+        StoreErrorKind::Decrypt
+    );
 }
 
 async fn the_result_of_an_execution_is_packed(kind: Kind) {
@@ -249,8 +262,10 @@ async fn the_result_of_an_execution_is_packed(kind: Kind) {
         }
         if packing != "compressed" {
             let blind = plain(&given).await.namespace(packing).encrypt(wrong());
-            let refused = execute::<String, _>(&blind, "payout", |_| async { panic!("it runs again") }).await;
-            let Err(ExecuteError::Rejected(Rejection::StoreUnavailable { kind, .. })) = refused else {
+            let refused =
+                execute::<String, _>(&blind, "payout", |_| async { panic!("it runs again") }).await;
+            let Err(ExecuteError::Rejected(Rejection::StoreUnavailable { kind, .. })) = refused
+            else {
                 panic!("{refused:?}")
             };
             assert_eq!(kind, StoreErrorKind::Decrypt);
@@ -277,7 +292,10 @@ async fn an_answer_that_was_moved_to_another_record_is_not_replayed() {
     let base = Lite::start().await;
     let guard = || async {
         let layer = tower_idempotency::IdempotencyLayer::new(DynStore::new(base.leasing().await));
-        layer.scope(|_| Scope::anonymous()).encrypt(january()).store_timeout(Duration::from_secs(10))
+        layer
+            .scope(|_| Scope::anonymous())
+            .encrypt(january())
+            .store_timeout(Duration::from_secs(10))
     };
     let effects = Effects::new();
     let server = Server::start(answers(&effects, StatusCode::OK).layer(guard().await)).await;

@@ -15,8 +15,8 @@ use tower_idempotency::{
 
 use crate::support::given::{Kind, over_every_store};
 use crate::support::{
-    Answer, Call, Effects, Gate, Operation, Scripted, Server, TestLayer, app, gated, layer_over, patiently,
-    post,
+    Answer, Call, Effects, Gate, Operation, Scripted, Server, TestLayer, app, gated, layer_over,
+    patiently, post,
 };
 
 over_every_store! {
@@ -139,7 +139,8 @@ async fn a_retry_of_a_failed_attempt_does_not_count() {
 #[tokio::test]
 async fn a_duplicate_in_flight_is_served_above_the_quota() {
     let (effects, gate, scripted) = (Effects::new(), Gate::new(), Scripted::over(memory()));
-    let guard = layer_over(DynStore::new(scripted.clone())).in_flight(InFlight::Wait(Duration::from_mins(1)));
+    let guard = layer_over(DynStore::new(scripted.clone()))
+        .in_flight(InFlight::Wait(Duration::from_mins(1)));
     let server = Server::start(gated(&effects, &gate).layer(limited(guard, 1))).await;
     let call = by("alice", "/", "order-1001");
     let running = call.begin(&server, usize::MAX).await;

@@ -1,5 +1,6 @@
-//! What can be found in the storage of what a client sent and a handler answered: with encryption, or with
-//! [`StoredResponse::Status`], nothing; without either the answer, and of the request still nothing.
+//! What can be found in the storage of what a client sent and a handler answered: with encryption,
+//! or with [`StoredResponse::Status`], nothing; without either the answer, and of the request still
+//! nothing.
 
 use std::collections::HashMap;
 use std::fs;
@@ -14,8 +15,8 @@ use sqlx::{ConnectOptions, Executor};
 use tempfile::TempDir;
 use tower_idempotency::store::DynStore;
 use tower_idempotency::{
-    EncryptionKeys, Fingerprint, IdempotencyKey, IdempotencyLayer, OnFailed, RedisStore, Scope, SqliteStore,
-    StoredResponse,
+    EncryptionKeys, Fingerprint, IdempotencyKey, IdempotencyLayer, OnFailed, RedisStore, Scope,
+    SqliteStore, StoredResponse,
 };
 
 use crate::support::postgres::PostgresServer;
@@ -191,7 +192,8 @@ impl<const TX: bool> Storage for Sqlite<TX> {
 fn answer(status: StatusCode, body: &str) -> Response<Body> {
     let mut trailers = HeaderMap::new();
     trailers.insert("x-checksum", text("trailer").parse().unwrap());
-    let mut response = Response::new(Body::new(Frames::known(&[body.as_bytes()]).trailers(trailers)));
+    let mut response =
+        Response::new(Body::new(Frames::known(&[body.as_bytes()]).trailers(trailers)));
     *response.status_mut() = status;
     let headers = [
         ("location", text("location")),
@@ -249,13 +251,16 @@ async fn exchange(guard: &TestLayer) {
     assert_eq!(executed.unwrap().value, text("result"));
 }
 
-/// What is found in a storage after exchanges with layers that were set so, each in a namespace of its own.
+/// What is found in a storage after exchanges with layers that were set so, each in a namespace of
+/// its own.
 async fn found<S: Storage>(sets: &[fn(TestLayer) -> TestLayer]) -> Vec<&'static str> {
     let storage = S::start().await;
     for (number, set) in sets.iter().enumerate() {
         let guard = IdempotencyLayer::new(storage.store().await)
             .namespace(number.to_string())
-            .scope(|parts| Scope::new(parts.headers.get("x-scope").map_or(&[][..], HeaderValue::as_bytes)))
+            .scope(|parts| {
+                Scope::new(parts.headers.get("x-scope").map_or(&[][..], HeaderValue::as_bytes))
+            })
             .on_failed(OnFailed::Replay)
             .store_timeout(Duration::from_secs(20));
         exchange(&set(guard)).await;
@@ -272,15 +277,18 @@ fn of(kinds: &[Kind]) -> Vec<&'static str> {
     SECRETS.iter().filter(|secret| kinds.contains(&secret.2)).map(|secret| secret.0).collect()
 }
 
-/// The control, without which the others would say nothing: the same search finds each secret that is kept. And of the
-/// request it finds none but its id.
+/// The control, without which the others would say nothing: the same search finds each secret that
+/// is kept. And of the request it finds none but its id.
 async fn by_default_the_answer_is_found_and_nothing_of_the_request<S: Storage>() {
     assert_eq!(found::<S>(&[|guard| guard]).await, of(&[Kind::Answer, Kind::RequestId]));
 }
 
 async fn encrypted_nothing_is_found<S: Storage>() {
-    let found =
-        found::<S>(&[|guard| guard.encrypt(keys()), |guard| guard.encrypt(keys()).compress_above(64)]).await;
+    let found = found::<S>(&[
+        |guard| guard.encrypt(keys()),
+        |guard| guard.encrypt(keys()).compress_above(64),
+    ])
+    .await;
     assert_eq!(found, [""; 0]);
 }
 

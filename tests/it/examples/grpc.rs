@@ -13,7 +13,9 @@ impl Bank {
     async fn open() -> Self {
         let mut command = Command::new(example("grpc"));
         Self(
-            Sandbox::run(command.env("BANK", "127.0.0.1:0")).await.expect("the example ended without a word"),
+            Sandbox::run(command.env("BANK", "127.0.0.1:0"))
+                .await
+                .expect("the example ended without a word"),
         )
     }
 
@@ -40,12 +42,20 @@ async fn a_transfer_is_made_once_and_replayed_and_another_one_under_its_key_is_r
     let mut bank = Bank::open().await;
     bank.makes(&["order-1001", "savings", "1200"], "transfer-1, 8800 cents left").await;
     bank.makes(&["order-1001", "savings", "1200"], "transfer-1, 8800 cents left (replayed)").await;
-    bank.refuses(&["order-1001", "rent", "1200"], &["AlreadyExists", "IDEMPOTENCY_KEY_REUSED"]).await;
-    bank.refuses(&["order-1002", "nobody", "1200"], &["NotFound: there is no such account\""]).await;
-    bank.refuses(&["order-1002", "nobody", "1200"], &["NotFound: there is no such account (replayed)"]).await;
-    bank.refuses(&["order-1003", "rent", "9900"], &["FailedPrecondition: not that much is left\""]).await;
+    bank.refuses(&["order-1001", "rent", "1200"], &["AlreadyExists", "IDEMPOTENCY_KEY_REUSED"])
+        .await;
+    bank.refuses(&["order-1002", "nobody", "1200"], &["NotFound: there is no such account\""])
+        .await;
+    bank.refuses(
+        &["order-1002", "nobody", "1200"],
+        &["NotFound: there is no such account (replayed)"],
+    )
+    .await;
+    bank.refuses(&["order-1003", "rent", "9900"], &["FailedPrecondition: not that much is left\""])
+        .await;
     bank.makes(&["order-1003", "rent", "900"], "transfer-2, 7900 cents left").await;
-    bank.refuses(&["order 1004", "rent", "900"], &["InvalidArgument", "IDEMPOTENCY_KEY_INVALID"]).await;
+    bank.refuses(&["order 1004", "rent", "900"], &["InvalidArgument", "IDEMPOTENCY_KEY_INVALID"])
+        .await;
     bank.0.signal("TERM");
     assert_eq!(bank.0.ended().await.code(), Some(0));
 }

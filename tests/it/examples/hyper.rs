@@ -6,7 +6,9 @@ use crate::support::sandbox::{Answer, Sandbox, example};
 
 async fn start() -> Sandbox {
     let mut command = Command::new(example("hyper"));
-    Sandbox::run(command.env("LISTEN", "127.0.0.1:0")).await.expect("the example ended without a word")
+    Sandbox::run(command.env("LISTEN", "127.0.0.1:0"))
+        .await
+        .expect("the example ended without a word")
 }
 
 async fn note(notes: &Sandbox, token: &str, text: &'static str) -> Answer {

@@ -33,8 +33,9 @@ impl Shop {
 
     /// How many orders there are, and how many books are left.
     async fn books(&self) -> (i64, i32) {
-        let books =
-            sqlx::query_as("SELECT (SELECT count(*) FROM orders), quantity FROM stock WHERE item = 'book'");
+        let books = sqlx::query_as(
+            "SELECT (SELECT count(*) FROM orders), quantity FROM stock WHERE item = 'book'",
+        );
         books.fetch_one(&self.server.pool()).await.unwrap()
     }
 }

@@ -1,4 +1,5 @@
-//! Over sockets, with processes that share a store: what one was cut off from telling, the other tells.
+//! Over sockets, with processes that share a store: what one was cut off from telling, the other
+//! tells.
 
 use std::time::Duration;
 
@@ -70,7 +71,10 @@ async fn clients_that_hang_up_at_any_moment_of_an_attempt_find_its_answer_at_the
         let answer = pair.next(&format!("k{number}"), &order).await;
         assert_eq!(answer.status, 201);
         assert!(answer.is_replay(), "the handler of {number} was stopped");
-        assert_eq!((&answer.json()["attempt"], &answer.json()["previous"]), (&json!(1), &json!(null)));
+        assert_eq!(
+            (&answer.json()["attempt"], &answer.json()["previous"]),
+            (&json!(1), &json!(null))
+        );
     }
     assert_eq!(pair.other.effects().await.len(), 24);
 }

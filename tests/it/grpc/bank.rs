@@ -43,7 +43,8 @@ where
     start_boxed(layer, effects, Arc::new(move |request| Box::pin(answer(request)))).await
 }
 
-type Handler = Arc<dyn Fn(Request<Order>) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
+type Handler =
+    Arc<dyn Fn(Request<Order>) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
 
 async fn start_boxed(layer: TestLayer, effects: &Effects, answer: Handler) -> Server {
     let effects = effects.clone();
@@ -135,7 +136,8 @@ pub(super) fn assert_refused(answer: &Answer, code: tonic::Code, reason: &str) -
     let details = status.check_error_details().unwrap();
     let info = details.error_info().expect("an ErrorInfo");
     assert_eq!((&*info.reason, &*info.domain), (reason, "tower-idempotency"));
-    let pushback = status.metadata().get("grpc-retry-pushback-ms").map(|value| value.to_str().unwrap());
+    let pushback =
+        status.metadata().get("grpc-retry-pushback-ms").map(|value| value.to_str().unwrap());
     match code {
         tonic::Code::Aborted | tonic::Code::Unavailable => {
             let delay = details.retry_info().expect("a RetryInfo").retry_delay.unwrap();

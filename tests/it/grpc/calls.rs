@@ -109,7 +109,9 @@ async fn of_concurrent_duplicates_one_runs_and_the_others_get_its_answer() {
         answer.as_ref().is_ok_and(|answer| answer.metadata().contains_key("x-idempotent-result"))
     };
     assert_eq!(answers.iter().filter(is_replay).count(), 19);
-    assert!(answers.into_iter().all(|answer| answer.map(Response::into_inner).unwrap().text == "done"));
+    assert!(
+        answers.into_iter().all(|answer| answer.map(Response::into_inner).unwrap().text == "done")
+    );
     assert_eq!(effects.count(), 1);
 }
 
@@ -156,7 +158,8 @@ async fn an_answer_of_exactly_the_limit_is_kept() {
     // Five bytes in front of the message, two in front of the text.
     for (limit, kept) in [(5 + 2 + 4, true), (5 + 2 + 3, false)] {
         let effects = Effects::new();
-        let server = start(layer().max_response(limit), &effects, async |_| Ok(receipt("text"))).await;
+        let server =
+            start(layer().max_response(limit), &effects, async |_| Ok(receipt("text"))).await;
         assert_first(&call("order-1001").send(&server).await, "text");
         let repeat = call("order-1001").send(&server).await;
         if kept {

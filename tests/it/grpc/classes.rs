@@ -6,7 +6,9 @@ use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use tower_idempotency::store::{RecordStatus, State};
-use tower_idempotency::{IdempotencyKey, OnFailed, PreviousAttempt, ResponseClass, Scope, StoredResponse};
+use tower_idempotency::{
+    IdempotencyKey, OnFailed, PreviousAttempt, ResponseClass, Scope, StoredResponse,
+};
 
 use super::bank::{assert_first, assert_refused, assert_replays, call, receipt, start};
 use crate::support::{Effects, Server, TestLayer, layer};
@@ -39,7 +41,11 @@ async fn a_status_that_leaves_the_outcome_open_is_a_failure_and_the_call_runs_ag
         assert_first(&call("order-1001").send(&server).await, "done");
         assert_replays(&call("order-1001").send(&server).await, "done");
         let status = http::StatusCode::from_u16(over_http).ok();
-        assert_eq!(effects.attempts(), [(1, None), (2, Some(PreviousAttempt::Failed { status }))], "{code}");
+        assert_eq!(
+            effects.attempts(),
+            [(1, None), (2, Some(PreviousAttempt::Failed { status }))],
+            "{code}"
+        );
     }
 }
 
@@ -132,7 +138,8 @@ async fn a_definitive_status_is_kept() {
 #[tokio::test]
 async fn a_failure_closes_the_key_where_it_was_told_to() {
     let effects = Effects::new();
-    let server = failing_once(layer().on_failed(OnFailed::Reject), &effects, Code::Unavailable).await;
+    let server =
+        failing_once(layer().on_failed(OnFailed::Reject), &effects, Code::Unavailable).await;
     assert_eq!(call("order-1001").send(&server).await.unwrap_err().message(), "not now");
     let repeat = call("order-1001").send(&server).await;
     let details = assert_refused(&repeat, Code::FailedPrecondition, "IDEMPOTENCY_ATTEMPT_FAILED");
@@ -154,7 +161,10 @@ async fn a_handler_that_panics_has_failed() {
     let server = server.await;
     assert!(call("order-1001").send(&server).await.is_err());
     assert_first(&call("order-1001").send(&server).await, "done");
-    assert_eq!(effects.attempts(), [(1, None), (2, Some(PreviousAttempt::Failed { status: None }))]);
+    assert_eq!(
+        effects.attempts(),
+        [(1, None), (2, Some(PreviousAttempt::Failed { status: None }))]
+    );
 }
 
 #[tokio::test]
@@ -174,7 +184,11 @@ async fn of_a_call_that_failed_the_store_gets_the_status_and_nothing_that_the_ha
         let server = start(layer.clone(), &Effects::new(), |_| async {
             let mut metadata = MetadataMap::new();
             metadata.insert("x-card", "4242424242424242".parse().unwrap());
-            Err(Status::with_metadata(Code::Unavailable, "no answer for 4242424242424242", metadata))
+            Err(Status::with_metadata(
+                Code::Unavailable,
+                "no answer for 4242424242424242",
+                metadata,
+            ))
         })
         .await;
         assert_eq!(call("order-1001").send(&server).await.unwrap_err().code(), Code::Unavailable);
@@ -184,6 +198,9 @@ async fn of_a_call_that_failed_the_store_gets_the_status_and_nothing_that_the_ha
         let State::Failed(Some(outcome)) = record.state else {
             panic!("{:?}", record.state);
         };
-        assert_eq!((outcome.status.as_u16(), outcome.headers.len(), outcome.bytes()), (503, 0, &b""[..]));
+        assert_eq!(
+            (outcome.status.as_u16(), outcome.headers.len(), outcome.bytes()),
+            (503, 0, &b""[..])
+        );
     }
 }

@@ -9,7 +9,9 @@ use tower_idempotency::Rejection;
 use tower_idempotency::store::{DynStore, StoreErrorKind};
 
 use super::bank::{assert_first, assert_refused, assert_replays, call, counting, receipt, start};
-use crate::support::{Effects, Fault, Gate, Operation, Scripted, layer, layer_over, patiently, store};
+use crate::support::{
+    Effects, Fault, Gate, Operation, Scripted, layer, layer_over, patiently, store,
+};
 
 #[tokio::test]
 async fn another_call_under_the_same_key_is_told_that_it_exists() {
@@ -47,7 +49,11 @@ async fn a_call_whose_first_one_still_runs_is_aborted_and_told_when_to_come_agai
             let details = assert_refused(&refused, Code::Aborted, "IDEMPOTENCY_KEY_IN_FLIGHT");
             let delay = details.retry_info().unwrap().retry_delay;
             assert_eq!(delay, Some(Duration::from_millis(1_500)));
-            assert_eq!(refused.unwrap_err().metadata().get("retry-after").unwrap(), "2", "in whole seconds");
+            assert_eq!(
+                refused.unwrap_err().metadata().get("retry-after").unwrap(),
+                "2",
+                "in whole seconds"
+            );
             gate.open();
         },
         first
@@ -107,7 +113,8 @@ async fn a_layer_that_is_shut_down_is_unavailable() {
 async fn a_renderer_adds_metadata_and_has_no_say_in_the_rest() {
     let effects = Effects::new();
     let layer = layer().rejection_response(|rejection: &Rejection| {
-        let answer = Response::builder().header("x-team", "payments").header("content-type", "text/plain");
+        let answer =
+            Response::builder().header("x-team", "payments").header("content-type", "text/plain");
         answer.header("content-language", "en").body(Bytes::from(rejection.code())).unwrap()
     });
     let server = counting(layer, &effects).await;

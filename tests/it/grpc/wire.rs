@@ -14,7 +14,8 @@ use tower_idempotency::{OnFailed, RequestBody};
 use super::bank;
 use crate::support::{Effects, Frames, Server, TestLayer, layer, patiently};
 
-/// The head of an answer, and its body with what followed. An answer that ended with its head has the mark [`Ended`].
+/// The head of an answer, and its body with what followed. An answer that ended with its head has
+/// the mark [`Ended`].
 type Wire = (http::response::Parts, Collected<Bytes>);
 
 #[derive(Clone)]
@@ -43,8 +44,9 @@ async fn send(server: &Server, key: &str, content_type: &str) -> Wire {
 }
 
 fn headers(lines: &[(&str, &str)]) -> HeaderMap {
-    let line =
-        |(name, value): &(&str, &str)| (name.parse::<http::HeaderName>().unwrap(), value.parse().unwrap());
+    let line = |(name, value): &(&str, &str)| {
+        (name.parse::<http::HeaderName>().unwrap(), value.parse().unwrap())
+    };
     lines.iter().map(line).fold(HeaderMap::new(), |mut headers, (name, value)| {
         headers.append(name, value);
         headers
@@ -140,8 +142,10 @@ async fn an_answer_of_trailers_only_is_replayed_as_one() {
 async fn an_answer_without_a_status_or_without_an_end_is_a_failure() {
     let ok = headers(&[("grpc-status", "0")]);
     let unreadable = headers(&[("grpc-status", "zero")]);
-    let endings: [fn(HeaderMap) -> Frames; 2] =
-        [|trailers| Frames::unknown(&[b"message"]).trailers(trailers), |_| Frames::unknown(&[b"message"])];
+    let endings: [fn(HeaderMap) -> Frames; 2] = [
+        |trailers| Frames::unknown(&[b"message"]).trailers(trailers),
+        |_| Frames::unknown(&[b"message"]),
+    ];
     for (ending, trailers, runs) in
         [(endings[0], ok.clone(), 1), (endings[0], unreadable, 2), (endings[1], ok, 2)]
     {
@@ -159,12 +163,15 @@ async fn an_answer_without_a_status_or_without_an_end_is_a_failure() {
 #[tokio::test]
 async fn an_answer_that_is_not_grpc_is_judged_as_one_over_http() {
     // Of a handler that takes what comes, a limit, an authentication that know nothing of gRPC.
-    for (status, runs, replayed) in [(201, 1, true), (413, 2, false), (401, 2, false), (503, 2, false)] {
+    for (status, runs, replayed) in
+        [(201, 1, true), (413, 2, false), (401, 2, false), (503, 2, false)]
+    {
         let effects = Effects::new();
         let ledger = effects.clone();
         let handler = service_fn(move |request: Request<RequestBody<Incoming>>| {
             ledger.add(request.into_parts().0);
-            let answer = Response::builder().status(status).header("content-type", "application/json");
+            let answer =
+                Response::builder().status(status).header("content-type", "application/json");
             std::future::ready(answer.body(Full::new(Bytes::from_static(b"{}"))))
         });
         let stack = ServiceBuilder::new()
@@ -174,7 +181,10 @@ async fn an_answer_that_is_not_grpc_is_judged_as_one_over_http() {
         send(&server, "order-1001", "application/grpc").await;
         let (head, body) = send(&server, "order-1001", "application/grpc").await;
         assert_eq!((head.status.as_u16(), body.to_bytes()), (status, Bytes::from_static(b"{}")));
-        assert_eq!((head.headers.contains_key("x-idempotent-result"), effects.count()), (replayed, runs));
+        assert_eq!(
+            (head.headers.contains_key("x-idempotent-result"), effects.count()),
+            (replayed, runs)
+        );
     }
 }
 
@@ -204,8 +214,14 @@ async fn a_refusal_has_trailers_only_and_the_content_type_of_the_request() {
         ("application/grpc+json;charset=utf-8", "application/grpc+json"),
     ] {
         let (head, body) = send(&server, "order 1001", content_type).await;
-        assert!(head.extensions.get::<Ended>().is_some() && !head.headers.contains_key("content-length"));
-        assert_eq!((head.status.as_u16(), &head.headers["grpc-status"]), (200, &"3".parse().unwrap()));
+        assert!(
+            head.extensions.get::<Ended>().is_some()
+                && !head.headers.contains_key("content-length")
+        );
+        assert_eq!(
+            (head.status.as_u16(), &head.headers["grpc-status"]),
+            (200, &"3".parse().unwrap())
+        );
         assert_eq!(head.headers.get_all("content-type").iter().collect::<Vec<_>>(), [expected]);
         assert!(head.headers["grpc-message"].to_str().unwrap().starts_with("Not a key: "));
         assert!(body.trailers().is_none() && body.to_bytes().is_empty());

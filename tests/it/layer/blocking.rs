@@ -15,8 +15,11 @@ fn serve(
     effects: &Effects,
     workers: usize,
 ) -> (tokio::runtime::Runtime, Server, mpsc::Sender<()>) {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build()
+        .unwrap();
     let (end, ended) = mpsc::channel::<()>();
     let ended = Arc::new(Mutex::new(ended));
     let router = app(effects, move |_| {
@@ -45,7 +48,11 @@ fn its_lease_is_renewed_while_another_worker_is_idle() {
         let began = Instant::now();
         while began.elapsed() < 5 * LEASE {
             let record = layer.inspect(&Scope::anonymous(), &key).await.unwrap().unwrap();
-            assert!(matches!(record.state, State::Pending { abandoned: false }), "{:?}", began.elapsed());
+            assert!(
+                matches!(record.state, State::Pending { abandoned: false }),
+                "{:?}",
+                began.elapsed()
+            );
             tokio::time::sleep(LEASE / 30).await;
         }
         drop(end);

@@ -1,4 +1,5 @@
-//! Rules of fingerprints through a socket: what is the same operation, and what is refused as another.
+//! Rules of fingerprints through a socket: what is the same operation, and what is refused as
+//! another.
 
 use tower_idempotency::{CanonicalBody, JsonPointer};
 
@@ -11,7 +12,8 @@ fn sent(content_type: &str, body: impl AsRef<[u8]>) -> Call {
     post("/payments").key("order-1001").header("Content-Type", content_type).body(body)
 }
 
-/// Sends the first, and then the others under the same key: those in `same` are replays, and those in `other` refused.
+/// Sends the first, and then the others under the same key: those in `same` are replays, and those
+/// in `other` refused.
 async fn assert_tells_apart(layer: TestLayer, first: Call, same: Vec<Call>, other: Vec<Call>) {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer)).await;
@@ -37,7 +39,8 @@ async fn a_repeat_in_canonical_form_is_a_replay() {
         )),*]};
     }
     let effects = Effects::new();
-    let server = Server::start(counting(&effects).layer(layer().fingerprint(CanonicalBody::json()))).await;
+    let server =
+        Server::start(counting(&effects).layer(layer().fingerprint(CanonicalBody::json()))).await;
     let vectors = vectors!("arrays", "french", "structures", "unicode", "values", "weird");
     for (number, (input, output)) in vectors.into_iter().enumerate() {
         let key = format!("vector-{number}");

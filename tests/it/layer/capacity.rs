@@ -20,8 +20,11 @@ use crate::support::{Arrived, Effects, Gate, Server, app, layer, patiently, post
 fn slow_or_quick(
     effects: &Effects,
     gate: &Gate,
-) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
-{
+) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send>
++ Clone
++ Send
++ Sync
++ 'static {
     let gate = gate.clone();
     service(effects, move |request: Request| {
         let gate = gate.clone();
@@ -90,7 +93,8 @@ async fn retries_that_wait_for_a_slow_response_hold_up_no_other_operation() {
 #[tokio::test]
 async fn what_runs_waits_for_a_place_guarded_or_not() {
     let (effects, gate, arrived) = (Effects::new(), Gate::new(), Arrived::new());
-    let stack = ServiceBuilder::new().layer(arrived.counted(layer())).layer(ConcurrencyLimitLayer::new(1));
+    let stack =
+        ServiceBuilder::new().layer(arrived.counted(layer())).layer(ConcurrencyLimitLayer::new(1));
     let server = serve(stack.service(slow_or_quick(&effects, &gate))).await;
     let slow = post("/slow").key("order-1001");
     let running = slow.begin(&server, usize::MAX).await;
@@ -136,7 +140,9 @@ async fn a_shutdown_ends_the_wait_for_a_place_and_the_operation_never_began() {
 #[derive(Clone)]
 struct Ailing<S>(S, Arc<AtomicBool>);
 
-impl<S: Service<Request, Error = Infallible, Future: Send + 'static>> Service<Request> for Ailing<S> {
+impl<S: Service<Request, Error = Infallible, Future: Send + 'static>> Service<Request>
+    for Ailing<S>
+{
     type Response = S::Response;
     type Error = &'static str;
     type Future = std::pin::Pin<Box<dyn Future<Output = Result<S::Response, &'static str>> + Send>>;
@@ -160,7 +166,8 @@ async fn an_operation_whose_service_did_not_become_ready_never_began() {
     let healed = Arc::new(AtomicBool::new(false));
     let inner = app(&effects, |_| async { "done" });
     let guarded = layer().layer(Ailing(inner, Arc::clone(&healed)));
-    let request = || Request::post("/").header("x-idempotency-key", "order-1001").body("".into()).unwrap();
+    let request =
+        || Request::post("/").header("x-idempotency-key", "order-1001").body("".into()).unwrap();
     assert_eq!(guarded.clone().oneshot(request()).await.unwrap_err(), "not ready");
     healed.store(true, Ordering::Relaxed);
     let response = patiently(guarded.oneshot(request())).await.unwrap();

@@ -6,7 +6,9 @@ use http::StatusCode;
 use tower_idempotency::store::{DynStore, StoreErrorKind};
 use tower_idempotency::{Attempt, Fingerprint, IdempotencyKey, OnOutage, Scope};
 
-use crate::support::{Effects, Fault, Operation, Scripted, Server, TestLayer, app, layer_over, post, store};
+use crate::support::{
+    Effects, Fault, Operation, Scripted, Server, TestLayer, app, layer_over, post, store,
+};
 
 /// A layer that takes the tenant from a header.
 fn tenants(store: &Scripted) -> TestLayer {
@@ -47,10 +49,14 @@ async fn every_attempt_has_the_same_downstream_key_and_another_tenant_another() 
     // The same operation outside of HTTP.
     let key = IdempotencyKey::parse(b"order-1001").unwrap();
     let operation = |attempt: Attempt| async move {
-        Ok::<_, std::io::Error>([attempt.downstream_key("charge"), attempt.downstream_key("payout")])
+        Ok::<_, std::io::Error>([
+            attempt.downstream_key("charge"),
+            attempt.downstream_key("payout"),
+        ])
     };
     let carol = Fingerprint::of_fields(["carol"]);
-    let [charge, payout] = guard.execute(&Scope::new("carol"), &key, carol, operation).await.unwrap().value;
+    let [charge, payout] =
+        guard.execute(&Scope::new("carol"), &key, carol, operation).await.unwrap().value;
     assert_ne!(charge, payout, "two purposes");
     assert!(![&first.0, &bob.0].contains(&&charge));
 }

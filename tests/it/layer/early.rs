@@ -51,7 +51,9 @@ async fn the_connection_carries_the_next_request() {
     let mut stream = TcpStream::connect(server.address()).await.unwrap();
     let upload = post("/").key("order-1001").body(vec![b'a'; 8 * MIB]).bytes();
     let head = b"POST / HTTP/1.1\r\nHost: localhost\r\n";
-    let stays = upload.strip_prefix(b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n").unwrap();
+    let stays = upload
+        .strip_prefix(b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n")
+        .unwrap();
     for part in [head, stays] {
         stream.write_all(part).await.unwrap();
     }
@@ -129,7 +131,8 @@ async fn nothing_is_read_that_a_client_holds_back_or_that_is_too_long_to_drain()
     let effects = Effects::new();
     let router = counting(&effects).layer(layer());
     // It panics if it is polled.
-    let untouched = |length: usize| Body::new(Frames::unknown(&[]).announcing(length as u64).panicking());
+    let untouched =
+        |length: usize| Body::new(Frames::unknown(&[]).announcing(length as u64).panicking());
     for key in ["order-1001", "order 1001"] {
         for (expects, length) in [(true, 8 * MIB), (false, 17 * MIB), (false, usize::MAX / 2)] {
             let (status, waited) = given(&router, key, expects, untouched(length)).await;

@@ -104,7 +104,9 @@ async fn headers_count_only_if_they_were_chosen() {
     let first = accepts(&["text/plain"]).header("User-Agent", "one").send(&server).await;
     let other_agent = accepts(&["text/plain"]).header("User-Agent", "two").header("X-Trace", "2");
     other_agent.send(&server).await.assert_replays(&first);
-    for other in [&["text/html"][..], &["text/plain", "text/html"], &["text/plain", "text/plain"], &[]] {
+    for other in
+        [&["text/html"][..], &["text/plain", "text/html"], &["text/plain", "text/plain"], &[]]
+    {
         accepts(other).send(&server).await.assert_refused(409, "idempotency_key_reused");
     }
     assert_eq!(effects.count(), 1);

@@ -29,8 +29,16 @@ async fn a_replay_is_one_whole_message_whatever_headers_its_record_contains() {
         &[("transfer-encoding", "gzip, chunked"), ("content-length", "3")],
         &[("connection", "close, x-of-the-connection"), ("x-of-the-connection", "1")],
         &[("upgrade", "websocket"), ("connection", "upgrade")],
-        &[("set-cookie", "session=of-another"), ("set-cookie2", "1"), ("authorization", "Bearer 1")],
-        &[("x-idempotent-result", "false"), ("x-idempotent-body", "omitted"), ("x-should-retry", "true")],
+        &[
+            ("set-cookie", "session=of-another"),
+            ("set-cookie2", "1"),
+            ("authorization", "Bearer 1"),
+        ],
+        &[
+            ("x-idempotent-result", "false"),
+            ("x-idempotent-body", "omitted"),
+            ("x-should-retry", "true"),
+        ],
     ];
     for given in hostile {
         let effects = Effects::new();
@@ -59,7 +67,8 @@ async fn the_trailers_of_a_record_are_filtered_too() {
     let effects = Effects::new();
     let guard = forged(|outcome| {
         if let StoredBody::Whole { trailers, .. } = &mut outcome.body {
-            *trailers = Some(lines(&[("set-cookie", "a=b"), ("content-length", "9"), ("x-sum", "1")]));
+            *trailers =
+                Some(lines(&[("set-cookie", "a=b"), ("content-length", "9"), ("x-sum", "1")]));
         }
     });
     let server = Server::start(counting(&effects).layer(guard)).await;
@@ -82,7 +91,10 @@ async fn a_request_id_that_no_layer_would_have_stored_is_not_replayed() {
         let first = call.send(&server).await;
         let replay = call.send(&server).await;
         replay.assert_replays(&first);
-        assert_eq!((replay.header("x-request-id"), replay.header("x-original-request-id")), (None, None));
+        assert_eq!(
+            (replay.header("x-request-id"), replay.header("x-original-request-id")),
+            (None, None)
+        );
     }
 }
 

@@ -8,12 +8,16 @@ use http::{HeaderName, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tower_http::timeout::TimeoutLayer;
-use tower_idempotency::store::{DynStore, NotRetained, RecordStatus, State, StoreErrorKind, StoredBody};
-use tower_idempotency::{IdempotencyKey, OnFailed, PreviousAttempt, ResponseClass, ResponseDirective, Scope};
+use tower_idempotency::store::{
+    DynStore, NotRetained, RecordStatus, State, StoreErrorKind, StoredBody,
+};
+use tower_idempotency::{
+    IdempotencyKey, OnFailed, PreviousAttempt, ResponseClass, ResponseDirective, Scope,
+};
 
 use crate::support::{
-    Effects, Fault, Frames, Gate, Operation, Scripted, Server, TestLayer, app, counting, layer, layer_over,
-    patiently, post, rejections, store,
+    Effects, Fault, Frames, Gate, Operation, Scripted, Server, TestLayer, app, counting, layer,
+    layer_over, patiently, post, rejections, store,
 };
 
 const KEY: &str = "order-1001";
@@ -26,8 +30,12 @@ fn passing_on(effects: &Effects, service: &Server) -> Router {
         let (client, authority) = (client.clone(), authority.clone());
         async move {
             let path = request.uri().path().to_owned();
-            *request.uri_mut() =
-                Uri::builder().scheme("http").authority(authority).path_and_query(path).build().unwrap();
+            *request.uri_mut() = Uri::builder()
+                .scheme("http")
+                .authority(authority)
+                .path_and_query(path)
+                .build()
+                .unwrap();
             client.request(request).await.unwrap().map(Body::new)
         }
     })
@@ -52,7 +60,8 @@ async fn a_gateway_that_gave_up_waiting_gives_the_result_of_its_service_later() 
     });
     let service = Server::start(pay.layer(layer())).await;
     let passed_on = Effects::new();
-    let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_millis(300));
+    let timeout =
+        TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_millis(300));
     let guard = layer();
     let router = passing_on(&passed_on, &service).layer(timeout).layer(guard.clone());
     let gateway = Server::start(router).await;
@@ -126,7 +135,8 @@ fn rejected(effects: &Effects, (code, status): (&str, u16), verdict: ResponseDir
 }
 
 #[tokio::test]
-async fn no_classifier_and_no_verdict_makes_a_result_of_a_rejection_but_a_handler_may_say_that_it_failed() {
+async fn no_classifier_and_no_verdict_makes_a_result_of_a_rejection_but_a_handler_may_say_that_it_failed()
+ {
     type Guard = fn() -> TestLayer;
     let guards: [(Guard, ResponseDirective); 5] = [
         (layer, ResponseDirective::new()),
@@ -138,17 +148,22 @@ async fn no_classifier_and_no_verdict_makes_a_result_of_a_rejection_but_a_handle
     ];
     for (index, (guard, verdict)) in guards.into_iter().enumerate() {
         let rows = rejections();
-        let cases = rows.iter().flat_map(|row| row.statuses.iter().map(move |status| (row, *status)));
+        let cases =
+            rows.iter().flat_map(|row| row.statuses.iter().map(move |status| (row, *status)));
         for (row, status) in cases {
             let effects = Effects::new();
             let guard = guard();
             let case = (&*row.code, status);
-            let server = Server::start(rejected(&effects, case, verdict).layer(guard.clone())).await;
+            let server =
+                Server::start(rejected(&effects, case, verdict).layer(guard.clone())).await;
             let response = post("/").key(KEY).send(&server).await;
-            assert_eq!((response.status, response.is_replay(), response.complete), (status, false, true));
+            assert_eq!(
+                (response.status, response.is_replay(), response.complete),
+                (status, false, true)
+            );
             assert!(response.text().contains(&row.code), "the client gets it whole");
-            let expected =
-                (row.had_begun || verdict == ResponseDirective::failed()).then_some(RecordStatus::Failed);
+            let expected = (row.had_begun || verdict == ResponseDirective::failed())
+                .then_some(RecordStatus::Failed);
             assert_eq!(status_of(&guard).await, expected, "guard {index}, {}", row.code);
         }
     }
@@ -163,7 +178,8 @@ async fn of_a_rejection_whose_operation_had_begun_the_status_alone_is_stored() {
         let effects = Effects::new();
         let guard = layer().on_failed(OnFailed::Replay);
         let server =
-            Server::start(rejected(&effects, case, ResponseDirective::new()).layer(guard.clone())).await;
+            Server::start(rejected(&effects, case, ResponseDirective::new()).layer(guard.clone()))
+                .await;
         let call = post("/").key(KEY);
         assert_eq!(call.send(&server).await.status, status);
         let key = IdempotencyKey::parse(KEY.as_bytes()).unwrap();
@@ -172,7 +188,10 @@ async fn of_a_rejection_whose_operation_had_begun_the_status_alone_is_stored() {
         assert_eq!((outcome.status.as_u16(), outcome.headers.len()), (status, 0));
         assert_eq!(outcome.body, StoredBody::NotRetained(NotRetained::Failure));
         let refused = call.send(&server).await;
-        assert_eq!(refused.assert_refused(409, "idempotency_attempt_failed")["original_status"], status);
+        assert_eq!(
+            refused.assert_refused(409, "idempotency_attempt_failed")["original_status"],
+            status
+        );
         assert_eq!(effects.count(), 1);
     }
 }
@@ -181,7 +200,8 @@ async fn of_a_rejection_whose_operation_had_begun_the_status_alone_is_stored() {
 async fn a_problem_of_the_application_is_its_own_result() {
     for case in [("insufficient_funds", 402), ("insufficient_funds", 404)] {
         let effects = Effects::new();
-        let server = Server::start(rejected(&effects, case, ResponseDirective::new()).layer(layer())).await;
+        let server =
+            Server::start(rejected(&effects, case, ResponseDirective::new()).layer(layer())).await;
         let first = post("/").key(KEY).send(&server).await;
         assert_eq!(first.status, case.1);
         post("/").key(KEY).send(&server).await.assert_replays(&first);
@@ -207,11 +227,16 @@ async fn a_layer_further_in_is_recognized_by_the_rejection_in_the_extensions() {
         call.send(&server).await.assert_first(400, "sorry");
         assert_eq!(status_of(&guard).await, None);
     }
-    call.clone().header("X-Inner-Key", "a-key, a-key").send(&server).await.assert_first(400, "sorry");
+    call.clone()
+        .header("X-Inner-Key", "a-key, a-key")
+        .send(&server)
+        .await
+        .assert_first(400, "sorry");
     let first = call.header("X-Inner-Key", "inner-1001").send(&server).await;
     first.assert_first(200, "run 1");
     // Its 409 would otherwise be definitive.
-    let reused = post("/").key("order-1002").header("X-Inner-Key", "inner-1001").body("another request");
+    let reused =
+        post("/").key("order-1002").header("X-Inner-Key", "inner-1001").body("another request");
     for _ in 0..2 {
         let response = reused.send(&server).await;
         assert_eq!((response.status, response.text(), response.is_replay()), (409, "sorry", false));

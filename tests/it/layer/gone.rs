@@ -7,7 +7,8 @@ use tower_idempotency::store::{DynStore, State, StoreErrorKind};
 use tower_idempotency::{IdempotencyKey, PreviousAttempt, Scope};
 
 use crate::support::{
-    Effects, Fault, Gate, Operation, Scripted, Server, TestLayer, app, layer_over, patiently, post, store,
+    Effects, Fault, Gate, Operation, Scripted, Server, TestLayer, app, layer_over, patiently, post,
+    store,
 };
 
 const KEY: &str = "order-1001";
@@ -25,8 +26,9 @@ struct Expired {
 impl Expired {
     async fn start(status: StatusCode) -> Self {
         let (effects, gate, store) = (Effects::new(), Gate::new(), Scripted::over(store()));
-        let layer =
-            layer_over(DynStore::new(store.clone())).lease(Duration::from_secs(1)).retention(RETENTION);
+        let layer = layer_over(DynStore::new(store.clone()))
+            .lease(Duration::from_secs(1))
+            .retention(RETENTION);
         let at_gate = gate.clone();
         let router = app(&effects, move |_| {
             let gate = at_gate.clone();
@@ -70,7 +72,10 @@ async fn a_response_in_hand_is_stored_though_its_record_is_gone() {
     let first = call.finish(expired.running).await;
     first.assert_first(201, "in hand");
     call.send(&expired.server).await.assert_replays(&first);
-    call.body("another amount").send(&expired.server).await.assert_refused(409, "idempotency_key_reused");
+    call.body("another amount")
+        .send(&expired.server)
+        .await
+        .assert_refused(409, "idempotency_key_reused");
     assert_eq!(expired.effects.count(), 1);
 }
 

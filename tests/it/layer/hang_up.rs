@@ -1,4 +1,5 @@
-//! Within one process, where each moment can be chosen; and servers that die in the middle of things.
+//! Within one process, where each moment can be chosen; and servers that die in the middle of
+//! things.
 
 use std::time::Duration;
 
@@ -6,7 +7,9 @@ use http::StatusCode;
 use tokio::runtime::Runtime;
 use tower_idempotency::{InFlight, OnAbandoned, PreviousAttempt};
 
-use crate::support::{Arrived, Effects, Gate, Server, TestLayer, app, counting, gated, layer, post};
+use crate::support::{
+    Arrived, Effects, Gate, Server, TestLayer, app, counting, gated, layer, post,
+};
 
 const WAIT: InFlight = InFlight::Wait(Duration::from_mins(1));
 
@@ -56,7 +59,10 @@ async fn waiters_that_have_hung_up_do_not_run_what_failed() {
         let (run, gate) = (ledger.count(), handler_gate.clone());
         async move {
             gate.passed().await;
-            (if run == 1 { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK }, format!("run {run}"))
+            (
+                if run == 1 { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK },
+                format!("run {run}"),
+            )
         }
     });
     let arrived = Arrived::new();
@@ -81,7 +87,8 @@ async fn waiters_that_have_hung_up_do_not_run_what_failed() {
     assert_eq!(effects.attempts(), [(1, None), (2, Some(failed))]);
 }
 
-/// Runs `then` on a second server, after a first one over the same store died while its handler ran.
+/// Runs `then` on a second server, after a first one over the same store died while its handler
+/// ran.
 fn after_a_crash(layer: TestLayer, effects: &Effects, then: impl AsyncFnOnce(&Server)) {
     let doomed = Runtime::new().unwrap();
     doomed.block_on(async {
@@ -114,7 +121,8 @@ fn an_attempt_that_was_cut_off_is_known_as_abandoned_and_runs_again() {
 #[test]
 fn an_attempt_that_was_cut_off_is_not_run_again_if_policy_says_so() {
     let effects = Effects::new();
-    let layer = layer().lease(Duration::from_millis(60)).in_flight(WAIT).on_abandoned(OnAbandoned::Reject);
+    let layer =
+        layer().lease(Duration::from_millis(60)).in_flight(WAIT).on_abandoned(OnAbandoned::Reject);
     after_a_crash(layer, &effects, async |server| {
         for _ in 0..2 {
             let answer = post("/").key("order-1001").send(server).await;

@@ -11,20 +11,26 @@ use tower_idempotency::store::DynStore;
 use tower_idempotency::{InFlight, PreviousAttempt};
 
 use crate::support::{
-    Answer, Arrived, Effects, Gate, Operation, Scripted, Server, app, gated_whole, layer, layer_over, post,
-    store,
+    Answer, Arrived, Effects, Gate, Operation, Scripted, Server, app, gated_whole, layer,
+    layer_over, post, store,
 };
 
 /// Short, but long enough for a busy machine to renew it in time.
 const LEASE: Duration = Duration::from_millis(300);
 
-/// A router whose first run waits at the gate and then answers with `status`; later ones answer 200 at once.
+/// A router whose first run waits at the gate and then answers with `status`; later ones answer 200
+/// at once.
 fn first_waits(effects: &Effects, gate: &Gate, status: StatusCode) -> Router {
     first_waits_then(effects, gate, status, StatusCode::OK)
 }
 
 /// The same with a `later` status of the runs after the first.
-fn first_waits_then(effects: &Effects, gate: &Gate, status: StatusCode, later: StatusCode) -> Router {
+fn first_waits_then(
+    effects: &Effects,
+    gate: &Gate,
+    status: StatusCode,
+    later: StatusCode,
+) -> Router {
     let (ledger, gate) = (effects.clone(), gate.clone());
     app(effects, move |_| {
         let (run, gate) = (ledger.count(), gate.clone());
@@ -59,13 +65,15 @@ async fn a_repeat_in_flight_is_refused_until_the_answer_is_there() {
     assert_eq!(effects.count(), 1);
 }
 
-/// Starts ten waiters behind a running request, lets it end with `status`, and gives all answers, its own first.
+/// Starts ten waiters behind a running request, lets it end with `status`, and gives all answers,
+/// its own first.
 async fn ten_wait(effects: &Effects, status: StatusCode) -> Vec<Answer> {
     let gate = Gate::new();
     ten_wait_for(effects, &gate, first_waits(effects, &gate, status), async || {}).await
 }
 
-/// The same in front of any router whose first run waits at the gate; `then` comes after the gate was opened.
+/// The same in front of any router whose first run waits at the gate; `then` comes after the gate
+/// was opened.
 async fn ten_wait_for(
     effects: &Effects,
     gate: &Gate,
@@ -108,12 +116,16 @@ async fn waiters_get_the_answer_of_the_request_they_waited_for() {
 #[tokio::test]
 async fn one_waiter_runs_when_the_request_it_waited_for_fails_or_leaves_no_record() {
     let failed = PreviousAttempt::Failed { status: Some(StatusCode::BAD_GATEWAY) };
-    let ends = [(StatusCode::BAD_GATEWAY, (2, Some(failed))), (StatusCode::UNPROCESSABLE_ENTITY, (1, None))];
+    let ends = [
+        (StatusCode::BAD_GATEWAY, (2, Some(failed))),
+        (StatusCode::UNPROCESSABLE_ENTITY, (1, None)),
+    ];
     for (status, second) in ends {
         let effects = Effects::new();
         let answers = ten_wait(&effects, status).await;
         answers[0].assert_first(status.as_u16(), "run 1");
-        let (replays, ran): (Vec<_>, Vec<_>) = answers[1..].iter().partition(|answer| answer.is_replay());
+        let (replays, ran): (Vec<_>, Vec<_>) =
+            answers[1..].iter().partition(|answer| answer.is_replay());
         assert_eq!((replays.len(), ran.len()), (9, 1));
         ran[0].assert_first(200, "run 2");
         assert!(replays.iter().all(|replay| replay.body == ran[0].body));
@@ -121,13 +133,15 @@ async fn one_waiter_runs_when_the_request_it_waited_for_fails_or_leaves_no_recor
     }
 }
 
-/// Asserts that of eleven requests one failed, one ran it again and failed too, and the others were refused.
+/// Asserts that of eleven requests one failed, one ran it again and failed too, and the others were
+/// refused.
 #[track_caller]
 fn assert_one_ran_again(effects: &Effects, answers: &[Answer]) {
     let failed = PreviousAttempt::Failed { status: Some(StatusCode::INTERNAL_SERVER_ERROR) };
     assert_eq!(effects.attempts(), [(1, None), (2, Some(failed))]);
     answers[0].assert_first(500, "run 1");
-    let (ran, refused): (Vec<_>, Vec<_>) = answers[1..].iter().partition(|answer| answer.status == 500);
+    let (ran, refused): (Vec<_>, Vec<_>) =
+        answers[1..].iter().partition(|answer| answer.status == 500);
     assert_eq!((ran.len(), refused.len()), (1, 9));
     ran[0].assert_first(500, "run 2");
     for answer in refused {
@@ -201,7 +215,9 @@ async fn two_hundred_at_once(policy: InFlight) -> (Effects, Vec<Answer>) {
             let bytes = call.bytes();
             let mut stream = call.begin(&server, bytes.len() - 1).await;
             barrier.wait().await;
-            tokio::io::AsyncWriteExt::write_all(&mut stream, &bytes[bytes.len() - 1..]).await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut stream, &bytes[bytes.len() - 1..])
+                .await
+                .unwrap();
             call.finish(stream).await
         });
     }

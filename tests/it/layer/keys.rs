@@ -50,7 +50,9 @@ async fn keys_are_not_folded_trimmed_or_cut() {
     let server = Server::start(counting(&effects).layer(layer())).await;
     let long = "k".repeat(254);
 
-    for key in ["order-a", "Order-A", "ORDER-A", "order-a-", &format!("{long}1"), &format!("{long}2")] {
+    for key in
+        ["order-a", "Order-A", "ORDER-A", "order-a-", &format!("{long}1"), &format!("{long}2")]
+    {
         let answer = post("/").key(key).send(&server).await;
         assert_eq!((answer.status, answer.is_replay()), (200, false), "{key}");
     }
@@ -116,11 +118,13 @@ async fn control_bytes_are_refused_and_nothing_runs() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer())).await;
     for byte in (0..=0x1f_u8).chain([0x7f]) {
-        // A line feed ends the line, and with a carriage return it would be another, valid, request.
+        // A line feed ends the line, and with a carriage return it would be another, valid,
+        // request.
         if byte == b'\n' {
             continue;
         }
-        let answer = post("/").key([b"order-".as_slice(), &[byte], b"1001"].concat()).send(&server).await;
+        let answer =
+            post("/").key([b"order-".as_slice(), &[byte], b"1001"].concat()).send(&server).await;
         assert_eq!(answer.status, 400, "byte {byte:#x}: {answer:?}");
     }
     assert_eq!(effects.count(), 0);
@@ -128,7 +132,8 @@ async fn control_bytes_are_refused_and_nothing_runs() {
 
 #[tokio::test]
 async fn a_header_that_stands_there_twice_is_refused_and_nothing_runs() {
-    let twice = |name: &str, second: &str| post("/").header(name, "order-1001").header(name, second);
+    let twice =
+        |name: &str, second: &str| post("/").header(name, "order-1001").header(name, second);
     assert_none_runs(&[
         twice("X-Idempotency-Key", "order-1001"),
         twice("X-Idempotency-Key", "order-1002"),
@@ -159,7 +164,9 @@ async fn a_key_in_the_query_or_in_a_cookie_is_no_key() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer())).await;
     let places = [
-        post("/?idempotency_key=order-1001&X-Idempotency-Key=order-1001&Idempotency-Key=order-1001"),
+        post(
+            "/?idempotency_key=order-1001&X-Idempotency-Key=order-1001&Idempotency-Key=order-1001",
+        ),
         post("/").header("Cookie", "X-Idempotency-Key=order-1001; Idempotency-Key=order-1001"),
         post("/order-1001").header("X-Request-Id", "order-1001"),
     ];
@@ -209,7 +216,9 @@ async fn strict_mode_takes_strings_only() {
     let first = post("/").key("\"order-1001\"").send(&server).await;
     first.assert_first(200, "run 1");
     post("/").key("\"order-1001\"").send(&server).await.assert_replays(&first);
-    for value in ["order-1001", "1001", ":b3JkZXI=:", "?1", "\"order-1001", "\"\"", "\"a\", \"b\"", ""] {
+    for value in
+        ["order-1001", "1001", ":b3JkZXI=:", "?1", "\"order-1001", "\"\"", "\"a\", \"b\"", ""]
+    {
         let answer = post("/").key(value).send(&server).await;
         answer.assert_refused(400, "idempotency_key_invalid");
     }
@@ -227,7 +236,8 @@ async fn strict_mode_takes_every_string_of_1_to_255_characters_spaces_included()
         let first = call.send(&server).await;
         first.assert_first(200, &format!("run {}", index + 1));
         call.send(&server).await.assert_replays(&first);
-        let seen = effects.heads()[index].extensions.get::<tower_idempotency::Attempt>().cloned().unwrap();
+        let seen =
+            effects.heads()[index].extensions.get::<tower_idempotency::Attempt>().cloned().unwrap();
         assert_eq!(seen.key().as_str(), key);
     }
     let too_long = post("/").key(format!("\"{}\"", " ".repeat(256))).send(&server).await;

@@ -195,7 +195,8 @@ async fn a_timeout_outside_answers_the_client_and_does_not_stop_the_handler() {
         }
     });
     let router = router.layer(layer().in_flight(InFlight::Wait(Duration::from_mins(1))));
-    let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_millis(20));
+    let timeout =
+        TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_millis(20));
     let impatient = Server::start(router.clone().layer(timeout)).await;
     let patient = Server::start(router).await;
     let call = post("/payments").key("order-1001");
@@ -219,14 +220,20 @@ async fn a_body_limit_outside_is_kept() {
         let router = payments(&effects).layer(layer()).layer(RequestBodyLimitLayer::new(10));
         let server = Server::start(router).await;
 
-        // A body that announces its length does not get past that limit; one of unknown length breaks off at it.
+        // A body that announces its length does not get past that limit; one of unknown length
+        // breaks off at it.
         let refused = over.send(&server).await;
         assert_eq!(refused.status, 413);
         if refused_here {
             refused.assert_refused(413, "request_too_large");
         }
         assert_eq!(effects.count(), 0);
-        post("/payments").key("order-1001").body("ten").send(&server).await.assert_first(200, "run 1");
+        post("/payments")
+            .key("order-1001")
+            .body("ten")
+            .send(&server)
+            .await
+            .assert_first(200, "run 1");
         assert_eq!(effects.attempts(), [(1, None)], "no record was left");
     }
 }
@@ -237,15 +244,18 @@ async fn the_default_body_limit_of_axum_keeps_its_effect() {
     let ledger = effects.clone();
     let router = Router::new().route(
         "/payments",
-        // The body is read by an extractor, which heeds the limit; the ledger is written after that.
+        // The body is read by an extractor, which heeds the limit; the ledger is written after
+        // that.
         routing::post(async move |head: http::request::Parts, body: Bytes| {
             ledger.add(head);
             body
         }),
     );
     let limit = DefaultBodyLimit::max(10);
-    let routers =
-        [router.clone().layer(limit).layer(layer()), router.layer(layer()).layer(DefaultBodyLimit::max(10))];
+    let routers = [
+        router.clone().layer(limit).layer(layer()),
+        router.layer(layer()).layer(DefaultBodyLimit::max(10)),
+    ];
     for (index, router) in routers.into_iter().enumerate() {
         let server = Server::start(router).await;
         let over = post("/payments").key("order-1001").body("more than ten");
@@ -265,12 +275,14 @@ async fn the_default_body_limit_of_axum_keeps_its_effect() {
 async fn the_attempt_is_an_extractor() {
     let effects = Effects::new();
     let ledger = effects.clone();
-    let must = async move |attempt: Attempt| format!("{} {}", attempt.key().as_str(), attempt.number());
+    let must =
+        async move |attempt: Attempt| format!("{} {}", attempt.key().as_str(), attempt.number());
     let may = async move |attempt: Option<Attempt>, request: Request| {
         ledger.add(request.into_parts().0);
         format!("{:?}", attempt.map(|attempt| attempt.number()))
     };
-    let router = Router::new().route("/must", routing::post(must)).route("/may", routing::post(may));
+    let router =
+        Router::new().route("/must", routing::post(must)).route("/may", routing::post(may));
     let server = Server::start(router.layer(layer())).await;
 
     post("/must").key("\"order-1001\"").send(&server).await.assert_first(200, "order-1001 1");
@@ -299,7 +311,9 @@ async fn a_service_of_hyper_without_axum_is_guarded() {
         .service(handler);
     let server = Server::start(stack).await;
 
-    for call in [post("/").key("order-1001").body("one"), post("/").key("order-1002").body("two").chunked()] {
+    for call in
+        [post("/").key("order-1001").body("one"), post("/").key("order-1002").body("two").chunked()]
+    {
         let first = call.send(&server).await;
         assert_eq!((first.status, first.is_replay()), (200, false));
         call.send(&server).await.assert_replays(&first);
@@ -358,13 +372,15 @@ async fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
 async fn each_route_may_have_a_policy_of_its_own_over_one_store() {
     let effects = Effects::new();
     let ours = store();
-    let layer = |policy| IdempotencyLayer::new(ours.clone()).namespace("per route").on_failed(policy);
+    let layer =
+        |policy| IdempotencyLayer::new(ours.clone()).namespace("per route").on_failed(policy);
     let failing = || service(&effects, |_| async { StatusCode::BAD_GATEWAY });
     let router = Router::new()
         .route("/rerun", routing::post_service(failing()).layer(layer(OnFailed::Rerun)))
         .route("/refuse", routing::post_service(failing()).layer(layer(OnFailed::Reject)));
     let server = Server::start(router).await;
-    for (path, second, code) in [("/rerun", 502, None), ("/refuse", 409, Some("idempotency_attempt_failed"))]
+    for (path, second, code) in
+        [("/rerun", 502, None), ("/refuse", 409, Some("idempotency_attempt_failed"))]
     {
         let call = post(path).key(format!("order{}", path.replace('/', "-")));
         assert_eq!(call.send(&server).await.status, 502);
@@ -376,7 +392,11 @@ async fn each_route_may_have_a_policy_of_its_own_over_one_store() {
     }
     assert_eq!(effects.count(), 3);
     // One store and one namespace: a key is used up for both routes.
-    post("/refuse").key("order-rerun").send(&server).await.assert_refused(409, "idempotency_key_reused");
+    post("/refuse")
+        .key("order-rerun")
+        .send(&server)
+        .await
+        .assert_refused(409, "idempotency_key_reused");
 }
 
 #[tokio::test]

@@ -8,13 +8,14 @@ use tower_idempotency::store::StoreErrorKind;
 use tower_idempotency::{Attempt, InFlight, PreviousAttempt};
 
 use crate::support::{
-    Answer, Effects, Fault, Gate, Operation, Scripted, Server, app, layers_of_two_processes, patiently, post,
-    store,
+    Answer, Effects, Fault, Gate, Operation, Scripted, Server, app, layers_of_two_processes,
+    patiently, post, store,
 };
 
 const LEASE: Duration = Duration::from_millis(60);
 
-/// Two servers over one store; the attempts of the first wait until their lease is lost and then at the gate.
+/// Two servers over one store; the attempts of the first wait until their lease is lost and then at
+/// the gate.
 struct Overtaken {
     store: Scripted,
     effects: Effects,
@@ -56,7 +57,8 @@ impl Overtaken {
         Self { store, effects, gate, one, other }
     }
 
-    /// The first attempt begins, cannot renew its lease, and the second one begins; gives the connection of the first.
+    /// The first attempt begins, cannot renew its lease, and the second one begins; gives the
+    /// connection of the first.
     async fn overtake(&self) -> (tokio::net::TcpStream, tokio::net::TcpStream) {
         self.store.fault(Operation::Renew, Fault::Error(StoreErrorKind::Unavailable));
         let call = post("/").key("order-1001");
@@ -117,7 +119,8 @@ async fn its_own_answer_goes_to_the_client_when_the_other_attempt_came_to_nothin
 
 #[tokio::test]
 async fn its_own_answer_goes_to_the_client_when_the_store_cannot_tell_of_the_other() {
-    for fault in [Fault::Error(StoreErrorKind::Unavailable), Fault::Error(StoreErrorKind::Corrupt)] {
+    for fault in [Fault::Error(StoreErrorKind::Unavailable), Fault::Error(StoreErrorKind::Corrupt)]
+    {
         let overtaken = Overtaken::start(StatusCode::CREATED, &opened()).await;
         let (first, second) = overtaken.overtake().await;
         let second = overtaken.finish(second).await;

@@ -9,7 +9,8 @@ use tower_http::timeout::TimeoutLayer;
 use tower_idempotency::{Attempt, IdempotencyKey, InFlight, Scope};
 
 use crate::support::{
-    Effects, Server, TestLayer, app, layer, layers_of_two_processes, patiently, post, service, store,
+    Effects, Server, TestLayer, app, layer, layers_of_two_processes, patiently, post, service,
+    store,
 };
 
 fn waiting(layer: TestLayer) -> TestLayer {
@@ -50,7 +51,10 @@ async fn two_layers_that_share_a_store_and_a_namespace_guard_an_operation_once()
     for settings in [|layer| layer, waiting] {
         let effects = Effects::new();
         let [outer, inner] = layers_of_two_processes(&store()).map(settings);
-        guards_once(Router::new().route("/cards", handler(&effects).layer(inner)).route_layer(outer)).await;
+        guards_once(
+            Router::new().route("/cards", handler(&effects).layer(inner)).route_layer(outer),
+        )
+        .await;
         assert_eq!(effects.attempts(), [(1, None)]);
     }
 }
@@ -60,7 +64,8 @@ async fn the_inner_layer_may_know_the_operation_by_another_fingerprint() {
     let effects = Effects::new();
     let outer = layer();
     let inner = outer.clone().fingerprint_headers([http::header::USER_AGENT]);
-    guards_once(Router::new().route("/cards", handler(&effects).layer(inner)).route_layer(outer)).await;
+    guards_once(Router::new().route("/cards", handler(&effects).layer(inner)).route_layer(outer))
+        .await;
     assert_eq!(effects.count(), 1);
 }
 
@@ -92,7 +97,8 @@ async fn a_nested_request_takes_no_second_place_under_a_limit() {
     }
 }
 
-/// A handler that a timeout has cut off must not go on, or it has its effect beside the next attempt.
+/// A handler that a timeout has cut off must not go on, or it has its effect beside the next
+/// attempt.
 #[tokio::test]
 async fn a_nested_request_ends_with_its_caller() {
     let same_store = layers_of_two_processes(&store());
@@ -110,7 +116,8 @@ async fn a_nested_request_ends_with_its_caller() {
                 (StatusCode::CREATED, "done")
             }
         });
-        let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_millis(50));
+        let timeout =
+            TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_millis(50));
         let server = Server::start(router.layer(inner).layer(timeout).layer(outer)).await;
         let call = post("/cards").key("order-1001");
         assert_eq!(call.send(&server).await.status, 504);

@@ -22,12 +22,18 @@ fn scripted() -> (Scripted, TestLayer) {
 
 #[tokio::test]
 async fn nothing_runs_while_the_store_cannot_say_what_ran_before() {
-    let kinds =
-        [StoreErrorKind::Unavailable, StoreErrorKind::Timeout, StoreErrorKind::Full, StoreErrorKind::Corrupt];
+    let kinds = [
+        StoreErrorKind::Unavailable,
+        StoreErrorKind::Timeout,
+        StoreErrorKind::Full,
+        StoreErrorKind::Corrupt,
+    ];
     for kind in kinds {
         let effects = Effects::new();
         let (store, layer) = scripted();
-        let server = Server::start(counting(&effects).layer(layer.retry_after(Duration::from_secs(3)))).await;
+        let server =
+            Server::start(counting(&effects).layer(layer.retry_after(Duration::from_secs(3))))
+                .await;
         let call = post("/").key("order-1001");
 
         store.fault(Operation::Reserve, Fault::Error(kind));
@@ -49,7 +55,8 @@ async fn a_store_that_hangs_is_given_up_on_within_the_store_timeout() {
     let effects = Effects::new();
     let (store, layer) = scripted();
     let server =
-        Server::start(counting(&effects).layer(layer.store_timeout(Duration::from_millis(50)))).await;
+        Server::start(counting(&effects).layer(layer.store_timeout(Duration::from_millis(50))))
+            .await;
     store.fault(Operation::Reserve, Fault::Hang);
 
     let start = Instant::now();
@@ -153,7 +160,10 @@ async fn the_limit_of_what_is_in_flight_holds_in_an_outage_too() {
         assert_eq!(refused.status, 503);
         assert!(refused.text().contains("idempotency_too_many_in_flight"), "{refused:?}");
         gate.open();
-        assert_eq!(post("/").finish(running).await.header("x-idempotent-result"), Some("unguarded"));
+        assert_eq!(
+            post("/").finish(running).await.header("x-idempotent-result"),
+            Some("unguarded")
+        );
         assert_eq!(other.send(&server).await.status, 200);
         assert_eq!(effects.count(), 2);
     }
@@ -199,7 +209,8 @@ async fn what_is_known_to_be_in_flight_is_not_run_beside_itself_in_an_outage() {
 }
 
 #[tokio::test]
-async fn an_answer_that_could_not_be_kept_reaches_the_client_and_is_kept_as_soon_as_the_store_can() {
+async fn an_answer_that_could_not_be_kept_reaches_the_client_and_is_kept_as_soon_as_the_store_can()
+{
     let ends = [
         (Operation::Complete, StatusCode::CREATED),
         (Operation::Fail, StatusCode::BAD_GATEWAY),
@@ -211,7 +222,10 @@ async fn an_answer_that_could_not_be_kept_reaches_the_client_and_is_kept_as_soon
             let store = Scripted::over(store());
             let [one, other] = layers_of_two_processes(&store).map(|layer| {
                 let wait = InFlight::Wait(Duration::from_mins(1));
-                layer.store_timeout(Duration::from_millis(50)).in_flight(wait).on_failed(OnFailed::Replay)
+                layer
+                    .store_timeout(Duration::from_millis(50))
+                    .in_flight(wait)
+                    .on_failed(OnFailed::Replay)
             });
             let answer = move |_| async move { (status, "done") };
             let one = Server::start(app(&effects, answer).layer(one)).await;
@@ -227,7 +241,8 @@ async fn an_answer_that_could_not_be_kept_reaches_the_client_and_is_kept_as_soon
             let repeat = call.send(&other).await;
             assert_eq!((repeat.status, repeat.text()), (status.as_u16(), "done"));
             assert_eq!(repeat.is_replay(), operation != Operation::Release);
-            let runs = if operation == Operation::Release { vec![(1, None); 2] } else { vec![(1, None)] };
+            let runs =
+                if operation == Operation::Release { vec![(1, None); 2] } else { vec![(1, None)] };
             assert_eq!(effects.attempts(), runs, "{operation:?} {fault:?}");
         }
     }
@@ -297,7 +312,8 @@ async fn an_answer_that_was_kept_although_the_store_did_not_say_so_is_replayed()
 async fn a_reservation_whose_answer_was_lost_runs_nothing_and_is_abandoned_when_its_lease_lapses() {
     let effects = Effects::new();
     let (store, layer) = scripted();
-    let layer = layer.lease(Duration::from_millis(60)).in_flight(InFlight::Wait(Duration::from_mins(1)));
+    let layer =
+        layer.lease(Duration::from_millis(60)).in_flight(InFlight::Wait(Duration::from_mins(1)));
     let server = Server::start(counting(&effects).layer(layer)).await;
     let call = post("/").key("order-1001");
 
@@ -334,7 +350,8 @@ async fn a_renewal_that_fails_does_not_disturb_the_handler() {
         gate.open();
         let first = call.finish(running).await;
         first.assert_first(200, "done");
-        // Nobody took the record over meanwhile, so the answer was kept in spite of the lapsed lease.
+        // Nobody took the record over meanwhile, so the answer was kept in spite of the lapsed
+        // lease.
         call.send(&server).await.assert_replays(&first);
         assert_eq!(effects.count(), 1);
     }

@@ -8,7 +8,8 @@ use tower_idempotency::OnOutage;
 use tower_idempotency::store::{DynStore, StoreErrorKind};
 
 use crate::support::{
-    Effects, Fault, Operation, Scripted, Server, TestLayer, app, counting, layer_over, patiently, post, store,
+    Effects, Fault, Operation, Scripted, Server, TestLayer, app, counting, layer_over, patiently,
+    post, store,
 };
 
 const REJECTING: [StoreErrorKind; 5] = [
@@ -36,8 +37,11 @@ async fn a_store_that_rejects_opens_no_layer() {
         for _ in 0..3 {
             let rejected = post("/").key("order-1001").send(&server).await;
             let scope_is_full = kind == StoreErrorKind::ScopeFull;
-            let code =
-                if scope_is_full { "idempotency_quota_exceeded" } else { "idempotency_store_unavailable" };
+            let code = if scope_is_full {
+                "idempotency_quota_exceeded"
+            } else {
+                "idempotency_store_unavailable"
+            };
             rejected.assert_refused(if scope_is_full { 429 } else { 503 }, code);
             assert!(rejected.header("retry-after").is_some());
         }

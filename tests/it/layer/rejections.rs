@@ -64,7 +64,8 @@ async fn the_rejection_stands_in_the_extensions_for_the_layers_outside() {
         if let Some(key) = key {
             request = request.header("x-idempotency-key", key);
         }
-        let response = service.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        let response =
+            service.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
         (response.status(), response.extensions().get::<Rejection>().cloned())
     };
 
@@ -91,7 +92,8 @@ async fn a_replay_carries_no_rejection() {
     let effects = Effects::new();
     let service = counting(&effects).layer(layer());
     for result in [false, true] {
-        let request = Request::post("/").header("x-idempotency-key", "order-1001").body(Body::empty());
+        let request =
+            Request::post("/").header("x-idempotency-key", "order-1001").body(Body::empty());
         let response = service.clone().oneshot(request.unwrap()).await.unwrap();
         assert!(response.extensions().get::<Rejection>().is_none());
         assert_eq!(response.headers().contains_key("x-idempotent-result"), result);

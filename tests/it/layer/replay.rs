@@ -1,4 +1,5 @@
-//! The repeat of a finished request: the same answer, byte for byte, and nothing that was not meant for it.
+//! The repeat of a finished request: the same answer, byte for byte, and nothing that was not meant
+//! for it.
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
@@ -6,7 +7,9 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 use tower_idempotency::PreviousAttempt;
 
-use crate::support::{Answer, Effects, Frames, Server, TestLayer, app, counting, http2_answer, layer, post};
+use crate::support::{
+    Answer, Effects, Frames, Server, TestLayer, app, counting, http2_answer, layer, post,
+};
 
 /// A server whose handler gives this answer each time.
 async fn answering(
@@ -63,7 +66,11 @@ async fn first_answers_are_marked_only_if_asked_for() {
     let first = call.send(&server).await;
     assert_eq!(first.header("x-idempotent-result"), Some("false"));
     call.send(&server).await.assert_replays(&first);
-    assert_eq!(post("/").send(&server).await.header("x-idempotent-result"), None, "no key, no mark");
+    assert_eq!(
+        post("/").send(&server).await.header("x-idempotent-result"),
+        None,
+        "no key, no mark"
+    );
     assert_eq!(effects.count(), 2);
 }
 
@@ -106,7 +113,8 @@ async fn thirty_thousand_values_of_one_header_are_replayed() {
     });
     let service = service.layer(layer());
     for replayed in [false, true] {
-        let request = Request::post("/").header("x-idempotency-key", "order-1001").body(Body::empty());
+        let request =
+            Request::post("/").header("x-idempotency-key", "order-1001").body(Body::empty());
         let response = service.clone().oneshot(request.unwrap()).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers().contains_key("x-idempotent-result"), replayed);
@@ -204,7 +212,11 @@ async fn tokens_challenges_and_stale_facts_are_replayed_only_if_a_list_names_the
         let replay = call.send(&server).await;
         replay.assert_replays(&first);
         for name in OF_ONE_RESPONSE {
-            assert_eq!(first.all(name), ["of the first"], "the first response is the handler's own");
+            assert_eq!(
+                first.all(name),
+                ["of the first"],
+                "the first response is the handler's own"
+            );
             assert_eq!(replay.all(name) == ["of the first"], is_replayed, "{name} of {replay:?}");
         }
         assert_eq!(effects.count(), 1);
@@ -257,7 +269,10 @@ async fn no_cache_takes_a_replay_for_a_new_response() {
             &[("cache-control", "no-store")],
         ),
         (&[("surrogate-control", "max-age=3600")], &[("cache-control", "no-store")]),
-        (&[("cache-control", "max-age=1"), ("cache-control", "public")], &[("cache-control", "no-store")]),
+        (
+            &[("cache-control", "max-age=1"), ("cache-control", "public")],
+            &[("cache-control", "no-store")],
+        ),
         // What says so already stays byte for byte, and nothing is added to what says nothing.
         (&[("cache-control", "private, No-Store")], &[("cache-control", "private, No-Store")]),
         (
@@ -321,7 +336,11 @@ async fn trailers_that_frame_route_or_authenticate_are_not_replayed() {
     })
     .await;
     let (_, first) = http2_answer(&server, "order-1001").await;
-    assert_eq!(first.trailers().unwrap().len(), sent.len(), "the first response is the handler's own");
+    assert_eq!(
+        first.trailers().unwrap().len(),
+        sent.len(),
+        "the first response is the handler's own"
+    );
     let (head, replay) = http2_answer(&server, "order-1001").await;
     assert_eq!(head.headers["x-idempotent-result"], "true");
     let names: Vec<_> = replay.trailers().unwrap().keys().map(HeaderName::as_str).collect();
@@ -333,7 +352,8 @@ static LARGE: [u8; 100_000] = [0xff; 100_000];
 
 #[tokio::test]
 async fn the_body_is_replayed_byte_for_byte() {
-    let bodies: [&'static [u8]; 4] = [b"", b"\x00\x01\xfe\xff\x80\r\n\r\n", "żółć".as_bytes(), &LARGE];
+    let bodies: [&'static [u8]; 4] =
+        [b"", b"\x00\x01\xfe\xff\x80\r\n\r\n", "żółć".as_bytes(), &LARGE];
     for body in bodies {
         let effects = Effects::new();
         let server = answering(&effects, layer(), move || Response::new(Body::from(body))).await;
@@ -393,7 +413,10 @@ async fn trailers_are_replayed() {
 
         for result in [None, Some("true")] {
             let (head, body) = http2_answer(&server, "order-1001").await;
-            assert_eq!(head.headers.get("x-idempotent-result").map(|value| value.to_str().unwrap()), result);
+            assert_eq!(
+                head.headers.get("x-idempotent-result").map(|value| value.to_str().unwrap()),
+                result
+            );
             assert_eq!(body.trailers(), Some(&trailers), "{result:?}");
             assert_eq!(body.to_bytes(), frames.concat());
         }
@@ -465,7 +488,10 @@ async fn a_response_with_an_id_that_is_not_stored_goes_to_the_client_unchanged()
     assert_eq!(first.header("x-request-id"), Some(&*id));
     let replay = post("/").key("order-1001").send(&server).await;
     replay.assert_replays(&first);
-    assert_eq!((replay.header("x-request-id"), replay.header("x-original-request-id")), (None, None));
+    assert_eq!(
+        (replay.header("x-request-id"), replay.header("x-original-request-id")),
+        (None, None)
+    );
     assert_eq!(effects.count(), 1);
 }
 
@@ -489,8 +515,10 @@ async fn an_id_that_the_answer_carries_is_the_original_one() {
 #[tokio::test]
 async fn an_answer_of_exactly_the_limit_is_kept() {
     let effects = Effects::new();
-    let server =
-        answering(&effects, layer().max_response(1000), || Response::new(Body::from(vec![b'a'; 1000]))).await;
+    let server = answering(&effects, layer().max_response(1000), || {
+        Response::new(Body::from(vec![b'a'; 1000]))
+    })
+    .await;
     let call = post("/").key("order-1001");
     let first = call.send(&server).await;
     call.send(&server).await.assert_replays(&first);
@@ -537,11 +565,15 @@ async fn an_answer_that_cannot_be_kept_reaches_the_client_and_its_operation_is_n
 async fn an_answer_without_a_location_is_refused_without_one() {
     let effects = Effects::new();
     let server =
-        answering(&effects, layer().max_response(1), || Response::new(Body::from("too large"))).await;
+        answering(&effects, layer().max_response(1), || Response::new(Body::from("too large")))
+            .await;
     let call = post("/").key("order-1001");
     call.send(&server).await.assert_first(200, "too large");
     let repeat = call.send(&server).await;
-    assert_eq!(repeat.assert_refused(409, "idempotency_result_not_retained")["original_status"], 200);
+    assert_eq!(
+        repeat.assert_refused(409, "idempotency_result_not_retained")["original_status"],
+        200
+    );
     assert_eq!(repeat.header("location"), None);
     assert_eq!(effects.count(), 1);
 }
@@ -549,10 +581,12 @@ async fn an_answer_without_a_location_is_refused_without_one() {
 #[tokio::test]
 async fn a_body_that_breaks_off_is_a_failed_attempt_and_breaks_off_for_the_client_too() {
     let effects = Effects::new();
-    let router = app(&effects, |_| async { Body::new(Frames::known(&[b"half"]).announcing(8).broken()) });
+    let router =
+        app(&effects, |_| async { Body::new(Frames::known(&[b"half"]).announcing(8).broken()) });
     let router = router.layer(layer());
     for _ in 0..2 {
-        let request = Request::post("/").header("x-idempotency-key", "order-1001").body(Body::empty());
+        let request =
+            Request::post("/").header("x-idempotency-key", "order-1001").body(Body::empty());
         let mut answer = router.clone().oneshot(request.unwrap()).await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         let half = answer.body_mut().frame().await.unwrap().unwrap();
@@ -571,11 +605,13 @@ async fn a_body_that_breaks_off_is_a_failed_attempt_and_breaks_off_for_the_clien
 #[tokio::test]
 async fn a_body_that_is_longer_than_announced_is_handed_on_whole_and_not_kept() {
     let effects = Effects::new();
-    let router =
-        app(&effects, |_| async { Body::new(Frames::known(&[b"long", b"er, ", b"much"]).announcing(2)) });
+    let router = app(&effects, |_| async {
+        Body::new(Frames::known(&[b"long", b"er, ", b"much"]).announcing(2))
+    });
     let router = router.layer(layer().max_response(6));
-    let request =
-        || Request::post("/").header("x-idempotency-key", "order-1001").body(Body::empty()).unwrap();
+    let request = || {
+        Request::post("/").header("x-idempotency-key", "order-1001").body(Body::empty()).unwrap()
+    };
 
     let first = router.clone().oneshot(request()).await.unwrap();
     assert_eq!(first.into_body().collect().await.unwrap().to_bytes(), "longer, much");
@@ -586,7 +622,8 @@ async fn a_body_that_is_longer_than_announced_is_handed_on_whole_and_not_kept() 
 #[tokio::test]
 async fn a_marker_that_the_handler_sets_makes_no_replay_of_a_first_answer() {
     let effects = Effects::new();
-    let app = app(&effects, |_| async { ([("x-idempotent-result", "true")], "from a service behind") });
+    let app =
+        app(&effects, |_| async { ([("x-idempotent-result", "true")], "from a service behind") });
     let server = Server::start(app.layer(layer())).await;
     let first = post("/payments").key("order-1001").send(&server).await;
     first.assert_first(200, "from a service behind");

@@ -53,8 +53,9 @@ async fn the_handler_sees_the_body_and_the_head_as_they_were_sent() {
     ];
     for (index, body) in bodies.iter().enumerate() {
         let effects = Effects::new();
-        let router =
-            app(&effects, |request| async move { to_bytes(request.into_body(), usize::MAX).await.unwrap() });
+        let router = app(&effects, |request| async move {
+            to_bytes(request.into_body(), usize::MAX).await.unwrap()
+        });
         let server = Server::start(router.layer(layer())).await;
         let call = post("/echo?a=%20b").header("X-Twice", "1").header("X-Twice", "2").body(body);
 
@@ -93,8 +94,10 @@ async fn an_upload_that_is_cut_off_leaves_nothing() {
 async fn an_upload_that_ends_early_but_can_still_be_answered_is_refused() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer())).await;
-    // The size of a chunk that is no number breaks the body; the connection still carries an answer.
-    let broken = String::from_utf8(post("/").key("order-1001").body("abc").chunked().bytes()).unwrap();
+    // The size of a chunk that is no number breaks the body; the connection still carries an
+    // answer.
+    let broken =
+        String::from_utf8(post("/").key("order-1001").body("abc").chunked().bytes()).unwrap();
     let broken = broken.replace("1\r\nb\r\n", "what?\r\n");
     send_bytes(&server, broken).await.assert_refused(400, "request_unreadable");
     assert_eq!(effects.count(), 0);

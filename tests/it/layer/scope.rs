@@ -74,7 +74,8 @@ fn by_user(parts: &http::request::Parts) -> Scope {
 
 /// A request as a server gets it: with this target, and these values of `Host`.
 fn to(target: &str, hosts: &[&str]) -> Request<Body> {
-    let mut request = Request::post(target).header("x-idempotency-key", "order-1001").header("x-user", "7");
+    let mut request =
+        Request::post(target).header("x-idempotency-key", "order-1001").header("x-user", "7");
     for host in hosts {
         request = request.header("host", *host);
     }
@@ -134,11 +135,14 @@ async fn a_caller_has_one_quota_whatever_port_it_names() {
         Ok(())
     });
     let router = counting(&effects).layer(guard);
-    for host in ["one.example", "one.example:1", "one.example:2", "ONE.example.", "one.example.:3"] {
+    for host in ["one.example", "one.example:1", "one.example:2", "ONE.example.", "one.example.:3"]
+    {
         assert!(!is_replay(&router, to("/", &[host])).await, "{host}");
     }
     assert_eq!(seen.lock().unwrap().len(), 1);
-    for hosts in [["one.example", "two.example"], ["two.example", "one.example"], ["one.example", "x"]] {
+    for hosts in
+        [["one.example", "two.example"], ["two.example", "one.example"], ["one.example", "x"]]
+    {
         assert!(!is_replay(&router, to("/", &hosts)).await, "{hosts:?}");
         assert!(!is_replay(&router, to(&format!("http://{}/", hosts[0]), &["y", hosts[1]])).await);
     }
@@ -161,9 +165,11 @@ async fn a_key_is_inspected_on_its_host() {
     is_replay(&router, to("/", &["One.example"])).await;
     let key = IdempotencyKey::parse(b"order-1001").unwrap();
     let user = || Scope::new("7");
-    for (scope, is_there) in
-        [(user().on_host("one.EXAMPLE"), true), (user().on_host("two.example"), false), (user(), false)]
-    {
+    for (scope, is_there) in [
+        (user().on_host("one.EXAMPLE"), true),
+        (user().on_host("two.example"), false),
+        (user(), false),
+    ] {
         assert_eq!(guard.inspect(&scope, &key).await.unwrap().is_some(), is_there);
     }
 }

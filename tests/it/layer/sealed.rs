@@ -13,8 +13,10 @@ async fn another_request_under_the_key_is_refused_as_such_whether_or_not_its_ans
             let effects = Effects::new();
             let [one, other] = layers_of_two_processes(&store());
             let one = one.encrypt(EncryptionKeys::new(1, [1; 32]));
-            let other =
-                other.encrypt(EncryptionKeys::new(2, [2; 32])).in_flight(in_flight).max_in_flight(limit);
+            let other = other
+                .encrypt(EncryptionKeys::new(2, [2; 32]))
+                .in_flight(in_flight)
+                .max_in_flight(limit);
             let one = Server::start(counting(&effects).layer(one)).await;
             let other = Server::start(counting(&effects).layer(other)).await;
 

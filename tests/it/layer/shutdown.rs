@@ -42,9 +42,17 @@ async fn a_shutdown_takes_effect_when_it_is_called_and_is_not_undone() {
     let layer = layer().on_outage(OnOutage::FailOpenRiskingDoubleEffects);
     let server = Server::start(counting(&effects).layer(layer.clone())).await;
     drop(layer.shutdown());
-    post("/").key("order-1001").send(&server).await.assert_refused(503, "idempotency_shutting_down");
+    post("/")
+        .key("order-1001")
+        .send(&server)
+        .await
+        .assert_refused(503, "idempotency_shutting_down");
     patiently(layer.shutdown()).await;
-    post("/").key("order-1001").send(&server).await.assert_refused(503, "idempotency_shutting_down");
+    post("/")
+        .key("order-1001")
+        .send(&server)
+        .await
+        .assert_refused(503, "idempotency_shutting_down");
     assert_eq!(effects.count(), 0);
 }
 
@@ -122,7 +130,8 @@ async fn a_shutdown_does_not_wait_longer_than_the_lease_for_a_store_that_stays_d
 async fn nobody_in_a_line_begins_anything_when_its_first_has_left_because_of_the_shutdown() {
     let (effects, gate, arrived) = (Effects::new(), Gate::new(), Arrived::new());
     let store = Scripted::over(store());
-    let [one, other] = layers_of_two_processes(&store).map(|layer| layer.in_flight(InFlight::Wait(MINUTE)));
+    let [one, other] =
+        layers_of_two_processes(&store).map(|layer| layer.in_flight(InFlight::Wait(MINUTE)));
     let other = arrived.counted(other);
     let running = Server::start(gated(&effects, &gate).layer(one)).await;
     let waiting = Server::start(gated(&effects, &gate).layer(other.clone())).await;

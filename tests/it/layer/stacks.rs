@@ -21,7 +21,8 @@ fn wrap(request: Request<Incoming>) -> Request<Body> {
     request.map(RequestBody::new)
 }
 
-/// A service that enters its run in `effects`, waits at the gate, and answers with the number of its run.
+/// A service that enters its run in `effects`, waits at the gate, and answers with the number of
+/// its run.
 fn numbering(
     effects: &Effects,
     gate: &Gate,
@@ -117,7 +118,11 @@ async fn a_timeout_of_tower_outside_ends_the_wait_and_not_the_operation() {
     let (impatient, patient) = (Server::start(impatient).await, Server::start(patient).await);
     let call = post("/").key("order-1001");
 
-    assert_eq!(call.send(&impatient).await.status, 0, "hyper cuts the connection on an error of a service");
+    assert_eq!(
+        call.send(&impatient).await.status,
+        0,
+        "hyper cuts the connection on an error of a service"
+    );
     effects.reached(1).await;
     let repeat = call.begin(&patient, usize::MAX).await;
     gate.open();
@@ -139,5 +144,8 @@ async fn a_timeout_of_tower_inside_is_a_failed_attempt() {
     assert_eq!(call.send(&server).await.status, 0);
     gate.open();
     call.send(&server).await.assert_first(200, "run 2");
-    assert_eq!(effects.attempts(), [(1, None), (2, Some(PreviousAttempt::Failed { status: None }))]);
+    assert_eq!(
+        effects.attempts(),
+        [(1, None), (2, Some(PreviousAttempt::Failed { status: None }))]
+    );
 }

@@ -23,9 +23,13 @@ async fn a_body_that_stalls_goes_to_the_client_as_it_comes_and_is_not_retained()
     let call = post("/").key("order-1001");
     let mut client = call.begin(&server, usize::MAX).await;
     read_frame(&mut client, "first half, ").await;
-    // The record is settled before the client sees a byte, and the shutdown has nothing to wait for.
+    // The record is settled before the client sees a byte, and the shutdown has nothing to wait
+    // for.
     let rejected = call.send(&server).await;
-    assert_eq!(rejected.assert_refused(409, "idempotency_result_not_retained")["original_status"], 200);
+    assert_eq!(
+        rejected.assert_refused(409, "idempotency_result_not_retained")["original_status"],
+        200
+    );
     patiently(layer.shutdown()).await;
     gate.open();
     let mut rest = String::new();

@@ -12,8 +12,8 @@ use crate::support::{Effects, Frames, Server, TestLayer, app, counting, layer, p
 
 /// The statuses after which a key is free: nothing happened.
 const FORGOTTEN: [u16; 24] = [
-    307, 308, 400, 401, 403, 405, 406, 407, 411, 412, 413, 414, 415, 417, 421, 422, 423, 424, 425, 426, 428,
-    429, 431, 511,
+    307, 308, 400, 401, 403, 405, 406, 407, 411, 412, 413, 414, 415, 417, 421, 422, 423, 424, 425,
+    426, 428, 429, 431, 511,
 ];
 
 fn panics() -> StatusCode {
@@ -59,10 +59,14 @@ async fn an_answer_that_says_nothing_happened_leaves_the_key_for_a_mended_reques
         mended.send(&server).await.assert_replays(&first);
     }
     assert_eq!(effects.count(), 3 * FORGOTTEN.len());
-    assert!(effects.attempts().iter().all(|attempt| *attempt == (1, None)), "no record, no attempt");
+    assert!(
+        effects.attempts().iter().all(|attempt| *attempt == (1, None)),
+        "no record, no attempt"
+    );
 }
 
-/// A server whose handler answers 409 with the headers in the path: `/retry-after=1/x-should-retry=true`.
+/// A server whose handler answers 409 with the headers in the path:
+/// `/retry-after=1/x-should-retry=true`.
 async fn conflicting(effects: &Effects, layer: TestLayer) -> Server {
     let router = app(effects, |request| async move {
         let mut response = Response::builder().status(409);
@@ -100,7 +104,10 @@ async fn a_conflict_is_definitive_unless_it_says_ask_again() {
             let second = call.send(&server).await;
             assert_eq!(second.is_replay(), !asks_again || index == last, "{path}, rule {index}");
             let runs = effects.attempts()[before..].to_vec();
-            assert!(runs.iter().all(|attempt| *attempt == (1, None)), "no record, no attempt: {runs:?}");
+            assert!(
+                runs.iter().all(|attempt| *attempt == (1, None)),
+                "no record, no attempt: {runs:?}"
+            );
         }
     }
 }
@@ -141,7 +148,8 @@ async fn an_attempt_that_succeeds_after_a_failed_one_is_replayed() {
 #[tokio::test]
 async fn a_failure_may_be_replayed() {
     let effects = Effects::new();
-    let router = app(&effects, |_| async { (StatusCode::BAD_GATEWAY, [("x-why", "bank")], "no bank") });
+    let router =
+        app(&effects, |_| async { (StatusCode::BAD_GATEWAY, [("x-why", "bank")], "no bank") });
     let server = Server::start(router.layer(layer().on_failed(OnFailed::Replay))).await;
     let call = post("/").key("order-1001");
 
@@ -160,7 +168,8 @@ async fn a_failure_without_an_answer_to_replay_is_refused() {
     for body in bodies {
         let effects = Effects::new();
         let router = app(&effects, move |_| async move { (StatusCode::BAD_GATEWAY, body()) });
-        let server = Server::start(router.layer(layer().on_failed(OnFailed::Replay).max_response(8))).await;
+        let server =
+            Server::start(router.layer(layer().on_failed(OnFailed::Replay).max_response(8))).await;
         let call = post("/").key("order-1001");
 
         assert_eq!(call.send(&server).await.status, 502);
@@ -229,7 +238,10 @@ async fn a_panic_that_nobody_catches_cuts_the_connection_as_it_does_without_the_
 
     assert_eq!(call.send(&server).await.status, 0, "no answer");
     call.send(&server).await.assert_first(200, "");
-    assert_eq!(effects.attempts(), [(1, None), (2, Some(PreviousAttempt::Failed { status: None }))]);
+    assert_eq!(
+        effects.attempts(),
+        [(1, None), (2, Some(PreviousAttempt::Failed { status: None }))]
+    );
 }
 
 #[tokio::test]
@@ -252,7 +264,10 @@ async fn a_panic_of_the_body_is_a_failed_attempt() {
     let second = call.send(&server).await;
     second.assert_first(200, "whole");
     call.send(&server).await.assert_replays(&second);
-    assert_eq!(effects.attempts(), [(1, None), (2, Some(PreviousAttempt::Failed { status: None }))]);
+    assert_eq!(
+        effects.attempts(),
+        [(1, None), (2, Some(PreviousAttempt::Failed { status: None }))]
+    );
 }
 
 #[tokio::test]
@@ -270,7 +285,10 @@ async fn a_panic_of_the_classifier_is_a_failed_attempt() {
     let second = call.send(&server).await;
     second.assert_first(200, "run 2");
     call.send(&server).await.assert_replays(&second);
-    assert_eq!(effects.attempts(), [(1, None), (2, Some(PreviousAttempt::Failed { status: None }))]);
+    assert_eq!(
+        effects.attempts(),
+        [(1, None), (2, Some(PreviousAttempt::Failed { status: None }))]
+    );
 }
 
 #[tokio::test]
@@ -295,14 +313,18 @@ async fn an_error_of_the_inner_service_is_recorded_and_returned() {
         ledger.add(request.into_parts().0);
         async { Err::<Response<Body>, _>(std::io::Error::other("no bank")) }
     }));
-    let request =
-        || Request::post("/").header("x-idempotency-key", "order-1001").body(Body::empty()).unwrap();
+    let request = || {
+        Request::post("/").header("x-idempotency-key", "order-1001").body(Body::empty()).unwrap()
+    };
 
     for _ in 0..2 {
         let error: std::io::Error = service.clone().oneshot(request()).await.unwrap_err();
         assert_eq!(error.to_string(), "no bank");
     }
-    assert_eq!(effects.attempts(), [(1, None), (2, Some(PreviousAttempt::Failed { status: None }))]);
+    assert_eq!(
+        effects.attempts(),
+        [(1, None), (2, Some(PreviousAttempt::Failed { status: None }))]
+    );
 }
 
 #[tokio::test]

@@ -9,8 +9,8 @@ use tower_idempotency::store::{DynStore, State, StoreErrorKind};
 use tower_idempotency::{IdempotencyKey, InFlight, OnOutage, Scope};
 
 use crate::support::{
-    Effects, Fault, Operation, Scripted, Server, app, counting, layer, layer_over, layers_of_two_processes,
-    post, store,
+    Effects, Fault, Operation, Scripted, Server, app, counting, layer, layer_over,
+    layers_of_two_processes, post, store,
 };
 
 /// Runs `scene` on a runtime of its own and tells what was counted meanwhile, by name and labels.

@@ -42,7 +42,9 @@ async fn a_malformed_key_does_not_matter_where_none_is_looked_for() {
 async fn post_and_patch_are_guarded() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer())).await;
-    for (index, call) in [post("/").key("order-1001"), patch("/").key("order-1002")].iter().enumerate() {
+    for (index, call) in
+        [post("/").key("order-1001"), patch("/").key("order-1002")].iter().enumerate()
+    {
         let first = call.send(&server).await;
         first.assert_first(200, &format!("run {}", index + 1));
         call.send(&server).await.assert_replays(&first);
@@ -80,8 +82,9 @@ async fn a_request_without_a_key_passes_through() {
 async fn a_request_that_claims_to_be_a_replay_is_none() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer())).await;
-    let claims =
-        |call: Call| call.header("X-Idempotent-Result", "true").header("x-idempotent-result", "false");
+    let claims = |call: Call| {
+        call.header("X-Idempotent-Result", "true").header("x-idempotent-result", "false")
+    };
 
     claims(post("/").key("order-1001")).send(&server).await.assert_first(200, "run 1");
     claims(post("/")).send(&server).await.assert_first(200, "run 2");
@@ -107,7 +110,8 @@ async fn an_unguarded_upload_reaches_the_handler_frame_by_frame() {
         });
         let server = Server::start(router.layer(layer())).await;
 
-        // An empty chunked body ends with these five bytes; instead of them come two chunks, one by one.
+        // An empty chunked body ends with these five bytes; instead of them come two chunks, one by
+        // one.
         let start = start.chunked();
         let head = start.bytes().len() - b"0\r\n\r\n".len();
         let mut stream = start.begin(&server, head).await;

@@ -93,8 +93,7 @@ async fn a_body_that_stops_is_a_408_that_closes_the_connection_and_may_be_sent_a
     let guard = layer().body_timeout(Duration::from_millis(100));
     let server = Server::start(counting(&effects).layer(guard)).await;
     let mut stream = TcpStream::connect(server.address()).await.unwrap();
-    let head =
-        "POST / HTTP/1.1\r\nHost: localhost\r\nX-Idempotency-Key: order-1001\r\nContent-Length: 4\r\n\r\nbo";
+    let head = "POST / HTTP/1.1\r\nHost: localhost\r\nX-Idempotency-Key: order-1001\r\nContent-Length: 4\r\n\r\nbo";
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut response = String::new();
     patiently(stream.read_to_string(&mut response)).await.unwrap();
@@ -161,7 +160,9 @@ impl http_body::Body for Slowly {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.frames.poll_recv(cx).map(|frame| frame.map(|frame| Ok(Frame::data(Bytes::from(frame)))))
+        self.frames
+            .poll_recv(cx)
+            .map(|frame| frame.map(|frame| Ok(Frame::data(Bytes::from(frame)))))
     }
 }
 
@@ -180,5 +181,8 @@ fn slowly(given: &'static [&'static str], pause: Duration) -> Body {
 async fn progress_starts_the_time_anew_and_an_empty_frame_is_none() {
     let pause = Duration::from_secs(20);
     assert_eq!(given(layer(), slowly(&["a", "b", "c", "d"], pause)).await, (StatusCode::OK, 80));
-    assert_eq!(given(layer(), slowly(&["a", "", "", "d"], pause)).await, (StatusCode::REQUEST_TIMEOUT, 50));
+    assert_eq!(
+        given(layer(), slowly(&["a", "", "", "d"], pause)).await,
+        (StatusCode::REQUEST_TIMEOUT, 50)
+    );
 }

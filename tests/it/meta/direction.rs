@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The rooms of the crate from the bottom up. A file may name its own room and those of the rows before it.
+/// The rooms of the crate from the bottom up. A file may name its own room and those of the rows
+/// before it.
 const ROOMS: [&[&str]; 9] = [
     &["guide", "runtime"],
     &["record"],
@@ -176,12 +177,18 @@ fn files_name_only_the_rooms_below_theirs() {
                 continue;
             };
             let is_below = room == source.room() || row(room) < row(source.room());
-            assert!(is_below, "{} names `{room}`, which is not below `{}`", source.file, source.room());
+            assert!(
+                is_below,
+                "{} names `{room}`, which is not below `{}`",
+                source.file,
+                source.room()
+            );
         }
     }
 }
 
-/// In every folder: of two modules side by side, one does not name the other if that one names it, through others too.
+/// In every folder: of two modules side by side, one does not name the other if that one names it,
+/// through others too.
 #[test]
 fn modules_side_by_side_do_not_name_one_another_in_a_circle() {
     let sources = sources();
@@ -227,7 +234,9 @@ fn stores_know_nothing_of_requests_tower_axum_or_the_layer() {
 #[test]
 fn records_do_no_io_and_read_no_clock() {
     for source in sources_of("record") {
-        for word in ["tokio", "Instant", "SystemTime", "async", "await", "fs", "net", "env", "tracing"] {
+        for word in
+            ["tokio", "Instant", "SystemTime", "async", "await", "fs", "net", "env", "tracing"]
+        {
             assert!(!source.has_word(word), "{} names {word}", source.file);
         }
     }
@@ -237,7 +246,8 @@ fn records_do_no_io_and_read_no_clock() {
 fn the_decision_does_no_io_and_reads_no_clock() {
     let [decide] = &sources_of("flow/decide")[..] else { panic!("the decision is one file") };
     assert!(decide.code.contains("fn decide("));
-    for word in ["async", "await", "Instant", "SystemTime", "elapsed", "store.", "tokio", "tracing"] {
+    for word in ["async", "await", "Instant", "SystemTime", "elapsed", "store.", "tokio", "tracing"]
+    {
         assert!(!decide.code.contains(word), "the decision names {word}");
     }
 }
@@ -250,11 +260,18 @@ fn only_the_flow_awaits_the_store_and_calls_the_inner_service_for_it() {
     let asking = files_where(|source| source.room() != "store" && asks(source));
     assert_eq!(asking, ["flow/lease.rs", "flow/line.rs", "flow/reserve.rs", "flow/settle.rs"]);
     // The client side has a service of its own, and no store of records.
-    let calling = files_where(|source| source.room() != "client" && source.code.contains("inner.call("));
+    let calling =
+        files_where(|source| source.room() != "client" && source.code.contains("inner.call("));
     assert_eq!(calling, ["flow.rs", "layer/future.rs"]);
     let service = sources_of("layer/service");
-    assert!(service.iter().all(|source| !source.has_word("await")), "the service decides, the flow waits");
-    assert!(service[0].code.contains("type Error = S::Error;"), "the layer adds no error of its own");
+    assert!(
+        service.iter().all(|source| !source.has_word("await")),
+        "the service decides, the flow waits"
+    );
+    assert!(
+        service[0].code.contains("type Error = S::Error;"),
+        "the layer adds no error of its own"
+    );
 }
 
 #[test]
@@ -265,10 +282,12 @@ fn statuses_of_rejections_are_in_one_place_and_so_are_replays() {
     };
     // The conformance suite, the tests of packing and the fuzz targets make responses to store.
     let making = ["conformance", "given", "fuzzing"];
-    let makes_its_own = |source: &Source| source.module.iter().any(|module| making.contains(&&**module));
+    let makes_its_own =
+        |source: &Source| source.module.iter().any(|module| making.contains(&&**module));
     let named = files_where(|source| constant(source) && !makes_its_own(source));
-    // Besides rejections: the status stored with the result of an operation outside of HTTP, the extractors' 500 for a
-    // program that was put together wrongly, and the 200 of gRPC, which says that the call went well.
+    // Besides rejections: the status stored with the result of an operation outside of HTTP, the
+    // extractors' 500 for a program that was put together wrongly, and the 200 of gRPC, which says
+    // that the call went well.
     let statuses = [
         "execute.rs",
         "handler/extract.rs",
@@ -290,7 +309,8 @@ fn the_client_side_knows_nothing_of_the_layer_and_its_stores() {
     let server = ["flow", "handler", "layer", "store"];
     for source in sources_of("client") {
         let paths = source.paths();
-        let named = paths.iter().find(|path| path.first().is_some_and(|room| server.contains(&&**room)));
+        let named =
+            paths.iter().find(|path| path.first().is_some_and(|room| server.contains(&&**room)));
         assert!(named.is_none(), "{} names {named:?}", source.file);
     }
 }

@@ -64,10 +64,12 @@ async fn a_control_byte_in_the_key_is_refused_before_the_handler() {
     let sandbox = Sandbox::start(&[]).await;
     for byte in [0x00, 0x01, 0x1f, 0x7f] {
         let body = order().to_string();
-        let mut request = b"POST /payments HTTP/1.1\r\nhost: sandbox\r\nx-idempotency-key: a".to_vec();
+        let mut request =
+            b"POST /payments HTTP/1.1\r\nhost: sandbox\r\nx-idempotency-key: a".to_vec();
         request.push(byte);
         request.extend_from_slice(b"b\r\ncontent-type: application/json\r\nconnection: close\r\n");
-        request.extend_from_slice(format!("content-length: {}\r\n\r\n{body}", body.len()).as_bytes());
+        request
+            .extend_from_slice(format!("content-length: {}\r\n\r\n{body}", body.len()).as_bytes());
         let mut socket = TcpStream::connect(sandbox.address()).await.unwrap();
         socket.write_all(&request).await.unwrap();
         let mut answer = Vec::new();
@@ -90,7 +92,10 @@ async fn the_two_names_and_the_two_spellings_are_one_key() {
     for keys in same {
         assert!(pay_with(&sandbox, keys).await.is_replay(), "{keys:?}");
     }
-    assert!(!pay_with(&sandbox, &[("x-idempotency-key", b"K")]).await.is_replay(), "keys are not folded");
+    assert!(
+        !pay_with(&sandbox, &[("x-idempotency-key", b"K")]).await.is_replay(),
+        "keys are not folded"
+    );
     assert_eq!(sandbox.effects().await.len(), 2);
 }
 
@@ -203,7 +208,8 @@ async fn whatever_makes_it_another_request_is_refused_under_the_same_key() {
 async fn the_marker_of_a_replay_means_nothing_in_a_request() {
     let sandbox = Sandbox::start(&[]).await;
     let head = sandbox.json("/payments").header("x-idempotency-key", "k");
-    let answer = sandbox.send(head.header("x-idempotent-result", "true"), order().to_string()).await;
+    let answer =
+        sandbox.send(head.header("x-idempotent-result", "true"), order().to_string()).await;
     assert_eq!(answer.status, 201);
     assert!(!answer.is_replay());
     assert_eq!(sandbox.effects().await.len(), 1);

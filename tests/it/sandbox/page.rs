@@ -37,7 +37,9 @@ async fn each_file_of_the_page_says_what_it_is_and_what_it_may_do() {
         assert_eq!(answer.header("referrer-policy"), Some("no-referrer"), "{path}");
         let policy = answer.header("content-security-policy").expect("no policy");
         let rules: Vec<_> = policy.split("; ").collect();
-        for rule in ["default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'"] {
+        for rule in
+            ["default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'"]
+        {
             assert!(rules.contains(&rule), "{path}: {rule} is missing from {policy}");
         }
         assert!(!policy.contains("unsafe") && !policy.contains('*'), "{path}: {policy}");
@@ -65,7 +67,9 @@ async fn no_file_of_the_page_names_another_host() {
     let sandbox = Sandbox::start(&[]).await;
     for (path, _) in FILES {
         let text = text(&sandbox.get(path).await);
-        for host in ["http://", "https://", "ws://", "wss://", "\"//", "'//", "(//", "@import", "url("] {
+        for host in
+            ["http://", "https://", "ws://", "wss://", "\"//", "'//", "(//", "@import", "url("]
+        {
             assert!(!text.contains(host), "{path} has {host}");
         }
     }
@@ -76,11 +80,16 @@ async fn the_page_runs_no_script_and_no_style_of_its_markup() {
     let sandbox = Sandbox::start(&[]).await;
     let html = text(&sandbox.get("/").await);
     assert!(!html.contains("<style") && !html.contains(" style="), "the policy would not let it");
-    assert_eq!(html.matches("<script").count(), html.matches("<script type=\"module\" src=\"/").count());
+    assert_eq!(
+        html.matches("<script").count(),
+        html.matches("<script type=\"module\" src=\"/").count()
+    );
     for (path, _) in FILES.into_iter().filter(|(path, _)| path.starts_with("/page")) {
         let script = text(&sandbox.get(path).await);
         // What a server says is text, never markup.
-        for way in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function("] {
+        for way in
+            ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function("]
+        {
             assert!(!script.contains(way), "{path} has {way}");
         }
     }
@@ -116,7 +125,10 @@ async fn the_settings_say_what_a_client_of_this_server_has_to_know() {
         let flags = ["--profile", profile, "--max-response", "10", "--retention", "5m"];
         let settings = Sandbox::start(&flags).await.get("/settings").await.json();
         assert_eq!(settings["profile"], profile);
-        assert_eq!((&settings["max_response"], &settings["retention_ms"]), (&json!(10), &json!(300_000)));
+        assert_eq!(
+            (&settings["max_response"], &settings["retention_ms"]),
+            (&json!(10), &json!(300_000))
+        );
     }
 }
 

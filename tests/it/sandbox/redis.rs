@@ -20,7 +20,8 @@ async fn of_200_concurrent_requests_to_two_processes_one_runs() {
     let answers = requests.join_all().await;
     assert_eq!(one.effects().await.len(), 1);
 
-    let first: Vec<_> = answers.iter().filter(|answer| answer.status == 201 && !answer.is_replay()).collect();
+    let first: Vec<_> =
+        answers.iter().filter(|answer| answer.status == 201 && !answer.is_replay()).collect();
     assert_eq!(first.len(), 1);
     for answer in &answers {
         match answer.status {
@@ -76,7 +77,9 @@ async fn a_store_that_is_down_is_a_503_and_heals_by_itself() {
     assert_eq!(redis.port(), port);
     for sandbox in [&one, &other] {
         let healed = async { while sandbox.get("/healthz").await.status != 200 {} };
-        tokio::time::timeout(std::time::Duration::from_secs(10), healed).await.expect("it does not heal");
+        tokio::time::timeout(std::time::Duration::from_secs(10), healed)
+            .await
+            .expect("it does not heal");
     }
     assert_eq!(one.pay("after", &order()).await.status, 201);
     assert!(other.pay("after", &order()).await.is_replay());
@@ -97,14 +100,18 @@ async fn a_store_that_hangs_is_a_503_within_the_store_timeout() {
 
 #[tokio::test]
 async fn while_the_store_is_down_every_payment_runs_unguarded_when_the_flag_says_so() {
-    let Pair { mut redis, one, other, directory: _directory } = Pair::start(&["--on-outage", "open"]).await;
+    let Pair { mut redis, one, other, directory: _directory } =
+        Pair::start(&["--on-outage", "open"]).await;
     assert!(one.pay("k", &order()).await.header("x-idempotent-result").is_none());
     assert!(other.pay("k", &order()).await.is_replay());
 
     redis.kill();
     for sandbox in [&one, &other] {
         let answer = sandbox.pay("k", &order()).await;
-        assert_eq!((answer.status.as_u16(), answer.header("x-idempotent-result")), (201, Some("unguarded")));
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("x-idempotent-result")),
+            (201, Some("unguarded"))
+        );
     }
     assert_eq!(one.effects().await.len(), 3);
 }

@@ -7,7 +7,8 @@ use super::server::{Sandbox, order};
 async fn a_payment_is_created_and_its_effect_listed() {
     let sandbox = Sandbox::start(&[]).await;
     let head = sandbox.json("/payments").header("x-idempotency-key", "pay-1");
-    let answer = sandbox.send(head.header("authorization", "Bearer alice"), order().to_string()).await;
+    let answer =
+        sandbox.send(head.header("authorization", "Bearer alice"), order().to_string()).await;
 
     assert_eq!(answer.status, 201);
     assert_eq!(answer.header("content-type"), Some("application/json"));
@@ -83,7 +84,8 @@ async fn an_echo_is_the_body_byte_for_byte_and_so_is_its_replay() {
     let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
     for replay in [false, true] {
         let head = sandbox.request("POST", "/echo").header("x-idempotency-key", "echo-1");
-        let answer = sandbox.send(head.header("content-type", "image/x-noise"), bytes.clone()).await;
+        let answer =
+            sandbox.send(head.header("content-type", "image/x-noise"), bytes.clone()).await;
         assert_eq!(answer.status, 200);
         assert_eq!(answer.header("content-type"), Some("image/x-noise"));
         assert_eq!(answer.body, bytes);

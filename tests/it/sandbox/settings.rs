@@ -22,7 +22,9 @@ async fn the_ietf_profile_takes_strings_in_either_header_and_tells_a_mismatch_by
     let first = pay(&sandbox, "idempotency-key", "\"order-1001\"", &order).await;
     assert_eq!(first.status, 201);
     assert!(pay(&sandbox, "idempotency-key", "\"order-1001\"", &order).await.is_replay());
-    let other = pay(&sandbox, "idempotency-key", "\"order-1001\"", &order.replace("acct_2", "acct_3")).await;
+    let other =
+        pay(&sandbox, "idempotency-key", "\"order-1001\"", &order.replace("acct_2", "acct_3"))
+            .await;
     assert_eq!(code(&other), (422, "idempotency_key_reused".into()));
     assert_eq!(other.header("x-should-retry"), Some("false"));
     // The header of the default bears the same key, in the same form.
@@ -36,7 +38,8 @@ async fn the_ietf_profile_takes_strings_in_either_header_and_tells_a_mismatch_by
 async fn the_ietf_profile_keeps_every_4xx() {
     let sandbox = Sandbox::start(&["--profile", "ietf"]).await;
     for status in [400, 401, 422, 429] {
-        let (key, order) = (format!("\"{status}\""), order_with(json!({ "status": status })).to_string());
+        let (key, order) =
+            (format!("\"{status}\""), order_with(json!({ "status": status })).to_string());
         let first = pay(&sandbox, "idempotency-key", &key, &order).await;
         let second = pay(&sandbox, "idempotency-key", &key, &order).await;
         assert_eq!((first.status.as_u16(), second.status.as_u16()), (status, status));
@@ -53,12 +56,15 @@ async fn the_stripe_profile_replays_failures_and_tells_a_mismatch_by_400() {
     let second = pay(&sandbox, "idempotency-key", "order-1001", &order).await;
     assert_eq!(second.header("idempotent-replayed"), Some("true"));
     assert_eq!(second.body, first.body);
-    let other = pay(&sandbox, "idempotency-key", "order-1001", &order.replace("1200", "9900")).await;
+    let other =
+        pay(&sandbox, "idempotency-key", "order-1001", &order.replace("1200", "9900")).await;
     assert_eq!(code(&other), (400, "idempotency_key_reused".into()));
 
-    for (status, is_kept) in [(402, true), (500, true), (503, true), (400, false), (401, false), (429, false)]
+    for (status, is_kept) in
+        [(402, true), (500, true), (503, true), (400, false), (401, false), (429, false)]
     {
-        let (key, order) = (status.to_string(), order_with(json!({ "status": status })).to_string());
+        let (key, order) =
+            (status.to_string(), order_with(json!({ "status": status })).to_string());
         let first = pay(&sandbox, "idempotency-key", &key, &order).await;
         let second = pay(&sandbox, "idempotency-key", &key, &order).await;
         assert_eq!((first.status.as_u16(), second.status.as_u16()), (status, status));
@@ -89,7 +95,9 @@ async fn keep_status_replays_the_status_and_says_that_the_body_was_left_out() {
         assert_eq!(second.header("x-idempotent-body"), Some("omitted"));
         let digest = second.header("repr-digest");
         assert_eq!(digest.is_some(), keep == "digest");
-        assert!(digest.is_none_or(|digest| digest.starts_with("sha-256=:") && digest.ends_with(':')));
+        assert!(
+            digest.is_none_or(|digest| digest.starts_with("sha-256=:") && digest.ends_with(':'))
+        );
         assert_eq!(sandbox.effects().await.len(), 1);
     }
 }

@@ -38,7 +38,8 @@ impl Stores {
     /// Waits until a payment is written and not committed.
     async fn written(&self, store: &str) {
         if store.starts_with("sqlite") {
-            let options = SqliteConnectOptions::new().filename(self.file()).busy_timeout(Duration::ZERO);
+            let options =
+                SqliteConnectOptions::new().filename(self.file()).busy_timeout(Duration::ZERO);
             let mut connection = options.connect().await.unwrap();
             while connection.execute("BEGIN IMMEDIATE").await.is_ok() {
                 connection.execute("ROLLBACK").await.unwrap();
@@ -96,8 +97,10 @@ async fn in_transactions_the_ledger_is_a_table_that_all_processes_see() {
     let stores = Stores::new();
     for store in stores.in_transaction() {
         let [one, other, third] = three(&store).await;
-        let head =
-            one.json("/payments").header("x-idempotency-key", "k").header("authorization", "Bearer me");
+        let head = one
+            .json("/payments")
+            .header("x-idempotency-key", "k")
+            .header("authorization", "Bearer me");
         let receipt = one.send(head, order().to_string()).await.json();
         let effects = third.effects().await;
         assert_eq!(effects.len(), 1, "{store}");
@@ -119,7 +122,8 @@ async fn in_transactions_the_ledger_is_a_table_that_all_processes_see() {
             let unguarded = other.send(other.json("/payments"), order().to_string()).await;
             assert_eq!((unguarded.status.as_u16(), unguarded.is_replay()), (201, false), "{store}");
         }
-        let keys: Vec<_> = one.effects().await.into_iter().map(|mut effect| effect["key"].take()).collect();
+        let keys: Vec<_> =
+            one.effects().await.into_iter().map(|mut effect| effect["key"].take()).collect();
         assert_eq!(keys, [json!("k"), json!("r"), Value::Null, Value::Null], "{store}");
     }
 }
@@ -136,10 +140,17 @@ async fn in_a_transaction_what_fails_after_its_effect_has_none() {
         }
         for status in [409, 500] {
             let refused = order_with(json!({ "status": status }));
-            assert_eq!(one.pay(&format!("answers-{status}"), &refused).await.status, status, "{store}");
+            assert_eq!(
+                one.pay(&format!("answers-{status}"), &refused).await.status,
+                status,
+                "{store}"
+            );
         }
         assert!(other.effects().await.is_empty(), "{store}");
-        assert!(other.pay("answers-409", &order_with(json!({ "status": 409 }))).await.is_replay(), "{store}");
+        assert!(
+            other.pay("answers-409", &order_with(json!({ "status": 409 }))).await.is_replay(),
+            "{store}"
+        );
     }
 }
 
@@ -156,6 +167,10 @@ async fn a_process_that_is_killed_in_a_transaction_leaves_nothing_in_the_way() {
         one.kill().await;
         assert!(other.effects().await.is_empty(), "{store}");
         let next = other.pay("k", &slow).await;
-        assert_eq!((next.status.as_u16(), next.json()["attempt"].as_u64()), (201, Some(1)), "{store}");
+        assert_eq!(
+            (next.status.as_u16(), next.json()["attempt"].as_u64()),
+            (201, Some(1)),
+            "{store}"
+        );
     }
 }

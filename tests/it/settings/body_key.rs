@@ -19,7 +19,9 @@ async fn start(effects: &Effects, guard: TestLayer) -> Server {
 
 /// The key that each run was told, if any.
 fn keys(effects: &Effects) -> Vec<Option<String>> {
-    let key = |head: &http::request::Parts| Some(head.extensions.get::<Attempt>()?.key().as_str().to_owned());
+    let key = |head: &http::request::Parts| {
+        Some(head.extensions.get::<Attempt>()?.key().as_str().to_owned())
+    };
     effects.heads().iter().map(key).collect()
 }
 
@@ -40,7 +42,8 @@ async fn a_member_of_the_body_is_the_key() {
             assert_eq!(repeat.text(), format!("run {}", index + 1));
         }
     }
-    let expected = ["order-1001", "order-1002", "order-1003", "order-1004"].map(|key| Some(key.to_owned()));
+    let expected =
+        ["order-1001", "order-1002", "order-1003", "order-1004"].map(|key| Some(key.to_owned()));
     assert_eq!(keys(&effects), expected);
 }
 
@@ -123,7 +126,8 @@ async fn a_body_without_the_member_is_refused_where_a_key_is_required() {
     post("/").key("b").body("no JSON").send(&server).await.assert_first(200, "run 2");
 }
 
-/// A handler that skips members which it does not know takes such bodies, so they must not pass by as if they had no key.
+/// A handler that skips members which it does not know takes such bodies, so they must not pass by
+/// as if they had no key.
 #[tokio::test]
 async fn a_body_that_is_json_but_more_than_the_layer_reads_is_refused_and_never_passes() {
     let effects = Effects::new();
@@ -248,7 +252,9 @@ async fn the_key_is_never_taken_from_the_url_the_query_or_a_cookie() {
     let places: [Call; 3] = [
         post("/idempotency_key/order-1001").body("{}"),
         post("/?idempotency_key=order-1001").body("{}"),
-        post("/").header("Cookie", "idempotency_key=order-1001; /idempotency_key=order-1001").body("{}"),
+        post("/")
+            .header("Cookie", "idempotency_key=order-1001; /idempotency_key=order-1001")
+            .body("{}"),
     ];
     for place in &places {
         for _ in 0..2 {

@@ -54,8 +54,8 @@ async fn twice(guard: TestLayer, answer: Answers) -> [Answer; 2] {
     [first, second]
 }
 
-/// Asserts a replay that has this status and body, says whether a body was left out, and has these headers and no others but
-/// those that every answer of the server has.
+/// Asserts a replay that has this status and body, says whether a body was left out, and has these
+/// headers and no others but those that every answer of the server has.
 #[track_caller]
 fn is_replay(replay: &Answer, status: u16, text: &str, omitted: bool, headers: &[(&str, &str)]) {
     assert!(replay.is_replay() && replay.complete, "{replay:?}");
@@ -64,7 +64,8 @@ fn is_replay(replay: &Answer, status: u16, text: &str, omitted: bool, headers: &
     for (name, value) in headers {
         assert_eq!(replay.header(name), Some(*value), "{name} in {replay:?}");
     }
-    let every = ["content-length", "date", "connection", "x-idempotent-result", "x-idempotent-body"];
+    let every =
+        ["content-length", "date", "connection", "x-idempotent-result", "x-idempotent-body"];
     let ids = ["x-request-id", "x-original-request-id"];
     for name in ids {
         assert_eq!(replay.header(name), Some("request-1"));
@@ -193,14 +194,18 @@ async fn what_is_not_kept_is_not_in_the_record() {
 async fn a_verdict_says_how_much_of_one_answer_is_kept() {
     let less: Answers = || {
         let mut response = created();
-        response.extensions_mut().insert(ResponseDirective::new().stored_response(StoredResponse::Status));
+        response
+            .extensions_mut()
+            .insert(ResponseDirective::new().stored_response(StoredResponse::Status));
         response
     };
     let [_, replay] = twice(layer(), less).await;
     is_replay(&replay, 201, "", true, &HARMLESS);
     let more: Answers = || {
         let mut response = created();
-        response.extensions_mut().insert(ResponseDirective::new().stored_response(StoredResponse::Full));
+        response
+            .extensions_mut()
+            .insert(ResponseDirective::new().stored_response(StoredResponse::Full));
         response
     };
     for keep in [StoredResponse::Status, StoredResponse::Nothing] {
@@ -244,13 +249,22 @@ async fn keep_only_headers_keeps_these_and_no_others() {
     let [first, replay] = twice(guard(), created).await;
     is_replay(&replay, 201, first.text(), false, &[("location", "/cards/7")]);
     let [_, replay] = twice(guard().store_headers([header::ETAG]), created).await;
-    is_replay(&replay, 201, first.text(), false, &[("location", "/cards/7"), ("etag", "\"of-the-card\"")]);
-    // Made for whole answers, the list does not bring back what less than all leaves out; `store_headers` does.
+    is_replay(
+        &replay,
+        201,
+        first.text(),
+        false,
+        &[("location", "/cards/7"), ("etag", "\"of-the-card\"")],
+    );
+    // Made for whole answers, the list does not bring back what less than all leaves out;
+    // `store_headers` does.
     let [_, replay] = twice(guard().stored_response(StoredResponse::Status), created).await;
     is_replay(&replay, 201, "", true, &[]);
-    let [_, replay] =
-        twice(guard().stored_response(StoredResponse::Status).store_headers([header::LOCATION]), created)
-            .await;
+    let [_, replay] = twice(
+        guard().stored_response(StoredResponse::Status).store_headers([header::LOCATION]),
+        created,
+    )
+    .await;
     is_replay(&replay, 201, "", true, &[("location", "/cards/7")]);
     let [_, replay] = twice(layer().store_only_headers([]), created).await;
     is_replay(&replay, 201, first.text(), false, &[]);
@@ -309,15 +323,19 @@ async fn headers_that_frame_a_message_can_never_be_kept() {
         layer().store_only_headers(framing.clone()).store_headers(framing),
     ];
     for (index, guard) in guards.into_iter().enumerate() {
-        let server = Server::start(app(&effects, move |_| async move { answer() }).layer(guard)).await;
+        let server =
+            Server::start(app(&effects, move |_| async move { answer() }).layer(guard)).await;
         post("/").key(KEY).send(&server).await;
         let replay = post("/").key(KEY).send(&server).await;
         assert_eq!((replay.status, replay.text(), replay.complete), (200, "done", true));
         assert_eq!(replay.all("x-idempotent-result"), ["true"]);
         assert_eq!(replay.header("set-cookie"), Some("session=1"), "of these alone it can be said");
         assert_eq!(replay.all("content-length"), ["4"]);
-        let gone = ["keep-alive", "proxy-connection", "proxy-authenticate", "te", "upgrade", "x-named"];
-        for gone in gone.into_iter().chain(["x-idempotent-body", "x-original-request-id", "x-request-id"]) {
+        let gone =
+            ["keep-alive", "proxy-connection", "proxy-authenticate", "te", "upgrade", "x-named"];
+        for gone in
+            gone.into_iter().chain(["x-idempotent-body", "x-original-request-id", "x-request-id"])
+        {
             assert_eq!(replay.header(gone), None, "{gone}");
         }
         assert_eq!(effects.count(), index + 1);
@@ -332,7 +350,8 @@ mod digest {
 
     /// Base64 of RFC 4648, written out anew: the test is not to trust the code that it tests.
     fn base64(bytes: &[u8]) -> String {
-        const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        const LETTERS: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         let mut text = String::new();
         for chunk in bytes.chunks(3) {
             let bits = chunk.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte))
@@ -374,19 +393,35 @@ mod digest {
     async fn the_handlers_own_digest_is_kept_instead() {
         let own: Answers = || {
             let mut response = created();
-            response.headers_mut().insert("repr-digest", HeaderValue::from_static("sha-512=:b3du:"));
+            response
+                .headers_mut()
+                .insert("repr-digest", HeaderValue::from_static("sha-512=:b3du:"));
             response
         };
         let [_, replay] = twice(layer().stored_response(StoredResponse::Digest), own).await;
-        is_replay(&replay, 201, "", true, &[&HARMLESS[..], &[("repr-digest", "sha-512=:b3du:")]].concat());
+        is_replay(
+            &replay,
+            201,
+            "",
+            true,
+            &[&HARMLESS[..], &[("repr-digest", "sha-512=:b3du:")]].concat(),
+        );
         // Of a stream, too.
         let own: Answers = || {
             let mut response = streamed();
-            response.headers_mut().insert("repr-digest", HeaderValue::from_static("sha-512=:b3du:"));
+            response
+                .headers_mut()
+                .insert("repr-digest", HeaderValue::from_static("sha-512=:b3du:"));
             response
         };
         let [_, replay] = twice(layer().stored_response(StoredResponse::Digest), own).await;
-        is_replay(&replay, 201, "", true, &[&HARMLESS[..], &[("repr-digest", "sha-512=:b3du:")]].concat());
+        is_replay(
+            &replay,
+            201,
+            "",
+            true,
+            &[&HARMLESS[..], &[("repr-digest", "sha-512=:b3du:")]].concat(),
+        );
         // With less it is not, for a digest says something of the body.
         let [_, replay] = twice(layer().stored_response(StoredResponse::Status), own).await;
         is_replay(&replay, 201, "", true, &HARMLESS);
@@ -394,10 +429,14 @@ mod digest {
 
     #[tokio::test]
     async fn drop_headers_comes_before_the_digest_too() {
-        let guard = || layer().stored_response(StoredResponse::Digest).exclude_headers([name("repr-digest")]);
+        let guard = || {
+            layer().stored_response(StoredResponse::Digest).exclude_headers([name("repr-digest")])
+        };
         let own: Answers = || {
             let mut response = created();
-            response.headers_mut().insert("repr-digest", HeaderValue::from_static("sha-512=:b3du:"));
+            response
+                .headers_mut()
+                .insert("repr-digest", HeaderValue::from_static("sha-512=:b3du:"));
             response
         };
         for answer in [own, created] {
@@ -408,8 +447,11 @@ mod digest {
 
     #[tokio::test]
     async fn digest_of_a_failure_that_is_replayed() {
-        let [first, replay] =
-            twice(layer().stored_response(StoredResponse::Digest).on_failed(OnFailed::Replay), failed).await;
+        let [first, replay] = twice(
+            layer().stored_response(StoredResponse::Digest).on_failed(OnFailed::Replay),
+            failed,
+        )
+        .await;
         let digest = format!("sha-256=:{}:", base64(&Sha256::digest(&first.body)));
         is_replay(&replay, 503, "", true, &[("retry-after", "7"), ("repr-digest", &digest)]);
     }

@@ -11,12 +11,12 @@ use tower_idempotency::store::{DynStore, StoreErrorKind};
 use tower_idempotency::{InFlight, QuotaExceeded, Scope};
 
 use crate::support::{
-    Answer, Arrived, Call, Effects, Fault, Gate, Operation, Scripted, Server, TestLayer, app, gated, layer,
-    layer_over, patiently, post, store,
+    Answer, Arrived, Call, Effects, Fault, Gate, Operation, Scripted, Server, TestLayer, app,
+    gated, layer, layer_over, patiently, post, store,
 };
 
-/// A handler that does what the path says: `/wait` waits at the gate, `/panic` panics, `/stream` has no length, and a number
-/// is the status.
+/// A handler that does what the path says: `/wait` waits at the gate, `/panic` panics, `/stream`
+/// has no length, and a number is the status.
 fn stage(effects: &Effects, gate: &Gate) -> Router {
     let gate = gate.clone();
     app(effects, move |request| {
@@ -103,7 +103,10 @@ async fn at_the_limit_what_needs_no_room_is_still_answered() {
         // To run what failed again takes room.
         is_too_many(&of("/500", "failed-1").send(&server).await);
         if policy == InFlight::Reject {
-            of("/wait", "running-1").send(&server).await.assert_refused(409, "idempotency_key_in_flight");
+            of("/wait", "running-1")
+                .send(&server)
+                .await
+                .assert_refused(409, "idempotency_key_in_flight");
         }
         assert_eq!(effects.count(), 3);
         gate.open();
@@ -133,8 +136,8 @@ async fn at_the_limit_a_repeat_waits_for_the_operation_that_takes_the_room() {
     assert_eq!(effects.count(), 1);
 }
 
-/// Whoever waits for an attempt that fails may run it again, in the room that it has left. On several threads, for the waiter
-/// is woken while the attempt is still being put away.
+/// Whoever waits for an attempt that fails may run it again, in the room that it has left. On
+/// several threads, for the waiter is woken while the attempt is still being put away.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_room_of_an_attempt_that_failed_is_free_for_whoever_waited_for_it() {
     for round in 0..50 {
@@ -178,7 +181,11 @@ async fn the_permit_comes_back_however_the_operation_ends() {
         is_free(&server, &format!("after-{status}")).await;
     }
     // Refusals and replays keep none.
-    of("/200", "order-200").body("other").send(&server).await.assert_refused(409, "idempotency_key_reused");
+    of("/200", "order-200")
+        .body("other")
+        .send(&server)
+        .await
+        .assert_refused(409, "idempotency_key_reused");
     assert!(of("/200", "order-200").send(&server).await.is_replay());
     is_free(&server, "after-all").await;
 }
@@ -202,7 +209,9 @@ async fn the_permit_comes_back_when_the_inner_service_errs() {
         }
     });
     let stack = tower::ServiceBuilder::new()
-        .map_request(|request: http::Request<hyper::body::Incoming>| request.map(axum::body::Body::new))
+        .map_request(|request: http::Request<hyper::body::Incoming>| {
+            request.map(axum::body::Body::new)
+        })
         .layer(layer().max_in_flight(1))
         .service(inner);
     let server = Server::start(stack).await;
@@ -286,8 +295,9 @@ impl Drop for Running {
 impl Tenants {
     fn limited(&self, guard: TestLayer, most: usize) -> TestLayer {
         let tenants = self.clone();
-        guard.scope(|parts| parts.headers.get("x-tenant").map_or_else(Scope::anonymous, Scope::new)).quota(
-            move |scope| {
+        guard
+            .scope(|parts| parts.headers.get("x-tenant").map_or_else(Scope::anonymous, Scope::new))
+            .quota(move |scope| {
                 *tenants.asked.lock().unwrap() += 1;
                 let mut taken = false;
                 tenants.running.send_modify(|running| {
@@ -300,14 +310,15 @@ impl Tenants {
                 } else {
                     Err(QuotaExceeded::new(Duration::from_millis(4200)))
                 }
-            },
-        )
+            })
     }
 
     /// Waits until nothing is held for anybody.
     async fn idle(&self) {
         let mut running = self.running.subscribe();
-        patiently(running.wait_for(|running| running.values().all(|count| *count == 0))).await.unwrap();
+        patiently(running.wait_for(|running| running.values().all(|count| *count == 0)))
+            .await
+            .unwrap();
     }
 }
 
@@ -354,7 +365,10 @@ async fn what_a_quota_gave_is_dropped_however_the_operation_ends() {
     let (effects, gate, tenants) = (Effects::new(), Gate::new(), Tenants::default());
     let server = start(&effects, &gate, tenants.limited(layer(), 1)).await;
     for (path, status) in [("/200", 200), ("/400", 400), ("/500", 500), ("/panic", 0)] {
-        assert_eq!(by("alice", path, &format!("order-{status}")).send(&server).await.status, status);
+        assert_eq!(
+            by("alice", path, &format!("order-{status}")).send(&server).await.status,
+            status
+        );
         tenants.idle().await;
     }
     drop(by("alice", "/wait", "hung-up-1").begin(&server, usize::MAX).await);
@@ -409,12 +423,16 @@ async fn a_quota_that_says_so_is_exceeded_without_a_look_into_the_store() {
         (QuotaExceeded::new(Duration::from_secs(5)).without_look(), 0),
     ] {
         let (effects, gate, scripted) = (Effects::new(), Gate::new(), Scripted::over(store()));
-        let guard = layer_over(DynStore::new(scripted.clone())).quota(move |_| Err::<(), _>(exceeded));
+        let guard =
+            layer_over(DynStore::new(scripted.clone())).quota(move |_| Err::<(), _>(exceeded));
         let server = start(&effects, &gate, guard).await;
         for _ in 0..3 {
             is_exceeded(&of("/200", "order-1001").send(&server).await);
         }
-        assert_eq!((scripted.calls(Operation::Inspect), scripted.calls(Operation::Reserve)), (looks, 0));
+        assert_eq!(
+            (scripted.calls(Operation::Inspect), scripted.calls(Operation::Reserve)),
+            (looks, 0)
+        );
         assert_eq!(effects.count(), 0);
     }
 }
@@ -438,7 +456,11 @@ async fn a_store_that_cannot_be_asked_holds_no_room() {
     gate.open();
     scripted.fault(Operation::Reserve, Fault::Error(StoreErrorKind::Unavailable));
     for _ in 0..3 {
-        post("/").key("order-1001").send(&server).await.assert_refused(503, "idempotency_store_unavailable");
+        post("/")
+            .key("order-1001")
+            .send(&server)
+            .await
+            .assert_refused(503, "idempotency_store_unavailable");
     }
     scripted.heal();
     post("/").key("order-1001").send(&server).await.assert_first(200, "done");

@@ -1,4 +1,5 @@
-//! The settings that say what is kept of an answer, where keys come from, what one operation is, and how much is taken.
+//! The settings that say what is kept of an answer, where keys come from, what one operation is,
+//! and how much is taken.
 
 mod body_key;
 mod keep;

@@ -7,7 +7,9 @@ use axum::body::Body;
 use http::{Request, StatusCode};
 use tower::ServiceExt;
 
-use crate::support::{Call, Effects, Gate, Server, TestLayer, app, call, counting, gated, layer, post};
+use crate::support::{
+    Call, Effects, Gate, Server, TestLayer, app, call, counting, gated, layer, post,
+};
 
 /// A server that answers with the status in the path, or panics at `/panic`.
 async fn by_path(effects: &Effects, guard: TestLayer) -> Server {
@@ -33,7 +35,11 @@ async fn either_header_carries_the_key_in(guard: TestLayer) {
     first.assert_first(200, "run 1");
     post("/").header("X-Idempotency-Key", key).send(&server).await.assert_replays(&first);
     post("/").header("Idempotency-Key", key).send(&server).await.assert_replays(&first);
-    keyed("/", "order-1001").header("X-Idempotency-Key", key).send(&server).await.assert_replays(&first);
+    keyed("/", "order-1001")
+        .header("X-Idempotency-Key", key)
+        .send(&server)
+        .await
+        .assert_replays(&first);
     let both = keyed("/", "order-1001").header("X-Idempotency-Key", "\"order-1002\"");
     both.send(&server).await.assert_refused(400, "idempotency_key_invalid");
     assert_eq!(effects.count(), 1);
@@ -60,8 +66,10 @@ async fn is_kept_for_a_day(guard: TestLayer) {
     let effects = Effects::new();
     let router: Router = counting(&effects).layer(guard);
     let ask = async || {
-        let request =
-            Request::post("/").header("idempotency-key", "\"order-1001\"").body(Body::empty()).unwrap();
+        let request = Request::post("/")
+            .header("idempotency-key", "\"order-1001\"")
+            .body(Body::empty())
+            .unwrap();
         router.clone().oneshot(request).await.unwrap().headers().contains_key("x-idempotent-result")
     };
     assert!(!ask().await);
@@ -189,19 +197,28 @@ mod ietf {
         keyed("/", "order-1001").body("one").send(&server).await;
         let refusals = [
             (post("/"), 400, "idempotency_key_missing", "KeyMissing"),
-            (post("/").header("Idempotency-Key", "bare"), 400, "idempotency_key_invalid", "KeyInvalid"),
+            (
+                post("/").header("Idempotency-Key", "bare"),
+                400,
+                "idempotency_key_invalid",
+                "KeyInvalid",
+            ),
             (keyed("/", "order-1001").body("two"), 422, "idempotency_key_reused", "KeyReused"),
         ];
         for (call, status, code, page) in refusals {
             let problem = call.send(&server).await.assert_refused(status, code);
-            assert!(problem["type"].as_str().unwrap().ends_with(&format!("#variant.{page}")), "{problem}");
+            assert!(
+                problem["type"].as_str().unwrap().ends_with(&format!("#variant.{page}")),
+                "{problem}"
+            );
         }
     }
 
     #[tokio::test]
     async fn composite_keys_keep_clients_apart() {
         let effects = Effects::new();
-        let guard = layer().ietf().scope(|parts| Scope::new(parts.headers["authorization"].as_bytes()));
+        let guard =
+            layer().ietf().scope(|parts| Scope::new(parts.headers["authorization"].as_bytes()));
         let server = Server::start(counting(&effects).layer(guard)).await;
         for (index, client) in ["alice", "bob"].into_iter().enumerate() {
             let call = keyed("/", "order-1001").header("Authorization", client);
@@ -247,7 +264,8 @@ mod stripe {
         let server = Server::start(counting(&effects).layer(layer().stripe())).await;
         for method in ["GET", "DELETE", "PUT", "PATCH"] {
             for _ in 0..2 {
-                let answer = call(method, "/").header("Idempotency-Key", "order-1001").send(&server).await;
+                let answer =
+                    call(method, "/").header("Idempotency-Key", "order-1001").send(&server).await;
                 assert_eq!((answer.status, answer.is_replay()), (200, false));
             }
         }
@@ -261,7 +279,8 @@ mod stripe {
     async fn the_first_status_and_body_are_kept_whether_it_succeeds_or_fails() {
         let effects = Effects::new();
         let server = by_path(&effects, layer().stripe()).await;
-        for (index, status) in [200, 201, 302, 402, 403, 404, 409, 422, 500, 502, 503].into_iter().enumerate()
+        for (index, status) in
+            [200, 201, 302, 402, 403, 404, 409, 422, 500, 502, 503].into_iter().enumerate()
         {
             let call = keyed(&format!("/{status}"), &format!("order-{status}"));
             let first = call.send(&server).await;
@@ -294,7 +313,10 @@ mod stripe {
         for (index, status) in [400, 401, 429, 307, 308, 511].into_iter().enumerate() {
             let key = format!("order-{status}");
             for _ in 0..2 {
-                keyed(&format!("/{status}"), &key).send(&server).await.assert_first(status, "answer");
+                keyed(&format!("/{status}"), &key)
+                    .send(&server)
+                    .await
+                    .assert_first(status, "answer");
             }
             keyed("/200", &key).body("mended").send(&server).await.assert_first(200, "answer");
             assert_eq!(effects.count(), 3 * (index + 1));
@@ -323,7 +345,10 @@ mod stripe {
         keyed("/", "order-1001").body("one").send(&server).await.assert_first(200, "run 1");
         let other = keyed("/", "order-1001").body("two").send(&server).await;
         other.assert_refused(400, "idempotency_key_reused");
-        assert_eq!((other.header("x-should-retry"), other.header("retry-after")), (Some("false"), None));
+        assert_eq!(
+            (other.header("x-should-retry"), other.header("retry-after")),
+            (Some("false"), None)
+        );
         assert_eq!(effects.count(), 1);
     }
 
@@ -350,7 +375,10 @@ mod stripe {
         let server = Server::start(counting(&effects).layer(as_stripe)).await;
         let answer = post("/").send(&server).await;
         let error: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
-        assert_eq!((answer.status, &error["error"]["code"]), (400, &"idempotency_key_missing".into()));
+        assert_eq!(
+            (answer.status, &error["error"]["code"]),
+            (400, &"idempotency_key_missing".into())
+        );
         assert_eq!(effects.count(), 0);
     }
 

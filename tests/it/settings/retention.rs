@@ -21,8 +21,9 @@ async fn clones_of_one_layer_have_retentions_of_their_own() {
         .nest("/quotes", minutes)
         .nest("/others", counting(&effects).layer(guard));
     let ask = async |path: &str| {
-        let request =
-            Request::post(path).header("x-idempotency-key", path.trim_matches('/')).body(Body::empty());
+        let request = Request::post(path)
+            .header("x-idempotency-key", path.trim_matches('/'))
+            .body(Body::empty());
         let response = router.clone().oneshot(request.unwrap()).await.unwrap();
         response.headers().contains_key("x-idempotent-result")
     };
@@ -41,8 +42,9 @@ async fn clones_of_one_layer_have_retentions_of_their_own() {
     }
 }
 
-/// They share the store, so a key that stands for a request on one route is taken on the other. Without
-/// the feature `axum`, the fingerprint has the path that a nested router leaves, which is the same here.
+/// They share the store, so a key that stands for a request on one route is taken on the other.
+/// Without the feature `axum`, the fingerprint has the path that a nested router leaves, which is
+/// the same here.
 #[cfg(feature = "axum")]
 #[tokio::test]
 async fn clones_of_one_layer_share_its_keys() {
@@ -51,8 +53,13 @@ async fn clones_of_one_layer_share_its_keys() {
     let one = counting(&effects).layer(guard.clone().retention(Duration::from_hours(1)));
     let other = counting(&effects).layer(guard.retention(Duration::from_hours(2)));
     let server =
-        crate::support::Server::start(Router::new().nest("/payments", one).nest("/quotes", other)).await;
-    crate::support::post("/payments").key("order-1001").send(&server).await.assert_first(200, "run 1");
+        crate::support::Server::start(Router::new().nest("/payments", one).nest("/quotes", other))
+            .await;
+    crate::support::post("/payments")
+        .key("order-1001")
+        .send(&server)
+        .await
+        .assert_first(200, "run 1");
     let refused = crate::support::post("/quotes").key("order-1001").send(&server).await;
     refused.assert_refused(409, "idempotency_key_reused");
     assert_eq!(effects.count(), 1);

@@ -14,7 +14,12 @@ use crate::support::{Answer, Effects, Server, TestLayer, app, layer, post};
 const KEY: &str = "order-1001";
 
 /// A server whose handler says the same each time, its answer numbered.
-async fn saying(effects: &Effects, guard: TestLayer, status: u16, verdict: ResponseDirective) -> Server {
+async fn saying(
+    effects: &Effects,
+    guard: TestLayer,
+    status: u16,
+    verdict: ResponseDirective,
+) -> Server {
     let ledger = effects.clone();
     let router = app(effects, move |_| {
         let run = ledger.count();
@@ -53,7 +58,8 @@ async fn failed_runs_again_whatever_the_status() {
         let [first, second] = twice(&server).await;
         first.assert_first(status, "run 1");
         second.assert_first(status, "run 2");
-        let previous = PreviousAttempt::Failed { status: Some(StatusCode::from_u16(status).unwrap()) };
+        let previous =
+            PreviousAttempt::Failed { status: Some(StatusCode::from_u16(status).unwrap()) };
         assert_eq!(effects.attempts(), [(1, None), (2, Some(previous))]);
     }
 }
@@ -62,13 +68,15 @@ async fn failed_runs_again_whatever_the_status() {
 async fn failed_heeds_what_is_to_become_of_failures() {
     let effects = Effects::new();
     let server =
-        saying(&effects, layer().on_failed(OnFailed::Replay), 200, ResponseDirective::failed()).await;
+        saying(&effects, layer().on_failed(OnFailed::Replay), 200, ResponseDirective::failed())
+            .await;
     let [first, second] = twice(&server).await;
     first.assert_first(200, "run 1");
     second.assert_replays(&first);
     let effects = Effects::new();
     let server =
-        saying(&effects, layer().on_failed(OnFailed::Reject), 200, ResponseDirective::failed()).await;
+        saying(&effects, layer().on_failed(OnFailed::Reject), 200, ResponseDirective::failed())
+            .await;
     let [first, second] = twice(&server).await;
     first.assert_first(200, "run 1");
     assert_eq!(second.assert_refused(409, "idempotency_attempt_failed")["original_status"], 200);
@@ -79,8 +87,13 @@ async fn failed_heeds_what_is_to_become_of_failures() {
 async fn forget_leaves_the_key_free_whatever_the_status() {
     for status in [200, 201, 404, 500] {
         let effects = Effects::new();
-        let server =
-            saying(&effects, layer().on_failed(OnFailed::Reject), status, ResponseDirective::discard()).await;
+        let server = saying(
+            &effects,
+            layer().on_failed(OnFailed::Reject),
+            status,
+            ResponseDirective::discard(),
+        )
+        .await;
         let [first, second] = twice(&server).await;
         first.assert_first(status, "run 1");
         second.assert_first(status, "run 2");
@@ -94,8 +107,9 @@ async fn forget_leaves_the_key_free_whatever_the_status() {
 async fn new_leaves_the_status_to_say_what_the_answer_means() {
     for (status, runs) in [(200, 1), (404, 1), (422, 2), (500, 2)] {
         let effects = Effects::new();
-        let verdict =
-            ResponseDirective::new().retention(Duration::from_mins(1)).stored_response(StoredResponse::Full);
+        let verdict = ResponseDirective::new()
+            .retention(Duration::from_mins(1))
+            .stored_response(StoredResponse::Full);
         let server = saying(&effects, layer(), status, verdict).await;
         let [_, second] = twice(&server).await;
         assert_eq!(second.is_replay(), runs == 1, "{status}");
@@ -105,7 +119,8 @@ async fn new_leaves_the_status_to_say_what_the_answer_means() {
 
 #[tokio::test]
 async fn the_last_word_is_the_only_one() {
-    // `ResponseDirective::success().keep(…)` says both; a verdict in place of another says what it says and no more.
+    // `ResponseDirective::success().keep(…)` says both; a verdict in place of another says what it
+    // says and no more.
     let both = ResponseDirective::success()
         .stored_response(StoredResponse::Status)
         .retention(Duration::from_mins(1));
@@ -149,7 +164,8 @@ async fn the_verdict_does_not_reach_the_layers_outside() {
 
 #[tokio::test]
 async fn a_layer_outside_judges_for_itself() {
-    // What the handler tells the layer next to it is not told to one that guards a larger operation.
+    // What the handler tells the layer next to it is not told to one that guards a larger
+    // operation.
     let effects = Effects::new();
     let inner = layer().header(http::HeaderName::from_static("x-inner-key"));
     let router = app(&effects, |_| async {
@@ -182,7 +198,10 @@ async fn as_a_part_of_an_axum_response() {
     let [first, second] = twice(&server).await;
     first.assert_first(200, "done");
     second.assert_first(200, "done");
-    assert_eq!(effects.attempts()[1].1, Some(PreviousAttempt::Failed { status: Some(StatusCode::OK) }));
+    assert_eq!(
+        effects.attempts()[1].1,
+        Some(PreviousAttempt::Failed { status: Some(StatusCode::OK) })
+    );
 }
 
 /// With tokio's clock paused, by which the memory store judges.
@@ -206,7 +225,8 @@ async fn retention_of_one_answer_comes_before_that_of_the_layer() {
         });
         let router = router.layer(guard);
         let ask = async || {
-            let request = Request::post("/").header("x-idempotency-key", KEY).body(Body::empty()).unwrap();
+            let request =
+                Request::post("/").header("x-idempotency-key", KEY).body(Body::empty()).unwrap();
             let response = router.clone().oneshot(request).await.unwrap();
             response.headers().contains_key("x-idempotent-result")
         };

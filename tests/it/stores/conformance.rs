@@ -44,7 +44,8 @@ async fn checks_run_side_by_side_and_in_any_order_on_one_store() {
     let mut checks: Vec<_> = conformance::checks().collect();
     checks.reverse();
     let run = |check: Check, store: MemoryStore| async move { check.run(&store, UNIT).await };
-    let running: Vec<_> = checks.into_iter().map(|check| tokio::spawn(run(check, store.clone()))).collect();
+    let running: Vec<_> =
+        checks.into_iter().map(|check| tokio::spawn(run(check, store.clone()))).collect();
     for check in running {
         check.await.unwrap().unwrap_or_else(|failure| panic!("{failure}"));
     }

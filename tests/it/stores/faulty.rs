@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use http::HeaderMap;
 use tower_idempotency::store::conformance::{self, FailureKind, Promise, Report};
 use tower_idempotency::store::{
-    Lease, NotRetained, Outcome, PendingRef, Record, Reservation, ReserveRequest, RetryFailed, ScopeDigest,
-    Settlement, State, StorageKey, Store, StoreError, StoreErrorKind, StoredBody, Token,
+    Lease, NotRetained, Outcome, PendingRef, Record, Reservation, ReserveRequest, RetryFailed,
+    ScopeDigest, Settlement, State, StorageKey, Store, StoreError, StoreErrorKind, StoredBody,
+    Token,
 };
 use tower_idempotency::{Fingerprint, MemoryStore, PreviousAttempt};
 
@@ -106,8 +107,10 @@ async fn the_suite_finds_every_fault_and_goes_on_after_it() {
 #[tokio::test(start_paused = true)]
 async fn a_failure_names_the_check_the_promise_and_both_sides() {
     let report = run(SettlesForAnyToken).await;
-    let failure =
-        report.failures().iter().find(|failure| failure.check().name() == "a_loser_settles_nothing");
+    let failure = report
+        .failures()
+        .iter()
+        .find(|failure| failure.check().name() == "a_loser_settles_nothing");
     let failure = failure.unwrap();
     assert_eq!(failure.kind(), FailureKind::Broken);
     assert_eq!(failure.promise(), Some(Promise::Token));
@@ -182,7 +185,9 @@ impl Faulty {
         let leases = self.leases.lock().unwrap();
         match (self.fault, leases.get(&lease.key)) {
             (SettlesForAnyToken, Some(current)) => current.clone(),
-            (RepeatsTokens, Some(current)) if *lease.token.as_bytes() == REPEATED => current.clone(),
+            (RepeatsTokens, Some(current)) if *lease.token.as_bytes() == REPEATED => {
+                current.clone()
+            }
             _ => lease.clone(),
         }
     }
@@ -212,9 +217,12 @@ impl Faulty {
             }
             (CutsLargeBodies, StoredBody::Whole { bytes, .. }) => bytes.truncate(1 << 19),
             (LosesTrailers, StoredBody::Whole { trailers, .. }) => *trailers = None,
-            (MistakesWhyThereIsNoBody, StoredBody::NotRetained(why)) => *why = NotRetained::TooLarge,
+            (MistakesWhyThereIsNoBody, StoredBody::NotRetained(why)) => {
+                *why = NotRetained::TooLarge;
+            }
             (CollapsesHeaders, _) => {
-                let lines = outcome.headers.iter().map(|(name, value)| (name.clone(), value.clone()));
+                let lines =
+                    outcome.headers.iter().map(|(name, value)| (name.clone(), value.clone()));
                 kept.headers = HeaderMap::new();
                 for (name, value) in lines {
                     kept.headers.insert(name, value);
@@ -244,7 +252,9 @@ impl Faulty {
     async fn evicts(&self) -> Result<(), StoreError> {
         let oldest = {
             let mut order = self.order.lock().unwrap();
-            (self.fault == EvictsLiveRecords && order.len() > 150).then(|| order.pop_front()).flatten()
+            (self.fault == EvictsLiveRecords && order.len() > 150)
+                .then(|| order.pop_front())
+                .flatten()
         };
         if let Some(lease) = oldest {
             let _ = self.inner.release(&with(lease, |lease| lease.previous = None)).await?;
@@ -272,10 +282,13 @@ impl Faulty {
             PutsBackWithoutTheNumber => with(lease, |lease| lease.attempt = 1),
             PutsBackWithoutTheStatus if lease.previous != Some(PreviousAttempt::Abandoned) => {
                 with(lease, |lease| {
-                    lease.previous = lease.previous.map(|_| PreviousAttempt::Failed { status: None });
+                    lease.previous =
+                        lease.previous.map(|_| PreviousAttempt::Failed { status: None });
                 })
             }
-            PutsBackAFailureForAnAbandonedRecord if lease.previous == Some(PreviousAttempt::Abandoned) => {
+            PutsBackAFailureForAnAbandonedRecord
+                if lease.previous == Some(PreviousAttempt::Abandoned) =>
+            {
                 with(lease, |lease| lease.previous = Some(PreviousAttempt::Failed { status: None }))
             }
             PutsBackForTooShort => {
@@ -296,17 +309,22 @@ impl Faulty {
             fault if is_gone && fault == nothing => None,
             ForgetsTheNumberOfWhatIsGone if is_gone => Some(with(lease, |lease| lease.attempt = 1)),
             StoresOverAnotherAttempt => {
-                if let Some(latest) = self.latest(&lease.key).filter(|latest| latest.token != lease.token) {
-                    let _ = self.inner.release(&with(latest, |lease| lease.previous = None)).await?;
+                if let Some(latest) =
+                    self.latest(&lease.key).filter(|latest| latest.token != lease.token)
+                {
+                    let _ =
+                        self.inner.release(&with(latest, |lease| lease.previous = None)).await?;
                 }
                 Some(lease)
             }
             StoresOverARunningAttempt => {
                 let pending = self.inner.inspect(&lease.key).await?;
-                let pending = pending.filter(|record| matches!(record.state, State::Pending { .. }));
+                let pending =
+                    pending.filter(|record| matches!(record.state, State::Pending { .. }));
                 let latest = self.latest(&lease.key).filter(|latest| latest.token != lease.token);
                 if let (Some(_), Some(latest)) = (pending, latest) {
-                    let _ = self.inner.release(&with(latest, |lease| lease.previous = None)).await?;
+                    let _ =
+                        self.inner.release(&with(latest, |lease| lease.previous = None)).await?;
                 }
                 Some(lease)
             }
@@ -348,7 +366,8 @@ impl Store for Faulty {
         }
         self.evicts().await?;
         let mut reservation = self.inner.reserve(&asked).await?;
-        if let (TakesOverAnotherOperation, Reservation::Found(record)) = (self.fault, &reservation) {
+        if let (TakesOverAnotherOperation, Reservation::Found(record)) = (self.fault, &reservation)
+        {
             asked.fingerprint = record.fingerprint;
             reservation = self.inner.reserve(&asked).await?;
         }
@@ -374,7 +393,9 @@ impl Store for Faulty {
         let Some(lease) = self.storing(lease, CompletesNothingThatIsGone).await? else {
             return Ok(Settlement::LeaseLost);
         };
-        if self.fault == RefusesWhatWasSentTwice && self.inner.renew(&lease).await? == Settlement::LeaseLost {
+        if self.fault == RefusesWhatWasSentTwice
+            && self.inner.renew(&lease).await? == Settlement::LeaseLost
+        {
             return Ok(Settlement::LeaseLost);
         }
         self.inner.complete(&lease, &self.kept(outcome), self.time(retention)).await
@@ -410,7 +431,9 @@ impl Store for Faulty {
             (PutsBackRunning, Some(before)) if settlement == Settlement::Applied => {
                 let _ = self.inner.renew(&before).await?;
             }
-            (PutsBackWhatIsGone, Some(before)) if self.inner.inspect(&lease.key).await?.is_none() => {
+            (PutsBackWhatIsGone, Some(before))
+                if self.inner.inspect(&lease.key).await?.is_none() =>
+            {
                 let _ = self.inner.fail(&before, None, lease.retention).await?;
             }
             _ => {}
@@ -454,11 +477,12 @@ impl Store for Faulty {
             (FailsOnInspect, _) => Err(StoreError::new(StoreErrorKind::Unavailable)),
             (ReservesToInspect, None) => {
                 let second = Duration::from_secs(1);
-                let again = ReserveRequest::new(*key, Fingerprint::from_bytes(&[0; Fingerprint::LEN]))
-                    .lease(second)
-                    .retention(2 * second)
-                    .retry_failed(RetryFailed::Never)
-                    .retry_abandoned(false);
+                let again =
+                    ReserveRequest::new(*key, Fingerprint::from_bytes(&[0; Fingerprint::LEN]))
+                        .lease(second)
+                        .retention(2 * second)
+                        .retry_failed(RetryFailed::Never)
+                        .retry_abandoned(false);
                 self.inner.reserve(&again).await?;
                 Ok(None)
             }

@@ -6,8 +6,8 @@ use http::StatusCode;
 use tower_idempotency::fingerprint::{Fields, FingerprintRule, Input};
 use tower_idempotency::store::{DynStore, Reservation, ReserveRequest, State, StorageKey, Store};
 use tower_idempotency::{
-    Attempt, Fingerprint, IdempotencyKey, IdempotencyLayer, InFlight, OnAbandoned, OnFailed, PreviousAttempt,
-    Scope,
+    Attempt, Fingerprint, IdempotencyKey, IdempotencyLayer, InFlight, OnAbandoned, OnFailed,
+    PreviousAttempt, Scope,
 };
 
 use crate::support::{
@@ -130,7 +130,10 @@ async fn failed_is_taken_over(stores: impl Fn() -> DynStore) {
         let effects = Effects::new();
         let router = app(&effects, |request| async move {
             let number = request.extensions().get::<Attempt>().unwrap().number();
-            (if number == 1 { StatusCode::BAD_GATEWAY } else { StatusCode::OK }, format!("attempt {number}"))
+            (
+                if number == 1 { StatusCode::BAD_GATEWAY } else { StatusCode::OK },
+                format!("attempt {number}"),
+            )
         });
         let old = Server::start(router.clone().layer(change.old.clone())).await;
         let new = Server::start(router.clone().layer(change.new.clone())).await;
@@ -150,13 +153,16 @@ async fn failed_is_taken_over(stores: impl Fn() -> DynStore) {
     }
 }
 
-/// Leaves behind a reservation as a process does that is killed, and waits until its lease has lapsed.
+/// Leaves behind a reservation as a process does that is killed, and waits until its lease has
+/// lapsed.
 async fn abandon(change: &Change, fingerprint: Fingerprint) {
     let key = IdempotencyKey::parse(KEY.as_bytes()).unwrap();
-    let reserve =
-        ReserveRequest::new(StorageKey::derive(None, change.what, &Scope::anonymous(), &key), fingerprint)
-            .lease(Duration::from_millis(5))
-            .retention(Duration::from_mins(10));
+    let reserve = ReserveRequest::new(
+        StorageKey::derive(None, change.what, &Scope::anonymous(), &key),
+        fingerprint,
+    )
+    .lease(Duration::from_millis(5))
+    .retention(Duration::from_mins(10));
     let reserved = change.store.reserve(&reserve).await.unwrap();
     assert!(matches!(reserved, Reservation::Acquired(_)));
     let lapsed = async {
@@ -174,8 +180,10 @@ async fn abandoned_is_taken_over(stores: impl Fn() -> DynStore) {
         let what = change.what;
         // What the old layer writes for this request, learned from another store.
         let effects = Effects::new();
-        let probe =
-            changes(crate::support::store).into_iter().find(|probe| probe.what == change.what).unwrap();
+        let probe = changes(crate::support::store)
+            .into_iter()
+            .find(|probe| probe.what == change.what)
+            .unwrap();
         let old = Server::start(counting(&effects).layer(probe.old.clone())).await;
         call("a b").send(&old).await.assert_first(200, "run 1");
         let key = IdempotencyKey::parse(KEY.as_bytes()).unwrap();
@@ -201,7 +209,8 @@ async fn unnamed_is_refused(stores: impl Fn() -> DynStore) {
     for status in [StatusCode::OK, StatusCode::BAD_GATEWAY] {
         let (effects, store) = (Effects::new(), stores());
         let router = app(&effects, move |_| async move { status });
-        let old = Server::start(router.clone().layer(plain(&store).fingerprint(Spaceless(64)))).await;
+        let old =
+            Server::start(router.clone().layer(plain(&store).fingerprint(Spaceless(64)))).await;
         let new = [
             plain(&store),
             plain(&store).fingerprint(Spaceless(65)),
@@ -218,8 +227,8 @@ async fn unnamed_is_refused(stores: impl Fn() -> DynStore) {
     }
 }
 
-/// A secret that is set later keys the fingerprints; the storage keys change with it, so that nothing is found. Where both
-/// are keyed, raw and rule are told apart as before.
+/// A secret that is set later keys the fingerprints; the storage keys change with it, so that
+/// nothing is found. Where both are keyed, raw and rule are told apart as before.
 async fn keyed_fingerprints_change_rules_as_well(stores: impl Fn() -> DynStore) {
     let (effects, store) = (Effects::new(), stores());
     let old = plain(&store).secret([7; 32]);

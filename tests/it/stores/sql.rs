@@ -28,7 +28,8 @@ async fn run(State(stage): State<Stage>, attempt: Attempt, script: String) -> (S
     if script.ends_with("wait") && number == statuses.len() {
         stage.stand().await;
     }
-    let before = attempt.previous().map_or(String::new(), |previous| format!(" after {previous:?}"));
+    let before =
+        attempt.previous().map_or(String::new(), |previous| format!(" after {previous:?}"));
     (StatusCode::from_u16(statuses[number - 1]).unwrap(), format!("attempt {number}{before}"))
 }
 
@@ -93,7 +94,9 @@ async fn an_attempt_in_which_nothing_happened_does_not_erase_the_failure_before_
     base.at_rest().await;
 }
 
-async fn an_attempt_in_which_nothing_happened_does_not_erase_the_abandoned_one_before_it<B: Base>(
+async fn an_attempt_in_which_nothing_happened_does_not_erase_the_abandoned_one_before_it<
+    B: Base,
+>(
     base: &B,
     store: impl Store,
 ) {
@@ -114,7 +117,8 @@ async fn an_attempt_in_which_nothing_happened_does_not_erase_the_abandoned_one_b
 
 /// The record is there, and another request does not get its key.
 async fn is_bound<B: Base>(base: &B, app: &Router, record: &str) {
-    let found = base.ask("SELECT status || ' ' || CAST(attempt AS text) FROM idempotency_records").await;
+    let found =
+        base.ask("SELECT status || ' ' || CAST(attempt AS text) FROM idempotency_records").await;
     assert_eq!(found, [record]);
     ask(app, "key", "201").await.is_refused(409, "idempotency_key_reused");
 }
@@ -138,7 +142,8 @@ async fn with_headers() -> Response {
 
 /// What a client gets, with whether a value is sensitive.
 async fn headers(app: &Router) -> (bool, Vec<(HeaderValue, bool)>, Vec<(HeaderValue, bool)>) {
-    let request = Request::post("/").header("x-idempotency-key", "key").body(Body::empty()).unwrap();
+    let request =
+        Request::post("/").header("x-idempotency-key", "key").body(Body::empty()).unwrap();
     let (head, body) = app.clone().oneshot(request).await.unwrap().into_parts();
     assert_eq!(head.status, 201);
     let trailers = body.collect().await.unwrap().trailers().cloned().unwrap();
@@ -180,10 +185,12 @@ async fn header_bytes_are_stored_in_a_database_of_another_encoding() {
     let options = server.pool().connect_options().as_ref().clone().database("cyrillic");
     for (number, is_prepared) in [(1, true), (2, false)] {
         let pool = PgPoolOptions::new().max_connections(4).connect_lazy_with(options.clone());
-        let encoding: String = sqlx::query_scalar("SHOW server_encoding").fetch_one(&pool).await.unwrap();
+        let encoding: String =
+            sqlx::query_scalar("SHOW server_encoding").fetch_one(&pool).await.unwrap();
         assert_eq!(encoding, "WIN1251");
         for mode in ["lease", "transaction"] {
-            let table = tower_idempotency::store::Identifier::new(format!("{mode}_{number}")).unwrap();
+            let table =
+                tower_idempotency::store::Identifier::new(format!("{mode}_{number}")).unwrap();
             let store = PostgresStore::new(pool.clone()).table(table);
             let store = if is_prepared { store } else { store.persistent(false) };
             store.migrate().await.unwrap();
@@ -200,7 +207,8 @@ async fn a_response_is_stored_though_the_retention_of_its_record_is_over<B: Base
     base: &B,
     store: impl Store,
 ) {
-    let brief = |key| request(key).lease(Duration::from_millis(1)).retention(Duration::from_millis(2));
+    let brief =
+        |key| request(key).lease(Duration::from_millis(1)).retention(Duration::from_millis(2));
     for (key, status) in [("completed", 201), ("failed", 500)] {
         let lease = crate::support::postgres::acquired(store.reserve(&brief(key)).await.unwrap());
         // Longer than the retention.
@@ -241,7 +249,10 @@ async fn responds_without_its_record<B: Base>(
     patiently(running).await.unwrap()
 }
 
-async fn a_response_is_stored_though_its_record_is_gone<B: Base>(base: &B, store: impl Store + Clone) {
+async fn a_response_is_stored_though_its_record_is_gone<B: Base>(
+    base: &B,
+    store: impl Store + Clone,
+) {
     for gone in [Gone::Deleted, Gone::Expired] {
         let stage = Stage::new();
         let app = app(store.clone(), &stage);
@@ -297,7 +308,10 @@ async fn a_rejected_response_is_not_a_fault_of_the_handler_on_sqlite() {
 }
 
 /// Its effects and its response are there together, or not at all.
-async fn a_rejected_response_is_not_a_fault_of_the_handler<B: Base>(base: &B, store: impl Store + Clone) {
+async fn a_rejected_response_is_not_a_fault_of_the_handler<B: Base>(
+    base: &B,
+    store: impl Store + Clone,
+) {
     let app = crate::transaction::script::app::<B, _>(layer(store.clone()), &Stage::new());
     for _ in 0..2 {
         ask(&app, "key", "insert book").await.is_refused(503, "idempotency_commit_unconfirmed");
@@ -306,9 +320,11 @@ async fn a_rejected_response_is_not_a_fault_of_the_handler<B: Base>(base: &B, st
     base.at_rest().await;
 
     for status in [201, 404] {
-        let lease = crate::support::postgres::acquired(store.reserve(&request("direct")).await.unwrap());
+        let lease =
+            crate::support::postgres::acquired(store.reserve(&request("direct")).await.unwrap());
         for _ in 0..2 {
-            let rejected = store.complete(&lease, &outcome(status, 10), Duration::from_mins(1)).await;
+            let rejected =
+                store.complete(&lease, &outcome(status, 10), Duration::from_mins(1)).await;
             assert_eq!(rejected.unwrap_err().kind(), StoreErrorKind::Rejected);
         }
         base.at_rest().await;

@@ -135,7 +135,11 @@ impl http_body::Body for Gated {
 pub(crate) async fn read_frame(stream: &mut TcpStream, text: &str) {
     let mut seen = Vec::new();
     while !seen.windows(text.len()).any(|window| window == text.as_bytes()) {
-        assert_ne!(patiently(stream.read_buf(&mut seen)).await.unwrap(), 0, "the server hung up first");
+        assert_ne!(
+            patiently(stream.read_buf(&mut seen)).await.unwrap(),
+            0,
+            "the server hung up first"
+        );
     }
 }
 

@@ -1,4 +1,5 @@
-//! A client that writes requests byte by byte, so that it can send what a well-behaved one would not.
+//! A client that writes requests byte by byte, so that it can send what a well-behaved one would
+//! not.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -67,7 +68,9 @@ impl Call {
             }
             bytes.extend_from_slice(b"0\r\n\r\n");
         } else {
-            bytes.extend_from_slice(format!("Content-Length: {}\r\n\r\n", self.body.len()).as_bytes());
+            bytes.extend_from_slice(
+                format!("Content-Length: {}\r\n\r\n", self.body.len()).as_bytes(),
+            );
             bytes.extend_from_slice(&self.body);
         }
         bytes
@@ -78,7 +81,8 @@ impl Call {
         self.finish(self.begin(server, usize::MAX).await).await
     }
 
-    /// Sends the first `length` bytes of the request and keeps the connection. To drop it is to hang up.
+    /// Sends the first `length` bytes of the request and keeps the connection. To drop it is to
+    /// hang up.
     pub(crate) async fn begin(&self, server: &Server, length: usize) -> TcpStream {
         let bytes = self.bytes();
         write(server, &bytes[..length.min(bytes.len())]).await
@@ -138,7 +142,8 @@ impl Answer {
         (answer.body, answer.complete) = if answer.header("transfer-encoding") == Some("chunked") {
             unchunk(rest)
         } else {
-            let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+            let length =
+                answer.header("content-length").map_or(0, |length| length.parse().unwrap());
             (rest.to_vec(), rest.len() == length)
         };
         answer
@@ -185,7 +190,8 @@ impl Answer {
         assert!(self.body == first.body, "the replay has another body");
     }
 
-    /// Asserts that this is a refusal with a whole problem document, the right advice on retries, and no key in it.
+    /// Asserts that this is a refusal with a whole problem document, the right advice on retries,
+    /// and no key in it.
     #[track_caller]
     pub(crate) fn assert_refused(&self, status: u16, code: &str) -> serde_json::Value {
         assert_eq!(self.status, status, "{self:?}");
@@ -206,9 +212,16 @@ impl Answer {
 
     #[track_caller]
     fn assert_advice(&self, code: &str) {
-        let row = super::rejections().into_iter().find(|row| row.code == code).expect("a code of the table");
+        let row = super::rejections()
+            .into_iter()
+            .find(|row| row.code == code)
+            .expect("a code of the table");
         let seconds = self.header("retry-after").map(|after| after.parse::<u64>().unwrap());
-        assert_eq!(seconds.is_some_and(|seconds| seconds > 0), row.retry_after, "Retry-After: {self:?}");
+        assert_eq!(
+            seconds.is_some_and(|seconds| seconds > 0),
+            row.retry_after,
+            "Retry-After: {self:?}"
+        );
         let should_retry = row.should_retry.map(|flag| if flag { "true" } else { "false" });
         assert_eq!(self.header("x-should-retry"), should_retry, "X-Should-Retry: {self:?}");
     }
@@ -217,9 +230,13 @@ impl Answer {
     #[track_caller]
     fn assert_no_key(&self) {
         if self.key.len() > 3 {
-            let holds_key = |bytes: &[u8]| bytes.windows(self.key.len()).any(|window| window == self.key);
+            let holds_key =
+                |bytes: &[u8]| bytes.windows(self.key.len()).any(|window| window == self.key);
             assert!(!holds_key(&self.body), "the key is in the body");
-            assert!(!self.headers.iter().any(|line| holds_key(line.1.as_bytes())), "the key is in a header");
+            assert!(
+                !self.headers.iter().any(|line| holds_key(line.1.as_bytes())),
+                "the key is in a header"
+            );
         }
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Database, Executor, PgConnection, Postgres, Sqlite, SqliteConnection,
+    AssertSqlSafe, ConnectOptions, Database, Executor, PgConnection, Postgres, Sqlite,
+    SqliteConnection,
 };
 use tempfile::TempDir;
 use tower_idempotency::store::Store;
@@ -42,8 +43,9 @@ pub(crate) trait Base: Send + Sync + Sized + 'static {
     ) -> impl Future<Output = ()> + Send;
 
     /// Inserts in a savepoint, which is rolled back, and in another one, which is not.
-    fn use_savepoints(connection: &mut <Self::Db as Database>::Connection)
-    -> impl Future<Output = ()> + Send;
+    fn use_savepoints(
+        connection: &mut <Self::Db as Database>::Connection,
+    ) -> impl Future<Output = ()> + Send;
 
     /// Runs a statement beside everything; tells the first column of each row.
     async fn ask(&self, sql: &str) -> Vec<String>;
@@ -96,7 +98,13 @@ impl Pg {
     }
 
     pub(crate) async fn connect(&self) -> PgConnection {
-        self.server.url().parse::<sqlx::postgres::PgConnectOptions>().unwrap().connect().await.unwrap()
+        self.server
+            .url()
+            .parse::<sqlx::postgres::PgConnectOptions>()
+            .unwrap()
+            .connect()
+            .await
+            .unwrap()
     }
 }
 
@@ -139,14 +147,17 @@ impl Base for Pg {
 
     async fn ask(&self, sql: &str) -> Vec<String> {
         let mut connection = self.connect().await;
-        let rows =
-            sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await.unwrap();
+        let rows = sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
         sqlx::Connection::close(connection).await.unwrap();
         rows
     }
 
     async fn at_rest(&self) {
-        self.until("SELECT 1 FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'", 0).await;
+        self.until("SELECT 1 FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'", 0)
+            .await;
     }
 
     async fn expire(&self) {
@@ -161,7 +172,8 @@ pub(crate) struct Lite {
 impl Lite {
     async fn connect(&self) -> SqliteConnection {
         let file = self.directory.path().join("shop.db");
-        let options = SqliteConnectOptions::new().filename(file).busy_timeout(Duration::from_secs(20));
+        let options =
+            SqliteConnectOptions::new().filename(file).busy_timeout(Duration::from_secs(20));
         options.connect().await.unwrap()
     }
 

@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tower_idempotency::store::DynStore;
 use tower_idempotency::{
-    Attempt, ExecuteError, Executed, Fingerprint, IdempotencyKey, IdempotencyLayer, MemoryStore, RedisStore,
-    Scope,
+    Attempt, ExecuteError, Executed, Fingerprint, IdempotencyKey, IdempotencyLayer, MemoryStore,
+    RedisStore, Scope,
 };
 
 use super::databases::{Base, Lite, Pg};

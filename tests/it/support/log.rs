@@ -6,8 +6,8 @@ use std::sync::{Arc, LazyLock, Mutex};
 use tracing::Dispatch;
 use tracing::subscriber::NoSubscriber;
 
-/// While a process has one subscriber, `tracing` asks that of the thread which passes a line first, and remembers its reply
-/// for all threads. With two it asks all of them.
+/// While a process has one subscriber, `tracing` asks that of the thread which passes a line first,
+/// and remembers its reply for all threads. With two it asks all of them.
 static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
 
 #[derive(Clone, Default)]

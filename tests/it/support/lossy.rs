@@ -1,4 +1,5 @@
-//! A TCP proxy that understands HTTP/1.1 enough to lose answers: the request has arrived and was done, and the client does not learn of it.
+//! A TCP proxy that understands HTTP/1.1 enough to lose answers: the request has arrived and was
+//! done, and the client does not learn of it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -54,7 +55,8 @@ impl Lossy {
     pub(crate) async fn start(server: SocketAddr, losses: Losses, draw: Draw) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared { server, losses, state: Mutex::new((draw, Passed::default())) });
+        let shared =
+            Arc::new(Shared { server, losses, state: Mutex::new((draw, Passed::default())) });
         let relays = Arc::clone(&shared);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -126,7 +128,10 @@ impl Shared {
 }
 
 /// Reads a request or a response to its end. `None` if the connection ends before it.
-pub(crate) async fn message(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
+pub(crate) async fn message(
+    stream: &mut TcpStream,
+    buffer: &mut Vec<u8>,
+) -> io::Result<Option<Vec<u8>>> {
     loop {
         if let Some(length) = length(buffer)
             && buffer.len() >= length
@@ -140,7 +145,8 @@ pub(crate) async fn message(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io:
     }
 }
 
-/// How long a message is that has begun with these bytes, once its head is there. Bodies in chunks are not understood.
+/// How long a message is that has begun with these bytes, once its head is there. Bodies in chunks
+/// are not understood.
 fn length(bytes: &[u8]) -> Option<usize> {
     let head = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let lines = std::str::from_utf8(&bytes[..head]).unwrap().to_ascii_lowercase();

@@ -60,7 +60,8 @@ pub(crate) fn with<T>(mut value: T, change: impl FnOnce(&mut T)) -> T {
     value
 }
 
-/// The store under every test that does not bring its own. The one place to change in order to run them on another.
+/// The store under every test that does not bring its own. The one place to change in order to run
+/// them on another.
 pub(crate) fn store() -> DynStore {
     DynStore::new(MemoryStore::new())
 }
@@ -127,8 +128,9 @@ impl Effects {
     }
 }
 
-/// Counts the requests that have come to the point where they ask for their key, their bodies read. What follows up to
-/// the first wait is one step: on a runtime of one thread, whoever is counted has reserved, or waits in line.
+/// Counts the requests that have come to the point where they ask for their key, their bodies read.
+/// What follows up to the first wait is one step: on a runtime of one thread, whoever is counted
+/// has reserved, or waits in line.
 #[derive(Clone)]
 pub(crate) struct Arrived(Arc<watch::Sender<usize>>);
 
@@ -149,11 +151,14 @@ impl Arrived {
     /// Waits until `count` requests have come.
     pub(crate) async fn reached(&self, count: usize) {
         let mut arrived = self.0.subscribe();
-        patiently(arrived.wait_for(|arrived| *arrived >= count)).await.expect("self holds the sender");
+        patiently(arrived.wait_for(|arrived| *arrived >= count))
+            .await
+            .expect("self holds the sender");
     }
 }
 
-/// A router that sends every method and path to one handler, which enters its run in `effects` first.
+/// A router that sends every method and path to one handler, which enters its run in `effects`
+/// first.
 pub(crate) fn app<F, Fut, R>(effects: &Effects, answer: F) -> Router
 where
     F: Fn(Request) -> Fut + Clone + Send + Sync + 'static,
@@ -185,8 +190,8 @@ where
         let answer = answer(request);
         Box::pin(async move { answer.await.into_response() })
     });
-    // Not in a closure of this function, which would be another type for each handler. The layer, the
-    // router and their tasks would be compiled for each of them.
+    // Not in a closure of this function, which would be another type for each handler. The layer,
+    // the router and their tasks would be compiled for each of them.
     enter_and_answer(effects.clone(), answer)
 }
 

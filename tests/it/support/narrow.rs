@@ -104,7 +104,9 @@ impl Limit {
     async fn passed(&mut self, length: usize, carried: usize) {
         match self {
             Self::Rate { per_second, free } => {
-                let takes = Duration::from_secs_f64(f64::from(u32::try_from(length).unwrap()) / *per_second);
+                let takes = Duration::from_secs_f64(
+                    f64::from(u32::try_from(length).unwrap()) / *per_second,
+                );
                 let free = {
                     let mut free = free.lock().unwrap();
                     *free = (*free).max(Instant::now() - QUEUE) + takes;

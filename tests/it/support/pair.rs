@@ -23,8 +23,8 @@ impl Pair {
         Self::start_at(redis, &url, flags).await
     }
 
-    /// The same, with a network between the first sandbox and the server. They are connected already, and the server
-    /// knows the script that completes a record.
+    /// The same, with a network between the first sandbox and the server. They are connected
+    /// already, and the server knows the script that completes a record.
     pub(crate) async fn start_apart(flags: &[&str]) -> (Self, Wire) {
         let redis = RedisServer::start();
         let wire = Wire::start(redis.port()).await;
@@ -39,7 +39,9 @@ impl Pair {
         let directory = tempfile::tempdir().unwrap();
         let (ledger, notes) = (directory.path().join("ledger"), directory.path().join("stderr"));
         let start = async |url: &str| {
-            Arc::new(Sandbox::start_noting(&ledger, &notes, &[&["--store", url], flags].concat()).await)
+            Arc::new(
+                Sandbox::start_noting(&ledger, &notes, &[&["--store", url], flags].concat()).await,
+            )
         };
         let (one, other) = (start(url_of_one).await, start(&redis.url()).await);
         Self { redis, one, other, directory }

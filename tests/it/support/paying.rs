@@ -10,7 +10,8 @@ use super::patiently;
 
 /// The status of a response, and the code of its problem document.
 pub(crate) async fn pay(app: &Router, key: &str, bytes: usize) -> (u16, String) {
-    let request = Request::post("/").header("idempotency-key", key).body(Body::from(bytes.to_string()));
+    let request =
+        Request::post("/").header("idempotency-key", key).body(Body::from(bytes.to_string()));
     let response = patiently(app.clone().oneshot(request.unwrap())).await.unwrap();
     let status = response.status().as_u16();
     let body = response.into_body().collect().await.unwrap().to_bytes();

@@ -27,10 +27,12 @@ impl Proxy {
         let port = Arc::new(AtomicU16::new(port));
         let round_trips = Arc::new(AtomicUsize::new(0));
         let silenced = watch::Sender::new(());
-        let (target, counter, silence) = (Arc::clone(&port), Arc::clone(&round_trips), silenced.clone());
+        let (target, counter, silence) =
+            (Arc::clone(&port), Arc::clone(&round_trips), silenced.clone());
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let server = TcpStream::connect(("127.0.0.1", target.load(Ordering::SeqCst))).await.unwrap();
+                let server =
+                    TcpStream::connect(("127.0.0.1", target.load(Ordering::SeqCst))).await.unwrap();
                 let mut silenced = silence.subscribe();
                 let relay = relay(client, server, Arc::clone(&counter));
                 tokio::spawn(async move {
@@ -77,7 +79,8 @@ impl Drop for Proxy {
     }
 }
 
-/// A round trip begins whenever the client sends after the server did: what it sends before that is one pipeline.
+/// A round trip begins whenever the client sends after the server did: what it sends before that is
+/// one pipeline.
 async fn relay(mut client: TcpStream, mut server: TcpStream, round_trips: Arc<AtomicUsize>) {
     let (mut sent, mut answered) = (vec![0; 1 << 20], vec![0; 1 << 20]);
     let mut clients_turn = true;

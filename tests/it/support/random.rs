@@ -12,7 +12,8 @@ impl Draw {
         Self(seed)
     }
 
-    /// Numbers of their own for one part of the schedule, so that a change in one part leaves the others as they are.
+    /// Numbers of their own for one part of the schedule, so that a change in one part leaves the
+    /// others as they are.
     pub(crate) fn part(&self, name: &str) -> Self {
         let mixed = name.bytes().fold(self.0, |mixed, byte| Self(mixed ^ u64::from(byte)).next());
         Self(mixed)

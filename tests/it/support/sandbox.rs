@@ -49,7 +49,8 @@ pub(crate) fn example(name: &str) -> PathBuf {
     let remedy = "run `cargo build --examples` with the same profile and features, or `cargo test` \
                   without `--test`, which builds the examples too";
     assert!(program.exists(), "{} is missing: {remedy}", program.display());
-    // `cargo test --test processes` leaves an old example as it is, and the tests would speak of code that is gone.
+    // `cargo test --test processes` leaves an old example as it is, and the tests would speak of
+    // code that is gone.
     assert!(!is_stale(&program), "{} is older than its source: {remedy}", program.display());
     program
 }
@@ -91,7 +92,8 @@ impl Sandbox {
         Self::spawn(Command::new(program()).arg("--ledger").arg(ledger).args(flags)).await
     }
 
-    /// Starts a sandbox that writes into this ledger, and what it has to say on stderr at the end of this file.
+    /// Starts a sandbox that writes into this ledger, and what it has to say on stderr at the end
+    /// of this file.
     pub(crate) async fn start_noting(ledger: &Path, notes: &Path, flags: &[&str]) -> Self {
         let flags = [&["--ledger", ledger.to_str().unwrap()], flags].concat();
         Self::start_at(0, notes, &flags).await.expect("the sandbox ended without a word")
@@ -102,8 +104,9 @@ impl Sandbox {
         Self::spawn(Command::new(program()).args(flags)).await
     }
 
-    /// Starts a sandbox on this port, or on a free one if it is 0, and notes at the end of a file what it has to say on
-    /// stderr. `None` if it ended without a word on stdout, as it does while a database is down.
+    /// Starts a sandbox on this port, or on a free one if it is 0, and notes at the end of a file
+    /// what it has to say on stderr. `None` if it ended without a word on stdout, as it does while
+    /// a database is down.
     pub(crate) async fn start_at(port: u16, notes: &Path, flags: &[&str]) -> Option<Self> {
         let notes = OpenOptions::new().append(true).create(true).open(notes).unwrap();
         let listen = format!("--listen=127.0.0.1:{port}");

@@ -38,13 +38,16 @@ impl Server {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let service = service
-            .map_response(|response| response.map(|body| body.map_err(io::Error::other).boxed_unsync()));
+        let service = service.map_response(|response| {
+            response.map(|body| body.map_err(io::Error::other).boxed_unsync())
+        });
         // Boxed, because hyper's servers are much code: one type of service compiles them once.
         Self::serve(BoxCloneService::new(service.map_err(io::Error::other))).await
     }
 
-    async fn serve(service: BoxCloneService<Request<Incoming>, Response<Boxed>, io::Error>) -> Self {
+    async fn serve(
+        service: BoxCloneService<Request<Incoming>, Response<Boxed>, io::Error>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (counter, ended) = watch::channel(0);
@@ -58,7 +61,8 @@ impl Server {
                         let service = TowerToHyperService::new(service.clone());
                         open.spawn(async move {
                             let builder = Builder::new(TokioExecutor::new());
-                            // A connection that the client cut, or a handler that panicked, is not the server's end.
+                            // A connection that the client cut, or a handler that panicked, is not
+                            // the server's end.
                             let _ = builder.serve_connection(TokioIo::new(stream), service).await;
                         });
                     }

@@ -9,8 +9,8 @@ use tower_idempotency::store::{Outcome, StorageKey};
 
 use super::patiently;
 use tower_idempotency::store::{
-    DynStore, Lease, PendingRef, Record, Reservation, ReserveRequest, Settlement, Store, StoreError,
-    StoreErrorKind,
+    DynStore, Lease, PendingRef, Record, Reservation, ReserveRequest, Settlement, Store,
+    StoreError, StoreErrorKind,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! A TCP proxy that stands for a bad network: it delays, holds back, loses, and cuts what passes through it.
+//! A TCP proxy that stands for a bad network: it delays, holds back, loses, and cuts what passes
+//! through it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -73,7 +74,8 @@ impl Wire {
     pub(crate) async fn start(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (state, seen) = (watch::Sender::new(State::FINE), watch::Sender::new(PendingRef::default()));
+        let (state, seen) =
+            (watch::Sender::new(State::FINE), watch::Sender::new(PendingRef::default()));
         let (states, counter) = (state.clone(), seen.clone());
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -127,7 +129,8 @@ async fn relay(client: TcpStream, port: u16, [requests, replies]: [Pump; 2]) {
     for stream in [&client, &server] {
         let _ = stream.set_nodelay(true);
     }
-    let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+    let ((from_client, to_client), (from_server, to_server)) =
+        (client.into_split(), server.into_split());
     // Either end is the end of both.
     tokio::select! {
         () = requests.run(from_client, to_server) => {}
@@ -175,7 +178,8 @@ impl Pump {
         }
     }
 
-    /// What is to become of a piece that has come, once that is decided; `None` to cut the connection.
+    /// What is to become of a piece that has come, once that is decided; `None` to cut the
+    /// connection.
     async fn way(&mut self) -> Option<Way> {
         loop {
             let way = self.state.borrow_and_update().way(self.direction)?;

@@ -1,4 +1,5 @@
-//! Transactions that are in each other's way: real serialization failures and deadlocks of PostgreSQL.
+//! Transactions that are in each other's way: real serialization failures and deadlocks of
+//! PostgreSQL.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -51,7 +52,10 @@ async fn deadlock(State(meeting): State<Meeting>, mut tx: Tx<Postgres>, body: St
 async fn skew(State(meeting): State<Meeting>, mut tx: Tx<Postgres>, body: String) -> Handled {
     let count: i64 = sqlx::query_scalar("SELECT count(*) FROM orders").fetch_one(&mut *tx).await?;
     meeting.meet().await;
-    sqlx::query("INSERT INTO orders VALUES ($1)").bind(format!("{body}{count}")).execute(&mut *tx).await?;
+    sqlx::query("INSERT INTO orders VALUES ($1)")
+        .bind(format!("{body}{count}"))
+        .execute(&mut *tx)
+        .await?;
     Ok((StatusCode::CREATED, "done"))
 }
 
@@ -100,7 +104,8 @@ async fn the_loser_of_a_deadlock_is_told_to_come_again_and_then_succeeds() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_loser_of_a_deadlock_runs_again_if_asked_for() {
     let base = accounts().await;
-    let router = Router::new().route("/", post(deadlock)).layer(layer(base.tx_store()).retry_conflicts(3));
+    let router =
+        Router::new().route("/", post(deadlock)).layer(layer(base.tx_store()).retry_conflicts(3));
     let router = router.with_state(Meeting::new());
     assert_eq!(refused(&both(&router).await), 0);
     assert_eq!(base.ask(BALANCES).await, ["2", "2"]);
@@ -112,7 +117,8 @@ async fn the_loser_of_a_deadlock_runs_again_if_asked_for() {
 async fn a_transaction_that_cannot_be_serialized_is_told_to_come_again_and_then_succeeds() {
     let base = Pg::start().await;
     let store = base.tx_store().isolation(Isolation::Serializable);
-    let router = Router::new().route("/", post(skew)).layer(layer(store)).with_state(Meeting::new());
+    let router =
+        Router::new().route("/", post(skew)).layer(layer(store)).with_state(Meeting::new());
     assert_eq!(refused(&both(&router).await), 1);
     assert_eq!((base.orders().await.len(), base.records().await), (1, vec!["success".to_owned()]));
     for key in ["a", "b"] {

@@ -34,8 +34,8 @@ async fn a_duplicate_in_flight_is_refused_and_another_request_is_a_mismatch<B: B
     base.at_rest().await;
 }
 
-/// SQLite has one writer at a time, and nobody sees what it writes: whoever comes meanwhile waits, and is told that the store is
-/// not to be had.
+/// SQLite has one writer at a time, and nobody sees what it writes: whoever comes meanwhile waits,
+/// and is told that the store is not to be had.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_process_refuses_a_duplicate_in_flight_and_knows_another_request() {
     let (base, stage) = (Pg::start().await, Stage::new());
@@ -100,8 +100,10 @@ async fn all_at_once(apps: &[axum::Router], requests: usize) -> Vec<Answer> {
 
 async fn of_many_duplicates_through_two_stores_one_runs<B: Base>() {
     let (base, stage) = (B::start().await, Stage::new());
-    let apps =
-        [app::<B, _>(layer(base.store().await), &stage), app::<B, _>(layer(base.store().await), &stage)];
+    let apps = [
+        app::<B, _>(layer(base.store().await), &stage),
+        app::<B, _>(layer(base.store().await), &stage),
+    ];
     let answers = all_at_once(&apps, 200).await;
     for answer in &answers {
         match answer.status {
@@ -129,7 +131,10 @@ async fn of_many_duplicates_in_snapshots_one_is_committed() {
         for answer in answers.iter().filter(|answer| answer.status != 201) {
             answer.is_in_flight();
         }
-        assert_eq!(answers.iter().filter(|answer| answer.status == 201 && !answer.is_replay).count(), 1);
+        assert_eq!(
+            answers.iter().filter(|answer| answer.status == 201 && !answer.is_replay).count(),
+            1
+        );
         assert!(persist(&apps[1], "key", "insert book").await.is_replay);
         assert_eq!(
             (base.orders().await, base.records().await),
@@ -139,7 +144,9 @@ async fn of_many_duplicates_in_snapshots_one_is_committed() {
     }
 }
 
-async fn repeats_that_come_at_once_to_a_process_that_has_not_seen_the_key_are_all_replays<B: Base>() {
+async fn repeats_that_come_at_once_to_a_process_that_has_not_seen_the_key_are_all_replays<
+    B: Base,
+>() {
     let (base, stage) = (B::start().await, Stage::new());
     let first = ask(&app::<B, _>(layer(base.store().await), &stage), "key", "insert book").await;
     for _ in 0..10 {
@@ -177,8 +184,8 @@ async fn duplicates_of_a_running_request_ask_the_database_nothing() {
     assert_eq!((stage.runs(), base.orders().await), (1, vec!["book".into()]));
 }
 
-/// Two requests that are the same, in two processes, race for their key while it is freed again and again. Neither is ever told that
-/// the other is another request.
+/// Two requests that are the same, in two processes, race for their key while it is freed again and
+/// again. Neither is ever told that the other is another request.
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_that_race_for_a_key_are_never_told_of_another_request() {
     let (base, stage) = (Pg::start().await, Stage::new());
@@ -200,7 +207,8 @@ async fn processes_that_race_for_a_key_are_never_told_of_another_request() {
     base.at_rest().await;
 }
 
-/// Whoever only looks takes the key for a moment, and is gone from it before its client has the answer.
+/// Whoever only looks takes the key for a moment, and is gone from it before its client has the
+/// answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_leaves_the_key_to_the_next_process_at_once() {
     let (base, stage) = (Pg::start().await, Stage::new());

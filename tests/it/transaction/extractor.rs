@@ -14,7 +14,8 @@ use super::script::layer;
 use crate::support::databases::{Base, Lite, Pg};
 
 async fn status(router: Router) -> u16 {
-    let request = Request::post("/").header("x-idempotency-key", "key").body(Body::empty()).unwrap();
+    let request =
+        Request::post("/").header("x-idempotency-key", "key").body(Body::empty()).unwrap();
     router.oneshot(request).await.unwrap().status().as_u16()
 }
 

@@ -78,7 +78,8 @@ const COMMITTING: &str = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND
 async fn a_commit_whose_answer_is_lost_is_unconfirmed_and_its_repeat_gets_the_answer() {
     let (base, stage) = (Pg::start().await, Stage::new());
     let wire = Wire::start(base.server.port()).await;
-    let app = app::<Pg, _>(layer(PostgresStore::new(pool(wire.port(), 4)).in_transaction()), &stage);
+    let app =
+        app::<Pg, _>(layer(PostgresStore::new(pool(wire.port(), 4)).in_transaction()), &stage);
     let mut holder = slow_commit(&base).await;
     let first = asking(&app, "key", "insert book");
     base.until(COMMITTING, 1).await;
@@ -111,8 +112,10 @@ async fn a_server_that_is_killed_while_handlers_run_has_each_row_once_in_the_end
     let (mut base, stage) = (Pg::start().await, Stage::new());
     let app = app::<Pg, _>(layer(base.tx_store()), &stage);
     let keys: Vec<_> = (0..10).map(|client| format!("order-{client}")).collect();
-    let clients: Vec<_> =
-        keys.iter().map(|key| asking(&app, key, &format!("insert {key}; wait; insert {key}"))).collect();
+    let clients: Vec<_> = keys
+        .iter()
+        .map(|key| asking(&app, key, &format!("insert {key}; wait; insert {key}")))
+        .collect();
     stage.entered(10).await;
     base.server.kill();
     stage.gate.open();

@@ -1,4 +1,5 @@
-//! Calls in transaction mode: what they wrote is committed by what their status says, and not by the 200 of HTTP.
+//! Calls in transaction mode: what they wrote is committed by what their status says, and not by
+//! the 200 of HTTP.
 
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ use crate::support::{Effects, Server, layer_over};
 
 /// A service that inserts a row and then answers with this code.
 async fn inserting(base: &Lite, effects: &Effects, code: Code) -> Server {
-    let layer = layer_over(DynStore::new(base.store().await)).store_timeout(Duration::from_secs(10));
+    let layer =
+        layer_over(DynStore::new(base.store().await)).store_timeout(Duration::from_secs(10));
     start(layer, effects, move |request| async move {
         let attempt = request.extensions().get::<Attempt>().unwrap();
         let mut tx = attempt.transaction::<Sqlite>().unwrap();

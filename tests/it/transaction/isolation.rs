@@ -1,4 +1,5 @@
-//! Isolation that is set, or that the server has by default: real serialization failures are found, and no others.
+//! Isolation that is set, or that the server has by default: real serialization failures are found,
+//! and no others.
 
 use axum::Router;
 use axum::extract::State;
@@ -44,7 +45,8 @@ async fn attempts_on_distinct_keys_at_once(base: &Pg, store: PostgresTxStore) {
 #[tokio::test(flavor = "multi_thread")]
 async fn distinct_keys_do_not_conflict_in_serializable_transactions() {
     let base = Pg::start().await;
-    attempts_on_distinct_keys_at_once(&base, base.tx_store().isolation(Isolation::Serializable)).await;
+    attempts_on_distinct_keys_at_once(&base, base.tx_store().isolation(Isolation::Serializable))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,7 +58,8 @@ async fn distinct_keys_do_not_conflict_where_the_server_is_serializable_by_defau
 #[tokio::test(flavor = "multi_thread")]
 async fn distinct_keys_do_not_conflict_in_repeatable_read_transactions() {
     let base = Pg::start().await;
-    attempts_on_distinct_keys_at_once(&base, base.tx_store().isolation(Isolation::RepeatableRead)).await;
+    attempts_on_distinct_keys_at_once(&base, base.tx_store().isolation(Isolation::RepeatableRead))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,7 +80,11 @@ async fn distinct_keys_do_not_conflict_in_lease_mode_where_the_server_is_seriali
 }
 
 /// Reads what the other one writes, so that no order of the two explains both.
-async fn skew(State(stage): State<Stage>, mut tx: Tx<Postgres>, body: String) -> Result<StatusCode, TxError> {
+async fn skew(
+    State(stage): State<Stage>,
+    mut tx: Tx<Postgres>,
+    body: String,
+) -> Result<StatusCode, TxError> {
     let _: i64 = sqlx::query_scalar("SELECT count(*) FROM orders").fetch_one(&mut *tx).await?;
     stage.stand().await;
     sqlx::query("INSERT INTO orders VALUES ($1)").bind(body).execute(&mut *tx).await?;
@@ -117,7 +124,9 @@ async fn the_isolation_that_the_server_has_by_default_protects_a_handler() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_is_taken_over_or_replayed_in_serializable_transactions() {
-    for (base, isolation) in [(Pg::start().await, Some(Isolation::Serializable)), (strict().await, None)] {
+    for (base, isolation) in
+        [(Pg::start().await, Some(Isolation::Serializable)), (strict().await, None)]
+    {
         let stage = Stage::new();
         let store = || match isolation {
             Some(isolation) => base.tx_store().isolation(isolation),
@@ -159,7 +168,9 @@ async fn a_table_is_the_same_whether_its_schema_is_named_or_not() {
     assert_eq!((stage.runs(), base.orders().await.len()), (1, 1));
     // A handler that failed is remembered under the same locks.
     ask(&other, "failed", "status 500").await.is_first(500, "attempt 1");
-    ask(&one, "failed", "status 500").await.is_first(500, "attempt 2 after Failed { status: Some(500) }");
+    ask(&one, "failed", "status 500")
+        .await
+        .is_first(500, "attempt 2 after Failed { status: Some(500) }");
 }
 
 #[tokio::test(flavor = "multi_thread")]

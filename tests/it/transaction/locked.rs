@@ -80,8 +80,9 @@ async fn a_panic_of_a_handler_whose_statement_waits_for_a_lock_rolls_back_and_fr
 #[tokio::test(flavor = "multi_thread")]
 async fn a_response_that_comes_before_the_statement_has_ended_is_not_committed() {
     let base = Pg::start().await;
-    let router =
-        |timeout| Router::new().route("/", post(update)).layer(layer(base.tx_store()).store_timeout(timeout));
+    let router = |timeout| {
+        Router::new().route("/", post(update)).layer(layer(base.tx_store()).store_timeout(timeout))
+    };
     let app = router(Duration::from_millis(500));
     let mut holder = lock(&base).await;
     ask(&app, "key", "200").await.is_refused(503, "idempotency_commit_unconfirmed");
@@ -100,7 +101,8 @@ async fn a_cancellation_meets_no_statement_of_others() {
     let _holder = lock(&base).await;
     let late = tokio::spawn(async move {
         for number in 0..12 {
-            let [one, other] = [0, 1].map(|client| asking(&app, &format!("{number}-{client}"), "504"));
+            let [one, other] =
+                [0, 1].map(|client| asking(&app, &format!("{number}-{client}"), "504"));
             assert_eq!((one.await.unwrap().status, other.await.unwrap().status), (504, 504));
         }
     });
@@ -138,10 +140,12 @@ async fn a_claim_that_waits_for_a_locked_table_ends_by_itself_and_its_connection
     let base = Pg::start().await;
     let pool = PgPoolOptions::new().max_connections(1).connect(&base.server.url()).await.unwrap();
     let store = PostgresStore::new(pool.clone()).in_transaction();
-    let app =
-        Router::new().route("/", post(update)).layer(layer(store).store_timeout(Duration::from_secs(2)));
-    let backend =
-        || async { sqlx::query_scalar::<_, i32>("SELECT pg_backend_pid()").fetch_one(&pool).await.unwrap() };
+    let app = Router::new()
+        .route("/", post(update))
+        .layer(layer(store).store_timeout(Duration::from_secs(2)));
+    let backend = || async {
+        sqlx::query_scalar::<_, i32>("SELECT pg_backend_pid()").fetch_one(&pool).await.unwrap()
+    };
     let before = backend().await;
     let mut holder = base.connect().await;
     holder.execute("BEGIN; LOCK TABLE idempotency_records").await.unwrap();
@@ -155,7 +159,10 @@ async fn a_claim_that_waits_for_a_locked_table_ends_by_itself_and_its_connection
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_runs_with_the_lock_timeout_of_its_own_session() {
     async fn tell(mut tx: Tx<Postgres>) -> String {
-        sqlx::query_scalar("SELECT current_setting('lock_timeout')").fetch_one(&mut *tx).await.unwrap()
+        sqlx::query_scalar("SELECT current_setting('lock_timeout')")
+            .fetch_one(&mut *tx)
+            .await
+            .unwrap()
     }
     let base = Pg::start().await;
     let options = || base.server.url().parse::<PgConnectOptions>().unwrap();
@@ -165,8 +172,10 @@ async fn a_handler_runs_with_the_lock_timeout_of_its_own_session() {
             .route("/", post(tell))
             .layer(layer(PostgresStore::new(pool.clone()).in_transaction()));
         assert_eq!(ask(&app, told, "").await.text, told);
-        let after: String =
-            sqlx::query_scalar("SELECT current_setting('lock_timeout')").fetch_one(&pool).await.unwrap();
+        let after: String = sqlx::query_scalar("SELECT current_setting('lock_timeout')")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
         assert_eq!(after, told);
     }
 }

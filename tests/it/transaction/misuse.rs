@@ -18,8 +18,8 @@ thread_local! {
 }
 
 impl Log {
-    /// One for all threads: what comes and goes with a test may not be heard of by a line that another test is the first
-    /// to pass.
+    /// One for all threads: what comes and goes with a test may not be heard of by a line that
+    /// another test is the first to pass.
     pub(super) fn start() {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
@@ -36,7 +36,10 @@ impl Log {
     #[track_caller]
     pub(super) fn tells(word: &str) {
         let lines = String::from_utf8(LINES.take()).unwrap();
-        assert!(lines.lines().any(|line| line.contains(word)), "no error that tells of {word:?}:\n{lines}");
+        assert!(
+            lines.lines().any(|line| line.contains(word)),
+            "no error that tells of {word:?}:\n{lines}"
+        );
     }
 }
 
@@ -95,8 +98,10 @@ mod sqlite {
 
     #[tokio::test]
     async fn a_handler_that_commits_or_rolls_back_is_told_so_and_leaves_an_abandoned_attempt() {
-        super::a_handler_that_commits_or_rolls_back_is_told_so_and_leaves_an_abandoned_attempt::<Lite>()
-            .await;
+        super::a_handler_that_commits_or_rolls_back_is_told_so_and_leaves_an_abandoned_attempt::<
+            Lite,
+        >()
+        .await;
     }
 }
 
@@ -151,7 +156,8 @@ async fn a_constraint_that_fails_at_the_commit_is_told_as_the_handlers<B: Base>(
     Log::start();
     let (base, stage) = (B::start().await, Stage::new());
     base.ask("CREATE TABLE shops (id integer PRIMARY KEY)").await;
-    let shelves = "CREATE TABLE shelves (shop integer REFERENCES shops (id) DEFERRABLE INITIALLY DEFERRED)";
+    let shelves =
+        "CREATE TABLE shelves (shop integer REFERENCES shops (id) DEFERRABLE INITIALLY DEFERRED)";
     base.ask(shelves).await;
     let app = app::<B, _>(layer(base.store().await), &stage);
     let script = "insert book; sql INSERT INTO shelves VALUES (1)";
@@ -161,7 +167,9 @@ async fn a_constraint_that_fails_at_the_commit_is_told_as_the_handlers<B: Base>(
     assert!(base.orders().await.is_empty() && base.records().await.is_empty());
 }
 
-async fn a_handler_that_commits_or_rolls_back_is_told_so_and_leaves_an_abandoned_attempt<B: Base>() {
+async fn a_handler_that_commits_or_rolls_back_is_told_so_and_leaves_an_abandoned_attempt<
+    B: Base,
+>() {
     Log::start();
     let (base, stage) = (B::start().await, Stage::new());
     let app = app::<B, _>(layer(base.store().await), &stage);
@@ -187,7 +195,8 @@ async fn a_handler_that_commits_or_rolls_back_is_told_so_and_leaves_an_abandoned
                 base.orders().await.into_iter().partition(|item| item == "late");
             own.sort();
             assert_eq!(business, own);
-            // What it writes after the end of the transaction it commits itself, statement by statement.
+            // What it writes after the end of the transaction it commits itself, statement by
+            // statement.
             base.ask("DELETE FROM orders WHERE item = 'late'").await;
             assert_eq!(late.len(), usize::from(again.is_empty()));
             assert_eq!(base.records().await, ["pending"], "{script}");
@@ -225,7 +234,8 @@ async fn a_failed_statement_that_a_handler_hides_is_not_committed_on_postgres() 
     base.at_rest().await;
 }
 
-/// Its connection is never seen again, as that of any guard that is forgotten. Nothing is committed, and others go on.
+/// Its connection is never seen again, as that of any guard that is forgotten. Nothing is
+/// committed, and others go on.
 #[tokio::test]
 async fn a_transaction_that_is_forgotten_for_ever_is_not_committed() {
     let (base, stage) = (Pg::start().await, Stage::new());

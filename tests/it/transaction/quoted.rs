@@ -46,7 +46,8 @@ fn chain(error: &dyn Error) -> String {
 async fn the_error_of_a_statement_in_postgres_is_logged_by_its_code_constraint_and_table() {
     let pg = Pg::start().await;
     pg.ask("ALTER TABLE orders ADD CONSTRAINT once UNIQUE (item)").await;
-    let raise = format!("DO $$ BEGIN RAISE EXCEPTION 'the card is {CARD}' USING ERRCODE = '23514'; END $$");
+    let raise =
+        format!("DO $$ BEGIN RAISE EXCEPTION 'the card is {CARD}' USING ERRCODE = '23514'; END $$");
     for (statement, told) in [
         (
             format!("INSERT INTO orders VALUES ('{CARD}'), ('{CARD}')"),
@@ -69,7 +70,10 @@ async fn the_error_of_a_statement_in_sqlite_is_logged_by_its_code() {
     .await;
     let statement = format!("INSERT INTO orders VALUES ('{CARD}')");
     let lines = logged::<Lite>(base.store().await, statement).await;
-    assert!(matches!(&lines[..], [line] if line.contains("SQLite: constraint violated (1811)")), "{lines:?}");
+    assert!(
+        matches!(&lines[..], [line] if line.contains("SQLite: constraint violated (1811)")),
+        "{lines:?}"
+    );
 }
 
 #[tokio::test]
@@ -94,7 +98,8 @@ async fn rejected<B: Base>(base: &B, triggers: &[&str]) {
     let handler = || std::future::ready((StatusCode::CREATED, CARD.repeat(10)));
     let app = Router::new().route("/", post(handler)).layer(layer);
     for status in [StatusCode::CREATED, StatusCode::CONFLICT] {
-        let request = Request::post("/").header("idempotency-key", "key").body(Body::empty()).unwrap();
+        let request =
+            Request::post("/").header("idempotency-key", "key").body(Body::empty()).unwrap();
         assert_eq!(patiently(app.clone().oneshot(request)).await.unwrap().status(), status);
     }
     assert_eq!(log.lines(CARD), [""; 0]);

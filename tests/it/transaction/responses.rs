@@ -39,7 +39,9 @@ async fn exchange(router: &Router, key: &str) -> (HeaderMap, Vec<u8>, Option<Hea
     (head.headers, body.to_bytes().into(), trailers)
 }
 
-async fn large_and_binary_answers_with_many_headers_and_trailers_are_replayed_byte_for_byte<B: Base>() {
+async fn large_and_binary_answers_with_many_headers_and_trailers_are_replayed_byte_for_byte<
+    B: Base,
+>() {
     let base = B::start().await;
     let answer = async |mut tx: Tx<B::Db>| {
         B::run(&mut tx, "INSERT INTO orders VALUES ('book')".into()).await.unwrap();
@@ -48,7 +50,8 @@ async fn large_and_binary_answers_with_many_headers_and_trailers_are_replayed_by
         trailers.insert("x-checksum", HeaderValue::from_static("17"));
         let mut response = Body::new(Frames::known(&[&bytes]).trailers(trailers)).into_response();
         for number in 0..100 {
-            let value = HeaderValue::from_bytes(format!("{number} \u{e9}'\\\"$1").as_bytes()).unwrap();
+            let value =
+                HeaderValue::from_bytes(format!("{number} \u{e9}'\\\"$1").as_bytes()).unwrap();
             response.headers_mut().append("x-many", value);
         }
         response
@@ -108,7 +111,9 @@ async fn a_pooler_that_hands_out_connections_by_transaction_may_stand_between() 
     for client in 0..60 {
         let router = router.clone();
         let key = format!("many {}", client / 3).replace(' ', "-");
-        clients.spawn(async move { super::script::persist(&router, &key, &format!("insert {key}")).await });
+        clients.spawn(async move {
+            super::script::persist(&router, &key, &format!("insert {key}")).await
+        });
     }
     assert!(clients.join_all().await.iter().all(|answer| answer.status == 201));
     assert_eq!(base.orders().await.len(), 21);

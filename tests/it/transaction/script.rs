@@ -50,7 +50,9 @@ impl Stage {
 
 pub(crate) fn layer<S: Store>(store: S) -> IdempotencyLayer<S> {
     // A machine that is busy with other tests is no outage.
-    IdempotencyLayer::new(store).scope(|_| Scope::anonymous()).store_timeout(Duration::from_secs(10))
+    IdempotencyLayer::new(store)
+        .scope(|_| Scope::anonymous())
+        .store_timeout(Duration::from_secs(10))
 }
 
 pub(crate) fn app<B: Base, S: Store>(layer: IdempotencyLayer<S>, stage: &Stage) -> Router {
@@ -98,7 +100,8 @@ async fn run<B: Base>(
             _ => panic!("no such step: {step}"),
         }
     }
-    let before = attempt.previous().map_or(String::new(), |previous| format!(" after {previous:?}"));
+    let before =
+        attempt.previous().map_or(String::new(), |previous| format!(" after {previous:?}"));
     Ok((status, format!("attempt {}{before}", attempt.number())).into_response())
 }
 
@@ -139,17 +142,25 @@ impl Answer {
 
     #[track_caller]
     pub(crate) fn replays(&self, first: &Self) {
-        assert_eq!((self.status, &self.text, self.is_replay), (first.status, &first.text, true), "{self:?}");
+        assert_eq!(
+            (self.status, &self.text, self.is_replay),
+            (first.status, &first.text, true),
+            "{self:?}"
+        );
     }
 
     #[track_caller]
     pub(crate) fn is_refused(&self, status: u16, code: &str) {
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(self.code(), code);
-        let transient =
-            ["idempotency_key_in_flight", "idempotency_store_unavailable", "idempotency_commit_unconfirmed"];
+        let transient = [
+            "idempotency_key_in_flight",
+            "idempotency_store_unavailable",
+            "idempotency_commit_unconfirmed",
+        ];
         assert_eq!(self.retry_after, transient.contains(&code), "{self:?}");
-        let is_final = code == "idempotency_key_reused" || code == "idempotency_result_not_retained";
+        let is_final =
+            code == "idempotency_key_reused" || code == "idempotency_result_not_retained";
         assert_eq!(self.should_retry.as_deref(), is_final.then_some("false"), "{self:?}");
     }
 
@@ -176,7 +187,8 @@ pub(crate) fn asking(app: &Router, key: &str, script: &str) -> tokio::task::Join
 }
 
 pub(crate) async fn send(app: &Router, key: &str, script: &str) -> Response {
-    let request = Request::post("/").header("x-idempotency-key", key).body(Body::from(script.to_owned()));
+    let request =
+        Request::post("/").header("x-idempotency-key", key).body(Body::from(script.to_owned()));
     patiently(app.clone().oneshot(request.unwrap())).await.unwrap()
 }
 
@@ -196,7 +208,8 @@ pub(crate) async fn persist(app: &Router, key: &str, script: &str) -> Answer {
 
 async fn read(response: Response) -> Answer {
     let (head, body) = response.into_parts();
-    let header = |name: &str| head.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+    let header =
+        |name: &str| head.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
     let bytes = body.collect().await.unwrap().to_bytes();
     Answer {
         status: head.status.as_u16(),

@@ -41,7 +41,8 @@ async fn a_role_that_may_not_write_the_records_is_told_to_the_log_and_nothing_is
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handler_that_resets_its_role_is_committed_and_so_is_one_whose_role_is_granted_the_table() {
+async fn a_handler_that_resets_its_role_is_committed_and_so_is_one_whose_role_is_granted_the_table()
+{
     let (base, stage) = (with_role().await, Stage::new());
     let app = app::<Pg, _>(layer(base.store().await), &stage);
     let script = "sql SET LOCAL ROLE app_user; insert own book";
@@ -112,7 +113,8 @@ async fn a_transaction_that_its_handler_has_made_read_only_is_told_to_the_log() 
 
 /// The records are locked when the response is to be written.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_timeout_of_the_handler_that_ends_the_write_of_the_response_is_a_503_and_the_retry_runs() {
+async fn a_timeout_of_the_handler_that_ends_the_write_of_the_response_is_a_503_and_the_retry_runs()
+{
     let base = Pg::start().await;
     let layer = layer(base.store().await);
     for setting in ["lock_timeout", "statement_timeout"] {

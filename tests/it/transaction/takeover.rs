@@ -44,7 +44,8 @@ fn leasing<S: tower_idempotency::store::Store>(store: S, stage: &Stage) -> axum:
 async fn what_a_leasing_attempt_has_left_is_taken_over_as_the_policies_say<B: Base>() {
     let (base, stage) = (B::start().await, Stage::new());
     let leasing = leasing(base.leasing().await, &stage);
-    let refusing = layer(base.store().await).on_failed(OnFailed::Reject).on_abandoned(OnAbandoned::Reject);
+    let refusing =
+        layer(base.store().await).on_failed(OnFailed::Reject).on_abandoned(OnAbandoned::Reject);
     let refusing = app::<B, _>(refusing, &stage);
     let running = app::<B, _>(layer(base.store().await), &stage);
 
@@ -60,9 +61,15 @@ async fn what_a_leasing_attempt_has_left_is_taken_over_as_the_policies_say<B: Ba
     let abandon = "UPDATE idempotency_records SET status = 'pending', lease_until = updated_at, \
                    response_status = NULL, response_headers = NULL, response_missing = NULL WHERE status = 'failed'";
     base.ask(abandon).await;
-    assert_eq!(ask(&refusing, "abandoned", "insert pen").await.code(), "idempotency_outcome_unknown");
+    assert_eq!(
+        ask(&refusing, "abandoned", "insert pen").await.code(),
+        "idempotency_outcome_unknown"
+    );
     ask(&running, "abandoned", "insert pen").await.is_first(201, "attempt 2 after Abandoned");
-    assert_eq!((base.orders().await, base.records().await.len()), (vec!["book".into(), "pen".into()], 2));
+    assert_eq!(
+        (base.orders().await, base.records().await.len()),
+        (vec!["book".into(), "pen".into()], 2)
+    );
     base.at_rest().await;
 }
 
@@ -83,7 +90,8 @@ async fn a_leasing_attempt_that_runs_is_in_flight<B: Base>() {
     base.at_rest().await;
 }
 
-/// A deployment in which the old processes lease and the new ones do not: what is in the database is there once.
+/// A deployment in which the old processes lease and the new ones do not: what is in the database
+/// is there once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leasing_attempt_that_comes_between_makes_the_transaction_roll_back() {
     let (base, stage, later) = (Pg::start().await, Stage::new(), Stage::new());

@@ -24,7 +24,8 @@ async fn saying(base: &Lite, status: u16, verdict: ResponseDirective) -> Server 
         (StatusCode::from_u16(status).unwrap(), verdict, "done")
     };
     let router = Router::new().route("/", route(handler));
-    let guard = layer_over(DynStore::new(base.store().await)).store_timeout(Duration::from_secs(10));
+    let guard =
+        layer_over(DynStore::new(base.store().await)).store_timeout(Duration::from_secs(10));
     Server::start(router.layer(guard)).await
 }
 
@@ -36,7 +37,10 @@ async fn success_is_kept_whatever_the_status_and_commits_what_the_status_says() 
         let [first, second] = twice(&server).await;
         first.assert_first(status, "done");
         second.assert_replays(&first);
-        assert_eq!((base.orders().await.len(), base.records().await), (rows, vec!["success".to_owned()]));
+        assert_eq!(
+            (base.orders().await.len(), base.records().await),
+            (rows, vec!["success".to_owned()])
+        );
         base.at_rest().await;
     }
 }
@@ -74,8 +78,7 @@ async fn keep_and_retention_are_heeded() {
     let [first, second] = twice(&server).await;
     first.assert_first(201, "done");
     assert_eq!((second.status, second.text(), second.is_replay()), (201, "", true));
-    let days =
-        "SELECT CAST(julianday(expires_at) - julianday('now') AS INTEGER) || '' FROM idempotency_records";
+    let days = "SELECT CAST(julianday(expires_at) - julianday('now') AS INTEGER) || '' FROM idempotency_records";
     assert_eq!(base.ask(days).await, ["41"]);
     assert_eq!(base.orders().await.len(), 1);
     base.at_rest().await;

@@ -34,9 +34,9 @@ async fn concurrent_callers_get_one_key() {
     let begun: Vec<_> = (0..40)
         .map(|index| {
             let keys = FileKeyStore::open(&*keys.directory).unwrap();
-            tokio::spawn(
-                async move { keys.put_if_absent(stored("a", &format!("key-{index}"))).await.unwrap() },
-            )
+            tokio::spawn(async move {
+                keys.put_if_absent(stored("a", &format!("key-{index}"))).await.unwrap()
+            })
         })
         .collect();
     let mut got = HashSet::new();
@@ -76,12 +76,26 @@ async fn a_shared_key_is_removed_only_by_remove() {
 async fn different_names_have_different_keys() {
     let (_directory, keys) = store();
     let long = "x".repeat(10_000);
-    let names =
-        ["", ".", "..", "../../etc/passwd", "a/b", "a\\b", "A", "a", "a\0b", "ä", "a\u{308}", "CON", &long];
+    let names = [
+        "",
+        ".",
+        "..",
+        "../../etc/passwd",
+        "a/b",
+        "a\\b",
+        "A",
+        "a",
+        "a\0b",
+        "ä",
+        "a\u{308}",
+        "CON",
+        &long,
+    ];
     for (index, name) in names.iter().enumerate() {
         keys.put_if_absent(stored(name, &index.to_string())).await.unwrap();
     }
-    let mut all: Vec<_> = keys.list().await.unwrap().into_iter().map(|stored| stored.operation).collect();
+    let mut all: Vec<_> =
+        keys.list().await.unwrap().into_iter().map(|stored| stored.operation).collect();
     let mut expected = names.map(str::to_owned);
     all.sort();
     expected.sort();
@@ -94,7 +108,8 @@ async fn a_damaged_file_is_an_error_and_not_a_new_key() {
     keys.put_if_absent(stored("a", "first")).await.unwrap();
     let path = keys.path("a");
     let whole = fs::read_to_string(&path).unwrap();
-    for damage in ["", "{", "{}", &whole[..whole.len() / 2], &whole.replace("first", "fi\\u0007rst"), "null"]
+    for damage in
+        ["", "{", "{}", &whole[..whole.len() / 2], &whole.replace("first", "fi\\u0007rst"), "null"]
     {
         fs::write(&path, damage).unwrap();
         let error = keys.put_if_absent(stored("a", "second")).await.unwrap_err();
@@ -138,5 +153,8 @@ async fn a_relative_directory_becomes_absolute() {
     let keys = FileKeyStore::open(&relative).unwrap();
     keys.put_if_absent(stored("a", "first")).await.unwrap();
     assert!(keys.directory.is_absolute());
-    assert_eq!(FileKeyStore::open(&relative).unwrap().list().await.unwrap(), [stored("a", "first")]);
+    assert_eq!(
+        FileKeyStore::open(&relative).unwrap().list().await.unwrap(),
+        [stored("a", "first")]
+    );
 }

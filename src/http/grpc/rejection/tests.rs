@@ -35,7 +35,10 @@ fn the_details_of_every_rejection_are_read_by_the_messages_of_google_rpc() {
         assert_eq!(status.message(), rejection.to_string());
         let details = status.check_error_details().unwrap();
         let info = details.error_info().unwrap();
-        assert_eq!((&*info.reason, &*info.domain), (&*rejection.code().to_uppercase(), "tower-idempotency"));
+        assert_eq!(
+            (&*info.reason, &*info.domain),
+            (&*rejection.code().to_uppercase(), "tower-idempotency")
+        );
         assert_eq!(info.metadata["type"], rejection.type_uri());
         let original = rejection.original_status().map(|status| status.as_str().to_owned());
         assert_eq!(info.metadata.get("original_status"), original.as_ref());
@@ -108,8 +111,9 @@ fn a_reason_that_only_a_later_version_knows_may_tell_of_an_operation_that_had_be
 fn a_retry_is_asked_for_or_advised_against_where_clients_look() {
     for rejection in samples() {
         let response = over_grpc(rejection.clone());
-        let header =
-            |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let header = |name: &str| {
+            response.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
+        };
         let expected = match (rejection.should_retry(), rejection.retry_after()) {
             (Some(false), _) => Some("-1"),
             (_, Some(_)) => Some("1250"),
@@ -138,8 +142,11 @@ fn times_beyond_all_bounds_are_cut() {
 #[test]
 fn what_described_the_body_goes_with_it_and_other_headers_stay() {
     let rejection = Rejection::KeyReused { status: OnMismatch::Conflict };
-    let mut response = rejection.render().map(|bytes| ResponseBody::<Full<Bytes>>::whole(bytes, None));
-    for (name, value) in [("content-length", "7"), ("content-language", "de"), ("x-team", "payments")] {
+    let mut response =
+        rejection.render().map(|bytes| ResponseBody::<Full<Bytes>>::whole(bytes, None));
+    for (name, value) in
+        [("content-length", "7"), ("content-language", "de"), ("x-team", "payments")]
+    {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     rejection.finish(&mut response);

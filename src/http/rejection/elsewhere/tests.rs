@@ -14,7 +14,8 @@ fn every_rejection_is_recognized_in_its_document_and_in_its_extensions() {
     for rejection in samples() {
         let mut response = rejection.render();
         assert!(response.body().len() < 1 << 10);
-        let by_document = Recognized::in_problem(response.status(), response.headers(), response.body());
+        let by_document =
+            Recognized::in_problem(response.status(), response.headers(), response.body());
         rejection.clone().finish(&mut response);
         let by_extensions = Recognized::in_extensions(&response.into_parts().0, false);
         let had_begun = rejection.spec().had_begun;
@@ -33,7 +34,10 @@ fn a_handler_that_gives_a_status_of_its_own_has_mapped_a_rejection_to_something_
     *response.status_mut() = StatusCode::CREATED;
     let (head, ()) = response.into_parts();
     assert_eq!(Recognized::in_extensions(&head, false), None);
-    assert!(Recognized::in_extensions(&head, true).is_some(), "the status of a call over gRPC is 200");
+    assert!(
+        Recognized::in_extensions(&head, true).is_some(),
+        "the status of a call over gRPC is 200"
+    );
 }
 
 #[test]
@@ -58,6 +62,9 @@ fn what_is_not_a_document_of_this_crate_is_not_recognized() {
     ] {
         assert_eq!(Recognized::in_problem(status, headers, body), None, "{}", body.escape_ascii());
     }
-    let padded = format!(r#"{{"code":"idempotency_key_in_flight","pad":"{}"}}"#, "x".repeat(LONGEST_PROBLEM));
+    let padded = format!(
+        r#"{{"code":"idempotency_key_in_flight","pad":"{}"}}"#,
+        "x".repeat(LONGEST_PROBLEM)
+    );
     assert_eq!(Recognized::in_problem(conflict, &problem, padded.as_bytes()), None);
 }

@@ -27,7 +27,8 @@ const ABOUT: [&str; 9] = [
 fn variations(sample: Rejection) -> Vec<Rejection> {
     match sample {
         Rejection::KeyReused { .. } => {
-            let statuses = [OnMismatch::Conflict, OnMismatch::UnprocessableContent, OnMismatch::BadRequest];
+            let statuses =
+                [OnMismatch::Conflict, OnMismatch::UnprocessableContent, OnMismatch::BadRequest];
             statuses.map(|status| Rejection::KeyReused { status }).into()
         }
         sample => vec![sample],
@@ -120,7 +121,8 @@ fn what_is_said_to_people_is_whole() {
             "the arm of {sample:?} in `Rejection::write_value`"
         );
         for sentence in [&*detail, spec.told.when, spec.told.then] {
-            let is_sentence = sentence.ends_with('.') && !sentence.contains("  ") && !sentence.contains('|');
+            let is_sentence =
+                sentence.ends_with('.') && !sentence.contains("  ") && !sentence.contains('|');
             assert!(is_sentence, "{sentence}");
         }
         assert!(!spec.title.is_empty() && !spec.title.ends_with('.'), "{}", spec.title);
@@ -154,7 +156,8 @@ fn each_row_is_safe_for_clients_that_do_not_know_its_code() {
         }
         assert_eq!(
             client == "retry",
-            matches!(spec.advice, Advice::RetryAfter | Advice::ShouldRetry) || spec.statuses[0] == 500,
+            matches!(spec.advice, Advice::RetryAfter | Advice::ShouldRetry)
+                || spec.statuses[0] == 500,
             "{code}: `advice` and `client` contradict each other"
         );
         assert!(

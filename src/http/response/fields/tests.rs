@@ -48,8 +48,15 @@ fn what_connection_names_goes_with_it_and_repeated_values_stay_in_order() {
     ] {
         given.append(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
-    let mut outcome = Outcome { headers: given, ..Outcome::new(StatusCode::OK, StoredBody::Omitted) };
+    let mut outcome =
+        Outcome { headers: given, ..Outcome::new(StatusCode::OK, StoredBody::Omitted) };
     NONE.clean(&mut outcome);
     assert_eq!(outcome.headers.keys_len(), 1);
-    assert!(outcome.headers.get_all("link").iter().eq(["b", "a", "b"].map(HeaderValue::from_static).iter()));
+    assert!(
+        outcome
+            .headers
+            .get_all("link")
+            .iter()
+            .eq(["b", "a", "b"].map(HeaderValue::from_static).iter())
+    );
 }

@@ -12,7 +12,12 @@ const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
 /// Adds the digest of the captured body, or the digests that the handler set. A body that was
 /// streamed or too large was not captured, and gets no digest.
-pub(super) fn add(level: StoredResponse, original: &HeaderMap, body: &StoredBody, stored: &mut HeaderMap) {
+pub(super) fn add(
+    level: StoredResponse,
+    original: &HeaderMap,
+    body: &StoredBody,
+    stored: &mut HeaderMap,
+) {
     if level != StoredResponse::Digest {
         return;
     }

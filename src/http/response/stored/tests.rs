@@ -22,7 +22,10 @@ fn stored(settings: &StoredParts, level: StoredResponse) -> Vec<HeaderName> {
 fn a_list_of_headers_to_store_adds_nothing_back_that_a_lower_level_leaves_out() {
     let only = vec![header::LOCATION, header::ETAG, header::VARY];
     let settings = StoredParts { only: Some(only), ..StoredParts::default() };
-    assert_eq!(stored(&settings, StoredResponse::Full), [header::LOCATION, header::ETAG, header::VARY]);
+    assert_eq!(
+        stored(&settings, StoredResponse::Full),
+        [header::LOCATION, header::ETAG, header::VARY]
+    );
     assert_eq!(stored(&settings, StoredResponse::Status), [header::VARY]);
     assert_eq!(stored(&settings, StoredResponse::Nothing), [] as [HeaderName; 0]);
 

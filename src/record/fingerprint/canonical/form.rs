@@ -35,8 +35,7 @@ fn parse(body: &[u8]) -> Option<Vec<(Cow<'_, str>, Cow<'_, str>)>> {
         return None;
     }
     let mut escapes = body.split(|byte| *byte == b'%').skip(1);
-    let is_whole =
-        |escape: &[u8]| matches!(escape, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
+    let is_whole = |escape: &[u8]| matches!(escape, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
     if !escapes.all(is_whole) || str::from_utf8(body).is_err() {
         return None;
     }

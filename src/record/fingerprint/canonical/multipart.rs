@@ -82,8 +82,8 @@ fn is_within_budget(body: &[u8], boundary: &str) -> bool {
     let delimiter = format!("--{boundary}");
     // Readers differ in what they accept as a part before the first delimiter and after the last
     // one.
-    let end =
-        memmem::find(body, format!("{delimiter}--").as_bytes()).map(|place| place + delimiter.len() + 2);
+    let end = memmem::find(body, format!("{delimiter}--").as_bytes())
+        .map(|place| place + delimiter.len() + 2);
     let ends = end.is_some_and(|end| body[end..].iter().all(u8::is_ascii_whitespace));
     if !body.starts_with(delimiter.as_bytes()) || !ends {
         return false;

@@ -20,7 +20,8 @@ fn built(request: Builder) -> Parts {
 }
 
 fn under(rule: &CanonicalBody, head: &Parts, body: &str) -> Fingerprint {
-    let fingerprinting = Fingerprinting { rule: Some(rule.clone().into()), ..Fingerprinting::default() };
+    let fingerprinting =
+        Fingerprinting { rule: Some(rule.clone().into()), ..Fingerprinting::default() };
     fingerprinting.of(&Input::new(head, body.as_bytes())).own
 }
 
@@ -55,12 +56,18 @@ fn the_kind_of_body_follows_from_its_media_type() {
 fn raw_bytes_count_where_there_is_no_canonical_form() {
     let head = head(JSON);
     for body in ["{", "{\"a\":1,\"a\":1}", "[9007199254740993]", "\u{feff}{}"] {
-        let raw =
-            Fingerprint::of_request(&head.method, "/payments?dry=1", &head.headers, &[], body.as_bytes());
+        let raw = Fingerprint::of_request(
+            &head.method,
+            "/payments?dry=1",
+            &head.headers,
+            &[],
+            body.as_bytes(),
+        );
         assert_eq!(under(&CanonicalBody::json(), &head, body), raw, "{body}");
     }
     let twice = built(Request::post("/").header(CONTENT_TYPE, JSON).header(CONTENT_TYPE, JSON));
-    let encoded = built(Request::post("/").header(CONTENT_TYPE, JSON).header(CONTENT_ENCODING, "identity"));
+    let encoded =
+        built(Request::post("/").header(CONTENT_TYPE, JSON).header(CONTENT_ENCODING, "identity"));
     for head in [twice, encoded] {
         assert_eq!(under(&CanonicalBody::json(), &head, "{}").to_bytes()[0], 1);
     }
@@ -79,7 +86,11 @@ fn everything_but_the_spelling_counts() {
         under(&rule, &to("POST", "/a?b=1", "Application/json;charset=UTF-8"), "{\"a\":1,\"b\":[]}"),
         one
     );
-    assert_eq!(under(&CanonicalBody::json(), &plain, "{\"a\":1,\"b\":[]}"), one, "the kind is the same");
+    assert_eq!(
+        under(&CanonicalBody::json(), &plain, "{\"a\":1,\"b\":[]}"),
+        one,
+        "the kind is the same"
+    );
 
     let others = [
         (to("PATCH", "/a?b=1", JSON), "{\"a\":1,\"b\":[]}"),
@@ -89,7 +100,8 @@ fn everything_but_the_spelling_counts() {
         (to("POST", "/a?b=1", JSON), "{\"a\":2,\"b\":[]}"),
         (to("POST", "/a?b=1", "application/x-www-form-urlencoded"), "{\"a\":1,\"b\":[]}"),
     ];
-    let all: HashSet<_> = others.iter().map(|(head, body)| under(&rule, head, body).to_bytes()).collect();
+    let all: HashSet<_> =
+        others.iter().map(|(head, body)| under(&rule, head, body).to_bytes()).collect();
     assert_eq!(all.len(), others.len());
     assert!(!all.contains(&one.to_bytes()));
 }
@@ -100,7 +112,9 @@ fn chosen_headers_count_beside_the_body() {
         let headers = vec![HeaderName::from_static("accept")];
         let rule = Some(CanonicalBody::json().into());
         let head = built(Request::post("/").header(CONTENT_TYPE, JSON).header("accept", accept));
-        Fingerprinting { headers, rule, ..Fingerprinting::default() }.of(&Input::new(&head, b"{}")).own
+        Fingerprinting { headers, rule, ..Fingerprinting::default() }
+            .of(&Input::new(&head, b"{}"))
+            .own
     };
     assert_eq!(of("text/plain"), of("text/plain"));
     assert_ne!(of("text/plain"), of("text/html"));
@@ -120,7 +134,8 @@ fn no_two_settings_make_the_same_fingerprint() {
         CanonicalBody::json().only([JsonPointer::from_static("")]),
     ];
     // The bodies themselves are equal.
-    let made: HashSet<_> = settings.iter().map(|rule| under(rule, &head(JSON), "{}").to_bytes()).collect();
+    let made: HashSet<_> =
+        settings.iter().map(|rule| under(rule, &head(JSON), "{}").to_bytes()).collect();
     assert_eq!(made.len(), settings.len());
     let turned = CanonicalBody::json().ignore(b).ignore(a);
     assert_eq!(under(&turned, &head(JSON), "{}"), under(&settings[2], &head(JSON), "{}"));
@@ -178,11 +193,13 @@ fn a_parameter_of_the_content_type_counts_unless_it_only_says_how_the_body_is_wr
     assert_eq!(distinct.len(), others.len());
     assert!(!distinct.contains(&plain.to_bytes()));
 
-    let form = |charset: &str| of(&format!("application/x-www-form-urlencoded{charset}"), "to=%C3%A9");
+    let form =
+        |charset: &str| of(&format!("application/x-www-form-urlencoded{charset}"), "to=%C3%A9");
     assert_eq!(form("; charset=utf-8"), form(""));
     assert_ne!(form("; charset=iso-8859-1"), form(""));
-    let parts =
-        |boundary: &str, rest: &str| of(&format!("multipart/form-data; boundary={boundary}{rest}"), "--x--");
+    let parts = |boundary: &str, rest: &str| {
+        of(&format!("multipart/form-data; boundary={boundary}{rest}"), "--x--")
+    };
     assert_eq!(parts("x", ""), parts("\"x\"", ""));
     assert_ne!(parts("x", "; v=2"), parts("x", ""));
 }

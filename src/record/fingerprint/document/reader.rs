@@ -127,7 +127,11 @@ impl<'t> Reader<'t> {
             }
         }
         let raw = self.text.get(from..self.at - 1).ok_or(Flaw::Unreadable)?;
-        if is_plain { Ok(Cow::Borrowed(raw)) } else { decoded(raw).map(Cow::Owned).ok_or(Flaw::Unreadable) }
+        if is_plain {
+            Ok(Cow::Borrowed(raw))
+        } else {
+            decoded(raw).map(Cow::Owned).ok_or(Flaw::Unreadable)
+        }
     }
 
     /// Reads a number whose first byte was taken.

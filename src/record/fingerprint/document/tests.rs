@@ -21,8 +21,9 @@ fn said(document: &Document<'_>, value: &Value<'_>) -> Json {
             children(elements).iter().map(|element| said(document, &element.value)).collect()
         }
         Value::Object(members) => {
-            let member =
-                |node: &super::Node<'_>| (node.name.clone().into_owned(), said(document, &node.value));
+            let member = |node: &super::Node<'_>| {
+                (node.name.clone().into_owned(), said(document, &node.value))
+            };
             Json::Object(children(members).iter().map(member).collect::<Map<_, _>>())
         }
         Value::Null => Json::Null,
@@ -84,9 +85,13 @@ fn a_name_that_serde_json_reserves_is_a_name() {
 #[test]
 fn what_another_reader_may_skip_is_unreadable_and_so_is_what_is_not_json() {
     let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-    for text in
-        [b"[1e999]".as_slice(), br#"["\ud800"]"#, br#"{"\udc00":1}"#, b"\"\xff\"", deep(128).as_bytes()]
-    {
+    for text in [
+        b"[1e999]".as_slice(),
+        br#"["\ud800"]"#,
+        br#"{"\udc00":1}"#,
+        b"\"\xff\"",
+        deep(128).as_bytes(),
+    ] {
         assert_eq!(flaw(text), Some(Flaw::Unreadable), "{}", String::from_utf8_lossy(text));
     }
     assert_eq!(flaw(deep(127)), None);
@@ -146,7 +151,8 @@ fn what_another_reader_may_skip_is_unreadable_and_so_is_what_is_not_json() {
 
 #[test]
 fn a_text_with_more_values_than_the_budget_is_not_read_whatever_they_are() {
-    let list = |unit: &str, count: usize| format!("[{}{unit}]", format!("{unit},").repeat(count - 1));
+    let list =
+        |unit: &str, count: usize| format!("[{}{unit}]", format!("{unit},").repeat(count - 1));
     let object = |count: usize| {
         let members: Vec<_> = (0..count).map(|index| format!("\"{index}\":0")).collect();
         format!("{{{}}}", members.join(","))
@@ -161,13 +167,16 @@ fn a_text_with_more_values_than_the_budget_is_not_read_whatever_they_are() {
     }
     assert_eq!(flaw(object(MOST_VALUES - 1)), None);
     assert_eq!(flaw(object(MOST_VALUES)), Some(Flaw::Unreadable));
-    assert_eq!(flaw(format!("{:?}", "{[,:".repeat(MOST_VALUES))), None, "what is in a string does not count");
+    assert_eq!(
+        flaw(format!("{:?}", "{[,:".repeat(MOST_VALUES))),
+        None,
+        "what is in a string does not count"
+    );
 }
 
 #[test]
 fn the_pointers_of_rfc_6901_find_what_they_point_at() {
-    let text =
-        r#"{"foo":["bar","baz"],"":0,"a/b":1,"c%d":2,"e^f":3,"g|h":4,"i\\j":5,"k\"l":6," ":7,"m~n":8}"#;
+    let text = r#"{"foo":["bar","baz"],"":0,"a/b":1,"c%d":2,"e^f":3,"g|h":4,"i\\j":5,"k\"l":6," ":7,"m~n":8}"#;
     let document = Document::parse(text.as_bytes()).unwrap();
     let rows = [
         ("/foo", json!(["bar", "baz"])),
@@ -186,7 +195,8 @@ fn the_pointers_of_rfc_6901_find_what_they_point_at() {
     for (pointer, found) in rows {
         assert_eq!(at(&document, pointer), Some(found), "{pointer}");
     }
-    for nothing in ["/bar", "/foo/2", "/foo/-", "/foo/01", "/foo/+1", "/foo/", "/foo/0/x", "/m~01n"] {
+    for nothing in ["/bar", "/foo/2", "/foo/-", "/foo/01", "/foo/+1", "/foo/", "/foo/0/x", "/m~01n"]
+    {
         assert_eq!(at(&document, nothing), None, "{nothing}");
     }
 }

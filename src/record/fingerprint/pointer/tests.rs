@@ -21,8 +21,9 @@ fn a_literal_that_is_not_a_pointer_panics() {
 #[cfg(feature = "canonical")]
 #[test]
 fn a_pointer_names_the_fields_at_the_top() {
-    let names =
-        |pointer: &str, name| super::Names::of(&[JsonPointer::new(pointer).unwrap()].into()).have(name);
+    let names = |pointer: &str, name| {
+        super::Names::of(&[JsonPointer::new(pointer).unwrap()].into()).have(name)
+    };
     assert!(names("/a~1b~01", Some("a/b~1")));
     assert!(names("", Some("anything")) && names("", None));
     assert!(names("/", Some("")) && !names("/", None));

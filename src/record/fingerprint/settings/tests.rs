@@ -14,7 +14,13 @@ use crate::record::secret::SecretKey;
 const SECRET: &[u8; 32] = &[7; 32];
 
 fn head() -> Parts {
-    Request::post("/payments?dry=1").header("x-a", "1").header("x-a", "2").body(()).unwrap().into_parts().0
+    Request::post("/payments?dry=1")
+        .header("x-a", "1")
+        .header("x-a", "2")
+        .body(())
+        .unwrap()
+        .into_parts()
+        .0
 }
 
 fn settings(rule: Option<Rule>) -> Fingerprinting {
@@ -82,7 +88,8 @@ fn a_rule_that_has_nothing_to_say_leaves_the_raw_fingerprint_alone() {
 #[test]
 fn versions_of_own_rules_never_meet_one_another_nor_a_built_in_one() {
     let given = [0, 1, 2, 3, 63, 64, 65, 126, 127, 128, 129, 255];
-    let made = given.map(|version| of(&settings(Some(Length(version).into())), b"body").own.to_bytes());
+    let made =
+        given.map(|version| of(&settings(Some(Length(version).into())), b"body").own.to_bytes());
     assert_eq!(made.iter().collect::<HashSet<_>>().len(), given.len());
     assert!(made.iter().all(|bytes| (64..=127).contains(&bytes[0])));
 }
@@ -168,7 +175,14 @@ fn a_header_that_is_absent_is_not_an_empty_one() {
         let settings = Fingerprinting { headers, ..settings(Some(rule.into())) };
         settings.of(&Input::new(&head, b"")).own.to_bytes()
     };
-    let different =
-        [of(&[]), of(&[""]), of(&["", ""]), of(&["1"]), of(&["1", "2"]), of(&["2", "1"]), of(&["1,2"])];
+    let different = [
+        of(&[]),
+        of(&[""]),
+        of(&["", ""]),
+        of(&["1"]),
+        of(&["1", "2"]),
+        of(&["2", "1"]),
+        of(&["1,2"]),
+    ];
     assert_eq!(different.iter().collect::<HashSet<_>>().len(), different.len());
 }

@@ -44,7 +44,8 @@ fn headers() -> impl Strategy<Value = HeaderMap> {
 }
 
 fn bodies() -> impl Strategy<Value = StoredBody> {
-    let without_bytes = KINDS.into_iter().filter_map(|(kind, ..)| StoredBody::of_kind(kind, None, None).ok());
+    let without_bytes =
+        KINDS.into_iter().filter_map(|(kind, ..)| StoredBody::of_kind(kind, None, None).ok());
     prop_oneof![
         (vec(any::<u8>(), 0..300), prop::option::of(headers()))
             .prop_map(|(bytes, trailers)| { StoredBody::Whole { bytes: bytes.into(), trailers } }),
@@ -175,12 +176,16 @@ fn the_frame_is_as_it_was_in_version_1() {
     }
     headers.append("link", HeaderValue::from_static("again"));
     headers.append("x-own", HeaderValue::from_bytes(b"\xe9").unwrap());
-    let trailers =
-        Some(HeaderMap::from_iter([(HeaderName::from_static("x-sum"), HeaderValue::from_static("7"))]));
-    let outcome =
-        Outcome::new(StatusCode::CREATED, StoredBody::Whole { bytes: Bytes::from_static(b"\0hi"), trailers })
-            .headers(headers)
-            .request_id(Some(HeaderValue::from_static("req-1")));
+    let trailers = Some(HeaderMap::from_iter([(
+        HeaderName::from_static("x-sum"),
+        HeaderValue::from_static("7"),
+    )]));
+    let outcome = Outcome::new(
+        StatusCode::CREATED,
+        StoredBody::Whole { bytes: Bytes::from_static(b"\0hi"), trailers },
+    )
+    .headers(headers)
+    .request_id(Some(HeaderValue::from_static("req-1")));
 
     let frame = [
         "01 00c9 30",
@@ -354,8 +359,12 @@ fn debug_shows_nothing_of_what_a_response_contains() {
         "Outcome { status: 201, headers: 2, body: Whole(11 bytes, 2 trailers), .. }"
     );
     assert_eq!(format!("{:?}", StoredBody::Packed(bytes)), "Packed(11 bytes)");
-    let record =
-        Record::new(Fingerprint::of_fields(["one"]), 1, Token::new([0; 16]), State::Success(outcome));
+    let record = Record::new(
+        Fingerprint::of_fields(["one"]),
+        1,
+        Token::new([0; 16]),
+        State::Success(outcome),
+    );
     for shown in [format!("{record:?}"), format!("{:#?}", Reservation::Found(record))] {
         assert!(!shown.contains("secret") && shown.contains("201"), "{shown}");
     }

@@ -71,7 +71,12 @@ pub(crate) async fn another_operation_finds_the_record_in_every_state<S: Store>(
     trial: &Trial<'_, S>,
 ) -> Checked {
     let kept = response(201, "of the operation that came first");
-    let ends = [None, Some(Write::Complete(&kept)), Some(Write::Fail(Some(&kept))), Some(Write::Fail(None))];
+    let ends = [
+        None,
+        Some(Write::Complete(&kept)),
+        Some(Write::Fail(Some(&kept))),
+        Some(Write::Fail(None)),
+    ];
     for end in ends {
         let owner = Contender::new(trial);
         let lease = owner.acquires_first().await?;
@@ -96,7 +101,8 @@ pub(crate) async fn tokens_never_repeat<S: Store>(trial: &Trial<'_, S>) -> Check
         tokens.insert(lease.token);
         contender.applies(&lease, Write::Release).await?;
     }
-    let step = step("reserve", format!("{ROUNDS} times, and each time released"), Location::caller());
+    let step =
+        step("reserve", format!("{ROUNDS} times, and each time released"), Location::caller());
     let said = format!("{} tokens", tokens.len());
     step.holds(tokens.len() == ROUNDS, &format!("{ROUNDS} tokens"), &said)
 }

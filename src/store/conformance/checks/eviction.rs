@@ -20,7 +20,8 @@ pub(crate) async fn a_live_record_is_never_evicted<S: Store>(trial: &Trial<'_, S
     let reserved = reserved.into_iter().collect::<Checked<Vec<_>>>()?;
     let reserved: Vec<_> = reserved.into_iter().flatten().collect();
 
-    let finding: Vec<_> = reserved.iter().map(|(contender, lease)| contender.finds_running(lease)).collect();
+    let finding: Vec<_> =
+        reserved.iter().map(|(contender, lease)| contender.finds_running(lease)).collect();
     together::some_at_a_time(together::FEW, finding).await.into_iter().collect()
 }
 

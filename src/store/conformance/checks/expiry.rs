@@ -72,7 +72,9 @@ pub(crate) async fn retention_counts_from_completion<S: Store>(trial: &Trial<'_,
 }
 
 /// A renewal that comes after the end does not lengthen the retention of the response.
-pub(crate) async fn a_lost_renew_keeps_no_finished_record<S: Store>(trial: &Trial<'_, S>) -> Checked {
+pub(crate) async fn a_lost_renew_keeps_no_finished_record<S: Store>(
+    trial: &Trial<'_, S>,
+) -> Checked {
     let kept = response(201, "kept");
     let check = async |end| {
         let contender = Contender::new(trial);

@@ -42,12 +42,16 @@ pub(crate) async fn a_late_writer_does_not_disturb_a_finished_record<S: Store>(
         Write::Fail(Some(&large)),
         Write::Fail(None),
     ];
-    let checks =
-        ends.map(|end| -> Boxed<'_, Checked> { Box::pin(a_late_writer_of_a_finished_record(trial, end)) });
+    let checks = ends.map(|end| -> Boxed<'_, Checked> {
+        Box::pin(a_late_writer_of_a_finished_record(trial, end))
+    });
     together::all_pass(checks).await
 }
 
-async fn a_late_writer_of_a_finished_record<S: Store>(trial: &Trial<'_, S>, end: Write<'_>) -> Checked {
+async fn a_late_writer_of_a_finished_record<S: Store>(
+    trial: &Trial<'_, S>,
+    end: Write<'_>,
+) -> Checked {
     let first = Contender::new(trial).with_lease(1.0);
     let late = first.acquires_first().await?;
     first.after(2.0).await;
@@ -105,7 +109,9 @@ pub(crate) async fn a_settling_write_may_be_sent_twice<S: Store>(trial: &Trial<'
 
 /// An attempt ends in one way. A success does not become a failure, nor a failure a success, and
 /// neither is released.
-pub(crate) async fn a_settled_record_is_not_settled_otherwise<S: Store>(trial: &Trial<'_, S>) -> Checked {
+pub(crate) async fn a_settled_record_is_not_settled_otherwise<S: Store>(
+    trial: &Trial<'_, S>,
+) -> Checked {
     let (small, large) = (response(201, "kept"), large_response(201, b'K'));
     let (other, other_large) = (response(500, "other"), large_response(500, b'O'));
     for kept in [&small, &large] {
@@ -127,7 +133,9 @@ pub(crate) async fn a_settled_record_is_not_settled_otherwise<S: Store>(trial: &
         let contender = Contender::new(trial);
         let lease = contender.acquires_first().await?;
         contender.applies(&lease, Write::Fail(kept)).await?;
-        for write in [Write::Complete(&other), Write::Complete(&other_large), Write::Release, Write::Renew] {
+        for write in
+            [Write::Complete(&other), Write::Complete(&other_large), Write::Release, Write::Renew]
+        {
             contender.loses(&lease, write).await?;
             contender.finds_failed(&lease, kept).await?;
         }

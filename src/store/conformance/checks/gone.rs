@@ -31,13 +31,14 @@ pub(crate) async fn a_response_is_stored_though_the_record_expired<S: Store>(
     trial: &Trial<'_, S>,
 ) -> Checked {
     let (small, large) = (response(201, "small"), large_response(201, b'L'));
-    let checks = responses(&small, &large).into_iter().flat_map(|write| -> [Boxed<'_, Checked>; 3] {
-        [
-            Box::pin(after_a_first_attempt(trial, write)),
-            Box::pin(after_a_later_attempt(trial, write)),
-            Box::pin(after_a_release(trial, write)),
-        ]
-    });
+    let checks =
+        responses(&small, &large).into_iter().flat_map(|write| -> [Boxed<'_, Checked>; 3] {
+            [
+                Box::pin(after_a_first_attempt(trial, write)),
+                Box::pin(after_a_later_attempt(trial, write)),
+                Box::pin(after_a_release(trial, write)),
+            ]
+        });
     let checks: Vec<_> = checks.collect();
     together::all_pass(checks).await
 }
@@ -67,7 +68,9 @@ async fn after_a_release<S: Store>(trial: &Trial<'_, S>, write: Write<'_>) -> Ch
 
 /// A response that was stored and has expired is stored again when it is sent again, with the new
 /// content.
-pub(crate) async fn a_response_is_stored_again_after_it_expired<S: Store>(trial: &Trial<'_, S>) -> Checked {
+pub(crate) async fn a_response_is_stored_again_after_it_expired<S: Store>(
+    trial: &Trial<'_, S>,
+) -> Checked {
     let check = async |outcome, other| {
         let owner = Contender::new(trial);
         let lease = owner.acquires_first().await?;
@@ -129,7 +132,10 @@ async fn is_stored<S: Store>(owner: &Contender<'_, S>, lease: &Lease, write: Wri
     }
     if let Write::Fail(outcome) = write {
         let status = outcome.map(|outcome| outcome.status);
-        owner.rerunning_failed().takes_over(lease.attempt + 1, PreviousAttempt::Failed { status }).await?;
+        owner
+            .rerunning_failed()
+            .takes_over(lease.attempt + 1, PreviousAttempt::Failed { status })
+            .await?;
     }
     Ok(())
 }

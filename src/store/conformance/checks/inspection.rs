@@ -8,7 +8,9 @@ use crate::store::conformance::trial::Trial;
 use crate::store::{State, Store};
 
 /// A key without a record is free, and still is after an inspection.
-pub(crate) async fn to_inspect_a_free_key_reserves_nothing<S: Store>(trial: &Trial<'_, S>) -> Checked {
+pub(crate) async fn to_inspect_a_free_key_reserves_nothing<S: Store>(
+    trial: &Trial<'_, S>,
+) -> Checked {
     let contender = Contender::new(trial);
     contender.inspects_nothing().await?;
     let lease = contender.acquires_first().await?;
@@ -17,7 +19,9 @@ pub(crate) async fn to_inspect_a_free_key_reserves_nothing<S: Store>(trial: &Tri
 }
 
 /// Every state is read with its attempt and its response, small or large, and stays as it is.
-pub(crate) async fn an_inspection_reads_the_record_whole<S: Store>(trial: &Trial<'_, S>) -> Checked {
+pub(crate) async fn an_inspection_reads_the_record_whole<S: Store>(
+    trial: &Trial<'_, S>,
+) -> Checked {
     let pending = Contender::new(trial);
     let lease = pending.acquires_first().await?;
     pending.inspects_state(&lease, State::Pending { abandoned: false }).await?;
@@ -41,7 +45,9 @@ pub(crate) async fn an_inspection_reads_the_record_whole<S: Store>(trial: &Trial
 
 /// An attempt whose lease has lapsed is read as abandoned, and stays abandoned after the
 /// inspection.
-pub(crate) async fn an_inspection_tells_abandoned_from_running<S: Store>(trial: &Trial<'_, S>) -> Checked {
+pub(crate) async fn an_inspection_tells_abandoned_from_running<S: Store>(
+    trial: &Trial<'_, S>,
+) -> Checked {
     let contender = Contender::new(trial).with_lease(2.0);
     let lease = contender.acquires_first().await?;
     contender.after(3.0).await;

@@ -78,7 +78,8 @@ pub(crate) async fn another_token_keeps_no_lease_alive<S: Store>(trial: &Trial<'
 pub(crate) async fn a_late_owner_may_still_settle_what_was_not_taken_over<S: Store>(
     trial: &Trial<'_, S>,
 ) -> Checked {
-    let [completing, failing, releasing] = std::array::from_fn(|_| Contender::new(trial).with_lease(1.0));
+    let [completing, failing, releasing] =
+        std::array::from_fn(|_| Contender::new(trial).with_lease(1.0));
     let to_complete = completing.acquires_first().await?;
     let to_fail = failing.acquires_first().await?;
     let to_release = releasing.acquires_first().await?;
@@ -118,7 +119,8 @@ pub(crate) async fn a_dropped_reserve_holds_the_key_no_longer_than_its_lease<S: 
         poll_fn(|cx| Poll::Ready(reserve.as_mut().poll(cx).is_ready())).await;
     }
     let successor = contender.rerunning_abandoned();
-    let step = step("reserve", "a dropped reserve was made, and its lease has lapsed", Location::caller());
+    let step =
+        step("reserve", "a dropped reserve was made, and its lease has lapsed", Location::caller());
     let reply = successor.after(2.0).await.reserve(&step).await?;
     trial.reserved(&reply);
     let acquired = matches!(reply.value, Reservation::Acquired(_));

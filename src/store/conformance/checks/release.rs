@@ -144,8 +144,9 @@ pub(crate) async fn the_late_owner_of_a_record_that_was_put_back_may_settle_and_
         Write::Release,
         Write::Renew,
     ];
-    let checks =
-        writes.map(|write| -> Boxed<'_, Checked> { Box::pin(a_late_owner_after_a_release(trial, write)) });
+    let checks = writes.map(|write| -> Boxed<'_, Checked> {
+        Box::pin(a_late_owner_after_a_release(trial, write))
+    });
     together::all_pass(checks).await
 }
 

@@ -110,7 +110,10 @@ fn responses_of_every_kind() -> Vec<Outcome> {
         unkept(NotRetained::Rejected),
         unkept(NotRetained::Stalled),
         Outcome { body: StoredBody::Omitted, ..unkept(NotRetained::Failure) },
-        Outcome { body: StoredBody::Packed(Bytes::from_static(b"E\0\xff")), ..bare(StatusCode::CREATED) },
+        Outcome {
+            body: StoredBody::Packed(Bytes::from_static(b"E\0\xff")),
+            ..bare(StatusCode::CREATED)
+        },
         Outcome { body: StoredBody::Packed(noise(5000)), ..bare(StatusCode::CREATED) },
     ]
 }

@@ -12,7 +12,9 @@ use crate::store::{PreviousAttempt, Store};
 
 /// A request that does not rerun failures finds a failed record as it is. One that does takes it
 /// over, and the lease has the status of the failed response.
-pub(crate) async fn a_failed_record_is_taken_over_only_when_asked<S: Store>(trial: &Trial<'_, S>) -> Checked {
+pub(crate) async fn a_failed_record_is_taken_over_only_when_asked<S: Store>(
+    trial: &Trial<'_, S>,
+) -> Checked {
     let small = response(500, "it broke");
     let large = large_response(503, b'F');
     for outcome in [None, Some(&small), Some(&large)] {

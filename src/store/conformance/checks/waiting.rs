@@ -22,7 +22,9 @@ pub(crate) async fn a_waiter_learns_soon_that_the_record_was_completed<S: Store>
 }
 
 /// A caller that waits for a running attempt knows soon after it failed.
-pub(crate) async fn a_waiter_learns_soon_that_the_record_failed<S: Store>(trial: &Trial<'_, S>) -> Checked {
+pub(crate) async fn a_waiter_learns_soon_that_the_record_failed<S: Store>(
+    trial: &Trial<'_, S>,
+) -> Checked {
     let owner = Contender::new(trial);
     let lease = owner.acquires_first().await?;
     owner.waits_while_settled(&lease, Write::Fail(None), 1, failure()).await
@@ -34,8 +36,9 @@ pub(crate) async fn a_waiter_learns_soon_that_the_key_was_released<S: Store>(
 ) -> Checked {
     let owner = Contender::new(trial);
     let lease = owner.acquires_first().await?;
-    let acquires =
-        |reservation: &Reservation| matches!(reservation, Reservation::Acquired(Lease { attempt: 1, .. }));
+    let acquires = |reservation: &Reservation| {
+        matches!(reservation, Reservation::Acquired(Lease { attempt: 1, .. }))
+    };
     owner.waits_while_settled(&lease, Write::Release, 1, ("Acquired, as attempt 1", acquires)).await
 }
 
@@ -46,12 +49,15 @@ pub(crate) async fn a_waiter_learns_soon_that_a_later_attempt_was_released<S: St
     let owner = Contender::new(trial);
     let first = owner.acquires_first().await?;
     owner.applies(&first, Write::Fail(None)).await?;
-    let later = owner.rerunning_failed().takes_over(2, PreviousAttempt::Failed { status: None }).await?;
+    let later =
+        owner.rerunning_failed().takes_over(2, PreviousAttempt::Failed { status: None }).await?;
     owner.waits_while_settled(&later, Write::Release, 1, failure()).await
 }
 
 /// All of 50 waiters have the response soon after it was completed.
-pub(crate) async fn many_waiters_all_learn_of_the_change<S: Store>(trial: &Trial<'_, S>) -> Checked {
+pub(crate) async fn many_waiters_all_learn_of_the_change<S: Store>(
+    trial: &Trial<'_, S>,
+) -> Checked {
     let kept = response(201, "kept");
     let owner = Contender::new(trial);
     let lease = owner.acquires_first().await?;
@@ -59,7 +65,9 @@ pub(crate) async fn many_waiters_all_learn_of_the_change<S: Store>(trial: &Trial
 }
 
 /// A record that changes after it was seen and before the wait ends that wait soon.
-pub(crate) async fn a_change_before_the_wait_is_not_missed<S: Store>(trial: &Trial<'_, S>) -> Checked {
+pub(crate) async fn a_change_before_the_wait_is_not_missed<S: Store>(
+    trial: &Trial<'_, S>,
+) -> Checked {
     let kept = response(201, "kept");
     for end in [Write::Complete(&kept), Write::Fail(None), Write::Release] {
         let contender = Contender::new(trial).rerunning_failed();

@@ -36,9 +36,16 @@ impl<S: Store> Contender<'_, S> {
             for Reply { value, ended, .. } in &replies {
                 let Reservation::Found(found) = value else { continue };
                 if !same(found, &running) {
-                    let expected = format!("the others find the attempt of that caller: {}", Told(&running));
+                    let expected =
+                        format!("the others find the attempt of that caller: {}", Told(&running));
                     let said = format!("Found {}", Told(found));
-                    return Err(self.trial.flaw(&step, Needs::Lease(lease.key), *ended, expected, said));
+                    return Err(self.trial.flaw(
+                        &step,
+                        Needs::Lease(lease.key),
+                        *ended,
+                        expected,
+                        said,
+                    ));
                 }
             }
             Ok(lease)
@@ -60,7 +67,9 @@ impl<S: Store> Contender<'_, S> {
         let acquired: Vec<_> = acquired.collect();
         let needs = previous.map_or(Needs::Nothing, |_| Needs::Record(self.request.key));
         match acquired[..] {
-            [(lease, _)] if (lease.attempt, lease.previous) == (attempt, previous) => Ok(lease.clone()),
+            [(lease, _)] if (lease.attempt, lease.previous) == (attempt, previous) => {
+                Ok(lease.clone())
+            }
             [(lease, ended)] => {
                 let told = |attempt, previous| format!("attempt {attempt} after {previous:?}");
                 let said = told(lease.attempt, lease.previous);

@@ -32,8 +32,11 @@ impl<S: Store> Contender<'_, S> {
         units: f64,
     ) -> impl Future<Output = Checked> + Send {
         let bound = self.units(units);
-        let step =
-            step("wait_for_change", format!("round {round}, for {bound:?} at most"), Location::caller());
+        let step = step(
+            "wait_for_change",
+            format!("round {round}, for {bound:?} at most"),
+            Location::caller(),
+        );
         let seen = PendingRef::new(lease.key, lease.token);
         async move { self.waits_by(&step, seen, round, bound).await }
     }
@@ -47,7 +50,11 @@ impl<S: Store> Contender<'_, S> {
     ) -> Checked {
         let wait = self.trial.store.wait_for_change(&seen, round, bound);
         let Ok(waited) = timeout(bound + self.trial.unit, wait).await else {
-            return step.holds(false, "the wait ends by its bound", "it went on for a unit after it");
+            return step.holds(
+                false,
+                "the wait ends by its bound",
+                "it went on for a unit after it",
+            );
         };
         // The time that it took was the caller's.
         self.trial.ask(step, std::future::ready(waited)).await?;
@@ -60,7 +67,8 @@ impl<S: Store> Contender<'_, S> {
         &self,
         lease: &Lease,
     ) -> impl Future<Output = Checked> + Send {
-        let step = step("wait_for_change", "the record has changed since it was seen", Location::caller());
+        let step =
+            step("wait_for_change", "the record has changed since it was seen", Location::caller());
         let seen = PendingRef::new(lease.key, lease.token);
         async move {
             let began = Instant::now();
@@ -88,7 +96,8 @@ impl<S: Store> Contender<'_, S> {
             let waiting = super::together::all((0..waiters).map(|_| self.learns(at)));
             let (learned, settled) = tokio::join!(waiting, settle);
             let settled = settled?;
-            let step = step("wait_for_change", format!("{} settles the attempt", end.operation()), at);
+            let step =
+                step("wait_for_change", format!("{} settles the attempt", end.operation()), at);
             let learned = learned.into_iter().collect::<Checked<Vec<_>>>()?;
             let result = learned.iter().try_for_each(|reply| {
                 self.is_soon(&step, settled, reply.began)?;
@@ -115,7 +124,9 @@ impl<S: Store> Contender<'_, S> {
             let reply = self.reserve(&reserving).await?;
             let left = deadline.saturating_duration_since(Instant::now());
             let seen = match &reply.value {
-                Reservation::Found(Record { state: State::Pending { .. }, token, .. }) if !left.is_zero() => {
+                Reservation::Found(Record { state: State::Pending { .. }, token, .. })
+                    if !left.is_zero() =>
+                {
                     PendingRef::new(self.request.key, *token)
                 }
                 _ => return Ok(reply),
@@ -134,7 +145,11 @@ impl<S: Store> Contender<'_, S> {
         }
         let expected = format!("a waiter learns of it within {SOON} units");
         if self.trial.slowest().took > self.trial.unit {
-            return Err(self.trial.too_late(step, expected, "a waiter may have been late because of that"));
+            return Err(self.trial.too_late(
+                step,
+                expected,
+                "a waiter may have been late because of that",
+            ));
         }
         let said = format!("a waiter learned of it {late:?} after it");
         Err(self.trial.flaw(step, Needs::Nothing, learned, expected, said))

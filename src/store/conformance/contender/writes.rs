@@ -78,7 +78,13 @@ impl<S: Store> Contender<'_, S> {
         self.applies_by(lease, write, Duration::from_nanos(1), Location::caller())
     }
 
-    async fn applies_by(&self, lease: &Lease, write: Write<'_>, retention: Duration, at: At) -> Checked {
+    async fn applies_by(
+        &self,
+        lease: &Lease,
+        write: Write<'_>,
+        retention: Duration,
+        at: At,
+    ) -> Checked {
         let step = step(write.operation(), format!("{write}under the token of the record"), at);
         let needs = match write {
             // These need no record.

@@ -14,7 +14,8 @@ use crate::record::key::StorageKey;
 use crate::store::conformance::given::{fingerprint, forged, fresh_key, scope};
 use crate::store::conformance::told::told;
 use crate::store::{
-    Lease, PreviousAttempt, Reservation, ReserveRequest, RetryFailed, Settlement, State, Store, Token,
+    Lease, PreviousAttempt, Reservation, ReserveRequest, RetryFailed, Settlement, State, Store,
+    Token,
 };
 
 /// How a walk ended.
@@ -172,8 +173,12 @@ impl<S: Store> Case<'_, S> {
     async fn settle(&mut self, lease: &Lease, write: &Given) -> Result<(), Stop> {
         let began = self.start.elapsed();
         let settlement = match write {
-            Given::Complete(outcome, retention) => self.store.complete(lease, outcome, *retention).await,
-            Given::Fail(outcome, retention) => self.store.fail(lease, outcome.as_ref(), *retention).await,
+            Given::Complete(outcome, retention) => {
+                self.store.complete(lease, outcome, *retention).await
+            }
+            Given::Fail(outcome, retention) => {
+                self.store.fail(lease, outcome.as_ref(), *retention).await
+            }
             Given::Release => self.store.release(lease).await,
             Given::Renew => self.store.renew(lease).await,
         };
@@ -221,9 +226,9 @@ impl<S: Store> Case<'_, S> {
         let retry_failed = match ask.retry_failed {
             RerunFailed::Never => RetryFailed::Never,
             RerunFailed::Any => RetryFailed::Any,
-            RerunFailed::Only(holder) => {
-                self.lease_of(holder).map_or(RetryFailed::Never, |lease| RetryFailed::Only(lease.token))
-            }
+            RerunFailed::Only(holder) => self
+                .lease_of(holder)
+                .map_or(RetryFailed::Never, |lease| RetryFailed::Only(lease.token)),
         };
         let fingerprint = fingerprint(["a", "b", "c"][usize::from(ask.fingerprint % 3)]);
         ReserveRequest::new(self.keys[usize::from(ask.key)], fingerprint)
@@ -236,8 +241,9 @@ impl<S: Store> Case<'_, S> {
 
     /// The lease, if so many were acquired.
     fn lease_of(&self, holder: Holder) -> Option<Lease> {
-        let earlier =
-            |key: u8, by: u8| self.leases[usize::from(key)].iter().nth_back(usize::from(by)).cloned();
+        let earlier = |key: u8, by: u8| {
+            self.leases[usize::from(key)].iter().nth_back(usize::from(by)).cloned()
+        };
         match holder {
             Holder::Newest { key } => earlier(key, 0),
             Holder::Earlier { key, by } => earlier(key, by),

@@ -33,5 +33,9 @@ pub(super) fn outcome(response: Response, step: usize) -> Outcome {
     };
     let status = StatusCode::from_u16(response.status).unwrap_or_default();
     let outcome = Outcome::new(status, body);
-    if response.adorned { outcome.headers(headers).request_id(HeaderValue::from(step)) } else { outcome }
+    if response.adorned {
+        outcome.headers(headers).request_id(HeaderValue::from(step))
+    } else {
+        outcome
+    }
 }

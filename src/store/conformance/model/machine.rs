@@ -7,7 +7,8 @@ use crate::record::fingerprint::Fingerprint;
 use crate::record::key::StorageKey;
 use crate::record::outcome::{NotRetained, Outcome, StoredBody};
 use crate::store::{
-    Lease, PreviousAttempt, Record, RecordStatus, ReserveRequest, RetryFailed, Settlement, State, Token,
+    Lease, PreviousAttempt, Record, RecordStatus, ReserveRequest, RetryFailed, Settlement, State,
+    Token,
 };
 
 /// A time between two, counted from the start of the walk. Exact where they are equal.
@@ -24,7 +25,10 @@ impl When {
     const BEFORE: Self = Self { earliest: Duration::ZERO, latest: Duration::ZERO };
 
     fn after(self, time: Duration) -> Self {
-        Self { earliest: self.earliest.saturating_add(time), latest: self.latest.saturating_add(time) }
+        Self {
+            earliest: self.earliest.saturating_add(time),
+            latest: self.latest.saturating_add(time),
+        }
     }
 
     /// The end of a record that stays for `retention`: a store may let it stay a little longer.
@@ -91,7 +95,11 @@ pub(super) enum Given {
 impl Model {
     /// Says what the reservation should come to. The store chooses the token, so an acquired lease
     /// is given to [`acquired`](Self::acquired).
-    pub(super) fn reserve(&self, request: &ReserveRequest, now: When) -> Result<Expected, Undecided> {
+    pub(super) fn reserve(
+        &self,
+        request: &ReserveRequest,
+        now: When,
+    ) -> Result<Expected, Undecided> {
         let first = Expected::Acquired { attempt: 1, previous: None };
         let Some(kept) = self.0.get(&request.key) else {
             return Ok(first);
@@ -108,8 +116,11 @@ impl Model {
         };
         if may_take_over && kept.fingerprint == request.fingerprint {
             let status = kept.outcome.as_ref().map(|outcome| outcome.status);
-            let previous =
-                if abandoned { PreviousAttempt::Abandoned } else { PreviousAttempt::Failed { status } };
+            let previous = if abandoned {
+                PreviousAttempt::Abandoned
+            } else {
+                PreviousAttempt::Failed { status }
+            };
             return Ok(Expected::Acquired { attempt: kept.attempt + 1, previous: Some(previous) });
         }
         let state = match (kept.status, kept.outcome.clone()) {
@@ -127,7 +138,12 @@ impl Model {
     }
 
     /// Makes the write, and says what it should come to.
-    pub(super) fn settle(&mut self, lease: &Lease, write: &Given, now: When) -> Result<Settled, Undecided> {
+    pub(super) fn settle(
+        &mut self,
+        lease: &Lease,
+        write: &Given,
+        now: When,
+    ) -> Result<Settled, Undecided> {
         let kept = match self.0.get(&lease.key) {
             Some(kept) if !kept.expires.has_come(now)? => Some(kept),
             _ => None,
@@ -136,7 +152,9 @@ impl Model {
             Some(kept) if kept.token != lease.token => return Ok(Settled::LeaseLost),
             Some(Kept { status: RecordStatus::Pending, attempt, .. }) => *attempt,
             // It was sent a second time; what was stored the first time stays.
-            Some(Kept { status, .. }) if Some(*status) == write.status() => return Ok(Settled::Applied),
+            Some(Kept { status, .. }) if Some(*status) == write.status() => {
+                return Ok(Settled::Applied);
+            }
             None if write.status().is_some() => lease.attempt,
             _ => return Ok(Settled::LeaseLost),
         };

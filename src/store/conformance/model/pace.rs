@@ -57,7 +57,9 @@ impl Pace {
     pub(super) fn when(self, began: Duration, ended: Duration) -> When {
         match self {
             Self::Paused => When { earliest: began, latest: ended },
-            Self::Real { .. } => When { earliest: began.saturating_sub(SLACK), latest: ended + SLACK },
+            Self::Real { .. } => {
+                When { earliest: began.saturating_sub(SLACK), latest: ended + SLACK }
+            }
         }
     }
 

@@ -60,7 +60,11 @@ fn simpler(steps: &[Step]) -> Vec<Vec<Step>> {
     steps.iter().enumerate().flat_map(one).collect()
 }
 
-async fn differences<S: Store>(store: &S, pace: Pace, candidates: &[Vec<Step>]) -> Vec<Option<String>> {
+async fn differences<S: Store>(
+    store: &S,
+    pace: Pace,
+    candidates: &[Vec<Step>],
+) -> Vec<Option<String>> {
     let runs = candidates.iter().map(|steps| case::run(store, pace, steps));
     let ends = together::all(runs).await;
     ends.into_iter()

@@ -178,7 +178,8 @@ impl Step {
         match self {
             Self::Reserve(ask) => ask.simpler().into_iter().map(Self::Reserve).collect(),
             Self::Settle(holder, write) => {
-                let holders = holder.simpler().into_iter().map(|holder| Self::Settle(holder, write.clone()));
+                let holders =
+                    holder.simpler().into_iter().map(|holder| Self::Settle(holder, write.clone()));
                 let writes = write.simpler().into_iter().map(|write| Self::Settle(*holder, write));
                 holders.chain(writes).collect()
             }
@@ -209,7 +210,9 @@ impl Ask {
             simpler.push(but(&|ask| ask.retry_failed = RerunFailed::Never));
         }
         simpler.extend(self.lease.simpler().into_iter().map(|lease| but(&|ask| ask.lease = lease)));
-        simpler.extend(self.beyond.simpler().into_iter().map(|beyond| but(&|ask| ask.beyond = beyond)));
+        simpler.extend(
+            self.beyond.simpler().into_iter().map(|beyond| but(&|ask| ask.beyond = beyond)),
+        );
         simpler
     }
 }
@@ -230,13 +233,15 @@ impl Write {
             Self::Complete(response, ticks) => {
                 let responses =
                     response.simpler().into_iter().map(|response| Self::Complete(response, *ticks));
-                let ticks = ticks.simpler().into_iter().map(|ticks| Self::Complete(*response, ticks));
+                let ticks =
+                    ticks.simpler().into_iter().map(|ticks| Self::Complete(*response, ticks));
                 responses.chain(ticks).collect()
             }
             Self::Fail(response, ticks) => {
                 let none = response.is_some().then_some(None);
                 let simpler = response.iter().flat_map(|response| response.simpler()).map(Some);
-                let responses = none.into_iter().chain(simpler).map(|response| Self::Fail(response, *ticks));
+                let responses =
+                    none.into_iter().chain(simpler).map(|response| Self::Fail(response, *ticks));
                 let ticks = ticks.simpler().into_iter().map(|ticks| Self::Fail(*response, ticks));
                 responses.chain(ticks).collect()
             }

@@ -52,7 +52,10 @@ fn the_counts_of_two_shards_add_up() {
             assert_eq!(store.release(&second).unwrap(), Settlement::Applied);
         });
         let lease = acquire(&store, &two);
-        assert_eq!(store.settle(&lease, &SlotState::Success(answer()), HOUR).unwrap(), Settlement::Applied);
+        assert_eq!(
+            store.settle(&lease, &SlotState::Success(answer()), HOUR).unwrap(),
+            Settlement::Applied
+        );
         passing.join().unwrap();
         assert_eq!(
             (store.capacity.records(), answers(&store)),

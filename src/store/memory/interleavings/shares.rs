@@ -47,7 +47,10 @@ fn a_share_that_ends_does_not_take_a_new_record_along() {
             assert_eq!(store.release(first).unwrap(), Settlement::Applied);
         });
         let second = acquire(&store, &two);
-        assert_eq!(store.settle(&second, &SlotState::Success(answer()), HOUR).unwrap(), Settlement::Applied);
+        assert_eq!(
+            store.settle(&second, &SlotState::Success(answer()), HOUR).unwrap(),
+            Settlement::Applied
+        );
         owner.join().unwrap();
         assert_eq!((store.capacity.records(), answers(&store)), (1, counted(&answer())));
         assert_eq!(store.capacity.shares.len(), 1);

@@ -77,7 +77,8 @@ impl Future for OwnedNotified {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut waiters = self.notify.waiters.lock().expect("no thread of a test panics and goes on");
+        let mut waiters =
+            self.notify.waiters.lock().expect("no thread of a test panics and goes on");
         if self.notify.calls.load(Ordering::SeqCst) != self.calls {
             return Poll::Ready(());
         }

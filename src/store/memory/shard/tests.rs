@@ -5,7 +5,8 @@ use crate::record::key::{IdempotencyKey, Scope};
 use crate::store::memory::limits::Limits;
 use crate::store::{ReserveRequest, RetryFailed};
 
-/// The queue of expiries is not part of what the store counts, so only here can it be seen to stay small.
+/// The queue of expiries is not part of what the store counts, so only here can it be seen to stay
+/// small.
 #[test]
 fn places_in_the_queue_do_not_add_up() {
     let secret = Secret::new();

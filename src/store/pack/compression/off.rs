@@ -1,4 +1,5 @@
-//! In place of compression, without the feature: nothing is compressed, and nothing that is can be read.
+//! In place of compression, without the feature: nothing is compressed, and nothing that is can be
+//! read.
 
 use bytes::Bytes;
 

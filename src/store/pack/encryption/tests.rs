@@ -103,7 +103,10 @@ fn a_changed_answer_is_refused_wherever_it_was_changed() {
         bytes[place] ^= 1;
         let changed = Outcome { body: StoredBody::Packed(bytes.into()), ..packed.clone() };
         let kind = error_kind(&packing, &of(), changed);
-        assert!(matches!(kind, StoreErrorKind::Decrypt | StoreErrorKind::Corrupt), "byte {place}: {kind:?}");
+        assert!(
+            matches!(kind, StoreErrorKind::Decrypt | StoreErrorKind::Corrupt),
+            "byte {place}: {kind:?}"
+        );
         let cut = Bytes::copy_from_slice(&packed.bytes()[..place]);
         let cut = Outcome { body: StoredBody::Packed(cut), ..packed.clone() };
         let kind = error_kind(&packing, &of(), cut);
@@ -131,7 +134,10 @@ fn a_key_is_changed_without_losing_a_record() {
     assert_eq!(error_kind(&at_last, &of(), old.clone()), StoreErrorKind::Decrypt);
     assert_eq!(error_kind(&Packing::default(), &of(), old.clone()), StoreErrorKind::Decrypt);
     // Another key under the same number is another key.
-    assert_eq!(error_kind(&encrypting(EncryptionKeys::new(1, [9; 32])), &of(), old), StoreErrorKind::Decrypt);
+    assert_eq!(
+        error_kind(&encrypting(EncryptionKeys::new(1, [9; 32])), &of(), old),
+        StoreErrorKind::Decrypt
+    );
 }
 
 #[test]
@@ -161,7 +167,10 @@ fn the_status_of_a_failure_that_was_put_back_is_read_without_its_headers() {
 #[test]
 fn a_number_that_the_ring_has_already_is_an_error_when_it_is_built() {
     let twice = january().reading(1, [2; 32]).unwrap_err();
-    assert_eq!(twice.to_string(), "the ring of encryption keys has a key with the number 1 already");
+    assert_eq!(
+        twice.to_string(),
+        "the ring of encryption keys has a key with the number 1 already"
+    );
     let ring = january().reading(2, [2; 32]).unwrap();
     assert!(ring.clone().reading(2, [2; 32]).is_err());
     assert!(ring.reading(3, [2; 32]).is_ok());

@@ -27,7 +27,9 @@ impl Commands<'_> {
     pub(super) async fn send(&self, server: &Server, asking: bool) -> RedisResult<Vec<Value>> {
         match *self {
             Self::One(command) if !asking => server.one(command).await.map(|reply| vec![reply]),
-            Self::Many(pipeline, offset, count) if !asking => server.many(pipeline, offset, count).await,
+            Self::Many(pipeline, offset, count) if !asking => {
+                server.many(pipeline, offset, count).await
+            }
             Self::One(command) => announced(server, std::iter::once(command)).await,
             Self::Many(pipeline, ..) => announced(server, pipeline.cmd_iter()).await,
         }
@@ -36,7 +38,10 @@ impl Commands<'_> {
 
 /// `ASKING` applies to the next command only, so each command has its own and nothing may come
 /// between.
-async fn announced<'a>(server: &Server, commands: impl Iterator<Item = &'a Cmd>) -> RedisResult<Vec<Value>> {
+async fn announced<'a>(
+    server: &Server,
+    commands: impl Iterator<Item = &'a Cmd>,
+) -> RedisResult<Vec<Value>> {
     let mut pipeline = Pipeline::new();
     for command in commands {
         pipeline.cmd("ASKING").add_command(command.clone());
@@ -46,7 +51,8 @@ async fn announced<'a>(server: &Server, commands: impl Iterator<Item = &'a Cmd>)
     while let (Some(asking), Some(reply)) = (replies.next(), replies.next()) {
         // If both are rejected, the rejected announcement is the cause. The other rejection would
         // send the command back and forth.
-        let is_rejected = matches!((&asking, &reply), (Value::ServerError(_), Value::ServerError(_)));
+        let is_rejected =
+            matches!((&asking, &reply), (Value::ServerError(_), Value::ServerError(_)));
         told.push(if is_rejected { asking } else { reply });
     }
     Ok(told)
@@ -117,7 +123,9 @@ impl NotServed {
     /// What follows from the rejection of `server`.
     pub(super) fn next(self, server: &Address) -> Next {
         let go_to = |redirect: Redirect, announced| {
-            redirect.seen_from(server).map_or(Step::LookUpAgain, |server| Step::GoTo { server, announced })
+            redirect
+                .seen_from(server)
+                .map_or(Step::LookUpAgain, |server| Step::GoTo { server, announced })
         };
         match self {
             Self::Moved(there) => Next { step: go_to(there, false), is_map_in_doubt: true },

@@ -41,7 +41,10 @@ impl Inner {
 
     /// A server that is slow has as long as the callers wait. One that is asked again may by then
     /// have a new connection.
-    async fn ask_until_told(&self, asked: &mut JoinSet<RedisResult<Vec<Slots>>>) -> RedisResult<Vec<Slots>> {
+    async fn ask_until_told(
+        &self,
+        asked: &mut JoinSet<RedisResult<Vec<Slots>>>,
+    ) -> RedisResult<Vec<Slots>> {
         loop {
             if let Ok(told) = timeout(READ, self.ask_in_turn(asked)).await {
                 return told;
@@ -49,7 +52,10 @@ impl Inner {
         }
     }
 
-    async fn ask_in_turn(&self, asked: &mut JoinSet<RedisResult<Vec<Slots>>>) -> RedisResult<Vec<Slots>> {
+    async fn ask_in_turn(
+        &self,
+        asked: &mut JoinSet<RedisResult<Vec<Slots>>>,
+    ) -> RedisResult<Vec<Slots>> {
         let mut failure = RedisError::from((ErrorKind::Client, "no server of the cluster to ask"));
         for group in self.candidates().into_iter().filter(|group| !group.is_empty()) {
             for address in group {
@@ -90,7 +96,10 @@ impl Inner {
 }
 
 /// The first map. `None` if no server that was asked knows one.
-async fn first(asked: &mut JoinSet<RedisResult<Vec<Slots>>>, failure: &mut RedisError) -> Option<Vec<Slots>> {
+async fn first(
+    asked: &mut JoinSet<RedisResult<Vec<Slots>>>,
+    failure: &mut RedisError,
+) -> Option<Vec<Slots>> {
     while let Some(reply) = asked.join_next().await {
         match reply {
             Ok(Ok(map)) => return Some(map),

@@ -80,9 +80,10 @@ fn ip(more: &Value) -> Option<&str> {
         Value::Map(pairs) => {
             pairs.iter().find(|(name, _)| text(name) == Some("ip")).and_then(|(_, ip)| text(ip))
         }
-        Value::Array(flat) => {
-            flat.chunks_exact(2).find(|pair| text(&pair[0]) == Some("ip")).and_then(|pair| text(&pair[1]))
-        }
+        Value::Array(flat) => flat
+            .chunks_exact(2)
+            .find(|pair| text(&pair[0]) == Some("ip"))
+            .and_then(|pair| text(&pair[1])),
         _ => None,
     }
 }
@@ -123,7 +124,9 @@ mod tests {
 
     #[test]
     fn the_first_server_of_a_range_is_its_primary() {
-        let node = |host, port| Value::Array(vec![host, Value::Int(port), bulk("id"), Value::Array(vec![])]);
+        let node = |host, port| {
+            Value::Array(vec![host, Value::Int(port), bulk("id"), Value::Array(vec![])])
+        };
         let range = |first, last, nodes: [Value; 2]| {
             Value::Array([Value::Int(first), Value::Int(last)].into_iter().chain(nodes).collect())
         };
@@ -143,8 +146,9 @@ mod tests {
             let primary = Value::Array(vec![bulk(host), Value::Int(7000), bulk("id"), more]);
             Value::Array(vec![Value::Array(vec![Value::Int(0), Value::Int(16383), primary])])
         };
-        let told =
-            |host, more| read(reply(host, more), "example.org").map(|slots| slots[0].host.clone()).ok();
+        let told = |host, more| {
+            read(reply(host, more), "example.org").map(|slots| slots[0].host.clone()).ok()
+        };
         let none = || Value::Array(Vec::new());
         let flat = |ip| Value::Array(vec![bulk("hostname"), bulk(""), bulk("ip"), bulk(ip)]);
         let map = |ip| Value::Map(vec![(bulk("ip"), bulk(ip))]);

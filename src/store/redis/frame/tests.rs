@@ -12,7 +12,8 @@ use crate::store::ReserveRequest;
 fn lease() -> Lease {
     let key = IdempotencyKey::parse(b"order-1001").unwrap();
     let key = StorageKey::derive(None, "tests", &Scope::anonymous(), &key);
-    let request = ReserveRequest::new(key, Fingerprint::of_fields(["pay"])).lease(Duration::from_secs(10));
+    let request =
+        ReserveRequest::new(key, Fingerprint::of_fields(["pay"])).lease(Duration::from_secs(10));
     Lease::first(&request, Token::new([7; 16]))
 }
 
@@ -55,7 +56,10 @@ fn a_record_with_a_field_of_the_next_version_is_read_without_it() {
         let read = decode(later.clone()).unwrap();
         same(&read, &expected);
         // A take-over compares all of a pending record.
-        assert_eq!(read.identity, if read.pending.is_some() { later } else { later.slice(..START) });
+        assert_eq!(
+            read.identity,
+            if read.pending.is_some() { later } else { later.slice(..START) }
+        );
     }
 }
 

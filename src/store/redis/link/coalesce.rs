@@ -44,7 +44,11 @@ impl<T: AsyncRead + Unpin> AsyncRead for Coalesce<T> {
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Coalesce<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         if !self.put_off {
             // A task that wakes itself while it runs goes to the end of the queue.
             self.put_off = true;

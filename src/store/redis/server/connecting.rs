@@ -88,7 +88,11 @@ impl Server {
             }
             *lock(&self.0.link) = Some(Arc::clone(&link));
             let setting = &self.0.setting;
-            setting.eviction.look(info.addr().to_string(), link.connection.clone(), setting.timeout.get());
+            setting.eviction.look(
+                info.addr().to_string(),
+                link.connection.clone(),
+                setting.timeout.get(),
+            );
             Ok(link)
         })
     }

@@ -58,7 +58,10 @@ fn a_list_may_be_one_of_valkey() {
         addresses(&cluster("valkey+cluster://10.0.0.1:7000,10.0.0.2")),
         ["10.0.0.1:7000", "10.0.0.2:6379"]
     );
-    assert_eq!(addresses(sentinel("valkey+sentinel://10.0.0.1/orders").sentinels()), ["10.0.0.1:26379"]);
+    assert_eq!(
+        addresses(sentinel("valkey+sentinel://10.0.0.1/orders").sentinels()),
+        ["10.0.0.1:26379"]
+    );
 }
 
 #[test]
@@ -101,15 +104,23 @@ fn the_protocol_is_resp3_unless_the_url_says_another() {
         assert!(!rejected(&format!("{url}?protocol=resp4")).is_empty());
     }
     #[cfg(unix)]
-    assert_eq!(protocol("redis+unix:///run/redis.sock?db=3&protocol=resp2"), ProtocolVersion::RESP2);
+    assert_eq!(
+        protocol("redis+unix:///run/redis.sock?db=3&protocol=resp2"),
+        ProtocolVersion::RESP2
+    );
 }
 
 #[test]
 fn credentials_in_a_url_of_sentinels_are_for_the_servers() {
     let found = sentinel("redis+sentinel://me:secret@10.0.0.1,10.0.0.2:5000/orders/2");
     assert_eq!(addresses(found.sentinels()), ["10.0.0.1:26379", "10.0.0.2:5000"]);
-    assert!(found.sentinels().iter().all(|sentinel| sentinel.redis_settings().password().is_none()));
-    assert_eq!((found.settings().username(), found.settings().password()), (Some("me"), Some("secret")));
+    assert!(
+        found.sentinels().iter().all(|sentinel| sentinel.redis_settings().password().is_none())
+    );
+    assert_eq!(
+        (found.settings().username(), found.settings().password()),
+        (Some("me"), Some("secret"))
+    );
     assert_eq!((found.group(), found.db()), ("orders", 2));
     assert_eq!(sentinel("redis+sentinel://10.0.0.1/orders").db(), 0);
 }
@@ -122,7 +133,9 @@ fn tls_is_a_matter_of_the_scheme() {
             Ok(Target::Cluster(servers)) => {
                 assert!(matches!(servers[0].addr(), ConnectionAddr::TcpTls { .. }));
             }
-            _ => assert!(rejected(&format!("{scheme}+cluster://:hunter2@10.0.0.1:7000")).contains("TLS")),
+            _ => assert!(
+                rejected(&format!("{scheme}+cluster://:hunter2@10.0.0.1:7000")).contains("TLS")
+            ),
         }
     }
 }

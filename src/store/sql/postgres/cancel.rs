@@ -56,7 +56,9 @@ impl Canceller {
         drop(waiting);
         // A connection that is given up half way is dropped, and does not come back to its place.
         match timeout(BOUND, self.send(place.take(), pool, running)).await {
-            Ok(Ok(connection)) if self.waiting.load(Ordering::Relaxed) > 0 => *place = Some(connection),
+            Ok(Ok(connection)) if self.waiting.load(Ordering::Relaxed) > 0 => {
+                *place = Some(connection);
+            }
             Ok(Ok(connection)) => {
                 let _ = timeout(BOUND, connection.close()).await;
             }

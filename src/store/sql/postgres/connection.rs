@@ -107,7 +107,11 @@ impl Connection {
         match Self::take_sound(pool).await {
             Ok(other) => *self = other,
             Err(error) => {
-                return Err(if fate == Fate::Stale { unreached(error) } else { store_error(first) });
+                return Err(if fate == Fate::Stale {
+                    unreached(error)
+                } else {
+                    store_error(first)
+                });
             }
         }
         // The first one may have been carried out, even if the second one was rejected.
@@ -115,7 +119,11 @@ impl Connection {
         second.map_err(|second| store_error(if fate == Fate::Lost { first } else { second }))
     }
 
-    async fn send(&mut self, statement: &Statement, values: &[Value<'_>]) -> Result<Option<PgRow>, Error> {
+    async fn send(
+        &mut self,
+        statement: &Statement,
+        values: &[Value<'_>],
+    ) -> Result<Option<PgRow>, Error> {
         let Some(inner) = &mut self.0 else {
             return Err(Error::PoolClosed);
         };

@@ -32,9 +32,9 @@ impl Fate {
             Error::Io(_) | Error::Protocol(_) | Error::Tls(_) | Error::WorkerCrashed => Self::Lost,
             Error::Database(database) => {
                 let server = database.try_downcast_ref::<PgDatabaseError>();
-                if server
-                    .is_none_or(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
-                {
+                if server.is_none_or(|error| {
+                    matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic)
+                }) {
                     return Self::Lost;
                 }
                 match code(error) {
@@ -51,7 +51,8 @@ impl Fate {
 
 /// The SQLSTATE; empty if it is not the server's error.
 fn code(error: &Error) -> &str {
-    let server = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    let server =
+        error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
     server.map_or("", PgDatabaseError::code)
 }
 
@@ -181,7 +182,9 @@ pub(super) fn not_ended(error: Error) -> StoreError {
     match Fate::of(&error) {
         Fate::Rejected if is_failed_before(&error) => Lost::Aborted.into(),
         Fate::Rejected if is_full(&error) || is_timeout(&error) => store_error(error),
-        Fate::Rejected if kind(code(&error)) == Some(StoreErrorKind::Rejected) => store_error(error),
+        Fate::Rejected if kind(code(&error)) == Some(StoreErrorKind::Rejected) => {
+            store_error(error)
+        }
         Fate::Rejected if error.as_database_error().is_some() => {
             StoreError::with_source(StoreErrorKind::TransactionLost, SqlError(error))
         }
@@ -213,7 +216,9 @@ pub(super) fn not_written(error: Error) -> StoreError {
         "42P01" | "3F000" => {
             "the handler has changed `search_path`, and the records are not on it: give the store its schema"
         }
-        "25006" => "the handler has made its transaction read only, so the response cannot be stored in it",
+        "25006" => {
+            "the handler has made its transaction read only, so the response cannot be stored in it"
+        }
         _ => return not_ended(error),
     };
     lost(why, error)
@@ -239,7 +244,9 @@ struct ReadOnly;
 
 impl fmt::Display for ReadOnly {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the server takes no writes: it is a standby, or `default_transaction_read_only` is on")
+        f.write_str(
+            "the server takes no writes: it is a standby, or `default_transaction_read_only` is on",
+        )
     }
 }
 

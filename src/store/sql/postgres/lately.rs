@@ -34,6 +34,7 @@ impl Lately {
 /// The key is a digest, so any of its bytes are good.
 fn place(key: &StorageKey) -> (usize, u64) {
     let part = key.as_bytes().first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
-    let place = key.as_bytes().last_chunk().map_or(0, |last| usize::from(u16::from_be_bytes(*last)));
+    let place =
+        key.as_bytes().last_chunk().map_or(0, |last| usize::from(u16::from_be_bytes(*last)));
     (place % KEYS, part)
 }

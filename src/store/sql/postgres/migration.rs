@@ -18,7 +18,8 @@ impl PostgresStore {
     /// [`migrate`](Self::migrate) runs. They change nothing when they are run again.
     pub fn migration(&self) -> String {
         let schema = self.names.schema.as_ref();
-        let schema = schema.map(|schema| include_str!("schema.sql").replace("{schema}", &schema.to_string()));
+        let schema = schema
+            .map(|schema| include_str!("schema.sql").replace("{schema}", &schema.to_string()));
         include_str!("create.sql")
             .replace("{schema}", &schema.unwrap_or_default())
             .replace("{records}", &self.names.to_string())
@@ -30,16 +31,19 @@ impl PostgresStore {
     ///
     /// # Errors
     ///
-    /// [`StoreErrorKind::Unavailable`] if the server cannot be reached. [`StoreErrorKind::Configuration`] if
-    /// the role may not make the table, or if something else has its name, such as a table that
-    /// another version of this crate has made: it is left as it is.
+    /// [`StoreErrorKind::Unavailable`] if the server cannot be reached.
+    /// [`StoreErrorKind::Configuration`] if the role may not make the table, or if something else
+    /// has its name, such as a table that another version of this crate has made: it is left as it
+    /// is.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         // By the simple protocol, because it goes through every pooler, and takes several
         // statements as one transaction.
         let mut connection = self.pool.inner.acquire().await.map_err(unreached)?;
         let look = include_str!("layout.sql").replace("{records}", &self.names.to_string());
-        let found =
-            ::sqlx::raw_sql(AssertSqlSafe(look)).fetch_one(&mut *connection).await.map_err(unreached)?;
+        let found = ::sqlx::raw_sql(AssertSqlSafe(look))
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(unreached)?;
         if found.try_get("is_there").map_err(unreached)? {
             let says: Option<String> = found.try_get("says").map_err(unreached)?;
             return check(says.unwrap_or_default());
@@ -74,7 +78,9 @@ impl fmt::Display for Unusable {
                      use the version of the crate that made it, drop it, or use another table"
                 )
             }
-            Self::NotOurs => write!(f, "there is a table of that name without the comment {VERSION:?}"),
+            Self::NotOurs => {
+                write!(f, "there is a table of that name without the comment {VERSION:?}")
+            }
         }
     }
 }

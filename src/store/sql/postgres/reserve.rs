@@ -34,8 +34,10 @@ impl PostgresStore {
                 if !record.yields_to(request) {
                     return Ok(Reservation::Found(record));
                 }
-                let state = if record.status() == RecordStatus::Failed { "failed" } else { "abandoned" };
-                let found = Found { token: record.token, state, attempt: Some(record.attempt.into()) };
+                let state =
+                    if record.status() == RecordStatus::Failed { "failed" } else { "abandoned" };
+                let found =
+                    Found { token: record.token, state, attempt: Some(record.attempt.into()) };
                 (Lease::after(request, first.token, &record), found)
             };
             undo.sends(&next);
@@ -71,8 +73,11 @@ impl PostgresStore {
         let fingerprint = next.fingerprint.to_bytes();
         let [key, token, fingerprint, lease, retention] = wanted(next, &fingerprint);
         let attempt = Value::Number(Some(next.attempt.into()));
-        let [seen, state, last] =
-            [Value::token(&found.token), Value::Text(Some(found.state)), Value::Number(found.attempt)];
+        let [seen, state, last] = [
+            Value::token(&found.token),
+            Value::Text(Some(found.state)),
+            Value::Number(found.attempt),
+        ];
         let values = [key, token, fingerprint, lease, retention, attempt, seen, state, last];
         let row = connection.ask(&self.pool, &self.statements.take_over, &values).await?;
         Ok(row.is_some())

@@ -26,7 +26,8 @@ impl PostgresStore {
             return Ok(Settlement::Applied);
         }
         let fingerprint = lease.fingerprint.to_bytes();
-        values.extend([Value::Bytes(Some(&fingerprint)), Value::Number(Some(lease.attempt.into()))]);
+        values
+            .extend([Value::Bytes(Some(&fingerprint)), Value::Number(Some(lease.attempt.into()))]);
         let row = connection.ask(&self.pool, &self.statements.write_anew, &values).await?;
         Ok(settlement(row.is_some()))
     }

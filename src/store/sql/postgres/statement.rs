@@ -30,7 +30,11 @@ impl Statement {
     /// Reads a file. Its comments are not sent.
     pub(super) fn new(source: &str, records: &str, prepared: bool) -> Self {
         let lines: Vec<_> = source.lines().filter(|line| !line.starts_with("--")).collect();
-        Self { sql: lines.join("\n").replace("{records}", records).into(), prepared, knows_itself: true }
+        Self {
+            sql: lines.join("\n").replace("{records}", records).into(),
+            prepared,
+            knows_itself: true,
+        }
     }
 
     /// A statement that does not recognize its own work. Sent a second time, it would return
@@ -87,7 +91,8 @@ impl Statement {
         for part in parts {
             let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
             let (number, rest) = part.split_at(digits);
-            let value = number.parse().ok().and_then(|number: usize| values.get(number.checked_sub(1)?));
+            let value =
+                number.parse().ok().and_then(|number: usize| values.get(number.checked_sub(1)?));
             if let Some(value) = value {
                 value.write(&mut text);
             }
@@ -162,7 +167,8 @@ mod tests {
 
     #[test]
     fn values_are_written_in_digits_only() {
-        let statement = Statement::new("-- $1 a comment\nSELECT $1::bytea, $2::text, $10", "", false);
+        let statement =
+            Statement::new("-- $1 a comment\nSELECT $1::bytea, $2::text, $10", "", false);
         let mut values = [Value::Number(None); 10];
         values[0] = Value::Bytes(Some(b"a'\\"));
         values[1] = Value::Text(Some("b$1'"));
@@ -171,6 +177,9 @@ mod tests {
             statement.text(&values),
             "SELECT decode('61275c', 'hex')::bytea, convert_from(decode('62243127', 'hex'), 'UTF8')::text, (-7)"
         );
-        assert_eq!(statement.text(&[Value::Bytes(None); 10]), "SELECT NULL::bytea, NULL::text, NULL");
+        assert_eq!(
+            statement.text(&[Value::Bytes(None); 10]),
+            "SELECT NULL::bytea, NULL::text, NULL"
+        );
     }
 }

@@ -14,8 +14,8 @@ use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
 use crate::store::sql::tx::{Claims, Open, Slot, below_400, in_flight};
 use crate::store::{
-    Lease, OpenTransaction, Record, RecordStatus, Reservation, ReserveRequest, Settlement, Store, StoreError,
-    StoreErrorKind, Token,
+    Lease, OpenTransaction, Record, RecordStatus, Reservation, ReserveRequest, Settlement, Store,
+    StoreError, StoreErrorKind, Token,
 };
 
 mod claim;
@@ -130,11 +130,14 @@ impl Store for PostgresTxStore {
     async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
         let first = Lease::first(request, Token::random()?);
         // A likely replay costs one read.
-        let claimed =
-            match self.claims.claim(request, first.token, || self.store.responded_lately(request)).await? {
-                Ok(claimed) => claimed,
-                Err(found) => return Ok(Reservation::Found(*found)),
-            };
+        let claimed = match self
+            .claims
+            .claim(request, first.token, || self.store.responded_lately(request))
+            .await?
+        {
+            Ok(claimed) => claimed,
+            Err(found) => return Ok(Reservation::Found(*found)),
+        };
         let connection = self.store.pool.acquire().await.map_err(unreached)?;
         let (mut open, claim) = self.claim(Open::idle(connection, claimed), request).await?;
         let lease = match claim {
@@ -174,8 +177,9 @@ impl Store for PostgresTxStore {
     ) -> Result<Settlement, StoreError> {
         let open = Slot::end(lease)?;
         if !(self.commits)(outcome.status) {
-            let is_stored =
-                self.settle_apart(open, lease, RecordStatus::Success, Some(outcome), retention).await?;
+            let is_stored = self
+                .settle_apart(open, lease, RecordStatus::Success, Some(outcome), retention)
+                .await?;
             return if is_stored {
                 Ok(Settlement::Applied)
             } else {
@@ -185,7 +189,16 @@ impl Store for PostgresTxStore {
         let mut open = open.without_savepoint()?;
         let last = [open.mark.began, open.mark.records];
         let complete = &self.store.statements.complete;
-        match write(complete, &mut open, lease, RecordStatus::Success, Some(outcome), retention, &last).await
+        match write(
+            complete,
+            &mut open,
+            lease,
+            RecordStatus::Success,
+            Some(outcome),
+            retention,
+            &last,
+        )
+        .await
         {
             Ok(Some(_)) => {}
             Ok(None) => return Err(self.unwritten(open, lease).await?),
@@ -206,7 +219,8 @@ impl Store for PostgresTxStore {
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        self.settle_apart(Slot::end(lease)?, lease, RecordStatus::Failed, outcome, retention).await?;
+        self.settle_apart(Slot::end(lease)?, lease, RecordStatus::Failed, outcome, retention)
+            .await?;
         Ok(Settlement::Applied)
     }
 

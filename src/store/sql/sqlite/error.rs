@@ -57,7 +57,9 @@ fn kind(error: &dyn DatabaseError) -> StoreErrorKind {
         code::IO => StoreErrorKind::Timeout,
         code::FULL | code::NO_MEMORY => StoreErrorKind::Full,
         code::CORRUPT | code::NOT_A_DATABASE => StoreErrorKind::Corrupt,
-        code::TOO_BIG | code::CONSTRAINT | code::MISMATCH | code::NO_LARGE_FILES => StoreErrorKind::Rejected,
+        code::TOO_BIG | code::CONSTRAINT | code::MISMATCH | code::NO_LARGE_FILES => {
+            StoreErrorKind::Rejected
+        }
         // The statements of the store are always the same. A process that may open no more files
         // cannot open this one.
         code::ERROR | code::PERM | code::READ_ONLY | code::AUTH | code::CANNOT_OPEN => {
@@ -74,7 +76,9 @@ fn advice(error: &dyn DatabaseError) -> Option<&'static str> {
         code::ERROR if error.message().starts_with("no such table") => {
             "the table of the records is missing: `migrate` has not been run here"
         }
-        code::ERROR if error.message().contains("column") => "the table of the records has other columns",
+        code::ERROR if error.message().contains("column") => {
+            "the table of the records has other columns"
+        }
         code::READ_ONLY => "the file or its directory takes no writes: check their permissions",
         code::CANNOT_OPEN => {
             "the file cannot be opened: check its path, its permissions and the limit of open files"

@@ -40,7 +40,8 @@ impl SqliteStore {
         }
         let mut connection = wait.connection(&self.writing).await?;
         // One process after another. The second one finds it done.
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(store_error)?;
+        let mut transaction =
+            connection.begin_with("BEGIN IMMEDIATE").await.map_err(store_error)?;
         let layout = self.statements.layout.clone();
         sqlx::raw_sql(layout).execute(&mut *transaction).await.map_err(store_error)?;
         if let Some(version) = self::version(&mut transaction, &self.statements).await? {

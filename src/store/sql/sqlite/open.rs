@@ -48,9 +48,9 @@ impl SqliteStore {
     /// file is not changed. A warning is logged if users outside its group can read or write it.
     ///
     /// The writes of this process queue for one connection; reads have four others. An operation
-    /// waits for its turn, and for other processes, until shortly before the layer's
-    /// [store timeout](crate::IdempotencyLayer::store_timeout): a tenth of it earlier, or 100 ms if
-    /// that is less. It is then rejected as [unavailable](StoreErrorKind::Unavailable), and the error
+    /// waits for its turn, and for other processes, until shortly before the layer's [store
+    /// timeout](crate::IdempotencyLayer::store_timeout): a tenth of it earlier, or 100 ms if that
+    /// is less. It is then rejected as [unavailable](StoreErrorKind::Unavailable), and the error
     /// says what it waited for. The [module](super) says how processes take turns.
     ///
     /// # Errors
@@ -108,7 +108,12 @@ impl SqliteStore {
         Self { streak, ..Self::on(self.reading, self.writing, statements, timeout) }
     }
 
-    fn on(reading: SqlitePool, writing: SqlitePool, statements: Arc<Statements>, timeout: Timeout) -> Self {
+    fn on(
+        reading: SqlitePool,
+        writing: SqlitePool,
+        statements: Arc<Statements>,
+        timeout: Timeout,
+    ) -> Self {
         // Reservations are undone in the table in which they were made.
         Self {
             reading,
@@ -127,7 +132,9 @@ impl SqliteStore {
             match Self::try_open(path, &statements).await {
                 // Two processes that change the journal mode of a new file at once do not wait for
                 // each other.
-                Err(error) if is_busy(&error) && Instant::now() < until => tokio::time::sleep(LOOK).await,
+                Err(error) if is_busy(&error) && Instant::now() < until => {
+                    tokio::time::sleep(LOOK).await;
+                }
                 opened => return opened.map_err(|error| not_opened(path, error)),
             }
         }

@@ -20,7 +20,8 @@ pub(super) fn record(found: &SqliteRow) -> Result<Record, StoreError> {
 fn row(found: &SqliteRow) -> Result<Row, sqlx::Error> {
     // As an `i32` the driver would read the lower half of any number.
     let status: Option<i64> = found.try_get("response_status")?;
-    let status = status.map(i32::try_from).transpose().map_err(|error| sqlx::Error::Decode(error.into()))?;
+    let status =
+        status.map(i32::try_from).transpose().map_err(|error| sqlx::Error::Decode(error.into()))?;
     Ok(Row {
         status: found.try_get("status")?,
         attempt: found.try_get("attempt")?,

@@ -14,8 +14,8 @@ use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
 use crate::store::sql::tx::{Claims, Lost, Open, Slot, below_400};
 use crate::store::{
-    Lease, OpenTransaction, Record, RecordStatus, Reservation, ReserveRequest, Settlement, Store, StoreError,
-    Token,
+    Lease, OpenTransaction, Record, RecordStatus, Reservation, ReserveRequest, Settlement, Store,
+    StoreError, Token,
 };
 
 mod steps;
@@ -121,15 +121,19 @@ impl Store for SqliteTxStore {
     ) -> Result<Settlement, StoreError> {
         let open = Slot::end(lease)?;
         if !(self.commits)(outcome.status) {
-            return self.settle_apart(open, lease, RecordStatus::Success, Some(outcome), retention).await;
+            return self
+                .settle_apart(open, lease, RecordStatus::Success, Some(outcome), retention)
+                .await;
         }
         let mut open = self.still_open(open.without_savepoint()?, lease, RELEASE).await?;
-        let failed =
-            match self.settle(&mut open, lease, RecordStatus::Success, Some(outcome), retention).await {
-                Ok(true) => None,
-                Ok(false) => Some(Lost::Ended.into()),
-                Err(error) => Some(error),
-            };
+        let failed = match self
+            .settle(&mut open, lease, RecordStatus::Success, Some(outcome), retention)
+            .await
+        {
+            Ok(true) => None,
+            Ok(false) => Some(Lost::Ended.into()),
+            Err(error) => Some(error),
+        };
         if let Some(error) = failed {
             open.cancel(None).await;
             return Err(error);

@@ -42,10 +42,15 @@ impl Wait {
     }
 
     /// Takes a connection out of the pool, which serves its waiters in order.
-    pub(super) async fn connection(&self, pool: &SqlitePool) -> Result<PoolConnection<Sqlite>, StoreError> {
+    pub(super) async fn connection(
+        &self,
+        pool: &SqlitePool,
+    ) -> Result<PoolConnection<Sqlite>, StoreError> {
         loop {
             let Ok(acquired) = timeout_at(self.until, pool.acquire()).await else {
-                return Err(self.over(Missing::Connection, SqlError(sqlx::Error::PoolTimedOut).into()));
+                return Err(
+                    self.over(Missing::Connection, SqlError(sqlx::Error::PoolTimedOut).into())
+                );
             };
             // To open one, the file is read.
             match acquired.map_err(store_error) {
@@ -74,7 +79,10 @@ impl Wait {
     }
 
     fn over(&self, missing: Missing, last: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
-        StoreError::with_source(StoreErrorKind::Unavailable, Over { missing, bound: self.bound, last })
+        StoreError::with_source(
+            StoreErrorKind::Unavailable,
+            Over { missing, bound: self.bound, last },
+        )
     }
 }
 

@@ -33,7 +33,8 @@ pub(super) async fn send(
     let (statement, values) = parts(write)?;
     loop {
         let begun = Instant::now();
-        let write = sqlx::query_with(statement.clone(), values.clone()).execute(&mut *connection).await;
+        let write =
+            sqlx::query_with(statement.clone(), values.clone()).execute(&mut *connection).await;
         match write.map_err(store_error) {
             Ok(written) => {
                 streak.taken(begun);
@@ -53,7 +54,9 @@ pub(super) async fn ask(
 ) -> Result<Option<SqliteRow>, StoreError> {
     let (statement, values) = parts(read)?;
     loop {
-        let read = sqlx::query_with(statement.clone(), values.clone()).fetch_optional(&mut *connection).await;
+        let read = sqlx::query_with(statement.clone(), values.clone())
+            .fetch_optional(&mut *connection)
+            .await;
         match read.map_err(store_error) {
             Ok(row) => return Ok(row),
             Err(error) => wait.pause(error).await?,
@@ -63,7 +66,8 @@ pub(super) async fn ask(
 
 /// The text of a statement and its values, of which a copy is cheap.
 fn parts(mut statement: Statement<'_>) -> Result<(SqlStr, SqliteArguments), StoreError> {
-    let values = statement.take_arguments().map_err(|error| store_error(sqlx::Error::Encode(error)))?;
+    let values =
+        statement.take_arguments().map_err(|error| store_error(sqlx::Error::Encode(error)))?;
     Ok((statement.sql(), values.unwrap_or_default()))
 }
 

@@ -59,7 +59,8 @@ fn every_answer_comes_back_as_it_was() {
 #[test]
 fn headers_are_lines_that_a_person_can_read() {
     let response = ResponseColumns::of(&every_outcome()[0]);
-    let lines = b"content-type: application/json\nx-one: a: b, c\nx-one: \nx-beyond: \xff \xe4\t~\n";
+    let lines =
+        b"content-type: application/json\nx-one: a: b, c\nx-one: \nx-beyond: \xff \xe4\t~\n";
     assert_eq!(response.headers, &lines[..]);
 }
 
@@ -111,8 +112,10 @@ proptest! {
 fn a_sensitive_value_is_marked_where_a_person_sees_it() {
     let mut token = HeaderValue::from_static("t");
     token.set_sensitive(true);
-    let response =
-        ResponseColumns::of(&with(HeaderMap::from_iter([(HeaderName::from_static("x-token"), token)])));
+    let response = ResponseColumns::of(&with(HeaderMap::from_iter([(
+        HeaderName::from_static("x-token"),
+        token,
+    )])));
     assert_eq!(response.headers, "(sensitive) x-token: t\n");
     assert_eq!(response.trailers.unwrap(), "(sensitive) x-token: t\n");
     assert_eq!(response.request_id.unwrap(), "(sensitive) t");
@@ -124,8 +127,10 @@ fn a_request_id_that_a_database_could_reject_is_not_stored() {
     for (id, is_stored) in
         [(longest.as_bytes(), true), (&[b'r'; 129], false), (b"caf\xe9", false), (b"a b", false)]
     {
-        let outcome =
-            Outcome { request_id: Some(HeaderValue::from_bytes(id).unwrap()), ..with(HeaderMap::new()) };
+        let outcome = Outcome {
+            request_id: Some(HeaderValue::from_bytes(id).unwrap()),
+            ..with(HeaderMap::new())
+        };
         assert_eq!(ResponseColumns::of(&outcome).request_id.is_some(), is_stored, "{id:?}");
     }
 }

@@ -59,7 +59,11 @@ impl Claims {
             // Another request may have claimed it meanwhile.
             if let Entry::Vacant(free) = lock(&self.0).entry(request.key) {
                 let (sender, asking) = watch::channel(None);
-                free.insert(Taken { fingerprint: request.fingerprint, token, asking: Some(asking) });
+                free.insert(Taken {
+                    fingerprint: request.fingerprint,
+                    token,
+                    asking: Some(asking),
+                });
                 let keys = Arc::clone(&self.0);
                 return Ok(Ok(Claimed { keys, key: request.key, asking: Some(sender) }));
             }

@@ -5,8 +5,8 @@ use std::fmt;
 use crate::store::sql::error::SqlError;
 use crate::store::{StoreError, StoreErrorKind};
 
-/// An error of the database, as the response of a handler: a
-/// [`Conflict`](crate::store::Conflict) if it is one, else 500. The client does not learn the cause.
+/// An error of the database, as the response of a handler: a [`Conflict`](crate::store::Conflict)
+/// if it is one, else 500. The client does not learn the cause.
 ///
 /// It shows, and logs, the code of the error, the constraint and the table. The text of the
 /// database can quote what a client has sent. [`get_ref`](Self::get_ref) has it, and no source of
@@ -67,5 +67,8 @@ impl std::error::Error for Explained {
 
 /// The database rejected the transaction of the handler, which was rolled back.
 pub(in crate::store::sql) fn lost(why: &'static str, source: sqlx::Error) -> StoreError {
-    StoreError::with_source(StoreErrorKind::TransactionLost, Explained { why, source: SqlError(source) })
+    StoreError::with_source(
+        StoreErrorKind::TransactionLost,
+        Explained { why, source: SqlError(source) },
+    )
 }

@@ -38,7 +38,10 @@ impl<DB: Database> Open<DB> {
     }
 
     /// Begins another transaction, after the one before was rolled back.
-    pub(in crate::store::sql) async fn begin_again(&mut self, statement: SqlStr) -> Result<(), Error> {
+    pub(in crate::store::sql) async fn begin_again(
+        &mut self,
+        statement: SqlStr,
+    ) -> Result<(), Error> {
         self.connection.condition = Condition::Spent;
         // The driver's guard would roll back when it is dropped. The depth that it has counted
         // stays.

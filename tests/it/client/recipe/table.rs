@@ -26,22 +26,28 @@ fn texts(value: &Value) -> Vec<String> {
     }
 }
 
-/// What the table says of a client like this one: of named operations, at a server of this crate. Each
-/// row is tried with each of its statuses after nothing and after a lost response; where the history
-/// counts, one status also after everything else.
+/// What the table says of a client like this one: of named operations, at a server of this crate.
+/// Each row is tried with each of its statuses after nothing and after a lost response; where the
+/// history counts, one status also after everything else.
 ///
-/// An order that is sent again after a 422 was started again, and to curl a response that broke off is
-/// one that was lost.
+/// An order that is sent again after a 422 was started again, and to curl a response that broke off
+/// is one that was lost.
 fn cases() -> Vec<Case> {
-    let table: Value = serde_json::from_str(include_str!("../../../vectors/dispositions.json")).unwrap();
+    let table: Value =
+        serde_json::from_str(include_str!("../../../vectors/dispositions.json")).unwrap();
     let mut cases = Vec::new();
     for row in table["rows"].as_array().unwrap() {
         let is_of_another = row["named"] == json!(false) || row["profile"].is_string();
-        if is_of_another || row["redirected"] == json!(true) || row.get("body") == Some(&Value::Null) {
+        if is_of_another
+            || row["redirected"] == json!(true)
+            || row.get("body") == Some(&Value::Null)
+        {
             continue;
         }
         let before = match row["before"].as_str() {
-            Some("any") => [texts(&table["before"]["clear"]), texts(&table["before"]["doubt"])].concat(),
+            Some("any") => {
+                [texts(&table["before"]["clear"]), texts(&table["before"]["doubt"])].concat()
+            }
             Some(set) if table["before"][set].is_array() => texts(&table["before"][set]),
             _ => texts(&row["before"]),
         };
@@ -70,14 +76,16 @@ fn cases() -> Vec<Case> {
 fn responses(row: &Value, status: &Value) -> Vec<Turn> {
     let status = u16::try_from(status.as_u64().unwrap()).unwrap();
     let given = row["headers"].as_object().into_iter().flatten();
-    let headers: Vec<_> = given.map(|(name, value)| (name.as_str(), value.as_str().unwrap())).collect();
+    let headers: Vec<_> =
+        given.map(|(name, value)| (name.as_str(), value.as_str().unwrap())).collect();
     let codes = texts(&row["code"]);
     if codes.is_empty() {
         return vec![Turn::answer(status, &headers, row["body"].as_str().unwrap_or_default())];
     }
     let headers = [&headers[..], &[("content-type", "application/problem+json")]].concat();
     // Where a response was not stored, the script needs its status.
-    let problems = codes.iter().map(|code| json!({ "code": code, "original_status": 404 }).to_string());
+    let problems =
+        codes.iter().map(|code| json!({ "code": code, "original_status": 404 }).to_string());
     problems.map(|problem| Turn::answer(status, &headers, &problem)).collect()
 }
 
@@ -108,19 +116,25 @@ impl Case {
         script.push(self.turn.clone());
         let canned = Canned::turns(script);
         let (server, _) = canned.serve().await;
-        let output = pay(place.path(), &format!("http://{}", server.address()), "order", &order()).await;
+        let output =
+            pay(place.path(), &format!("http://{}", server.address()), "order", &order()).await;
         let ends = |end: &str| place.path().join(format!("order.{end}")).exists();
         let [paid, ended] = [ends("paid"), ends("ended")];
-        let disposition = match (canned.count() - attempts, output.status.code().unwrap(), paid, ended) {
-            (0, 0, true, false) | (0, 3, false, true) => "final",
-            (1, 0, true, false) => "retry",
-            (0, 1, false, false) => "unknown",
-            _ => "something else",
-        };
+        let disposition =
+            match (canned.count() - attempts, output.status.code().unwrap(), paid, ended) {
+                (0, 0, true, false) | (0, 3, false, true) => "final",
+                (1, 0, true, false) => "retry",
+                (0, 1, false, false) => "unknown",
+                _ => "something else",
+            };
         // The script does not know what a redirect means for a payment.
         let is_redirect = self.is == "final" && (300..400).contains(&self.status);
         let expected = if is_redirect { "unknown" } else { &self.is };
-        assert_eq!(disposition, expected, "{} after {}: {:?}: {output:?}", self.row, self.before, self.turn);
+        assert_eq!(
+            disposition, expected,
+            "{} after {}: {:?}: {output:?}",
+            self.row, self.before, self.turn
+        );
         assert!(ends("key"), "{}", self.row);
     }
 }

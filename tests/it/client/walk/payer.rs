@@ -20,8 +20,8 @@ use tokio::task::JoinSet;
 use tower::Layer;
 use tower_idempotency::IdempotencyKey;
 use tower_idempotency::client::{
-    Client, Disposition, FileKeyStore, KeyStore, Operation, Operations, Report, Reported, StoredKey,
-    observed_redirects,
+    Client, Disposition, FileKeyStore, KeyStore, Operation, Operations, Report, Reported,
+    StoredKey, observed_redirects,
 };
 
 use super::super::{Connections, connections, quick};
@@ -45,7 +45,9 @@ pub(super) struct Part {
 impl Part {
     /// Tells it to a process.
     pub(super) fn write(&self, seed: Option<u64>, command: &mut Command) {
-        command.env("WALK_FROM", self.names.start.to_string()).env("WALK_TO", self.names.end.to_string());
+        command
+            .env("WALK_FROM", self.names.start.to_string())
+            .env("WALK_TO", self.names.end.to_string());
         command.env("WALK_PLACE", &self.place).env("WALK_URL", &self.url);
         command.env("WALK_STORM", seed.map(|seed| seed.to_string()).unwrap_or_default());
     }
@@ -187,7 +189,8 @@ impl Payer {
             let status = response.status();
             return (report, Some((status, response.bytes().await.unwrap())));
         }
-        let request = Request::post(&self.url).body(Full::new(Bytes::from(name.to_owned()))).unwrap();
+        let request =
+            Request::post(&self.url).body(Full::new(Bytes::from(name.to_owned()))).unwrap();
         let result = operation.send(&mut self.hyper.clone(), request).await;
         let report = result.report().expect(ASKED).clone();
         let Ok(response) = result else { return (report, None) };

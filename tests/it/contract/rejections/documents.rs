@@ -51,7 +51,8 @@ fn files(place: &Path) -> Vec<PathBuf> {
     if place.is_file() {
         return vec![place.to_owned()];
     }
-    let found = fs::read_dir(place).into_iter().flatten().flat_map(|entry| files(&entry.unwrap().path()));
+    let found =
+        fs::read_dir(place).into_iter().flatten().flat_map(|entry| files(&entry.unwrap().path()));
     found.filter(|path| is_text(path)).collect()
 }
 
@@ -89,7 +90,9 @@ fn a_document_that_lists_the_codes_lists_all_of_them() {
     let rows = rejections();
     let names = |text: &str, code: &str| text.contains(&format!("`{code}`"));
     let mut places = files(&root().join("src/guide"));
-    places.extend(["README.md", "ARCHITECTURE.md", "sdk/typescript/README.md"].map(|name| root().join(name)));
+    places.extend(
+        ["README.md", "ARCHITECTURE.md", "sdk/typescript/README.md"].map(|name| root().join(name)),
+    );
     let mut listing = 0;
     for path in places {
         let text = fs::read_to_string(&path).unwrap_or_default();
@@ -100,7 +103,10 @@ fn a_document_that_lists_the_codes_lists_all_of_them() {
             assert!(missing.is_empty(), "{} lists the codes, but not {missing:?}", path.display());
         }
     }
-    assert!(listing > 0, "the README or a guide lists the codes, and what a request did to get each");
+    assert!(
+        listing > 0,
+        "the README or a guide lists the codes, and what a request did to get each"
+    );
 }
 
 #[test]
@@ -108,6 +114,9 @@ fn the_guide_for_statuses_names_the_rejections_whose_operation_had_begun() {
     let guide = fs::read_to_string(root().join("src/guide/statuses.md")).unwrap();
     for row in rejections().into_iter().filter(|row| row.had_begun) {
         let code = row.code;
-        assert!(guide.contains(&format!("`{code}`")), "src/guide/statuses.md does not name `{code}`");
+        assert!(
+            guide.contains(&format!("`{code}`")),
+            "src/guide/statuses.md does not name `{code}`"
+        );
     }
 }

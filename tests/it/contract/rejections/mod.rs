@@ -47,7 +47,11 @@ impl Got {
         let code = &row.code;
         assert_eq!(self.headers.contains_key("retry-after"), row.retry_after, "{code}");
         let should_retry = self.headers.get("x-should-retry").map(|value| value.to_str().unwrap());
-        assert_eq!(should_retry, row.should_retry.map(|flag| if flag { "true" } else { "false" }), "{code}");
+        assert_eq!(
+            should_retry,
+            row.should_retry.map(|flag| if flag { "true" } else { "false" }),
+            "{code}"
+        );
     }
 }
 
@@ -56,7 +60,12 @@ async fn the_layer_gives_every_rejection_as_its_row_says() {
     for row in rejections() {
         for status in row.statuses.clone() {
             let got = got(&row, status, "text/plain").await;
-            assert_eq!((got.status, got.rejection.status().as_u16()), (status, status), "{}", row.code);
+            assert_eq!(
+                (got.status, got.rejection.status().as_u16()),
+                (status, status),
+                "{}",
+                row.code
+            );
             got.assert_advice(&row);
             let problem: serde_json::Value = serde_json::from_slice(&got.body).unwrap();
             assert_eq!(
@@ -97,7 +106,8 @@ async fn the_client_concludes_from_every_rejection_what_its_row_says() {
         for status in row.statuses.clone() {
             let got = got(&row, status, "text/plain").await;
             for is_in_doubt in [false, true] {
-                let reply = Reply::new(got.status, &got.headers).body(&got.body).in_doubt(is_in_doubt);
+                let reply =
+                    Reply::new(got.status, &got.headers).body(&got.body).in_doubt(is_in_doubt);
                 let concluded = format!("{:?}", reply.disposition()).to_lowercase();
                 assert_eq!(concluded, row.disposition, "{}, in doubt: {is_in_doubt}", row.code);
             }

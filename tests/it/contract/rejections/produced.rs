@@ -12,20 +12,26 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::Frame;
 use tower_idempotency::store::{
-    DynStore, Lease, OpenTransaction, Outcome, Record, Reservation, ReserveRequest, Settlement, StorageKey,
-    Store, StoreError, StoreErrorKind,
+    DynStore, Lease, OpenTransaction, Outcome, Record, Reservation, ReserveRequest, Settlement,
+    StorageKey, Store, StoreError, StoreErrorKind,
 };
 use tower_idempotency::{OnAbandoned, OnFailed, OnMismatch, QuotaExceeded};
 
 use super::{request, send};
 use crate::support::{
-    Effects, Fault, Frames, Gate, Operation, Scripted, TestLayer, app, gated, layer, layer_over, store,
+    Effects, Fault, Frames, Gate, Operation, Scripted, TestLayer, app, gated, layer, layer_over,
+    store,
 };
 
 /// The response of a layer that rejects a request in this way.
-pub(super) async fn response(variant: &str, status: u16, content_type: &'static str) -> Response<Body> {
-    let keyed =
-        |body: Body| request(content_type).header("x-idempotency-key", "order-1001").body(body).unwrap();
+pub(super) async fn response(
+    variant: &str,
+    status: u16,
+    content_type: &'static str,
+) -> Response<Body> {
+    let keyed = |body: Body| {
+        request(content_type).header("x-idempotency-key", "order-1001").body(body).unwrap()
+    };
     let order = || keyed(Body::from("order"));
     let once = async |layer: TestLayer, request| send(&done(layer), request).await;
     let again = async |app: Router| {
@@ -33,12 +39,16 @@ pub(super) async fn response(variant: &str, status: u16, content_type: &'static 
         send(&app, order()).await
     };
     match variant {
-        "KeyMissing" => once(layer().require_key(), request(content_type).body(Body::empty()).unwrap()).await,
+        "KeyMissing" => {
+            once(layer().require_key(), request(content_type).body(Body::empty()).unwrap()).await
+        }
         "KeyInvalid" => {
             let invalid = request(content_type).header("x-idempotency-key", "order 1001");
             once(layer(), invalid.body(Body::empty()).unwrap()).await
         }
-        "RequestUnreadable" => once(layer(), keyed(Body::new(Frames::unknown(&[b"or"]).broken()))).await,
+        "RequestUnreadable" => {
+            once(layer(), keyed(Body::new(Frames::unknown(&[b"or"]).broken()))).await
+        }
         "RequestTooLarge" => once(layer().max_request(1), order()).await,
         "RequestTimeout" => {
             once(layer().body_timeout(Duration::from_millis(1)), keyed(Body::new(Stalled))).await

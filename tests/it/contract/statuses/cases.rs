@@ -41,7 +41,8 @@ pub(super) fn all() -> Vec<Case> {
     cases
 }
 
-/// Responses over HTTP to gRPC requests: they are judged by the table of HTTP, and no store can tell.
+/// Responses over HTTP to gRPC requests: they are judged by the table of HTTP, and no store can
+/// tell.
 #[cfg(feature = "grpc")]
 pub(super) fn not_grpc() -> Vec<Case> {
     let mut cases = over_http();
@@ -54,7 +55,8 @@ pub(super) fn not_grpc() -> Vec<Case> {
 
 /// Every status of HTTP, and the first and the last one beyond.
 fn over_http() -> Vec<Case> {
-    let rows = table::over_http().into_iter().filter(|(status, _)| *status <= 600 || *status == 999);
+    let rows =
+        table::over_http().into_iter().filter(|(status, _)| *status <= 600 || *status == 999);
     rows.map(|(status, row)| by_status(status, row)).collect()
 }
 
@@ -82,7 +84,9 @@ fn more_than_a_status((name, row): (String, Row)) -> Vec<Case> {
     let mut cases = match &*name {
         "409 and Retry-After" => conflict(&[after]),
         "409 and X-Should-Retry: true" => conflict(&[("x-should-retry", "true")]),
-        "409, Retry-After and X-Should-Retry: false" => conflict(&[after, ("x-should-retry", "false")]),
+        "409, Retry-After and X-Should-Retry: false" => {
+            conflict(&[after, ("x-should-retry", "false")])
+        }
         "a rejection of this crate" => [
             Rejection::KeyMissing,
             Rejection::RequestTooLarge { limit: None },
@@ -160,8 +164,10 @@ mod grpc {
             "any other number" => ["17", "4294967296", "-1", "", "zero"].map(code).to_vec(),
             "10 ABORTED, and when to retry" => {
                 let said = [("grpc-retry-pushback-ms", "0"), ("retry-after", "1")];
-                let mut told: Vec<_> = said.map(|said| headers(&[("grpc-status", "10"), said])).to_vec();
-                let details = ErrorDetails::with_retry_info(Some(std::time::Duration::from_secs(1)));
+                let mut told: Vec<_> =
+                    said.map(|said| headers(&[("grpc-status", "10"), said])).to_vec();
+                let details =
+                    ErrorDetails::with_retry_info(Some(std::time::Duration::from_secs(1)));
                 let status = Status::with_error_details(Code::Aborted, "later", details);
                 let mut head = status.into_http::<Body>().into_parts().0.headers;
                 head.remove("content-type");

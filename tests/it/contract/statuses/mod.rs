@@ -34,7 +34,8 @@ async fn meaning(layer: &TestLayer, status: u16) -> Meaning {
         std::future::ready(Response::builder().status(status).body(Body::empty()))
     });
     // A String of RFC 9651, which every profile reads.
-    let request = Request::post("/").header("idempotency-key", format!("\"{name}\"")).body(Body::empty());
+    let request =
+        Request::post("/").header("idempotency-key", format!("\"{name}\"")).body(Body::empty());
     layer.layer(handler).oneshot(request.unwrap()).await.unwrap();
     let key = IdempotencyKey::parse(name.as_bytes()).unwrap();
     match layer.inspect(&Scope::anonymous(), &key).await.unwrap().map(|record| record.status()) {
@@ -47,7 +48,8 @@ async fn meaning(layer: &TestLayer, status: u16) -> Meaning {
 
 #[tokio::test]
 async fn each_profile_judges_as_its_column_says() {
-    let [default, stripe] = [layer(), layer().stripe()].map(|layer| layer.retention(Duration::from_hours(1)));
+    let [default, stripe] =
+        [layer(), layer().stripe()].map(|layer| layer.retention(Duration::from_hours(1)));
     #[cfg(feature = "strict-keys")]
     let ietf = layer().ietf();
     for (status, [by_default, by_ietf, by_stripe]) in table::profiles() {
@@ -67,7 +69,8 @@ fn the_tables_agree_on_the_default() {
     assert!(rows.iter().all(|(status, row)| of_profiles[status][0] == row.meaning));
 }
 
-/// Sixteen codes and `OK`; a number that gRPC does not define; none; and the one that may say when to retry.
+/// Sixteen codes and `OK`; a number that gRPC does not define; none; and the one that may say when
+/// to retry.
 #[cfg(feature = "grpc")]
 #[test]
 fn the_table_of_grpc_has_every_code() {

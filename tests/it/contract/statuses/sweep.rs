@@ -11,7 +11,9 @@ use http_body_util::BodyExt;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_idempotency::store::{DynStore, PendingRef, Record, State, StorageKey, Store, StoredBody};
+use tower_idempotency::store::{
+    DynStore, PendingRef, Record, State, StorageKey, Store, StoredBody,
+};
 use tower_idempotency::{Attempt, IdempotencyKey, IdempotencyLayer, PreviousAttempt, Scope};
 
 use super::cases::Case;
@@ -119,8 +121,9 @@ async fn begin(layer: &TestLayer, key: &str, case: &Case) {
 }
 
 fn request(key: &str, case: &Case, body: &'static str) -> Request<Body> {
-    let request =
-        Request::post("/").header("x-idempotency-key", key).header("content-type", case.content_type);
+    let request = Request::post("/")
+        .header("x-idempotency-key", key)
+        .header("content-type", case.content_type);
     request.body(Body::from(body)).unwrap()
 }
 
@@ -131,7 +134,8 @@ async fn ask(layer: &TestLayer, mut request: Request<Body>, asked: Asked) -> (Go
     let response = response.map(Body::new);
     let got = response.extensions().get::<Got>().copied();
     let got = got.unwrap_or_else(|| {
-        let is_replay = response.headers().get("x-idempotent-result").is_some_and(|value| value == "true");
+        let is_replay =
+            response.headers().get("x-idempotent-result").is_some_and(|value| value == "true");
         if is_replay { Got::Replay } else { not_run(&response) }
     });
     (got, response)
@@ -226,7 +230,8 @@ impl Keyed {
             Third::First => ran(1, None),
             Third::Replay | Third::InDoubt(_) => Got::Mismatch,
         };
-        let (got, _) = ask(&self.layer, self.request("9900"), Asked::Give(Arc::clone(&self.case))).await;
+        let (got, _) =
+            ask(&self.layer, self.request("9900"), Asked::Give(Arc::clone(&self.case))).await;
         assert_eq!(got, other, "{name}: another operation");
         assert_eq!(self.record().await.is_some(), got == Got::Mismatch, "{name}");
     }
@@ -235,10 +240,12 @@ impl Keyed {
         request(&self.key, &self.case, body)
     }
 
-    /// Asks for the operation once more; every request that is not rejected gets the response of the case.
+    /// Asks for the operation once more; every request that is not rejected gets the response of
+    /// the case.
     async fn next(&self) -> Got {
         let case = &self.case;
-        let (got, response) = ask(&self.layer, self.request("1200"), Asked::Give(Arc::clone(case))).await;
+        let (got, response) =
+            ask(&self.layer, self.request("1200"), Asked::Give(Arc::clone(case))).await;
         assert_eq!(response.status(), case.gives.status, "{}: {got:?}", case.name);
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, case.gives.body, "{}: {got:?}", case.name);
@@ -248,7 +255,10 @@ impl Keyed {
     /// Asserts that the record is what the response means.
     async fn is_recorded(&self, number: u32, before: Option<PreviousAttempt>, name: &str) {
         let record = self.record().await;
-        assert!(record.as_ref().is_none_or(|record| record.attempt == number), "{name}: {record:?}");
+        assert!(
+            record.as_ref().is_none_or(|record| record.attempt == number),
+            "{name}: {record:?}"
+        );
         let state = record.map(|record| record.state);
         let is_failed = |state: &Option<State>, status| matches!(state, Some(State::Failed(outcome)) if outcome.as_ref().map(|outcome| outcome.status) == status);
         let is_right = match (self.case.row.meaning, before) {
@@ -274,7 +284,8 @@ impl Keyed {
     async fn lapsed(&self) {
         let key = IdempotencyKey::parse(self.key.as_bytes()).unwrap();
         let key = StorageKey::derive(None, NAMESPACE, &Scope::anonymous(), &key);
-        while let Some(Record { token, state: State::Pending { abandoned: false }, .. }) = self.record().await
+        while let Some(Record { token, state: State::Pending { abandoned: false }, .. }) =
+            self.record().await
         {
             self.store
                 .wait_for_change(&PendingRef::new(key, token), 0, Duration::from_secs(5))

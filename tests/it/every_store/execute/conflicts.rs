@@ -10,8 +10,8 @@ use tokio::sync::Barrier;
 use tower_idempotency::store::postgres::Isolation;
 use tower_idempotency::store::{Conflict, DynStore, TxError};
 use tower_idempotency::{
-    Attempt, ExecuteError, Executed, Fingerprint, IdempotencyKey, IdempotencyLayer, OnFailed, Rejection,
-    Scope,
+    Attempt, ExecuteError, Executed, Fingerprint, IdempotencyKey, IdempotencyLayer, OnFailed,
+    Rejection, Scope,
 };
 
 use crate::support::databases::{Base, Pg};
@@ -72,7 +72,9 @@ async fn run<E: Send + 'static>(
         }
     };
     let key = IdempotencyKey::parse(b"message").unwrap();
-    layer.execute(&Scope::new("account"), &key, Fingerprint::of_fields([b"payout"]), operation).await
+    layer
+        .execute(&Scope::new("account"), &key, Fingerprint::of_fields([b"payout"]), operation)
+        .await
 }
 
 async fn runs_again<E: fmt::Debug + Send + 'static>(convert: fn(&Attempt, sqlx::Error) -> E) {
@@ -80,10 +82,16 @@ async fn runs_again<E: fmt::Debug + Send + 'static>(convert: fn(&Attempt, sqlx::
         // Without a retry the call is rejected, and the next call runs it.
         let ((base, layer), runs) = (given(0).await, Arc::default());
         let rejected = run(&layer, &runs, sql, convert).await;
-        assert!(matches!(rejected, Err(ExecuteError::Rejected(Rejection::InFlight { .. }))), "{rejected:?}");
+        assert!(
+            matches!(rejected, Err(ExecuteError::Rejected(Rejection::InFlight { .. }))),
+            "{rejected:?}"
+        );
         assert!(base.orders().await.is_empty() && base.records().await.is_empty());
         assert_eq!(run(&layer, &runs, sql, convert).await.unwrap(), Executed::new(2, false));
-        assert_eq!((base.orders().await.len(), base.records().await), (1, vec!["success".to_owned()]));
+        assert_eq!(
+            (base.orders().await.len(), base.records().await),
+            (1, vec!["success".to_owned()])
+        );
 
         let layer = in_transaction(&base).await.retry_conflicts(1);
         base.ask("DELETE FROM idempotency_records").await;
@@ -129,7 +137,10 @@ async fn an_error_that_is_no_conflict_has_failed() {
         let ((base, layer), runs) = (given(3).await, Arc::default());
         let failed = run(&layer, &runs, sql, |_, error| error).await;
         assert!(matches!(failed, Err(ExecuteError::Failed(_))), "{failed:?}");
-        assert_eq!((base.orders().await, base.records().await), (vec![], vec!["failed".to_owned()]));
+        assert_eq!(
+            (base.orders().await, base.records().await),
+            (vec![], vec!["failed".to_owned()])
+        );
         let refused = run(&layer, &runs, sql, |_, error| error).await;
         assert!(
             matches!(refused, Err(ExecuteError::Rejected(Rejection::AttemptFailed { .. }))),

@@ -38,7 +38,10 @@ async fn an_operation_runs_once_and_every_repeat_gets_its_result(kind: Kind) {
     let layer = given.layer().await;
     let value = || (7_u64, "payout \u{e9}\n".to_owned(), vec![None, Some(-1.5)]);
     let operation = async move |attempt: tower_idempotency::Attempt| {
-        assert_eq!((attempt.number(), attempt.previous(), attempt.key().as_str()), (1, None, "message"));
+        assert_eq!(
+            (attempt.number(), attempt.previous(), attempt.key().as_str()),
+            (1, None, "message")
+        );
         Ok(value())
     };
     assert_eq!(execute(&layer, "payout", operation).await.unwrap(), first(value()));
@@ -59,7 +62,8 @@ async fn another_operation_under_the_key_is_refused(kind: Kind) {
 async fn a_failure_runs_again_and_knows_of_the_one_before(kind: Kind) {
     let given = kind.start().await;
     let layer = given.layer().await;
-    let failed = execute::<i32, _>(&layer, "payout", async |_| Err("no".to_owned())).await.unwrap_err();
+    let failed =
+        execute::<i32, _>(&layer, "payout", async |_| Err("no".to_owned())).await.unwrap_err();
     assert!(matches!(&failed, ExecuteError::Failed(error) if error == "no"), "{failed:?}");
     let again = execute(&layer, "payout", async |attempt| {
         assert_eq!(
@@ -75,8 +79,9 @@ async fn a_panic_goes_on_and_is_a_failure(kind: Kind) {
     let given = kind.start().await;
     let layer = given.layer().await;
     let calling = layer.clone();
-    let call =
-        async move { execute::<i32, _>(&calling, "payout", async |_| panic!("as it was told to")).await };
+    let call = async move {
+        execute::<i32, _>(&calling, "payout", async |_| panic!("as it was told to")).await
+    };
     let panic = tokio::spawn(call).await.unwrap_err().into_panic();
     assert_eq!(panic.downcast_ref(), Some(&"as it was told to"));
     let again = execute(&layer, "payout", async |attempt| {
@@ -126,7 +131,8 @@ async fn an_operation_whose_caller_is_gone_runs_to_its_end(kind: Kind) {
         execute(&calling, "payout", operation).await
     });
     patiently(begun.notified()).await;
-    let refused = execute::<i32, _>(&layer, "payout", async |_| panic!("it ran again")).await.unwrap_err();
+    let refused =
+        execute::<i32, _>(&layer, "payout", async |_| panic!("it ran again")).await.unwrap_err();
     assert!(matches!(refused, ExecuteError::Rejected(Rejection::InFlight { .. })), "{refused:?}");
     caller.abort();
     assert!(caller.await.unwrap_err().is_cancelled());
@@ -134,7 +140,10 @@ async fn an_operation_whose_caller_is_gone_runs_to_its_end(kind: Kind) {
     patiently(hears).await.unwrap();
     patiently(layer.shutdown()).await;
     let next = given.layer().await;
-    assert_eq!(execute(&next, "payout", async |_| panic!("it ran again")).await.unwrap(), replay(1));
+    assert_eq!(
+        execute(&next, "payout", async |_| panic!("it ran again")).await.unwrap(),
+        replay(1)
+    );
 }
 
 async fn a_result_that_is_too_large_is_refused_afterwards(kind: Kind) {
@@ -143,15 +152,20 @@ async fn a_result_that_is_too_large_is_refused_afterwards(kind: Kind) {
     let large = "x".repeat(200);
     let result = large.clone();
     assert_eq!(execute(&layer, "payout", async move |_| Ok(result)).await.unwrap(), first(large));
-    let again = execute::<String, _>(&layer, "payout", async |_| panic!("it ran again")).await.unwrap_err();
-    assert!(matches!(again, ExecuteError::Rejected(Rejection::ResultNotRetained { .. })), "{again:?}");
+    let again =
+        execute::<String, _>(&layer, "payout", async |_| panic!("it ran again")).await.unwrap_err();
+    assert!(
+        matches!(again, ExecuteError::Rejected(Rejection::ResultNotRetained { .. })),
+        "{again:?}"
+    );
 }
 
 async fn a_result_of_another_type_is_an_error(kind: Kind) {
     let given = kind.start().await;
     let layer = given.layer().await;
     execute(&layer, "payout", async |_| Ok("seven".to_owned())).await.unwrap();
-    let other = execute::<u64, _>(&layer, "payout", async |_| panic!("it ran again")).await.unwrap_err();
+    let other =
+        execute::<u64, _>(&layer, "payout", async |_| panic!("it ran again")).await.unwrap_err();
     assert!(matches!(other, ExecuteError::Deserialize(_)), "{other:?}");
 }
 
@@ -178,12 +192,18 @@ async fn a_shutdown_refuses(kind: Kind) {
     let given = kind.start().await;
     let layer = given.layer().await;
     patiently(layer.shutdown()).await;
-    let refused = execute::<i32, _>(&layer, "payout", async |_| panic!("it ran")).await.unwrap_err();
-    assert!(matches!(refused, ExecuteError::Rejected(Rejection::ShuttingDown { .. })), "{refused:?}");
+    let refused =
+        execute::<i32, _>(&layer, "payout", async |_| panic!("it ran")).await.unwrap_err();
+    assert!(
+        matches!(refused, ExecuteError::Rejected(Rejection::ShuttingDown { .. })),
+        "{refused:?}"
+    );
 }
 
 async fn every_store_timeout_is_taken(kind: Kind) {
-    for timeout in [Duration::ZERO, Duration::from_millis(1), Duration::from_hours(40 * 24), Duration::MAX] {
+    for timeout in
+        [Duration::ZERO, Duration::from_millis(1), Duration::from_hours(40 * 24), Duration::MAX]
+    {
         let given = kind.start().await;
         let layer = given.layer().await.store_timeout(timeout);
         let executed = patiently(execute(&layer, "payout", async |_| Ok(7))).await;

@@ -1,4 +1,5 @@
-//! A process killed while it reads the body, reserves the key, calls the handler, or settles the record.
+//! A process killed while it reads the body, reserves the key, calls the handler, or settles the
+//! record.
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -32,7 +33,10 @@ async fn expect_second_attempt(pair: &Pair, order: &Value, effects: usize) {
     assert_eq!(pair.redis.statuses(), ["P"]);
     let answer = pair.next("k", order).await;
     assert_eq!(answer.status, 201);
-    assert_eq!((&answer.json()["attempt"], &answer.json()["previous"]), (&json!(2), &json!("abandoned")));
+    assert_eq!(
+        (&answer.json()["attempt"], &answer.json()["previous"]),
+        (&json!(2), &json!("abandoned"))
+    );
     assert_eq!(pair.redis.statuses(), ["S"]);
     assert_eq!(pair.other.effects().await.len(), effects);
 }
@@ -117,7 +121,8 @@ async fn at_await_3_after_the_effect_the_next_attempt_has_a_second_one() {
     expect_second_attempt(&pair, &order, 2).await;
 }
 
-/// Pays at the first sandbox, changes the network after the effect, and kills it when `moment` has come.
+/// Pays at the first sandbox, changes the network after the effect, and kills it when `moment` has
+/// come.
 async fn killed_settling(pair: &Pair, wire: &Wire, state: State, moment: impl Future<Output = ()>) {
     let order = settling();
     killed_when(pair, &order, async {

@@ -1,5 +1,5 @@
-//! A process killed while it captures the answer, of which a part has come. The sandbox has its answers whole, so the
-//! process is this test itself.
+//! A process killed while it captures the answer, of which a part has come. The sandbox has its
+//! answers whole, so the process is this test itself.
 
 use std::pin::Pin;
 use std::process::Stdio;
@@ -21,7 +21,8 @@ use crate::support::{Effects, Server, app, patiently};
 const URL: &str = "CRASH_TEST_REDIS";
 const STALLS: &str = "CRASH_TEST_STALLS";
 
-/// Ten bytes in two frames. It says so when the second one is asked for, and that one never comes if it stalls.
+/// Ten bytes in two frames. It says so when the second one is asked for, and that one never comes
+/// if it stalls.
 struct TwoFrames {
     given: usize,
     stalls: bool,
@@ -139,8 +140,14 @@ async fn at_await_4_the_work_is_done_and_the_next_attempt_knows_of_one_that_was_
         }
     };
     assert_eq!(other.says("ran attempt ").await, "2 after Some(Abandoned)");
-    assert!(second.starts_with("HTTP/1.1 200") && second.ends_with("\r\n\r\nhalf-half-"), "{second}");
+    assert!(
+        second.starts_with("HTTP/1.1 200") && second.ends_with("\r\n\r\nhalf-half-"),
+        "{second}"
+    );
     assert_eq!(redis.statuses(), ["S"]);
     let replay = post(&other.address).await;
-    assert!(replay.contains("x-idempotent-result: true") && replay.ends_with("half-half-"), "{replay}");
+    assert!(
+        replay.contains("x-idempotent-result: true") && replay.ends_with("half-half-"),
+        "{replay}"
+    );
 }

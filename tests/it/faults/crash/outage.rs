@@ -1,4 +1,5 @@
-//! Redis killed under a thousand requests: each is refused in time, nothing is left behind, and it heals.
+//! Redis killed under a thousand requests: each is refused in time, nothing is left behind, and it
+//! heals.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -35,7 +35,10 @@ pub(super) async fn audit(told: &Told, database: &Database) {
         for answer in repeated {
             assert!(is_same(answer, first), "{key} was answered {first:?} and {answer:?}");
         }
-        assert!(answers.iter().filter(|answer| !answer.is_replay()).count() <= 1, "{key} was done twice");
+        assert!(
+            answers.iter().filter(|answer| !answer.is_replay()).count() <= 1,
+            "{key} was done twice"
+        );
         assert!(answers.last().unwrap().is_replay(), "{key}");
     }
     assert!(rows.is_empty(), "payments that nobody was told of: {:?}", rows.keys());
@@ -60,8 +63,9 @@ async fn read(database: &Database) -> (Vec<Row>, i64) {
 }
 
 fn is_same(one: &Answer, other: &Answer) -> bool {
-    let parts =
-        |answer: &Answer| (answer.status, answer.body.clone(), answer.header("location").map(str::to_owned));
+    let parts = |answer: &Answer| {
+        (answer.status, answer.body.clone(), answer.header("location").map(str::to_owned))
+    };
     parts(one) == parts(other)
 }
 

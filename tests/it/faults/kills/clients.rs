@@ -39,7 +39,8 @@ pub(super) struct Clients {
 pub(super) struct Told {
     /// The successes for each key, in the order of their coming.
     pub(super) successes: HashMap<String, Vec<Answer>>,
-    /// Requests that were cut off, of operations with one client, by what the next answer told of them.
+    /// Requests that were cut off, of operations with one client, by what the next answer told of
+    /// them.
     pub(super) rolled_back: usize,
     pub(super) committed: usize,
 }
@@ -132,7 +133,14 @@ impl Clients {
     }
 
     /// Asks until it is answered with a success.
-    async fn insist(&self, number: usize, order: &Value, server: usize, draw: &mut Draw, is_alone: bool) {
+    async fn insist(
+        &self,
+        number: usize,
+        order: &Value,
+        server: usize,
+        draw: &mut Draw,
+        is_alone: bool,
+    ) {
         let (key, start) = (key(number), Instant::now());
         let mut server = server % self.addresses.len();
         let mut was_cut_off = false;
@@ -159,8 +167,12 @@ impl Clients {
             .body(Body::from(order.to_string()))
             .unwrap();
         let exchange = async {
-            let (head, body) =
-                self.client.request(request).await.map_err(|error| !error.is_connect())?.into_parts();
+            let (head, body) = self
+                .client
+                .request(request)
+                .await
+                .map_err(|error| !error.is_connect())?
+                .into_parts();
             let body = body.collect().await.map_err(|_| true)?.to_bytes();
             Ok(Answer { status: head.status, headers: head.headers, body })
         };

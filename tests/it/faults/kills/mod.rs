@@ -1,7 +1,9 @@
-//! Transaction mode where it counts: processes are killed again and again, and the database with them, while clients pay
-//! and ask until they succeed. Afterwards every key has one row, and one answer.
+//! Transaction mode where it counts: processes are killed again and again, and the database with
+//! them, while clients pay and ask until they succeed. Afterwards every key has one row, and one
+//! answer.
 //!
-//! `scripts/faults --store postgres+tx` and `--store sqlite+tx` are the long run; its help tells the settings.
+//! `scripts/faults --store postgres+tx` and `--store sqlite+tx` are the long run; its help tells
+//! the settings.
 
 use std::fmt;
 use std::sync::Arc;
@@ -43,7 +45,8 @@ struct Figures {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_postgresql_every_key_has_one_row_and_one_answer_through_kills_of_processes_and_server() {
+async fn on_postgresql_every_key_has_one_row_and_one_answer_through_kills_of_processes_and_server()
+{
     run(Database::postgres(), 2, Plan::of_setting(1)).await;
 }
 

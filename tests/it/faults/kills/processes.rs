@@ -58,7 +58,8 @@ impl Database {
 
 impl Processes {
     pub(super) async fn start(database: Database, servers: usize) -> Self {
-        let mut processes = Self { database, running: Vec::new(), directory: tempfile::tempdir().unwrap() };
+        let mut processes =
+            Self { database, running: Vec::new(), directory: tempfile::tempdir().unwrap() };
         for _ in 0..servers {
             // Another process may take the port between the look and the start.
             let mut sandbox = None;
@@ -103,7 +104,8 @@ impl Processes {
                 suffered.kills = (suffered.kills.0 + 1, suffered.kills.1 + usize::from(hit));
             } else {
                 let hit = self.restart_database(clients, draw).await;
-                suffered.restarts = (suffered.restarts.0 + 1, suffered.restarts.1 + usize::from(hit));
+                suffered.restarts =
+                    (suffered.restarts.0 + 1, suffered.restarts.1 + usize::from(hit));
             }
         }
         suffered
@@ -128,7 +130,8 @@ impl Processes {
         hit
     }
 
-    /// Kills the server of the database and starts it again with its data; whether requests were in flight.
+    /// Kills the server of the database and starts it again with its data; whether requests were in
+    /// flight.
     async fn restart_database(&mut self, clients: &Clients, draw: &mut Draw) -> bool {
         let Database::Postgres(server) = &mut self.database else {
             unreachable!("a file has no server");

@@ -26,7 +26,8 @@ pub(super) struct Span {
 /// What must not happen.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Violation {
-    /// Two effects under one attempt number, and nothing that could have lost the record between them.
+    /// Two effects under one attempt number, and nothing that could have lost the record between
+    /// them.
     RanTwice { attempt: u32 },
     /// A second attempt, where one that was cut off is to be refused.
     RanAgain { attempt: u32 },
@@ -92,9 +93,10 @@ struct Audit<'a> {
 }
 
 impl Audit<'_> {
-    /// An effect under an attempt number that was there already means that the record was gone in between; every other
-    /// number means that an attempt before it was cut off. The order tells nothing: a process that was stopped may have
-    /// the effect of attempt 1 after that of attempt 2.
+    /// An effect under an attempt number that was there already means that the record was gone in
+    /// between; every other number means that an attempt before it was cut off. The order tells
+    /// nothing: a process that was stopped may have the effect of attempt 1 after that of attempt
+    /// 2.
     fn doubles(&self, verdict: &mut ResponseDirective) {
         let mut numbers = Vec::new();
         for effect in &self.effects {
@@ -146,7 +148,9 @@ impl Audit<'_> {
                 kinds.push(answer);
             }
         }
-        let told = |attempt| kinds.iter().any(|answer| answer.attempt().is_some_and(|told| told < attempt));
+        let told = |attempt| {
+            kinds.iter().any(|answer| answer.attempt().is_some_and(|told| told < attempt))
+        };
         let last = self.effects.iter().map(|effect| effect.attempt).max().unwrap_or_default();
         verdict.told = usize::from(verdict.abandoned > 0 && told(u64::from(last)));
         let of_one_effect = kinds
@@ -167,17 +171,23 @@ impl Audit<'_> {
             (409, Some("idempotency_outcome_unknown")) => {
                 !self.rules.reruns_abandoned && self.is_near(&self.rules.faults, at)
             }
-            (409, Some("idempotency_attempt_failed")) => self.history.fails && self.rules.refuses_failed,
+            (409, Some("idempotency_attempt_failed")) => {
+                self.history.fails && self.rules.refuses_failed
+            }
             (500, None) => self.history.fails,
             _ => false,
         }
     }
 
-    /// A replay is the end: from then on the record stands, and is replayed, as long as nothing can have lost it.
+    /// A replay is the end: from then on the record stands, and is replayed, as long as nothing can
+    /// have lost it.
     fn replays(&self, verdict: &mut ResponseDirective) {
         let is_replay = |answer: &Answer| answer.is_replay && answer.is_success();
-        let replays: Vec<_> = self.history.answers().filter(|(_, answer)| is_replay(answer)).collect();
-        let Some((first_heard, first)) = replays.iter().min_by_key(|(heard, _)| heard.ended) else { return };
+        let replays: Vec<_> =
+            self.history.answers().filter(|(_, answer)| is_replay(answer)).collect();
+        let Some((first_heard, first)) = replays.iter().min_by_key(|(heard, _)| heard.ended) else {
+            return;
+        };
         if self.is_near(&self.rules.losses, At::MAX) {
             return;
         }

@@ -46,7 +46,8 @@ impl Sandboxes {
 
     pub(super) async fn is_healthy(&self, sandbox: usize) -> bool {
         let request = Request::get(self.url(sandbox, "/healthz")).body(Body::empty()).unwrap();
-        let answer = tokio::time::timeout(Duration::from_secs(3), self.client.request(request)).await;
+        let answer =
+            tokio::time::timeout(Duration::from_secs(3), self.client.request(request)).await;
         answer.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status() == 200))
     }
 
@@ -62,7 +63,8 @@ impl Sandboxes {
             let (head, body) =
                 self.client.request(request).await.map_err(|error| error.to_string())?.into_parts();
             let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
-            let header = |name| head.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+            let header =
+                |name| head.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
             Ok(Answer {
                 status: head.status.as_u16(),
                 is_replay: header("x-idempotent-result").as_deref() == Some("true"),
@@ -83,7 +85,8 @@ fn is_definitive(heard: &Heard) -> bool {
     matches!(&heard.said, Said::Answer(answer) if !answer.is_for_now())
 }
 
-/// How long a client asks again during the schedule. What has no answer by then has it asked for at the end.
+/// How long a client asks again during the schedule. What has no answer by then has it asked for at
+/// the end.
 const PERSISTENCE: Duration = Duration::from_secs(12);
 
 /// One operation and its senders.
@@ -109,7 +112,9 @@ impl Payment {
             let payment = self.clone();
             senders.spawn(async move { payment.insist(sender).await });
         }
-        let Some(mut sandbox) = senders.join_all().await.into_iter().flatten().next_back() else { return };
+        let Some(mut sandbox) = senders.join_all().await.into_iter().flatten().next_back() else {
+            return;
+        };
         for _ in 0..self.operation.repeats {
             sandbox += 1;
             self.ask(sandbox, Duration::from_secs(2)).await;

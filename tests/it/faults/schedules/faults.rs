@@ -35,7 +35,8 @@ const START: Duration = Duration::from_secs(30);
 impl Starter {
     /// Starts a sandbox; again and again while its store is down, if it does not start without one.
     pub(super) async fn start(&self, sandbox: usize) -> Sandbox {
-        let mut flags = vec!["--store", &self.urls[sandbox], "--ledger", self.ledger.to_str().unwrap()];
+        let mut flags =
+            vec!["--store", &self.urls[sandbox], "--ledger", self.ledger.to_str().unwrap()];
         flags.extend(self.flags.iter().map(String::as_str));
         let start = Instant::now();
         loop {
@@ -110,10 +111,15 @@ impl Processes {
         running.signal("TERM");
         match tokio::time::timeout(DRAIN, running.ended()).await {
             Ok(status) if status.code() == Some(0) => {}
-            Ok(status) => self.problems.push(format!("sandbox {sandbox} drained with {status} at {}", now())),
+            Ok(status) => {
+                self.problems.push(format!("sandbox {sandbox} drained with {status} at {}", now()));
+            }
             Err(_) => {
                 running.kill().await;
-                self.problems.push(format!("sandbox {sandbox} did not drain within {DRAIN:?}, at {}", now()));
+                self.problems.push(format!(
+                    "sandbox {sandbox} did not drain within {DRAIN:?}, at {}",
+                    now()
+                ));
             }
         }
     }
@@ -145,7 +151,9 @@ impl Stage {
                     tokio::time::sleep(*lasts).await;
                     tokio::task::block_in_place(|| self.undo(fault));
                 }
-                Fault::Kill(_) | Fault::Stop(_) | Fault::Drain(_) => unreachable!("not a fault of the store"),
+                Fault::Kill(_) | Fault::Stop(_) | Fault::Drain(_) => {
+                    unreachable!("not a fault of the store")
+                }
             }
             injected.push(Injected { fault: *fault, span: Span { from, to: now() } });
         }
@@ -153,10 +161,12 @@ impl Stage {
     }
 }
 
-/// How late the test's own tasks may come before the machine is taken to be too busy for leases to be renewed in time.
+/// How late the test's own tasks may come before the machine is taken to be too busy for leases to
+/// be renewed in time.
 const LATE: Duration = Duration::from_millis(150);
 
-/// Notes, until it is aborted, when the machine stood still: that cuts an attempt off as well as any fault.
+/// Notes, until it is aborted, when the machine stood still: that cuts an attempt off as well as
+/// any fault.
 pub(super) async fn watch(stalls: Arc<Mutex<Vec<Span>>>) {
     loop {
         let start = Instant::now();

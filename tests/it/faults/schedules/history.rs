@@ -66,7 +66,8 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
-    /// Whether the client should ask again: the request is in flight, or the store or the server is not there.
+    /// Whether the client should ask again: the request is in flight, or the store or the server is
+    /// not there.
     pub(super) fn is_for_now(&self) -> bool {
         self.status == 503
             || (self.status == 409 && self.code().as_deref() == Some("idempotency_key_in_flight"))

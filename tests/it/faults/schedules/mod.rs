@@ -1,5 +1,6 @@
-//! Random schedules of faults: sandboxes and servers are killed, stopped, cut off and replaced while clients pay, and
-//! then the ledger is audited. `scripts/faults` runs them; its help tells the settings.
+//! Random schedules of faults: sandboxes and servers are killed, stopped, cut off and replaced
+//! while clients pay, and then the ledger is audited. `scripts/faults` runs them; its help tells
+//! the settings.
 
 use std::fmt::{self, Display};
 
@@ -31,7 +32,14 @@ impl Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { schedules, operations, faults, verdict, .. } = self;
         let ResponseDirective {
-            abandoned, told, lost, other, differing, differing_in_doubles, stuck, ..
+            abandoned,
+            told,
+            lost,
+            other,
+            differing,
+            differing_in_doubles,
+            stuck,
+            ..
         } = verdict;
         let doubles = verdict.doubles();
         write!(
@@ -48,7 +56,8 @@ impl Display for Figures {
 #[ignore = "run by scripts/faults"]
 async fn every_double_has_a_cause_and_nothing_stays_stuck() {
     let store: String = setting("FAULTS_STORE", "all".into());
-    let kinds: Vec<_> = Kind::ALL.into_iter().filter(|kind| store == "all" || store == kind.name()).collect();
+    let kinds: Vec<_> =
+        Kind::ALL.into_iter().filter(|kind| store == "all" || store == kind.name()).collect();
     assert!(!kinds.is_empty(), "there is no store {store:?}");
     let policies = match &*setting("FAULTS_ON_ABANDONED", "both".to_owned()) {
         "rerun" => vec![OnAbandoned::Rerun],

@@ -112,7 +112,12 @@ impl Fault {
 const PACE: Duration = Duration::from_millis(40);
 
 impl Plan {
-    pub(super) fn draw(seed: u64, kind: Kind, on_abandoned: OnAbandoned, operations: usize) -> Self {
+    pub(super) fn draw(
+        seed: u64,
+        kind: Kind,
+        on_abandoned: OnAbandoned,
+        operations: usize,
+    ) -> Self {
         let draw = Draw::from_seed(seed);
         let settings = Settings::draw(&mut draw.part("settings"), on_abandoned);
         let length = PACE * u32::try_from(operations).unwrap();
@@ -124,8 +129,8 @@ impl Plan {
             faults(&mut draw.part("processes"), length, |draw| process_fault(draw, &settings));
         let mut store_faults =
             faults(&mut draw.part("store"), length, |draw| store_fault(draw, kind, &settings));
-        // A server that was emptied forgets every key at once, so that any key may have a double. It is the end of one
-        // schedule in eight; in the others none may be forgotten.
+        // A server that was emptied forgets every key at once, so that any key may have a double.
+        // It is the end of one schedule in eight; in the others none may be forgotten.
         if kind == Kind::Redis && seed.is_multiple_of(8) {
             let last = store_faults.last_mut().expect("there is a fault at least");
             last.fault = Fault::Store(StoreFault::Wipe);
@@ -155,7 +160,10 @@ impl Settings {
         let flags = [
             ("--lease", millis(self.lease)),
             ("--store-timeout", millis(self.store_timeout)),
-            ("--in-flight", self.wait.map_or("reject".into(), |wait| format!("wait:{}", millis(wait)))),
+            (
+                "--in-flight",
+                self.wait.map_or("reject".into(), |wait| format!("wait:{}", millis(wait))),
+            ),
             ("--on-failed", self.on_failed.into()),
             ("--on-abandoned", on_abandoned.into()),
         ];
@@ -180,14 +188,16 @@ impl Operation {
             knobs["status"] = 500.into();
         }
         if draw.chance(20) {
-            // Around the size from which on answers are kept apart from their records, and well above it.
+            // Around the size from which on answers are kept apart from their records, and well
+            // above it.
             knobs["bytes"] = draw.one_of(&[1500, 1900, 2100, 20_000, 200_000]).into();
         }
         if draw.chance(10) {
             knobs["set_cookie"] = true.into();
         }
         let senders = draw.one_of(&[1, 1, 1, 1, 2, 2, 3]);
-        let senders = (0..senders).map(|_| Sender::draw(draw, delay + after, settings.sandboxes)).collect();
+        let senders =
+            (0..senders).map(|_| Sender::draw(draw, delay + after, settings.sandboxes)).collect();
         Self {
             key: format!("order-{number}"),
             at: draw.millis(0, u64::try_from(length.as_millis()).unwrap()),
@@ -212,9 +222,13 @@ impl Sender {
     }
 }
 
-/// One fault after another, until the last operation has begun. The first third of the time is quiet: there, nothing
-/// but a mistake runs an operation twice. At least one fault.
-fn faults(draw: &mut Draw, length: Duration, mut one: impl FnMut(&mut Draw) -> Planned) -> Vec<Planned> {
+/// One fault after another, until the last operation has begun. The first third of the time is
+/// quiet: there, nothing but a mistake runs an operation twice. At least one fault.
+fn faults(
+    draw: &mut Draw,
+    length: Duration,
+    mut one: impl FnMut(&mut Draw) -> Planned,
+) -> Vec<Planned> {
     let mut planned = Vec::new();
     let mut at = Duration::ZERO;
     loop {

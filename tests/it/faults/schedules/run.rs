@@ -16,7 +16,8 @@ use super::plan::{OnAbandoned, Plan};
 use super::stage::Stage;
 use crate::support::sandbox::Sandbox;
 
-/// How much longer than its lease a record may be in the way, and a sandbox unwell, after the last fault.
+/// How much longer than its lease a record may be in the way, and a sandbox unwell, after the last
+/// fault.
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// What a schedule comes to.
@@ -51,21 +52,33 @@ pub(super) async fn run(plan: Plan) -> Result {
         }
         verdict.add(judged);
     }
-    problems.extend(effects.into_keys().map(|key| format!("an effect under a key that nobody sent: {key}")));
+    problems.extend(
+        effects.into_keys().map(|key| format!("an effect under a key that nobody sent: {key}")),
+    );
     report.extend(problems);
     if !report.is_empty() {
         report.extend(faults.iter().map(|injected| format!("  fault {injected}")));
         report.extend(
-            stalls.iter().map(|stall| format!("  {} to {}: the machine stood still", stall.from, stall.to)),
+            stalls
+                .iter()
+                .map(|stall| format!("  {} to {}: the machine stood still", stall.from, stall.to)),
         );
         report.push(format!("  settings {:?}", plan.settings));
-        report.push(format!("  the ledger and what the sandboxes noted: {}", directory.keep().display()));
+        report.push(format!(
+            "  the ledger and what the sandboxes noted: {}",
+            directory.keep().display()
+        ));
     }
     Result { faults: faults.len(), verdict, report }
 }
 
-/// Plays the schedule; then, when every fault is undone, asks for what has no definitive answer yet.
-async fn play(plan: &Plan, ledger: &Path, notes: &Path) -> (Vec<History>, Vec<Injected>, Vec<String>) {
+/// Plays the schedule; then, when every fault is undone, asks for what has no definitive answer
+/// yet.
+async fn play(
+    plan: &Plan,
+    ledger: &Path,
+    notes: &Path,
+) -> (Vec<History>, Vec<Injected>, Vec<String>) {
     let count = plan.settings.sandboxes;
     let mut stage = Stage::start(plan.kind, count).await;
     let starter = Starter {
@@ -79,12 +92,16 @@ async fn play(plan: &Plan, ledger: &Path, notes: &Path) -> (Vec<History>, Vec<In
         running.push(starter.start(sandbox).await);
     }
     let known_as = Arc::new(Sandboxes::new(running.iter().map(Sandbox::address).collect()));
-    let mut processes = Processes { starter, running, known_as: known_as.clone(), problems: Vec::new() };
+    let mut processes =
+        Processes { starter, running, known_as: known_as.clone(), problems: Vec::new() };
     let mut problems = Vec::new();
     recovered(&known_as, &mut problems).await;
 
-    let payments: Vec<_> =
-        plan.operations.iter().map(|operation| Payment::new(operation.clone(), known_as.clone())).collect();
+    let payments: Vec<_> = plan
+        .operations
+        .iter()
+        .map(|operation| Payment::new(operation.clone(), known_as.clone()))
+        .collect();
     let over = Arc::new(AtomicBool::new(false));
     let (planned, end) = (plan.process_faults.clone(), over.clone());
     let of_processes = tokio::spawn(async move {
@@ -103,7 +120,8 @@ async fn play(plan: &Plan, ledger: &Path, notes: &Path) -> (Vec<History>, Vec<In
     injected.extend(of_store);
 
     recovered(&known_as, &mut problems).await;
-    // Until here what an attempt left behind may be in the way. From here on it is stuck if it still is, a little later.
+    // Until here what an attempt left behind may be in the way. From here on it is stuck if it
+    // still is, a little later.
     tokio::time::sleep(plan.settings.lease).await;
     let lapse = plan.settings.lease + plan.settings.wait.unwrap_or_default() + MARGIN;
     let mut histories = Vec::new();
@@ -164,17 +182,20 @@ fn effects(ledger: &Path) -> HashMap<String, Vec<Effect>> {
 fn panics(notes: &PathBuf) -> Vec<String> {
     let notes = std::fs::read_to_string(notes).unwrap_or_default();
     let panics = notes.lines().filter(|line| line.contains("panicked at"));
-    panics.filter(|line| !line.contains("examples/sandbox/payments.rs")).map(str::to_owned).collect()
+    panics
+        .filter(|line| !line.contains("examples/sandbox/payments.rs"))
+        .map(str::to_owned)
+        .collect()
 }
 
 fn describe(history: &History, effects: &[Effect], verdict: &ResponseDirective) -> String {
-    let mut lines =
-        vec![format!("{}: {:?}", history.key, verdict.violations), format!("  order {}", history.order)];
-    lines.extend(
-        effects
-            .iter()
-            .map(|Effect { at, attempt, id, .. }| format!("  effect at {at}: attempt {attempt}, {id}")),
-    );
+    let mut lines = vec![
+        format!("{}: {:?}", history.key, verdict.violations),
+        format!("  order {}", history.order),
+    ];
+    lines.extend(effects.iter().map(|Effect { at, attempt, id, .. }| {
+        format!("  effect at {at}: attempt {attempt}, {id}")
+    }));
     lines.extend(history.heard.iter().map(|Heard { begun, ended, sandbox, said }| {
         format!("  {begun} to {ended}, sandbox {sandbox}: {said}")
     }));

@@ -42,14 +42,14 @@ impl Kind {
         }
     }
 
-    /// Whether there is a network of its own between each sandbox and the servers. Groups tell their clients where
-    /// their servers are, and a proxy would be passed by.
+    /// Whether there is a network of its own between each sandbox and the servers. Groups tell
+    /// their clients where their servers are, and a proxy would be passed by.
     pub(super) fn has_network(self) -> bool {
         matches!(self, Self::Redis | Self::Postgres)
     }
 
-    /// How long a fault of its servers lasts, in milliseconds: at least, and at most. Some last long enough for a
-    /// failover, and some do not.
+    /// How long a fault of its servers lasts, in milliseconds: at least, and at most. Some last
+    /// long enough for a failover, and some do not.
     pub(super) fn lasts(self) -> (u64, u64) {
         match self {
             Self::Redis | Self::Postgres | Self::Sqlite => (50, 2500),
@@ -78,7 +78,9 @@ impl Stage {
         match kind {
             Kind::Redis => Self::Redis(Single::start(sandboxes).await),
             // Servers are started by blocking calls.
-            Kind::Sentinel => Self::Sentinel(tokio::task::block_in_place(SentinelGroup::start), None),
+            Kind::Sentinel => {
+                Self::Sentinel(tokio::task::block_in_place(SentinelGroup::start), None)
+            }
             Kind::Cluster => Self::Cluster(tokio::task::block_in_place(Cluster::start), None),
             Kind::Postgres => Self::Postgres(Postgres::start(sandboxes).await),
             Kind::Sqlite => Self::Sqlite(File::new()),
@@ -131,7 +133,8 @@ impl Stage {
             Self::Redis(single) => single.undo(fault),
             Self::Postgres(postgres) => postgres.undo(fault),
             Self::Sqlite(file) => file.undo(fault),
-            // Started again before a replica has taken its place, a primary would be empty, and empty its replicas.
+            // Started again before a replica has taken its place, a primary would be empty, and
+            // empty its replicas.
             Self::Sentinel(group, killed) => {
                 killed.take().into_iter().for_each(|port| group.moved_from(port));
                 group.heal();

@@ -9,8 +9,8 @@ use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::Barrier;
 use tokio::time::Instant;
 use tower_idempotency::store::{
-    Lease, NotRetained, Outcome, PendingRef, Record, Reservation, ReserveRequest, RetryFailed, Settlement,
-    State, StorageKey, Store, StoreErrorKind, StoredBody,
+    Lease, NotRetained, Outcome, PendingRef, Record, Reservation, ReserveRequest, RetryFailed,
+    Settlement, State, StorageKey, Store, StoreErrorKind, StoredBody,
 };
 use tower_idempotency::{Fingerprint, IdempotencyKey, MemoryStore, Scope};
 
@@ -211,7 +211,8 @@ async fn expired_records_go_as_other_keys_come() {
     let store = MemoryStore::new();
     acquire_all(&store, 0..1000).await;
     tokio::time::advance(3 * HOUR).await;
-    // Each new key takes up to two expired ones away, so twice as many as there are shards and records will do.
+    // Each new key takes up to two expired ones away, so twice as many as there are shards and
+    // records will do.
     for number in 1000..4000 {
         release(&store, &acquire(&store, number).await).await;
     }
@@ -258,7 +259,8 @@ async fn on_many_threads_one_contender_acquires_each_key() {
             let mut acquired = Vec::new();
             for number in 0..2000 {
                 start.wait().await;
-                if let Reservation::Acquired(lease) = store.reserve(&request(number)).await.unwrap() {
+                if let Reservation::Acquired(lease) = store.reserve(&request(number)).await.unwrap()
+                {
                     acquired.push(lease);
                 }
             }
@@ -412,7 +414,8 @@ async fn a_waiter_is_woken_when_an_abandoned_record_is_taken_over() {
     assert!(start.elapsed() <= Duration::from_millis(1));
 }
 
-/// Asserts that a waiter with a bound of an hour resolves when `change` is made, without any time having passed.
+/// Asserts that a waiter with a bound of an hour resolves when `change` is made, without any time
+/// having passed.
 async fn woken_at_once_by(store: &MemoryStore, lease: &Lease, change: impl Future<Output = ()>) {
     let start = Instant::now();
     let seen = seen(lease);
@@ -456,7 +459,9 @@ fn with_body(bytes: Bytes) -> Outcome {
 async fn acquire(store: &MemoryStore, number: u64) -> Lease {
     match store.reserve(&request(number)).await.unwrap() {
         Reservation::Acquired(lease) => lease,
-        Reservation::Found(record) => panic!("key {number} should be free, but there is {record:?}"),
+        Reservation::Found(record) => {
+            panic!("key {number} should be free, but there is {record:?}")
+        }
     }
 }
 

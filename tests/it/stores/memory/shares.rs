@@ -16,7 +16,8 @@ const LARGE: usize = 1 << 20;
 /// Pays on `/payments`. On `/export` the response is as large as the layer stores.
 fn payments(effects: &Effects) -> Router {
     app(effects, |request| async move {
-        let body = if request.uri().path() == "/export" { vec![b'x'; LARGE] } else { b"paid".to_vec() };
+        let body =
+            if request.uri().path() == "/export" { vec![b'x'; LARGE] } else { b"paid".to_vec() };
         (StatusCode::CREATED, body)
     })
 }
@@ -72,9 +73,15 @@ async fn a_flood_of_anonymous_responses_does_not_lock_a_tenant_out() {
     let (flooded, ()) = tokio::join!(flood(&server, None, 512), pays(&server, 50));
     pays_on(&server).await;
 
-    let (accepted, rejected): (Vec<_>, Vec<_>) = flooded.iter().partition(|answer| answer.status == 201);
+    let (accepted, rejected): (Vec<_>, Vec<_>) =
+        flooded.iter().partition(|answer| answer.status == 201);
     assert!(accepted.iter().all(|answer| answer.body.len() == LARGE));
-    assert!(accepted.len() > 100 && rejected.len() > 100, "{} and {}", accepted.len(), rejected.len());
+    assert!(
+        accepted.len() > 100 && rejected.len() > 100,
+        "{} and {}",
+        accepted.len(),
+        rejected.len()
+    );
     for answer in rejected {
         answer.assert_refused(429, "idempotency_quota_exceeded");
         let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tower_idempotency::MemoryStore;
 use tower_idempotency::store::{
-    Lease, Outcome, Record, Reservation, ReserveRequest, RetryFailed, Settlement, StorageKey, Store,
-    StoreError, Token,
+    Lease, Outcome, Record, Reservation, ReserveRequest, RetryFailed, Settlement, StorageKey,
+    Store, StoreError, Token,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -49,11 +49,17 @@ pub(super) struct Faulty {
 
 impl Faulty {
     pub(super) fn new(fault: Fault) -> Self {
-        Self { fault, inner: MemoryStore::new(), leases: Mutex::default(), expiries: Mutex::default() }
+        Self {
+            fault,
+            inner: MemoryStore::new(),
+            leases: Mutex::default(),
+            expiries: Mutex::default(),
+        }
     }
 
     fn lapsing(&self, lease: Duration) -> Duration {
-        let late = if self.fault == LapsesTooLate { Duration::from_millis(1) } else { Duration::ZERO };
+        let late =
+            if self.fault == LapsesTooLate { Duration::from_millis(1) } else { Duration::ZERO };
         lease.saturating_add(late)
     }
 

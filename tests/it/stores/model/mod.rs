@@ -15,7 +15,11 @@ use faulty::{FAULTS, Faulty};
 use slow::Slow;
 
 /// As short as a machine that is not busy allows. It grows on one that is.
-#[cfg(any(feature = "redis", feature = "sqlite", all(feature = "postgres", feature = "conformance")))]
+#[cfg(any(
+    feature = "redis",
+    feature = "sqlite",
+    all(feature = "postgres", feature = "conformance")
+))]
 const TICK: Duration = Duration::from_millis(40);
 
 #[tokio::test(start_paused = true)]
@@ -62,7 +66,8 @@ async fn the_sqlite_store_answers_as_the_model_does() {
 #[test]
 fn the_model_finds_each_of_these_faults_and_shows_it_in_a_few_steps() {
     for fault in FAULTS {
-        let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let runtime =
+            Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let walk = RandomWalk::new().seed(1).walks(1000).steps(40).at_once(1);
         let found = runtime.block_on(walk.run_paused(&Faulty::new(fault)));
         let Err(WalkError::Differs(found)) = found else {
@@ -83,7 +88,9 @@ async fn the_seed_of_a_difference_draws_the_same_walk_first() {
     };
     let again = RandomWalk::new().seed(found.seed()).walks(1);
     let again = again.run_paused(&Faulty::new(faulty::Fault::SettlesForAnyToken)).await;
-    let Err(WalkError::Differs(again)) = again else { panic!("the walk does not find it again: {again:?}") };
+    let Err(WalkError::Differs(again)) = again else {
+        panic!("the walk does not find it again: {again:?}")
+    };
     assert_eq!(again.steps(), found.steps());
 }
 

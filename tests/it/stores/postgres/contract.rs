@@ -52,7 +52,8 @@ async fn the_store_keeps_the_contract_in_a_schema_and_a_table_of_the_callers_own
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_keeps_the_contract_where_all_transactions_are_serializable_and_bytes_are_escaped() {
+async fn the_store_keeps_the_contract_where_all_transactions_are_serializable_and_bytes_are_escaped()
+ {
     let server = PostgresServer::start_with(&[
         "default_transaction_isolation=serializable",
         "bytea_output=escape",
@@ -89,13 +90,20 @@ async fn of_500_concurrent_reservations_one_acquires_and_each_takes_one_statemen
     let (lease, found) = race(&store, &request("one-key"), 500).await;
     assert_eq!((lease.attempt, lease.previous, found), (1, None, 499));
     assert_eq!(statements(&pool).await, 500);
-    let rows: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM idempotency_records").fetch_one(&pool).await.unwrap();
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM idempotency_records")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
     assert_eq!(rows, 1);
 }
 
-/// Lets as many contenders reserve at once, and tells of the only winner, and how many have found its record.
-async fn race(store: &PostgresStore, request: &ReserveRequest, contenders: usize) -> (Lease, usize) {
+/// Lets as many contenders reserve at once, and tells of the only winner, and how many have found
+/// its record.
+async fn race(
+    store: &PostgresStore,
+    request: &ReserveRequest,
+    contenders: usize,
+) -> (Lease, usize) {
     let reserve = |_| {
         let (store, request) = (store.clone(), request.clone());
         tokio::spawn(async move { store.reserve(&request).await.unwrap() })
@@ -124,14 +132,20 @@ async fn of_50_contenders_one_takes_over_and_is_told_of_the_attempt_before() {
         let failed = key("failed");
         let first = acquired(store.reserve(&failed).await.unwrap());
         let kept = outcome(502, 10_000);
-        assert_eq!(store.fail(&first, Some(&kept), first.retention).await.unwrap(), Settlement::Applied);
+        assert_eq!(
+            store.fail(&first, Some(&kept), first.retention).await.unwrap(),
+            Settlement::Applied
+        );
         let only = failed.clone().retry_failed(RetryFailed::Only(first.token));
         let (second, _) = race(&store, &only, 50).await;
         let previous = PreviousAttempt::Failed { status: Some(StatusCode::BAD_GATEWAY) };
         assert_eq!((second.attempt, second.previous), (2, Some(previous)));
         assert_eq!(store.fail(&second, None, first.retention).await.unwrap(), Settlement::Applied);
         let (third, _) = race(&store, &failed, 50).await;
-        assert_eq!((third.attempt, third.previous), (3, Some(PreviousAttempt::Failed { status: None })));
+        assert_eq!(
+            (third.attempt, third.previous),
+            (3, Some(PreviousAttempt::Failed { status: None }))
+        );
 
         let abandoned = key("abandoned").lease(brief.lease);
         acquired(store.reserve(&abandoned).await.unwrap());
@@ -201,7 +215,8 @@ async fn a_reservation_that_finds_a_record_writes_nothing() {
 
     let pool = server.pool();
     let written = || async {
-        let end = sqlx::query_scalar("SELECT pg_current_wal_insert_lsn()::text").fetch_one(&pool).await;
+        let end =
+            sqlx::query_scalar("SELECT pg_current_wal_insert_lsn()::text").fetch_one(&pool).await;
         let end: String = end.unwrap();
         end
     };

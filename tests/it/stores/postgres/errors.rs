@@ -1,4 +1,5 @@
-//! What a PostgreSQL server rejects is not an outage, and what is one still opens a layer that is set to.
+//! What a PostgreSQL server rejects is not an outage, and what is one still opens a layer that is
+//! set to.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,13 +18,14 @@ use crate::support::postgres::{PostgresServer, request};
 fn app(store: impl Store) -> (Router, Arc<AtomicUsize>) {
     let runs = Arc::<AtomicUsize>::default();
     let counter = Arc::clone(&runs);
-    let handler = async move |attempt: Attempt, bytes: String| -> Result<(StatusCode, String), TxError> {
-        counter.fetch_add(1, Ordering::SeqCst);
-        if let Ok(mut tx) = attempt.transaction::<Postgres>() {
-            sqlx::query("INSERT INTO orders VALUES ('book')").execute(&mut *tx).await?;
-        }
-        Ok((StatusCode::CREATED, "x".repeat(bytes.parse().unwrap())))
-    };
+    let handler =
+        async move |attempt: Attempt, bytes: String| -> Result<(StatusCode, String), TxError> {
+            counter.fetch_add(1, Ordering::SeqCst);
+            if let Ok(mut tx) = attempt.transaction::<Postgres>() {
+                sqlx::query("INSERT INTO orders VALUES ('book')").execute(&mut *tx).await?;
+            }
+            Ok((StatusCode::CREATED, "x".repeat(bytes.parse().unwrap())))
+        };
     let layer = IdempotencyLayer::new(store)
         .scope(|_| Scope::anonymous())
         .on_outage(OnOutage::FailOpenRiskingDoubleEffects);
@@ -69,9 +71,14 @@ async fn only_a_server_that_cannot_serve_for_now_opens_a_layer() {
             let rejected = store.reserve(&request("key")).await.unwrap_err();
             assert_eq!(rejected.kind(), kind, "{code}: {rejected:?}");
             let (app, runs) = app(store.clone());
-            let opens = kind == StoreErrorKind::Unavailable && !["55P03", "57014", "53300"].contains(code);
+            let opens =
+                kind == StoreErrorKind::Unavailable && !["55P03", "57014", "53300"].contains(code);
             for _ in 0..3 {
-                assert_eq!(pay(&app, "order-1001", 10).await.0, if opens { 201 } else { 503 }, "{code}");
+                assert_eq!(
+                    pay(&app, "order-1001", 10).await.0,
+                    if opens { 201 } else { 503 },
+                    "{code}"
+                );
             }
             assert_eq!(runs.load(Ordering::SeqCst), if opens { 3 } else { 0 }, "{code}");
         }
@@ -118,9 +125,11 @@ async fn in_transaction_mode_nothing_is_left_of_an_attempt_that_a_full_disk_does
 async fn a_server_that_is_not_set_up_opens_nothing() {
     let server = PostgresServer::start_with_templates();
     let pool = server.pool();
-    for statement in
-        ["CREATE ROLE clerk LOGIN", "CREATE DATABASE closed", "REVOKE CONNECT ON DATABASE closed FROM PUBLIC"]
-    {
+    for statement in [
+        "CREATE ROLE clerk LOGIN",
+        "CREATE DATABASE closed",
+        "REVOKE CONNECT ON DATABASE closed FROM PUBLIC",
+    ] {
         run(&pool, statement).await;
     }
     let at = |url: String| PostgresStore::new(PgPool::connect_lazy(&url).unwrap());

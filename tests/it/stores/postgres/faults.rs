@@ -12,7 +12,9 @@ use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tower::ServiceExt;
 use tower_idempotency::store::{Record, Settlement, State, Store, StoreErrorKind};
-use tower_idempotency::{Attempt, IdempotencyLayer, OnAbandoned, PostgresStore, PreviousAttempt, Scope};
+use tower_idempotency::{
+    Attempt, IdempotencyLayer, OnAbandoned, PostgresStore, PreviousAttempt, Scope,
+};
 
 use crate::support::patiently;
 use crate::support::postgres::{PostgresServer, acquired, outcome, pool, request, url};
@@ -25,7 +27,9 @@ const GRACE: Duration = Duration::from_millis(400);
 
 fn app(pool: PgPool) -> Router {
     let layer = IdempotencyLayer::new(PostgresStore::new(pool)).scope(|_| Scope::anonymous());
-    Router::new().route("/", post(|| async { StatusCode::CREATED })).layer(layer.store_timeout(TIMEOUT))
+    Router::new()
+        .route("/", post(|| async { StatusCode::CREATED }))
+        .layer(layer.store_timeout(TIMEOUT))
 }
 
 async fn call(app: &Router, key: &str) -> Response<Body> {
@@ -155,7 +159,10 @@ async fn a_server_that_takes_no_writes_any_more_is_left_for_the_one_behind_the_s
 
     let demote = "SET default_transaction_read_only = on";
     for statement in [&format!("ALTER SYSTEM {demote}"), "SELECT pg_reload_conf()"] {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&before.pool()).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned()))
+            .execute(&before.pool())
+            .await
+            .unwrap();
     }
     proxy.lead_to(after.port());
     resumes(&app).await;
@@ -212,19 +219,27 @@ impl Apart {
         let server = PostgresServer::start_migrated();
         let wire = Wire::start(server.port()).await;
         let pool = untested(wire.port(), 1);
-        // To prepare a statement would be a round trip of its own, and its answer the one that is lost.
-        let (through, beside) = (PostgresStore::new(pool.clone()).persistent(false), server.store());
+        // To prepare a statement would be a round trip of its own, and its answer the one that is
+        // lost.
+        let (through, beside) =
+            (PostgresStore::new(pool.clone()).persistent(false), server.store());
         through.ping().await.unwrap();
         Self { server, wire, pool, through, beside }
     }
 
-    /// Does something whose answer is lost, and the connection with it; the network is then as `after`.
+    /// Does something whose answer is lost, and the connection with it; the network is then as
+    /// `after`.
     async fn losing_the_answer<T>(&self, work: impl Future<Output = T>, after: Network) -> T {
         self.losing_answer(1, work, after).await
     }
 
     /// The same for one of its answers.
-    async fn losing_answer<T>(&self, number: usize, work: impl Future<Output = T>, after: Network) -> T {
+    async fn losing_answer<T>(
+        &self,
+        number: usize,
+        work: impl Future<Output = T>,
+        after: Network,
+    ) -> T {
         rests(&self.pool).await;
         let before = self.wire.seen().replies;
         let lose = async {
@@ -260,18 +275,24 @@ async fn a_write_whose_answer_was_lost_is_known_as_ones_own() {
 
         let renewed = apart.losing_the_answer(apart.through.renew(&lease), fine).await;
         assert_eq!(renewed.unwrap(), Settlement::Applied);
-        let failed = apart.losing_the_answer(apart.through.fail(&lease, None, RETENTION), fine).await;
+        let failed =
+            apart.losing_the_answer(apart.through.fail(&lease, None, RETENTION), fine).await;
         assert_eq!(failed.unwrap(), Settlement::Applied);
 
         // The first answer tells of the failed record.
         let second = apart.losing_answer(2, apart.through.reserve(&request), fine).await;
         let second = acquired(second.unwrap());
-        assert_eq!((second.attempt, second.previous), (2, Some(PreviousAttempt::Failed { status: None })));
+        assert_eq!(
+            (second.attempt, second.previous),
+            (2, Some(PreviousAttempt::Failed { status: None }))
+        );
         let kept = outcome(201, bytes);
         let completed =
             apart.losing_the_answer(apart.through.complete(&second, &kept, RETENTION), fine).await;
         assert_eq!(completed.unwrap(), Settlement::Applied);
-        assert!(matches!(apart.standing().await.unwrap().state, State::Success(found) if found == kept));
+        assert!(
+            matches!(apart.standing().await.unwrap().state, State::Success(found) if found == kept)
+        );
     }
 }
 
@@ -329,7 +350,10 @@ async fn a_take_over_whose_reply_was_lost_leaves_the_record_that_it_found() {
     let refusing = request("key").retry_abandoned(false);
     let first = acquired(apart.through.reserve(&refusing).await.unwrap());
     let failure = outcome(502, 10);
-    assert_eq!(apart.through.fail(&first, Some(&failure), RETENTION).await.unwrap(), Settlement::Applied);
+    assert_eq!(
+        apart.through.fail(&first, Some(&failure), RETENTION).await.unwrap(),
+        Settlement::Applied
+    );
     let reserved = apart.losing_answer(2, apart.through.reserve(&refusing), Network::Closed).await;
     assert_eq!(reserved.unwrap_err().kind(), StoreErrorKind::Timeout);
     assert_ne!(apart.standing().await.unwrap().token, first.token, "it was taken over");
@@ -348,7 +372,8 @@ async fn a_take_over_whose_reply_was_lost_leaves_an_abandoned_record_abandoned()
     let first = acquired(apart.beside.reserve(&brief).await.unwrap());
     // Longer than its lease.
     tokio::time::sleep(Duration::from_millis(5)).await;
-    let reserved = apart.losing_answer(2, apart.through.reserve(&request("key")), Network::Closed).await;
+    let reserved =
+        apart.losing_answer(2, apart.through.reserve(&request("key")), Network::Closed).await;
     assert_eq!(reserved.unwrap_err().kind(), StoreErrorKind::Timeout);
     assert_ne!(apart.standing().await.unwrap().token, first.token, "it was taken over");
     apart.wire.set(Network::FINE);
@@ -362,7 +387,8 @@ async fn a_retry_after_a_take_over_without_a_reply_is_not_told_that_the_outcome_
     let apart = Apart::start().await;
     let runs = Arc::new(AtomicUsize::new(0));
     let handler = async |attempt: Attempt| {
-        let status = if attempt.number() == 1 { StatusCode::BAD_GATEWAY } else { StatusCode::CREATED };
+        let status =
+            if attempt.number() == 1 { StatusCode::BAD_GATEWAY } else { StatusCode::CREATED };
         (status, format!("attempt {} after {:?}", attempt.number(), attempt.previous()))
     };
     let counted = {
@@ -378,7 +404,8 @@ async fn a_retry_after_a_take_over_without_a_reply_is_not_told_that_the_outcome_
     assert_eq!(call(&app, "key").await.status(), 502);
     assert_eq!(apart.losing_answer(2, call(&app, "key"), Network::Closed).await.status(), 503);
     let taken_over = "SELECT attempt FROM idempotency_records WHERE status = 'pending'";
-    let taken_over: Vec<i64> = sqlx::query_scalar(taken_over).fetch_all(&apart.server.pool()).await.unwrap();
+    let taken_over: Vec<i64> =
+        sqlx::query_scalar(taken_over).fetch_all(&apart.server.pool()).await.unwrap();
     assert_eq!(taken_over, [2]);
     apart.wire.set(Network::FINE);
     let mut retried = call(&app, "key").await;
@@ -424,7 +451,9 @@ async fn a_response_that_was_written_anew_and_whose_reply_was_lost_is_known_as_o
     let complete = apart.through.complete(&lease, &kept, RETENTION);
     let completed = apart.losing_answer(2, complete, Network::FINE).await;
     assert_eq!(completed.unwrap(), Settlement::Applied);
-    assert!(matches!(apart.standing().await.unwrap().state, State::Success(found) if found == kept));
+    assert!(
+        matches!(apart.standing().await.unwrap().state, State::Success(found) if found == kept)
+    );
 }
 
 #[tokio::test]

@@ -45,11 +45,16 @@ async fn a_connection_whose_statement_waits_holds_its_place_until_the_server_rep
 
 /// Every transaction that begins from here on may only read.
 async fn takes_no_writes(pool: &PgPool) {
-    for statement in ["ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"] {
+    for statement in
+        ["ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"]
+    {
         sqlx::raw_sql(statement).execute(pool).await.unwrap();
     }
     let seen = "SELECT current_setting('default_transaction_read_only') = 'on'";
-    patiently(async { while !sqlx::query_scalar::<_, bool>(seen).fetch_one(pool).await.unwrap() {} }).await;
+    patiently(async {
+        while !sqlx::query_scalar::<_, bool>(seen).fetch_one(pool).await.unwrap() {}
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,7 +71,8 @@ async fn what_is_stored_is_served_while_the_server_takes_no_writes() {
     // Of a process that has not seen the records before.
     let leasing = PostgresStore::new(pool.clone());
     let in_transaction = PostgresStore::new(pool.clone()).in_transaction();
-    let another = with(done.clone(), |request| request.fingerprint = Fingerprint::of_fields(["another"]));
+    let another =
+        with(done.clone(), |request| request.fingerprint = Fingerprint::of_fields(["another"]));
     for stored in [&done, &another, &running] {
         let reserved = [leasing.reserve(stored).await, in_transaction.reserve(stored).await];
         assert!(

@@ -1,4 +1,5 @@
-//! The table of the PostgreSQL store: how it comes to be there, what is swept from it, and what cannot be read in it.
+//! The table of the PostgreSQL store: how it comes to be there, what is swept from it, and what
+//! cannot be read in it.
 
 use std::error::Error;
 use std::time::Duration;
@@ -7,7 +8,9 @@ use http::StatusCode;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, PgPool};
 use tower_idempotency::PostgresStore;
-use tower_idempotency::store::{Identifier, Lease, Outcome, Settlement, Store, StoreErrorKind, StoredBody};
+use tower_idempotency::store::{
+    Identifier, Lease, Outcome, Settlement, Store, StoreErrorKind, StoredBody,
+};
 
 use crate::support::patiently;
 use crate::support::postgres::{PostgresServer, acquired, outcome, request};
@@ -43,7 +46,8 @@ async fn description(pool: &PgPool, table: &str) -> Vec<String> {
         UNION ALL SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = $1::regclass
         UNION ALL SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = $1::regclass
         UNION ALL SELECT obj_description($1::regclass, 'pg_class')";
-    let lines: Vec<String> = sqlx::query_scalar(description).bind(table).fetch_all(pool).await.unwrap();
+    let lines: Vec<String> =
+        sqlx::query_scalar(description).bind(table).fetch_all(pool).await.unwrap();
     assert!(lines.len() > 15, "{lines:?}");
     lines.into_iter().map(|line| line.replace(table, "TABLE")).collect()
 }
@@ -65,7 +69,8 @@ async fn a_migration_run_by_hand_makes_the_same_table() {
 async fn a_user_who_may_make_no_table_gets_by_when_it_is_there() {
     let server = PostgresServer::start();
     let pool = server.pool();
-    run(&pool, "CREATE ROLE clerk LOGIN; CREATE SCHEMA shop; GRANT USAGE ON SCHEMA shop TO clerk").await;
+    run(&pool, "CREATE ROLE clerk LOGIN; CREATE SCHEMA shop; GRANT USAGE ON SCHEMA shop TO clerk")
+        .await;
     let clerk = PgPool::connect_lazy(&server.url().replace("postgres@", "clerk@")).unwrap();
     let clerk = PostgresStore::new(clerk).schema(name("shop"));
     let refused = clerk.migrate().await.unwrap_err();
@@ -83,8 +88,7 @@ async fn a_user_who_may_make_no_table_gets_by_when_it_is_there() {
 async fn four_privileges_suffice_in_both_modes() {
     let server = PostgresServer::start_migrated();
     let pool = server.pool();
-    let grant =
-        "CREATE ROLE clerk LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON idempotency_records TO clerk";
+    let grant = "CREATE ROLE clerk LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON idempotency_records TO clerk";
     run(&pool, grant).await;
     let clerk = PgPool::connect_lazy(&server.url().replace("postgres@", "clerk@")).unwrap();
     let store = PostgresStore::new(clerk);
@@ -153,7 +157,10 @@ async fn a_completion_with_another_retention_moves_the_end_to_it() {
         let _ = store.complete(&lease, &outcome(201, 200), retention).await.unwrap();
         let (left, _) = left_of(&pool).await;
         let wanted = i64::try_from(retention.as_millis()).unwrap();
-        assert!((wanted - 20_000..=wanted + wanted * 16 / 1000).contains(&left), "{minutes} min: {left}");
+        assert!(
+            (wanted - 20_000..=wanted + wanted * 16 / 1000).contains(&left),
+            "{minutes} min: {left}"
+        );
         run(&pool, "DELETE FROM idempotency_records").await;
     }
 }
@@ -186,7 +193,10 @@ async fn a_table_of_another_version_or_of_somebody_else_is_left_as_it_is() {
         let before = description(&pool, table).await;
         let other = server.store().migrate().await.unwrap_err();
         assert_eq!(description(&pool, table).await, before);
-        assert!(says(&other).contains(&format!("that of \"tower-idempotency {version}\"")), "{other:?}");
+        assert!(
+            says(&other).contains(&format!("that of \"tower-idempotency {version}\"")),
+            "{other:?}"
+        );
         assert!(says(&other).contains("drop it, or use another table"), "{other:?}");
         assert_eq!(other.kind(), StoreErrorKind::Configuration);
     }
@@ -258,9 +268,15 @@ async fn a_row_that_cannot_be_read_is_an_error_and_stays() {
         }
         let after: String = sqlx::query_scalar(row).fetch_one(&pool).await.unwrap();
         assert_eq!(before, after, "it is left for somebody to look at");
-        run(&pool, "DELETE FROM idempotency_records; INSERT INTO idempotency_records SELECT * FROM whole")
-            .await;
-        assert!(prepared.inspect(&success.key).await.unwrap().is_some(), "without the damage it can be read");
+        run(
+            &pool,
+            "DELETE FROM idempotency_records; INSERT INTO idempotency_records SELECT * FROM whole",
+        )
+        .await;
+        assert!(
+            prepared.inspect(&success.key).await.unwrap().is_some(),
+            "without the damage it can be read"
+        );
     }
 }
 
@@ -280,9 +296,11 @@ async fn what_the_server_would_reject_again_is_told_as_rejected() {
     for store in [server.store(), server.store().persistent(false)] {
         for bytes in [22, 23, 54] {
             let lease = acquired(store.reserve(&request("key")).await.unwrap());
-            let rejected = store.complete(&lease, &outcome(201, bytes), Duration::from_mins(1)).await;
+            let rejected =
+                store.complete(&lease, &outcome(201, bytes), Duration::from_mins(1)).await;
             assert_eq!(rejected.unwrap_err().kind(), StoreErrorKind::Rejected, "{bytes}");
-            let rejected = store.fail(&lease, Some(&outcome(500, bytes)), Duration::from_mins(1)).await;
+            let rejected =
+                store.fail(&lease, Some(&outcome(500, bytes)), Duration::from_mins(1)).await;
             assert_eq!(rejected.unwrap_err().kind(), StoreErrorKind::Rejected, "{bytes}");
             let without_body = Outcome::new(StatusCode::CREATED, StoredBody::Omitted);
             let completed = store.complete(&lease, &without_body, Duration::from_mins(1)).await;
@@ -339,12 +357,14 @@ async fn a_sweeper_deletes_all_that_expired_at_the_same_time() {
     let server = PostgresServer::start_migrated();
     let pool = server.pool();
     pile(&pool, 2_100, 1_200).await;
-    let sweeper = tokio::spawn(PostgresStore::new(pool.clone()).sweep_every(Duration::from_hours(1)));
+    let sweeper =
+        tokio::spawn(PostgresStore::new(pool.clone()).sweep_every(Duration::from_hours(1)));
     patiently(async { while left(&pool).await != 0 {} }).await;
     sweeper.abort();
 }
 
-/// How many index entries are read to sweep 5,000 records while a snapshot is open, at once or batch by batch.
+/// How many index entries are read to sweep 5,000 records while a snapshot is open, at once or
+/// batch by batch.
 async fn entries_read(by_batches: bool) -> i64 {
     let server = PostgresServer::start_migrated();
     let pool = server.pool();
@@ -365,10 +385,11 @@ async fn entries_read(by_batches: bool) -> i64 {
     // A connection reports what it has read before it is gone.
     sweeping.close().await;
     let sweepers = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sweeper'";
-    patiently(async { while sqlx::query_scalar::<_, i64>(sweepers).fetch_one(&pool).await.unwrap() > 0 {} })
-        .await;
-    let read =
-        "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'idempotency_records_expires_at'";
+    patiently(async {
+        while sqlx::query_scalar::<_, i64>(sweepers).fetch_one(&pool).await.unwrap() > 0 {}
+    })
+    .await;
+    let read = "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'idempotency_records_expires_at'";
     sqlx::query_scalar(read).fetch_one(&pool).await.unwrap()
 }
 
@@ -418,7 +439,8 @@ async fn a_sweeper_goes_on_after_an_error_and_ends_with_the_pool() {
     sweeper.abort();
 
     let closing = server.pool();
-    let sweeper = tokio::spawn(PostgresStore::new(closing.clone()).sweep_every(Duration::from_millis(1)));
+    let sweeper =
+        tokio::spawn(PostgresStore::new(closing.clone()).sweep_every(Duration::from_millis(1)));
     closing.close().await;
     patiently(sweeper).await.unwrap();
 }

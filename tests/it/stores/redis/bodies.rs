@@ -26,12 +26,14 @@ struct Stage {
 async fn stage() -> Stage {
     let server = RedisServer::start();
     let link = Narrow::holding_after(server.port(), CARRIED).await;
-    let (store, direct) = (RedisStore::open(&link.url()).unwrap(), RedisStore::open(&server.url()).unwrap());
+    let (store, direct) =
+        (RedisStore::open(&link.url()).unwrap(), RedisStore::open(&server.url()).unwrap());
     store.set_timeout(Duration::from_mins(1));
     Stage { server, link, store, direct }
 }
 
-/// Payments that begin while bodies are held in the link, and those of the bodies that are waited for.
+/// Payments that begin while bodies are held in the link, and those of the bodies that are waited
+/// for.
 async fn small_ones_pass<T: Send + 'static>(stage: &Stage, held: Vec<JoinHandle<T>>) -> Vec<T> {
     let small = async {
         for number in 0..40 {
@@ -71,7 +73,9 @@ async fn small_operations_pass_while_a_large_response_is_stored() {
     };
     let store = stage.store.clone();
     let completing =
-        tokio::spawn(async move { store.complete(&lease, &answer(vec![b'x'; BODY]), RETENTION).await });
+        tokio::spawn(
+            async move { store.complete(&lease, &answer(vec![b'x'; BODY]), RETENTION).await },
+        );
     let completed = small_ones_pass(&stage, vec![completing]).await;
     assert!(matches!(completed[..], [Ok(Settlement::Applied)]), "{completed:?}");
     assert_eq!(kept(&stage.direct, "large").await.unwrap().unwrap().len(), BODY);
@@ -96,7 +100,8 @@ fn bodies_have_a_connection_of_their_own_under_sentinel_and_on_a_cluster_too() {
             execute(&store, "large", vec![b'x'; 5000]).await.unwrap();
             assert_eq!(kept(&store, "large").await.unwrap().unwrap().len(), 5000);
             // The last command on the connection for records tells it from others.
-            let Reservation::Acquired(lease) = store.reserve(&request("small")).await.unwrap() else {
+            let Reservation::Acquired(lease) = store.reserve(&request("small")).await.unwrap()
+            else {
                 panic!("the key is new");
             };
             let _ = store.complete(&lease, &answer("paid"), RETENTION).await.unwrap();
@@ -139,10 +144,12 @@ async fn small_ones_pass_meanwhile(stage: &Stage) {
     }
 }
 
-/// How many bodies the server has sent. Before 7.0 a script reads records by the same command, so commands do not tell.
+/// How many bodies the server has sent. Before 7.0 a script reads records by the same command, so
+/// commands do not tell.
 fn sent_bodies(stage: &Stage) -> usize {
     let client = redis::Client::open(stage.server.url()).unwrap();
-    let stats: String = redis::cmd("INFO").arg("stats").query(&mut client.get_connection().unwrap()).unwrap();
+    let stats: String =
+        redis::cmd("INFO").arg("stats").query(&mut client.get_connection().unwrap()).unwrap();
     let sent = stats.lines().find_map(|line| line.strip_prefix("total_net_output_bytes:")).unwrap();
     sent.trim().parse::<usize>().unwrap() / BODY
 }

@@ -17,7 +17,8 @@ use crate::support::redis::traffic::{execute, kept, request};
 
 const NOW: Duration = Duration::ZERO;
 
-/// Why a server on `listener` cannot be reached, as the first caller hears it and one in the pause behind it.
+/// Why a server on `listener` cannot be reached, as the first caller hears it and one in the pause
+/// behind it.
 async fn refusals(listener: TcpListener, close: bool) -> [StoreError; 2] {
     let store = RedisStore::open(&format!("redis://{}", listener.local_addr().unwrap())).unwrap();
     let accepting = tokio::spawn(async move {
@@ -27,7 +28,8 @@ async fn refusals(listener: TcpListener, close: bool) -> [StoreError; 2] {
         }
     });
     let (first, second) = (request("first"), request("second"));
-    let refused = [store.reserve(&first).await, store.reserve(&second).await].map(Result::unwrap_err);
+    let refused =
+        [store.reserve(&first).await, store.reserve(&second).await].map(Result::unwrap_err);
     accepting.abort();
     refused
 }
@@ -51,8 +53,9 @@ async fn a_caller_with_less_patience_than_the_handshake_takes_leaves_a_connectio
     };
     let fake = Fake::start(Fake::listener().await.0, slow);
     let store = RedisStore::open(&fake.url()).unwrap();
-    let served =
-        async { while !matches!(timeout(Duration::from_millis(50), store.ping()).await, Ok(Ok(()))) {} };
+    let served = async {
+        while !matches!(timeout(Duration::from_millis(50), store.ping()).await, Ok(Ok(()))) {}
+    };
     patiently(served).await;
     assert_eq!(fake.seen("HELLO"), 1);
 }
@@ -79,7 +82,9 @@ async fn an_answer_that_nobody_waits_for_any_more_ends_the_silence() {
 #[tokio::test]
 async fn wrong_credentials_are_tried_once_a_second() {
     let rejecting = |words: &[String]| match words[0].as_str() {
-        "HELLO" => (NOW, "-WRONGPASS invalid username-password pair or user is disabled.\r\n".to_owned()),
+        "HELLO" => {
+            (NOW, "-WRONGPASS invalid username-password pair or user is disabled.\r\n".to_owned())
+        }
         _ => (NOW, fine(words)),
     };
     let fake = Fake::start(Fake::listener().await.0, rejecting);
@@ -104,7 +109,10 @@ fn set_user(server: &RedisServer, rules: &[&str]) {
 async fn a_user_with_the_rights_that_the_documentation_names_has_all_that_the_store_needs() {
     let server = RedisServer::start();
     set_user(&server, &["on", ">hunter2", "~idempotency:*"]);
-    set_user(&server, &["+ping", "+get", "+getrange", "+set", "+pttl", "+pexpire", "+del", "+unlink"]);
+    set_user(
+        &server,
+        &["+ping", "+get", "+getrange", "+set", "+pttl", "+pexpire", "+del", "+unlink"],
+    );
     set_user(&server, &["+eval", "+evalsha"]);
     let store = RedisStore::open(&server.url().replace("://", "://shop:hunter2@")).unwrap();
     store.ping().await.unwrap();
@@ -131,8 +139,14 @@ async fn the_access_rule_of_the_guide_is_enough_for_the_store_and_for_nothing_el
     }
     conformance::run(&store, Duration::from_millis(500)).await.assert_success();
     let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
-    let rejected =
-        ["GET other", "SET other 1", "FLUSHALL", "KEYS *", "CONFIG SET maxmemory 1", "PUBLISH other 1"];
+    let rejected = [
+        "GET other",
+        "SET other 1",
+        "FLUSHALL",
+        "KEYS *",
+        "CONFIG SET maxmemory 1",
+        "PUBLISH other 1",
+    ];
     for command in rejected {
         let mut words = command.split(' ');
         let mut command = redis::cmd(words.next().unwrap());

@@ -55,7 +55,9 @@ fn app_with(
         )
         .route(
             "/bytes/{bytes}",
-            post(|axum::extract::Path(bytes): axum::extract::Path<usize>| async move { "x".repeat(bytes) }),
+            post(|axum::extract::Path(bytes): axum::extract::Path<usize>| async move {
+                "x".repeat(bytes)
+            }),
         )
         .route(
             "/pending",
@@ -82,7 +84,8 @@ fn is_replay(response: &Response<Body>) -> bool {
     response.headers().get("x-idempotent-result").is_some_and(|marker| marker == "true")
 }
 
-/// A server, a proxy that counts, and a store behind it that has connected and taught the server its scripts.
+/// A server, a proxy that counts, and a store behind it that has connected and taught the server
+/// its scripts.
 async fn counted() -> (RedisServer, Proxy, RedisStore) {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.port()).await;
@@ -131,7 +134,10 @@ async fn a_failed_attempt_is_refused_in_one_round_trip_and_run_again_in_three() 
 
     assert_eq!(call(&refusing, "key", "/status/500").await.status(), 500);
     assert_eq!(proxy.round_trips(), 2, "first execution");
-    assert_eq!(code(call(&refusing, "key", "/status/500").await).await, "idempotency_attempt_failed");
+    assert_eq!(
+        code(call(&refusing, "key", "/status/500").await).await,
+        "idempotency_attempt_failed"
+    );
     assert_eq!(proxy.round_trips(), 1, "refusal");
 
     // The first take-over teaches the server its script, which takes one more.
@@ -148,7 +154,8 @@ async fn a_large_answer_is_completed_in_one_round_trip_and_replayed_in_two() {
     for bytes in [2049, 16 << 10, 1 << 20] {
         let path = format!("/bytes/{bytes}");
         call(&app, &path, &path).await;
-        // The proxy may see a large pipeline in several pieces, but the server answers only to its end.
+        // The proxy may see a large pipeline in several pieces, but the server answers only to its
+        // end.
         assert_eq!(proxy.round_trips(), 2, "first execution of {bytes} bytes");
         let replay = call(&app, &path, &path).await;
         assert!(is_replay(&replay));
@@ -182,7 +189,8 @@ async fn no_client_input_is_a_name_in_redis() {
     let names: Vec<Vec<u8>> =
         redis::cmd("KEYS").arg("*").query_async(&mut connect(&server).await).await.unwrap();
     assert_eq!(names.len(), 2, "a record and a body");
-    let is_record = |name: &&Vec<u8>| name.starts_with(b"shop1:") && name.len() == "shop1:".len() + 64;
+    let is_record =
+        |name: &&Vec<u8>| name.starts_with(b"shop1:") && name.len() == "shop1:".len() + 64;
     let record = names.iter().find(is_record).expect("braces are left out");
     let body = names.iter().find(|name| *name != record).unwrap();
     let name = [b"shop1:body:{", record.as_slice(), b"}"].concat();
@@ -202,7 +210,8 @@ async fn every_record_and_every_body_expires() {
     call(&app, "large", "/bytes/5000").await;
     call(&app, "failed", "/status/500").await;
     let mut connection = connect(&server).await;
-    let names: Vec<Vec<u8>> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
+    let names: Vec<Vec<u8>> =
+        redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
     assert_eq!(names.len(), 4);
     for name in names {
         let left: i64 = redis::cmd("PTTL").arg(&name).query_async(&mut connection).await.unwrap();
@@ -227,8 +236,10 @@ async fn a_record_that_cannot_be_read_is_never_run_again() {
     let app = app(RedisStore::open(&server.url()).unwrap());
     let mut connection = connect(&server).await;
     call(&app, "key", "/status/201").await;
-    let names: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
-    let whole: Vec<u8> = redis::cmd("GET").arg(&names[0]).query_async(&mut connection).await.unwrap();
+    let names: Vec<String> =
+        redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
+    let whole: Vec<u8> =
+        redis::cmd("GET").arg(&names[0]).query_async(&mut connection).await.unwrap();
     let mut later_version = whole.clone();
     later_version[0] += 1;
     let mut unknown_status = whole.clone();
@@ -239,7 +250,8 @@ async fn a_record_that_cannot_be_read_is_never_run_again() {
         let refused = call(&app, "key", "/status/201").await;
         assert_eq!(refused.status(), 503);
         assert_eq!(code(refused).await, "idempotency_store_unavailable");
-        let kept: Vec<u8> = redis::cmd("GET").arg(&names[0]).query_async(&mut connection).await.unwrap();
+        let kept: Vec<u8> =
+            redis::cmd("GET").arg(&names[0]).query_async(&mut connection).await.unwrap();
         assert_eq!(kept, damaged, "it is left for somebody to look at");
     }
     connection.del(&names[0]).await.unwrap();
@@ -253,9 +265,13 @@ async fn an_answer_whose_body_was_lost_is_refused_and_not_run_again() {
     let app = app(RedisStore::open(&server.url()).unwrap());
     call(&app, "key", "/bytes/5000").await;
     let mut connection = connect(&server).await;
-    let bodies: Vec<Vec<u8>> = redis::cmd("KEYS").arg("*:body:*").query_async(&mut connection).await.unwrap();
+    let bodies: Vec<Vec<u8>> =
+        redis::cmd("KEYS").arg("*:body:*").query_async(&mut connection).await.unwrap();
     connection.del(&bodies).await.unwrap();
-    assert_eq!(code(call(&app, "key", "/bytes/5000").await).await, "idempotency_result_not_retained");
+    assert_eq!(
+        code(call(&app, "key", "/bytes/5000").await).await,
+        "idempotency_result_not_retained"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -297,7 +313,8 @@ async fn with_redis_killed_every_request_is_refused_in_time_and_service_resumes_
 async fn with_redis_stopped_every_request_is_refused_in_time() {
     let server = RedisServer::start();
     let timeout = Duration::from_millis(400);
-    let app = app_with(RedisStore::open(&server.url()).unwrap(), |layer| layer.store_timeout(timeout));
+    let app =
+        app_with(RedisStore::open(&server.url()).unwrap(), |layer| layer.store_timeout(timeout));
     assert_eq!(call(&app, "before", "/status/201").await.status(), 201);
 
     server.stop();

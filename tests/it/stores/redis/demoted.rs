@@ -1,4 +1,5 @@
-//! A primary that becomes a replica while it is in use, behind an address that then leads to another one.
+//! A primary that becomes a replica while it is in use, behind an address that then leads to
+//! another one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -41,7 +42,8 @@ impl Pair {
         until("a replica that has everything", || self.replica.size() == self.primary.size());
     }
 
-    /// Makes the replica the primary and the primary its replica. The connections that there are stay.
+    /// Makes the replica the primary and the primary its replica. The connections that there are
+    /// stay.
     fn swap(&self, stale_data: bool) {
         self.has_replicated();
         self.replica.tell::<()>("REPLICAOF NO ONE");
@@ -106,7 +108,10 @@ async fn a_demoted_primary_is_left_at_once_by_those_that_begin_and_by_those_that
         pair.swap(stale_data);
         let start = Instant::now();
         while call(&app, "after").await != StatusCode::CREATED {
-            assert!(start.elapsed() < Duration::from_secs(3), "the demoted primary is still in use");
+            assert!(
+                start.elapsed() < Duration::from_secs(3),
+                "the demoted primary is still in use"
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         eprintln!("left after {:?}", start.elapsed());
@@ -115,7 +120,8 @@ async fn a_demoted_primary_is_left_at_once_by_those_that_begin_and_by_those_that
     }
 }
 
-/// The renewals of this process are all that it sends, and those of another one find the record renewed.
+/// The renewals of this process are all that it sends, and those of another one find the record
+/// renewed.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_renewals_of_an_attempt_leave_a_demoted_primary_and_no_second_attempt_runs_beside_it() {
     const LEASE: Duration = Duration::from_millis(1500);
@@ -133,7 +139,10 @@ async fn the_renewals_of_an_attempt_leave_a_demoted_primary_and_no_second_attemp
         let start = Instant::now();
         while start.elapsed() < 3 * LEASE {
             let status = call(&other, "key").await;
-            assert!(matches!(status, StatusCode::CONFLICT | StatusCode::SERVICE_UNAVAILABLE), "{status}");
+            assert!(
+                matches!(status, StatusCode::CONFLICT | StatusCode::SERVICE_UNAVAILABLE),
+                "{status}"
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         work.gate.open();

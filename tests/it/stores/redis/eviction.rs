@@ -82,7 +82,10 @@ async fn a_server_that_may_evict_records_is_told_of_once() {
     log.looked(1).await;
     let warnings = log.warnings();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].contains("allkeys-lru") && warnings[0].contains("run twice"), "{warnings:?}");
+    assert!(
+        warnings[0].contains("allkeys-lru") && warnings[0].contains("run twice"),
+        "{warnings:?}"
+    );
 
     // Neither a clone nor a new connection says it again.
     store.clone().ping().await.unwrap();

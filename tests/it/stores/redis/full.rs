@@ -113,7 +113,8 @@ impl Payments {
     }
 
     async fn pay(&self, key: &str, bytes: usize) -> Response<Body> {
-        let request = Request::post("/").header("idempotency-key", key).body(Body::from(bytes.to_string()));
+        let request =
+            Request::post("/").header("idempotency-key", key).body(Body::from(bytes.to_string()));
         patiently(self.app.clone().oneshot(request.unwrap())).await.unwrap()
     }
 
@@ -224,7 +225,8 @@ async fn every_attempt_is_ended_at_maxmemory<S: Servers>() {
     applied(store.renew(&renewed)).await;
     applied(store.release(&released)).await;
     applied(store.release(&put_back)).await;
-    let state = async |lease: &Lease| store.inspect(&lease.key).await.unwrap().map(|record| record.state);
+    let state =
+        async |lease: &Lease| store.inspect(&lease.key).await.unwrap().map(|record| record.state);
     for lease in [&succeeded, &again, &gone] {
         assert!(matches!(state(lease).await, Some(State::Success(found)) if found == bare()));
     }
@@ -264,7 +266,11 @@ async fn a_body_that_is_evicted_before_its_record_is_written_is_not_retained() {
     let server = RedisServer::start();
     let client = redis::Client::open(server.url()).unwrap();
     let connection = client.get_multiplexed_async_connection().await.unwrap();
-    let store = RedisStore::with_connection(Altered { connection, reads_bodies: true, stores_bodies: false });
+    let store = RedisStore::with_connection(Altered {
+        connection,
+        reads_bodies: true,
+        stores_bodies: false,
+    });
     let payments = Payments::failing_open(store);
     assert_eq!(payments.pay("order-1001", 5_000).await.status(), StatusCode::CREATED);
     assert_eq!(payments.rejection("order-1001", 5_000).await, not_retained());
@@ -358,7 +364,11 @@ async fn a_key_whose_record_was_found_does_not_run_again_while_its_body_cannot_b
     let server = RedisServer::start();
     let client = redis::Client::open(server.url()).unwrap();
     let connection = client.get_multiplexed_async_connection().await.unwrap();
-    let store = RedisStore::with_connection(Altered { connection, reads_bodies: false, stores_bodies: true });
+    let store = RedisStore::with_connection(Altered {
+        connection,
+        reads_bodies: false,
+        stores_bodies: true,
+    });
     let payments = Payments::failing_open(store);
     assert_eq!(payments.pay("order-1001", 5_000).await.status(), StatusCode::CREATED);
     for _ in 0..2 {
@@ -392,7 +402,8 @@ impl ConnectionLike for Altered {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
-            let writes_body = pipeline.get_packed_pipeline().windows(5).any(|window| window == b"body:");
+            let writes_body =
+                pipeline.get_packed_pipeline().windows(5).any(|window| window == b"body:");
             if self.stores_bodies || !writes_body {
                 return self.connection.req_packed_commands(pipeline, offset, count).await;
             }

@@ -12,7 +12,8 @@ use http_body_util::BodyExt;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 use tower_idempotency::store::{
-    Lease, Outcome, Record, Reservation, ReserveRequest, Settlement, State, StorageKey, Store, StoredBody,
+    Lease, Outcome, Record, Reservation, ReserveRequest, Settlement, State, StorageKey, Store,
+    StoredBody,
 };
 use tower_idempotency::{Fingerprint, IdempotencyKey, IdempotencyLayer, RedisStore, Scope};
 
@@ -24,7 +25,8 @@ async fn a_response_is_stored_though_the_server_was_flushed_while_the_handler_ra
     for bytes in [10, 5_000] {
         let server = RedisServer::start();
         let store = RedisStore::open(&server.url()).unwrap();
-        let (runs, entered, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)), Gate::new());
+        let (runs, entered, gate) =
+            (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)), Gate::new());
         let handler = {
             let (runs, entered, gate) = (Arc::clone(&runs), Arc::clone(&entered), gate.clone());
             move || async move {
@@ -56,7 +58,8 @@ async fn call(app: Router) -> Response<Body> {
 
 /// Status, length, and whether it was a replay.
 async fn whole(response: Response<Body>) -> (StatusCode, usize, bool) {
-    let is_replay = response.headers().get("x-idempotent-result").is_some_and(|marker| marker == "true");
+    let is_replay =
+        response.headers().get("x-idempotent-result").is_some_and(|marker| marker == "true");
     let status = response.status();
     (status, response.into_body().collect().await.unwrap().to_bytes().len(), is_replay)
 }
@@ -97,7 +100,8 @@ async fn a_body_that_outlived_its_record_gives_way_to_that_of_the_next_write() {
     assert!(matches!(record.state, State::Success(found) if found == second));
 
     let mut connection = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
-    let bodies: Vec<Vec<u8>> = redis::cmd("KEYS").arg("idempotency:body:*").query(&mut connection).unwrap();
+    let bodies: Vec<Vec<u8>> =
+        redis::cmd("KEYS").arg("idempotency:body:*").query(&mut connection).unwrap();
     let left: u128 = redis::cmd("PTTL").arg(&bodies).query(&mut connection).unwrap();
     assert!(left > retention.as_millis(), "the body outlives its record, but has {left} ms left");
 }
@@ -110,18 +114,27 @@ async fn connect(server: &RedisServer) -> redis::aio::MultiplexedConnection {
 /// even tag is one that other versions may leave out.
 async fn add_a_field(server: &RedisServer, at: Option<usize>) -> Vec<u8> {
     let mut connection = connect(server).await;
-    let names: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
+    let names: Vec<String> =
+        redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
     let [name] = &names[..] else { panic!("not one record: {names:?}") };
-    let mut frame: Vec<u8> = redis::cmd("GET").arg(name).query_async(&mut connection).await.unwrap();
+    let mut frame: Vec<u8> =
+        redis::cmd("GET").arg(name).query_async(&mut connection).await.unwrap();
     let at = at.unwrap_or(frame.len());
     frame.splice(at..at, *b"\0\x05\x02\x03two");
-    redis::cmd("SET").arg(name).arg(&frame).arg("KEEPTTL").exec_async(&mut connection).await.unwrap();
+    redis::cmd("SET")
+        .arg(name)
+        .arg(&frame)
+        .arg("KEEPTTL")
+        .exec_async(&mut connection)
+        .await
+        .unwrap();
     frame
 }
 
 async fn frame(server: &RedisServer) -> Vec<u8> {
     let mut connection = connect(server).await;
-    let names: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
+    let names: Vec<String> =
+        redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
     redis::cmd("GET").arg(&names[0]).query_async(&mut connection).await.unwrap()
 }
 
@@ -148,7 +161,10 @@ async fn a_record_with_a_field_of_a_later_version_is_renewed_taken_over_settled_
 
     add_a_field(&server, None).await;
     let stored = Outcome::new(StatusCode::CREATED, StoredBody::Omitted);
-    assert_eq!(store.complete(&second, &stored, Duration::from_mins(1)).await.unwrap(), Settlement::Applied);
+    assert_eq!(
+        store.complete(&second, &stored, Duration::from_mins(1)).await.unwrap(),
+        Settlement::Applied
+    );
     // Behind version, status, token, fingerprint and attempt.
     add_a_field(&server, Some(18 + Fingerprint::LEN + 4)).await;
     let found = store.inspect(&first.key).await.unwrap().unwrap();

@@ -144,7 +144,8 @@ async fn so_it_is_on_a_connection_of_the_callers_own() {
     for cause in Cause::ALL {
         let server = RedisServer::start();
         let client = Client::open(server.url()).unwrap();
-        let store = RedisStore::with_connection(client.get_multiplexed_async_connection().await.unwrap());
+        let store =
+            RedisStore::with_connection(client.get_multiplexed_async_connection().await.unwrap());
         serves(&server, store, cause).await;
     }
 }
@@ -185,7 +186,10 @@ async fn at_maxmemory_attempts_are_renewed_and_ended() {
     assert_eq!(store.release(&gone).await.unwrap(), Settlement::Applied);
     // The next attempt puts this one back.
     let before = acquire(&store, "put-back").await;
-    assert_eq!(store.fail(&before, Some(&outcome(10)), RETENTION).await.unwrap(), Settlement::Applied);
+    assert_eq!(
+        store.fail(&before, Some(&outcome(10)), RETENTION).await.unwrap(),
+        Settlement::Applied
+    );
     let again = acquire(&store, "put-back").await;
 
     Cause::Memory.begin(&server);
@@ -193,7 +197,10 @@ async fn at_maxmemory_attempts_are_renewed_and_ended() {
         assert_eq!(store.renew(lease).await.unwrap(), Settlement::Applied);
     }
     for lease in [&small, &gone] {
-        assert_eq!(store.complete(lease, &outcome(2048), RETENTION).await.unwrap(), Settlement::Applied);
+        assert_eq!(
+            store.complete(lease, &outcome(2048), RETENTION).await.unwrap(),
+            Settlement::Applied
+        );
         let record = store.inspect(&lease.key).await.unwrap().unwrap();
         assert!(matches!(record.state, State::Success(found) if found == outcome(2048)));
     }
@@ -210,7 +217,10 @@ async fn at_maxmemory_attempts_are_renewed_and_ended() {
     let record = store.inspect(&large.key).await.unwrap().unwrap();
     assert!(matches!(record.state, State::Pending { abandoned: false }), "{record:?}");
     Cause::Memory.end(&server);
-    assert_eq!(store.complete(&large, &outcome(5_000), RETENTION).await.unwrap(), Settlement::Applied);
+    assert_eq!(
+        store.complete(&large, &outcome(5_000), RETENTION).await.unwrap(),
+        Settlement::Applied
+    );
 }
 
 /// The whole way: a payment that runs when the memory is used up.

@@ -78,9 +78,11 @@ fn orders(sentinel: &Fake) -> String {
 /// The status of a payment through a layer with this timeout, and how long it took.
 async fn pay(url: &str, store_timeout: Duration) -> (StatusCode, Duration) {
     let store = RedisStore::open(url).unwrap();
-    let layer = IdempotencyLayer::new(store).scope(|_| Scope::anonymous()).store_timeout(store_timeout);
+    let layer =
+        IdempotencyLayer::new(store).scope(|_| Scope::anonymous()).store_timeout(store_timeout);
     let app = Router::new().route("/", post(async || StatusCode::CREATED)).layer(layer);
-    let request = Request::post("/").header("idempotency-key", "order-1001").body(Body::empty()).unwrap();
+    let request =
+        Request::post("/").header("idempotency-key", "order-1001").body(Body::empty()).unwrap();
     let start = Instant::now();
     let status = app.oneshot(request).await.unwrap().status();
     (status, start.elapsed())
@@ -138,7 +140,8 @@ async fn a_server_that_takes_too_long_is_given_up_after_the_time_that_the_layer_
             store.set_timeout(store_timeout);
             let unserved = patiently(store.reserve(&request("alone"))).await.unwrap_err();
             // Nothing was sent to a server without a connection.
-            let kind = if slow == "HELLO" { StoreErrorKind::Unavailable } else { StoreErrorKind::Timeout };
+            let kind =
+                if slow == "HELLO" { StoreErrorKind::Unavailable } else { StoreErrorKind::Timeout };
             assert_eq!(unserved.kind(), kind, "{how:?} {slow}: {unserved:?}");
         }
     }
@@ -147,7 +150,8 @@ async fn a_server_that_takes_too_long_is_given_up_after_the_time_that_the_layer_
 #[tokio::test]
 async fn a_command_goes_on_waiting_when_the_next_one_gets_a_new_connection() {
     for how in ALL {
-        let takes = |words: &[String]| if words[0] == "SET" { Duration::from_millis(2500) } else { NOW };
+        let takes =
+            |words: &[String]| if words[0] == "SET" { Duration::from_millis(2500) } else { NOW };
         let (servers, url) = servers(how, takes).await;
         let store = RedisStore::open(&url).unwrap();
         store.set_timeout(Duration::from_mins(1));
@@ -227,8 +231,11 @@ async fn a_first_packet_that_was_lost_does_not_take_the_time_of_all_callers() {
     let accepting = tokio::spawn(async move {
         let first = listener.accept().await.unwrap();
         while let Ok((mut client, _)) = listener.accept().await {
-            let mut server = tokio::net::TcpStream::connect(("127.0.0.1", behind_port)).await.unwrap();
-            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
+            let mut server =
+                tokio::net::TcpStream::connect(("127.0.0.1", behind_port)).await.unwrap();
+            tokio::spawn(
+                async move { tokio::io::copy_bidirectional(&mut client, &mut server).await },
+            );
         }
         drop(first);
     });
@@ -277,7 +284,8 @@ async fn an_idle_connection_that_the_server_has_closed_is_not_used() {
         redis::cmd("CONFIG").arg(&["SET", "timeout", "1"]).exec_async(&mut admin).await.unwrap();
         let closed = async {
             loop {
-                let clients: String = redis::cmd("CLIENT").arg("LIST").query_async(&mut admin).await.unwrap();
+                let clients: String =
+                    redis::cmd("CLIENT").arg("LIST").query_async(&mut admin).await.unwrap();
                 if clients.lines().count() == 1 {
                     return;
                 }

@@ -68,7 +68,10 @@ async fn a_body_that_the_user_may_not_write_is_rejected_and_the_record_can_be_wr
         let small = acquire(&store, &format!("small-{known}")).await;
         let large = acquire(&store, &format!("large-{known}")).await;
         if known {
-            assert_eq!(store.complete(&small, &outcome(10), RETENTION).await.unwrap(), Settlement::Applied);
+            assert_eq!(
+                store.complete(&small, &outcome(10), RETENTION).await.unwrap(),
+                Settlement::Applied
+            );
         }
         for _ in 0..2 {
             let rejected = store.complete(&large, &outcome(5_000), RETENTION).await.unwrap_err();
@@ -85,7 +88,8 @@ async fn a_body_that_the_user_may_not_write_is_rejected_and_the_record_can_be_wr
 
 /// On one thread, whose log is its own.
 #[tokio::test]
-async fn a_response_whose_body_is_rejected_is_stored_without_it_at_once_and_the_log_says_what_to_do() {
+async fn a_response_whose_body_is_rejected_is_stored_without_it_at_once_and_the_log_says_what_to_do()
+ {
     let (log, _guard) = Log::warnings();
     let server = RedisServer::start();
     let store = limited_to(&server, "~idempotency:[0-9a-f][0-9a-f]*");
@@ -94,13 +98,18 @@ async fn a_response_whose_body_is_rejected_is_stored_without_it_at_once_and_the_
         let runs = Arc::clone(&runs);
         move || {
             runs.fetch_add(1, Ordering::SeqCst);
-            std::future::ready((StatusCode::CREATED, [("location", "/payments/1")], "x".repeat(5_000)))
+            std::future::ready((
+                StatusCode::CREATED,
+                [("location", "/payments/1")],
+                "x".repeat(5_000),
+            ))
         }
     };
     let layer = IdempotencyLayer::new(store).scope(|_| Scope::anonymous());
     let app = Router::new().route("/", post(handler)).layer(layer);
     let call = async || {
-        let request = Request::post("/").header("idempotency-key", "order-1001").body(Body::empty());
+        let request =
+            Request::post("/").header("idempotency-key", "order-1001").body(Body::empty());
         app.clone().oneshot(request.unwrap()).await.unwrap()
     };
     let first = call().await;
@@ -136,7 +145,8 @@ async fn a_user_of_the_prefix_stores_large_responses_too_and_a_retry_is_a_replay
     let layer = IdempotencyLayer::new(store).scope(|_| Scope::anonymous());
     let app = Router::new().route("/", post(handler)).layer(layer);
     for _ in 0..2 {
-        let request = Request::post("/").header("idempotency-key", "order-1001").body(Body::empty());
+        let request =
+            Request::post("/").header("idempotency-key", "order-1001").body(Body::empty());
         let response = app.clone().oneshot(request.unwrap()).await.unwrap();
         assert_eq!(response.status(), StatusCode::CREATED);
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes().len(), 5_000);
@@ -176,7 +186,11 @@ async fn a_server_that_takes_no_writes_for_the_moment_rejects_nothing_for_good()
                 "CONFIG SET maxmemory 1" => Some(StoreErrorKind::Full),
                 _ => Some(StoreErrorKind::Unavailable),
             };
-            assert_eq!(completed.as_ref().err().map(StoreError::kind), kind, "{begin}: {completed:?}");
+            assert_eq!(
+                completed.as_ref().err().map(StoreError::kind),
+                kind,
+                "{begin}: {completed:?}"
+            );
             tell(&server, end);
             let settled = crate::support::patiently(async {
                 loop {
@@ -187,7 +201,10 @@ async fn a_server_that_takes_no_writes_for_the_moment_rejects_nothing_for_good()
             });
             assert_eq!(settled.await, Settlement::Applied);
             let record = store.inspect(&lease.key).await.unwrap().unwrap();
-            assert!(matches!(record.state, State::Success(found) if found == outcome(bytes)), "{begin}");
+            assert!(
+                matches!(record.state, State::Success(found) if found == outcome(bytes)),
+                "{begin}"
+            );
         }
     }
 }

@@ -12,12 +12,14 @@ use tower_idempotency::store::{Store, conformance};
 use crate::support::patiently;
 use crate::support::redis::fake::{Fake, fine};
 use crate::support::redis::traffic::{
-    Account, BACK, BOUND, IMPATIENT, PATIENT, Runtime, Traffic, execute, kept, request, served, stored,
+    Account, BACK, BOUND, IMPATIENT, PATIENT, Runtime, Traffic, execute, kept, request, served,
+    stored,
 };
 use crate::support::redis::{SentinelGroup, is_before_7};
 
-/// How long after the loss of a primary there may be failures. The sentinels take a second to find it lost, and
-/// agree on another within one or two; the rest is for a machine that has much else to do.
+/// How long after the loss of a primary there may be failures. The sentinels take a second to find
+/// it lost, and agree on another within one or two; the rest is for a machine that has much else to
+/// do.
 const HEALED: Duration = Duration::from_secs(8);
 
 /// One group for all of it, for it is heavy. Each part leaves it whole.
@@ -87,9 +89,12 @@ fn an_idle_connection_to_a_demoted_primary_is_left(runtime: &Runtime, group: &mu
     runtime.block_on(stored(&store, "idle", BACK));
 }
 
-/// The sentinels go on naming a server that was demoted behind their backs, as long as they need more votes for another
-/// one than there are of them.
-fn a_server_that_is_named_and_is_no_primary_is_not_used(runtime: &Runtime, group: &mut SentinelGroup) {
+/// The sentinels go on naming a server that was demoted behind their backs, as long as they need
+/// more votes for another one than there are of them.
+fn a_server_that_is_named_and_is_no_primary_is_not_used(
+    runtime: &Runtime,
+    group: &mut SentinelGroup,
+) {
     let primary = group.primary_port();
     let another = group.server_ports().into_iter().find(|port| *port != primary).unwrap();
     let store = RedisStore::open(&group.url()).unwrap();
@@ -105,7 +110,8 @@ fn a_server_that_is_named_and_is_no_primary_is_not_used(runtime: &Runtime, group
     assert!(refused.source().unwrap().to_string().contains("named a replica"), "{refused:?}");
     votes("2");
     if is_before_7() {
-        // The sentinels take so long to find out that both replicas have been cut off too long to be promoted.
+        // The sentinels take so long to find out that both replicas have been cut off too long to
+        // be promoted.
         tell(primary, &["REPLICAOF", "NO", "ONE"]);
     } else {
         group.moved_from(primary);
@@ -181,7 +187,8 @@ async fn a_primary_that_was_started_again_is_left_for_the_one_that_took_over() {
         "ROLE" => "*1\r\n$6\r\nmaster\r\n".to_owned(),
         _ => fine(words),
     };
-    let ((before, before_port), (after, after_port)) = (Fake::listener().await, Fake::listener().await);
+    let ((before, before_port), (after, after_port)) =
+        (Fake::listener().await, Fake::listener().await);
     let is_loading = Arc::clone(&started_again);
     let before = Fake::start(before, move |words| match words[0].as_str() {
         "SET" | "PTTL" if is_loading.load(Ordering::Relaxed) => {
@@ -192,11 +199,15 @@ async fn a_primary_that_was_started_again_is_left_for_the_one_that_took_over() {
     let after = Fake::start(after, move |words| (NOW, as_primary(words)));
     let has_moved = Arc::clone(&started_again);
     let sentinel = Fake::start(Fake::listener().await.0, move |words| {
-        let port = if has_moved.load(Ordering::Relaxed) { after_port } else { before_port }.to_string();
+        let port =
+            if has_moved.load(Ordering::Relaxed) { after_port } else { before_port }.to_string();
         let address = format!("*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{port}\r\n", port.len());
         (NOW, if words[0] == "SENTINEL" { address } else { fine(words) })
     });
-    let store = RedisStore::open(&format!("{}/orders", sentinel.url().replace("redis:", "redis+sentinel:")));
+    let store = RedisStore::open(&format!(
+        "{}/orders",
+        sentinel.url().replace("redis:", "redis+sentinel:")
+    ));
     let store = store.unwrap();
     store.reserve(&request("before")).await.unwrap();
     assert_eq!((before.seen("SET"), after.seen("SET")), (1, 0));

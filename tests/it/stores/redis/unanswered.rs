@@ -27,7 +27,8 @@ impl Apart {
         let wire = Wire::start(server.port()).await;
         let through = RedisStore::open(&wire.url()).unwrap();
         let beside = RedisStore::open(&server.url()).unwrap();
-        // Before 7.0, a first reservation finds out the age of the server, and teaches it the scripts.
+        // Before 7.0, a first reservation finds out the age of the server, and teaches it the
+        // scripts.
         for store in [&through, &beside] {
             let first = acquired(store.reserve(&request()).await.unwrap());
             assert_eq!(store.release(&first).await.unwrap(), Settlement::Applied);
@@ -36,7 +37,10 @@ impl Apart {
     }
 
     /// Does something whose first answer is lost, and the connection with it.
-    async fn losing_the_answer<T: Send + 'static>(&self, work: impl AsyncFnOnce(RedisStore) -> T) -> T {
+    async fn losing_the_answer<T: Send + 'static>(
+        &self,
+        work: impl AsyncFnOnce(RedisStore) -> T,
+    ) -> T {
         let before = self.wire.seen().replies;
         self.wire.set(Network::Open { requests: Way::Pass, replies: Way::Lose });
         let heal = async {
@@ -95,18 +99,23 @@ const RETENTION: Duration = Duration::from_mins(1);
 async fn a_reservation_is_known_as_ones_own_and_so_is_the_answer_that_was_kept() {
     for bytes in [10, 100_000] {
         let apart = Apart::start().await;
-        let reserved = apart.losing_the_answer(async |store| store.reserve(&request()).await.unwrap()).await;
+        let reserved =
+            apart.losing_the_answer(async |store| store.reserve(&request()).await.unwrap()).await;
         let lease = acquired(reserved);
         assert_eq!((lease.attempt, lease.previous), (1, None));
         assert_eq!(apart.standing().await.unwrap().token, lease.token);
 
-        let renewed = apart.losing_the_answer(async |store| store.renew(&lease).await.unwrap()).await;
+        let renewed =
+            apart.losing_the_answer(async |store| store.renew(&lease).await.unwrap()).await;
         assert_eq!(renewed, Settlement::Applied);
         let kept = outcome(bytes);
         connect_for_bodies(&apart.through).await;
-        let complete = async |store: RedisStore| store.complete(&lease, &kept, RETENTION).await.unwrap();
+        let complete =
+            async |store: RedisStore| store.complete(&lease, &kept, RETENTION).await.unwrap();
         assert_eq!(apart.losing_the_answer(complete).await, Settlement::Applied);
-        assert!(matches!(apart.standing().await.unwrap().state, State::Success(found) if found == kept));
+        assert!(
+            matches!(apart.standing().await.unwrap().state, State::Success(found) if found == kept)
+        );
     }
 }
 
@@ -114,8 +123,12 @@ async fn a_reservation_is_known_as_ones_own_and_so_is_the_answer_that_was_kept()
 async fn connect_for_bodies(store: &RedisStore) {
     let key = IdempotencyKey::parse(b"another").unwrap();
     let key = StorageKey::derive(None, "unanswered", &Scope::anonymous(), &key);
-    let lease = acquired(store.reserve(&with(request(), |request| request.key = key)).await.unwrap());
-    assert_eq!(store.complete(&lease, &outcome(5000), RETENTION).await.unwrap(), Settlement::Applied);
+    let lease =
+        acquired(store.reserve(&with(request(), |request| request.key = key)).await.unwrap());
+    assert_eq!(
+        store.complete(&lease, &outcome(5000), RETENTION).await.unwrap(),
+        Settlement::Applied
+    );
 }
 
 #[tokio::test]
@@ -124,7 +137,8 @@ async fn a_record_that_was_taken_over_is_known_as_ones_own() {
     let first = acquired(apart.beside.reserve(&request()).await.unwrap());
     assert_eq!(apart.beside.fail(&first, None, RETENTION).await.unwrap(), Settlement::Applied);
 
-    // The first answer tells of the failed record; the second one is lost, that of the script which takes it over.
+    // The first answer tells of the failed record; the second one is lost, that of the script which
+    // takes it over.
     let before = apart.wire.seen().replies;
     let lose_the_second = async {
         apart.wire.reached(|seen| seen.replies > before).await;
@@ -136,7 +150,10 @@ async fn a_record_that_was_taken_over_is_known_as_ones_own() {
     let (reserved, ()) = tokio::join!(apart.through.reserve(&request), lose_the_second);
     let reserved = reserved.unwrap();
     let second = acquired(reserved);
-    assert_eq!((second.attempt, second.previous), (2, Some(PreviousAttempt::Failed { status: None })));
+    assert_eq!(
+        (second.attempt, second.previous),
+        (2, Some(PreviousAttempt::Failed { status: None }))
+    );
     assert_eq!(apart.standing().await.unwrap().token, second.token);
 }
 
@@ -260,12 +277,17 @@ async fn take_over_unanswered(apart: &Apart, request: &ReserveRequest) {
 }
 
 #[tokio::test]
-async fn a_failed_record_whose_take_over_was_not_answered_is_put_back_and_its_operation_runs_again() {
+async fn a_failed_record_whose_take_over_was_not_answered_is_put_back_and_its_operation_runs_again()
+{
     let apart = Apart::start().await;
     teach(&apart).await;
     let first = acquired(apart.beside.reserve(&request()).await.unwrap());
-    let failure = with(outcome(100_000), |outcome| outcome.status = StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(apart.beside.fail(&first, Some(&failure), RETENTION).await.unwrap(), Settlement::Applied);
+    let failure =
+        with(outcome(100_000), |outcome| outcome.status = StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        apart.beside.fail(&first, Some(&failure), RETENTION).await.unwrap(),
+        Settlement::Applied
+    );
 
     // Abandoned attempts do not run again, and the lease of the one that never began lapses soon.
     let request = request().retry_abandoned(false).lease(Duration::from_millis(1));
@@ -299,7 +321,8 @@ async fn an_abandoned_record_whose_take_over_was_not_answered_is_abandoned_again
     assert_eq!(apart.beside.release(&first).await.unwrap(), Settlement::Applied);
 }
 
-/// Reserves, and does something else between the look at the record and the command that takes it over.
+/// Reserves, and does something else between the look at the record and the command that takes it
+/// over.
 async fn reserve_with_a_delay(apart: &Apart, between: impl Future<Output = ()>) -> Reservation {
     let before = apart.wire.seen();
     let delay = async {

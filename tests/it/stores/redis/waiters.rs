@@ -16,26 +16,28 @@ use crate::support::{Arrived, Effects, Gate, gated, layers_of_two_processes, pat
 
 const WAITERS: usize = 1000;
 
-/// How often a key was reserved or asked about, by this process or another: each time by one `SET`, as is the answer
-/// that is kept.
+/// How often a key was reserved or asked about, by this process or another: each time by one `SET`,
+/// as is the answer that is kept.
 async fn looks(server: &RedisServer) -> u64 {
     let client = Client::open(server.url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-    let info: String = redis::cmd("INFO").arg("commandstats").query_async(&mut connection).await.unwrap();
+    let info: String =
+        redis::cmd("INFO").arg("commandstats").query_async(&mut connection).await.unwrap();
     let calls = info.lines().find_map(|line| line.strip_prefix("cmdstat_set:calls="));
     calls.map_or(0, |calls| calls.split(',').next().unwrap().parse().unwrap())
 }
 
 async fn pay(router: Router) -> (StatusCode, bool, Vec<u8>) {
-    let request = Request::post("/").header("x-idempotency-key", "order-1001").body(Body::empty()).unwrap();
+    let request =
+        Request::post("/").header("x-idempotency-key", "order-1001").body(Body::empty()).unwrap();
     let response = router.oneshot(request).await.unwrap();
     let replayed = response.headers().contains_key("x-idempotent-result");
     let status = response.status();
     (status, replayed, response.into_body().collect().await.unwrap().to_bytes().to_vec())
 }
 
-/// Sends all the requests. A few at a time, for while a thousand are sent at once nobody hears the store's answer, and it
-/// is given up.
+/// Sends all the requests. A few at a time, for while a thousand are sent at once nobody hears the
+/// store's answer, and it is given up.
 async fn crowd(router: &Router, arrived: &Arrived) -> JoinSet<(StatusCode, bool, Vec<u8>)> {
     let mut requests = JoinSet::new();
     for sent in 1..=WAITERS {
@@ -91,8 +93,8 @@ async fn waiters_beside_the_running_request_do_not_ask_at_all() {
     let (effects, gate, arrived) = (Effects::new(), Gate::new(), Arrived::new());
     let router = gated(&effects, &gate);
     let [layer, _] = layers_of_two_processes(&RedisStore::open(&server.url()).unwrap());
-    let layer =
-        arrived.counted(layer.in_flight(InFlight::Wait(Duration::from_mins(1))).max_waiting(10 * WAITERS));
+    let layer = arrived
+        .counted(layer.in_flight(InFlight::Wait(Duration::from_mins(1))).max_waiting(10 * WAITERS));
     let router = router.layer(layer);
     let requests = crowd(&router, &arrived).await;
     effects.reached(1).await;

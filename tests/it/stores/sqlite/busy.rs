@@ -15,7 +15,9 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
-use tower_idempotency::store::{Reservation, Settlement, Store, StoreError, StoreErrorKind, TxError};
+use tower_idempotency::store::{
+    Reservation, Settlement, Store, StoreError, StoreErrorKind, TxError,
+};
 use tower_idempotency::{IdempotencyLayer, Scope, SqliteStore, Tx};
 
 use super::given::{File, RETENTION, key, outcome, request, reserve, writing};
@@ -53,7 +55,8 @@ fn app(store: &SqliteStore, bound: Duration, gate: &Gate, takes: Duration) -> Ro
 }
 
 async fn ask(app: &Router, key: &str) -> StatusCode {
-    let request = Request::post("/").header("x-idempotency-key", key).body(Body::from(key.to_owned()));
+    let request =
+        Request::post("/").header("x-idempotency-key", key).body(Body::from(key.to_owned()));
     app.clone().oneshot(request.unwrap()).await.unwrap().status()
 }
 
@@ -103,7 +106,11 @@ async fn two_processes_that_write_without_a_break_serve_all_and_write_one_row_fo
                 "--exact",
                 "stores::sqlite::busy::pays_for_some_seconds",
             ]);
-            command.env(PATH, file.path()).env(TAKES, takes).stdout(Stdio::piped()).kill_on_drop(true);
+            command
+                .env(PATH, file.path())
+                .env(TAKES, takes)
+                .stdout(Stdio::piped())
+                .kill_on_drop(true);
             command.spawn().unwrap().wait_with_output()
         });
         let mut statuses = Vec::new();
@@ -111,7 +118,9 @@ async fn two_processes_that_write_without_a_break_serve_all_and_write_one_row_fo
             let output = patiently(child).await.unwrap();
             let told = String::from_utf8(output.stdout).unwrap();
             let before = statuses.len();
-            statuses.extend(told.lines().filter_map(|line| Some(line.strip_prefix("status ")?.to_owned())));
+            statuses.extend(
+                told.lines().filter_map(|line| Some(line.strip_prefix("status ")?.to_owned())),
+            );
             assert!(statuses.len() > before, "handlers of {takes} ms: {told}");
         }
         let rejected = statuses.iter().filter(|status| *status != "201").count();
@@ -201,10 +210,13 @@ async fn every_write_waits_for_a_writer_until_the_store_timeout() {
     assert_eq!(file.size().await, 2);
 }
 
-/// A pool of the caller's own on a file without WAL mode, where readers and writers stop one another.
+/// A pool of the caller's own on a file without WAL mode, where readers and writers stop one
+/// another.
 async fn without_wal(file: &File) -> (SqliteStore, SqliteConnectOptions) {
-    let options = file.options().journal_mode(SqliteJournalMode::Delete).busy_timeout(Duration::ZERO);
-    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.unwrap();
+    let options =
+        file.options().journal_mode(SqliteJournalMode::Delete).busy_timeout(Duration::ZERO);
+    let pool =
+        SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.unwrap();
     let store = SqliteStore::with_pool(pool);
     store.migrate().await.unwrap();
     store.set_timeout(LONG);

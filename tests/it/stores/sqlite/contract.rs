@@ -23,7 +23,8 @@ async fn the_store_keeps_the_contract() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_store_keeps_the_contract_in_memory_on_one_connection_of_the_callers_own() {
-    let pool = SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await.unwrap();
+    let pool =
+        SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await.unwrap();
     let store = SqliteStore::with_pool(pool);
     store.migrate().await.unwrap();
     conformance::run(&store, UNIT).await.assert_success();

@@ -2,7 +2,9 @@
 
 use http::StatusCode;
 use sqlx::Executor;
-use tower_idempotency::store::{Outcome, Settlement, Store, StoreError, StoreErrorKind, StoredBody};
+use tower_idempotency::store::{
+    Outcome, Settlement, Store, StoreError, StoreErrorKind, StoredBody,
+};
 
 use super::given::{File, RETENTION, outcome, request, reserve};
 
@@ -103,5 +105,8 @@ async fn what_sqlite_would_reject_again_is_told_as_rejected() {
     let rejected = store.complete(&lease, &outcome(101), RETENTION).await.unwrap_err();
     assert_eq!(rejected.kind(), StoreErrorKind::Rejected);
     let without_body = Outcome::new(StatusCode::CREATED, StoredBody::Omitted);
-    assert_eq!(store.complete(&lease, &without_body, RETENTION).await.unwrap(), Settlement::Applied);
+    assert_eq!(
+        store.complete(&lease, &without_body, RETENTION).await.unwrap(),
+        Settlement::Applied
+    );
 }

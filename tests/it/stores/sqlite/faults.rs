@@ -39,9 +39,10 @@ async fn while_another_process_writes_an_operation_is_refused_in_time_and_works_
     let lease = reserve(&store, "held").await;
     let writer = writing(&file).await;
     let start = Instant::now();
-    let (reserved, completed) = tokio::join!(async { store.reserve(&request("new")).await }, async {
-        store.complete(&lease, &outcome(10), RETENTION).await
-    });
+    let (reserved, completed) =
+        tokio::join!(async { store.reserve(&request("new")).await }, async {
+            store.complete(&lease, &outcome(10), RETENTION).await
+        });
     assert_eq!(reserved.unwrap_err().kind(), StoreErrorKind::Unavailable);
     assert_eq!(completed.unwrap_err().kind(), StoreErrorKind::Unavailable);
     // 1.9 s, on a machine that has nothing else to do.
@@ -62,7 +63,10 @@ async fn a_pool_with_no_connection_left_refuses_in_time() {
     let store = SqliteStore::with_pool(pool.clone());
     store.migrate().await.unwrap();
     let held = pool.acquire().await.unwrap();
-    assert_eq!(store.reserve(&request("one")).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
+    assert_eq!(
+        store.reserve(&request("one")).await.unwrap_err().kind(),
+        StoreErrorKind::Unavailable
+    );
     drop(held);
     reserve(&store, "one").await;
 }
@@ -75,13 +79,17 @@ async fn a_file_with_no_room_left_refuses_what_needs_more_and_serves_the_rest() 
     assert_eq!(before.complete(&kept, &outcome(10), RETENTION).await.unwrap(), Settlement::Applied);
     let pending = reserve(&before, "pending").await;
 
-    let pool = SqlitePoolOptions::new().connect_with(file.options().pragma("max_page_count", "20")).await;
+    let pool =
+        SqlitePoolOptions::new().connect_with(file.options().pragma("max_page_count", "20")).await;
     let store = SqliteStore::with_pool(pool.unwrap());
     let refused = store.complete(&pending, &outcome(1 << 20), RETENTION).await.unwrap_err();
     assert_eq!(refused.kind(), StoreErrorKind::Full);
     assert!(matches!(store.inspect(&kept.key).await.unwrap().unwrap().state, State::Success(_)));
     assert_eq!(store.renew(&pending).await.unwrap(), Settlement::Applied);
-    assert_eq!(store.complete(&pending, &outcome(10), RETENTION).await.unwrap(), Settlement::Applied);
+    assert_eq!(
+        store.complete(&pending, &outcome(10), RETENTION).await.unwrap(),
+        Settlement::Applied
+    );
 }
 
 /// A store whose statements wait in SQLite, in the hands of the thread of their connection.
@@ -104,7 +112,8 @@ async fn a_reservation_that_is_cut_off_is_taken_back_and_leaves_the_store_usable
     }
     let writer = writing(&file).await;
     // Long enough that it waits for the writer, and not so long that it gives up.
-    let cut = tokio::time::timeout(Duration::from_millis(500), store.reserve(&request("cut"))).await;
+    let cut =
+        tokio::time::timeout(Duration::from_millis(500), store.reserve(&request("cut"))).await;
     assert!(cut.is_err());
     drop(writer);
     // The statement is carried out in the end, for nobody took it back from the thread that has it.
@@ -124,7 +133,10 @@ async fn a_take_over_that_is_cut_off_leaves_the_record_that_it_found() {
     let file = File::new();
     let store = waiting_in_sqlite(&file).await;
     let first = reserve(&store, "cut").await;
-    assert_eq!(store.fail(&first, Some(&outcome(10)), RETENTION).await.unwrap(), Settlement::Applied);
+    assert_eq!(
+        store.fail(&first, Some(&outcome(10)), RETENTION).await.unwrap(),
+        Settlement::Applied
+    );
     for told in [
         "CREATE TABLE told (attempt INTEGER)",
         "CREATE TRIGGER telling AFTER UPDATE ON idempotency_records \
@@ -211,8 +223,12 @@ async fn a_process_killed_while_it_writes_damages_nothing_and_loses_nothing_it_a
             "--exact",
             "stores::sqlite::faults::writes_until_it_is_killed",
         ]);
-        let mut child =
-            command.env(PATH, file.path()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let mut child = command
+            .env(PATH, file.path())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut names = Vec::new();
         patiently(async {

@@ -18,14 +18,15 @@ use crate::support::paying::{pay, unavailable};
 fn app(store: impl Store) -> (Router, Arc<AtomicUsize>) {
     let runs = Arc::<AtomicUsize>::default();
     let counter = Arc::clone(&runs);
-    let handler = async move |attempt: Attempt, bytes: String| -> Result<(StatusCode, String), TxError> {
-        counter.fetch_add(1, Ordering::SeqCst);
-        if let Ok(mut tx) = attempt.transaction() {
-            let tx: &mut Tx<sqlx::Sqlite> = &mut tx;
-            sqlx::query("INSERT INTO orders VALUES ('book')").execute(&mut **tx).await?;
-        }
-        Ok((StatusCode::CREATED, "x".repeat(bytes.parse().unwrap())))
-    };
+    let handler =
+        async move |attempt: Attempt, bytes: String| -> Result<(StatusCode, String), TxError> {
+            counter.fetch_add(1, Ordering::SeqCst);
+            if let Ok(mut tx) = attempt.transaction() {
+                let tx: &mut Tx<sqlx::Sqlite> = &mut tx;
+                sqlx::query("INSERT INTO orders VALUES ('book')").execute(&mut **tx).await?;
+            }
+            Ok((StatusCode::CREATED, "x".repeat(bytes.parse().unwrap())))
+        };
     let layer = IdempotencyLayer::new(store)
         .scope(|_| Scope::anonymous())
         .on_outage(OnOutage::FailOpenRiskingDoubleEffects);
@@ -102,7 +103,10 @@ async fn a_missing_table_opens_nothing() {
 }
 
 async fn opens_nothing(store: SqliteStore) {
-    assert_eq!(store.reserve(&request("key")).await.unwrap_err().kind(), StoreErrorKind::Configuration);
+    assert_eq!(
+        store.reserve(&request("key")).await.unwrap_err().kind(),
+        StoreErrorKind::Configuration
+    );
     let in_transaction = store.clone().in_transaction();
     for (app, runs) in [app(store), app(in_transaction)] {
         for _ in 0..2 {

@@ -7,7 +7,9 @@ use http::{HeaderMap, Method, StatusCode};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, SqliteConnection};
 use tempfile::TempDir;
-use tower_idempotency::store::{Lease, Outcome, Reservation, ReserveRequest, StorageKey, Store, StoredBody};
+use tower_idempotency::store::{
+    Lease, Outcome, Reservation, ReserveRequest, StorageKey, Store, StoredBody,
+};
 use tower_idempotency::{Fingerprint, IdempotencyKey, Scope, SqliteStore};
 
 pub(super) const RETENTION: Duration = Duration::from_mins(1);
@@ -70,9 +72,12 @@ pub(super) fn key(name: &str) -> StorageKey {
 }
 
 pub(super) fn request(name: &str) -> ReserveRequest {
-    ReserveRequest::new(key(name), Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""))
-        .lease(Duration::from_mins(1))
-        .retention(Duration::from_mins(2))
+    ReserveRequest::new(
+        key(name),
+        Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
+    )
+    .lease(Duration::from_mins(1))
+    .retention(Duration::from_mins(2))
 }
 
 pub(super) fn outcome(bytes: usize) -> Outcome {

@@ -142,6 +142,9 @@ async fn no_client_input_is_a_name_in_the_file_and_a_person_can_read_the_rest() 
     assert!(text("created_at") <= text("updated_at") && text("updated_at") < text("expires_at"));
     for end in ["", "-wal"] {
         let bytes = std::fs::read(format!("{}{end}", file.path().display())).unwrap();
-        assert!(!bytes.windows(9).any(|window| window == b"of-the-cl"), "the raw key stands in the file");
+        assert!(
+            !bytes.windows(9).any(|window| window == b"of-the-cl"),
+            "the raw key stands in the file"
+        );
     }
 }

@@ -24,7 +24,8 @@ fn reasons(error: &StoreError) -> String {
 async fn ten_processes_open_a_new_file_at_once() {
     for _ in 0..5 {
         let file = File::new();
-        let opened: Vec<_> = (0..10).map(|_| tokio::spawn(SqliteStore::open(file.path()))).collect();
+        let opened: Vec<_> =
+            (0..10).map(|_| tokio::spawn(SqliteStore::open(file.path()))).collect();
         let mut stores = Vec::new();
         for store in opened {
             stores.push(store.await.unwrap().unwrap());
@@ -68,7 +69,8 @@ async fn the_table_can_be_made_by_hand_and_have_another_name() {
     store.migrate().await.unwrap();
     let beside = SqliteStore::open_table(file.path(), table).await.unwrap();
     assert!(beside.inspect(&lease.key).await.unwrap().is_some());
-    let names = file.run("SELECT name FROM sqlite_schema WHERE name LIKE 'idempotency_records%'").await;
+    let names =
+        file.run("SELECT name FROM sqlite_schema WHERE name LIKE 'idempotency_records%'").await;
     assert!(names.is_empty(), "a table was made that nobody asked for");
 }
 
@@ -88,7 +90,9 @@ async fn a_table_of_another_version_is_refused_and_left_as_it_is() {
     let store = file.open().await;
     for other in [1, 3] {
         file.run(&format!("UPDATE idempotency_records_version SET version = {other}")).await;
-        for error in [store.migrate().await.unwrap_err(), SqliteStore::open(file.path()).await.unwrap_err()] {
+        for error in
+            [store.migrate().await.unwrap_err(), SqliteStore::open(file.path()).await.unwrap_err()]
+        {
             assert_eq!(error.kind(), StoreErrorKind::Configuration);
             let reasons = reasons(&error);
             assert!(reasons.contains(&format!("has version {other}")), "{reasons}");

@@ -30,7 +30,10 @@ async fn makes_files_under_any_umask() {
     let directory = PathBuf::from(directory);
     // The umask is what it is meant to be.
     fs::write(directory.join("control"), "").unwrap();
-    assert_eq!(fs::metadata(directory.join("control")).unwrap().permissions().mode() & 0o777, 0o666);
+    assert_eq!(
+        fs::metadata(directory.join("control")).unwrap().permissions().mode() & 0o777,
+        0o666
+    );
 
     let path = directory.join("leasing.db");
     let store = SqliteStore::open(&path).await.unwrap();

@@ -73,7 +73,8 @@ async fn the_sweeper_goes_on_sweeping_also_after_an_error() {
     let store = filled(&file, 1200).await;
     let writer = writing(&file).await;
     let sweeper = tokio::spawn(store.sweep_every(Duration::from_millis(20)));
-    // They queue for one connection: by the time that two of these have given up, the sweeper has too.
+    // They queue for one connection: by the time that two of these have given up, the sweeper has
+    // too.
     for _ in 0..2 {
         assert!(store.sweep(1).await.is_err());
     }

@@ -80,7 +80,14 @@ pub(crate) async fn crowd(mode: Mode, locked: Duration) -> PendingRef {
 }
 
 async fn connect(server: &PostgresServer, name: &str) -> PgConnection {
-    server.url().parse::<PgConnectOptions>().unwrap().application_name(name).connect().await.unwrap()
+    server
+        .url()
+        .parse::<PgConnectOptions>()
+        .unwrap()
+        .application_name(name)
+        .connect()
+        .await
+        .unwrap()
 }
 
 /// Holds a lock for a time, and counts meanwhile.
@@ -125,7 +132,12 @@ async fn pay(State(pool): State<PgPool>, headers: HeaderMap) -> StatusCode {
         let mut transaction = pool.begin().await?;
         // The effect of an attempt that is cut off may be there: the handler must expect it.
         let unpaid = "SELECT FROM payments WHERE key = $1";
-        if sqlx::query(unpaid).bind(key(&headers)).fetch_optional(&mut *transaction).await?.is_none() {
+        if sqlx::query(unpaid)
+            .bind(key(&headers))
+            .fetch_optional(&mut *transaction)
+            .await?
+            .is_none()
+        {
             insert(&mut transaction, key(&headers)).await?;
         }
         transaction.commit().await
@@ -158,7 +170,11 @@ fn status<E>(paid: &Result<Result<(), sqlx::Error>, E>) -> StatusCode {
 
 /// Pays under one key after another, each until that has succeeded; the longest time to a response,
 /// and how many payments it made.
-async fn client(app: Router, number: Arc<AtomicU64>, stopped: Arc<AtomicBool>) -> (Duration, usize) {
+async fn client(
+    app: Router,
+    number: Arc<AtomicU64>,
+    stopped: Arc<AtomicBool>,
+) -> (Duration, usize) {
     let (mut longest, mut keys) = (Duration::ZERO, 0);
     while !stopped.load(Ordering::SeqCst) {
         let key = number.fetch_add(1, Ordering::Relaxed).to_string();

@@ -10,7 +10,9 @@ use http::{HeaderMap, Method, StatusCode};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tempfile::TempDir;
-use tower_idempotency::store::{Lease, Outcome, Reservation, ReserveRequest, StorageKey, StoredBody};
+use tower_idempotency::store::{
+    Lease, Outcome, Reservation, ReserveRequest, StorageKey, StoredBody,
+};
 use tower_idempotency::{Fingerprint, IdempotencyKey, PostgresStore, Scope};
 
 mod bouncer;
@@ -48,7 +50,8 @@ impl PostgresServer {
     fn start_from(template: &Path, settings: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         as_server(&mut Command::new("true"), Some(directory.path()));
-        let copied = Command::new("cp").arg("-a").arg(template).arg(directory.path().join("data")).status();
+        let copied =
+            Command::new("cp").arg("-a").arg(template).arg(directory.path().join("data")).status();
         assert!(copied.unwrap().success());
         let settings: Vec<_> = settings.iter().map(ToString::to_string).collect();
         // Another process may take the port between the look and the start.
@@ -66,8 +69,11 @@ impl PostgresServer {
         let server = Self::start();
         let migrate = async { server.store().migrate().await.unwrap() };
         // Not in the runtime of the test, if it has one.
-        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        std::thread::scope(|scope| scope.spawn(move || runtime().block_on(migrate)).join().unwrap());
+        let runtime =
+            || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || runtime().block_on(migrate)).join().unwrap();
+        });
         server
     }
 
@@ -99,7 +105,8 @@ impl PostgresServer {
         PostgresStore::new(self.pool())
     }
 
-    /// Ends all processes of the server as a crash of the machine would. What was committed is there when it starts again.
+    /// Ends all processes of the server as a crash of the machine would. What was committed is
+    /// there when it starts again.
     pub(crate) fn kill(&mut self) {
         if matches!(self.child.try_wait(), Ok(Some(_))) {
             return;
@@ -112,7 +119,10 @@ impl PostgresServer {
         self.child.wait().unwrap();
         let start = Instant::now();
         while !children.iter().all(|child| is_gone(*child)) {
-            assert!(start.elapsed() < Duration::from_secs(20), "a process of the server did not end");
+            assert!(
+                start.elapsed() < Duration::from_secs(20),
+                "a process of the server did not end"
+            );
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -120,8 +130,8 @@ impl PostgresServer {
     /// Starts the server again on its port, with its data; ends it first if it still runs.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        self.child =
-            run(self.port, self.directory.path(), &self.settings).expect("postgres did not start again");
+        self.child = run(self.port, self.directory.path(), &self.settings)
+            .expect("postgres did not start again");
     }
 
     /// Stops the server where it is: connections stay open, and nothing is answered.
@@ -148,7 +158,8 @@ impl Drop for PostgresServer {
         self.resume();
         signal("-QUIT", &[self.child.id()]);
         let start = Instant::now();
-        while matches!(self.child.try_wait(), Ok(None)) && start.elapsed() < Duration::from_secs(5) {
+        while matches!(self.child.try_wait(), Ok(None)) && start.elapsed() < Duration::from_secs(5)
+        {
             std::thread::sleep(Duration::from_millis(2));
         }
         self.kill();
@@ -186,8 +197,8 @@ fn run(port: u16, directory: &Path, settings: &[String]) -> Option<Child> {
     spawn(command, "ready to accept connections")
 }
 
-/// A port that is free, and lies below those that the system gives to outgoing connections, or one of these could take the
-/// port of a server while it is down.
+/// A port that is free, and lies below those that the system gives to outgoing connections, or one
+/// of these could take the port of a server while it is down.
 pub(crate) fn free_port() -> u16 {
     const RANGE: std::ops::Range<u16> = 5_500..10_400;
     static NEXT: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(0);

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
-/// Runs a program as a user that PostgreSQL takes, for it refuses to run as root; gives the directory to that user.
+/// Runs a program as a user that PostgreSQL takes, for it refuses to run as root; gives the
+/// directory to that user.
 pub(super) fn as_server(command: &mut Command, directory: Option<&Path>) {
     static USER: OnceLock<Option<(u32, u32)>> = OnceLock::new();
     let is_root = || tempfile::tempfile().unwrap().metadata().unwrap().uid() == 0;
@@ -15,7 +16,8 @@ pub(super) fn as_server(command: &mut Command, directory: Option<&Path>) {
         let told = Command::new("id").args([option, "nobody"]).output().unwrap();
         String::from_utf8(told.stdout).unwrap().trim().parse().expect("there is a user `nobody`")
     };
-    let Some((user, group)) = *USER.get_or_init(|| is_root().then(|| (number("-u"), number("-g")))) else {
+    let Some((user, group)) = *USER.get_or_init(|| is_root().then(|| (number("-u"), number("-g"))))
+    else {
         return;
     };
     // The directory of the test may not be one that this user can see.
@@ -29,9 +31,11 @@ pub(super) fn as_server(command: &mut Command, directory: Option<&Path>) {
 pub(super) fn program(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let config = Command::new("pg_config").arg("--bindir").output();
-    let config = config.ok().map(|told| PathBuf::from(String::from_utf8_lossy(&told.stdout).trim()));
+    let config =
+        config.ok().map(|told| PathBuf::from(String::from_utf8_lossy(&told.stdout).trim()));
     let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
-    let mut debian: Vec<_> = debian.filter_map(|version| Some(version.ok()?.path().join("bin"))).collect();
+    let mut debian: Vec<_> =
+        debian.filter_map(|version| Some(version.ok()?.path().join("bin"))).collect();
     debian.sort();
     let places = std::env::split_paths(&path)
         .chain(config)
@@ -39,12 +43,14 @@ pub(super) fn program(name: &str) -> PathBuf {
         .chain(debian.into_iter().rev());
     let found = places.map(|place| place.join(name)).find(|program| program.is_file());
     found.unwrap_or_else(|| {
-        panic!("this test starts a server of its own, and there is no `{name}`: run `scripts/servers`")
+        panic!(
+            "this test starts a server of its own, and there is no `{name}`: run `scripts/servers`"
+        )
     })
 }
 
-/// The directory of a server that no test has used, to be copied. Without templates it has one database
-/// of three, and is copied in a third of the time.
+/// The directory of a server that no test has used, to be copied. Without templates it has one
+/// database of three, and is copied in a third of the time.
 pub(super) fn template(with_templates: bool) -> PathBuf {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap();
@@ -70,7 +76,8 @@ pub(super) fn template(with_templates: bool) -> PathBuf {
     }
     // Another process may do the same, so it appears there whole or not at all.
     let copy = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let copied = Command::new("cp").arg("-a").arg(made.path().join("data")).arg(copy.path()).status();
+    let copied =
+        Command::new("cp").arg("-a").arg(made.path().join("data")).arg(copy.path()).status();
     assert!(copied.unwrap().success());
     if std::fs::rename(copy.path().join("data"), &kept).is_err() {
         assert!(kept.exists());
@@ -116,7 +123,11 @@ pub(super) fn children(parent: u32) -> Vec<u32> {
 
 /// One that has ended and was not looked after by its parent yet is gone, too.
 pub(super) fn is_gone(process: u32) -> bool {
-    let state = Command::new("ps").args(["-o", "stat=", "-p", &process.to_string()]).output().unwrap().stdout;
+    let state = Command::new("ps")
+        .args(["-o", "stat=", "-p", &process.to_string()])
+        .output()
+        .unwrap()
+        .stdout;
     state.is_empty() || state.starts_with(b"Z")
 }
 

@@ -78,14 +78,16 @@ impl Cluster {
 
     /// Makes a replica take the place of its primary, and tells the port of the primary until now.
     pub(crate) fn failover(&self) -> u16 {
-        let replica = self.nodes.iter().find(|node| node.runs() && !is_primary(node)).expect("a replica");
+        let replica =
+            self.nodes.iter().find(|node| node.runs() && !is_primary(node)).expect("a replica");
         let account: String = replica.ask("INFO replication").unwrap();
         let port = account.lines().find_map(|line| line.strip_prefix("master_port:")).unwrap();
         replica.ask::<()>("CLUSTER FAILOVER").unwrap();
         port.parse().unwrap()
     }
 
-    /// Returns when three other servers that run are primaries, and all that run find the cluster in order.
+    /// Returns when three other servers that run are primaries, and all that run find the cluster
+    /// in order.
     pub(crate) fn moved_from(&self, port: u16) {
         until("another primary", || {
             let primaries = self.primary_ports();
@@ -94,7 +96,8 @@ impl Cluster {
         });
     }
 
-    /// Starts again what was killed, lets go on what was stopped, and returns when the cluster is whole.
+    /// Starts again what was killed, lets go on what was stopped, and returns when the cluster is
+    /// whole.
     pub(crate) fn heal(&mut self) {
         self.resume();
         for node in &mut self.nodes {
@@ -116,7 +119,9 @@ impl Cluster {
                 is_in_order(node)
                     && node.says("CLUSTER INFO", "cluster_known_nodes:6")
                     && (node.leads(1) || node.says("INFO replication", "master_link_status:up"))
-                    && node.ask::<String>("CLUSTER NODES").is_ok_and(|nodes| !nodes.contains("fail"))
+                    && node
+                        .ask::<String>("CLUSTER NODES")
+                        .is_ok_and(|nodes| !nodes.contains("fail"))
             };
             self.nodes.iter().all(whole) && self.primary_ports().len() == 3
         });

@@ -72,7 +72,11 @@ pub(crate) fn all_slots_at(host: &str, port: u16) -> String {
     format!("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n${}\r\n{host}\r\n:{port}\r\n", host.len())
 }
 
-async fn serve(socket: TcpStream, answers: Arc<Answers>, seen: Arc<Mutex<BTreeMap<String, usize>>>) {
+async fn serve(
+    socket: TcpStream,
+    answers: Arc<Answers>,
+    seen: Arc<Mutex<BTreeMap<String, usize>>>,
+) {
     let mut socket = BufReader::new(socket);
     while let Some(words) = words(&mut socket).await {
         *seen.lock().unwrap().entry(words[0].clone()).or_default() += 1;

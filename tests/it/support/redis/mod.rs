@@ -44,7 +44,8 @@ impl RedisServer {
         Self::start_as(false)
     }
 
-    /// Starts a server that has written down everything it acknowledges, so that a crash loses nothing.
+    /// Starts a server that has written down everything it acknowledges, so that a crash loses
+    /// nothing.
     pub(crate) fn start_durable() -> Self {
         Self::start_as(true)
     }
@@ -73,13 +74,17 @@ impl RedisServer {
 
     /// The names of the records that it holds.
     pub(crate) fn names(&self) -> Vec<Vec<u8>> {
-        redis::cmd("KEYS").arg("idempotency:[0-9a-f][0-9a-f]*").query(&mut self.connection()).unwrap()
+        redis::cmd("KEYS")
+            .arg("idempotency:[0-9a-f][0-9a-f]*")
+            .query(&mut self.connection())
+            .unwrap()
     }
 
     /// The status of each record that it holds: `P`, `S` or `F`.
     pub(crate) fn statuses(&self) -> Vec<String> {
         let mut connection = self.connection();
-        let status = |name| redis::cmd("GETRANGE").arg(name).arg(1).arg(1).query(&mut connection).unwrap();
+        let status =
+            |name| redis::cmd("GETRANGE").arg(name).arg(1).arg(1).query(&mut connection).unwrap();
         self.names().iter().map(status).collect()
     }
 
@@ -169,8 +174,8 @@ impl RedisServer {
     /// Starts a durable server again on its port, with its data; ends it first if it still runs.
     pub(crate) fn revive(&mut self) {
         self.kill();
-        self.child =
-            spawn(self.port, self.directory.path(), self.durable).expect("redis-server did not start again");
+        self.child = spawn(self.port, self.directory.path(), self.durable)
+            .expect("redis-server did not start again");
     }
 }
 

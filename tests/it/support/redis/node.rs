@@ -65,9 +65,11 @@ impl Node {
         (self.killed, self.stopped) = (true, false);
     }
 
-    /// Starts a server that was killed again, on its port and with what it had written down; `arguments` count more.
+    /// Starts a server that was killed again, on its port and with what it had written down;
+    /// `arguments` count more.
     pub(super) fn start_again(&mut self, arguments: &[&str]) {
-        self.child = spawn(self.mode, &self.directory, arguments).expect("redis-server did not start again");
+        self.child =
+            spawn(self.mode, &self.directory, arguments).expect("redis-server did not start again");
         self.killed = false;
     }
 
@@ -104,20 +106,26 @@ impl Node {
         self.ask::<String>(command).is_ok_and(|answer| answer.lines().any(|found| found == line))
     }
 
-    /// Whether it is a primary whose replicas are this many, and have all that it had when it was asked first.
+    /// Whether it is a primary whose replicas are this many, and have all that it had when it was
+    /// asked first.
     pub(super) fn leads(&self, replicas: usize) -> bool {
         let account = || self.ask::<String>("INFO replication").unwrap_or_default();
-        let field = |line: &str, name: &str| line.split_once(name)?.1.split(',').next()?.parse::<u64>().ok();
+        let field = |line: &str, name: &str| {
+            line.split_once(name)?.1.split(',').next()?.parse::<u64>().ok()
+        };
         let first = account();
         let Some(goal) = first.lines().find_map(|line| field(line, "master_repl_offset:")) else {
             return false;
         };
         let follows = |line: &&str| {
-            line.contains("state=online") && field(line, "offset=").is_some_and(|offset| offset >= goal)
+            line.contains("state=online")
+                && field(line, "offset=").is_some_and(|offset| offset >= goal)
         };
         // A replica tells once a second how far it has come.
         let start = Instant::now();
-        while self.says("INFO replication", "role:master") && start.elapsed() < Duration::from_secs(3) {
+        while self.says("INFO replication", "role:master")
+            && start.elapsed() < Duration::from_secs(3)
+        {
             if account().lines().filter(follows).count() == replicas {
                 return true;
             }
@@ -142,8 +150,9 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A port that is free, and whose bus port, 10,000 above, is free too. Both lie below those that the system gives to
-/// outgoing connections, or one of these could take the port of a server while it is down.
+/// A port that is free, and whose bus port, 10,000 above, is free too. Both lie below those that
+/// the system gives to outgoing connections, or one of these could take the port of a server while
+/// it is down.
 fn free_port() -> u16 {
     const RANGE: std::ops::Range<u16> = 10_500..22_500;
     static NEXT: AtomicU16 = AtomicU16::new(0);

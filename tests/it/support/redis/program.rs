@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-/// `redis-6.2` and `valkey-9.1` are the servers that `scripts/servers` fetches. Without this variable, it
-/// is the `redis-server` in the PATH.
+/// `redis-6.2` and `valkey-9.1` are the servers that `scripts/servers` fetches. Without this
+/// variable, it is the `redis-server` in the PATH.
 const VARIABLE: &str = "IDEMPOTENCY_TEST_REDIS";
 
 /// The program of the server. `None` if Redis is not installed: a container runs it then.
@@ -22,7 +22,8 @@ pub(crate) fn is_before_7() -> bool {
         let Some(program) = program() else { return false };
         let told = Command::new(program).arg("--version").output().unwrap().stdout;
         let told = String::from_utf8(told).unwrap();
-        let major = told.split_once("v=").and_then(|(_, version)| version.split('.').next()?.parse().ok());
+        let major =
+            told.split_once("v=").and_then(|(_, version)| version.split('.').next()?.parse().ok());
         major.is_some_and(|major: u32| major < 7)
     });
     *IS_BEFORE_7
@@ -49,5 +50,9 @@ fn choose() -> Option<PathBuf> {
 
 fn runs(program: &Path) -> bool {
     let output = Stdio::null();
-    Command::new(program).arg("--version").stdout(output).status().is_ok_and(|status| status.success())
+    Command::new(program)
+        .arg("--version")
+        .stdout(output)
+        .status()
+        .is_ok_and(|status| status.success())
 }

@@ -16,12 +16,14 @@ impl SentinelGroup {
     /// The name of the group, as the sentinels know it.
     pub(crate) const NAME: &str = "orders";
 
-    /// Starts the group, and returns when all sentinels know one another, the primary and both replicas.
+    /// Starts the group, and returns when all sentinels know one another, the primary and both
+    /// replicas.
     pub(crate) fn start() -> Self {
         let server = "save \"\"\nrepl-diskless-sync-delay 0\n";
         let primary = Node::start(Mode::Server, server);
         let port = primary.port();
-        let replica = || Node::start(Mode::Server, &format!("{server}replicaof 127.0.0.1 {port}\n"));
+        let replica =
+            || Node::start(Mode::Server, &format!("{server}replicaof 127.0.0.1 {port}\n"));
         let servers = vec![primary, replica(), replica()];
         // Sentinels read of replicas in the primary's own account, and seldom.
         until("replicas in sync", || servers[0].leads(2));
@@ -71,7 +73,8 @@ impl SentinelGroup {
         port
     }
 
-    /// Lets all that were stopped go on. Who was the primary takes itself for it until a sentinel tells it otherwise.
+    /// Lets all that were stopped go on. Who was the primary takes itself for it until a sentinel
+    /// tells it otherwise.
     pub(crate) fn resume(&mut self) {
         self.servers.iter_mut().for_each(Node::resume);
     }
@@ -84,9 +87,12 @@ impl SentinelGroup {
     /// Asks a sentinel to make a replica the primary, and tells the port of the primary until now.
     pub(crate) fn failover(&self) -> u16 {
         let port = self.primary_port();
-        let sentinel = self.sentinels.iter().find(|sentinel| sentinel.runs()).expect("no sentinel runs");
+        let sentinel =
+            self.sentinels.iter().find(|sentinel| sentinel.runs()).expect("no sentinel runs");
         // Refused while another failover has its after-effects.
-        until("failover begun", || sentinel.ask::<()>(&format!("SENTINEL FAILOVER {NAME}")).is_ok());
+        until("failover begun", || {
+            sentinel.ask::<()>(&format!("SENTINEL FAILOVER {NAME}")).is_ok()
+        });
         port
     }
 
@@ -98,7 +104,8 @@ impl SentinelGroup {
         });
     }
 
-    /// Starts again what was killed, lets go on what was stopped, and returns when the group is whole.
+    /// Starts again what was killed, lets go on what was stopped, and returns when the group is
+    /// whole.
     pub(crate) fn heal(&mut self) {
         self.resume();
         for sentinel in &mut self.sentinels {
@@ -130,7 +137,10 @@ impl SentinelGroup {
     /// The primary's port, if all sentinels name the same.
     fn agreed(&self) -> Option<u16> {
         let first = named_primary(&self.sentinels[0])?;
-        self.sentinels.iter().all(|sentinel| named_primary(sentinel) == Some(first)).then_some(first)
+        self.sentinels
+            .iter()
+            .all(|sentinel| named_primary(sentinel) == Some(first))
+            .then_some(first)
     }
 
     fn whole(&self) {
@@ -143,8 +153,9 @@ impl SentinelGroup {
         });
     }
 
-    /// Shortens the periods at which sentinels look at servers and at one another, where they let themselves be told
-    /// (since 7.0). One that was not scheduled for two seconds would do nothing for thirty.
+    /// Shortens the periods at which sentinels look at servers and at one another, where they let
+    /// themselves be told (since 7.0). One that was not scheduled for two seconds would do nothing
+    /// for thirty.
     fn hasten(&self) {
         for sentinel in &self.sentinels {
             let periods = "INFO-PERIOD 500 PUBLISH-PERIOD 250 PING-PERIOD 200 TILT-PERIOD 1000";
@@ -158,7 +169,8 @@ fn named_primary(sentinel: &Node) -> Option<u16> {
     address.ok()?.get(1)?.parse().ok()
 }
 
-/// Whether the sentinel sees a primary, two replicas and two other sentinels, and finds nothing wrong with them.
+/// Whether the sentinel sees a primary, two replicas and two other sentinels, and finds nothing
+/// wrong with them.
 fn sees_all(sentinel: &Node) -> bool {
     let group = format!("SENTINEL MASTER {NAME}");
     let Ok(primary) = sentinel.ask::<HashMap<String, String>>(&group) else {

@@ -9,7 +9,8 @@ use http::{HeaderMap, Method, StatusCode};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tower_idempotency::store::{
-    Outcome, Reservation, ReserveRequest, Settlement, State, StorageKey, Store, StoreError, StoredBody,
+    Outcome, Reservation, ReserveRequest, Settlement, State, StorageKey, Store, StoreError,
+    StoredBody,
 };
 use tower_idempotency::{Fingerprint, IdempotencyKey, RedisStore, Scope};
 
@@ -17,8 +18,8 @@ use tower_idempotency::{Fingerprint, IdempotencyKey, RedisStore, Scope};
 pub(crate) const RETENTION: Duration = Duration::from_mins(10);
 /// How long callers wait for an operation: the store timeout of a layer, unless it is set.
 pub(crate) const PATIENT: Duration = Duration::from_secs(2);
-/// How long an operation may take, whatever happens: the time that its callers wait, and as much for
-/// a machine that has much else to do.
+/// How long an operation may take, whatever happens: the time that its callers wait, and as much
+/// for a machine that has much else to do.
 pub(crate) const BOUND: Duration = Duration::from_secs(4);
 /// A store timeout that is shorter than what the connection itself gives a server for its answer.
 pub(crate) const IMPATIENT: Duration = Duration::from_millis(150);
@@ -39,8 +40,12 @@ pub(crate) fn answer(body: impl Into<Bytes>) -> Outcome {
     Outcome::new(StatusCode::CREATED, StoredBody::Whole { bytes: body.into(), trailers: None })
 }
 
-/// Tries until there is service; a machine that is very busy can make a group change its primary at any time.
-pub(crate) async fn served<T>(bound: Duration, mut attempt: impl AsyncFnMut() -> Result<T, StoreError>) -> T {
+/// Tries until there is service; a machine that is very busy can make a group change its primary at
+/// any time.
+pub(crate) async fn served<T>(
+    bound: Duration,
+    mut attempt: impl AsyncFnMut() -> Result<T, StoreError>,
+) -> T {
     let start = Instant::now();
     loop {
         match attempt().await {
@@ -63,7 +68,11 @@ pub(crate) async fn stored(store: &RedisStore, name: &str, bound: Duration) -> S
 }
 
 /// A first execution: two operations of the store.
-pub(crate) async fn execute(store: &RedisStore, key: &str, body: impl Into<Bytes>) -> Result<(), StoreError> {
+pub(crate) async fn execute(
+    store: &RedisStore,
+    key: &str,
+    body: impl Into<Bytes>,
+) -> Result<(), StoreError> {
     match store.reserve(&request(key)).await? {
         Reservation::Acquired(lease) => {
             let settled = store.complete(&lease, &answer(body), RETENTION).await?;
@@ -125,7 +134,11 @@ impl Traffic {
                     let start = Instant::now();
                     let reserved = timeout(patience, store.reserve(&request(&key))).await;
                     let end = Instant::now();
-                    calls.push(Call { end, took: end - start, failed: !matches!(reserved, Ok(Ok(_))) });
+                    calls.push(Call {
+                        end,
+                        took: end - start,
+                        failed: !matches!(reserved, Ok(Ok(_))),
+                    });
                     if let Ok(Ok(Reservation::Acquired(lease))) = reserved {
                         let answer = answer("paid");
                         let completed = store.complete(&lease, &answer, RETENTION);
@@ -137,7 +150,8 @@ impl Traffic {
                             failed: !matches!(completed, Ok(Ok(_))),
                         });
                     }
-                    // Some hundred calls a second are enough, and leave the servers the time to do their part.
+                    // Some hundred calls a second are enough, and leave the servers the time to do
+                    // their part.
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
                 calls
@@ -150,7 +164,8 @@ impl Traffic {
     /// Ends it, and tells what became of it since `moment`.
     pub(crate) async fn since(self, moment: Instant) -> Account {
         self.stop.store(true, Ordering::Relaxed);
-        let mut account = Account { calls: 0, failed: 0, healed: Duration::ZERO, slowest: Duration::ZERO };
+        let mut account =
+            Account { calls: 0, failed: 0, healed: Duration::ZERO, slowest: Duration::ZERO };
         for task in self.tasks {
             for call in task.await.unwrap().into_iter().filter(|call| call.end > moment) {
                 account.calls += 1;
@@ -182,18 +197,27 @@ impl Runtime {
         self.runtime.block_on(future)
     }
 
-    pub(crate) fn spawn<F: Future<Output: Send> + Send + 'static>(&self, future: F) -> JoinHandle<F::Output> {
+    pub(crate) fn spawn<F: Future<Output: Send> + Send + 'static>(
+        &self,
+        future: F,
+    ) -> JoinHandle<F::Output> {
         self.runtime.spawn(future)
     }
 
-    /// How many tasks and how many threads there are. Threads are counted where the system tells of them.
+    /// How many tasks and how many threads there are. Threads are counted where the system tells of
+    /// them.
     pub(crate) fn alive(&self) -> (usize, usize) {
         let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-        let names = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("comm")).ok());
-        (self.runtime.metrics().num_alive_tasks(), names.filter(|name| name.trim() == self.name).count())
+        let names =
+            threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("comm")).ok());
+        (
+            self.runtime.metrics().num_alive_tasks(),
+            names.filter(|name| name.trim() == self.name).count(),
+        )
     }
 
-    /// Runs a thousand operations that fail, and holds that they are bounded and leave neither task nor thread.
+    /// Runs a thousand operations that fail, and holds that they are bounded and leave neither task
+    /// nor thread.
     pub(crate) fn leaves_nothing_behind(&self, store: &RedisStore) {
         let before = self.alive();
         self.block_on(async {

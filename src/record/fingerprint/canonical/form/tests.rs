@@ -71,7 +71,11 @@ fn more_fields_than_the_budget_count_by_their_bytes() {
     for unit in ["a", "a=1", ""] {
         let form = |fields: usize| vec![unit; fields].join("&");
         assert!(content(form(MOST_VALUES).as_bytes(), &CanonicalBody::form()).is_some(), "{unit}");
-        assert_eq!(content(form(MOST_VALUES + 1).as_bytes(), &CanonicalBody::form()), None, "{unit}");
+        assert_eq!(
+            content(form(MOST_VALUES + 1).as_bytes(), &CanonicalBody::form()),
+            None,
+            "{unit}"
+        );
     }
 }
 

@@ -31,7 +31,9 @@ fn the_vectors_of_rfc_8785_come_out_right() {
             include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/canonical/output/", $name, ".json")),
         )),*]};
     }
-    for (name, input, output) in vectors!("arrays", "french", "structures", "unicode", "values", "weird") {
+    for (name, input, output) in
+        vectors!("arrays", "french", "structures", "unicode", "values", "weird")
+    {
         assert_eq!(whole(input).as_deref(), Some(output), "{name}");
         assert_eq!(whole(output).as_deref(), Some(output), "{name} again");
     }
@@ -39,7 +41,8 @@ fn the_vectors_of_rfc_8785_come_out_right() {
 
 /// The doubles of the number sequence of the reference implementation.
 fn numbers() -> impl Iterator<Item = u64> {
-    let first = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/canonical/numbers.txt"));
+    let first =
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/canonical/numbers.txt"));
     let first = first.lines().map(|digits| u64::from_str_radix(digits, 16).unwrap());
     let mut block = [0; 32];
     let random = std::iter::repeat_with(move || {
@@ -104,7 +107,8 @@ fn what_two_readers_may_read_differently_has_no_canonical_form() {
 
 #[test]
 fn numbers_that_a_double_takes_for_one_are_never_one() {
-    let texts = ["9007199254740992", "9007199254740993", "9007199254740993.0", "9007199254740994.5"];
+    let texts =
+        ["9007199254740992", "9007199254740993", "9007199254740993.0", "9007199254740994.5"];
     let forms: Vec<_> = texts.iter().filter_map(whole).collect();
     assert_eq!(forms, ["9007199254740992"]);
 }
@@ -163,7 +167,10 @@ fn only_what_was_chosen_counts_and_whether_it_is_there() {
         assert!(!same(&rule, one, other), "{other}");
     }
     assert!(!same(&rule, r#"{"to":null}"#, "{}"));
-    assert!(!same(&rule, r#"{"to":1}"#, r#"{"money":{"amount":1}}"#), "one field does not pass for another");
+    assert!(
+        !same(&rule, r#"{"to":1}"#, r#"{"money":{"amount":1}}"#),
+        "one field does not pass for another"
+    );
 
     let neither = rule.ignore(pointer("/to"));
     assert!(same(&neither, one, r#"{"to":"b","money":{"amount":1}}"#));
@@ -291,15 +298,20 @@ fn changed(value: &mut Value, whims: &mut Whims<'_>) {
         },
         Value::Object(members) => match members.len() {
             0 => drop(members.insert(String::new(), Value::Null)),
-            length => changed(members.values_mut().nth(usize::from(whims.next(8)) % length).unwrap(), whims),
+            length => changed(
+                members.values_mut().nth(usize::from(whims.next(8)) % length).unwrap(),
+                whims,
+            ),
         },
     }
 }
 
 #[test]
 fn strings_are_escaped_as_serde_json_does() {
-    let all: String =
-        (0..0x100).chain([0x2028, 0xd7ff, 0xe000, 0xffff, 0x10000]).filter_map(char::from_u32).collect();
+    let all: String = (0..0x100)
+        .chain([0x2028, 0xd7ff, 0xe000, 0xffff, 0x10000])
+        .filter_map(char::from_u32)
+        .collect();
     let text = serde_json::to_string(&all).unwrap();
     assert_eq!(whole(&text), Some(text));
 }

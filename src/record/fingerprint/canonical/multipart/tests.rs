@@ -15,7 +15,8 @@ fn part(name: &str, bytes: &[u8]) -> Part {
 }
 
 fn file(name: &str, file_name: &str, kind: &str, bytes: &[u8]) -> Part {
-    let disposition = format!("Content-Disposition: form-data; name=\"{name}\"; filename=\"{file_name}\"");
+    let disposition =
+        format!("Content-Disposition: form-data; name=\"{name}\"; filename=\"{file_name}\"");
     (vec![disposition, format!("Content-Type: {kind}")], bytes.to_vec())
 }
 
@@ -45,7 +46,8 @@ fn the_boundary_does_not_count_and_bytes_around_the_parts_count_raw() {
     let rule = CanonicalBody::multipart();
     let one = said(&parts, &rule);
     let other = body(&parts, "----WebKitFormBoundary7MA4");
-    let content_type = "Multipart/Form-Data; charset=utf-8; boundary=\"----WebKitFormBoundary7MA4\"";
+    let content_type =
+        "Multipart/Form-Data; charset=utf-8; boundary=\"----WebKitFormBoundary7MA4\"";
     assert_eq!(read(content_type, &other, &rule), Some(one.clone()));
     let blank = [&other[..], b"\r\n"].concat();
     assert_eq!(read(content_type, &blank, &rule), Some(one));
@@ -81,7 +83,8 @@ fn everything_of_a_part_and_the_order_of_parts_counts() {
     ] {
         assert_ne!(said(&one, &rule), said(&other, &rule), "{other:?}");
     }
-    let spelled = (vec!["content-disposition:form-data; name=\"to\"".to_owned()], b"acct_2".to_vec());
+    let spelled =
+        (vec!["content-disposition:form-data; name=\"to\"".to_owned()], b"acct_2".to_vec());
     assert_eq!(said(&[spelled], &rule), said(&one[..1], &rule));
 }
 
@@ -125,8 +128,9 @@ fn what_is_not_whole_counts_by_its_bytes() {
 #[test]
 fn more_parts_or_headers_than_the_budget_count_by_their_bytes() {
     let rule = CanonicalBody::multipart();
-    let is_read =
-        |parts: &[Part]| read("multipart/form-data; boundary=XX", &body(parts, "XX"), &rule).is_some();
+    let is_read = |parts: &[Part]| {
+        read("multipart/form-data; boundary=XX", &body(parts, "XX"), &rule).is_some()
+    };
     let most = MOST_VALUES / (PART + 1);
     assert!(is_read(&vec![part("a", b""); most]));
     assert!(!is_read(&vec![part("a", b""); most + 1]));
@@ -137,17 +141,19 @@ fn more_parts_or_headers_than_the_budget_count_by_their_bytes() {
     let long = |bytes: usize| [(vec![format!("x: {}", "a".repeat(bytes))], Vec::new())];
     assert!(is_read(&long(LONGEST_HEAD - 10)));
     assert!(!is_read(&long(LONGEST_HEAD)));
-    assert!(is_read(&[part("a", &vec![b'a'; 4 * LONGEST_HEAD])]), "the bytes of a part are not its head");
+    assert!(
+        is_read(&[part("a", &vec![b'a'; 4 * LONGEST_HEAD])]),
+        "the bytes of a part are not its head"
+    );
 }
 
 fn parts() -> impl Strategy<Value = Vec<Part>> {
     let bytes = prop::sample::select(vec![&b""[..], b"a", b"--", b"\r\n", b"X", b"\r\n--X", b"\0"]);
-    let part = ("[ab]{0,2}", prop::option::of("[ab]{1,2}"), prop::collection::vec(bytes, 0..3)).prop_map(
-        |(name, file_name, bytes)| match file_name {
+    let part = ("[ab]{0,2}", prop::option::of("[ab]{1,2}"), prop::collection::vec(bytes, 0..3))
+        .prop_map(|(name, file_name, bytes)| match file_name {
             None => part(&name, &bytes.concat()),
             Some(file_name) => file(&name, &file_name, "text/plain", &bytes.concat()),
-        },
-    );
+        });
     prop::collection::vec(part, 0..4)
 }
 

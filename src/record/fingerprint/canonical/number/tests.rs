@@ -2,7 +2,9 @@ use super::is_clear;
 
 #[test]
 fn an_integer_up_to_2_to_the_53_is_clear_and_none_beyond() {
-    for literal in ["0", "-0", "1", "-17", "9007199254740991", "9007199254740992", "-9007199254740992"] {
+    for literal in
+        ["0", "-0", "1", "-17", "9007199254740991", "9007199254740992", "-9007199254740992"]
+    {
         assert!(is_clear(literal), "{literal}");
     }
     for literal in [
@@ -20,7 +22,9 @@ fn an_integer_up_to_2_to_the_53_is_clear_and_none_beyond() {
 
 #[test]
 fn a_large_number_is_clear_if_a_double_represents_it() {
-    for literal in ["1E30", "1e+30", "-1.5e300", "9007199254740992.0", "1.0e16", "9007199254740994e0"] {
+    for literal in
+        ["1E30", "1e+30", "-1.5e300", "9007199254740992.0", "1.0e16", "9007199254740994e0"]
+    {
         assert!(is_clear(literal), "{literal}");
     }
     for literal in [

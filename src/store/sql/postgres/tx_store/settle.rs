@@ -47,7 +47,8 @@ impl PostgresTxStore {
         open.begun();
         let locks = locks(&lease.key, lease.fingerprint);
         let settle_apart = &self.store.statements.settle_apart;
-        let written = write(settle_apart, &mut open, lease, status, outcome, retention, &locks).await;
+        let written =
+            write(settle_apart, &mut open, lease, status, outcome, retention, &locks).await;
         let written = written.map_err(not_ended)?;
         open.ended();
         Ok(written.is_some())
@@ -59,8 +60,11 @@ impl PostgresTxStore {
         let mut open = open.rollback().await.map_err(not_ended)?;
         let Some(replaces) = &lease.replaces else { return Ok(()) };
         open.begun();
-        let values =
-            [Value::key(&lease.key), Value::token(replaces), Value::Number(Some(lease.attempt.into()))];
+        let values = [
+            Value::key(&lease.key),
+            Value::token(replaces),
+            Value::Number(Some(lease.attempt.into())),
+        ];
         let counted = self.store.statements.count.run(open.connection_mut(), &values).await;
         match counted {
             Ok(_) => {}
@@ -109,17 +113,26 @@ impl PostgresTxStore {
     }
 
     /// Records an attempt whose handler has ended its transaction.
-    async fn was_ended(&self, open: Open<Postgres>, lease: &Lease) -> Result<StoreError, StoreError> {
+    async fn was_ended(
+        &self,
+        open: Open<Postgres>,
+        lease: &Lease,
+    ) -> Result<StoreError, StoreError> {
         self.write_apart(open, lease, RecordStatus::Pending, None, lease.retention).await?;
         Ok(Lost::Ended.into())
     }
 
     /// Reads the mark, past the errors of statements that the handler has not waited for.
-    async fn mark_past_errors(&self, open: &mut Open<Postgres>) -> Result<Option<PgRow>, ::sqlx::Error> {
+    async fn mark_past_errors(
+        &self,
+        open: &mut Open<Postgres>,
+    ) -> Result<Option<PgRow>, ::sqlx::Error> {
         let mut errors = 0;
         loop {
             match self.store.statements.mark.run(open.connection_mut(), &[]).await {
-                Err(error) if errors < ERRORS && is_reply(&error) && !is_failed_before(&error) => errors += 1,
+                Err(error) if errors < ERRORS && is_reply(&error) && !is_failed_before(&error) => {
+                    errors += 1;
+                }
                 marked => return marked,
             }
         }

@@ -130,7 +130,11 @@ impl SqliteTxStore {
     }
 
     /// Begins the transaction when no other process writes.
-    pub(super) async fn begin(&self, open: &mut Open<Sqlite>, wait: &Wait) -> Result<(), StoreError> {
+    pub(super) async fn begin(
+        &self,
+        open: &mut Open<Sqlite>,
+        wait: &Wait,
+    ) -> Result<(), StoreError> {
         while let Err(error) = open.begin_again(BEGIN).await.map_err(store_error) {
             if is_busy(&error) {
                 // Nothing was begun: if the wait is cut off, the connection is whole.
@@ -144,7 +148,11 @@ impl SqliteTxStore {
 
     /// Commits the transaction. A `COMMIT` that got BUSY leaves it open. Without WAL mode, it waits
     /// for readers.
-    pub(super) async fn commit(&self, mut open: Open<Sqlite>, wait: &Wait) -> Result<(), StoreError> {
+    pub(super) async fn commit(
+        &self,
+        mut open: Open<Sqlite>,
+        wait: &Wait,
+    ) -> Result<(), StoreError> {
         while let Err(error) = open.commit().await.map_err(not_committed) {
             wait.pause(error).await?;
         }
@@ -153,7 +161,10 @@ impl SqliteTxStore {
     }
 }
 
-async fn apply(write: Statement<'_>, connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+async fn apply(
+    write: Statement<'_>,
+    connection: &mut SqliteConnection,
+) -> Result<bool, StoreError> {
     Ok(write.execute(connection).await.map_err(store_error)?.rows_affected() > 0)
 }
 

@@ -7,7 +7,13 @@ use super::super::history::{Heard, Said};
 use super::*;
 
 fn rules() -> Rules {
-    Rules { reruns_abandoned: true, refuses_failed: false, faults: vec![], losses: vec![], aftermath: 10 }
+    Rules {
+        reruns_abandoned: true,
+        refuses_failed: false,
+        faults: vec![],
+        losses: vec![],
+        aftermath: 10,
+    }
 }
 
 /// Rules of a schedule with a fault from 100 to 200, after which a record may or may not be gone.
@@ -67,7 +73,10 @@ fn one_effect_with_one_answer_and_its_replays_is_right() {
 fn a_second_effect_under_one_attempt_number_is_lost_or_a_violation() {
     let heard = || vec![success(90, 1, "a"), success(150, 1, "b")];
     let effects = [effect(1, "a", 92), effect(1, "b", 152)];
-    assert_eq!(violations(heard(), &effects, &rules_with_fault(false)), [Violation::RanTwice { attempt: 1 }]);
+    assert_eq!(
+        violations(heard(), &effects, &rules_with_fault(false)),
+        [Violation::RanTwice { attempt: 1 }]
+    );
     let verdict = audit(&history(heard()), &effects, &rules_with_fault(true));
     assert_eq!((verdict.lost, verdict.abandoned, verdict.other), (1, 0, 0));
     assert_eq!((verdict.differing, verdict.differing_in_doubles), (0, 1));
@@ -78,7 +87,8 @@ fn a_second_effect_under_one_attempt_number_is_lost_or_a_violation() {
 fn a_loss_before_the_first_request_or_after_the_second_effect_excuses_nothing() {
     for (first, second) in [(220, 230), (80, 90)] {
         let effects = [effect(1, "a", first), effect(1, "b", second)];
-        let verdict = audit(&history(vec![success(first, 1, "a")]), &effects, &rules_with_fault(true));
+        let verdict =
+            audit(&history(vec![success(first, 1, "a")]), &effects, &rules_with_fault(true));
         assert_eq!((verdict.lost, verdict.other), (0, 1));
         assert_eq!(verdict.violations, [Violation::RanTwice { attempt: 1 }]);
     }
@@ -86,7 +96,9 @@ fn a_loss_before_the_first_request_or_after_the_second_effect_excuses_nothing() 
 
 #[test]
 fn a_second_attempt_is_abandoned_whichever_effect_came_first() {
-    for effects in [[effect(1, "a", 92), effect(2, "b", 152)], [effect(2, "b", 152), effect(1, "a", 190)]] {
+    for effects in
+        [[effect(1, "a", 92), effect(2, "b", 152)], [effect(2, "b", 152), effect(1, "a", 190)]]
+    {
         let heard = vec![success(90, 1, "a"), replay(195, 2, "b")];
         let verdict = audit(&history(heard), &effects, &rules_with_fault(false));
         assert_eq!((verdict.lost, verdict.abandoned, verdict.other), (0, 1, 0));
@@ -134,10 +146,12 @@ fn a_success_without_its_effect_is_a_violation() {
 fn two_answers_that_tell_of_one_effect_in_different_ways_are_a_violation() {
     let effects = [effect(1, "a", 92), effect(2, "b", 152)];
     let other = heard(60, 201, false, &json!({ "id": "a", "attempt": 1, "more": true }));
-    let verdict = audit(&history(vec![success(50, 1, "a"), other.clone()]), &effects[..1], &rules());
+    let verdict =
+        audit(&history(vec![success(50, 1, "a"), other.clone()]), &effects[..1], &rules());
     assert_eq!((verdict.differing, verdict.violations), (1, vec![Violation::Differing]));
     // A double excuses only answers that tell of different effects.
-    let verdict = audit(&history(vec![success(90, 1, "a"), other]), &effects, &rules_with_fault(false));
+    let verdict =
+        audit(&history(vec![success(90, 1, "a"), other]), &effects, &rules_with_fault(false));
     assert_eq!((verdict.differing, verdict.violations), (1, vec![Violation::Differing]));
     let mut elsewhere = success(60, 1, "a");
     if let Said::Answer(answer) = &mut elsewhere.said {
@@ -166,7 +180,8 @@ fn a_replay_of_an_attempt_that_was_overtaken_is_a_violation() {
 #[test]
 fn whatever_comes_after_a_replay_but_a_replay_or_an_outage_is_a_violation() {
     let effects = [effect(1, "a", 92)];
-    for (code, status) in [("idempotency_outcome_unknown", 409), ("idempotency_key_in_flight", 409)] {
+    for (code, status) in [("idempotency_outcome_unknown", 409), ("idempotency_key_in_flight", 409)]
+    {
         let heard = vec![replay(95, 1, "a"), refusal(150, status, code)];
         let went_back = Violation::WentBack { status, code: Some(code.into()) };
         assert_eq!(violations(heard, &effects, &refusing()), [went_back]);
@@ -188,7 +203,10 @@ fn a_refusal_for_good_that_nothing_accounts_for_is_a_violation() {
     ];
     for (status, code) in codes {
         let unexpected = Violation::Unexpected { status, code: Some(code.into()) };
-        assert_eq!(violations(vec![refusal(150, status, code)], &[], &rules_with_fault(false)), [unexpected]);
+        assert_eq!(
+            violations(vec![refusal(150, status, code)], &[], &rules_with_fault(false)),
+            [unexpected]
+        );
     }
     let unknown = || vec![refusal(150, 409, "idempotency_outcome_unknown")];
     assert_eq!(violations(unknown(), &[], &refusing()), []);

@@ -49,7 +49,10 @@ fn plans_begin_with_a_quiet_time_in_which_handlers_run_beyond_the_lease() {
         assert!(plan.process_faults[0].pause >= quiet && plan.store_faults[0].pause >= quiet);
         let is_long = |operation: &&Operation| operation.takes > plan.settings.lease;
         assert!(
-            plan.operations.iter().filter(is_long).any(|operation| operation.at + operation.takes < quiet)
+            plan.operations
+                .iter()
+                .filter(is_long)
+                .any(|operation| operation.at + operation.takes < quiet)
         );
     }
 }

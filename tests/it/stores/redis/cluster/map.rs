@@ -42,11 +42,13 @@ async fn a_server_that_knows_no_slots_does_not_stand_before_those_that_do() {
 
 #[tokio::test]
 async fn a_server_whose_refusal_cast_the_doubt_is_asked_last() {
-    for refusal in
-        ["-CLUSTERDOWN The cluster is down\r\n", "-LOADING Redis is loading the dataset in memory\r\n"]
-    {
+    for refusal in [
+        "-CLUSTERDOWN The cluster is down\r\n",
+        "-LOADING Redis is loading the dataset in memory\r\n",
+    ] {
         let has_failed_over = Arc::new(AtomicBool::new(false));
-        let ((stale, stale_port), (heir, heir_port)) = (Fake::listener().await, Fake::listener().await);
+        let ((stale, stale_port), (heir, heir_port)) =
+            (Fake::listener().await, Fake::listener().await);
         let refuses = Arc::clone(&has_failed_over);
         let stale = Fake::start(stale, move |words| match words[0].as_str() {
             "CLUSTER" => (NOW, all_slots_at("127.0.0.1", stale_port)),
@@ -56,7 +58,8 @@ async fn a_server_whose_refusal_cast_the_doubt_is_asked_last() {
         let has_taken_over = Arc::clone(&has_failed_over);
         let heir = Fake::start(heir, move |words| match words[0].as_str() {
             "CLUSTER" => {
-                let owner = if has_taken_over.load(Ordering::Relaxed) { heir_port } else { stale_port };
+                let owner =
+                    if has_taken_over.load(Ordering::Relaxed) { heir_port } else { stale_port };
                 (LATER, all_slots_at("127.0.0.1", owner))
             }
             _ => (NOW, fine(words)),
@@ -78,31 +81,39 @@ async fn the_map_is_read_though_no_caller_has_the_patience() {
         _ => (NOW, fine(words)),
     });
     let store = store(&[port]);
-    let served =
-        async { while !matches!(timeout(Duration::from_millis(50), store.ping()).await, Ok(Ok(()))) {} };
+    let served = async {
+        while !matches!(timeout(Duration::from_millis(50), store.ping()).await, Ok(Ok(()))) {}
+    };
     patiently(served).await;
     assert_eq!((slow.seen("HELLO"), slow.seen("CLUSTER")), (1, 1));
 }
 
 /// Two servers: the first has all slots, and sends on with this message once it is told to.
-async fn sends_on(how: fn(u16) -> String, asking: &'static str) -> (RedisStore, Arc<AtomicBool>, [Fake; 2]) {
+async fn sends_on(
+    how: fn(u16) -> String,
+    asking: &'static str,
+) -> (RedisStore, Arc<AtomicBool>, [Fake; 2]) {
     let moved = Arc::new(AtomicBool::new(false));
     let ((from, from_port), (to, to_port)) = (Fake::listener().await, Fake::listener().await);
     let has_moved = Arc::clone(&moved);
-    let from = Fake::start(from, move |words| match (words[0].as_str(), has_moved.load(Ordering::Relaxed)) {
-        ("CLUSTER", _) => (NOW, all_slots_at("127.0.0.1", from_port)),
-        ("SET" | "PTTL", true) => (NOW, how(to_port)),
-        _ => (NOW, fine(words)),
+    let from = Fake::start(from, move |words| {
+        match (words[0].as_str(), has_moved.load(Ordering::Relaxed)) {
+            ("CLUSTER", _) => (NOW, all_slots_at("127.0.0.1", from_port)),
+            ("SET" | "PTTL", true) => (NOW, how(to_port)),
+            _ => (NOW, fine(words)),
+        }
     });
     let has_moved = Arc::clone(&moved);
-    let to = Fake::start(to, move |words| match (words[0].as_str(), has_moved.load(Ordering::Relaxed)) {
-        ("CLUSTER", true) => (LATER, all_slots_at("127.0.0.1", to_port)),
-        ("CLUSTER", false) => (LATER, all_slots_at("127.0.0.1", from_port)),
-        ("ASKING", _) => (NOW, asking.to_owned()),
-        ("SET" | "PTTL", _) if asking.starts_with('-') => {
-            (NOW, format!("-MOVED 1 127.0.0.1:{from_port}\r\n"))
+    let to = Fake::start(to, move |words| {
+        match (words[0].as_str(), has_moved.load(Ordering::Relaxed)) {
+            ("CLUSTER", true) => (LATER, all_slots_at("127.0.0.1", to_port)),
+            ("CLUSTER", false) => (LATER, all_slots_at("127.0.0.1", from_port)),
+            ("ASKING", _) => (NOW, asking.to_owned()),
+            ("SET" | "PTTL", _) if asking.starts_with('-') => {
+                (NOW, format!("-MOVED 1 127.0.0.1:{from_port}\r\n"))
+            }
+            _ => (NOW, fine(words)),
         }
-        _ => (NOW, fine(words)),
     });
     let store = store(&[from_port, to_port]);
     reserves(&store, "before").await;
@@ -111,7 +122,8 @@ async fn sends_on(how: fn(u16) -> String, asking: &'static str) -> (RedisStore, 
 
 #[tokio::test]
 async fn an_answer_that_was_outrun_by_another_leaves_the_connection_standing() {
-    let (store, moved, [_from, to]) = sends_on(|to| format!("-MOVED 1 127.0.0.1:{to}\r\n"), "+OK\r\n").await;
+    let (store, moved, [_from, to]) =
+        sends_on(|to| format!("-MOVED 1 127.0.0.1:{to}\r\n"), "+OK\r\n").await;
     // Longer than a server may be silent that owes an answer.
     sleep(Duration::from_millis(1200)).await;
     moved.store(true, Ordering::Relaxed);
@@ -121,7 +133,8 @@ async fn an_answer_that_was_outrun_by_another_leaves_the_connection_standing() {
 
 #[tokio::test]
 async fn a_command_that_is_sent_on_to_a_server_without_a_name_finds_it_in_the_map() {
-    let (store, moved, [_from, to]) = sends_on(|to| format!("-MOVED 1 ?:{to}\r\n"), "+OK\r\n").await;
+    let (store, moved, [_from, to]) =
+        sends_on(|to| format!("-MOVED 1 ?:{to}\r\n"), "+OK\r\n").await;
     moved.store(true, Ordering::Relaxed);
     store.reserve(&request("after")).await.unwrap();
     assert_eq!(to.seen("SET"), 1);
@@ -130,7 +143,8 @@ async fn a_command_that_is_sent_on_to_a_server_without_a_name_finds_it_in_the_ma
 #[tokio::test]
 async fn a_server_that_will_not_be_asked_says_why() {
     let refused = "-NOPERM User shop has no permissions to run the 'asking' command\r\n";
-    let (store, moved, [_from, to]) = sends_on(|to| format!("-ASK 1 127.0.0.1:{to}\r\n"), refused).await;
+    let (store, moved, [_from, to]) =
+        sends_on(|to| format!("-ASK 1 127.0.0.1:{to}\r\n"), refused).await;
     moved.store(true, Ordering::Relaxed);
     let refused = store.reserve(&request("after")).await.unwrap_err();
     assert!(refused.source().unwrap().to_string().contains("'asking'"), "{refused:?}");

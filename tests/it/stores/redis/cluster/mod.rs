@@ -9,15 +9,16 @@ use tower_idempotency::RedisStore;
 use tower_idempotency::store::{Reservation, Settlement, Store, conformance};
 
 use crate::support::redis::traffic::{
-    Account, BACK, BOUND, IMPATIENT, PATIENT, RETENTION, Runtime, Traffic, answer, execute, kept, request,
-    served, stored,
+    Account, BACK, BOUND, IMPATIENT, PATIENT, RETENTION, Runtime, Traffic, answer, execute, kept,
+    request, served, stored,
 };
 use crate::support::redis::{Cluster, RedisServer, is_before_7, until};
 
 mod map;
 
-/// How long after the loss of a primary there may be failures. The others take a second to find it lost, and its
-/// replica one or two to be elected; the rest is for a machine that has much else to do.
+/// How long after the loss of a primary there may be failures. The others take a second to find it
+/// lost, and its replica one or two to be elected; the rest is for a machine that has much else to
+/// do.
 const HEALED: Duration = Duration::from_secs(10);
 
 /// One cluster for all of it, for it is heavy. Each part leaves it whole.
@@ -36,7 +37,9 @@ fn the_store_keeps_the_contract_and_follows_the_slots() {
 
     fails_over(&runtime, &mut cluster, &store, ("killed", PATIENT), Cluster::kill_primary);
     fails_over(&runtime, &mut cluster, &store, ("stopped", PATIENT), Cluster::stop_primary);
-    fails_over(&runtime, &mut cluster, &store, ("by-command", PATIENT), |cluster| cluster.failover());
+    fails_over(&runtime, &mut cluster, &store, ("by-command", PATIENT), |cluster| {
+        cluster.failover()
+    });
     fails_over(&runtime, &mut cluster, &store, ("impatient", IMPATIENT), Cluster::stop_primary);
     one_server_is_enough_to_find_the_others(&runtime, &mut cluster);
     a_cluster_that_is_gone_leaves_nothing_behind(&runtime, &mut cluster, &store);
@@ -122,8 +125,7 @@ fn servers_without_a_name_are_found_by_their_addresses(runtime: &Runtime, cluste
 }
 
 fn the_rights_that_the_documentation_names_are_enough(runtime: &Runtime, cluster: &Cluster) {
-    let commands =
-        "+ping +get +getrange +set +pttl +pexpire +del +unlink +eval +evalsha +cluster|slots +asking";
+    let commands = "+ping +get +getrange +set +pttl +pexpire +del +unlink +eval +evalsha +cluster|slots +asking";
     for port in cluster.ports() {
         tell::<()>(port, &format!("ACL SETUSER shop on >hunter2 ~idempotency:* {commands}"));
     }
@@ -137,7 +139,8 @@ fn the_rights_that_the_documentation_names_are_enough(runtime: &Runtime, cluster
 
 /// The name of the record that there is under a fresh key, and the port of the server that has it.
 fn place(cluster: &Cluster, names: impl Fn(u16) -> Vec<String>) -> (String, u16) {
-    let found = cluster.primary_ports().into_iter().find_map(|port| Some((names(port).pop()?, port)));
+    let found =
+        cluster.primary_ports().into_iter().find_map(|port| Some((names(port).pop()?, port)));
     found.expect("the record is there")
 }
 
@@ -178,7 +181,8 @@ fn a_slot_may_move_under_a_record(runtime: &Runtime, cluster: &Cluster, store: &
     let body = runtime.block_on(kept(store, "moving")).unwrap();
     assert_eq!(body.as_deref(), Some(large.bytes()), "after the slot has moved");
 
-    // It moves back: the record is still here and the body would be there. That waits until both are in one place.
+    // It moves back: the record is still here and the body would be there. That waits until both
+    // are in one place.
     tell::<()>(to, "FLUSHALL");
     let lease = reserved("moving");
     tell::<()>(from, &format!("CLUSTER SETSLOT {slot} IMPORTING {}", id(to)));
@@ -307,8 +311,11 @@ fn credentials_are_used(runtime: &Runtime, cluster: &Cluster) {
 
 #[test]
 fn a_list_that_is_none_is_refused_and_so_is_a_wrong_url() {
-    for url in ["redis+cluster://", "redis+cluster://:hunter2@127.0.0.1:7000/1", "redis+sentinel://127.0.0.1"]
-    {
+    for url in [
+        "redis+cluster://",
+        "redis+cluster://:hunter2@127.0.0.1:7000/1",
+        "redis+sentinel://127.0.0.1",
+    ] {
         let refused = RedisStore::open(url).unwrap_err();
         let reason = refused.source().expect("it says what is wrong").to_string();
         assert!(!reason.is_empty() && !reason.contains("hunter"), "{reason}");
@@ -316,8 +323,12 @@ fn a_list_that_is_none_is_refused_and_so_is_a_wrong_url() {
     assert!(RedisStore::cluster([] as [&str; 0]).is_err());
     assert!(RedisStore::cluster(["redis://127.0.0.1:7000/1"]).is_err());
     assert!(RedisStore::cluster(["127.0.0.1"]).is_err());
-    assert!(RedisStore::sentinel([] as [&str; 0], "orders", RedisConnectionInfo::default()).is_err());
-    assert!(RedisStore::sentinel(["redis://127.0.0.1"], "", RedisConnectionInfo::default()).is_err());
+    assert!(
+        RedisStore::sentinel([] as [&str; 0], "orders", RedisConnectionInfo::default()).is_err()
+    );
+    assert!(
+        RedisStore::sentinel(["redis://127.0.0.1"], "", RedisConnectionInfo::default()).is_err()
+    );
 }
 
 #[test]
@@ -326,5 +337,8 @@ fn a_server_that_is_no_cluster_is_an_error() {
     let runtime = Runtime::new("no cluster");
     let store = RedisStore::open(&server.url().replace("redis:", "redis+cluster:")).unwrap();
     let refused = runtime.block_on(store.ping()).unwrap_err();
-    assert!(refused.source().unwrap().to_string().contains("cluster support disabled"), "{refused:?}");
+    assert!(
+        refused.source().unwrap().to_string().contains("cluster support disabled"),
+        "{refused:?}"
+    );
 }
