@@ -37,10 +37,12 @@ fn is_same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => one.as_f64() == other.as_f64(),
         (Value::Array(one), Value::Array(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
+            one.len() == other.len()
+                && one.iter().zip(other).all(|(one, other)| is_same(one, other))
         }
         (Value::Object(one), Value::Object(other)) => {
-            let in_other = |(name, member)| other.get(name).is_some_and(|other| is_same(member, other));
+            let in_other =
+                |(name, member)| other.get(name).is_some_and(|other| is_same(member, other));
             one.len() == other.len() && one.iter().all(in_other)
         }
         _ => one == other,
@@ -49,7 +51,9 @@ fn is_same(one: &Value, other: &Value) -> bool {
 
 fn has_large_number(value: &Value) -> bool {
     match value {
-        Value::Number(number) => number.as_f64().is_some_and(|double| double.abs() > 9_007_199_254_740_992.0),
+        Value::Number(number) => {
+            number.as_f64().is_some_and(|double| double.abs() > 9_007_199_254_740_992.0)
+        }
         Value::Array(elements) => elements.iter().any(has_large_number),
         Value::Object(members) => members.values().any(has_large_number),
         _ => false,

@@ -59,7 +59,8 @@ fuzz_target!(|frame: &[u8]| {
                 served.expect("the server could write the message");
             };
             let asking = async {
-                let request = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+                let request =
+                    b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
                 client.write_all(request).await.unwrap();
                 let mut message = Vec::new();
                 client.read_to_end(&mut message).await.unwrap();
@@ -74,9 +75,11 @@ fuzz_target!(|frame: &[u8]| {
 fn check(message: &[u8], body: &[u8]) {
     let end = message.windows(4).position(|window| window == b"\r\n\r\n").expect("the head ends");
     let (head, rest) = (&message[..end], &message[end + 4..]);
-    let mut lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let mut lines =
+        head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let first = lines.next().expect("a status line");
-    let status: u16 = std::str::from_utf8(&first[9..12]).expect("digits").parse().expect("a status");
+    let status: u16 =
+        std::str::from_utf8(&first[9..12]).expect("digits").parse().expect("a status");
     assert!(first.starts_with(b"HTTP/1.1 ") && (200..600).contains(&status), "{status}");
 
     let (mut lengths, mut markers) = (Vec::new(), 0);
@@ -88,7 +91,9 @@ fn check(message: &[u8], body: &[u8]) {
         assert!(!name.is_empty() && !name.contains(' '), "{name:?}");
         assert!(!NEVER.contains(&name), "{name} was replayed");
         match name {
-            "content-length" => lengths.push(std::str::from_utf8(value).unwrap().parse::<usize>().unwrap()),
+            "content-length" => {
+                lengths.push(std::str::from_utf8(value).unwrap().parse::<usize>().unwrap())
+            }
             "connection" => assert_eq!(value, b"close"),
             "x-idempotent-result" => markers += usize::from(value == b"true"),
             "x-request-id" | "x-original-request-id" => {
