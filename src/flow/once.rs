@@ -78,8 +78,8 @@ impl<T> Done<T> {
         }
     }
 
-    /// How the record of the attempt ends, and the response for the caller.
-    fn into_end(self) -> (SettleAs, T) {
+    /// How the record of the attempt ends, and how the operation ended for its caller.
+    fn into_end<E>(self) -> (SettleAs, Ended<T, E>) {
         let end = match (self.class, self.outcome) {
             (ResponseClass::Discard, _) => SettleAs::Release,
             (ResponseClass::Success, Ok(outcome)) => SettleAs::Complete(outcome, self.retention),
@@ -88,7 +88,7 @@ impl<T> Done<T> {
                 SettleAs::Fail(None, self.retention)
             }
         };
-        (end, self.response)
+        (end, Ended::Responded(self.response))
     }
 }
 
@@ -164,36 +164,26 @@ where
         lease.settle(SettleAs::Release).await;
         return Ended::Conflict;
     }
-    let done = match ended {
-        Caught::Completed(done) => done,
-        Caught::Erred(Failure::NotBegun(error)) => {
-            lease.settle(SettleAs::Release).await;
-            return Ended::Erred(error);
-        }
+    let failed = SettleAs::Fail(None, config.retention);
+    let (end, ended) = match ended {
+        Caught::Completed(done) => done.into_end(),
+        Caught::Erred(Failure::NotBegun(error)) => (SettleAs::Release, Ended::Erred(error)),
         Caught::Erred(Failure::ShutDown) => {
-            lease.settle(SettleAs::Release).await;
-            return Ended::Rejected(config.shutting_down());
+            (SettleAs::Release, Ended::Rejected(config.shutting_down()))
         }
-        Caught::Erred(Failure::Erred(error)) => {
-            lease.settle(SettleAs::Fail(None, config.retention)).await;
-            return Ended::Erred(error);
-        }
-        Caught::Panicked(panic) => {
-            lease.settle(SettleAs::Fail(None, config.retention)).await;
-            return Ended::Panicked(panic);
-        }
+        Caught::Erred(Failure::Erred(error)) => (failed, Ended::Erred(error)),
+        Caught::Panicked(panic) => (failed, Ended::Panicked(panic)),
     };
-    let (end, response) = done.into_end();
     let is_success = matches!(end, SettleAs::Complete(..));
-    match lease.settle(end).await {
-        SettleResult::LeaseLost(Some(outcome)) => Ended::Replayed(outcome),
-        SettleResult::NotCommitted(StoreErrorKind::Conflict) => Ended::Conflict,
-        SettleResult::NotCommitted(kind) if is_success => {
+    match (ended, lease.settle(end).await) {
+        (Ended::Responded(_), SettleResult::LeaseLost(Some(outcome))) => Ended::Replayed(outcome),
+        (Ended::Responded(_), SettleResult::NotCommitted(StoreErrorKind::Conflict)) => {
+            Ended::Conflict
+        }
+        (Ended::Responded(_), SettleResult::NotCommitted(kind)) if is_success => {
             Ended::Rejected(config.not_committed(kind))
         }
-        SettleResult::Stored | SettleResult::LeaseLost(None) | SettleResult::NotCommitted(_) => {
-            Ended::Responded(response)
-        }
+        (ended, _) => ended,
     }
 }
 
