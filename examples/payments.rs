@@ -89,11 +89,9 @@ async fn authenticate(mut request: Request, next: Next) -> Response {
 }
 
 /// Two accounts may use the same key, because each has a scope of its own.
-fn scope(parts: &Parts) -> Scope {
-    match parts.extensions.get::<Account>() {
-        Some(Account(id)) => Scope::new(id.to_be_bytes()),
-        None => unreachable!("`authenticate` rejects a request without an account"),
-    }
+fn scope(parts: &Parts) -> Option<Scope> {
+    let Account(id) = parts.extensions.get()?;
+    Some(Scope::new(id.to_be_bytes()))
 }
 
 #[derive(Deserialize, Serialize)]

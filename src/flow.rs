@@ -174,7 +174,7 @@ where
     if key.is_none() && config.require_key {
         return Err(Rejection::KeyMissing);
     }
-    let requested = key.map(|key| config.requested_by(parts, key, &body));
+    let requested = key.map(|key| config.requested_by(parts, key, &body)).transpose()?;
     Ok(Prepared { body, requested })
 }
 

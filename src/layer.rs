@@ -9,7 +9,7 @@ use tower_layer::Layer;
 
 use crate::flow::shared::Shared;
 use crate::layer::service::Idempotency;
-use crate::record::key::Scope;
+use crate::record::key::IntoScope;
 use crate::record::secret::SecretKey;
 use crate::settings::Config;
 use crate::store::Store;
@@ -42,9 +42,9 @@ pub(crate) mod service;
 ///
 /// let layer = IdempotencyLayer::new(MemoryStore::new())
 ///     .namespace("payments")
-///     .scope(|parts| match parts.extensions.get::<Account>() {
-///         Some(Account(id)) => Scope::new(id.to_be_bytes()),
-///         None => Scope::anonymous(),
+///     .scope(|parts| {
+///         let Account(id) = parts.extensions.get()?;
+///         Some(Scope::new(id.to_be_bytes()))
 ///     })
 ///     .retention(Duration::from_hours(7 * 24))
 ///     .in_flight(InFlight::Wait(Duration::from_secs(5)))
@@ -106,7 +106,14 @@ impl<St: Store> IdempotencyLayer<St> {
     /// layer logs a warning about this once.
     ///
     /// Authenticate outside of this layer. Read the account that the authentication inserted into
-    /// the extensions.
+    /// the extensions. The function returns a [`Scope`](crate::Scope), an `Option` or a `Result`. If it returns
+    /// `None` or an error, the layer rejects the request with 401
+    /// ([`Rejection::ScopeMissing`](crate::Rejection::ScopeMissing)), and the handler does not run.
+    /// A 401 to a client that has authenticated means that this layer is outside of the
+    /// authentication: the layer logs a warning at the first one.
+    ///
+    /// Return [`Scope::anonymous`](crate::Scope::anonymous) only on purpose. The layer logs a warning if the first hundred
+    /// callers are all anonymous.
     ///
     /// Do not read the credential: a refreshed token would make a retry a new operation, and so a
     /// second payment. The credential is also a secret.
@@ -122,17 +129,19 @@ impl<St: Store> IdempotencyLayer<St> {
     /// #[derive(Clone)]
     /// struct Account(u64);
     ///
-    /// // The authentication has rejected a request without an account.
+    /// // A request without an account gets 401.
     /// let layer = IdempotencyLayer::new(MemoryStore::new()).scope(|parts| {
-    ///     match parts.extensions.get::<Account>() {
-    ///         Some(Account(id)) => Scope::new(id.to_be_bytes()),
-    ///         None => Scope::anonymous(),
-    ///     }
+    ///     let Account(id) = parts.extensions.get()?;
+    ///     Some(Scope::new(id.to_be_bytes()))
     /// });
     /// ```
     #[must_use]
-    pub fn scope(self, scope: impl Fn(&Parts) -> Scope + Send + Sync + 'static) -> Self {
-        self.set(|config| config.scope = Some(Arc::new(scope)))
+    pub fn scope<F, S>(self, scope: F) -> Self
+    where
+        F: Fn(&Parts) -> S + Send + Sync + 'static,
+        S: IntoScope,
+    {
+        self.set(|config| config.scope = Some(Arc::new(move |parts| scope(parts).into_scope())))
     }
 
     /// Adds the host of the request to the scope, in lower case. Default: the host does not count.
@@ -160,9 +169,9 @@ impl<St: Store> IdempotencyLayer<St> {
     /// struct User(u64);
     ///
     /// let layer = IdempotencyLayer::new(MemoryStore::new())
-    ///     .scope(|parts| match parts.extensions.get::<User>() {
-    ///         Some(User(id)) => Scope::new(id.to_be_bytes()),
-    ///         None => Scope::anonymous(),
+    ///     .scope(|parts| {
+    ///         let User(id) = parts.extensions.get()?;
+    ///         Some(Scope::new(id.to_be_bytes()))
     ///     })
     ///     .host_in_scope();
     /// ```

@@ -33,9 +33,10 @@
 //!
 //! let layer = IdempotencyLayer::new(MemoryStore::new())
 //!     .namespace("payments")
-//!     .scope(|parts| match parts.extensions.get::<Account>() {
-//!         Some(Account(id)) => Scope::new(id.to_be_bytes()),
-//!         None => Scope::anonymous(),
+//!     // A request without an account gets 401.
+//!     .scope(|parts| {
+//!         let Account(id) = parts.extensions.get()?;
+//!         Some(Scope::new(id.to_be_bytes()))
 //!     });
 //! // The layer that is added last is the outermost, so `authenticate` runs first.
 //! let app: Router = Router::new()
@@ -157,6 +158,7 @@ pub mod service {
     pub use crate::http::body::ResponseBody;
     pub use crate::layer::future::ResponseFuture;
     pub use crate::layer::service::Idempotency;
+    pub use crate::record::key::IntoScope;
 }
 mod settings;
 pub mod store;

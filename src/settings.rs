@@ -27,7 +27,7 @@ pub(crate) mod quota;
 #[cfg(not(feature = "quota"))]
 #[path = "settings/quota/off.rs"]
 pub(crate) mod quota;
-mod warned;
+pub(crate) mod warned;
 
 use budgets::Budgets;
 pub(crate) use policy::Policies;
@@ -35,7 +35,7 @@ pub use policy::{InFlight, OnAbandoned, OnFailed, OnOutage, QuotaExceeded};
 use quota::NewKeys;
 use warned::Warned;
 
-pub(crate) type ScopeFn = dyn Fn(&Parts) -> Scope + Send + Sync;
+pub(crate) type ScopeFn = dyn Fn(&Parts) -> Option<Scope> + Send + Sync;
 pub(crate) type Quota = dyn Fn(&Scope) -> Result<QuotaGuard, QuotaExceeded> + Send + Sync;
 /// The guard that a quota returns for an operation. Dropping it gives it back.
 pub(crate) type QuotaGuard = Box<dyn Any + Send + Sync>;

@@ -4,9 +4,10 @@ use http::header;
 use http::request::Parts;
 
 use crate::handler::attempt::Attempt;
+use crate::http::rejection::Rejection;
 use crate::record::fingerprint::{Fingerprint, Fingerprints, Input};
 use crate::record::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
-use crate::settings::Config;
+use crate::settings::{Config, warned};
 use crate::store::{Record, ReserveRequest};
 
 /// An operation that a caller asks for.
@@ -55,8 +56,8 @@ impl Config {
         parts: &Parts,
         key: IdempotencyKey,
         body: &[u8],
-    ) -> Requested {
-        let scope = self.scope.as_ref().map_or_else(Scope::anonymous, |scope| scope(parts));
+    ) -> Result<Requested, Rejection> {
+        let scope = self.scope_of(parts)?;
         let Fingerprints { own, others } = self.fingerprinting.of(&Input::new(parts, body));
         if self.fingerprinting.rule.is_some() && own.is_raw() {
             tracing::debug!(
@@ -83,7 +84,29 @@ impl Config {
             .extensions
             .get::<Attempt>()
             .filter(|outer| outer.runs_under(&requested.reserve.key));
-        Requested { others, outer: outer.cloned(), bytes: body.len(), ..requested }
+        Ok(Requested { others, outer: outer.cloned(), bytes: body.len(), ..requested })
+    }
+
+    /// The caller of a request. Without a `scope` function, all callers are one.
+    fn scope_of(&self, parts: &Parts) -> Result<Scope, Rejection> {
+        let Some(scope_of) = &self.scope else { return Ok(Scope::anonymous()) };
+        let Some(scope) = scope_of(parts) else {
+            if self.warned.is_first_without_caller() {
+                tracing::warn!(
+                    "request rejected with 401: the `scope` function found no caller; if callers \
+                     have authenticated, this layer is outside of the authentication: add it first"
+                );
+            }
+            return Err(Rejection::ScopeMissing);
+        };
+        if self.warned.has_met_only_anonymous(&scope) {
+            tracing::warn!(
+                callers = warned::ENOUGH,
+                "all callers so far are anonymous: each can replay the responses of another; is \
+                 this layer outside of the authentication?"
+            );
+        }
+        Ok(scope)
     }
 
     /// An operation of any kind.

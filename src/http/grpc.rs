@@ -30,9 +30,9 @@
 //!
 //! let layer = IdempotencyLayer::new(MemoryStore::new())
 //!     .namespace("bank")
-//!     .scope(|parts| match parts.extensions.get::<Account>() {
-//!         Some(Account(id)) => Scope::new(id.to_be_bytes()),
-//!         None => Scope::anonymous(),
+//!     .scope(|parts| {
+//!         let Account(id) = parts.extensions.get()?;
+//!         Some(Scope::new(id.to_be_bytes()))
 //!     });
 //! let stack = ServiceBuilder::new()
 //!     .layer(InterceptorLayer::new(authenticate))

@@ -42,9 +42,9 @@ impl<St: Store> IdempotencyLayer<St> {
     ///
     /// # #[derive(Clone)] struct Account(u64);
     /// let layer = IdempotencyLayer::new(MemoryStore::new())
-    ///     .scope(|parts| match parts.extensions.get::<Account>() {
-    ///         Some(Account(id)) => Scope::new(id.to_be_bytes()),
-    ///         None => Scope::anonymous(),
+    ///     .scope(|parts| {
+    ///         let Account(id) = parts.extensions.get()?;
+    ///         Some(Scope::new(id.to_be_bytes()))
     ///     })
     ///     .new_keys_per_minute(NonZeroU32::new(600).unwrap());
     /// ```

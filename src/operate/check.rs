@@ -23,9 +23,9 @@ impl<St: Store> IdempotencyLayer<St> {
     ///
     /// let layer = IdempotencyLayer::new(MemoryStore::new())
     ///     .namespace("payments")
-    ///     .scope(|parts| match parts.extensions.get::<Account>() {
-    ///         Some(Account(id)) => Scope::new(id.to_be_bytes()),
-    ///         None => Scope::anonymous(),
+    ///     .scope(|parts| {
+    ///         let Account(id) = parts.extensions.get()?;
+    ///         Some(Scope::new(id.to_be_bytes()))
     ///     })
     ///     .require_key();
     /// let checklist = layer.check();

@@ -26,7 +26,7 @@ mod scope;
 #[cfg(feature = "strict-keys")]
 mod strict;
 
-pub use scope::{Scope, ScopeDigest};
+pub use scope::{IntoScope, Scope, ScopeDigest};
 
 /// The key that the client chose for one operation: 1 to 255 bytes of visible ASCII, without
 /// quotes.

@@ -43,6 +43,12 @@ pub enum Rejection {
     KeyMissing,
     /// The value of the key header is not a key.
     KeyInvalid(KeyError),
+    /// The [`scope`](crate::IdempotencyLayer::scope) function found no caller. Nothing was done.
+    ///
+    /// The response has no `WWW-Authenticate`, because the layer does not know how callers
+    /// authenticate. A [`rejection_response`](crate::IdempotencyLayer::rejection_response) can add
+    /// it.
+    ScopeMissing,
     /// The body of the request could not be read to its end.
     RequestUnreadable,
     /// The body of the request is larger than the layer buffers.
@@ -147,6 +153,21 @@ table! {
         then: "Corrects the key.",
         detail: "Not a key: {}. A key is 1 to 255 bytes of visible ASCII, sent once.",
         sample: Rejection::KeyInvalid(KeyError::Empty),
+    }
+
+    ScopeMissing {
+        code: "idempotency_scope_missing",
+        title: "Owner of the idempotency key unknown",
+        status: 401 UNAUTHORIZED,
+        grpc: UNAUTHENTICATED,
+        advice: Silent,
+        had_begun: false,
+        client: unknown,
+        when: "The `scope` function of the server found no caller.",
+        then: "Authenticates, and sends the request under the same key.",
+        detail: "The request does not say who owns its key. Nothing was done. Authenticate, and send \
+                 it with the same key.",
+        sample: Rejection::ScopeMissing,
     }
 
     RequestUnreadable {

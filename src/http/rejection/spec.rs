@@ -61,6 +61,7 @@ pub(crate) mod grpc {
     pub(crate) const ABORTED: u8 = 10;
     pub(crate) const INTERNAL: u8 = 13;
     pub(crate) const UNAVAILABLE: u8 = 14;
+    pub(crate) const UNAUTHENTICATED: u8 = 16;
 }
 
 /// The cell of the documentation that says which header is sent.

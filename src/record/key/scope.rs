@@ -54,8 +54,41 @@ impl Scope {
         Self { bytes, ..self }
     }
 
+    /// Whether this is [`Scope::anonymous`], on any host.
+    pub(crate) fn is_anonymous(&self) -> bool {
+        self.is_anonymous
+    }
+
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+/// What a [`scope`](crate::IdempotencyLayer::scope) function may return.
+///
+/// The layer rejects a request without a scope with 401. [`Scope::anonymous`] is a scope, which an
+/// application chooses on purpose.
+pub trait IntoScope {
+    /// The caller, or `None` if the request does not identify one.
+    fn into_scope(self) -> Option<Scope>;
+}
+
+impl IntoScope for Scope {
+    fn into_scope(self) -> Option<Scope> {
+        Some(self)
+    }
+}
+
+impl IntoScope for Option<Scope> {
+    fn into_scope(self) -> Option<Scope> {
+        self
+    }
+}
+
+/// An error means that the request identifies no caller. The layer drops the error.
+impl<E> IntoScope for Result<Scope, E> {
+    fn into_scope(self) -> Option<Scope> {
+        self.ok()
     }
 }
 

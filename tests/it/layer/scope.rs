@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
-use http::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, Request, StatusCode, header};
 use tower::ServiceExt;
 use tower_idempotency::store::{DynStore, Store};
-use tower_idempotency::{Fingerprint, IdempotencyKey, IdempotencyLayer, Scope};
+use tower_idempotency::{Fingerprint, IdempotencyKey, IdempotencyLayer, Rejection, Scope};
 
 use crate::support::{Effects, Log, Scripted, Server, counting, layer, layer_over, post, store};
 
@@ -35,6 +37,99 @@ async fn a_scope_keeps_callers_apart() {
     of("Bearer bob").send(&server).await.assert_replays(&bob);
     post("/").key("order-1001").send(&server).await.assert_replays(&nobody);
     assert_eq!(effects.count(), 4);
+}
+
+/// The account that the authentication has verified.
+#[derive(Clone)]
+struct Account(&'static str);
+
+async fn authenticate(mut request: Request<Body>, next: Next) -> Response {
+    match request.headers().get("authorization").map(|token| token.as_bytes()) {
+        Some(b"Bearer alice") => request.extensions_mut().insert(Account("alice")),
+        Some(b"Bearer bob") => request.extensions_mut().insert(Account("bob")),
+        _ => return StatusCode::UNAUTHORIZED.into_response(),
+    };
+    next.run(request).await
+}
+
+fn by_account(parts: &http::request::Parts) -> Option<Scope> {
+    parts.extensions.get::<Account>().map(|Account(name)| Scope::new(name))
+}
+
+#[tokio::test]
+async fn a_layer_outside_of_the_authentication_replays_to_no_one_and_says_so() {
+    let (log, _guard) = Log::warnings();
+    let effects = Effects::new();
+    let app = counting(&effects).layer(from_fn(authenticate)).layer(layer().scope(by_account));
+    let server = Server::start(app).await;
+    for credential in ["Bearer alice", "Bearer bob", "Bearer stranger"] {
+        let request = post("/").key("order-1001").header("Authorization", credential);
+        request.send(&server).await.assert_refused(401, "idempotency_scope_missing");
+    }
+    post("/")
+        .key("order-1001")
+        .send(&server)
+        .await
+        .assert_refused(401, "idempotency_scope_missing");
+    assert_eq!(effects.count(), 0);
+    let warnings = log.lines("the `scope` function found no caller");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("this layer is outside of the authentication"), "{warnings:?}");
+
+    // A request without a key is the handler's own matter.
+    let unguarded = post("/").header("Authorization", "Bearer alice").send(&server).await;
+    unguarded.assert_first(200, "run 1");
+}
+
+#[tokio::test]
+async fn a_scope_may_be_an_error_and_its_rejection_may_be_replaced() {
+    let effects = Effects::new();
+    let by_header = |parts: &http::request::Parts| {
+        let user = parts.headers.get("x-user").ok_or("no user")?;
+        Ok::<_, &str>(Scope::new(user))
+    };
+    let challenge = |rejection: &Rejection| {
+        let mut response = rejection.render();
+        if *rejection == Rejection::ScopeMissing {
+            let challenge = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
+    };
+    let layer = layer().scope(by_header).rejection_response(challenge);
+    let server = Server::start(counting(&effects).layer(layer)).await;
+
+    let rejected = post("/").key("order-1001").send(&server).await;
+    rejected.assert_refused(401, "idempotency_scope_missing");
+    assert_eq!(rejected.header("www-authenticate"), Some("Bearer"));
+    let seven = post("/").key("order-1001").header("x-user", "7").send(&server).await;
+    seven.assert_first(200, "run 1");
+}
+
+#[tokio::test]
+async fn a_hundred_anonymous_callers_are_warned_of_once() {
+    let says = "all callers so far are anonymous";
+    let (log, _guard) = Log::warnings();
+    let server = Server::start(counting(&Effects::new()).layer(layer().scope(by_credential))).await;
+    for number in 0..99 {
+        post("/").key(format!("order-{number}")).send(&server).await;
+    }
+    assert_eq!(log.lines(says).len(), 0);
+    for number in 99..202 {
+        post("/").key(format!("order-{number}")).send(&server).await;
+    }
+    assert_eq!(log.lines(says).len(), 1);
+}
+
+#[tokio::test]
+async fn anonymous_callers_after_another_one_are_not_warned_of() {
+    let (log, _guard) = Log::warnings();
+    let server = Server::start(counting(&Effects::new()).layer(layer().scope(by_credential))).await;
+    post("/").key("order-1001").header("Authorization", "Bearer alice").send(&server).await;
+    for number in 0..110 {
+        post("/").key(format!("order-{number}")).send(&server).await;
+    }
+    assert_eq!(log.lines("all callers so far are anonymous").len(), 0);
 }
 
 #[tokio::test]

@@ -63,6 +63,7 @@ pub(super) async fn response(
             send(&app, order()).await;
             send(&app, keyed(Body::from("another order"))).await
         }
+        "ScopeMissing" => once(layer().scope(|_| None), order()).await,
         "InFlight" => {
             let (effects, gate) = (Effects::new(), Gate::new());
             let app = gated(&effects, &gate).layer(layer());
