@@ -161,7 +161,8 @@ impl<St: Store> IdempotencyLayer<St> {
     /// gets a share of the store and a quota for each host that it invents. For shares and quotas,
     /// ports and trailing dots do not count, and requests that name several hosts count together.
     ///
-    /// To [`inspect`](Self::inspect) a key, name the host by [`Scope::on_host`].
+    /// To [`inspect`](Self::inspect) a key, name the host by
+    /// [`Scope::on_host`](crate::Scope::on_host).
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore, Scope};
