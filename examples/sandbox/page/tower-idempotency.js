@@ -146,7 +146,7 @@ function take(input, init) {
   const given = requestIn(input);
   const formData = init.body == null ? given !== void 0 : init.body instanceof FormData;
   const request = new Request(input, { ...init, signal: null, duplex: "half" });
-  if (request.mode === "no-cors") throw new TypeError("no key can be sent in the mode no-cors");
+  if (request.mode === "no-cors") throw new TypeError("the mode no-cors sends no key");
   const { method, url } = request;
   return async () => {
     const headers = new Headers(request.headers);
@@ -670,13 +670,12 @@ function operationsOf(client) {
   const serving = (operation, step) => ask(step).catch((cause) => {
     throw storageError(operation, cause);
   });
-  const gone = /* @__PURE__ */ new Map();
-  const isGone = ({ key, shared }) => gone.has(key) && (!shared || !gone.get(key));
-  const remove = ({ operation, key }, unlessShared = gone.get(key)) => {
-    gone.set(key, unlessShared);
-    return ask(() => storage.remove(operation, key, unlessShared)).then(() => gone.delete(key), ignore);
+  const gone = /* @__PURE__ */ new Set();
+  const remove = ({ operation, key }, unlessShared = false) => {
+    if (!unlessShared) gone.add(key);
+    return ask(() => storage.remove(operation, key, unlessShared)).then(() => (gone.delete(key), true), () => false);
   };
-  const isUsable = (known, named) => !isGone(known.record) && !isOver(known, named, client);
+  const isUsable = (known, named) => !gone.has(known.record.key) && !isOver(known, named, client);
   const knownOf = (record) => {
     const known = allKnown.get(record.operation);
     return known?.record.key === record.key ? known : resumed(record);
@@ -688,15 +687,17 @@ function operationsOf(client) {
     const before = allKnown.get(id);
     const mine = before && isUsable(before, named) ? before : void 0;
     const fresh = mine && !mine.final ? mine : newKey(id, client);
+    if (!named) allKnown.set(id, fresh);
     try {
       for (let tries = 0; tries < 5; tries++) {
         const record = await ask(async () => recordOf(id, await storage.putIfAbsent(fresh.record)), patience);
-        if (record.key === fresh.record.key || fresh.inDoubt && !patience) return fresh;
+        if (record.key === fresh.record.key) return fresh;
         const known = knownOf(record);
         if (!isUsable(known, named)) await remove(record);
+        else if (fresh.inDoubt && !named) return fresh;
         else if (known === before || await ask(() => storage.mark(id, record.key, { shared: true })).catch(() => true)) return known;
       }
-      throw new Error("the storage returns an old key");
+      throw new Error("an old key stays");
     } catch (error) {
       signal.throwIfAborted();
       if (patience) throw storageError(operation, error);
@@ -731,9 +732,9 @@ function operationsOf(client) {
     const isFinal = disposition === "final";
     if (isFinal) {
       known.final = flight.isFinal = true;
-      if (!stored || !named) allKnown.delete(at);
-      if (stored && !named) await remove(record, !known.inDoubt);
-      else if (stored && known.inDoubt) await ask(() => storage.mark(id, key, { settledAt: clock.now() })).catch(ignore);
+      if (!named && stored && !await remove(record, !known.inDoubt) && !known.inDoubt) known.final = false;
+      else if (!named || !stored) allKnown.delete(at);
+      else if (known.inDoubt) await ask(() => storage.mark(id, key, { settledAt: clock.now() })).catch(ignore);
       flight.tell({ type: "settled" });
     }
     if (isFinal && !named && shared && reply.bytes && call.linger) later(call.linger, () => end(flight));
@@ -764,11 +765,12 @@ function operationsOf(client) {
     },
     async pending() {
       const stored = await serving(void 0, list);
-      const all = new Map([...allKnown.values(), ...stored.map(knownOf)].map((known) => [known.record.operation, known]));
+      const left = stored.filter(({ key }) => !gone.has(key)).map(knownOf);
+      const all = new Map([...allKnown.values(), ...left].map((known) => [known.record.operation, known]));
       return [...all.values()].flatMap(
         ({ record, final }) => [true, false].flatMap((named) => {
           const operation = labelIn(record.operation, named, user());
-          return operation === void 0 || final || isGone(record) ? [] : [{ operation, named, key: record.key, createdAt: new Date(record.createdAt) }];
+          return operation === void 0 || final ? [] : [{ operation, named, key: record.key, createdAt: new Date(record.createdAt) }];
         })
       );
     },

@@ -40,21 +40,17 @@ export function operationsOf(client: ClientSettings): Operations {
     ask(step).catch((cause: unknown) => {
       throw storageError(operation, cause);
     });
-  /**
-   * Keys of unnamed operations that are over, and whether each is removed only if it is not shared.
-   * The storage may have failed to remove them.
-   */
-  const gone = new Map<string, boolean | undefined>();
-  const isGone = ({ key, shared }: KeyRecord): boolean => gone.has(key) && (!shared || !gone.get(key));
+  /** Keys of unnamed operations that are over. The storage may have failed to remove them. */
+  const gone = new Set<string>();
   /**
    * Removes the key of an operation that is over. If this fails, the next call or a sweep removes
-   * it.
+   * it. Returns whether the storage has replied.
    */
-  const remove = ({ operation, key }: KeyRecord, unlessShared = gone.get(key)): Promise<unknown> => {
-    gone.set(key, unlessShared);
-    return ask(() => storage.remove(operation, key, unlessShared)).then(() => gone.delete(key), ignore);
+  const remove = ({ operation, key }: KeyRecord, unlessShared = false): Promise<boolean> => {
+    if (!unlessShared) gone.add(key);
+    return ask(() => storage.remove(operation, key, unlessShared)).then(() => (gone.delete(key), true), () => false);
   };
-  const isUsable = (known: Known, named: boolean): boolean => !isGone(known.record) && !isOver(known, named, client);
+  const isUsable = (known: Known, named: boolean): boolean => !gone.has(known.record.key) && !isOver(known, named, client);
   /** The history of a stored key, as far as this client knows it. */
   const knownOf = (record: KeyRecord): Known => {
     const known = allKnown.get(record.operation);
@@ -76,19 +72,23 @@ export function operationsOf(client: ClientSettings): Operations {
     const before = allKnown.get(id);
     const mine = before && isUsable(before, named) ? before : undefined;
     const fresh = mine && !mine.final ? mine : newKey(id, client);
+    // A put that takes too long may still store the key, so that the next call must use it too.
+    if (!named) allKnown.set(id, fresh);
     // Another tab can store a key between a removal and the next try, so there are several tries.
     try {
       for (let tries = 0; tries < 5; tries++) {
         const record = await ask(async () => recordOf(id, await storage.putIfAbsent(fresh.record)), patience);
-        // The client may have continued in memory under its own key. That key keeps its effect.
-        if (record.key === fresh.record.key || (fresh.inDoubt && !patience)) return fresh;
+        if (record.key === fresh.record.key) return fresh;
         const known = knownOf(record);
         if (!isUsable(known, named)) await remove(record);
+        // The storage failed before, and another page has stored a key since. The own key may have
+        // had an effect.
+        else if (fresh.inDoubt && !named) return fresh;
         // The page that made the key must not remove it after a rejection that only it got. On a
         // full disk the mark cannot be written, and the client still sends the key.
         else if (known === before || (await ask(() => storage.mark(id, record.key, { shared: true })).catch(() => true))) return known;
       }
-      throw new Error("the storage returns an old key");
+      throw new Error("an old key stays");
     } catch (error) {
       signal.throwIfAborted();
       if (patience) throw storageError(operation, error);
@@ -131,11 +131,12 @@ export function operationsOf(client: ClientSettings): Operations {
     const isFinal = disposition === "final";
     if (isFinal) {
       known.final = flight.isFinal = true;
-      if (!stored || !named) allKnown.delete(at);
       // A first rejection may come from another server. The key may still have an effect, by
-      // another page or a later call. So it is not settled, and not removed if it is shared.
-      if (stored && !named) await remove(record, !known.inDoubt);
-      else if (stored && known.inDoubt) await ask(() => storage.mark(id, key, { settledAt: clock.now() })).catch(ignore);
+      // another page or a later call. So it is not settled, and not removed if it is shared. If the
+      // storage fails to remove it, it is used again, because a new key could not be stored.
+      if (!named && stored && !(await remove(record, !known.inDoubt)) && !known.inDoubt) known.final = false;
+      else if (!named || !stored) allKnown.delete(at);
+      else if (known.inDoubt) await ask(() => storage.mark(id, key, { settledAt: clock.now() })).catch(ignore);
       flight.tell({ type: "settled" });
     }
     if (isFinal && !named && shared && reply.bytes && call.linger) later(call.linger, () => end(flight));
@@ -169,11 +170,12 @@ export function operationsOf(client: ClientSettings): Operations {
     },
     async pending() {
       const stored = await serving(undefined, list);
-      const all = new Map([...allKnown.values(), ...stored.map(knownOf)].map((known) => [known.record.operation, known]));
+      const left = stored.filter(({ key }) => !gone.has(key)).map(knownOf);
+      const all = new Map([...allKnown.values(), ...left].map((known) => [known.record.operation, known]));
       return [...all.values()].flatMap(({ record, final }) =>
         [true, false].flatMap((named) => {
           const operation = labelIn(record.operation, named, user());
-          return operation === undefined || final || isGone(record) ? [] : [{ operation, named, key: record.key, createdAt: new Date(record.createdAt) }];
+          return operation === undefined || final ? [] : [{ operation, named, key: record.key, createdAt: new Date(record.createdAt) }];
         }),
       );
     },

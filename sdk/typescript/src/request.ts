@@ -32,7 +32,7 @@ export function take(input: FetchInput, init: FetchInit): () => Promise<Outgoing
   const formData = init.body == null ? given !== undefined : init.body instanceof FormData;
   // The signals stay with the callers, because the request of one caller may serve others too.
   const request = new Request(input, { ...init, signal: null, duplex: "half" } as FetchInit);
-  if (request.mode === "no-cors") throw new TypeError("no key can be sent in the mode no-cors");
+  if (request.mode === "no-cors") throw new TypeError("the mode no-cors sends no key");
   const { method, url } = request;
 
   return async () => {

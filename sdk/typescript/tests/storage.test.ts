@@ -1,7 +1,7 @@
 import { IDBDatabase, IDBFactory } from "fake-indexeddb";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { createIdempotentFetch, defaultStorage, indexedDbStorage, KeyStorageError, memoryStorage, outcomeOf, type KeyRecord, type KeyStorage, type ProgressHook } from "../src/index.js";
-import { asInPage, ATTEMPT, gate, handClock, noting, scripted } from "./support/scripted.js";
+import { asInPage, ATTEMPT, eventually, gate, handClock, noting, scripted } from "./support/scripted.js";
 
 const record = (key: string, operation = "o"): KeyRecord => ({ operation, key, createdAt: 1 });
 
@@ -246,6 +246,20 @@ describe("a storage that fails", () => {
     expect(await real.list()).toEqual([]);
   });
 
+  test("at times does not keep a tab from the next operation of another tab under the same name", async () => {
+    const storage = memoryStorage();
+    const one = scripted(new TypeError("fetch failed"), new Response("", { status: 201 }));
+    const other = scripted(new Response("", { status: 201 }), new TypeError("fetch failed"));
+    const tab = (fetch: typeof one.fetch) => createIdempotentFetch({ storage, fetch, maxAttempts: 1, riskSecondEffectWithoutStorage: true });
+    const [first, second] = [tab(one.fetch), tab(other.fetch)];
+    await expect(first("https://shop.test/", NAMED)).rejects.toThrow("unknown");
+    await second("https://shop.test/", NAMED);
+    expect(await second.finish("order 7")).toBe(true);
+    await expect(second("https://shop.test/", NAMED)).rejects.toThrow("unknown");
+    await first("https://shop.test/", NAMED);
+    expect(one.keys()[1]).toBe(other.keys()[1]);
+  });
+
   describe("in a page, for an operation without a name", () => {
     const pay = { method: "POST" };
     beforeEach(asInPage);
@@ -271,33 +285,82 @@ describe("a storage that fails", () => {
       expect(new Set(script.keys()).size).toBe(3);
     });
 
-    /** Of three calls, the first is rejected with 404 and the second has no response. */
-    const rejectedThenLost = () => scripted(() => new Response("", { status: 404 }), new TypeError("fetch failed"), () => new Response("", { status: 201 }));
-    /** A storage that cannot remove keys. */
-    const filling = (): KeyStorage => ({ ...memoryStorage(), remove: async () => Promise.reject(FULL) });
+    const status = (code: number) => (): Response => new Response("", { status: code });
+    const lost = new TypeError("fetch failed");
+    /** A storage whose methods fail as long as they are named. */
+    const broken = (...methods: (keyof KeyStorage)[]) => {
+      const failing = new Set(methods);
+      const storage = memoryStorage();
+      for (const name of ["putIfAbsent", "mark", "remove"] as const) {
+        const real = storage[name] as (...args: unknown[]) => Promise<unknown>;
+        storage[name] = (async (...args: unknown[]) => (failing.has(name) ? Promise.reject(FULL) : real(...args))) as never;
+      }
+      return { storage, failing };
+    };
 
-    test("does not change a key that may have had an effect for one that it contains", async () => {
-      const storage = filling();
-      const put = storage.putIfAbsent;
-      const { fetch, keys } = rejectedThenLost();
-      const call = createIdempotentFetch({ storage, fetch, maxAttempts: 1 });
+    test("does not change the key of a rejected operation as long as it cannot be removed", async () => {
+      const { storage, failing } = broken("remove");
+      const { fetch, keys } = scripted(status(404), lost, lost, status(201));
+      const page = () => createIdempotentFetch({ storage, fetch, maxAttempts: 1 });
+      const call = page();
       await call("https://shop.test/", pay);
-      storage.putIfAbsent = async () => Promise.reject(FULL);
+      failing.add("putIfAbsent");
       await expect(call("https://shop.test/", pay)).rejects.toThrow("unknown");
-      storage.putIfAbsent = put;
-      expect((await call("https://shop.test/", pay)).status).toBe(201);
-      expect(keys()[2]).toBe(keys()[1]);
-      expect(await call.pending()).toEqual([]);
+      failing.delete("putIfAbsent");
+      await expect(call("https://shop.test/", pay)).rejects.toThrow("unknown");
+      expect((await call.pending()).map(({ key }) => key)).toEqual([keys()[0]]);
+      failing.clear();
+      expect((await page()("https://shop.test/", pay)).status).toBe(201);
+      expect(new Set(keys()).size).toBe(1);
     });
 
-    test("does not leave a rejected operation pending, unless another page shares its key", async () => {
-      const storage = filling();
-      const { fetch } = rejectedThenLost();
+    test("does not change a key that may have had an effect for that of another page", async () => {
+      const { storage, failing } = broken("putIfAbsent");
+      const { fetch, keys } = scripted(lost, status(201));
+      const call = createIdempotentFetch({ storage, fetch, maxAttempts: 1 });
+      await expect(call("https://shop.test/", pay)).rejects.toThrow("unknown");
+      failing.clear();
+      const other = scripted(lost);
+      await expect(createIdempotentFetch({ storage, fetch: other.fetch, maxAttempts: 1 })("https://shop.test/", pay)).rejects.toThrow("unknown");
+      await call("https://shop.test/", pay);
+      expect(keys()[1]).toBe(keys()[0]);
+      expect((await call.pending()).map(({ key }) => key)).toEqual(other.keys());
+    });
+
+    test("by storing a key late does not leave a key that the next call does not use", async () => {
+      const { storage } = broken();
+      const { opened, open } = gate();
+      let [asked, done] = [0, 0];
+      for (const name of ["putIfAbsent", "remove"] as const) {
+        const real = storage[name] as (...args: unknown[]) => Promise<unknown>;
+        storage[name] = ((...args: unknown[]) => (asked++, opened.then(() => real(...args)).finally(() => done++))) as never;
+      }
+      const { fetch, keys } = scripted(status(201));
+      const call = createIdempotentFetch({ storage, fetch });
+      const leaves = new AbortController();
+      const first = call("https://shop.test/", { ...pay, signal: leaves.signal });
+      await eventually(() => asked === 1);
+      leaves.abort();
+      await expect(first).rejects.toThrow();
+      await call("https://shop.test/", pay);
+      open();
+      await eventually(() => done === asked);
+      expect(await storage.list()).toEqual([]);
+      expect(keys()).toHaveLength(1);
+    });
+
+    test("stores the key in doubt as soon as it can remove an older one, and lists it before", async () => {
+      const { storage, failing } = broken("remove");
+      const { fetch, keys } = scripted(status(201), lost, lost, status(201));
       const call = createIdempotentFetch({ storage, fetch, maxAttempts: 1 });
       await call("https://shop.test/", pay);
-      expect(await call.pending()).toEqual([]);
-      await expect(createIdempotentFetch({ storage, fetch, maxAttempts: 1 })("https://shop.test/", pay)).rejects.toThrow("unknown");
-      expect(await call.pending()).toHaveLength(1);
+      await expect(call("https://shop.test/", pay)).rejects.toThrow("unknown");
+      expect((await call.pending()).map(({ key }) => key)).toEqual([keys()[1]]);
+      failing.clear();
+      await expect(call("https://shop.test/", pay)).rejects.toThrow("unknown");
+      await createIdempotentFetch({ storage, fetch, maxAttempts: 1 })("https://shop.test/", pay);
+      expect([keys()[1], keys()[2], keys()[3]]).toEqual(Array(3).fill(keys()[1]));
+      expect(keys()[0]).not.toBe(keys()[1]);
     });
 
     test("by never ending is waited for two seconds", async () => {
