@@ -9,7 +9,8 @@ use crate::store::{Record, Store, StoreError};
 
 mod check;
 
-pub use check::{CheckItem, CheckResult, Checklist};
+pub use crate::store::{CheckItem, CheckResult};
+pub use check::Checklist;
 
 impl<St: Store> IdempotencyLayer<St> {
     /// Stops new operations at once, and waits until the running ones have ended. It covers all

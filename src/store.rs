@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+pub(crate) mod check;
 mod conflict;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -29,6 +30,7 @@ mod undo;
 pub use crate::record::frame::DecodeError;
 pub use crate::record::key::{ScopeDigest, StorageKey};
 pub use crate::record::outcome::{NotRetained, Outcome, StoredBody};
+pub use check::{CheckItem, CheckResult};
 pub use conflict::Conflict;
 pub use dynamic::DynStore;
 pub use error::{StoreError, StoreErrorKind};
@@ -149,6 +151,15 @@ pub trait Store: Send + Sync + 'static {
     /// the layer for all.
     fn opens_in_outage(&self) -> bool {
         true
+    }
+
+    /// What an operator should know about the server, for
+    /// [`IdempotencyLayer::check`](crate::IdempotencyLayer::check). Default: nothing.
+    ///
+    /// An item with the name of one of the checklist replaces it, for example `eviction`. Forward
+    /// the call in a store that wraps another one.
+    fn check(&self) -> impl Future<Output = Result<Vec<CheckItem>, StoreError>> + Send {
+        async { Ok(Vec::new()) }
     }
 
     /// Succeeds if the store replies, for health checks.

@@ -3,24 +3,34 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::flow::shared::within;
 use crate::http::response::StoredResponse;
 use crate::layer::IdempotencyLayer;
 use crate::settings::{Config, OnOutage};
-use crate::store::Store;
+use crate::store::check::{CLOCK, DURABILITY, EVICTION, Question, SWEEP, TLS};
+use crate::store::{CheckItem, CheckResult, Store, StoreError};
 
 mod covers;
+mod probe;
+
+use probe::probe;
 
 impl<St: Store> IdempotencyLayer<St> {
-    /// Checks the settings of the layer against the [checklist for production]. It sends no query
-    /// to the store, and its result contains no secret.
+    /// Checks the settings of the layer and its store against the [checklist for production]. Call
+    /// it at start. Its result contains no secret.
+    ///
+    /// It also tries every operation of the store, with keys of its own: reserve, renew, release,
+    /// complete and inspect, with a large response too. It leaves one record, which expires after a
+    /// second. In transaction mode it opens two transactions.
     ///
     /// ```
     /// use tower_idempotency::{IdempotencyLayer, MemoryStore, Scope};
-    /// use tower_idempotency::operate::CheckResult;
     ///
     /// #[derive(Clone)]
     /// struct Account(u64);
     ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_idempotency::store::StoreError> {
     /// let layer = IdempotencyLayer::new(MemoryStore::new())
     ///     .namespace("payments")
     ///     .scope(|parts| {
@@ -28,12 +38,14 @@ impl<St: Store> IdempotencyLayer<St> {
     ///         Some(Scope::new(id.to_be_bytes()))
     ///     })
     ///     .require_key();
-    /// let checklist = layer.check();
+    /// let checklist = layer.check().await?;
     /// println!("{checklist}");
     ///
     /// let open: Vec<_> = checklist.open().map(|item| item.name).collect();
     /// assert!(!open.contains(&"scope"));
     /// assert!(open.contains(&"secret"));
+    /// # Ok(())
+    /// # }
     /// ```
     ///
     /// The output has one line for each item. `look` marks an item that the layer cannot see:
@@ -41,13 +53,36 @@ impl<St: Store> IdempotencyLayer<St> {
     /// ```text
     /// ok    scope: set
     /// OPEN  max_in_flight: not set; a flood takes any amount of memory: set `max_in_flight`
+    /// ok    operations: each one works, the slowest within 2 ms
     /// look  rate limit: not visible here; any caller can fill the store: put one outside of the layer
     /// ```
     ///
+    /// # Errors
+    ///
+    /// If an operation of the store fails, because each request with a key would then get 503. The
+    /// error says what to do: it is [`Configuration`](crate::store::StoreErrorKind::Configuration)
+    /// if a table, a permission or a password is missing.
+    ///
     /// [checklist for production]: crate::guide::threat_model#checklist-for-production
-    pub fn check(&self) -> Checklist {
+    pub async fn check(&self) -> Result<Checklist, StoreError> {
         let config = &*self.config;
         covers::every_setting(config);
+        self.prepare_store();
+        let store = &self.shared.store;
+        let slowest = probe(store, config).await?;
+        let mut checklist = self.settings(slowest);
+        for seen in within(config.store_timeout, store.check()).await? {
+            match checklist.0.iter_mut().find(|item| item.name == seen.name) {
+                Some(item) => *item = seen,
+                None => checklist.0.push(seen),
+            }
+        }
+        Ok(checklist)
+    }
+
+    /// Every item, as far as the layer knows it without its store.
+    fn settings(&self, slowest: Duration) -> Checklist {
+        let config = &*self.config;
         let is_shared = self.shared.store.is_shared();
         Checklist(vec![
             scope(config),
@@ -62,6 +97,12 @@ impl<St: Store> IdempotencyLayer<St> {
             quota(config),
             new_keys(config, is_shared),
             store(is_shared),
+            operations(config, slowest),
+            of_store(is_shared, &CLOCK),
+            of_store(is_shared, &DURABILITY),
+            of_store(is_shared, &EVICTION),
+            of_store(is_shared, &SWEEP),
+            of_store(is_shared, &TLS),
             look(
                 "authentication",
                 "without it, a caller can claim any scope",
@@ -81,25 +122,7 @@ impl<St: Store> IdempotencyLayer<St> {
                 WRITERS,
                 "limit the user to the names and commands of the guide",
             ),
-            look_at_store(
-                is_shared,
-                "TLS",
-                EAVESDROPPERS,
-                "use `rediss://` or `sslmode=verify-full`",
-            ),
-            look_at_store(
-                is_shared,
-                "eviction",
-                EVICTION,
-                "set `maxmemory-policy noeviction` on Redis",
-            ),
             look_at_store(is_shared, "replicas", FAILOVER, "set `min-replicas-to-write` on Redis"),
-            look_at_store(
-                is_shared,
-                "sweep",
-                EXPIRED,
-                "run `sweep_every` on PostgreSQL and SQLite",
-            ),
         ])
     }
 }
@@ -149,45 +172,6 @@ impl fmt::Display for Checklist {
     }
 }
 
-/// One item of a [`Checklist`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CheckItem {
-    /// The name of the item in the guide.
-    pub name: &'static str,
-    /// Whether the setting is ready for production.
-    pub result: CheckResult,
-    /// What the layer found.
-    pub found: String,
-    /// Why it matters.
-    pub why: &'static str,
-    /// How to close it.
-    pub remedy: &'static str,
-}
-
-impl fmt::Display for CheckItem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, result, found, why, remedy } = self;
-        match result {
-            CheckResult::Passed => write!(f, "ok    {name}: {found}"),
-            CheckResult::Open => write!(f, "OPEN  {name}: {found}; {why}: {remedy}"),
-            CheckResult::Unseen => write!(f, "look  {name}: {found}; {why}: {remedy}"),
-        }
-    }
-}
-
-/// The result of one [`CheckItem`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum CheckResult {
-    /// Ready for production.
-    Passed,
-    /// Not ready for production.
-    Open,
-    /// The layer cannot see it, so check it yourself.
-    Unseen,
-}
-
 /// A typical client gives up after this time. The store timeout must be shorter.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -195,12 +179,10 @@ const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
 const SHORTEST_RETENTION: Duration = Duration::from_hours(24);
 
 const WRITERS: &str = "a writer of the store can delete a record, and so cause a second effect";
-const EAVESDROPPERS: &str = "a reader of the network sees responses and the password of the store";
+const IN_MEMORY: &str = "the store is in the memory of this process";
 const TENANTS: &str = "equal user ids on several hosts share their keys";
 const FAILOVER: &str =
     "a failover can lose the latest reservations, and their operations run again";
-const EXPIRED: &str = "expired rows fill the disk";
-const EVICTION: &str = "an evicted record lets its operation run again";
 
 fn scope(config: &Config) -> CheckItem {
     let why = "all callers share their keys, and each can replay the responses of the others";
@@ -309,6 +291,13 @@ fn store(is_shared: bool) -> CheckItem {
     item("store", is_shared, found.into(), why, "use Redis, PostgreSQL or SQLite")
 }
 
+fn operations(config: &Config, slowest: Duration) -> CheckItem {
+    let why = "a load that makes the store slower gets 503";
+    let is_fast = slowest < config.store_timeout / 4;
+    let found = format!("each one works, the slowest within {} ms", slowest.as_millis() + 1);
+    item("operations", is_fast, found, why, "find out what slows the store down")
+}
+
 fn set(name: &'static str, is_set: bool, why: &'static str, remedy: &'static str) -> CheckItem {
     item(name, is_set, if is_set { "set" } else { "not set" }.into(), why, remedy)
 }
@@ -320,12 +309,18 @@ fn item(
     why: &'static str,
     remedy: &'static str,
 ) -> CheckItem {
-    let result = if is_fine { CheckResult::Passed } else { CheckResult::Open };
-    CheckItem { name, result, found, why, remedy }
+    CheckItem::new(name, is_fine, found, why, remedy)
 }
 
 fn look(name: &'static str, why: &'static str, remedy: &'static str) -> CheckItem {
-    CheckItem { name, result: CheckResult::Unseen, found: "not visible here".into(), why, remedy }
+    CheckItem {
+        result: CheckResult::Unseen,
+        ..CheckItem::new(name, false, "not visible here", why, remedy)
+    }
+}
+
+fn of_store(is_shared: bool, question: &Question) -> CheckItem {
+    if is_shared { question.unseen() } else { question.found(true, IN_MEMORY) }
 }
 
 fn look_at_store(
@@ -337,7 +332,7 @@ fn look_at_store(
     if is_shared {
         return look(name, why, remedy);
     }
-    item(name, true, "the store is in the memory of this process".into(), why, remedy)
+    item(name, true, IN_MEMORY.into(), why, remedy)
 }
 
 #[cfg(test)]

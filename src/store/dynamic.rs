@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Lease, PendingRef, Record, Reservation, ReserveRequest, Settlement, Store, StoreError,
+    CheckItem, Lease, PendingRef, Record, Reservation, ReserveRequest, Settlement, Store,
+    StoreError,
 };
 use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
@@ -74,6 +75,7 @@ trait Erased: Send + Sync {
     fn set_timeout(&self, timeout: Duration);
     fn is_shared(&self) -> bool;
     fn opens_in_outage(&self) -> bool;
+    fn check(&self) -> Reply<'_, Vec<CheckItem>>;
     fn ping(&self) -> Reply<'_, ()>;
 }
 
@@ -131,6 +133,10 @@ impl<T: Store> Erased for T {
 
     fn opens_in_outage(&self) -> bool {
         Store::opens_in_outage(self)
+    }
+
+    fn check(&self) -> Reply<'_, Vec<CheckItem>> {
+        Box::pin(Store::check(self))
     }
 
     fn ping(&self) -> Reply<'_, ()> {
@@ -192,6 +198,10 @@ impl Store for DynStore {
 
     fn opens_in_outage(&self) -> bool {
         self.0.opens_in_outage()
+    }
+
+    async fn check(&self) -> Result<Vec<CheckItem>, StoreError> {
+        self.0.check().await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -1,5 +1,6 @@
 //! What can go wrong in a store: a kind to act on, and the source to read.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
+    detail: Option<Cow<'static, str>>,
     retry_after: Option<Duration>,
     stays_closed: bool,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -74,7 +76,7 @@ impl StoreErrorKind {
 impl StoreError {
     /// An error without a source.
     pub fn new(kind: StoreErrorKind) -> Self {
-        Self { kind, retry_after: None, stays_closed: false, source: None }
+        Self { kind, detail: None, retry_after: None, stays_closed: false, source: None }
     }
 
     /// An error with its source.
@@ -82,7 +84,14 @@ impl StoreError {
         kind: StoreErrorKind,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self { kind, retry_after: None, stays_closed: false, source: Some(source.into()) }
+        Self { source: Some(source.into()), ..Self::new(kind) }
+    }
+
+    /// Says what is wrong, and what to do about it. `Display` shows it after the kind. It must not
+    /// quote what a client has sent, and no password.
+    #[must_use]
+    pub fn detail(self, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { detail: Some(detail.into()), ..self }
     }
 
     /// Says when the store may accept the request, for `Retry-After`. Default: the layer's own
@@ -128,14 +137,17 @@ impl fmt::Display for StoreError {
             StoreErrorKind::Full => "the idempotency store is full",
             StoreErrorKind::ScopeFull => "the scope has used up its share of the idempotency store",
             StoreErrorKind::Configuration => "the idempotency store is not set up for the layer",
-            StoreErrorKind::Corrupt => "the idempotency store holds a record that cannot be read",
+            StoreErrorKind::Corrupt => {
+                "the idempotency store contains a record that cannot be read"
+            }
             StoreErrorKind::Decrypt => {
-                "the idempotency store holds a response that cannot be decrypted"
+                "the idempotency store contains a response that cannot be decrypted"
             }
             StoreErrorKind::Rejected => "the idempotency store rejects this operation",
             StoreErrorKind::Conflict => "another transaction was in the way",
             StoreErrorKind::TransactionLost => "the transaction of the attempt cannot be committed",
-        })
+        })?;
+        self.detail.as_ref().map_or(Ok(()), |detail| write!(f, ": {detail}"))
     }
 }
 

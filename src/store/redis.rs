@@ -68,14 +68,15 @@ use tokio::time::{Instant, timeout_at};
 use super::timeout::Timeout;
 use super::undo::{Undo, Unreplied};
 use super::{
-    Lease, Record, RecordStatus, Reservation, ReserveRequest, Settlement, Store, StoreError,
-    StoreErrorKind, Token, millis,
+    CheckItem, Lease, Record, RecordStatus, Reservation, ReserveRequest, Settlement, Store,
+    StoreError, StoreErrorKind, Token, millis,
 };
 use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
 
 mod address;
 mod bodies;
+mod check;
 mod cluster;
 mod connection;
 mod create;
@@ -212,6 +213,10 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
 
     fn set_timeout(&self, timeout: Duration) {
         self.timeout.raise(timeout);
+    }
+
+    async fn check(&self) -> Result<Vec<CheckItem>, StoreError> {
+        self.look_around().await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

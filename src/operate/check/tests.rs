@@ -18,19 +18,19 @@ fn result(checklist: &Checklist, name: &str) -> CheckResult {
     checklist.iter().find(|item| item.name == name).unwrap().result
 }
 
-#[test]
-fn the_checklist_of_the_guide_has_the_items_of_the_layer_in_their_order() {
+#[tokio::test]
+async fn the_checklist_of_the_guide_has_the_items_of_the_layer_in_their_order() {
     let (_, checklist) = GUIDE.split_once("# Checklist for production").unwrap();
     let in_guide: Vec<_> = checklist
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name))
         .collect();
-    let printed: Vec<_> = bare().check().into_iter().map(|item| item.name).collect();
+    let printed: Vec<_> = bare().check().await.unwrap().into_iter().map(|item| item.name).collect();
     assert_eq!(in_guide, printed);
 }
 
-#[test]
-fn each_setting_closes_its_item() {
+#[tokio::test]
+async fn each_setting_closes_its_item() {
     let before =
         bare().on_outage(OnOutage::FailOpenRiskingDoubleEffects).retention(Duration::from_hours(1));
     let before = before.store_timeout(Duration::from_secs(30));
@@ -45,7 +45,7 @@ fn each_setting_closes_its_item() {
         .retention(Duration::from_hours(24))
         .max_in_flight(100)
         .quota(|_| Ok(()));
-    let (before, after) = (before.check(), after.check());
+    let (before, after) = (before.check().await.unwrap(), after.check().await.unwrap());
     let changed = ["scope", "require_key", "secret", "on_outage", "store_timeout", "retention"];
     for name in changed.into_iter().chain(["max_in_flight", "quota"]) {
         assert_eq!(result(&before, name), CheckResult::Open, "{name}");
@@ -64,10 +64,10 @@ fn a_namespace_is_asked_for_where_other_services_use_the_store_too() {
     let layer = IdempotencyLayer::new(
         crate::store::redis::RedisStore::open("redis://127.0.0.1:1").unwrap(),
     );
-    assert_eq!(result(&layer.check(), "namespace"), CheckResult::Open);
-    assert_eq!(result(&layer.check(), "store"), CheckResult::Passed);
-    assert_eq!(result(&layer.check(), "TLS"), CheckResult::Unseen);
-    assert_eq!(result(&layer.namespace("payments").check(), "namespace"), CheckResult::Passed);
+    assert_eq!(result(&layer.settings(Duration::ZERO), "namespace"), CheckResult::Open);
+    assert_eq!(result(&layer.settings(Duration::ZERO), "store"), CheckResult::Passed);
+    assert_eq!(result(&layer.settings(Duration::ZERO), "TLS"), CheckResult::Unseen);
+    assert_eq!(result(&layer.namespace("payments").settings(Duration::ZERO), "namespace"), CheckResult::Passed);
 }
 
 #[cfg(feature = "encryption")]
@@ -77,19 +77,19 @@ fn encryption_closes_its_item_when_plain_records_are_rejected() {
     use crate::store::pack::EncryptionKeys;
 
     let keys = EncryptionKeys::new(1, [9; 32]);
-    let of = |layer: IdempotencyLayer<MemoryStore>| result(&layer.check(), "encryption");
+    let of = |layer: IdempotencyLayer<MemoryStore>| result(&layer.settings(Duration::ZERO), "encryption");
     assert_eq!(of(bare()), CheckResult::Open);
     assert_eq!(of(bare().encrypt(keys.clone())), CheckResult::Passed);
     assert_eq!(of(bare().encrypt(keys.accept_plain())), CheckResult::Open);
     assert_eq!(of(bare().stored_response(StoredResponse::Status)), CheckResult::Open);
 }
 
-#[test]
-fn no_secret_is_printed() {
+#[tokio::test]
+async fn no_secret_is_printed() {
     let layer = bare().secret([0xab; 32]);
     #[cfg(feature = "encryption")]
     let layer = layer.encrypt(crate::store::pack::EncryptionKeys::new(1, [0xab; 32]));
-    let checklist = layer.check();
+    let checklist = layer.check().await.unwrap();
     let printed = format!("{checklist}\n{checklist:?}").to_lowercase();
     assert!(
         !printed.contains("ab, ab") && !printed.contains("abab") && !printed.contains("171"),
@@ -97,9 +97,9 @@ fn no_secret_is_printed() {
     );
 }
 
-#[test]
-fn one_line_is_printed_for_each_item() {
-    let checklist = bare().check();
+#[tokio::test]
+async fn one_line_is_printed_for_each_item() {
+    let checklist = bare().check().await.unwrap();
     let printed = checklist.to_string();
     assert_eq!(printed.lines().count(), checklist.iter().count());
     for (line, item) in printed.lines().zip(&checklist) {

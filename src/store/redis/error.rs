@@ -38,7 +38,32 @@ pub(super) fn takes_no_writes(error: &RedisError) -> bool {
 
 /// An error means the same in every operation.
 pub(super) fn store_error(error: RedisError) -> StoreError {
-    StoreError::with_source(kind(&error), Unquoted(error))
+    let advice = advice(&error);
+    let error = StoreError::with_source(kind(&error), Unquoted(error));
+    match advice {
+        Some(advice) => error.detail(advice),
+        None => error,
+    }
+}
+
+/// What to do about an error that only an operator can mend.
+fn advice(error: &RedisError) -> Option<&'static str> {
+    let rejections = rejections(error);
+    Some(match rejections.first().map_or("", |(_, error)| error.code()) {
+        "NOPERM" => {
+            "the user may not use a command or a name: `RedisStore::open` lists the rules that it \
+             needs"
+        }
+        "NOAUTH" => "the server requires a password: put the user and the password into the URL",
+        "WRONGPASS" => "the server rejects the user or the password of the URL",
+        _ if error.kind() == DriverError::AuthenticationFailed => {
+            "the server rejects the user or the password of the URL"
+        }
+        _ if error.kind() == DriverError::RESP3NotSupported => {
+            "the server does not know RESP3: add `?protocol=resp2` to the URL"
+        }
+        _ => return None,
+    })
 }
 
 /// The server rejects what was sent, and would reject it again.

@@ -59,6 +59,6 @@ impl Eviction {
     }
 }
 
-fn policy(account: &str) -> Option<&str> {
+pub(super) fn policy(account: &str) -> Option<&str> {
     account.lines().find_map(|line| line.strip_prefix("maxmemory_policy:")).map(str::trim)
 }

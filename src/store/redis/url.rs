@@ -1,8 +1,6 @@
 //! Where the records are, as a URL says it.
 
-use std::fmt;
-
-use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
+use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo, RedisError};
 
 use super::error::store_error;
 use super::sentinel::Sentinels;
@@ -43,7 +41,8 @@ impl Target {
     }
 
     fn server(url: &str) -> Result<Self, StoreError> {
-        let target = url.into_connection_info().map(Self::Server).map_err(store_error)?;
+        let target =
+            url.into_connection_info().map(Self::Server).map_err(|error| not_a_url(url, error))?;
         // The driver reads RESP2 from a URL that names no protocol.
         let query = url.split_once('?').map_or("", |(_, query)| query);
         let is_said = query.split('&').any(|pair| pair.starts_with("protocol="));
@@ -102,10 +101,8 @@ struct List<'a> {
 
 impl<'a> List<'a> {
     fn parse(scheme: &'a str, rest: &'a str) -> Result<Self, StoreError> {
-        if matches!(scheme, "rediss" | "valkeys")
-            && "rediss://localhost".into_connection_info().is_err()
-        {
-            return Err(wrong("TLS needs one of the TLS features of the crate `redis`"));
+        if matches!(scheme, "rediss" | "valkeys") && !has_tls() {
+            return Err(wrong(NEEDS_TLS));
         }
         let (rest, protocol) = match rest.split_once("?protocol=") {
             None => (rest, ProtocolVersion::RESP3),
@@ -168,20 +165,26 @@ impl<'a> List<'a> {
     }
 }
 
-/// The error in a URL or a list. It quotes no part of it, because a part may be a password.
-#[derive(Debug)]
-struct Wrong(&'static str);
-
-impl fmt::Display for Wrong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
+/// The driver's error says less than can be seen in the URL.
+fn not_a_url(url: &str, error: RedisError) -> StoreError {
+    let is_tls = ["rediss:", "valkeys:"].iter().any(|scheme| url.starts_with(scheme));
+    let detail = if is_tls && !has_tls() { NEEDS_TLS } else { NOT_A_URL };
+    store_error(error).detail(detail)
 }
 
-impl std::error::Error for Wrong {}
+/// Whether the crate `redis` has one of its TLS features.
+fn has_tls() -> bool {
+    "rediss://localhost".into_connection_info().is_ok()
+}
 
+const NEEDS_TLS: &str = "TLS needs one of the TLS features of the crate `redis`";
+const NOT_A_URL: &str = "the URL is not `redis://[user:password@]host[:port][/db]`, nor one with \
+                         `rediss://`, `redis+unix://`, `redis+sentinel://` or `redis+cluster://`; \
+                         in a password, `/`, `?`, `#` and `@` are percent-encoded";
+
+/// An error in a URL or a list. It quotes no part of it, because a part may be a password.
 fn wrong(what: &'static str) -> StoreError {
-    StoreError::with_source(StoreErrorKind::Configuration, Wrong(what))
+    StoreError::new(StoreErrorKind::Configuration).detail(what)
 }
 
 #[cfg(test)]

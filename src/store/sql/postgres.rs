@@ -84,11 +84,12 @@ use crate::record::outcome::Outcome;
 use crate::store::timeout::Timeout;
 use crate::store::undo::{Undo, Unreplied};
 use crate::store::{
-    Identifier, Lease, Record, RecordStatus, Reservation, ReserveRequest, Settlement, State, Store,
-    StoreError, Token,
+    CheckItem, Identifier, Lease, Record, RecordStatus, Reservation, ReserveRequest, Settlement,
+    State, Store, StoreError, Token,
 };
 
 mod cancel;
+mod check;
 mod connection;
 mod error;
 mod lately;
@@ -258,6 +259,10 @@ impl Store for PostgresStore {
 
     fn set_timeout(&self, timeout: Duration) {
         self.pool.timeout.raise(timeout);
+    }
+
+    async fn check(&self) -> Result<Vec<CheckItem>, StoreError> {
+        self.look_around().await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -74,10 +74,11 @@ use crate::record::outcome::Outcome;
 use crate::store::timeout::Timeout;
 use crate::store::undo::{Undo, Unreplied};
 use crate::store::{
-    Lease, Record, RecordStatus, Reservation, ReserveRequest, Settlement, State, Store, StoreError,
-    Token,
+    CheckItem, Lease, Record, RecordStatus, Reservation, ReserveRequest, Settlement, State, Store,
+    StoreError, Token,
 };
 
+mod check;
 mod error;
 mod file;
 mod layout;
@@ -186,6 +187,10 @@ impl Store for SqliteStore {
     // Another process, or a handler of the application, may hold the one right to write for long.
     fn opens_in_outage(&self) -> bool {
         false
+    }
+
+    async fn check(&self) -> Result<Vec<CheckItem>, StoreError> {
+        self.look_around().await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

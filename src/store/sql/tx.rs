@@ -18,7 +18,7 @@ mod open;
 
 pub(super) use claims::{Claimed, Claims};
 pub use error::TxError;
-pub(super) use error::{Explained, lost};
+pub(super) use error::lost;
 pub(super) use open::{Lost, Open, Slot};
 #[cfg(feature = "postgres")]
 pub(super) use {claims::in_flight, open::Mark};

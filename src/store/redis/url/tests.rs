@@ -1,7 +1,3 @@
-#![allow(clippy::expect_used)]
-
-use std::error::Error;
-
 use redis::ConnectionAddr;
 
 use super::*;
@@ -10,9 +6,9 @@ fn rejected(url: &str) -> String {
     let Err(error) = Target::parse(url) else {
         panic!("{url} was taken");
     };
-    let source = error.source().expect("it says what is wrong").to_string();
-    assert!(!source.contains("hunter") && !error.to_string().contains("hunter"), "{source}");
-    source
+    let said = format!("{error} {error:?}");
+    assert!(!said.contains("hunter"), "{said}");
+    error.to_string()
 }
 
 fn addresses(infos: &[ConnectionInfo]) -> Vec<String> {

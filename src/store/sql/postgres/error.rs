@@ -8,7 +8,7 @@ use ::sqlx::Error;
 use ::sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use crate::store::sql::error::SqlError;
-use crate::store::sql::tx::{Explained, Lost, lost};
+use crate::store::sql::tx::{Lost, lost};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// What happened to a statement that failed, and to its connection.
@@ -102,9 +102,11 @@ const OF_A_LIVE_SERVER: [&str; 3] = [LOCK_NOT_AVAILABLE, QUERY_CANCELED, "53300"
 fn with_kind(kind: StoreErrorKind, error: Error) -> StoreError {
     let code = code(&error);
     let stays_closed = OF_A_LIVE_SERVER.contains(&code);
-    let error = match advice(code) {
-        Some(why) => StoreError::with_source(kind, Explained { why, source: SqlError(error) }),
-        None => StoreError::with_source(kind, SqlError(error)),
+    let advice = advice(code);
+    let error = StoreError::with_source(kind, SqlError(error));
+    let error = match advice {
+        Some(advice) => error.detail(advice),
+        None => error,
     };
     if stays_closed { error.stays_closed() } else { error }
 }

@@ -1,7 +1,5 @@
 //! The table: its text, and how it comes to be there.
 
-use std::fmt;
-
 use ::sqlx::{AssertSqlSafe, Row as _};
 
 use super::PostgresStore;
@@ -38,51 +36,42 @@ impl PostgresStore {
     pub async fn migrate(&self) -> Result<(), StoreError> {
         // By the simple protocol, because it goes through every pooler, and takes several
         // statements as one transaction.
+        if self.found_layout().await? {
+            return Ok(());
+        }
+        let mut connection = self.pool.inner.acquire().await.map_err(unreached)?;
+        let create = ::sqlx::raw_sql(AssertSqlSafe(self.migration()));
+        create.execute(&mut *connection).await.map(drop).map_err(unreached)
+    }
+
+    /// Whether the table is there. It is an error if it is not of this version.
+    pub(super) async fn found_layout(&self) -> Result<bool, StoreError> {
         let mut connection = self.pool.inner.acquire().await.map_err(unreached)?;
         let look = include_str!("layout.sql").replace("{records}", &self.names.to_string());
         let found = ::sqlx::raw_sql(AssertSqlSafe(look))
             .fetch_one(&mut *connection)
             .await
             .map_err(unreached)?;
-        if found.try_get("is_there").map_err(unreached)? {
+        let is_there: bool = found.try_get("is_there").map_err(unreached)?;
+        if is_there {
             let says: Option<String> = found.try_get("says").map_err(unreached)?;
-            return check(says.unwrap_or_default());
+            known(&says.unwrap_or_default())?;
         }
-        let create = ::sqlx::raw_sql(AssertSqlSafe(self.migration()));
-        create.execute(&mut *connection).await.map(drop).map_err(unreached)
+        Ok(is_there)
     }
 }
 
-fn check(says: String) -> Result<(), StoreError> {
+fn known(says: &str) -> Result<(), StoreError> {
     if says == VERSION {
         return Ok(());
     }
-    let why = if says.starts_with(OURS) { Unusable::OtherVersion(says) } else { Unusable::NotOurs };
-    Err(StoreError::with_source(StoreErrorKind::Configuration, why))
+    let why = if says.starts_with(OURS) {
+        format!(
+            "the table of the records is that of {says:?}, and this process knows {VERSION:?}: use \
+             the version of the crate that made it, drop it, or use another table"
+        )
+    } else {
+        format!("there is a table of that name without the comment {VERSION:?}: use another name")
+    };
+    Err(StoreError::new(StoreErrorKind::Configuration).detail(why))
 }
-
-/// Why a table that is there is not used.
-#[derive(Debug)]
-enum Unusable {
-    OtherVersion(String),
-    NotOurs,
-}
-
-impl fmt::Display for Unusable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OtherVersion(says) => {
-                write!(
-                    f,
-                    "the table of the records is that of {says:?}, and this process knows {VERSION:?}: \
-                     use the version of the crate that made it, drop it, or use another table"
-                )
-            }
-            Self::NotOurs => {
-                write!(f, "there is a table of that name without the comment {VERSION:?}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for Unusable {}

@@ -14,8 +14,8 @@ use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
 use crate::store::sql::tx::{Claims, Open, Slot, below_400, in_flight};
 use crate::store::{
-    Lease, OpenTransaction, Record, RecordStatus, Reservation, ReserveRequest, Settlement, Store,
-    StoreError, StoreErrorKind, Token,
+    CheckItem, Lease, OpenTransaction, Record, RecordStatus, Reservation, ReserveRequest,
+    Settlement, Store, StoreError, StoreErrorKind, Token,
 };
 
 mod claim;
@@ -246,6 +246,10 @@ impl Store for PostgresTxStore {
     // Handlers hold the connections that a reservation waits for.
     fn opens_in_outage(&self) -> bool {
         false
+    }
+
+    async fn check(&self) -> Result<Vec<CheckItem>, StoreError> {
+        self.store.check().await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -6,7 +6,7 @@ use std::iter::successors;
 use sqlx::error::DatabaseError;
 
 use crate::store::sql::error::SqlError;
-use crate::store::sql::tx::{Explained, lost};
+use crate::store::sql::tx::lost;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Result codes of SQLite, without what their extended forms add.
@@ -42,9 +42,11 @@ pub(super) fn store_error(error: sqlx::Error) -> StoreError {
         sqlx::Error::Configuration(_) => StoreErrorKind::Configuration,
         _ => StoreErrorKind::Unavailable,
     };
-    match error.as_database_error().and_then(advice) {
-        Some(why) => StoreError::with_source(kind, Explained { why, source: SqlError(error) }),
-        None => StoreError::with_source(kind, SqlError(error)),
+    let advice = error.as_database_error().and_then(advice);
+    let error = StoreError::with_source(kind, SqlError(error));
+    match advice {
+        Some(advice) => error.detail(advice),
+        None => error,
     }
 }
 

@@ -9,9 +9,9 @@ use crate::store::{StoreError, StoreErrorKind};
 /// The absolute path, because the process may change its directory.
 pub(super) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
     if path == Path::new(":memory:") {
-        return Err(StoreError::with_source(
-            StoreErrorKind::Configuration,
-            "each connection would have a database of its own in memory; the memory store is for one process",
+        return Err(StoreError::new(StoreErrorKind::Configuration).detail(
+            "each connection would have a database of its own in memory; the memory store is for \
+             one process",
         ));
     }
     std::path::absolute(path).map_err(misplaced)
@@ -32,6 +32,7 @@ pub(super) fn create(path: &Path) -> Result<(), StoreError> {
 
 fn misplaced(error: io::Error) -> StoreError {
     StoreError::with_source(StoreErrorKind::Configuration, error)
+        .detail("the file cannot be made: check its path and the permissions of its directory")
 }
 
 /// Logs a warning if users outside the group of the file can read or write it.

@@ -1,7 +1,5 @@
 //! The table of the records: how it is made, and which version of its layout a file has.
 
-use std::fmt;
-
 use sqlx::{Connection as _, SqliteConnection};
 
 use super::SqliteStore;
@@ -77,21 +75,8 @@ fn known(version: i64) -> Result<(), StoreError> {
     if version == VERSION {
         return Ok(());
     }
-    Err(StoreError::with_source(StoreErrorKind::Configuration, UnknownVersion(version)))
+    Err(StoreError::new(StoreErrorKind::Configuration).detail(format!(
+        "the table has version {version} of its layout, and this crate knows version {VERSION}: \
+         use the version of the crate that made it, drop it, or use another table"
+    )))
 }
-
-#[derive(Debug)]
-struct UnknownVersion(i64);
-
-impl fmt::Display for UnknownVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(version) = self;
-        write!(
-            f,
-            "the table has version {version} of its layout, and this crate knows version {VERSION}: \
-             use the version of the crate that made it, drop it, or use another table"
-        )
-    }
-}
-
-impl std::error::Error for UnknownVersion {}

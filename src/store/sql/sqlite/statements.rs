@@ -17,6 +17,7 @@ pub(super) struct Statements {
     pub(super) renew: SqlStr,
     pub(super) sweep: SqlStr,
     pub(super) ping: SqlStr,
+    pub(super) check: SqlStr,
     pub(super) layout: SqlStr,
     /// Reads the version of the layout.
     pub(super) version: SqlStr,
@@ -48,6 +49,7 @@ impl Statements {
             renew: text(include_str!("renew.sql")),
             sweep: text(include_str!("sweep.sql")),
             ping: text(include_str!("ping.sql")),
+            check: text(include_str!("check.sql")),
             layout: text(include_str!("layout.sql")),
             version: text("SELECT version FROM {version}"),
             version_table: format!("{table}_version"),

@@ -14,8 +14,8 @@ use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
 use crate::store::sql::tx::{Claims, Lost, Open, Slot, below_400};
 use crate::store::{
-    Lease, OpenTransaction, Record, RecordStatus, Reservation, ReserveRequest, Settlement, Store,
-    StoreError, Token,
+    CheckItem, Lease, OpenTransaction, Record, RecordStatus, Reservation, ReserveRequest,
+    Settlement, Store, StoreError, Token,
 };
 
 mod steps;
@@ -182,6 +182,10 @@ impl Store for SqliteTxStore {
     // Handlers hold what a reservation waits for.
     fn opens_in_outage(&self) -> bool {
         false
+    }
+
+    async fn check(&self) -> Result<Vec<CheckItem>, StoreError> {
+        self.store.check().await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

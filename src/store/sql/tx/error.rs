@@ -46,29 +46,7 @@ impl fmt::Display for TxError {
 
 impl std::error::Error for TxError {}
 
-/// An error with advice on what to do about it.
-#[derive(Debug)]
-pub(in crate::store::sql) struct Explained {
-    pub(in crate::store::sql) why: &'static str,
-    pub(in crate::store::sql) source: SqlError,
-}
-
-impl fmt::Display for Explained {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.why)
-    }
-}
-
-impl std::error::Error for Explained {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
-    }
-}
-
 /// The database rejected the transaction of the handler, which was rolled back.
 pub(in crate::store::sql) fn lost(why: &'static str, source: sqlx::Error) -> StoreError {
-    StoreError::with_source(
-        StoreErrorKind::TransactionLost,
-        Explained { why, source: SqlError(source) },
-    )
+    StoreError::with_source(StoreErrorKind::TransactionLost, SqlError(source)).detail(why)
 }

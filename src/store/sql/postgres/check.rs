@@ -1,0 +1,41 @@
+//! What an operator should know about a PostgreSQL server.
+
+use std::time::Duration;
+
+use ::sqlx::{AssertSqlSafe, Row as _};
+
+use super::PostgresStore;
+use super::error::{store_error, unreached};
+use crate::store::StoreError;
+use crate::store::check::{CheckItem, DURABILITY, EVICTION, SWEEP, TLS, clock};
+
+impl PostgresStore {
+    pub(super) async fn look_around(&self) -> Result<Vec<CheckItem>, StoreError> {
+        self.found_layout().await?;
+        let look = include_str!("check.sql").replace("{records}", &self.names.to_string());
+        let mut connection = self.pool.inner.acquire().await.map_err(unreached)?;
+        let row = ::sqlx::raw_sql(AssertSqlSafe(look))
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(store_error)?;
+        let now: i64 = row.try_get("now").map_err(store_error)?;
+        let commit: String = row.try_get("synchronous_commit").map_err(store_error)?;
+        let is_left: bool = row.try_get("is_left").map_err(store_error)?;
+        let is_encrypted: bool = row.try_get("is_encrypted").map_err(store_error)?;
+        let is_local: bool = row.try_get("is_local").map_err(store_error)?;
+        let tls = match (is_encrypted, is_local) {
+            (true, _) => "on",
+            (false, true) => "off, and the connection stays on this machine",
+            (false, false) => "off",
+        };
+        let left =
+            if is_left { "records are left that expired an hour ago" } else { "no record is left" };
+        Ok(vec![
+            clock(Duration::from_micros(now.unsigned_abs())),
+            DURABILITY.found(commit != "off", format!("synchronous_commit is {commit}")),
+            EVICTION.found(true, "PostgreSQL evicts nothing"),
+            SWEEP.found(!is_left, left),
+            TLS.found(is_encrypted || is_local, tls),
+        ])
+    }
+}
