@@ -25,13 +25,13 @@ async fn assert_tells_apart(layer: TestLayer, first: Call, same: Vec<Call>, othe
     }
     for (number, call) in other.into_iter().enumerate() {
         println!("other {number}");
-        call.send(&server).await.assert_refused(409, "idempotency_key_reused");
+        call.send(&server).await.assert_rejected(409, "idempotency_key_reused");
     }
     assert_eq!(effects.count(), 1);
 }
 
 #[tokio::test]
-async fn a_repeat_in_canonical_form_is_a_replay() {
+async fn a_retry_in_canonical_form_is_a_replay() {
     macro_rules! vectors {
         ($($name:literal),*) => {[$((
             &include_bytes!(concat!("../canonical/input/", $name, ".json"))[..],

@@ -137,7 +137,7 @@ fn what_goes_wrong_with_the_store_is_counted() {
 }
 
 #[test]
-fn a_renewal_that_finds_the_answer_of_its_own_attempt_is_no_lost_lease() {
+fn a_renewal_that_finds_the_response_of_its_own_attempt_is_not_a_lost_lease() {
     let counters = counted(async || {
         let effects = Effects::new();
         let store = Scripted::over(store());

@@ -77,7 +77,7 @@ async fn a_payment_in_one_process_is_replayed_by_another_and_by_the_next() {
             assert!(replay.is_replay(), "{store}");
             assert_eq!(replay.body, first.body, "{store}");
             let another = order_with(json!({ "bytes": 1 }));
-            sandbox.pay(&store, &another).await.refused_for_good("idempotency_key_reused");
+            sandbox.pay(&store, &another).await.rejected_for_good("idempotency_key_reused");
         }
     }
 }
@@ -139,9 +139,9 @@ async fn in_a_transaction_what_fails_after_its_effect_has_none() {
             assert!(other.effects().await.is_empty(), "{store}: attempt {attempt}");
         }
         for status in [409, 500] {
-            let refused = order_with(json!({ "status": status }));
+            let rejected = order_with(json!({ "status": status }));
             assert_eq!(
-                one.pay(&format!("answers-{status}"), &refused).await.status,
+                one.pay(&format!("answers-{status}"), &rejected).await.status,
                 status,
                 "{store}"
             );

@@ -2,8 +2,8 @@
 //! and how much is taken.
 
 mod body_key;
-mod keep;
+mod directive;
 mod limits;
 mod profiles;
 mod retention;
-mod verdict;
+mod stored_response;

@@ -144,7 +144,7 @@ pub(crate) async fn read_frame(stream: &mut TcpStream, text: &str) {
 }
 
 /// Sends a POST over HTTP/2 and reads the answer with its trailers.
-pub(crate) async fn http2_answer(
+pub(crate) async fn http2_response(
     server: &Server,
     key: &'static str,
 ) -> (http::response::Parts, Collected<Bytes>) {

@@ -77,7 +77,7 @@ impl Call {
     }
 
     /// Sends the request and reads the answer to its end.
-    pub(crate) async fn send(&self, server: &Server) -> Answer {
+    pub(crate) async fn send(&self, server: &Server) -> WireResponse {
         self.finish(self.begin(server, usize::MAX).await).await
     }
 
@@ -89,13 +89,13 @@ impl Call {
     }
 
     /// Reads the answer from a connection on which the request was sent.
-    pub(crate) async fn finish(&self, stream: TcpStream) -> Answer {
-        Answer { key: self.key.clone(), ..read(stream).await }
+    pub(crate) async fn finish(&self, stream: TcpStream) -> WireResponse {
+        WireResponse { key: self.key.clone(), ..read(stream).await }
     }
 }
 
 /// Sends bytes that are perhaps no request, and reads the answer to its end.
-pub(crate) async fn send_bytes(server: &Server, bytes: impl AsRef<[u8]>) -> Answer {
+pub(crate) async fn send_bytes(server: &Server, bytes: impl AsRef<[u8]>) -> WireResponse {
     read(write(server, bytes.as_ref()).await).await
 }
 
@@ -106,16 +106,16 @@ async fn write(server: &Server, bytes: &[u8]) -> TcpStream {
     stream
 }
 
-async fn read(mut stream: TcpStream) -> Answer {
+async fn read(mut stream: TcpStream) -> WireResponse {
     let mut bytes = Vec::new();
     // A connection that was reset is one that was closed; what came before counts.
     let _ = patiently(stream.read_to_end(&mut bytes)).await;
-    Answer::parse(&bytes)
+    WireResponse::parse(&bytes)
 }
 
 /// An answer as it came over the wire.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Answer {
+pub(crate) struct WireResponse {
     /// 0 if the server hung up without an answer.
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
@@ -125,28 +125,29 @@ pub(crate) struct Answer {
     key: Vec<u8>,
 }
 
-impl Answer {
+impl WireResponse {
     fn parse(bytes: &[u8]) -> Self {
-        let mut answer = Self::default();
+        let mut response = Self::default();
         let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
-            return answer;
+            return response;
         };
         let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
         let mut lines = head.split("\r\n");
-        answer.status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        answer.headers = lines
+        response.status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        response.headers = lines
             .map(|line| line.split_once(':').unwrap())
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
         let rest = &bytes[end + 4..];
-        (answer.body, answer.complete) = if answer.header("transfer-encoding") == Some("chunked") {
-            unchunk(rest)
-        } else {
-            let length =
-                answer.header("content-length").map_or(0, |length| length.parse().unwrap());
-            (rest.to_vec(), rest.len() == length)
-        };
-        answer
+        (response.body, response.complete) =
+            if response.header("transfer-encoding") == Some("chunked") {
+                unchunk(rest)
+            } else {
+                let length =
+                    response.header("content-length").map_or(0, |length| length.parse().unwrap());
+                (rest.to_vec(), rest.len() == length)
+            };
+        response
     }
 
     /// The value of a header that must not stand there twice.
@@ -193,7 +194,7 @@ impl Answer {
     /// Asserts that this is a refusal with a whole problem document, the right advice on retries,
     /// and no key in it.
     #[track_caller]
-    pub(crate) fn assert_refused(&self, status: u16, code: &str) -> serde_json::Value {
+    pub(crate) fn assert_rejected(&self, status: u16, code: &str) -> serde_json::Value {
         assert_eq!(self.status, status, "{self:?}");
         assert!(self.complete, "{self:?}");
         assert_eq!(self.header("content-type"), Some("application/problem+json"));

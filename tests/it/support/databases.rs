@@ -38,7 +38,7 @@ pub(crate) trait Base: Send + Sync + Sized + 'static {
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
     /// Begins a savepoint and forgets it.
-    fn forget_savepoint(
+    fn leak_savepoint(
         connection: &mut <Self::Db as Database>::Connection,
     ) -> impl Future<Output = ()> + Send;
 
@@ -132,7 +132,7 @@ impl Base for Pg {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
     }
 
-    async fn forget_savepoint(connection: &mut PgConnection) {
+    async fn leak_savepoint(connection: &mut PgConnection) {
         std::mem::forget(sqlx::Connection::begin(connection).await.unwrap());
     }
 
@@ -140,9 +140,9 @@ impl Base for Pg {
         let mut lost = sqlx::Connection::begin(&mut *connection).await.unwrap();
         lost.execute("INSERT INTO orders VALUES ('lost')").await.unwrap();
         lost.rollback().await.unwrap();
-        let mut kept = sqlx::Connection::begin(connection).await.unwrap();
-        kept.execute("INSERT INTO orders VALUES ('kept')").await.unwrap();
-        kept.commit().await.unwrap();
+        let mut inner = sqlx::Connection::begin(connection).await.unwrap();
+        inner.execute("INSERT INTO orders VALUES ('kept')").await.unwrap();
+        inner.commit().await.unwrap();
     }
 
     async fn ask(&self, sql: &str) -> Vec<String> {
@@ -212,7 +212,7 @@ impl Base for Lite {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
     }
 
-    async fn forget_savepoint(connection: &mut SqliteConnection) {
+    async fn leak_savepoint(connection: &mut SqliteConnection) {
         std::mem::forget(sqlx::Connection::begin(connection).await.unwrap());
     }
 
@@ -220,9 +220,9 @@ impl Base for Lite {
         let mut lost = sqlx::Connection::begin(&mut *connection).await.unwrap();
         lost.execute("INSERT INTO orders VALUES ('lost')").await.unwrap();
         lost.rollback().await.unwrap();
-        let mut kept = sqlx::Connection::begin(connection).await.unwrap();
-        kept.execute("INSERT INTO orders VALUES ('kept')").await.unwrap();
-        kept.commit().await.unwrap();
+        let mut inner = sqlx::Connection::begin(connection).await.unwrap();
+        inner.execute("INSERT INTO orders VALUES ('kept')").await.unwrap();
+        inner.commit().await.unwrap();
     }
 
     async fn ask(&self, sql: &str) -> Vec<String> {

@@ -91,15 +91,15 @@ impl Shared {
         let (mut from_client, mut from_server) = (Vec::new(), Vec::new());
         while let Some(request) = message(&mut client, &mut from_client).await? {
             server.write_all(&request).await?;
-            let Some(answer) = message(&mut server, &mut from_server).await? else { break };
+            let Some(response) = message(&mut server, &mut from_server).await? else { break };
             match self.fate() {
                 Fate::Pass(wait) => {
                     tokio::time::sleep(wait).await;
-                    client.write_all(&answer).await?;
+                    client.write_all(&response).await?;
                 }
                 Fate::Lose => break,
                 Fate::Cut => {
-                    client.write_all(&answer[..answer.len() / 2]).await?;
+                    client.write_all(&response[..response.len() / 2]).await?;
                     break;
                 }
             }

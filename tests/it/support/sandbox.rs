@@ -30,7 +30,7 @@ pub(crate) struct Sandbox {
 
 /// An answer, read to its end.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer {
+pub(crate) struct SandboxResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -151,22 +151,26 @@ impl Sandbox {
     }
 
     /// Sends a request whose head was begun by [`Self::request`].
-    pub(crate) async fn send(&self, head: request::Builder, body: impl Into<Body>) -> Answer {
+    pub(crate) async fn send(
+        &self,
+        head: request::Builder,
+        body: impl Into<Body>,
+    ) -> SandboxResponse {
         let request = head.body(body.into()).unwrap();
         let exchange = async {
             let (head, body) = self.client.request(request).await.unwrap().into_parts();
             let body = body.collect().await.unwrap().to_bytes();
-            Answer { status: head.status, headers: head.headers, body }
+            SandboxResponse { status: head.status, headers: head.headers, body }
         };
         tokio::time::timeout(PATIENCE, exchange).await.expect("no answer came")
     }
 
     /// Pays under a key.
-    pub(crate) async fn pay(&self, key: &str, order: &Value) -> Answer {
+    pub(crate) async fn pay(&self, key: &str, order: &Value) -> SandboxResponse {
         self.send(self.json("/payments").header("x-idempotency-key", key), order.to_string()).await
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> SandboxResponse {
         self.send(self.request("GET", path), Body::empty()).await
     }
 
@@ -223,7 +227,7 @@ pub(crate) fn signal(pid: u32, name: &str) {
     assert!(status.unwrap().success(), "SIG{name} could not be sent");
 }
 
-impl Answer {
+impl SandboxResponse {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
@@ -239,7 +243,7 @@ impl Answer {
 
     /// Asserts that it is this refusal by the layer.
     #[track_caller]
-    pub(crate) fn refused(&self, status: u16, code: &str) {
+    pub(crate) fn rejected(&self, status: u16, code: &str) {
         let body = String::from_utf8_lossy(&self.body);
         assert_eq!(self.status, status, "{body}");
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{body}");
@@ -253,16 +257,16 @@ impl Answer {
 
     /// Asserts that it is a refusal which says that the same request will never do.
     #[track_caller]
-    pub(crate) fn refused_for_good(&self, code: &str) {
-        self.refused(409, code);
+    pub(crate) fn rejected_for_good(&self, code: &str) {
+        self.rejected(409, code);
         assert_eq!(self.header("x-should-retry"), Some("false"));
         assert_eq!(self.header("retry-after"), None);
     }
 
     /// Asserts that it says when to ask again.
     #[track_caller]
-    pub(crate) fn refused_for_now(&self, status: u16, code: &str) {
-        self.refused(status, code);
+    pub(crate) fn rejected_for_now(&self, status: u16, code: &str) {
+        self.rejected(status, code);
         let seconds: u64 = self.header("retry-after").expect("no Retry-After").parse().unwrap();
         assert!(seconds > 0);
         assert_eq!(self.header("x-should-retry"), None);

@@ -45,7 +45,7 @@ async fn a_call_that_is_ok_is_committed_and_replayed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_definitive_refusal_is_replayed_and_its_writes_are_rolled_back() {
+async fn a_definitive_rejection_is_replayed_and_its_writes_are_rolled_back() {
     for code in [Code::NotFound, Code::AlreadyExists] {
         let (base, effects) = (Lite::start().await, Effects::new());
         let server = inserting(&base, &effects, code).await;

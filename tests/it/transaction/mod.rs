@@ -13,6 +13,7 @@ macro_rules! on_both {
 }
 
 mod conflicts;
+mod directive;
 mod duplicates;
 mod ends;
 mod extractor;
@@ -28,4 +29,3 @@ mod responses;
 pub(crate) mod script;
 mod session;
 mod takeover;
-mod verdict;

@@ -85,7 +85,7 @@ async fn run<B: Base>(
             "panic" => panic!("as it was told to"),
             "status" => status = rest.parse().unwrap(),
             "savepoints" => B::use_savepoints(tx.as_mut().unwrap()).await,
-            "forget-savepoint" => B::forget_savepoint(tx.as_mut().unwrap()).await,
+            "forget-savepoint" => B::leak_savepoint(tx.as_mut().unwrap()).await,
             "forget" => std::mem::forget(tx.take()),
             "leak" => {
                 let (tx, stage) = (tx.take(), stage.clone());
@@ -124,7 +124,7 @@ impl<T: Unpin> http_body::Body for Holding<T> {
 
 /// What a client gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct ScriptResponse {
     pub(crate) status: u16,
     pub(crate) text: String,
     pub(crate) is_replay: bool,
@@ -132,7 +132,7 @@ pub(crate) struct Answer {
     should_retry: Option<String>,
 }
 
-impl Answer {
+impl ScriptResponse {
     /// The handler's own answer, and not a replay of it.
     #[track_caller]
     pub(crate) fn is_first(&self, status: u16, text: &str) -> &Self {
@@ -150,7 +150,7 @@ impl Answer {
     }
 
     #[track_caller]
-    pub(crate) fn is_refused(&self, status: u16, code: &str) {
+    pub(crate) fn is_rejected(&self, status: u16, code: &str) {
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(self.code(), code);
         let transient = [
@@ -172,16 +172,20 @@ impl Answer {
 
     #[track_caller]
     pub(crate) fn is_in_flight(&self) {
-        self.is_refused(409, "idempotency_key_in_flight");
+        self.is_rejected(409, "idempotency_key_in_flight");
     }
 }
 
-pub(crate) async fn ask(app: &Router, key: &str, script: &str) -> Answer {
+pub(crate) async fn ask(app: &Router, key: &str, script: &str) -> ScriptResponse {
     read(send(app, key, script).await).await
 }
 
 /// Asks in a task of its own. To abort it is to hang up.
-pub(crate) fn asking(app: &Router, key: &str, script: &str) -> tokio::task::JoinHandle<Answer> {
+pub(crate) fn asking(
+    app: &Router,
+    key: &str,
+    script: &str,
+) -> tokio::task::JoinHandle<ScriptResponse> {
     let (app, key, script) = (app.clone(), key.to_owned(), script.to_owned());
     tokio::spawn(async move { ask(&app, &key, &script).await })
 }
@@ -193,12 +197,12 @@ pub(crate) async fn send(app: &Router, key: &str, script: &str) -> Response {
 }
 
 /// Asks until the answer is not one of those that say "later".
-pub(crate) async fn persist(app: &Router, key: &str, script: &str) -> Answer {
+pub(crate) async fn persist(app: &Router, key: &str, script: &str) -> ScriptResponse {
     let asked = async {
         loop {
-            let answer = ask(app, key, script).await;
-            if !answer.retry_after && answer.status != 500 {
-                return answer;
+            let response = ask(app, key, script).await;
+            if !response.retry_after && response.status != 500 {
+                return response;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -206,12 +210,12 @@ pub(crate) async fn persist(app: &Router, key: &str, script: &str) -> Answer {
     patiently(asked).await
 }
 
-async fn read(response: Response) -> Answer {
+async fn read(response: Response) -> ScriptResponse {
     let (head, body) = response.into_parts();
     let header =
         |name: &str| head.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
     let bytes = body.collect().await.unwrap().to_bytes();
-    Answer {
+    ScriptResponse {
         status: head.status.as_u16(),
         text: String::from_utf8(bytes.into()).unwrap(),
         is_replay: header("x-idempotent-result").as_deref() == Some("true"),

@@ -99,7 +99,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
-    fn a_frame_that_is_cut_short_or_too_long_is_refused(outcome in outcomes()) {
+    fn a_frame_that_is_cut_short_or_too_long_is_rejected(outcome in outcomes()) {
         let frame = Bytes::from(outcome.encode());
         for end in 0..frame.len() {
             prop_assert_eq!(Outcome::decode(frame.slice(..end)), Err(DecodeError));
@@ -239,7 +239,7 @@ fn a_sensitive_value_takes_no_byte_more() {
 }
 
 #[test]
-fn the_reasons_for_keeping_no_body_are_as_they_were_in_version_1() {
+fn the_reasons_for_storing_no_body_are_as_they_were_in_version_1() {
     let frames = [
         (NotRetained::TooLarge, "01 00c8 01 00 00"),
         (NotRetained::Streamed, "01 00c8 02 00 00"),
@@ -258,7 +258,7 @@ fn the_reasons_for_keeping_no_body_are_as_they_were_in_version_1() {
 }
 
 #[test]
-fn frames_that_lie_are_refused() {
+fn frames_that_lie_are_rejected() {
     let lies = [
         ("another version", "02 00c8 00 00 00"),
         ("no version", ""),
@@ -305,7 +305,7 @@ fn a_forged_count_reserves_no_memory_for_it() {
 }
 
 #[test]
-fn as_many_headers_as_a_map_takes_are_read_and_more_are_refused() {
+fn as_many_headers_as_a_map_takes_are_read_and_more_are_rejected() {
     let most = (0..24_000_u32)
         .map(|n| (HeaderName::try_from(format!("x-{n}")).unwrap(), HeaderValue::from_static("")));
     let outcome = Outcome { headers: most.collect(), ..empty() };

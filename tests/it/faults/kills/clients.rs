@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::support::random::Draw;
-use crate::support::sandbox::{Answer, order_with};
+use crate::support::sandbox::{SandboxResponse, order_with};
 
 /// A request that is not answered by then is sent again.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -38,7 +38,7 @@ pub(super) struct Clients {
 #[derive(Default, Clone)]
 pub(super) struct Told {
     /// The successes for each key, in the order of their coming.
-    pub(super) successes: HashMap<String, Vec<Answer>>,
+    pub(super) successes: HashMap<String, Vec<SandboxResponse>>,
     /// Requests that were cut off, of operations with one client, by what the next answer told of
     /// them.
     pub(super) rolled_back: usize,
@@ -47,7 +47,7 @@ pub(super) struct Told {
 
 /// What became of one request.
 enum Heard {
-    Success(Answer),
+    Success(SandboxResponse),
     /// It was cut off when it had been sent.
     CutOff,
     Again,
@@ -144,9 +144,9 @@ impl Clients {
         let (key, start) = (key(number), Instant::now());
         let mut server = server % self.addresses.len();
         let mut was_cut_off = false;
-        let answer = loop {
+        let response = loop {
             match self.ask(server, &key, order).await {
-                Heard::Success(answer) => break answer,
+                Heard::Success(response) => break response,
                 Heard::CutOff => was_cut_off = true,
                 Heard::Again => {}
             }
@@ -155,9 +155,9 @@ impl Clients {
             server = draw.index(self.addresses.len());
         };
         let mut told = self.told.lock().unwrap();
-        told.rolled_back += usize::from(is_alone && was_cut_off && !answer.is_replay());
-        told.committed += usize::from(is_alone && was_cut_off && answer.is_replay());
-        told.successes.entry(key).or_default().push(answer);
+        told.rolled_back += usize::from(is_alone && was_cut_off && !response.is_replay());
+        told.committed += usize::from(is_alone && was_cut_off && response.is_replay());
+        told.successes.entry(key).or_default().push(response);
     }
 
     async fn ask(&self, server: usize, key: &str, order: &Value) -> Heard {
@@ -174,13 +174,13 @@ impl Clients {
                 .map_err(|error| !error.is_connect())?
                 .into_parts();
             let body = body.collect().await.map_err(|_| true)?.to_bytes();
-            Ok(Answer { status: head.status, headers: head.headers, body })
+            Ok(SandboxResponse { status: head.status, headers: head.headers, body })
         };
         self.in_flight.send_modify(|in_flight| in_flight[server] += 1);
-        let answer = tokio::time::timeout(ANSWER, exchange).await;
+        let response = tokio::time::timeout(ANSWER, exchange).await;
         self.in_flight.send_modify(|in_flight| in_flight[server] -= 1);
-        match answer {
-            Ok(Ok(answer)) => heard(key, answer),
+        match response {
+            Ok(Ok(response)) => heard(key, response),
             Ok(Err(was_sent)) if was_sent => Heard::CutOff,
             Ok(Err(_)) | Err(_) => Heard::Again,
         }
@@ -188,15 +188,17 @@ impl Clients {
 }
 
 /// Nothing but these is an answer to one who pays through kills.
-fn heard(key: &str, answer: Answer) -> Heard {
-    let code = || answer.json()["code"].as_str().map(str::to_owned);
-    match answer.status.as_u16() {
-        201 => Heard::Success(answer),
+fn heard(key: &str, response: SandboxResponse) -> Heard {
+    let code = || response.json()["code"].as_str().map(str::to_owned);
+    match response.status.as_u16() {
+        201 => Heard::Success(response),
         503 => Heard::Again,
         409 if code().as_deref() == Some("idempotency_key_in_flight") => Heard::Again,
         // The database went away while the handler wrote.
-        500 if answer.body.is_empty() => Heard::Again,
-        status => panic!("{key} was answered {status}: {}", String::from_utf8_lossy(&answer.body)),
+        500 if response.body.is_empty() => Heard::Again,
+        status => {
+            panic!("{key} was answered {status}: {}", String::from_utf8_lossy(&response.body))
+        }
     }
 }
 

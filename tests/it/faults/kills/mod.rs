@@ -45,13 +45,13 @@ struct Figures {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_postgresql_every_key_has_one_row_and_one_answer_through_kills_of_processes_and_server()
-{
+async fn on_postgresql_every_key_has_one_row_and_one_response_through_kills_of_processes_and_server()
+ {
     run(Database::postgres(), 2, Plan::of_setting(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_sqlite_every_key_has_one_row_and_one_answer_through_kills_of_the_process() {
+async fn on_sqlite_every_key_has_one_row_and_one_response_through_kills_of_the_process() {
     run(Database::sqlite(), 1, Plan { restarts: 0, ..Plan::of_setting(0) }).await;
 }
 

@@ -31,18 +31,18 @@ pub(super) struct Heard {
 pub(super) enum Said {
     /// No answer: the client hung up, or was hung up on.
     Nothing(String),
-    Answer(Answer),
+    Response(Response),
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) status: u16,
     pub(super) is_replay: bool,
     pub(super) location: Option<String>,
     pub(super) body: Bytes,
 }
 
-impl Answer {
+impl Response {
     fn member(&self, name: &str) -> Option<Value> {
         let mut body: Value = serde_json::from_slice(&self.body).ok()?;
         body.get_mut(name).map(Value::take)
@@ -88,9 +88,9 @@ pub(super) struct History {
 
 impl History {
     /// What was answered, in the order of the answers.
-    pub(super) fn answers(&self) -> impl Iterator<Item = (&Heard, &Answer)> {
+    pub(super) fn responses(&self) -> impl Iterator<Item = (&Heard, &Response)> {
         self.heard.iter().filter_map(|heard| match &heard.said {
-            Said::Answer(answer) => Some((heard, answer)),
+            Said::Response(response) => Some((heard, response)),
             Said::Nothing(_) => None,
         })
     }
@@ -104,12 +104,12 @@ impl fmt::Display for Said {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing(why) => write!(f, "nothing: {why}"),
-            Self::Answer(answer) => {
-                let body = String::from_utf8_lossy(&answer.body);
+            Self::Response(response) => {
+                let body = String::from_utf8_lossy(&response.body);
                 let shown: String = body.chars().take(200).collect();
-                let how = if answer.is_replay { " (replay)" } else { "" };
-                let code = answer.code().unwrap_or(shown);
-                write!(f, "{}{how}, location {:?}: {code}", answer.status, answer.location)
+                let how = if response.is_replay { " (replay)" } else { "" };
+                let code = response.code().unwrap_or(shown);
+                write!(f, "{}{how}, location {:?}: {code}", response.status, response.location)
             }
         }
     }

@@ -48,7 +48,7 @@ pub(super) struct Operation {
     pub(super) takes: Duration,
     pub(super) senders: Vec<Sender>,
     /// How often it is repeated when it has an answer.
-    pub(super) repeats: usize,
+    pub(super) retries: usize,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -205,7 +205,7 @@ impl Operation {
             fails,
             takes: Duration::from_millis(delay + after),
             senders,
-            repeats: draw.index(2) + 1,
+            retries: draw.index(2) + 1,
         }
     }
 }

@@ -79,8 +79,8 @@ async fn a_thousand_waiters_in_another_process_ask_no_more_often_than_one() {
     gate.open();
     let (status, replayed, body) = running.await.unwrap();
     assert_eq!((status, replayed), (StatusCode::OK, false));
-    for answer in patiently(waiters.join_all()).await {
-        assert_eq!(answer, (StatusCode::OK, true, body.clone()));
+    for response in patiently(waiters.join_all()).await {
+        assert_eq!(response, (StatusCode::OK, true, body.clone()));
     }
     let after = looks(&server).await - before;
     assert!(after <= looked + 3, "{after} looks in all: the answer was read more than once");
@@ -99,9 +99,9 @@ async fn waiters_beside_the_running_request_do_not_ask_at_all() {
     let requests = crowd(&router, &arrived).await;
     effects.reached(1).await;
     gate.open();
-    let answers = patiently(requests.join_all()).await;
-    assert_eq!(answers.iter().filter(|(_, replayed, _)| !replayed).count(), 1);
-    assert!(answers.iter().all(|(status, _, body)| *status == 200 && body == b"done"));
+    let responses = patiently(requests.join_all()).await;
+    assert_eq!(responses.iter().filter(|(_, replayed, _)| !replayed).count(), 1);
+    assert!(responses.iter().all(|(status, _, body)| *status == 200 && body == b"done"));
     assert_eq!(looks(&server).await, 2, "one to reserve the key and one to keep the answer");
     assert_eq!(effects.count(), 1);
 }
@@ -127,8 +127,8 @@ async fn waiters_that_come_and_go_ask_no_more_often_than_those_that_stay() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let count = waiters.len();
-    let refused = patiently(waiters.join_all()).await;
-    assert!(refused.iter().all(|(status, _, _)| *status == StatusCode::CONFLICT));
+    let rejected = patiently(waiters.join_all()).await;
+    assert!(rejected.iter().all(|(status, _, _)| *status == StatusCode::CONFLICT));
     let (looked, seconds) = (looks(&server).await - before, start.elapsed().as_secs() + 1);
     assert!(looked <= 6 + 5 * seconds, "{looked} looks of {count} waiters in {seconds} s");
     gate.open();

@@ -40,7 +40,7 @@ async fn ten_processes_open_a_new_file_at_once() {
 }
 
 #[tokio::test]
-async fn to_migrate_again_changes_nothing_and_waits_for_nobody_who_writes() {
+async fn a_second_migration_changes_nothing_and_does_not_wait_for_a_writer() {
     let file = File::new();
     let store = file.open().await;
     let lease = reserve(&store, "one").await;
@@ -85,7 +85,7 @@ async fn two_tables_in_one_file_are_two_stores() {
 }
 
 #[tokio::test]
-async fn a_table_of_another_version_is_refused_and_left_as_it_is() {
+async fn a_table_of_another_version_is_rejected_and_left_as_it_is() {
     let file = File::new();
     let store = file.open().await;
     for other in [1, 3] {

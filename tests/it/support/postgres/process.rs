@@ -59,9 +59,9 @@ pub(super) fn template(with_templates: bool) -> PathBuf {
     let version: String =
         String::from_utf8_lossy(&version).chars().filter(char::is_ascii_alphanumeric).collect();
     let kind = if with_templates { "whole" } else { "small" };
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{version}-{kind}"));
-    if kept.exists() {
-        return kept;
+    let cached = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{version}-{kind}"));
+    if cached.exists() {
+        return cached;
     }
     let made = tempfile::tempdir().unwrap();
     let mut command = Command::new(initdb);
@@ -79,10 +79,10 @@ pub(super) fn template(with_templates: bool) -> PathBuf {
     let copied =
         Command::new("cp").arg("-a").arg(made.path().join("data")).arg(copy.path()).status();
     assert!(copied.unwrap().success());
-    if std::fs::rename(copy.path().join("data"), &kept).is_err() {
-        assert!(kept.exists());
+    if std::fs::rename(copy.path().join("data"), &cached).is_err() {
+        assert!(cached.exists());
     }
-    kept
+    cached
 }
 
 /// Drops the databases from which others are made.

@@ -102,7 +102,7 @@ impl RedisServer {
     }
 
     /// Removes every value.
-    pub(crate) fn forget(&self) {
+    pub(crate) fn clear(&self) {
         redis::cmd("FLUSHALL").exec(&mut self.connection()).unwrap();
     }
 

@@ -103,7 +103,8 @@ impl Node {
 
     /// Whether the answer to a command that tells of the server has this line.
     pub(super) fn says(&self, command: &str, line: &str) -> bool {
-        self.ask::<String>(command).is_ok_and(|answer| answer.lines().any(|found| found == line))
+        self.ask::<String>(command)
+            .is_ok_and(|response| response.lines().any(|found| found == line))
     }
 
     /// Whether it is a primary whose replicas are this many, and have all that it had when it was

@@ -36,7 +36,7 @@ pub(crate) fn request(key: &str) -> ReserveRequest {
     .retention(RETENTION)
 }
 
-pub(crate) fn answer(body: impl Into<Bytes>) -> Outcome {
+pub(crate) fn response(body: impl Into<Bytes>) -> Outcome {
     Outcome::new(StatusCode::CREATED, StoredBody::Whole { bytes: body.into(), trailers: None })
 }
 
@@ -75,7 +75,7 @@ pub(crate) async fn execute(
 ) -> Result<(), StoreError> {
     match store.reserve(&request(key)).await? {
         Reservation::Acquired(lease) => {
-            let settled = store.complete(&lease, &answer(body), RETENTION).await?;
+            let settled = store.complete(&lease, &response(body), RETENTION).await?;
             assert_eq!(settled, Settlement::Applied, "{key}");
             Ok(())
         }
@@ -84,7 +84,10 @@ pub(crate) async fn execute(
 }
 
 /// The body that is kept under a key.
-pub(crate) async fn kept(store: &RedisStore, key: &str) -> Result<Option<Bytes>, StoreError> {
+pub(crate) async fn stored_body(
+    store: &RedisStore,
+    key: &str,
+) -> Result<Option<Bytes>, StoreError> {
     match store.reserve(&request(key)).await? {
         Reservation::Found(found) => match found.state {
             State::Success(outcome) => Ok(Some(Bytes::copy_from_slice(outcome.bytes()))),
@@ -140,8 +143,8 @@ impl Traffic {
                         failed: !matches!(reserved, Ok(Ok(_))),
                     });
                     if let Ok(Ok(Reservation::Acquired(lease))) = reserved {
-                        let answer = answer("paid");
-                        let completed = store.complete(&lease, &answer, RETENTION);
+                        let response = response("paid");
+                        let completed = store.complete(&lease, &response, RETENTION);
                         let completed = timeout(patience, completed).await;
                         let took = end.elapsed();
                         calls.push(Call {
