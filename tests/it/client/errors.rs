@@ -103,7 +103,7 @@ async fn a_request_without_a_key_fails_with_an_error_that_reports_one_attempt() 
 
 #[tokio::test]
 async fn no_key_is_logged() {
-    const KEY: &str = "a-key-that-nobody-should-see";
+    const KEY: &str = "a-key-that-must-stay-secret";
     let key = IdempotencyKey::parse(KEY.as_bytes()).unwrap();
     let operations = Operations::new(MemoryKeyStore::new());
     let operation = operations.begin_with_key("a", key.clone()).await.unwrap();

@@ -139,9 +139,9 @@ async fn a_failed_attempt_runs_again_or_leaves_the_key_open_as_the_layer_says() 
 #[tokio::test]
 async fn a_response_that_was_not_stored_ends_the_operation_too() {
     let effects = Effects::new();
-    let server: Router = app(&effects, |_| async { (StatusCode::CREATED, "a long answer") })
+    let server: Router = app(&effects, |_| async { (StatusCode::CREATED, "a long response") })
         .layer(layer().max_response(4));
-    assert_eq!(asked(&server, "k", "one").await.body, "a long answer");
+    assert_eq!(asked(&server, "k", "one").await.body, "a long response");
     assert_rejected(
         &asked(&server, "k", "one").await,
         409,

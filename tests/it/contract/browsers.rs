@@ -30,7 +30,7 @@ fn assert_readable(response: &WireResponse, names: &[&str]) {
     assert_eq!(response.header("access-control-allow-origin"), Some(PAGE));
     let exposed = exposed(response);
     for name in names {
-        assert!(response.header(name).is_some(), "the answer has no {name}");
+        assert!(response.header(name).is_some(), "the response has no {name}");
         assert!(
             exposed.iter().any(|exposed| exposed == name),
             "{name} is not exposed: {exposed:?}"

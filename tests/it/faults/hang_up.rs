@@ -27,7 +27,7 @@ fn hang_up(stream: TcpStream, end: End) {
     drop(stream);
 }
 
-/// Opens a connection and, to keep it alive, has a first request on it answered.
+/// Opens a connection and completes a first request on it, so that it stays alive.
 async fn connect(sandbox: &Sandbox) -> TcpStream {
     let mut stream = TcpStream::connect(sandbox.address()).await.unwrap();
     stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();

@@ -66,7 +66,7 @@ async fn start_boxed(layer: TestLayer, effects: &Effects, response: Handler) -> 
     Server::start(stack.service(service)).await
 }
 
-/// Starts a server whose handler answers with the number of its run.
+/// Starts a server whose handler responds with the number of its run.
 pub(super) async fn counting(layer: TestLayer, effects: &Effects) -> Server {
     let ledger = effects.clone();
     start(layer, effects, move |_| {
@@ -126,17 +126,17 @@ pub(super) fn assert_replays(response: &CallResult, text: &str) {
     assert_eq!(response.metadata().get("x-idempotent-result").unwrap(), "true");
 }
 
-/// Asserts that this is a refusal of the layer with this code and this reason; gives its details.
+/// Asserts that this is a rejection by the layer with this code and reason; returns its details.
 #[track_caller]
 pub(super) fn assert_rejected(
     response: &CallResult,
     code: tonic::Code,
     reason: &str,
 ) -> ErrorDetails {
-    let status = response.as_ref().expect_err("a refusal");
+    let status = response.as_ref().expect_err("a rejection");
     assert_eq!(status.code(), code, "{status:?}");
     assert!(!status.message().is_empty());
-    assert!(!status.metadata().contains_key("x-idempotent-result"), "a refusal is no result");
+    assert!(!status.metadata().contains_key("x-idempotent-result"), "a rejection is not a result");
     let details = status.check_error_details().unwrap();
     let info = details.error_info().expect("an ErrorInfo");
     assert_eq!((&*info.reason, &*info.domain), (reason, "tower-idempotency"));

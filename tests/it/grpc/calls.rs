@@ -1,4 +1,4 @@
-//! Calls that run once, and what their repeats get.
+//! Calls that run once, and the responses to their retries.
 
 use std::time::Duration;
 

@@ -186,7 +186,7 @@ async fn of_a_call_that_failed_the_store_gets_the_status_and_nothing_that_the_ha
             metadata.insert("x-card", "4242424242424242".parse().unwrap());
             Err(Status::with_metadata(
                 Code::Unavailable,
-                "no answer for 4242424242424242",
+                "no response for 4242424242424242",
                 metadata,
             ))
         })

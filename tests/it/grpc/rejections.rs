@@ -1,4 +1,4 @@
-//! Every refusal that a client can meet, as tonic's client reads it.
+//! Every rejection that a client can meet, as tonic's client reads it.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn another_call_under_the_same_key_is_told_that_it_exists() {
     let details = assert_rejected(&rejected, Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED");
     let page = details.error_info().unwrap().metadata["type"].clone();
     assert!(page.ends_with("#variant.KeyReused"), "{page}");
-    assert!(!format!("{rejected:?}").contains("order-1001"), "no refusal tells the key");
+    assert!(!format!("{rejected:?}").contains("order-1001"), "no rejection contains the key");
     assert_replays(&call("order-1001").send(&server).await, "run 1");
     assert_eq!(effects.count(), 1);
 }

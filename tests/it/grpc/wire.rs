@@ -14,8 +14,8 @@ use tower_idempotency::{OnFailed, RequestBody};
 use super::bank;
 use crate::support::{Effects, Frames, Server, TestLayer, layer, patiently};
 
-/// The head of an answer, and its body with what followed. An answer that ended with its head has
-/// the mark [`Ended`].
+/// The head of a response, and its body with trailers. A response that ended with its head has the
+/// mark [`Ended`].
 type Wire = (http::response::Parts, Collected<Bytes>);
 
 #[derive(Clone)]
@@ -53,7 +53,7 @@ fn headers(lines: &[(&str, &str)]) -> HeaderMap {
     })
 }
 
-/// Starts a server whose handler answers with these headers and frames.
+/// Starts a server whose handler responds with these headers and frames.
 async fn responding(
     layer: TestLayer,
     effects: &Effects,
@@ -73,7 +73,7 @@ async fn responding(
     Server::start(stack.service(handler)).await
 }
 
-/// The headers of an answer without those that belong to one answer.
+/// The headers of a response without those that belong to one response.
 fn lasting(mut headers: HeaderMap) -> HeaderMap {
     for name in ["date", "x-idempotent-result"] {
         headers.remove(name);
@@ -226,7 +226,7 @@ async fn a_rejection_has_trailers_only_and_the_content_type_of_the_request() {
         assert!(head.headers["grpc-message"].to_str().unwrap().starts_with("Not a key: "));
         assert!(body.trailers().is_none() && body.to_bytes().is_empty());
     }
-    // gRPC-Web has its status in its body; whoever translates it stands outside of the layer.
+    // gRPC-Web has its status in its body; the code that translates it is outside of the layer.
     for content_type in ["application/grpc-web", "application/grpc-web+proto", "application/json"] {
         let (head, _) = send(&server, "order 1001", content_type).await;
         assert_eq!(head.status, 400);

@@ -1,4 +1,4 @@
-//! What stands inside the layer has places for requests that run, and for no others.
+//! Services inside the layer have capacity for requests that run, and for no others.
 
 use std::time::Duration;
 

@@ -63,7 +63,7 @@ async fn a_key_for_another_request_is_rejected_while_the_first_is_in_flight() {
         let gate = handler_gate.clone();
         async move { gate.passed().await }
     });
-    // Whoever waits for the answer must not be kept waiting for one that is not its own.
+    // A request must not wait for the response to another one.
     let layer = layer().in_flight(InFlight::Wait(Duration::from_hours(1)));
     let server = Server::start(router.layer(layer)).await;
 

@@ -1,4 +1,4 @@
-//! Records that this version would not have written: forged ones, and those of an earlier version.
+//! Records that this version would not have written: forged ones, and ones of an earlier version.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tower_idempotency::store::{DynStore, NotRetained, Outcome, StoredBody};
@@ -45,7 +45,7 @@ async fn a_replay_is_one_whole_message_whatever_headers_its_record_contains() {
         let headers = lines(given);
         let guard = forged(move |outcome| {
             outcome.headers.extend(headers.clone());
-            outcome.headers.insert("x-kept", HeaderValue::from_static("1"));
+            outcome.headers.insert("x-stored", HeaderValue::from_static("1"));
         });
         let server = Server::start(counting(&effects).layer(guard)).await;
         let call = post("/").key("order-1001");
@@ -53,7 +53,7 @@ async fn a_replay_is_one_whole_message_whatever_headers_its_record_contains() {
         let replay = call.send(&server).await;
         replay.assert_replays(&first);
         assert_eq!(replay.header("content-length"), Some("5"), "{given:?}");
-        assert_eq!(replay.header("x-kept"), Some("1"));
+        assert_eq!(replay.header("x-stored"), Some("1"));
         for (name, value) in given {
             let is_own = matches!(*name, "content-length" | "connection" | "x-idempotent-result");
             assert!(is_own || replay.all(name).is_empty(), "{name}: {value} was replayed");

@@ -72,7 +72,7 @@ async fn a_gateway_that_gave_up_waiting_gives_the_result_of_its_service_later() 
         let in_flight = call.send(&gateway).await;
         in_flight.assert_rejected(409, "idempotency_key_in_flight");
         assert_eq!(in_flight.header("retry-after"), Some("1"));
-        // What may have happened is not forgotten, and the key stays bound to its request.
+        // The attempt stays on record, and the key stays bound to its request.
         assert_eq!(status_of(&guard).await, Some(RecordStatus::Failed));
         let other = call.clone().body("1300").send(&gateway).await;
         other.assert_rejected(409, "idempotency_key_reused");
@@ -139,7 +139,7 @@ fn rejected(
 }
 
 #[tokio::test]
-async fn neither_classifier_nor_directive_makes_a_rejection_a_result_but_a_handler_may_say_that_it_failed()
+async fn no_classifier_or_directive_makes_a_rejection_a_result_but_a_handler_may_say_failed()
  {
     type Guard = fn() -> TestLayer;
     let guards: [(Guard, ResponseDirective); 5] = [
@@ -147,7 +147,7 @@ async fn neither_classifier_nor_directive_makes_a_rejection_a_result_but_a_handl
         (|| layer().stripe(), ResponseDirective::new()),
         (|| layer().classify(|_| ResponseClass::Success), ResponseDirective::new()),
         (layer, ResponseDirective::success()),
-        // The limit for what is stored does not keep the layer from reading a rejection.
+        // The size limit for stored responses does not prevent the layer from reading a rejection.
         (|| layer().on_failed(OnFailed::Replay).max_response(1), ResponseDirective::failed()),
     ];
     for (index, (guard, directive)) in guards.into_iter().enumerate() {

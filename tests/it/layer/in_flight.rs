@@ -18,8 +18,8 @@ use crate::support::{
 /// Short, but long enough for a busy machine to renew it in time.
 const LEASE: Duration = Duration::from_millis(300);
 
-/// A router whose first run waits at the gate and then answers with `status`; later ones answer 200
-/// at once.
+/// A router whose first run waits at the gate and then responds with `status`; later runs respond
+/// with 200 at once.
 fn first_waits(effects: &Effects, gate: &Gate, status: StatusCode) -> Router {
     first_waits_then(effects, gate, status, StatusCode::OK)
 }
@@ -65,8 +65,8 @@ async fn a_retry_in_flight_is_rejected_until_the_response_is_there() {
     assert_eq!(effects.count(), 1);
 }
 
-/// Starts ten waiters behind a running request, lets it end with `status`, and gives all answers,
-/// its own first.
+/// Starts ten waiters behind a running request, lets it end with `status`, and returns all
+/// responses, its own first.
 async fn ten_wait(effects: &Effects, status: StatusCode) -> Vec<WireResponse> {
     let gate = Gate::new();
     ten_wait_for(effects, &gate, first_waits(effects, &gate, status), async || {}).await
@@ -134,7 +134,7 @@ async fn one_waiter_runs_when_the_request_it_waited_for_fails_or_leaves_no_recor
 }
 
 /// Asserts that of eleven requests one failed, one ran it again and failed too, and the others were
-/// refused.
+/// rejected.
 #[track_caller]
 fn assert_one_ran_again(effects: &Effects, responses: &[WireResponse]) {
     let failed = PreviousAttempt::Failed { status: Some(StatusCode::INTERNAL_SERVER_ERROR) };

@@ -1,4 +1,4 @@
-//! What is a key, where it may stand, and that what is not one never passes silently.
+//! The values that are keys, the places where they may be, and that others never pass silently.
 
 use http::HeaderName;
 
@@ -78,7 +78,7 @@ async fn a_key_of_255_bytes_is_taken_and_one_of_256_is_rejected() {
     assert_eq!(effects.count(), 1);
 }
 
-/// Sends each call twice and asserts that it is refused both times and that nothing runs.
+/// Sends each call twice and asserts that it is rejected both times and that nothing runs.
 async fn assert_none_runs(calls: &[Call]) {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer())).await;

@@ -23,7 +23,7 @@ use tower_idempotency::{IdempotencyLayer, InFlight, OnFailed, RequestBody};
 
 use crate::support::{Effects, Gate, Server, app, layer, patiently, post, service, store};
 
-/// A router with one route, whose handler enters its run and answers with the number of it.
+/// A router with one route, whose handler enters its run and responds with its number.
 fn payments(effects: &Effects) -> Router {
     let ledger = effects.clone();
     let response = move |_| {
@@ -158,7 +158,7 @@ async fn middleware_of_axum_works_on_both_sides() {
     call.send(&server).await.assert_replays(&first);
     post("/payments").key("").send(&server).await.assert_rejected(400, "idempotency_key_invalid");
     assert_eq!((outer.count(), inner.count(), effects.count()), (3, 1, 1));
-    assert_eq!(inner.attempts(), [(1, None)], "what stands inside can see the attempt");
+    assert_eq!(inner.attempts(), [(1, None)], "a service inside can see the attempt");
 }
 
 #[tokio::test]
@@ -377,10 +377,10 @@ async fn each_route_may_have_a_policy_of_its_own_over_one_store() {
     let failing = || service(&effects, |_| async { StatusCode::BAD_GATEWAY });
     let router = Router::new()
         .route("/rerun", routing::post_service(failing()).layer(layer(OnFailed::Rerun)))
-        .route("/refuse", routing::post_service(failing()).layer(layer(OnFailed::Reject)));
+        .route("/reject", routing::post_service(failing()).layer(layer(OnFailed::Reject)));
     let server = Server::start(router).await;
     for (path, second, code) in
-        [("/rerun", 502, None), ("/refuse", 409, Some("idempotency_attempt_failed"))]
+        [("/rerun", 502, None), ("/reject", 409, Some("idempotency_attempt_failed"))]
     {
         let call = post(path).key(format!("order{}", path.replace('/', "-")));
         assert_eq!(call.send(&server).await.status, 502);
@@ -392,7 +392,7 @@ async fn each_route_may_have_a_policy_of_its_own_over_one_store() {
     }
     assert_eq!(effects.count(), 3);
     // One store and one namespace: a key is used up for both routes.
-    post("/refuse")
+    post("/reject")
         .key("order-rerun")
         .send(&server)
         .await

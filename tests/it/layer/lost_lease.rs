@@ -25,7 +25,7 @@ struct Overtaken {
 }
 
 impl Overtaken {
-    /// The handler of the second server answers with `status`, and waits at `second` before.
+    /// The handler of the second server waits at `second`, then responds with `status`.
     async fn start(status: StatusCode, second: &Gate) -> Self {
         let (effects, gate) = (Effects::new(), Gate::new());
         let store = Scripted::over(store());

@@ -280,7 +280,7 @@ async fn no_request_runs_an_operation_again_while_its_response_is_still_being_wr
     let other = Server::start(counting(&effects).layer(other)).await;
     let call = post("/").key("order-1001");
 
-    // As a server that is out of memory: it takes no answer, but renews a lease.
+    // As a server that is out of memory: it takes no response, but renews a lease.
     store.fault(Operation::Complete, Fault::Error(StoreErrorKind::Unavailable));
     let first = call.send(&one).await;
     first.assert_first(200, "run 1");
@@ -350,8 +350,8 @@ async fn a_renewal_that_fails_does_not_disturb_the_handler() {
         gate.open();
         let first = call.finish(running).await;
         first.assert_first(200, "done");
-        // Nobody took the record over meanwhile, so the answer was kept in spite of the lapsed
-        // lease.
+        // No other request took the record over meanwhile, so the response was stored in spite of
+        // the lapsed lease.
         call.send(&server).await.assert_replays(&first);
         assert_eq!(effects.count(), 1);
     }

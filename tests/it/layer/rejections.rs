@@ -1,4 +1,4 @@
-//! How refusals look; that each has a whole problem document is asserted wherever one is met.
+//! The form of rejections. Other tests assert that each one has a whole problem document.
 
 use axum::body::Body;
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! The repeat of a finished request: the same answer, byte for byte, and nothing that was not meant
+//! The retry of a finished request: the same response, byte for byte, and nothing that was not meant
 //! for it.
 
 use axum::body::Body;
@@ -11,7 +11,7 @@ use crate::support::{
     Effects, Frames, Server, TestLayer, WireResponse, app, counting, http2_response, layer, post,
 };
 
-/// A server whose handler gives this answer each time.
+/// A server whose handler gives this response each time.
 async fn responding(
     effects: &Effects,
     layer: TestLayer,
@@ -149,12 +149,12 @@ async fn what_belongs_to_one_response_or_one_connection_is_not_replayed() {
     let call = post("/").key("order-1001");
 
     let first = call.send(&server).await;
-    assert_eq!(first.all("set-cookie").len(), 2, "the first answer is the handler's own");
+    assert_eq!(first.all("set-cookie").len(), 2, "the first response is the handler's own");
     assert_eq!(first.header("x-of-the-connection"), Some("1"));
-    // An answer that sets a cookie is guarded like any other.
+    // A response that sets a cookie is guarded like any other.
     let replay = call.send(&server).await;
     replay.assert_replays(&first);
-    assert_eq!(replay.header("x-kept"), Some("1"));
+    assert_eq!(replay.header("x-stored"), Some("1"));
     let gone = ["set-cookie", "server", "www-authenticate", "proxy-authenticate", "keep-alive"];
     for name in gone.into_iter().chain(["x-of-the-connection", "x-second-line"]) {
         assert!(replay.all(name).is_empty(), "{name} was replayed");
@@ -435,7 +435,7 @@ async fn a_replay_tells_the_id_of_its_own_request_and_of_the_original() {
     };
 
     let first = call.clone().header("X-Request-Id", "first").send(&server).await;
-    assert_eq!(ids(&first), [None, None], "the first answer is the handler's own");
+    assert_eq!(ids(&first), [None, None], "the first response is the handler's own");
     let second = call.clone().header("X-Request-Id", "second").send(&server).await;
     assert_eq!(ids(&second), [Some("second".into()), Some("first".into())]);
     let without = call.send(&server).await;

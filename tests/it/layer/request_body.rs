@@ -94,8 +94,8 @@ async fn an_upload_that_is_cut_off_leaves_nothing() {
 async fn an_upload_that_ends_early_on_an_open_connection_is_rejected() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer())).await;
-    // The size of a chunk that is no number breaks the body; the connection still carries an
-    // answer.
+    // A chunk size that is not a number breaks the body; the connection can still carry a
+    // response.
     let broken =
         String::from_utf8(post("/").key("order-1001").body("abc").chunked().bytes()).unwrap();
     let broken = broken.replace("1\r\nb\r\n", "what?\r\n");

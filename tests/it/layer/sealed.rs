@@ -1,4 +1,4 @@
-//! Records whose answers cannot be decrypted.
+//! Records whose responses cannot be decrypted.
 
 use std::time::Duration;
 

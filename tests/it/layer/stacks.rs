@@ -21,8 +21,8 @@ fn wrap(request: Request<Incoming>) -> Request<Body> {
     request.map(RequestBody::new)
 }
 
-/// A service that enters its run in `effects`, waits at the gate, and answers with the number of
-/// its run.
+/// A service that enters its run in `effects`, waits at the gate, and responds with the number
+/// of its run.
 fn numbering(
     effects: &Effects,
     gate: &Gate,
@@ -51,7 +51,7 @@ fn open() -> Gate {
     gate
 }
 
-/// Sends two operations, a repeat of each, and another one under the key of the first.
+/// Sends two operations, a retry of each, and another one under the key of the first.
 async fn assert_guarded(server: &Server, effects: &Effects) {
     for (key, response) in [("order-1001", "run 1"), ("order-1002", "run 2")] {
         let first = post("/").key(key).body("body").send(server).await;

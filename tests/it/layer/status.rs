@@ -1,4 +1,4 @@
-//! Which answers are definitive, which leave no record, and what becomes of failed attempts.
+//! Which responses are definitive, which leave no record, and what becomes of failed attempts.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn panics() -> StatusCode {
     panic!("the handler panics, as it was told to");
 }
 
-/// A server that answers with the status in the path.
+/// A server that responds with the status in the path.
 async fn of_path(effects: &Effects, layer: TestLayer) -> Server {
     let router = app(effects, |request| async move {
         let status = request.uri().path()[1..].parse().unwrap();
@@ -65,7 +65,7 @@ async fn a_response_that_says_nothing_happened_leaves_the_key_for_a_corrected_re
     );
 }
 
-/// A server whose handler answers 409 with the headers in the path:
+/// A server whose handler responds with 409 and the headers in the path:
 /// `/retry-after=1/x-should-retry=true`.
 async fn conflicting(effects: &Effects, layer: TestLayer) -> Server {
     let router = app(effects, |request| async move {
@@ -164,7 +164,7 @@ async fn a_failure_may_be_replayed() {
 #[tokio::test]
 async fn a_failure_without_a_response_to_replay_is_rejected() {
     let bodies: [fn() -> Body; 2] =
-        [|| Body::from("too large to keep"), || Body::new(Frames::unknown(&[b"streamed"]))];
+        [|| Body::from("too large to store"), || Body::new(Frames::unknown(&[b"streamed"]))];
     for body in bodies {
         let effects = Effects::new();
         let router = app(&effects, move |_| async move { (StatusCode::BAD_GATEWAY, body()) });
@@ -240,7 +240,7 @@ async fn a_panic_that_is_not_caught_cuts_the_connection_as_it_does_without_the_l
     let server = Server::start(router.layer(layer())).await;
     let call = post("/").key("order-1001");
 
-    assert_eq!(call.send(&server).await.status, 0, "no answer");
+    assert_eq!(call.send(&server).await.status, 0, "no response");
     call.send(&server).await.assert_first(200, "");
     assert_eq!(
         effects.attempts(),
@@ -264,7 +264,7 @@ async fn a_panic_of_the_body_is_a_failed_attempt() {
     let server = Server::start(router.layer(layer())).await;
     let call = post("/").key("order-1001");
 
-    assert_eq!(call.send(&server).await.status, 0, "no answer");
+    assert_eq!(call.send(&server).await.status, 0, "no response");
     let second = call.send(&server).await;
     second.assert_first(200, "whole");
     call.send(&server).await.assert_replays(&second);
@@ -285,7 +285,7 @@ async fn a_panic_of_the_classifier_is_a_failed_attempt() {
     let server = Server::start(counting(&effects).layer(layer)).await;
     let call = post("/").key("order-1001");
 
-    assert_eq!(call.send(&server).await.status, 0, "no answer");
+    assert_eq!(call.send(&server).await.status, 0, "no response");
     let second = call.send(&server).await;
     second.assert_first(200, "run 2");
     call.send(&server).await.assert_replays(&second);

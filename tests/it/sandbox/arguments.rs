@@ -119,7 +119,7 @@ fn a_ledger_that_cannot_be_opened_is_an_error_at_the_start() {
 
 #[test]
 fn a_store_that_cannot_be_reached_is_an_error_at_the_start() {
-    // Nobody listens at port 1.
+    // No server listens at port 1.
     for store in [
         "postgres://me:hunter2@127.0.0.1:1/db",
         "postgres+tx://me:hunter2@127.0.0.1:1/db",

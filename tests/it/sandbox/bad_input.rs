@@ -1,4 +1,4 @@
-//! Every kind of bad input gets its answer, and the ledger shows that nothing ran.
+//! Every kind of bad input gets its response, and the ledger shows that nothing ran.
 
 use axum::body::{Body, Bytes};
 use axum::http::HeaderValue;

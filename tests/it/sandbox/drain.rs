@@ -25,7 +25,7 @@ async fn sigterm_begins_nothing_new_lets_a_running_payment_finish_and_exits_0() 
     let mut payment = Box::pin(sandbox.pay("k", &slow));
     tokio::select! {
         biased;
-        _ = &mut payment => panic!("the payment ended before others were refused"),
+        _ = &mut payment => panic!("the payment ended before others were rejected"),
         () = stop => {}
     }
     let response = payment.await;

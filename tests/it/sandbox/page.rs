@@ -139,7 +139,7 @@ fn text(response: &SandboxResponse) -> String {
     String::from_utf8(response.body.to_vec()).unwrap()
 }
 
-/// What stands in quotes after each of these.
+/// The quoted text after each occurrence of `before`.
 fn named<'a>(text: &'a str, before: &'a str) -> impl Iterator<Item = String> + 'a {
     text.split(before).skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned)
 }

@@ -1,4 +1,4 @@
-//! The flags for what is the same operation, and for what is kept of its answer.
+//! The flags that define the same operation, and how much of its response is stored.
 
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ async fn the_ietf_profile_takes_strings_in_either_header_and_tells_a_mismatch_by
             .await;
     assert_eq!(code(&other), (422, "idempotency_key_reused".into()));
     assert_eq!(other.header("x-should-retry"), Some("false"));
-    // The header of the default bears the same key, in the same form.
+    // The default header carries the same key, in the same form.
     assert!(pay(&sandbox, "x-idempotency-key", "\"order-1001\"", &order).await.is_replay());
     let bare = pay(&sandbox, "x-idempotency-key", "order-1001", &order).await;
     assert_eq!(code(&bare), (400, "idempotency_key_invalid".into()));

@@ -53,7 +53,7 @@ impl Stores {
     }
 }
 
-/// Starts three processes at once on a store that nobody has used.
+/// Starts three processes at once on an unused store.
 async fn three(store: &str) -> [Sandbox; 3] {
     let flags = ["--store", store];
     let start = || Sandbox::start_without_ledger(&flags);
@@ -141,14 +141,14 @@ async fn in_a_transaction_what_fails_after_its_effect_has_none() {
         for status in [409, 500] {
             let rejected = order_with(json!({ "status": status }));
             assert_eq!(
-                one.pay(&format!("answers-{status}"), &rejected).await.status,
+                one.pay(&format!("responses-{status}"), &rejected).await.status,
                 status,
                 "{store}"
             );
         }
         assert!(other.effects().await.is_empty(), "{store}");
         assert!(
-            other.pay("answers-409", &order_with(json!({ "status": 409 }))).await.is_replay(),
+            other.pay("responses-409", &order_with(json!({ "status": 409 }))).await.is_replay(),
             "{store}"
         );
     }

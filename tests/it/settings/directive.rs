@@ -234,7 +234,7 @@ async fn retention_of_one_response_overrides_the_retention_of_the_layer() {
         tokio::time::advance(expected.saturating_sub(Duration::from_secs(1))).await;
         assert!(ask().await, "{directive:?} was gone too early");
         tokio::time::advance(Duration::from_secs(2)).await;
-        assert!(!ask().await, "{directive:?} was kept too long");
+        assert!(!ask().await, "{directive:?} was stored too long");
         assert_eq!(effects.count(), 2);
     }
 }

@@ -16,7 +16,7 @@ async fn by_path(effects: &Effects, guard: TestLayer) -> Server {
     let router = app(effects, |request| async move {
         match &request.uri().path()[1..] {
             "panic" => panic!("as it was told to"),
-            status => (StatusCode::from_u16(status.parse().unwrap()).unwrap(), "answer"),
+            status => (StatusCode::from_u16(status.parse().unwrap()).unwrap(), "response"),
         }
     });
     Server::start(router.layer(guard)).await
@@ -284,7 +284,7 @@ mod stripe {
         {
             let call = keyed(&format!("/{status}"), &format!("order-{status}"));
             let first = call.send(&server).await;
-            first.assert_first(status, "answer");
+            first.assert_first(status, "response");
             for _ in 0..2 {
                 let replay = call.send(&server).await;
                 replay.assert_replays(&first);
@@ -316,9 +316,9 @@ mod stripe {
                 keyed(&format!("/{status}"), &key)
                     .send(&server)
                     .await
-                    .assert_first(status, "answer");
+                    .assert_first(status, "response");
             }
-            keyed("/200", &key).body("mended").send(&server).await.assert_first(200, "answer");
+            keyed("/200", &key).body("mended").send(&server).await.assert_first(200, "response");
             assert_eq!(effects.count(), 3 * (index + 1));
         }
     }
@@ -334,7 +334,7 @@ mod stripe {
         assert_eq!(replay.header("idempotent-replayed"), Some("true"));
         assert_eq!(replay.header("x-idempotent-result"), Some("true"));
         let rejected = call.body("two").send(&server).await;
-        assert_eq!(rejected.header("idempotent-replayed"), None, "a refusal is no replay");
+        assert_eq!(rejected.header("idempotent-replayed"), None, "a rejection is not a replay");
         assert_eq!(effects.count(), 1);
     }
 
@@ -389,7 +389,7 @@ mod stripe {
         let server = by_path(&effects, guard).await;
         for attempt in 1..=2 {
             let call = call("PUT", "/500").header("Idempotency-Key", "order-1001");
-            call.send(&server).await.assert_first(500, "answer");
+            call.send(&server).await.assert_first(500, "response");
             assert_eq!(effects.attempts().len(), attempt);
         }
     }

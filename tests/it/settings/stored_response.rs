@@ -80,7 +80,7 @@ fn is_replay(
     }
     let known: Vec<_> = headers.iter().map(|(name, _)| *name).chain(every).chain(ids).collect();
     let others: Vec<_> = replay.names().into_iter().filter(|name| !known.contains(name)).collect();
-    assert!(others.is_empty(), "{others:?} were kept");
+    assert!(others.is_empty(), "{others:?} were stored");
 }
 
 /// Those of [`created`] that say nothing of the card.
@@ -110,7 +110,7 @@ async fn full_stores_status_headers_and_body() {
 #[tokio::test]
 async fn status_stores_the_status_and_headers_that_reveal_nothing() {
     let [first, replay] = twice(layer().stored_response(StoredResponse::Status), created).await;
-    assert_eq!(first.text(), "a card number", "the first answer is the handler's own");
+    assert_eq!(first.text(), "a card number", "the first response is the handler's own");
     is_replay(&replay, 201, "", true, &HARMLESS);
     assert_eq!(replay.header("content-length"), Some("0"));
 }
@@ -179,7 +179,7 @@ async fn nothing_rejects_a_retry_even_of_an_empty_response() {
         assert_eq!(first.status, status);
         let problem = retry.assert_rejected(409, "idempotency_result_not_retained");
         assert_eq!(problem["original_status"], status);
-        assert_eq!(retry.header("location"), None, "it was not to be kept");
+        assert_eq!(retry.header("location"), None, "it must not be stored");
         assert_eq!(retry.header("x-idempotent-body"), None);
     }
 }
@@ -384,7 +384,7 @@ mod digest {
         is_replay(&replay, 200, "", true, &[("repr-digest", digest)]);
 
         let [first, replay] = twice(layer().stored_response(StoredResponse::Digest), created).await;
-        assert_eq!(first.header("repr-digest"), None, "the first answer is the handler's own");
+        assert_eq!(first.header("repr-digest"), None, "the first response is the handler's own");
         let digest = format!("sha-256=:{}:", base64(&Sha256::digest(&first.body)));
         is_replay(&replay, 201, "", true, &[&HARMLESS[..], &[("repr-digest", &digest)]].concat());
     }

@@ -153,7 +153,7 @@ impl WireResponse {
     /// The value of a header that must not stand there twice.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let all = self.all(name);
-        assert!(all.len() < 2, "{name} stands there more than once: {all:?}");
+        assert!(all.len() < 2, "{name} occurs more than once: {all:?}");
         all.first().copied()
     }
 
@@ -168,7 +168,7 @@ impl WireResponse {
     }
 
     pub(crate) fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).expect("the answer is text")
+        std::str::from_utf8(&self.body).expect("the response is text")
     }
 
     pub(crate) fn is_replay(&self) -> bool {
@@ -198,7 +198,7 @@ impl WireResponse {
         assert_eq!(self.status, status, "{self:?}");
         assert!(self.complete, "{self:?}");
         assert_eq!(self.header("content-type"), Some("application/problem+json"));
-        assert_eq!(self.header("x-idempotent-result"), None, "a refusal is no result");
+        assert_eq!(self.header("x-idempotent-result"), None, "a rejection is not a result");
         let problem: serde_json::Value = serde_json::from_slice(&self.body).unwrap();
         assert_eq!(problem["status"], status);
         assert_eq!(problem["code"], code);

@@ -141,7 +141,7 @@ impl Base for Pg {
         lost.execute("INSERT INTO orders VALUES ('lost')").await.unwrap();
         lost.rollback().await.unwrap();
         let mut inner = sqlx::Connection::begin(connection).await.unwrap();
-        inner.execute("INSERT INTO orders VALUES ('kept')").await.unwrap();
+        inner.execute("INSERT INTO orders VALUES ('inner')").await.unwrap();
         inner.commit().await.unwrap();
     }
 
@@ -221,7 +221,7 @@ impl Base for Lite {
         lost.execute("INSERT INTO orders VALUES ('lost')").await.unwrap();
         lost.rollback().await.unwrap();
         let mut inner = sqlx::Connection::begin(connection).await.unwrap();
-        inner.execute("INSERT INTO orders VALUES ('kept')").await.unwrap();
+        inner.execute("INSERT INTO orders VALUES ('inner')").await.unwrap();
         inner.commit().await.unwrap();
     }
 

@@ -162,7 +162,7 @@ impl Sandbox {
             let body = body.collect().await.unwrap().to_bytes();
             SandboxResponse { status: head.status, headers: head.headers, body }
         };
-        tokio::time::timeout(PATIENCE, exchange).await.expect("no answer came")
+        tokio::time::timeout(PATIENCE, exchange).await.expect("no response came")
     }
 
     /// Pays under a key.

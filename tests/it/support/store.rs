@@ -112,7 +112,7 @@ impl Scripted {
             Some(Fault::Hang) => pending().await,
             Some(Fault::Lost) => {
                 work.await?;
-                Err(StoreError::with_source(StoreErrorKind::Timeout, "the answer was lost"))
+                Err(StoreError::with_source(StoreErrorKind::Timeout, "the reply was lost"))
             }
         }
     }

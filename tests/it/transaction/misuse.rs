@@ -137,7 +137,7 @@ async fn a_leaked_savepoint_is_not_committed<B: Base>() {
     let (base, stage) = (B::start().await, Stage::new());
     let app = app::<B, _>(layer(base.store().await), &stage);
     for status in [201, 500, 404, 422] {
-        let script = format!("insert book; forget-savepoint; insert pen; status {status}");
+        let script = format!("insert book; leak-savepoint; insert pen; status {status}");
         let response = ask(&app, &status.to_string(), &script).await;
         if status == 201 {
             response.is_rejected(500, "idempotency_transaction_lost");
@@ -240,8 +240,8 @@ async fn a_failed_statement_that_a_handler_hides_is_not_committed_on_postgres() 
 async fn a_transaction_that_is_leaked_for_ever_is_not_committed() {
     let (base, stage) = (Pg::start().await, Stage::new());
     let app = app::<Pg, _>(layer(base.store().await), &stage);
-    ask(&app, "key", "insert book; forget").await.is_rejected(500, "idempotency_transaction_lost");
-    ask(&app, "key", "insert book; forget").await.is_in_flight();
+    ask(&app, "key", "insert book; leak").await.is_rejected(500, "idempotency_transaction_lost");
+    ask(&app, "key", "insert book; leak").await.is_in_flight();
     assert!(base.orders().await.is_empty());
     ask(&app, "other", "insert pen").await.is_first(201, "attempt 1");
 }

@@ -24,9 +24,9 @@ async fn savepoints_are_the_handlers_own<B: Base>() {
     let (base, stage) = (B::start().await, Stage::new());
     let app = app::<B, _>(layer(base.store().await), &stage);
     ask(&app, "key", "insert book; savepoints; insert pen").await.is_first(201, "attempt 1");
-    assert_eq!(base.orders().await, ["book", "kept", "pen"]);
+    assert_eq!(base.orders().await, ["book", "inner", "pen"]);
     ask(&app, "failed", "savepoints; status 500").await.is_first(500, "attempt 1");
-    assert_eq!(base.orders().await, ["book", "kept", "pen"]);
+    assert_eq!(base.orders().await, ["book", "inner", "pen"]);
     base.at_rest().await;
 }
 

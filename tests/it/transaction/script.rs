@@ -85,8 +85,8 @@ async fn run<B: Base>(
             "panic" => panic!("as it was told to"),
             "status" => status = rest.parse().unwrap(),
             "savepoints" => B::use_savepoints(tx.as_mut().unwrap()).await,
-            "forget-savepoint" => B::leak_savepoint(tx.as_mut().unwrap()).await,
-            "forget" => std::mem::forget(tx.take()),
+            "leak-savepoint" => B::leak_savepoint(tx.as_mut().unwrap()).await,
+            "leak" => std::mem::forget(tx.take()),
             "leak" => {
                 let (tx, stage) = (tx.take(), stage.clone());
                 tokio::spawn(async move {

@@ -12,7 +12,7 @@ use crate::support::wire::{State, Way, Wire};
 
 const LEASE: [&str; 2] = ["--lease", "300ms"];
 
-/// Beats once a second, so that what is sent before is no renewal.
+/// Renews once a second, so that an earlier message is not a renewal.
 const LONG_LEASE: [&str; 2] = ["--lease", "3s"];
 
 const HOLD_REQUESTS: State = State::Open { requests: Way::Hold, replies: Way::Pass };
@@ -44,10 +44,10 @@ async fn expect_second_attempt(pair: &Pair, order: &Value, effects: usize) {
     assert_eq!(pair.other.effects().await.len(), effects);
 }
 
-/// Pays at the first sandbox, and kills it when `moment` has come, which must be before the answer.
+/// Pays at the first sandbox, and kills it at `moment`, which must come before the response.
 async fn killed_when(pair: &Pair, order: &Value, moment: impl Future<Output = ()>) {
     tokio::select! {
-        response = pair.one.pay("k", order) => panic!("it was answered first: {response:?}"),
+        response = pair.one.pay("k", order) => panic!("the response came first: {response:?}"),
         () = patiently(moment) => pair.one.signal("KILL"),
     }
 }
@@ -58,7 +58,7 @@ async fn sends(wire: &Wire) {
     wire.reached(|seen| seen.requests > before).await;
 }
 
-/// Waits until the store has answered something more, whether or not that arrives.
+/// Waits until the store has sent one more reply, whether or not it arrives.
 async fn store_replied(wire: &Wire) {
     let before = wire.seen().replies;
     wire.reached(|seen| seen.replies > before).await;

@@ -1,5 +1,5 @@
-//! A process killed while it captures the answer, of which a part has come. The sandbox has its
-//! answers whole, so the process is this test itself.
+//! A process killed while it captures a response that has come in part. The sandbox has its
+//! responses whole, so the process is this test itself.
 
 use std::pin::Pin;
 use std::process::Stdio;
@@ -130,7 +130,7 @@ async fn at_await_4_the_work_is_done_and_the_next_attempt_knows_of_one_that_was_
     };
     let request = post(&address);
     let (response, ()) = tokio::join!(request, first);
-    assert_eq!(response, "", "a client must not see an answer that was not kept");
+    assert_eq!(response, "", "a client must not see a response that was not stored");
     assert_eq!(redis.statuses(), ["P"]);
 
     let second = loop {

@@ -1,5 +1,5 @@
-//! Redis killed under a thousand requests: each is refused in time, nothing is left behind, and it
-//! heals.
+//! Redis killed under a thousand requests: each is rejected in time, nothing is left behind, and
+//! it heals.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ const STORE_TIMEOUT: Duration = Duration::from_millis(500);
 const SLACK: Duration = Duration::from_secs(1);
 const RECOVERY: Duration = Duration::from_secs(2);
 
-/// Sends a thousand requests, fifty at a time, each of which must be refused in time.
+/// Sends a thousand requests, fifty at a time. Each must be rejected in time.
 async fn a_thousand<Fut: Future<Output = StatusCode> + Send + 'static>(
     send: impl Fn(usize) -> Fut + Clone + Send + 'static,
 ) {

@@ -16,10 +16,10 @@ type Row = (String, i64, String);
 const PAYMENTS: &str = "SELECT key, attempt, id FROM payments";
 const UNSETTLED: &str = "SELECT count(*) FROM idempotency_records WHERE status <> 'success'";
 
-/// Asserts that each key has one row, and every answer tells of it in the same words.
+/// Asserts that each key has one row, and that all its responses are the same.
 pub(super) async fn audit(told: &Told, database: &Database) {
     let (payments, unsettled) = read(database).await;
-    assert_eq!(unsettled, 0, "records without an answer");
+    assert_eq!(unsettled, 0, "records without a response");
     let mut rows = HashMap::<String, Vec<(i64, String)>>::new();
     for (key, attempt, id) in payments {
         rows.entry(key).or_default().push((attempt, id));
@@ -33,7 +33,7 @@ pub(super) async fn audit(told: &Told, database: &Database) {
         let receipt = first.json();
         assert_eq!((&receipt["id"], &receipt["attempt"]), (&json!(id), &json!(attempt)), "{key}");
         for response in later {
-            assert!(is_same(response, first), "{key} was answered {first:?} and {response:?}");
+            assert!(is_same(response, first), "{key} got the responses {first:?} and {response:?}");
         }
         assert!(
             responses.iter().filter(|response| !response.is_replay()).count() <= 1,
@@ -41,7 +41,7 @@ pub(super) async fn audit(told: &Told, database: &Database) {
         );
         assert!(responses.last().unwrap().is_replay(), "{key}");
     }
-    assert!(rows.is_empty(), "payments that nobody was told of: {:?}", rows.keys());
+    assert!(rows.is_empty(), "payments that no client was told of: {:?}", rows.keys());
 }
 
 async fn read(database: &Database) -> (Vec<Row>, i64) {
@@ -70,7 +70,7 @@ fn is_same(one: &SandboxResponse, other: &SandboxResponse) -> bool {
 }
 
 impl Told {
-    /// How many answers were compared with a first one.
+    /// How many responses were compared with a first one.
     pub(super) fn compared(&self) -> usize {
         self.successes.values().map(|responses| responses.len() - 1).sum()
     }

@@ -1,4 +1,4 @@
-//! Clients that ask until they succeed, and remember every answer.
+//! Clients that ask until they succeed, and remember every response.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,8 +17,8 @@ use tokio::sync::watch;
 use crate::support::random::Draw;
 use crate::support::sandbox::{SandboxResponse, order_with};
 
-/// A request that is not answered by then is sent again.
-const ANSWER: Duration = Duration::from_secs(5);
+/// A request without a response by then is sent again.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// A key that has no success by then is stuck.
 const STUCK: Duration = Duration::from_mins(1);
 
@@ -39,8 +39,8 @@ pub(super) struct Clients {
 pub(super) struct Told {
     /// The successes for each key, in the order of their coming.
     pub(super) successes: HashMap<String, Vec<SandboxResponse>>,
-    /// Requests that were cut off, of operations with one client, by what the next answer told of
-    /// them.
+    /// Requests that were cut off, of operations with one client, by what the next response told of
+ /// them.
     pub(super) rolled_back: usize,
     pub(super) committed: usize,
 }
@@ -121,7 +121,7 @@ impl Clients {
         }
     }
 
-    /// Asks every server for every answer once more.
+    /// Asks every server for every response once more.
     pub(super) async fn ask_all_again(&self) {
         for number in 0..self.operations {
             let mut draw = self.seed.part(&key(number));
@@ -132,7 +132,7 @@ impl Clients {
         }
     }
 
-    /// Asks until it is answered with a success.
+    /// Asks until the response is a success.
     async fn insist(
         &self,
         number: usize,
@@ -177,7 +177,7 @@ impl Clients {
             Ok(SandboxResponse { status: head.status, headers: head.headers, body })
         };
         self.in_flight.send_modify(|in_flight| in_flight[server] += 1);
-        let response = tokio::time::timeout(ANSWER, exchange).await;
+        let response = tokio::time::timeout(PATIENCE, exchange).await;
         self.in_flight.send_modify(|in_flight| in_flight[server] -= 1);
         match response {
             Ok(Ok(response)) => heard(key, response),
@@ -187,7 +187,7 @@ impl Clients {
     }
 }
 
-/// Nothing but these is an answer to one who pays through kills.
+/// A client that pays through kills may get these responses and no others.
 fn heard(key: &str, response: SandboxResponse) -> Heard {
     let code = || response.json()["code"].as_str().map(str::to_owned);
     match response.status.as_u16() {
@@ -197,13 +197,13 @@ fn heard(key: &str, response: SandboxResponse) -> Heard {
         // The database went away while the handler wrote.
         500 if response.body.is_empty() => Heard::Again,
         status => {
-            panic!("{key} was answered {status}: {}", String::from_utf8_lossy(&response.body))
+            panic!("{key} got {status}: {}", String::from_utf8_lossy(&response.body))
         }
     }
 }
 
 fn order(number: usize, draw: &mut Draw) -> Value {
-    // A kill finds some before their effect, and some between it and their answer.
+    // A kill finds some before their effect, and some between the effect and the response.
     let [delay, after] = match draw.index(4) {
         0 => [draw.between(1, 20), 0],
         1 => [0, draw.between(1, 20)],

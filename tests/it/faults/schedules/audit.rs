@@ -1,17 +1,17 @@
-//! The audit: what clients were told of a key against what was done under it. It does no IO.
+//! The audit compares the responses under a key with the effects under it. It does no IO.
 
 use super::history::{At, Effect, History, Response};
 
-/// What may happen in a schedule.
+/// The behavior that a schedule allows.
 #[derive(Debug, Clone)]
 pub(super) struct Rules {
     /// Whether an attempt that was cut off is run again.
     pub(super) reruns_abandoned: bool,
-    /// Whether an attempt that failed is refused afterwards.
+    /// Whether retries of a failed attempt are rejected.
     pub(super) rejects_failed: bool,
     /// Every fault: its beginning and its end.
     pub(super) faults: Vec<Span>,
-    /// Those after which the store may have forgotten what it had acknowledged.
+    /// Those after which the store may have lost writes that it had acknowledged.
     pub(super) losses: Vec<Span>,
     /// How long after its end a fault still has consequences.
     pub(super) aftermath: At,
@@ -29,7 +29,7 @@ pub(super) enum Violation {
     /// Two effects under one attempt number, and nothing that could have lost the record between
     /// them.
     RanTwice { attempt: u32 },
-    /// A second attempt, where one that was cut off is to be refused.
+    /// A second attempt, where retries of one that was cut off are to be rejected.
     RanAgain { attempt: u32 },
     /// A second attempt, and no fault that could have cut off the first.
     RanAgainWithoutFault { attempt: u32 },
@@ -37,21 +37,21 @@ pub(super) enum Violation {
     EffectOfFailure,
     /// A success that tells of no effect in the ledger.
     ResponseWithoutEffect { id: Option<String> },
-    /// Two answers that tell of one effect in different ways.
+    /// Two responses that tell of one effect in different ways.
     Differing,
     /// Two replays that differ, and nothing that could have lost the record between them.
     DifferingReplays,
     /// A replay of another attempt than the last.
     ReplayOfAnEarlierAttempt { attempt: u64, last: u32 },
-    /// Another answer after a replay, and nothing that could have lost the record between them.
+    /// Another response after a replay, and nothing that could have lost the record between them.
     WentBack { status: u16, code: Option<String> },
-    /// An answer that nothing accounts for.
+    /// A response that nothing accounts for.
     Unexpected { status: u16, code: Option<String> },
-    /// No definitive answer, long after the last fault.
+    /// No definitive response, long after the last fault.
     Stuck,
 }
 
-/// What the audit of one key comes to, or that of many together.
+/// The result of the audit of one key, or of many together.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Findings {
     /// Effects beyond the first by an attempt after one that was cut off.
@@ -62,9 +62,9 @@ pub(super) struct Findings {
     pub(super) lost: usize,
     /// Effects beyond the first that nothing accounts for.
     pub(super) other: usize,
-    /// Keys whose answers differ although they should not.
+    /// Keys whose responses differ although they should not.
     pub(super) differing: usize,
-    /// Keys whose answers differ because there is more than one effect.
+    /// Keys whose responses differ because there is more than one effect.
     pub(super) differing_in_doubles: usize,
     pub(super) stuck: usize,
     pub(super) violations: Vec<Violation>,
@@ -93,10 +93,9 @@ struct Audit<'a> {
 }
 
 impl Audit<'_> {
-    /// An effect under an attempt number that was there already means that the record was gone in
-    /// between; every other number means that an attempt before it was cut off. The order tells
-    /// nothing: a process that was stopped may have the effect of attempt 1 after that of attempt
-    /// 2.
+    /// A second effect under one attempt number means that the record was gone in between. Every
+    /// other number means that an attempt before it was cut off. The order tells nothing: a process
+    /// that was stopped may have the effect of attempt 1 after the effect of attempt 2.
     fn doubles(&self, findings: &mut Findings) {
         let mut numbers = Vec::new();
         for effect in &self.effects {
@@ -165,7 +164,7 @@ impl Audit<'_> {
         }
     }
 
-    /// A refusal, or the failure of a handler that was told to fail.
+    /// A rejection, or the failure of a handler that was told to fail.
     fn is_expected(&self, response: &Response, at: At) -> bool {
         match (response.status, response.code().as_deref()) {
             (409, Some("idempotency_outcome_unknown")) => {
@@ -179,8 +178,8 @@ impl Audit<'_> {
         }
     }
 
-    /// A replay is the end: from then on the record stands, and is replayed, as long as nothing can
-    /// have lost it.
+    /// A replay is the end: from then on the record is replayed, as long as nothing can have lost
+    /// it.
     fn replays(&self, findings: &mut Findings) {
         let is_replay = |response: &Response| response.is_replay && response.is_success();
         let replays: Vec<_> =

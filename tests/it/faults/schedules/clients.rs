@@ -51,7 +51,7 @@ impl Sandboxes {
         response.is_ok_and(|response| response.is_ok_and(|response| response.status() == 200))
     }
 
-    /// Sends a request, and hangs up if the answer is not there in time.
+    /// Sends a request, and hangs up if the response is not there in time.
     async fn pay(&self, sandbox: usize, key: &str, order: &str, patience: Duration) -> Heard {
         let begun = now();
         let request = Request::post(self.url(sandbox, "/payments"))
@@ -85,8 +85,8 @@ fn is_definitive(heard: &Heard) -> bool {
     matches!(&heard.said, Said::Response(response) if !response.is_for_now())
 }
 
-/// How long a client asks again during the schedule. What has no answer by then has it asked for at
-/// the end.
+/// How long a client asks again during the schedule. An operation without a response by then is
+/// asked for at the end.
 const PERSISTENCE: Duration = Duration::from_secs(12);
 
 /// One operation and its senders.
@@ -104,7 +104,7 @@ impl Payment {
         Self { operation: Arc::new(operation), order, sandboxes, heard: Arc::default() }
     }
 
-    /// Plays the operation as planned; then repeats it on other sandboxes.
+    /// Plays the operation as planned, then sends it again to other sandboxes.
     pub(super) async fn play(self) {
         tokio::time::sleep(self.operation.at).await;
         let mut senders = JoinSet::new();
@@ -121,7 +121,7 @@ impl Payment {
         }
     }
 
-    /// Asks until there is a definitive answer; tells which sandbox gave it.
+    /// Asks until there is a definitive response; tells which sandbox gave it.
     async fn insist(&self, sender: Sender) -> Option<usize> {
         tokio::time::sleep(sender.after).await;
         let until = Instant::now() + PERSISTENCE;
@@ -139,7 +139,7 @@ impl Payment {
         None
     }
 
-    /// Whether the answer is definitive.
+    /// Whether the response is definitive.
     async fn ask(&self, sandbox: usize, patience: Duration) -> bool {
         let sandbox = sandbox % self.sandboxes.count();
         let heard = self.sandboxes.pay(sandbox, &self.operation.key, &self.order, patience).await;
@@ -148,7 +148,7 @@ impl Payment {
         is_definitive
     }
 
-    /// Long after the last fault: asks every sandbox until it has a definitive answer.
+    /// Long after the last fault: asks every sandbox until it has a definitive response.
     pub(super) async fn conclude(self, lapse: Duration) -> History {
         let until = Instant::now() + lapse + self.operation.takes;
         let mut is_stuck = false;

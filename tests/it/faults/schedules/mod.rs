@@ -38,7 +38,7 @@ impl Display for Figures {
         write!(
             f,
             "schedules {schedules} · operations {operations} · faults {faults} · doubles {doubles} (abandoned \
-             {abandoned}, {told} of them after an answer, lost {lost}, other {other}) · differing {differing} (+{differing_in_doubles} in doubles) \
+             {abandoned}, {told} of them after a response, lost {lost}, other {other}) · differing {differing} (+{differing_in_doubles} in doubles) \
              · stuck {stuck} · problems {}",
             self.problems
         )

@@ -53,7 +53,7 @@ pub(super) async fn run(plan: Plan) -> Result {
         findings.add(judged);
     }
     problems.extend(
-        effects.into_keys().map(|key| format!("an effect under a key that nobody sent: {key}")),
+        effects.into_keys().map(|key| format!("an effect under a key that no client sent: {key}")),
     );
     report.extend(problems);
     if !report.is_empty() {
@@ -72,8 +72,8 @@ pub(super) async fn run(plan: Plan) -> Result {
     Result { faults: faults.len(), findings, report }
 }
 
-/// Plays the schedule; then, when every fault is undone, asks for what has no definitive answer
-/// yet.
+/// Plays the schedule; then, when every fault is undone, asks for each operation that
+/// has no definitive response yet.
 async fn play(
     plan: &Plan,
     ledger: &Path,

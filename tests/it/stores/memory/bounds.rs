@@ -183,10 +183,10 @@ async fn one_key_in_endless_use_does_not_grow_the_store() {
     let Reservation::Acquired(lease) = store.reserve(&failed).await.unwrap() else {
         panic!("a failed record should be taken over");
     };
-    assert!(store.bytes() < once, "the answer that was replaced should no longer count");
+    assert!(store.bytes() < once, "the response that was replaced should no longer count");
     release(&store, &lease).await;
     assert_eq!(store.records(), 1, "a later attempt puts back what it took over");
-    assert!(store.bytes() <= once, "without its answer");
+    assert!(store.bytes() <= once, "without its response");
 }
 
 #[tokio::test(start_paused = true)]
@@ -491,7 +491,7 @@ async fn release(store: &MemoryStore, lease: &Lease) {
 
 async fn assert_full(store: &MemoryStore, number: u64) {
     let rejected = store.reserve(&request(number)).await;
-    let kind = rejected.expect_err("a full store should refuse a new key").kind();
+    let kind = rejected.expect_err("a full store should reject a new key").kind();
     assert_eq!(kind, StoreErrorKind::Full);
 }
 

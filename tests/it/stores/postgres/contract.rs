@@ -167,7 +167,7 @@ async fn of_50_contenders_one_takes_over_and_is_told_of_the_attempt_before() {
 /// A handler that answers by the path: `/status/500`.
 fn app(store: PostgresStore) -> Router {
     let response = |axum::extract::Path(status): axum::extract::Path<u16>| async move {
-        (StatusCode::from_u16(status).unwrap(), [("x-ray", "no")], "the answer")
+        (StatusCode::from_u16(status).unwrap(), [("x-ray", "no")], "the response")
     };
     let layer = IdempotencyLayer::new(store).scope(|_| Scope::anonymous());
     Router::new().route("/status/{status}", post(response)).layer(layer)
@@ -247,7 +247,7 @@ async fn a_record_is_a_row_that_a_person_can_read() {
     assert_eq!(success.get::<i64, _>("attempt"), 1);
     assert_eq!(success.get::<i32, _>("response_status"), 201);
     assert!(String::from_utf8_lossy(success.get("response_headers")).contains("x-ray: no\n"));
-    assert_eq!(success.get::<&[u8], _>("response_body"), b"the answer");
+    assert_eq!(success.get::<&[u8], _>("response_body"), b"the response");
     assert!(success.get::<bool, _>("is_stored_for_a_day"));
     assert!(!success.get::<&str, _>("whole").contains("the-key"), "no input of a client is a key");
     assert_eq!(failed.get::<&str, _>("status"), "failed");

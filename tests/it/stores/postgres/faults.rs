@@ -335,7 +335,7 @@ async fn a_reservation_whose_caller_has_given_up_is_taken_back() {
     let before = apart.wire.seen().replies;
     let request = request("key");
     tokio::select! {
-        _ = apart.through.reserve(&request) => panic!("the answer is held back"),
+        _ = apart.through.reserve(&request) => panic!("the reply is held back"),
         () = apart.wire.reached(|seen| seen.replies > before) => {}
     }
     assert!(apart.record().await.is_some(), "it was made");

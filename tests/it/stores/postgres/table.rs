@@ -251,7 +251,7 @@ async fn a_row_that_cannot_be_read_is_an_error_and_stays() {
         "response_request_id = '\u{20ac}'",
         "response_body = NULL",
         "response_missing = 'too large'",
-        "response_body = NULL, response_missing = 'a word that nobody knows'",
+        "response_body = NULL, response_missing = 'an unknown word'",
         "status = 'pending', lease_until = clock_timestamp()",
     ];
     run(&pool, "CREATE TABLE whole AS SELECT * FROM idempotency_records").await;
@@ -267,7 +267,7 @@ async fn a_row_that_cannot_be_read_is_an_error_and_stays() {
             assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{damage}");
         }
         let after: String = sqlx::query_scalar(row).fetch_one(&pool).await.unwrap();
-        assert_eq!(before, after, "it is left for somebody to look at");
+        assert_eq!(before, after, "it is left for inspection");
         run(
             &pool,
             "DELETE FROM idempotency_records; INSERT INTO idempotency_records SELECT * FROM whole",

@@ -138,7 +138,7 @@ async fn a_failed_attempt_is_rejected_in_one_round_trip_and_run_again_in_three()
         code(call(&rejecting, "key", "/status/500").await).await,
         "idempotency_attempt_failed"
     );
-    assert_eq!(proxy.round_trips(), 1, "refusal");
+    assert_eq!(proxy.round_trips(), 1, "rejection");
 
     // The first take-over teaches the server its script, which takes one more.
     call(&app(store.clone()), "key", "/status/500").await;
@@ -252,7 +252,7 @@ async fn a_record_that_cannot_be_read_is_never_run_again() {
         assert_eq!(code(rejected).await, "idempotency_store_unavailable");
         let stored: Vec<u8> =
             redis::cmd("GET").arg(&names[0]).query_async(&mut connection).await.unwrap();
-        assert_eq!(stored, damaged, "it is left for somebody to look at");
+        assert_eq!(stored, damaged, "it is left for inspection");
     }
     connection.del(&names[0]).await.unwrap();
     connection.rpush(&names[0], "a list").await.unwrap();

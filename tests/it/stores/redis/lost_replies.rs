@@ -89,7 +89,7 @@ fn outcome(bytes: usize) -> Outcome {
 fn acquired(reservation: Reservation) -> Lease {
     match reservation {
         Reservation::Acquired(lease) => lease,
-        Reservation::Found(record) => panic!("somebody else's record was found: {record:?}"),
+        Reservation::Found(record) => panic!("another attempt's record was found: {record:?}"),
     }
 }
 
@@ -236,7 +236,7 @@ async fn one_whose_caller_has_given_up_is_taken_back_too() {
     let before = apart.wire.seen().replies;
     let request = request();
     tokio::select! {
-        _ = apart.through.reserve(&request) => panic!("the answer is held back"),
+        _ = apart.through.reserve(&request) => panic!("the reply is held back"),
         () = apart.wire.reached(|seen| seen.replies > before) => {}
     }
     assert!(apart.record().await.is_some(), "it was made");

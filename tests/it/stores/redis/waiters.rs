@@ -83,7 +83,7 @@ async fn a_thousand_waiters_in_another_process_ask_no_more_often_than_one() {
         assert_eq!(response, (StatusCode::OK, true, body.clone()));
     }
     let after = looks(&server).await - before;
-    assert!(after <= looked + 3, "{after} looks in all: the answer was read more than once");
+    assert!(after <= looked + 3, "{after} looks in all: the response was read more than once");
     assert_eq!(effects.count(), 1);
 }
 
@@ -102,7 +102,7 @@ async fn waiters_beside_the_running_request_do_not_ask_at_all() {
     let responses = patiently(requests.join_all()).await;
     assert_eq!(responses.iter().filter(|(_, replayed, _)| !replayed).count(), 1);
     assert!(responses.iter().all(|(status, _, body)| *status == 200 && body == b"done"));
-    assert_eq!(looks(&server).await, 2, "one to reserve the key and one to keep the answer");
+    assert_eq!(looks(&server).await, 2, "one to reserve the key and one to store the response");
     assert_eq!(effects.count(), 1);
 }
 

@@ -108,6 +108,6 @@ async fn of_500_concurrent_reservations_in_two_stores_one_acquires() {
         }
     }
     assert_eq!(acquired.len(), 1);
-    assert!(tokens.iter().all(|token| *token == acquired[0]), "somebody found another record");
+    assert!(tokens.iter().all(|token| *token == acquired[0]), "a caller found another record");
     assert_eq!(file.size().await, 1);
 }

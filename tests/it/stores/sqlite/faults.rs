@@ -75,7 +75,7 @@ async fn a_pool_with_no_connection_left_rejects_in_time() {
 async fn a_full_file_rejects_writes_that_need_more_space_and_serves_the_rest() {
     let file = File::new();
     let before = file.open().await;
-    let stored = reserve(&before, "kept").await;
+    let stored = reserve(&before, "stored").await;
     assert_eq!(
         before.complete(&stored, &outcome(10), RETENTION).await.unwrap(),
         Settlement::Applied
@@ -203,7 +203,7 @@ async fn writes_until_it_is_killed() {
                     let name = format!("{}-{task}-{number}", std::process::id());
                     let lease = reserve(&store, &name).await;
                     let _ = store.complete(&lease, &outcome(20_000), RETENTION).await.unwrap();
-                    println!("\nkept {name}");
+                    println!("\nstored {name}");
                 }
             })
         })
@@ -237,7 +237,7 @@ async fn a_process_killed_while_it_writes_damages_nothing_and_loses_nothing_it_a
         patiently(async {
             while names.len() < 5 + 3 * round {
                 let line = lines.next_line().await.unwrap().expect("the process has ended");
-                names.extend(line.strip_prefix("kept ").map(str::to_owned));
+                names.extend(line.strip_prefix("stored ").map(str::to_owned));
             }
         })
         .await;

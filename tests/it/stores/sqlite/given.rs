@@ -89,7 +89,7 @@ pub(super) fn outcome(bytes: usize) -> Outcome {
 pub(super) fn acquired(reservation: Reservation) -> Lease {
     match reservation {
         Reservation::Acquired(lease) => lease,
-        Reservation::Found(record) => panic!("somebody else's record was found: {record:?}"),
+        Reservation::Found(record) => panic!("another attempt's record was found: {record:?}"),
     }
 }
 

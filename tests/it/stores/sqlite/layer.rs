@@ -145,7 +145,7 @@ async fn no_client_input_is_a_name_in_the_file_and_a_person_can_read_the_rest() 
         let bytes = std::fs::read(format!("{}{end}", file.path().display())).unwrap();
         assert!(
             !bytes.windows(9).any(|window| window == b"of-the-cl"),
-            "the raw key stands in the file"
+            "the raw key is in the file"
         );
     }
 }

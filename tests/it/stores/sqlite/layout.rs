@@ -71,7 +71,7 @@ async fn the_table_can_be_made_by_hand_and_have_another_name() {
     assert!(beside.inspect(&lease.key).await.unwrap().is_some());
     let names =
         file.run("SELECT name FROM sqlite_schema WHERE name LIKE 'idempotency_records%'").await;
-    assert!(names.is_empty(), "a table was made that nobody asked for");
+    assert!(names.is_empty(), "a table was made without a request");
 }
 
 #[tokio::test]

@@ -240,6 +240,6 @@ pub(crate) fn outcome(status: u16, bytes: usize) -> Outcome {
 pub(crate) fn acquired(reservation: Reservation) -> Lease {
     match reservation {
         Reservation::Acquired(lease) => lease,
-        Reservation::Found(record) => panic!("somebody else's record was found: {record:?}"),
+        Reservation::Found(record) => panic!("another attempt's record was found: {record:?}"),
     }
 }

@@ -56,7 +56,7 @@ impl SentinelGroup {
 
     /// The port of the primary, by the word of the first sentinel that answers.
     pub(crate) fn primary_port(&self) -> u16 {
-        self.sentinels.iter().find_map(named_primary).expect("no sentinel answers")
+        self.sentinels.iter().find_map(named_primary).expect("no sentinel replies")
     }
 
     /// Ends the primary as a crash would, and tells its port. The sentinels will find out.

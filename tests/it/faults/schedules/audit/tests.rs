@@ -152,7 +152,7 @@ fn two_responses_that_tell_of_one_effect_in_different_ways_are_a_violation() {
     let findings =
         audit(&history(vec![success(50, 1, "a"), other.clone()]), &effects[..1], &rules());
     assert_eq!((findings.differing, findings.violations), (1, vec![Violation::Differing]));
-    // A double excuses only answers that tell of different effects.
+    // A double excuses only responses that tell of different effects.
     let findings =
         audit(&history(vec![success(90, 1, "a"), other]), &effects, &rules_with_fault(false));
     assert_eq!((findings.differing, findings.violations), (1, vec![Violation::Differing]));
