@@ -51,7 +51,11 @@ fn of_two_contenders_one_takes_over_a_failed_record() {
         let mine = store.reserve(&ask).unwrap();
         let (lease, found) = winner_and_loser(mine, other.join().unwrap());
         assert_eq!((lease.attempt, lease.token), (2, found.token));
-        assert_eq!(response_bytes(&store), 0, "the response of the failed attempt was released once");
+        assert_eq!(
+            response_bytes(&store),
+            0,
+            "the response of the failed attempt was released once"
+        );
     });
 }
 

@@ -58,7 +58,7 @@ impl Job {
 
 impl Client {
     async fn line(&mut self) -> String {
-        patiently(self.said.next_line()).await.unwrap().expect("the client ended without a word")
+        patiently(self.said.next_line()).await.unwrap().expect("the client ended without output")
     }
 
     async fn kill(&mut self) {

@@ -15,7 +15,7 @@ impl Bank {
         Self(
             Sandbox::run(command.env("BANK", "127.0.0.1:0"))
                 .await
-                .expect("the example ended without a word"),
+                .expect("the example ended without output"),
         )
     }
 

@@ -8,7 +8,7 @@ async fn start() -> Sandbox {
     let mut command = Command::new(example("hyper"));
     Sandbox::run(command.env("LISTEN", "127.0.0.1:0"))
         .await
-        .expect("the example ended without a word")
+        .expect("the example ended without output")
 }
 
 async fn note(notes: &Sandbox, token: &str, text: &'static str) -> SandboxResponse {

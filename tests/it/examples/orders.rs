@@ -17,7 +17,7 @@ impl Shop {
         let server = PostgresServer::start();
         let mut command = Command::new(example("orders"));
         command.env("DATABASE_URL", server.url()).env("LISTEN", "127.0.0.1:0");
-        let example = Sandbox::run(&mut command).await.expect("the example ended without a word");
+        let example = Sandbox::run(&mut command).await.expect("the example ended without output");
         Self { server, example }
     }
 

@@ -139,8 +139,7 @@ fn rejected(
 }
 
 #[tokio::test]
-async fn no_classifier_or_directive_makes_a_rejection_a_result_but_a_handler_may_say_failed()
- {
+async fn no_classifier_or_directive_makes_a_rejection_a_result_but_a_handler_may_say_failed() {
     type Guard = fn() -> TestLayer;
     let guards: [(Guard, ResponseDirective); 5] = [
         (layer, ResponseDirective::new()),

@@ -58,7 +58,7 @@ async fn it_is_the_same_key_as_in_a_header() {
     post("/").key("\"order-1001\"").body(body).send(&server).await.assert_replays(&first);
     let other = post("/").key("order-1001").body(r#"{"amount":1}"#).send(&server).await;
     other.assert_rejected(409, "idempotency_key_reused");
-    // In a body, quotes are no quotes.
+    // In a body, quotes are part of the key.
     let quoted = post("/").body(r#"{"idempotency_key":"\"order-1001\""}"#).send(&server).await;
     quoted.assert_first(200, "run 2");
     assert_eq!(effects.count(), 2);
@@ -232,7 +232,7 @@ async fn a_body_over_the_limit_is_rejected_with_a_key_or_without() {
         }
     }
     assert_eq!(effects.count(), 0);
-    // What is not guarded is not read.
+    // The body of an unguarded request is not read.
     call("PUT", "/").body("x".repeat(41)).send(&server).await.assert_first(200, "run 1");
 }
 
@@ -290,7 +290,7 @@ async fn headers_may_have_any_names_and_must_agree() {
         call.send(&server).await.assert_rejected(400, "idempotency_key_invalid");
     }
     assert_eq!(effects.count(), 1);
-    // Those that are not named are no keys.
+    // Headers that are not named do not carry keys.
     for run in 2..=3 {
         post("/")
             .header("X-Idempotency-Key", "order-1001")

@@ -1,4 +1,4 @@
-//! The handler's word on its own answer.
+//! The handler's directive for its own response.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::support::{Effects, Server, TestLayer, WireResponse, app, layer, post}
 
 const KEY: &str = "order-1001";
 
-/// A server whose handler says the same each time, its answer numbered.
+/// A server whose handler gives the same directive each time, and numbers its responses.
 async fn saying(
     effects: &Effects,
     guard: TestLayer,
@@ -97,8 +97,8 @@ async fn discard_leaves_the_key_free_whatever_the_status() {
         let [first, second] = twice(&server).await;
         first.assert_first(status, "run 1");
         second.assert_first(status, "run 2");
-        // Another request may have the key, for nothing happened.
-        post("/").key(KEY).body("mended").send(&server).await.assert_first(status, "run 3");
+        // Another request may have the key, because nothing happened.
+        post("/").key(KEY).body("corrected").send(&server).await.assert_first(status, "run 3");
         assert_eq!(effects.attempts(), [(1, None); 3]);
     }
 }
@@ -119,8 +119,8 @@ async fn new_leaves_the_meaning_of_the_response_to_its_status() {
 
 #[tokio::test]
 async fn the_last_word_is_the_only_one() {
-    // `ResponseDirective::success().keep(…)` says both; a verdict in place of another says what it
-    // says and no more.
+    // `ResponseDirective::success().stored_response(…)` sets both. A directive that replaces
+    // another one takes nothing over from it.
     let both = ResponseDirective::success()
         .stored_response(StoredResponse::Status)
         .retention(Duration::from_mins(1));

@@ -72,7 +72,7 @@ async fn above_the_limit_a_new_operation_is_rejected_for_now() {
             assert_eq!(rejected.header("retry-after"), Some("3"));
         }
         assert_eq!(effects.count(), 2);
-        // What is not guarded is not counted.
+        // An unguarded request is not counted.
         assert_eq!(post("/200").send(&server).await.status, 200);
         gate.open();
         for (call, running) in calls.iter().zip(running) {
@@ -100,7 +100,7 @@ async fn at_the_limit_requests_that_need_no_capacity_still_get_their_response() 
         other.assert_rejected(409, "idempotency_key_reused");
         let other = of("/500", "failed-1").body("other").send(&server).await;
         other.assert_rejected(409, "idempotency_key_reused");
-        // To run what failed again takes room.
+        // Another run of a failed operation takes capacity.
         is_too_many(&of("/500", "failed-1").send(&server).await);
         if policy == InFlight::Reject {
             of("/wait", "running-1")
@@ -136,8 +136,8 @@ async fn at_the_limit_a_retry_waits_for_the_operation_that_takes_the_capacity() 
     assert_eq!(effects.count(), 1);
 }
 
-/// Whoever waits for an attempt that fails may run it again, in the room that it has left. On
-/// several threads, for the waiter is woken while the attempt is still being put away.
+/// A waiter for an attempt that fails may run it again, in the capacity that it has left. On
+/// several threads, because the waiter is woken while the attempt is still being put away.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_capacity_of_an_attempt_that_failed_is_free_for_its_waiter() {
     for round in 0..50 {
@@ -160,7 +160,7 @@ async fn the_capacity_of_an_attempt_that_failed_is_free_for_its_waiter() {
 /// Asserts that a permit is free, by an operation that takes it.
 async fn is_free(server: &Server, key: &str) {
     let asked = async {
-        // The answer may have come a moment before the permit is back.
+        // The response may have come a moment before the permit is back.
         loop {
             let response = of("/200", key).send(server).await;
             if response.status != 503 {
@@ -180,7 +180,7 @@ async fn the_permit_comes_back_however_the_operation_ends() {
         assert_eq!(of(path, &format!("order-{status}")).send(&server).await.status, status);
         is_free(&server, &format!("after-{status}")).await;
     }
-    // Refusals and replays keep none.
+    // Rejections and replays retain no permit.
     of("/200", "order-200")
         .body("other")
         .send(&server)
@@ -313,7 +313,7 @@ impl Tenants {
             })
     }
 
-    /// Waits until nothing is held for anybody.
+    /// Waits until no tenant holds a permit.
     async fn idle(&self) {
         let mut running = self.running.subscribe();
         patiently(running.wait_for(|running| running.values().all(|count| *count == 0)))
@@ -377,7 +377,7 @@ async fn what_a_quota_gave_is_dropped_however_the_operation_ends() {
     is_exceeded(&by("alice", "/200", "order-1001").send(&server).await);
     gate.open();
     tenants.idle().await;
-    // Replays and refusals keep nothing.
+    // Replays and rejections retain no permit.
     assert!(by("alice", "/200", "order-200").send(&server).await.is_replay());
     by("alice", "/200", "order-200")
         .body("other")

@@ -11,7 +11,7 @@ use crate::support::{
     Call, Effects, Gate, Server, TestLayer, app, call, counting, gated, layer, post,
 };
 
-/// A server that answers with the status in the path, or panics at `/panic`.
+/// A server that responds with the status in the path, or panics at `/panic`.
 async fn by_path(effects: &Effects, guard: TestLayer) -> Server {
     let router = app(effects, |request| async move {
         match &request.uri().path()[1..] {
@@ -45,7 +45,7 @@ async fn either_header_carries_the_key_in(guard: TestLayer) {
     assert_eq!(effects.count(), 1);
 }
 
-/// Asserts that a repeat in flight gets a 409 with `Retry-After`.
+/// Asserts that a retry in flight gets a 409 with `Retry-After`.
 async fn in_flight_is_a_conflict(guard: TestLayer) {
     let (effects, gate) = (Effects::new(), Gate::new());
     let server = Server::start(gated(&effects, &gate).layer(guard)).await;
@@ -61,7 +61,7 @@ async fn in_flight_is_a_conflict(guard: TestLayer) {
     assert_eq!(effects.count(), 1);
 }
 
-/// With tokio's clock paused: an answer is there for 24 hours and no longer.
+/// With tokio's clock paused: a response is stored for 24 hours and no longer.
 async fn is_stored_for_a_day(guard: TestLayer) {
     let effects = Effects::new();
     let router: Router = counting(&effects).layer(guard);
@@ -318,7 +318,7 @@ mod stripe {
                     .await
                     .assert_first(status, "response");
             }
-            keyed("/200", &key).body("mended").send(&server).await.assert_first(200, "response");
+            keyed("/200", &key).body("corrected").send(&server).await.assert_first(200, "response");
             assert_eq!(effects.count(), 3 * (index + 1));
         }
     }

@@ -42,7 +42,7 @@ async fn clones_of_one_layer_have_retentions_of_their_own() {
     }
 }
 
-/// They share the store, so a key that stands for a request on one route is taken on the other.
+/// They share the store, so a key of a request on one route is taken on the other.
 /// Without the feature `axum`, the fingerprint has the path that a nested router leaves, which is
 /// the same here.
 #[cfg(feature = "axum")]

@@ -1,4 +1,4 @@
-//! What is kept of an answer, and which headers.
+//! How much of a response is stored, and which headers.
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
@@ -43,7 +43,7 @@ fn failed() -> Response<Body> {
         .unwrap()
 }
 
-/// Sends one request twice; gives both answers, and asserts that the handler ran once.
+/// Sends one request twice; returns both responses, and asserts that the handler ran once.
 async fn twice(guard: TestLayer, response: MakeResponse) -> [WireResponse; 2] {
     let effects = Effects::new();
     let router = app(&effects, move |_| async move { response() });
@@ -56,8 +56,8 @@ async fn twice(guard: TestLayer, response: MakeResponse) -> [WireResponse; 2] {
     [first, second]
 }
 
-/// Asserts a replay that has this status and body, says whether a body was left out, and has these
-/// headers and no others but those that every answer of the server has.
+/// Asserts a replay that has this status and body, and says whether a body was left out. It has
+/// these headers, those that every response of the server has, and no others.
 #[track_caller]
 fn is_replay(
     replay: &WireResponse,
@@ -267,8 +267,8 @@ async fn store_only_headers_stores_these_and_no_others() {
         false,
         &[("location", "/cards/7"), ("etag", "\"of-the-card\"")],
     );
-    // Made for whole answers, the list does not bring back what less than all leaves out;
-    // `store_headers` does.
+    // The list applies to whole responses: it does not bring back headers that less than a whole
+    // response leaves out. `store_headers` does.
     let [_, replay] = twice(guard().stored_response(StoredResponse::Status), created).await;
     is_replay(&replay, 201, "", true, &[]);
     let [_, replay] = twice(

@@ -246,7 +246,7 @@ impl Faulty {
         Reservation::Acquired(lease)
     }
 
-    /// Forgets the oldest record when there are too many.
+    /// Discards the oldest record when there are too many.
     async fn evicts(&self) -> Result<(), StoreError> {
         let oldest = {
             let mut order = self.order.lock().unwrap();

@@ -204,7 +204,7 @@ async fn abandoned_is_taken_over(stores: impl Fn() -> DynStore) {
     }
 }
 
-/// Where the rule that was in force is not named, an honest repeat is refused, and never run again.
+/// Where the earlier rule is not named, a genuine retry is rejected, and never run again.
 async fn unnamed_is_rejected(stores: impl Fn() -> DynStore) {
     for status in [StatusCode::OK, StatusCode::BAD_GATEWAY] {
         let (effects, store) = (Effects::new(), stores());

@@ -20,13 +20,13 @@ use crate::support::postgres::{PostgresServer, outcome, request};
 use crate::support::{Frames, patiently};
 use crate::transaction::script::{ScriptResponse, Stage, ask, asking, layer};
 
-/// Answers with the status that the body names for the number of the attempt: `503 429 201`. After
+/// Responds with the status that the body names for the number of the attempt: `503 429 201`. After
 /// `wait` in the body, the last of them waits at the gate.
 async fn run(State(stage): State<Stage>, attempt: Attempt, script: String) -> (StatusCode, String) {
     let statuses: Vec<u16> = script.split(' ').filter_map(|word| word.parse().ok()).collect();
     let number = attempt.number() as usize;
     if script.ends_with("wait") && number == statuses.len() {
-        stage.stand().await;
+        stage.wait().await;
     }
     let before =
         attempt.previous().map_or(String::new(), |previous| format!(" after {previous:?}"));

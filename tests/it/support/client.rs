@@ -76,32 +76,32 @@ impl Call {
         bytes
     }
 
-    /// Sends the request and reads the answer to its end.
+    /// Sends the request and reads the response to its end.
     pub(crate) async fn send(&self, server: &Server) -> WireResponse {
         self.finish(self.begin(server, usize::MAX).await).await
     }
 
-    /// Sends the first `length` bytes of the request and keeps the connection. To drop it is to
-    /// hang up.
+    /// Sends the first `length` bytes of the request and returns the connection. Dropping it hangs
+    /// up.
     pub(crate) async fn begin(&self, server: &Server, length: usize) -> TcpStream {
         let bytes = self.bytes();
         write(server, &bytes[..length.min(bytes.len())]).await
     }
 
-    /// Reads the answer from a connection on which the request was sent.
+    /// Reads the response from a connection on which the request was sent.
     pub(crate) async fn finish(&self, stream: TcpStream) -> WireResponse {
         WireResponse { key: self.key.clone(), ..read(stream).await }
     }
 }
 
-/// Sends bytes that are perhaps no request, and reads the answer to its end.
+/// Sends bytes that are perhaps not a request, and reads the response to its end.
 pub(crate) async fn send_bytes(server: &Server, bytes: impl AsRef<[u8]>) -> WireResponse {
     read(write(server, bytes.as_ref()).await).await
 }
 
 async fn write(server: &Server, bytes: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(server.address()).await.unwrap();
-    // The server may answer, and close, before it has read everything.
+    // The server may respond, and close, before it has read everything.
     let _ = stream.write_all(bytes).await;
     stream
 }
@@ -113,10 +113,10 @@ async fn read(mut stream: TcpStream) -> WireResponse {
     WireResponse::parse(&bytes)
 }
 
-/// An answer as it came over the wire.
+/// A response as it came over the wire.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct WireResponse {
-    /// 0 if the server hung up without an answer.
+    /// 0 if the server hung up without a response.
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
     /// Whether the body came to its end.
@@ -150,7 +150,7 @@ impl WireResponse {
         response
     }
 
-    /// The value of a header that must not stand there twice.
+    /// The value of a header that must not occur twice.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let all = self.all(name);
         assert!(all.len() < 2, "{name} occurs more than once: {all:?}");
@@ -175,7 +175,7 @@ impl WireResponse {
         self.header("x-idempotent-result") == Some("true")
     }
 
-    /// Asserts that this is the handler's own answer, whole and not a replay.
+    /// Asserts that this is the handler's own response, whole and not a replay.
     #[track_caller]
     pub(crate) fn assert_first(&self, status: u16, text: &str) {
         assert_eq!((self.status, self.text()), (status, text), "{self:?}");
@@ -191,7 +191,7 @@ impl WireResponse {
         assert!(self.body == first.body, "the replay has another body");
     }
 
-    /// Asserts that this is a refusal with a whole problem document, the right advice on retries,
+    /// Asserts that this is a rejection with a whole problem document, the right advice on retries,
     /// and no key in it.
     #[track_caller]
     pub(crate) fn assert_rejected(&self, status: u16, code: &str) -> serde_json::Value {
@@ -227,7 +227,7 @@ impl WireResponse {
         assert_eq!(self.header("x-should-retry"), should_retry, "X-Should-Retry: {self:?}");
     }
 
-    /// Keys of a few bytes stand in any text; the tests for refusals use longer ones.
+    /// Keys of a few bytes occur in any text; the tests for rejections use longer ones.
     #[track_caller]
     fn assert_no_key(&self) {
         if self.key.len() > 3 {

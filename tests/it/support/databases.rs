@@ -1,4 +1,4 @@
-//! Two databases with a business table, and what is read of them beside the layer.
+//! Two databases with a business table, and queries on them that bypass the layer.
 
 use std::future::Future;
 use std::time::Duration;
@@ -37,8 +37,8 @@ pub(crate) trait Base: Send + Sync + Sized + 'static {
         sql: String,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// Begins a savepoint and forgets it.
-    fn leak_savepoint(
+    /// Begins a savepoint and passes its guard to `mem::forget`.
+    fn forget_savepoint(
         connection: &mut <Self::Db as Database>::Connection,
     ) -> impl Future<Output = ()> + Send;
 
@@ -132,7 +132,7 @@ impl Base for Pg {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
     }
 
-    async fn leak_savepoint(connection: &mut PgConnection) {
+    async fn forget_savepoint(connection: &mut PgConnection) {
         std::mem::forget(sqlx::Connection::begin(connection).await.unwrap());
     }
 
@@ -212,7 +212,7 @@ impl Base for Lite {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
     }
 
-    async fn leak_savepoint(connection: &mut SqliteConnection) {
+    async fn forget_savepoint(connection: &mut SqliteConnection) {
         std::mem::forget(sqlx::Connection::begin(connection).await.unwrap());
     }
 

@@ -1,4 +1,4 @@
-//! A TCP proxy that understands HTTP/1.1 enough to lose answers: the request has arrived and was
+//! A TCP proxy that understands HTTP/1.1 enough to lose responses: the request has arrived and was
 //! done, and the client does not learn of it.
 
 use std::io;
@@ -12,10 +12,10 @@ use tokio::task::JoinHandle;
 
 use super::random::Draw;
 
-/// How often something happens to an answer, in percent, and how long one is held back at most.
+/// How often something happens to a response, in percent, and how long one is held back at most.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Losses {
-    /// Of all answers. Half of them break off in their middle, the others do not come at all.
+    /// Of all responses. Half of these break off in their middle, the others do not come at all.
     pub(crate) lost: u64,
     /// Of those that are not lost.
     pub(crate) delayed: u64,
@@ -31,7 +31,7 @@ pub(crate) struct Passed {
     pub(crate) delayed: usize,
 }
 
-/// Stands before a server until it is dropped.
+/// A proxy in front of a server until it is dropped.
 pub(crate) struct Lossy {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -44,7 +44,7 @@ struct Shared {
     state: Mutex<(Draw, Passed)>,
 }
 
-/// What becomes of an answer.
+/// What becomes of a response.
 enum Fate {
     Pass(Duration),
     Lose,

@@ -129,7 +129,7 @@ impl Effects {
 }
 
 /// Counts the requests that have come to the point where they ask for their key, their bodies read.
-/// What follows up to the first wait is one step: on a runtime of one thread, whoever is counted
+/// The code from there to the first wait is one step: on a runtime of one thread, a counted request
 /// has reserved, or waits in line.
 #[derive(Clone)]
 pub(crate) struct Arrived(Arc<watch::Sender<usize>>);
@@ -217,7 +217,7 @@ fn enter_and_respond(
     })
 }
 
-/// A router whose handler waits at the gate and then answers.
+/// A router whose handler waits at the gate and then responds.
 pub(crate) fn gated(effects: &Effects, gate: &Gate) -> Router {
     let gate = gate.clone();
     app(effects, move |_| {
@@ -229,7 +229,7 @@ pub(crate) fn gated(effects: &Effects, gate: &Gate) -> Router {
     })
 }
 
-/// A router whose handler answers with the number of its run.
+/// A router whose handler responds with the number of its run.
 pub(crate) fn counting(effects: &Effects) -> Router {
     let ledger = effects.clone();
     app(effects, move |_| {

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Stands before a server until it is dropped.
+/// A proxy in front of a server until it is dropped.
 pub(crate) struct Proxy {
     address: SocketAddr,
     port: Arc<AtomicU16>,

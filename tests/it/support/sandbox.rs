@@ -28,7 +28,7 @@ pub(crate) struct Sandbox {
     directory: Option<TempDir>,
 }
 
-/// An answer, read to its end.
+/// A response, read to its end.
 #[derive(Debug, Clone)]
 pub(crate) struct SandboxResponse {
     pub(crate) status: StatusCode,
@@ -96,17 +96,16 @@ impl Sandbox {
     /// of this file.
     pub(crate) async fn start_noting(ledger: &Path, notes: &Path, flags: &[&str]) -> Self {
         let flags = [&["--ledger", ledger.to_str().unwrap()], flags].concat();
-        Self::start_at(0, notes, &flags).await.expect("the sandbox ended without a word")
+        Self::start_at(0, notes, &flags).await.expect("the sandbox ended without output")
     }
 
-    /// Starts a sandbox that keeps its ledger where it thinks best: in memory, or in the store.
+    /// Starts a sandbox with its default ledger: in memory, or in the store.
     pub(crate) async fn start_without_ledger(flags: &[&str]) -> Self {
         Self::spawn(Command::new(program()).args(flags)).await
     }
 
-    /// Starts a sandbox on this port, or on a free one if it is 0, and notes at the end of a file
-    /// what it has to say on stderr. `None` if it ended without a word on stdout, as it does while
-    /// a database is down.
+    /// Starts a sandbox on this port, or on a free one if it is 0. Its stderr is appended to a
+    /// file. `None` if it ended without output on stdout, as it does while a database is down.
     pub(crate) async fn start_at(port: u16, notes: &Path, flags: &[&str]) -> Option<Self> {
         let notes = OpenOptions::new().append(true).create(true).open(notes).unwrap();
         let listen = format!("--listen=127.0.0.1:{port}");
@@ -115,7 +114,7 @@ impl Sandbox {
 
     async fn spawn(command: &mut Command) -> Self {
         let started = Self::run(command.arg("--listen=127.0.0.1:0")).await;
-        started.expect("the sandbox ended without a word")
+        started.expect("the sandbox ended without output")
     }
 
     /// Runs a server whose first word is where it listens. `None` if it ends without it.
@@ -241,7 +240,7 @@ impl SandboxResponse {
         self.header("x-idempotent-result") == Some("true")
     }
 
-    /// Asserts that it is this refusal by the layer.
+    /// Asserts that it is this rejection by the layer.
     #[track_caller]
     pub(crate) fn rejected(&self, status: u16, code: &str) {
         let body = String::from_utf8_lossy(&self.body);
@@ -255,7 +254,7 @@ impl SandboxResponse {
         }
     }
 
-    /// Asserts that it is a refusal which says that the same request will never do.
+    /// Asserts that it is a rejection which says that no retry will succeed.
     #[track_caller]
     pub(crate) fn rejected_for_good(&self, code: &str) {
         self.rejected(409, code);

@@ -34,8 +34,8 @@ async fn a_duplicate_in_flight_is_rejected_and_another_request_is_a_mismatch<B: 
     base.at_rest().await;
 }
 
-/// SQLite has one writer at a time, and nobody sees what it writes: whoever comes meanwhile waits,
-/// and is told that the store is not to be had.
+/// PostgreSQL only. SQLite has one writer at a time, whose writes are invisible: a request from
+/// another process waits meanwhile, and is told that the store is unavailable.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_process_rejects_a_duplicate_in_flight_and_knows_another_request() {
     let (base, stage) = (Pg::start().await, Stage::new());
@@ -162,7 +162,7 @@ async fn retries_that_come_at_once_to_a_process_that_has_not_seen_the_key_are_al
     base.at_rest().await;
 }
 
-/// They are refused by what the process knows itself.
+/// The process itself knows enough to reject them.
 #[tokio::test(flavor = "multi_thread")]
 async fn duplicates_of_a_running_request_ask_the_database_nothing() {
     let (base, stage) = (Pg::start().await, Stage::new());
@@ -210,8 +210,8 @@ async fn processes_that_race_for_a_key_are_never_told_of_another_request() {
     base.at_rest().await;
 }
 
-/// Whoever only looks takes the key for a moment, and is gone from it before its client has the
-/// answer.
+/// A request that only looks locks the key for a moment, and releases it before its client has the
+/// response.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rejection_leaves_the_key_to_the_next_process_at_once() {
     let (base, stage) = (Pg::start().await, Stage::new());

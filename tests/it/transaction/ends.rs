@@ -1,4 +1,4 @@
-//! How an attempt ends, and what is there of it afterwards.
+//! How an attempt ends, and what it leaves in the database.
 
 use http::StatusCode;
 

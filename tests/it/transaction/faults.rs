@@ -36,7 +36,7 @@ async fn a_reservation_that_is_given_up_leaves_no_transaction_and_the_key_free()
     base.at_rest().await;
 }
 
-/// Whatever of a reservation got through, and whatever of its answer is lost.
+/// However much of a reservation got through, and however much of its reply is lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reservation_whose_reply_is_lost_leaves_no_transaction_and_the_key_free() {
     let (base, stage) = (Pg::start().await, Stage::new());

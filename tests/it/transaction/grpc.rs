@@ -16,7 +16,7 @@ use self::bank::{assert_first, assert_replays, call, receipt, start};
 use crate::support::databases::{Base, Lite};
 use crate::support::{Effects, Server, layer_over};
 
-/// A service that inserts a row and then answers with this code.
+/// A service that inserts a row and then responds with this code.
 async fn inserting(base: &Lite, effects: &Effects, code: Code) -> Server {
     let layer =
         layer_over(DynStore::new(base.store().await)).store_timeout(Duration::from_secs(10));

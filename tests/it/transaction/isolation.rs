@@ -86,7 +86,7 @@ async fn skew(
     body: String,
 ) -> Result<StatusCode, TxError> {
     let _: i64 = sqlx::query_scalar("SELECT count(*) FROM orders").fetch_one(&mut *tx).await?;
-    stage.stand().await;
+    stage.wait().await;
     sqlx::query("INSERT INTO orders VALUES ($1)").bind(body).execute(&mut *tx).await?;
     Ok(StatusCode::CREATED)
 }

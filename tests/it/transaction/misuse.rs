@@ -18,8 +18,8 @@ thread_local! {
 }
 
 impl Log {
-    /// One for all threads: what comes and goes with a test may not be heard of by a line that
-    /// another test is the first to pass.
+    /// One for all threads. A subscriber that comes and goes with a test may miss a line that another
+    /// test is the first to pass.
     pub(super) fn start() {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
@@ -63,8 +63,8 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_leaked_savepoint_is_not_committed() {
-        super::a_leaked_savepoint_is_not_committed::<Pg>().await;
+    async fn a_savepoint_that_is_forgotten_is_not_committed() {
+        super::a_savepoint_that_is_forgotten_is_not_committed::<Pg>().await;
     }
 
     #[tokio::test]
@@ -87,8 +87,8 @@ mod sqlite {
     }
 
     #[tokio::test]
-    async fn a_leaked_savepoint_is_not_committed() {
-        super::a_leaked_savepoint_is_not_committed::<Lite>().await;
+    async fn a_savepoint_that_is_forgotten_is_not_committed() {
+        super::a_savepoint_that_is_forgotten_is_not_committed::<Lite>().await;
     }
 
     #[tokio::test]
@@ -132,12 +132,12 @@ async fn a_transaction_that_is_not_given_back_is_not_committed<B: Base>() {
     base.at_rest().await;
 }
 
-async fn a_leaked_savepoint_is_not_committed<B: Base>() {
+async fn a_savepoint_that_is_forgotten_is_not_committed<B: Base>() {
     Log::start();
     let (base, stage) = (B::start().await, Stage::new());
     let app = app::<B, _>(layer(base.store().await), &stage);
     for status in [201, 500, 404, 422] {
-        let script = format!("insert book; leak-savepoint; insert pen; status {status}");
+        let script = format!("insert book; forget-savepoint; insert pen; status {status}");
         let response = ask(&app, &status.to_string(), &script).await;
         if status == 201 {
             response.is_rejected(500, "idempotency_transaction_lost");
@@ -234,14 +234,13 @@ async fn a_failed_statement_that_a_handler_hides_is_not_committed_on_postgres() 
     base.at_rest().await;
 }
 
-/// Its connection is never seen again, as that of any guard that is forgotten. Nothing is
-/// committed, and others go on.
+/// Its connection is lost, as with any guard passed to `mem::forget`. Nothing is committed, and others go on.
 #[tokio::test]
-async fn a_transaction_that_is_leaked_for_ever_is_not_committed() {
+async fn a_transaction_that_is_forgotten_for_ever_is_not_committed() {
     let (base, stage) = (Pg::start().await, Stage::new());
     let app = app::<Pg, _>(layer(base.store().await), &stage);
-    ask(&app, "key", "insert book; leak").await.is_rejected(500, "idempotency_transaction_lost");
-    ask(&app, "key", "insert book; leak").await.is_in_flight();
+    ask(&app, "key", "insert book; forget").await.is_rejected(500, "idempotency_transaction_lost");
+    ask(&app, "key", "insert book; forget").await.is_in_flight();
     assert!(base.orders().await.is_empty());
     ask(&app, "other", "insert pen").await.is_first(201, "attempt 1");
 }

@@ -1,4 +1,4 @@
-//! Transaction mode: the business rows, the key and the answer are there together or not at all.
+//! Transaction mode: business rows, key and response are committed together or not at all.
 
 /// The same checks on both databases.
 macro_rules! on_both {

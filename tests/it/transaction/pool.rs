@@ -25,7 +25,7 @@ async fn a_pool_that_is_used_up_rejects_in_time_and_goes_on_afterwards() {
         });
     }
     stage.entered(2).await;
-    // Those that have a connection hold it; all others are refused.
+    // Requests that have a connection hold it; all others are rejected.
     for _ in 0..18 {
         let (response, took) = clients.join_next().await.unwrap().unwrap();
         response.is_rejected(503, "idempotency_store_unavailable");
@@ -95,7 +95,7 @@ async fn a_duplicate_of_an_attempt_that_has_the_only_connection_is_told_without_
     base.at_rest().await;
 }
 
-/// With one connection, whoever took a second one would wait for ever.
+/// With one connection, a request that took a second one would wait for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_uses_no_more_than_one_connection() {
     let (base, stage) = (Pg::start().await, Stage::new());

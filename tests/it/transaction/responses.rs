@@ -1,4 +1,4 @@
-//! Answers of every kind are kept beside the rows.
+//! Responses of every kind are stored beside the rows.
 
 use axum::Router;
 use axum::body::Body;

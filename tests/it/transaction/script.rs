@@ -37,19 +37,19 @@ impl Stage {
         self.runs.load(Ordering::SeqCst)
     }
 
-    /// Waits until so many more handlers stand at the gate.
+    /// Waits until so many more handlers are at the gate.
     pub(crate) async fn entered(&self, handlers: u32) {
         patiently(self.entered.acquire_many(handlers)).await.unwrap().forget();
     }
 
-    pub(crate) async fn stand(&self) {
+    pub(crate) async fn wait(&self) {
         self.entered.add_permits(1);
         self.gate.passed().await;
     }
 }
 
 pub(crate) fn layer<S: Store>(store: S) -> IdempotencyLayer<S> {
-    // A machine that is busy with other tests is no outage.
+    // Long, because a machine that is busy with other tests must not look like an outage.
     IdempotencyLayer::new(store)
         .scope(|_| Scope::anonymous())
         .store_timeout(Duration::from_secs(10))
@@ -59,7 +59,7 @@ pub(crate) fn app<B: Base, S: Store>(layer: IdempotencyLayer<S>, stage: &Stage) 
     Router::new().route("/", post(run::<B>)).layer(layer).with_state(stage.clone())
 }
 
-/// Runs the steps of a script one after another, and answers 201 unless one of them ends it.
+/// Runs the steps of a script one after another, and responds with 201 unless one of them ends it.
 async fn run<B: Base>(
     State(stage): State<Stage>,
     attempt: Attempt,
@@ -78,19 +78,19 @@ async fn run<B: Base>(
             }
             "sql" => B::run(tx.as_mut().unwrap(), rest.to_owned()).await?,
             "try" => {
-                // Whoever answers as if nothing had happened has not looked.
+                // A handler that ignores the error.
                 drop(B::run(tx.as_mut().unwrap(), rest.to_owned()).await);
             }
-            "wait" => stage.stand().await,
+            "wait" => stage.wait().await,
             "panic" => panic!("as it was told to"),
             "status" => status = rest.parse().unwrap(),
             "savepoints" => B::use_savepoints(tx.as_mut().unwrap()).await,
-            "leak-savepoint" => B::leak_savepoint(tx.as_mut().unwrap()).await,
-            "leak" => std::mem::forget(tx.take()),
+            "forget-savepoint" => B::forget_savepoint(tx.as_mut().unwrap()).await,
+            "forget" => std::mem::forget(tx.take()),
             "leak" => {
                 let (tx, stage) = (tx.take(), stage.clone());
                 tokio::spawn(async move {
-                    stage.stand().await;
+                    stage.wait().await;
                     drop(tx);
                 });
             }
@@ -133,7 +133,7 @@ pub(crate) struct ScriptResponse {
 }
 
 impl ScriptResponse {
-    /// The handler's own answer, and not a replay of it.
+    /// The handler's own response, and not a replay of it.
     #[track_caller]
     pub(crate) fn is_first(&self, status: u16, text: &str) -> &Self {
         assert_eq!((self.status, &*self.text, self.is_replay), (status, text, false), "{self:?}");
@@ -164,7 +164,7 @@ impl ScriptResponse {
         assert_eq!(self.should_retry.as_deref(), is_final.then_some("false"), "{self:?}");
     }
 
-    /// The code of a refusal; empty if it is none.
+    /// The code of a rejection; empty if it is not one.
     pub(crate) fn code(&self) -> String {
         let problem: serde_json::Value = serde_json::from_str(&self.text).unwrap_or_default();
         problem["code"].as_str().unwrap_or_default().to_owned()
@@ -180,7 +180,7 @@ pub(crate) async fn ask(app: &Router, key: &str, script: &str) -> ScriptResponse
     read(send(app, key, script).await).await
 }
 
-/// Asks in a task of its own. To abort it is to hang up.
+/// Asks in a task of its own. Aborting it hangs up.
 pub(crate) fn asking(
     app: &Router,
     key: &str,
@@ -196,7 +196,7 @@ pub(crate) async fn send(app: &Router, key: &str, script: &str) -> Response {
     patiently(app.clone().oneshot(request.unwrap())).await.unwrap()
 }
 
-/// Asks until the answer is not one of those that say "later".
+/// Asks until the response no longer says "later".
 pub(crate) async fn persist(app: &Router, key: &str, script: &str) -> ScriptResponse {
     let asked = async {
         loop {

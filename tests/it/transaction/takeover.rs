@@ -33,7 +33,7 @@ fn leasing<S: tower_idempotency::store::Store>(store: S, stage: &Stage) -> axum:
     let stage = stage.clone();
     let response = async move |script: String| {
         if script.ends_with("wait") {
-            stage.stand().await;
+            stage.wait().await;
         }
         axum::http::StatusCode::BAD_GATEWAY
     };
@@ -56,7 +56,7 @@ async fn what_a_leasing_attempt_has_left_is_taken_over_as_the_policies_say<B: Ba
         .await
         .is_first(201, "attempt 2 after Failed { status: Some(502) }");
 
-    // It is abandoned as a process is that ends: nobody renews its lease.
+    // It is abandoned as if its process had ended: its lease is not renewed.
     ask(&leasing, "abandoned", "insert pen").await.is_first(502, "");
     let abandon = "UPDATE idempotency_records SET status = 'pending', lease_until = updated_at, \
                    response_status = NULL, response_headers = NULL, response_missing = NULL WHERE status = 'failed'";

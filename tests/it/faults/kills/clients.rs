@@ -40,7 +40,7 @@ pub(super) struct Told {
     /// The successes for each key, in the order of their coming.
     pub(super) successes: HashMap<String, Vec<SandboxResponse>>,
     /// Requests that were cut off, of operations with one client, by what the next response told of
- /// them.
+    /// them.
     pub(super) rolled_back: usize,
     pub(super) committed: usize,
 }

@@ -447,7 +447,7 @@ fn outcome(size: usize) -> Outcome {
     with_body(Bytes::from(vec![b'x'; size]))
 }
 
-/// An answer that no other record has.
+/// A response that no other record has.
 fn outcome_of(lease: &Lease) -> Outcome {
     with_body(Bytes::copy_from_slice(lease.key.as_bytes()))
 }

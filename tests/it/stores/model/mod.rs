@@ -1,4 +1,4 @@
-//! Random walks on every store, each reply compared with that of the model.
+//! Random walks on every store, each reply compared with the model's.
 
 mod faulty;
 pub(crate) mod slow;

@@ -16,7 +16,7 @@ use tower_idempotency::{IdempotencyLayer, PostgresStore, PreviousAttempt, Scope}
 use crate::support::postgres::{PgBouncer, PostgresServer, acquired, outcome, pool, request};
 use crate::support::{patiently, with};
 
-/// Long enough that a busy machine keeps up, short enough to wait for.
+/// Long enough for a busy machine, short enough to wait for.
 const UNIT: Duration = Duration::from_millis(500);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,7 +164,7 @@ async fn of_50_contenders_one_takes_over_and_is_told_of_the_attempt_before() {
     }
 }
 
-/// A handler that answers by the path: `/status/500`.
+/// A handler that responds by the path: `/status/500`.
 fn app(store: PostgresStore) -> Router {
     let response = |axum::extract::Path(status): axum::extract::Path<u16>| async move {
         (StatusCode::from_u16(status).unwrap(), [("x-ray", "no")], "the response")

@@ -22,7 +22,7 @@ use crate::support::proxy::Proxy;
 use crate::support::wire::{State as Network, Way, Wire};
 
 const TIMEOUT: Duration = Duration::from_millis(600);
-/// How much later than that an answer may come on a busy machine.
+/// How much later than that a response may come on a busy machine.
 const GRACE: Duration = Duration::from_millis(400);
 
 fn app(pool: PgPool) -> Router {
@@ -41,7 +41,7 @@ fn is_replay(response: &Response<Body>) -> bool {
     response.headers().get("x-idempotent-result").is_some_and(|marker| marker == "true")
 }
 
-/// Sends as many requests at once, and each is refused in time.
+/// Sends as many requests at once, and each is rejected in time.
 async fn all_are_rejected(app: &Router, round: &str, requests: usize) {
     let calls = (0..requests).map(|number| {
         let (app, key) = (app.clone(), format!("{round}-{number}"));
@@ -205,7 +205,7 @@ async fn a_connection_that_has_lost_its_statements_is_replaced() {
     assert!(is_replay(&call(&app, "before").await));
 }
 
-/// A server that is asked through a network that loses answers, and by the side of it.
+/// A server that is reached through a network that loses replies, and directly beside it.
 struct Apart {
     server: PostgresServer,
     wire: Wire,
@@ -219,21 +219,21 @@ impl Apart {
         let server = PostgresServer::start_migrated();
         let wire = Wire::start(server.port()).await;
         let pool = untested(wire.port(), 1);
-        // To prepare a statement would be a round trip of its own, and its answer the one that is
-        // lost.
+        // Preparing a statement would be a round trip of its own, and the reply to it would be the
+        // lost one.
         let (through, beside) =
             (PostgresStore::new(pool.clone()).persistent(false), server.store());
         through.ping().await.unwrap();
         Self { server, wire, pool, through, beside }
     }
 
-    /// Does something whose answer is lost, and the connection with it; the network is then as
+    /// Does something whose reply is lost, and the connection with it; the network is then as
     /// `after`.
     async fn losing_the_reply<T>(&self, work: impl Future<Output = T>, after: Network) -> T {
         self.losing_reply(1, work, after).await
     }
 
-    /// The same for one of its answers.
+    /// The same for one of its replies.
     async fn losing_reply<T>(
         &self,
         number: usize,
@@ -248,7 +248,7 @@ impl Apart {
             self.wire.reached(|seen| seen.replies >= before + number).await;
             self.wire.set(after);
         };
-        // First the network, or the first answer would be there already.
+        // First the network, or the first reply would be there already.
         tokio::join!(biased; lose, work).1
     }
 
@@ -279,7 +279,7 @@ async fn a_write_whose_reply_was_lost_is_known_as_ones_own() {
             apart.losing_the_reply(apart.through.fail(&lease, None, RETENTION), fine).await;
         assert_eq!(failed.unwrap(), Settlement::Applied);
 
-        // The first answer tells of the failed record.
+        // The first reply tells of the failed record.
         let second = apart.losing_reply(2, apart.through.reserve(&request), fine).await;
         let second = acquired(second.unwrap());
         assert_eq!(

@@ -42,7 +42,7 @@ async fn a_connection_whose_statement_waits_holds_its_place_until_the_server_rep
     );
     holder.rollback().await.unwrap();
     assert_eq!(backend(&pool).await, before);
-    // What was carried out late is taken back.
+    // The reservation that was carried out late is taken back.
     patiently(async { while store.inspect(&request.key).await.unwrap().is_some() {} }).await;
 }
 

@@ -32,8 +32,7 @@ async fn stage() -> Stage {
     Stage { server, link, store, direct }
 }
 
-/// Payments that begin while bodies are held in the link, and those of the bodies that are waited
-/// for.
+/// Makes small payments while bodies are held in the link, and then waits for the held tasks.
 async fn small_ones_pass<T: Send + 'static>(stage: &Stage, held: Vec<JoinHandle<T>>) -> Vec<T> {
     let small = async {
         for number in 0..40 {

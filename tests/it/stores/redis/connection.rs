@@ -72,7 +72,7 @@ async fn a_reply_without_a_waiter_ends_the_silence() {
     store.ping().await.unwrap();
     is_slow.store(true, Ordering::Relaxed);
     assert!(timeout(Duration::from_millis(20), store.ping()).await.is_err());
-    // Longer than a server may be silent that owes an answer.
+    // Longer than a server that owes a reply may be silent.
     sleep(Duration::from_millis(1200)).await;
     is_slow.store(false, Ordering::Relaxed);
     store.ping().await.unwrap();

@@ -16,7 +16,7 @@ use tower_idempotency::{IdempotencyLayer, OnFailed, RedisStore, Scope};
 use crate::support::proxy::Proxy;
 use crate::support::redis::RedisServer;
 
-/// Long enough that a busy machine keeps up, short enough to wait for.
+/// Long enough for a busy machine, short enough to wait for.
 const UNIT: Duration = Duration::from_millis(500);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,7 +36,7 @@ async fn the_store_fulfils_the_contract_on_a_connection_of_the_callers_own() {
 /// Told when the handler of `/pending` runs, which one test asks for.
 static STARTED: Notify = Notify::const_new();
 
-/// A handler that answers by the path: `/status/500`, `/bytes/16384`.
+/// A handler that responds by the path: `/status/500`, `/bytes/16384`.
 fn app(store: RedisStore) -> Router {
     app_with(store, |layer| layer)
 }
@@ -154,7 +154,7 @@ async fn a_large_response_is_completed_in_one_round_trip_and_replayed_in_two() {
     for bytes in [2049, 16 << 10, 1 << 20] {
         let path = format!("/bytes/{bytes}");
         call(&app, &path, &path).await;
-        // The proxy may see a large pipeline in several pieces, but the server answers only to its
+        // The proxy may see a large pipeline in several pieces, but the server replies only to its
         // end.
         assert_eq!(proxy.round_trips(), 2, "first execution of {bytes} bytes");
         let replay = call(&app, &path, &path).await;
@@ -330,7 +330,7 @@ async fn with_redis_stopped_every_request_is_rejected_in_time() {
 async fn a_connection_that_fell_silent_is_replaced_even_if_no_request_waits_for_it() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.port()).await;
-    // Shorter than the time that the connection gives the server for an answer.
+    // Shorter than the time that the connection gives the server for a reply.
     let app = app_with(RedisStore::open(&proxy.url()).unwrap(), |layer| {
         layer.store_timeout(Duration::from_millis(200))
     });

@@ -279,7 +279,7 @@ async fn a_body_that_is_evicted_before_its_record_is_written_is_not_retained() {
     assert_eq!(payments.runs(), 1);
 }
 
-/// Nothing runs, and the client gets 503. The kind tells what to mend.
+/// Nothing runs, and the client gets 503. The kind tells what to fix.
 async fn opens_nothing(store: RedisStore, kind: StoreErrorKind) {
     let rejected = store.reserve(&request("key")).await.unwrap_err();
     assert_eq!(rejected.kind(), kind, "{rejected:?}");

@@ -1,4 +1,4 @@
-//! Commands that reached Redis, but whose answers did not come back.
+//! Commands that reached Redis, but whose replies did not come back.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::support::redis::{RedisServer, is_before_7};
 use crate::support::wire::{State as Network, Way, Wire};
 use crate::support::{patiently, with};
 
-/// A server that is asked through a network that loses answers, and by the side of it.
+/// A server that is reached through a network that loses replies, and directly beside it.
 struct Apart {
     _server: RedisServer,
     wire: Wire,
@@ -36,7 +36,7 @@ impl Apart {
         Self { _server: server, wire, through, beside }
     }
 
-    /// Does something whose first answer is lost, and the connection with it.
+    /// Does something whose first reply is lost, and the connection with it.
     async fn losing_the_reply<T: Send + 'static>(
         &self,
         work: impl AsyncFnOnce(RedisStore) -> T,
@@ -50,7 +50,7 @@ impl Apart {
         tokio::join!(work(self.through.clone()), heal).0
     }
 
-    /// Does something whose answer is lost, and which then finds no way to the server any more.
+    /// Does something whose reply is lost, and which then cannot reach the server any more.
     async fn losing_the_reply_and_the_connection<T>(&self, work: impl Future<Output = T>) -> T {
         let before = self.wire.seen().replies;
         self.wire.set(Network::Open { requests: Way::Pass, replies: Way::Lose });
@@ -137,8 +137,8 @@ async fn a_record_that_was_taken_over_is_known_as_ones_own() {
     let first = acquired(apart.beside.reserve(&request()).await.unwrap());
     assert_eq!(apart.beside.fail(&first, None, RETENTION).await.unwrap(), Settlement::Applied);
 
-    // The first answer tells of the failed record; the second one is lost, that of the script which
-    // takes it over.
+    // The first reply tells of the failed record. The second one is lost; it comes from the script
+    // that takes the record over.
     let before = apart.wire.seen().replies;
     let lose_the_second = async {
         apart.wire.reached(|seen| seen.replies > before).await;
@@ -179,7 +179,7 @@ async fn a_reservation_whose_reply_was_lost_is_taken_back_though_it_could_not_be
     apart.is_free().await;
 }
 
-/// A reservation that reaches the server while its answer does not come in time.
+/// A reservation that reaches the server while its reply does not come in time.
 async fn lost_reply(apart: &Apart) {
     apart.wire.set(Network::Open { requests: Way::Pass, replies: Way::Hold });
     let error = apart.through.reserve(&request()).await.unwrap_err();
@@ -262,7 +262,7 @@ async fn teach(apart: &Apart) {
 /// Takes the record over. The reply to that is lost, and the way to the server with it.
 async fn take_over_without_reply(apart: &Apart, request: &ReserveRequest) {
     let before = apart.wire.seen().replies;
-    // The first reply tells of the record; the second one is that of the script which takes it
+    // The first reply tells of the record. The second one comes from the script that takes it
     // over.
     let lose_the_second = async {
         apart.wire.reached(|seen| seen.replies > before).await;

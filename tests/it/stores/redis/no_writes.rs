@@ -94,7 +94,7 @@ async fn is_replayed(app: &Router, key: &str, path: &str) -> bool {
         && response.headers().get("x-idempotent-result").is_some_and(|marker| marker == "true")
 }
 
-/// What is stored is served, and what would write is rejected.
+/// Stored responses are served, and requests that need a write are rejected.
 async fn serves<C: ConnectionLike + Clone + Send + Sync + 'static>(
     server: &RedisServer,
     store: RedisStore<C>,

@@ -131,7 +131,7 @@ async fn a_server_that_takes_too_long_is_given_up_after_the_time_that_the_layer_
             let (_servers, url) = servers(how, takes).await;
             let (status, took) = pay(&url, store_timeout).await;
             assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{how:?} {slow}");
-            // Shortly before, so that the error can say what was waited for.
+            // Shortly before, so that the error can name the step it waited for.
             assert!(took >= store_timeout * 15 / 16, "{how:?} {slow}: {took:?}");
             assert!(took < Duration::from_secs(2), "{how:?} {slow}: {took:?}");
 

@@ -22,7 +22,7 @@ use crate::support::redis::{SentinelGroup, is_before_7};
 /// do.
 const HEALED: Duration = Duration::from_secs(8);
 
-/// One group for all of it, for it is heavy. Each part leaves it whole.
+/// One group for all parts, because it is heavy. Each part leaves it whole.
 #[test]
 fn the_store_fulfils_the_contract_and_follows_the_primary() {
     let runtime = Runtime::new("sentinel");
@@ -89,8 +89,8 @@ fn an_idle_connection_to_a_demoted_primary_is_left(runtime: &Runtime, group: &mu
     runtime.block_on(stored(&store, "idle", BACK));
 }
 
-/// The sentinels go on naming a server that was demoted behind their backs, as long as they need
-/// more votes for another one than there are of them.
+/// The sentinels go on naming a server that was demoted behind their backs: another one would need
+/// more votes than there are sentinels.
 fn a_server_that_is_named_but_is_not_a_primary_is_not_used(
     runtime: &Runtime,
     group: &mut SentinelGroup,
@@ -105,7 +105,7 @@ fn a_server_that_is_named_but_is_not_a_primary_is_not_used(
     };
     votes("9");
     tell(primary, &["REPLICAOF", "127.0.0.1", &another.to_string()]);
-    // A replica would answer this one.
+    // A replica would reply to this one.
     let rejected = runtime.block_on(store.ping()).unwrap_err();
     assert!(rejected.source().unwrap().to_string().contains("named a replica"), "{rejected:?}");
     votes("2");
@@ -122,7 +122,7 @@ fn a_server_that_is_named_but_is_not_a_primary_is_not_used(
 
 fn sentinels_that_are_gone_do_not_matter(runtime: &Runtime, group: &SentinelGroup) {
     let mut ports = group.sentinel_ports();
-    // Nobody listens at the first, and the second is a server and no sentinel.
+    // No sentinel listens at the first address, and the second is a server, not a sentinel.
     ports[0] = 1;
     ports[1] = group.server_ports()[0];
     let sentinels = ports.iter().map(|port| format!("redis://127.0.0.1:{port}"));
@@ -148,7 +148,7 @@ fn a_group_that_is_gone_leaves_nothing_behind(
     runtime.block_on(stored(store, "after-all", BACK));
 }
 
-/// The last part, for what asks the servers without a password is refused afterwards.
+/// The last part, because clients without a password are rejected afterwards.
 fn credentials_are_used(runtime: &Runtime, group: &SentinelGroup) {
     for port in group.sentinel_ports() {
         tell(port, &["SENTINEL", "SET", SentinelGroup::NAME, "auth-pass", "hunter2"]);

@@ -1,4 +1,4 @@
-//! What those who wait for an answer cost a store that they share with other processes.
+//! The load that waiters put on a store that they share with other processes.
 
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,8 @@ use crate::support::{Arrived, Effects, Gate, gated, layers_of_two_processes, pat
 
 const WAITERS: usize = 1000;
 
-/// How often a key was reserved or asked about, by this process or another: each time by one `SET`,
-/// as is the answer that is kept.
+/// How often a key was reserved or looked up, by this process or another. Each time takes one `SET`,
+/// and so does the stored response.
 async fn looks(server: &RedisServer) -> u64 {
     let client = Client::open(server.url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
@@ -36,8 +36,8 @@ async fn pay(router: Router) -> (StatusCode, bool, Vec<u8>) {
     (status, replayed, response.into_body().collect().await.unwrap().to_bytes().to_vec())
 }
 
-/// Sends all the requests. A few at a time, for while a thousand are sent at once nobody hears the
-/// store's answer, and it is given up.
+/// Sends all the requests, a few at a time. While a thousand are sent at once, no task reads the
+/// store's reply, and the layer gives the store up.
 async fn crowd(router: &Router, arrived: &Arrived) -> JoinSet<(StatusCode, bool, Vec<u8>)> {
     let mut requests = JoinSet::new();
     for sent in 1..=WAITERS {

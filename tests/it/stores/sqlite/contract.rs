@@ -12,7 +12,7 @@ use tower_idempotency::store::{
 
 use super::given::{File, request};
 
-/// Long enough that a busy machine keeps up, short enough to wait for.
+/// Long enough for a busy machine, short enough to wait for.
 const UNIT: Duration = Duration::from_millis(500);
 
 #[tokio::test(flavor = "multi_thread")]

@@ -119,7 +119,7 @@ async fn a_reservation_that_is_cut_off_is_taken_back_and_leaves_the_store_usable
         tokio::time::timeout(Duration::from_millis(500), store.reserve(&request("cut"))).await;
     assert!(cut.is_err());
     drop(writer);
-    // The statement is carried out in the end, for nobody took it back from the thread that has it.
+    // The statement is carried out in the end, because the thread that has it is not interrupted.
     let mut told = Vec::new();
     patiently(async {
         while told.len() < 2 {
@@ -183,7 +183,7 @@ async fn operations_cut_off_at_any_moment_leave_no_transaction_and_no_connection
     }
     let lease = reserve(&store, "whole").await;
     assert_eq!(store.complete(&lease, &stored, RETENTION).await.unwrap(), Settlement::Applied);
-    // Nobody has the right to write any more, for this program would wait for it in vain.
+    // No connection has the right to write any more; otherwise this call would not succeed.
     drop(writing(&file).await);
 }
 

@@ -1,4 +1,4 @@
-//! A file of one test, and what is done to it.
+//! A file of one test, and the operations on it.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -22,7 +22,7 @@ struct Told {
     started: Arc<Notify>,
 }
 
-/// A handler that answers by the path: `/status/500`, `/pending`.
+/// A handler that responds by the path: `/status/500`, `/pending`.
 fn app(store: SqliteStore, told: &Told) -> Router {
     let layer = IdempotencyLayer::new(store).scope(|_| Scope::anonymous());
     Router::new()

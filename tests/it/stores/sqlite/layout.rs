@@ -9,7 +9,7 @@ use tower_idempotency::store::{Identifier, Store, StoreError, StoreErrorKind};
 
 use super::given::{File, RETENTION, outcome, reserve};
 
-/// What is said about an error from its source on.
+/// The texts of an error from its source on.
 fn reasons(error: &StoreError) -> String {
     let mut reasons = Vec::new();
     let mut source = error.source();

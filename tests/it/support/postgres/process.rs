@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
-/// Runs a program as a user that PostgreSQL takes, for it refuses to run as root; gives the
-/// directory to that user.
+/// Runs a program as a user that PostgreSQL accepts, because it does not run as root. The directory
+/// becomes that user's.
 pub(super) fn as_server(command: &mut Command, directory: Option<&Path>) {
     static USER: OnceLock<Option<(u32, u32)>> = OnceLock::new();
     let is_root = || tempfile::tempfile().unwrap().metadata().unwrap().uid() == 0;
@@ -102,7 +102,7 @@ pub(super) fn spawn(mut command: Command, ready: &str) -> Option<Child> {
     let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
     if lines.any(|line| line.contains(ready)) {
-        // A pipe that nobody empties would stop the server when it is full.
+        // A pipe that is not emptied would stop the server when it is full.
         std::thread::spawn(move || lines.for_each(drop));
         return Some(child);
     }

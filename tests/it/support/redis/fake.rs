@@ -10,8 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-/// What to answer to the words of a command, and how much later.
-type MakeResponse = dyn Fn(&[String]) -> (Duration, String) + Send + Sync;
+/// The reply to the words of a command, and its delay.
+type MakeReply = dyn Fn(&[String]) -> (Duration, String) + Send + Sync;
 
 /// Serves until it is dropped.
 pub(crate) struct Fake {
@@ -28,7 +28,7 @@ impl Fake {
     ) -> Self {
         let port = listener.local_addr().unwrap().port();
         let seen = Arc::<Mutex<BTreeMap<String, usize>>>::default();
-        let (responses, counted): (Arc<MakeResponse>, _) = (Arc::new(responses), Arc::clone(&seen));
+        let (responses, counted): (Arc<MakeReply>, _) = (Arc::new(responses), Arc::clone(&seen));
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             let mut connections = JoinSet::new();
@@ -55,7 +55,7 @@ impl Fake {
     }
 }
 
-/// The answer of a server that has nothing to object to and knows no record.
+/// The reply of a server that reports no error and has no record.
 pub(crate) fn fine(words: &[String]) -> String {
     let response = match words[0].as_str() {
         "HELLO" => "%0\r\n",
@@ -67,14 +67,14 @@ pub(crate) fn fine(words: &[String]) -> String {
     response.to_owned()
 }
 
-/// An answer to `CLUSTER SLOTS`: one server has all slots.
+/// A reply to `CLUSTER SLOTS`: one server has all slots.
 pub(crate) fn all_slots_at(host: &str, port: u16) -> String {
     format!("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n${}\r\n{host}\r\n:{port}\r\n", host.len())
 }
 
 async fn serve(
     socket: TcpStream,
-    responses: Arc<MakeResponse>,
+    responses: Arc<MakeReply>,
     seen: Arc<Mutex<BTreeMap<String, usize>>>,
 ) {
     let mut socket = BufReader::new(socket);

@@ -18,10 +18,10 @@ use tower_idempotency::{Fingerprint, IdempotencyKey, RedisStore, Scope};
 pub(crate) const RETENTION: Duration = Duration::from_mins(10);
 /// How long callers wait for an operation: the store timeout of a layer, unless it is set.
 pub(crate) const PATIENT: Duration = Duration::from_secs(2);
-/// How long an operation may take, whatever happens: the time that its callers wait, and as much
-/// for a machine that has much else to do.
+/// How long an operation may take, whatever happens: the time that its callers wait, and the same
+/// again for a busy machine.
 pub(crate) const BOUND: Duration = Duration::from_secs(4);
-/// A store timeout that is shorter than what the connection itself gives a server for its answer.
+/// A store timeout that is shorter than the time that the connection gives a server for its reply.
 pub(crate) const IMPATIENT: Duration = Duration::from_millis(150);
 /// How long it may take to be back once the servers are.
 pub(crate) const BACK: Duration = Duration::from_secs(5);
@@ -83,7 +83,7 @@ pub(crate) async fn execute(
     }
 }
 
-/// The body that is kept under a key.
+/// The body that is stored under a key.
 pub(crate) async fn stored_body(
     store: &RedisStore,
     key: &str,

@@ -14,7 +14,7 @@ use crate::support::redis::fake::{Fake, all_slots_at, fine};
 use crate::support::redis::traffic::{BACK, request, served};
 
 const NOW: Duration = Duration::ZERO;
-/// Whoever takes this long to answer is outrun by whoever answers at once.
+/// A server with this delay is outrun by one that replies at once.
 const LATER: Duration = Duration::from_millis(30);
 
 fn store(servers: &[u16]) -> RedisStore {
@@ -32,7 +32,7 @@ async fn a_server_that_knows_no_slots_does_not_come_before_those_that_do() {
         (NOW, if words[0] == "CLUSTER" { "*0\r\n".to_owned() } else { fine(words) })
     });
     let store = store(&[blank_port, port]);
-    // The other one does not answer yet; the connection to the blank one stands from now on.
+    // The other one does not reply yet; the connection to the blank one is open from now on.
     assert!(store.ping().await.is_err());
     let _other = Fake::start(other, move |words| {
         (NOW, if words[0] == "CLUSTER" { all_slots_at("127.0.0.1", port) } else { fine(words) })
@@ -124,7 +124,7 @@ async fn sends_on(
 async fn a_reply_that_was_outrun_by_another_leaves_the_connection_open() {
     let (store, moved, [_from, to]) =
         sends_on(|to| format!("-MOVED 1 127.0.0.1:{to}\r\n"), "+OK\r\n").await;
-    // Longer than a server may be silent that owes an answer.
+    // Longer than a server that owes a reply may be silent.
     sleep(Duration::from_millis(1200)).await;
     moved.store(true, Ordering::Relaxed);
     store.reserve(&request("after")).await.unwrap();

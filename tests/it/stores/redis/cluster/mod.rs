@@ -16,12 +16,11 @@ use crate::support::redis::{Cluster, RedisServer, is_before_7, until};
 
 mod map;
 
-/// How long after the loss of a primary there may be failures. The others take a second to find it
-/// lost, and its replica one or two to be elected; the rest is for a machine that has much else to
-/// do.
+/// How long after the loss of a primary there may be failures. The others find the loss after a
+/// second, and elect its replica in one or two. The rest is for a busy machine.
 const HEALED: Duration = Duration::from_secs(10);
 
-/// One cluster for all of it, for it is heavy. Each part leaves it whole.
+/// One cluster for all parts, because it is heavy. Each part leaves it whole.
 #[test]
 fn the_store_fulfils_the_contract_and_follows_the_slots() {
     let runtime = Runtime::new("cluster");
@@ -290,7 +289,7 @@ fn a_cluster_that_is_gone_leaves_nothing_behind(
     }
 }
 
-/// The last part, for what asks the servers without a password is refused afterwards.
+/// The last part, because clients without a password are rejected afterwards.
 fn credentials_are_used(runtime: &Runtime, cluster: &Cluster) {
     for port in cluster.ports() {
         tell::<()>(port, "CONFIG SET masterauth hunter2");
