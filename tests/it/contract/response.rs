@@ -395,7 +395,7 @@ fn with_headers() -> Response<Body> {
         .header("WWW-Authenticate", "Basic")
         .header("Server", "first")
         .header("X-Should-Retry", "true")
-        .header("X-Kept", "1");
+        .header("X-Stored", "1");
     response.body(Body::from("done")).unwrap()
 }
 

@@ -110,7 +110,7 @@ async fn a_layer_that_is_shut_down_is_unavailable() {
 }
 
 #[tokio::test]
-async fn a_renderer_adds_metadata_and_has_no_say_in_the_rest() {
+async fn rejection_response_adds_metadata_and_changes_nothing_else() {
     let effects = Effects::new();
     let layer = layer().rejection_response(|rejection: &Rejection| {
         let response =

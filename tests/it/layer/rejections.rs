@@ -10,7 +10,7 @@ use tower_idempotency::{KeyError, OnMismatch, Rejection};
 use crate::support::{Effects, Server, counting, layer, post};
 
 #[tokio::test]
-async fn the_renderer_can_be_replaced_but_not_what_clients_act_on() {
+async fn rejection_response_can_replace_all_but_what_clients_act_on() {
     let effects = Effects::new();
     let layer = layer().max_request(10).max_response(4).rejection_response(|rejection| {
         let text = Bytes::from(format!("sorry: {}", rejection.code()));
@@ -38,7 +38,7 @@ async fn the_renderer_can_be_replaced_but_not_what_clients_act_on() {
 }
 
 #[tokio::test]
-async fn a_renderer_cannot_ask_for_a_retry_that_is_of_no_use() {
+async fn rejection_response_cannot_ask_for_a_retry_that_is_of_no_use() {
     let effects = Effects::new();
     let layer = layer().rejection_response(|rejection| {
         let mut response = rejection.render();

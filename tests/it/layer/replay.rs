@@ -142,7 +142,7 @@ async fn what_belongs_to_one_response_or_one_connection_is_not_replayed() {
             .header("X-Of-The-Connection", "1")
             .header("X-Second-Line", "1")
             .header("X-Idempotent-Result", "perhaps")
-            .header("X-Kept", "1");
+            .header("X-Stored", "1");
         response.body(Body::from("done")).unwrap()
     })
     .await;

@@ -363,7 +363,7 @@ mod stripe {
     }
 
     #[tokio::test]
-    async fn errors_are_problem_documents_unless_a_renderer_says_otherwise() {
+    async fn errors_are_problem_documents_unless_rejection_response_replaces_them() {
         let effects = Effects::new();
         let guard = layer().stripe().require_key();
         let server = Server::start(counting(&effects).layer(guard.clone())).await;

@@ -282,7 +282,7 @@ async fn store_only_headers_stores_these_and_no_others() {
 }
 
 #[tokio::test]
-async fn drop_headers_comes_before_whatever_else_is_said() {
+async fn exclude_headers_comes_before_whatever_else_is_said() {
     let guard = layer()
         .store_only_headers([header::LOCATION, name("x-secret")])
         .store_headers([header::ETAG, name("x-secret")])
@@ -439,7 +439,7 @@ mod digest {
     }
 
     #[tokio::test]
-    async fn drop_headers_comes_before_the_digest_too() {
+    async fn exclude_headers_comes_before_the_digest_too() {
         let guard = || {
             layer().stored_response(StoredResponse::Digest).exclude_headers([name("repr-digest")])
         };
