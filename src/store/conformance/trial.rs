@@ -232,7 +232,7 @@ impl<'a, S: Store> Trial<'a, S> {
         together::some_at_a_time(together::FEW, clearing).await;
     }
 
-    /// What comes of it is of no more interest.
+    /// Clears one record. The result does not matter any more.
     async fn clear_one(&self, Known { lease, state, .. }: Known) {
         let first = lease.attempt == 1 && lease.previous.is_none();
         let cleared = async {

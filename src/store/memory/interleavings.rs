@@ -168,7 +168,7 @@ fn a_waiter_hears_that_the_record_was_taken_over() {
             if let Some((changed, _)) = store.wait(&seen, store.now()) {
                 block_on(changed);
             }
-            // What was waited for is over: a look finds the next attempt.
+            // The attempt that was waited for is over: a look finds the next one.
             found(store.reserve(ask).unwrap())
         });
         let next = acquire(&store, &ask);

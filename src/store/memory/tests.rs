@@ -1,4 +1,4 @@
-//! What is counted of records and shares, over any history.
+//! The counts of records and shares, over any history.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::VecDeque;

@@ -1,5 +1,5 @@
-//! The retry of a finished request: the same response, byte for byte, and nothing that was not meant
-//! for it.
+//! The retry of a finished request: the same response, byte for byte, and nothing that was not
+//! meant for it.
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};

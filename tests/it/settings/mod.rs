@@ -1,5 +1,5 @@
-//! The settings for the stored part of a response, the source of keys, the identity of an operation,
-//! and the limits.
+//! The settings for the stored part of a response, the source of keys, the identity of an
+//! operation, and the limits.
 
 mod body_key;
 mod directive;

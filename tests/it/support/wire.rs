@@ -1,5 +1,5 @@
-//! A TCP proxy that acts as a bad network: it delays, holds back, loses and cuts the traffic through
-//! it.
+//! A TCP proxy that acts as a bad network: it delays, holds back, loses and cuts the traffic
+//! through it.
 
 use std::net::SocketAddr;
 use std::time::Duration;

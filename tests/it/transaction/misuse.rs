@@ -18,8 +18,8 @@ thread_local! {
 }
 
 impl Log {
-    /// One for all threads. A subscriber that comes and goes with a test may miss a line that another
-    /// test is the first to pass.
+    /// One for all threads. A subscriber that comes and goes with a test may miss a line that
+    /// another test is the first to pass.
     pub(super) fn start() {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
@@ -234,7 +234,8 @@ async fn a_failed_statement_that_a_handler_hides_is_not_committed_on_postgres() 
     base.at_rest().await;
 }
 
-/// Its connection is lost, as with any guard passed to `mem::forget`. Nothing is committed, and others go on.
+/// Its connection is lost, as with any guard passed to `mem::forget`. Nothing is committed, and
+/// others go on.
 #[tokio::test]
 async fn a_transaction_that_is_forgotten_for_ever_is_not_committed() {
     let (base, stage) = (Pg::start().await, Stage::new());

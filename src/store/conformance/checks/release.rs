@@ -178,7 +178,7 @@ fn never_begun(lease: &Lease) -> Lease {
     lease.clone().never_begun()
 }
 
-/// What is left of the response of a failure that was taken over and put back.
+/// The rest of the response of a failure that was taken over and put back.
 fn without_body(outcome: &Outcome) -> Outcome {
     Outcome::new(outcome.status, StoredBody::NotRetained(NotRetained::Failure))
 }

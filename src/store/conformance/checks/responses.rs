@@ -1,4 +1,4 @@
-//! What was stored is found whole: every kind of response, and bodies of every size.
+//! Stored responses are found whole: every kind of response, and bodies of every size.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};

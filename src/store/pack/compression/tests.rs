@@ -42,7 +42,7 @@ fn a_response_that_would_become_too_large_counts_as_not_retained() {
 fn a_bomb_that_lies_about_its_length_is_not_made() {
     let packing = Packing { compress_above: Some(1), encryption: None };
     let bomb = packed(&packing, &of(), &response(vec![0; 8 << 20]));
-    // The length stands behind the mark, in four bytes for eight megabytes.
+    // The length comes after the mark, in four bytes for eight megabytes.
     let deflated = &bomb.bytes()[5..];
     for lie in [0, 1, 5000, LIMIT] {
         let mut forged = vec![b'C'];

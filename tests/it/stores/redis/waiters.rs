@@ -16,8 +16,8 @@ use crate::support::{Arrived, Effects, Gate, gated, layers_of_two_processes, pat
 
 const WAITERS: usize = 1000;
 
-/// How often a key was reserved or looked up, by this process or another. Each time takes one `SET`,
-/// and so does the stored response.
+/// How often a key was reserved or looked up, by this process or another. Each time takes one
+/// `SET`, and so does the stored response.
 async fn looks(server: &RedisServer) -> u64 {
     let client = Client::open(server.url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();

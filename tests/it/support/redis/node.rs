@@ -151,9 +151,9 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A free port whose bus port, 10,000 above, is free too. Both are below those that the system gives
-/// to outgoing connections. Otherwise such a connection could take the port of a server while it is
-/// down.
+/// A free port whose bus port, 10,000 above, is free too. Both are below those that the system
+/// gives to outgoing connections. Otherwise such a connection could take the port of a server while
+/// it is down.
 fn free_port() -> u16 {
     const RANGE: std::ops::Range<u16> = 10_500..22_500;
     static NEXT: AtomicU16 = AtomicU16::new(0);
