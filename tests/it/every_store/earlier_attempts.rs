@@ -1,5 +1,5 @@
-//! A possible earlier execution is never lost from the record: what an attempt after the first is
-//! told, and what it cannot erase, on every store that leases.
+//! A record never loses a possible earlier execution. A later attempt is told of it, and cannot
+//! erase it, on every store that leases.
 
 use std::convert::Infallible;
 use std::future::{pending, ready};

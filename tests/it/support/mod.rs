@@ -129,8 +129,8 @@ impl Effects {
 }
 
 /// Counts the requests that have come to the point where they ask for their key, their bodies read.
-/// The code from there to the first wait is one step: on a runtime of one thread, a counted request
-/// has reserved, or waits in line.
+/// The code from there to the first wait is one step. So on a runtime of one thread, a counted
+/// request has reserved, or waits in line.
 #[derive(Clone)]
 pub(crate) struct Arrived(Arc<watch::Sender<usize>>);
 

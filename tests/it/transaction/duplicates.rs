@@ -34,7 +34,7 @@ async fn a_duplicate_in_flight_is_rejected_and_another_request_is_a_mismatch<B: 
     base.at_rest().await;
 }
 
-/// PostgreSQL only. SQLite has one writer at a time, whose writes are invisible: a request from
+/// PostgreSQL only. SQLite has one writer at a time, and its writes are invisible. A request from
 /// another process waits meanwhile, and is told that the store is unavailable.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_process_rejects_a_duplicate_in_flight_and_knows_another_request() {

@@ -113,7 +113,7 @@ interface Passed {
 
 /**
  * A fate by chance. The gateway never responds with 404, 421 or 429 to a request that the server
- * gets: that would be a lie about the first request of a key which no client can see. Node's
+ * gets. That would be a lie about the first request of a key, which no client can detect. Node's
  * `fetch` silently sends a request that got 421 a second time, so that a lie there would hide
  * behind the second response.
  */

@@ -66,7 +66,7 @@ pub(super) fn response() -> Bytes {
     frame(&Outcome::new(StatusCode::OK, body))
 }
 
-/// The rest of [`answer`] when its record is put back.
+/// The rest of [`response`] when its record is put back.
 pub(super) fn without_body() -> Bytes {
     frame(&Outcome::new(StatusCode::OK, StoredBody::NotRetained(NotRetained::Failure)))
 }

@@ -20,20 +20,19 @@ use crate::support::{patiently, with};
 const UNIT: Duration = Duration::from_millis(500);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_fulfils_the_contract() {
+async fn the_store_meets_the_contract() {
     let server = PostgresServer::start_migrated();
     conformance::run(&server.store(), UNIT).await.assert_success();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_fulfils_the_contract_without_prepared_statements() {
+async fn the_store_meets_the_contract_without_prepared_statements() {
     let server = PostgresServer::start_migrated();
     conformance::run(&server.store().persistent(false), UNIT).await.assert_success();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_fulfils_the_contract_through_a_pooler_that_hands_out_connections_by_transaction()
-{
+async fn the_store_meets_the_contract_through_a_pooler_that_hands_out_connections_by_transaction() {
     let server = PostgresServer::start();
     let bouncer = PgBouncer::before(&server);
     let store = PostgresStore::new(pool(bouncer.port(), 20)).persistent(false);
@@ -43,7 +42,7 @@ async fn the_store_fulfils_the_contract_through_a_pooler_that_hands_out_connecti
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_fulfils_the_contract_in_a_schema_and_a_table_of_the_callers_own() {
+async fn the_store_meets_the_contract_in_a_schema_and_a_table_of_the_callers_own() {
     let server = PostgresServer::start();
     let name = |name| Identifier::new(name).unwrap();
     let store = server.store().schema(name("Shop")).table(name("Select"));
@@ -53,7 +52,7 @@ async fn the_store_fulfils_the_contract_in_a_schema_and_a_table_of_the_callers_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_fulfils_the_contract_where_all_transactions_are_serializable_and_bytes_are_escaped()
+async fn the_store_meets_the_contract_where_all_transactions_are_serializable_and_bytes_are_escaped()
  {
     let server = PostgresServer::start_with(&[
         "default_transaction_isolation=serializable",

@@ -20,13 +20,13 @@ use crate::support::redis::RedisServer;
 const UNIT: Duration = Duration::from_millis(500);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_fulfils_the_contract() {
+async fn the_store_meets_the_contract() {
     let server = RedisServer::start();
     conformance::run(&RedisStore::open(&server.url()).unwrap(), UNIT).await.assert_success();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_fulfils_the_contract_on_a_connection_of_the_callers_own() {
+async fn the_store_meets_the_contract_on_a_connection_of_the_callers_own() {
     let server = RedisServer::start();
     let client = Client::open(server.url()).unwrap();
     let connection = client.get_multiplexed_async_connection().await.unwrap();

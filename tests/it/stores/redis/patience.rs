@@ -267,7 +267,7 @@ async fn the_protocol_can_be_set_where_there_is_no_url() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_fulfils_the_contract_in_resp2() {
+async fn the_store_meets_the_contract_in_resp2() {
     let server = RedisServer::start();
     let store = RedisStore::open(&format!("{}?protocol=resp2", server.url())).unwrap();
     conformance::run(&store, Duration::from_millis(500)).await.assert_success();

@@ -24,7 +24,7 @@ const HEALED: Duration = Duration::from_secs(8);
 
 /// One group for all parts, because it is heavy. Each part leaves it whole.
 #[test]
-fn the_store_fulfils_the_contract_and_follows_the_primary() {
+fn the_store_meets_the_contract_and_follows_the_primary() {
     let runtime = Runtime::new("sentinel");
     let mut group = SentinelGroup::start();
     let store = RedisStore::open(&group.url()).unwrap();

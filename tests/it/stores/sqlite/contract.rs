@@ -16,13 +16,13 @@ use super::given::{File, request};
 const UNIT: Duration = Duration::from_millis(500);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_fulfils_the_contract() {
+async fn the_store_meets_the_contract() {
     let file = File::new();
     conformance::run(&file.open().await, UNIT).await.assert_success();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_fulfils_the_contract_in_memory_on_one_connection_of_the_callers_own() {
+async fn the_store_meets_the_contract_in_memory_on_one_connection_of_the_callers_own() {
     let pool =
         SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await.unwrap();
     let store = SqliteStore::with_pool(pool);
@@ -31,7 +31,7 @@ async fn the_store_fulfils_the_contract_in_memory_on_one_connection_of_the_calle
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_stores_on_one_file_fulfil_the_contract_together() {
+async fn two_stores_on_one_file_meet_the_contract_together() {
     let file = File::new();
     let stores = [file.open().await, file.open().await];
     conformance::run(&InTurn { stores, calls: AtomicUsize::new(0) }, UNIT).await.assert_success();

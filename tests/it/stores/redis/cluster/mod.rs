@@ -22,7 +22,7 @@ const HEALED: Duration = Duration::from_secs(10);
 
 /// One cluster for all parts, because it is heavy. Each part leaves it whole.
 #[test]
-fn the_store_fulfils_the_contract_and_follows_the_slots() {
+fn the_store_meets_the_contract_and_follows_the_slots() {
     let runtime = Runtime::new("cluster");
     let mut cluster = Cluster::start();
     let store = RedisStore::open(&cluster.url()).unwrap();
