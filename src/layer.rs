@@ -181,8 +181,8 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.host_in_scope = true)
     }
 
-    /// Sets a name that separates the keys of this layer from those of other layers in the same
-    /// store. Default: empty.
+    /// Sets a name that separates the keys of this layer from the keys of other layers in the
+    /// same store. Default: empty.
     ///
     /// Set one wherever the store is shared. Without it, a second service on the same store replays
     /// the responses of this one under equal keys and scopes. A layer without a namespace on such a

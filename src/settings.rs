@@ -79,7 +79,7 @@ pub(crate) struct Config {
     pub(crate) warned: Arc<Warned>,
 }
 
-/// The default headers of keys: that of this crate, and that of the IETF draft.
+/// The default headers of keys: this crate's, and the IETF draft's.
 pub(crate) const KEY_HEADERS: [HeaderName; 2] =
     [HeaderName::from_static("x-idempotency-key"), HeaderName::from_static("idempotency-key")];
 

@@ -60,8 +60,8 @@ pub use token::Token;
 /// # Cancel safety
 ///
 /// A call that is dropped may have taken effect, as when the connection is lost. The stores of this
-/// crate undo a dropped `reserve`: they release it as never begun. What was not undone becomes
-/// abandoned when its lease lapses.
+/// crate undo a dropped `reserve`: they release it as never begun. A reservation that was not
+/// undone becomes abandoned when its lease lapses.
 pub trait Store: Send + Sync + 'static {
     /// Acquires the key for a new attempt, or returns the record that is there.
     fn reserve(

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::client::{Client, IN_FLIGHT, Reply, order};
 use crate::fill::flood;
-use crate::report::{HEAD, row, verdict};
+use crate::report::{HEAD, pass_or_fail, row};
 use crate::stage::Stage;
 use crate::tally::Tally;
 use crate::{attacker, honest};
@@ -38,7 +38,7 @@ pub(crate) async fn run(time: Duration) {
         row("attacked", &tally, stage.peak());
         println!("\nthe attacker got {}", got.replies());
         let second = stage.second_effects();
-        println!("{}: {second} keys with a second effect", verdict(second == 0));
+        println!("{}: {second} keys with a second effect", pass_or_fail(second == 0));
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) async fn measure(
     let passes = attacked.rejected() == 0 && added <= ADDED && second == 0;
     println!(
         "{}: {} rejected, p99 {} ms later, {second} keys with a second effect",
-        verdict(passes),
+        pass_or_fail(passes),
         attacked.rejected(),
         added.as_millis()
     );
@@ -55,6 +55,6 @@ pub(crate) fn row(name: &str, tally: &Tally, peak: Option<u64>) {
     );
 }
 
-pub(crate) fn verdict(passes: bool) -> &'static str {
+pub(crate) fn pass_or_fail(passes: bool) -> &'static str {
     if passes { "passes" } else { "FAILS" }
 }

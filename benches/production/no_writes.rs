@@ -8,7 +8,7 @@ use tower_idempotency::store::{
 
 use crate::each_redis;
 use crate::redis::RedisServer;
-use crate::redis::traffic::{RETENTION, answer, execute, kept, request};
+use crate::redis::traffic::{RETENTION, execute, request, response, stored_body};
 
 const KEYS: usize = 100;
 /// The bytes of a body that is stored separately from its record.
@@ -30,7 +30,7 @@ pub(crate) async fn run(arguments: &[&str]) {
         let server = RedisServer::start();
         let store = RedisStore::open(&server.url()).unwrap();
         let (mut running, mut large) = (Vec::new(), Vec::new());
-        let body = answer(vec![b'x'; LARGE]);
+        let body = response(vec![b'x'; LARGE]);
         for number in 0..KEYS {
             execute(&store, &format!("done-{number}"), "paid").await.unwrap();
             running.push(acquire(&store, &format!("running-{number}")).await);
@@ -40,13 +40,13 @@ pub(crate) async fn run(arguments: &[&str]) {
 
         let [mut replayed, mut in_flight, mut renewed, mut stored, mut bare, mut begun] = [0; 6];
         for (number, (lease, large)) in running.iter().zip(&large).enumerate() {
-            let found = kept(&store, &format!("done-{number}")).await;
+            let found = stored_body(&store, &format!("done-{number}")).await;
             replayed += usize::from(found.is_ok_and(|body| body.is_some()));
             let found = store.reserve(&request(&format!("running-{number}"))).await;
             in_flight += usize::from(matches!(found, Ok(Reservation::Found(_))));
             renewed += usize::from(applied(&store.renew(lease).await));
             stored +=
-                usize::from(applied(&store.complete(lease, &answer("paid"), RETENTION).await));
+                usize::from(applied(&store.complete(lease, &response("paid"), RETENTION).await));
             // The layer does the same.
             let rejected = store.complete(large, &body, RETENTION).await;
             if rejected.is_err_and(|error| error.kind() == StoreErrorKind::Full) {

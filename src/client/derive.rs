@@ -14,7 +14,7 @@ const LABEL: &[u8] = b"tower-idempotency derived key v1\0";
 /// data derives the same key again.
 ///
 /// Two calls return the same key only if user, action, window and content are all equal. The server
-/// takes two such operations for one. If they are different, put the difference into the action or
+/// treats two such operations as one. If they are different, put the difference into the action or
 /// the content, for example the number of an order or the line of a batch.
 ///
 /// A retry in the next [`TimeWindow`] has another key, and is a new operation. If a retry can be

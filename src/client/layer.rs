@@ -28,8 +28,8 @@ use crate::record::key::IdempotencyKey;
 ///
 /// The history of a key counts. An attempt that ended without a response may have had an effect,
 /// and a later 404 may come from a load balancer. So from then on, only a 2xx or a replay is final.
-/// The same rule applies from the start to a key in a header or from [`key_with`](Self::key_with),
-/// because the layer does not know what was sent under it before.
+/// The same rule applies from the start to a key in a header or from [`key_with`](Self::key_with).
+/// The layer does not know whether such a key was sent before.
 ///
 /// The inner client must not retry requests, except those that were never sent. It does not have to
 /// limit their time. If it follows redirects, it must mark them: see

@@ -112,7 +112,7 @@ impl<K: KeyStore> Operations<K> {
     ///
     /// # Errors
     ///
-    /// As those of [`begin`](Self::begin).
+    /// The same as for [`begin`](Self::begin).
     pub async fn begin_with_key(
         &self,
         operation: impl Into<String>,

@@ -1,4 +1,4 @@
-//! How an attempt ended, and what is written to its record.
+//! How an attempt ended, and the write that settles its record.
 
 use std::time::Duration;
 

@@ -43,7 +43,7 @@ struct Progress {
     round: u32,
     /// The attempt that the line waits for.
     awaited: Option<Token>,
-    /// What was in flight at the last look, and when that was.
+    /// The attempt in flight at the last look, and the time of that look.
     looked: Option<(PendingRef, Instant)>,
 }
 
@@ -138,7 +138,7 @@ impl Member {
         self.turn.as_ref().and_then(|progress| progress.awaited)
     }
 
-    /// What was in flight a moment ago, if a member has looked.
+    /// The attempt in flight a moment ago, if a member has looked.
     pub(crate) fn seen(&self) -> Option<PendingRef> {
         let (seen, at) = self.turn.as_ref()?.looked?;
         (at.elapsed() < FRESH).then_some(seen)

@@ -138,11 +138,11 @@ impl Rejection {
             }
             None => {}
         }
-        self.keep_location(headers);
+        self.set_location(headers);
         response.extensions_mut().insert(self);
     }
 
-    fn keep_location(&self, headers: &mut HeaderMap) {
+    fn set_location(&self, headers: &mut HeaderMap) {
         if let Self::ResultNotRetained { location: Some(location), .. } = self {
             headers.insert(header::LOCATION, location.clone());
         }

@@ -1,5 +1,5 @@
 //! The limits: how much the layer takes of one request, and at one time. What a response may take
-//! is in `answers.rs`.
+//! is in `responses.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -22,7 +22,7 @@ use crate::store::Store;
 
 /// The service that [`IdempotencyLayer`](crate::IdempotencyLayer) makes.
 ///
-/// Its error type is that of the inner service, because each of its rejections is a response.
+/// Its error type is the inner service's, because each of its rejections is a response.
 pub struct Idempotency<S, St> {
     inner: S,
     config: Arc<Config>,

@@ -30,7 +30,7 @@ pub struct Outcome {
     pub body: StoredBody,
 }
 
-/// What is stored of the body of a response.
+/// The stored part of the body of a response.
 ///
 /// It is exhaustive on purpose. A store that writes the body into columns must write each kind, so
 /// a new kind is an error of the compiler and not a body that is lost. `Debug` shows lengths only.
@@ -132,7 +132,7 @@ impl Outcome {
         self.body.bytes().map_or(&[], |bytes| bytes)
     }
 
-    /// Whether a retry gets it: all of it, or what was meant to be stored.
+    /// Whether a retry gets it: all of it, or the part that was meant to be stored.
     pub(crate) fn is_replayable(&self) -> bool {
         matches!(self.body, StoredBody::Whole { .. } | StoredBody::Omitted)
     }

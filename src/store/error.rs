@@ -1,4 +1,4 @@
-//! What can go wrong in a store: a kind to act on, and the source to read.
+//! The errors of a store: a kind to act on, and the source to read.
 
 use std::borrow::Cow;
 use std::fmt;

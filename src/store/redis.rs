@@ -234,9 +234,9 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     ) -> Result<Reservation, StoreError> {
         let begun = Instant::now();
         let name = self.name(&request.key);
-        let mut standing = self.create(&name, &first, undo).await?;
+        let mut lookup = self.create(&name, &first, undo).await?;
         loop {
-            let Some(found) = standing.judge()? else {
+            let Some(found) = lookup.judge()? else {
                 return Ok(Reservation::Acquired(first));
             };
             // The command was sent a second time because its first reply was lost.
@@ -254,9 +254,9 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
                 // is free.
                 Some(Lookup { frame: None, .. }) => {
                     undo.sends(&first);
-                    standing = self.create(&name, &first, undo).await?;
+                    lookup = self.create(&name, &first, undo).await?;
                 }
-                Some(changed) => standing = changed,
+                Some(changed) => lookup = changed,
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The [`Token`]: it fences the writes of one attempt off from those of every other one.
+//! The [`Token`]: it fences the writes of one attempt off from the writes of every other one.
 
 use super::{StoreError, StoreErrorKind};
 

@@ -1,4 +1,5 @@
-//! The tests that start the examples as processes, and what stands between them and their servers.
+//! The tests that start the examples as processes, and the proxies between them and their
+//! servers.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod examples;

@@ -79,7 +79,7 @@ export function showMistake(id, words = "") {
   find(id).setAttribute("aria-invalid", String(words !== ""));
 }
 
-const MARKS = { idle: "○", busy: "…", done: "✓", unsure: "?", refused: "!" };
+const MARKS = { idle: "○", busy: "…", done: "✓", unsure: "?", rejected: "!" };
 
 /** Shows the status of the order. */
 export function showStatus({ tone, title, detail, note }) {

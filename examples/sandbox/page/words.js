@@ -26,7 +26,7 @@ const WORDS = {
   }),
   sent: (order, _, own, { isElsewhere }) => (isElsewhere && !own?.length ? ELSEWHERE : unsure(order, {}, own)),
   insecure: () => ({
-    tone: "refused",
+    tone: "rejected",
     title: "This page cannot make keys here.",
     detail:
       "It was opened over plain http from another machine, where browsers withhold what a key needs. " +
@@ -59,15 +59,15 @@ const WORDS = {
   rejected: (order, { status, words }, own) =>
     own?.length
       ? unsure(order, { reason: "rejected", status, words }, own)
-      : { tone: "refused", title: "Not paid.", detail: rejection({ status, words }) },
+      : { tone: "rejected", title: "Not paid.", detail: rejection({ status, words }) },
   "not-understood": (_, { words }) => ({
-    tone: "refused",
+    tone: "rejected",
     title: "Not paid: the server did not understand the key.",
     detail: "This is a fault of the page, and nothing has happened.",
     note: words,
   }),
   "key-required": () => ({
-    tone: "refused",
+    tone: "rejected",
     title: "Not paid: this server accepts no request without a key.",
     detail: "Turn “Send no key” off. The server was started with the flag --require-key.",
   }),
@@ -123,7 +123,7 @@ function unsure(order, { reason, ...more }, own) {
 function stuck(reason, own) {
   const shown = own ? `The server has made ${count(own, "payment")} for this order.` : LEDGER_LOST;
   return {
-    tone: "refused",
+    tone: "rejected",
     title: reason === "expired" ? "Too late for a retry." : "The server knows this key with another request.",
     detail: reason === "expired" ? "The server has forgotten the key by now, so nothing was sent." : "It has done nothing now.",
     note: `${shown} Begin a new order to go on.`,
@@ -135,7 +135,7 @@ function unsureWithoutKey(why, own) {
     return { tone: "unsure", title: "It is not known whether this was paid.", detail: why ?? RISK, note: why && RISK };
   }
   return {
-    tone: "refused",
+    tone: "rejected",
     title: `This browser has no response, and the server has made ${count(own, "payment")}.`,
     detail: why ?? "",
     note: RISK,
@@ -152,7 +152,7 @@ function paid(order, situation, own, facts) {
   const unknown = order.payments.filter((id) => own[0]?.id !== id);
   if (own.length === 0 || unknown.length > 0) {
     return {
-      tone: "refused",
+      tone: "rejected",
       title: "The response and the list of payments do not agree.",
       detail: `The response says that it is paid. The list shows ${count(own, "payment")} for this order.`,
       note: unknown.length > 0 ? `Not in the list: ${unknown.join(", ")}.` : "",
@@ -181,12 +181,12 @@ function bytes(size) {
 function tooMany(order, own, { lost = 0 }) {
   const title = `Paid ${own.length} times!`;
   if (!order.keyless) {
-    return { tone: "refused", title, detail: "This browser has lost the key of the order, and a new key is a new payment." };
+    return { tone: "rejected", title, detail: "This browser has lost the key of the order, and a new key is a new payment." };
   }
   const sent = `${count(order.clicks, "click")} sent ${count(order.requests, "request")}`;
   const why = lost > 0 ? ` because ${lost === 1 ? "a response was" : `${lost} responses were`} lost` : "";
   return {
-    tone: "refused",
+    tone: "rejected",
     title,
     detail: `${sent}${why}, and without a key the server took each request for a new payment.`,
     note: "Turn “Send no key” off: a new order begins, and it is paid once.",

@@ -187,7 +187,7 @@ test("the header and the curl command are the real ones: in a shell it is one mo
   expect(await shop.page.getByRole("link", { name: "Documentation" }).getAttribute("href")).toMatch(/^https:/);
 });
 
-test("what stands in a ledger is shown as text", async () => {
+test("the contents of a ledger are shown as text", async () => {
   const { sandbox, browser, shop } = await open();
   const key = "<img/src=x/onerror=document.title='owned'>";
   await fetch(`${sandbox.address}payments`, {

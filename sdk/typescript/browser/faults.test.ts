@@ -177,7 +177,7 @@ test("Stop while the server pays does not lose the order", async () => {
   expect(onlyEffect(sandbox)).toMatchObject({ id, key });
 });
 
-test("a key that the server has forgotten is not sent again, and the page says so", async () => {
+test("a key that the server has discarded is not sent again, and the page says so", async () => {
   const sandbox = endsWithTheTest(await Sandbox.start("--retention", "3s"));
   const browser = endsWithTheTest(new Browser());
   const shop = new Shop(await browser.open(sandbox.address));

@@ -75,7 +75,7 @@ test("a page to log in, as the first response, is not taken for a payment", asyn
 test.each([
   ["unprocessable", "The server says: the recipient is not known."],
   ["precondition failed", "The server did not accept the request (status 412)."],
-] as const)("a rejection (%s) without doubt is no payment, and the order can be mended under its key", async (what, words) => {
+] as const)("a rejection (%s) without doubt is not a payment, and the order can be corrected under its key", async (what, words) => {
   const { sandbox, proxy, shop } = await open();
   proxy.respond(what, what);
   for (let time = 1; time <= 2; time += 1) {
@@ -93,7 +93,7 @@ test.each([
   expect(await (await fetch(`${sandbox.address}ledger`)).json()).toMatchObject([{ to: "acct_8" }]);
 });
 
-test("a response that was not stored, and does not say how it ended, is no rejection and frees no key", async () => {
+test("a response that was not stored, and does not say how it ended, is not a rejection and frees no key", async () => {
   const { sandbox, proxy, shop } = await open();
   proxy.respond("not retained");
   await shop.click(1);
@@ -106,7 +106,7 @@ test("a response that was not stored, and does not say how it ended, is no rejec
   expect(sandbox.effects().map((effect) => effect.key)).toEqual([key]);
 });
 
-test("with a server that stores rejections, the mended order takes a new key, however many clicks were rejected", async () => {
+test("with a server that stores rejections, the corrected order takes a new key, however many clicks were rejected", async () => {
   const { sandbox, proxy, shop } = await open("--profile", "ietf");
   proxy.respond("unprocessable");
   const heard = await shop.listens();

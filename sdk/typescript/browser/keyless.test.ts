@@ -62,7 +62,7 @@ test("switching back begins a new order, which is paid once under the same loss"
   expect(effects.at(-1)).toMatchObject({ id, key: await shop.key() });
 });
 
-test("what is said of an order without a key stays true after a reload", async () => {
+test("the status of an order without a key stays true after a reload", async () => {
   const { sandbox, shop } = await open();
   await shop.pay.dblclick();
   await shop.showsStatus("Paid 2 times!");

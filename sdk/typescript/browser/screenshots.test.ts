@@ -91,7 +91,7 @@ test.each(looks)("the page can be looked at, and nothing is cut off: %s", async 
   expect(browser.complaints).toEqual([]);
 });
 
-/** What is wider than its place, so that it is cut off or scrolls: none may be. */
+/** Elements wider than their place, so that they are cut off or scroll: there may be none. */
 function sideways({ page }: Shop): Promise<string[]> {
   return page.evaluate(() => {
     const isShown = (element: Element): boolean => element.getClientRects().length > 0 && !element.closest(".unseen, thead, input, option");

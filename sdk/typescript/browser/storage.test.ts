@@ -27,19 +27,19 @@ async function open<T>(before: (value: T) => void, value?: T): Promise<Stage> {
   return { sandbox, proxy, browser, shop: new Shop(page) };
 }
 
-const refused: [string, () => void][] = [
+const unusable: [string, () => void][] = [
   [
-    "refuses every storage",
+    "denies every storage",
     () => {
-      const refuse = (): never => {
+      const deny = (): never => {
         throw new DOMException("Access is denied for this document.", "SecurityError");
       };
-      Object.defineProperty(window, "localStorage", { get: refuse });
-      IDBFactory.prototype.open = refuse;
+      Object.defineProperty(window, "localStorage", { get: deny });
+      IDBFactory.prototype.open = deny;
     },
   ],
   [
-    "has no room left in localStorage",
+    "has no space left in localStorage",
     () => {
       Storage.prototype.setItem = () => {
         throw new DOMException("The quota has been exceeded.", "QuotaExceededError");
@@ -48,7 +48,7 @@ const refused: [string, () => void][] = [
   ],
 ];
 
-test.each(refused)("a browser that %s pays once all the same, as long as the page stays", async (_, before) => {
+test.each(unusable)("a browser that %s pays once all the same, as long as the page stays", async (_, before) => {
   const { sandbox, browser, shop } = await open(before);
   await shop.click(3);
   await shop.isPaid();

@@ -18,8 +18,8 @@ const { outputFiles } = await build({
 const made = outputFiles[0].text;
 
 if (process.argv.includes("--check")) {
-  const kept = readFileSync(target, "utf8");
-  if (kept !== made) {
+  const present = readFileSync(target, "utf8");
+  if (present !== made) {
     console.error("the page's copy of the SDK is stale: run `npm run bundle`");
     process.exit(1);
   }

@@ -16,7 +16,7 @@ export interface TimeWindow {
  * data derives the same key again.
  *
  * Two calls return the same key only if user, action, window and payload are all equal. The server
- * takes two such operations for one. If they are different, put the difference into the action or
+ * treats two such operations as one. If they are different, put the difference into the action or
  * the payload, for example the number of an order or the line of a batch. A retry in the next
  * window is a new operation.
  *

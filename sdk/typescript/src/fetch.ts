@@ -8,7 +8,7 @@ import type { PendingOperation } from "./outcome.js";
 import { requestIn, take } from "./request.js";
 import { isKey } from "./storage/types.js";
 
-/** The options of `fetch`, and those of one call. */
+/** The options of `fetch`, and the options of one call. */
 export interface IdempotentInit extends FetchInit, CallOptions {}
 
 /** A `fetch` that retries an operation under one key until its outcome is certain. */

@@ -68,10 +68,10 @@ export interface ClientOptions extends Omit<CallOptions, "operation" | "key"> {
    * only. Default: `default`.
    */
   profile?: Profile | undefined;
-  /** The header that carries the key. Default: `X-Idempotency-Key`, or that of the profile. */
+  /** The header that carries the key. Default: `X-Idempotency-Key`, or the profile's header. */
   header?: string | undefined;
   /**
-   * The methods that get a key. Default: POST and PATCH, or those of the profile. Requests with
+   * The methods that get a key. Default: POST and PATCH, or the profile's. Requests with
    * another method pass to `fetch` untouched, unless they have a key already.
    */
   methods?: readonly string[] | undefined;

@@ -49,7 +49,7 @@ describe("a call", () => {
     expect(await call.pending()).toEqual([]);
   });
 
-  test.each([422, 401, 501])("keeps its key after a response that leaves it open: %i", async (status) => {
+  test.each([422, 401, 501])("retains its key after a response that leaves it open: %i", async (status) => {
     const script = scripted(new Response("", { status }), new Response("", { status: 201 }));
     const { pay, call } = client(script);
     expect((await pay({ operation: "order 7" })).status).toBe(status);
@@ -162,7 +162,7 @@ describe("a request", () => {
     expect(seen[0]![1]).toBe(init);
   });
 
-  test.each(["X-Idempotency-Key", "Idempotency-Key"])("keeps the key that it bears, whatever its method: %s", async (name) => {
+  test.each(["X-Idempotency-Key", "Idempotency-Key"])("retains a key of its own, whatever its method: %s", async (name) => {
     const script = scripted(LOST, new Response("", { status: 200 }));
     const { call } = client(script);
     await call(URL_, { method: "PUT", headers: { [name]: "mine" } });
@@ -209,7 +209,7 @@ describe("a request", () => {
     expect(script.sent.length).toBe(2);
   });
 
-  test("is refused in the mode in which no key can be sent", async () => {
+  test("is rejected in the mode in which no key can be sent", async () => {
     await expect(client(scripted(new Response(""))).pay({ mode: "no-cors" })).rejects.toThrow(TypeError);
   });
 

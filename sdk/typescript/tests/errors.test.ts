@@ -28,7 +28,7 @@ describe("an error of fetch", () => {
     new TypeError("Cannot read properties of undefined (reading 'fetch')"), new Error("fetch failed"), new RangeError("no"), "fetch failed", null, undefined,
     caused({ message: "bad port" }), caused({ message: "unknown scheme" }), caused({ message: "unexpected redirect" }), caused({ code: "CERT_HAS_EXPIRED" }),
     caused({ code: "ERR_TLS_CERT_ALTNAME_INVALID" }), caused({ code: "DEPTH_ZERO_SELF_SIGNED_CERT" }), caused({ code: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" }),
-  ])("passes on as it is, at once, if a retry does not mend it: %s", async (error) => {
+  ])("passes on as it is, at once, if a retry does not help: %s", async (error) => {
     let calls = 0;
     const call = client({ fetch: async () => (calls++, Promise.reject(error)) });
     expect(await call(URL_, { method: "POST", operation: "order 7" }).catch((error: unknown) => error)).toBe(error);

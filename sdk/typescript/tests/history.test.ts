@@ -132,7 +132,7 @@ describe("a key's age", () => {
 });
 
 describe("a named operation", () => {
-  test("keeps its key after its response, however late its name comes again, until it is finished", async () => {
+  test("retains its key after its response, however late its name comes again, until it is finished", async () => {
     const script = scripted(() => reply(201));
     const { call, clock } = client(script);
     await call(URL_, NAMED);
@@ -146,7 +146,7 @@ describe("a named operation", () => {
     expect(new Set(script.keys()).size).toBe(2);
   });
 
-  test("keeps its key over a crash between its response and the application's own note of it", async () => {
+  test("retains its key over a crash between its response and the application's own note of it", async () => {
     const storage = memoryStorage();
     const script = scripted(() => reply(201));
     for (let process = 0; process < 3; process++) await client(script, { storage }).call(URL_, NAMED);
@@ -172,7 +172,7 @@ describe("a named operation", () => {
     expect(await call.finish("order 8")).toBe(false);
   });
 
-  test("goes on by its first request after a mended one was rejected, where the server stores rejections", async () => {
+  test("goes on by its first request after a corrected one was rejected, where the server stores rejections", async () => {
     const reused = (): Response => new Response('{"code":"idempotency_key_reused"}', { status: 422, headers: { "content-type": "application/problem+json" } });
     const script = scripted(() => reply(403), reused, () => reply(403, {}, { "idempotent-replayed": "true" }), () => reply(201));
     const { call } = client(script, { profile: "stripe" });

@@ -63,7 +63,7 @@ describe("in pages, credentials are not part of what an operation is:", () => {
     expect(script.sent.length).toBe(1);
   });
 
-  test.each([{}, { operation: "order 7" }])("a retry after 401 and a refresh, or after a reload, keeps its key: %o", async (init) => {
+  test.each([{}, { operation: "order 7" }])("a retry after 401 and a refresh, or after a reload, has the same key: %o", async (init) => {
     asInPage();
     const storage = memoryStorage();
     const script = scripted(new Response("", { status: 401 }), new Response("", { status: 503 }), new Response("", { status: 201 }));

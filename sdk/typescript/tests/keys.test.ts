@@ -33,7 +33,7 @@ describe("a derived key", () => {
     expect(await deriveKey("u", "a", { length: 1_000, at: 6_000 }, bytes)).not.toBe(one);
   });
 
-  test("is refused for what no other language could derive from", async () => {
+  test("is rejected for input that no other language could derive from", async () => {
     await expect(deriveKey("\ud800", "a", null, "")).rejects.toThrow(TypeError);
     await expect(deriveKey("u", "a", null, "x\udc00")).rejects.toThrow(TypeError);
     await expect(deriveKey("u", "a", { length: 0 }, "")).rejects.toThrow(RangeError);

@@ -59,7 +59,7 @@ describe("the same operation", () => {
     expect(script.sent.length).toBe(1);
   });
 
-  test("is refused with another request under its name while it is in flight", async () => {
+  test("is rejected with another request under its name while it is in flight", async () => {
     const { script, pay, pass } = held();
     const first = pay({ operation: "order 7" });
     await eventually(() => script.sent.length === 1);
@@ -131,7 +131,7 @@ describe("a caller that aborts", () => {
 describe("an operation of two tabs", () => {
   const LOST = new TypeError("fetch failed");
 
-  test.each([{}, { operation: "order 7" }])("keeps its key in the tab that had no response, though the other had one: %o", async (init) => {
+  test.each([{}, { operation: "order 7" }])("retains its key in the tab that had no response, though the other had one: %o", async (init) => {
     const storage = memoryStorage();
     const other = held({ storage });
     const script = scripted(async () => {
@@ -162,7 +162,7 @@ describe("an operation of two tabs", () => {
     expect(new Set(script.keys()).size).toBe(2);
   });
 
-  test("is too old to go on with when its server may have forgotten it", async () => {
+  test("is too old to go on with when its server may have discarded it", async () => {
     const storage = memoryStorage();
     let now = 1_000_000;
     const script = scripted(LOST);
@@ -235,7 +235,7 @@ describe("a key that is older than the server remembers", () => {
     expect(script.keys()[0]).not.toBe(key);
   });
 
-  test("is too old as soon as the server may forget it", async () => {
+  test("is too old as soon as the server may discard it", async () => {
     const storage = memoryStorage();
     let now = 1_000_000;
     const script = scripted(new Response("", { status: 422 }));
@@ -322,7 +322,7 @@ describe("a response that is copied", () => {
     expect([response.status, response.body]).toEqual([status, null]);
   });
 
-  test("keeps its address through clones", async () => {
+  test("retains its address through clones", async () => {
     const from = Object.defineProperties(new Response("x"), { url: { value: "https://shop.test/moved" }, redirected: { value: true } });
     const call = createIdempotentFetch({ fetch: (async () => from) as typeof fetch });
     const response = await call(URL_, { method: "POST" });

@@ -72,7 +72,7 @@ describe("over real sockets", () => {
     await closed.opened;
   });
 
-  test("a redirect is followed, and its address kept", async () => {
+  test("a redirect is followed, and its address remembered", async () => {
     const { url, seen } = await serving((response) => void response.writeHead(307, { location: "/there" }).end(), done);
     const response = await createIdempotentFetch()(url, { method: "POST", body: "pay" });
     expect([response.url, response.redirected, await response.text()]).toEqual([`${url}there`, true, "whole"]);

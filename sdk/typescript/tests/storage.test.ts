@@ -51,7 +51,7 @@ describe.each(storages)("a storage in %s", (_, make) => {
     expect(await found(other)).toBeUndefined();
   });
 
-  test("keeps operations apart", async () => {
+  test("separates operations", async () => {
     const [one] = make();
     await one.putIfAbsent(record("a", "x"));
     await one.putIfAbsent(record("b", "__proto__"));
@@ -196,7 +196,7 @@ describe("a storage that fails", () => {
     for (const asked of [call.pending(), call.finish("order 7"), call.forget("order 7")]) await expect(asked).rejects.toBeInstanceOf(KeyStorageError);
   });
 
-  test("does not hold back a named operation if its client takes the risk, which keeps its key in memory", async () => {
+  test("does not hold back a named operation if its client takes the risk, which stores its key in memory", async () => {
     const script = scripted(new Response("", { status: 201 }));
     const { hook, types } = noting();
     const call = createIdempotentFetch({ storage: failing(Infinity), fetch: script.fetch, onProgress: hook, riskSecondEffectWithoutStorage: true });

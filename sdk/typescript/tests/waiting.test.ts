@@ -40,7 +40,7 @@ describe("a wait", () => {
   const settings = { baseDelay: 100, maxDelay: 5_000, maxRetryAfter: 30_000 };
 
   test("lies between nothing and a bound that doubles up to the longest", () => {
-    const most = (repeat: number): number => waitBefore(repeat, settings, handClock(1));
+    const most = (retry: number): number => waitBefore(retry, settings, handClock(1));
     expect([1, 2, 3, 4, 5, 6, 7, 8, 2_000].map(most)).toEqual([100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000]);
     expect(waitBefore(5, settings, handClock(0))).toBe(0);
     expect(waitBefore(5, settings, handClock(0.25))).toBe(400);

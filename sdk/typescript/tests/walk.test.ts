@@ -5,9 +5,9 @@ import { problem, scripted } from "./support/scripted.js";
 import { walkNamed, walkUnnamed, type Walked } from "./support/walk.js";
 
 /*
- * A random walk: a gateway loses, cuts and delays responses and answers for the server, the storage
- * fails, processes are killed. `WALK_SEED` walks the same way again as far as chance decides it,
- * `WALK_OPERATIONS` sets how far.
+ * A random walk: a gateway loses, cuts and delays responses and responds for the server, the
+ * storage fails, processes are killed. `WALK_SEED` walks the same way again as far as chance
+ * decides it, `WALK_OPERATIONS` sets how far.
  */
 const SEED = Number(process.env["WALK_SEED"] ?? Date.now() % 1_000_000_000);
 const OPERATIONS = Number(process.env["WALK_OPERATIONS"] ?? 1_000);

@@ -86,7 +86,7 @@ impl Watched {
 }
 
 impl Queue {
-    /// The clock of tokio is that of the system, unless a test has paused it. A renewal that is
+    /// Tokio's clock is the system's clock, unless a test has paused it. A renewal that is
     /// spawned too early under a paused clock finds that it is not due.
     fn renew_late(self: &Arc<Self>, now: Instant) -> Option<Instant> {
         let late = |at: tokio::time::Instant| at.into_std() + SLACK;

@@ -104,7 +104,7 @@ pub enum Rejection {
     },
     /// The store is down, too slow, full or not set up, or has a record that cannot be read.
     StoreUnavailable {
-        /// What is wrong with it.
+        /// The kind of failure.
         kind: StoreErrorKind,
         /// When to retry.
         retry_after: Duration,
@@ -112,7 +112,7 @@ pub enum Rejection {
     /// Transaction mode: the operation ran, and the store failed during the commit. The transaction
     /// was rolled back, or it is not known at the moment whether it was. A retry shows which.
     CommitUnconfirmed {
-        /// What is wrong with the store.
+        /// The kind of store failure.
         kind: StoreErrorKind,
         /// When to retry.
         retry_after: Duration,

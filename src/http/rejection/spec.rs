@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-/// What is fixed about one kind of rejection. All public accessors read it.
+/// The fixed properties of one kind of rejection. All public accessors read it.
 #[derive(Debug)]
 pub(crate) struct Spec {
     /// The name of the variant, which is also the anchor of its documentation.
@@ -121,7 +121,7 @@ macro_rules! table {
         }),*];
 
         impl Rejection {
-            /// What is fixed about this kind.
+            /// The fixed properties of this kind.
             pub(crate) fn spec(&self) -> &'static super::spec::Spec {
                 let row = match self {
                     $(Self::$variant { .. } => Row::$variant),*

@@ -30,7 +30,7 @@ fn numbers_grow_a_byte_with_every_seven_bits() {
 }
 
 #[test]
-fn a_number_that_does_not_fit_is_refused_and_not_cut() {
+fn a_number_that_does_not_fit_is_rejected_and_not_cut() {
     let mut too_large = written(usize::MAX);
     *too_large.last_mut().unwrap() = 0x02;
     assert_eq!(Reader::new(too_large.into()).number(), Err(DecodeError));

@@ -32,7 +32,7 @@ pub(crate) enum Kind {
 }
 
 /// Each kind with its number and its word. Both are part of the format: append, and never change
-/// one. A frame has room for the numbers up to 15.
+/// one. A frame can store numbers up to 15.
 pub(super) const KINDS: [(Kind, u8, Option<&str>); 10] = [
     (Kind::Whole, 0, None),
     (Kind::NotRetained(NotRetained::TooLarge), 1, Some("too large")),

@@ -53,7 +53,7 @@ fn callers_that_are_not_told_apart_are_not_counted() {
 }
 
 #[test]
-fn scopes_that_are_idle_are_forgotten() {
+fn idle_scopes_are_discarded() {
     let (keys, clock) = three();
     for number in 0..1000 {
         while keys.take(tenant(number)).is_ok() {}

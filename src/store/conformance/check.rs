@@ -50,7 +50,7 @@ impl Check {
     ///
     /// # Errors
     ///
-    /// The [`Failure`] says what was expected of the store, and what it said.
+    /// The [`Failure`] contains the expected behavior of the store and its actual reply.
     pub async fn run<S: Store>(&self, store: &S, unit: Duration) -> Result<(), Failure> {
         self.measured(store, unit).await.1
     }
@@ -179,7 +179,7 @@ macro_rules! __conformance_checks {
 
 /// Makes a test of each check of a store.
 ///
-/// The attributes are those of each test; the store and the unit are expressions, which every test
+/// Each test gets the attributes. The store and the unit are expressions, which every test
 /// evaluates for itself and may await. The [module](crate::store::conformance#the-unit) says which
 /// unit suits which store.
 ///

@@ -56,7 +56,7 @@ impl Failure {
         &self.flaw.step
     }
 
-    /// What was expected of the store.
+    /// The expected behavior of the store.
     pub fn expected(&self) -> &str {
         &self.flaw.expected
     }

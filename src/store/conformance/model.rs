@@ -1,4 +1,4 @@
-//! Random walks: sequences of operations on a store, each reply compared with that of a model.
+//! Random walks: sequences of operations on a store, each reply compared with a model's.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +20,7 @@ mod steps;
 use case::End;
 use pace::Pace;
 
-/// Random sequences of operations on a store, each reply compared with that of a model of the
+/// Random sequences of operations on a store, each reply compared with the reply of a model of the
 /// promises.
 ///
 /// Each walk has keys of its own, and removes what it can at its end. A success stays for a minute

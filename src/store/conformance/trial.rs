@@ -34,12 +34,12 @@ pub(super) struct Trial<'a, S> {
 
 #[derive(Default)]
 struct Notes {
-    records: HashMap<StorageKey, Standing>,
+    records: HashMap<StorageKey, Known>,
     slowest: Slowest,
 }
 
 /// What the check knows of the record under a key.
-struct Standing {
+struct Known {
     lease: Lease,
     state: Wrote,
     /// The record is running for certain until then.
@@ -145,9 +145,9 @@ impl<'a, S: Store> Trial<'a, S> {
             Needs::Record(key) => (key, "record"),
             Needs::Lease(key) => (key, "lease"),
         };
-        let until = lock(&self.notes).records.get(&key).map(|standing| match needs {
-            Needs::Lease(_) => standing.runs_until.min(standing.stays_until),
-            _ => standing.stays_until,
+        let until = lock(&self.notes).records.get(&key).map(|known| match needs {
+            Needs::Lease(_) => known.runs_until.min(known.stays_until),
+            _ => known.stays_until,
         });
         match until {
             Some(until) if ended > until => {
@@ -175,13 +175,13 @@ impl<'a, S: Store> Trial<'a, S> {
     /// Notes the record that a reservation has made.
     pub(super) fn reserved(&self, reply: &Reply<Reservation>) {
         let Reservation::Acquired(lease) = &reply.value else { return };
-        let standing = Standing {
+        let known = Known {
             lease: lease.clone(),
             state: Wrote::Pending,
             runs_until: after(reply.began, lease.lease),
             stays_until: after(reply.began, lease.retention),
         };
-        lock(&self.notes).records.insert(lease.key, standing);
+        lock(&self.notes).records.insert(lease.key, known);
     }
 
     /// Notes a write that was applied and was asked for at `began`.
@@ -194,23 +194,23 @@ impl<'a, S: Store> Trial<'a, S> {
     ) {
         let mut notes = lock(&self.notes);
         let known = notes.records.get(&lease.key);
-        let is_second = known.is_some_and(|standing| {
-            let settled = matches!(standing.state, Wrote::Failed | Wrote::Success);
-            settled && began < standing.stays_until
+        let is_second = known.is_some_and(|known| {
+            let settled = matches!(known.state, Wrote::Failed | Wrote::Success);
+            settled && began < known.stays_until
         });
-        let stay = |state, lease: &Lease, retention| Standing {
+        let stay = |state, lease: &Lease, retention| Known {
             lease: lease.clone(),
             state,
             runs_until: began,
             stays_until: after(began, retention),
         };
-        let standing = match write {
+        let known = match write {
             Write::Complete(_) | Write::Fail(_) if is_second => return,
             Write::Complete(_) => stay(Wrote::Success, lease, retention),
             Write::Fail(_) => stay(Wrote::Failed, lease, retention),
             Write::Renew => {
                 let runs_until = after(began, lease.lease);
-                Standing { runs_until, ..stay(Wrote::Pending, lease, lease.retention) }
+                Known { runs_until, ..stay(Wrote::Pending, lease, lease.retention) }
             }
             Write::Release => {
                 let Some(record) = lease.put_back() else {
@@ -221,19 +221,19 @@ impl<'a, S: Store> Trial<'a, S> {
                 stay(Wrote::PutBack, &before, lease.retention)
             }
         };
-        notes.records.insert(lease.key, standing);
+        notes.records.insert(lease.key, known);
     }
 
     /// Removes what the check has left, or has it expire at once. A success expires by itself.
     pub(super) async fn clear(&self) {
         let records = std::mem::take(&mut lock(&self.notes).records);
-        let left = records.into_values().filter(|standing| standing.state != Wrote::Success);
-        let clearing: Vec<_> = left.map(|standing| self.clear_one(standing)).collect();
+        let left = records.into_values().filter(|known| known.state != Wrote::Success);
+        let clearing: Vec<_> = left.map(|known| self.clear_one(known)).collect();
         together::some_at_a_time(together::FEW, clearing).await;
     }
 
-    /// What comes of it is of no more interest.
-    async fn clear_one(&self, Standing { lease, state, .. }: Standing) {
+    /// Clears one record. The result does not matter any more.
+    async fn clear_one(&self, Known { lease, state, .. }: Known) {
         let first = lease.attempt == 1 && lease.previous.is_none();
         let cleared = async {
             if state == Wrote::Pending {

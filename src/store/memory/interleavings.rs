@@ -18,7 +18,7 @@ mod shares;
 pub(super) mod sync;
 mod threads;
 
-use given::{answer, answers, ask, counted, store};
+use given::{ask, counted, response, response_bytes, store};
 use threads::{acquire, await_the_end, explore, found, spawn, winner_and_loser};
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -44,14 +44,18 @@ fn of_two_contenders_one_takes_over_a_failed_record() {
         let store = store(1, 10);
         let first = acquire(&store, &ask);
         assert_eq!(
-            store.settle(&first, &SlotState::Failed(Some(answer())), HOUR).unwrap(),
+            store.settle(&first, &SlotState::Failed(Some(response())), HOUR).unwrap(),
             Settlement::Applied
         );
         let other = spawn(&store, &ask, |store, ask| store.reserve(ask).unwrap());
         let mine = store.reserve(&ask).unwrap();
         let (lease, found) = winner_and_loser(mine, other.join().unwrap());
         assert_eq!((lease.attempt, lease.token), (2, found.token));
-        assert_eq!(answers(&store), 0, "the answer of the failed attempt was let go once");
+        assert_eq!(
+            response_bytes(&store),
+            0,
+            "the response of the failed attempt was released once"
+        );
     });
 }
 
@@ -75,7 +79,7 @@ fn completed_under_waiters(waiters: usize) -> impl Fn() + Sync + Send + 'static 
         let lease = acquire(&store, &ask);
         let waiters: Vec<_> = (0..waiters).map(|_| spawn(&store, &ask, await_the_end)).collect();
         assert_eq!(
-            store.settle(&lease, &SlotState::Success(answer()), HOUR).unwrap(),
+            store.settle(&lease, &SlotState::Success(response()), HOUR).unwrap(),
             Settlement::Applied
         );
         for waiter in waiters {
@@ -109,7 +113,7 @@ fn a_waiter_hears_of_a_record_that_was_put_back() {
         let store = store(1, 10);
         let first = acquire(&store, &ask);
         assert_eq!(
-            store.settle(&first, &SlotState::Failed(Some(answer())), HOUR).unwrap(),
+            store.settle(&first, &SlotState::Failed(Some(response())), HOUR).unwrap(),
             Settlement::Applied
         );
         let second = acquire(&store, &ask);
@@ -119,7 +123,7 @@ fn a_waiter_hears_of_a_record_that_was_put_back() {
             panic!("the failed record was there");
         };
         assert_eq!((third.attempt, third.replaces), (3, Some(first.token)));
-        assert_eq!((store.capacity.records(), answers(&store)), (1, 0));
+        assert_eq!((store.capacity.records(), response_bytes(&store)), (1, 0));
     });
 }
 
@@ -132,16 +136,16 @@ fn a_late_settling_write_and_a_put_back_exclude_each_other() {
         let late = acquire(&store, &lapsed);
         let next = acquire(&store, &ask);
         let owner = spawn(&store, &late, |store, late| {
-            store.settle(late, &SlotState::Success(answer()), HOUR).unwrap()
+            store.settle(late, &SlotState::Success(response()), HOUR).unwrap()
         });
         assert_eq!(store.release(&next).unwrap(), Settlement::Applied);
-        let (settlement, bytes) = (owner.join().unwrap(), answers(&store));
+        let (settlement, bytes) = (owner.join().unwrap(), response_bytes(&store));
         match (settlement, store.reserve(&ask).unwrap()) {
             (
                 Settlement::Applied,
                 Reservation::Found(Record { state: State::Success(_), token, .. }),
             ) => {
-                assert_eq!((token, bytes), (late.token, counted(&answer())));
+                assert_eq!((token, bytes), (late.token, counted(&response())));
             }
             (Settlement::LeaseLost, Reservation::Acquired(third)) => {
                 assert_eq!((third.attempt, third.replaces), (3, Some(late.token)));
@@ -164,7 +168,7 @@ fn a_waiter_hears_that_the_record_was_taken_over() {
             if let Some((changed, _)) = store.wait(&seen, store.now()) {
                 block_on(changed);
             }
-            // What was waited for is over: a look finds the next attempt.
+            // The attempt that was waited for is over: a look finds the next one.
             found(store.reserve(ask).unwrap())
         });
         let next = acquire(&store, &ask);
@@ -180,7 +184,7 @@ fn a_late_settling_write_and_a_take_over_exclude_each_other() {
         let store = store(1, 10);
         let late = acquire(&store, &lapsed);
         let owner = spawn(&store, &late, |store, late| {
-            store.settle(late, &SlotState::Success(answer()), HOUR).unwrap()
+            store.settle(late, &SlotState::Success(response()), HOUR).unwrap()
         });
         let reservation = store.reserve(&ask).unwrap();
         match (owner.join().unwrap(), reservation) {
@@ -189,12 +193,12 @@ fn a_late_settling_write_and_a_take_over_exclude_each_other() {
                 Reservation::Found(Record { state: State::Success(_), token, .. }),
             ) => {
                 assert_eq!(token, late.token);
-                assert_eq!(answers(&store), counted(&answer()));
+                assert_eq!(response_bytes(&store), counted(&response()));
             }
             (Settlement::LeaseLost, Reservation::Acquired(next)) => {
                 assert_eq!((next.attempt, next.previous), (2, Some(PreviousAttempt::Abandoned)));
                 assert_eq!(found(store.reserve(&ask).unwrap()).token, next.token);
-                assert_eq!(answers(&store), 0);
+                assert_eq!(response_bytes(&store), 0);
             }
             (settlement, reservation) => panic!("{settlement:?} and {reservation:?}"),
         }
@@ -227,16 +231,16 @@ fn an_expired_record_is_counted_out_once() {
         let store = store(1, 1);
         let late = acquire(&store, &expired);
         let owner = spawn(&store, &late, |store, late| {
-            store.settle(late, &SlotState::Success(answer()), HOUR).unwrap()
+            store.settle(late, &SlotState::Success(response()), HOUR).unwrap()
         });
         let reservation = store.reserve(&ask);
         let bytes = match (owner.join().unwrap(), reservation.unwrap()) {
             (Settlement::LeaseLost, Reservation::Acquired(Lease { attempt: 1, .. })) => 0,
             (Settlement::Applied, Reservation::Found(Record { state: State::Success(_), .. })) => {
-                counted(&answer())
+                counted(&response())
             }
             (settlement, reservation) => panic!("{settlement:?} and {reservation:?}"),
         };
-        assert_eq!((store.capacity.records(), answers(&store)), (1, bytes));
+        assert_eq!((store.capacity.records(), response_bytes(&store)), (1, bytes));
     });
 }

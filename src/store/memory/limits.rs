@@ -104,7 +104,7 @@ impl MemoryStore {
     ///
     /// Above it a new key is rejected with 503. A response that does not fit any more is stored
     /// without its body, so that its operation does not run again: a retry then gets 409
-    /// `idempotency_result_not_retained`. What is in flight never takes the store above its limit.
+    /// `idempotency_result_not_retained`. Records in flight never take the store above its limit.
     #[must_use]
     pub fn max_bytes(self, bytes: usize) -> Self {
         self.limits().bytes.store(bytes, Ordering::Relaxed);

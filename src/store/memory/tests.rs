@@ -1,4 +1,4 @@
-//! What is counted of records and shares, over any history.
+//! The counts of records and shares, over any history.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::VecDeque;
@@ -56,7 +56,7 @@ fn ask(number: u8, lease: Duration) -> ReserveRequest {
     .retention(20 * MINUTE)
 }
 
-fn answer(bytes: usize) -> Outcome {
+fn response(bytes: usize) -> Outcome {
     Outcome::new(
         StatusCode::OK,
         StoredBody::Whole { bytes: vec![b'x'; bytes].into(), trailers: None },
@@ -78,13 +78,13 @@ async fn run(store: &MemoryStore, steps: Vec<Step>) {
             Step::Complete { late, bytes, retention } => {
                 if let Some(lease) = lease(late) {
                     let retention = Duration::from_secs(retention);
-                    let _ = store.complete(&lease, &answer(bytes), retention).await;
+                    let _ = store.complete(&lease, &response(bytes), retention).await;
                 }
             }
             Step::Fail { late, bytes, retention } => {
                 if let Some(lease) = lease(late) {
-                    let (answer, retention) = (answer(bytes), Duration::from_secs(retention));
-                    let _ = store.fail(&lease, (bytes > 0).then_some(&answer), retention).await;
+                    let (response, retention) = (response(bytes), Duration::from_secs(retention));
+                    let _ = store.fail(&lease, (bytes > 0).then_some(&response), retention).await;
                 }
             }
             Step::Release { late } => {
@@ -188,7 +188,7 @@ async fn a_scope_above_its_share_is_rejected_until_its_next_record_expires() {
     for number in 0..3 {
         let lease = acquire(&store, &of(alice, number)).await;
         let retention = if number == 1 { 7 * MINUTE } else { 60 * MINUTE };
-        let _ = store.complete(&lease, &answer(10), retention).await.unwrap();
+        let _ = store.complete(&lease, &response(10), retention).await.unwrap();
     }
     let next = Some(7 * MINUTE);
     assert_eq!(rejected(&store, &of(alice, 4)).await, (StoreErrorKind::ScopeFull, next));
@@ -213,7 +213,7 @@ async fn a_full_store_tells_when_its_next_record_expires() {
     for number in 0..40 {
         let lease = acquire(&store, &of(ScopeDigest::UNSET, number)).await;
         let retention = if number == 37 { 7 * MINUTE } else { 60 * MINUTE };
-        let _ = store.complete(&lease, &answer(10), retention).await.unwrap();
+        let _ = store.complete(&lease, &response(10), retention).await.unwrap();
     }
     let full = rejected(&store, &of(tenant("alice"), 0)).await;
     assert_eq!(full, (StoreErrorKind::Full, Some(7 * MINUTE)));
@@ -226,16 +226,19 @@ async fn a_response_has_to_fit_into_the_share_of_its_scope() {
     let store = MemoryStore::new().max_bytes(100 << 10);
     let (alice, bob) = (tenant("alice"), tenant("bob"));
     let leases = [acquire(&store, &of(alice, 0)).await, acquire(&store, &of(alice, 1)).await];
-    let _ = store.complete(&leases[0], &answer(6 << 10), MINUTE).await.unwrap();
-    let error = store.complete(&leases[1], &answer(6 << 10), MINUTE).await.unwrap_err();
+    let _ = store.complete(&leases[0], &response(6 << 10), MINUTE).await.unwrap();
+    let error = store.complete(&leases[1], &response(6 << 10), MINUTE).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::ScopeFull);
-    let error = store.fail(&leases[1], Some(&answer(6 << 10)), MINUTE).await.unwrap_err();
+    let error = store.fail(&leases[1], Some(&response(6 << 10)), MINUTE).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::ScopeFull);
     let bob = acquire(&store, &of(bob, 0)).await;
-    assert_eq!(store.complete(&bob, &answer(6 << 10), MINUTE).await.unwrap(), Settlement::Applied);
+    assert_eq!(
+        store.complete(&bob, &response(6 << 10), MINUTE).await.unwrap(),
+        Settlement::Applied
+    );
     // The record before has expired, and nothing has met it since.
     tokio::time::advance(MINUTE).await;
-    let settled = store.complete(&leases[1], &answer(6 << 10), MINUTE).await.unwrap();
+    let settled = store.complete(&leases[1], &response(6 << 10), MINUTE).await.unwrap();
     assert_eq!(settled, Settlement::Applied);
 }
 
@@ -249,9 +252,9 @@ async fn a_record_that_is_gone_is_written_over_the_limits_but_its_body_is_not() 
     tokio::time::advance(MINUTE).await;
     acquire(&store, &of(alice, 1)).await;
     let store = store.max_bytes(10 * claim::RECORD);
-    let error = store.complete(&lease, &answer(1000), MINUTE).await.unwrap_err();
+    let error = store.complete(&lease, &response(1000), MINUTE).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::ScopeFull);
-    assert_eq!(store.complete(&lease, &answer(10), MINUTE).await.unwrap(), Settlement::Applied);
+    assert_eq!(store.complete(&lease, &response(10), MINUTE).await.unwrap(), Settlement::Applied);
     assert_eq!((store.records(), store.bytes()), (2, 2 * claim::RECORD));
     tokio::time::advance(60 * MINUTE).await;
     sweep(&store);
@@ -294,12 +297,12 @@ async fn the_shares_are_those_that_were_set() {
 #[tokio::test(start_paused = true)]
 async fn an_anonymous_record_stays_ten_minutes_and_never_less_than_two_leases() {
     let store = MemoryStore::new();
-    let lives = async |lease: Duration, keeps: bool| {
+    let lives = async |lease: Duration, completes: bool| {
         let request =
             ReserveRequest { lease, retention: 600 * MINUTE, ..of(ScopeDigest::ANONYMOUS, 0) };
         let acquired = acquire(&store, &request).await;
-        if keeps {
-            let _ = store.complete(&acquired, &answer(10), 600 * MINUTE).await.unwrap();
+        if completes {
+            let _ = store.complete(&acquired, &response(10), 600 * MINUTE).await.unwrap();
         }
         let start = Instant::now();
         while store.inspect(&request.key).await.unwrap().is_some() {
@@ -307,9 +310,9 @@ async fn an_anonymous_record_stays_ten_minutes_and_never_less_than_two_leases() 
         }
         start.elapsed()
     };
-    for keeps in [false, true] {
-        assert_eq!(lives(MINUTE, keeps).await, 10 * MINUTE);
-        assert_eq!(lives(20 * MINUTE, keeps).await, 40 * MINUTE);
+    for completes in [false, true] {
+        assert_eq!(lives(MINUTE, completes).await, 10 * MINUTE);
+        assert_eq!(lives(20 * MINUTE, completes).await, 40 * MINUTE);
     }
     let _ = store.clone().anonymous_retention(30 * MINUTE);
     assert_eq!(lives(MINUTE, true).await, 30 * MINUTE);

@@ -75,7 +75,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
             }
         }
         // A server before 7.0 rejects the command and has done nothing. If it rejects the script
-        // too, its version was not the cause, and the error is that of the script.
+        // too, its version was not the cause, and the script's error is returned.
         let (frame, left) =
             scripts::RESERVE.run(&mut connection, None, &[name], &[&pending, &retention]).await?;
         self.before_7.store(true, Ordering::Relaxed);

@@ -29,7 +29,7 @@ pub(super) const HEAD: usize = 18;
 /// How many bytes come before the rest.
 pub(super) const START: usize = HEAD + Fingerprint::LEN + 4;
 
-/// The contents of a stored frame, and what is needed to judge them.
+/// The contents of a stored frame, and the values needed to judge them.
 pub(super) struct Stored {
     /// A pending record is read as not abandoned, because that depends on its age.
     pub(super) record: Record,

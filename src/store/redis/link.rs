@@ -77,7 +77,7 @@ impl Link {
         self.silence.end();
     }
 
-    /// How long there have been commands without a word from the server.
+    /// How long the server has been silent while commands wait.
     pub(super) fn silent_for(&self) -> Duration {
         self.silence.lasts()
     }

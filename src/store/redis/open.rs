@@ -57,8 +57,8 @@ impl RedisStore {
     /// The protocol is RESP3, unless the URL says `?protocol=resp2`, for servers and proxies that
     /// do not know it.
     ///
-    /// A URL with sentinels lists these. The name is that of the group, and the credentials are for
-    /// the servers. If the sentinels need credentials too, use [`sentinel`](Self::sentinel). A URL
+    /// A URL with sentinels lists these. The name is the group's, and the credentials are for the
+    /// servers. If the sentinels need credentials too, use [`sentinel`](Self::sentinel). A URL
     /// of a cluster names some of its servers, which know the others.
     ///
     /// TLS (`rediss://`, `rediss+sentinel://`, `rediss+cluster://`) needs one of the TLS features
@@ -129,7 +129,7 @@ impl RedisStore {
         Target::sentinel(sentinels.map_err(store_error)?, name, server).map(Self::by_default)
     }
 
-    /// Opens a store on a cluster, some servers of which are known.
+    /// Opens a store on a cluster, from some of its servers.
     ///
     /// Each is a URL (`redis://[user:password@]host:port`) or another form that the crate `redis`
     /// accepts. All servers are reached as the first of them is: with the same credentials, and

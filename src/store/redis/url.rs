@@ -77,7 +77,7 @@ impl Target {
         Ok(Self::Sentinel(Sentinels::new(sentinels, group.to_owned(), settings)))
     }
 
-    /// A cluster, some servers of which are known.
+    /// A cluster, found through some of its servers.
     pub(super) fn cluster(servers: Vec<ConnectionInfo>) -> Result<Self, StoreError> {
         if servers.is_empty() {
             return Err(wrong("there is no server in the list"));

@@ -1,9 +1,9 @@
 //! The embedded store: a file of SQLite, which survives a restart and may be shared by the
 //! processes of one machine.
 //!
-//! A first execution takes two writes, one to reserve the key and one to complete the record, each
-//! of which is on the disk when it is acknowledged. A replay, a mismatch and a rejection write
-//! nothing, and wait for no writer.
+//! A first execution takes two writes, one to reserve the key and one to complete the record. Each
+//! is on the disk when it is acknowledged. A replay, a mismatch and a rejection write nothing, and
+//! wait for no writer.
 //!
 //! SQLite has one writer at a time, so the writes of all keys queue. The disk limits how many there
 //! are in a second. Each operation is one statement, so one that is cut off leaves no transaction
@@ -36,7 +36,7 @@
 //!
 //! # Times and records
 //!
-//! Times are those of the machine's clock, in UTC and in milliseconds. A step forward beyond a
+//! Times come from the machine's clock, in UTC and in milliseconds. A step forward beyond a
 //! lease is caught by the wait for a missed renewal; retentions end early by as much. After a step
 //! back, crashes are noticed later, and records stay longer.
 //!

@@ -20,13 +20,13 @@ use tower::Service;
 
 use crate::support::{Frames, Server, patiently};
 
-/// The body of an answer.
+/// The body of a response.
 pub(super) type Played = Either<Full<Bytes>, Frames>;
 
-/// What comes of one request.
+/// The result of one request.
 #[derive(Debug, Clone)]
 pub(super) enum Turn {
-    Answer(u16, Vec<(String, String)>, Bytes),
+    Response(u16, Vec<(String, String)>, Bytes),
     /// The connection is cut.
     Fail,
     /// The response begins like that of an operation that was done, and breaks off.
@@ -39,17 +39,17 @@ pub(super) enum Turn {
 
 impl Turn {
     pub(super) fn status(status: u16) -> Self {
-        Self::answer(status, &[], "")
+        Self::response(status, &[], "")
     }
 
-    pub(super) fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Self {
+    pub(super) fn response(status: u16, headers: &[(&str, &str)], body: &str) -> Self {
         let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-        Self::Answer(status, headers.collect(), Bytes::copy_from_slice(body.as_bytes()))
+        Self::Response(status, headers.collect(), Bytes::copy_from_slice(body.as_bytes()))
     }
 
-    /// The answer of an operation that was done.
+    /// The response of an operation that was done.
     pub(super) fn done() -> Self {
-        Self::answer(201, &[], "done")
+        Self::response(201, &[], "done")
     }
 
     pub(super) fn after(self, wait: Duration) -> Self {
@@ -81,7 +81,7 @@ impl Asked {
     }
 }
 
-/// After the last turn of its script it answers as if the operation were done.
+/// After the last turn of its script it responds as if the operation were done.
 #[derive(Clone)]
 pub(super) struct Canned(Arc<watch::Sender<Script>>);
 
@@ -183,12 +183,12 @@ where
             let mut turn = canned.next(Asked { head, body, at: Instant::now() });
             loop {
                 match turn {
-                    Turn::Answer(status, headers, body) => {
-                        let mut answer = Response::builder().status(status);
+                    Turn::Response(status, headers, body) => {
+                        let mut response = Response::builder().status(status);
                         for (name, value) in headers {
-                            answer = answer.header(name, value);
+                            response = response.header(name, value);
                         }
-                        return Ok(answer.body(Either::Left(Full::new(body))).unwrap());
+                        return Ok(response.body(Either::Left(Full::new(body))).unwrap());
                     }
                     Turn::Fail => return Err(io::Error::other("the script says so")),
                     Turn::Cut => {

@@ -17,7 +17,7 @@ fn streamed(body: Body) -> Request<Body> {
 }
 
 #[tokio::test]
-async fn the_cause_of_a_lost_answer_is_told() {
+async fn the_cause_of_a_lost_response_is_told() {
     let canned = Canned::ever(Turn::Fail);
     let layer = quick().max_attempts(2.try_into().unwrap());
     let error = ask(layer.clone(), canned, post("/")).await.unwrap_err();
@@ -28,7 +28,7 @@ async fn the_cause_of_a_lost_answer_is_told() {
         (ErrorKind::Connection, 2, true)
     );
 
-    // Nobody listens at port 1: hyper-util's own error is there to be asked.
+    // No server listens at port 1, so the error is hyper-util's own.
     let error = ask(layer, connections(), post("http://127.0.0.1:1/")).await.unwrap_err();
     let source = error.source().unwrap().downcast_ref::<hyper_util::client::legacy::Error>();
     assert!(source.unwrap().is_connect());
@@ -79,21 +79,21 @@ async fn errors_that_never_get_better_are_given_at_once() {
     let layer = quick().retry_if(|error| !error.is::<io::Error>());
     let error = ask(layer.clone(), canned.clone(), post("/")).await.unwrap_err();
     assert_eq!((error.kind(), error.attempts(), canned.count()), (ErrorKind::Connection, 1, 1));
-    // What is no io::Error is repeated still.
-    let refused = layer.max_attempts(3.try_into().unwrap());
-    let error = ask(refused, connections(), post("http://127.0.0.1:1/")).await.unwrap_err();
+    // An error that is not an io::Error still leads to a retry.
+    let rejected = layer.max_attempts(3.try_into().unwrap());
+    let error = ask(rejected, connections(), post("http://127.0.0.1:1/")).await.unwrap_err();
     assert_eq!(error.attempts(), 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_time_out_is_repeated_whatever_is_said_of_errors() {
+async fn a_time_out_is_retried_whatever_is_said_of_errors() {
     let canned = Canned::turns([Turn::Hang]);
     let layer = quick().retry_if(|_| false);
     ask(layer, canned, post("/")).await.unwrap().assert_done("done", 2);
 }
 
 #[tokio::test]
-async fn what_bears_no_key_fails_with_an_error_that_knows_of_one_attempt() {
+async fn a_request_without_a_key_fails_with_an_error_that_reports_one_attempt() {
     let canned = Canned::ever(Turn::Fail);
     let get = Request::get("/").body(Full::<Bytes>::default()).unwrap();
     let error = ask(quick(), canned.clone(), get).await.unwrap_err();
@@ -102,8 +102,8 @@ async fn what_bears_no_key_fails_with_an_error_that_knows_of_one_attempt() {
 }
 
 #[tokio::test]
-async fn no_key_stands_in_what_is_logged() {
-    const KEY: &str = "a-key-that-nobody-should-see";
+async fn no_key_is_logged() {
+    const KEY: &str = "a-key-that-must-stay-secret";
     let key = IdempotencyKey::parse(KEY.as_bytes()).unwrap();
     let operations = Operations::new(MemoryKeyStore::new());
     let operation = operations.begin_with_key("a", key.clone()).await.unwrap();
@@ -141,7 +141,7 @@ async fn the_error_has_the_key_under_which_the_operation_can_be_asked_about() {
         assert_eq!(error.kind(), ErrorKind::Timeout);
         assert_eq!(error.key().unwrap().as_str(), "mine");
     }
-    // What was never sent has none, nor has what bears none.
+    // A request that was never sent has no key, nor does a request without one.
     let unsent = ask(layer().max_request(1), canned.clone(), post("/")).await.unwrap_err();
     assert!(unsent.key().is_none());
     let get = Request::get("/").body(Full::<Bytes>::default()).unwrap();
@@ -178,9 +178,9 @@ async fn a_request_whose_body_never_ends_is_given_up_and_not_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_not_definitive_tells_the_key_to_go_on_under() {
+async fn a_response_that_is_not_definitive_tells_the_key_to_continue_under() {
     let canned = Canned::turns([Turn::status(422)]);
-    let answer = quick().layer(canned.clone()).oneshot(post("/")).await.unwrap();
-    let key = answer.report().unwrap().key().unwrap();
+    let response = quick().layer(canned.clone()).oneshot(post("/")).await.unwrap();
+    let key = response.report().unwrap().key().unwrap();
     assert_eq!(canned.asked()[0].head.headers["x-idempotency-key"], key.as_str());
 }

@@ -29,7 +29,7 @@ async fn send(operation: &mut Operation<MemoryKeyStore>, turn: Turn) -> Option<D
     operation.disposition()
 }
 
-/// A load balancer's answer, which says nothing about an operation that may have been done.
+/// A load balancer's response, which says nothing about an operation that may have been done.
 fn not_found() -> Turn {
     Turn::status(404)
 }
@@ -45,7 +45,7 @@ async fn a_lost_response_counts_in_later_calls_of_the_operation() {
         let mut operation = operations.begin("payout 1").await.unwrap();
         assert_eq!(operation.key(), &key);
         assert_eq!(
-            send(&mut operation, Turn::answer(404, &[REPLAY], "")).await,
+            send(&mut operation, Turn::response(404, &[REPLAY], "")).await,
             Some(Disposition::Final)
         );
     }
@@ -105,17 +105,17 @@ async fn of_a_key_that_the_layer_did_not_make_the_history_is_not_known() {
     let key = || IdempotencyKey::parse(b"order-1001").unwrap();
     for (turn, disposition) in [
         (not_found(), Disposition::Unknown),
-        (Turn::answer(404, &[REPLAY], ""), Disposition::Final),
+        (Turn::response(404, &[REPLAY], ""), Disposition::Final),
         (Turn::done(), Disposition::Final),
     ] {
         let mut request = post("/");
         request.headers_mut().insert("idempotency-key", "order-1001".parse().unwrap());
-        let answer = ask(quick(), Canned::turns([turn.clone()]), request).await.unwrap();
-        assert_eq!(answer.disposition, Some(disposition), "{turn:?}");
+        let response = ask(quick(), Canned::turns([turn.clone()]), request).await.unwrap();
+        assert_eq!(response.disposition, Some(disposition), "{turn:?}");
 
         let layer = quick().key_with(move |_, _| key());
-        let answer = ask(layer, Canned::turns([turn.clone()]), post("/")).await.unwrap();
-        assert_eq!(answer.disposition, Some(disposition), "{turn:?}");
+        let response = ask(layer, Canned::turns([turn.clone()]), post("/")).await.unwrap();
+        assert_eq!(response.disposition, Some(disposition), "{turn:?}");
 
         let operations = Operations::new(MemoryKeyStore::new());
         let mut operation = operations.begin_with_key("payout 1", key()).await.unwrap();
@@ -130,7 +130,7 @@ async fn responses_of_other_clients_are_judged_in_the_same_way() {
     let (_, mut operation) = begun().await;
     operation.mark(&mut post("/"));
     assert_eq!(operation.note(not_found), Disposition::Final);
-    // What was marked and never noted is lost.
+    // An attempt that was marked but never noted counts as lost.
     operation.mark(&mut post("/"));
     operation.mark(&mut post("/"));
     assert_eq!(operation.note(not_found), Disposition::Unknown);

@@ -16,7 +16,7 @@ fn request(method: &str, uri: &str) -> Request<Full<Bytes>> {
 }
 
 #[tokio::test]
-async fn post_and_patch_get_a_uuid_of_version_7_and_are_repeated() {
+async fn post_and_patch_get_a_uuid_of_version_7_and_are_retried() {
     for method in ["POST", "PATCH"] {
         let canned = Canned::turns([Turn::status(503)]);
         let (_server, uri) = canned.serve().await;
@@ -29,13 +29,13 @@ async fn post_and_patch_get_a_uuid_of_version_7_and_are_repeated() {
 }
 
 #[tokio::test]
-async fn other_methods_get_no_key_and_pass_once_whatever_their_answer() {
+async fn other_methods_get_no_key_and_pass_once_whatever_their_response() {
     for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "QUERY"] {
-        let canned = Canned::turns([Turn::answer(503, &[("x-should-retry", "true")], "")]);
+        let canned = Canned::turns([Turn::response(503, &[("x-should-retry", "true")], "")]);
         let (_server, uri) = canned.serve().await;
-        let answer = ask(quick(), connections(), request(method, &uri)).await.unwrap();
+        let response = ask(quick(), connections(), request(method, &uri)).await.unwrap();
         assert_eq!(
-            (answer.status.as_u16(), answer.disposition, answer.attempts),
+            (response.status.as_u16(), response.disposition, response.attempts),
             (503, None, None),
             "{method}"
         );
@@ -54,8 +54,8 @@ async fn what_has_no_key_passes_as_it_comes() {
         Ok::<_, std::convert::Infallible>(Response::new(Full::new(first)))
     });
     let put = Request::put("/orders/1").body(body).unwrap();
-    let answer = patiently(ask(quick(), inner, put)).await.unwrap();
-    assert_eq!(answer.body, "first");
+    let response = patiently(ask(quick(), inner, put)).await.unwrap();
+    assert_eq!(response.body, "first");
     gate.open();
 }
 

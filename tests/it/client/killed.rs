@@ -58,7 +58,7 @@ impl Job {
 
 impl Client {
     async fn line(&mut self) -> String {
-        patiently(self.said.next_line()).await.unwrap().expect("the client ended without a word")
+        patiently(self.said.next_line()).await.unwrap().expect("the client ended without output")
     }
 
     async fn kill(&mut self) {
@@ -89,10 +89,10 @@ async fn assert_resumes(job: &Job, port: u16, sandbox: &Sandbox) {
     assert_eq!(again.line().await, "resuming order-1001");
     again.assert_pays().await;
     assert_eq!(sandbox.effects().await.len(), 1);
-    assert_eq!(kept(&job.keys()), 0);
+    assert_eq!(stored_keys(&job.keys()), 0);
 }
 
-fn kept(keys: &Path) -> usize {
+fn stored_keys(keys: &Path) -> usize {
     let names = std::fs::read_dir(keys).unwrap().map(|file| file.unwrap().file_name());
     names.filter(|name| name.to_string_lossy().ends_with(".key.json")).count()
 }
@@ -107,7 +107,7 @@ async fn killed_before_the_effect_it_goes_on_with_the_same_operation() {
     wire.reached(|seen| seen.requests > 0).await;
     client.kill().await;
     assert_eq!(sandbox.effects().await, [] as [Value; 0]);
-    assert_eq!(kept(&job.keys()), 1);
+    assert_eq!(stored_keys(&job.keys()), 1);
 
     assert_resumes(&job, wire.port(), &sandbox).await;
 }
@@ -119,7 +119,7 @@ async fn killed_after_the_effect_and_before_the_response_it_gets_the_response_la
     let mut client = job.start(sandbox.address().port());
     let effect = sandbox.first_effect().await;
     client.kill().await;
-    assert_eq!(kept(&job.keys()), 1);
+    assert_eq!(stored_keys(&job.keys()), 1);
 
     let mut again = job.start(sandbox.address().port());
     assert_eq!(again.line().await, "resuming order-1001");
@@ -127,7 +127,7 @@ async fn killed_after_the_effect_and_before_the_response_it_gets_the_response_la
     assert!(response.contains(effect["id"].as_str().unwrap()), "{response}");
     assert_eq!(again.ended().await.code(), Some(0));
     assert_eq!(sandbox.effects().await.len(), 1);
-    assert_eq!(kept(&job.keys()), 0);
+    assert_eq!(stored_keys(&job.keys()), 0);
 }
 
 #[tokio::test]
@@ -153,7 +153,7 @@ async fn killed_while_the_server_is_down_it_pays_when_it_is_up() {
     let mut client = job.start(wire.port());
     assert_eq!(client.line().await, "paying order-1001");
     client.kill().await;
-    assert_eq!(kept(&job.keys()), 1);
+    assert_eq!(stored_keys(&job.keys()), 1);
     wire.set(State::FINE);
 
     assert_resumes(&job, wire.port(), &sandbox).await;
@@ -173,7 +173,7 @@ async fn run_again_after_its_end_it_gives_the_same_outcome_and_pays_nothing() {
 
     job.start(wire.port()).assert_knows(&response, 0).await;
     assert_eq!((wire.seen().requests, sandbox.effects().await.len()), (sent, 1));
-    assert_eq!(kept(&job.keys()), 0);
+    assert_eq!(stored_keys(&job.keys()), 0);
 }
 
 #[tokio::test]
@@ -188,7 +188,7 @@ async fn killed_before_it_has_written_the_response_down_it_gets_it_again() {
     patiently(printed.read_exact(&mut start)).await.unwrap();
     assert_eq!(&start, b"201 Created");
     client.child.kill().await.unwrap();
-    assert_eq!((kept(&job.keys()), job.outcomes()), (1, vec![]));
+    assert_eq!((stored_keys(&job.keys()), job.outcomes()), (1, vec![]));
 
     let port = sandbox.address().port();
     assert_resumes(&job, port, &sandbox).await;
@@ -218,17 +218,17 @@ async fn killed_before_it_has_dropped_the_key_it_knows_the_outcome_and_drops_it(
     assert!(client.line().await.ends_with("order-1001.paid"));
     client.kill().await;
     drop(lock);
-    assert_eq!((kept(&job.keys()), job.outcomes()), (1, vec!["order-1001.paid".to_owned()]));
+    assert_eq!((stored_keys(&job.keys()), job.outcomes()), (1, vec!["order-1001.paid".to_owned()]));
     let sent = wire.seen().requests;
 
     job.start(wire.port()).assert_knows(&response, 0).await;
     assert_eq!((wire.seen().requests, sandbox.effects().await.len()), (sent, 1));
-    assert_eq!(kept(&job.keys()), 0);
+    assert_eq!(stored_keys(&job.keys()), 0);
 }
 
 #[tokio::test]
 async fn a_rejection_is_written_down_too_when_it_is_certain() {
-    let rejected = Turn::answer(402, &[], "no money");
+    let rejected = Turn::response(402, &[], "no money");
     let lost_first = [Turn::Fail, Turn::Fail, Turn::Fail, rejected.clone()];
     // The same from a load balancer, after a payment whose response was lost, says nothing.
     for (turns, code, outcomes) in
@@ -242,7 +242,10 @@ async fn a_rejection_is_written_down_too_when_it_is_certain() {
         let response = client.line().await;
         assert_eq!(response, "402 Payment Required no money");
         assert_eq!(client.ended().await.code(), Some(code));
-        assert_eq!((job.outcomes(), kept(&job.keys())), (owned(&outcomes), usize::from(code == 1)));
+        assert_eq!(
+            (job.outcomes(), stored_keys(&job.keys())),
+            (owned(&outcomes), usize::from(code == 1))
+        );
         if code == 3 {
             job.start(port).assert_knows(&response, 3).await;
             assert_eq!(canned.count(), turns.len());
@@ -270,7 +273,8 @@ async fn an_order_whose_response_was_not_stored_ends_as_that_response_said() {
     for (original, code, outcomes) in cases {
         let problem =
             json!({ "code": "idempotency_result_not_retained", "original_status": original });
-        let canned = Canned::turns([Turn::Fail, Turn::answer(409, &headers, &problem.to_string())]);
+        let canned =
+            Canned::turns([Turn::Fail, Turn::response(409, &headers, &problem.to_string())]);
         let (server, _) = canned.serve().await;
         let job = Job::new(json!({}));
         assert_eq!(
@@ -300,5 +304,5 @@ async fn two_at_once_on_one_directory_do_it_once() {
         client.assert_pays().await;
     }
     assert_eq!(sandbox.effects().await.len(), 1);
-    assert_eq!(kept(&job.keys()), 0);
+    assert_eq!(stored_keys(&job.keys()), 0);
 }

@@ -20,7 +20,7 @@ const OPERATIONS: usize = 1000;
 const AT_ONCE: usize = 32;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_1000_operations_behind_a_proxy_that_loses_a_third_of_the_answers_each_is_done_once() {
+async fn of_1000_operations_behind_a_proxy_that_loses_a_third_of_the_responses_each_is_done_once() {
     let seed = setting("LOSSY_SEED", any_seed());
     println!("LOSSY_SEED={seed}");
     let directory = tempfile::tempdir().unwrap();
@@ -45,17 +45,17 @@ async fn of_1000_operations_behind_a_proxy_that_loses_a_third_of_the_answers_eac
     }
     let mut attempts = 0;
     let mut payments = HashSet::new();
-    while let Some(answer) = operations.join_next().await {
-        let answer = answer.unwrap().unwrap();
-        assert_eq!(answer.status, 201, "{answer:?}");
-        attempts += answer.attempts.unwrap() as usize;
-        let receipt: Value = serde_json::from_slice(&answer.body).unwrap();
+    while let Some(response) = operations.join_next().await {
+        let response = response.unwrap().unwrap();
+        assert_eq!(response.status, 201, "{response:?}");
+        attempts += response.attempts.unwrap() as usize;
+        let receipt: Value = serde_json::from_slice(&response.body).unwrap();
         payments.insert(receipt["id"].as_str().unwrap().to_owned());
     }
 
     let passed = proxy.passed();
     println!("{attempts} attempts for {OPERATIONS} operations: {passed:?}");
-    // As many answers were lost as were to be, give or take what happens once in a million runs.
+    // The number of lost responses is as expected, up to a deviation seen once in a million runs.
     assert!((300..560).contains(&passed.lost), "{passed:?}");
     assert_eq!(passed.requests, OPERATIONS + passed.lost);
     assert_eq!(attempts, passed.requests);

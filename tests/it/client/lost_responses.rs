@@ -1,4 +1,4 @@
-//! Connections that end at every point of an answer.
+//! Connections that end at every point of a response.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tower::{Layer, ServiceExt};
 use tower_idempotency::client::{Disposition, ErrorKind, Reported};
 
-use super::{Answered, ask, connections, post, quick};
+use super::{Received, ask, connections, post, quick};
 use crate::support::patiently;
 
 const WHOLE: &str = "HTTP/1.1 201 Created\r\ncontent-length: 4\r\n\r\ndone";
@@ -77,12 +77,12 @@ async fn request(stream: &mut TcpStream) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-async fn asked(server: &Raw) -> Answered {
+async fn asked(server: &Raw) -> Received {
     patiently(ask(quick(), connections(), post(server.uri()))).await.unwrap()
 }
 
 #[tokio::test]
-async fn an_answer_that_is_lost_at_any_point_is_asked_for_again_under_the_same_key() {
+async fn a_response_that_is_lost_at_any_point_is_requested_again_under_the_same_key() {
     let texts = [
         "",
         "HTTP/1.1 20",
@@ -112,20 +112,20 @@ async fn a_server_that_is_not_up_yet_is_waited_for() {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let uri = format!("http://{}/orders", socket.local_addr().unwrap());
-    let refused = Arc::new(tokio::sync::Semaphore::new(0));
-    let noted = Arc::clone(&refused);
+    let rejected = Arc::new(tokio::sync::Semaphore::new(0));
+    let noted = Arc::clone(&rejected);
     let layer = quick().retry_if(move |_| {
         noted.add_permits(1);
         true
     });
     let coming = async {
-        let _ = patiently(refused.acquire_many(3)).await.unwrap();
+        let _ = patiently(rejected.acquire_many(3)).await.unwrap();
         Raw::on(socket.listen(16).unwrap(), &[])
     };
-    let (answer, server) = tokio::join!(ask(layer, connections(), post(uri)), coming);
-    let answer = answer.unwrap();
-    assert!(answer.attempts.unwrap() > 3, "{answer:?}");
-    assert_eq!((answer.status.as_u16(), &*answer.body), (201, &b"done"[..]));
+    let (response, server) = tokio::join!(ask(layer, connections(), post(uri)), coming);
+    let response = response.unwrap();
+    assert!(response.attempts.unwrap() > 3, "{response:?}");
+    assert_eq!((response.status.as_u16(), &*response.body), (201, &b"done"[..]));
     assert_eq!(server.requests().len(), 1);
 }
 
@@ -141,15 +141,14 @@ async fn without_an_end_to_it_the_outcome_is_said_to_be_unknown() {
     assert_eq!(server.requests().len(), 3);
 }
 
-/// Asserts that an answer is handed on before it has come to its end, and that its loss is the
-/// caller's to see.
+/// Asserts that a response is handed on before its end, and that the caller sees its loss.
 async fn assert_handed_on(text: &'static str, begins: &str) {
     let server = Raw::start(&[Cut::Close(text)]).await;
     let client = quick().max_response(8).layer(connections());
-    let answer = patiently(client.oneshot(post(server.uri()))).await.unwrap();
-    let report = answer.report().unwrap();
+    let response = patiently(client.oneshot(post(server.uri()))).await.unwrap();
+    let report = response.report().unwrap();
     assert_eq!((report.disposition(), report.attempts()), (Disposition::Final, 1));
-    let mut body = answer.into_body();
+    let mut body = response.into_body();
     let mut read = Vec::new();
     let error = loop {
         match patiently(body.frame()).await.expect("the body was cut off") {
@@ -162,7 +161,7 @@ async fn assert_handed_on(text: &'static str, begins: &str) {
 }
 
 #[tokio::test]
-async fn streams_of_events_and_long_answers_are_handed_on_as_they_come() {
+async fn streams_of_events_and_long_responses_are_handed_on_as_they_come() {
     assert_handed_on(
         "HTTP/1.1 200 OK\r\ncontent-type: Text/Event-Stream; charset=utf-8\r\ncontent-length: 7\r\n\r\ndata",
         "data",
@@ -177,20 +176,21 @@ async fn streams_of_events_and_long_answers_are_handed_on_as_they_come() {
 }
 
 #[tokio::test]
-async fn an_answer_within_the_limit_is_whole_whatever_its_framing() {
+async fn a_response_within_the_limit_is_whole_whatever_its_framing() {
     for text in [
         "HTTP/1.1 201 Created\r\ncontent-length: 4\r\n\r\ndone",
         "HTTP/1.1 201 Created\r\ntransfer-encoding: chunked\r\n\r\n1\r\nd\r\n3\r\none\r\n0\r\n\r\n",
         "HTTP/1.1 201 Created\r\nconnection: close\r\n\r\ndone",
     ] {
         let server = Raw::start(&[Cut::Close(text)]).await;
-        let answer = ask(quick().max_response(4), connections(), post(server.uri())).await.unwrap();
-        answer.assert_done("done", 1);
+        let response =
+            ask(quick().max_response(4), connections(), post(server.uri())).await.unwrap();
+        response.assert_done("done", 1);
     }
 }
 
 #[tokio::test]
-async fn an_attempt_that_hangs_in_mid_answer_is_given_up_for_the_next() {
+async fn an_attempt_that_hangs_in_mid_response_is_given_up_for_the_next() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("http://{}/orders", listener.local_addr().unwrap());
     let server = tokio::spawn(async move {

@@ -1,5 +1,5 @@
-//! The client side: over real sockets, against servers that answer by script and against the layer
-//! itself.
+//! The client side: over real sockets, against servers that respond by script and against the
+//! layer itself.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -70,9 +70,9 @@ fn post(uri: impl AsRef<str>) -> Request<Full<Bytes>> {
     Request::post(uri.as_ref()).body(Full::from("order")).unwrap()
 }
 
-/// An answer that was read to its end, and what the client says of it.
+/// A response that was read to its end, and what the client says of it.
 #[derive(Debug)]
-struct Answered {
+struct Received {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
@@ -80,8 +80,8 @@ struct Answered {
     attempts: Option<u32>,
 }
 
-impl Answered {
-    /// Asserts that this is the answer of an operation that is finished, after so many attempts.
+impl Received {
+    /// Asserts that this is the response of a finished operation, after so many attempts.
     #[track_caller]
     fn assert_done(&self, body: &str, attempts: u32) {
         assert_eq!((self.status.as_u16(), &*self.body), (201, body.as_bytes()), "{self:?}");
@@ -90,8 +90,8 @@ impl Answered {
     }
 }
 
-/// Sends a request through the layer, and reads the answer.
-async fn ask<S, B, R>(layer: ClientLayer, inner: S, request: Request<B>) -> Result<Answered, Error>
+/// Sends a request through the layer, and reads the response.
+async fn ask<S, B, R>(layer: ClientLayer, inner: S, request: Request<B>) -> Result<Received, Error>
 where
     ClientLayer: Layer<S>,
     <ClientLayer as Layer<S>>::Service: Service<Request<B>, Response = Response<R>, Error = Error>,
@@ -103,5 +103,5 @@ where
     let report = head.extensions.get();
     let attempts = report.map(Report::attempts);
     let disposition = report.map(Report::disposition);
-    Ok(Answered { status: head.status, headers: head.headers, body, disposition, attempts })
+    Ok(Received { status: head.status, headers: head.headers, body, disposition, attempts })
 }

@@ -30,13 +30,13 @@ fn over(directory: &TempDir) -> Operations<FileKeyStore> {
 
 async fn send<K: KeyStore>(operation: &mut Operation<K>, canned: &Canned) -> Option<u16> {
     let layer = quick().max_attempts(2.try_into().unwrap());
-    let answer = operation.send(&mut layer.layer(canned.clone()), post("/")).await;
-    answer.ok().map(|answer| answer.status().as_u16())
+    let response = operation.send(&mut layer.layer(canned.clone()), post("/")).await;
+    response.ok().map(|response| response.status().as_u16())
 }
 
 async fn names<K: KeyStore>(operations: &Operations<K>) -> Vec<String> {
     let mut names: Vec<_> =
-        operations.pending().await.unwrap().into_iter().map(|kept| kept.operation).collect();
+        operations.pending().await.unwrap().into_iter().map(|stored| stored.operation).collect();
     names.sort();
     names
 }
@@ -49,12 +49,12 @@ async fn the_key_is_on_disk_before_the_first_byte_leaves() {
     let server = service_fn(move |request: Request<Full<Bytes>>| {
         let key = request.headers()["x-idempotency-key"].to_str().unwrap().to_owned();
         let files = std::fs::read_dir(&keys).unwrap().map(|file| file.unwrap().path());
-        let kept =
+        let stored =
             files.filter(|path| std::fs::read_to_string(path).unwrap().contains(&key)).count();
-        async move { Ok::<_, io::Error>(Response::new(Full::new(Bytes::from(kept.to_string())))) }
+        async move { Ok::<_, io::Error>(Response::new(Full::new(Bytes::from(stored.to_string())))) }
     });
-    let answer = operation.send(&mut ClientLayer::new().layer(server), post("/")).await.unwrap();
-    let body = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+    let response = operation.send(&mut ClientLayer::new().layer(server), post("/")).await.unwrap();
+    let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
     assert_eq!(body, "1");
 }
 
@@ -73,7 +73,7 @@ async fn after_a_restart_the_same_name_has_the_same_key_until_it_is_finished() {
     let canned = Canned::turns([]);
     assert_eq!(send(&mut second, &canned).await, Some(201));
     assert_eq!(canned.asked()[0].key(), first.key().as_str());
-    // The answer alone drops nothing: the application has not written it down.
+    // The response alone drops nothing: the application has not written it down.
     assert_eq!(names(&operations).await, ["payout 1", "payout 2"]);
     assert!(second.finish().await.unwrap());
     assert_eq!(names(&over(&directory)).await, ["payout 2"]);
@@ -90,10 +90,10 @@ async fn after_a_restart_the_same_name_has_the_same_key_until_it_is_finished() {
 async fn a_key_stays_through_everything_that_is_not_definitive() {
     let turns = [
         (Turn::status(422), Some(Disposition::Unknown)),
-        (Turn::answer(409, &[("x-should-retry", "false")], ""), Some(Disposition::Unknown)),
-        (Turn::answer(503, &[("x-idempotent-result", "true")], ""), Some(Disposition::Unknown)),
+        (Turn::response(409, &[("x-should-retry", "false")], ""), Some(Disposition::Unknown)),
+        (Turn::response(503, &[("x-idempotent-result", "true")], ""), Some(Disposition::Unknown)),
         (Turn::status(503), Some(Disposition::Retry)),
-        (Turn::answer(409, &[("retry-after", "0")], ""), Some(Disposition::Retry)),
+        (Turn::response(409, &[("retry-after", "0")], ""), Some(Disposition::Retry)),
         (Turn::Fail, None),
     ];
     let (directory, _) = directory();
@@ -107,7 +107,7 @@ async fn a_key_stays_through_everything_that_is_not_definitive() {
         assert!(!operation.finish().await.unwrap());
         assert_eq!(names(&operations).await, ["payout 1"]);
     }
-    // Dropped without a word, it stays too.
+    // An operation that is dropped without `finish` stays too.
     drop(over(&directory).begin("payout 1").await.unwrap());
     let mut operation = over(&directory).begin("payout 1").await.unwrap();
     assert_eq!(send(&mut operation, &Canned::turns([])).await, Some(201));
@@ -116,7 +116,7 @@ async fn a_key_stays_through_everything_that_is_not_definitive() {
 }
 
 #[tokio::test]
-async fn an_operation_that_is_too_old_does_not_begin_until_it_is_forgotten() {
+async fn an_operation_that_is_too_old_does_not_begin_until_forget_is_called() {
     let keys = MemoryKeyStore::new();
     let now = SystemTime::now();
     for (name, age) in [("young", 23 * HOUR), ("old", 24 * HOUR), ("older", 240 * HOUR)] {
@@ -140,7 +140,7 @@ async fn an_operation_that_is_too_old_does_not_begin_until_it_is_forgotten() {
         .await
         .unwrap()
         .into_iter()
-        .find(|kept| kept.operation == "old")
+        .find(|stored| stored.operation == "old")
         .unwrap();
     operations.forget(&old).await.unwrap();
     let operation = operations.begin("old").await.unwrap();
@@ -152,7 +152,7 @@ async fn an_operation_that_is_too_old_does_not_begin_until_it_is_forgotten() {
 }
 
 #[tokio::test]
-async fn a_key_of_ones_own_is_kept_and_the_one_that_was_there_first_wins() {
+async fn a_key_of_ones_own_is_stored_and_the_one_that_was_there_first_wins() {
     let key = |text: &str| IdempotencyKey::parse(text.as_bytes()).unwrap();
     let (directory, operations) = directory();
     let first = operations.begin_with_key("payout 1", key("mine")).await.unwrap();
@@ -160,11 +160,11 @@ async fn a_key_of_ones_own_is_kept_and_the_one_that_was_there_first_wins() {
     let second = over(&directory).begin_with_key("payout 1", key("other")).await.unwrap();
     assert_eq!((second.key().as_str(), second.is_resumed()), ("mine", true));
     assert!(over(&directory).begin("payout 1").await.unwrap().is_resumed());
-    // The same key is no sign that nothing was sent.
+    // The same key does not prove that nothing was sent.
     assert!(over(&directory).begin_with_key("payout 1", key("mine")).await.unwrap().is_resumed());
 }
 
-/// A table that keeps what it is given, and does not say so while it is down.
+/// A table that stores each key, but reports an error while it is down.
 #[derive(Debug, Clone, Default)]
 struct Table {
     inner: MemoryKeyStore,
@@ -173,8 +173,8 @@ struct Table {
 
 impl KeyStore for Table {
     async fn put_if_absent(&self, new: StoredKey) -> io::Result<StoredKey> {
-        let kept = self.inner.put_if_absent(new).await?;
-        if self.is_down { Err(io::Error::other("the table is gone")) } else { Ok(kept) }
+        let stored = self.inner.put_if_absent(new).await?;
+        if self.is_down { Err(io::Error::other("the table is gone")) } else { Ok(stored) }
     }
 
     async fn remove(&self, operation: &str, key: &IdempotencyKey) -> io::Result<()> {
@@ -195,16 +195,16 @@ impl KeyStore for Table {
 }
 
 #[tokio::test]
-async fn without_certainty_that_the_key_is_kept_nothing_begins() {
+async fn without_certainty_that_the_key_is_stored_nothing_begins() {
     let up = Table::default();
     let down = Operations::new(Table { is_down: true, ..up.clone() });
     let error = down.begin("payout 1").await.unwrap_err();
     assert!(matches!(error, OperationError::Store(_)), "{error:?}");
     assert!(std::error::Error::source(&error).is_some());
-    // What it kept all the same is taken up by whoever comes next.
-    let kept = up.inner.list().await.unwrap().remove(0);
+    // The table did store the key, and the next operation resumes it.
+    let stored = up.inner.list().await.unwrap().remove(0);
     let operation = Operations::new(up.clone()).begin("payout 1").await.unwrap();
-    assert_eq!((operation.key(), operation.is_resumed()), (&kept.key, true));
+    assert_eq!((operation.key(), operation.is_resumed()), (&stored.key, true));
     assert!(down.forget(operation.stored()).await.is_err());
     assert_eq!(up.inner.list().await.unwrap().len(), 1);
 }
@@ -230,8 +230,8 @@ async fn marked_requests_go_without_the_layer_too() {
 async fn without_the_layer_a_conflict_with_a_document_is_not_definitive() {
     let problem = [("content-type", "application/problem+json")];
     let canned = Canned::turns([
-        Turn::answer(409, &problem, r#"{"code":"idempotency_key_in_flight"}"#),
-        Turn::answer(409, &[], "out of stock"),
+        Turn::response(409, &problem, r#"{"code":"idempotency_key_in_flight"}"#),
+        Turn::response(409, &[], "out of stock"),
     ]);
     let operations = Operations::new(MemoryKeyStore::new());
     let mut operation = operations.begin("payout 1").await.unwrap();

@@ -70,10 +70,10 @@ async fn assert_done_once(guard: TestLayer, profile: Profile) {
         }
     });
     let request = Request::post("/orders").body(Body::from("order")).unwrap();
-    let answer = ask(quick().profile(profile), lossy, request).await.unwrap();
-    assert_eq!(answer.headers["x-idempotent-result"], "true", "{profile:?}");
+    let response = ask(quick().profile(profile), lossy, request).await.unwrap();
+    assert_eq!(response.headers["x-idempotent-result"], "true", "{profile:?}");
     assert_eq!(
-        (answer.disposition, answer.attempts),
+        (response.disposition, response.attempts),
         (Some(Disposition::Final), Some(2)),
         "{profile:?}"
     );
@@ -110,7 +110,7 @@ async fn a_key_that_the_server_does_not_understand_is_an_error_that_says_how_it_
     for (profile, form, other) in cases {
         for code in ["idempotency_key_missing", "idempotency_key_invalid"] {
             let body = format!(r#"{{"code":"{code}"}}"#);
-            let canned = Canned::ever(Turn::answer(400, &[PROBLEM], &body));
+            let canned = Canned::ever(Turn::response(400, &[PROBLEM], &body));
             let layer = quick().profile(profile);
             let error = ask(layer.clone(), canned.clone(), post("/")).await.unwrap_err();
             let said = (error.kind(), error.attempts(), error.is_in_doubt());
@@ -144,7 +144,7 @@ async fn a_server_of_the_crate_that_looks_for_the_key_elsewhere_is_noticed() {
 }
 
 #[tokio::test]
-async fn after_a_stored_rejection_the_mended_request_goes_on_under_a_new_key() {
+async fn after_a_stored_rejection_the_corrected_request_continues_under_a_new_key() {
     let effects = Effects::new();
     let ledger = effects.clone();
     let server: Router = app(&effects, move |_| {
@@ -163,7 +163,7 @@ async fn after_a_stored_rejection_the_mended_request_goes_on_under_a_new_key() {
     let mut operation = operations.begin("payout 1").await.unwrap();
     let first = operation.send(&mut client, order("wrong")).await;
     assert_eq!(first.report().unwrap().disposition(), Disposition::Final);
-    // Under the old key the mended request is rejected, and the key stays.
+    // Under the old key the corrected request is rejected, and the key stays.
     let mended = operation.send(&mut client, order("right")).await;
     assert_eq!(mended.report().unwrap().disposition(), Disposition::Unknown);
     let key = operation.key().clone();
@@ -189,7 +189,7 @@ async fn after_a_stored_rejection_the_mended_request_goes_on_under_a_new_key() {
 }
 
 #[tokio::test]
-async fn a_name_keeps_its_key_after_a_final_response_and_the_server_replays_it() {
+async fn a_name_retains_its_key_after_a_final_response_and_the_server_replays_it() {
     let effects = Effects::new();
     let mut client = quick().layer(counting(&effects).layer(layer()));
     let operations = Operations::new(MemoryKeyStore::new());

@@ -114,16 +114,16 @@ async fn a_response_that_is_not_certain_leaves_the_key_and_fails() {
 
     let invalid = pay(place.path(), &url, "order", &json!({ "amount": 0 })).await;
     assert_eq!(invalid.status.code(), Some(1), "{invalid:?}");
-    let kept = fs::read_to_string(&key).unwrap();
+    let stored = fs::read_to_string(&key).unwrap();
 
-    // The mended order goes on under its key, and another one under the same name is told so.
+    // The corrected order continues under its key. Another order under the same name is rejected.
     assert!(pay(place.path(), &url, "order", &order()).await.status.success());
-    assert!(kept.starts_with(effects(&ledger)[0]["key"].as_str().unwrap()));
+    assert!(stored.starts_with(effects(&ledger)[0]["key"].as_str().unwrap()));
     fs::remove_file(place.path().join("order.paid")).unwrap();
     let reused = pay(place.path(), &url, "order", &order_with(json!({ "delay_ms": 1 }))).await;
     assert_eq!(reused.status.code(), Some(1), "{reused:?}");
     assert!(String::from_utf8_lossy(&reused.stderr).contains("409"), "{reused:?}");
-    assert_eq!(fs::read_to_string(&key).unwrap(), kept);
+    assert_eq!(fs::read_to_string(&key).unwrap(), stored);
     assert_eq!(effects(&ledger).len(), 1);
 }
 
@@ -144,7 +144,7 @@ fn assert_sends_nothing((output, attempts): (Output, usize), why: &str) {
 }
 
 #[tokio::test]
-async fn a_key_that_the_server_may_have_forgotten_is_not_sent() {
+async fn a_key_that_the_server_may_have_discarded_is_not_sent() {
     let place = place();
     // An attempt takes up to 10 of the 600 seconds.
     for seconds_ago in [591, 3600] {
@@ -192,7 +192,7 @@ async fn the_limit_of_a_key_is_what_the_server_promises() {
     for (retention, code) in [("24h", 1), ("", 1), ("3000", 1), ("86400", 0)] {
         let mut script = script(place.path(), &url, "order", &order());
         let output = script.env("RETENTION", retention).output().await.unwrap();
-        // What is not a number of seconds is the default, or nothing at all.
+        // A retention that is not a number of seconds is an error, or the default if it is empty.
         assert_eq!(
             (output.status.code(), canned.count()),
             (Some(code), usize::from(code == 0)),
@@ -204,8 +204,10 @@ async fn the_limit_of_a_key_is_what_the_server_promises() {
 #[tokio::test]
 async fn an_order_that_ended_otherwise_stays_so() {
     let place = place();
-    let turns =
-        vec![Turn::Fail, Turn::answer(404, &[("x-idempotent-result", "true")], "no such account")];
+    let turns = vec![
+        Turn::Fail,
+        Turn::response(404, &[("x-idempotent-result", "true")], "no such account"),
+    ];
     let (ended, attempts) = pay_at(place.path(), turns).await;
     assert_eq!((ended.status.code(), attempts), (Some(3), 2));
     assert!(ended.stderr.ends_with(b"no such account"), "{ended:?}");
@@ -221,7 +223,7 @@ async fn an_order_whose_response_was_not_stored_ends_as_that_response_said() {
         let problem =
             json!({ "code": "idempotency_result_not_retained", "original_status": original });
         let headers = [("content-type", "application/problem+json"), ("x-should-retry", "false")];
-        let turns = vec![Turn::Fail, Turn::answer(409, &headers, &problem.to_string())];
+        let turns = vec![Turn::Fail, Turn::response(409, &headers, &problem.to_string())];
         let (output, attempts) = pay_at(place.path(), turns).await;
         assert_eq!((output.status.code(), attempts), (Some(code), 2), "{output:?}");
     }
@@ -231,7 +233,7 @@ async fn an_order_whose_response_was_not_stored_ends_as_that_response_said() {
 async fn a_success_without_a_body_is_not_given_the_body_of_the_attempt_before() {
     let place = place();
     let (output, attempts) =
-        pay_at(place.path(), vec![Turn::answer(503, &[], "busy"), Turn::status(204)]).await;
+        pay_at(place.path(), vec![Turn::response(503, &[], "busy"), Turn::status(204)]).await;
     assert_eq!(
         (output.status.code(), attempts, &*output.stdout),
         (Some(0), 2, &b""[..]),
@@ -243,8 +245,10 @@ async fn a_success_without_a_body_is_not_given_the_body_of_the_attempt_before() 
 async fn a_redirect_is_not_followed_whatever_curl_is_configured_to_do() {
     let place = place();
     fs::write(place.path().join(".curlrc"), "location\n").unwrap();
-    let turns =
-        vec![Turn::answer(303, &[("location", "/login")], ""), Turn::answer(200, &[], "log in")];
+    let turns = vec![
+        Turn::response(303, &[("location", "/login")], ""),
+        Turn::response(200, &[], "log in"),
+    ];
     let (output, attempts) = pay_at(place.path(), turns).await;
     assert_eq!((output.status.code(), attempts), (Some(1), 1), "{output:?}");
 }
@@ -252,7 +256,7 @@ async fn a_redirect_is_not_followed_whatever_curl_is_configured_to_do() {
 #[tokio::test]
 async fn it_waits_at_least_as_long_as_the_server_asks_and_a_minute_at_most() {
     let place = place();
-    let busy = |after| Turn::answer(503, &[("retry-after", after)], "");
+    let busy = |after| Turn::response(503, &[("retry-after", after)], "");
     let (output, attempts) = pay_at(place.path(), vec![busy("40"), busy("08"), busy("45")]).await;
     assert_eq!((output.status.code(), attempts), (Some(0), 4), "{output:?}");
     let slept = fs::read_to_string(place.path().join("slept")).unwrap();

@@ -15,14 +15,14 @@ use super::{Canned, Turn, connections, post, quick};
 const TO: [&str; 2] = ["/login", "/orders?by=card"];
 
 fn redirect(status: u16, to: &str) -> Turn {
-    Turn::answer(status, &[("location", to)], "")
+    Turn::response(status, &[("location", to)], "")
 }
 
 fn login_page() -> Turn {
-    Turn::answer(200, &[("content-type", "text/html")], "log in")
+    Turn::response(200, &[("content-type", "text/html")], "log in")
 }
 
-/// What may have happened before, and how many attempts it takes.
+/// The failed attempts before a redirect.
 fn histories() -> [Vec<Turn>; 3] {
     [vec![], vec![Turn::Fail], vec![Turn::Cut]]
 }
@@ -175,7 +175,7 @@ mod with_reqwest {
     }
 
     #[tokio::test]
-    async fn an_address_with_a_fragment_or_a_user_is_no_redirect() {
+    async fn an_address_with_a_fragment_or_a_user_is_not_a_redirect() {
         let canned = Canned::turns([]);
         let (_server, uri) = canned.serve().await;
         let uri = format!("{}#top", uri.replace("http://", "http://user:secret@"));

@@ -10,7 +10,7 @@ use tower_idempotency::client::{MemoryKeyStore, Operations};
 use tower_idempotency::store::StoreErrorKind;
 use tower_idempotency::{OnAbandoned, OnFailed};
 
-use super::{Answered, ask, connections, patient, quick};
+use super::{Received, ask, connections, patient, quick};
 use crate::support::{
     Effects, Fault, Gate, Operation, Scripted, Server, app, counting, gated, layer, layer_over,
     store,
@@ -20,23 +20,27 @@ fn order(key: &str, body: &'static str) -> Request<Body> {
     Request::post("/orders").header("x-idempotency-key", key).body(Body::from(body)).unwrap()
 }
 
-async fn asked(server: &Router, key: &str, body: &'static str) -> Answered {
+async fn asked(server: &Router, key: &str, body: &'static str) -> Received {
     ask(quick(), server.clone(), order(key, body)).await.unwrap()
 }
 
 #[track_caller]
-fn assert_refused(answer: &Answered, status: u16, code: &str, disposition: Disposition) {
-    let problem: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
-    assert_eq!((answer.status.as_u16(), problem["code"].as_str()), (status, Some(code)));
-    assert_eq!((answer.disposition, answer.attempts), (Some(disposition), Some(1)), "{answer:?}");
+fn assert_rejected(response: &Received, status: u16, code: &str, disposition: Disposition) {
+    let problem: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
+    assert_eq!((response.status.as_u16(), problem["code"].as_str()), (status, Some(code)));
+    assert_eq!(
+        (response.disposition, response.attempts),
+        (Some(disposition), Some(1)),
+        "{response:?}"
+    );
 }
 
 #[tokio::test]
-async fn another_request_under_the_key_is_refused_once_and_leaves_it_open() {
+async fn another_request_under_the_key_is_rejected_once_and_leaves_it_open() {
     let effects = Effects::new();
     let server: Router = counting(&effects).layer(layer());
     assert_eq!(asked(&server, "k", "one").await.disposition, Some(Final));
-    assert_refused(&asked(&server, "k", "two").await, 409, "idempotency_key_reused", Unknown);
+    assert_rejected(&asked(&server, "k", "two").await, 409, "idempotency_key_reused", Unknown);
     assert_eq!(effects.count(), 1);
 }
 
@@ -56,12 +60,12 @@ async fn in_flight_is_asked_again_until_it_is_finished_and_then_replayed() {
         tokio::time::sleep(Duration::from_millis(400)).await;
         gate.open();
     };
-    let (answer, ()) = tokio::join!(asking, opening);
-    let answer = answer.unwrap();
-    assert_eq!((answer.status.as_u16(), &*answer.body), (200, &b"done"[..]));
-    assert_eq!(answer.headers["x-idempotent-result"], "true");
-    assert_eq!(answer.disposition, Some(Final));
-    assert!(answer.attempts.unwrap() > 2, "{answer:?}");
+    let (response, ()) = tokio::join!(asking, opening);
+    let response = response.unwrap();
+    assert_eq!((response.status.as_u16(), &*response.body), (200, &b"done"[..]));
+    assert_eq!(response.headers["x-idempotent-result"], "true");
+    assert_eq!(response.disposition, Some(Final));
+    assert!(response.attempts.unwrap() > 2, "{response:?}");
     assert_eq!(effects.count(), 1);
 }
 
@@ -94,7 +98,7 @@ async fn an_attempt_that_was_cut_off_leaves_the_key_open_where_it_is_not_run_aga
     effects.reached(1).await;
     cut_off.abort();
     tokio::time::sleep(lease * 2).await;
-    assert_refused(&asked(&server, "k", "one").await, 409, "idempotency_outcome_unknown", Unknown);
+    assert_rejected(&asked(&server, "k", "one").await, 409, "idempotency_outcome_unknown", Unknown);
     assert_eq!(effects.count(), 1);
 }
 
@@ -114,31 +118,31 @@ async fn a_failed_attempt_runs_again_or_leaves_the_key_open_as_the_layer_says() 
 
     let effects = Effects::new();
     let server = failing(&effects).layer(layer().on_failed(OnFailed::Reject));
-    let answer = asked(&server, "k", "one").await;
-    // The 502 itself is repeated; its repeat is refused.
+    let response = asked(&server, "k", "one").await;
+    // The client retries after the 502; the retry is rejected.
     assert_eq!(
-        (answer.status.as_u16(), answer.disposition, answer.attempts),
+        (response.status.as_u16(), response.disposition, response.attempts),
         (409, Some(Unknown), Some(2))
     );
     assert_eq!(effects.count(), 1);
 
     let effects = Effects::new();
     let server = failing(&effects).layer(layer().on_failed(OnFailed::Replay));
-    let answer = asked(&server, "k", "one").await;
+    let response = asked(&server, "k", "one").await;
     assert_eq!(
-        (answer.status.as_u16(), answer.disposition, answer.attempts),
+        (response.status.as_u16(), response.disposition, response.attempts),
         (502, Some(Unknown), Some(2))
     );
     assert_eq!(effects.count(), 1);
 }
 
 #[tokio::test]
-async fn an_answer_that_was_not_kept_ends_the_operation_all_the_same() {
+async fn a_response_that_was_not_stored_ends_the_operation_too() {
     let effects = Effects::new();
-    let server: Router = app(&effects, |_| async { (StatusCode::CREATED, "a long answer") })
+    let server: Router = app(&effects, |_| async { (StatusCode::CREATED, "a long response") })
         .layer(layer().max_response(4));
-    assert_eq!(asked(&server, "k", "one").await.body, "a long answer");
-    assert_refused(
+    assert_eq!(asked(&server, "k", "one").await.body, "a long response");
+    assert_rejected(
         &asked(&server, "k", "one").await,
         409,
         "idempotency_result_not_retained",
@@ -148,7 +152,7 @@ async fn an_answer_that_was_not_kept_ends_the_operation_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_request_that_was_mended_goes_on_under_its_key() {
+async fn a_corrected_request_continues_under_its_key() {
     let effects = Effects::new();
     let ledger = effects.clone();
     let server: Router = app(&effects, move |_| {
@@ -160,9 +164,9 @@ async fn a_request_that_was_mended_goes_on_under_its_key() {
         async move { (status, "done") }
     })
     .layer(layer());
-    let answer = asked(&server, "k", "wrong").await;
+    let response = asked(&server, "k", "wrong").await;
     assert_eq!(
-        (answer.status.as_u16(), answer.disposition, answer.attempts),
+        (response.status.as_u16(), response.disposition, response.attempts),
         (422, Some(Unknown), Some(1))
     );
     asked(&server, "k", "right").await.assert_done("done", 1);
@@ -180,10 +184,10 @@ async fn a_store_that_is_down_for_a_while_is_waited_for() {
         scripted.called(Operation::Reserve, 3).await;
         scripted.heal();
     };
-    let (answer, ()) = tokio::join!(ask(client, server, order("k", "one")), healing);
-    let answer = answer.unwrap();
-    assert_eq!((answer.status.as_u16(), answer.disposition), (200, Some(Final)));
-    assert!(answer.attempts.unwrap() > 3);
+    let (response, ()) = tokio::join!(ask(client, server, order("k", "one")), healing);
+    let response = response.unwrap();
+    assert_eq!((response.status.as_u16(), response.disposition), (200, Some(Final)));
+    assert!(response.attempts.unwrap() > 3);
     assert_eq!(effects.count(), 1);
 }
 
@@ -208,6 +212,6 @@ async fn the_ietf_profile_takes_quoted_keys_and_its_422_leaves_the_key_open() {
         (&"true".parse().unwrap(), &first.body)
     );
     let other = ask(client(), server, request("two")).await.unwrap();
-    assert_refused(&other, 422, "idempotency_key_reused", Unknown);
+    assert_rejected(&other, 422, "idempotency_key_reused", Unknown);
     assert_eq!(effects.count(), 1);
 }

@@ -80,7 +80,7 @@ async fn a_response_that_was_not_stored_has_the_status_that_it_had() {
     let problem = |original: u16| {
         let body =
             format!(r#"{{"code":"idempotency_result_not_retained","original_status":{original}}}"#);
-        Turn::answer(409, &[("content-type", "application/problem+json")], &body)
+        Turn::response(409, &[("content-type", "application/problem+json")], &body)
     };
     for (turn, status) in
         [(problem(201), Some(201)), (problem(9), None), (Turn::status(404), Some(404))]

@@ -62,20 +62,20 @@ fn downcast(error: &reqwest_middleware::Error) -> &Error {
 }
 
 #[tokio::test]
-async fn operations_are_repeated_as_they_are_through_tower() {
+async fn operations_are_retried_as_they_are_through_tower() {
     let canned = Canned::turns([
         Turn::status(503),
         Turn::Fail,
-        Turn::answer(409, &[("retry-after", "0")], ""),
+        Turn::response(409, &[("retry-after", "0")], ""),
     ]);
     let (_server, uri) = canned.serve().await;
-    let answer =
+    let response =
         client(quick()).post(&uri).header("x-tenant", "seven").body("order").send().await.unwrap();
-    assert_eq!(answer.status(), 201);
-    assert_eq!(answer.url().as_str(), uri);
-    assert_eq!(answer.content_length(), Some(4));
-    assert_eq!(said(&answer), Some((Disposition::Final, 4)));
-    assert_eq!(answer.text().await.unwrap(), "done");
+    assert_eq!(response.status(), 201);
+    assert_eq!(response.url().as_str(), uri);
+    assert_eq!(response.content_length(), Some(4));
+    assert_eq!(said(&response), Some((Disposition::Final, 4)));
+    assert_eq!(response.text().await.unwrap(), "done");
     let asked = canned.asked();
     assert_eq!(asked.len(), 4);
     for attempt in &asked {
@@ -86,25 +86,25 @@ async fn operations_are_repeated_as_they_are_through_tower() {
 }
 
 #[tokio::test]
-async fn what_bears_no_key_passes_once() {
+async fn a_request_without_a_key_passes_once() {
     let canned = Canned::ever(Turn::status(503));
     let (_server, uri) = canned.serve().await;
-    let answer = client(quick()).put(&uri).body("order").send().await.unwrap();
-    assert_eq!((answer.status().as_u16(), said(&answer)), (503, None));
+    let response = client(quick()).put(&uri).body("order").send().await.unwrap();
+    assert_eq!((response.status().as_u16(), said(&response)), (503, None));
     assert_eq!((canned.count(), canned.asked()[0].keys()), (1, vec![]));
-    // Its errors are those of reqwest.
+    // Its errors come from reqwest.
     let error = client(quick()).get("http://127.0.0.1:1/").send().await.unwrap_err();
     assert!(error.is_connect(), "{error:?}");
 }
 
 #[tokio::test]
-async fn the_last_answer_is_given_when_there_is_no_more_time() {
-    let canned = Canned::ever(Turn::answer(503, &[], "busy"));
+async fn the_last_response_is_returned_when_the_time_is_over() {
+    let canned = Canned::ever(Turn::response(503, &[], "busy"));
     let (_server, uri) = canned.serve().await;
-    let answer =
+    let response =
         client(quick().max_attempts(3.try_into().unwrap())).post(&uri).send().await.unwrap();
-    assert_eq!((answer.status().as_u16(), said(&answer)), (503, Some((Disposition::Retry, 3))));
-    assert_eq!(answer.text().await.unwrap(), "busy");
+    assert_eq!((response.status().as_u16(), said(&response)), (503, Some((Disposition::Retry, 3))));
+    assert_eq!(response.text().await.unwrap(), "busy");
     assert_eq!(canned.count(), 3);
 }
 
@@ -113,8 +113,8 @@ async fn streams_are_read_once_and_sent_whole_each_time() {
     let canned = Canned::turns([Turn::status(503)]);
     let (_server, uri) = canned.serve().await;
     let body = Body::wrap(Frames::unknown(&[b"or", b"d", b"er"]));
-    let answer = client(quick()).post(&uri).body(body).send().await.unwrap();
-    assert_eq!(answer.status(), 201);
+    let response = client(quick()).post(&uri).body(body).send().await.unwrap();
+    assert_eq!(response.status(), 201);
     assert!(canned.asked().iter().all(|asked| asked.body == "order"));
 
     let broken = Body::wrap(Frames::unknown(&[b"or"]).broken());
@@ -159,13 +159,13 @@ async fn the_time_limit_of_a_request_holds_for_each_attempt() {
     let canned = Canned::turns([Turn::Hang, Turn::Hang]);
     let (_server, uri) = canned.serve().await;
     let request = client(quick()).post(&uri).timeout(Duration::from_millis(150)).body("order");
-    let answer = request.send().await.unwrap();
-    assert_eq!((answer.status().as_u16(), said(&answer)), (201, Some((Disposition::Final, 3))));
+    let response = request.send().await.unwrap();
+    assert_eq!((response.status().as_u16(), said(&response)), (201, Some((Disposition::Final, 3))));
 }
 
 type Noted = (Version, Option<Duration>);
 
-/// Answers in place of the network, first with 503, and notes the version and the time limit of
+/// Responds in place of the network, first with 503, and notes the version and the time limit of
 /// each request.
 #[derive(Clone, Default)]
 struct Noting(Arc<Mutex<Vec<Noted>>>);
@@ -230,8 +230,8 @@ async fn a_request_of_an_operation_is_bound_to_it() {
     let operations = Operations::new(MemoryKeyStore::new());
     let mut operation = operations.begin("payout 1").await.unwrap();
     let request = client(quick()).post(&uri).header("idempotency-key", "other").body("order");
-    let answer = operation.send_reqwest(request).await.unwrap();
-    assert_eq!(answer.report().and_then(Report::key), Some(operation.key()));
+    let response = operation.send_reqwest(request).await.unwrap();
+    assert_eq!(response.report().and_then(Report::key), Some(operation.key()));
     assert!(canned.asked().iter().all(|asked| asked.key() == operation.key().as_str()));
     assert!(operation.finish().await.unwrap());
 }

@@ -33,13 +33,13 @@ async fn a_future_that_is_dropped_ends_its_attempt_and_the_client_can_be_used_ag
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());
     assert_eq!(canned.ended(), 2);
-    let answer = begin(&mut client).await.await.unwrap();
-    assert_eq!((answer.status().as_u16(), canned.count()), (201, 3));
+    let response = begin(&mut client).await.await.unwrap();
+    assert_eq!((response.status().as_u16(), canned.count()), (201, 3));
 }
 
 #[tokio::test(start_paused = true)]
 async fn dropped_between_two_attempts_it_makes_no_more() {
-    let canned = Canned::ever(Turn::answer(503, &[("retry-after", "20")], ""));
+    let canned = Canned::ever(Turn::response(503, &[("retry-after", "20")], ""));
     let call = tokio::spawn(ask(patient(), canned.clone(), post("/")));
     canned.reached(1).await;
     call.abort();
@@ -52,8 +52,8 @@ async fn a_limit_below_the_client_gets_its_permits_back_between_attempts() {
     let canned = Canned::turns([Turn::status(503), Turn::Hang, Turn::Fail, Turn::Hang]);
     let mut client =
         ServiceBuilder::new().layer(quick()).concurrency_limit(1).service(canned.clone());
-    let answer = patiently(begin(&mut client).await).await.unwrap();
-    assert_eq!((answer.status().as_u16(), canned.count()), (201, 5));
+    let response = patiently(begin(&mut client).await).await.unwrap();
+    assert_eq!((response.status().as_u16(), canned.count()), (201, 5));
     // Nor is one lost with a future that is dropped.
     let canned = Canned::turns([Turn::Hang]);
     let mut client =
@@ -62,20 +62,20 @@ async fn a_limit_below_the_client_gets_its_permits_back_between_attempts() {
     canned.reached(1).await;
     call.abort();
     let _ = call.await;
-    let answer = patiently(begin(&mut client).await).await.unwrap();
-    assert_eq!(answer.status(), 201);
+    let response = patiently(begin(&mut client).await).await.unwrap();
+    assert_eq!(response.status(), 201);
 }
 
 #[tokio::test]
-async fn many_at_once_share_a_limit_of_one_without_standing_in_each_others_way() {
+async fn many_at_once_share_a_limit_of_one_without_blocking_each_other() {
     let canned = Canned::turns(vec![Turn::status(503); 25]);
     let client = ServiceBuilder::new().layer(quick()).concurrency_limit(1).service(canned.clone());
     let mut calls = tokio::task::JoinSet::new();
     for _ in 0..20 {
         calls.spawn(client.clone().oneshot(post("/")));
     }
-    for answer in patiently(calls.join_all()).await {
-        assert_eq!(answer.unwrap().status(), 201);
+    for response in patiently(calls.join_all()).await {
+        assert_eq!(response.unwrap().status(), 201);
     }
     assert_eq!(canned.count(), 45);
 }
@@ -100,8 +100,8 @@ async fn it_can_be_boxed_and_sent_to_another_task() {
     type Boxed = BoxCloneService<Request<Full<Bytes>>, Response<ResponseBody<Played>>, Error>;
     let canned = Canned::turns([Turn::status(503)]);
     let client: Boxed = ServiceBuilder::new().boxed_clone().layer(quick()).service(canned);
-    let answer = tokio::spawn(client.oneshot(post("/"))).await.unwrap().unwrap();
-    assert_eq!(answer.status(), 201);
+    let response = tokio::spawn(client.oneshot(post("/"))).await.unwrap().unwrap();
+    assert_eq!(response.status(), 201);
 
     assert_send_and_static::<Client<Canned>>();
     assert_send_and_static::<ClientFuture<<Canned as Service<Request<Full<Bytes>>>>::Future, Played>>(
@@ -112,11 +112,11 @@ async fn it_can_be_boxed_and_sent_to_another_task() {
 }
 
 #[tokio::test]
-async fn one_client_can_stand_around_another() {
+async fn one_client_can_wrap_another() {
     let canned = Canned::turns([Turn::status(503), Turn::status(503)]);
     let inner = quick().max_attempts(2.try_into().unwrap()).layer(canned.clone());
-    let answer = ask(quick(), inner, post("/")).await.unwrap();
-    assert_eq!(answer.status, 201);
+    let response = ask(quick(), inner, post("/")).await.unwrap();
+    assert_eq!(response.status, 201);
     let asked = canned.asked();
     assert!(asked.iter().all(|one| one.key() == asked[0].key()), "{asked:?}");
 }
@@ -175,7 +175,7 @@ async fn a_readiness_that_fails_is_an_error_of_the_connection() {
 }
 
 #[tokio::test]
-async fn errors_that_cannot_be_are_no_hindrance() {
+async fn an_infallible_service_can_be_used() {
     let service = tower::service_fn(|_: Request<Full<Bytes>>| async {
         Ok::<_, Infallible>(
             Response::builder().status(201).body(Full::new(Bytes::from("done"))).unwrap(),

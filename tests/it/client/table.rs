@@ -152,7 +152,7 @@ impl Play {
             "failed" => vec![Turn::status(500)],
             "gateway" => vec![Turn::status(504)],
             "in_flight" => {
-                vec![Turn::answer(409, &[PROBLEM], r#"{"code":"idempotency_key_in_flight"}"#)]
+                vec![Turn::response(409, &[PROBLEM], r#"{"code":"idempotency_key_in_flight"}"#)]
             }
             _ => Vec::new(),
         }
@@ -163,12 +163,12 @@ impl Play {
         if self.is_redirected {
             // To another address, and to its own.
             let to = if self.status == 200 { "/orders?by=card" } else { "/login" };
-            turns.push(Turn::answer(303, &[("location", to)], ""));
+            turns.push(Turn::response(303, &[("location", to)], ""));
         }
         let headers: Vec<_> =
             self.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
         let body = self.body.clone().unwrap_or_else(|| "x".repeat(LIMIT + 1));
-        turns.push(Turn::answer(self.status, &headers, &body));
+        turns.push(Turn::response(self.status, &headers, &body));
         turns
     }
 
@@ -245,7 +245,7 @@ impl Play {
         assert!(keys.iter().all(|sent| sent == key), "{self:?}: {keys:?}");
     }
 
-    /// A named operation is finished by a final response, and keeps its key after every other one.
+    /// A named operation is finished by a final response. After every other one its key stays.
     async fn assert_named(&self) {
         let canned = Canned::turns(self.turns());
         let (_server, uri) = canned.serve().await;

@@ -18,15 +18,15 @@ use tower::retry::budget::TpsBudget;
 use tower::service_fn;
 use tower_idempotency::client::{ClientLayer, Disposition, ErrorKind};
 
-use super::{Answered, Canned, Turn, ask, patient, post};
+use super::{Canned, Received, Turn, ask, patient, post};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn in_flight(retry_after: &str) -> Turn {
-    Turn::answer(409, &[("retry-after", retry_after)], "")
+    Turn::response(409, &[("retry-after", retry_after)], "")
 }
 
-async fn asked(layer: ClientLayer, canned: &Canned) -> Answered {
+async fn asked(layer: ClientLayer, canned: &Canned) -> Received {
     ask(layer, canned.clone(), post("/")).await.unwrap()
 }
 
@@ -48,8 +48,8 @@ async fn a_wait_that_is_asked_for_is_waited_for_in_seconds_and_as_a_date() {
     ];
     let canned = Canned::turns([
         in_flight("3"),
-        Turn::answer(503, &[("retry-after", "5")], ""),
-        Turn::answer(429, &ten_seconds_later, ""),
+        Turn::response(503, &[("retry-after", "5")], ""),
+        Turn::response(429, &ten_seconds_later, ""),
     ]);
     asked(patient(), &canned).await.assert_done("done", 4);
     let waits = canned.waits();
@@ -59,7 +59,7 @@ async fn a_wait_that_is_asked_for_is_waited_for_in_seconds_and_as_a_date() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_date_without_a_date_of_the_answer_is_judged_by_the_clock() {
+async fn a_date_without_a_date_of_the_response_is_judged_by_the_clock() {
     let later = httpdate::fmt_http_date(SystemTime::now() + 8 * SECOND);
     let canned = Canned::turns([in_flight(&later)]);
     asked(patient(), &canned).await.assert_done("done", 2);
@@ -85,9 +85,9 @@ async fn what_is_asked_for_is_bounded() {
 async fn a_wait_that_would_end_too_late_is_not_begun() {
     let canned = Canned::turns([in_flight("20"), in_flight("25"), in_flight("21")]);
     let began = Instant::now();
-    let answer = asked(patient(), &canned).await;
+    let response = asked(patient(), &canned).await;
     assert_eq!(
-        (answer.status.as_u16(), answer.disposition, answer.attempts),
+        (response.status.as_u16(), response.disposition, response.attempts),
         (409, Some(Disposition::Retry), Some(3))
     );
     assert!(began.elapsed() < 46 * SECOND, "it is known at once: {:?}", began.elapsed());
@@ -98,10 +98,10 @@ async fn a_wait_that_is_longer_than_the_time_left_is_given_to_the_caller_at_once
     for asked_for in ["61", "86400", "99999999999999999999999"] {
         let canned = Canned::turns([in_flight(asked_for)]);
         let began = Instant::now();
-        let answer = asked(patient(), &canned).await;
-        let said = (answer.status.as_u16(), answer.disposition, answer.attempts);
+        let response = asked(patient(), &canned).await;
+        let said = (response.status.as_u16(), response.disposition, response.attempts);
         assert_eq!(said, (409, Some(Disposition::Retry), Some(1)), "{asked_for}");
-        assert_eq!(answer.headers["retry-after"], asked_for);
+        assert_eq!(response.headers["retry-after"], asked_for);
         assert_eq!(began.elapsed().as_secs(), 0, "{asked_for}");
     }
 }
@@ -109,11 +109,14 @@ async fn a_wait_that_is_longer_than_the_time_left_is_given_to_the_caller_at_once
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_is_shorter_than_the_backoff_changes_nothing() {
     for shorter in ["0", "Mon, 23 Nov 1998 12:00:10 GMT"] {
-        let canned = Canned::ever(Turn::answer(503, &[("retry-after", shorter)], ""));
-        let answer = asked(patient(), &canned).await;
-        assert_eq!((answer.status.as_u16(), answer.disposition), (503, Some(Disposition::Retry)));
-        // The waits grow to five seconds, a random part of which is waited for: about 26 attempts
-        // in a minute.
+        let canned = Canned::ever(Turn::response(503, &[("retry-after", shorter)], ""));
+        let response = asked(patient(), &canned).await;
+        assert_eq!(
+            (response.status.as_u16(), response.disposition),
+            (503, Some(Disposition::Retry))
+        );
+        // The waits grow to five seconds, and each lasts a random part of that: about 26
+        // attempts in a minute.
         assert!((12..60).contains(&canned.count()), "{shorter}: {}", canned.count());
     }
 }
@@ -180,9 +183,9 @@ async fn a_large_request_has_the_time_that_its_upload_takes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_value_that_cannot_be_read_is_no_value() {
+async fn an_unreadable_value_is_ignored() {
     for value in ["soon", "-1", "1.5", ""] {
-        let canned = Canned::turns([Turn::answer(503, &[("retry-after", value)], "")]);
+        let canned = Canned::turns([Turn::response(503, &[("retry-after", value)], "")]);
         asked(patient(), &canned).await.assert_done("done", 2);
         assert!(canned.waits()[0] <= Duration::from_millis(102), "{value:?}: {:?}", canned.waits());
     }
@@ -222,12 +225,12 @@ async fn backoff_can_be_set() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_of_it_ends_with_the_last_answer_when_the_time_is_over() {
+async fn all_of_it_ends_with_the_last_response_when_the_time_is_over() {
     let canned = Canned::ever(Turn::status(503));
     let began = Instant::now();
-    let answer = asked(patient(), &canned).await;
-    assert_eq!((answer.status.as_u16(), answer.disposition), (503, Some(Disposition::Retry)));
-    assert_eq!(answer.attempts.unwrap() as usize, canned.count());
+    let response = asked(patient(), &canned).await;
+    assert_eq!((response.status.as_u16(), response.disposition), (503, Some(Disposition::Retry)));
+    assert_eq!(response.attempts.unwrap() as usize, canned.count());
     assert!(canned.count() > 10, "{}", canned.count());
     assert!(began.elapsed() <= 60 * SECOND, "{:?}", began.elapsed());
     assert!(began.elapsed() >= 50 * SECOND, "{:?}", began.elapsed());
@@ -270,18 +273,18 @@ async fn bounds_without_end_do_not_overflow() {
 async fn a_number_of_attempts_can_be_set() {
     for most in [1, 2, 5] {
         let canned = Canned::ever(Turn::status(503));
-        let answer = asked(patient().max_attempts(most.try_into().unwrap()), &canned).await;
-        assert_eq!((answer.attempts, canned.count()), (Some(most), most as usize));
+        let response = asked(patient().max_attempts(most.try_into().unwrap()), &canned).await;
+        assert_eq!((response.attempts, canned.count()), (Some(most), most as usize));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_budget_there_is_one_attempt_and_its_answer_or_its_error() {
+async fn without_budget_there_is_one_attempt_and_its_response_or_its_error() {
     let layer = || ClientLayer::new().budget(TpsBudget::new(10 * SECOND, 0, 0.0));
     let canned = Canned::turns([Turn::status(503)]);
-    let answer = asked(layer(), &canned).await;
+    let response = asked(layer(), &canned).await;
     assert_eq!(
-        (answer.status.as_u16(), answer.disposition, answer.attempts),
+        (response.status.as_u16(), response.disposition, response.attempts),
         (503, Some(Disposition::Retry), Some(1))
     );
     let canned = Canned::turns([Turn::Fail]);
@@ -291,7 +294,7 @@ async fn without_budget_there_is_one_attempt_and_its_answer_or_its_error() {
 
 #[tokio::test(start_paused = true)]
 async fn the_budget_is_one_for_all_clones_and_bounds_what_an_outage_costs() {
-    // Ten repeats in ten seconds.
+    // Ten retries in ten seconds.
     let layer =
         ClientLayer::new().budget(TpsBudget::new(10 * SECOND, 1, 0.0)).total_timeout(9 * SECOND);
     let canned = Canned::ever(Turn::status(503));
@@ -299,10 +302,10 @@ async fn the_budget_is_one_for_all_clones_and_bounds_what_an_outage_costs() {
     for _ in 0..30 {
         operations.spawn(ask(layer.clone(), canned.clone(), post("/")));
     }
-    for answer in operations.join_all().await {
-        assert_eq!(answer.unwrap().status, 503);
+    for response in operations.join_all().await {
+        assert_eq!(response.unwrap().status, 503);
     }
     assert_eq!(canned.count(), 30 + 10);
-    // Answers that are certain draw on nothing.
+    // Final responses take nothing from the budget.
     asked(layer, &Canned::turns([])).await.assert_done("done", 1);
 }

@@ -69,7 +69,7 @@ async fn operations_through_kills_and_a_network_that_lies_are_done_once_each() {
     assert_eq!(bank.paid_more_than_once(), HashMap::new());
     assert_eq!(payments.len(), operations);
     for part in parts {
-        // Each name has its outcome, which is that of the one payment, and no key is left.
+        // Each name has the outcome of its one payment, and no key is left.
         let paid = paid(&part.place);
         for number in part.names.clone() {
             let name = Part::name(number);

@@ -6,7 +6,7 @@ use tower_http::cors::CorsLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_idempotency::{EXPOSE_HEADERS, StoredResponse};
 
-use crate::support::{Answer, Effects, Gate, Server, call, counting, gated, layer, post};
+use crate::support::{Effects, Gate, Server, WireResponse, call, counting, gated, layer, post};
 
 const PAGE: &str = "https://shop.example";
 
@@ -19,18 +19,18 @@ fn documented() -> CorsLayer {
         .expose_headers(EXPOSE_HEADERS)
 }
 
-/// What a script of the page may read of an answer, beside what every script may.
-fn exposed(answer: &Answer) -> Vec<String> {
-    let names = answer.header("access-control-expose-headers").unwrap_or_default();
+/// The headers of a response that the page's script may read, beside those open to every script.
+fn exposed(response: &WireResponse) -> Vec<String> {
+    let names = response.header("access-control-expose-headers").unwrap_or_default();
     names.split(',').map(|name| name.trim().to_ascii_lowercase()).collect()
 }
 
 #[track_caller]
-fn assert_readable(answer: &Answer, names: &[&str]) {
-    assert_eq!(answer.header("access-control-allow-origin"), Some(PAGE));
-    let exposed = exposed(answer);
+fn assert_readable(response: &WireResponse, names: &[&str]) {
+    assert_eq!(response.header("access-control-allow-origin"), Some(PAGE));
+    let exposed = exposed(response);
     for name in names {
-        assert!(answer.header(name).is_some(), "the answer has no {name}");
+        assert!(response.header(name).is_some(), "the response has no {name}");
         assert!(
             exposed.iter().any(|exposed| exposed == name),
             "{name} is not exposed: {exposed:?}"
@@ -57,7 +57,7 @@ async fn with_the_documented_setting_a_page_can_read_the_marker_and_the_request_
 }
 
 #[tokio::test]
-async fn with_the_documented_setting_a_page_can_read_what_a_refusal_advises() {
+async fn with_the_documented_setting_a_page_can_read_what_a_rejection_advises() {
     let (effects, gate) = (Effects::new(), Gate::new());
     let server = Server::start(gated(&effects, &gate).layer(layer()).layer(documented())).await;
     let payment = post("/payments").key("order-1001").header("Origin", PAGE);
@@ -65,10 +65,10 @@ async fn with_the_documented_setting_a_page_can_read_what_a_refusal_advises() {
     effects.reached(1).await;
 
     let in_flight = payment.send(&server).await;
-    in_flight.assert_refused(409, "idempotency_key_in_flight");
+    in_flight.assert_rejected(409, "idempotency_key_in_flight");
     assert_readable(&in_flight, &["retry-after"]);
     let reused = payment.clone().body("another").send(&server).await;
-    reused.assert_refused(409, "idempotency_key_reused");
+    reused.assert_rejected(409, "idempotency_key_reused");
     assert_readable(&reused, &["x-should-retry"]);
 
     gate.open();
@@ -108,7 +108,7 @@ async fn a_preflight_that_allows_the_key_header_reaches_no_handler() {
 }
 
 #[tokio::test]
-async fn a_preflight_is_not_touched_and_refusals_can_be_read_across_origins() {
+async fn a_preflight_is_not_touched_and_rejections_can_be_read_across_origins() {
     let stacks: [fn(Router) -> Router; 2] = [
         |router| router.layer(layer().require_key()).layer(CorsLayer::permissive()),
         |router| router.layer(CorsLayer::permissive()).layer(layer().require_key()),
@@ -121,9 +121,9 @@ async fn a_preflight_is_not_touched_and_refusals_can_be_read_across_origins() {
             .header("Access-Control-Request-Method", "POST")
             .header("Access-Control-Request-Headers", "x-idempotency-key");
         for _ in 0..2 {
-            let answer = preflight.send(&server).await;
-            assert_eq!(answer.status, 200);
-            assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+            let response = preflight.send(&server).await;
+            assert_eq!(response.status, 200);
+            assert_eq!(response.header("access-control-allow-origin"), Some("*"));
         }
         assert_eq!(effects.count(), 0);
 
@@ -133,9 +133,9 @@ async fn a_preflight_is_not_touched_and_refusals_can_be_read_across_origins() {
         let replay = from_page("order-1001").send(&server).await;
         replay.assert_replays(&first);
         assert_eq!(replay.header("access-control-allow-origin"), Some("*"));
-        let refused = from_page("order 1001").send(&server).await;
-        refused.assert_refused(400, "idempotency_key_invalid");
-        assert_eq!(refused.header("access-control-allow-origin").is_some(), readable);
+        let rejected = from_page("order 1001").send(&server).await;
+        rejected.assert_rejected(400, "idempotency_key_invalid");
+        assert_eq!(rejected.header("access-control-allow-origin").is_some(), readable);
         assert_eq!(effects.count(), 1);
     }
 }

@@ -5,47 +5,47 @@
 //! | matter | tests |
 //! |---|---|
 //! | header | `header_is_…`, `header_both_present_…`, `header_never_the_url_…` |
-//! | value | `value_is_…`, `value_that_is_no_key_…` |
+//! | value | `value_is_…`, `value_that_is_not_a_key_…` |
 //! | strict mode | `strict_mode_…` |
 //! | guarded methods | `guarded_methods_are_…`, `guarded_methods_leave_others_…`, `guarded_methods_log_a_key_on_another_…` |
 //! | profiles | `profiles_read_either_header` |
 //! | no key | `no_key_passes_…`, `no_key_is_400_…` |
 //! | scope | `scope_tells_…`, `scope_and_key_…`, `scope_not_set_…` |
-//! | fingerprint | `fingerprint_covers_…`, `fingerprint_is_never_of_a_partial_body`, `fingerprint_is_that_of_the_original_path_…` |
+//! | fingerprint | `fingerprint_covers_…`, `fingerprint_is_never_of_a_partial_body`, `fingerprint_is_of_the_original_path_…` |
 //! | inbound marker | `inbound_x_idempotent_result_…` |
-//! | request body | `request_body_is_seen_…`, `request_body_over_the_limit_…`, `request_body_keeps_to_axums_default_body_limit` |
+//! | request body | `request_body_is_seen_…`, `request_body_over_the_limit_…`, `request_body_obeys_axums_default_body_limit` |
 //!
 //! [`response`]: what a client gets.
 //!
 //! | situation | tests |
 //! |---|---|
 //! | first execution | `first_execution_…` |
-//! | repeat of a finished request | `repeat_of_a_finished_request_…` |
+//! | retry of a finished request | `retry_of_a_finished_request_…` |
 //! | same key, other fingerprint | `same_key_other_fingerprint_is_409_…`, `…_is_told_while_the_first_is_in_flight`, `…_is_422_in_the_ietf_profile` |
 //! | same key, same fingerprint, in flight | `same_key_same_fingerprint_in_flight_is_409_…`, `…_waits_…` |
 //! | missing key where required | `missing_key_where_required_…` |
 //! | malformed key | `malformed_key_…` |
 //! | request body over the limit | `request_body_over_the_limit_…` |
 //! | store down or too slow | `store_down_…`, `store_too_slow_…` |
-//! | finished, but the answer was not kept | `finished_but_the_answer_was_not_kept_…` |
+//! | finished, but the response was not stored | `finished_but_the_response_was_not_stored_…` |
 //! | cut off or failed, and not to be run again | `an_earlier_attempt_was_cut_off_…`, `an_earlier_attempt_failed_…` |
-//! | every refusal | `every_refusal_…` |
+//! | every rejection | `every_rejection_…` |
 //! | never stored or replayed | `never_stored_or_replayed_…` |
 //! | replays | `replays_are_byte_exact_…`, `a_replay_is_available_…` |
 //!
-//! [`record`]: what is known of an attempt.
+//! [`record`]: the recorded state of an attempt.
 //!
 //! | statement | tests |
 //! |---|---|
 //! | `pending`, then `success` or `failed` | `pending_becomes_success_…`, `pending_becomes_failed_…` |
 //! | by default | `by_default_…` |
 //! | a 409 that says "ask again" | `a_conflict_that_says_ask_again_leaves_no_record` |
-//! | the IETF profile | `the_ietf_profile_keeps_the_other_4xx` |
+//! | the IETF profile | `the_ietf_profile_stores_the_other_4xx` |
 //! | a rejection of the layer's own | [`layer::gateway`](crate::layer) |
 //! | a classifier, a handler | `a_classifier_replaces_this`, `a_handler_overrides_it_for_one_response` |
 //! | abandoned | `a_pending_record_whose_lease_has_lapsed_is_abandoned` |
-//! | `failed`: the next request | `failed_runs_again_by_default`, `failed_is_replayed_…`, `failed_is_refused_…` |
-//! | abandoned: the next request | `abandoned_runs_again_by_default`, `abandoned_is_refused_…` |
+//! | `failed`: the next request | `failed_runs_again_by_default`, `failed_is_replayed_…`, `failed_is_rejected_…` |
+//! | abandoned: the next request | `abandoned_runs_again_by_default`, `abandoned_is_rejected_…` |
 //! | attempt and previous | `when_it_runs_again_the_handler_can_see_attempt_and_previous` |
 
 use std::time::Duration;
@@ -57,7 +57,8 @@ use tower_idempotency::store::{DynStore, PendingRef, Record, State, StorageKey, 
 use tower_idempotency::{IdempotencyKey, IdempotencyLayer, Scope};
 
 use crate::support::{
-    Answer, Call, Effects, Fault, Operation, Scripted, Server, TestLayer, app, patiently, store,
+    Call, Effects, Fault, Operation, Scripted, Server, TestLayer, WireResponse, app, patiently,
+    store,
 };
 
 mod browsers;
@@ -71,31 +72,31 @@ mod statuses;
 
 const KEY: &str = "order-1001";
 
-/// Asserts a refusal and every member of its document; gives the values of `Retry-After`,
+/// Asserts a rejection and every member of its document; returns the values of `Retry-After`,
 /// `X-Should-Retry` and `Location`.
 #[track_caller]
-fn refused<'a>(answer: &'a Answer, status: u16, code: &str) -> [Option<&'a str>; 3] {
-    let problem = answer.assert_refused(status, code);
+fn rejected<'a>(response: &'a WireResponse, status: u16, code: &str) -> [Option<&'a str>; 3] {
+    let problem = response.assert_rejected(status, code);
     let mut members: Vec<_> = problem.as_object().unwrap().keys().map(String::as_str).collect();
     members.retain(|member| *member != "original_status");
     members.sort_unstable();
     assert_eq!(members, ["code", "detail", "status", "title", "type"]);
-    assert_eq!(answer.header("x-original-request-id"), None);
-    ["retry-after", "x-should-retry", "location"].map(|name| answer.header(name))
+    assert_eq!(response.header("x-original-request-id"), None);
+    ["retry-after", "x-should-retry", "location"].map(|name| response.header(name))
 }
 
-/// A router whose handler gives this answer each time.
-fn answering(
+/// A router whose handler gives this response each time.
+fn responding(
     effects: &Effects,
-    answer: impl Fn() -> Response<Body> + Clone + Send + Sync + 'static,
+    response: impl Fn() -> Response<Body> + Clone + Send + Sync + 'static,
 ) -> Router {
     app(effects, move |_| {
-        let answer = answer();
-        async move { answer }
+        let response = response();
+        async move { response }
     })
 }
 
-/// A router that answers with the status in the path, or panics at `/panic`.
+/// A router that responds with the status in the path, or panics at `/panic`.
 fn by_path(effects: &Effects) -> Router {
     app(effects, |request| async move {
         match &request.uri().path()[1..] {
@@ -105,7 +106,7 @@ fn by_path(effects: &Effects) -> Router {
     })
 }
 
-/// What stands under the key, if anything does.
+/// The record under the key, if there is one.
 async fn record_of(layer: &TestLayer, key: &str) -> Option<Record> {
     let key = IdempotencyKey::parse(key.as_bytes()).unwrap();
     layer.inspect(&Scope::anonymous(), &key).await.unwrap()
@@ -118,8 +119,8 @@ struct CutOff {
 }
 
 impl CutOff {
-    /// A reservation whose answer is lost runs nothing and is left pending, as by a process that
-    /// was killed. When this is ready, its lease has lapsed.
+    /// Leaves a pending record behind, as a process that was killed does: the reply to its
+    /// reservation is lost, so nothing runs. When this is ready, its lease has lapsed.
     async fn of(call: &Call) -> Self {
         let store = Scripted::over(store());
         let layer = IdempotencyLayer::new(DynStore::new(store.clone()));
@@ -127,7 +128,7 @@ impl CutOff {
         let effects = Effects::new();
         let server = Server::start(by_path(&effects).layer(layer.clone())).await;
         store.fault(Operation::Reserve, Fault::Lost);
-        refused(&call.send(&server).await, 503, "idempotency_store_unavailable");
+        rejected(&call.send(&server).await, 503, "idempotency_store_unavailable");
         store.heal();
         assert_eq!(effects.count(), 0);
 

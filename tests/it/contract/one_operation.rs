@@ -7,7 +7,7 @@ use http::header;
 use tower_idempotency::{CanonicalBody, JsonPointer, MemoryStore, Scope};
 
 use crate::support::{
-    Answer, Call, Effects, Server, TestLayer, counting, layer, layers_of_two_processes, post,
+    Call, Effects, Server, TestLayer, WireResponse, counting, layer, layers_of_two_processes, post,
 };
 
 async fn server(effects: &Effects, layer: TestLayer) -> Server {
@@ -19,9 +19,9 @@ fn json(path: &str, body: &str) -> Call {
 }
 
 #[track_caller]
-fn assert_another(answer: &Answer) {
-    answer.assert_refused(409, "idempotency_key_reused");
-    assert_eq!(answer.header("x-should-retry"), Some("false"));
+fn assert_another(response: &WireResponse) {
+    response.assert_rejected(409, "idempotency_key_reused");
+    assert_eq!(response.header("x-should-retry"), Some("false"));
 }
 
 fn pointers<const N: usize>(pointers: [&'static str; N]) -> [JsonPointer; N] {
@@ -76,7 +76,7 @@ async fn a_part_refund_and_a_full_refund_are_two_operations() {
         .key("order-1001")
         .send(&server)
         .await
-        .assert_refused(400, "idempotency_key_invalid");
+        .assert_rejected(400, "idempotency_key_invalid");
     let second =
         post("/payments/7/refunds").key("order-1002").header("Content-Type", "application/json");
     second.body(r#"{"amount":500}"#).send(&server).await.assert_first(200, "run 2");
@@ -213,7 +213,7 @@ async fn two_versions_of_an_api_are_one_operation_where_a_rule_says_so() {
 }
 
 #[tokio::test]
-async fn a_header_that_chooses_between_two_answers_counts_once_it_is_named() {
+async fn a_header_that_chooses_between_two_responses_counts_once_it_is_named() {
     let effects = Effects::new();
     let named = layer().fingerprint_headers([header::ACCEPT]);
     let server = server(&effects, named).await;
@@ -242,7 +242,7 @@ async fn a_record_from_before_the_rule_changed_is_compared_by_the_rule_before() 
     payment("b2", 1).send(&named).await.assert_replays(&first);
     // By the rule before, it is another one.
     assert_another(&payment("a1", 2).send(&named).await);
-    // Without the name an honest repeat is refused, but not run again.
+    // Without the legacy rule a genuine retry is rejected, but not run again.
     assert_another(&payment("a1", 1).send(&unnamed).await);
     assert_eq!(effects.count(), 1);
 }

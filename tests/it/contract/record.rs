@@ -8,7 +8,7 @@ use tower_idempotency::{
     Attempt, OnAbandoned, OnFailed, PreviousAttempt, ResponseClass, ResponseDirective,
 };
 
-use super::{CutOff, KEY, answering, by_path, record_of, refused};
+use super::{CutOff, KEY, by_path, record_of, rejected, responding};
 use crate::support::{Effects, Gate, Server, TestLayer, app, gated, layer, post};
 
 /// The statuses that leave no record.
@@ -17,7 +17,7 @@ const NOTHING_HAPPENED: [u16; 24] = [
     426, 428, 429, 431, 511,
 ];
 
-/// A layer whose clone tells what stands in its store, and a server behind it.
+/// A server, and a clone of its layer to inspect the store with.
 async fn watched(router: Router, guard: TestLayer) -> (Server, TestLayer) {
     (Server::start(router.layer(guard.clone())).await, guard)
 }
@@ -27,7 +27,7 @@ async fn word(guard: &TestLayer, key: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn pending_becomes_success_with_a_definitive_answer_which_is_replayed() {
+async fn pending_becomes_success_with_a_definitive_response_which_is_replayed() {
     let (effects, gate) = (Effects::new(), Gate::new());
     let (server, guard) = watched(gated(&effects, &gate), layer()).await;
     assert_eq!(word(&guard, KEY).await, None);
@@ -46,7 +46,7 @@ async fn pending_becomes_success_with_a_definitive_answer_which_is_replayed() {
 }
 
 #[tokio::test]
-async fn pending_becomes_failed_when_the_attempt_ends_without_an_answer() {
+async fn pending_becomes_failed_when_the_attempt_ends_without_a_response() {
     for (path, status) in [("/500", 500), ("/503", 503), ("/599", 599), ("/panic", 0)] {
         let effects = Effects::new();
         let (server, guard) = watched(by_path(&effects), layer()).await;
@@ -134,7 +134,7 @@ async fn by_default_408_and_5xx_are_failed() {
 
 #[cfg(feature = "strict-keys")]
 #[tokio::test]
-async fn the_ietf_profile_keeps_the_other_4xx() {
+async fn the_ietf_profile_stores_the_other_4xx() {
     let effects = Effects::new();
     let (server, guard) = watched(by_path(&effects), layer().ietf()).await;
     for (index, status) in (400..500).filter(|status| *status != 408).enumerate() {
@@ -159,10 +159,10 @@ async fn a_conflict_that_says_ask_again_leaves_no_record() {
     for name in ["Retry-After", "X-Should-Retry"] {
         let effects = Effects::new();
         let value = if name == "Retry-After" { "1" } else { "true" };
-        let answer = move || {
+        let response = move || {
             Response::builder().status(409).header(name, value).body(Body::from("busy")).unwrap()
         };
-        let (server, guard) = watched(answering(&effects, answer), layer()).await;
+        let (server, guard) = watched(responding(&effects, response), layer()).await;
         for _ in 0..2 {
             post("/").key(KEY).send(&server).await.assert_first(409, "busy");
             assert_eq!(word(&guard, KEY).await, None);
@@ -195,30 +195,30 @@ async fn a_classifier_replaces_this() {
 
 #[tokio::test]
 async fn a_handler_overrides_it_for_one_response() {
-    let verdicts = [
+    let directives = [
         (ResponseDirective::success(), 500, Some("success")),
         (ResponseDirective::discard(), 200, None),
         (ResponseDirective::failed(), 200, Some("failed")),
         (ResponseDirective::new(), 200, Some("success")),
     ];
-    for (verdict, status, expected) in verdicts {
+    for (directive, status, expected) in directives {
         let effects = Effects::new();
-        let answer = move || {
+        let response = move || {
             let mut response = Response::new(Body::from("said"));
             *response.status_mut() = StatusCode::from_u16(status).unwrap();
-            response.extensions_mut().insert(verdict);
+            response.extensions_mut().insert(directive);
             response
         };
         // It comes before the classifier, too.
         let guard = layer().classify(|response| {
             if response.status == 500 { ResponseClass::Failed } else { ResponseClass::Success }
         });
-        let (server, guard) = watched(answering(&effects, answer), guard).await;
+        let (server, guard) = watched(responding(&effects, response), guard).await;
         let first = post("/").key(KEY).send(&server).await;
         first.assert_first(status, "said");
-        assert_eq!(word(&guard, KEY).await.as_deref(), expected, "{verdict:?}");
+        assert_eq!(word(&guard, KEY).await.as_deref(), expected, "{directive:?}");
         let again = post("/").key(KEY).send(&server).await;
-        assert_eq!(again.is_replay(), expected == Some("success"), "{verdict:?}");
+        assert_eq!(again.is_replay(), expected == Some("success"), "{directive:?}");
         assert_eq!((again.status, again.text()), (status, "said"));
         assert_eq!(effects.count(), if expected == Some("success") { 1 } else { 2 });
     }
@@ -237,25 +237,25 @@ async fn failed_runs_again_by_default() {
     let effects = Effects::new();
     let (server, guard) = watched(by_path(&effects), layer()).await;
     for attempt in 1..=3 {
-        let answer = post("/500").key(KEY).send(&server).await;
-        assert_eq!((answer.status, answer.is_replay()), (500, false));
+        let response = post("/500").key(KEY).send(&server).await;
+        assert_eq!((response.status, response.is_replay()), (500, false));
         assert_eq!(record_of(&guard, KEY).await.unwrap().attempt, attempt);
     }
     assert_eq!(effects.count(), 3);
     // Only with the same fingerprint.
     let other = post("/500").key(KEY).body("other").send(&server).await;
-    assert_eq!(refused(&other, 409, "idempotency_key_reused"), [None, Some("false"), None]);
+    assert_eq!(rejected(&other, 409, "idempotency_key_reused"), [None, Some("false"), None]);
     assert_eq!(effects.count(), 3);
 }
 
 #[tokio::test]
 async fn failed_is_replayed_if_policy_says_so() {
     let effects = Effects::new();
-    let answer = || {
+    let response = || {
         Response::builder().status(500).header("X-Why", "broken").body(Body::from("sorry")).unwrap()
     };
     let (server, _) =
-        watched(answering(&effects, answer), layer().on_failed(OnFailed::Replay)).await;
+        watched(responding(&effects, response), layer().on_failed(OnFailed::Replay)).await;
     let first = post("/").key(KEY).send(&server).await;
     first.assert_first(500, "sorry");
     let replay = post("/").key(KEY).send(&server).await;
@@ -267,19 +267,19 @@ async fn failed_is_replayed_if_policy_says_so() {
     let effects = Effects::new();
     let (server, _) = watched(by_path(&effects), layer().on_failed(OnFailed::Replay)).await;
     assert_eq!(post("/panic").key(KEY).send(&server).await.status, 0);
-    let repeat = post("/panic").key(KEY).send(&server).await;
-    assert_eq!(refused(&repeat, 409, "idempotency_attempt_failed"), [None, Some("false"), None]);
+    let retry = post("/panic").key(KEY).send(&server).await;
+    assert_eq!(rejected(&retry, 409, "idempotency_attempt_failed"), [None, Some("false"), None]);
     assert_eq!(effects.count(), 1);
 }
 
 #[tokio::test]
-async fn failed_is_refused_if_policy_says_so() {
+async fn failed_is_rejected_if_policy_says_so() {
     let effects = Effects::new();
     let (server, _) = watched(by_path(&effects), layer().on_failed(OnFailed::Reject)).await;
     assert_eq!(post("/500").key(KEY).send(&server).await.status, 500);
-    let repeat = post("/500").key(KEY).send(&server).await;
-    assert_eq!(refused(&repeat, 409, "idempotency_attempt_failed"), [None, Some("false"), None]);
-    assert_eq!(repeat.assert_refused(409, "idempotency_attempt_failed")["original_status"], 500);
+    let retry = post("/500").key(KEY).send(&server).await;
+    assert_eq!(rejected(&retry, 409, "idempotency_attempt_failed"), [None, Some("false"), None]);
+    assert_eq!(retry.assert_rejected(409, "idempotency_attempt_failed")["original_status"], 500);
     assert_eq!(effects.count(), 1);
 }
 
@@ -291,7 +291,7 @@ async fn abandoned_runs_again_by_default() {
     let (server, guard) = watched(by_path(&effects), cut.layer).await;
     // Another request does not get at it.
     let other = call.clone().body("other").send(&server).await;
-    assert_eq!(refused(&other, 409, "idempotency_key_reused"), [None, Some("false"), None]);
+    assert_eq!(rejected(&other, 409, "idempotency_key_reused"), [None, Some("false"), None]);
     let first = call.send(&server).await;
     first.assert_first(200, "");
     assert_eq!(word(&guard, KEY).await.unwrap(), "success");
@@ -300,14 +300,17 @@ async fn abandoned_runs_again_by_default() {
 }
 
 #[tokio::test]
-async fn abandoned_is_refused_if_policy_says_so() {
+async fn abandoned_is_rejected_if_policy_says_so() {
     let call = post("/200").key(KEY);
     let cut = CutOff::of(&call).await;
     let effects = Effects::new();
     let (server, guard) =
         watched(by_path(&effects), cut.layer.on_abandoned(OnAbandoned::Reject)).await;
-    let answer = call.send(&server).await;
-    assert_eq!(refused(&answer, 409, "idempotency_outcome_unknown"), [None, Some("false"), None]);
+    let response = call.send(&server).await;
+    assert_eq!(
+        rejected(&response, 409, "idempotency_outcome_unknown"),
+        [None, Some("false"), None]
+    );
     assert_eq!(word(&guard, KEY).await.unwrap(), "pending");
     assert_eq!(effects.count(), 0);
 }

@@ -10,7 +10,7 @@ use http::{HeaderName, Method, header};
 use tower_idempotency::store::StorageKey;
 use tower_idempotency::{Attempt, Scope};
 
-use super::{KEY, record_of, refused};
+use super::{KEY, record_of, rejected};
 use crate::support::{Call, Effects, Log, Server, app, call, counting, layer, patch, post};
 
 const BAD_KEYS: [&[u8]; 9] = [
@@ -58,8 +58,8 @@ async fn header_both_present_and_different_is_400() {
     let guard = layer();
     let server = Server::start(counting(&effects).layer(guard.clone())).await;
     for other in ["order-1002", "ORDER-1001", ""] {
-        let answer = post("/").key(KEY).header("Idempotency-Key", other).send(&server).await;
-        assert_eq!(refused(&answer, 400, "idempotency_key_invalid"), [None; 3]);
+        let response = post("/").key(KEY).header("Idempotency-Key", other).send(&server).await;
+        assert_eq!(rejected(&response, 400, "idempotency_key_invalid"), [None; 3]);
     }
     assert_eq!(effects.count(), 0);
     assert!(record_of(&guard, KEY).await.is_none());
@@ -76,8 +76,8 @@ async fn header_never_the_url_the_query_or_a_cookie() {
         post("/").header("Cookie", format!("Idempotency-Key={KEY}; X-Idempotency-Key={KEY}")),
     ];
     for place in places {
-        let answer = place.send(&required).await;
-        assert_eq!(refused(&answer, 400, "idempotency_key_missing"), [None; 3]);
+        let response = place.send(&required).await;
+        assert_eq!(rejected(&response, 400, "idempotency_key_missing"), [None; 3]);
         let before = effects.count();
         for run in 1..=2 {
             place.send(&passing).await.assert_first(200, &format!("run {}", before + run));
@@ -108,27 +108,27 @@ async fn value_is_1_to_255_bytes_of_visible_ascii_quoted_or_bare() {
 }
 
 #[tokio::test]
-async fn value_that_is_no_key_or_comes_twice_is_400_and_never_passes() {
+async fn value_that_is_not_a_key_or_comes_twice_is_400_and_never_passes() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer())).await;
     for name in ["X-Idempotency-Key", "Idempotency-Key"] {
         for value in BAD_KEYS {
-            let answer = post("/").header(name, value).send(&server).await;
-            // The HTTP parser may have refused control bytes already, without a document.
-            if answer.body.is_empty() {
+            let response = post("/").header(name, value).send(&server).await;
+            // The HTTP parser may have rejected control bytes already, without a document.
+            if response.body.is_empty() {
                 assert!(value.iter().any(u8::is_ascii_control), "{value:?}");
-                assert_eq!(answer.status, 400);
+                assert_eq!(response.status, 400);
             } else {
                 assert_eq!(
-                    refused(&answer, 400, "idempotency_key_invalid"),
+                    rejected(&response, 400, "idempotency_key_invalid"),
                     [None; 3],
                     "{value:?}"
                 );
             }
         }
         for second in [KEY, "order-1002"] {
-            let answer = post("/").header(name, KEY).header(name, second).send(&server).await;
-            assert_eq!(refused(&answer, 400, "idempotency_key_invalid"), [None; 3]);
+            let response = post("/").header(name, KEY).header(name, second).send(&server).await;
+            assert_eq!(rejected(&response, 400, "idempotency_key_invalid"), [None; 3]);
         }
     }
     assert_eq!(effects.count(), 0);
@@ -159,8 +159,8 @@ async fn strict_mode_takes_a_string_of_rfc_9651_only() {
         "",
     ];
     for value in others {
-        let answer = post("/").key(value).send(&server).await;
-        assert_eq!(refused(&answer, 400, "idempotency_key_invalid"), [None; 3], "{value}");
+        let response = post("/").key(value).send(&server).await;
+        assert_eq!(rejected(&response, 400, "idempotency_key_invalid"), [None; 3], "{value}");
     }
     assert_eq!(effects.count(), 1);
 
@@ -192,7 +192,7 @@ async fn guarded_methods_are_post_and_patch_unless_others_are_chosen() {
 #[tokio::test]
 async fn guarded_methods_leave_others_and_preflight_untouched() {
     let effects = Effects::new();
-    // With the strictest settings, so that whatever was looked at would be refused.
+    // With the strictest settings, so that each request the layer looked at would be rejected.
     let strict = layer().require_key().max_request(1).max_response(1);
     let server = Server::start(counting(&effects).layer(strict)).await;
     let preflight = call("OPTIONS", "/")
@@ -202,8 +202,8 @@ async fn guarded_methods_leave_others_and_preflight_untouched() {
     let others = ["GET", "PUT", "DELETE"]
         .map(|method| call(method, "/").key(KEY).key("").body("more than one byte"));
     for (index, other) in others.into_iter().chain([preflight]).enumerate() {
-        let answer = other.header("X-Idempotent-Result", "true").send(&server).await;
-        answer.assert_first(200, &format!("run {}", index + 1));
+        let response = other.header("X-Idempotent-Result", "true").send(&server).await;
+        response.assert_first(200, &format!("run {}", index + 1));
     }
     for head in effects.heads() {
         assert!(head.extensions.get::<Attempt>().is_none());
@@ -217,8 +217,8 @@ async fn no_key_passes_through_unguarded_by_default() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer().mark_original())).await;
     for run in 1..=2 {
-        let answer = post("/").body("the same").send(&server).await;
-        answer.assert_first(200, &format!("run {run}"));
+        let response = post("/").body("the same").send(&server).await;
+        response.assert_first(200, &format!("run {run}"));
     }
     assert_eq!(effects.count(), 2);
     assert!(effects.attempts().is_empty(), "an unguarded request is no attempt");
@@ -229,8 +229,8 @@ async fn no_key_is_400_where_one_is_required() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer().require_key())).await;
     for call in [post("/"), patch("/")] {
-        let answer = call.body("body").send(&server).await;
-        assert_eq!(refused(&answer, 400, "idempotency_key_missing"), [None; 3]);
+        let response = call.body("body").send(&server).await;
+        assert_eq!(rejected(&response, 400, "idempotency_key_missing"), [None; 3]);
     }
     assert_eq!(effects.count(), 0);
 }
@@ -249,7 +249,7 @@ async fn scope_tells_one_tenants_keys_from_anothers() {
     bob.assert_first(200, "run 2");
     of("alice").send(&server).await.assert_replays(&alice);
     of("bob").send(&server).await.assert_replays(&bob);
-    // Nor does one learn by a refusal that the other has used the key.
+    // Nor does one tenant learn by a rejection that the other has used the key.
     let mallory = of("mallory").body("something else").send(&server).await;
     mallory.assert_first(200, "run 3");
     assert_eq!(effects.count(), 3);
@@ -271,8 +271,8 @@ async fn scope_and_key_are_framed_digests_that_nothing_folds_or_collides_in() {
     let pairs = pairs.map(|(scope, key)| (scope, key.trim_end()));
     let distinct: HashSet<_> = pairs.into_iter().collect();
     for (scope, key) in &distinct {
-        let answer = post("/").key(key).header("X-Tenant", scope).send(&server).await;
-        assert!(!answer.is_replay() && answer.status == 200, "scope {scope:?}, key {key:?}");
+        let response = post("/").key(key).header("X-Tenant", scope).send(&server).await;
+        assert!(!response.is_replay() && response.status == 200, "scope {scope:?}, key {key:?}");
     }
     assert_eq!(effects.count(), distinct.len());
 
@@ -301,8 +301,8 @@ async fn guarded_methods_log_a_key_on_another_once_per_layer_and_method() {
         call(method, "/").send(&server).await;
         assert_eq!(logged(), before, "{method} without a key");
         for name in ["X-Idempotency-Key", "Idempotency-Key"] {
-            let answer = call(method, "/").header(name, "s3cr3t-key").send(&server).await;
-            assert_eq!((answer.status, answer.is_replay()), (200, false));
+            let response = call(method, "/").header(name, "s3cr3t-key").send(&server).await;
+            assert_eq!((response.status, response.is_replay()), (200, false));
             assert_eq!(logged(), before + 1, "{method}");
         }
         assert!(log.lines("is not guarded")[before].contains(&format!("method={method}")));
@@ -394,8 +394,8 @@ async fn fingerprint_covers_method_path_query_content_type_chosen_headers_and_bo
         post("/p?a=1").key(KEY).header("Accept", "text/xml").body("body"),
     ];
     for other in others {
-        let answer = other.send(&server).await;
-        assert_eq!(refused(&answer, 409, "idempotency_key_reused"), [None, Some("false"), None]);
+        let response = other.send(&server).await;
+        assert_eq!(rejected(&response, 409, "idempotency_key_reused"), [None, Some("false"), None]);
     }
     assert_eq!(effects.count(), 1);
 }
@@ -409,8 +409,8 @@ async fn fingerprint_is_never_of_a_partial_body() {
     first.assert_first(200, "run 1");
     for place in [(1 << 20) - 1, 1 << 19, 1 << 16, 0] {
         body[place] = b'b';
-        let answer = post("/").key(KEY).body(&body).send(&server).await;
-        assert_eq!(refused(&answer, 409, "idempotency_key_reused"), [None, Some("false"), None]);
+        let response = post("/").key(KEY).body(&body).send(&server).await;
+        assert_eq!(rejected(&response, 409, "idempotency_key_reused"), [None, Some("false"), None]);
         body[place] = b'a';
     }
     post("/").key(KEY).body(&body).send(&server).await.assert_replays(&first);
@@ -419,7 +419,7 @@ async fn fingerprint_is_never_of_a_partial_body() {
 
 #[cfg(feature = "axum")]
 #[tokio::test]
-async fn fingerprint_is_that_of_the_original_path_in_nested_routers() {
+async fn fingerprint_is_of_the_original_path_in_nested_routers() {
     let effects = Effects::new();
     let inner = counting(&effects).layer(layer());
     let router = Router::new().nest("/v1", inner.clone()).nest("/v2", inner);
@@ -428,7 +428,7 @@ async fn fingerprint_is_that_of_the_original_path_in_nested_routers() {
     first.assert_first(200, "run 1");
     post("/v1/payments").key(KEY).send(&server).await.assert_replays(&first);
     let other = post("/v2/payments").key(KEY).send(&server).await;
-    assert_eq!(refused(&other, 409, "idempotency_key_reused"), [None, Some("false"), None]);
+    assert_eq!(rejected(&other, 409, "idempotency_key_reused"), [None, Some("false"), None]);
     assert_eq!(effects.count(), 1);
 }
 
@@ -474,8 +474,8 @@ async fn request_body_over_the_limit_is_413_and_leaves_no_record() {
     let guard = layer().max_request(10);
     let server = Server::start(counting(&effects).layer(guard.clone())).await;
     for too_large in [post("/").body([0; 11]), post("/").body([0; 11]).chunked()] {
-        let answer = too_large.key(KEY).send(&server).await;
-        assert_eq!(refused(&answer, 413, "request_too_large"), [None; 3]);
+        let response = too_large.key(KEY).send(&server).await;
+        assert_eq!(rejected(&response, 413, "request_too_large"), [None; 3]);
         assert!(record_of(&guard, KEY).await.is_none());
     }
     assert_eq!(effects.count(), 0);
@@ -483,10 +483,10 @@ async fn request_body_over_the_limit_is_413_and_leaves_no_record() {
 }
 
 #[tokio::test]
-async fn request_body_keeps_to_axums_default_body_limit() {
+async fn request_body_obeys_axums_default_body_limit() {
     let effects = Effects::new();
     let ledger = effects.clone();
-    // The limit is that of the extractor, which is asked before the ledger is.
+    // The extractor has the limit, and it runs before the ledger is called.
     let length = async move |head: http::request::Parts, body: Bytes| {
         ledger.add(head);
         body.len().to_string()
@@ -497,8 +497,8 @@ async fn request_body_keeps_to_axums_default_body_limit() {
         .layer(guard.clone())
         .layer(DefaultBodyLimit::max(10));
     let server = Server::start(router).await;
-    let answer = post("/").key(KEY).body([0; 11]).send(&server).await;
-    assert_eq!(answer.status, 413, "{answer:?}");
+    let response = post("/").key(KEY).body([0; 11]).send(&server).await;
+    assert_eq!(response.status, 413, "{response:?}");
     assert_eq!(effects.count(), 0);
     assert!(record_of(&guard, KEY).await.is_none());
     post("/").key(KEY).body([0; 10]).send(&server).await.assert_first(200, "10");

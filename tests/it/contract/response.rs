@@ -1,4 +1,4 @@
-//! Section 2: the answer.
+//! Section 2: the response.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use tower_idempotency::store::{DynStore, StoreErrorKind};
 use tower_idempotency::{InFlight, OnAbandoned, OnFailed, Rejection, StoredResponse};
 
-use super::{CutOff, KEY, answering, by_path, record_of, refused};
+use super::{CutOff, KEY, by_path, record_of, rejected, responding};
 use crate::support::{
-    Answer, Arrived, Effects, Fault, Frames, Gate, Operation, Scripted, Server, TestLayer,
-    counting, gated, http2_answer, layer, layer_over, post, store,
+    Arrived, Effects, Fault, Frames, Gate, Operation, Scripted, Server, TestLayer, WireResponse,
+    counting, gated, http2_response, layer, layer_over, post, store,
 };
 
-/// What a refusal says that no repeat will change.
+/// The headers of a rejection that no retry will change.
 const FOR_GOOD: [Option<&str>; 3] = [None, Some("false"), None];
-/// What a refusal says that a repeat may change.
+/// The headers of a rejection that a retry may change.
 const FOR_NOW: [Option<&str>; 3] = [Some("1"), None, None];
 
-type Answers = fn() -> Response<Body>;
+type MakeResponse = fn() -> Response<Body>;
 
 fn created() -> Response<Body> {
     let response = Response::builder().status(201).header("Location", "/payments/7");
@@ -31,7 +31,7 @@ fn created() -> Response<Body> {
 async fn first_execution_is_the_handlers_own_and_marked_only_if_asked_for() {
     for (guard, mark) in [(layer(), None), (layer().mark_original(), Some("false"))] {
         let effects = Effects::new();
-        let server = Server::start(answering(&effects, created).layer(guard)).await;
+        let server = Server::start(responding(&effects, created).layer(guard)).await;
         let first = post("/").key(KEY).header("X-Request-Id", "request-1").send(&server).await;
         assert_eq!((first.status, first.text(), first.complete), (201, "{\"id\":7}", true));
         assert_eq!(first.header("x-idempotent-result"), mark);
@@ -52,9 +52,9 @@ async fn first_execution_is_the_handlers_own_and_marked_only_if_asked_for() {
 }
 
 #[tokio::test]
-async fn repeat_of_a_finished_request_has_its_status_headers_and_both_request_ids() {
+async fn retry_of_a_finished_request_has_its_status_headers_and_both_request_ids() {
     let effects = Effects::new();
-    let answer = || {
+    let response = || {
         let response = Response::builder().status(201).header("Location", "/payments/7");
         response
             .header("Link", "<1>")
@@ -63,15 +63,15 @@ async fn repeat_of_a_finished_request_has_its_status_headers_and_both_request_id
             .body(Body::from("done"))
             .unwrap()
     };
-    let server = Server::start(answering(&effects, answer).layer(layer())).await;
+    let server = Server::start(responding(&effects, response).layer(layer())).await;
     let call = post("/").key(KEY).body("body");
     let first = call.clone().header("X-Request-Id", "request-1").send(&server).await;
     first.assert_first(201, "done");
 
     let asks = [(Some("request-2"), "request-2"), (None, "request-1")];
     for (own, expected) in asks {
-        let repeat = own.map_or(call.clone(), |own| call.clone().header("X-Request-Id", own));
-        let replay = repeat.send(&server).await;
+        let retry = own.map_or(call.clone(), |own| call.clone().header("X-Request-Id", own));
+        let replay = retry.send(&server).await;
         replay.assert_replays(&first);
         assert_eq!(replay.header("x-request-id"), Some(expected));
         assert_eq!(replay.header("x-original-request-id"), Some("request-1"));
@@ -89,11 +89,11 @@ async fn repeat_of_a_finished_request_has_its_status_headers_and_both_request_id
 #[tokio::test]
 async fn same_key_other_fingerprint_is_409_and_no_retry_will_help() {
     let effects = Effects::new();
-    let server = Server::start(answering(&effects, created).layer(layer())).await;
+    let server = Server::start(responding(&effects, created).layer(layer())).await;
     let first = post("/").key(KEY).body("one").send(&server).await;
     for _ in 0..2 {
         let other = post("/").key(KEY).body("two").send(&server).await;
-        assert_eq!(refused(&other, 409, "idempotency_key_reused"), FOR_GOOD);
+        assert_eq!(rejected(&other, 409, "idempotency_key_reused"), FOR_GOOD);
     }
     post("/").key(KEY).body("one").send(&server).await.assert_replays(&first);
     assert_eq!(effects.count(), 1);
@@ -103,7 +103,7 @@ async fn same_key_other_fingerprint_is_409_and_no_retry_will_help() {
     let server = Server::start(by_path(&effects).layer(layer())).await;
     assert_eq!(post("/500").key(KEY).send(&server).await.status, 500);
     let other = post("/500").key(KEY).body("two").send(&server).await;
-    assert_eq!(refused(&other, 409, "idempotency_key_reused"), FOR_GOOD);
+    assert_eq!(rejected(&other, 409, "idempotency_key_reused"), FOR_GOOD);
     assert_eq!(effects.count(), 1);
 }
 
@@ -116,7 +116,7 @@ async fn same_key_other_fingerprint_is_told_while_the_first_is_in_flight() {
         let running = call.begin(&server, usize::MAX).await;
         effects.reached(1).await;
         let other = post("/").key(KEY).body("two").send(&server).await;
-        assert_eq!(refused(&other, 409, "idempotency_key_reused"), FOR_GOOD);
+        assert_eq!(rejected(&other, 409, "idempotency_key_reused"), FOR_GOOD);
         gate.open();
         call.finish(running).await.assert_first(200, "done");
         assert_eq!(effects.count(), 1);
@@ -131,7 +131,7 @@ async fn same_key_other_fingerprint_is_422_in_the_ietf_profile() {
     let of = |body: &str| post("/").header("Idempotency-Key", format!("\"{KEY}\"")).body(body);
     let first = of("one").send(&server).await;
     first.assert_first(200, "run 1");
-    assert_eq!(refused(&of("two").send(&server).await, 422, "idempotency_key_reused"), FOR_GOOD);
+    assert_eq!(rejected(&of("two").send(&server).await, 422, "idempotency_key_reused"), FOR_GOOD);
     of("one").send(&server).await.assert_replays(&first);
     assert_eq!(effects.count(), 1);
 }
@@ -144,8 +144,8 @@ async fn same_key_same_fingerprint_in_flight_is_409_and_says_when_to_ask_again()
     let running = call.begin(&server, usize::MAX).await;
     effects.reached(1).await;
     for _ in 0..2 {
-        let repeat = call.send(&server).await;
-        assert_eq!(refused(&repeat, 409, "idempotency_key_in_flight"), FOR_NOW);
+        let retry = call.send(&server).await;
+        assert_eq!(rejected(&retry, 409, "idempotency_key_in_flight"), FOR_NOW);
     }
     gate.open();
     let first = call.finish(running).await;
@@ -175,7 +175,7 @@ async fn same_key_same_fingerprint_in_flight_waits_up_to_a_bound_and_replays() {
     let server = Server::start(gated(&effects, &gate).layer(impatient)).await;
     let running = call.begin(&server, usize::MAX).await;
     effects.reached(1).await;
-    assert_eq!(refused(&call.send(&server).await, 409, "idempotency_key_in_flight"), FOR_NOW);
+    assert_eq!(rejected(&call.send(&server).await, 409, "idempotency_key_in_flight"), FOR_NOW);
     gate.open();
     call.finish(running).await.assert_first(200, "done");
     assert_eq!(effects.count(), 1);
@@ -185,8 +185,8 @@ async fn same_key_same_fingerprint_in_flight_waits_up_to_a_bound_and_replays() {
 async fn missing_key_where_required_is_400() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer().require_key())).await;
-    let answer = post("/").body("body").send(&server).await;
-    assert_eq!(refused(&answer, 400, "idempotency_key_missing"), [None; 3]);
+    let response = post("/").body("body").send(&server).await;
+    assert_eq!(rejected(&response, 400, "idempotency_key_missing"), [None; 3]);
     assert_eq!(effects.count(), 0);
 }
 
@@ -195,8 +195,8 @@ async fn malformed_key_is_400() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer())).await;
     for key in ["", "two words", "\"unclosed", "bestellung-ü", &"k".repeat(256)] {
-        let answer = post("/").key(key).body("body").send(&server).await;
-        assert_eq!(refused(&answer, 400, "idempotency_key_invalid"), [None; 3]);
+        let response = post("/").key(key).body("body").send(&server).await;
+        assert_eq!(rejected(&response, 400, "idempotency_key_invalid"), [None; 3]);
     }
     assert_eq!(effects.count(), 0);
 }
@@ -205,8 +205,8 @@ async fn malformed_key_is_400() {
 async fn request_body_over_the_limit_is_413() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer().max_request(4))).await;
-    let answer = post("/").key(KEY).body("12345").send(&server).await;
-    assert_eq!(refused(&answer, 413, "request_too_large"), [None; 3]);
+    let response = post("/").key(KEY).body("12345").send(&server).await;
+    assert_eq!(rejected(&response, 413, "request_too_large"), [None; 3]);
     assert_eq!(effects.count(), 0);
 }
 
@@ -221,8 +221,8 @@ async fn store_down_is_503_and_nothing_runs() {
         let scripted = Scripted::over(store());
         let server = Server::start(counting(&effects).layer(over(&scripted))).await;
         scripted.fault(Operation::Reserve, Fault::Error(kind));
-        let answer = post("/").key(KEY).send(&server).await;
-        assert_eq!(refused(&answer, 503, "idempotency_store_unavailable"), FOR_NOW);
+        let response = post("/").key(KEY).send(&server).await;
+        assert_eq!(rejected(&response, 503, "idempotency_store_unavailable"), FOR_NOW);
         assert_eq!(effects.count(), 0);
         scripted.heal();
         post("/").key(KEY).send(&server).await.assert_first(200, "run 1");
@@ -238,19 +238,19 @@ async fn store_too_slow_is_503_within_the_store_timeout() {
         Server::start(counting(&effects).layer(over(&scripted).store_timeout(bound))).await;
     scripted.fault(Operation::Reserve, Fault::Hang);
     let begun = std::time::Instant::now();
-    let answer = post("/").key(KEY).send(&server).await;
-    assert_eq!(refused(&answer, 503, "idempotency_store_unavailable"), FOR_NOW);
-    // The store never answers, so that it came at all is the bound; the rest is room for a busy
-    // machine.
+    let response = post("/").key(KEY).send(&server).await;
+    assert_eq!(rejected(&response, 503, "idempotency_store_unavailable"), FOR_NOW);
+    // The store never replies, so only the timeout can have ended the request. The upper bound
+    // allows for a busy machine.
     assert!(begun.elapsed() >= bound && begun.elapsed() < Duration::from_secs(30));
     assert_eq!(effects.count(), 0);
 }
 
 #[tokio::test]
-async fn finished_but_the_answer_was_not_kept_is_409_with_its_status_and_location() {
+async fn finished_but_the_response_was_not_stored_is_409_with_its_status_and_location() {
     let too_large = || created().map(|_| Body::from(vec![b'x'; 101]));
     let streamed = || created().map(|_| Body::new(Frames::unknown(&[b"one", b"two"])));
-    let cases: [(Answers, TestLayer); 3] = [
+    let cases: [(MakeResponse, TestLayer); 3] = [
         (too_large, layer().max_response(100)),
         (streamed, layer()),
         (
@@ -258,18 +258,18 @@ async fn finished_but_the_answer_was_not_kept_is_409_with_its_status_and_locatio
             layer().stored_response(StoredResponse::Nothing).store_headers([header::LOCATION]),
         ),
     ];
-    for (answer, guard) in cases {
+    for (response, guard) in cases {
         let effects = Effects::new();
-        let server = Server::start(answering(&effects, answer).layer(guard.clone())).await;
+        let server = Server::start(responding(&effects, response).layer(guard.clone())).await;
         let first = post("/").key(KEY).send(&server).await;
         assert_eq!((first.status, first.complete), (201, true));
         assert_eq!(first.header("location"), Some("/payments/7"));
         for _ in 0..2 {
-            let repeat = post("/").key(KEY).send(&server).await;
-            let headers = refused(&repeat, 409, "idempotency_result_not_retained");
+            let retry = post("/").key(KEY).send(&server).await;
+            let headers = rejected(&retry, 409, "idempotency_result_not_retained");
             assert_eq!(headers, [None, Some("false"), Some("/payments/7")]);
             assert_eq!(
-                repeat.assert_refused(409, "idempotency_result_not_retained")["original_status"],
+                retry.assert_rejected(409, "idempotency_result_not_retained")["original_status"],
                 201
             );
         }
@@ -279,12 +279,12 @@ async fn finished_but_the_answer_was_not_kept_is_409_with_its_status_and_locatio
 }
 
 #[tokio::test]
-async fn finished_but_the_answer_was_not_kept_has_no_location_if_there_was_none() {
+async fn finished_but_the_response_was_not_stored_has_no_location_if_there_was_none() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer().max_response(1))).await;
     post("/").key(KEY).send(&server).await.assert_first(200, "run 1");
-    let repeat = post("/").key(KEY).send(&server).await;
-    assert_eq!(refused(&repeat, 409, "idempotency_result_not_retained"), FOR_GOOD);
+    let retry = post("/").key(KEY).send(&server).await;
+    assert_eq!(rejected(&retry, 409, "idempotency_result_not_retained"), FOR_GOOD);
     assert_eq!(effects.count(), 1);
 }
 
@@ -296,8 +296,8 @@ async fn an_earlier_attempt_was_cut_off_and_policy_says_not_to_run_again() {
     let guard = cut.layer.on_abandoned(OnAbandoned::Reject);
     let server = Server::start(by_path(&effects).layer(guard)).await;
     for _ in 0..2 {
-        let answer = call.send(&server).await;
-        assert_eq!(refused(&answer, 409, "idempotency_outcome_unknown"), FOR_GOOD);
+        let response = call.send(&server).await;
+        assert_eq!(rejected(&response, 409, "idempotency_outcome_unknown"), FOR_GOOD);
     }
     assert_eq!(effects.count(), 0);
 }
@@ -311,15 +311,15 @@ async fn an_earlier_attempt_failed_and_policy_says_not_to_run_again() {
         let call = post(path).key(KEY);
         assert_eq!(call.send(&server).await.status, first);
         for _ in 0..2 {
-            let answer = call.send(&server).await;
-            assert_eq!(refused(&answer, 409, "idempotency_attempt_failed"), FOR_GOOD);
+            let response = call.send(&server).await;
+            assert_eq!(rejected(&response, 409, "idempotency_attempt_failed"), FOR_GOOD);
         }
         assert_eq!(effects.count(), 1);
     }
 }
 
 #[tokio::test]
-async fn every_refusal_is_rendered_by_a_renderer_if_there_is_one() {
+async fn every_rejection_is_rendered_by_rejection_response_if_it_is_set() {
     let effects = Effects::new();
     let guard = layer().require_key().rejection_response(|rejection| {
         let text = Bytes::from(format!("sorry: {}", rejection.code()));
@@ -327,23 +327,23 @@ async fn every_refusal_is_rendered_by_a_renderer_if_there_is_one() {
     });
     let server = Server::start(counting(&effects).layer(guard)).await;
     post("/").key(KEY).send(&server).await.assert_first(200, "run 1");
-    let refusals = [
+    let rejections = [
         (post("/"), 400, "idempotency_key_missing", None),
         (post("/").key("two words"), 400, "idempotency_key_invalid", None),
         (post("/").key(KEY).body("other"), 409, "idempotency_key_reused", Some("false")),
     ];
-    for (call, status, code, should_retry) in refusals {
-        let answer = call.send(&server).await;
-        assert_eq!((answer.status, answer.text()), (status, &*format!("sorry: {code}")));
-        assert_eq!(answer.header("content-type"), Some("text/plain"));
-        assert_eq!(answer.header("x-should-retry"), should_retry);
-        assert_eq!(answer.header("retry-after"), None);
+    for (call, status, code, should_retry) in rejections {
+        let response = call.send(&server).await;
+        assert_eq!((response.status, response.text()), (status, &*format!("sorry: {code}")));
+        assert_eq!(response.header("content-type"), Some("text/plain"));
+        assert_eq!(response.header("x-should-retry"), should_retry);
+        assert_eq!(response.header("retry-after"), None);
     }
     assert_eq!(effects.count(), 1);
 }
 
 #[tokio::test]
-async fn every_refusal_is_in_the_extensions_and_none_echoes_the_key() {
+async fn every_rejection_is_in_the_extensions_and_none_echoes_the_key() {
     let (effects, gate) = (Effects::new(), Gate::new());
     let guard = layer().require_key().max_request(10);
     // A layer outside shows what it finds.
@@ -361,18 +361,18 @@ async fn every_refusal_is_in_the_extensions_and_none_echoes_the_key() {
     let call = post("/").key(KEY).body("one");
     let running = call.begin(&server, usize::MAX).await;
     effects.reached(1).await;
-    let refusals = [
+    let rejections = [
         (post("/"), 400, "idempotency_key_missing"),
         (post("/").key("a-key, a-key"), 400, "idempotency_key_invalid"),
         (post("/").key(KEY).body("more than ten"), 413, "request_too_large"),
         (post("/").key(KEY).body("two"), 409, "idempotency_key_reused"),
         (call.clone(), 409, "idempotency_key_in_flight"),
     ];
-    for (call, status, code) in refusals {
-        let answer = call.send(&server).await;
+    for (call, status, code) in rejections {
+        let response = call.send(&server).await;
         // That the key is in none of them is asserted there.
-        refused(&answer, status, code);
-        assert_eq!(answer.header("x-seen-outside"), Some(code));
+        rejected(&response, status, code);
+        assert_eq!(response.header("x-seen-outside"), Some(code));
     }
     gate.open();
     let first = call.finish(running).await;
@@ -381,7 +381,7 @@ async fn every_refusal_is_in_the_extensions_and_none_echoes_the_key() {
     assert_eq!(effects.count(), 1);
 }
 
-/// An answer with every header that is never stored, and one that is.
+/// A response with every header that is never stored, and one that is.
 fn with_headers() -> Response<Body> {
     let response = Response::builder()
         .header("Set-Cookie", "session=of-the-first")
@@ -395,7 +395,7 @@ fn with_headers() -> Response<Body> {
         .header("WWW-Authenticate", "Basic")
         .header("Server", "first")
         .header("X-Should-Retry", "true")
-        .header("X-Kept", "1");
+        .header("X-Stored", "1");
     response.body(Body::from("done")).unwrap()
 }
 
@@ -413,21 +413,21 @@ const NEVER: [&str; 10] = [
 ];
 
 #[tokio::test]
-async fn never_stored_or_replayed_are_cookies_and_headers_of_one_connection_or_answer() {
+async fn never_stored_or_replayed_are_cookies_and_headers_of_one_connection_or_response() {
     let effects = Effects::new();
     let guard = layer();
-    let server = Server::start(answering(&effects, with_headers).layer(guard.clone())).await;
+    let server = Server::start(responding(&effects, with_headers).layer(guard.clone())).await;
     let first = post("/").key(KEY).send(&server).await;
     first.assert_first(200, "done");
     assert_eq!(first.header("set-cookie"), Some("session=of-the-first"));
     let replay = post("/").key(KEY).send(&server).await;
-    // An answer that sets a cookie is guarded as any other.
+    // A response that sets a cookie is guarded like any other.
     replay.assert_replays(&first);
     assert_eq!(effects.count(), 1);
     for name in NEVER {
         assert!(replay.all(name).is_empty(), "{name}");
     }
-    assert_eq!(replay.header("x-kept"), Some("1"));
+    assert_eq!(replay.header("x-stored"), Some("1"));
     assert_ne!(replay.header("date"), Some("Thu, 01 Jan 1970 00:00:00 GMT"));
     assert_eq!(replay.all("content-length"), ["4"], "its own, once");
 
@@ -436,7 +436,7 @@ async fn never_stored_or_replayed_are_cookies_and_headers_of_one_connection_or_a
         panic!("{record:?}")
     };
     let stored: Vec<_> = outcome.headers.keys().map(header::HeaderName::as_str).collect();
-    assert_eq!(stored, ["x-kept"]);
+    assert_eq!(stored, ["x-stored"]);
 }
 
 #[tokio::test]
@@ -444,13 +444,13 @@ async fn never_stored_or_replayed_can_be_changed_by_an_allow_or_a_deny_list() {
     let effects = Effects::new();
     let allowing = layer()
         .store_headers([header::SET_COOKIE, "x-should-retry".parse().unwrap()])
-        .exclude_headers(["x-kept".parse().unwrap()]);
-    let server = Server::start(answering(&effects, with_headers).layer(allowing)).await;
+        .exclude_headers(["x-stored".parse().unwrap()]);
+    let server = Server::start(responding(&effects, with_headers).layer(allowing)).await;
     let first = post("/").key(KEY).send(&server).await;
     let replay = post("/").key(KEY).send(&server).await;
     replay.assert_replays(&first);
     assert_eq!(replay.header("set-cookie"), Some("session=of-the-first"));
-    assert_eq!(replay.header("x-kept"), None);
+    assert_eq!(replay.header("x-stored"), None);
     assert_eq!(replay.header("server"), None);
     assert_eq!(replay.header("x-should-retry"), None, "no list can have it stored");
     assert_eq!(effects.count(), 1);
@@ -458,7 +458,7 @@ async fn never_stored_or_replayed_can_be_changed_by_an_allow_or_a_deny_list() {
 
 #[tokio::test]
 async fn replays_are_byte_exact_whether_binary_empty_or_of_many_frames() {
-    let bodies: [(u16, Answers); 4] = [
+    let bodies: [(u16, MakeResponse); 4] = [
         (204, || Response::builder().status(204).body(Body::empty()).unwrap()),
         (200, || Response::new(Body::from((0..=255).cycle().take(100_000).collect::<Vec<u8>>()))),
         (200, || Response::new(Body::from("\r\n\r\n0\r\n\r\n"))),
@@ -470,9 +470,9 @@ async fn replays_are_byte_exact_whether_binary_empty_or_of_many_frames() {
             Response::from_parts(head, body)
         }),
     ];
-    for (status, answer) in bodies {
+    for (status, response) in bodies {
         let effects = Effects::new();
-        let server = Server::start(answering(&effects, answer).layer(layer())).await;
+        let server = Server::start(responding(&effects, response).layer(layer())).await;
         let first = post("/").key(KEY).send(&server).await;
         assert_eq!((first.status, first.is_replay(), first.complete), (status, false, true));
         for _ in 0..2 {
@@ -491,11 +491,11 @@ async fn replays_are_byte_exact_with_their_trailers() {
     trailers.append("x-checksum", HeaderValue::from_static("a"));
     trailers.append("x-checksum", HeaderValue::from_static("b"));
     let sent = trailers.clone();
-    let answer =
+    let response =
         move || Response::new(Body::new(Frames::known(&[b"one", b"two"]).trailers(sent.clone())));
-    let server = Server::start(answering(&effects, answer).layer(layer())).await;
+    let server = Server::start(responding(&effects, response).layer(layer())).await;
     for marker in [None, Some("true")] {
-        let (head, body) = http2_answer(&server, KEY).await;
+        let (head, body) = http2_response(&server, KEY).await;
         assert_eq!(
             head.headers.get("x-idempotent-result").map(|value| value.to_str().unwrap()),
             marker
@@ -507,12 +507,12 @@ async fn replays_are_byte_exact_with_their_trailers() {
 }
 
 #[tokio::test]
-async fn a_replay_is_available_as_soon_as_the_client_has_its_first_answer() {
+async fn a_replay_is_available_as_soon_as_the_client_has_its_first_response() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer())).await;
     for round in 0..50 {
         let call = post("/").key(format!("order-{round}"));
-        let first: Answer = call.send(&server).await;
+        let first: WireResponse = call.send(&server).await;
         call.send(&server).await.assert_replays(&first);
     }
     assert_eq!(effects.count(), 50);

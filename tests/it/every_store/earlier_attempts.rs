@@ -1,5 +1,5 @@
-//! What may have happened is never forgotten: what an attempt after the first is told, and what it
-//! cannot erase, on every store that leases.
+//! A record never loses a possible earlier execution. A later attempt is told of it, and cannot
+//! erase it, on every store that leases.
 
 use std::convert::Infallible;
 use std::future::{pending, ready};
@@ -28,7 +28,7 @@ over_every_store_that_leases! {
     an_operation_stays_in_doubt_when_a_later_attempt_fails
     a_panic_after_the_effect_leaves_the_operation_in_doubt
     a_timeout_inside_leaves_the_operation_in_doubt
-    a_handler_that_forgets_its_attempt_does_not_erase_an_abandoned_one
+    a_handler_that_discards_its_attempt_does_not_erase_an_abandoned_one
     a_failed_execution_does_not_erase_an_abandoned_one
     a_wait_for_a_missed_renewal_ends_in_time_and_the_next_request_goes_on_with_it
     an_abandoned_attempt_that_is_not_to_run_again_is_waited_for_once
@@ -67,7 +67,7 @@ impl Stage {
             .store_timeout(Duration::from_secs(10))
     }
 
-    /// A layer whose attempts cannot renew their leases, as those of a process that was killed.
+    /// A layer whose attempts cannot renew their leases, as if their process had been killed.
     fn dying(&self) -> TestLayer {
         let store = Scripted::over(self.store.clone());
         store.fault(Operation::Renew, Fault::Hang);
@@ -229,8 +229,8 @@ async fn a_timeout_inside_leaves_the_operation_in_doubt(kind: Kind) {
     }
 }
 
-async fn a_handler_that_forgets_its_attempt_does_not_erase_an_abandoned_one(kind: Kind) {
-    let forgets = || {
+async fn a_handler_that_discards_its_attempt_does_not_erase_an_abandoned_one(kind: Kind) {
+    let discards = || {
         let mut response = status(402);
         response.extensions_mut().insert(ResponseDirective::discard());
         response
@@ -239,7 +239,7 @@ async fn a_handler_that_forgets_its_attempt_does_not_erase_an_abandoned_one(kind
     stage.abandon("text/plain").await;
     for attempt in 2..=3 {
         assert_eq!(
-            stage.send(forgets).await,
+            stage.send(discards).await,
             (402, (attempt, Some(PreviousAttempt::Abandoned), true))
         );
         stage.is_bound("text/plain").await;
@@ -377,7 +377,7 @@ async fn a_wait_for_a_missed_renewal_ends_in_time_and_the_next_request_goes_on_w
     let (first, took) = timed(&layer).await;
     assert_eq!(first, 409);
     assert!(took < LEASE / 3, "{took:?}");
-    // No one of these requests waits long enough by itself.
+    // None of these requests waits long enough by itself.
     let runs = async { while timed(&layer).await.0 == 409 {} };
     patiently(runs).await;
 }

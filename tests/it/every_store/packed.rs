@@ -1,4 +1,4 @@
-//! Answers that are encrypted, compressed or both, over every store.
+//! Responses that are encrypted, compressed or both, over every store.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tower_idempotency::{
 use crate::support::databases::Lite;
 use crate::support::given::{Given, Kind, execute, over_every_store};
 use crate::support::{
-    Answer, Effects, Frames, Gate, Server, TestLayer, app, gated, http2_answer, post,
+    Effects, Frames, Gate, Server, TestLayer, WireResponse, app, gated, http2_response, post,
 };
 
 const SIZE: usize = 256 << 10;
@@ -31,7 +31,7 @@ async fn plain(given: &Given) -> TestLayer {
     given.layer().await.namespace("packed").scope(|_| Scope::anonymous())
 }
 
-/// The layer with its answers compressed, encrypted, and both.
+/// The layer with its responses compressed, encrypted, and both.
 async fn packings(given: &Given) -> [(&'static str, TestLayer); 3] {
     [
         ("compressed", plain(given).await.compress_above(64)),
@@ -63,8 +63,9 @@ fn body(what: &str) -> Vec<u8> {
     }
 }
 
-/// A router that answers with the body that the path names, with trailers and repeated headers.
-fn answers(effects: &Effects, status: StatusCode) -> Router {
+/// A router that responds with the body that the path names, with trailers and headers that occur
+/// twice.
+fn responses(effects: &Effects, status: StatusCode) -> Router {
     app(effects, move |request| async move {
         let mut trailers = HeaderMap::new();
         trailers.append("x-checksum", HeaderValue::from_static("a"));
@@ -89,7 +90,7 @@ async fn a_replay_is_byte_exact(kind: Kind) {
     let given = kind.start().await;
     for (packing, guard) in packings(&given).await {
         let effects = Effects::new();
-        let server = Server::start(answers(&effects, StatusCode::CREATED).layer(guard)).await;
+        let server = Server::start(responses(&effects, StatusCode::CREATED).layer(guard)).await;
         for (index, what) in
             ["/empty", "/short", "/binary", "/zeros", "/noise", "/text"].into_iter().enumerate()
         {
@@ -111,8 +112,8 @@ async fn a_replay_is_byte_exact(kind: Kind) {
             assert_eq!(effects.count(), index + 1);
         }
         let key: &'static str = packing;
-        let (_, first) = http2_answer(&server, key).await;
-        let (head, again) = http2_answer(&server, key).await;
+        let (_, first) = http2_response(&server, key).await;
+        let (head, again) = http2_response(&server, key).await;
         assert_eq!(head.headers["x-idempotent-result"], "true");
         assert!(first.trailers().is_some() && first.trailers() == again.trailers());
         assert_eq!(first.to_bytes(), again.to_bytes());
@@ -125,8 +126,8 @@ async fn another_process_reads_what_this_one_wrote(kind: Kind) {
         packings(&given).await.into_iter().zip(packings(&given).await)
     {
         let effects = Effects::new();
-        let one = Server::start(answers(&effects, StatusCode::OK).layer(one)).await;
-        let other = Server::start(answers(&effects, StatusCode::OK).layer(other)).await;
+        let one = Server::start(responses(&effects, StatusCode::OK).layer(one)).await;
+        let other = Server::start(responses(&effects, StatusCode::OK).layer(other)).await;
         let call = post("/text").key(packing);
         let first = call.send(&one).await;
         call.send(&other).await.assert_replays(&first);
@@ -134,7 +135,7 @@ async fn another_process_reads_what_this_one_wrote(kind: Kind) {
             .key(packing)
             .send(&other)
             .await
-            .assert_refused(409, "idempotency_key_reused");
+            .assert_rejected(409, "idempotency_key_reused");
         assert_eq!(effects.count(), 1, "{packing}");
     }
 }
@@ -143,7 +144,7 @@ async fn with_the_wrong_key_nothing_runs_and_with_the_right_one_it_is_replayed(k
     let given = kind.start().await;
     let effects = Effects::new();
     let right = plain(&given).await.encrypt(january());
-    let right = Server::start(answers(&effects, StatusCode::OK).layer(right)).await;
+    let right = Server::start(responses(&effects, StatusCode::OK).layer(right)).await;
     let call = post("/text").key("order-1001");
     let first = call.send(&right).await;
     assert_eq!((first.status, effects.count()), (200, 1));
@@ -157,9 +158,9 @@ async fn with_the_wrong_key_nothing_runs_and_with_the_right_one_it_is_replayed(k
         plain(&given).await,
     ];
     for blind in blind {
-        let blind = Server::start(answers(&effects, StatusCode::OK).layer(blind)).await;
+        let blind = Server::start(responses(&effects, StatusCode::OK).layer(blind)).await;
         for _ in 0..2 {
-            call.send(&blind).await.assert_refused(503, "idempotency_store_unavailable");
+            call.send(&blind).await.assert_rejected(503, "idempotency_store_unavailable");
         }
         // It can still work with keys of its own.
         assert_eq!(effects.count(), 1);
@@ -167,7 +168,7 @@ async fn with_the_wrong_key_nothing_runs_and_with_the_right_one_it_is_replayed(k
     call.send(&right).await.assert_replays(&first);
     let ring =
         plain(&given).await.encrypt(EncryptionKeys::new(2, [3; 32]).reading(1, [1; 32]).unwrap());
-    let ring = Server::start(answers(&effects, StatusCode::OK).layer(ring)).await;
+    let ring = Server::start(responses(&effects, StatusCode::OK).layer(ring)).await;
     call.send(&ring).await.assert_replays(&first);
     assert_eq!(effects.count(), 1);
 }
@@ -180,14 +181,14 @@ async fn plain_responses_are_rejected_unless_they_are_accepted(kind: Kind) {
     {
         let runs = effects.count() + 1;
         let call = post("/text").key(name);
-        let before = Server::start(answers(&effects, StatusCode::OK).layer(before)).await;
+        let before = Server::start(responses(&effects, StatusCode::OK).layer(before)).await;
         let first = call.send(&before).await;
         let reading = plain(&given).await.encrypt(january().accept_plain());
-        let reading = Server::start(answers(&effects, StatusCode::OK).layer(reading)).await;
+        let reading = Server::start(responses(&effects, StatusCode::OK).layer(reading)).await;
         call.send(&reading).await.assert_replays(&first);
-        let refusing = plain(&given).await.encrypt(january());
-        let refusing = Server::start(answers(&effects, StatusCode::OK).layer(refusing)).await;
-        call.send(&refusing).await.assert_refused(503, "idempotency_store_unavailable");
+        let rejecting = plain(&given).await.encrypt(january());
+        let rejecting = Server::start(responses(&effects, StatusCode::OK).layer(rejecting)).await;
+        call.send(&rejecting).await.assert_rejected(503, "idempotency_store_unavailable");
         assert_eq!(effects.count(), runs);
     }
 }
@@ -197,7 +198,7 @@ async fn a_failure_is_packed_too(kind: Kind) {
     for (packing, guard) in packings(&given).await {
         let effects = Effects::new();
         let guard = guard.on_failed(OnFailed::Replay);
-        let server = Server::start(answers(&effects, StatusCode::BAD_GATEWAY).layer(guard)).await;
+        let server = Server::start(responses(&effects, StatusCode::BAD_GATEWAY).layer(guard)).await;
         let call = post("/text").key(packing);
         let first = call.send(&server).await;
         assert_eq!((first.status, first.is_replay()), (502, false));
@@ -206,7 +207,7 @@ async fn a_failure_is_packed_too(kind: Kind) {
     }
 }
 
-async fn whoever_waits_gets_the_answer(kind: Kind) {
+async fn a_waiter_gets_the_response(kind: Kind) {
     let given = kind.start().await;
     for (packing, guard) in packings(&given).await {
         let (effects, gate) = (Effects::new(), Gate::new());
@@ -220,7 +221,7 @@ async fn whoever_waits_gets_the_answer(kind: Kind) {
             waiting.push(call.begin(&server, usize::MAX).await);
         }
         gate.open();
-        let first: Answer = call.finish(running).await;
+        let first: WireResponse = call.finish(running).await;
         first.assert_first(200, "done");
         for waiting in waiting {
             call.finish(waiting).await.assert_replays(&first);
@@ -229,12 +230,12 @@ async fn whoever_waits_gets_the_answer(kind: Kind) {
     }
 }
 
-async fn inspect_shows_the_answer_to_whoever_has_the_key(kind: Kind) {
+async fn inspect_shows_the_response_to_a_caller_with_the_key(kind: Kind) {
     let given = kind.start().await;
     let key = IdempotencyKey::parse(b"order-1001").unwrap();
     let effects = Effects::new();
     let guard = plain(&given).await.encrypt(january()).compress_above(64);
-    let server = Server::start(answers(&effects, StatusCode::OK).layer(guard.clone())).await;
+    let server = Server::start(responses(&effects, StatusCode::OK).layer(guard.clone())).await;
     post("/text").key("order-1001").header("X-Request-Id", "request-1").send(&server).await;
     let record = guard.inspect(&Scope::anonymous(), &key).await.unwrap().unwrap();
     let State::Success(outcome) = record.state else { panic!("{record:?}") };
@@ -262,11 +263,11 @@ async fn the_result_of_an_execution_is_packed(kind: Kind) {
         }
         if packing != "compressed" {
             let blind = plain(&given).await.namespace(packing).encrypt(wrong());
-            let refused =
+            let rejected =
                 execute::<String, _>(&blind, "payout", |_| async { panic!("it runs again") }).await;
-            let Err(ExecuteError::Rejected(Rejection::StoreUnavailable { kind, .. })) = refused
+            let Err(ExecuteError::Rejected(Rejection::StoreUnavailable { kind, .. })) = rejected
             else {
-                panic!("{refused:?}")
+                panic!("{rejected:?}")
             };
             assert_eq!(kind, StoreErrorKind::Decrypt);
         }
@@ -279,14 +280,14 @@ over_every_store! {
     with_the_wrong_key_nothing_runs_and_with_the_right_one_it_is_replayed
     plain_responses_are_rejected_unless_they_are_accepted
     a_failure_is_packed_too
-    whoever_waits_gets_the_answer
-    inspect_shows_the_answer_to_whoever_has_the_key
+    a_waiter_gets_the_response
+    inspect_shows_the_response_to_a_caller_with_the_key
     the_result_of_an_execution_is_packed
 }
 
-/// Whoever can write into the table cannot make one request get the answer of another.
+/// An attacker who can write into the table cannot make one request get the response of another.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_was_moved_to_another_record_is_not_replayed() {
+async fn a_response_that_was_moved_to_another_record_is_not_replayed() {
     use crate::support::databases::Base;
 
     let base = Lite::start().await;
@@ -298,14 +299,14 @@ async fn an_answer_that_was_moved_to_another_record_is_not_replayed() {
             .store_timeout(Duration::from_secs(10))
     };
     let effects = Effects::new();
-    let server = Server::start(answers(&effects, StatusCode::OK).layer(guard().await)).await;
+    let server = Server::start(responses(&effects, StatusCode::OK).layer(guard().await)).await;
     let calls = [post("/short").key("of-alice"), post("/short").key("of-bob")];
     let firsts = [calls[0].send(&server).await, calls[1].send(&server).await];
     assert_eq!(effects.count(), 2);
 
     let changes = [
         "UPDATE idempotency_records SET response_body = \
-         (SELECT kept.response_body FROM kept WHERE kept.key <> idempotency_records.key)",
+         (SELECT copy.response_body FROM copy WHERE copy.key <> idempotency_records.key)",
         "UPDATE idempotency_records SET response_status = 201",
         "UPDATE idempotency_records SET response_body = substr(response_body, 1, length(response_body) - 1)",
         "UPDATE idempotency_records SET response_body = CAST(response_body || x'00' AS BLOB)",
@@ -313,17 +314,17 @@ async fn an_answer_that_was_moved_to_another_record_is_not_replayed() {
         "UPDATE idempotency_records SET response_body = x''",
     ];
     for change in changes {
-        base.ask("DROP TABLE IF EXISTS kept").await;
-        base.ask("CREATE TABLE kept AS SELECT key, response_status, response_body FROM idempotency_records")
+        base.ask("DROP TABLE IF EXISTS copy").await;
+        base.ask("CREATE TABLE copy AS SELECT key, response_status, response_body FROM idempotency_records")
             .await;
         base.ask(change).await;
         for call in &calls {
-            call.send(&server).await.assert_refused(503, "idempotency_store_unavailable");
+            call.send(&server).await.assert_rejected(503, "idempotency_store_unavailable");
         }
         assert_eq!(effects.count(), 2, "{change}");
         base.ask(
             "UPDATE idempotency_records SET (response_status, response_body) = (SELECT response_status, response_body \
-             FROM kept WHERE kept.key = idempotency_records.key)",
+             FROM copy WHERE copy.key = idempotency_records.key)",
         )
         .await;
         for (call, first) in calls.iter().zip(&firsts) {

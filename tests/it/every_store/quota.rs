@@ -15,8 +15,8 @@ use tower_idempotency::{
 
 use crate::support::given::{Kind, over_every_store};
 use crate::support::{
-    Answer, Call, Effects, Gate, Operation, Scripted, Server, TestLayer, app, gated, layer_over,
-    patiently, post,
+    Call, Effects, Gate, Operation, Scripted, Server, TestLayer, WireResponse, app, gated,
+    layer_over, patiently, post,
 };
 
 over_every_store! {
@@ -46,9 +46,9 @@ fn stage(effects: &Effects) -> Router {
 }
 
 #[track_caller]
-fn is_exceeded(answer: &Answer, longest: u64) {
-    answer.assert_refused(429, "idempotency_quota_exceeded");
-    let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+fn is_exceeded(response: &WireResponse, longest: u64) {
+    response.assert_rejected(429, "idempotency_quota_exceeded");
+    let seconds: u64 = response.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=longest).contains(&seconds), "{seconds}");
 }
 
@@ -66,7 +66,7 @@ async fn new_keys_above_the_quota_are_rejected_and_all_else_is_served(kind: Kind
         is_exceeded(&by("alice", "/201", "order-1004").send(&server).await, 20);
         by("alice", "/201", "order-1001").send(&server).await.assert_replays(&first);
         let other = by("alice", "/201", "order-1001").body("other").send(&server).await;
-        other.assert_refused(409, "idempotency_key_reused");
+        other.assert_rejected(409, "idempotency_key_reused");
     }
     let key = IdempotencyKey::parse(b"order-1004").unwrap();
     let record = guard.inspect(&Scope::new("alice"), &key).await.unwrap();
@@ -90,9 +90,9 @@ async fn an_operation_outside_of_http_counts_too(kind: Kind) {
     for number in 0..3 {
         assert!(!run("acct_1", number).await.unwrap().is_replay);
     }
-    let refused = run("acct_1", 3).await.unwrap_err();
-    let ExecuteError::Rejected(Rejection::QuotaExceeded { retry_after }) = refused else {
-        panic!("{refused:?}");
+    let rejected = run("acct_1", 3).await.unwrap_err();
+    let ExecuteError::Rejected(Rejection::QuotaExceeded { retry_after }) = rejected else {
+        panic!("{rejected:?}");
     };
     assert!(retry_after <= Duration::from_secs(20), "{retry_after:?}");
     assert!(run("acct_1", 0).await.unwrap().is_replay);

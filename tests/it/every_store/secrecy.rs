@@ -1,6 +1,5 @@
-//! What can be found in the storage of what a client sent and a handler answered: with encryption,
-//! or with [`StoredResponse::Status`], nothing; without either the answer, and of the request still
-//! nothing.
+//! Which data of a request and its response can be found in the storage. With encryption, or with
+//! [`StoredResponse::Status`]: nothing. Without either: the response, but nothing of the request.
 
 use std::collections::HashMap;
 use std::fs;
@@ -26,20 +25,20 @@ use crate::support::{Effects, Frames, Server, TestLayer, app, post};
 /// No sequence of so many bytes of a secret may be found.
 const WINDOW: usize = 9;
 
-/// A text that stands nowhere by chance: so many digests of its name and their numbers.
+/// A text that occurs nowhere by chance: so many digests of its name and their numbers.
 fn secret(name: &str, digests: usize) -> String {
     let digest = |number| Sha256::digest(format!("{name} {number}"));
     (0..digests).flat_map(|number| digest(number).map(|byte| format!("{byte:02x}"))).collect()
 }
 
-/// Whose secret it is: where it is sent, and so whether it is kept by default.
+/// Where the secret is sent, and so whether it is stored by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Kind {
-    /// Kept under no setting.
+    /// Stored under no setting.
     Never,
-    /// Of an answer that is kept whole.
-    Answer,
-    /// The request id, which is kept to be shown whatever is kept beside it.
+    /// Part of a response that is stored whole.
+    Response,
+    /// The request id, which is stored under every setting.
     RequestId,
 }
 
@@ -52,13 +51,13 @@ const SECRETS: [(&str, usize, Kind); 16] = [
     ("scope", 1, Kind::Never),
     ("cookie", 1, Kind::Never),
     ("challenge", 1, Kind::Never),
-    ("small body", 2, Kind::Answer),
-    ("large body", 300, Kind::Answer),
-    ("body of failure", 2, Kind::Answer),
-    ("location", 1, Kind::Answer),
-    ("answer header", 1, Kind::Answer),
-    ("trailer", 1, Kind::Answer),
-    ("result", 4, Kind::Answer),
+    ("small body", 2, Kind::Response),
+    ("large body", 300, Kind::Response),
+    ("body of failure", 2, Kind::Response),
+    ("location", 1, Kind::Response),
+    ("response header", 1, Kind::Response),
+    ("trailer", 1, Kind::Response),
+    ("result", 4, Kind::Response),
     ("request id", 1, Kind::RequestId),
 ];
 
@@ -67,7 +66,7 @@ fn text(name: &str) -> String {
     secret(name, *digests)
 }
 
-/// Finds the secrets of which a window stands in some bytes.
+/// Finds each secret that shares a window with some bytes.
 struct Finder {
     windows: HashMap<[u8; WINDOW], usize>,
     /// Whether a window begins with these two bytes; most do not, and are passed over quickly.
@@ -96,7 +95,7 @@ impl Finder {
         }
     }
 
-    /// The names of what stands in the files below a directory.
+    /// The names of the secrets in the files below a directory.
     fn in_files(&self, directory: &Path) -> Vec<&'static str> {
         let mut found = [false; SECRETS.len()];
         let (mut open, mut bytes) = (vec![directory.to_path_buf()], 0);
@@ -116,7 +115,7 @@ impl Finder {
     }
 }
 
-/// A store, and the files in which it keeps what it keeps.
+/// A store, and the files that contain its records.
 trait Storage: Sized {
     async fn start() -> Self;
     async fn store(&self) -> DynStore;
@@ -164,7 +163,7 @@ impl<const TX: bool> Storage for Postgres<TX> {
     }
 }
 
-/// The file, and what stands beside it.
+/// The directory with the file and the files beside it.
 struct Sqlite<const TX: bool>(TempDir);
 
 impl<const TX: bool> Sqlite<TX> {
@@ -188,8 +187,8 @@ impl<const TX: bool> Storage for Sqlite<TX> {
     }
 }
 
-/// An answer full of secrets.
-fn answer(status: StatusCode, body: &str) -> Response<Body> {
+/// A response full of secrets.
+fn response(status: StatusCode, body: &str) -> Response<Body> {
     let mut trailers = HeaderMap::new();
     trailers.insert("x-checksum", text("trailer").parse().unwrap());
     let mut response =
@@ -197,7 +196,7 @@ fn answer(status: StatusCode, body: &str) -> Response<Body> {
     *response.status_mut() = status;
     let headers = [
         ("location", text("location")),
-        ("x-token", text("answer header")),
+        ("x-token", text("response header")),
         ("set-cookie", text("cookie")),
         ("www-authenticate", text("challenge")),
     ];
@@ -212,10 +211,10 @@ async fn exchange(guard: &TestLayer) {
     let effects = Effects::new();
     let router: Router = app(&effects, |request| async move {
         match request.uri().path() {
-            "/small" => answer(StatusCode::CREATED, &text("small body")),
-            "/large" => answer(StatusCode::CREATED, &text("large body")),
-            "/500" => answer(StatusCode::INTERNAL_SERVER_ERROR, &text("body of failure")),
-            "/400" => answer(StatusCode::BAD_REQUEST, &text("small body")),
+            "/small" => response(StatusCode::CREATED, &text("small body")),
+            "/large" => response(StatusCode::CREATED, &text("large body")),
+            "/500" => response(StatusCode::INTERNAL_SERVER_ERROR, &text("body of failure")),
+            "/400" => response(StatusCode::BAD_REQUEST, &text("small body")),
             _ => panic!("as it was told to"),
         }
     });
@@ -223,7 +222,7 @@ async fn exchange(guard: &TestLayer) {
     for (path, key) in [
         ("/small", text("key")),
         ("/large", format!("{}-large", text("key"))),
-        ("/400", format!("{}-forgotten", text("key"))),
+        ("/400", format!("{}-discarded", text("key"))),
         ("/500", text("key of failure")),
         ("/panic", format!("{}-panic", text("key of failure"))),
     ] {
@@ -251,8 +250,8 @@ async fn exchange(guard: &TestLayer) {
     assert_eq!(executed.unwrap().value, text("result"));
 }
 
-/// What is found in a storage after exchanges with layers that were set so, each in a namespace of
-/// its own.
+/// The secrets that are found in a storage after exchanges with layers that have these settings,
+/// each in a namespace of its own.
 async fn found<S: Storage>(sets: &[fn(TestLayer) -> TestLayer]) -> Vec<&'static str> {
     let storage = S::start().await;
     for (number, set) in sets.iter().enumerate() {
@@ -277,10 +276,10 @@ fn of(kinds: &[Kind]) -> Vec<&'static str> {
     SECRETS.iter().filter(|secret| kinds.contains(&secret.2)).map(|secret| secret.0).collect()
 }
 
-/// The control, without which the others would say nothing: the same search finds each secret that
-/// is kept. And of the request it finds none but its id.
-async fn by_default_the_answer_is_found_and_nothing_of_the_request<S: Storage>() {
-    assert_eq!(found::<S>(&[|guard| guard]).await, of(&[Kind::Answer, Kind::RequestId]));
+/// The control, without which the others would prove nothing: the same search finds each secret
+/// that is stored. And of the request it finds none but its id.
+async fn by_default_the_response_is_found_and_nothing_of_the_request<S: Storage>() {
+    assert_eq!(found::<S>(&[|guard| guard]).await, of(&[Kind::Response, Kind::RequestId]));
 }
 
 async fn encrypted_nothing_is_found<S: Storage>() {
@@ -292,7 +291,7 @@ async fn encrypted_nothing_is_found<S: Storage>() {
     assert_eq!(found, [""; 0]);
 }
 
-/// The request id is kept, for it is made to be logged.
+/// The request id is stored, because it is made to be logged.
 async fn with_the_status_alone_nothing_but_the_request_id_is_found<S: Storage>() {
     let found = found::<S>(&[
         |guard| guard.stored_response(StoredResponse::Status),
@@ -305,7 +304,7 @@ async fn with_the_status_alone_nothing_but_the_request_id_is_found<S: Storage>()
 macro_rules! over {
     ($($store:ident: $storage:ty)*) => {
         $(over! { @ $store $storage;
-            by_default_the_answer_is_found_and_nothing_of_the_request
+            by_default_the_response_is_found_and_nothing_of_the_request
             encrypted_nothing_is_found
             with_the_status_alone_nothing_but_the_request_id_is_found
         })*

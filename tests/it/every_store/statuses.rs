@@ -1,6 +1,6 @@
 //! Every store is held to every row of the tables of the guide `statuses`.
 
-// The tables and the sweep are those of the contract, which uses the rest of them.
+// The contract tests have the same tables and sweep, and use the rest of them.
 #[allow(dead_code)]
 #[path = "../contract/statuses/cases.rs"]
 mod cases;

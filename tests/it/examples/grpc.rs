@@ -15,7 +15,7 @@ impl Bank {
         Self(
             Sandbox::run(command.env("BANK", "127.0.0.1:0"))
                 .await
-                .expect("the example ended without a word"),
+                .expect("the example ended without output"),
         )
     }
 
@@ -31,30 +31,30 @@ impl Bank {
         assert_eq!(self.transfer(arguments).await, (format!("{said}\n"), true));
     }
 
-    async fn refuses(&self, arguments: &[&str], said: &[&str]) {
+    async fn rejects(&self, arguments: &[&str], said: &[&str]) {
         let (all, made) = self.transfer(arguments).await;
         assert!(!made && said.iter().all(|said| all.contains(said)), "{all}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_transfer_is_made_once_and_replayed_and_another_one_under_its_key_is_refused() {
+async fn a_transfer_is_made_once_and_replayed_and_another_one_under_its_key_is_rejected() {
     let mut bank = Bank::open().await;
     bank.makes(&["order-1001", "savings", "1200"], "transfer-1, 8800 cents left").await;
     bank.makes(&["order-1001", "savings", "1200"], "transfer-1, 8800 cents left (replayed)").await;
-    bank.refuses(&["order-1001", "rent", "1200"], &["AlreadyExists", "IDEMPOTENCY_KEY_REUSED"])
+    bank.rejects(&["order-1001", "rent", "1200"], &["AlreadyExists", "IDEMPOTENCY_KEY_REUSED"])
         .await;
-    bank.refuses(&["order-1002", "nobody", "1200"], &["NotFound: there is no such account\""])
+    bank.rejects(&["order-1002", "nobody", "1200"], &["NotFound: there is no such account\""])
         .await;
-    bank.refuses(
+    bank.rejects(
         &["order-1002", "nobody", "1200"],
         &["NotFound: there is no such account (replayed)"],
     )
     .await;
-    bank.refuses(&["order-1003", "rent", "9900"], &["FailedPrecondition: not that much is left\""])
+    bank.rejects(&["order-1003", "rent", "9900"], &["FailedPrecondition: not that much is left\""])
         .await;
     bank.makes(&["order-1003", "rent", "900"], "transfer-2, 7900 cents left").await;
-    bank.refuses(&["order 1004", "rent", "900"], &["InvalidArgument", "IDEMPOTENCY_KEY_INVALID"])
+    bank.rejects(&["order 1004", "rent", "900"], &["InvalidArgument", "IDEMPOTENCY_KEY_INVALID"])
         .await;
     bank.0.signal("TERM");
     assert_eq!(bank.0.ended().await.code(), Some(0));

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::support::postgres::PostgresServer;
-use crate::support::sandbox::{Answer, Sandbox, example};
+use crate::support::sandbox::{Sandbox, SandboxResponse, example};
 
 /// The shop, and its database as `psql` sees it.
 struct Shop {
@@ -17,15 +17,15 @@ impl Shop {
         let server = PostgresServer::start();
         let mut command = Command::new(example("orders"));
         command.env("DATABASE_URL", server.url()).env("LISTEN", "127.0.0.1:0");
-        let example = Sandbox::run(&mut command).await.expect("the example ended without a word");
+        let example = Sandbox::run(&mut command).await.expect("the example ended without output");
         Self { server, example }
     }
 
-    async fn order(&self, key: &str, order: &Value) -> Answer {
+    async fn order(&self, key: &str, order: &Value) -> SandboxResponse {
         self.order_as("token-of-alice", key, order).await
     }
 
-    async fn order_as(&self, token: &str, key: &str, order: &Value) -> Answer {
+    async fn order_as(&self, token: &str, key: &str, order: &Value) -> SandboxResponse {
         let head = self.example.json("/orders").header("x-idempotency-key", key);
         let head = head.header("authorization", format!("Bearer {token}"));
         self.example.send(head, order.to_string()).await
@@ -41,7 +41,7 @@ impl Shop {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_is_placed_once_and_replayed_and_another_one_under_its_key_is_refused() {
+async fn an_order_is_placed_once_and_replayed_and_another_one_under_its_key_is_rejected() {
     let shop = Shop::open().await;
     assert_eq!(shop.books().await, (0, 10));
 
@@ -54,7 +54,7 @@ async fn an_order_is_placed_once_and_replayed_and_another_one_under_its_key_is_r
     assert_eq!(second.body, first.body);
     shop.order("order-1001", &json!({ "item": "book", "quantity": 3 }))
         .await
-        .refused_for_good("idempotency_key_reused");
+        .rejected_for_good("idempotency_key_reused");
     assert_eq!(shop.books().await, (1, 8));
 }
 
@@ -75,11 +75,11 @@ async fn a_refreshed_token_is_the_same_account_and_an_unknown_one_is_rejected() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_of_more_than_is_left_leaves_no_trace_but_its_answer() {
+async fn an_order_of_more_than_is_left_leaves_no_trace_but_its_response() {
     let shop = Shop::open().await;
     for replayed in [false, true] {
-        let answer = shop.order("k", &json!({ "item": "book", "quantity": 11 })).await;
-        assert_eq!((answer.status.as_u16(), answer.is_replay()), (409, replayed));
+        let response = shop.order("k", &json!({ "item": "book", "quantity": 11 })).await;
+        assert_eq!((response.status.as_u16(), response.is_replay()), (409, replayed));
     }
     assert_eq!(shop.books().await, (0, 10));
 }
@@ -89,7 +89,7 @@ async fn an_order_needs_a_key_and_sigint_ends_the_shop() {
     let mut shop = Shop::open().await;
     let head = shop.example.json("/orders").header("authorization", "Bearer token-of-alice");
     let order = json!({ "item": "book", "quantity": 1 }).to_string();
-    shop.example.send(head, order).await.refused(400, "idempotency_key_missing");
+    shop.example.send(head, order).await.rejected(400, "idempotency_key_missing");
     assert_eq!(shop.books().await, (0, 10));
     shop.example.signal("INT");
     assert_eq!(shop.example.ended().await.code(), Some(0));

@@ -27,7 +27,7 @@ fn hang_up(stream: TcpStream, end: End) {
     drop(stream);
 }
 
-/// Opens a connection and, to keep it alive, has a first request on it answered.
+/// Opens a connection and completes a first request on it, so that it stays alive.
 async fn connect(sandbox: &Sandbox) -> TcpStream {
     let mut stream = TcpStream::connect(sandbox.address()).await.unwrap();
     stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
@@ -49,7 +49,7 @@ fn pause(up_to: u64) -> Duration {
 }
 
 #[tokio::test]
-async fn clients_that_hang_up_at_any_moment_of_an_attempt_find_its_answer_at_the_other_process() {
+async fn clients_that_hang_up_at_any_moment_of_an_attempt_find_its_response_at_the_other_process() {
     let pair = Pair::start(&["--lease", "2s"]).await;
     let order = order_with(json!({ "delay_ms": 200, "after_ms": 200 }));
     let body = order.to_string();
@@ -68,11 +68,11 @@ async fn clients_that_hang_up_at_any_moment_of_an_attempt_find_its_answer_at_the
     }
     clients.join_all().await;
     for number in 0..24 {
-        let answer = pair.next(&format!("k{number}"), &order).await;
-        assert_eq!(answer.status, 201);
-        assert!(answer.is_replay(), "the handler of {number} was stopped");
+        let response = pair.next(&format!("k{number}"), &order).await;
+        assert_eq!(response.status, 201);
+        assert!(response.is_replay(), "the handler of {number} was stopped");
         assert_eq!(
-            (&answer.json()["attempt"], &answer.json()["previous"]),
+            (&response.json()["attempt"], &response.json()["previous"]),
             (&json!(1), &json!(null))
         );
     }
@@ -113,9 +113,9 @@ async fn a_client_that_comes_back_after_a_broken_upload_is_the_first() {
         let request = head(&key, body.len(), "") + &body[..body.len() - 1];
         stream.write_all(request.as_bytes()).await.unwrap();
         hang_up(stream, end);
-        let answer = pair.other.pay(&key, &order()).await;
-        assert_eq!((answer.status.as_u16(), &answer.json()["attempt"]), (201, &json!(1)));
-        assert!(!answer.is_replay());
+        let response = pair.other.pay(&key, &order()).await;
+        assert_eq!((response.status.as_u16(), &response.json()["attempt"]), (201, &json!(1)));
+        assert!(!response.is_replay());
     }
     assert_eq!(pair.other.effects().await.len(), 2);
 }

@@ -28,36 +28,36 @@ pub(super) struct Receipt {
     pub(super) text: String,
 }
 
-pub(super) type Answer = Result<Response<Receipt>, Status>;
+pub(super) type CallResult = Result<Response<Receipt>, Status>;
 
 pub(super) fn receipt(text: impl Into<String>) -> Response<Receipt> {
     Response::new(Receipt { text: text.into() })
 }
 
 /// Starts a server whose handler enters its run in `effects` before tonic reads the message.
-pub(super) async fn start<F, Fut>(layer: TestLayer, effects: &Effects, answer: F) -> Server
+pub(super) async fn start<F, Fut>(layer: TestLayer, effects: &Effects, response: F) -> Server
 where
     F: Fn(Request<Order>) -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output = Answer> + Send + 'static,
+    Fut: Future<Output = CallResult> + Send + 'static,
 {
-    start_boxed(layer, effects, Arc::new(move |request| Box::pin(answer(request)))).await
+    start_boxed(layer, effects, Arc::new(move |request| Box::pin(response(request)))).await
 }
 
 type Handler =
-    Arc<dyn Fn(Request<Order>) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
+    Arc<dyn Fn(Request<Order>) -> Pin<Box<dyn Future<Output = CallResult> + Send>> + Send + Sync>;
 
-async fn start_boxed(layer: TestLayer, effects: &Effects, answer: Handler) -> Server {
+async fn start_boxed(layer: TestLayer, effects: &Effects, response: Handler) -> Server {
     let effects = effects.clone();
     let service = service_fn(move |request: http::Request<RequestBody<Incoming>>| {
-        let (effects, answer) = (effects.clone(), answer.clone());
+        let (effects, response) = (effects.clone(), response.clone());
         async move {
             let (head, body) = request.into_parts();
             effects.add(head.clone());
             let request = http::Request::from_parts(head, body);
-            let answer = server::Grpc::new(ProstCodec::default())
-                .unary(service_fn(move |request| answer(request)), request)
+            let response = server::Grpc::new(ProstCodec::default())
+                .unary(service_fn(move |request| response(request)), request)
                 .await;
-            Ok::<_, Infallible>(answer)
+            Ok::<_, Infallible>(response)
         }
     });
     let stack = ServiceBuilder::new()
@@ -66,7 +66,7 @@ async fn start_boxed(layer: TestLayer, effects: &Effects, answer: Handler) -> Se
     Server::start(stack.service(service)).await
 }
 
-/// Starts a server whose handler answers with the number of its run.
+/// Starts a server whose handler responds with the number of its run.
 pub(super) async fn counting(layer: TestLayer, effects: &Effects) -> Server {
     let ledger = effects.clone();
     start(layer, effects, move |_| {
@@ -96,7 +96,7 @@ impl Call {
         Self { order: Order { to: to.into() }, ..self }
     }
 
-    pub(super) async fn send(&self, server: &Server) -> Answer {
+    pub(super) async fn send(&self, server: &Server) -> CallResult {
         let endpoint = Endpoint::from_shared(format!("http://{}", server.address())).unwrap();
         let channel: Channel = endpoint.connect_lazy();
         let mut client = client::Grpc::new(channel).max_decoding_message_size(usize::MAX);
@@ -112,27 +112,31 @@ impl Call {
 
 /// Asserts that this is the handler's own message.
 #[track_caller]
-pub(super) fn assert_first(answer: &Answer, text: &str) {
-    let answer = answer.as_ref().expect("a message");
-    assert_eq!(answer.get_ref().text, text);
-    assert!(!answer.metadata().contains_key("x-idempotent-result"));
+pub(super) fn assert_first(response: &CallResult, text: &str) {
+    let response = response.as_ref().expect("a message");
+    assert_eq!(response.get_ref().text, text);
+    assert!(!response.metadata().contains_key("x-idempotent-result"));
 }
 
 /// Asserts that this is a replay of a message.
 #[track_caller]
-pub(super) fn assert_replays(answer: &Answer, text: &str) {
-    let answer = answer.as_ref().expect("a message");
-    assert_eq!(answer.get_ref().text, text);
-    assert_eq!(answer.metadata().get("x-idempotent-result").unwrap(), "true");
+pub(super) fn assert_replays(response: &CallResult, text: &str) {
+    let response = response.as_ref().expect("a message");
+    assert_eq!(response.get_ref().text, text);
+    assert_eq!(response.metadata().get("x-idempotent-result").unwrap(), "true");
 }
 
-/// Asserts that this is a refusal of the layer with this code and this reason; gives its details.
+/// Asserts that this is a rejection by the layer with this code and reason; returns its details.
 #[track_caller]
-pub(super) fn assert_refused(answer: &Answer, code: tonic::Code, reason: &str) -> ErrorDetails {
-    let status = answer.as_ref().expect_err("a refusal");
+pub(super) fn assert_rejected(
+    response: &CallResult,
+    code: tonic::Code,
+    reason: &str,
+) -> ErrorDetails {
+    let status = response.as_ref().expect_err("a rejection");
     assert_eq!(status.code(), code, "{status:?}");
     assert!(!status.message().is_empty());
-    assert!(!status.metadata().contains_key("x-idempotent-result"), "a refusal is no result");
+    assert!(!status.metadata().contains_key("x-idempotent-result"), "a rejection is not a result");
     let details = status.check_error_details().unwrap();
     let info = details.error_info().expect("an ErrorInfo");
     assert_eq!((&*info.reason, &*info.domain), (reason, "tower-idempotency"));

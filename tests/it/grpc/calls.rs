@@ -1,4 +1,4 @@
-//! Calls that run once, and what their repeats get.
+//! Calls that run once, and the responses to their retries.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use tonic::{Code, Request, Response, Status};
 use tower_idempotency::InFlight;
 
 use super::bank::{
-    Answer, Order, assert_first, assert_refused, assert_replays, call, counting, receipt, start,
+    CallResult, Order, assert_first, assert_rejected, assert_replays, call, counting, receipt,
+    start,
 };
 use crate::support::{Arrived, Effects, Gate, Server, TestLayer, layer};
 
@@ -18,14 +19,14 @@ const WAIT: InFlight = InFlight::Wait(Duration::from_mins(1));
 /// Starts a server whose handler waits at the gate.
 async fn gated(layer: TestLayer, effects: &Effects, gate: &Gate) -> Server {
     let gate = gate.clone();
-    let answer = move |_| {
+    let response = move |_| {
         let gate = gate.clone();
         async move {
             gate.passed().await;
             Ok(receipt("done"))
         }
     };
-    start(layer, effects, answer).await
+    start(layer, effects, response).await
 }
 
 fn mark(metadata: &mut MetadataMap) {
@@ -41,12 +42,12 @@ fn assert_marked(metadata: &MetadataMap) {
 }
 
 #[tokio::test]
-async fn a_unary_call_runs_once_and_its_repeat_gets_the_message_and_the_metadata() {
+async fn a_unary_call_runs_once_and_its_retry_gets_the_message_and_the_metadata() {
     let effects = Effects::new();
     let server = start(layer(), &effects, async |order: Request<Order>| {
-        let mut answer = receipt(format!("sent to {}", order.get_ref().to));
-        mark(answer.metadata_mut());
-        Ok(answer)
+        let mut response = receipt(format!("sent to {}", order.get_ref().to));
+        mark(response.metadata_mut());
+        Ok(response)
     });
     let server = server.await;
 
@@ -54,8 +55,8 @@ async fn a_unary_call_runs_once_and_its_repeat_gets_the_message_and_the_metadata
     assert_first(&first, "sent to acct_2");
     let replay = call("order-1001").send(&server).await;
     assert_replays(&replay, "sent to acct_2");
-    for answer in [first, replay] {
-        assert_marked(answer.unwrap().metadata());
+    for response in [first, replay] {
+        assert_marked(response.unwrap().metadata());
     }
     assert_first(&call("order-1002").to("acct_3").send(&server).await, "sent to acct_3");
     assert_eq!(effects.count(), 2);
@@ -93,7 +94,7 @@ async fn a_call_without_a_key_is_not_guarded() {
 }
 
 #[tokio::test]
-async fn of_concurrent_duplicates_one_runs_and_the_others_get_its_answer() {
+async fn of_concurrent_duplicates_one_runs_and_the_others_get_its_response() {
     let (effects, gate, arrived) = (Effects::new(), Gate::new(), Arrived::new());
     let server = gated(arrived.counted(layer().in_flight(WAIT)), &effects, &gate).await;
     let server = std::sync::Arc::new(server);
@@ -104,19 +105,23 @@ async fn of_concurrent_duplicates_one_runs_and_the_others_get_its_answer() {
     }
     arrived.reached(20).await;
     gate.open();
-    let answers: Vec<Answer> = calls.join_all().await;
-    let is_replay = |answer: &&Answer| {
-        answer.as_ref().is_ok_and(|answer| answer.metadata().contains_key("x-idempotent-result"))
+    let responses: Vec<CallResult> = calls.join_all().await;
+    let is_replay = |response: &&CallResult| {
+        response
+            .as_ref()
+            .is_ok_and(|response| response.metadata().contains_key("x-idempotent-result"))
     };
-    assert_eq!(answers.iter().filter(is_replay).count(), 19);
+    assert_eq!(responses.iter().filter(is_replay).count(), 19);
     assert!(
-        answers.into_iter().all(|answer| answer.map(Response::into_inner).unwrap().text == "done")
+        responses
+            .into_iter()
+            .all(|response| response.map(Response::into_inner).unwrap().text == "done")
     );
     assert_eq!(effects.count(), 1);
 }
 
 #[tokio::test]
-async fn a_client_that_cancels_in_mid_call_finds_its_answer_later() {
+async fn a_client_that_cancels_in_mid_call_finds_its_response_later() {
     let (effects, gate, arrived) = (Effects::new(), Gate::new(), Arrived::new());
     let server = gated(arrived.counted(layer().in_flight(WAIT)), &effects, &gate).await;
     let server = std::sync::Arc::new(server);
@@ -128,15 +133,15 @@ async fn a_client_that_cancels_in_mid_call_finds_its_answer_later() {
     server.ended(1).await;
 
     let caller = server.clone();
-    let repeat = tokio::spawn(async move { call("order-1001").send(&caller).await });
+    let retry = tokio::spawn(async move { call("order-1001").send(&caller).await });
     arrived.reached(2).await;
     gate.open();
-    assert_replays(&repeat.await.unwrap(), "done");
+    assert_replays(&retry.await.unwrap(), "done");
     assert_eq!(effects.attempts(), [(1, None)]);
 }
 
 #[tokio::test]
-async fn an_answer_over_the_limit_reaches_the_client_whole_and_its_call_is_not_made_again() {
+async fn a_response_over_the_limit_reaches_the_client_whole_and_its_call_is_not_made_again() {
     let effects = Effects::new();
     let long = "0123456789".repeat(30_000);
     let text = long.clone();
@@ -147,25 +152,25 @@ async fn an_answer_over_the_limit_reaches_the_client_whole_and_its_call_is_not_m
     let server = server.await;
     assert_first(&call("order-1001").send(&server).await, &long);
     for _ in 0..2 {
-        let repeat = call("order-1001").send(&server).await;
-        assert_refused(&repeat, Code::AlreadyExists, "IDEMPOTENCY_RESULT_NOT_RETAINED");
+        let retry = call("order-1001").send(&server).await;
+        assert_rejected(&retry, Code::AlreadyExists, "IDEMPOTENCY_RESULT_NOT_RETAINED");
     }
     assert_eq!(effects.count(), 1);
 }
 
 #[tokio::test]
-async fn an_answer_of_exactly_the_limit_is_kept() {
+async fn a_response_of_exactly_the_limit_is_stored() {
     // Five bytes in front of the message, two in front of the text.
-    for (limit, kept) in [(5 + 2 + 4, true), (5 + 2 + 3, false)] {
+    for (limit, stored) in [(5 + 2 + 4, true), (5 + 2 + 3, false)] {
         let effects = Effects::new();
         let server =
             start(layer().max_response(limit), &effects, async |_| Ok(receipt("text"))).await;
         assert_first(&call("order-1001").send(&server).await, "text");
-        let repeat = call("order-1001").send(&server).await;
-        if kept {
-            assert_replays(&repeat, "text");
+        let retry = call("order-1001").send(&server).await;
+        if stored {
+            assert_replays(&retry, "text");
         } else {
-            assert_refused(&repeat, Code::AlreadyExists, "IDEMPOTENCY_RESULT_NOT_RETAINED");
+            assert_rejected(&retry, Code::AlreadyExists, "IDEMPOTENCY_RESULT_NOT_RETAINED");
         }
     }
 }

@@ -10,7 +10,7 @@ use tower_idempotency::{
     IdempotencyKey, OnFailed, PreviousAttempt, ResponseClass, Scope, StoredResponse,
 };
 
-use super::bank::{assert_first, assert_refused, assert_replays, call, receipt, start};
+use super::bank::{assert_first, assert_rejected, assert_replays, call, receipt, start};
 use crate::support::{Effects, Server, TestLayer, layer};
 
 /// Starts a server whose first run ends with this code, and every later one well.
@@ -124,7 +124,7 @@ async fn the_rejection_of_a_service_behind_this_one_is_not_the_result_of_the_cal
 }
 
 #[tokio::test]
-async fn a_definitive_status_is_kept() {
+async fn a_definitive_status_is_stored() {
     for code in [Code::NotFound, Code::AlreadyExists] {
         let effects = Effects::new();
         let server = failing_once(layer(), &effects, code).await;
@@ -141,8 +141,8 @@ async fn a_failure_closes_the_key_where_it_was_told_to() {
     let server =
         failing_once(layer().on_failed(OnFailed::Reject), &effects, Code::Unavailable).await;
     assert_eq!(call("order-1001").send(&server).await.unwrap_err().message(), "not now");
-    let repeat = call("order-1001").send(&server).await;
-    let details = assert_refused(&repeat, Code::FailedPrecondition, "IDEMPOTENCY_ATTEMPT_FAILED");
+    let retry = call("order-1001").send(&server).await;
+    let details = assert_rejected(&retry, Code::FailedPrecondition, "IDEMPOTENCY_ATTEMPT_FAILED");
     assert_eq!(details.error_info().unwrap().metadata["original_status"], "503");
     assert_eq!(effects.count(), 1);
 }
@@ -168,9 +168,9 @@ async fn a_handler_that_panics_has_failed() {
 }
 
 #[tokio::test]
-async fn a_rule_for_answers_over_http_makes_no_success_of_a_failed_call() {
+async fn a_rule_for_responses_over_http_does_not_turn_a_failed_call_into_a_success() {
     let effects = Effects::new();
-    let layer = layer().classify(|answer| ResponseClass::of(answer.status));
+    let layer = layer().classify(|response| ResponseClass::of(response.status));
     let server = failing_once(layer, &effects, Code::Unavailable).await;
     call("order-1001").send(&server).await.unwrap_err();
     assert_first(&call("order-1001").send(&server).await, "done");
@@ -179,14 +179,14 @@ async fn a_rule_for_answers_over_http_makes_no_success_of_a_failed_call() {
 
 #[tokio::test]
 async fn of_a_call_that_failed_the_store_gets_the_status_and_nothing_that_the_handler_said() {
-    for keep in [StoredResponse::Full, StoredResponse::Status, StoredResponse::Nothing] {
-        let layer = layer().stored_response(keep);
+    for stored in [StoredResponse::Full, StoredResponse::Status, StoredResponse::Nothing] {
+        let layer = layer().stored_response(stored);
         let server = start(layer.clone(), &Effects::new(), |_| async {
             let mut metadata = MetadataMap::new();
             metadata.insert("x-card", "4242424242424242".parse().unwrap());
             Err(Status::with_metadata(
                 Code::Unavailable,
-                "no answer for 4242424242424242",
+                "no response for 4242424242424242",
                 metadata,
             ))
         })

@@ -14,8 +14,8 @@ use tower_idempotency::{OnFailed, RequestBody};
 use super::bank;
 use crate::support::{Effects, Frames, Server, TestLayer, layer, patiently};
 
-/// The head of an answer, and its body with what followed. An answer that ended with its head has
-/// the mark [`Ended`].
+/// The head of a response, and its body with trailers. A response that ended with its head has the
+/// mark [`Ended`].
 type Wire = (http::response::Parts, Collected<Bytes>);
 
 #[derive(Clone)]
@@ -53,8 +53,8 @@ fn headers(lines: &[(&str, &str)]) -> HeaderMap {
     })
 }
 
-/// Starts a server whose handler answers with these headers and frames.
-async fn answering(
+/// Starts a server whose handler responds with these headers and frames.
+async fn responding(
     layer: TestLayer,
     effects: &Effects,
     head: HeaderMap,
@@ -63,9 +63,9 @@ async fn answering(
     let effects = effects.clone();
     let handler = service_fn(move |request: Request<RequestBody<Incoming>>| {
         effects.add(request.into_parts().0);
-        let mut answer = Response::new(frames());
-        *answer.headers_mut() = head.clone();
-        std::future::ready(Ok::<_, std::io::Error>(answer))
+        let mut response = Response::new(frames());
+        *response.headers_mut() = head.clone();
+        std::future::ready(Ok::<_, std::io::Error>(response))
     });
     let stack = ServiceBuilder::new()
         .map_request(|request: Request<Incoming>| request.map(RequestBody::new))
@@ -73,7 +73,7 @@ async fn answering(
     Server::start(stack.service(handler)).await
 }
 
-/// The headers of an answer without those that belong to one answer.
+/// The headers of a response without those that belong to one response.
 fn lasting(mut headers: HeaderMap) -> HeaderMap {
     for name in ["date", "x-idempotent-result"] {
         headers.remove(name);
@@ -102,7 +102,7 @@ async fn every_header_byte_and_trailer_is_replayed() {
     ]);
     let sent = trailers.clone();
     let frames = move || Frames::unknown(&[b"\0\0\0\0\x03a", b"", b"\xffb"]).trailers(sent.clone());
-    let server = answering(layer(), &effects, head.clone(), frames).await;
+    let server = responding(layer(), &effects, head.clone(), frames).await;
 
     let first = send(&server, "order-1001", "application/grpc+proto").await;
     let replay = send(&server, "order-1001", "application/grpc+proto").await;
@@ -119,7 +119,7 @@ async fn every_header_byte_and_trailer_is_replayed() {
 }
 
 #[tokio::test]
-async fn an_answer_of_trailers_only_is_replayed_as_one() {
+async fn a_response_of_trailers_only_is_replayed_as_one() {
     let effects = Effects::new();
     let head = headers(&[
         ("content-type", "application/grpc"),
@@ -127,7 +127,7 @@ async fn an_answer_of_trailers_only_is_replayed_as_one() {
         ("grpc-message", "it is there"),
         ("x-hint-bin", "AQI"),
     ]);
-    let server = answering(layer(), &effects, head.clone(), || Frames::known(&[])).await;
+    let server = responding(layer(), &effects, head.clone(), || Frames::known(&[])).await;
     for _ in 0..2 {
         let (head_seen, body) = send(&server, "order-1001", "application/grpc").await;
         // A client takes it for one by this, and may retry it only then (gRFC A6).
@@ -139,7 +139,7 @@ async fn an_answer_of_trailers_only_is_replayed_as_one() {
 }
 
 #[tokio::test]
-async fn an_answer_without_a_status_or_without_an_end_is_a_failure() {
+async fn a_response_without_a_status_or_without_an_end_is_a_failure() {
     let ok = headers(&[("grpc-status", "0")]);
     let unreadable = headers(&[("grpc-status", "zero")]);
     let endings: [fn(HeaderMap) -> Frames; 2] = [
@@ -151,7 +151,7 @@ async fn an_answer_without_a_status_or_without_an_end_is_a_failure() {
     {
         let effects = Effects::new();
         let head = headers(&[("content-type", "application/grpc")]);
-        let server = answering(layer(), &effects, head, move || ending(trailers.clone())).await;
+        let server = responding(layer(), &effects, head, move || ending(trailers.clone())).await;
         for _ in 0..2 {
             let (_, body) = send(&server, "order-1001", "application/grpc").await;
             assert_eq!(body.to_bytes(), "message");
@@ -161,7 +161,7 @@ async fn an_answer_without_a_status_or_without_an_end_is_a_failure() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_grpc_is_judged_as_one_over_http() {
+async fn a_response_that_is_not_grpc_is_judged_as_one_over_http() {
     // Of a handler that takes what comes, a limit, an authentication that know nothing of gRPC.
     for (status, runs, replayed) in
         [(201, 1, true), (413, 2, false), (401, 2, false), (503, 2, false)]
@@ -170,9 +170,9 @@ async fn an_answer_that_is_not_grpc_is_judged_as_one_over_http() {
         let ledger = effects.clone();
         let handler = service_fn(move |request: Request<RequestBody<Incoming>>| {
             ledger.add(request.into_parts().0);
-            let answer =
+            let response =
                 Response::builder().status(status).header("content-type", "application/json");
-            std::future::ready(answer.body(Full::new(Bytes::from_static(b"{}"))))
+            std::future::ready(response.body(Full::new(Bytes::from_static(b"{}"))))
         });
         let stack = ServiceBuilder::new()
             .map_request(|request: Request<Incoming>| request.map(RequestBody::new))
@@ -189,13 +189,13 @@ async fn an_answer_that_is_not_grpc_is_judged_as_one_over_http() {
 }
 
 #[tokio::test]
-async fn a_failure_that_is_to_be_replayed_is_kept_with_its_trailers() {
+async fn a_failure_that_is_to_be_replayed_is_stored_with_its_trailers() {
     let effects = Effects::new();
     let trailers = headers(&[("grpc-status", "14"), ("grpc-message", "try later")]);
     let sent = trailers.clone();
     let head = headers(&[("content-type", "application/grpc")]);
     let frames = move || Frames::unknown(&[]).trailers(sent.clone());
-    let server = answering(layer().on_failed(OnFailed::Replay), &effects, head, frames).await;
+    let server = responding(layer().on_failed(OnFailed::Replay), &effects, head, frames).await;
     for replayed in [false, true] {
         let (head, body) = send(&server, "order-1001", "application/grpc").await;
         assert_eq!(head.headers.contains_key("x-idempotent-result"), replayed);
@@ -205,7 +205,7 @@ async fn a_failure_that_is_to_be_replayed_is_kept_with_its_trailers() {
 }
 
 #[tokio::test]
-async fn a_refusal_has_trailers_only_and_the_content_type_of_the_request() {
+async fn a_rejection_has_trailers_only_and_the_content_type_of_the_request() {
     let effects = Effects::new();
     let server = bank::counting(layer(), &effects).await;
     for (content_type, expected) in [
@@ -226,7 +226,7 @@ async fn a_refusal_has_trailers_only_and_the_content_type_of_the_request() {
         assert!(head.headers["grpc-message"].to_str().unwrap().starts_with("Not a key: "));
         assert!(body.trailers().is_none() && body.to_bytes().is_empty());
     }
-    // gRPC-Web has its status in its body; whoever translates it stands outside of the layer.
+    // gRPC-Web has its status in its body; the code that translates it is outside of the layer.
     for content_type in ["application/grpc-web", "application/grpc-web+proto", "application/json"] {
         let (head, _) = send(&server, "order 1001", content_type).await;
         assert_eq!(head.status, 400);

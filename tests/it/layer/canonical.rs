@@ -1,5 +1,5 @@
-//! Rules of fingerprints through a socket: what is the same operation, and what is refused as
-//! another.
+//! Rules of fingerprints through a socket: which requests are the same operation, and which
+//! are rejected as another.
 
 use tower_idempotency::{CanonicalBody, JsonPointer};
 
@@ -13,7 +13,7 @@ fn sent(content_type: &str, body: impl AsRef<[u8]>) -> Call {
 }
 
 /// Sends the first, and then the others under the same key: those in `same` are replays, and those
-/// in `other` refused.
+/// in `other` are rejected.
 async fn assert_tells_apart(layer: TestLayer, first: Call, same: Vec<Call>, other: Vec<Call>) {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer)).await;
@@ -25,13 +25,13 @@ async fn assert_tells_apart(layer: TestLayer, first: Call, same: Vec<Call>, othe
     }
     for (number, call) in other.into_iter().enumerate() {
         println!("other {number}");
-        call.send(&server).await.assert_refused(409, "idempotency_key_reused");
+        call.send(&server).await.assert_rejected(409, "idempotency_key_reused");
     }
     assert_eq!(effects.count(), 1);
 }
 
 #[tokio::test]
-async fn a_repeat_in_canonical_form_is_a_replay() {
+async fn a_retry_in_canonical_form_is_a_replay() {
     macro_rules! vectors {
         ($($name:literal),*) => {[$((
             &include_bytes!(concat!("../canonical/input/", $name, ".json"))[..],

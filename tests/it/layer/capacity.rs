@@ -1,4 +1,4 @@
-//! What stands inside the layer has places for requests that run, and for no others.
+//! Services inside the layer have capacity for requests that run, and for no others.
 
 use std::time::Duration;
 
@@ -60,10 +60,10 @@ async fn duplicates_and_replays_do_not_wait_for_the_only_place_inside() {
     let slow = post("/slow").key("order-1002");
     let running = slow.begin(&server, usize::MAX).await;
     effects.reached(2).await;
-    slow.send(&server).await.assert_refused(409, "idempotency_key_in_flight");
+    slow.send(&server).await.assert_rejected(409, "idempotency_key_in_flight");
     post("/quick").key("order-1001").send(&server).await.assert_replays(&finished);
     let other = post("/quick").key("order-1001").body("other");
-    other.send(&server).await.assert_refused(409, "idempotency_key_reused");
+    other.send(&server).await.assert_rejected(409, "idempotency_key_reused");
     gate.open();
     slow.finish(running).await.assert_first(201, "done");
     assert_eq!(effects.count(), 2);
@@ -105,7 +105,7 @@ async fn what_runs_waits_for_a_place_guarded_or_not() {
     let unguarded = post("/quick");
     let passing = unguarded.begin(&server, usize::MAX).await;
     // It has reserved its key, and waits for the place.
-    quick.send(&server).await.assert_refused(409, "idempotency_key_in_flight");
+    quick.send(&server).await.assert_rejected(409, "idempotency_key_in_flight");
     assert_eq!(effects.count(), 1);
     gate.open();
     slow.finish(running).await.assert_first(201, "done");
@@ -127,7 +127,7 @@ async fn a_shutdown_ends_the_wait_for_a_place_and_the_operation_never_began() {
     let waiting = waits.begin(&server, usize::MAX).await;
     arrived.reached(2).await;
     let shutdown = layer.shutdown();
-    waits.finish(waiting).await.assert_refused(503, "idempotency_shutting_down");
+    waits.finish(waiting).await.assert_rejected(503, "idempotency_shutting_down");
     gate.open();
     slow.finish(running).await.assert_first(201, "done");
     patiently(shutdown).await;

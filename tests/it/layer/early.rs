@@ -39,7 +39,7 @@ async fn a_client_that_writes_its_whole_body_first_gets_the_rejection() {
         let server = Server::start(counting(&effects).layer(guard)).await;
         let mut stream = TcpStream::connect(server.address()).await.unwrap();
         patiently(stream.write_all(&call.bytes())).await.expect("the server reads it to its end");
-        call.finish(stream).await.assert_refused(status, code);
+        call.finish(stream).await.assert_rejected(status, code);
         assert_eq!(effects.count(), 0);
     }
 }
@@ -78,7 +78,7 @@ async fn a_client_that_waits_for_100_continue_is_rejected_before_it_sends() {
             continue;
         }
         let stream = call.begin(&server, head).await;
-        call.finish(stream).await.assert_refused(status, code);
+        call.finish(stream).await.assert_rejected(status, code);
         assert_eq!(effects.count(), 0);
     }
 }

@@ -37,25 +37,25 @@ fn same() -> Call {
 }
 
 #[tokio::test]
-async fn a_key_for_another_request_is_refused_for_good() {
+async fn a_key_for_another_request_is_rejected_for_good() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer())).await;
     let first = same().send(&server).await;
     first.assert_first(200, "run 1");
 
     for (what, other) in others() {
-        let answer = other.send(&server).await;
+        let response = other.send(&server).await;
         println!("another {what}");
-        answer.assert_refused(409, "idempotency_key_reused");
-        assert_eq!(answer.header("x-should-retry"), Some("false"));
-        assert_eq!(answer.header("retry-after"), None);
+        response.assert_rejected(409, "idempotency_key_reused");
+        assert_eq!(response.header("x-should-retry"), Some("false"));
+        assert_eq!(response.header("retry-after"), None);
     }
     same().send(&server).await.assert_replays(&first);
     assert_eq!(effects.count(), 1);
 }
 
 #[tokio::test]
-async fn a_key_for_another_request_is_refused_while_the_first_is_in_flight() {
+async fn a_key_for_another_request_is_rejected_while_the_first_is_in_flight() {
     let effects = Effects::new();
     let gate = Gate::new();
     let handler_gate = gate.clone();
@@ -63,14 +63,14 @@ async fn a_key_for_another_request_is_refused_while_the_first_is_in_flight() {
         let gate = handler_gate.clone();
         async move { gate.passed().await }
     });
-    // Whoever waits for the answer must not be kept waiting for one that is not its own.
+    // A request must not wait for the response to another one.
     let layer = layer().in_flight(InFlight::Wait(Duration::from_hours(1)));
     let server = Server::start(router.layer(layer)).await;
 
     let running = same().begin(&server, usize::MAX).await;
     effects.reached(1).await;
     for (_, other) in others() {
-        other.send(&server).await.assert_refused(409, "idempotency_key_reused");
+        other.send(&server).await.assert_rejected(409, "idempotency_key_reused");
     }
     gate.open();
     assert_eq!(same().finish(running).await.status, 200);
@@ -78,14 +78,14 @@ async fn a_key_for_another_request_is_refused_while_the_first_is_in_flight() {
 }
 
 #[tokio::test]
-async fn a_key_for_another_request_is_refused_after_a_failed_attempt() {
+async fn a_key_for_another_request_is_rejected_after_a_failed_attempt() {
     let effects = Effects::new();
     let router = app(&effects, |_| async { StatusCode::BAD_GATEWAY });
     let server = Server::start(router.layer(layer())).await;
 
     assert_eq!(same().send(&server).await.status, 502);
     for (_, other) in others() {
-        other.send(&server).await.assert_refused(409, "idempotency_key_reused");
+        other.send(&server).await.assert_rejected(409, "idempotency_key_reused");
     }
     assert_eq!(effects.count(), 1);
     assert_eq!(same().send(&server).await.status, 502);
@@ -107,7 +107,7 @@ async fn headers_count_only_if_they_were_chosen() {
     for other in
         [&["text/html"][..], &["text/plain", "text/html"], &["text/plain", "text/plain"], &[]]
     {
-        accepts(other).send(&server).await.assert_refused(409, "idempotency_key_reused");
+        accepts(other).send(&server).await.assert_rejected(409, "idempotency_key_reused");
     }
     assert_eq!(effects.count(), 1);
 }
@@ -130,8 +130,8 @@ async fn every_byte_of_a_large_body_counts() {
 
     for index in [0, 8191, 1 << 19, (1 << 20) - 1] {
         body[index] = b'b';
-        let answer = call("POST", "/").key("order-1001").body(&body).send(&server).await;
-        answer.assert_refused(409, "idempotency_key_reused");
+        let response = call("POST", "/").key("order-1001").body(&body).send(&server).await;
+        response.assert_rejected(409, "idempotency_key_reused");
         body[index] = b'a';
     }
     post("/").key("order-1001").body(&body).send(&server).await.assert_replays(&first);

@@ -1,11 +1,11 @@
-//! Records that this version would not have written: forged ones, and those of an earlier version.
+//! Records that this version would not have written: forged ones, and ones of an earlier version.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tower_idempotency::store::{DynStore, NotRetained, Outcome, StoredBody};
 use tower_idempotency::{OnFailed, OnOutage};
 
 use crate::support::{
-    Effects, Scripted, Server, TestLayer, app, counting, http2_answer, layer_over, post, store,
+    Effects, Scripted, Server, TestLayer, app, counting, http2_response, layer_over, post, store,
 };
 
 /// A layer over a store whose records were changed by another writer.
@@ -45,7 +45,7 @@ async fn a_replay_is_one_whole_message_whatever_headers_its_record_contains() {
         let headers = lines(given);
         let guard = forged(move |outcome| {
             outcome.headers.extend(headers.clone());
-            outcome.headers.insert("x-kept", HeaderValue::from_static("1"));
+            outcome.headers.insert("x-stored", HeaderValue::from_static("1"));
         });
         let server = Server::start(counting(&effects).layer(guard)).await;
         let call = post("/").key("order-1001");
@@ -53,7 +53,7 @@ async fn a_replay_is_one_whole_message_whatever_headers_its_record_contains() {
         let replay = call.send(&server).await;
         replay.assert_replays(&first);
         assert_eq!(replay.header("content-length"), Some("5"), "{given:?}");
-        assert_eq!(replay.header("x-kept"), Some("1"));
+        assert_eq!(replay.header("x-stored"), Some("1"));
         for (name, value) in given {
             let is_own = matches!(*name, "content-length" | "connection" | "x-idempotent-result");
             assert!(is_own || replay.all(name).is_empty(), "{name}: {value} was replayed");
@@ -72,8 +72,8 @@ async fn the_trailers_of_a_record_are_filtered_too() {
         }
     });
     let server = Server::start(counting(&effects).layer(guard)).await;
-    http2_answer(&server, "order-1001").await;
-    let (_, replay) = http2_answer(&server, "order-1001").await;
+    http2_response(&server, "order-1001").await;
+    let (_, replay) = http2_response(&server, "order-1001").await;
     assert_eq!(replay.trailers(), Some(&lines(&[("x-sum", "1")])));
     assert_eq!(effects.count(), 1);
 }
@@ -111,7 +111,7 @@ async fn a_status_that_is_none_of_http_is_a_damaged_record_and_nothing_runs() {
                 let server = Server::start(router.layer(guard)).await;
                 let call = post("/").key("order-1001");
                 assert_eq!(call.send(&server).await.status, handler.as_u16());
-                call.send(&server).await.assert_refused(503, "idempotency_store_unavailable");
+                call.send(&server).await.assert_rejected(503, "idempotency_store_unavailable");
                 assert_eq!(effects.count(), 1, "{status} {policy:?}");
             }
         }
@@ -150,7 +150,7 @@ async fn a_status_that_cannot_be_replayed_is_never_stored_as_a_result() {
 }
 
 #[tokio::test]
-async fn the_location_of_a_rejection_is_filtered_as_that_of_a_replay() {
+async fn the_location_of_a_rejection_is_filtered_like_the_location_of_a_replay() {
     for (headers, expected) in [
         (lines(&[("location", "/payments/7")]), Some("/payments/7")),
         (lines(&[("location", "/payments/7"), ("connection", "location")]), None),
@@ -164,7 +164,7 @@ async fn the_location_of_a_rejection_is_filtered_as_that_of_a_replay() {
         let call = post("/").key("order-1001");
         call.send(&server).await.assert_first(200, "run 1");
         let rejected = call.send(&server).await;
-        rejected.assert_refused(409, "idempotency_result_not_retained");
+        rejected.assert_rejected(409, "idempotency_result_not_retained");
         assert_eq!(rejected.header("location"), expected);
     }
 }

@@ -70,12 +70,12 @@ async fn a_gateway_that_gave_up_waiting_gives_the_result_of_its_service_later() 
     call.send(&gateway).await.assert_first(504, "");
     for _ in 0..2 {
         let in_flight = call.send(&gateway).await;
-        in_flight.assert_refused(409, "idempotency_key_in_flight");
+        in_flight.assert_rejected(409, "idempotency_key_in_flight");
         assert_eq!(in_flight.header("retry-after"), Some("1"));
-        // What may have happened is not forgotten, and the key stays bound to its request.
+        // The attempt stays on record, and the key stays bound to its request.
         assert_eq!(status_of(&guard).await, Some(RecordStatus::Failed));
         let other = call.clone().body("1300").send(&gateway).await;
-        other.assert_refused(409, "idempotency_key_reused");
+        other.assert_rejected(409, "idempotency_key_reused");
     }
     assert_eq!(passed_on.count(), 3);
 
@@ -108,7 +108,7 @@ async fn the_rejection_of_a_service_is_passed_on_each_time_and_leaves_no_record(
     let gateway = Server::start(passing_on(&passed_on, &service).layer(guard.clone())).await;
     for runs in 1..=2 {
         let response = post("/").key(KEY).body("body").send(&gateway).await;
-        response.assert_refused(409, "idempotency_key_reused");
+        response.assert_rejected(409, "idempotency_key_reused");
         assert_eq!(status_of(&guard).await, None);
         assert_eq!(passed_on.count(), runs);
     }
@@ -116,7 +116,11 @@ async fn the_rejection_of_a_service_is_passed_on_each_time_and_leaves_no_record(
 }
 
 /// A handler that gives the problem document of a rejection that it got from another process.
-fn rejected(effects: &Effects, (code, status): (&str, u16), verdict: ResponseDirective) -> Router {
+fn rejected(
+    effects: &Effects,
+    (code, status): (&str, u16),
+    directive: ResponseDirective,
+) -> Router {
     let problem = serde_json::json!({ "code": code, "status": status }).to_string();
     app(effects, move |_| {
         let problem = problem.clone();
@@ -128,25 +132,24 @@ fn rejected(effects: &Effects, (code, status): (&str, u16), verdict: ResponseDir
             let content_type = "application/problem+json; charset=utf-8".parse().unwrap();
             response.headers_mut().insert("content-type", content_type);
             response.headers_mut().insert("retry-after", 1.into());
-            response.extensions_mut().insert(verdict);
+            response.extensions_mut().insert(directive);
             response
         }
     })
 }
 
 #[tokio::test]
-async fn no_classifier_and_no_verdict_makes_a_result_of_a_rejection_but_a_handler_may_say_that_it_failed()
- {
+async fn no_classifier_or_directive_makes_a_rejection_a_result_but_a_handler_may_say_failed() {
     type Guard = fn() -> TestLayer;
     let guards: [(Guard, ResponseDirective); 5] = [
         (layer, ResponseDirective::new()),
         (|| layer().stripe(), ResponseDirective::new()),
         (|| layer().classify(|_| ResponseClass::Success), ResponseDirective::new()),
         (layer, ResponseDirective::success()),
-        // The limit for what is stored does not keep the layer from reading a rejection.
+        // The size limit for stored responses does not prevent the layer from reading a rejection.
         (|| layer().on_failed(OnFailed::Replay).max_response(1), ResponseDirective::failed()),
     ];
-    for (index, (guard, verdict)) in guards.into_iter().enumerate() {
+    for (index, (guard, directive)) in guards.into_iter().enumerate() {
         let rows = rejections();
         let cases =
             rows.iter().flat_map(|row| row.statuses.iter().map(move |status| (row, *status)));
@@ -155,14 +158,14 @@ async fn no_classifier_and_no_verdict_makes_a_result_of_a_rejection_but_a_handle
             let guard = guard();
             let case = (&*row.code, status);
             let server =
-                Server::start(rejected(&effects, case, verdict).layer(guard.clone())).await;
+                Server::start(rejected(&effects, case, directive).layer(guard.clone())).await;
             let response = post("/").key(KEY).send(&server).await;
             assert_eq!(
                 (response.status, response.is_replay(), response.complete),
                 (status, false, true)
             );
             assert!(response.text().contains(&row.code), "the client gets it whole");
-            let expected = (row.had_begun || verdict == ResponseDirective::failed())
+            let expected = (row.had_begun || directive == ResponseDirective::failed())
                 .then_some(RecordStatus::Failed);
             assert_eq!(status_of(&guard).await, expected, "guard {index}, {}", row.code);
         }
@@ -187,9 +190,9 @@ async fn of_a_rejection_whose_operation_had_begun_the_status_alone_is_stored() {
         let State::Failed(Some(outcome)) = record.state else { panic!("{:?}", record.state) };
         assert_eq!((outcome.status.as_u16(), outcome.headers.len()), (status, 0));
         assert_eq!(outcome.body, StoredBody::NotRetained(NotRetained::Failure));
-        let refused = call.send(&server).await;
+        let retry = call.send(&server).await;
         assert_eq!(
-            refused.assert_refused(409, "idempotency_attempt_failed")["original_status"],
+            retry.assert_rejected(409, "idempotency_attempt_failed")["original_status"],
             status
         );
         assert_eq!(effects.count(), 1);

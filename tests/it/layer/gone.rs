@@ -75,7 +75,7 @@ async fn a_response_in_hand_is_stored_though_its_record_is_gone() {
     call.body("another amount")
         .send(&expired.server)
         .await
-        .assert_refused(409, "idempotency_key_reused");
+        .assert_rejected(409, "idempotency_key_reused");
     assert_eq!(expired.effects.count(), 1);
 }
 
@@ -89,7 +89,7 @@ async fn a_failure_in_hand_is_recorded_though_its_record_is_gone() {
         .body("another amount")
         .send(&expired.server)
         .await
-        .assert_refused(409, "idempotency_key_reused");
+        .assert_rejected(409, "idempotency_key_reused");
     call.send(&expired.server).await.assert_first(502, "in hand");
     let failed = PreviousAttempt::Failed { status: Some(StatusCode::BAD_GATEWAY) };
     assert_eq!(expired.effects.attempts(), [(1, None), (2, Some(failed))]);

@@ -14,7 +14,7 @@ use crate::support::{
 const WAIT: InFlight = InFlight::Wait(Duration::from_mins(1));
 
 #[tokio::test]
-async fn a_client_that_hangs_up_in_mid_handler_finds_its_answer_later() {
+async fn a_client_that_hangs_up_in_mid_handler_finds_its_response_later() {
     let (effects, gate) = (Effects::new(), Gate::new());
     let arrived = Arrived::new();
     let layer = arrived.counted(layer().in_flight(WAIT));
@@ -25,12 +25,12 @@ async fn a_client_that_hangs_up_in_mid_handler_finds_its_answer_later() {
     effects.reached(1).await;
     drop(first);
     server.ended(1).await;
-    let repeat = call.begin(&server, usize::MAX).await;
+    let retry = call.begin(&server, usize::MAX).await;
     arrived.reached(2).await;
     gate.open();
 
-    let answer = call.finish(repeat).await;
-    assert_eq!((answer.status, answer.text(), answer.is_replay()), (200, "done", true));
+    let response = call.finish(retry).await;
+    assert_eq!((response.status, response.text(), response.is_replay()), (200, "done", true));
     assert_eq!(effects.attempts(), [(1, None)]);
 }
 
@@ -125,11 +125,11 @@ fn an_attempt_that_was_cut_off_is_not_run_again_if_policy_says_so() {
         layer().lease(Duration::from_millis(60)).in_flight(WAIT).on_abandoned(OnAbandoned::Reject);
     after_a_crash(layer, &effects, async |server| {
         for _ in 0..2 {
-            let answer = post("/").key("order-1001").send(server).await;
-            answer.assert_refused(409, "idempotency_outcome_unknown");
+            let response = post("/").key("order-1001").send(server).await;
+            response.assert_rejected(409, "idempotency_outcome_unknown");
         }
         let other = post("/other").key("order-1001").send(server).await;
-        other.assert_refused(409, "idempotency_key_reused");
+        other.assert_rejected(409, "idempotency_key_reused");
     });
     assert_eq!(effects.attempts(), [(1, None)]);
 }

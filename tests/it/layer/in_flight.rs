@@ -11,15 +11,15 @@ use tower_idempotency::store::DynStore;
 use tower_idempotency::{InFlight, PreviousAttempt};
 
 use crate::support::{
-    Answer, Arrived, Effects, Gate, Operation, Scripted, Server, app, gated_whole, layer,
+    Arrived, Effects, Gate, Operation, Scripted, Server, WireResponse, app, gated_whole, layer,
     layer_over, post, store,
 };
 
 /// Short, but long enough for a busy machine to renew it in time.
 const LEASE: Duration = Duration::from_millis(300);
 
-/// A router whose first run waits at the gate and then answers with `status`; later ones answer 200
-/// at once.
+/// A router whose first run waits at the gate and then responds with `status`; later runs respond
+/// with 200 at once.
 fn first_waits(effects: &Effects, gate: &Gate, status: StatusCode) -> Router {
     first_waits_then(effects, gate, status, StatusCode::OK)
 }
@@ -45,7 +45,7 @@ fn first_waits_then(
 }
 
 #[tokio::test]
-async fn a_repeat_in_flight_is_refused_until_the_answer_is_there() {
+async fn a_retry_in_flight_is_rejected_until_the_response_is_there() {
     let (effects, gate) = (Effects::new(), Gate::new());
     let layer = layer().retry_after(Duration::from_millis(6500));
     let server = Server::start(first_waits(&effects, &gate, StatusCode::OK).layer(layer)).await;
@@ -54,9 +54,9 @@ async fn a_repeat_in_flight_is_refused_until_the_answer_is_there() {
     let running = call.begin(&server, usize::MAX).await;
     effects.reached(1).await;
     for _ in 0..2 {
-        let refused = call.send(&server).await;
-        refused.assert_refused(409, "idempotency_key_in_flight");
-        assert_eq!(refused.header("retry-after"), Some("7"), "whole seconds, rounded up");
+        let rejected = call.send(&server).await;
+        rejected.assert_rejected(409, "idempotency_key_in_flight");
+        assert_eq!(rejected.header("retry-after"), Some("7"), "whole seconds, rounded up");
     }
     gate.open();
     let first = call.finish(running).await;
@@ -65,9 +65,9 @@ async fn a_repeat_in_flight_is_refused_until_the_answer_is_there() {
     assert_eq!(effects.count(), 1);
 }
 
-/// Starts ten waiters behind a running request, lets it end with `status`, and gives all answers,
-/// its own first.
-async fn ten_wait(effects: &Effects, status: StatusCode) -> Vec<Answer> {
+/// Starts ten waiters behind a running request, lets it end with `status`, and returns all
+/// responses, its own first.
+async fn ten_wait(effects: &Effects, status: StatusCode) -> Vec<WireResponse> {
     let gate = Gate::new();
     ten_wait_for(effects, &gate, first_waits(effects, &gate, status), async || {}).await
 }
@@ -79,7 +79,7 @@ async fn ten_wait_for(
     gate: &Gate,
     router: Router,
     then: impl AsyncFnOnce(),
-) -> Vec<Answer> {
+) -> Vec<WireResponse> {
     let arrived = Arrived::new();
     let layer = arrived.counted(layer().in_flight(InFlight::Wait(Duration::from_mins(1))));
     let server = Server::start(router.layer(layer)).await;
@@ -95,20 +95,20 @@ async fn ten_wait_for(
     assert_eq!(effects.count(), 1);
     gate.open();
     then().await;
-    let mut answers = vec![call.finish(running).await];
+    let mut responses = vec![call.finish(running).await];
     for waiter in waiters {
-        answers.push(call.finish(waiter).await);
+        responses.push(call.finish(waiter).await);
     }
-    answers
+    responses
 }
 
 #[tokio::test]
-async fn waiters_get_the_answer_of_the_request_they_waited_for() {
+async fn waiters_get_the_response_of_the_request_they_waited_for() {
     let effects = Effects::new();
-    let answers = ten_wait(&effects, StatusCode::CREATED).await;
-    answers[0].assert_first(201, "run 1");
-    for waiter in &answers[1..] {
-        waiter.assert_replays(&answers[0]);
+    let responses = ten_wait(&effects, StatusCode::CREATED).await;
+    responses[0].assert_first(201, "run 1");
+    for waiter in &responses[1..] {
+        waiter.assert_replays(&responses[0]);
     }
     assert_eq!(effects.count(), 1);
 }
@@ -122,10 +122,10 @@ async fn one_waiter_runs_when_the_request_it_waited_for_fails_or_leaves_no_recor
     ];
     for (status, second) in ends {
         let effects = Effects::new();
-        let answers = ten_wait(&effects, status).await;
-        answers[0].assert_first(status.as_u16(), "run 1");
+        let responses = ten_wait(&effects, status).await;
+        responses[0].assert_first(status.as_u16(), "run 1");
         let (replays, ran): (Vec<_>, Vec<_>) =
-            answers[1..].iter().partition(|answer| answer.is_replay());
+            responses[1..].iter().partition(|response| response.is_replay());
         assert_eq!((replays.len(), ran.len()), (9, 1));
         ran[0].assert_first(200, "run 2");
         assert!(replays.iter().all(|replay| replay.body == ran[0].body));
@@ -134,18 +134,18 @@ async fn one_waiter_runs_when_the_request_it_waited_for_fails_or_leaves_no_recor
 }
 
 /// Asserts that of eleven requests one failed, one ran it again and failed too, and the others were
-/// refused.
+/// rejected.
 #[track_caller]
-fn assert_one_ran_again(effects: &Effects, answers: &[Answer]) {
+fn assert_one_ran_again(effects: &Effects, responses: &[WireResponse]) {
     let failed = PreviousAttempt::Failed { status: Some(StatusCode::INTERNAL_SERVER_ERROR) };
     assert_eq!(effects.attempts(), [(1, None), (2, Some(failed))]);
-    answers[0].assert_first(500, "run 1");
-    let (ran, refused): (Vec<_>, Vec<_>) =
-        answers[1..].iter().partition(|answer| answer.status == 500);
-    assert_eq!((ran.len(), refused.len()), (1, 9));
+    responses[0].assert_first(500, "run 1");
+    let (ran, rejected): (Vec<_>, Vec<_>) =
+        responses[1..].iter().partition(|response| response.status == 500);
+    assert_eq!((ran.len(), rejected.len()), (1, 9));
     ran[0].assert_first(500, "run 2");
-    for answer in refused {
-        answer.assert_refused(409, "idempotency_key_in_flight");
+    for response in rejected {
+        response.assert_rejected(409, "idempotency_key_in_flight");
     }
 }
 
@@ -165,8 +165,8 @@ async fn waiters_do_not_run_in_turn_what_fails_again_while_they_wait_for_it() {
         effects.reached(2).await;
         second.open();
     };
-    let answers = ten_wait_for(&effects, &gate, router, all_wait_again).await;
-    assert_one_ran_again(&effects, &answers);
+    let responses = ten_wait_for(&effects, &gate, router, all_wait_again).await;
+    assert_one_ran_again(&effects, &responses);
 }
 
 #[tokio::test]
@@ -174,8 +174,8 @@ async fn waiters_do_not_run_in_turn_what_fails_again_at_once() {
     let (effects, gate) = (Effects::new(), Gate::new());
     let failure = StatusCode::INTERNAL_SERVER_ERROR;
     let router = first_waits_then(&effects, &gate, failure, failure);
-    let answers = ten_wait_for(&effects, &gate, router, async || {}).await;
-    assert_one_ran_again(&effects, &answers);
+    let responses = ten_wait_for(&effects, &gate, router, async || {}).await;
+    assert_one_ran_again(&effects, &responses);
 }
 
 #[tokio::test]
@@ -188,7 +188,7 @@ async fn a_waiter_gives_up_at_its_bound_and_leaves_the_winner_alone() {
     let running = call.begin(&server, usize::MAX).await;
     effects.reached(1).await;
     let start = Instant::now();
-    call.send(&server).await.assert_refused(409, "idempotency_key_in_flight");
+    call.send(&server).await.assert_rejected(409, "idempotency_key_in_flight");
     assert!(start.elapsed() >= Duration::from_millis(50), "it waited {:?}", start.elapsed());
     gate.open();
     let first = call.finish(running).await;
@@ -198,7 +198,7 @@ async fn a_waiter_gives_up_at_its_bound_and_leaves_the_winner_alone() {
 }
 
 /// Sends 200 requests with one key at the same moment.
-async fn two_hundred_at_once(policy: InFlight) -> (Effects, Vec<Answer>) {
+async fn two_hundred_at_once(policy: InFlight) -> (Effects, Vec<WireResponse>) {
     let effects = Effects::new();
     let router = app(&effects, |_| async {
         tokio::task::yield_now().await;
@@ -226,25 +226,25 @@ async fn two_hundred_at_once(policy: InFlight) -> (Effects, Vec<Answer>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_hundred_requests_with_one_key_have_one_effect() {
-    let (effects, answers) = two_hundred_at_once(InFlight::Reject).await;
+    let (effects, responses) = two_hundred_at_once(InFlight::Reject).await;
     assert_eq!(effects.count(), 1);
-    let first = answers.iter().filter(|answer| answer.status == 201 && !answer.is_replay());
+    let first = responses.iter().filter(|response| response.status == 201 && !response.is_replay());
     assert_eq!(first.count(), 1);
-    for answer in answers.iter().filter(|answer| answer.status != 201) {
-        answer.assert_refused(409, "idempotency_key_in_flight");
+    for response in responses.iter().filter(|response| response.status != 201) {
+        response.assert_rejected(409, "idempotency_key_in_flight");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_hundred_requests_that_wait_for_one_key_have_one_effect_and_one_answer() {
-    let (effects, answers) = two_hundred_at_once(InFlight::Wait(Duration::from_mins(1))).await;
+async fn two_hundred_requests_that_wait_for_one_key_have_one_effect_and_one_response() {
+    let (effects, responses) = two_hundred_at_once(InFlight::Wait(Duration::from_mins(1))).await;
     assert_eq!(effects.count(), 1);
-    assert!(answers.iter().all(|answer| answer.status == 201 && answer.text() == "done"));
-    assert_eq!(answers.iter().filter(|answer| !answer.is_replay()).count(), 1);
+    assert!(responses.iter().all(|response| response.status == 201 && response.text() == "done"));
+    assert_eq!(responses.iter().filter(|response| !response.is_replay()).count(), 1);
 }
 
 #[tokio::test]
-async fn a_handler_that_outlasts_its_lease_keeps_it_and_runs_once() {
+async fn a_handler_that_outlasts_its_lease_has_it_renewed_and_runs_once() {
     let (effects, gate) = (Effects::new(), Gate::new());
     let store = Scripted::over(store());
     let layer = layer_over(DynStore::new(store.clone())).lease(LEASE);
@@ -256,7 +256,7 @@ async fn a_handler_that_outlasts_its_lease_keeps_it_and_runs_once() {
     // Three renewals to a lease: the handler has outlasted several when these have been made.
     for leases in 1..=4 {
         store.called(Operation::Renew, 3 * leases).await;
-        call.send(&server).await.assert_refused(409, "idempotency_key_in_flight");
+        call.send(&server).await.assert_rejected(409, "idempotency_key_in_flight");
     }
     gate.open();
     let first = call.finish(running).await;
@@ -266,7 +266,7 @@ async fn a_handler_that_outlasts_its_lease_keeps_it_and_runs_once() {
 }
 
 #[tokio::test]
-async fn a_body_that_outlasts_the_lease_keeps_it_too() {
+async fn a_body_that_outlasts_the_lease_has_it_renewed() {
     let (effects, gate) = (Effects::new(), Gate::new());
     let store = Scripted::over(store());
     let handler_gate = gate.clone();
@@ -281,7 +281,7 @@ async fn a_body_that_outlasts_the_lease_keeps_it_too() {
     let running = call.begin(&server, usize::MAX).await;
     effects.reached(1).await;
     store.called(Operation::Renew, 9).await;
-    call.send(&server).await.assert_refused(409, "idempotency_key_in_flight");
+    call.send(&server).await.assert_rejected(409, "idempotency_key_in_flight");
     gate.open();
     let first = call.finish(running).await;
     first.assert_first(200, "slow, slow");

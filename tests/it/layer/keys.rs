@@ -1,4 +1,4 @@
-//! What is a key, where it may stand, and that what is not one never passes silently.
+//! The values that are keys, the places where they may be, and that others never pass silently.
 
 use http::HeaderName;
 
@@ -19,7 +19,7 @@ async fn either_header_carries_the_key() {
 }
 
 #[tokio::test]
-async fn the_two_headers_mean_the_same_key_and_may_both_stand_there() {
+async fn the_two_headers_mean_the_same_key_and_may_both_be_sent() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer())).await;
 
@@ -53,14 +53,14 @@ async fn keys_are_not_folded_trimmed_or_cut() {
     for key in
         ["order-a", "Order-A", "ORDER-A", "order-a-", &format!("{long}1"), &format!("{long}2")]
     {
-        let answer = post("/").key(key).send(&server).await;
-        assert_eq!((answer.status, answer.is_replay()), (200, false), "{key}");
+        let response = post("/").key(key).send(&server).await;
+        assert_eq!((response.status, response.is_replay()), (200, false), "{key}");
     }
     assert_eq!(effects.count(), 6);
 }
 
 #[tokio::test]
-async fn a_key_of_255_bytes_is_taken_and_one_of_256_is_refused() {
+async fn a_key_of_255_bytes_is_taken_and_one_of_256_is_rejected() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer())).await;
     let (longest, too_long) = ("k".repeat(255), "k".repeat(256));
@@ -72,26 +72,26 @@ async fn a_key_of_255_bytes_is_taken_and_one_of_256_is_refused() {
     assert_eq!(effects.count(), 1);
 
     for value in [too_long.clone(), format!("\"{too_long}\""), "k".repeat(4000)] {
-        let answer = post("/").key(value).send(&server).await;
-        answer.assert_refused(400, "idempotency_key_invalid");
+        let response = post("/").key(value).send(&server).await;
+        response.assert_rejected(400, "idempotency_key_invalid");
     }
     assert_eq!(effects.count(), 1);
 }
 
-/// Sends each call twice and asserts that it is refused both times and that nothing runs.
+/// Sends each call twice and asserts that it is rejected both times and that nothing runs.
 async fn assert_none_runs(calls: &[Call]) {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer())).await;
     for call in calls {
         for _ in 0..2 {
-            call.send(&server).await.assert_refused(400, "idempotency_key_invalid");
+            call.send(&server).await.assert_rejected(400, "idempotency_key_invalid");
         }
     }
     assert_eq!(effects.count(), 0);
 }
 
 #[tokio::test]
-async fn what_is_not_a_key_is_refused_and_nothing_runs() {
+async fn what_is_not_a_key_is_rejected_and_nothing_runs() {
     let values: [&[u8]; 14] = [
         b"",
         b"   ",
@@ -114,7 +114,7 @@ async fn what_is_not_a_key_is_refused_and_nothing_runs() {
 }
 
 #[tokio::test]
-async fn control_bytes_are_refused_and_nothing_runs() {
+async fn control_bytes_are_rejected_and_nothing_runs() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer())).await;
     for byte in (0..=0x1f_u8).chain([0x7f]) {
@@ -123,15 +123,15 @@ async fn control_bytes_are_refused_and_nothing_runs() {
         if byte == b'\n' {
             continue;
         }
-        let answer =
+        let response =
             post("/").key([b"order-".as_slice(), &[byte], b"1001"].concat()).send(&server).await;
-        assert_eq!(answer.status, 400, "byte {byte:#x}: {answer:?}");
+        assert_eq!(response.status, 400, "byte {byte:#x}: {response:?}");
     }
     assert_eq!(effects.count(), 0);
 }
 
 #[tokio::test]
-async fn a_header_that_stands_there_twice_is_refused_and_nothing_runs() {
+async fn a_header_that_is_sent_twice_is_rejected_and_nothing_runs() {
     let twice =
         |name: &str, second: &str| post("/").header(name, "order-1001").header(name, second);
     assert_none_runs(&[
@@ -148,7 +148,7 @@ async fn a_header_that_stands_there_twice_is_refused_and_nothing_runs() {
 }
 
 #[tokio::test]
-async fn two_headers_that_disagree_are_refused_and_nothing_runs() {
+async fn two_headers_that_disagree_are_rejected_and_nothing_runs() {
     assert_none_runs(&[
         post("/").key("order-1001").header("Idempotency-Key", "order-1002"),
         post("/").key("order-1001").header("Idempotency-Key", "ORDER-1001"),
@@ -160,7 +160,7 @@ async fn two_headers_that_disagree_are_refused_and_nothing_runs() {
 }
 
 #[tokio::test]
-async fn a_key_in_the_query_or_in_a_cookie_is_no_key() {
+async fn a_key_in_the_query_or_in_a_cookie_is_not_a_key() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer())).await;
     let places = [
@@ -200,7 +200,7 @@ async fn a_key_may_be_required() {
     let server = Server::start(counting(&effects).layer(layer().require_key())).await;
 
     for method in ["POST", "PATCH"] {
-        call(method, "/").send(&server).await.assert_refused(400, "idempotency_key_missing");
+        call(method, "/").send(&server).await.assert_rejected(400, "idempotency_key_missing");
     }
     assert_eq!(effects.count(), 0);
     call("GET", "/").send(&server).await.assert_first(200, "run 1");
@@ -219,8 +219,8 @@ async fn strict_mode_takes_strings_only() {
     for value in
         ["order-1001", "1001", ":b3JkZXI=:", "?1", "\"order-1001", "\"\"", "\"a\", \"b\"", ""]
     {
-        let answer = post("/").key(value).send(&server).await;
-        answer.assert_refused(400, "idempotency_key_invalid");
+        let response = post("/").key(value).send(&server).await;
+        response.assert_rejected(400, "idempotency_key_invalid");
     }
     assert_eq!(effects.count(), 1);
 }
@@ -241,7 +241,7 @@ async fn strict_mode_takes_every_string_of_1_to_255_characters_spaces_included()
         assert_eq!(seen.key().as_str(), key);
     }
     let too_long = post("/").key(format!("\"{}\"", " ".repeat(256))).send(&server).await;
-    too_long.assert_refused(400, "idempotency_key_invalid");
-    post("/").key("foo bar").send(&server).await.assert_refused(400, "idempotency_key_invalid");
+    too_long.assert_rejected(400, "idempotency_key_invalid");
+    post("/").key("foo bar").send(&server).await.assert_rejected(400, "idempotency_key_invalid");
     assert_eq!(effects.count(), 4);
 }

@@ -23,14 +23,14 @@ use tower_idempotency::{IdempotencyLayer, InFlight, OnFailed, RequestBody};
 
 use crate::support::{Effects, Gate, Server, app, layer, patiently, post, service, store};
 
-/// A router with one route, whose handler enters its run and answers with the number of it.
+/// A router with one route, whose handler enters its run and responds with its number.
 fn payments(effects: &Effects) -> Router {
     let ledger = effects.clone();
-    let answer = move |_| {
+    let response = move |_| {
         let run = ledger.count();
         async move { format!("run {run}") }
     };
-    Router::new().route_service("/payments", service(effects, answer))
+    Router::new().route_service("/payments", service(effects, response))
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn as_a_layer_of_routes_it_leaves_unknown_paths_alone() {
     let effects = Effects::new();
     let server = Server::start(payments(&effects).route_layer(layer().require_key())).await;
 
-    post("/payments").send(&server).await.assert_refused(400, "idempotency_key_missing");
+    post("/payments").send(&server).await.assert_rejected(400, "idempotency_key_missing");
     let first = post("/payments").key("order-1001").send(&server).await;
     post("/payments").key("order-1001").send(&server).await.assert_replays(&first);
     for _ in 0..2 {
@@ -111,7 +111,7 @@ async fn nested_routers_with_the_same_inner_path_are_told_apart() {
 
         let first = to("v1").send(&server).await;
         first.assert_first(200, &format!("run {}", index + 1));
-        to("v2").send(&server).await.assert_refused(409, "idempotency_key_reused");
+        to("v2").send(&server).await.assert_rejected(409, "idempotency_key_reused");
         to("v1").send(&server).await.assert_replays(&first);
         assert_eq!(effects.count(), index + 1, "{place}");
     }
@@ -119,7 +119,7 @@ async fn nested_routers_with_the_same_inner_path_are_told_apart() {
 
 #[cfg(feature = "axum")]
 #[tokio::test]
-async fn the_request_is_the_same_wherever_the_layer_stands() {
+async fn the_request_is_the_same_at_each_position_of_the_layer() {
     let effects = Effects::new();
     let layer = layer();
     let inside = Router::new().nest("/v1", payments(&effects).layer(layer.clone()));
@@ -156,9 +156,9 @@ async fn middleware_of_axum_works_on_both_sides() {
     let first = call.send(&server).await;
     first.assert_first(200, "run 1");
     call.send(&server).await.assert_replays(&first);
-    post("/payments").key("").send(&server).await.assert_refused(400, "idempotency_key_invalid");
+    post("/payments").key("").send(&server).await.assert_rejected(400, "idempotency_key_invalid");
     assert_eq!((outer.count(), inner.count(), effects.count()), (3, 1, 1));
-    assert_eq!(inner.attempts(), [(1, None)], "what stands inside can see the attempt");
+    assert_eq!(inner.attempts(), [(1, None)], "a service inside can see the attempt");
 }
 
 #[tokio::test]
@@ -184,7 +184,7 @@ async fn traces_and_request_ids_work_around_it() {
 }
 
 #[tokio::test]
-async fn a_timeout_outside_answers_the_client_and_does_not_stop_the_handler() {
+async fn a_timeout_outside_responds_to_the_client_and_does_not_stop_the_handler() {
     let (effects, gate) = (Effects::new(), Gate::new());
     let handler_gate = gate.clone();
     let router = app(&effects, move |_| {
@@ -205,27 +205,27 @@ async fn a_timeout_outside_answers_the_client_and_does_not_stop_the_handler() {
         assert_eq!(call.send(&impatient).await.status, 504);
         effects.reached(1).await;
     }
-    let repeat = call.begin(&patient, usize::MAX).await;
+    let retry = call.begin(&patient, usize::MAX).await;
     gate.open();
-    let answer = call.finish(repeat).await;
-    assert_eq!((answer.status, answer.text(), answer.is_replay()), (200, "done", true));
+    let response = call.finish(retry).await;
+    assert_eq!((response.status, response.text(), response.is_replay()), (200, "done", true));
     assert_eq!(effects.attempts(), [(1, None)]);
 }
 
 #[tokio::test]
-async fn a_body_limit_outside_is_kept() {
+async fn a_body_limit_outside_is_stored() {
     let over = post("/payments").key("order-1001").body("more than ten");
-    for (over, refused_here) in [(over.clone(), false), (over.chunked(), true)] {
+    for (over, rejected_here) in [(over.clone(), false), (over.chunked(), true)] {
         let effects = Effects::new();
         let router = payments(&effects).layer(layer()).layer(RequestBodyLimitLayer::new(10));
         let server = Server::start(router).await;
 
         // A body that announces its length does not get past that limit; one of unknown length
         // breaks off at it.
-        let refused = over.send(&server).await;
-        assert_eq!(refused.status, 413);
-        if refused_here {
-            refused.assert_refused(413, "request_too_large");
+        let rejected = over.send(&server).await;
+        assert_eq!(rejected.status, 413);
+        if rejected_here {
+            rejected.assert_rejected(413, "request_too_large");
         }
         assert_eq!(effects.count(), 0);
         post("/payments")
@@ -239,7 +239,7 @@ async fn a_body_limit_outside_is_kept() {
 }
 
 #[tokio::test]
-async fn the_default_body_limit_of_axum_keeps_its_effect() {
+async fn the_default_body_limit_of_axum_still_applies() {
     let effects = Effects::new();
     let ledger = effects.clone();
     let router = Router::new().route(
@@ -260,8 +260,8 @@ async fn the_default_body_limit_of_axum_keeps_its_effect() {
         let server = Server::start(router).await;
         let over = post("/payments").key("order-1001").body("more than ten");
         for over in [over.clone(), over.chunked()] {
-            let refused = over.send(&server).await;
-            assert_eq!((refused.status, refused.is_replay()), (413, false));
+            let rejected = over.send(&server).await;
+            assert_eq!((rejected.status, rejected.is_replay()), (413, false));
         }
         assert_eq!(effects.count(), index);
         let mended = post("/payments").key("order-1001").body("just ten b").send(&server).await;
@@ -317,7 +317,7 @@ async fn a_service_of_hyper_without_axum_is_guarded() {
         let first = call.send(&server).await;
         assert_eq!((first.status, first.is_replay()), (200, false));
         call.send(&server).await.assert_replays(&first);
-        call.body("other").send(&server).await.assert_refused(409, "idempotency_key_reused");
+        call.body("other").send(&server).await.assert_rejected(409, "idempotency_key_reused");
     }
     post("/").body("unguarded").chunked().send(&server).await.assert_first(200, "unguarded");
     assert_eq!(effects.count(), 3);
@@ -377,26 +377,26 @@ async fn each_route_may_have_a_policy_of_its_own_over_one_store() {
     let failing = || service(&effects, |_| async { StatusCode::BAD_GATEWAY });
     let router = Router::new()
         .route("/rerun", routing::post_service(failing()).layer(layer(OnFailed::Rerun)))
-        .route("/refuse", routing::post_service(failing()).layer(layer(OnFailed::Reject)));
+        .route("/reject", routing::post_service(failing()).layer(layer(OnFailed::Reject)));
     let server = Server::start(router).await;
     for (path, second, code) in
-        [("/rerun", 502, None), ("/refuse", 409, Some("idempotency_attempt_failed"))]
+        [("/rerun", 502, None), ("/reject", 409, Some("idempotency_attempt_failed"))]
     {
         let call = post(path).key(format!("order{}", path.replace('/', "-")));
         assert_eq!(call.send(&server).await.status, 502);
-        let repeat = call.send(&server).await;
-        assert_eq!(repeat.status, second);
+        let retry = call.send(&server).await;
+        assert_eq!(retry.status, second);
         if let Some(code) = code {
-            repeat.assert_refused(409, code);
+            retry.assert_rejected(409, code);
         }
     }
     assert_eq!(effects.count(), 3);
     // One store and one namespace: a key is used up for both routes.
-    post("/refuse")
+    post("/reject")
         .key("order-rerun")
         .send(&server)
         .await
-        .assert_refused(409, "idempotency_key_reused");
+        .assert_rejected(409, "idempotency_key_reused");
 }
 
 #[tokio::test]

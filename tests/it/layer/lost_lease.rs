@@ -8,7 +8,7 @@ use tower_idempotency::store::StoreErrorKind;
 use tower_idempotency::{Attempt, InFlight, PreviousAttempt};
 
 use crate::support::{
-    Answer, Effects, Fault, Gate, Operation, Scripted, Server, app, layers_of_two_processes,
+    Effects, Fault, Gate, Operation, Scripted, Server, WireResponse, app, layers_of_two_processes,
     patiently, post, store,
 };
 
@@ -25,7 +25,7 @@ struct Overtaken {
 }
 
 impl Overtaken {
-    /// The handler of the second server answers with `status`, and waits at `second` before.
+    /// The handler of the second server waits at `second`, then responds with `status`.
     async fn start(status: StatusCode, second: &Gate) -> Self {
         let (effects, gate) = (Effects::new(), Gate::new());
         let store = Scripted::over(store());
@@ -71,7 +71,7 @@ impl Overtaken {
         (first, second)
     }
 
-    async fn finish(&self, stream: tokio::net::TcpStream) -> Answer {
+    async fn finish(&self, stream: tokio::net::TcpStream) -> WireResponse {
         post("/").key("order-1001").finish(stream).await
     }
 }
@@ -83,7 +83,7 @@ fn opened() -> Gate {
 }
 
 #[tokio::test]
-async fn the_handler_is_told_and_the_client_gets_the_answer_of_the_attempt_that_finished() {
+async fn the_handler_is_told_and_the_client_gets_the_response_of_the_attempt_that_finished() {
     let overtaken = Overtaken::start(StatusCode::CREATED, &opened()).await;
     let (first, second) = overtaken.overtake().await;
     let second = overtaken.finish(second).await;
@@ -94,7 +94,8 @@ async fn the_handler_is_told_and_the_client_gets_the_answer_of_the_attempt_that_
 }
 
 #[tokio::test]
-async fn its_own_answer_goes_to_the_client_while_the_other_attempt_still_runs_and_is_not_kept() {
+async fn its_own_response_goes_to_the_client_while_the_other_attempt_still_runs_and_is_not_stored()
+{
     let gate = Gate::new();
     let overtaken = Overtaken::start(StatusCode::CREATED, &gate).await;
     let (first, second) = overtaken.overtake().await;
@@ -107,7 +108,7 @@ async fn its_own_answer_goes_to_the_client_while_the_other_attempt_still_runs_an
 }
 
 #[tokio::test]
-async fn its_own_answer_goes_to_the_client_when_the_other_attempt_came_to_nothing() {
+async fn its_own_response_goes_to_the_client_when_the_other_attempt_came_to_nothing() {
     for status in [StatusCode::BAD_GATEWAY, StatusCode::UNPROCESSABLE_ENTITY] {
         let overtaken = Overtaken::start(status, &opened()).await;
         let (first, second) = overtaken.overtake().await;
@@ -118,7 +119,7 @@ async fn its_own_answer_goes_to_the_client_when_the_other_attempt_came_to_nothin
 }
 
 #[tokio::test]
-async fn its_own_answer_goes_to_the_client_when_the_store_cannot_tell_of_the_other() {
+async fn its_own_response_goes_to_the_client_when_the_store_cannot_tell_of_the_other() {
     for fault in [Fault::Error(StoreErrorKind::Unavailable), Fault::Error(StoreErrorKind::Corrupt)]
     {
         let overtaken = Overtaken::start(StatusCode::CREATED, &opened()).await;
@@ -147,7 +148,7 @@ async fn the_heartbeat_ends_with_the_lease() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_handler_that_keeps_its_thread_keeps_its_lease() {
+async fn a_handler_that_blocks_its_thread_does_not_lose_its_lease() {
     let effects = Effects::new();
     let store = Scripted::over(store());
     let [one, other] = layers_of_two_processes(&store).map(|layer| layer.lease(LEASE));
@@ -168,14 +169,14 @@ async fn a_handler_that_keeps_its_thread_keeps_its_lease() {
     let running = call.begin(&server, usize::MAX).await;
     for _ in 0..2 {
         store.called(Operation::Renew, 4).await;
-        call.send(&beside).await.assert_refused(409, "idempotency_key_in_flight");
+        call.send(&beside).await.assert_rejected(409, "idempotency_key_in_flight");
     }
     call.finish(running).await.assert_first(200, "done");
     assert_eq!(effects.count(), 1);
 }
 
 #[tokio::test]
-async fn those_who_wait_for_it_in_its_process_get_the_answer_of_the_other() {
+async fn waiters_in_its_process_get_the_response_of_the_other() {
     let overtaken = Overtaken::start(StatusCode::CREATED, &opened()).await;
     let (first, second) = overtaken.overtake().await;
     let second = overtaken.finish(second).await;

@@ -29,7 +29,7 @@ async fn guards_once(router: Router) {
         .body("other")
         .send(&server)
         .await
-        .assert_refused(409, "idempotency_key_reused");
+        .assert_rejected(409, "idempotency_key_reused");
 }
 
 fn handler(effects: &Effects) -> axum::routing::MethodRouter {

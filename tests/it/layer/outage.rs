@@ -38,9 +38,9 @@ async fn nothing_runs_while_the_store_cannot_say_what_ran_before() {
 
         store.fault(Operation::Reserve, Fault::Error(kind));
         for _ in 0..2 {
-            let refused = call.send(&server).await;
-            refused.assert_refused(503, "idempotency_store_unavailable");
-            assert_eq!(refused.header("retry-after"), Some("3"));
+            let rejected = call.send(&server).await;
+            rejected.assert_rejected(503, "idempotency_store_unavailable");
+            assert_eq!(rejected.header("retry-after"), Some("3"));
         }
         assert_eq!(effects.count(), 0, "{kind:?}");
         post("/").send(&server).await.assert_first(200, "run 1");
@@ -60,8 +60,8 @@ async fn a_store_that_hangs_is_given_up_on_within_the_store_timeout() {
     store.fault(Operation::Reserve, Fault::Hang);
 
     let start = Instant::now();
-    let refused = post("/").key("order-1001").send(&server).await;
-    refused.assert_refused(503, "idempotency_store_unavailable");
+    let rejected = post("/").key("order-1001").send(&server).await;
+    rejected.assert_rejected(503, "idempotency_store_unavailable");
     assert!(start.elapsed() >= Duration::from_millis(50));
     assert!(start.elapsed() < Duration::from_secs(20), "it took {:?}", start.elapsed());
     assert_eq!(effects.count(), 0);
@@ -81,7 +81,7 @@ async fn two_servers(
 }
 
 #[tokio::test]
-async fn a_waiter_is_not_kept_by_a_store_that_hangs() {
+async fn a_waiter_is_not_held_up_by_a_store_that_hangs() {
     let (effects, gate) = (Effects::new(), Gate::new());
     let bound = Duration::from_millis(50);
     let set_up = |layer: TestLayer| layer.store_timeout(bound).in_flight(InFlight::Wait(bound));
@@ -92,7 +92,7 @@ async fn a_waiter_is_not_kept_by_a_store_that_hangs() {
     effects.reached(1).await;
     store.fault(Operation::Changed, Fault::Hang);
     let start = Instant::now();
-    call.send(&other).await.assert_refused(409, "idempotency_key_in_flight");
+    call.send(&other).await.assert_rejected(409, "idempotency_key_in_flight");
     assert!(start.elapsed() < Duration::from_secs(20), "it took {:?}", start.elapsed());
     gate.open();
     assert_eq!(call.finish(running).await.status, 200);
@@ -100,7 +100,7 @@ async fn a_waiter_is_not_kept_by_a_store_that_hangs() {
 }
 
 #[tokio::test]
-async fn a_waiter_is_refused_when_the_store_fails_it() {
+async fn a_waiter_is_rejected_when_the_store_fails() {
     let (effects, gate) = (Effects::new(), Gate::new());
     let wait = |layer: TestLayer| layer.in_flight(InFlight::Wait(Duration::from_mins(1)));
     let (store, one, other) = two_servers(&effects, &gate, wait).await;
@@ -109,7 +109,7 @@ async fn a_waiter_is_refused_when_the_store_fails_it() {
     let running = call.begin(&one, usize::MAX).await;
     effects.reached(1).await;
     store.fault(Operation::Changed, Fault::Error(StoreErrorKind::Unavailable));
-    call.send(&other).await.assert_refused(503, "idempotency_store_unavailable");
+    call.send(&other).await.assert_rejected(503, "idempotency_store_unavailable");
     gate.open();
     let first = call.finish(running).await;
     call.send(&other).await.assert_replays(&first);
@@ -121,7 +121,7 @@ fn open(layer: TestLayer) -> TestLayer {
 }
 
 #[tokio::test]
-async fn an_outage_under_the_open_policy_runs_every_request_and_marks_its_answer() {
+async fn an_outage_under_the_open_policy_runs_every_request_and_marks_its_response() {
     for kind in [StoreErrorKind::Unavailable, StoreErrorKind::Timeout] {
         let effects = Effects::new();
         let (store, layer) = scripted();
@@ -130,9 +130,9 @@ async fn an_outage_under_the_open_policy_runs_every_request_and_marks_its_answer
 
         store.fault(Operation::Reserve, Fault::Error(kind));
         for run in 1..=2 {
-            let answer = call.send(&server).await;
-            assert_eq!((answer.status, answer.text()), (200, &*format!("run {run}")));
-            assert_eq!(answer.header("x-idempotent-result"), Some("unguarded"));
+            let response = call.send(&server).await;
+            assert_eq!((response.status, response.text()), (200, &*format!("run {run}")));
+            assert_eq!(response.header("x-idempotent-result"), Some("unguarded"));
         }
         let guarded = |head: &Parts| head.extensions.get::<Attempt>().unwrap().is_guarded();
         assert!(effects.heads().iter().all(|head| !guarded(head)));
@@ -145,7 +145,7 @@ async fn an_outage_under_the_open_policy_runs_every_request_and_marks_its_answer
 }
 
 #[tokio::test]
-async fn the_limit_of_what_is_in_flight_holds_in_an_outage_too() {
+async fn the_limit_of_requests_in_flight_holds_in_an_outage_too() {
     for in_flight in [InFlight::Reject, InFlight::Wait(Duration::from_mins(1))] {
         let (effects, gate) = (Effects::new(), Gate::new());
         let (store, layer) = scripted();
@@ -156,9 +156,9 @@ async fn the_limit_of_what_is_in_flight_holds_in_an_outage_too() {
         let running = post("/").key("order-1001").begin(&server, usize::MAX).await;
         effects.reached(1).await;
         let other = post("/").key("order-1002");
-        let refused = other.send(&server).await;
-        assert_eq!(refused.status, 503);
-        assert!(refused.text().contains("idempotency_too_many_in_flight"), "{refused:?}");
+        let rejected = other.send(&server).await;
+        assert_eq!(rejected.status, 503);
+        assert!(rejected.text().contains("idempotency_too_many_in_flight"), "{rejected:?}");
         gate.open();
         assert_eq!(
             post("/").finish(running).await.header("x-idempotent-result"),
@@ -184,8 +184,8 @@ async fn a_store_that_rejects_a_request_is_not_an_outage() {
         let (store, layer) = scripted();
         let server = Server::start(counting(&effects).layer(open(layer))).await;
         store.fault(Operation::Reserve, Fault::Error(kind));
-        let refused = post("/").key("order-1001").send(&server).await;
-        refused.assert_refused(503, "idempotency_store_unavailable");
+        let rejected = post("/").key("order-1001").send(&server).await;
+        rejected.assert_rejected(503, "idempotency_store_unavailable");
         assert_eq!(effects.count(), 0, "{kind:?}");
     }
 }
@@ -204,13 +204,13 @@ async fn what_is_known_to_be_in_flight_is_not_run_beside_itself_in_an_outage() {
     store.fault(Operation::Reserve, Fault::Error(StoreErrorKind::Unavailable));
     gate.open();
     call.finish(running).await.assert_first(200, "done");
-    call.finish(waiting).await.assert_refused(503, "idempotency_store_unavailable");
+    call.finish(waiting).await.assert_rejected(503, "idempotency_store_unavailable");
     assert_eq!(effects.count(), 1);
 }
 
 #[tokio::test]
-async fn an_answer_that_could_not_be_kept_reaches_the_client_and_is_kept_as_soon_as_the_store_can()
-{
+async fn a_response_that_could_not_be_stored_reaches_the_client_and_is_stored_as_soon_as_the_store_can()
+ {
     let ends = [
         (Operation::Complete, StatusCode::CREATED),
         (Operation::Fail, StatusCode::BAD_GATEWAY),
@@ -227,9 +227,9 @@ async fn an_answer_that_could_not_be_kept_reaches_the_client_and_is_kept_as_soon
                     .in_flight(wait)
                     .on_failed(OnFailed::Replay)
             });
-            let answer = move |_| async move { (status, "done") };
-            let one = Server::start(app(&effects, answer).layer(one)).await;
-            let other = Server::start(app(&effects, answer).layer(other)).await;
+            let response = move |_| async move { (status, "done") };
+            let one = Server::start(app(&effects, response).layer(one)).await;
+            let other = Server::start(app(&effects, response).layer(other)).await;
             let call = post("/").key("order-1001");
 
             store.fault(operation, fault);
@@ -238,9 +238,9 @@ async fn an_answer_that_could_not_be_kept_reaches_the_client_and_is_kept_as_soon
             store.called(operation, 3).await;
             assert_eq!(effects.count(), 1);
             store.heal();
-            let repeat = call.send(&other).await;
-            assert_eq!((repeat.status, repeat.text()), (status.as_u16(), "done"));
-            assert_eq!(repeat.is_replay(), operation != Operation::Release);
+            let retry = call.send(&other).await;
+            assert_eq!((retry.status, retry.text()), (status.as_u16(), "done"));
+            assert_eq!(retry.is_replay(), operation != Operation::Release);
             let runs =
                 if operation == Operation::Release { vec![(1, None); 2] } else { vec![(1, None)] };
             assert_eq!(effects.attempts(), runs, "{operation:?} {fault:?}");
@@ -249,7 +249,7 @@ async fn an_answer_that_could_not_be_kept_reaches_the_client_and_is_kept_as_soon
 }
 
 #[tokio::test]
-async fn a_repeated_write_gives_up_for_an_attempt_that_has_taken_the_record_over() {
+async fn a_retried_write_gives_up_for_an_attempt_that_has_taken_the_record_over() {
     let effects = Effects::new();
     let store = Scripted::over(store());
     let [one, other] = layers_of_two_processes(&store)
@@ -272,7 +272,7 @@ async fn a_repeated_write_gives_up_for_an_attempt_that_has_taken_the_record_over
 }
 
 #[tokio::test]
-async fn nobody_runs_an_operation_again_while_its_answer_is_still_being_written() {
+async fn no_request_runs_an_operation_again_while_its_response_is_still_being_written() {
     let effects = Effects::new();
     let store = Scripted::over(store());
     let [one, other] = layers_of_two_processes(&store).map(|layer| layer.lease(LEASE));
@@ -280,13 +280,13 @@ async fn nobody_runs_an_operation_again_while_its_answer_is_still_being_written(
     let other = Server::start(counting(&effects).layer(other)).await;
     let call = post("/").key("order-1001");
 
-    // As a server that is out of memory: it takes no answer, but renews a lease.
+    // As a server that is out of memory: it takes no response, but renews a lease.
     store.fault(Operation::Complete, Fault::Error(StoreErrorKind::Unavailable));
     let first = call.send(&one).await;
     first.assert_first(200, "run 1");
     for leases in 1..=4 {
         store.called(Operation::Renew, 3 * leases).await;
-        call.send(&other).await.assert_refused(409, "idempotency_key_in_flight");
+        call.send(&other).await.assert_rejected(409, "idempotency_key_in_flight");
     }
     let before = store.calls(Operation::Complete);
     store.heal();
@@ -296,7 +296,7 @@ async fn nobody_runs_an_operation_again_while_its_answer_is_still_being_written(
 }
 
 #[tokio::test]
-async fn an_answer_that_was_kept_although_the_store_did_not_say_so_is_replayed() {
+async fn a_response_that_was_stored_although_the_store_did_not_say_so_is_replayed() {
     let effects = Effects::new();
     let (store, layer) = scripted();
     let server = Server::start(counting(&effects).layer(layer)).await;
@@ -309,7 +309,7 @@ async fn an_answer_that_was_kept_although_the_store_did_not_say_so_is_replayed()
 }
 
 #[tokio::test]
-async fn a_reservation_whose_answer_was_lost_runs_nothing_and_is_abandoned_when_its_lease_lapses() {
+async fn a_reservation_whose_reply_was_lost_runs_nothing_and_is_abandoned_when_its_lease_lapses() {
     let effects = Effects::new();
     let (store, layer) = scripted();
     let layer =
@@ -318,7 +318,7 @@ async fn a_reservation_whose_answer_was_lost_runs_nothing_and_is_abandoned_when_
     let call = post("/").key("order-1001");
 
     store.fault(Operation::Reserve, Fault::Lost);
-    call.send(&server).await.assert_refused(503, "idempotency_store_unavailable");
+    call.send(&server).await.assert_rejected(503, "idempotency_store_unavailable");
     store.heal();
     call.send(&server).await.assert_first(200, "run 1");
     assert_eq!(effects.attempts(), [(2, Some(PreviousAttempt::Abandoned))]);
@@ -350,23 +350,23 @@ async fn a_renewal_that_fails_does_not_disturb_the_handler() {
         gate.open();
         let first = call.finish(running).await;
         first.assert_first(200, "done");
-        // Nobody took the record over meanwhile, so the answer was kept in spite of the lapsed
-        // lease.
+        // No other request took the record over meanwhile, so the response was stored in spite of
+        // the lapsed lease.
         call.send(&server).await.assert_replays(&first);
         assert_eq!(effects.count(), 1);
     }
 }
 
 #[tokio::test]
-async fn a_full_store_refuses_new_keys_and_forgets_no_old_one() {
+async fn a_full_store_rejects_new_keys_and_discards_no_old_one() {
     let effects = Effects::new();
     let layer = layer_over(DynStore::new(MemoryStore::new().max_records(2)));
     let server = Server::start(counting(&effects).layer(layer)).await;
     let old = [post("/").key("order-1001"), post("/").key("order-1002")];
     let first = [old[0].send(&server).await, old[1].send(&server).await];
 
-    let refused = post("/").key("order-1003").send(&server).await;
-    refused.assert_refused(503, "idempotency_store_unavailable");
+    let rejected = post("/").key("order-1003").send(&server).await;
+    rejected.assert_rejected(503, "idempotency_store_unavailable");
     for (call, first) in old.iter().zip(&first) {
         call.send(&server).await.assert_replays(first);
     }

@@ -42,7 +42,7 @@ async fn a_store_that_rejects_opens_no_layer() {
             } else {
                 "idempotency_store_unavailable"
             };
-            rejected.assert_refused(if scope_is_full { 429 } else { 503 }, code);
+            rejected.assert_rejected(if scope_is_full { 429 } else { 503 }, code);
             assert!(rejected.header("retry-after").is_some());
         }
         assert_eq!(effects.count(), 0, "{kind:?}");
@@ -60,7 +60,7 @@ async fn a_response_that_the_store_rejects_is_stored_at_once_without_its_body() 
         call.send(&server).await.assert_first(200, "run 1");
         assert_eq!(store.calls(Operation::Complete), 2, "{kind:?}");
         let retry = call.send(&server).await;
-        let problem = retry.assert_refused(409, "idempotency_result_not_retained");
+        let problem = retry.assert_rejected(409, "idempotency_result_not_retained");
         assert_eq!(problem["original_status"], 200);
         assert_eq!(effects.count(), 1, "{kind:?}");
     }
@@ -82,7 +82,7 @@ async fn a_store_that_stays_full_does_not_let_the_operation_run_again() {
         tokio::task::yield_now().await;
     }
     tokio::time::resume();
-    call.send(&server).await.assert_refused(409, "idempotency_key_in_flight");
+    call.send(&server).await.assert_rejected(409, "idempotency_key_in_flight");
     store.heal();
     let settled = async {
         loop {
@@ -90,7 +90,7 @@ async fn a_store_that_stays_full_does_not_let_the_operation_run_again() {
             if retry.text().contains("idempotency_result_not_retained") {
                 return;
             }
-            retry.assert_refused(409, "idempotency_key_in_flight");
+            retry.assert_rejected(409, "idempotency_key_in_flight");
             tokio::task::yield_now().await;
         }
     };
@@ -101,7 +101,7 @@ async fn a_store_that_stays_full_does_not_let_the_operation_run_again() {
 /// Each of many responses that wait for a store takes memory until it is written.
 #[tokio::test]
 async fn a_response_whose_write_is_retried_gives_up_its_body_above_the_limit() {
-    for (limit, is_kept) in [(1000, true), (999, false)] {
+    for (limit, is_stored) in [(1000, true), (999, false)] {
         let effects = Effects::new();
         let (store, layer) = scripted();
         let body = |_| async { (StatusCode::CREATED, "x".repeat(1000)) };
@@ -120,10 +120,10 @@ async fn a_response_whose_write_is_retried_gives_up_its_body_above_the_limit() {
             }
         };
         let retry = patiently(retry).await;
-        if is_kept {
+        if is_stored {
             assert_eq!((retry.status, retry.is_replay()), (201, true));
         } else {
-            retry.assert_refused(409, "idempotency_result_not_retained");
+            retry.assert_rejected(409, "idempotency_result_not_retained");
         }
         assert_eq!(effects.count(), 1);
     }

@@ -1,4 +1,4 @@
-//! How refusals look; that each has a whole problem document is asserted wherever one is met.
+//! The form of rejections. Other tests assert that each one has a whole problem document.
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use tower_idempotency::{KeyError, OnMismatch, Rejection};
 use crate::support::{Effects, Server, counting, layer, post};
 
 #[tokio::test]
-async fn the_renderer_can_be_replaced_but_not_what_clients_act_on() {
+async fn rejection_response_can_replace_all_but_what_clients_act_on() {
     let effects = Effects::new();
     let layer = layer().max_request(10).max_response(4).rejection_response(|rejection| {
         let text = Bytes::from(format!("sorry: {}", rejection.code()));
@@ -22,23 +22,23 @@ async fn the_renderer_can_be_replaced_but_not_what_clients_act_on() {
 
     let too_large = post("/").key("order-1002").body("more than ten");
     let invalid = post("/").key("order 1001");
-    let refusals = [
+    let rejections = [
         (call.clone(), 409, "idempotency_result_not_retained", Some("false")),
         (call.body("other"), 409, "idempotency_key_reused", Some("false")),
         (too_large, 413, "request_too_large", None),
         (invalid, 400, "idempotency_key_invalid", None),
     ];
-    for (call, status, code, should_retry) in refusals {
-        let answer = call.send(&server).await;
-        assert_eq!((answer.status, answer.text()), (status, &*format!("sorry: {code}")));
-        assert_eq!(answer.header("content-type"), Some("text/plain"));
-        assert_eq!(answer.header("x-should-retry"), should_retry);
+    for (call, status, code, should_retry) in rejections {
+        let response = call.send(&server).await;
+        assert_eq!((response.status, response.text()), (status, &*format!("sorry: {code}")));
+        assert_eq!(response.header("content-type"), Some("text/plain"));
+        assert_eq!(response.header("x-should-retry"), should_retry);
     }
     assert_eq!(effects.count(), 1);
 }
 
 #[tokio::test]
-async fn a_renderer_cannot_ask_for_a_retry_that_is_of_no_use() {
+async fn rejection_response_cannot_ask_for_a_retry_that_is_of_no_use() {
     let effects = Effects::new();
     let layer = layer().rejection_response(|rejection| {
         let mut response = rejection.render();
@@ -49,14 +49,14 @@ async fn a_renderer_cannot_ask_for_a_retry_that_is_of_no_use() {
     let call = post("/").key("order-1001");
     call.send(&server).await.assert_first(200, "run 1");
 
-    let refused = call.body("other").send(&server).await;
-    refused.assert_refused(409, "idempotency_key_reused");
-    assert_eq!(refused.header("retry-after"), None);
+    let rejected = call.body("other").send(&server).await;
+    rejected.assert_rejected(409, "idempotency_key_reused");
+    assert_eq!(rejected.header("retry-after"), None);
     assert_eq!(effects.count(), 1);
 }
 
 #[tokio::test]
-async fn the_rejection_stands_in_the_extensions_for_the_layers_outside() {
+async fn the_rejection_is_in_the_extensions_for_the_layers_outside() {
     let effects = Effects::new();
     let service = counting(&effects).layer(layer().require_key().max_request(10).max_response(4));
     let send = async |key: Option<&str>, body: &'static str| {
@@ -70,7 +70,7 @@ async fn the_rejection_stands_in_the_extensions_for_the_layers_outside() {
     };
 
     assert_eq!(send(Some("order-1001"), "one").await, (StatusCode::OK, None));
-    let refusals = [
+    let rejections = [
         (Some("order-1001"), "two", Rejection::KeyReused { status: OnMismatch::Conflict }),
         (None, "", Rejection::KeyMissing),
         (Some("order 1001"), "", Rejection::KeyInvalid(KeyError::NotVisibleAscii)),
@@ -81,7 +81,7 @@ async fn the_rejection_stands_in_the_extensions_for_the_layers_outside() {
             Rejection::ResultNotRetained { original_status: StatusCode::OK, location: None },
         ),
     ];
-    for (key, body, expected) in refusals {
+    for (key, body, expected) in rejections {
         assert_eq!(send(key, body).await, (expected.status(), Some(expected)));
     }
     assert_eq!(effects.count(), 1);

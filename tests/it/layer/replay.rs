@@ -1,5 +1,5 @@
-//! The repeat of a finished request: the same answer, byte for byte, and nothing that was not meant
-//! for it.
+//! The retry of a finished request: the same response, byte for byte, and nothing that was not
+//! meant for it.
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
@@ -8,26 +8,26 @@ use tower::ServiceExt;
 use tower_idempotency::PreviousAttempt;
 
 use crate::support::{
-    Answer, Effects, Frames, Server, TestLayer, app, counting, http2_answer, layer, post,
+    Effects, Frames, Server, TestLayer, WireResponse, app, counting, http2_response, layer, post,
 };
 
-/// A server whose handler gives this answer each time.
-async fn answering(
+/// A server whose handler gives this response each time.
+async fn responding(
     effects: &Effects,
     layer: TestLayer,
-    answer: impl Fn() -> Response<Body> + Clone + Send + Sync + 'static,
+    response: impl Fn() -> Response<Body> + Clone + Send + Sync + 'static,
 ) -> Server {
     let router = app(effects, move |_| {
-        let answer = answer();
-        async move { answer }
+        let response = response();
+        async move { response }
     });
     Server::start(router.layer(layer)).await
 }
 
 #[tokio::test]
-async fn a_repeat_gets_the_original_answer_marked_as_a_replay() {
+async fn a_retry_gets_the_original_response_marked_as_a_replay() {
     let effects = Effects::new();
-    let server = answering(&effects, layer(), || {
+    let server = responding(&effects, layer(), || {
         let response = Response::builder().status(201).header("Location", "/payments/7");
         response.header("Content-Type", "application/json").body(Body::from("{\"id\":7}")).unwrap()
     })
@@ -47,7 +47,7 @@ async fn a_repeat_gets_the_original_answer_marked_as_a_replay() {
 }
 
 #[tokio::test]
-async fn a_replay_is_there_as_soon_as_the_first_answer_is() {
+async fn a_replay_is_there_as_soon_as_the_first_response_is() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer())).await;
     for round in 0..100 {
@@ -59,7 +59,7 @@ async fn a_replay_is_there_as_soon_as_the_first_answer_is() {
 }
 
 #[tokio::test]
-async fn first_answers_are_marked_only_if_asked_for() {
+async fn first_responses_are_marked_only_if_asked_for() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer().mark_original())).await;
     let call = post("/").key("order-1001");
@@ -75,9 +75,9 @@ async fn first_answers_are_marked_only_if_asked_for() {
 }
 
 #[tokio::test]
-async fn repeated_headers_are_all_replayed_in_their_order() {
+async fn headers_with_several_values_are_all_replayed_in_their_order() {
     let effects = Effects::new();
-    let server = answering(&effects, layer(), || {
+    let server = responding(&effects, layer(), || {
         let response = Response::builder()
             .header("Link", "</1>; rel=next")
             .header("X-Other", "between")
@@ -128,7 +128,7 @@ async fn thirty_thousand_values_of_one_header_are_replayed() {
 #[tokio::test]
 async fn what_belongs_to_one_response_or_one_connection_is_not_replayed() {
     let effects = Effects::new();
-    let server = answering(&effects, layer(), || {
+    let server = responding(&effects, layer(), || {
         let response = Response::builder()
             .header("Set-Cookie", "session=of-the-first")
             .header("Set-Cookie", "more=of-the-first")
@@ -142,19 +142,19 @@ async fn what_belongs_to_one_response_or_one_connection_is_not_replayed() {
             .header("X-Of-The-Connection", "1")
             .header("X-Second-Line", "1")
             .header("X-Idempotent-Result", "perhaps")
-            .header("X-Kept", "1");
+            .header("X-Stored", "1");
         response.body(Body::from("done")).unwrap()
     })
     .await;
     let call = post("/").key("order-1001");
 
     let first = call.send(&server).await;
-    assert_eq!(first.all("set-cookie").len(), 2, "the first answer is the handler's own");
+    assert_eq!(first.all("set-cookie").len(), 2, "the first response is the handler's own");
     assert_eq!(first.header("x-of-the-connection"), Some("1"));
-    // An answer that sets a cookie is guarded like any other.
+    // A response that sets a cookie is guarded like any other.
     let replay = call.send(&server).await;
     replay.assert_replays(&first);
-    assert_eq!(replay.header("x-kept"), Some("1"));
+    assert_eq!(replay.header("x-stored"), Some("1"));
     let gone = ["set-cookie", "server", "www-authenticate", "proxy-authenticate", "keep-alive"];
     for name in gone.into_iter().chain(["x-of-the-connection", "x-second-line"]) {
         assert!(replay.all(name).is_empty(), "{name} was replayed");
@@ -206,7 +206,7 @@ async fn tokens_challenges_and_stale_facts_are_replayed_only_if_a_list_names_the
     ];
     for (guard, is_replayed) in guards {
         let effects = Effects::new();
-        let server = answering(&effects, guard, || with_headers(&OF_ONE_RESPONSE)).await;
+        let server = responding(&effects, guard, || with_headers(&OF_ONE_RESPONSE)).await;
         let call = post("/").key("order-1001");
         let first = call.send(&server).await;
         let replay = call.send(&server).await;
@@ -228,7 +228,7 @@ async fn no_list_has_advice_on_retries_or_framing_replayed() {
     let names = ["x-should-retry", "keep-alive", "x-request-id", "x-idempotent-body"];
     let effects = Effects::new();
     let guard = layer().store_headers(names.map(HeaderName::from_static));
-    let server = answering(&effects, guard, || {
+    let server = responding(&effects, guard, || {
         let mut response = with_headers(&["x-should-retry", "keep-alive", "x-idempotent-body"]);
         response.headers_mut().insert("x-should-retry", HeaderValue::from_static("true"));
         response
@@ -283,7 +283,7 @@ async fn no_cache_takes_a_replay_for_a_new_response() {
     ];
     for (given, expected) in cases {
         let effects = Effects::new();
-        let server = answering(&effects, layer(), move || with_lines(given)).await;
+        let server = responding(&effects, layer(), move || with_lines(given)).await;
         let call = post("/").key("order-1001");
         let first = call.send(&server).await;
         let replay = call.send(&server).await;
@@ -304,7 +304,7 @@ async fn cache_control_is_replayed_as_it_was_if_a_list_names_it() {
     let effects = Effects::new();
     let guard = layer().store_headers([header::CACHE_CONTROL]);
     let lines: Lines = &[("cache-control", "private, max-age=60")];
-    let server = answering(&effects, guard, move || with_lines(lines)).await;
+    let server = responding(&effects, guard, move || with_lines(lines)).await;
     let call = post("/").key("order-1001");
     let first = call.send(&server).await;
     let replay = call.send(&server).await;
@@ -329,19 +329,19 @@ async fn trailers_that_frame_route_or_authenticate_are_not_replayed() {
         "x-checksum",
     ];
     let guard = layer().exclude_headers([HeaderName::from_static("x-dropped")]);
-    let server = answering(&effects, guard, move || {
+    let server = responding(&effects, guard, move || {
         let lines = sent.map(|name| (HeaderName::from_static(name), HeaderValue::from_static("1")));
         let trailers = HeaderMap::from_iter(lines);
         Response::new(Body::new(Frames::known(&[b"done"]).trailers(trailers)))
     })
     .await;
-    let (_, first) = http2_answer(&server, "order-1001").await;
+    let (_, first) = http2_response(&server, "order-1001").await;
     assert_eq!(
         first.trailers().unwrap().len(),
         sent.len(),
         "the first response is the handler's own"
     );
-    let (head, replay) = http2_answer(&server, "order-1001").await;
+    let (head, replay) = http2_response(&server, "order-1001").await;
     assert_eq!(head.headers["x-idempotent-result"], "true");
     let names: Vec<_> = replay.trailers().unwrap().keys().map(HeaderName::as_str).collect();
     assert_eq!(names, ["content-digest", "x-checksum"]);
@@ -356,7 +356,7 @@ async fn the_body_is_replayed_byte_for_byte() {
         [b"", b"\x00\x01\xfe\xff\x80\r\n\r\n", "żółć".as_bytes(), &LARGE];
     for body in bodies {
         let effects = Effects::new();
-        let server = answering(&effects, layer(), move || Response::new(Body::from(body))).await;
+        let server = responding(&effects, layer(), move || Response::new(Body::from(body))).await;
         let call = post("/").key("order-1001");
 
         let first = call.send(&server).await;
@@ -367,10 +367,10 @@ async fn the_body_is_replayed_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn an_answer_without_content_is_replayed_and_not_run_again() {
+async fn a_response_without_content_is_replayed_and_not_run_again() {
     for status in [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED] {
         let effects = Effects::new();
-        let server = answering(&effects, layer(), move || {
+        let server = responding(&effects, layer(), move || {
             Response::builder().status(status).body(Body::empty()).unwrap()
         })
         .await;
@@ -385,7 +385,7 @@ async fn an_answer_without_content_is_replayed_and_not_run_again() {
 #[tokio::test]
 async fn every_frame_of_a_known_length_is_replayed() {
     let effects = Effects::new();
-    let server = answering(&effects, layer(), || {
+    let server = responding(&effects, layer(), || {
         Response::new(Body::new(Frames::known(&[b"one,", b"", b"two,", b"three"])))
     })
     .await;
@@ -406,13 +406,13 @@ async fn trailers_are_replayed() {
         trailers.append("x-checksum", HeaderValue::from_static("a"));
         trailers.append("x-checksum", HeaderValue::from_static("b"));
         let sent = trailers.clone();
-        let server = answering(&effects, layer(), move || {
+        let server = responding(&effects, layer(), move || {
             Response::new(Body::new(Frames::known(frames).trailers(sent.clone())))
         })
         .await;
 
         for result in [None, Some("true")] {
-            let (head, body) = http2_answer(&server, "order-1001").await;
+            let (head, body) = http2_response(&server, "order-1001").await;
             assert_eq!(
                 head.headers.get("x-idempotent-result").map(|value| value.to_str().unwrap()),
                 result
@@ -429,12 +429,13 @@ async fn a_replay_tells_the_id_of_its_own_request_and_of_the_original() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer())).await;
     let call = post("/").key("order-1001");
-    let ids = |answer: &Answer| {
-        ["x-request-id", "x-original-request-id"].map(|name| answer.header(name).map(str::to_owned))
+    let ids = |response: &WireResponse| {
+        ["x-request-id", "x-original-request-id"]
+            .map(|name| response.header(name).map(str::to_owned))
     };
 
     let first = call.clone().header("X-Request-Id", "first").send(&server).await;
-    assert_eq!(ids(&first), [None, None], "the first answer is the handler's own");
+    assert_eq!(ids(&first), [None, None], "the first response is the handler's own");
     let second = call.clone().header("X-Request-Id", "second").send(&server).await;
     assert_eq!(ids(&second), [Some("second".into()), Some("first".into())]);
     let without = call.send(&server).await;
@@ -479,7 +480,7 @@ async fn a_response_with_an_id_that_is_not_stored_goes_to_the_client_unchanged()
     let effects = Effects::new();
     let id = "i".repeat(129);
     let sent = id.clone();
-    let server = answering(&effects, layer(), move || {
+    let server = responding(&effects, layer(), move || {
         Response::builder().header("X-Request-Id", &sent).body(Body::from("done")).unwrap()
     })
     .await;
@@ -496,9 +497,9 @@ async fn a_response_with_an_id_that_is_not_stored_goes_to_the_client_unchanged()
 }
 
 #[tokio::test]
-async fn an_id_that_the_answer_carries_is_the_original_one() {
+async fn an_id_that_the_response_carries_is_the_original_one() {
     let effects = Effects::new();
-    let server = answering(&effects, layer(), || {
+    let server = responding(&effects, layer(), || {
         let response = Response::builder().header("X-Request-Id", "of-the-handler");
         response.header("X-Original-Request-Id", "of-another-service").body(Body::empty()).unwrap()
     })
@@ -513,9 +514,9 @@ async fn an_id_that_the_answer_carries_is_the_original_one() {
 }
 
 #[tokio::test]
-async fn an_answer_of_exactly_the_limit_is_kept() {
+async fn a_response_of_exactly_the_limit_is_stored() {
     let effects = Effects::new();
-    let server = answering(&effects, layer().max_response(1000), || {
+    let server = responding(&effects, layer().max_response(1000), || {
         Response::new(Body::from(vec![b'a'; 1000]))
     })
     .await;
@@ -526,7 +527,8 @@ async fn an_answer_of_exactly_the_limit_is_kept() {
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_kept_reaches_the_client_and_its_operation_is_never_run_again() {
+async fn a_response_that_cannot_be_stored_reaches_the_client_and_its_operation_is_never_run_again()
+{
     let frame: &'static [u8] = &[b'a'; 400];
     let bodies: [fn(&'static [u8]) -> Body; 5] = [
         |frame| Body::from([frame, frame, frame].concat()),
@@ -537,7 +539,7 @@ async fn an_answer_that_cannot_be_kept_reaches_the_client_and_its_operation_is_n
     ];
     for (index, body) in bodies.into_iter().enumerate() {
         let effects = Effects::new();
-        let server = answering(&effects, layer().max_response(1000), move || {
+        let server = responding(&effects, layer().max_response(1000), move || {
             let response = Response::builder().status(201).header("Location", "/payments/7");
             response.header("Set-Cookie", "a=b").body(body(frame)).unwrap()
         })
@@ -551,30 +553,30 @@ async fn an_answer_that_cannot_be_kept_reaches_the_client_and_its_operation_is_n
         assert_eq!(first.header("location"), Some("/payments/7"));
         assert_eq!(first.header("x-idempotent-result"), None);
         for _ in 0..2 {
-            let repeat = call.send(&server).await;
-            let problem = repeat.assert_refused(409, "idempotency_result_not_retained");
+            let retry = call.send(&server).await;
+            let problem = retry.assert_rejected(409, "idempotency_result_not_retained");
             assert_eq!(problem["original_status"], 201);
-            assert_eq!(repeat.header("location"), Some("/payments/7"));
-            assert!(repeat.all("set-cookie").is_empty());
+            assert_eq!(retry.header("location"), Some("/payments/7"));
+            assert!(retry.all("set-cookie").is_empty());
         }
         assert_eq!(effects.count(), 1);
     }
 }
 
 #[tokio::test]
-async fn an_answer_without_a_location_is_refused_without_one() {
+async fn a_response_without_a_location_is_rejected_without_one() {
     let effects = Effects::new();
     let server =
-        answering(&effects, layer().max_response(1), || Response::new(Body::from("too large")))
+        responding(&effects, layer().max_response(1), || Response::new(Body::from("too large")))
             .await;
     let call = post("/").key("order-1001");
     call.send(&server).await.assert_first(200, "too large");
-    let repeat = call.send(&server).await;
+    let retry = call.send(&server).await;
     assert_eq!(
-        repeat.assert_refused(409, "idempotency_result_not_retained")["original_status"],
+        retry.assert_rejected(409, "idempotency_result_not_retained")["original_status"],
         200
     );
-    assert_eq!(repeat.header("location"), None);
+    assert_eq!(retry.header("location"), None);
     assert_eq!(effects.count(), 1);
 }
 
@@ -587,11 +589,11 @@ async fn a_body_that_breaks_off_is_a_failed_attempt_and_breaks_off_for_the_clien
     for _ in 0..2 {
         let request =
             Request::post("/").header("x-idempotency-key", "order-1001").body(Body::empty());
-        let mut answer = router.clone().oneshot(request.unwrap()).await.unwrap();
-        assert_eq!(answer.status(), StatusCode::OK);
-        let half = answer.body_mut().frame().await.unwrap().unwrap();
+        let mut response = router.clone().oneshot(request.unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let half = response.body_mut().frame().await.unwrap().unwrap();
         assert_eq!(half.into_data().unwrap(), "half");
-        assert!(answer.body_mut().frame().await.unwrap().is_err());
+        assert!(response.body_mut().frame().await.unwrap().is_err());
     }
     let failed = PreviousAttempt::Failed { status: None };
     assert_eq!(effects.attempts(), [(1, None), (2, Some(failed))]);
@@ -603,7 +605,7 @@ async fn a_body_that_breaks_off_is_a_failed_attempt_and_breaks_off_for_the_clien
 }
 
 #[tokio::test]
-async fn a_body_that_is_longer_than_announced_is_handed_on_whole_and_not_kept() {
+async fn a_body_that_is_longer_than_announced_is_handed_on_whole_and_not_stored() {
     let effects = Effects::new();
     let router = app(&effects, |_| async {
         Body::new(Frames::known(&[b"long", b"er, ", b"much"]).announcing(2))
@@ -620,7 +622,7 @@ async fn a_body_that_is_longer_than_announced_is_handed_on_whole_and_not_kept() 
 }
 
 #[tokio::test]
-async fn a_marker_that_the_handler_sets_makes_no_replay_of_a_first_answer() {
+async fn a_marker_that_the_handler_sets_does_not_turn_a_first_response_into_a_replay() {
     let effects = Effects::new();
     let app =
         app(&effects, |_| async { ([("x-idempotent-result", "true")], "from a service behind") });

@@ -18,13 +18,13 @@ async fn a_body_of_exactly_the_limit_is_taken() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_refused_and_leaves_no_record() {
+async fn a_body_over_the_limit_is_rejected_and_leaves_no_record() {
     let one_more = post("/").key("order-1001").body(vec![b'a'; LIMIT + 1]);
     for too_large in [one_more.clone(), one_more.chunked()] {
         let effects = Effects::new();
         let server = Server::start(counting(&effects).layer(layer().max_request(LIMIT))).await;
 
-        too_large.send(&server).await.assert_refused(413, "request_too_large");
+        too_large.send(&server).await.assert_rejected(413, "request_too_large");
         assert_eq!(effects.count(), 0);
         post("/").key("order-1001").body("mended").send(&server).await.assert_first(200, "run 1");
         assert_eq!(effects.attempts(), [(1, None)]);
@@ -39,7 +39,7 @@ async fn the_limit_is_one_mebibyte_unless_set() {
     most.chunked().send(&server).await.assert_first(200, "run 1");
 
     let one_more = post("/").key("order-1002").body(vec![b'a'; (1 << 20) + 1]);
-    one_more.send(&server).await.assert_refused(413, "request_too_large");
+    one_more.send(&server).await.assert_rejected(413, "request_too_large");
     assert_eq!(effects.count(), 1);
 }
 
@@ -60,9 +60,9 @@ async fn the_handler_sees_the_body_and_the_head_as_they_were_sent() {
         let call = post("/echo?a=%20b").header("X-Twice", "1").header("X-Twice", "2").body(body);
 
         for (key, call) in [("sized", call.clone()), ("chunked", call.chunked())] {
-            let answer = call.key(format!("{key}-{index}")).send(&server).await;
-            assert_eq!(answer.status, 200);
-            assert!(answer.body == *body, "{key} body {index} came out differently");
+            let response = call.key(format!("{key}-{index}")).send(&server).await;
+            assert_eq!(response.status, 200);
+            assert!(response.body == *body, "{key} body {index} came out differently");
         }
         for head in effects.heads() {
             assert_eq!(head.uri, "/echo?a=%20b");
@@ -91,15 +91,15 @@ async fn an_upload_that_is_cut_off_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn an_upload_that_ends_early_but_can_still_be_answered_is_refused() {
+async fn an_upload_that_ends_early_on_an_open_connection_is_rejected() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer())).await;
-    // The size of a chunk that is no number breaks the body; the connection still carries an
-    // answer.
+    // A chunk size that is not a number breaks the body; the connection can still carry a
+    // response.
     let broken =
         String::from_utf8(post("/").key("order-1001").body("abc").chunked().bytes()).unwrap();
     let broken = broken.replace("1\r\nb\r\n", "what?\r\n");
-    send_bytes(&server, broken).await.assert_refused(400, "request_unreadable");
+    send_bytes(&server, broken).await.assert_rejected(400, "request_unreadable");
     assert_eq!(effects.count(), 0);
     post("/").key("order-1001").send(&server).await.assert_first(200, "run 1");
     assert_eq!(effects.attempts(), [(1, None)]);

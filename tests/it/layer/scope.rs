@@ -19,23 +19,23 @@ fn by_credential(parts: &http::request::Parts) -> Scope {
 }
 
 #[tokio::test]
-async fn a_scope_keeps_callers_apart() {
+async fn a_scope_separates_callers() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer().scope(by_credential))).await;
     let of = |credential: &str| post("/").key("order-1001").header("Authorization", credential);
 
     let alice = of("Bearer alice").send(&server).await;
     let bob = of("Bearer bob").send(&server).await;
-    let nobody = post("/").key("order-1001").send(&server).await;
+    let anonymous = post("/").key("order-1001").send(&server).await;
     let empty = of("").send(&server).await;
     alice.assert_first(200, "run 1");
     bob.assert_first(200, "run 2");
-    nobody.assert_first(200, "run 3");
+    anonymous.assert_first(200, "run 3");
     empty.assert_first(200, "run 4");
 
     of("Bearer alice").send(&server).await.assert_replays(&alice);
     of("Bearer bob").send(&server).await.assert_replays(&bob);
-    post("/").key("order-1001").send(&server).await.assert_replays(&nobody);
+    post("/").key("order-1001").send(&server).await.assert_replays(&anonymous);
     assert_eq!(effects.count(), 4);
 }
 
@@ -137,14 +137,14 @@ async fn scope_and_key_do_not_run_into_each_other() {
     let effects = Effects::new();
     let server = Server::start(counting(&effects).layer(layer().scope(by_credential))).await;
     for (scope, key) in [("a", "b:c"), ("a:b", "c"), ("a:", "b:c"), ("ab", ":c"), ("A", "b:c")] {
-        let answer = post("/").key(key).header("Authorization", scope).send(&server).await;
-        assert!(!answer.is_replay(), "scope {scope:?}, key {key:?}");
+        let response = post("/").key(key).header("Authorization", scope).send(&server).await;
+        assert!(!response.is_replay(), "scope {scope:?}, key {key:?}");
     }
     assert_eq!(effects.count(), 5);
 }
 
 #[tokio::test]
-async fn namespaces_and_secrets_keep_services_apart_in_one_store() {
+async fn namespaces_and_secrets_separate_services_in_one_store() {
     let effects = Effects::new();
     let layer = layer_over(store());
     let layers = [

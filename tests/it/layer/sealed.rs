@@ -1,4 +1,4 @@
-//! Records whose answers cannot be decrypted.
+//! Records whose responses cannot be decrypted.
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use tower_idempotency::{EncryptionKeys, InFlight};
 use crate::support::{Effects, Server, counting, layers_of_two_processes, post, store};
 
 #[tokio::test]
-async fn another_request_under_the_key_is_refused_as_such_whether_or_not_its_answer_can_be_read() {
+async fn another_request_under_the_key_is_rejected_as_such_whether_or_not_its_response_can_be_read()
+{
     for in_flight in [InFlight::Reject, InFlight::Wait(Duration::from_mins(1))] {
         for limit in [1, 0] {
             let effects = Effects::new();
@@ -22,7 +23,7 @@ async fn another_request_under_the_key_is_refused_as_such_whether_or_not_its_ans
 
             post("/").key("order-1001").body("first").send(&one).await.assert_first(200, "run 1");
             let another = post("/").key("order-1001").body("another");
-            another.send(&other).await.assert_refused(409, "idempotency_key_reused");
+            another.send(&other).await.assert_rejected(409, "idempotency_key_reused");
             assert_eq!(post("/").key("order-1001").body("first").send(&other).await.status, 503);
             assert_eq!(effects.count(), 1);
         }

@@ -24,9 +24,9 @@ async fn a_shutdown_begins_nothing_new_and_waits_for_what_runs() {
     let mut shutdown = tokio_test::task::spawn(layer.shutdown());
     assert!(shutdown.poll().is_pending());
     for key in ["order-1001", "order-1002"] {
-        let refused = post("/").key(key).send(&server).await;
-        refused.assert_refused(503, "idempotency_shutting_down");
-        assert_eq!(refused.header("retry-after"), Some("3"));
+        let rejected = post("/").key(key).send(&server).await;
+        rejected.assert_rejected(503, "idempotency_shutting_down");
+        assert_eq!(rejected.header("retry-after"), Some("3"));
     }
     assert!(shutdown.poll().is_pending());
     gate.open();
@@ -46,13 +46,13 @@ async fn a_shutdown_takes_effect_when_it_is_called_and_is_not_undone() {
         .key("order-1001")
         .send(&server)
         .await
-        .assert_refused(503, "idempotency_shutting_down");
+        .assert_rejected(503, "idempotency_shutting_down");
     patiently(layer.shutdown()).await;
     post("/")
         .key("order-1001")
         .send(&server)
         .await
-        .assert_refused(503, "idempotency_shutting_down");
+        .assert_rejected(503, "idempotency_shutting_down");
     assert_eq!(effects.count(), 0);
 }
 
@@ -74,7 +74,7 @@ async fn a_shutdown_waits_for_a_handler_whose_client_has_hung_up() {
 }
 
 #[tokio::test]
-async fn those_who_only_wait_for_an_answer_are_refused_at_once() {
+async fn requests_that_only_wait_for_a_response_are_rejected_at_once() {
     let (effects, gate, arrived) = (Effects::new(), Gate::new(), Arrived::new());
     let layer = arrived.counted(layer().in_flight(InFlight::Wait(MINUTE)));
     let server = Server::start(gated(&effects, &gate).layer(layer.clone())).await;
@@ -85,19 +85,19 @@ async fn those_who_only_wait_for_an_answer_are_refused_at_once() {
 
     let shutdown = layer.shutdown();
     let (one, other) = (call.finish(running), call.finish(waiting));
-    let mut answers = tokio_test::task::spawn(async { tokio::join!(one, other) });
-    assert!(answers.poll().is_pending());
+    let mut responses = tokio_test::task::spawn(async { tokio::join!(one, other) });
+    assert!(responses.poll().is_pending());
     gate.open();
-    let (one, other) = patiently(answers).await;
-    let (refused, first) = if one.status == 503 { (one, other) } else { (other, one) };
-    refused.assert_refused(503, "idempotency_shutting_down");
+    let (one, other) = patiently(responses).await;
+    let (rejected, first) = if one.status == 503 { (one, other) } else { (other, one) };
+    rejected.assert_rejected(503, "idempotency_shutting_down");
     first.assert_first(200, "done");
     patiently(shutdown).await;
     assert_eq!(effects.count(), 1);
 }
 
 #[tokio::test]
-async fn a_shutdown_waits_for_an_answer_that_is_still_being_written() {
+async fn a_shutdown_waits_for_a_response_that_is_still_being_written() {
     let effects = Effects::new();
     let store = Scripted::over(store());
     let layer = layer_over(DynStore::new(store.clone()));
@@ -127,7 +127,7 @@ async fn a_shutdown_does_not_wait_longer_than_the_lease_for_a_store_that_stays_d
 }
 
 #[tokio::test]
-async fn nobody_in_a_line_begins_anything_when_its_first_has_left_because_of_the_shutdown() {
+async fn no_member_of_a_line_begins_anything_when_its_first_has_left_because_of_the_shutdown() {
     let (effects, gate, arrived) = (Effects::new(), Gate::new(), Arrived::new());
     let store = Scripted::over(store());
     let [one, other] =
@@ -147,7 +147,7 @@ async fn nobody_in_a_line_begins_anything_when_its_first_has_left_because_of_the
 
     let shutdown = other.shutdown();
     for waiter in line {
-        call.finish(waiter).await.assert_refused(503, "idempotency_shutting_down");
+        call.finish(waiter).await.assert_rejected(503, "idempotency_shutting_down");
     }
     patiently(shutdown).await;
     assert_eq!(store.calls(Operation::Reserve), 2, "the running one, and the first of the line");

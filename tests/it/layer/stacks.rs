@@ -21,8 +21,8 @@ fn wrap(request: Request<Incoming>) -> Request<Body> {
     request.map(RequestBody::new)
 }
 
-/// A service that enters its run in `effects`, waits at the gate, and answers with the number of
-/// its run.
+/// A service that enters its run in `effects`, waits at the gate, and responds with the number
+/// of its run.
 fn numbering(
     effects: &Effects,
     gate: &Gate,
@@ -51,11 +51,11 @@ fn open() -> Gate {
     gate
 }
 
-/// Sends two operations, a repeat of each, and another one under the key of the first.
+/// Sends two operations, a retry of each, and another one under the key of the first.
 async fn assert_guarded(server: &Server, effects: &Effects) {
-    for (key, answer) in [("order-1001", "run 1"), ("order-1002", "run 2")] {
+    for (key, response) in [("order-1001", "run 1"), ("order-1002", "run 2")] {
         let first = post("/").key(key).body("body").send(server).await;
-        first.assert_first(200, answer);
+        first.assert_first(200, response);
         post("/").key(key).body("body").send(server).await.assert_replays(&first);
     }
     post("/")
@@ -63,7 +63,7 @@ async fn assert_guarded(server: &Server, effects: &Effects) {
         .body("other")
         .send(server)
         .await
-        .assert_refused(409, "idempotency_key_reused");
+        .assert_rejected(409, "idempotency_key_reused");
     assert_eq!(effects.count(), 2);
 }
 
@@ -124,10 +124,10 @@ async fn a_timeout_of_tower_outside_ends_the_wait_and_not_the_operation() {
         "hyper cuts the connection on an error of a service"
     );
     effects.reached(1).await;
-    let repeat = call.begin(&patient, usize::MAX).await;
+    let retry = call.begin(&patient, usize::MAX).await;
     gate.open();
-    let answer = call.finish(repeat).await;
-    assert_eq!((answer.status, answer.text(), answer.is_replay()), (200, "run 1", true));
+    let response = call.finish(retry).await;
+    assert_eq!((response.status, response.text(), response.is_replay()), (200, "run 1", true));
     assert_eq!(effects.attempts(), [(1, None)]);
 }
 

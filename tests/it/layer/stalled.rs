@@ -27,7 +27,7 @@ async fn a_body_that_stalls_goes_to_the_client_as_it_comes_and_is_not_retained()
     // for.
     let rejected = call.send(&server).await;
     assert_eq!(
-        rejected.assert_refused(409, "idempotency_result_not_retained")["original_status"],
+        rejected.assert_rejected(409, "idempotency_result_not_retained")["original_status"],
         200
     );
     patiently(layer.shutdown()).await;

@@ -1,4 +1,4 @@
-//! Which answers are definitive, which leave no record, and what becomes of failed attempts.
+//! Which responses are definitive, which leave no record, and what becomes of failed attempts.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tower_idempotency::{OnFailed, PreviousAttempt, ResponseClass};
 use crate::support::{Effects, Frames, Server, TestLayer, app, counting, layer, post};
 
 /// The statuses after which a key is free: nothing happened.
-const FORGOTTEN: [u16; 24] = [
+const DISCARDED: [u16; 24] = [
     307, 308, 400, 401, 403, 405, 406, 407, 411, 412, 413, 414, 415, 417, 421, 422, 423, 424, 425,
     426, 428, 429, 431, 511,
 ];
@@ -20,7 +20,7 @@ fn panics() -> StatusCode {
     panic!("the handler panics, as it was told to");
 }
 
-/// A server that answers with the status in the path.
+/// A server that responds with the status in the path.
 async fn of_path(effects: &Effects, layer: TestLayer) -> Server {
     let router = app(effects, |request| async move {
         let status = request.uri().path()[1..].parse().unwrap();
@@ -30,10 +30,10 @@ async fn of_path(effects: &Effects, layer: TestLayer) -> Server {
 }
 
 #[tokio::test]
-async fn definitive_answers_are_replayed() {
+async fn definitive_responses_are_replayed() {
     let effects = Effects::new();
     let server = of_path(&effects, layer()).await;
-    let definitive = (200..500).filter(|status| *status != 408 && !FORGOTTEN.contains(status));
+    let definitive = (200..500).filter(|status| *status != 408 && !DISCARDED.contains(status));
     for (index, status) in definitive.enumerate() {
         let call = post(&format!("/{status}")).key(format!("order-{status}"));
         let first = call.send(&server).await;
@@ -44,28 +44,28 @@ async fn definitive_answers_are_replayed() {
 }
 
 #[tokio::test]
-async fn an_answer_that_says_nothing_happened_leaves_the_key_for_a_mended_request() {
+async fn a_response_that_says_nothing_happened_leaves_the_key_for_a_corrected_request() {
     let effects = Effects::new();
     let server = of_path(&effects, layer()).await;
-    for status in FORGOTTEN {
+    for status in DISCARDED {
         let call = post(&format!("/{status}")).key(format!("order-{status}"));
         for _ in 0..2 {
-            let answer = call.send(&server).await;
-            assert_eq!((answer.status, answer.is_replay()), (status, false));
+            let response = call.send(&server).await;
+            assert_eq!((response.status, response.is_replay()), (status, false));
         }
         let mended = post("/201").key(format!("order-{status}")).body("mended");
         let first = mended.send(&server).await;
         first.assert_first(201, "");
         mended.send(&server).await.assert_replays(&first);
     }
-    assert_eq!(effects.count(), 3 * FORGOTTEN.len());
+    assert_eq!(effects.count(), 3 * DISCARDED.len());
     assert!(
         effects.attempts().iter().all(|attempt| *attempt == (1, None)),
         "no record, no attempt"
     );
 }
 
-/// A server whose handler answers 409 with the headers in the path:
+/// A server whose handler responds with 409 and the headers in the path:
 /// `/retry-after=1/x-should-retry=true`.
 async fn conflicting(effects: &Effects, layer: TestLayer) -> Server {
     let router = app(effects, |request| async move {
@@ -120,8 +120,8 @@ async fn a_failed_attempt_runs_again_and_knows_of_the_one_before() {
         let before = effects.count();
         let call = post(&format!("/{status}")).key(format!("order-{status}"));
         for _ in 0..3 {
-            let answer = call.send(&server).await;
-            assert_eq!((answer.status, answer.is_replay()), (status, false));
+            let response = call.send(&server).await;
+            assert_eq!((response.status, response.is_replay()), (status, false));
         }
         let failed = Some(PreviousAttempt::Failed { status: StatusCode::from_u16(status).ok() });
         assert_eq!(effects.attempts()[before..], [(1, None), (2, failed), (3, failed)]);
@@ -162,9 +162,9 @@ async fn a_failure_may_be_replayed() {
 }
 
 #[tokio::test]
-async fn a_failure_without_an_answer_to_replay_is_refused() {
+async fn a_failure_without_a_response_to_replay_is_rejected() {
     let bodies: [fn() -> Body; 2] =
-        [|| Body::from("too large to keep"), || Body::new(Frames::unknown(&[b"streamed"]))];
+        [|| Body::from("too large to store"), || Body::new(Frames::unknown(&[b"streamed"]))];
     for body in bodies {
         let effects = Effects::new();
         let router = app(&effects, move |_| async move { (StatusCode::BAD_GATEWAY, body()) });
@@ -173,14 +173,14 @@ async fn a_failure_without_an_answer_to_replay_is_refused() {
         let call = post("/").key("order-1001");
 
         assert_eq!(call.send(&server).await.status, 502);
-        let problem = call.send(&server).await.assert_refused(409, "idempotency_attempt_failed");
+        let problem = call.send(&server).await.assert_rejected(409, "idempotency_attempt_failed");
         assert_eq!(problem["original_status"], 502);
         assert_eq!(effects.count(), 1);
     }
 }
 
 #[tokio::test]
-async fn a_failed_answer_is_not_kept_where_failures_run_again() {
+async fn a_failed_response_is_not_stored_where_failures_run_again() {
     let effects = Effects::new();
     let layer = layer();
     let router = || app(&effects, |_| async { (StatusCode::BAD_GATEWAY, "no bank") });
@@ -189,20 +189,20 @@ async fn a_failed_answer_is_not_kept_where_failures_run_again() {
     let call = post("/").key("order-1001");
 
     call.send(&server).await.assert_first(502, "no bank");
-    let problem = call.send(&replaying).await.assert_refused(409, "idempotency_attempt_failed");
+    let problem = call.send(&replaying).await.assert_rejected(409, "idempotency_attempt_failed");
     assert_eq!(problem["original_status"], 502);
     assert_eq!(effects.count(), 1);
 }
 
 #[tokio::test]
-async fn a_failure_may_be_refused() {
+async fn a_failure_may_be_rejected() {
     let effects = Effects::new();
     let server = of_path(&effects, layer().on_failed(OnFailed::Reject)).await;
     let call = post("/502").key("order-1001");
 
     call.send(&server).await.assert_first(502, "");
     for _ in 0..2 {
-        let problem = call.send(&server).await.assert_refused(409, "idempotency_attempt_failed");
+        let problem = call.send(&server).await.assert_rejected(409, "idempotency_attempt_failed");
         assert_eq!(problem["original_status"], 502);
     }
     assert_eq!(effects.count(), 1);
@@ -217,16 +217,20 @@ async fn a_panic_is_recorded_and_raised_again() {
     let call = post("/").key("order-1001");
 
     for _ in 0..2 {
-        let answer = call.send(&server).await;
-        assert_eq!((answer.status, answer.is_replay()), (500, false));
-        assert!(answer.text().contains("anicked"), "the text is CatchPanic's: {}", answer.text());
+        let response = call.send(&server).await;
+        assert_eq!((response.status, response.is_replay()), (500, false));
+        assert!(
+            response.text().contains("anicked"),
+            "the text is CatchPanic's: {}",
+            response.text()
+        );
     }
     let failed = Some(PreviousAttempt::Failed { status: None });
     assert_eq!(effects.attempts(), [(1, None), (2, failed)]);
 }
 
 #[tokio::test]
-async fn a_panic_that_nobody_catches_cuts_the_connection_as_it_does_without_the_layer() {
+async fn a_panic_that_is_not_caught_cuts_the_connection_as_it_does_without_the_layer() {
     let effects = Effects::new();
     let ledger = effects.clone();
     let router = app(&effects, move |_| {
@@ -236,7 +240,7 @@ async fn a_panic_that_nobody_catches_cuts_the_connection_as_it_does_without_the_
     let server = Server::start(router.layer(layer())).await;
     let call = post("/").key("order-1001");
 
-    assert_eq!(call.send(&server).await.status, 0, "no answer");
+    assert_eq!(call.send(&server).await.status, 0, "no response");
     call.send(&server).await.assert_first(200, "");
     assert_eq!(
         effects.attempts(),
@@ -260,7 +264,7 @@ async fn a_panic_of_the_body_is_a_failed_attempt() {
     let server = Server::start(router.layer(layer())).await;
     let call = post("/").key("order-1001");
 
-    assert_eq!(call.send(&server).await.status, 0, "no answer");
+    assert_eq!(call.send(&server).await.status, 0, "no response");
     let second = call.send(&server).await;
     second.assert_first(200, "whole");
     call.send(&server).await.assert_replays(&second);
@@ -281,7 +285,7 @@ async fn a_panic_of_the_classifier_is_a_failed_attempt() {
     let server = Server::start(counting(&effects).layer(layer)).await;
     let call = post("/").key("order-1001");
 
-    assert_eq!(call.send(&server).await.status, 0, "no answer");
+    assert_eq!(call.send(&server).await.status, 0, "no response");
     let second = call.send(&server).await;
     second.assert_first(200, "run 2");
     call.send(&server).await.assert_replays(&second);
@@ -292,14 +296,14 @@ async fn a_panic_of_the_classifier_is_a_failed_attempt() {
 }
 
 #[tokio::test]
-async fn after_a_panic_there_is_nothing_to_replay_and_policy_may_refuse_to_run_again() {
+async fn after_a_panic_there_is_nothing_to_replay_and_policy_may_reject_to_run_again() {
     for policy in [OnFailed::Reject, OnFailed::Replay] {
         let effects = Effects::new();
         let router = app(&effects, |_| async { panics() });
         let server = Server::start(router.layer(layer().on_failed(policy))).await;
         let call = post("/").key("order-1001");
         assert_eq!(call.send(&server).await.status, 0);
-        let problem = call.send(&server).await.assert_refused(409, "idempotency_attempt_failed");
+        let problem = call.send(&server).await.assert_rejected(409, "idempotency_attempt_failed");
         assert_eq!(problem.get("original_status"), None);
         assert_eq!(effects.count(), 1);
     }
@@ -348,7 +352,7 @@ async fn a_classifier_replaces_the_rule() {
 }
 
 #[tokio::test]
-async fn an_answer_is_forgotten_when_its_retention_is_over() {
+async fn a_response_is_gone_when_its_retention_is_over() {
     let effects = Effects::new();
     let retention = Duration::from_millis(1);
     let server = Server::start(counting(&effects).layer(layer().retention(retention))).await;

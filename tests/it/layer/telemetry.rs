@@ -1,4 +1,4 @@
-//! What an operator sees: counters without keys, and the words for how an attempt stands.
+//! What an operator sees: counters without keys, and the words for the state of an attempt.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -137,13 +137,13 @@ fn what_goes_wrong_with_the_store_is_counted() {
 }
 
 #[test]
-fn a_renewal_that_finds_the_answer_of_its_own_attempt_is_no_lost_lease() {
+fn a_renewal_that_finds_the_response_of_its_own_attempt_is_not_a_lost_lease() {
     let counters = counted(async || {
         let effects = Effects::new();
         let store = Scripted::over(store());
         let layer = layer_over(DynStore::new(store.clone())).lease(Duration::from_millis(60));
         let server = Server::start(counting(&effects).layer(layer)).await;
-        // The answer is in the store, but nobody says so.
+        // The response is in the store, but the reply that says so is lost.
         store.fault(Operation::Complete, Fault::Lost);
         let call = post("/").key("order-1001");
         call.send(&server).await;
@@ -184,7 +184,7 @@ async fn an_operator_can_tell_running_abandoned_failed_and_finished_apart() {
     let record = look("order-1001").await.unwrap();
     assert_eq!((record.status().to_string(), record.attempt), ("success".into(), 2));
 
-    // Reserved, but nobody runs it.
+    // Reserved, but no request runs it.
     store.fault(Operation::Reserve, Fault::Lost);
     post("/").key("order-1002").send(&server).await;
     let record = look("order-1002").await.unwrap();

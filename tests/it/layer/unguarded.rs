@@ -17,8 +17,8 @@ async fn other_methods_pass_untouched() {
     for method in methods {
         let call = call(method, "/").key("order-1001").header("X-Idempotent-Result", "true");
         for _ in 0..2 {
-            let answer = call.send(&server).await;
-            assert_eq!((answer.status, answer.is_replay()), (200, false), "{method}");
+            let response = call.send(&server).await;
+            assert_eq!((response.status, response.is_replay()), (200, false), "{method}");
         }
     }
     assert_eq!(effects.count(), 2 * methods.len());
@@ -125,7 +125,7 @@ async fn an_unguarded_upload_reaches_the_handler_frame_by_frame() {
 }
 
 #[tokio::test]
-async fn an_answer_of_unknown_length_reaches_the_client_frame_by_frame() {
+async fn a_response_of_unknown_length_reaches_the_client_frame_by_frame() {
     for call in [post("/").key("order-1001"), post("/"), call("GET", "/")] {
         let effects = Effects::new();
         let gate = Gate::new();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tower_idempotency::InFlight;
 
-use crate::support::{Answer, Effects, Gate, Server, TestLayer, gated, layer, post};
+use crate::support::{Effects, Gate, Server, TestLayer, WireResponse, gated, layer, post};
 
 const MIB: usize = 1 << 20;
 
@@ -25,15 +25,15 @@ async fn too_many(waiters: usize, rejected: usize, limits: impl Fn(TestLayer) ->
         waiting.spawn(async move { call.finish(stream).await });
     }
     for _ in 0..rejected {
-        let answer: Answer = waiting.join_next().await.unwrap().unwrap();
-        answer.assert_refused(409, "idempotency_key_in_flight");
-        assert_eq!(answer.header("retry-after"), Some("1"));
+        let response: WireResponse = waiting.join_next().await.unwrap().unwrap();
+        response.assert_rejected(409, "idempotency_key_in_flight");
+        assert_eq!(response.header("retry-after"), Some("1"));
     }
     assert_eq!(waiting.len(), waiters - rejected);
     gate.open();
     let first = call.finish(running).await;
-    while let Some(answer) = waiting.join_next().await {
-        answer.unwrap().assert_replays(&first);
+    while let Some(response) = waiting.join_next().await {
+        response.unwrap().assert_replays(&first);
     }
     assert_eq!(effects.count(), 1);
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The rooms of the crate from the bottom up. A file may name its own room and those of the rows
-/// before it.
+/// The rooms of the crate from the bottom up. A file may name its own room, and each room in an
+/// earlier row.
 const ROOMS: [&[&str]; 9] = [
     &["guide", "runtime"],
     &["record"],

@@ -7,7 +7,7 @@ fn run(flags: &[&str]) -> Output {
 }
 
 #[track_caller]
-fn refused(flags: &[&str], word: &str) -> String {
+fn rejected(flags: &[&str], word: &str) -> String {
     let Output { status, stdout, stderr } = run(flags);
     let stderr = String::from_utf8(stderr).unwrap();
     assert_eq!(status.code(), Some(2), "{flags:?}: {stderr}");
@@ -21,7 +21,7 @@ fn refused(flags: &[&str], word: &str) -> String {
 }
 
 #[test]
-fn a_malformed_value_is_refused() {
+fn a_malformed_value_is_rejected() {
     let malformed: [&[&str]; 36] = [
         &["--listen", "3000"],
         &["--listen", "127.0.0.1"],
@@ -61,22 +61,22 @@ fn a_malformed_value_is_refused() {
         &["--ignore", "/~"],
     ];
     for flags in malformed {
-        refused(flags, ": ");
+        rejected(flags, ": ");
     }
 }
 
 #[test]
-fn an_unknown_flag_and_a_missing_value_are_refused() {
-    refused(&["--nonsense"], "not a flag");
-    refused(&["extra"], "not a flag");
-    refused(&["--lease"], "needs a value");
-    refused(&["--ledger", "--require-key"], "needs a value");
-    refused(&["--require-key=yes"], "takes no value");
-    refused(&["--canonical-json=yes"], "takes no value");
+fn an_unknown_flag_and_a_missing_value_are_rejected() {
+    rejected(&["--nonsense"], "not a flag");
+    rejected(&["extra"], "not a flag");
+    rejected(&["--lease"], "needs a value");
+    rejected(&["--ledger", "--require-key"], "needs a value");
+    rejected(&["--require-key=yes"], "takes no value");
+    rejected(&["--canonical-json=yes"], "takes no value");
 }
 
 #[test]
-fn a_refused_store_url_does_not_show_its_password() {
+fn a_rejected_store_url_does_not_show_its_password() {
     for url in [
         "postgres://me:hunter2@127.0.0.1:port/db",
         "postgres+tx://me:hunter2@127.0.0.1:port/db",
@@ -84,20 +84,20 @@ fn a_refused_store_url_does_not_show_its_password() {
         "redis+sentinel://me:hunter2@127.0.0.1:26379",
     ] {
         let scheme = url.split_inclusive("://").next().unwrap();
-        assert!(!refused(&["--store", url], scheme).contains("hunter2"));
+        assert!(!rejected(&["--store", url], scheme).contains("hunter2"));
     }
 }
 
 #[test]
-fn a_refused_encryption_key_is_not_shown() {
+fn a_rejected_encryption_key_is_not_shown() {
     let key = "1122334455667788990011223344556677889900112233445566778899001122aa";
-    assert!(!refused(&["--encryption-key", key], "64 hexadecimal digits").contains("11223344"));
+    assert!(!rejected(&["--encryption-key", key], "64 hexadecimal digits").contains("11223344"));
 }
 
 #[test]
-fn a_ledger_beside_that_of_a_transaction_is_refused() {
+fn a_ledger_beside_a_transaction_is_rejected() {
     for store in ["postgres+tx://me:hunter2@127.0.0.1/db", "sqlite+tx:shop.db"] {
-        let told = refused(&["--ledger", "lines", "--store", store], "its table `payments`");
+        let told = rejected(&["--ledger", "lines", "--store", store], "its table `payments`");
         assert!(!told.contains("hunter2"));
     }
 }
@@ -119,7 +119,7 @@ fn a_ledger_that_cannot_be_opened_is_an_error_at_the_start() {
 
 #[test]
 fn a_store_that_cannot_be_reached_is_an_error_at_the_start() {
-    // Nobody listens at port 1.
+    // No server listens at port 1.
     for store in [
         "postgres://me:hunter2@127.0.0.1:1/db",
         "postgres+tx://me:hunter2@127.0.0.1:1/db",

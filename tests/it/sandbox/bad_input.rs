@@ -1,4 +1,4 @@
-//! Every kind of bad input gets its answer, and the ledger shows that nothing ran.
+//! Every kind of bad input gets its response, and the ledger shows that nothing ran.
 
 use axum::body::{Body, Bytes};
 use axum::http::HeaderValue;
@@ -6,10 +6,10 @@ use http_body_util::{BodyExt, Full};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::server::{Answer, Sandbox, order};
+use super::server::{Sandbox, SandboxResponse, order};
 
 /// Pays with the key headers given, in place of one good key.
-async fn pay_with(sandbox: &Sandbox, keys: &[(&str, &[u8])]) -> Answer {
+async fn pay_with(sandbox: &Sandbox, keys: &[(&str, &[u8])]) -> SandboxResponse {
     let mut head = sandbox.json("/payments");
     for (name, value) in keys {
         head = head.header(*name, HeaderValue::from_bytes(value).unwrap());
@@ -18,7 +18,7 @@ async fn pay_with(sandbox: &Sandbox, keys: &[(&str, &[u8])]) -> Answer {
 }
 
 #[tokio::test]
-async fn a_value_that_is_no_key_is_refused() {
+async fn a_value_that_is_not_a_key_is_rejected() {
     let sandbox = Sandbox::start(&[]).await;
     let too_long = [b'k'; 256];
     let values: [&[u8]; 12] = [
@@ -37,15 +37,15 @@ async fn a_value_that_is_no_key_is_refused() {
     ];
     for name in ["x-idempotency-key", "idempotency-key"] {
         for value in values {
-            let answer = pay_with(&sandbox, &[(name, value)]).await;
-            answer.refused(400, "idempotency_key_invalid");
+            let response = pay_with(&sandbox, &[(name, value)]).await;
+            response.rejected(400, "idempotency_key_invalid");
         }
     }
     assert!(sandbox.effects().await.is_empty());
 }
 
 #[tokio::test]
-async fn a_key_sent_twice_or_two_different_keys_are_refused() {
+async fn a_key_sent_twice_or_two_different_keys_are_rejected() {
     let sandbox = Sandbox::start(&[]).await;
     let pairs: [[(&str, &[u8]); 2]; 4] = [
         [("x-idempotency-key", b"a"), ("x-idempotency-key", b"a")],
@@ -54,13 +54,13 @@ async fn a_key_sent_twice_or_two_different_keys_are_refused() {
         [("x-idempotency-key", b"a"), ("idempotency-key", b"b")],
     ];
     for pair in pairs {
-        pay_with(&sandbox, &pair).await.refused(400, "idempotency_key_invalid");
+        pay_with(&sandbox, &pair).await.rejected(400, "idempotency_key_invalid");
     }
     assert!(sandbox.effects().await.is_empty());
 }
 
 #[tokio::test]
-async fn a_control_byte_in_the_key_is_refused_before_the_handler() {
+async fn a_control_byte_in_the_key_is_rejected_before_the_handler() {
     let sandbox = Sandbox::start(&[]).await;
     for byte in [0x00, 0x01, 0x1f, 0x7f] {
         let body = order().to_string();
@@ -72,9 +72,9 @@ async fn a_control_byte_in_the_key_is_refused_before_the_handler() {
             .extend_from_slice(format!("content-length: {}\r\n\r\n{body}", body.len()).as_bytes());
         let mut socket = TcpStream::connect(sandbox.address()).await.unwrap();
         socket.write_all(&request).await.unwrap();
-        let mut answer = Vec::new();
-        socket.read_to_end(&mut answer).await.unwrap();
-        assert!(answer.starts_with(b"HTTP/1.1 400 "), "{byte:#x}: {}", answer.escape_ascii());
+        let mut response = Vec::new();
+        socket.read_to_end(&mut response).await.unwrap();
+        assert!(response.starts_with(b"HTTP/1.1 400 "), "{byte:#x}: {}", response.escape_ascii());
     }
     assert!(sandbox.effects().await.is_empty());
 }
@@ -109,28 +109,28 @@ async fn the_longest_key_is_still_a_key() {
 }
 
 #[tokio::test]
-async fn a_missing_key_is_refused_where_one_is_required() {
+async fn a_missing_key_is_rejected_where_one_is_required() {
     let sandbox = Sandbox::start(&["--require-key"]).await;
-    pay_with(&sandbox, &[]).await.refused(400, "idempotency_key_missing");
+    pay_with(&sandbox, &[]).await.rejected(400, "idempotency_key_missing");
     // A key comes from the header and from nowhere else.
     let elsewhere = sandbox
         .json("/payments?x-idempotency-key=k&idempotency_key=k")
         .header("cookie", "x-idempotency-key=k; idempotency-key=k");
-    sandbox.send(elsewhere, order().to_string()).await.refused(400, "idempotency_key_missing");
+    sandbox.send(elsewhere, order().to_string()).await.rejected(400, "idempotency_key_missing");
     assert!(sandbox.effects().await.is_empty());
     assert_eq!(sandbox.get("/payments").await.status, 200);
     assert_eq!(sandbox.pay("k", &order()).await.status, 201);
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_refused_and_leaves_the_key_free() {
+async fn a_body_over_the_limit_is_rejected_and_leaves_the_key_free() {
     let sandbox = Sandbox::start(&["--max-request", "300"]).await;
     let head = || sandbox.json("/payments").header("x-idempotency-key", "k");
     let large = format!("{:<301}", order().to_string());
-    sandbox.send(head(), large.clone()).await.refused(413, "request_too_large");
+    sandbox.send(head(), large.clone()).await.rejected(413, "request_too_large");
     // Its length is not announced.
     let chunked = Full::new(Bytes::from(large.clone())).map_frame(|frame| frame);
-    sandbox.send(head(), Body::new(chunked)).await.refused(413, "request_too_large");
+    sandbox.send(head(), Body::new(chunked)).await.rejected(413, "request_too_large");
     // Unguarded, it meets the limit of the handler.
     assert_eq!(sandbox.send(sandbox.json("/payments"), large).await.status, 413);
     assert!(sandbox.effects().await.is_empty());
@@ -145,15 +145,15 @@ async fn a_body_above_the_default_limit_of_axum_is_taken_if_the_flag_allows() {
     let body = vec![7; 3 << 20];
     for replay in [false, true] {
         let head = sandbox.request("POST", "/echo").header("x-idempotency-key", "k");
-        let answer = sandbox.send(head, body.clone()).await;
-        assert_eq!(answer.status, 200);
-        assert!(answer.body == body);
-        assert_eq!(answer.is_replay(), replay);
+        let response = sandbox.send(head, body.clone()).await;
+        assert_eq!(response.status, 200);
+        assert!(response.body == body);
+        assert_eq!(response.is_replay(), replay);
     }
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_order_is_refused_and_may_be_mended_under_the_same_key() {
+async fn a_body_that_is_not_an_order_is_rejected_and_may_be_corrected_under_the_same_key() {
     let sandbox = Sandbox::start(&[]).await;
     let bad = [
         (r#"{"amount":1200,"#, 400),
@@ -179,7 +179,7 @@ async fn a_body_that_is_no_order_is_refused_and_may_be_mended_under_the_same_key
 }
 
 #[tokio::test]
-async fn whatever_makes_it_another_request_is_refused_under_the_same_key() {
+async fn whatever_makes_it_another_request_is_rejected_under_the_same_key() {
     let sandbox = Sandbox::start(&[]).await;
     assert_eq!(sandbox.pay("k", &order()).await.status, 201);
     let body = order().to_string();
@@ -199,7 +199,7 @@ async fn whatever_makes_it_another_request_is_refused_under_the_same_key() {
         (typed("application/json; charset=utf-8"), body),
     ];
     for (head, body) in others {
-        sandbox.send(head, body).await.refused_for_good("idempotency_key_reused");
+        sandbox.send(head, body).await.rejected_for_good("idempotency_key_reused");
     }
     assert_eq!(sandbox.effects().await.len(), 1);
 }
@@ -208,26 +208,26 @@ async fn whatever_makes_it_another_request_is_refused_under_the_same_key() {
 async fn the_marker_of_a_replay_means_nothing_in_a_request() {
     let sandbox = Sandbox::start(&[]).await;
     let head = sandbox.json("/payments").header("x-idempotency-key", "k");
-    let answer =
+    let response =
         sandbox.send(head.header("x-idempotent-result", "true"), order().to_string()).await;
-    assert_eq!(answer.status, 201);
-    assert!(!answer.is_replay());
+    assert_eq!(response.status, 201);
+    assert!(!response.is_replay());
     assert_eq!(sandbox.effects().await.len(), 1);
 }
 
 #[tokio::test]
-async fn no_refusal_repeats_the_key() {
+async fn no_rejection_contains_the_key() {
     let sandbox = Sandbox::start(&[]).await;
     let key = "a-very-secret-key";
     assert_eq!(sandbox.pay(key, &order()).await.status, 201);
     let mut other = order();
     other["amount"] = 1.into();
     let reused = sandbox.pay(key, &other).await;
-    reused.refused_for_good("idempotency_key_reused");
+    reused.rejected_for_good("idempotency_key_reused");
     let invalid = sandbox.pay(&format!("{key} {key}"), &order()).await;
-    invalid.refused(400, "idempotency_key_invalid");
-    for answer in [reused, invalid] {
-        let said = format!("{answer:?}");
+    invalid.rejected(400, "idempotency_key_invalid");
+    for response in [reused, invalid] {
+        let said = format!("{response:?}");
         assert!(!said.contains(key), "{said}");
     }
 }

@@ -3,11 +3,11 @@ use serde_json::json;
 use super::server::{Sandbox, order, order_with};
 
 /// Pays under new keys until the sandbox begins nothing more.
-async fn refused(sandbox: &Sandbox) {
+async fn rejected(sandbox: &Sandbox) {
     for number in 0.. {
-        let answer = sandbox.pay(&format!("new-{number}"), &order()).await;
-        if answer.status != 201 {
-            return answer.refused_for_now(503, "idempotency_shutting_down");
+        let response = sandbox.pay(&format!("new-{number}"), &order()).await;
+        if response.status != 201 {
+            return response.rejected_for_now(503, "idempotency_shutting_down");
         }
     }
 }
@@ -19,18 +19,18 @@ async fn sigterm_begins_nothing_new_lets_a_running_payment_finish_and_exits_0() 
     let stop = async {
         sandbox.first_effect().await;
         sandbox.signal("TERM");
-        refused(&sandbox).await;
-        sandbox.pay("k", &slow).await.refused_for_now(503, "idempotency_shutting_down");
+        rejected(&sandbox).await;
+        sandbox.pay("k", &slow).await.rejected_for_now(503, "idempotency_shutting_down");
     };
     let mut payment = Box::pin(sandbox.pay("k", &slow));
     tokio::select! {
         biased;
-        _ = &mut payment => panic!("the payment ended before others were refused"),
+        _ = &mut payment => panic!("the payment ended before others were rejected"),
         () = stop => {}
     }
-    let answer = payment.await;
-    assert_eq!(answer.status, 201);
-    assert_eq!(answer.json()["attempt"], 1);
+    let response = payment.await;
+    assert_eq!(response.status, 201);
+    assert_eq!(response.json()["attempt"], 1);
     assert_eq!(sandbox.ended().await.code(), Some(0));
 }
 

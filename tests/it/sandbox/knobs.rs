@@ -8,8 +8,9 @@ use super::server::{Sandbox, order, order_with};
 async fn delay_and_after_make_a_payment_slow() {
     let sandbox = Sandbox::start(&[]).await;
     let start = Instant::now();
-    let answer = sandbox.pay("slow", &order_with(json!({ "delay_ms": 60, "after_ms": 60 }))).await;
-    assert_eq!(answer.status, 201);
+    let response =
+        sandbox.pay("slow", &order_with(json!({ "delay_ms": 60, "after_ms": 60 }))).await;
+    assert_eq!(response.status, 201);
     assert!(start.elapsed() >= Duration::from_millis(120));
 }
 
@@ -49,10 +50,10 @@ async fn a_failure_has_no_effect_and_the_next_attempt_knows_of_it() {
     let sandbox = Sandbox::start(&[]).await;
     let order = order_with(json!({ "status": 503 }));
     for attempt in 1..=3 {
-        let answer = sandbox.pay("failing", &order).await;
-        assert_eq!(answer.status, 503);
-        assert!(!answer.is_replay());
-        let receipt = answer.json();
+        let response = sandbox.pay("failing", &order).await;
+        assert_eq!(response.status, 503);
+        assert!(!response.is_replay());
+        let receipt = response.json();
         assert_eq!(receipt["attempt"], attempt);
         if attempt > 1 {
             assert_eq!(receipt["previous"], "failed");
@@ -63,17 +64,17 @@ async fn a_failure_has_no_effect_and_the_next_attempt_knows_of_it() {
 }
 
 #[tokio::test]
-async fn a_failure_is_replayed_or_refused_when_the_flag_says_so() {
+async fn a_failure_is_replayed_or_rejected_when_the_flag_says_so() {
     let replaying = Sandbox::start(&["--on-failed", "replay"]).await;
-    let refusing = Sandbox::start(&["--on-failed=refuse"]).await;
+    let rejecting = Sandbox::start(&["--on-failed=refuse"]).await;
     let order = order_with(json!({ "status": 500 }));
-    for sandbox in [&replaying, &refusing] {
+    for sandbox in [&replaying, &rejecting] {
         assert_eq!(sandbox.pay("k", &order).await.status, 500);
     }
     let replay = replaying.pay("k", &order).await;
     assert_eq!(replay.status, 500);
     assert!(replay.is_replay());
-    refusing.pay("k", &order).await.refused_for_good("idempotency_attempt_failed");
+    rejecting.pay("k", &order).await.rejected_for_good("idempotency_attempt_failed");
 }
 
 #[tokio::test]
@@ -96,7 +97,7 @@ async fn a_panic_is_a_500_before_or_after_the_effect() {
 }
 
 #[tokio::test]
-async fn an_answer_over_the_limit_goes_to_the_client_and_is_not_kept() {
+async fn a_response_over_the_limit_goes_to_the_client_and_is_not_stored() {
     let sandbox = Sandbox::start(&["--max-response", "64KiB"]).await;
     let small = order_with(json!({ "bytes": 60_000 }));
     let large = order_with(json!({ "bytes": 70_000 }));
@@ -107,21 +108,21 @@ async fn an_answer_over_the_limit_goes_to_the_client_and_is_not_kept() {
     let first = sandbox.pay("large", &large).await;
     assert_eq!(first.json()["padding"].as_str().unwrap().len(), 70_000);
     let second = sandbox.pay("large", &large).await;
-    second.refused_for_good("idempotency_result_not_retained");
+    second.rejected_for_good("idempotency_result_not_retained");
     assert_eq!(second.header("location"), first.header("location"));
     assert_eq!(second.json()["original_status"], 201);
     assert_eq!(sandbox.effects().await.len(), 2);
 }
 
 #[tokio::test]
-async fn a_streamed_answer_has_no_known_length_and_is_not_kept() {
+async fn a_streamed_response_has_no_known_length_and_is_not_stored() {
     let sandbox = Sandbox::start(&[]).await;
     let order = order_with(json!({ "stream": true }));
     let first = sandbox.pay("stream", &order).await;
     assert_eq!(first.status, 201);
     assert_eq!(first.header("content-length"), None);
     assert_eq!(first.json()["attempt"], 1);
-    sandbox.pay("stream", &order).await.refused_for_good("idempotency_result_not_retained");
+    sandbox.pay("stream", &order).await.rejected_for_good("idempotency_result_not_retained");
     assert_eq!(sandbox.effects().await.len(), 1);
 }
 
@@ -136,7 +137,7 @@ async fn a_cookie_is_set_once_and_never_replayed() {
 }
 
 #[tokio::test]
-async fn a_knob_that_does_not_exist_or_goes_too_far_is_refused() {
+async fn a_knob_that_does_not_exist_or_goes_too_far_is_rejected() {
     let sandbox = Sandbox::start(&[]).await;
     for knobs in [
         json!({ "dealy_ms": 1 }),

@@ -1,7 +1,7 @@
 use axum::body::Body;
 use serde_json::json;
 
-use super::server::{Answer, Sandbox, order};
+use super::server::{Sandbox, SandboxResponse, order};
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
@@ -29,13 +29,13 @@ const FILES: [(&str, &str); 16] = [
 async fn each_file_of_the_page_says_what_it_is_and_what_it_may_do() {
     let sandbox = Sandbox::start(&[]).await;
     for (path, content_type) in FILES {
-        let answer = sandbox.get(path).await;
-        assert_eq!(answer.status, 200, "{path}");
-        assert_eq!(answer.header("content-type"), Some(content_type), "{path}");
-        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
-        assert_eq!(answer.header("cache-control"), Some("no-cache"), "{path}");
-        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"), "{path}");
-        let policy = answer.header("content-security-policy").expect("no policy");
+        let response = sandbox.get(path).await;
+        assert_eq!(response.status, 200, "{path}");
+        assert_eq!(response.header("content-type"), Some(content_type), "{path}");
+        assert_eq!(response.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert_eq!(response.header("cache-control"), Some("no-cache"), "{path}");
+        assert_eq!(response.header("referrer-policy"), Some("no-referrer"), "{path}");
+        let policy = response.header("content-security-policy").expect("no policy");
         let rules: Vec<_> = policy.split("; ").collect();
         for rule in
             ["default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'"]
@@ -43,7 +43,7 @@ async fn each_file_of_the_page_says_what_it_is_and_what_it_may_do() {
             assert!(rules.contains(&rule), "{path}: {rule} is missing from {policy}");
         }
         assert!(!policy.contains("unsafe") && !policy.contains('*'), "{path}: {policy}");
-        assert_eq!(answer.header("set-cookie"), None, "{path}");
+        assert_eq!(response.header("set-cookie"), None, "{path}");
     }
 }
 
@@ -100,12 +100,12 @@ async fn the_page_is_not_guarded_and_takes_no_orders() {
     let sandbox = Sandbox::start(&["--require-key"]).await;
     for (path, _) in FILES {
         // The guard would ask for a key.
-        let answer = sandbox.send(sandbox.json(path), order().to_string()).await;
-        assert_eq!(answer.status, 405, "{path}");
+        let response = sandbox.send(sandbox.json(path), order().to_string()).await;
+        assert_eq!(response.status, 405, "{path}");
         let head = sandbox.request("HEAD", path);
-        let answer = sandbox.send(head, Body::empty()).await;
-        assert_eq!(answer.status, 200, "{path}");
-        assert!(answer.body.is_empty(), "{path}");
+        let response = sandbox.send(head, Body::empty()).await;
+        assert_eq!(response.status, 200, "{path}");
+        assert!(response.body.is_empty(), "{path}");
     }
     assert!(sandbox.effects().await.is_empty());
 }
@@ -113,13 +113,16 @@ async fn the_page_is_not_guarded_and_takes_no_orders() {
 #[tokio::test]
 async fn the_settings_say_what_a_client_of_this_server_has_to_know() {
     let sandbox = Sandbox::start(&[]).await;
-    let answer = sandbox.get("/settings").await;
-    assert_eq!((answer.status.as_u16(), answer.header("cache-control")), (200, Some("no-store")));
+    let response = sandbox.get("/settings").await;
+    assert_eq!(
+        (response.status.as_u16(), response.header("cache-control")),
+        (200, Some("no-store"))
+    );
     let defaults = json!({
         "profile": "default", "max_response": 1 << 20, "retention_ms": 86_400_000,
         "docs": "https://docs.rs/tower-idempotency",
     });
-    assert_eq!(answer.json(), defaults);
+    assert_eq!(response.json(), defaults);
 
     for profile in ["ietf", "stripe"] {
         let flags = ["--profile", profile, "--max-response", "10", "--retention", "5m"];
@@ -132,11 +135,11 @@ async fn the_settings_say_what_a_client_of_this_server_has_to_know() {
     }
 }
 
-fn text(answer: &Answer) -> String {
-    String::from_utf8(answer.body.to_vec()).unwrap()
+fn text(response: &SandboxResponse) -> String {
+    String::from_utf8(response.body.to_vec()).unwrap()
 }
 
-/// What stands in quotes after each of these.
+/// The quoted text after each occurrence of `before`.
 fn named<'a>(text: &'a str, before: &'a str) -> impl Iterator<Item = String> + 'a {
     text.split(before).skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned)
 }

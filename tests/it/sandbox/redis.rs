@@ -17,16 +17,18 @@ async fn of_200_concurrent_requests_to_two_processes_one_runs() {
         let order = order.clone();
         requests.spawn(async move { sandbox.pay("k", &order).await });
     }
-    let answers = requests.join_all().await;
+    let responses = requests.join_all().await;
     assert_eq!(one.effects().await.len(), 1);
 
-    let first: Vec<_> =
-        answers.iter().filter(|answer| answer.status == 201 && !answer.is_replay()).collect();
+    let first: Vec<_> = responses
+        .iter()
+        .filter(|response| response.status == 201 && !response.is_replay())
+        .collect();
     assert_eq!(first.len(), 1);
-    for answer in &answers {
-        match answer.status {
-            StatusCode::CREATED => assert_eq!(answer.body, first[0].body),
-            _ => answer.refused_for_now(409, "idempotency_key_in_flight"),
+    for response in &responses {
+        match response.status {
+            StatusCode::CREATED => assert_eq!(response.body, first[0].body),
+            _ => response.rejected_for_now(409, "idempotency_key_in_flight"),
         }
     }
     for sandbox in [one, other] {
@@ -37,7 +39,7 @@ async fn of_200_concurrent_requests_to_two_processes_one_runs() {
 }
 
 #[tokio::test]
-async fn those_that_wait_in_either_process_get_the_one_answer() {
+async fn those_that_wait_in_either_process_get_the_one_response() {
     let Pair { redis: _redis, one, other, directory: _directory } =
         Pair::start(&["--in-flight", "wait:15s"]).await;
     let order = order_with(json!({ "after_ms": 200 }));
@@ -47,11 +49,11 @@ async fn those_that_wait_in_either_process_get_the_one_answer() {
         let order = order.clone();
         requests.spawn(async move { sandbox.pay("k", &order).await });
     }
-    let answers = requests.join_all().await;
-    assert_eq!(answers.iter().filter(|answer| !answer.is_replay()).count(), 1);
-    for answer in &answers {
-        assert_eq!(answer.status, 201);
-        assert_eq!(answer.body, answers[0].body);
+    let responses = requests.join_all().await;
+    assert_eq!(responses.iter().filter(|response| !response.is_replay()).count(), 1);
+    for response in &responses {
+        assert_eq!(response.status, 201);
+        assert_eq!(response.body, responses[0].body);
     }
     assert_eq!(one.effects().await.len(), 1);
 }
@@ -66,7 +68,10 @@ async fn a_store_that_is_down_is_a_503_and_heals_by_itself() {
     redis.kill();
     for sandbox in [&one, &other] {
         let start = std::time::Instant::now();
-        sandbox.pay("during", &order()).await.refused_for_now(503, "idempotency_store_unavailable");
+        sandbox
+            .pay("during", &order())
+            .await
+            .rejected_for_now(503, "idempotency_store_unavailable");
         assert!(start.elapsed() < std::time::Duration::from_secs(2));
         assert_eq!(sandbox.get("/healthz").await.status, 503);
     }
@@ -92,7 +97,7 @@ async fn a_store_that_hangs_is_a_503_within_the_store_timeout() {
     assert_eq!(one.pay("before", &order()).await.status, 201);
     redis.stop();
     let start = std::time::Instant::now();
-    one.pay("during", &order()).await.refused_for_now(503, "idempotency_store_unavailable");
+    one.pay("during", &order()).await.rejected_for_now(503, "idempotency_store_unavailable");
     assert!(start.elapsed() < std::time::Duration::from_secs(2));
     assert_eq!(one.effects().await.len(), 1);
     redis.resume();
@@ -107,9 +112,9 @@ async fn while_the_store_is_down_every_payment_runs_unguarded_when_the_flag_says
 
     redis.kill();
     for sandbox in [&one, &other] {
-        let answer = sandbox.pay("k", &order()).await;
+        let response = sandbox.pay("k", &order()).await;
         assert_eq!(
-            (answer.status.as_u16(), answer.header("x-idempotent-result")),
+            (response.status.as_u16(), response.header("x-idempotent-result")),
             (201, Some("unguarded"))
         );
     }

@@ -3,7 +3,7 @@ use serde_json::json;
 use super::server::{Sandbox, order, order_with};
 
 #[tokio::test]
-async fn a_repeat_gets_the_first_answer_and_does_nothing() {
+async fn a_retry_gets_the_first_response_and_does_nothing() {
     let sandbox = Sandbox::start(&[]).await;
     let first = sandbox.pay("order-1001", &order()).await;
     assert_eq!(first.status, 201);
@@ -17,14 +17,14 @@ async fn a_repeat_gets_the_first_answer_and_does_nothing() {
 }
 
 #[tokio::test]
-async fn another_request_under_the_same_key_is_refused_even_in_flight() {
+async fn another_request_under_the_same_key_is_rejected_even_in_flight() {
     let sandbox = Sandbox::start(&[]).await;
     let slow = order_with(json!({ "after_ms": 60_000 }));
     let in_flight = sandbox.pay("k", &slow);
     let others = async {
         sandbox.first_effect().await;
-        sandbox.pay("k", &order()).await.refused_for_good("idempotency_key_reused");
-        sandbox.pay("k", &slow).await.refused_for_now(409, "idempotency_key_in_flight");
+        sandbox.pay("k", &order()).await.rejected_for_good("idempotency_key_reused");
+        sandbox.pay("k", &slow).await.rejected_for_now(409, "idempotency_key_in_flight");
     };
     tokio::select! {
         _ = in_flight => panic!("the slow payment ended first"),
@@ -34,7 +34,7 @@ async fn another_request_under_the_same_key_is_refused_even_in_flight() {
 }
 
 #[tokio::test]
-async fn a_request_that_waits_gets_the_answer_of_the_one_in_flight() {
+async fn a_request_that_waits_gets_the_response_of_the_one_in_flight() {
     let sandbox = Sandbox::start(&["--in-flight", "wait:15s"]).await;
     let slow = order_with(json!({ "after_ms": 400 }));
     let waiter = async {
@@ -58,7 +58,7 @@ async fn a_request_waits_no_longer_than_its_bound() {
     };
     tokio::select! {
         _ = sandbox.pay("k", &slow) => panic!("the slow payment ended first"),
-        answer = waiter => answer.refused_for_now(409, "idempotency_key_in_flight"),
+        response = waiter => response.rejected_for_now(409, "idempotency_key_in_flight"),
     }
 }
 
@@ -70,9 +70,9 @@ async fn a_client_that_hangs_up_does_not_stop_its_payment() {
         _ = sandbox.pay("k", &slow) => panic!("the slow payment ended first"),
         _ = sandbox.first_effect() => {}
     }
-    let answer = sandbox.pay("k", &slow).await;
-    assert_eq!(answer.status, 201);
-    assert!(answer.is_replay());
+    let response = sandbox.pay("k", &slow).await;
+    assert_eq!(response.status, 201);
+    assert!(response.is_replay());
     assert_eq!(sandbox.effects().await.len(), 1);
 }
 
@@ -81,9 +81,10 @@ async fn the_same_key_of_two_callers_is_two_payments() {
     let sandbox = Sandbox::start(&[]).await;
     for caller in ["Bearer alice", "bearer bob", "Basic carol"] {
         let head = sandbox.json("/payments").header("x-idempotency-key", "k");
-        let answer = sandbox.send(head.header("authorization", caller), order().to_string()).await;
-        assert_eq!(answer.status, 201);
-        assert!(!answer.is_replay());
+        let response =
+            sandbox.send(head.header("authorization", caller), order().to_string()).await;
+        assert_eq!(response.status, 201);
+        assert!(!response.is_replay());
     }
     assert!(sandbox.pay("k", &order()).await.is_replay(), "no bearer token is one caller");
     let scopes = sandbox.effects().await;

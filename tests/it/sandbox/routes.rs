@@ -7,14 +7,14 @@ use super::server::{Sandbox, order};
 async fn a_payment_is_created_and_its_effect_listed() {
     let sandbox = Sandbox::start(&[]).await;
     let head = sandbox.json("/payments").header("x-idempotency-key", "pay-1");
-    let answer =
+    let response =
         sandbox.send(head.header("authorization", "Bearer alice"), order().to_string()).await;
 
-    assert_eq!(answer.status, 201);
-    assert_eq!(answer.header("content-type"), Some("application/json"));
-    let payment = answer.json();
+    assert_eq!(response.status, 201);
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    let payment = response.json();
     let id = payment["id"].as_str().unwrap();
-    assert_eq!(answer.header("location"), Some(&*format!("/payments/{id}")));
+    assert_eq!(response.header("location"), Some(&*format!("/payments/{id}")));
     assert_eq!(payment["amount"], 1200);
     assert_eq!(payment["currency"], "EUR");
     assert_eq!(payment["to"], "acct_2");
@@ -50,8 +50,8 @@ async fn the_ledger_of_the_page_says_what_was_paid_and_the_order_that_a_body_nam
 async fn without_a_key_each_payment_is_a_new_one() {
     let sandbox = Sandbox::start(&[]).await;
     for _ in 0..2 {
-        let answer = sandbox.send(sandbox.json("/payments"), order().to_string()).await;
-        assert_eq!(answer.status, 201);
+        let response = sandbox.send(sandbox.json("/payments"), order().to_string()).await;
+        assert_eq!(response.status, 201);
     }
     let effects = sandbox.effects().await;
     assert_eq!(effects.len(), 2);
@@ -74,7 +74,7 @@ async fn a_refund_is_another_operation_than_the_payment() {
     assert!(refund("refund").await.is_replay());
 
     assert_eq!(sandbox.pay("payment", &order()).await.status, 201);
-    refund("payment").await.refused_for_good("idempotency_key_reused");
+    refund("payment").await.rejected_for_good("idempotency_key_reused");
     assert_eq!(sandbox.effects().await.len(), 2);
 }
 
@@ -84,12 +84,12 @@ async fn an_echo_is_the_body_byte_for_byte_and_so_is_its_replay() {
     let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
     for replay in [false, true] {
         let head = sandbox.request("POST", "/echo").header("x-idempotency-key", "echo-1");
-        let answer =
+        let response =
             sandbox.send(head.header("content-type", "image/x-noise"), bytes.clone()).await;
-        assert_eq!(answer.status, 200);
-        assert_eq!(answer.header("content-type"), Some("image/x-noise"));
-        assert_eq!(answer.body, bytes);
-        assert_eq!(answer.is_replay(), replay);
+        assert_eq!(response.status, 200);
+        assert_eq!(response.header("content-type"), Some("image/x-noise"));
+        assert_eq!(response.body, bytes);
+        assert_eq!(response.is_replay(), replay);
     }
     let plain = sandbox.send(sandbox.request("POST", "/echo"), Body::empty()).await;
     assert_eq!(plain.header("content-type"), None);
@@ -117,7 +117,7 @@ async fn a_sandbox_lists_what_another_process_wrote_into_the_ledger() {
 }
 
 #[tokio::test]
-async fn a_sandbox_whose_store_answers_is_healthy() {
+async fn a_sandbox_whose_store_replies_is_healthy() {
     let sandbox = Sandbox::start(&[]).await;
     assert_eq!(sandbox.get("/healthz").await.status, 200);
 }

@@ -1,16 +1,16 @@
-//! The flags for what is the same operation, and for what is kept of its answer.
+//! The flags that define the same operation, and how much of its response is stored.
 
 use serde_json::{Value, json};
 
-use super::server::{Answer, Sandbox, order, order_with};
+use super::server::{Sandbox, SandboxResponse, order, order_with};
 
 /// Pays with a header and a body as they are.
-async fn pay(sandbox: &Sandbox, header: &str, key: &str, body: &str) -> Answer {
+async fn pay(sandbox: &Sandbox, header: &str, key: &str, body: &str) -> SandboxResponse {
     sandbox.send(sandbox.json("/payments").header(header, key), body.to_owned()).await
 }
 
-fn code(answer: &Answer) -> (u16, String) {
-    (answer.status.as_u16(), answer.json()["code"].as_str().unwrap_or_default().to_owned())
+fn code(response: &SandboxResponse) -> (u16, String) {
+    (response.status.as_u16(), response.json()["code"].as_str().unwrap_or_default().to_owned())
 }
 
 #[tokio::test]
@@ -27,7 +27,7 @@ async fn the_ietf_profile_takes_strings_in_either_header_and_tells_a_mismatch_by
             .await;
     assert_eq!(code(&other), (422, "idempotency_key_reused".into()));
     assert_eq!(other.header("x-should-retry"), Some("false"));
-    // The header of the default bears the same key, in the same form.
+    // The default header carries the same key, in the same form.
     assert!(pay(&sandbox, "x-idempotency-key", "\"order-1001\"", &order).await.is_replay());
     let bare = pay(&sandbox, "x-idempotency-key", "order-1001", &order).await;
     assert_eq!(code(&bare), (400, "idempotency_key_invalid".into()));
@@ -35,7 +35,7 @@ async fn the_ietf_profile_takes_strings_in_either_header_and_tells_a_mismatch_by
 }
 
 #[tokio::test]
-async fn the_ietf_profile_keeps_every_4xx() {
+async fn the_ietf_profile_stores_every_4xx() {
     let sandbox = Sandbox::start(&["--profile", "ietf"]).await;
     for status in [400, 401, 422, 429] {
         let (key, order) =
@@ -60,7 +60,7 @@ async fn the_stripe_profile_replays_failures_and_tells_a_mismatch_by_400() {
         pay(&sandbox, "idempotency-key", "order-1001", &order.replace("1200", "9900")).await;
     assert_eq!(code(&other), (400, "idempotency_key_reused".into()));
 
-    for (status, is_kept) in
+    for (status, is_stored) in
         [(402, true), (500, true), (503, true), (400, false), (401, false), (429, false)]
     {
         let (key, order) =
@@ -68,7 +68,7 @@ async fn the_stripe_profile_replays_failures_and_tells_a_mismatch_by_400() {
         let first = pay(&sandbox, "idempotency-key", &key, &order).await;
         let second = pay(&sandbox, "idempotency-key", &key, &order).await;
         assert_eq!((first.status.as_u16(), second.status.as_u16()), (status, status));
-        assert_eq!(second.is_replay(), is_kept, "{status}");
+        assert_eq!(second.is_replay(), is_stored, "{status}");
     }
 }
 
@@ -77,16 +77,16 @@ async fn a_flag_counts_for_more_than_the_profile() {
     let sandbox = Sandbox::start(&["--on-failed", "rerun", "--profile", "stripe"]).await;
     let order = order_with(json!({ "status": 500 })).to_string();
     for attempt in 1..=2 {
-        let answer = pay(&sandbox, "idempotency-key", "failing", &order).await;
-        assert!(!answer.is_replay());
-        assert_eq!(answer.json()["attempt"], attempt);
+        let response = pay(&sandbox, "idempotency-key", "failing", &order).await;
+        assert!(!response.is_replay());
+        assert_eq!(response.json()["attempt"], attempt);
     }
 }
 
 #[tokio::test]
-async fn keep_status_replays_the_status_and_says_that_the_body_was_left_out() {
-    for keep in ["status", "digest"] {
-        let sandbox = Sandbox::start(&["--keep", keep]).await;
+async fn stored_status_is_replayed_and_says_that_the_body_was_left_out() {
+    for value in ["status", "digest"] {
+        let sandbox = Sandbox::start(&["--keep", value]).await;
         let first = sandbox.pay("order-1001", &order()).await;
         assert!(!first.body.is_empty());
         let second = sandbox.pay("order-1001", &order()).await;
@@ -94,7 +94,7 @@ async fn keep_status_replays_the_status_and_says_that_the_body_was_left_out() {
         assert!(second.is_replay() && second.body.is_empty());
         assert_eq!(second.header("x-idempotent-body"), Some("omitted"));
         let digest = second.header("repr-digest");
-        assert_eq!(digest.is_some(), keep == "digest");
+        assert_eq!(digest.is_some(), value == "digest");
         assert!(
             digest.is_none_or(|digest| digest.starts_with("sha-256=:") && digest.ends_with(':'))
         );
@@ -125,9 +125,9 @@ async fn what_was_encrypted_is_read_with_its_key_and_without_it_nothing_runs() {
 
     for keys in [&["--encryption-key", &*wrong] as &[&str], &[]] {
         let sandbox = start(keys).await;
-        let refused = sandbox.pay("order-1001", &order()).await;
-        assert_eq!(code(&refused), (503, "idempotency_store_unavailable".into()));
-        assert!(refused.header("retry-after").is_some());
+        let rejected = sandbox.pay("order-1001", &order()).await;
+        assert_eq!(code(&rejected), (503, "idempotency_store_unavailable".into()));
+        assert!(rejected.header("retry-after").is_some());
         assert_eq!(sandbox.effects().await.len(), 1);
     }
     let sandbox = start(&["--encryption-key", &right]).await;

@@ -53,7 +53,7 @@ impl Stores {
     }
 }
 
-/// Starts three processes at once on a store that nobody has used.
+/// Starts three processes at once on an unused store.
 async fn three(store: &str) -> [Sandbox; 3] {
     let flags = ["--store", store];
     let start = || Sandbox::start_without_ledger(&flags);
@@ -77,7 +77,7 @@ async fn a_payment_in_one_process_is_replayed_by_another_and_by_the_next() {
             assert!(replay.is_replay(), "{store}");
             assert_eq!(replay.body, first.body, "{store}");
             let another = order_with(json!({ "bytes": 1 }));
-            sandbox.pay(&store, &another).await.refused_for_good("idempotency_key_reused");
+            sandbox.pay(&store, &another).await.rejected_for_good("idempotency_key_reused");
         }
     }
 }
@@ -139,16 +139,16 @@ async fn in_a_transaction_what_fails_after_its_effect_has_none() {
             assert!(other.effects().await.is_empty(), "{store}: attempt {attempt}");
         }
         for status in [409, 500] {
-            let refused = order_with(json!({ "status": status }));
+            let rejected = order_with(json!({ "status": status }));
             assert_eq!(
-                one.pay(&format!("answers-{status}"), &refused).await.status,
+                one.pay(&format!("responses-{status}"), &rejected).await.status,
                 status,
                 "{store}"
             );
         }
         assert!(other.effects().await.is_empty(), "{store}");
         assert!(
-            other.pay("answers-409", &order_with(json!({ "status": 409 }))).await.is_replay(),
+            other.pay("responses-409", &order_with(json!({ "status": 409 }))).await.is_replay(),
             "{store}"
         );
     }

@@ -38,8 +38,8 @@ async fn a_member_of_the_body_is_the_key() {
     for (index, body) in bodies.iter().enumerate() {
         // With a content type or without, for a handler may not look at it either.
         for call in [post("/").body(body), post("/").body(body).chunked()] {
-            let repeat = call.send(&server).await;
-            assert_eq!(repeat.text(), format!("run {}", index + 1));
+            let retry = call.send(&server).await;
+            assert_eq!(retry.text(), format!("run {}", index + 1));
         }
     }
     let expected =
@@ -57,23 +57,28 @@ async fn it_is_the_same_key_as_in_a_header() {
     post("/").key("order-1001").body(body).send(&server).await.assert_replays(&first);
     post("/").key("\"order-1001\"").body(body).send(&server).await.assert_replays(&first);
     let other = post("/").key("order-1001").body(r#"{"amount":1}"#).send(&server).await;
-    other.assert_refused(409, "idempotency_key_reused");
-    // In a body, quotes are no quotes.
+    other.assert_rejected(409, "idempotency_key_reused");
+    // In a body, quotes are part of the key.
     let quoted = post("/").body(r#"{"idempotency_key":"\"order-1001\""}"#).send(&server).await;
     quoted.assert_first(200, "run 2");
     assert_eq!(effects.count(), 2);
 }
 
 #[tokio::test]
-async fn a_header_and_the_body_that_differ_are_refused() {
+async fn a_header_and_the_body_that_differ_are_rejected() {
     let effects = Effects::new();
     let server = start(&effects, in_body()).await;
     let body = r#"{"idempotency_key":"order-1001"}"#;
     for (name, key) in [("X-Idempotency-Key", "order-1002"), ("Idempotency-Key", "ORDER-1001")] {
-        let answer = post("/").header(name, key).body(body).send(&server).await;
-        answer.assert_refused(400, "idempotency_key_invalid");
+        let response = post("/").header(name, key).body(body).send(&server).await;
+        response.assert_rejected(400, "idempotency_key_invalid");
     }
-    post("/").key("").body(body).send(&server).await.assert_refused(400, "idempotency_key_invalid");
+    post("/")
+        .key("")
+        .body(body)
+        .send(&server)
+        .await
+        .assert_rejected(400, "idempotency_key_invalid");
     assert_eq!(effects.count(), 0);
 }
 
@@ -106,20 +111,20 @@ async fn a_body_without_the_member_passes_through_unguarded_with_every_byte() {
         });
         let server = Server::start(echo.layer(in_body().mark_original())).await;
         for call in [post("/").body(&body), post("/").body(&body).chunked()] {
-            let answer = call.send(&server).await;
-            assert_eq!((answer.status, answer.header("x-idempotent-result")), (200, None));
-            assert!(answer.body == body);
+            let response = call.send(&server).await;
+            assert_eq!((response.status, response.header("x-idempotent-result")), (200, None));
+            assert!(response.body == body);
         }
         assert_eq!(keys(&effects), [None, None], "{}", String::from_utf8_lossy(&body));
     }
 }
 
 #[tokio::test]
-async fn a_body_without_the_member_is_refused_where_a_key_is_required() {
+async fn a_body_without_the_member_is_rejected_where_a_key_is_required() {
     let effects = Effects::new();
     let server = start(&effects, in_body().require_key()).await;
     for body in without() {
-        post("/").body(body).send(&server).await.assert_refused(400, "idempotency_key_missing");
+        post("/").body(body).send(&server).await.assert_rejected(400, "idempotency_key_missing");
     }
     assert_eq!(effects.count(), 0);
     post("/").body(r#"{"idempotency_key":"a"}"#).send(&server).await.assert_first(200, "run 1");
@@ -129,21 +134,21 @@ async fn a_body_without_the_member_is_refused_where_a_key_is_required() {
 /// A handler that skips members which it does not know takes such bodies, so they must not pass by
 /// as if they had no key.
 #[tokio::test]
-async fn a_body_that_is_json_but_more_than_the_layer_reads_is_refused_and_never_passes() {
+async fn a_body_that_is_json_but_more_than_the_layer_reads_is_rejected_and_never_passes() {
     let effects = Effects::new();
     let server = start(&effects, in_body()).await;
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
     for memo in [b"1e999".as_slice(), br#""\ud83d""#, b"\"\xff\"", deep.as_bytes()] {
         let body = [br#"{"idempotency_key":"order-1001","memo":"#, memo, b"}"].concat();
         for call in [post("/").body(&body), post("/").key("order-1001").body(&body)] {
-            call.send(&server).await.assert_refused(400, "idempotency_key_invalid");
+            call.send(&server).await.assert_rejected(400, "idempotency_key_invalid");
         }
     }
     assert_eq!(effects.count(), 0);
 }
 
 #[tokio::test]
-async fn a_member_that_is_no_key_is_refused_and_never_passes() {
+async fn a_member_that_is_not_a_key_is_rejected_and_never_passes() {
     let effects = Effects::new();
     let server = start(&effects, in_body()).await;
     let long = "k".repeat(256);
@@ -162,12 +167,12 @@ async fn a_member_that_is_no_key_is_refused_and_never_passes() {
     ];
     for value in values {
         let body = format!(r#"{{"idempotency_key":{value}}}"#);
-        let answer = post("/").body(&body).send(&server).await;
-        answer.assert_refused(400, "idempotency_key_invalid");
-        assert!(!answer.text().contains("1001"), "the key is echoed: {}", answer.text());
+        let response = post("/").body(&body).send(&server).await;
+        response.assert_rejected(400, "idempotency_key_invalid");
+        assert!(!response.text().contains("1001"), "the key is echoed: {}", response.text());
         // A header does not make up for it.
-        let answer = post("/").key("order-1001").body(&body).send(&server).await;
-        answer.assert_refused(400, "idempotency_key_invalid");
+        let response = post("/").key("order-1001").body(&body).send(&server).await;
+        response.assert_rejected(400, "idempotency_key_invalid");
     }
     assert_eq!(effects.count(), 0);
     let longest = format!(r#"{{"idempotency_key":"{}"}}"#, "k".repeat(255));
@@ -176,7 +181,7 @@ async fn a_member_that_is_no_key_is_refused_and_never_passes() {
 }
 
 #[tokio::test]
-async fn members_that_are_repeated_are_refused_wherever_they_are() {
+async fn duplicate_members_are_rejected_wherever_they_are() {
     let effects = Effects::new();
     let server = start(&effects, in_body()).await;
     let bodies = [
@@ -191,7 +196,7 @@ async fn members_that_are_repeated_are_refused_wherever_they_are() {
     ];
     for body in bodies {
         for call in [post("/").body(body), post("/").key("a").body(body)] {
-            call.send(&server).await.assert_refused(400, "idempotency_key_invalid");
+            call.send(&server).await.assert_rejected(400, "idempotency_key_invalid");
         }
     }
     assert_eq!(effects.count(), 0);
@@ -217,17 +222,17 @@ async fn a_pointer_may_lead_into_the_body() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_refused_with_a_key_or_without() {
+async fn a_body_over_the_limit_is_rejected_with_a_key_or_without() {
     let effects = Effects::new();
     let server = start(&effects, in_body().max_request(40)).await;
     let over = format!(r#"{{"idempotency_key":"order-1001"{}}}"#, " ".repeat(40));
     for body in [over.as_str(), &"x".repeat(41)] {
         for call in [post("/").body(body), post("/").body(body).chunked()] {
-            call.send(&server).await.assert_refused(413, "request_too_large");
+            call.send(&server).await.assert_rejected(413, "request_too_large");
         }
     }
     assert_eq!(effects.count(), 0);
-    // What is not guarded is not read.
+    // The body of an unguarded request is not read.
     call("PUT", "/").body("x".repeat(41)).send(&server).await.assert_first(200, "run 1");
 }
 
@@ -276,16 +281,16 @@ async fn headers_may_have_any_names_and_must_agree() {
     }
     let all = post("/").header("X-Old-Key", "\"order-1001\"").header("X-Request-Key", "order-1001");
     all.send(&server).await.assert_replays(&first);
-    let refused = [
+    let rejected = [
         post("/").header("X-Old-Key", "order-1001").header("X-Request-Key", "order-1002"),
         post("/").header("X-Old-Key", "order-1001").header("X-Old-Key", "order-1001"),
         post("/").header("X-Old-Key", "order-1001").header("Idempotency-Key", "two words"),
     ];
-    for call in refused {
-        call.send(&server).await.assert_refused(400, "idempotency_key_invalid");
+    for call in rejected {
+        call.send(&server).await.assert_rejected(400, "idempotency_key_invalid");
     }
     assert_eq!(effects.count(), 1);
-    // Those that are not named are no keys.
+    // Headers that are not named do not carry keys.
     for run in 2..=3 {
         post("/")
             .header("X-Idempotency-Key", "order-1001")

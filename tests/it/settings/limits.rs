@@ -11,7 +11,7 @@ use tower_idempotency::store::{DynStore, StoreErrorKind};
 use tower_idempotency::{InFlight, QuotaExceeded, Scope};
 
 use crate::support::{
-    Answer, Arrived, Call, Effects, Fault, Gate, Operation, Scripted, Server, TestLayer, app,
+    Arrived, Call, Effects, Fault, Gate, Operation, Scripted, Server, TestLayer, WireResponse, app,
     gated, layer, layer_over, patiently, post, store,
 };
 
@@ -45,9 +45,9 @@ fn of(path: &str, key: &str) -> Call {
 }
 
 #[track_caller]
-fn is_too_many(answer: &Answer) {
-    answer.assert_refused(503, "idempotency_too_many_in_flight");
-    assert_eq!(answer.header("x-should-retry"), None);
+fn is_too_many(response: &WireResponse) {
+    response.assert_rejected(503, "idempotency_too_many_in_flight");
+    assert_eq!(response.header("x-should-retry"), None);
 }
 
 fn waiting() -> InFlight {
@@ -55,7 +55,7 @@ fn waiting() -> InFlight {
 }
 
 #[tokio::test]
-async fn above_the_limit_a_new_operation_is_refused_for_now() {
+async fn above_the_limit_a_new_operation_is_rejected_for_now() {
     for policy in [InFlight::Reject, waiting()] {
         let (effects, gate) = (Effects::new(), Gate::new());
         let guard = layer().max_in_flight(2).in_flight(policy).retry_after(Duration::from_secs(3));
@@ -67,12 +67,12 @@ async fn above_the_limit_a_new_operation_is_refused_for_now() {
             effects.reached(index + 1).await;
         }
         for _ in 0..2 {
-            let refused = of("/200", "third-1003").send(&server).await;
-            is_too_many(&refused);
-            assert_eq!(refused.header("retry-after"), Some("3"));
+            let rejected = of("/200", "third-1003").send(&server).await;
+            is_too_many(&rejected);
+            assert_eq!(rejected.header("retry-after"), Some("3"));
         }
         assert_eq!(effects.count(), 2);
-        // What is not guarded is not counted.
+        // An unguarded request is not counted.
         assert_eq!(post("/200").send(&server).await.status, 200);
         gate.open();
         for (call, running) in calls.iter().zip(running) {
@@ -83,7 +83,7 @@ async fn above_the_limit_a_new_operation_is_refused_for_now() {
 }
 
 #[tokio::test]
-async fn at_the_limit_what_needs_no_room_is_still_answered() {
+async fn at_the_limit_requests_that_need_no_capacity_still_get_their_response() {
     for policy in [InFlight::Reject, waiting()] {
         let (effects, gate) = (Effects::new(), Gate::new());
         let server = start(&effects, &gate, layer().max_in_flight(1).in_flight(policy)).await;
@@ -95,18 +95,18 @@ async fn at_the_limit_what_needs_no_room_is_still_answered() {
 
         of("/200", "finished-1").send(&server).await.assert_replays(&finished);
         let other = of("/200", "finished-1").body("other").send(&server).await;
-        other.assert_refused(409, "idempotency_key_reused");
+        other.assert_rejected(409, "idempotency_key_reused");
         let other = of("/wait", "running-1").body("other").send(&server).await;
-        other.assert_refused(409, "idempotency_key_reused");
+        other.assert_rejected(409, "idempotency_key_reused");
         let other = of("/500", "failed-1").body("other").send(&server).await;
-        other.assert_refused(409, "idempotency_key_reused");
-        // To run what failed again takes room.
+        other.assert_rejected(409, "idempotency_key_reused");
+        // Another run of a failed operation takes capacity.
         is_too_many(&of("/500", "failed-1").send(&server).await);
         if policy == InFlight::Reject {
             of("/wait", "running-1")
                 .send(&server)
                 .await
-                .assert_refused(409, "idempotency_key_in_flight");
+                .assert_rejected(409, "idempotency_key_in_flight");
         }
         assert_eq!(effects.count(), 3);
         gate.open();
@@ -115,31 +115,31 @@ async fn at_the_limit_what_needs_no_room_is_still_answered() {
 }
 
 #[tokio::test]
-async fn at_the_limit_a_repeat_waits_for_the_operation_that_takes_the_room() {
+async fn at_the_limit_a_retry_waits_for_the_operation_that_takes_the_capacity() {
     let (effects, gate, arrived) = (Effects::new(), Gate::new(), Arrived::new());
     let guard = arrived.counted(layer().max_in_flight(1).in_flight(waiting()));
     let server = start(&effects, &gate, guard).await;
     let call = of("/wait", "running-1");
     let running = call.begin(&server, usize::MAX).await;
     effects.reached(1).await;
-    let mut repeats = Vec::new();
+    let mut retries = Vec::new();
     for count in 2..=4 {
-        repeats.push(call.begin(&server, usize::MAX).await);
+        retries.push(call.begin(&server, usize::MAX).await);
         arrived.reached(count).await;
     }
     gate.open();
     let first = call.finish(running).await;
     first.assert_first(200, "");
-    for repeat in repeats {
-        call.finish(repeat).await.assert_replays(&first);
+    for retry in retries {
+        call.finish(retry).await.assert_replays(&first);
     }
     assert_eq!(effects.count(), 1);
 }
 
-/// Whoever waits for an attempt that fails may run it again, in the room that it has left. On
-/// several threads, for the waiter is woken while the attempt is still being put away.
+/// A waiter for an attempt that fails may run it again, in the capacity that it has left. On
+/// several threads, because the waiter is woken while the attempt is still being put away.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_room_of_an_attempt_that_failed_is_free_for_whoever_waited_for_it() {
+async fn the_capacity_of_an_attempt_that_failed_is_free_for_its_waiter() {
     for round in 0..50 {
         let (effects, gate, arrived) = (Effects::new(), Gate::new(), Arrived::new());
         let guard = arrived.counted(layer().max_in_flight(1).in_flight(waiting()));
@@ -147,12 +147,12 @@ async fn the_room_of_an_attempt_that_failed_is_free_for_whoever_waited_for_it() 
         let call = of("/wait-and-panic", &format!("running-{round}"));
         let running = call.begin(&server, usize::MAX).await;
         effects.reached(1).await;
-        let repeat = call.begin(&server, usize::MAX).await;
+        let retry = call.begin(&server, usize::MAX).await;
         arrived.reached(2).await;
         gate.open();
         assert_eq!(call.finish(running).await.status, 0);
-        let repeat = call.finish(repeat).await;
-        assert_eq!(repeat.status, 0, "it ran again, and panicked again: {repeat:?}");
+        let retry = call.finish(retry).await;
+        assert_eq!(retry.status, 0, "it ran again, and panicked again: {retry:?}");
         assert_eq!(effects.count(), 2);
     }
 }
@@ -160,11 +160,11 @@ async fn the_room_of_an_attempt_that_failed_is_free_for_whoever_waited_for_it() 
 /// Asserts that a permit is free, by an operation that takes it.
 async fn is_free(server: &Server, key: &str) {
     let asked = async {
-        // The answer may have come a moment before the permit is back.
+        // The response may have come a moment before the permit is back.
         loop {
-            let answer = of("/200", key).send(server).await;
-            if answer.status != 503 {
-                answer.assert_first(200, "");
+            let response = of("/200", key).send(server).await;
+            if response.status != 503 {
+                response.assert_first(200, "");
                 return;
             }
         }
@@ -180,18 +180,18 @@ async fn the_permit_comes_back_however_the_operation_ends() {
         assert_eq!(of(path, &format!("order-{status}")).send(&server).await.status, status);
         is_free(&server, &format!("after-{status}")).await;
     }
-    // Refusals and replays keep none.
+    // Rejections and replays retain no permit.
     of("/200", "order-200")
         .body("other")
         .send(&server)
         .await
-        .assert_refused(409, "idempotency_key_reused");
+        .assert_rejected(409, "idempotency_key_reused");
     assert!(of("/200", "order-200").send(&server).await.is_replay());
     is_free(&server, "after-all").await;
 }
 
 #[tokio::test]
-async fn the_permit_comes_back_at_once_when_the_client_has_its_answer() {
+async fn the_permit_comes_back_at_once_when_the_client_has_its_response() {
     let (effects, gate) = (Effects::new(), Gate::new());
     let server = start(&effects, &gate, layer().max_in_flight(1)).await;
     for round in 0..50 {
@@ -220,7 +220,7 @@ async fn the_permit_comes_back_when_the_inner_service_errs() {
 }
 
 #[tokio::test]
-async fn an_operation_whose_client_has_hung_up_takes_room_until_it_has_ended() {
+async fn an_operation_whose_client_has_hung_up_takes_capacity_until_it_has_ended() {
     let (effects, gate) = (Effects::new(), Gate::new());
     let server = start(&effects, &gate, layer().max_in_flight(1)).await;
     let call = of("/wait", "running-1");
@@ -234,7 +234,7 @@ async fn an_operation_whose_client_has_hung_up_takes_room_until_it_has_ended() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_written_in_the_background_takes_room_until_it_is_there() {
+async fn a_response_that_is_written_in_the_background_takes_capacity_until_it_is_stored() {
     let (effects, gate) = (Effects::new(), Gate::new());
     let scripted = Scripted::over(store());
     let guard = layer_over(DynStore::new(scripted.clone())).max_in_flight(1);
@@ -268,7 +268,7 @@ async fn clones_that_are_made_after_it_share_the_limit() {
 }
 
 #[tokio::test]
-async fn no_room_at_all_is_taken_at_its_word_and_too_much_as_the_most() {
+async fn a_capacity_of_zero_is_accepted_and_one_above_the_maximum_is_the_maximum() {
     let (effects, gate) = (Effects::new(), Gate::new());
     let server = start(&effects, &gate, layer().max_in_flight(0)).await;
     is_too_many(&of("/200", "order-1001").send(&server).await);
@@ -313,7 +313,7 @@ impl Tenants {
             })
     }
 
-    /// Waits until nothing is held for anybody.
+    /// Waits until no tenant holds a permit.
     async fn idle(&self) {
         let mut running = self.running.subscribe();
         patiently(running.wait_for(|running| running.values().all(|count| *count == 0)))
@@ -327,9 +327,9 @@ fn by(tenant: &str, path: &str, key: &str) -> Call {
 }
 
 #[track_caller]
-fn is_exceeded(answer: &Answer) {
-    answer.assert_refused(429, "idempotency_quota_exceeded");
-    assert_eq!(answer.header("retry-after"), Some("5"), "that of the quota, rounded up");
+fn is_exceeded(response: &WireResponse) {
+    response.assert_rejected(429, "idempotency_quota_exceeded");
+    assert_eq!(response.header("retry-after"), Some("5"), "that of the quota, rounded up");
 }
 
 #[tokio::test]
@@ -347,9 +347,9 @@ async fn a_quota_is_asked_for_each_scope_and_given_back() {
         by("bob", "/200", "order-1001").send(&server).await.assert_first(200, "");
         by("alice", "/200", "finished-1").send(&server).await.assert_replays(&finished);
         let other = by("alice", "/200", "finished-1").body("other").send(&server).await;
-        other.assert_refused(409, "idempotency_key_reused");
+        other.assert_rejected(409, "idempotency_key_reused");
         if policy == InFlight::Reject {
-            call.send(&server).await.assert_refused(409, "idempotency_key_in_flight");
+            call.send(&server).await.assert_rejected(409, "idempotency_key_in_flight");
         }
         assert_eq!(effects.count(), 3);
         gate.open();
@@ -377,36 +377,36 @@ async fn what_a_quota_gave_is_dropped_however_the_operation_ends() {
     is_exceeded(&by("alice", "/200", "order-1001").send(&server).await);
     gate.open();
     tenants.idle().await;
-    // Replays and refusals keep nothing.
+    // Replays and rejections retain no permit.
     assert!(by("alice", "/200", "order-200").send(&server).await.is_replay());
     by("alice", "/200", "order-200")
         .body("other")
         .send(&server)
         .await
-        .assert_refused(409, "idempotency_key_reused");
+        .assert_rejected(409, "idempotency_key_reused");
     tenants.idle().await;
 }
 
 #[tokio::test]
-async fn a_repeat_waits_although_the_quota_is_used_up() {
+async fn a_retry_waits_although_the_quota_is_used_up() {
     let (effects, gate, tenants) = (Effects::new(), Gate::new(), Tenants::default());
     let server = start(&effects, &gate, tenants.limited(layer().in_flight(waiting()), 1)).await;
     let call = by("alice", "/wait", "running-1");
     let running = call.begin(&server, usize::MAX).await;
     effects.reached(1).await;
-    let repeat = call.begin(&server, usize::MAX).await;
+    let retry = call.begin(&server, usize::MAX).await;
     let asked = *tenants.asked.lock().unwrap();
     assert!(asked >= 1);
     gate.open();
     let first = call.finish(running).await;
     first.assert_first(200, "");
-    call.finish(repeat).await.assert_replays(&first);
+    call.finish(retry).await.assert_replays(&first);
     tenants.idle().await;
     assert_eq!(effects.count(), 1);
 }
 
 #[tokio::test]
-async fn a_quota_is_not_asked_for_what_is_not_guarded() {
+async fn a_quota_does_not_count_unguarded_requests() {
     let (effects, gate, tenants) = (Effects::new(), Gate::new(), Tenants::default());
     let server = start(&effects, &gate, tenants.limited(layer(), 0)).await;
     assert_eq!(post("/200").send(&server).await.status, 200);
@@ -438,7 +438,7 @@ async fn a_quota_that_says_so_is_exceeded_without_a_look_into_the_store() {
 }
 
 #[tokio::test]
-async fn at_both_limits_the_permit_that_the_quota_made_useless_is_not_kept() {
+async fn at_both_limits_the_permit_that_the_quota_made_useless_is_released() {
     let (effects, gate, tenants) = (Effects::new(), Gate::new(), Tenants::default());
     let server = start(&effects, &gate, tenants.limited(layer().max_in_flight(1), 0)).await;
     for _ in 0..3 {
@@ -448,7 +448,7 @@ async fn at_both_limits_the_permit_that_the_quota_made_useless_is_not_kept() {
 }
 
 #[tokio::test]
-async fn a_store_that_cannot_be_asked_holds_no_room() {
+async fn a_store_that_is_unavailable_takes_no_capacity() {
     let (effects, gate) = (Effects::new(), Gate::new());
     let scripted = Scripted::over(store());
     let guard = layer_over(DynStore::new(scripted.clone())).max_in_flight(1);
@@ -460,7 +460,7 @@ async fn a_store_that_cannot_be_asked_holds_no_room() {
             .key("order-1001")
             .send(&server)
             .await
-            .assert_refused(503, "idempotency_store_unavailable");
+            .assert_rejected(503, "idempotency_store_unavailable");
     }
     scripted.heal();
     post("/").key("order-1001").send(&server).await.assert_first(200, "done");

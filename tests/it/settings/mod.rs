@@ -1,9 +1,9 @@
-//! The settings that say what is kept of an answer, where keys come from, what one operation is,
-//! and how much is taken.
+//! The settings for the stored part of a response, the source of keys, the identity of an
+//! operation, and the limits.
 
 mod body_key;
-mod keep;
+mod directive;
 mod limits;
 mod profiles;
 mod retention;
-mod verdict;
+mod stored_response;

@@ -11,12 +11,12 @@ use crate::support::{
     Call, Effects, Gate, Server, TestLayer, app, call, counting, gated, layer, post,
 };
 
-/// A server that answers with the status in the path, or panics at `/panic`.
+/// A server that responds with the status in the path, or panics at `/panic`.
 async fn by_path(effects: &Effects, guard: TestLayer) -> Server {
     let router = app(effects, |request| async move {
         match &request.uri().path()[1..] {
             "panic" => panic!("as it was told to"),
-            status => (StatusCode::from_u16(status.parse().unwrap()).unwrap(), "answer"),
+            status => (StatusCode::from_u16(status.parse().unwrap()).unwrap(), "response"),
         }
     });
     Server::start(router.layer(guard)).await
@@ -41,28 +41,28 @@ async fn either_header_carries_the_key_in(guard: TestLayer) {
         .await
         .assert_replays(&first);
     let both = keyed("/", "order-1001").header("X-Idempotency-Key", "\"order-1002\"");
-    both.send(&server).await.assert_refused(400, "idempotency_key_invalid");
+    both.send(&server).await.assert_rejected(400, "idempotency_key_invalid");
     assert_eq!(effects.count(), 1);
 }
 
-/// Asserts that a repeat in flight gets a 409 with `Retry-After`.
+/// Asserts that a retry in flight gets a 409 with `Retry-After`.
 async fn in_flight_is_a_conflict(guard: TestLayer) {
     let (effects, gate) = (Effects::new(), Gate::new());
     let server = Server::start(gated(&effects, &gate).layer(guard)).await;
     let call = keyed("/", "order-1001");
     let running = call.begin(&server, usize::MAX).await;
     effects.reached(1).await;
-    let repeat = call.send(&server).await;
-    repeat.assert_refused(409, "idempotency_key_in_flight");
-    assert_eq!(repeat.header("retry-after"), Some("1"));
+    let retry = call.send(&server).await;
+    retry.assert_rejected(409, "idempotency_key_in_flight");
+    assert_eq!(retry.header("retry-after"), Some("1"));
     gate.open();
     let first = call.finish(running).await;
     call.send(&server).await.assert_replays(&first);
     assert_eq!(effects.count(), 1);
 }
 
-/// With tokio's clock paused: an answer is there for 24 hours and no longer.
-async fn is_kept_for_a_day(guard: TestLayer) {
+/// With tokio's clock paused: a response is stored for 24 hours and no longer.
+async fn is_stored_for_a_day(guard: TestLayer) {
     let effects = Effects::new();
     let router: Router = counting(&effects).layer(guard);
     let ask = async || {
@@ -96,18 +96,18 @@ mod ietf {
         let effects = Effects::new();
         let server = Server::start(counting(&effects).layer(layer().ietf())).await;
         for value in ["order-1001", "1001", ":b3JkZXI=:", "\"order-1001", "\"\"", ""] {
-            let answer = post("/").header("Idempotency-Key", value).send(&server).await;
-            answer.assert_refused(400, "idempotency_key_invalid");
+            let response = post("/").header("Idempotency-Key", value).send(&server).await;
+            response.assert_rejected(400, "idempotency_key_invalid");
         }
         assert_eq!(effects.count(), 0);
     }
 
     #[tokio::test]
-    async fn it_stands_in_a_request_once() {
+    async fn it_is_in_a_request_once() {
         let effects = Effects::new();
         let server = Server::start(counting(&effects).layer(layer().ietf())).await;
         let twice = keyed("/", "order-1001").header("Idempotency-Key", "\"order-1001\"");
-        twice.send(&server).await.assert_refused(400, "idempotency_key_invalid");
+        twice.send(&server).await.assert_rejected(400, "idempotency_key_invalid");
         assert_eq!(effects.count(), 0);
     }
 
@@ -126,20 +126,20 @@ mod ietf {
             keyed("/p", "order-1001").header("Content-Type", "text/plain").body("one"),
         ];
         for other in others {
-            let answer = other.send(&server).await;
-            answer.assert_refused(422, "idempotency_key_reused");
-            assert_eq!(answer.header("x-should-retry"), Some("false"));
+            let response = other.send(&server).await;
+            response.assert_rejected(422, "idempotency_key_reused");
+            assert_eq!(response.header("x-should-retry"), Some("false"));
         }
         assert_eq!(effects.count(), 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_key_expires_after_a_day() {
-        is_kept_for_a_day(layer().ietf()).await;
+        is_stored_for_a_day(layer().ietf()).await;
     }
 
     #[tokio::test]
-    async fn the_other_answers_from_200_to_499_are_kept_and_5xx_runs_again() {
+    async fn the_other_responses_from_200_to_499_are_stored_and_5xx_runs_again() {
         let effects = Effects::new();
         let server = by_path(&effects, layer().ietf()).await;
         for status in [200, 204, 302, 400, 401, 403, 404, 409, 412, 422, 425, 428, 429, 499] {
@@ -171,12 +171,12 @@ mod ietf {
         let call = post("/500").header("X-Key", "\"order-1001\"");
         let first = call.send(&server).await;
         call.send(&server).await.assert_replays(&first);
-        call.body("other").send(&server).await.assert_refused(409, "idempotency_key_reused");
+        call.body("other").send(&server).await.assert_rejected(409, "idempotency_key_reused");
         assert_eq!(effects.count(), 1);
     }
 
     #[tokio::test]
-    async fn a_concurrent_repeat_gets_a_conflict() {
+    async fn a_concurrent_retry_gets_a_conflict() {
         in_flight_is_a_conflict(layer().ietf()).await;
     }
 
@@ -186,7 +186,7 @@ mod ietf {
         let server = Server::start(counting(&effects).layer(layer().ietf())).await;
         post("/").send(&server).await.assert_first(200, "run 1");
         let server = Server::start(counting(&effects).layer(layer().ietf().require_key())).await;
-        post("/").send(&server).await.assert_refused(400, "idempotency_key_missing");
+        post("/").send(&server).await.assert_rejected(400, "idempotency_key_missing");
         assert_eq!(effects.count(), 1);
     }
 
@@ -195,7 +195,7 @@ mod ietf {
         let effects = Effects::new();
         let server = Server::start(counting(&effects).layer(layer().ietf().require_key())).await;
         keyed("/", "order-1001").body("one").send(&server).await;
-        let refusals = [
+        let rejections = [
             (post("/"), 400, "idempotency_key_missing", "KeyMissing"),
             (
                 post("/").header("Idempotency-Key", "bare"),
@@ -205,8 +205,8 @@ mod ietf {
             ),
             (keyed("/", "order-1001").body("two"), 422, "idempotency_key_reused", "KeyReused"),
         ];
-        for (call, status, code, page) in refusals {
-            let problem = call.send(&server).await.assert_refused(status, code);
+        for (call, status, code, page) in rejections {
+            let problem = call.send(&server).await.assert_rejected(status, code);
             assert!(
                 problem["type"].as_str().unwrap().ends_with(&format!("#variant.{page}")),
                 "{problem}"
@@ -215,7 +215,7 @@ mod ietf {
     }
 
     #[tokio::test]
-    async fn composite_keys_keep_clients_apart() {
+    async fn composite_keys_separate_clients() {
         let effects = Effects::new();
         let guard =
             layer().ietf().scope(|parts| Scope::new(parts.headers["authorization"].as_bytes()));
@@ -246,8 +246,8 @@ mod stripe {
         first.assert_first(200, "run 1");
         keyed("/", &longest).send(&server).await.assert_replays(&first);
         for value in ["k".repeat(256), String::new(), "bestellung-ü".into()] {
-            let answer = post("/").header("Idempotency-Key", value).send(&server).await;
-            answer.assert_refused(400, "idempotency_key_invalid");
+            let response = post("/").header("Idempotency-Key", value).send(&server).await;
+            response.assert_rejected(400, "idempotency_key_invalid");
         }
         assert_eq!(effects.count(), 1);
         post("/").header("X-Idempotency-Key", &longest).send(&server).await.assert_replays(&first);
@@ -264,9 +264,9 @@ mod stripe {
         let server = Server::start(counting(&effects).layer(layer().stripe())).await;
         for method in ["GET", "DELETE", "PUT", "PATCH"] {
             for _ in 0..2 {
-                let answer =
+                let response =
                     call(method, "/").header("Idempotency-Key", "order-1001").send(&server).await;
-                assert_eq!((answer.status, answer.is_replay()), (200, false));
+                assert_eq!((response.status, response.is_replay()), (200, false));
             }
         }
         assert_eq!(effects.count(), 8);
@@ -276,7 +276,7 @@ mod stripe {
     }
 
     #[tokio::test]
-    async fn the_first_status_and_body_are_kept_whether_it_succeeds_or_fails() {
+    async fn the_first_status_and_body_are_stored_whether_it_succeeds_or_fails() {
         let effects = Effects::new();
         let server = by_path(&effects, layer().stripe()).await;
         for (index, status) in
@@ -284,7 +284,7 @@ mod stripe {
         {
             let call = keyed(&format!("/{status}"), &format!("order-{status}"));
             let first = call.send(&server).await;
-            first.assert_first(status, "answer");
+            first.assert_first(status, "response");
             for _ in 0..2 {
                 let replay = call.send(&server).await;
                 replay.assert_replays(&first);
@@ -295,19 +295,19 @@ mod stripe {
     }
 
     #[tokio::test]
-    async fn an_attempt_that_left_no_answer_is_refused() {
+    async fn an_attempt_that_left_no_response_is_rejected() {
         let effects = Effects::new();
         let server = by_path(&effects, layer().stripe()).await;
         let call = keyed("/panic", "order-1001");
         assert_eq!(call.send(&server).await.status, 0);
         for _ in 0..2 {
-            call.send(&server).await.assert_refused(409, "idempotency_attempt_failed");
+            call.send(&server).await.assert_rejected(409, "idempotency_attempt_failed");
         }
         assert_eq!(effects.count(), 1);
     }
 
     #[tokio::test]
-    async fn what_fails_validation_401_429_and_what_is_no_result_are_not_kept() {
+    async fn failed_validation_401_429_and_responses_without_a_result_are_not_stored() {
         let effects = Effects::new();
         let server = by_path(&effects, layer().stripe()).await;
         for (index, status) in [400, 401, 429, 307, 308, 511].into_iter().enumerate() {
@@ -316,9 +316,9 @@ mod stripe {
                 keyed(&format!("/{status}"), &key)
                     .send(&server)
                     .await
-                    .assert_first(status, "answer");
+                    .assert_first(status, "response");
             }
-            keyed("/200", &key).body("mended").send(&server).await.assert_first(200, "answer");
+            keyed("/200", &key).body("corrected").send(&server).await.assert_first(200, "response");
             assert_eq!(effects.count(), 3 * (index + 1));
         }
     }
@@ -333,8 +333,8 @@ mod stripe {
         let replay = call.send(&server).await;
         assert_eq!(replay.header("idempotent-replayed"), Some("true"));
         assert_eq!(replay.header("x-idempotent-result"), Some("true"));
-        let refused = call.body("two").send(&server).await;
-        assert_eq!(refused.header("idempotent-replayed"), None, "a refusal is no replay");
+        let rejected = call.body("two").send(&server).await;
+        assert_eq!(rejected.header("idempotent-replayed"), None, "a rejection is not a replay");
         assert_eq!(effects.count(), 1);
     }
 
@@ -344,7 +344,7 @@ mod stripe {
         let server = Server::start(counting(&effects).layer(layer().stripe())).await;
         keyed("/", "order-1001").body("one").send(&server).await.assert_first(200, "run 1");
         let other = keyed("/", "order-1001").body("two").send(&server).await;
-        other.assert_refused(400, "idempotency_key_reused");
+        other.assert_rejected(400, "idempotency_key_reused");
         assert_eq!(
             (other.header("x-should-retry"), other.header("retry-after")),
             (Some("false"), None)
@@ -353,30 +353,30 @@ mod stripe {
     }
 
     #[tokio::test]
-    async fn a_concurrent_repeat_is_409() {
+    async fn a_concurrent_retry_is_409() {
         in_flight_is_a_conflict(layer().stripe()).await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn keys_go_after_a_day() {
-        is_kept_for_a_day(layer().stripe()).await;
+        is_stored_for_a_day(layer().stripe()).await;
     }
 
     #[tokio::test]
-    async fn errors_are_problem_documents_unless_a_renderer_says_otherwise() {
+    async fn errors_are_problem_documents_unless_rejection_response_replaces_them() {
         let effects = Effects::new();
         let guard = layer().stripe().require_key();
         let server = Server::start(counting(&effects).layer(guard.clone())).await;
-        post("/").send(&server).await.assert_refused(400, "idempotency_key_missing");
+        post("/").send(&server).await.assert_rejected(400, "idempotency_key_missing");
         let as_stripe = guard.rejection_response(|rejection| {
             let error = serde_json::json!({"error": {"type": "idempotency_error", "code": rejection.code()}});
             Response::new(Bytes::from(error.to_string()))
         });
         let server = Server::start(counting(&effects).layer(as_stripe)).await;
-        let answer = post("/").send(&server).await;
-        let error: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        let response = post("/").send(&server).await;
+        let error: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
         assert_eq!(
-            (answer.status, &error["error"]["code"]),
+            (response.status, &error["error"]["code"]),
             (400, &"idempotency_key_missing".into())
         );
         assert_eq!(effects.count(), 0);
@@ -389,7 +389,7 @@ mod stripe {
         let server = by_path(&effects, guard).await;
         for attempt in 1..=2 {
             let call = call("PUT", "/500").header("Idempotency-Key", "order-1001");
-            call.send(&server).await.assert_first(500, "answer");
+            call.send(&server).await.assert_first(500, "response");
             assert_eq!(effects.attempts().len(), attempt);
         }
     }

@@ -42,7 +42,7 @@ async fn clones_of_one_layer_have_retentions_of_their_own() {
     }
 }
 
-/// They share the store, so a key that stands for a request on one route is taken on the other.
+/// They share the store, so a key of a request on one route is taken on the other.
 /// Without the feature `axum`, the fingerprint has the path that a nested router leaves, which is
 /// the same here.
 #[cfg(feature = "axum")]
@@ -60,7 +60,7 @@ async fn clones_of_one_layer_share_its_keys() {
         .send(&server)
         .await
         .assert_first(200, "run 1");
-    let refused = crate::support::post("/quotes").key("order-1001").send(&server).await;
-    refused.assert_refused(409, "idempotency_key_reused");
+    let rejected = crate::support::post("/quotes").key("order-1001").send(&server).await;
+    rejected.assert_rejected(409, "idempotency_key_reused");
     assert_eq!(effects.count(), 1);
 }

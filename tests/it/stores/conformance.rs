@@ -12,12 +12,12 @@ use super::model::slow::Slow;
 const UNIT: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
-async fn the_memory_store_keeps_the_contract() {
+async fn the_memory_store_meets_the_contract() {
     conformance::run(&MemoryStore::new(), UNIT).await.assert_success();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_chosen_at_run_time_keeps_the_contract() {
+async fn a_store_chosen_at_run_time_meets_the_contract() {
     conformance::run(&DynStore::new(MemoryStore::new()), UNIT).await.assert_success();
 }
 

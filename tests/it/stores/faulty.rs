@@ -32,7 +32,7 @@ faults! {
     /// A plain write where a write-if-absent was meant.
     OverwritesTheWinner,
     SettlesForAnyToken,
-    RepeatsTokens,
+    ReusesTokens,
     ReleasesForAnyToken,
     ReleasesOnlyUnderTheSameNumber,
     DeletesOnEveryRelease,
@@ -50,7 +50,7 @@ faults! {
     FailsNothingThatIsGone,
     ForgetsTheNumberOfWhatIsGone,
     StoresOverAnotherAttempt,
-    RefusesWhatWasSentTwice,
+    RejectsWhatWasSentTwice,
     RevivesOnRenew,
     RenewsNothing,
     RenewsTheLeaseOnly,
@@ -63,15 +63,15 @@ faults! {
     CountsInSeconds,
     TakesMillisecondsForSeconds,
     TakesZeroForNoEnd,
-    KeepsForEver,
+    NeverExpires,
     TurnsBodiesToText,
     LosesEmptyBodies,
     CutsLargeBodies,
     CollapsesHeaders,
     LosesTrailers,
     LosesTheRequestId,
-    MistakesWhyThereIsNoBody,
-    LosesFailedAnswers,
+    ChangesWhyThereIsNoBody,
+    LosesFailedResponses,
     SleepsToTheBound,
     SleepsPastTheBound,
     WaiterReleases,
@@ -185,15 +185,13 @@ impl Faulty {
         let leases = self.leases.lock().unwrap();
         match (self.fault, leases.get(&lease.key)) {
             (SettlesForAnyToken, Some(current)) => current.clone(),
-            (RepeatsTokens, Some(current)) if *lease.token.as_bytes() == REPEATED => {
-                current.clone()
-            }
+            (ReusesTokens, Some(current)) if *lease.token.as_bytes() == REPEATED => current.clone(),
             _ => lease.clone(),
         }
     }
 
     fn shown(&self, token: Token) -> Token {
-        if self.fault == RepeatsTokens { Token::new(REPEATED) } else { token }
+        if self.fault == ReusesTokens { Token::new(REPEATED) } else { token }
     }
 
     fn time(&self, time: Duration) -> Duration {
@@ -201,37 +199,37 @@ impl Faulty {
             CountsInSeconds => Duration::from_secs(time.as_secs()),
             TakesMillisecondsForSeconds => time * 1000,
             TakesZeroForNoEnd if time < Duration::from_millis(1) => Duration::MAX,
-            KeepsForEver => Duration::MAX,
+            NeverExpires => Duration::MAX,
             _ => time,
         }
     }
 
-    fn kept(&self, outcome: &Outcome) -> Outcome {
-        let mut kept = outcome.clone();
-        match (self.fault, &mut kept.body) {
+    fn stored(&self, outcome: &Outcome) -> Outcome {
+        let mut stored = outcome.clone();
+        match (self.fault, &mut stored.body) {
             (TurnsBodiesToText, StoredBody::Whole { bytes, .. }) => {
                 *bytes = String::from_utf8_lossy(bytes).into_owned().into();
             }
             (LosesEmptyBodies, StoredBody::Whole { bytes, .. }) if bytes.is_empty() => {
-                kept.body = StoredBody::NotRetained(NotRetained::Streamed);
+                stored.body = StoredBody::NotRetained(NotRetained::Streamed);
             }
             (CutsLargeBodies, StoredBody::Whole { bytes, .. }) => bytes.truncate(1 << 19),
             (LosesTrailers, StoredBody::Whole { trailers, .. }) => *trailers = None,
-            (MistakesWhyThereIsNoBody, StoredBody::NotRetained(why)) => {
+            (ChangesWhyThereIsNoBody, StoredBody::NotRetained(why)) => {
                 *why = NotRetained::TooLarge;
             }
             (CollapsesHeaders, _) => {
                 let lines =
                     outcome.headers.iter().map(|(name, value)| (name.clone(), value.clone()));
-                kept.headers = HeaderMap::new();
+                stored.headers = HeaderMap::new();
                 for (name, value) in lines {
-                    kept.headers.insert(name, value);
+                    stored.headers.insert(name, value);
                 }
             }
-            (LosesTheRequestId, _) => kept.request_id = None,
+            (LosesTheRequestId, _) => stored.request_id = None,
             _ => {}
         }
-        kept
+        stored
     }
 
     fn acquired(&self, mut lease: Lease) -> Reservation {
@@ -248,7 +246,7 @@ impl Faulty {
         Reservation::Acquired(lease)
     }
 
-    /// Forgets the oldest record when there are too many.
+    /// Discards the oldest record when there are too many.
     async fn evicts(&self) -> Result<(), StoreError> {
         let oldest = {
             let mut order = self.order.lock().unwrap();
@@ -393,12 +391,12 @@ impl Store for Faulty {
         let Some(lease) = self.storing(lease, CompletesNothingThatIsGone).await? else {
             return Ok(Settlement::LeaseLost);
         };
-        if self.fault == RefusesWhatWasSentTwice
+        if self.fault == RejectsWhatWasSentTwice
             && self.inner.renew(&lease).await? == Settlement::LeaseLost
         {
             return Ok(Settlement::LeaseLost);
         }
-        self.inner.complete(&lease, &self.kept(outcome), self.time(retention)).await
+        self.inner.complete(&lease, &self.stored(outcome), self.time(retention)).await
     }
 
     async fn fail(
@@ -410,8 +408,10 @@ impl Store for Faulty {
         let Some(lease) = self.storing(lease, FailsNothingThatIsGone).await? else {
             return Ok(Settlement::LeaseLost);
         };
-        let kept = outcome.filter(|_| self.fault != LosesFailedAnswers).map(|kept| self.kept(kept));
-        self.inner.fail(&lease, kept.as_ref(), self.time(retention)).await
+        let stored = outcome
+            .filter(|_| self.fault != LosesFailedResponses)
+            .map(|stored| self.stored(stored));
+        self.inner.fail(&lease, stored.as_ref(), self.time(retention)).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {

@@ -88,11 +88,11 @@ async fn finished_is_replayed(stores: impl Fn() -> DynStore) {
         let first = call("a b").send(&old).await;
         first.assert_first(200, "run 1");
         call("a b").send(&new).await.assert_replays(&first);
-        call("other").send(&new).await.assert_refused(409, "idempotency_key_reused");
+        call("other").send(&new).await.assert_rejected(409, "idempotency_key_reused");
         // By the rule under which it was written, this is the same request, or it is not.
         let spaced = call("a  b").send(&new).await;
         if change.old_by_raw_bytes {
-            spaced.assert_refused(409, "idempotency_key_reused");
+            spaced.assert_rejected(409, "idempotency_key_reused");
         } else {
             spaced.assert_replays(&first);
         }
@@ -110,11 +110,11 @@ async fn in_flight_is_in_flight(stores: impl Fn() -> DynStore) {
         let waiting = Server::start(gated(&effects, &gate).layer(arrived.counted(waiting))).await;
         let running = call("a b").begin(&old, usize::MAX).await;
         effects.reached(1).await;
-        call("a b").send(&new).await.assert_refused(409, "idempotency_key_in_flight");
-        call("other").send(&new).await.assert_refused(409, "idempotency_key_reused");
+        call("a b").send(&new).await.assert_rejected(409, "idempotency_key_in_flight");
+        call("other").send(&new).await.assert_rejected(409, "idempotency_key_reused");
         let waiter = call("a b").begin(&waiting, usize::MAX).await;
         arrived.reached(1).await;
-        call("other").send(&waiting).await.assert_refused(409, "idempotency_key_reused");
+        call("other").send(&waiting).await.assert_rejected(409, "idempotency_key_reused");
         gate.open();
         let first = call("a b").finish(running).await;
         first.assert_first(200, "done");
@@ -137,17 +137,17 @@ async fn failed_is_taken_over(stores: impl Fn() -> DynStore) {
         });
         let old = Server::start(router.clone().layer(change.old.clone())).await;
         let new = Server::start(router.clone().layer(change.new.clone())).await;
-        let refusing = Server::start(router.layer(change.new.on_failed(OnFailed::Reject))).await;
+        let rejecting = Server::start(router.layer(change.new.on_failed(OnFailed::Reject))).await;
         call("a b").send(&old).await.assert_first(502, "attempt 1");
-        call("other").send(&new).await.assert_refused(409, "idempotency_key_reused");
-        call("a b").send(&refusing).await.assert_refused(409, "idempotency_attempt_failed");
+        call("other").send(&new).await.assert_rejected(409, "idempotency_key_reused");
+        call("a b").send(&rejecting).await.assert_rejected(409, "idempotency_attempt_failed");
         assert_eq!(effects.count(), 1);
         let second = call("a b").send(&new).await;
         second.assert_first(200, "attempt 2");
         call("a b").send(&new).await.assert_replays(&second);
         // The process that has not been replaced yet knows the record, too.
         call("a b").send(&old).await.assert_replays(&second);
-        call("other").send(&new).await.assert_refused(409, "idempotency_key_reused");
+        call("other").send(&new).await.assert_rejected(409, "idempotency_key_reused");
         let failed = PreviousAttempt::Failed { status: Some(StatusCode::BAD_GATEWAY) };
         assert_eq!(effects.attempts(), [(1, None), (2, Some(failed))], "{what}");
     }
@@ -191,11 +191,11 @@ async fn abandoned_is_taken_over(stores: impl Fn() -> DynStore) {
         abandon(&change, written.fingerprint).await;
 
         let effects = Effects::new();
-        let refusing = change.new.clone().on_abandoned(OnAbandoned::Reject);
-        let refusing = Server::start(counting(&effects).layer(refusing)).await;
+        let rejecting = change.new.clone().on_abandoned(OnAbandoned::Reject);
+        let rejecting = Server::start(counting(&effects).layer(rejecting)).await;
         let new = Server::start(counting(&effects).layer(change.new)).await;
-        call("other").send(&new).await.assert_refused(409, "idempotency_key_reused");
-        call("a b").send(&refusing).await.assert_refused(409, "idempotency_outcome_unknown");
+        call("other").send(&new).await.assert_rejected(409, "idempotency_key_reused");
+        call("a b").send(&rejecting).await.assert_rejected(409, "idempotency_outcome_unknown");
         assert_eq!(effects.count(), 0);
         let first = call("a b").send(&new).await;
         first.assert_first(200, "run 1");
@@ -204,8 +204,8 @@ async fn abandoned_is_taken_over(stores: impl Fn() -> DynStore) {
     }
 }
 
-/// Where the rule that was in force is not named, an honest repeat is refused, and never run again.
-async fn unnamed_is_refused(stores: impl Fn() -> DynStore) {
+/// Where the earlier rule is not named, a genuine retry is rejected, and never run again.
+async fn unnamed_is_rejected(stores: impl Fn() -> DynStore) {
     for status in [StatusCode::OK, StatusCode::BAD_GATEWAY] {
         let (effects, store) = (Effects::new(), stores());
         let router = app(&effects, move |_| async move { status });
@@ -221,7 +221,7 @@ async fn unnamed_is_refused(stores: impl Fn() -> DynStore) {
         assert_eq!(call("a b").send(&old).await.status, status.as_u16());
         for layer in new {
             let new = Server::start(router.clone().layer(layer)).await;
-            call("a b").send(&new).await.assert_refused(409, "idempotency_key_reused");
+            call("a b").send(&new).await.assert_rejected(409, "idempotency_key_reused");
         }
         assert_eq!(effects.count(), 1);
     }
@@ -238,7 +238,7 @@ async fn keyed_fingerprints_change_rules_as_well(stores: impl Fn() -> DynStore) 
     let first = call("a b").send(&old).await;
     first.assert_first(200, "run 1");
     call("a b").send(&new).await.assert_replays(&first);
-    call("a  b").send(&new).await.assert_refused(409, "idempotency_key_reused");
+    call("a  b").send(&new).await.assert_rejected(409, "idempotency_key_reused");
     assert_eq!(effects.count(), 1);
 }
 
@@ -266,7 +266,7 @@ mod memory {
         in_flight_is_in_flight
         failed_is_taken_over
         abandoned_is_taken_over
-        unnamed_is_refused
+        unnamed_is_rejected
         keyed_fingerprints_change_rules_as_well
     }
 }
@@ -281,7 +281,7 @@ mod redis {
     /// The server is emptied for each store that is asked for.
     fn fresh(server: &RedisServer) -> impl Fn() -> DynStore {
         || {
-            server.forget();
+            server.clear();
             DynStore::new(RedisStore::open(&server.url()).unwrap())
         }
     }
@@ -291,7 +291,7 @@ mod redis {
         in_flight_is_in_flight
         failed_is_taken_over
         abandoned_is_taken_over
-        unnamed_is_refused
+        unnamed_is_rejected
         keyed_fingerprints_change_rules_as_well
     }
 }

@@ -18,15 +18,15 @@ use tower_idempotency::{Attempt, IdempotencyLayer, MemoryStore, PostgresStore};
 use crate::support::databases::{Base, Lite, Pg};
 use crate::support::postgres::{PostgresServer, outcome, request};
 use crate::support::{Frames, patiently};
-use crate::transaction::script::{Answer, Stage, ask, asking, layer};
+use crate::transaction::script::{ScriptResponse, Stage, ask, asking, layer};
 
-/// Answers with the status that the body names for the number of the attempt: `503 429 201`. After
+/// Responds with the status that the body names for the number of the attempt: `503 429 201`. After
 /// `wait` in the body, the last of them waits at the gate.
 async fn run(State(stage): State<Stage>, attempt: Attempt, script: String) -> (StatusCode, String) {
     let statuses: Vec<u16> = script.split(' ').filter_map(|word| word.parse().ok()).collect();
     let number = attempt.number() as usize;
     if script.ends_with("wait") && number == statuses.len() {
-        stage.stand().await;
+        stage.wait().await;
     }
     let before =
         attempt.previous().map_or(String::new(), |previous| format!(" after {previous:?}"));
@@ -120,7 +120,7 @@ async fn is_bound<B: Base>(base: &B, app: &Router, record: &str) {
     let found =
         base.ask("SELECT status || ' ' || CAST(attempt AS text) FROM idempotency_records").await;
     assert_eq!(found, [record]);
-    ask(app, "key", "201").await.is_refused(409, "idempotency_key_reused");
+    ask(app, "key", "201").await.is_rejected(409, "idempotency_key_reused");
 }
 
 /// Bytes beyond ASCII, in a value that is sensitive and in one that is not.
@@ -238,7 +238,7 @@ async fn responds_without_its_record<B: Base>(
     stage: &Stage,
     script: &str,
     gone: Gone,
-) -> Answer {
+) -> ScriptResponse {
     let running = asking(app, "key", script);
     stage.entered(1).await;
     match gone {
@@ -314,7 +314,7 @@ async fn a_rejected_response_is_not_a_fault_of_the_handler<B: Base>(
 ) {
     let app = crate::transaction::script::app::<B, _>(layer(store.clone()), &Stage::new());
     for _ in 0..2 {
-        ask(&app, "key", "insert book").await.is_refused(503, "idempotency_commit_unconfirmed");
+        ask(&app, "key", "insert book").await.is_rejected(503, "idempotency_commit_unconfirmed");
         assert!(base.orders().await.is_empty() && base.records().await.is_empty());
     }
     base.at_rest().await;

@@ -32,7 +32,7 @@ impl Frames {
         Self { length: Some(length), ..Self::unknown(data) }
     }
 
-    /// Frames of a length that nobody knows before their end.
+    /// Frames of a length that is unknown before their end.
     pub(crate) fn unknown(data: &[&[u8]]) -> Self {
         let frames = data.iter().map(|frame| Ok(Frame::data(Bytes::copy_from_slice(frame))));
         Self { queue: frames.collect(), length: None, panics: false }
@@ -143,8 +143,8 @@ pub(crate) async fn read_frame(stream: &mut TcpStream, text: &str) {
     }
 }
 
-/// Sends a POST over HTTP/2 and reads the answer with its trailers.
-pub(crate) async fn http2_answer(
+/// Sends a POST over HTTP/2 and reads the response with its trailers.
+pub(crate) async fn http2_response(
     server: &Server,
     key: &'static str,
 ) -> (http::response::Parts, Collected<Bytes>) {

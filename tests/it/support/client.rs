@@ -76,47 +76,47 @@ impl Call {
         bytes
     }
 
-    /// Sends the request and reads the answer to its end.
-    pub(crate) async fn send(&self, server: &Server) -> Answer {
+    /// Sends the request and reads the response to its end.
+    pub(crate) async fn send(&self, server: &Server) -> WireResponse {
         self.finish(self.begin(server, usize::MAX).await).await
     }
 
-    /// Sends the first `length` bytes of the request and keeps the connection. To drop it is to
-    /// hang up.
+    /// Sends the first `length` bytes of the request and returns the connection. Dropping it hangs
+    /// up.
     pub(crate) async fn begin(&self, server: &Server, length: usize) -> TcpStream {
         let bytes = self.bytes();
         write(server, &bytes[..length.min(bytes.len())]).await
     }
 
-    /// Reads the answer from a connection on which the request was sent.
-    pub(crate) async fn finish(&self, stream: TcpStream) -> Answer {
-        Answer { key: self.key.clone(), ..read(stream).await }
+    /// Reads the response from a connection on which the request was sent.
+    pub(crate) async fn finish(&self, stream: TcpStream) -> WireResponse {
+        WireResponse { key: self.key.clone(), ..read(stream).await }
     }
 }
 
-/// Sends bytes that are perhaps no request, and reads the answer to its end.
-pub(crate) async fn send_bytes(server: &Server, bytes: impl AsRef<[u8]>) -> Answer {
+/// Sends bytes that are perhaps not a request, and reads the response to its end.
+pub(crate) async fn send_bytes(server: &Server, bytes: impl AsRef<[u8]>) -> WireResponse {
     read(write(server, bytes.as_ref()).await).await
 }
 
 async fn write(server: &Server, bytes: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(server.address()).await.unwrap();
-    // The server may answer, and close, before it has read everything.
+    // The server may respond, and close, before it has read everything.
     let _ = stream.write_all(bytes).await;
     stream
 }
 
-async fn read(mut stream: TcpStream) -> Answer {
+async fn read(mut stream: TcpStream) -> WireResponse {
     let mut bytes = Vec::new();
     // A connection that was reset is one that was closed; what came before counts.
     let _ = patiently(stream.read_to_end(&mut bytes)).await;
-    Answer::parse(&bytes)
+    WireResponse::parse(&bytes)
 }
 
-/// An answer as it came over the wire.
+/// A response as it came over the wire.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Answer {
-    /// 0 if the server hung up without an answer.
+pub(crate) struct WireResponse {
+    /// 0 if the server hung up without a response.
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
     /// Whether the body came to its end.
@@ -125,34 +125,35 @@ pub(crate) struct Answer {
     key: Vec<u8>,
 }
 
-impl Answer {
+impl WireResponse {
     fn parse(bytes: &[u8]) -> Self {
-        let mut answer = Self::default();
+        let mut response = Self::default();
         let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
-            return answer;
+            return response;
         };
         let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
         let mut lines = head.split("\r\n");
-        answer.status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        answer.headers = lines
+        response.status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        response.headers = lines
             .map(|line| line.split_once(':').unwrap())
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
         let rest = &bytes[end + 4..];
-        (answer.body, answer.complete) = if answer.header("transfer-encoding") == Some("chunked") {
-            unchunk(rest)
-        } else {
-            let length =
-                answer.header("content-length").map_or(0, |length| length.parse().unwrap());
-            (rest.to_vec(), rest.len() == length)
-        };
-        answer
+        (response.body, response.complete) =
+            if response.header("transfer-encoding") == Some("chunked") {
+                unchunk(rest)
+            } else {
+                let length =
+                    response.header("content-length").map_or(0, |length| length.parse().unwrap());
+                (rest.to_vec(), rest.len() == length)
+            };
+        response
     }
 
-    /// The value of a header that must not stand there twice.
+    /// The value of a header that must not occur twice.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let all = self.all(name);
-        assert!(all.len() < 2, "{name} stands there more than once: {all:?}");
+        assert!(all.len() < 2, "{name} occurs more than once: {all:?}");
         all.first().copied()
     }
 
@@ -167,14 +168,14 @@ impl Answer {
     }
 
     pub(crate) fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).expect("the answer is text")
+        std::str::from_utf8(&self.body).expect("the response is text")
     }
 
     pub(crate) fn is_replay(&self) -> bool {
         self.header("x-idempotent-result") == Some("true")
     }
 
-    /// Asserts that this is the handler's own answer, whole and not a replay.
+    /// Asserts that this is the handler's own response, whole and not a replay.
     #[track_caller]
     pub(crate) fn assert_first(&self, status: u16, text: &str) {
         assert_eq!((self.status, self.text()), (status, text), "{self:?}");
@@ -190,14 +191,14 @@ impl Answer {
         assert!(self.body == first.body, "the replay has another body");
     }
 
-    /// Asserts that this is a refusal with a whole problem document, the right advice on retries,
+    /// Asserts that this is a rejection with a whole problem document, the right advice on retries,
     /// and no key in it.
     #[track_caller]
-    pub(crate) fn assert_refused(&self, status: u16, code: &str) -> serde_json::Value {
+    pub(crate) fn assert_rejected(&self, status: u16, code: &str) -> serde_json::Value {
         assert_eq!(self.status, status, "{self:?}");
         assert!(self.complete, "{self:?}");
         assert_eq!(self.header("content-type"), Some("application/problem+json"));
-        assert_eq!(self.header("x-idempotent-result"), None, "a refusal is no result");
+        assert_eq!(self.header("x-idempotent-result"), None, "a rejection is not a result");
         let problem: serde_json::Value = serde_json::from_slice(&self.body).unwrap();
         assert_eq!(problem["status"], status);
         assert_eq!(problem["code"], code);
@@ -226,7 +227,7 @@ impl Answer {
         assert_eq!(self.header("x-should-retry"), should_retry, "X-Should-Retry: {self:?}");
     }
 
-    /// Keys of a few bytes stand in any text; the tests for refusals use longer ones.
+    /// Keys of a few bytes occur in any text; the tests for rejections use longer ones.
     #[track_caller]
     fn assert_no_key(&self) {
         if self.key.len() > 3 {

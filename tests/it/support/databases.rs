@@ -1,4 +1,4 @@
-//! Two databases with a business table, and what is read of them beside the layer.
+//! Two databases with a business table, and queries on them that bypass the layer.
 
 use std::future::Future;
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub(crate) trait Base: Send + Sync + Sized + 'static {
         sql: String,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// Begins a savepoint and forgets it.
+    /// Begins a savepoint and passes its guard to `mem::forget`.
     fn forget_savepoint(
         connection: &mut <Self::Db as Database>::Connection,
     ) -> impl Future<Output = ()> + Send;
@@ -140,9 +140,9 @@ impl Base for Pg {
         let mut lost = sqlx::Connection::begin(&mut *connection).await.unwrap();
         lost.execute("INSERT INTO orders VALUES ('lost')").await.unwrap();
         lost.rollback().await.unwrap();
-        let mut kept = sqlx::Connection::begin(connection).await.unwrap();
-        kept.execute("INSERT INTO orders VALUES ('kept')").await.unwrap();
-        kept.commit().await.unwrap();
+        let mut inner = sqlx::Connection::begin(connection).await.unwrap();
+        inner.execute("INSERT INTO orders VALUES ('inner')").await.unwrap();
+        inner.commit().await.unwrap();
     }
 
     async fn ask(&self, sql: &str) -> Vec<String> {
@@ -220,9 +220,9 @@ impl Base for Lite {
         let mut lost = sqlx::Connection::begin(&mut *connection).await.unwrap();
         lost.execute("INSERT INTO orders VALUES ('lost')").await.unwrap();
         lost.rollback().await.unwrap();
-        let mut kept = sqlx::Connection::begin(connection).await.unwrap();
-        kept.execute("INSERT INTO orders VALUES ('kept')").await.unwrap();
-        kept.commit().await.unwrap();
+        let mut inner = sqlx::Connection::begin(connection).await.unwrap();
+        inner.execute("INSERT INTO orders VALUES ('inner')").await.unwrap();
+        inner.commit().await.unwrap();
     }
 
     async fn ask(&self, sql: &str) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! What is logged.
+//! The log of a test.
 
 use std::io::Write;
 use std::sync::{Arc, LazyLock, Mutex};

@@ -1,4 +1,4 @@
-//! A TCP proxy that understands HTTP/1.1 enough to lose answers: the request has arrived and was
+//! A TCP proxy that understands HTTP/1.1 enough to lose responses: the request has arrived and was
 //! done, and the client does not learn of it.
 
 use std::io;
@@ -12,10 +12,10 @@ use tokio::task::JoinHandle;
 
 use super::random::Draw;
 
-/// How often something happens to an answer, in percent, and how long one is held back at most.
+/// How often something happens to a response, in percent, and how long one is held back at most.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Losses {
-    /// Of all answers. Half of them break off in their middle, the others do not come at all.
+    /// Of all responses. Half of these break off in their middle, the others do not come at all.
     pub(crate) lost: u64,
     /// Of those that are not lost.
     pub(crate) delayed: u64,
@@ -31,7 +31,7 @@ pub(crate) struct Passed {
     pub(crate) delayed: usize,
 }
 
-/// Stands before a server until it is dropped.
+/// A proxy in front of a server until it is dropped.
 pub(crate) struct Lossy {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -44,7 +44,7 @@ struct Shared {
     state: Mutex<(Draw, Passed)>,
 }
 
-/// What becomes of an answer.
+/// What becomes of a response.
 enum Fate {
     Pass(Duration),
     Lose,
@@ -91,15 +91,15 @@ impl Shared {
         let (mut from_client, mut from_server) = (Vec::new(), Vec::new());
         while let Some(request) = message(&mut client, &mut from_client).await? {
             server.write_all(&request).await?;
-            let Some(answer) = message(&mut server, &mut from_server).await? else { break };
+            let Some(response) = message(&mut server, &mut from_server).await? else { break };
             match self.fate() {
                 Fate::Pass(wait) => {
                     tokio::time::sleep(wait).await;
-                    client.write_all(&answer).await?;
+                    client.write_all(&response).await?;
                 }
                 Fate::Lose => break,
                 Fate::Cut => {
-                    client.write_all(&answer[..answer.len() / 2]).await?;
+                    client.write_all(&response[..response.len() / 2]).await?;
                     break;
                 }
             }

@@ -47,8 +47,8 @@ mod store;
 #[cfg(any(feature = "redis", feature = "postgres"))]
 pub(crate) mod wire;
 
-pub(crate) use bodies::{Frames, gated_stream, gated_whole, http2_answer, read_frame};
-pub(crate) use client::{Answer, Call, call, patch, post, send_bytes};
+pub(crate) use bodies::{Frames, gated_stream, gated_whole, http2_response, read_frame};
+pub(crate) use client::{Call, WireResponse, call, patch, post, send_bytes};
 pub(crate) use log::Log;
 pub(crate) use rejections::{Row, rejections};
 pub(crate) use server::Server;
@@ -129,8 +129,8 @@ impl Effects {
 }
 
 /// Counts the requests that have come to the point where they ask for their key, their bodies read.
-/// What follows up to the first wait is one step: on a runtime of one thread, whoever is counted
-/// has reserved, or waits in line.
+/// The code from there to the first wait is one step. So on a runtime of one thread, a counted
+/// request has reserved, or waits in line.
 #[derive(Clone)]
 pub(crate) struct Arrived(Arc<watch::Sender<usize>>);
 
@@ -159,19 +159,19 @@ impl Arrived {
 
 /// A router that sends every method and path to one handler, which enters its run in `effects`
 /// first.
-pub(crate) fn app<F, Fut, R>(effects: &Effects, answer: F) -> Router
+pub(crate) fn app<F, Fut, R>(effects: &Effects, response: F) -> Router
 where
     F: Fn(Request) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = R> + Send + 'static,
     R: IntoResponse + 'static,
 {
-    Router::new().fallback_service(service(effects, answer))
+    Router::new().fallback_service(service(effects, response))
 }
 
 /// The handler of [`app`] as a service of its own.
 pub(crate) fn service<F, Fut, R>(
     effects: &Effects,
-    answer: F,
+    response: F,
 ) -> impl tower::Service<
     Request,
     Response = Response,
@@ -186,20 +186,20 @@ where
     Fut: Future<Output = R> + Send + 'static,
     R: IntoResponse + 'static,
 {
-    let answer: Handler = Arc::new(move |request| {
-        let answer = answer(request);
-        Box::pin(async move { answer.await.into_response() })
+    let response: Handler = Arc::new(move |request| {
+        let response = response(request);
+        Box::pin(async move { response.await.into_response() })
     });
     // Not in a closure of this function, which would be another type for each handler. The layer,
     // the router and their tasks would be compiled for each of them.
-    enter_and_answer(effects.clone(), answer)
+    enter_and_respond(effects.clone(), response)
 }
 
 type Handler = Arc<dyn Fn(Request) -> Pin<Box<dyn Future<Output = Response> + Send>> + Send + Sync>;
 
-fn enter_and_answer(
+fn enter_and_respond(
     effects: Effects,
-    answer: Handler,
+    response: Handler,
 ) -> impl tower::Service<
     Request,
     Response = Response,
@@ -212,12 +212,12 @@ fn enter_and_answer(
     tower::service_fn(move |request: Request| {
         let (head, body) = request.into_parts();
         effects.add(head.clone());
-        let answer = answer(Request::from_parts(head, body));
-        async move { Ok(answer.await) }
+        let response = response(Request::from_parts(head, body));
+        async move { Ok(response.await) }
     })
 }
 
-/// A router whose handler waits at the gate and then answers.
+/// A router whose handler waits at the gate and then responds.
 pub(crate) fn gated(effects: &Effects, gate: &Gate) -> Router {
     let gate = gate.clone();
     app(effects, move |_| {
@@ -229,7 +229,7 @@ pub(crate) fn gated(effects: &Effects, gate: &Gate) -> Router {
     })
 }
 
-/// A router whose handler answers with the number of its run.
+/// A router whose handler responds with the number of its run.
 pub(crate) fn counting(effects: &Effects) -> Router {
     let ledger = effects.clone();
     app(effects, move |_| {

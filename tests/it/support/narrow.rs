@@ -23,7 +23,7 @@ enum Limit {
     Most { bytes: usize, is_wide: watch::Receiver<bool> },
 }
 
-/// Stands before a server until it is dropped.
+/// A link in front of a server until it is dropped.
 pub(crate) struct Narrow {
     address: SocketAddr,
     is_wide: watch::Sender<bool>,

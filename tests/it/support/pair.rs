@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::patiently;
 use super::redis::RedisServer;
-use super::sandbox::{Answer, Sandbox};
+use super::sandbox::{Sandbox, SandboxResponse};
 use super::wire::Wire;
 
 pub(crate) struct Pair {
@@ -31,7 +31,7 @@ impl Pair {
         let pair = Self::start_at(redis, &wire.url(), flags).await;
         let echo = pair.one.request("POST", "/echo").header("x-idempotency-key", "first");
         assert_eq!(pair.one.send(echo, "hello").await.status, 200);
-        pair.redis.forget();
+        pair.redis.clear();
         (pair, wire)
     }
 
@@ -48,14 +48,14 @@ impl Pair {
     }
 
     /// Asks the second sandbox until the key is no longer in flight.
-    pub(crate) async fn next(&self, key: &str, order: &serde_json::Value) -> Answer {
+    pub(crate) async fn next(&self, key: &str, order: &serde_json::Value) -> SandboxResponse {
         let ask = async {
             loop {
-                let answer = self.other.pay(key, order).await;
-                if answer.header("retry-after").is_none() {
-                    return answer;
+                let response = self.other.pay(key, order).await;
+                if response.header("retry-after").is_none() {
+                    return response;
                 }
-                answer.refused_for_now(409, "idempotency_key_in_flight");
+                response.rejected_for_now(409, "idempotency_key_in_flight");
             }
         };
         patiently(ask).await

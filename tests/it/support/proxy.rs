@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Stands before a server until it is dropped.
+/// A proxy in front of a server until it is dropped.
 pub(crate) struct Proxy {
     address: SocketAddr,
     port: Arc<AtomicU16>,
@@ -82,7 +82,7 @@ impl Drop for Proxy {
 /// A round trip begins whenever the client sends after the server did: what it sends before that is
 /// one pipeline.
 async fn relay(mut client: TcpStream, mut server: TcpStream, round_trips: Arc<AtomicUsize>) {
-    let (mut sent, mut answered) = (vec![0; 1 << 20], vec![0; 1 << 20]);
+    let (mut sent, mut received) = (vec![0; 1 << 20], vec![0; 1 << 20]);
     let mut clients_turn = true;
     loop {
         tokio::select! {
@@ -95,10 +95,10 @@ async fn relay(mut client: TcpStream, mut server: TcpStream, round_trips: Arc<At
                 }
                 _ => return,
             },
-            read = server.read(&mut answered) => match read {
+            read = server.read(&mut received) => match read {
                 Ok(length @ 1..) => {
                     clients_turn = true;
-                    client.write_all(&answered[..length]).await.unwrap();
+                    client.write_all(&received[..length]).await.unwrap();
                 }
                 _ => return,
             },

@@ -28,9 +28,9 @@ pub(crate) struct Sandbox {
     directory: Option<TempDir>,
 }
 
-/// An answer, read to its end.
+/// A response, read to its end.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer {
+pub(crate) struct SandboxResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -96,17 +96,16 @@ impl Sandbox {
     /// of this file.
     pub(crate) async fn start_noting(ledger: &Path, notes: &Path, flags: &[&str]) -> Self {
         let flags = [&["--ledger", ledger.to_str().unwrap()], flags].concat();
-        Self::start_at(0, notes, &flags).await.expect("the sandbox ended without a word")
+        Self::start_at(0, notes, &flags).await.expect("the sandbox ended without output")
     }
 
-    /// Starts a sandbox that keeps its ledger where it thinks best: in memory, or in the store.
+    /// Starts a sandbox with its default ledger: in memory, or in the store.
     pub(crate) async fn start_without_ledger(flags: &[&str]) -> Self {
         Self::spawn(Command::new(program()).args(flags)).await
     }
 
-    /// Starts a sandbox on this port, or on a free one if it is 0, and notes at the end of a file
-    /// what it has to say on stderr. `None` if it ended without a word on stdout, as it does while
-    /// a database is down.
+    /// Starts a sandbox on this port, or on a free one if it is 0. Its stderr is appended to a
+    /// file. `None` if it ended without output on stdout, as it does while a database is down.
     pub(crate) async fn start_at(port: u16, notes: &Path, flags: &[&str]) -> Option<Self> {
         let notes = OpenOptions::new().append(true).create(true).open(notes).unwrap();
         let listen = format!("--listen=127.0.0.1:{port}");
@@ -115,7 +114,7 @@ impl Sandbox {
 
     async fn spawn(command: &mut Command) -> Self {
         let started = Self::run(command.arg("--listen=127.0.0.1:0")).await;
-        started.expect("the sandbox ended without a word")
+        started.expect("the sandbox ended without output")
     }
 
     /// Runs a server whose first word is where it listens. `None` if it ends without it.
@@ -151,22 +150,26 @@ impl Sandbox {
     }
 
     /// Sends a request whose head was begun by [`Self::request`].
-    pub(crate) async fn send(&self, head: request::Builder, body: impl Into<Body>) -> Answer {
+    pub(crate) async fn send(
+        &self,
+        head: request::Builder,
+        body: impl Into<Body>,
+    ) -> SandboxResponse {
         let request = head.body(body.into()).unwrap();
         let exchange = async {
             let (head, body) = self.client.request(request).await.unwrap().into_parts();
             let body = body.collect().await.unwrap().to_bytes();
-            Answer { status: head.status, headers: head.headers, body }
+            SandboxResponse { status: head.status, headers: head.headers, body }
         };
-        tokio::time::timeout(PATIENCE, exchange).await.expect("no answer came")
+        tokio::time::timeout(PATIENCE, exchange).await.expect("no response came")
     }
 
     /// Pays under a key.
-    pub(crate) async fn pay(&self, key: &str, order: &Value) -> Answer {
+    pub(crate) async fn pay(&self, key: &str, order: &Value) -> SandboxResponse {
         self.send(self.json("/payments").header("x-idempotency-key", key), order.to_string()).await
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> SandboxResponse {
         self.send(self.request("GET", path), Body::empty()).await
     }
 
@@ -223,7 +226,7 @@ pub(crate) fn signal(pid: u32, name: &str) {
     assert!(status.unwrap().success(), "SIG{name} could not be sent");
 }
 
-impl Answer {
+impl SandboxResponse {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
@@ -237,9 +240,9 @@ impl Answer {
         self.header("x-idempotent-result") == Some("true")
     }
 
-    /// Asserts that it is this refusal by the layer.
+    /// Asserts that it is this rejection by the layer.
     #[track_caller]
-    pub(crate) fn refused(&self, status: u16, code: &str) {
+    pub(crate) fn rejected(&self, status: u16, code: &str) {
         let body = String::from_utf8_lossy(&self.body);
         assert_eq!(self.status, status, "{body}");
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{body}");
@@ -251,18 +254,18 @@ impl Answer {
         }
     }
 
-    /// Asserts that it is a refusal which says that the same request will never do.
+    /// Asserts that it is a rejection which says that no retry will succeed.
     #[track_caller]
-    pub(crate) fn refused_for_good(&self, code: &str) {
-        self.refused(409, code);
+    pub(crate) fn rejected_for_good(&self, code: &str) {
+        self.rejected(409, code);
         assert_eq!(self.header("x-should-retry"), Some("false"));
         assert_eq!(self.header("retry-after"), None);
     }
 
     /// Asserts that it says when to ask again.
     #[track_caller]
-    pub(crate) fn refused_for_now(&self, status: u16, code: &str) {
-        self.refused(status, code);
+    pub(crate) fn rejected_for_now(&self, status: u16, code: &str) {
+        self.rejected(status, code);
         let seconds: u64 = self.header("retry-after").expect("no Retry-After").parse().unwrap();
         assert!(seconds > 0);
         assert_eq!(self.header("x-should-retry"), None);

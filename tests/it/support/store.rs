@@ -1,4 +1,4 @@
-//! A store that fails when told to, and counts what is asked of it.
+//! A store that fails when told to, and counts its calls.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -26,13 +26,13 @@ pub(crate) enum Operation {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The operation answers with this kind of error.
+    /// The operation returns this kind of error.
     Error(StoreErrorKind),
-    /// The operation answers with this kind of error if it is to store a body.
+    /// The operation returns this kind of error if it is to store a body.
     Body(StoreErrorKind),
-    /// The operation never answers.
+    /// The operation never returns.
     Hang,
-    /// The operation takes effect, but its answer is lost.
+    /// The operation takes effect, but its reply is lost.
     Lost,
 }
 
@@ -112,7 +112,7 @@ impl Scripted {
             Some(Fault::Hang) => pending().await,
             Some(Fault::Lost) => {
                 work.await?;
-                Err(StoreError::with_source(StoreErrorKind::Timeout, "the answer was lost"))
+                Err(StoreError::with_source(StoreErrorKind::Timeout, "the reply was lost"))
             }
         }
     }

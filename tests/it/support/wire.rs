@@ -1,4 +1,4 @@
-//! A TCP proxy that stands for a bad network: it delays, holds back, loses, and cuts what passes
+//! A TCP proxy that acts as a bad network: it delays, holds back, loses and cuts the traffic
 //! through it.
 
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::patiently;
 
-/// What happens to what is sent in one direction.
+/// What happens to the traffic in one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
     Pass,
@@ -56,16 +56,16 @@ enum Direction {
 
 /// How much has come from either side, whatever became of it.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct PendingRef {
+pub(crate) struct Traffic {
     pub(crate) requests: usize,
     pub(crate) replies: usize,
 }
 
-/// Stands before a server until it is dropped.
+/// A proxy in front of a server until it is dropped.
 pub(crate) struct Wire {
     address: SocketAddr,
     state: watch::Sender<State>,
-    seen: watch::Sender<PendingRef>,
+    seen: watch::Sender<Traffic>,
     accepting: JoinHandle<()>,
 }
 
@@ -75,7 +75,7 @@ impl Wire {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (state, seen) =
-            (watch::Sender::new(State::FINE), watch::Sender::new(PendingRef::default()));
+            (watch::Sender::new(State::FINE), watch::Sender::new(Traffic::default()));
         let (states, counter) = (state.clone(), seen.clone());
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -103,12 +103,12 @@ impl Wire {
     }
 
     /// Waits until something more has come from the client, or from the server, than `before`.
-    pub(crate) async fn reached(&self, further: impl Fn(&PendingRef) -> bool) {
+    pub(crate) async fn reached(&self, further: impl Fn(&Traffic) -> bool) {
         let mut seen = self.seen.subscribe();
         patiently(seen.wait_for(|seen| further(seen))).await.expect("self holds the sender");
     }
 
-    pub(crate) fn seen(&self) -> PendingRef {
+    pub(crate) fn seen(&self) -> Traffic {
         *self.seen.borrow()
     }
 }
@@ -142,7 +142,7 @@ async fn relay(client: TcpStream, port: u16, [requests, replies]: [Pump; 2]) {
 struct Pump {
     direction: Direction,
     state: watch::Receiver<State>,
-    seen: watch::Sender<PendingRef>,
+    seen: watch::Sender<Traffic>,
 }
 
 impl Pump {
@@ -178,8 +178,7 @@ impl Pump {
         }
     }
 
-    /// What is to become of a piece that has come, once that is decided; `None` to cut the
-    /// connection.
+    /// The fate of a piece that has come, once it is decided; `None` to cut the connection.
     async fn way(&mut self) -> Option<Way> {
         loop {
             let way = self.state.borrow_and_update().way(self.direction)?;

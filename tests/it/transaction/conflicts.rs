@@ -14,7 +14,7 @@ use tower_idempotency::Tx;
 use tower_idempotency::store::TxError;
 use tower_idempotency::store::postgres::Isolation;
 
-use super::script::{Answer, ask, layer, persist};
+use super::script::{ScriptResponse, ask, layer, persist};
 use crate::support::databases::{Base, Pg};
 
 /// The first attempts of the two handlers meet between their first statement and their second.
@@ -59,17 +59,17 @@ async fn skew(State(meeting): State<Meeting>, mut tx: Tx<Postgres>, body: String
     Ok((StatusCode::CREATED, "done"))
 }
 
-async fn both(app: &Router) -> [Answer; 2] {
+async fn both(app: &Router) -> [ScriptResponse; 2] {
     let (a, b) = tokio::join!(ask(app, "a", "a"), ask(app, "b", "b"));
     [a, b]
 }
 
-fn refused(answers: &[Answer; 2]) -> usize {
-    let refused: Vec<_> = answers.iter().filter(|answer| answer.status != 201).collect();
-    for answer in &refused {
-        answer.is_in_flight();
+fn rejected(responses: &[ScriptResponse; 2]) -> usize {
+    let rejected: Vec<_> = responses.iter().filter(|response| response.status != 201).collect();
+    for response in &rejected {
+        response.is_in_flight();
     }
-    refused.len()
+    rejected.len()
 }
 
 async fn accounts() -> Pg {
@@ -91,7 +91,7 @@ async fn the_loser_of_a_deadlock_is_told_to_come_again_and_then_succeeds() {
     let base = accounts().await;
     let router = Router::new().route("/", post(deadlock)).layer(layer(base.tx_store()));
     let router = router.with_state(Meeting::new());
-    assert_eq!(refused(&both(&router).await), 1);
+    assert_eq!(rejected(&both(&router).await), 1);
     assert_eq!(base.records().await, ["success"]);
     assert_eq!(base.ask(BALANCES).await, ["1", "1"]);
     for key in ["a", "b"] {
@@ -107,7 +107,7 @@ async fn the_loser_of_a_deadlock_runs_again_if_asked_for() {
     let router =
         Router::new().route("/", post(deadlock)).layer(layer(base.tx_store()).retry_conflicts(3));
     let router = router.with_state(Meeting::new());
-    assert_eq!(refused(&both(&router).await), 0);
+    assert_eq!(rejected(&both(&router).await), 0);
     assert_eq!(base.ask(BALANCES).await, ["2", "2"]);
     assert_eq!(base.ask("SELECT attempt::text FROM idempotency_records").await, ["1", "1"]);
     base.at_rest().await;
@@ -119,7 +119,7 @@ async fn a_transaction_that_cannot_be_serialized_is_told_to_come_again_and_then_
     let store = base.tx_store().isolation(Isolation::Serializable);
     let router =
         Router::new().route("/", post(skew)).layer(layer(store)).with_state(Meeting::new());
-    assert_eq!(refused(&both(&router).await), 1);
+    assert_eq!(rejected(&both(&router).await), 1);
     assert_eq!((base.orders().await.len(), base.records().await), (1, vec!["success".to_owned()]));
     for key in ["a", "b"] {
         assert_eq!(persist(&router, key, key).await.status, 201);
@@ -134,7 +134,7 @@ async fn a_transaction_that_cannot_be_serialized_runs_again_if_asked_for() {
     let store = base.tx_store().isolation(Isolation::Serializable);
     let router = Router::new().route("/", post(skew)).layer(layer(store).retry_conflicts(5));
     let router = router.with_state(Meeting::new());
-    assert_eq!(refused(&both(&router).await), 0);
+    assert_eq!(rejected(&both(&router).await), 0);
     let orders = base.orders().await;
     assert!(orders == ["a0", "b1"] || orders == ["a1", "b0"], "{orders:?}");
     base.at_rest().await;

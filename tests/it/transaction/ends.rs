@@ -1,4 +1,4 @@
-//! How an attempt ends, and what is there of it afterwards.
+//! How an attempt ends, and what it leaves in the database.
 
 use http::StatusCode;
 
@@ -7,16 +7,16 @@ use crate::support::databases::{Base, Lite, Pg};
 use crate::support::patiently;
 
 on_both! {
-    the_first_answer_is_replayed_and_the_row_is_there_once
+    the_first_response_is_replayed_and_the_row_is_there_once
     a_failure_is_rolled_back_and_the_next_attempt_sees_it
     a_panic_is_rolled_back_and_the_next_attempt_sees_it
-    an_answer_that_says_nothing_happened_leaves_neither_row_nor_record
-    a_definitive_refusal_is_kept_and_its_writes_are_not
-    a_client_that_hangs_up_does_not_keep_its_operation_from_being_committed
+    a_response_that_says_nothing_happened_leaves_neither_row_nor_record
+    a_definitive_rejection_is_stored_and_its_writes_are_not
+    a_client_that_hangs_up_does_not_prevent_the_commit_of_its_operation
     an_error_of_a_statement_is_a_failure
 }
 
-async fn the_first_answer_is_replayed_and_the_row_is_there_once<B: Base>() {
+async fn the_first_response_is_replayed_and_the_row_is_there_once<B: Base>() {
     let (base, stage) = (B::start().await, Stage::new());
     let one = app::<B, _>(layer(base.store().await), &stage);
     let other = app::<B, _>(layer(base.store().await), &stage);
@@ -24,7 +24,7 @@ async fn the_first_answer_is_replayed_and_the_row_is_there_once<B: Base>() {
     first.is_first(201, "attempt 1");
     for app in [&one, &other, &one] {
         ask(app, "key", "insert book").await.replays(&first);
-        ask(app, "key", "insert pen").await.is_refused(409, "idempotency_key_reused");
+        ask(app, "key", "insert pen").await.is_rejected(409, "idempotency_key_reused");
     }
     assert_eq!((stage.runs(), base.orders().await), (1, vec!["book".into()]));
     assert_eq!(base.records().await, ["success"]);
@@ -38,7 +38,7 @@ async fn a_failure_is_rolled_back_and_the_next_attempt_sees_it<B: Base>() {
     assert_eq!((base.orders().await, base.records().await), (vec![], vec!["failed".to_owned()]));
     let second = ask(&app, "key", "insert book; status 500").await;
     second.is_first(500, "attempt 2 after Failed { status: Some(500) }");
-    ask(&app, "key", "insert pen").await.is_refused(409, "idempotency_key_reused");
+    ask(&app, "key", "insert pen").await.is_rejected(409, "idempotency_key_reused");
     assert!(base.orders().await.is_empty());
     base.at_rest().await;
 }
@@ -69,7 +69,7 @@ async fn a_panic_is_rolled_back_and_the_next_attempt_sees_it<B: Base>() {
     base.at_rest().await;
 }
 
-async fn an_answer_that_says_nothing_happened_leaves_neither_row_nor_record<B: Base>() {
+async fn a_response_that_says_nothing_happened_leaves_neither_row_nor_record<B: Base>() {
     let (base, stage) = (B::start().await, Stage::new());
     let app = app::<B, _>(layer(base.store().await), &stage);
     for _ in 0..2 {
@@ -81,7 +81,7 @@ async fn an_answer_that_says_nothing_happened_leaves_neither_row_nor_record<B: B
     base.at_rest().await;
 }
 
-async fn a_definitive_refusal_is_kept_and_its_writes_are_not<B: Base>() {
+async fn a_definitive_rejection_is_stored_and_its_writes_are_not<B: Base>() {
     let (base, stage) = (B::start().await, Stage::new());
     let app = app::<B, _>(layer(base.store().await), &stage);
     let first = ask(&app, "key", "insert book; status 404").await;
@@ -92,7 +92,7 @@ async fn a_definitive_refusal_is_kept_and_its_writes_are_not<B: Base>() {
     base.at_rest().await;
 }
 
-async fn a_client_that_hangs_up_does_not_keep_its_operation_from_being_committed<B: Base>() {
+async fn a_client_that_hangs_up_does_not_prevent_the_commit_of_its_operation<B: Base>() {
     let (base, stage) = (B::start().await, Stage::new());
     let layer = layer(base.store().await);
     let app = app::<B, _>(layer.clone(), &stage);
@@ -110,7 +110,7 @@ async fn a_client_that_hangs_up_does_not_keep_its_operation_from_being_committed
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn which_answers_commit_can_be_set_on_postgres() {
+async fn which_responses_commit_can_be_set_on_postgres() {
     let (base, stage) = (Pg::start().await, Stage::new());
     let store = base.tx_store().commit_if(|status| status == StatusCode::PAYMENT_REQUIRED);
     let app = app::<Pg, _>(layer(store), &stage);
@@ -121,7 +121,7 @@ async fn which_answers_commit_can_be_set_on_postgres() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn which_answers_commit_can_be_set_on_sqlite() {
+async fn which_responses_commit_can_be_set_on_sqlite() {
     let (base, stage) = (Lite::start().await, Stage::new());
     let store = base.store().await.commit_if(|status| status == StatusCode::PAYMENT_REQUIRED);
     let app = app::<Lite, _>(layer(store), &stage);

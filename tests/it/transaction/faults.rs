@@ -25,8 +25,8 @@ async fn a_reservation_that_is_given_up_leaves_no_transaction_and_the_key_free()
         let app = app.clone();
         clients.spawn(async move { ask(&app, &client.to_string(), "insert book").await });
     }
-    for answer in clients.join_all().await {
-        answer.is_refused(503, "idempotency_store_unavailable");
+    for response in clients.join_all().await {
+        response.is_rejected(503, "idempotency_store_unavailable");
     }
     base.server.resume();
     for client in 0..4 {
@@ -36,9 +36,9 @@ async fn a_reservation_that_is_given_up_leaves_no_transaction_and_the_key_free()
     base.at_rest().await;
 }
 
-/// Whatever of a reservation got through, and whatever of its answer is lost.
+/// However much of a reservation got through, and however much of its reply is lost.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reservation_whose_answer_is_lost_leaves_no_transaction_and_the_key_free() {
+async fn a_reservation_whose_reply_is_lost_leaves_no_transaction_and_the_key_free() {
     let (base, stage) = (Pg::start().await, Stage::new());
     let wire = Wire::start(base.server.port()).await;
     let store = PostgresStore::new(pool(wire.port(), 4)).in_transaction();
@@ -50,8 +50,8 @@ async fn a_reservation_whose_answer_is_lost_leaves_no_transaction_and_the_key_fr
             201
         );
         wire.set(State::Open { requests: Way::Pass, replies: way });
-        let refused = ask(&app, &key, "insert book").await;
-        refused.is_refused(503, "idempotency_store_unavailable");
+        let rejected = ask(&app, &key, "insert book").await;
+        rejected.is_rejected(503, "idempotency_store_unavailable");
         wire.set(State::FINE);
         assert_eq!(persist(&app, &key, "insert book").await.text, "attempt 1");
     }
@@ -75,7 +75,7 @@ async fn slow_commit(base: &Pg) -> sqlx::PgConnection {
 const COMMITTING: &str = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_whose_answer_is_lost_is_unconfirmed_and_its_repeat_gets_the_answer() {
+async fn a_commit_whose_reply_is_lost_is_unconfirmed_and_its_retry_gets_the_response() {
     let (base, stage) = (Pg::start().await, Stage::new());
     let wire = Wire::start(base.server.port()).await;
     let app =
@@ -85,10 +85,10 @@ async fn a_commit_whose_answer_is_lost_is_unconfirmed_and_its_repeat_gets_the_an
     base.until(COMMITTING, 1).await;
     wire.set(State::Open { requests: Way::Pass, replies: Way::Sever });
     holder.execute("SELECT pg_advisory_unlock(1)").await.unwrap();
-    first.await.unwrap().is_refused(503, "idempotency_commit_unconfirmed");
+    first.await.unwrap().is_rejected(503, "idempotency_commit_unconfirmed");
     wire.set(State::FINE);
-    let repeat = persist(&app, "key", "insert book").await;
-    assert_eq!((repeat.status, &*repeat.text, repeat.is_replay), (201, "attempt 1", true));
+    let retry = persist(&app, "key", "insert book").await;
+    assert_eq!((retry.status, &*retry.text, retry.is_replay), (201, "attempt 1", true));
     assert_eq!((base.orders().await, stage.runs()), (vec!["book".into()], 1));
     base.at_rest().await;
 }
@@ -98,11 +98,11 @@ async fn a_commit_that_takes_too_long_is_unconfirmed_and_its_key_is_in_flight_un
     let (base, stage) = (Pg::start().await, Stage::new());
     let app = app::<Pg, _>(layer(base.tx_store()).store_timeout(Duration::from_secs(1)), &stage);
     let mut holder = slow_commit(&base).await;
-    ask(&app, "key", "insert book").await.is_refused(503, "idempotency_commit_unconfirmed");
+    ask(&app, "key", "insert book").await.is_rejected(503, "idempotency_commit_unconfirmed");
     ask(&app, "key", "insert book").await.is_in_flight();
     holder.execute("SELECT pg_advisory_unlock(1)").await.unwrap();
-    let repeat = persist(&app, "key", "insert book").await;
-    assert_eq!((repeat.status, repeat.is_replay, stage.runs()), (201, true, 1));
+    let retry = persist(&app, "key", "insert book").await;
+    assert_eq!((retry.status, retry.is_replay, stage.runs()), (201, true, 1));
     assert_eq!(base.orders().await, ["book"]);
     base.at_rest().await;
 }
@@ -120,15 +120,15 @@ async fn a_server_that_is_killed_while_handlers_run_has_each_row_once_in_the_end
     base.server.kill();
     stage.gate.open();
     for client in clients {
-        let answer = client.await.unwrap();
-        assert!([500, 503].contains(&answer.status), "{answer:?}");
+        let response = client.await.unwrap();
+        assert!([500, 503].contains(&response.status), "{response:?}");
     }
     base.server.restart();
     assert!(base.orders().await.is_empty());
     for key in &keys {
         let script = format!("insert {key}; wait; insert {key}");
-        let answer = persist(&app, key, &script).await;
-        assert_eq!((answer.status, &*answer.text), (201, "attempt 1"));
+        let response = persist(&app, key, &script).await;
+        assert_eq!((response.status, &*response.text), (201, "attempt 1"));
     }
     assert_eq!((base.orders().await.len(), base.records().await.len()), (20, 10));
     base.at_rest().await;

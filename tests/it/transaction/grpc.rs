@@ -16,7 +16,7 @@ use self::bank::{assert_first, assert_replays, call, receipt, start};
 use crate::support::databases::{Base, Lite};
 use crate::support::{Effects, Server, layer_over};
 
-/// A service that inserts a row and then answers with this code.
+/// A service that inserts a row and then responds with this code.
 async fn inserting(base: &Lite, effects: &Effects, code: Code) -> Server {
     let layer =
         layer_over(DynStore::new(base.store().await)).store_timeout(Duration::from_secs(10));
@@ -45,7 +45,7 @@ async fn a_call_that_is_ok_is_committed_and_replayed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_definitive_refusal_is_replayed_and_its_writes_are_rolled_back() {
+async fn a_definitive_rejection_is_replayed_and_its_writes_are_rolled_back() {
     for code in [Code::NotFound, Code::AlreadyExists] {
         let (base, effects) = (Lite::start().await, Effects::new());
         let server = inserting(&base, &effects, code).await;

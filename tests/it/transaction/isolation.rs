@@ -86,7 +86,7 @@ async fn skew(
     body: String,
 ) -> Result<StatusCode, TxError> {
     let _: i64 = sqlx::query_scalar("SELECT count(*) FROM orders").fetch_one(&mut *tx).await?;
-    stage.stand().await;
+    stage.wait().await;
     sqlx::query("INSERT INTO orders VALUES ($1)").bind(body).execute(&mut *tx).await?;
     Ok(StatusCode::CREATED)
 }
@@ -99,9 +99,9 @@ async fn committed_of_two_that_skew(base: &Pg, store: PostgresTxStore) -> usize 
     stage.entered(2).await;
     stage.gate.open();
     for client in clients {
-        let answer = client.await.unwrap();
-        if answer.status != 201 {
-            answer.is_in_flight();
+        let response = client.await.unwrap();
+        if response.status != 201 {
+            response.is_in_flight();
         }
     }
     base.at_rest().await;
@@ -138,7 +138,7 @@ async fn a_record_is_taken_over_or_replayed_in_serializable_transactions() {
         second.is_first(500, "attempt 2 after Failed { status: Some(500) }");
         // One that knows nothing yet of the server.
         let other = app::<Pg, _>(layer(store()), &stage);
-        ask(&other, "key", "insert pen").await.is_refused(409, "idempotency_key_reused");
+        ask(&other, "key", "insert pen").await.is_rejected(409, "idempotency_key_reused");
         let third = ask(&other, "key", "insert book; status 500").await;
         third.is_first(500, "attempt 3 after Failed { status: Some(500) }");
         ask(&one, "new", "insert book").await.is_first(201, "attempt 1");
@@ -181,6 +181,6 @@ async fn an_operation_is_not_begun_where_its_response_could_not_be_stored() {
     base.ask("ALTER DATABASE postgres SET default_transaction_read_only = on").await;
     let other = app::<Pg, _>(layer(base.tx_store()), &stage);
     assert!(ask(&other, "key", "insert book").await.is_replay);
-    ask(&other, "new", "insert book").await.is_refused(503, "idempotency_store_unavailable");
+    ask(&other, "new", "insert book").await.is_rejected(503, "idempotency_store_unavailable");
     assert_eq!(stage.runs(), 1);
 }

@@ -85,7 +85,7 @@ async fn a_response_that_comes_before_the_statement_has_ended_is_not_committed()
     };
     let app = router(Duration::from_millis(500));
     let mut holder = lock(&base).await;
-    ask(&app, "key", "200").await.is_refused(503, "idempotency_commit_unconfirmed");
+    ask(&app, "key", "200").await.is_rejected(503, "idempotency_commit_unconfirmed");
     // Nothing can come of it any more.
     base.until(WAITING, 0).await;
     holder.execute("ROLLBACK").await.unwrap();
@@ -149,7 +149,7 @@ async fn a_claim_that_waits_for_a_locked_table_ends_by_itself_and_its_connection
     let before = backend().await;
     let mut holder = base.connect().await;
     holder.execute("BEGIN; LOCK TABLE idempotency_records").await.unwrap();
-    ask(&app, "key", "504").await.is_refused(503, "idempotency_store_unavailable");
+    ask(&app, "key", "504").await.is_rejected(503, "idempotency_store_unavailable");
     base.until(WAITING, 0).await;
     assert_eq!(backend().await, before, "while the table is locked");
     holder.execute("ROLLBACK").await.unwrap();

@@ -18,7 +18,7 @@ thread_local! {
 }
 
 impl Log {
-    /// One for all threads: what comes and goes with a test may not be heard of by a line that
+    /// One for all threads. A subscriber that comes and goes with a test may miss a line that
     /// another test is the first to pass.
     pub(super) fn start() {
         static ONCE: Once = Once::new();
@@ -110,7 +110,7 @@ async fn a_transaction_that_is_not_given_back_is_not_committed<B: Base>() {
     let (base, stage) = (B::start().await, Stage::new());
     let app = app::<B, _>(layer(base.store().await), &stage);
 
-    ask(&app, "leaked", "insert book; leak").await.is_refused(500, "idempotency_transaction_lost");
+    ask(&app, "leaked", "insert book; leak").await.is_rejected(500, "idempotency_transaction_lost");
     Log::tells("for example by another task");
     stage.entered(1).await;
     // It is still open, and the key with it.
@@ -118,10 +118,10 @@ async fn a_transaction_that_is_not_given_back_is_not_committed<B: Base>() {
     stage.gate.open();
     base.at_rest().await;
 
-    let answer = send(&app, "streamed", "insert book; stream").await;
-    assert_eq!(answer.status(), 500);
+    let response = send(&app, "streamed", "insert book; stream").await;
+    assert_eq!(response.status(), 500);
     Log::tells("for example by another task");
-    let body: Body = answer.into_body();
+    let body: Body = response.into_body();
     let problem = String::from_utf8(body.collect().await.unwrap().to_bytes().into()).unwrap();
     assert!(problem.contains("idempotency_transaction_lost"), "{problem}");
     base.at_rest().await;
@@ -138,12 +138,12 @@ async fn a_savepoint_that_is_forgotten_is_not_committed<B: Base>() {
     let app = app::<B, _>(layer(base.store().await), &stage);
     for status in [201, 500, 404, 422] {
         let script = format!("insert book; forget-savepoint; insert pen; status {status}");
-        let answer = ask(&app, &status.to_string(), &script).await;
+        let response = ask(&app, &status.to_string(), &script).await;
         if status == 201 {
-            answer.is_refused(500, "idempotency_transaction_lost");
+            response.is_rejected(500, "idempotency_transaction_lost");
             Log::tells("has begun a savepoint");
         } else {
-            answer.is_first(status, "attempt 1");
+            response.is_first(status, "attempt 1");
         }
         base.at_rest().await;
         assert!(base.orders().await.is_empty());
@@ -161,7 +161,7 @@ async fn a_constraint_that_fails_at_the_commit_is_told_as_the_handlers<B: Base>(
     base.ask(shelves).await;
     let app = app::<B, _>(layer(base.store().await), &stage);
     let script = "insert book; sql INSERT INTO shelves VALUES (1)";
-    ask(&app, "key", script).await.is_refused(500, "idempotency_transaction_lost");
+    ask(&app, "key", script).await.is_rejected(500, "idempotency_transaction_lost");
     Log::tells("before the handler returns");
     base.at_rest().await;
     assert!(base.orders().await.is_empty() && base.records().await.is_empty());
@@ -180,12 +180,12 @@ async fn a_handler_that_commits_or_rolls_back_is_told_so_and_leaves_an_abandoned
         for status in [201, 404, 422, 500] {
             let key = format!("{end}{again}{status}").replace([' ', ';'], "");
             let script = format!("insert {key}; sql {end}; {again}insert late; status {status}");
-            let answer = ask(&app, &key, &script).await;
+            let response = ask(&app, &key, &script).await;
             Log::tells("must send neither COMMIT nor ROLLBACK");
             match status {
-                201 | 404 => answer.is_refused(500, "idempotency_transaction_lost"),
+                201 | 404 => response.is_rejected(500, "idempotency_transaction_lost"),
                 // It makes no difference to the client, who is not told that anything was done.
-                status => drop(answer.is_first(status, "attempt 1").clone()),
+                status => drop(response.is_first(status, "attempt 1").clone()),
             }
             base.at_rest().await;
             if end == "COMMIT" {
@@ -210,8 +210,8 @@ async fn an_attempt_after_one_that_committed_by_itself_is_the_second() {
     let (base, stage) = (Pg::start().await, Stage::new());
     let app = app::<Pg, _>(layer(base.store().await), &stage);
     let script = "sql INSERT INTO orders SELECT count(*)::text FROM orders; sql COMMIT";
-    ask(&app, "key", script).await.is_refused(500, "idempotency_transaction_lost");
-    ask(&app, "key", script).await.is_refused(500, "idempotency_transaction_lost");
+    ask(&app, "key", script).await.is_rejected(500, "idempotency_transaction_lost");
+    ask(&app, "key", script).await.is_rejected(500, "idempotency_transaction_lost");
     let attempt = base.ask("SELECT status || ' ' || attempt FROM idempotency_records").await;
     assert_eq!(attempt, ["pending 2"]);
 }
@@ -222,7 +222,7 @@ async fn a_failed_statement_that_a_handler_hides_is_not_committed_on_postgres() 
     let (base, stage) = (Pg::start().await, Stage::new());
     let app = app::<Pg, _>(layer(base.store().await), &stage);
     let script = "insert book; try INSERT INTO nowhere VALUES (1)";
-    ask(&app, "key", script).await.is_refused(500, "idempotency_transaction_lost");
+    ask(&app, "key", script).await.is_rejected(500, "idempotency_transaction_lost");
     Log::tells("its response hides that");
     base.at_rest().await;
     assert!(base.orders().await.is_empty() && base.records().await.is_empty());
@@ -234,13 +234,13 @@ async fn a_failed_statement_that_a_handler_hides_is_not_committed_on_postgres() 
     base.at_rest().await;
 }
 
-/// Its connection is never seen again, as that of any guard that is forgotten. Nothing is
-/// committed, and others go on.
+/// Its connection is lost, as with any guard passed to `mem::forget`. Nothing is committed, and
+/// others go on.
 #[tokio::test]
 async fn a_transaction_that_is_forgotten_for_ever_is_not_committed() {
     let (base, stage) = (Pg::start().await, Stage::new());
     let app = app::<Pg, _>(layer(base.store().await), &stage);
-    ask(&app, "key", "insert book; forget").await.is_refused(500, "idempotency_transaction_lost");
+    ask(&app, "key", "insert book; forget").await.is_rejected(500, "idempotency_transaction_lost");
     ask(&app, "key", "insert book; forget").await.is_in_flight();
     assert!(base.orders().await.is_empty());
     ask(&app, "other", "insert pen").await.is_first(201, "attempt 1");

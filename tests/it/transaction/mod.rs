@@ -1,4 +1,4 @@
-//! Transaction mode: the business rows, the key and the answer are there together or not at all.
+//! Transaction mode: business rows, key and response are committed together or not at all.
 
 /// The same checks on both databases.
 macro_rules! on_both {
@@ -13,6 +13,7 @@ macro_rules! on_both {
 }
 
 mod conflicts;
+mod directive;
 mod duplicates;
 mod ends;
 mod extractor;
@@ -28,4 +29,3 @@ mod responses;
 pub(crate) mod script;
 mod session;
 mod takeover;
-mod verdict;

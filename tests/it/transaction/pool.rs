@@ -10,7 +10,7 @@ use crate::support::databases::{Base, Pg};
 use crate::support::postgres::pool;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pool_that_is_used_up_refuses_in_time_and_goes_on_afterwards() {
+async fn a_pool_that_is_used_up_rejects_in_time_and_goes_on_afterwards() {
     let (base, stage) = (Pg::start().await, Stage::new());
     let store = PostgresStore::new(pool(base.server.port(), 2)).in_transaction();
     let app = app::<Pg, _>(layer(store).store_timeout(Duration::from_millis(500)), &stage);
@@ -20,20 +20,20 @@ async fn a_pool_that_is_used_up_refuses_in_time_and_goes_on_afterwards() {
         clients.spawn(async move {
             let key = format!("{client:02}");
             let begun = Instant::now();
-            let answer = ask(&app, &key, &format!("insert {key}; wait")).await;
-            (answer, begun.elapsed())
+            let response = ask(&app, &key, &format!("insert {key}; wait")).await;
+            (response, begun.elapsed())
         });
     }
     stage.entered(2).await;
-    // Those that have a connection hold it; all others are refused.
+    // Requests that have a connection hold it; all others are rejected.
     for _ in 0..18 {
-        let (answer, took) = clients.join_next().await.unwrap().unwrap();
-        answer.is_refused(503, "idempotency_store_unavailable");
+        let (response, took) = clients.join_next().await.unwrap().unwrap();
+        response.is_rejected(503, "idempotency_store_unavailable");
         assert!(took < Duration::from_secs(5), "{took:?}");
     }
     stage.gate.open();
-    for (answer, _) in clients.join_all().await {
-        answer.is_first(201, "attempt 1");
+    for (response, _) in clients.join_all().await {
+        response.is_first(201, "attempt 1");
     }
     for client in 0..20 {
         let key = format!("{client:02}");
@@ -57,7 +57,7 @@ async fn a_slow_attempt_does_not_open_the_layer_for_other_keys<B: Base>() {
     let slow = asking(&app, "slow", "insert book; wait");
     stage.entered(1).await;
     for _ in 0..2 {
-        ask(&app, "other", "insert pen").await.is_refused(503, "idempotency_store_unavailable");
+        ask(&app, "other", "insert pen").await.is_rejected(503, "idempotency_store_unavailable");
     }
     assert_eq!(stage.runs(), 1);
     stage.gate.open();
@@ -79,7 +79,7 @@ async fn a_duplicate_of_an_attempt_that_has_the_only_connection_is_told_without_
     let begun = Instant::now();
     for _ in 0..3 {
         ask(&one, "key", "insert book; wait").await.is_in_flight();
-        ask(&one, "key", "insert pen").await.is_refused(409, "idempotency_key_reused");
+        ask(&one, "key", "insert pen").await.is_rejected(409, "idempotency_key_reused");
     }
     // Less than one wait for the connection.
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
@@ -95,7 +95,7 @@ async fn a_duplicate_of_an_attempt_that_has_the_only_connection_is_told_without_
     base.at_rest().await;
 }
 
-/// With one connection, whoever took a second one would wait for ever.
+/// With one connection, a request that took a second one would wait for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_uses_no_more_than_one_connection() {
     let (base, stage) = (Pg::start().await, Stage::new());
@@ -106,7 +106,7 @@ async fn a_request_uses_no_more_than_one_connection() {
         ask(&app, &status.to_string(), &script).await.is_first(status, "attempt 1");
         assert_eq!(ask(&app, &status.to_string(), &script).await.status, status);
     }
-    ask(&app, "ends", "sql COMMIT").await.is_refused(500, "idempotency_transaction_lost");
-    ask(&app, "201", "insert pen").await.is_refused(409, "idempotency_key_reused");
+    ask(&app, "ends", "sql COMMIT").await.is_rejected(500, "idempotency_transaction_lost");
+    ask(&app, "201", "insert pen").await.is_rejected(409, "idempotency_key_reused");
     base.at_rest().await;
 }

@@ -1,4 +1,4 @@
-//! Answers of every kind are kept beside the rows.
+//! Responses of every kind are stored beside the rows.
 
 use axum::Router;
 use axum::body::Body;
@@ -16,17 +16,17 @@ use crate::support::postgres::{PgBouncer, pool};
 
 on_both! {
     savepoints_are_the_handlers_own
-    large_and_binary_answers_with_many_headers_and_trailers_are_replayed_byte_for_byte
-    an_answer_that_is_not_kept_is_committed_and_refused_afterwards
+    large_and_binary_responses_with_many_headers_and_trailers_are_replayed_byte_for_byte
+    a_response_that_is_not_stored_is_committed_and_rejected_afterwards
 }
 
 async fn savepoints_are_the_handlers_own<B: Base>() {
     let (base, stage) = (B::start().await, Stage::new());
     let app = app::<B, _>(layer(base.store().await), &stage);
     ask(&app, "key", "insert book; savepoints; insert pen").await.is_first(201, "attempt 1");
-    assert_eq!(base.orders().await, ["book", "kept", "pen"]);
+    assert_eq!(base.orders().await, ["book", "inner", "pen"]);
     ask(&app, "failed", "savepoints; status 500").await.is_first(500, "attempt 1");
-    assert_eq!(base.orders().await, ["book", "kept", "pen"]);
+    assert_eq!(base.orders().await, ["book", "inner", "pen"]);
     base.at_rest().await;
 }
 
@@ -39,11 +39,11 @@ async fn exchange(router: &Router, key: &str) -> (HeaderMap, Vec<u8>, Option<Hea
     (head.headers, body.to_bytes().into(), trailers)
 }
 
-async fn large_and_binary_answers_with_many_headers_and_trailers_are_replayed_byte_for_byte<
+async fn large_and_binary_responses_with_many_headers_and_trailers_are_replayed_byte_for_byte<
     B: Base,
 >() {
     let base = B::start().await;
-    let answer = async |mut tx: Tx<B::Db>| {
+    let response = async |mut tx: Tx<B::Db>| {
         B::run(&mut tx, "INSERT INTO orders VALUES ('book')".into()).await.unwrap();
         let bytes: Vec<u8> = (0..1_u32 << 20).map(|number| (number % 251) as u8).collect();
         let mut trailers = HeaderMap::new();
@@ -56,7 +56,7 @@ async fn large_and_binary_answers_with_many_headers_and_trailers_are_replayed_by
         }
         response
     };
-    let router = Router::new().route("/", post(answer)).layer(layer(base.store().await));
+    let router = Router::new().route("/", post(response)).layer(layer(base.store().await));
     let (headers, body, trailers) = exchange(&router, "key").await;
     let (mut replayed, body_again, trailers_again) = exchange(&router, "key").await;
     assert_eq!(replayed.remove("x-idempotent-result").unwrap(), "true");
@@ -69,11 +69,11 @@ async fn large_and_binary_answers_with_many_headers_and_trailers_are_replayed_by
     base.at_rest().await;
 }
 
-async fn an_answer_that_is_not_kept_is_committed_and_refused_afterwards<B: Base>() {
+async fn a_response_that_is_not_stored_is_committed_and_rejected_afterwards<B: Base>() {
     let (base, stage) = (B::start().await, Stage::new());
     let app = app::<B, _>(layer(base.store().await).max_response(4), &stage);
     ask(&app, "key", "insert book").await.is_first(201, "attempt 1");
-    ask(&app, "key", "insert book").await.is_refused(409, "idempotency_result_not_retained");
+    ask(&app, "key", "insert book").await.is_rejected(409, "idempotency_result_not_retained");
     assert_eq!(base.orders().await, ["book"]);
     base.at_rest().await;
 }
@@ -93,7 +93,7 @@ async fn all_ends(base: &Pg, router: &Router) {
         .is_first(500, "attempt 2 after Failed { status: Some(500) }");
     for (key, end) in [("one", "COMMIT"), ("two", "ROLLBACK")] {
         let lost = ask(router, key, &format!("sql {end}")).await;
-        lost.is_refused(500, "idempotency_transaction_lost");
+        lost.is_rejected(500, "idempotency_transaction_lost");
     }
     assert_eq!(base.orders().await, ["book"]);
     assert_eq!(base.records().await, ["failed", "pending", "pending", "success", "success"]);
@@ -101,7 +101,7 @@ async fn all_ends(base: &Pg, router: &Router) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pooler_that_hands_out_connections_by_transaction_may_stand_between() {
+async fn a_pooler_that_hands_out_connections_by_transaction_may_be_in_between() {
     let (base, stage) = (Pg::start().await, Stage::new());
     let bouncer = PgBouncer::before(&base.server);
     let store = PostgresStore::new(pool(bouncer.port(), 20)).persistent(false);
@@ -115,7 +115,7 @@ async fn a_pooler_that_hands_out_connections_by_transaction_may_stand_between() 
             super::script::persist(&router, &key, &format!("insert {key}")).await
         });
     }
-    assert!(clients.join_all().await.iter().all(|answer| answer.status == 201));
+    assert!(clients.join_all().await.iter().all(|response| response.status == 201));
     assert_eq!(base.orders().await.len(), 21);
     base.at_rest().await;
 }

@@ -37,19 +37,19 @@ impl Stage {
         self.runs.load(Ordering::SeqCst)
     }
 
-    /// Waits until so many more handlers stand at the gate.
+    /// Waits until so many more handlers are at the gate.
     pub(crate) async fn entered(&self, handlers: u32) {
         patiently(self.entered.acquire_many(handlers)).await.unwrap().forget();
     }
 
-    pub(crate) async fn stand(&self) {
+    pub(crate) async fn wait(&self) {
         self.entered.add_permits(1);
         self.gate.passed().await;
     }
 }
 
 pub(crate) fn layer<S: Store>(store: S) -> IdempotencyLayer<S> {
-    // A machine that is busy with other tests is no outage.
+    // Long, because a machine that is busy with other tests must not look like an outage.
     IdempotencyLayer::new(store)
         .scope(|_| Scope::anonymous())
         .store_timeout(Duration::from_secs(10))
@@ -59,7 +59,7 @@ pub(crate) fn app<B: Base, S: Store>(layer: IdempotencyLayer<S>, stage: &Stage) 
     Router::new().route("/", post(run::<B>)).layer(layer).with_state(stage.clone())
 }
 
-/// Runs the steps of a script one after another, and answers 201 unless one of them ends it.
+/// Runs the steps of a script one after another, and responds with 201 unless one of them ends it.
 async fn run<B: Base>(
     State(stage): State<Stage>,
     attempt: Attempt,
@@ -78,10 +78,10 @@ async fn run<B: Base>(
             }
             "sql" => B::run(tx.as_mut().unwrap(), rest.to_owned()).await?,
             "try" => {
-                // Whoever answers as if nothing had happened has not looked.
+                // A handler that ignores the error.
                 drop(B::run(tx.as_mut().unwrap(), rest.to_owned()).await);
             }
-            "wait" => stage.stand().await,
+            "wait" => stage.wait().await,
             "panic" => panic!("as it was told to"),
             "status" => status = rest.parse().unwrap(),
             "savepoints" => B::use_savepoints(tx.as_mut().unwrap()).await,
@@ -90,7 +90,7 @@ async fn run<B: Base>(
             "leak" => {
                 let (tx, stage) = (tx.take(), stage.clone());
                 tokio::spawn(async move {
-                    stage.stand().await;
+                    stage.wait().await;
                     drop(tx);
                 });
             }
@@ -124,7 +124,7 @@ impl<T: Unpin> http_body::Body for Holding<T> {
 
 /// What a client gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct ScriptResponse {
     pub(crate) status: u16,
     pub(crate) text: String,
     pub(crate) is_replay: bool,
@@ -132,8 +132,8 @@ pub(crate) struct Answer {
     should_retry: Option<String>,
 }
 
-impl Answer {
-    /// The handler's own answer, and not a replay of it.
+impl ScriptResponse {
+    /// The handler's own response, and not a replay of it.
     #[track_caller]
     pub(crate) fn is_first(&self, status: u16, text: &str) -> &Self {
         assert_eq!((self.status, &*self.text, self.is_replay), (status, text, false), "{self:?}");
@@ -150,7 +150,7 @@ impl Answer {
     }
 
     #[track_caller]
-    pub(crate) fn is_refused(&self, status: u16, code: &str) {
+    pub(crate) fn is_rejected(&self, status: u16, code: &str) {
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(self.code(), code);
         let transient = [
@@ -164,7 +164,7 @@ impl Answer {
         assert_eq!(self.should_retry.as_deref(), is_final.then_some("false"), "{self:?}");
     }
 
-    /// The code of a refusal; empty if it is none.
+    /// The code of a rejection; empty if it is not one.
     pub(crate) fn code(&self) -> String {
         let problem: serde_json::Value = serde_json::from_str(&self.text).unwrap_or_default();
         problem["code"].as_str().unwrap_or_default().to_owned()
@@ -172,16 +172,20 @@ impl Answer {
 
     #[track_caller]
     pub(crate) fn is_in_flight(&self) {
-        self.is_refused(409, "idempotency_key_in_flight");
+        self.is_rejected(409, "idempotency_key_in_flight");
     }
 }
 
-pub(crate) async fn ask(app: &Router, key: &str, script: &str) -> Answer {
+pub(crate) async fn ask(app: &Router, key: &str, script: &str) -> ScriptResponse {
     read(send(app, key, script).await).await
 }
 
-/// Asks in a task of its own. To abort it is to hang up.
-pub(crate) fn asking(app: &Router, key: &str, script: &str) -> tokio::task::JoinHandle<Answer> {
+/// Asks in a task of its own. Aborting it hangs up.
+pub(crate) fn asking(
+    app: &Router,
+    key: &str,
+    script: &str,
+) -> tokio::task::JoinHandle<ScriptResponse> {
     let (app, key, script) = (app.clone(), key.to_owned(), script.to_owned());
     tokio::spawn(async move { ask(&app, &key, &script).await })
 }
@@ -192,13 +196,13 @@ pub(crate) async fn send(app: &Router, key: &str, script: &str) -> Response {
     patiently(app.clone().oneshot(request.unwrap())).await.unwrap()
 }
 
-/// Asks until the answer is not one of those that say "later".
-pub(crate) async fn persist(app: &Router, key: &str, script: &str) -> Answer {
+/// Asks until the response no longer says "later".
+pub(crate) async fn persist(app: &Router, key: &str, script: &str) -> ScriptResponse {
     let asked = async {
         loop {
-            let answer = ask(app, key, script).await;
-            if !answer.retry_after && answer.status != 500 {
-                return answer;
+            let response = ask(app, key, script).await;
+            if !response.retry_after && response.status != 500 {
+                return response;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -206,12 +210,12 @@ pub(crate) async fn persist(app: &Router, key: &str, script: &str) -> Answer {
     patiently(asked).await
 }
 
-async fn read(response: Response) -> Answer {
+async fn read(response: Response) -> ScriptResponse {
     let (head, body) = response.into_parts();
     let header =
         |name: &str| head.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
     let bytes = body.collect().await.unwrap().to_bytes();
-    Answer {
+    ScriptResponse {
         status: head.status.as_u16(),
         text: String::from_utf8(bytes.into()).unwrap(),
         is_replay: header("x-idempotent-result").as_deref() == Some("true"),

@@ -27,7 +27,7 @@ async fn a_role_that_may_not_write_the_records_is_told_to_the_log_and_nothing_is
     let (base, stage) = (with_role().await, Stage::new());
     let app = app::<Pg, _>(layer(base.store().await), &stage);
     let script = "sql SET LOCAL ROLE app_user; insert own book";
-    ask(&app, "key", script).await.is_refused(500, "idempotency_transaction_lost");
+    ask(&app, "key", script).await.is_rejected(500, "idempotency_transaction_lost");
     Log::tells("`RESET ROLE` before the handler returns");
     assert!(base.orders().await.is_empty() && base.records().await.is_empty());
     base.at_rest().await;
@@ -71,7 +71,7 @@ async fn a_search_path_that_leads_to_other_records_or_to_none_is_told_to_the_log
     let app = app::<Pg, _>(layer(base.store().await), &stage);
     for schema in ["tenant", "empty"] {
         let script = format!("insert book; sql SET LOCAL search_path = {schema}");
-        ask(&app, schema, &script).await.is_refused(500, "idempotency_transaction_lost");
+        ask(&app, schema, &script).await.is_rejected(500, "idempotency_transaction_lost");
         Log::tells("has changed `search_path`");
         assert!(base.orders().await.is_empty());
         ask(&app, &format!("{schema}-failed"), &format!("{script}; status 500"))
@@ -103,7 +103,7 @@ async fn a_transaction_that_its_handler_has_made_read_only_is_told_to_the_log() 
     let (base, stage) = (Pg::start().await, Stage::new());
     let app = app::<Pg, _>(layer(base.store().await), &stage);
     let script = "sql SET TRANSACTION READ ONLY";
-    ask(&app, "key", script).await.is_refused(500, "idempotency_transaction_lost");
+    ask(&app, "key", script).await.is_rejected(500, "idempotency_transaction_lost");
     Log::tells("has made its transaction read only");
     ask(&app, "failed", &format!("{script}; status 500")).await.is_first(500, "attempt 1");
     ask(&app, "key", "insert book").await.is_first(201, "attempt 1");
@@ -127,8 +127,8 @@ async fn a_timeout_of_the_handler_that_ends_the_write_of_the_response_is_a_503_a
             stage.gate.open();
         };
         let script = format!("insert {setting}; sql SET LOCAL {setting} = '50ms'; wait");
-        let (refused, ()) = tokio::join!(ask(&app, setting, &script), locked);
-        refused.is_refused(503, "idempotency_commit_unconfirmed");
+        let (rejected, ()) = tokio::join!(ask(&app, setting, &script), locked);
+        rejected.is_rejected(503, "idempotency_commit_unconfirmed");
         other.execute("ROLLBACK").await.unwrap();
         assert!(base.orders().await.is_empty() && base.records().await.is_empty());
     }
@@ -152,7 +152,7 @@ async fn a_deferred_constraint_that_is_violated_is_told_to_the_log_and_the_retry
     let (base, stage) = (with_shelves().await, Stage::new());
     let app = app::<Pg, _>(layer(base.store().await), &stage);
     let script = format!("insert book; {UNKNOWN_SHOP}");
-    ask(&app, "key", &script).await.is_refused(500, "idempotency_transaction_lost");
+    ask(&app, "key", &script).await.is_rejected(500, "idempotency_transaction_lost");
     Log::tells("`SET CONSTRAINTS ALL IMMEDIATE` before the handler returns");
     assert!(base.orders().await.is_empty() && base.records().await.is_empty());
     base.ask("INSERT INTO shops VALUES (1)").await;

@@ -31,38 +31,38 @@ async fn an_expired_record_is_as_if_it_were_not_there<B: Base>() {
 /// A layer that leases, with a handler that writes nothing: it runs on no transaction.
 fn leasing<S: tower_idempotency::store::Store>(store: S, stage: &Stage) -> axum::Router {
     let stage = stage.clone();
-    let answer = async move |script: String| {
+    let response = async move |script: String| {
         if script.ends_with("wait") {
-            stage.stand().await;
+            stage.wait().await;
         }
         axum::http::StatusCode::BAD_GATEWAY
     };
     let layer = layer(store).lease(Duration::from_millis(300));
-    axum::Router::new().route("/", axum::routing::post(answer)).layer(layer)
+    axum::Router::new().route("/", axum::routing::post(response)).layer(layer)
 }
 
 async fn what_a_leasing_attempt_has_left_is_taken_over_as_the_policies_say<B: Base>() {
     let (base, stage) = (B::start().await, Stage::new());
     let leasing = leasing(base.leasing().await, &stage);
-    let refusing =
+    let rejecting =
         layer(base.store().await).on_failed(OnFailed::Reject).on_abandoned(OnAbandoned::Reject);
-    let refusing = app::<B, _>(refusing, &stage);
+    let rejecting = app::<B, _>(rejecting, &stage);
     let running = app::<B, _>(layer(base.store().await), &stage);
 
     ask(&leasing, "failed", "insert book").await.is_first(502, "");
-    assert_eq!(ask(&refusing, "failed", "insert book").await.code(), "idempotency_attempt_failed");
-    ask(&running, "failed", "insert pen").await.is_refused(409, "idempotency_key_reused");
+    assert_eq!(ask(&rejecting, "failed", "insert book").await.code(), "idempotency_attempt_failed");
+    ask(&running, "failed", "insert pen").await.is_rejected(409, "idempotency_key_reused");
     ask(&running, "failed", "insert book")
         .await
         .is_first(201, "attempt 2 after Failed { status: Some(502) }");
 
-    // It is abandoned as a process is that ends: nobody renews its lease.
+    // It is abandoned as if its process had ended: its lease is not renewed.
     ask(&leasing, "abandoned", "insert pen").await.is_first(502, "");
     let abandon = "UPDATE idempotency_records SET status = 'pending', lease_until = updated_at, \
                    response_status = NULL, response_headers = NULL, response_missing = NULL WHERE status = 'failed'";
     base.ask(abandon).await;
     assert_eq!(
-        ask(&refusing, "abandoned", "insert pen").await.code(),
+        ask(&rejecting, "abandoned", "insert pen").await.code(),
         "idempotency_outcome_unknown"
     );
     ask(&running, "abandoned", "insert pen").await.is_first(201, "attempt 2 after Abandoned");
@@ -80,7 +80,7 @@ async fn a_leasing_attempt_that_runs_is_in_flight<B: Base>() {
     let first = asking(&leasing, "key", "insert book; wait");
     stage.entered(1).await;
     ask(&running, "key", "insert book; wait").await.is_in_flight();
-    ask(&running, "key", "insert pen").await.is_refused(409, "idempotency_key_reused");
+    ask(&running, "key", "insert pen").await.is_rejected(409, "idempotency_key_reused");
     stage.gate.open();
     first.await.unwrap().is_first(502, "");
     ask(&running, "key", "insert book; wait")

@@ -1,5 +1,5 @@
-// Faults of IndexedDB, to be put into a page before its own scripts run. Each function stands
-// alone: the browser gets its text.
+// Faults of IndexedDB, to be put into a page before its own scripts run. Each function is
+// self-contained: the browser gets its text.
 
 /** Opening takes a while longer, as it does while a browser reads its profile from a slow disk. */
 export function opensLate(milliseconds: number): void {

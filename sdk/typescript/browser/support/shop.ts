@@ -52,7 +52,7 @@ export class Shop {
     return this.page.locator("#tries-count");
   }
 
-  /** What is said about the fields of the order. */
+  /** The text about the fields of the order. */
   get terms(): Locator {
     return this.page.locator("#terms");
   }

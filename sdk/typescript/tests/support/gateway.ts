@@ -19,7 +19,7 @@ export interface Passage {
 }
 
 /**
- * A gateway between client and server that loses, cuts and delays responses, and answers for the
+ * A gateway between client and server that loses, cuts and delays responses, and responds for the
  * server. After {@link Gateway.mend} it passes everything on.
  */
 export class Gateway {
@@ -112,10 +112,10 @@ interface Passed {
 }
 
 /**
- * A fate by chance. A request that the server gets is never answered by 404, 421 or 429 in the
- * server's name: that would be a lie about the first request of a key which no client can see.
- * Node's `fetch` sends a request that got 421 a second time without a word, so that a lie there
- * would hide behind the second response.
+ * A fate by chance. The gateway never responds with 404, 421 or 429 to a request that the server
+ * gets. That would be a lie about the first request of a key, which no client can detect. Node's
+ * `fetch` silently sends a request that got 421 a second time, so that a lie there would hide
+ * behind the second response.
  */
 export function fateOf(random: Random, slow: number): Fate {
   const delay = random.chance(0.1) ? random.below(slow * 2) : random.chance(0.3) ? random.below(20) : 0;
@@ -125,10 +125,10 @@ export function fateOf(random: Random, slow: number): Fate {
 }
 
 type Weighted = readonly (readonly [Fate["reply"], number])[];
-const ANSWERED: Weighted = [["login", 6], [502, 3], [503, 4], [504, 4], [520, 4]];
-const NOW: Weighted = [["pass", 43], ["lost", 18], ["cut-head", 6], ["cut-body", 12], ...ANSWERED];
-const LATE: Weighted = [["lost", 20], ...ANSWERED];
-const NEVER: Weighted = [["lost", 20], [404, 22], [421, 6], [429, 6], ...ANSWERED];
+const RESPONDED: Weighted = [["login", 6], [502, 3], [503, 4], [504, 4], [520, 4]];
+const NOW: Weighted = [["pass", 43], ["lost", 18], ["cut-head", 6], ["cut-body", 12], ...RESPONDED];
+const LATE: Weighted = [["lost", 20], ...RESPONDED];
+const NEVER: Weighted = [["lost", 20], [404, 22], [421, 6], [429, 6], ...RESPONDED];
 
 function respond(response: ServerResponse, reply: Fate["reply"], passed: Passed | undefined): void {
   const socket = response.socket;

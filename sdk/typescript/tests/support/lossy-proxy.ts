@@ -2,15 +2,15 @@ import { connect, createServer, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
 
 /**
- * What becomes of one answer: passed on after a time (milliseconds), lost whole, or cut off in the
- * middle.
+ * What becomes of one response: passed on after a time (milliseconds), lost whole, or cut off in
+ * the middle.
  */
 export type Fate = { delay: number } | "lost" | "cut";
 
 /**
- * A proxy that passes every request on and decides over every answer. It reads requests whole, and
- * destroys both sockets when an answer is lost: the server has done its part, and the client cannot
- * know.
+ * A proxy that passes every request on and decides over every response. It reads requests whole,
+ * and destroys both sockets when a response is lost: the server has done its part, and the client
+ * cannot know.
  */
 export async function lossyProxy(port: number, fate: () => Fate): Promise<{ url: string; counts: Record<string, number>; stop(): Promise<void> }> {
   const counts = { passed: 0, lost: 0, cut: 0 };
@@ -24,15 +24,15 @@ export async function lossyProxy(port: number, fate: () => Fate): Promise<{ url:
       socket.on("close", () => (open.delete(socket), client.destroy(), upstream.destroy()));
     }
     messages(client, (request) => upstream.write(request));
-    messages(upstream, (answer) => {
+    messages(upstream, (response) => {
       const end = fate();
       if (end === "lost" || end === "cut") {
         counts[end]++;
         if (end === "lost") return client.destroy();
-        return client.write(answer.subarray(0, answer.length - 20), () => client.destroy());
+        return client.write(response.subarray(0, response.length - 20), () => client.destroy());
       }
       counts.passed++;
-      setTimeout(() => client.write(answer), end.delay);
+      setTimeout(() => client.write(response), end.delay);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

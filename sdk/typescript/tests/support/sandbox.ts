@@ -98,7 +98,7 @@ export class Sandbox {
     truncateSync(this.#ledger);
   }
 
-  /** What was really done, read off the file. */
+  /** The effects that really happened, read off the file. */
   effects(): Effect[] {
     const lines = existsSync(this.#ledger) ? readFileSync(this.#ledger, "utf8") : "";
     return lines.split("\n").filter(Boolean).map((line) => JSON.parse(line) as Effect);

@@ -86,12 +86,12 @@ async function run(errand: Errand): Promise<void> {
     const done = status < 300;
     const key = String(outcome.key);
     await note(done ? { type: "done", name, status, key, replayed: outcome.replayed } : { type: "rejected", name, status, key });
-    // What the application has stored is let go of. What was rejected goes on, under the same key
-    // or a new one.
+    // A name whose outcome the application has stored is finished. One that was rejected goes on,
+    // under the same key or a new one.
     if (errand.named && (mended || (errand.finishes && random.chance(0.5)))) {
       if (done) await note({ type: "finishing", name });
-      // Where the storage fails the key may be dropped or not. What is done is let go of once more
-      // at the end.
+      // Where the storage fails the key may be dropped or not. Each name that is done is finished
+      // once more at the end.
       await client.finish(name).catch(() => {});
     }
     return done ? "done" : "open";

@@ -7,7 +7,7 @@ import type { Random } from "./walk-random.js";
 let serial = 0;
 
 /**
- * Keeps keys in files, one for each operation. A process that is killed leaves each record whole.
+ * Stores keys in files, one for each operation. A process that is killed leaves each record whole.
  */
 export function fileStorage(directory: string): KeyStorage {
   mkdirSync(directory, { recursive: true });
@@ -63,8 +63,7 @@ export function fileStorage(directory: string): KeyStorage {
 }
 
 /**
- * What can go wrong with one call of a storage. `hangs` holds up all later calls for the operation,
- * too.
+ * The faults of one call of a storage. `hangs` holds up all later calls for the operation, too.
  */
 type Trouble = "none" | "rejects" | "does it and rejects" | "slow" | "hangs";
 

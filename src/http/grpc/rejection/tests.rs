@@ -48,7 +48,7 @@ fn the_details_of_every_rejection_are_read_by_the_messages_of_google_rpc() {
 }
 
 #[test]
-fn the_details_repeat_the_code_and_the_message() {
+fn the_details_contain_the_code_and_the_message() {
     use tonic_types::pb;
     for rejection in samples() {
         let code = rejection.grpc_code();

@@ -35,7 +35,7 @@ fn a_list_lets_out_what_it_names_unless_another_drops_it() {
 }
 
 #[test]
-fn what_connection_names_goes_with_it_and_repeated_values_stay_in_order() {
+fn what_connection_names_goes_with_it_and_several_values_stay_in_order() {
     let mut given = HeaderMap::new();
     for (name, value) in [
         ("connection", "close, X-One"),

@@ -56,7 +56,7 @@ fn a_name_that_is_twice_in_an_object_is_seen_wherever_it_is_and_however_it_is_sp
 }
 
 #[test]
-fn a_name_that_is_in_two_objects_is_not_repeated() {
+fn a_name_that_is_in_two_objects_is_not_a_duplicate() {
     for text in [
         r#"{"a":1,"A":1,"a ":1,"":1}"#,
         r#"{"a":{"a":{"a":"a"}},"b":[{"a":1},{"a":1}]}"#,
@@ -255,7 +255,7 @@ proptest! {
     }
 
     #[test]
-    fn it_takes_what_serde_json_takes_but_for_repeated_names(text in texts()) {
+    fn it_takes_what_serde_json_takes_but_for_duplicate_names(text in texts()) {
         let parsed = serde_json::from_str::<Json>(&text);
         match Document::parse(text.as_bytes()) {
             Ok(document) => prop_assert_eq!(at(&document, ""), Some(parsed.unwrap())),

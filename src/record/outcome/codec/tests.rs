@@ -99,7 +99,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
-    fn a_frame_that_is_cut_short_or_too_long_is_refused(outcome in outcomes()) {
+    fn a_frame_that_is_cut_short_or_too_long_is_rejected(outcome in outcomes()) {
         let frame = Bytes::from(outcome.encode());
         for end in 0..frame.len() {
             prop_assert_eq!(Outcome::decode(frame.slice(..end)), Err(DecodeError));
@@ -239,7 +239,7 @@ fn a_sensitive_value_takes_no_byte_more() {
 }
 
 #[test]
-fn the_reasons_for_keeping_no_body_are_as_they_were_in_version_1() {
+fn the_reasons_for_storing_no_body_are_as_they_were_in_version_1() {
     let frames = [
         (NotRetained::TooLarge, "01 00c8 01 00 00"),
         (NotRetained::Streamed, "01 00c8 02 00 00"),
@@ -258,7 +258,7 @@ fn the_reasons_for_keeping_no_body_are_as_they_were_in_version_1() {
 }
 
 #[test]
-fn frames_that_lie_are_refused() {
+fn frames_that_lie_are_rejected() {
     let lies = [
         ("another version", "02 00c8 00 00 00"),
         ("no version", ""),
@@ -273,13 +273,13 @@ fn frames_that_lie_are_refused() {
         ("fields in another order", "01 00c8 80 00 04 04 00 02 00 00"),
         ("a field twice", "01 00c8 80 00 04 02 00 02 00 00"),
         ("a field that every reader must know", "01 00c8 80 00 03 01 01 61 00"),
-        ("a body though none was kept", "01 00c8 01 00 01 41"),
-        ("trailers though no body was kept", "01 00c8 11 00 00 00"),
+        ("a body though none was stored", "01 00c8 01 00 01 41"),
+        ("trailers though no body was stored", "01 00c8 11 00 00 00"),
         ("more headers than bytes", "01 00c8 00 ff7f 00"),
         ("as many headers as a number can tell", "01 00c8 00 ffffffffffffffffff01 00"),
         ("a number that does not end", "01 00c8 00 ffffffffffffffffffffffffffff"),
         ("a number that does not fit", "01 00c8 00 80808080808080808002 00"),
-        ("a known name that nobody knows", "01 00c8 00 01 11 00 00"),
+        ("a known name that is unknown", "01 00c8 00 01 11 00 00"),
         ("a name of no length", "01 00c8 00 01 00 00 01 41 00"),
         ("a name with a space", "01 00c8 00 01 00 02 6120 01 41 00"),
         ("a value with a line break", "01 00c8 00 01 01 01 0a 00"),
@@ -305,7 +305,7 @@ fn a_forged_count_reserves_no_memory_for_it() {
 }
 
 #[test]
-fn as_many_headers_as_a_map_takes_are_read_and_more_are_refused() {
+fn as_many_headers_as_a_map_takes_are_read_and_more_are_rejected() {
     let most = (0..24_000_u32)
         .map(|n| (HeaderName::try_from(format!("x-{n}")).unwrap(), HeaderValue::from_static("")));
     let outcome = Outcome { headers: most.collect(), ..empty() };

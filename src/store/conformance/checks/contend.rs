@@ -46,10 +46,10 @@ pub(crate) async fn a_loser_settles_nothing<S: Store>(trial: &Trial<'_, S>) -> C
 
     let third = winner.rerunning_failed();
     third.finds_running(&lease).await?;
-    let kept = response(201, "of the winner");
-    winner.applies(&lease, Write::Complete(&kept)).await?;
+    let stored = response(201, "of the winner");
+    winner.applies(&lease, Write::Complete(&stored)).await?;
     loser.loses_every_write(&forged(&lease)).await?;
-    third.finds_success(&lease, &kept).await
+    third.finds_success(&lease, &stored).await
 }
 
 /// A lease is for its own key only: it does not settle, renew or release the record of another one.
@@ -70,11 +70,11 @@ pub(crate) async fn a_lease_settles_no_other_key<S: Store>(trial: &Trial<'_, S>)
 pub(crate) async fn another_operation_finds_the_record_in_every_state<S: Store>(
     trial: &Trial<'_, S>,
 ) -> Checked {
-    let kept = response(201, "of the operation that came first");
+    let stored = response(201, "of the operation that came first");
     let ends = [
         None,
-        Some(Write::Complete(&kept)),
-        Some(Write::Fail(Some(&kept))),
+        Some(Write::Complete(&stored)),
+        Some(Write::Fail(Some(&stored))),
         Some(Write::Fail(None)),
     ];
     for end in ends {

@@ -22,12 +22,12 @@ pub(crate) async fn a_pending_record_expires<S: Store>(trial: &Trial<'_, S>) -> 
 
 /// A success is found until its retention is over. Then the key is free for any operation.
 pub(crate) async fn a_success_expires<S: Store>(trial: &Trial<'_, S>) -> Checked {
-    let check = async |kept| {
+    let check = async |stored| {
         let contender = Contender::new(trial);
         let lease = contender.acquires_first().await?;
-        contender.applies_for(4.0, &lease, Write::Complete(&kept)).await?;
+        contender.applies_for(4.0, &lease, Write::Complete(&stored)).await?;
 
-        contender.after(2.0).await.finds_success(&lease, &kept).await?;
+        contender.after(2.0).await.finds_success(&lease, &stored).await?;
         contender.after(3.0).await.with_another_operation().acquires_first().await
     };
     tokio::try_join!(check(response(201, "small")), check(large_response(201, b'L')))?;
@@ -37,12 +37,12 @@ pub(crate) async fn a_success_expires<S: Store>(trial: &Trial<'_, S>) -> Checked
 /// A failure is found until its retention is over. Then an attempt is the first again, also for a
 /// request that reruns failures.
 pub(crate) async fn a_failure_expires<S: Store>(trial: &Trial<'_, S>) -> Checked {
-    let check = async |kept: Option<_>| {
+    let check = async |stored: Option<_>| {
         let contender = Contender::new(trial);
         let lease = contender.acquires_first().await?;
-        contender.applies_for(4.0, &lease, Write::Fail(kept.as_ref())).await?;
+        contender.applies_for(4.0, &lease, Write::Fail(stored.as_ref())).await?;
 
-        contender.after(2.0).await.finds_failed(&lease, kept.as_ref()).await?;
+        contender.after(2.0).await.finds_failed(&lease, stored.as_ref()).await?;
         contender.after(3.0).await.rerunning_failed().acquires_first().await
     };
     let (small, large) = (Some(response(500, "small")), Some(large_response(500, b'L')));
@@ -53,18 +53,18 @@ pub(crate) async fn a_failure_expires<S: Store>(trial: &Trial<'_, S>) -> Checked
 /// The retention of a response counts from when it was stored, not from when the key was reserved.
 /// It may end before or after the retention of the pending record.
 pub(crate) async fn retention_counts_from_completion<S: Store>(trial: &Trial<'_, S>) -> Checked {
-    let kept = response(201, "kept");
+    let stored = response(201, "stored");
     let longer = async {
         let contender = Contender::new(trial).with_lease(3.0).with_retention(4.0);
         let lease = contender.acquires_first().await?;
-        contender.after(2.0).await.applies_for(4.0, &lease, Write::Complete(&kept)).await?;
-        contender.after(2.75).await.finds_success(&lease, &kept).await?;
+        contender.after(2.0).await.applies_for(4.0, &lease, Write::Complete(&stored)).await?;
+        contender.after(2.75).await.finds_success(&lease, &stored).await?;
         contender.after(2.0).await.acquires_first().await
     };
     let shorter = async {
         let contender = Contender::new(trial);
         let lease = contender.acquires_first().await?;
-        contender.applies_for(1.0, &lease, Write::Complete(&kept)).await?;
+        contender.applies_for(1.0, &lease, Write::Complete(&stored)).await?;
         contender.after(2.0).await.acquires_first().await
     };
     tokio::try_join!(longer, shorter)?;
@@ -75,7 +75,7 @@ pub(crate) async fn retention_counts_from_completion<S: Store>(trial: &Trial<'_,
 pub(crate) async fn a_lost_renew_keeps_no_finished_record<S: Store>(
     trial: &Trial<'_, S>,
 ) -> Checked {
-    let kept = response(201, "kept");
+    let stored = response(201, "stored");
     let check = async |end| {
         let contender = Contender::new(trial);
         let lease = contender.acquires_first().await?;
@@ -83,19 +83,19 @@ pub(crate) async fn a_lost_renew_keeps_no_finished_record<S: Store>(
         contender.after(1.0).await.loses(&lease, Write::Renew).await?;
         contender.after(2.0).await.acquires_first().await
     };
-    tokio::try_join!(check(Write::Complete(&kept)), check(Write::Fail(Some(&kept))))?;
+    tokio::try_join!(check(Write::Complete(&stored)), check(Write::Fail(Some(&stored))))?;
     Ok(())
 }
 
 /// Three quarters of a unit are neither none nor one, and 1.75 units are neither one nor two. With
 /// a unit of one second this finds a store that counts in whole seconds.
 pub(crate) async fn fractions_of_a_unit_count<S: Store>(trial: &Trial<'_, S>) -> Checked {
-    let kept = response(201, "kept");
+    let stored = response(201, "stored");
     let finished = async |units| {
         let contender = Contender::new(trial);
         let lease = contender.acquires_first().await?;
-        contender.applies_for(units, &lease, Write::Complete(&kept)).await?;
-        contender.after(units - 0.75).await.finds_success(&lease, &kept).await?;
+        contender.applies_for(units, &lease, Write::Complete(&stored)).await?;
+        contender.after(units - 0.75).await.finds_success(&lease, &stored).await?;
         contender.after(0.9).await.acquires_first().await?;
         Ok(())
     };
@@ -123,8 +123,8 @@ pub(crate) async fn the_shortest_times_still_pass<S: Store>(trial: &Trial<'_, S>
 
     let finished = Contender::new(trial);
     let lease = finished.acquires_first().await?;
-    let kept = response(201, "kept");
-    finished.applies_for_a_nanosecond(&lease, Write::Complete(&kept)).await?;
+    let stored = response(201, "stored");
+    finished.applies_for_a_nanosecond(&lease, Write::Complete(&stored)).await?;
 
     brief.after(1.0).await.finds_abandoned(&abandoned).await?;
     finished.acquires_first().await?;

@@ -76,10 +76,10 @@ pub(crate) async fn a_writer_whose_record_expired_disturbs_no_newcomer<S: Store>
     brief.loses_every_write(&late).await?;
     newcomer.finds_running(&lease).await?;
 
-    let kept = large_response(201, b'N');
-    newcomer.applies(&lease, Write::Complete(&kept)).await?;
+    let stored = large_response(201, b'N');
+    newcomer.applies(&lease, Write::Complete(&stored)).await?;
     brief.loses_every_write(&late).await?;
-    newcomer.finds_success(&lease, &kept).await?;
+    newcomer.finds_success(&lease, &stored).await?;
     Ok(())
 }
 
@@ -88,20 +88,20 @@ pub(crate) async fn a_writer_whose_record_expired_disturbs_no_newcomer<S: Store>
 pub(crate) async fn a_settling_write_may_be_sent_twice<S: Store>(trial: &Trial<'_, S>) -> Checked {
     let (small, large) = (response(201, "first"), large_response(201, b'1'));
     let (other, other_large) = (response(202, "second"), large_response(202, b'2'));
-    for kept in [&small, &large] {
+    for stored in [&small, &large] {
         let contender = Contender::new(trial);
         let lease = contender.acquires_first().await?;
-        for sent in [kept, kept, &other, &other_large] {
+        for sent in [stored, stored, &other, &other_large] {
             contender.applies(&lease, Write::Complete(sent)).await?;
-            contender.finds_success(&lease, kept).await?;
+            contender.finds_success(&lease, stored).await?;
         }
     }
-    for kept in [Some(&small), Some(&large), None] {
+    for stored in [Some(&small), Some(&large), None] {
         let contender = Contender::new(trial);
         let lease = contender.acquires_first().await?;
-        for sent in [kept, kept, Some(&other), Some(&other_large), None] {
+        for sent in [stored, stored, Some(&other), Some(&other_large), None] {
             contender.applies(&lease, Write::Fail(sent)).await?;
-            contender.finds_failed(&lease, kept).await?;
+            contender.finds_failed(&lease, stored).await?;
         }
     }
     Ok(())
@@ -112,12 +112,12 @@ pub(crate) async fn a_settling_write_may_be_sent_twice<S: Store>(trial: &Trial<'
 pub(crate) async fn a_settled_record_is_not_settled_otherwise<S: Store>(
     trial: &Trial<'_, S>,
 ) -> Checked {
-    let (small, large) = (response(201, "kept"), large_response(201, b'K'));
+    let (small, large) = (response(201, "stored"), large_response(201, b'K'));
     let (other, other_large) = (response(500, "other"), large_response(500, b'O'));
-    for kept in [&small, &large] {
+    for stored in [&small, &large] {
         let contender = Contender::new(trial);
         let lease = contender.acquires_first().await?;
-        contender.applies(&lease, Write::Complete(kept)).await?;
+        contender.applies(&lease, Write::Complete(stored)).await?;
         for write in [
             Write::Fail(None),
             Write::Fail(Some(&other)),
@@ -126,18 +126,18 @@ pub(crate) async fn a_settled_record_is_not_settled_otherwise<S: Store>(
             Write::Renew,
         ] {
             contender.loses(&lease, write).await?;
-            contender.finds_success(&lease, kept).await?;
+            contender.finds_success(&lease, stored).await?;
         }
     }
-    for kept in [Some(&small), Some(&large), None] {
+    for stored in [Some(&small), Some(&large), None] {
         let contender = Contender::new(trial);
         let lease = contender.acquires_first().await?;
-        contender.applies(&lease, Write::Fail(kept)).await?;
+        contender.applies(&lease, Write::Fail(stored)).await?;
         for write in
             [Write::Complete(&other), Write::Complete(&other_large), Write::Release, Write::Renew]
         {
             contender.loses(&lease, write).await?;
-            contender.finds_failed(&lease, kept).await?;
+            contender.finds_failed(&lease, stored).await?;
         }
     }
     Ok(())

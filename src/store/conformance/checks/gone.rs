@@ -107,7 +107,7 @@ pub(crate) async fn nothing_is_stored_where_another_attempt_holds_the_key<S: Sto
     Ok(())
 }
 
-/// What may be stored of a response.
+/// The writes that may store a response.
 fn responses<'a>(small: &'a Outcome, large: &'a Outcome) -> [Write<'a>; 5] {
     [
         Write::Complete(small),

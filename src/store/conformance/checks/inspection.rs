@@ -27,18 +27,18 @@ pub(crate) async fn an_inspection_reads_the_record_whole<S: Store>(
     pending.inspects_state(&lease, State::Pending { abandoned: false }).await?;
     pending.finds_running(&lease).await?;
 
-    for kept in [response(201, "kept"), large_response(201, b'K')] {
+    for stored in [response(201, "stored"), large_response(201, b'K')] {
         let finished = Contender::new(trial);
         let lease = finished.acquires_first().await?;
-        finished.applies(&lease, Write::Complete(&kept)).await?;
-        finished.inspects_state(&lease, State::Success(kept.clone())).await?;
-        finished.finds_success(&lease, &kept).await?;
+        finished.applies(&lease, Write::Complete(&stored)).await?;
+        finished.inspects_state(&lease, State::Success(stored.clone())).await?;
+        finished.finds_success(&lease, &stored).await?;
 
         let failed = Contender::new(trial);
         let lease = failed.acquires_first().await?;
-        failed.applies(&lease, Write::Fail(Some(&kept))).await?;
-        failed.inspects_state(&lease, State::Failed(Some(kept.clone()))).await?;
-        failed.finds_failed(&lease, Some(&kept)).await?;
+        failed.applies(&lease, Write::Fail(Some(&stored))).await?;
+        failed.inspects_state(&lease, State::Failed(Some(stored.clone()))).await?;
+        failed.finds_failed(&lease, Some(&stored)).await?;
     }
     Ok(())
 }

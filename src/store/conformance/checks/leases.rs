@@ -41,19 +41,19 @@ pub(crate) async fn renew_extends_lease_and_retention<S: Store>(trial: &Trial<'_
 /// A renewal that comes after the end brings nothing back: not a released record, and not a
 /// finished one to pending.
 pub(crate) async fn renew_revives_nothing<S: Store>(trial: &Trial<'_, S>) -> Checked {
-    let kept = response(201, "kept");
+    let stored = response(201, "stored");
 
     let completed = Contender::new(trial);
     let lease = completed.acquires_first().await?;
-    completed.applies(&lease, Write::Complete(&kept)).await?;
+    completed.applies(&lease, Write::Complete(&stored)).await?;
     completed.loses(&lease, Write::Renew).await?;
-    completed.finds_success(&lease, &kept).await?;
+    completed.finds_success(&lease, &stored).await?;
 
     let failed = Contender::new(trial);
     let lease = failed.acquires_first().await?;
-    failed.applies(&lease, Write::Fail(Some(&kept))).await?;
+    failed.applies(&lease, Write::Fail(Some(&stored))).await?;
     failed.loses(&lease, Write::Renew).await?;
-    failed.finds_failed(&lease, Some(&kept)).await?;
+    failed.finds_failed(&lease, Some(&stored)).await?;
 
     let released = Contender::new(trial);
     let lease = released.acquires_first().await?;

@@ -49,9 +49,9 @@ pub(crate) async fn a_released_attempt_leaves_the_failure_that_it_took_over<S: S
         }
 
         let last = contender.takes_over(5, previous).await?;
-        let kept = large_response(201, b'L');
-        contender.applies(&last, Write::Complete(&kept)).await?;
-        looking.finds_success(&last, &kept).await?;
+        let stored = large_response(201, b'L');
+        contender.applies(&last, Write::Complete(&stored)).await?;
+        looking.finds_success(&last, &stored).await?;
     }
     Ok(())
 }
@@ -178,7 +178,7 @@ fn never_begun(lease: &Lease) -> Lease {
     lease.clone().never_begun()
 }
 
-/// What is left of the response of a failure that was taken over and put back.
+/// The rest of the response of a failure that was taken over and put back.
 fn without_body(outcome: &Outcome) -> Outcome {
     Outcome::new(outcome.status, StoredBody::NotRetained(NotRetained::Failure))
 }

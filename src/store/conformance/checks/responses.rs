@@ -1,4 +1,4 @@
-//! What was stored is found whole: every kind of response, and bodies of every size.
+//! Stored responses are found whole: every kind of response, and bodies of every size.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -82,7 +82,7 @@ fn responses_of_every_kind() -> Vec<Outcome> {
     let whole = |status, body: &'static [u8]| response_with(status, Bytes::from_static(body));
     let trailers = headers(&[("x-checksum", b"1"), ("x-checksum", b"2"), ("expires", b"0")]);
     let bare = |status| Outcome { status, ..response(200, "") };
-    let unkept = |why| Outcome {
+    let unstored = |why| Outcome {
         headers: headers(&[("location", b"/payments/1")]),
         request_id: Some(HeaderValue::from_static("request-1")),
         body: StoredBody::NotRetained(why),
@@ -103,13 +103,13 @@ fn responses_of_every_kind() -> Vec<Outcome> {
             body: StoredBody::Whole { bytes: noise(5000), trailers: Some(trailers) },
             ..bare(StatusCode::OK)
         },
-        unkept(NotRetained::TooLarge),
-        unkept(NotRetained::Streamed),
-        unkept(NotRetained::Failure),
-        unkept(NotRetained::Withheld),
-        unkept(NotRetained::Rejected),
-        unkept(NotRetained::Stalled),
-        Outcome { body: StoredBody::Omitted, ..unkept(NotRetained::Failure) },
+        unstored(NotRetained::TooLarge),
+        unstored(NotRetained::Streamed),
+        unstored(NotRetained::Failure),
+        unstored(NotRetained::Withheld),
+        unstored(NotRetained::Rejected),
+        unstored(NotRetained::Stalled),
+        Outcome { body: StoredBody::Omitted, ..unstored(NotRetained::Failure) },
         Outcome {
             body: StoredBody::Packed(Bytes::from_static(b"E\0\xff")),
             ..bare(StatusCode::CREATED)

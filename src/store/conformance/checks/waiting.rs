@@ -15,10 +15,10 @@ use crate::store::{Lease, PreviousAttempt, Record, Reservation, State, Store};
 pub(crate) async fn a_waiter_learns_soon_that_the_record_was_completed<S: Store>(
     trial: &Trial<'_, S>,
 ) -> Checked {
-    let kept = response(201, "kept");
+    let stored = response(201, "stored");
     let owner = Contender::new(trial);
     let lease = owner.acquires_first().await?;
-    owner.waits_while_settled(&lease, Write::Complete(&kept), 1, success(&kept)).await
+    owner.waits_while_settled(&lease, Write::Complete(&stored), 1, success(&stored)).await
 }
 
 /// A caller that waits for a running attempt knows soon after it failed.
@@ -58,18 +58,18 @@ pub(crate) async fn a_waiter_learns_soon_that_a_later_attempt_was_released<S: St
 pub(crate) async fn many_waiters_all_learn_of_the_change<S: Store>(
     trial: &Trial<'_, S>,
 ) -> Checked {
-    let kept = response(201, "kept");
+    let stored = response(201, "stored");
     let owner = Contender::new(trial);
     let lease = owner.acquires_first().await?;
-    owner.waits_while_settled(&lease, Write::Complete(&kept), 50, success(&kept)).await
+    owner.waits_while_settled(&lease, Write::Complete(&stored), 50, success(&stored)).await
 }
 
 /// A record that changes after it was seen and before the wait ends that wait soon.
 pub(crate) async fn a_change_before_the_wait_is_not_missed<S: Store>(
     trial: &Trial<'_, S>,
 ) -> Checked {
-    let kept = response(201, "kept");
-    for end in [Write::Complete(&kept), Write::Fail(None), Write::Release] {
+    let stored = response(201, "stored");
+    for end in [Write::Complete(&stored), Write::Fail(None), Write::Release] {
         let contender = Contender::new(trial).rerunning_failed();
         let lease = contender.acquires_first().await?;
         contender.applies(&lease, end).await?;
@@ -101,8 +101,8 @@ pub(crate) async fn a_wait_ends_by_its_bound<S: Store>(trial: &Trial<'_, S>) -> 
 }
 
 /// What a waiter finds, in words and in fact.
-fn success(kept: &Outcome) -> (&'static str, impl Fn(&Reservation) -> bool + Send) {
-    let finds = move |reservation: &Reservation| matches!(reservation, Reservation::Found(Record { state: State::Success(found), .. }) if found == kept);
+fn success(stored: &Outcome) -> (&'static str, impl Fn(&Reservation) -> bool + Send) {
+    let finds = move |reservation: &Reservation| matches!(reservation, Reservation::Found(Record { state: State::Success(found), .. }) if found == stored);
     ("Found a success with the response", finds)
 }
 

@@ -47,7 +47,7 @@ impl<S: Store> Contender<'_, S> {
         result
     }
 
-    /// Writes, and the write is applied. What is settled by it stays for [`SETTLED`] units.
+    /// Writes, and the write is applied. A record that it settles stays for [`SETTLED`] units.
     #[track_caller]
     pub(in crate::store::conformance) fn applies(
         &self,

@@ -18,7 +18,7 @@ pub(super) fn look(key: u8) -> Ask {
     }
 }
 
-/// A response that differs from that of every other step.
+/// A response that differs from the response of every other step.
 pub(super) fn outcome(response: Response, step: usize) -> Outcome {
     let mut headers = HeaderMap::new();
     headers.insert("x-step", HeaderValue::from(step));

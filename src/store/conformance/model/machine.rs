@@ -53,9 +53,9 @@ impl When {
 const LONGER: u32 = 50;
 
 #[derive(Default)]
-pub(super) struct Model(HashMap<StorageKey, Kept>);
+pub(super) struct Model(HashMap<StorageKey, Entry>);
 
-struct Kept {
+struct Entry {
     fingerprint: Fingerprint,
     attempt: u32,
     token: Token,
@@ -101,40 +101,40 @@ impl Model {
         now: When,
     ) -> Result<Expected, Undecided> {
         let first = Expected::Acquired { attempt: 1, previous: None };
-        let Some(kept) = self.0.get(&request.key) else {
+        let Some(entry) = self.0.get(&request.key) else {
             return Ok(first);
         };
-        if kept.expires.has_come(now)? {
+        if entry.expires.has_come(now)? {
             return Ok(first);
         }
-        let abandoned = kept.status == RecordStatus::Pending && kept.lapses.has_come(now)?;
-        let may_take_over = match (kept.status, request.retry_failed) {
+        let abandoned = entry.status == RecordStatus::Pending && entry.lapses.has_come(now)?;
+        let may_take_over = match (entry.status, request.retry_failed) {
             (RecordStatus::Pending, _) => abandoned && request.retry_abandoned,
             (RecordStatus::Failed, RetryFailed::Any) => true,
-            (RecordStatus::Failed, RetryFailed::Only(token)) => token == kept.token,
+            (RecordStatus::Failed, RetryFailed::Only(token)) => token == entry.token,
             (RecordStatus::Failed, RetryFailed::Never) | (RecordStatus::Success, _) => false,
         };
-        if may_take_over && kept.fingerprint == request.fingerprint {
-            let status = kept.outcome.as_ref().map(|outcome| outcome.status);
+        if may_take_over && entry.fingerprint == request.fingerprint {
+            let status = entry.outcome.as_ref().map(|outcome| outcome.status);
             let previous = if abandoned {
                 PreviousAttempt::Abandoned
             } else {
                 PreviousAttempt::Failed { status }
             };
-            return Ok(Expected::Acquired { attempt: kept.attempt + 1, previous: Some(previous) });
+            return Ok(Expected::Acquired { attempt: entry.attempt + 1, previous: Some(previous) });
         }
-        let state = match (kept.status, kept.outcome.clone()) {
+        let state = match (entry.status, entry.outcome.clone()) {
             (RecordStatus::Success, Some(outcome)) => State::Success(outcome),
             (RecordStatus::Failed, outcome) => State::Failed(outcome),
             _ => State::Pending { abandoned },
         };
-        let Kept { fingerprint, attempt, token, .. } = *kept;
+        let Entry { fingerprint, attempt, token, .. } = *entry;
         Ok(Expected::Found(Box::new(Record::new(fingerprint, attempt, token, state))))
     }
 
     /// A pending record is there now, in place of the one before.
     pub(super) fn acquired(&mut self, lease: &Lease, now: When) {
-        self.0.insert(lease.key, Kept::pending(lease, now));
+        self.0.insert(lease.key, Entry::pending(lease, now));
     }
 
     /// Makes the write, and says what it should come to.
@@ -144,33 +144,33 @@ impl Model {
         write: &Given,
         now: When,
     ) -> Result<Settled, Undecided> {
-        let kept = match self.0.get(&lease.key) {
-            Some(kept) if !kept.expires.has_come(now)? => Some(kept),
+        let entry = match self.0.get(&lease.key) {
+            Some(entry) if !entry.expires.has_come(now)? => Some(entry),
             _ => None,
         };
-        let attempt = match kept {
-            Some(kept) if kept.token != lease.token => return Ok(Settled::LeaseLost),
-            Some(Kept { status: RecordStatus::Pending, attempt, .. }) => *attempt,
+        let attempt = match entry {
+            Some(entry) if entry.token != lease.token => return Ok(Settled::LeaseLost),
+            Some(Entry { status: RecordStatus::Pending, attempt, .. }) => *attempt,
             // It was sent a second time; what was stored the first time stays.
-            Some(Kept { status, .. }) if Some(*status) == write.status() => {
+            Some(Entry { status, .. }) if Some(*status) == write.status() => {
                 return Ok(Settled::Applied);
             }
             None if write.status().is_some() => lease.attempt,
             _ => return Ok(Settled::LeaseLost),
         };
-        let is_gone = kept.is_none();
-        let pending = Kept { attempt, ..Kept::pending(lease, now) };
+        let is_gone = entry.is_none();
+        let pending = Entry { attempt, ..Entry::pending(lease, now) };
         let written = match write {
             Given::Complete(outcome, retention) => {
                 let (status, outcome) = (RecordStatus::Success, Some(outcome.clone()));
-                Some(Kept { status, outcome, expires: now.after_retention(*retention), ..pending })
+                Some(Entry { status, outcome, expires: now.after_retention(*retention), ..pending })
             }
             Given::Fail(outcome, retention) => {
                 let (status, outcome) = (RecordStatus::Failed, outcome.clone());
-                Some(Kept { status, outcome, expires: now.after_retention(*retention), ..pending })
+                Some(Entry { status, outcome, expires: now.after_retention(*retention), ..pending })
             }
             Given::Renew => Some(pending),
-            Given::Release => Kept::put_back(lease, now),
+            Given::Release => Entry::put_back(lease, now),
         };
         let is_put_back = written.is_some() && matches!(write, Given::Release);
         match written {
@@ -185,7 +185,7 @@ impl Model {
     }
 }
 
-impl Kept {
+impl Entry {
     fn pending(lease: &Lease, now: When) -> Self {
         Self {
             fingerprint: lease.fingerprint,

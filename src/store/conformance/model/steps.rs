@@ -19,7 +19,7 @@ pub(super) enum Step {
     Pass(u8),
 }
 
-/// What is asked of a reservation. The retention is the lease and `beyond` together.
+/// The parameters of a reservation. The retention is the lease and `beyond` together.
 #[derive(Debug, Clone)]
 pub(super) struct Ask {
     pub(super) key: u8,

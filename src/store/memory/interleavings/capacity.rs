@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::HOUR;
-use super::given::{answer, answers, counted, in_two_shards, many_asks, store, without_body};
+use super::given::{
+    counted, in_two_shards, many_asks, response, response_bytes, store, without_body,
+};
 use super::threads::{acquire, explore, spawn};
 use crate::store::memory::shard::SlotState;
 use crate::store::{Reservation, Settlement, StoreErrorKind};
@@ -44,7 +46,7 @@ fn the_counts_of_two_shards_add_up() {
         let [one, two] = in_two_shards(&store, &asks);
         let first = acquire(&store, &one);
         assert_eq!(
-            store.settle(&first, &SlotState::Failed(Some(answer())), HOUR).unwrap(),
+            store.settle(&first, &SlotState::Failed(Some(response())), HOUR).unwrap(),
             Settlement::Applied
         );
         let passing = spawn(&store, &one, |store, one| {
@@ -53,13 +55,13 @@ fn the_counts_of_two_shards_add_up() {
         });
         let lease = acquire(&store, &two);
         assert_eq!(
-            store.settle(&lease, &SlotState::Success(answer()), HOUR).unwrap(),
+            store.settle(&lease, &SlotState::Success(response()), HOUR).unwrap(),
             Settlement::Applied
         );
         passing.join().unwrap();
         assert_eq!(
-            (store.capacity.records(), answers(&store)),
-            (2, counted(&answer()) + counted(&without_body()))
+            (store.capacity.records(), response_bytes(&store)),
+            (2, counted(&response()) + counted(&without_body()))
         );
     });
 }
@@ -74,7 +76,7 @@ fn capacity_that_is_given_back_is_neither_lost_nor_given_twice() {
         let lease = acquire(&store, &one);
         let owner = spawn(&store, &lease, |store, lease| {
             assert_eq!(
-                store.settle(lease, &SlotState::Failed(Some(answer())), Duration::ZERO).unwrap(),
+                store.settle(lease, &SlotState::Failed(Some(response())), Duration::ZERO).unwrap(),
                 Settlement::Applied
             );
         });
@@ -87,6 +89,6 @@ fn capacity_that_is_given_back_is_neither_lost_nor_given_twice() {
         };
         owner.join().unwrap();
         store.sweep(&one.key, store.now());
-        assert_eq!((store.capacity.records(), answers(&store)), (admitted, 0));
+        assert_eq!((store.capacity.records(), response_bytes(&store)), (admitted, 0));
     });
 }

@@ -61,22 +61,22 @@ pub(super) fn in_two_shards(store: &Inner, asks: &[ReserveRequest]) -> [ReserveR
     })
 }
 
-pub(super) fn answer() -> Bytes {
+pub(super) fn response() -> Bytes {
     let body = StoredBody::Whole { bytes: Bytes::from(vec![b'a'; 500]), trailers: None };
     frame(&Outcome::new(StatusCode::OK, body))
 }
 
-/// The rest of [`answer`] when its record is put back.
+/// The rest of [`response`] when its record is put back.
 pub(super) fn without_body() -> Bytes {
     frame(&Outcome::new(StatusCode::OK, StoredBody::NotRetained(NotRetained::Failure)))
 }
 
 /// The bytes of all responses that the store counts.
-pub(super) fn answers(store: &Inner) -> usize {
+pub(super) fn response_bytes(store: &Inner) -> usize {
     store.capacity.bytes() - RECORD * store.capacity.records()
 }
 
 /// The bytes that a response counts for beside its record.
-pub(super) fn counted(answer: &Bytes) -> usize {
-    Claim::bytes(answer.len()) - RECORD
+pub(super) fn counted(response: &Bytes) -> usize {
+    Claim::bytes(response.len()) - RECORD
 }

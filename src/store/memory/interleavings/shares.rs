@@ -1,7 +1,7 @@
 //! What the threads count in the shares of scopes.
 
 use super::HOUR;
-use super::given::{answer, answers, counted, in_two_shards, many_asks, scope, store};
+use super::given::{counted, in_two_shards, many_asks, response, response_bytes, scope, store};
 use super::threads::{acquire, explore, spawn};
 use crate::store::memory::Inner;
 use crate::store::memory::shard::SlotState;
@@ -48,11 +48,11 @@ fn a_share_that_ends_does_not_take_a_new_record_along() {
         });
         let second = acquire(&store, &two);
         assert_eq!(
-            store.settle(&second, &SlotState::Success(answer()), HOUR).unwrap(),
+            store.settle(&second, &SlotState::Success(response()), HOUR).unwrap(),
             Settlement::Applied
         );
         owner.join().unwrap();
-        assert_eq!((store.capacity.records(), answers(&store)), (1, counted(&answer())));
+        assert_eq!((store.capacity.records(), response_bytes(&store)), (1, counted(&response())));
         assert_eq!(store.capacity.shares.len(), 1);
         let expires = store.capacity.shares.of(scope).and_then(|share| share.next_expiry());
         assert!(expires.is_some_and(|expires| expires > HOUR / 2), "{expires:?}");

@@ -10,7 +10,7 @@ use crate::store::pack::Packing;
 use crate::store::pack::given::{BODY, LIMIT, error_kind, of, packed, read, response};
 
 #[test]
-fn a_compressed_answer_is_smaller_and_keeps_its_headers_readable() {
+fn a_compressed_response_is_smaller_and_keeps_its_headers_readable() {
     let packing = Packing { compress_above: Some(1000), encryption: None };
     let outcome = response(BODY.repeat(100));
     let smaller = packed(&packing, &of(), &outcome);
@@ -30,7 +30,7 @@ fn what_compression_would_make_larger_stays_as_it_is() {
 }
 
 #[test]
-fn an_answer_that_would_become_too_large_counts_as_not_retained() {
+fn a_response_that_would_become_too_large_counts_as_not_retained() {
     let packing = Packing { compress_above: Some(1), encryption: None };
     let bomb = packed(&packing, &of(), &response(vec![0; 8 << 20]));
     assert!(bomb.bytes().len() < 64 << 10);
@@ -42,7 +42,7 @@ fn an_answer_that_would_become_too_large_counts_as_not_retained() {
 fn a_bomb_that_lies_about_its_length_is_not_made() {
     let packing = Packing { compress_above: Some(1), encryption: None };
     let bomb = packed(&packing, &of(), &response(vec![0; 8 << 20]));
-    // The length stands behind the mark, in four bytes for eight megabytes.
+    // The length comes after the mark, in four bytes for eight megabytes.
     let deflated = &bomb.bytes()[5..];
     for lie in [0, 1, 5000, LIMIT] {
         let mut forged = vec![b'C'];
@@ -54,7 +54,7 @@ fn a_bomb_that_lies_about_its_length_is_not_made() {
 }
 
 #[test]
-fn a_frame_in_a_frame_is_refused() {
+fn a_frame_in_a_frame_is_rejected() {
     let packing = Packing::default();
     let inner = Outcome::new(StatusCode::OK, StoredBody::Packed(Bytes::from_static(b"P")));
     let mut frame = vec![b'P'];

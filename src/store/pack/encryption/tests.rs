@@ -24,7 +24,7 @@ fn seen(outcome: &Outcome) -> String {
 }
 
 #[test]
-fn by_default_answers_go_to_the_store_as_they_are() {
+fn by_default_responses_go_to_the_store_as_they_are() {
     let outcome = response(BODY);
     assert_eq!(packed(&Packing::default(), &of(), &outcome), outcome);
     assert_eq!(read(&Packing::default(), &of(), outcome.clone()).unwrap(), outcome);
@@ -58,7 +58,7 @@ fn what_was_packed_comes_out_as_it_was() {
 }
 
 #[test]
-fn an_encrypted_answer_shows_its_status_and_nothing_else() {
+fn an_encrypted_response_shows_its_status_and_nothing_else() {
     for compress_above in [None, Some(10)] {
         let packing = Packing { compress_above, ..encrypting(january()) };
         let packed = packed(&packing, &of(), &response(BODY));
@@ -71,7 +71,7 @@ fn an_encrypted_answer_shows_its_status_and_nothing_else() {
 }
 
 #[test]
-fn no_two_encryptions_of_an_answer_are_alike() {
+fn no_two_encryptions_of_a_response_are_alike() {
     let packing = encrypting(january());
     let once = packed(&packing, &of(), &response(BODY));
     let again = packed(&packing, &of(), &response(BODY));
@@ -79,7 +79,7 @@ fn no_two_encryptions_of_an_answer_are_alike() {
 }
 
 #[test]
-fn an_answer_is_read_under_its_own_record_only() {
+fn a_response_is_read_under_its_own_record_only() {
     let packing = encrypting(january());
     let packed = packed(&packing, &of(), &response(BODY));
     let elsewhere = [
@@ -95,7 +95,7 @@ fn an_answer_is_read_under_its_own_record_only() {
 }
 
 #[test]
-fn a_changed_answer_is_refused_wherever_it_was_changed() {
+fn a_changed_response_is_rejected_wherever_it_was_changed() {
     let packing = encrypting(january());
     let packed = packed(&packing, &of(), &response("ok"));
     for place in 0..packed.bytes().len() {

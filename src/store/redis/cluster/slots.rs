@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_tells_of_no_slots_is_an_error() {
+    fn a_reply_without_slots_is_an_error() {
         for reply in [Value::Nil, Value::Array(vec![]), Value::Array(vec![Value::Int(1)])] {
             assert!(read(reply, "example.org").is_err());
         }

@@ -91,7 +91,7 @@ fn a_record_that_is_cut_short_or_too_long_is_rejected() {
         let later = with_field(&frame, at, 2, b"two");
         let after_the_field = at + later.len() - frame.len();
         for end in 0..later.len() {
-            // What is left may be a record without the field, or a failure without its response.
+            // The rest may be a record without the field, or a failure without its response.
             let is_whole = match later[1] {
                 b'P' => end == at,
                 b'F' => end == at || end == after_the_field,

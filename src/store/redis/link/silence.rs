@@ -22,7 +22,7 @@ impl Silence {
         *lock(&self.0) = None;
     }
 
-    /// How long there have been commands without a word from the server.
+    /// How long the server has been silent while commands wait.
     pub(super) fn lasts(&self) -> Duration {
         lock(&self.0).map_or(Duration::ZERO, |since| since.elapsed())
     }

@@ -7,8 +7,8 @@
 -- The snapshot finds a row that was committed before. Then nothing is inserted or locked, so a
 -- replay is a read. Otherwise the insertion decides. Of several callers one inserts, and each of
 -- the others waits for it and finds the newest version of that row. It writes the row unchanged,
--- because only a written row is returned. So no caller asks twice. The clock is that of the start
--- of the statement, and the same in every column. A caller that had to wait reads an older time. It
+-- because only a written row is returned. So no caller asks twice. The time is the start of the
+-- statement, and the same in every column. A caller that had to wait reads an older time. It
 -- may take a lease that has just lapsed for alive, never the other way round.
 WITH found AS MATERIALIZED (
   SELECT

@@ -102,7 +102,7 @@ pub(super) fn not_committed(error: sqlx::Error) -> StoreError {
     )
 }
 
-/// Another connection writes, or makes the file ready. What was sent was not carried out.
+/// Another connection writes, or makes the file ready. The statement was not carried out.
 pub(super) fn is_busy(error: &StoreError) -> bool {
     successors(error.source(), |error| (**error).source())
         .find_map(|error| error.downcast_ref::<SqlError>())

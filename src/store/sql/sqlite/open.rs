@@ -168,7 +168,7 @@ async fn connect(file: &Path) -> Result<(SqlitePool, SqlitePool), StoreError> {
     if mode != "wal" {
         return Err(StoreError::with_source(
             StoreErrorKind::Configuration,
-            "the file cannot be kept in WAL mode",
+            "the file cannot be put into WAL mode",
         ));
     }
     let reading = pool(READING).connect_with(reading).await.map_err(store_error)?;

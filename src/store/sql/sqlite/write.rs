@@ -64,7 +64,7 @@ pub(super) async fn ask(
     }
 }
 
-/// The text of a statement and its values, of which a copy is cheap.
+/// The text of a statement and its values, which are cheap to copy.
 fn parts(mut statement: Statement<'_>) -> Result<(SqlStr, SqliteArguments), StoreError> {
     let values =
         statement.take_arguments().map_err(|error| store_error(sqlx::Error::Encode(error)))?;

@@ -47,7 +47,7 @@ fn row(status: &str, response: Option<ResponseColumns>) -> Row {
 }
 
 #[test]
-fn every_answer_comes_back_as_it_was() {
+fn every_response_comes_back_as_it_was() {
     for outcome in every_outcome() {
         let record = row("success", Some(ResponseColumns::of(&outcome))).record().unwrap();
         let State::Success(read) = record.state else { panic!("not a success") };
@@ -136,7 +136,7 @@ fn a_request_id_that_a_database_could_reject_is_not_stored() {
 }
 
 #[test]
-fn a_lapsed_pending_row_is_abandoned_and_a_failed_one_needs_no_answer() {
+fn a_lapsed_pending_row_is_abandoned_and_a_failed_one_needs_no_response() {
     let pending = row("pending", None).record().unwrap();
     assert!(matches!(pending.state, State::Pending { abandoned: true }));
     assert!(matches!(row("failed", None).record().unwrap().state, State::Failed(None)));

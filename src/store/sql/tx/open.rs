@@ -157,7 +157,7 @@ impl<DB: Database> Slot<DB> {
             Ok(mut open) => {
                 open.take().ok_or_else(|| StoreError::with_source(StoreErrorKind::Rejected, IsOver))
             }
-            Err(_) => Err(Lost::Kept.into()),
+            Err(_) => Err(Lost::StillHeld.into()),
         }
     }
 }
@@ -177,7 +177,7 @@ impl std::error::Error for IsOver {}
 /// Why the transaction of an attempt cannot be committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store::sql) enum Lost {
-    Kept,
+    StillHeld,
     Ended,
     Aborted,
     Nested,
@@ -187,7 +187,7 @@ pub(in crate::store::sql) enum Lost {
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Kept => "the handler has responded but its `Tx` is still held, for example by another task",
+            Self::StillHeld => "the handler has responded but its `Tx` is still held, for example by another task",
             Self::Ended => {
                 "the transaction ended before the response was stored: the handler must send neither COMMIT nor ROLLBACK"
             }

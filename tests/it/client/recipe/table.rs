@@ -80,13 +80,13 @@ fn responses(row: &Value, status: &Value) -> Vec<Turn> {
         given.map(|(name, value)| (name.as_str(), value.as_str().unwrap())).collect();
     let codes = texts(&row["code"]);
     if codes.is_empty() {
-        return vec![Turn::answer(status, &headers, row["body"].as_str().unwrap_or_default())];
+        return vec![Turn::response(status, &headers, row["body"].as_str().unwrap_or_default())];
     }
     let headers = [&headers[..], &[("content-type", "application/problem+json")]].concat();
     // Where a response was not stored, the script needs its status.
     let problems =
         codes.iter().map(|code| json!({ "code": code, "original_status": 404 }).to_string());
-    problems.map(|problem| Turn::answer(status, &headers, &problem)).collect()
+    problems.map(|problem| Turn::response(status, &headers, &problem)).collect()
 }
 
 /// What the server does before the response of the row.
@@ -99,7 +99,7 @@ fn turns(before: &str) -> Vec<Turn> {
         "gateway" => vec![Turn::status(504)],
         "in_flight" => {
             let problem = r#"{"code":"idempotency_key_in_flight"}"#;
-            vec![Turn::answer(409, &[("content-type", "application/problem+json")], problem)]
+            vec![Turn::response(409, &[("content-type", "application/problem+json")], problem)]
         }
         other => panic!("{other} is not in the table"),
     }

@@ -1,5 +1,5 @@
-//! What is between the processes and the server: connections that break, and load balancers that
-//! respond for it.
+//! The network between processes and server: its connections break, and its load balancers respond
+//! in place of the server.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,7 +15,7 @@ use super::payer::ATTEMPT;
 use crate::support::lossy::message;
 use crate::support::random::Draw;
 
-/// Stands before a server until the test ends. Clones are the same network.
+/// The network in front of a server until the test ends. Clones are the same network.
 #[derive(Clone)]
 pub(super) struct Network {
     address: SocketAddr,

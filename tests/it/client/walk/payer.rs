@@ -199,7 +199,7 @@ impl Payer {
     }
 }
 
-/// What was paid, one line for each payment. A process that is killed leaves a whole line or none.
+/// The payments, one line for each. A process that is killed leaves a whole line or none.
 pub(super) struct Journal(File);
 
 impl Journal {

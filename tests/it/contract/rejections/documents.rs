@@ -1,4 +1,4 @@
-//! The codes in clients, samples and documentation are those of the table.
+//! Clients, samples and documentation contain the codes of the table and no others.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -142,7 +142,7 @@ struct Misbehaving {
 }
 
 enum At {
-    /// The key is that of an attempt that was cut off.
+    /// The key belongs to an attempt that was cut off.
     Reserve,
     /// It is in transaction mode, and the commit fails.
     Commit(StoreErrorKind),

@@ -39,7 +39,7 @@ async fn meaning(layer: &TestLayer, status: u16) -> Meaning {
     layer.layer(handler).oneshot(request.unwrap()).await.unwrap();
     let key = IdempotencyKey::parse(name.as_bytes()).unwrap();
     match layer.inspect(&Scope::anonymous(), &key).await.unwrap().map(|record| record.status()) {
-        None => Meaning::Forgotten,
+        None => Meaning::Discarded,
         Some(RecordStatus::Success) => Meaning::Stored,
         Some(RecordStatus::Failed) => Meaning::Failed,
         Some(other) => panic!("{status} is {other}"),

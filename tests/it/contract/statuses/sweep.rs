@@ -81,7 +81,7 @@ pub(super) async fn sweep(store: DynStore, cases: Vec<Case>, afters: &'static [A
 }
 
 fn layer(store: DynStore) -> TestLayer {
-    // A machine that is busy with other tests is no outage.
+    // Long, because a machine that is busy with other tests must not look like an outage.
     IdempotencyLayer::new(store)
         .namespace(NAMESPACE)
         .scope(|_| Scope::anonymous())
@@ -266,11 +266,11 @@ impl Keyed {
                 matches!(&state, Some(State::Success(outcome)) if matches!(outcome.body, StoredBody::Whole { .. }))
             }
             (Meaning::Failed, _) => is_failed(&state, self.case.recorded),
-            (Meaning::Forgotten, None) => state.is_none(),
-            (Meaning::Forgotten, Some(PreviousAttempt::Abandoned)) => {
+            (Meaning::Discarded, None) => state.is_none(),
+            (Meaning::Discarded, Some(PreviousAttempt::Abandoned)) => {
                 matches!(state, Some(State::Pending { abandoned: true }))
             }
-            (Meaning::Forgotten, Some(_)) => is_failed(&state, Some(FAILED)),
+            (Meaning::Discarded, Some(_)) => is_failed(&state, Some(FAILED)),
         };
         assert!(is_right, "{name}: {state:?}");
     }

@@ -8,7 +8,7 @@ const GUIDE: &str = include_str!("../../../../src/guide/statuses.md");
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
     Stored,
-    Forgotten,
+    Discarded,
     Failed,
 }
 
@@ -84,7 +84,7 @@ fn row([response, after_attempt_1, after_attempt_2, why]: [&str; 4]) -> Row {
 fn meaning(cell: &str) -> Meaning {
     match cell {
         "stored" => Meaning::Stored,
-        "discarded" => Meaning::Forgotten,
+        "discarded" => Meaning::Discarded,
         "failed" => Meaning::Failed,
         _ => panic!("not the meaning of a response: {cell}"),
     }

@@ -132,7 +132,7 @@ async fn an_operation_runs_again_after_a_conflict_that_it_reports() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_error_that_is_no_conflict_has_failed() {
+async fn an_error_that_is_not_a_conflict_has_failed() {
     for sql in OTHERS {
         let ((base, layer), runs) = (given(3).await, Arc::default());
         let failed = run(&layer, &runs, sql, |_, error| error).await;
@@ -141,10 +141,10 @@ async fn an_error_that_is_no_conflict_has_failed() {
             (base.orders().await, base.records().await),
             (vec![], vec!["failed".to_owned()])
         );
-        let refused = run(&layer, &runs, sql, |_, error| error).await;
+        let rejected = run(&layer, &runs, sql, |_, error| error).await;
         assert!(
-            matches!(refused, Err(ExecuteError::Rejected(Rejection::AttemptFailed { .. }))),
-            "{refused:?}"
+            matches!(rejected, Err(ExecuteError::Rejected(Rejection::AttemptFailed { .. }))),
+            "{rejected:?}"
         );
         assert_eq!(runs.load(Ordering::SeqCst), 1);
     }

@@ -12,16 +12,16 @@ use crate::support::given::{Kind, execute, over_every_store};
 use crate::support::patiently;
 
 over_every_store! {
-    an_operation_runs_once_and_every_repeat_gets_its_result
-    another_operation_under_the_key_is_refused
+    an_operation_runs_once_and_every_retry_gets_its_result
+    another_operation_under_the_key_is_rejected
     a_failure_runs_again_and_knows_of_the_one_before
     a_panic_goes_on_and_is_a_failure
     of_a_hundred_calls_at_once_one_runs_and_all_get_its_result
     an_operation_whose_caller_is_gone_runs_to_its_end
-    a_result_that_is_too_large_is_refused_afterwards
+    a_result_that_is_too_large_is_rejected_afterwards
     a_result_of_another_type_is_an_error
     a_result_that_cannot_be_written_is_an_error_for_its_caller_too
-    a_shutdown_refuses
+    a_shutdown_rejects
     every_store_timeout_is_taken
 }
 
@@ -33,7 +33,7 @@ fn replay<T>(value: T) -> Executed<T> {
     Executed::new(value, true)
 }
 
-async fn an_operation_runs_once_and_every_repeat_gets_its_result(kind: Kind) {
+async fn an_operation_runs_once_and_every_retry_gets_its_result(kind: Kind) {
     let given = kind.start().await;
     let layer = given.layer().await;
     let value = || (7_u64, "payout \u{e9}\n".to_owned(), vec![None, Some(-1.5)]);
@@ -51,7 +51,7 @@ async fn an_operation_runs_once_and_every_repeat_gets_its_result(kind: Kind) {
     }
 }
 
-async fn another_operation_under_the_key_is_refused(kind: Kind) {
+async fn another_operation_under_the_key_is_rejected(kind: Kind) {
     let given = kind.start().await;
     let layer = given.layer().await;
     execute(&layer, "payout", async |_| Ok(1)).await.unwrap();
@@ -131,9 +131,9 @@ async fn an_operation_whose_caller_is_gone_runs_to_its_end(kind: Kind) {
         execute(&calling, "payout", operation).await
     });
     patiently(begun.notified()).await;
-    let refused =
+    let rejected =
         execute::<i32, _>(&layer, "payout", async |_| panic!("it ran again")).await.unwrap_err();
-    assert!(matches!(refused, ExecuteError::Rejected(Rejection::InFlight { .. })), "{refused:?}");
+    assert!(matches!(rejected, ExecuteError::Rejected(Rejection::InFlight { .. })), "{rejected:?}");
     caller.abort();
     assert!(caller.await.unwrap_err().is_cancelled());
     going_on.notify_one();
@@ -146,7 +146,7 @@ async fn an_operation_whose_caller_is_gone_runs_to_its_end(kind: Kind) {
     );
 }
 
-async fn a_result_that_is_too_large_is_refused_afterwards(kind: Kind) {
+async fn a_result_that_is_too_large_is_rejected_afterwards(kind: Kind) {
     let given = kind.start().await;
     let layer = given.layer().await.max_response(100);
     let large = "x".repeat(200);
@@ -188,15 +188,15 @@ async fn a_result_that_cannot_be_written_is_an_error_for_its_caller_too(kind: Ki
     assert_eq!(again.await.unwrap(), first(2));
 }
 
-async fn a_shutdown_refuses(kind: Kind) {
+async fn a_shutdown_rejects(kind: Kind) {
     let given = kind.start().await;
     let layer = given.layer().await;
     patiently(layer.shutdown()).await;
-    let refused =
+    let rejected =
         execute::<i32, _>(&layer, "payout", async |_| panic!("it ran")).await.unwrap_err();
     assert!(
-        matches!(refused, ExecuteError::Rejected(Rejection::ShuttingDown { .. })),
-        "{refused:?}"
+        matches!(rejected, ExecuteError::Rejected(Rejection::ShuttingDown { .. })),
+        "{rejected:?}"
     );
 }
 

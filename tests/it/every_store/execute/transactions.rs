@@ -26,7 +26,7 @@ async fn a_transaction_that_is_ended_or_not_given_back_gives_no_result_on_sqlite
     a_transaction_that_is_ended_or_not_given_back_gives_no_result::<Lite>().await;
 }
 
-/// Inserts a row, and gives the transaction back to whoever asked.
+/// Inserts a row, and returns the transaction to the caller.
 async fn insert<B: Base>(attempt: Attempt) -> Tx<B::Db> {
     let mut tx = attempt.transaction::<B::Db>().unwrap();
     B::run(&mut tx, "INSERT INTO orders VALUES ('book')".into()).await.unwrap();
@@ -66,14 +66,14 @@ async fn the_row_and_the_result_are_committed_together_or_not_at_all<B: Base>() 
 async fn a_transaction_that_is_ended_or_not_given_back_gives_no_result<B: Base>() {
     let base = B::start().await;
     let layer = in_transaction(&base).await;
-    let (sender, kept) = tokio::sync::oneshot::channel();
-    let keeping = async move |attempt| {
+    let (sender, stored) = tokio::sync::oneshot::channel();
+    let holding = async move |attempt| {
         sender.send(insert::<B>(attempt).await).unwrap();
         Ok(1)
     };
-    let lost = execute(&layer, "order", keeping).await.unwrap_err();
+    let lost = execute(&layer, "order", holding).await.unwrap_err();
     assert!(matches!(lost, ExecuteError::Rejected(Rejection::TransactionLost)), "{lost:?}");
-    drop(patiently(kept).await.unwrap());
+    drop(patiently(stored).await.unwrap());
     base.at_rest().await;
     assert!(base.orders().await.is_empty() && base.records().await.is_empty());
 

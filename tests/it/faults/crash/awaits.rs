@@ -12,7 +12,7 @@ use crate::support::wire::{State, Way, Wire};
 
 const LEASE: [&str; 2] = ["--lease", "300ms"];
 
-/// Beats once a second, so that what is sent before is no renewal.
+/// Renews once a second, so that an earlier message is not a renewal.
 const LONG_LEASE: [&str; 2] = ["--lease", "3s"];
 
 const HOLD_REQUESTS: State = State::Open { requests: Way::Hold, replies: Way::Pass };
@@ -21,30 +21,33 @@ const HOLD_REPLIES: State = State::Open { requests: Way::Pass, replies: Way::Hol
 /// The next request is the first attempt, and the only effect is its own.
 async fn expect_first_attempt(pair: &Pair, order: &Value) {
     assert_eq!(pair.redis.size(), 0);
-    let answer = pair.next("k", order).await;
-    assert_eq!(answer.status, 201);
-    assert_eq!((&answer.json()["attempt"], &answer.json()["previous"]), (&json!(1), &json!(null)));
-    assert!(!answer.is_replay());
+    let response = pair.next("k", order).await;
+    assert_eq!(response.status, 201);
+    assert_eq!(
+        (&response.json()["attempt"], &response.json()["previous"]),
+        (&json!(1), &json!(null))
+    );
+    assert!(!response.is_replay());
     assert_eq!(pair.other.effects().await.len(), 1);
 }
 
 /// A pending record is left, and the next request is attempt 2 after an abandoned one.
 async fn expect_second_attempt(pair: &Pair, order: &Value, effects: usize) {
     assert_eq!(pair.redis.statuses(), ["P"]);
-    let answer = pair.next("k", order).await;
-    assert_eq!(answer.status, 201);
+    let response = pair.next("k", order).await;
+    assert_eq!(response.status, 201);
     assert_eq!(
-        (&answer.json()["attempt"], &answer.json()["previous"]),
+        (&response.json()["attempt"], &response.json()["previous"]),
         (&json!(2), &json!("abandoned"))
     );
     assert_eq!(pair.redis.statuses(), ["S"]);
     assert_eq!(pair.other.effects().await.len(), effects);
 }
 
-/// Pays at the first sandbox, and kills it when `moment` has come, which must be before the answer.
+/// Pays at the first sandbox, and kills it at `moment`, which must come before the response.
 async fn killed_when(pair: &Pair, order: &Value, moment: impl Future<Output = ()>) {
     tokio::select! {
-        answer = pair.one.pay("k", order) => panic!("it was answered first: {answer:?}"),
+        response = pair.one.pay("k", order) => panic!("the response came first: {response:?}"),
         () = patiently(moment) => pair.one.signal("KILL"),
     }
 }
@@ -55,8 +58,8 @@ async fn sends(wire: &Wire) {
     wire.reached(|seen| seen.requests > before).await;
 }
 
-/// Waits until the store has answered something more, whether or not that arrives.
-async fn is_answered(wire: &Wire) {
+/// Waits until the store has sent one more reply, whether or not it arrives.
+async fn store_replied(wire: &Wire) {
     let before = wire.seen().replies;
     wire.reached(|seen| seen.replies > before).await;
 }
@@ -94,7 +97,7 @@ async fn at_await_2_before_the_reservation_arrives_nothing_is_left() {
 async fn at_await_2_before_the_reservation_is_known_an_attempt_is_left_that_did_nothing() {
     let (pair, wire) = Pair::start_apart(&LEASE).await;
     wire.set(HOLD_REPLIES);
-    killed_when(&pair, &order(), is_answered(&wire)).await;
+    killed_when(&pair, &order(), store_replied(&wire)).await;
     assert_eq!(pair.other.effects().await.len(), 0);
     expect_second_attempt(&pair, &order(), 1).await;
 }
@@ -104,7 +107,7 @@ async fn at_await_3_before_the_effect_the_next_attempt_has_the_only_one() {
     let (pair, wire) = Pair::start_apart(&LEASE).await;
     let order = order_with(json!({ "delay_ms": 1500 }));
     killed_when(&pair, &order, async {
-        is_answered(&wire).await;
+        store_replied(&wire).await;
         // The first renewal: the handler runs.
         sends(&wire).await;
     })
@@ -145,13 +148,13 @@ async fn at_await_5_before_the_settling_write_arrives_the_attempt_is_as_good_as_
 }
 
 #[tokio::test]
-async fn at_await_5_after_the_settling_write_the_answer_that_nobody_got_is_replayed() {
+async fn at_await_5_after_the_settling_write_the_undelivered_response_is_replayed() {
     let (pair, wire) = Pair::start_apart(&LONG_LEASE).await;
-    killed_settling(&pair, &wire, HOLD_REPLIES, is_answered(&wire)).await;
+    killed_settling(&pair, &wire, HOLD_REPLIES, store_replied(&wire)).await;
     assert_eq!(pair.redis.statuses(), ["S"]);
-    let answer = pair.next("k", &settling()).await;
-    assert!(answer.is_replay());
-    assert_eq!((answer.status.as_u16(), &answer.json()["attempt"]), (201, &json!(1)));
+    let response = pair.next("k", &settling()).await;
+    assert!(response.is_replay());
+    assert_eq!((response.status.as_u16(), &response.json()["attempt"]), (201, &json!(1)));
     let effects = pair.other.effects().await;
-    assert_eq!((effects.len(), &effects[0]["id"]), (1, &answer.json()["id"]));
+    assert_eq!((effects.len(), &effects[0]["id"]), (1, &response.json()["id"]));
 }

@@ -1,5 +1,5 @@
-//! A process killed while it captures the answer, of which a part has come. The sandbox has its
-//! answers whole, so the process is this test itself.
+//! A process killed while it captures a response that has come in part. The sandbox has its
+//! responses whole, so the process is this test itself.
 
 use std::pin::Pin;
 use std::process::Stdio;
@@ -54,7 +54,7 @@ impl http_body::Body for TwoFrames {
 
 #[tokio::test]
 #[ignore = "a process that another test starts and kills"]
-async fn serves_answers_of_two_frames() {
+async fn serves_responses_of_two_frames() {
     let Ok(url) = std::env::var(URL) else { return };
     let stalls = std::env::var(STALLS).is_ok();
     let router = app(&Effects::new(), move |request| async move {
@@ -79,7 +79,7 @@ struct Process {
 impl Process {
     async fn start(redis: &RedisServer, stalls: bool) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        let test = "faults::crash::capture::serves_answers_of_two_frames";
+        let test = "faults::crash::capture::serves_responses_of_two_frames";
         command.args(["--ignored", "--nocapture", "--exact", test]).env(URL, redis.url());
         if stalls {
             command.env(STALLS, "1");
@@ -111,9 +111,9 @@ async fn post(address: &str) -> String {
     let request = "POST / HTTP/1.1\r\nhost: localhost\r\nx-idempotency-key: k\r\nconnection: close\r\n\
                    content-length: 0\r\n\r\n";
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    let _ = patiently(stream.read_to_string(&mut answer)).await;
-    answer
+    let mut response = String::new();
+    let _ = patiently(stream.read_to_string(&mut response)).await;
+    response
 }
 
 #[tokio::test]
@@ -129,14 +129,14 @@ async fn at_await_4_the_work_is_done_and_the_next_attempt_knows_of_one_that_was_
         one.child.kill().await.unwrap();
     };
     let request = post(&address);
-    let (answer, ()) = tokio::join!(request, first);
-    assert_eq!(answer, "", "a client must not see an answer that was not kept");
+    let (response, ()) = tokio::join!(request, first);
+    assert_eq!(response, "", "a client must not see a response that was not stored");
     assert_eq!(redis.statuses(), ["P"]);
 
     let second = loop {
-        let answer = post(&other.address).await;
-        if !answer.contains("idempotency_key_in_flight") {
-            break answer;
+        let response = post(&other.address).await;
+        if !response.contains("idempotency_key_in_flight") {
+            break response;
         }
     };
     assert_eq!(other.says("ran attempt ").await, "2 after Some(Abandoned)");

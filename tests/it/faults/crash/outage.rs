@@ -1,5 +1,5 @@
-//! Redis killed under a thousand requests: each is refused in time, nothing is left behind, and it
-//! heals.
+//! Redis killed under a thousand requests: each is rejected in time, nothing is left behind, and
+//! it heals.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ const STORE_TIMEOUT: Duration = Duration::from_millis(500);
 const SLACK: Duration = Duration::from_secs(1);
 const RECOVERY: Duration = Duration::from_secs(2);
 
-/// Sends a thousand requests, fifty at a time, each of which must be refused in time.
+/// Sends a thousand requests, fifty at a time. Each must be rejected in time.
 async fn a_thousand<Fut: Future<Output = StatusCode> + Send + 'static>(
     send: impl Fn(usize) -> Fut + Clone + Send + 'static,
 ) {
@@ -67,11 +67,11 @@ async fn a_process_has_no_more_threads_after_an_outage_than_before() {
     let send = move |number: usize| {
         let sandbox = Arc::clone(&sandbox);
         async move {
-            let answer = sandbox.pay(&format!("k{number}"), &order()).await;
-            if answer.status == 503 {
-                answer.refused_for_now(503, "idempotency_store_unavailable");
+            let response = sandbox.pay(&format!("k{number}"), &order()).await;
+            if response.status == 503 {
+                response.rejected_for_now(503, "idempotency_store_unavailable");
             }
-            answer.status
+            response.status
         }
     };
     pair.redis.kill();
@@ -84,7 +84,7 @@ async fn a_process_has_no_more_threads_after_an_outage_than_before() {
 }
 
 #[tokio::test]
-async fn no_task_is_left_of_requests_that_were_refused() {
+async fn no_task_is_left_of_requests_that_were_rejected() {
     let mut redis = RedisServer::start();
     let effects = Effects::new();
     let store = DynStore::new(RedisStore::open(&redis.url()).unwrap());
@@ -93,8 +93,8 @@ async fn no_task_is_left_of_requests_that_were_refused() {
         let request = Request::post("/").header("x-idempotency-key", format!("k{number}"));
         let router = router.clone();
         async move {
-            let answer = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
-            if answer.status() == 200 { StatusCode::CREATED } else { answer.status() }
+            let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+            if response.status() == 200 { StatusCode::CREATED } else { response.status() }
         }
     };
     let tasks = || Handle::current().metrics().num_alive_tasks();

@@ -22,9 +22,9 @@ async fn a_process_that_is_killed_is_replaced_within_a_second_of_its_lease() {
         _ = pair.other.first_effect() => pair.one.signal("KILL"),
     }
     let killed = now_ms();
-    let answer = pair.next("k", &slow).await;
-    assert_eq!(answer.json()["attempt"], 2);
-    assert_eq!(answer.json()["previous"], "abandoned");
+    let response = pair.next("k", &slow).await;
+    assert_eq!(response.json()["attempt"], 2);
+    assert_eq!(response.json()["previous"], "abandoned");
     let effects = pair.other.effects().await;
     assert_eq!(effects.len(), 2);
     let later = effects[1]["at"].as_u64().unwrap() - killed;
@@ -40,14 +40,14 @@ async fn an_abandoned_attempt_is_not_run_again_when_the_flag_says_so() {
         _ = pair.other.first_effect() => pair.one.signal("KILL"),
     }
     for _ in 0..3 {
-        pair.next("k", &slow).await.refused_for_good("idempotency_outcome_unknown");
+        pair.next("k", &slow).await.rejected_for_good("idempotency_outcome_unknown");
     }
     assert_eq!(pair.redis.statuses(), ["P"]);
     assert_eq!(pair.other.effects().await.len(), 1);
 }
 
 #[tokio::test]
-async fn a_handler_of_5_seconds_under_a_lease_of_300_ms_runs_once_whoever_asks_meanwhile() {
+async fn a_handler_of_5_seconds_under_a_lease_of_300_ms_runs_once_despite_requests_meanwhile() {
     let pair = Pair::start(&["--lease", "300ms"]).await;
     let slow = order_with(json!({ "after_ms": 5000 }));
     let (one, order) = (pair.one.clone(), slow.clone());
@@ -57,24 +57,25 @@ async fn a_handler_of_5_seconds_under_a_lease_of_300_ms_runs_once_whoever_asks_m
     for sandbox in [&pair.one, &pair.one, &pair.other, &pair.other] {
         let (sandbox, order) = (sandbox.clone(), slow.clone());
         duplicates.spawn(async move {
-            let mut refused = 0;
+            let mut rejected = 0;
             loop {
-                let answer = sandbox.pay("k", &order).await;
-                if answer.status == 201 {
-                    return (refused, answer);
+                let response = sandbox.pay("k", &order).await;
+                if response.status == 201 {
+                    return (rejected, response);
                 }
-                answer.refused_for_now(409, "idempotency_key_in_flight");
-                refused += 1;
+                response.rejected_for_now(409, "idempotency_key_in_flight");
+                rejected += 1;
             }
         });
     }
     let first = first.await.unwrap();
     assert_eq!((first.status.as_u16(), &first.json()["attempt"]), (201, &json!(1)));
     let patience = Duration::from_secs(20);
-    for (refused, answer) in tokio::time::timeout(patience, duplicates.join_all()).await.unwrap() {
-        assert!(refused > 10, "{refused}");
-        assert!(answer.is_replay());
-        assert_eq!(answer.body, first.body);
+    for (rejected, response) in tokio::time::timeout(patience, duplicates.join_all()).await.unwrap()
+    {
+        assert!(rejected > 10, "{rejected}");
+        assert!(response.is_replay());
+        assert_eq!(response.body, first.body);
     }
     assert_eq!(pair.other.effects().await.len(), 1);
 }

@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions, Connection};
 
 use super::clients::Told;
 use super::processes::Database;
-use crate::support::sandbox::Answer;
+use crate::support::sandbox::SandboxResponse;
 
 /// A payment: its key, its attempt and its id.
 type Row = (String, i64, String);
@@ -16,32 +16,32 @@ type Row = (String, i64, String);
 const PAYMENTS: &str = "SELECT key, attempt, id FROM payments";
 const UNSETTLED: &str = "SELECT count(*) FROM idempotency_records WHERE status <> 'success'";
 
-/// Asserts that each key has one row, and every answer tells of it in the same words.
+/// Asserts that each key has one row, and that all its responses are the same.
 pub(super) async fn audit(told: &Told, database: &Database) {
     let (payments, unsettled) = read(database).await;
-    assert_eq!(unsettled, 0, "records without an answer");
+    assert_eq!(unsettled, 0, "records without a response");
     let mut rows = HashMap::<String, Vec<(i64, String)>>::new();
     for (key, attempt, id) in payments {
         rows.entry(key).or_default().push((attempt, id));
     }
-    for (key, answers) in &told.successes {
+    for (key, responses) in &told.successes {
         let rows = rows.remove(key).unwrap_or_default();
         let [(attempt, id)] = &rows[..] else {
             panic!("{key} has these payments: {rows:?}");
         };
-        let (first, repeated) = answers.split_first().unwrap();
+        let (first, later) = responses.split_first().unwrap();
         let receipt = first.json();
         assert_eq!((&receipt["id"], &receipt["attempt"]), (&json!(id), &json!(attempt)), "{key}");
-        for answer in repeated {
-            assert!(is_same(answer, first), "{key} was answered {first:?} and {answer:?}");
+        for response in later {
+            assert!(is_same(response, first), "{key} got the responses {first:?} and {response:?}");
         }
         assert!(
-            answers.iter().filter(|answer| !answer.is_replay()).count() <= 1,
+            responses.iter().filter(|response| !response.is_replay()).count() <= 1,
             "{key} was done twice"
         );
-        assert!(answers.last().unwrap().is_replay(), "{key}");
+        assert!(responses.last().unwrap().is_replay(), "{key}");
     }
-    assert!(rows.is_empty(), "payments that nobody was told of: {:?}", rows.keys());
+    assert!(rows.is_empty(), "payments that no client was told of: {:?}", rows.keys());
 }
 
 async fn read(database: &Database) -> (Vec<Row>, i64) {
@@ -62,16 +62,16 @@ async fn read(database: &Database) -> (Vec<Row>, i64) {
     }
 }
 
-fn is_same(one: &Answer, other: &Answer) -> bool {
-    let parts = |answer: &Answer| {
-        (answer.status, answer.body.clone(), answer.header("location").map(str::to_owned))
+fn is_same(one: &SandboxResponse, other: &SandboxResponse) -> bool {
+    let parts = |response: &SandboxResponse| {
+        (response.status, response.body.clone(), response.header("location").map(str::to_owned))
     };
     parts(one) == parts(other)
 }
 
 impl Told {
-    /// How many answers were compared with a first one.
+    /// How many responses were compared with a first one.
     pub(super) fn compared(&self) -> usize {
-        self.successes.values().map(|answers| answers.len() - 1).sum()
+        self.successes.values().map(|responses| responses.len() - 1).sum()
     }
 }

@@ -1,4 +1,4 @@
-//! Clients that ask until they succeed, and remember every answer.
+//! Clients that ask until they succeed, and remember every response.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::support::random::Draw;
-use crate::support::sandbox::{Answer, order_with};
+use crate::support::sandbox::{SandboxResponse, order_with};
 
-/// A request that is not answered by then is sent again.
-const ANSWER: Duration = Duration::from_secs(5);
+/// A request without a response by then is sent again.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// A key that has no success by then is stuck.
 const STUCK: Duration = Duration::from_mins(1);
 
@@ -38,8 +38,8 @@ pub(super) struct Clients {
 #[derive(Default, Clone)]
 pub(super) struct Told {
     /// The successes for each key, in the order of their coming.
-    pub(super) successes: HashMap<String, Vec<Answer>>,
-    /// Requests that were cut off, of operations with one client, by what the next answer told of
+    pub(super) successes: HashMap<String, Vec<SandboxResponse>>,
+    /// Requests that were cut off, of operations with one client, by what the next response told of
     /// them.
     pub(super) rolled_back: usize,
     pub(super) committed: usize,
@@ -47,7 +47,7 @@ pub(super) struct Told {
 
 /// What became of one request.
 enum Heard {
-    Success(Answer),
+    Success(SandboxResponse),
     /// It was cut off when it had been sent.
     CutOff,
     Again,
@@ -121,7 +121,7 @@ impl Clients {
         }
     }
 
-    /// Asks every server for every answer once more.
+    /// Asks every server for every response once more.
     pub(super) async fn ask_all_again(&self) {
         for number in 0..self.operations {
             let mut draw = self.seed.part(&key(number));
@@ -132,7 +132,7 @@ impl Clients {
         }
     }
 
-    /// Asks until it is answered with a success.
+    /// Asks until the response is a success.
     async fn insist(
         &self,
         number: usize,
@@ -144,9 +144,9 @@ impl Clients {
         let (key, start) = (key(number), Instant::now());
         let mut server = server % self.addresses.len();
         let mut was_cut_off = false;
-        let answer = loop {
+        let response = loop {
             match self.ask(server, &key, order).await {
-                Heard::Success(answer) => break answer,
+                Heard::Success(response) => break response,
                 Heard::CutOff => was_cut_off = true,
                 Heard::Again => {}
             }
@@ -155,9 +155,9 @@ impl Clients {
             server = draw.index(self.addresses.len());
         };
         let mut told = self.told.lock().unwrap();
-        told.rolled_back += usize::from(is_alone && was_cut_off && !answer.is_replay());
-        told.committed += usize::from(is_alone && was_cut_off && answer.is_replay());
-        told.successes.entry(key).or_default().push(answer);
+        told.rolled_back += usize::from(is_alone && was_cut_off && !response.is_replay());
+        told.committed += usize::from(is_alone && was_cut_off && response.is_replay());
+        told.successes.entry(key).or_default().push(response);
     }
 
     async fn ask(&self, server: usize, key: &str, order: &Value) -> Heard {
@@ -174,34 +174,36 @@ impl Clients {
                 .map_err(|error| !error.is_connect())?
                 .into_parts();
             let body = body.collect().await.map_err(|_| true)?.to_bytes();
-            Ok(Answer { status: head.status, headers: head.headers, body })
+            Ok(SandboxResponse { status: head.status, headers: head.headers, body })
         };
         self.in_flight.send_modify(|in_flight| in_flight[server] += 1);
-        let answer = tokio::time::timeout(ANSWER, exchange).await;
+        let response = tokio::time::timeout(PATIENCE, exchange).await;
         self.in_flight.send_modify(|in_flight| in_flight[server] -= 1);
-        match answer {
-            Ok(Ok(answer)) => heard(key, answer),
+        match response {
+            Ok(Ok(response)) => heard(key, response),
             Ok(Err(was_sent)) if was_sent => Heard::CutOff,
             Ok(Err(_)) | Err(_) => Heard::Again,
         }
     }
 }
 
-/// Nothing but these is an answer to one who pays through kills.
-fn heard(key: &str, answer: Answer) -> Heard {
-    let code = || answer.json()["code"].as_str().map(str::to_owned);
-    match answer.status.as_u16() {
-        201 => Heard::Success(answer),
+/// A client that pays through kills may get these responses and no others.
+fn heard(key: &str, response: SandboxResponse) -> Heard {
+    let code = || response.json()["code"].as_str().map(str::to_owned);
+    match response.status.as_u16() {
+        201 => Heard::Success(response),
         503 => Heard::Again,
         409 if code().as_deref() == Some("idempotency_key_in_flight") => Heard::Again,
         // The database went away while the handler wrote.
-        500 if answer.body.is_empty() => Heard::Again,
-        status => panic!("{key} was answered {status}: {}", String::from_utf8_lossy(&answer.body)),
+        500 if response.body.is_empty() => Heard::Again,
+        status => {
+            panic!("{key} got {status}: {}", String::from_utf8_lossy(&response.body))
+        }
     }
 }
 
 fn order(number: usize, draw: &mut Draw) -> Value {
-    // A kill finds some before their effect, and some between it and their answer.
+    // A kill finds some before their effect, and some between the effect and the response.
     let [delay, after] = match draw.index(4) {
         0 => [draw.between(1, 20), 0],
         1 => [0, draw.between(1, 20)],

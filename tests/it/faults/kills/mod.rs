@@ -1,6 +1,6 @@
 //! Transaction mode where it counts: processes are killed again and again, and the database with
 //! them, while clients pay and ask until they succeed. Afterwards every key has one row, and one
-//! answer.
+//! response.
 //!
 //! `scripts/faults --store postgres+tx` and `--store sqlite+tx` are the long run; its help tells
 //! the settings.
@@ -20,7 +20,7 @@ mod audit;
 mod clients;
 mod processes;
 
-/// How many clients there are, each of which does one operation after another.
+/// The number of clients. Each does one operation after another.
 const CLIENTS: usize = 8;
 
 /// What a run is to be.
@@ -37,7 +37,7 @@ struct Figures {
     /// How many there were, and how many of them while a request to the process was in flight.
     kills: (usize, usize),
     restarts: (usize, usize),
-    /// Requests that were cut off, by what the next answer told of them.
+    /// Requests that were cut off, by what the next response told of them.
     rolled_back: usize,
     committed: usize,
     compared: usize,
@@ -45,13 +45,13 @@ struct Figures {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_postgresql_every_key_has_one_row_and_one_answer_through_kills_of_processes_and_server()
-{
+async fn on_postgresql_every_key_has_one_row_and_one_response_through_kills_of_processes_and_server()
+ {
     run(Database::postgres(), 2, Plan::of_setting(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_sqlite_every_key_has_one_row_and_one_answer_through_kills_of_the_process() {
+async fn on_sqlite_every_key_has_one_row_and_one_response_through_kills_of_the_process() {
     run(Database::sqlite(), 1, Plan { restarts: 0, ..Plan::of_setting(0) }).await;
 }
 
@@ -104,7 +104,7 @@ impl fmt::Display for Figures {
         write!(
             f,
             "operations {operations} · kills {} ({} with requests in flight) · restarts of the server {} ({}) · \
-             requests cut off {} (rolled back {rolled_back}, committed {committed}) · repeated answers compared \
+             requests cut off {} (rolled back {rolled_back}, committed {committed}) · later responses compared \
              {compared} · {:.1} s",
             kills.0,
             kills.1,

@@ -146,7 +146,7 @@ impl Processes {
         hit
     }
 
-    /// Panics in the sandboxes, none of which any operation asks for.
+    /// Panics in the sandboxes. No operation asks for one.
     pub(super) fn panics(&self) -> Vec<String> {
         let notes = std::fs::read_to_string(self.directory.path().join("stderr")).unwrap();
         notes.lines().filter(|line| line.contains("panicked at")).map(str::to_owned).collect()

@@ -11,7 +11,7 @@ use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use tokio::task::JoinSet;
 
-use super::history::{Answer, At, Heard, History, Said};
+use super::history::{At, Heard, History, Response, Said};
 use super::plan::{Operation, Sender};
 use crate::support::random::Draw;
 
@@ -46,12 +46,12 @@ impl Sandboxes {
 
     pub(super) async fn is_healthy(&self, sandbox: usize) -> bool {
         let request = Request::get(self.url(sandbox, "/healthz")).body(Body::empty()).unwrap();
-        let answer =
+        let response =
             tokio::time::timeout(Duration::from_secs(3), self.client.request(request)).await;
-        answer.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status() == 200))
+        response.is_ok_and(|response| response.is_ok_and(|response| response.status() == 200))
     }
 
-    /// Sends a request, and hangs up if the answer is not there in time.
+    /// Sends a request, and hangs up if the response is not there in time.
     async fn pay(&self, sandbox: usize, key: &str, order: &str, patience: Duration) -> Heard {
         let begun = now();
         let request = Request::post(self.url(sandbox, "/payments"))
@@ -65,7 +65,7 @@ impl Sandboxes {
             let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
             let header =
                 |name| head.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
-            Ok(Answer {
+            Ok(Response {
                 status: head.status.as_u16(),
                 is_replay: header("x-idempotent-result").as_deref() == Some("true"),
                 location: header("location"),
@@ -73,7 +73,7 @@ impl Sandboxes {
             })
         };
         let said = match tokio::time::timeout(patience, exchange).await {
-            Ok(Ok(answer)) => Said::Answer(answer),
+            Ok(Ok(response)) => Said::Response(response),
             Ok(Err(error)) => Said::Nothing(error),
             Err(_) => Said::Nothing("the client hung up".into()),
         };
@@ -82,11 +82,11 @@ impl Sandboxes {
 }
 
 fn is_definitive(heard: &Heard) -> bool {
-    matches!(&heard.said, Said::Answer(answer) if !answer.is_for_now())
+    matches!(&heard.said, Said::Response(response) if !response.is_for_now())
 }
 
-/// How long a client asks again during the schedule. What has no answer by then has it asked for at
-/// the end.
+/// How long a client asks again during the schedule. An operation without a response by then is
+/// asked for at the end.
 const PERSISTENCE: Duration = Duration::from_secs(12);
 
 /// One operation and its senders.
@@ -104,7 +104,7 @@ impl Payment {
         Self { operation: Arc::new(operation), order, sandboxes, heard: Arc::default() }
     }
 
-    /// Plays the operation as planned; then repeats it on other sandboxes.
+    /// Plays the operation as planned, then sends it again to other sandboxes.
     pub(super) async fn play(self) {
         tokio::time::sleep(self.operation.at).await;
         let mut senders = JoinSet::new();
@@ -115,13 +115,13 @@ impl Payment {
         let Some(mut sandbox) = senders.join_all().await.into_iter().flatten().next_back() else {
             return;
         };
-        for _ in 0..self.operation.repeats {
+        for _ in 0..self.operation.retries {
             sandbox += 1;
             self.ask(sandbox, Duration::from_secs(2)).await;
         }
     }
 
-    /// Asks until there is a definitive answer; tells which sandbox gave it.
+    /// Asks until there is a definitive response; tells which sandbox gave it.
     async fn insist(&self, sender: Sender) -> Option<usize> {
         tokio::time::sleep(sender.after).await;
         let until = Instant::now() + PERSISTENCE;
@@ -139,7 +139,7 @@ impl Payment {
         None
     }
 
-    /// Whether the answer is definitive.
+    /// Whether the response is definitive.
     async fn ask(&self, sandbox: usize, patience: Duration) -> bool {
         let sandbox = sandbox % self.sandboxes.count();
         let heard = self.sandboxes.pay(sandbox, &self.operation.key, &self.order, patience).await;
@@ -148,7 +148,7 @@ impl Payment {
         is_definitive
     }
 
-    /// Long after the last fault: asks every sandbox until it has a definitive answer.
+    /// Long after the last fault: asks every sandbox until it has a definitive response.
     pub(super) async fn conclude(self, lapse: Duration) -> History {
         let until = Instant::now() + lapse + self.operation.takes;
         let mut is_stuck = false;

@@ -29,7 +29,7 @@ pub(super) struct Starter {
     pub(super) notes: PathBuf,
 }
 
-/// How long a store may keep a sandbox from starting.
+/// How long a store may delay the start of a sandbox.
 const START: Duration = Duration::from_secs(30);
 
 impl Starter {
@@ -53,7 +53,7 @@ impl Starter {
     }
 }
 
-/// The processes, and those who look for them.
+/// The processes, and the addresses under which clients find them.
 pub(super) struct Processes {
     pub(super) starter: Starter,
     pub(super) running: Vec<Sandbox>,
@@ -165,8 +165,8 @@ impl Stage {
 /// be renewed in time.
 const LATE: Duration = Duration::from_millis(150);
 
-/// Notes, until it is aborted, when the machine stood still: that cuts an attempt off as well as
-/// any fault.
+/// Notes, until it is aborted, when the machine stalled: a stall cuts an attempt off as any fault
+/// does.
 pub(super) async fn watch(stalls: Arc<Mutex<Vec<Span>>>) {
     loop {
         let start = Instant::now();

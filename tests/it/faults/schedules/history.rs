@@ -1,4 +1,4 @@
-//! What was seen of one key: what clients were told, and what the ledger says was done.
+//! The history of one key: the responses that clients got, and the effects in the ledger.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 /// A time in milliseconds since 1970, as the ledger has it.
 pub(super) type At = u64;
 
-/// An effect, as it stands in the ledger.
+/// An effect, as it is in the ledger.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Effect {
     pub(super) key: String,
@@ -29,31 +29,31 @@ pub(super) struct Heard {
 
 #[derive(Debug, Clone)]
 pub(super) enum Said {
-    /// No answer: the client hung up, or was hung up on.
+    /// No response: the client or the server hung up.
     Nothing(String),
-    Answer(Answer),
+    Response(Response),
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) status: u16,
     pub(super) is_replay: bool,
     pub(super) location: Option<String>,
     pub(super) body: Bytes,
 }
 
-impl Answer {
+impl Response {
     fn member(&self, name: &str) -> Option<Value> {
         let mut body: Value = serde_json::from_slice(&self.body).ok()?;
         body.get_mut(name).map(Value::take)
     }
 
-    /// The code of a refusal by the layer.
+    /// The code of a rejection by the layer.
     pub(super) fn code(&self) -> Option<String> {
         self.member("code")?.as_str().map(str::to_owned)
     }
 
-    /// Which effect the answer tells of.
+    /// Which effect the response tells of.
     pub(super) fn id(&self) -> Option<String> {
         self.member("id")?.as_str().map(str::to_owned)
     }
@@ -81,16 +81,16 @@ pub(super) struct History {
     pub(super) order: String,
     /// Whether its handler fails and has no effect.
     pub(super) fails: bool,
-    /// Whether it had no definitive answer, long after the last fault.
+    /// Whether it had no definitive response, long after the last fault.
     pub(super) is_stuck: bool,
     pub(super) heard: Vec<Heard>,
 }
 
 impl History {
-    /// What was answered, in the order of the answers.
-    pub(super) fn answers(&self) -> impl Iterator<Item = (&Heard, &Answer)> {
+    /// The responses, in their order.
+    pub(super) fn responses(&self) -> impl Iterator<Item = (&Heard, &Response)> {
         self.heard.iter().filter_map(|heard| match &heard.said {
-            Said::Answer(answer) => Some((heard, answer)),
+            Said::Response(response) => Some((heard, response)),
             Said::Nothing(_) => None,
         })
     }
@@ -104,12 +104,12 @@ impl fmt::Display for Said {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing(why) => write!(f, "nothing: {why}"),
-            Self::Answer(answer) => {
-                let body = String::from_utf8_lossy(&answer.body);
+            Self::Response(response) => {
+                let body = String::from_utf8_lossy(&response.body);
                 let shown: String = body.chars().take(200).collect();
-                let how = if answer.is_replay { " (replay)" } else { "" };
-                let code = answer.code().unwrap_or(shown);
-                write!(f, "{}{how}, location {:?}: {code}", answer.status, answer.location)
+                let how = if response.is_replay { " (replay)" } else { "" };
+                let code = response.code().unwrap_or(shown);
+                write!(f, "{}{how}, location {:?}: {code}", response.status, response.location)
             }
         }
     }

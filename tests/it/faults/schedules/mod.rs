@@ -4,7 +4,7 @@
 
 use std::fmt::{self, Display};
 
-use audit::ResponseDirective;
+use audit::Findings;
 use plan::{OnAbandoned, Plan};
 use stage::Kind;
 
@@ -24,28 +24,21 @@ struct Figures {
     schedules: usize,
     operations: usize,
     faults: usize,
-    verdict: ResponseDirective,
+    findings: Findings,
     problems: usize,
 }
 
 impl Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { schedules, operations, faults, verdict, .. } = self;
-        let ResponseDirective {
-            abandoned,
-            told,
-            lost,
-            other,
-            differing,
-            differing_in_doubles,
-            stuck,
-            ..
-        } = verdict;
-        let doubles = verdict.doubles();
+        let Self { schedules, operations, faults, findings, .. } = self;
+        let Findings {
+            abandoned, told, lost, other, differing, differing_in_doubles, stuck, ..
+        } = findings;
+        let doubles = findings.doubles();
         write!(
             f,
             "schedules {schedules} · operations {operations} · faults {faults} · doubles {doubles} (abandoned \
-             {abandoned}, {told} of them after an answer, lost {lost}, other {other}) · differing {differing} (+{differing_in_doubles} in doubles) \
+             {abandoned}, {told} of them after a response, lost {lost}, other {other}) · differing {differing} (+{differing_in_doubles} in doubles) \
              · stuck {stuck} · problems {}",
             self.problems
         )
@@ -85,7 +78,7 @@ async fn every_double_has_a_cause_and_nothing_stays_stuck() {
                     schedules: 1,
                     operations,
                     faults: result.faults,
-                    verdict: result.verdict,
+                    findings: result.findings,
                     problems: result.report.len(),
                 };
                 println!("  {figures}");
@@ -112,7 +105,7 @@ impl Figures {
         self.schedules += other.schedules;
         self.operations += other.operations;
         self.faults += other.faults;
-        self.verdict.add(other.verdict);
+        self.findings.add(other.findings);
         self.problems += other.problems;
     }
 }

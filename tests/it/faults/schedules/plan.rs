@@ -30,7 +30,7 @@ pub(super) struct Settings {
     pub(super) sandboxes: usize,
     pub(super) lease: Duration,
     pub(super) store_timeout: Duration,
-    /// `None` to refuse what is in flight.
+    /// `None` to reject retries of an operation in flight.
     pub(super) wait: Option<Duration>,
     pub(super) on_failed: &'static str,
     pub(super) on_abandoned: OnAbandoned,
@@ -42,13 +42,13 @@ pub(super) struct Operation {
     /// After the start of the schedule.
     pub(super) at: Duration,
     pub(super) order: Value,
-    /// Whether the handler answers 500 or panics, and has no effect.
+    /// Whether the handler responds with 500 or panics, and has no effect.
     pub(super) fails: bool,
     /// How long the handler takes.
     pub(super) takes: Duration,
     pub(super) senders: Vec<Sender>,
-    /// How often it is repeated when it has an answer.
-    pub(super) repeats: usize,
+    /// How often it is sent again after a response.
+    pub(super) retries: usize,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -58,7 +58,7 @@ pub(super) struct Sender {
     pub(super) first_sandbox: usize,
     /// When it hangs up on its first request.
     pub(super) hang_up: Option<Duration>,
-    /// When it gives up on a request that is not answered.
+    /// When it gives up on a request without a response.
     pub(super) patience: Duration,
     pub(super) seed: u64,
 }
@@ -101,7 +101,7 @@ pub(super) enum StoreFault {
 }
 
 impl Fault {
-    /// Whether the store may forget what it has acknowledged.
+    /// Whether the store may lose writes that it has acknowledged.
     pub(super) fn may_lose(self) -> bool {
         use StoreFault::{Failover, KillPrimary, StopPrimary, Wipe};
         matches!(self, Self::Store(Wipe | KillPrimary | StopPrimary | Failover))
@@ -129,8 +129,8 @@ impl Plan {
             faults(&mut draw.part("processes"), length, |draw| process_fault(draw, &settings));
         let mut store_faults =
             faults(&mut draw.part("store"), length, |draw| store_fault(draw, kind, &settings));
-        // A server that was emptied forgets every key at once, so that any key may have a double.
-        // It is the end of one schedule in eight; in the others none may be forgotten.
+        // A server that was emptied loses every key at once, so any key may have a double. One
+        // schedule in eight ends so; in the others no key may be lost.
         if kind == Kind::Redis && seed.is_multiple_of(8) {
             let last = store_faults.last_mut().expect("there is a fault at least");
             last.fault = Fault::Store(StoreFault::Wipe);
@@ -188,8 +188,8 @@ impl Operation {
             knobs["status"] = 500.into();
         }
         if draw.chance(20) {
-            // Around the size from which on answers are kept apart from their records, and well
-            // above it.
+            // Around the size from which on responses are stored apart from their records, and
+            // well above it.
             knobs["bytes"] = draw.one_of(&[1500, 1900, 2100, 20_000, 200_000]).into();
         }
         if draw.chance(10) {
@@ -205,7 +205,7 @@ impl Operation {
             fails,
             takes: Duration::from_millis(delay + after),
             senders,
-            repeats: draw.index(2) + 1,
+            retries: draw.index(2) + 1,
         }
     }
 }
@@ -223,7 +223,7 @@ impl Sender {
 }
 
 /// One fault after another, until the last operation has begun. The first third of the time is
-/// quiet: there, nothing but a mistake runs an operation twice. At least one fault.
+/// quiet: there, only a bug runs an operation twice. At least one fault.
 fn faults(
     draw: &mut Draw,
     length: Duration,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::audit::{ResponseDirective, Rules, audit};
+use super::audit::{Findings, Rules, audit};
 use super::clients::{Payment, Sandboxes, now};
 use super::faults::{Injected, Processes, Starter, watch};
 use super::history::{At, Effect, Heard, History};
@@ -23,7 +23,7 @@ const MARGIN: Duration = Duration::from_secs(5);
 /// What a schedule comes to.
 pub(super) struct Result {
     pub(super) faults: usize,
-    pub(super) verdict: ResponseDirective,
+    pub(super) findings: Findings,
     /// Everything that must be known of each violation.
     pub(super) report: Vec<String>,
 }
@@ -42,7 +42,7 @@ pub(super) async fn run(plan: Plan) -> Result {
     let stalls = std::mem::take(&mut *stalls.lock().unwrap());
     rules.faults.extend(&stalls);
     let mut effects = effects(&ledger);
-    let mut verdict = ResponseDirective::default();
+    let mut findings = Findings::default();
     let mut report = Vec::new();
     for history in histories {
         let effects = effects.remove(&history.key).unwrap_or_default();
@@ -50,10 +50,10 @@ pub(super) async fn run(plan: Plan) -> Result {
         if !judged.violations.is_empty() {
             report.push(describe(&history, &effects, &judged));
         }
-        verdict.add(judged);
+        findings.add(judged);
     }
     problems.extend(
-        effects.into_keys().map(|key| format!("an effect under a key that nobody sent: {key}")),
+        effects.into_keys().map(|key| format!("an effect under a key that no client sent: {key}")),
     );
     report.extend(problems);
     if !report.is_empty() {
@@ -69,11 +69,11 @@ pub(super) async fn run(plan: Plan) -> Result {
             directory.keep().display()
         ));
     }
-    Result { faults: faults.len(), verdict, report }
+    Result { faults: faults.len(), findings, report }
 }
 
-/// Plays the schedule; then, when every fault is undone, asks for what has no definitive answer
-/// yet.
+/// Plays the schedule; then, when every fault is undone, asks for each operation that
+/// has no definitive response yet.
 async fn play(
     plan: &Plan,
     ledger: &Path,
@@ -157,7 +157,7 @@ fn rules(plan: &Plan, faults: &[Injected]) -> Rules {
     let aftermath = plan.settings.lease + Duration::from_secs(2);
     Rules {
         reruns_abandoned: plan.settings.on_abandoned == OnAbandoned::Rerun,
-        refuses_failed: plan.settings.on_failed != "rerun",
+        rejects_failed: plan.settings.on_failed != "rerun",
         faults: faults.iter().map(|injected| injected.span).collect(),
         losses: faults
             .iter()
@@ -188,9 +188,9 @@ fn panics(notes: &PathBuf) -> Vec<String> {
         .collect()
 }
 
-fn describe(history: &History, effects: &[Effect], verdict: &ResponseDirective) -> String {
+fn describe(history: &History, effects: &[Effect], findings: &Findings) -> String {
     let mut lines = vec![
-        format!("{}: {:?}", history.key, verdict.violations),
+        format!("{}: {:?}", history.key, findings.violations),
         format!("  order {}", history.order),
     ];
     lines.extend(effects.iter().map(|Effect { at, attempt, id, .. }| {

@@ -31,7 +31,7 @@ impl Kind {
         }
     }
 
-    /// What can happen to its servers at any time.
+    /// The faults that its servers can have at any time.
     pub(super) fn faults(self) -> &'static [StoreFault] {
         match self {
             Self::Redis | Self::Postgres => &[StoreFault::Stop, StoreFault::Crash],

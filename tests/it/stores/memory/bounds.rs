@@ -19,7 +19,7 @@ const HOUR: Duration = Duration::from_hours(1);
 // Bounds
 
 #[tokio::test(start_paused = true)]
-async fn a_full_store_refuses_new_keys_until_a_record_expires() {
+async fn a_full_store_rejects_new_keys_until_a_record_expires() {
     let store = MemoryStore::new().max_records(100);
     let leases = acquire_all(&store, 0..100).await;
     for (lease, number) in leases.iter().zip(0_u64..) {
@@ -95,20 +95,20 @@ async fn the_bound_in_bytes_is_exact() {
         store.bytes()
     };
     let outcome = outcome(5000);
-    let answer = {
+    let response = {
         let store = MemoryStore::new();
         complete(&store, &acquire(&store, 0).await, &outcome, HOUR).await;
         store.bytes() - record
     };
-    assert!((5000..=outcome.encode().len()).contains(&(answer + 224)), "{answer}");
+    assert!((5000..=outcome.encode().len()).contains(&(response + 224)), "{response}");
 
     for (spare, fits) in [(0, true), (1, true), (-1, false)] {
         let store = MemoryStore::new();
         let lease = acquire(&store, 0).await;
         complete(&store, &lease, &outcome, HOUR).await;
-        assert_eq!(store.bytes(), record + answer);
+        assert_eq!(store.bytes(), record + response);
 
-        let store = store.max_bytes((2 * record + answer).checked_add_signed(spare).unwrap());
+        let store = store.max_bytes((2 * record + response).checked_add_signed(spare).unwrap());
         if fits {
             acquire(&store, 1).await;
         }
@@ -183,10 +183,10 @@ async fn one_key_in_endless_use_does_not_grow_the_store() {
     let Reservation::Acquired(lease) = store.reserve(&failed).await.unwrap() else {
         panic!("a failed record should be taken over");
     };
-    assert!(store.bytes() < once, "the answer that was replaced should no longer count");
+    assert!(store.bytes() < once, "the response that was replaced should no longer count");
     release(&store, &lease).await;
     assert_eq!(store.records(), 1, "a later attempt puts back what it took over");
-    assert!(store.bytes() <= once, "without its answer");
+    assert!(store.bytes() <= once, "without its response");
 }
 
 #[tokio::test(start_paused = true)]
@@ -220,7 +220,7 @@ async fn expired_records_go_as_other_keys_come() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn expired_records_make_room_for_as_many_new_keys() {
+async fn expired_records_free_capacity_for_as_many_new_keys() {
     let store = MemoryStore::new().max_records(200);
     for lease in acquire_all(&store, 0..200).await {
         complete(&store, &lease, &outcome(30), HOUR).await;
@@ -377,7 +377,7 @@ async fn a_thousand_waiters_are_all_woken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_for_a_record_that_was_settled_before() {
+async fn no_caller_waits_for_a_record_that_was_settled_before() {
     let store = MemoryStore::new();
     let start = Instant::now();
 
@@ -447,7 +447,7 @@ fn outcome(size: usize) -> Outcome {
     with_body(Bytes::from(vec![b'x'; size]))
 }
 
-/// An answer that no other record has.
+/// A response that no other record has.
 fn outcome_of(lease: &Lease) -> Outcome {
     with_body(Bytes::copy_from_slice(lease.key.as_bytes()))
 }
@@ -490,8 +490,8 @@ async fn release(store: &MemoryStore, lease: &Lease) {
 }
 
 async fn assert_full(store: &MemoryStore, number: u64) {
-    let refused = store.reserve(&request(number)).await;
-    let kind = refused.expect_err("a full store should refuse a new key").kind();
+    let rejected = store.reserve(&request(number)).await;
+    let kind = rejected.expect_err("a full store should reject a new key").kind();
     assert_eq!(kind, StoreErrorKind::Full);
 }
 

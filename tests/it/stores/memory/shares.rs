@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tower_idempotency::store::DynStore;
 use tower_idempotency::{MemoryStore, Scope};
 
-use crate::support::{Answer, Call, Effects, Server, app, layer_over, post};
+use crate::support::{Call, Effects, Server, WireResponse, app, layer_over, post};
 
 const LARGE: usize = 1 << 20;
 
@@ -37,19 +37,24 @@ fn by(tenant: Option<&str>, path: &str, key: &str) -> Call {
 }
 
 /// Sends requests with a new key each, eight at a time.
-async fn flood(server: &Arc<Server>, tenant: Option<&'static str>, count: usize) -> Vec<Answer> {
+async fn flood(
+    server: &Arc<Server>,
+    tenant: Option<&'static str>,
+    count: usize,
+) -> Vec<WireResponse> {
     let next = Arc::new(AtomicUsize::new(0));
     let mut clients = JoinSet::new();
     for _ in 0..8 {
         let (server, next) = (Arc::clone(server), Arc::clone(&next));
         clients.spawn(async move {
-            let mut answers = Vec::new();
+            let mut responses = Vec::new();
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 if number >= count {
-                    return answers;
+                    return responses;
                 }
-                answers.push(by(tenant, "/export", &format!("flood-{number}")).send(&server).await);
+                responses
+                    .push(by(tenant, "/export", &format!("flood-{number}")).send(&server).await);
             }
         });
     }
@@ -74,17 +79,17 @@ async fn a_flood_of_anonymous_responses_does_not_lock_a_tenant_out() {
     pays_on(&server).await;
 
     let (accepted, rejected): (Vec<_>, Vec<_>) =
-        flooded.iter().partition(|answer| answer.status == 201);
-    assert!(accepted.iter().all(|answer| answer.body.len() == LARGE));
+        flooded.iter().partition(|response| response.status == 201);
+    assert!(accepted.iter().all(|response| response.body.len() == LARGE));
     assert!(
         accepted.len() > 100 && rejected.len() > 100,
         "{} and {}",
         accepted.len(),
         rejected.len()
     );
-    for answer in rejected {
-        answer.assert_refused(429, "idempotency_quota_exceeded");
-        let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    for response in rejected {
+        response.assert_rejected(429, "idempotency_quota_exceeded");
+        let seconds: u64 = response.header("retry-after").unwrap().parse().unwrap();
         assert!((400..=601).contains(&seconds), "an anonymous record stays 10 minutes: {seconds}");
     }
     let anonymous = MemoryStore::MAX_BYTES / 100;
@@ -104,11 +109,11 @@ async fn a_flood_of_one_tenant_does_not_lock_another_one_out() {
     let server = Arc::new(start(&store, &effects).await);
     let (flooded, ()) = tokio::join!(flood(&server, Some("loud"), 2000), pays(&server, 50));
     pays_on(&server).await;
-    let rejected: Vec<_> = flooded.iter().filter(|answer| answer.status != 201).collect();
+    let rejected: Vec<_> = flooded.iter().filter(|response| response.status != 201).collect();
     assert!(rejected.len() > 100, "{}", rejected.len());
-    for answer in rejected {
-        answer.assert_refused(429, "idempotency_quota_exceeded");
-        let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    for response in rejected {
+        response.assert_rejected(429, "idempotency_quota_exceeded");
+        let seconds: u64 = response.header("retry-after").unwrap().parse().unwrap();
         assert!((86_000..=86_401).contains(&seconds), "a record stays a day: {seconds}");
     }
     assert!(store.bytes() < 6 << 20, "{}", store.bytes());
@@ -125,7 +130,7 @@ async fn a_response_above_the_share_is_not_retained_and_its_operation_does_not_r
     assert_eq!(effects.count(), 8);
     by(None, "/export", "export-0").send(&server).await.is_replay().then_some(()).unwrap();
     let last = by(None, "/export", "export-7").send(&server).await;
-    let problem = last.assert_refused(409, "idempotency_result_not_retained");
+    let problem = last.assert_rejected(409, "idempotency_result_not_retained");
     assert_eq!(problem["original_status"], 201);
     assert_eq!(effects.count(), 8);
 }

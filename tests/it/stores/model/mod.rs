@@ -1,4 +1,4 @@
-//! Random walks on every store, each reply compared with that of the model.
+//! Random walks on every store, each reply compared with the model's.
 
 mod faulty;
 pub(crate) mod slow;
@@ -23,18 +23,18 @@ use slow::Slow;
 const TICK: Duration = Duration::from_millis(40);
 
 #[tokio::test(start_paused = true)]
-async fn the_memory_store_answers_as_the_model_does() {
+async fn the_memory_store_replies_as_the_model_does() {
     agrees(RandomWalk::new().walks(2000).steps(40).run_paused(&MemoryStore::new())).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_chosen_at_run_time_answers_as_the_model_does() {
+async fn a_store_chosen_at_run_time_replies_as_the_model_does() {
     agrees(RandomWalk::new().steps(40).run_paused(&DynStore::new(MemoryStore::new()))).await;
 }
 
 #[cfg(feature = "redis")]
 #[tokio::test(flavor = "multi_thread")]
-async fn the_redis_store_answers_as_the_model_does() {
+async fn the_redis_store_replies_as_the_model_does() {
     let server = crate::support::redis::RedisServer::start();
     let store = tower_idempotency::RedisStore::open(&server.url()).unwrap();
     agrees(RandomWalk::new().run(&store, TICK)).await;
@@ -42,14 +42,14 @@ async fn the_redis_store_answers_as_the_model_does() {
 
 #[cfg(feature = "postgres")]
 #[tokio::test(flavor = "multi_thread")]
-async fn the_postgres_store_answers_as_the_model_does() {
+async fn the_postgres_store_replies_as_the_model_does() {
     let server = crate::support::postgres::PostgresServer::start_migrated();
     agrees(RandomWalk::new().run(&server.store(), TICK)).await;
 }
 
 #[cfg(feature = "sqlite")]
 #[tokio::test(flavor = "multi_thread")]
-async fn the_sqlite_store_answers_as_the_model_does() {
+async fn the_sqlite_store_replies_as_the_model_does() {
     use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 
     let directory = tempfile::tempdir().unwrap();

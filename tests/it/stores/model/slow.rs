@@ -10,7 +10,7 @@ use tower_idempotency::store::{
     StoreError,
 };
 
-/// A memory store in front of which every operation waits.
+/// A memory store that delays every operation.
 pub(crate) struct Slow {
     inner: MemoryStore,
     wait: Wait,

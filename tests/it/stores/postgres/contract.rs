@@ -16,23 +16,23 @@ use tower_idempotency::{IdempotencyLayer, PostgresStore, PreviousAttempt, Scope}
 use crate::support::postgres::{PgBouncer, PostgresServer, acquired, outcome, pool, request};
 use crate::support::{patiently, with};
 
-/// Long enough that a busy machine keeps up, short enough to wait for.
+/// Long enough for a busy machine, short enough to wait for.
 const UNIT: Duration = Duration::from_millis(500);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_keeps_the_contract() {
+async fn the_store_meets_the_contract() {
     let server = PostgresServer::start_migrated();
     conformance::run(&server.store(), UNIT).await.assert_success();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_keeps_the_contract_without_prepared_statements() {
+async fn the_store_meets_the_contract_without_prepared_statements() {
     let server = PostgresServer::start_migrated();
     conformance::run(&server.store().persistent(false), UNIT).await.assert_success();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_keeps_the_contract_through_a_pooler_that_hands_out_connections_by_transaction() {
+async fn the_store_meets_the_contract_through_a_pooler_that_hands_out_connections_by_transaction() {
     let server = PostgresServer::start();
     let bouncer = PgBouncer::before(&server);
     let store = PostgresStore::new(pool(bouncer.port(), 20)).persistent(false);
@@ -42,7 +42,7 @@ async fn the_store_keeps_the_contract_through_a_pooler_that_hands_out_connection
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_keeps_the_contract_in_a_schema_and_a_table_of_the_callers_own() {
+async fn the_store_meets_the_contract_in_a_schema_and_a_table_of_the_callers_own() {
     let server = PostgresServer::start();
     let name = |name| Identifier::new(name).unwrap();
     let store = server.store().schema(name("Shop")).table(name("Select"));
@@ -52,7 +52,7 @@ async fn the_store_keeps_the_contract_in_a_schema_and_a_table_of_the_callers_own
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_keeps_the_contract_where_all_transactions_are_serializable_and_bytes_are_escaped()
+async fn the_store_meets_the_contract_where_all_transactions_are_serializable_and_bytes_are_escaped()
  {
     let server = PostgresServer::start_with(&[
         "default_transaction_isolation=serializable",
@@ -131,9 +131,9 @@ async fn of_50_contenders_one_takes_over_and_is_told_of_the_attempt_before() {
 
         let failed = key("failed");
         let first = acquired(store.reserve(&failed).await.unwrap());
-        let kept = outcome(502, 10_000);
+        let stored = outcome(502, 10_000);
         assert_eq!(
-            store.fail(&first, Some(&kept), first.retention).await.unwrap(),
+            store.fail(&first, Some(&stored), first.retention).await.unwrap(),
             Settlement::Applied
         );
         let only = failed.clone().retry_failed(RetryFailed::Only(first.token));
@@ -163,13 +163,13 @@ async fn of_50_contenders_one_takes_over_and_is_told_of_the_attempt_before() {
     }
 }
 
-/// A handler that answers by the path: `/status/500`.
+/// A handler that responds by the path: `/status/500`.
 fn app(store: PostgresStore) -> Router {
-    let answer = |axum::extract::Path(status): axum::extract::Path<u16>| async move {
-        (StatusCode::from_u16(status).unwrap(), [("x-ray", "no")], "the answer")
+    let response = |axum::extract::Path(status): axum::extract::Path<u16>| async move {
+        (StatusCode::from_u16(status).unwrap(), [("x-ray", "no")], "the response")
     };
     let layer = IdempotencyLayer::new(store).scope(|_| Scope::anonymous());
-    Router::new().route("/status/{status}", post(answer)).layer(layer)
+    Router::new().route("/status/{status}", post(response)).layer(layer)
 }
 
 async fn call(app: &Router, key: &str, path: &str) -> StatusCode {
@@ -178,7 +178,7 @@ async fn call(app: &Router, key: &str, path: &str) -> StatusCode {
 }
 
 #[tokio::test]
-async fn a_first_execution_takes_two_statements_and_every_repeat_and_every_refusal_one() {
+async fn a_first_execution_takes_two_statements_and_every_retry_and_every_rejection_one() {
     let (_server, pool) = counting().await;
     let app = app(PostgresStore::new(pool.clone()));
     statements(&pool).await;
@@ -238,7 +238,7 @@ async fn a_record_is_a_row_that_a_person_can_read() {
     call(&app, "failing", "/status/503").await;
 
     let rows = "SELECT status, attempt, response_status, response_headers, response_body,
-            expires_at - updated_at BETWEEN '23:59:59' AND '24:23:03' AS is_kept_for_a_day, r::text AS whole
+            expires_at - updated_at BETWEEN '23:59:59' AND '24:23:03' AS is_stored_for_a_day, r::text AS whole
         FROM idempotency_records AS r ORDER BY created_at";
     let rows = sqlx::query(rows).fetch_all(&server.pool()).await.unwrap();
     let [success, failed] = &rows[..] else { panic!("{} rows", rows.len()) };
@@ -246,8 +246,8 @@ async fn a_record_is_a_row_that_a_person_can_read() {
     assert_eq!(success.get::<i64, _>("attempt"), 1);
     assert_eq!(success.get::<i32, _>("response_status"), 201);
     assert!(String::from_utf8_lossy(success.get("response_headers")).contains("x-ray: no\n"));
-    assert_eq!(success.get::<&[u8], _>("response_body"), b"the answer");
-    assert!(success.get::<bool, _>("is_kept_for_a_day"));
+    assert_eq!(success.get::<&[u8], _>("response_body"), b"the response");
+    assert!(success.get::<bool, _>("is_stored_for_a_day"));
     assert!(!success.get::<&str, _>("whole").contains("the-key"), "no input of a client is a key");
     assert_eq!(failed.get::<&str, _>("status"), "failed");
     assert_eq!(failed.get::<i64, _>("attempt"), 2);

@@ -22,7 +22,7 @@ use crate::support::proxy::Proxy;
 use crate::support::wire::{State as Network, Way, Wire};
 
 const TIMEOUT: Duration = Duration::from_millis(600);
-/// How much later than that an answer may come on a busy machine.
+/// How much later than that a response may come on a busy machine.
 const GRACE: Duration = Duration::from_millis(400);
 
 fn app(pool: PgPool) -> Router {
@@ -41,8 +41,8 @@ fn is_replay(response: &Response<Body>) -> bool {
     response.headers().get("x-idempotent-result").is_some_and(|marker| marker == "true")
 }
 
-/// Sends as many requests at once, and each is refused in time.
-async fn all_are_refused(app: &Router, round: &str, requests: usize) {
+/// Sends as many requests at once, and each is rejected in time.
+async fn all_are_rejected(app: &Router, round: &str, requests: usize) {
     let calls = (0..requests).map(|number| {
         let (app, key) = (app.clone(), format!("{round}-{number}"));
         tokio::spawn(async move {
@@ -50,10 +50,10 @@ async fn all_are_refused(app: &Router, round: &str, requests: usize) {
             (call(&app, &key).await, start.elapsed())
         })
     });
-    for refused in calls.collect::<Vec<_>>() {
-        let (refused, took) = refused.await.unwrap();
-        assert_eq!(refused.status(), 503);
-        assert!(refused.headers().contains_key("retry-after"));
+    for rejected in calls.collect::<Vec<_>>() {
+        let (rejected, took) = rejected.await.unwrap();
+        assert_eq!(rejected.status(), 503);
+        assert!(rejected.headers().contains_key("retry-after"));
         assert!(took < TIMEOUT + GRACE, "{took:?}");
     }
 }
@@ -82,7 +82,7 @@ async fn nothing_is_stuck(pool: &PgPool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_the_server_killed_every_request_is_refused_in_time_and_service_resumes_by_itself() {
+async fn with_the_server_killed_every_request_is_rejected_in_time_and_service_resumes_by_itself() {
     let mut server = PostgresServer::start_migrated();
     let pool = pool(server.port(), 5);
     let app = app(pool.clone());
@@ -90,7 +90,7 @@ async fn with_the_server_killed_every_request_is_refused_in_time_and_service_res
 
     server.kill();
     for round in 0..3 {
-        all_are_refused(&app, &round.to_string(), 20).await;
+        all_are_rejected(&app, &round.to_string(), 20).await;
     }
     server.restart();
     resumes(&app).await;
@@ -99,7 +99,7 @@ async fn with_the_server_killed_every_request_is_refused_in_time_and_service_res
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_the_server_stopped_every_request_is_refused_in_time_and_service_resumes_by_itself() {
+async fn with_the_server_stopped_every_request_is_rejected_in_time_and_service_resumes_by_itself() {
     let server = PostgresServer::start_migrated();
     let pool = pool(server.port(), 5);
     let app = app(pool.clone());
@@ -107,7 +107,7 @@ async fn with_the_server_stopped_every_request_is_refused_in_time_and_service_re
 
     server.stop();
     for round in 0..3 {
-        all_are_refused(&app, &round.to_string(), 20).await;
+        all_are_rejected(&app, &round.to_string(), 20).await;
     }
     server.resume();
     resumes(&app).await;
@@ -116,12 +116,12 @@ async fn with_the_server_stopped_every_request_is_refused_in_time_and_service_re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_no_connection_left_in_the_pool_a_request_is_refused_in_time_and_leaves_nothing() {
+async fn with_no_connection_left_in_the_pool_a_request_is_rejected_in_time_and_leaves_nothing() {
     let server = PostgresServer::start_migrated();
     let pool = pool(server.port(), 1);
     let app = app(pool.clone());
     let taken = pool.acquire().await.unwrap();
-    all_are_refused(&app, "during", 20).await;
+    all_are_rejected(&app, "during", 20).await;
     drop(taken);
     assert_eq!(call(&app, "after").await.status(), 201);
     let rows = "SELECT count(*) FROM idempotency_records";
@@ -196,7 +196,7 @@ async fn when_the_server_was_restarted_the_first_request_is_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_has_forgotten_its_statements_is_replaced() {
+async fn a_connection_that_has_lost_its_statements_is_replaced() {
     let server = PostgresServer::start_migrated();
     let pool = untested(server.port(), 1);
     let app = app(pool.clone());
@@ -205,7 +205,7 @@ async fn a_connection_that_has_forgotten_its_statements_is_replaced() {
     assert!(is_replay(&call(&app, "before").await));
 }
 
-/// A server that is asked through a network that loses answers, and by the side of it.
+/// A server that is reached through a network that loses replies, and directly beside it.
 struct Apart {
     server: PostgresServer,
     wire: Wire,
@@ -219,22 +219,22 @@ impl Apart {
         let server = PostgresServer::start_migrated();
         let wire = Wire::start(server.port()).await;
         let pool = untested(wire.port(), 1);
-        // To prepare a statement would be a round trip of its own, and its answer the one that is
-        // lost.
+        // Preparing a statement would be a round trip of its own, and the reply to it would be the
+        // lost one.
         let (through, beside) =
             (PostgresStore::new(pool.clone()).persistent(false), server.store());
         through.ping().await.unwrap();
         Self { server, wire, pool, through, beside }
     }
 
-    /// Does something whose answer is lost, and the connection with it; the network is then as
+    /// Does something whose reply is lost, and the connection with it; the network is then as
     /// `after`.
-    async fn losing_the_answer<T>(&self, work: impl Future<Output = T>, after: Network) -> T {
-        self.losing_answer(1, work, after).await
+    async fn losing_the_reply<T>(&self, work: impl Future<Output = T>, after: Network) -> T {
+        self.losing_reply(1, work, after).await
     }
 
-    /// The same for one of its answers.
-    async fn losing_answer<T>(
+    /// The same for one of its replies.
+    async fn losing_reply<T>(
         &self,
         number: usize,
         work: impl Future<Output = T>,
@@ -248,81 +248,81 @@ impl Apart {
             self.wire.reached(|seen| seen.replies >= before + number).await;
             self.wire.set(after);
         };
-        // First the network, or the first answer would be there already.
+        // First the network, or the first reply would be there already.
         tokio::join!(biased; lose, work).1
     }
 
-    async fn standing(&self) -> Option<Record> {
+    async fn record(&self) -> Option<Record> {
         self.beside.inspect(&request("key").key).await.unwrap()
     }
 
     async fn is_free(&self) {
-        patiently(async { while self.standing().await.is_some() {} }).await;
+        patiently(async { while self.record().await.is_some() {} }).await;
     }
 }
 
 const RETENTION: Duration = Duration::from_mins(1);
 
 #[tokio::test]
-async fn a_write_whose_answer_was_lost_is_known_as_ones_own() {
+async fn a_write_whose_reply_was_lost_is_known_as_ones_own() {
     for bytes in [10, 100_000] {
         let apart = Apart::start().await;
         let (request, fine) = (request("key"), Network::FINE);
-        let reserved = apart.losing_the_answer(apart.through.reserve(&request), fine).await;
+        let reserved = apart.losing_the_reply(apart.through.reserve(&request), fine).await;
         let lease = acquired(reserved.unwrap());
         assert_eq!((lease.attempt, lease.previous), (1, None));
-        assert_eq!(apart.standing().await.unwrap().token, lease.token);
+        assert_eq!(apart.record().await.unwrap().token, lease.token);
 
-        let renewed = apart.losing_the_answer(apart.through.renew(&lease), fine).await;
+        let renewed = apart.losing_the_reply(apart.through.renew(&lease), fine).await;
         assert_eq!(renewed.unwrap(), Settlement::Applied);
         let failed =
-            apart.losing_the_answer(apart.through.fail(&lease, None, RETENTION), fine).await;
+            apart.losing_the_reply(apart.through.fail(&lease, None, RETENTION), fine).await;
         assert_eq!(failed.unwrap(), Settlement::Applied);
 
-        // The first answer tells of the failed record.
-        let second = apart.losing_answer(2, apart.through.reserve(&request), fine).await;
+        // The first reply tells of the failed record.
+        let second = apart.losing_reply(2, apart.through.reserve(&request), fine).await;
         let second = acquired(second.unwrap());
         assert_eq!(
             (second.attempt, second.previous),
             (2, Some(PreviousAttempt::Failed { status: None }))
         );
-        let kept = outcome(201, bytes);
+        let stored = outcome(201, bytes);
         let completed =
-            apart.losing_the_answer(apart.through.complete(&second, &kept, RETENTION), fine).await;
+            apart.losing_the_reply(apart.through.complete(&second, &stored, RETENTION), fine).await;
         assert_eq!(completed.unwrap(), Settlement::Applied);
         assert!(
-            matches!(apart.standing().await.unwrap().state, State::Success(found) if found == kept)
+            matches!(apart.record().await.unwrap().state, State::Success(found) if found == stored)
         );
     }
 }
 
 #[tokio::test]
-async fn a_write_whose_answer_was_lost_stays_unanswered_if_it_cannot_be_sent_again() {
+async fn a_write_whose_reply_was_lost_stays_without_one_if_it_cannot_be_sent_again() {
     let apart = Apart::start().await;
     let lease = acquired(apart.through.reserve(&request("key")).await.unwrap());
-    let kept = outcome(201, 10);
-    let complete = apart.through.complete(&lease, &kept, RETENTION);
-    let completed = apart.losing_the_answer(complete, Network::Closed).await;
+    let stored = outcome(201, 10);
+    let complete = apart.through.complete(&lease, &stored, RETENTION);
+    let completed = apart.losing_the_reply(complete, Network::Closed).await;
     assert_eq!(completed.unwrap_err().kind(), StoreErrorKind::Timeout);
-    assert!(matches!(apart.standing().await.unwrap().state, State::Success(_)));
+    assert!(matches!(apart.record().await.unwrap().state, State::Success(_)));
 }
 
 #[tokio::test]
 async fn a_release_is_not_sent_twice() {
     let apart = Apart::start().await;
     let lease = acquired(apart.through.reserve(&request("key")).await.unwrap());
-    let released = apart.losing_the_answer(apart.through.release(&lease), Network::FINE).await;
+    let released = apart.losing_the_reply(apart.through.release(&lease), Network::FINE).await;
     assert_eq!(released.unwrap_err().kind(), StoreErrorKind::Timeout);
-    assert!(apart.standing().await.is_none());
+    assert!(apart.record().await.is_none());
 }
 
 #[tokio::test]
-async fn a_reservation_whose_answer_was_lost_is_taken_back_if_it_cannot_be_sent_again() {
+async fn a_reservation_whose_reply_was_lost_is_taken_back_if_it_cannot_be_sent_again() {
     let apart = Apart::start().await;
     let request = request("key");
-    let reserved = apart.losing_the_answer(apart.through.reserve(&request), Network::Closed).await;
+    let reserved = apart.losing_the_reply(apart.through.reserve(&request), Network::Closed).await;
     assert_eq!(reserved.unwrap_err().kind(), StoreErrorKind::Timeout);
-    assert!(apart.standing().await.is_some(), "it was made");
+    assert!(apart.record().await.is_some(), "it was made");
     apart.wire.set(Network::FINE);
     apart.is_free().await;
 }
@@ -335,10 +335,10 @@ async fn a_reservation_whose_caller_has_given_up_is_taken_back() {
     let before = apart.wire.seen().replies;
     let request = request("key");
     tokio::select! {
-        _ = apart.through.reserve(&request) => panic!("the answer is held back"),
+        _ = apart.through.reserve(&request) => panic!("the reply is held back"),
         () = apart.wire.reached(|seen| seen.replies > before) => {}
     }
-    assert!(apart.standing().await.is_some(), "it was made");
+    assert!(apart.record().await.is_some(), "it was made");
     apart.wire.set(Network::FINE);
     apart.is_free().await;
     assert_eq!(acquired(apart.beside.reserve(&request).await.unwrap()).attempt, 1);
@@ -347,20 +347,20 @@ async fn a_reservation_whose_caller_has_given_up_is_taken_back() {
 #[tokio::test]
 async fn a_take_over_whose_reply_was_lost_leaves_the_record_that_it_found() {
     let apart = Apart::start().await;
-    let refusing = request("key").retry_abandoned(false);
-    let first = acquired(apart.through.reserve(&refusing).await.unwrap());
+    let rejecting = request("key").retry_abandoned(false);
+    let first = acquired(apart.through.reserve(&rejecting).await.unwrap());
     let failure = outcome(502, 10);
     assert_eq!(
         apart.through.fail(&first, Some(&failure), RETENTION).await.unwrap(),
         Settlement::Applied
     );
-    let reserved = apart.losing_answer(2, apart.through.reserve(&refusing), Network::Closed).await;
+    let reserved = apart.losing_reply(2, apart.through.reserve(&rejecting), Network::Closed).await;
     assert_eq!(reserved.unwrap_err().kind(), StoreErrorKind::Timeout);
-    assert_ne!(apart.standing().await.unwrap().token, first.token, "it was taken over");
+    assert_ne!(apart.record().await.unwrap().token, first.token, "it was taken over");
     apart.wire.set(Network::FINE);
-    patiently(async { while apart.standing().await.unwrap().token != first.token {} }).await;
-    assert_eq!(apart.standing().await.unwrap().attempt, 1);
-    let second = acquired(apart.beside.reserve(&refusing).await.unwrap());
+    patiently(async { while apart.record().await.unwrap().token != first.token {} }).await;
+    assert_eq!(apart.record().await.unwrap().attempt, 1);
+    let second = acquired(apart.beside.reserve(&rejecting).await.unwrap());
     let previous = PreviousAttempt::Failed { status: Some(StatusCode::BAD_GATEWAY) };
     assert_eq!((second.attempt, second.previous), (2, Some(previous)));
 }
@@ -373,11 +373,11 @@ async fn a_take_over_whose_reply_was_lost_leaves_an_abandoned_record_abandoned()
     // Longer than its lease.
     tokio::time::sleep(Duration::from_millis(5)).await;
     let reserved =
-        apart.losing_answer(2, apart.through.reserve(&request("key")), Network::Closed).await;
+        apart.losing_reply(2, apart.through.reserve(&request("key")), Network::Closed).await;
     assert_eq!(reserved.unwrap_err().kind(), StoreErrorKind::Timeout);
-    assert_ne!(apart.standing().await.unwrap().token, first.token, "it was taken over");
+    assert_ne!(apart.record().await.unwrap().token, first.token, "it was taken over");
     apart.wire.set(Network::FINE);
-    patiently(async { while apart.standing().await.unwrap().token != first.token {} }).await;
+    patiently(async { while apart.record().await.unwrap().token != first.token {} }).await;
     let second = acquired(apart.beside.reserve(&request("key")).await.unwrap());
     assert_eq!((second.attempt, second.previous), (2, Some(PreviousAttempt::Abandoned)));
 }
@@ -402,7 +402,7 @@ async fn a_retry_after_a_take_over_without_a_reply_is_not_told_that_the_outcome_
     let layer = layer.on_abandoned(OnAbandoned::Reject).store_timeout(Duration::from_secs(5));
     let app = Router::new().route("/", post(counted)).layer(layer);
     assert_eq!(call(&app, "key").await.status(), 502);
-    assert_eq!(apart.losing_answer(2, call(&app, "key"), Network::Closed).await.status(), 503);
+    assert_eq!(apart.losing_reply(2, call(&app, "key"), Network::Closed).await.status(), 503);
     let taken_over = "SELECT attempt FROM idempotency_records WHERE status = 'pending'";
     let taken_over: Vec<i64> =
         sqlx::query_scalar(taken_over).fetch_all(&apart.server.pool()).await.unwrap();
@@ -446,13 +446,13 @@ async fn a_response_that_was_written_anew_and_whose_reply_was_lost_is_known_as_o
     let apart = Apart::start().await;
     let lease = acquired(apart.through.reserve(&request("key")).await.unwrap());
     sqlx::raw_sql("DELETE FROM idempotency_records").execute(&apart.pool).await.unwrap();
-    let kept = outcome(201, 10);
+    let stored = outcome(201, 10);
     // The first reply says that there is no record.
-    let complete = apart.through.complete(&lease, &kept, RETENTION);
-    let completed = apart.losing_answer(2, complete, Network::FINE).await;
+    let complete = apart.through.complete(&lease, &stored, RETENTION);
+    let completed = apart.losing_reply(2, complete, Network::FINE).await;
     assert_eq!(completed.unwrap(), Settlement::Applied);
     assert!(
-        matches!(apart.standing().await.unwrap().state, State::Success(found) if found == kept)
+        matches!(apart.record().await.unwrap().state, State::Success(found) if found == stored)
     );
 }
 
@@ -462,9 +462,9 @@ async fn a_release_of_a_later_attempt_is_not_sent_twice() {
     let first = acquired(apart.through.reserve(&request("key")).await.unwrap());
     assert_eq!(apart.through.fail(&first, None, RETENTION).await.unwrap(), Settlement::Applied);
     let second = acquired(apart.through.reserve(&request("key")).await.unwrap());
-    let released = apart.losing_the_answer(apart.through.release(&second), Network::FINE).await;
+    let released = apart.losing_the_reply(apart.through.release(&second), Network::FINE).await;
     assert_eq!(released.unwrap_err().kind(), StoreErrorKind::Timeout);
-    let left = apart.standing().await.unwrap();
+    let left = apart.record().await.unwrap();
     assert_eq!((left.attempt, left.token), (2, first.token));
     assert_eq!(apart.through.release(&second).await.unwrap(), Settlement::LeaseLost);
 }

@@ -35,11 +35,14 @@ async fn a_connection_whose_statement_waits_holds_its_place_until_the_server_rep
     let reserved = tokio::time::timeout(Duration::from_millis(200), store.reserve(&request)).await;
     assert!(reserved.is_err(), "the table is locked");
     // The next one is told in time, and makes no other connection.
-    let refused = patiently(store.reserve(&request)).await.unwrap_err();
-    assert_eq!((refused.kind(), pool.size(), pool.num_idle()), (StoreErrorKind::Unavailable, 1, 0));
+    let rejected = patiently(store.reserve(&request)).await.unwrap_err();
+    assert_eq!(
+        (rejected.kind(), pool.size(), pool.num_idle()),
+        (StoreErrorKind::Unavailable, 1, 0)
+    );
     holder.rollback().await.unwrap();
     assert_eq!(backend(&pool).await, before);
-    // What was carried out late is taken back.
+    // The reservation that was carried out late is taken back.
     patiently(async { while store.inspect(&request.key).await.unwrap().is_some() {} }).await;
 }
 
@@ -80,8 +83,8 @@ async fn what_is_stored_is_served_while_the_server_takes_no_writes() {
             "{reserved:?}"
         );
     }
-    let refused = leasing.reserve(&request("new")).await.unwrap_err();
-    assert_eq!(refused.kind(), StoreErrorKind::Unavailable);
+    let rejected = leasing.reserve(&request("new")).await.unwrap_err();
+    assert_eq!(rejected.kind(), StoreErrorKind::Unavailable);
 }
 
 async fn a_lock_uses_up_no_connections(mode: Mode) {

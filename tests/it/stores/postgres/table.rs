@@ -66,15 +66,15 @@ async fn a_migration_run_by_hand_makes_the_same_table() {
 }
 
 #[tokio::test]
-async fn a_user_who_may_make_no_table_gets_by_when_it_is_there() {
+async fn a_user_who_may_not_create_tables_succeeds_if_the_table_exists() {
     let server = PostgresServer::start();
     let pool = server.pool();
     run(&pool, "CREATE ROLE clerk LOGIN; CREATE SCHEMA shop; GRANT USAGE ON SCHEMA shop TO clerk")
         .await;
     let clerk = PgPool::connect_lazy(&server.url().replace("postgres@", "clerk@")).unwrap();
     let clerk = PostgresStore::new(clerk).schema(name("shop"));
-    let refused = clerk.migrate().await.unwrap_err();
-    assert_eq!(refused.kind(), StoreErrorKind::Configuration);
+    let rejected = clerk.migrate().await.unwrap_err();
+    assert_eq!(rejected.kind(), StoreErrorKind::Configuration);
 
     server.store().schema(name("shop")).migrate().await.unwrap();
     run(&pool, "GRANT SELECT, INSERT, UPDATE, DELETE ON shop.idempotency_records TO clerk").await;
@@ -182,7 +182,7 @@ async fn a_retention_that_has_half_passed_begins_anew_with_a_renewal_or_a_comple
 }
 
 #[tokio::test]
-async fn a_table_of_another_version_or_of_somebody_else_is_left_as_it_is() {
+async fn a_table_of_another_version_or_of_another_program_is_left_as_it_is() {
     let server = PostgresServer::start_migrated();
     let pool = server.pool();
     run(&pool, "CREATE TABLE customers (id bigint)").await;
@@ -251,7 +251,7 @@ async fn a_row_that_cannot_be_read_is_an_error_and_stays() {
         "response_request_id = '\u{20ac}'",
         "response_body = NULL",
         "response_missing = 'too large'",
-        "response_body = NULL, response_missing = 'a word that nobody knows'",
+        "response_body = NULL, response_missing = 'an unknown word'",
         "status = 'pending', lease_until = clock_timestamp()",
     ];
     run(&pool, "CREATE TABLE whole AS SELECT * FROM idempotency_records").await;
@@ -267,7 +267,7 @@ async fn a_row_that_cannot_be_read_is_an_error_and_stays() {
             assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{damage}");
         }
         let after: String = sqlx::query_scalar(row).fetch_one(&pool).await.unwrap();
-        assert_eq!(before, after, "it is left for somebody to look at");
+        assert_eq!(before, after, "it is left for inspection");
         run(
             &pool,
             "DELETE FROM idempotency_records; INSERT INTO idempotency_records SELECT * FROM whole",

@@ -8,7 +8,7 @@ use tower_idempotency::store::{Reservation, Settlement, Store, StoreError};
 
 use crate::support::narrow::Narrow;
 use crate::support::patiently;
-use crate::support::redis::traffic::{RETENTION, answer, execute, kept, request};
+use crate::support::redis::traffic::{RETENTION, execute, request, response, stored_body};
 use crate::support::redis::{Cluster, RedisServer, SentinelGroup};
 
 /// Much more than all the small commands of a test, and less than a body.
@@ -32,8 +32,7 @@ async fn stage() -> Stage {
     Stage { server, link, store, direct }
 }
 
-/// Payments that begin while bodies are held in the link, and those of the bodies that are waited
-/// for.
+/// Makes small payments while bodies are held in the link, and then waits for the held tasks.
 async fn small_ones_pass<T: Send + 'static>(stage: &Stage, held: Vec<JoinHandle<T>>) -> Vec<T> {
     let small = async {
         for number in 0..40 {
@@ -57,7 +56,7 @@ async fn small_operations_pass_while_a_large_response_is_replayed() {
     execute(&stage.direct, "large", body.clone()).await.unwrap();
     let retries = (0..10).map(|_| {
         let store = stage.store.clone();
-        tokio::spawn(async move { kept(&store, "large").await })
+        tokio::spawn(async move { stored_body(&store, "large").await })
     });
     let retries = retries.collect();
     for replayed in small_ones_pass(&stage, retries).await {
@@ -72,13 +71,12 @@ async fn small_operations_pass_while_a_large_response_is_stored() {
         panic!("the key is new");
     };
     let store = stage.store.clone();
-    let completing =
-        tokio::spawn(
-            async move { store.complete(&lease, &answer(vec![b'x'; BODY]), RETENTION).await },
-        );
+    let completing = tokio::spawn(async move {
+        store.complete(&lease, &response(vec![b'x'; BODY]), RETENTION).await
+    });
     let completed = small_ones_pass(&stage, vec![completing]).await;
     assert!(matches!(completed[..], [Ok(Settlement::Applied)]), "{completed:?}");
-    assert_eq!(kept(&stage.direct, "large").await.unwrap().unwrap().len(), BODY);
+    assert_eq!(stored_body(&stage.direct, "large").await.unwrap().unwrap().len(), BODY);
 }
 
 /// How many connections clients have, those of replicas and of the one that asks left out.
@@ -98,13 +96,13 @@ fn bodies_have_a_connection_of_their_own_under_sentinel_and_on_a_cluster_too() {
         let store = RedisStore::open(url).unwrap();
         runtime.block_on(async {
             execute(&store, "large", vec![b'x'; 5000]).await.unwrap();
-            assert_eq!(kept(&store, "large").await.unwrap().unwrap().len(), 5000);
+            assert_eq!(stored_body(&store, "large").await.unwrap().unwrap().len(), 5000);
             // The last command on the connection for records tells it from others.
             let Reservation::Acquired(lease) = store.reserve(&request("small")).await.unwrap()
             else {
                 panic!("the key is new");
             };
-            let _ = store.complete(&lease, &answer("paid"), RETENTION).await.unwrap();
+            let _ = store.complete(&lease, &response("paid"), RETENTION).await.unwrap();
         });
         store
     };
@@ -123,7 +121,7 @@ fn bodies_have_a_connection_of_their_own_under_sentinel_and_on_a_cluster_too() {
 async fn callers_who_read_the_same_body_at_the_same_time_share_one_read() {
     let stage = stage().await;
     execute(&stage.direct, "large", vec![b'x'; BODY]).await.unwrap();
-    let read = |store: RedisStore| tokio::spawn(async move { kept(&store, "large").await });
+    let read = |store: RedisStore| tokio::spawn(async move { stored_body(&store, "large").await });
     let first = read(stage.store.clone());
     let others: Vec<_> = (0..20).map(|_| read(stage.store.clone())).collect();
     // The read may be that of any of them: the others go on without the one that gives up.
@@ -169,7 +167,7 @@ async fn a_store_whose_transfers_are_held_up_stores_and_replays_again_afterwards
         executed.unwrap();
     }
     for number in 0..12 {
-        let body = kept(&stage.store, &format!("large-{number}")).await.unwrap().unwrap();
+        let body = stored_body(&stage.store, &format!("large-{number}")).await.unwrap().unwrap();
         assert!(body == vec![number; BODY]);
     }
 }

@@ -13,13 +13,13 @@ use tower_idempotency::store::{Reservation, Store, StoreError, StoreErrorKind, c
 use crate::support::patiently;
 use crate::support::redis::RedisServer;
 use crate::support::redis::fake::{Fake, fine};
-use crate::support::redis::traffic::{execute, kept, request};
+use crate::support::redis::traffic::{execute, request, stored_body};
 
 const NOW: Duration = Duration::ZERO;
 
 /// Why a server on `listener` cannot be reached, as the first caller hears it and one in the pause
 /// behind it.
-async fn refusals(listener: TcpListener, close: bool) -> [StoreError; 2] {
+async fn failures(listener: TcpListener, close: bool) -> [StoreError; 2] {
     let store = RedisStore::open(&format!("redis://{}", listener.local_addr().unwrap())).unwrap();
     let accepting = tokio::spawn(async move {
         let mut open = Vec::new();
@@ -28,19 +28,19 @@ async fn refusals(listener: TcpListener, close: bool) -> [StoreError; 2] {
         }
     });
     let (first, second) = (request("first"), request("second"));
-    let refused =
+    let failed =
         [store.reserve(&first).await, store.reserve(&second).await].map(Result::unwrap_err);
     accepting.abort();
-    refused
+    failed
 }
 
 #[tokio::test]
 async fn a_server_that_is_not_reached_has_carried_nothing_out() {
     for close in [false, true] {
         let (listener, _) = Fake::listener().await;
-        for refused in refusals(listener, close).await {
-            assert_eq!(refused.kind(), StoreErrorKind::Unavailable, "{refused:?}");
-            assert!(!refused.source().unwrap().to_string().is_empty());
+        for failed in failures(listener, close).await {
+            assert_eq!(failed.kind(), StoreErrorKind::Unavailable, "{failed:?}");
+            assert!(!failed.source().unwrap().to_string().is_empty());
         }
     }
 }
@@ -61,7 +61,7 @@ async fn a_caller_with_less_patience_than_the_handshake_takes_leaves_a_connectio
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_waits_for_any_more_ends_the_silence() {
+async fn a_reply_without_a_waiter_ends_the_silence() {
     let is_slow = Arc::new(AtomicBool::new(false));
     let slow = Arc::clone(&is_slow);
     let fake = Fake::start(Fake::listener().await.0, move |words| {
@@ -72,7 +72,7 @@ async fn an_answer_that_nobody_waits_for_any_more_ends_the_silence() {
     store.ping().await.unwrap();
     is_slow.store(true, Ordering::Relaxed);
     assert!(timeout(Duration::from_millis(20), store.ping()).await.is_err());
-    // Longer than a server may be silent that owes an answer.
+    // Longer than a server that owes a reply may be silent.
     sleep(Duration::from_millis(1200)).await;
     is_slow.store(false, Ordering::Relaxed);
     store.ping().await.unwrap();
@@ -91,9 +91,9 @@ async fn wrong_credentials_are_tried_once_a_second() {
     let store = RedisStore::open(&fake.url().replace("://", "://:hunter2@")).unwrap();
     let start = Instant::now();
     while start.elapsed() < Duration::from_millis(600) {
-        let refused = store.ping().await.unwrap_err();
-        assert_eq!(refused.kind(), StoreErrorKind::Configuration);
-        assert!(!format!("{refused:?} {:?}", refused.source()).contains("hunter"), "{refused:?}");
+        let failed = store.ping().await.unwrap_err();
+        assert_eq!(failed.kind(), StoreErrorKind::Configuration);
+        assert!(!format!("{failed:?} {:?}", failed.source()).contains("hunter"), "{failed:?}");
         sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(fake.seen("HELLO"), 1);
@@ -118,7 +118,7 @@ async fn a_user_with_the_rights_that_the_documentation_names_has_all_that_the_st
     store.ping().await.unwrap();
     for (key, bytes) in [("small", 10), ("large", 100_000)] {
         execute(&store, key, vec![b'x'; bytes]).await.unwrap();
-        assert_eq!(kept(&store, key).await.unwrap().unwrap().len(), bytes);
+        assert_eq!(stored_body(&store, key).await.unwrap().unwrap().len(), bytes);
     }
     conformance::run(&store, Duration::from_millis(500)).await.assert_success();
 }
@@ -135,7 +135,7 @@ async fn the_access_rule_of_the_guide_is_enough_for_the_store_and_for_nothing_el
     let store = RedisStore::open(&url).unwrap();
     for (key, bytes) in [("small", 10), ("large", 100_000)] {
         execute(&store, key, vec![b'x'; bytes]).await.unwrap();
-        assert_eq!(kept(&store, key).await.unwrap().unwrap().len(), bytes);
+        assert_eq!(stored_body(&store, key).await.unwrap().unwrap().len(), bytes);
     }
     conformance::run(&store, Duration::from_millis(500)).await.assert_success();
     let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();

@@ -16,17 +16,17 @@ use tower_idempotency::{IdempotencyLayer, OnFailed, RedisStore, Scope};
 use crate::support::proxy::Proxy;
 use crate::support::redis::RedisServer;
 
-/// Long enough that a busy machine keeps up, short enough to wait for.
+/// Long enough for a busy machine, short enough to wait for.
 const UNIT: Duration = Duration::from_millis(500);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_keeps_the_contract() {
+async fn the_store_meets_the_contract() {
     let server = RedisServer::start();
     conformance::run(&RedisStore::open(&server.url()).unwrap(), UNIT).await.assert_success();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_keeps_the_contract_on_a_connection_of_the_callers_own() {
+async fn the_store_meets_the_contract_on_a_connection_of_the_callers_own() {
     let server = RedisServer::start();
     let client = Client::open(server.url()).unwrap();
     let connection = client.get_multiplexed_async_connection().await.unwrap();
@@ -36,7 +36,7 @@ async fn the_store_keeps_the_contract_on_a_connection_of_the_callers_own() {
 /// Told when the handler of `/pending` runs, which one test asks for.
 static STARTED: Notify = Notify::const_new();
 
-/// A handler that answers by the path: `/status/500`, `/bytes/16384`.
+/// A handler that responds by the path: `/status/500`, `/bytes/16384`.
 fn app(store: RedisStore) -> Router {
     app_with(store, |layer| layer)
 }
@@ -99,7 +99,7 @@ async fn counted() -> (RedisServer, Proxy, RedisStore) {
 }
 
 #[tokio::test]
-async fn a_first_execution_takes_two_round_trips_and_every_repeat_one() {
+async fn a_first_execution_takes_two_round_trips_and_every_retry_one() {
     let (_server, proxy, store) = counted().await;
     let app = app(store);
 
@@ -115,7 +115,7 @@ async fn a_first_execution_takes_two_round_trips_and_every_repeat_one() {
 }
 
 #[tokio::test]
-async fn a_request_in_flight_is_refused_in_one_round_trip() {
+async fn a_request_in_flight_is_rejected_in_one_round_trip() {
     let (_server, proxy, store) = counted().await;
     let app = app(store);
     let (first, key) = (app.clone(), "key");
@@ -128,17 +128,17 @@ async fn a_request_in_flight_is_refused_in_one_round_trip() {
 }
 
 #[tokio::test]
-async fn a_failed_attempt_is_refused_in_one_round_trip_and_run_again_in_three() {
+async fn a_failed_attempt_is_rejected_in_one_round_trip_and_run_again_in_three() {
     let (_server, proxy, store) = counted().await;
-    let refusing = app_with(store.clone(), |layer| layer.on_failed(OnFailed::Reject));
+    let rejecting = app_with(store.clone(), |layer| layer.on_failed(OnFailed::Reject));
 
-    assert_eq!(call(&refusing, "key", "/status/500").await.status(), 500);
+    assert_eq!(call(&rejecting, "key", "/status/500").await.status(), 500);
     assert_eq!(proxy.round_trips(), 2, "first execution");
     assert_eq!(
-        code(call(&refusing, "key", "/status/500").await).await,
+        code(call(&rejecting, "key", "/status/500").await).await,
         "idempotency_attempt_failed"
     );
-    assert_eq!(proxy.round_trips(), 1, "refusal");
+    assert_eq!(proxy.round_trips(), 1, "rejection");
 
     // The first take-over teaches the server its script, which takes one more.
     call(&app(store.clone()), "key", "/status/500").await;
@@ -148,13 +148,13 @@ async fn a_failed_attempt_is_refused_in_one_round_trip_and_run_again_in_three() 
 }
 
 #[tokio::test]
-async fn a_large_answer_is_completed_in_one_round_trip_and_replayed_in_two() {
+async fn a_large_response_is_completed_in_one_round_trip_and_replayed_in_two() {
     let (_server, proxy, store) = counted().await;
     let app = app(store);
     for bytes in [2049, 16 << 10, 1 << 20] {
         let path = format!("/bytes/{bytes}");
         call(&app, &path, &path).await;
-        // The proxy may see a large pipeline in several pieces, but the server answers only to its
+        // The proxy may see a large pipeline in several pieces, but the server replies only to its
         // end.
         assert_eq!(proxy.round_trips(), 2, "first execution of {bytes} bytes");
         let replay = call(&app, &path, &path).await;
@@ -165,7 +165,7 @@ async fn a_large_answer_is_completed_in_one_round_trip_and_replayed_in_two() {
 }
 
 #[tokio::test]
-async fn a_server_that_forgot_its_scripts_is_taught_them_again() {
+async fn a_server_that_lost_its_scripts_gets_them_again() {
     let server = RedisServer::start();
     let app = app(RedisStore::open(&server.url()).unwrap());
     for key in ["one", "two"] {
@@ -222,7 +222,7 @@ async fn every_record_and_every_body_expires() {
 }
 
 #[tokio::test]
-async fn a_forgotten_answer_leaves_no_record() {
+async fn a_discarded_response_leaves_no_record() {
     let server = RedisServer::start();
     let app = app(RedisStore::open(&server.url()).unwrap());
     assert_eq!(call(&app, "key", "/status/422").await.status(), 422);
@@ -247,12 +247,12 @@ async fn a_record_that_cannot_be_read_is_never_run_again() {
     let cut = whole[..whole.len() - 1].to_vec();
     for damaged in [Vec::new(), b"hello".to_vec(), cut, later_version, unknown_status] {
         connection.set(&names[0], &damaged).await.unwrap();
-        let refused = call(&app, "key", "/status/201").await;
-        assert_eq!(refused.status(), 503);
-        assert_eq!(code(refused).await, "idempotency_store_unavailable");
-        let kept: Vec<u8> =
+        let rejected = call(&app, "key", "/status/201").await;
+        assert_eq!(rejected.status(), 503);
+        assert_eq!(code(rejected).await, "idempotency_store_unavailable");
+        let stored: Vec<u8> =
             redis::cmd("GET").arg(&names[0]).query_async(&mut connection).await.unwrap();
-        assert_eq!(kept, damaged, "it is left for somebody to look at");
+        assert_eq!(stored, damaged, "it is left for inspection");
     }
     connection.del(&names[0]).await.unwrap();
     connection.rpush(&names[0], "a list").await.unwrap();
@@ -260,7 +260,7 @@ async fn a_record_that_cannot_be_read_is_never_run_again() {
 }
 
 #[tokio::test]
-async fn an_answer_whose_body_was_lost_is_refused_and_not_run_again() {
+async fn a_response_whose_body_was_lost_is_rejected_and_not_run_again() {
     let server = RedisServer::start();
     let app = app(RedisStore::open(&server.url()).unwrap());
     call(&app, "key", "/bytes/5000").await;
@@ -275,7 +275,7 @@ async fn an_answer_whose_body_was_lost_is_refused_and_not_run_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_redis_killed_every_request_is_refused_in_time_and_service_resumes_by_itself() {
+async fn with_redis_killed_every_request_is_rejected_in_time_and_service_resumes_by_itself() {
     let mut server = RedisServer::start();
     let timeout = Duration::from_millis(800);
     let store = RedisStore::open(&server.url()).unwrap();
@@ -288,14 +288,14 @@ async fn with_redis_killed_every_request_is_refused_in_time_and_service_resumes_
             let app = app.clone();
             tokio::spawn(async move {
                 let start = Instant::now();
-                let refused = call(&app, &format!("{round}-{number}"), "/status/201").await;
-                (refused, start.elapsed())
+                let rejected = call(&app, &format!("{round}-{number}"), "/status/201").await;
+                (rejected, start.elapsed())
             })
         });
-        for refused in calls.collect::<Vec<_>>() {
-            let (refused, took) = refused.await.unwrap();
-            assert_eq!(refused.status(), 503);
-            assert!(refused.headers().contains_key("retry-after"));
+        for rejected in calls.collect::<Vec<_>>() {
+            let (rejected, took) = rejected.await.unwrap();
+            assert_eq!(rejected.status(), 503);
+            assert!(rejected.headers().contains_key("retry-after"));
             assert!(took < timeout + Duration::from_millis(400), "{took:?}");
         }
     }
@@ -310,7 +310,7 @@ async fn with_redis_killed_every_request_is_refused_in_time_and_service_resumes_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_redis_stopped_every_request_is_refused_in_time() {
+async fn with_redis_stopped_every_request_is_rejected_in_time() {
     let server = RedisServer::start();
     let timeout = Duration::from_millis(400);
     let app =
@@ -330,7 +330,7 @@ async fn with_redis_stopped_every_request_is_refused_in_time() {
 async fn a_connection_that_fell_silent_is_replaced_even_if_no_request_waits_for_it() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.port()).await;
-    // Shorter than the time that the connection gives the server for an answer.
+    // Shorter than the time that the connection gives the server for a reply.
     let app = app_with(RedisStore::open(&proxy.url()).unwrap(), |layer| {
         layer.store_timeout(Duration::from_millis(200))
     });
@@ -352,7 +352,7 @@ async fn resumes(app: &Router) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_handler_that_blocks_from_the_first_keeps_its_lease() {
+async fn a_handler_that_blocks_from_the_first_does_not_lose_its_lease() {
     let server = RedisServer::start();
     let lease = Duration::from_millis(300);
     let (began, mut runs) = tokio::sync::mpsc::unbounded_channel();

@@ -37,7 +37,7 @@ impl Pair {
         RedisStore::open(&self.address.url()).unwrap()
     }
 
-    /// What was acknowledged is not lost here: the replica has all of it.
+    /// Waits until the replica has all acknowledged writes: this test is not about their loss.
     fn has_replicated(&self) {
         until("a replica that has everything", || self.replica.size() == self.primary.size());
     }
@@ -120,8 +120,7 @@ async fn a_demoted_primary_is_left_at_once_by_those_that_begin_and_by_those_that
     }
 }
 
-/// The renewals of this process are all that it sends, and those of another one find the record
-/// renewed.
+/// This process sends nothing but renewals. Renewals of another process find the record renewed.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_renewals_of_an_attempt_leave_a_demoted_primary_and_no_second_attempt_runs_beside_it() {
     const LEASE: Duration = Duration::from_millis(1500);

@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::support::patiently;
 use crate::support::redis::RedisServer;
 
-/// What was logged on this thread.
+/// The log of this thread.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -54,7 +54,7 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-/// Keeps the log of this thread, which the tests' runtimes do not leave.
+/// Collects the log of this thread, which the tests' runtimes do not leave.
 fn log() -> (Log, tracing::subscriber::DefaultGuard) {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()

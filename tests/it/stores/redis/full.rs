@@ -18,7 +18,7 @@ use tower_idempotency::store::{
 use tower_idempotency::{IdempotencyLayer, OnOutage, RedisStore, Scope};
 
 use crate::support::patiently;
-use crate::support::redis::traffic::{RETENTION, answer, request};
+use crate::support::redis::traffic::{RETENTION, request, response};
 use crate::support::redis::{Cluster, RedisServer, SentinelGroup, is_before_7, until};
 
 /// As large as in the attack: it passes by itself, and does not fit.
@@ -188,12 +188,12 @@ async fn applied(settled: impl Future<Output = Result<Settlement, StoreError>>) 
 async fn every_attempt_is_ended_at_maxmemory<S: Servers>() {
     let servers = S::start();
     let store = RedisStore::open(&servers.url()).unwrap();
-    let large = answer(vec![b'x'; LARGE]);
+    let large = response(vec![b'x'; LARGE]);
     // One attempt of each key, or the second of a key whose first has failed.
     let begun = async |key: &str, attempt: u32| {
         for _ in 1..attempt {
             let lease = acquire(&store, key).await;
-            applied(store.fail(&lease, Some(&answer("first")), RETENTION)).await;
+            applied(store.fail(&lease, Some(&response("first")), RETENTION)).await;
         }
         acquire(&store, key).await
     };
@@ -221,7 +221,7 @@ async fn every_attempt_is_ended_at_maxmemory<S: Servers>() {
         applied(store.complete(lease, &bare(), RETENTION)).await;
     }
     applied(store.fail(&failed, Some(&bare()), RETENTION)).await;
-    applied(store.complete(&small, &answer("small"), RETENTION)).await;
+    applied(store.complete(&small, &response("small"), RETENTION)).await;
     applied(store.renew(&renewed)).await;
     applied(store.release(&released)).await;
     applied(store.release(&put_back)).await;
@@ -231,7 +231,9 @@ async fn every_attempt_is_ended_at_maxmemory<S: Servers>() {
         assert!(matches!(state(lease).await, Some(State::Success(found)) if found == bare()));
     }
     assert!(matches!(state(&failed).await, Some(State::Failed(Some(found))) if found == bare()));
-    assert!(matches!(state(&small).await, Some(State::Success(found)) if found == answer("small")));
+    assert!(
+        matches!(state(&small).await, Some(State::Success(found)) if found == response("small"))
+    );
     assert!(state(&released).await.is_none());
     assert!(matches!(state(&put_back).await, Some(State::Failed(Some(_)))));
 }
@@ -277,7 +279,7 @@ async fn a_body_that_is_evicted_before_its_record_is_written_is_not_retained() {
     assert_eq!(payments.runs(), 1);
 }
 
-/// Nothing runs, and the client gets 503. The kind tells what to mend.
+/// Nothing runs, and the client gets 503. The kind tells what to fix.
 async fn opens_nothing(store: RedisStore, kind: StoreErrorKind) {
     let rejected = store.reserve(&request("key")).await.unwrap_err();
     assert_eq!(rejected.kind(), kind, "{rejected:?}");
@@ -311,8 +313,8 @@ async fn a_name_with_another_use_opens_nothing() {
         store.inspect(&lease.key).await.map(drop),
         store.renew(&lease).await.map(drop),
         store.release(&lease).await.map(drop),
-        store.complete(&lease, &answer("small"), RETENTION).await.map(drop),
-        store.complete(&lease, &answer(vec![b'x'; 5_000]), RETENTION).await.map(drop),
+        store.complete(&lease, &response("small"), RETENTION).await.map(drop),
+        store.complete(&lease, &response(vec![b'x'; 5_000]), RETENTION).await.map(drop),
     ];
     for failed in failed {
         assert_eq!(failed.unwrap_err().kind(), StoreErrorKind::Corrupt);

@@ -41,7 +41,7 @@ async fn a_response_is_stored_though_the_server_was_flushed_while_the_handler_ra
 
         let first = tokio::spawn(call(app.clone()));
         patiently(entered.acquire()).await.unwrap().forget();
-        server.forget();
+        server.clear();
         assert_eq!(server.size(), 0);
         gate.open();
         assert_eq!(whole(first.await.unwrap()).await, (StatusCode::CREATED, bytes, false));
@@ -84,7 +84,7 @@ async fn acquire(store: &RedisStore) -> Lease {
 }
 
 #[tokio::test]
-async fn a_body_that_outlived_its_record_gives_way_to_that_of_the_next_write() {
+async fn a_body_that_outlived_its_record_is_replaced_by_the_next_write() {
     let server = RedisServer::start();
     let store = RedisStore::open(&server.url()).unwrap();
     let lease = acquire(&store).await;

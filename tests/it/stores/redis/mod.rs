@@ -14,6 +14,7 @@ mod eviction;
 #[cfg(feature = "conformance")]
 mod full;
 mod gone;
+mod lost_replies;
 #[cfg(feature = "conformance")]
 mod no_writes;
 #[cfg(feature = "conformance")]
@@ -21,5 +22,4 @@ mod patience;
 mod rejected;
 #[cfg(feature = "conformance")]
 mod sentinel;
-mod unanswered;
 mod waiters;

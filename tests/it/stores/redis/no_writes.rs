@@ -14,7 +14,7 @@ use tower::ServiceExt;
 use tower_idempotency::store::{Lease, Reservation, Settlement, State, Store, StoreErrorKind};
 use tower_idempotency::{IdempotencyLayer, OnFailed, RedisStore, Scope};
 
-use crate::support::redis::traffic::{RETENTION, answer, request};
+use crate::support::redis::traffic::{RETENTION, request, response};
 use crate::support::redis::{RedisServer, until};
 use crate::support::{Gate, patiently};
 
@@ -68,11 +68,11 @@ fn app<C: ConnectionLike + Clone + Send + Sync + 'static>(
     on_failed: OnFailed,
 ) -> Router {
     let layer = IdempotencyLayer::new(store).scope(|_| Scope::anonymous()).on_failed(on_failed);
-    let answer = async |Path((status, bytes)): Path<(u16, usize)>| {
+    let response = async |Path((status, bytes)): Path<(u16, usize)>| {
         (StatusCode::from_u16(status).unwrap(), "x".repeat(bytes))
     };
     Router::new()
-        .route("/{status}/{bytes}", post(answer))
+        .route("/{status}/{bytes}", post(response))
         .route("/pending", post(std::future::pending::<()>))
         .layer(layer)
 }
@@ -94,13 +94,14 @@ async fn is_replayed(app: &Router, key: &str, path: &str) -> bool {
         && response.headers().get("x-idempotent-result").is_some_and(|marker| marker == "true")
 }
 
-/// What is stored is served, and what would write is rejected.
+/// Stored responses are served, and requests that need a write are rejected.
 async fn serves<C: ConnectionLike + Clone + Send + Sync + 'static>(
     server: &RedisServer,
     store: RedisStore<C>,
     cause: Cause,
 ) {
-    let (rerunning, refusing) = (app(store.clone(), OnFailed::Rerun), app(store, OnFailed::Reject));
+    let (rerunning, rejecting) =
+        (app(store.clone(), OnFailed::Rerun), app(store, OnFailed::Reject));
     for (key, path) in [("small", "/201/10"), ("large", "/201/5000"), ("failed", "/500/10")] {
         call(&rerunning, key, path).await;
     }
@@ -117,7 +118,7 @@ async fn serves<C: ConnectionLike + Clone + Send + Sync + 'static>(
         (&rerunning, "small", "/201/11", "idempotency_key_reused"),
         (&rerunning, "pending", "/201/11", "idempotency_key_reused"),
         (&rerunning, "pending", "/pending", "idempotency_key_in_flight"),
-        (&refusing, "failed", "/500/10", "idempotency_attempt_failed"),
+        (&rejecting, "failed", "/500/10", "idempotency_attempt_failed"),
         // These would write.
         (&rerunning, "failed", "/500/10", "idempotency_store_unavailable"),
         (&rerunning, "new", "/201/10", "idempotency_store_unavailable"),
@@ -178,7 +179,7 @@ async fn a_new_operation_is_rejected_with_the_cause() {
 async fn at_maxmemory_attempts_are_renewed_and_ended() {
     let server = RedisServer::start();
     let store = RedisStore::open(&server.url()).unwrap();
-    let outcome = |bytes: usize| answer("x".repeat(bytes));
+    let outcome = |bytes: usize| response("x".repeat(bytes));
     let [small, gone, failed, released] = ["small", "gone", "failed", "released"];
     let (small, gone) = (acquire(&store, small).await, acquire(&store, gone).await);
     let (failed, released) = (acquire(&store, failed).await, acquire(&store, released).await);

@@ -17,7 +17,7 @@ use tower_idempotency::{IdempotencyLayer, RedisStore, Scope};
 use crate::support::patiently;
 use crate::support::redis::RedisServer;
 use crate::support::redis::fake::{Fake, all_slots_at, fine};
-use crate::support::redis::traffic::{execute, kept, request};
+use crate::support::redis::traffic::{execute, request, stored_body};
 
 const NOW: Duration = Duration::ZERO;
 const SLOW: Duration = Duration::from_millis(1500);
@@ -131,7 +131,7 @@ async fn a_server_that_takes_too_long_is_given_up_after_the_time_that_the_layer_
             let (_servers, url) = servers(how, takes).await;
             let (status, took) = pay(&url, store_timeout).await;
             assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{how:?} {slow}");
-            // Shortly before, so that the error can say what was waited for.
+            // Shortly before, so that the error can name the step it waited for.
             assert!(took >= store_timeout * 15 / 16, "{how:?} {slow}: {took:?}");
             assert!(took < Duration::from_secs(2), "{how:?} {slow}: {took:?}");
 
@@ -267,7 +267,7 @@ async fn the_protocol_can_be_set_where_there_is_no_url() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_keeps_the_contract_in_resp2() {
+async fn the_store_meets_the_contract_in_resp2() {
     let server = RedisServer::start();
     let store = RedisStore::open(&format!("{}?protocol=resp2", server.url())).unwrap();
     conformance::run(&store, Duration::from_millis(500)).await.assert_success();
@@ -295,6 +295,6 @@ async fn an_idle_connection_that_the_server_has_closed_is_not_used() {
         patiently(closed).await;
         // The first commands, on both connections: none of these is sent a second time.
         store.ping().await.unwrap();
-        assert_eq!(kept(&store, "large").await.unwrap().unwrap().len(), 5000, "{query}");
+        assert_eq!(stored_body(&store, "large").await.unwrap().unwrap().len(), 5000, "{query}");
     }
 }

@@ -12,8 +12,8 @@ use tower_idempotency::store::{Store, conformance};
 use crate::support::patiently;
 use crate::support::redis::fake::{Fake, fine};
 use crate::support::redis::traffic::{
-    Account, BACK, BOUND, IMPATIENT, PATIENT, Runtime, Traffic, execute, kept, request, served,
-    stored,
+    Account, BACK, BOUND, IMPATIENT, PATIENT, Runtime, Traffic, execute, request, served, stored,
+    stored_body,
 };
 use crate::support::redis::{SentinelGroup, is_before_7};
 
@@ -22,9 +22,9 @@ use crate::support::redis::{SentinelGroup, is_before_7};
 /// do.
 const HEALED: Duration = Duration::from_secs(8);
 
-/// One group for all of it, for it is heavy. Each part leaves it whole.
+/// One group for all parts, because it is heavy. Each part leaves it whole.
 #[test]
-fn the_store_keeps_the_contract_and_follows_the_primary() {
+fn the_store_meets_the_contract_and_follows_the_primary() {
     let runtime = Runtime::new("sentinel");
     let mut group = SentinelGroup::start();
     let store = RedisStore::open(&group.url()).unwrap();
@@ -36,7 +36,7 @@ fn the_store_keeps_the_contract_and_follows_the_primary() {
     fails_over(&runtime, &mut group, &store, ("by-command", PATIENT), |group| group.failover());
     fails_over(&runtime, &mut group, &store, ("impatient", IMPATIENT), SentinelGroup::stop_primary);
     an_idle_connection_to_a_demoted_primary_is_left(&runtime, &mut group);
-    a_server_that_is_named_and_is_no_primary_is_not_used(&runtime, &mut group);
+    a_server_that_is_named_but_is_not_a_primary_is_not_used(&runtime, &mut group);
     sentinels_that_are_gone_do_not_matter(&runtime, &group);
     a_group_that_is_gone_leaves_nothing_behind(&runtime, &mut group, &store);
     credentials_are_used(&runtime, &group);
@@ -73,7 +73,7 @@ fn fails_over(
         assert!(healed < HEALED, "{how}: {healed:?}");
         assert!(slowest < BOUND, "{how}: {slowest:?}");
         for key in &keys {
-            let body = served(HEALED, async || kept(store, key).await).await;
+            let body = served(HEALED, async || stored_body(store, key).await).await;
             assert_eq!(body.as_deref(), Some(key.as_bytes()), "{how}");
         }
     });
@@ -89,9 +89,9 @@ fn an_idle_connection_to_a_demoted_primary_is_left(runtime: &Runtime, group: &mu
     runtime.block_on(stored(&store, "idle", BACK));
 }
 
-/// The sentinels go on naming a server that was demoted behind their backs, as long as they need
-/// more votes for another one than there are of them.
-fn a_server_that_is_named_and_is_no_primary_is_not_used(
+/// The sentinels go on naming a server that was demoted behind their backs: another one would need
+/// more votes than there are sentinels.
+fn a_server_that_is_named_but_is_not_a_primary_is_not_used(
     runtime: &Runtime,
     group: &mut SentinelGroup,
 ) {
@@ -105,9 +105,9 @@ fn a_server_that_is_named_and_is_no_primary_is_not_used(
     };
     votes("9");
     tell(primary, &["REPLICAOF", "127.0.0.1", &another.to_string()]);
-    // A replica would answer this one.
-    let refused = runtime.block_on(store.ping()).unwrap_err();
-    assert!(refused.source().unwrap().to_string().contains("named a replica"), "{refused:?}");
+    // A replica would reply to this one.
+    let rejected = runtime.block_on(store.ping()).unwrap_err();
+    assert!(rejected.source().unwrap().to_string().contains("named a replica"), "{rejected:?}");
     votes("2");
     if is_before_7() {
         // The sentinels take so long to find out that both replicas have been cut off too long to
@@ -122,7 +122,7 @@ fn a_server_that_is_named_and_is_no_primary_is_not_used(
 
 fn sentinels_that_are_gone_do_not_matter(runtime: &Runtime, group: &SentinelGroup) {
     let mut ports = group.sentinel_ports();
-    // Nobody listens at the first, and the second is a server and no sentinel.
+    // No sentinel listens at the first address, and the second is a server, not a sentinel.
     ports[0] = 1;
     ports[1] = group.server_ports()[0];
     let sentinels = ports.iter().map(|port| format!("redis://127.0.0.1:{port}"));
@@ -148,7 +148,7 @@ fn a_group_that_is_gone_leaves_nothing_behind(
     runtime.block_on(stored(store, "after-all", BACK));
 }
 
-/// The last part, for what asks the servers without a password is refused afterwards.
+/// The last part, because clients without a password are rejected afterwards.
 fn credentials_are_used(runtime: &Runtime, group: &SentinelGroup) {
     for port in group.sentinel_ports() {
         tell(port, &["SENTINEL", "SET", SentinelGroup::NAME, "auth-pass", "hunter2"]);
@@ -162,8 +162,8 @@ fn credentials_are_used(runtime: &Runtime, group: &SentinelGroup) {
     let with = RedisStore::open(&group.url().replace("://", "://:hunter2@")).unwrap();
     runtime.block_on(execute(&with, "with-password", "paid")).unwrap();
     let wrong = RedisStore::open(&group.url().replace("://", "://:hunter3@")).unwrap();
-    let refused = runtime.block_on(wrong.ping()).unwrap_err();
-    assert!(!format!("{refused:?} {refused} {wrong:?}").contains("hunter"), "{refused:?}");
+    let rejected = runtime.block_on(wrong.ping()).unwrap_err();
+    assert!(!format!("{rejected:?} {rejected} {wrong:?}").contains("hunter"), "{rejected:?}");
 
     for port in group.sentinel_ports() {
         tell(port, &["ACL", "SETUSER", "default", "resetpass", ">watch"]);

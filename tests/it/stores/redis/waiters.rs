@@ -1,4 +1,4 @@
-//! What those who wait for an answer cost a store that they share with other processes.
+//! The load that waiters put on a store that they share with other processes.
 
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,8 @@ use crate::support::{Arrived, Effects, Gate, gated, layers_of_two_processes, pat
 
 const WAITERS: usize = 1000;
 
-/// How often a key was reserved or asked about, by this process or another: each time by one `SET`,
-/// as is the answer that is kept.
+/// How often a key was reserved or looked up, by this process or another. Each time takes one
+/// `SET`, and so does the stored response.
 async fn looks(server: &RedisServer) -> u64 {
     let client = Client::open(server.url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
@@ -36,8 +36,8 @@ async fn pay(router: Router) -> (StatusCode, bool, Vec<u8>) {
     (status, replayed, response.into_body().collect().await.unwrap().to_bytes().to_vec())
 }
 
-/// Sends all the requests. A few at a time, for while a thousand are sent at once nobody hears the
-/// store's answer, and it is given up.
+/// Sends all the requests, a few at a time. While a thousand are sent at once, no task reads the
+/// store's reply, and the layer gives the store up.
 async fn crowd(router: &Router, arrived: &Arrived) -> JoinSet<(StatusCode, bool, Vec<u8>)> {
     let mut requests = JoinSet::new();
     for sent in 1..=WAITERS {
@@ -79,11 +79,11 @@ async fn a_thousand_waiters_in_another_process_ask_no_more_often_than_one() {
     gate.open();
     let (status, replayed, body) = running.await.unwrap();
     assert_eq!((status, replayed), (StatusCode::OK, false));
-    for answer in patiently(waiters.join_all()).await {
-        assert_eq!(answer, (StatusCode::OK, true, body.clone()));
+    for response in patiently(waiters.join_all()).await {
+        assert_eq!(response, (StatusCode::OK, true, body.clone()));
     }
     let after = looks(&server).await - before;
-    assert!(after <= looked + 3, "{after} looks in all: the answer was read more than once");
+    assert!(after <= looked + 3, "{after} looks in all: the response was read more than once");
     assert_eq!(effects.count(), 1);
 }
 
@@ -99,10 +99,10 @@ async fn waiters_beside_the_running_request_do_not_ask_at_all() {
     let requests = crowd(&router, &arrived).await;
     effects.reached(1).await;
     gate.open();
-    let answers = patiently(requests.join_all()).await;
-    assert_eq!(answers.iter().filter(|(_, replayed, _)| !replayed).count(), 1);
-    assert!(answers.iter().all(|(status, _, body)| *status == 200 && body == b"done"));
-    assert_eq!(looks(&server).await, 2, "one to reserve the key and one to keep the answer");
+    let responses = patiently(requests.join_all()).await;
+    assert_eq!(responses.iter().filter(|(_, replayed, _)| !replayed).count(), 1);
+    assert!(responses.iter().all(|(status, _, body)| *status == 200 && body == b"done"));
+    assert_eq!(looks(&server).await, 2, "one to reserve the key and one to store the response");
     assert_eq!(effects.count(), 1);
 }
 
@@ -127,8 +127,8 @@ async fn waiters_that_come_and_go_ask_no_more_often_than_those_that_stay() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let count = waiters.len();
-    let refused = patiently(waiters.join_all()).await;
-    assert!(refused.iter().all(|(status, _, _)| *status == StatusCode::CONFLICT));
+    let rejected = patiently(waiters.join_all()).await;
+    assert!(rejected.iter().all(|(status, _, _)| *status == StatusCode::CONFLICT));
     let (looked, seconds) = (looks(&server).await - before, start.elapsed().as_secs() + 1);
     assert!(looked <= 6 + 5 * seconds, "{looked} looks of {count} waiters in {seconds} s");
     gate.open();

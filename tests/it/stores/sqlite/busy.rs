@@ -29,7 +29,7 @@ const LONG: Duration = Duration::from_secs(20);
 /// Longer than SQLite itself or a pool was told to wait when the store had bounds of its own.
 const LONGER_THAN_BEFORE: Duration = Duration::from_millis(2500);
 
-/// What is said about an error.
+/// The texts of an error and its sources.
 fn reasons(error: &StoreError) -> String {
     let mut reasons = error.to_string();
     let mut source = error.source();
@@ -40,7 +40,7 @@ fn reasons(error: &StoreError) -> String {
     reasons
 }
 
-/// A handler that inserts what it gets, and then stands at a gate and takes some time.
+/// A handler that inserts what it gets, and then waits at a gate and takes some time.
 fn app(store: &SqliteStore, bound: Duration, gate: &Gate, takes: Duration) -> Router {
     let gate = gate.clone();
     let handler = async move |mut tx: Tx<Sqlite>, item: String| -> Result<StatusCode, TxError> {

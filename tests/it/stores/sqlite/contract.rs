@@ -12,17 +12,17 @@ use tower_idempotency::store::{
 
 use super::given::{File, request};
 
-/// Long enough that a busy machine keeps up, short enough to wait for.
+/// Long enough for a busy machine, short enough to wait for.
 const UNIT: Duration = Duration::from_millis(500);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_keeps_the_contract() {
+async fn the_store_meets_the_contract() {
     let file = File::new();
     conformance::run(&file.open().await, UNIT).await.assert_success();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_keeps_the_contract_in_memory_on_one_connection_of_the_callers_own() {
+async fn the_store_meets_the_contract_in_memory_on_one_connection_of_the_callers_own() {
     let pool =
         SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await.unwrap();
     let store = SqliteStore::with_pool(pool);
@@ -31,7 +31,7 @@ async fn the_store_keeps_the_contract_in_memory_on_one_connection_of_the_callers
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_stores_on_one_file_keep_the_contract_together() {
+async fn two_stores_on_one_file_meet_the_contract_together() {
     let file = File::new();
     let stores = [file.open().await, file.open().await];
     conformance::run(&InTurn { stores, calls: AtomicUsize::new(0) }, UNIT).await.assert_success();
@@ -108,6 +108,6 @@ async fn of_500_concurrent_reservations_in_two_stores_one_acquires() {
         }
     }
     assert_eq!(acquired.len(), 1);
-    assert!(tokens.iter().all(|token| *token == acquired[0]), "somebody found another record");
+    assert!(tokens.iter().all(|token| *token == acquired[0]), "a caller found another record");
     assert_eq!(file.size().await, 1);
 }

@@ -9,7 +9,7 @@ use tower_idempotency::store::{
 use super::given::{File, RETENTION, outcome, request, reserve};
 
 #[tokio::test]
-async fn a_damaged_row_is_an_error_and_stays_for_somebody_to_look_at() {
+async fn a_damaged_row_is_an_error_and_stays_for_inspection() {
     let file = File::new();
     let store = file.open().await;
     let damages = [
@@ -41,9 +41,13 @@ async fn a_damaged_row_is_an_error_and_stays_for_somebody_to_look_at() {
         let damage = sqlx::query(sqlx::AssertSqlSafe(damage)).bind(&lease.key.as_bytes()[..]);
         assert_eq!(damage.execute(&mut beside).await.unwrap().rows_affected(), 1);
 
-        let refused = store.reserve(&request(&name)).await;
-        let kind = refused.as_ref().map_err(StoreError::kind);
-        assert!(matches!(kind, Err(StoreErrorKind::Corrupt)), "{:?}: {refused:?}", damages[number]);
+        let rejected = store.reserve(&request(&name)).await;
+        let kind = rejected.as_ref().map_err(StoreError::kind);
+        assert!(
+            matches!(kind, Err(StoreErrorKind::Corrupt)),
+            "{:?}: {rejected:?}",
+            damages[number]
+        );
         assert_eq!(store.inspect(&lease.key).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
         assert_eq!(file.size().await, i64::try_from(number).unwrap() + 1);
     }
@@ -68,8 +72,8 @@ async fn the_table_takes_no_row_that_could_not_be_read() {
         "response_status = 'ok'",
     ] {
         let damage = format!("UPDATE idempotency_records SET {damage}");
-        let refused = file.connect().await.execute(sqlx::AssertSqlSafe(damage.clone())).await;
-        assert!(refused.is_err(), "{damage}");
+        let rejected = file.connect().await.execute(sqlx::AssertSqlSafe(damage.clone())).await;
+        assert!(rejected.is_err(), "{damage}");
     }
 }
 

@@ -19,21 +19,21 @@ async fn a_record_survives_the_end_of_its_process_whatever_its_state() {
     let before = file.open().await;
     let pending = reserve(&before, "pending").await;
     let [success, failed] = [reserve(&before, "success").await, reserve(&before, "failed").await];
-    let kept = outcome(1 << 20);
-    assert_eq!(before.complete(&success, &kept, RETENTION).await.unwrap(), Settlement::Applied);
-    assert_eq!(before.fail(&failed, Some(&kept), RETENTION).await.unwrap(), Settlement::Applied);
+    let stored = outcome(1 << 20);
+    assert_eq!(before.complete(&success, &stored, RETENTION).await.unwrap(), Settlement::Applied);
+    assert_eq!(before.fail(&failed, Some(&stored), RETENTION).await.unwrap(), Settlement::Applied);
     drop(before);
 
     let after = file.open().await;
     let state = async |name| after.inspect(&key(name)).await.unwrap().unwrap().state;
     assert!(matches!(state("pending").await, State::Pending { abandoned: false }));
-    assert!(matches!(state("success").await, State::Success(found) if found == kept));
-    assert!(matches!(state("failed").await, State::Failed(Some(found)) if found == kept));
+    assert!(matches!(state("success").await, State::Success(found) if found == stored));
+    assert!(matches!(state("failed").await, State::Failed(Some(found)) if found == stored));
     assert_eq!(after.renew(&pending).await.unwrap(), Settlement::Applied);
 }
 
 #[tokio::test]
-async fn while_another_process_writes_an_operation_is_refused_in_time_and_works_again_after() {
+async fn while_another_process_writes_an_operation_is_rejected_in_time_and_works_again_after() {
     let file = File::new();
     let store = file.open().await;
     let lease = reserve(&store, "held").await;
@@ -55,7 +55,7 @@ async fn while_another_process_writes_an_operation_is_refused_in_time_and_works_
 }
 
 #[tokio::test]
-async fn a_pool_with_no_connection_left_refuses_in_time() {
+async fn a_pool_with_no_connection_left_rejects_in_time() {
     let file = File::new();
     let bound = Duration::from_millis(100);
     let options = SqlitePoolOptions::new().max_connections(1).acquire_timeout(bound);
@@ -72,19 +72,22 @@ async fn a_pool_with_no_connection_left_refuses_in_time() {
 }
 
 #[tokio::test]
-async fn a_file_with_no_room_left_refuses_what_needs_more_and_serves_the_rest() {
+async fn a_full_file_rejects_writes_that_need_more_space_and_serves_the_rest() {
     let file = File::new();
     let before = file.open().await;
-    let kept = reserve(&before, "kept").await;
-    assert_eq!(before.complete(&kept, &outcome(10), RETENTION).await.unwrap(), Settlement::Applied);
+    let stored = reserve(&before, "stored").await;
+    assert_eq!(
+        before.complete(&stored, &outcome(10), RETENTION).await.unwrap(),
+        Settlement::Applied
+    );
     let pending = reserve(&before, "pending").await;
 
     let pool =
         SqlitePoolOptions::new().connect_with(file.options().pragma("max_page_count", "20")).await;
     let store = SqliteStore::with_pool(pool.unwrap());
-    let refused = store.complete(&pending, &outcome(1 << 20), RETENTION).await.unwrap_err();
-    assert_eq!(refused.kind(), StoreErrorKind::Full);
-    assert!(matches!(store.inspect(&kept.key).await.unwrap().unwrap().state, State::Success(_)));
+    let rejected = store.complete(&pending, &outcome(1 << 20), RETENTION).await.unwrap_err();
+    assert_eq!(rejected.kind(), StoreErrorKind::Full);
+    assert!(matches!(store.inspect(&stored.key).await.unwrap().unwrap().state, State::Success(_)));
     assert_eq!(store.renew(&pending).await.unwrap(), Settlement::Applied);
     assert_eq!(
         store.complete(&pending, &outcome(10), RETENTION).await.unwrap(),
@@ -116,7 +119,7 @@ async fn a_reservation_that_is_cut_off_is_taken_back_and_leaves_the_store_usable
         tokio::time::timeout(Duration::from_millis(500), store.reserve(&request("cut"))).await;
     assert!(cut.is_err());
     drop(writer);
-    // The statement is carried out in the end, for nobody took it back from the thread that has it.
+    // The statement is carried out in the end, because the thread that has it is not interrupted.
     let mut told = Vec::new();
     patiently(async {
         while told.len() < 2 {
@@ -144,10 +147,10 @@ async fn a_take_over_that_is_cut_off_leaves_the_record_that_it_found() {
     ] {
         file.run(told).await;
     }
-    let refusing = request("cut").retry_abandoned(false);
+    let rejecting = request("cut").retry_abandoned(false);
     let writer = writing(&file).await;
     // Long enough that it waits for the writer, and not so long that it gives up.
-    let cut = tokio::time::timeout(Duration::from_millis(500), store.reserve(&refusing)).await;
+    let cut = tokio::time::timeout(Duration::from_millis(500), store.reserve(&rejecting)).await;
     assert!(cut.is_err());
     drop(writer);
     // The statement is carried out in the end, and then undone.
@@ -159,7 +162,7 @@ async fn a_take_over_that_is_cut_off_leaves_the_record_that_it_found() {
     })
     .await;
     assert_eq!([0, 1].map(|row| told[row].get::<i64, _>(0)), [2, 1]);
-    let second = acquired(store.reserve(&refusing).await.unwrap());
+    let second = acquired(store.reserve(&rejecting).await.unwrap());
     let previous = PreviousAttempt::Failed { status: Some(http::StatusCode::CREATED) };
     assert_eq!((second.attempt, second.previous), (2, Some(previous)));
 }
@@ -168,19 +171,19 @@ async fn a_take_over_that_is_cut_off_leaves_the_record_that_it_found() {
 async fn operations_cut_off_at_any_moment_leave_no_transaction_and_no_connection_behind() {
     let file = File::new();
     let store = file.open().await;
-    let kept = outcome(1000);
+    let stored = outcome(1000);
     for round in 0..100_u64 {
         let cut = async {
             let lease = reserve(&store, &format!("cut-{round}")).await;
             let _ = store.renew(&lease).await.unwrap();
-            let _ = store.complete(&lease, &kept, RETENTION).await.unwrap();
+            let _ = store.complete(&lease, &stored, RETENTION).await.unwrap();
             let _ = store.sweep(10).await.unwrap();
         };
         let _ = tokio::time::timeout(Duration::from_micros(120 * round), cut).await;
     }
     let lease = reserve(&store, "whole").await;
-    assert_eq!(store.complete(&lease, &kept, RETENTION).await.unwrap(), Settlement::Applied);
-    // Nobody has the right to write any more, for this program would wait for it in vain.
+    assert_eq!(store.complete(&lease, &stored, RETENTION).await.unwrap(), Settlement::Applied);
+    // No connection has the right to write any more; otherwise this call would not succeed.
     drop(writing(&file).await);
 }
 
@@ -200,7 +203,7 @@ async fn writes_until_it_is_killed() {
                     let name = format!("{}-{task}-{number}", std::process::id());
                     let lease = reserve(&store, &name).await;
                     let _ = store.complete(&lease, &outcome(20_000), RETENTION).await.unwrap();
-                    println!("\nkept {name}");
+                    println!("\nstored {name}");
                 }
             })
         })
@@ -214,7 +217,7 @@ async fn writes_until_it_is_killed() {
 async fn a_process_killed_while_it_writes_damages_nothing_and_loses_nothing_it_acknowledged() {
     let file = File::new();
     let store = file.open().await;
-    let mut kept = Vec::new();
+    let mut stored = Vec::new();
     for round in 0..5 {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args([
@@ -234,14 +237,14 @@ async fn a_process_killed_while_it_writes_damages_nothing_and_loses_nothing_it_a
         patiently(async {
             while names.len() < 5 + 3 * round {
                 let line = lines.next_line().await.unwrap().expect("the process has ended");
-                names.extend(line.strip_prefix("kept ").map(str::to_owned));
+                names.extend(line.strip_prefix("stored ").map(str::to_owned));
             }
         })
         .await;
         child.kill().await.unwrap();
-        kept.append(&mut names);
+        stored.append(&mut names);
     }
-    for name in &kept {
+    for name in &stored {
         let found = store.inspect(&key(name)).await.unwrap().unwrap();
         assert!(matches!(found.state, State::Success(found) if found == outcome(20_000)), "{name}");
     }
@@ -249,5 +252,5 @@ async fn a_process_killed_while_it_writes_damages_nothing_and_loses_nothing_it_a
     assert_eq!(sound[0].get::<String, _>(0), "ok");
     reserve(&store, "after").await;
     let records = file.size().await;
-    assert!(records >= i64::try_from(kept.len()).unwrap());
+    assert!(records >= i64::try_from(stored.len()).unwrap());
 }

@@ -1,4 +1,4 @@
-//! A file of one test, and what is done to it.
+//! A file of one test, and the operations on it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -89,7 +89,7 @@ pub(super) fn outcome(bytes: usize) -> Outcome {
 pub(super) fn acquired(reservation: Reservation) -> Lease {
     match reservation {
         Reservation::Acquired(lease) => lease,
-        Reservation::Found(record) => panic!("somebody else's record was found: {record:?}"),
+        Reservation::Found(record) => panic!("another attempt's record was found: {record:?}"),
     }
 }
 

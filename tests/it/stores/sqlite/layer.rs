@@ -22,17 +22,17 @@ struct Told {
     started: Arc<Notify>,
 }
 
-/// A handler that answers by the path: `/status/500`, `/pending`.
+/// A handler that responds by the path: `/status/500`, `/pending`.
 fn app(store: SqliteStore, told: &Told) -> Router {
     let layer = IdempotencyLayer::new(store).scope(|_| Scope::anonymous());
     Router::new()
-        .route("/status/{status}", post(answer))
+        .route("/status/{status}", post(response))
         .route("/pending", post(pending))
         .layer(layer)
         .with_state(told.clone())
 }
 
-async fn answer(State(told): State<Told>, Path(status): Path<u16>) -> (StatusCode, String) {
+async fn response(State(told): State<Told>, Path(status): Path<u16>) -> (StatusCode, String) {
     let run = told.runs.fetch_add(1, Ordering::Relaxed) + 1;
     (StatusCode::from_u16(status).unwrap(), format!("run {run}"))
 }
@@ -61,7 +61,7 @@ fn is_replay(response: &Response<Body>) -> bool {
 }
 
 #[tokio::test]
-async fn an_answer_is_replayed_also_after_a_restart_and_another_request_is_a_mismatch() {
+async fn a_response_is_replayed_also_after_a_restart_and_another_request_is_a_mismatch() {
     let (file, told) = (File::new(), Told::default());
     let before = app(file.open().await, &told);
     let first = call(&before, "key", "/status/201").await;
@@ -81,7 +81,8 @@ async fn an_answer_is_replayed_also_after_a_restart_and_another_request_is_a_mis
 }
 
 #[tokio::test]
-async fn a_failed_attempt_is_run_again_and_an_answer_that_says_nothing_happened_leaves_no_record() {
+async fn a_failed_attempt_is_run_again_and_a_response_that_says_nothing_happened_leaves_no_record()
+{
     let (file, told) = (File::new(), Told::default());
     let app = app(file.open().await, &told);
     assert_eq!(text(call(&app, "key", "/status/500").await).await, "run 1");
@@ -92,7 +93,7 @@ async fn a_failed_attempt_is_run_again_and_an_answer_that_says_nothing_happened_
 }
 
 #[tokio::test]
-async fn a_request_in_flight_is_refused_by_another_process_too() {
+async fn a_request_in_flight_is_rejected_by_another_process_too() {
     let (file, told) = (File::new(), Told::default());
     let one = app(file.open().await, &told);
     let other = app(file.open().await, &told);
@@ -102,16 +103,16 @@ async fn a_request_in_flight_is_refused_by_another_process_too() {
     });
     told.started.notified().await;
     for app in [&one, &other] {
-        let refused = call(app, "key", "/pending").await;
-        assert_eq!(refused.status(), 409);
-        assert!(refused.headers().contains_key("retry-after"));
-        assert_eq!(code(refused).await, "idempotency_key_in_flight");
+        let rejected = call(app, "key", "/pending").await;
+        assert_eq!(rejected.status(), 409);
+        assert!(rejected.headers().contains_key("retry-after"));
+        assert_eq!(code(rejected).await, "idempotency_key_in_flight");
     }
     first.abort();
 }
 
 #[tokio::test]
-async fn replays_and_refusals_wait_for_nobody_who_writes() {
+async fn replays_and_rejections_do_not_wait_for_a_writer() {
     let (file, told) = (File::new(), Told::default());
     let app = app(file.open().await, &told);
     call(&app, "key", "/status/201").await;
@@ -144,7 +145,7 @@ async fn no_client_input_is_a_name_in_the_file_and_a_person_can_read_the_rest() 
         let bytes = std::fs::read(format!("{}{end}", file.path().display())).unwrap();
         assert!(
             !bytes.windows(9).any(|window| window == b"of-the-cl"),
-            "the raw key stands in the file"
+            "the raw key is in the file"
         );
     }
 }

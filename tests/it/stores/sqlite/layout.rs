@@ -9,7 +9,7 @@ use tower_idempotency::store::{Identifier, Store, StoreError, StoreErrorKind};
 
 use super::given::{File, RETENTION, outcome, reserve};
 
-/// What is said about an error from its source on.
+/// The texts of an error from its source on.
 fn reasons(error: &StoreError) -> String {
     let mut reasons = Vec::new();
     let mut source = error.source();
@@ -40,7 +40,7 @@ async fn ten_processes_open_a_new_file_at_once() {
 }
 
 #[tokio::test]
-async fn to_migrate_again_changes_nothing_and_waits_for_nobody_who_writes() {
+async fn a_second_migration_changes_nothing_and_does_not_wait_for_a_writer() {
     let file = File::new();
     let store = file.open().await;
     let lease = reserve(&store, "one").await;
@@ -71,7 +71,7 @@ async fn the_table_can_be_made_by_hand_and_have_another_name() {
     assert!(beside.inspect(&lease.key).await.unwrap().is_some());
     let names =
         file.run("SELECT name FROM sqlite_schema WHERE name LIKE 'idempotency_records%'").await;
-    assert!(names.is_empty(), "a table was made that nobody asked for");
+    assert!(names.is_empty(), "a table was made without a request");
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn two_tables_in_one_file_are_two_stores() {
 }
 
 #[tokio::test]
-async fn a_table_of_another_version_is_refused_and_left_as_it_is() {
+async fn a_table_of_another_version_is_rejected_and_left_as_it_is() {
     let file = File::new();
     let store = file.open().await;
     for other in [1, 3] {

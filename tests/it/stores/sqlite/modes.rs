@@ -1,4 +1,4 @@
-//! Who may read the file, and those beside it.
+//! The access modes of the file, and of the files beside it.
 #![cfg(unix)]
 
 use std::fs::{self, Permissions};

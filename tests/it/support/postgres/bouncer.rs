@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::process::{as_server, program, spawn};
 use super::{PostgresServer, free_port, write};
 
-/// Stands before a server until it is dropped.
+/// A pooler in front of a server until it is dropped.
 pub(crate) struct PgBouncer {
     child: Child,
     port: u16,
@@ -15,7 +15,7 @@ pub(crate) struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Leads to the server by a few connections, any of which may carry any transaction.
+    /// Leads to the server by a few connections. Each may carry any transaction.
     pub(crate) fn before(server: &PostgresServer) -> Self {
         let directory = tempfile::tempdir().unwrap();
         for _ in 0..5 {

@@ -31,9 +31,9 @@ pub(crate) enum Mode {
     Transaction,
 }
 
-/// What was seen of it.
+/// The measurements.
 #[derive(Debug)]
-pub(crate) struct PendingRef {
+pub(crate) struct Measured {
     /// The most backends of the pool, while the table was locked and while the row was.
     pub(crate) table: i64,
     pub(crate) row: i64,
@@ -45,7 +45,7 @@ pub(crate) struct PendingRef {
 }
 
 /// Thirty-two clients pay by a pool of sixteen, while a table and then a row is locked for as long.
-pub(crate) async fn crowd(mode: Mode, locked: Duration) -> PendingRef {
+pub(crate) async fn crowd(mode: Mode, locked: Duration) -> Measured {
     let server = PostgresServer::start();
     let mut beside = connect(&server, "beside").await;
     let tables = "CREATE TABLE accounts (id int PRIMARY KEY, balance bigint NOT NULL);
@@ -76,7 +76,7 @@ pub(crate) async fn crowd(mode: Mode, locked: Duration) -> PendingRef {
     let payments = sqlx::query_scalar(payments).fetch_all(&mut beside).await.unwrap();
     let longest = clients.iter().map(|(longest, _)| *longest).max().unwrap();
     let keys = clients.iter().map(|(_, keys)| keys).sum();
-    PendingRef { table, row, longest, keys, payments }
+    Measured { table, row, longest, keys, payments }
 }
 
 async fn connect(server: &PostgresServer, name: &str) -> PgConnection {

@@ -22,7 +22,7 @@ mod process;
 pub(crate) use bouncer::PgBouncer;
 use process::{as_server, children, is_gone, program, signal, spawn, template};
 
-/// A server that answers from the moment it is made until it is dropped.
+/// A server that is ready from the moment it is made until it is dropped.
 pub(crate) struct PostgresServer {
     child: Child,
     port: u16,
@@ -90,7 +90,7 @@ impl PostgresServer {
         self.url().replacen("postgres://", "postgres+tx://", 1)
     }
 
-    /// Where it keeps its files.
+    /// The directory of its files.
     #[allow(dead_code)]
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
@@ -105,8 +105,8 @@ impl PostgresServer {
         PostgresStore::new(self.pool())
     }
 
-    /// Ends all processes of the server as a crash of the machine would. What was committed is
-    /// there when it starts again.
+    /// Ends all processes of the server as a crash of the machine would. Committed rows are there
+    /// when it starts again.
     pub(crate) fn kill(&mut self) {
         if matches!(self.child.try_wait(), Ok(Some(_))) {
             return;
@@ -134,7 +134,7 @@ impl PostgresServer {
             .expect("postgres did not start again");
     }
 
-    /// Stops the server where it is: connections stay open, and nothing is answered.
+    /// Stops the server where it is: connections stay open, and it sends no reply.
     pub(crate) fn stop(&self) {
         let own = self.child.id();
         signal("-STOP", &[own]);
@@ -149,8 +149,8 @@ impl PostgresServer {
 }
 
 impl Drop for PostgresServer {
-    /// Shuts the server down at once. After a crash its shared memory would stay, of which a system
-    /// has no more than some thousand pieces.
+    /// Shuts the server down at once. After a crash its shared memory would stay, and a system has
+    /// no more than some thousand pieces of that.
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(Some(_))) {
             return;
@@ -197,8 +197,8 @@ fn run(port: u16, directory: &Path, settings: &[String]) -> Option<Child> {
     spawn(command, "ready to accept connections")
 }
 
-/// A port that is free, and lies below those that the system gives to outgoing connections, or one
-/// of these could take the port of a server while it is down.
+/// A free port below those that the system gives to outgoing connections. Otherwise such a
+/// connection could take the port of a server while it is down.
 pub(crate) fn free_port() -> u16 {
     const RANGE: std::ops::Range<u16> = 5_500..10_400;
     static NEXT: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(0);
@@ -240,6 +240,6 @@ pub(crate) fn outcome(status: u16, bytes: usize) -> Outcome {
 pub(crate) fn acquired(reservation: Reservation) -> Lease {
     match reservation {
         Reservation::Acquired(lease) => lease,
-        Reservation::Found(record) => panic!("somebody else's record was found: {record:?}"),
+        Reservation::Found(record) => panic!("another attempt's record was found: {record:?}"),
     }
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
-/// Runs a program as a user that PostgreSQL takes, for it refuses to run as root; gives the
-/// directory to that user.
+/// Runs a program as a user that PostgreSQL accepts, because it does not run as root. The directory
+/// becomes that user's.
 pub(super) fn as_server(command: &mut Command, directory: Option<&Path>) {
     static USER: OnceLock<Option<(u32, u32)>> = OnceLock::new();
     let is_root = || tempfile::tempfile().unwrap().metadata().unwrap().uid() == 0;
@@ -59,9 +59,9 @@ pub(super) fn template(with_templates: bool) -> PathBuf {
     let version: String =
         String::from_utf8_lossy(&version).chars().filter(char::is_ascii_alphanumeric).collect();
     let kind = if with_templates { "whole" } else { "small" };
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{version}-{kind}"));
-    if kept.exists() {
-        return kept;
+    let cached = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{version}-{kind}"));
+    if cached.exists() {
+        return cached;
     }
     let made = tempfile::tempdir().unwrap();
     let mut command = Command::new(initdb);
@@ -79,10 +79,10 @@ pub(super) fn template(with_templates: bool) -> PathBuf {
     let copied =
         Command::new("cp").arg("-a").arg(made.path().join("data")).arg(copy.path()).status();
     assert!(copied.unwrap().success());
-    if std::fs::rename(copy.path().join("data"), &kept).is_err() {
-        assert!(kept.exists());
+    if std::fs::rename(copy.path().join("data"), &cached).is_err() {
+        assert!(cached.exists());
     }
-    kept
+    cached
 }
 
 /// Drops the databases from which others are made.
@@ -102,7 +102,7 @@ pub(super) fn spawn(mut command: Command, ready: &str) -> Option<Child> {
     let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
     if lines.any(|line| line.contains(ready)) {
-        // A pipe that nobody empties would stop the server when it is full.
+        // A pipe that is not emptied would stop the server when it is full.
         std::thread::spawn(move || lines.for_each(drop));
         return Some(child);
     }

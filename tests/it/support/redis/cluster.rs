@@ -28,7 +28,7 @@ impl Cluster {
         let cluster = Self { nodes };
         for (primary, replica) in cluster.nodes[..3].iter().zip(&cluster.nodes[3..]) {
             let id: String = primary.ask("CLUSTER MYID").unwrap();
-            // Refused until the replica has heard of its primary.
+            // An error until the replica has heard of its primary.
             until("a replica that knows its primary", || {
                 replica.ask::<()>(&format!("CLUSTER REPLICATE {id}")).is_ok()
             });
@@ -108,7 +108,7 @@ impl Cluster {
         self.whole();
     }
 
-    /// The primary of which a replica is left, and which is the first of them in this list.
+    /// The first primary in the list that still has a replica.
     fn primary(&mut self) -> &mut Node {
         self.nodes.iter_mut().find(|node| node.runs() && is_primary(node)).expect("a primary")
     }

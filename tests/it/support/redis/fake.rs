@@ -10,8 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-/// What to answer to the words of a command, and how much later.
-type Answers = dyn Fn(&[String]) -> (Duration, String) + Send + Sync;
+/// The reply to the words of a command, and its delay.
+type MakeReply = dyn Fn(&[String]) -> (Duration, String) + Send + Sync;
 
 /// Serves until it is dropped.
 pub(crate) struct Fake {
@@ -24,16 +24,16 @@ impl Fake {
     /// Serves on a port that is bound already, so that servers can name each other.
     pub(crate) fn start(
         listener: TcpListener,
-        answers: impl Fn(&[String]) -> (Duration, String) + Send + Sync + 'static,
+        responses: impl Fn(&[String]) -> (Duration, String) + Send + Sync + 'static,
     ) -> Self {
         let port = listener.local_addr().unwrap().port();
         let seen = Arc::<Mutex<BTreeMap<String, usize>>>::default();
-        let (answers, counted): (Arc<Answers>, _) = (Arc::new(answers), Arc::clone(&seen));
+        let (responses, counted): (Arc<MakeReply>, _) = (Arc::new(responses), Arc::clone(&seen));
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((socket, _)) = listener.accept().await {
-                connections.spawn(serve(socket, Arc::clone(&answers), Arc::clone(&counted)));
+                connections.spawn(serve(socket, Arc::clone(&responses), Arc::clone(&counted)));
             }
         });
         Self { port, seen, _serving: serving }
@@ -55,34 +55,34 @@ impl Fake {
     }
 }
 
-/// The answer of a server that has nothing to object to and knows no record.
+/// The reply of a server that reports no error and has no record.
 pub(crate) fn fine(words: &[String]) -> String {
-    let answer = match words[0].as_str() {
+    let response = match words[0].as_str() {
         "HELLO" => "%0\r\n",
         "SET" => "_\r\n",
         "PTTL" => ":-2\r\n",
         "INFO" => "-NOPERM no\r\n",
         _ => "+OK\r\n",
     };
-    answer.to_owned()
+    response.to_owned()
 }
 
-/// An answer to `CLUSTER SLOTS`: one server has all slots.
+/// A reply to `CLUSTER SLOTS`: one server has all slots.
 pub(crate) fn all_slots_at(host: &str, port: u16) -> String {
     format!("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n${}\r\n{host}\r\n:{port}\r\n", host.len())
 }
 
 async fn serve(
     socket: TcpStream,
-    answers: Arc<Answers>,
+    responses: Arc<MakeReply>,
     seen: Arc<Mutex<BTreeMap<String, usize>>>,
 ) {
     let mut socket = BufReader::new(socket);
     while let Some(words) = words(&mut socket).await {
         *seen.lock().unwrap().entry(words[0].clone()).or_default() += 1;
-        let (delay, answer) = answers(&words);
+        let (delay, response) = responses(&words);
         sleep(delay).await;
-        if socket.write_all(answer.as_bytes()).await.is_err() {
+        if socket.write_all(response.as_bytes()).await.is_err() {
             return;
         }
     }

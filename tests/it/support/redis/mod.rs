@@ -30,7 +30,7 @@ use program::program;
 #[allow(unused_imports)]
 pub(crate) use sentinel::SentinelGroup;
 
-/// A server that answers from the moment it is made until it is dropped.
+/// A server that is ready from the moment it is made until it is dropped.
 pub(crate) struct RedisServer {
     child: Child,
     port: u16,
@@ -102,7 +102,7 @@ impl RedisServer {
     }
 
     /// Removes every value.
-    pub(crate) fn forget(&self) {
+    pub(crate) fn clear(&self) {
         redis::cmd("FLUSHALL").exec(&mut self.connection()).unwrap();
     }
 
@@ -114,7 +114,7 @@ impl RedisServer {
         command.arg(words.collect::<Vec<_>>()).query(&mut self.connection()).unwrap()
     }
 
-    /// Where it keeps its files.
+    /// The directory of its files.
     #[allow(dead_code)]
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
@@ -133,7 +133,7 @@ impl RedisServer {
         redis::Client::open(self.url()).and_then(|client| client.get_connection()).unwrap()
     }
 
-    /// Stops the server where it is: connections stay open, and nothing is answered.
+    /// Stops the server where it is: connections stay open, and it sends no reply.
     pub(crate) fn stop(&self) {
         self.signal("-STOP", "pause");
     }
@@ -226,7 +226,7 @@ fn spawn(port: u16, directory: &Path, durable: bool) -> Option<Child> {
         });
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     if lines.any(|line| line.contains("Ready to accept connections")) {
-        // A pipe that nobody empties would stop the server when it is full.
+        // A pipe that is not emptied would stop the server when it is full.
         std::thread::spawn(move || lines.for_each(drop));
         return Some(child);
     }

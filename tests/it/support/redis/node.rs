@@ -29,7 +29,7 @@ pub(super) enum Mode {
 }
 
 impl Node {
-    /// Starts a server with these lines of configuration, and returns when it answers.
+    /// Starts a server with these lines of configuration, and returns when it replies.
     pub(super) fn start(mode: Mode, configuration: &str) -> Self {
         // Another process may take the port between the look and the start.
         for _ in 0..5 {
@@ -73,7 +73,7 @@ impl Node {
         self.killed = false;
     }
 
-    /// Stops the server where it is: connections stay open, and nothing is answered.
+    /// Stops the server where it is: connections stay open, and it sends no reply.
     pub(super) fn stop(&mut self) {
         self.signal("-STOP");
         self.stopped = true;
@@ -101,9 +101,10 @@ impl Node {
         redis::cmd(words.next().unwrap()).arg(words.collect::<Vec<_>>()).query(&mut connection)
     }
 
-    /// Whether the answer to a command that tells of the server has this line.
+    /// Whether the reply to a command about the server has this line.
     pub(super) fn says(&self, command: &str, line: &str) -> bool {
-        self.ask::<String>(command).is_ok_and(|answer| answer.lines().any(|found| found == line))
+        self.ask::<String>(command)
+            .is_ok_and(|response| response.lines().any(|found| found == line))
     }
 
     /// Whether it is a primary whose replicas are this many, and have all that it had when it was
@@ -150,8 +151,8 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A port that is free, and whose bus port, 10,000 above, is free too. Both lie below those that
-/// the system gives to outgoing connections, or one of these could take the port of a server while
+/// A free port whose bus port, 10,000 above, is free too. Both are below those that the system
+/// gives to outgoing connections. Otherwise such a connection could take the port of a server while
 /// it is down.
 fn free_port() -> u16 {
     const RANGE: std::ops::Range<u16> = 10_500..22_500;
@@ -188,7 +189,7 @@ fn spawn(mode: Mode, directory: &TempDir, arguments: &[&str]) -> Option<Child> {
         });
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     if lines.any(|line| line.contains(ready)) {
-        // A pipe that nobody empties would stop the server when it is full.
+        // A pipe that is not emptied would stop the server when it is full.
         std::thread::spawn(move || lines.for_each(drop));
         return Some(child);
     }

@@ -54,9 +54,9 @@ impl SentinelGroup {
         self.servers.iter().map(Node::port).collect()
     }
 
-    /// The port of the primary, by the word of the first sentinel that answers.
+    /// The port of the primary, as named by the first sentinel that replies.
     pub(crate) fn primary_port(&self) -> u16 {
-        self.sentinels.iter().find_map(named_primary).expect("no sentinel answers")
+        self.sentinels.iter().find_map(named_primary).expect("no sentinel replies")
     }
 
     /// Ends the primary as a crash would, and tells its port. The sentinels will find out.
@@ -73,8 +73,8 @@ impl SentinelGroup {
         port
     }
 
-    /// Lets all that were stopped go on. Who was the primary takes itself for it until a sentinel
-    /// tells it otherwise.
+    /// Lets all stopped servers go on. The former primary considers itself the primary until a
+    /// sentinel tells it otherwise.
     pub(crate) fn resume(&mut self) {
         self.servers.iter_mut().for_each(Node::resume);
     }
@@ -89,7 +89,7 @@ impl SentinelGroup {
         let port = self.primary_port();
         let sentinel =
             self.sentinels.iter().find(|sentinel| sentinel.runs()).expect("no sentinel runs");
-        // Refused while another failover has its after-effects.
+        // An error while another failover has its after-effects.
         until("failover begun", || {
             sentinel.ask::<()>(&format!("SENTINEL FAILOVER {NAME}")).is_ok()
         });

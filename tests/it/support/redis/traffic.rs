@@ -18,10 +18,10 @@ use tower_idempotency::{Fingerprint, IdempotencyKey, RedisStore, Scope};
 pub(crate) const RETENTION: Duration = Duration::from_mins(10);
 /// How long callers wait for an operation: the store timeout of a layer, unless it is set.
 pub(crate) const PATIENT: Duration = Duration::from_secs(2);
-/// How long an operation may take, whatever happens: the time that its callers wait, and as much
-/// for a machine that has much else to do.
+/// How long an operation may take, whatever happens: the time that its callers wait, and the same
+/// again for a busy machine.
 pub(crate) const BOUND: Duration = Duration::from_secs(4);
-/// A store timeout that is shorter than what the connection itself gives a server for its answer.
+/// A store timeout that is shorter than the time that the connection gives a server for its reply.
 pub(crate) const IMPATIENT: Duration = Duration::from_millis(150);
 /// How long it may take to be back once the servers are.
 pub(crate) const BACK: Duration = Duration::from_secs(5);
@@ -36,7 +36,7 @@ pub(crate) fn request(key: &str) -> ReserveRequest {
     .retention(RETENTION)
 }
 
-pub(crate) fn answer(body: impl Into<Bytes>) -> Outcome {
+pub(crate) fn response(body: impl Into<Bytes>) -> Outcome {
     Outcome::new(StatusCode::CREATED, StoredBody::Whole { bytes: body.into(), trailers: None })
 }
 
@@ -75,7 +75,7 @@ pub(crate) async fn execute(
 ) -> Result<(), StoreError> {
     match store.reserve(&request(key)).await? {
         Reservation::Acquired(lease) => {
-            let settled = store.complete(&lease, &answer(body), RETENTION).await?;
+            let settled = store.complete(&lease, &response(body), RETENTION).await?;
             assert_eq!(settled, Settlement::Applied, "{key}");
             Ok(())
         }
@@ -83,8 +83,11 @@ pub(crate) async fn execute(
     }
 }
 
-/// The body that is kept under a key.
-pub(crate) async fn kept(store: &RedisStore, key: &str) -> Result<Option<Bytes>, StoreError> {
+/// The body that is stored under a key.
+pub(crate) async fn stored_body(
+    store: &RedisStore,
+    key: &str,
+) -> Result<Option<Bytes>, StoreError> {
     match store.reserve(&request(key)).await? {
         Reservation::Found(found) => match found.state {
             State::Success(outcome) => Ok(Some(Bytes::copy_from_slice(outcome.bytes()))),
@@ -140,8 +143,8 @@ impl Traffic {
                         failed: !matches!(reserved, Ok(Ok(_))),
                     });
                     if let Ok(Ok(Reservation::Acquired(lease))) = reserved {
-                        let answer = answer("paid");
-                        let completed = store.complete(&lease, &answer, RETENTION);
+                        let response = response("paid");
+                        let completed = store.complete(&lease, &response, RETENTION);
                         let completed = timeout(patience, completed).await;
                         let took = end.elapsed();
                         calls.push(Call {

@@ -335,7 +335,7 @@ proptest! {
     }
 
     #[test]
-    fn a_text_with_a_repeated_name_has_no_canonical_form(value in values(), name in "[ab/~é\"\\\\]{0,3}") {
+    fn a_text_with_a_duplicate_name_has_no_canonical_form(value in values(), name in "[ab/~é\"\\\\]{0,3}") {
         let name = Value::String(name);
         let text = format!("[{{{name}:{value},\"other\":1,{name}:{value}}}]");
         prop_assert_eq!(whole(text), None);

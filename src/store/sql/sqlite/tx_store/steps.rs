@@ -55,7 +55,7 @@ impl SqliteTxStore {
     }
 
     /// Writes the end of the attempt into its record, also if its retention is over. Returns
-    /// whether the record is that of the attempt.
+    /// whether the record belongs to the attempt.
     pub(super) async fn settle(
         &self,
         open: &mut Open<Sqlite>,

@@ -20,7 +20,7 @@ pub(in crate::faults::schedules) struct Postgres {
 
 impl Postgres {
     pub(super) async fn start(sandboxes: usize) -> Self {
-        // Those whose network stands still are connections, too.
+        // Connections whose network is stalled count, too.
         let settings = ["max_connections=300"];
         let server = tokio::task::block_in_place(|| PostgresServer::start_with(&settings));
         let mut wires = Vec::new();

@@ -14,7 +14,7 @@ use crate::support::redis::fake::{Fake, all_slots_at, fine};
 use crate::support::redis::traffic::{BACK, request, served};
 
 const NOW: Duration = Duration::ZERO;
-/// Whoever takes this long to answer is outrun by whoever answers at once.
+/// A server with this delay is outrun by one that replies at once.
 const LATER: Duration = Duration::from_millis(30);
 
 fn store(servers: &[u16]) -> RedisStore {
@@ -26,13 +26,13 @@ async fn reserves(store: &RedisStore, key: &str) {
 }
 
 #[tokio::test]
-async fn a_server_that_knows_no_slots_does_not_stand_before_those_that_do() {
+async fn a_server_that_knows_no_slots_does_not_come_before_those_that_do() {
     let ((blank, blank_port), (other, port)) = (Fake::listener().await, Fake::listener().await);
     let _blank = Fake::start(blank, |words| {
         (NOW, if words[0] == "CLUSTER" { "*0\r\n".to_owned() } else { fine(words) })
     });
     let store = store(&[blank_port, port]);
-    // The other one does not answer yet; the connection to the blank one stands from now on.
+    // The other one does not reply yet; the connection to the blank one is open from now on.
     assert!(store.ping().await.is_err());
     let _other = Fake::start(other, move |words| {
         (NOW, if words[0] == "CLUSTER" { all_slots_at("127.0.0.1", port) } else { fine(words) })
@@ -41,18 +41,18 @@ async fn a_server_that_knows_no_slots_does_not_stand_before_those_that_do() {
 }
 
 #[tokio::test]
-async fn a_server_whose_refusal_cast_the_doubt_is_asked_last() {
-    for refusal in [
+async fn a_server_whose_error_cast_the_doubt_is_asked_last() {
+    for error in [
         "-CLUSTERDOWN The cluster is down\r\n",
         "-LOADING Redis is loading the dataset in memory\r\n",
     ] {
         let has_failed_over = Arc::new(AtomicBool::new(false));
         let ((stale, stale_port), (heir, heir_port)) =
             (Fake::listener().await, Fake::listener().await);
-        let refuses = Arc::clone(&has_failed_over);
+        let rejects = Arc::clone(&has_failed_over);
         let stale = Fake::start(stale, move |words| match words[0].as_str() {
             "CLUSTER" => (NOW, all_slots_at("127.0.0.1", stale_port)),
-            "SET" | "PTTL" if refuses.load(Ordering::Relaxed) => (NOW, refusal.to_owned()),
+            "SET" | "PTTL" if rejects.load(Ordering::Relaxed) => (NOW, error.to_owned()),
             _ => (NOW, fine(words)),
         });
         let has_taken_over = Arc::clone(&has_failed_over);
@@ -69,7 +69,7 @@ async fn a_server_whose_refusal_cast_the_doubt_is_asked_last() {
         assert_eq!((stale.seen("SET"), heir.seen("SET")), (1, 0));
         has_failed_over.store(true, Ordering::Relaxed);
         reserves(&store, "after").await;
-        assert_eq!(heir.seen("SET"), 1, "{refusal}");
+        assert_eq!(heir.seen("SET"), 1, "{error}");
     }
 }
 
@@ -121,10 +121,10 @@ async fn sends_on(
 }
 
 #[tokio::test]
-async fn an_answer_that_was_outrun_by_another_leaves_the_connection_standing() {
+async fn a_reply_that_was_outrun_by_another_leaves_the_connection_open() {
     let (store, moved, [_from, to]) =
         sends_on(|to| format!("-MOVED 1 127.0.0.1:{to}\r\n"), "+OK\r\n").await;
-    // Longer than a server may be silent that owes an answer.
+    // Longer than a server that owes a reply may be silent.
     sleep(Duration::from_millis(1200)).await;
     moved.store(true, Ordering::Relaxed);
     store.reserve(&request("after")).await.unwrap();
@@ -142,11 +142,11 @@ async fn a_command_that_is_sent_on_to_a_server_without_a_name_finds_it_in_the_ma
 
 #[tokio::test]
 async fn a_server_that_will_not_be_asked_says_why() {
-    let refused = "-NOPERM User shop has no permissions to run the 'asking' command\r\n";
+    let rejected = "-NOPERM User shop has no permissions to run the 'asking' command\r\n";
     let (store, moved, [_from, to]) =
-        sends_on(|to| format!("-ASK 1 127.0.0.1:{to}\r\n"), refused).await;
+        sends_on(|to| format!("-ASK 1 127.0.0.1:{to}\r\n"), rejected).await;
     moved.store(true, Ordering::Relaxed);
-    let refused = store.reserve(&request("after")).await.unwrap_err();
-    assert!(refused.source().unwrap().to_string().contains("'asking'"), "{refused:?}");
+    let rejected = store.reserve(&request("after")).await.unwrap_err();
+    assert!(rejected.source().unwrap().to_string().contains("'asking'"), "{rejected:?}");
     assert_eq!(to.seen("SET"), 1);
 }

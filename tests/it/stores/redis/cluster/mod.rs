@@ -9,28 +9,27 @@ use tower_idempotency::RedisStore;
 use tower_idempotency::store::{Reservation, Settlement, Store, conformance};
 
 use crate::support::redis::traffic::{
-    Account, BACK, BOUND, IMPATIENT, PATIENT, RETENTION, Runtime, Traffic, answer, execute, kept,
-    request, served, stored,
+    Account, BACK, BOUND, IMPATIENT, PATIENT, RETENTION, Runtime, Traffic, execute, request,
+    response, served, stored, stored_body,
 };
 use crate::support::redis::{Cluster, RedisServer, is_before_7, until};
 
 mod map;
 
-/// How long after the loss of a primary there may be failures. The others take a second to find it
-/// lost, and its replica one or two to be elected; the rest is for a machine that has much else to
-/// do.
+/// How long after the loss of a primary there may be failures. The others find the loss after a
+/// second, and elect its replica in one or two. The rest is for a busy machine.
 const HEALED: Duration = Duration::from_secs(10);
 
-/// One cluster for all of it, for it is heavy. Each part leaves it whole.
+/// One cluster for all parts, because it is heavy. Each part leaves it whole.
 #[test]
-fn the_store_keeps_the_contract_and_follows_the_slots() {
+fn the_store_meets_the_contract_and_follows_the_slots() {
     let runtime = Runtime::new("cluster");
     let mut cluster = Cluster::start();
     let store = RedisStore::open(&cluster.url()).unwrap();
 
     runtime.block_on(conformance::run(&store, Duration::from_millis(500))).assert_success();
     a_first_execution_is_two_pipelines_of_two_commands(&runtime, &cluster);
-    large_answers_are_kept(&runtime, &store);
+    large_responses_are_stored(&runtime, &store);
     servers_without_a_name_are_found_by_their_addresses(&runtime, &cluster);
     the_rights_that_the_documentation_names_are_enough(&runtime, &cluster);
     a_slot_may_move_under_a_record(&runtime, &cluster, &store);
@@ -94,12 +93,12 @@ fn a_first_execution_is_two_pipelines_of_two_commands(runtime: &Runtime, cluster
     }
 }
 
-fn large_answers_are_kept(runtime: &Runtime, store: &RedisStore) {
+fn large_responses_are_stored(runtime: &Runtime, store: &RedisStore) {
     runtime.block_on(async {
         for number in 0..12 {
             let (key, body) = (format!("large-{number}"), vec![number; 200 << 10]);
             execute(store, &key, body.clone()).await.unwrap();
-            assert_eq!(kept(store, &key).await.unwrap().unwrap(), body);
+            assert_eq!(stored_body(store, &key).await.unwrap().unwrap(), body);
         }
     });
 }
@@ -169,16 +168,16 @@ fn a_slot_may_move_under_a_record(runtime: &Runtime, cluster: &Cluster, store: &
     // A record that is new is made where the slot goes to, and so is its body.
     let lease = reserved("moving");
     assert_eq!(place(cluster, |port| tell(port, "KEYS idempotency:*")), (name.clone(), to));
-    let large = answer(vec![7; 5000]);
+    let large = response(vec![7; 5000]);
     let completed = runtime.block_on(store.complete(&lease, &large, RETENTION)).unwrap();
     assert_eq!(completed, Settlement::Applied);
-    let body = runtime.block_on(kept(store, "moving")).unwrap();
+    let body = runtime.block_on(stored_body(store, "moving")).unwrap();
     assert_eq!(body.as_deref(), Some(large.bytes()));
 
     for port in cluster.primary_ports() {
         tell::<()>(port, &format!("CLUSTER SETSLOT {slot} NODE {}", id(to)));
     }
-    let body = runtime.block_on(kept(store, "moving")).unwrap();
+    let body = runtime.block_on(stored_body(store, "moving")).unwrap();
     assert_eq!(body.as_deref(), Some(large.bytes()), "after the slot has moved");
 
     // It moves back: the record is still here and the body would be there. That waits until both
@@ -199,7 +198,7 @@ fn a_slot_may_move_under_a_record(runtime: &Runtime, cluster: &Cluster, store: &
     for port in cluster.primary_ports() {
         tell::<()>(port, &format!("CLUSTER SETSLOT {slot} NODE {}", id(from)));
     }
-    let body = runtime.block_on(kept(store, "moving")).unwrap();
+    let body = runtime.block_on(stored_body(store, "moving")).unwrap();
     assert_eq!(body.as_deref(), Some(large.bytes()), "after the slot has moved back");
 }
 
@@ -226,7 +225,7 @@ fn fails_over(
     runtime.block_on(async {
         // All servers have some of these.
         for key in &keys {
-            served(HEALED, async || kept(store, key).await).await;
+            served(HEALED, async || stored_body(store, key).await).await;
         }
         // Whatever else were to fail now would be counted.
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -238,7 +237,7 @@ fn fails_over(
         assert!(healed < HEALED, "{how}: {healed:?}");
         assert!(slowest < BOUND, "{how}: {slowest:?}");
         for key in &keys {
-            let body = served(HEALED, async || kept(store, key).await).await;
+            let body = served(HEALED, async || stored_body(store, key).await).await;
             assert_eq!(body.as_deref(), Some(key.as_bytes()), "{how}");
         }
     });
@@ -249,7 +248,7 @@ fn fails_over(
 async fn the_other_servers_serve(store: &RedisStore, keys: &[String]) {
     let asked = keys.iter().map(|key| {
         let (store, key) = (store.clone(), key.clone());
-        tokio::spawn(async move { kept(&store, &key).await.is_ok() })
+        tokio::spawn(async move { stored_body(&store, &key).await.is_ok() })
     });
     let mut served = 0;
     for asked in asked.collect::<Vec<_>>() {
@@ -290,7 +289,7 @@ fn a_cluster_that_is_gone_leaves_nothing_behind(
     }
 }
 
-/// The last part, for what asks the servers without a password is refused afterwards.
+/// The last part, because clients without a password are rejected afterwards.
 fn credentials_are_used(runtime: &Runtime, cluster: &Cluster) {
     for port in cluster.ports() {
         tell::<()>(port, "CONFIG SET masterauth hunter2");
@@ -305,19 +304,19 @@ fn credentials_are_used(runtime: &Runtime, cluster: &Cluster) {
         }
     });
     let wrong = RedisStore::open(&cluster.url().replace("://", "://:hunter3@")).unwrap();
-    let refused = runtime.block_on(wrong.ping()).unwrap_err();
-    assert!(!format!("{refused:?} {refused} {wrong:?}").contains("hunter"), "{refused:?}");
+    let rejected = runtime.block_on(wrong.ping()).unwrap_err();
+    assert!(!format!("{rejected:?} {rejected} {wrong:?}").contains("hunter"), "{rejected:?}");
 }
 
 #[test]
-fn a_list_that_is_none_is_refused_and_so_is_a_wrong_url() {
+fn a_malformed_list_is_rejected_and_so_is_a_wrong_url() {
     for url in [
         "redis+cluster://",
         "redis+cluster://:hunter2@127.0.0.1:7000/1",
         "redis+sentinel://127.0.0.1",
     ] {
-        let refused = RedisStore::open(url).unwrap_err();
-        let reason = refused.source().expect("it says what is wrong").to_string();
+        let rejected = RedisStore::open(url).unwrap_err();
+        let reason = rejected.source().expect("it says what is wrong").to_string();
         assert!(!reason.is_empty() && !reason.contains("hunter"), "{reason}");
     }
     assert!(RedisStore::cluster([] as [&str; 0]).is_err());
@@ -332,13 +331,13 @@ fn a_list_that_is_none_is_refused_and_so_is_a_wrong_url() {
 }
 
 #[test]
-fn a_server_that_is_no_cluster_is_an_error() {
+fn a_server_that_is_not_a_cluster_is_an_error() {
     let server = RedisServer::start();
     let runtime = Runtime::new("no cluster");
     let store = RedisStore::open(&server.url().replace("redis:", "redis+cluster:")).unwrap();
-    let refused = runtime.block_on(store.ping()).unwrap_err();
+    let rejected = runtime.block_on(store.ping()).unwrap_err();
     assert!(
-        refused.source().unwrap().to_string().contains("cluster support disabled"),
-        "{refused:?}"
+        rejected.source().unwrap().to_string().contains("cluster support disabled"),
+        "{rejected:?}"
     );
 }

@@ -1,4 +1,4 @@
-//! The handler's word on its own answer.
+//! The handler's directive for its own response.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use http::{Request, Response, StatusCode};
 use tower::ServiceExt;
 use tower_idempotency::{OnFailed, PreviousAttempt, ResponseDirective, StoredResponse};
 
-use crate::support::{Answer, Effects, Server, TestLayer, app, layer, post};
+use crate::support::{Effects, Server, TestLayer, WireResponse, app, layer, post};
 
 const KEY: &str = "order-1001";
 
-/// A server whose handler says the same each time, its answer numbered.
+/// A server whose handler gives the same directive each time, and numbers its responses.
 async fn saying(
     effects: &Effects,
     guard: TestLayer,
     status: u16,
-    verdict: ResponseDirective,
+    directive: ResponseDirective,
 ) -> Server {
     let ledger = effects.clone();
     let router = app(effects, move |_| {
@@ -26,20 +26,20 @@ async fn saying(
         async move {
             let mut response = Response::new(Body::from(format!("run {run}")));
             *response.status_mut() = StatusCode::from_u16(status).unwrap();
-            response.extensions_mut().insert(verdict);
+            response.extensions_mut().insert(directive);
             response
         }
     });
     Server::start(router.layer(guard)).await
 }
 
-async fn twice(server: &Server) -> [Answer; 2] {
+async fn twice(server: &Server) -> [WireResponse; 2] {
     let call = post("/").key(KEY).body("body");
     [call.send(server).await, call.send(server).await]
 }
 
 #[tokio::test]
-async fn success_is_kept_whatever_the_status() {
+async fn success_is_stored_whatever_the_status() {
     for status in [200, 302, 400, 401, 422, 429, 500, 503] {
         let effects = Effects::new();
         let server = saying(&effects, layer(), status, ResponseDirective::success()).await;
@@ -65,7 +65,7 @@ async fn failed_runs_again_whatever_the_status() {
 }
 
 #[tokio::test]
-async fn failed_heeds_what_is_to_become_of_failures() {
+async fn failed_obeys_the_policy_on_failures() {
     let effects = Effects::new();
     let server =
         saying(&effects, layer().on_failed(OnFailed::Replay), 200, ResponseDirective::failed())
@@ -79,12 +79,12 @@ async fn failed_heeds_what_is_to_become_of_failures() {
             .await;
     let [first, second] = twice(&server).await;
     first.assert_first(200, "run 1");
-    assert_eq!(second.assert_refused(409, "idempotency_attempt_failed")["original_status"], 200);
+    assert_eq!(second.assert_rejected(409, "idempotency_attempt_failed")["original_status"], 200);
     assert_eq!(effects.count(), 1);
 }
 
 #[tokio::test]
-async fn forget_leaves_the_key_free_whatever_the_status() {
+async fn discard_leaves_the_key_free_whatever_the_status() {
     for status in [200, 201, 404, 500] {
         let effects = Effects::new();
         let server = saying(
@@ -97,20 +97,20 @@ async fn forget_leaves_the_key_free_whatever_the_status() {
         let [first, second] = twice(&server).await;
         first.assert_first(status, "run 1");
         second.assert_first(status, "run 2");
-        // Another request may have the key, for nothing happened.
-        post("/").key(KEY).body("mended").send(&server).await.assert_first(status, "run 3");
+        // Another request may have the key, because nothing happened.
+        post("/").key(KEY).body("corrected").send(&server).await.assert_first(status, "run 3");
         assert_eq!(effects.attempts(), [(1, None); 3]);
     }
 }
 
 #[tokio::test]
-async fn new_leaves_the_status_to_say_what_the_answer_means() {
+async fn new_leaves_the_meaning_of_the_response_to_its_status() {
     for (status, runs) in [(200, 1), (404, 1), (422, 2), (500, 2)] {
         let effects = Effects::new();
-        let verdict = ResponseDirective::new()
+        let directive = ResponseDirective::new()
             .retention(Duration::from_mins(1))
             .stored_response(StoredResponse::Full);
-        let server = saying(&effects, layer(), status, verdict).await;
+        let server = saying(&effects, layer(), status, directive).await;
         let [_, second] = twice(&server).await;
         assert_eq!(second.is_replay(), runs == 1, "{status}");
         assert_eq!(effects.count(), runs);
@@ -119,8 +119,8 @@ async fn new_leaves_the_status_to_say_what_the_answer_means() {
 
 #[tokio::test]
 async fn the_last_word_is_the_only_one() {
-    // `ResponseDirective::success().keep(…)` says both; a verdict in place of another says what it
-    // says and no more.
+    // `ResponseDirective::success().stored_response(…)` sets both. A directive that replaces
+    // another one takes nothing over from it.
     let both = ResponseDirective::success()
         .stored_response(StoredResponse::Status)
         .retention(Duration::from_mins(1));
@@ -140,7 +140,7 @@ async fn the_last_word_is_the_only_one() {
 }
 
 #[tokio::test]
-async fn the_verdict_does_not_reach_the_layers_outside() {
+async fn the_directive_does_not_reach_the_layers_outside() {
     let effects = Effects::new();
     let router = app(&effects, |_| async {
         let mut response = Response::new(Body::from("done"));
@@ -185,8 +185,8 @@ async fn a_layer_outside_judges_for_itself() {
 #[tokio::test]
 async fn as_a_part_of_an_axum_response() {
     let effects = Effects::new();
-    let forgets = app(&effects, |_| async { (ResponseDirective::discard(), StatusCode::CREATED) });
-    let server = Server::start(forgets.layer(layer())).await;
+    let discards = app(&effects, |_| async { (ResponseDirective::discard(), StatusCode::CREATED) });
+    let server = Server::start(discards.layer(layer())).await;
     let [first, second] = twice(&server).await;
     first.assert_first(201, "");
     second.assert_first(201, "");
@@ -206,7 +206,7 @@ async fn as_a_part_of_an_axum_response() {
 
 /// With tokio's clock paused, by which the memory store judges.
 #[tokio::test(start_paused = true)]
-async fn retention_of_one_answer_comes_before_that_of_the_layer() {
+async fn retention_of_one_response_overrides_the_retention_of_the_layer() {
     let minutes = |minutes: u64| Duration::from_mins(minutes);
     let cases = [
         (ResponseDirective::new().retention(minutes(1)), 200, minutes(60), minutes(1)),
@@ -214,13 +214,13 @@ async fn retention_of_one_answer_comes_before_that_of_the_layer() {
         (ResponseDirective::new(), 200, minutes(60), minutes(60)),
         (ResponseDirective::failed().retention(minutes(1)), 200, minutes(60), minutes(1)),
     ];
-    for (verdict, status, of_layer, expected) in cases {
+    for (directive, status, of_layer, expected) in cases {
         let effects = Effects::new();
         let guard = layer().retention(of_layer).on_failed(OnFailed::Replay);
         let router: Router = app(&effects, move |_| async move {
             let mut response = Response::new(Body::from("done"));
             *response.status_mut() = StatusCode::from_u16(status).unwrap();
-            response.extensions_mut().insert(verdict);
+            response.extensions_mut().insert(directive);
             response
         });
         let router = router.layer(guard);
@@ -232,9 +232,9 @@ async fn retention_of_one_answer_comes_before_that_of_the_layer() {
         };
         assert!(!ask().await);
         tokio::time::advance(expected.saturating_sub(Duration::from_secs(1))).await;
-        assert!(ask().await, "{verdict:?} was gone too early");
+        assert!(ask().await, "{directive:?} was gone too early");
         tokio::time::advance(Duration::from_secs(2)).await;
-        assert!(!ask().await, "{verdict:?} was kept too long");
+        assert!(!ask().await, "{directive:?} was stored too long");
         assert_eq!(effects.count(), 2);
     }
 }

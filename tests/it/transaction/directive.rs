@@ -10,18 +10,18 @@ use tower_idempotency::store::DynStore;
 use tower_idempotency::{ResponseDirective, StoredResponse, Tx};
 
 use crate::support::databases::{Base, Lite};
-use crate::support::{Answer, Server, layer_over, post};
+use crate::support::{Server, WireResponse, layer_over, post};
 
-async fn twice(server: &Server) -> [Answer; 2] {
+async fn twice(server: &Server) -> [WireResponse; 2] {
     let call = post("/").key("order-1001").body("body");
     [call.send(server).await, call.send(server).await]
 }
 
 /// A route whose handler inserts a row and then says so.
-async fn saying(base: &Lite, status: u16, verdict: ResponseDirective) -> Server {
+async fn saying(base: &Lite, status: u16, directive: ResponseDirective) -> Server {
     let handler = async move |mut tx: Tx<Sqlite>| {
         Lite::run(&mut tx, "INSERT INTO orders VALUES ('book')".into()).await.unwrap();
-        (StatusCode::from_u16(status).unwrap(), verdict, "done")
+        (StatusCode::from_u16(status).unwrap(), directive, "done")
     };
     let router = Router::new().route("/", route(handler));
     let guard =
@@ -30,7 +30,7 @@ async fn saying(base: &Lite, status: u16, verdict: ResponseDirective) -> Server 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn success_is_kept_whatever_the_status_and_commits_what_the_status_says() {
+async fn success_is_stored_whatever_the_status_and_commits_what_the_status_says() {
     for (status, rows) in [(200, 1), (422, 0), (500, 0)] {
         let base = Lite::start().await;
         let server = saying(&base, status, ResponseDirective::success()).await;
@@ -46,11 +46,11 @@ async fn success_is_kept_whatever_the_status_and_commits_what_the_status_says() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forget_rolls_back_whatever_the_status() {
+async fn discard_rolls_back_whatever_the_status() {
     let base = Lite::start().await;
     let server = saying(&base, 201, ResponseDirective::discard()).await;
-    for answer in twice(&server).await {
-        answer.assert_first(201, "done");
+    for response in twice(&server).await {
+        response.assert_first(201, "done");
     }
     assert!(base.orders().await.is_empty() && base.records().await.is_empty());
     base.at_rest().await;
@@ -60,8 +60,8 @@ async fn forget_rolls_back_whatever_the_status() {
 async fn failed_rolls_back_and_is_remembered() {
     let base = Lite::start().await;
     let server = saying(&base, 201, ResponseDirective::failed()).await;
-    for answer in twice(&server).await {
-        answer.assert_first(201, "done");
+    for response in twice(&server).await {
+        response.assert_first(201, "done");
     }
     assert!(base.orders().await.is_empty());
     assert_eq!(base.records().await, ["failed"]);
@@ -69,12 +69,12 @@ async fn failed_rolls_back_and_is_remembered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keep_and_retention_are_heeded() {
+async fn stored_response_and_retention_are_heeded() {
     let base = Lite::start().await;
-    let verdict = ResponseDirective::new()
+    let directive = ResponseDirective::new()
         .stored_response(StoredResponse::Status)
         .retention(Duration::from_hours(1000));
-    let server = saying(&base, 201, verdict).await;
+    let server = saying(&base, 201, directive).await;
     let [first, second] = twice(&server).await;
     first.assert_first(201, "done");
     assert_eq!((second.status, second.text(), second.is_replay()), (201, "", true));

@@ -1,14 +1,16 @@
-//! What is kept of an answer, and which headers.
+//! How much of a response is stored, and which headers.
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use tower_idempotency::{OnFailed, ResponseDirective, Scope, StoredResponse};
 
-use crate::support::{Answer, Effects, Frames, Server, TestLayer, app, http2_answer, layer, post};
+use crate::support::{
+    Effects, Frames, Server, TestLayer, WireResponse, app, http2_response, layer, post,
+};
 
 const KEY: &str = "order-1001";
 
-type Answers = fn() -> Response<Body>;
+type MakeResponse = fn() -> Response<Body>;
 
 fn created() -> Response<Body> {
     Response::builder()
@@ -41,10 +43,10 @@ fn failed() -> Response<Body> {
         .unwrap()
 }
 
-/// Sends one request twice; gives both answers, and asserts that the handler ran once.
-async fn twice(guard: TestLayer, answer: Answers) -> [Answer; 2] {
+/// Sends one request twice; returns both responses, and asserts that the handler ran once.
+async fn twice(guard: TestLayer, response: MakeResponse) -> [WireResponse; 2] {
     let effects = Effects::new();
-    let router = app(&effects, move |_| async move { answer() });
+    let router = app(&effects, move |_| async move { response() });
     let server = Server::start(router.layer(guard)).await;
     let call = post("/").key(KEY).body("body").header("X-Request-Id", "request-1");
     let first = call.send(&server).await;
@@ -54,10 +56,16 @@ async fn twice(guard: TestLayer, answer: Answers) -> [Answer; 2] {
     [first, second]
 }
 
-/// Asserts a replay that has this status and body, says whether a body was left out, and has these
-/// headers and no others but those that every answer of the server has.
+/// Asserts a replay that has this status and body, and says whether a body was left out. It has
+/// these headers, those that every response of the server has, and no others.
 #[track_caller]
-fn is_replay(replay: &Answer, status: u16, text: &str, omitted: bool, headers: &[(&str, &str)]) {
+fn is_replay(
+    replay: &WireResponse,
+    status: u16,
+    text: &str,
+    omitted: bool,
+    headers: &[(&str, &str)],
+) {
     assert!(replay.is_replay() && replay.complete, "{replay:?}");
     assert_eq!((replay.status, replay.text()), (status, text));
     assert_eq!(replay.header("x-idempotent-body"), omitted.then_some("omitted"), "{replay:?}");
@@ -72,7 +80,7 @@ fn is_replay(replay: &Answer, status: u16, text: &str, omitted: bool, headers: &
     }
     let known: Vec<_> = headers.iter().map(|(name, _)| *name).chain(every).chain(ids).collect();
     let others: Vec<_> = replay.names().into_iter().filter(|name| !known.contains(name)).collect();
-    assert!(others.is_empty(), "{others:?} were kept");
+    assert!(others.is_empty(), "{others:?} were stored");
 }
 
 /// Those of [`created`] that say nothing of the card.
@@ -83,7 +91,7 @@ const HARMLESS: [(&str, &str); 3] = [
 ];
 
 #[tokio::test]
-async fn full_keeps_status_headers_and_body() {
+async fn full_stores_status_headers_and_body() {
     let [first, replay] = twice(layer().stored_response(StoredResponse::Full), created).await;
     let headers = [
         &HARMLESS[..],
@@ -100,45 +108,47 @@ async fn full_keeps_status_headers_and_body() {
 }
 
 #[tokio::test]
-async fn status_keeps_the_status_and_headers_that_say_nothing() {
+async fn status_stores_the_status_and_headers_that_reveal_nothing() {
     let [first, replay] = twice(layer().stored_response(StoredResponse::Status), created).await;
-    assert_eq!(first.text(), "a card number", "the first answer is the handler's own");
+    assert_eq!(first.text(), "a card number", "the first response is the handler's own");
     is_replay(&replay, 201, "", true, &HARMLESS);
     assert_eq!(replay.header("content-length"), Some("0"));
 }
 
 #[tokio::test]
-async fn status_leaves_nothing_out_of_an_empty_answer() {
+async fn status_leaves_nothing_out_of_an_empty_response() {
     let [_, replay] = twice(layer().stored_response(StoredResponse::Status), empty).await;
     is_replay(&replay, 204, "", false, &[]);
-    let nothing: Answers = || Response::new(Body::empty());
+    let nothing: MakeResponse = || Response::new(Body::empty());
     let [_, replay] = twice(layer().stored_response(StoredResponse::Status), nothing).await;
     is_replay(&replay, 200, "", false, &[]);
 }
 
 #[tokio::test]
-async fn status_replays_what_full_could_not_keep() {
-    for (guard, answer) in [(layer(), streamed as Answers), (layer().max_response(4), created)] {
-        let [first, repeat] = twice(guard.clone(), answer).await;
+async fn status_replays_what_full_could_not_store() {
+    for (guard, response) in
+        [(layer(), streamed as MakeResponse), (layer().max_response(4), created)]
+    {
+        let [first, retry] = twice(guard.clone(), response).await;
         assert_eq!(first.text(), "a card number");
-        repeat.assert_refused(409, "idempotency_result_not_retained");
+        retry.assert_rejected(409, "idempotency_result_not_retained");
 
         let [first, replay] =
-            twice(layer().max_response(4).stored_response(StoredResponse::Status), answer).await;
+            twice(layer().max_response(4).stored_response(StoredResponse::Status), response).await;
         assert_eq!(first.text(), "a card number");
         is_replay(&replay, 201, "", true, &HARMLESS);
     }
 }
 
 #[tokio::test]
-async fn status_keeps_as_little_of_a_failure() {
+async fn status_stores_as_little_of_a_failure() {
     let guard = || layer().on_failed(OnFailed::Replay);
     let [_, replay] = twice(guard(), failed).await;
     is_replay(&replay, 503, "down", false, &[("retry-after", "7"), ("x-secret", "4242")]);
     let [_, replay] = twice(guard().stored_response(StoredResponse::Status), failed).await;
     is_replay(&replay, 503, "", true, &[("retry-after", "7")]);
-    let [_, repeat] = twice(guard().stored_response(StoredResponse::Nothing), failed).await;
-    let problem = repeat.assert_refused(409, "idempotency_attempt_failed");
+    let [_, retry] = twice(guard().stored_response(StoredResponse::Nothing), failed).await;
+    let problem = retry.assert_rejected(409, "idempotency_attempt_failed");
     assert_eq!(problem["original_status"], 503);
 }
 
@@ -152,9 +162,9 @@ async fn status_leaves_trailers_out_too() {
         async { Response::new(body) }
     });
     let server = Server::start(router.layer(layer().stored_response(StoredResponse::Status))).await;
-    let (head, body) = http2_answer(&server, KEY).await;
+    let (head, body) = http2_response(&server, KEY).await;
     assert!(head.headers.get("x-idempotent-body").is_none() && body.trailers().is_some());
-    let (head, body) = http2_answer(&server, KEY).await;
+    let (head, body) = http2_response(&server, KEY).await;
     assert_eq!(head.headers["x-idempotent-result"], "true");
     assert_eq!(head.headers["x-idempotent-body"], "omitted", "the trailers were left out");
     assert_eq!(body.trailers(), None);
@@ -162,23 +172,24 @@ async fn status_leaves_trailers_out_too() {
 }
 
 #[tokio::test]
-async fn nothing_refuses_a_repeat_even_of_an_empty_answer() {
-    for (answer, status) in [(created as Answers, 201), (empty, 204), (streamed, 201)] {
-        let [first, repeat] = twice(layer().stored_response(StoredResponse::Nothing), answer).await;
+async fn nothing_rejects_a_retry_even_of_an_empty_response() {
+    for (response, status) in [(created as MakeResponse, 201), (empty, 204), (streamed, 201)] {
+        let [first, retry] =
+            twice(layer().stored_response(StoredResponse::Nothing), response).await;
         assert_eq!(first.status, status);
-        let problem = repeat.assert_refused(409, "idempotency_result_not_retained");
+        let problem = retry.assert_rejected(409, "idempotency_result_not_retained");
         assert_eq!(problem["original_status"], status);
-        assert_eq!(repeat.header("location"), None, "it was not to be kept");
-        assert_eq!(repeat.header("x-idempotent-body"), None);
+        assert_eq!(retry.header("location"), None, "it must not be stored");
+        assert_eq!(retry.header("x-idempotent-body"), None);
     }
 }
 
 #[tokio::test]
-async fn what_is_not_kept_is_not_in_the_record() {
-    for (keep, body) in
+async fn what_is_not_stored_is_not_in_the_record() {
+    for (stored, body) in
         [(StoredResponse::Status, "Omitted"), (StoredResponse::Nothing, "NotRetained(Withheld)")]
     {
-        let guard = layer().stored_response(keep);
+        let guard = layer().stored_response(stored);
         twice(guard.clone(), created).await;
         let key = tower_idempotency::IdempotencyKey::parse(KEY.as_bytes()).unwrap();
         let record = guard.inspect(&Scope::anonymous(), &key).await.unwrap().unwrap();
@@ -191,8 +202,8 @@ async fn what_is_not_kept_is_not_in_the_record() {
 }
 
 #[tokio::test]
-async fn a_verdict_says_how_much_of_one_answer_is_kept() {
-    let less: Answers = || {
+async fn a_directive_says_how_much_of_one_response_is_stored() {
+    let less: MakeResponse = || {
         let mut response = created();
         response
             .extensions_mut()
@@ -201,27 +212,27 @@ async fn a_verdict_says_how_much_of_one_answer_is_kept() {
     };
     let [_, replay] = twice(layer(), less).await;
     is_replay(&replay, 201, "", true, &HARMLESS);
-    let more: Answers = || {
+    let more: MakeResponse = || {
         let mut response = created();
         response
             .extensions_mut()
             .insert(ResponseDirective::new().stored_response(StoredResponse::Full));
         response
     };
-    for keep in [StoredResponse::Status, StoredResponse::Nothing] {
-        let [first, replay] = twice(layer().stored_response(keep), more).await;
+    for stored in [StoredResponse::Status, StoredResponse::Nothing] {
+        let [first, replay] = twice(layer().stored_response(stored), more).await;
         replay.assert_replays(&first);
         assert_eq!(replay.header("x-secret"), Some("4242"));
     }
-    let none: Answers = || {
+    let none: MakeResponse = || {
         let mut response = created();
         response
             .extensions_mut()
             .insert(ResponseDirective::success().stored_response(StoredResponse::Nothing));
         response
     };
-    let [_, repeat] = twice(layer(), none).await;
-    repeat.assert_refused(409, "idempotency_result_not_retained");
+    let [_, retry] = twice(layer(), none).await;
+    retry.assert_rejected(409, "idempotency_result_not_retained");
 }
 
 fn name(name: &'static str) -> HeaderName {
@@ -229,7 +240,7 @@ fn name(name: &'static str) -> HeaderName {
 }
 
 #[tokio::test]
-async fn keep_headers_adds_to_what_is_kept() {
+async fn store_headers_adds_to_what_is_stored() {
     let guard = layer()
         .stored_response(StoredResponse::Status)
         .store_headers([header::LOCATION])
@@ -238,13 +249,13 @@ async fn keep_headers_adds_to_what_is_kept() {
     let added = [&HARMLESS[..], &[("location", "/cards/7"), ("etag", "\"of-the-card\"")]].concat();
     is_replay(&replay, 201, "", true, &added);
     let guard = layer().stored_response(StoredResponse::Nothing).store_headers([header::LOCATION]);
-    let [_, repeat] = twice(guard, created).await;
-    repeat.assert_refused(409, "idempotency_result_not_retained");
-    assert_eq!(repeat.header("location"), Some("/cards/7"));
+    let [_, retry] = twice(guard, created).await;
+    retry.assert_rejected(409, "idempotency_result_not_retained");
+    assert_eq!(retry.header("location"), Some("/cards/7"));
 }
 
 #[tokio::test]
-async fn keep_only_headers_keeps_these_and_no_others() {
+async fn store_only_headers_stores_these_and_no_others() {
     let guard = || layer().store_only_headers([header::LOCATION]);
     let [first, replay] = twice(guard(), created).await;
     is_replay(&replay, 201, first.text(), false, &[("location", "/cards/7")]);
@@ -256,8 +267,8 @@ async fn keep_only_headers_keeps_these_and_no_others() {
         false,
         &[("location", "/cards/7"), ("etag", "\"of-the-card\"")],
     );
-    // Made for whole answers, the list does not bring back what less than all leaves out;
-    // `store_headers` does.
+    // The list applies to whole responses: it does not bring back headers that less than a whole
+    // response leaves out. `store_headers` does.
     let [_, replay] = twice(guard().stored_response(StoredResponse::Status), created).await;
     is_replay(&replay, 201, "", true, &[]);
     let [_, replay] = twice(
@@ -271,7 +282,7 @@ async fn keep_only_headers_keeps_these_and_no_others() {
 }
 
 #[tokio::test]
-async fn drop_headers_comes_before_whatever_else_is_said() {
+async fn exclude_headers_comes_before_whatever_else_is_said() {
     let guard = layer()
         .store_only_headers([header::LOCATION, name("x-secret")])
         .store_headers([header::ETAG, name("x-secret")])
@@ -283,8 +294,8 @@ async fn drop_headers_comes_before_whatever_else_is_said() {
 }
 
 #[tokio::test]
-async fn headers_that_frame_a_message_can_never_be_kept() {
-    let answer: Answers = || {
+async fn headers_that_frame_a_message_can_never_be_stored() {
+    let response: MakeResponse = || {
         Response::builder()
             .header("Connection", "X-Named")
             .header("X-Named", "1")
@@ -324,7 +335,7 @@ async fn headers_that_frame_a_message_can_never_be_kept() {
     ];
     for (index, guard) in guards.into_iter().enumerate() {
         let server =
-            Server::start(app(&effects, move |_| async move { answer() }).layer(guard)).await;
+            Server::start(app(&effects, move |_| async move { response() }).layer(guard)).await;
         post("/").key(KEY).send(&server).await;
         let replay = post("/").key(KEY).send(&server).await;
         assert_eq!((replay.status, replay.text(), replay.complete), (200, "done", true));
@@ -367,13 +378,13 @@ mod digest {
     #[tokio::test]
     async fn digest_adds_the_digest_of_the_body() {
         // The example of RFC 9530, appendix A, with its line feed.
-        let example: Answers = || Response::new(Body::from("{\"hello\": \"world\"}\n"));
+        let example: MakeResponse = || Response::new(Body::from("{\"hello\": \"world\"}\n"));
         let [_, replay] = twice(layer().stored_response(StoredResponse::Digest), example).await;
         let digest = "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:";
         is_replay(&replay, 200, "", true, &[("repr-digest", digest)]);
 
         let [first, replay] = twice(layer().stored_response(StoredResponse::Digest), created).await;
-        assert_eq!(first.header("repr-digest"), None, "the first answer is the handler's own");
+        assert_eq!(first.header("repr-digest"), None, "the first response is the handler's own");
         let digest = format!("sha-256=:{}:", base64(&Sha256::digest(&first.body)));
         is_replay(&replay, 201, "", true, &[&HARMLESS[..], &[("repr-digest", &digest)]].concat());
     }
@@ -390,8 +401,8 @@ mod digest {
     }
 
     #[tokio::test]
-    async fn the_handlers_own_digest_is_kept_instead() {
-        let own: Answers = || {
+    async fn the_handlers_own_digest_is_stored_instead() {
+        let own: MakeResponse = || {
             let mut response = created();
             response
                 .headers_mut()
@@ -407,7 +418,7 @@ mod digest {
             &[&HARMLESS[..], &[("repr-digest", "sha-512=:b3du:")]].concat(),
         );
         // Of a stream, too.
-        let own: Answers = || {
+        let own: MakeResponse = || {
             let mut response = streamed();
             response
                 .headers_mut()
@@ -428,19 +439,19 @@ mod digest {
     }
 
     #[tokio::test]
-    async fn drop_headers_comes_before_the_digest_too() {
+    async fn exclude_headers_comes_before_the_digest_too() {
         let guard = || {
             layer().stored_response(StoredResponse::Digest).exclude_headers([name("repr-digest")])
         };
-        let own: Answers = || {
+        let own: MakeResponse = || {
             let mut response = created();
             response
                 .headers_mut()
                 .insert("repr-digest", HeaderValue::from_static("sha-512=:b3du:"));
             response
         };
-        for answer in [own, created] {
-            let [_, replay] = twice(guard(), answer).await;
+        for response in [own, created] {
+            let [_, replay] = twice(guard(), response).await;
             is_replay(&replay, 201, "", true, &HARMLESS);
         }
     }

@@ -1,4 +1,4 @@
-//! Commands that reached Redis, but whose answers did not come back.
+//! Commands that reached Redis, but whose replies did not come back.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::support::redis::{RedisServer, is_before_7};
 use crate::support::wire::{State as Network, Way, Wire};
 use crate::support::{patiently, with};
 
-/// A server that is asked through a network that loses answers, and by the side of it.
+/// A server that is reached through a network that loses replies, and directly beside it.
 struct Apart {
     _server: RedisServer,
     wire: Wire,
@@ -36,8 +36,8 @@ impl Apart {
         Self { _server: server, wire, through, beside }
     }
 
-    /// Does something whose first answer is lost, and the connection with it.
-    async fn losing_the_answer<T: Send + 'static>(
+    /// Does something whose first reply is lost, and the connection with it.
+    async fn losing_the_reply<T: Send + 'static>(
         &self,
         work: impl AsyncFnOnce(RedisStore) -> T,
     ) -> T {
@@ -50,8 +50,8 @@ impl Apart {
         tokio::join!(work(self.through.clone()), heal).0
     }
 
-    /// Does something whose answer is lost, and which then finds no way to the server any more.
-    async fn losing_the_answer_and_the_way<T>(&self, work: impl Future<Output = T>) -> T {
+    /// Does something whose reply is lost, and which then cannot reach the server any more.
+    async fn losing_the_reply_and_the_connection<T>(&self, work: impl Future<Output = T>) -> T {
         let before = self.wire.seen().replies;
         self.wire.set(Network::Open { requests: Way::Pass, replies: Way::Lose });
         let cut = async {
@@ -62,10 +62,10 @@ impl Apart {
     }
 
     async fn is_free(&self) {
-        patiently(async { while self.standing().await.is_some() {} }).await;
+        patiently(async { while self.record().await.is_some() {} }).await;
     }
 
-    async fn standing(&self) -> Option<Record> {
+    async fn record(&self) -> Option<Record> {
         self.beside.inspect(&request().key).await.unwrap()
     }
 }
@@ -73,7 +73,7 @@ impl Apart {
 fn request() -> ReserveRequest {
     let key = IdempotencyKey::parse(b"order-1001").unwrap();
     ReserveRequest::new(
-        StorageKey::derive(None, "unanswered", &Scope::anonymous(), &key),
+        StorageKey::derive(None, "lost-replies", &Scope::anonymous(), &key),
         Fingerprint::of_request(&Method::POST, "/", &HeaderMap::new(), &[], b""),
     )
     .lease(Duration::from_mins(1))
@@ -89,32 +89,32 @@ fn outcome(bytes: usize) -> Outcome {
 fn acquired(reservation: Reservation) -> Lease {
     match reservation {
         Reservation::Acquired(lease) => lease,
-        Reservation::Found(record) => panic!("somebody else's record was found: {record:?}"),
+        Reservation::Found(record) => panic!("another attempt's record was found: {record:?}"),
     }
 }
 
 const RETENTION: Duration = Duration::from_mins(1);
 
 #[tokio::test]
-async fn a_reservation_is_known_as_ones_own_and_so_is_the_answer_that_was_kept() {
+async fn a_reservation_is_known_as_ones_own_and_so_is_the_stored_response() {
     for bytes in [10, 100_000] {
         let apart = Apart::start().await;
         let reserved =
-            apart.losing_the_answer(async |store| store.reserve(&request()).await.unwrap()).await;
+            apart.losing_the_reply(async |store| store.reserve(&request()).await.unwrap()).await;
         let lease = acquired(reserved);
         assert_eq!((lease.attempt, lease.previous), (1, None));
-        assert_eq!(apart.standing().await.unwrap().token, lease.token);
+        assert_eq!(apart.record().await.unwrap().token, lease.token);
 
         let renewed =
-            apart.losing_the_answer(async |store| store.renew(&lease).await.unwrap()).await;
+            apart.losing_the_reply(async |store| store.renew(&lease).await.unwrap()).await;
         assert_eq!(renewed, Settlement::Applied);
-        let kept = outcome(bytes);
+        let stored = outcome(bytes);
         connect_for_bodies(&apart.through).await;
         let complete =
-            async |store: RedisStore| store.complete(&lease, &kept, RETENTION).await.unwrap();
-        assert_eq!(apart.losing_the_answer(complete).await, Settlement::Applied);
+            async |store: RedisStore| store.complete(&lease, &stored, RETENTION).await.unwrap();
+        assert_eq!(apart.losing_the_reply(complete).await, Settlement::Applied);
         assert!(
-            matches!(apart.standing().await.unwrap().state, State::Success(found) if found == kept)
+            matches!(apart.record().await.unwrap().state, State::Success(found) if found == stored)
         );
     }
 }
@@ -122,7 +122,7 @@ async fn a_reservation_is_known_as_ones_own_and_so_is_the_answer_that_was_kept()
 /// Bodies have a connection of their own, and its handshake has replies too.
 async fn connect_for_bodies(store: &RedisStore) {
     let key = IdempotencyKey::parse(b"another").unwrap();
-    let key = StorageKey::derive(None, "unanswered", &Scope::anonymous(), &key);
+    let key = StorageKey::derive(None, "lost-replies", &Scope::anonymous(), &key);
     let lease =
         acquired(store.reserve(&with(request(), |request| request.key = key)).await.unwrap());
     assert_eq!(
@@ -137,8 +137,8 @@ async fn a_record_that_was_taken_over_is_known_as_ones_own() {
     let first = acquired(apart.beside.reserve(&request()).await.unwrap());
     assert_eq!(apart.beside.fail(&first, None, RETENTION).await.unwrap(), Settlement::Applied);
 
-    // The first answer tells of the failed record; the second one is lost, that of the script which
-    // takes it over.
+    // The first reply tells of the failed record. The second one is lost; it comes from the script
+    // that takes the record over.
     let before = apart.wire.seen().replies;
     let lose_the_second = async {
         apart.wire.reached(|seen| seen.replies > before).await;
@@ -154,43 +154,43 @@ async fn a_record_that_was_taken_over_is_known_as_ones_own() {
         (second.attempt, second.previous),
         (2, Some(PreviousAttempt::Failed { status: None }))
     );
-    assert_eq!(apart.standing().await.unwrap().token, second.token);
+    assert_eq!(apart.record().await.unwrap().token, second.token);
 }
 
 #[tokio::test]
-async fn a_write_whose_answer_was_lost_stays_unanswered_though_it_cannot_be_sent_again() {
+async fn a_write_whose_reply_was_lost_stays_without_one_though_it_cannot_be_sent_again() {
     let apart = Apart::start().await;
     let lease = acquired(apart.through.reserve(&request()).await.unwrap());
-    let kept = outcome(10);
-    let complete = apart.through.complete(&lease, &kept, RETENTION);
-    let completed = apart.losing_the_answer_and_the_way(complete).await;
+    let stored = outcome(10);
+    let complete = apart.through.complete(&lease, &stored, RETENTION);
+    let completed = apart.losing_the_reply_and_the_connection(complete).await;
     assert_eq!(completed.unwrap_err().kind(), StoreErrorKind::Timeout);
-    assert!(apart.standing().await.is_some());
+    assert!(apart.record().await.is_some());
 }
 
 #[tokio::test]
-async fn a_reservation_whose_answer_was_lost_is_taken_back_though_it_could_not_be_sent_again() {
+async fn a_reservation_whose_reply_was_lost_is_taken_back_though_it_could_not_be_sent_again() {
     let apart = Apart::start().await;
     let request = request();
-    let reserved = apart.losing_the_answer_and_the_way(apart.through.reserve(&request)).await;
+    let reserved = apart.losing_the_reply_and_the_connection(apart.through.reserve(&request)).await;
     assert_eq!(reserved.unwrap_err().kind(), StoreErrorKind::Timeout);
-    assert!(apart.standing().await.is_some(), "it was made");
+    assert!(apart.record().await.is_some(), "it was made");
     apart.wire.set(Network::FINE);
     apart.is_free().await;
 }
 
-/// A reservation that reaches the server while its answer does not come in time.
-async fn unanswered(apart: &Apart) {
+/// A reservation that reaches the server while its reply does not come in time.
+async fn lost_reply(apart: &Apart) {
     apart.wire.set(Network::Open { requests: Way::Pass, replies: Way::Hold });
     let error = apart.through.reserve(&request()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Timeout);
 }
 
 #[tokio::test]
-async fn a_first_reservation_that_was_not_answered_is_taken_back() {
+async fn a_first_reservation_without_a_reply_is_taken_back() {
     let apart = Apart::start().await;
-    unanswered(&apart).await;
-    assert!(apart.standing().await.is_some(), "it was made");
+    lost_reply(&apart).await;
+    assert!(apart.record().await.is_some(), "it was made");
     apart.wire.set(Network::FINE);
     apart.is_free().await;
     assert_eq!(acquired(apart.beside.reserve(&request()).await.unwrap()).attempt, 1);
@@ -202,8 +202,8 @@ async fn it_is_taken_back_also_when_its_lease_has_lapsed_meanwhile() {
     apart.wire.set(Network::Open { requests: Way::Pass, replies: Way::Hold });
     let brief = request().lease(Duration::from_millis(50));
     assert_eq!(apart.through.reserve(&brief).await.unwrap_err().kind(), StoreErrorKind::Timeout);
-    let standing = apart.standing().await.unwrap();
-    assert!(matches!(standing.state, State::Pending { abandoned: true }), "{standing:?}");
+    let record = apart.record().await.unwrap();
+    assert!(matches!(record.state, State::Pending { abandoned: true }), "{record:?}");
     apart.wire.set(Network::FINE);
     apart.is_free().await;
 }
@@ -236,10 +236,10 @@ async fn one_whose_caller_has_given_up_is_taken_back_too() {
     let before = apart.wire.seen().replies;
     let request = request();
     tokio::select! {
-        _ = apart.through.reserve(&request) => panic!("the answer is held back"),
+        _ = apart.through.reserve(&request) => panic!("the reply is held back"),
         () = apart.wire.reached(|seen| seen.replies > before) => {}
     }
-    assert!(apart.standing().await.is_some(), "it was made");
+    assert!(apart.record().await.is_some(), "it was made");
     apart.wire.set(Network::FINE);
     apart.is_free().await;
 }
@@ -256,13 +256,13 @@ async fn teach(apart: &Apart) {
         });
         let _ = apart.beside.release(&first).await.unwrap();
     }
-    assert!(apart.standing().await.is_none());
+    assert!(apart.record().await.is_none());
 }
 
 /// Takes the record over. The reply to that is lost, and the way to the server with it.
-async fn take_over_unanswered(apart: &Apart, request: &ReserveRequest) {
+async fn take_over_without_reply(apart: &Apart, request: &ReserveRequest) {
     let before = apart.wire.seen().replies;
-    // The first reply tells of the record; the second one is that of the script which takes it
+    // The first reply tells of the record. The second one comes from the script that takes it
     // over.
     let lose_the_second = async {
         apart.wire.reached(|seen| seen.replies > before).await;
@@ -272,13 +272,12 @@ async fn take_over_unanswered(apart: &Apart, request: &ReserveRequest) {
     };
     let (reserved, ()) = tokio::join!(apart.through.reserve(request), lose_the_second);
     assert_eq!(reserved.unwrap_err().kind(), StoreErrorKind::Timeout);
-    assert_eq!(apart.standing().await.unwrap().attempt, 2, "it was taken over");
+    assert_eq!(apart.record().await.unwrap().attempt, 2, "it was taken over");
     apart.wire.set(Network::FINE);
 }
 
 #[tokio::test]
-async fn a_failed_record_whose_take_over_was_not_answered_is_put_back_and_its_operation_runs_again()
-{
+async fn a_failed_record_whose_take_over_got_no_reply_is_put_back_and_its_operation_runs_again() {
     let apart = Apart::start().await;
     teach(&apart).await;
     let first = acquired(apart.beside.reserve(&request()).await.unwrap());
@@ -291,9 +290,9 @@ async fn a_failed_record_whose_take_over_was_not_answered_is_put_back_and_its_op
 
     // Abandoned attempts do not run again, and the lease of the one that never began lapses soon.
     let request = request().retry_abandoned(false).lease(Duration::from_millis(1));
-    take_over_unanswered(&apart, &request).await;
-    patiently(async { while apart.standing().await.unwrap().token != first.token {} }).await;
-    let record = apart.standing().await.unwrap();
+    take_over_without_reply(&apart, &request).await;
+    patiently(async { while apart.record().await.unwrap().token != first.token {} }).await;
+    let record = apart.record().await.unwrap();
     assert!(matches!(record.state, State::Failed(Some(_))), "{record:?}");
     assert_eq!(record.attempt, 1);
 
@@ -303,17 +302,17 @@ async fn a_failed_record_whose_take_over_was_not_answered_is_put_back_and_its_op
 }
 
 #[tokio::test]
-async fn an_abandoned_record_whose_take_over_was_not_answered_is_abandoned_again() {
+async fn an_abandoned_record_whose_take_over_got_no_reply_is_abandoned_again() {
     let apart = Apart::start().await;
     teach(&apart).await;
     let brief = request().lease(Duration::from_millis(1));
     let first = acquired(apart.beside.reserve(&brief).await.unwrap());
     let abandoned = |record: &Record| matches!(record.state, State::Pending { abandoned: true });
-    patiently(async { while !abandoned(&apart.standing().await.unwrap()) {} }).await;
+    patiently(async { while !abandoned(&apart.record().await.unwrap()) {} }).await;
 
-    take_over_unanswered(&apart, &request()).await;
-    patiently(async { while apart.standing().await.unwrap().token != first.token {} }).await;
-    let record = apart.standing().await.unwrap();
+    take_over_without_reply(&apart, &request()).await;
+    patiently(async { while apart.record().await.unwrap().token != first.token {} }).await;
+    let record = apart.record().await.unwrap();
     assert!(abandoned(&record), "{record:?}");
     assert_eq!(record.attempt, 1);
     // Its owner may be late and not gone.
@@ -356,7 +355,7 @@ async fn an_abandoned_record_that_was_put_back_and_renewed_in_between_is_not_tak
     let brief = request().lease(Duration::from_millis(1));
     let late = acquired(apart.beside.reserve(&brief).await.unwrap());
     let abandoned = |record: &Record| matches!(record.state, State::Pending { abandoned: true });
-    patiently(async { while !abandoned(&apart.standing().await.unwrap()) {} }).await;
+    patiently(async { while !abandoned(&apart.record().await.unwrap()) {} }).await;
     let second = acquired(apart.beside.reserve(&request()).await.unwrap());
     assert_eq!(apart.beside.release(&second).await.unwrap(), Settlement::Applied);
 
@@ -371,14 +370,14 @@ async fn an_abandoned_record_that_was_put_back_and_renewed_in_between_is_not_tak
 }
 
 #[tokio::test]
-async fn a_settled_or_answered_reservation_is_not_taken_back() {
+async fn a_settled_or_confirmed_reservation_is_not_taken_back() {
     let apart = Apart::start().await;
     let lease = acquired(apart.through.reserve(&request()).await.unwrap());
     let found = apart.through.reserve(&request().retry_abandoned(false)).await.unwrap();
     assert!(matches!(found, Reservation::Found(record) if record.token == lease.token));
     // Longer than the first pause before a reservation is taken back.
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(apart.standing().await.unwrap().token, lease.token);
+    assert_eq!(apart.record().await.unwrap().token, lease.token);
 }
 
 #[tokio::test]
@@ -388,7 +387,10 @@ async fn each_is_taken_back_under_the_prefix_that_it_was_made_under() {
     apart.wire.set(Network::Open { requests: Way::Pass, replies: Way::Hold });
     let request = request();
     let (one, other) = tokio::join!(stores[0].reserve(&request), stores[1].reserve(&request));
-    assert_eq!([one, other].map(|answer| answer.unwrap_err().kind()), [StoreErrorKind::Timeout; 2]);
+    assert_eq!(
+        [one, other].map(|response| response.unwrap_err().kind()),
+        [StoreErrorKind::Timeout; 2]
+    );
     let beside = ["shop1:", "shop2:"].map(|prefix| apart.beside.clone().prefix(prefix));
     for store in &beside {
         assert!(store.inspect(&request.key).await.unwrap().is_some(), "it was made");
