@@ -94,6 +94,16 @@ impl StoreError {
         Self { detail: Some(detail.into()), ..self }
     }
 
+    /// Puts the place of the error before its detail.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn at(self, place: fmt::Arguments<'_>) -> Self {
+        let detail = match &self.detail {
+            Some(detail) => format!("{place}: {detail}"),
+            None => place.to_string(),
+        };
+        self.detail(detail)
+    }
+
     /// Says when the store may accept the request, for `Retry-After`. Default: the layer's own
     /// [`retry_after`](crate::IdempotencyLayer::retry_after).
     #[must_use]

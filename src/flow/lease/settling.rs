@@ -145,9 +145,9 @@ impl<St: Store> LiveLease<St> {
             Err(error) => {
                 match error.kind() {
                     StoreErrorKind::TransactionLost => tracing::error!(
-                        %key, source = error.source(),
+                        %key, %error, source = error.source(),
                         "attempt rolled back: its handler left a transaction that cannot be \
-                         committed; correct the handler, `source` has the cause"
+                         committed; correct the handler"
                     ),
                     StoreErrorKind::Conflict if self.is_transaction() => {
                         tracing::debug!(%key, "attempt rolled back: {error}");

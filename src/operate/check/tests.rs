@@ -67,7 +67,10 @@ fn a_namespace_is_asked_for_where_other_services_use_the_store_too() {
     assert_eq!(result(&layer.settings(Duration::ZERO), "namespace"), CheckResult::Open);
     assert_eq!(result(&layer.settings(Duration::ZERO), "store"), CheckResult::Passed);
     assert_eq!(result(&layer.settings(Duration::ZERO), "TLS"), CheckResult::Unseen);
-    assert_eq!(result(&layer.namespace("payments").settings(Duration::ZERO), "namespace"), CheckResult::Passed);
+    assert_eq!(
+        result(&layer.namespace("payments").settings(Duration::ZERO), "namespace"),
+        CheckResult::Passed
+    );
 }
 
 #[cfg(feature = "encryption")]
@@ -77,7 +80,9 @@ fn encryption_closes_its_item_when_plain_records_are_rejected() {
     use crate::store::pack::EncryptionKeys;
 
     let keys = EncryptionKeys::new(1, [9; 32]);
-    let of = |layer: IdempotencyLayer<MemoryStore>| result(&layer.settings(Duration::ZERO), "encryption");
+    let of = |layer: IdempotencyLayer<MemoryStore>| {
+        result(&layer.settings(Duration::ZERO), "encryption")
+    };
     assert_eq!(of(bare()), CheckResult::Open);
     assert_eq!(of(bare().encrypt(keys.clone())), CheckResult::Passed);
     assert_eq!(of(bare().encrypt(keys.accept_plain())), CheckResult::Open);

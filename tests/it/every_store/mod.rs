@@ -1,5 +1,6 @@
 //! What holds over every store, in lease mode and in transaction mode.
 
+mod check;
 mod clock;
 mod earlier_attempts;
 mod execute;

@@ -64,13 +64,13 @@ async fn a_layer_outside_of_the_authentication_replays_to_no_one_and_says_so() {
     let server = Server::start(app).await;
     for credential in ["Bearer alice", "Bearer bob", "Bearer stranger"] {
         let request = post("/").key("order-1001").header("Authorization", credential);
-        request.send(&server).await.assert_refused(401, "idempotency_scope_missing");
+        request.send(&server).await.assert_rejected(401, "idempotency_scope_missing");
     }
     post("/")
         .key("order-1001")
         .send(&server)
         .await
-        .assert_refused(401, "idempotency_scope_missing");
+        .assert_rejected(401, "idempotency_scope_missing");
     assert_eq!(effects.count(), 0);
     let warnings = log.lines("the `scope` function found no caller");
     assert_eq!(warnings.len(), 1, "{warnings:?}");
@@ -100,7 +100,7 @@ async fn a_scope_may_be_an_error_and_its_rejection_may_be_replaced() {
     let server = Server::start(counting(&effects).layer(layer)).await;
 
     let rejected = post("/").key("order-1001").send(&server).await;
-    rejected.assert_refused(401, "idempotency_scope_missing");
+    rejected.assert_rejected(401, "idempotency_scope_missing");
     assert_eq!(rejected.header("www-authenticate"), Some("Bearer"));
     let seven = post("/").key("order-1001").header("x-user", "7").send(&server).await;
     seven.assert_first(200, "run 1");

@@ -1,7 +1,6 @@
 //! The ways to open a store.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -186,24 +185,5 @@ fn pool(connections: u32) -> SqlitePoolOptions {
 }
 
 fn not_opened(path: &Path, why: StoreError) -> StoreError {
-    StoreError::with_source(why.kind(), NotOpened { path: path.to_owned(), why })
-}
-
-#[derive(Debug)]
-struct NotOpened {
-    path: PathBuf,
-    why: StoreError,
-}
-
-impl fmt::Display for NotOpened {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot open {}", self.path.display())
-    }
-}
-
-impl std::error::Error for NotOpened {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        // The error above already has this kind.
-        std::error::Error::source(&self.why)
-    }
+    why.at(format_args!("cannot open {}", path.display()))
 }

@@ -9,9 +9,9 @@ use tower_idempotency::store::{Identifier, Store, StoreError, StoreErrorKind};
 
 use super::given::{File, RETENTION, outcome, reserve};
 
-/// The texts of an error from its source on.
+/// The texts of an error and its sources.
 fn reasons(error: &StoreError) -> String {
-    let mut reasons = Vec::new();
+    let mut reasons = vec![error.to_string()];
     let mut source = error.source();
     while let Some(error) = source {
         reasons.push(error.to_string());

@@ -1,0 +1,140 @@
+//! `check`: what is wrong with a store is said before the first request.
+
+use tower_idempotency::operate::{CheckResult, Checklist};
+use tower_idempotency::store::{DynStore, StoreError, StoreErrorKind};
+use tower_idempotency::{IdempotencyLayer, PostgresStore, RedisStore, SqliteStore};
+
+use crate::support::databases::{Base, Lite, Pg};
+use crate::support::given::{Kind, over_every_store};
+use crate::support::postgres::{PostgresServer, free_port};
+use crate::support::redis::RedisServer;
+
+fn result(checklist: &Checklist, name: &str) -> CheckResult {
+    let item = checklist.iter().find(|item| item.name == name);
+    item.unwrap_or_else(|| panic!("{name} is in the checklist:\n{checklist}")).result
+}
+
+async fn a_sound_store_passes_and_its_server_is_looked_at(kind: Kind) {
+    let given = kind.start().await;
+    let checklist = given.layer().await.check().await.unwrap();
+    for name in ["operations", "clock", "sweep", "TLS"] {
+        let expected = match (kind, name) {
+            (Kind::Redis, "sweep" | "TLS") => CheckResult::Unseen,
+            _ => CheckResult::Passed,
+        };
+        assert_eq!(result(&checklist, name), expected, "{name} in:\n{checklist}");
+    }
+    // The server of these tests stores nothing on its disk.
+    let durable = if matches!(kind, Kind::Redis) { CheckResult::Open } else { CheckResult::Passed };
+    assert_eq!(result(&checklist, "durability"), durable, "{checklist}");
+    assert_eq!(result(&checklist, "eviction"), CheckResult::Passed, "{checklist}");
+    // A second look finds the same.
+    assert_eq!(given.layer().await.check().await.unwrap().to_string().lines().count(), 24);
+}
+
+over_every_store! { a_sound_store_passes_and_its_server_is_looked_at }
+
+/// The error of a check, which must say all of this in one line, and no password.
+async fn fails(store: DynStore, kind: StoreErrorKind, says: &[&str]) {
+    let error = IdempotencyLayer::new(store).check().await.unwrap_err();
+    said(&error, kind, says);
+}
+
+fn said(error: &StoreError, kind: StoreErrorKind, says: &[&str]) {
+    assert_eq!(error.kind(), kind, "{error:?}");
+    let line = error.to_string();
+    assert!(says.iter().all(|part| line.contains(part)), "{line}");
+    assert!(!line.contains("hunter2") && !format!("{error:?}").contains("hunter2"), "{error:?}");
+}
+
+fn redis(url: &str) -> DynStore {
+    DynStore::new(RedisStore::open(url).unwrap())
+}
+
+#[tokio::test]
+async fn a_wrong_url_of_redis_says_what_is_wrong() {
+    for (url, says) in [
+        ("localhost:6379", "redis://[user:password@]host"),
+        ("postgres://hunter2@127.0.0.1/shop", "redis://[user:password@]host"),
+        ("redis://me:hunter2@host:port", "redis://[user:password@]host"),
+        ("rediss://127.0.0.1", "TLS needs one of the TLS features"),
+        ("redis+cluster://127.0.0.1:7000/3", "a cluster has no database but 0"),
+    ] {
+        let error = RedisStore::open(url).unwrap_err();
+        said(&error, StoreErrorKind::Configuration, &["not set up for the layer", says]);
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_cannot_be_used_fails_the_check() {
+    let closed = format!("redis://127.0.0.1:{}", free_port());
+    fails(redis(&closed), StoreErrorKind::Unavailable, &["unavailable"]).await;
+
+    let server = RedisServer::start();
+    let url = |user: &str| server.url().replace("redis://", &format!("redis://{user}@"));
+    server.tell::<()>("ACL SETUSER reader on >hunter2 ~idempotency:* +@read +ping");
+    server.tell::<()>("ACL SETUSER small on >hunter2 ~idempotency:?? +@all");
+    let configuration = StoreErrorKind::Configuration;
+    fails(redis(&url("reader:wrong")), configuration, &["the user or the password"]).await;
+    fails(redis(&url("reader:hunter2")), configuration, &["may not use a command"]).await;
+    fails(redis(&url("small:hunter2")), configuration, &["RedisStore::open"]).await;
+    // A body of its own has another name.
+    let names = "?".repeat(64);
+    server.tell::<()>(&format!("ACL SETUSER bodiless on >hunter2 ~idempotency:{names} +@all"));
+    fails(redis(&url("bodiless:hunter2")), configuration, &["a command or a name"]).await;
+
+    server.tell::<()>("CONFIG SET maxmemory-policy allkeys-lru");
+    let checklist = IdempotencyLayer::new(redis(&server.url())).check().await.unwrap();
+    assert_eq!(result(&checklist, "eviction"), CheckResult::Open, "{checklist}");
+    assert!(checklist.to_string().contains("maxmemory-policy is allkeys-lru"), "{checklist}");
+}
+
+#[tokio::test]
+async fn a_postgres_that_cannot_be_used_fails_the_check() {
+    let server = PostgresServer::start();
+    let configuration = StoreErrorKind::Configuration;
+    let store = || DynStore::new(server.store());
+    fails(store(), configuration, &["`migrate` has not been run here"]).await;
+
+    server.store().migrate().await.unwrap();
+    let pg = Pg::on(server).await;
+    pg.ask("CREATE ROLE reader LOGIN").await;
+    pg.ask("GRANT SELECT ON idempotency_records TO reader").await;
+    let options = pg.server.pool().connect_options().as_ref().clone().username("reader");
+    let pool = sqlx::PgPool::connect_lazy_with(options);
+    let reader = || DynStore::new(PostgresStore::new(pool.clone()));
+    fails(reader(), configuration, &["the role may not use", "grant it what it needs"]).await;
+
+    pg.ask("COMMENT ON TABLE idempotency_records IS 'tower-idempotency 1'").await;
+    let other = ["that of \"tower-idempotency 1\"", "use another table"];
+    fails(DynStore::new(pg.server.store()), configuration, &other).await;
+    pg.ask("COMMENT ON TABLE idempotency_records IS 'tower-idempotency 2'").await;
+
+    pg.ask(
+        "INSERT INTO idempotency_records (key, status, token, fingerprint, attempt, expires_at) \
+         VALUES ('\\x00', 'failed', '\\x00', '\\x00', 1, now() - interval '2 hours')",
+    )
+    .await;
+    pg.ask("ALTER SYSTEM SET synchronous_commit = off").await;
+    pg.ask("SELECT pg_reload_conf()::text").await;
+    let layer = IdempotencyLayer::new(pg.server.store());
+    // The server has read its settings when a new connection has them.
+    pg.until("SELECT 1::text WHERE current_setting('synchronous_commit') = 'off'", 1).await;
+    let checklist = layer.check().await.unwrap();
+    assert_eq!(result(&checklist, "sweep"), CheckResult::Open, "{checklist}");
+    assert_eq!(result(&checklist, "durability"), CheckResult::Open, "{checklist}");
+}
+
+#[tokio::test]
+async fn a_sqlite_that_cannot_be_used_fails_the_check() {
+    let lite = Lite::start().await;
+    let store = DynStore::new(lite.leasing().await);
+    lite.ask("DROP TABLE idempotency_records").await;
+    let missing = ["`migrate` has not been run here"];
+    fails(store, StoreErrorKind::Configuration, &missing).await;
+
+    let nowhere = SqliteStore::open("/nowhere/at/all/shop.db").await.unwrap_err();
+    said(&nowhere, StoreErrorKind::Configuration, &["check its path"]);
+    let memory = SqliteStore::open(":memory:").await.unwrap_err();
+    said(&memory, StoreErrorKind::Configuration, &["the memory store is for one process"]);
+}
