@@ -8,6 +8,23 @@ step() {
   printf '\n== %s: about %s\n' "$1" "$2"
 }
 
+# Runs tests, and fails if no test matches the filters: a test that was renamed is not left out
+# without a word. tests COMMAND...
+tests() {
+  local log
+  log=$(mktemp)
+  if ! "$@" 2>&1 | tee "$log"; then
+    rm -f "$log"
+    return 1
+  fi
+  if ! grep -qE 'test result: ok\. [1-9]|[1-9][0-9]* tests? run: ' "$log"; then
+    rm -f "$log"
+    echo "no test matches: $*" >&2
+    return 1
+  fi
+  rm -f "$log"
+}
+
 # Says how long the last step took.
 took() {
   if [ -n "${started:-}" ]; then

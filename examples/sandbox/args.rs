@@ -19,8 +19,8 @@ use values::{duration, hex, shown, size, store};
 pub(crate) const USAGE: &str = "\
 Usage: sandbox [flags]
 
-  -- listen 127.0.0.1:3000    where to listen; port 0 picks a free one store memory
-  -- memory | redis://H:P[/DB] | redis+cluster://H:P,H:P | redis+sentinel://H:P,H:P/NAME
+  --listen 127.0.0.1:3000    where to listen; port 0 picks a free one
+  --store memory             memory | redis://H:P[/DB] | redis+cluster://H:P,H:P | redis+sentinel://H:P,H:P/NAME
                              | postgres://… | postgres+tx://… | sqlite:PATH | sqlite+tx:PATH
                              a +tx store runs each attempt in a transaction, with the table `payments` as ledger;
                              PostgreSQL gets 16 connections; in +tx each of them runs one attempt at a time

@@ -106,7 +106,31 @@ fn a_ledger_beside_a_transaction_is_rejected() {
 fn help_prints_the_usage() {
     let Output { status, stdout, .. } = run(&["--help"]);
     assert_eq!(status.code(), Some(0));
-    assert!(String::from_utf8(stdout).unwrap().starts_with("Usage: sandbox"));
+    let usage = String::from_utf8(stdout).unwrap();
+    assert!(usage.starts_with("Usage: sandbox"));
+    for flag in [
+        "--listen 127.0.0.1:3000",
+        "--store memory",
+        "--ledger PATH",
+        "--lease 10s",
+        "--retention 24h",
+        "--store-timeout 2s",
+        "--in-flight reject",
+        "--on-failed rerun",
+        "--on-abandoned rerun",
+        "--on-outage closed",
+        "--profile default",
+        "--require-key",
+        "--max-request 1MiB",
+        "--max-response 1MiB",
+        "--keep full",
+        "--encryption-key HEX",
+        "--canonical-json",
+        "--ignore /json/pointer",
+        "--help",
+    ] {
+        assert!(usage.contains(&format!("\n  {flag} ")), "{flag} in:\n{usage}");
+    }
 }
 
 #[test]
