@@ -12,7 +12,7 @@
 //! - [`layers`]: where the layer belongs among other layers, and why.
 //! - [`settings`]: every setting, its default, and its setter.
 //! - [`one_operation`]: which requests are the same operation, case by case.
-//! - [`what_is_kept`]: what a store contains, and how to store less.
+//! - [`what_is_stored`]: what a store contains, and how to store less.
 //! - [`retention`]: how long records are stored, and who deletes them.
 //! - [`pools`]: how large a pool, and what happens when it is used up.
 //! - [`browsers`]: requests from pages of another origin (CORS).
@@ -57,8 +57,8 @@ pub mod settings {}
 #[doc = include_str!("guide/one_operation.md")]
 pub mod one_operation {}
 
-#[doc = include_str!("guide/what_is_kept.md")]
-pub mod what_is_kept {}
+#[doc = include_str!("guide/what_is_stored.md")]
+pub mod what_is_stored {}
 
 #[doc = include_str!("guide/retention.md")]
 pub mod retention {}

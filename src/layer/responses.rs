@@ -124,7 +124,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// `Cache-Control`, `Expires`, `Pragma`, `CDN-Cache-Control` and `Surrogate-Control` are
     /// replayed as they were stored if this list names them. Otherwise a replay has
     /// `Cache-Control: no-store` in their place: see
-    /// [`what_is_kept`](crate::guide::what_is_kept#caches).
+    /// [`what_is_stored`](crate::guide::what_is_stored#caches).
     ///
     /// No list adds `X-Should-Retry`, or headers that frame a message or belong to one connection
     /// (RFC 9110, section 7.6.1). A trailer is never added.
