@@ -132,6 +132,7 @@ impl<St: Store> IdempotencyLayer<St> {
         let (config, shared) = (Arc::clone(&self.config), Arc::clone(&self.shared));
         self.prepare_store();
         let mut requested = config.requested(scope.clone(), key.clone(), fingerprint);
+        flow::observed::begins(&requested.reserve.key);
         let (_caller, mut caller_gone) = flow::caller(&config);
         let run = async move {
             let mut retries = config.policies.retry_conflicts;
@@ -150,7 +151,10 @@ impl<St: Store> IdempotencyLayer<St> {
                         retries -= 1;
                         requested = Requested { is_counted: true, ..again };
                     }
-                    (ended, _) => break ended,
+                    (ended, _) => {
+                        flow::observed::ended(&requested.reserve.key, &ended);
+                        break ended;
+                    }
                 }
             };
             match ended {

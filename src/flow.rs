@@ -25,6 +25,7 @@ use tower_service::Service;
 use crate::flow::requested::Requested;
 use crate::flow::running::Running;
 use crate::flow::shared::Shared;
+use crate::handler::without_key::WithoutKey;
 use crate::http::body::{self, ReadError, ResponseBody};
 use crate::http::grpc::Protocol;
 use crate::http::rejection::Rejection;
@@ -42,6 +43,7 @@ mod lapsed;
 mod lease;
 mod line;
 mod nested;
+pub(crate) mod observed;
 mod once;
 mod permit;
 mod policy;
@@ -92,6 +94,7 @@ where
     let Prepared { mut body, requested } = match prepare(&parts, body, key, &config).await {
         Ok(prepared) => prepared,
         Err(rejection) => {
+            observed::rejected(rejection.code());
             // The client still sends its body, so its connection cannot carry another request.
             let is_last =
                 rejection == Rejection::RequestTimeout && parts.version <= Version::HTTP_11;
@@ -104,6 +107,9 @@ where
             return Ok(response);
         }
     };
+    if requested.is_none() {
+        parts.extensions.insert(WithoutKey);
+    }
     let mut requested = match requested {
         Some(requested) if !is_nested(&shared, &config, &requested).await => requested,
         // The request has no key, or an outer layer guards it. It then ends with its caller.
@@ -114,6 +120,7 @@ where
         }
     };
     let request_id = parts.headers.get(response::REQUEST_ID).cloned();
+    observed::begins(&requested.reserve.key);
 
     // From here on the operation has its own task, so a client that hangs up does not stop it. A
     // request that waits for the response of another one has not begun, and stops waiting.
@@ -134,7 +141,10 @@ where
                     (inner, parts, body, requested) = again;
                     requested.is_counted = true;
                 }
-                (ended, _) => return ended.into_response(&config, &protocol, request_id),
+                (ended, _) => {
+                    observed::ended(&requested.reserve.key, &ended);
+                    return ended.into_response(&config, &protocol, request_id);
+                }
             }
         }
     };

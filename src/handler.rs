@@ -4,3 +4,4 @@ pub(crate) mod attempt;
 pub(crate) mod directive;
 #[cfg(feature = "axum")]
 pub mod extract;
+pub(crate) mod without_key;

@@ -12,6 +12,7 @@ use crate::layer::service::Idempotency;
 use crate::record::key::IntoScope;
 use crate::record::secret::SecretKey;
 use crate::settings::Config;
+use crate::settings::warned::Warning;
 use crate::store::Store;
 
 mod fingerprint;
@@ -73,7 +74,7 @@ impl<St: Store> IdempotencyLayer<St> {
         self.shared.store.set_timeout(config.store_timeout);
         if config.namespace.is_empty()
             && self.shared.store.is_shared()
-            && config.warned.is_first_without_namespace()
+            && config.warned.is_first(Warning::NoNamespace)
         {
             tracing::warn!(
                 "no namespace is set and the store is shared: another service on this store can \
@@ -246,7 +247,7 @@ impl<S, St: Store> Layer<S> for IdempotencyLayer<St> {
 
     fn layer(&self, inner: S) -> Self::Service {
         // A router applies the layer to each of its routes, and one warning is enough.
-        if self.config.scope.is_none() && self.config.warned.is_first_without_scope() {
+        if self.config.scope.is_none() && self.config.warned.is_first(Warning::NoScope) {
             tracing::warn!(
                 "no scope is set: all callers share their idempotency keys, and each can replay \
                  the responses of another; set `IdempotencyLayer::scope`"

@@ -72,6 +72,15 @@
 //! of a key. With the feature `metrics` it counts. [`IdempotencyLayer::inspect`] shows the record
 //! of one key.
 //!
+//! Each guarded request ends with one event at the level `debug`. It also sets these fields of the
+//! span around it, if that span declares them as [`Empty`](https://docs.rs/tracing/0.1/tracing/field/struct.Empty.html):
+//!
+//! | field | value |
+//! |---|---|
+//! | `idempotency.key` | the first digits of the digest of the key |
+//! | `idempotency.attempt` | the number of the attempt, if the handler ran |
+//! | `idempotency.outcome` | `executed`, `replayed`, `unguarded`, the code of a rejection, `conflict`, `error` or `panic` |
+//!
 //! | counter | labels |
 //! |---|---|
 //! | `idempotency_requests_total` | `result`: `executed`, `replayed`, `unguarded`, or the [code](Rejection::code) of a rejection |

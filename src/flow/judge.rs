@@ -1,6 +1,7 @@
 //! The fourth await: decides what a response means for its key, and which part of it is stored.
 
 use bytes::Bytes;
+use http::header::CONTENT_ENCODING;
 use http::{HeaderValue, Response};
 use http_body::Body;
 
@@ -13,6 +14,7 @@ use crate::http::rejection::{LONGEST_PROBLEM, Recognized, may_be_rejection};
 use crate::http::response::{self, BrokenBody};
 use crate::record::outcome::{NotRetained, Outcome, StoredBody};
 use crate::settings::Config;
+use crate::settings::warned::Warning;
 use crate::store::Conflict;
 
 /// Classifies a response of the inner service, and captures the part that is stored.
@@ -49,12 +51,20 @@ where
     let limit = config.bytes_to_read(&protocol, by_head).max(needed);
     let to_its_end = may_be_rejection || protocol.is_read_to_its_end();
 
+    let is_compressed = head.headers.contains_key(CONTENT_ENCODING);
     let (response, body) =
         response::capture(head, body, limit, to_its_end, config.capture_timeout).await;
 
     let (by_status, status) = protocol.classify(&response, body.as_ref().ok(), by_head);
     let rejected = rejected.or_else(|| protocol.rejection(&response, body.as_ref().ok()?));
     let class = failed.or(rejected.map(ResponseClass::of_rejection)).or(said).unwrap_or(by_status);
+    match &body {
+        _ if rejected.is_some() => warn_of_rejection(config),
+        Ok(StoredBody::NotRetained(NotRetained::Streamed)) if class != ResponseClass::Discard => {
+            warn_of_stream(config, is_compressed);
+        }
+        _ => {}
+    }
     let level = protocol.level(directive.level_override().unwrap_or(config.stored.level));
     let outcome = body.and_then(|body| {
         if rejected.is_some() {
@@ -68,4 +78,30 @@ where
     });
     let retention = directive.retention_override().unwrap_or(config.retention);
     Done { response, class, outcome, retention, conflict }
+}
+
+fn warn_of_rejection(config: &Config) {
+    if config.warned.is_first(Warning::OtherRejection) {
+        tracing::warn!(
+            "a response of the handler is a rejection by another idempotency layer, so it is not \
+             stored: give the two layers one store, namespace and secret, or give the inner \
+             service the downstream key of the attempt"
+        );
+    }
+}
+
+fn warn_of_stream(config: &Config, is_compressed: bool) {
+    if is_compressed {
+        if config.warned.is_first(Warning::Compressed) {
+            tracing::warn!(
+                "a compressed response is not stored, because its length is unknown: a retry gets \
+                 409; put the compression outside of the idempotency layer"
+            );
+        }
+    } else if config.warned.is_first(Warning::Streamed) {
+        tracing::warn!(
+            "a response is not stored, because its length is unknown: a retry gets 409; let the \
+             handler collect the body, or send its length"
+        );
+    }
 }

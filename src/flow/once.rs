@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::admission::Admission;
 use super::lease::OwnedLease;
 use super::line::admit;
+use super::observed;
 use super::permit::count_key;
 use super::requested::Requested;
 use super::settle::{SettleAs, SettleResult};
@@ -210,6 +211,7 @@ impl<T, E> Ended<T, E> {
 /// Makes the [`Attempt`] that the handler sees, and logs it if it is not the first.
 fn begin(key: IdempotencyKey, lease: &Lease, layer: &Arc<()>, config: &Config) -> Attempt {
     telemetry::attempt(lease.previous);
+    observed::runs(lease.attempt);
     let attempt = Attempt::new(key, lease, layer, config.downstream.clone());
     if let Some(previous) = lease.previous {
         let (key, number, in_doubt) = (&lease.key, lease.attempt, attempt.is_in_doubt());

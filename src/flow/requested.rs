@@ -7,7 +7,8 @@ use crate::handler::attempt::Attempt;
 use crate::http::rejection::Rejection;
 use crate::record::fingerprint::{Fingerprint, Fingerprints, Input};
 use crate::record::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
-use crate::settings::{Config, warned};
+use crate::settings::Config;
+use crate::settings::warned::{ENOUGH, Warning};
 use crate::store::{Record, ReserveRequest};
 
 /// An operation that a caller asks for.
@@ -80,10 +81,17 @@ impl Config {
         if self.scope.is_none() {
             requested.reserve.scope = ScopeDigest::UNSET;
         }
-        let outer = parts
-            .extensions
-            .get::<Attempt>()
-            .filter(|outer| outer.runs_under(&requested.reserve.key));
+        let (outer, other): (Option<&Attempt>, _) = match parts.extensions.get::<Attempt>() {
+            Some(outer) if outer.runs_under(&requested.reserve.key) => (Some(outer), false),
+            other => (None, other.is_some()),
+        };
+        if other && self.warned.is_first(Warning::OtherAttempt) {
+            tracing::warn!(
+                "a request has an attempt of another idempotency layer, with another scope, \
+                 namespace or secret: both layers store a record of it; remove one of them from \
+                 the route, or give both the same settings"
+            );
+        }
         Ok(Requested { others, outer: outer.cloned(), bytes: body.len(), ..requested })
     }
 
@@ -91,7 +99,7 @@ impl Config {
     fn scope_of(&self, parts: &Parts) -> Result<Scope, Rejection> {
         let Some(scope_of) = &self.scope else { return Ok(Scope::anonymous()) };
         let Some(scope) = scope_of(parts) else {
-            if self.warned.is_first_without_caller() {
+            if self.warned.is_first(Warning::NoCaller) {
                 tracing::warn!(
                     "request rejected with 401: the `scope` function found no caller; if callers \
                      have authenticated, this layer is outside of the authentication: add it first"
@@ -101,7 +109,7 @@ impl Config {
         };
         if self.warned.has_met_only_anonymous(&scope) {
             tracing::warn!(
-                callers = warned::ENOUGH,
+                callers = ENOUGH,
                 "all callers so far are anonymous: each can replay the responses of another; is \
                  this layer outside of the authentication?"
             );

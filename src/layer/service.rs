@@ -13,6 +13,7 @@ use tower_service::Service;
 use super::future::ResponseFuture;
 use crate::flow;
 use crate::flow::shared::Shared;
+use crate::handler::without_key::WithoutKey;
 use crate::http::body::{self, ResponseBody};
 use crate::http::grpc::Protocol;
 use crate::http::rejection::Rejection;
@@ -88,7 +89,10 @@ where
             Ok(None) if self.config.require_key => {
                 return self.reject(request, Rejection::KeyMissing);
             }
-            Ok(None) => return ResponseFuture::pass_through(self.inner.clone(), request),
+            Ok(None) => {
+                request.extensions_mut().insert(WithoutKey);
+                return ResponseFuture::pass_through(self.inner.clone(), request);
+            }
             Err(error) => return self.reject(request, Rejection::KeyInvalid(error)),
         };
         let (inner, config, shared) =
@@ -107,6 +111,7 @@ impl<S, St> Idempotency<S, St> {
         B::Error: Send,
         S::Error: Send + 'static,
     {
+        flow::observed::rejected(rejection.code());
         let (head, body) = request.into_parts();
         let response = self.config.reject(&Protocol::of(&head.headers), rejection);
         if body::is_to_be_drained(&body, &head) {

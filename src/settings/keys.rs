@@ -24,12 +24,20 @@ impl Config {
         Ok(found)
     }
 
-    /// Logs a key on a method that is not guarded, once for each method, because its client relies
-    /// on the key.
+    /// Logs once for each method that a request with a key passed through, because its client relies
+    /// on the key. The same for any request that may have an effect, if keys are required.
     pub(crate) fn passes_through(&self, method: &Method, headers: &HeaderMap) {
         let has_key = || self.headers.iter().any(|name| headers.contains_key(name));
-        if !self.warned.has_method(method) && has_key() && self.warned.is_first_with_method(method)
-        {
+        if self.require_key && !method.is_safe() {
+            if self.warned.is_first_on(method) {
+                tracing::warn!(
+                    %method,
+                    "a request passed through unguarded although keys are required, because its \
+                     method is not guarded: a retry runs again; add the method by \
+                     `IdempotencyLayer::methods`"
+                );
+            }
+        } else if has_key() && self.warned.is_first_on(method) {
             tracing::warn!(
                 %method,
                 "a request with an idempotency key passed through, because its method is not \

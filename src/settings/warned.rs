@@ -1,32 +1,42 @@
 //! Which warnings were logged, so that each is logged once for all clones of a layer.
 
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 use http::Method;
 
 use crate::record::key::Scope;
 
-/// One flag for each warning.
+/// What a layer and its clones log once.
+#[derive(Clone, Copy)]
+pub(crate) enum Warning {
+    NoScope,
+    NoNamespace,
+    /// The `scope` function found no caller.
+    NoCaller,
+    /// A response that was compressed inside of the layer is not stored.
+    Compressed,
+    /// A response of unknown length is not stored.
+    Streamed,
+    /// The handler's response is a rejection by another layer of this crate.
+    OtherRejection,
+    /// The request has an attempt of another layer, under another key.
+    OtherAttempt,
+}
+
+/// A bit for each warning that was logged.
 #[derive(Debug, Default)]
 pub(crate) struct Warned {
-    scope: AtomicBool,
-    caller: AtomicBool,
-    /// How many anonymous callers came before the first that was not.
-    anonymous: AtomicU32,
-    namespace: AtomicBool,
+    warnings: AtomicU16,
     /// A bit for each method.
     methods: AtomicU16,
+    /// How many anonymous callers came before the first that was not.
+    anonymous: AtomicU32,
 }
 
 impl Warned {
-    /// Whether this is the first time that a layer without a scope is used.
-    pub(crate) fn is_first_without_scope(&self) -> bool {
-        !self.scope.swap(true, Ordering::Relaxed)
-    }
-
-    /// Whether this is the first request whose caller the `scope` function did not find.
-    pub(crate) fn is_first_without_caller(&self) -> bool {
-        !self.caller.swap(true, Ordering::Relaxed)
+    /// Whether this is the first time that the layer has this to say.
+    pub(crate) fn is_first(&self, warning: Warning) -> bool {
+        is_first(&self.warnings, 1 << warning as u16)
     }
 
     /// Counts a caller. Returns `true` once: at the last of [`ENOUGH`] callers, if all of them are
@@ -43,20 +53,15 @@ impl Warned {
         self.anonymous.fetch_add(1, Ordering::Relaxed) + 1 == ENOUGH
     }
 
-    /// Whether this is the first time that a layer without a namespace is used on a shared store.
-    pub(crate) fn is_first_without_namespace(&self) -> bool {
-        !self.namespace.swap(true, Ordering::Relaxed)
+    /// Whether this is the first request on this method that passed through unguarded.
+    pub(crate) fn is_first_on(&self, method: &Method) -> bool {
+        is_first(&self.methods, bit(method))
     }
+}
 
-    /// Whether a key on this method was logged before.
-    pub(crate) fn has_method(&self, method: &Method) -> bool {
-        self.methods.load(Ordering::Relaxed) & bit(method) != 0
-    }
-
-    /// Whether this is the first key on this method.
-    pub(crate) fn is_first_with_method(&self, method: &Method) -> bool {
-        self.methods.fetch_or(bit(method), Ordering::Relaxed) & bit(method) == 0
-    }
+/// Sets the bit. A bit that is set costs no write.
+fn is_first(bits: &AtomicU16, bit: u16) -> bool {
+    bits.load(Ordering::Relaxed) & bit == 0 && bits.fetch_or(bit, Ordering::Relaxed) & bit == 0
 }
 
 /// After how many anonymous callers the layer logs a warning.

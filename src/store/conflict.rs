@@ -22,10 +22,35 @@ mod database;
 pub struct Conflict;
 
 impl Conflict {
+    /// A conflict if the error is one, or has one among its sources.
+    ///
+    /// With `#[from] sqlx::Error` the error of an application has its cause among its sources. Put
+    /// the result into the response. axum takes an `Option` as a part of a response:
+    ///
+    /// ```
+    /// use axum::http::StatusCode;
+    /// use axum::response::{IntoResponse, Response};
+    /// use tower_idempotency::store::Conflict;
+    /// # #[derive(Debug)] enum AppError {}
+    /// # impl std::fmt::Display for AppError {
+    /// #     fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { Ok(()) }
+    /// # }
+    /// # impl std::error::Error for AppError {}
+    ///
+    /// impl IntoResponse for AppError {
+    ///     fn into_response(self) -> Response {
+    ///         (StatusCode::INTERNAL_SERVER_ERROR, Conflict::among_sources(&self), ()).into_response()
+    ///     }
+    /// }
+    /// ```
+    pub fn among_sources(error: &(dyn Error + 'static)) -> Option<Self> {
+        let mut sources = successors(Some(error), |&error| error.source());
+        sources.any(|error| error.is::<Self>() || database::is_conflict(error)).then_some(Self)
+    }
+
     /// Whether an error is a conflict, or a boxed one that has a conflict among its sources.
     pub(crate) fn caused(error: &dyn Any) -> bool {
-        let sources = successors(as_error(error), |&error| error.source());
-        sources.into_iter().any(|error| error.is::<Self>() || database::is_conflict(error))
+        as_error(error).and_then(Self::among_sources).is_some()
     }
 }
 

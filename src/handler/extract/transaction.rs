@@ -6,6 +6,7 @@ use http::StatusCode;
 use http::request::Parts;
 use sqlx::Database;
 
+use super::{MissingAttempt, misconfigured};
 use crate::handler::attempt::Attempt;
 use crate::store::sql::tx::Tx;
 use crate::store::{Conflict, TransactionError, TxError};
@@ -14,8 +15,11 @@ use crate::store::{Conflict, TransactionError, TxError};
 /// transaction. The log says which.
 impl IntoResponse for TransactionError {
     fn into_response(self) -> Response {
-        tracing::error!(reason = %self, "a handler could not get its transaction, and the client got 500");
-        StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        tracing::error!(
+            reason = %self,
+            "a handler could not get its transaction, and the client got 500"
+        );
+        misconfigured(&self)
     }
 }
 
@@ -23,9 +27,13 @@ impl<State: Sync, DB: Database> FromRequestParts<State> for Tx<DB> {
     type Rejection = TransactionError;
 
     async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, TransactionError> {
-        let attempt =
-            parts.extensions.get::<Attempt>().ok_or(TransactionError::NotInTransactionMode)?;
-        attempt.transaction()
+        match parts.extensions.get::<Attempt>() {
+            Some(attempt) => attempt.transaction(),
+            None => Err(match MissingAttempt::in_request(parts) {
+                MissingAttempt::NoKey => TransactionError::NoKey,
+                MissingAttempt::NoLayer => TransactionError::NoLayer,
+            }),
+        }
     }
 }
 

@@ -75,6 +75,10 @@ impl<DB: Database> fmt::Debug for Tx<DB> {
 pub enum TransactionError {
     /// The store is not in transaction mode, or its database is another one.
     NotInTransactionMode,
+    /// The request has no key, so the layer has passed it through.
+    NoKey,
+    /// No layer guards the request.
+    NoLayer,
     /// The attempt has ended.
     Ended,
     /// Another part of the handler has it.
@@ -85,7 +89,16 @@ impl fmt::Display for TransactionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotInTransactionMode => {
-                "the attempt does not run in a transaction of this database"
+                "the attempt does not run in a transaction of this database: give the layer \
+                 `store.in_transaction()` of the database that `Tx` names"
+            }
+            Self::NoKey => {
+                "the request has no idempotency key, so it has no transaction: call `require_key` \
+                 on the layer"
+            }
+            Self::NoLayer => {
+                "no idempotency layer guards this request: add it by `route_layer`, or add the \
+                 method by `IdempotencyLayer::methods`"
             }
             Self::Ended => "the attempt has ended, and its transaction with it",
             Self::Taken => "the transaction of the attempt is taken, and was not given back",

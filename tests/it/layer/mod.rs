@@ -30,6 +30,7 @@ mod stalled;
 mod status;
 #[cfg(feature = "metrics")]
 mod telemetry;
+mod told;
 mod unguarded;
 mod uploads;
 mod waiting;

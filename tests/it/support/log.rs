@@ -26,12 +26,17 @@ impl Write for Log {
 impl Log {
     /// Gathers the warnings of this thread while the guard lives.
     pub(crate) fn warnings() -> (Self, tracing::subscriber::DefaultGuard) {
+        Self::from(tracing::Level::WARN)
+    }
+
+    /// Gathers the lines of this thread from a level on, with their spans, while the guard lives.
+    pub(crate) fn from(level: tracing::Level) -> (Self, tracing::subscriber::DefaultGuard) {
         LazyLock::force(&SECOND);
         let log = Self::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
-            .with_max_level(tracing::Level::WARN)
+            .with_max_level(level)
             .with_writer(move || writer.clone())
             .finish();
         let guard = tracing::subscriber::set_default(subscriber);

@@ -1,0 +1,38 @@
+//! What a trace shows of a guarded request: one debug event, and fields of the caller's span if it
+//! declares them.
+
+use tracing::{Span, field};
+
+use super::once::Ended;
+use crate::record::key::StorageKey;
+
+/// The key was read. Its digest is shown, and not the key.
+pub(crate) fn begins(key: &StorageKey) {
+    Span::current().record("idempotency.key", field::display(key));
+}
+
+/// An attempt runs.
+pub(super) fn runs(attempt: u32) {
+    Span::current().record("idempotency.attempt", attempt);
+}
+
+/// A request with a key ended.
+pub(crate) fn ended<T, E>(key: &StorageKey, ended: &Ended<T, E>) {
+    let outcome = match ended {
+        Ended::Responded(_) => "executed",
+        Ended::Unrecorded(_) => "unguarded",
+        Ended::Replayed(_) => "replayed",
+        Ended::Rejected(rejection) => rejection.code(),
+        Ended::Conflict => "conflict",
+        Ended::Erred(_) => "error",
+        Ended::Panicked(_) => "panic",
+    };
+    Span::current().record("idempotency.outcome", outcome);
+    tracing::debug!(%key, outcome, "guarded request ended");
+}
+
+/// A request was rejected before its key was looked up.
+pub(crate) fn rejected(code: &'static str) {
+    Span::current().record("idempotency.outcome", code);
+    tracing::debug!(outcome = code, "guarded request ended");
+}

@@ -1,0 +1,202 @@
+//! What is set up wrongly is told once, with the remedy; each guarded request is told at `debug`.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post as to_post};
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body::Frame;
+use http_body_util::Full;
+use tower_http::compression::CompressionLayer;
+use tower_http::trace::TraceLayer;
+use tower_idempotency::{Attempt, Rejection, Scope};
+
+use crate::support::{Effects, Log, Server, app, call, layer, post};
+
+/// Sends requests with different keys, each twice.
+async fn send_pairs(server: &Server) {
+    for number in 0..3 {
+        for _ in 0..2 {
+            post("/").key(format!("order-{number}")).send(server).await;
+        }
+    }
+}
+
+/// Each of these texts is in one line of the log, and no other warning of the layer is.
+fn told_once(log: &Log, parts: &[&str]) {
+    let lines = log.lines("tower_idempotency");
+    let [line] = &lines[..] else { panic!("one line: {lines:#?}") };
+    assert!(parts.iter().all(|part| line.contains(part)), "{line}");
+}
+
+#[tokio::test]
+async fn a_compression_inside_is_told_with_its_remedy() {
+    let (log, _guard) = Log::warnings();
+    let effects = Effects::new();
+    let router = app(&effects, async |_| "a response that is long enough to compress".repeat(10))
+        .layer(CompressionLayer::new())
+        .layer(layer().scope(|_| Scope::new("acct_1")));
+    let server = Server::start(router).await;
+    for _ in 0..2 {
+        for key in ["order-1001", "order-1002"] {
+            post("/").key(key).header("accept-encoding", "gzip").send(&server).await;
+        }
+    }
+    told_once(&log, &["compressed response is not stored", "outside of the idempotency layer"]);
+}
+
+#[tokio::test]
+async fn a_streamed_response_is_told_with_its_remedy() {
+    let (log, _guard) = Log::warnings();
+    let stream = async |_| Response::new(Body::new(Chunked(Full::from("of unknown length"))));
+    let router = app(&Effects::new(), stream).layer(layer().scope(|_| Scope::new("acct_1")));
+    send_pairs(&Server::start(router).await).await;
+    told_once(&log, &["its length is unknown", "collect the body, or send its length"]);
+}
+
+#[tokio::test]
+async fn a_rejection_by_another_layer_inside_is_told_with_its_remedy() {
+    let (log, _guard) = Log::warnings();
+    let rejects = async |_| {
+        let mut response = StatusCode::CONFLICT.into_response();
+        let retry_after = std::time::Duration::from_secs(1);
+        response.extensions_mut().insert(Rejection::InFlight { retry_after });
+        response
+    };
+    let router = app(&Effects::new(), rejects).layer(layer().scope(|_| Scope::new("acct_1")));
+    send_pairs(&Server::start(router).await).await;
+    told_once(&log, &["rejection by another idempotency layer", "one store, namespace and secret"]);
+}
+
+#[tokio::test]
+async fn two_layers_with_different_settings_on_one_route_are_told() {
+    let (log, _guard) = Log::warnings();
+    let of = |namespace: &str| layer().scope(|_| Scope::new("acct_1")).namespace(namespace);
+    let router = app(&Effects::new(), async |_| "done").layer(of("inner")).layer(of("outer"));
+    send_pairs(&Server::start(router).await).await;
+    told_once(&log, &["attempt of another idempotency layer", "remove one of them"]);
+}
+
+#[tokio::test]
+async fn required_keys_on_a_method_that_is_not_guarded_are_told_once_for_each_method() {
+    let (log, _guard) = Log::warnings();
+    let router = Router::new()
+        .route("/", to_post(async || "done").put(async || "done").delete(async || "done"))
+        .route("/safe", get(async || "read"))
+        .layer(layer().scope(|_| Scope::new("acct_1")).require_key());
+    let server = Server::start(router).await;
+    for _ in 0..2 {
+        call("GET", "/safe").send(&server).await.assert_first(200, "read");
+        call("PUT", "/").send(&server).await.assert_first(200, "done");
+    }
+    told_once(&log, &["PUT", "although keys are required", "IdempotencyLayer::methods"]);
+    call("DELETE", "/").send(&server).await;
+    assert_eq!(log.lines("although keys are required").len(), 2);
+}
+
+#[tokio::test]
+async fn each_guarded_request_is_one_event_and_sets_fields_of_its_span() {
+    let (log, _guard) = Log::from(tracing::Level::DEBUG);
+    let span = |request: &Request<Body>| {
+        tracing::info_span!(
+            "request",
+            path = request.uri().path(),
+            idempotency.key = tracing::field::Empty,
+            idempotency.attempt = tracing::field::Empty,
+            idempotency.outcome = tracing::field::Empty,
+        )
+    };
+    let effects = Effects::new();
+    let ledger = effects.clone();
+    let fails_once = move |_| {
+        let is_first = ledger.count() == 1;
+        async move { if is_first { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::CREATED } }
+    };
+    let router = app(&effects, fails_once)
+        .layer(layer().scope(|_| Scope::new("acct_1")).require_key())
+        .layer(TraceLayer::new_for_http().make_span_with(span).on_response(
+            |_: &Response, _: std::time::Duration, _: &tracing::Span| tracing::info!("responded"),
+        ));
+    let server = Server::start(router).await;
+    let pay = || post("/").key("order-1001");
+    pay().send(&server).await;
+    pay().send(&server).await;
+    pay().send(&server).await;
+    pay().body("another").send(&server).await;
+    post("/").send(&server).await;
+
+    let outcomes = ["executed", "executed", "replayed", "idempotency_key_reused"];
+    let events = log.lines("guarded request ended");
+    assert_eq!(events.len(), 5, "{events:#?}");
+    for (event, outcome) in events.iter().zip(outcomes) {
+        assert!(event.contains(&format!("outcome=\"{outcome}\"")), "{event}");
+        assert!(!event.contains("order-1001"), "{event}");
+    }
+    let responded = log.lines("responded");
+    for (line, fields) in responded.iter().zip([
+        "idempotency.attempt=1 idempotency.outcome=\"executed\"",
+        "idempotency.attempt=2 idempotency.outcome=\"executed\"",
+        "idempotency.outcome=\"replayed\"",
+        "idempotency.outcome=\"idempotency_key_reused\"",
+        "idempotency.outcome=\"idempotency_key_missing\"",
+    ]) {
+        assert!(line.contains(fields), "{fields} in {line}");
+    }
+    assert!(
+        responded[2].contains("idempotency.key=") && !responded[4].contains("idempotency.key=")
+    );
+}
+
+/// A body that does not say how long it is.
+struct Chunked(Full<Bytes>);
+
+impl http_body::Body for Chunked {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+}
+
+/// What a handler that needs an attempt says to a request without one.
+async fn told_to(router: Router, request: Request<Body>) -> String {
+    use tower::ServiceExt;
+
+    let response = router.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
+    String::from_utf8(body.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_missing_key_and_a_missing_layer_are_told_apart() {
+    let (log, _guard) = Log::warnings();
+    let router =
+        || Router::new().route("/", to_post(async |_: Attempt| "done").put(async |_: Attempt| ""));
+    let to = |method: Method| Request::builder().method(method).uri("/").body(Body::empty());
+    let without_layer = told_to(router(), to(Method::POST).unwrap()).await;
+    assert!(without_layer.contains("no idempotency layer guards this request"), "{without_layer}");
+    let guarded = || router().layer(layer().scope(|_| Scope::new("acct_1")));
+    let without_key = told_to(guarded(), to(Method::POST).unwrap()).await;
+    assert!(
+        without_key.contains("extract `Option<Attempt>`, or call `require_key`"),
+        "{without_key}"
+    );
+    let unguarded = told_to(guarded(), to(Method::PUT).unwrap()).await;
+    assert!(unguarded.contains("add the method by `IdempotencyLayer::methods`"), "{unguarded}");
+    assert!(!log.lines("a handler got no Attempt").is_empty());
+
+    // The key of such a layer is in the body, so it looks there first.
+    let pointer = tower_idempotency::JsonPointer::from_static("/key");
+    let in_body = router().layer(layer().scope(|_| Scope::new("acct_1")).key_in_body(pointer));
+    assert_eq!(told_to(in_body, to(Method::POST).unwrap()).await, without_key);
+}
