@@ -87,6 +87,10 @@ impl<St: Store> IdempotencyLayer<St> {
     /// Rejects a request with a guarded method and without a key, with 400. Default: it passes
     /// through unguarded.
     ///
+    /// PUT, DELETE and every other method that is not in [`methods`](Self::methods) still pass
+    /// through without a key. The layer logs a warning at the first such request of each method
+    /// that is not safe.
+    ///
     /// A request that passes through takes capacity of the inner service before its body arrives.
     /// See the order of layers at [`body_timeout`](Self::body_timeout).
     #[must_use]

@@ -1,18 +1,23 @@
 //! Transactions that are in each other's way: real serialization failures and deadlocks of
 //! PostgreSQL.
 
+use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
+use axum::body::{Body, to_bytes};
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{Request, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use sqlx::{Executor, Postgres};
+use sqlx::{Executor, PgConnection, Postgres};
 use tokio::sync::Barrier;
+use tower::ServiceExt;
 use tower_idempotency::Tx;
-use tower_idempotency::store::TxError;
 use tower_idempotency::store::postgres::Isolation;
+use tower_idempotency::store::{Conflict, TxError};
 
 use super::script::{ScriptResponse, ask, layer, persist};
 use crate::support::databases::{Base, Pg};
@@ -111,6 +116,118 @@ async fn the_loser_of_a_deadlock_runs_again_if_asked_for() {
     assert_eq!(base.ask(BALANCES).await, ["2", "2"]);
     assert_eq!(base.ask("SELECT attempt::text FROM idempotency_records").await, ["1", "1"]);
     base.at_rest().await;
+}
+
+/// The error of an application, as `thiserror` makes it with `#[from]`: the error of the database is
+/// its source, here behind one more.
+#[derive(Debug)]
+enum AppError {
+    Repository(RepositoryError),
+}
+
+#[derive(Debug)]
+struct RepositoryError(sqlx::Error);
+
+impl fmt::Display for AppError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the repository failed")
+    }
+}
+
+impl fmt::Display for RepositoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a statement failed")
+    }
+}
+
+impl Error for AppError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Repository(error) => Some(error),
+        }
+    }
+}
+
+impl Error for RepositoryError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl From<sqlx::Error> for AppError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Repository(RepositoryError(error))
+    }
+}
+
+impl IntoResponse for AppError {
+    fn into_response(self) -> Response {
+        let conflict = Conflict::among_sources(&self);
+        (StatusCode::INTERNAL_SERVER_ERROR, conflict, "the error of the application")
+            .into_response()
+    }
+}
+
+/// A function of a repository. It works in any transaction.
+async fn add(connection: &mut PgConnection, account: &str) -> Result<(), sqlx::Error> {
+    let add = "UPDATE accounts SET balance = balance + 1 WHERE name = $1";
+    sqlx::query(add).bind(account).execute(connection).await.map(drop)
+}
+
+async fn deadlock_in_repository(
+    State(meeting): State<Meeting>,
+    mut tx: Tx<Postgres>,
+    body: String,
+) -> Result<(StatusCode, &'static str), AppError> {
+    let (first, second) = if body == "a" { ("a", "b") } else { ("b", "a") };
+    add(&mut tx, first).await?;
+    meeting.meet().await;
+    add(&mut tx, second).await?;
+    if body == "fails" {
+        sqlx::query("SELECT 1 / 0").execute(&mut *tx).await?;
+    }
+    Ok((StatusCode::CREATED, "done"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_of_the_application_that_names_the_conflict_among_its_sources_runs_again() {
+    let base = accounts().await;
+    let router = Router::new()
+        .route("/", post(deadlock_in_repository))
+        .layer(layer(base.tx_store()).retry_conflicts(3));
+    let router = router.with_state(Meeting::new());
+    assert_eq!(rejected(&both(&router).await), 0);
+    assert_eq!(base.ask(BALANCES).await, ["2", "2"]);
+    // Any other error stays the response of the handler.
+    ask(&router, "key", "fails").await.is_first(500, "the error of the application");
+    assert_eq!(base.ask(BALANCES).await, ["2", "2"]);
+    base.at_rest().await;
+}
+
+#[tokio::test]
+async fn a_missing_key_a_missing_layer_and_a_store_that_leases_are_told_apart() {
+    let base = Pg::start().await;
+    let route = || Router::new().route("/", post(async |_: Tx<Postgres>| "done"));
+    let post = |key: Option<&str>| {
+        let request = Request::post("/");
+        let request = match key {
+            Some(key) => request.header("x-idempotency-key", key),
+            None => request,
+        };
+        request.body(Body::empty()).unwrap()
+    };
+    let leasing = layer(base.server.store());
+    for (router, key, says) in [
+        (route(), Some("key"), "no idempotency layer guards this request"),
+        (route().layer(layer(base.tx_store())), None, "call `require_key` on the layer"),
+        (route().layer(leasing), Some("key"), "give the layer `store.in_transaction()`"),
+    ] {
+        let response = router.oneshot(post(key)).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = to_bytes(response.into_body(), 4096).await.unwrap();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        assert!(body.contains(says), "{body}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
