@@ -1,7 +1,9 @@
 //! What a store finds when it looks at its server.
 
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+#[cfg(any(feature = "redis", feature = "postgres"))]
+pub(super) mod clock;
 
 /// One item of a [`Checklist`](crate::operate::Checklist).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,14 +100,3 @@ pub(crate) const TLS: Question = Question {
     why: "a reader of the network sees responses and the password of the store",
     remedy: "use `rediss://` or `sslmode=verify-full`",
 };
-
-/// How far the clock of a server may be from that of this process.
-const SLACK: Duration = Duration::from_mins(1);
-
-/// Compares a server's time, as the time since the Unix epoch, with that of this process.
-#[cfg(any(feature = "redis", feature = "postgres"))]
-pub(in crate::store) fn clock(server: Duration) -> CheckItem {
-    let here = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let apart = server.abs_diff(here);
-    CLOCK.found(apart <= SLACK, format!("{} ms from the clock of this process", apart.as_millis()))
-}

@@ -18,7 +18,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> RedisStore<C> {
         let memory: Option<String> = self.asks("INFO", Some("memory")).await?;
         let disk: Option<String> = self.asks("INFO", Some("persistence")).await?;
         let clock = time.map(|(seconds, micros)| {
-            clock(Duration::from_secs(seconds) + Duration::from_micros(micros.into()))
+            clock::compare(Duration::from_secs(seconds) + Duration::from_micros(micros.into()))
         });
         let eviction = memory.as_deref().and_then(policy).map(|policy| {
             EVICTION.found(policy == "noeviction", format!("maxmemory-policy is {policy}"))

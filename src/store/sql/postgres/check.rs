@@ -31,7 +31,7 @@ impl PostgresStore {
         let left =
             if is_left { "records are left that expired an hour ago" } else { "no record is left" };
         Ok(vec![
-            clock(Duration::from_micros(now.unsigned_abs())),
+            clock::compare(Duration::from_micros(now.unsigned_abs())),
             DURABILITY.found(commit != "off", format!("synchronous_commit is {commit}")),
             EVICTION.found(true, "PostgreSQL evicts nothing"),
             SWEEP.found(!is_left, left),
