@@ -142,7 +142,7 @@ where
                     requested.is_counted = true;
                 }
                 (ended, _) => {
-                    observed::ended(&requested.reserve.key, &ended);
+                    observed::ended(&requested.reserve.key, ended.word());
                     return ended.into_response(&config, &protocol, request_id);
                 }
             }

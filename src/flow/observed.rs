@@ -3,7 +3,6 @@
 
 use tracing::{Span, field};
 
-use super::once::Ended;
 use crate::record::key::StorageKey;
 
 /// The key was read. Its digest is shown, and not the key.
@@ -17,16 +16,7 @@ pub(super) fn runs(attempt: u32) {
 }
 
 /// A request with a key ended.
-pub(crate) fn ended<T, E>(key: &StorageKey, ended: &Ended<T, E>) {
-    let outcome = match ended {
-        Ended::Responded(_) => "executed",
-        Ended::Unrecorded(_) => "unguarded",
-        Ended::Replayed(_) => "replayed",
-        Ended::Rejected(rejection) => rejection.code(),
-        Ended::Conflict => "conflict",
-        Ended::Erred(_) => "error",
-        Ended::Panicked(_) => "panic",
-    };
+pub(crate) fn ended(key: &StorageKey, outcome: &'static str) {
     Span::current().record("idempotency.outcome", outcome);
     tracing::debug!(%key, outcome, "guarded request ended");
 }

@@ -199,6 +199,19 @@ fn is_conflict<T, E: 'static>(ended: &Caught<Done<T>, Failure<E>>, is_reported: 
 }
 
 impl<T, E> Ended<T, E> {
+    /// The outcome in a trace.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Responded(_) => "executed",
+            Self::Unrecorded(_) => "unguarded",
+            Self::Replayed(_) => "replayed",
+            Self::Rejected(rejection) => rejection.code(),
+            Self::Conflict => "conflict",
+            Self::Erred(_) => "error",
+            Self::Panicked(_) => "panic",
+        }
+    }
+
     fn unrecorded(ended: Result<Done<T>, Failure<E>>, config: &Config) -> Self {
         match ended {
             Err(Failure::ShutDown) => Self::Rejected(config.shutting_down()),

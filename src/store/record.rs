@@ -12,7 +12,8 @@ use crate::record::outcome::Outcome;
 pub struct Record {
     /// The request that the key is bound to.
     pub fingerprint: Fingerprint,
-    /// The number of the attempt that the record describes.
+    /// The number of the latest attempt. An attempt that was released, and so put an earlier record
+    /// back, counts too.
     pub attempt: u32,
     /// The token of that attempt.
     pub token: Token,

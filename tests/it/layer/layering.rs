@@ -286,7 +286,7 @@ async fn the_attempt_is_an_extractor() {
     let server = Server::start(router.layer(layer())).await;
 
     post("/must").key("\"order-1001\"").send(&server).await.assert_first(200, "order-1001 1");
-    post("/must").send(&server).await.assert_first(500, "");
+    assert_eq!(post("/must").send(&server).await.status, 500);
     post("/may").key("order-1002").send(&server).await.assert_first(200, "Some(1)");
     post("/may").send(&server).await.assert_first(200, "None");
     assert_eq!(effects.count(), 2);

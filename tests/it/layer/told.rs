@@ -179,7 +179,6 @@ async fn told_to(router: Router, request: Request<Body>) -> String {
 
 #[tokio::test]
 async fn a_missing_key_and_a_missing_layer_are_told_apart() {
-    let (log, _guard) = Log::warnings();
     let router =
         || Router::new().route("/", to_post(async |_: Attempt| "done").put(async |_: Attempt| ""));
     let to = |method: Method| Request::builder().method(method).uri("/").body(Body::empty());
@@ -193,7 +192,6 @@ async fn a_missing_key_and_a_missing_layer_are_told_apart() {
     );
     let unguarded = told_to(guarded(), to(Method::PUT).unwrap()).await;
     assert!(unguarded.contains("add the method by `IdempotencyLayer::methods`"), "{unguarded}");
-    assert!(!log.lines("a handler got no Attempt").is_empty());
 
     // The key of such a layer is in the body, so it looks there first.
     let pointer = tower_idempotency::JsonPointer::from_static("/key");

@@ -1,3 +1,4 @@
 //! Rules about the source that a compiler does not check.
 
 mod direction;
+mod settings_guide;

@@ -216,7 +216,7 @@ impl WireResponse {
         let row = super::rejections()
             .into_iter()
             .find(|row| row.code == code)
-            .expect("a code of the table");
+            .unwrap_or_else(|| panic!("{}", super::no_row(code)));
         let seconds = self.header("retry-after").map(|after| after.parse::<u64>().unwrap());
         assert_eq!(
             seconds.is_some_and(|seconds| seconds > 0),

@@ -50,7 +50,7 @@ pub(crate) mod wire;
 pub(crate) use bodies::{Frames, gated_stream, gated_whole, http2_response, read_frame};
 pub(crate) use client::{Call, WireResponse, call, patch, post, send_bytes};
 pub(crate) use log::Log;
-pub(crate) use rejections::{Row, rejections};
+pub(crate) use rejections::{Row, no_row, rejections};
 pub(crate) use server::Server;
 pub(crate) use store::{Fault, Operation, Scripted};
 

@@ -32,3 +32,12 @@ pub(crate) fn rejections() -> Vec<Row> {
     assert!(table.rows.len() > 10);
     table.rows
 }
+
+/// What to do about a code that the table does not have.
+pub(crate) fn no_row(code: &str) -> String {
+    format!(
+        "the code `{code}` is not in tests/vectors/rejections.json. If its row in \
+         src/http/rejection/kinds.rs is new, run \
+         `UPDATE_VECTORS=1 cargo test --all-features --lib rejection`"
+    )
+}

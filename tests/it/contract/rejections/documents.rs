@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::rejections;
+use crate::support::{no_row, rejections};
 
 /// Where codes are written by hand.
 const PLACES: [&str; 9] = [
@@ -75,8 +75,9 @@ fn every_code_that_is_written_somewhere_is_in_the_table() {
         for word in words(&text).into_iter().filter(|word| !is_other(word)) {
             assert!(
                 codes.contains(word),
-                "{} names the code `{word}`, which has no row in src/http/rejection/kinds.rs",
-                path.display()
+                "{} names a code without a row: {}",
+                path.display(),
+                no_row(word)
             );
             met.insert(word.to_owned());
         }

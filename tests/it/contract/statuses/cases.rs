@@ -1,13 +1,15 @@
 //! Every response of the tables, as a handler gives it.
 
+use std::collections::BTreeSet;
+
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header};
-use tower_idempotency::Rejection;
 use tower_idempotency::store::StoreErrorKind;
+use tower_idempotency::{KeyError, OnMismatch, Rejection};
 
 use super::table::{self, Row};
-use crate::support::Frames;
+use crate::support::{Frames, rejections};
 
 /// A response, and what it means.
 #[derive(Debug, Clone)]
@@ -89,11 +91,17 @@ fn more_than_a_status((name, row): (String, Row)) -> Vec<Case> {
         }
         "a rejection of this crate" => [
             Rejection::KeyMissing,
+            Rejection::KeyInvalid(KeyError::Empty),
+            Rejection::ScopeMissing,
+            Rejection::RequestUnreadable,
             Rejection::RequestTooLarge { limit: None },
             Rejection::RequestTimeout,
+            Rejection::KeyReused { status: OnMismatch::Conflict },
             Rejection::InFlight { retry_after: now },
+            Rejection::ResultNotRetained { original_status: StatusCode::OK, location: None },
             Rejection::OutcomeUnknown,
             Rejection::AttemptFailed { original_status: None },
+            Rejection::TooManyInFlight { retry_after: now },
             Rejection::QuotaExceeded { retry_after: now },
             Rejection::ShuttingDown { retry_after: now },
             Rejection::StoreUnavailable { kind: StoreErrorKind::Full, retry_after: now },
@@ -108,10 +116,22 @@ fn more_than_a_status((name, row): (String, Row)) -> Vec<Case> {
         .concat(),
         _ => panic!("no response has this: {name}"),
     };
+    if name.starts_with("a rejection") {
+        all_are_here(&cases, name.contains("had begun"));
+    }
     for case in &mut cases {
         case.name = format!("{name}: {} {:?}", case.name, case.gives.rejection);
     }
     cases
+}
+
+/// The cases have every rejection of the table whose operation had begun, or had not.
+fn all_are_here(cases: &[Case], had_begun: bool) {
+    let given: BTreeSet<_> =
+        cases.iter().filter_map(|case| Some(case.gives.rejection.as_ref()?.code())).collect();
+    let rows = rejections();
+    let expected = rows.iter().filter(|row| row.had_begun == had_begun);
+    assert_eq!(given, expected.map(|row| &*row.code).collect(), "{}", file!());
 }
 
 /// By a layer further in, and by one in another process.
