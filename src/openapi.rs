@@ -80,9 +80,10 @@ pub struct Fragment {
 impl Fragment {
     /// The headers that may contain the key, as Parameter Objects.
     ///
-    /// With [`require_key`](crate::IdempotencyLayer::require_key) the first one is required,
-    /// because OpenAPI cannot say "one of these". A layer that also reads the key from the body
-    /// requires none.
+    /// With [`require_key`](crate::IdempotencyLayer::require_key) there is one, which is required:
+    /// the first of [`headers`](crate::IdempotencyLayer::headers). OpenAPI cannot require one of
+    /// several headers, so its description names the others. A layer that also reads the key from
+    /// the body requires none.
     pub fn parameters(&self) -> &[Value] {
         &self.parameters
     }
