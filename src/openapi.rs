@@ -116,3 +116,6 @@ fn title_case(name: &HeaderName) -> String {
     };
     name.as_str().split('-').map(word).collect::<Vec<_>>().join("-")
 }
+
+#[cfg(test)]
+mod tests;

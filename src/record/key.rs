@@ -108,7 +108,7 @@ fn unescape(inner: &[u8]) -> Result<Vec<u8>, KeyError> {
 }
 
 /// The values of a header that are keys.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct KeyForm {
     pub(crate) parse: fn(&[u8]) -> Result<IdempotencyKey, KeyError>,
     /// The same values as a regular expression of ECMA-262.
