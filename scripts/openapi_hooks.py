@@ -157,7 +157,7 @@ def every_code_is_described(ctx, response, case):
         return
     media = definition["content"]["application/problem+json"]
     schemas = media["schema"].get("anyOf", [media["schema"]])
-    codes = {code for schema in schemas for code in schema["properties"]["code"]["enum"]}
+    codes = {code for schema in schemas for code in schema["allOf"][1]["properties"]["code"]["enum"]}
     code = document_of(response)["code"]
     assert code in codes, f"{response.status_code} with `{code}` is not described"
     assert code in media["examples"], f"`{code}` has no example"

@@ -35,13 +35,15 @@ use crate::layer::IdempotencyLayer;
 use crate::store::Store;
 
 mod apply;
+mod error;
 mod merge;
 mod parameters;
+mod problem;
 mod reference;
 mod rejections;
 mod replays;
 
-pub use apply::ApplyError;
+pub use error::ApplyError;
 
 impl<St: Store> IdempotencyLayer<St> {
     /// Describes in OpenAPI 3.1 what this layer adds to an operation. Call it on the layer that the
@@ -50,7 +52,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// It calls [`rejection_response`](Self::rejection_response) once for each rejection that the
     /// layer can give, and describes the response.
     ///
-    /// The descriptions are those of plain HTTP. gRPC is not described in OpenAPI.
+    /// OpenAPI describes plain HTTP, so the fragment has nothing about gRPC.
     #[cfg_attr(docsrs, doc(cfg(feature = "openapi")))]
     pub fn openapi(&self) -> Fragment {
         let (config, store) = (&*self.config, &self.shared.store);
@@ -59,7 +61,7 @@ impl<St: Store> IdempotencyLayer<St> {
             parameters: parameters::of(config),
             responses: rejections::responses(config, store),
             headers: replays::headers(config, store),
-            schemas: rejections::schemas(),
+            schemas: problem::schemas(),
         }
     }
 }
@@ -67,7 +69,7 @@ impl<St: Store> IdempotencyLayer<St> {
 /// What a layer adds to an operation, in OpenAPI 3.1.
 ///
 /// [`apply_to`](Self::apply_to) adds it to a document. The other methods are for documents that are
-/// put together in another way. The names of members are those of OpenAPI.
+/// assembled in another way.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fragment {
     methods: Vec<Method>,

@@ -43,7 +43,7 @@ fn file(content_type: &str) -> Value {
     let headers = page::headers().map(|name| (name.to_string(), text.clone()));
     json!({
         "description": "A file of the page.",
-        "headers": serde_json::Map::from_iter(headers),
+        "headers": headers.collect::<serde_json::Map<_, _>>(),
         "content": { media_type: text },
     })
 }

@@ -1,12 +1,10 @@
 //! Adds a [`Fragment`] to a document.
 
-use std::error::Error;
-use std::fmt;
-
 use http::Method;
 use serde_json::{Value, json};
 
 use super::Fragment;
+use super::error::ApplyError;
 use super::merge::{Members, add_headers, either, put, take};
 use super::reference::resolved;
 
@@ -150,59 +148,3 @@ fn object(document: &Value, value: &Value) -> Result<Members, ApplyError> {
     let object = resolved(document, value).map_err(unresolved)?;
     object.as_object().cloned().ok_or_else(|| ApplyError::NotAnObject { found: object.to_string() })
 }
-
-/// Why a fragment could not be added to a document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ApplyError {
-    /// The document has no such operation.
-    NoOperation {
-        /// The path, as it was asked for. It is compared as text, templates included.
-        path: String,
-        /// The method.
-        method: Method,
-    },
-    /// The layer does not guard this method, so it adds nothing to the operation.
-    NotGuarded {
-        /// The method.
-        method: Method,
-    },
-    /// The layer guards none of the operations of the document.
-    NothingGuarded,
-    /// A reference to another document, or one that leads nowhere or in a circle.
-    UnknownReference {
-        /// The reference.
-        reference: String,
-    },
-    /// A response or a parameter is not an object.
-    NotAnObject {
-        /// What it is.
-        found: String,
-    },
-}
-
-impl fmt::Display for ApplyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoOperation { path, method } => {
-                write!(f, "the document has no operation {method} {path}")
-            }
-            Self::NotGuarded { method } => write!(
-                f,
-                "the layer does not guard {method}: set `IdempotencyLayer::methods`, or leave the \
-                 operation as it is"
-            ),
-            Self::NothingGuarded => {
-                f.write_str("the layer guards the method of no operation of the document")
-            }
-            Self::UnknownReference { reference } => {
-                write!(f, "the document refers to {reference}, which is not in it")
-            }
-            Self::NotAnObject { found } => {
-                write!(f, "a response or parameter of the document is not an object: {found}")
-            }
-        }
-    }
-}
-
-impl Error for ApplyError {}

@@ -101,9 +101,7 @@ fn add_description(own: &mut Members, other: &Members) {
 
 /// Every response of the other kind lacks the header.
 fn forget_required(header: &mut Members) {
-    if header.contains_key("required") {
-        header.insert("required".into(), false.into());
-    }
+    header.remove("required");
 }
 
 /// The members of an object in an object. Without one there are none.

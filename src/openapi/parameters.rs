@@ -12,12 +12,8 @@ pub(super) fn of(config: &Config) -> Vec<Value> {
     // A client may send the key in the body instead.
     let is_required = config.require_key && config.key_pointer.is_none();
     let Some((first, others)) = names.split_first() else { return Vec::new() };
-    let mut description = description(config);
-    if is_required && !others.is_empty() {
-        let others: Vec<_> = others.iter().map(|name| format!("`{name}`")).collect();
-        description += &format!(" The header may also be called {}.", others.join(" or "));
-    }
-    let mut parameters = vec![parameter(config, first, is_required, &description)];
+    let described = description(config, if is_required { others } else { &[] });
+    let mut parameters = vec![parameter(config, first, is_required, &described)];
     if !is_required {
         let description =
             format!("Another name of `{first}`. If a request has both, they are equal.");
@@ -38,13 +34,19 @@ fn parameter(config: &Config, name: &str, is_required: bool, description: &str) 
     })
 }
 
-fn description(config: &Config) -> String {
-    let mut text = String::from(
-        "A value that is new for each operation, for example a random UUID. Send the same value \
-         with every retry of the operation: it is done once, and a retry gets the first response.",
-    );
+fn description(config: &Config, other_names: &[String]) -> String {
+    let mut sentences = vec![
+        "A value that is new for each operation, for example a random UUID.".to_owned(),
+        "Send the same value with every retry of the operation: it is done once, and a retry gets \
+         the first response."
+            .to_owned(),
+    ];
     if let Some(pointer) = &config.key_pointer {
-        text += &format!(" The member `{pointer}` of a JSON body may contain it instead.");
+        sentences.push(format!("The member `{pointer}` of a JSON body may contain it instead."));
     }
-    text
+    if !other_names.is_empty() {
+        let names = other_names.join("` or `");
+        sentences.push(format!("The header may also be called `{names}`."));
+    }
+    sentences.join(" ")
 }

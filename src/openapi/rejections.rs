@@ -9,14 +9,11 @@ use bytes::Bytes;
 use http::{HeaderName, Response, header};
 use serde_json::{Map, Value, json};
 
-use super::merge::add_content;
-use super::title_case;
+use super::merge::{add_content, put};
+use super::{problem, title_case};
 use crate::http::rejection::{Occasion, Rejection, SHOULD_RETRY, is_problem, samples};
 use crate::settings::{Config, OnAbandoned, OnFailed};
 use crate::store::Store;
-
-/// The name of the schema of a problem document.
-const PROBLEM: &str = "IdempotencyProblem";
 
 /// A Response Object for each status of a rejection that the layer can give.
 pub(super) fn responses(config: &Config, store: &impl Store) -> Map<String, Value> {
@@ -79,11 +76,10 @@ impl Rejected {
         self.response.headers().get(header::CONTENT_TYPE)?.to_str().ok()
     }
 
-    /// The body of the response, if it is the problem document of this crate.
-    fn problem(&self) -> Option<Value> {
-        let body = serde_json::from_slice::<Value>(self.response.body()).ok()?;
-        let is_ours = is_problem(self.response.headers()) && body["code"] == self.rejection.code();
-        is_ours.then_some(body)
+    /// Whether the body is the problem document of this crate.
+    fn has_problem(&self) -> bool {
+        let code = self.rejection.code();
+        is_problem(self.response.headers()) && self.example()["code"] == code
     }
 
     /// The body of the response as the example of a document.
@@ -95,6 +91,8 @@ impl Rejected {
 
 /// The Response Object of all rejections with one status.
 fn response(all: &[Rejected]) -> Value {
+    let ours = || all.iter().filter(|rejected| rejected.has_problem());
+    let codes: Vec<_> = ours().map(|rejected| rejected.rejection.code()).collect();
     let mut content = Map::new();
     for rejected in all {
         let Some(media_type) = rejected.media_type() else { continue };
@@ -102,16 +100,15 @@ fn response(all: &[Rejected]) -> Value {
             "summary": rejected.rejection.title(),
             "value": rejected.example(),
         } } });
-        if rejected.problem().is_some() {
-            media["schema"] = schema(all);
+        if rejected.has_problem() {
+            media["schema"] = problem::schema(rejected.response.status(), &codes);
         }
         add_content(&mut content, media_type, &media);
     }
-    let mut response = json!({ "description": description(all), "headers": headers(all) });
-    if !content.is_empty() {
-        response["content"] = content.into();
-    }
-    response
+    let mut response = Map::from_iter([("description".to_owned(), description(all).into())]);
+    put(&mut response, "headers", headers(all));
+    put(&mut response, "content", content);
+    response.into()
 }
 
 fn description(all: &[Rejected]) -> String {
@@ -123,19 +120,17 @@ fn description(all: &[Rejected]) -> String {
 
 /// A Header Object for each header that these rejections have.
 fn headers(all: &[Rejected]) -> Map<String, Value> {
-    let names: BTreeSet<_> =
-        all.iter().flat_map(|rejected| rejected.response.headers().keys()).map(as_str).collect();
-    let described = names.into_iter().filter_map(|name| HeaderName::try_from(name).ok());
-    let described =
-        described.filter(|name| ![header::CONTENT_TYPE, header::CONTENT_LENGTH].contains(name));
-    described.map(|name| (title_case(&name), described_header(&name, all))).collect()
+    let mut headers = Map::new();
+    for name in all.iter().flat_map(|rejected| rejected.response.headers().keys()) {
+        // The media type is described beside the headers.
+        if ![header::CONTENT_TYPE, header::CONTENT_LENGTH].contains(name) {
+            headers.entry(title_case(name)).or_insert_with(|| described(name, all));
+        }
+    }
+    headers
 }
 
-fn as_str(name: &HeaderName) -> &str {
-    name.as_str()
-}
-
-fn described_header(name: &HeaderName, all: &[Rejected]) -> Value {
+fn described(name: &HeaderName, all: &[Rejected]) -> Value {
     let values = || all.iter().filter_map(|rejected| rejected.response.headers().get(name));
     let is_ours = [header::RETRY_AFTER, SHOULD_RETRY].contains(name);
     let (description, schema) = if *name == header::RETRY_AFTER {
@@ -148,49 +143,12 @@ fn described_header(name: &HeaderName, all: &[Rejected]) -> Value {
     } else {
         ("", json!({ "type": "string" }))
     };
-    let mut header =
-        json!({ "required": is_ours && values().count() == all.len(), "schema": schema });
+    let mut header = json!({ "schema": schema });
+    if is_ours && values().count() == all.len() {
+        header["required"] = true.into();
+    }
     if !description.is_empty() {
         header["description"] = description.into();
     }
     header
-}
-
-/// The schema of the problem documents of these rejections.
-fn schema(all: &[Rejected]) -> Value {
-    let ours = || all.iter().filter(|rejected| rejected.problem().is_some());
-    let codes: Vec<_> = ours().map(|rejected| rejected.rejection.code()).collect();
-    let status = all.first().map(|rejected| rejected.response.status().as_u16());
-    json!({
-        "allOf": [{ "$ref": format!("#/components/schemas/{PROBLEM}") }],
-        "properties": {
-            "code": { "type": "string", "enum": codes },
-            "status": { "type": "integer", "const": status },
-        },
-    })
-}
-
-/// The schemas that responses refer to.
-pub(super) fn schemas() -> Map<String, Value> {
-    let problem = json!({
-        "type": "object",
-        "description": "A problem document (RFC 9457): why the request was rejected. Programs act on `code`.",
-        "required": ["type", "title", "status", "detail", "code"],
-        "properties": {
-            "type": {
-                "type": "string",
-                "format": "uri",
-                "description": "A page that explains the problem.",
-            },
-            "title": { "type": "string" },
-            "status": { "type": "integer", "description": "The status of the response." },
-            "detail": { "type": "string", "description": "What happened, and what to do." },
-            "code": { "type": "string" },
-            "original_status": {
-                "type": "integer",
-                "description": "The status of the first response, if the problem is about one.",
-            },
-        },
-    });
-    Map::from_iter([(PROBLEM.to_owned(), problem)])
 }

@@ -14,10 +14,7 @@ use crate::store::Store;
 pub(super) fn headers(config: &Config, store: &impl Store) -> Map<String, Value> {
     let mut headers = Map::new();
     let mut add = |name: &HeaderName, description: &str, schema: Value| {
-        headers.insert(
-            title_case(name),
-            json!({ "description": description, "required": false, "schema": schema }),
-        );
+        headers.insert(title_case(name), json!({ "description": description, "schema": schema }));
     };
     let mut results = vec!["true"];
     if config.mark_original {
@@ -31,12 +28,12 @@ pub(super) fn headers(config: &Config, store: &impl Store) -> Map<String, Value>
     add(&RESULT, &meaning(&results), json!({ "type": "string", "enum": results }));
     if let Some(marker) = &config.replay_marker {
         let description = "`true` if the response is a replay.";
-        add(marker, description, json!({ "type": "string", "const": "true" }));
+        add(marker, description, json!({ "type": "string", "enum": ["true"] }));
     }
     add(
         &BODY,
         "`omitted` if the response is a replay without the body of the first response.",
-        json!({ "type": "string", "const": "omitted" }),
+        json!({ "type": "string", "enum": ["omitted"] }),
     );
     let text = || json!({ "type": "string" });
     add(&REQUEST_ID, "The id of the request.", text());

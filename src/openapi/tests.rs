@@ -1,4 +1,5 @@
-#![allow(clippy::unwrap_used)]
+// A document is written where it is passed.
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use http::{HeaderValue, Method, Response, header};
 use proptest::prelude::*;
@@ -143,7 +144,7 @@ fn each_response_of_the_operation_may_be_a_replay() {
     let operation = applied(&layer(), own);
     for status in ["201", "default"] {
         let header = &operation["responses"][status]["headers"]["X-Idempotent-Result"];
-        assert_eq!(header["required"], false, "{status}");
+        assert!(header["schema"].is_object() && header["required"].is_null(), "{status}");
     }
     assert!(operation["responses"]["201"]["headers"]["Location"].is_object());
     assert_eq!(operation["responses"]["201"]["description"], "Paid.");
@@ -182,7 +183,7 @@ fn a_status_that_the_operation_has_too_describes_both_responses() {
         assert_eq!(ours["allOf"][0]["$ref"], "#/components/schemas/IdempotencyProblem");
         assert_eq!(problem["examples"], Value::Null, "`example` excludes it");
         let retry = &both["headers"]["retry-after"];
-        assert_eq!(retry["required"], false, "a mismatch has none");
+        assert_eq!(retry["required"], Value::Null, "a mismatch has none");
         assert_eq!(retry["schema"]["anyOf"].as_array().unwrap().len(), 2);
     }
     // The closest description counts, and the range stays for other statuses.

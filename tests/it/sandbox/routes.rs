@@ -141,7 +141,7 @@ async fn the_document_describes_the_sandbox_as_it_was_started() {
         assert_eq!((&key["name"], &key["required"]), (&json!("Idempotency-Key"), &json!(true)));
         let codes = |status| {
             let content = &operation["responses"][status]["content"]["application/problem+json"];
-            content["schema"]["properties"]["code"]["enum"].to_string()
+            content["schema"]["allOf"][1]["properties"]["code"]["enum"].to_string()
         };
         assert!(codes("409").contains("idempotency_attempt_failed"), "{path}");
         assert!(codes("422").contains("idempotency_key_reused"), "{path}");
