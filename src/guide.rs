@@ -16,6 +16,7 @@
 //! - [`retention`]: how long records are stored, and who deletes them.
 //! - [`pools`]: how large a pool, and what happens when it is used up.
 //! - [`browsers`]: requests from pages of another origin (CORS).
+//! - [`openapi`]: the layer's part of an OpenAPI document.
 //! - [`beyond_axum`]: hyper, gRPC, and work that is not a request.
 //!
 //! # Look up
@@ -68,6 +69,9 @@ pub mod pools {}
 
 #[doc = include_str!("guide/browsers.md")]
 pub mod browsers {}
+
+#[doc = include_str!("guide/openapi.md")]
+pub mod openapi {}
 
 #[doc = include_str!("guide/beyond_axum.md")]
 pub mod beyond_axum {}

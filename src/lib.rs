@@ -137,6 +137,7 @@
 //! | `compression` | | responses compressed at rest (deflate) |
 //! | `repr-digest` | | `StoredResponse::Digest`: a digest in place of a body (RFC 9530) |
 //! | `quota` | | `IdempotencyLayer::new_keys_per_minute`: a quota of new keys for each scope |
+//! | `openapi` | | [`IdempotencyLayer::openapi`]: the layer's part of an OpenAPI document: see [`openapi`] |
 //! | `client` | | keys on outgoing requests, safe retries, operations that survive a restart: see `client` |
 //! | `client-reqwest` | | the same as a middleware of reqwest-middleware |
 //! | `conformance` | | the store contract as runnable checks |
@@ -158,6 +159,8 @@ pub mod guide;
 mod handler;
 mod http;
 mod layer;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod operate;
 mod record;
 mod runtime;

@@ -15,7 +15,7 @@ use crate::http::class::ResponseClass;
 use crate::http::rejection::Rejection;
 use crate::http::response::StoredParts;
 use crate::record::fingerprint::{Fingerprinting, JsonPointer};
-use crate::record::key::{IdempotencyKey, KeyError, Scope};
+use crate::record::key::{KeyForm, Scope};
 use crate::record::secret::SecretKey;
 use crate::store::pack::Packing;
 
@@ -42,13 +42,11 @@ pub(crate) type QuotaGuard = Box<dyn Any + Send + Sync>;
 pub(crate) type Classifier = dyn Fn(&Head) -> ResponseClass + Send + Sync;
 pub(crate) type Renderer = dyn Fn(&Rejection) -> Response<Bytes> + Send + Sync;
 
-type KeyParser = fn(&[u8]) -> Result<IdempotencyKey, KeyError>;
-
 #[derive(Clone)]
 pub(crate) struct Config {
     pub(crate) headers: Vec<HeaderName>,
     pub(crate) key_pointer: Option<JsonPointer>,
-    pub(crate) parse_key: KeyParser,
+    pub(crate) key_form: KeyForm,
     pub(crate) methods: Vec<Method>,
     pub(crate) require_key: bool,
     pub(crate) namespace: String,
@@ -88,7 +86,7 @@ impl Default for Config {
         Self {
             headers: KEY_HEADERS.into(),
             key_pointer: None,
-            parse_key: IdempotencyKey::parse,
+            key_form: KeyForm::ANY,
             methods: vec![Method::POST, Method::PATCH],
             require_key: false,
             namespace: String::new(),
@@ -159,7 +157,7 @@ impl fmt::Debug for Config {
             downstream: _,
             packing: _,
             // Hidden: closures and rules.
-            parse_key: _,
+            key_form: _,
             fingerprinting: _,
             classify: _,
             rejection_response: _,

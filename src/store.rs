@@ -153,6 +153,24 @@ pub trait Store: Send + Sync + 'static {
         true
     }
 
+    /// Whether the store limits what one scope may store, so that it may reject a reservation as
+    /// [`ScopeFull`](StoreErrorKind::ScopeFull). Default: `true`.
+    ///
+    /// The layer only documents the rejection (`IdempotencyLayer::openapi`). Forward the call in a
+    /// store that wraps another one.
+    fn limits_scopes(&self) -> bool {
+        true
+    }
+
+    /// Whether attempts may run in a transaction of the store
+    /// ([`Lease::transaction`]). Default: `true`.
+    ///
+    /// The layer only documents the rejections of transaction mode (`IdempotencyLayer::openapi`).
+    /// Forward the call in a store that wraps another one.
+    fn opens_transactions(&self) -> bool {
+        true
+    }
+
     /// What an operator should know about the server, for
     /// [`IdempotencyLayer::check`](crate::IdempotencyLayer::check). Default: nothing.
     ///

@@ -17,6 +17,7 @@ use problem::Problem;
 
 mod args;
 mod ledger;
+mod openapi;
 mod page;
 mod payments;
 mod problem;

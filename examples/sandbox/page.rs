@@ -45,6 +45,16 @@ impl Settings {
 /// Not cached, because the next sandbox on this address may have other settings.
 const NOT_STORED: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
 
+/// The path and the content type of each file.
+pub(crate) fn files() -> impl Iterator<Item = (&'static str, &'static str)> {
+    FILES.iter().map(|file| (file.path, file.content_type))
+}
+
+/// The headers of a file, besides its content type.
+pub(crate) fn headers() -> impl Iterator<Item = HeaderName> {
+    HEADERS.into_iter().map(|(name, _)| name)
+}
+
 /// A file of the page, from the build of the sandbox.
 struct File {
     path: &'static str,

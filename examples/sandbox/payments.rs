@@ -18,11 +18,18 @@ use crate::ledger::{Effect, Ledger, Terms};
 
 pub(crate) fn routes<L: Ledger>() -> Router<Arc<L>> {
     Router::new()
-        .route("/payments", post(pay::<L>).get(list::<L>))
+        .route(PAYMENTS, post(pay::<L>).get(list::<L>))
         .route("/ledger", get(ledger::<L>))
-        .route("/payments/{id}/refunds", post(refund::<L>))
-        .route("/echo", post(echo))
+        .route(REFUNDS, post(refund::<L>))
+        .route(ECHO, post(echo))
 }
+
+/// The routes that have effects. Each has POST.
+pub(crate) const GUARDED: [&str; 3] = [PAYMENTS, REFUNDS, ECHO];
+
+const PAYMENTS: &str = "/payments";
+const REFUNDS: &str = "/payments/{id}/refunds";
+const ECHO: &str = "/echo";
 
 /// The body of a payment or refund.
 #[derive(Deserialize)]
@@ -89,7 +96,7 @@ async fn pay<L: Ledger>(
     headers: HeaderMap,
     Json(posted): Json<PaymentBody>,
 ) -> Response {
-    operate(&*ledger, attempt, &headers, posted, "/payments", "pay").await
+    operate(&*ledger, attempt, &headers, posted, PAYMENTS, "pay").await
 }
 
 async fn refund<L: Ledger>(

@@ -18,7 +18,7 @@ use tower_idempotency::{CanonicalBody, EncryptionKeys, IdempotencyLayer, JsonPoi
 use crate::args::{Args, Profile};
 use crate::ledger::Ledger;
 use crate::problem::Problem;
-use crate::{page, payments};
+use crate::{openapi, page, payments};
 
 pub(crate) async fn serve<S: Store + Clone>(
     store: S,
@@ -32,7 +32,7 @@ pub(crate) async fn serve<S: Store + Clone>(
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let guard = layer(store.clone(), args);
-    let app = app(store, guard.clone(), ledger, args);
+    let app = app(store, guard.clone(), ledger, args)?;
     let drained = async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -58,17 +58,20 @@ fn app<S: Store + Clone>(
     guard: IdempotencyLayer<S>,
     ledger: impl Ledger,
     args: &Args,
-) -> Router {
+) -> Result<Router, Problem> {
     let bound = args.store_timeout;
-    payments::routes()
+    let document = openapi::routes(&guard)?;
+    let app = payments::routes()
         // Only existing routes are guarded, so the 404 of an unknown path is not stored.
         .route_layer(guard)
         .route("/healthz", get(move || health(store.clone(), bound)))
         .merge(page::routes(args))
+        .merge(document)
         // Both limits must be equal, because the smaller one would hide the other.
         .layer(DefaultBodyLimit::max(args.max_request))
         .layer(CatchPanicLayer::new())
-        .with_state(Arc::new(ledger))
+        .with_state(Arc::new(ledger));
+    Ok(app)
 }
 
 fn layer<S: Store>(store: S, args: &Args) -> IdempotencyLayer<S> {

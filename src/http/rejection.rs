@@ -12,13 +12,15 @@ mod kinds;
 mod spec;
 mod words;
 
-#[cfg(feature = "client")]
+#[cfg(any(feature = "client", feature = "openapi"))]
 pub(crate) use elsewhere::is_problem;
 pub(crate) use elsewhere::{LONGEST_PROBLEM, Recognized, may_be_rejection};
 pub use kinds::Rejection;
-#[cfg(test)]
+#[cfg(any(test, feature = "openapi"))]
 pub(crate) use kinds::samples;
 use spec::Advice;
+#[cfg(feature = "openapi")]
+pub(crate) use spec::Occasion;
 
 /// The media type of a problem document (RFC 9457).
 const PROBLEM: &str = "application/problem+json";

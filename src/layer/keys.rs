@@ -81,7 +81,7 @@ impl<St: Store> IdempotencyLayer<St> {
     #[cfg(feature = "strict-keys")]
     #[must_use]
     pub fn strict_keys(self) -> Self {
-        self.set(|config| config.parse_key = crate::record::key::IdempotencyKey::parse_strict)
+        self.set(|config| config.key_form = crate::record::key::KeyForm::STRICT)
     }
 
     /// Rejects a request with a guarded method and without a key, with 400. Default: it passes

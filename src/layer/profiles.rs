@@ -8,6 +8,13 @@ use crate::http::rejection::OnMismatch;
 use crate::settings::{KEY_HEADERS, OnFailed};
 use crate::store::Store;
 
+/// The default headers, that of the IETF draft first. They count alike, and documentation names the
+/// first one first.
+fn draft_first() -> [HeaderName; 2] {
+    let [ours, draft] = KEY_HEADERS;
+    [draft, ours]
+}
+
 impl<St: Store> IdempotencyLayer<St> {
     /// Applies the rules of [draft-ietf-httpapi-idempotency-key-header-07]. Setters that come after
     /// it still count.
@@ -30,7 +37,7 @@ impl<St: Store> IdempotencyLayer<St> {
     #[cfg(feature = "strict-keys")]
     #[must_use]
     pub fn ietf(self) -> Self {
-        self.headers(KEY_HEADERS)
+        self.headers(draft_first())
             .strict_keys()
             .on_mismatch(OnMismatch::UnprocessableContent)
             .classify(ResponseClass::by_ietf)
@@ -55,7 +62,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// [Advanced error handling]: https://docs.stripe.com/error-low-level
     #[must_use]
     pub fn stripe(self) -> Self {
-        self.headers(KEY_HEADERS)
+        self.headers(draft_first())
             .methods([http::Method::POST])
             .on_mismatch(OnMismatch::BadRequest)
             .on_failed(OnFailed::Replay)

@@ -107,6 +107,23 @@ fn unescape(inner: &[u8]) -> Result<Vec<u8>, KeyError> {
     Ok(key)
 }
 
+/// The values of a header that are keys.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeyForm {
+    pub(crate) parse: fn(&[u8]) -> Result<IdempotencyKey, KeyError>,
+    /// The same values as a regular expression of ECMA-262.
+    #[cfg_attr(not(feature = "openapi"), expect(dead_code, reason = "only OpenAPI reads it"))]
+    pub(crate) pattern: &'static str,
+}
+
+impl KeyForm {
+    /// See [`IdempotencyKey::parse`].
+    pub(crate) const ANY: Self = Self {
+        parse: IdempotencyKey::parse,
+        pattern: r#"^([!#-~][!-~]{0,254}|"([!#-\[\]-~]|\\["\\]){1,255}")$"#,
+    };
+}
+
 impl fmt::Debug for IdempotencyKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "IdempotencyKey({} bytes)", self.0.len())

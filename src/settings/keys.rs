@@ -58,7 +58,7 @@ impl Config {
         if headers.get_all(name).iter().nth(1).is_some() {
             return Err(KeyError::Repeated);
         }
-        (self.parse_key)(value.as_bytes()).map(Some)
+        (self.key_form.parse)(value.as_bytes()).map(Some)
     }
 
     /// The key of a request from its head and its body. If both have a key, the two must be equal.

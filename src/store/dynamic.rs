@@ -75,6 +75,8 @@ trait Erased: Send + Sync {
     fn set_timeout(&self, timeout: Duration);
     fn is_shared(&self) -> bool;
     fn opens_in_outage(&self) -> bool;
+    fn limits_scopes(&self) -> bool;
+    fn opens_transactions(&self) -> bool;
     fn check(&self) -> Reply<'_, Vec<CheckItem>>;
     fn ping(&self) -> Reply<'_, ()>;
 }
@@ -133,6 +135,14 @@ impl<T: Store> Erased for T {
 
     fn opens_in_outage(&self) -> bool {
         Store::opens_in_outage(self)
+    }
+
+    fn limits_scopes(&self) -> bool {
+        Store::limits_scopes(self)
+    }
+
+    fn opens_transactions(&self) -> bool {
+        Store::opens_transactions(self)
     }
 
     fn check(&self) -> Reply<'_, Vec<CheckItem>> {
@@ -198,6 +208,14 @@ impl Store for DynStore {
 
     fn opens_in_outage(&self) -> bool {
         self.0.opens_in_outage()
+    }
+
+    fn limits_scopes(&self) -> bool {
+        self.0.limits_scopes()
+    }
+
+    fn opens_transactions(&self) -> bool {
+        self.0.opens_transactions()
     }
 
     async fn check(&self) -> Result<Vec<CheckItem>, StoreError> {

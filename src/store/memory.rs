@@ -234,6 +234,10 @@ impl Store for MemoryStore {
         false
     }
 
+    fn opens_transactions(&self) -> bool {
+        false
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
     }

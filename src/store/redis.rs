@@ -215,6 +215,14 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
         self.timeout.raise(timeout);
     }
 
+    fn limits_scopes(&self) -> bool {
+        false
+    }
+
+    fn opens_transactions(&self) -> bool {
+        false
+    }
+
     async fn check(&self) -> Result<Vec<CheckItem>, StoreError> {
         self.look_around().await
     }

@@ -17,6 +17,9 @@ pub(crate) struct Spec {
     pub(crate) advice: Advice,
     /// Whether the operation had begun, so that it may have had an effect.
     pub(crate) had_begun: bool,
+    /// Which layers give it.
+    #[cfg_attr(not(feature = "openapi"), expect(dead_code, reason = "only OpenAPI reads it"))]
+    pub(crate) occasion: Occasion,
     /// The detail of the problem document. `{}` is where [`Rejection`](super::Rejection) puts a
     /// value.
     pub(crate) detail: &'static str,
@@ -49,6 +52,27 @@ pub(crate) enum Advice {
     ShouldRetry,
     /// `X-Should-Retry: false`: no retry can change the response while the record exists.
     NoRetry,
+}
+
+/// Which layers give a rejection. The settings decide: see `openapi/rejections.rs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Occasion {
+    /// Every layer.
+    Always,
+    /// A layer with `require_key`.
+    KeyIsRequired,
+    /// A layer with a `scope` function.
+    ScopeIsSet,
+    /// A layer that does not run an abandoned operation again.
+    AbandonedIsRejected,
+    /// A layer that does not run a failed operation again.
+    FailedIsNotRerun,
+    /// A layer with `max_in_flight`.
+    InFlightIsLimited,
+    /// A layer with a quota, or with a store that limits the share of a scope.
+    ScopeIsLimited,
+    /// A layer with a store in transaction mode.
+    IsTransactional,
 }
 
 /// The numbers of the gRPC codes. `grpc::Code` cannot be named here, because `grpc` names this
@@ -89,6 +113,7 @@ macro_rules! table {
         grpc: $grpc:ident,
         advice: $advice:ident,
         had_begun: $had_begun:literal,
+        occasion: $occasion:ident,
         client: $client:ident,
         when: $when:literal,
         then: $then:literal,
@@ -109,6 +134,7 @@ macro_rules! table {
             grpc: super::spec::grpc::$grpc,
             advice: super::spec::Advice::$advice,
             had_begun: $had_begun,
+            occasion: super::spec::Occasion::$occasion,
             detail: $detail,
             #[cfg(test)]
             told: super::spec::Told {
@@ -147,7 +173,7 @@ macro_rules! table {
         }
 
         /// One rejection of each kind, in the order of the table.
-        #[cfg(test)]
+        #[cfg(any(test, feature = "openapi"))]
         pub(crate) fn samples() -> Vec<Rejection> {
             vec![$($sample),*]
         }

@@ -145,6 +145,12 @@ impl StoredParts {
 }
 
 impl StoredResponse {
+    /// Whether a replay may have a digest in place of the body.
+    #[cfg(feature = "openapi")]
+    pub(crate) fn has_digest(self) -> bool {
+        digest::is_added(self)
+    }
+
     /// Reduces a captured body to the part that is stored.
     pub(crate) fn of(self, body: StoredBody) -> StoredBody {
         match (self, body) {

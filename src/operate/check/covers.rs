@@ -31,7 +31,7 @@ pub(super) fn every_setting(config: &Config) {
         // Not items: each choice is fine in production, or its default is.
         headers: _,
         key_pointer: _,
-        parse_key: _,
+        key_form: _,
         methods: _,
         fingerprinting: _,
         max_request: _,

@@ -2,7 +2,7 @@
 
 use sfv::{BareItem, Item, Parser};
 
-use super::{IdempotencyKey, KeyError, is_of_string};
+use super::{IdempotencyKey, KeyError, KeyForm, is_of_string};
 
 impl IdempotencyKey {
     /// Parses the value of the header as an RFC 9651 Item with a String value (`"abc"`).
@@ -22,6 +22,15 @@ impl IdempotencyKey {
             _ => Err(KeyError::NotAString),
         }
     }
+}
+
+impl KeyForm {
+    /// See [`IdempotencyKey::parse_strict`]. The pattern has no parameters, because they mean
+    /// nothing.
+    pub(crate) const STRICT: Self = Self {
+        parse: IdempotencyKey::parse_strict,
+        pattern: r#"^"([ !#-\[\]-~]|\\["\\]){1,255}"$"#,
+    };
 }
 
 #[cfg(test)]

@@ -261,6 +261,14 @@ impl Store for PostgresStore {
         self.pool.timeout.raise(timeout);
     }
 
+    fn limits_scopes(&self) -> bool {
+        false
+    }
+
+    fn opens_transactions(&self) -> bool {
+        false
+    }
+
     async fn check(&self) -> Result<Vec<CheckItem>, StoreError> {
         self.look_around().await
     }

@@ -189,6 +189,14 @@ impl Store for SqliteStore {
         false
     }
 
+    fn limits_scopes(&self) -> bool {
+        false
+    }
+
+    fn opens_transactions(&self) -> bool {
+        false
+    }
+
     async fn check(&self) -> Result<Vec<CheckItem>, StoreError> {
         self.look_around().await
     }

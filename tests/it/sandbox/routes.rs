@@ -123,6 +123,32 @@ async fn a_sandbox_whose_store_replies_is_healthy() {
 }
 
 #[tokio::test]
+async fn the_document_describes_the_sandbox_as_it_was_started() {
+    let sandbox =
+        Sandbox::start(&["--profile", "ietf", "--require-key", "--on-failed", "refuse"]).await;
+    let document = sandbox.get("/openapi.json").await.json();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let Some(read) = item.get("get") else { continue };
+        let response = sandbox.get(path).await;
+        let media_types = read["responses"]["200"]["content"].as_object();
+        let content_type = response.header("content-type").unwrap().split(';').next().unwrap();
+        assert_eq!(response.status, 200, "{path}");
+        assert!(media_types.is_none_or(|types| types.contains_key(content_type)), "{path}");
+    }
+    for path in ["/payments", "/payments/{id}/refunds", "/echo"] {
+        let operation = &document["paths"][path]["post"];
+        let key = &operation["parameters"][0];
+        assert_eq!((&key["name"], &key["required"]), (&json!("Idempotency-Key"), &json!(true)));
+        let codes = |status| {
+            let content = &operation["responses"][status]["content"]["application/problem+json"];
+            content["schema"]["allOf"][1]["properties"]["code"]["enum"].to_string()
+        };
+        assert!(codes("409").contains("idempotency_attempt_failed"), "{path}");
+        assert!(codes("422").contains("idempotency_key_reused"), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_to_nowhere_leaves_the_key_free() {
     let sandbox = Sandbox::start(&[]).await;
     let head = sandbox.json("/nowhere").header("x-idempotency-key", "k");

@@ -519,6 +519,14 @@ impl Store for Faulty {
         self.inner.opens_in_outage()
     }
 
+    fn limits_scopes(&self) -> bool {
+        self.inner.limits_scopes()
+    }
+
+    fn opens_transactions(&self) -> bool {
+        self.inner.opens_transactions()
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
     }

@@ -18,7 +18,7 @@ pub(super) fn add(
     body: &StoredBody,
     stored: &mut HeaderMap,
 ) {
-    if level != StoredResponse::Digest {
+    if !is_added(level) {
         return;
     }
     stored.remove(REPR_DIGEST);
@@ -36,4 +36,9 @@ pub(super) fn add(
             stored.insert(REPR_DIGEST, value);
         }
     }
+}
+
+/// Whether this level stores a digest.
+pub(super) fn is_added(level: StoredResponse) -> bool {
+    level == StoredResponse::Digest
 }

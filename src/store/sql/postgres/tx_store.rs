@@ -248,6 +248,10 @@ impl Store for PostgresTxStore {
         false
     }
 
+    fn limits_scopes(&self) -> bool {
+        false
+    }
+
     async fn check(&self) -> Result<Vec<CheckItem>, StoreError> {
         self.store.check().await
     }

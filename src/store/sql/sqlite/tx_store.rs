@@ -184,6 +184,10 @@ impl Store for SqliteTxStore {
         false
     }
 
+    fn limits_scopes(&self) -> bool {
+        false
+    }
+
     async fn check(&self) -> Result<Vec<CheckItem>, StoreError> {
         self.store.check().await
     }

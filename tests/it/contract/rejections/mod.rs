@@ -10,6 +10,8 @@ use tower_idempotency::Rejection;
 
 use crate::support::{Row, rejections};
 
+#[cfg(feature = "openapi")]
+mod described;
 mod documents;
 mod produced;
 
@@ -32,7 +34,8 @@ struct Got {
 
 /// The response of the layer to a request that it rejects in this way.
 async fn got(row: &Row, status: u16, content_type: &'static str) -> Got {
-    let (head, body) = produced::response(&row.variant, status, content_type).await.into_parts();
+    let (head, body) =
+        produced::by(&row.variant, status, content_type, |layer| layer).await.1.into_parts();
     let rejection = head.extensions.get::<Rejection>().cloned();
     let rejection = rejection.unwrap_or_else(|| panic!("{}: not rejected: {head:?}", row.variant));
     assert_eq!(rejection.code(), row.code, "{rejection:?}");

@@ -19,24 +19,31 @@ use tower_idempotency::{OnAbandoned, OnFailed, OnMismatch, QuotaExceeded};
 
 use super::{request, send};
 use crate::support::{
-    Effects, Fault, Frames, Gate, Operation, Scripted, TestLayer, app, gated, layer, layer_over,
-    store,
+    self, Effects, Fault, Frames, Gate, Operation, Scripted, TestLayer, app, gated, store,
 };
 
-/// The response of a layer that rejects a request in this way.
-pub(super) async fn response(
+/// A layer, and its response to a request that it rejects in this way. `tune` changes the settings
+/// of the layer before those that the rejection needs.
+pub(super) async fn by(
     variant: &str,
     status: u16,
     content_type: &'static str,
-) -> Response<Body> {
+    tune: impl Fn(TestLayer) -> TestLayer,
+) -> (TestLayer, Response<Body>) {
+    let layer = || tune(support::layer());
+    let layer_over = |store| tune(support::layer_over(store));
     let keyed = |body: Body| {
         request(content_type).header("x-idempotency-key", "order-1001").body(body).unwrap()
     };
     let order = || keyed(Body::from("order"));
-    let once = async |layer: TestLayer, request| send(&done(layer), request).await;
-    let again = async |app: Router| {
+    let once = async |layer: TestLayer, request| {
+        let response = send(&done(layer.clone()), request).await;
+        (layer, response)
+    };
+    let again = async |layer: TestLayer, app: Router| {
+        let app = app.layer(layer.clone());
         send(&app, order()).await;
-        send(&app, order()).await
+        (layer, send(&app, order()).await)
     };
     match variant {
         "KeyMissing" => {
@@ -54,19 +61,20 @@ pub(super) async fn response(
             once(layer().body_timeout(Duration::from_millis(1)), keyed(Body::new(Stalled))).await
         }
         "KeyReused" => {
-            let app = done(layer().on_mismatch(match status {
+            let layer = layer().on_mismatch(match status {
                 409 => OnMismatch::Conflict,
                 422 => OnMismatch::UnprocessableContent,
                 400 => OnMismatch::BadRequest,
                 other => panic!("no setting gives {other}"),
-            }));
+            });
+            let app = done(layer.clone());
             send(&app, order()).await;
-            send(&app, keyed(Body::from("another order"))).await
+            (layer, send(&app, keyed(Body::from("another order"))).await)
         }
         "ScopeMissing" => once(layer().scope(|_| None), order()).await,
         "InFlight" => {
-            let (effects, gate) = (Effects::new(), Gate::new());
-            let app = gated(&effects, &gate).layer(layer());
+            let (effects, gate, layer) = (Effects::new(), Gate::new(), layer());
+            let app = gated(&effects, &gate).layer(layer.clone());
             let first = tokio::spawn({
                 let (app, order) = (app.clone(), order());
                 async move { send(&app, order).await }
@@ -75,9 +83,9 @@ pub(super) async fn response(
             let second = send(&app, order()).await;
             gate.open();
             assert_eq!(first.await.unwrap().status(), 200);
-            second
+            (layer, second)
         }
-        "ResultNotRetained" => again(done(layer().max_response(1))).await,
+        "ResultNotRetained" => again(layer().max_response(1), handler()).await,
         "OutcomeUnknown" => {
             let store = Misbehaving { inner: store(), at: At::Reserve };
             let layer = layer_over(DynStore::new(store)).on_abandoned(OnAbandoned::Reject);
@@ -85,7 +93,7 @@ pub(super) async fn response(
         }
         "AttemptFailed" => {
             let fails = app(&Effects::new(), async |_| StatusCode::INTERNAL_SERVER_ERROR);
-            again(fails.layer(layer().on_failed(OnFailed::Reject))).await
+            again(layer().on_failed(OnFailed::Reject), fails).await
         }
         "TooManyInFlight" => once(layer().max_in_flight(0), order()).await,
         "QuotaExceeded" => {
@@ -102,8 +110,12 @@ pub(super) async fn response(
             scripted.fault(Operation::Reserve, Fault::Error(StoreErrorKind::Unavailable));
             once(layer_over(DynStore::new(scripted)), order()).await
         }
-        "CommitUnconfirmed" => once(uncommitted(StoreErrorKind::Timeout), order()).await,
-        "TransactionLost" => once(uncommitted(StoreErrorKind::TransactionLost), order()).await,
+        "CommitUnconfirmed" => {
+            once(layer_over(uncommitted(StoreErrorKind::Timeout)), order()).await
+        }
+        "TransactionLost" => {
+            once(layer_over(uncommitted(StoreErrorKind::TransactionLost)), order()).await
+        }
         variant => panic!(
             "no test makes the layer give `Rejection::{variant}`: add how it is produced to \
              tests/it/contract/rejections/produced.rs"
@@ -111,13 +123,17 @@ pub(super) async fn response(
     }
 }
 
-fn done(layer: TestLayer) -> Router {
-    app(&Effects::new(), async |_| "done").layer(layer)
+fn handler() -> Router {
+    app(&Effects::new(), async |_| "done")
 }
 
-/// A layer in transaction mode whose commits fail.
-fn uncommitted(kind: StoreErrorKind) -> TestLayer {
-    layer_over(DynStore::new(Misbehaving { inner: store(), at: At::Commit(kind) }))
+fn done(layer: TestLayer) -> Router {
+    handler().layer(layer)
+}
+
+/// A store in transaction mode whose commits fail.
+pub(super) fn uncommitted(kind: StoreErrorKind) -> DynStore {
+    DynStore::new(Misbehaving { inner: store(), at: At::Commit(kind) })
 }
 
 /// A body that never comes.
