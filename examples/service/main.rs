@@ -12,7 +12,6 @@
 use std::error::Error;
 use std::future::IntoFuture;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,9 +33,6 @@ mod payments;
 mod provider;
 mod settings;
 mod stores;
-
-/// How long running requests may take at the end. Shorter than the orchestrator's grace period.
-const GRACE: Duration = Duration::from_secs(25);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -91,11 +87,11 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     };
     let late = async {
         stop_signal().await;
-        tokio::time::sleep(GRACE).await;
+        tokio::time::sleep(settings.grace).await;
     };
     tokio::select! {
         served = axum::serve(listener, app).with_graceful_shutdown(drained).into_future() => served?,
-        () = late => tracing::warn!("requests still run after {GRACE:?}, and are cut off"),
+        () = late => tracing::warn!("requests still run, and are cut off"),
     }
     Ok(())
 }

@@ -19,6 +19,9 @@ pub(crate) struct Settings {
     pub(crate) handler_timeout: Duration,
     /// `PROVIDER_LATENCY_MS`
     pub(crate) provider_latency: Duration,
+    /// `GRACE_MS`: how long running requests may take at the end. Shorter than the grace period of
+    /// the orchestrator.
+    pub(crate) grace: Duration,
 }
 
 impl Settings {
@@ -36,6 +39,7 @@ impl Settings {
             sqlite_file: or("SQLITE_FILE", "service.db"),
             handler_timeout: milliseconds("HANDLER_TIMEOUT_MS", 10_000),
             provider_latency: milliseconds("PROVIDER_LATENCY_MS", 50),
+            grace: milliseconds("GRACE_MS", 25_000),
         }
     }
 }

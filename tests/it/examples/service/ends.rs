@@ -4,10 +4,10 @@ use super::{Stores, assert_made, pay, place};
 use crate::support::patiently;
 use crate::support::sandbox::Sandbox;
 
-/// Makes each order hang after its row is written.
+/// Makes each order hang between its two statements.
 const HANG: &str = "CREATE VIEW endless AS \
                       WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n; \
-                    CREATE TRIGGER hang AFTER INSERT ON orders \
+                    CREATE TRIGGER hang BEFORE UPDATE ON stock \
                       BEGIN SELECT count(*) FROM endless; END";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,6 +86,18 @@ async fn sigterm_begins_nothing_new_lets_a_payment_finish_and_exits_0() {
         assert_made(&paid, false);
         assert_eq!(service.ended().await.code(), Some(0));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_outlasts_the_grace_period_is_cut_off() {
+    let stores = Stores::embedded().with("PROVIDER_LATENCY_MS", "3600000").with("GRACE_MS", "200");
+    let mut service = stores.start().await;
+    tokio::select! {
+        response = pay(&service, "k") => panic!("it is not slow: {response:?}"),
+        () = patiently(pays(&service)) => service.signal("TERM"),
+    }
+    assert_eq!(service.ended().await.code(), Some(0));
+    assert!(stores.log().contains("requests still run, and are cut off"), "{}", stores.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]
