@@ -1,4 +1,4 @@
-//! Who sends a request: bearer tokens, and the account as the scope of idempotency keys.
+//! Bearer tokens, and the account as the scope of idempotency keys.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,13 +22,12 @@ pub(crate) struct Tokens(Arc<HashMap<[u8; 32], Account>>);
 impl Tokens {
     /// Reads `token=account,…`. Without it, makes and prints a token of account 1.
     pub(crate) fn new(listed: Option<&str>) -> Result<Self, Box<dyn std::error::Error>> {
-        let listed = match listed {
-            Some(listed) => listed.to_owned(),
-            None => {
-                let token = format!("{:016x}{:016x}", getrandom::u64()?, getrandom::u64()?);
-                eprintln!("TOKENS is not set; for this run: 'Authorization: Bearer {token}'");
-                format!("{token}=1")
-            }
+        let listed = if let Some(listed) = listed {
+            listed.to_owned()
+        } else {
+            let token = format!("{:016x}{:016x}", getrandom::u64()?, getrandom::u64()?);
+            eprintln!("TOKENS is not set; for this run: 'Authorization: Bearer {token}'");
+            format!("{token}=1")
         };
         let pair = |pair: &str| {
             let (token, account) = pair.rsplit_once('=')?;

@@ -1,13 +1,20 @@
-//! A whole service, as one builds it with axum: payments by a provider, and orders in a database.
+//! A whole service, as an axum user builds it. A payment is an effect in another system, and an
+//! order is rows in a database.
 //!
 //! ```text
 //! cargo run --features postgres,sqlite,redis,metrics --example service
+//!
+//! token='Authorization: Bearer …'    # the program prints one
+//! curl -i localhost:3000/v1/payments -H "$token" -H 'X-Idempotency-Key: 1001' \
+//!   --json '{"amount":1200,"currency":"EUR"}'
+//! curl -i localhost:3000/v1/orders -H "$token" -H 'X-Idempotency-Key: 1001' \
+//!   --json '{"item":"book","quantity":2}'
 //! ```
 //!
-//! That needs no server. The records of payments are in memory. Orders, and their records, are in
-//! the file `service.db`. The variables of the environment are in `settings.rs`: `REDIS_URL`
-//! stores the records of payments in Redis, and `DATABASE_URL` stores orders in PostgreSQL.
-//! `service migrate` makes the tables there.
+//! That needs no server: the records of payments are in memory, and orders with their records are
+//! in the file `service.db`. `REDIS_URL` stores the records of payments in Redis. `DATABASE_URL`
+//! stores orders in PostgreSQL, where `service migrate` makes the tables. `settings.rs` lists all
+//! variables. The service runs on Unix only, because it drains on SIGTERM.
 
 use std::error::Error;
 use std::future::IntoFuture;
@@ -41,13 +48,7 @@ async fn main() -> ExitCode {
         .with_env_filter(filter.from_env_lossy())
         .with_writer(std::io::stderr)
         .init();
-    let settings = Settings::from_env();
-    let done = match std::env::args().nth(1).as_deref() {
-        None => serve(&settings).await,
-        Some("migrate") => stores::migrate(&settings).await,
-        Some(other) => Err(format!("unknown argument {other:?}: only `migrate` is known").into()),
-    };
-    match done {
+    match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // `main` would print the error by `Debug`.
@@ -57,9 +58,19 @@ async fn main() -> ExitCode {
     }
 }
 
+async fn run() -> Result<(), Box<dyn Error>> {
+    let settings = Settings::from_env()?;
+    match std::env::args().nth(1).as_deref() {
+        None => serve(&settings).await,
+        Some("migrate") => stores::migrate(&settings).await,
+        Some(other) => Err(format!("unknown argument {other:?}: only `migrate` is known").into()),
+    }
+}
+
 async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder()?;
-    let (tokens, origin) = (Tokens::new(settings.tokens.as_deref())?, settings.origin.parse()?);
+    let tokens = Tokens::new(settings.tokens.as_deref())?;
+    let origin = settings.origin.parse().map_err(|error| format!("ORIGIN: {error}"))?;
     let (payments, orders) = (stores::payments(settings)?, stores::orders(settings).await?);
     let guard_payments = guard(&payments, "payments").max_in_flight(256);
     // A conflict between two orders runs the later one again.
@@ -78,7 +89,8 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         origin,
         metrics,
     });
-    let listener = TcpListener::bind(&settings.listen).await?;
+    let listener = TcpListener::bind(&settings.listen).await;
+    let listener = listener.map_err(|error| format!("LISTEN={}: {error}", settings.listen))?;
     println!("listening on http://{}", listener.local_addr()?);
     let drained = async move {
         stop_signal().await;

@@ -1,8 +1,10 @@
 //! Takes the place of the client of a payment provider.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::Mutex;
 
 #[derive(Clone)]
 pub(crate) struct Provider {
@@ -17,18 +19,16 @@ impl Provider {
 
     /// Charges an account. The response comes later than the effect, and may be lost.
     pub(crate) async fn charge(&self, key: &str, account: i64, amount: u64) -> String {
-        let charge = {
-            let mut charges = self.charges.lock().unwrap_or_else(PoisonError::into_inner);
-            let charge = format!("ch_{}_{account}_{amount}", charges.len() + 1);
-            charges.insert(key.into(), charge.clone());
-            charge
-        };
+        let mut charges = self.charges.lock().await;
+        let charge = format!("ch_{}_{account}_{amount}", charges.len() + 1);
+        charges.insert(key.into(), charge.clone());
+        drop(charges);
         tokio::time::sleep(self.latency).await;
         charge
     }
 
     /// The charge that was made under a key.
     pub(crate) async fn find(&self, key: &str) -> Option<String> {
-        self.charges.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.charges.lock().await.get(key).cloned()
     }
 }

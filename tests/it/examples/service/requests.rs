@@ -84,20 +84,24 @@ async fn a_page_may_send_a_key_and_read_the_marker_of_a_replay() {
 }
 
 #[tokio::test]
-async fn a_replay_is_compressed_for_a_client_that_asks_for_it() {
+async fn a_response_and_its_replay_are_compressed_for_a_client_that_asks_for_it() {
     let stores = Stores::embedded();
     let service = stores.start().await;
-    let plain = pay(&service, "k").await;
+    let compressed = async || {
+        let head = service.json("/v1/payments").header("x-idempotency-key", "k");
+        let head = head.header("authorization", "Bearer token-of-alice");
+        service.send(head.header("accept-encoding", "gzip"), payment().to_string()).await
+    };
+    let (first, plain, again) = (compressed().await, pay(&service, "k").await, compressed().await);
+    assert_made(&plain, true);
     assert_eq!(plain.header("content-encoding"), None);
-    let head = service.json("/v1/payments").header("x-idempotency-key", "k");
-    let head = head.header("authorization", "Bearer token-of-alice");
-    let head = head.header("accept-encoding", "gzip");
-    let replay = service.send(head, payment().to_string()).await;
-    assert_made(&replay, true);
-    assert_eq!(replay.header("content-encoding"), Some("gzip"));
-    let mut body = Vec::new();
-    GzDecoder::new(&*replay.body).read_to_end(&mut body).unwrap();
-    assert_eq!(body, plain.body);
+    for (response, is_replay) in [(first, false), (again, true)] {
+        assert_made(&response, is_replay);
+        assert_eq!(response.header("content-encoding"), Some("gzip"));
+        let mut body = Vec::new();
+        GzDecoder::new(&*response.body).read_to_end(&mut body).unwrap();
+        assert_eq!(body, plain.body);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -40,10 +40,23 @@ async fn a_missing_migration_ends_the_program_at_start_and_is_named() {
 }
 
 #[tokio::test]
-async fn wrong_tokens_and_arguments_end_the_program_at_start() {
+async fn other_wrong_variables_and_arguments_end_the_program_at_start() {
     let stores = Stores::embedded();
-    let error = stores.fails(&[("TOKENS", "token-of-alice")]).await;
-    assert_eq!(error, "error: TOKENS is not a list of token=account");
+    for (name, value, says) in [
+        ("TOKENS", "token-of-alice", "error: TOKENS is not a list of token=account"),
+        ("GRACE_MS", "10s", "error: GRACE_MS: invalid digit found in string"),
+        ("ORIGIN", "a\nb", "error: ORIGIN: failed to parse header value"),
+        ("LISTEN", "nowhere", "error: LISTEN=nowhere: invalid socket address"),
+        (
+            "SQLITE_FILE",
+            "/nowhere/service.db",
+            "error: the idempotency store is not set up for \
+          the layer: cannot open /nowhere/service.db: the file cannot be made: check its path and \
+          the permissions of its directory: No such file or directory (os error 2)",
+        ),
+    ] {
+        assert_eq!(stores.fails(&[(name, value)]).await, says);
+    }
     let output = stores.command().arg("serve").output().await.unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains("only `migrate` is known"));
 }
