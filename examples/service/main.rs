@@ -101,8 +101,9 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
         stop_signal().await;
         tokio::time::sleep(settings.grace).await;
     };
+    let server = axum::serve(listener, app).with_graceful_shutdown(drained);
     tokio::select! {
-        served = axum::serve(listener, app).with_graceful_shutdown(drained).into_future() => served?,
+        ended = server.into_future() => ended?,
         () = late => tracing::warn!("requests still run, and are cut off"),
     }
     Ok(())

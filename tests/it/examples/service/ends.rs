@@ -6,7 +6,8 @@ use crate::support::sandbox::Sandbox;
 
 /// Makes each order hang between its two statements.
 const HANG: &str = "CREATE VIEW endless AS \
-                      WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n; \
+                      WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) \
+                      SELECT i FROM n; \
                     CREATE TRIGGER hang BEFORE UPDATE ON stock \
                       BEGIN SELECT count(*) FROM endless; END";
 
