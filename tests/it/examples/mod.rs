@@ -5,3 +5,11 @@ mod grpc;
 mod hyper;
 #[cfg(all(feature = "postgres", feature = "conformance"))]
 mod orders;
+#[cfg(all(
+    feature = "compression",
+    feature = "conformance",
+    feature = "metrics",
+    feature = "postgres",
+    feature = "sqlite"
+))]
+mod service;
