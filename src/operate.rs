@@ -51,6 +51,15 @@ impl<St: Store> IdempotencyLayer<St> {
         self.shared.running.shutdown()
     }
 
+    /// Succeeds if the store replies within the store timeout, for health checks. It changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the store is down or does not reply in time.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        within(self.config.store_timeout, self.shared.store.ping()).await
+    }
+
     /// Reads the record of a client's key: running, abandoned, succeeded or failed, the number of
     /// the attempt, and the stored response. `None` if the key is free. It changes nothing.
     ///

@@ -23,6 +23,7 @@ use crate::http::response::BrokenBody;
 use crate::record::key::IdempotencyKey;
 use crate::record::outcome::Outcome;
 use crate::runtime::task::{self, Caught};
+use crate::settings::warned::Warning;
 use crate::settings::{Config, InFlight};
 use crate::store::{Conflict, Lease, Store, StoreErrorKind};
 
@@ -165,6 +166,9 @@ where
         lease.settle(SettleAs::Release).await;
         return Ended::Conflict;
     }
+    if lease.is_transaction() && config.policies.retry_conflicts > 0 {
+        warn_of_hidden_conflict(&ended, config);
+    }
     let failed = SettleAs::Fail(None, config.retention);
     let (end, ended) = match ended {
         Caught::Completed(done) => done.into_end(),
@@ -195,6 +199,19 @@ fn is_conflict<T, E: 'static>(ended: &Caught<Done<T>, Failure<E>>, is_reported: 
         Caught::Completed(done) => is_reported || done.conflict,
         Caught::Erred(Failure::Erred(error)) => is_reported || Conflict::caused(error),
         Caught::Erred(Failure::NotBegun(_) | Failure::ShutDown) | Caught::Panicked(_) => false,
+    }
+}
+
+/// An error type of the application may hide a conflict, and then it is not retried.
+fn warn_of_hidden_conflict<T, E>(ended: &Caught<Done<T>, Failure<E>>, config: &Config) {
+    if let Caught::Completed(Done { class: ResponseClass::Failed, .. }) = ended
+        && config.warned.is_first(Warning::HiddenConflict)
+    {
+        tracing::warn!(
+            "an attempt failed and was rolled back, and its response names no conflict, so it is \
+             not retried; if the error of the handler can be a serialization failure or a \
+             deadlock, put `Conflict::among_sources` into the response"
+        );
     }
 }
 

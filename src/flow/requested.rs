@@ -102,7 +102,8 @@ impl Config {
             if self.warned.is_first(Warning::NoCaller) {
                 tracing::warn!(
                     "request rejected with 401: the `scope` function found no caller; if callers \
-                     have authenticated, this layer is outside of the authentication: add it first"
+                     have authenticated, put the authentication outside of this layer: on a \
+                     `Router` add it after this layer, in a `ServiceBuilder` before it"
                 );
             }
             return Err(Rejection::ScopeMissing);
@@ -112,6 +113,15 @@ impl Config {
                 callers = ENOUGH,
                 "all callers so far are anonymous: each can replay the responses of another; is \
                  this layer outside of the authentication?"
+            );
+        }
+        if let Some(credential) = parts.headers.get(header::AUTHORIZATION)
+            && self.warned.is_first(Warning::CredentialSeen)
+            && scope.is_credential(credential.as_bytes())
+        {
+            tracing::warn!(
+                "the scope is the credential of the request: a refreshed one makes a retry a new \
+                 operation, and so a second payment; use the account that it belongs to"
             );
         }
         Ok(scope)

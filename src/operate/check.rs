@@ -69,9 +69,9 @@ impl<St: Store> IdempotencyLayer<St> {
         covers::every_setting(config);
         self.prepare_store();
         let store = &self.shared.store;
-        let slowest = probe(store, config).await?;
-        let mut checklist = self.settings(slowest);
-        for seen in within(config.store_timeout, store.check()).await? {
+        let seen = within(config.store_timeout, store.check()).await?;
+        let mut checklist = self.settings(probe(store, config).await?);
+        for seen in seen {
             match checklist.0.iter_mut().find(|item| item.name == seen.name) {
                 Some(item) => *item = seen,
                 None => checklist.0.push(seen),

@@ -13,6 +13,10 @@ pub(crate) enum Warning {
     NoNamespace,
     /// The `scope` function found no caller.
     NoCaller,
+    /// A request with a credential was looked at: the scope may be that credential.
+    CredentialSeen,
+    /// A conflict may be hidden in an error of the application.
+    HiddenConflict,
     /// A response that was compressed inside of the layer is not stored.
     Compressed,
     /// A response of unknown length is not stored.

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::iter::successors;
 use std::time::Duration;
 
 /// An error of a store.
-#[derive(Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
     detail: Option<Cow<'static, str>>,
@@ -95,7 +95,7 @@ impl StoreError {
     }
 
     /// Puts the place of the error before its detail.
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(crate) fn at(self, place: fmt::Arguments<'_>) -> Self {
         let detail = match &self.detail {
             Some(detail) => format!("{place}: {detail}"),
@@ -158,6 +158,15 @@ impl fmt::Display for StoreError {
             StoreErrorKind::TransactionLost => "the transaction of the attempt cannot be committed",
         })?;
         self.detail.as_ref().map_or(Ok(()), |detail| write!(f, ": {detail}"))
+    }
+}
+
+/// The text of the error and of its sources, because `main` shows an error by `Debug`.
+impl fmt::Debug for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {self}", self.kind)?;
+        let sources = successors(std::error::Error::source(self), |&error| error.source());
+        sources.into_iter().try_for_each(|source| write!(f, ": {source}"))
     }
 }
 

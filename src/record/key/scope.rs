@@ -59,6 +59,13 @@ impl Scope {
         self.is_anonymous
     }
 
+    /// Whether this is a credential, with its scheme or without.
+    pub(crate) fn is_credential(&self, credential: &[u8]) -> bool {
+        let token = credential.iter().position(|byte| *byte == b' ');
+        let token = token.and_then(|at| credential.get(at + 1..));
+        self.bytes.get(1..).is_some_and(|bytes| bytes == credential || Some(bytes) == token)
+    }
+
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -62,6 +62,8 @@ fn advice(error: &RedisError) -> Option<&'static str> {
         _ if error.kind() == DriverError::RESP3NotSupported => {
             "the server does not know RESP3: add `?protocol=resp2` to the URL"
         }
+        "" if error.is_connection_refusal() => "no server listens at the address of the URL",
+        "" if error.is_io_error() => "the server at the address of the URL cannot be reached",
         _ => return None,
     })
 }

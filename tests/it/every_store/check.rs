@@ -68,7 +68,8 @@ async fn a_wrong_url_of_redis_says_what_is_wrong() {
 #[tokio::test]
 async fn a_redis_that_cannot_be_used_fails_the_check() {
     let closed = format!("redis://127.0.0.1:{}", free_port());
-    fails(redis(&closed), StoreErrorKind::Unavailable, &["unavailable"]).await;
+    let nothing = &["unavailable", "no server listens at the address of the URL"];
+    fails(redis(&closed), StoreErrorKind::Unavailable, nothing).await;
 
     let server = RedisServer::start();
     let url = |user: &str| server.url().replace("redis://", &format!("redis://{user}@"));
@@ -94,7 +95,13 @@ async fn a_postgres_that_cannot_be_used_fails_the_check() {
     let server = PostgresServer::start();
     let configuration = StoreErrorKind::Configuration;
     let store = || DynStore::new(server.store());
-    fails(store(), configuration, &["`migrate` has not been run here"]).await;
+    fails(store(), configuration, &["`PostgresStore::migrate` has not been run"]).await;
+
+    let port = free_port();
+    let nowhere = sqlx::PgPool::connect_lazy(&format!("postgres://me:hunter2@127.0.0.1:{port}/x"));
+    let nowhere = DynStore::new(PostgresStore::new(nowhere.unwrap()));
+    let says = format!("cannot connect to PostgreSQL at 127.0.0.1:{port}");
+    fails(nowhere, StoreErrorKind::Unavailable, &[&says]).await;
 
     server.store().migrate().await.unwrap();
     let pg = Pg::on(server).await;
@@ -130,7 +137,7 @@ async fn a_sqlite_that_cannot_be_used_fails_the_check() {
     let lite = Lite::start().await;
     let store = DynStore::new(lite.leasing().await);
     lite.ask("DROP TABLE idempotency_records").await;
-    let missing = ["`migrate` has not been run here"];
+    let missing = ["`SqliteStore::migrate` has not been run"];
     fails(store, StoreErrorKind::Configuration, &missing).await;
 
     let nowhere = SqliteStore::open("/nowhere/at/all/shop.db").await.unwrap_err();

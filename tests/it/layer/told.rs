@@ -100,6 +100,25 @@ async fn required_keys_on_a_method_that_is_not_guarded_are_told_once_for_each_me
 }
 
 #[tokio::test]
+async fn a_scope_that_is_the_credential_is_told() {
+    for (scope, is_told) in
+        [("Bearer token-of-alice", true), ("token-of-alice", true), ("7", false)]
+    {
+        let (log, _guard) = Log::warnings();
+        let router =
+            app(&Effects::new(), async |_| "done").layer(layer().scope(move |_| Scope::new(scope)));
+        let server = Server::start(router).await;
+        for key in ["order-1001", "order-1002"] {
+            let pay = post("/").key(key).header("authorization", "Bearer token-of-alice");
+            pay.send(&server).await.assert_first(200, "done");
+        }
+        let lines = log.lines("the scope is the credential of the request");
+        assert_eq!(lines.len(), usize::from(is_told), "{scope}: {lines:?}");
+        assert!(lines.iter().all(|line| !line.contains("alice")), "{lines:?}");
+    }
+}
+
+#[tokio::test]
 async fn each_guarded_request_is_one_event_and_sets_fields_of_its_span() {
     let (log, _guard) = Log::from(tracing::Level::DEBUG);
     let span = |request: &Request<Body>| {

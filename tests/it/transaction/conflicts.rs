@@ -20,6 +20,7 @@ use tower_idempotency::store::postgres::Isolation;
 use tower_idempotency::store::{Conflict, TxError};
 
 use super::script::{ScriptResponse, ask, layer, persist};
+use crate::support::Log;
 use crate::support::databases::{Base, Pg};
 
 /// The first attempts of the two handlers meet between their first statement and their second.
@@ -202,6 +203,24 @@ async fn an_error_of_the_application_that_names_the_conflict_among_its_sources_r
     ask(&router, "key", "fails").await.is_first(500, "the error of the application");
     assert_eq!(base.ask(BALANCES).await, ["2", "2"]);
     base.at_rest().await;
+}
+
+#[tokio::test]
+async fn a_failed_attempt_that_may_hide_a_conflict_is_told_once_where_conflicts_are_retried() {
+    for (retries, told) in [(3, 1), (0, 0)] {
+        let base = accounts().await;
+        let (log, _guard) = Log::warnings();
+        let layer = layer(base.tx_store()).retry_conflicts(retries);
+        let router = Router::new().route("/", post(deadlock_in_repository)).layer(layer);
+        let meeting = Meeting::new();
+        meeting.runs.store(2, Ordering::SeqCst);
+        let router = router.with_state(meeting);
+        for key in ["one", "two"] {
+            ask(&router, key, "fails").await.is_first(500, "the error of the application");
+        }
+        let lines = log.lines("put `Conflict::among_sources` into the response");
+        assert_eq!(lines.len(), told, "{lines:?}");
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ::sqlx::{AssertSqlSafe, Row as _};
+use ::sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 use super::PostgresStore;
 use super::error::{store_error, unreached};
@@ -11,6 +11,7 @@ use crate::store::check::{CheckItem, DURABILITY, EVICTION, SWEEP, TLS, clock};
 
 impl PostgresStore {
     pub(super) async fn look_around(&self) -> Result<Vec<CheckItem>, StoreError> {
+        self.connect().await?;
         self.found_layout().await?;
         let look = include_str!("check.sql").replace("{records}", &self.names.to_string());
         let mut connection = self.pool.inner.acquire().await.map_err(unreached)?;
@@ -37,5 +38,18 @@ impl PostgresStore {
             SWEEP.found(!is_left, left),
             TLS.found(is_encrypted || is_local, tls),
         ])
+    }
+
+    /// Connects outside of the pool, which does not say why it has no connection.
+    async fn connect(&self) -> Result<(), StoreError> {
+        let options = self.pool.inner.connect_options();
+        let failed = |error| {
+            let (host, port) = (options.get_host(), options.get_port());
+            unreached(error).at(format_args!("cannot connect to PostgreSQL at {host}:{port}"))
+        };
+        let connection = PgConnection::connect_with(&options).await.map_err(failed)?;
+        // The server ends it all the same.
+        drop(connection.close().await);
+        Ok(())
     }
 }

@@ -81,7 +81,10 @@ fn kind(code: &str) -> Option<StoreErrorKind> {
 /// What to do about an error that only an operator can mend.
 fn advice(code: &str) -> Option<&'static str> {
     Some(match code {
-        "42P01" | "3F000" => "the table of the records is missing: `migrate` has not been run here",
+        "42P01" | "3F000" => {
+            "the table of the records is missing: `PostgresStore::migrate` has not been run on this \
+             database and schema"
+        }
         "42501" => {
             "the role may not use the database, the schema or the table of the records: grant it what it needs"
         }

@@ -76,7 +76,7 @@ fn advice(error: &dyn DatabaseError) -> Option<&'static str> {
     Some(match code(error)? {
         // A statement that is out of place has the same code.
         code::ERROR if error.message().starts_with("no such table") => {
-            "the table of the records is missing: `migrate` has not been run here"
+            "the table of the records is missing: `SqliteStore::migrate` has not been run on this file"
         }
         code::ERROR if error.message().contains("column") => {
             "the table of the records has other columns"

@@ -217,7 +217,10 @@ async fn without_its_table_every_operation_says_what_to_do() {
         ];
         for error in failed {
             assert_eq!(error.kind(), StoreErrorKind::Configuration);
-            assert!(error.to_string().contains("`migrate` has not been run"), "{error}");
+            assert!(
+                error.to_string().contains("`PostgresStore::migrate` has not been run"),
+                "{error}"
+            );
             assert_eq!(error.source().unwrap().to_string(), "SQLSTATE 42P01");
         }
         store.migrate().await.unwrap();

@@ -59,7 +59,11 @@ async fn the_table_can_be_made_by_hand_and_have_another_name() {
     let store = SqliteStore::with_pool(pool.clone()).table(table.clone());
     let unmade = store.ping().await.unwrap_err();
     assert_eq!(unmade.kind(), StoreErrorKind::Configuration);
-    assert!(reasons(&unmade).contains("`migrate` has not been run"), "{}", reasons(&unmade));
+    assert!(
+        reasons(&unmade).contains("`SqliteStore::migrate` has not been run"),
+        "{}",
+        reasons(&unmade)
+    );
 
     for _ in 0..2 {
         sqlx::raw_sql(AssertSqlSafe(store.migration())).execute(&pool).await.unwrap();
