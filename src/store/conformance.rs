@@ -62,6 +62,7 @@ mod contender;
 mod failure;
 mod given;
 mod model;
+mod parallel;
 mod promise;
 mod report;
 mod together;
