@@ -109,6 +109,7 @@ pub trait Store: Send + Sync + 'static {
     /// Waits until the pending record that `seen` was read from may have changed, or its lease may
     /// have lapsed, or `bound` has passed. The caller then reserves again. A store that cannot wake
     /// its waiters waits for a time that grows with `round`, the number of waits so far.
+    /// A wait that ends at once would make its caller ask without a pause.
     fn wait_for_change(
         &self,
         seen: &PendingRef,

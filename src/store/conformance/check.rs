@@ -22,6 +22,9 @@ pub struct Check {
     phase: Phase,
 }
 
+/// A check that has run, with its slowest operation.
+pub(super) type Measured = (Check, Result<(), Failure>, Slowest);
+
 /// What a check spends its time with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -56,11 +59,7 @@ impl Check {
     }
 
     /// Runs the check, and measures its operations.
-    pub(super) async fn measured<S: Store>(
-        self,
-        store: &S,
-        unit: Duration,
-    ) -> (Self, Result<(), Failure>, Slowest) {
+    pub(super) async fn measured<S: Store>(self, store: &S, unit: Duration) -> Measured {
         let trial = Trial::new(store, unit);
         let result = caught(perform(self.which, &trial)).await;
         let slowest = trial.slowest();
@@ -117,19 +116,24 @@ macro_rules! __conformance_checks {
             [contend ping_succeeds Some(Look) Busy]
             [contend a_first_reserve_acquires Some(Reserve) Busy]
             [contend of_many_contenders_one_acquires Some(Reserve) Busy]
+            [races of_parallel_contenders_one_acquires Some(Reserve) Busy]
             [contend another_operation_finds_the_record_in_every_state Some(TakeOver) Busy]
             [takeover a_failed_record_is_taken_over_only_when_asked Some(TakeOver) Busy]
             [takeover only_the_failure_that_was_awaited_is_taken_over Some(TakeOver) Busy]
             [takeover of_many_contenders_one_takes_over_a_failed_record Some(TakeOver) Busy]
+            [races of_parallel_contenders_one_takes_over_a_failed_record Some(TakeOver) Busy]
             [takeover attempts_are_counted Some(TakeOver) Busy]
             [takeover an_abandoned_record_is_taken_over_only_when_asked Some(TakeOver) Waits]
             [takeover of_many_contenders_one_takes_over_an_abandoned_record Some(TakeOver) Waits]
+            [races of_parallel_contenders_one_takes_over_an_abandoned_record Some(TakeOver) Waits]
             [takeover an_abandoned_record_of_another_operation_is_never_taken_over Some(TakeOver) Waits]
             [contend a_loser_settles_nothing Some(Token) Busy]
             [contend a_lease_settles_no_other_key Some(Token) Busy]
             [contend tokens_never_repeat Some(Token) Busy]
             [fencing a_settling_write_may_be_sent_twice Some(Token) Busy]
             [fencing a_settled_record_is_not_settled_otherwise Some(Token) Busy]
+            [races of_parallel_writes_one_settles_the_attempt Some(Token) Busy]
+            [races a_late_writer_or_a_parallel_take_over_wins Some(Token) Waits]
             [leases renew_revives_nothing Some(Token) Busy]
             [leases another_token_keeps_no_lease_alive Some(Token) Waits]
             [fencing a_late_writer_changes_nothing Some(Token) Waits]
@@ -166,12 +170,15 @@ macro_rules! __conformance_checks {
             [inspection to_inspect_a_free_key_reserves_nothing Some(Look) Busy]
             [inspection an_inspection_reads_the_record_whole Some(Look) Busy]
             [inspection an_inspection_tells_abandoned_from_running Some(Look) Waits]
+            [looks an_inspection_leaves_all_times_as_they_are Some(Look) Waits]
+            [looks a_wait_leaves_all_times_as_they_are Some(Look) Waits]
             [waiting a_waiter_learns_soon_that_the_record_was_completed Some(Look) Waits]
             [waiting a_waiter_learns_soon_that_the_record_failed Some(Look) Waits]
             [waiting a_waiter_learns_soon_that_the_key_was_released Some(Look) Waits]
             [waiting a_waiter_learns_soon_that_a_later_attempt_was_released Some(Look) Waits]
             [waiting a_change_before_the_wait_is_not_missed Some(Look) Waits]
             [waiting a_wait_ends_by_its_bound Some(Look) Waits]
+            [waiting waits_on_a_record_that_does_not_change_take_time Some(Look) Waits]
             [waiting many_waiters_all_learn_of_the_change Some(Look) Waits]
         }
     };

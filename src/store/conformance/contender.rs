@@ -5,11 +5,14 @@ use std::future::Future;
 use std::panic::Location;
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderValue};
+
 use super::failure::{Checked, FailureKind, Flaw};
 use super::given::{fingerprint, fresh_key, scope};
 use super::together;
 use super::told::{Told, told};
 use super::trial::{Needs, Reply, Step, Trial};
+use crate::record::outcome::{Outcome, StoredBody};
 use crate::store::{
     Lease, PreviousAttempt, Record, Reservation, ReserveRequest, RetryFailed, State, Store,
     StoreErrorKind,
@@ -17,6 +20,7 @@ use crate::store::{
 
 mod crowd;
 mod finds;
+mod race;
 mod waits;
 mod writes;
 
@@ -240,9 +244,27 @@ fn record_of(lease: &Lease, state: State) -> Record {
 pub(super) fn same(a: &Record, b: &Record) -> bool {
     let states = match (&a.state, &b.state) {
         (State::Pending { abandoned: a }, State::Pending { abandoned: b }) => a == b,
-        (State::Success(a), State::Success(b)) => a == b,
-        (State::Failed(a), State::Failed(b)) => a == b,
+        (State::Success(a), State::Success(b))
+        | (State::Failed(Some(a)), State::Failed(Some(b))) => same_response(a, b),
+        (State::Failed(None), State::Failed(None)) => true,
         _ => false,
     };
     states && (a.fingerprint, a.attempt, a.token) == (b.fingerprint, b.attempt, b.token)
+}
+
+/// Two values are equal also if only one of them is sensitive.
+fn same_response(a: &Outcome, b: &Outcome) -> bool {
+    let sensitive = |outcome: &Outcome| -> Vec<_> {
+        let Outcome { headers, request_id, body, .. } = outcome;
+        let trailers = match body {
+            StoredBody::Whole { trailers, .. } => trailers.as_ref(),
+            _ => None,
+        };
+        let values = headers
+            .values()
+            .chain(request_id)
+            .chain(trailers.into_iter().flat_map(HeaderMap::values));
+        values.map(HeaderValue::is_sensitive).collect()
+    };
+    a == b && sensitive(a) == sensitive(b)
 }

@@ -22,7 +22,7 @@ pub enum Promise {
     Eviction,
     /// 8: a record is found whole.
     Whole,
-    /// 9: `inspect` and `changed` change nothing, and reply in time.
+    /// 9: `inspect` and `wait_for_change` change nothing, and reply in time.
     Look,
 }
 
@@ -36,7 +36,7 @@ impl Promise {
         (Self::Clock, "The store judges times by its own clock"),
         (Self::Eviction, "A live record is never evicted"),
         (Self::Whole, "A record is found whole"),
-        (Self::Look, "`inspect` and `changed` change nothing, and reply in time"),
+        (Self::Look, "`inspect` and `wait_for_change` change nothing, and reply in time"),
     ];
 
     /// Its number in the list of promises.

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::check::Measured;
 use super::trial::Slowest;
-use super::{Check, Failure};
+use super::{Check, Failure, FailureKind};
 
 /// The result of a [run](super::run). Its [`Display`](fmt::Display) lists every failure.
 #[derive(Debug, Clone)]
@@ -29,6 +30,20 @@ impl Report {
             Err(failure) => self.failures.push(failure),
         }
         self.slowest = self.slowest.max(slowest);
+    }
+
+    /// The check, if it was too late to judge the store: it is then to run again.
+    pub(super) fn add_unless_late(&mut self, measured: Measured) -> Option<Check> {
+        match measured {
+            (check, Err(failure), slowest) if failure.kind() == FailureKind::Late => {
+                self.slowest = self.slowest.max(slowest);
+                Some(check)
+            }
+            (check, result, slowest) => {
+                self.add(check, result, slowest);
+                None
+            }
+        }
     }
 
     pub(super) fn did_not_run(&mut self, checks: impl Iterator<Item = Check>) {

@@ -24,6 +24,15 @@ impl Write<'_> {
             Self::Renew => "renew",
         }
     }
+
+    /// The state of a record that it was applied to. A release leaves none.
+    pub(super) fn leaves(&self) -> State {
+        match self {
+            Self::Complete(outcome) => State::Success((*outcome).clone()),
+            Self::Fail(outcome) => State::Failed(outcome.cloned()),
+            Self::Release | Self::Renew => State::Pending { abandoned: false },
+        }
+    }
 }
 
 /// Describes the response of the write. The place follows it in a message.

@@ -78,6 +78,12 @@ pub(super) struct Reply<T> {
     pub(super) ended: Instant,
 }
 
+/// The end of what a step needs.
+pub(super) struct End {
+    what: &'static str,
+    time: Instant,
+}
+
 /// What a step needs that time may have taken away before the store was asked.
 #[derive(Clone, Copy)]
 pub(super) enum Needs {
@@ -140,26 +146,52 @@ impl<'a, S: Store> Trial<'a, S> {
         expected: impl Into<String>,
         said: impl Into<String>,
     ) -> Flaw {
+        match self.until(needs) {
+            Some(end) if ended > end.time => self.over(step, &end, ended, expected),
+            _ => step.broken(expected, said),
+        }
+    }
+
+    /// How long what a step needs is there for certain.
+    pub(super) fn until(&self, needs: Needs) -> Option<End> {
         let (key, what) = match needs {
-            Needs::Nothing => return step.broken(expected, said),
+            Needs::Nothing => return None,
             Needs::Record(key) => (key, "record"),
             Needs::Lease(key) => (key, "lease"),
         };
-        let until = lock(&self.notes).records.get(&key).map(|known| match needs {
+        let time = lock(&self.notes).records.get(&key).map(|known| match needs {
             Needs::Lease(_) => known.runs_until.min(known.stays_until),
             _ => known.stays_until,
-        });
-        match until {
-            Some(until) if ended > until => {
-                let over = ended - until;
-                self.too_late(
-                    step,
-                    expected,
-                    &format!("the {what} may have been over for {over:?} by then"),
-                )
-            }
-            _ => step.broken(expected, said),
+        })?;
+        Some(End { what, time })
+    }
+
+    /// A step that has just ended, as expected, says nothing if what it needed may be over.
+    pub(super) fn is_in_time(&self, step: &Step, end: Option<End>, expected: &str) -> Checked {
+        match (end, Instant::now()) {
+            (Some(end), now) if now > end.time => Err(self.over(step, &end, now, expected)),
+            _ => Ok(()),
         }
+    }
+
+    fn over(&self, step: &Step, end: &End, ended: Instant, expected: impl Into<String>) -> Flaw {
+        let (what, over) = (end.what, ended - end.time);
+        let why = format!("the {what} may have been over for {over:?} by then");
+        self.too_late(step, expected, &why)
+    }
+
+    /// The flaw of a step that a slow operation may have delayed. That is a broken promise, unless
+    /// one took a unit or more.
+    pub(super) fn flaw_unless_slow(
+        &self,
+        step: &Step,
+        expected: impl Into<String>,
+        said: impl Into<String>,
+    ) -> Flaw {
+        if self.slowest().took < self.unit {
+            return step.broken(expected, said);
+        }
+        self.too_late(step, expected, "the step may have been late because of that")
     }
 
     /// The flaw of a step whose result says nothing about the store, because it took too long.

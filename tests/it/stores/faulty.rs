@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
-use tower_idempotency::store::conformance::{self, FailureKind, Promise, Report};
+use tower_idempotency::store::conformance::{self, Check, FailureKind, Promise, Report};
 use tower_idempotency::store::{
     Lease, NotRetained, Outcome, PendingRef, Record, Reservation, ReserveRequest, RetryFailed,
     ScopeDigest, Settlement, State, StorageKey, Store, StoreError, StoreErrorKind, StoredBody,
@@ -14,6 +14,11 @@ use tower_idempotency::store::{
 use tower_idempotency::{Fingerprint, MemoryStore, PreviousAttempt};
 
 use crate::support::with;
+
+mod gaps;
+mod touches;
+
+const UNIT: Duration = Duration::from_secs(1);
 
 /// The faults, and the list of all of them.
 macro_rules! faults {
@@ -87,6 +92,16 @@ faults! {
     LosesTheScope,
     PanicsOnInspect,
     FailsOnInspect,
+    /// Another caller may act between the look and the write.
+    ReservesByAnEarlyLook,
+    TakesOverByAnEarlyLook,
+    SettlesByAnEarlyLook,
+    InspectionRestartsTheLease,
+    InspectionKeepsTheRecord,
+    WaitRestartsTheLease,
+    WaitKeepsTheRecord,
+    EndsEveryWaitAtOnce,
+    ForgetsThatAHeaderIsSensitive,
 }
 
 use Fault::*;
@@ -161,10 +176,34 @@ async fn an_error_and_a_panic_of_the_store_are_not_a_broken_promise() {
     }
 }
 
+/// Faults that only a few checks were written for.
+#[tokio::test(start_paused = true)]
+async fn each_of_these_checks_finds_its_fault() {
+    let found_by = [
+        (ReservesByAnEarlyLook, "of_parallel_contenders_one_acquires"),
+        (TakesOverByAnEarlyLook, "of_parallel_contenders_one_takes_over_a_failed_record"),
+        (TakesOverByAnEarlyLook, "of_parallel_contenders_one_takes_over_an_abandoned_record"),
+        (TakesOverByAnEarlyLook, "a_late_writer_or_a_parallel_take_over_wins"),
+        (SettlesByAnEarlyLook, "a_late_writer_or_a_parallel_take_over_wins"),
+        (SettlesByAnEarlyLook, "of_parallel_writes_one_settles_the_attempt"),
+        (InspectionRestartsTheLease, "an_inspection_leaves_all_times_as_they_are"),
+        (InspectionKeepsTheRecord, "an_inspection_leaves_all_times_as_they_are"),
+        (WaitRestartsTheLease, "a_wait_leaves_all_times_as_they_are"),
+        (WaitKeepsTheRecord, "a_wait_leaves_all_times_as_they_are"),
+        (EndsEveryWaitAtOnce, "waits_on_a_record_that_does_not_change_take_time"),
+        (ForgetsThatAHeaderIsSensitive, "a_success_is_found_byte_for_byte"),
+        (ForgetsThatAHeaderIsSensitive, "a_failure_is_found_byte_for_byte"),
+    ];
+    for (fault, check) in found_by {
+        let check = Check::named(check).unwrap();
+        let found = check.run(&Faulty::new(fault), UNIT).await;
+        let kind = found.as_ref().map_err(conformance::Failure::kind);
+        assert_eq!(kind, Err(FailureKind::Broken), "{check} of a store that {fault:?}: {found:?}");
+    }
+}
+
 async fn run(fault: Fault) -> Report {
-    let (leases, order, began) = Default::default();
-    let store = Faulty { fault, inner: MemoryStore::new(), leases, order, began };
-    conformance::run(&store, Duration::from_secs(1)).await
+    conformance::run(&Faulty::new(fault), UNIT).await
 }
 
 /// A memory store with one fault.
@@ -177,9 +216,16 @@ struct Faulty {
     order: Mutex<VecDeque<Lease>>,
     /// When each attempt began or was renewed, by the clock of this process.
     began: Mutex<HashMap<StorageKey, Instant>>,
+    /// The records that stay longer because they were looked at.
+    kept: Mutex<HashMap<StorageKey, (Record, tokio::time::Instant)>>,
 }
 
 impl Faulty {
+    fn new(fault: Fault) -> Self {
+        let (leases, order, began, kept) = Default::default();
+        Self { fault, inner: MemoryStore::new(), leases, order, began, kept }
+    }
+
     /// The lease that the store takes this one for.
     fn understood(&self, lease: &Lease) -> Lease {
         let leases = self.leases.lock().unwrap();
@@ -225,6 +271,9 @@ impl Faulty {
                 for (name, value) in lines {
                     stored.headers.insert(name, value);
                 }
+            }
+            (ForgetsThatAHeaderIsSensitive, _) => {
+                stored.headers.values_mut().for_each(|value| value.set_sensitive(false));
             }
             (LosesTheRequestId, _) => stored.request_id = None,
             _ => {}
@@ -362,6 +411,12 @@ impl Store for Faulty {
             asked.retry_failed = RetryFailed::Any;
             asked.retry_abandoned = true;
         }
+        if matches!(self.fault, ReservesByAnEarlyLook | TakesOverByAnEarlyLook) {
+            return self.reserves_by_an_early_look(request).await;
+        }
+        if let Some(record) = self.kept(&request.key).await? {
+            return Ok(Reservation::Found(record));
+        }
         self.evicts().await?;
         let mut reservation = self.inner.reserve(&asked).await?;
         if let (TakesOverAnotherOperation, Reservation::Found(record)) = (self.fault, &reservation)
@@ -396,7 +451,10 @@ impl Store for Faulty {
         {
             return Ok(Settlement::LeaseLost);
         }
-        self.inner.complete(&lease, &self.stored(outcome), self.time(retention)).await
+        let was_pending = self.was_pending(&lease).await?;
+        let settled =
+            self.inner.complete(&lease, &self.stored(outcome), self.time(retention)).await?;
+        Ok(if was_pending { Settlement::Applied } else { settled })
     }
 
     async fn fail(
@@ -411,7 +469,9 @@ impl Store for Faulty {
         let stored = outcome
             .filter(|_| self.fault != LosesFailedResponses)
             .map(|stored| self.stored(stored));
-        self.inner.fail(&lease, stored.as_ref(), self.time(retention)).await
+        let was_pending = self.was_pending(&lease).await?;
+        let settled = self.inner.fail(&lease, stored.as_ref(), self.time(retention)).await?;
+        Ok(if was_pending { Settlement::Applied } else { settled })
     }
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
@@ -471,6 +531,7 @@ impl Store for Faulty {
     }
 
     async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
+        self.touches(key, InspectionRestartsTheLease, InspectionKeepsTheRecord).await?;
         let found = self.inner.inspect(key).await?;
         match (self.fault, found) {
             (PanicsOnInspect, _) => panic!("not implemented"),
@@ -500,7 +561,9 @@ impl Store for Faulty {
         round: u32,
         bound: Duration,
     ) -> Result<(), StoreError> {
+        self.touches(&seen.key, WaitRestartsTheLease, WaitKeepsTheRecord).await?;
         match self.fault {
+            EndsEveryWaitAtOnce => {}
             SleepsToTheBound => tokio::time::sleep(bound).await,
             SleepsPastTheBound => tokio::time::sleep(bound * 3).await,
             _ => self.inner.wait_for_change(seen, round, bound).await?,

@@ -8,6 +8,8 @@ mod fingerprints;
 mod memory;
 #[cfg(feature = "conformance")]
 mod model;
+#[cfg(feature = "conformance")]
+mod one_connection;
 #[cfg(all(feature = "postgres", feature = "conformance"))]
 mod postgres;
 #[cfg(feature = "redis")]

@@ -92,7 +92,7 @@ pub(crate) async fn a_settling_write_may_be_sent_twice<S: Store>(trial: &Trial<'
         let contender = Contender::new(trial);
         let lease = contender.acquires_first().await?;
         for sent in [stored, stored, &other, &other_large] {
-            contender.applies(&lease, Write::Complete(sent)).await?;
+            contender.applies_to_the_record(&lease, Write::Complete(sent)).await?;
             contender.finds_success(&lease, stored).await?;
         }
     }
@@ -100,7 +100,7 @@ pub(crate) async fn a_settling_write_may_be_sent_twice<S: Store>(trial: &Trial<'
         let contender = Contender::new(trial);
         let lease = contender.acquires_first().await?;
         for sent in [stored, stored, Some(&other), Some(&other_large), None] {
-            contender.applies(&lease, Write::Fail(sent)).await?;
+            contender.applies_to_the_record(&lease, Write::Fail(sent)).await?;
             contender.finds_failed(&lease, stored).await?;
         }
     }

@@ -160,7 +160,7 @@ async fn a_late_owner_after_a_release<S: Store>(trial: &Trial<'_, S>, write: Wri
     contender.loses_every_write(&lease).await?;
     contender.applies(&later, Write::Release).await?;
 
-    contender.applies(&lease, write).await?;
+    contender.applies_to_the_record(&lease, write).await?;
     let now = Lease { attempt: 2, ..lease };
     if let Write::Release = write {
         contender.acquires_first().await?;

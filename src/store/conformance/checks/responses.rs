@@ -97,6 +97,7 @@ fn responses_of_every_kind() -> Vec<Outcome> {
         whole(200, b"\0\r\n\xff\xfe\x80\0"),
         Outcome { headers: headers_of_every_kind(), ..whole(303, b"see there") },
         Outcome { request_id: Some(HeaderValue::from_static("request-1")), ..whole(404, b"none") },
+        response_that_is_sensitive(),
         // The longest id that the layer stores: visible ASCII, and at most so many bytes.
         Outcome { request_id: Some(value(&[b'~'; 128])), ..bare(StatusCode::OK) },
         Outcome {
@@ -116,6 +117,16 @@ fn responses_of_every_kind() -> Vec<Outcome> {
         },
         Outcome { body: StoredBody::Packed(noise(5000)), ..bare(StatusCode::CREATED) },
     ]
+}
+
+/// Every value of it has the flag that keeps it out of logs.
+fn response_that_is_sensitive() -> Outcome {
+    let mut secret = value(b"secret");
+    secret.set_sensitive(true);
+    let headers = || HeaderMap::from_iter([(header::SET_COOKIE, secret.clone())]);
+    let body = StoredBody::Whole { bytes: Bytes::new(), trailers: Some(headers()) };
+    let (headers, request_id) = (headers(), Some(secret));
+    Outcome { headers, request_id, body, ..response(200, "") }
 }
 
 fn headers_of_every_kind() -> HeaderMap {

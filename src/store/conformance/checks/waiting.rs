@@ -100,6 +100,17 @@ pub(crate) async fn a_wait_ends_by_its_bound<S: Store>(trial: &Trial<'_, S>) -> 
     contender.applies(&lease, Write::Renew).await
 }
 
+/// While the record does not change, waits take their time: a caller that waits and looks by turns
+/// does not run hot.
+pub(crate) async fn waits_on_a_record_that_does_not_change_take_time<S: Store>(
+    trial: &Trial<'_, S>,
+) -> Checked {
+    let contender = Contender::new(trial);
+    let lease = contender.acquires_first().await?;
+    contender.waits_in_a_row(&lease).await?;
+    contender.finds_running(&lease).await
+}
+
 /// What a waiter finds, in words and in fact.
 fn success(stored: &Outcome) -> (&'static str, impl Fn(&Reservation) -> bool + Send) {
     let finds = move |reservation: &Reservation| matches!(reservation, Reservation::Found(Record { state: State::Success(found), .. }) if found == stored);

@@ -56,15 +56,11 @@ impl<S: Store> Contender<'_, S> {
         lease: &Lease,
         end: Option<Write<'_>>,
     ) -> impl Future<Output = Checked> + Send {
-        let state = match end {
-            Some(Write::Complete(outcome)) => State::Success(outcome.clone()),
-            Some(Write::Fail(outcome)) => State::Failed(outcome.cloned()),
-            Some(Write::Release | Write::Renew) | None => State::Pending { abandoned: false },
-        };
+        let state = end.map_or(State::Pending { abandoned: false }, |end| end.leaves());
         self.finds(lease, state, Location::caller())
     }
 
-    async fn finds(&self, lease: &Lease, state: State, at: At) -> Checked {
+    pub(super) async fn finds(&self, lease: &Lease, state: State, at: At) -> Checked {
         let step = step("reserve", "the record does not yield to the request", at);
         let expected = record_of(lease, state);
         let reply = self.reserve(&step).await?;

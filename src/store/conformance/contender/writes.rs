@@ -8,13 +8,33 @@ use super::{At, Contender, step};
 use crate::store::conformance::failure::Checked;
 use crate::store::conformance::given::{large_response, response};
 use crate::store::conformance::told::Write;
-use crate::store::conformance::trial::{Needs, Step};
+use crate::store::conformance::trial::{Needs, Reply, Step};
 use crate::store::{Lease, Settlement, Store};
 
 /// How many units a settled record stays, unless the check is about that time.
 const SETTLED: f64 = 8.0;
 
 impl<S: Store> Contender<'_, S> {
+    /// Writes, and says what the store replied.
+    pub(super) async fn asks_to(
+        &self,
+        write: Write<'_>,
+        lease: &Lease,
+        retention: Duration,
+        step: &Step,
+    ) -> Checked<Reply<Settlement>> {
+        let store = self.trial.store;
+        let call = async {
+            match write {
+                Write::Complete(outcome) => store.complete(lease, outcome, retention).await,
+                Write::Fail(outcome) => store.fail(lease, outcome, retention).await,
+                Write::Release => store.release(lease).await,
+                Write::Renew => store.renew(lease).await,
+            }
+        };
+        self.trial.ask(step, call).await
+    }
+
     /// Writes, and compares the reply with the expected one.
     async fn writes(
         &self,
@@ -25,16 +45,7 @@ impl<S: Store> Contender<'_, S> {
         expected: Settlement,
         needs: Needs,
     ) -> Checked {
-        let store = self.trial.store;
-        let call = async {
-            match write {
-                Write::Complete(outcome) => store.complete(lease, outcome, retention).await,
-                Write::Fail(outcome) => store.fail(lease, outcome, retention).await,
-                Write::Release => store.release(lease).await,
-                Write::Renew => store.renew(lease).await,
-            }
-        };
-        let reply = self.trial.ask(step, call).await?;
+        let reply = self.asks_to(write, lease, retention, step).await?;
         let result = if reply.value == expected {
             Ok(())
         } else {
@@ -76,6 +87,23 @@ impl<S: Store> Contender<'_, S> {
         write: Write<'_>,
     ) -> impl Future<Output = Checked> + Send {
         self.applies_by(lease, write, Duration::from_nanos(1), Location::caller())
+    }
+
+    /// Writes to the record that is there, and the write is applied. If that record may have been
+    /// over when the reply came, the write may have made a record of its own.
+    #[track_caller]
+    pub(in crate::store::conformance) fn applies_to_the_record(
+        &self,
+        lease: &Lease,
+        write: Write<'_>,
+    ) -> impl Future<Output = Checked> + Send {
+        let at = Location::caller();
+        let step = step(write.operation(), format!("{write}while the record is there"), at);
+        async move {
+            let until = self.trial.until(Needs::Record(lease.key));
+            self.applies_by(lease, write, self.units(SETTLED), at).await?;
+            self.trial.is_in_time(&step, until, "Applied to the record")
+        }
     }
 
     async fn applies_by(

@@ -14,8 +14,8 @@ use crate::record::key::StorageKey;
 use crate::store::conformance::given::{fingerprint, forged, fresh_key, scope};
 use crate::store::conformance::told::told;
 use crate::store::{
-    Lease, PreviousAttempt, Reservation, ReserveRequest, RetryFailed, Settlement, State, Store,
-    Token,
+    Lease, PendingRef, PreviousAttempt, Reservation, ReserveRequest, RetryFailed, Settlement,
+    State, Store, Token,
 };
 
 /// How a walk ended.
@@ -119,6 +119,7 @@ impl<S: Store> Case<'_, S> {
                     self.settle(&lease, &given).await?;
                 }
             }
+            Step::Look(key) => self.look(*key).await?,
             Step::Pass(ticks) => self.pass(u32::from(*ticks)).await,
         }
         Ok(())
@@ -167,6 +168,24 @@ impl<S: Store> Case<'_, S> {
                     &format!("attempt {attempt} after {previous:?}"),
                 )
             }
+        }
+    }
+
+    /// Inspects, and waits no time. Each must find the record, and change nothing.
+    async fn look(&self, key: u8) -> Result<(), Stop> {
+        let request = self.request(&look(key));
+        let began = self.start.elapsed();
+        if let Some(Lease { key, token, .. }) = self.lease_of(Holder::Newest { key }) {
+            let seen = PendingRef::new(key, token);
+            self.store.wait_for_change(&seen, 0, Duration::ZERO).await.map_err(broken)?;
+        }
+        let found = self.store.inspect(&request.key).await.map_err(broken)?;
+        let now = self.pace.when(began, self.start.elapsed());
+        match (self.model.reserve(&request, now)?, found) {
+            (Expected::Found(expected), Some(found)) => same_record(&expected, &found),
+            (Expected::Acquired { .. }, None) => Ok(()),
+            (Expected::Found(expected), None) => differed(&told(&expected), "no record"),
+            (Expected::Acquired { .. }, Some(found)) => differed("no record", &told(&found)),
         }
     }
 

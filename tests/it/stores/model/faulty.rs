@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tower_idempotency::MemoryStore;
 use tower_idempotency::store::{
-    Lease, Outcome, Record, Reservation, ReserveRequest, RetryFailed, Settlement, StorageKey,
-    Store, StoreError, Token,
+    Lease, Outcome, PendingRef, Record, Reservation, ReserveRequest, RetryFailed, Settlement,
+    StorageKey, Store, StoreError, Token,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,13 +21,15 @@ pub(super) enum Fault {
     DeletesOnEveryRelease,
     PutsBackWithoutTheNumber,
     ForgetsWhatIsGone,
+    InspectionRestartsTheLease,
+    WaitRestartsTheLease,
 }
 
 use Fault::*;
 
 use crate::support::with;
 
-pub(super) const FAULTS: [Fault; 7] = [
+pub(super) const FAULTS: [Fault; 9] = [
     LapsesTooLate,
     TakesOverAnyFailureWhereOneWasMeant,
     RenewsTheLeaseAndNotTheRetention,
@@ -35,6 +37,8 @@ pub(super) const FAULTS: [Fault; 7] = [
     DeletesOnEveryRelease,
     PutsBackWithoutTheNumber,
     ForgetsWhatIsGone,
+    InspectionRestartsTheLease,
+    WaitRestartsTheLease,
 ];
 
 /// A memory store with one fault.
@@ -69,6 +73,15 @@ impl Faulty {
             Some(newest) if self.fault == SettlesForAnyToken => newest.clone(),
             _ => lease.clone(),
         }
+    }
+
+    /// A look at a pending record, which starts its lease anew if that is the fault.
+    async fn looks(&self, key: &StorageKey, fault: Fault) -> Result<(), StoreError> {
+        let newest = self.leases.lock().unwrap().get(key).cloned();
+        if let (Some(lease), true) = (newest, self.fault == fault) {
+            let _ = self.inner.renew(&lease).await?;
+        }
+        Ok(())
     }
 }
 
@@ -134,7 +147,18 @@ impl Store for Faulty {
     }
 
     async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
+        self.looks(key, InspectionRestartsTheLease).await?;
         self.inner.inspect(key).await
+    }
+
+    async fn wait_for_change(
+        &self,
+        seen: &PendingRef,
+        round: u32,
+        bound: Duration,
+    ) -> Result<(), StoreError> {
+        self.looks(&seen.key, WaitRestartsTheLease).await?;
+        self.inner.wait_for_change(seen, round, bound).await
     }
 
     fn is_shared(&self) -> bool {
