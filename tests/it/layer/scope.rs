@@ -74,7 +74,7 @@ async fn a_layer_outside_of_the_authentication_replays_to_no_one_and_says_so() {
     assert_eq!(effects.count(), 0);
     let warnings = log.lines("the `scope` function found no caller");
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].contains("this layer is outside of the authentication"), "{warnings:?}");
+    assert!(warnings[0].contains("put the authentication outside of this layer"), "{warnings:?}");
 
     // A request without a key is the handler's own matter.
     let unguarded = post("/").header("Authorization", "Bearer alice").send(&server).await;
