@@ -82,19 +82,19 @@ async fn a_fragment_describes_every_rejection_that_its_layer_gives() {
 /// would wait for the first one.
 fn random(layer: TestLayer, seed: u64) -> TestLayer {
     let mut drawn = 0;
-    let mut draw = |number: u64| {
+    let mut draw = |number: u8| {
         drawn += 1;
         let mut hasher = DefaultHasher::new();
         (seed, drawn).hash(&mut hasher);
-        hasher.finish() % number
+        usize::from(hasher.finish().to_le_bytes()[0] % number)
     };
     let mut layer = layer
-        .on_failed([OnFailed::Rerun, OnFailed::Replay, OnFailed::Reject][draw(3) as usize])
-        .on_abandoned([OnAbandoned::Rerun, OnAbandoned::Reject][draw(2) as usize])
-        .on_outage([OnOutage::FailClosed, OnOutage::FailOpenRiskingDoubleEffects][draw(2) as usize])
-        .on_mismatch([OnMismatch::Conflict, OnMismatch::BadRequest][draw(2) as usize])
-        .stored_response([StoredResponse::Full, StoredResponse::Nothing][draw(2) as usize])
-        .retry_after(Duration::from_secs(draw(3)));
+        .on_failed([OnFailed::Rerun, OnFailed::Replay, OnFailed::Reject][draw(3)])
+        .on_abandoned([OnAbandoned::Rerun, OnAbandoned::Reject][draw(2)])
+        .on_outage([OnOutage::FailClosed, OnOutage::FailOpenRiskingDoubleEffects][draw(2)])
+        .on_mismatch([OnMismatch::Conflict, OnMismatch::BadRequest][draw(2)])
+        .stored_response([StoredResponse::Full, StoredResponse::Nothing][draw(2)])
+        .retry_after(Duration::from_secs(draw(3) as u64));
     if draw(2) == 0 {
         layer = layer.in_flight(InFlight::Wait(Duration::from_millis(1)));
     }
