@@ -107,10 +107,20 @@ impl Record {
     /// Whether `request` may take this record over. The fingerprint comes first: the record of
     /// another operation is never taken over.
     pub fn yields_to(&self, request: &ReserveRequest) -> bool {
-        self.fingerprint == request.fingerprint
+        // Without `..`, so that a new condition is decided on here.
+        let ReserveRequest {
+            fingerprint,
+            retry_failed,
+            retry_abandoned,
+            key: _,
+            scope: _,
+            lease: _,
+            retention: _,
+        } = request;
+        self.fingerprint == *fingerprint
             && match self.state {
-                State::Pending { abandoned } => abandoned && request.retry_abandoned,
-                State::Failed(_) => match request.retry_failed {
+                State::Pending { abandoned } => abandoned && *retry_abandoned,
+                State::Failed(_) => match *retry_failed {
                     RetryFailed::Never => false,
                     RetryFailed::Only(token) => token == self.token,
                     RetryFailed::Any => true,

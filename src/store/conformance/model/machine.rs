@@ -100,21 +100,31 @@ impl Model {
         request: &ReserveRequest,
         now: When,
     ) -> Result<Expected, Undecided> {
+        // Without `..`, so that a new condition is decided on here too. A walk draws it in `steps`.
+        let ReserveRequest {
+            key,
+            fingerprint,
+            retry_failed,
+            retry_abandoned,
+            scope: _,
+            lease: _,
+            retention: _,
+        } = request;
         let first = Expected::Acquired { attempt: 1, previous: None };
-        let Some(entry) = self.0.get(&request.key) else {
+        let Some(entry) = self.0.get(key) else {
             return Ok(first);
         };
         if entry.expires.has_come(now)? {
             return Ok(first);
         }
         let abandoned = entry.status == RecordStatus::Pending && entry.lapses.has_come(now)?;
-        let may_take_over = match (entry.status, request.retry_failed) {
-            (RecordStatus::Pending, _) => abandoned && request.retry_abandoned,
+        let may_take_over = match (entry.status, *retry_failed) {
+            (RecordStatus::Pending, _) => abandoned && *retry_abandoned,
             (RecordStatus::Failed, RetryFailed::Any) => true,
             (RecordStatus::Failed, RetryFailed::Only(token)) => token == entry.token,
             (RecordStatus::Failed, RetryFailed::Never) | (RecordStatus::Success, _) => false,
         };
-        if may_take_over && entry.fingerprint == request.fingerprint {
+        if may_take_over && entry.fingerprint == *fingerprint {
             let status = entry.outcome.as_ref().map(|outcome| outcome.status);
             let previous = if abandoned {
                 PreviousAttempt::Abandoned
