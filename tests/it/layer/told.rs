@@ -14,7 +14,7 @@ use http_body::Frame;
 use http_body_util::Full;
 use tower_http::compression::CompressionLayer;
 use tower_http::trace::TraceLayer;
-use tower_idempotency::{Attempt, Rejection, Scope};
+use tower_idempotency::{Rejection, Scope};
 
 use crate::support::{Effects, Log, Server, app, call, layer, post};
 
@@ -187,6 +187,7 @@ impl http_body::Body for Chunked {
 }
 
 /// What a handler that needs an attempt says to a request without one.
+#[cfg(feature = "axum")]
 async fn told_to(router: Router, request: Request<Body>) -> String {
     use tower::ServiceExt;
 
@@ -196,10 +197,16 @@ async fn told_to(router: Router, request: Request<Body>) -> String {
     String::from_utf8(body.to_vec()).unwrap()
 }
 
+#[cfg(feature = "axum")]
 #[tokio::test]
 async fn a_missing_key_and_a_missing_layer_are_told_apart() {
-    let router =
-        || Router::new().route("/", to_post(async |_: Attempt| "done").put(async |_: Attempt| ""));
+    let router = || {
+        Router::new().route(
+            "/",
+            to_post(async |_: tower_idempotency::Attempt| "done")
+                .put(async |_: tower_idempotency::Attempt| ""),
+        )
+    };
     let to = |method: Method| Request::builder().method(method).uri("/").body(Body::empty());
     let without_layer = told_to(router(), to(Method::POST).unwrap()).await;
     assert!(without_layer.contains("no idempotency layer guards this request"), "{without_layer}");
