@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post as to_post};
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{Request, StatusCode};
 use http_body::Frame;
 use http_body_util::Full;
 use tower_http::compression::CompressionLayer;
@@ -207,20 +207,20 @@ async fn a_missing_key_and_a_missing_layer_are_told_apart() {
                 .put(async |_: tower_idempotency::Attempt| ""),
         )
     };
-    let to = |method: Method| Request::builder().method(method).uri("/").body(Body::empty());
-    let without_layer = told_to(router(), to(Method::POST).unwrap()).await;
+    let to = |method: http::Method| Request::builder().method(method).uri("/").body(Body::empty());
+    let without_layer = told_to(router(), to(http::Method::POST).unwrap()).await;
     assert!(without_layer.contains("no idempotency layer guards this request"), "{without_layer}");
     let guarded = || router().layer(layer().scope(|_| Scope::new("acct_1")));
-    let without_key = told_to(guarded(), to(Method::POST).unwrap()).await;
+    let without_key = told_to(guarded(), to(http::Method::POST).unwrap()).await;
     assert!(
         without_key.contains("extract `Option<Attempt>`, or call `require_key`"),
         "{without_key}"
     );
-    let unguarded = told_to(guarded(), to(Method::PUT).unwrap()).await;
+    let unguarded = told_to(guarded(), to(http::Method::PUT).unwrap()).await;
     assert!(unguarded.contains("add the method by `IdempotencyLayer::methods`"), "{unguarded}");
 
     // The key of such a layer is in the body, so it looks there first.
     let pointer = tower_idempotency::JsonPointer::from_static("/key");
     let in_body = router().layer(layer().scope(|_| Scope::new("acct_1")).key_in_body(pointer));
-    assert_eq!(told_to(in_body, to(Method::POST).unwrap()).await, without_key);
+    assert_eq!(told_to(in_body, to(http::Method::POST).unwrap()).await, without_key);
 }
