@@ -9,8 +9,8 @@ step() {
 }
 
 # Runs tests, and fails if no test matches the filters: a test that was renamed is not left out
-# without a word. tests COMMAND...
-tests() {
+# without a word. matched COMMAND...
+matched() {
   local log
   log=$(mktemp)
   if ! "$@" 2>&1 | tee "$log"; then
