@@ -69,7 +69,8 @@ fn the_model_finds_each_of_these_faults_and_shows_it_in_a_few_steps() {
         let runtime =
             Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let walk = RandomWalk::new().seed(1).walks(1000).steps(40).at_once(1);
-        let found = runtime.block_on(walk.run_paused(&Faulty::new(fault)));
+        // The clock of the store is that of the paused runtime, so it is made in there.
+        let found = runtime.block_on(async { walk.run_paused(&Faulty::new(fault)).await });
         let Err(WalkError::Differs(found)) = found else {
             panic!("no walk tells a store that {fault:?} from the model: {found:?}");
         };
