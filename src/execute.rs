@@ -152,7 +152,7 @@ impl<St: Store> IdempotencyLayer<St> {
                         requested = Requested { is_counted: true, ..again };
                     }
                     (ended, _) => {
-                        flow::observed::ended(&requested.reserve.key, ended.word());
+                        flow::observed::ended(Some(&requested.reserve.key), ended.word());
                         break ended;
                     }
                 }

@@ -94,7 +94,7 @@ where
     let Prepared { mut body, requested } = match prepare(&parts, body, key, &config).await {
         Ok(prepared) => prepared,
         Err(rejection) => {
-            observed::rejected(rejection.code());
+            observed::ended(None, rejection.code());
             // The client still sends its body, so its connection cannot carry another request.
             let is_last =
                 rejection == Rejection::RequestTimeout && parts.version <= Version::HTTP_11;
@@ -142,7 +142,7 @@ where
                     requested.is_counted = true;
                 }
                 (ended, _) => {
-                    observed::ended(&requested.reserve.key, ended.word());
+                    observed::ended(Some(&requested.reserve.key), ended.word());
                     return ended.into_response(&config, &protocol, request_id);
                 }
             }

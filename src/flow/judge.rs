@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
-use http::{HeaderValue, Response};
+use http::{HeaderMap, HeaderValue, Response};
 use http_body::Body;
 
 use super::once::Done;
@@ -51,7 +51,6 @@ where
     let limit = config.bytes_to_read(&protocol, by_head).max(needed);
     let to_its_end = may_be_rejection || protocol.is_read_to_its_end();
 
-    let is_compressed = head.headers.contains_key(CONTENT_ENCODING);
     let (response, body) =
         response::capture(head, body, limit, to_its_end, config.capture_timeout).await;
 
@@ -61,7 +60,7 @@ where
     match &body {
         _ if rejected.is_some() => warn_of_rejection(config),
         Ok(StoredBody::NotRetained(NotRetained::Streamed)) if class != ResponseClass::Discard => {
-            warn_of_stream(config, is_compressed);
+            warn_of_stream(config, response.headers());
         }
         _ => {}
     }
@@ -90,8 +89,8 @@ fn warn_of_rejection(config: &Config) {
     }
 }
 
-fn warn_of_stream(config: &Config, is_compressed: bool) {
-    if is_compressed {
+fn warn_of_stream(config: &Config, headers: &HeaderMap) {
+    if headers.contains_key(CONTENT_ENCODING) {
         if config.warned.is_first(Warning::Compressed) {
             tracing::warn!(
                 "a compressed response is not stored, because its length is unknown: a retry gets \

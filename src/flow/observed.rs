@@ -15,14 +15,8 @@ pub(super) fn runs(attempt: u32) {
     Span::current().record("idempotency.attempt", attempt);
 }
 
-/// A request with a key ended.
-pub(crate) fn ended(key: &StorageKey, outcome: &'static str) {
+/// A guarded request ended. It has no key if it was rejected before its key was looked up.
+pub(crate) fn ended(key: Option<&StorageKey>, outcome: &'static str) {
     Span::current().record("idempotency.outcome", outcome);
-    tracing::debug!(%key, outcome, "guarded request ended");
-}
-
-/// A request was rejected before its key was looked up.
-pub(crate) fn rejected(code: &'static str) {
-    Span::current().record("idempotency.outcome", code);
-    tracing::debug!(outcome = code, "guarded request ended");
+    tracing::debug!(key = key.map(field::display), outcome, "guarded request ended");
 }

@@ -115,7 +115,8 @@ impl Config {
                  this layer outside of the authentication?"
             );
         }
-        if let Some(credential) = parts.headers.get(header::AUTHORIZATION)
+        if self.warned.is_open(Warning::CredentialSeen)
+            && let Some(credential) = parts.headers.get(header::AUTHORIZATION)
             && self.warned.is_first(Warning::CredentialSeen)
             && scope.is_credential(credential.as_bytes())
         {

@@ -103,26 +103,36 @@ impl<St: Store> IdempotencyLayer<St> {
             of_store(is_shared, &EVICTION),
             of_store(is_shared, &SWEEP),
             of_store(is_shared, &TLS),
-            look(
+            Question::new(
                 "authentication",
                 "without it, a caller can claim any scope",
                 "put it outside of the layer",
-            ),
-            look("host", TENANTS, "set `host_in_scope`, or put the tenant into the scope"),
-            look("rate limit", "any caller can fill the store", "put one outside of the layer"),
-            look_at_store(
+            )
+            .unseen(),
+            Question::new("host", TENANTS, "set `host_in_scope`, or put the tenant into the scope")
+                .unseen(),
+            Question::new(
+                "rate limit",
+                "any caller can fill the store",
+                "put one outside of the layer",
+            )
+            .unseen(),
+            of_store(
                 is_shared,
-                "store of its own",
-                WRITERS,
-                "let no other service write into it",
+                &Question::new("store of its own", WRITERS, "let no other service write into it"),
             ),
-            look_at_store(
+            of_store(
                 is_shared,
-                "permissions",
-                WRITERS,
-                "limit the user to the names and commands of the guide",
+                &Question::new(
+                    "permissions",
+                    WRITERS,
+                    "limit the user to the names and commands of the guide",
+                ),
             ),
-            look_at_store(is_shared, "replicas", FAILOVER, "set `min-replicas-to-write` on Redis"),
+            of_store(
+                is_shared,
+                &Question::new("replicas", FAILOVER, "set `min-replicas-to-write` on Redis"),
+            ),
         ])
     }
 }
@@ -312,27 +322,8 @@ fn item(
     CheckItem::new(name, is_fine, found, why, remedy)
 }
 
-fn look(name: &'static str, why: &'static str, remedy: &'static str) -> CheckItem {
-    CheckItem {
-        result: CheckResult::Unseen,
-        ..CheckItem::new(name, false, "not visible here", why, remedy)
-    }
-}
-
 fn of_store(is_shared: bool, question: &Question) -> CheckItem {
     if is_shared { question.unseen() } else { question.found(true, IN_MEMORY) }
-}
-
-fn look_at_store(
-    is_shared: bool,
-    name: &'static str,
-    why: &'static str,
-    remedy: &'static str,
-) -> CheckItem {
-    if is_shared {
-        return look(name, why, remedy);
-    }
-    item(name, true, IN_MEMORY.into(), why, remedy)
 }
 
 #[cfg(test)]

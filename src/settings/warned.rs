@@ -43,6 +43,11 @@ impl Warned {
         is_first(&self.warnings, 1 << warning as u16)
     }
 
+    /// Whether the layer has not said this yet, so that it is worth a look at the request.
+    pub(crate) fn is_open(&self, warning: Warning) -> bool {
+        self.warnings.load(Ordering::Relaxed) & (1 << warning as u16) == 0
+    }
+
     /// Counts a caller. Returns `true` once: at the last of [`ENOUGH`] callers, if all of them are
     /// anonymous.
     pub(crate) fn has_met_only_anonymous(&self, scope: &Scope) -> bool {

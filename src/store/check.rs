@@ -66,6 +66,10 @@ pub(crate) struct Question {
 }
 
 impl Question {
+    pub(crate) const fn new(name: &'static str, why: &'static str, remedy: &'static str) -> Self {
+        Self { name, why, remedy }
+    }
+
     pub(crate) fn found(&self, is_fine: bool, found: impl Into<String>) -> CheckItem {
         CheckItem::new(self.name, is_fine, found, self.why, self.remedy)
     }

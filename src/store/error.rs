@@ -104,6 +104,15 @@ impl StoreError {
         self.detail(detail)
     }
 
+    /// The same error with a detail, if there is one.
+    #[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn advised(self, advice: Option<&'static str>) -> Self {
+        match advice {
+            Some(advice) => self.detail(advice),
+            None => self,
+        }
+    }
+
     /// Says when the store may accept the request, for `Retry-After`. Default: the layer's own
     /// [`retry_after`](crate::IdempotencyLayer::retry_after).
     #[must_use]

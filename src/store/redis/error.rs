@@ -39,11 +39,7 @@ pub(super) fn takes_no_writes(error: &RedisError) -> bool {
 /// An error means the same in every operation.
 pub(super) fn store_error(error: RedisError) -> StoreError {
     let advice = advice(&error);
-    let error = StoreError::with_source(kind(&error), Unquoted(error));
-    match advice {
-        Some(advice) => error.detail(advice),
-        None => error,
-    }
+    StoreError::with_source(kind(&error), Unquoted(error)).advised(advice)
 }
 
 /// What to do about an error that only an operator can mend.

@@ -1,4 +1,4 @@
-//! A record never loses a possible earlier execution. A later attempt is told of it, and cannot
+//! A record never loses a possible earlier execution. A later attempt sees it, and cannot
 //! erase it, on every store that leases.
 
 use std::convert::Infallible;

@@ -1,22 +1,15 @@
 //! What is set up wrongly is told once, with the remedy; each guarded request is told at `debug`.
 
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post as to_post};
-use bytes::Bytes;
 use http::{Request, StatusCode};
-use http_body::Frame;
-use http_body_util::Full;
 use tower_http::compression::CompressionLayer;
 use tower_http::trace::TraceLayer;
 use tower_idempotency::{Rejection, Scope};
 
-use crate::support::{Effects, Log, Server, app, call, layer, post};
+use crate::support::{Effects, Frames, Log, Server, app, call, layer, post};
 
 /// Sends requests with different keys, each twice.
 async fn send_pairs(server: &Server) {
@@ -53,7 +46,7 @@ async fn a_compression_inside_is_told_with_its_remedy() {
 #[tokio::test]
 async fn a_streamed_response_is_told_with_its_remedy() {
     let (log, _guard) = Log::warnings();
-    let stream = async |_| Response::new(Body::new(Chunked(Full::from("of unknown length"))));
+    let stream = async |_| Response::new(Body::new(Frames::unknown(&[b"of unknown length"])));
     let router = app(&Effects::new(), stream).layer(layer().scope(|_| Scope::new("acct_1")));
     send_pairs(&Server::start(router).await).await;
     told_once(&log, &["its length is unknown", "collect the body, or send its length"]);
@@ -169,21 +162,6 @@ async fn each_guarded_request_is_one_event_and_sets_fields_of_its_span() {
     assert!(
         responded[2].contains("idempotency.key=") && !responded[4].contains("idempotency.key=")
     );
-}
-
-/// A body that does not say how long it is.
-struct Chunked(Full<Bytes>);
-
-impl http_body::Body for Chunked {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Pin::new(&mut self.0).poll_frame(cx)
-    }
 }
 
 /// What a handler that needs an attempt says to a request without one.

@@ -227,8 +227,8 @@ async fn unnamed_is_rejected(stores: impl Fn() -> DynStore) {
     }
 }
 
-/// A secret that is set later keys the fingerprints; the storage keys change with it, so that
-/// nothing is found. Where both are keyed, raw and rule are told apart as before.
+/// A secret that is set later keys the fingerprints. The storage keys change with it, so no record
+/// is found. If both are keyed, a raw fingerprint still differs from that of a rule.
 async fn keyed_fingerprints_change_rules_as_well(stores: impl Fn() -> DynStore) {
     let (effects, store) = (Effects::new(), stores());
     let old = plain(&store).secret([7; 32]);

@@ -106,11 +106,7 @@ fn with_kind(kind: StoreErrorKind, error: Error) -> StoreError {
     let code = code(&error);
     let stays_closed = OF_A_LIVE_SERVER.contains(&code);
     let advice = advice(code);
-    let error = StoreError::with_source(kind, SqlError(error));
-    let error = match advice {
-        Some(advice) => error.detail(advice),
-        None => error,
-    };
+    let error = StoreError::with_source(kind, SqlError(error)).advised(advice);
     if stays_closed { error.stays_closed() } else { error }
 }
 

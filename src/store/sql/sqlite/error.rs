@@ -43,11 +43,7 @@ pub(super) fn store_error(error: sqlx::Error) -> StoreError {
         _ => StoreErrorKind::Unavailable,
     };
     let advice = error.as_database_error().and_then(advice);
-    let error = StoreError::with_source(kind, SqlError(error));
-    match advice {
-        Some(advice) => error.detail(advice),
-        None => error,
-    }
+    StoreError::with_source(kind, SqlError(error)).advised(advice)
 }
 
 /// Any other error is an outage, which may open a layer. So clients must not be able to cause it.

@@ -17,11 +17,11 @@ async fn a_wrong_redis_url_ends_the_program_at_start_and_says_what_a_right_one_i
 #[tokio::test]
 async fn a_wrong_database_url_ends_the_program_at_start_and_names_the_server() {
     let (stores, server) = (Stores::embedded(), PostgresServer::start());
-    let unknown = server.url() + "-of-nobody";
+    let unknown = server.url() + "-missing";
     for (url, words) in [
         ("localhost/shop", "relative URL without a base"),
         ("postgres://127.0.0.1:1/shop", "127.0.0.1:1: error communicating with database: Conn"),
-        (&*unknown, "database \"postgres-of-nobody\" does not exist"),
+        (&*unknown, "database \"postgres-missing\" does not exist"),
     ] {
         let error = stores.fails(&[("DATABASE_URL", url)]).await;
         for words in ["error: DATABASE_URL", words] {

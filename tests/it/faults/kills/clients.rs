@@ -39,8 +39,8 @@ pub(super) struct Clients {
 pub(super) struct Told {
     /// The successes for each key, in the order of their coming.
     pub(super) successes: HashMap<String, Vec<SandboxResponse>>,
-    /// Requests that were cut off, of operations with one client, by what the next response told of
-    /// them.
+    /// Requests of operations with one client that were cut off: those that the next response showed
+    /// to be rolled back, and to be committed.
     pub(super) rolled_back: usize,
     pub(super) committed: usize,
 }

@@ -37,7 +37,8 @@ struct Figures {
     /// How many there were, and how many of them while a request to the process was in flight.
     kills: (usize, usize),
     restarts: (usize, usize),
-    /// Requests that were cut off, by what the next response told of them.
+    /// Requests that were cut off: those that the next response showed to be rolled back, and to be
+    /// committed.
     rolled_back: usize,
     committed: usize,
     compared: usize,
