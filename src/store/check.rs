@@ -1,6 +1,7 @@
 //! What a store finds when it looks at its server.
 
 use std::fmt;
+#[cfg(any(feature = "redis", feature = "postgres"))]
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// One item of a [`Checklist`](crate::operate::Checklist).
@@ -100,6 +101,7 @@ pub(crate) const TLS: Question = Question {
 };
 
 /// How far the clock of a server may be from that of this process.
+#[cfg(any(feature = "redis", feature = "postgres"))]
 const SLACK: Duration = Duration::from_mins(1);
 
 /// Compares a server's time, as the time since the Unix epoch, with that of this process.
