@@ -118,7 +118,11 @@
 //! |---|---|---|
 //! | `axum` | yes | [`Attempt`] as an extractor; fingerprints over the path that the client sent when routers are nested |
 //! | `redis` | | `RedisStore` |
+//! | `redis-tls-rustls` | | TLS to Redis (`rediss://`) by rustls, with the authorities that the operating system trusts |
+//! | `redis-tls-rustls-webpki-roots` | | the same, with Mozilla's list of authorities |
 //! | `postgres` | | `PostgresStore`, and transaction mode on it: `Tx<Postgres>` |
+//! | `postgres-tls-rustls` | | TLS to PostgreSQL by rustls, with Mozilla's list of authorities |
+//! | `postgres-tls-rustls-native-roots` | | the same, with the authorities that the operating system trusts |
 //! | `sqlite` | | `SqliteStore`, and transaction mode on it: `Tx<Sqlite>`; SQLite is compiled in |
 //! | `metrics` | | counters through the [`metrics`](https://docs.rs/metrics) facade |
 //! | `grpc` | | rejections as gRPC statuses, and responses judged by their `grpc-status`: see [`grpc`] |

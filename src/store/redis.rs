@@ -94,6 +94,11 @@ mod scripts;
 mod sentinel;
 mod server;
 mod setting;
+#[cfg(feature = "redis-tls-rustls")]
+mod tls;
+#[cfg(not(feature = "redis-tls-rustls"))]
+#[path = "redis/tls/off.rs"]
+mod tls;
 mod url;
 
 use bodies::Bodies;

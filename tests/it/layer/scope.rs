@@ -44,7 +44,7 @@ async fn a_scope_separates_callers() {
 struct Account(&'static str);
 
 async fn authenticate(mut request: Request<Body>, next: Next) -> Response {
-    match request.headers().get("authorization").map(|token| token.as_bytes()) {
+    match request.headers().get("authorization").map(http::HeaderValue::as_bytes) {
         Some(b"Bearer alice") => request.extensions_mut().insert(Account("alice")),
         Some(b"Bearer bob") => request.extensions_mut().insert(Account("bob")),
         _ => return StatusCode::UNAUTHORIZED.into_response(),
