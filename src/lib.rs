@@ -134,6 +134,7 @@
 //! | `quota` | | `IdempotencyLayer::new_keys_per_minute`: a quota of new keys for each scope |
 //! | `client` | | keys on outgoing requests, safe retries, operations that survive a restart: see `client` |
 //! | `client-reqwest` | | the same as a middleware of reqwest-middleware |
+//! | `testing` | | assertions for your own tests: `testing::replays`, `testing::one_effect` |
 //! | `conformance` | | the store contract as runnable checks |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -166,6 +167,8 @@ pub mod service {
 }
 mod settings;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use crate::execute::{ExecuteError, Executed};
 pub use crate::handler::attempt::Attempt;

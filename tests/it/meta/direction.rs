@@ -14,7 +14,7 @@ const ROOMS: [&[&str]; 9] = [
     &["settings", "handler"],
     &["flow"],
     &["layer"],
-    &["client", "execute", "operate"],
+    &["client", "execute", "operate", "testing"],
     &["fuzzing"],
 ];
 
