@@ -134,6 +134,7 @@
 //! | `quota` | | `IdempotencyLayer::new_keys_per_minute`: a quota of new keys for each scope |
 //! | `client` | | keys on outgoing requests, safe retries, operations that survive a restart: see `client` |
 //! | `client-reqwest` | | the same as a middleware of reqwest-middleware |
+//! | `serde` | | `Settings`: the settings of a layer from a file or the environment |
 //! | `testing` | | assertions for your own tests: `testing::replays`, `testing::one_effect` |
 //! | `conformance` | | the store contract as runnable checks |
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -186,6 +187,8 @@ pub use crate::layer::IdempotencyLayer;
 pub use crate::record::fingerprint::CanonicalBody;
 pub use crate::record::fingerprint::{Fingerprint, JsonPointer};
 pub use crate::record::key::{IdempotencyKey, KeyError, Scope};
+#[cfg(feature = "serde")]
+pub use crate::settings::Settings;
 pub use crate::settings::{InFlight, OnAbandoned, OnFailed, OnOutage, QuotaExceeded};
 pub use crate::store::lease::PreviousAttempt;
 pub use crate::store::memory::MemoryStore;

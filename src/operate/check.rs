@@ -69,9 +69,10 @@ impl<St: Store> IdempotencyLayer<St> {
         covers::every_setting(config);
         self.prepare_store();
         let store = &self.shared.store;
-        let slowest = probe(store, config).await?;
-        let mut checklist = self.settings(slowest);
-        for seen in within(config.store_timeout, store.check()).await? {
+        // Boxed, because the futures of a store with TLS are large.
+        let slowest = Box::pin(probe(store, config)).await?;
+        let mut checklist = self.checklist(slowest);
+        for seen in Box::pin(within(config.store_timeout, store.check())).await? {
             match checklist.0.iter_mut().find(|item| item.name == seen.name) {
                 Some(item) => *item = seen,
                 None => checklist.0.push(seen),
@@ -81,7 +82,7 @@ impl<St: Store> IdempotencyLayer<St> {
     }
 
     /// Every item, as far as the layer knows it without its store.
-    fn settings(&self, slowest: Duration) -> Checklist {
+    fn checklist(&self, slowest: Duration) -> Checklist {
         let config = &*self.config;
         let is_shared = self.shared.store.is_shared();
         Checklist(vec![
