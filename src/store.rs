@@ -66,8 +66,8 @@ pub use token::Token;
 ///
 /// # No `dyn Store`
 ///
-/// For a store that is chosen at run time, use a [`DynStore`]. The bounds `Self: Sized` are there so
-/// that the compiler says this about an `Arc<dyn Store>`. An implementation leaves them out.
+/// For a store that is chosen at run time, use a [`DynStore`]. The bounds `Self: Sized` are there
+/// so that the compiler says this about an `Arc<dyn Store>`. An implementation leaves them out.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a store: it does not implement `Store`",
     label = "is not a store",

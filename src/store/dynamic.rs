@@ -31,7 +31,7 @@ use crate::record::outcome::Outcome;
 /// }
 /// ```
 ///
-/// An `Arc<dyn Store>` is not a store, because the operations of a [`Store`] are futures of its own:
+/// An `Arc<dyn Store>` is not a store, because each [`Store`] has futures of its own:
 ///
 /// ```compile_fail,E0277
 /// # use std::sync::Arc;

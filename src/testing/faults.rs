@@ -1,4 +1,4 @@
-//! What is wrong with two responses, and what to check.
+//! The faults of two responses, and their likely causes.
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -76,7 +76,7 @@ impl Seen<'_> {
         Some(text)
     }
 
-    /// What can be seen comes first.
+    /// Causes that the request or the response shows come first.
     fn checks(&self) -> Vec<String> {
         let mut checks = Vec::new();
         if !KEY_HEADERS.iter().any(|name| self.request.headers.contains_key(name)) {
