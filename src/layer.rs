@@ -25,6 +25,8 @@ mod profiles;
 mod quota;
 mod responses;
 pub(crate) mod service;
+#[cfg(feature = "serde")]
+mod settings;
 
 /// A Tower layer that makes the operations behind it safe to retry.
 ///

@@ -127,7 +127,11 @@
 //! |---|---|---|
 //! | `axum` | yes | [`Attempt`] as an extractor; fingerprints over the path that the client sent when routers are nested |
 //! | `redis` | | `RedisStore` |
+//! | `redis-tls-rustls` | | TLS to Redis (`rediss://`) by rustls, with the authorities that the operating system trusts |
+//! | `redis-tls-rustls-webpki-roots` | | the same, with Mozilla's list of authorities |
 //! | `postgres` | | `PostgresStore`, and transaction mode on it: `Tx<Postgres>` |
+//! | `postgres-tls-rustls` | | TLS to PostgreSQL by rustls, with Mozilla's list of authorities |
+//! | `postgres-tls-rustls-native-roots` | | the same, with the authorities that the operating system trusts |
 //! | `sqlite` | | `SqliteStore`, and transaction mode on it: `Tx<Sqlite>`; SQLite is compiled in |
 //! | `metrics` | | counters through the [`metrics`](https://docs.rs/metrics) facade |
 //! | `grpc` | | rejections as gRPC statuses, and responses judged by their `grpc-status`: see [`grpc`] |
@@ -140,6 +144,8 @@
 //! | `openapi` | | [`IdempotencyLayer::openapi`]: the layer's part of an OpenAPI document: see [`openapi`] |
 //! | `client` | | keys on outgoing requests, safe retries, operations that survive a restart: see `client` |
 //! | `client-reqwest` | | the same as a middleware of reqwest-middleware |
+//! | `serde` | | `Settings`: the settings of a layer from a file or the environment |
+//! | `testing` | | assertions for your own tests: `testing::replays`, `testing::one_effect` |
 //! | `conformance` | | the store contract as runnable checks |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -174,6 +180,8 @@ pub mod service {
 }
 mod settings;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use crate::execute::{ExecuteError, Executed};
 pub use crate::handler::attempt::Attempt;
@@ -191,6 +199,8 @@ pub use crate::layer::IdempotencyLayer;
 pub use crate::record::fingerprint::CanonicalBody;
 pub use crate::record::fingerprint::{Fingerprint, JsonPointer};
 pub use crate::record::key::{IdempotencyKey, KeyError, Scope};
+#[cfg(feature = "serde")]
+pub use crate::settings::Settings;
 pub use crate::settings::{InFlight, OnAbandoned, OnFailed, OnOutage, QuotaExceeded};
 pub use crate::store::lease::PreviousAttempt;
 pub use crate::store::memory::MemoryStore;

@@ -20,6 +20,8 @@ use crate::record::secret::SecretKey;
 use crate::store::pack::Packing;
 
 mod budgets;
+#[cfg(feature = "serde")]
+mod file;
 mod keys;
 mod policy;
 #[cfg(feature = "quota")]
@@ -30,6 +32,10 @@ pub(crate) mod quota;
 pub(crate) mod warned;
 
 use budgets::Budgets;
+#[cfg(feature = "serde")]
+pub(crate) use file::AsText;
+#[cfg(feature = "serde")]
+pub use file::Settings;
 pub(crate) use policy::Policies;
 pub use policy::{InFlight, OnAbandoned, OnFailed, OnOutage, QuotaExceeded};
 use quota::NewKeys;

@@ -19,6 +19,7 @@ mod record;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod reserve;
+mod shared;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) mod sql;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
@@ -62,12 +63,27 @@ pub use token::Token;
 /// A call that is dropped may have taken effect, as when the connection is lost. The stores of this
 /// crate undo a dropped `reserve`: they release it as never begun. A reservation that was not
 /// undone becomes abandoned when its lease lapses.
+///
+/// # No `dyn Store`
+///
+/// For a store that is chosen at run time, use a [`DynStore`]. The bounds `Self: Sized` are there
+/// so that the compiler says this about an `Arc<dyn Store>`. An implementation leaves them out.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a store: it does not implement `Store`",
+    label = "is not a store",
+    note = "to choose a store at run time, put each choice into a \
+            `tower_idempotency::store::DynStore`: `DynStore::new(store)`",
+    note = "a URL, a pool or a connection goes into a store, for example `RedisStore::open(url)` \
+            or `PostgresStore::new(pool)`"
+)]
 pub trait Store: Send + Sync + 'static {
     /// Acquires the key for a new attempt, or returns the record that is there.
     fn reserve(
         &self,
         request: &ReserveRequest,
-    ) -> impl Future<Output = Result<Reservation, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Reservation, StoreError>> + Send
+    where
+        Self: Sized;
 
     /// Makes the record `success` and stores the response for `retention`. Writes the record if it
     /// is gone and the key is free.
@@ -76,7 +92,9 @@ pub trait Store: Send + Sync + 'static {
         lease: &Lease,
         outcome: &Outcome,
         retention: Duration,
-    ) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Settlement, StoreError>> + Send
+    where
+        Self: Sized;
 
     /// Makes the record `failed` for `retention`, with the failed response if there was one. Writes
     /// the record if it is gone and the key is free.
@@ -85,18 +103,23 @@ pub trait Store: Send + Sync + 'static {
         lease: &Lease,
         outcome: Option<&Outcome>,
         retention: Duration,
-    ) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Settlement, StoreError>> + Send
+    where
+        Self: Sized;
 
     /// Ends an attempt in which nothing happened. After a first attempt the record is deleted and
     /// the key is free. After a later one the record becomes what [`Lease::put_back`] says: what it
     /// was before, with the token that it had then and the number of this attempt. It stays for
     /// [`Lease::retention`]. Its owner from then may be late: a `complete` or `fail` under that
     /// token then leaves the number as it is.
-    fn release(&self, lease: &Lease)
-    -> impl Future<Output = Result<Settlement, StoreError>> + Send;
+    fn release(&self, lease: &Lease) -> impl Future<Output = Result<Settlement, StoreError>> + Send
+    where
+        Self: Sized;
 
     /// Starts the lease and the retention of the pending record anew.
-    fn renew(&self, lease: &Lease) -> impl Future<Output = Result<Settlement, StoreError>> + Send;
+    fn renew(&self, lease: &Lease) -> impl Future<Output = Result<Settlement, StoreError>> + Send
+    where
+        Self: Sized;
 
     /// Returns the record of a key, and changes nothing. Operators use it, and the layer uses it to
     /// find the response of an attempt that has overtaken its own. The record may change at once,
@@ -104,7 +127,9 @@ pub trait Store: Send + Sync + 'static {
     fn inspect(
         &self,
         key: &StorageKey,
-    ) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send
+    where
+        Self: Sized;
 
     /// Waits until the pending record that `seen` was read from may have changed, or its lease may
     /// have lapsed, or `bound` has passed. The caller then reserves again. A store that cannot wake
@@ -115,7 +140,10 @@ pub trait Store: Send + Sync + 'static {
         seen: &PendingRef,
         round: u32,
         bound: Duration,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+    ) -> impl Future<Output = Result<(), StoreError>> + Send
+    where
+        Self: Sized,
+    {
         let _ = seen;
         let pause = Duration::from_millis(10 << round.min(5));
         async move {
@@ -177,10 +205,15 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// An item with the name of one of the checklist replaces it, for example `eviction`. Forward
     /// the call in a store that wraps another one.
-    fn check(&self) -> impl Future<Output = Result<Vec<CheckItem>, StoreError>> + Send {
+    fn check(&self) -> impl Future<Output = Result<Vec<CheckItem>, StoreError>> + Send
+    where
+        Self: Sized,
+    {
         async { Ok(Vec::new()) }
     }
 
     /// Succeeds if the store replies, for health checks.
-    fn ping(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn ping(&self) -> impl Future<Output = Result<(), StoreError>> + Send
+    where
+        Self: Sized;
 }

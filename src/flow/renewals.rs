@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, Weak};
 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::runtime::lock::lock;
 
@@ -30,7 +30,7 @@ pub(crate) trait Renew: Send + Sync + 'static {
 #[derive(Default)]
 pub(crate) struct Renewals {
     queue: Arc<Queue>,
-    task: Mutex<Option<AbortOnDropHandle<()>>>,
+    task: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
@@ -63,14 +63,22 @@ impl Renewals {
         let lease: Weak<dyn Renew> = Arc::downgrade(lease) as Weak<dyn Renew>;
         let runtime = Handle::current();
         let mut task = lock(&self.task);
-        if task.as_ref().is_none_or(AbortOnDropHandle::is_finished) {
+        if task.as_ref().is_none_or(JoinHandle::is_finished) {
             // This is the first lease, or the runtime of the task has ended.
             let queue = Arc::clone(&self.queue);
-            *task = Some(AbortOnDropHandle::new(runtime.spawn(queue.run())));
+            *task = Some(runtime.spawn(queue.run()));
             watchdog::watch(&self.queue);
         }
         drop(task);
         self.queue.add(Due { at, lease, runtime });
+    }
+}
+
+impl Drop for Renewals {
+    fn drop(&mut self) {
+        if let Some(task) = lock(&self.task).take() {
+            task.abort();
+        }
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) fn asks_again(headers: &HeaderMap) -> bool {
 
 /// The status of the response to a request whose key belongs to another request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum OnMismatch {
     /// 409, as every other rejection because of a record.

@@ -69,8 +69,9 @@ impl<St: Store> IdempotencyLayer<St> {
         covers::every_setting(config);
         self.prepare_store();
         let store = &self.shared.store;
-        let seen = within(config.store_timeout, store.check()).await?;
-        let mut checklist = self.settings(probe(store, config).await?);
+        // Boxed, because the futures of a store with TLS are large.
+        let seen = Box::pin(within(config.store_timeout, store.check())).await?;
+        let mut checklist = self.checklist(Box::pin(probe(store, config)).await?);
         for seen in seen {
             match checklist.0.iter_mut().find(|item| item.name == seen.name) {
                 Some(item) => *item = seen,
@@ -81,7 +82,7 @@ impl<St: Store> IdempotencyLayer<St> {
     }
 
     /// Every item, as far as the layer knows it without its store.
-    fn settings(&self, slowest: Duration) -> Checklist {
+    fn checklist(&self, slowest: Duration) -> Checklist {
         let config = &*self.config;
         let is_shared = self.shared.store.is_shared();
         Checklist(vec![

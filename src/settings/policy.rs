@@ -65,6 +65,8 @@ pub enum InFlight {
 
 /// The response to a retry of an attempt that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum OnFailed {
     /// The operation runs again. The handler sees it by
@@ -80,6 +82,8 @@ pub enum OnFailed {
 
 /// The response to a retry of an attempt that was cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum OnAbandoned {
     /// The operation runs again. The handler sees it by
@@ -92,6 +96,8 @@ pub enum OnAbandoned {
 
 /// The response to a request while the store is down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum OnOutage {
     /// 503 with `Retry-After`. Nothing runs while it is not known what ran before.

@@ -30,6 +30,15 @@ use crate::record::outcome::Outcome;
 ///     })
 /// }
 /// ```
+///
+/// An `Arc<dyn Store>` is not a store, because each [`Store`] has futures of its own:
+///
+/// ```compile_fail,E0277
+/// # use std::sync::Arc;
+/// # use tower_idempotency::{IdempotencyLayer, MemoryStore, store::Store};
+/// let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+/// let layer = IdempotencyLayer::new(store);
+/// ```
 #[derive(Clone)]
 pub struct DynStore(Arc<dyn Erased>);
 

@@ -34,6 +34,7 @@
 //! |---|---|
 //! | `WRONGTYPE` | [`Corrupt`](super::StoreErrorKind::Corrupt): the name of a record has another use |
 //! | `NOPERM`, `NOAUTH`, `WRONGPASS`, an unknown command | [`Configuration`](super::StoreErrorKind::Configuration) |
+//! | a certificate that is not trusted (feature `redis-tls-rustls`) | `Configuration` |
 //! | any other `ERR` | [`Rejected`](super::StoreErrorKind::Rejected) |
 //!
 //! Looking for a record writes, so a server that takes no writes rejects it. A second command,
@@ -94,6 +95,11 @@ mod scripts;
 mod sentinel;
 mod server;
 mod setting;
+#[cfg(feature = "redis-tls-rustls")]
+mod tls;
+#[cfg(not(feature = "redis-tls-rustls"))]
+#[path = "redis/tls/off.rs"]
+mod tls;
 mod url;
 
 use bodies::Bodies;

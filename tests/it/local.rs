@@ -9,3 +9,5 @@ mod layer;
 mod meta;
 mod settings;
 mod support;
+#[cfg(feature = "testing")]
+mod testing;

@@ -18,6 +18,8 @@ mod digest;
 /// overrides it for one response by
 /// [`ResponseDirective::stored_response`](crate::ResponseDirective::stored_response).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum StoredResponse {
     /// Status, safe headers, body and trailers. A retry receives the response byte for byte.

@@ -64,11 +64,11 @@ fn a_namespace_is_asked_for_where_other_services_use_the_store_too() {
     let layer = IdempotencyLayer::new(
         crate::store::redis::RedisStore::open("redis://127.0.0.1:1").unwrap(),
     );
-    assert_eq!(result(&layer.settings(Duration::ZERO), "namespace"), CheckResult::Open);
-    assert_eq!(result(&layer.settings(Duration::ZERO), "store"), CheckResult::Passed);
-    assert_eq!(result(&layer.settings(Duration::ZERO), "TLS"), CheckResult::Unseen);
+    assert_eq!(result(&layer.checklist(Duration::ZERO), "namespace"), CheckResult::Open);
+    assert_eq!(result(&layer.checklist(Duration::ZERO), "store"), CheckResult::Passed);
+    assert_eq!(result(&layer.checklist(Duration::ZERO), "TLS"), CheckResult::Unseen);
     assert_eq!(
-        result(&layer.namespace("payments").settings(Duration::ZERO), "namespace"),
+        result(&layer.namespace("payments").checklist(Duration::ZERO), "namespace"),
         CheckResult::Passed
     );
 }
@@ -81,7 +81,7 @@ fn encryption_closes_its_item_when_plain_records_are_rejected() {
 
     let keys = EncryptionKeys::new(1, [9; 32]);
     let of = |layer: IdempotencyLayer<MemoryStore>| {
-        result(&layer.settings(Duration::ZERO), "encryption")
+        result(&layer.checklist(Duration::ZERO), "encryption")
     };
     assert_eq!(of(bare()), CheckResult::Open);
     assert_eq!(of(bare().encrypt(keys.clone())), CheckResult::Passed);

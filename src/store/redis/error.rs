@@ -4,7 +4,7 @@ use std::{error, fmt, io};
 
 use redis::{ErrorKind as DriverError, RedisError, RedisResult, ServerError, ServerErrorKind};
 
-use super::script_error;
+use super::{script_error, tls};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The errors of the server: for each command of a pipeline that it rejected, its place and the
@@ -58,6 +58,10 @@ fn advice(error: &RedisError) -> Option<&'static str> {
         _ if error.kind() == DriverError::RESP3NotSupported => {
             "the server does not know RESP3: add `?protocol=resp2` to the URL"
         }
+        _ if tls::is_untrusted(error) => {
+            "the certificate of the server is not accepted: `RedisStore::open` says which \
+             authorities are trusted"
+        }
         "" if error.is_connection_refusal() => "no server listens at the address of the URL",
         "" if error.is_io_error() => "the server at the address of the URL cannot be reached",
         _ => return None,
@@ -78,6 +82,7 @@ fn kind(error: &RedisError) -> StoreErrorKind {
         DriverError::AuthenticationFailed
         | DriverError::InvalidClientConfig
         | DriverError::RESP3NotSupported => StoreErrorKind::Configuration,
+        _ if tls::is_untrusted(error) => StoreErrorKind::Configuration,
         // The reply is not what these commands return.
         DriverError::UnexpectedReturnType => StoreErrorKind::Corrupt,
         // The driver gives the reply to `SELECT` in words of its own.

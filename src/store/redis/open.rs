@@ -61,9 +61,9 @@ impl RedisStore {
     /// servers. If the sentinels need credentials too, use [`sentinel`](Self::sentinel). A URL
     /// of a cluster names some of its servers, which know the others.
     ///
-    /// TLS (`rediss://`, `rediss+sentinel://`, `rediss+cluster://`) needs one of the TLS features
-    /// of the crate `redis`. `valkey` and `valkeys` mean the same as `redis` and `rediss`. A Unix
-    /// socket is `redis+unix:///path` or `unix:///path`.
+    /// TLS (`rediss://`, `rediss+sentinel://`, `rediss+cluster://`) needs a [feature](#tls).
+    /// `valkey` and `valkeys` mean the same as `redis` and `rediss`. A Unix socket is
+    /// `redis+unix:///path` or `unix:///path`.
     ///
     /// A user of Redis with limited rights needs the names that begin with the
     /// [`prefix`](Self::prefix) (`~idempotency:*`), and these commands:
@@ -79,11 +79,52 @@ impl RedisStore {
     /// A user without `+eval` and `+evalsha` can begin operations and not end them: each runs once,
     /// and its retries get 503. Once the permission is there, a retry runs it again, in doubt.
     ///
+    /// # TLS
+    ///
+    /// | feature | the server needs a certificate of |
+    /// |---|---|
+    /// | `redis-tls-rustls` | an authority that the operating system trusts, or that the file in the variable `SSL_CERT_FILE` names |
+    /// | `redis-tls-rustls-webpki-roots` | an authority in Mozilla's list, which is compiled in |
+    ///
+    /// Both use rustls with ring. The first connection makes ring the default of the process, if
+    /// the application has not installed another `CryptoProvider` of rustls before.
+    ///
+    /// For an authority of your own, or a client certificate, see [`server`](Self::server). For the
+    /// TLS of the operating system, depend on the crate `redis` with its feature
+    /// `tokio-native-tls-comp`.
+    ///
     /// # Errors
     ///
     /// If the URL is not one of these. The error's source says what is wrong, without a password.
     pub fn open(url: &str) -> Result<Self, StoreError> {
         Target::parse(url).map(Self::to)
+    }
+
+    /// Opens a store on one server, which is given in any form that the crate `redis` accepts.
+    ///
+    /// Use it for what a URL cannot say, such as a certificate authority of your own or a client
+    /// certificate. [`cluster`](Self::cluster) and [`sentinel`](Self::sentinel) accept the same.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "redis-tls-rustls")]
+    /// # fn open() -> Result<(), Box<dyn std::error::Error>> {
+    /// use redis::{Client, TlsCertificates};
+    /// use tower_idempotency::RedisStore;
+    ///
+    /// let authority = std::fs::read("/etc/ssl/our-authority.pem")?;
+    /// let certificates = TlsCertificates { client_tls: None, root_cert: Some(authority) };
+    /// let client = Client::build_with_tls("rediss://redis.internal:6380", certificates)?;
+    /// let store = RedisStore::server(client.get_connection_info().clone())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be read.
+    pub fn server(server: impl IntoConnectionInfo) -> Result<Self, StoreError> {
+        let server = server.into_connection_info().map_err(store_error)?;
+        Ok(Self::by_default(Target::Server(server)))
     }
 
     /// Opens a store on the primary of a group of servers that sentinels watch over, known to them
@@ -159,8 +200,9 @@ impl RedisStore {
     /// Sets the version of the protocol for the servers. Default: that of the URL that was
     /// [opened](Self::open), else RESP3.
     ///
-    /// Use it for servers and proxies that do not know RESP3, with [`sentinel`](Self::sentinel) or
-    /// [`cluster`](Self::cluster). The arguments of these cannot say RESP2, so they use RESP3.
+    /// Use it for servers and proxies that do not know RESP3, with [`server`](Self::server),
+    /// [`sentinel`](Self::sentinel) or [`cluster`](Self::cluster). These use RESP3, whatever their
+    /// arguments say.
     /// Sentinels are asked as their own URLs say.
     #[must_use]
     pub fn protocol(self, protocol: ProtocolVersion) -> Self {

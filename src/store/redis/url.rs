@@ -177,7 +177,8 @@ fn has_tls() -> bool {
     "rediss://localhost".into_connection_info().is_ok()
 }
 
-const NEEDS_TLS: &str = "TLS needs one of the TLS features of the crate `redis`";
+const NEEDS_TLS: &str = "TLS needs the feature `redis-tls-rustls` of tower-idempotency, or one of the TLS features \
+                         of the crate `redis`";
 const NOT_A_URL: &str = "the URL is not `redis://[user:password@]host[:port][/db]`, nor one with \
                          `rediss://`, `redis+unix://`, `redis+sentinel://` or `redis+cluster://`; \
                          in a password, `/`, `?`, `#` and `@` are percent-encoded";

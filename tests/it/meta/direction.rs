@@ -14,7 +14,7 @@ const ROOMS: [&[&str]; 9] = [
     &["settings", "handler"],
     &["flow"],
     &["layer"],
-    &["client", "execute", "openapi", "operate"],
+    &["client", "execute", "openapi", "operate", "testing"],
     &["fuzzing"],
 ];
 

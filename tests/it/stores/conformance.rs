@@ -1,5 +1,6 @@
 //! The conformance suite on stores that are correct: fast, slow, shared, and full.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -19,6 +20,11 @@ async fn the_memory_store_meets_the_contract() {
 #[tokio::test(start_paused = true)]
 async fn a_store_chosen_at_run_time_meets_the_contract() {
     conformance::run(&DynStore::new(MemoryStore::new()), UNIT).await.assert_success();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_behind_an_arc_meets_the_contract() {
+    conformance::run(&Arc::new(MemoryStore::new()), UNIT).await.assert_success();
 }
 
 #[tokio::test(start_paused = true)]

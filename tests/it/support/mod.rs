@@ -18,6 +18,8 @@ use tower_idempotency::store::{DynStore, Store};
 use tower_idempotency::{Attempt, IdempotencyLayer, MemoryStore, PreviousAttempt, Scope};
 
 mod bodies;
+#[cfg(any(feature = "postgres-tls-rustls", feature = "redis-tls-rustls"))]
+pub(crate) mod certificates;
 mod client;
 #[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]
 pub(crate) mod databases;

@@ -268,7 +268,8 @@ async fn a_write_whose_reply_was_lost_is_known_as_ones_own() {
     for bytes in [10, 100_000] {
         let apart = Apart::start().await;
         let (request, fine) = (request("key"), Network::FINE);
-        let reserved = apart.losing_the_reply(apart.through.reserve(&request), fine).await;
+        let reserve = Box::pin(apart.through.reserve(&request));
+        let reserved = apart.losing_the_reply(reserve, fine).await;
         let lease = acquired(reserved.unwrap());
         assert_eq!((lease.attempt, lease.previous), (1, None));
         assert_eq!(apart.record().await.unwrap().token, lease.token);
@@ -320,7 +321,8 @@ async fn a_release_is_not_sent_twice() {
 async fn a_reservation_whose_reply_was_lost_is_taken_back_if_it_cannot_be_sent_again() {
     let apart = Apart::start().await;
     let request = request("key");
-    let reserved = apart.losing_the_reply(apart.through.reserve(&request), Network::Closed).await;
+    let reserve = Box::pin(apart.through.reserve(&request));
+    let reserved = apart.losing_the_reply(reserve, Network::Closed).await;
     assert_eq!(reserved.unwrap_err().kind(), StoreErrorKind::Timeout);
     assert!(apart.record().await.is_some(), "it was made");
     apart.wire.set(Network::FINE);

@@ -5,3 +5,5 @@ mod errors;
 mod faults;
 mod locks;
 mod table;
+#[cfg(feature = "postgres-tls-rustls")]
+mod tls;

@@ -22,4 +22,6 @@ mod patience;
 mod rejected;
 #[cfg(feature = "conformance")]
 mod sentinel;
+#[cfg(all(feature = "conformance", feature = "redis-tls-rustls"))]
+mod tls;
 mod waiters;

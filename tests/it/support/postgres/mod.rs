@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -38,21 +39,35 @@ impl PostgresServer {
 
     /// Starts a server with these settings beside those that all have.
     pub(crate) fn start_with(settings: &[&str]) -> Self {
-        Self::start_from(&template(false), settings)
+        Self::start_from(&template(false), settings, &[])
+    }
+
+    /// Starts a server that accepts TLS, with this certificate and its key in PEM, and connections
+    /// without it.
+    #[allow(dead_code)]
+    pub(crate) fn start_with_tls(certificate: &str, key: &str) -> Self {
+        let files = [("server.crt", certificate), ("server.key", key)];
+        Self::start_from(&template(false), &["ssl=on"], &files)
     }
 
     /// Starts a server on which a test can make a database of its own.
     #[allow(dead_code)]
     pub(crate) fn start_with_templates() -> Self {
-        Self::start_from(&template(true), &[])
+        Self::start_from(&template(true), &[], &[])
     }
 
-    fn start_from(template: &Path, settings: &[&str]) -> Self {
+    /// The files are secrets of the server, in the directory of its data.
+    fn start_from(template: &Path, settings: &[&str], files: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         as_server(&mut Command::new("true"), Some(directory.path()));
         let copied =
             Command::new("cp").arg("-a").arg(template).arg(directory.path().join("data")).status();
         assert!(copied.unwrap().success());
+        for (name, text) in files {
+            let path = write(&directory.path().join("data"), name, text);
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            as_server(&mut Command::new("true"), Some(&path));
+        }
         let settings: Vec<_> = settings.iter().map(ToString::to_string).collect();
         // Another process may take the port between the look and the start.
         for _ in 0..5 {

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
-/// Runs a program as a user that PostgreSQL accepts, because it does not run as root. The directory
+/// Runs a program as a user that PostgreSQL accepts, because it does not run as root. The path
 /// becomes that user's.
-pub(super) fn as_server(command: &mut Command, directory: Option<&Path>) {
+pub(super) fn as_server(command: &mut Command, path: Option<&Path>) {
     static USER: OnceLock<Option<(u32, u32)>> = OnceLock::new();
     let is_root = || tempfile::tempfile().unwrap().metadata().unwrap().uid() == 0;
     let number = |option| -> u32 {
@@ -22,8 +22,8 @@ pub(super) fn as_server(command: &mut Command, directory: Option<&Path>) {
     };
     // The directory of the test may not be one that this user can see.
     command.uid(user).gid(group).current_dir("/");
-    if let Some(directory) = directory {
-        chown(directory, Some(user), Some(group)).unwrap();
+    if let Some(path) = path {
+        chown(path, Some(user), Some(group)).unwrap();
     }
 }
 

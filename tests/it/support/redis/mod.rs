@@ -17,6 +17,8 @@ mod node;
 mod program;
 #[allow(dead_code)]
 mod sentinel;
+#[allow(dead_code)]
+mod tls;
 #[cfg(feature = "conformance")]
 pub(crate) mod traffic;
 
@@ -29,6 +31,8 @@ pub(crate) use program::is_before_7;
 use program::program;
 #[allow(unused_imports)]
 pub(crate) use sentinel::SentinelGroup;
+#[allow(unused_imports)]
+pub(crate) use tls::TlsServer;
 
 /// A server that is ready from the moment it is made until it is dropped.
 pub(crate) struct RedisServer {
@@ -215,10 +219,14 @@ fn command(port: u16, directory: &Path, durable: bool) -> Command {
     command
 }
 
-/// Starts a server and waits until it says that it is ready; `None` if it ended before.
 fn spawn(port: u16, directory: &Path, durable: bool) -> Option<Child> {
+    ready(command(port, directory, durable))
+}
+
+/// Starts a server and waits until it says that it is ready; `None` if it ended before.
+fn ready(mut command: Command) -> Option<Child> {
     let mut child =
-        command(port, directory, durable).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap_or_else(|error| {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap_or_else(|error| {
             panic!(
                 "this test starts a Redis server of its own, and there is neither `redis-server` nor `docker` in the \
                  PATH ({error}): run `scripts/servers`"
