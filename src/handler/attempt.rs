@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crate::record::key::{IdempotencyKey, StorageKey};
 use crate::record::secret::SecretKey;
+use crate::settings::Config;
 use crate::store::{Lease, Lent, OpenTransaction, PreviousAttempt};
 
 mod downstream;
@@ -80,6 +81,7 @@ impl Attempt {
         key: IdempotencyKey,
         lease: &Lease,
         layer: &Arc<()>,
+        settings: &Arc<Config>,
         secret: Option<Arc<SecretKey>>,
     ) -> Self {
         Self {
@@ -90,6 +92,7 @@ impl Attempt {
             guard: Some(Guard {
                 token: lease.token,
                 layer: Arc::downgrade(layer),
+                settings: Arc::downgrade(settings),
                 lease: Arc::default(),
             }),
             transaction: lease.transaction.as_ref().map(OpenTransaction::lent),

@@ -39,12 +39,10 @@ impl<State: Sync, DB: Database> FromRequestParts<State> for Tx<DB> {
 
 impl IntoResponse for TxError {
     fn into_response(self) -> Response {
-        let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
-        if let Some(conflict) = Conflict::of(self.get_ref()) {
-            response.extensions_mut().insert(conflict);
-        } else {
+        let conflict = Conflict::among_sources(&self);
+        if !conflict.is_conflict() {
             tracing::error!(error = %self, "a handler's statement failed, and the client got 500");
         }
-        response
+        (StatusCode::INTERNAL_SERVER_ERROR, conflict, ()).into_response()
     }
 }
