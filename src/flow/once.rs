@@ -203,14 +203,18 @@ fn is_conflict<T, E: 'static>(ended: &Caught<Done<T>, Failure<E>>, is_reported: 
 }
 
 /// An error type of the application may hide a conflict, and then it is not retried.
-fn warn_of_hidden_conflict<T, E>(ended: &Caught<Done<T>, Failure<E>>, config: &Config) {
-    if let Caught::Completed(Done { class: ResponseClass::Failed, .. }) = ended
-        && config.warned.is_first(Warning::HiddenConflict)
-    {
+fn warn_of_hidden_conflict<T, E: 'static>(ended: &Caught<Done<T>, Failure<E>>, config: &Config) {
+    let may_hide_one = match ended {
+        Caught::Completed(done) => done.class == ResponseClass::Failed,
+        Caught::Erred(Failure::Erred(error)) => !Conflict::reads(error),
+        Caught::Erred(Failure::NotBegun(_) | Failure::ShutDown) | Caught::Panicked(_) => false,
+    };
+    if may_hide_one && config.warned.is_first(Warning::HiddenConflict) {
         tracing::warn!(
-            "an attempt failed and was rolled back, and its response names no conflict, so it is \
-             not retried; if the error of the handler can be a serialization failure or a \
-             deadlock, put `Conflict::among_sources` into the response"
+            "an attempt failed and was rolled back, and its response or error names no conflict, \
+             so it is not retried; if the error of the handler can be a serialization failure or a \
+             deadlock, put `Conflict::among_sources` into the response, or call \
+             `Attempt::report_conflict`"
         );
     }
 }

@@ -52,6 +52,11 @@ impl Conflict {
     pub(crate) fn caused(error: &dyn Any) -> bool {
         as_error(error).and_then(Self::among_sources).is_some()
     }
+
+    /// Whether [`caused`](Self::caused) knows the type of an error.
+    pub(crate) fn reads(error: &dyn Any) -> bool {
+        as_error(error).is_some()
+    }
 }
 
 /// The error as one that has sources, if its type is known here.
