@@ -10,6 +10,8 @@ use crate::record::key::Scope;
 #[derive(Clone, Copy)]
 pub(crate) enum Warning {
     NoScope,
+    /// No request can be guarded.
+    GuardsNothing,
     NoNamespace,
     /// The `scope` function found no caller.
     NoCaller,
