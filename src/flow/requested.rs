@@ -115,10 +115,11 @@ impl Config {
                  this layer outside of the authentication?"
             );
         }
-        if self.warned.is_open(Warning::CredentialSeen)
+        // Callers may authenticate in several ways, so one look would not be enough.
+        if self.warned.is_open(Warning::ScopeIsCredential)
             && let Some(credential) = parts.headers.get(header::AUTHORIZATION)
-            && self.warned.is_first(Warning::CredentialSeen)
             && scope.is_credential(credential.as_bytes())
+            && self.warned.is_first(Warning::ScopeIsCredential)
         {
             tracing::warn!(
                 "the scope is the credential of the request: a refreshed one makes a retry a new \

@@ -15,8 +15,8 @@ pub(crate) enum Warning {
     NoNamespace,
     /// The `scope` function found no caller.
     NoCaller,
-    /// A request with a credential was looked at: the scope may be that credential.
-    CredentialSeen,
+    /// The scope is the credential of the request.
+    ScopeIsCredential,
     /// A conflict may be hidden in an error of the application.
     HiddenConflict,
     /// A response that was compressed inside of the layer is not stored.

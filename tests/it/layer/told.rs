@@ -111,6 +111,22 @@ async fn a_scope_that_is_the_credential_is_told() {
     }
 }
 
+/// A probe or a partner may authenticate in another way, and may be the first to come.
+#[tokio::test]
+async fn a_scope_that_is_the_credential_of_some_callers_is_told() {
+    let (log, _guard) = Log::warnings();
+    let router = app(&Effects::new(), async |_| "done").layer(layer().scope(|parts| {
+        let credential = parts.headers.get("authorization")?.to_str().ok()?;
+        Some(credential.strip_prefix("Bearer ").map_or_else(Scope::anonymous, Scope::new))
+    }));
+    let server = Server::start(router).await;
+    for (key, credential) in [("a", "Basic probe"), ("b", "Bearer alice"), ("c", "Bearer bob")] {
+        let pay = post("/").key(key).header("authorization", credential);
+        pay.send(&server).await.assert_first(200, "done");
+    }
+    told_once(&log, &["the scope is the credential of the request"]);
+}
+
 #[tokio::test]
 async fn each_guarded_request_is_one_event_and_sets_fields_of_its_span() {
     let (log, _guard) = Log::from(tracing::Level::DEBUG);
