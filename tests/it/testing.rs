@@ -16,8 +16,8 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tokio::task::{LocalSet, spawn_local};
 use tower::{ServiceBuilder, service_fn};
-use tower_idempotency::testing::{one_effect, replays};
 use tower_idempotency::store::{DynStore, StoreErrorKind};
+use tower_idempotency::testing::{one_effect, replays};
 use tower_idempotency::{OnFailed, OnOutage, Scope, StoredResponse};
 
 use crate::support::{Fault, Operation, Scripted, TestLayer, layer, layer_over, store};

@@ -107,7 +107,8 @@ const OF_A_LIVE_SERVER: [&str; 3] = [LOCK_NOT_AVAILABLE, QUERY_CANCELED, "53300"
 fn with_kind(kind: StoreErrorKind, error: Error) -> StoreError {
     let code = code(&error);
     let stays_closed = OF_A_LIVE_SERVER.contains(&code);
-    let advice = advice(code).or_else(|| no_tls(&error));
+    let used_up = || matches!(error, Error::PoolTimedOut).then_some(POOL);
+    let advice = advice(code).or_else(|| no_tls(&error)).or_else(used_up);
     let error = StoreError::with_source(kind, SqlError(error)).advised(advice);
     if stays_closed { error.stays_closed() } else { error }
 }
@@ -140,6 +141,7 @@ fn no_tls(error: &Error) -> Option<&'static str> {
     }
 }
 
+const POOL: &str = "the pool had no connection in time";
 const UNTRUSTED: &str = "TLS with the server failed: its certificate must be of an authority of the TLS \
                          feature or of `sslrootcert`, for the host of the URL, and in date";
 const NO_TLS: &str = "TLS with the server failed: the server has none, its certificate is not accepted, or a \
