@@ -174,7 +174,10 @@ where
         return Ended::Conflict;
     }
     if lease.is_transaction() {
-        warn_of_transaction(&ended, &lease, config);
+        warn_of_unused_transaction(&ended, &lease, config);
+        if config.policies.retry_conflicts > 0 {
+            warn_of_hidden_conflict(&ended, config);
+        }
     }
     let failed = SettleAs::Fail(None, config.retention);
     let (end, ended) = match ended {
@@ -209,15 +212,14 @@ fn is_conflict<T, E: 'static>(ended: &Caught<Done<T>, Failure<E>>, is_reported: 
     }
 }
 
-/// Tells of two mistakes in transaction mode: the handler writes past its transaction, or its error
-/// type hides a conflict, which is then not retried.
-fn warn_of_transaction<St: Store, T, E>(
+/// The handler may write past its transaction.
+fn warn_of_unused_transaction<St: Store, T, E>(
     ended: &Caught<Done<T>, Failure<E>>,
     lease: &OwnedLease<St>,
     config: &Config,
 ) {
-    let Caught::Completed(done) = ended else { return };
-    if done.commits()
+    if let Caught::Completed(done) = ended
+        && done.commits()
         && !lease.has_taken_transaction()
         && config.warned.is_first(Warning::TransactionUnused)
     {
@@ -227,15 +229,21 @@ fn warn_of_transaction<St: Store, T, E>(
              handler take `Tx`, or call `Attempt::transaction`, and write through it"
         );
     }
-    if (done.class, done.conflict) == (ResponseClass::Failed, None)
-        && config.policies.retry_conflicts > 0
-        && config.warned.hidden_conflict.is_due()
-    {
+}
+
+/// An error type of the application may hide a conflict, and then it is not retried.
+fn warn_of_hidden_conflict<T, E: 'static>(ended: &Caught<Done<T>, Failure<E>>, config: &Config) {
+    let may_hide_one = match ended {
+        Caught::Completed(done) => (done.class, done.conflict) == (ResponseClass::Failed, None),
+        Caught::Erred(Failure::Erred(error)) => !Conflict::reads(error),
+        Caught::Erred(Failure::NotBegun(_) | Failure::ShutDown) | Caught::Panicked(_) => false,
+    };
+    if may_hide_one && config.warned.hidden_conflict.is_due() {
         tracing::warn!(
-            "an attempt failed and was rolled back, and its response does not say whether a \
-             serialization failure or a deadlock was the cause, so it is not retried; put \
-             `tower_idempotency::store::Conflict::among_sources(&error)` into the response of the \
-             error, as a part of its tuple or into its extensions"
+            "an attempt failed and was rolled back, and its response or error does not say whether \
+             a serialization failure or a deadlock was the cause, so it is not retried; put \
+             `tower_idempotency::store::Conflict::among_sources(&error)` into the response, as a \
+             part of its tuple or into its extensions, or call `Attempt::report_conflict`"
         );
     }
 }

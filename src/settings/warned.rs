@@ -11,9 +11,12 @@ use crate::runtime::seldom::Seldom;
 #[derive(Clone, Copy)]
 pub(crate) enum Warning {
     NoScope,
+    /// No request can be guarded.
+    GuardsNothing,
     NoNamespace,
     /// The `scope` function found no caller.
     NoCaller,
+    /// The scope is a credential of the request.
     ScopeIsCredential,
     /// A response that was compressed inside of the layer is not stored.
     Compressed,

@@ -72,6 +72,11 @@ impl Conflict {
     pub(crate) fn caused(error: &dyn Any) -> bool {
         as_error(error).is_some_and(|error| Self::among_sources(error).is_conflict)
     }
+
+    /// Whether [`caused`](Self::caused) knows the type of an error.
+    pub(crate) fn reads(error: &dyn Any) -> bool {
+        as_error(error).is_some()
+    }
 }
 
 /// The error as one that has sources, if its type is known here.

@@ -8,6 +8,7 @@ use sqlx::Database;
 
 use super::{MissingAttempt, misconfigured};
 use crate::handler::attempt::Attempt;
+use crate::runtime::seldom::Seldom;
 use crate::store::sql::tx::Tx;
 use crate::store::{Conflict, TransactionError, TxError};
 
@@ -15,10 +16,14 @@ use crate::store::{Conflict, TransactionError, TxError};
 /// transaction. The log says which.
 impl IntoResponse for TransactionError {
     fn into_response(self) -> Response {
-        tracing::error!(
-            reason = %self,
-            "a handler could not get its transaction, and the client got 500"
-        );
+        static LOGGED: Seldom = Seldom::new();
+        // Any client can leave its key out, at any rate.
+        if self != Self::NoKey || LOGGED.is_due() {
+            tracing::error!(
+                reason = %self,
+                "a handler could not get its transaction, and the client got 500"
+            );
+        }
         misconfigured(&self)
     }
 }

@@ -10,7 +10,7 @@ use http::{Request, StatusCode};
 use tokio::sync::Notify;
 use tower_http::compression::CompressionLayer;
 use tower_http::trace::TraceLayer;
-use tower_idempotency::{Rejection, Scope};
+use tower_idempotency::{JsonPointer, Rejection, Scope};
 
 use crate::support::{Effects, Frames, Log, Server, app, call, layer, post};
 
@@ -119,6 +119,22 @@ async fn a_scope_that_is_the_credential_is_told() {
         assert_eq!(lines.len(), usize::from(is_told), "{scope}, {header}: {lines:?}");
         assert!(lines.iter().all(|line| !line.contains("alice")), "{lines:?}");
     }
+}
+
+/// A probe or a partner may authenticate in another way, and may be the first to come.
+#[tokio::test]
+async fn a_scope_that_is_the_credential_of_some_callers_is_told() {
+    let (log, _guard) = Log::warnings();
+    let router = app(&Effects::new(), async |_| "done").layer(layer().scope(|parts| {
+        let credential = parts.headers.get("authorization")?.to_str().ok()?;
+        Some(credential.strip_prefix("Bearer ").map_or_else(Scope::anonymous, Scope::new))
+    }));
+    let server = Server::start(router).await;
+    for (key, credential) in [("a", "Basic probe"), ("b", "Bearer alice"), ("c", "Bearer bob")] {
+        let pay = post("/").key(key).header("authorization", credential);
+        pay.send(&server).await.assert_first(200, "done");
+    }
+    told_once(&log, &["the scope is the credential of the request"]);
 }
 
 #[tokio::test]
@@ -296,4 +312,22 @@ async fn a_missing_key_and_a_missing_layer_are_told_apart() {
     let pointer = tower_idempotency::JsonPointer::from_static("/key");
     let in_body = router().layer(layer().scope(|_| Scope::new("acct_1")).key_in_body(pointer));
     assert_eq!(told_to(in_body, to(http::Method::POST).unwrap()).await, without_key);
+}
+
+#[tokio::test]
+async fn a_layer_that_can_guard_no_request_is_told_once() {
+    let (log, _guard) = Log::warnings();
+    let scoped = || layer().scope(|_| Scope::new("acct_1"));
+    let by_body = scoped().headers([]).key_in_body(JsonPointer::from_static("/key"));
+    let guarding = [scoped(), by_body];
+    for layer in guarding {
+        drop(app(&Effects::new(), async |_| "done").layer(layer));
+    }
+    assert_eq!(log.lines("tower_idempotency"), [""; 0]);
+    for layer in [scoped().methods([]), scoped().headers([])] {
+        let (log, _guard) = Log::warnings();
+        let router = app(&Effects::new(), async |_| "done").layer(layer.clone()).layer(layer);
+        drop(router);
+        told_once(&log, &["no request is guarded", "IdempotencyLayer::methods"]);
+    }
 }
