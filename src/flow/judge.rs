@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response};
 use http_body::Body;
 
 use super::once::Done;
@@ -85,7 +85,7 @@ where
 
 /// Tells that anyone can fill the store, with paths that do not exist.
 pub(super) fn warn_of_missing_route<B>(done: &Done<Response<B>>, config: &Config) {
-    if done.response.status() == StatusCode::NOT_FOUND
+    if done.response.status().as_u16() == 404
         && done.class == ResponseClass::Success
         && config.warned.is_first(Warning::NoRoute)
     {

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -160,7 +160,7 @@ where
     };
 
     if let Err(rejection) = count_key(config, requested, &reserved.lease) {
-        let attempt = Attempt::new(key, &reserved.lease, &shared.id, config, None);
+        let attempt = Attempt::new(key, &reserved.lease, &shared.id, settings(config), None);
         OwnedLease::new(shared, config, attempt, reserved).settle(SettleAs::Release).await;
         return Ended::Rejected(rejection);
     }
@@ -280,7 +280,7 @@ fn begin<St>(
 ) -> Attempt {
     telemetry::attempt(lease.previous);
     observed::runs(lease.attempt);
-    let attempt = Attempt::new(key, lease, &shared.id, config, config.downstream.clone());
+    let attempt = Attempt::new(key, lease, &shared.id, settings(config), config.downstream.clone());
     if let Some(previous) = lease.previous {
         let (key, number, in_doubt) = (&lease.key, lease.attempt, attempt.is_in_doubt());
         tracing::info!(
@@ -289,4 +289,10 @@ fn begin<St>(
         );
     }
     attempt
+}
+
+/// Identifies the settings of an attempt.
+fn settings(config: &Arc<Config>) -> Weak<dyn Any + Send + Sync> {
+    let settings: Weak<Config> = Arc::downgrade(config);
+    settings
 }

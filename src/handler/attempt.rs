@@ -1,11 +1,11 @@
 //! The [`Attempt`] that a handler makes, and what it can learn from it.
 
-use std::sync::Arc;
+use std::any::Any;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 use crate::record::key::{IdempotencyKey, StorageKey};
 use crate::record::secret::SecretKey;
-use crate::settings::Config;
 use crate::store::{Lease, Lent, OpenTransaction, PreviousAttempt};
 
 mod downstream;
@@ -81,7 +81,7 @@ impl Attempt {
         key: IdempotencyKey,
         lease: &Lease,
         layer: &Arc<()>,
-        settings: &Arc<Config>,
+        settings: Weak<dyn Any + Send + Sync>,
         secret: Option<Arc<SecretKey>>,
     ) -> Self {
         Self {
@@ -92,7 +92,7 @@ impl Attempt {
             guard: Some(Guard {
                 token: lease.token,
                 layer: Arc::downgrade(layer),
-                settings: Arc::downgrade(settings),
+                settings,
                 lease: Arc::default(),
             }),
             transaction: lease.transaction.as_ref().map(OpenTransaction::lent),

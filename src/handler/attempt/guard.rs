@@ -1,5 +1,6 @@
 //! The record that guards an attempt, and the state of its lease.
 
+use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -7,7 +8,6 @@ use tokio::sync::Notify;
 
 use super::Attempt;
 use crate::record::key::StorageKey;
-use crate::settings::Config;
 use crate::store::{Record, State, Token};
 
 /// The record that guards an attempt.
@@ -17,7 +17,7 @@ pub(super) struct Guard {
     /// The layer that made the attempt: see `Shared::id`.
     pub(super) layer: Weak<()>,
     /// The settings of that layer, or of the clone of it that made the attempt.
-    pub(super) settings: Weak<Config>,
+    pub(super) settings: Weak<dyn Any + Send + Sync>,
     pub(super) lease: Arc<LeaseState>,
 }
 
@@ -56,8 +56,9 @@ impl Attempt {
     }
 
     /// Whether the attempt was made with these settings.
-    pub(crate) fn is_under(&self, settings: &Config) -> bool {
-        self.guard.as_ref().is_some_and(|guard| std::ptr::eq(guard.settings.as_ptr(), settings))
+    pub(crate) fn is_under<T>(&self, settings: &T) -> bool {
+        let own = self.guard.as_ref().map(|guard| guard.settings.as_ptr().cast::<T>());
+        own.is_some_and(|own| std::ptr::eq(own, settings))
     }
 
     /// Whether this is the pending record that guards the attempt. Tokens are unique, so an equal

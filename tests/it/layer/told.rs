@@ -127,7 +127,7 @@ async fn a_scope_that_is_the_credential_of_some_callers_is_told() {
     let (log, _guard) = Log::warnings();
     let router = app(&Effects::new(), async |_| "done").layer(layer().scope(|parts| {
         let credential = parts.headers.get("authorization")?.to_str().ok()?;
-        Some(credential.strip_prefix("Bearer ").map_or_else(Scope::anonymous, Scope::new))
+        Some(Scope::new(credential.strip_prefix("Bearer ").unwrap_or("the probe")))
     }));
     let server = Server::start(router).await;
     for (key, credential) in [("a", "Basic probe"), ("b", "Bearer alice"), ("c", "Bearer bob")] {
