@@ -1,10 +1,14 @@
 //! Where the records are, as a URL says it.
 
+use std::borrow::Cow;
+
 use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo, RedisError};
 
 use super::error::store_error;
 use super::sentinel::Sentinels;
 use crate::store::{StoreError, StoreErrorKind};
+
+mod fault;
 
 /// Where the records are.
 #[derive(Clone)]
@@ -26,7 +30,7 @@ impl Target {
         let is_tls = match scheme {
             "redis" | "valkey" => false,
             "rediss" | "valkeys" => true,
-            _ => return Err(wrong("the scheme is not one of Redis")),
+            _ => return Err(wrong(fault::of_scheme(&format!("{scheme}+{kind}")))),
         };
         if kind == "unix" && !is_tls {
             return Self::server(url);
@@ -35,12 +39,15 @@ impl Target {
         let target = match kind {
             "sentinel" => list.sentinel(),
             "cluster" => list.cluster(),
-            _ => Err(wrong("what follows the `+` is neither `sentinel` nor `cluster` nor `unix`")),
+            _ => Err(wrong(fault::of_scheme(&format!("{scheme}+{kind}")))),
         };
         target.map(|target| target.speaking(list.protocol))
     }
 
     fn server(url: &str) -> Result<Self, StoreError> {
+        if fault::is_cut_in_password(url) {
+            return Err(wrong(fault::ENCODE));
+        }
         let target =
             url.into_connection_info().map(Self::Server).map_err(|error| not_a_url(url, error))?;
         // The driver reads RESP2 from a URL that names no protocol.
@@ -83,7 +90,7 @@ impl Target {
             return Err(wrong("there is no server in the list"));
         }
         if servers.iter().any(|server| server.redis_settings().db() != 0) {
-            return Err(wrong("a cluster has no database but 0"));
+            return Err(wrong(ONLY_ONE_DATABASE));
         }
         Ok(Self::Cluster(servers))
     }
@@ -108,7 +115,7 @@ impl<'a> List<'a> {
             None => (rest, ProtocolVersion::RESP3),
             Some((rest, "resp2" | "2")) => (rest, ProtocolVersion::RESP2),
             Some((rest, "resp3" | "3")) => (rest, ProtocolVersion::RESP3),
-            Some(_) => return Err(wrong("the protocol is neither `resp2` nor `resp3`")),
+            Some(_) => return Err(wrong(PROTOCOL)),
         };
         if rest.contains(['?', '#']) {
             return Err(wrong(
@@ -135,7 +142,9 @@ impl<'a> List<'a> {
                 .filter(|_| !host.is_empty())
                 .and_then(|url| url.into_connection_info().ok());
             read.ok_or_else(|| {
-                wrong("one of the servers is not HOST:PORT, or the credentials are not percent-encoded")
+                let has_credentials = !self.credentials.is_empty();
+                let fault = fault::of_server(host, has_credentials);
+                wrong(fault.unwrap_or_else(|| NOT_A_SERVER.to_owned()))
             })
         };
         self.hosts.iter().map(read).collect()
@@ -144,32 +153,43 @@ impl<'a> List<'a> {
     fn sentinel(&self) -> Result<Target, StoreError> {
         let (group, db) = match self.path[..] {
             [group] | [group, ""] => (group, 0),
-            [group, db] => (group, db.parse().map_err(|_| wrong("the database is not a number"))?),
+            [group, db] => (group, database(db)?),
             [] => ("", 0),
             _ => return Err(wrong("too much follows the name of the group")),
         };
         let sentinels = self.servers("", 26379)?;
         // The credentials are for the servers. Sentinels have their own, if any.
         let settings = self.servers(self.credentials, 26379)?[0].redis_settings().clone();
-        if db < 0 {
-            return Err(wrong("the database is not a number"));
-        }
         Target::sentinel(sentinels, group, settings.set_db(db))
     }
 
     fn cluster(&self) -> Result<Target, StoreError> {
         if !matches!(self.path[..], [] | ["" | "0"]) {
-            return Err(wrong("a cluster has no database but 0"));
+            return Err(wrong(ONLY_ONE_DATABASE));
         }
         Target::cluster(self.servers(self.credentials, 6379)?)
+    }
+}
+
+fn database(path: &str) -> Result<i64, StoreError> {
+    match (fault::of_database(path), path.parse()) {
+        (None, Ok(number)) => Ok(number),
+        (fault, _) => Err(wrong(fault.unwrap_or_else(|| "the database is missing".to_owned()))),
     }
 }
 
 /// The driver's error says less than can be seen in the URL.
 fn not_a_url(url: &str, error: RedisError) -> StoreError {
     let is_tls = ["rediss:", "valkeys:"].iter().any(|scheme| url.starts_with(scheme));
-    let detail = if is_tls && !has_tls() { NEEDS_TLS } else { NOT_A_URL };
-    store_error(error).detail(detail)
+    let is_read = |url: &str| url.into_connection_info().is_ok();
+    let query_and_fragment = url.find(['?', '#']).map(|end| url.split_at(end));
+    match query_and_fragment {
+        _ if is_tls && !has_tls() => store_error(error).detail(NEEDS_TLS),
+        Some((start, rest)) if is_read(start) => {
+            store_error(error).detail(if rest.starts_with('?') { PROTOCOL } else { FRAGMENT })
+        }
+        _ => store_error(error).detail(fault::of_url(url)),
+    }
 }
 
 /// Whether the crate `redis` has one of its TLS features.
@@ -179,12 +199,16 @@ fn has_tls() -> bool {
 
 const NEEDS_TLS: &str = "TLS needs the feature `redis-tls-rustls` of tower-idempotency, or one of the TLS features \
                          of the crate `redis`";
-const NOT_A_URL: &str = "the URL is not `redis://[user:password@]host[:port][/db]`, nor one with \
-                         `rediss://`, `redis+unix://`, `redis+sentinel://` or `redis+cluster://`; \
-                         in a password, `/`, `?`, `#` and `@` are percent-encoded";
+const PROTOCOL: &str = "the protocol behind the `?` is neither `protocol=resp2` nor `protocol=resp3`; in a \
+                        password, `?` is written %3F";
+const FRAGMENT: &str = "only `#insecure` has a meaning, for TLS; in a password, `#` is written %23";
+const NOT_A_SERVER: &str =
+    "one of the servers is not HOST:PORT, or the user or the password is not percent-encoded";
+const ONLY_ONE_DATABASE: &str =
+    "a cluster has no database but 0: nothing follows the last server, or `/0`";
 
-/// An error in a URL or a list. It quotes no part of it, because a part may be a password.
-fn wrong(what: &'static str) -> StoreError {
+/// An error in a URL or a list. It quotes no part that may be a password.
+fn wrong(what: impl Into<Cow<'static, str>>) -> StoreError {
     StoreError::new(StoreErrorKind::Configuration).detail(what)
 }
 
