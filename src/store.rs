@@ -12,6 +12,8 @@ pub mod conformance;
 mod dynamic;
 mod error;
 pub(crate) mod lease;
+#[cfg(any(feature = "redis", feature = "postgres"))]
+mod listener;
 pub mod memory;
 mod open_transaction;
 pub(crate) mod pack;

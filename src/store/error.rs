@@ -52,8 +52,9 @@ pub enum StoreErrorKind {
     /// again. In transaction mode, the attempt was rolled back.
     Conflict,
     /// Transaction mode: the transaction of the attempt cannot be committed, and was rolled back.
-    /// The handler still holds it, has ended it, or hid that it had failed. Or the handler violated
-    /// a deferred constraint, or left settings under which the response cannot be stored.
+    /// The handler still holds it, or hid that it had failed. Or the handler violated a deferred
+    /// constraint, or left settings under which the response cannot be stored. Or the handler has
+    /// ended it: what it committed by itself stays.
     TransactionLost,
 }
 
@@ -94,6 +95,12 @@ impl StoreError {
         Self { detail: Some(detail.into()), ..self }
     }
 
+    /// The same error as another kind.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn of_kind(self, kind: StoreErrorKind) -> Self {
+        Self { kind, ..self }
+    }
+
     /// Puts the place of the error before its detail.
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(crate) fn at(self, place: fmt::Arguments<'_>) -> Self {
@@ -106,7 +113,7 @@ impl StoreError {
 
     /// The same error with a detail, if there is one.
     #[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
-    pub(crate) fn advised(self, advice: Option<&'static str>) -> Self {
+    pub(crate) fn advised(self, advice: Option<impl Into<Cow<'static, str>>>) -> Self {
         match advice {
             Some(advice) => self.detail(advice),
             None => self,

@@ -35,6 +35,7 @@
 //! | `WRONGTYPE` | [`Corrupt`](super::StoreErrorKind::Corrupt): the name of a record has another use |
 //! | `NOPERM`, `NOAUTH`, `WRONGPASS`, an unknown command | [`Configuration`](super::StoreErrorKind::Configuration) |
 //! | a certificate that is not trusted (feature `redis-tls-rustls`) | `Configuration` |
+//! | before the first connection: TLS, HTTP or PostgreSQL listens at the address, or Redis without TLS | `Configuration` |
 //! | any other `ERR` | [`Rejected`](super::StoreErrorKind::Rejected) |
 //!
 //! Looking for a record writes, so a server that takes no writes rejects it. A second command,
@@ -89,6 +90,8 @@ pub(crate) mod fuzzing;
 mod link;
 mod lookup;
 mod open;
+mod place;
+mod probe;
 mod response;
 mod script_error;
 mod scripts;
@@ -100,6 +103,7 @@ mod tls;
 #[cfg(not(feature = "redis-tls-rustls"))]
 #[path = "redis/tls/off.rs"]
 mod tls;
+mod unreached;
 mod url;
 
 use bodies::Bodies;

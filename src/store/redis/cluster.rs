@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::address::Address;
 use super::error::unreached;
+use super::place::Place;
 use super::server::{Endpoint, PAUSE, Server};
 use super::setting::Setting;
 use crate::runtime::lock::lock;
@@ -75,7 +76,8 @@ impl Cluster {
 
     async fn route(&self, commands: Commands<'_>) -> RedisResult<Vec<Value>> {
         let slot = commands.slot();
-        let mut to = self.0.setting.to_reach(self.reach(slot)).await?;
+        let place = || Place::cluster(&self.0.seeds);
+        let mut to = self.0.setting.to_reach(place, self.reach(slot)).await?;
         let mut asking = false;
         let mut hops = 0;
         while hops < HOPS {

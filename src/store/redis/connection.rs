@@ -32,7 +32,11 @@ enum Reach {
 impl Connection {
     /// Two connections to the same servers. They connect nowhere yet.
     pub(super) fn pair(target: Target, timeout: &Timeout) -> [Self; 2] {
-        let setting = Setting { timeout: timeout.clone(), eviction: Arc::<Eviction>::default() };
+        let setting = Setting {
+            timeout: timeout.clone(),
+            eviction: Arc::<Eviction>::default(),
+            probes: Arc::default(),
+        };
         let target = Arc::new(target);
         [(); 2].map(|()| Self {
             reach: Reach::to(&target, setting.clone()),

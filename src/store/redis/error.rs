@@ -4,13 +4,19 @@ use std::{error, fmt, io};
 
 use redis::{ErrorKind as DriverError, RedisError, RedisResult, ServerError, ServerErrorKind};
 
+use super::place::Trust;
+use super::unreached::{Finding, Unreached, cause};
 use super::{script_error, tls};
 use crate::store::{StoreError, StoreErrorKind};
+
+mod advice;
+
+use advice::advice;
 
 /// The errors of the server: for each command of a pipeline that it rejected, its place and the
 /// error. On a connection of the caller's own, the errors of scripts are as the server words them.
 fn rejections(error: &RedisError) -> Vec<(usize, ServerError)> {
-    let errors = error.clone().into_server_errors();
+    let errors = cause(error).clone().into_server_errors();
     let errors = errors.iter().flat_map(|errors| errors.iter());
     errors
         .map(|(at, error)| (*at, script_error::inner(error).unwrap_or_else(|| error.clone())))
@@ -22,6 +28,13 @@ pub(super) fn is_rejected(error: &RedisError) -> bool {
     rejections(error)
         .first()
         .is_some_and(|(_, error)| error.kind() == Some(ServerErrorKind::ResponseError))
+}
+
+/// The server does not know the command.
+pub(super) fn is_unknown(error: &RedisError) -> bool {
+    rejections(error).first().is_some_and(|(_, error)| {
+        error.details().unwrap_or_default().to_lowercase().starts_with("unknown command")
+    })
 }
 
 /// The server serves what it has, and takes no writes for now: it is at `maxmemory`, has too few
@@ -38,34 +51,22 @@ pub(super) fn takes_no_writes(error: &RedisError) -> bool {
 
 /// An error means the same in every operation.
 pub(super) fn store_error(error: RedisError) -> StoreError {
-    let advice = advice(&error);
-    StoreError::with_source(kind(&error), Unquoted(error)).advised(advice)
+    let (kind, advice, cause) = match Unreached::of(&error) {
+        Some(unreached) => {
+            let cause = unreached.cause.clone();
+            (kind_of_unreached(unreached), advice(Some(unreached), &cause), cause)
+        }
+        None => (kind(&error), advice(None, &error), error),
+    };
+    StoreError::with_source(kind, Unquoted(cause)).advised(advice)
 }
 
-/// What to do about an error that only an operator can mend.
-fn advice(error: &RedisError) -> Option<&'static str> {
-    let rejections = rejections(error);
-    Some(match rejections.first().map_or("", |(_, error)| error.code()) {
-        "NOPERM" => {
-            "the user may not use a command or a name: `RedisStore::open` lists the rules that it \
-             needs"
-        }
-        "NOAUTH" => "the server requires a password: put the user and the password into the URL",
-        "WRONGPASS" => "the server rejects the user or the password of the URL",
-        _ if error.kind() == DriverError::AuthenticationFailed => {
-            "the server rejects the user or the password of the URL"
-        }
-        _ if error.kind() == DriverError::RESP3NotSupported => {
-            "the server does not know RESP3: add `?protocol=resp2` to the URL"
-        }
-        _ if tls::is_untrusted(error) => {
-            "the certificate of the server is not accepted: `RedisStore::open` says which \
-             authorities are trusted"
-        }
-        "" if error.is_connection_refusal() => "no server listens at the address of the URL",
-        "" if error.is_io_error() => "the server at the address of the URL cannot be reached",
-        _ => return None,
-    })
+/// What is certain is not an outage.
+fn kind_of_unreached(unreached_at: &Unreached) -> StoreErrorKind {
+    match unreached_at.finding {
+        Some(Finding::Speaks(_) | Finding::NoSentinel) => StoreErrorKind::Configuration,
+        _ => kind(&unreached(unreached_at.cause.clone())),
+    }
 }
 
 /// The server rejects what was sent, and would reject it again.
@@ -82,7 +83,7 @@ fn kind(error: &RedisError) -> StoreErrorKind {
         DriverError::AuthenticationFailed
         | DriverError::InvalidClientConfig
         | DriverError::RESP3NotSupported => StoreErrorKind::Configuration,
-        _ if tls::is_untrusted(error) => StoreErrorKind::Configuration,
+        _ if tls::untrusted(error, Trust::Default).is_some() => StoreErrorKind::Configuration,
         // The reply is not what these commands return.
         DriverError::UnexpectedReturnType => StoreErrorKind::Corrupt,
         // The driver gives the reply to `SELECT` in words of its own.

@@ -95,7 +95,9 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// If the URL is not one of these. The error's source says what is wrong, without a password.
+    /// If the URL is not one of these. The error says which part is wrong, without a password. A
+    /// wrong address is an error of the first operation: see
+    /// [`IdempotencyLayer::check`](crate::IdempotencyLayer::check).
     pub fn open(url: &str) -> Result<Self, StoreError> {
         Target::parse(url).map(Self::to)
     }

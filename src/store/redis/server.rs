@@ -14,9 +14,11 @@ use tokio::time::Instant;
 
 use super::error::{is_broken, unreached};
 use super::link::Link;
+use super::place::Place;
 use super::script_error::unwrapped;
 use super::sentinel::Sentinels;
 use super::setting::Setting;
+use super::unreached::cause;
 use crate::runtime::lock::lock;
 
 mod connecting;
@@ -54,6 +56,16 @@ pub(super) enum Endpoint {
     Fixed(ConnectionInfo),
     /// The primary. The sentinels are asked each time that a connection is made.
     Primary(Sentinels),
+}
+
+impl Endpoint {
+    /// As an error names it.
+    fn place(&self) -> Place {
+        match self {
+            Self::Fixed(info) => Place::server(info.addr()),
+            Self::Primary(sentinels) => sentinels.place(),
+        }
+    }
 }
 
 impl Server {
@@ -143,7 +155,8 @@ impl Server {
 
     /// The connection for one more command.
     async fn link_for_command(&self) -> RedisResult<Arc<Link>> {
-        let link = self.0.setting.to_reach(self.sound_link()).await?;
+        let place = || self.0.endpoint.place();
+        let link = self.0.setting.to_reach(place, self.sound_link()).await?;
         link.sends();
         Ok(link)
     }
@@ -220,6 +233,7 @@ impl Inner {
 
 /// How long the next attempt to connect waits after one that failed like this.
 fn pause_after(error: &RedisError) -> Duration {
+    let error = cause(error);
     let rejected = error.kind() == ErrorKind::AuthenticationFailed
         || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"));
     if rejected { REJECTED } else { PAUSE }

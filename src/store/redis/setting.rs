@@ -9,6 +9,9 @@ use tokio::time::timeout;
 
 use super::error::unreached;
 use super::eviction::Eviction;
+use super::place::Place;
+use super::probe::Probes;
+use super::unreached::Unreached;
 use crate::store::timeout::Timeout;
 
 /// What all connections of a store have in common.
@@ -17,6 +20,7 @@ pub(super) struct Setting {
     /// How long the callers wait.
     pub(super) timeout: Timeout,
     pub(super) eviction: Arc<Eviction>,
+    pub(super) probes: Arc<Probes>,
 }
 
 impl Setting {
@@ -29,13 +33,19 @@ impl Setting {
     }
 
     /// Runs the work before anything is sent. It ends shortly before the callers stop waiting, so
-    /// that they learn that nothing was sent.
+    /// that they learn that nothing was sent, and where to.
     pub(super) async fn to_reach<T>(
         &self,
+        place: impl FnOnce() -> Place,
         work: impl Future<Output = RedisResult<T>>,
     ) -> RedisResult<T> {
         let timeout = self.timeout.get();
-        within(timeout / 16 * 15, work).await.map_err(unreached)
+        let reached = within(timeout / 16 * 15, work).await.map_err(unreached);
+        reached.map_err(
+            |error| {
+                if error.is_io_error() { Unreached::at(place(), error) } else { error }
+            },
+        )
     }
 }
 

@@ -5,6 +5,7 @@ use redis::{Arg, Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorK
 use super::slots::{host, slot_of};
 use crate::store::redis::address::Address;
 use crate::store::redis::server::Server;
+use crate::store::redis::unreached::cause;
 
 /// Commands that are sent to one server together. All their names are in one slot.
 #[derive(Clone, Copy)]
@@ -105,7 +106,7 @@ impl NotServed {
     }
 
     fn of(error: &RedisError) -> Option<Self> {
-        let ErrorKind::Server(kind) = error.kind() else {
+        let ErrorKind::Server(kind) = cause(error).kind() else {
             return None;
         };
         match kind {

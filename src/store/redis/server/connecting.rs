@@ -16,7 +16,9 @@ use tokio::time::sleep;
 use super::{Endpoint, Server};
 use crate::runtime::lock::lock;
 use crate::store::redis::link::Link;
+use crate::store::redis::place::Place;
 use crate::store::redis::setting::within;
+use crate::store::redis::unreached::{Unreached, explained};
 
 /// The shortest time for an attempt. Callers that wait for less than a handshake would otherwise
 /// never get a connection.
@@ -29,7 +31,9 @@ type Connecting<'a> = Pin<Box<dyn Future<Output = RedisResult<Arc<Link>>> + Send
 impl Server {
     /// Connects, and puts the connection in place.
     pub(super) async fn connect(&self) -> RedisResult<Arc<Link>> {
-        within(self.0.setting.timeout.get().max(CONNECT), self.first_to_connect()).await
+        let bound = self.0.setting.timeout.get().max(CONNECT);
+        let connected = within(bound, self.first_to_connect()).await;
+        connected.map_err(|error| Unreached::at(self.0.endpoint.place(), error))
     }
 
     async fn first_to_connect(&self) -> RedisResult<Arc<Link>> {
@@ -65,7 +69,7 @@ impl Server {
     async fn find(&self) -> RedisResult<ConnectionInfo> {
         match &self.0.endpoint {
             Endpoint::Fixed(info) => Ok(info.clone()),
-            Endpoint::Primary(sentinels) => sentinels.primary().await,
+            Endpoint::Primary(sentinels) => sentinels.primary(&self.0.setting.probes).await,
         }
     }
 
@@ -82,12 +86,17 @@ impl Server {
                     inner.give_up(link);
                 }
             };
-            let link = Link::open(&info, lost).await?;
-            if matches!(self.0.endpoint, Endpoint::Primary(_)) {
-                link.confirm_primary().await?;
-            }
-            *lock(&self.0.link) = Some(Arc::clone(&link));
             let setting = &self.0.setting;
+            let opening = async {
+                let link = Link::open(&info, lost).await?;
+                if matches!(self.0.endpoint, Endpoint::Primary(_)) {
+                    link.confirm_primary().await?;
+                }
+                Ok(link)
+            };
+            let place = Place::server(info.addr());
+            let link = explained(place, info.addr(), &setting.probes, opening).await?;
+            *lock(&self.0.link) = Some(Arc::clone(&link));
             setting.eviction.look(
                 info.addr().to_string(),
                 link.connection.clone(),

@@ -2,8 +2,10 @@
 
 use redis::RedisError;
 
+use super::place::Trust;
+
 pub(super) fn choose_provider() {}
 
-pub(super) fn is_untrusted(_: &RedisError) -> bool {
-    false
+pub(super) fn untrusted(_: &RedisError, _: Trust) -> Option<&'static str> {
+    None
 }

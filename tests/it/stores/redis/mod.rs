@@ -22,6 +22,8 @@ mod patience;
 mod rejected;
 #[cfg(feature = "conformance")]
 mod sentinel;
+#[cfg(feature = "conformance")]
+mod set_up_wrongly;
 #[cfg(all(feature = "conformance", feature = "redis-tls-rustls"))]
 mod tls;
 mod waiters;
