@@ -146,8 +146,8 @@ impl<St: Store> LiveLease<St> {
                 match error.kind() {
                     StoreErrorKind::TransactionLost => tracing::error!(
                         %key, %error, source = error.source(),
-                        "attempt rolled back: its handler left a transaction that cannot be \
-                         committed; correct the handler"
+                        "transaction of the attempt lost: its response is not stored, and the \
+                         client gets 500; correct the handler"
                     ),
                     StoreErrorKind::Conflict if self.is_transaction() => {
                         tracing::debug!(%key, "attempt rolled back: {error}");

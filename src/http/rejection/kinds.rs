@@ -118,8 +118,8 @@ pub enum Rejection {
         retry_after: Duration,
     },
     /// Transaction mode: the handler did not give its transaction back, ended it, or left it so
-    /// that it cannot be committed, by a deferred constraint or a role. It was rolled back, and the
-    /// log says why.
+    /// that it cannot be committed, by a deferred constraint or a role. It was rolled back, except
+    /// for what the handler has committed by itself. The log says why.
     TransactionLost,
 }
 

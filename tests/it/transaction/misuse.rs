@@ -181,7 +181,10 @@ async fn a_handler_that_commits_or_rolls_back_is_told_so_and_leaves_an_abandoned
             let key = format!("{end}{again}{status}").replace([' ', ';'], "");
             let script = format!("insert {key}; sql {end}; {again}insert late; status {status}");
             let response = ask(&app, &key, &script).await;
-            Log::tells("must send neither COMMIT nor ROLLBACK");
+            Log::tells(
+                "What it committed stays without a response, and a retry runs in doubt: look at \
+                 what this attempt has written. The handler must send neither COMMIT nor ROLLBACK",
+            );
             match status {
                 201 | 404 => response.is_rejected(500, "idempotency_transaction_lost"),
                 // It makes no difference to the client, who is not told that anything was done.

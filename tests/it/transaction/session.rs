@@ -28,7 +28,7 @@ async fn a_role_that_may_not_write_the_records_is_told_to_the_log_and_nothing_is
     let app = app::<Pg, _>(layer(base.store().await), &stage);
     let script = "sql SET LOCAL ROLE app_user; insert own book";
     ask(&app, "key", script).await.is_rejected(500, "idempotency_transaction_lost");
-    Log::tells("`RESET ROLE` before the handler returns");
+    Log::tells("set it back before the handler returns (`SET LOCAL ROLE`)");
     assert!(base.orders().await.is_empty() && base.records().await.is_empty());
     base.at_rest().await;
     // The layer writes these after the rollback, which has reset the role.

@@ -184,26 +184,31 @@ pub(in crate::store::sql) enum Lost {
     Moved,
 }
 
-impl fmt::Display for Lost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::StillHeld => "the handler has responded but its `Tx` is still held, for example by another task",
-            Self::Ended => {
-                "the transaction ended before the response was stored: the handler must send neither COMMIT nor ROLLBACK"
+impl Lost {
+    fn text(self) -> &'static str {
+        match self {
+            Self::StillHeld => {
+                "the handler has responded but its `Tx` is still held, for example by another task"
             }
-            Self::Nested => "the handler has begun a savepoint and neither committed it nor rolled it back",
+            Self::Ended => {
+                "the handler has ended it. What it committed stays without a response, and a retry \
+                 runs in doubt: look at what this attempt has written. The handler must send \
+                 neither COMMIT nor ROLLBACK"
+            }
+            Self::Nested => {
+                "the handler has begun a savepoint and neither committed it nor rolled it back"
+            }
             Self::Moved => {
-                "the handler has changed `search_path`, which leads to other records: give the store its schema"
+                "the handler has changed `search_path`, which leads to other records: give the \
+                 store its schema"
             }
             Self::Aborted => "a statement of the handler failed, and its response hides that",
-        })
+        }
     }
 }
 
-impl std::error::Error for Lost {}
-
 impl From<Lost> for StoreError {
     fn from(lost: Lost) -> Self {
-        Self::with_source(StoreErrorKind::TransactionLost, lost)
+        Self::new(StoreErrorKind::TransactionLost).detail(lost.text())
     }
 }
