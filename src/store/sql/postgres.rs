@@ -94,6 +94,7 @@ mod connection;
 mod error;
 mod lately;
 mod migration;
+mod named;
 mod names;
 mod reserve;
 mod row;
@@ -200,22 +201,7 @@ impl fmt::Debug for PostgresStore {
 
 impl Store for PostgresStore {
     async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
-        if let Some(found) = self.responded_lately(request).await? {
-            return Ok(Reservation::Found(found));
-        }
-        let first = Lease::first(request, Token::random()?);
-        let connection = Connection::take(&self.pool).await?;
-        // From here on it may have been sent.
-        let mut undo = Undo::of(self.clone(), &self.unreplied, &first);
-        let reply = match self.acquire(connection, request, first, &mut undo).await {
-            Err(error) if takes_no_writes(&error) => self.stored(request, error).await,
-            reply => reply,
-        };
-        undo.replied(&reply);
-        if let Ok(Reservation::Found(Record { state: State::Success(_), .. })) = &reply {
-            self.lately.responded(&request.key);
-        }
-        reply
+        self.try_reserve(request).await.map_err(|error| self.named(error))
     }
 
     async fn complete(
@@ -224,7 +210,8 @@ impl Store for PostgresStore {
         outcome: &Outcome,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        let settlement = self.end(RecordStatus::Success, lease, Some(outcome), retention).await?;
+        let ended = self.end(RecordStatus::Success, lease, Some(outcome), retention).await;
+        let settlement = ended.map_err(|error| self.named(error))?;
         self.lately.responded(&lease.key);
         Ok(settlement)
     }
@@ -235,7 +222,8 @@ impl Store for PostgresStore {
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        self.end(RecordStatus::Failed, lease, outcome, retention).await
+        let ended = self.end(RecordStatus::Failed, lease, outcome, retention).await;
+        ended.map_err(|error| self.named(error))
     }
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
@@ -270,7 +258,7 @@ impl Store for PostgresStore {
     }
 
     async fn check(&self) -> Result<Vec<CheckItem>, StoreError> {
-        self.look_around().await
+        self.look_around().await.map_err(|error| self.named(error))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -279,6 +267,25 @@ impl Store for PostgresStore {
 }
 
 impl PostgresStore {
+    async fn try_reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
+        if let Some(found) = self.responded_lately(request).await? {
+            return Ok(Reservation::Found(found));
+        }
+        let first = Lease::first(request, Token::random()?);
+        let connection = Connection::take(&self.pool).await?;
+        // From here on it may have been sent.
+        let mut undo = Undo::of(self.clone(), &self.unreplied, &first);
+        let reply = match self.acquire(connection, request, first, &mut undo).await {
+            Err(error) if takes_no_writes(&error) => self.stored(request, error).await,
+            reply => reply,
+        };
+        undo.replied(&reply);
+        if let Ok(Reservation::Found(Record { state: State::Success(_), .. })) = &reply {
+            self.lately.responded(&request.key);
+        }
+        reply
+    }
+
     /// A plain read for a request that is likely a retry. The statement that reserves costs more,
     /// even if it only reads.
     async fn responded_lately(
@@ -296,7 +303,10 @@ impl PostgresStore {
         statement: &Statement,
         values: &[Value<'_>],
     ) -> Result<Option<PgRow>, StoreError> {
-        let mut connection = Connection::take(&self.pool).await?;
-        connection.ask(&self.pool, statement, values).await
+        let asked = async {
+            let mut connection = Connection::take(&self.pool).await?;
+            connection.ask(&self.pool, statement, values).await
+        };
+        asked.await.map_err(|error| self.named(error))
     }
 }

@@ -55,10 +55,10 @@ fn redis(url: &str) -> DynStore {
 #[tokio::test]
 async fn a_wrong_url_of_redis_says_what_is_wrong() {
     for (url, says) in [
-        ("localhost:6379", "redis://[user:password@]host"),
-        ("postgres://hunter2@127.0.0.1/shop", "redis://[user:password@]host"),
-        ("redis://me:hunter2@host:port", "redis://[user:password@]host"),
-        ("rediss+unix:///run/redis.sock", "neither `sentinel` nor `cluster`"),
+        ("localhost:6379", "has no scheme: it is like `redis://[user:password@]host"),
+        ("postgres://hunter2@127.0.0.1/shop", "the scheme `postgres://` is not one of Redis"),
+        ("redis://me:hunter2@host:port", "the port `port` is not a number"),
+        ("rediss+unix:///run/redis.sock", "the scheme `rediss+unix://` is not one of Redis"),
         ("redis+cluster://127.0.0.1:7000/3", "a cluster has no database but 0"),
     ] {
         let error = RedisStore::open(url).unwrap_err();
@@ -68,9 +68,10 @@ async fn a_wrong_url_of_redis_says_what_is_wrong() {
 
 #[tokio::test]
 async fn a_redis_that_cannot_be_used_fails_the_check() {
-    let closed = format!("redis://127.0.0.1:{}", free_port());
-    let nothing = &["unavailable", "no server listens at the address of the URL"];
-    fails(redis(&closed), StoreErrorKind::Unavailable, nothing).await;
+    let closed = format!("127.0.0.1:{}", free_port());
+    let nothing = format!("no server listens at {closed}");
+    let url = format!("redis://{closed}");
+    fails(redis(&url), StoreErrorKind::Unavailable, &["unavailable", &nothing]).await;
 
     let server = RedisServer::start();
     let url = |user: &str| server.url().replace("redis://", &format!("redis://{user}@"));
@@ -79,7 +80,7 @@ async fn a_redis_that_cannot_be_used_fails_the_check() {
     let configuration = StoreErrorKind::Configuration;
     fails(redis(&url("reader:wrong")), configuration, &["the user or the password"]).await;
     fails(redis(&url("reader:hunter2")), configuration, &["may not use a command"]).await;
-    fails(redis(&url("small:hunter2")), configuration, &["RedisStore::open"]).await;
+    fails(redis(&url("small:hunter2")), configuration, &["it needs `~idempotency:*`"]).await;
     // A body of its own has another name.
     let names = "?".repeat(64);
     server.tell::<()>(&format!("ACL SETUSER bodiless on >hunter2 ~idempotency:{names} +@all"));
@@ -111,7 +112,8 @@ async fn a_postgres_that_cannot_be_used_fails_the_check() {
     let options = pg.server.pool().connect_options().as_ref().clone().username("reader");
     let pool = sqlx::PgPool::connect_lazy_with(options);
     let reader = || DynStore::new(PostgresStore::new(pool.clone()));
-    fails(reader(), configuration, &["the role may not use", "grant it what it needs"]).await;
+    let grant = "GRANT INSERT, UPDATE, DELETE ON \"idempotency_records\" TO \"reader\"";
+    fails(reader(), configuration, &["the role \"reader\" may not", grant]).await;
 
     let options = pg.server.pool().connect_options().as_ref().clone();
     let one = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);

@@ -2,19 +2,25 @@
 
 use std::time::Duration;
 
+use ::sqlx::postgres::PgConnectOptions;
 use ::sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use tokio::time::timeout;
 
 use super::PostgresStore;
 use super::error::{store_error, unreached};
-use crate::store::StoreError;
+use super::named::{Quoted, RIGHTS, not_connected, of_connection};
 use crate::store::check::{CheckItem, DURABILITY, EVICTION, SWEEP, TLS, clock};
+use crate::store::listener::{Protocol, speaks_other};
+use crate::store::{StoreError, StoreErrorKind};
 
 impl PostgresStore {
     pub(super) async fn look_around(&self) -> Result<Vec<CheckItem>, StoreError> {
         self.connect().await?;
         // Not by the pool itself, which may wait for longer than the store timeout.
         let mut connection = self.pool.acquire().await.map_err(unreached)?;
-        self.found_layout(&mut connection).await?;
+        if self.found_layout(&mut connection).await? {
+            self.may_use_table(&mut connection).await?;
+        }
         let look = include_str!("check.sql").replace("{records}", &self.names.to_string());
         let row = ::sqlx::raw_sql(AssertSqlSafe(look))
             .fetch_one(&mut *connection)
@@ -41,16 +47,71 @@ impl PostgresStore {
         ])
     }
 
-    /// Connects outside of the pool, which does not say why it has no connection.
+    /// Asks for each right that some operation needs, that of the sweeper included.
+    async fn may_use_table(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        let look = include_str!("rights.sql").replace("{records}", &self.names.to_string());
+        let row = ::sqlx::raw_sql(AssertSqlSafe(look)).fetch_one(connection).await;
+        let row = row.map_err(store_error)?;
+        let mut missing = Vec::new();
+        for right in RIGHTS {
+            if !row.try_get(right).map_err(store_error)? {
+                missing.push(right);
+            }
+        }
+        let role: String = row.try_get("role").map_err(store_error)?;
+        if missing.is_empty() { Ok(()) } else { Err(self.forbidden(&role, &missing)) }
+    }
+
+    pub(super) fn forbidden(&self, role: &str, missing: &[&str]) -> StoreError {
+        let detail = self.not_permitted(&Quoted(role), missing);
+        StoreError::new(StoreErrorKind::Configuration).detail(detail)
+    }
+
+    /// Connects outside of the pool, which does not say why it has no connection. It is given up
+    /// before the caller gives up, to say where nothing replies.
     async fn connect(&self) -> Result<(), StoreError> {
         let options = self.pool.inner.connect_options();
-        let failed = |error| {
-            let (host, port) = (options.get_host(), options.get_port());
-            unreached(error).at(format_args!("cannot connect to PostgreSQL at {host}:{port}"))
+        let bound = self.pool.timeout.get() / 2;
+        let failed = match timeout(bound, PgConnection::connect_with(&options)).await {
+            Ok(Ok(connection)) => {
+                // The server ends it all the same.
+                drop(connection.close().await);
+                return Ok(());
+            }
+            Ok(Err(error)) => {
+                let detail = of_connection(&error, &options);
+                let failed = unreached(error);
+                match (detail, other_listener(&options).await) {
+                    (Some(detail), _) => failed.detail(detail),
+                    (None, Some(other)) => {
+                        failed.of_kind(StoreErrorKind::Configuration).detail(other)
+                    }
+                    (None, None) => failed,
+                }
+            }
+            Err(_) => match other_listener(&options).await {
+                Some(other) => StoreError::new(StoreErrorKind::Configuration).detail(other),
+                None => StoreError::new(StoreErrorKind::Unavailable).detail(format!(
+                    "it did not reply within {bound:?}: check the host, the port and the network"
+                )),
+            },
         };
-        let connection = PgConnection::connect_with(&options).await.map_err(failed)?;
-        // The server ends it all the same.
-        drop(connection.close().await);
-        Ok(())
+        Err(not_connected(failed, &options))
     }
+}
+
+/// What listens in its place, if that is known.
+async fn other_listener(options: &PgConnectOptions) -> Option<String> {
+    if options.get_socket().is_some() || options.get_host().starts_with('/') {
+        return None;
+    }
+    let other = speaks_other(options.get_host(), options.get_port(), Protocol::Postgres).await?;
+    let other = match other {
+        Protocol::Redis => "that of Redis",
+        Protocol::Http => "HTTP",
+        Protocol::Tls | Protocol::Postgres => "TLS from its first byte",
+    };
+    Some(format!(
+        "what listens there speaks another protocol, {other}: check the host and the port"
+    ))
 }

@@ -9,7 +9,8 @@
 -- begins. OFFSET leaves the condition in the subquery, where it is judged before the index is
 -- opened. As a condition of the join it would be judged after. A transaction that has found another
 -- request under the key looks again: that request may be ending, and have given back one half of
--- its claim.
+-- its claim. `forbidden` is the role that may not write the records, so that no attempt begins that
+-- cannot be stored.
 -- $1 key   $2 the number of the key's advisory lock in its table
 SELECT
   CASE
@@ -23,6 +24,8 @@ SELECT
     THEN set_config('lock_timeout', current_setting('idempotency.lock_timeout', true), true) END,
   current_setting('transaction_isolation') = 'serializable' AS serializable,
   current_setting('transaction_read_only') = 'on' AS read_only,
+  CASE WHEN NOT (has_any_column_privilege('{records}'::regclass, 'INSERT')
+    AND has_any_column_privilege('{records}'::regclass, 'UPDATE')) THEN current_user::text END AS forbidden,
   r.status, r.attempt, r.token, r.fingerprint, coalesce(r.lease_until <= clock_timestamp(), false) AS lapsed,
   r.response_status, r.response_headers, r.response_trailers, r.response_request_id, r.response_body,
   r.response_missing

@@ -51,7 +51,7 @@ impl Fate {
 }
 
 /// The SQLSTATE; empty if it is not the server's error.
-fn code(error: &Error) -> &str {
+pub(super) fn code(error: &Error) -> &str {
     let server =
         error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
     server.map_or("", PgDatabaseError::code)
@@ -79,22 +79,15 @@ fn kind(code: &str) -> Option<StoreErrorKind> {
     })
 }
 
-/// What to do about an error that only an operator can mend.
+/// What to do about an error that only an operator can mend. Where it needs names, the store adds
+/// them: see [`named`](super::named).
 fn advice(code: &str) -> Option<&'static str> {
     Some(match code {
-        "42P01" | "3F000" => {
-            "the table of the records is missing: `PostgresStore::migrate` has not been run on this \
-             database and schema"
-        }
-        "42501" => {
-            "the role may not use the database, the schema or the table of the records: grant it what it needs"
-        }
         "26000" | "42P05" => {
-            "a prepared statement did not stay with its connection: a pooler between needs `persistent(false)`"
+            "a prepared statement did not stay with its connection: a pooler between needs \
+             `PostgresStore::persistent(false)`"
         }
-        "3D000" => "the database does not exist",
         "25006" => READ_ONLY,
-        code if code.starts_with("28") => "the server rejects the credentials",
         _ => return None,
     })
 }
@@ -107,8 +100,7 @@ const OF_A_LIVE_SERVER: [&str; 3] = [LOCK_NOT_AVAILABLE, QUERY_CANCELED, "53300"
 fn with_kind(kind: StoreErrorKind, error: Error) -> StoreError {
     let code = code(&error);
     let stays_closed = OF_A_LIVE_SERVER.contains(&code);
-    let used_up = || matches!(error, Error::PoolTimedOut).then_some(POOL);
-    let advice = advice(code).or_else(|| no_tls(&error)).or_else(used_up);
+    let advice = advice(code).or_else(|| no_tls(&error));
     let error = StoreError::with_source(kind, SqlError(error)).advised(advice);
     if stays_closed { error.stays_closed() } else { error }
 }
@@ -125,11 +117,12 @@ pub(super) fn unreached(error: Error) -> StoreError {
 
 /// What to do if the server was reached, and TLS with it failed. That is not an outage, because an
 /// operator must mend it.
-fn no_tls(error: &Error) -> Option<&'static str> {
+pub(super) fn no_tls(error: &Error) -> Option<&'static str> {
     match error {
         // rustls calls everything that it rejects invalid data.
         Error::Io(io) if io.kind() == ErrorKind::InvalidData => Some(UNTRUSTED),
         // A connection that broke has an error of the system among its sources.
+        Error::Tls(_) if sqlx_core::net::tls::error_if_unavailable().is_err() => Some(NEEDS_TLS),
         Error::Tls(error) => {
             let mut sources =
                 successors(Some(&**error as &(dyn std::error::Error + 'static)), |&error| {
@@ -141,11 +134,12 @@ fn no_tls(error: &Error) -> Option<&'static str> {
     }
 }
 
-const POOL: &str = "the pool had no connection in time";
 const UNTRUSTED: &str = "TLS with the server failed: its certificate must be of an authority of the TLS \
                          feature or of `sslrootcert`, for the host of the URL, and in date";
-const NO_TLS: &str = "TLS with the server failed: the server has none, its certificate is not accepted, or a \
-                      TLS feature of this crate is missing";
+const NO_TLS: &str = "`sslmode` asks for TLS, and the server has none, or its certificate is not accepted: turn \
+                      on `ssl` on the server, or name the authority in `sslrootcert`";
+const NEEDS_TLS: &str = "`sslmode` asks for TLS, which needs the feature `postgres-tls-rustls` of \
+                         tower-idempotency, or one of the TLS features of the crate `sqlx`";
 
 pub(super) fn store_error(error: Error) -> StoreError {
     if Fate::of(&error) == Fate::Lost {
@@ -165,10 +159,25 @@ pub(super) fn store_error(error: Error) -> StoreError {
 /// The server takes no writes, and may still read. It is read-only, has no space (class 53) or
 /// cannot write its files (58), or the role may only read.
 pub(super) fn takes_no_writes(error: &StoreError) -> bool {
-    let sources = successors(error.source(), |&error| error.source());
-    let source = sources.into_iter().find_map(|error| error.downcast_ref::<SqlError>());
-    let code = source.map_or("", |error| code(&error.0));
+    let code = code_of(error);
     matches!(code, "25006" | "42501") || ["53", "58"].iter().any(|class| code.starts_with(class))
+}
+
+/// The role may not make a table there: it has not the right, or there is no schema that it may
+/// use.
+pub(super) fn may_not_make(error: &StoreError) -> bool {
+    matches!(code_of(error), "42501" | "3F000")
+}
+
+/// The SQLSTATE among the sources; empty if there is none.
+fn code_of(error: &StoreError) -> &str {
+    source_of(error).map_or("", code)
+}
+
+/// The error of the driver among the sources.
+pub(super) fn source_of(error: &StoreError) -> Option<&Error> {
+    let sources = successors(error.source(), |&error| error.source());
+    sources.into_iter().find_map(|error| error.downcast_ref()).map(|SqlError(error)| error)
 }
 
 /// Others used the same records.
@@ -239,8 +248,9 @@ pub(super) fn not_committed(error: Error) -> StoreError {
 pub(super) fn not_written(error: Error) -> StoreError {
     let why = match code(&error) {
         "42501" => {
-            "the role of the transaction may not write the records: `RESET ROLE` before the handler returns, or grant \
-             SELECT, INSERT and UPDATE to the role"
+            "the handler has changed the role, and the new one may not write the records: set it back \
+             before the handler returns (`SET LOCAL ROLE`), or GRANT it SELECT, INSERT, UPDATE on \
+             their table"
         }
         "42P01" | "3F000" => {
             "the handler has changed `search_path`, and the records are not on it: give the store its schema"

@@ -3,7 +3,8 @@
 use ::sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::PostgresStore;
-use super::error::unreached;
+use super::error::{may_not_make, unreached};
+use super::named::{Quoted, database};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The comment of a table that this version of the crate uses.
@@ -34,6 +35,10 @@ impl PostgresStore {
     /// has its name, such as a table that another version of this crate has made: it is left as it
     /// is.
     pub async fn migrate(&self) -> Result<(), StoreError> {
+        self.try_migrate().await.map_err(|error| self.not_migrated(error))
+    }
+
+    async fn try_migrate(&self) -> Result<(), StoreError> {
         // By the simple protocol, because it goes through every pooler, and takes several
         // statements as one transaction.
         let mut connection = self.pool.inner.acquire().await.map_err(unreached)?;
@@ -42,6 +47,33 @@ impl PostgresStore {
         }
         let create = ::sqlx::raw_sql(AssertSqlSafe(self.migration()));
         create.execute(&mut *connection).await.map(drop).map_err(unreached)
+    }
+
+    /// To make the table, a role needs other rights than to use it.
+    fn not_migrated(&self, error: StoreError) -> StoreError {
+        if !may_not_make(&error) {
+            return self.named(error);
+        }
+        let options = self.pool.inner.connect_options();
+        let role = Quoted(options.get_username());
+        let (what, schema) = match &self.names.schema {
+            Some(schema) => {
+                let database = database(&options);
+                (
+                    format!(
+                        "GRANT CREATE ON DATABASE {database} TO {role} to make the schema, and \
+                          "
+                    ),
+                    schema.to_string(),
+                )
+            }
+            None => (String::new(), "public".to_owned()),
+        };
+        error.detail(format!(
+            "the role {role} may not make the table {}: {what}GRANT USAGE, CREATE ON SCHEMA {schema} \
+             TO {role}, or run the statements of `PostgresStore::migration` as another role",
+            self.names,
+        ))
     }
 
     /// Whether the table is there. It is an error if it is not of this version.

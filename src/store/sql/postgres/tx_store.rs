@@ -113,21 +113,28 @@ impl PostgresTxStore {
         Self { commits, ..self }
     }
 
-    /// The store without transactions, on the same table: for [`migrate`](PostgresStore::migrate)
-    /// and the sweeper.
+    /// Makes the table, if there is none: see [`PostgresStore::migrate`].
+    ///
+    /// # Errors
+    ///
+    /// As [`PostgresStore::migrate`].
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        self.store.migrate().await
+    }
+
+    /// Sweeps now and then every `interval`: see [`PostgresStore::sweep_every`].
+    pub fn sweep_every(&self, interval: Duration) -> impl Future<Output = ()> + Send + use<> {
+        self.store.sweep_every(interval)
+    }
+
+    /// The store without transactions, on the same table.
     pub fn store(&self) -> &PostgresStore {
         &self.store
     }
 }
 
-impl fmt::Debug for PostgresTxStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresTxStore").field("store", &self.store).finish_non_exhaustive()
-    }
-}
-
-impl Store for PostgresTxStore {
-    async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
+impl PostgresTxStore {
+    async fn try_reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
         let first = Lease::first(request, Token::random()?);
         // A likely replay costs one read.
         let claimed = match self
@@ -146,6 +153,10 @@ impl Store for PostgresTxStore {
             Claim::ReadOnly => {
                 open.cancel(None).await;
                 return Err(read_only());
+            }
+            Claim::MayNotWrite(role) => {
+                open.cancel(None).await;
+                return Err(self.store.forbidden(&role, &["INSERT", "UPDATE"]));
             }
             Claim::Found(found) => {
                 self.store.lately.responded(&request.key);
@@ -167,6 +178,18 @@ impl Store for PostgresTxStore {
         };
         open.run();
         Ok(Reservation::Acquired(lease.in_transaction(OpenTransaction::new(Slot::new(open)))))
+    }
+}
+
+impl fmt::Debug for PostgresTxStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresTxStore").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+impl Store for PostgresTxStore {
+    async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
+        self.try_reserve(request).await.map_err(|error| self.store.named(error))
     }
 
     async fn complete(

@@ -21,7 +21,9 @@ pub(crate) mod crowd;
 mod process;
 
 pub(crate) use bouncer::PgBouncer;
-use process::{as_server, children, is_gone, program, signal, spawn, template};
+#[allow(unused_imports)]
+pub(crate) use process::as_server;
+use process::{children, is_gone, program, signal, spawn, template};
 
 /// A server that is ready from the moment it is made until it is dropped.
 pub(crate) struct PostgresServer {

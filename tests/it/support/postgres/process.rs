@@ -9,7 +9,7 @@ use std::sync::{Mutex, OnceLock};
 
 /// Runs a program as a user that PostgreSQL accepts, because it does not run as root. The path
 /// becomes that user's.
-pub(super) fn as_server(command: &mut Command, path: Option<&Path>) {
+pub(crate) fn as_server(command: &mut Command, path: Option<&Path>) {
     static USER: OnceLock<Option<(u32, u32)>> = OnceLock::new();
     let is_root = || tempfile::tempfile().unwrap().metadata().unwrap().uid() == 0;
     let number = |option| -> u32 {

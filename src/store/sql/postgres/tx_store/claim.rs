@@ -27,6 +27,8 @@ pub(super) enum Claim {
     Found(Record),
     /// The key is free, but the server takes no writes: the response could not be stored.
     ReadOnly,
+    /// The key is free, but this role may not write the records.
+    MayNotWrite(String),
 }
 
 impl PostgresTxStore {
@@ -159,6 +161,8 @@ struct Looked {
     mark: Mark,
     is_serializable: bool,
     is_read_only: bool,
+    /// The role, if it may not write the records.
+    forbidden: Option<String>,
     found: Option<Record>,
 }
 
@@ -171,6 +175,7 @@ impl Looked {
             mark: mark(row).map_err(store_error)?,
             is_serializable: row.try_get("serializable").map_err(store_error)?,
             is_read_only: row.try_get("read_only").map_err(store_error)?,
+            forbidden: row.try_get("forbidden").map_err(store_error)?,
             found: status.map(|_| row::record(row)).transpose()?,
         })
     }
@@ -179,7 +184,10 @@ impl Looked {
         match (self.found, &*self.claim) {
             (Some(found), _) if !found.yields_to(request) => Claim::Found(found),
             (_, "mine") if self.is_read_only => Claim::ReadOnly,
-            (found, "mine") => Claim::Mine(found),
+            (found, "mine") => match self.forbidden {
+                Some(role) => Claim::MayNotWrite(role),
+                None => Claim::Mine(found),
+            },
             (None, "another") => Claim::OtherRuns,
             // The record under the key belongs to the same request.
             _ => Claim::SameRuns,
