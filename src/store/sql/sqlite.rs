@@ -91,6 +91,7 @@ mod tx_store;
 mod wait;
 mod write;
 
+use error::{code_of, is_busy};
 use row::from_now;
 use statements::Statements;
 use streak::Streak;
@@ -281,12 +282,14 @@ impl SqliteStore {
 
     async fn send(&self, wait: &Wait, write: Statement<'_>) -> Result<u64, StoreError> {
         let mut connection = self.turn(wait).await?;
-        send(&mut connection, wait, &self.streak, write).await
+        let sent = send(&mut connection, wait, &self.streak, write).await;
+        sent.map_err(|error| self.named(error))
     }
 
     /// Takes the connection that writes. Other processes have had their turn.
     async fn turn(&self, wait: &Wait) -> Result<PoolConnection<Sqlite>, StoreError> {
-        let connection = wait.connection(&self.writing).await?;
+        let connection = wait.connection(&self.writing).await;
+        let connection = connection.map_err(|error| self.named(error))?;
         self.streak.leave_gap().await;
         Ok(connection)
     }
@@ -296,7 +299,19 @@ impl SqliteStore {
         wait: &Wait,
         read: Statement<'_>,
     ) -> Result<Option<SqliteRow>, StoreError> {
-        ask(&mut *wait.connection(&self.reading).await?, wait, read).await
+        let asked = async { ask(&mut *wait.connection(&self.reading).await?, wait, read).await };
+        asked.await.map_err(|error| self.named(error))
+    }
+
+    /// The same error with the path of the file, if it is about the file.
+    fn named(&self, error: StoreError) -> StoreError {
+        let options = self.writing.connect_options();
+        let file = options.get_filename().display().to_string();
+        let is_of_file = code_of(&error).is_some() && !is_busy(&error);
+        if is_of_file && !error.to_string().contains(&file) {
+            return error.at(format_args!("the file {file}"));
+        }
+        error
     }
 }
 

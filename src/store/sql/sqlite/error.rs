@@ -78,6 +78,7 @@ fn advice(error: &dyn DatabaseError) -> Option<&'static str> {
             "the table of the records has other columns"
         }
         code::READ_ONLY => "the file or its directory takes no writes: check their permissions",
+        code::NOT_A_DATABASE => "the file is not one of SQLite, or is damaged or encrypted",
         code::CANNOT_OPEN => {
             "the file cannot be opened: check its path, its permissions and the limit of open files"
         }
@@ -100,11 +101,20 @@ pub(super) fn not_committed(error: sqlx::Error) -> StoreError {
 
 /// Another connection writes, or makes the file ready. The statement was not carried out.
 pub(super) fn is_busy(error: &StoreError) -> bool {
+    code_of(error) == Some(code::BUSY)
+}
+
+/// What is opened was never a file of this store.
+pub(super) fn is_no_database(error: &StoreError) -> bool {
+    code_of(error) == Some(code::NOT_A_DATABASE)
+}
+
+/// The result of SQLite among the sources.
+pub(super) fn code_of(error: &StoreError) -> Option<i32> {
     successors(error.source(), |error| (**error).source())
         .find_map(|error| error.downcast_ref::<SqlError>())
         .and_then(|error| error.0.as_database_error())
         .and_then(code)
-        == Some(code::BUSY)
 }
 
 fn code(error: &dyn DatabaseError) -> Option<i32> {

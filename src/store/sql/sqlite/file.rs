@@ -14,6 +14,17 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
              one process",
         ));
     }
+    let text = path.to_string_lossy();
+    for scheme in ["sqlite://", "sqlite:", "file://", "file:"] {
+        if let Some(path) = text.strip_prefix(scheme) {
+            return Err(StoreError::new(StoreErrorKind::Configuration)
+                .detail(format!("this is a URL, and `open` takes a path, such as `{path}`")));
+        }
+    }
+    if path.is_dir() {
+        return Err(StoreError::new(StoreErrorKind::Configuration)
+            .detail("it is a directory: add the name of a file in it"));
+    }
     std::path::absolute(path).map_err(misplaced)
 }
 

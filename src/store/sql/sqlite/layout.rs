@@ -21,6 +21,10 @@ impl SqliteStore {
     /// [`StoreErrorKind::Configuration`] if another version of this crate has made the table, with
     /// another layout. It is left as it is. The [module](super) says what to do with an older one.
     pub async fn migrate(&self) -> Result<(), StoreError> {
+        self.make_table().await.map_err(|error| self.named(error))
+    }
+
+    pub(super) async fn make_table(&self) -> Result<(), StoreError> {
         let wait = self.wait();
         // A statement that got BUSY was not carried out, or is rolled back.
         while let Err(error) = self.try_migrate(&wait).await {

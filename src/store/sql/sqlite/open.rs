@@ -9,7 +9,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
-use super::error::{is_busy, store_error};
+use super::error::{is_busy, is_no_database, store_error};
 use super::statements::Statements;
 use super::streak::Streak;
 use super::{SqliteStore, file};
@@ -54,8 +54,8 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// If the file cannot be opened, is not one of SQLite, cannot be in WAL mode, or contains a
-    /// table of another version of this crate.
+    /// If the file cannot be opened or written, is not one of SQLite, cannot be in WAL mode, or
+    /// contains a table of another version of this crate.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::open_with(path.as_ref(), TABLE).await
     }
@@ -145,8 +145,20 @@ impl SqliteStore {
         let (reading, writing) = connect(&file).await?;
         file::warn_if_others_read(&file);
         let store = Self::on(reading, writing, Arc::clone(statements), Timeout::default());
-        store.migrate().await?;
+        store.make_table().await?;
+        store.takes_writes().await?;
         Ok(store)
+    }
+
+    /// SQLite opens a file that it may not write for reading, without a word. Each new key would
+    /// then be rejected.
+    async fn takes_writes(&self) -> Result<(), StoreError> {
+        let touched = sqlx::query(self.statements.touch.clone()).execute(&self.writing).await;
+        match touched.map_err(store_error) {
+            // Another process writes, so this one can.
+            Err(error) if !is_busy(&error) => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 }
 
@@ -165,10 +177,10 @@ async fn connect(file: &Path) -> Result<(SqlitePool, SqlitePool), StoreError> {
     let mode: String =
         sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&writing).await.map_err(store_error)?;
     if mode != "wal" {
-        return Err(StoreError::with_source(
-            StoreErrorKind::Configuration,
-            "the file cannot be put into WAL mode",
-        ));
+        return Err(StoreError::new(StoreErrorKind::Configuration).detail(format!(
+            "the file cannot be put into WAL mode, and stays in the mode {mode:?}: check its \
+             permissions, and that it is not on a network"
+        )));
     }
     let reading = pool(READING).connect_with(reading).await.map_err(store_error)?;
     Ok((reading, writing))
@@ -185,5 +197,6 @@ fn pool(connections: u32) -> SqlitePoolOptions {
 }
 
 fn not_opened(path: &Path, why: StoreError) -> StoreError {
+    let why = if is_no_database(&why) { why.of_kind(StoreErrorKind::Configuration) } else { why };
     why.at(format_args!("cannot open {}", path.display()))
 }

@@ -18,6 +18,7 @@ pub(super) struct Statements {
     pub(super) sweep: SqlStr,
     pub(super) ping: SqlStr,
     pub(super) check: SqlStr,
+    pub(super) touch: SqlStr,
     pub(super) layout: SqlStr,
     /// Reads the version of the layout.
     pub(super) version: SqlStr,
@@ -50,6 +51,7 @@ impl Statements {
             sweep: text(include_str!("sweep.sql")),
             ping: text(include_str!("ping.sql")),
             check: text(include_str!("check.sql")),
+            touch: text(include_str!("touch.sql")),
             layout: text(include_str!("layout.sql")),
             version: text("SELECT version FROM {version}"),
             version_table: format!("{table}_version"),

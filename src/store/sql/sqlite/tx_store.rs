@@ -74,20 +74,28 @@ impl SqliteTxStore {
         Self { commits, ..self }
     }
 
-    /// The store without transactions, on the same table: for the sweeper, say.
+    /// Makes the table, if there is none: see [`SqliteStore::migrate`].
+    ///
+    /// # Errors
+    ///
+    /// As [`SqliteStore::migrate`].
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        self.store.migrate().await
+    }
+
+    /// Sweeps now and then after each `interval`: see [`SqliteStore::sweep_every`].
+    pub fn sweep_every(&self, interval: Duration) -> impl Future<Output = ()> + Send + 'static {
+        self.store.sweep_every(interval)
+    }
+
+    /// The store without transactions, on the same table.
     pub fn store(&self) -> &SqliteStore {
         &self.store
     }
 }
 
-impl fmt::Debug for SqliteTxStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteTxStore").field("store", &self.store).finish_non_exhaustive()
-    }
-}
-
-impl Store for SqliteTxStore {
-    async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
+impl SqliteTxStore {
+    async fn try_reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
         let (wait, first) = (self.store.wait(), Lease::first(request, Token::random()?));
         let find = || self.store.find(&wait, &request.key);
         let claimed = match self.claims.claim(request, first.token, find).await? {
@@ -111,6 +119,18 @@ impl Store for SqliteTxStore {
         sqlx::query(SAVEPOINT).execute(open.connection_mut()).await.map_err(store_error)?;
         open.run();
         Ok(Reservation::Acquired(lease.in_transaction(OpenTransaction::new(Slot::new(open)))))
+    }
+}
+
+impl fmt::Debug for SqliteTxStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteTxStore").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+impl Store for SqliteTxStore {
+    async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
+        self.try_reserve(request).await.map_err(|error| self.store.named(error))
     }
 
     async fn complete(

@@ -118,7 +118,7 @@ async fn what_cannot_be_opened_is_a_clear_error() {
 
     std::fs::write(file.path(), "a letter of a thousand bytes".repeat(40)).unwrap();
     let error = SqliteStore::open(file.path()).await.unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{}", reasons(&error));
+    assert_eq!(error.kind(), StoreErrorKind::Configuration, "{}", reasons(&error));
 
     for path in [":memory:", ""] {
         let error = SqliteStore::open(path).await.unwrap_err();

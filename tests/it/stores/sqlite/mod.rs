@@ -9,4 +9,5 @@ mod given;
 mod layer;
 mod layout;
 mod modes;
+mod set_up_wrongly;
 mod sweeping;
