@@ -4,7 +4,7 @@ use super::{PostgresServer, Stores, assert_made, payment, send};
 async fn a_wrong_redis_url_ends_the_program_at_start_and_says_what_a_right_one_is() {
     let stores = Stores::embedded();
     for (url, words) in [
-        ("localhost:6379", "the URL is not `redis://"),
+        ("localhost:6379", "the URL has no scheme: it is like `redis://"),
         ("redis://127.0.0.1:1", "Connection refused"),
     ] {
         let error = stores.fails(&[("REDIS_URL", url)]).await;
