@@ -34,7 +34,9 @@ async fn a_wrong_database_url_ends_the_program_at_start_and_names_the_server() {
 async fn a_missing_migration_ends_the_program_at_start_and_is_named() {
     let (stores, server) = (Stores::embedded(), PostgresServer::start());
     let error = stores.fails(&[("DATABASE_URL", &server.url())]).await;
-    for words in ["error: orders (DATABASE_URL)", "table of the records is missing", "::migrate`"] {
+    for words in
+        ["error: orders (DATABASE_URL)", "\"idempotency_records\" is not found", "::migrate`"]
+    {
         assert!(error.contains(words), "{error}");
     }
 }
