@@ -171,7 +171,7 @@ impl<C> fmt::Debug for RedisStore<C> {
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> {
     async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
         let first = Lease::first(request, Token::random()?);
-        let mut undo = Undo::of(self.clone(), &self.unreplied, &first);
+        let mut undo = Undo::of(self, &self.unreplied, &first);
         let reply = self.acquire(request, first, &mut undo).await;
         undo.replied(&reply);
         reply
@@ -244,7 +244,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         &self,
         request: &ReserveRequest,
         first: Lease,
-        undo: &mut Undo<Self>,
+        undo: &mut Undo<'_, Self>,
     ) -> Result<Reservation, StoreError> {
         let begun = Instant::now();
         let name = self.name(&request.key);
@@ -258,11 +258,14 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
                 return Ok(Reservation::Acquired(first));
             }
             if !found.record.yields_to(request) {
-                return self.found(&name, found, begun).await;
+                if found.missing == 0 {
+                    return Ok(Reservation::Found(found.record));
+                }
+                return Box::pin(self.found(&name, found, begun)).await;
             }
             let next = Lease::after(request, first.token, &found.record);
             undo.sends(&next);
-            match self.take_over(&name, &found, &next).await? {
+            match Box::pin(self.take_over(&name, &found, &next)).await? {
                 None => return Ok(Reservation::Acquired(next)),
                 // The record has changed meanwhile and is judged again, or it is gone and the key
                 // is free.

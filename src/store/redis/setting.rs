@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::RedisResult;
-use tokio::time::timeout;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout};
 
 use super::error::unreached;
 use super::eviction::Eviction;
+use crate::runtime::task::LONGEST_WAIT;
 use crate::store::timeout::Timeout;
 
 /// What all connections of a store have in common.
@@ -20,6 +22,11 @@ pub(super) struct Setting {
 }
 
 impl Setting {
+    /// When the callers of work that begins now stop waiting.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.timeout.get().min(LONGEST_WAIT)
+    }
+
     /// Runs work that must end before the callers stop waiting.
     pub(super) async fn in_time<T>(
         &self,
@@ -43,6 +50,9 @@ pub(super) async fn within<T>(
     bound: Duration,
     work: impl Future<Output = RedisResult<T>>,
 ) -> RedisResult<T> {
-    let elapsed = |elapsed| Err(io::Error::new(io::ErrorKind::TimedOut, elapsed).into());
     timeout(bound, work).await.unwrap_or_else(elapsed)
+}
+
+pub(super) fn elapsed<T>(elapsed: Elapsed) -> RedisResult<T> {
+    Err(io::Error::new(io::ErrorKind::TimedOut, elapsed).into())
 }
