@@ -261,6 +261,12 @@ impl<S, St: Store> Layer<S> for IdempotencyLayer<St> {
                 );
             }
         }
+        if self.config.guards_nothing() && self.config.warned.is_first(Warning::GuardsNothing) {
+            tracing::warn!(
+                "no request is guarded, because no method or no place of the key is set: each \
+                 retry runs again; set `IdempotencyLayer::methods`, and `headers` or `key_in_body`"
+            );
+        }
         self.prepare_store();
         Idempotency::new(inner, Arc::clone(&self.config), Arc::clone(&self.shared))
     }

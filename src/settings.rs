@@ -129,6 +129,11 @@ impl Config {
         self.methods.contains(method)
     }
 
+    /// Whether no request can be guarded: no method is, or a key has no place.
+    pub(crate) fn guards_nothing(&self) -> bool {
+        self.methods.is_empty() || self.headers.is_empty() && self.key_pointer.is_none()
+    }
+
     pub(crate) fn secret_bytes(&self) -> Option<&[u8; 32]> {
         self.secret.as_ref().map(|secret| &***secret)
     }

@@ -95,6 +95,7 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) key_in_body: Option<AsText<JsonPointer>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "text::above_zero")]
     pub(crate) lease: Option<AsText<Duration>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mark_original: Option<bool>,
@@ -128,6 +129,7 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) require_key: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "text::above_zero")]
     pub(crate) retention: Option<AsText<Duration>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) retry_after: Option<AsText<Duration>>,

@@ -183,6 +183,8 @@ fn what_cannot_be_read_is_rejected_with_what_was_expected() {
         (json!({"secret": "hunter2"}), "unknown field `secret`"),
         (json!({"lease": "10"}), "string \"10\", expected a duration like 300ms, 10s or 24h"),
         (json!({"lease": 10}), "integer `10`, expected a duration"),
+        (json!({"lease": "0s"}), "expected a duration above zero"),
+        (json!({"retention": "0s"}), "expected a duration above zero"),
         (json!({"lease": true}), "boolean `true`, expected a duration"),
         (json!({"max_request": "1MB"}), "string \"1MB\", expected a size like 64KiB or 1MiB"),
         (json!({"max_request": -1}), "integer `-1`, expected a size"),

@@ -118,6 +118,19 @@ impl<'de, T: Text> Deserialize<'de> for AsText<T> {
     }
 }
 
+/// Rejects `0s`, which may be meant as "for ever". The setter would take it as a millisecond, in
+/// which each retry runs again.
+pub(super) fn above_zero<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<AsText<Duration>>, D::Error> {
+    match Option::deserialize(deserializer)? {
+        Some(AsText(Duration::ZERO)) => {
+            Err(D::Error::invalid_value(Unexpected::Str("0s"), &"a duration above zero, like 24h"))
+        }
+        value => Ok(value),
+    }
+}
+
 struct Reader<T>(PhantomData<T>);
 
 impl<T: Text> Visitor<'_> for Reader<T> {
