@@ -11,7 +11,7 @@ use serde::ser::{Serialize, Serializer};
 use crate::record::fingerprint::JsonPointer;
 
 /// A value that is written as [`Text`] says.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, PartialOrd)]
 pub(crate) struct AsText<T>(pub(crate) T);
 
 pub(crate) trait Text: Sized {
@@ -29,7 +29,7 @@ pub(crate) trait Text: Sized {
 }
 
 impl Text for Duration {
-    const EXPECTED: &'static str = "a duration like 300ms, 10s or 24h";
+    const EXPECTED: &'static str = "a duration like 300ms, 10s, 5m (minutes) or 24h";
 
     fn read(text: &str) -> Option<Self> {
         // `5M` is five months there, and a typing error for five minutes here.
@@ -103,6 +103,12 @@ impl Text for JsonPointer {
 
     fn write(&self) -> String {
         self.to_string()
+    }
+}
+
+impl<T: Text> fmt::Display for AsText<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.write())
     }
 }
 
