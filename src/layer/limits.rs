@@ -27,8 +27,10 @@ impl<St: Store> IdempotencyLayer<St> {
     /// done, and the connection is closed over HTTP/1.1.
     ///
     /// A body that makes progress is not cut off, however long it takes. Lower it where clients are
-    /// near, and raise it for clients on bad networks. Zero is not "no limit": each body that is not
-    /// there at once gets 408. Below 10 ms the layer logs a warning.
+    /// near, and raise it for clients on bad networks.
+    ///
+    /// Zero is not "no limit": each body that is not there at once gets 408. Below 10 ms the layer
+    /// logs a warning.
     ///
     /// # The order of layers
     ///

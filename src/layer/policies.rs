@@ -32,8 +32,8 @@ impl<St: Store> IdempotencyLayer<St> {
 
     /// Sets how long a response is stored. Default: 24 h. No less than 1 ms.
     ///
-    /// A retry that comes later is a new operation, and so a second payment. Zero is not "for ever".
-    /// Below 1 s the layer logs a warning.
+    /// A retry that comes later is a new operation, and so a second payment. Zero is not "no
+    /// limit". Below 1 s the layer logs a warning.
     ///
     /// Clones share the store and have settings of their own, so each route can have its own
     /// retention. A handler can give one response its own by a

@@ -33,8 +33,10 @@ impl<St: Store> IdempotencyLayer<St> {
     /// retained. A retry then gets 409.
     ///
     /// Raise it where a body takes longer to produce. Lower it where a body that stalls must not
-    /// delay the client, the key and [`shutdown`](Self::shutdown) for so long. Zero is not "no
-    /// limit": a body that is not there at once is not stored. Below 10 ms the layer logs a warning.
+    /// delay the client, the key and [`shutdown`](Self::shutdown) for so long.
+    ///
+    /// Zero is not "no limit": a body that is not there at once is not stored. Below 10 ms the layer
+    /// logs a warning.
     #[must_use]
     pub fn capture_timeout(self, bound: Duration) -> Self {
         self.set(|config| config.capture_timeout = bound)

@@ -16,8 +16,8 @@ pub(crate) use text::AsText;
 /// [`IdempotencyLayer::settings`](crate::IdempotencyLayer::settings) applies them.
 ///
 /// Each field has the name of a setter of [`IdempotencyLayer`](crate::IdempotencyLayer), and its
-/// limits. A field that is absent leaves the layer as it is. An unknown field is an error, and so is
-/// a value that switches a part of the layer off:
+/// limits. A field that is absent leaves the layer as it is. An unknown field is an error. So is a
+/// value that switches a part of the layer off:
 ///
 /// | fields | at least |
 /// |---|---|

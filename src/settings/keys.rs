@@ -25,7 +25,7 @@ impl Config {
         Ok(found)
     }
 
-    /// The rejection of a request without a key, which says where the layer looks for one.
+    /// The rejection of a request without a key. It says where the layer looks.
     pub(crate) fn key_missing(&self) -> Rejection {
         Rejection::KeyMissing { headers: self.headers.clone(), member: self.key_pointer.clone() }
     }

@@ -81,7 +81,7 @@ impl Question {
         self.looked("not visible here")
     }
 
-    /// What was found does not decide it.
+    /// An item that this finding does not decide.
     pub(crate) fn looked(&self, found: &str) -> CheckItem {
         CheckItem { result: CheckResult::Unseen, ..self.found(false, found) }
     }

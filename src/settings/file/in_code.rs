@@ -1,4 +1,4 @@
-//! Setters that are not fields, because their values are code, a secret, or a contract with clients.
+//! Setters that are not fields: their values are code, a secret, or a contract with clients.
 
 use serde::de::{Deserialize, Deserializer, Error};
 
