@@ -183,7 +183,7 @@ impl<St: Store> IdempotencyLayer<St> {
 /// A result that cannot be written as JSON cannot be replayed. So this caller gets an error too:
 /// the attempt has failed, and in transaction mode it is rolled back.
 fn done<T: Serialize, E>(value: T, config: &Config) -> Done<Result<T, ExecuteError<E>>> {
-    let (retention, conflict) = (config.retention, false);
+    let (retention, conflict) = (config.retention, Some(false));
     let (response, class, outcome) = match stored_outcome(&value, config) {
         Ok(outcome) => (Ok(value), ResponseClass::Success, Ok(outcome)),
         Err(error) => (Err(ExecuteError::Serialize(error)), ResponseClass::Failed, Err(BrokenBody)),

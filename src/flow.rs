@@ -29,7 +29,7 @@ use crate::handler::without_key::WithoutKey;
 use crate::http::body::{self, ReadError, ResponseBody};
 use crate::http::grpc::Protocol;
 use crate::http::rejection::Rejection;
-use crate::http::response;
+use crate::http::{response, route};
 use crate::record::key::IdempotencyKey;
 use crate::runtime::task::{self, Caught};
 use crate::settings::Config;
@@ -38,6 +38,7 @@ use crate::store::Store;
 mod admission;
 mod beat;
 mod decide;
+mod departure;
 mod judge;
 mod lapsed;
 mod lease;
@@ -62,7 +63,8 @@ mod waiting;
 
 #[cfg(fuzzing)]
 pub(crate) use decide::decided;
-use judge::judge;
+use departure::Departure;
+use judge::{judge, warn_of_missing_route};
 use nested::is_nested;
 use once::GuardedBy;
 pub(crate) use once::{Done, Ended, Failure, Run, caller, once};
@@ -125,6 +127,7 @@ where
     // From here on the operation has its own task, so a client that hangs up does not stop it. A
     // request that waits for the response of another one has not begun, and stops waiting.
     let (_caller, mut caller_gone) = caller(&config);
+    let departure = Departure::of(&config.warned);
     let operation = async move {
         let mut retries = config.policies.retry_conflicts;
         loop {
@@ -148,7 +151,9 @@ where
             }
         }
     };
-    match task::own_task(operation).await {
+    let ended = task::own_task(operation).await;
+    departure.responded();
+    match ended {
         Caught::Completed(response) => Ok(response),
         Caught::Erred(error) => Err(error),
         Caught::Panicked(panic) => resume_unwind(panic),
@@ -211,9 +216,16 @@ where
         () = running.stopping() => return Err(Failure::ShutDown),
     }
     request.extensions_mut().insert(attempt);
+    let has_no_route = route::is_missing(request.extensions());
     let response = inner.call(request.map(ReqBody::from)).await.map_err(Failure::Erred)?;
     Ok(match guarded_by {
-        GuardedBy::ItsRecord => judge(response, config, protocol, request_id.cloned()).await,
+        GuardedBy::ItsRecord => {
+            let done = judge(response, config, protocol, request_id.cloned()).await;
+            if has_no_route {
+                warn_of_missing_route(&done, config);
+            }
+            done
+        }
         GuardedBy::Nothing => Done::unrecorded(response::unguarded(response)),
         GuardedBy::OuterLayer => Done::unrecorded(response.map(ResponseBody::inner)),
     })

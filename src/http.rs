@@ -10,3 +10,8 @@ pub(crate) mod grpc;
 pub(crate) mod headers;
 pub(crate) mod rejection;
 pub(crate) mod response;
+#[cfg(feature = "axum")]
+pub(crate) mod route;
+#[cfg(not(feature = "axum"))]
+#[path = "http/route/off.rs"]
+pub(crate) mod route;

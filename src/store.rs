@@ -32,7 +32,7 @@ pub use crate::record::frame::DecodeError;
 pub use crate::record::key::{ScopeDigest, StorageKey};
 pub use crate::record::outcome::{NotRetained, Outcome, StoredBody};
 pub use check::{CheckItem, CheckResult};
-pub use conflict::Conflict;
+pub use conflict::{Conflict, MaybeConflict};
 pub use dynamic::DynStore;
 pub use error::{StoreError, StoreErrorKind};
 pub(crate) use lease::PreviousAttempt;

@@ -28,7 +28,9 @@ impl IntoResponse for AppError {
         };
         // The layer then runs the handler again: see `retry_conflicts`.
         let conflict = Conflict::among_sources(&self);
-        if let (Self::Database(source), None) = (&self, conflict) {
+        if let Self::Database(source) = &self
+            && !conflict.is_conflict()
+        {
             tracing::error!(%source, "the database failed");
         }
         (status, conflict, Json(json!({ "error": self.to_string() }))).into_response()

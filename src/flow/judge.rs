@@ -15,7 +15,7 @@ use crate::http::response::{self, BrokenBody};
 use crate::record::outcome::{NotRetained, Outcome, StoredBody};
 use crate::settings::Config;
 use crate::settings::warned::Warning;
-use crate::store::Conflict;
+use crate::store::{Conflict, MaybeConflict};
 
 /// Classifies a response of the inner service, and captures the part that is stored.
 ///
@@ -37,7 +37,11 @@ where
     let (mut head, body) = response.into_parts();
     // With the marker of a service behind the handler, a first response would look like a replay.
     head.headers.remove(response::RESULT);
-    let conflict = head.extensions.remove::<Conflict>().is_some();
+    let is_conflict = head.extensions.remove::<Conflict>().is_some();
+    let conflict = match head.extensions.remove::<MaybeConflict>() {
+        _ if is_conflict => Some(true),
+        searched => searched.map(MaybeConflict::is_conflict),
+    };
     let directive = head.extensions.remove::<ResponseDirective>().unwrap_or_default();
     let protocol = protocol.of_response(&head.headers);
     // A rejection by another layer of this crate is not a response of the handler.
@@ -77,6 +81,19 @@ where
     });
     let retention = directive.retention_override().unwrap_or(config.retention);
     Done { response, class, outcome, retention, conflict }
+}
+
+/// Tells that anyone can fill the store, with paths that do not exist.
+pub(super) fn warn_of_missing_route<B>(done: &Done<Response<B>>, config: &Config) {
+    if done.response.status().as_u16() == 404
+        && done.class == ResponseClass::Success
+        && config.warned.is_first(Warning::NoRoute)
+    {
+        tracing::warn!(
+            "the 404 of a path without a route is stored, so anyone can fill the store: add the \
+             idempotency layer by `Router::route_layer` in place of `Router::layer`"
+        );
+    }
 }
 
 fn warn_of_rejection(config: &Config) {

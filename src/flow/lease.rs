@@ -88,6 +88,10 @@ impl<St: Store> OwnedLease<St> {
         self.live.is_transaction()
     }
 
+    pub(super) fn has_taken_transaction(&self) -> bool {
+        self.live.attempt.has_taken_transaction()
+    }
+
     /// Whether the operation reported a conflict with another transaction.
     pub(super) fn has_conflict(&self) -> bool {
         self.live.attempt.has_conflict()

@@ -3,6 +3,7 @@
 use super::requested::Requested;
 use super::shared::{Shared, within};
 use crate::settings::Config;
+use crate::settings::warned::Warning;
 use crate::store::Store;
 
 /// Whether an outer layer guards the operation already, in the same store. The operation is then
@@ -15,6 +16,12 @@ pub(super) async fn is_nested<St: Store>(
     let Some(outer) = &requested.outer else {
         return false;
     };
+    if !outer.is_under(config) && config.warned.is_first(Warning::OtherSettings) {
+        tracing::warn!(
+            "a request is guarded by an outer idempotency layer with other settings: the settings \
+             of the inner one do not count; remove one of them from the route"
+        );
+    }
     if outer.is_of_layer(&shared.id) {
         return true;
     }

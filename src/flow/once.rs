@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -55,8 +55,8 @@ pub(crate) struct Done<T> {
     pub(crate) outcome: Result<Outcome, BrokenBody>,
     /// How long the outcome is stored.
     pub(crate) retention: Duration,
-    /// The operation conflicted with another transaction.
-    pub(crate) conflict: bool,
+    /// Whether the operation conflicted with another transaction. `None` if it did not say.
+    pub(crate) conflict: Option<bool>,
 }
 
 /// Why an operation has no response.
@@ -76,8 +76,15 @@ impl<T> Done<T> {
             class: ResponseClass::Discard,
             outcome: Err(BrokenBody),
             retention: Duration::ZERO,
-            conflict: false,
+            conflict: None,
         }
+    }
+
+    /// Whether the response is one that transaction mode commits by default.
+    fn commits(&self) -> bool {
+        let outcome = self.outcome.as_ref();
+        self.class == ResponseClass::Success
+            && outcome.is_ok_and(|outcome| outcome.status.as_u16() < 400)
     }
 
     /// How the record of the attempt ends, and how the operation ended for its caller.
@@ -153,12 +160,12 @@ where
     };
 
     if let Err(rejection) = count_key(config, requested, &reserved.lease) {
-        let attempt = Attempt::new(key, &reserved.lease, &shared.id, None);
+        let attempt = Attempt::new(key, &reserved.lease, &shared.id, settings(config), None);
         OwnedLease::new(shared, config, attempt, reserved).settle(SettleAs::Release).await;
         return Ended::Rejected(rejection);
     }
     telemetry::request("executed");
-    let attempt = begin(key, &reserved.lease, &shared.id, config);
+    let attempt = begin(key, &reserved.lease, shared, config);
     let lease = OwnedLease::new(shared, config, attempt.clone(), reserved);
     let run = Run { attempt, guarded_by: GuardedBy::ItsRecord };
     let ended = task::catch_panic(operation(run)).await;
@@ -166,8 +173,11 @@ where
         lease.settle(SettleAs::Release).await;
         return Ended::Conflict;
     }
-    if lease.is_transaction() && config.policies.retry_conflicts > 0 {
-        warn_of_hidden_conflict(&ended, config);
+    if lease.is_transaction() {
+        warn_of_unused_transaction(&ended, &lease, config);
+        if config.policies.retry_conflicts > 0 {
+            warn_of_hidden_conflict(&ended, config);
+        }
     }
     let failed = SettleAs::Fail(None, config.retention);
     let (end, ended) = match ended {
@@ -196,21 +206,44 @@ where
 /// its error.
 fn is_conflict<T, E: 'static>(ended: &Caught<Done<T>, Failure<E>>, is_reported: bool) -> bool {
     match ended {
-        Caught::Completed(done) => is_reported || done.conflict,
+        Caught::Completed(done) => is_reported || done.conflict == Some(true),
         Caught::Erred(Failure::Erred(error)) => is_reported || Conflict::caused(error),
         Caught::Erred(Failure::NotBegun(_) | Failure::ShutDown) | Caught::Panicked(_) => false,
     }
 }
 
-/// An error type of the application may hide a conflict, and then it is not retried.
-fn warn_of_hidden_conflict<T, E>(ended: &Caught<Done<T>, Failure<E>>, config: &Config) {
-    if let Caught::Completed(Done { class: ResponseClass::Failed, .. }) = ended
-        && config.warned.is_first(Warning::HiddenConflict)
+/// The handler may write past its transaction.
+fn warn_of_unused_transaction<St: Store, T, E>(
+    ended: &Caught<Done<T>, Failure<E>>,
+    lease: &OwnedLease<St>,
+    config: &Config,
+) {
+    if let Caught::Completed(done) = ended
+        && done.commits()
+        && !lease.has_taken_transaction()
+        && config.warned.is_first(Warning::TransactionUnused)
     {
         tracing::warn!(
-            "an attempt failed and was rolled back, and its response names no conflict, so it is \
-             not retried; if the error of the handler can be a serialization failure or a \
-             deadlock, put `Conflict::among_sources` into the response"
+            "an operation ended in transaction mode and never took its transaction: what it wrote \
+             over another connection is committed by itself, so it may be there twice; let the \
+             handler take `Tx`, or call `Attempt::transaction`, and write through it"
+        );
+    }
+}
+
+/// An error type of the application may hide a conflict, and then it is not retried.
+fn warn_of_hidden_conflict<T, E: 'static>(ended: &Caught<Done<T>, Failure<E>>, config: &Config) {
+    let may_hide_one = match ended {
+        Caught::Completed(done) => (done.class, done.conflict) == (ResponseClass::Failed, None),
+        Caught::Erred(Failure::Erred(error)) => !Conflict::reads(error),
+        Caught::Erred(Failure::NotBegun(_) | Failure::ShutDown) | Caught::Panicked(_) => false,
+    };
+    if may_hide_one && config.warned.hidden_conflict.is_due() {
+        tracing::warn!(
+            "an attempt failed and was rolled back, and its response or error does not say whether \
+             a serialization failure or a deadlock was the cause, so it is not retried; put \
+             `tower_idempotency::store::Conflict::among_sources(&error)` into the response, as a \
+             part of its tuple or into its extensions, or call `Attempt::report_conflict`"
         );
     }
 }
@@ -239,10 +272,15 @@ impl<T, E> Ended<T, E> {
 }
 
 /// Makes the [`Attempt`] that the handler sees, and logs it if it is not the first.
-fn begin(key: IdempotencyKey, lease: &Lease, layer: &Arc<()>, config: &Config) -> Attempt {
+fn begin<St>(
+    key: IdempotencyKey,
+    lease: &Lease,
+    shared: &Shared<St>,
+    config: &Arc<Config>,
+) -> Attempt {
     telemetry::attempt(lease.previous);
     observed::runs(lease.attempt);
-    let attempt = Attempt::new(key, lease, layer, config.downstream.clone());
+    let attempt = Attempt::new(key, lease, &shared.id, settings(config), config.downstream.clone());
     if let Some(previous) = lease.previous {
         let (key, number, in_doubt) = (&lease.key, lease.attempt, attempt.is_in_doubt());
         tracing::info!(
@@ -251,4 +289,10 @@ fn begin(key: IdempotencyKey, lease: &Lease, layer: &Arc<()>, config: &Config) -
         );
     }
     attempt
+}
+
+/// Identifies the settings of an attempt.
+fn settings(config: &Arc<Config>) -> Weak<dyn Any + Send + Sync> {
+    let settings: Weak<Config> = Arc::downgrade(config);
+    settings
 }

@@ -1,7 +1,7 @@
 //! The operation that a request asks for, as the layer asks the store for it.
 
-use http::header;
 use http::request::Parts;
+use http::{HeaderMap, header};
 
 use crate::handler::attempt::Attempt;
 use crate::http::rejection::Rejection;
@@ -10,6 +10,9 @@ use crate::record::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
 use crate::settings::Config;
 use crate::settings::warned::{ENOUGH, Warning};
 use crate::store::{Record, ReserveRequest};
+
+/// The headers in which a caller that is not a browser sends a credential.
+const CREDENTIALS: [&str; 3] = ["authorization", "x-api-key", "x-auth-token"];
 
 /// An operation that a caller asks for.
 #[derive(Clone)]
@@ -115,17 +118,35 @@ impl Config {
                  this layer outside of the authentication?"
             );
         }
-        if self.warned.is_open(Warning::CredentialSeen)
-            && let Some(credential) = parts.headers.get(header::AUTHORIZATION)
-            && self.warned.is_first(Warning::CredentialSeen)
-            && scope.is_credential(credential.as_bytes())
+        if self.warned.is_early() {
+            self.compare_with_credentials(&scope, &parts.headers);
+        }
+        Ok(scope)
+    }
+
+    /// Tells if the scope ignores the credential of the request, or is that credential.
+    fn compare_with_credentials(&self, scope: &Scope, headers: &HeaderMap) {
+        let mut credentials = CREDENTIALS.into_iter().flat_map(|name| headers.get_all(name));
+        if scope.is_anonymous() {
+            if credentials.next().is_some()
+                && self.warned.is_first(Warning::AnonymousWithCredential)
+            {
+                tracing::warn!(
+                    "a caller with a credential is anonymous: all such callers share their keys, \
+                     and each can replay the responses of another; put the authentication outside \
+                     of this layer, and return its account from the `scope` function"
+                );
+            }
+        } else if credentials
+            .chain(headers.get_all(header::COOKIE))
+            .any(|credential| scope.is_credential(credential.as_bytes()))
+            && self.warned.is_first(Warning::ScopeIsCredential)
         {
             tracing::warn!(
                 "the scope is the credential of the request: a refreshed one makes a retry a new \
                  operation, and so a second payment; use the account that it belongs to"
             );
         }
-        Ok(scope)
     }
 
     /// An operation of any kind.

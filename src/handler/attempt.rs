@@ -1,7 +1,8 @@
 //! The [`Attempt`] that a handler makes, and what it can learn from it.
 
-use std::sync::Arc;
+use std::any::Any;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 use crate::record::key::{IdempotencyKey, StorageKey};
 use crate::record::secret::SecretKey;
@@ -80,6 +81,7 @@ impl Attempt {
         key: IdempotencyKey,
         lease: &Lease,
         layer: &Arc<()>,
+        settings: Weak<dyn Any + Send + Sync>,
         secret: Option<Arc<SecretKey>>,
     ) -> Self {
         Self {
@@ -90,6 +92,7 @@ impl Attempt {
             guard: Some(Guard {
                 token: lease.token,
                 layer: Arc::downgrade(layer),
+                settings,
                 lease: Arc::default(),
             }),
             transaction: lease.transaction.as_ref().map(OpenTransaction::lent),

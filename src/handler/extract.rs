@@ -27,7 +27,7 @@ use super::attempt::Attempt;
 use super::directive::ResponseDirective;
 use super::without_key::WithoutKey;
 use crate::runtime::seldom::Seldom;
-use crate::store::Conflict;
+use crate::store::{Conflict, MaybeConflict};
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod transaction;
@@ -97,6 +97,17 @@ impl IntoResponseParts for ResponseDirective {
 
 /// The layer rolls the transaction of the attempt back, and the client gets 409.
 impl IntoResponseParts for Conflict {
+    type Error = Infallible;
+
+    fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Infallible> {
+        response.extensions_mut().insert(self);
+        Ok(response)
+    }
+}
+
+/// If the error is a conflict, the layer rolls the transaction of the attempt back, and the client
+/// gets 409.
+impl IntoResponseParts for MaybeConflict {
     type Error = Infallible;
 
     fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Infallible> {

@@ -8,7 +8,13 @@ use crate::settings::Config;
 /// A Parameter Object for each header that the layer reads. OpenAPI cannot require one of several
 /// headers. So if one is required, it is the first, and its description names the others.
 pub(super) fn of(config: &Config) -> Vec<Value> {
-    let names: Vec<_> = config.headers.iter().map(title_case).collect();
+    let mut names = Vec::new();
+    for name in config.headers.iter().map(title_case) {
+        // A document must not have a parameter twice.
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     // A client may send the key in the body instead.
     let is_required = config.require_key && config.key_pointer.is_none();
     let Some((first, others)) = names.split_first() else { return Vec::new() };

@@ -1,7 +1,7 @@
 // A document is written where it is passed.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
-use http::{HeaderValue, Method, Response, header};
+use http::{HeaderName, HeaderValue, Method, Response, header};
 use proptest::prelude::*;
 use proptest::string::string_regex;
 use serde_json::{Value, json};
@@ -32,6 +32,10 @@ fn the_header_of_the_key_is_required_as_the_layer_requires_it() {
     assert!(description.contains("`Idempotency-Key`"), "{description}");
     assert_eq!(parameters(&layer().stripe().require_key()), [(draft.clone(), true)]);
     assert_eq!(parameters(&layer().stripe()), [(draft.clone(), false), (ours.clone(), false)]);
+
+    // A parameter that is there twice makes a document invalid.
+    let twice = layer().headers(["x-key", "x-key"].map(HeaderName::from_static));
+    assert_eq!(parameters(&twice), [("X-Key".to_owned(), false)]);
 
     // The body may have it instead, so no header is required.
     let in_body = layer().require_key().key_in_body(JsonPointer::from_static("/key"));

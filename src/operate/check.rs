@@ -24,7 +24,8 @@ impl<St: Store> IdempotencyLayer<St> {
     ///
     /// It also tries every operation of the store, with keys of its own: reserve, renew, release,
     /// complete and inspect, with a large response too. It leaves one record, which expires after a
-    /// second. In transaction mode it opens two transactions.
+    /// second: Redis drops its body about two minutes later, and a database at the next sweep. In
+    /// transaction mode it opens two transactions.
     ///
     /// ```
     /// use tower_idempotency::{IdempotencyLayer, MemoryStore, Scope};

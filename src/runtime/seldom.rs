@@ -9,6 +9,7 @@ use super::lock::lock;
 const SELDOM: Duration = Duration::from_secs(10);
 
 /// The rate limit of one log line.
+#[derive(Debug, Default)]
 pub(crate) struct Seldom(Mutex<Option<Instant>>);
 
 impl Seldom {

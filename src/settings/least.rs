@@ -76,7 +76,11 @@ impl Config {
         } = self;
         let no_header = headers.is_empty() && key_pointer.is_none();
         let all = [
-            (no_header, "headers", "is empty: the layer finds no key"),
+            (
+                no_header,
+                "headers",
+                "is empty: the layer finds no key, so that no request is guarded",
+            ),
             (methods.is_empty(), "methods", "is empty: no request is guarded"),
             (
                 in_flight_limit.as_ref().is_some_and(|limit| limit.is_closed()),

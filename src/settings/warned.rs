@@ -6,6 +6,7 @@ use http::Method;
 
 use super::least::SwitchedOff;
 use crate::record::key::Scope;
+use crate::runtime::seldom::Seldom;
 
 /// What a layer and its clones log once.
 #[derive(Clone, Copy)]
@@ -14,10 +15,8 @@ pub(crate) enum Warning {
     NoNamespace,
     /// The `scope` function found no caller.
     NoCaller,
-    /// A request with a credential was looked at: the scope may be that credential.
-    CredentialSeen,
-    /// A conflict may be hidden in an error of the application.
-    HiddenConflict,
+    /// The scope is a credential of the request.
+    ScopeIsCredential,
     /// A response that was compressed inside of the layer is not stored.
     Compressed,
     /// A response of unknown length is not stored.
@@ -26,6 +25,16 @@ pub(crate) enum Warning {
     OtherRejection,
     /// The request has an attempt of another layer, under another key.
     OtherAttempt,
+    /// The request has an attempt of an outer layer with other settings.
+    OtherSettings,
+    /// An anonymous caller sent a credential.
+    AnonymousWithCredential,
+    /// The handler did not take the transaction of its attempt.
+    TransactionUnused,
+    /// The 404 of a path without a route is stored.
+    NoRoute,
+    /// The caller of a request has gone before its response.
+    CallerGone,
 }
 
 /// A bit for each warning that was logged.
@@ -38,6 +47,10 @@ pub(crate) struct Warned {
     switched_off: AtomicU16,
     /// How many anonymous callers came before the first that was not.
     anonymous: AtomicU32,
+    /// How many requests were looked at for mistakes that show in every request.
+    early: AtomicU32,
+    /// Limits the warning of a conflict that may be hidden in an error of the application.
+    pub(crate) hidden_conflict: Seldom,
 }
 
 impl Warned {
@@ -46,9 +59,11 @@ impl Warned {
         is_first(&self.warnings, 1 << warning as u16)
     }
 
-    /// Whether the layer has not said this yet, so that it is worth a look at the request.
-    pub(crate) fn is_open(&self, warning: Warning) -> bool {
-        self.warnings.load(Ordering::Relaxed) & (1 << warning as u16) == 0
+    /// Whether this is one of the first [`ENOUGH`] requests. A mistake that shows in every request
+    /// is looked for in these only.
+    pub(crate) fn is_early(&self) -> bool {
+        self.early.load(Ordering::Relaxed) < ENOUGH
+            && self.early.fetch_add(1, Ordering::Relaxed) < ENOUGH
     }
 
     /// Counts a caller. Returns `true` once: at the last of [`ENOUGH`] callers, if all of them are
@@ -81,7 +96,7 @@ fn is_first(bits: &AtomicU16, bit: u16) -> bool {
     bits.load(Ordering::Relaxed) & bit == 0 && bits.fetch_or(bit, Ordering::Relaxed) & bit == 0
 }
 
-/// After how many anonymous callers the layer logs a warning.
+/// How many requests or callers are looked at.
 pub(crate) const ENOUGH: u32 = 100;
 
 /// The methods of RFC 9110 and RFC 5789. All others share one bit, so that no client can make the

@@ -21,11 +21,30 @@ mod database;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conflict;
 
+/// Whether an error is a [`Conflict`]: the result of
+/// [`Conflict::among_sources`](Conflict::among_sources).
+///
+/// Put it into the response of the error also if it is not one. The layer then knows that the
+/// response hides no conflict, and does not log that it may. With the feature `axum` it is a part
+/// of a response. Elsewhere insert it into the extensions of the response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "put it into the response, because the layer finds it there"]
+pub struct MaybeConflict {
+    is_conflict: bool,
+}
+
+impl MaybeConflict {
+    /// Whether the error is a conflict, or has one among its sources.
+    pub fn is_conflict(self) -> bool {
+        self.is_conflict
+    }
+}
+
 impl Conflict {
-    /// A conflict if the error is one, or has one among its sources.
+    /// Looks for a conflict in an error and in its sources.
     ///
-    /// With `#[from] sqlx::Error` the error of an application has its cause among its sources. Put
-    /// the result into the response. axum takes an `Option` as a part of a response:
+    /// With thiserror's `#[from] sqlx::Error` or `#[error(transparent)]`, the error of an
+    /// application has its cause among its sources. Put the result into the response:
     ///
     /// ```
     /// use axum::http::StatusCode;
@@ -43,14 +62,20 @@ impl Conflict {
     ///     }
     /// }
     /// ```
-    pub fn among_sources(error: &(dyn Error + 'static)) -> Option<Self> {
+    pub fn among_sources(error: &(dyn Error + 'static)) -> MaybeConflict {
         let mut sources = successors(Some(error), |&error| error.source());
-        sources.any(|error| error.is::<Self>() || database::is_conflict(error)).then_some(Self)
+        let is_conflict = sources.any(|error| error.is::<Self>() || database::is_conflict(error));
+        MaybeConflict { is_conflict }
     }
 
     /// Whether an error is a conflict, or a boxed one that has a conflict among its sources.
     pub(crate) fn caused(error: &dyn Any) -> bool {
-        as_error(error).and_then(Self::among_sources).is_some()
+        as_error(error).is_some_and(|error| Self::among_sources(error).is_conflict)
+    }
+
+    /// Whether [`caused`](Self::caused) knows the type of an error.
+    pub(crate) fn reads(error: &dyn Any) -> bool {
+        as_error(error).is_some()
     }
 }
 

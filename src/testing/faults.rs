@@ -52,16 +52,15 @@ impl Seen<'_> {
     }
 
     fn ran_again(&self) -> Option<String> {
-        match marker(self.retry) {
-            Some("true") => return None,
-            Some("unguarded") => {
-                return Some(
-                    "the retry ran the handler again: the store is down, and `on_outage` lets \
-                     operations run without a record"
-                        .into(),
-                );
-            }
-            _ => {}
+        if marker(self.retry) == Some("true") {
+            return None;
+        }
+        if [self.first, self.retry].map(marker).contains(&Some("unguarded")) {
+            return Some(
+                "the retry ran the handler again: the store is down, and `on_outage` lets \
+                 operations run without a record"
+                    .into(),
+            );
         }
         let (method, path) = (&self.request.method, self.request.uri.path());
         let mut text = format!(

@@ -16,10 +16,11 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tokio::task::{LocalSet, spawn_local};
 use tower::{ServiceBuilder, service_fn};
+use tower_idempotency::store::{DynStore, StoreErrorKind};
 use tower_idempotency::testing::{one_effect, replays};
-use tower_idempotency::{OnFailed, Scope, StoredResponse};
+use tower_idempotency::{OnFailed, OnOutage, Scope, StoredResponse};
 
-use crate::support::{TestLayer, layer};
+use crate::support::{Fault, Operation, Scripted, TestLayer, layer, layer_over, store};
 
 fn request(key: &str) -> Request<Body> {
     Request::post("/").header("x-idempotency-key", key).body(Body::from("1200 EUR")).unwrap()
@@ -162,4 +163,26 @@ async fn effects_are_counted_for_each_request() {
     assert!(outcome(0, 0).await.starts_with("the first request had 0 effects"));
     assert!(outcome(2, 0).await.starts_with("the first request had 2 effects"));
     assert!(outcome(1, 3).await.contains("had 3 effects: is one of them outside"));
+}
+
+#[tokio::test]
+async fn a_request_that_ran_while_the_store_was_down_is_a_failure_that_says_so() {
+    let store = Scripted::over(store());
+    store.fault(Operation::Reserve, Fault::Error(StoreErrorKind::Unavailable));
+    let open = layer_over(DynStore::new(store.clone()));
+    let mut app = app(open.on_outage(OnOutage::FailOpenRiskingDoubleEffects), || "paid");
+    let text = failure(async move {
+        let mut effects = -1;
+        // The store is up again after the first request.
+        let count = async || {
+            effects += 1;
+            if effects == 1 {
+                store.heal();
+            }
+            effects
+        };
+        one_effect(&mut app, request("open"), count).await
+    })
+    .await;
+    assert!(text.contains("the store is down, and `on_outage` lets"), "{text}");
 }

@@ -1,5 +1,6 @@
 //! The record that guards an attempt, and the state of its lease.
 
+use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -15,6 +16,8 @@ pub(super) struct Guard {
     pub(super) token: Token,
     /// The layer that made the attempt: see `Shared::id`.
     pub(super) layer: Weak<()>,
+    /// The settings of that layer, or of the clone of it that made the attempt.
+    pub(super) settings: Weak<dyn Any + Send + Sync>,
     pub(super) lease: Arc<LeaseState>,
 }
 
@@ -27,6 +30,8 @@ pub(super) struct LeaseState {
     pub(super) lost: AtomicBool,
     /// The operation has reported a conflict with another transaction.
     pub(super) conflict: AtomicBool,
+    /// The operation has taken the transaction of its attempt.
+    pub(super) took_transaction: AtomicBool,
     /// Wakes the tasks that wait for the loss of the lease.
     pub(super) changed: Notify,
 }
@@ -34,6 +39,10 @@ pub(super) struct LeaseState {
 impl Attempt {
     pub(crate) fn has_conflict(&self) -> bool {
         self.lease_state().is_some_and(|lease| lease.conflict.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn has_taken_transaction(&self) -> bool {
+        self.lease_state().is_some_and(|lease| lease.took_transaction.load(Ordering::Acquire))
     }
 
     /// Whether the attempt is running and guarded by a record under this key.
@@ -44,6 +53,12 @@ impl Attempt {
     /// Whether this layer, or a clone of it, makes the attempt.
     pub(crate) fn is_of_layer(&self, id: &Arc<()>) -> bool {
         self.guard.as_ref().is_some_and(|guard| std::ptr::eq(guard.layer.as_ptr(), Arc::as_ptr(id)))
+    }
+
+    /// Whether the attempt was made with these settings.
+    pub(crate) fn is_under<T>(&self, settings: &T) -> bool {
+        let own = self.guard.as_ref().map(|guard| guard.settings.as_ptr().cast::<T>());
+        own.is_some_and(|own| std::ptr::eq(own, settings))
     }
 
     /// Whether this is the pending record that guards the attempt. Tokens are unique, so an equal

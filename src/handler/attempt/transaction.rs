@@ -1,5 +1,7 @@
 //! The transaction of an attempt.
 
+use std::sync::atomic::Ordering;
+
 use sqlx::Database;
 
 use super::Attempt;
@@ -18,6 +20,10 @@ impl Attempt {
     /// - Another part of the handler has the transaction.
     /// - The attempt has ended.
     pub fn transaction<DB: Database>(&self) -> Result<Tx<DB>, TransactionError> {
-        self.transaction.as_ref().ok_or(TransactionError::NotInTransactionMode)?.take()
+        let lent = self.transaction.as_ref().ok_or(TransactionError::NotInTransactionMode)?;
+        if let Some(lease) = self.lease_state() {
+            lease.took_transaction.store(true, Ordering::Release);
+        }
+        lent.take()
     }
 }

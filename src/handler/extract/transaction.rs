@@ -8,6 +8,7 @@ use sqlx::Database;
 
 use super::{MissingAttempt, misconfigured};
 use crate::handler::attempt::Attempt;
+use crate::runtime::seldom::Seldom;
 use crate::store::sql::tx::Tx;
 use crate::store::{Conflict, TransactionError, TxError};
 
@@ -15,10 +16,14 @@ use crate::store::{Conflict, TransactionError, TxError};
 /// transaction. The log says which.
 impl IntoResponse for TransactionError {
     fn into_response(self) -> Response {
-        tracing::error!(
-            reason = %self,
-            "a handler could not get its transaction, and the client got 500"
-        );
+        static LOGGED: Seldom = Seldom::new();
+        // Any client can leave its key out, at any rate.
+        if self != Self::NoKey || LOGGED.is_due() {
+            tracing::error!(
+                reason = %self,
+                "a handler could not get its transaction, and the client got 500"
+            );
+        }
         misconfigured(&self)
     }
 }
@@ -39,12 +44,10 @@ impl<State: Sync, DB: Database> FromRequestParts<State> for Tx<DB> {
 
 impl IntoResponse for TxError {
     fn into_response(self) -> Response {
-        let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
-        if let Some(conflict) = Conflict::of(self.get_ref()) {
-            response.extensions_mut().insert(conflict);
-        } else {
+        let conflict = Conflict::among_sources(&self);
+        if !conflict.is_conflict() {
             tracing::error!(error = %self, "a handler's statement failed, and the client got 500");
         }
-        response
+        (StatusCode::INTERNAL_SERVER_ERROR, conflict, ()).into_response()
     }
 }

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use tokio::time::sleep;
+
 use super::{CheckResult, Checklist, shortest};
 use crate::layer::IdempotencyLayer;
-use crate::record::key::Scope;
+use crate::record::key::{Scope, StorageKey};
+use crate::record::outcome::Outcome;
 use crate::settings::OnOutage;
 use crate::store::memory::MemoryStore;
+use crate::store::{Lease, Record, Reservation, ReserveRequest, Settlement, Store, StoreError};
 
 const GUIDE: &str = include_str!("../../guide/threat_model.md");
 
@@ -162,4 +166,67 @@ async fn one_line_is_printed_for_each_item() {
         assert!(line.contains(item.name), "{line}");
     }
     assert!(printed.starts_with("OPEN  scope: not set; all callers share"), "{printed}");
+}
+
+/// A slow store: a read takes this long before it begins, and a write until its reply comes.
+struct Slow(MemoryStore, Duration);
+
+impl Slow {
+    async fn write<T>(&self, operation: impl Future<Output = T>) -> T {
+        let reply = operation.await;
+        sleep(self.1).await;
+        reply
+    }
+}
+
+impl Store for Slow {
+    async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
+        self.write(self.0.reserve(request)).await
+    }
+
+    async fn complete(
+        &self,
+        lease: &Lease,
+        outcome: &Outcome,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        self.write(self.0.complete(lease, outcome, retention)).await
+    }
+
+    async fn fail(
+        &self,
+        lease: &Lease,
+        outcome: Option<&Outcome>,
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
+        self.write(self.0.fail(lease, outcome, retention)).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        self.write(self.0.release(lease)).await
+    }
+
+    async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
+        self.write(self.0.renew(lease)).await
+    }
+
+    async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {
+        sleep(self.1).await;
+        self.0.inspect(key).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.write(self.0.ping()).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_store_is_told_to_be_slow_and_not_to_lose_records() {
+    for (milliseconds, lease) in [(700, 10_000), (1_500, 10_000), (20, 3)] {
+        let slow = Slow(MemoryStore::new(), Duration::from_millis(milliseconds));
+        let layer = IdempotencyLayer::new(slow).lease(Duration::from_millis(lease));
+        let checklist = layer.check().await.unwrap();
+        let expected = if milliseconds < 500 { CheckResult::Passed } else { CheckResult::Open };
+        assert_eq!(result(&checklist, "operations"), expected, "{milliseconds}: {checklist}");
+    }
 }

@@ -59,16 +59,24 @@ impl Scope {
         self.is_anonymous
     }
 
-    /// Whether this is a credential, with its scheme or without.
-    pub(crate) fn is_credential(&self, credential: &[u8]) -> bool {
-        let token = credential.iter().position(|byte| *byte == b' ');
-        let token = token.and_then(|at| credential.get(at + 1..));
-        self.bytes.get(1..).is_some_and(|bytes| bytes == credential || Some(bytes) == token)
+    /// Whether this is the value of a header, what follows its scheme, or one of its cookies.
+    pub(crate) fn is_credential(&self, value: &[u8]) -> bool {
+        let Some(scope) = self.bytes.get(1..) else { return false };
+        let mut cookies = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        scope == value
+            || after(value, b' ') == Some(scope)
+            || cookies.any(|cookie| scope == cookie || after(cookie, b'=') == Some(scope))
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
+}
+
+/// What follows the first of this sign, without spaces around it.
+fn after(bytes: &[u8], sign: u8) -> Option<&[u8]> {
+    let at = bytes.iter().position(|byte| *byte == sign)?;
+    bytes.get(at + 1..).map(<[u8]>::trim_ascii)
 }
 
 /// What a [`scope`](crate::IdempotencyLayer::scope) function may return.

@@ -3,6 +3,8 @@
 use std::any::Any;
 use std::error::Error;
 
+use sqlx::error::DatabaseError;
+
 use super::Conflict;
 use crate::store::sql::tx::TxError;
 
@@ -17,14 +19,16 @@ impl Conflict {
     /// `statement_timeout` or a cancel request, 57014): the same lock may be held for long. It is
     /// an error like any other, and the attempt fails.
     pub fn of(error: &sqlx::Error) -> Option<Self> {
-        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code)?;
-        // A SQLSTATE has five characters; a code of SQLite is a number below 10,000.
-        let is_conflict = match code.len() {
-            5 => matches!(&*code, "40001" | "40P01"),
-            _ => code.parse::<u32>().is_ok_and(|code| code & 0xff == SQLITE_BUSY),
-        };
-        is_conflict.then_some(Self)
+        error.as_database_error().is_some_and(has_code_of_conflict).then_some(Self)
     }
+}
+
+fn has_code_of_conflict(error: &(impl DatabaseError + ?Sized)) -> bool {
+    error.code().is_some_and(|code| match code.len() {
+        // A SQLSTATE has five characters; a code of SQLite is a number below 10,000.
+        5 => matches!(&*code, "40001" | "40P01"),
+        _ => code.parse::<u32>().is_ok_and(|code| code & 0xff == SQLITE_BUSY),
+    })
 }
 
 /// The error of a database, if this is one.
@@ -37,5 +41,10 @@ pub(super) fn as_error(any: &dyn Any) -> Option<&(dyn Error + 'static)> {
 
 pub(super) fn is_conflict(error: &(dyn Error + 'static)) -> bool {
     let of_handler = error.downcast_ref().map(TxError::get_ref);
-    of_handler.or_else(|| error.downcast_ref()).and_then(Conflict::of).is_some()
+    if let Some(error) = of_handler.or_else(|| error.downcast_ref()) {
+        return Conflict::of(error).is_some();
+    }
+    // A transparent error of an application has the source of its `sqlx::Error`, and not that.
+    let error = error.downcast_ref::<Box<dyn DatabaseError>>();
+    error.is_some_and(|error| has_code_of_conflict(&**error))
 }

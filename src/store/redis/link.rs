@@ -47,7 +47,9 @@ impl Link {
             .set_pipeline_buffer_size(4096);
         let silence = Arc::<Silence>::default();
         let ConnectionAddr::Tcp(host, port) = info.addr() else {
-            super::tls::choose_provider();
+            if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+                super::tls::choose_provider();
+            }
             let client = Client::open(info.clone().set_tcp_settings(tcp_settings()))?;
             let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
             return Ok(Arc::new(Self { connection, silence }));

@@ -1,5 +1,6 @@
 //! `check`: what is wrong with a store is said before the first request.
 
+use sqlx::postgres::PgPoolOptions;
 use tower_idempotency::operate::{CheckResult, Checklist};
 use tower_idempotency::store::{DynStore, StoreError, StoreErrorKind};
 use tower_idempotency::{IdempotencyLayer, PostgresStore, RedisStore, SqliteStore};
@@ -149,6 +150,13 @@ async fn a_postgres_that_cannot_be_used_fails_the_check() {
     let pool = sqlx::PgPool::connect_lazy_with(options);
     let reader = || DynStore::new(PostgresStore::new(pool.clone()));
     fails(reader(), configuration, &["the role may not use", "grant it what it needs"]).await;
+
+    let options = pg.server.pool().connect_options().as_ref().clone();
+    let one = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
+    let used = one.acquire().await.unwrap();
+    let used_up = DynStore::new(PostgresStore::new(one));
+    fails(used_up, StoreErrorKind::Unavailable, &["the pool had no connection in time"]).await;
+    drop(used);
 
     pg.ask("COMMENT ON TABLE idempotency_records IS 'tower-idempotency 1'").await;
     let other = ["that of \"tower-idempotency 1\"", "use another table"];

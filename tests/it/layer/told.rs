@@ -1,13 +1,16 @@
 //! What is set up wrongly is told once, with the remedy; each guarded request is told at `debug`.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post as to_post};
 use http::{Request, StatusCode};
+use tokio::sync::Notify;
 use tower_http::compression::CompressionLayer;
 use tower_http::trace::TraceLayer;
-use tower_idempotency::{Rejection, Scope};
+use tower_idempotency::{JsonPointer, Rejection, Scope};
 
 use crate::support::{Effects, Frames, Log, Server, app, call, layer, post};
 
@@ -126,21 +129,129 @@ async fn required_keys_on_a_method_that_is_not_guarded_are_told_once_for_each_me
 
 #[tokio::test]
 async fn a_scope_that_is_the_credential_is_told() {
-    for (scope, is_told) in
-        [("Bearer token-of-alice", true), ("token-of-alice", true), ("7", false)]
-    {
+    let authorization = ("authorization", "Bearer token-of-alice");
+    let cookies = ("cookie", "theme=dark; session=token-of-alice");
+    for (scope, (header, value), is_told) in [
+        ("Bearer token-of-alice", authorization, true),
+        ("token-of-alice", authorization, true),
+        ("7", authorization, false),
+        ("token-of-alice", ("x-api-key", "token-of-alice"), true),
+        ("token-of-alice", cookies, true),
+        ("dark", ("x-tenant", "dark"), false),
+    ] {
         let (log, _guard) = Log::warnings();
         let router =
             app(&Effects::new(), async |_| "done").layer(layer().scope(move |_| Scope::new(scope)));
         let server = Server::start(router).await;
         for key in ["order-1001", "order-1002"] {
-            let pay = post("/").key(key).header("authorization", "Bearer token-of-alice");
+            let pay = post("/").key(key).header(header, value);
             pay.send(&server).await.assert_first(200, "done");
         }
         let lines = log.lines("the scope is the credential of the request");
-        assert_eq!(lines.len(), usize::from(is_told), "{scope}: {lines:?}");
+        assert_eq!(lines.len(), usize::from(is_told), "{scope}, {header}: {lines:?}");
         assert!(lines.iter().all(|line| !line.contains("alice")), "{lines:?}");
     }
+}
+
+/// A probe or a partner may authenticate in another way, and may be the first to come.
+#[tokio::test]
+async fn a_scope_that_is_the_credential_of_some_callers_is_told() {
+    let (log, _guard) = Log::warnings();
+    let router = app(&Effects::new(), async |_| "done").layer(layer().scope(|parts| {
+        let credential = parts.headers.get("authorization")?.to_str().ok()?;
+        Some(Scope::new(credential.strip_prefix("Bearer ").unwrap_or("the probe")))
+    }));
+    let server = Server::start(router).await;
+    for (key, credential) in [("a", "Basic probe"), ("b", "Bearer alice"), ("c", "Bearer bob")] {
+        let pay = post("/").key(key).header("authorization", credential);
+        pay.send(&server).await.assert_first(200, "done");
+    }
+    told_once(&log, &["the scope is the credential of the request"]);
+}
+
+#[tokio::test]
+async fn a_caller_with_a_credential_that_is_anonymous_is_told() {
+    let (log, _guard) = Log::warnings();
+    let router =
+        app(&Effects::new(), async |_| "done").layer(layer().scope(|_| Scope::anonymous()));
+    let server = Server::start(router).await;
+    post("/").key("order-1001").header("cookie", "theme=dark").send(&server).await;
+    assert_eq!(log.lines("a caller with a credential").len(), 0);
+    for key in ["order-1002", "order-1003"] {
+        let pay = post("/").key(key).header("authorization", "Bearer token-of-alice");
+        pay.send(&server).await.assert_first(200, "done");
+    }
+    told_once(&log, &["a caller with a credential is anonymous", "authentication outside"]);
+}
+
+#[tokio::test]
+async fn an_inner_layer_whose_settings_do_not_count_is_told() {
+    let outer = layer().scope(|_| Scope::new("acct_1"));
+    let inner = outer.clone().retention(std::time::Duration::from_hours(1));
+    for (inner, is_told) in [(inner, true), (outer.clone(), false)] {
+        let (log, _guard) = Log::warnings();
+        let router = app(&Effects::new(), async |_| "done").layer(inner).layer(outer.clone());
+        send_pairs(&Server::start(router).await).await;
+        if is_told {
+            told_once(&log, &["settings of the inner one do not count", "remove one of them"]);
+        } else {
+            assert_eq!(log.lines("tower_idempotency"), [""; 0]);
+        }
+    }
+}
+
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn a_stored_404_of_a_path_without_a_route_is_told() {
+    let router = || Router::new().route("/here", to_post(async || StatusCode::NOT_FOUND));
+    let guards = || layer().scope(|_| Scope::new("acct_1"));
+    for (router, is_told) in
+        [(router().layer(guards()), true), (router().route_layer(guards()), false)]
+    {
+        let (log, _guard) = Log::warnings();
+        let server = Server::start(router).await;
+        for (number, path) in ["/here", "/nowhere", "/elsewhere"].into_iter().enumerate() {
+            let response = post(path).key(format!("order-{number}")).send(&server).await;
+            assert_eq!(response.status, 404);
+        }
+        if is_told {
+            told_once(&log, &["404 of a path without a route is stored", "Router::route_layer"]);
+        } else {
+            assert_eq!(log.lines("tower_idempotency"), [""; 0]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_before_its_response_is_told() {
+    use tower::ServiceExt;
+
+    let (log, _guard) = Log::from(tracing::Level::INFO);
+    let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (begins, goes_on) = (Arc::clone(&begun), Arc::clone(&go_on));
+    let handler = move |_| {
+        let (begun, go_on) = (Arc::clone(&begins), Arc::clone(&goes_on));
+        async move {
+            begun.notify_one();
+            go_on.notified().await;
+            "done"
+        }
+    };
+    let guards = layer().scope(|_| Scope::new("acct_1"));
+    let router = app(&Effects::new(), handler).layer(guards.clone());
+    let pay = |key| Request::post("/").header("x-idempotency-key", key).body(Body::empty());
+    for key in ["order-1001", "order-1002"] {
+        let request = pay(key).unwrap();
+        let call = tokio::spawn(router.clone().oneshot(request));
+        begun.notified().await;
+        call.abort();
+        assert!(call.await.unwrap_err().is_cancelled());
+        go_on.notify_one();
+    }
+    guards.shutdown().await;
+    let lines = log.lines("a caller has gone before its response");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("INFO") && lines[0].contains("put the timeout inside"), "{lines:?}");
 }
 
 #[tokio::test]
@@ -234,4 +345,23 @@ async fn a_missing_key_and_a_missing_layer_are_told_apart() {
     let pointer = tower_idempotency::JsonPointer::from_static("/key");
     let in_body = router().layer(layer().scope(|_| Scope::new("acct_1")).key_in_body(pointer));
     assert_eq!(told_to(in_body, to(http::Method::POST).unwrap()).await, without_key);
+}
+
+#[tokio::test]
+async fn a_layer_that_can_guard_no_request_is_told_once() {
+    let (log, _guard) = Log::warnings();
+    let scoped = || layer().scope(|_| Scope::new("acct_1"));
+    let by_body = scoped().headers([]).key_in_body(JsonPointer::from_static("/key"));
+    let guarding = [scoped(), by_body];
+    for layer in guarding {
+        drop(app(&Effects::new(), async |_| "done").layer(layer));
+    }
+    assert_eq!(log.lines("tower_idempotency"), [""; 0]);
+    for (layer, setting) in [(scoped().methods([]), "methods"), (scoped().headers([]), "headers")] {
+        let (log, _guard) = Log::warnings();
+        let router = app(&Effects::new(), async |_| "done").layer(layer.clone()).layer(layer);
+        drop(router);
+        let setter = format!("`IdempotencyLayer::{setting}`");
+        told_once(&log, &["no request is guarded", &setter]);
+    }
 }

@@ -175,11 +175,57 @@ async fn add(connection: &mut PgConnection, account: &str) -> Result<(), sqlx::E
     sqlx::query(add).bind(account).execute(connection).await.map(drop)
 }
 
-async fn deadlock_in_repository(
+/// The error of an application as `#[error(transparent)]` makes it: its source is that of the error
+/// of the database.
+#[derive(Debug)]
+struct TransparentError(sqlx::Error);
+
+impl fmt::Display for TransparentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for TransparentError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl From<sqlx::Error> for TransparentError {
+    fn from(error: sqlx::Error) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for TransparentError {
+    fn into_response(self) -> Response {
+        let conflict = Conflict::among_sources(&self);
+        (StatusCode::INTERNAL_SERVER_ERROR, conflict, "the error of the application")
+            .into_response()
+    }
+}
+
+/// The error of an application that does not look for conflicts.
+struct OpaqueError;
+
+impl From<sqlx::Error> for OpaqueError {
+    fn from(_: sqlx::Error) -> Self {
+        Self
+    }
+}
+
+impl IntoResponse for OpaqueError {
+    fn into_response(self) -> Response {
+        (StatusCode::INTERNAL_SERVER_ERROR, "the error of the application").into_response()
+    }
+}
+
+async fn deadlock_in_repository<E: From<sqlx::Error>>(
     State(meeting): State<Meeting>,
     mut tx: Tx<Postgres>,
     body: String,
-) -> Result<(StatusCode, &'static str), AppError> {
+) -> Result<(StatusCode, &'static str), E> {
     let (first, second) = if body == "a" { ("a", "b") } else { ("b", "a") };
     add(&mut tx, first).await?;
     meeting.meet().await;
@@ -190,36 +236,77 @@ async fn deadlock_in_repository(
     Ok((StatusCode::CREATED, "done"))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_error_of_the_application_that_names_the_conflict_among_its_sources_runs_again() {
+async fn runs_again_after_a_deadlock<E>()
+where
+    E: From<sqlx::Error> + IntoResponse + Send + 'static,
+{
+    let (log, _guard) = Log::warnings();
     let base = accounts().await;
     let router = Router::new()
-        .route("/", post(deadlock_in_repository))
+        .route("/", post(deadlock_in_repository::<E>))
         .layer(layer(base.tx_store()).retry_conflicts(3));
     let router = router.with_state(Meeting::new());
     assert_eq!(rejected(&both(&router).await), 0);
     assert_eq!(base.ask(BALANCES).await, ["2", "2"]);
-    // Any other error stays the response of the handler.
+    // Any other error stays the response of the handler, and hides nothing.
     ask(&router, "key", "fails").await.is_first(500, "the error of the application");
     assert_eq!(base.ask(BALANCES).await, ["2", "2"]);
+    assert_eq!(log.lines("Conflict::among_sources"), [""; 0]);
     base.at_rest().await;
 }
 
 #[tokio::test]
-async fn a_failed_attempt_that_may_hide_a_conflict_is_told_once_where_conflicts_are_retried() {
+async fn an_error_of_the_application_that_names_the_conflict_among_its_sources_runs_again() {
+    runs_again_after_a_deadlock::<AppError>().await;
+}
+
+#[tokio::test]
+async fn a_transparent_error_of_the_application_that_is_a_conflict_runs_again() {
+    runs_again_after_a_deadlock::<TransparentError>().await;
+}
+
+#[tokio::test]
+async fn a_failed_attempt_that_may_hide_a_conflict_is_told_where_conflicts_are_retried() {
     for (retries, told) in [(3, 1), (0, 0)] {
         let base = accounts().await;
         let (log, _guard) = Log::warnings();
         let layer = layer(base.tx_store()).retry_conflicts(retries);
-        let router = Router::new().route("/", post(deadlock_in_repository)).layer(layer);
+        let router = Router::new()
+            .route("/", post(deadlock_in_repository::<OpaqueError>))
+            .route("/asks", post(deadlock_in_repository::<AppError>))
+            .layer(layer);
         let meeting = Meeting::new();
         meeting.runs.store(2, Ordering::SeqCst);
         let router = router.with_state(meeting);
-        for key in ["one", "two"] {
-            ask(&router, key, "fails").await.is_first(500, "the error of the application");
+        let post = |path: &str, key: &str| {
+            let request = Request::post(path).header("x-idempotency-key", key);
+            router.clone().oneshot(request.body(Body::from("fails")).unwrap())
+        };
+        // An error that was looked at leaves the warning to the one that was not.
+        for (path, key) in [("/asks", "one"), ("/", "two"), ("/", "three")] {
+            let response = post(path, key).await.unwrap();
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         }
-        let lines = log.lines("put `Conflict::among_sources` into the response");
+        let lines = log.lines("`tower_idempotency::store::Conflict::among_sources(&error)`");
         assert_eq!(lines.len(), told, "{lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_operation_that_does_not_take_its_transaction_is_told() {
+    let base = Pg::start().await;
+    let (log, _guard) = Log::warnings();
+    let router = Router::new()
+        .route("/takes", post(async |_: Tx<Postgres>| "done"))
+        .route("/fails", post(async || StatusCode::NOT_FOUND))
+        .route("/", post(async || "done"))
+        .layer(layer(base.tx_store()));
+    let says = "never took its transaction";
+    for (path, key, told) in [("/takes", "a", 0), ("/fails", "b", 0), ("/", "c", 1), ("/", "d", 1)]
+    {
+        let request = Request::post(path).header("x-idempotency-key", key);
+        router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(log.lines(says).len(), told, "{path}");
     }
 }
 

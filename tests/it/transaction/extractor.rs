@@ -7,10 +7,11 @@ use axum::routing::post;
 use sqlx::{Postgres, Sqlite};
 use tower::ServiceExt;
 use tower_idempotency::store::TransactionError;
-use tower_idempotency::{Attempt, MemoryStore, Tx};
+use tower_idempotency::{Attempt, IdempotencyLayer, MemoryStore, Tx};
 
 use super::misuse::Log;
 use super::script::layer;
+use crate::support::Log as Warnings;
 use crate::support::databases::{Base, Lite, Pg};
 
 async fn status(router: Router) -> u16 {
@@ -76,4 +77,16 @@ async fn a_transaction_that_was_given_back_can_be_taken_again_until_the_attempt_
     let attempt = attempts.recv().await.unwrap();
     assert_eq!(attempt.transaction::<Postgres>().unwrap_err(), TransactionError::Ended);
     pg.at_rest().await;
+}
+
+#[tokio::test]
+async fn a_client_without_keys_does_not_flood_the_log() {
+    let (log, _guard) = Warnings::warnings();
+    let keyless = IdempotencyLayer::new(MemoryStore::new());
+    let router = Router::new().route("/", post(one)).layer(keyless);
+    for _ in 0..3 {
+        let request = Request::post("/").body(Body::empty()).unwrap();
+        assert_eq!(router.clone().oneshot(request).await.unwrap().status(), 500);
+    }
+    assert_eq!(log.lines("could not get its transaction").len(), 1);
 }

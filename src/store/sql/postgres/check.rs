@@ -17,9 +17,10 @@ const GRANTS: &str = "grant SELECT, INSERT, UPDATE and DELETE on the table of re
 impl PostgresStore {
     pub(super) async fn look_around(&self) -> Result<Vec<CheckItem>, StoreError> {
         self.connect().await?;
-        self.found_layout().await?;
+        // Not by the pool itself, which may wait for longer than the store timeout.
+        let mut connection = self.pool.acquire().await.map_err(unreached)?;
+        self.found_layout(&mut connection).await?;
         let look = include_str!("check.sql").replace("{records}", &self.names.to_string());
-        let mut connection = self.pool.inner.acquire().await.map_err(unreached)?;
         let row = ::sqlx::raw_sql(AssertSqlSafe(look))
             .fetch_one(&mut *connection)
             .await

@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::fmt;
+use std::io::ErrorKind;
 use std::iter::successors;
 
 use ::sqlx::Error;
@@ -92,6 +93,7 @@ fn advice(code: &str) -> Option<&'static str> {
             "a prepared statement did not stay with its connection: a pooler between needs `persistent(false)`"
         }
         "3D000" => "the database does not exist",
+        "25006" => READ_ONLY,
         code if code.starts_with("28") => "the server rejects the credentials",
         _ => return None,
     })
@@ -105,7 +107,8 @@ const OF_A_LIVE_SERVER: [&str; 3] = [LOCK_NOT_AVAILABLE, QUERY_CANCELED, "53300"
 fn with_kind(kind: StoreErrorKind, error: Error) -> StoreError {
     let code = code(&error);
     let stays_closed = OF_A_LIVE_SERVER.contains(&code);
-    let advice = advice(code);
+    let used_up = || matches!(error, Error::PoolTimedOut).then_some(POOL);
+    let advice = advice(code).or_else(|| no_tls(&error)).or_else(used_up);
     let error = StoreError::with_source(kind, SqlError(error)).advised(advice);
     if stays_closed { error.stays_closed() } else { error }
 }
@@ -114,10 +117,35 @@ fn with_kind(kind: StoreErrorKind, error: Error) -> StoreError {
 pub(super) fn unreached(error: Error) -> StoreError {
     let kind = match error {
         Error::Configuration(_) => StoreErrorKind::Configuration,
+        _ if no_tls(&error).is_some() => StoreErrorKind::Configuration,
         _ => kind(code(&error)).unwrap_or(StoreErrorKind::Unavailable),
     };
     with_kind(kind, error)
 }
+
+/// What to do if the server was reached, and TLS with it failed. That is not an outage, because an
+/// operator must mend it.
+fn no_tls(error: &Error) -> Option<&'static str> {
+    match error {
+        // rustls calls everything that it rejects invalid data.
+        Error::Io(io) if io.kind() == ErrorKind::InvalidData => Some(UNTRUSTED),
+        // A connection that broke has an error of the system among its sources.
+        Error::Tls(error) => {
+            let mut sources =
+                successors(Some(&**error as &(dyn std::error::Error + 'static)), |&error| {
+                    error.source()
+                });
+            (!sources.any(<dyn std::error::Error>::is::<std::io::Error>)).then_some(NO_TLS)
+        }
+        _ => None,
+    }
+}
+
+const POOL: &str = "the pool had no connection in time";
+const UNTRUSTED: &str = "TLS with the server failed: its certificate must be of an authority of the TLS \
+                         feature or of `sslrootcert`, for the host of the URL, and in date";
+const NO_TLS: &str = "TLS with the server failed: the server has none, its certificate is not accepted, or a \
+                      TLS feature of this crate is missing";
 
 pub(super) fn store_error(error: Error) -> StoreError {
     if Fate::of(&error) == Fate::Lost {
@@ -240,14 +268,15 @@ pub(super) fn read_only() -> StoreError {
     StoreError::with_source(StoreErrorKind::Unavailable, ReadOnly)
 }
 
+const READ_ONLY: &str =
+    "the server takes no writes: it is a standby, or `default_transaction_read_only` is on";
+
 #[derive(Debug)]
 struct ReadOnly;
 
 impl fmt::Display for ReadOnly {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "the server takes no writes: it is a standby, or `default_transaction_read_only` is on",
-        )
+        f.write_str(READ_ONLY)
     }
 }
 

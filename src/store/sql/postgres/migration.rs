@@ -1,6 +1,6 @@
 //! The table: its text, and how it comes to be there.
 
-use ::sqlx::{AssertSqlSafe, Row as _};
+use ::sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::PostgresStore;
 use super::error::unreached;
@@ -36,22 +36,22 @@ impl PostgresStore {
     pub async fn migrate(&self) -> Result<(), StoreError> {
         // By the simple protocol, because it goes through every pooler, and takes several
         // statements as one transaction.
-        if self.found_layout().await? {
+        let mut connection = self.pool.inner.acquire().await.map_err(unreached)?;
+        if self.found_layout(&mut connection).await? {
             return Ok(());
         }
-        let mut connection = self.pool.inner.acquire().await.map_err(unreached)?;
         let create = ::sqlx::raw_sql(AssertSqlSafe(self.migration()));
         create.execute(&mut *connection).await.map(drop).map_err(unreached)
     }
 
     /// Whether the table is there. It is an error if it is not of this version.
-    pub(super) async fn found_layout(&self) -> Result<bool, StoreError> {
-        let mut connection = self.pool.inner.acquire().await.map_err(unreached)?;
+    pub(super) async fn found_layout(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<bool, StoreError> {
         let look = include_str!("layout.sql").replace("{records}", &self.names.to_string());
-        let found = ::sqlx::raw_sql(AssertSqlSafe(look))
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(unreached)?;
+        let found =
+            ::sqlx::raw_sql(AssertSqlSafe(look)).fetch_one(connection).await.map_err(unreached)?;
         let is_there: bool = found.try_get("is_there").map_err(unreached)?;
         if is_there {
             let says: Option<String> = found.try_get("says").map_err(unreached)?;

@@ -14,6 +14,7 @@ use tower_idempotency::{
     Rejection, Scope,
 };
 
+use crate::support::Log;
 use crate::support::databases::{Base, Pg};
 use crate::support::given::in_transaction;
 
@@ -184,4 +185,22 @@ async fn operations_that_cannot_be_serialized_run_again_until_they_can() {
     assert_eq!(base.orders().await, ["0", "1"]);
     assert!(runs.load(Ordering::SeqCst) > 2);
     base.at_rest().await;
+}
+
+#[tokio::test]
+async fn a_conflict_that_an_error_of_the_application_hides_is_told_once() {
+    let (log, _guard) = Log::warnings();
+    let told = || log.lines("names no conflict").len();
+    let ((_base, layer), runs) = (given(3).await, Arc::default());
+    // Its type is known, so it hides nothing.
+    let failed = run(&layer, &runs, OTHERS[2], |_, error| TxError::from(error)).await;
+    assert!(matches!(failed, Err(ExecuteError::Failed(_))), "{failed:?}");
+    assert_eq!(told(), 0);
+    for name in ["one", "two"] {
+        let ((layer, runs), name) = ((layer.clone().namespace(name), Arc::default()), name);
+        let failed = run(&layer, &runs, CONFLICTS[0], |_, error| Own(error)).await;
+        assert!(matches!(failed, Err(ExecuteError::Failed(_))), "{name}: {failed:?}");
+        assert_eq!(told(), 1);
+    }
+    assert!(log.lines("names no conflict")[0].contains("Attempt::report_conflict"));
 }

@@ -39,3 +39,17 @@ async fn a_server_whose_certificate_is_not_trusted_is_not_used() {
     let source = error.source().unwrap().to_string();
     assert!(source.contains("UnknownIssuer"), "{source}");
 }
+
+#[tokio::test]
+async fn an_untrusted_certificate_is_no_outage_by_any_kind_of_url() {
+    let Some(server) = server(&Certificates::made()) else { return };
+    let host = server.url().split_once("//").unwrap().1.to_owned();
+    for url in [
+        format!("rediss+cluster://{host}"),
+        format!("rediss+sentinel://{host}/group"),
+        format!("rediss://{host}"),
+    ] {
+        let error = RedisStore::open(&url).unwrap().ping().await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Configuration, "{url}: {error:?}");
+    }
+}
