@@ -43,7 +43,7 @@ impl<St: Store> OwnedLease<St> {
             }
             WriteResult::LeaseLost => {
                 SettleResult::LeaseLost(Box::pin(self.live.overtaken_by()).await)
-            },
+            }
             WriteResult::Failed(kind) if self.is_transaction() => SettleResult::NotCommitted(kind),
             WriteResult::Failed(kind) => {
                 let shared = Arc::clone(&self.live.shared);
