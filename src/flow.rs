@@ -187,7 +187,7 @@ where
     };
     let key = config.key_of(key, &parts.headers, &body).map_err(Rejection::KeyInvalid)?;
     if key.is_none() && config.require_key {
-        return Err(Rejection::KeyMissing);
+        return Err(config.key_missing());
     }
     let requested = key.map(|key| config.requested_by(parts, key, &body)).transpose()?;
     Ok(Prepared { body, requested })

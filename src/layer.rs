@@ -12,6 +12,7 @@ use crate::layer::service::Idempotency;
 use crate::record::key::IntoScope;
 use crate::record::secret::SecretKey;
 use crate::settings::Config;
+use crate::settings::least::SwitchedOff;
 use crate::settings::warned::Warning;
 use crate::store::Store;
 
@@ -32,8 +33,11 @@ mod settings;
 ///
 /// [`body_timeout`](Self::body_timeout) describes its position among other layers.
 ///
-/// Each setter takes a valid value, so nothing can fail later. All clones of a layer, and all
-/// services that they make, share the store.
+/// No setter can fail. A value that switches a part of the layer off, such as an empty list of
+/// [`methods`](Self::methods), is logged as a warning once, when the layer is first used.
+/// [`check`](Self::check) has it under `values`, and a file cannot have it.
+///
+/// All clones of a layer, and all services that they make, share the store.
 ///
 /// ```
 /// use std::time::Duration;
@@ -70,10 +74,17 @@ impl<St: Store> IdempotencyLayer<St> {
         self
     }
 
-    /// Passes the timeout to the store, and warns if a shared store has no namespace.
+    /// Passes the timeout to the store, and logs what the settings switch off.
     pub(crate) fn prepare_store(&self) {
         let config = &self.config;
         self.shared.store.set_timeout(config.store_timeout);
+        for off in config.switched_off().filter(|off| config.warned.is_first_value(off)) {
+            let SwitchedOff { setting, effect, .. } = off;
+            tracing::warn!(
+                "a setting switches a part of the layer off: `{setting}` {effect}; set another \
+                 value by `IdempotencyLayer::{setting}`"
+            );
+        }
         if config.namespace.is_empty()
             && self.shared.store.is_shared()
             && config.warned.is_first(Warning::NoNamespace)
@@ -90,6 +101,8 @@ impl<St: Store> IdempotencyLayer<St> {
     /// Requests with another method pass through untouched, and a key on them has no effect. The
     /// layer and its clones log such a key once for each method. All methods that RFC 9110 and RFC
     /// 5789 do not define count as one.
+    ///
+    /// An empty list switches the layer off: no request is guarded. The layer logs a warning.
     ///
     /// ```
     /// # use tower_idempotency::{IdempotencyLayer, MemoryStore};
@@ -206,7 +219,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// plain digests.
     ///
     /// Use it where others can read the store. Without the secret, a reader cannot test guesses of
-    /// keys, scopes and bodies.
+    /// keys, scopes and bodies. Take 32 random bytes: the layer logs a warning if all are zero.
     ///
     /// Set it before the first request. After a change, the first setting included, no live record
     /// is found and each retry is a new operation. Reject requests until the retention has passed,
@@ -260,12 +273,6 @@ impl<S, St: Store> Layer<S> for IdempotencyLayer<St> {
                      one; set `IdempotencyLayer::scope`"
                 );
             }
-        }
-        if self.config.guards_nothing() && self.config.warned.is_first(Warning::GuardsNothing) {
-            tracing::warn!(
-                "no request is guarded, because no method or no place of the key is set: each \
-                 retry runs again; set `IdempotencyLayer::methods`, and `headers` or `key_in_body`"
-            );
         }
         self.prepare_store();
         Idempotency::new(inner, Arc::clone(&self.config), Arc::clone(&self.shared))

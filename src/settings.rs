@@ -21,8 +21,9 @@ use crate::store::pack::Packing;
 
 mod budgets;
 #[cfg(feature = "serde")]
-mod file;
+pub(crate) mod file;
 mod keys;
+pub(crate) mod least;
 mod policy;
 #[cfg(feature = "quota")]
 pub(crate) mod quota;
@@ -33,9 +34,9 @@ pub(crate) mod warned;
 
 use budgets::Budgets;
 #[cfg(feature = "serde")]
-pub(crate) use file::AsText;
-#[cfg(feature = "serde")]
 pub use file::Settings;
+#[cfg(feature = "serde")]
+pub(crate) use file::{AsText, Fields};
 pub(crate) use policy::Policies;
 pub use policy::{InFlight, OnAbandoned, OnFailed, OnOutage, QuotaExceeded};
 use quota::NewKeys;
@@ -127,11 +128,6 @@ impl Default for Config {
 impl Config {
     pub(crate) fn guards(&self, method: &Method) -> bool {
         self.methods.contains(method)
-    }
-
-    /// Whether no request can be guarded: no method is, or a key has no place.
-    pub(crate) fn guards_nothing(&self) -> bool {
-        self.methods.is_empty() || self.headers.is_empty() && self.key_pointer.is_none()
     }
 
     pub(crate) fn secret_bytes(&self) -> Option<&[u8; 32]> {

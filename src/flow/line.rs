@@ -45,7 +45,7 @@ pub(super) async fn admit<St: Store>(
             () = shared.running.stopping() => config.shutting_down(),
         }
     };
-    wait_in_line(shared, config, requested, deadline, interrupted).await
+    Box::pin(wait_in_line(shared, config, requested, deadline, interrupted)).await
 }
 
 /// Reserves the key, or rejects at once. It waits only for the renewal of a lease that looks

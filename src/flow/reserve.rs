@@ -30,7 +30,8 @@ pub(super) async fn reserve<St: Store>(
     let key = requested.reserve.key;
     loop {
         if let Some(over) = exhausted(config, requested, awaited.is_some()) {
-            match look(shared, config, requested, member.as_deref_mut(), &over).await {
+            let look = look(shared, config, requested, member.as_deref_mut(), &over);
+            match Box::pin(look).await {
                 Looked::Decided(admission) => return admission,
                 // The key is not new.
                 Looked::MayRerun => {}
@@ -39,7 +40,7 @@ pub(super) async fn reserve<St: Store>(
         }
         let permit = match Permit::take(config, &requested.scope) {
             Ok(permit) => permit,
-            Err(over) => match look(shared, config, requested, member, &over).await {
+            Err(over) => match Box::pin(look(shared, config, requested, member, &over)).await {
                 Looked::Decided(admission) => return admission,
                 Looked::MayRerun | Looked::Nothing => return Admission::Reject(over.rejection),
             },

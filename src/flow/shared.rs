@@ -3,9 +3,13 @@
 use std::any::type_name;
 use std::error::Error;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
+
+use pin_project_lite::pin_project;
 
 use super::lapsed::Lapsed;
 use super::renewals::Renewals;
@@ -14,7 +18,7 @@ use super::telemetry;
 use super::waiting::Lines;
 use crate::record::key::StorageKey;
 use crate::runtime::seldom::Seldom;
-use crate::runtime::task;
+use crate::runtime::task::{self, Within};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The store, the lines of waiting requests, and the running operations.
@@ -92,12 +96,24 @@ impl<St> Shared<St> {
     }
 }
 
+pin_project! {
+    /// Runs an operation of the store for at most a bound.
+    pub(crate) struct InTime<F> {
+        #[pin]
+        operation: Within<F>,
+    }
+}
+
 /// Runs an operation of the store for at most `bound`.
-pub(crate) async fn within<T>(
-    bound: Duration,
-    operation: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    task::within(bound, operation)
-        .await
-        .unwrap_or_else(|| Err(StoreError::new(StoreErrorKind::Timeout)))
+pub(crate) fn within<F>(bound: Duration, operation: F) -> InTime<F> {
+    InTime { operation: task::within(bound, operation) }
+}
+
+impl<T, F: Future<Output = Result<T, StoreError>>> Future for InTime<F> {
+    type Output = Result<T, StoreError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let late = || Err(StoreError::new(StoreErrorKind::Timeout));
+        self.project().operation.poll(cx).map(|ended| ended.unwrap_or_else(late))
+    }
 }

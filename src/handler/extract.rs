@@ -60,8 +60,9 @@ impl fmt::Display for MissingAttempt {
                  `require_key` on the layer"
             }
             Self::NoLayer => {
-                "no idempotency layer guards this request: add it by `route_layer`, or add the \
-                 method by `IdempotencyLayer::methods`"
+                "no idempotency layer guards this request: add it by `route_layer`, which covers \
+                 only the routes that were added before it, or add the method by \
+                 `IdempotencyLayer::methods`"
             }
         })
     }

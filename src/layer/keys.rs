@@ -27,6 +27,9 @@ impl<St: Store> IdempotencyLayer<St> {
     /// Sets the headers that may carry the key. Default: `X-Idempotency-Key` and `Idempotency-Key`.
     ///
     /// The layer rejects a request with 400 if it has one of them twice, or several that differ.
+    ///
+    /// Pass an empty list only with [`key_in_body`](Self::key_in_body), for keys in the body alone.
+    /// Otherwise it switches the layer off: it finds no key, and logs a warning.
     #[must_use]
     pub fn headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.set(|config| config.headers = names.into_iter().collect())

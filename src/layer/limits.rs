@@ -12,7 +12,8 @@ use crate::settings::{QuotaExceeded, QuotaGuard};
 use crate::store::Store;
 
 impl<St: Store> IdempotencyLayer<St> {
-    /// Sets the largest request body in bytes; above it the response is 413. Default: 1 MiB.
+    /// Sets the largest request body in bytes; above it the response is 413. Default: 1 MiB. At 0,
+    /// each request with a body gets 413, and the layer logs a warning.
     ///
     /// Over HTTP/1.1 the layer first reads and drops the rest of the body, up to 16 MiB or for 5 s.
     /// A client that sends more may see a broken connection in place of the 413.
@@ -27,6 +28,9 @@ impl<St: Store> IdempotencyLayer<St> {
     ///
     /// A body that makes progress is not cut off, however long it takes. Lower it where clients are
     /// near, and raise it for clients on bad networks.
+    ///
+    /// Zero is not "no limit": each body that is not there at once gets 408. Below 10 ms the layer
+    /// logs a warning.
     ///
     /// # The order of layers
     ///
@@ -72,7 +76,7 @@ impl<St: Store> IdempotencyLayer<St> {
 
     /// Sets how many operations may be in flight at one time, in this process and over all clones
     /// of this layer that are made after this call. Default: any number. No more than
-    /// [`Semaphore::MAX_PERMITS`].
+    /// [`Semaphore::MAX_PERMITS`]. At 0, each new operation gets 503, and the layer logs a warning.
     ///
     /// Above the limit a new operation is rejected with 503 and `Retry-After`
     /// ([`Rejection::TooManyInFlight`](crate::Rejection)). A retry whose response is stored still
@@ -82,8 +86,12 @@ impl<St: Store> IdempotencyLayer<St> {
     /// with 503 too.
     #[must_use]
     pub fn max_in_flight(self, operations: usize) -> Self {
-        let operations = operations.min(Semaphore::MAX_PERMITS);
-        self.set(|config| config.in_flight_limit = Some(Arc::new(Semaphore::new(operations))))
+        let limit = Semaphore::new(operations.min(Semaphore::MAX_PERMITS));
+        if operations == 0 {
+            // It never has a permit, and tells that apart from one that has none left.
+            limit.close();
+        }
+        self.set(|config| config.in_flight_limit = Some(Arc::new(limit)))
     }
 
     /// Sets how many requests may wait at one time, in this process and over all clones of this
@@ -93,7 +101,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// [`InFlight::Wait`](crate::InFlight::Wait), or for a missed renewal (see
     /// [`lease`](Self::lease)). Above the limit it gets the 409 of
     /// [`InFlight::Reject`](crate::InFlight::Reject) at once. One scope may have a tenth of them,
-    /// and at least one.
+    /// and at least one. At 0, no request waits.
     #[must_use]
     pub fn max_waiting(self, requests: usize) -> Self {
         self.set(|config| config.budgets.set_max_waiting(requests))
@@ -106,7 +114,7 @@ impl<St: Store> IdempotencyLayer<St> {
     ///
     /// Above the limit a request does not wait and gets the 409 of
     /// [`InFlight::Reject`](crate::InFlight::Reject). A response is stored without its body: a
-    /// retry gets 409 `idempotency_result_not_retained`.
+    /// retry gets 409 `idempotency_result_not_retained`. At 0, no body is held.
     ///
     /// Requests that run are not counted: [`max_in_flight`](Self::max_in_flight) bounds them.
     #[must_use]

@@ -12,6 +12,9 @@ impl<St: Store> IdempotencyLayer<St> {
     /// Sets how long an attempt counts as alive without a renewal. Default: 10 s. No less than 3
     /// ms, no more than a year.
     ///
+    /// A short lease makes a running operation look abandoned after a short pause of its process or
+    /// of the store. A retry then runs beside it. Below 100 ms the layer logs a warning.
+    ///
     /// The lease is renewed at each third while the handler runs, so a handler may take any time. A
     /// crash is noticed when the lease lapses.
     ///
@@ -28,6 +31,9 @@ impl<St: Store> IdempotencyLayer<St> {
     }
 
     /// Sets how long a response is stored. Default: 24 h. No less than 1 ms.
+    ///
+    /// A retry that comes later is a new operation, and so a second payment. Zero is not "no
+    /// limit". Below 1 s the layer logs a warning.
     ///
     /// Clones share the store and have settings of their own, so each route can have its own
     /// retention. A handler can give one response its own by a
@@ -58,7 +64,8 @@ impl<St: Store> IdempotencyLayer<St> {
         self.set(|config| config.retention = retention.max(Duration::from_millis(1)))
     }
 
-    /// Sets how long each operation of the store may take. Default: 2 s.
+    /// Sets how long each operation of the store may take. Default: 2 s. Zero is not "no limit": a
+    /// store outside of the process then counts as down. Below 10 ms the layer logs a warning.
     ///
     /// A reservation that takes longer is rejected with 503. A response whose write takes longer
     /// goes to the client, and its write is retried in the background.
@@ -127,7 +134,7 @@ impl<St: Store> IdempotencyLayer<St> {
     }
 
     /// Sets what `Retry-After` says on a 409 in flight and on a 503, in whole seconds. Default: 1
-    /// s.
+    /// s, which is also the least.
     #[must_use]
     pub fn retry_after(self, after: Duration) -> Self {
         self.set(|config| config.policies.retry_after = after)

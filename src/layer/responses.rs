@@ -17,7 +17,9 @@ use crate::store::pack::EncryptionKeys;
 impl<St: Store> IdempotencyLayer<St> {
     /// Sets the largest response body in bytes that is stored. Default: 1 MiB.
     ///
-    /// A larger response goes to the client unchanged, and a retry gets 409.
+    /// A larger response goes to the client unchanged, and a retry gets 409. So at 0 no response
+    /// with a body is stored, and the layer logs a warning. To store no bodies on purpose, use
+    /// [`stored_response`](Self::stored_response).
     #[must_use]
     pub fn max_response(self, bytes: usize) -> Self {
         self.set(|config| config.max_response = bytes)
@@ -32,6 +34,9 @@ impl<St: Store> IdempotencyLayer<St> {
     ///
     /// Raise it where a body takes longer to produce. Lower it where a body that stalls must not
     /// delay the client, the key and [`shutdown`](Self::shutdown) for so long.
+    ///
+    /// Zero is not "no limit": a body that is not there at once is not stored. Below 10 ms the layer
+    /// logs a warning.
     #[must_use]
     pub fn capture_timeout(self, bound: Duration) -> Self {
         self.set(|config| config.capture_timeout = bound)
@@ -136,7 +141,8 @@ impl<St: Store> IdempotencyLayer<St> {
     /// Stores these headers and no others, except those of [`store_headers`](Self::store_headers).
     /// Default: all headers that may be stored.
     ///
-    /// With less than [`StoredResponse::Full`] this list adds no header. It selects from the few
+    /// An empty list stores no header. With less than [`StoredResponse::Full`] this list adds no
+    /// header. It selects from the few
     /// headers that are then stored.
     ///
     /// A cookie, a credential or a cache header in this list is stored and replayed as it is. A

@@ -87,7 +87,7 @@ where
             // The flow looks for the key in the body.
             Ok(None) if self.config.key_pointer.is_some() => None,
             Ok(None) if self.config.require_key => {
-                return self.reject(request, Rejection::KeyMissing);
+                return self.reject(request, self.config.key_missing());
             }
             Ok(None) => {
                 request.extensions_mut().insert(WithoutKey);

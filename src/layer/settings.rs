@@ -1,7 +1,7 @@
 //! Settings from a file.
 
 use super::IdempotencyLayer;
-use crate::settings::{AsText, Config, Settings};
+use crate::settings::{AsText, Config, Fields, Settings};
 use crate::store::Store;
 
 mod covers;
@@ -13,11 +13,33 @@ impl<St: Store> IdempotencyLayer<St> {
     /// A setting that is absent stays as it is. The other settings replace what was set before,
     /// except `store_headers` and `exclude_headers`, which add to it as their setters do. A setter
     /// that comes later still counts.
+    ///
+    /// So the order decides who has the last word:
+    ///
+    /// 1. A profile ([`ietf`](Self::ietf) or [`stripe`](Self::stripe)), and the defaults of the
+    ///    service.
+    /// 2. `settings`: the file overrides them.
+    /// 3. What no file may change, for example [`require_key`](Self::require_key) and
+    ///    [`namespace`](Self::namespace) of a route.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use tower_idempotency::{IdempotencyLayer, MemoryStore, Scope, Settings};
+    ///
+    /// # fn guard(from_file: Settings) -> IdempotencyLayer<MemoryStore> {
+    /// IdempotencyLayer::new(MemoryStore::new())
+    ///     .retention(Duration::from_hours(7 * 24)) // Unless the file says otherwise.
+    ///     .settings(from_file)
+    ///     .namespace("payments") // Whatever the file says.
+    ///     .require_key()
+    ///     .scope(|_| Scope::new("the account"))
+    /// # }
+    /// ```
     #[must_use]
     #[allow(clippy::too_many_lines, reason = "one line for each setting")]
     pub fn settings(self, settings: Settings) -> Self {
         covers::every_setting(&self.config);
-        let Settings {
+        let Settings(Fields {
             body_timeout,
             capture_timeout,
             compress_above,
@@ -51,7 +73,7 @@ impl<St: Store> IdempotencyLayer<St> {
             store_timeout,
             stored_response,
             strict_keys,
-        } = settings;
+        }) = settings;
         self.with(plain(body_timeout), Self::body_timeout)
             .with(plain(capture_timeout), Self::capture_timeout)
             .change(plain(compress_above), |config, bytes| {

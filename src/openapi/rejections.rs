@@ -49,6 +49,7 @@ impl Config {
     /// The sample with the values of this layer.
     fn adapt(&self, sample: Rejection) -> Rejection {
         match sample {
+            Rejection::KeyMissing { .. } => self.key_missing(),
             Rejection::KeyReused { .. } => self.key_reused(),
             Rejection::RequestTooLarge { .. } => {
                 Rejection::RequestTooLarge { limit: Some(self.max_request) }

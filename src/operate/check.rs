@@ -6,8 +6,11 @@ use std::time::Duration;
 use crate::flow::shared::within;
 use crate::http::response::StoredResponse;
 use crate::layer::IdempotencyLayer;
+use crate::settings::least::SwitchedOff;
 use crate::settings::{Config, OnOutage};
-use crate::store::check::{CLOCK, DURABILITY, EVICTION, Question, SWEEP, TLS};
+use crate::store::check::{
+    CLOCK, DURABILITY, EVICTION, OF_ITS_OWN, PERMISSIONS, Question, REPLICAS, SWEEP, TLS,
+};
 use crate::store::{CheckItem, CheckResult, Store, StoreError};
 
 mod covers;
@@ -79,10 +82,11 @@ impl<St: Store> IdempotencyLayer<St> {
                 None => checklist.0.push(seen),
             }
         }
+        checklist.0.retain(|item| item.result != CheckResult::NotApplicable);
         Ok(checklist)
     }
 
-    /// Every item, as far as the layer knows it without its store.
+    /// Every item of the guide, as far as the layer knows it without its store.
     fn checklist(&self, slowest: Duration) -> Checklist {
         let config = &*self.config;
         let is_shared = self.shared.store.is_shared();
@@ -95,6 +99,7 @@ impl<St: Store> IdempotencyLayer<St> {
             on_outage(config),
             store_timeout(config),
             retention(config),
+            values(config),
             max_in_flight(config),
             quota(config),
             new_keys(config, is_shared),
@@ -119,22 +124,9 @@ impl<St: Store> IdempotencyLayer<St> {
                 "put one outside of the layer",
             )
             .unseen(),
-            of_store(
-                is_shared,
-                &Question::new("store of its own", WRITERS, "let no other service write into it"),
-            ),
-            of_store(
-                is_shared,
-                &Question::new(
-                    "permissions",
-                    WRITERS,
-                    "limit the user to the names and commands of the guide",
-                ),
-            ),
-            of_store(
-                is_shared,
-                &Question::new("replicas", FAILOVER, "set `min-replicas-to-write` on Redis"),
-            ),
+            of_store(is_shared, &OF_ITS_OWN),
+            of_store(is_shared, &PERMISSIONS),
+            of_store(is_shared, &REPLICAS),
         ])
     }
 }
@@ -145,7 +137,7 @@ impl<St: Store> IdempotencyLayer<St> {
 pub struct Checklist(Vec<CheckItem>);
 
 impl Checklist {
-    /// Every item, in the order of the guide.
+    /// Every item that the store can have, in the order of the guide.
     pub fn iter(&self) -> std::slice::Iter<'_, CheckItem> {
         self.0.iter()
     }
@@ -190,11 +182,7 @@ const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
 /// Clients retry for at least this long, manually and from queues.
 const SHORTEST_RETENTION: Duration = Duration::from_hours(24);
 
-const WRITERS: &str = "a writer of the store can delete a record, and so cause a second effect";
-const IN_MEMORY: &str = "the store is in the memory of this process";
 const TENANTS: &str = "equal user ids on several hosts share their keys";
-const FAILOVER: &str =
-    "a failover can lose the latest reservations, and their operations run again";
 
 fn scope(config: &Config) -> CheckItem {
     let why = "all callers share their keys, and each can replay the responses of the others";
@@ -234,7 +222,8 @@ fn encryption(config: &Config) -> CheckItem {
             (false, "off; responses are stored without their bodies, but a forged one is replayed")
         }
     };
-    let remedy = "set `encrypt`, and reject plain records when the retention has passed";
+    let remedy = "set `encrypt` (feature `encryption`), and reject plain records when the retention \
+                  has passed";
     item("encryption", is_fine, found.into(), why, remedy)
 }
 
@@ -256,7 +245,7 @@ fn store_timeout(config: &Config) -> CheckItem {
     item(
         "store_timeout",
         is_short,
-        format!("{:?}", config.store_timeout),
+        shortest(config.store_timeout),
         why,
         "set `store_timeout` to a few seconds",
     )
@@ -268,10 +257,35 @@ fn retention(config: &Config) -> CheckItem {
     item(
         "retention",
         is_long,
-        format!("{:?}", config.retention),
+        shortest(config.retention),
         why,
         "set `retention` to 24 hours or more",
     )
+}
+
+/// In the largest unit that leaves no rest. A day is 24 hours, as everywhere in this crate.
+fn shortest(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if duration.subsec_nanos() > 0 || seconds == 0 {
+        return format!("{duration:?}");
+    }
+    let units = [(24 * 60 * 60, "d"), (60 * 60, "h"), (60, "m")];
+    let fits = |&(unit, name): &(u64, &str)| {
+        seconds.is_multiple_of(unit) && (seconds > unit || name != "d")
+    };
+    let (unit, name) = units.into_iter().find(fits).unwrap_or((1, "s"));
+    format!("{}{name}", seconds / unit)
+}
+
+fn values(config: &Config) -> CheckItem {
+    let off = config
+        .switched_off()
+        .map(|SwitchedOff { setting, effect, .. }| format!("`{setting}` {effect}"));
+    let off: Vec<_> = off.collect();
+    let why = "a part of the layer is switched off";
+    let is_fine = off.is_empty();
+    let found = if is_fine { "no setting switches a part off".into() } else { off.join("; ") };
+    item("values", is_fine, found, why, "set another value")
 }
 
 fn max_in_flight(config: &Config) -> CheckItem {
@@ -294,7 +308,12 @@ fn new_keys(config: &Config, is_shared: bool) -> CheckItem {
         }
         (false, _) => (false, "not limited"),
     };
-    item("new keys", is_fine, found.into(), why, "set `new_keys_per_minute` and `scope`")
+    let remedy = match (config.new_keys.is_some(), config.scope.is_some()) {
+        (true, _) => "set `scope`",
+        (false, true) => "set `new_keys_per_minute` (feature `quota`)",
+        (false, false) => "set `scope` and `new_keys_per_minute` (feature `quota`)",
+    };
+    item("new keys", is_fine, found.into(), why, remedy)
 }
 
 fn store(is_shared: bool) -> CheckItem {
@@ -324,8 +343,9 @@ fn item(
     CheckItem::new(name, is_fine, found, why, remedy)
 }
 
+/// A store in the memory of this process has no server.
 fn of_store(is_shared: bool, question: &Question) -> CheckItem {
-    if is_shared { question.unseen() } else { question.found(true, IN_MEMORY) }
+    if is_shared { question.unseen() } else { question.not_applicable() }
 }
 
 #[cfg(test)]

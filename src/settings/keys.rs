@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, Method, header};
 use serde::de::IgnoredAny;
 
 use super::Config;
+use crate::http::rejection::Rejection;
 use crate::record::fingerprint::{Document, Flaw, JsonPointer, Value};
 use crate::record::key::{IdempotencyKey, KeyError};
 
@@ -22,6 +23,11 @@ impl Config {
             found = agreed(found, self.key_in(headers, name)?)?;
         }
         Ok(found)
+    }
+
+    /// The rejection of a request without a key. It says where the layer looks.
+    pub(crate) fn key_missing(&self) -> Rejection {
+        Rejection::KeyMissing { headers: self.headers.clone(), member: self.key_pointer.clone() }
     }
 
     /// Logs once for each method that a request with a key passed through, because its client relies

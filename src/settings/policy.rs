@@ -58,6 +58,8 @@ pub enum InFlight {
     /// than 64 MiB ([`max_held_bytes`](crate::IdempotencyLayer::max_held_bytes)). The others get
     /// the 409 at once.
     ///
+    /// A wait of zero is the 409 at once.
+    ///
     /// A `TimeoutLayer` inside of the layer does not bound the wait, because the waiting request
     /// does not reach it.
     Wait(Duration),

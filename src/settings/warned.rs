@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 use http::Method;
 
+use super::least::SwitchedOff;
 use crate::record::key::Scope;
 use crate::runtime::seldom::Seldom;
 
@@ -11,8 +12,6 @@ use crate::runtime::seldom::Seldom;
 #[derive(Clone, Copy)]
 pub(crate) enum Warning {
     NoScope,
-    /// No request can be guarded.
-    GuardsNothing,
     NoNamespace,
     /// The `scope` function found no caller.
     NoCaller,
@@ -44,6 +43,8 @@ pub(crate) struct Warned {
     warnings: AtomicU16,
     /// A bit for each method.
     methods: AtomicU16,
+    /// A bit for each setting whose value switches a part of the layer off.
+    switched_off: AtomicU16,
     /// How many anonymous callers came before the first that was not.
     anonymous: AtomicU32,
     /// How many requests were looked at for mistakes that show in every request.
@@ -82,6 +83,11 @@ impl Warned {
     /// Whether this is the first request on this method that passed through unguarded.
     pub(crate) fn is_first_on(&self, method: &Method) -> bool {
         is_first(&self.methods, bit(method))
+    }
+
+    /// Whether this setting was not logged before.
+    pub(crate) fn is_first_value(&self, setting: &SwitchedOff) -> bool {
+        is_first(&self.switched_off, setting.bit)
     }
 }
 

@@ -42,6 +42,7 @@ impl fmt::Display for CheckItem {
             CheckResult::Passed => write!(f, "ok    {name}: {found}"),
             CheckResult::Open => write!(f, "OPEN  {name}: {found}; {why}: {remedy}"),
             CheckResult::Unseen => write!(f, "look  {name}: {found}; {why}: {remedy}"),
+            CheckResult::NotApplicable => write!(f, "none  {name}: {found}"),
         }
     }
 }
@@ -56,6 +57,8 @@ pub enum CheckResult {
     Open,
     /// It is not visible to the layer, so check it yourself.
     Unseen,
+    /// The store cannot have it. A [`Checklist`](crate::operate::Checklist) leaves it out.
+    NotApplicable,
 }
 
 /// An item that a store may look at: its name, why it matters, and how to close it.
@@ -75,32 +78,69 @@ impl Question {
     }
 
     pub(crate) fn unseen(&self) -> CheckItem {
-        CheckItem { result: CheckResult::Unseen, ..self.found(false, "not visible here") }
+        self.looked("not visible here")
+    }
+
+    /// An item that this finding does not decide.
+    pub(crate) fn looked(&self, found: &str) -> CheckItem {
+        CheckItem { result: CheckResult::Unseen, ..self.found(false, found) }
+    }
+
+    pub(crate) fn not_applicable(&self) -> CheckItem {
+        let found = "the store cannot have it";
+        CheckItem { result: CheckResult::NotApplicable, ..self.found(true, found) }
+    }
+
+    /// The same question with the remedy for one store.
+    #[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
+    pub(crate) const fn remedy(self, remedy: &'static str) -> Self {
+        Self { remedy, ..self }
     }
 }
 
-pub(crate) const CLOCK: Question = Question {
-    name: "clock",
-    why: "records expire by the clock of the store: when it is set right, they end early or late",
-    remedy: "run NTP on the server of the store",
-};
-pub(crate) const DURABILITY: Question = Question {
-    name: "durability",
-    why: "a crash of the store loses its latest keys, and their operations run again",
-    remedy: "set `appendonly yes` on Redis, `synchronous_commit = on` on PostgreSQL",
-};
-pub(crate) const EVICTION: Question = Question {
-    name: "eviction",
-    why: "an evicted record lets its operation run again",
-    remedy: "set `maxmemory-policy noeviction` on Redis",
-};
-pub(crate) const SWEEP: Question = Question {
-    name: "sweep",
-    why: "expired rows fill the disk",
-    remedy: "run `sweep_every` on PostgreSQL and SQLite",
-};
-pub(crate) const TLS: Question = Question {
-    name: "TLS",
-    why: "a reader of the network sees responses and the password of the store",
-    remedy: "use `rediss://` or `sslmode=verify-full`",
-};
+/// Whether records are deleted. A process that sweeps is not visible, but what it leaves is.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) fn swept(is_left: bool) -> CheckItem {
+    if is_left {
+        SWEEP.found(false, "records are left that expired an hour ago")
+    } else {
+        SWEEP.looked("no record is left that expired an hour ago")
+    }
+}
+
+const WRITERS: &str = "a writer of the store can delete a record, and so cause a second effect";
+
+pub(crate) const CLOCK: Question = Question::new(
+    "clock",
+    "records expire by the clock of the store: when it is set right, they end early or late",
+    "run NTP on the server of the store",
+);
+pub(crate) const DURABILITY: Question = Question::new(
+    "durability",
+    "a crash of the store loses its latest keys, and their operations run again",
+    "let the store write to its disk before it replies",
+);
+pub(crate) const EVICTION: Question = Question::new(
+    "eviction",
+    "an evicted record lets its operation run again",
+    "let the store reject writes when it is full",
+);
+pub(crate) const SWEEP: Question = Question::new(
+    "sweep",
+    "expired rows fill the disk",
+    "spawn `sweep_every` of the store in one process or in all",
+);
+pub(crate) const TLS: Question = Question::new(
+    "TLS",
+    "a reader of the network sees responses and the password of the store",
+    "connect with TLS, and verify the certificate",
+);
+pub(crate) const OF_ITS_OWN: Question =
+    Question::new("store of its own", WRITERS, "let no other service write into it");
+pub(crate) const PERMISSIONS: Question =
+    Question::new("permissions", WRITERS, "limit the user of the store to what the layer needs");
+pub(crate) const REPLICAS: Question = Question::new(
+    "replicas",
+    "a failover can lose the latest reservations, and their operations run again",
+    "let the store wait for a replica before it replies",
+);

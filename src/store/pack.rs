@@ -151,6 +151,11 @@ impl Packing {
         if self.accepts_plain() { Ok(()) } else { Err(StoreError::new(StoreErrorKind::Decrypt)) }
     }
 
+    /// Whether the key that writes is 32 zero bytes, as an array that was never filled.
+    pub(crate) fn is_encrypted_with_zeros(&self) -> bool {
+        self.encryption.as_ref().is_some_and(EncryptionKeys::is_zero)
+    }
+
     /// Whether a record that is not encrypted is replayed.
     pub(crate) fn accepts_plain(&self) -> bool {
         self.encryption.as_ref().is_none_or(EncryptionKeys::accepts_plain)

@@ -175,8 +175,8 @@ impl<C> fmt::Debug for RedisStore<C> {
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> {
     async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
         let first = Lease::first(request, Token::random()?);
-        let mut undo = Undo::of(self.clone(), &self.unreplied, &first);
-        let reply = self.acquire(request, first, &mut undo).await;
+        let mut undo = Undo::of(self, &self.unreplied, &first);
+        let reply = self.acquire(request, &first, &mut undo).await;
         undo.replied(&reply);
         reply
     }
@@ -247,34 +247,55 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     async fn acquire(
         &self,
         request: &ReserveRequest,
-        first: Lease,
-        undo: &mut Undo<Self>,
+        first: &Lease,
+        undo: &mut Undo<'_, Self>,
     ) -> Result<Reservation, StoreError> {
         let begun = Instant::now();
         let name = self.name(&request.key);
-        let mut lookup = self.create(&name, &first, undo).await?;
         loop {
-            let Some(found) = lookup.judge()? else {
-                return Ok(Reservation::Acquired(first));
+            let Some(found) = self.create(&name, first, undo).await?.judge()? else {
+                return Ok(Reservation::Acquired(first.clone()));
             };
+            let is_of_another = found.record.token != first.token;
+            if is_of_another && found.missing == 0 && !found.record.yields_to(request) {
+                return Ok(Reservation::Found(found.record));
+            }
+            // Boxed, because few requests get here, and each would have room for it.
+            let acquired = self.acquire_found(&name, found, request, first, undo, begun);
+            if let Some(reservation) = Box::pin(acquired).await? {
+                return Ok(reservation);
+            }
+            undo.sends(first);
+        }
+    }
+
+    /// Takes over the record that was found, or returns it. `None` if it is gone meanwhile, so that
+    /// the key is free.
+    async fn acquire_found(
+        &self,
+        name: &[u8],
+        mut found: Stored,
+        request: &ReserveRequest,
+        first: &Lease,
+        undo: &mut Undo<'_, Self>,
+        begun: Instant,
+    ) -> Result<Option<Reservation>, StoreError> {
+        loop {
             // The command was sent a second time because its first reply was lost.
             if found.record.token == first.token {
-                return Ok(Reservation::Acquired(first));
+                return Ok(Some(Reservation::Acquired(first.clone())));
             }
             if !found.record.yields_to(request) {
-                return self.found(&name, found, begun).await;
+                return self.found(name, found, begun).await.map(Some);
             }
             let next = Lease::after(request, first.token, &found.record);
             undo.sends(&next);
-            match self.take_over(&name, &found, &next).await? {
-                None => return Ok(Reservation::Acquired(next)),
-                // The record has changed meanwhile and is judged again, or it is gone and the key
-                // is free.
-                Some(Lookup { frame: None, .. }) => {
-                    undo.sends(&first);
-                    lookup = self.create(&name, &first, undo).await?;
-                }
-                Some(changed) => lookup = changed,
+            let Some(changed) = self.take_over(name, &found, &next).await? else {
+                return Ok(Some(Reservation::Acquired(next)));
+            };
+            match changed.judge()? {
+                Some(changed) => found = changed,
+                None => return Ok(None),
             }
         }
     }

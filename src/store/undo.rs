@@ -130,25 +130,23 @@ impl Unreplied {
 /// attempt that was cut off: the key is taken until the lease lapses, and for good where abandoned
 /// attempts are not run again. So the reservation is released as one that never began
 /// ([`Lease::never_begun`]): what it found is put back.
-pub(super) struct Undo<S: Store> {
-    pending: Option<(S, Arc<Unreplied>, Lease)>,
+pub(super) struct Undo<'a, S: Store + Clone> {
+    store: &'a S,
+    unreplied: &'a Arc<Unreplied>,
+    /// `None` if there is nothing to undo.
+    sent: Option<Lease>,
     may_have_applied: bool,
 }
 
-impl<S: Store> Undo<S> {
-    pub(super) fn of(store: S, unreplied: &Arc<Unreplied>, first: &Lease) -> Self {
-        Self {
-            pending: Some((store, Arc::clone(unreplied), first.clone())),
-            may_have_applied: false,
-        }
+impl<'a, S: Store + Clone> Undo<'a, S> {
+    pub(super) fn of(store: &'a S, unreplied: &'a Arc<Unreplied>, first: &Lease) -> Self {
+        Self { store, unreplied, sent: Some(first.clone()), may_have_applied: false }
     }
 
     /// Notes the lease that the next command writes, before that command is sent. Every command
     /// before it has had its reply, and did not apply.
     pub(super) fn sends(&mut self, lease: &Lease) {
-        if let Some((.., sent)) = &mut self.pending {
-            *sent = lease.clone();
-        }
+        self.sent = Some(lease.clone());
     }
 
     /// Notes that the reservation may have been made, although the error is not a timeout.
@@ -162,15 +160,15 @@ impl<S: Store> Undo<S> {
         let is_timeout = |error: &StoreError| error.kind() == StoreErrorKind::Timeout;
         let unknown = self.may_have_applied || reply.as_ref().is_err_and(is_timeout);
         if !unknown {
-            self.pending = None;
+            self.sent = None;
         }
     }
 }
 
-impl<S: Store> Drop for Undo<S> {
+impl<S: Store + Clone> Drop for Undo<'_, S> {
     fn drop(&mut self) {
-        if let Some((store, unreplied, sent)) = self.pending.take() {
-            unreplied.add(store, sent.never_begun());
+        if let Some(sent) = self.sent.take() {
+            self.unreplied.add(self.store.clone(), sent.never_begun());
         }
     }
 }

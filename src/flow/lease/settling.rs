@@ -41,11 +41,13 @@ impl<St: Store> OwnedLease<St> {
                 self.live.tell(end);
                 SettleResult::Stored
             }
-            WriteResult::LeaseLost => SettleResult::LeaseLost(self.live.overtaken_by().await),
+            WriteResult::LeaseLost => {
+                SettleResult::LeaseLost(Box::pin(self.live.overtaken_by()).await)
+            }
             WriteResult::Failed(kind) if self.is_transaction() => SettleResult::NotCommitted(kind),
             WriteResult::Failed(kind) => {
                 let shared = Arc::clone(&self.live.shared);
-                shared.running.spawn(self.settle_later(end, kind));
+                shared.running.spawn(Box::pin(self.settle_later(end, kind)));
                 SettleResult::Stored
             }
         }
@@ -126,7 +128,7 @@ impl<St: Store> LiveLease<St> {
                 && let Some(less) = smaller(end)
             {
                 shared.response_rejected(key, error);
-                written = less.write(&shared.store, config, lease).await;
+                written = Box::pin(less.write(&shared.store, config, lease)).await;
             }
         }
         match written {

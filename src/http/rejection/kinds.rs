@@ -6,10 +6,11 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::OnMismatch;
 use super::spec::{header_of, table};
+use crate::record::fingerprint::JsonPointer;
 use crate::record::key::KeyError;
 use crate::store::StoreErrorKind;
 
@@ -40,7 +41,12 @@ use crate::store::StoreErrorKind;
 #[non_exhaustive]
 pub enum Rejection {
     /// The request has no key, and the layer was told to require one.
-    KeyMissing,
+    KeyMissing {
+        /// The headers that the layer reads.
+        headers: Vec<HeaderName>,
+        /// The member of a JSON body that the layer reads too.
+        member: Option<JsonPointer>,
+    },
     /// The value of the key header is not a key.
     KeyInvalid(KeyError),
     /// The [`scope`](crate::IdempotencyLayer::scope) function found no caller. Nothing was done.
@@ -138,8 +144,11 @@ table! {
         client: unknown,
         when: "The request has no key, and the layer requires one.",
         then: "Sends the request with a key.",
-        detail: "This operation requires an idempotency key. Send one that is new for each operation.",
-        sample: Rejection::KeyMissing,
+        detail: "This operation requires an idempotency key in {}. Send one that is new for each operation.",
+        sample: Rejection::KeyMissing {
+            headers: vec![HeaderName::from_static("x-idempotency-key")],
+            member: None,
+        },
     }
 
     KeyInvalid {

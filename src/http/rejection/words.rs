@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use http::HeaderName;
+
 use super::Rejection;
+use crate::record::fingerprint::JsonPointer;
 
 impl Rejection {
     /// The `title` member: what kind of problem it is.
@@ -21,6 +24,7 @@ impl Rejection {
     /// Writes the value that the detail contains.
     fn write_value(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::KeyMissing { headers, member } => write_places(f, headers, member.as_ref()),
             Self::KeyInvalid(error) => write!(f, "{error}"),
             Self::RequestTooLarge { limit: Some(limit) } => write!(f, "{limit} bytes"),
             Self::RequestTooLarge { limit: None } => f.write_str("the limit"),
@@ -29,6 +33,25 @@ impl Rejection {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Where a client may put the key.
+fn write_places(
+    f: &mut fmt::Formatter<'_>,
+    headers: &[HeaderName],
+    member: Option<&JsonPointer>,
+) -> fmt::Result {
+    let mut before = "the header ";
+    for name in headers {
+        write!(f, "{before}`{name}`")?;
+        before = " or ";
+    }
+    match member {
+        Some(member) if headers.is_empty() => write!(f, "the member `{member}` of a JSON body"),
+        Some(member) => write!(f, ", or in the member `{member}` of a JSON body"),
+        None if headers.is_empty() => f.write_str("a header, and the layer reads none"),
+        None => Ok(()),
     }
 }
 

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use crate::http::rejection::OnMismatch;
 use crate::http::response::StoredResponse;
 use crate::record::fingerprint::JsonPointer;
 use crate::record::key::{Scope, ScopeDigest};
+use crate::settings::file::in_code::IN_CODE;
 use crate::settings::{InFlight, OnAbandoned, OnFailed, OnOutage};
 use crate::store::memory::MemoryStore;
 
@@ -151,21 +152,7 @@ fn the_file_in_the_guide_has_every_field_with_its_default() {
 /// A setter that takes a plain value and is in neither list was forgotten in [`Settings`].
 #[test]
 fn every_setter_is_a_field_or_code_or_a_secret_or_a_profile() {
-    let no_fields = [
-        "classify",
-        "encrypt",
-        "fingerprint",
-        "fingerprint_fn",
-        "header",
-        "ietf",
-        "legacy_fingerprint",
-        "quota",
-        "rejection_response",
-        "scope",
-        "secret",
-        "settings",
-        "stripe",
-    ];
+    let no_fields = IN_CODE.into_iter().chain(["fingerprint_fn", "header", "settings"]);
     let api = include_str!("../../../tests/public_api/api.txt");
     let setters = api.lines().filter_map(|line| {
         let name = line.strip_prefix("pub fn tower_idempotency::IdempotencyLayer<St>::")?;
@@ -180,15 +167,20 @@ fn every_setter_is_a_field_or_code_or_a_secret_or_a_profile() {
 fn what_cannot_be_read_is_rejected_with_what_was_expected() {
     let wrong = [
         (json!({"leese": "10s"}), "unknown field `leese`, expected one of `body_timeout`"),
-        (json!({"secret": "hunter2"}), "unknown field `secret`"),
-        (json!({"lease": "10"}), "string \"10\", expected a duration like 300ms, 10s or 24h"),
+        (
+            json!({"lease": "10"}),
+            "string \"10\", expected a duration like 300ms, 10s, 5m (minutes)",
+        ),
+        (
+            json!({"lease": "5M"}),
+            "string \"5M\", expected a duration like 300ms, 10s, 5m (minutes)",
+        ),
         (json!({"lease": 10}), "integer `10`, expected a duration"),
-        (json!({"lease": "0s"}), "expected a duration above zero"),
-        (json!({"retention": "0s"}), "expected a duration above zero"),
         (json!({"lease": true}), "boolean `true`, expected a duration"),
         (json!({"max_request": "1MB"}), "string \"1MB\", expected a size like 64KiB or 1MiB"),
         (json!({"max_request": -1}), "integer `-1`, expected a size"),
         (json!({"in_flight": "wait"}), "\"wait\", expected `reject`, or a `wait` with a duration"),
+        (json!({"in_flight": "wait"}), r#"`{ wait = "5s" }` in TOML, `{"wait": "5s"}` in JSON"#),
         (json!({"in_flight": {"wait": "5"}}), "string \"5\", expected a duration"),
         (json!({"in_flight": {"waits": "5s"}}), "unknown field `waits`, expected `wait`"),
         (json!({"in_flight": {}}), "missing field `wait`"),
@@ -208,4 +200,67 @@ fn what_cannot_be_read_is_rejected_with_what_was_expected() {
     }
     let error = toml::from_str::<Settings>("retention = \"24h\"\nlease = \"10\"").unwrap_err();
     assert!(error.to_string().contains("line 2"), "{error}");
+}
+
+#[test]
+fn a_value_that_switches_a_part_of_the_layer_off_is_an_error_with_the_least_value() {
+    let least = [
+        (json!({"body_timeout": "0s"}), "`body_timeout` is 0s, and must be 10ms or more"),
+        (json!({"capture_timeout": "9ms"}), "`capture_timeout` is 9ms, and must be 10ms or more"),
+        (json!({"store_timeout": "0s"}), "`store_timeout` is 0s, and must be 10ms or more"),
+        (json!({"lease": "0s"}), "`lease` is 0s, and must be 100ms or more"),
+        (json!({"retention": "999ms"}), "`retention` is 999ms, and must be 1s or more"),
+        (json!({"max_in_flight": 0}), "`max_in_flight` is 0, and must be 1 or more"),
+        (json!({"max_request": 0}), "`max_request` is 0B, and must be 1B or more"),
+        (json!({"max_response": "0MiB"}), "`max_response` is 0B, and must be 1B or more"),
+        (json!({"headers": []}), "`headers` is empty, and must have 1 entry or more"),
+        (json!({"methods": []}), "`methods` is empty, and must have 1 entry or more"),
+    ];
+    for (json, expected) in least {
+        let error = serde_json::from_str::<Settings>(&json.to_string()).unwrap_err().to_string();
+        assert!(error.starts_with(expected) && error.contains("line 1"), "{json}: {error}");
+    }
+    // These have their use.
+    for json in [
+        json!({"max_waiting": 0, "max_held_bytes": 0, "retry_after": "0s", "retry_conflicts": 0}),
+        json!({"in_flight": {"wait": "0s"}, "compress_above": 0, "store_only_headers": []}),
+        json!({"body_timeout": "10ms", "lease": "100ms", "retention": "1s", "max_in_flight": 1}),
+    ] {
+        read(&json);
+    }
+}
+
+/// The setters take such values, and the layer then says what is switched off. A file cannot have
+/// them, so that both must agree.
+#[test]
+fn no_file_can_switch_a_part_of_the_layer_off() {
+    for (name, value, setter) in fields() {
+        assert!(setter(layer()).config.switched_off().next().is_none(), "{name}");
+        let zero = match &value {
+            Value::Array(_) => json!([]),
+            Value::Number(_) => json!(0),
+            Value::String(text) if text.ends_with(['s', 'B']) => json!("0s"),
+            _ => continue,
+        };
+        for zero in [zero, json!(0)] {
+            if let Ok(settings) = serde_json::from_str(&json!({ name: zero }).to_string()) {
+                let off = layer().settings(settings).config.switched_off().next().is_some();
+                assert!(!off, "{name} = {zero}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_setter_that_is_not_a_field_is_told_to_be_set_in_code() {
+    for name in IN_CODE {
+        let json = json!({ name: "hunter2" }).to_string();
+        let error = serde_json::from_str::<Settings>(&json).unwrap_err().to_string();
+        let expected =
+            format!("`{name}` is not a field: set it in code, by `IdempotencyLayer::{name}`");
+        assert_eq!(error, expected);
+    }
+    let toml = "[idempotency]\nlease = \"10s\"\nsecret = \"hunter2\"";
+    let error = toml::from_str::<BTreeMap<String, Settings>>(toml).unwrap_err();
+    assert!(error.message().starts_with("`secret` is not a field"), "{error}");
 }

@@ -28,17 +28,18 @@ pub(super) fn every_setting(config: &Config) {
                 retry_conflicts: _,
                 retry_after: _,
             },
-        // Not items: each choice is fine in production, or its default is.
+        // The item `values`: it also looks at other settings, see `Config::switched_off`.
         headers: _,
         key_pointer: _,
-        key_form: _,
         methods: _,
-        fingerprinting: _,
         max_request: _,
         body_timeout: _,
         max_response: _,
         capture_timeout: _,
         lease: _,
+        // Not items: each choice is fine in production, or its default is.
+        key_form: _,
+        fingerprinting: _,
         classify: _,
         rejection_response: _,
         stored: _,

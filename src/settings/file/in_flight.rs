@@ -37,7 +37,10 @@ impl<'de> Visitor<'de> for Policy {
     type Value = InFlight;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("`reject`, or a `wait` with a duration: {\"wait\": \"5s\"}")
+        f.write_str(
+            "`reject`, or a `wait` with a duration: `{ wait = \"5s\" }` in TOML, \
+             `{\"wait\": \"5s\"}` in JSON",
+        )
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<InFlight, E> {

@@ -11,7 +11,7 @@ use serde::ser::{Serialize, Serializer};
 use crate::record::fingerprint::JsonPointer;
 
 /// A value that is written as [`Text`] says.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, PartialOrd)]
 pub(crate) struct AsText<T>(pub(crate) T);
 
 pub(crate) trait Text: Sized {
@@ -29,7 +29,7 @@ pub(crate) trait Text: Sized {
 }
 
 impl Text for Duration {
-    const EXPECTED: &'static str = "a duration like 300ms, 10s or 24h";
+    const EXPECTED: &'static str = "a duration like 300ms, 10s, 5m (minutes) or 24h";
 
     fn read(text: &str) -> Option<Self> {
         // `5M` is five months there, and a typing error for five minutes here.
@@ -106,6 +106,12 @@ impl Text for JsonPointer {
     }
 }
 
+impl<T: Text> fmt::Display for AsText<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.write())
+    }
+}
+
 impl<T: Text> Serialize for AsText<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0.write())
@@ -115,19 +121,6 @@ impl<T: Text> Serialize for AsText<T> {
 impl<'de, T: Text> Deserialize<'de> for AsText<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Reader(PhantomData)).map(Self)
-    }
-}
-
-/// Rejects `0s`, which may be meant as "for ever". The setter would take it as a millisecond, in
-/// which each retry runs again.
-pub(super) fn above_zero<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<AsText<Duration>>, D::Error> {
-    match Option::deserialize(deserializer)? {
-        Some(AsText(Duration::ZERO)) => {
-            Err(D::Error::invalid_value(Unexpected::Str("0s"), &"a duration above zero, like 24h"))
-        }
-        value => Ok(value),
     }
 }
 

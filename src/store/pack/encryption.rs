@@ -53,13 +53,16 @@ pub struct EncryptionKeys {
     cipher: XChaCha20Poly1305,
     reading: Vec<(u32, XChaCha20Poly1305)>,
     accepts_plain: bool,
+    /// The key that writes is 32 zero bytes.
+    is_zero: bool,
 }
 
 impl EncryptionKeys {
     /// A ring of one key, which reads and writes. The number identifies the key in the store: give
     /// each key its own number.
     pub fn new(id: u32, key: [u8; 32]) -> Self {
-        Self { id, cipher: cipher(key), reading: Vec::new(), accepts_plain: false }
+        let is_zero = key == [0; 32];
+        Self { id, cipher: cipher(key), reading: Vec::new(), accepts_plain: false, is_zero }
     }
 
     /// Adds a key that only reads.
@@ -93,6 +96,10 @@ impl EncryptionKeys {
 
     pub(super) fn accepts_plain(&self) -> bool {
         self.accepts_plain
+    }
+
+    pub(super) fn is_zero(&self) -> bool {
+        self.is_zero
     }
 
     pub(super) fn seal(&self, aad: &[u8], frame: &[u8]) -> Result<Bytes, StoreError> {

@@ -63,15 +63,13 @@ impl Reach {
 
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(async move {
-            match &self.reach {
-                Reach::Server(server) => server.one(command).await,
-                Reach::Cluster(cluster) => {
-                    let mut replies = cluster.send(Commands::One(command)).await?;
-                    Ok(replies.pop().unwrap_or(Value::Nil))
-                }
-            }
-        })
+        match &self.reach {
+            Reach::Server(server) => Box::pin(server.one(command)),
+            Reach::Cluster(cluster) => Box::pin(async move {
+                let mut replies = cluster.send(Commands::One(command)).await?;
+                Ok(replies.pop().unwrap_or(Value::Nil))
+            }),
+        }
     }
 
     fn req_packed_commands<'a>(
@@ -80,14 +78,12 @@ impl ConnectionLike for Connection {
         offset: usize,
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
-        Box::pin(async move {
-            match &self.reach {
-                Reach::Server(server) => server.many(pipeline, offset, count).await,
-                Reach::Cluster(cluster) => {
-                    cluster.send(Commands::Many(pipeline, offset, count)).await
-                }
+        match &self.reach {
+            Reach::Server(server) => Box::pin(server.many(pipeline, offset, count)),
+            Reach::Cluster(cluster) => {
+                Box::pin(cluster.send(Commands::Many(pipeline, offset, count)))
             }
-        })
+        }
     }
 
     fn get_db(&self) -> i64 {

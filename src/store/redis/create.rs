@@ -31,10 +31,10 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         &self,
         name: &[u8],
         lease: &Lease,
-        undo: &mut Undo<Self>,
+        undo: &mut Undo<'_, Self>,
     ) -> Result<Lookup, StoreError> {
         match self.try_create(name, lease).await {
-            Err(error) if takes_no_writes(&error) => match self.look(name).await {
+            Err(error) if takes_no_writes(&error) => match Box::pin(self.look(name)).await {
                 Ok(found @ Lookup { frame: Some(_), .. }) => Ok(found),
                 _ => Err(store_error(error)),
             },
@@ -76,8 +76,10 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         }
         // A server before 7.0 rejects the command and has done nothing. If it rejects the script
         // too, its version was not the cause, and the script's error is returned.
+        let keys: [&[u8]; 1] = [name];
+        let args: [&[u8]; 2] = [&pending, &retention];
         let (frame, left) =
-            scripts::RESERVE.run(&mut connection, None, &[name], &[&pending, &retention]).await?;
+            Box::pin(scripts::RESERVE.run(&mut connection, None, &keys, &args)).await?;
         self.before_7.store(true, Ordering::Relaxed);
         Ok(Lookup { frame, left })
     }

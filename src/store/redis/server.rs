@@ -10,14 +10,14 @@ use std::time::Duration;
 use redis::{
     Cmd, ConnectionInfo, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::error::{is_broken, unreached};
 use super::link::Link;
 use super::place::Place;
 use super::script_error::unwrapped;
 use super::sentinel::Sentinels;
-use super::setting::Setting;
+use super::setting::{Setting, elapsed};
 use super::unreached::cause;
 use crate::runtime::lock::lock;
 
@@ -81,13 +81,13 @@ impl Server {
     }
 
     pub(super) async fn one(&self, command: &Cmd) -> RedisResult<Value> {
-        let send = async {
-            let link = self.link_for_command().await?;
-            let reply = link.connection.clone().send_packed_command(command).await.map(unwrapped);
-            self.heed(&link, reply.as_ref().map(std::iter::once));
-            reply
-        };
-        self.0.setting.in_time(send).await
+        let deadline = self.0.setting.deadline();
+        let link = self.link_for_command().await?;
+        let mut connection = link.connection.clone();
+        let reply = timeout_at(deadline, connection.send_packed_command(command)).await;
+        let reply = reply.unwrap_or_else(elapsed).map(unwrapped);
+        self.heed(&link, reply.as_ref().map(std::iter::once));
+        reply
     }
 
     pub(super) async fn many(
@@ -96,16 +96,14 @@ impl Server {
         offset: usize,
         count: usize,
     ) -> RedisResult<Vec<Value>> {
-        let send = async {
-            let link = self.link_for_command().await?;
-            let replies =
-                link.connection.clone().send_packed_commands(pipeline, offset, count).await;
-            let reply =
-                replies.map(|replies| replies.into_iter().map(unwrapped).collect::<Vec<_>>());
-            self.heed(&link, reply.as_ref());
-            reply
-        };
-        self.0.setting.in_time(send).await
+        let deadline = self.0.setting.deadline();
+        let link = self.link_for_command().await?;
+        let mut connection = link.connection.clone();
+        let send = connection.send_packed_commands(pipeline, offset, count);
+        let replies = timeout_at(deadline, send).await.unwrap_or_else(elapsed);
+        let reply = replies.map(|replies| replies.into_iter().map(unwrapped).collect::<Vec<_>>());
+        self.heed(&link, reply.as_ref());
+        reply
     }
 
     /// Returns when a command can be sent, or it is known that none can.
@@ -155,8 +153,14 @@ impl Server {
 
     /// The connection for one more command.
     async fn link_for_command(&self) -> RedisResult<Arc<Link>> {
-        let place = || self.0.endpoint.place();
-        let link = self.0.setting.to_reach(place, self.sound_link()).await?;
+        let link = match self.0.present() {
+            Some(link) if link.silent_for() < SILENCE => link,
+            // Boxed, because few commands get here, and each would have room for it.
+            _ => {
+                let place = || self.0.endpoint.place();
+                Box::pin(self.0.setting.to_reach(place, self.sound_link())).await?
+            }
+        };
         link.sends();
         Ok(link)
     }

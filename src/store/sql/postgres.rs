@@ -274,7 +274,7 @@ impl PostgresStore {
         let first = Lease::first(request, Token::random()?);
         let connection = Connection::take(&self.pool).await?;
         // From here on it may have been sent.
-        let mut undo = Undo::of(self.clone(), &self.unreplied, &first);
+        let mut undo = Undo::of(self, &self.unreplied, &first);
         let reply = match self.acquire(connection, request, first, &mut undo).await {
             Err(error) if takes_no_writes(&error) => self.stored(request, error).await,
             reply => reply,

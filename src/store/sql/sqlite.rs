@@ -135,7 +135,7 @@ impl Store for SqliteStore {
             found => found,
         };
         let first = Lease::first(request, Token::random()?);
-        let mut undo = Undo::of(self.clone(), &self.unreplied, &first);
+        let mut undo = Undo::of(self, &self.unreplied, &first);
         let reply = self.acquire(&wait, request, first, found, &mut undo).await;
         undo.replied(&reply);
         reply
@@ -227,7 +227,7 @@ impl SqliteStore {
         request: &ReserveRequest,
         first: Lease,
         mut found: Option<Record>,
-        undo: &mut Undo<Self>,
+        undo: &mut Undo<'_, Self>,
     ) -> Result<Reservation, StoreError> {
         loop {
             let (lease, is_acquired) = match found {

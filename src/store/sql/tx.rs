@@ -97,8 +97,9 @@ impl fmt::Display for TransactionError {
                  on the layer"
             }
             Self::NoLayer => {
-                "no idempotency layer guards this request: add it by `route_layer`, or add the \
-                 method by `IdempotencyLayer::methods`"
+                "no idempotency layer guards this request: add it by `route_layer`, which covers \
+                 only the routes that were added before it, or add the method by \
+                 `IdempotencyLayer::methods`"
             }
             Self::Ended => "the attempt has ended, and its transaction with it",
             Self::Taken => "the transaction of the attempt is taken, and was not given back",

@@ -2,10 +2,10 @@
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderName, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
-use tower_idempotency::{KeyError, OnMismatch, Rejection};
+use tower_idempotency::{JsonPointer, KeyError, OnMismatch, Rejection};
 
 use crate::support::{Effects, Server, counting, layer, post};
 
@@ -72,7 +72,7 @@ async fn the_rejection_is_in_the_extensions_for_the_layers_outside() {
     assert_eq!(send(Some("order-1001"), "one").await, (StatusCode::OK, None));
     let rejections = [
         (Some("order-1001"), "two", Rejection::KeyReused { status: OnMismatch::Conflict }),
-        (None, "", Rejection::KeyMissing),
+        (None, "", key_missing()),
         (Some("order 1001"), "", Rejection::KeyInvalid(KeyError::NotVisibleAscii)),
         (Some("order-1002"), "more than ten", Rejection::RequestTooLarge { limit: Some(10) }),
         (
@@ -85,6 +85,30 @@ async fn the_rejection_is_in_the_extensions_for_the_layers_outside() {
         assert_eq!(send(key, body).await, (expected.status(), Some(expected)));
     }
     assert_eq!(effects.count(), 1);
+}
+
+fn key_missing() -> Rejection {
+    let headers = ["x-idempotency-key", "idempotency-key"].map(HeaderName::from_static);
+    Rejection::KeyMissing { headers: headers.into(), member: None }
+}
+
+#[tokio::test]
+async fn a_missing_key_is_told_where_the_layer_looks_for_one() {
+    let of_clients = "in the header `x-idempotency-key` or `idempotency-key`. Send one";
+    let pointer = JsonPointer::from_static("/key");
+    for (layer, place) in [
+        (layer(), of_clients),
+        (
+            layer().header(HeaderName::from_static("x-request-key")),
+            "in the header `x-request-key`.",
+        ),
+        (layer().headers([]).key_in_body(pointer), "in the member `/key` of a JSON body."),
+    ] {
+        let server = Server::start(counting(&Effects::new()).layer(layer.require_key())).await;
+        let response = post("/").send(&server).await;
+        let problem = response.assert_rejected(400, "idempotency_key_missing");
+        assert!(problem["detail"].as_str().unwrap().contains(place), "{problem}");
+    }
 }
 
 #[tokio::test]

@@ -79,6 +79,38 @@ async fn two_layers_with_different_settings_on_one_route_are_told() {
 }
 
 #[tokio::test]
+async fn a_setting_that_switches_a_part_of_the_layer_off_is_told_once() {
+    let (log, _guard) = Log::warnings();
+    let guard = layer().scope(|_| Scope::new("acct_1")).max_response(0);
+    let router = app(&Effects::new(), async |_| "done");
+    let server = Server::start(router.clone().layer(guard.clone()).layer(guard.clone())).await;
+    send_pairs(&server).await;
+    let says = ["`max_response` is 0: no response", "`IdempotencyLayer::max_response`"];
+    told_once(&log, &says);
+    // A clone tells of its own settings.
+    let server = Server::start(router.layer(guard.max_in_flight(0))).await;
+    send_pairs(&server).await;
+    let lines = log.lines("switches a part of the layer off");
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert!(lines[1].contains("`max_in_flight` is 0: each new operation gets 503"), "{lines:#?}");
+}
+
+#[tokio::test]
+async fn an_operation_that_is_not_a_request_is_told_of_such_a_setting_too() {
+    use tower_idempotency::{Fingerprint, IdempotencyKey};
+
+    let (log, _guard) = Log::warnings();
+    let layer = layer().scope(|_| Scope::new("acct_1")).retention(std::time::Duration::ZERO);
+    for key in [b"job-1", b"job-2"] {
+        let (scope, key) = (Scope::new("acct_1"), IdempotencyKey::parse(key).unwrap());
+        let fingerprint = Fingerprint::of_fields([b"job"]);
+        let run = async |_| Ok::<_, std::convert::Infallible>("done".to_owned());
+        layer.execute(&scope, &key, fingerprint, run).await.unwrap();
+    }
+    told_once(&log, &["`retention` is below 1s: a retry finds no record, and runs"]);
+}
+
+#[tokio::test]
 async fn required_keys_on_a_method_that_is_not_guarded_are_told_once_for_each_method() {
     let (log, _guard) = Log::warnings();
     let router = Router::new()
@@ -299,6 +331,7 @@ async fn a_missing_key_and_a_missing_layer_are_told_apart() {
     let to = |method: http::Method| Request::builder().method(method).uri("/").body(Body::empty());
     let without_layer = told_to(router(), to(http::Method::POST).unwrap()).await;
     assert!(without_layer.contains("no idempotency layer guards this request"), "{without_layer}");
+    assert!(without_layer.contains("only the routes that were added before it"), "{without_layer}");
     let guarded = || router().layer(layer().scope(|_| Scope::new("acct_1")));
     let without_key = told_to(guarded(), to(http::Method::POST).unwrap()).await;
     assert!(
@@ -324,10 +357,11 @@ async fn a_layer_that_can_guard_no_request_is_told_once() {
         drop(app(&Effects::new(), async |_| "done").layer(layer));
     }
     assert_eq!(log.lines("tower_idempotency"), [""; 0]);
-    for layer in [scoped().methods([]), scoped().headers([])] {
+    for (layer, setting) in [(scoped().methods([]), "methods"), (scoped().headers([]), "headers")] {
         let (log, _guard) = Log::warnings();
         let router = app(&Effects::new(), async |_| "done").layer(layer.clone()).layer(layer);
         drop(router);
-        told_once(&log, &["no request is guarded", "IdempotencyLayer::methods"]);
+        let setter = format!("`IdempotencyLayer::{setting}`");
+        told_once(&log, &["no request is guarded", &setter]);
     }
 }

@@ -324,7 +324,11 @@ async fn a_missing_key_a_missing_layer_and_a_store_that_leases_are_told_apart() 
     };
     let leasing = layer(base.server.store());
     for (router, key, says) in [
-        (route(), Some("key"), "no idempotency layer guards this request"),
+        (
+            route(),
+            Some("key"),
+            "`route_layer`, which covers only the routes that were added before it",
+        ),
         (route().layer(layer(base.tx_store())), None, "call `require_key` on the layer"),
         (route().layer(leasing), Some("key"), "give the layer `store.in_transaction()`"),
     ] {

@@ -87,7 +87,7 @@ fn details_of_others_are_not_a_rejection_and_damaged_ones_say_nothing() {
     assert_eq!(read(of("tower-idempotency")).reason.unwrap(), "IDEMPOTENCY_KEY_IN_FLIGHT");
     assert_eq!(read(of("bank.example")), Details::default());
     assert_eq!(read(ErrorDetails::new()), Details::default());
-    let whole = details::status(&Rejection::KeyMissing, Code::InvalidArgument, "message");
+    let whole = details::status(&Rejection::ScopeMissing, Code::InvalidArgument, "message");
     for length in 0..whole.len() {
         let cut = details::read(Bytes::copy_from_slice(&whole[..length]));
         assert_eq!(cut, Details::default(), "{length}");

@@ -129,6 +129,23 @@ fn what_is_said_to_people_is_whole() {
     }
     let invalid = Rejection::KeyInvalid(KeyError::Empty).to_string();
     assert!(invalid.contains(&format!("1 to {} bytes", IdempotencyKey::MAX_LEN)), "{invalid}");
+    let missing = |headers: &[&'static str], member: Option<&'static str>| {
+        let headers = headers.iter().copied().map(HeaderName::from_static).collect();
+        let member = member.map(JsonPointer::from_static);
+        Rejection::KeyMissing { headers, member }.to_string()
+    };
+    let places = [
+        (missing(&["a"], None), "in the header `a`. Send"),
+        (missing(&["a", "b"], None), "in the header `a` or `b`. Send"),
+        (
+            missing(&["a"], Some("/m")),
+            "in the header `a`, or in the member `/m` of a JSON body. Send",
+        ),
+        (missing(&[], Some("/m")), "in the member `/m` of a JSON body. Send"),
+    ];
+    for (detail, place) in places {
+        assert!(detail.contains(&format!("requires an idempotency key {place}")), "{detail}");
+    }
     let too_large = Rejection::RequestTooLarge { limit: None }.to_string();
     assert_eq!(too_large, "The request body is larger than the limit. Nothing was done.");
 }

@@ -9,9 +9,14 @@ use tokio::time::timeout;
 use super::PostgresStore;
 use super::error::{store_error, unreached};
 use super::named::{Quoted, RIGHTS, not_connected, of_connection};
-use crate::store::check::{CheckItem, DURABILITY, EVICTION, SWEEP, TLS, clock};
+use crate::store::check::{
+    CheckItem, DURABILITY, EVICTION, PERMISSIONS, REPLICAS, TLS, clock, swept,
+};
 use crate::store::listener::{Protocol, speaks_other};
 use crate::store::{StoreError, StoreErrorKind};
+
+const GRANTS: &str = "grant SELECT, INSERT, UPDATE and DELETE on the table of records to the role of \
+                      the service, and nothing to other roles";
 
 impl PostgresStore {
     pub(super) async fn look_around(&self) -> Result<Vec<CheckItem>, StoreError> {
@@ -36,14 +41,17 @@ impl PostgresStore {
             (false, true) => "off, and the connection stays on this machine",
             (false, false) => "off",
         };
-        let left =
-            if is_left { "records are left that expired an hour ago" } else { "no record is left" };
         Ok(vec![
             clock::compare(Duration::from_micros(now.unsigned_abs())),
-            DURABILITY.found(commit != "off", format!("synchronous_commit is {commit}")),
-            EVICTION.found(true, "PostgreSQL evicts nothing"),
-            SWEEP.found(!is_left, left),
-            TLS.found(is_encrypted || is_local, tls),
+            DURABILITY
+                .remedy("set `synchronous_commit = on`")
+                .found(commit != "off", format!("synchronous_commit is {commit}")),
+            EVICTION.not_applicable(),
+            swept(is_left),
+            TLS.remedy("set `sslmode=verify-full` (feature `postgres-tls-rustls`)")
+                .found(is_encrypted || is_local, tls),
+            PERMISSIONS.remedy(GRANTS).unseen(),
+            REPLICAS.remedy("set `synchronous_standby_names` if there are replicas").unseen(),
         ])
     }
 

@@ -15,7 +15,7 @@ impl PostgresStore {
         mut connection: Connection,
         request: &ReserveRequest,
         first: Lease,
-        undo: &mut Undo<Self>,
+        undo: &mut Undo<'_, Self>,
     ) -> Result<Reservation, StoreError> {
         loop {
             undo.sends(&first);

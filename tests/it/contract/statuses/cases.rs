@@ -90,7 +90,7 @@ fn more_than_a_status((name, row): (String, Row)) -> Vec<Case> {
             conflict(&[after, ("x-should-retry", "false")])
         }
         "a rejection of this crate" => [
-            Rejection::KeyMissing,
+            Rejection::KeyMissing { headers: Vec::new(), member: None },
             Rejection::KeyInvalid(KeyError::Empty),
             Rejection::ScopeMissing,
             Rejection::RequestUnreadable,
