@@ -78,8 +78,16 @@ impl Table {
                 Bound::Optimised | Bound::Any => return None,
             };
             let (before, after) = (before.get(column)?, counts.get(column)?);
-            // Requests that overlap share what they cost.
-            let share = if name.contains("connections") { before * 0.02 + 0.05 } else { 0.0 };
+            let share = match (name, *column) {
+                // Requests that overlap share what they cost.
+                (path, _) if path.contains("connections") => 0.02 * before + 0.05,
+                // The network chooses the pieces in which a large body arrives, and so how often its
+                // buffer grows.
+                (path, "reads") if path.contains("KiB") => *before,
+                (path, _) if path.contains("request of 256 KiB") => *before,
+                (path, _) if path.contains("response of") => 0.03 * before,
+                _ => 0.0,
+            };
             (rounded(*after) > before + most + share)
                 .then(|| format!("{name}: {column} {before} before, {} now", rounded(*after)))
         };
