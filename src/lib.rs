@@ -148,6 +148,7 @@
 //! | `testing` | | assertions for your own tests: `testing::replays`, `testing::one_effect` |
 //! | `conformance` | | the store contract as runnable checks |
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![forbid(unsafe_code)]
 
 #[cfg(feature = "client")]
 pub mod client;

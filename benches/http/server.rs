@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::Query;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderName, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -19,14 +19,14 @@ use tower_idempotency::store::{
 use tower_idempotency::{IdempotencyLayer, MemoryStore, Scope};
 
 #[derive(Deserialize)]
-struct Payment {
+pub(crate) struct Payment {
     amount: u64,
     currency: String,
     customer_id: String,
 }
 
 #[derive(Serialize)]
-struct Receipt {
+pub(crate) struct Receipt {
     id: u64,
     amount: u64,
     currency: String,
@@ -35,7 +35,7 @@ struct Receipt {
 }
 
 #[derive(Deserialize)]
-struct Requested {
+pub(crate) struct Requested {
     #[serde(default = "usual_response")]
     response: usize,
 }
@@ -45,7 +45,14 @@ fn usual_response() -> usize {
     300
 }
 
+pub(crate) const LOCATION: (HeaderName, &str) = (header::LOCATION, "/payments/4f1c2a90");
+
 async fn pay(Query(wanted): Query<Requested>, Json(payment): Json<Payment>) -> Response {
+    (StatusCode::CREATED, [LOCATION], Json(receipt(&wanted, payment))).into_response()
+}
+
+/// The receipt of the wanted size.
+pub(crate) fn receipt(wanted: &Requested, payment: Payment) -> Receipt {
     let mut receipt = Receipt {
         id: payment.amount,
         amount: payment.amount,
@@ -55,7 +62,7 @@ async fn pay(Query(wanted): Query<Requested>, Json(payment): Json<Payment>) -> R
     };
     let rest = serde_json::to_vec(&receipt).unwrap().len();
     receipt.note = "n".repeat(wanted.response.saturating_sub(rest));
-    (StatusCode::CREATED, [(header::LOCATION, "/payments/4f1c2a90")], Json(receipt)).into_response()
+    receipt
 }
 
 /// Accepts any body, to measure only buffering and fingerprint.
@@ -64,20 +71,24 @@ async fn swallow(body: Bytes) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
+/// The handlers without the layer.
+pub(crate) fn bare() -> Router {
+    Router::new().route("/payments", post(pay)).route("/swallow", post(swallow))
+}
+
 /// Serves until the process is killed. The first line of its output is the address.
 pub(crate) fn serve(stack: &str) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     runtime.unwrap().block_on(async {
-        let bare = Router::new().route("/payments", post(pay)).route("/swallow", post(swallow));
         let app = match stack {
-            "bare" => bare,
-            "from_fn" => bare.layer(from_fn(|request, next: Next| next.run(request))),
-            "nothing" => bare.layer(layer(Nothing)),
+            "bare" => bare(),
+            "from_fn" => bare().layer(from_fn(|request, next: Next| next.run(request))),
+            "nothing" => bare().layer(layer(Nothing)),
             // The whole load uses one scope.
-            "memory" => bare.layer(layer(MemoryStore::new().scope_share(100))),
+            "memory" => bare().layer(layer(MemoryStore::new().scope_share(100))),
             #[cfg(feature = "redis")]
-            url => bare.layer(layer(tower_idempotency::RedisStore::open(url).unwrap())),
+            url => bare().layer(layer(tower_idempotency::RedisStore::open(url).unwrap())),
             #[cfg(not(feature = "redis"))]
             other => panic!("unknown stack {other}"),
         };
@@ -132,6 +143,6 @@ impl Store for Nothing {
     }
 }
 
-fn layer<S: Store>(store: S) -> IdempotencyLayer<S> {
+pub(crate) fn layer<S: Store>(store: S) -> IdempotencyLayer<S> {
     IdempotencyLayer::new(store).scope(|_| Scope::new("bench"))
 }
