@@ -61,7 +61,7 @@ pub(super) fn store_error(error: RedisError) -> StoreError {
     StoreError::with_source(kind, Unquoted(cause)).advised(advice)
 }
 
-/// What is certain is not an outage.
+/// A certain finding is not an outage.
 fn kind_of_unreached(unreached_at: &Unreached) -> StoreErrorKind {
     match unreached_at.finding {
         Some(Finding::Speaks(_) | Finding::NoSentinel) => StoreErrorKind::Configuration,

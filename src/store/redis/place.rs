@@ -4,7 +4,7 @@ use std::fmt;
 
 use redis::{ConnectionAddr, ConnectionInfo};
 
-/// Who was to be reached, and where. It contains no user and no password.
+/// The server that was to be reached. It contains no user and no password.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
     role: Role,

@@ -26,7 +26,7 @@ pub(super) struct Unreached {
     pub(super) cause: RedisError,
 }
 
-/// What is known for certain, beyond the cause.
+/// A cause behind the error that is known for certain.
 #[derive(Debug, Clone)]
 pub(super) enum Finding {
     /// The host has no address.

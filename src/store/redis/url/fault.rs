@@ -1,6 +1,6 @@
-//! What is wrong with a URL, without its password.
+//! The error in a URL, without its password.
 //!
-//! A part is quoted only where it cannot be a password: of a URL whose password is not
+//! A part is quoted only where it cannot be a password. In a URL whose password is not
 //! percent-encoded, any part behind it may be a piece of it.
 
 /// The schemes, in the order of their use.
@@ -42,7 +42,7 @@ pub(super) fn is_cut_in_password(url: &str) -> bool {
     !scheme.contains("unix") && behind.contains('@') && !authority.contains('@')
 }
 
-/// What is before the first `/`, `?` or `#`, and the rest.
+/// The parts before and behind the first `/`, `?` or `#`.
 fn parts(rest: &str) -> (&str, &str) {
     rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()))
 }
