@@ -190,7 +190,7 @@ async fn operations_that_cannot_be_serialized_run_again_until_they_can() {
 #[tokio::test]
 async fn a_conflict_that_an_error_of_the_application_hides_is_told_once() {
     let (log, _guard) = Log::warnings();
-    let told = || log.lines("names no conflict").len();
+    let told = || log.lines("does not say whether").len();
     let ((_base, layer), runs) = (given(3).await, Arc::default());
     // Its type is known, so it hides nothing.
     let failed = run(&layer, &runs, OTHERS[2], |_, error| TxError::from(error)).await;
@@ -202,5 +202,5 @@ async fn a_conflict_that_an_error_of_the_application_hides_is_told_once() {
         assert!(matches!(failed, Err(ExecuteError::Failed(_))), "{name}: {failed:?}");
         assert_eq!(told(), 1);
     }
-    assert!(log.lines("names no conflict")[0].contains("Attempt::report_conflict"));
+    assert!(log.lines("does not say whether")[0].contains("Attempt::report_conflict"));
 }
