@@ -76,7 +76,7 @@ unsafe extern "C" {
 ///
 /// # Safety
 ///
-/// As that of C.
+/// The same as for the function of C.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcpy(to: *mut c_void, from: *const c_void, bytes: usize) -> *mut c_void {
     COPIED.fetch_add(bytes as u64, Relaxed);
@@ -87,7 +87,7 @@ unsafe extern "C" fn memcpy(to: *mut c_void, from: *const c_void, bytes: usize) 
 ///
 /// # Safety
 ///
-/// As that of C.
+/// The same as for the function of C.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memmove(to: *mut c_void, from: *const c_void, bytes: usize) -> *mut c_void {
     COPIED.fetch_add(bytes as u64, Relaxed);

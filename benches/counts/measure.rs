@@ -206,7 +206,7 @@ fn profile(stack: &str, load: &Load, redis: &Redis) -> BTreeMap<String, f64> {
     )
 }
 
-/// What is counted of a profile. The functions of tokio cannot be inlined: the first is called by
+/// The counts of a profile. The functions of tokio cannot be inlined: the first is called by
 /// pointer, and the second is large.
 const PROFILE: [(&str, &str); 3] =
     [("polls", "tokio::runtime::task::raw::poll"), ("timers", "reregister"), ("instructions", "")];

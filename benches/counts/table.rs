@@ -66,7 +66,7 @@ impl Table {
         std::fs::write(file(), format!("{before}{START}{self}{END}{after}")).unwrap();
     }
 
-    /// What has grown of `counts`, in words.
+    /// The counts that have grown, in words.
     pub(crate) fn grown(&self, name: &str, counts: &Counts) -> Vec<String> {
         let Some((_, before)) = self.0.iter().find(|(row, _)| row == name) else {
             return vec![format!("{name}: not in the table of benches/README.md")];

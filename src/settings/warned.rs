@@ -47,7 +47,7 @@ pub(crate) struct Warned {
     switched_off: AtomicU16,
     /// How many anonymous callers came before the first that was not.
     anonymous: AtomicU32,
-    /// How many requests were looked at for mistakes that show in every request.
+    /// How many requests were checked for faults that show in every request.
     early: AtomicU32,
     /// Limits the warning of a conflict that may be hidden in an error of the application.
     pub(crate) hidden_conflict: Seldom,
@@ -59,7 +59,7 @@ impl Warned {
         is_first(&self.warnings, 1 << warning as u16)
     }
 
-    /// Whether this is one of the first [`ENOUGH`] requests. A mistake that shows in every request
+    /// Whether this is one of the first [`ENOUGH`] requests. A fault that shows in every request
     /// is looked for in these only.
     pub(crate) fn is_early(&self) -> bool {
         self.early.load(Ordering::Relaxed) < ENOUGH

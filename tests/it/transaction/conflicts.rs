@@ -175,8 +175,8 @@ async fn add(connection: &mut PgConnection, account: &str) -> Result<(), sqlx::E
     sqlx::query(add).bind(account).execute(connection).await.map(drop)
 }
 
-/// The error of an application as `#[error(transparent)]` makes it: its source is that of the error
-/// of the database.
+/// The error of an application as `#[error(transparent)]` makes it. The error of the database and
+/// this one have the same source.
 #[derive(Debug)]
 struct TransparentError(sqlx::Error);
 

@@ -104,7 +104,7 @@ pub(super) fn is_busy(error: &StoreError) -> bool {
     code_of(error) == Some(code::BUSY)
 }
 
-/// What is opened was never a file of this store.
+/// The file was never one of this store.
 pub(super) fn is_no_database(error: &StoreError) -> bool {
     code_of(error) == Some(code::NOT_A_DATABASE)
 }

@@ -150,7 +150,7 @@ impl SqliteStore {
         Ok(store)
     }
 
-    /// SQLite opens a file that it may not write for reading, without a word. Each new key would
+    /// SQLite opens a file that it may not write for reading, and logs nothing. Each new key would
     /// then be rejected.
     async fn takes_writes(&self) -> Result<(), StoreError> {
         let touched = sqlx::query(self.statements.touch.clone()).execute(&self.writing).await;

@@ -17,8 +17,7 @@ async fn first(url: &str) -> StoreError {
     error
 }
 
-/// It says each of these words, and nothing but them and the kind. Those who do not see the source
-/// know what to do.
+/// The error contains each of these words. A user who does not see its source needs them.
 #[track_caller]
 fn says(error: &StoreError, kind: StoreErrorKind, words: &[&str]) {
     assert_eq!(error.kind(), kind, "{error:?}");
