@@ -85,9 +85,15 @@ def send_beside(case):
     threading.Thread(target=send, daemon=True).start()
 
 
+# With another value of these the bytes are not a request, and the HTTP server rejects them by itself.
+FRAMING = ["transfer-encoding", "content-length", "connection", "expect", "host", "te", "trailer", "upgrade"]
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
     kwargs["allow_redirects"] = False
+    for name in FRAMING:
+        case.headers.pop(name, None)
     parameters = key_parameters(case)
     if not parameters:
         return
