@@ -17,8 +17,8 @@ use super::running::Running;
 use super::telemetry;
 use super::waiting::Lines;
 use crate::record::key::StorageKey;
+use crate::runtime::deadlines::{self, Within};
 use crate::runtime::seldom::Seldom;
-use crate::runtime::task::{self, Within};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The store, the lines of waiting requests, and the running operations.
@@ -106,7 +106,7 @@ pin_project! {
 
 /// Runs an operation of the store for at most `bound`.
 pub(crate) fn within<F>(bound: Duration, operation: F) -> InTime<F> {
-    InTime { operation: task::within(bound, operation) }
+    InTime { operation: deadlines::within(bound, operation) }
 }
 
 impl<T, F: Future<Output = Result<T, StoreError>>> Future for InTime<F> {

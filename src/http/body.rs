@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::LengthLimitError;
 use pin_project_lite::pin_project;
 
-use crate::runtime::task;
+use crate::runtime::deadlines::within;
 
 mod drain;
 
@@ -260,8 +260,7 @@ where
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();
     loop {
-        let next =
-            task::within(patience, next_data(body.as_mut())).await.ok_or(ReadError::Stalled)?;
+        let next = within(patience, next_data(body.as_mut())).await.ok_or(ReadError::Stalled)?;
         let Some(data) = next else { break };
         let mut data = data.map_err(|error| ReadError::of(&error.into()))?;
         if first.len() + joined.len() + data.remaining() > limit {

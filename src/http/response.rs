@@ -12,7 +12,7 @@ use http_body::Body;
 use super::body::{ResponseBody, next_frame};
 use super::rejection::SHOULD_RETRY;
 use crate::record::outcome::{NotRetained, Outcome, StoredBody};
-use crate::runtime::task;
+use crate::runtime::deadlines::within;
 
 mod fields;
 mod stored;
@@ -88,7 +88,7 @@ where
     // Boxed, because the client may get the body after the layer has polled it.
     let mut body = Box::pin(body);
     let mut read = Read::default();
-    let ended = task::within(bound, read.all(body.as_mut(), limit)).await;
+    let ended = within(bound, read.all(body.as_mut(), limit)).await;
     let not_retained = match ended {
         Some(Ok(End::Whole)) => {
             let (bytes, trailers) = read.whole();

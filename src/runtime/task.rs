@@ -11,7 +11,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use tokio::time::Sleep;
 use tracing::Instrument;
 
 /// The longest wait for anything. A longer one would overflow clocks.
@@ -68,41 +67,6 @@ impl<T, E, F: Future<Output = Result<T, E>>> Future for CatchPanic<F> {
             Ok(Poll::Ready(Ok(value))) => Poll::Ready(Caught::Completed(value)),
             Ok(Poll::Ready(Err(error))) => Poll::Ready(Caught::Erred(error)),
             Err(panic) => Poll::Ready(Caught::Panicked(panic)),
-        }
-    }
-}
-
-pin_project! {
-    /// Waits for `operation`, but no longer than `bound` from its first poll that is pending.
-    pub(crate) struct Within<F> {
-        #[pin]
-        operation: F,
-        bound: Duration,
-        #[pin]
-        timer: Option<Sleep>,
-    }
-}
-
-/// Limits the time of an operation. [`tokio::time::timeout`] reads the clock for every operation.
-/// This function reads it only for an operation that does not end at once.
-pub(crate) fn within<F>(bound: Duration, operation: F) -> Within<F> {
-    Within { operation, bound, timer: None }
-}
-
-impl<F: Future> Future for Within<F> {
-    type Output = Option<F::Output>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
-        let mut this = self.project();
-        if let Poll::Ready(output) = this.operation.poll(cx) {
-            return Poll::Ready(Some(output));
-        }
-        if this.timer.is_none() {
-            this.timer.set(Some(tokio::time::sleep(*this.bound)));
-        }
-        match this.timer.as_pin_mut() {
-            Some(timer) => timer.poll(cx).map(|()| None),
-            None => Poll::Pending,
         }
     }
 }

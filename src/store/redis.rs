@@ -64,7 +64,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use ::redis::aio::ConnectionLike;
+use ::redis::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::timeout::Timeout;
@@ -80,8 +80,10 @@ mod address;
 mod bodies;
 mod check;
 mod cluster;
+mod commands;
 mod connection;
 mod create;
+mod driver;
 mod error;
 mod eviction;
 mod frame;
@@ -107,7 +109,8 @@ mod unreached;
 mod url;
 
 use bodies::Bodies;
-pub use connection::Connection;
+use commands::{Commands, last};
+use connection::Connection;
 use error::store_error;
 use frame::{HEAD, Pending, START, Stored};
 use lookup::Lookup;
@@ -136,9 +139,9 @@ use scripts::{Script, text};
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct RedisStore<C = Connection> {
-    connection: C,
-    bodies: Bodies<C>,
+pub struct RedisStore {
+    connection: Connection,
+    bodies: Bodies,
     timeout: Timeout,
     prefix: Arc<str>,
     // Learned from the server's first reply.
@@ -146,7 +149,7 @@ pub struct RedisStore<C = Connection> {
     unreplied: Arc<Unreplied>,
 }
 
-impl<C> RedisStore<C> {
+impl RedisStore {
     /// Sets the start of the names of all records. Default: `idempotency:`. Braces are removed,
     /// because they would choose the slot in a cluster.
     #[must_use]
@@ -166,13 +169,13 @@ impl<C> RedisStore<C> {
     }
 }
 
-impl<C> fmt::Debug for RedisStore<C> {
+impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore").field("prefix", &self.prefix).finish_non_exhaustive()
     }
 }
 
-impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> {
+impl Store for RedisStore {
     async fn reserve(&self, request: &ReserveRequest) -> Result<Reservation, StoreError> {
         let first = Lease::first(request, Token::random()?);
         let mut undo = Undo::of(self, &self.unreplied, &first);
@@ -238,11 +241,12 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        ::redis::cmd("PING").exec_async(&mut self.connection.clone()).await.map_err(store_error)
+        let pong = self.connection.send(&Commands::one(&[b"PING"])).await;
+        pong.and_then(last::<Value>).map(drop).map_err(store_error)
     }
 }
 
-impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
+impl RedisStore {
     /// Creates the record, or takes over the existing one, or returns it.
     async fn acquire(
         &self,
@@ -328,12 +332,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         let pending = frame::encode_pending(next, Pending::running(next));
         let retention = text(millis(next.retention));
         let (taken, frame, left): (bool, Option<Vec<u8>>, i64) = scripts::TAKE_OVER
-            .run(
-                &mut self.connection.clone(),
-                None,
-                &[name],
-                &[&found.identity, &lapsed, &pending, &retention],
-            )
+            .run(&self.connection, None, &[name], &[&found.identity, &lapsed, &pending, &retention])
             .await
             .map_err(store_error)?;
         Ok((!taken).then_some(Lookup { frame, left }))
@@ -347,7 +346,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         args: &[&[u8]],
     ) -> Result<Settlement, StoreError> {
         let name = self.name(&lease.key);
-        match script.run(&mut self.connection.clone(), None, &[&name], args).await {
+        match script.run(&self.connection, None, &[&name], args).await {
             Ok(true) => Ok(Settlement::Applied),
             Ok(false) => Ok(Settlement::LeaseLost),
             Err(error) => Err(store_error(error)),

@@ -16,7 +16,7 @@ use http::{Version, header};
 use http_body::Body;
 
 use super::{BoxError, ReadError, next_frame, read};
-use crate::runtime::task;
+use crate::runtime::deadlines::within;
 
 /// The most bytes that are drained. The limit covers what a client sends in error, such as a
 /// photograph or a batch. A longer upload costs more than a new connection.
@@ -90,5 +90,5 @@ async fn drain<B: Body>(mut body: Pin<&mut B>) {
             }
         }
     };
-    let _ = task::within(LONGEST, to_its_end).await;
+    let _ = within(LONGEST, to_its_end).await;
 }

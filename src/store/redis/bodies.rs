@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use redis::RedisResult;
-use redis::aio::ConnectionLike;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
+use super::Connection;
+use super::commands::{Commands, last};
 use super::error::store_error;
 use crate::runtime::lock::lock;
 use crate::store::timeout::Timeout;
@@ -24,8 +25,8 @@ const IN_TRANSFER: u32 = 4 << 10;
 
 /// The connection for large bodies. Its clones share it, and what is in transfer.
 #[derive(Clone)]
-pub(super) struct Bodies<C> {
-    connection: C,
+pub(super) struct Bodies {
+    connection: Connection,
     shared: Arc<Shared>,
 }
 
@@ -37,27 +38,23 @@ struct Shared {
 }
 
 /// The part of the connection that one transfer has.
-pub(super) struct Turn<'a, C> {
-    pub(super) connection: C,
+pub(super) struct Turn<'a> {
+    pub(super) connection: &'a Connection,
     _capacity: SemaphorePermit<'a>,
 }
 
-impl<C> Bodies<C> {
-    pub(super) fn on(connection: C, timeout: Timeout) -> Self {
+impl Bodies {
+    pub(super) fn on(connection: Connection, timeout: Timeout) -> Self {
         let capacity = Semaphore::new(IN_TRANSFER as usize);
         Self { connection, shared: Arc::new(Shared { capacity, reads: Mutex::default(), timeout }) }
     }
-}
 
-impl<C: ConnectionLike + Clone + Send + Sync> Bodies<C> {
     /// Waits until a body of this size may pass.
-    pub(super) async fn turn(&self, bytes: usize) -> Result<Turn<'_, C>, StoreError> {
+    pub(super) async fn turn(&self, bytes: usize) -> Result<Turn<'_>, StoreError> {
         let size = u32::try_from(bytes.div_ceil(1024)).unwrap_or(IN_TRANSFER).clamp(1, IN_TRANSFER);
         let capacity = timeout(self.shared.timeout.get(), self.shared.capacity.acquire_many(size));
         match capacity.await {
-            Ok(Ok(capacity)) => {
-                Ok(Turn { connection: self.connection.clone(), _capacity: capacity })
-            }
+            Ok(Ok(capacity)) => Ok(Turn { connection: &self.connection, _capacity: capacity }),
             Ok(Err(closed)) => Err(StoreError::with_source(StoreErrorKind::Unavailable, closed)),
             Err(elapsed) => Err(StoreError::with_source(StoreErrorKind::Unavailable, elapsed)),
         }
@@ -72,9 +69,10 @@ impl<C: ConnectionLike + Clone + Send + Sync> Bodies<C> {
     ) -> Result<Option<Bytes>, StoreError> {
         let reading = Reading::join(&self.shared, name);
         let read = reading.body.get_or_try_init(async || {
-            let mut turn = self.turn(bytes).await.map_err(Some)?;
+            let turn = self.turn(bytes).await.map_err(Some)?;
+            let get = Commands::one(&[b"GET", &reading.name]);
             let found: RedisResult<Option<Vec<u8>>> =
-                redis::cmd("GET").arg(&reading.name).query_async(&mut turn.connection).await;
+                turn.connection.send(&get).await.and_then(last);
             found.map_err(|error| Some(store_error(error)))?.map(Bytes::from).ok_or(None)
         });
         match read.await {

@@ -1,14 +1,13 @@
 //! What an operator should know about a Redis server.
 
-use std::any::Any;
 use std::time::Duration;
 
-use redis::aio::ConnectionLike;
-use redis::{ErrorKind, FromRedisValue, RedisError, cmd};
+use redis::{ErrorKind, FromRedisValue};
 
+use super::RedisStore;
+use super::commands::{Commands, last};
 use super::error::store_error;
 use super::eviction::policy;
-use super::{Connection, RedisStore};
 use crate::store::StoreError;
 use crate::store::check::{CheckItem, DURABILITY, EVICTION, PERMISSIONS, REPLICAS, SWEEP, clock};
 
@@ -19,12 +18,12 @@ const ACCESS: &str = "limit the user to the names `~idempotency:*` (the prefix o
                       commands `+ping +get +getrange +set +pttl +pexpire +del +unlink +eval \
                       +evalsha`; `RedisStore::open` lists what a cluster and Sentinel need besides";
 
-impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
+impl RedisStore {
     /// Asks one server. A question that it rejects stays open.
     pub(super) async fn look_around(&self) -> Result<Vec<CheckItem>, StoreError> {
-        let time: Option<(u64, u32)> = self.asks("TIME", None).await?;
-        let memory: Option<String> = self.asks("INFO", Some("memory")).await?;
-        let disk: Option<String> = self.asks("INFO", Some("persistence")).await?;
+        let time: Option<(u64, u32)> = self.asks(&[b"TIME"]).await?;
+        let memory: Option<String> = self.asks(&[b"INFO", b"memory"]).await?;
+        let disk: Option<String> = self.asks(&[b"INFO", b"persistence"]).await?;
         let clock = time.map(|(seconds, micros)| {
             clock::compare(Duration::from_secs(seconds) + Duration::from_micros(micros.into()))
         });
@@ -38,8 +37,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
             DURABILITY.remedy("set `appendonly yes`").found(is_on, found)
         });
         // A connection of the caller's own does not say where it leads.
-        let connection = (&self.connection as &dyn Any).downcast_ref::<Connection>();
-        let tls = connection.and_then(|connection| tls::seen(connection.target()));
+        let tls = self.connection.target().and_then(tls::seen);
         let others = [
             SWEEP.not_applicable(),
             PERMISSIONS.remedy(ACCESS).unseen(),
@@ -49,17 +47,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     }
 
     /// `None` if the server rejects the question.
-    async fn asks<T: FromRedisValue>(
-        &self,
-        command: &str,
-        section: Option<&str>,
-    ) -> Result<Option<T>, StoreError> {
-        let mut question = cmd(command);
-        if let Some(section) = section {
-            question.arg(section);
-        }
-        let reply: Result<T, RedisError> = question.query_async(&mut self.connection.clone()).await;
-        match reply {
+    async fn asks<T: FromRedisValue>(&self, question: &[&[u8]]) -> Result<Option<T>, StoreError> {
+        match self.connection.send(&Commands::one(question)).await.and_then(last) {
             Ok(reply) => Ok(Some(reply)),
             Err(error) if matches!(error.kind(), ErrorKind::Server(_)) => Ok(None),
             Err(error) => Err(store_error(error)),

@@ -14,20 +14,20 @@ use redis::{ConnectionInfo, ErrorKind, RedisResult, ServerErrorKind, Value};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::address::Address;
+use super::commands::Commands;
 use super::error::unreached;
 use super::place::Place;
 use super::server::{Endpoint, PAUSE, Server};
 use super::setting::Setting;
 use crate::runtime::lock::lock;
 
-mod commands;
 mod reading;
+mod redirect;
 mod slots;
 
-pub(super) use commands::Commands;
-use commands::{NotServed, Step};
 use reading::Read;
-use slots::Slots;
+use redirect::{NotServed, Step, send_announced};
+use slots::{Slots, slot_of};
 
 /// How often a command is sent on before the map is looked at again.
 const HOPS: usize = 16;
@@ -70,18 +70,23 @@ impl Cluster {
     }
 
     /// Sends commands on one name to the server that has it.
-    pub(super) async fn send(&self, commands: Commands<'_>) -> RedisResult<Vec<Value>> {
+    pub(super) async fn send(&self, commands: &Commands) -> RedisResult<Vec<Value>> {
         self.0.setting.in_time(self.route(commands)).await
     }
 
-    async fn route(&self, commands: Commands<'_>) -> RedisResult<Vec<Value>> {
-        let slot = commands.slot();
+    async fn route(&self, commands: &Commands) -> RedisResult<Vec<Value>> {
+        let slot = commands.name().map(slot_of);
         let place = || Place::cluster(&self.0.seeds);
         let mut to = self.0.setting.to_reach(place, self.reach(slot)).await?;
         let mut asking = false;
         let mut hops = 0;
         while hops < HOPS {
-            let replies = commands.send(&self.0.server(&to), asking).await;
+            let server = self.0.server(&to);
+            let replies = if asking {
+                send_announced(&server, commands).await
+            } else {
+                server.send(commands).await
+            };
             let Some(not_served) = NotServed::find(&replies) else { return replies };
             let next = not_served.next(&to);
             if next.is_map_in_doubt {

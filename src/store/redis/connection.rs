@@ -1,32 +1,37 @@
-//! How the store reaches its records: on one server, under Sentinel or in a cluster.
+//! How the store reaches its records: on one server, under Sentinel, in a cluster, or over a
+//! connection of the caller's own.
 
 use std::sync::Arc;
 
 use redis::aio::ConnectionLike;
-use redis::{Cmd, Pipeline, RedisFuture, Value};
+use redis::{RedisResult, Value};
 
-use super::cluster::{Cluster, Commands};
+use super::cluster::Cluster;
+use super::commands::Commands;
+use super::driver::Foreign;
 use super::eviction::Eviction;
 use super::server::{Endpoint, Server};
 use super::setting::Setting;
 use super::url::Target;
 use crate::store::timeout::Timeout;
 
-/// The connection that the store makes for itself: to one server, to the primary that sentinels
-/// name, or to a cluster.
+/// The connection of a store. Its clones share it.
 ///
-/// Its clones share it. It is made when it is first needed, and again after it was lost. A command
-/// may take as long as the layer's [store timeout](crate::IdempotencyLayer::store_timeout).
+/// Unless the caller has given it, it is made when it is first needed, and again after it was lost.
+/// A command may take as long as the layer's
+/// [store timeout](crate::IdempotencyLayer::store_timeout).
 #[derive(Clone)]
-pub struct Connection {
+pub(super) struct Connection {
     reach: Reach,
-    target: Arc<Target>,
+    /// `None` if the caller has given the connection.
+    target: Option<Arc<Target>>,
 }
 
 #[derive(Clone)]
 enum Reach {
     Server(Server),
     Cluster(Cluster),
+    Foreign(Arc<dyn Foreign>),
 }
 
 impl Connection {
@@ -40,12 +45,26 @@ impl Connection {
         let target = Arc::new(target);
         [(); 2].map(|()| Self {
             reach: Reach::to(&target, setting.clone()),
-            target: Arc::clone(&target),
+            target: Some(Arc::clone(&target)),
         })
     }
 
-    pub(super) fn target(&self) -> &Target {
-        &self.target
+    /// A connection of the caller's own.
+    pub(super) fn foreign(connection: impl ConnectionLike + Clone + Send + Sync + 'static) -> Self {
+        Self { reach: Reach::Foreign(Arc::new(connection)), target: None }
+    }
+
+    pub(super) fn target(&self) -> Option<&Target> {
+        self.target.as_deref()
+    }
+
+    /// Returns one reply for each command. Errors of the server are values.
+    pub(super) async fn send(&self, commands: &Commands) -> RedisResult<Vec<Value>> {
+        match &self.reach {
+            Reach::Server(server) => server.send(commands).await,
+            Reach::Cluster(cluster) => Box::pin(cluster.send(commands)).await,
+            Reach::Foreign(connection) => connection.send(commands).await,
+        }
     }
 }
 
@@ -57,39 +76,6 @@ impl Reach {
                 Self::Server(Server::new(Endpoint::Primary(sentinels), setting))
             }
             Target::Cluster(seeds) => Self::Cluster(Cluster::new(seeds, setting)),
-        }
-    }
-}
-
-impl ConnectionLike for Connection {
-    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        match &self.reach {
-            Reach::Server(server) => Box::pin(server.one(command)),
-            Reach::Cluster(cluster) => Box::pin(async move {
-                let mut replies = cluster.send(Commands::One(command)).await?;
-                Ok(replies.pop().unwrap_or(Value::Nil))
-            }),
-        }
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        pipeline: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        match &self.reach {
-            Reach::Server(server) => Box::pin(server.many(pipeline, offset, count)),
-            Reach::Cluster(cluster) => {
-                Box::pin(cluster.send(Commands::Many(pipeline, offset, count)))
-            }
-        }
-    }
-
-    fn get_db(&self) -> i64 {
-        match &self.reach {
-            Reach::Server(server) => server.db(),
-            Reach::Cluster(_) => 0,
         }
     }
 }

@@ -2,25 +2,22 @@
 
 use std::sync::atomic::Ordering;
 
-use redis::aio::ConnectionLike;
-use redis::{Pipeline, RedisResult};
+use redis::{RedisResult, Value};
 
 use super::RedisStore;
-use super::error::{
-    is_broken, is_rejected, may_have_created, second, store_error, takes_no_writes,
-};
+use super::commands::{Commands, all, errors};
+use super::error::{is_broken, is_rejected, second, store_error, takes_no_writes};
 use super::frame::{self, Pending};
 use super::lookup::Lookup;
 use super::scripts::{self, text};
 use crate::store::undo::Undo;
 use crate::store::{Lease, StoreError, millis};
 
-impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
+impl RedisStore {
     /// Reads the record of a name.
     pub(super) async fn look(&self, name: &[u8]) -> RedisResult<Lookup> {
-        let mut pipeline = Pipeline::with_capacity(2);
-        pipeline.cmd("GET").arg(name).cmd("PTTL").arg(name);
-        let (frame, left) = pipeline.query_async(&mut self.connection.clone()).await?;
+        let look = Commands::one(&[b"GET", name]).and(&[b"PTTL", name]);
+        let (frame, left) = self.connection.send(&look).await.and_then(all)?;
         Ok(Lookup { frame, left })
     }
 
@@ -33,40 +30,40 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         lease: &Lease,
         undo: &mut Undo<'_, Self>,
     ) -> Result<Lookup, StoreError> {
-        match self.try_create(name, lease).await {
+        match self.try_create(name, lease, undo).await {
             Err(error) if takes_no_writes(&error) => match Box::pin(self.look(name)).await {
                 Ok(found @ Lookup { frame: Some(_), .. }) => Ok(found),
                 _ => Err(store_error(error)),
             },
-            Err(error) if may_have_created(&error) => {
-                undo.may_have_applied();
-                Err(store_error(error))
-            }
             created => created.map_err(store_error),
         }
     }
 
-    async fn try_create(&self, name: &[u8], lease: &Lease) -> RedisResult<Lookup> {
-        let mut connection = self.connection.clone();
+    async fn try_create(
+        &self,
+        name: &[u8],
+        lease: &Lease,
+        undo: &mut Undo<'_, Self>,
+    ) -> RedisResult<Lookup> {
         let pending = frame::encode_pending(lease, Pending::running(lease));
         let retention = text(millis(lease.retention));
         if !self.before_7.load(Ordering::Relaxed) {
-            let mut pipeline = Pipeline::with_capacity(2);
-            pipeline
-                .cmd("SET")
-                .arg(name)
-                .arg(&pending)
-                .arg("NX")
-                .arg("GET")
-                .arg("PX")
-                .arg(&retention);
-            pipeline.cmd("PTTL").arg(name);
-            let mut reply = pipeline.query_async(&mut connection).await;
+            let set: [&[u8]; 7] = [b"SET", name, &pending, b"NX", b"GET", b"PX", &retention];
+            let create = Commands::one(&set).and(&[b"PTTL", name]);
+            let mut read = |replies: Vec<Value>| {
+                // Only the time was rejected, for example because the user may not ask for it.
+                if errors(&replies[..1]).next().is_none() && errors(&replies).next().is_some() {
+                    undo.may_have_applied();
+                }
+                all(replies)
+            };
+            let mut reply = self.connection.send(&create).await.and_then(&mut read);
             // The record may have been created. If so, the second try finds the caller's own token.
             if let Err(broken) = &reply
                 && is_broken(broken)
             {
-                reply = second(broken.clone(), pipeline.query_async(&mut connection).await);
+                let again = Box::pin(self.connection.send(&create)).await.and_then(read);
+                reply = second(broken.clone(), again);
             }
             match reply {
                 Ok((frame, left)) => return Ok(Lookup { frame, left }),
@@ -76,10 +73,10 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         }
         // A server before 7.0 rejects the command and has done nothing. If it rejects the script
         // too, its version was not the cause, and the script's error is returned.
-        let keys: [&[u8]; 1] = [name];
+        let names: [&[u8]; 1] = [name];
         let args: [&[u8]; 2] = [&pending, &retention];
-        let (frame, left) =
-            Box::pin(scripts::RESERVE.run(&mut connection, None, &keys, &args)).await?;
+        let reserved = scripts::RESERVE.run(&self.connection, None, &names, &args);
+        let (frame, left) = Box::pin(reserved).await?;
         self.before_7.store(true, Ordering::Relaxed);
         Ok(Lookup { frame, left })
     }

@@ -5,34 +5,28 @@ use std::{error, fmt, io};
 use redis::{ErrorKind as DriverError, RedisError, RedisResult, ServerError, ServerErrorKind};
 
 use super::place::Trust;
+use super::tls;
 use super::unreached::{Finding, Unreached, cause};
-use super::{script_error, tls};
 use crate::store::{StoreError, StoreErrorKind};
 
 mod advice;
 
 use advice::advice;
 
-/// The errors of the server: for each command of a pipeline that it rejected, its place and the
-/// error. On a connection of the caller's own, the errors of scripts are as the server words them.
-fn rejections(error: &RedisError) -> Vec<(usize, ServerError)> {
-    let errors = cause(error).clone().into_server_errors();
-    let errors = errors.iter().flat_map(|errors| errors.iter());
-    errors
-        .map(|(at, error)| (*at, script_error::inner(error).unwrap_or_else(|| error.clone())))
-        .collect()
+/// What the server said, if it has rejected a command.
+fn rejection(error: &RedisError) -> Option<ServerError> {
+    let errors = cause(error).clone().into_server_errors()?;
+    errors.first().map(|(_, error)| error.clone())
 }
 
 /// The server has understood the command and rejects it.
 pub(super) fn is_rejected(error: &RedisError) -> bool {
-    rejections(error)
-        .first()
-        .is_some_and(|(_, error)| error.kind() == Some(ServerErrorKind::ResponseError))
+    rejection(error).is_some_and(|error| error.kind() == Some(ServerErrorKind::ResponseError))
 }
 
 /// The server does not know the command.
 pub(super) fn is_unknown(error: &RedisError) -> bool {
-    rejections(error).first().is_some_and(|(_, error)| {
+    rejection(error).is_some_and(|error| {
         error.details().unwrap_or_default().to_lowercase().starts_with("unknown command")
     })
 }
@@ -43,10 +37,7 @@ pub(super) fn is_unknown(error: &RedisError) -> bool {
 /// A replica and a server that is loading its data are others: what they have may be out of date or
 /// incomplete.
 pub(super) fn takes_no_writes(error: &RedisError) -> bool {
-    let errors = rejections(error);
-    errors
-        .first()
-        .is_some_and(|(_, error)| matches!(error.code(), "OOM" | "NOREPLICAS" | "MISCONF"))
+    rejection(error).is_some_and(|error| matches!(error.code(), "OOM" | "NOREPLICAS" | "MISCONF"))
 }
 
 /// An error means the same in every operation.
@@ -87,14 +78,10 @@ fn kind(error: &RedisError) -> StoreErrorKind {
         // The reply is not what these commands return.
         DriverError::UnexpectedReturnType => StoreErrorKind::Corrupt,
         // The driver gives the reply to `SELECT` in words of its own.
-        DriverError::Server(ServerErrorKind::ResponseError) if rejections(error).is_empty() => {
+        DriverError::Server(ServerErrorKind::ResponseError) if rejection(error).is_none() => {
             StoreErrorKind::Configuration
         }
-        _ => {
-            // Of the errors of a pipeline, one that is not an outage says more.
-            let mut kinds = rejections(error).into_iter().map(|(_, error)| kind_of_reply(&error));
-            kinds.find(|kind| !kind.is_outage()).unwrap_or(StoreErrorKind::Unavailable)
-        }
+        _ => rejection(error).map_or(StoreErrorKind::Unavailable, |error| kind_of_reply(&error)),
     }
 }
 
@@ -129,11 +116,9 @@ const FORBIDDEN: [&str; 6] = [
     "cluster support disabled",
 ];
 
-/// Whether the first of the two commands of a reservation may have been carried out, and only the
-/// second one was rejected, for example because the user may not ask for a time.
-pub(super) fn may_have_created(error: &RedisError) -> bool {
-    let errors = rejections(error);
-    !errors.is_empty() && errors.iter().all(|(at, _)| *at > 0)
+/// The server cannot serve for now.
+pub(super) fn is_outage(error: &ServerError) -> bool {
+    kind_of_reply(error).is_outage()
 }
 
 /// An error without what it can quote of a command or a record.
@@ -193,10 +178,11 @@ mod tests {
     use redis::{Value, parse_redis_value};
 
     use super::*;
+    use crate::store::redis::script_error::unwrapped;
 
     fn error(reply: &str) -> RedisError {
-        let reply = parse_redis_value(format!("-{reply}\r\n").as_bytes()).unwrap();
-        let Value::ServerError(error) = reply else { panic!("{reply:?}") };
+        let value = parse_redis_value(format!("-{reply}\r\n").as_bytes()).unwrap();
+        let Value::ServerError(error) = unwrapped(value) else { panic!("no error: {reply}") };
         error.into()
     }
 

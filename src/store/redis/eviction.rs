@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redis::ErrorKind;
-use redis::aio::MultiplexedConnection;
 use tokio::time::timeout;
 
+use super::commands::{Commands, last};
+use super::link::Link;
 use crate::runtime::lock::lock;
 
 /// Looks once at each server, and warns once for all of them.
@@ -21,22 +22,17 @@ pub(super) struct Eviction {
 impl Eviction {
     /// Looks at the server behind a new connection, beside the commands that the connection was
     /// made for. The server may take as long as `bound`.
-    pub(super) fn look(
-        self: &Arc<Self>,
-        address: String,
-        connection: MultiplexedConnection,
-        bound: Duration,
-    ) {
+    pub(super) fn look(self: &Arc<Self>, address: String, link: Arc<Link>, bound: Duration) {
         if lock(&self.seen).contains(&address) {
             return;
         }
         let eviction = Arc::clone(self);
-        tokio::spawn(async move { timeout(bound, eviction.ask(address, connection)).await });
+        tokio::spawn(async move { timeout(bound, eviction.ask(address, &link)).await });
     }
 
-    async fn ask(&self, address: String, mut connection: MultiplexedConnection) {
-        let account = redis::cmd("INFO").arg("memory").query_async::<String>(&mut connection).await;
-        match account {
+    async fn ask(&self, address: String, link: &Link) {
+        let account = link.send(&Commands::one(&[b"INFO", b"memory"])).await;
+        match account.and_then(last::<String>) {
             Ok(account) => {
                 let policy = policy(&account).unwrap_or("unknown");
                 tracing::debug!(server = address, "the maxmemory-policy of Redis is {policy}");

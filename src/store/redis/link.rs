@@ -15,11 +15,17 @@ use redis::{
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 
-mod coalesce;
+mod loan;
+mod pipe;
+mod replies;
 mod silence;
 
-use coalesce::Coalesce;
+use loan::Loan;
+use pipe::Pipe;
 use silence::Silence;
+
+use super::commands::{Commands, last};
+use super::driver;
 
 /// After this long without an acknowledgement, the connection counts as broken.
 #[cfg(target_os = "linux")]
@@ -27,13 +33,19 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
 
 /// One established connection.
 pub(super) struct Link {
-    pub(super) connection: MultiplexedConnection,
+    wire: Wire,
     silence: Arc<Silence>,
+}
+
+enum Wire {
+    Pipe(Pipe),
+    /// TLS and Unix sockets, which the driver makes.
+    Driver(MultiplexedConnection),
 }
 
 impl Link {
     /// Connects. `lost` is called as soon as the connection is lost, and not only when the next
-    /// command fails. It is not called for TLS and Unix sockets, which the driver makes.
+    /// command fails. It is not called for TLS and Unix sockets.
     pub(super) async fn open(
         info: &ConnectionInfo,
         lost: impl FnOnce(&Arc<Self>) + Send + 'static,
@@ -52,14 +64,14 @@ impl Link {
             }
             let client = Client::open(info.clone().set_tcp_settings(tcp_settings()))?;
             let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-            return Ok(Arc::new(Self { connection, silence }));
+            return Ok(Arc::new(Self { wire: Wire::Driver(connection), silence }));
         };
         let socket = first_to_connect(lookup_host((host.as_str(), *port)).await?).await?;
         set_up(&socket)?;
-        let socket = Coalesce::new(socket, Arc::clone(&silence));
-        let (connection, driver) =
-            MultiplexedConnection::new_with_config(info.redis_settings(), socket, config).await?;
-        let link = Arc::new(Self { connection, silence });
+        let socket = greet(socket, info, config).await?;
+        let heard = Arc::clone(&silence);
+        let (pipe, driver) = Pipe::new(socket, move || heard.end());
+        let link = Arc::new(Self { wire: Wire::Pipe(pipe), silence });
         let this = Arc::downgrade(&link);
         tokio::spawn(async move {
             driver.await;
@@ -68,6 +80,16 @@ impl Link {
             }
         });
         Ok(link)
+    }
+
+    /// Returns one reply for each command. Errors of the server are values.
+    pub(super) async fn send(&self, commands: &Commands) -> RedisResult<Vec<Value>> {
+        match &self.wire {
+            Wire::Pipe(pipe) => pipe.send(commands).await,
+            Wire::Driver(connection) => {
+                Box::pin(driver::send(&mut connection.clone(), commands)).await
+            }
+        }
     }
 
     /// Notes that a command is about to be sent.
@@ -89,7 +111,7 @@ impl Link {
     /// it.
     pub(super) async fn confirm_primary(&self) -> RedisResult<()> {
         let role: RedisResult<Vec<Value>> =
-            redis::cmd("ROLE").query_async(&mut self.connection.clone()).await;
+            self.send(&Commands::one(&[b"ROLE"])).await.and_then(last);
         match role {
             Ok(role) if matches!(role.first(), Some(Value::BulkString(role)) if role != b"master") => {
                 Err((ErrorKind::Server(ServerErrorKind::ReadOnly), "the sentinels named a replica")
@@ -100,6 +122,19 @@ impl Link {
             _ => Ok(()),
         }
     }
+}
+
+/// The handshake of the driver: the version of the protocol, the credentials and the database.
+async fn greet(
+    socket: TcpStream,
+    info: &ConnectionInfo,
+    config: AsyncConnectionConfig,
+) -> RedisResult<TcpStream> {
+    let (socket, returned) = Loan::of(socket);
+    let settings = info.redis_settings();
+    // What the driver has made of the socket is dropped at once, and the socket comes back.
+    drop(MultiplexedConnection::new_with_config(settings, socket, config).await?);
+    returned.await.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe).into())
 }
 
 /// Tries all addresses of a name at once, because a silent one would take the time of the others.

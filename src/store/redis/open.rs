@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ::redis::aio::ConnectionLike;
 use ::redis::{IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
 use super::error::store_error;
@@ -9,31 +10,6 @@ use super::url::Target;
 use super::{Bodies, Connection, RedisStore};
 use crate::store::StoreError;
 use crate::store::timeout::Timeout;
-
-impl<C: Clone> RedisStore<C> {
-    /// Uses a connection of the caller's own. Its settings then decide how faults show. A
-    /// multiplexed connection does not come back after it was lost. A `ConnectionManager` with its
-    /// defaults waits for seconds while the server is down.
-    ///
-    /// Large bodies pass through this connection too, so a small command may wait behind one. A
-    /// store that was [opened](RedisStore::open) has a second connection for them.
-    pub fn with_connection(connection: C) -> Self {
-        Self::on(connection.clone(), connection, Timeout::default())
-    }
-}
-
-impl<C> RedisStore<C> {
-    fn on(connection: C, bodies: C, timeout: Timeout) -> Self {
-        Self {
-            connection,
-            bodies: Bodies::on(bodies, timeout.clone()),
-            prefix: Arc::from("idempotency:"),
-            before_7: Arc::default(),
-            unreplied: Arc::new(timeout.clone().into()),
-            timeout,
-        }
-    }
-}
 
 impl RedisStore {
     /// Opens a store on one server, on a group of servers under Sentinel, or on a cluster:
@@ -199,17 +175,35 @@ impl RedisStore {
         Target::cluster(servers.map_err(store_error)?).map(Self::by_default)
     }
 
+    /// Uses a connection of the caller's own. Its settings then decide how faults show. A
+    /// multiplexed connection does not come back after it was lost. A `ConnectionManager` with its
+    /// defaults waits for seconds while the server is down.
+    ///
+    /// Large bodies pass through this connection too, so a small command may wait behind one. A
+    /// store that was [opened](Self::open) has a second connection for them.
+    pub fn with_connection(
+        connection: impl ConnectionLike + Clone + Send + Sync + 'static,
+    ) -> Self {
+        let connection = Connection::foreign(connection);
+        Self::on(connection.clone(), connection, Timeout::default())
+    }
+
     /// Sets the version of the protocol for the servers. Default: that of the URL that was
     /// [opened](Self::open), else RESP3.
     ///
     /// Use it for servers and proxies that do not know RESP3, with [`server`](Self::server),
     /// [`sentinel`](Self::sentinel) or [`cluster`](Self::cluster). These use RESP3, whatever their
-    /// arguments say.
-    /// Sentinels are asked as their own URLs say.
+    /// arguments say. Sentinels are asked as their own URLs say. It changes nothing about a
+    /// connection of the caller's own.
     #[must_use]
     pub fn protocol(self, protocol: ProtocolVersion) -> Self {
-        let target = self.connection.target().clone().speaking(protocol);
-        Self { prefix: self.prefix, ..Self::to(target) }
+        match self.connection.target() {
+            Some(target) => {
+                let target = target.clone().speaking(protocol);
+                Self { prefix: self.prefix, ..Self::to(target) }
+            }
+            None => self,
+        }
     }
 
     fn by_default(target: Target) -> Self {
@@ -220,5 +214,16 @@ impl RedisStore {
         let timeout = Timeout::default();
         let [records, bodies] = Connection::pair(target, &timeout);
         Self::on(records, bodies, timeout)
+    }
+
+    fn on(connection: Connection, bodies: Connection, timeout: Timeout) -> Self {
+        Self {
+            connection,
+            bodies: Bodies::on(bodies, timeout.clone()),
+            prefix: Arc::from("idempotency:"),
+            before_7: Arc::default(),
+            unreplied: Arc::new(timeout.clone().into()),
+            timeout,
+        }
     }
 }

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use redis::Pipeline;
-use redis::aio::ConnectionLike;
-
-use super::RedisStore;
+use super::commands::{Commands, errors};
 use super::error::{is_broken, rejected, store_error};
 use super::frame::{self, Stored};
 use super::scripts::{self, text};
+use super::{Connection, RedisStore};
 use crate::record::outcome::Outcome;
 use crate::runtime::seldom::Seldom;
 use crate::store::{
@@ -35,7 +33,7 @@ static LOST_BODY: Seldom = Seldom::new();
 const BODY_IS_GONE: &str =
     "the body of the response was evicted at once: is the maxmemory-policy noeviction?";
 
-impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
+impl RedisStore {
     /// Ends the attempt and stores its response.
     pub(super) async fn end(
         &self,
@@ -50,21 +48,19 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         let inline = body.len() <= INLINE;
         let ended = frame::encode_ended(status, lease, outcome, inline);
         let ttl = text(millis(retention));
-        let body_name = self.body_name(&name, &lease.token);
-        let grace = millis(retention.saturating_add(lease.lease).saturating_add(BODY_GRACE));
-        // Of two settling writes under one token, only the first one counts, and only its body.
-        let apart = |pipeline: &mut Pipeline| {
-            pipeline.cmd("SET").arg(&body_name).arg(body).arg("NX").arg("PX").arg(grace).ignore();
-        };
         if inline {
             return self.settle(&scripts::SETTLE, lease, &[&head, &ended, &ttl, b""]).await;
         }
-        let mut turn = self.bodies.turn(body.len()).await?;
+        let body_name = self.body_name(&name, &lease.token);
+        let grace = text(millis(retention.saturating_add(lease.lease).saturating_add(BODY_GRACE)));
+        // Of two settling writes under one token, only the first one counts, and only its body.
+        let apart: [&[u8]; 6] = [b"SET", &body_name, body, b"NX", b"PX", &grace];
+        let turn = self.bodies.turn(body.len()).await?;
         let mut body_was_removed: &[u8] = b"";
         loop {
             let args: [&[u8]; 4] = [&head, &ended, &ttl, body_was_removed];
             let names: [&[u8]; 2] = [&name, &body_name];
-            match scripts::SETTLE.run(&mut turn.connection, Some(&apart), &names, &args).await {
+            match scripts::SETTLE.run(turn.connection, Some(&apart), &names, &args).await {
                 Ok(0_u8) => return Ok(Settlement::LeaseLost),
                 Ok(1) => return Ok(Settlement::Applied),
                 Ok(2) => body_was_removed = b"1",
@@ -72,7 +68,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
                 Err(error)
                     if is_broken(&error)
                         && body.len() >= LEAST_LIMIT
-                        && redis::cmd("PING").exec_async(&mut turn.connection).await.is_ok() =>
+                        && is_served(turn.connection).await =>
                 {
                     return Err(rejected(error));
                 }
@@ -109,4 +105,10 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     fn body_name(&self, record: &[u8], token: &Token) -> Vec<u8> {
         [self.prefix.as_bytes(), b"body:{", record, b"}", token.as_bytes()].concat()
     }
+}
+
+/// Whether the server replies to a small command.
+async fn is_served(connection: &Connection) -> bool {
+    let reply = connection.send(&Commands::one(&[b"PING"])).await;
+    reply.is_ok_and(|replies| errors(&replies).next().is_none())
 }

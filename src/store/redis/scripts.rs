@@ -2,9 +2,10 @@
 
 use std::sync::LazyLock;
 
-use redis::aio::ConnectionLike;
-use redis::{Cmd, FromRedisValue, Pipeline, RedisResult};
+use redis::{FromRedisValue, RedisResult};
 
+use super::Connection;
+use super::commands::{Commands, last};
 use super::error::{is_broken, is_no_script, second};
 
 pub(super) static RESERVE: LazyLock<Script> =
@@ -17,10 +18,6 @@ pub(super) static RELEASE: LazyLock<Script> =
     LazyLock::new(|| Script::once(include_str!("scripts/release.lua")));
 pub(super) static RENEW: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/renew.lua")));
-
-/// Writes commands whose replies are ignored. They may contain a large body, so they are not
-/// copied.
-pub(super) type Before<'a> = &'a (dyn Fn(&mut Pipeline) + Sync);
 
 pub(super) struct Script {
     source: &'static str,
@@ -39,51 +36,46 @@ impl Script {
         Self { knows_itself: false, ..Self::new(source) }
     }
 
-    /// Runs the script behind the commands that `before` writes, in one round trip.
+    /// Runs the script, behind another command whose reply is ignored, in one round trip.
     pub(super) async fn run<T: FromRedisValue>(
         &self,
-        connection: &mut impl ConnectionLike,
-        before: Option<Before<'_>>,
-        keys: &[&[u8]],
+        connection: &Connection,
+        before: Option<&[&[u8]]>,
+        names: &[&[u8]],
         args: &[&[u8]],
     ) -> RedisResult<T> {
-        let by_digest = || call("EVALSHA", &self.digest, keys, args);
-        let mut reply = send(connection, before, by_digest()).await;
+        let by_digest = call(before, b"EVALSHA", self.digest.as_bytes(), names, args);
+        let mut reply = connection.send(&by_digest).await.and_then(last);
         if self.knows_itself
             && let Err(broken) = &reply
             && is_broken(broken)
         {
-            reply = second(broken.clone(), send(connection, before, by_digest()).await);
+            reply = second(broken.clone(), connection.send(&by_digest).await.and_then(last));
         }
         match reply {
             // The source makes the server know the script again.
             Err(error) if is_no_script(&error) => {
-                send(connection, before, call("EVAL", self.source, keys, args)).await
+                let by_source = call(before, b"EVAL", self.source.as_bytes(), names, args);
+                Box::pin(connection.send(&by_source)).await.and_then(last)
             }
             reply => reply,
         }
     }
 }
 
-async fn send<T: FromRedisValue>(
-    connection: &mut impl ConnectionLike,
-    before: Option<Before<'_>>,
-    script: Cmd,
-) -> RedisResult<T> {
-    let Some(before) = before else {
-        return script.query_async(connection).await;
-    };
-    let mut pipeline = Pipeline::with_capacity(2);
-    before(&mut pipeline);
-    pipeline.add_command(script);
-    let (reply,) = pipeline.query_async(connection).await?;
-    Ok(reply)
-}
-
-fn call(command: &str, script: &str, keys: &[&[u8]], args: &[&[u8]]) -> Cmd {
-    let mut call = redis::cmd(command);
-    call.arg(script).arg(keys.len()).arg(keys).arg(args);
-    call
+fn call(
+    before: Option<&[&[u8]]>,
+    command: &[u8],
+    script: &[u8],
+    names: &[&[u8]],
+    args: &[&[u8]],
+) -> Commands {
+    let count = names.len().to_string();
+    let call = [&[command, script, count.as_bytes()], names, args].concat();
+    match before {
+        Some(before) => Commands::one(before).and(&call),
+        None => Commands::one(&call),
+    }
 }
 
 /// A number as an argument of a command.

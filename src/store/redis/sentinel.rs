@@ -69,6 +69,7 @@ impl Sentinels {
         &self.settings
     }
 
+    #[cfg(test)]
     pub(super) fn db(&self) -> i64 {
         self.settings.db()
     }

@@ -7,17 +7,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use redis::{
-    Cmd, ConnectionInfo, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value,
-};
-use tokio::time::{Instant, timeout_at};
+use redis::{ConnectionInfo, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
+use tokio::time::Instant;
 
+use super::commands::{Commands, errors};
 use super::error::{is_broken, unreached};
 use super::link::Link;
 use super::place::Place;
-use super::script_error::unwrapped;
 use super::sentinel::Sentinels;
-use super::setting::{Setting, elapsed};
+use super::setting::Setting;
 use super::unreached::cause;
 use crate::runtime::lock::lock;
 
@@ -80,43 +78,20 @@ impl Server {
         }))
     }
 
-    pub(super) async fn one(&self, command: &Cmd) -> RedisResult<Value> {
-        let deadline = self.0.setting.deadline();
-        let link = self.link_for_command().await?;
-        let mut connection = link.connection.clone();
-        let reply = timeout_at(deadline, connection.send_packed_command(command)).await;
-        let reply = reply.unwrap_or_else(elapsed).map(unwrapped);
-        self.heed(&link, reply.as_ref().map(std::iter::once));
-        reply
-    }
-
-    pub(super) async fn many(
-        &self,
-        pipeline: &Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisResult<Vec<Value>> {
-        let deadline = self.0.setting.deadline();
-        let link = self.link_for_command().await?;
-        let mut connection = link.connection.clone();
-        let send = connection.send_packed_commands(pipeline, offset, count);
-        let replies = timeout_at(deadline, send).await.unwrap_or_else(elapsed);
-        let reply = replies.map(|replies| replies.into_iter().map(unwrapped).collect::<Vec<_>>());
-        self.heed(&link, reply.as_ref());
-        reply
+    /// Returns one reply for each command. Errors of the server are values.
+    pub(super) async fn send(&self, commands: &Commands) -> RedisResult<Vec<Value>> {
+        let sent = async {
+            let link = self.link_for_command().await?;
+            let replies = link.send(commands).await;
+            self.heed(&link, &replies);
+            replies
+        };
+        self.0.setting.in_time(sent).await
     }
 
     /// Returns when a command can be sent, or it is known that none can.
     pub(super) async fn reach(&self) -> RedisResult<()> {
         self.sound_link().await.map(drop)
-    }
-
-    /// The number of the database in use.
-    pub(super) fn db(&self) -> i64 {
-        match &self.0.endpoint {
-            Endpoint::Fixed(info) => info.redis_settings().db(),
-            Endpoint::Primary(sentinels) => sentinels.db(),
-        }
     }
 
     /// Whether there is a connection, and nothing against it so far.
@@ -175,22 +150,13 @@ impl Server {
         self.link().await
     }
 
-    /// Learns from a reply whether the connection can still be used. Server errors arrive as values
-    /// here.
-    fn heed<'a>(
-        &self,
-        link: &Arc<Link>,
-        reply: Result<impl IntoIterator<Item = &'a Value>, &RedisError>,
-    ) {
-        let lost = match reply {
-            Ok(values) => {
+    /// Learns from the replies whether the connection can still be used.
+    fn heed(&self, link: &Arc<Link>, replies: &RedisResult<Vec<Value>>) {
+        let lost = match replies {
+            Ok(replies) => {
                 link.heard();
-                values.into_iter().find_map(|value| match value {
-                    Value::ServerError(error) => {
-                        Some(RedisError::from(error.clone())).filter(|error| self.is_lost(error))
-                    }
-                    _ => None,
-                })
+                let mut errors = errors(replies).map(|error| RedisError::from(error.clone()));
+                errors.find(|error| self.is_lost(error))
             }
             Err(error) => Some(error.clone()).filter(|error| self.is_lost(error)),
         };

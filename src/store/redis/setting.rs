@@ -5,15 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::RedisResult;
-use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout};
 
 use super::error::unreached;
 use super::eviction::Eviction;
 use super::place::Place;
 use super::probe::Probes;
 use super::unreached::Unreached;
-use crate::runtime::task::LONGEST_WAIT;
+use crate::runtime::deadlines;
 use crate::store::timeout::Timeout;
 
 /// What all connections of a store have in common.
@@ -26,11 +24,6 @@ pub(super) struct Setting {
 }
 
 impl Setting {
-    /// When the callers of work that begins now stop waiting.
-    pub(super) fn deadline(&self) -> Instant {
-        Instant::now() + self.timeout.get().min(LONGEST_WAIT)
-    }
-
     /// Runs work that must end before the callers stop waiting.
     pub(super) async fn in_time<T>(
         &self,
@@ -60,9 +53,8 @@ pub(super) async fn within<T>(
     bound: Duration,
     work: impl Future<Output = RedisResult<T>>,
 ) -> RedisResult<T> {
-    timeout(bound, work).await.unwrap_or_else(elapsed)
-}
-
-pub(super) fn elapsed<T>(elapsed: Elapsed) -> RedisResult<T> {
-    Err(io::Error::new(io::ErrorKind::TimedOut, elapsed).into())
+    deadlines::within(bound, work).await.unwrap_or_else(|| {
+        let late = io::Error::new(io::ErrorKind::TimedOut, "the deadline has passed");
+        Err(late.into())
+    })
 }

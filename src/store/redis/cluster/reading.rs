@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use redis::{Cmd, ErrorKind, RedisError, RedisResult};
+use redis::{ErrorKind, RedisError, RedisResult};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
@@ -12,6 +12,7 @@ use super::Inner;
 use super::slots::{self, Slots};
 use crate::runtime::lock::lock;
 use crate::store::redis::address::Address;
+use crate::store::redis::commands::{Commands, last};
 use crate::store::redis::setting::within;
 
 /// How long the servers may take to tell which slots they have before they are asked again. Longer
@@ -61,9 +62,9 @@ impl Inner {
             for address in group {
                 let server = self.server(&address);
                 asked.spawn(async move {
-                    let mut command = Cmd::new();
-                    command.arg("CLUSTER").arg("SLOTS");
-                    slots::read(server.one(&command).await?, &address.host)
+                    let question = Commands::one(&[b"CLUSTER", b"SLOTS"]);
+                    let map = server.send(&question).await.and_then(last)?;
+                    slots::read(map, &address.host)
                 });
             }
             if let Ok(Some(map)) = timeout(TURN, first(asked, &mut failure)).await {

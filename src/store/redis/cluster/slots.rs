@@ -32,7 +32,7 @@ fn crc16(bytes: &[u8]) -> u16 {
 /// Reads the reply to `CLUSTER SLOTS`. A server that does not know its own host is at the host that
 /// was asked.
 pub(super) fn read(reply: Value, asked: &str) -> RedisResult<Vec<Slots>> {
-    let Value::Array(ranges) = reply.extract_error()? else {
+    let Value::Array(ranges) = reply else {
         return Err(malformed());
     };
     let slots: Option<Vec<_>> = ranges.into_iter().map(|range| read_range(range, asked)).collect();

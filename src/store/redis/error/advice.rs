@@ -2,7 +2,7 @@
 
 use redis::{ErrorKind as DriverError, RedisError, ServerErrorKind};
 
-use super::rejections;
+use super::rejection;
 use crate::store::listener::Protocol;
 use crate::store::redis::place::{Place, Trust};
 use crate::store::redis::tls;
@@ -15,10 +15,9 @@ pub(super) fn advice(unreached: Option<&Unreached>, error: &RedisError) -> Optio
     }
     let place = unreached.map(|unreached| &unreached.place);
     let server = place.map_or_else(|| "the server".to_owned(), Place::to_string);
-    let rejections = rejections(error);
-    let rejection = rejections.first().map(|(_, error)| error);
-    let text = rejection.and_then(|error| error.details()).unwrap_or_default();
-    Some(match rejection.map_or("", |error| error.code()) {
+    let rejection = rejection(error);
+    let text = rejection.as_ref().and_then(|error| error.details()).unwrap_or_default();
+    Some(match rejection.as_ref().map_or("", |error| error.code()) {
         "NOPERM" => format!("the user may not use a command or a name: {GRANTS}"),
         "ERR" if text.contains("cluster support disabled") => {
             format!("{server} is not in a cluster: use `redis://`")

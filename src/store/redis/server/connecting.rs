@@ -99,7 +99,7 @@ impl Server {
             *lock(&self.0.link) = Some(Arc::clone(&link));
             setting.eviction.look(
                 info.addr().to_string(),
-                link.connection.clone(),
+                Arc::clone(&link),
                 setting.timeout.get(),
             );
             Ok(link)

@@ -9,7 +9,6 @@ use axum::routing::post;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use redis::Client;
-use redis::aio::ConnectionLike;
 use tower::ServiceExt;
 use tower_idempotency::store::{Lease, Reservation, Settlement, State, Store, StoreErrorKind};
 use tower_idempotency::{IdempotencyLayer, OnFailed, RedisStore, Scope};
@@ -63,10 +62,7 @@ fn redis_save_points(server: &RedisServer, points: &str) {
     redis::cmd("CONFIG").arg(&["SET", "save", points]).exec(&mut connection).unwrap();
 }
 
-fn app<C: ConnectionLike + Clone + Send + Sync + 'static>(
-    store: RedisStore<C>,
-    on_failed: OnFailed,
-) -> Router {
+fn app(store: RedisStore, on_failed: OnFailed) -> Router {
     let layer = IdempotencyLayer::new(store).scope(|_| Scope::anonymous()).on_failed(on_failed);
     let response = async |Path((status, bytes)): Path<(u16, usize)>| {
         (StatusCode::from_u16(status).unwrap(), "x".repeat(bytes))
@@ -95,11 +91,7 @@ async fn is_replayed(app: &Router, key: &str, path: &str) -> bool {
 }
 
 /// Stored responses are served, and requests that need a write are rejected.
-async fn serves<C: ConnectionLike + Clone + Send + Sync + 'static>(
-    server: &RedisServer,
-    store: RedisStore<C>,
-    cause: Cause,
-) {
+async fn serves(server: &RedisServer, store: RedisStore, cause: Cause) {
     let (rerunning, rejecting) =
         (app(store.clone(), OnFailed::Rerun), app(store, OnFailed::Reject));
     for (key, path) in [("small", "/201/10"), ("large", "/201/5000"), ("failed", "/500/10")] {

@@ -1,54 +1,25 @@
-//! Commands on one name, and how a server of a cluster rejects them.
+//! How a server of a cluster rejects commands, and where they are sent next.
 
-use redis::{Arg, Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
+use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 
-use super::slots::{host, slot_of};
+use super::slots::host;
 use crate::store::redis::address::Address;
+use crate::store::redis::commands::{Commands, errors};
 use crate::store::redis::server::Server;
 use crate::store::redis::unreached::cause;
 
-/// Commands that are sent to one server together. All their names are in one slot.
-#[derive(Clone, Copy)]
-pub(in crate::store::redis) enum Commands<'a> {
-    One(&'a Cmd),
-    /// With the number of replies that are left out, and of those that are returned.
-    Many(&'a Pipeline, usize, usize),
-}
-
-impl Commands<'_> {
-    /// `None` if there is no name in them.
-    pub(super) fn slot(&self) -> Option<u16> {
-        match self {
-            Self::One(command) => slot(command),
-            Self::Many(pipeline, ..) => pipeline.cmd_iter().find_map(slot),
-        }
-    }
-
-    /// Sends them. If another server has sent them here, each is announced.
-    pub(super) async fn send(&self, server: &Server, asking: bool) -> RedisResult<Vec<Value>> {
-        match *self {
-            Self::One(command) if !asking => server.one(command).await.map(|reply| vec![reply]),
-            Self::Many(pipeline, offset, count) if !asking => {
-                server.many(pipeline, offset, count).await
-            }
-            Self::One(command) => announced(server, std::iter::once(command)).await,
-            Self::Many(pipeline, ..) => announced(server, pipeline.cmd_iter()).await,
-        }
-    }
-}
-
-/// `ASKING` applies to the next command only, so each command has its own and nothing may come
-/// between.
-async fn announced<'a>(
+/// Sends commands that another server has sent on to this one. `ASKING` applies to the next command
+/// only, so each command has its own and nothing may come between.
+pub(super) async fn send_announced(
     server: &Server,
-    commands: impl Iterator<Item = &'a Cmd>,
+    commands: &Commands,
 ) -> RedisResult<Vec<Value>> {
-    let mut pipeline = Pipeline::new();
-    for command in commands {
-        pipeline.cmd("ASKING").add_command(command.clone());
-    }
-    let mut replies = server.many(&pipeline, 0, pipeline.len()).await?.into_iter();
-    let mut told = Vec::with_capacity(pipeline.len() / 2);
+    let mut all = commands.iter();
+    let first = all.next().unwrap_or_default();
+    let announced = Commands::one(&[b"ASKING"]).and(&first);
+    let announced = all.fold(announced, |all, next| all.and(&[b"ASKING"]).and(&next));
+    let mut replies = server.send(&announced).await?.into_iter();
+    let mut told = Vec::with_capacity(commands.count());
     while let (Some(asking), Some(reply)) = (replies.next(), replies.next()) {
         // If both are rejected, the rejected announcement is the cause. The other rejection would
         // send the command back and forth.
@@ -57,16 +28,6 @@ async fn announced<'a>(
         told.push(if is_rejected { asking } else { reply });
     }
     Ok(told)
-}
-
-fn slot(command: &Cmd) -> Option<u16> {
-    let arg = |index| match command.args_iter().nth(index) {
-        Some(Arg::Simple(arg)) => Some(arg),
-        _ => None,
-    };
-    // The names of a script follow the script and their number.
-    let name = if matches!(arg(0), Some(b"EVAL" | b"EVALSHA")) { arg(3) } else { arg(1) };
-    name.map(slot_of)
 }
 
 /// Why a server has not carried out commands, or not all of them.
@@ -97,10 +58,7 @@ pub(super) enum Step {
 impl NotServed {
     pub(super) fn find(replies: &RedisResult<Vec<Value>>) -> Option<Self> {
         match replies {
-            Ok(values) => values.iter().find_map(|value| match value {
-                Value::ServerError(error) => Self::of(&error.clone().into()),
-                _ => None,
-            }),
+            Ok(replies) => errors(replies).find_map(|error| Self::of(&error.clone().into())),
             Err(error) => Self::of(error),
         }
     }
