@@ -20,7 +20,7 @@ use crate::layer::IdempotencyLayer;
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::{IdempotencyKey, Scope};
 use crate::record::outcome::{NotRetained, Outcome, StoredBody};
-use crate::runtime::task::{self, Caught};
+use crate::runtime::task::{self, Caught, Stage};
 use crate::settings::Config;
 use crate::store::Store;
 
@@ -134,12 +134,16 @@ impl<St: Store> IdempotencyLayer<St> {
         let mut requested = config.requested(scope.clone(), key.clone(), fingerprint);
         flow::observed::begins(&requested.reserve.key);
         let (_caller, mut caller_gone) = flow::caller(&config);
+        let stage = Stage::default();
+        stage.outlives_caller();
+        let own = stage.clone();
         let run = async move {
             let mut retries = config.policies.retry_conflicts;
             let ended = loop {
                 let again = (retries > 0).then(|| requested.clone());
-                let (operation, config) = (&mut operation, &config);
+                let (operation, config, own) = (&mut operation, &config, &own);
                 let call = move |run: Run| async move {
+                    own.begins();
                     let value = operation(run.attempt).await.map_err(Failure::Erred)?;
                     Ok(done(value, config))
                 };
@@ -172,7 +176,7 @@ impl<St: Store> IdempotencyLayer<St> {
                 Ended::Panicked(panic) => Caught::Panicked(panic),
             }
         };
-        match task::own_task(run).await {
+        match task::own_task(run, stage).await {
             Caught::Completed(executed) => executed,
             Caught::Erred(error) => Err(ExecuteError::Failed(error)),
             Caught::Panicked(panic) => resume_unwind(panic),

@@ -31,7 +31,7 @@ use crate::http::grpc::Protocol;
 use crate::http::rejection::Rejection;
 use crate::http::{response, route};
 use crate::record::key::IdempotencyKey;
-use crate::runtime::task::{self, Caught};
+use crate::runtime::task::{Caught, Stage, own_task};
 use crate::settings::Config;
 use crate::store::Store;
 
@@ -71,77 +71,78 @@ pub(crate) use once::{Done, Ended, Failure, Run, caller, once};
 
 /// Runs the operation once and stores its response, replays the stored response, or rejects the
 /// request.
-pub(crate) async fn guard<S, St, ReqBody, ResBody>(
+pub(crate) fn guard<S, St, ReqBody, ResBody>(
     mut inner: S,
     request: Request<ReqBody>,
     key: Option<IdempotencyKey>,
     config: Arc<Config>,
     shared: Arc<Shared<St>>,
-) -> Result<Response<ResponseBody<ResBody>>, S::Error>
+) -> impl Future<Output = Result<Response<ResponseBody<ResBody>>, S::Error>> + Send
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Send + 'static,
     St: Store,
     ReqBody: Body + From<Bytes> + Send + 'static,
+    ReqBody::Data: Send,
     ReqBody::Error: Into<Box<dyn Error + Send + Sync>>,
     ResBody: Body<Data = Bytes> + Send + 'static,
     ResBody::Error: Send,
 {
     let (mut parts, body) = request.into_parts();
     let protocol = Protocol::of(&parts.headers);
+    let (caller, mut caller_gone) = caller(&config);
+    let stage = Stage::default();
+    let departure = Departure::of(&config.warned, &stage);
+    let own_stage = stage.clone();
 
-    // This runs in the caller's task. If the client hangs up during the upload, the future is
-    // dropped and leaves nothing behind.
-    let Prepared { mut body, requested } = match prepare(&parts, body, key, &config).await {
-        Ok(prepared) => prepared,
-        Err(rejection) => {
-            observed::ended(None, rejection.code());
-            // The client still sends its body, so its connection cannot carry another request.
-            let is_last =
-                rejection == Rejection::RequestTimeout && parts.version <= Version::HTTP_11;
-            let mut response = config.reject(&protocol, rejection);
-            if is_last {
-                response
-                    .headers_mut()
-                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    let flow = async move {
+        // If the client hangs up during the upload, the flow ends and leaves nothing behind.
+        let Prepared { mut body, requested } = match prepare(&parts, body, key, &config).await {
+            Ok(prepared) => prepared,
+            Err(rejection) => {
+                observed::ended(None, rejection.code());
+                // The client still sends its body, so its connection cannot carry another request.
+                let is_last =
+                    rejection == Rejection::RequestTimeout && parts.version <= Version::HTTP_11;
+                let mut response = config.reject(&protocol, rejection);
+                if is_last {
+                    response
+                        .headers_mut()
+                        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                return Caught::Completed(response);
             }
-            return Ok(response);
+        };
+        if requested.is_none() {
+            parts.extensions.insert(WithoutKey);
         }
-    };
-    if requested.is_none() {
-        parts.extensions.insert(WithoutKey);
-    }
-    let mut requested = match requested {
-        Some(requested) if !is_nested(&shared, &config, &requested).await => requested,
-        // The request has no key, or an outer layer guards it. It then ends with its caller.
-        _ => {
-            ready(&mut inner).await?;
-            let response = inner.call(Request::from_parts(parts, ReqBody::from(body))).await?;
-            return Ok(response.map(ResponseBody::inner));
-        }
-    };
-    let request_id = parts.headers.get(response::REQUEST_ID).cloned();
-    observed::begins(&requested.reserve.key);
+        let mut requested = match requested {
+            Some(requested) if !is_nested(&shared, &config, &requested).await => requested,
+            // The request has no key, or an outer layer guards it. It then ends with its caller.
+            _ => return pass(inner, Request::from_parts(parts, ReqBody::from(body))).await,
+        };
+        let request_id = parts.headers.get(response::REQUEST_ID).cloned();
+        observed::begins(&requested.reserve.key);
 
-    // From here on the operation has its own task, so a client that hangs up does not stop it. A
-    // request that waits for the response of another one has not begun, and stops waiting.
-    let (_caller, mut caller_gone) = caller(&config);
-    let departure = Departure::of(&config.warned);
-    let operation = async move {
+        // From here on a client that hangs up does not stop the flow. Only a request that waits for
+        // the response of another one stops waiting.
+        own_stage.outlives_caller();
         let mut retries = config.policies.retry_conflicts;
         loop {
             let again = (retries > 0)
-                .then(|| (inner.clone(), parts.clone(), body.clone(), requested.clone()));
+                .then(|| Box::new((inner.clone(), parts.clone(), body.clone(), requested.clone())));
             let request = Request::from_parts(parts, body);
             let running = &shared.running;
-            let attempt =
-                |run| call(run, inner, request, running, &config, &protocol, request_id.as_ref());
+            let attempt = |run| {
+                own_stage.begins();
+                call(run, inner, request, running, &config, &protocol, request_id.as_ref())
+            };
             match (once(&shared, &config, &mut requested, caller_gone.take(), attempt).await, again)
             {
                 (Ended::Conflict, Some(again)) => {
                     retries -= 1;
-                    (inner, parts, body, requested) = again;
+                    (inner, parts, body, requested) = *again;
                     requested.is_counted = true;
                 }
                 (ended, _) => {
@@ -151,12 +152,35 @@ where
             }
         }
     };
-    let ended = task::own_task(operation).await;
-    departure.responded();
-    match ended {
-        Caught::Completed(response) => Ok(response),
-        Caught::Erred(error) => Err(error),
-        Caught::Panicked(panic) => resume_unwind(panic),
+
+    let flow = own_task(flow, stage);
+    async move {
+        let _caller = caller;
+        let ended = flow.await;
+        departure.responded();
+        match ended {
+            Caught::Completed(response) => Ok(response),
+            Caught::Erred(error) => Err(error),
+            Caught::Panicked(panic) => resume_unwind(panic),
+        }
+    }
+}
+
+/// Passes a request to the handler without a record.
+async fn pass<S, ReqBody, ResBody>(
+    mut inner: S,
+    request: Request<ReqBody>,
+) -> Caught<Response<ResponseBody<ResBody>>, S::Error>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ResBody: Body,
+{
+    if let Err(error) = ready(&mut inner).await {
+        return Caught::Erred(error);
+    }
+    match inner.call(request).await {
+        Ok(response) => Caught::Completed(response.map(ResponseBody::inner)),
+        Err(error) => Caught::Erred(error),
     }
 }
 
@@ -194,7 +218,8 @@ where
 }
 
 /// The third and the fourth await: calls the handler and captures its response.
-async fn call<S, ReqBody, ResBody>(
+#[expect(clippy::manual_async_fn, reason = "an async fn would store its arguments twice")]
+fn call<S, ReqBody, ResBody>(
     Run { attempt, guarded_by }: Run,
     mut inner: S,
     mut request: Request<Bytes>,
@@ -202,33 +227,38 @@ async fn call<S, ReqBody, ResBody>(
     config: &Config,
     protocol: &Protocol,
     request_id: Option<&HeaderValue>,
-) -> Result<Done<Response<ResponseBody<ResBody>>>, Failure<S::Error>>
+) -> impl Future<Output = Result<Done<Response<ResponseBody<ResBody>>>, Failure<S::Error>>> + Send
 where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
-    ReqBody: From<Bytes>,
-    ResBody: Body<Data = Bytes>,
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Send,
+    S::Future: Send,
+    S::Error: Send,
+    ReqBody: From<Bytes> + Send,
+    ResBody: Body<Data = Bytes> + Send,
+    ResBody::Error: Send,
 {
-    // A request that waits, is replayed or is rejected does not get here, so it takes no capacity
-    // of the inner service.
-    tokio::select! {
-        biased;
-        ready = ready(&mut inner) => ready.map_err(Failure::NotBegun)?,
-        () = running.stopping() => return Err(Failure::ShutDown),
-    }
-    request.extensions_mut().insert(attempt);
-    let has_no_route = route::is_missing(request.extensions());
-    let response = inner.call(request.map(ReqBody::from)).await.map_err(Failure::Erred)?;
-    Ok(match guarded_by {
-        GuardedBy::ItsRecord => {
-            let done = judge(response, config, protocol, request_id.cloned()).await;
-            if has_no_route {
-                warn_of_missing_route(&done, config);
-            }
-            done
+    async move {
+        // A request that waits, is replayed or is rejected does not get here, so it takes no capacity
+        // of the inner service.
+        tokio::select! {
+            biased;
+            ready = ready(&mut inner) => ready.map_err(Failure::NotBegun)?,
+            () = running.stopping() => return Err(Failure::ShutDown),
         }
-        GuardedBy::Nothing => Done::unrecorded(response::unguarded(response)),
-        GuardedBy::OuterLayer => Done::unrecorded(response.map(ResponseBody::inner)),
-    })
+        request.extensions_mut().insert(attempt);
+        let has_no_route = route::is_missing(request.extensions());
+        let response = inner.call(request.map(ReqBody::from)).await.map_err(Failure::Erred)?;
+        Ok(match guarded_by {
+            GuardedBy::ItsRecord => {
+                let done = judge(response, config, protocol, request_id.cloned()).await;
+                if has_no_route {
+                    warn_of_missing_route(&done, config);
+                }
+                done
+            }
+            GuardedBy::Nothing => Done::unrecorded(response::unguarded(response)),
+            GuardedBy::OuterLayer => Done::unrecorded(response.map(ResponseBody::inner)),
+        })
+    }
 }
 
 async fn ready<S: Service<R>, R>(service: &mut S) -> Result<(), S::Error> {

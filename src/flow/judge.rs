@@ -25,62 +25,70 @@ use crate::store::{Conflict, MaybeConflict};
 /// 2. a rejection by another layer of this crate,
 /// 3. any other [`ResponseDirective`],
 /// 4. the classifier, or over gRPC the status of the call.
-pub(super) async fn judge<B>(
+#[expect(clippy::manual_async_fn, reason = "an async fn would store its arguments twice")]
+pub(super) fn judge<B>(
     response: Response<B>,
     config: &Config,
     protocol: &Protocol,
     request_id: Option<HeaderValue>,
-) -> Done<Response<ResponseBody<B>>>
+) -> impl Future<Output = Done<Response<ResponseBody<B>>>> + Send
 where
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Send,
+    B::Error: Send,
 {
-    let (mut head, body) = response.into_parts();
-    // With the marker of a service behind the handler, a first response would look like a replay.
-    head.headers.remove(response::RESULT);
-    let is_conflict = head.extensions.remove::<Conflict>().is_some();
-    let conflict = match head.extensions.remove::<MaybeConflict>() {
-        _ if is_conflict => Some(true),
-        searched => searched.map(MaybeConflict::is_conflict),
-    };
-    let directive = head.extensions.remove::<ResponseDirective>().unwrap_or_default();
-    let protocol = protocol.of_response(&head.headers);
-    // A rejection by another layer of this crate is not a response of the handler.
-    let rejected = Recognized::in_extensions(&head, protocol.is_read_to_its_end());
-    // The handler knows best that it had an effect before the failure.
-    let failed = directive.class_override().filter(|class| *class == ResponseClass::Failed);
-    let said = failed.or(rejected.map(ResponseClass::of_rejection)).or(directive.class_override());
-    let by_head = said.unwrap_or_else(|| (config.classify)(&head));
-    let may_be_rejection = rejected.is_none() && may_be_rejection(head.status, &head.headers);
-    let needed = may_be_rejection.then_some(LONGEST_PROBLEM);
-    let limit = config.bytes_to_read(&protocol, by_head).max(needed);
-    let to_its_end = may_be_rejection || protocol.is_read_to_its_end();
+    async move {
+        let (mut head, body) = response.into_parts();
+        // With the marker of a service behind the handler, a first response would look like a replay.
+        head.headers.remove(response::RESULT);
+        let is_conflict = head.extensions.remove::<Conflict>().is_some();
+        let conflict = match head.extensions.remove::<MaybeConflict>() {
+            _ if is_conflict => Some(true),
+            searched => searched.map(MaybeConflict::is_conflict),
+        };
+        let directive = head.extensions.remove::<ResponseDirective>().unwrap_or_default();
+        let protocol = protocol.of_response(&head.headers);
+        // A rejection by another layer of this crate is not a response of the handler.
+        let rejected = Recognized::in_extensions(&head, protocol.is_read_to_its_end());
+        // The handler knows best that it had an effect before the failure.
+        let failed = directive.class_override().filter(|class| *class == ResponseClass::Failed);
+        let said =
+            failed.or(rejected.map(ResponseClass::of_rejection)).or(directive.class_override());
+        let by_head = said.unwrap_or_else(|| (config.classify)(&head));
+        let may_be_rejection = rejected.is_none() && may_be_rejection(head.status, &head.headers);
+        let needed = may_be_rejection.then_some(LONGEST_PROBLEM);
+        let limit = config.bytes_to_read(&protocol, by_head).max(needed);
+        let to_its_end = may_be_rejection || protocol.is_read_to_its_end();
 
-    let (response, body) =
-        response::capture(head, body, limit, to_its_end, config.capture_timeout).await;
+        let (response, body) =
+            response::capture(head, body, limit, to_its_end, config.capture_timeout).await;
 
-    let (by_status, status) = protocol.classify(&response, body.as_ref().ok(), by_head);
-    let rejected = rejected.or_else(|| protocol.rejection(&response, body.as_ref().ok()?));
-    let class = failed.or(rejected.map(ResponseClass::of_rejection)).or(said).unwrap_or(by_status);
-    match &body {
-        _ if rejected.is_some() => warn_of_rejection(config),
-        Ok(StoredBody::NotRetained(NotRetained::Streamed)) if class != ResponseClass::Discard => {
-            warn_of_stream(config, response.headers());
+        let (by_status, status) = protocol.classify(&response, body.as_ref().ok(), by_head);
+        let rejected = rejected.or_else(|| protocol.rejection(&response, body.as_ref().ok()?));
+        let class =
+            failed.or(rejected.map(ResponseClass::of_rejection)).or(said).unwrap_or(by_status);
+        match &body {
+            _ if rejected.is_some() => warn_of_rejection(config),
+            Ok(StoredBody::NotRetained(NotRetained::Streamed))
+                if class != ResponseClass::Discard =>
+            {
+                warn_of_stream(config, response.headers());
+            }
+            _ => {}
         }
-        _ => {}
+        let level = protocol.level(directive.level_override().unwrap_or(config.stored.level));
+        let outcome = body.and_then(|body| {
+            if rejected.is_some() {
+                return Ok(Outcome::new(status, StoredBody::NotRetained(NotRetained::Failure)));
+            }
+            let body = body.within(config.stored_bytes(class));
+            let outcome =
+                protocol.outcome(status, config.stored.outcome(&response, request_id, body, level));
+            // Any other status cannot be replayed over HTTP, so the attempt failed without a response.
+            if outcome.has_final_status() { Ok(outcome) } else { Err(BrokenBody) }
+        });
+        let retention = directive.retention_override().unwrap_or(config.retention);
+        Done { response, class, outcome, retention, conflict }
     }
-    let level = protocol.level(directive.level_override().unwrap_or(config.stored.level));
-    let outcome = body.and_then(|body| {
-        if rejected.is_some() {
-            return Ok(Outcome::new(status, StoredBody::NotRetained(NotRetained::Failure)));
-        }
-        let body = body.within(config.stored_bytes(class));
-        let outcome =
-            protocol.outcome(status, config.stored.outcome(&response, request_id, body, level));
-        // Any other status cannot be replayed over HTTP, so the attempt failed without a response.
-        if outcome.has_final_status() { Ok(outcome) } else { Err(BrokenBody) }
-    });
-    let retention = directive.retention_override().unwrap_or(config.retention);
-    Done { response, class, outcome, retention, conflict }
 }
 
 /// Tells that anyone can fill the store, with paths that do not exist.

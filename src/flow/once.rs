@@ -119,86 +119,92 @@ pub(crate) enum Ended<T, E> {
 
 /// The protocol around one operation of any kind: reserves the key, runs the operation, and settles
 /// the record.
-pub(crate) async fn once<St, T, E, F>(
+#[expect(clippy::manual_async_fn, reason = "an async fn would store its arguments twice")]
+pub(crate) fn once<St, T, E, F>(
     shared: &Arc<Shared<St>>,
     config: &Arc<Config>,
     requested: &mut Requested,
     caller_gone: Option<oneshot::Receiver<()>>,
-    operation: impl FnOnce(Run) -> F,
-) -> Ended<T, E>
+    operation: impl FnOnce(Run) -> F + Send,
+) -> impl Future<Output = Ended<T, E>> + Send
 where
     St: Store,
-    E: 'static,
-    F: Future<Output = Result<Done<T>, Failure<E>>>,
+    T: Send,
+    E: Send + 'static,
+    F: Future<Output = Result<Done<T>, Failure<E>>> + Send,
 {
-    let Some(_running) = shared.running.enter() else {
-        return Ended::Rejected(config.shutting_down());
-    };
-    let (key, record) = (requested.key.clone(), requested.reserve.key);
-    let reserved = match admit(shared, config, requested, caller_gone).await {
-        Admission::Run(reserved) => reserved,
-        Admission::Replay(outcome) => {
-            telemetry::request("replayed");
-            return Ended::Replayed(outcome);
-        }
-        Admission::Reject(rejection) => return Ended::Rejected(rejection),
-        Admission::InFlight(_) | Admission::LooksAbandoned(_) => {
-            return Ended::Rejected(config.in_flight());
-        }
-        Admission::Unguarded(_permit) => {
-            telemetry::request("unguarded");
-            let run = Run {
-                attempt: Attempt::unguarded(key, record, config.downstream.clone()),
-                guarded_by: GuardedBy::Nothing,
-            };
-            return Ended::unrecorded(operation(run).await, config);
-        }
-        Admission::Nested(attempt) => {
-            let run = Run { attempt, guarded_by: GuardedBy::OuterLayer };
-            return Ended::unrecorded(operation(run).await, config);
-        }
-    };
+    async move {
+        let Some(_running) = shared.running.enter() else {
+            return Ended::Rejected(config.shutting_down());
+        };
+        let (key, record) = (requested.key.clone(), requested.reserve.key);
+        let reserved = match admit(shared, config, requested, caller_gone).await {
+            Admission::Run(reserved) => reserved,
+            Admission::Replay(outcome) => {
+                telemetry::request("replayed");
+                return Ended::Replayed(outcome);
+            }
+            Admission::Reject(rejection) => return Ended::Rejected(rejection),
+            Admission::InFlight(_) | Admission::LooksAbandoned(_) => {
+                return Ended::Rejected(config.in_flight());
+            }
+            Admission::Unguarded(_permit) => {
+                telemetry::request("unguarded");
+                let run = Run {
+                    attempt: Attempt::unguarded(key, record, config.downstream.clone()),
+                    guarded_by: GuardedBy::Nothing,
+                };
+                return Ended::unrecorded(operation(run).await, config);
+            }
+            Admission::Nested(attempt) => {
+                let run = Run { attempt, guarded_by: GuardedBy::OuterLayer };
+                return Ended::unrecorded(operation(run).await, config);
+            }
+        };
 
-    if let Err(rejection) = count_key(config, requested, &reserved.lease) {
-        let attempt = Attempt::new(key, &reserved.lease, &shared.id, settings(config), None);
-        OwnedLease::new(shared, config, attempt, reserved).settle(SettleAs::Release).await;
-        return Ended::Rejected(rejection);
-    }
-    telemetry::request("executed");
-    let attempt = begin(key, &reserved.lease, shared, config);
-    let lease = OwnedLease::new(shared, config, attempt.clone(), reserved);
-    let run = Run { attempt, guarded_by: GuardedBy::ItsRecord };
-    let ended = task::catch_panic(operation(run)).await;
-    if lease.is_transaction() && is_conflict(&ended, lease.has_conflict()) {
-        lease.settle(SettleAs::Release).await;
-        return Ended::Conflict;
-    }
-    if lease.is_transaction() {
-        warn_of_unused_transaction(&ended, &lease, config);
-        if config.policies.retry_conflicts > 0 {
-            warn_of_hidden_conflict(&ended, config);
+        if let Err(rejection) = count_key(config, requested, &reserved.lease) {
+            let attempt = Attempt::new(key, &reserved.lease, &shared.id, settings(config), None);
+            OwnedLease::new(shared, config, attempt, reserved).settle(SettleAs::Release).await;
+            return Ended::Rejected(rejection);
         }
-    }
-    let failed = SettleAs::Fail(None, config.retention);
-    let (end, ended) = match ended {
-        Caught::Completed(done) => done.into_end(),
-        Caught::Erred(Failure::NotBegun(error)) => (SettleAs::Release, Ended::Erred(error)),
-        Caught::Erred(Failure::ShutDown) => {
-            (SettleAs::Release, Ended::Rejected(config.shutting_down()))
+        telemetry::request("executed");
+        let attempt = begin(key, &reserved.lease, shared, config);
+        let lease = OwnedLease::new(shared, config, attempt.clone(), reserved);
+        let run = Run { attempt, guarded_by: GuardedBy::ItsRecord };
+        let ended = task::catch_panic(operation(run)).await;
+        if lease.is_transaction() && is_conflict(&ended, lease.has_conflict()) {
+            lease.settle(SettleAs::Release).await;
+            return Ended::Conflict;
         }
-        Caught::Erred(Failure::Erred(error)) => (failed, Ended::Erred(error)),
-        Caught::Panicked(panic) => (failed, Ended::Panicked(panic)),
-    };
-    let is_success = matches!(end, SettleAs::Complete(..));
-    match (ended, lease.settle(end).await) {
-        (Ended::Responded(_), SettleResult::LeaseLost(Some(outcome))) => Ended::Replayed(outcome),
-        (Ended::Responded(_), SettleResult::NotCommitted(StoreErrorKind::Conflict)) => {
-            Ended::Conflict
+        if lease.is_transaction() {
+            warn_of_unused_transaction(&ended, &lease, config);
+            if config.policies.retry_conflicts > 0 {
+                warn_of_hidden_conflict(&ended, config);
+            }
         }
-        (Ended::Responded(_), SettleResult::NotCommitted(kind)) if is_success => {
-            Ended::Rejected(config.not_committed(kind))
+        let failed = SettleAs::Fail(None, config.retention);
+        let (end, ended) = match ended {
+            Caught::Completed(done) => done.into_end(),
+            Caught::Erred(Failure::NotBegun(error)) => (SettleAs::Release, Ended::Erred(error)),
+            Caught::Erred(Failure::ShutDown) => {
+                (SettleAs::Release, Ended::Rejected(config.shutting_down()))
+            }
+            Caught::Erred(Failure::Erred(error)) => (failed, Ended::Erred(error)),
+            Caught::Panicked(panic) => (failed, Ended::Panicked(panic)),
+        };
+        let is_success = matches!(end, SettleAs::Complete(..));
+        match (ended, lease.settle(end).await) {
+            (Ended::Responded(_), SettleResult::LeaseLost(Some(outcome))) => {
+                Ended::Replayed(outcome)
+            }
+            (Ended::Responded(_), SettleResult::NotCommitted(StoreErrorKind::Conflict)) => {
+                Ended::Conflict
+            }
+            (Ended::Responded(_), SettleResult::NotCommitted(kind)) if is_success => {
+                Ended::Rejected(config.not_committed(kind))
+            }
+            (ended, _) => ended,
         }
-        (ended, _) => ended,
     }
 }
 

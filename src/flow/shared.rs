@@ -3,13 +3,9 @@
 use std::any::type_name;
 use std::error::Error;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
-
-use pin_project_lite::pin_project;
 
 use super::lapsed::Lapsed;
 use super::renewals::Renewals;
@@ -17,7 +13,7 @@ use super::running::Running;
 use super::telemetry;
 use super::waiting::Lines;
 use crate::record::key::StorageKey;
-use crate::runtime::deadlines::{self, Within};
+use crate::runtime::deadlines::{InTime, in_time};
 use crate::runtime::seldom::Seldom;
 use crate::store::{StoreError, StoreErrorKind};
 
@@ -96,24 +92,10 @@ impl<St> Shared<St> {
     }
 }
 
-pin_project! {
-    /// Runs an operation of the store for at most a bound.
-    pub(crate) struct InTime<F> {
-        #[pin]
-        operation: Within<F>,
-    }
-}
-
 /// Runs an operation of the store for at most `bound`.
-pub(crate) fn within<F>(bound: Duration, operation: F) -> InTime<F> {
-    InTime { operation: deadlines::within(bound, operation) }
-}
-
-impl<T, F: Future<Output = Result<T, StoreError>>> Future for InTime<F> {
-    type Output = Result<T, StoreError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let late = || Err(StoreError::new(StoreErrorKind::Timeout));
-        self.project().operation.poll(cx).map(|ended| ended.unwrap_or_else(late))
-    }
+pub(crate) fn within<T, F>(bound: Duration, operation: F) -> InTime<F>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    in_time(bound, operation, || Err(StoreError::new(StoreErrorKind::Timeout)))
 }

@@ -183,5 +183,34 @@ impl<F: Future> Future for Within<F> {
     }
 }
 
+pin_project! {
+    /// The future of [`in_time`].
+    pub(crate) struct InTime<F: Future> {
+        #[pin]
+        within: Within<F>,
+        late: fn() -> F::Output,
+    }
+}
+
+/// Limits the time of an operation. If it does not end in time, the output is that of `late`.
+///
+/// This is no `async fn`, because that would store the operation twice.
+pub(crate) fn in_time<F: Future>(
+    bound: Duration,
+    operation: F,
+    late: fn() -> F::Output,
+) -> InTime<F> {
+    InTime { within: within(bound, operation), late }
+}
+
+impl<F: Future> Future for InTime<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        this.within.poll(cx).map(|ended| ended.unwrap_or_else(this.late))
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -4,35 +4,117 @@
 //! Every guarded request would copy the sum.
 
 use std::any::Any;
-use std::future::{Future, pending, poll_fn};
+use std::future::Future;
+use std::mem::replace;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use tracing::Instrument;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tracing::{Instrument, Span};
 
 /// The longest wait for anything. A longer one would overflow clocks.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_hours(365 * 24);
 
+/// How far an operation has got, as it says itself. A clone is the same stage.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Stage(Arc<AtomicU8>);
+
+const ENDS_WITH_CALLER: u8 = 0;
+const OUTLIVES_CALLER: u8 = 1;
+const HAS_BEGUN: u8 = 2;
+
+impl Stage {
+    /// From here on the operation runs to its end, even if its caller goes.
+    pub(crate) fn outlives_caller(&self) {
+        self.0.store(OUTLIVES_CALLER, Ordering::Relaxed);
+    }
+
+    /// From here on it may have effects, so it needs a task of its own when it waits.
+    pub(crate) fn begins(&self) {
+        self.0.store(HAS_BEGUN, Ordering::Relaxed);
+    }
+
+    pub(crate) fn ends_with_caller(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == ENDS_WITH_CALLER
+    }
+
+    fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == HAS_BEGUN
+    }
+}
+
 /// Runs `operation` to its end, even if the returned future is dropped.
 ///
-/// When `operation` first has to wait, it becomes a task of its own, in the caller's span. An
-/// operation that never waits cannot be interrupted, and needs no task.
-pub(crate) fn own_task<T: Send + 'static>(
-    operation: impl Future<Output = T> + Send + 'static,
-) -> impl Future<Output = T> + Send {
-    let mut operation = Box::pin(operation);
-    async move {
-        if let Poll::Ready(ended) = poll_fn(|cx| Poll::Ready(operation.as_mut().poll(cx))).await {
-            return ended;
+/// It runs in the caller's task until it has begun and has to wait. Then it becomes a task of its
+/// own, in the caller's span. If the caller goes before that, a task takes it over. So a request
+/// that is replayed or rejected needs no task, and neither does an operation that never waits.
+pub(crate) fn own_task<F>(operation: F, stage: Stage) -> OwnTask<F>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    OwnTask { place: Place::Here(Box::pin(operation)), stage, waiting: None }
+}
+
+/// The future of [`own_task`].
+pub(crate) struct OwnTask<F: Future<Output: Send> + Send + 'static> {
+    place: Place<F>,
+    stage: Stage,
+    /// Where the operation goes if its caller does. `None` before it has waited.
+    waiting: Option<(Handle, Span)>,
+}
+
+enum Place<F: Future> {
+    Here(Pin<Box<F>>),
+    There(JoinHandle<F::Output>),
+    Ended,
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Future for OwnTask<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = &mut *self;
+        if let Place::Here(operation) = &mut this.place {
+            if let Poll::Ready(ended) = operation.as_mut().poll(cx) {
+                this.place = Place::Ended;
+                return Poll::Ready(ended);
+            }
+            if !this.stage.has_begun() {
+                this.waiting.get_or_insert_with(|| (Handle::current(), Span::current()));
+                return Poll::Pending;
+            }
+            if let Place::Here(operation) = replace(&mut this.place, Place::Ended) {
+                this.place = Place::There(tokio::spawn(operation.in_current_span()));
+            }
         }
-        match tokio::spawn(operation.in_current_span()).await {
-            Ok(ended) => ended,
+        let Place::There(task) = &mut this.place else {
+            return Poll::Pending;
+        };
+        match ready!(Pin::new(task).poll(cx)) {
+            Ok(ended) => Poll::Ready(ended),
             Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
             // The runtime is shutting down, and it drops this task too.
-            Err(_) => pending().await,
+            Err(_) => {
+                this.place = Place::Ended;
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Drop for OwnTask<F> {
+    fn drop(&mut self) {
+        if let Place::Here(operation) = replace(&mut self.place, Place::Ended)
+            && let Some((runtime, span)) = self.waiting.take()
+            && !self.stage.ends_with_caller()
+        {
+            runtime.spawn(operation.instrument(span));
         }
     }
 }

@@ -241,7 +241,7 @@ impl Store for RedisStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        let pong = self.connection.send(&Commands::one(&[b"PING"])).await;
+        let pong = self.connection.send(&Commands::of(&[&[b"PING"]])).await;
         pong.and_then(last::<Value>).map(drop).map_err(store_error)
     }
 }
@@ -328,11 +328,12 @@ impl RedisStore {
         found: &Stored,
         next: &Lease,
     ) -> Result<Option<Lookup>, StoreError> {
-        let lapsed = found.pending.map_or(Vec::new(), |pending| text(pending.lapsed_at()));
+        let lapsed = found.pending.map(|pending| text(pending.lapsed_at()));
+        let lapsed = lapsed.as_deref().unwrap_or_default();
         let pending = frame::encode_pending(next, Pending::running(next));
         let retention = text(millis(next.retention));
         let (taken, frame, left): (bool, Option<Vec<u8>>, i64) = scripts::TAKE_OVER
-            .run(&self.connection, None, &[name], &[&found.identity, &lapsed, &pending, &retention])
+            .run(&self.connection, None, &[name], &[&found.identity, lapsed, &pending, &retention])
             .await
             .map_err(store_error)?;
         Ok((!taken).then_some(Lookup { frame, left }))

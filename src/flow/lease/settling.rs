@@ -27,28 +27,36 @@ impl<St: Store> OwnedLease<St> {
     ///
     /// If the store fails, the client does not wait. It gets its response, the key stays reserved,
     /// and the layer retries the write as long as it can still apply.
-    pub(in crate::flow) async fn settle(self, end: SettleAs) -> SettleResult {
-        let (word, written) = (end.word(), self.live.write_once(&end).await);
-        let result = match &written {
-            WriteResult::Applied => "kept",
-            WriteResult::LeaseLost => "lease_lost",
-            WriteResult::Failed(_) if self.is_transaction() => "not_committed",
-            WriteResult::Failed(_) => "repeated",
-        };
-        telemetry::settled(word, result);
-        match written {
-            WriteResult::Applied => {
-                self.live.tell(end);
-                SettleResult::Stored
-            }
-            WriteResult::LeaseLost => {
-                SettleResult::LeaseLost(Box::pin(self.live.overtaken_by()).await)
-            }
-            WriteResult::Failed(kind) if self.is_transaction() => SettleResult::NotCommitted(kind),
-            WriteResult::Failed(kind) => {
-                let shared = Arc::clone(&self.live.shared);
-                shared.running.spawn(Box::pin(self.settle_later(end, kind)));
-                SettleResult::Stored
+    #[expect(clippy::manual_async_fn, reason = "an async fn would store its arguments twice")]
+    pub(in crate::flow) fn settle(
+        self,
+        end: SettleAs,
+    ) -> impl Future<Output = SettleResult> + Send {
+        async move {
+            let (word, written) = (end.word(), self.live.write_once(&end).await);
+            let result = match &written {
+                WriteResult::Applied => "kept",
+                WriteResult::LeaseLost => "lease_lost",
+                WriteResult::Failed(_) if self.is_transaction() => "not_committed",
+                WriteResult::Failed(_) => "repeated",
+            };
+            telemetry::settled(word, result);
+            match written {
+                WriteResult::Applied => {
+                    self.live.tell(end);
+                    SettleResult::Stored
+                }
+                WriteResult::LeaseLost => {
+                    SettleResult::LeaseLost(Box::pin(self.live.overtaken_by()).await)
+                }
+                WriteResult::Failed(kind) if self.is_transaction() => {
+                    SettleResult::NotCommitted(kind)
+                }
+                WriteResult::Failed(kind) => {
+                    let shared = Arc::clone(&self.live.shared);
+                    shared.running.spawn(Box::pin(self.settle_later(end, kind)));
+                    SettleResult::Stored
+                }
             }
         }
     }

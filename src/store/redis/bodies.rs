@@ -70,7 +70,7 @@ impl Bodies {
         let reading = Reading::join(&self.shared, name);
         let read = reading.body.get_or_try_init(async || {
             let turn = self.turn(bytes).await.map_err(Some)?;
-            let get = Commands::one(&[b"GET", &reading.name]);
+            let get = Commands::of(&[&[b"GET", &reading.name]]);
             let found: RedisResult<Option<Vec<u8>>> =
                 turn.connection.send(&get).await.and_then(last);
             found.map_err(|error| Some(store_error(error)))?.map(Bytes::from).ok_or(None)

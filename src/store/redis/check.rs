@@ -48,7 +48,7 @@ impl RedisStore {
 
     /// `None` if the server rejects the question.
     async fn asks<T: FromRedisValue>(&self, question: &[&[u8]]) -> Result<Option<T>, StoreError> {
-        match self.connection.send(&Commands::one(question)).await.and_then(last) {
+        match self.connection.send(&Commands::of(&[question])).await.and_then(last) {
             Ok(reply) => Ok(Some(reply)),
             Err(error) if matches!(error.kind(), ErrorKind::Server(_)) => Ok(None),
             Err(error) => Err(store_error(error)),

@@ -8,8 +8,8 @@ use redis::{
 
 use super::error::is_outage;
 
-/// The most bytes that RESP adds to one argument: `$`, the length, and two line ends.
-const FRAMING: usize = 25;
+/// About as many bytes as RESP adds to an argument: `$`, the length, and two line ends.
+const FRAMING: usize = 10;
 
 /// Commands that are sent to one server together. All their names are in one slot.
 pub(super) struct Commands {
@@ -18,29 +18,47 @@ pub(super) struct Commands {
 }
 
 impl Commands {
-    /// One command. Its first argument is its own name.
-    pub(super) fn one(command: &[&[u8]]) -> Self {
-        Self { packed: Vec::new(), count: 0 }.and(command)
+    /// The arguments of each command. The first one is the name of the command.
+    pub(super) fn of(commands: &[&[&[u8]]]) -> Self {
+        let mut all = Self::with_capacity_for(commands);
+        for command in commands {
+            all.add(&[command]);
+        }
+        all
     }
 
-    /// Adds one more command.
-    pub(super) fn and(mut self, command: &[&[u8]]) -> Self {
-        let bytes: usize = command.iter().map(|argument| argument.len() + FRAMING).sum();
-        self.packed.reserve(bytes + FRAMING);
+    /// No commands yet, and capacity for some with all these arguments.
+    pub(super) fn with_capacity_for(arguments: &[&[&[u8]]]) -> Self {
+        let arguments = arguments.iter().flat_map(|part| part.iter());
+        let bytes: usize = arguments.map(|argument| argument.len() + FRAMING).sum();
+        Self { packed: Vec::with_capacity(bytes + 2 * FRAMING), count: 0 }
+    }
+
+    /// Adds one command, whose arguments are in parts.
+    pub(super) fn add(&mut self, parts: &[&[&[u8]]]) {
         self.count += 1;
-        self.number(b'*', command.len());
-        for argument in command {
+        self.number(b'*', parts.iter().map(|part| part.len()).sum());
+        for argument in parts.iter().flat_map(|part| part.iter()) {
             self.number(b'$', argument.len());
             self.packed.extend_from_slice(argument);
             self.packed.extend_from_slice(b"\r\n");
         }
-        self
     }
 
     fn number(&mut self, kind: u8, number: usize) {
-        self.packed.push(kind);
-        self.packed.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-        self.packed.extend_from_slice(b"\r\n");
+        const DIGITS: [u8; 10] = *b"0123456789";
+        match number {
+            0..10 => self.packed.extend_from_slice(&[kind, DIGITS[number], b'\r', b'\n']),
+            10..100 => {
+                let digits = [DIGITS[number / 10], DIGITS[number % 10]];
+                self.packed.extend_from_slice(&[kind, digits[0], digits[1], b'\r', b'\n']);
+            }
+            _ => {
+                self.packed.push(kind);
+                self.packed.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+                self.packed.extend_from_slice(b"\r\n");
+            }
+        }
     }
 
     /// The number of commands, and of their replies.
@@ -129,3 +147,6 @@ pub(super) fn last<T: FromRedisValue>(mut replies: Vec<Value>) -> RedisResult<T>
         None => Ok(from_redis_value(replies.pop().unwrap_or(Value::Nil))?),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ use crate::store::{Lease, StoreError, millis};
 impl RedisStore {
     /// Reads the record of a name.
     pub(super) async fn look(&self, name: &[u8]) -> RedisResult<Lookup> {
-        let look = Commands::one(&[b"GET", name]).and(&[b"PTTL", name]);
+        let look = Commands::of(&[&[b"GET", name], &[b"PTTL", name]]);
         let (frame, left) = self.connection.send(&look).await.and_then(all)?;
         Ok(Lookup { frame, left })
     }
@@ -49,7 +49,7 @@ impl RedisStore {
         let retention = text(millis(lease.retention));
         if !self.before_7.load(Ordering::Relaxed) {
             let set: [&[u8]; 7] = [b"SET", name, &pending, b"NX", b"GET", b"PX", &retention];
-            let create = Commands::one(&set).and(&[b"PTTL", name]);
+            let create = Commands::of(&[&set, &[b"PTTL", name]]);
             let mut read = |replies: Vec<Value>| {
                 // Only the time was rejected, for example because the user may not ask for it.
                 if errors(&replies[..1]).next().is_none() && errors(&replies).next().is_some() {

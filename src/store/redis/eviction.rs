@@ -31,7 +31,7 @@ impl Eviction {
     }
 
     async fn ask(&self, address: String, link: &Link) {
-        let account = link.send(&Commands::one(&[b"INFO", b"memory"])).await;
+        let account = link.send(&Commands::of(&[&[b"INFO", b"memory"]])).await;
         match account.and_then(last::<String>) {
             Ok(account) => {
                 let policy = policy(&account).unwrap_or("unknown");

@@ -111,7 +111,7 @@ impl Link {
     /// it.
     pub(super) async fn confirm_primary(&self) -> RedisResult<()> {
         let role: RedisResult<Vec<Value>> =
-            self.send(&Commands::one(&[b"ROLE"])).await.and_then(last);
+            self.send(&Commands::of(&[&[b"ROLE"]])).await.and_then(last);
         match role {
             Ok(role) if matches!(role.first(), Some(Value::BulkString(role)) if role != b"master") => {
                 Err((ErrorKind::Server(ServerErrorKind::ReadOnly), "the sentinels named a replica")

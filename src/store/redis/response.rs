@@ -109,6 +109,6 @@ impl RedisStore {
 
 /// Whether the server replies to a small command.
 async fn is_served(connection: &Connection) -> bool {
-    let reply = connection.send(&Commands::one(&[b"PING"])).await;
+    let reply = connection.send(&Commands::of(&[&[b"PING"]])).await;
     reply.is_ok_and(|replies| errors(&replies).next().is_none())
 }

@@ -1,5 +1,6 @@
 //! Scripts, sent by their digest; by their source to a server that does not know them yet.
 
+use std::ops::Deref;
 use std::sync::LazyLock;
 
 use redis::{FromRedisValue, RedisResult};
@@ -70,15 +71,36 @@ fn call(
     names: &[&[u8]],
     args: &[&[u8]],
 ) -> Commands {
-    let count = names.len().to_string();
-    let call = [&[command, script, count.as_bytes()], names, args].concat();
-    match before {
-        Some(before) => Commands::one(before).and(&call),
-        None => Commands::one(&call),
+    let mut count = itoa::Buffer::new();
+    let head = [command, script, count.format(names.len()).as_bytes()];
+    let before = before.unwrap_or_default();
+    let parts = [before, &head, names, args];
+    let mut commands = Commands::with_capacity_for(&parts);
+    if !before.is_empty() {
+        commands.add(&parts[..1]);
     }
+    commands.add(&parts[1..]);
+    commands
 }
 
 /// A number as an argument of a command.
-pub(super) fn text(number: usize) -> Vec<u8> {
-    number.to_string().into_bytes()
+pub(super) struct Text {
+    digits: [u8; 20],
+    length: usize,
+}
+
+pub(super) fn text(number: usize) -> Text {
+    let mut buffer = itoa::Buffer::new();
+    let number = buffer.format(number).as_bytes();
+    let mut text = Text { digits: [0; 20], length: number.len() };
+    text.digits[..number.len()].copy_from_slice(number);
+    text
+}
+
+impl Deref for Text {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.digits[..self.length]
+    }
 }

@@ -79,14 +79,17 @@ impl Server {
     }
 
     /// Returns one reply for each command. Errors of the server are values.
-    pub(super) async fn send(&self, commands: &Commands) -> RedisResult<Vec<Value>> {
+    pub(super) fn send(
+        &self,
+        commands: &Commands,
+    ) -> impl Future<Output = RedisResult<Vec<Value>>> + Send {
         let sent = async {
             let link = self.link_for_command().await?;
             let replies = link.send(commands).await;
             self.heed(&link, &replies);
             replies
         };
-        self.0.setting.in_time(sent).await
+        self.0.setting.in_time(sent)
     }
 
     /// Returns when a command can be sent, or it is known that none can.

@@ -11,7 +11,7 @@ use super::eviction::Eviction;
 use super::place::Place;
 use super::probe::Probes;
 use super::unreached::Unreached;
-use crate::runtime::deadlines;
+use crate::runtime::deadlines::{InTime, in_time};
 use crate::store::timeout::Timeout;
 
 /// What all connections of a store have in common.
@@ -25,11 +25,11 @@ pub(super) struct Setting {
 
 impl Setting {
     /// Runs work that must end before the callers stop waiting.
-    pub(super) async fn in_time<T>(
-        &self,
-        work: impl Future<Output = RedisResult<T>>,
-    ) -> RedisResult<T> {
-        within(self.timeout.get(), work).await
+    pub(super) fn in_time<T, F>(&self, work: F) -> InTime<F>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        within(self.timeout.get(), work)
     }
 
     /// Runs the work before anything is sent. It ends shortly before the callers stop waiting, so
@@ -49,11 +49,11 @@ impl Setting {
     }
 }
 
-pub(super) async fn within<T>(
-    bound: Duration,
-    work: impl Future<Output = RedisResult<T>>,
-) -> RedisResult<T> {
-    deadlines::within(bound, work).await.unwrap_or_else(|| {
+pub(super) fn within<T, F>(bound: Duration, work: F) -> InTime<F>
+where
+    F: Future<Output = RedisResult<T>>,
+{
+    in_time(bound, work, || {
         let late = io::Error::new(io::ErrorKind::TimedOut, "the deadline has passed");
         Err(late.into())
     })

@@ -62,7 +62,7 @@ impl Inner {
             for address in group {
                 let server = self.server(&address);
                 asked.spawn(async move {
-                    let question = Commands::one(&[b"CLUSTER", b"SLOTS"]);
+                    let question = Commands::of(&[&[b"CLUSTER", b"SLOTS"]]);
                     let map = server.send(&question).await.and_then(last)?;
                     slots::read(map, &address.host)
                 });

@@ -14,10 +14,11 @@ pub(super) async fn send_announced(
     server: &Server,
     commands: &Commands,
 ) -> RedisResult<Vec<Value>> {
-    let mut all = commands.iter();
-    let first = all.next().unwrap_or_default();
-    let announced = Commands::one(&[b"ASKING"]).and(&first);
-    let announced = all.fold(announced, |all, next| all.and(&[b"ASKING"]).and(&next));
+    let mut announced = Commands::of(&[]);
+    for command in commands.iter() {
+        announced.add(&[&[b"ASKING"]]);
+        announced.add(&[&command]);
+    }
     let mut replies = server.send(&announced).await?.into_iter();
     let mut told = Vec::with_capacity(commands.count());
     while let (Some(asking), Some(reply)) = (replies.next(), replies.next()) {

@@ -179,3 +179,6 @@ impl Drop for Reply<'_> {
 fn closed() -> RedisError {
     io::Error::from(io::ErrorKind::BrokenPipe).into()
 }
+
+#[cfg(test)]
+mod tests;

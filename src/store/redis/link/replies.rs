@@ -125,3 +125,6 @@ pub(super) fn malformed() -> io::Error {
     // As for a connection that broke: the commands may have been carried out.
     io::Error::new(io::ErrorKind::ConnectionAborted, "the replies of the server cannot be read")
 }
+
+#[cfg(test)]
+mod tests;
