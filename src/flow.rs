@@ -37,6 +37,7 @@ use crate::store::Store;
 
 mod admission;
 mod beat;
+mod conclude;
 mod decide;
 mod departure;
 mod judge;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::admission::Admission;
+use super::admission::{Admission, Reserved};
+use super::conclude::conclude;
 use super::lease::OwnedLease;
 use super::line::admit;
 use super::observed;
@@ -22,10 +23,9 @@ use crate::http::rejection::Rejection;
 use crate::http::response::BrokenBody;
 use crate::record::key::IdempotencyKey;
 use crate::record::outcome::Outcome;
-use crate::runtime::task::{self, Caught};
-use crate::settings::warned::Warning;
+use crate::runtime::task;
 use crate::settings::{Config, InFlight};
-use crate::store::{Conflict, Lease, Store, StoreErrorKind};
+use crate::store::{Store, StoreErrorKind};
 
 /// A channel that closes when the caller has gone, if the request may wait for another one.
 pub(crate) fn caller(
@@ -81,14 +81,14 @@ impl<T> Done<T> {
     }
 
     /// Whether the response is one that transaction mode commits by default.
-    fn commits(&self) -> bool {
+    pub(super) fn commits(&self) -> bool {
         let outcome = self.outcome.as_ref();
         self.class == ResponseClass::Success
             && outcome.is_ok_and(|outcome| outcome.status.as_u16() < 400)
     }
 
     /// How the record of the attempt ends, and how the operation ended for its caller.
-    fn into_end<E>(self) -> (SettleAs, Ended<T, E>) {
+    pub(super) fn into_end<E>(self) -> (SettleAs, Ended<T, E>) {
         let end = match (self.class, self.outcome) {
             (ResponseClass::Discard, _) => SettleAs::Release,
             (ResponseClass::Success, Ok(outcome)) => SettleAs::Complete(outcome, self.retention),
@@ -148,52 +148,35 @@ where
             Admission::InFlight(_) | Admission::LooksAbandoned(_) => {
                 return Ended::Rejected(config.in_flight());
             }
+            // What few requests need is boxed, because each would have room for it.
             Admission::Unguarded(_permit) => {
                 telemetry::request("unguarded");
                 let run = Run {
                     attempt: Attempt::unguarded(key, record, config.downstream.clone()),
                     guarded_by: GuardedBy::Nothing,
                 };
-                return Ended::unrecorded(operation(run).await, config);
+                return Ended::unrecorded(Box::pin(operation(run)).await, config);
             }
             Admission::Nested(attempt) => {
                 let run = Run { attempt, guarded_by: GuardedBy::OuterLayer };
-                return Ended::unrecorded(operation(run).await, config);
+                return Ended::unrecorded(Box::pin(operation(run)).await, config);
             }
         };
-
-        if let Err(rejection) = count_key(config, requested, &reserved.lease) {
-            let attempt = Attempt::new(key, &reserved.lease, &shared.id, settings(config), None);
-            OwnedLease::new(shared, config, attempt, reserved).settle(SettleAs::Release).await;
-            return Ended::Rejected(rejection);
-        }
-        telemetry::request("executed");
-        let attempt = begin(key, &reserved.lease, shared, config);
-        let lease = OwnedLease::new(shared, config, attempt.clone(), reserved);
+        let (attempt, lease) = match begin(key, shared, config, requested, reserved) {
+            Ok(begun) => begun,
+            Err((lease, rejection)) => {
+                Box::pin(lease.settle(SettleAs::Release)).await;
+                return Ended::Rejected(rejection);
+            }
+        };
         let run = Run { attempt, guarded_by: GuardedBy::ItsRecord };
-        let ended = task::catch_panic(operation(run)).await;
-        if lease.is_transaction() && is_conflict(&ended, lease.has_conflict()) {
-            lease.settle(SettleAs::Release).await;
-            return Ended::Conflict;
-        }
-        if lease.is_transaction() {
-            warn_of_unused_transaction(&ended, &lease, config);
-            if config.policies.retry_conflicts > 0 {
-                warn_of_hidden_conflict(&ended, config);
-            }
-        }
-        let failed = SettleAs::Fail(None, config.retention);
-        let (end, ended) = match ended {
-            Caught::Completed(done) => done.into_end(),
-            Caught::Erred(Failure::NotBegun(error)) => (SettleAs::Release, Ended::Erred(error)),
-            Caught::Erred(Failure::ShutDown) => {
-                (SettleAs::Release, Ended::Rejected(config.shutting_down()))
-            }
-            Caught::Erred(Failure::Erred(error)) => (failed, Ended::Erred(error)),
-            Caught::Panicked(panic) => (failed, Ended::Panicked(panic)),
+        let (end, ended) = {
+            let ended = task::catch_panic(operation(run)).await;
+            conclude(ended, &lease, config)
         };
         let is_success = matches!(end, SettleAs::Complete(..));
-        match (ended, lease.settle(end).await) {
+        let settled = lease.settle(end).await;
+        match (ended, settled) {
             (Ended::Responded(_), SettleResult::LeaseLost(Some(outcome))) => {
                 Ended::Replayed(outcome)
             }
@@ -205,52 +188,6 @@ where
             }
             (ended, _) => ended,
         }
-    }
-}
-
-/// Whether the operation conflicted with another transaction, by its own report, its response or
-/// its error.
-fn is_conflict<T, E: 'static>(ended: &Caught<Done<T>, Failure<E>>, is_reported: bool) -> bool {
-    match ended {
-        Caught::Completed(done) => is_reported || done.conflict == Some(true),
-        Caught::Erred(Failure::Erred(error)) => is_reported || Conflict::caused(error),
-        Caught::Erred(Failure::NotBegun(_) | Failure::ShutDown) | Caught::Panicked(_) => false,
-    }
-}
-
-/// The handler may write past its transaction.
-fn warn_of_unused_transaction<St: Store, T, E>(
-    ended: &Caught<Done<T>, Failure<E>>,
-    lease: &OwnedLease<St>,
-    config: &Config,
-) {
-    if let Caught::Completed(done) = ended
-        && done.commits()
-        && !lease.has_taken_transaction()
-        && config.warned.is_first(Warning::TransactionUnused)
-    {
-        tracing::warn!(
-            "an operation ended in transaction mode and never took its transaction: what it wrote \
-             over another connection is committed by itself, so it may be there twice; let the \
-             handler take `Tx`, or call `Attempt::transaction`, and write through it"
-        );
-    }
-}
-
-/// An error type of the application may hide a conflict, and then it is not retried.
-fn warn_of_hidden_conflict<T, E: 'static>(ended: &Caught<Done<T>, Failure<E>>, config: &Config) {
-    let may_hide_one = match ended {
-        Caught::Completed(done) => (done.class, done.conflict) == (ResponseClass::Failed, None),
-        Caught::Erred(Failure::Erred(error)) => !Conflict::reads(error),
-        Caught::Erred(Failure::NotBegun(_) | Failure::ShutDown) | Caught::Panicked(_) => false,
-    };
-    if may_hide_one && config.warned.hidden_conflict.is_due() {
-        tracing::warn!(
-            "an attempt failed and was rolled back, and its response or error does not say whether \
-             a serialization failure or a deadlock was the cause, so it is not retried; put \
-             `tower_idempotency::store::Conflict::among_sources(&error)` into the response, as a \
-             part of its tuple or into its extensions, or call `Attempt::report_conflict`"
-        );
     }
 }
 
@@ -277,13 +214,21 @@ impl<T, E> Ended<T, E> {
     }
 }
 
-/// Makes the [`Attempt`] that the handler sees, and logs it if it is not the first.
-fn begin<St>(
+/// Makes the [`Attempt`] that the handler sees, and logs it if it is not the first. If the key is
+/// one too many for the quota, the lease is to be released.
+fn begin<St: Store>(
     key: IdempotencyKey,
-    lease: &Lease,
-    shared: &Shared<St>,
+    shared: &Arc<Shared<St>>,
     config: &Arc<Config>,
-) -> Attempt {
+    requested: &Requested,
+    reserved: Reserved,
+) -> Result<(Attempt, OwnedLease<St>), (OwnedLease<St>, Rejection)> {
+    let lease = &reserved.lease;
+    if let Err(rejection) = count_key(config, requested, lease) {
+        let attempt = Attempt::new(key, lease, &shared.id, settings(config), None);
+        return Err((OwnedLease::new(shared, config, attempt, reserved), rejection));
+    }
+    telemetry::request("executed");
     telemetry::attempt(lease.previous);
     observed::runs(lease.attempt);
     let attempt = Attempt::new(key, lease, &shared.id, settings(config), config.downstream.clone());
@@ -294,7 +239,7 @@ fn begin<St>(
             "operation runs again after an attempt that failed or was cut off"
         );
     }
-    attempt
+    Ok((attempt.clone(), OwnedLease::new(shared, config, attempt, reserved)))
 }
 
 /// Identifies the settings of an attempt.

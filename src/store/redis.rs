@@ -340,17 +340,19 @@ impl RedisStore {
     }
 
     /// Runs a settling script, which returns whether it applied.
-    async fn settle(
-        &self,
-        script: &Script,
+    fn settle<'a>(
+        &'a self,
+        script: &'static Script,
         lease: &Lease,
         args: &[&[u8]],
-    ) -> Result<Settlement, StoreError> {
-        let name = self.name(&lease.key);
-        match script.run(&self.connection, None, &[&name], args).await {
-            Ok(true) => Ok(Settlement::Applied),
-            Ok(false) => Ok(Settlement::LeaseLost),
-            Err(error) => Err(store_error(error)),
+    ) -> impl Future<Output = Result<Settlement, StoreError>> + Send + use<'a> {
+        let ran = script.run(&self.connection, None, &[&self.name(&lease.key)], args);
+        async move {
+            match ran.await {
+                Ok(true) => Ok(Settlement::Applied),
+                Ok(false) => Ok(Settlement::LeaseLost),
+                Err(error) => Err(store_error(error)),
+            }
         }
     }
 }

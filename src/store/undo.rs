@@ -133,20 +133,24 @@ impl Unreplied {
 pub(super) struct Undo<'a, S: Store + Clone> {
     store: &'a S,
     unreplied: &'a Arc<Unreplied>,
-    /// `None` if there is nothing to undo.
-    sent: Option<Lease>,
+    first: &'a Lease,
+    /// The lease of a later command than the first.
+    next: Option<Box<Lease>>,
     may_have_applied: bool,
+    /// Whether there is nothing to undo.
+    has_replied: bool,
 }
 
 impl<'a, S: Store + Clone> Undo<'a, S> {
-    pub(super) fn of(store: &'a S, unreplied: &'a Arc<Unreplied>, first: &Lease) -> Self {
-        Self { store, unreplied, sent: Some(first.clone()), may_have_applied: false }
+    pub(super) fn of(store: &'a S, unreplied: &'a Arc<Unreplied>, first: &'a Lease) -> Self {
+        let (may_have_applied, has_replied) = (false, false);
+        Self { store, unreplied, first, next: None, may_have_applied, has_replied }
     }
 
     /// Notes the lease that the next command writes, before that command is sent. Every command
     /// before it has had its reply, and did not apply.
     pub(super) fn sends(&mut self, lease: &Lease) {
-        self.sent = Some(lease.clone());
+        self.next = Some(Box::new(lease.clone()));
     }
 
     /// Notes that the reservation may have been made, although the error is not a timeout.
@@ -159,15 +163,14 @@ impl<'a, S: Store + Clone> Undo<'a, S> {
     pub(super) fn replied(mut self, reply: &Result<Reservation, StoreError>) {
         let is_timeout = |error: &StoreError| error.kind() == StoreErrorKind::Timeout;
         let unknown = self.may_have_applied || reply.as_ref().is_err_and(is_timeout);
-        if !unknown {
-            self.sent = None;
-        }
+        self.has_replied = !unknown;
     }
 }
 
 impl<S: Store + Clone> Drop for Undo<'_, S> {
     fn drop(&mut self) {
-        if let Some(sent) = self.sent.take() {
+        if !self.has_replied {
+            let sent = self.next.as_deref().unwrap_or(self.first).clone();
             self.unreplied.add(self.store.clone(), sent.never_begun());
         }
     }

@@ -88,6 +88,18 @@ impl Commands {
         first.get(at).copied()
     }
 
+    /// The same, with a script by its source in place of its digest.
+    pub(super) fn by_source(&self, source: &str) -> Self {
+        let mut all = Self::of(&[]);
+        for command in self.iter() {
+            match &command[..] {
+                [b"EVALSHA", _, rest @ ..] => all.add(&[&[b"EVAL", source.as_bytes()], rest]),
+                other => all.add(&[other]),
+            }
+        }
+        all
+    }
+
     /// The same for a connection of the driver.
     pub(super) fn pipeline(&self) -> Pipeline {
         let mut pipeline = Pipeline::with_capacity(self.count);

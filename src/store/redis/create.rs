@@ -45,11 +45,8 @@ impl RedisStore {
         lease: &Lease,
         undo: &mut Undo<'_, Self>,
     ) -> RedisResult<Lookup> {
-        let pending = frame::encode_pending(lease, Pending::running(lease));
-        let retention = text(millis(lease.retention));
         if !self.before_7.load(Ordering::Relaxed) {
-            let set: [&[u8]; 7] = [b"SET", name, &pending, b"NX", b"GET", b"PX", &retention];
-            let create = Commands::of(&[&set, &[b"PTTL", name]]);
+            let create = Self::create_commands(name, lease);
             let mut read = |replies: Vec<Value>| {
                 // Only the time was rejected, for example because the user may not ask for it.
                 if errors(&replies[..1]).next().is_none() && errors(&replies).next().is_some() {
@@ -73,11 +70,20 @@ impl RedisStore {
         }
         // A server before 7.0 rejects the command and has done nothing. If it rejects the script
         // too, its version was not the cause, and the script's error is returned.
-        let names: [&[u8]; 1] = [name];
-        let args: [&[u8]; 2] = [&pending, &retention];
-        let reserved = scripts::RESERVE.run(&self.connection, None, &names, &args);
+        let reserved = {
+            let pending = frame::encode_pending(lease, Pending::running(lease));
+            let retention = text(millis(lease.retention));
+            scripts::RESERVE.run(&self.connection, None, &[name], &[&pending, &retention])
+        };
         let (frame, left) = Box::pin(reserved).await?;
         self.before_7.store(true, Ordering::Relaxed);
         Ok(Lookup { frame, left })
+    }
+
+    fn create_commands(name: &[u8], lease: &Lease) -> Commands {
+        let pending = frame::encode_pending(lease, Pending::running(lease));
+        let retention = text(millis(lease.retention));
+        let set: [&[u8]; 7] = [b"SET", name, &pending, b"NX", b"GET", b"PX", &retention];
+        Commands::of(&[&set, &[b"PTTL", name]])
     }
 }

@@ -42,15 +42,33 @@ impl RedisStore {
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
+        let body = outcome.map_or(&[][..], Outcome::bytes);
+        if body.len() > INLINE {
+            // Boxed, because each request would have room for it.
+            return Box::pin(self.end_apart(status, lease, outcome, body, retention)).await;
+        }
+        let settled = {
+            let head = frame::head(RecordStatus::Pending, &lease.token);
+            let ended = frame::encode_ended(status, lease, outcome, true);
+            let ttl = text(millis(retention));
+            self.settle(&scripts::SETTLE, lease, &[&head, &ended, &ttl, b""])
+        };
+        settled.await
+    }
+
+    /// The same, with the body under its own name.
+    async fn end_apart(
+        &self,
+        status: RecordStatus,
+        lease: &Lease,
+        outcome: Option<&Outcome>,
+        body: &[u8],
+        retention: Duration,
+    ) -> Result<Settlement, StoreError> {
         let name = self.name(&lease.key);
         let head = frame::head(RecordStatus::Pending, &lease.token);
-        let body = outcome.map_or(&[][..], Outcome::bytes);
-        let inline = body.len() <= INLINE;
-        let ended = frame::encode_ended(status, lease, outcome, inline);
+        let ended = frame::encode_ended(status, lease, outcome, false);
         let ttl = text(millis(retention));
-        if inline {
-            return self.settle(&scripts::SETTLE, lease, &[&head, &ended, &ttl, b""]).await;
-        }
         let body_name = self.body_name(&name, &lease.token);
         let grace = text(millis(retention.saturating_add(lease.lease).saturating_add(BODY_GRACE)));
         // Of two settling writes under one token, only the first one counts, and only its body.

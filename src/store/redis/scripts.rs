@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::LazyLock;
 
-use redis::{FromRedisValue, RedisResult};
+use redis::{FromRedisValue, RedisResult, Value};
 
 use super::Connection;
 use super::commands::{Commands, last};
@@ -38,49 +38,48 @@ impl Script {
     }
 
     /// Runs the script, behind another command whose reply is ignored, in one round trip.
-    pub(super) async fn run<T: FromRedisValue>(
-        &self,
-        connection: &Connection,
+    ///
+    /// The commands are packed at once, so the arguments need not live as long as the future.
+    pub(super) fn run<'a, T: FromRedisValue + Send>(
+        &'static self,
+        connection: &'a Connection,
         before: Option<&[&[u8]]>,
         names: &[&[u8]],
         args: &[&[u8]],
-    ) -> RedisResult<T> {
-        let by_digest = call(before, b"EVALSHA", self.digest.as_bytes(), names, args);
-        let mut reply = connection.send(&by_digest).await.and_then(last);
-        if self.knows_itself
-            && let Err(broken) = &reply
-            && is_broken(broken)
-        {
-            reply = second(broken.clone(), connection.send(&by_digest).await.and_then(last));
-        }
-        match reply {
-            // The source makes the server know the script again.
-            Err(error) if is_no_script(&error) => {
-                let by_source = call(before, b"EVAL", self.source.as_bytes(), names, args);
-                Box::pin(connection.send(&by_source)).await.and_then(last)
+    ) -> impl Future<Output = RedisResult<T>> + Send + use<'a, T> {
+        let by_digest = self.by_digest(before, names, args);
+        async move {
+            let mut reply = connection.send(&by_digest).await;
+            if self.knows_itself
+                && let Err(broken) = &reply
+                && is_broken(broken)
+            {
+                let again = Box::pin(connection.send(&by_digest)).await.and_then(last::<Value>);
+                reply = second(broken.clone(), again).map(|reply| vec![reply]);
             }
-            reply => reply,
+            match reply.and_then(last) {
+                // The source makes the server know the script again.
+                Err(error) if is_no_script(&error) => {
+                    let by_source = by_digest.by_source(self.source);
+                    Box::pin(connection.send(&by_source)).await.and_then(last)
+                }
+                reply => reply,
+            }
         }
     }
-}
 
-fn call(
-    before: Option<&[&[u8]]>,
-    command: &[u8],
-    script: &[u8],
-    names: &[&[u8]],
-    args: &[&[u8]],
-) -> Commands {
-    let mut count = itoa::Buffer::new();
-    let head = [command, script, count.format(names.len()).as_bytes()];
-    let before = before.unwrap_or_default();
-    let parts = [before, &head, names, args];
-    let mut commands = Commands::with_capacity_for(&parts);
-    if !before.is_empty() {
-        commands.add(&parts[..1]);
+    fn by_digest(&self, before: Option<&[&[u8]]>, names: &[&[u8]], args: &[&[u8]]) -> Commands {
+        let mut count = itoa::Buffer::new();
+        let script = [b"EVALSHA", self.digest.as_bytes(), count.format(names.len()).as_bytes()];
+        let before = before.unwrap_or_default();
+        let parts = [before, &script, names, args];
+        let mut commands = Commands::with_capacity_for(&parts);
+        if !before.is_empty() {
+            commands.add(&parts[..1]);
+        }
+        commands.add(&parts[1..]);
+        commands
     }
-    commands.add(&parts[1..]);
-    commands
 }
 
 /// A number as an argument of a command.

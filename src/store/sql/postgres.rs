@@ -275,7 +275,7 @@ impl PostgresStore {
         let connection = Connection::take(&self.pool).await?;
         // From here on it may have been sent.
         let mut undo = Undo::of(self, &self.unreplied, &first);
-        let reply = match self.acquire(connection, request, first, &mut undo).await {
+        let reply = match self.acquire(connection, request, first.clone(), &mut undo).await {
             Err(error) if takes_no_writes(&error) => self.stored(request, error).await,
             reply => reply,
         };

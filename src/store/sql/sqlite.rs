@@ -136,7 +136,7 @@ impl Store for SqliteStore {
         };
         let first = Lease::first(request, Token::random()?);
         let mut undo = Undo::of(self, &self.unreplied, &first);
-        let reply = self.acquire(&wait, request, first, found, &mut undo).await;
+        let reply = self.acquire(&wait, request, first.clone(), found, &mut undo).await;
         undo.replied(&reply);
         reply
     }
