@@ -37,7 +37,6 @@ use crate::store::Store;
 
 mod admission;
 mod beat;
-mod conclude;
 mod decide;
 mod departure;
 mod judge;

@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::admission::{Admission, Reserved};
-use super::conclude::conclude;
 use super::lease::OwnedLease;
 use super::line::admit;
 use super::observed;
@@ -26,6 +25,10 @@ use crate::record::outcome::Outcome;
 use crate::runtime::task;
 use crate::settings::{Config, InFlight};
 use crate::store::{Store, StoreErrorKind};
+
+mod conclude;
+
+use conclude::conclude;
 
 /// A channel that closes when the caller has gone, if the request may wait for another one.
 pub(crate) fn caller(

@@ -128,7 +128,10 @@ impl Queue {
                 }
             });
         }
-        leases.wakes = leases.next();
+        // A wake-up that was set stays, though its attempt has ended. Otherwise each attempt that is
+        // alone would wake the task.
+        let set = leases.wakes.filter(|wakes| *wakes > now);
+        leases.wakes = leases.next().or(set);
         leases.wakes
     }
 }

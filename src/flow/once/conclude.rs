@@ -1,8 +1,8 @@
 //! How an operation ended: for its record, and for its caller.
 
-use super::lease::OwnedLease;
-use super::once::{Done, Ended, Failure};
-use super::settle::SettleAs;
+use super::{Done, Ended, Failure};
+use crate::flow::lease::OwnedLease;
+use crate::flow::settle::SettleAs;
 use crate::http::class::ResponseClass;
 use crate::runtime::task::Caught;
 use crate::settings::Config;
