@@ -65,7 +65,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ::redis::Value;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::timeout::Timeout;
 use super::undo::{Undo, Unreplied};
@@ -75,6 +75,7 @@ use super::{
 };
 use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
+use crate::runtime::deadlines::in_time;
 
 mod address;
 mod bodies;
@@ -313,10 +314,9 @@ impl RedisStore {
         found: Stored,
         begun: Instant,
     ) -> Result<Reservation, StoreError> {
-        let until = begun + self.timeout.get() / 16 * 15;
-        let record = timeout_at(until, self.with_body(name, found)).await;
-        let record = record
-            .unwrap_or_else(|late| Err(StoreError::with_source(StoreErrorKind::Timeout, late)));
+        let left = (self.timeout.get() / 16 * 15).saturating_sub(begun.elapsed());
+        let late = || Err(StoreError::new(StoreErrorKind::Timeout));
+        let record = in_time(left, self.with_body(name, found), late).await;
         record.map(Reservation::Found).map_err(StoreError::stays_closed)
     }
 

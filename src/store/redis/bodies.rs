@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use redis::RedisResult;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
-use tokio::time::timeout;
 
 use super::Connection;
 use super::commands::{Commands, last};
 use super::error::store_error;
+use crate::runtime::deadlines::within;
 use crate::runtime::lock::lock;
 use crate::store::timeout::Timeout;
 use crate::store::{StoreError, StoreErrorKind};
@@ -52,11 +52,11 @@ impl Bodies {
     /// Waits until a body of this size may pass.
     pub(super) async fn turn(&self, bytes: usize) -> Result<Turn<'_>, StoreError> {
         let size = u32::try_from(bytes.div_ceil(1024)).unwrap_or(IN_TRANSFER).clamp(1, IN_TRANSFER);
-        let capacity = timeout(self.shared.timeout.get(), self.shared.capacity.acquire_many(size));
+        let capacity = within(self.shared.timeout.get(), self.shared.capacity.acquire_many(size));
         match capacity.await {
-            Ok(Ok(capacity)) => Ok(Turn { connection: &self.connection, _capacity: capacity }),
-            Ok(Err(closed)) => Err(StoreError::with_source(StoreErrorKind::Unavailable, closed)),
-            Err(elapsed) => Err(StoreError::with_source(StoreErrorKind::Unavailable, elapsed)),
+            Some(Ok(capacity)) => Ok(Turn { connection: &self.connection, _capacity: capacity }),
+            Some(Err(closed)) => Err(StoreError::with_source(StoreErrorKind::Unavailable, closed)),
+            None => Err(StoreError::new(StoreErrorKind::Unavailable)),
         }
     }
 

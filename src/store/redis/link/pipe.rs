@@ -47,8 +47,9 @@ struct State {
     callers: Slab<Caller>,
     /// The callers in the order of their replies.
     due: VecDeque<usize>,
-    /// The task, while it has nothing to write.
     task: Option<Waker>,
+    /// Whether the task has nothing to write, so that new commands must wake it.
+    is_idle: bool,
     /// Why the connection has ended, if it has.
     end: Option<RedisError>,
 }
@@ -109,7 +110,9 @@ impl Shared {
         if !packed.is_empty() {
             state.batch += 1;
             state.out.extend_from_slice(packed);
-            if let Some(task) = state.task.take() {
+            if take(&mut state.is_idle)
+                && let Some(task) = state.task.clone()
+            {
                 drop(state);
                 task.wake();
             }

@@ -77,11 +77,11 @@ impl<H: Fn()> Task<H> {
         Ok(())
     }
 
-    /// Writes until nothing is left to write. Ready if the connection has ended.
+    /// Writes until nothing is left to write.
     fn write(&mut self, cx: &mut Context<'_>) -> Poll<RedisResult<()>> {
         loop {
-            if self.written == self.batch.len() && ready!(self.next_batch(cx)) {
-                return Poll::Ready(Ok(()));
+            if self.written == self.batch.len() {
+                ready!(self.next_batch(cx));
             }
             let socket = self.shared.socket.as_ref();
             match socket.try_write(&self.batch[self.written..]) {
@@ -94,14 +94,11 @@ impl<H: Fn()> Task<H> {
         }
     }
 
-    /// Takes the commands that wait. Returns whether the connection has ended.
-    fn next_batch(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+    /// Takes the commands that wait.
+    fn next_batch(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = lock(&self.shared.state);
-        if state.end.is_some() {
-            return Poll::Ready(true);
-        }
-        if state.out.is_empty() {
-            state.task = Some(cx.waker().clone());
+        state.is_idle = state.out.is_empty();
+        if state.is_idle {
             return Poll::Pending;
         }
         if !self.has_waited {
@@ -118,7 +115,15 @@ impl<H: Fn()> Task<H> {
         }
         swap(&mut self.batch, &mut state.out);
         state.is_crowded = take(&mut state.batch) > 1;
-        Poll::Ready(false)
+        Poll::Ready(())
+    }
+
+    /// Whether the connection has ended. The task is woken when it does, also while it waits for
+    /// the socket.
+    fn has_ended(&self, cx: &mut Context<'_>) -> bool {
+        let mut state = lock(&self.shared.state);
+        state.task.get_or_insert_with(|| cx.waker().clone());
+        state.end.is_some()
     }
 }
 
@@ -127,6 +132,9 @@ impl<H: Fn() + Unpin> Future for Task<H> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        if this.has_ended(cx) {
+            return Poll::Ready(());
+        }
         let ended = match this.read(cx) {
             Poll::Ready(ended) => ended,
             Poll::Pending => ready!(this.write(cx)),

@@ -129,6 +129,18 @@ async fn a_pipe_that_is_dropped_closes_its_connection() {
 }
 
 #[tokio::test]
+async fn a_pipe_that_is_dropped_closes_its_connection_to_a_server_that_does_not_read() {
+    let (pipe, task, server) = connect().await;
+    let body = vec![b'x'; 32 << 20];
+    let commands = Commands::of(&[&[b"SET", b"name", &body]]);
+    let sent = timeout(Duration::from_millis(100), pipe.send(&commands)).await;
+    assert!(sent.is_err(), "the server has not replied");
+    drop(pipe);
+    timeout(PATIENCE, task).await.unwrap().unwrap();
+    drop(server);
+}
+
+#[tokio::test]
 async fn a_command_that_the_socket_takes_in_parts_arrives_whole() {
     let (pipe, _task, mut server) = connect().await;
     let body = vec![b'x'; 32 << 20];
