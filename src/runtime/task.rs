@@ -152,3 +152,6 @@ impl<T, E, F: Future<Output = Result<T, E>>> Future for CatchPanic<F> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
