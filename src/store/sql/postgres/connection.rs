@@ -9,6 +9,7 @@ use ::sqlx::{Connection as _, Error, PgPool, Postgres};
 use tokio::time::timeout;
 
 use super::error::{Fate, store_error, unreached};
+use super::spares::{Spare, Spares};
 use super::statement::{Statement, Value};
 use crate::runtime::lock::lock;
 use crate::store::StoreError;
@@ -31,6 +32,7 @@ pub(super) struct Pool {
     pub(super) timeout: Timeout,
     /// When the server last replied.
     pub(super) replied: Arc<Mutex<Option<Instant>>>,
+    pub(super) spares: Spares,
 }
 
 impl Pool {
@@ -53,46 +55,62 @@ impl Pool {
 }
 
 /// A connection out of the pool, which is whole between two statements. A call that is dropped half
-/// way leaves a reply in it, which is read before the connection is used again. `None` after it was
-/// given back.
-pub(super) struct Connection(Option<Pooled<Postgres>>);
+/// way leaves a reply in it, which is read before the connection is used again.
+pub(super) struct Connection<'a> {
+    pool: &'a Pool,
+    /// `None` after it was given back.
+    inner: Option<Pooled<Postgres>>,
+    taken: tokio::time::Instant,
+    /// Whether its last statement ended without an error.
+    is_clean: bool,
+}
 
-impl Connection {
-    /// Takes one out of the pool, or makes one.
-    pub(super) async fn take(pool: &Pool) -> Result<Self, StoreError> {
-        Self::of(pool.acquire().await).map_err(|error| pool.not_acquired(error))
+impl<'a> Connection<'a> {
+    /// Takes one that has just been used, or one out of the pool, or makes one.
+    pub(super) async fn take(pool: &'a Pool) -> Result<Self, StoreError> {
+        match pool.spares.take(&pool.inner) {
+            Some(Spare { connection, taken, .. }) => {
+                Ok(Self { pool, inner: Some(connection), taken, is_clean: false })
+            }
+            None => Self::take_tested(pool).await,
+        }
     }
 
-    fn of(acquired: Result<PoolConnection<Postgres>, Error>) -> Result<Self, Error> {
-        acquired.map(|connection| Self(Some(Pooled::new(connection))))
+    /// Takes one that the pool has tested, if it does so.
+    pub(super) async fn take_tested(pool: &'a Pool) -> Result<Self, StoreError> {
+        Self::acquire(pool).await.map_err(|error| pool.not_acquired(error))
+    }
+
+    async fn acquire(pool: &'a Pool) -> Result<Self, Error> {
+        let inner = Some(Pooled::new(pool.acquire().await?));
+        Ok(Self { pool, inner, taken: tokio::time::Instant::now(), is_clean: false })
     }
 
     /// Takes a connection that works. After a restart of the server, all those in the pool are
     /// lost.
-    async fn take_sound(pool: &Pool) -> Result<Self, Error> {
+    async fn take_sound(pool: &'a Pool) -> Result<Self, Error> {
         for _ in 0..pool.inner.size() {
-            let mut connection = Self::of(pool.acquire().await)?;
-            let Some(inner) = &mut connection.0 else { break };
+            let mut connection = Self::acquire(pool).await?;
+            let Some(inner) = &mut connection.inner else { break };
             inner.condition = Condition::Spent;
             if inner.ping().await.is_ok() {
                 inner.condition = Condition::Whole;
                 return Ok(connection);
             }
         }
-        Self::of(pool.acquire().await)
+        Self::acquire(pool).await
     }
 
     /// Sends a statement, and once more on another connection if this one is lost or cannot be used
     /// any more. The statement must recognize its own work.
     pub(super) async fn ask(
         &mut self,
-        pool: &Pool,
         statement: &Statement,
         values: &[Value<'_>],
     ) -> Result<Option<PgRow>, StoreError> {
         let first = match self.send(statement, values).await {
             Ok(row) => {
-                pool.has_replied();
+                self.pool.has_replied();
                 return Ok(row);
             }
             Err(error) => error,
@@ -103,8 +121,8 @@ impl Connection {
             return Err(store_error(first));
         }
         // Given back first, because the pool may have only this one.
-        self.0 = None;
-        match Self::take_sound(pool).await {
+        self.inner = None;
+        match Self::take_sound(self.pool).await {
             Ok(other) => *self = other,
             Err(error) => {
                 return Err(if fate == Fate::Stale {
@@ -124,9 +142,10 @@ impl Connection {
         statement: &Statement,
         values: &[Value<'_>],
     ) -> Result<Option<PgRow>, Error> {
-        let Some(inner) = &mut self.0 else {
+        let Some(inner) = &mut self.inner else {
             return Err(Error::PoolClosed);
         };
+        self.is_clean = false;
         let mut conflicts = 0;
         loop {
             inner.condition = Condition::Asked;
@@ -139,9 +158,20 @@ impl Connection {
             let is_spent = matches!(fate, Some(Fate::Lost | Fate::Stale));
             inner.condition = if is_spent { Condition::Spent } else { Condition::Whole };
             if fate != Some(Fate::Conflict) || conflicts == CONFLICTS {
+                self.is_clean = fate.is_none();
                 return reply;
             }
             conflicts += 1;
+        }
+    }
+}
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.inner.take_if(|_| self.is_clean) {
+            let since = tokio::time::Instant::now();
+            let spare = Spare { connection, taken: self.taken, since };
+            self.pool.spares.leave(spare, &self.pool.inner);
         }
     }
 }

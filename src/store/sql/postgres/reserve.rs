@@ -12,7 +12,7 @@ impl PostgresStore {
     /// Creates the record, or takes over the existing one, or returns it.
     pub(super) async fn acquire(
         &self,
-        mut connection: Connection,
+        mut connection: Connection<'_>,
         request: &ReserveRequest,
         first: Lease,
         undo: &mut Undo<'_, Self>,
@@ -21,7 +21,7 @@ impl PostgresStore {
             undo.sends(&first);
             let fingerprint = first.fingerprint.to_bytes();
             let values = wanted(&first, &fingerprint);
-            let row = connection.ask(&self.pool, &self.statements.reserve, &values).await?;
+            let row = connection.ask(&self.statements.reserve, &values).await?;
             // There is a row in each case.
             let row = row.ok_or_else(|| StoreError::new(StoreErrorKind::Corrupt))?;
             let (next, found) = if let Some(token) = row::expired(&row)? {
@@ -66,7 +66,7 @@ impl PostgresStore {
     /// was found.
     async fn take_over(
         &self,
-        connection: &mut Connection,
+        connection: &mut Connection<'_>,
         next: &Lease,
         found: &Found,
     ) -> Result<bool, StoreError> {
@@ -79,7 +79,7 @@ impl PostgresStore {
             Value::Number(found.attempt),
         ];
         let values = [key, token, fingerprint, lease, retention, attempt, seen, state, last];
-        let row = connection.ask(&self.pool, &self.statements.take_over, &values).await?;
+        let row = connection.ask(&self.statements.take_over, &values).await?;
         Ok(row.is_some())
     }
 }

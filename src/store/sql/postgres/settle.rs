@@ -22,13 +22,13 @@ impl PostgresStore {
         let response = outcome.map(ResponseColumns::of);
         let mut values = ended(lease, &status, retention, response.as_ref());
         let mut connection = Connection::take(&self.pool).await?;
-        if connection.ask(&self.pool, &self.statements.settle, &values).await?.is_some() {
+        if connection.ask(&self.statements.settle, &values).await?.is_some() {
             return Ok(Settlement::Applied);
         }
         let fingerprint = lease.fingerprint.to_bytes();
         values
             .extend([Value::Bytes(Some(&fingerprint)), Value::Number(Some(lease.attempt.into()))]);
-        let row = connection.ask(&self.pool, &self.statements.write_anew, &values).await?;
+        let row = connection.ask(&self.statements.write_anew, &values).await?;
         Ok(settlement(row.is_some()))
     }
 

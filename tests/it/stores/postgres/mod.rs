@@ -4,6 +4,7 @@ mod contract;
 mod errors;
 mod faults;
 mod locks;
+mod round_trips;
 mod set_up_wrongly;
 mod table;
 #[cfg(feature = "postgres-tls-rustls")]
