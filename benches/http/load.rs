@@ -119,7 +119,8 @@ impl Load {
     }
 }
 
-/// Reads one whole response. Returns its status, and whether it is marked as a replay. Responses here always have a length or no body.
+/// Reads one whole response. Returns its status, and whether it is marked as a replay. Responses
+/// here always have a length or no body.
 async fn read_response(stream: &mut TcpStream, buffer: &mut [u8]) -> (u16, bool) {
     let mut filled = 0;
     let mut whole = usize::MAX;
@@ -139,7 +140,7 @@ async fn read_response(stream: &mut TcpStream, buffer: &mut [u8]) -> (u16, bool)
     (std::str::from_utf8(&buffer[9..12]).unwrap().parse().unwrap(), replay)
 }
 
-/// True if the head has this crate's mark of a replay, or that of a peer.
+/// True if the head has the mark by which this crate or a peer tells a replay.
 fn marks_a_replay(head: &str) -> bool {
     MARKS.iter().any(|mark| head.contains(mark))
 }
