@@ -1,6 +1,6 @@
 //! The paths that are counted: those of a guarded request.
 
-use super::load::{Keys, Load};
+use super::load::{HEADER, Keys, Load};
 
 /// One path, and what serves it.
 pub(crate) struct Path {
@@ -23,7 +23,12 @@ const KIB: usize = 1 << 10;
 pub(crate) fn all() -> Vec<Path> {
     let path = |name, guarded, limit, keys, connections| {
         let (address, path) = (String::new(), "/payments".to_owned());
-        Path { name, guarded, limit, load: Load { address, path, keys, body: 200, connections } }
+        Path {
+            name,
+            guarded,
+            limit,
+            load: Load { address, path, header: HEADER, keys, body: 200, connections },
+        }
     };
     let (first, replay) = (Keys::Unique, Keys::Pool(64));
     let memory = |name, keys| path(name, "memory", "memory by hand", keys, 1);

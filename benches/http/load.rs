@@ -6,10 +6,19 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+/// The header of the key that this crate reads by default.
+pub(crate) const HEADER: &str = "X-Idempotency-Key";
+
+/// How responses are marked as replays: by this crate and by its peers.
+const MARKS: [&str; 3] =
+    ["x-idempotent-result: true", "idempotent-replayed: true", "x-idempotent-replay: 1"];
+
 #[derive(Clone)]
 pub(crate) struct Load {
     pub(crate) address: String,
     pub(crate) path: String,
+    /// The header of the key.
+    pub(crate) header: &'static str,
     pub(crate) keys: Keys,
     pub(crate) body: usize,
     pub(crate) connections: usize,
@@ -27,6 +36,8 @@ pub(crate) enum Keys {
 /// The number of responses, and the time that they took.
 pub(crate) struct Counted {
     pub(crate) responses: u64,
+    /// Those whose head says that they are a replay.
+    pub(crate) replays: u64,
     pub(crate) elapsed: Duration,
 }
 
@@ -49,20 +60,22 @@ impl Load {
                     tokio::task::spawn_local(self.clone().connection(nonce, number, each, end))
                 })
                 .collect();
-            let mut responses = 0;
+            let (mut responses, mut replays) = (0, 0);
             for task in loops {
-                responses += task.await.unwrap();
+                let of_one = task.await.unwrap();
+                responses += of_one.0;
+                replays += of_one.1;
             }
-            Counted { responses, elapsed: start.elapsed() }
+            Counted { responses, replays, elapsed: start.elapsed() }
         })
     }
 
-    async fn connection(self, nonce: u64, number: u64, most: u64, end: Instant) -> u64 {
+    async fn connection(self, nonce: u64, number: u64, most: u64, end: Instant) -> (u64, u64) {
         let mut stream = TcpStream::connect(&self.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let (mut request, key_at) = self.request();
         let mut buffer = vec![0; 512 << 10];
-        let mut sent = 0;
+        let (mut sent, mut replays) = (0, 0);
         while sent < most && Instant::now() < end {
             let of_all = sent * self.connections as u64 + number;
             let key = match self.keys {
@@ -75,11 +88,12 @@ impl Load {
                 request[key_at..key_at + 36].copy_from_slice(key.as_bytes());
             }
             stream.write_all(&request).await.unwrap();
-            let status = read_response(&mut stream, &mut buffer).await;
+            let (status, replay) = read_response(&mut stream, &mut buffer).await;
             assert!((200..300).contains(&status), "status {status}");
             sent += 1;
+            replays += u64::from(replay);
         }
-        sent
+        (sent, replays)
     }
 
     /// The request, and the position of the 36 bytes of the key in it.
@@ -93,7 +107,8 @@ impl Load {
         );
         let mut key_at = 0;
         if self.keys != Keys::None {
-            request += "X-Idempotency-Key: ";
+            request += self.header;
+            request += ": ";
             key_at = request.len();
             request += &" ".repeat(36);
             request += "\r\n";
@@ -104,10 +119,12 @@ impl Load {
     }
 }
 
-/// Reads one whole response and returns its status. Responses here always have a length or no body.
-async fn read_response(stream: &mut TcpStream, buffer: &mut [u8]) -> u16 {
+/// Reads one whole response. Returns its status, and whether it is marked as a replay. Responses
+/// here always have a length or no body.
+async fn read_response(stream: &mut TcpStream, buffer: &mut [u8]) -> (u16, bool) {
     let mut filled = 0;
     let mut whole = usize::MAX;
+    let mut replay = false;
     while filled < whole {
         let read = stream.read(&mut buffer[filled..]).await.unwrap();
         assert!(read > 0, "the server closed the connection");
@@ -115,14 +132,20 @@ async fn read_response(stream: &mut TcpStream, buffer: &mut [u8]) -> u16 {
         if whole == usize::MAX
             && let Some(head) = buffer[..filled].windows(4).position(|window| window == b"\r\n\r\n")
         {
-            whole = head + 4 + content_length(&buffer[..head]);
+            let head_text = String::from_utf8_lossy(&buffer[..head]).to_ascii_lowercase();
+            whole = head + 4 + content_length(&head_text);
+            replay = marks_a_replay(&head_text);
         }
     }
-    std::str::from_utf8(&buffer[9..12]).unwrap().parse().unwrap()
+    (std::str::from_utf8(&buffer[9..12]).unwrap().parse().unwrap(), replay)
 }
 
-fn content_length(head: &[u8]) -> usize {
-    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+/// True if the head has the mark by which this crate or a peer tells a replay.
+fn marks_a_replay(head: &str) -> bool {
+    MARKS.iter().any(|mark| head.contains(mark))
+}
+
+fn content_length(head: &str) -> usize {
     head.lines()
         .find_map(|line| line.strip_prefix("content-length:"))
         .map_or(0, |length| length.trim().parse().unwrap())

@@ -1,94 +1,14 @@
 //! Starts the servers, sends the load, and prints the ratios.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use super::load::{Keys, Load};
+use super::load::{HEADER, Keys, Load};
 use super::support::Redis;
+use super::support::process::{OTHER_CORE, Server, cpu, flush, info, median, nonce};
 
 /// Many short turns, because the speed of a shared machine changes within seconds.
 const ROUNDS: usize = 25;
 const BOUND: Duration = Duration::from_millis(400);
-const SERVER_CORE: &str = "0";
-const OTHER_CORE: &str = "1";
-
-/// A child process that ends with its guard.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Process {
-    fn cpu(&self) -> f64 {
-        cpu(self.0.id())
-    }
-
-    fn resident_bytes(&self) -> f64 {
-        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.0.id())).unwrap();
-        statm.split(' ').nth(1).unwrap().parse::<f64>().unwrap() * 4096.0
-    }
-}
-
-/// The CPU time of a process over all its threads, in microseconds.
-fn cpu(process: u32) -> f64 {
-    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
-    let nanoseconds: f64 = tasks
-        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok())
-        .filter_map(|stat| stat.split(' ').next()?.parse::<f64>().ok())
-        .sum();
-    nanoseconds / 1e3
-}
-
-fn pinned(core: &str, program: &str) -> Command {
-    let mut command = Command::new("taskset");
-    command.args(["-c", core, program]);
-    command
-}
-
-struct Server {
-    process: Process,
-    address: String,
-}
-
-impl Server {
-    fn start(stack: &str) -> Self {
-        let program = std::env::current_exe().unwrap();
-        let mut child = pinned(SERVER_CORE, program.to_str().unwrap())
-            .args(["--serve", stack])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("taskset, of util-linux, starts the server on a core of its own");
-        let mut address = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut address).unwrap();
-        Self { process: Process(child), address: address.trim().to_owned() }
-    }
-}
-
-/// A figure that the server reports.
-fn info(redis: &Redis, figure: &str) -> f64 {
-    let info = Command::new("redis-cli").args(["-p", &redis.port, "info"]).output().unwrap();
-    let info = String::from_utf8(info.stdout).unwrap();
-    let line = info.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'));
-    line.unwrap().trim().parse().unwrap()
-}
-
-fn flush(redis: &Redis) {
-    Command::new("redis-cli").args(["-p", &redis.port, "flushall"]).output().unwrap();
-}
-
-fn nonce() -> u64 {
-    SystemTime::UNIX_EPOCH.elapsed().unwrap().as_micros().try_into().unwrap()
-}
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
-}
 
 /// Requests per second; per request, the microseconds of CPU in the server and in Redis, and the
 /// reads of Redis.
@@ -120,8 +40,8 @@ fn turn(server: &Server, redis: Option<&Redis>, load: &Load, nonce: u64) -> Figu
 
 /// Measures bare and guarded in turns and prints the medians.
 fn compare(name: &str, stack: &str, redis: Option<&Redis>, load: &Load) {
-    let bare = Server::start("bare");
-    let guarded = Server::start(stack);
+    let bare = Server::start(&["--serve", "bare"]);
+    let guarded = Server::start(&["--serve", stack]);
     let rounds: Vec<(Figures, Figures)> = (0..ROUNDS)
         .map(|_| {
             if let Some(redis) = redis {
@@ -151,6 +71,7 @@ pub(crate) fn all() {
     let load = Load {
         address: String::new(),
         path: "/payments".into(),
+        header: HEADER,
         keys: Keys::Unique,
         body: 200,
         connections: 64,
@@ -188,7 +109,7 @@ pub(crate) fn all() {
 const RECORDS: u64 = 200_000;
 
 fn fill(stack: &str, load: &Load) -> (Server, f64) {
-    let server = Server::start(stack);
+    let server = Server::start(&["--serve", stack]);
     let load = Load { address: server.address.clone(), ..load.clone() };
     load.run(1, 1000, Duration::from_mins(2));
     let before = server.process.resident_bytes();

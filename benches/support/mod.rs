@@ -11,6 +11,8 @@ use axum::routing::post;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
+pub mod process;
+
 #[derive(Deserialize, Serialize)]
 struct Payment {
     amount: u64,
